@@ -1,0 +1,116 @@
+"""Lay the soft-tissue sarcoma scans out as an nnU-Net v2 raw dataset, plan it, preprocess it, and fix the split.
+
+Run by `train.py`; alone: `python -m weights.recipes.sts_ctpet.prepare --sts DIR --work DIR`.
+Source: Vallieres 2015, doi 10.7937/K9/TCIA.2015.7GO2GSKS, as packed by IBSI (CC BY 3.0).
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+import SimpleITK as sitk
+
+DATASET_ID = 501
+DATASET = f"Dataset{DATASET_ID}_STS"
+PLANS = "nnUNetPlansSmall"
+#: millimetres along (k, j, i): the scans' own slice distance, and nearly that in plane; a tumour of 17 mL is ten voxels wide.
+SPACING_MM = (3.27, 3.3, 3.3)
+PATCH = (48, 48, 48)
+FEATURES = (16, 32, 64, 128)
+
+
+def set_environment(work: Path) -> None:
+    """nnunetv2 reads its three folders from the environment when it is imported: call this before."""
+    for name, folder in (("nnUNet_raw", "raw"), ("nnUNet_preprocessed", "preprocessed"), ("nnUNet_results", "results")):
+        (work / folder).mkdir(parents=True, exist_ok=True)
+        os.environ[name] = str(work / folder)
+    os.environ["nnUNet_n_proc_DA"] = "1"  # the planner refuses 0
+    os.environ["nnUNet_compile"] = "f"
+
+
+def split(sts: Path) -> tuple[list[str], list[str]]:
+    """(training, held-out) patients: ordered by tumour volume, every fourth from the second is held out.
+
+    So the hold-out spans the range of sizes, and nobody chose its members.
+    """
+    volumes = {}
+    for folder in sorted(sts.glob("STS_*")):
+        mask = sitk.ReadImage(str(folder / "CT_mask.nii.gz"))
+        volumes[folder.name] = np.count_nonzero(sitk.GetArrayViewFromImage(mask)) * np.prod(mask.GetSpacing())
+    ordered = sorted(volumes, key=lambda name: volumes[name])
+    held_out = sorted(ordered[1::4])
+    return sorted(set(ordered) - set(held_out)), held_out
+
+
+def write_raw(sts: Path, raw: Path) -> None:
+    """CT as it is, PET resampled linearly onto the CT grid, the CT contour as label 1."""
+    target = raw / DATASET
+    (target / "imagesTr").mkdir(parents=True, exist_ok=True)
+    (target / "labelsTr").mkdir(parents=True, exist_ok=True)
+    names = []
+    for folder in sorted(sts.glob("STS_*")):
+        ct = sitk.ReadImage(str(folder / "CT_image.nii.gz"), sitk.sitkFloat32)
+        pet = sitk.Resample(sitk.ReadImage(str(folder / "PET_image.nii.gz"), sitk.sitkFloat32), ct, sitk.Transform(),
+                            sitk.sitkLinear, 0.0)  # fmt: skip
+        mask = sitk.ReadImage(str(folder / "CT_mask.nii.gz")) > 0
+        mask.CopyInformation(ct)
+        sitk.WriteImage(ct, str(target / "imagesTr" / f"{folder.name}_0000.nii.gz"))
+        sitk.WriteImage(pet, str(target / "imagesTr" / f"{folder.name}_0001.nii.gz"))
+        sitk.WriteImage(mask, str(target / "labelsTr" / f"{folder.name}.nii.gz"))
+        names.append(folder.name)
+    (target / "dataset.json").write_text(
+        json.dumps({"channel_names": {"0": "CT", "1": "PET"}, "labels": {"background": 0, "tumour": 1},
+                    "numTraining": len(names), "file_ending": ".nii.gz"}, indent=2)
+    )  # fmt: skip
+
+
+def plan_and_preprocess(work: Path) -> None:
+    """nnU-Net's fingerprint and planner, then our smaller network, spacing and patch written into its plans."""
+    from nnunetv2.experiment_planning.plan_and_preprocess_api import (
+        extract_fingerprint_dataset,
+        plan_experiment_dataset,
+        preprocess_dataset,
+    )
+
+    extract_fingerprint_dataset(DATASET_ID, num_processes=2, show_progress_bar=False)
+    plan_experiment_dataset(DATASET_ID, overwrite_target_spacing=SPACING_MM, overwrite_plans_name=PLANS)
+    path = work / "preprocessed" / DATASET / f"{PLANS}.json"
+    plans = json.loads(path.read_text())
+    full = plans["configurations"]["3d_fullres"]
+    full.update(batch_size=2, patch_size=list(PATCH), spacing=list(SPACING_MM))
+    # SUV has a meaning of its own: scale it by the training tumours' statistics as CT is, not by each scan's spread,
+    # which depends on how much of the body the scan shows.
+    full["normalization_schemes"] = ["CTNormalization", "CTNormalization"]
+    stages = len(FEATURES)
+    full["architecture"]["arch_kwargs"].update(
+        n_stages=stages, features_per_stage=list(FEATURES), kernel_sizes=[[3, 3, 3]] * stages,
+        strides=[[1, 1, 1]] + [[2, 2, 2]] * (stages - 1), n_conv_per_stage=[2] * stages,
+        n_conv_per_stage_decoder=[2] * (stages - 1),
+    )  # fmt: skip
+    plans["configurations"] = {"3d_fullres": full}
+    path.write_text(json.dumps(plans, indent=2))
+    preprocess_dataset(DATASET_ID, PLANS, ("3d_fullres",), (2,), show_progress_bar=False)
+
+
+def prepare(sts: Path, work: Path) -> tuple[list[str], list[str]]:
+    """Everything before training; a second call finds it done. Returns the (training, held-out) patients."""
+    set_environment(work)
+    training, held_out = split(sts)
+    splits = work / "preprocessed" / DATASET / "splits_final.json"
+    if not splits.exists():
+        write_raw(sts, work / "raw")
+        plan_and_preprocess(work)
+        splits.write_text(json.dumps([{"train": training, "val": held_out}], indent=2))
+    return training, held_out
+
+
+if __name__ == "__main__":  # nnU-Net's preprocessing spawns processes that import this file again
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--sts", type=Path, required=True)
+    parser.add_argument("--work", type=Path, required=True)
+    arguments = parser.parse_args()
+    print(prepare(arguments.sts, arguments.work))
