@@ -78,7 +78,7 @@ def log_unexpected(kind: str, frames: list[str]) -> str:
 
 
 def explain(error: BaseException) -> str:
-    """The one sentence a person gets to see: a TwinReviewError's own text, else an id under which the rest is logged."""
+    """What a person gets to read: a TwinReviewError's own text, else an id under which the rest is logged."""
     if isinstance(error, TwinReviewError):
         return str(error)
     return apology(log_unexpected(type(error).__name__, traceback.format_tb(error.__traceback__)))

@@ -1,0 +1,63 @@
+# TwinReview. `make run` opens the dashboard, `make test` checks everything; both need only Python 3.11 or newer.
+SHELL := /bin/sh
+PY := .venv/bin/python
+PORT ?= 8501
+TWIN_DATA ?= data
+export TWIN_DATA
+# hnswlib compiles on install; without this it would be tied to this machine's processor.
+export HNSWLIB_NO_NATIVE := 1
+# The environment is its own: nothing of the caller's leaks in.
+unexport PYTHONHOME
+unexport PYTHONPATH
+
+.PHONY: help run test lint types pytest bench soak demo clean
+.DEFAULT_GOAL := help
+
+help: ## what can be made
+	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
+
+run: .venv/run.stamp demo ## the dashboard on http://localhost:8501, with a demo cohort (PORT=…, TWIN_DATA=…)
+	$(PY) -m streamlit run app.py --server.port $(PORT)
+
+test: lint types pytest ## everything that checks the project: lint, types, tests, browser tests
+
+lint: .venv/test.stamp ## ruff: rules and format
+	$(PY) -m ruff check .
+	$(PY) -m ruff format --check .
+
+types: .venv/test.stamp ## mypy
+	$(PY) -m mypy
+
+pytest: .venv/test.stamp ## tests (ARGS="-k jobs" for some)
+	$(PY) -m pytest -m "not soak" $(ARGS)
+
+bench: .venv/test.stamp ## side-by-side measurements, as Markdown tables
+	$(PY) -m tests.bench $(ARGS)
+
+soak: .venv/test.stamp ## the long tests
+	$(PY) -m pytest -m soak --timeout 0 $(ARGS)
+
+demo: .venv/run.stamp ## the demo cohort, if there is no data yet
+	@test -e "$(TWIN_DATA)/twin.duckdb" || $(PY) cli.py demo
+
+clean: ## removes the environment and caches, never data
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis build
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# The first interpreter that is new enough. Which one made the environment no longer matters afterwards.
+.venv/bin/python:
+	@for python in python3 python3.14 python3.13 python3.12 python3.11 /usr/bin/python3; do \
+		if $$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then \
+			echo "making .venv with $$($$python --version)"; \
+			$$python -m venv --clear .venv && exit 0; \
+			echo "'$$python -m venv' failed: install it (Debian, Ubuntu: apt-get install python3-venv) and run make again." >&2; exit 1; \
+		fi; \
+	done; echo "TwinReview needs Python 3.11 or newer, and none was found. Install it and run make again." >&2; exit 1
+
+.venv/run.stamp: requirements.txt | .venv/bin/python
+	$(PY) -m pip install --quiet --requirement requirements.txt
+	@touch $@
+
+.venv/test.stamp: tests/requirements.txt .venv/run.stamp
+	$(PY) -m pip install --quiet --requirement tests/requirements.txt
+	@touch $@

@@ -1,0 +1,147 @@
+"""Fixtures for all tests: the real data, a store, and a dashboard in a real browser."""
+
+from __future__ import annotations
+
+import os
+
+# Before numpy or torch is imported: tests share a small machine.
+os.environ.setdefault("OMP_NUM_THREADS", str(min(2, os.cpu_count() or 1)))
+os.environ.setdefault("OPENBLAS_NUM_THREADS", os.environ["OMP_NUM_THREADS"])
+
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import settings
+
+ROOT = Path(__file__).resolve().parents[1]
+CHROMIUM_ARGS = (
+    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
+    "--disable-component-update", "--disable-sync",
+)  # fmt: skip
+
+# A shared machine makes deadlines flaky; in CI the same examples come every time.
+settings.register_profile("twin", deadline=None, derandomize=bool(os.environ.get("CI")), database=None)
+settings.load_profile("twin")
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """The folder of real data, ../shared/data (or TWIN_SHARED); skips when it is absent."""
+    folder = Path(os.environ.get("TWIN_SHARED", ROOT.parent / "shared" / "data"))
+    if not (folder / "README.md").exists():
+        pytest.skip("needs the real data in ../shared/data (or the folder that TWIN_SHARED names)")
+    return folder
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Any]:
+    """An empty store of its own."""
+    from store import open_store
+
+    with open_store(tmp_path / "data") as opened:
+        yield opened
+
+
+class Server:
+    """A running dashboard: `url`, `root` (its data) and what it logged."""
+
+    def __init__(self, root: Path, log: Path, env: dict[str, str]) -> None:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port = probe.getsockname()[1]
+        self.root, self.url, self._log = root, f"http://127.0.0.1:{port}", log
+        command = [sys.executable, "-m", "streamlit", "run", "app.py", "--server.port", str(port),
+                   "--server.address", "127.0.0.1"]  # fmt: skip
+        with log.open("w") as stream:
+            self.process = subprocess.Popen(
+                command, cwd=ROOT, stdout=stream, stderr=stream, env={**os.environ, **env, "TWIN_DATA": str(root)}
+            )
+        self._wait()
+
+    def _wait(self) -> None:
+        for _ in range(600):
+            if self.process.poll() is not None:
+                break
+            try:
+                urllib.request.urlopen(self.url + "/_stcore/health", timeout=1)
+                return
+            except OSError:
+                time.sleep(0.1)
+        self.stop()
+        pytest.fail(f"the dashboard did not start:\n{self.log}")
+
+    @property
+    def log(self) -> str:
+        """What it wrote so far."""
+        return self._log.read_text()
+
+    def stop(self) -> None:
+        """Asks it to end, as a service manager would; insists after 20 seconds."""
+        self.process.terminate()
+        try:
+            self.process.wait(20)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+            raise
+
+
+@pytest.fixture(scope="session")
+def start_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Server]]:
+    """start_server(root, **env) -> a Server on that data root; all are stopped at the end."""
+    servers: list[Server] = []
+
+    def start(root: Path, **env: str) -> Server:
+        servers.append(Server(root, tmp_path_factory.mktemp("server") / "log", env))
+        return servers[-1]
+
+    yield start
+    for server in servers:
+        if server.process.poll() is None:
+            server.stop()
+
+
+@pytest.fixture(scope="session")
+def server(start_server: Callable[..., Server], tmp_path_factory: pytest.TempPathFactory) -> Server:
+    """A dashboard without any patient."""
+    return start_server(tmp_path_factory.mktemp("empty"))
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Any]:
+    """Chromium, headless: CHROMIUM, else the system's. Without one: skipped, but a failure in CI."""
+    names = ("chromium", "chromium-browser", "google-chrome")
+    found = os.environ.get("CHROMIUM") or next((path for path in map(shutil.which, names) if path), None)
+    if found is None:
+        message = "needs Chromium: apt-get install chromium, or set CHROMIUM to the path of one"
+        if os.environ.get("CI"):
+            pytest.fail(message)
+        pytest.skip(message)
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=found, args=list(CHROMIUM_ARGS))
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture
+def page(browser: Any) -> Iterator[Any]:
+    """A browser page of 1400 x 900; an error of its JavaScript or a shown traceback fails the test."""
+    context = browser.new_context(viewport={"width": 1400, "height": 900})
+    opened = context.new_page()
+    errors: list[str] = []
+    opened.on("pageerror", lambda error: errors.append(str(error)))
+    yield opened
+    tracebacks = [] if opened.is_closed() else opened.get_by_test_id("stException").all_inner_texts()
+    context.close()
+    assert not errors, errors
+    assert not tracebacks, tracebacks
