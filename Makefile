@@ -37,8 +37,11 @@ bench: .venv/test.stamp ## side-by-side measurements, as Markdown tables
 soak: .venv/test.stamp ## the long tests
 	$(PY) -m pytest -m soak --timeout 0 $(ARGS)
 
+# Made aside and moved into place, so that a half-made cohort is never taken for a whole one.
 demo: .venv/run.stamp ## the demo cohort, if there is no data yet
-	@test -e "$(TWIN_DATA)/twin.duckdb" || $(PY) cli.py demo
+	@if test -e "$(TWIN_DATA)/twin.duckdb"; then exit 0; fi; \
+	rm -rf build/demo && TWIN_DATA=build/demo $(PY) cli.py demo && \
+	mkdir -p "$(TWIN_DATA)" && cp -a build/demo/. "$(TWIN_DATA)/" && rm -rf build/demo
 
 clean: ## removes the environment and caches, never data
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis build

@@ -86,7 +86,10 @@ def explain(error: BaseException) -> str:
 
 def apology(error_id: str) -> str:
     """What a person reads when a bug was met."""
-    return f"Something in TwinReview went wrong (error {error_id}). Nothing was stored; the log has the details."
+    return (
+        f"Something in TwinReview went wrong (error {error_id}). Try again; if it comes back, tell whoever runs "
+        f"TwinReview that number: the log has the details."
+    )
 
 
 def run_inline(

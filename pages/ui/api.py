@@ -1,0 +1,15 @@
+"""HTTP routes beside the pages. Whatever carries patient data must check a signed token first."""
+
+from __future__ import annotations
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse
+from starlette.routing import Route
+
+
+async def health(request: Request) -> JSONResponse:
+    """For load balancers: the process answers. Says nothing about patients."""
+    return JSONResponse({"status": "ok"}, headers={"Cache-Control": "no-store"})
+
+
+ROUTES = [Route("/api/health", health)]

@@ -1,0 +1,129 @@
+"""The frame around every page: who is working, on which patient, where to go, and what is shown when things go wrong.
+
+Pages use `person()`, `patient_id()`, `go_to()` and `guarded()`; `st.session_state` holds ids only.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+from typing import Any, Literal
+
+import streamlit as st
+
+from core.jobs import explain
+from pages.ui import resources
+
+PageName = Literal["worklist", "intake", "review", "compare", "trajectory", "evidence", "quality", "system"]
+
+FOLDER = Path(__file__).resolve().parents[1]
+#: section -> (file, title, icon)
+PAGES: dict[str, list[tuple[PageName, str, str]]] = {
+    "Today": [
+        ("worklist", "Worklist", ":material/checklist:"),
+        ("intake", "Intake", ":material/upload_file:"),
+    ],
+    "Patient": [
+        ("review", "Review", ":material/draw:"),
+        ("compare", "Compare", ":material/compare:"),
+        ("trajectory", "Trajectory", ":material/show_chart:"),
+        ("evidence", "Evidence", ":material/travel_explore:"),
+    ],
+    "Installation": [
+        ("quality", "Quality", ":material/verified:"),
+        ("system", "System", ":material/settings:"),
+    ],
+}
+
+
+def show() -> None:
+    """Draws the frame and runs the chosen page in it."""
+    st.set_page_config(page_title="TwinReview", page_icon=":material/radiology:", layout="wide")
+    logging.getLogger("twinreview").setLevel(logging.INFO)
+    sections = {
+        section: [
+            st.Page(FOLDER / f"{name}.py", title=title, icon=icon, default=name == "worklist")
+            for name, title, icon in pages
+            if (FOLDER / f"{name}.py").exists()
+        ]
+        for section, pages in PAGES.items()
+    }
+    page = st.navigation({section: pages for section, pages in sections.items() if pages})
+    with st.sidebar:
+        _choose_patient()
+        _choose_person()
+        st.caption("For research. Not a medical device.")
+    page.run()
+
+
+def person() -> str:
+    """The name under which everything done on a page is recorded."""
+    return str(st.session_state["person"])
+
+
+def patient_id() -> str | None:
+    """The patient chosen in the sidebar; None when nobody is."""
+    chosen = st.session_state.get("patient_id")
+    return str(chosen) if chosen else None
+
+
+def choose_patient(new_patient_id: str) -> None:
+    """Changes the patient; for the `on_click` of a button, as the sidebar is drawn before the page is."""
+    st.session_state["patient_id"] = new_patient_id
+
+
+def go_to(name: PageName) -> None:
+    """Leaves for another page."""
+    st.switch_page(str(FOLDER / f"{name}.py"))
+
+
+@contextmanager
+def guarded() -> Iterator[None]:
+    """Shows what goes wrong inside it in words, and lets the rest of the page be drawn."""
+    try:
+        yield
+    except Exception as error:  # st.stop and st.rerun are not Exceptions
+        show_problem(error)
+
+
+def show_problem(error: Exception) -> bool:
+    """Shows a sentence: a TwinReviewError's own, else an apology with the id under which the log has the details.
+
+    Returns:
+        True: Streamlit need not show anything more.
+    """
+    st.error(explain(error), icon=":material/error:")
+    return True
+
+
+@asynccontextmanager
+async def lifespan(_app: Any) -> AsyncIterator[None]:
+    """Around the server's life. The first page does not wait for what is started here."""
+    threading.Thread(target=resources.warm_up, name="warm-up", daemon=True).start()
+    yield
+    resources.shut_down()
+
+
+def _choose_patient() -> None:
+    known = [str(patient["patient_id"]) for patient in resources.get_store().patients()]
+    if st.session_state.get("patient_id") not in known:
+        st.session_state.pop("patient_id", None)
+    st.selectbox(
+        "Patient", known, index=None, key="patient_id", bind="query-params", disabled=not known,
+        placeholder="Choose a patient" if known else "No patients yet",
+    )  # fmt: skip
+
+
+def _choose_person() -> None:
+    store = resources.get_store()
+    known = [str(p["name"]) for p in store.people()]
+    if "demo" not in known:
+        store.add_person("demo")
+        known.append("demo")
+    st.selectbox(
+        "Working as", known, index=known.index("demo"), key="person",
+        help="Everything you do is recorded under this name.",
+    )  # fmt: skip

@@ -1,0 +1,333 @@
+"""Jobs on the real store and real Dask workers: progress, cancel, failure, dead workers, restarts."""
+
+from __future__ import annotations
+
+import logging
+import multiprocessing
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from core import jobs, runner
+from core.errors import InputError, JobCancelled, ModelError
+from core.jobs import FINAL, JobKind, Reporter, run_inline
+from core.runner import JobRunner
+from store import open_store
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def prepare(store, args):
+    if args.get("refuse"):
+        raise InputError("Expected a lesion, got none. Draw one.")
+    return {**args, "prepared": True}
+
+
+def compute(params, out_dir, progress):
+    """Steps of a tenth of a second; params say what goes wrong and when."""
+    marks = Path(params["marks"]) if "marks" in params else out_dir
+    (marks / f"pid-{os.getpid()}").touch()
+    for step in range(params.get("steps", 1)):
+        progress(step / params.get("steps", 1), f"step {step}")
+        time.sleep(0.1)
+        if params.get("die") == "always" or (params.get("die") == "once" and len(list(marks.iterdir())) == 1):
+            os.kill(os.getpid(), signal.SIGKILL)
+    if params.get("fail") == "words":
+        raise ModelError("Expected weights, got none. Put them into weights/.")
+    if params.get("fail") == "bug":
+        raise KeyError("patient SECRET")
+    if params.get("pool"):
+        with multiprocessing.get_context("spawn").Pool(1) as pool:
+            assert pool.map(abs, [-3]) == [3]
+    (out_dir / "mask").write_text("voxels")
+    return {"pid": os.getpid(), "params": params}
+
+
+def record(store, params, result, out_dir, person):
+    if params.get("fail") == "record":
+        raise InputError("Expected a free version number, got a taken one.")
+    return {"by": person, "text": (out_dir / "mask").read_text(), "pid": result["pid"], "recorder": os.getpid()}
+
+
+KIND = JobKind("sleep", prepare, compute, record)
+KINDS = {"sleep": KIND}
+
+
+def wait_for(store, job_id, statuses=FINAL, seconds=60):
+    until = time.monotonic() + seconds
+    while (row := store.job(job_id))["status"] not in statuses:
+        assert time.monotonic() < until, f"still {row['status']}: {row['message']}"
+        time.sleep(0.05)
+    return row
+
+
+def scratch(store):
+    folder = store.root / "jobs"
+    return sorted(path.name for path in folder.iterdir()) if folder.exists() else []
+
+
+def workers():
+    return [p for p in psutil.Process().children(recursive=True) if "spawn_main" in " ".join(p.cmdline())]
+
+
+@pytest.fixture(scope="module")
+def running(tmp_path_factory):
+    """One runner, with one worker, for the tests of this file."""
+    with open_store(tmp_path_factory.mktemp("jobs")) as store:
+        started = JobRunner(store, KINDS)
+        yield started
+        started.close()
+        assert workers() == []
+
+
+def test_inline_computes_records_and_tells(store):
+    seen = []
+    kept = run_inline(store, KIND, {"steps": 2}, "demo", lambda fraction, message: seen.append((fraction, message)))
+    assert kept["by"] == "demo"
+    assert kept["text"] == "voxels"
+    assert seen[0] == (0.0, "step 0")
+    (row,) = store.jobs()
+    assert (row["status"], row["progress"], row["person"], row["kind"]) == ("done", 1.0, "demo", "sleep")
+    assert row["result"] == kept
+    assert scratch(store) == []
+
+
+def test_inline_passes_the_words_on_and_keeps_them_in_the_row(store):
+    with pytest.raises(ModelError, match="Expected weights"):
+        run_inline(store, KIND, {"fail": "words"}, "demo")
+    (row,) = store.jobs()
+    assert (row["status"], row["message"]) == ("failed", "Expected weights, got none. Put them into weights/.")
+    assert scratch(store) == []
+
+
+def test_inline_bug_leaves_an_apology_without_the_bug_s_text(store, caplog):
+    with pytest.raises(KeyError):
+        run_inline(store, KIND, {"fail": "bug"}, "demo")
+    (row,) = store.jobs()
+    assert row["status"] == "failed"
+    error_id = row["message"].split("error ")[1][:8]
+    assert error_id in caplog.text
+    assert "KeyError" in caplog.text
+    assert "SECRET" not in row["message"] + caplog.text
+
+
+def test_inline_cancel_is_not_a_failure(store):
+    def cancelled(params, out_dir, progress):
+        (out_dir.parent / "cancel").touch()
+        progress(0.5, "half")
+        raise AssertionError("progress should have raised")
+
+    with pytest.raises(JobCancelled):
+        run_inline(store, JobKind("sleep", prepare, cancelled, record), {}, "demo")
+    assert [row["status"] for row in store.jobs()] == ["cancelled"]
+
+
+def test_a_refused_request_leaves_no_row(store):
+    with pytest.raises(InputError, match="Draw one"):
+        run_inline(store, KIND, {"refuse": True}, "demo")
+    with pytest.raises(InputError, match="Draw one"):
+        JobRunner(store, KINDS).submit("sleep", {"refuse": True}, "demo")
+    with pytest.raises(InputError, match=r"Expected a job of kind sleep, got 'dream'"):
+        JobRunner(store, KINDS).submit("dream", {}, "demo")
+    assert store.jobs() == []
+
+
+def test_progress_is_passed_on_at_most_twice_a_second(tmp_path, monkeypatch):
+    now, seen = [0.0], []
+    monkeypatch.setattr(jobs.time, "monotonic", lambda: now[0])
+    report = Reporter(lambda fraction, message: seen.append(fraction), tmp_path / "cancel")
+    for tick in range(101):  # ten seconds
+        now[0] = tick / 10
+        report(tick / 100, "")
+    assert len(seen) == 21
+    assert seen[0] == 0.0
+    report_far = Reporter(lambda fraction, message: seen.append(fraction), tmp_path / "cancel")
+    report_far(7.0, "")
+    assert seen[-1] == 1.0
+
+
+def test_a_job_is_computed_by_a_worker_and_recorded_here(running):
+    began = time.monotonic()
+    job_id = running.submit("sleep", {"steps": 12, "pool": True}, "demo")
+    assert time.monotonic() - began < 0.5, "submit waits for nothing, not even for Dask to start"
+    row = wait_for(running.store, job_id, {"running"})
+    fractions = []
+    while row["status"] == "running":
+        fractions.append(row["progress"])
+        time.sleep(0.05)
+        row = running.store.job(job_id)
+    row = wait_for(running.store, job_id)
+    assert (row["status"], row["progress"], row["message"]) == ("done", 1.0, "Done")
+    assert fractions == sorted(fractions)
+    assert len(set(fractions)) > 1, "progress is seen while the job runs"
+    assert row["result"]["by"] == "demo"
+    assert row["result"]["recorder"] == os.getpid() != row["result"]["pid"]
+    assert job_id not in scratch(running.store)
+
+
+def test_a_failing_job_says_why_and_the_next_one_runs(running, caplog, capfd):
+    words = running.submit("sleep", {"fail": "words"}, "demo")
+    bug = running.submit("sleep", {"fail": "bug"}, "demo")
+    stored = running.submit("sleep", {"fail": "record"}, "demo")
+    good = running.submit("sleep", {}, "demo")
+    assert wait_for(running.store, words)["message"] == "Expected weights, got none. Put them into weights/."
+    assert wait_for(running.store, bug)["status"] == "failed"
+    assert "(error " in running.store.job(bug)["message"]
+    assert wait_for(running.store, stored)["message"] == "Expected a free version number, got a taken one."
+    assert wait_for(running.store, good)["status"] == "done"
+    out, err = capfd.readouterr()
+    assert "KeyError" in caplog.text
+    assert "SECRET" not in caplog.text + out + err + running.store.job(bug)["message"]
+
+
+def test_cancel_stops_a_running_job_and_a_queued_one_never_starts(running, tmp_path):
+    long = running.submit("sleep", {"steps": 600}, "demo")
+    queued = running.submit("sleep", {"marks": str(tmp_path)}, "demo")
+    wait_for(running.store, long, {"running"})
+    running.cancel(queued)
+    assert wait_for(running.store, queued)["status"] == "cancelled"
+    assert running.store.job(long)["status"] == "running"
+    running.cancel(long)
+    assert wait_for(running.store, long, seconds=10)["status"] == "cancelled"
+    running.cancel(long)  # again: nothing happens
+    assert running.store.job(long)["status"] == "cancelled"
+    time.sleep(0.5)
+    assert list(tmp_path.iterdir()) == []
+    assert running.store.job(queued)["status"] == "cancelled"
+    assert {long, queued} & set(scratch(running.store)) == set()
+
+
+def test_a_dead_worker_is_replaced_once(running, tmp_path, capfd):
+    once, always = tmp_path / "once", tmp_path / "always"
+    once.mkdir()
+    always.mkdir()
+    first = running.submit("sleep", {"die": "once", "marks": str(once), "steps": 8}, "demo")
+    assert wait_for(running.store, first)["status"] == "done"
+    assert len(list(once.iterdir())) == 2
+    second = running.submit("sleep", {"die": "always", "marks": str(always), "steps": 3}, "demo")
+    row = wait_for(running.store, second)
+    assert (row["status"], row["message"]) == ("failed", runner.WORKER_DIED)
+    assert len(list(always.iterdir())) == 2
+    third = running.submit("sleep", {}, "demo")
+    assert wait_for(running.store, third)["status"] == "done"
+
+
+CRASHING = """
+import os, signal, sys, time
+from pathlib import Path
+from store import open_store
+from core.runner import JobRunner
+from tests.test_jobs import KINDS
+
+if __name__ == "__main__":
+    root, marks, act = Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3]
+    store = open_store(root)
+    runner = JobRunner(store, KINDS)
+    if act == "submit":
+        job_id = runner.submit("sleep", {"steps": 100, "marks": str(marks)}, "demo")
+    else:
+        (job_id,) = runner.recover()
+    while store.job(job_id)["status"] != "running":
+        time.sleep(0.05)
+    print(job_id, flush=True)
+    if act == "end":
+        runner.close()
+        store.close()
+    else:
+        os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def crash(tmp_path, act):
+    program = tmp_path / "crashing.py"
+    program.write_text(CRASHING)
+    (tmp_path / "marks").mkdir(exist_ok=True)
+    result = subprocess.run(
+        [sys.executable, str(program), str(tmp_path / "data"), str(tmp_path / "marks"), act],
+        cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True, timeout=60,
+    )  # fmt: skip
+    assert result.returncode == (0 if act == "end" else -signal.SIGKILL), result.stderr
+    pids = {int(path.name.split("-")[1]) for path in (tmp_path / "marks").iterdir()}
+    until = time.monotonic() + 20
+    while any(psutil.pid_exists(pid) for pid in pids):
+        assert time.monotonic() < until, "a worker outlives the process that owns it"
+        time.sleep(0.1)
+    return result.stdout.strip()
+
+
+def test_a_job_survives_one_restart_and_is_given_up_after_two(tmp_path):
+    job_id = crash(tmp_path, "submit")
+    with open_store(tmp_path / "data") as store:
+        assert store.job(job_id)["status"] == "running"
+    assert crash(tmp_path, "recover") == job_id
+    with open_store(tmp_path / "data") as store:
+        assert JobRunner(store, KINDS).recover() == {job_id: "interrupted"}
+        assert store.job(job_id)["message"] == runner.STOPPED_TWICE
+        assert scratch(store) == []
+
+
+def test_a_job_of_a_process_that_ended_properly_is_taken_up_and_done(tmp_path):
+    job_id = crash(tmp_path, "submit")
+    with open_store(tmp_path / "data") as store:
+        taken_up = JobRunner(store, {"sleep": JobKind("sleep", lambda s, a: {"steps": 1}, compute, record)})
+        assert taken_up.recover() == {job_id: "queued"}
+        assert taken_up.recover() == {}, "this process looks after it already"
+        row = wait_for(store, job_id)
+        taken_up.close()
+        assert (row["status"], row["result"]["by"]) == ("done", "demo")
+
+
+def test_closing_leaves_jobs_for_the_next_start(tmp_path):
+    job_id = crash(tmp_path, "submit")
+    assert crash(tmp_path, "end") == job_id
+    with open_store(tmp_path / "data") as store:
+        assert store.job(job_id)["status"] == "running"
+
+
+def test_what_cannot_be_taken_up_says_why(store):
+    recording, unknown, cancelled, refused = (
+        store.create_job(kind, args, "demo")
+        for kind, args in (("sleep", {}), ("dream", {}), ("sleep", {}), ("sleep", {"refuse": True}))
+    )
+    for job_id, flag in ((recording, "recording"), (cancelled, "cancel")):
+        (store.root / "jobs" / job_id).mkdir(parents=True)
+        (store.root / "jobs" / job_id / flag).touch()
+    fates = JobRunner(store, KINDS).recover()
+    assert fates == {
+        recording: "interrupted", unknown: "interrupted", cancelled: "cancelled", refused: "failed",
+    }  # fmt: skip
+    assert store.job(recording)["message"] == runner.STOPPED_RECORDING
+    assert "no job of kind 'dream'" in store.job(unknown)["message"]
+    assert store.job(refused)["message"] == "Expected a lesion, got none. Draw one."
+    assert scratch(store) == []
+
+
+def test_a_cluster_by_address_computes_and_a_wrong_address_is_named(store, monkeypatch):
+    from distributed import LocalCluster
+
+    with LocalCluster(
+        n_workers=1, threads_per_worker=1, dashboard_address=None, host="127.0.0.1", silence_logs=logging.ERROR
+    ) as cluster:
+        monkeypatch.setenv("TWIN_DASK", cluster.scheduler_address)
+        remote = JobRunner(store, KINDS)
+        assert wait_for(store, remote.submit("sleep", {}, "demo"))["status"] == "done"
+        remote.close()
+    monkeypatch.setenv("TWIN_DASK", "nonsense://nowhere")
+    lost = JobRunner(store, KINDS)
+    row = wait_for(store, lost.submit("sleep", {}, "demo"))
+    lost.close()
+    assert row["status"] == "failed"
+    assert "No Dask scheduler answers" in row["message"]
+
+
+@pytest.mark.parametrize("text", ["0", "-1", "two", "1.5", ""])
+def test_a_nonsensical_number_of_workers_is_refused(monkeypatch, text):
+    monkeypatch.setenv("TWIN_WORKERS", text)
+    with pytest.raises(InputError, match="Expected TWIN_WORKERS to be a whole number"):
+        runner._whole("TWIN_WORKERS", 1)
