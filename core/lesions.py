@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import find_objects, generate_binary_structure, label
-from scipy.spatial import KDTree
 
 from core.errors import GeometryError, InputError
-from core.metrics import border, bounding_box
+from core.metrics import bounding_box
 from core.types import Grid, LabelMap
 
 MAX_LESIONS = 255
@@ -65,27 +64,27 @@ class Matching:
     """Which lesion each piece of a new mask is.
 
     Args:
-        lesion_of: component number -> lesion number, for every component.
+        numbers: component number -> lesion number, for every component.
         new: lesion numbers given for the first time.
-        merged_from: lesion number -> the previous lesions (itself first) that became this one piece.
-        split: lesion number -> its components, where there are several.
-        vanished: previous lesions that no component continues (merged ones are not among them).
+        merges: lesion number -> the previous lesions (itself first) that became this one piece.
+        splits: lesion number -> its components, where there are several.
+        lost: previous lesions that no component continues (merged ones are not among them).
         overlap_mm3: (component, previous lesion) -> shared volume, the evidence.
         next_label: the first number that the patient has never used.
     """
 
-    lesion_of: Mapping[int, int]
+    numbers: Mapping[int, int]
     new: tuple[int, ...]
-    merged_from: Mapping[int, tuple[int, ...]]
-    split: Mapping[int, tuple[int, ...]]
-    vanished: tuple[int, ...]
+    merges: Mapping[int, tuple[int, ...]]
+    splits: Mapping[int, tuple[int, ...]]
+    lost: tuple[int, ...]
     overlap_mm3: Mapping[tuple[int, int], float]
     next_label: int
 
     def relabel(self, current_components: NDArray[np.uint8], grid: Grid) -> LabelMap:
         """The components as a label map of lesion numbers."""
         lookup = np.zeros(256, dtype=np.uint8)
-        for component, lesion in self.lesion_of.items():
+        for component, lesion in self.numbers.items():
             lookup[component] = lesion
         return LabelMap(lookup[current_components], grid)
 
@@ -103,19 +102,19 @@ def match_lesions(
     A component takes the number of the previous lesion that it overlaps most (at least a tenth of the smaller of the
     two). Several components on one lesion: a split, all keep its number. One component on several lesions: a merge; it
     keeps the number of the largest overlap and lists the others, unless another component continues them. What
-    overlaps nothing may continue a lesion that nothing overlaps, nearest first and one to one, within
-    `max_distance_mm` (border to border). The rest is new, numbered from `next_label` in order of component.
+    overlaps nothing may continue a lesion that nothing overlaps, nearest first and one to one, with centres within
+    `max_distance_mm`. The rest is new, numbered from `next_label` in order of component.
 
     Args:
         previous: the earlier mask with the patient's lesion numbers.
         current_components: (I, J, K) uint8 from `components`.
         current_grid: its grid.
         transform: 4x4, current RAS mm -> previous RAS mm (identity when both lie in one frame).
-        max_distance_mm: the farthest that a lesion may have seemed to move, >= 0 (assumed default).
+        max_distance_mm: the farthest that a lesion's centre may seem to have moved without overlap (assumed default).
         next_label: the patient's largest number ever, plus one; by default the previous mask's.
 
     Returns:
-        A `Matching`; with no components everything has vanished, with no previous lesions everything is new.
+        A `Matching`; with no components everything is lost, with no previous lesions everything is new.
 
     Raises:
         GeometryError: if components and grid do not fit, or the transform is not a finite 4x4.
@@ -132,43 +131,45 @@ def match_lesions(
 
     clouds = _clouds(current_components, current_grid, np.asarray(transform, dtype=np.float64))
     overlap = _overlaps(previous, clouds, current_grid.voxel_volume_mm3)
-    lesion_of, merged_from = _by_overlap(overlap)
-    taken = set(lesion_of.values()) | {lesion for group in merged_from.values() for lesion in group}
-    lost = [lesion for lesion in previous.labels if lesion not in taken]
-    loose = [component for component in clouds if component not in lesion_of]
-    lesion_of |= _by_distance(previous, lost, clouds, loose, max_distance_mm)
+    numbers, merges = _by_overlap(overlap)
+    taken = set(numbers.values()) | {lesion for group in merges.values() for lesion in group}
+    unclaimed = [lesion for lesion in previous.labels if lesion not in taken]
+    loose = {component: points for component, points in clouds.items() if component not in numbers}
+    numbers |= _by_distance(_clouds(previous.array, previous.grid, np.eye(4), unclaimed), loose, max_distance_mm)
     new = []
     for component in clouds:
-        if component not in lesion_of:
-            lesion_of[component] = number
+        if component not in numbers:
+            numbers[component] = number
             new.append(number)
             number += 1
-    if number > MAX_LESIONS + 1:
+    if new and new[-1] > MAX_LESIONS:
         raise InputError(
-            f"Expected lesion numbers up to {MAX_LESIONS}, but this patient would need {number - 1}. "
+            f"Expected lesion numbers up to {MAX_LESIONS}, but this patient would need {new[-1]}. "
             "Take false lesions out of the mask first."
         )
     pieces: dict[int, list[int]] = {}
-    for component, lesion in sorted(lesion_of.items()):
+    for component, lesion in sorted(numbers.items()):
         pieces.setdefault(lesion, []).append(component)
     return Matching(
-        lesion_of=dict(sorted(lesion_of.items())),
+        numbers=dict(sorted(numbers.items())),
         new=tuple(new),
-        merged_from=merged_from,
-        split={lesion: tuple(found) for lesion, found in pieces.items() if len(found) > 1},
-        vanished=tuple(lesion for lesion in lost if lesion not in pieces),
+        merges=merges,
+        splits={lesion: tuple(found) for lesion, found in pieces.items() if len(found) > 1},
+        lost=tuple(lesion for lesion in unclaimed if lesion not in pieces),
         overlap_mm3=overlap,
         next_label=number,
     )
 
 
-def _clouds(array: NDArray[np.uint8], grid: Grid, transform: NDArray[np.float64]) -> dict[int, NDArray[np.float64]]:
-    """Every component's voxel centres (n, 3) in the previous frame's millimetres, by ascending number."""
+def _clouds(
+    array: NDArray[np.uint8], grid: Grid, transform: NDArray[np.float64], wanted: Collection[int] | None = None
+) -> dict[int, NDArray[np.float64]]:
+    """Voxel centres (n, 3) of every label (or the wanted ones), mapped to the previous frame's mm, ascending."""
     clouds = {}
-    for component, box in enumerate(find_objects(array), start=1):
-        if box is not None:
-            indices = np.argwhere(array[box] == component) + [part.start for part in box]
-            clouds[component] = grid.to_mm(indices) @ transform[:3, :3].T + transform[:3, 3]
+    for number, box in enumerate(find_objects(array), start=1):
+        if box is not None and (wanted is None or number in wanted):
+            indices = np.argwhere(array[box] == number) + [part.start for part in box]
+            clouds[number] = grid.to_mm(indices) @ transform[:3, :3].T + transform[:3, 3]
     return clouds
 
 
@@ -192,36 +193,30 @@ def _overlaps(
 
 def _by_overlap(overlap: Mapping[tuple[int, int], float]) -> tuple[dict[int, int], dict[int, tuple[int, ...]]]:
     """Components to lesions by largest overlap (the lower number when equal), and the merges among them."""
-    lesion_of: dict[int, int] = {}
+    numbers: dict[int, int] = {}
     for component, lesion in sorted(overlap, key=lambda pair: (-overlap[pair], pair)):
-        lesion_of.setdefault(component, lesion)
-    continued = set(lesion_of.values())
+        numbers.setdefault(component, lesion)
+    continued = set(numbers.values())
     swallowed: dict[int, list[int]] = {}
     claimed: set[int] = set()
     for component, lesion in sorted(overlap, key=lambda pair: (-overlap[pair], pair)):
         if lesion not in continued and lesion not in claimed:
             claimed.add(lesion)
-            swallowed.setdefault(lesion_of[component], []).append(lesion)
-    return lesion_of, {lesion: (lesion, *sorted(others)) for lesion, others in sorted(swallowed.items())}
+            swallowed.setdefault(numbers[component], []).append(lesion)
+    return numbers, {lesion: (lesion, *sorted(others)) for lesion, others in sorted(swallowed.items())}
 
 
 def _by_distance(
-    previous: LabelMap,
-    lost: list[int],
-    clouds: Mapping[int, NDArray[np.float64]],
-    loose: list[int],
-    max_distance_mm: float,
+    lost: Mapping[int, NDArray[np.float64]], loose: Mapping[int, NDArray[np.float64]], max_distance_mm: float
 ) -> dict[int, int]:
-    """Loose components to lost lesions, nearest first, one to one, within `max_distance_mm`."""
-    if not lost or not loose:
-        return {}
-    gaps = []
-    for lesion in lost:
-        mask = previous.array == lesion
-        tree = KDTree(previous.grid.to_mm(np.argwhere(border(mask))))
-        gaps += [(float(tree.query(clouds[component])[0].min()), component, lesion) for component in loose]
+    """Loose components to lost lesions, nearest centres first, one to one, within `max_distance_mm`."""
+    gaps = sorted(
+        (float(np.linalg.norm(points.mean(axis=0) - known.mean(axis=0))), component, lesion)
+        for component, points in loose.items()
+        for lesion, known in lost.items()
+    )
     matched: dict[int, int] = {}
-    for gap, component, lesion in sorted(gaps):
+    for gap, component, lesion in gaps:
         if gap <= max_distance_mm and component not in matched and lesion not in matched.values():
             matched[component] = lesion
     return matched
