@@ -31,7 +31,11 @@ def build_trainer(work: Path, epochs: int, resume: bool):  # type: ignore[no-unt
         # nnU-Net reads its own argument names from this signature.
         def __init__(self, plans, configuration, fold, dataset_json, device):  # type: ignore[no-untyped-def]
             super().__init__(plans, configuration, fold, dataset_json, device)
-            self.num_epochs, self.num_iterations_per_epoch, self.num_val_iterations_per_epoch = epochs, ITERATIONS_PER_EPOCH, 1
+            self.num_epochs, self.num_iterations_per_epoch, self.num_val_iterations_per_epoch = (
+                epochs,
+                ITERATIONS_PER_EPOCH,
+                1,
+            )
             self.average, self.steps, self.history = None, 0, []
 
         def initialize(self):  # type: ignore[no-untyped-def]

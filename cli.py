@@ -1,0 +1,261 @@
+"""TwinReview from the command line: everything the pages do, for cohorts and scripts.
+
+Exit status 0, or 1 with one clear line on stderr (2 for a command line that makes no sense). `--json` prints one JSON
+document on stdout; progress goes to stderr.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NoReturn
+
+from core.errors import TwinReviewError
+from core.types import no_progress
+
+DEFAULT_PERSON = "demo"
+
+
+def _progress(arguments: argparse.Namespace) -> Callable[[float, str], None]:
+    if arguments.quiet or not sys.stderr.isatty():
+        return no_progress
+
+    def show(fraction: float, message: str) -> None:
+        print(f"\r{fraction:5.0%}  {message:<60}", end="" if fraction < 1 else "\n", file=sys.stderr, flush=True)
+
+    return show
+
+
+def _job(arguments: argparse.Namespace, store: Any, kind: str, request: dict[str, Any]) -> dict[str, Any]:
+    from core.jobs import run_inline
+    from core.pipeline import KINDS
+
+    return run_inline(store, KINDS[kind], request, arguments.reviewer, _progress(arguments))
+
+
+def demo(arguments: argparse.Namespace, store: Any) -> dict[str, Any]:
+    """Makes the demo cohort."""
+    from core.demo import build
+
+    return build(store, real=arguments.real, sts=arguments.sts, progress=_progress(arguments))
+
+
+def import_scan(arguments: argparse.Namespace, store: Any) -> dict[str, Any]:
+    """Imports one scan."""
+    from dataclasses import asdict
+
+    from core.pipeline import import_scan as run
+
+    scan = run(
+        store, arguments.files, dataset=arguments.dataset, patient_id=arguments.patient, timepoint=arguments.date,
+        modality=arguments.modality, sequence=arguments.sequence, person=arguments.reviewer,
+    )  # fmt: skip
+    return asdict(scan)
+
+
+def segment(arguments: argparse.Namespace, store: Any) -> dict[str, Any]:
+    """Runs the network."""
+    request = {"patient_id": arguments.patient, "timepoint": arguments.date, "model_id": arguments.model}
+    return _job(arguments, store, "segment", request)
+
+
+def refine(arguments: argparse.Namespace, store: Any) -> dict[str, Any]:
+    """Refines with MedSAM."""
+    prompts = [{"type": "box", "slice": box[0], "coords": box[1:], "positive": True} for box in arguments.box or []] + [
+        {"type": "point", "slice": int(k), "coords": [float(x), float(y)], "positive": _sign(sign)}
+        for k, x, y, sign in arguments.point or []
+    ]
+    request = {
+        "patient_id": arguments.patient, "timepoint": arguments.date, "scan": arguments.scan, "prompts": prompts,
+        "propagate": arguments.propagate, "lesion": arguments.lesion, "model_id": arguments.model,
+    }  # fmt: skip
+    return _job(arguments, store, "refine", request)
+
+
+def _sign(text: str) -> bool:
+    from core.errors import InputError
+
+    if text not in ("+", "-"):
+        raise InputError(f"A point ends in + (belongs to the lesion) or - (does not), got {text!r}.")
+    return text == "+"
+
+
+def import_mask(arguments: argparse.Namespace, store: Any) -> dict[str, Any]:
+    """Imports a mask drawn elsewhere."""
+    from core.pipeline import import_mask as run
+
+    record = run(
+        store, arguments.file, patient_id=arguments.patient, timepoint=arguments.date, reviewer=arguments.reviewer
+    )
+    return record.to_json()
+
+
+def decide(arguments: argparse.Namespace, store: Any) -> dict[str, Any]:
+    """Accepts or rejects a version."""
+    from dataclasses import asdict
+
+    decision = store.decide(
+        arguments.patient, arguments.date, arguments.version, arguments.verb, arguments.reviewer, arguments.reason,
+        arguments.comment,
+    )  # fmt: skip
+    return asdict(decision)
+
+
+def masks(arguments: argparse.Namespace, store: Any) -> list[dict[str, Any]]:
+    """Lists every version."""
+    store.require_patient(arguments.patient)
+    return [record.to_json() for record in store.masks(arguments.patient)]
+
+
+def ood(arguments: argparse.Namespace, store: Any) -> dict[str, Any]:
+    """Scores the scans of a timepoint."""
+    return _job(arguments, store, "score_ood", {"patient_id": arguments.patient, "timepoint": arguments.date})
+
+
+def anomaly(arguments: argparse.Namespace, store: Any) -> dict[str, Any]:
+    """Scores a mask version."""
+    from core.gates import score_mask
+
+    return score_mask(store, arguments.patient, arguments.date, arguments.version, arguments.reviewer)
+
+
+def similar(arguments: argparse.Namespace, store: Any) -> list[dict[str, Any]]:
+    """Finds lesions alike."""
+    from core.gates import similar_lesions
+
+    return similar_lesions(store, arguments.patient, arguments.date, arguments.version, arguments.k)
+
+
+def growth(arguments: argparse.Namespace, store: Any) -> dict[str, Any]:
+    """The twin's numbers."""
+    from core.twin import twin
+
+    return twin(store, arguments.patient)
+
+
+def verify(arguments: argparse.Namespace, store: Any) -> dict[str, Any]:
+    """Do files, sidecars and database agree?"""
+    problems = store.verify()
+    return {"clean": not problems, "problems": problems}
+
+
+class _Parser(argparse.ArgumentParser):
+    """One clear line instead of a page of usage."""
+
+    def error(self, message: str) -> NoReturn:
+        print(f"{message} (python cli.py {self.prog.removeprefix('cli.py').strip()} --help says more)", file=sys.stderr)
+        raise SystemExit(2)
+
+
+def _parser() -> argparse.ArgumentParser:
+    common = argparse.ArgumentParser(add_help=False)
+    common.add_argument("--data", type=Path, default=argparse.SUPPRESS, help="data root (default: TWIN_DATA or ./data)")
+    common.add_argument("--json", action="store_true", default=argparse.SUPPRESS, help="print JSON")
+    common.add_argument("--quiet", action="store_true", default=argparse.SUPPRESS, help="no progress")
+    common.add_argument("--reviewer", default=argparse.SUPPRESS, help="who does this (default: TWIN_PERSON or demo)")
+    parser = _Parser(prog="cli.py", description=__doc__, parents=[common])
+    verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
+
+    def verb(name: str, run: Callable[..., Any], *positionals: str) -> argparse.ArgumentParser:
+        made = verbs.add_parser(name, help=run.__doc__, description=run.__doc__, parents=[common])
+        made.set_defaults(run=run)
+        for positional in positionals:
+            made.add_argument(positional.lower(), metavar=positional, type=int if positional == "VERSION" else str)
+        return made
+
+    made = verb("demo", demo)
+    made.add_argument("--real", action="store_true", help="follow-ups simulated from real scans")
+    made.add_argument("--sts", type=Path, default=Path("../shared/data/sts"), help="where those are")
+    made = verb("import", import_scan)
+    made.add_argument("files", nargs="+", type=Path, metavar="FILE", help="NIfTI, NRRD, DICOM files, folder or zip")
+    made.add_argument("--dataset", required=True)
+    made.add_argument("--patient", required=True)
+    made.add_argument("--date", required=True, metavar="YYYY-MM-DD")
+    made.add_argument("--modality", required=True, choices=("CT", "PET", "MR"))
+    made.add_argument("--sequence", default="")
+    verb("segment", segment, "PATIENT", "DATE").add_argument("--model", help="model id (System page lists them)")
+    made = verb("refine", refine, "PATIENT", "DATE")
+    made.add_argument("--scan", required=True, metavar="MODALITY")
+    made.add_argument("--box", nargs=5, type=int, action="append", metavar=("SLICE", "X0", "Y0", "X1", "Y1"))
+    made.add_argument("--point", nargs=4, action="append", metavar=("SLICE", "X", "Y", "SIGN"), help="SIGN is + or -")
+    made.add_argument("--propagate", action="store_true", help="carry the mask to the neighbouring slices")
+    made.add_argument("--lesion", type=int, help="lesion number (default: the one under the prompt, else a new one)")
+    made.add_argument("--model", help="prompt model id")
+    made = verb("import-mask", import_mask, "PATIENT", "DATE")
+    made.add_argument("file", metavar="FILE", type=Path)
+    for name in ("accept", "reject"):
+        made = verb(name, decide, "PATIENT", "DATE", "VERSION")
+        made.add_argument("--reason", required=True, metavar="CODE")
+        made.add_argument("--comment", default="")
+    verb("masks", masks, "PATIENT")
+    verb("ood", ood, "PATIENT", "DATE")
+    verb("anomaly", anomaly, "PATIENT", "DATE", "VERSION")
+    verb("similar", similar, "PATIENT", "DATE", "VERSION").add_argument("-k", type=int, default=5)
+    verb("growth", growth, "PATIENT")
+    verb("verify", verify)
+    verbs.add_parser("rebuild", help=rebuild.__doc__, parents=[common]).set_defaults(run=rebuild)
+    return parser
+
+
+def rebuild(arguments: argparse.Namespace, store: None) -> dict[str, Any]:
+    """Makes the database again from the files."""
+    from store import rebuild as run
+
+    return run(arguments.data)
+
+
+def _text(result: Any, indent: str = "") -> str:
+    """Plain lines for people: `key: value`, lists one item a line."""
+    if isinstance(result, list):
+        return "\n".join(_text(item, indent) + ("\n" if isinstance(item, dict) else "") for item in result)
+    if isinstance(result, dict):
+        return "\n".join(
+            f"{indent}{key}:\n{_text(value, indent + '  ')}" if isinstance(value, (dict, list)) and value
+            else f"{indent}{key}: {value}"
+            for key, value in result.items()
+        )  # fmt: skip
+    return f"{indent}{result}"
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Runs one verb; returns the exit status."""
+    arguments = _parser().parse_args(argv)
+    arguments.data = getattr(arguments, "data", None) or Path(os.environ.get("TWIN_DATA", "data"))
+    arguments.json, arguments.quiet = getattr(arguments, "json", False), getattr(arguments, "quiet", False)
+    arguments.reviewer = getattr(arguments, "reviewer", None) or os.environ.get("TWIN_PERSON", DEFAULT_PERSON)
+    try:
+        if arguments.run is rebuild:
+            result: Any = rebuild(arguments, None)
+        else:
+            from store import open_store
+
+            with open_store(arguments.data) as store:
+                result = arguments.run(arguments, store)
+        print(json.dumps(result, indent=2, default=str) if arguments.json else _text(result))
+    except TwinReviewError as error:
+        print(" ".join(str(error).split()), file=sys.stderr)
+        return 1
+    except OSError as error:
+        print(f"{error.strerror or 'The system refused'}: {error.filename or arguments.data}. Check path and rights.",
+              file=sys.stderr)  # fmt: skip
+        return 1
+    except KeyboardInterrupt:
+        print("Stopped from the keyboard; nothing half-written remains.", file=sys.stderr)
+        return 130
+    except Exception as error:
+        from core.jobs import explain
+
+        print(explain(error), file=sys.stderr)
+        return 1
+    if arguments.run is verify and not result["clean"]:
+        print(f"{len(result['problems'])} problems: files, sidecars and database disagree.", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,102 @@
+"""What every stage needs: the store it asks, the scans of a timepoint, and the way a mask becomes a version."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Protocol
+
+from core.errors import InputError
+from core.gates import remember_vectors
+from core.masks import measure
+from core.types import Decision, Grid, LabelMap, MaskRecord, Scan, Volume, parse_date
+from core.volumes import read_volume
+
+
+class StageStore(Protocol):
+    """What the pipeline asks of the store (see `store.Store`)."""
+
+    root: Path
+
+    def add_scan(
+        self,
+        volume: Volume,
+        *,
+        dataset: str,
+        patient_id: str,
+        timepoint: str,
+        person: str,
+        metadata: Mapping[str, Any] = ...,
+    ) -> Scan: ...
+    def timepoints(self, patient_id: str) -> list[str]: ...
+    def scans(self, patient_id: str, timepoint: str | None = None) -> list[Scan]: ...
+    def reference_scan(self, patient_id: str, timepoint: str) -> Scan: ...
+    def load_volume(self, scan: Scan) -> Volume: ...
+    def load_reference_grid(self, patient_id: str, timepoint: str) -> Grid: ...
+    def add_mask(
+        self, labels: LabelMap, *, patient_id: str, timepoint: str, method: str, reviewer: str, **details: Any
+    ) -> MaskRecord: ...
+    def masks(self, patient_id: str, timepoint: str | None = None) -> list[MaskRecord]: ...
+    def mask(self, patient_id: str, timepoint: str, version: int) -> MaskRecord: ...
+    def latest_mask(self, patient_id: str, timepoint: str) -> MaskRecord | None: ...
+    def final_mask(self, patient_id: str, timepoint: str) -> MaskRecord | None: ...
+    def mask_path(self, record: MaskRecord) -> Path: ...
+    def load_mask(self, record: MaskRecord) -> LabelMap: ...
+    def decide(
+        self,
+        patient_id: str,
+        timepoint: str,
+        version: int,
+        verdict: str,
+        reviewer: str,
+        reason: str,
+        comment: str = "",
+    ) -> Decision: ...
+    def add_ood_score(self, patient_id: str, timepoint: str, result: dict[str, Any], person: str) -> Any: ...
+
+
+def describe(store: StageStore, scan: Scan) -> dict[str, str]:
+    return {
+        "path": str((store.root / scan.path).resolve()), "modality": scan.modality, "sequence": scan.sequence,
+        "sha256": scan.sha256,
+    }  # fmt: skip
+
+
+def read_scan(described: Mapping[str, str]) -> Volume:
+    return read_volume(Path(described["path"]), described["modality"], described["sequence"])  # type: ignore[arg-type]
+
+
+def timepoint_scans(store: StageStore, patient_id: str, timepoint: str) -> list[Scan]:
+    """All scans, the reference scan first. Raises InputError when there is none."""
+    parse_date(timepoint)
+    scans = store.scans(patient_id, timepoint)
+    if not scans:
+        known = ", ".join(store.timepoints(patient_id)) or "none"
+        raise InputError(f"Patient {patient_id!r} has no scans on {timepoint} (timepoints: {known}). Import one first.")
+    reference = store.reference_scan(patient_id, timepoint)
+    return [reference, *[scan for scan in scans if scan.scan_id != reference.scan_id]]
+
+
+def next_label(store: StageStore, patient_id: str) -> int:
+    """A number no lesion of this patient has had, in any version."""
+    used = [int(lesion["label"]) for record in store.masks(patient_id) for lesion in record.lesions]
+    return max(used, default=0) + 1
+
+
+def add_version(
+    store: StageStore, labels: LabelMap, patient_id: str, timepoint: str, *, method: str, reviewer: str, **more: Any
+) -> MaskRecord:
+    """Stores a mask version as a child of the newest one, and its lesions' shape vectors for the mask gate."""
+    parent = store.latest_mask(patient_id, timepoint)
+    record = store.add_mask(
+        labels, patient_id=patient_id, timepoint=timepoint, method=method, reviewer=reviewer,
+        parent_version=more.pop("parent_version", parent.version if parent else None), lesions=measure(labels), **more,
+    )  # fmt: skip
+    remember_vectors(store, record, labels)
+    return record
+
+
+def summary(record: MaskRecord) -> dict[str, Any]:
+    """What a job's row and the command line say of a version."""
+    return json.loads(json.dumps(record.to_json()))  # type: ignore[no-any-return]

@@ -1,0 +1,111 @@
+"""nnU-Net's stage: a proposal with the lesions numbered as at the timepoint before."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from core.stages.common import (
+    StageStore,
+    add_version,
+    describe,
+    next_label,
+    read_scan,
+    summary,
+    timepoint_scans,
+)
+from core.types import Progress, Volume
+from core.volumes import read_label_map, write_nifti
+
+#: Components smaller than this are noise of the network, not lesions: half a millilitre, about a 10 mm sphere, below
+#: what RECIST 1.1 calls measurable.
+MIN_LESION_MM3 = 500.0
+#: How far (border to border, after registration) a lesion may lie from its last place and still be the same one.
+MAX_MATCH_MM = 10.0
+DEFAULT_MODEL = "sts-ctpet-small"
+
+
+def _prior(store: StageStore, patient_id: str, timepoint: str) -> dict[str, Any] | None:
+    """The mask whose lesion numbers count: of this timepoint, else the nearest earlier one, else the nearest later."""
+    every = store.timepoints(patient_id)
+    earlier = sorted((t for t in every if t < timepoint), reverse=True)
+    for other in [timepoint, *earlier, *sorted(t for t in every if t > timepoint)]:
+        record = store.final_mask(patient_id, other) or store.latest_mask(patient_id, other)
+        if record is not None and record.status != "rejected":
+            scan = store.reference_scan(patient_id, other)
+            return {"timepoint": other, "mask": str(store.mask_path(record)), "scan": describe(store, scan)}
+    return None
+
+
+def prepare_segment(store: StageStore, args: Mapping[str, Any]) -> dict[str, Any]:
+    """args: patient_id, timepoint, model_id (optional)."""
+    patient_id, timepoint = str(args["patient_id"]), str(args["timepoint"])
+    scans = timepoint_scans(store, patient_id, timepoint)
+    return {
+        "patient_id": patient_id, "timepoint": timepoint, "model_id": args.get("model_id") or DEFAULT_MODEL,
+        "scans": [describe(store, scan) for scan in scans], "prior": _prior(store, patient_id, timepoint),
+        "next_label": next_label(store, patient_id),
+    }  # fmt: skip
+
+
+def compute_segment(params: dict[str, Any], out_dir: Path, progress: Progress) -> dict[str, Any]:
+    """Runs the network, splits its answer into lesions, and gives each the number it had at the timepoint before."""
+    from core.engines.nnunet import load_segmenter
+    from core.lesions import components
+
+    progress(0.0, "loading the model")
+    segmenter = load_segmenter(params["model_id"])
+    volumes = [read_scan(scan) for scan in params["scans"]]
+    answer = segmenter.segment(volumes, lambda f, m: progress(0.8 * f, m))
+    grid = answer.labels.grid
+    found = components(segmenter.lesion_mask(answer.labels.array), grid, min_volume_mm3=MIN_LESION_MM3)
+    progress(0.85, "matching lesions with the timepoint before")
+    numbered, matching = _number(found, volumes[0], params)
+    path = out_dir / "mask.nii.gz"
+    write_nifti(path, numbered, grid)
+    progress(1.0, "done")
+    return {
+        "mask": path.name, "checkpoint_sha256": answer.checkpoint_sha256, "channels": list(answer.channels),
+        "seconds": {k: round(v, 2) for k, v in answer.seconds.items()}, "matching": matching,
+    }  # fmt: skip
+
+
+def _number(found: np.ndarray, reference: Volume, params: Mapping[str, Any]) -> tuple[np.ndarray, dict[str, Any]]:
+    """Component numbers -> lesion numbers of the patient. Without any other mask the largest is lesion 1."""
+    from core.lesions import match_lesions
+    from core.registration import rigid
+
+    prior, first_free = params["prior"], int(params["next_label"])
+    if prior is None:
+        return found, {"prior": None}
+    note: dict[str, Any] = {"prior": prior["timepoint"]}
+    to_prior = np.eye(4)
+    if prior["timepoint"] != params["timepoint"]:
+        motion = rigid(reference, read_scan(prior["scan"]))
+        to_prior = motion.matrix
+        note["registration_converged"] = bool(motion.converged)
+    before = read_label_map(Path(prior["mask"]))
+    matching = match_lesions(
+        before, found, reference.grid, to_prior, max_distance_mm=MAX_MATCH_MM, next_label=first_free
+    )
+    note |= {
+        "merged": {str(lesion): list(parts) for lesion, parts in matching.merged_from.items()},
+        "new": list(matching.new),
+        "vanished": list(matching.vanished),
+    }
+    return matching.relabel(found, reference.grid).array, note
+
+
+def record_segment(
+    store: StageStore, params: dict[str, Any], result: dict[str, Any], out_dir: Path, person: str
+) -> dict[str, Any]:
+    """The network's proposal becomes a mask version with the model's hash."""
+    labels = read_label_map(out_dir / result["mask"])
+    record = add_version(
+        store, labels, params["patient_id"], params["timepoint"], method="nnunet", reviewer=person,
+        model_checkpoint=params["model_id"], checkpoint_sha256=result["checkpoint_sha256"],
+    )  # fmt: skip
+    return {**summary(record), "seconds": result["seconds"], "matching": result["matching"]}

@@ -1,0 +1,138 @@
+"""The reviewed digital twin of one patient: what the accepted masks say about growth, and nothing else."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import Any, Protocol
+
+import numpy as np
+
+from core.errors import InputError, StoreError
+from core.growth.curves import CURVES, fit
+from core.growth.forecast import Forecast, forecast
+from core.growth.rates import change_verdict, noise_log_sd, specific_growth_rate
+from core.types import MaskRecord, Scan, VolumePoint
+
+#: Days ahead at which a forecast is printed; the chart draws every week up to the last.
+HORIZON_DAYS = (28.0, 56.0, 84.0)
+TOTAL = "total"
+
+
+class TwinStore(Protocol):
+    """What the twin reads."""
+
+    def timepoints(self, patient_id: str) -> list[str]: ...
+    def final_mask(self, patient_id: str, timepoint: str) -> MaskRecord | None: ...
+    def reference_scan(self, patient_id: str, timepoint: str) -> Scan: ...
+    def volume_points(self, patient_id: str) -> list[VolumePoint]: ...
+
+
+def accepted(store: TwinStore, patient_id: str) -> dict[str, MaskRecord]:
+    """Timepoint -> its accepted mask, in order of time; timepoints without one are not there."""
+    finals = {t: store.final_mask(patient_id, t) for t in sorted(store.timepoints(patient_id))}
+    return {t: record for t, record in finals.items() if record is not None}
+
+
+def by_lesion(points: Sequence[VolumePoint]) -> dict[str, list[VolumePoint]]:
+    """Lesion id -> its points in order of time; "total" last."""
+    lesions = sorted({p.lesion_id for p in points}, key=lambda name: (name == TOTAL, len(name), name))
+    return {name: sorted((p for p in points if p.lesion_id == name), key=lambda p: p.days) for name in lesions}
+
+
+def diameter_mm(record: MaskRecord, lesion_id: str) -> float:
+    """Longest axial diameter of the lesion in that mask, mm; of the largest for "total"; 0 when it is not there."""
+    found = [
+        float(lesion["longest_diameter_mm"])
+        for lesion in record.lesions
+        if lesion_id in (TOTAL, str(lesion["lesion_id"]))
+    ]
+    return max(found, default=0.0)
+
+
+def step(first: VolumePoint, second: VolumePoint, records: Mapping[str, MaskRecord], modality: str) -> dict[str, Any]:
+    """The change from one accepted timepoint to a later one: rate with interval, and whether it is real."""
+    before, after = records[first.timepoint], records[second.timepoint]
+    diameters = [diameter_mm(record, first.lesion_id) for record in (before, after)]
+    rate = specific_growth_rate(
+        first.volume_mm3, second.volume_mm3, second.days - first.days,
+        noise_log_sd(diameters[0], modality)[0], noise_log_sd(diameters[1], modality)[0],
+    )  # fmt: skip
+    verdict = change_verdict(
+        first.volume_mm3, second.volume_mm3, diameters[0] or diameters[1], before.method == after.method, modality
+    )
+    return {"from": first.timepoint, "to": second.timepoint, "rate": asdict(rate), "change": asdict(verdict)}
+
+
+def look_ahead(points: Sequence[VolumePoint], horizon_days: Sequence[float] = HORIZON_DAYS) -> Forecast:
+    """`core.growth.forecast.forecast` of one lesion's points at the usual horizons."""
+    return forecast(points, np.asarray(horizon_days, dtype=float))
+
+
+def _fits(points: Sequence[VolumePoint]) -> dict[str, Any]:
+    """Each curve's parameters with intervals, or why there is none."""
+    out: dict[str, Any] = {}
+    for name, curve in CURVES.items():
+        try:
+            fitted = fit(curve, [p.days for p in points], [p.volume_mm3 for p in points])
+        except InputError as error:
+            out[name] = {"identifiable": False, "reason": str(error)}
+            continue
+        out[name] = {
+            "identifiable": fitted.identifiable, "reason": fitted.reason, "parameters": fitted.named(),
+            "low95": list(fitted.low95), "high95": list(fitted.high95), "aicc": fitted.aicc, "n": fitted.n,
+        }  # fmt: skip
+    return out
+
+
+def _ahead(points: Sequence[VolumePoint]) -> dict[str, Any]:
+    ahead = look_ahead(points)
+    names = ("days", "median_mm3", "low80_mm3", "high80_mm3", "low95_mm3", "high95_mm3")
+    return {
+        "refused": ahead.refused, "method": ahead.method, "skill_vs_locf": ahead.skill_vs_locf,
+        "origins": ahead.origins, "notes": list(ahead.notes),
+        "bands": {name: [float(v) for v in getattr(ahead, name)] for name in names},
+        "locf": {name: [float(v) for v in getattr(ahead.locf, name)] for name in names},
+    }  # fmt: skip
+
+
+def twin(store: TwinStore, patient_id: str) -> dict[str, Any]:
+    """Everything the command line prints of a patient's growth; plain JSON values, no NaN.
+
+    Raises:
+        StoreError: the patient is not known.
+    """
+    timepoints = store.timepoints(patient_id)
+    if not timepoints:
+        raise StoreError(f"There is no patient {patient_id!r}. Import a scan first; the worklist shows who is there.")
+    records = accepted(store, patient_id)
+    lesions = {}
+    for name, points in by_lesion(store.volume_points(patient_id)).items():
+        modality = store.reference_scan(patient_id, points[0].timepoint).modality
+        lesions[name] = {
+            "points": [
+                {**asdict(p), "method": records[p.timepoint].method,
+                 "longest_diameter_mm": diameter_mm(records[p.timepoint], name)}
+                for p in points
+            ],
+            "steps": [step(a, b, records, modality) for a, b in itertools.pairwise(points)],
+            "since_first": step(points[0], points[-1], records, modality) if len(points) > 1 else None,
+            "fits": _fits(points), "forecast": _ahead(points),
+        }  # fmt: skip
+    return clean({
+        "patient_id": patient_id, "timepoints": timepoints,
+        "not_in_the_curve": [t for t in timepoints if t not in records],
+        "lesions": lesions,
+    })  # fmt: skip
+
+
+def clean(value: Any) -> Any:
+    """NaN and infinities become null: JSON has no word for them."""
+    if isinstance(value, dict):
+        return {key: clean(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [clean(item) for item in value]
+    if isinstance(value, (float, np.floating)):
+        return float(value) if np.isfinite(value) else None
+    return value
