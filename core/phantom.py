@@ -125,7 +125,7 @@ def phantom(spec: PhantomSpec, seed: int) -> SimulatedTimepoint:
     """
     grid = ct_grid(spec.shape, spec.spacing_mm)
     motion = rigid(spec.rotation_deg, spec.shift_mm)
-    points = _points(grid, np.linalg.inv(motion))
+    points = grid_points(grid, np.linalg.inv(motion))
     hu, suv, room = _body(points, spec)
     labels, depth = _place(points, spec.lesions, room, grid.voxel_volume_mm3)
     _paint(hu, suv, points, labels, depth, spec)
@@ -196,7 +196,7 @@ def scan_pet(suv: Array, grid: Grid, pet: Grid, fwhm_mm: float = PET_FWHM_MM) ->
     return np.asarray(out, dtype=np.float32)
 
 
-def _points(grid: Grid, transform: NDArray[np.float64]) -> Array:
+def grid_points(grid: Grid, transform: NDArray[Any]) -> Array:
     """(3, I, J, K) millimetres of every voxel after `transform`."""
     matrix = (transform @ grid.affine).astype(np.float32)
     i, j, k = np.ogrid[: grid.shape[0], : grid.shape[1], : grid.shape[2]]
