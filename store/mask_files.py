@@ -1,0 +1,196 @@
+"""Where files lie under the data root, and the only ways in which they are written.
+
+    raw/{dataset}/{patient_id}/{timepoint}/{scan_id}.nii.gz + {scan_id}.json
+    processed/{dataset}/{patient_id}/{timepoint}/mask_v001.nii.gz + mask_v001.json, mask_final.nii.gz -> …
+    incoming/    files being written; nothing here counts, and opening the store empties it
+    quarantine/  files of a write that a crash cut short before it was recorded; kept for a person to look at
+    journal.json the one write under way (see `store.journal`)
+
+A file is made in incoming/, fsynced and renamed into its place; an image is never overwritten.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import shutil
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from importlib.metadata import version as package_version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from core.errors import InputError, StoreError
+from core.types import LabelMap, LesionMeasure
+
+SOFTWARE_VERSION = "0.1.0"
+FINAL = "mask_final.nii.gz"
+
+#: Names this process's own files in incoming/, so that another Store of the same process leaves them alone.
+_RUN = uuid.uuid4().hex[:12]
+
+
+def raw_dir(dataset: str, patient_id: str, timepoint: str) -> str:
+    """Folder of a timepoint's scans, relative to the data root."""
+    return f"raw/{dataset}/{patient_id}/{timepoint}"
+
+
+def processed_dir(dataset: str, patient_id: str, timepoint: str) -> str:
+    """Folder of a timepoint's masks, relative to the data root."""
+    return f"processed/{dataset}/{patient_id}/{timepoint}"
+
+
+def mask_name(version: int) -> str:
+    """File name of a mask version; its sidecar is the same with .json."""
+    return f"mask_v{version:03d}.nii.gz"
+
+
+def sidecar_of(image: Path | str) -> str:
+    """Path of the sidecar that belongs to an image."""
+    return str(image).removesuffix(".nii.gz") + ".json"
+
+
+def software() -> dict[str, str]:
+    """What made a mask: for the sidecar."""
+    return {
+        "twinreview": SOFTWARE_VERSION,
+        "python": platform.python_version(),
+        **{name: package_version(name) for name in ("numpy", "nibabel", "duckdb")},
+    }
+
+
+def fsync_dir(folder: Path) -> None:
+    """Make renames inside `folder` last through a power cut."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def staging(root: Path) -> Iterator[Path]:
+    """A fresh folder in incoming/ on the data root's own file system; gone afterwards whatever happens."""
+    folder = root / "incoming" / f"{_RUN}-{uuid.uuid4().hex}"
+    folder.mkdir(parents=True)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def strangers_in_incoming(root: Path) -> list[Path]:
+    """What is in incoming/ and not of this process: left by one that died, since only one may hold the store."""
+    incoming = root / "incoming"
+    return sorted(p for p in incoming.iterdir() if not p.name.startswith(_RUN)) if incoming.is_dir() else []
+
+
+def place(staged: Path, final: Path) -> None:
+    """Rename a finished, fsynced file into its place.
+
+    Raises:
+        StoreError: if something is there already.
+    """
+    if final.exists() or final.is_symlink():
+        raise StoreError(f"The file {final.name} is there already and is never overwritten. Run `verify`.")
+    final.parent.mkdir(parents=True, exist_ok=True)
+    os.rename(staged, final)
+    fsync_dir(final.parent)
+
+
+def write_synced(path: Path, text: str) -> Path:
+    """Write a new text file and fsync it."""
+    with open(path, "x", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    return path
+
+
+def sidecar_text(values: Mapping[str, Any]) -> str:
+    """A sidecar as it stands in its file."""
+    return json.dumps(values, indent=2, allow_nan=False) + "\n"
+
+
+def replace_text(root: Path, final: Path, text: str) -> None:
+    """Put new text in place of a text file, atomically: a reader sees the old or the new, whole."""
+    with staging(root) as folder:
+        os.replace(write_synced(folder / final.name, text), final)
+        fsync_dir(final.parent)
+
+
+def set_final(root: Path, folder: Path, target: str | None) -> None:
+    """Let mask_final.nii.gz of a timepoint's folder point at `target` (a name beside it), or take it away."""
+    link = folder / FINAL
+    if target is None:
+        link.unlink(missing_ok=True)
+    else:
+        with staging(root) as temporary:
+            os.symlink(target, temporary / FINAL)
+            os.replace(temporary / FINAL, link)
+    if folder.is_dir():
+        fsync_dir(folder)
+
+
+def difference(new: LabelMap, old: LabelMap | None) -> dict[str, float | int | None]:
+    """How a version differs from the one before it, over all lesions together (voxel is or is not in any lesion).
+
+    Returns:
+        dice_vs_previous_version: 2|A and B| / (|A| + |B|) in 0..1; 1.0 when both are empty, None without an old one.
+        voxels_added, voxels_removed, voxels_unchanged: in new only, in old only, in both.
+        volume_delta_mm3: new minus old; None without an old one, when every voxel counts as added.
+
+    Source: Dice 1945, 10.2307/1932409.
+    """
+    ours = new.array > 0
+    count = int(np.count_nonzero(ours))
+    if old is None:
+        return {
+            "dice_vs_previous_version": None, "voxels_added": count, "voxels_removed": 0, "voxels_unchanged": 0,
+            "volume_delta_mm3": None,
+        }  # fmt: skip
+    theirs = old.array > 0
+    before = int(np.count_nonzero(theirs))
+    both = int(np.count_nonzero(ours & theirs))
+    return {
+        "dice_vs_previous_version": 2.0 * both / (count + before) if count + before else 1.0,
+        "voxels_added": count - both,
+        "voxels_removed": before - both,
+        "voxels_unchanged": both,
+        "volume_delta_mm3": (count - before) * new.grid.voxel_volume_mm3,
+    }
+
+
+def lesion_values(labels: LabelMap, lesions: Sequence[LesionMeasure]) -> list[dict[str, Any]]:
+    """The sidecar's lesions, one per label ascending; volumes are voxels times the voxel volume of `labels.grid`.
+
+    Raises:
+        InputError: if they are not the labels, voxel counts and volumes that the mask has.
+    """
+    counts = np.bincount(labels.array.ravel(), minlength=256)
+    given = sorted(lesion.label for lesion in lesions)
+    if given != list(labels.labels):
+        raise InputError(
+            f"Expected one measurement for each lesion of the mask, {list(labels.labels)}, got them for {given}."
+        )
+    out = []
+    for lesion in sorted(lesions, key=lambda item: item.label):
+        voxels = int(counts[lesion.label])
+        volume_mm3 = voxels * labels.grid.voxel_volume_mm3
+        if lesion.lesion_id != f"L{lesion.label}":
+            raise InputError(f"Expected lesion id L{lesion.label} for label {lesion.label}, got {lesion.lesion_id!r}.")
+        if lesion.voxels != voxels or abs(lesion.volume_mm3 - volume_mm3) > 1e-3 * volume_mm3:
+            raise InputError(
+                f"The measurement of {lesion.lesion_id} is of another mask: it says {lesion.voxels} voxels and "
+                f"{lesion.volume_mm3:.3f} mm3, the mask has {voxels} and {volume_mm3:.3f}. Measure this mask."
+            )
+        out.append({
+            "label": int(lesion.label), "lesion_id": lesion.lesion_id, "volume_mm3": volume_mm3,
+            "voxels": voxels, "longest_diameter_mm": float(lesion.longest_diameter_mm),
+            "centroid_mm": [float(x) for x in lesion.centroid_mm],
+        })  # fmt: skip
+    return out

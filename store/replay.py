@@ -1,0 +1,145 @@
+"""What each audit entry does to the tables: the only statements that change what is remembered.
+
+`Store` writes by making an entry and applying it; `rebuild` applies the entries of audit.jsonl again; `verify` applies
+them in memory and compares. So the database cannot hold anything that the audit does not tell.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from core.errors import StoreError
+from core.types import MaskRecord, Scan
+from store.audit import Entry
+from store.connection import Connection, Row
+from store.values import to_text
+
+Payload = dict[str, Any]
+
+MASK_COLUMNS = tuple(MaskRecord.__dataclass_fields__)
+SCAN_COLUMNS = tuple(Scan.__dataclass_fields__)
+_JSON = {"prompts", "lesions", "software", "shape", "spacing_mm", "metadata", "result", "detail", "params"}
+
+
+def insert(db: Connection, table: str, row: Row, on_conflict: str = "") -> None:
+    """Insert a row; columns that hold JSON are given as values."""
+    values = [to_text(value) if name in _JSON else value for name, value in row.items()]
+    marks = ", ".join("?" * len(row))
+    db.execute(f"INSERT INTO {table} ({', '.join(row)}) VALUES ({marks}) {on_conflict}", values)
+
+
+def _person_added(db: Connection, entry: Entry, payload: Payload) -> None:
+    row = {"name": payload["name"], "role": payload["role"], "added_at": entry["created_at"]}
+    insert(db, "people", row, "ON CONFLICT (name) DO UPDATE SET role = excluded.role")
+
+
+def _scan_added(db: Connection, entry: Entry, payload: Payload) -> None:
+    at, patient_id, timepoint = entry["created_at"], payload["patient_id"], payload["timepoint"]
+    nothing = "ON CONFLICT DO NOTHING"
+    insert(db, "patients", {"patient_id": patient_id, "dataset": payload["dataset"], "added_at": at}, nothing)
+    insert(db, "timepoints", {"patient_id": patient_id, "timepoint": timepoint, "added_at": at}, nothing)
+    insert(db, "scans", {name: payload[name] for name in SCAN_COLUMNS})
+
+
+def _mask_added(db: Connection, entry: Entry, payload: Payload) -> None:
+    insert(db, "masks", {name: payload[name] for name in MASK_COLUMNS})
+    for lesion in payload["lesions"]:
+        identity = {
+            "patient_id": payload["patient_id"], "lesion_id": lesion["lesion_id"], "label": lesion["label"],
+            "first_mask_id": payload["mask_id"], "added_at": entry["created_at"],
+        }  # fmt: skip
+        insert(db, "lesions", identity, "ON CONFLICT DO NOTHING")
+        measured = {
+            "mask_id": payload["mask_id"], "label": lesion["label"], "lesion_id": lesion["lesion_id"],
+            "volume_mm3": lesion["volume_mm3"], "voxels": lesion["voxels"],
+            "longest_diameter_mm": lesion["longest_diameter_mm"], "centroid_mm": to_text(lesion["centroid_mm"]),
+        }  # fmt: skip
+        insert(db, "measurements", measured)
+
+
+def _mask_decided(db: Connection, entry: Entry, payload: Payload) -> None:
+    insert(db, "decisions", payload["decision"])
+    for mask_id, status in payload["statuses"].items():
+        db.execute("UPDATE masks SET status = ? WHERE mask_id = ?", [status, mask_id])
+
+
+def _job_updated(db: Connection, entry: Entry, payload: Payload) -> None:
+    update_job(db, payload["job_id"], payload["changes"], entry["created_at"])
+
+
+def update_job(db: Connection, job_id: str, changes: Payload, at: str) -> None:
+    """Set columns of a job; `changes` may hold status, progress, message and result."""
+    names = [name for name in ("status", "progress", "message", "result") if name in changes]
+    values = [to_text(changes[name]) if name == "result" else changes[name] for name in names]
+    settings = "".join(f"{name} = ?, " for name in names)
+    db.execute(f"UPDATE jobs SET {settings}updated_at = ? WHERE job_id = ?", [*values, at, job_id])
+
+
+def _row_of(table: str, columns: Sequence[str], on_conflict: str = "") -> Callable[[Connection, Entry, Payload], None]:
+    """The plain case: the payload is the row, with who and when from the entry."""
+
+    def apply_row(db: Connection, entry: Entry, payload: Payload) -> None:
+        row = {name: payload[name] for name in columns}
+        insert(db, table, {**row, "person": entry["person"], "created_at": entry["created_at"]}, on_conflict)
+
+    return apply_row
+
+
+def _vector_added(db: Connection, entry: Entry, payload: Payload) -> None:
+    row = {name: payload[name] for name in ("mask_id", "lesion_id", "patient_id")}
+    row |= {"vector": to_text(payload["vector"]), "names": to_text(payload["names"])}
+    update = "ON CONFLICT (mask_id, lesion_id) DO UPDATE SET vector = excluded.vector, names = excluded.names"
+    insert(db, "mask_vectors", row, update)
+
+
+def _job_created(db: Connection, entry: Entry, payload: Payload) -> None:
+    at = entry["created_at"]
+    row = {
+        "job_id": payload["job_id"], "kind": payload["kind"], "params": payload["params"], "person": entry["person"],
+        "status": "queued", "progress": 0.0, "message": "", "created_at": at, "updated_at": at,
+    }  # fmt: skip
+    insert(db, "jobs", row)
+
+
+def _nothing(db: Connection, entry: Entry, payload: Payload) -> None:
+    """For entries that say what happened to files and change no table."""
+
+
+ACTIONS: dict[str, Callable[[Connection, Entry, Payload], None]] = {
+    "person.added": _person_added,
+    "scan.added": _scan_added,
+    "mask.added": _mask_added,
+    "mask.decided": _mask_decided,
+    "ood.scored": _row_of("ood_scores", ("score_id", "patient_id", "timepoint", "result")),
+    "mask.scored": _row_of("mask_anomalies", ("anomaly_id", "mask_id", "result")),
+    "event.added": _row_of("events", ("event_id", "patient_id", "date", "kind", "detail")),
+    "growth.fitted": _row_of("growth_fits", ("fit_id", "patient_id", "lesion_id", "model", "result")),
+    "model.used": _row_of("models", ("model_id", "sha256", "detail"), "ON CONFLICT DO NOTHING"),
+    "reference_set.added": _row_of("reference_sets", ("set_id", "kind", "detail")),
+    "vector.added": _vector_added,
+    "job.created": _job_created,
+    "job.updated": _job_updated,
+    "store.recovered": _nothing,
+}
+
+#: The tables that the entries make, with the order in which two databases are compared.
+TABLES: dict[str, str] = {
+    "people": "name", "patients": "patient_id", "timepoints": "patient_id, timepoint",
+    "scans": "patient_id, timepoint, scan_id", "masks": "mask_id", "lesions": "patient_id, lesion_id",
+    "measurements": "mask_id, label", "decisions": "decision_id", "ood_scores": "score_id",
+    "mask_anomalies": "anomaly_id", "events": "event_id", "growth_fits": "fit_id", "models": "model_id, sha256",
+    "reference_sets": "set_id", "mask_vectors": "mask_id, lesion_id",
+}  # fmt: skip
+
+
+def apply(db: Connection, entry: Entry) -> None:
+    """Do to the tables what the entry says; part of the caller's transaction.
+
+    Raises:
+        StoreError: if the entry is of a kind that this TwinReview does not know.
+    """
+    action = ACTIONS.get(entry["action"])
+    if action is None:
+        raise StoreError(f"The audit has an entry {entry['action']!r} of a newer TwinReview. Update TwinReview.")
+    action(db, entry, entry["payload"])

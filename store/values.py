@@ -1,0 +1,105 @@
+"""What may enter the store: identifiers, persons, reason codes, JSON values, and the time of day.
+
+Everything that becomes a path, a row or an audit entry passes through here first, so that a hostile or careless value
+is refused with a sentence before anything is written.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+import math
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from core.errors import InputError
+from core.types import Prompt
+
+_ID = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,63}")
+_REASON = re.compile(r"[A-Za-z0-9_-]{1,64}")
+_CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
+MAX_TEXT = 10_000
+
+
+def utc_now() -> str:
+    """The time in UTC, RFC 3339 with microseconds: text of one width, so that it sorts as time does."""
+    return dt.datetime.now(dt.UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+def check_id(what: str, value: object) -> str:
+    """`value` if it can be an identifier and part of a path: [A-Za-z0-9._-]{1,64}, no leading dot.
+
+    Raises:
+        InputError: otherwise, naming `what` ("patient id", "dataset" ...) was refused.
+    """
+    if not isinstance(value, str) or not _ID.fullmatch(value):
+        raise InputError(
+            f"Expected a {what} of 1 to 64 letters, digits, '.', '_' or '-' that does not begin with a dot, "
+            f"got {str(value)[:80]!r}. Choose another."
+        )
+    return value
+
+
+def check_person(value: object) -> str:
+    """`value` if it can name a person: 1 to 64 characters, no control characters, not only blanks."""
+    if not isinstance(value, str) or not value.strip() or len(value) > 64 or not value.isprintable():
+        raise InputError(f"Expected the name of a person, 1 to 64 printable characters, got {str(value)[:80]!r}.")
+    return value
+
+
+def check_reason(value: object) -> str:
+    """`value` if it is a reason code: [A-Za-z0-9_-]{1,64}."""
+    if not isinstance(value, str) or not _REASON.fullmatch(value):
+        raise InputError(
+            f"Expected a reason code of 1 to 64 letters, digits, '_' or '-' (for example good-boundary), "
+            f"got {str(value)[:80]!r}."
+        )
+    return value
+
+
+def check_text(what: str, value: object) -> str:
+    """`value` if it is text of at most 10,000 characters without control characters (new lines and tabs may be)."""
+    if not isinstance(value, str) or len(value) > MAX_TEXT or _CONTROL.search(value):
+        raise InputError(f"Expected the {what} as at most {MAX_TEXT} characters of plain text; shorten or retype it.")
+    return value
+
+
+def plain(value: Any, where: str = "value") -> Any:
+    """`value` in JSON's own types: NumPy scalars and arrays, tuples, prompts and mappings are converted.
+
+    Raises:
+        InputError: where a number is not finite, a key is not text or a type has no JSON form; says where.
+    """
+    if isinstance(value, np.generic):
+        value = value.item()
+    if value is None or isinstance(value, (str, bool, int)):
+        return value
+    if isinstance(value, float):
+        if not math.isfinite(value):
+            raise InputError(f"Expected finite numbers, got {value} at {where}. Store None for what is not known.")
+        return value
+    if isinstance(value, Prompt):
+        return value.to_json()
+    if isinstance(value, np.ndarray):
+        return plain(value.tolist(), where)
+    if isinstance(value, Mapping):
+        for key in value:
+            if not isinstance(key, str):
+                raise InputError(f"Expected text as keys, got {key!r} at {where}.")
+        return {key: plain(item, f"{where}.{key}") for key, item in value.items()}
+    if isinstance(value, Sequence) and not isinstance(value, (bytes, bytearray)):
+        return [plain(item, f"{where}[{n}]") for n, item in enumerate(value)]
+    raise InputError(f"Expected values that JSON can hold, got {type(value).__name__} at {where}.")
+
+
+def to_text(value: Any) -> str:
+    """JSON text for a column: keys in the order given, so that a sidecar written from a row keeps its order."""
+    return json.dumps(value, allow_nan=False)
+
+
+def canonical(value: Any) -> str:
+    """The one JSON text of a value: sorted keys, no blanks, ASCII. What the audit chain hashes."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
