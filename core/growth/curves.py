@@ -1,8 +1,8 @@
 """Growth curves in closed form, and their fit to one lesion's volumes.
 
-Time runs in days from the first point of the series, volumes are mm3. A fit minimises squared error of *log* volume: the
-error of a segmented volume is proportional to the volume. Nothing here knows of treatment: over a stretch in which the
-treatment changed, a single curve describes and does not explain.
+Time runs in days from the first point of the series, volumes are mm3. A fit minimises squared error of *log* volume:
+the error of a segmented volume is proportional to the volume. Nothing here knows of treatment: over a stretch in which
+the treatment changed, a single curve describes and does not explain.
 """
 
 from __future__ import annotations
@@ -127,8 +127,10 @@ class Fit:
         low95, high95: 95 % intervals of the parameters (NaN where no error could be estimated).
         standard_errors: of the parameters, natural units, by the delta method (NaN likewise).
         residual_log_sd: of log volume, root of RSS / (n - p); NaN when n = p.
-        aicc: small-sample Akaike criterion counting the residual variance as a parameter; inf when n is too small for it.
-        identifiable: False when some parameter is at a bound or known no better than to a factor e; `reason` says which.
+        aicc: small-sample Akaike criterion counting the residual variance as a parameter; inf when n is too small for
+            it.
+        identifiable: False when some parameter is at a bound or known no better than to a factor e; `reason` says
+            which.
         first_day: day of the first point, on the caller's axis.
         covariance: (p, p) of the internal parameters (log of the positive ones).
         n: points used.
@@ -200,23 +202,40 @@ def prepare(days: ArrayLike, volumes_mm3: ArrayLike) -> tuple[Floats, Floats]:
     return np.array(order, dtype=float), np.maximum(np.array([last[day] for day in order], dtype=float), FLOOR_MM3)
 
 
-def fit(curve: str | Curve, days: ArrayLike, volumes_mm3: ArrayLike, noise_log_sd: float = 0.0) -> Fit:
+@dataclass(frozen=True)
+class Hold:
+    """A parameter held near `centre` (natural units) with `sd` (of its log where it is positive): a Gaussian prior."""
+
+    centre: float
+    sd: float
+
+
+def fit(
+    curve: str | Curve,
+    days: ArrayLike,
+    volumes_mm3: ArrayLike,
+    noise_log_sd: float = 0.0,
+    holds: Mapping[str, Hold] | None = None,
+) -> Fit:
     """Fit one curve by bounded least squares on log volume, from several starts.
 
     Args:
         curve: a name in `CURVES`, or a `Curve`.
         days: (n,) days, any origin; see `prepare` for order and duplicates.
         volumes_mm3: (n,) mm3; below 5 mm diameter floored, see `prepare`.
-        noise_log_sd: log-SD of one measurement, a lower limit on the scatter that the standard errors assume; it is what
-            they rest on when there are as many points as parameters.
+        noise_log_sd: log-SD of one measurement, a lower limit on the scatter that the standard errors assume; it is
+            what they rest on when there are as many points as parameters.
+        holds: parameter name -> prior, weighed against the points by `noise_log_sd` (which must then be above 0). Holds
+            enter parameters and covariance; `identifiable` still says what the points alone determine.
 
     Returns:
-        The best fit over the starts. Standard errors come from s²(JᵀJ)⁻¹ at the optimum, carried to natural units by the
-        delta method; intervals by Student's t (normal when they rest on `noise_log_sd`), log-scaled for positive ones.
-        When a parameter cannot be told, `identifiable` is False and the curve may still be drawn, not extrapolated.
+        The best fit over the starts. Standard errors come from s²(JᵀJ)⁻¹ at the optimum, carried to natural units by
+        the delta method; intervals by Student's t (normal when they rest on `noise_log_sd`), log-scaled for positive
+        ones. When a parameter cannot be told, `identifiable` is False and the curve may still be drawn, not
+        extrapolated.
 
     Raises:
-        InputError: unknown curve, unusable values, or fewer distinct days than parameters.
+        InputError: unknown curve, unusable values, fewer distinct days than parameters, or holds without noise.
     """
     law = curve if isinstance(curve, Curve) else CURVES.get(curve)
     if law is None:
@@ -227,9 +246,11 @@ def fit(curve: str | Curve, days: ArrayLike, volumes_mm3: ArrayLike, noise_log_s
         raise InputError(f"A {law.name} curve has {p} parameters and needs at least {p} timepoints, got {t.size}.")
     times, logs = t - t[0], np.log(v)
     lower, upper = (_to_inner(law, b) for b in law.bounds(times, logs))
+    centre, pull = _pull(law, holds or {}, noise_log_sd)
 
     def residuals(inner: Floats) -> Floats:
-        return law.log_volume(times, *_to_natural(law, inner)) - logs
+        off = law.log_volume(times, *_to_natural(law, inner)) - logs
+        return np.concatenate([off, pull * (inner - centre)])
 
     best: Any = None
     for start in law.starts(times, logs):
@@ -237,12 +258,26 @@ def fit(curve: str | Curve, days: ArrayLike, volumes_mm3: ArrayLike, noise_log_s
         found = least_squares(residuals, x0, bounds=(lower, upper), x_scale="jac", xtol=1e-9, ftol=1e-9, max_nfev=200)
         if best is None or found.cost < best.cost:
             best = found
-    return _summary(law, best.x, best.jac, 2.0 * best.cost, (lower, upper), t, noise_log_sd)
+    jacobian, rss = best.jac[: t.size], float((best.fun[: t.size] ** 2).sum())
+    return _summary(law, best.x, jacobian, rss, (lower, upper), t, noise_log_sd, pull)
+
+
+def _pull(law: Curve, holds: Mapping[str, Hold], noise: float) -> tuple[Floats, Floats]:
+    """Centres (p,) and weights (p,) of the holds, internal units; weight 0 where there is none."""
+    unknown = set(holds) - set(law.parameters)
+    if unknown or (holds and noise <= 0):
+        raise InputError(f"Expected holds on {', '.join(law.parameters)} and a measurement noise above 0.")
+    pairs = zip(law.parameters, law.positive, strict=True)
+    centre = [
+        0.0 if name not in holds else math.log(holds[name].centre) if p else holds[name].centre for name, p in pairs
+    ]
+    return np.array(centre), np.array([noise / holds[name].sd if name in holds else 0.0 for name in law.parameters])
 
 
 def _summary(
-    law: Curve, inner: Floats, jacobian: Floats, rss: float, bounds: tuple[Floats, Floats], t: Floats, noise: float
-) -> Fit:
+    law: Curve, inner: Floats, jacobian: Floats, rss: float, bounds: tuple[Floats, Floats], t: Floats, noise: float,
+    pull: Floats,
+) -> Fit:  # fmt: skip
     n, p = t.size, inner.size
     residual_sd = math.sqrt(rss / (n - p)) if n > p else math.nan
     on_noise = n == p or residual_sd < noise
@@ -252,6 +287,9 @@ def _summary(
     singular = bool((scale == 0).any()) or np.linalg.cond(information / np.outer(scale, scale)) > 1e12
     unknown = singular or (n == p and noise <= 0)
     covariance = np.full((p, p), np.nan) if unknown else s**2 * np.linalg.inv(information)
+    alone = np.sqrt(np.maximum(np.diag(covariance), 0.0))
+    if pull.any():
+        covariance = s**2 * np.linalg.inv(information + np.diag(pull**2))
     error = np.sqrt(np.maximum(np.diag(covariance), 0.0))
     quantile = 1.959964 if on_noise else float(student_t.ppf(0.975, n - p))
     natural = _to_natural(law, inner)
@@ -260,7 +298,7 @@ def _summary(
     reasons = []
     if unknown:
         reasons.append("as many points as parameters" if not singular else "the data do not determine the parameters")
-    for name, x, low, high, se, log_scale in zip(law.parameters, inner, *bounds, error, positive, strict=True):
+    for name, x, low, high, se, log_scale in zip(law.parameters, inner, *bounds, alone, positive, strict=True):
         if min(x - low, high - x) < 1e-6 * (high - low):
             reasons.append(f"{name} is at its bound")
         elif log_scale and se > MAX_LOG_SE:

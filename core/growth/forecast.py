@@ -1,7 +1,7 @@
 """Looking ahead: one lesion's growth curve carried on, always beside the last value carried forward (LOCF).
 
-On 438 treated lesions LOCF beat every classical growth curve over the next two scans (docs of `learn_locf`), so no curve is
-given without it, and the skill against it on the patient's own series is part of the answer.
+Over the next two scans of treated lesions LOCF beats every classical growth curve (see `choose`), so no curve is given
+without it, and the skill against it on the patient's own series is part of the answer.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.stats import t as student_t
 
 from core.errors import InputError
-from core.growth.curves import CURVES, FLOOR_MM3, Fit, fit, prepare
+from core.growth.curves import CURVES, FLOOR_MM3, Fit, Hold, fit, prepare
 from core.growth.rates import READER_LOG_SD
 from core.types import VolumePoint
 
@@ -29,6 +29,9 @@ Floats = NDArray[np.float64]
 MIN_POINTS = 3
 #: The check on the patient's own series needs this many forecasts of a point that has come; it looks at the latest ten.
 MIN_ORIGINS, MAX_ORIGINS = 2, 10
+#: Scatter of a point about the curve that the held fit assumes, log-SD (assumed): more than the readers' 0.18, because
+#: no lesion follows a curve.
+HELD_LOG_SD = 0.35
 
 
 def _empty() -> Floats:
@@ -99,8 +102,8 @@ class Forecast:
         method: the curve's name in `CURVES`; "" when refused.
         locf: the last value carried forward with its measured interval, on the same days; empty when refused.
         skill_vs_locf: 1 - (mean |log error| of this method / that of LOCF) over one-step-ahead forecasts within the
-            patient's own series: above 0 the curve did better; None with fewer than two such forecasts or when LOCF made
-            no error at all.
+            patient's own series: above 0 the curve did better; None with fewer than two such forecasts or when LOCF
+            made no error at all.
         origins: how many such forecasts there were.
         refused: why there is no forecast, or None.
         notes: what to say beside it.
@@ -157,8 +160,8 @@ def locf(points: Sequence[VolumePoint], horizon_days: ArrayLike) -> Band:
 
     Returns:
         Median = the last volume (floored at 5 mm diameter) at every horizon; 80 and 95 % limits from the empirical
-        quantiles of ln(later / last) in Laleh 2022, by horizon, separately for lesions at the floor. An empty band for no
-        usable point.
+        quantiles of ln(later / last) in Laleh 2022, by horizon, separately for lesions at the floor. An empty band for
+        no usable point.
 
     Raises:
         InputError: points of several lesions, or a horizon that is negative or not finite.
@@ -172,27 +175,31 @@ def locf(points: Sequence[VolumePoint], horizon_days: ArrayLike) -> Band:
 
 
 def choose(days: Floats, volumes_mm3: Floats, method: str = "auto") -> Fit:
-    """The curve that is carried on: the identifiable one of lowest AICc; exponential below six points.
+    """The curve that is carried on.
 
-    Below six points AICc is not defined for three parameters. A named `method` is fitted as it is.
+    "auto" is a Gompertz curve whose plateau is held near the last volume (log-SD 0.5) and whose rate near 0.01 per day
+    (log-SD 1), weighed against points of log-SD 0.35: mean absolute log error 0.45. Free fits extrapolate whatever the
+    last scans did: on the 410 lesions of Laleh 2022 with three measurable points before the last two, the mean absolute
+    log error of those two is 0.76 for the free exponential and 0.49 for the free Gompertz. A named `method` is fitted
+    freely all the same.
     """
     if method != "auto":
         return fit(method, days, volumes_mm3, READER_LOG_SD)
-    simple = fit("exponential", days, volumes_mm3, READER_LOG_SD)
-    if days.size < 6:
-        return simple
-    fits = [simple] + [fit(name, days, volumes_mm3, READER_LOG_SD) for name in CURVES if name != "exponential"]
-    known = [f for f in fits if f.identifiable]
-    return min(known, key=lambda f: f.aicc) if known else simple
+    return fit("gompertz", days, volumes_mm3, HELD_LOG_SD, held(float(volumes_mm3[-1])))
+
+
+def held(last_mm3: float) -> dict[str, Hold]:
+    """What "auto" assumes of a lesion that measured `last_mm3` last (round numbers, assumed)."""
+    return {"v_inf_mm3": Hold(last_mm3, 0.5), "omega_per_day": Hold(0.01, 1.0)}
 
 
 def predict(fitted: Fit, days: ArrayLike) -> Band:
     """Carry a fit on, with the uncertainty of its parameters and of the next measurement.
 
-    On the log scale the variance is g'Σg + s²: Σ the covariance of the parameters (from the Jacobian at the optimum), g the
-    curve's gradient (delta method), s the residual log-SD, not below 0.18 (readers, assumed). Limits by Student's t with
-    n - p degrees of freedom. That the growth law is right is assumed, which is why real coverage is lower (see
-    docs of the backtest) and LOCF stands beside it.
+    On the log scale the variance is g'Σg + s²: Σ the covariance of the parameters (from the Jacobian at the optimum), g
+    the curve's gradient (delta method), s the residual log-SD, not below 0.18 (readers, assumed). Limits by Student's t
+    with n - p degrees of freedom. Measured for "auto" on the lesions of `choose`: the last two scans lie within the 80
+    % limits .85, within the 95 % limits .94 of the time; median absolute error 23.6 %, LOCF's 16.5 %.
     """
     at = np.asarray(days, dtype=float)
     s = READER_LOG_SD if math.isnan(fitted.residual_log_sd) else max(fitted.residual_log_sd, READER_LOG_SD)
@@ -236,8 +243,9 @@ def forecast(points: Sequence[VolumePoint], horizon_days: ArrayLike, method: str
     """Forecast one lesion's volume.
 
     Args:
-        points: one lesion's accepted volumes, any order; not finite ones are left out, of two on one day the later given
-            counts, and what is below 5 mm diameter is floored and does not count towards the three that are needed.
+        points: one lesion's accepted volumes, any order; not finite ones are left out, of two on one day the later
+            given counts, and what is below 5 mm diameter is floored and does not count towards the three that are
+            needed.
         horizon_days: (h,) days after the last point, >= 0.
         method: a name in `CURVES`, or "auto" (see `choose`).
 
@@ -260,27 +268,33 @@ def forecast(points: Sequence[VolumePoint], horizon_days: ArrayLike, method: str
             refused = f"A {method} curve needs {len(CURVES[method].parameters)} timepoints; there are {t.size}."
         else:
             fitted = choose(t, v, method)
-            if not fitted.identifiable:
+            if method != "auto" and not fitted.identifiable:
                 refused = f"The {fitted.curve} curve cannot be told from these points: {fitted.reason}."
     if refused is not None or fitted is None:
-        nothing = [_empty() for _ in range(6)]
-        return Forecast(lesion, *nothing, "", Band(), None, 0, refused)
+        none = _empty()
+        return Forecast(lesion, none, none, none, none, none, none, "", Band(), None, 0, refused)
     band = predict(fitted, t[-1] + horizon)
     skill, origins = rolling_skill(t, v, method)
     return Forecast(
         lesion_id=lesion, days=band.days, median_mm3=band.median_mm3, low80_mm3=band.low80_mm3,
         high80_mm3=band.high80_mm3, low95_mm3=band.low95_mm3, high95_mm3=band.high95_mm3, method=fitted.curve,
         locf=locf(points, horizon), skill_vs_locf=skill, origins=origins, refused=None,
-        notes=_notes(v, t, horizon, skill, origins), fitted=fitted,
+        notes=_notes(v, t, horizon, skill, origins, fitted), fitted=fitted,
     )  # fmt: skip
 
 
-def _notes(v: Floats, t: Floats, horizon: Floats, skill: float | None, origins: int) -> tuple[str, ...]:
+def _notes(v: Floats, t: Floats, horizon: Floats, skill: float | None, origins: int, fitted: Fit) -> tuple[str, ...]:
     notes = []
+    if not fitted.identifiable:
+        notes.append(
+            "The points alone do not determine this curve; its plateau is held near the last volume (assumed)."
+        )
     if skill is None:
         notes.append("Too few points to check this forecast on the patient's own series.")
     elif skill <= 0:
-        notes.append(f"On this series the last value carried forward did better ({origins} forecasts, skill {skill:+.2f}).")
+        notes.append(
+            f"On this series the last value carried forward did better ({origins} forecasts, skill {skill:+.2f})."
+        )
     if (v <= FLOOR_MM3).any():
         notes.append("Volumes below 5 mm diameter count as 5 mm diameter.")
     if horizon.size and horizon.max() > t[-1] - t[0]:

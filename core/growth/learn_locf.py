@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import csv
 import hashlib
+import itertools
 import json
 import math
 import re
@@ -34,8 +35,8 @@ FOLDS = 5
 
 Series = tuple[NDArray[np.float64], NDArray[np.float64]]
 SOURCE = (
-    "Laleh et al. 2022, 10.1371/journal.pcbi.1009822 (CC BY), as distributed with TumorGrowth.jl (MIT): cubed CT diameters "
-    "of treated target lesions"
+    "Laleh et al. 2022, 10.1371/journal.pcbi.1009822 (CC BY), as distributed with TumorGrowth.jl (MIT): cubed CT "
+    "diameters of treated target lesions"
 )
 
 
@@ -89,7 +90,7 @@ def quantile_table(errors: NDArray[np.float64]) -> list[dict[str, Any]]:
     The centre of a bin is its median horizon. Between centres the forecast interpolates.
     """
     table: list[dict[str, Any]] = []
-    for low, high in zip(WEEK_EDGES[:-1], WEEK_EDGES[1:], strict=True):
+    for low, high in itertools.pairwise(WEEK_EDGES):
         inside = errors[(errors[:, 1] > 7 * low) & (errors[:, 1] <= 7 * high)]
         if len(inside) == 0:
             continue
@@ -121,7 +122,7 @@ def learn(series: Sequence[Series]) -> dict[str, Any]:
 
 
 def evaluate(series: Sequence[Series], holdout: int = 2) -> dict[str, float]:
-    """Score LOCF and its intervals on the last `holdout` points, intervals learned from other patients only (5 folds)."""
+    """Score LOCF and its intervals on the last `holdout` points, intervals learned from other patients only."""
     ratios, scores, inside80, inside95 = [], [], [], []
     for fold in range(FOLDS):
         table = LocfQuantiles.from_json(learn([s for i, s in enumerate(series) if i % FOLDS != fold]))

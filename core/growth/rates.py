@@ -13,8 +13,8 @@ from core.errors import InputError
 from core.growth.curves import FLOOR_MM3
 from core.types import MODALITIES, Verdict
 
-#: QIBA CT tumour volume claim (assumed): longest diameter [from, to) mm -> within-lesion coefficient of variation and the
-#: smallest change (percent, either direction) that is real with 95 % confidence; the last range includes 100 mm.
+#: QIBA CT tumour volume claim (assumed): longest diameter [from, to) mm -> within-lesion coefficient of variation and
+#: the smallest change (percent, either direction) that is real with 95 % confidence; the last range includes 100 mm.
 QIBA_BANDS: tuple[tuple[float, float, float, float], ...] = (
     (10.0, 35.0, 0.141, 39.0),
     (35.0, 50.0, 0.103, 29.0),
@@ -34,7 +34,8 @@ class Rate:
         doubling_days: ln 2 / SGR; negative for a halving time; None when the interval spans 0.
         doubling_low_days, doubling_high_days: its interval, ascending; None likewise.
         text: for people; "not distinguishable from no growth" when the interval spans 0.
-        floored: True when a volume was below 5 mm diameter and counted as that: the rate is then a bound, not an estimate.
+        floored: True when a volume was below 5 mm diameter and counted as that: the rate is then a bound, not an
+            estimate.
     """
 
     sgr_percent_per_day: float
@@ -100,7 +101,8 @@ def specific_growth_rate(
     Raises:
         InputError: a volume is negative or not finite, `days` or a log-SD is not above 0.
 
-    Source: Mehrara 2007, 10.1158/0008-5472.CAN-06-3822 (SGR rather than doubling time, which is undefined at no change).
+    Source: Mehrara 2007, 10.1158/0008-5472.CAN-06-3822 (SGR rather than doubling time, which is undefined at no
+    change).
     """
     _check_volumes(v1_mm3, v2_mm3)
     if not (math.isfinite(days) and days > 0):
@@ -116,7 +118,9 @@ def specific_growth_rate(
     doubling, ends = 100 * math.log(2) / rate, sorted(100 * math.log(2) / end for end in (low, high))
     kind = "doubling" if rate > 0 else "halving"
     near, far = sorted(abs(end) for end in ends)
-    text = f"{rate:+.2f} % per day ({low:+.2f} to {high:+.2f}), {kind} in {abs(doubling):.0f} days ({near:.0f}–{far:.0f})"
+    text = (
+        f"{rate:+.2f} % per day ({low:+.2f} to {high:+.2f}), {kind} in {abs(doubling):.0f} days ({near:.0f}–{far:.0f})"
+    )
     return Rate(rate, low, high, doubling, ends[0], ends[1], text, floored)
 
 
@@ -139,9 +143,9 @@ def change_verdict(
     Returns:
         CT, 10-100 mm: "real" when the change exceeds QIBA's band, 39 / 29 / 24 % for 10-<35 / 35-<50 / 50-100 mm, else
         "within noise". With different segmenters the band is exp(1.96·√2·√(wCV² + 0.18²)), 0.18 the log-SD between
-        readers: +88 / +78 / +74 % up, -47 / -44 / -42 % down, and the note warns. A lesion that vanishes (v2 = 0) changes
-        by -100 %. "unknown" for MR and PET (no citable repeatability; QIBA excludes the brain), below 10 mm, above
-        100 mm, and for a lesion that is new (v1 = 0): that is the response rule's to judge. Both 0: within noise.
+        readers: +88 / +78 / +74 % up, -47 / -44 / -42 % down, and the note warns. A lesion that vanishes (v2 = 0)
+        changes by -100 %. "unknown" for MR and PET (no citable repeatability; QIBA excludes the brain), below 10 mm,
+        above 100 mm, and for a lesion that is new (v1 = 0): that is the response rule's to judge. Both 0: within noise.
 
     Raises:
         InputError: a volume is negative or not finite, or the modality is not one of the three.
