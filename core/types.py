@@ -60,11 +60,11 @@ class Grid:
             raise GeometryError("Expected a finite 4x4 affine; the file's is not. Export the image again.")
         spacing = np.linalg.norm(affine[:3, :3], axis=0)
         if spacing.min() < 1e-6 or abs(np.linalg.det(affine[:3, :3])) < 1e-9:
-            raise GeometryError("The image's affine is singular: its axes do not span space. Export the image again.")
+            raise GeometryError("Expected axes that span space, the affine is singular. Export the image again.")
         cosines = (affine[:3, :3] / spacing).T @ (affine[:3, :3] / spacing)
         if np.abs(cosines - np.eye(3)).max() > 1e-3:
             raise GeometryError(
-                "The image's axes are sheared (not at right angles), as after gantry tilt. "
+                "Expected axes at right angles, the image's are sheared, as after gantry tilt. "
                 "Resample it to a rectangular grid and import that."
             )
         object.__setattr__(self, "shape", tuple(int(n) for n in self.shape))

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from core.archives import unpacked
 from core.errors import GeometryError, InputError
-from core.image_files import StoredImage, from_sitk, image_suffix, read_image, to_sitk
+from core.image_files import StoredImage, from_sitk, image_suffix, read_image, reading, to_sitk
 from core.types import Grid, LabelMap, Modality, Volume
 
 __all__ = [
@@ -150,7 +150,9 @@ def write_nifti(path: Path, array: NDArray[Any], grid: Grid, overwrite: bool = F
             f"{path.name}: expected float32, int16 or uint8 voxels, got {array.dtype}. Convert them first."
         )
     if array.shape != grid.shape:
-        raise GeometryError(f"{path.name}: array of {array.shape} does not fit its grid of {grid.shape}. Pass its own.")
+        raise GeometryError(
+            f"{path.name}: expected the grid's shape {grid.shape}, got {array.shape}. Pass the array's own."
+        )
     _check_finite(path.name, array)
     if path.exists() and not overwrite:
         raise InputError(
@@ -291,19 +293,25 @@ def open_scan(paths: Sequence[Path], modality: Modality, sequence: str = "") -> 
     Raises:
         InputError, GeometryError: as `read_volume` and `core.dicom.read_series`; nothing given; several images at once.
     """
-    from core import dicom  # here, because core.dicom builds on this module
-
     paths = [Path(path) for path in paths]
     if not paths:
         raise InputError("Expected at least one file or folder, got none. Choose an image, a DICOM folder or a zip.")
-    if len(paths) == 1 and paths[0].is_dir():
-        return dicom.read_series(paths[0], modality, sequence=sequence)
-    if len(paths) == 1 and paths[0].name.lower().endswith(".zip") and paths[0].is_file():
-        with unpacked(paths[0]) as files:
-            return _open_files(files, modality, sequence, paths[0].name)
-    if len(paths) == 1 and not dicom.is_dicom(paths[0]):
-        return _with_metadata(paths[0].name, paths[0], modality, sequence)
-    return _open_files(paths, modality, sequence, f"{len(paths)} files")
+    with reading(paths[0]):
+        return _open_paths(paths, modality, sequence)
+
+
+def _open_paths(paths: Sequence[Path], modality: Modality, sequence: str) -> tuple[Volume, dict[str, Any]]:
+    from core import dicom  # here, because core.dicom builds on this module
+
+    first = paths[0]
+    if len(paths) == 1 and first.is_dir():
+        return dicom.read_series(first, modality, sequence=sequence)
+    if len(paths) == 1 and first.name.lower().endswith(".zip") and first.is_file():
+        with unpacked(first) as files:
+            return _open_files(files, modality, sequence, first.name)
+    if len(paths) == 1 and not dicom.is_dicom(first):
+        return _with_metadata(first.name, first, modality, sequence)
+    return _open_files(paths, modality, sequence, first.name if len(paths) == 1 else f"{len(paths)} files")
 
 
 def _open_files(files: Sequence[Path], modality: Modality, sequence: str, name: str) -> tuple[Volume, dict[str, Any]]:
