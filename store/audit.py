@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from store.connection import Connection
+from store.connection import Connection, Writer
 from store.values import canonical, to_text
 
 Entry = dict[str, Any]
@@ -147,7 +147,7 @@ class Audit:
         return problems
 
 
-def insert_row(db: Connection, entry: Entry) -> None:
+def insert_row(db: Writer, entry: Entry) -> None:
     """Add one entry to the table `audit` of a database."""
     values = [to_text(entry[key]) if key == "payload" else entry[key] for key in KEYS]
     db.execute(

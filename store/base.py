@@ -155,7 +155,10 @@ class StoreBase:
     def _sweep(self) -> None:
         """Empty incoming/ of what a process that died was writing."""
         for path in mask_files.strangers_in_incoming(self.root):
-            shutil.rmtree(path, ignore_errors=True)
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path, ignore_errors=True)
+            else:
+                path.unlink(missing_ok=True)
 
     def _report(self, text: str) -> None:
         self.recovered.append(text)

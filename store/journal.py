@@ -15,7 +15,6 @@ write; until then `verify` names the journal. A difference that no journal expla
 from __future__ import annotations
 
 import json
-import os
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -23,7 +22,7 @@ from typing import Any, NamedTuple
 
 from core.errors import StoreError
 from store.audit import Entry
-from store.mask_files import fsync_dir, staging, write_synced
+from store.mask_files import replace_text
 
 NAME = "journal.json"
 
@@ -37,10 +36,7 @@ class Pending(NamedTuple):
 
 def begin(root: Path, entry: Entry, files: Sequence[str]) -> None:
     """Step 1."""
-    with staging(root) as folder:
-        text = json.dumps({"entry": entry, "files": list(files)}, allow_nan=False)
-        os.replace(write_synced(folder / NAME, text), root / NAME)
-        fsync_dir(root)
+    replace_text(root, root / NAME, json.dumps({"entry": entry, "files": list(files)}, allow_nan=False))
 
 
 def end(root: Path) -> None:

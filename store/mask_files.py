@@ -83,6 +83,12 @@ def staging(root: Path) -> Iterator[Path]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
+def temporary(root: Path) -> Path:
+    """A free name in incoming/ for one small file that is renamed into its place at once."""
+    (root / "incoming").mkdir(exist_ok=True)
+    return root / "incoming" / f"{_RUN}-{uuid.uuid4().hex}"
+
+
 def strangers_in_incoming(root: Path) -> list[Path]:
     """What is in incoming/ and not of this process: left by one that died, since only one may hold the store."""
     incoming = root / "incoming"
@@ -118,9 +124,8 @@ def sidecar_text(values: Mapping[str, Any]) -> str:
 
 def replace_text(root: Path, final: Path, text: str) -> None:
     """Put new text in place of a text file, atomically: a reader sees the old or the new, whole."""
-    with staging(root) as folder:
-        os.replace(write_synced(folder / final.name, text), final)
-        fsync_dir(final.parent)
+    os.replace(write_synced(temporary(root), text), final)
+    fsync_dir(final.parent)
 
 
 def set_final(root: Path, folder: Path, target: str | None) -> None:
@@ -129,9 +134,9 @@ def set_final(root: Path, folder: Path, target: str | None) -> None:
     if target is None:
         link.unlink(missing_ok=True)
     else:
-        with staging(root) as temporary:
-            os.symlink(target, temporary / FINAL)
-            os.replace(temporary / FINAL, link)
+        new = temporary(root)
+        os.symlink(target, new)
+        os.replace(new, link)
     if folder.is_dir():
         fsync_dir(folder)
 

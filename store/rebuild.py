@@ -165,10 +165,12 @@ def _link_accepted(root: Path, entries: list[Entry]) -> None:
 def _build(path: Path, entries: list[Entry]) -> dict[str, int]:
     with Connection(path) as db:
         migrate(db)
+        batch = replay.Batch()
+        for entry in entries:
+            replay.apply(batch, entry)
+            insert_row(batch, entry)
         with db.transaction():
-            for entry in entries:
-                replay.apply(db, entry)
-                insert_row(db, entry)
+            batch.write(db)
         tables = [*replay.TABLES, "jobs"]
         return {table: int(db.query(f"SELECT count(*) AS n FROM {table}")[0]["n"]) for table in tables}
 

@@ -12,29 +12,56 @@ from typing import Any
 from core.errors import StoreError
 from core.types import MaskRecord, Scan
 from store.audit import Entry
-from store.connection import Connection, Row
+from store.connection import Connection, Row, Writer
 from store.values import to_text
 
 Payload = dict[str, Any]
+
+
+class Batch:
+    """Collects what many entries do and writes it with few statements.
+
+    Rows of different tables do not depend on one another, so inserts are grouped by statement; updates only touch rows
+    that were inserted before them, so they may come last, in their own order.
+    """
+
+    def __init__(self) -> None:
+        self._inserts: dict[str, list[Sequence[Any]]] = {}
+        self._updates: list[tuple[str, list[Sequence[Any]]]] = []
+
+    def execute(self, sql: str, parameters: Sequence[Any] = ()) -> None:
+        """Keep a statement for later."""
+        if sql.startswith("INSERT"):
+            self._inserts.setdefault(sql, []).append(parameters)
+        elif self._updates and self._updates[-1][0] == sql:
+            self._updates[-1][1].append(parameters)
+        else:
+            self._updates.append((sql, [parameters]))
+
+    def write(self, db: Connection) -> None:
+        """Do what was collected; part of the caller's transaction."""
+        for sql, rows in [*self._inserts.items(), *self._updates]:
+            db.execute_many(sql, rows)
+
 
 MASK_COLUMNS = tuple(MaskRecord.__dataclass_fields__)
 SCAN_COLUMNS = tuple(Scan.__dataclass_fields__)
 _JSON = {"prompts", "lesions", "software", "shape", "spacing_mm", "metadata", "result", "detail", "params"}
 
 
-def insert(db: Connection, table: str, row: Row, on_conflict: str = "") -> None:
+def insert(db: Writer, table: str, row: Row, on_conflict: str = "") -> None:
     """Insert a row; columns that hold JSON are given as values."""
     values = [to_text(value) if name in _JSON else value for name, value in row.items()]
     marks = ", ".join("?" * len(row))
     db.execute(f"INSERT INTO {table} ({', '.join(row)}) VALUES ({marks}) {on_conflict}", values)
 
 
-def _person_added(db: Connection, entry: Entry, payload: Payload) -> None:
+def _person_added(db: Writer, entry: Entry, payload: Payload) -> None:
     row = {"name": payload["name"], "role": payload["role"], "added_at": entry["created_at"]}
     insert(db, "people", row, "ON CONFLICT (name) DO UPDATE SET role = excluded.role")
 
 
-def _scan_added(db: Connection, entry: Entry, payload: Payload) -> None:
+def _scan_added(db: Writer, entry: Entry, payload: Payload) -> None:
     at, patient_id, timepoint = entry["created_at"], payload["patient_id"], payload["timepoint"]
     nothing = "ON CONFLICT DO NOTHING"
     insert(db, "patients", {"patient_id": patient_id, "dataset": payload["dataset"], "added_at": at}, nothing)
@@ -42,7 +69,7 @@ def _scan_added(db: Connection, entry: Entry, payload: Payload) -> None:
     insert(db, "scans", {name: payload[name] for name in SCAN_COLUMNS})
 
 
-def _mask_added(db: Connection, entry: Entry, payload: Payload) -> None:
+def _mask_added(db: Writer, entry: Entry, payload: Payload) -> None:
     insert(db, "masks", {name: payload[name] for name in MASK_COLUMNS})
     for lesion in payload["lesions"]:
         identity = {
@@ -58,17 +85,17 @@ def _mask_added(db: Connection, entry: Entry, payload: Payload) -> None:
         insert(db, "measurements", measured)
 
 
-def _mask_decided(db: Connection, entry: Entry, payload: Payload) -> None:
+def _mask_decided(db: Writer, entry: Entry, payload: Payload) -> None:
     insert(db, "decisions", payload["decision"])
     for mask_id, status in payload["statuses"].items():
         db.execute("UPDATE masks SET status = ? WHERE mask_id = ?", [status, mask_id])
 
 
-def _job_updated(db: Connection, entry: Entry, payload: Payload) -> None:
+def _job_updated(db: Writer, entry: Entry, payload: Payload) -> None:
     update_job(db, payload["job_id"], payload["changes"], entry["created_at"])
 
 
-def update_job(db: Connection, job_id: str, changes: Payload, at: str) -> None:
+def update_job(db: Writer, job_id: str, changes: Payload, at: str) -> None:
     """Set columns of a job; `changes` may hold status, progress, message and result."""
     names = [name for name in ("status", "progress", "message", "result") if name in changes]
     values = [to_text(changes[name]) if name == "result" else changes[name] for name in names]
@@ -76,24 +103,24 @@ def update_job(db: Connection, job_id: str, changes: Payload, at: str) -> None:
     db.execute(f"UPDATE jobs SET {settings}updated_at = ? WHERE job_id = ?", [*values, at, job_id])
 
 
-def _row_of(table: str, columns: Sequence[str], on_conflict: str = "") -> Callable[[Connection, Entry, Payload], None]:
+def _row_of(table: str, columns: Sequence[str], on_conflict: str = "") -> Callable[[Writer, Entry, Payload], None]:
     """The plain case: the payload is the row, with who and when from the entry."""
 
-    def apply_row(db: Connection, entry: Entry, payload: Payload) -> None:
+    def apply_row(db: Writer, entry: Entry, payload: Payload) -> None:
         row = {name: payload[name] for name in columns}
         insert(db, table, {**row, "person": entry["person"], "created_at": entry["created_at"]}, on_conflict)
 
     return apply_row
 
 
-def _vector_added(db: Connection, entry: Entry, payload: Payload) -> None:
+def _vector_added(db: Writer, entry: Entry, payload: Payload) -> None:
     row = {name: payload[name] for name in ("mask_id", "lesion_id", "patient_id")}
     row |= {"vector": to_text(payload["vector"]), "names": to_text(payload["names"])}
     update = "ON CONFLICT (mask_id, lesion_id) DO UPDATE SET vector = excluded.vector, names = excluded.names"
     insert(db, "mask_vectors", row, update)
 
 
-def _job_created(db: Connection, entry: Entry, payload: Payload) -> None:
+def _job_created(db: Writer, entry: Entry, payload: Payload) -> None:
     at = entry["created_at"]
     row = {
         "job_id": payload["job_id"], "kind": payload["kind"], "params": payload["params"], "person": entry["person"],
@@ -102,11 +129,11 @@ def _job_created(db: Connection, entry: Entry, payload: Payload) -> None:
     insert(db, "jobs", row)
 
 
-def _nothing(db: Connection, entry: Entry, payload: Payload) -> None:
+def _nothing(db: Writer, entry: Entry, payload: Payload) -> None:
     """For entries that say what happened to files and change no table."""
 
 
-ACTIONS: dict[str, Callable[[Connection, Entry, Payload], None]] = {
+ACTIONS: dict[str, Callable[[Writer, Entry, Payload], None]] = {
     "person.added": _person_added,
     "scan.added": _scan_added,
     "mask.added": _mask_added,
@@ -133,7 +160,7 @@ TABLES: dict[str, str] = {
 }  # fmt: skip
 
 
-def apply(db: Connection, entry: Entry) -> None:
+def apply(db: Writer, entry: Entry) -> None:
     """Do to the tables what the entry says; part of the caller's transaction.
 
     Raises:
