@@ -1,0 +1,231 @@
+"""Compute the reference features of the out-of-distribution gate, its threshold, and where they come from.
+
+`python -m weights.recipes.rfdeep.build --sts DIR --shared DIR --model sts-ctpet-small` (or `--folder TRAINED_MODEL`).
+Writes reference.npz and provenance.json to weights/rfdeep_sts_ctpet and prints the manifest's lines. Takes about ten
+minutes on one core. The network must be the final one: features of another are refused.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from core.ood.detectors import geometry, histogram
+from core.ood.features import CROPS, FEATURES_VERSION, ScanFeatures, scan_features
+from core.ood.rfdeep import IN_DISTRIBUTION, MODEL_ID, Reference, crossfit
+from core.phantom import LesionSpec, PhantomSpec, phantom
+from core.types import Volume
+from core.volumes import read_volume
+from weights.recipes.rfdeep.shifts import (
+    CORRUPTIONS,
+    MR_AS_CT,
+    OTHER_BODY_CT,
+    OTHER_BODY_MR,
+    Pair,
+    brain_like_pet,
+    focal_pet,
+)
+
+SEED = 20261121
+REAL_PER_KIND, PHANTOMS_PER_KIND = 5, 3
+
+
+@dataclass(frozen=True, eq=False)
+class Case:
+    """One scan of the reference: what it is, where it is from, and who it is of."""
+
+    kind: str
+    domain: str
+    group: str
+    volumes: Pair
+
+
+@dataclass(frozen=True, eq=False)
+class Kept:
+    """What remains of a case once its voxels are gone: (kind, domain, group) and the features."""
+
+    case: tuple[str, str, str]
+    features: ScanFeatures
+    histogram: NDArray[np.float32]
+    geometry: NDArray[np.float32]
+
+
+def phantom_spec(number: int) -> PhantomSpec:
+    """A thigh drawn from the range that the demo cohort and the sarcoma scans span: 1 or 2 lesions of 3 to 300 mL."""
+    rng = np.random.default_rng([SEED, number])
+    side = float(rng.choice([-1, 1]))
+    leg = (side * rng.uniform(8, 22), rng.uniform(-8, 10))
+    lesions = [
+        LesionSpec(
+            1, float(np.exp(rng.uniform(np.log(3e3), np.log(3e5)))), centre_mm=tuple(rng.uniform(-8, 8, 3)),
+            suv=rng.uniform(3, 12), hu=rng.uniform(25, 45), necrosis=rng.choice([0, 0, 0.3, 0.6]),
+            elongation=rng.uniform(1, 1.6), shape_seed=number,
+        )
+    ]  # fmt: skip
+    if number % 4 == 0:
+        centre = (-side * rng.uniform(-38, -28), rng.uniform(15, 25), rng.uniform(-40, 40))
+        lesions.append(LesionSpec(2, rng.uniform(3e3, 1.2e4), centre_mm=centre, suv=rng.uniform(4, 9)))
+    return PhantomSpec(
+        anatomy=5000 + number, lesions=tuple(lesions), leg_mm=leg, rotation_deg=tuple(rng.uniform(-4, 4, 3)),
+        shift_mm=tuple(rng.uniform(-5, 5, 3)), ct_noise_hu=rng.uniform(9, 20), pet_noise=rng.uniform(0.06, 0.14),
+    )  # fmt: skip
+
+
+def pairs(sts: Path, phantoms: int) -> dict[str, Pair]:
+    """In-distribution CT + PET by group: the sarcoma patients, then the phantoms."""
+    found = {
+        f.name: (read_volume(f / "CT_image.nii.gz", "CT"), read_volume(f / "PET_image.nii.gz", "PET"))
+        for f in sorted(sts.glob("STS_*"))
+    }
+    for number in range(phantoms):
+        scan = phantom(phantom_spec(number), seed=number)
+        found[f"phantom-{number:02d}"] = (scan.ct, scan.pet)
+    return found
+
+
+def domain_of(group: str) -> str:
+    return "phantom" if group.startswith("phantom") else "real"
+
+
+def cases(sts: Path, shared: Path, phantoms: int) -> Iterator[Case]:
+    """Every scan of the reference, one after the other."""
+    ordinary = pairs(sts, phantoms)
+    for group, pair in ordinary.items():
+        yield Case(IN_DISTRIBUTION, domain_of(group), group, pair)
+    by_domain = {d: [g for g in ordinary if domain_of(g) == d] for d in ("real", "phantom")}
+    for n, (kind, shift) in enumerate(CORRUPTIONS.items()):
+        for domain, many in (("real", REAL_PER_KIND), ("phantom", PHANTOMS_PER_KIND)):
+            groups = by_domain[domain]
+            for m in range(min(many, len(groups))):
+                # In turn, so that every patient is corrupted about as often as every other.
+                group = groups[(n * many + m) % len(groups)]
+                yield Case(kind, domain, group, shift(*ordinary[group], np.random.default_rng([SEED, n, m])))
+    for path in sorted(sts.glob("STS_*/MR_T1_image.nii.gz")):
+        yield Case(MR_AS_CT, "real", path.parent.name, (read_volume(path, "CT"), ordinary[path.parent.name][1]))
+    yield from other_bodies(shared / "data" if (shared / "data").is_dir() else shared)
+
+
+def other_bodies(shared: Path) -> Iterator[Case]:
+    """Head and breast MR sent in as CT with an uptake that follows it; a CT of the trunk with an uptake made up."""
+    images = [(p.parent.name, p) for p in sorted(shared.glob("ms_longitudinal/*/study*_FLAIR.nii.gz"))]
+    images += [(p.name.split("_")[0], p) for p in sorted(shared.glob("radiomics_baseline/*_image.nrrd"))]
+    for n, (group, path) in enumerate(images):
+        image = read_volume(path, "CT")
+        yield Case(OTHER_BODY_MR, "other", group, (image, brain_like_pet(image, np.random.default_rng([SEED, 77, n]))))
+    for path in sorted(shared.glob("controls/*_ct*.nii.gz")):
+        ct = read_volume(path, "CT")
+        empty = Volume(np.zeros(ct.grid.shape, np.float32), ct.grid, "PET")
+        yield Case(OTHER_BODY_CT, "other", "control-ct", (ct, empty))
+        for n in range(5):
+            yield Case(OTHER_BODY_CT, "other", "control-ct", (ct, focal_pet(ct, np.random.default_rng([SEED, 78, n]))))
+
+
+def load_network(model: str, folder: Path | None) -> Any:
+    """The registered model, or any trained-model folder under the same name (for a trial)."""
+    from core.engines.nnunet import NnUNetSegmenter, load_segmenter
+
+    if folder is None:
+        return load_segmenter(model)
+    import torch
+
+    path = folder / "fold_0" / "checkpoint_final.pth"
+    checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    return NnUNetSegmenter(folder, [checkpoint], model_id=model, checkpoint_sha256=digest)
+
+
+def build(network: Any, found: Iterator[Case], command: str) -> Reference:
+    """Features of every case; those without an anchor are counted and left out; then the cross-fitted scores."""
+    kept: list[Kept] = []
+    seen: Counter[str] = Counter()
+    for n, case in enumerate(found):
+        started = time.perf_counter()
+        features = scan_features(network, case.volumes)
+        seen[case.kind] += 1
+        if features.anchored:
+            kept.append(Kept((case.kind, case.domain, case.group), features, histogram(case.volumes),
+                             geometry(case.volumes)))  # fmt: skip
+        print(f"{n:4d} {case.kind:28s} {case.group:12s} {features.tumour_voxels:7d} voxels "
+              f"{time.perf_counter() - started:5.1f} s", flush=True)  # fmt: skip
+    with_anchor = Counter(row.case[0] for row in kept)
+    provenance = {
+        "model_id": MODEL_ID, "network": network.model_id, "checkpoint_sha256": network.checkpoint_sha256,
+        "features_version": FEATURES_VERSION, "crops": CROPS, "seed": SEED, "command": command,
+        "scans": {kind: {"scans": seen[kind], "with an anchor": with_anchor[kind]} for kind in seen},
+        "sources": SOURCES, "software": versions(),
+    }  # fmt: skip
+    reference = assemble(kept, provenance)
+    reference = replace(reference, crossfit=crossfit(reference))
+    return replace(reference, provenance={**provenance, "calibration": calibration(reference)})
+
+
+SOURCES = (
+    "Soft-tissue sarcoma CT, PET, T1 MR: Vallieres 2015, 10.7937/K9/TCIA.2015.7GO2GSKS, as packed by IBSI, CC BY 3.0",
+    "Phantoms: core/phantom.py, synthetic",
+    "FLAIR MR: Lesjak 2016, github muschellij2/open_ms_data, CC BY",
+    "Brain and breast MR: github AIM-Harvard/pyradiomics, BSD-3",
+    "Trunk CT: github wasserth/TotalSegmentator, Apache-2.0",
+)
+
+
+def assemble(kept: Sequence[Kept], provenance: dict[str, Any]) -> Reference:
+    """Stack what was computed; cross-fitted scores are still to come."""
+    kind, domain, group = (np.array(column) for column in zip(*(k.case for k in kept), strict=True))
+    return Reference(
+        rows=np.stack([k.features.rows for k in kept]), centre=np.stack([k.features.centre for k in kept]),
+        logits=np.stack([k.features.logits for k in kept]), histogram=np.stack([k.histogram for k in kept]),
+        geometry=np.stack([k.geometry for k in kept]), kind=kind, domain=domain, group=group,
+        crossfit=np.full(len(kept), np.nan, np.float32), provenance=provenance,
+    )  # fmt: skip
+
+
+def calibration(reference: Reference) -> dict[str, Any]:
+    """The threshold, and the share above it by kind and domain, all cross-fitted by patient."""
+    flagged = reference.crossfit > reference.threshold
+    shares: dict[str, dict[str, str]] = {}
+    for kind in dict.fromkeys(reference.kind.tolist()):
+        for domain in dict.fromkeys(reference.domain.tolist()):
+            inside = (reference.kind == kind) & (reference.domain == domain)
+            if inside.any():
+                shares.setdefault(kind, {})[domain] = f"{int(flagged[inside].sum())} of {int(inside.sum())}"
+    return {"threshold": round(reference.threshold, 4), "flagged, cross-fitted by patient": shares}
+
+
+def versions() -> dict[str, str]:
+    from importlib.metadata import version
+
+    return {name: version(name) for name in ("scikit-learn", "numpy", "torch", "nnunetv2")}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--sts", type=Path, required=True)
+    parser.add_argument("--shared", type=Path, required=True)
+    parser.add_argument("--model", default="sts-ctpet-small")
+    parser.add_argument("--folder", type=Path, help="a trained-model folder, instead of the registered model's")
+    parser.add_argument("--phantoms", type=int, default=24)
+    parser.add_argument("--to", type=Path, default=Path("weights/rfdeep_sts_ctpet"))
+    arguments = parser.parse_args()
+    command = f"python -m weights.recipes.rfdeep.build --model {arguments.model} --phantoms {arguments.phantoms}"
+    found = cases(arguments.sts, arguments.shared, arguments.phantoms)
+    reference = build(load_network(arguments.model, arguments.folder), found, command)
+    content = reference.to_bytes()
+    arguments.to.mkdir(parents=True, exist_ok=True)
+    (arguments.to / "reference.npz").write_bytes(content)
+    (arguments.to / "provenance.json").write_text(json.dumps(reference.provenance, indent=1) + "\n")
+    print(json.dumps(reference.provenance["calibration"], indent=1))
+    print(f'\nweights/manifest.toml, id = "{MODEL_ID}":\nsha256 = "{hashlib.sha256(content).hexdigest()}"')
+
+
+if __name__ == "__main__":
+    main()
