@@ -131,7 +131,7 @@ class Fit:
             it.
         identifiable: False when some parameter is at a bound or known no better than to a factor e; `reason` says
             which.
-        first_day: day of the first point, on the caller's axis.
+        first_day, last_day: days of the first and last point, on the caller's axis.
         covariance: (p, p) of the internal parameters (log of the positive ones).
         n: points used.
     """
@@ -146,6 +146,7 @@ class Fit:
     identifiable: bool
     reason: str
     first_day: float
+    last_day: float
     covariance: Floats
     n: int
 
@@ -286,10 +287,10 @@ def _summary(
     scale = np.sqrt(np.diag(information))
     singular = bool((scale == 0).any()) or np.linalg.cond(information / np.outer(scale, scale)) > 1e12
     unknown = singular or (n == p and noise <= 0)
-    covariance = np.full((p, p), np.nan) if unknown else s**2 * np.linalg.inv(information)
+    covariance = np.full((p, p), np.nan) if unknown else np.asarray(s**2 * np.linalg.inv(information))
     alone = np.sqrt(np.maximum(np.diag(covariance), 0.0))
     if pull.any():
-        covariance = s**2 * np.linalg.inv(information + np.diag(pull**2))
+        covariance = np.asarray(s**2 * np.linalg.inv(information + np.diag(pull**2)))
     error = np.sqrt(np.maximum(np.diag(covariance), 0.0))
     quantile = 1.959964 if on_noise else float(student_t.ppf(0.975, n - p))
     natural = _to_natural(law, inner)
@@ -314,5 +315,5 @@ def _summary(
         standard_errors=tuple(float(x) for x in np.where(positive, np.array(natural) * error, error)),
         low95=tuple(float(x) for x in ends[0]), high95=tuple(float(x) for x in ends[1]),
         residual_log_sd=residual_sd, aicc=aicc, identifiable=not reasons, reason="; ".join(reasons),
-        first_day=float(t[0]), covariance=covariance, n=n,
+        first_day=float(t[0]), last_day=float(t[-1]), covariance=covariance.astype(np.float64), n=n,
     )  # fmt: skip
