@@ -165,7 +165,10 @@ class NnUNetSegmenter:
                 f"Model {self.model_id!r} is the second stage of a cascade, which needs the first stage's answer. "
                 "Use a 2d, 3d_fullres or 3d_lowres model."
             )
-        trainer = recursive_find_trainer_class_by_name(first["trainer_name"])
+        try:
+            trainer = recursive_find_trainer_class_by_name(first["trainer_name"])
+        except RuntimeError:
+            trainer = None
         if trainer is None:
             raise ModelError(
                 f"Model {self.model_id!r} was trained by {first['trainer_name']!r}, which the installed nnunetv2 does "

@@ -1,0 +1,88 @@
+"""Makes the demo cohort: simulated scans in, the real network and gates over them, a demo reviewer's decisions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from core.cohort import DEMO, REAL, DemoTimepoint, Story, demo_timepoints, real_timepoints
+from core.errors import InputError
+from core.gates import score_mask
+from core.jobs import run_inline
+from core.pipeline import KINDS
+from core.stages.common import add_version
+from core.types import Progress, no_progress
+
+PERSON = "demo"
+#: What the demo reviewer settles; the rest is left for the visitor.
+DECIDED = ("accept", "correct")
+
+
+def build(store: Any, *, real: bool, sts: Path, progress: Progress = no_progress) -> dict[str, Any]:
+    """Fills a store with the demo cohort; what is there already is left alone, so a broken run can be taken up again.
+
+    Args:
+        store: `store.Store`.
+        real: follow-ups simulated from the real scans in `sts` instead of phantoms.
+
+    Returns:
+        How many patients, timepoints, versions and decisions there are now, and what the visitor is to find.
+
+    Raises:
+        InputError: real scans are asked for and are not there.
+    """
+    if real and not sts.is_dir():
+        raise InputError(f"Expected the folder of real scans at {sts}; it is not there. Give it with --sts.")
+    source, total = (real_timepoints(sts), _visits(REAL)) if real else (demo_timepoints(), _visits(DEMO))
+    made: list[tuple[str, str, str, str]] = []
+    for number, timepoint in enumerate(source):
+        progress(number / total, f"{timepoint.patient_id} {timepoint.date} ({number + 1} of {total})")
+        _add(store, timepoint)
+        made.append((timepoint.patient_id, timepoint.date, timepoint.story, timepoint.what))
+    _score(store, [(patient, date) for patient, date, _, _ in made])
+    progress(1.0, "the demo cohort is ready")
+    patients = sorted({patient for patient, *_ in made})
+    return {
+        "patients": len(patients), "timepoints": len(made),
+        "mask_versions": sum(len(store.masks(patient)) for patient in patients),
+        "decisions": sum(len(store.decisions(patient)) for patient in patients),
+        "stories": {patient: story for patient, _, story, _ in made},
+        "open": [f"{patient} {date}" for patient, date, _, what in made if what not in DECIDED],
+    }  # fmt: skip
+
+
+def _visits(stories: Iterable[Story]) -> int:
+    return sum(len(story.weeks) for story in stories)
+
+
+def _add(store: Any, timepoint: DemoTimepoint) -> None:
+    """One timepoint: scans, the gate's verdict on them, the network's proposal, and what the demo reviewer did."""
+    patient, date = timepoint.patient_id, timepoint.date
+    scans = store.scans(patient, date) if date in store.timepoints(patient) else []
+    for volume in (timepoint.scan.ct, timepoint.scan.pet):
+        if volume.modality not in {scan.modality for scan in scans}:
+            store.add_scan(
+                volume, dataset=timepoint.dataset, patient_id=patient, timepoint=date, person=PERSON,
+                metadata=timepoint.metadata,
+            )  # fmt: skip
+    if store.masks(patient, date):
+        return
+    for event in timepoint.events:
+        store.add_event(patient, event.date, event.kind.replace(" ", "-"), event.detail, PERSON)
+    request = {"patient_id": patient, "timepoint": date}
+    run_inline(store, KINDS["score_ood"], request, PERSON)
+    run_inline(store, KINDS["segment"], request, PERSON)
+    if timepoint.mask is not None:
+        add_version(store, timepoint.mask, patient, date, method="import", reviewer=PERSON)
+    if timepoint.what in DECIDED:
+        newest = store.latest_mask(patient, date)
+        store.decide(patient, date, newest.version, "accept", PERSON, "demo", "Decided by the demo, read by nobody.")
+
+
+def _score(store: Any, visits: Iterable[tuple[str, str]]) -> None:
+    """The mask gate, once the whole reference is there."""
+    for patient, date in visits:
+        newest = store.latest_mask(patient, date)
+        if newest is not None and not store.mask_anomalies(mask_id=newest.mask_id):
+            score_mask(store, patient, date, newest.version, PERSON)
