@@ -7,7 +7,7 @@ and motion are known, the tissue is not new: whatever is shown of it must say "s
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -68,6 +68,13 @@ class RadialWarp:
     coefficients: NDArray[np.float64]
     floor_mm: float
 
+    def __post_init__(self) -> None:
+        if not GROWTH_RANGE[0] <= self.factor <= GROWTH_RANGE[1]:
+            raise InputError(
+                f"Expected a growth factor from {GROWTH_RANGE[0]} to {GROWTH_RANGE[1]} (the tissue around would fold "
+                f"or tear), got {self.factor:g}."
+            )
+
     def reach_mm(self, directions: NDArray[Any]) -> NDArray[Any]:
         """Extent in mm along unit vectors (3, n) -> (n,)."""
         return np.maximum(_monomials(directions) @ self.coefficients.astype(directions.dtype), self.floor_mm)
@@ -97,12 +104,10 @@ def radial_warp(points_mm: NDArray[Any], factor: float) -> RadialWarp:
         factor: 1 = as it is.
 
     Raises:
-        InputError: no points, or a factor outside `GROWTH_RANGE` (the tissue around would fold).
+        InputError: no points, or a factor outside `GROWTH_RANGE`.
     """
     if len(points_mm) == 0:
         raise InputError("The lesion that is to grow is not in the mask; ask for one of the mask's labels.")
-    if not GROWTH_RANGE[0] <= factor <= GROWTH_RANGE[1]:
-        raise InputError(f"Expected a growth factor from {GROWTH_RANGE[0]} to {GROWTH_RANGE[1]}, got {factor:g}.")
     centre = points_mm.mean(0)
     away = (points_mm - centre).T
     distance = np.maximum(np.linalg.norm(away, axis=0), 1e-3)
@@ -203,12 +208,9 @@ def _grow(
     asked = dict(wanted)
     signed = {label: _signed_distance(truth.array == label, grid) for label in wanted}
     still = grid_points(grid, unmove)
+    shapes = {label: radial_warp(_surface(truth.array == label, grid), 1.0) for label in wanted}
     for attempt in range(6):
-        warps = [
-            radial_warp(grid.to_mm(np.argwhere(truth.array == label)), factor)
-            for label, factor in asked.items()
-            if factor != 1
-        ]
+        warps = [replace(shapes[label], factor=factor) for label, factor in asked.items() if factor != 1]
         points = _through(warps, still)
         labels = _nearest_label(signed, points, grid)
         error = {
@@ -226,6 +228,11 @@ def _grow(
             "each other's way or leave the scan. Ask for factors nearer to 1 or less motion."
         )
     return warps, points, labels
+
+
+def _surface(lesion: NDArray[np.bool_], grid: Grid) -> NDArray[np.float64]:
+    """(n, 3) mm of the lesion's outermost voxels: they alone say how far it reaches."""
+    return grid.to_mm(np.argwhere(lesion & ~ndimage.binary_erosion(lesion)))
 
 
 def _through(warps: Sequence[RadialWarp], points: Array) -> Array:
