@@ -76,6 +76,10 @@ class ScanRecords(StoreBase):
             """
         )
 
+    def require_patient(self, patient_id: str) -> None:
+        """Raise StoreError unless the patient is there, InputError if the id cannot be one."""
+        self._dataset(patient_id)
+
     def timepoints(self, patient_id: str) -> list[str]:
         """Dates of a patient's timepoints, ascending; [] for a patient who is not there."""
         sql = "SELECT timepoint FROM timepoints WHERE patient_id = ? ORDER BY timepoint"

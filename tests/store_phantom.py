@@ -1,0 +1,102 @@
+"""Small scans, masks and histories for the tests of the store."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from core.types import Grid, LabelMap, LesionMeasure, MaskRecord, Prompt, Scan, Volume
+from store import Store
+
+SHAPE = (12, 10, 8)
+VOXEL_MM3 = 2.0
+DAY1, DAY2, DAY3 = "2020-01-01", "2020-03-01", "2020-05-30"
+
+
+def grid(shape: tuple[int, int, int] = SHAPE, origin: float = 0.0) -> Grid:
+    """1 x 1 x 2 mm."""
+    affine = np.diag([1.0, 1.0, 2.0, 1.0])
+    affine[0, 3] = origin
+    return Grid(shape, affine)
+
+
+def scan_volume(seed: int, modality: Any = "CT", sequence: str = "", where: Grid | None = None) -> Volume:
+    where = where or grid()
+    return Volume(np.random.default_rng(seed).normal(size=where.shape).astype(np.float32), where, modality, sequence)
+
+
+def add_scan(store: Store, patient: str = "P1", day: str = DAY1, seed: int = 1, **changes: Any) -> Scan:
+    volume = scan_volume(seed, changes.pop("modality", "CT"), changes.pop("sequence", ""), changes.pop("where", None))
+    values: dict[str, Any] = {"dataset": "set", "patient_id": patient, "timepoint": day, "person": "demo", **changes}
+    return store.add_scan(volume, **values)
+
+
+def labels(first: int, second: int = 0, where: Grid | None = None) -> LabelMap:
+    """`first` voxels of lesion 1 (from i = 0 on) and `second` of lesion 2, each along i."""
+    where = where or grid()
+    array = np.zeros(where.shape, np.uint8)
+    array[:first, 2, 2] = 1
+    array[:second, 6, 5] = 2
+    return LabelMap(array, where)
+
+
+def measures(mask: LabelMap) -> list[LesionMeasure]:
+    out = []
+    for label in mask.labels:
+        voxels = np.argwhere(mask.array == label)
+        centroid = mask.grid.to_mm(voxels).mean(axis=0)
+        out.append(
+            LesionMeasure(
+                label, f"L{label}", len(voxels) * mask.grid.voxel_volume_mm3, len(voxels), float(len(voxels)),
+                (float(centroid[0]), float(centroid[1]), float(centroid[2])),
+            )
+        )  # fmt: skip
+    return out
+
+
+def add_mask(
+    store: Store, first: int, second: int = 0, patient: str = "P1", day: str = DAY1, **changes: Any
+) -> MaskRecord:
+    mask = labels(first, second)
+    values: dict[str, Any] = {
+        "patient_id": patient, "timepoint": day, "method": "nnunet", "reviewer": "demo", "lesions": measures(mask),
+        **changes,
+    }  # fmt: skip
+    return store.add_mask(mask, **values)
+
+
+def busy_history(store: Store) -> None:
+    """Two patients, three timepoints, every kind of write at least once."""
+    store.add_person("ann", "admin")
+    for patient, day, seed in (("P1", DAY1, 1), ("P1", DAY2, 2), ("P2", DAY1, 3)):
+        add_scan(store, patient, day, seed, metadata={"scanner": "phantom", "kvp": 120.0, "filters": ["B30f"]})
+        add_scan(store, patient, day, seed + 10, modality="PET", where=grid((6, 5, 4)))
+    box = Prompt("box", 2, (1, 1, 4, 4))
+    add_mask(store, 4, 2)
+    second = add_mask(store, 5, 2, method="medsam", prompts=[box], model_checkpoint="lite", checkpoint_sha256="ab" * 32)
+    add_mask(store, 6, reviewer="ann", parent_version=1)
+    store.decide("P1", DAY1, 3, "reject", "ann", "leak", "into the bone:\n\u00e9\u00df")
+    store.decide("P1", DAY1, 2, "accept", "ann", "good-boundary")
+    add_mask(store, 7, day=DAY2)
+    store.decide("P1", DAY2, 1, "accept", "demo", "good")
+    store.decide("P1", DAY2, 1, "reject", "ann", "withdrawn")
+    add_mask(store, 3, patient="P2")
+    store.add_ood_score("P1", DAY1, {"verdict": "in distribution", "score": 0.125, "crops": [0.1, 0.15]}, "demo")
+    store.add_mask_anomaly(second.mask_id, {"verdict": "usual", "p_value": 0.5}, "demo")
+    store.add_event("P1", DAY2, "steroids", {"dexamethasone_mg": 4}, "ann")
+    store.add_event("P1", DAY1, "treatment", "started", "ann")
+    store.add_growth_fit("P1", "L1", "gompertz", {"masks": [second.mask_id], "rate": 0.01}, "demo")
+    store.add_model("lite", "ab" * 32, {"licence": "Apache-2.0"}, "demo")
+    store.add_reference_set("mask-gate", {"members": [second.mask_id]}, "demo")
+    for lesion in ("L1", "L2"):
+        store.add_mask_vector(second.mask_id, lesion, "P1", [1.0, -2.5, 1e-9], ["a", "b", "c"])
+    job = store.create_job("segment", {"patient_id": "P1"}, "demo")
+    store.update_job(job, status="running", progress=0.25, message="half\tway")
+    store.update_job(job, progress=0.5)
+    store.update_job(job, status="done", progress=1.0, result={"version": 2})
+    store.create_job("segment", {"patient_id": "P2"}, "ann")
+
+
+def folder(store: Store, patient: str = "P1", day: str = DAY1) -> Any:
+    return store.root / "processed" / "set" / patient / day
