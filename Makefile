@@ -37,11 +37,13 @@ bench: .venv/test.stamp ## side-by-side measurements, as Markdown tables
 soak: .venv/test.stamp ## the long tests
 	$(PY) -m pytest -m soak --timeout 0 $(ARGS)
 
-# Made aside and moved into place, so that a half-made cohort is never taken for a whole one.
+# Made aside and moved into place, the database last, so that a half-made cohort is never taken for a whole one.
 demo: .venv/run.stamp ## the demo cohort, if there is no data yet
 	@if test -e "$(TWIN_DATA)/twin.duckdb"; then exit 0; fi; \
 	rm -rf build/demo && TWIN_DATA=build/demo $(PY) cli.py demo && \
-	mkdir -p "$(TWIN_DATA)" && cp -a build/demo/. "$(TWIN_DATA)/" && rm -rf build/demo
+	mkdir -p "$(TWIN_DATA)" && \
+	find build/demo -mindepth 1 -maxdepth 1 ! -name twin.duckdb -exec mv -t "$(TWIN_DATA)" {} + && \
+	mv build/demo/twin.duckdb "$(TWIN_DATA)"
 
 clean: ## removes the environment and caches, never data
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis build

@@ -237,7 +237,8 @@ class JobRunner:
             dask.config.set(_dask_settings(workers := _whole("TWIN_WORKERS", 1)))
             self._cluster = LocalCluster(
                 n_workers=workers, threads_per_worker=1, processes=True, host="127.0.0.1",
-                dashboard_address=None, memory_limit=0, silence_logs=logging.ERROR,
+                dashboard_address="127.0.0.1:0", scheduler_kwargs={"dashboard": False}, memory_limit=0,
+                silence_logs=logging.ERROR,
             )  # fmt: skip
             self._client = Client(self._cluster, set_as_default=False)
         self._client.subscribe_topic(TOPIC, self._heard)
@@ -324,5 +325,9 @@ def _dask_settings(workers: int) -> dict[str, Any]:
         "distributed.worker.daemon": False,
         "distributed.worker.profile.enabled": False,
         "distributed.scheduler.allowed-failures": ATTEMPTS - 1,
+        # On a busy machine a new worker takes longer than Dask's 15 s, after which it would go on with none at all.
+        "distributed.deploy.lost-worker-timeout": "365 days",
+        "distributed.scheduler.http.routes": [],  # no status pages
+        "distributed.worker.http.routes": [],
         "distributed.nanny.pre-spawn-environ": {"OMP_NUM_THREADS": threads, "MALLOC_TRIM_THRESHOLD_": "65536"},
     }

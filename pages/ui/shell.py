@@ -42,7 +42,6 @@ PAGES: dict[str, list[tuple[PageName, str, str]]] = {
 def show() -> None:
     """Draws the frame and runs the chosen page in it."""
     st.set_page_config(page_title="TwinReview", page_icon=":material/radiology:", layout="wide")
-    logging.getLogger("twinreview").setLevel(logging.INFO)
     sections = {
         section: [
             st.Page(FOLDER / f"{name}.py", title=title, icon=icon, default=name == "worklist")
@@ -102,19 +101,33 @@ def show_problem(error: Exception) -> bool:
 @asynccontextmanager
 async def lifespan(_app: Any) -> AsyncIterator[None]:
     """Around the server's life. The first page does not wait for what is started here."""
+    _set_up_logging()
     threading.Thread(target=resources.warm_up, name="warm-up", daemon=True).start()
     yield
     resources.shut_down()
 
 
+def _set_up_logging() -> None:
+    ours = logging.getLogger("twinreview")
+    ours.setLevel(logging.INFO)
+    handler = logging.StreamHandler()
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    ours.addHandler(handler)
+    # Streamlit logs an uncaught error with its text, which may name a patient; `show_problem` logs it without.
+    logging.getLogger("streamlit.error_util").addFilter(lambda record: record.exc_info is None)
+
+
 def _choose_patient() -> None:
+    """The patient survives a change of page in the session, and a reload or a shared link in the address."""
     known = [str(patient["patient_id"]) for patient in resources.get_store().patients()]
-    if st.session_state.get("patient_id") not in known:
-        st.session_state.pop("patient_id", None)
-    st.selectbox(
-        "Patient", known, index=None, key="patient_id", bind="query-params", disabled=not known,
+    wanted = st.session_state.get("patient_id") or st.query_params.get("patient_id")
+    # Not `bind="query-params"`: a bound parameter makes st.switch_page fail.
+    st.session_state["patient_id"] = wanted if wanted in known else None
+    chosen = st.selectbox(
+        "Patient", known, index=None, key="patient_id", disabled=not known,
         placeholder="Choose a patient" if known else "No patients yet",
     )  # fmt: skip
+    st.query_params.from_dict({"patient_id": chosen} if chosen else {})
 
 
 def _choose_person() -> None:
