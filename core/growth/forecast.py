@@ -99,7 +99,7 @@ class Forecast:
     Args:
         lesion_id: whose it is.
         days, median_mm3, low80_mm3 … high95_mm3: the curve's band, each (h,); empty when refused.
-        method: the curve's name in `CURVES`; "" when refused.
+        method: the curve's name in `CURVES`, with " (held)" for "auto"; "" when refused.
         locf: the last value carried forward with its measured interval, on the same days; empty when refused.
         skill_vs_locf: 1 - (mean |log error| of this method / that of LOCF) over one-step-ahead forecasts within the
             patient's own series: above 0 the curve did better; None with fewer than two such forecasts or when LOCF
@@ -277,7 +277,8 @@ def forecast(points: Sequence[VolumePoint], horizon_days: ArrayLike, method: str
     skill, origins = rolling_skill(t, v, method)
     return Forecast(
         lesion_id=lesion, days=band.days, median_mm3=band.median_mm3, low80_mm3=band.low80_mm3,
-        high80_mm3=band.high80_mm3, low95_mm3=band.low95_mm3, high95_mm3=band.high95_mm3, method=fitted.curve,
+        high80_mm3=band.high80_mm3, low95_mm3=band.low95_mm3, high95_mm3=band.high95_mm3,
+        method=fitted.curve + (" (held)" if method == "auto" else ""),
         locf=locf(points, horizon), skill_vs_locf=skill, origins=origins, refused=None,
         notes=_notes(v, t, horizon, skill, origins, fitted), fitted=fitted,
     )  # fmt: skip

@@ -21,14 +21,14 @@ from core.types import VolumePoint
 #: One colour a lesion, by label, shared with the viewer. Okabe & Ito's palette without yellow (unreadable on white) and
 #: black (kept for "total"), with two of Tol's added: told apart with every common colour blindness.
 LESION_COLOURS: list[str] = [
-    "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#882255", "#999933",
+    "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#882255", "#DDCC77",
 ]  # fmt: skip
 TOTAL_COLOUR = "#222222"
 #: After eight lesions colours come again; the marker's shape still differs.
 MARKERS = ["circle", "square", "diamond", "triangle-up", "cross", "star"]
 #: Category -> colour for response: ordered from blue (good) to vermilion (bad), grey for what is not known.
 RESPONSE_COLOURS: Mapping[str, str] = {
-    "baseline": "#777777", "CR": "#0072B2", "PR": "#56B4E9", "SD": "#999933", "PD": "#D55E00", "NE": "#AAAAAA",
+    "baseline": "#777777", "CR": "#0072B2", "PR": "#56B4E9", "SD": "#DDCC77", "PD": "#D55E00", "NE": "#AAAAAA",
 }  # fmt: skip
 MM3_PER_UNIT = {"mL": 1000.0, "mm³": 1.0}
 

@@ -1,0 +1,234 @@
+"""Growth laws, their fits, and growth rates."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from core.errors import InputError
+from core.growth.curves import CURVES, FLOOR_MM3, Hold, fit, prepare
+from core.growth.rates import change_verdict, noise_log_sd, specific_growth_rate
+
+DAYS = np.linspace(0, 400, 8)
+
+
+def test_floor_is_the_sphere_of_5_mm_diameter():
+    assert pytest.approx(65.4498, abs=1e-4) == FLOOR_MM3
+
+
+def test_curves_have_the_values_computed_by_hand():
+    # Exponential: doubling in 100 days.
+    assert CURVES["exponential"].volume_mm3([0, 100, 200], 500, math.log(2) / 100) == pytest.approx([500, 1000, 2000])
+    # Logistic, half way when (v∞/v0 - 1)·exp(-ωt) = 1: v0 = 100, v∞ = 1000, ωt = ln 9.
+    assert CURVES["logistic"].volume_mm3([0, math.log(9) / 0.01], 100, 1000, 0.01) == pytest.approx([100, 500])
+    # Gompertz: after ln 2 / ω days the log distance to the plateau has halved: sqrt(100 · 10000) = 1000.
+    assert CURVES["gompertz"].volume_mm3([0, math.log(2) / 0.01], 100, 10000, 0.01) == pytest.approx([100, 1000])
+
+
+@pytest.mark.parametrize("name", ["logistic", "gompertz"])
+def test_closed_forms_solve_their_differential_equation(name):
+    # dv/dt = ω·v·(1 - v/v∞) and ω·v·ln(v∞/v): the general Bertalanffy law at λ = -1 and λ -> 0.
+    v0, v_inf, omega, step = 300.0, 9000.0, 0.012, 1e-3
+    t = np.linspace(1, 500, 50)
+    law = CURVES[name]
+    v = law.volume_mm3(t, v0, v_inf, omega)
+    slope = (law.volume_mm3(t + step, v0, v_inf, omega) - law.volume_mm3(t - step, v0, v_inf, omega)) / (2 * step)
+    speed = 1 - v / v_inf if name == "logistic" else np.log(v_inf / v)
+    assert slope == pytest.approx(omega * v * speed, rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("name", "truth"),
+    [("exponential", (800, -0.004)), ("logistic", (800, 30000, 0.02)), ("gompertz", (1500, 40000, 0.008))],
+)
+def test_a_fit_to_noiseless_data_gives_the_parameters_back(name, truth):
+    found = fit(name, DAYS, CURVES[name].volume_mm3(DAYS, *truth))
+    assert found.parameters == pytest.approx(truth, rel=1e-4)
+    assert found.identifiable
+    assert list(found.named()) == list(CURVES[name].parameters)
+
+
+def test_gompertz_intervals_cover_the_truth_95_percent_of_the_time():
+    truth, runs = (1500.0, 40000.0, 0.008), 120
+    random = np.random.default_rng(20240501)
+    clean = CURVES["gompertz"].volume_mm3(DAYS, *truth)
+    covered = np.zeros(3)
+    for _ in range(runs):
+        found = fit("gompertz", DAYS, clean * np.exp(random.normal(0, 0.1, DAYS.size)))
+        covered += [low <= x <= high for low, x, high in zip(found.low95, truth, found.high95, strict=True)]
+    # Binomial(120, .95) has its .1 % quantile at 106.
+    assert (covered >= 106).all()
+    assert found.residual_log_sd == pytest.approx(0.1, abs=0.07)
+
+
+def test_standard_errors_of_a_straight_line_are_those_of_linear_regression():
+    logs = np.array([6.0, 6.3, 6.1, 6.6, 6.5])
+    t = np.array([0.0, 30, 60, 90, 120])
+    found = fit("exponential", t, np.exp(logs))
+    slope, intercept = np.polyfit(t, logs, 1)
+    s2 = ((logs - intercept - slope * t) ** 2).sum() / 3
+    assert found.named()["kappa_per_day"] == pytest.approx(slope, rel=1e-4)
+    assert found.standard_errors[1] == pytest.approx(math.sqrt(s2 / ((t - t.mean()) ** 2).sum()), rel=1e-4)
+    # n = 5, two parameters and the variance: AICc = n ln(RSS/n) + 2k + 2k(k+1)/(n-k-1).
+    assert found.aicc == pytest.approx(5 * math.log(3 * s2 / 5) + 6 + 24, rel=1e-6)
+
+
+def test_aicc_prefers_the_law_that_made_the_data():
+    v = CURVES["gompertz"].volume_mm3(DAYS, 500, 40000, 0.01) * np.exp(np.random.default_rng(3).normal(0, 0.05, 8))
+    assert min(CURVES, key=lambda name: fit(name, DAYS, v).aicc) == "gompertz"
+
+
+def test_a_plateau_that_was_not_approached_is_not_identifiable():
+    v = CURVES["exponential"].volume_mm3(DAYS, 500, 0.005) * np.exp(np.random.default_rng(1).normal(0, 0.1, 8))
+    found = fit("gompertz", DAYS, v)
+    assert not found.identifiable
+    assert "v_inf_mm3" in found.reason or "omega_per_day" in found.reason
+
+
+def test_an_unchanging_volume_does_not_determine_a_gompertz_curve():
+    assert not fit("gompertz", [0, 50, 100, 150], [1000.0] * 4).identifiable
+
+
+def test_as_many_points_as_parameters_need_a_known_noise_for_errors():
+    assert not fit("exponential", [0, 100], [1000, 2000]).identifiable
+    known = fit("exponential", [0, 100], [1000, 2000], noise_log_sd=0.1)
+    assert known.identifiable
+    assert known.standard_errors[1] == pytest.approx(math.sqrt(2) * 0.1 / 100, rel=1e-4)
+
+
+def test_holding_a_parameter_pulls_it_and_does_not_make_the_points_say_more():
+    v = CURVES["exponential"].volume_mm3(DAYS, 500, 0.005) * np.exp(np.random.default_rng(1).normal(0, 0.1, 8))
+    held = fit("gompertz", DAYS, v, 0.35, {"v_inf_mm3": Hold(float(v[-1]), 0.01)})
+    assert held.named()["v_inf_mm3"] == pytest.approx(v[-1], rel=0.1)
+    assert np.isfinite(held.covariance).all()
+    with pytest.raises(InputError, match="noise above 0"):
+        fit("gompertz", DAYS, v, 0.0, {"v_inf_mm3": Hold(1000.0, 1.0)})
+
+
+def test_fewer_points_than_parameters_is_an_error_that_says_how_many_are_needed():
+    with pytest.raises(InputError, match="at least 3 timepoints, got 2"):
+        fit("gompertz", [0, 10], [100, 200])
+
+
+def test_an_unknown_curve_is_named():
+    with pytest.raises(InputError, match="'cubic'"):
+        fit("cubic", [0, 1, 2], [1, 2, 3])
+
+
+def test_prepare_sorts_takes_the_last_of_a_day_and_floors():
+    days, volumes = prepare([30, -7, 30, 0], [500, 400, 700, 0])
+    assert days.tolist() == [-7, 0, 30]
+    assert volumes == pytest.approx([400, FLOOR_MM3, 700])
+    assert prepare([], [])[0].size == 0
+
+
+@pytest.mark.parametrize("bad", [([0], [1, 2]), ([0], [-1]), ([math.nan], [1]), ([0], [math.inf])])
+def test_prepare_refuses_what_is_no_measurement(bad):
+    with pytest.raises(InputError):
+        prepare(*bad)
+
+
+series = st.lists(st.floats(200, 50000), min_size=5, max_size=8)
+
+
+@given(volumes=series, factor=st.floats(1.0, 100.0), shift=st.floats(-500, 500))
+def test_exponential_rate_ignores_the_unit_of_volume_and_the_origin_of_time(volumes, factor, shift):
+    t = np.arange(len(volumes)) * 45.0
+    one = fit("exponential", t, volumes)
+    two = fit("exponential", t + shift, np.array(volumes) * factor)
+    assert two.parameters[1] == pytest.approx(one.parameters[1], abs=1e-6)
+    assert two.parameters[0] == pytest.approx(one.parameters[0] * factor, rel=1e-4)
+
+
+def test_growth_rate_and_doubling_time_computed_by_hand():
+    # 1000 -> 2000 mm3 in 100 days: SGR 0.693 %/day, doubling 100 days; half width 1.96·√2·0.05/100 = 0.1386 %/day.
+    rate = specific_growth_rate(1000, 2000, 100, 0.05, 0.05)
+    assert rate.sgr_percent_per_day == pytest.approx(0.6931, abs=1e-4)
+    assert rate.doubling_days == pytest.approx(100)
+    assert (rate.low95, rate.high95) == pytest.approx((0.5545, 0.8317), abs=1e-4)
+    assert (rate.doubling_low_days, rate.doubling_high_days) == pytest.approx((83.34, 124.99), abs=0.02)
+    assert "doubling in 100 days" in rate.text
+    assert not rate.floored
+
+
+def test_a_shrinking_lesion_halves():
+    rate = specific_growth_rate(8000, 1000, 90, 0.1, 0.1)
+    assert rate.doubling_days == pytest.approx(-30)
+    assert "halving in 30 days" in rate.text
+
+
+def test_no_doubling_time_when_the_interval_spans_0():
+    rate = specific_growth_rate(1000, 1100, 60)
+    assert rate.text == "not distinguishable from no growth"
+    assert rate.doubling_days is None
+    assert rate.low95 < 0 < rate.high95
+
+
+def test_an_absent_lesion_counts_as_5_mm_and_says_so():
+    rate = specific_growth_rate(0, FLOOR_MM3 * math.e, 100)
+    assert rate.sgr_percent_per_day == pytest.approx(1.0)
+    assert rate.floored
+    assert specific_growth_rate(0, 0, 10).sgr_percent_per_day == 0
+
+
+def test_rates_refuse_no_time_and_no_volume():
+    with pytest.raises(InputError, match="later second timepoint"):
+        specific_growth_rate(1, 2, 0)
+    with pytest.raises(InputError, match="at least 0 mm3"):
+        specific_growth_rate(-1, 2, 10)
+
+
+@given(st.floats(100, 1e5), st.floats(100, 1e5), st.floats(1, 1000), st.floats(1.0, 1000))
+def test_growth_rate_ignores_the_unit_and_changes_sign_backwards(v1, v2, days, factor):
+    rate = specific_growth_rate(v1, v2, days).sgr_percent_per_day
+    assert specific_growth_rate(v1 * factor, v2 * factor, days).sgr_percent_per_day == pytest.approx(rate, abs=1e-9)
+    assert specific_growth_rate(v2, v1, days).sgr_percent_per_day == pytest.approx(-rate)
+
+
+@pytest.mark.parametrize(
+    ("diameter", "percent", "verdict", "threshold"),
+    [
+        (20, 38, "within noise", 39), (20, 40, "real", 39), (20, -40, "real", 39), (34.9, 30, "within noise", 39),
+        (35, 30, "real", 29), (49.9, 28, "within noise", 29), (50, 25, "real", 24), (100, 23, "within noise", 24),
+    ],
+)  # fmt: skip
+def test_ct_changes_are_judged_by_the_band_of_their_diameter(diameter, percent, verdict, threshold):
+    answer = change_verdict(1000, 1000 * (1 + percent / 100), diameter, True, "CT")
+    assert (answer.verdict, answer.threshold_percent) == (verdict, threshold)
+    assert answer.percent_change == pytest.approx(percent)
+    assert "assumed" in answer.rule
+
+
+def test_different_segmenters_widen_the_band_and_warn():
+    # exp(1.96·√2·√(0.141² + 0.18²)) - 1 = 88.5 %.
+    answer = change_verdict(1000, 1500, 20, False, "CT")
+    assert answer.verdict == "within noise"
+    assert answer.threshold_percent == pytest.approx(88.5, abs=0.1)
+    assert "different segmenters" in answer.note
+    assert change_verdict(1000, 520, 20, False, "CT").threshold_percent == pytest.approx(46.9, abs=0.1)
+
+
+@pytest.mark.parametrize(
+    ("v1", "diameter", "modality"),
+    [(100, 9.9, "CT"), (1e6, 101, "CT"), (1000, 20, "MR"), (1000, 20, "PET"), (0, 20, "CT")],
+)
+def test_without_a_citable_rule_the_answer_is_unknown(v1, diameter, modality):
+    answer = change_verdict(v1, 5000, diameter, True, modality)
+    assert answer.verdict == "unknown"
+    assert answer.threshold_percent is None
+    assert answer.note
+
+
+def test_a_vanished_lesion_is_a_real_change_and_an_absent_one_is_none():
+    assert change_verdict(5000, 0, 20, True, "CT").verdict == "real"
+    assert change_verdict(0, 0, 0, True, "CT").verdict == "within noise"
+
+
+def test_noise_is_taken_from_the_band_and_else_from_readers():
+    assert noise_log_sd(60, "CT") == (0.085, "QIBA CT tumour volume (assumed)")
+    assert noise_log_sd(100, "CT")[0] == 0.085
+    assert noise_log_sd(60, "MR")[0] == 0.18
