@@ -1,0 +1,214 @@
+"""From the slices a person prompted to the whole lesion, slice by slice in both directions.
+
+The previous slice's mask, with a margin, is the next slice's box. MedSAM never answers "nothing here", so an end has to
+be found: each step is measured against explicit rules (`Rules`), and the rule that ended a direction is reported.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from core.engines.base import PromptSegmenter, Propagation, SliceMask, StopReason
+from core.engines.medsam import to_uint8
+from core.engines.prompting import check_prompts
+from core.errors import GeometryError
+from core.types import Progress, Prompt, Volume, no_progress
+
+Bool = NDArray[np.bool_]
+END_OF_SCAN = "end of scan"
+
+
+@dataclass(frozen=True)
+class Rules:
+    """When propagation stops, and how far a box reaches beyond the previous mask.
+
+    Args:
+        margin: of the box, as a share of the previous mask's width and height, and at least `margin_voxels`.
+        min_voxels: below it a slice's mask counts as empty.
+        min_area_share: below that share of the prompted slice's area it counts as empty, too.
+        min_predicted_iou: what the model must believe of its own mask, 0..1.
+        max_area_jump: growth or shrinkage from one slice to the next, as a factor.
+        min_similarity: agreement of grey values with the prompted slice's lesion, 0..1 (`similarity`).
+        max_extent: farthest slice, as a multiple of the prompted mask's diagonal in-plane (both in millimetres).
+    """
+
+    margin: float = 0.06
+    margin_voxels: float = 1.0
+    min_voxels: int = 6
+    min_area_share: float = 0.06
+    min_predicted_iou: float = 0.45
+    max_area_jump: float = 2.2
+    min_similarity: float = 0.4
+    max_extent: float = 2.0
+
+
+RULES = Rules()
+
+
+def refine(
+    volume: Volume,
+    prompts: Sequence[Prompt],
+    segmenter: PromptSegmenter,
+    propagate: bool,
+    progress: Progress = no_progress,
+    prior: Bool | None = None,
+    rules: Rules = RULES,
+) -> Propagation:
+    """One lesion from the prompts of one scan.
+
+    Args:
+        volume: the prompted scan.
+        prompts: boxes and points of one lesion, voxel indices of that scan.
+        segmenter: of `core.engines.medsam.load_prompt_segmenter`.
+        propagate: True to go on beyond the prompted slices, and between them.
+        progress: called for every slice; may raise JobCancelled.
+        prior: (I, J, K) bool on the scan's grid: an earlier mask of this lesion. Propagation then does not end before
+            that mask does, unless nothing is found, and its extent is taken into the next slice's box.
+        rules: when to stop.
+
+    Returns:
+        The mask on the scan's own grid; predicted IoU of each slice done; for both directions why it went no further
+        (no reasons without `propagate`). A prompt on which the model finds nothing gives an empty slice and stops there.
+
+    Raises:
+        InputError: prompts that cannot be used, see `core.engines.prompting.check_prompts`.
+        GeometryError: a prior on another grid.
+        JobCancelled: from `progress`.
+    """
+    check_prompts(prompts, volume.grid)
+    if prior is not None and prior.shape != volume.grid.shape:
+        raise GeometryError(
+            f"The earlier mask has the shape {prior.shape}, the scan {volume.grid.shape}. Resample it first."
+        )
+    walk = _Walk(volume, segmenter, rules, progress, prior)
+    anchors = sorted({p.slice for p in prompts})
+    for n, k in enumerate(anchors):
+        progress(0.05 * n / len(anchors), f"slice {k}")
+        walk.keep(k, segmenter.predict(walk.embed(k), [p for p in prompts if p.slice == k]))
+    stops: list[StopReason] = []
+    if propagate:
+        for low, high in pairwise(anchors):
+            walk.bridge(low, high)
+        stops = [walk.go(anchors[0], -1), walk.go(anchors[-1], +1)]
+    progress(1.0, "done")
+    return Propagation(walk.mask, volume.grid, dict(sorted(walk.predicted_iou.items())), tuple(stops))
+
+
+class _Walk:
+    """The mask as it grows. Invariant: `mask` is empty on every slice that is not in `predicted_iou`."""
+
+    def __init__(
+        self, volume: Volume, segmenter: PromptSegmenter, rules: Rules, progress: Progress, prior: Bool | None
+    ) -> None:
+        self.volume, self.segmenter, self.rules, self.progress, self.prior = volume, segmenter, rules, progress, prior
+        self.grey = to_uint8(volume.array, volume.modality)
+        self.mask = np.zeros(volume.grid.shape, dtype=bool)
+        self.predicted_iou: dict[int, float] = {}
+
+    def embed(self, k: int) -> object:
+        return self.segmenter.embed(np.ascontiguousarray(self.grey[:, :, k]))
+
+    def keep(self, k: int, answer: SliceMask) -> None:
+        self.mask[:, :, k] = answer.mask
+        self.predicted_iou[k] = answer.predicted_iou
+
+    def go(self, anchor: int, direction: int) -> StopReason:
+        """From the outermost prompted slice outwards, until a rule says stop."""
+        previous, last = self.mask[:, :, anchor], anchor
+        if previous.sum() < self.rules.min_voxels:
+            return StopReason(direction, anchor, "empty")
+        depth = self.volume.grid.shape[2]
+        reach_mm = self.rules.max_extent * _extent_mm(previous, self.volume.grid.spacing_mm)
+        k = anchor + direction
+        while 0 <= k < depth:
+            self.progress(min(0.05 + 0.9 * len(self.predicted_iou) / depth, 0.95), f"slice {k}")
+            if abs(k - anchor) * self.volume.grid.spacing_mm[2] > reach_mm:
+                return StopReason(direction, last, "maximum extent")
+            answer = self._next(k, previous, last)
+            rule = self._verdict(answer, k, previous, anchor)
+            if rule is not None:
+                return StopReason(direction, last, rule)
+            self.keep(k, answer)
+            previous, last, k = answer.mask, k, k + direction
+        return StopReason(direction, last, END_OF_SCAN)
+
+    def bridge(self, low: int, high: int) -> None:
+        """Between two prompted slices there is no end to find: the box is theirs, in between."""
+        first, second = self.mask[:, :, low], self.mask[:, :, high]
+        if not (first.any() and second.any()):
+            return
+        a, b = np.array(_box(first)), np.array(_box(second))
+        for k in range(low + 1, high):
+            self.progress(0.05, f"slice {k}")
+            share = (k - low) / (high - low)
+            box = a * (1 - share) + b * share
+            answer = self._ask(k, box)
+            self.keep(k, SliceMask(_beside(answer.mask, first | second), answer.predicted_iou))
+
+    def _next(self, k: int, previous: Bool, last: int) -> SliceMask:
+        hint = previous
+        if self.prior is not None and self.prior[:, :, k].any():
+            hint = previous | self.prior[:, :, k]
+        answer = self._ask(k, np.array(_box(hint)))
+        return SliceMask(_beside(answer.mask, hint), answer.predicted_iou)
+
+    def _ask(self, k: int, box: NDArray[np.float64]) -> SliceMask:
+        size = np.tile(box[2:] - box[:2] + 1, 2)
+        grown = box + np.array([-1, -1, 1, 1]) * np.maximum(size * self.rules.margin, self.rules.margin_voxels)
+        limit = np.tile(np.array(self.volume.grid.shape[:2]) - 1, 2)
+        coords = tuple(float(c) for c in np.clip(grown, 0, limit))
+        return self.segmenter.predict(self.embed(k), [Prompt("box", k, coords)])
+
+    def _verdict(self, answer: SliceMask, k: int, previous: Bool, anchor: int) -> str | None:
+        """The rule that rejects this slice, or None. Where an earlier mask has the lesion only emptiness ends it."""
+        rules, area = self.rules, int(answer.mask.sum())
+        if area < max(rules.min_voxels, rules.min_area_share * self.mask[:, :, anchor].sum()):
+            return "empty"
+        if self.prior is not None and self.prior[:, :, k].any():
+            return None
+        if answer.predicted_iou < rules.min_predicted_iou:
+            return "low predicted IoU"
+        jump = area / max(int(previous.sum()), 1)
+        if max(jump, 1 / jump) > rules.max_area_jump:
+            return "area jump"
+        if (
+            similarity(self.grey[:, :, k], answer.mask, self.grey[:, :, anchor], self.mask[:, :, anchor])
+            < rules.min_similarity
+        ):
+            return "grey values differ"
+        return None
+
+
+def similarity(image: NDArray[np.uint8], mask: Bool, reference: NDArray[np.uint8], reference_mask: Bool) -> float:
+    """How alike the grey values inside two masks are: the overlap of their histograms in 16 bins, 0..1.
+
+    0 if one is empty.
+    """
+    if not mask.any() or not reference_mask.any():
+        return 0.0
+    here = np.bincount(image[mask] // 16, minlength=16) / mask.sum()
+    there = np.bincount(reference[reference_mask] // 16, minlength=16) / reference_mask.sum()
+    return float(np.minimum(here, there).sum())
+
+
+def _beside(mask: Bool, hint: Bool) -> Bool:
+    """Only the parts of `mask` that touch where the lesion was."""
+    parts, count = ndimage.label(mask)
+    touched = np.unique(parts[hint & mask])
+    return np.isin(parts, touched[touched > 0]) if count else mask
+
+
+def _box(mask: Bool) -> tuple[float, float, float, float]:
+    x, y = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+    return float(x[0]), float(y[0]), float(x[-1]), float(y[-1])
+
+
+def _extent_mm(mask: Bool, spacing_mm: tuple[float, float, float]) -> float:
+    x0, y0, x1, y1 = _box(mask)
+    return float(np.hypot((x1 - x0 + 1) * spacing_mm[0], (y1 - y0 + 1) * spacing_mm[1]))

