@@ -44,10 +44,17 @@ class ThresholdSegmenter:
         torch.manual_seed(0)
         first = nn.Sequential(nn.Conv3d(2, 3, 3, padding=1), nn.InstanceNorm3d(3), nn.LeakyReLU(inplace=True))
         second = nn.Sequential(nn.Conv3d(3, 5, 3, stride=2, padding=1), nn.LeakyReLU(inplace=True))
-        encoder = nn.Sequential(first, second)
-        encoder.stages = [first, second]
+
+        class Encoder(nn.Module):
+            def __init__(self):
+                super().__init__()
+                self.stages = nn.ModuleList([first, second])
+
+            def forward(self, x):
+                return self.stages[1](self.stages[0](x))
+
         self.network = nn.Module()
-        self.network.encoder = encoder
+        self.network.encoder = Encoder()
         self.network.eval()
 
     def choose(self, volumes):
@@ -111,10 +118,9 @@ def test_crops_lie_around_their_anchor_and_are_shifted_to_stay_inside():
 
 
 def test_a_scan_smaller_than_the_patch_is_padded_with_zeros_as_nnunet_pads():
-    from acvl_utils.cropping_and_padding.padding import pad_nd_image
-
+    padding = pytest.importorskip("acvl_utils.cropping_and_padding.padding")  # comes with nnunetv2
     data = np.random.default_rng(0).normal(size=(2, 5, 12, 3)).astype(np.float32)
-    expected, _ = pad_nd_image(data, (8, 8, 8), "constant", {"constant_values": 0}, True, None)
+    expected, _ = padding.pad_nd_image(data, (8, 8, 8), "constant", {"constant_values": 0}, True, None)
     assert np.array_equal(features.pad_to(data, (8, 8, 8)), expected)
     crop = features.cut(data, np.array([[2, 6, 1]]), (8, 8, 8))[0]
     assert np.array_equal(crop, expected[:, :, 2:10])
@@ -122,9 +128,7 @@ def test_a_scan_smaller_than_the_patch_is_padded_with_zeros_as_nnunet_pads():
 
 @given(st.integers(1, 30), st.integers(1, 8), st.integers(0, 2**64 - 1))
 def test_anchors_are_tumour_voxels_without_repeats_while_there_are_enough(size, crops, seed):
-    tumour = np.zeros(40, bool)
-    tumour[5 : 5 + size] = True
-    tumour = tumour.reshape(2, 4, 5)
+    tumour = ((np.arange(40) >= 5) & (np.arange(40) < 5 + size)).reshape(2, 4, 5)
     anchors = features.draw_anchors(tumour, crops, seed)
     assert anchors.shape == (crops, 3)
     assert tumour[tuple(anchors.T)].all()

@@ -24,6 +24,7 @@ from core.ood.detectors import geometry, histogram
 from core.ood.features import CROPS, FEATURES_VERSION, ScanFeatures, scan_features
 from core.ood.rfdeep import IN_DISTRIBUTION, MODEL_ID, Reference, crossfit
 from core.phantom import LesionSpec, PhantomSpec, phantom
+from core.simulate import follow_up
 from core.types import Volume
 from core.volumes import read_volume
 from weights.recipes.rfdeep.shifts import (
@@ -37,7 +38,8 @@ from weights.recipes.rfdeep.shifts import (
 )
 
 SEED = 20261121
-REAL_PER_KIND, PHANTOMS_PER_KIND = 5, 3
+#: Scans of each kind of corruption, made from real scans and from phantoms.
+PER_KIND = (5, 3)
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,22 +65,38 @@ class Kept:
 def phantom_spec(number: int) -> PhantomSpec:
     """A thigh drawn from the range that the demo cohort and the sarcoma scans span: 1 or 2 lesions of 3 to 300 mL."""
     rng = np.random.default_rng([SEED, number])
-    side = float(rng.choice([-1, 1]))
-    leg = (side * rng.uniform(8, 22), rng.uniform(-8, 10))
-    lesions = [
-        LesionSpec(
-            1, float(np.exp(rng.uniform(np.log(3e3), np.log(3e5)))), centre_mm=tuple(rng.uniform(-8, 8, 3)),
-            suv=rng.uniform(3, 12), hu=rng.uniform(25, 45), necrosis=rng.choice([0, 0, 0.3, 0.6]),
-            elongation=rng.uniform(1, 1.6), shape_seed=number,
-        )
-    ]  # fmt: skip
-    if number % 4 == 0:
-        centre = (-side * rng.uniform(-38, -28), rng.uniform(15, 25), rng.uniform(-40, 40))
-        lesions.append(LesionSpec(2, rng.uniform(3e3, 1.2e4), centre_mm=centre, suv=rng.uniform(4, 9)))
+    leg = (float(rng.choice([-1, 1])) * rng.uniform(10, 27), rng.uniform(-22, 20))
+    pair = number % 4 == 0
+    largest = 1.5e5 if pair else 3e5
+
+    def lesion(label: int, z_mm: float) -> LesionSpec:
+        return LesionSpec(
+            label, float(np.exp(rng.uniform(np.log(3e3), np.log(largest)))),
+            centre_mm=(*rng.uniform(-6, 6, 2).tolist(), z_mm), suv=rng.uniform(3, 11), hu=rng.uniform(28, 44),
+            necrosis=float(rng.choice([0, 0, 0.3, 0.55])), elongation=rng.uniform(1, 1.5),
+            shape_seed=number + 40 * label,
+        )  # fmt: skip
+
+    lesions = (lesion(1, -38.0), lesion(2, 38.0)) if pair else (lesion(1, rng.uniform(-5, 5)),)
+    side = int(rng.integers(148, 166))
     return PhantomSpec(
-        anatomy=5000 + number, lesions=tuple(lesions), leg_mm=leg, rotation_deg=tuple(rng.uniform(-4, 4, 3)),
-        shift_mm=tuple(rng.uniform(-5, 5, 3)), ct_noise_hu=rng.uniform(9, 20), pet_noise=rng.uniform(0.06, 0.14),
+        anatomy=5000 + number, lesions=lesions, leg_mm=leg,
+        shape=(side, side, int(rng.integers(62, 70)) if pair else 54),
+        pet_spacing_mm=float(rng.choice([4.69, 5.47])), rotation_deg=tuple(rng.uniform(-3, 3, 3)),
+        shift_mm=tuple(rng.uniform(-6, 6, 3)),
     )  # fmt: skip
+
+
+def draw_phantom(number: int) -> Pair:
+    """The scan of that number; of every third the follow-up, warped as the demo's are."""
+    scan = phantom(phantom_spec(number), seed=number)
+    if number % 3 == 1:
+        rng = np.random.default_rng([SEED, number, 1])
+        turn, shift = tuple(rng.uniform(-2, 2, 3)), tuple(rng.uniform(-6, 6, 3))
+        scan = follow_up(
+            scan.ct, scan.pet, scan.truth, rng.uniform(0.6, 1.6), rotation_deg=turn, shift_mm=shift, seed=number
+        )
+    return scan.ct, scan.pet
 
 
 def pairs(sts: Path, phantoms: int) -> dict[str, Pair]:
@@ -88,8 +106,7 @@ def pairs(sts: Path, phantoms: int) -> dict[str, Pair]:
         for f in sorted(sts.glob("STS_*"))
     }
     for number in range(phantoms):
-        scan = phantom(phantom_spec(number), seed=number)
-        found[f"phantom-{number:02d}"] = (scan.ct, scan.pet)
+        found[f"phantom-{number:02d}"] = draw_phantom(number)
     return found
 
 
@@ -97,14 +114,14 @@ def domain_of(group: str) -> str:
     return "phantom" if group.startswith("phantom") else "real"
 
 
-def cases(sts: Path, shared: Path, phantoms: int) -> Iterator[Case]:
+def cases(sts: Path, shared: Path, phantoms: int, per_kind: Sequence[int] = PER_KIND) -> Iterator[Case]:
     """Every scan of the reference, one after the other."""
     ordinary = pairs(sts, phantoms)
     for group, pair in ordinary.items():
         yield Case(IN_DISTRIBUTION, domain_of(group), group, pair)
     by_domain = {d: [g for g in ordinary if domain_of(g) == d] for d in ("real", "phantom")}
     for n, (kind, shift) in enumerate(CORRUPTIONS.items()):
-        for domain, many in (("real", REAL_PER_KIND), ("phantom", PHANTOMS_PER_KIND)):
+        for domain, many in zip(("real", "phantom"), per_kind, strict=True):
             groups = by_domain[domain]
             for m in range(min(many, len(groups))):
                 # In turn, so that every patient is corrupted about as often as every other.
@@ -214,10 +231,14 @@ def main() -> None:
     parser.add_argument("--model", default="sts-ctpet-small")
     parser.add_argument("--folder", type=Path, help="a trained-model folder, instead of the registered model's")
     parser.add_argument("--phantoms", type=int, default=24)
+    parser.add_argument("--per-kind", type=int, nargs=2, default=PER_KIND, metavar=("REAL", "PHANTOMS"))
     parser.add_argument("--to", type=Path, default=Path("weights/rfdeep_sts_ctpet"))
     arguments = parser.parse_args()
-    command = f"python -m weights.recipes.rfdeep.build --model {arguments.model} --phantoms {arguments.phantoms}"
-    found = cases(arguments.sts, arguments.shared, arguments.phantoms)
+    command = (
+        f"python -m weights.recipes.rfdeep.build --model {arguments.model} --phantoms {arguments.phantoms} "
+        f"--per-kind {' '.join(map(str, arguments.per_kind))}"
+    )
+    found = cases(arguments.sts, arguments.shared, arguments.phantoms, arguments.per_kind)
     reference = build(load_network(arguments.model, arguments.folder), found, command)
     content = reference.to_bytes()
     arguments.to.mkdir(parents=True, exist_ok=True)
