@@ -135,7 +135,7 @@ class VectorIndex:
         values = np.array(vector, dtype=np.float64)  # a copy: the caller's array may change
         if values.shape != (self.dimension,):
             raise InputError(f"Expected a vector of {self.dimension} numbers, got the shape {values.shape}.")
-        if not np.isfinite(values.astype(np.float32)).all():
+        if not (np.abs(values) <= np.finfo(np.float32).max).all():  # hnswlib is single precision; NaN fails this too
             raise InputError("Expected finite numbers in the shape vector. Measure the mask again.")
         return values
 

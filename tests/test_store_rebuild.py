@@ -22,12 +22,19 @@ def contents(store: Store) -> dict[str, Any]:
     return tables
 
 
-@pytest.fixture
-def busy_root(tmp_path: Path) -> tuple[Path, dict[str, Any]]:
-    root = tmp_path / "data"
+@pytest.fixture(scope="module")
+def made_once(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]:
+    root = tmp_path_factory.mktemp("busy") / "data"
     with open_store(root) as store:
         busy_history(store)
         return root, contents(store)
+
+
+@pytest.fixture
+def busy_root(made_once: tuple[Path, dict[str, Any]], tmp_path: Path) -> tuple[Path, dict[str, Any]]:
+    root = tmp_path / "data"
+    shutil.copytree(made_once[0], root, symlinks=True)
+    return root, made_once[1]
 
 
 def test_every_table_comes_back_row_by_row(busy_root: tuple[Path, dict[str, Any]]) -> None:

@@ -157,13 +157,13 @@ DAMAGE: dict[str, tuple[Callable[[Store], Any], str]] = {
 
 
 @pytest.mark.parametrize("name", DAMAGE)
-def test_damage_is_named_and_stays_named_when_the_store_is_opened_again(busy: Store, name: str) -> None:
+def test_damage_is_named_also_after_the_store_was_opened_again(busy: Store, name: str) -> None:
     damage, sentence = DAMAGE[name]
     damage(busy)
-    assert any(sentence in problem for problem in busy.verify()), busy.verify()
     busy.close()
-    with open_store(busy.root) as again:
-        assert any(sentence in problem for problem in again.verify())
+    with open_store(busy.root) as again:  # opening finishes what a crash cut short, and mends nothing else
+        problems = again.verify()
+    assert any(sentence in problem for problem in problems), problems
 
 
 def test_every_write_is_in_the_audit_once_with_its_person(store: Store) -> None:
@@ -273,7 +273,7 @@ def test_a_job_goes_from_queued_to_done(store: Store) -> None:
     assert len(store.jobs(limit=1)) == 1
     for change in ({"status": "paused"}, {"progress": 1.5}, {"progress": float("nan")}, {"result": {"x": object()}}):
         with pytest.raises(InputError):
-            store.update_job(job_id, **change)  # type: ignore[arg-type]
+            store.update_job(job_id, **change)
     with pytest.raises(StoreError, match="no job"):
         store.update_job("nobody", progress=0.1)
     assert store.verify() == []
