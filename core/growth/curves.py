@@ -256,11 +256,23 @@ def fit(
     best: Any = None
     for start in law.starts(times, logs):
         x0 = np.clip(_to_inner(law, start), lower + 1e-9, upper - 1e-9)
-        found = least_squares(residuals, x0, bounds=(lower, upper), x_scale="jac", xtol=1e-9, ftol=1e-9, max_nfev=200)
+        found = _least_squares(residuals, x0, lower, upper, held=bool(pull.any()))
         if best is None or found.cost < best.cost:
             best = found
     jacobian, rss = best.jac[: t.size], float((best.fun[: t.size] ** 2).sum())
     return _summary(law, best.x, jacobian, rss, (lower, upper), t, noise_log_sd, pull)
+
+
+def _least_squares(residuals: Callable[[Floats], Floats], x0: Floats, lower: Floats, upper: Floats, held: bool) -> Any:
+    """Bounded search; a held fit, which hardly strays, by the faster unbounded one if that ends inside."""
+    if held:
+        try:
+            free = least_squares(residuals, x0, method="lm", xtol=1e-9, ftol=1e-9, max_nfev=300)
+            if free.success and ((free.x > lower) & (free.x < upper)).all():
+                return free
+        except (ArithmeticError, ValueError):  # it strayed to where the curve has no value
+            pass
+    return least_squares(residuals, x0, bounds=(lower, upper), x_scale="jac", xtol=1e-9, ftol=1e-9, max_nfev=200)
 
 
 def _pull(law: Curve, holds: Mapping[str, Hold], noise: float) -> tuple[Floats, Floats]:
