@@ -81,8 +81,8 @@ def _add(store: Any, timepoint: DemoTimepoint) -> None:
 
 
 def _score(store: Any, visits: Iterable[tuple[str, str]]) -> None:
-    """The mask gate, once the whole reference is there."""
+    """The mask gate once more, now that the whole reference is there."""
     for patient, date in visits:
         newest = store.latest_mask(patient, date)
-        if newest is not None and not store.mask_anomalies(mask_id=newest.mask_id):
+        if newest is not None:
             score_mask(store, patient, date, newest.version, PERSON)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from core.errors import InputError
-from core.gates import remember_vectors
+from core.gates import remember_vectors, score_mask
 from core.masks import measure
 from core.types import Decision, Grid, LabelMap, MaskRecord, Scan, Volume, parse_date
 from core.volumes import read_volume
@@ -87,13 +87,14 @@ def next_label(store: StageStore, patient_id: str) -> int:
 def add_version(
     store: StageStore, labels: LabelMap, patient_id: str, timepoint: str, *, method: str, reviewer: str, **more: Any
 ) -> MaskRecord:
-    """Stores a mask version as a child of the newest one, and its lesions' shape vectors for the mask gate."""
+    """Stores a mask version as a child of the newest one, and what the mask gate says of it."""
     parent = store.latest_mask(patient_id, timepoint)
     record = store.add_mask(
         labels, patient_id=patient_id, timepoint=timepoint, method=method, reviewer=reviewer,
         parent_version=more.pop("parent_version", parent.version if parent else None), lesions=measure(labels), **more,
     )  # fmt: skip
     remember_vectors(store, record, labels)
+    score_mask(store, patient_id, timepoint, record.version, reviewer)
     return record
 
 

@@ -25,7 +25,7 @@ from core.volumes import read_label_map, resample, write_nifti
 
 def prepare_refine(store: StageStore, args: Mapping[str, Any]) -> dict[str, Any]:
     """args: patient_id, timepoint, scan (channel name), prompts (list of Prompt.to_json()), propagate, and optionally
-    lesion (number; none = the lesion under the prompt, else a new one), parent_version, model_id."""
+    lesion (number or "new"; none = the lesion under the prompt, else a new one), parent_version, model_id."""
     patient_id, timepoint, channel = str(args["patient_id"]), str(args["timepoint"]), str(args["scan"])
     scans = timepoint_scans(store, patient_id, timepoint)
     chosen = _scan_called(scans, channel)
@@ -33,6 +33,9 @@ def prepare_refine(store: StageStore, args: Mapping[str, Any]) -> dict[str, Any]
     if not any(p.type == "box" or p.positive for p in prompts):
         raise InputError("Expected at least one box or positive point, got none. Draw a box around the lesion.")
     lesion = args.get("lesion")
+    free = next_label(store, patient_id)
+    if lesion == "new":
+        lesion = free
     if lesion is not None and not 1 <= int(lesion) <= 255:
         raise InputError(f"Expected a lesion number from 1 to 255, got {lesion}.")
     parent = (
@@ -50,7 +53,7 @@ def prepare_refine(store: StageStore, args: Mapping[str, Any]) -> dict[str, Any]
         "propagate": bool(args.get("propagate")), "lesion": None if lesion is None else int(lesion),
         "parent_version": parent.version if parent else None,
         "parent_mask": str(store.mask_path(parent)) if parent else None,
-        "next_label": next_label(store, patient_id), "model_id": args.get("model_id"),
+        "next_label": free, "model_id": args.get("model_id"),
     }  # fmt: skip
 
 

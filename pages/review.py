@@ -1,0 +1,73 @@
+"""The reading room: see a timepoint, run the network, refine with boxes and points, decide."""
+
+import streamlit as st
+
+from core.errors import TwinReviewError
+from pages.ui import job_panel, reading, resources, shell
+from pages.ui.viewer import slice_canvas
+
+st.title("Review")
+st.caption("Look at one timepoint's scans and mask, correct the mask with MedSAM, and accept or reject it.")
+
+store, patient = resources.get_store(), shell.patient_id()
+if patient is None:
+    st.info("No patient is chosen. Choose one in the sidebar, or start from the worklist.")
+    if st.button("Go to the worklist"):
+        shell.go_to("worklist")
+    st.stop()
+
+timepoint, record = reading.choose_mask(store, patient)
+job_key = f"job-{patient}-{timepoint}"
+if job_key in st.session_state:
+    result = job_panel.job_panel(st.session_state[job_key], f"{st.session_state[job_key + '-what']} of {timepoint}")
+    if result and st.session_state.pop(job_key + "-new", False) and "version" in result:
+        # Only once: the visitor may look at older versions afterwards.
+        reading.show_version(timepoint, result["version"])
+        st.rerun()
+
+
+def start(kind: str, what: str, request: dict) -> None:
+    """Queues a job for this timepoint and remembers its id."""
+    try:
+        job_id = resources.get_runner().submit(
+            kind, {"patient_id": patient, "timepoint": timepoint, **request}, shell.person()
+        )
+    except TwinReviewError as error:
+        st.error(str(error))
+        return
+    st.session_state.update({job_key: job_id, f"{job_key}-what": what, f"{job_key}-new": True})
+    st.rerun()
+
+
+with shell.guarded():
+    left, right = st.columns([3, 2], gap="medium")
+    with left:
+        scan, volume = reading.choose_scan(store, patient, timepoint)
+        slice_k = reading.choose_slice(volume, record)
+        picture, view = reading.draw_slice(volume, record, slice_k)
+        tool = reading.choose_tool()
+        prompts = reading.prompts(patient, timepoint, scan)
+        drawn = slice_canvas(
+            picture, view=view, shape=volume.grid.shape, prompts=[p for p in prompts if p.slice == slice_k], tool=tool,
+            label=f"{scan.channel} of {timepoint}, slice {slice_k}", key="canvas",
+        )  # fmt: skip
+        if drawn is not None:
+            reading.keep_prompt(patient, timepoint, scan, slice_k, drawn)
+            st.rerun()
+        reading.legend(record, scan)
+    with right:
+        reading.gates(store, patient, timepoint, record)
+        segment, refine, decide = st.tabs(["Segment", "Refine", "Decide"], default=reading.first_tab(record))
+        with segment:
+            model_id = reading.choose_model()
+            label = "Run nnU-Net again" if record else "Run nnU-Net"
+            if st.button(label, type="secondary" if record else "primary", disabled=model_id is None):
+                start("segment", "Segmentation", {"model_id": model_id})
+        with refine:
+            request = reading.refine_form(patient, timepoint, scan, prompts, record, slice_k)
+            if request is not None:
+                reading.forget_prompts(patient, timepoint, scan)
+                start("refine", "Refinement", request)
+        with decide:
+            reading.decide_form(store, patient, timepoint, record, shell.person())
+        reading.history(store, patient, timepoint, record)

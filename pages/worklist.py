@@ -1,0 +1,58 @@
+"""What needs a person now, and why."""
+
+import streamlit as st
+
+from core.worklist import work_items
+from pages.ui import resources, shell
+
+st.title("Worklist")
+st.caption("What waits for a person, the doubtful first. Nothing enters a growth curve before somebody accepts it.")
+
+URGENCY = {
+    0: (":material/warning:", "A gate has doubts"),
+    1: (":material/pending_actions:", "A proposed mask waits"),
+    2: (":material/radio_button_unchecked:", "Not segmented yet"),
+}
+
+store = resources.get_store()
+patients = store.patients()
+if not patients:
+    st.info("There are no patients yet. Import a scan, or make the demo cohort with `python cli.py demo`.")
+    if st.button("Import a scan", type="primary"):
+        shell.go_to("intake")
+    st.stop()
+
+with st.spinner("Looking through the patients", show_time=False):
+    items = work_items(store)
+
+
+def open_item(patient_id: str, timepoint: str) -> None:
+    """Chooses patient and timepoint for the page that is opened next."""
+    shell.choose_patient(patient_id)
+    st.session_state["timepoint"] = timepoint
+    st.session_state["go-to-review"] = True
+
+
+if st.session_state.pop("go-to-review", False):
+    shell.go_to("review")
+
+counts = [sum(item.urgency == level for item in items) for level in URGENCY]
+for column, level, count in zip(st.columns(4), URGENCY, counts, strict=False):
+    column.metric(URGENCY[level][1], count)
+
+if not items:
+    st.success("Nothing waits. Every timepoint has an accepted mask.", icon=":material/check_circle:")
+for item in items:
+    icon, text = URGENCY[item.urgency]
+    with st.container(border=True):
+        mark, who, why, what = st.columns([0.5, 3, 7, 2], vertical_alignment="center")
+        mark.markdown(icon, help=text)
+        who.markdown(f"**{item.patient_id}**  \n{item.timepoint}")
+        why.markdown(item.reason)
+        what.button(
+            item.task, key=f"open-{item.patient_id}-{item.timepoint}", on_click=open_item, width="stretch",
+            args=(item.patient_id, item.timepoint), type="primary" if item.urgency == 0 else "secondary",
+        )  # fmt: skip
+
+st.subheader("Patients", divider="gray")
+st.dataframe(patients, hide_index=True, width="stretch")
