@@ -189,7 +189,10 @@ def choose(days: Floats, volumes_mm3: Floats, method: str = "auto") -> Fit:
 
 
 def held(last_mm3: float) -> dict[str, Hold]:
-    """What "auto" assumes of a lesion that measured `last_mm3` last (round numbers, assumed)."""
+    """What "auto" assumes of a lesion that measured `last_mm3` last (assumed).
+
+    Round numbers, picked among a dozen with the lesions of `choose` in view: its figures are in-sample in that sense.
+    """
     return {"v_inf_mm3": Hold(last_mm3, 0.5), "omega_per_day": Hold(0.01, 1.0)}
 
 
