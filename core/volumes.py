@@ -80,18 +80,7 @@ def read_label_map(path: Path, grid: Grid | None = None, resample: bool = False)
     path = Path(path)
     image = read_image(path)
     _check_finite(path.name, image.array)
-    whole = np.rint(image.array)
-    if np.abs(image.array - whole).max() > 1e-3:
-        raise InputError(
-            f"{path.name}: expected whole numbers (0 background, 1, 2, … lesions), got fractions such as "
-            f"{image.array[np.abs(image.array - whole) > 1e-3][0]:.4g}. If it holds probabilities, threshold it first."
-        )
-    if whole.min() < 0 or whole.max() > 255:
-        raise InputError(
-            f"{path.name}: expected labels 0 to 255, got {whole.min():g} to {whole.max():g}. "
-            "Renumber the labels, and check that this is a mask and not the scan."
-        )
-    labels = LabelMap(whole.astype(np.uint8), image.grid)
+    labels = LabelMap(_whole_labels(path.name, image.array), image.grid)
     if grid is None or grid.matches(labels.grid):
         return labels if grid is None else LabelMap(labels.array, grid)
     if not resample:
@@ -106,6 +95,26 @@ def read_label_map(path: Path, grid: Grid | None = None, resample: bool = False)
             "Check that mask and scan belong to the same patient, date and frame."
         )
     return moved
+
+
+def _whole_labels(name: str, array: NDArray[np.float32]) -> NDArray[np.uint8]:
+    low, high = float(array.min()), float(array.max())
+    if round(low) < 0 or round(high) > 255:
+        raise InputError(
+            f"{name}: expected labels 0 to 255, got {low:g} to {high:g}. "
+            "Renumber the labels, and check that this is a mask and not the scan."
+        )
+    labels = np.empty(array.shape, np.uint8, order="F")
+    for k in range(array.shape[2]):  # slice by slice: a mask is as large as its scan, and needs no second float copy
+        whole = np.rint(array[..., k])
+        broken = np.abs(array[..., k] - whole) > 1e-3
+        if broken.any():
+            raise InputError(
+                f"{name}: expected whole numbers (0 background, 1, 2, … lesions), got fractions such as "
+                f"{array[..., k][broken][0]:.4g}. If it holds probabilities, threshold it first."
+            )
+        labels[..., k] = whole
+    return labels
 
 
 def _check_finite(name: str, array: NDArray[np.float32]) -> None:

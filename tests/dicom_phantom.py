@@ -33,7 +33,7 @@ def write_series(
     folder: Path,
     modality: str = "CT",
     stored: NDArray[np.int16] | None = None,
-    positions: Sequence[Sequence[float]] | NDArray[np.float64] | None = None,
+    positions: Sequence[Sequence[float]] | NDArray[Any] | None = None,
     orientation: Sequence[float] = AXIAL,
     pixel_spacing: tuple[float, float] = (0.8, 0.7),
     slopes: Sequence[float] | None = None,

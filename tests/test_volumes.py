@@ -7,6 +7,7 @@ import os
 import tempfile
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import nibabel as nib
 import numpy as np
@@ -36,7 +37,12 @@ from core.volumes import (
 LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
 
 
-def _affine(spacing=(1.0, 1.0, 1.0), origin=(0.0, 0.0, 0.0)) -> NDArray[np.float64]:
+def _load(path: Path) -> Any:
+    """nibabel's own reading; Any, because its types only know the abstract image."""
+    return nib.load(path)
+
+
+def _affine(spacing: tuple = (1.0, 1.0, 1.0), origin: tuple = (0.0, 0.0, 0.0)) -> NDArray[np.float64]:
     affine = np.diag([*spacing, 1.0])
     affine[:3, 3] = origin
     return affine
@@ -75,7 +81,7 @@ def test_what_was_written_is_read(grid: Grid, dtype: type) -> None:
         volume = read_volume(path, "MR")
         np.testing.assert_array_equal(volume.array, array)
         assert volume.grid.matches(grid, tolerance_mm=1e-3)  # NIfTI keeps affines in single precision
-        stored = nib.load(path)
+        stored = _load(path)
         assert stored.get_data_dtype() == dtype
         assert stored.header.get_xyzt_units()[0] == "mm"
         np.testing.assert_allclose(stored.get_qform(), stored.get_sform(), atol=1e-2)
@@ -170,7 +176,7 @@ def test_slope_and_intercept_are_applied_as_nibabel_does(tmp_path: Path) -> None
     image = nib.Nifti1Image(np.arange(60, dtype=np.int16).reshape(3, 4, 5), _affine((1, 2, 3)))
     image.header.set_slope_inter(0.5, -1000.0)
     image.to_filename(tmp_path / "s.nii.gz")
-    stored = nib.load(tmp_path / "s.nii.gz")
+    stored = _load(tmp_path / "s.nii.gz")
     raw = np.asarray(stored.dataobj.get_unscaled(), float)
     volume = read_volume(tmp_path / "s.nii.gz", "CT")
     np.testing.assert_array_equal(volume.array, stored.get_fdata(dtype=np.float32))
@@ -335,7 +341,7 @@ def test_content_hash_is_of_voxels_and_place_not_of_the_file(tmp_path: Path) -> 
     expected = content_sha256(volume)
     write_nifti(tmp_path / "a.nii.gz", volume.array, grid)
     sitk.WriteImage(to_sitk(volume.array, grid), str(tmp_path / "a.nrrd"))
-    nib.load(tmp_path / "a.nii.gz").as_reoriented([[1, -1], [2, 1], [0, -1]]).to_filename(tmp_path / "turned.nii.gz")
+    _load(tmp_path / "a.nii.gz").as_reoriented([[1, -1], [2, 1], [0, -1]]).to_filename(tmp_path / "turned.nii.gz")
     for name in ("a.nii.gz", "a.nrrd", "turned.nii.gz"):
         assert content_sha256(read_volume(tmp_path / name, "CT")) == expected, name
     other = np.array(volume.array)
@@ -386,7 +392,7 @@ def test_real_mask_lies_on_its_scan_and_not_on_another(shared_data: Path) -> Non
 
 def test_oblique_real_nifti_agrees_with_nibabel(shared_data: Path) -> None:
     path = shared_data / "ms_longitudinal/patient03/study1_FLAIR.nii.gz"
-    image = nib.load(path)
+    image = _load(path)
     volume = read_volume(path, "MR", "FLAIR")
     np.testing.assert_array_equal(volume.array, image.get_fdata(dtype=np.float32))
     np.testing.assert_array_equal(volume.grid.affine, image.affine)
