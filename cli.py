@@ -152,7 +152,7 @@ class _Parser(argparse.ArgumentParser):
 
 
 def _parser() -> argparse.ArgumentParser:
-    common = argparse.ArgumentParser(add_help=False)
+    common = _Parser(add_help=False)
     common.add_argument("--data", type=Path, default=argparse.SUPPRESS, help="data root (default: TWIN_DATA or ./data)")
     common.add_argument("--json", action="store_true", default=argparse.SUPPRESS, help="print JSON")
     common.add_argument("--quiet", action="store_true", default=argparse.SUPPRESS, help="no progress")

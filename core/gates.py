@@ -9,8 +9,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
-from core.anomaly import MaskGate
+from core.anomaly import MaskGate, NeighbourIndex
 from core.errors import InputError
 from core.shape import shape_vector
 from core.types import LabelMap, MaskRecord
@@ -27,7 +28,8 @@ class GateStore(Protocol):
     def add_mask_vector(
         self, mask_id: str, lesion_id: str, patient_id: str, vector: Sequence[float], names: Sequence[str]
     ) -> None: ...
-    def mask_vectors(self) -> list[dict[str, Any]]: ...
+    def mask_vectors(self, status: str | None = None) -> list[dict[str, Any]]: ...
+    def neighbour_index(self, vectors: NDArray[np.float64], patient_ids: Sequence[str]) -> NeighbourIndex: ...
     def add_mask_anomaly(self, mask_id: str, result: dict[str, Any], person: str) -> Any: ...
 
 
@@ -40,7 +42,7 @@ def remember_vectors(store: Any, record: MaskRecord, labels: LabelMap) -> None:
 
 def reference(store: GateStore) -> list[dict[str, Any]]:
     """The vectors of accepted masks' lesions, one dict each (mask_id, lesion_id, patient_id, vector, ...)."""
-    return [row for row in store.mask_vectors() if row["status"] == "accepted"]
+    return store.mask_vectors("accepted")
 
 
 def score_mask(store: GateStore, patient_id: str, timepoint: str, version: int, person: str) -> dict[str, Any]:
@@ -61,7 +63,7 @@ def score_mask(store: GateStore, patient_id: str, timepoint: str, version: int, 
             "verdict": "empty mask", "p_value": None, "flagged": None, "n_reference": len(rows), "lesions": [],
         }  # fmt: skip
     else:
-        lesions = _score_lesions(own, rows)
+        lesions = _score_lesions(store, own, rows)
         p_values = [lesion["p_value"] for lesion in lesions if lesion["p_value"] is not None]
         p_value = min(1.0, min(p_values) * len(p_values)) if p_values else None
         flagged = None if p_value is None else p_value <= ALPHA
@@ -74,7 +76,7 @@ def score_mask(store: GateStore, patient_id: str, timepoint: str, version: int, 
     return result
 
 
-def _score_lesions(own: list[dict[str, Any]], rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def _score_lesions(store: GateStore, own: list[dict[str, Any]], rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     names = own[0]["names"]
     if not rows:
         return [
@@ -83,7 +85,7 @@ def _score_lesions(own: list[dict[str, Any]], rows: list[dict[str, Any]]) -> lis
         ]
     gate = MaskGate.fit(
         np.array([row["vector"] for row in rows]), [row["patient_id"] for row in rows], k=K_NEAREST, alpha=ALPHA,
-        names=names,
+        names=names, make_index=store.neighbour_index,
     )  # fmt: skip
     return [
         {"lesion_id": row["lesion_id"], **gate.score(np.array(row["vector"]), row["patient_id"]).to_json()}
@@ -107,7 +109,7 @@ def similar_lesions(
         return []
     gate = MaskGate.fit(
         np.array([row["vector"] for row in rows]), [row["patient_id"] for row in rows], k=min(k, len(rows)),
-        alpha=ALPHA, names=rows[0]["names"],
+        alpha=ALPHA, names=rows[0]["names"], make_index=store.neighbour_index,
     )  # fmt: skip
     out = []
     for row in own:

@@ -8,12 +8,16 @@ import uuid
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from core.errors import InputError
 from core.types import parse_date
 from store.base import Change, where
 from store.connection import Row
 from store.mask_records import MaskRecords
 from store.values import check_id, check_text, plain
+from store.vectors import RowIndex
 
 
 def _opened(row: Row) -> Row:
@@ -153,6 +157,10 @@ class ScoreRecords(MaskRecords):
             "vector": numbers, "names": plain(list(names), "names"),
         }  # fmt: skip
         self._write("vector.added", person, lambda at: Change(values))
+
+    def neighbour_index(self, vectors: NDArray[np.float64], patient_ids: Sequence[str]) -> RowIndex:
+        """The hnswlib index that the mask gate searches: rows of (n, d) scaled vectors and whose they are."""
+        return RowIndex(vectors, patient_ids)
 
     def mask_vectors(self, status: str | None = None) -> list[Row]:
         """Shape vectors by mask and lesion: mask_id, lesion_id, patient_id, vector (list of numbers), names, and of

@@ -86,7 +86,7 @@ def _predictor_class() -> Any:
     with _quiet():
         from nnunetv2.inference.predict_from_raw_data import nnUNetPredictor
 
-    class ReportingPredictor(nnUNetPredictor):  # type: ignore[misc]  # nnunetv2 has no types
+    class ReportingPredictor(nnUNetPredictor):
         progress: Progress = staticmethod(no_progress)
         windows = done = 0
 

@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from core.errors import InputError
-from core.gates import remember_vectors, score_mask
+from core.gates import GateStore, remember_vectors, score_mask
 from core.masks import measure
 from core.types import Decision, Grid, LabelMap, MaskRecord, Scan, Volume, parse_date
 from core.volumes import read_volume
 
 
-class StageStore(Protocol):
+class StageStore(GateStore, Protocol):
     """What the pipeline asks of the store (see `store.Store`)."""
 
     root: Path
@@ -100,4 +100,5 @@ def add_version(
 
 def summary(record: MaskRecord) -> dict[str, Any]:
     """What a job's row and the command line say of a version."""
-    return json.loads(json.dumps(record.to_json()))  # type: ignore[no-any-return]
+    plain: dict[str, Any] = json.loads(json.dumps(record.to_json()))
+    return plain

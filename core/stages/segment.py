@@ -92,9 +92,9 @@ def _number(found: np.ndarray, reference: Volume, params: Mapping[str, Any]) -> 
         before, found, reference.grid, to_prior, max_distance_mm=MAX_MATCH_MM, next_label=first_free
     )
     note |= {
-        "merged": {str(lesion): list(parts) for lesion, parts in matching.merged_from.items()},
+        "merged": {str(lesion): list(parts) for lesion, parts in matching.merges.items()},
         "new": list(matching.new),
-        "vanished": list(matching.vanished),
+        "vanished": list(matching.lost),
     }
     return matching.relabel(found, reference.grid).array, note
 

@@ -61,9 +61,15 @@ def _mask(sha256: str, _record: MaskRecord) -> LabelMap:
 
 
 def warm_up() -> None:
-    """At start, beside the server: opens the store and takes up left jobs, without waiting for a visitor."""
+    """At start, beside the server: opens the store and takes up left jobs, without waiting for a visitor.
+
+    Without left jobs the runner, which brings the whole pipeline with it, waits for the first job: seconds matter to
+    the first page.
+    """
     try:
-        get_runner()
+        store = get_store()
+        if any(store.jobs(limit=1, status=status) for status in ("queued", "running")):
+            get_runner()
     except TwinReviewError as error:
         logger.warning("not ready yet: %s", error)  # the pages say so too, and try again
 

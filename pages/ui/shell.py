@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import streamlit as st
+from streamlit.runtime.scriptrunner import StopException
 
 from core.jobs import explain
 from pages.ui import resources
@@ -20,6 +21,7 @@ from pages.ui import resources
 PageName = Literal["worklist", "intake", "review", "compare", "trajectory", "evidence", "quality", "system"]
 
 FOLDER = Path(__file__).resolve().parents[1]
+ICON = FOLDER / "ui" / "icon.svg"  # a file: Streamlit would fetch its named icons for the browser's tab from elsewhere
 #: section -> (file, title, icon)
 PAGES: dict[str, list[tuple[PageName, str, str]]] = {
     "Today": [
@@ -41,7 +43,7 @@ PAGES: dict[str, list[tuple[PageName, str, str]]] = {
 
 def show() -> None:
     """Draws the frame and runs the chosen page in it."""
-    st.set_page_config(page_title="TwinReview", page_icon=":material/radiology:", layout="wide")
+    st.set_page_config(page_title="TwinReview", page_icon=str(ICON), layout="wide")
     sections = {
         section: [
             st.Page(FOLDER / f"{name}.py", title=title, icon=icon, default=name == "worklist")
@@ -51,11 +53,13 @@ def show() -> None:
         for section, pages in PAGES.items()
     }
     page = st.navigation({section: pages for section, pages in sections.items() if pages})
+    st.logo(str(ICON), size="large")
     with st.sidebar:
         _choose_patient()
         _choose_person()
         st.caption("For research. Not a medical device.")
-    page.run()
+    with guarded(), _stoppable():
+        page.run()
 
 
 def person() -> str:
@@ -81,7 +85,10 @@ def go_to(name: PageName) -> None:
 
 @contextmanager
 def guarded() -> Iterator[None]:
-    """Shows what goes wrong inside it in words, and lets the rest of the page be drawn."""
+    """Shows what goes wrong inside it in words, and lets the rest of the page be drawn.
+
+    Pages are run in it as a whole. Button callbacks need their own: they run before the page does.
+    """
     try:
         yield
     except Exception as error:  # st.stop and st.rerun are not Exceptions
@@ -96,6 +103,19 @@ def show_problem(error: Exception) -> bool:
     """
     st.error(explain(error), icon=":material/error:")
     return True
+
+
+@contextmanager
+def _stoppable() -> Iterator[None]:
+    """Makes st.stop end the page but not the script.
+
+    Streamlit forgets the fragments of the previous run only when the script comes to its end. One that refreshes itself
+    would otherwise draw where nothing is any more, which leaves the visitor with a blank window.
+    """
+    try:
+        yield
+    except StopException:
+        return
 
 
 @asynccontextmanager

@@ -49,8 +49,8 @@ def slice_canvas(
 
 
 def _to_screen(prompt: Prompt, view: View, shape: tuple[int, int, int]) -> dict[str, Any]:
-    c0, r0 = view.from_index(*prompt.coords[:2], shape)
-    c1, r1 = view.from_index(*prompt.coords[-2:], shape)
+    c0, r0 = view.from_index(prompt.coords[0], prompt.coords[1], shape)
+    c1, r1 = view.from_index(prompt.coords[-2], prompt.coords[-1], shape)
     return {"type": prompt.type, "c0": c0, "r0": r0, "c1": c1, "r1": r1, "positive": prompt.positive}
 
 

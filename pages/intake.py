@@ -1,0 +1,52 @@
+"""Add scans: checked, stripped of what names a person, and judged by the scan gate on arrival."""
+
+import datetime as dt
+
+import streamlit as st
+
+from core.types import MODALITIES, UNITS
+from pages.ui import intake_form, job_panel, resources, shell
+
+st.title("Intake")
+st.caption("Add a scan, or a mask drawn elsewhere. Files are checked first; when a check fails, nothing is stored.")
+
+store = resources.get_store()
+scan_tab, mask_tab = st.tabs(["Scan", "Mask"])
+
+with scan_tab, shell.guarded():
+    files = st.file_uploader(
+        "Image files", accept_multiple_files=True, type=["nii", "gz", "nrrd", "mha", "zip", "dcm", "ima"],
+        help="One NIfTI, NRRD or MHA image, or the files or a zip of one DICOM series. Of DICOM headers, scanner facts "
+        "are kept; names and numbers of patients are not.",
+    )  # fmt: skip
+    with st.form("scan", border=False):
+        first, second, third = st.columns(3)
+        datasets = store.datasets()
+        dataset = first.text_input("Dataset", datasets[0] if datasets else "clinic", help="Letters, digits, . _ -")
+        patient = second.text_input("Patient ID", shell.patient_id() or "", help="A pseudonym, never a name.")
+        date = third.date_input("Date of the scan", dt.date.today(), min_value=dt.date(1970, 1, 1), format="YYYY-MM-DD")
+        modality = first.selectbox("Modality", MODALITIES, format_func=lambda m: f"{m} ({UNITS[m]})")
+        sequence = second.text_input("Sequence", help="For MR, as T1, T1c, FLAIR. Empty for CT and PET.")
+        pressed = st.form_submit_button("Import", type="primary")
+    if pressed:
+        with st.spinner("Checking and storing", show_time=True):
+            scan = intake_form.import_files(
+                store, files, dataset=dataset, patient_id=patient, timepoint=date.isoformat(), modality=modality,
+                sequence=sequence, person=shell.person(),
+            )  # fmt: skip
+        st.session_state["arrived"] = (scan.patient_id, scan.timepoint, scan.scan_id)
+        request = {"patient_id": scan.patient_id, "timepoint": scan.timepoint}
+        st.session_state["arrived-job"] = resources.get_runner().submit("score_ood", request, shell.person())
+    if "arrived" in st.session_state:
+        intake_form.show_arrival(store, *st.session_state["arrived"])
+        verdict = job_panel.job_panel(st.session_state["arrived-job"], "Scan gate")
+        if verdict:
+            intake_form.show_verdict(verdict)
+
+with mask_tab, shell.guarded():
+    intake_form.mask_form(store, shell.patient_id(), shell.person())
+
+chosen = shell.patient_id()
+if chosen:
+    st.subheader(f"Scans of {chosen}", divider="gray")
+    st.dataframe(intake_form.scan_rows(store, chosen), hide_index=True, width="stretch")

@@ -1,0 +1,21 @@
+"""For whoever keeps TwinReview up: models, jobs, people, the audit log, and whether files and database agree."""
+
+import streamlit as st
+
+from pages.ui import resources, shell, system_panels
+
+st.title("System")
+st.caption("Models and their checks, jobs, people, the audit log, and the proof that nothing was altered.")
+
+store = resources.get_store()
+models, jobs, people, audit, check = st.tabs(["Models", "Jobs", "People", "Audit log", "Check"])
+with models, shell.guarded():
+    system_panels.models()
+with jobs, shell.guarded():
+    system_panels.jobs(store)
+with people, shell.guarded():
+    system_panels.people(store, shell.person())
+with audit, shell.guarded():
+    system_panels.audit(store)
+with check, shell.guarded():
+    system_panels.check(store)
