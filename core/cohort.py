@@ -135,7 +135,7 @@ _CHEMO_ENDS = "treatment stop", "end of planned cycles"
 DEMO: tuple[Story, ...] = (
     Story(
         "DEMO-01", "Steady growth under observation", "2025-02-03", (0, 6, 13, 20, 26),
-        (Course((62, 78, 103, 136, 172), suv=7.5, shape_seed=1),), anatomy=11, leg_mm=(20, -8), shape=(160, 160, 56),
+        (Course((62, 78, 103, 136, 172), suv=7.5, shape_seed=1),), anatomy=11, leg_mm=(28, -12), shape=(160, 160, 56),
         warped=True, what={4: "open"},
     ),
     Story(
@@ -161,8 +161,8 @@ DEMO: tuple[Story, ...] = (
     Story(
         "DEMO-05", "Two lesions grow until they merge", "2025-05-05", (0, 6, 12, 19, 26),
         (
-            Course((58, 74, 94, 120, 146), suv=7.0, centre_mm=(4, 0, -37), shape_seed=5),
-            Course((48, 62, 80, 106, 132), suv=5.5, centre_mm=(-4, 4, 37), shape_seed=15),
+            Course((58, 74, 94, 120, 146), suv=7.0, centre_mm=(3, 0, -35), shape_seed=5),
+            Course((48, 62, 80, 106, 132), suv=5.5, centre_mm=(-3, 3, 35), shape_seed=15),
         ),
         anatomy=15, leg_mm=(-26, -8), shape=(160, 160, 66), pet_spacing_mm=4.69,
     ),
@@ -222,14 +222,15 @@ REAL: tuple[Story, ...] = (
 def demo_timepoints(stories: Sequence[Story] = DEMO) -> Iterator[DemoTimepoint]:
     """The phantom patients (dataset "demo"), visit by visit; the same every time. About a second a visit."""
     for story in stories:
-        first: SimulatedTimepoint | None = None
+        first = _drawn(story, 0)
         for visit in range(len(story.weeks)):
-            if first is not None and story.warped:
-                scan = _warped(story, first, visit, story.courses[0].volumes_ml[0])
-            else:
-                scan = _drawn(story, visit)
-            first = first or scan
-            yield _timepoint(story, "demo", scan, visit)
+            yield _timepoint(story, "demo", _phantom_visit(story, visit, first), visit)
+
+
+def demo_timepoint(story: Story, visit: int) -> DemoTimepoint:
+    """One visit of a phantom patient by itself; the same as `demo_timepoints` gives."""
+    first = _drawn(story, 0) if story.warped or visit == 0 else None
+    return _timepoint(story, "demo", _phantom_visit(story, visit, first), visit)
 
 
 def real_timepoints(sts_dir: Path, stories: Sequence[Story] = REAL) -> Iterator[DemoTimepoint]:
@@ -248,6 +249,14 @@ def real_timepoints(sts_dir: Path, stories: Sequence[Story] = REAL) -> Iterator[
         for visit in range(len(story.weeks)):
             scan = first if visit == 0 else _warped(story, first, visit, 1.0)
             yield _timepoint(story, "sts-sim", scan, visit)
+
+
+def _phantom_visit(story: Story, visit: int, first: SimulatedTimepoint | None) -> SimulatedTimepoint:
+    if first is not None and visit == 0:
+        return first
+    if first is not None and story.warped:
+        return _warped(story, first, visit, story.courses[0].volumes_ml[0])
+    return _drawn(story, visit)
 
 
 def _drawn(story: Story, visit: int) -> SimulatedTimepoint:

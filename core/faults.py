@@ -71,12 +71,14 @@ def _metal(scan: SimulatedTimepoint, rng: np.random.Generator) -> Array:
     rods = [(-24.0, 12.0), (20.0, -16.0)]
     along = np.exp(-((z / 45) ** 4))
     join = np.arctan2(rods[1][1] - rods[0][1], rods[1][0] - rods[0][0])
+    slices = hu.shape[2]
     for cx, cy in rods:
         away, angle = np.hypot(x - cx, y - cy), np.arctan2(y - cy, x - cx)
-        spokes = ndimage.gaussian_filter1d(rng.standard_normal(360), 1.5, mode="wrap")
-        spokes = np.interp(angle, np.linspace(-np.pi, np.pi, 360), spokes / spokes.std())
-        dark = -700 * np.exp(-((np.sin(angle - join) / 0.18) ** 2))
-        hu = hu + along * np.exp(-away / 70) * (450 * spokes + dark)
+        spokes = ndimage.gaussian_filter(rng.standard_normal((360, slices)), (1.5, 0.8), mode=("wrap", "nearest"))
+        turn = np.rint((angle + np.pi) / (2 * np.pi) * 360).astype(int) % 360
+        streaks = (spokes / spokes.std())[turn, np.arange(slices)]
+        dark = -350 * np.exp(-((np.sin(angle - join) / 0.18) ** 2))
+        hu = hu + along * np.exp(-away / 60) * (220 * streaks + dark)
     for cx, cy in rods:
         hu = np.where((np.hypot(x - cx, y - cy) < 7) & (np.abs(z) < 45), 3071, hu)
     return np.asarray(hu, dtype=np.float32)
