@@ -83,6 +83,7 @@ def prompt_from_json(values: Mapping[str, Any]) -> Prompt:
 def compute_refine(params: dict[str, Any], out_dir: Path, progress: Progress) -> dict[str, Any]:
     """MedSAM on the named scan; its answer, on the reference grid, takes the place of that lesion."""
     from core.engines.medsam import load_prompt_segmenter
+    from core.engines.prompting import mask_to_grid
     from core.engines.propagation import refine
 
     progress(0.0, "loading MedSAM")
@@ -96,7 +97,7 @@ def compute_refine(params: dict[str, Any], out_dir: Path, progress: Progress) ->
         covered[:] = False
         covered[:, :, sorted({p.slice for p in prompts})] = True
     if not volume.grid.matches(target):
-        refined = resample(refined.astype(np.float32), volume.grid, target, "linear") >= 0.5
+        refined = mask_to_grid(refined, volume.grid, target)
         covered = resample(covered.astype(np.uint8), volume.grid, target, "nearest") > 0
     parent = (
         read_label_map(Path(params["parent_mask"]), target)

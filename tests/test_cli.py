@@ -1,0 +1,132 @@
+"""The whole job from the command line, on two real patients; and one clear line when something is wrong."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+import cli
+from core.metrics import dice
+from core.volumes import read_label_map
+
+PATIENTS = ("STS_003", "STS_008")
+DATE = "2025-03-01"
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory):
+    return tmp_path_factory.mktemp("cohort")
+
+
+def _run(root, capsys, *arguments, status=0):
+    """Runs a verb with --json; returns the parsed answer (or the error line when it is to fail)."""
+    assert cli.main([*map(str, arguments), "--data", str(root), "--json"]) == status
+    out, err = capsys.readouterr()
+    if status:
+        assert out == ""
+        assert err.count("\n") == 1
+        return err
+    return json.loads(out)
+
+
+def _box(shared_data, patient):
+    """The true contour's bounding box on its largest slice: what a clinician would draw."""
+    truth = read_label_map(shared_data / "sts" / patient / "CT_mask.nii.gz").array > 0
+    k = int(np.count_nonzero(truth, axis=(0, 1)).argmax())
+    i, j = np.nonzero(truth[:, :, k])
+    return (k, i.min(), j.min(), i.max(), j.max()), truth
+
+
+@pytest.mark.timeout(600)
+def test_the_whole_job_on_two_real_patients(root, shared_data, capsys):
+    for patient in PATIENTS:
+        folder = shared_data / "sts" / patient
+        for modality in ("CT", "PET"):
+            scan = _run(root, capsys, "import", folder / f"{modality}_image.nii.gz", "--dataset", "sts", "--patient",
+                        patient, "--date", DATE, "--modality", modality)  # fmt: skip
+            assert scan["scan_id"] == modality
+        proposal = _run(root, capsys, "segment", patient, DATE)
+        assert (proposal["version"], proposal["method"], proposal["status"]) == (1, "nnunet", "proposed")
+        box, truth = _box(shared_data, patient)
+        refined = _run(root, capsys, "refine", patient, DATE, "--scan", "CT", "--box", *box, "--propagate")
+        assert (refined["version"], refined["parent_version"], refined["method"]) == (2, 1, "medsam")
+        assert 0 < refined["dice_vs_previous_version"] < 1
+        assert refined["prompts"][0]["coords"] == [float(c) for c in box[1:]]
+        stored = read_label_map(next(root.rglob(f"{patient}/{DATE}/mask_v002.nii.gz"))).array
+        assert dice(stored == refined["lesion"], truth) > 0.5
+
+        decision = _run(root, capsys, "accept", patient, DATE, 2, "--reviewer", "reader-1", "--reason", "corrected")
+        assert decision["reviewer"] == "reader-1"
+        versions = _run(root, capsys, "masks", patient)
+        assert [v["status"] for v in versions] == ["superseded", "accepted"]
+        assert list(versions[0])[:13] == [
+            "mask_id", "patient_id", "timepoint", "version", "parent_version", "method", "model_checkpoint", "prompts",
+            "reviewer", "status", "created_at", "dice_vs_previous_version", "volume_mm3",
+        ]  # fmt: skip
+        growth = _run(root, capsys, "growth", patient)
+        points = growth["lesions"]["total"]["points"]
+        assert [p["volume_mm3"] for p in points] == [pytest.approx(versions[1]["volume_mm3"])]
+        assert "at least 3 accepted" in growth["lesions"]["total"]["forecast"]["refused"]
+
+    scan_gate = _run(root, capsys, "ood", PATIENTS[0], DATE)
+    assert scan_gate["state"] in ("in distribution", "out of distribution")
+    assert 0 <= scan_gate["score"] <= 1
+    mask_gate = _run(root, capsys, "anomaly", PATIENTS[0], DATE, 2)
+    assert mask_gate["verdict"] == "not enough reference masks"
+    assert mask_gate["n_reference"] >= 1
+    alike = _run(root, capsys, "similar", PATIENTS[0], DATE, 2, "-k", 1)
+    assert {row["patient_id"] for row in alike} == {PATIENTS[1]}
+    assert _run(root, capsys, "verify") == {"clean": True, "problems": []}
+
+
+@pytest.mark.timeout(300)
+def test_rebuild_makes_the_same_database_from_the_files(root, shared_data, capsys):
+    before = _run(root, capsys, "masks", PATIENTS[0])
+    (root / "twin.duckdb").unlink()
+    _run(root, capsys, "rebuild")
+    assert _run(root, capsys, "masks", PATIENTS[0]) == before
+    assert _run(root, capsys, "verify")["clean"]
+
+
+def test_a_reader_of_the_shell_gets_status_and_one_line(tmp_path):
+    command = [sys.executable, "cli.py", "masks", "NOBODY", "--data", str(tmp_path / "data")]
+    answer = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert answer.returncode == 1
+    assert answer.stdout == ""
+    assert "NOBODY" in answer.stderr
+    assert answer.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (("segment", "P", "2025-01-01"), "'P'"),
+        (("segment", "P", "01.02.2025"), "YYYY-MM-DD"),
+        (("refine", "P", "2025-01-01", "--scan", "CT"), "'P'"),
+        (("import", "nothing.nii.gz", "--dataset", "d", "--patient", "p", "--date", "2025-01-01", "--modality", "CT"),
+         "nothing.nii.gz"),
+        (("import", "x.nii", "--dataset", "d", "--patient", "p", "--date", "2025-13-01", "--modality", "CT"),
+         "2025-13-01"),
+        (("accept", "P", "2025-01-01", "1", "--reason", "fine"), "P"),
+        (("growth", "P"), "'P'"),
+        (("similar", "P", "2025-01-01", "1"), "P"),
+        (("anomaly", "P", "2025-01-01", "1"), "P"),
+        (("ood", "P", "2025-01-01"), "'P'"),
+        (("import-mask", "P", "2025-01-01", "m.nii.gz"), "P"),
+    ],
+)  # fmt: skip
+def test_a_request_that_makes_no_sense_gets_one_clear_line_and_leaves_nothing(tmp_path, capsys, arguments, says):
+    message = _run(tmp_path, capsys, *arguments, status=1)
+    assert says in message
+    assert _run(tmp_path, capsys, "verify")["clean"]
+
+
+def test_a_command_line_that_cannot_be_read_says_where_help_is(capsys):
+    with pytest.raises(SystemExit) as stop:
+        cli.main(["segment", "P"])
+    assert stop.value.code == 2
+    assert "--help" in capsys.readouterr().err
