@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,12 +19,20 @@ PERSON = "demo"
 DECIDED = ("accept", "correct")
 
 
-def build(store: Any, *, real: bool, sts: Path, progress: Progress = no_progress) -> dict[str, Any]:
+def build(
+    store: Any,
+    *,
+    real: bool = False,
+    sts: Path = Path(),
+    stories: Sequence[Story] | None = None,
+    progress: Progress = no_progress,
+) -> dict[str, Any]:
     """Fills a store with the demo cohort; what is there already is left alone, so a broken run can be taken up again.
 
     Args:
         store: `store.Store`.
         real: follow-ups simulated from the real scans in `sts` instead of phantoms.
+        stories: some of `core.cohort.DEMO` (or REAL); all by default.
 
     Returns:
         How many patients, timepoints, versions and decisions there are now, and what the visitor is to find.
@@ -34,7 +42,9 @@ def build(store: Any, *, real: bool, sts: Path, progress: Progress = no_progress
     """
     if real and not sts.is_dir():
         raise InputError(f"Expected the folder of real scans at {sts}; it is not there. Give it with --sts.")
-    source, total = (real_timepoints(sts), _visits(REAL)) if real else (demo_timepoints(), _visits(DEMO))
+    stories = stories or (REAL if real else DEMO)
+    source = real_timepoints(sts, stories) if real else demo_timepoints(stories)
+    total = sum(len(story.weeks) for story in stories)
     made: list[tuple[str, str, str, str]] = []
     for number, timepoint in enumerate(source):
         progress(number / total, f"{timepoint.patient_id} {timepoint.date} ({number + 1} of {total})")
@@ -50,10 +60,6 @@ def build(store: Any, *, real: bool, sts: Path, progress: Progress = no_progress
         "stories": {patient: story for patient, _, story, _ in made},
         "open": [f"{patient} {date}" for patient, date, _, what in made if what not in DECIDED],
     }  # fmt: skip
-
-
-def _visits(stories: Iterable[Story]) -> int:
-    return sum(len(story.weeks) for story in stories)
 
 
 def _add(store: Any, timepoint: DemoTimepoint) -> None:

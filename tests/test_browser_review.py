@@ -1,0 +1,104 @@
+"""The whole job as a person does it in the browser, on a patient of the demo cohort."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from core.cohort import DEMO, demo_timepoints
+from core.demo import build
+from core.volumes import read_label_map
+from pages.ui.slices import view_of
+from store import open_store
+
+pytestmark = pytest.mark.browser
+SLOW_MS = 240_000
+
+
+@pytest.fixture(scope="module")
+def visits(tmp_path_factory):
+    """A store with DEMO-01's first two visits accepted and the third just arrived; (root, the third's date)."""
+    root = tmp_path_factory.mktemp("demo")
+    story = replace(DEMO[0], weeks=DEMO[0].weeks[:3], what={})
+    with open_store(root) as store:
+        build(store, stories=[replace(story, weeks=story.weeks[:2])])
+        arrived = list(demo_timepoints([story]))[2]
+        for volume in (arrived.scan.ct, arrived.scan.pet):
+            store.add_scan(
+                volume, dataset="demo", patient_id=arrived.patient_id, timepoint=arrived.date, person="demo",
+                metadata=arrived.metadata,
+            )  # fmt: skip
+    return root, arrived.date
+
+
+@pytest.fixture(scope="module")
+def dashboard(start_server, visits):
+    return start_server(visits[0])
+
+
+def _drag_box_around_lesion(page, mask_path):
+    """Presses at one corner of the lesion's box on its largest slice, and lets go at the other."""
+    labels = read_label_map(mask_path)
+    k = int(np.count_nonzero(labels.array, axis=(0, 1)).argmax())
+    i, j = np.nonzero(labels.array[:, :, k])
+    view, shape = view_of(labels.grid), labels.grid.shape
+    columns, rows = (shape[1], shape[0]) if view.transpose else (shape[0], shape[1])
+    room = page.locator("canvas").bounding_box()
+    fit = min(room["width"] / (columns * view.pixel_mm[0]), room["height"] / (rows * view.pixel_mm[1]))
+    width, height = columns * view.pixel_mm[0] * fit, rows * view.pixel_mm[1] * fit
+    corners = [view.from_index(i.min(), j.min(), shape), view.from_index(i.max(), j.max(), shape)]
+    points = [
+        (room["x"] + (room["width"] - width) / 2 + (column + 0.5) / columns * width,
+         room["y"] + (room["height"] - height) / 2 + (row + 0.5) / rows * height)
+        for column, row in corners
+    ]  # fmt: skip
+    page.mouse.move(*points[0])
+    page.mouse.down()
+    page.mouse.move(*points[1], steps=5)
+    page.mouse.up()
+
+
+def _points_in_curve(page, url):
+    """Goes to the trajectory and counts the observed points of the total (or the only lesion)."""
+    page.goto(f"{url}/trajectory?patient_id=DEMO-01")
+    page.locator(".js-plotly-plot").first.wait_for(timeout=SLOW_MS)
+    return page.evaluate(
+        "() => Math.max(...document.querySelector('.js-plotly-plot').data"
+        ".filter(t => t.mode === 'lines+markers').map(t => t.x.length ?? t.x.shape ?? 0))"
+    )
+
+
+@pytest.mark.timeout(900)
+def test_worklist_segment_refine_accept_and_the_curve_grows(dashboard, visits, page):
+    from playwright.sync_api import expect
+
+    root, date = visits
+    page.set_default_timeout(60_000)
+    assert _points_in_curve(page, dashboard.url) == 2
+
+    page.goto(dashboard.url)
+    expect(page.get_by_role("heading", name="Worklist")).to_be_visible()
+    page.get_by_role("button", name="Segment", exact=True).click()
+    expect(page.get_by_role("heading", name="Review")).to_be_visible()
+    expect(page.get_by_text(date).first).to_be_visible()
+
+    page.get_by_role("button", name="Run nnU-Net").click()
+    expect(page.get_by_role("progressbar").first).to_be_visible()
+    expect(page.get_by_text("v1 · nnunet · proposed")).to_be_visible(timeout=SLOW_MS)
+
+    page.get_by_role("tab", name="Refine").click()
+    _drag_box_around_lesion(page, next(root.glob(f"processed/demo/DEMO-01/{date}/mask_v001.nii.gz")))
+    expect(page.get_by_text(re.compile(r"^box slice \d+"))).to_be_visible()
+    page.get_by_role("button", name="Refine with MedSAM").click()
+    expect(page.get_by_text("v2 · medsam · proposed")).to_be_visible(timeout=SLOW_MS)
+    expect(page.get_by_role("heading", name="v2 against v1")).to_be_visible()
+    expect(page.get_by_text("Voxels added / removed")).to_be_visible()
+
+    page.get_by_role("tab", name="Decide").click()
+    page.get_by_role("button", name="Accept v2").click()
+    expect(page.get_by_text("This version is accepted and in the curve.")).to_be_visible()
+    assert _points_in_curve(page, dashboard.url) == 3
+    assert (root / "processed/demo/DEMO-01" / date / "mask_final.nii.gz").resolve().name == "mask_v002.nii.gz"
