@@ -92,7 +92,7 @@ def rigid(fixed: Volume, moving: Volume) -> RigidTransform:
             "The scans could not be aligned: they do not overlap or show nothing. Check that they are of one region.",
         )  # fmt: skip
     matrix = _ras_matrix(start)
-    overlap = max(_overlap(fixed, moving, matrix), _overlap(moving, fixed, np.linalg.inv(matrix)))
+    overlap = max(_overlap(fixed, moving, matrix), _overlap(moving, fixed, np.linalg.inv(matrix).astype(np.float64)))
     message = _doubt(metric, overlap, stopped_early)
     return RigidTransform(matrix, metric, message is None, time.perf_counter() - began, message or "converged")
 
