@@ -16,6 +16,7 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -23,7 +24,14 @@ from numpy.typing import NDArray
 
 from core.engines.base import PromptSegmenter, SliceMask
 from core.engines.device import pick_device
-from core.engines.prompting import check_slice_prompts, group_prompts
+from core.engines.prompting import (
+    apply_clicks,
+    boxes_around,
+    check_slice_prompts,
+    group_prompts,
+    only_as_asked,
+    overlap,
+)
 from core.errors import InputError, ModelError
 from core.types import MODALITIES, Modality, Prompt
 from weights import registry
@@ -40,35 +48,41 @@ PERCENTILES = (0.5, 99.5)
 CACHED_EMBEDDINGS = 64
 #: What a mask prompt's inside and outside are worth, in logits.
 PRIOR_LOGIT = 8.0
-#: LiteMedSAM was trained on boxes alone and may pass over a point: this is how far a click then reaches, as a share of
-#: the mask's own size.
-CLICK_REACH = 0.15
+#: Half sides of the boxes tried around points that come without one, as shares of the slice's longest side.
+POINT_BOXES = (0.04, 0.06, 0.09, 0.13, 0.19, 0.27)
 
 
 @dataclass(frozen=True)
 class Preprocess:
-    """How one family of models wants a slice: side in pixels, aspect ratio kept or not, and its scaling."""
+    """How one family of models wants a slice: side in pixels, aspect ratio kept or not, its scaling; and whether it was
+    trained on points as well as on boxes.
+    """
 
     size: int
     keep_aspect: bool
     scaling: Literal["min-max", "imagenet"]
+    points: bool
 
 
 PREPROCESS = {
-    "litemedsam": Preprocess(256, True, "min-max"),
-    "medsam": Preprocess(1024, False, "min-max"),
-    "sam": Preprocess(1024, True, "imagenet"),
+    "litemedsam": Preprocess(256, True, "min-max", points=False),
+    "medsam": Preprocess(1024, False, "min-max", points=False),
+    "sam": Preprocess(1024, True, "imagenet", points=True),
 }
 
 
 @dataclass(frozen=True, eq=False)
 class Embedding:
-    """One slice as the network sees it: features (1, 256, 64, 64), the slice's shape (I, J), and pixels per voxel."""
+    """One slice (I, J) uint8, the network's features of it (1, 256, 64, 64), and its size there before padding."""
 
+    image: NDArray[np.uint8]
     features: torch.Tensor
-    shape: tuple[int, int]
     resized: tuple[int, int]
-    key: str
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Of the slice: (I, J)."""
+        return self.image.shape[0], self.image.shape[1]
 
 
 def to_uint8(array: NDArray[Any], modality: Modality) -> NDArray[np.uint8]:
@@ -167,14 +181,14 @@ class SamSegmenter:
             if key in self._cache:
                 self._cache.move_to_end(key)
                 return self._cache[key]
-        embedding = self._compute(image, key)
+        embedding = self._compute(image)
         with self._lock:
             self._cache[key] = embedding
             while len(self._cache) > CACHED_EMBEDDINGS:
                 self._cache.popitem(last=False)
         return embedding
 
-    def _compute(self, image: NDArray[np.uint8], key: str) -> Embedding:
+    def _compute(self, image: NDArray[np.uint8]) -> Embedding:
         import torch
         from torch.nn import functional as F
 
@@ -195,7 +209,7 @@ class SamSegmenter:
         half = torch.autocast(self.device.type, torch.float16, enabled=self.device.type == "cuda")
         with torch.inference_mode(), half:
             features = self.network.image_encoder(pixels.contiguous(memory_format=torch.channels_last))
-        return Embedding(features.float(), (across, down), resized, key)
+        return Embedding(image.copy(), features.float(), resized)
 
     def predict(
         self, embedding: Embedding, prompts: Sequence[Prompt], prior: NDArray[np.bool_] | None = None
@@ -217,10 +231,39 @@ class SamSegmenter:
         union = np.zeros(embedding.shape, dtype=bool)
         ious = []
         for group in group_prompts(prompts):
-            mask, iou = self._decode(embedding, group, prior)
+            if self.preprocess.points:
+                mask, iou = self._decode(embedding, group, prior)
+            else:
+                mask, iou = self._by_box(embedding, group, prior)
             union |= mask
             ious.append(iou)
         return SliceMask(union, min(ious))
+
+    def _by_box(
+        self, embedding: Embedding, prompts: Sequence[Prompt], prior: NDArray[np.bool_] | None
+    ) -> tuple[NDArray[np.bool_], float]:
+        """For models trained on boxes alone, which may pass over a point or turn the whole mask over for it.
+
+        Without a box, boxes of several sizes are tried and the one whose mask changes least to the next size is taken.
+        Points are given to the network, and its answer is kept where they did no more than they should; elsewhere they
+        act on their own surroundings (`apply_clicks`). So a click always counts, and never far away.
+        """
+        clicks = [p for p in prompts if p.type == "point"]
+        boxes = [p for p in prompts if p.type == "box"]
+        if not clicks:
+            return self._decode(embedding, prompts, prior)
+        if boxes:
+            mask, iou = self._decode(embedding, boxes, prior)
+            clicked, clicked_iou = self._decode(embedding, prompts, prior)
+            if only_as_asked(mask, clicked, clicks):
+                mask, iou = clicked, clicked_iou
+        else:
+            tried = [
+                self._decode(embedding, [box], prior) for box in boxes_around(clicks, embedding.shape, POINT_BOXES)
+            ]
+            change = [overlap(a[0], b[0]) for a, b in pairwise(tried)]
+            mask, iou = tried[int(np.argmax(change))]
+        return apply_clicks(mask, embedding.image, clicks), iou
 
     def _decode(
         self, embedding: Embedding, prompts: Sequence[Prompt], prior: NDArray[np.bool_] | None
@@ -230,7 +273,8 @@ class SamSegmenter:
 
         (across, down), (height, width) = embedding.shape, embedding.resized
         scale = np.array([width / across, height / down], dtype=np.float32)
-        boxes = [np.tile(scale, 2) * p.coords for p in prompts if p.type == "box"]
+        # A box's corners are whole voxels: it reaches to the far edge of its last one.
+        boxes = [np.tile(scale, 2) * np.add(p.coords, (0, 0, 1, 1)) for p in prompts if p.type == "box"]
         clicks = [p for p in prompts if p.type == "point"]
         box = torch.as_tensor(np.array(boxes), dtype=torch.float32, device=self.device) if boxes else None
         points = None

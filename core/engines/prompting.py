@@ -8,9 +8,13 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import ndimage
 
 from core.errors import InputError
 from core.types import Grid, Prompt
+
+#: How far a click reaches that the network passed over: at least so many voxels, over at most so many grey values.
+CLICK_VOXELS, CLICK_GREY = 3.0, 40
 
 
 def check_slice_prompts(prompts: Sequence[Prompt], shape: tuple[int, int]) -> None:
@@ -74,6 +78,67 @@ def group_prompts(prompts: Sequence[Prompt]) -> list[list[Prompt]]:
 def _distance(point: Prompt, box: Prompt) -> float:
     (x, y), (x0, y0, x1, y1) = point.coords, box.coords
     return float(np.hypot(max(x0 - x, 0, x - x1), max(y0 - y, 0, y - y1)))
+
+
+def overlap(a: NDArray[np.bool_], b: NDArray[np.bool_]) -> float:
+    """Dice of two masks, 0..1; 0 when both are empty (two nothings are no evidence here)."""
+    total = int(a.sum()) + int(b.sum())
+    return 2 * int((a & b).sum()) / total if total else 0.0
+
+
+def boxes_around(points: Sequence[Prompt], shape: tuple[int, int], shares: Sequence[float]) -> list[Prompt]:
+    """Boxes around the positive points, wider by each share of the longest side, cut to the slice (I, J)."""
+    coords = np.array([p.coords for p in points if p.positive], dtype=float)
+    limit = np.array(shape) - 1.0
+    boxes = []
+    for share in shares:
+        low = np.clip(coords.min(axis=0) - share * max(shape), 0, limit)
+        high = np.clip(coords.max(axis=0) + share * max(shape), 0, limit)
+        boxes.append(replace(points[0], type="box", coords=(*low.tolist(), *high.tolist()), positive=True))
+    return boxes
+
+
+def only_as_asked(before: NDArray[np.bool_], after: NDArray[np.bool_], clicks: Sequence[Prompt]) -> bool:
+    """Whether clicks changed a mask in their own sense: every click obeyed, most of the mask kept, and no more than a
+    tenth of it grown without a positive click or lost without a negative one.
+    """
+    if any(bool(after[_voxel(p, after.shape)]) != p.positive for p in clicks):
+        return False
+    grown = 0 if any(p.positive for p in clicks) else int((after & ~before).sum())
+    lost = 0 if any(not p.positive for p in clicks) else int((before & ~after).sum())
+    return overlap(before, after) >= 0.8 and grown + lost <= 0.1 * int(before.sum())
+
+
+def apply_clicks(mask: NDArray[np.bool_], image: NDArray[np.uint8], clicks: Sequence[Prompt]) -> NDArray[np.bool_]:
+    """Makes every click true: the one that is not adds or takes away its own surroundings.
+
+    These are the voxels joined to the click that differ from it by no more than `CLICK_GREY` grey values, within a
+    third of the radius of a disc as large as the mask (at least `CLICK_VOXELS`). Negative clicks come last.
+
+    Args:
+        mask: (I, J) bool.
+        image: (I, J) uint8.
+        clicks: points on that slice.
+
+    Returns:
+        A new mask in which each positive click's voxel is set, and each negative one's is not.
+    """
+    mask = mask.copy()
+    radius = max(CLICK_VOXELS, np.sqrt(mask.sum() / np.pi) / 3)
+    i, j = np.indices(mask.shape)
+    for click in sorted(clicks, key=lambda p: not p.positive):
+        at = _voxel(click, mask.shape)
+        if bool(mask[at]) == click.positive:
+            continue
+        alike = np.abs(image.astype(int) - int(image[at])) <= CLICK_GREY
+        parts, _ = ndimage.label(alike & (np.hypot(i - at[0], j - at[1]) <= radius))
+        mask[parts == parts[at]] = click.positive
+    return mask
+
+
+def _voxel(point: Prompt, shape: tuple[int, ...]) -> tuple[int, int]:
+    x, y = (min(int(np.floor(c + 0.5)), n - 1) for c, n in zip(point.coords, shape, strict=True))
+    return x, y
 
 
 def map_prompts(prompts: Sequence[Prompt], scan_grid: Grid, reference_grid: Grid, scan: str = "") -> tuple[Prompt, ...]:

@@ -74,7 +74,7 @@ def refine(
 
     Returns:
         The mask on the scan's own grid; predicted IoU of each slice done; for both directions why it went no further
-        (no reasons without `propagate`). A prompt on which the model finds nothing gives an empty slice and stops there.
+        (no reasons without `propagate`). A prompt on which nothing is found gives an empty slice and stops there.
 
     Raises:
         InputError: prompts that cannot be used, see `core.engines.prompting.check_prompts`.
