@@ -43,9 +43,8 @@ with shell.guarded():
     left, right = st.columns([3, 2], gap="medium")
     with left:
         scan, volume = reading.choose_scan(store, patient, timepoint)
-        slice_k = reading.choose_slice(volume, record)
+        slice_k, tool = reading.choose_slice_and_tool(volume, record)
         picture, view = reading.draw_slice(volume, record, slice_k)
-        tool = reading.choose_tool()
         prompts = reading.prompts(patient, timepoint, scan)
         drawn = slice_canvas(
             picture, view=view, shape=volume.grid.shape, prompts=[p for p in prompts if p.slice == slice_k], tool=tool,

@@ -43,10 +43,10 @@ for column, level, count in zip(st.columns(4), URGENCY, counts, strict=False):
 if not items:
     st.success("Nothing waits. Every timepoint has an accepted mask.", icon=":material/check_circle:")
 for item in items:
-    icon, text = URGENCY[item.urgency]
+    icon, _ = URGENCY[item.urgency]
     with st.container(border=True):
         mark, who, why, what = st.columns([0.5, 3, 7, 2], vertical_alignment="center")
-        mark.markdown(icon, help=text)
+        mark.markdown(icon)
         who.markdown(f"**{item.patient_id}**  \n{item.timepoint}")
         why.markdown(item.reason)
         what.button(
@@ -55,4 +55,14 @@ for item in items:
         )  # fmt: skip
 
 st.subheader("Patients", divider="gray")
-st.dataframe(patients, hide_index=True, width="stretch")
+st.dataframe(
+    [
+        {
+            "patient": row["patient_id"], "dataset": row["dataset"], "first": row["first_timepoint"],
+            "last": row["last_timepoint"], "timepoints": row["timepoints"], "scans": row["scans"],
+            "mask versions": row["masks"], "accepted": row["accepted"], "proposed": row["proposed"],
+        }
+        for row in patients
+    ],
+    hide_index=True, width="stretch",
+)  # fmt: skip

@@ -24,7 +24,7 @@ def choose_mask(store: Any, patient: str) -> tuple[str, MaskRecord | None]:
     timepoints = store.timepoints(patient)
     if st.session_state.get("timepoint") not in timepoints:
         st.session_state["timepoint"] = timepoints[-1]
-    first, second, _ = st.columns([2, 3, 3])
+    first, second = st.columns([2, 3])
     timepoint = first.selectbox("Timepoint", timepoints, key="timepoint", help="Dates of this patient's scans.")
     records = {record.version: record for record in reversed(store.masks(patient, timepoint))}
     if not records:
@@ -48,11 +48,11 @@ def show_version(timepoint: str, version: int) -> None:
 
 
 def choose_scan(store: Any, patient: str, timepoint: str) -> tuple[Scan, Volume]:
-    """Which of the timepoint's scans is looked at, with its voxels."""
+    """Which of the timepoint's scans is looked at, and its window, with its voxels."""
     reference = store.reference_scan(patient, timepoint)
     scans = [reference, *[s for s in store.scans(patient, timepoint) if s.scan_id != reference.scan_id]]
-    chosen, window = st.columns([1, 1])
     by_id = {scan.scan_id: scan for scan in scans}
+    chosen, window = st.columns([1, 1])
     scan_id = chosen.segmented_control(
         "Scan", list(by_id), default=reference.scan_id, format_func=lambda name: by_id[name].channel,
         key=f"scan-{patient}-{timepoint}", required=True,
@@ -63,13 +63,19 @@ def choose_scan(store: Any, patient: str, timepoint: str) -> tuple[Scan, Volume]
     return scan, resources.load_volume(scan)
 
 
-def choose_slice(volume: Volume, record: MaskRecord | None) -> int:
-    """The slice slider; begins where the mask is largest."""
+def choose_slice_and_tool(volume: Volume, record: MaskRecord | None) -> tuple[int, str]:
+    """The slice slider, which begins where the mask is largest, and what a press on the picture means."""
     last = volume.grid.shape[2] - 1
     key = f"slice-{volume.channel}-{record.mask_id if record else 'none'}"
     if key not in st.session_state:
         st.session_state[key] = _largest_slice(volume, record)
-    return int(st.slider("Slice (k)", 0, last, key=key, help="Index along the file's third axis, from 0."))
+    slider, tools = st.columns([1, 1])
+    k = int(slider.slider("Slice (k)", 0, last, key=key, help="Index along the file's third axis, from 0."))
+    tool = tools.segmented_control(
+        "Prompt", list(TOOLS), default="Box", key="tool", required=True,
+        help="Drag a box around the lesion, or click points that belong (+) or do not belong (-) to it.",
+    )  # fmt: skip
+    return k, TOOLS[tool]
 
 
 def _largest_slice(volume: Volume, record: MaskRecord | None) -> int:
@@ -91,15 +97,6 @@ def draw_slice(volume: Volume, record: MaskRecord | None, k: int) -> tuple[str, 
             before = resources.get_store().mask(record.patient_id, record.timepoint, record.parent_version)
             parent = slices.labels_on(resources.load_mask(before), volume.grid)[:, :, k]
     return slices.picture(volume.array[:, :, k], view, slices.window_for(volume, preset), labels, parent), view
-
-
-def choose_tool() -> str:
-    """What a press on the picture means."""
-    chosen = st.segmented_control(
-        "Prompt", list(TOOLS), default="Box", key="tool", required=True,
-        help="Drag a box around the lesion, or click points that belong (+) or do not belong (-) to it.",
-    )  # fmt: skip
-    return TOOLS[chosen]
 
 
 def legend(record: MaskRecord | None, scan: Scan) -> None:
