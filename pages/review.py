@@ -55,7 +55,8 @@ with shell.guarded():
             st.rerun()
         reading.legend(record, scan)
     with right:
-        reading.gates(store, patient, timepoint, record)
+        if reading.gates(store, patient, timepoint, record):
+            start("score_ood", "Scan gate", {})
         segment, refine, decide = st.tabs(["Segment", "Refine", "Decide"], default=reading.first_tab(record))
         with segment:
             model_id = reading.choose_model()

@@ -116,8 +116,9 @@ def legend(record: MaskRecord | None, scan: Scan) -> None:
     st.markdown("&emsp;".join(parts) or "No mask is shown.", unsafe_allow_html=True)
 
 
-def gates(store: Any, patient: str, timepoint: str, record: MaskRecord | None) -> None:
-    """What the two gates say, in one line each."""
+def gates(store: Any, patient: str, timepoint: str, record: MaskRecord | None) -> bool:
+    """What the two gates say, in one line each; True when the scan is to be scored."""
+    pressed = False
     scores = store.ood_scores(patient, timepoint)
     if scores:
         row = scores[-1]
@@ -125,9 +126,11 @@ def gates(store: Any, patient: str, timepoint: str, record: MaskRecord | None) -
         kind = {"in distribution": st.success, "out of distribution": st.warning}.get(row["state"], st.info)
         kind(f"Scan gate: {row['state']}{value}")
     else:
-        st.info("Scan gate: not scored yet.")
+        said, button = st.columns([3, 2], vertical_alignment="center")
+        said.info("Scan gate: not scored yet.")
+        pressed = button.button("Score the scan", width="stretch", help="Does it look like those the network knows?")
     if record is None:
-        return
+        return pressed
     anomalies = store.mask_anomalies(patient, timepoint, record.mask_id)
     if anomalies:
         row = anomalies[-1]
@@ -136,6 +139,7 @@ def gates(store: Any, patient: str, timepoint: str, record: MaskRecord | None) -
         kind(f"Mask gate: {row['verdict']}{p_value}")
     else:
         st.info("Mask gate: not scored yet.")
+    return pressed
 
 
 def first_tab(record: MaskRecord | None) -> str:

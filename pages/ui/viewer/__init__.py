@@ -11,7 +11,7 @@ import streamlit as st
 from core.types import Prompt
 from pages.ui.slices import View
 
-HEIGHT_PX = 560
+HEIGHT_PX = 520
 _render = st.components.v2.component(
     "slice_canvas",
     html='<canvas role="img" tabindex="0"></canvas>',
