@@ -14,6 +14,7 @@ import numpy as np
 
 from core.errors import InputError
 from core.jobs import JobKind
+from core.ood import measuring
 from core.stages import ood, refine, segment
 from core.stages.common import StageStore, add_version
 from core.types import LabelMap, MaskRecord, Modality, Scan, parse_date
@@ -69,4 +70,7 @@ KINDS: dict[str, JobKind] = {
     "segment": JobKind("segment", segment.prepare_segment, segment.compute_segment, segment.record_segment),
     "refine": JobKind("refine", refine.prepare_refine, refine.compute_refine, refine.record_refine),
     "score_ood": JobKind("score_ood", ood.prepare_score_ood, ood.compute_score_ood, ood.record_score_ood),
+    "evaluate_ood": JobKind(
+        "evaluate_ood", measuring.prepare_evaluate_ood, measuring.compute_evaluate_ood, measuring.record_evaluate_ood
+    ),
 }

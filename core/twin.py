@@ -70,7 +70,7 @@ def look_ahead(points: Sequence[VolumePoint], horizon_days: Sequence[float] = HO
     return forecast(points, np.asarray(horizon_days, dtype=float))
 
 
-def _fits(points: Sequence[VolumePoint]) -> dict[str, Any]:
+def fits(points: Sequence[VolumePoint]) -> dict[str, Any]:
     """Each curve's parameters with intervals, or why there is none."""
     out: dict[str, Any] = {}
     for name, curve in CURVES.items():
@@ -118,7 +118,7 @@ def twin(store: TwinStore, patient_id: str) -> dict[str, Any]:
             ],
             "steps": [step(a, b, records, modality) for a, b in itertools.pairwise(points)],
             "since_first": step(points[0], points[-1], records, modality) if len(points) > 1 else None,
-            "fits": _fits(points), "forecast": _ahead(points),
+            "fits": fits(points), "forecast": _ahead(points),
         }  # fmt: skip
     return clean({
         "patient_id": patient_id, "timepoints": timepoints,

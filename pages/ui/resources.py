@@ -7,14 +7,22 @@ from __future__ import annotations
 
 import logging
 import os
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
 from core.errors import TwinReviewError
 from core.runner import JobRunner
-from core.types import LabelMap, MaskRecord, Scan, Volume
+from core.types import LabelMap, MaskRecord, Scan, Volume, VolumePoint
 from store import Store, open_store
+
+if TYPE_CHECKING:  # what only some pages need is imported by those that come to need it
+    from core.growth.forecast import Forecast
+    from core.metrics import SurfaceDistances
+    from core.ood.rfdeep import Reference
+    from core.registration import RigidTransform
 
 logger = logging.getLogger("twinreview.pages")
 
@@ -58,6 +66,77 @@ def _volume(sha256: str, _scan: Scan) -> Volume:
 @st.cache_resource(show_spinner="Loading the mask", max_entries=24)
 def _mask(sha256: str, _record: MaskRecord) -> LabelMap:
     return get_store().load_mask(_record)
+
+
+def align(fixed: Scan, moving: Scan) -> RigidTransform:
+    """`core.registration.rigid` of two scans; seconds the first time, and the last 32 are kept."""
+    return _alignment(fixed.sha256, moving.sha256, fixed, moving)
+
+
+@st.cache_resource(show_spinner="Aligning the two scans", max_entries=32)
+def _alignment(fixed_sha256: str, moving_sha256: str, _fixed: Scan, _moving: Scan) -> RigidTransform:
+    from core.registration import rigid
+
+    return rigid(load_volume(_fixed), load_volume(_moving))
+
+
+def surface_distances(first: MaskRecord, second: MaskRecord) -> SurfaceDistances:
+    """`core.metrics.surface_distances` of two versions on one grid, all lesions together; the last 64 are kept."""
+    return _distances(first.mask_sha256, second.mask_sha256, first, second)
+
+
+@st.cache_resource(show_spinner="Measuring distances", max_entries=64)
+def _distances(first_sha256: str, second_sha256: str, _first: MaskRecord, _second: MaskRecord) -> SurfaceDistances:
+    from core.metrics import surface_distances as measure
+
+    first, second = load_mask(_first), load_mask(_second)
+    return measure(first.array, second.array, first.grid.spacing_mm)
+
+
+def forecast(points: Sequence[VolumePoint], horizon_days: Sequence[float]) -> Forecast:
+    """`core.twin.look_ahead` of one lesion's points; the last 64 are kept."""
+    return _forecast(tuple(points), tuple(horizon_days))
+
+
+@st.cache_resource(show_spinner="Looking ahead", max_entries=64)
+def _forecast(points: tuple[VolumePoint, ...], horizon_days: tuple[float, ...]) -> Forecast:
+    from core.twin import look_ahead
+
+    return look_ahead(points, horizon_days)
+
+
+def curve_fits(points: Sequence[VolumePoint]) -> dict[str, Any]:
+    """`core.twin.fits` of one lesion's points; the last 64 are kept."""
+    return _fits(tuple(points))
+
+
+@st.cache_resource(show_spinner="Fitting the curves", max_entries=64)
+def _fits(points: tuple[VolumePoint, ...]) -> dict[str, Any]:
+    from core.twin import fits
+
+    return fits(points)
+
+
+def thumbnail(key: str, draw: Callable[[], str]) -> str:
+    """A small picture (data URI) by what it shows, drawn when it is first asked for; the last 200 are kept."""
+    return _thumbnail(key, draw)
+
+
+@st.cache_resource(show_spinner=False, max_entries=200)
+def _thumbnail(key: str, _draw: Callable[[], str]) -> str:
+    return _draw()
+
+
+def rfdeep_reference(path: Path, sha256: str) -> Reference:
+    """The scan gate's reference features; the caller has verified the file to have that hash."""
+    return _reference(sha256, path)
+
+
+@st.cache_resource(show_spinner="Reading the reference scans' features", max_entries=2)
+def _reference(sha256: str, _path: Path) -> Reference:
+    from core.ood.rfdeep import read_reference
+
+    return read_reference(_path)
 
 
 def warm_up() -> None:

@@ -1,0 +1,42 @@
+"""Lesions of other patients that look like this one, and what became of them."""
+
+import streamlit as st
+
+from core.gates import reference, similar_lesions
+from pages.ui import neighbours, opening, resources, shell
+
+opening.follow()
+st.title("Evidence")
+st.caption("The accepted lesions of other patients whose shape is most like this one, and what became of them.")
+
+store, patient = resources.get_store(), opening.needed_patient()
+with shell.guarded():
+    timepoints = store.timepoints(patient)
+    with_mask = [t for t in timepoints if store.masks(patient, t)]
+    when, which = st.columns([1, 3], vertical_alignment="bottom")
+    with when:
+        default = with_mask[-1] if with_mask else timepoints[-1]
+        timepoint = opening.choose_timepoint(
+            "Timepoint", timepoints, "evidence-timepoint", default, "Its newest mask version is compared."
+        )
+    record = store.latest_mask(patient, timepoint)
+    if record is None or not record.lesions:
+        said = "has no mask yet" if record is None else "has an empty mask: there is no lesion to compare"
+        st.info(f"{timepoint} {said}. Segment it in Review.")
+        st.button("Go to Review", type="primary", on_click=opening.open_in_review, args=(patient, timepoint))
+        st.stop()
+    lesions = [str(lesion["lesion_id"]) for lesion in record.lesions]
+    lesion = which.segmented_control(
+        "Lesion", lesions, default=lesions[0], required=True, key=f"evidence-lesion-{record.mask_id}"
+    )
+    neighbours.own_lesion(record, str(lesion))
+    st.subheader("Most alike", divider="gray")
+    if not [row for row in reference(store) if row["patient_id"] != patient]:
+        st.info("No other patient has an accepted mask yet. Accept some: they become the evidence for this one.")
+        if st.button("Go to the worklist", type="primary"):
+            shell.go_to("worklist")
+        st.stop()
+    with st.spinner("Looking for similar lesions", show_time=False):
+        found = [row for row in similar_lesions(store, patient, timepoint, record.version) if row["of"] == lesion]
+        st.caption(neighbours.tally(found))
+        neighbours.similar_cards(found)

@@ -1,0 +1,33 @@
+"""What the two gates know, how well they do, and what they flagged."""
+
+import streamlit as st
+
+from core import gates
+from pages.ui import gates_panel, opening, resources, shell
+
+opening.follow()
+st.title("Quality")
+st.caption("What the two gates rest on, how well they tell odd from usual, and what they flagged here.")
+
+store = resources.get_store()
+scan_tab, mask_tab = st.tabs(["Scan gate (RF-Deep)", "Mask gate"])
+with scan_tab, shell.guarded():
+    found = gates_panel.scan_reference()
+    if found is not None:
+        gates_panel.reference_facts(found[0])
+    scores = gates_panel.latest_scores(store.ood_scores())
+    gates_panel.score_figure(found[0] if found else None, scores)
+    if found is not None:
+        gates_panel.evaluation(found[1])
+with mask_tab, shell.guarded():
+    rows = gates.reference(store)
+    known = gates_panel.calibration(rows)
+    gates_panel.mask_facts(rows, known)
+    masks = gates_panel.scored_masks(store)
+    if not rows and not masks:
+        st.caption("Accepted masks become the reference; start with what waits for a decision.")
+        if st.button("Go to the worklist", type="primary"):
+            shell.go_to("worklist")
+    else:
+        gates_panel.mask_figure(known, masks)
+        gates_panel.flagged_list(masks)

@@ -1,0 +1,55 @@
+"""How the lesions grow or shrink, from accepted masks alone, and what may come."""
+
+import streamlit as st
+
+from core import curve, twin
+from pages.ui import growth_panel, opening, resources, shell
+
+opening.follow()
+st.title("Trajectory")
+st.caption("Growth, response and forecast, made from accepted masks alone; every change says whether it is real.")
+
+store, patient = resources.get_store(), opening.needed_patient()
+with shell.guarded():
+    lesions = twin.by_lesion(store.volume_points(patient))
+    left_out = curve.left_out(store, patient)
+    if not lesions:
+        opening.nothing_accepted(patient)
+        growth_panel.left_out_list(patient, left_out)
+        st.stop()
+
+    records = twin.accepted(store, patient)
+    which, axis, future = st.columns([5, 2, 2], vertical_alignment="bottom")
+    with which:
+        lesion = growth_panel.choose_lesion(list(lesions))
+    scale = axis.segmented_control(
+        "Volume axis", ["Log", "Linear"], default="Log", required=True, key="axis",
+        help="On a logarithmic axis steady growth is a straight line.",
+    )  # fmt: skip
+    with_forecast = future.toggle("Forecast", True, help="Twelve weeks ahead, beside the last value carried forward.")
+
+    points = lesions[lesion]
+    changes = growth_panel.steps(points, records, store.reference_scan(patient, points[0].timepoint).modality)
+    ahead = resources.forecast(points, growth_panel.WEEKS)
+    growth_panel.summary(points, changes[-1] if changes else None, ahead)
+    drawn = ahead if with_forecast and not ahead.refused else None
+    growth_panel.chart(patient, lesion, points, records, drawn, scale == "Log")
+    if with_forecast:
+        growth_panel.forecast_words(ahead)
+    simulated = [s.timepoint for s in store.scans(patient) if s.metadata.get("simulated")]
+    if simulated:
+        st.caption(f":orange-badge[simulated] Scans of {', '.join(dict.fromkeys(simulated))} are simulated.")
+
+    names = ["Steps", "Response", "Curve fits", "Points", f"Not in the curve ({len(left_out)})"]
+    step_tab, response_tab, fit_tab, point_tab, missing_tab = st.tabs(names)
+    with step_tab:
+        growth_panel.step_table(changes, points)
+    with response_tab:
+        growth_panel.response_table([p for series in lesions.values() for p in series])
+    with fit_tab:
+        growth_panel.fit_table(points)
+    with point_tab:
+        reviewers = curve.accepted_by(store.decisions(patient))
+        growth_panel.point_table(patient, growth_panel.point_rows(points, records, reviewers))
+    with missing_tab:
+        growth_panel.left_out_list(patient, left_out)

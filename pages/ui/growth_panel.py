@@ -1,0 +1,268 @@
+"""The parts of the trajectory page: summary, chart, and the tables below it."""
+
+from __future__ import annotations
+
+import csv
+import io
+import itertools
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import streamlit as st
+
+from core import curve, twin
+from core.growth.curves import CURVES
+from core.growth.forecast import Forecast
+from core.response import DEFAULT_RULE, RULES, response_by_rule
+from core.types import MaskRecord, VolumePoint
+from pages.ui import charts, opening, plotting, resources
+
+ML = 1000.0
+WEEKS = tuple(float(day) for day in range(0, 85, 7))
+VERDICT_HELP = (
+    "real: more than measuring the same lesion twice would give, by the rule named. within noise: not more. "
+    "unknown: no rule covers this lesion or modality."
+)
+SGR_HELP = (
+    "Specific growth rate ln(V2/V1)/days, % per day, with its 95 % interval from the noise of both measurements. "
+    "≤ or ≥: a volume was below 5 mm diameter and counted as that, so the rate is a bound."
+)
+DOUBLING_HELP = (
+    "ln 2 / growth rate. Where the rate's interval holds 0 there is none: growth cannot be told from no growth."
+)
+SKILL_HELP = (
+    "1 - error of this forecast / error of the last value carried forward (LOCF), over forecasts of visits that have "
+    "come. Above 0 the curve did better."
+)
+CATEGORY_HELP = "CR, PR, SD, PD: complete or partial response, stable, progressive disease. NE: not evaluable."
+
+
+def choose_lesion(lesions: Sequence[str]) -> str:
+    """Total or one lesion; total to begin with."""
+    names = [twin.TOTAL, *[name for name in lesions if name != twin.TOTAL]]
+    chosen = st.segmented_control(
+        "Volume of", names, default=twin.TOTAL, required=True, key="trajectory-lesion",
+        format_func=lambda name: "All lesions" if name == twin.TOTAL else name,
+        help="A lesion keeps its number through all timepoints of the patient.",
+    )  # fmt: skip
+    return str(chosen)
+
+
+def steps(points: Sequence[VolumePoint], records: Mapping[str, MaskRecord], modality: str) -> list[dict[str, Any]]:
+    """`core.twin.step` between neighbours in time."""
+    return [twin.step(a, b, records, modality) for a, b in itertools.pairwise(points)]
+
+
+def summary(points: Sequence[VolumePoint], last: Mapping[str, Any] | None, ahead: Forecast) -> None:
+    """Four numbers: where it is, what it last did, how fast, and what may come."""
+    volume, change, rate, future = st.columns(4)
+    volume.metric(f"Volume {points[-1].timepoint}", f"{points[-1].volume_mm3 / ML:.1f} mL")
+    if last is None:
+        change.metric("Last change", "one timepoint", help="A change needs two accepted timepoints.")
+        rate.metric("Growth rate", "–", help=SGR_HELP)
+    else:
+        verdict = last["change"]
+        change.metric(f"Last change: {verdict['verdict']}", _percent(verdict["percent_change"]),
+                      help=f"{VERDICT_HELP} Rule: {verdict['rule']}.")  # fmt: skip
+        rate.metric("Growth rate", f"{_bound(last['rate'])}{last['rate']['sgr_percent_per_day']:+.2f} % per day",
+                    help=SGR_HELP)  # fmt: skip
+    if ahead.refused:
+        future.metric("Forecast", "refused", help=ahead.refused)
+    else:
+        weeks = int(WEEKS[-1] / 7)
+        future.metric(
+            f"Forecast in {weeks} weeks", f"{ahead.median_mm3[-1] / ML:.1f} mL",
+            help=f"80 % limits {ahead.low80_mm3[-1] / ML:.1f} to {ahead.high80_mm3[-1] / ML:.1f} mL. "
+            f"Last value carried forward: {ahead.locf_mm3[-1] / ML:.1f} mL.",
+        )  # fmt: skip
+
+
+def chart(
+    patient: str, lesion: str, points: Sequence[VolumePoint], records: Mapping[str, MaskRecord], ahead: Forecast | None,
+    log: bool,
+) -> None:  # fmt: skip
+    """The growth figure of one lesion."""
+    store = resources.get_store()
+    modality = store.reference_scan(patient, points[0].timepoint).modality
+    figure = charts.growth_figure(
+        {lesion: points}, ahead, log=log, unit="mL",
+        events=curve.events_on_axis(store.events(patient), store.timepoints(patient)[0]),
+        noise_log_sd=curve.noise_by_mask(records.values(), lesion, modality),
+        reviewers=curve.accepted_by(store.decisions(patient)),
+    )  # fmt: skip
+    plotting.draw(figure, f"growth-{lesion}-{log}", 400, f"Volume of {lesion} over time, millilitres")
+
+
+def forecast_words(ahead: Forecast) -> None:
+    """How good the forecast was on this patient, or why there is none."""
+    if ahead.refused:
+        st.info(ahead.refused, icon=":material/block:")
+        return
+    if ahead.skill_vs_locf is None:
+        skill = "Skill against the last value carried forward: unknown."
+    else:
+        skill = (
+            f"Skill against the last value carried forward: {ahead.skill_vs_locf:+.2f} "
+            f"({ahead.origins} forecasts of visits that have come)."
+        )
+    st.caption(" ".join([f"Forecast by {ahead.method}.", skill, *ahead.notes]), help=SKILL_HELP)
+
+
+def step_table(changes: Sequence[Mapping[str, Any]], points: Sequence[VolumePoint]) -> None:
+    """One row from each accepted timepoint to the next."""
+    if not changes:
+        st.caption("A change needs two accepted timepoints.")
+        return
+    rows = [
+        {
+            "From": step["from"], "To": step["to"], "Days": b.days - a.days, "Volume (mL)": b.volume_mm3 / ML,
+            "Change (%)": step["change"]["percent_change"], "Verdict": step["change"]["verdict"],
+            "Rule": step["change"]["rule"], "Growth (% per day)": _rate(step["rate"]),
+            "Doubling time": doubling(step["rate"]), "Note": step["change"]["note"],
+        }
+        for step, (a, b) in zip(changes, itertools.pairwise(points), strict=True)
+    ]  # fmt: skip
+    st.dataframe(
+        rows, hide_index=True,
+        column_config={
+            "Volume (mL)": st.column_config.NumberColumn(format="%.1f", help="At the later timepoint."),
+            "Change (%)": st.column_config.NumberColumn(format="%+.0f", help="Of the earlier volume."),
+            "Days": st.column_config.NumberColumn(format="%d"),
+            "Verdict": st.column_config.TextColumn(help=VERDICT_HELP),
+            "Growth (% per day)": st.column_config.TextColumn(help=SGR_HELP),
+            "Doubling time": st.column_config.TextColumn(help=DOUBLING_HELP),
+        },
+    )  # fmt: skip
+
+
+def _percent(value: float | None) -> str:
+    return "new" if value is None else f"{value:+.0f} %"
+
+
+def _bound(rate: Mapping[str, Any]) -> str:
+    return "" if not rate["floored"] else "≥ " if rate["sgr_percent_per_day"] > 0 else "≤ "
+
+
+def _rate(rate: Mapping[str, Any]) -> str:
+    return f"{_bound(rate)}{rate['sgr_percent_per_day']:+.2f} ({rate['low95']:+.2f} to {rate['high95']:+.2f})"
+
+
+def doubling(rate: Mapping[str, Any]) -> str:
+    """Doubling or halving time in days with its interval, or that there is none."""
+    if rate["doubling_days"] is None:
+        return str(rate["text"])
+    kind = "doubling" if rate["doubling_days"] > 0 else "halving"
+    near, far = sorted(abs(rate[key]) for key in ("doubling_low_days", "doubling_high_days"))
+    return f"{kind} in {abs(rate['doubling_days']):.0f} days ({near:.0f}–{far:.0f})"
+
+
+def response_table(points: Sequence[VolumePoint]) -> None:
+    """Response at every timepoint by the chosen rule, and where other rules disagree."""
+    rule = st.selectbox(
+        "Rule in force", list(RULES), index=list(RULES).index(DEFAULT_RULE), format_func=lambda r: RULES[r].title,
+        key="response-rule", width=420, help="Criteria are never pooled. PD is tested first, against the nadir.",
+    )  # fmt: skip
+    limits, answers = RULES[rule], response_by_rule(points)
+    st.caption(
+        f"All lesions together. PR at {limits.pr_percent:+g} % of baseline, PD at {limits.pd_percent:+g} % of nadir or "
+        f"a new lesion. Source: {limits.source}."
+    )
+    rows = [
+        {
+            "Timepoint": r.timepoint, "Response": r.category, "Volume (mL)": r.volume_mm3 / ML,
+            "From baseline (%)": r.change_from_baseline_percent, "From nadir (%)": r.change_from_nadir_percent,
+            "New lesions": ", ".join(r.new_lesions),
+            "Other rules say": "; ".join(
+                f"{RULES[name].label}: {other[n].category}" for name, other in answers.items()
+                if other[n].category != r.category
+            ),
+            "Note": r.note,
+        }
+        for n, r in enumerate(answers[rule])
+    ]  # fmt: skip
+    number = st.column_config.NumberColumn
+    st.dataframe(
+        rows, hide_index=True,
+        column_config={
+            "Response": st.column_config.TextColumn(help=CATEGORY_HELP),
+            "Volume (mL)": number(format="%.1f", help="Of the lesions that were there at baseline."),
+            "From baseline (%)": number(format="%+.0f", help="Baseline: the first accepted timepoint."),
+            "From nadir (%)": number(format="%+.0f", help="Nadir: the least volume before, baseline included."),
+        },
+    )  # fmt: skip
+
+
+def fit_table(points: Sequence[VolumePoint]) -> None:
+    """Each curve's parameters with intervals, or why they cannot be told."""
+    rows = []
+    for name, fitted in resources.curve_fits(points).items():
+        law = CURVES[name]
+        if "parameters" not in fitted:
+            rows.append(
+                {"Curve": name, "Parameter": "", "Value": None, "Note": f"not identifiable: {fitted['reason']}"}
+            )
+            continue
+        note = "" if fitted["identifiable"] else f"not identifiable: {fitted['reason']}"
+        for n, (parameter, value) in enumerate(fitted["parameters"].items()):
+            rows.append({
+                "Curve": name, "Parameter": parameter, "Unit": law.units[n], "Value": value,
+                "95 % low": fitted["low95"][n], "95 % high": fitted["high95"][n], "Note": note,
+            })  # fmt: skip
+    number = st.column_config.NumberColumn
+    st.dataframe(
+        rows, hide_index=True,
+        column_config={
+            "Value": number(format="%.4g"), "95 % low": number(format="%.4g"), "95 % high": number(format="%.4g"),
+            "Note": st.column_config.TextColumn(
+                help="not identifiable: the points do not determine this parameter, so its value means nothing."
+            ),
+        },
+    )  # fmt: skip
+
+
+def point_rows(
+    points: Sequence[VolumePoint], records: Mapping[str, MaskRecord], reviewers: Mapping[str, str]
+) -> list[dict[str, Any]]:
+    """The points with where they come from, for the table and the CSV."""
+    return [
+        {
+            "timepoint": p.timepoint, "days": p.days, "lesion": p.lesion_id, "volume_mL": round(p.volume_mm3 / ML, 4),
+            "longest_diameter_mm": round(twin.diameter_mm(records[p.timepoint], p.lesion_id), 2),
+            "mask_version": p.version, "method": records[p.timepoint].method,
+            "accepted_by": reviewers.get(p.mask_id, "unknown"), "mask_id": p.mask_id,
+        }
+        for p in points
+    ]  # fmt: skip
+
+
+def point_table(patient: str, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Every point of the curve and its mask; as a CSV file too."""
+    st.dataframe(
+        rows, hide_index=True,
+        column_config={
+            "volume_mL": st.column_config.NumberColumn("Volume (mL)", format="%.2f"),
+            "longest_diameter_mm": st.column_config.NumberColumn(
+                "Longest diameter (mm)", format="%.1f", help="In an axial slice; of the largest lesion for the total."
+            ),
+        },
+    )  # fmt: skip
+    sink = io.StringIO()
+    writer = csv.DictWriter(sink, fieldnames=list(rows[0]))
+    writer.writeheader()
+    writer.writerows(rows)
+    st.download_button(
+        "Download points (CSV)", sink.getvalue(), f"{patient}_volumes.csv", "text/csv", icon=":material/download:",
+        on_click="ignore",
+    )  # fmt: skip
+
+
+def left_out_list(patient: str, left_out: Mapping[str, str]) -> None:
+    """Timepoints without an accepted mask, and a way to decide each."""
+    if not left_out:
+        st.caption("Every timepoint is in the curve.")
+    for timepoint, why in left_out.items():
+        date, reason, button = st.columns([2, 6, 2], vertical_alignment="center")
+        date.markdown(f"**{timepoint}**")
+        reason.markdown(why)
+        button.button("Review", key=f"review-{timepoint}", on_click=opening.open_in_review, args=(patient, timepoint),
+                      width="stretch")  # fmt: skip
