@@ -35,11 +35,11 @@ def test_exchangeable_scores_have_super_uniform_p_values(values):
 def test_the_whole_gate_is_super_uniform_for_masks_like_the_reference():
     """400 new patients from the reference's own distribution, in 20 references of 30: false flags stay near alpha."""
     rng = np.random.default_rng(4)
-    p = []
+    found = []
     for _ in range(20):
         gate = MaskGate.fit(rng.normal(size=(30, 6)), [f"P{i}" for i in range(30)])
-        p += [gate.score(vector, "new").p_value for vector in rng.normal(size=(20, 6))]
-    p = np.array(p)
+        found += [gate.score(vector, "new").p_value for vector in rng.normal(size=(20, 6))]
+    p = np.array(found, dtype=float)
     for t in (0.05, 0.1, 0.2, 0.5):
         assert np.mean(p <= t) <= t + 3 * np.sqrt(t * (1 - t) / len(p))
 

@@ -19,8 +19,8 @@ CUBE = (2.0, 2.0, 2.0)
 
 
 def test_every_ibsi_value_is_met_within_its_tolerance(shared_data: Path):
-    mask = np.asarray(nib.load(shared_data / "ibsi" / "digital_phantom_mask.nii.gz").dataobj) > 0
-    image = np.asarray(nib.load(shared_data / "ibsi" / "digital_phantom_image.nii.gz").dataobj)
+    mask = nib.nifti1.load(shared_data / "ibsi" / "digital_phantom_mask.nii.gz").get_fdata() > 0
+    image = nib.nifti1.load(shared_data / "ibsi" / "digital_phantom_image.nii.gz").get_fdata()
     with (shared_data / "ibsi" / "reference_morphology.tsv").open() as stream:
         rows = list(csv.DictReader(stream, delimiter="\t"))
     found = ibsi_morphology(mask, CUBE, image)

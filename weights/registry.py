@@ -321,11 +321,11 @@ def _dropped_in(folder: Path) -> list[ModelEntry]:
         if file.suffix not in (".pt", ".pth") or not file.is_file():
             continue
         kind = "sam2" if file.suffix == ".pt" else "litemedsam" if "lite" in file.stem.lower() else "sam_vit_b"
-        place = str(file.relative_to(folder))
+        checkpoint = str(file.relative_to(folder))
         preprocess = {"sam2": "", "litemedsam": "litemedsam"}.get(
             kind, "medsam" if "medsam" in file.stem.lower() else "sam"
         )
-        entry = _entry(folder, _slug(file.stem), place, kind, "one slice; boxes and points", ("CT", "PET", "MR"))
+        entry = _entry(folder, _slug(file.stem), checkpoint, kind, "one slice; boxes and points", ("CT", "PET", "MR"))
         found.append(replace(entry, preprocess=preprocess))
     return found
 

@@ -10,6 +10,8 @@ Source: TinyViT (Wu et al., 10.1007/978-3-031-19803-8_5, MIT licence), MedSAM (M
 
 from __future__ import annotations
 
+from typing import cast
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -183,7 +185,7 @@ def fuse(module: nn.Module) -> None:
     """Folds every batch normalisation into its convolution, once the weights are in: the same answer, sooner."""
     for name, child in module.named_children():
         if isinstance(child, ConvNorm):
-            setattr(module, name, fuse_conv_bn_eval(child.c, child.bn))
+            setattr(module, name, fuse_conv_bn_eval(cast(nn.Conv2d, child.c), cast(nn.BatchNorm2d, child.bn)))
         else:
             fuse(child)
 

@@ -1,4 +1,6 @@
-"""Held-out figures of the shipped network beside "41 % of SUVmax": `python -m weights.recipes.sts_ctpet.evaluate --sts DIR`.
+"""Held-out figures of the shipped network beside "41 % of SUVmax".
+
+`python -m weights.recipes.sts_ctpet.evaluate --sts DIR`
 
 Writes evaluation.json beside the checkpoint and prints the model card's table. The baseline takes every voxel of the
 crop at or above 41 % of the crop's highest SUV, on the PET's own grid, resampled to the CT (Boellaard 2015,
@@ -53,8 +55,9 @@ def table(rows: list[dict[str, float | str]]) -> str:
     """Markdown, with a line of means."""
     keys = list(rows[0])
     mean = {k: round(float(np.mean([float(r[k]) for r in rows])), 3) for k in keys if k != "patient"}
+    means: dict[str, float | str] = {"patient": "mean", **mean}
     lines = ["| " + " | ".join(keys) + " |", "|" + " --- |" * len(keys)]
-    lines += ["| " + " | ".join(str(row[k]) for k in keys) + " |" for row in [*rows, {"patient": "mean", **mean}]]
+    lines += ["| " + " | ".join(str(row[k]) for k in keys) + " |" for row in [*rows, means]]
     return "\n".join(lines)
 
 

@@ -17,7 +17,8 @@ import SimpleITK as sitk
 DATASET_ID = 501
 DATASET = f"Dataset{DATASET_ID}_STS"
 PLANS = "nnUNetPlansSmall"
-#: millimetres along (k, j, i): the scans' own slice distance, and nearly that in plane; a tumour of 17 mL is ten voxels wide.
+#: millimetres along (k, j, i): the scans' own slice distance, and nearly that in plane; a tumour of 17 mL is ten
+#: voxels wide.
 SPACING_MM = (3.27, 3.3, 3.3)
 PATCH = (48, 48, 48)
 FEATURES = (16, 32, 64, 128)
@@ -28,8 +29,8 @@ def set_environment(work: Path) -> None:
     for name, folder in (("nnUNet_raw", "raw"), ("nnUNet_preprocessed", "preprocessed"), ("nnUNet_results", "results")):
         (work / folder).mkdir(parents=True, exist_ok=True)
         os.environ[name] = str(work / folder)
-    os.environ["nnUNet_n_proc_DA"] = "1"  # the planner refuses 0
-    os.environ["nnUNet_compile"] = "f"
+    os.environ["nnUNet_n_proc_DA"] = "1"  # noqa: SIM112  # nnU-Net's own name; the planner refuses 0
+    os.environ["nnUNet_compile"] = "f"  # noqa: SIM112
 
 
 def split(sts: Path) -> tuple[list[str], list[str]]:

@@ -1,7 +1,7 @@
 """Train the shipped CT + PET network: `python -m weights.recipes.sts_ctpet.train --sts DIR --work DIR`.
 
-nnU-Net v2's own trainer, loss and augmentation with fewer iterations and a running average of the weights, which is what
-is exported. The held-out patients are never looked at while training, and no checkpoint is chosen by them.
+nnU-Net v2's own trainer, loss and augmentation with fewer iterations and a running average of the weights, which is
+what is exported. The held-out patients are never looked at while training, and no checkpoint is chosen by them.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def build_trainer(work: Path, epochs: int, resume: bool):  # type: ignore[no-unt
         def initialize(self):  # type: ignore[no-untyped-def]
             # Both only for speed on a CPU: 1.9 -> 1.3 s an iteration on one core of an AVX2 machine.
             super().initialize()
-            self.network = torch.compile(self.network.to(memory_format=torch.channels_last_3d))
+            self.network = torch.compile(self.network.to(memory_format=torch.channels_last_3d))  # type: ignore[has-type]
 
         def plot_network_architecture(self):  # type: ignore[no-untyped-def]
             """Needs graphviz; the plans say the same."""
@@ -69,7 +69,7 @@ def build_trainer(work: Path, epochs: int, resume: bool):  # type: ignore[no-unt
     dataset = json.loads((work / "preprocessed" / DATASET / "dataset.json").read_text())
     plans["continue_training"] = resume
     torch.manual_seed(20261121)
-    np.random.seed(20261121)
+    np.random.seed(20261121)  # noqa: NPY002  # nnU-Net's augmentation draws from the global generator
     return ShortTrainer(plans, "3d_fullres", 0, dataset, torch.device("cpu"))
 
 
@@ -82,7 +82,8 @@ def main() -> None:
     arguments = parser.parse_args()
     prepare(arguments.sts, arguments.work)
 
-    os.environ["nnUNet_n_proc_DA"] = "0"  # augment in this process: no second one fights for the cores
+    # Augment in this process: no second one fights for the cores.
+    os.environ["nnUNet_n_proc_DA"] = "0"  # noqa: SIM112  # nnU-Net's own name
     import torch
 
     torch.set_num_threads(arguments.threads)
