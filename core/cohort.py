@@ -140,13 +140,13 @@ DEMO: tuple[Story, ...] = (
     ),
     Story(
         "DEMO-02", "Response to chemotherapy, then relapse", "2025-01-20", (0, 6, 12, 20, 28, 36),
-        (Course((185, 128, 84, 66, 104, 168), (9, 6.5, 5, 4.5, 7, 9.5), necrosis=0.35, shape_seed=2),), anatomy=12,
+        (Course((185, 130, 94, 80, 112, 170), (9, 7, 6, 5.5, 7.5, 9.5), necrosis=0.35, shape_seed=2),), anatomy=12,
         leg_mm=(-22, 10), shape=(160, 160, 56), what={5: "open"},
         events=((1, *_CHEMO), (19, *_CHEMO_ENDS), (29, "treatment start", "pazopanib")),
     ),
     Story(
         "DEMO-03", "Complete response: nothing is left at the fourth visit", "2025-04-07", (0, 7, 14, 22, 30),
-        (Course((112, 78, 50, 0, 0), (8, 6, 5, 0, 0), shape_seed=3),), anatomy=13, leg_mm=(12, -24),
+        (Course((112, 86, 64, 0, 0), (8, 7, 6, 0, 0), shape_seed=3),), anatomy=13, leg_mm=(12, -24),
         what={3: "correct", 4: "correct"}, events=((1, *_CHEMO), (18, *_CHEMO_ENDS)),
     ),
     Story(

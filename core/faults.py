@@ -139,9 +139,11 @@ def _sheet(scan: SimulatedTimepoint, rng: np.random.Generator) -> NDArray[np.boo
         return np.zeros(scan.truth.array.shape, bool)
     grid = scan.truth.grid
     x, y, z = grid_points(grid, np.eye(4))
-    cx, cy, cz = grid.to_mm(np.argwhere(scan.truth.array > 0)).mean(0)
+    lesion = grid.to_mm(np.argwhere(scan.truth.array > 0))
+    cx, cy, cz = lesion.mean(0)
+    _, half_y, half_z = np.ptp(lesion, axis=0) / 2 + 35
     off = (x - cx) - 0.006 * (y - cy) ** 2
-    inside = (np.abs(y - cy) < 60) & (np.abs(z - cz) < 55) & (scan.ct.array > -300)
+    inside = (np.abs(y - cy) < half_y) & (np.abs(z - cz) < half_z) & (scan.ct.array > -300)
     return np.asarray((np.abs(off) < grid.spacing_mm[0]) & inside)
 
 
