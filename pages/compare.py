@@ -21,9 +21,10 @@ with shell.guarded():
             if st.button("Import a scan", type="primary"):
                 shell.go_to("intake")
             st.stop()
-        days = comparing.choose_pair(store, patient)
+        left, right, which, window = st.columns([3, 3, 3, 3])
+        days = comparing.choose_pair(store, patient, left, right)
         records = [comparing.mask_of(store, patient, day) for day in days]
-        chosen = comparing.choose_channel(store, patient, *days)
+        chosen = comparing.choose_channel(store, patient, days, which, window)
         if chosen is None:
             st.stop()
         references = [store.reference_scan(patient, day) for day in days]
@@ -37,14 +38,15 @@ with shell.guarded():
         else:
             comparing.lesion_table(comparing.lesion_rows(first, second, references[0].modality, "timepoints"))
     else:
-        pair = comparing.choose_versions(store, patient)
+        when, left, right, which, window = st.columns([3, 4, 4, 3, 3])
+        pair = comparing.choose_versions(store, patient, when, left, right)
         if pair is None:
             st.info("This timepoint has fewer than two mask versions. Refine its mask in Review to make another.")
             if st.button("Go to Review"):
                 shell.go_to("review")
             st.stop()
         timepoint, first, second = pair
-        chosen = comparing.choose_channel(store, patient, timepoint)
+        chosen = comparing.choose_channel(store, patient, [timepoint], which, window)
         if chosen is not None:
             comparing.version_pictures(chosen[0][0], first, second, chosen[1])
         comparing.difference(first, second)

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import streamlit as st
 from numpy.typing import NDArray
+from streamlit.delta_generator import DeltaGenerator
 
 from core import twin
 from core.growth.rates import change_verdict
@@ -22,7 +23,8 @@ from pages.ui.reading import DICE_HELP
 
 ML = 1000.0
 #: Screen pixels of the pictures' height; two of them and the tables then fit a page of 720.
-HEIGHT = 400
+HEIGHT = 370
+WIDEST = 400
 LINK_HELP = "The right scan is turned and moved onto the left one (rigid registration), so both show one position."
 HD95_HELP = "95 % Hausdorff distance: 95 % of either mask's border lies within this distance of the other's."
 
@@ -32,10 +34,9 @@ def mask_of(store: Any, patient: str, timepoint: str) -> MaskRecord | None:
     return store.final_mask(patient, timepoint) or store.latest_mask(patient, timepoint)
 
 
-def choose_pair(store: Any, patient: str) -> tuple[str, str]:
+def choose_pair(store: Any, patient: str, left: DeltaGenerator, right: DeltaGenerator) -> tuple[str, str]:
     """Two different timepoints; the last two to begin with."""
     timepoints = store.timepoints(patient)
-    left, right = st.columns(2)
     with left:
         first = opening.choose_timepoint(
             "Left timepoint", timepoints, "compare-left", timepoints[-2], "The right one is moved onto this one."
@@ -46,11 +47,12 @@ def choose_pair(store: Any, patient: str) -> tuple[str, str]:
     return first, second
 
 
-def choose_versions(store: Any, patient: str) -> tuple[str, MaskRecord, MaskRecord] | None:
+def choose_versions(
+    store: Any, patient: str, where: DeltaGenerator, left: DeltaGenerator, right: DeltaGenerator
+) -> tuple[str, MaskRecord, MaskRecord] | None:
     """A timepoint and two of its mask versions; None where it has fewer than two."""
     timepoints = store.timepoints(patient)
     several = [t for t in timepoints if len(store.masks(patient, t)) > 1]
-    where, left, right = st.columns(3)
     with where:
         default = several[-1] if several else timepoints[-1]
         timepoint = opening.choose_timepoint("Timepoint", timepoints, "compare-timepoint", default, "Whose versions.")
@@ -72,7 +74,9 @@ def choose_versions(store: Any, patient: str) -> tuple[str, MaskRecord, MaskReco
     return timepoint, records[first], records[second]
 
 
-def choose_channel(store: Any, patient: str, *timepoints: str) -> tuple[list[Scan], str | None] | None:
+def choose_channel(
+    store: Any, patient: str, timepoints: Sequence[str], which: DeltaGenerator, window: DeltaGenerator
+) -> tuple[list[Scan], str | None] | None:
     """One scan of each timepoint, of a channel that all have, and the window; None where they share no channel."""
     by_channel: list[dict[str, Scan]] = []
     for timepoint in timepoints:
@@ -83,7 +87,6 @@ def choose_channel(store: Any, patient: str, *timepoints: str) -> tuple[list[Sca
     if not shared:
         st.warning("The two timepoints have no kind of scan in common. Choose others, or import the missing scan.")
         return None
-    which, window, _ = st.columns([2, 2, 2])
     channel = which.segmented_control("Scan", shared, default=shared[0], required=True, key=f"channel-{timepoints}")
     scans = [found[str(channel)] for found in by_channel]
     presets = list(slices.WINDOWS.get(scans[0].modality, {})) or ["Scan's own range"]
@@ -112,7 +115,7 @@ def show_picture(
     uri = slices.picture(plane, view, window, labels, parent)
     rows, columns = view.to_screen(plane).shape
     width = round(HEIGHT * columns * view.pixel_mm[0] / (rows * view.pixel_mm[1]))
-    st.image(uri, caption=caption, width=min(width, 560), alt=caption)
+    st.image(uri, caption=caption, width=min(width, WIDEST), alt=caption)
 
 
 def directions(grid: Grid) -> str:

@@ -74,7 +74,7 @@ def score_figure(reference: Reference | None, scores: Sequence[Mapping[str, Any]
     if scores:
         st.caption("This installation: " + ", ".join(f"{n} {state}" for state, n in counts.items()) + ".")
     else:
-        st.caption("No scan of this installation has been scored yet: segmenting a timepoint scores it.")
+        st.caption("No scan of this installation has been scored yet.")
 
 
 def evaluation(sha256: str) -> None:

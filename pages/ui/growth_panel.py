@@ -5,13 +5,14 @@ from __future__ import annotations
 import csv
 import io
 import itertools
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import streamlit as st
 
 from core import curve, twin
-from core.growth.curves import CURVES
+from core.growth.curves import CURVES, FLOOR_MM3
 from core.growth.forecast import Forecast
 from core.response import DEFAULT_RULE, RULES, response_by_rule
 from core.types import MaskRecord, VolumePoint
@@ -59,21 +60,21 @@ def summary(points: Sequence[VolumePoint], last: Mapping[str, Any] | None, ahead
     volume.metric(f"Volume {points[-1].timepoint}", f"{points[-1].volume_mm3 / ML:.1f} mL")
     if last is None:
         change.metric("Last change", "one timepoint", help="A change needs two accepted timepoints.")
-        rate.metric("Growth rate", "–", help=SGR_HELP)
+        rate.metric("Growth (% per day)", "–", help=SGR_HELP)
     else:
         verdict = last["change"]
         change.metric(f"Last change: {verdict['verdict']}", _percent(verdict["percent_change"]),
                       help=f"{VERDICT_HELP} Rule: {verdict['rule']}.")  # fmt: skip
-        rate.metric("Growth rate", f"{_bound(last['rate'])}{last['rate']['sgr_percent_per_day']:+.2f} % per day",
-                    help=SGR_HELP)  # fmt: skip
+        per_day = f"{_bound(last['rate'])}{last['rate']['sgr_percent_per_day']:+.2f}"
+        rate.metric("Growth (% per day)", per_day, help=SGR_HELP)
     if ahead.refused:
         future.metric("Forecast", "refused", help=ahead.refused)
     else:
         weeks = int(WEEKS[-1] / 7)
         future.metric(
             f"Forecast in {weeks} weeks", f"{ahead.median_mm3[-1] / ML:.1f} mL",
-            help=f"80 % limits {ahead.low80_mm3[-1] / ML:.1f} to {ahead.high80_mm3[-1] / ML:.1f} mL. "
-            f"Last value carried forward: {ahead.locf_mm3[-1] / ML:.1f} mL.",
+            delta=f"last value carried forward {ahead.locf_mm3[-1] / ML:.1f} mL", delta_color="off", delta_arrow="off",
+            help=f"80 % limits {ahead.low80_mm3[-1] / ML:.1f} to {ahead.high80_mm3[-1] / ML:.1f} mL.",
         )  # fmt: skip
 
 
@@ -90,7 +91,21 @@ def chart(
         noise_log_sd=curve.noise_by_mask(records.values(), lesion, modality),
         reviewers=curve.accepted_by(store.decisions(patient)),
     )  # fmt: skip
+    low, high = volume_range(points, ahead)
+    figure.update_yaxes(range=[math.log10(low / ML), math.log10(high / ML)] if log else [0, high / ML])
     plotting.draw(figure, f"growth-{lesion}-{log}", 400, f"Volume of {lesion} over time, millilitres")
+    if ahead is not None and (max(ahead.high95_mm3) > high or min(ahead.low95_mm3) < low):
+        st.caption("The forecast's limits run beyond the chart.")
+
+
+def volume_range(points: Sequence[VolumePoint], ahead: Forecast | None) -> tuple[float, float]:
+    """(low, high) of the volume axis, mm3: what was observed fills it, and no limit of a forecast may flatten that."""
+    seen = [max(p.volume_mm3, FLOOR_MM3) for p in points if math.isfinite(p.volume_mm3)]
+    low, high = min(seen) / 1.5, 1.5 * max(seen)
+    if ahead is not None:
+        high = max(high, min(1.1 * max(*ahead.high80_mm3, *ahead.locf.high80_mm3), 3 * max(seen)))
+        low = min(low, max(0.9 * min(*ahead.low80_mm3, *ahead.locf.low80_mm3), min(seen) / 5))
+    return low, high
 
 
 def forecast_words(ahead: Forecast) -> None:
@@ -117,8 +132,8 @@ def step_table(changes: Sequence[Mapping[str, Any]], points: Sequence[VolumePoin
         {
             "From": step["from"], "To": step["to"], "Days": b.days - a.days, "Volume (mL)": b.volume_mm3 / ML,
             "Change (%)": step["change"]["percent_change"], "Verdict": step["change"]["verdict"],
-            "Rule": step["change"]["rule"], "Growth (% per day)": _rate(step["rate"]),
-            "Doubling time": doubling(step["rate"]), "Note": step["change"]["note"],
+            "Growth (% per day)": _rate(step["rate"]), "Doubling time": doubling(step["rate"]),
+            "Rule": step["change"]["rule"], "Note": step["change"]["note"],
         }
         for step, (a, b) in zip(changes, itertools.pairwise(points), strict=True)
     ]  # fmt: skip

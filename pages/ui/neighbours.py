@@ -39,11 +39,13 @@ def _draw(record: MaskRecord, label: int) -> str:
     if not counts.any():
         raise InputError(f"Expected lesion L{label} in version {record.version}, it is not there. Score it again.")
     k = int(counts.argmax())
+    inside = [np.flatnonzero((labels[:, :, k] == label).any(axis=1 - axis)) for axis in (0, 1)]
+    spacing = volume.grid.spacing_mm
+    half_mm = max((n[-1] - n[0] + 1) * mm / 2 for n, mm in zip(inside, spacing, strict=False)) + MARGIN_MM
     box = []
-    for axis in (0, 1):
-        inside = np.flatnonzero((labels[:, :, k] == label).any(axis=1 - axis))
-        margin = round(MARGIN_MM / volume.grid.spacing_mm[axis])
-        box.append(slice(max(0, inside[0] - margin), inside[-1] + margin + 1))
+    for indices, mm in zip(inside, spacing, strict=False):  # a square, so that cards are of one height
+        middle, half = (indices[0] + indices[-1]) / 2, half_mm / mm
+        box.append(slice(max(0, round(middle - half)), round(middle + half) + 1))
     crop = (box[0], box[1], k)
     return slices.picture(
         volume.array[crop], slices.view_of(volume.grid), slices.window_for(volume, None),
@@ -64,8 +66,8 @@ def outcome_words(outcome: curve.Outcome | None) -> str:
 def own_lesion(record: MaskRecord, lesion_id: str) -> None:
     """The lesion that is asked about."""
     with st.container(border=True):
-        picture, text = st.columns([1, 3], vertical_alignment="center")
-        picture.image(lesion_picture(record, lesion_id), width=170, alt=f"{lesion_id} of {record.timepoint}")
+        picture, text = st.columns([1, 6], vertical_alignment="center")
+        picture.image(lesion_picture(record, lesion_id), width=110, alt=f"{lesion_id} of {record.timepoint}")
         text.markdown(
             f"**{lesion_id}** of {record.timepoint}, mask v{record.version} ({record.status})  \n"
             f"{volume_mm3(record, lesion_id) / ML:.1f} mL"
@@ -79,7 +81,7 @@ def similar_cards(found: Sequence[Mapping[str, Any]]) -> None:
         record = store.mask(row["patient_id"], row["timepoint"], row["version"])
         outcome = curve.what_became(store, record.patient_id, record.timepoint, row["lesion_id"])
         scan = store.reference_scan(record.patient_id, record.timepoint)
-        with column.container(border=True):
+        with column.container(border=True, height="stretch"):
             name = f"{record.patient_id} {row['lesion_id']} of {record.timepoint}"
             st.image(lesion_picture(record, row["lesion_id"]), width="stretch", alt=name)
             badge = "  \n:orange-badge[simulated]" if scan.metadata.get("simulated") else ""
