@@ -1,0 +1,91 @@
+"""A small clinic for the tests of the pages: patients whose every volume is known, on scans that can be aligned."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.ndimage import gaussian_filter, shift
+
+from core.stages.common import add_version
+from core.types import Grid, LabelMap, MaskRecord, Volume
+from store import Store, open_store
+
+SHAPE = (64, 56, 24)
+SPACING = (2.0, 2.0, 3.0)
+VOXEL_ML = 0.012
+DAYS = ("2024-01-01", "2024-02-26", "2024-04-22", "2024-06-17", "2024-08-12", "2024-10-07")
+
+
+def grid() -> Grid:
+    return Grid(SHAPE, np.diag([*SPACING, 1.0]))
+
+
+def body(seed: int, moved: tuple[int, int, int] = (0, 0, 0)) -> Volume:
+    """A limb with two bones and soft structure, in HU; `seed` makes noise, not anatomy."""
+    i, j, k = np.meshgrid(*[np.arange(n) for n in SHAPE], indexing="ij")
+    structure = gaussian_filter(np.random.default_rng(7).normal(size=SHAPE), 2.5)
+    array = np.where(((i - 32) / 26) ** 2 + ((j - 28) / 22) ** 2 < 1, 40 + 900 * structure, -900.0)
+    array[((i - 22 - 0.2 * k) / 5) ** 2 + ((j - 24) / 4) ** 2 < 1] = 800
+    array[((i - 44) / 4) ** 2 + ((j - 34 + 0.2 * k) / 5) ** 2 < 1] = 700
+    array = shift(array, moved, order=1, mode="nearest") + np.random.default_rng(seed).normal(0, 10, SHAPE)
+    return Volume(array.astype(np.float32), grid(), "CT")
+
+
+def noise(seed: int) -> Volume:
+    """A scan that shows nothing."""
+    return Volume(np.random.default_rng(seed).normal(0, 50, SHAPE).astype(np.float32), grid(), "CT")
+
+
+def lesion(voxels: int, flat: float = 1.0) -> NDArray[np.bool_]:
+    """The `voxels` voxels nearest to a point: a ball, or flatter along the third axis."""
+    steps = [(np.arange(n) - n / 2) * mm for n, mm in zip(SHAPE, SPACING, strict=True)]
+    i, j, k = np.meshgrid(*steps, indexing="ij")
+    nearest = np.argsort((i**2 + j**2 + (flat * k) ** 2).ravel(), kind="stable")[:voxels]
+    mask = np.zeros(int(np.prod(SHAPE)), bool)
+    mask[nearest] = True
+    return mask.reshape(SHAPE)
+
+
+def add_scan(store: Store, patient: str, day: str, volume: Volume, simulated: bool = False) -> None:
+    metadata = {"simulated": True} if simulated else {}
+    store.add_scan(volume, dataset="clinic", patient_id=patient, timepoint=day, person="demo", metadata=metadata)
+
+
+def add_mask(
+    store: Store, patient: str, day: str, voxels: int, flat: float = 1.0, method: str = "nnunet"
+) -> MaskRecord:
+    labels = LabelMap(lesion(voxels, flat).astype(np.uint8), grid())
+    return add_version(store, labels, patient, day, method=method, reviewer="demo")
+
+
+def accept(store: Store, record: MaskRecord, reviewer: str = "demo") -> None:
+    store.decide(record.patient_id, record.timepoint, record.version, "accept", reviewer, "good-boundary")
+
+
+def build(root: Path) -> None:
+    """ANNA: 1000, 1300, 1700, 2200 voxels accepted, then a rejected mask, then none. BEN: 1200 (of 800) and 600 voxels,
+    the second scan shows nothing. CARA: a scan alone. DORA to FAY: two timepoints each, shapes of their own."""
+    with open_store(root) as store:
+        for name in ("demo", "second reader"):
+            if name not in [p["name"] for p in store.people()]:
+                store.add_person(name)
+        for n, day in enumerate(DAYS):
+            add_scan(store, "ANNA", day, body(n, (n, 0, 0)), simulated=n > 0)
+        for day, voxels in zip(DAYS, (1000, 1300, 1700, 2200), strict=False):
+            accept(store, add_mask(store, "ANNA", day, voxels), "second reader" if day == DAYS[1] else "demo")
+        rejected = add_mask(store, "ANNA", DAYS[4], 3000)
+        store.decide("ANNA", DAYS[4], rejected.version, "reject", "demo", "leak")
+        store.add_event("ANNA", DAYS[1], "treatment-start", "doxorubicin", "demo")
+        add_scan(store, "BEN", DAYS[0], body(10))
+        add_scan(store, "BEN", DAYS[1], noise(11))
+        add_mask(store, "BEN", DAYS[0], 800, flat=2)
+        accept(store, add_mask(store, "BEN", DAYS[0], 1200, flat=2, method="medsam"))
+        accept(store, add_mask(store, "BEN", DAYS[1], 600, flat=2))
+        add_scan(store, "CARA", DAYS[0], body(12))
+        for n, patient in enumerate(("DORA", "ELLA", "FAY")):
+            for m, day in enumerate(DAYS[:2]):
+                add_scan(store, patient, day, body(20 + 2 * n + m))
+                accept(store, add_mask(store, patient, day, 900 + 300 * m, flat=1.2 + 0.2 * n))

@@ -1,0 +1,137 @@
+"""What stands beside a curve's points, one plane through two scans, and figures for both themes."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from core import curve, twin
+from core.errors import InputError, ModelError
+from core.growth.forecast import forecast
+from core.reslice import plane_through
+from core.types import Decision, Grid, VolumePoint
+from pages.ui import charts, comparing, growth_panel, plotting
+from store import open_store
+from tests import clinic
+
+
+@pytest.fixture(scope="module")
+def opened(tmp_path_factory: pytest.TempPathFactory):
+    root = tmp_path_factory.mktemp("clinic")
+    clinic.build(root)
+    with open_store(root) as store:
+        yield store
+
+
+def test_every_timepoint_that_is_not_in_the_curve_says_why(opened):
+    assert curve.left_out(opened, "ANNA") == {
+        clinic.DAYS[4]: "every version was rejected", clinic.DAYS[5]: "no mask yet",
+    }  # fmt: skip
+    assert curve.left_out(opened, "BEN") == {}
+
+
+def test_a_proposed_mask_is_left_out_until_somebody_decides(store):
+    clinic.add_scan(store, "GINA", clinic.DAYS[0], clinic.body(1))
+    record = clinic.add_mask(store, "GINA", clinic.DAYS[0], 500)
+    assert curve.left_out(store, "GINA") == {clinic.DAYS[0]: "version 1 is proposed, nobody has decided"}
+    clinic.accept(store, record)
+    assert curve.left_out(store, "GINA") == {}
+
+
+def test_what_became_of_a_lesion_is_its_change_to_the_next_accepted_timepoint(opened):
+    outcome = curve.what_became(opened, "ANNA", clinic.DAYS[0], "L1")
+    assert outcome is not None
+    assert (outcome.timepoint, outcome.days) == (clinic.DAYS[1], 56)
+    assert outcome.percent_change == pytest.approx(30)
+    assert outcome.verdict == "within noise"  # 1000 voxels of 12 mm3 are 28 mm across: QIBA asks for 39 %
+    assert curve.what_became(opened, "ANNA", clinic.DAYS[3], "L1") is None
+    assert curve.what_became(opened, "ANNA", clinic.DAYS[0], "L9") is None
+
+
+def test_the_last_acceptance_names_the_reviewer_and_rejections_do_not():
+    def decision(n: int, mask: str, verdict: Any, who: str) -> Decision:
+        return Decision(str(n), mask, verdict, who, "r", "", f"2024-01-0{n}T00:00:00Z")
+
+    decisions = [
+        decision(3, "a", "accept", "ann"), decision(1, "a", "accept", "bob"), decision(4, "a", "reject", "cy"),
+        decision(2, "b", "reject", "bob"),
+    ]  # fmt: skip
+    assert curve.accepted_by(decisions) == {"a": "ann"}
+
+
+def test_events_are_days_from_the_first_timepoint_also_before_it():
+    events: list[dict[str, Any]] = [
+        {"date": "2024-01-11", "kind": "steroids", "detail": {"dexamethasone_mg": 4}},
+        {"date": "2023-12-31", "kind": "surgery", "detail": "biopsy"},
+    ]
+    assert curve.events_on_axis(events, "2024-01-01") == [
+        (10.0, "steroids: dexamethasone_mg 4"), (-1.0, "surgery: biopsy"),
+    ]  # fmt: skip
+
+
+def test_a_plane_through_another_scan_shows_what_lies_there():
+    fine, coarse = Grid((6, 5, 4), np.eye(4)), Grid((3, 5, 2), np.diag([2.0, 1.0, 2.0, 1.0]))
+    i, j, k = np.meshgrid(*[np.arange(n) for n in fine.shape], indexing="ij")
+    array = (100 * i + 10 * j + k).astype(np.float32)
+    shown = plane_through(array, fine, coarse, 1)
+    assert shown.shape == (3, 5)
+    np.testing.assert_allclose(shown, array[::2, :, 2])
+    moved = np.eye(4)
+    moved[0, 3] = 1.0  # one millimetre along i
+    np.testing.assert_allclose(plane_through(array, fine, coarse, 1, moved), array[1::2, :, 2])
+    labels = (array > 300).astype(np.uint8)
+    moved[0, 3] = 50.0
+    assert plane_through(labels, fine, coarse, 1, moved, order=0).max() == 0
+    with pytest.raises(InputError, match="from 0 to 1"):
+        plane_through(array, fine, coarse, 2)
+
+
+def test_lesions_of_unaccepted_masks_get_no_verdict_of_growth(opened):
+    first, second = opened.masks("BEN", clinic.DAYS[0])
+    (row,) = comparing.lesion_rows(first, second, "CT", "timepoints")
+    assert (row["Verdict"], row["Rule"]) == ("unknown", "not both masks are accepted")
+    assert row["Left (mL)"] == pytest.approx(800 * clinic.VOXEL_ML)
+    assert row["Change (%)"] == pytest.approx(50)
+    assert "Verdict" not in comparing.lesion_rows(first, second, "CT", "versions")[0]
+
+
+def test_a_forecast_never_flattens_what_was_observed(opened):
+    points = twin.by_lesion(opened.volume_points("ANNA"))["L1"]
+    gone = [*points, VolumePoint("2024-09-09", 252.0, 0.0, "L1", "x", 1)]
+    for series in (points, gone):
+        low, high = growth_panel.volume_range(series, forecast(series, [28, 84]))
+        seen = [p.volume_mm3 for p in series]
+        assert max(seen) < high <= 3 * max(seen)
+        assert 0 < low < min(v for v in seen if v)
+
+
+def test_on_the_page_nothing_is_drawn_in_near_black_and_the_data_stay(opened):
+    points = twin.by_lesion(opened.volume_points("ANNA"))
+    figure = charts.growth_figure({"total": points["total"]}, forecast(points["total"], [28, 84]))
+    shown = plotting.for_both_themes(figure)
+    assert charts.TOTAL_COLOUR in figure.to_json()
+    assert charts.TOTAL_COLOUR not in shown.to_json()
+    before, after = (json.loads(drawn.to_json())["data"] for drawn in (figure, shown))
+    assert [trace["y"] for trace in after] == [trace["y"] for trace in before]
+
+
+def test_points_for_the_csv_carry_volume_version_and_reviewer(opened):
+    points = twin.by_lesion(opened.volume_points("ANNA"))["L1"]
+    rows = growth_panel.point_rows(
+        points, twin.accepted(opened, "ANNA"), curve.accepted_by(opened.decisions("ANNA"))
+    )  # fmt: skip
+    assert [row["volume_mL"] for row in rows] == pytest.approx([n * clinic.VOXEL_ML for n in (1000, 1300, 1700, 2200)])
+    assert [row["accepted_by"] for row in rows] == ["demo", "second reader", "demo", "demo"]
+
+
+def test_the_evaluation_refuses_without_a_reference(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    from core.ood import measuring
+    from weights import registry
+
+    monkeypatch.setattr(registry, "HERE", tmp_path)
+    with pytest.raises(ModelError):
+        measuring.prepare_evaluate_ood(None, {})
