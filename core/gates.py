@@ -40,6 +40,16 @@ def remember_vectors(store: Any, record: MaskRecord, labels: LabelMap) -> None:
         store.add_mask_vector(record.mask_id, f"L{label}", record.patient_id, [float(v) for v in vector], list(names))
 
 
+def _own_vectors(store: GateStore, record: MaskRecord) -> list[dict[str, Any]]:
+    """The mask's vectors, one a lesion. A process that died while a version was stored may have left some unmeasured:
+    these are measured now, since a mask without vectors would pass for an empty one."""
+    own = [row for row in store.mask_vectors() if row["mask_id"] == record.mask_id]
+    if len(own) < len(record.lesions):
+        remember_vectors(store, record, store.load_mask(record))
+        own = [row for row in store.mask_vectors() if row["mask_id"] == record.mask_id]
+    return own
+
+
 def reference(store: GateStore) -> list[dict[str, Any]]:
     """The vectors of accepted masks' lesions, one dict each (mask_id, lesion_id, patient_id, vector, ...)."""
     return store.mask_vectors("accepted")
@@ -56,7 +66,7 @@ def score_mask(store: GateStore, patient_id: str, timepoint: str, version: int, 
         (bool or None), n_reference, and `lesions`: one result each.
     """
     record = store.mask(patient_id, timepoint, version)
-    own = [row for row in store.mask_vectors() if row["mask_id"] == record.mask_id]
+    own = _own_vectors(store, record)
     rows = [row for row in reference(store) if row["patient_id"] != patient_id]
     if not own:
         result: dict[str, Any] = {
@@ -102,8 +112,7 @@ def similar_lesions(
     """
     if k < 1:
         raise InputError(f"Expected k of at least 1, got {k}.")
-    record = store.mask(patient_id, timepoint, version)
-    own = [row for row in store.mask_vectors() if row["mask_id"] == record.mask_id]
+    own = _own_vectors(store, store.mask(patient_id, timepoint, version))
     rows = [row for row in reference(store) if row["patient_id"] != patient_id]
     if not rows:
         return []

@@ -39,6 +39,8 @@ def import_scan(
         InputError: the files are not one image, or the names cannot be used. StoreError: the scan is there already.
     """
     parse_date(timepoint)
+    if sequence and modality != "MR":
+        raise InputError(f"Expected a sequence for MR only, got {sequence!r} for {modality}. Leave it empty.")
     volume, metadata = open_scan(list(files), modality, sequence)
     return store.add_scan(
         volume, dataset=dataset, patient_id=patient_id, timepoint=timepoint, person=person,
@@ -63,6 +65,12 @@ def import_mask(store: StageStore, file: Path, *, patient_id: str, timepoint: st
                 f"({', '.join(str(g.shape) for g in others)}). Draw or resample it on one of them."
             )
         labels = LabelMap(resample(own.array, own.grid, grid, "nearest").astype(np.uint8), grid)
+        lost = sorted(set(own.labels) - set(labels.labels))
+        if lost:
+            raise InputError(
+                f"Lesion {', '.join(map(str, lost))} of the mask has no voxel on the reference scan's grid: it lies "
+                "outside that scan, or between its voxels. Draw the mask on the reference scan."
+            )
     return add_version(store, labels, patient_id, timepoint, method="import", reviewer=reviewer)
 
 

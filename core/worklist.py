@@ -73,7 +73,10 @@ def _item(
     open_versions = [record for record in versions if record.status == "proposed"]
     if not open_versions:
         task = "Segment again" if versions else "Segment"
-        reason = "every version was rejected" if versions else "no mask yet"
+        # Accepting one version supersedes the others: withdrawn later, it leaves nothing proposed.
+        withdrawn = any(record.status == "superseded" for record in versions)
+        rejected = "the accepted version was withdrawn" if withdrawn else "every version was rejected"
+        reason = rejected if versions else "no mask yet"
         return WorkItem(0 if doubts else 2, patient_id, timepoint, None, task, "; ".join([*doubts, reason]))
     newest = open_versions[-1]
     anomaly = anomalies.get(newest.mask_id)

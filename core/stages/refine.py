@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from core.errors import InputError
+from core.lesions import MAX_LESIONS
 from core.masks import replace_lesion
 from core.stages.common import (
     StageStore,
@@ -26,22 +28,19 @@ from core.volumes import read_label_map, resample, write_nifti
 def prepare_refine(store: StageStore, args: Mapping[str, Any]) -> dict[str, Any]:
     """args: patient_id, timepoint, scan (channel name), prompts (list of Prompt.to_json()), propagate, and optionally
     lesion (number or "new"; none = the lesion under the prompt, else a new one), parent_version, model_id."""
-    patient_id, timepoint, channel = str(args["patient_id"]), str(args["timepoint"]), str(args["scan"])
+    patient_id, timepoint, channel = str(args["patient_id"]), str(args["timepoint"]), str(args.get("scan"))
     scans = timepoint_scans(store, patient_id, timepoint)
     chosen = _scan_called(scans, channel)
-    prompts = [prompt_from_json({**p, "scan": channel}) for p in args["prompts"]]
+    prompts = [replace(prompt_from_json(p), scan=channel) for p in args.get("prompts") or ()]
     if not any(p.type == "box" or p.positive for p in prompts):
         raise InputError("Expected at least one box or positive point, got none. Draw a box around the lesion.")
-    lesion = args.get("lesion")
     free = next_label(store, patient_id)
-    if lesion == "new":
-        lesion = free
-    if lesion is not None and not 1 <= int(lesion) <= 255:
-        raise InputError(f"Expected a lesion number from 1 to 255, got {lesion}.")
+    lesion = None if args.get("lesion") is None else _lesion_number(args["lesion"], free)
+    wanted = args.get("parent_version")
     parent = (
-        store.mask(patient_id, timepoint, int(args["parent_version"]))
-        if args.get("parent_version") is not None
-        else store.latest_mask(patient_id, timepoint)
+        store.latest_mask(patient_id, timepoint)
+        if wanted is None
+        else store.mask(patient_id, timepoint, _whole(wanted, "a mask version"))
     )
     volume = store.load_volume(chosen)
     from core.engines.prompting import check_prompts
@@ -50,11 +49,30 @@ def prepare_refine(store: StageStore, args: Mapping[str, Any]) -> dict[str, Any]
     return {
         "patient_id": patient_id, "timepoint": timepoint, "scan": describe(store, chosen),
         "reference": describe(store, scans[0]), "prompts": [p.to_json() for p in prompts],
-        "propagate": bool(args.get("propagate")), "lesion": None if lesion is None else int(lesion),
+        "propagate": bool(args.get("propagate")), "lesion": lesion,
         "parent_version": parent.version if parent else None,
         "parent_mask": str(store.mask_path(parent)) if parent else None,
         "next_label": free, "model_id": args.get("model_id"),
     }  # fmt: skip
+
+
+def _whole(value: Any, what: str) -> int:
+    try:
+        return int(value)
+    except (TypeError, ValueError, OverflowError):
+        raise InputError(f"Expected {what} as a whole number, got {value!r}.") from None
+
+
+def _lesion_number(value: Any, free: int) -> int:
+    """The lesion that is asked for; "new" is the patient's first free number."""
+    number = free if value == "new" else _whole(value, "a lesion number")
+    if value == "new" and free > MAX_LESIONS:
+        raise InputError(
+            f"This patient has used all {MAX_LESIONS} lesion numbers. Refine a lesion that is there, by its number."
+        )
+    if not 1 <= number <= MAX_LESIONS:
+        raise InputError(f"Expected a lesion number from 1 to {MAX_LESIONS}, got {number}.")
+    return number
 
 
 def _scan_called(scans: Sequence[Scan], channel: str) -> Scan:
@@ -76,8 +94,8 @@ def prompt_from_json(values: Mapping[str, Any]) -> Prompt:
             positive=bool(values.get("positive", True)), scan=str(values.get("scan", "CT")),
             lesion=int(values.get("lesion") or 1),
         )  # fmt: skip
-    except (KeyError, TypeError, ValueError) as error:
-        raise InputError(f"Expected a prompt with type, slice and coords as numbers, got {dict(values)}.") from error
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
+        raise InputError(f"Expected a prompt with type, slice and coords as numbers, got {values!r}.") from error
 
 
 def compute_refine(params: dict[str, Any], out_dir: Path, progress: Progress) -> dict[str, Any]:

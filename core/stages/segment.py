@@ -29,12 +29,17 @@ DEFAULT_MODEL = "sts-ctpet-small"
 
 
 def _prior(store: StageStore, patient_id: str, timepoint: str) -> dict[str, Any] | None:
-    """The mask whose lesion numbers count: of this timepoint, else the nearest earlier one, else the nearest later."""
+    """The mask whose lesion numbers count: of this timepoint, else the nearest earlier one, else the nearest later.
+
+    Of a timepoint it is the accepted version, else the newest that was not rejected. An empty one is passed over: what
+    comes back after a complete response comes back under its old number.
+    """
     every = store.timepoints(patient_id)
     earlier = sorted((t for t in every if t < timepoint), reverse=True)
     for other in [timepoint, *earlier, *sorted(t for t in every if t > timepoint)]:
-        record = store.final_mask(patient_id, other) or store.latest_mask(patient_id, other)
-        if record is not None and record.status != "rejected":
+        kept = [record for record in store.masks(patient_id, other) if record.status != "rejected"]
+        record = store.final_mask(patient_id, other) or (kept[-1] if kept else None)
+        if record is not None and record.lesions:
             scan = store.reference_scan(patient_id, other)
             return {"timepoint": other, "mask": str(store.mask_path(record)), "scan": describe(store, scan)}
     return None
