@@ -54,9 +54,7 @@ def add_scan(store: Store, patient: str, day: str, volume: Volume, simulated: bo
     store.add_scan(volume, dataset="clinic", patient_id=patient, timepoint=day, person="demo", metadata=metadata)
 
 
-def add_mask(
-    store: Store, patient: str, day: str, voxels: int, flat: float = 1.0, method: str = "nnunet"
-) -> MaskRecord:
+def add_mask(store: Any, patient: str, day: str, voxels: int, flat: float = 1.0, method: str = "nnunet") -> MaskRecord:
     labels = LabelMap(lesion(voxels, flat).astype(np.uint8), grid())
     return add_version(store, labels, patient, day, method=method, reviewer="demo")
 
