@@ -57,6 +57,12 @@ def alert(page: Any, text: str | re.Pattern[str]) -> None:
     expect(page.get_by_test_id("stAlert").filter(has_text=text).first).to_be_visible()
 
 
+def chosen(page: Any, label: str, value: str) -> None:
+    from playwright.sync_api import expect
+
+    expect(page.get_by_role("combobox", name=label)).to_have_value(value)
+
+
 def table(page: Any, text: str) -> None:
     """Some table of the page holds the text; its cells are drawn on a canvas, their words are in it for readers."""
     from playwright.sync_api import expect
@@ -99,7 +105,7 @@ def test_what_is_not_in_the_curve_is_listed_with_why_and_opens_in_review(visit: 
     shows(page, "no mask yet")
     page.get_by_role("tabpanel").get_by_role("button", name="Review").first.click()
     page.get_by_role("heading", name="Review", level=1).wait_for()
-    shows(page, clinic.DAYS[4])
+    chosen(page, "Timepoint", clinic.DAYS[4])
 
 
 def test_nothing_accepted_is_an_empty_trajectory_with_a_way_on(visit: Callable[..., Any]):

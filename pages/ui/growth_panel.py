@@ -92,7 +92,10 @@ def chart(
         reviewers=curve.accepted_by(store.decisions(patient)),
     )  # fmt: skip
     low, high = volume_range(points, ahead)
-    figure.update_yaxes(range=[math.log10(low / ML), math.log10(high / ML)] if log else [0, high / ML])
+    if log:  # labels at 1, 2 and 5 of each decade: less than one may be in view
+        figure.update_yaxes(range=[math.log10(low / ML), math.log10(high / ML)], dtick="D2")
+    else:
+        figure.update_yaxes(range=[0, high / ML])
     plotting.draw(figure, f"growth-{lesion}-{log}", 400, f"Volume of {lesion} over time, millilitres")
     if ahead is not None and (max(ahead.high95_mm3) > high or min(ahead.low95_mm3) < low):
         st.caption("The forecast's limits run beyond the chart.")

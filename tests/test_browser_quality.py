@@ -1,0 +1,114 @@
+"""The quality page in a real browser: empty, with a reference, and with a flagged mask."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from core.jobs import run_inline
+from core.ood.features import FEATURES_VERSION
+from core.ood.rfdeep import IN_DISTRIBUTION, MODEL_ID, Reference
+from tests import clinic
+from tests.test_browser_patient_pages import PATIENCE_MS, alert, chosen, metric, shows, table
+
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(600)]
+
+
+def small_reference() -> Reference:
+    """24 scans of 24 patients, the odd half two deviations away in every feature."""
+    rng, scans = np.random.default_rng(1), 24
+    odd = np.arange(scans) % 2 == 1
+    away = 2.0 * odd[:, None]
+    rows = (rng.normal(size=(scans, 8, 6)) + away[:, None]).astype(np.float32)
+    return Reference(
+        rows=rows, centre=rows[:, 0], logits=rows[:, 0, :4], histogram=np.abs(rows[:, 0]), geometry=rows[:, 1],
+        kind=np.where(odd, "shifted", IN_DISTRIBUTION), domain=np.full(scans, "phantom"),
+        group=np.array([f"p{n}" for n in range(scans)]), crossfit=np.where(odd, 0.9, 0.1).astype(np.float32),
+        provenance={"features_version": FEATURES_VERSION, "network": "none", "checkpoint_sha256": "ab" * 32},
+    )  # fmt: skip
+
+
+@pytest.fixture
+def quality(start_server: Callable[..., Any], page: Any) -> Callable[..., Any]:
+    """quality(root, **env) -> the page on that data root."""
+
+    def open_page(root: Path, **env: str) -> Any:
+        page.set_default_timeout(PATIENCE_MS)
+        page.goto(start_server(root, **env).url + "/quality")
+        page.get_by_role("heading", name="Quality", level=1).wait_for()
+        return page
+
+    return open_page
+
+
+def test_an_empty_installation_says_what_each_gate_waits_for(quality: Callable[..., Any], tmp_path: Path):
+    page = quality(tmp_path / "data")
+    shows(page, "No scan of this installation has been scored yet.")
+    page.get_by_role("tab", name="Mask gate").click()
+    metric(page, "Reference lesions", "0")
+    metric(page, "Verdicts", "not yet")
+    alert(page, "Not enough reference masks: 0 usable scores, 19 needed.")
+    page.get_by_role("button", name="Go to the worklist").click()
+    page.get_by_role("heading", name="Worklist", level=1).wait_for()
+
+
+def test_a_flagged_mask_is_listed_and_opens_in_review(quality: Callable[..., Any], tmp_path: Path):
+    from store import open_store
+
+    root = tmp_path / "data"
+    with open_store(root) as store:
+        store.add_person("demo")
+        for n in range(25):
+            clinic.add_scan(store, f"P{n:02d}", clinic.DAYS[0], clinic.noise(n))
+            clinic.accept(store, clinic.add_mask(store, f"P{n:02d}", clinic.DAYS[0], 900 + 12 * n))
+        clinic.add_scan(store, "ODD", clinic.DAYS[0], clinic.body(1))
+        clinic.add_mask(store, "ODD", clinic.DAYS[0], 5000, flat=6)
+        (row,) = store.mask_anomalies("ODD")
+        assert row["flagged"]
+    page = quality(root)
+    page.get_by_role("tab", name="Mask gate").click()
+    metric(page, "Reference lesions", "25")
+    metric(page, "Smallest possible p", "0.038")  # 1 / 26
+    shows(page, "Flagged masks (1)")
+    shows(page, "ODD")
+    page.get_by_role("tabpanel").get_by_role("button", name="Review").click()
+    page.get_by_role("heading", name="Review", level=1).wait_for()
+    chosen(page, "Patient", "ODD")
+
+
+def test_the_scan_gate_shows_its_reference_and_what_was_measured(
+    quality: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    from core.pipeline import KINDS
+    from store import open_store
+    from weights import registry
+
+    weights = tmp_path / "weights"
+    weights.mkdir()
+    (weights / "reference.npz").write_bytes(small_reference().to_bytes())
+    (weights / "manifest.toml").write_text(
+        f'[[models]]\nid = "{MODEL_ID}"\nname = "small"\nkind = "rfdeep"\npath = "reference.npz"\nsha256 = ""\n'
+    )
+    monkeypatch.setenv("TWIN_WEIGHTS", str(weights))
+    if registry.locate(registry.find(MODEL_ID)).parent != weights:
+        pytest.skip("the shipped reference is there, and is measured in minutes: see docs/benchmarks.md")
+    root = tmp_path / "data"
+    with open_store(root) as store:
+        store.add_person("demo")
+        result = run_inline(store, KINDS["evaluate_ood"], {"resamplings": 2, "trees": 5}, "demo")
+        ours = next(figure for figure in result["figures"] if figure["method"].startswith("RF-Deep (anchored"))
+        assert ours["auroc"] > 0.9
+    page = quality(root, TWIN_WEIGHTS=str(weights))
+    metric(page, "In-distribution scans", "12")
+    metric(page, "Shifted scans", "12")
+    metric(page, "Threshold", "0.10")
+    shows(page, "How well it tells scans apart")
+    table(page, "RF-Deep (anchored crops)")
+    table(page, f"{ours['auroc']:.3f} ± {ours['auroc_sd']:.3f}")
+    page.get_by_role("button", name="Run the evaluation again").click()
+    page.get_by_role("button", name="Cancel").click()
+    alert(page, "Evaluation: cancelled.")
