@@ -73,9 +73,8 @@ def mask_form(store: Any, patient: str | None, person: str) -> None:
         with st.spinner("Checking and storing"), tempfile.TemporaryDirectory(prefix="twinreview-") as name:
             path = _saved([file], Path(name))[0]
             record = import_mask(store, path, patient_id=patient, timepoint=timepoint, reviewer=person)
-        st.success(
-            f"Stored as version {record.version}: {record.volume_mm3 / 1000:.1f} mL in {len(record.lesions)} lesions."
-        )
+        lesions = f"{len(record.lesions)} lesion" + ("" if len(record.lesions) == 1 else "s")
+        st.success(f"Stored as version {record.version}: {record.volume_mm3 / 1000:.1f} mL in {lesions}.")
 
 
 def scan_rows(store: Any, patient: str) -> list[dict[str, Any]]:

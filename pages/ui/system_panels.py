@@ -91,7 +91,8 @@ def check(store: Any) -> None:
         with st.spinner("Reading every file", show_time=True):
             problems = store.verify()
         if problems:
-            st.error(f"{len(problems)} problems. `python cli.py rebuild` makes the database again from the files.")
+            count = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
+            st.error(f"{count}. `python cli.py rebuild` makes the database again from the files.")
             for problem in problems:
                 st.markdown(f"- {problem}")
         else:

@@ -1,0 +1,153 @@
+"""The mask gate over a real store, with shape vectors of one number so that every distance is known by hand."""
+
+from __future__ import annotations
+
+import zlib
+
+import numpy as np
+import pytest
+
+from core.errors import InputError, StoreError
+from core.gates import score_mask, similar_lesions
+from core.shape import VECTOR_NAMES
+from core.stages.common import add_version
+from core.types import LabelMap
+from store import open_store
+from tests.store_phantom import DAY1, DAY2, SHAPE, add_mask, add_scan, grid, labels
+
+#: 24 other patients with one lesion each, of the values 0, 1 ... 23: median 11.5, MAD 6.
+N = 24
+SPREAD = 1.4826 * 6
+
+
+def _lesions(store, patient: str, day: str, *values: float):
+    """A proposed mask with one or two lesions of these vectors."""
+    if day not in store.timepoints(patient):
+        add_scan(store, patient, day, seed=zlib.crc32(f"{patient} {day}".encode()))
+    record = add_mask(store, 4, 2 if len(values) > 1 else 0, patient, day)
+    for number, value in enumerate(values, start=1):
+        store.add_mask_vector(record.mask_id, f"L{number}", patient, [value], ["size"])
+    return record
+
+
+def _accepted(store, patient: str, day: str, *values: float) -> None:
+    record = _lesions(store, patient, day, *values)
+    store.decide(patient, day, record.version, "accept", "demo", "good")
+
+
+@pytest.fixture(scope="module")
+def cohort(tmp_path_factory):
+    with open_store(tmp_path_factory.mktemp("gates") / "data") as store:
+        for number in range(N):
+            _accepted(store, f"R{number:02d}", DAY1, float(number))
+        yield store
+
+
+def test_the_score_is_the_mean_distance_to_the_five_nearest_and_p_its_rank(cohort):
+    """Neighbours of 11.2: 11, 12, 10, 13, 9. Every reference lesion is farther from its own five (1.8 or more)."""
+    record = _lesions(cohort, "usual", DAY1, 11.2)
+    result = score_mask(cohort, "usual", DAY1, record.version, "ann")
+    (lesion,) = result["lesions"]
+    assert lesion["score"] == pytest.approx((0.2 + 0.8 + 1.2 + 1.8 + 2.2) / 5 / SPREAD, rel=1e-5)
+    assert (result["p_value"], result["verdict"], result["flagged"]) == (1.0, "usual", False)
+    assert result["n_reference"] == N
+    (stored,) = cohort.mask_anomalies(mask_id=record.mask_id)
+    assert (stored["person"], stored["p_value"], stored["verdict"]) == ("ann", 1.0, "usual")
+
+
+def test_a_lesion_unlike_all_others_is_flagged_at_the_smallest_p(cohort):
+    record = _lesions(cohort, "odd", DAY1, 500.0)
+    result = score_mask(cohort, "odd", DAY1, record.version, "demo")
+    assert result["p_value"] == pytest.approx(1 / (N + 1))
+    assert (result["verdict"], result["flagged"]) == ("unusual", True)
+
+
+def test_with_two_lesions_the_smallest_p_counts_twice(cohort):
+    """Bonferroni: 1/25 of the odd one becomes 2/25, which is above 0.05; and never more than 1."""
+    odd = _lesions(cohort, "two", DAY1, 500.0, 11.2)
+    result = score_mask(cohort, "two", DAY1, odd.version, "demo")
+    assert [lesion["p_value"] for lesion in result["lesions"]] == [pytest.approx(1 / 25), 1.0]
+    assert result["p_value"] == pytest.approx(2 / 25)
+    assert (result["verdict"], result["flagged"]) == ("usual", False)
+    usual = _lesions(cohort, "two", DAY1, 11.2, 12.2)
+    assert score_mask(cohort, "two", DAY1, usual.version, "demo")["p_value"] == 1.0
+
+
+def test_only_accepted_masks_of_other_patients_are_the_reference(store):
+    """19 scores are needed for a verdict at 0.05: 18 accepted, one proposed, one withdrawn and one own do not do."""
+    for number in range(18):
+        _accepted(store, f"R{number:02d}", DAY1, float(number))
+    _lesions(store, "proposed", DAY1, 18.0)
+    _accepted(store, "withdrawn", DAY1, 19.0)
+    store.decide("withdrawn", DAY1, 1, "reject", "demo", "mistake")
+    _accepted(store, "P1", DAY1, 9.0)
+    record = _lesions(store, "P1", DAY2, 9.0)
+    result = score_mask(store, "P1", DAY2, record.version, "demo")
+    assert (result["verdict"], result["p_value"], result["flagged"]) == ("not enough reference masks", None, None)
+    assert result["n_reference"] == 18
+    assert result["lesions"][0]["n_needed"] == 19
+    assert result["lesions"][0]["score"] is not None, "the distance is told all the same"
+    store.decide("proposed", DAY1, 1, "accept", "demo", "good")
+    assert score_mask(store, "P1", DAY2, record.version, "demo")["verdict"] == "usual"
+
+
+def test_without_any_reference_nothing_is_claimed(store):
+    record = _lesions(store, "P1", DAY1, 3.0, 4.0)
+    result = score_mask(store, "P1", DAY1, record.version, "demo")
+    assert (result["verdict"], result["p_value"], result["flagged"]) == ("not enough reference masks", None, None)
+    assert [lesion["lesion_id"] for lesion in result["lesions"]] == ["L1", "L2"]
+    assert similar_lesions(store, "P1", DAY1, record.version) == []
+
+
+def test_an_empty_mask_is_called_so_and_has_no_p(store):
+    add_scan(store)
+    empty = LabelMap(np.zeros(SHAPE, np.uint8), grid())
+    record = add_version(store, empty, "P1", DAY1, method="import", reviewer="demo")
+    (stored,) = store.mask_anomalies(mask_id=record.mask_id)
+    assert (stored["verdict"], stored["p_value"], stored["flagged"], stored["lesions"]) == (
+        "empty mask", None, None, [],
+    )  # fmt: skip
+    assert similar_lesions(store, "P1", DAY1, 1) == []
+
+
+def test_a_mask_whose_vectors_were_lost_to_a_crash_is_measured_and_not_called_empty(store):
+    add_scan(store)
+    record = add_mask(store, 5, 3)  # as when the process died right after the version was stored
+    assert store.mask_vectors() == []
+    result = score_mask(store, "P1", DAY1, record.version, "demo")
+    assert result["verdict"] == "not enough reference masks"
+    measured = store.mask_vectors()
+    assert [row["lesion_id"] for row in measured] == ["L1", "L2"]
+    assert tuple(measured[0]["names"]) == VECTOR_NAMES
+    add_scan(store, "P2", seed=2)
+    whole = add_version(store, labels(5, 3), "P2", DAY1, method="import", reviewer="demo")
+    assert [row["vector"] for row in store.mask_vectors() if row["mask_id"] == whole.mask_id] == [
+        row["vector"] for row in measured
+    ]
+    assert store.verify() == []
+
+
+def test_similar_lesions_come_nearest_first_and_never_from_the_same_patient(cohort):
+    _accepted(cohort, "twice", DAY1, 11.2)  # the very same value, at another timepoint of the patient
+    record = _lesions(cohort, "twice", DAY2, 11.2, 0.4)
+    found = similar_lesions(cohort, "twice", DAY2, record.version, k=3)
+    cohort.decide("twice", DAY1, 1, "reject", "demo", "cleanup")
+    assert [(row["of"], row["rank"], row["patient_id"]) for row in found] == [
+        ("L1", 1, "R11"), ("L1", 2, "R12"), ("L1", 3, "R10"), ("L2", 1, "R00"), ("L2", 2, "R01"), ("L2", 3, "R02"),
+    ]  # fmt: skip
+    distances = np.array([row["distance"] for row in found]) * SPREAD
+    assert distances == pytest.approx([0.2, 0.8, 1.2, 0.4, 0.6, 1.6], abs=1e-4)
+    assert found[0]["timepoint"] == DAY1
+    assert found[0]["lesion_id"] == "L1"
+
+
+def test_more_neighbours_than_there_are_gives_all_and_none_is_refused(store):
+    for number, value in enumerate((1.0, 2.0)):
+        _accepted(store, f"R{number}", DAY1, value)
+    record = _lesions(store, "P1", DAY1, 1.9)
+    found = similar_lesions(store, "P1", DAY1, record.version, k=50)
+    assert [row["patient_id"] for row in found] == ["R1", "R0"]
+    with pytest.raises(InputError, match="k of at least 1, got -1"):
+        similar_lesions(store, "P1", DAY1, record.version, k=-1)
+    with pytest.raises(StoreError, match="no mask version 9"):
+        similar_lesions(store, "P1", DAY1, 9)

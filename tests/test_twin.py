@@ -1,0 +1,192 @@
+"""The twin is made of accepted masks only; volumes and rates are those of cubes, by hand."""
+
+from __future__ import annotations
+
+import json
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from core.errors import StoreError
+from core.masks import measure
+from core.twin import TOTAL, accepted, by_lesion, clean, diameter_mm, look_ahead, twin
+from core.types import Grid, LabelMap, Volume, VolumePoint
+
+DAYS = ("2024-01-01", "2024-02-01", "2024-03-01", "2024-04-01", "2024-05-01")  # 0, 31, 60, 91, 121
+GRID = Grid((48, 48, 28), np.eye(4))
+
+
+def _scan(store, day: str, modality="CT") -> None:
+    noise = np.random.default_rng(DAYS.index(day)).normal(size=GRID.shape).astype(np.float32)
+    volume = Volume(noise, GRID, modality)
+    store.add_scan(volume, dataset="d", patient_id="P1", timepoint=day, person="demo")
+
+
+def _cubes(store, day: str, *sides: int, method: str = "nnunet", verdict: str | None = "accept"):
+    """A mask with a cube of each side (mm) as lesion 1, 2 ...; side 0: that lesion is not there."""
+    array = np.zeros(GRID.shape, np.uint8)
+    corner = 0
+    for label, side in enumerate(sides, start=1):
+        array[corner : corner + side, :side, :side] = label
+        corner += side
+    labels = LabelMap(array, GRID)
+    record = store.add_mask(
+        labels, patient_id="P1", timepoint=day, method=method, reviewer="demo", lesions=measure(labels)
+    )
+    if verdict:
+        store.decide("P1", day, record.version, verdict, "demo", "test")
+    return record
+
+
+def test_volumes_and_growth_rate_of_cubes(store):
+    """20 mm to 24 mm cubes in 31 days: 8,000 to 13,824 mm3, SGR = 3 ln(1.2) / 31 = 1.764 % per day."""
+    for day, side in zip(DAYS[:2], (20, 24), strict=True):
+        _scan(store, day)
+        _cubes(store, day, side)
+    found = twin(store, "P1")
+    lesion = found["lesions"]["L1"]
+    assert [(p["days"], p["volume_mm3"]) for p in lesion["points"]] == [(0.0, 8000.0), (31.0, 13824.0)]
+    assert lesion["points"][0]["longest_diameter_mm"] == pytest.approx(20 * math.sqrt(2), abs=1.0)
+    (step,) = lesion["steps"]
+    rate = step["rate"]
+    sgr = 300 * math.log(1.2) / 31
+    half = 100 * 1.959964 * math.sqrt(2) * 0.141 / 31  # QIBA's wCV of 10-35 mm for both
+    assert rate["sgr_percent_per_day"] == pytest.approx(sgr)
+    assert (rate["low95"], rate["high95"]) == (pytest.approx(sgr - half), pytest.approx(sgr + half))
+    assert rate["doubling_days"] == pytest.approx(31 * math.log(2) / (3 * math.log(1.2)))
+    assert step["change"]["verdict"] == "real"
+    assert step["change"]["percent_change"] == pytest.approx(72.8)
+    assert step == lesion["since_first"]
+    assert found["lesions"][TOTAL]["points"][1]["volume_mm3"] == 13824.0
+    assert found["not_in_the_curve"] == []
+
+
+def test_only_accepted_masks_enter_and_the_others_are_named(store):
+    for day in DAYS:
+        _scan(store, day)
+    _cubes(store, DAYS[0], 20)
+    _cubes(store, DAYS[1], 24, verdict=None)
+    _cubes(store, DAYS[2], 28, verdict="reject")
+    withdrawn = _cubes(store, DAYS[3], 22)
+    store.decide("P1", DAYS[3], withdrawn.version, "reject", "demo", "mistake")
+    found = twin(store, "P1")
+    assert found["timepoints"] == list(DAYS)
+    assert found["not_in_the_curve"] == list(DAYS[1:])
+    assert list(accepted(store, "P1")) == [DAYS[0]]
+    assert [p["timepoint"] for p in found["lesions"]["L1"]["points"]] == [DAYS[0]]
+    assert found["lesions"]["L1"]["steps"] == []
+    assert found["lesions"]["L1"]["since_first"] is None
+
+
+def test_the_accepted_version_counts_and_not_the_newest(store):
+    _scan(store, DAYS[0])
+    _cubes(store, DAYS[0], 10)
+    _cubes(store, DAYS[0], 20, verdict=None)
+    (point,) = twin(store, "P1")["lesions"]["L1"]["points"]
+    assert (point["volume_mm3"], point["version"]) == (1000.0, 1)
+
+
+def test_a_lesion_that_vanishes_counts_nothing_and_the_total_adds_up(store):
+    for day, sides in ((DAYS[0], (20, 12)), (DAYS[1], (20, 0))):
+        _scan(store, day)
+        _cubes(store, day, *sides)
+    lesions = twin(store, "P1")["lesions"]
+    assert list(lesions) == ["L1", "L2", TOTAL]
+    assert [p["volume_mm3"] for p in lesions["L2"]["points"]] == [1728.0, 0.0]
+    assert [p["longest_diameter_mm"] for p in lesions["L2"]["points"]][1] == 0.0
+    assert [p["volume_mm3"] for p in lesions[TOTAL]["points"]] == [9728.0, 8000.0]
+    (gone,) = lesions["L2"]["steps"]
+    assert (gone["change"]["verdict"], gone["change"]["percent_change"]) == ("real", -100.0)
+    assert gone["rate"]["floored"] is True
+    (same,) = lesions["L1"]["steps"]
+    assert same["change"]["verdict"] == "within noise"
+    assert same["rate"]["text"] == "not distinguishable from no growth"
+
+
+def test_two_segmenters_widen_the_noise_and_are_said(store):
+    """+72.8 % is real beside 39 %, and not beside the +88 % of two different segmenters."""
+    for day, side, method in ((DAYS[0], 20, "nnunet"), (DAYS[1], 24, "medsam")):
+        _scan(store, day)
+        _cubes(store, day, side, method=method)
+    (step,) = twin(store, "P1")["lesions"]["L1"]["steps"]
+    assert step["change"]["verdict"] == "within noise"
+    assert "different segmenters" in step["change"]["note"]
+
+
+def test_mr_has_no_rule_and_says_unknown(store):
+    for day, side in ((DAYS[0], 20), (DAYS[1], 27)):
+        _scan(store, day, "MR")
+        _cubes(store, day, side)
+    (step,) = twin(store, "P1")["lesions"]["L1"]["steps"]
+    assert step["change"]["verdict"] == "unknown"
+    assert "MR" in step["change"]["rule"]
+
+
+def test_the_forecast_is_refused_below_three_points_and_else_stands_beside_locf(store):
+    for day, side in zip(DAYS[:2], (20, 21), strict=True):
+        _scan(store, day)
+        _cubes(store, day, side)
+    assert "at least 3" in twin(store, "P1")["lesions"]["L1"]["forecast"]["refused"]
+    for day, side in zip(DAYS[2:4], (22, 23), strict=True):
+        _scan(store, day)
+        _cubes(store, day, side)
+    ahead = twin(store, "P1")["lesions"]["L1"]["forecast"]
+    assert not ahead["refused"]
+    assert ahead["bands"]["days"] == [91 + 28, 91 + 56, 91 + 84]
+    assert ahead["locf"]["median_mm3"] == [pytest.approx(23**3)] * 3
+    low, median, high = (ahead["bands"][name] for name in ("low80_mm3", "median_mm3", "high80_mm3"))
+    assert all(a < b < c for a, b, c in zip(low, median, high, strict=True))
+
+
+def test_everything_is_json_without_nan_whatever_the_series(store):
+    for day, sides in zip(DAYS, ((20, 0), (0, 12), (0, 0), (1, 12), (20, 13)), strict=True):
+        _scan(store, day)
+        _cubes(store, day, *sides)
+    found = twin(store, "P1")
+    assert json.loads(json.dumps(found, allow_nan=False)) == found
+    assert [p["volume_mm3"] for p in found["lesions"][TOTAL]["points"]] == [8000, 1728, 0, 1729, 10197]
+
+
+def test_a_patient_without_accepted_masks_has_no_lesions_and_an_unknown_one_is_refused(store):
+    _scan(store, DAYS[0])
+    assert twin(store, "P1") == {
+        "patient_id": "P1", "timepoints": [DAYS[0]], "not_in_the_curve": [DAYS[0]], "lesions": {},
+    }  # fmt: skip
+    with pytest.raises(StoreError, match=r"no patient 'P9'\. Import a scan first"):
+        twin(store, "P9")
+
+
+def test_lesions_are_in_order_of_number_and_their_points_in_order_of_time():
+    points = [VolumePoint(f"2024-01-{int(d) + 1:02d}", d, 1.0, lesion, "m", 1)
+              for lesion in (TOTAL, "L10", "L2") for d in (9.0, 0.0, 4.0)]  # fmt: skip
+    series = by_lesion(points)
+    assert list(series) == ["L2", "L10", TOTAL]
+    assert [p.days for p in series["L10"]] == [0.0, 4.0, 9.0]
+    assert by_lesion([]) == {}
+    assert look_ahead(series["L2"][:2]).refused
+
+
+def test_the_diameter_of_the_total_is_that_of_its_largest_lesion(store):
+    _scan(store, DAYS[0])
+    record = _cubes(store, DAYS[0], 10, 20)
+    large, small = diameter_mm(record, "L2"), diameter_mm(record, "L1")
+    assert 0 < small < large == diameter_mm(record, TOTAL)
+    assert diameter_mm(record, "L9") == 0.0
+
+
+plain = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=3),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=3),
+    max_leaves=8,
+)
+
+
+@settings(max_examples=50)
+@given(plain)
+def test_cleaning_leaves_nothing_that_json_cannot_say_and_changes_nothing_else(value):
+    text = json.dumps(clean(value), allow_nan=False)
+    expected = json.loads(json.dumps(value), parse_constant=lambda _: None)  # NaN, Infinity, -Infinity
+    assert json.loads(text) == expected
