@@ -77,23 +77,25 @@ def test_worklist_segment_refine_accept_and_the_curve_grows(dashboard, visits, p
 
     root, date = visits
     page.set_default_timeout(60_000)
+    expect.set_options(timeout=60_000)
     assert _points_in_curve(page, dashboard.url) == 2
 
     page.goto(dashboard.url)
     expect(page.get_by_role("heading", name="Worklist")).to_be_visible()
     page.get_by_role("button", name="Segment", exact=True).click()
     expect(page.get_by_role("heading", name="Review")).to_be_visible()
-    expect(page.get_by_text(date).first).to_be_visible()
+    expect(page.get_by_role("combobox", name="Timepoint")).to_have_value(date)
 
     page.get_by_role("button", name="Run nnU-Net").click()
     expect(page.get_by_role("progressbar").first).to_be_visible()
-    expect(page.get_by_text("v1 · nnunet · proposed")).to_be_visible(timeout=SLOW_MS)
+    version = page.get_by_role("combobox", name="Mask version")
+    expect(version).to_have_value("v1 · nnunet · proposed", timeout=SLOW_MS)
 
     page.get_by_role("tab", name="Refine").click()
     _drag_box_around_lesion(page, next(root.glob(f"processed/demo/DEMO-01/{date}/mask_v001.nii.gz")))
     expect(page.get_by_text(re.compile(r"^box slice \d+"))).to_be_visible()
     page.get_by_role("button", name="Refine with MedSAM").click()
-    expect(page.get_by_text("v2 · medsam · proposed")).to_be_visible(timeout=SLOW_MS)
+    expect(version).to_have_value("v2 · medsam · proposed", timeout=SLOW_MS)
     expect(page.get_by_role("heading", name="v2 against v1")).to_be_visible()
     expect(page.get_by_text("Voxels added / removed")).to_be_visible()
 
