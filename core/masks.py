@@ -19,18 +19,18 @@ from core.types import Grid, LabelMap, LesionMeasure
 
 @dataclass(frozen=True)
 class MaskDiff:
-    """What changed from one mask version to the next.
+    """What changed from one mask version to the next, over all lesions together, as the sidecar says it.
 
-    A voxel whose lesion number changes counts as removed (from one lesion) and added (to another), so that always
-    dice = 2 * unchanged / (2 * unchanged + added + removed). With one lesion this is the Dice of the foreground; with
-    several it is the overall Dice of SimpleITK's `LabelOverlapMeasuresImageFilter`.
+    A voxel is or is not in any lesion, so always dice = 2 * unchanged / (2 * unchanged + added + removed). A voxel that
+    only changes its lesion number is unchanged, and is counted once more as relabelled, so that no change goes unseen.
 
     Args:
         dice: 0..1; 1 when both versions are empty; None for a first version.
-        voxels_added: voxels of the new version that the previous one gave to no lesion or to another.
-        voxels_removed: voxels of the previous version that the new one gives to no lesion or to another.
-        voxels_unchanged: voxels with the same lesion number in both.
+        voxels_added: voxels in a lesion of the new version only.
+        voxels_removed: voxels in a lesion of the previous version only.
+        voxels_unchanged: voxels in a lesion of both.
         volume_delta_mm3: new minus previous volume of all lesions; None for a first version.
+        voxels_relabelled: those of the unchanged voxels whose lesion number differs.
     """
 
     dice: float | None
@@ -38,6 +38,7 @@ class MaskDiff:
     voxels_removed: int
     voxels_unchanged: int
     volume_delta_mm3: float | None
+    voxels_relabelled: int = 0
 
 
 def diff(previous: LabelMap | None, new: LabelMap) -> MaskDiff:
@@ -57,7 +58,7 @@ def diff(previous: LabelMap | None, new: LabelMap) -> MaskDiff:
             f"Expected two versions on one grid, got {previous.grid.shape} and {new.grid.shape} voxels or different "
             "positions in space. Resample the new mask to the reference scan first."
         )
-    added, removed, unchanged = label_confusion(previous.array, new.array)
+    added, removed, unchanged, relabelled = label_confusion(previous.array, new.array)
     total = 2 * unchanged + added + removed
     return MaskDiff(
         dice=1.0 if total == 0 else 2.0 * unchanged / total,
@@ -65,6 +66,7 @@ def diff(previous: LabelMap | None, new: LabelMap) -> MaskDiff:
         voxels_removed=removed,
         voxels_unchanged=unchanged,
         volume_delta_mm3=(added - removed) * new.grid.voxel_volume_mm3,
+        voxels_relabelled=relabelled,
     )
 
 

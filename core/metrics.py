@@ -72,15 +72,17 @@ def confusion(a: NDArray[Any], b: NDArray[Any]) -> tuple[int, int, int]:
     return size_b - both, size_a - both, both
 
 
-def label_confusion(a: NDArray[Any], b: NDArray[Any]) -> tuple[int, int, int]:
-    """As `confusion`, for label maps: a voxel whose label changes is removed from one lesion and added to another."""
-    size_a = size_b = same = 0
+def label_confusion(a: NDArray[Any], b: NDArray[Any]) -> tuple[int, int, int, int]:
+    """As `confusion`, for label maps, and fourth: how many of the unchanged voxels have another label in `b`."""
+    size_a = size_b = both = same = 0
     for part_a, part_b in _chunks(a, b):
-        in_a = _as_bool(part_a)
+        in_a, in_b = _as_bool(part_a), _as_bool(part_b)
         size_a += int(np.count_nonzero(in_a))
-        size_b += int(np.count_nonzero(part_b))
+        size_b += int(np.count_nonzero(in_b))
+        in_a = in_a & in_b
+        both += int(np.count_nonzero(in_a))
         same += int(np.count_nonzero((part_a == part_b) & in_a))
-    return size_b - same, size_a - same, same
+    return size_b - both, size_a - both, both, both - same
 
 
 def surface_distances(a: NDArray[Any], b: NDArray[Any], spacing_mm: tuple[float, float, float]) -> SurfaceDistances:

@@ -59,10 +59,11 @@ def test_two_empty_versions_are_the_same():
     assert (found.dice, found.voxels_added, found.volume_delta_mm3) == (1.0, 0, 0.0)
 
 
-def test_a_renumbered_lesion_is_a_change_though_no_voxel_left_the_foreground():
+def test_a_renumbered_lesion_is_seen_though_no_voxel_left_the_foreground():
     found = diff(_map(L1=ONE), _map(L2=ONE))
-    assert (found.voxels_added, found.voxels_removed, found.voxels_unchanged) == (24, 24, 0)
-    assert (found.dice, found.volume_delta_mm3) == (0.0, 0.0)
+    assert (found.voxels_added, found.voxels_removed, found.voxels_unchanged) == (0, 0, 24)
+    assert (found.dice, found.volume_delta_mm3, found.voxels_relabelled) == (1.0, 0.0, 24)
+    assert diff(_map(L1=ONE), _map(L1=ONE)).voxels_relabelled == 0
 
 
 def test_versions_on_different_grids_are_refused():
@@ -85,12 +86,17 @@ def test_the_diff_always_adds_up(before, after):
 
 @given(LABELS, LABELS)
 @settings(max_examples=40)
-def test_dice_over_several_lesions_is_simpleitks_overall_dice(before, after):
+def test_with_several_lesions_the_dice_by_number_is_simpleitks_overall_dice(before, after):
     if not before.any() or not after.any():
         return
     overlap = sitk.LabelOverlapMeasuresImageFilter()
     overlap.Execute(to_sitk(before, SMALL), to_sitk(after, SMALL))
-    assert diff(LabelMap(before, SMALL), LabelMap(after, SMALL)).dice == pytest.approx(overlap.GetDiceCoefficient())
+    found = diff(LabelMap(before, SMALL), LabelMap(after, SMALL))
+    same = found.voxels_unchanged - found.voxels_relabelled
+    sizes = np.count_nonzero(before) + np.count_nonzero(after)
+    assert 2 * same / sizes == pytest.approx(overlap.GetDiceCoefficient())
+    overlap.Execute(to_sitk(before > 0, SMALL), to_sitk(after > 0, SMALL))
+    assert found.dice == pytest.approx(overlap.GetDiceCoefficient())
 
 
 @given(LABELS, MASKS, st.integers(1, 4))

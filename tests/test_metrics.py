@@ -101,10 +101,10 @@ def test_impossible_spacing_is_refused(spacing):
         surface_distances(a, a, spacing)
 
 
-def test_a_changed_label_is_one_voxel_removed_and_one_added():
+def test_a_changed_label_is_counted_apart_from_voxels_that_came_or_went():
     a = np.array([1, 1, 2, 0, 3], dtype=np.uint8).reshape(5, 1, 1)
     b = np.array([1, 2, 2, 1, 0], dtype=np.uint8).reshape(5, 1, 1)
-    assert label_confusion(a, b) == (2, 2, 2)
+    assert label_confusion(a, b) == (1, 1, 3, 1)
     assert confusion(a, b) == (1, 1, 3)
 
 
