@@ -172,6 +172,9 @@ def test_evidence_without_other_patients_masks_says_so(
         store.add_person("demo")
         clinic.add_scan(store, "HAL", clinic.DAYS[0], clinic.body(1))
         clinic.accept(store, clinic.add_mask(store, "HAL", clinic.DAYS[0], 900))
+    from playwright.sync_api import expect
+
+    expect.set_options(timeout=PATIENCE_MS)
     page.set_default_timeout(PATIENCE_MS)
     page.goto(f"{start_server(root).url}/evidence?patient_id=HAL")
     alert(page, "No other patient has an accepted mask yet.")

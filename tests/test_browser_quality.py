@@ -36,6 +36,10 @@ def small_reference() -> Reference:
 def quality(start_server: Callable[..., Any], page: Any) -> Callable[..., Any]:
     """quality(root, **env) -> the page on that data root."""
 
+    from playwright.sync_api import expect
+
+    expect.set_options(timeout=PATIENCE_MS)
+
     def open_page(root: Path, **env: str) -> Any:
         page.set_default_timeout(PATIENCE_MS)
         page.goto(start_server(root, **env).url + "/quality")
