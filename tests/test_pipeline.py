@@ -146,6 +146,19 @@ def test_a_lesion_that_returns_after_a_complete_response_has_its_old_number(stor
     assert _at(store, DAY3, 1, LEFT) == 2
 
 
+def test_one_of_two_lesions_that_was_gone_returns_under_its_old_number(store, tmp_path):
+    """The nearest earlier mask knows lesion 1 only; lesion 4 is found again in the one before that, 12 mm away."""
+    both = ((LEFT, 7.0), (RIGHT, 7.0))
+    for seed, (day, lesions) in enumerate(((DAY1, both), (DAY2, both[:1]), (DAY3, (*both, (FAR, 7.0))))):
+        _visit(store, day, seed, lesions, shift_mm=12.0 if day == DAY3 else 0.0)
+    _add(store, _labels(L1=_found(both[0]), L4=_found(both[1])))
+    _add(store, _labels(L1=_found(both[0])), DAY2)
+    back = _propose(store, DAY3, _found(*both, (FAR, 7.0), shift_mm=12.0), tmp_path)
+    assert [_at(store, DAY3, 1, (x + 12, y, z)) for x, y, z in (LEFT, RIGHT, FAR)] == [1, 4, 5]
+    assert back["matching"]["new"] == [5]
+    assert back["matching"]["vanished"] == []
+
+
 def test_a_timepoint_that_arrives_late_is_numbered_after_the_nearest_earlier_one_else_the_next(store, tmp_path):
     for seed, day in enumerate((DAY1, DAY2, DAY3)):
         _visit(store, day, seed, ((LEFT, 7.0),))

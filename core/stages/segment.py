@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +19,7 @@ from core.stages.common import (
     summary,
     timepoint_scans,
 )
-from core.types import Progress, Volume
+from core.types import LabelMap, Progress, Volume
 from core.volumes import read_label_map, write_nifti
 
 #: Components smaller than this are noise of the network, not lesions: half a millilitre, about a 10 mm sphere, below
@@ -28,21 +30,26 @@ MAX_MATCH_MM = 10.0
 DEFAULT_MODEL = "sts-ctpet-small"
 
 
-def _prior(store: StageStore, patient_id: str, timepoint: str) -> dict[str, Any] | None:
-    """The mask whose lesion numbers count: of this timepoint, else the nearest earlier one, else the nearest later.
+def _priors(store: StageStore, patient_id: str, timepoint: str) -> list[dict[str, Any]]:
+    """The masks whose lesion numbers count, the most telling first, each with the lesions that none before it knows.
 
-    Of a timepoint it is the accepted version, else the newest that was not rejected. An empty one is passed over: what
-    comes back after a complete response comes back under its old number.
+    In order: this timepoint's, earlier ones from the nearest on, later ones. Of a timepoint it is the accepted version,
+    else the newest that was not rejected. So a lesion that comes back after it was gone is found under its old number.
     """
-    every = store.timepoints(patient_id)
-    earlier = sorted((t for t in every if t < timepoint), reverse=True)
-    for other in [timepoint, *earlier, *sorted(t for t in every if t > timepoint)]:
+    every = sorted(store.timepoints(patient_id))
+    earlier = [t for t in reversed(every) if t < timepoint]
+    priors: list[dict[str, Any]] = []
+    known: set[int] = set()
+    for other in [timepoint, *earlier, *(t for t in every if t > timepoint)]:
         kept = [record for record in store.masks(patient_id, other) if record.status != "rejected"]
         record = store.final_mask(patient_id, other) or (kept[-1] if kept else None)
-        if record is not None and record.lesions:
-            scan = store.reference_scan(patient_id, other)
-            return {"timepoint": other, "mask": str(store.mask_path(record)), "scan": describe(store, scan)}
-    return None
+        lesions = {int(lesion["label"]) for lesion in record.lesions} - known if record else set()
+        if record and lesions:
+            known |= lesions
+            scan = describe(store, store.reference_scan(patient_id, other))
+            mask = str(store.mask_path(record))
+            priors.append({"timepoint": other, "mask": mask, "scan": scan, "lesions": sorted(lesions)})
+    return priors
 
 
 def prepare_segment(store: StageStore, args: Mapping[str, Any]) -> dict[str, Any]:
@@ -51,7 +58,7 @@ def prepare_segment(store: StageStore, args: Mapping[str, Any]) -> dict[str, Any
     scans = timepoint_scans(store, patient_id, timepoint)
     return {
         "patient_id": patient_id, "timepoint": timepoint, "model_id": args.get("model_id") or DEFAULT_MODEL,
-        "scans": [describe(store, scan) for scan in scans], "prior": _prior(store, patient_id, timepoint),
+        "scans": [describe(store, scan) for scan in scans], "priors": _priors(store, patient_id, timepoint),
         "next_label": next_label(store, patient_id),
     }  # fmt: skip
 
@@ -81,27 +88,52 @@ def compute_segment(params: dict[str, Any], out_dir: Path, progress: Progress) -
 def _number(found: np.ndarray, reference: Volume, params: Mapping[str, Any]) -> tuple[np.ndarray, dict[str, Any]]:
     """Component numbers -> lesion numbers of the patient. Without any other mask the largest is lesion 1."""
     from core.lesions import match_lesions
-    from core.registration import rigid
 
-    prior, first_free = params["prior"], int(params["next_label"])
-    if prior is None:
+    first_free = int(params["next_label"])
+    if not params["priors"]:
         return found, {"prior": None}
-    note: dict[str, Any] = {"prior": prior["timepoint"]}
-    to_prior = np.eye(4)
-    if prior["timepoint"] != params["timepoint"]:
-        motion = rigid(reference, read_scan(prior["scan"]))
-        to_prior = motion.matrix
-        note["registration_converged"] = bool(motion.converged)
-    before = read_label_map(Path(prior["mask"]))
-    matching = match_lesions(
-        before, found, reference.grid, to_prior, max_distance_mm=MAX_MATCH_MM, next_label=first_free
-    )
+    nearest, *older = params["priors"]
+    note: dict[str, Any] = {"prior": nearest["timepoint"]}
+    to_prior, converged = _motion(reference, nearest, params["timepoint"])
+    if converged is not None:
+        note["registration_converged"] = converged
+    match = partial(match_lesions, max_distance_mm=MAX_MATCH_MM, next_label=first_free)
+    matching = match(read_label_map(Path(nearest["mask"])), found, reference.grid, to_prior)
+    merged = dict(matching.merges)
+    lost = matching.lost
+    for prior in older:
+        if not matching.new:
+            break
+        to_prior, converged = _motion(reference, prior, params["timepoint"])
+        if not converged:
+            continue  # a lesion called new is found out in review; one under a wrong number may not be
+        unknown = [component for component, lesion in matching.numbers.items() if lesion in matching.new]
+        again = match(
+            _only(read_label_map(Path(prior["mask"])), prior["lesions"]),
+            np.where(np.isin(found, unknown), found, 0).astype(np.uint8), reference.grid, to_prior,
+        )  # fmt: skip
+        merged |= again.merges
+        matching = replace(again, numbers={**matching.numbers, **again.numbers})
     note |= {
-        "merged": {str(lesion): list(parts) for lesion, parts in matching.merges.items()},
+        "merged": {str(lesion): list(parts) for lesion, parts in merged.items()},
         "new": list(matching.new),
-        "vanished": list(matching.lost),
+        "vanished": list(lost),
     }
     return matching.relabel(found, reference.grid).array, note
+
+
+def _motion(reference: Volume, prior: Mapping[str, Any], timepoint: str) -> tuple[np.ndarray, bool | None]:
+    """4x4 from this scan's mm to the prior's, and whether to rely on it; identity and None within one timepoint."""
+    from core.registration import rigid
+
+    if prior["timepoint"] == timepoint:
+        return np.eye(4), None
+    motion = rigid(reference, read_scan(prior["scan"]))
+    return motion.matrix, bool(motion.converged)
+
+
+def _only(labels: LabelMap, lesions: Sequence[int]) -> LabelMap:
+    return LabelMap(np.where(np.isin(labels.array, lesions), labels.array, 0).astype(np.uint8), labels.grid)
 
 
 def record_segment(
