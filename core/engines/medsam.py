@@ -28,6 +28,7 @@ from core.engines.prompting import (
     apply_clicks,
     boxes_around,
     check_slice_prompts,
+    contrast,
     group_prompts,
     only_as_asked,
     overlap,
@@ -49,7 +50,7 @@ CACHED_EMBEDDINGS = 64
 #: What a mask prompt's inside and outside are worth, in logits.
 PRIOR_LOGIT = 8.0
 #: Half sides of the boxes tried around points that come without one, as shares of the slice's longest side.
-POINT_BOXES = (0.04, 0.06, 0.09, 0.13, 0.19, 0.27)
+POINT_BOXES = (0.03, 0.045, 0.065, 0.09, 0.13, 0.18, 0.25, 0.33)
 
 
 @dataclass(frozen=True)
@@ -244,7 +245,8 @@ class SamSegmenter:
     ) -> tuple[NDArray[np.bool_], float]:
         """For models trained on boxes alone, which may pass over a point or turn the whole mask over for it.
 
-        Without a box, boxes of several sizes are tried and the one whose mask changes least to the next size is taken.
+        Without a box, boxes of several sizes are tried; the mask that changes least to the next size and stands out
+        most from its surroundings is taken.
         Points are given to the network, and its answer is kept where they did no more than they should; elsewhere they
         act on their own surroundings (`apply_clicks`). So a click always counts, and never far away.
         """
@@ -261,8 +263,8 @@ class SamSegmenter:
             tried = [
                 self._decode(embedding, [box], prior) for box in boxes_around(clicks, embedding.shape, POINT_BOXES)
             ]
-            change = [overlap(a[0], b[0]) for a, b in pairwise(tried)]
-            mask, iou = tried[int(np.argmax(change))]
+            stable = [overlap(a[0], b[0]) * contrast(embedding.image, a[0]) for a, b in pairwise(tried)]
+            mask, iou = tried[int(np.argmax(stable))]
         return apply_clicks(mask, embedding.image, clicks), iou
 
     def _decode(
@@ -322,7 +324,7 @@ def _warm(entry: registry.ModelEntry, stamp: int) -> SamSegmenter:
     if entry.kind == "litemedsam":
         from core.engines.litemedsam_net import fuse
 
-        fuse(network.eval().image_encoder)
+        fuse(network.eval().get_submodule("image_encoder"))
     return SamSegmenter(network, PREPROCESS[entry.preprocess], entry.id, entry.sha256)
 
 

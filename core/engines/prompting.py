@@ -86,6 +86,32 @@ def overlap(a: NDArray[np.bool_], b: NDArray[np.bool_]) -> float:
     return 2 * int((a & b).sum()) / total if total else 0.0
 
 
+def similarity(
+    image: NDArray[np.uint8],
+    mask: NDArray[np.bool_],
+    reference: NDArray[np.uint8],
+    reference_mask: NDArray[np.bool_],
+) -> float:
+    """How alike the grey values inside two masks are: the overlap of their histograms in 16 bins, 0..1.
+
+    0 if one is empty.
+    """
+    if not mask.any() or not reference_mask.any():
+        return 0.0
+    here = np.bincount(image[mask] // 16, minlength=16) / mask.sum()
+    there = np.bincount(reference[reference_mask] // 16, minlength=16) / reference_mask.sum()
+    return float(np.minimum(here, there).sum())
+
+
+def contrast(image: NDArray[np.uint8], mask: NDArray[np.bool_]) -> float:
+    """How a mask stands out from the ring two to four voxels around it: 1 - `similarity`, 0..1.
+
+    0 for a mask that is empty or leaves no ring.
+    """
+    ring = ndimage.binary_dilation(mask, iterations=4) & ~ndimage.binary_dilation(mask)
+    return 1.0 - similarity(image, ring, image, mask) if ring.any() else 0.0
+
+
 def boxes_around(points: Sequence[Prompt], shape: tuple[int, int], shares: Sequence[float]) -> list[Prompt]:
     """Boxes around the positive points, wider by each share of the longest side, cut to the slice (I, J)."""
     coords = np.array([p.coords for p in points if p.positive], dtype=float)

@@ -1,7 +1,8 @@
 """From the slices a person prompted to the whole lesion, slice by slice in both directions.
 
-The previous slice's mask, with a margin, is the next slice's box. MedSAM never answers "nothing here", so an end has to
-be found: each step is measured against explicit rules (`Rules`), and the rule that ended a direction is reported.
+The previous slice's mask, with a margin, is the next slice's box; of several margins the answer that fits best is kept.
+MedSAM never answers "nothing here", so an end has to be found: each step is measured against explicit rules (`Rules`),
+and the rule that ended a direction is reported.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from scipy import ndimage
 
 from core.engines.base import PromptSegmenter, Propagation, SliceMask, StopReason
 from core.engines.medsam import to_uint8
-from core.engines.prompting import check_prompts
+from core.engines.prompting import check_prompts, contrast, overlap, similarity
 from core.errors import GeometryError
 from core.types import Progress, Prompt, Volume, no_progress
 
@@ -29,7 +30,7 @@ class Rules:
     """When propagation stops, and how far a box reaches beyond the previous mask.
 
     Args:
-        margin: of the box, as a share of the previous mask's width and height, and at least `margin_voxels`.
+        margins: of the boxes tried, as shares of the previous mask's width and height.
         min_voxels: below it a slice's mask counts as empty.
         min_area_share: below that share of the prompted slice's area it counts as empty, too.
         min_predicted_iou: what the model must believe of its own mask, 0..1.
@@ -38,13 +39,12 @@ class Rules:
         max_extent: farthest slice, as a multiple of the prompted mask's diagonal in-plane (both in millimetres).
     """
 
-    margin: float = 0.06
-    margin_voxels: float = 1.0
+    margins: tuple[float, ...] = (-0.03, 0.06, 0.15)
     min_voxels: int = 6
     min_area_share: float = 0.06
     min_predicted_iou: float = 0.45
     max_area_jump: float = 2.2
-    min_similarity: float = 0.4
+    min_similarity: float = 0.55
     max_extent: float = 2.0
 
 
@@ -130,7 +130,7 @@ class _Walk:
             self.progress(min(0.05 + 0.9 * len(self.predicted_iou) / depth, 0.95), f"slice {k}")
             if abs(k - anchor) * self.volume.grid.spacing_mm[2] > reach_mm:
                 return StopReason(direction, last, "maximum extent")
-            answer = self._next(k, previous, last)
+            answer = self._next(k, previous, anchor)
             rule = self._verdict(answer, k, previous, anchor)
             if rule is not None:
                 return StopReason(direction, last, rule)
@@ -148,21 +148,32 @@ class _Walk:
             self.progress(0.05, f"slice {k}")
             share = (k - low) / (high - low)
             box = a * (1 - share) + b * share
-            answer = self._ask(k, box)
+            answer = self._ask(k, box, margin=0.06)
             self.keep(k, SliceMask(_beside(answer.mask, first | second), answer.predicted_iou))
 
-    def _next(self, k: int, previous: Bool, last: int) -> SliceMask:
+    def _next(self, k: int, previous: Bool, anchor: int) -> SliceMask:
+        """Of the boxes' answers the one that most resembles the previous mask, in grey values the prompted lesion, and
+        least what lies around it.
+        """
         hint = previous
         if self.prior is not None and self.prior[:, :, k].any():
             hint = previous | self.prior[:, :, k]
-        answer = self._ask(k, np.array(_box(hint)))
-        return SliceMask(_beside(answer.mask, hint), answer.predicted_iou)
+        grey, best = self.grey[:, :, k], (-1.0, SliceMask(np.zeros_like(previous), 0.0))
+        for margin in self.rules.margins:
+            answer = self._ask(k, np.array(_box(hint)), margin)
+            mask = _beside(answer.mask, hint)
+            inside = similarity(grey, mask, self.grey[:, :, anchor], self.mask[:, :, anchor])
+            score = overlap(mask, hint) * inside * contrast(grey, mask)
+            if score > best[0]:
+                best = (score, SliceMask(mask, answer.predicted_iou))
+        return best[1]
 
-    def _ask(self, k: int, box: NDArray[np.float64]) -> SliceMask:
-        size = np.tile(box[2:] - box[:2] + 1, 2)
-        grown = box + np.array([-1, -1, 1, 1]) * np.maximum(size * self.rules.margin, self.rules.margin_voxels)
+    def _ask(self, k: int, box: NDArray[np.float64], margin: float) -> SliceMask:
+        grown = box + np.array([-1, -1, 1, 1]) * np.tile(box[2:] - box[:2] + 1, 2) * margin
         limit = np.tile(np.array(self.volume.grid.shape[:2]) - 1, 2)
-        coords = tuple(float(c) for c in np.clip(grown, 0, limit))
+        x0, y0, x1, y1 = (float(c) for c in np.clip(grown, 0, limit))
+        # A box of one voxel cannot shrink.
+        coords = (min(x0, x1), min(y0, y1), max(x0, x1), max(y0, y1))
         return self.segmenter.predict(self.embed(k), [Prompt("box", k, coords)])
 
     def _verdict(self, answer: SliceMask, k: int, previous: Bool, anchor: int) -> str | None:
@@ -183,18 +194,6 @@ class _Walk:
         ):
             return "grey values differ"
         return None
-
-
-def similarity(image: NDArray[np.uint8], mask: Bool, reference: NDArray[np.uint8], reference_mask: Bool) -> float:
-    """How alike the grey values inside two masks are: the overlap of their histograms in 16 bins, 0..1.
-
-    0 if one is empty.
-    """
-    if not mask.any() or not reference_mask.any():
-        return 0.0
-    here = np.bincount(image[mask] // 16, minlength=16) / mask.sum()
-    there = np.bincount(reference[reference_mask] // 16, minlength=16) / reference_mask.sum()
-    return float(np.minimum(here, there).sum())
 
 
 def _beside(mask: Bool, hint: Bool) -> Bool:

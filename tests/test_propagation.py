@@ -1,0 +1,197 @@
+"""Propagation: on phantoms whose every slice is known, with a threshold for a model; and on five real slices."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from core.engines.base import Propagation, SliceMask
+from core.engines.medsam import load_prompt_segmenter
+from core.engines.prompting import overlap
+from core.engines.propagation import RULES, refine, similarity
+from core.errors import GeometryError, InputError, JobCancelled
+from core.types import Grid, Prompt, Volume
+
+
+class Threshold:
+    """A model whose answers can be worked out by hand: what is bright inside the box. It is sure of itself, `iou`."""
+
+    model_id, checkpoint_sha256 = "threshold", "0" * 64
+
+    def __init__(self, iou: float = 0.9) -> None:
+        self.iou = iou
+        self.embedded = 0
+
+    def embed(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        self.embedded += 1
+        return image
+
+    def predict(
+        self, embedding: NDArray[np.uint8], prompts: Sequence[Prompt], prior: NDArray[np.bool_] | None = None
+    ) -> SliceMask:
+        mask = np.zeros(embedding.shape, dtype=bool)
+        for prompt in prompts:
+            x0, y0, x1, y1 = (round(c) for c in prompt.coords)
+            mask[x0 : x1 + 1, y0 : y1 + 1] = True
+        return SliceMask(mask & (embedding > 100), self.iou)
+
+
+def ct(bright: NDArray[np.bool_], value: NDArray[np.float32] | float = 100.0) -> Volume:
+    """CT of 1 x 1 x 2 mm: `bright` at `value` HU in fat of -100 HU."""
+    array = np.where(bright, value, -100.0).astype(np.float32)
+    return Volume(array, Grid(bright.shape, np.diag([1.0, 1.0, 2.0, 1.0])), "CT")
+
+
+def ball(radius_mm: float = 12.0, centre: int = 10, shape: tuple[int, int, int] = (40, 40, 21)) -> NDArray[np.bool_]:
+    i, j, k = np.indices(shape)
+    return (i - 20) ** 2 + (j - 20) ** 2 + (2 * (k - centre)) ** 2 <= radius_mm**2
+
+
+def around(mask: NDArray[np.bool_], k: int) -> Prompt:
+    x, y = np.flatnonzero(mask[:, :, k].any(axis=1)), np.flatnonzero(mask[:, :, k].any(axis=0))
+    return Prompt("box", k, (float(x[0]), float(y[0]), float(x[-1]), float(y[-1])))
+
+
+def stops(answer: Propagation) -> list[tuple[int, int, str]]:
+    return [(s.direction, s.slice, s.rule) for s in answer.stops]
+
+
+def test_one_box_finds_the_whole_ball_and_ends_where_it_ends() -> None:
+    truth = ball()
+    answer = refine(ct(truth), [around(truth, 10)], Threshold(), propagate=True)
+    # The ball's outermost slices, 4 and 16, hold one voxel: they count as empty.
+    assert truth[:, :, 4].sum() == truth[:, :, 16].sum() == 1
+    assert np.array_equal(answer.mask[:, :, 5:16], truth[:, :, 5:16])
+    assert answer.mask[:, :, :5].sum() == answer.mask[:, :, 16:].sum() == 0
+    assert stops(answer) == [(-1, 5, "empty"), (1, 15, "empty")]
+    assert sorted(answer.predicted_iou) == list(range(5, 16))
+
+
+def test_without_propagation_only_the_prompted_slices_are_touched() -> None:
+    truth, model = ball(), Threshold()
+    answer = refine(ct(truth), [around(truth, 10), around(truth, 12)], model, propagate=False)
+    assert np.flatnonzero(answer.mask.any(axis=(0, 1))).tolist() == [10, 12]
+    assert (answer.stops, model.embedded) == ((), 2)
+
+
+def test_it_ends_at_the_end_of_the_scan() -> None:
+    tube = np.zeros((30, 30, 6), dtype=bool)
+    tube[10:20, 10:20] = True
+    answer = refine(ct(tube), [around(tube, 3)], Threshold(), propagate=True)
+    assert np.array_equal(answer.mask, tube)
+    assert stops(answer) == [(-1, 0, "end of scan"), (1, 5, "end of scan")]
+
+
+def test_it_goes_no_farther_than_the_maximum_extent() -> None:
+    tube = np.zeros((30, 30, 41), dtype=bool)
+    tube[10:20, 10:20] = True
+    rules = replace(RULES, max_extent=1.0)
+    answer = refine(ct(tube), [around(tube, 20)], Threshold(), propagate=True, rules=rules)
+    # The diagonal of 10 x 10 mm is 14.1 mm: seven slices of 2 mm.
+    assert stops(answer) == [(-1, 13, "maximum extent"), (1, 27, "maximum extent")]
+
+
+def test_it_ends_where_the_area_jumps() -> None:
+    shape = np.zeros((40, 40, 9), dtype=bool)
+    shape[10:30, 10:30, :6] = True
+    shape[18:22, 18:22, 6:] = True
+    answer = refine(
+        ct(shape), [around(shape, 4)], Threshold(), propagate=True, rules=replace(RULES, min_area_share=0.01)
+    )
+    assert stops(answer)[1] == (1, 5, "area jump")
+
+
+def test_it_ends_where_the_grey_values_differ() -> None:
+    tube = np.zeros((30, 30, 9), dtype=bool)
+    tube[10:20, 10:20] = True
+    value = np.full(tube.shape, 100.0, dtype=np.float32)
+    value[:, :, 7:] = 300.0  # bone below the muscle
+    answer = refine(ct(tube, value), [around(tube, 4)], Threshold(), propagate=True)
+    assert stops(answer) == [(-1, 0, "end of scan"), (1, 6, "grey values differ")]
+
+
+def test_it_ends_where_the_model_doubts_itself() -> None:
+    truth = ball()
+    answer = refine(ct(truth), [around(truth, 10)], Threshold(iou=0.2), propagate=True)
+    assert stops(answer) == [(-1, 10, "low predicted IoU"), (1, 10, "low predicted IoU")]
+    assert np.flatnonzero(answer.mask.any(axis=(0, 1))).tolist() == [10]
+
+
+def test_an_earlier_mask_carries_it_over_doubt() -> None:
+    truth = ball()
+    answer = refine(ct(truth), [around(truth, 10)], Threshold(iou=0.2), propagate=True, prior=truth)
+    assert np.array_equal(answer.mask[:, :, 5:16], truth[:, :, 5:16])
+    with pytest.raises(GeometryError, match="earlier mask has the shape"):
+        refine(ct(truth), [around(truth, 10)], Threshold(), propagate=True, prior=truth[:, :, 1:])
+
+
+def test_between_two_prompted_slices_no_slice_is_left_out() -> None:
+    truth = ball()
+    answer = refine(ct(truth), [around(truth, 7), around(truth, 13)], Threshold(), propagate=True)
+    assert answer.mask[:, :, 7:14].any(axis=(0, 1)).all()
+    # Straight between the two boxes a ball bulges out: the boxes' margin of 6 % does not reach all of it.
+    assert overlap(answer.mask, truth) > 0.85
+
+
+def test_a_neighbour_that_does_not_touch_is_not_taken_along() -> None:
+    truth = ball()
+    scene = truth.copy()
+    scene[33:36, 20, 8:13] = True
+    answer = refine(ct(scene), [around(truth, 10)], Threshold(), propagate=True)
+    assert not answer.mask[33:36].any()
+
+
+def test_a_prompt_on_nothing_gives_nothing_and_says_empty() -> None:
+    answer = refine(ct(ball()), [Prompt("box", 10, (0.0, 0.0, 4.0, 4.0))], Threshold(), propagate=True)
+    assert not answer.mask.any()
+    assert stops(answer) == [(-1, 10, "empty"), (1, 10, "empty")]
+
+
+def test_it_can_be_cancelled_between_slices() -> None:
+    truth, model = ball(), Threshold()
+
+    def cancel(fraction: float, message: str) -> None:
+        assert 0 <= fraction <= 1
+        if model.embedded >= 4:
+            raise JobCancelled("cancelled")
+
+    with pytest.raises(JobCancelled):
+        refine(ct(truth), [around(truth, 10)], model, True, cancel)
+    assert model.embedded <= 4 + len(RULES.margins)
+
+
+def test_prompts_outside_the_scan_are_refused_before_anything_is_computed() -> None:
+    model = Threshold()
+    with pytest.raises(InputError, match=r"Slice 21 does not exist.*0\.\.20"):
+        refine(ct(ball()), [Prompt("box", 21, (1.0, 1.0, 5.0, 5.0))], model, True)
+    assert model.embedded == 0
+
+
+def test_similarity_is_the_shared_part_of_two_histograms() -> None:
+    image = np.array([[0, 0, 100, 100]], dtype=np.uint8)
+    every, left, right = np.ones((1, 4), bool), np.array([[1, 1, 0, 0]], bool), np.array([[0, 0, 1, 1]], bool)
+    assert similarity(image, left, image, left) == 1.0
+    assert similarity(image, left, image, right) == 0.0
+    assert similarity(image, every, image, left) == 0.5
+    assert similarity(image, np.zeros((1, 4), bool), image, left) == 0.0
+
+
+def test_a_real_tumour_is_followed_to_its_neighbouring_slices(shared_data: Path) -> None:
+    from core.volumes import read_label_map, read_volume
+
+    folder = shared_data / "sts" / "STS_003"
+    volume = read_volume(folder / "CT_image.nii.gz", "CT")
+    truth = read_label_map(folder / "CT_mask.nii.gz").array > 0
+    k = int(truth.sum(axis=(0, 1)).argmax())
+    part = slice(k - 1, k + 2)
+    affine = volume.grid.affine.copy()
+    affine[:3, 3] += (k - 1) * affine[:3, 2]
+    cut = Volume(volume.array[:, :, part], Grid((*volume.grid.shape[:2], 3), affine), "CT")
+    answer = refine(cut, [around(truth[:, :, part], 1)], load_prompt_segmenter(), propagate=True)
+    assert stops(answer) == [(-1, 0, "end of scan"), (1, 2, "end of scan")]
+    assert overlap(answer.mask, truth[:, :, part]) > 0.85  # measured: see docs/benchmarks.md
