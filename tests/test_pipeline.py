@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from core.demo import build
 from core.errors import InputError, ModelError, StoreError, TwinReviewError
 from core.gates import score_mask, similar_lesions
 from core.jobs import run_inline
@@ -270,6 +271,25 @@ def test_a_step_that_fails_leaves_a_failed_job_and_nothing_else(store):
     assert store.masks("P1") == []
     assert list((store.root / "jobs").iterdir()) == []
     assert store.verify() == []
+
+
+def test_a_scan_gates_verdict_is_kept_with_the_scans_it_was_about(store, tmp_path):
+    _visit(store, DAY1, 1)
+    kind = KINDS["score_ood"]
+    params = kind.prepare(store, {"patient_id": "P1", "timepoint": DAY1})
+    assert [scan["modality"] for scan in params["scans"]] == ["CT", "PET"], "the reference scan first"
+    hashes = [scan["sha256"] for scan in params["scans"]]
+    result = {"state": "no anchor", "score": None, "threshold": 0.5, "scan_sha256": hashes}
+    assert kind.record(store, params, result, tmp_path, "ann") == result
+    (kept,) = store.ood_scores("P1")
+    assert (kept["timepoint"], kept["state"], kept["score"], kept["person"]) == (DAY1, "no anchor", None, "ann")
+    assert kept["scan_sha256"] == [scan.sha256 for scan in store.scans("P1", DAY1)]
+
+
+def test_the_demo_of_real_scans_says_where_it_looked_for_them(store, tmp_path):
+    with pytest.raises(InputError, match=r"folder of real scans at .*nothing; it is not there\. Give it with --sts"):
+        build(store, real=True, sts=tmp_path / "nothing")
+    assert store.patients() == []
 
 
 # ---------------------------------------------------------------- masks from elsewhere
