@@ -29,9 +29,10 @@ from core.types import LabelMap, Volume
 #: "accept"    the demo reviewer accepts the network's mask;
 #: "correct"   the reviewer replaces it by `DemoTimepoint.mask` (nothing left of the tumour) and accepts that;
 #: "open"      left for the visitor to review;
+#: "arrived"   the scans alone: the visitor runs the network;
 #: "ood"       the scan is out of distribution; its mask stays proposed;
 #: "bad_mask"  `DemoTimepoint.mask` was handed in and went wrong; it stays proposed.
-What = Literal["accept", "correct", "open", "ood", "bad_mask"]
+What = Literal["accept", "correct", "open", "arrived", "ood", "bad_mask"]
 
 
 @dataclass(frozen=True)
@@ -136,7 +137,7 @@ DEMO: tuple[Story, ...] = (
     Story(
         "DEMO-01", "Steady growth under observation", "2025-02-03", (0, 6, 13, 20, 26),
         (Course((62, 78, 103, 136, 172), suv=7.5, shape_seed=1),), anatomy=11, leg_mm=(28, -12), shape=(160, 160, 56),
-        warped=True, what={4: "open"},
+        warped=True, what={4: "arrived"},
     ),
     Story(
         "DEMO-02", "Response to chemotherapy, then relapse", "2025-01-20", (0, 6, 12, 20, 28, 36),
@@ -161,10 +162,10 @@ DEMO: tuple[Story, ...] = (
     Story(
         "DEMO-05", "Two lesions grow until they merge", "2025-05-05", (0, 6, 12, 19, 26),
         (
-            Course((58, 74, 94, 120, 146), suv=7.0, centre_mm=(3, 0, -35), shape_seed=5),
-            Course((48, 62, 80, 106, 132), suv=5.5, centre_mm=(-3, 3, 35), shape_seed=15),
+            Course((46, 52, 74, 106, 150), suv=7.0, centre_mm=(3, 0, -42), elongation=1.6, shape_seed=5),
+            Course((40, 45, 64, 94, 136), suv=6.5, centre_mm=(-3, 3, 42), elongation=1.6, shape_seed=15),
         ),
-        anatomy=15, leg_mm=(-26, -8), shape=(160, 160, 66), pet_spacing_mm=4.69,
+        anatomy=15, leg_mm=(-26, -8), shape=(160, 160, 84), pet_spacing_mm=4.69,
     ),
     Story(
         "DEMO-06", "Stable disease; the scan of the fourth visit is out of distribution", "2025-06-02",
