@@ -22,6 +22,8 @@ def test_models_jobs_people_and_a_check_that_notices(start_server, tmp_path, pag
     with open_store(tmp_path / "data") as store:
         add_scan(store)
         add_mask(store, 5)
+        job = store.create_job("segment", {"patient_id": "P1"}, "demo")
+        store.update_job(job, status="done", progress=1.0, message="Done", result={"version": 1})
         sidecar = folder(store, "P1", DAY1) / "mask_v001.json"
     dashboard = start_server(tmp_path / "data")
     page.goto(f"{dashboard.url}/system")
@@ -32,7 +34,8 @@ def test_models_jobs_people_and_a_check_that_notices(start_server, tmp_path, pag
         expect(cells.filter(has_text=name).first).to_have_count(1)
 
     page.get_by_role("tab", name="Jobs").click()
-    expect(page.get_by_text("No job has run yet.")).to_be_visible()
+    for text in (job, "segment", "done"):
+        expect(cells.filter(has_text=text).first).to_have_count(1)
 
     page.get_by_role("tab", name="People").click()
     page.get_by_role("textbox", name="Name").fill("Reader Two")

@@ -13,6 +13,11 @@ from pages.ui import resources
 ROLES = ("reviewer", "administrator", "viewer")
 
 
+def _minute(moment: str) -> str:
+    """RFC 3339 to the minute, as people read it."""
+    return moment[:16].replace("T", " ")
+
+
 def models() -> None:
     """Every model of the manifest and every one dropped in, with its check."""
     from weights import registry
@@ -45,9 +50,13 @@ def jobs(store: Any) -> None:
     if not rows:
         st.info("No job has run yet. Segment a timepoint on the review page to start one.")
         return
-    columns = ("job_id", "kind", "status", "progress", "message", "person", "created_at")
+    columns = ("kind", "status", "progress", "message", "person")
     st.dataframe(
-        [{name: row[name] for name in columns} for row in rows], hide_index=True, width="stretch",
+        [
+            {"started (UTC)": _minute(row["created_at"]), **{name: row[name] for name in columns}, "job": row["job_id"]}
+            for row in rows
+        ],
+        hide_index=True, width="stretch",
         column_config={"progress": st.column_config.ProgressColumn(min_value=0.0, max_value=1.0, format="percent")},
     )  # fmt: skip
     live = [row["job_id"] for row in rows if row["status"] not in FINAL]
@@ -59,7 +68,10 @@ def jobs(store: Any) -> None:
 
 def people(store: Any, person: str) -> None:
     """Who may be named on a decision."""
-    st.dataframe(store.people(), hide_index=True)
+    st.dataframe(
+        [{"name": p["name"], "role": p["role"], "since (UTC)": _minute(p["added_at"])} for p in store.people()],
+        hide_index=True, width="stretch",
+    )  # fmt: skip
     with st.form("person", border=False):
         name, role = st.columns(2)
         new = name.text_input("Name", help="As it is to stand beside decisions. Sign-in comes later.")
