@@ -1,8 +1,8 @@
 """Compute the reference features of the out-of-distribution gate, its threshold, and where they come from.
 
 `python -m weights.recipes.rfdeep.build --sts DIR --shared DIR --model sts-ctpet-small` (or `--folder TRAINED_MODEL`).
-Writes reference.npz and provenance.json to weights/rfdeep_sts_ctpet and prints the manifest's lines. Takes about ten
-minutes on one core. The network must be the final one: features of another are refused.
+Writes reference.npz and provenance.json to weights/rfdeep_sts_ctpet and prints the manifest's lines. Takes about
+fifteen minutes on one core. The network must be the final one: features of another are refused.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ from weights.recipes.rfdeep.shifts import (
 
 SEED = 20261121
 #: Scans of each kind of corruption, made from real scans and from phantoms.
-PER_KIND = (5, 3)
+PER_KIND = (8, 6)
 
 
 @dataclass(frozen=True, eq=False)

@@ -78,8 +78,8 @@ def _pet_misplaced(ct: Volume, pet: Volume, rng: np.random.Generator) -> Pair:
 
 
 def _voxel_size(ct: Volume, pet: Volume, rng: np.random.Generator) -> Pair:
-    """A lost or wrong voxel size: the anatomy appears nearly twice as large, or half as large or less."""
-    scale = np.diag([*[rng.choice([0.4, 0.5, 1.8])] * 3, 1.0])
+    """A lost or wrong voxel size: the anatomy appears half as large again, or little more than half as large."""
+    scale = np.diag([*[rng.choice([0.55, 0.65, 1.5])] * 3, 1.0])
     grids = (Grid(v.grid.shape, scale @ v.grid.affine) for v in (ct, pet))
     return Volume(ct.array, next(grids), "CT"), Volume(pet.array, next(grids), "PET")
 
