@@ -34,13 +34,13 @@ def answer(scans):
     return load_segmenter(MODEL).segment(scans[:2], logits=True)
 
 
-def test_a_held_out_patient_is_segmented_far_better_than_by_41_percent_of_suvmax(scans, answer):
+def test_a_held_out_patient_is_segmented_better_than_by_41_percent_of_suvmax(scans, answer):
     ct, pet, truth = scans
     from weights.recipes.sts_ctpet.evaluate import suv41
 
     found = dice(answer.labels.array > 0, truth.array > 0)
-    assert found > 0.75
-    assert found > dice(suv41(pet, ct), truth.array > 0) + 0.1
+    assert found > 0.8
+    assert found > dice(suv41(pet, ct), truth.array > 0) + 0.05
 
 
 def test_labels_lie_on_the_reference_scans_grid_and_name_their_model(scans, answer):
