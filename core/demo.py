@@ -72,12 +72,20 @@ def _add(store: Any, timepoint: DemoTimepoint) -> None:
                 volume, dataset=timepoint.dataset, patient_id=patient, timepoint=date, person=PERSON,
                 metadata=timepoint.metadata,
             )  # fmt: skip
-    if store.masks(patient, date):
+    if store.ood_scores(patient, date):
         return
-    for event in timepoint.events:
-        store.add_event(patient, event.date, event.kind.replace(" ", "-"), event.detail, PERSON)
     request = {"patient_id": patient, "timepoint": date}
+    if timepoint.what != "arrived" and not store.masks(patient, date):
+        for event in timepoint.events:
+            store.add_event(patient, event.date, event.kind.replace(" ", "-"), event.detail, PERSON)
+        _decide(store, timepoint, request)
+    # Last: a timepoint with this verdict is a whole one.
     run_inline(store, KINDS["score_ood"], request, PERSON)
+
+
+def _decide(store: Any, timepoint: DemoTimepoint, request: dict[str, Any]) -> None:
+    """The network's proposal, the mask that was handed in where there is one, and the demo reviewer's decision."""
+    patient, date = timepoint.patient_id, timepoint.date
     run_inline(store, KINDS["segment"], request, PERSON)
     if timepoint.mask is not None:
         add_version(store, timepoint.mask, patient, date, method="import", reviewer=PERSON)
