@@ -48,7 +48,7 @@ def pairs() -> dict[str, tuple[LabelMap, LabelMap]]:
 
 
 def _best(work: Callable[[], Any], repeats: int) -> tuple[Any, float]:
-    """The answer and the least CPU time of `repeats`, seconds: with one thread each, a busy machine does not skew it."""
+    """The answer and the least CPU time of `repeats`, seconds: a busy machine hardly skews it."""
     times = []
     for _ in range(repeats):
         began = time.process_time()
