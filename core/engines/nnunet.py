@@ -291,7 +291,7 @@ class NnUNetSegmenter:
         shape = properties["shape_after_cropping_and_before_resampling"]
         inner = np.asarray(
             predictor.configuration_manager.resampling_fn_probabilities(
-                raw.float(), shape, predictor.configuration_manager.spacing, spacing
+                raw, shape, predictor.configuration_manager.spacing, spacing
             ),
             dtype=np.float32,
         )
