@@ -40,10 +40,3 @@ def plane_through(
     outside = 0 if order == 0 else array.min()
     found = map_coordinates(array, grid.to_index(points).T, order=order, mode="constant", cval=outside)
     return np.asarray(found, dtype=array.dtype).reshape(rows, columns)
-
-
-def nearest_slice(grid: Grid, onto: Grid, k: int, matrix: NDArray[np.float64]) -> int | None:
-    """Which slice of `grid` lies at the middle of slice k of `onto`; None when that is outside."""
-    middle = onto.to_mm(np.array([[(onto.shape[0] - 1) / 2, (onto.shape[1] - 1) / 2, k]]))
-    found = round(float(grid.to_index(middle @ matrix[:3, :3].T + matrix[:3, 3])[0, 2]))
-    return found if 0 <= found < grid.shape[2] else None
