@@ -170,7 +170,7 @@ DEMO: tuple[Story, ...] = (
     Story(
         "DEMO-06", "Stable disease; the scan of the fourth visit is out of distribution", "2025-06-02",
         (0, 8, 16, 25, 34), (Course((140, 143, 138, 146, 142), suv=5.0, necrosis=0.5, shape_seed=6),), anatomy=16,
-        leg_mm=(16, 20), warped=True, what={3: "ood"}, fault="metal",
+        leg_mm=(16, 20), warped=True, what={3: "ood"}, fault="calibration",
         events=((2, "treatment start", "trabectedin"),),
     ),
     Story(
@@ -204,7 +204,7 @@ REAL: tuple[Story, ...] = (
     ),
     Story(
         "SIM-STS_029", "Simulated follow-up: stable; the fourth scan is out of distribution", "2025-03-24",
-        (0, 8, 16, 24, 32), (Course((1, 1.03, 0.97, 1.05, 1.01), suv=1),), what={3: "ood"}, fault="metal",
+        (0, 8, 16, 24, 32), (Course((1, 1.03, 0.97, 1.05, 1.01), suv=1),), what={3: "ood"}, fault="calibration",
         source="STS_029",
     ),
     Story(
