@@ -134,6 +134,7 @@ def test_two_timepoints_are_linked_and_their_lesions_compared(visit: Callable[..
 def test_scans_that_cannot_be_aligned_are_said_to_be_not_linked(visit: Callable[..., Any]):
     page = visit("compare", "BEN")
     alert(page, "The two scans are not linked.")
+    page.get_by_role("slider").nth(1).wait_for()
     assert page.get_by_role("slider").count() == 2
     table(page, "L1")
 

@@ -6,30 +6,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 
 from core.jobs import run_inline
-from core.ood.features import FEATURES_VERSION
-from core.ood.rfdeep import IN_DISTRIBUTION, MODEL_ID, Reference
+from core.ood.rfdeep import MODEL_ID
 from tests import clinic
 from tests.test_browser_patient_pages import PATIENCE_MS, alert, chosen, metric, shows, table
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(600)]
-
-
-def small_reference() -> Reference:
-    """24 scans of 24 patients, the odd half two deviations away in every feature."""
-    rng, scans = np.random.default_rng(1), 24
-    odd = np.arange(scans) % 2 == 1
-    away = 2.0 * odd[:, None]
-    rows = (rng.normal(size=(scans, 8, 6)) + away[:, None]).astype(np.float32)
-    return Reference(
-        rows=rows, centre=rows[:, 0], logits=rows[:, 0, :4], histogram=np.abs(rows[:, 0]), geometry=rows[:, 1],
-        kind=np.where(odd, "shifted", IN_DISTRIBUTION), domain=np.full(scans, "phantom"),
-        group=np.array([f"p{n}" for n in range(scans)]), crossfit=np.where(odd, 0.9, 0.1).astype(np.float32),
-        provenance={"features_version": FEATURES_VERSION, "network": "none", "checkpoint_sha256": "ab" * 32},
-    )  # fmt: skip
 
 
 @pytest.fixture
@@ -84,32 +68,23 @@ def test_a_flagged_mask_is_listed_and_opens_in_review(quality: Callable[..., Any
     chosen(page, "Patient", "ODD")
 
 
-def test_the_scan_gate_shows_its_reference_and_what_was_measured(
-    quality: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-):
+def test_the_scan_gate_shows_its_reference_and_what_was_measured(quality: Callable[..., Any], tmp_path: Path):
+    from core.ood.rfdeep import read_reference
     from core.pipeline import KINDS
     from store import open_store
     from weights import registry
 
-    weights = tmp_path / "weights"
-    weights.mkdir()
-    (weights / "reference.npz").write_bytes(small_reference().to_bytes())
-    (weights / "manifest.toml").write_text(
-        f'[[models]]\nid = "{MODEL_ID}"\nname = "small"\nkind = "rfdeep"\npath = "reference.npz"\nsha256 = ""\n'
-    )
-    monkeypatch.setenv("TWIN_WEIGHTS", str(weights))
-    if registry.locate(registry.find(MODEL_ID)).parent != weights:
-        pytest.skip("the shipped reference is there, and is measured in minutes: see docs/benchmarks.md")
+    shipped = read_reference(registry.verify(registry.find(MODEL_ID)))
     root = tmp_path / "data"
     with open_store(root) as store:
         store.add_person("demo")
         result = run_inline(store, KINDS["evaluate_ood"], {"resamplings": 2, "trees": 5}, "demo")
         ours = next(figure for figure in result["figures"] if figure["method"].startswith("RF-Deep (anchored"))
-        assert ours["auroc"] > 0.9
-    page = quality(root, TWIN_WEIGHTS=str(weights))
-    metric(page, "In-distribution scans", "12")
-    metric(page, "Shifted scans", "12")
-    metric(page, "Threshold", "0.10")
+        assert 0.6 < ours["auroc"] < 1
+    page = quality(root)
+    metric(page, "In-distribution scans", str(int((~shipped.ood).sum())))
+    metric(page, "Shifted scans", str(int(shipped.ood.sum())))
+    metric(page, "Threshold", f"{shipped.threshold:.2f}")
     shows(page, "How well it tells scans apart")
     table(page, "RF-Deep (anchored crops)")
     table(page, f"{ours['auroc']:.3f} ± {ours['auroc_sd']:.3f}")

@@ -1,0 +1,42 @@
+"""The demo cohort as a visitor meets it: the shipped network and gates over simulated scans."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from core.cohort import DEMO, demo_timepoint
+from core.demo import build
+from core.metrics import dice
+
+STORIES = {story.patient_id: story for story in DEMO}
+
+
+def _verdict(visit):
+    from core.ood.rfdeep import score_scan
+
+    scan = demo_timepoint(STORIES["DEMO-06"], visit).scan
+    return score_scan([scan.ct, scan.pet]).state
+
+
+def test_the_scan_gate_catches_the_odd_scan_and_passes_the_one_before():
+    assert STORIES["DEMO-06"].what == {3: "ood"}
+    assert _verdict(3) == "out of distribution"
+    assert _verdict(2) == "in distribution"
+
+
+@pytest.mark.timeout(300)
+def test_a_patient_is_segmented_well_decided_and_not_made_twice(store):
+    story = replace(STORIES["DEMO-08"], weeks=STORIES["DEMO-08"].weeks[:2], what={1: "open"})
+    made = build(store, stories=[story])
+    assert (made["patients"], made["timepoints"], made["mask_versions"], made["decisions"]) == (1, 2, 2, 1)
+    assert made["open"] == [f"DEMO-08 {story.date(story.weeks[1])}"]
+    for visit, record in enumerate(store.masks("DEMO-08")):
+        truth = demo_timepoint(story, visit).scan.truth.array > 0
+        assert dice(store.load_mask(record).array > 0, truth) > 0.85
+        assert [lesion["lesion_id"] for lesion in record.lesions] == ["L1"]
+    assert [p.timepoint for p in store.volume_points("DEMO-08") if p.lesion_id == "total"] == [story.date(0)]
+    assert all(scan.metadata["simulated"] for scan in store.scans("DEMO-08"))
+    assert build(store, stories=[story])["mask_versions"] == 2
+    assert store.verify() == []
