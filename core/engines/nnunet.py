@@ -202,7 +202,7 @@ class NnUNetSegmenter:
 
     @property
     def configuration(self) -> Any:
-        """nnU-Net's ConfigurationManager: patch_size, spacing (k, j, i order of the file) and the rest of the plans."""
+        """nnU-Net's ConfigurationManager: patch_size, spacing (in the order of `preprocess`) and the rest of the plans."""
         return self._predictor.configuration_manager
 
     def choose(self, volumes: Sequence[Volume]) -> list[Volume]:
@@ -216,7 +216,7 @@ class NnUNetSegmenter:
 
         Returns:
             (channels, K', J', I') float32 at the network's spacing; nnU-Net's properties to map back; the first
-            channel's grid. Index order is SimpleITK's (k, j, i), as the network was trained.
+            channel's grid. Index order is SimpleITK's (k, j, i) under the plans' transpose_forward, as it was trained.
         """
         chosen = self.choose(volumes)
         grid = chosen[0].grid
