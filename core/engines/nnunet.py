@@ -202,7 +202,7 @@ class NnUNetSegmenter:
 
     @property
     def configuration(self) -> Any:
-        """nnU-Net's ConfigurationManager: patch_size, spacing (ordered as in `preprocess`) and the rest of the plans."""
+        """nnU-Net's ConfigurationManager: patch_size, spacing (ordered as `preprocess` does), the rest of the plans."""
         return self._predictor.configuration_manager
 
     def choose(self, volumes: Sequence[Volume]) -> list[Volume]:
