@@ -74,7 +74,7 @@ def scratch(store):
 
 
 def workers():
-    return [p for p in psutil.Process().children(recursive=True) if "spawn_main" in " ".join(p.cmdline())]
+    return [p for p in psutil.Process().children() if "spawn_main" in " ".join(p.cmdline())]
 
 
 @pytest.fixture(scope="module")
