@@ -1,8 +1,8 @@
 """Train the shipped CT + PET network: `python -m weights.recipes.sts_ctpet.train --sts DIR --work DIR`.
 
 nnU-Net v2's own trainer, loss and augmentation with fewer iterations and a running average of the weights, which is
-what is exported. nnU-Net logs one validation batch of the held-out patients each epoch; nothing is learned from it, and what is
-exported is always the last average.
+what is exported. nnU-Net logs one validation batch of the held-out patients each epoch; nothing is learned from it, and
+what is exported is always the last average.
 """
 
 from __future__ import annotations
