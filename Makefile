@@ -60,9 +60,11 @@ clean: ## removes the environment and caches, never data
 	done; echo "TwinReview needs Python 3.11 or newer, and none was found. Install it and run make again." >&2; exit 1
 
 .venv/run.stamp: requirements.txt | .venv/bin/python
-	$(PY) -m pip install --quiet --requirement requirements.txt
+	@echo "installing what requirements.txt names; some minutes the first time"
+	@$(PY) -m pip install --quiet --requirement requirements.txt
 	@touch $@
 
 .venv/test.stamp: tests/requirements.txt .venv/run.stamp
-	$(PY) -m pip install --quiet --requirement tests/requirements.txt
+	@echo "installing what the tests need"
+	@$(PY) -m pip install --quiet --requirement tests/requirements.txt
 	@touch $@

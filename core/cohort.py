@@ -246,7 +246,7 @@ def real_timepoints(sts_dir: Path, stories: Sequence[Story] = REAL) -> Iterator[
         InputError: a patient's files are not there.
     """
     for story in stories:
-        first = _real(sts_dir / story.source)
+        first = real_scan(sts_dir / story.source)
         for visit in range(len(story.weeks)):
             scan = first if visit == 0 else _warped(story, first, visit, 1.0)
             yield _timepoint(story, "sts-sim", scan, visit)
@@ -307,8 +307,12 @@ def _timepoint(story: Story, dataset: str, scan: SimulatedTimepoint, visit: int)
     )
 
 
-def _real(folder: Path) -> SimulatedTimepoint:
-    """A real patient's scans and contour as the first visit."""
+def real_scan(folder: Path) -> SimulatedTimepoint:
+    """A real patient's scans and contour, as a first visit.
+
+    Raises:
+        InputError: a file is not there.
+    """
     from core.volumes import read_label_map, read_volume
 
     paths = [folder / name for name in ("CT_image.nii.gz", "PET_image.nii.gz", "CT_mask.nii.gz")]

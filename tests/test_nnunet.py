@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -94,6 +95,23 @@ def test_progress_rises_to_one_and_a_cancelled_run_stops_between_windows(scans):
         load_segmenter(MODEL).segment(scans[:2], stop)
     again = load_segmenter(MODEL).segment(scans[:2])
     assert again.labels.array.any()
+
+
+def test_the_scan_gate_gets_the_pass_of_the_segmentation_before_and_of_no_other_scans(scans):
+    segmenter = load_segmenter(MODEL)
+    ct, pet, _ = scans
+    segmenter.segment([ct, pet])
+    windows: list[str] = []
+
+    def listen(_: float, message: str) -> None:
+        windows.append(message)
+
+    kept = segmenter.look([pet, ct], listen)
+    assert windows == []
+    altered = replace(pet, array=pet.array + np.float32(0.5))
+    other = segmenter.look([ct, altered], listen)
+    assert any(message.startswith("window") for message in windows)
+    assert not np.array_equal(np.asarray(other.logits), np.asarray(kept.logits))
 
 
 @pytest.mark.parametrize(

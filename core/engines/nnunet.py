@@ -12,6 +12,7 @@ import io
 import json
 import time
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ from core.engines.base import Segmentation
 from core.engines.device import pick_device
 from core.errors import InputError, ModelError
 from core.types import Grid, LabelMap, Progress, Volume, no_progress
-from core.volumes import resample
+from core.volumes import content_sha256, resample
 
 #: plans.json names classes to import; only these packages' are built, whatever a dropped-in folder says.
 TRUSTED_PACKAGES = ("dynamic_network_architectures.", "torch.nn.", "torch.optim.", "nnunetv2.")
@@ -103,6 +104,29 @@ def _predictor_class() -> Any:
     return ReportingPredictor
 
 
+@dataclass(frozen=True, eq=False)
+class Pass:
+    """One look of the network at a timepoint: what every later step needs of it.
+
+    Args:
+        data: (channels, K', J', I') float32, what `preprocess` made of the scans.
+        properties: nnU-Net's, to map back.
+        grid: the first channel's.
+        logits: (classes, K', J', I') torch tensor on the CPU.
+        seconds: "preprocess" and "predict".
+    """
+
+    data: NDArray[np.float32]
+    properties: dict[str, Any]
+    grid: Grid
+    logits: Any
+    seconds: dict[str, float]
+
+
+#: A larger pass is not kept in memory for whoever asks next.
+KEEP_BYTES = 512 * 2**20
+
+
 class NnUNetSegmenter:
     """One trained model, loaded and warm.
 
@@ -142,6 +166,7 @@ class NnUNetSegmenter:
         )
         self._lesion_classes = lesion_classes(dataset["labels"])
         self.mirroring = mirroring
+        self._kept: tuple[tuple[str, ...], Pass] | None = None
         device = pick_device()
         with _quiet():
             self._predictor = _predictor_class()(
@@ -240,6 +265,32 @@ class NnUNetSegmenter:
         self._predictor.progress, self._predictor.done = progress, 0
         return self._predictor.predict_logits_from_preprocessed_data(torch.from_numpy(data))
 
+    def look(self, volumes: Sequence[Volume], progress: Progress = no_progress) -> Pass:
+        """The pass behind the last segmentation when it was of these very scans, else a new one.
+
+        Raises:
+            InputError: a channel is missing. JobCancelled: from `progress`, between two windows.
+        """
+        kept = self._kept
+        return kept[1] if kept and kept[0] == self._key(volumes) else self._look(volumes, progress)
+
+    def _key(self, volumes: Sequence[Volume]) -> tuple[str, ...]:
+        # The content's hash does not say in which order the axes are stored; the pass depends on it.
+        return tuple(f"{content_sha256(v)} {v.grid.affine.tobytes().hex()}" for v in self.choose(volumes))
+
+    def _look(self, volumes: Sequence[Volume], progress: Progress) -> Pass:
+        """Preprocess, predict, and keep the pass for the scan gate, which asks next."""
+        progress(0.0, "preparing")
+        started = time.perf_counter()
+        data, properties, grid = self.preprocess(volumes)
+        prepared = time.perf_counter()
+        logits = self.raw_logits(data, progress)
+        seconds = {"preprocess": prepared - started, "predict": time.perf_counter() - prepared}
+        seen = Pass(data, properties, grid, logits, seconds)
+        small = data.nbytes + logits.numel() * logits.element_size() <= KEEP_BYTES
+        self._kept = (self._key(volumes), seen) if small else None
+        return seen
+
     def segment(
         self, volumes: Sequence[Volume], progress: Progress = no_progress, logits: bool = False
     ) -> Segmentation:
@@ -248,25 +299,18 @@ class NnUNetSegmenter:
         Raises:
             InputError: a channel is missing. JobCancelled: from `progress`, between two windows.
         """
+        seen = self._look(volumes, progress)
         started = time.perf_counter()
-        progress(0.0, "preparing")
-        data, properties, grid = self.preprocess(volumes)
-        prepared = time.perf_counter()
-        raw = self.raw_logits(data, progress)
-        predicted = time.perf_counter()
         progress(0.85, "resampling to the scan")
-        labels, full = self._export(raw, properties, logits)
+        labels, full = self._export(seen.logits, seen.properties, logits)
+        grid = seen.grid
         if not volumes[0].grid.matches(grid):
             target = volumes[0].grid
             labels = resample(labels, grid, target, "nearest")
             full = None if full is None else np.stack([resample(c, grid, target, "linear") for c in full])
             grid = target
         progress(1.0, "done")
-        seconds = {
-            "preprocess": prepared - started,
-            "predict": predicted - prepared,
-            "export": time.perf_counter() - predicted,
-        }
+        seconds = {**seen.seconds, "export": time.perf_counter() - started}
         return Segmentation(
             labels=LabelMap(np.ascontiguousarray(labels, dtype=np.uint8), grid), model_id=self.model_id,
             checkpoint_sha256=self.checkpoint_sha256, channels=tuple(v.channel for v in self.choose(volumes)),

@@ -20,6 +20,10 @@ from core.metrics import dice, surface_distances
 from core.types import Volume
 from core.volumes import read_label_map, read_volume, resample
 from weights.recipes.sts_ctpet.prepare import split
+from weights.recipes.sts_ctpet.simulated import tumour_free_phantom, without_tumour
+
+#: Phantom anatomies from here on are evaluated on; training takes others.
+FREE_ANATOMY = 980
 
 
 def suv41(pet: Volume, ct: Volume) -> np.ndarray:
@@ -51,6 +55,23 @@ def evaluate(sts: Path, model_id: str, patients: list[str], mirroring: bool) -> 
     return rows
 
 
+def tumour_free(sts: Path, model_id: str, patients: list[str]) -> list[dict[str, float | str]]:
+    """One row a scan in which nothing is left to find: the mL that the network finds all the same.
+
+    The patients' own scans with the tumour painted over, and six phantoms of anatomies that nothing was trained on.
+    """
+    from core.engines.nnunet import load_segmenter
+
+    segmenter = load_segmenter(model_id)
+    scans = {f"{patient}, painted over": without_tumour(sts / patient, 100 + n) for n, patient in enumerate(patients)}
+    scans |= {f"phantom {n}": tumour_free_phantom(n) for n in range(FREE_ANATOMY, FREE_ANATOMY + 6)}
+    rows: list[dict[str, float | str]] = []
+    for name, scan in scans.items():
+        labels = segmenter.segment([scan.ct, scan.pet]).labels
+        rows.append({"patient": name, "found_mL": round(labels.volume_mm3 / 1000, 1)})
+    return rows
+
+
 def table(rows: list[dict[str, float | str]]) -> str:
     """Markdown, with a line of means."""
     keys = list(rows[0])
@@ -65,13 +86,15 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--sts", type=Path, required=True)
     parser.add_argument("--model", default="sts-ctpet-small")
+    parser.add_argument("--to", type=Path, default=Path("weights/sts_ctpet_small/evaluation.json"))
     arguments = parser.parse_args()
     training, held_out = split(arguments.sts)
     result = {
         "held out": evaluate(arguments.sts, arguments.model, held_out, False),
         "held out, mirrored": evaluate(arguments.sts, arguments.model, held_out, True),
+        "tumour-free": tumour_free(arguments.sts, arguments.model, held_out),
         "training": evaluate(arguments.sts, arguments.model, training, False),
     }
-    Path("weights/sts_ctpet_small/evaluation.json").write_text(json.dumps(result, indent=1))
+    arguments.to.write_text(json.dumps(result, indent=1))
     for name, rows in result.items():
         print(f"\n{name}\n\n{table(rows)}")

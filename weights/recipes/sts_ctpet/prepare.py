@@ -9,10 +9,14 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import tempfile
 from pathlib import Path
 
 import numpy as np
 import SimpleITK as sitk
+
+from core.volumes import write_nifti
+from weights.recipes.sts_ctpet.simulated import simulated_cases
 
 DATASET_ID = 501
 DATASET = f"Dataset{DATASET_ID}_STS"
@@ -47,34 +51,60 @@ def split(sts: Path) -> tuple[list[str], list[str]]:
     return sorted(set(ordered) - set(held_out)), held_out
 
 
-def write_raw(sts: Path, raw: Path) -> None:
-    """CT as it is, PET resampled linearly onto the CT grid, the CT contour as label 1."""
-    target = raw / DATASET
+def write_case(target: Path, name: str, ct: sitk.Image, pet: sitk.Image, mask: sitk.Image) -> None:
+    """CT as it is, PET resampled linearly onto the CT grid, the contour as label 1."""
+    mask = mask > 0
+    mask.CopyInformation(ct)
+    sitk.WriteImage(ct, str(target / "imagesTr" / f"{name}_0000.nii.gz"))
+    on_ct = sitk.Resample(pet, ct, sitk.Transform(), sitk.sitkLinear, 0.0)
+    sitk.WriteImage(on_ct, str(target / "imagesTr" / f"{name}_0001.nii.gz"))
+    sitk.WriteImage(mask, str(target / "labelsTr" / f"{name}.nii.gz"))
+
+
+def write_raw(sts: Path, target: Path) -> None:
+    """The real patients."""
     (target / "imagesTr").mkdir(parents=True, exist_ok=True)
     (target / "labelsTr").mkdir(parents=True, exist_ok=True)
-    names = []
     for folder in sorted(sts.glob("STS_*")):
         ct = sitk.ReadImage(str(folder / "CT_image.nii.gz"), sitk.sitkFloat32)
-        pet = sitk.Resample(sitk.ReadImage(str(folder / "PET_image.nii.gz"), sitk.sitkFloat32), ct, sitk.Transform(),
-                            sitk.sitkLinear, 0.0)  # fmt: skip
-        mask = sitk.ReadImage(str(folder / "CT_mask.nii.gz")) > 0
-        mask.CopyInformation(ct)
-        sitk.WriteImage(ct, str(target / "imagesTr" / f"{folder.name}_0000.nii.gz"))
-        sitk.WriteImage(pet, str(target / "imagesTr" / f"{folder.name}_0001.nii.gz"))
-        sitk.WriteImage(mask, str(target / "labelsTr" / f"{folder.name}.nii.gz"))
-        names.append(folder.name)
+        pet = sitk.ReadImage(str(folder / "PET_image.nii.gz"), sitk.sitkFloat32)
+        write_case(target, folder.name, ct, pet, sitk.ReadImage(str(folder / "CT_mask.nii.gz")))
+    write_dataset_json(target)
+
+
+def write_simulated(sts: Path, target: Path, training: list[str]) -> list[str]:
+    """The cases of `simulated.py`; returns their names."""
+    names = []
+    for name, case in simulated_cases(sts, training):
+        with tempfile.TemporaryDirectory() as folder:
+            images = []
+            for part, array, grid in (
+                ("ct", case.ct.array, case.ct.grid),
+                ("pet", case.pet.array, case.pet.grid),
+                ("mask", case.truth.array, case.truth.grid),
+            ):
+                write_nifti(Path(folder) / f"{part}.nii.gz", array, grid)
+                images.append(sitk.ReadImage(str(Path(folder) / f"{part}.nii.gz")))
+        write_case(target, name, *images)
+        names.append(name)
+    write_dataset_json(target)
+    return names
+
+
+def write_dataset_json(target: Path) -> None:
+    """What nnU-Net wants to know of the cases that are there."""
+    cases = len(list((target / "labelsTr").glob("*.nii.gz")))
     (target / "dataset.json").write_text(
         json.dumps({"channel_names": {"0": "CT", "1": "PET"}, "labels": {"background": 0, "tumour": 1},
-                    "numTraining": len(names), "file_ending": ".nii.gz"}, indent=2)
+                    "numTraining": cases, "file_ending": ".nii.gz"}, indent=2)
     )  # fmt: skip
 
 
-def plan_and_preprocess(work: Path) -> None:
+def plan(work: Path) -> None:
     """nnU-Net's fingerprint and planner, then our smaller network, spacing and patch written into its plans."""
     from nnunetv2.experiment_planning.plan_and_preprocess_api import (
         extract_fingerprint_dataset,
         plan_experiment_dataset,
-        preprocess_dataset,
     )
 
     extract_fingerprint_dataset(DATASET_ID, num_processes=2, show_progress_bar=False)
@@ -94,19 +124,32 @@ def plan_and_preprocess(work: Path) -> None:
     )  # fmt: skip
     plans["configurations"] = {"3d_fullres": full}
     path.write_text(json.dumps(plans, indent=2))
-    preprocess_dataset(DATASET_ID, PLANS, ("3d_fullres",), (2,), show_progress_bar=False)
 
 
 def prepare(sts: Path, work: Path) -> tuple[list[str], list[str]]:
-    """Everything before training; a second call finds it done. Returns the (training, held-out) patients."""
+    """Everything before training; a second call finds it done. Returns the (training, held-out) patients.
+
+    The plans are made from the real patients alone. Fold 0 trains on them; fold 1 on each of them twice and on the
+    simulated cases once.
+    """
     set_environment(work)
     training, held_out = split(sts)
     splits = work / "preprocessed" / DATASET / "splits_final.json"
     if not splits.exists():
-        write_raw(sts, work / "raw")
-        plan_and_preprocess(work)
-        splits.write_text(json.dumps([{"train": training, "val": held_out}], indent=2))
+        write_raw(sts, work / "raw" / DATASET)
+        plan(work)
+        simulated = write_simulated(sts, work / "raw" / DATASET, training)
+        preprocess()
+        folds = [{"train": training, "val": held_out}, {"train": 2 * training + simulated, "val": held_out}]
+        splits.write_text(json.dumps(folds, indent=2))
     return training, held_out
+
+
+def preprocess() -> None:
+    """nnU-Net's own, of every case that is there."""
+    from nnunetv2.experiment_planning.plan_and_preprocess_api import preprocess_dataset
+
+    preprocess_dataset(DATASET_ID, PLANS, ("3d_fullres",), (2,), show_progress_bar=False)
 
 
 if __name__ == "__main__":  # nnU-Net's preprocessing spawns processes that import this file again
