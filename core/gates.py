@@ -5,6 +5,7 @@ The reference is every lesion of an *accepted* mask of *other* patients (`core.a
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
@@ -108,6 +109,7 @@ def similar_lesions(
 ) -> list[dict[str, Any]]:
     """For each lesion of the version, the k most alike lesions of other patients' accepted masks, nearest first.
 
+    A lesion that was accepted at several timepoints counts once, as it was when it was most alike.
     Distance is Euclidean over shape features scaled by the reference's median and MAD; its unit is "typical spreads".
     """
     if k < 1:
@@ -117,14 +119,27 @@ def similar_lesions(
     if not rows:
         return []
     gate = MaskGate.fit(
-        np.array([row["vector"] for row in rows]), [row["patient_id"] for row in rows], k=min(k, len(rows)),
+        np.array([row["vector"] for row in rows]), [row["patient_id"] for row in rows], k=_enough(rows, k),
         alpha=ALPHA, names=rows[0]["names"], make_index=store.neighbour_index,
     )  # fmt: skip
     out = []
     for row in own:
-        nearest = gate.score(np.array(row["vector"]), patient_id).nearest
-        out += [_similar(row, rows[index], distance, rank) for rank, (index, _, distance) in enumerate(nearest, 1)]
+        closest: dict[tuple[str, str], tuple[int, float]] = {}
+        for index, _, distance in gate.score(np.array(row["vector"]), patient_id).nearest:
+            closest.setdefault(_lesion(rows[index]), (index, distance))
+        ranked = enumerate(list(closest.values())[:k], 1)
+        out += [_similar(row, rows[index], distance, rank) for rank, (index, distance) in ranked]
     return out
+
+
+def _lesion(row: Mapping[str, Any]) -> tuple[str, str]:
+    return str(row["patient_id"]), str(row["lesion_id"])
+
+
+def _enough(rows: Sequence[Mapping[str, Any]], k: int) -> int:
+    """How many neighbours hold k different lesions for sure."""
+    most = max(Counter(_lesion(row) for row in rows).values())
+    return min((k - 1) * most + 1, len(rows))
 
 
 def _similar(own: Mapping[str, Any], other: Mapping[str, Any], distance: float, rank: int) -> dict[str, Any]:

@@ -45,9 +45,9 @@ if not items:
 for item in items:
     icon, _ = URGENCY[item.urgency]
     with st.container(border=True):
-        mark, who, why, what = st.columns([0.5, 3, 7, 2], vertical_alignment="center")
+        mark, who, why, what = st.columns([0.4, 1.6, 7, 2], vertical_alignment="center")
         mark.markdown(icon)
-        who.markdown(f"**{item.patient_id}**  \n{item.timepoint}")
+        who.markdown(f"**{item.patient_id}**  \n{item.timepoint}", width="content")
         why.markdown(item.reason)
         what.button(
             item.task, key=f"open-{item.patient_id}-{item.timepoint}", on_click=open_item, width="stretch",

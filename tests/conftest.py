@@ -115,11 +115,16 @@ def server(start_server: Callable[..., Server], tmp_path_factory: pytest.TempPat
     return start_server(tmp_path_factory.mktemp("empty"))
 
 
+def find_chromium() -> str | None:
+    """CHROMIUM, else the system's; None when there is none."""
+    names = ("chromium", "chromium-browser", "google-chrome")
+    return os.environ.get("CHROMIUM") or next((path for path in map(shutil.which, names) if path), None)
+
+
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Any]:
-    """Chromium, headless: CHROMIUM, else the system's. Without one: skipped, but a failure in CI."""
-    names = ("chromium", "chromium-browser", "google-chrome")
-    found = os.environ.get("CHROMIUM") or next((path for path in map(shutil.which, names) if path), None)
+    """Chromium, headless. Without one: skipped, but a failure in CI."""
+    found = find_chromium()
     if found is None:
         message = "needs Chromium: apt-get install chromium, or set CHROMIUM to the path of one"
         if os.environ.get("CI"):

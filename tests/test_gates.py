@@ -141,6 +141,17 @@ def test_similar_lesions_come_nearest_first_and_never_from_the_same_patient(coho
     assert found[0]["lesion_id"] == "L1"
 
 
+def test_a_lesion_seen_at_many_timepoints_is_one_similar_lesion_as_it_was_when_most_alike(store):
+    for number, value in enumerate((1.0, 1.5, 1.8, 2.4)):
+        _accepted(store, "R0", f"2024-0{number + 1}-01", value)
+    _accepted(store, "R1", DAY1, 9.0)
+    record = _lesions(store, "P1", DAY1, 1.9)
+    found = similar_lesions(store, "P1", DAY1, record.version, k=2)
+    assert [(row["patient_id"], row["timepoint"], row["rank"]) for row in found] == [
+        ("R0", "2024-03-01", 1), ("R1", DAY1, 2),
+    ]  # fmt: skip
+
+
 def test_more_neighbours_than_there_are_gives_all_and_none_is_refused(store):
     for number, value in enumerate((1.0, 2.0)):
         _accepted(store, f"R{number}", DAY1, value)

@@ -58,7 +58,7 @@ def _layout(figure: go.Figure, x: str, y: str) -> go.Figure:
     """One look for all: titled axes, legend below the plot so that nothing covers data at 1280x720."""
     figure.update_layout(
         template="plotly_white", height=480, margin={"l": 70, "r": 20, "t": 30, "b": 60}, hovermode="closest",
-        legend={"orientation": "h", "yanchor": "top", "y": -0.16, "x": 0}, font={"size": 14}, showlegend=True,
+        legend={"orientation": "h", "yanchor": "top", "y": -0.2, "x": 0}, font={"size": 14}, showlegend=True,
     )  # fmt: skip
     figure.update_xaxes(title_text=x)
     figure.update_yaxes(title_text=y)
@@ -110,7 +110,8 @@ def growth_figure(
                          annotation_textangle=-90, annotation_position="top right")  # fmt: skip
     _layout(figure, "Days since the first timepoint", f"Volume ({unit})")
     if log:
-        figure.update_yaxes(type="log", dtick=1, minor={"dtick": "D1", "showgrid": True, "gridcolor": "#f3f3f3"})
+        values = [tick for decade in range(-4, 8) for tick in (10.0**decade, 2 * 10.0**decade, 5 * 10.0**decade)]
+        figure.update_yaxes(type="log", tickvals=values, ticktext=[f"{value:,.10g}" for value in values])
     else:
         figure.update_yaxes(range=[0, 1.1 * _ceiling(points_by_lesion, forecast) / scale])
     return figure
@@ -254,15 +255,16 @@ def ood_figure(scores: Mapping[str, Sequence[float]], threshold: float, score: f
     figure = go.Figure()
     for (group, values), colour in zip(scores.items(), LESION_COLOURS, strict=False):
         figure.add_trace(go.Histogram(
-            x=list(values), name=f"{group} (n = {len(values)})", marker_color=colour, opacity=0.6,
-            xbins={"start": 0.0, "end": 1.0001, "size": 0.05},
+            x=list(values), name=f"{group} (n = {len(values)})", marker_color=colour,
+            xbins={"start": 0.0, "end": 1.0001, "size": 0.1}, histnorm="probability",
         ))  # fmt: skip
-    figure.update_layout(barmode="overlay")
+    figure.update_layout(barmode="group", bargap=0.15)
     _mark(figure, threshold, f"threshold {threshold:.2f}", RESPONSE_COLOURS["PD"], "dash")
     if score is not None:
         _mark(figure, score, f"this scan {score:.2f}", TOTAL_COLOUR, "solid")
-    _layout(figure, "Scan score: mean P(out of distribution) over its crops", "Scans")
+    _layout(figure, "Scan score: mean P(out of distribution) over its crops", "Share of the group's scans")
     figure.update_xaxes(range=[0, 1.02])
+    figure.update_yaxes(tickformat=".0%")
     return figure
 
 

@@ -154,7 +154,7 @@ def step_table(changes: Sequence[Mapping[str, Any]], points: Sequence[VolumePoin
 
 
 def _percent(value: float | None) -> str:
-    return "new" if value is None else f"{value:+.0f} %"
+    return "new" if value is None else f"{value:+z.0f} %"
 
 
 def _bound(rate: Mapping[str, Any]) -> str:

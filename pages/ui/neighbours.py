@@ -59,7 +59,7 @@ def outcome_words(outcome: curve.Outcome | None) -> str:
         return "No later accepted timepoint."
     if outcome.volume_mm3 == 0:
         return f"**Gone** after {outcome.days:.0f} days  \n{outcome.verdict}"
-    percent = "new" if outcome.percent_change is None else f"{outcome.percent_change:+.0f} %"
+    percent = "new" if outcome.percent_change is None else f"{outcome.percent_change:+z.0f} %"
     return f"**{percent}** in {outcome.days:.0f} days  \n{outcome.verdict}"
 
 

@@ -69,7 +69,7 @@ def choose_slice_and_tool(volume: Volume, record: MaskRecord | None) -> tuple[in
     key = f"slice-{volume.channel}-{record.mask_id if record else 'none'}"
     if key not in st.session_state:
         st.session_state[key] = _largest_slice(volume, record)
-    slider, tools = st.columns([1, 1])
+    slider, tools = st.columns([2, 3])
     k = int(slider.slider("Slice (k)", 0, last, key=key, help="Index along the file's third axis, from 0."))
     tool = tools.segmented_control(
         "Prompt", list(TOOLS), default="Box", key="tool", required=True,

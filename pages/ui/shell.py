@@ -44,15 +44,15 @@ PAGES: dict[str, list[tuple[PageName, str, str]]] = {
 def show() -> None:
     """Draws the frame and runs the chosen page in it."""
     st.set_page_config(page_title="TwinReview", page_icon=str(ICON), layout="wide")
-    sections = {
-        section: [
-            st.Page(FOLDER / f"{name}.py", title=title, icon=icon, default=name == "worklist")
-            for name, title, icon in pages
-            if (FOLDER / f"{name}.py").exists()
-        ]
-        for section, pages in PAGES.items()
-    }
-    page = st.navigation({section: pages for section, pages in sections.items() if pages})
+    page = st.navigation(
+        {
+            section: [
+                st.Page(FOLDER / f"{name}.py", title=title, icon=icon, default=name == "worklist")
+                for name, title, icon in pages
+            ]
+            for section, pages in PAGES.items()
+        }
+    )
     st.logo(str(ICON), size="large")
     with st.sidebar:
         _choose_patient()

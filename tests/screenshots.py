@@ -1,0 +1,76 @@
+"""Pictures of every page, as a visitor sees them: `python -m tests.screenshots --data DIR [--to docs/screenshots]`.
+
+DIR holds the demo cohort (`python cli.py demo`). The dashboard is started on it and driven in headless Chromium.
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from playwright.sync_api import sync_playwright
+
+from tests.conftest import CHROMIUM_ARGS, Server, find_chromium
+
+SIZES = {"1440": (1440, 900), "1280": (1280, 720)}
+#: page -> the demo patient it is shown for.
+PAGES = {
+    "worklist": None, "intake": None, "review": "DEMO-02", "compare": "DEMO-02", "trajectory": "DEMO-02",
+    "evidence": "DEMO-02", "quality": None, "system": None,
+}  # fmt: skip
+
+
+def settle(page: Any) -> None:
+    """Waits until nothing is loading; charts draw a moment after the page says that it is done."""
+    page.get_by_test_id("stApp").wait_for()
+    quiet = 0
+    for _ in range(120):
+        busy = page.locator('[data-testid="stSkeleton"], [data-testid="stSpinner"], [data-testid="stStatusWidget"]')
+        quiet = 0 if busy.count() else quiet + 1
+        if quiet >= 4:
+            break
+        page.wait_for_timeout(500)
+    page.wait_for_timeout(1500)
+
+
+def shoot(url: str, chromium: Any, folder: Path, names: list[str], whole: bool) -> None:
+    """One PNG a page and size: `review.png` at 1440 x 900, `review-1280.png` at 1280 x 720."""
+    for size, (width, height) in SIZES.items():
+        context = chromium.new_context(viewport={"width": width, "height": height})
+        page = context.new_page()
+        for name in names:
+            query = f"?patient_id={PAGES[name]}" if PAGES[name] else ""
+            page.goto(f"{url}/{'' if name == 'worklist' else name}{query}")
+            settle(page)
+            suffix = "" if size == "1440" else f"-{size}"
+            if whole:  # the page scrolls inside; a window as high as its content shows all of it
+                tall = page.get_by_test_id("stMainBlockContainer").bounding_box()["height"]
+                page.set_viewport_size({"width": width, "height": max(height, int(tall) + 20)})
+                settle(page)
+            page.screenshot(path=folder / f"{name}{suffix}.png")
+            page.set_viewport_size({"width": width, "height": height})
+        context.close()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--to", type=Path, default=Path("docs/screenshots"))
+    parser.add_argument("--only", nargs="*", choices=PAGES, default=list(PAGES))
+    parser.add_argument("--whole", action="store_true", help="the whole length of each page, to look it over")
+    arguments = parser.parse_args()
+    arguments.to.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
+        server = Server(arguments.data.resolve(), Path(folder) / "log", {})
+        chromium = playwright.chromium.launch(executable_path=find_chromium(), args=list(CHROMIUM_ARGS))
+        try:
+            shoot(server.url, chromium, arguments.to, arguments.only, arguments.whole)
+        finally:
+            chromium.close()
+            server.stop()
+
+
+if __name__ == "__main__":
+    main()
