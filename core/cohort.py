@@ -27,7 +27,8 @@ from core.types import LabelMap, Volume
 
 #: What becomes of a timepoint's mask in the demo:
 #: "accept"    the demo reviewer accepts the network's mask;
-#: "correct"   the reviewer replaces it by `DemoTimepoint.mask` (nothing left of the tumour) and accepts that;
+#: "correct"   nothing is left of the tumour: where the network finds some all the same, the reviewer hands in the empty
+#:             `DemoTimepoint.mask`; the newest is accepted;
 #: "open"      left for the visitor to review;
 #: "arrived"   the scans alone: the visitor runs the network;
 #: "ood"       the scan is out of distribution; its mask stays proposed;

@@ -87,7 +87,8 @@ def _decide(store: Any, timepoint: DemoTimepoint, request: dict[str, Any]) -> No
     """The network's proposal, the mask that was handed in where there is one, and the demo reviewer's decision."""
     patient, date = timepoint.patient_id, timepoint.date
     run_inline(store, KINDS["segment"], request, PERSON)
-    if timepoint.mask is not None:
+    right = timepoint.what == "correct" and not store.latest_mask(patient, date).lesions
+    if timepoint.mask is not None and not right:
         add_version(store, timepoint.mask, patient, date, method="import", reviewer=PERSON)
     if timepoint.what in DECIDED:
         newest = store.latest_mask(patient, date)

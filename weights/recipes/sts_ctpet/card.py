@@ -21,7 +21,7 @@ def card() -> str:
     return TEMPLATE.read_text().format(
         size=size, sha256=fingerprint(find("sts-ctpet-small")), iterations=curve[-1]["iteration"],
         held_out=table(result["held out"]), mirrored=table(result["held out, mirrored"]),
-        training=table(result["training"]),
+        tumour_free=table(result["tumour-free"]), training=table(result["training"]),
     )  # fmt: skip
 
 
