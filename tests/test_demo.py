@@ -30,7 +30,7 @@ def test_the_scan_gate_catches_the_odd_scan_and_passes_the_one_before():
 def test_a_complete_response_ends_in_an_accepted_empty_mask(store):
     story = STORIES["DEMO-03"]
     weeks = (story.weeks[2], story.weeks[3])
-    courses = tuple(replace(c, volumes_ml=c.volumes_ml[2:4], suv=c.suv[2:4]) for c in story.courses)
+    courses = tuple(replace(c, volumes_ml=c.volumes_ml[2:4], suv=(6, 0)) for c in story.courses)
     build(store, stories=[replace(story, weeks=weeks, courses=courses, what={1: "correct"})])
     before, after = (store.final_mask("DEMO-03", story.date(week)) for week in weeks)
     assert [lesion["lesion_id"] for lesion in before.lesions] == ["L1"]
