@@ -75,6 +75,14 @@ class StopReason:
 
 
 @dataclass(frozen=True, eq=False)
+class SliceFound:
+    """One slice of a propagation, in the order in which they come."""
+
+    slice: int
+    answer: SliceMask
+
+
+@dataclass(frozen=True, eq=False)
 class Propagation:
     """A lesion's mask grown from prompts: (I, J, K) bool on `grid`, and why it stopped on either side."""
 

@@ -24,6 +24,8 @@ from numpy.typing import NDArray
 
 from core.engines.base import PromptSegmenter, SliceMask
 from core.engines.device import pick_device
+from core.engines.embeddings import Features, Slot
+from core.engines.encoder import Encoder, quick_encoder
 from core.engines.prompting import (
     apply_clicks,
     boxes_around,
@@ -45,6 +47,8 @@ log = logging.getLogger(__name__)
 DEFAULT_MODEL = "litemedsam"
 CT_WINDOW_HU, CT_LEVEL_HU = 400.0, 40.0
 PERCENTILES = (0.5, 99.5)
+#: Part of what kept embeddings are named by: raise it when a slice is prepared in another way.
+PREPARATION = 1
 #: Embeddings kept in memory; one is 4 MB.
 CACHED_EMBEDDINGS = 64
 #: What a mask prompt's inside and outside are worth, in logits.
@@ -119,6 +123,12 @@ def to_uint8(array: NDArray[Any], modality: Modality) -> NDArray[np.uint8]:
     return np.round(grey).astype(np.uint8)
 
 
+def embedding_key(checkpoint_sha256: str, preprocess: Preprocess) -> str:
+    """What names a model's embeddings on disk: the checkpoint and how slices are prepared for it."""
+    aspect = "aspect" if preprocess.keep_aspect else "stretched"
+    return f"{checkpoint_sha256}-{preprocess.size}-{aspect}-{preprocess.scaling}-{PREPARATION}"
+
+
 def build_network(kind: str) -> torch.nn.Module:
     """The empty network that weights of `kind` ("litemedsam" or "sam_vit_b") fit."""
     if kind == "litemedsam":
@@ -158,23 +168,48 @@ class SamSegmenter:
     """A prompt segmenter (`core.engines.base.PromptSegmenter`) over SAM's prompt encoder and mask decoder.
 
     Safe to share between threads. Embeddings are kept, least recently used first out, by the slice's content.
+
+    Args:
+        encoder: what takes the place of the network's own image encoder.
+        runtime: what that runs on, see `core.engines.encoder`.
+
+    Attributes:
+        encoded: how many slices went through the network so far.
+        embedding_key: what names embeddings of this checkpoint, prepared in this way.
     """
 
-    def __init__(self, network: torch.nn.Module, preprocess: Preprocess, model_id: str, sha256: str) -> None:
+    def __init__(
+        self,
+        network: torch.nn.Module,
+        preprocess: Preprocess,
+        model_id: str,
+        sha256: str,
+        encoder: Encoder | None = None,
+        runtime: str = "torch",
+    ) -> None:
         import torch
 
         self.model_id = model_id
         self.checkpoint_sha256 = sha256
         self.preprocess = preprocess
+        self.embedding_key = embedding_key(sha256, preprocess)
+        self.runtime, self.encoded = runtime, 0
         self.device = pick_device()
         self.network: Any = network.eval().to(self.device)
         # Channels last is what convolutions are quickest on, by a fifth on a CPU.
         self.network.image_encoder.to(memory_format=torch.channels_last)
+        own: Any = self.network.image_encoder
+        self._encoder: Encoder = own if encoder is None else encoder
         self._cache: OrderedDict[str, Embedding] = OrderedDict()
         self._lock = threading.Lock()
 
-    def embed(self, image: NDArray[np.uint8]) -> Embedding:
-        """(I, J) uint8 from `to_uint8` -> an embedding, computed once for the same slice."""
+    def embed(self, image: NDArray[np.uint8], slot: Slot | None = None) -> Embedding:
+        """(I, J) uint8 from `to_uint8` -> an embedding, computed once for the same slice.
+
+        Args:
+            image: the slice.
+            slot: where its embedding may lie on disk, and is left otherwise.
+        """
         if image.ndim != 2 or image.dtype != np.uint8 or min(image.shape) < 1:
             raise InputError(f"Expected a slice (I, J) of uint8, got {image.shape} of {image.dtype}.")
         key = hashlib.blake2b(np.ascontiguousarray(image).tobytes(), key=str(image.shape).encode()).hexdigest()
@@ -182,21 +217,38 @@ class SamSegmenter:
             if key in self._cache:
                 self._cache.move_to_end(key)
                 return self._cache[key]
-        embedding = self._compute(image)
+        embedding = self._recall(image, slot) if slot else None
+        if embedding is None:
+            embedding = self._compute(image)
+            if slot:
+                slot.write(Features(embedding.features.half().cpu().numpy(), embedding.resized))
         with self._lock:
             self._cache[key] = embedding
             while len(self._cache) > CACHED_EMBEDDINGS:
                 self._cache.popitem(last=False)
         return embedding
 
+    def _resized(self, shape: tuple[int, ...]) -> tuple[int, int]:
+        """Height and width at which the network sees a slice of `shape` (I, J)."""
+        pre, (across, down) = self.preprocess, shape
+        scale = pre.size / max(shape)
+        height, width = (round(down * scale), round(across * scale)) if pre.keep_aspect else (pre.size, pre.size)
+        return max(height, 1), max(width, 1)
+
+    def _recall(self, image: NDArray[np.uint8], slot: Slot) -> Embedding | None:
+        import torch
+
+        kept = slot.read()
+        if kept is None or kept.resized != self._resized(image.shape):
+            return None
+        features = torch.from_numpy(kept.features.astype(np.float32)).to(self.device)
+        return Embedding(image.copy(), features, kept.resized)
+
     def _compute(self, image: NDArray[np.uint8]) -> Embedding:
         import torch
         from torch.nn import functional as F
 
-        pre, (across, down) = self.preprocess, image.shape
-        scale = pre.size / max(image.shape)
-        resized = (round(down * scale), round(across * scale)) if pre.keep_aspect else (pre.size, pre.size)
-        resized = (max(resized[0], 1), max(resized[1], 1))
+        pre, resized = self.preprocess, self._resized(image.shape)
         pixels = torch.from_numpy(np.ascontiguousarray(image.T)).to(self.device, torch.float32)[None, None]
         pixels = F.interpolate(pixels, size=resized, mode="bilinear", antialias=True, align_corners=False)
         if pre.scaling == "min-max":
@@ -209,8 +261,11 @@ class SamSegmenter:
         pixels = F.pad(pixels, (0, pre.size - resized[1], 0, pre.size - resized[0]))
         half = torch.autocast(self.device.type, torch.float16, enabled=self.device.type == "cuda")
         with torch.inference_mode(), half:
-            features = self.network.image_encoder(pixels.contiguous(memory_format=torch.channels_last))
-        return Embedding(image.copy(), features.float(), resized)
+            features = self._encoder(pixels.contiguous(memory_format=torch.channels_last))
+        with self._lock:
+            self.encoded += 1
+        # Half precision is what is kept on disk: a mask must not depend on whether its embedding was.
+        return Embedding(image.copy(), features.half().float(), resized)
 
     def predict(
         self, embedding: Embedding, prompts: Sequence[Prompt], prior: NDArray[np.bool_] | None = None
@@ -321,11 +376,15 @@ def _warm(entry: registry.ModelEntry, stamp: int) -> SamSegmenter:
     state = registry.load_checkpoint(entry)
     network = build_network(entry.kind)
     fill_network(network, state, entry.id)
-    if entry.kind == "litemedsam":
-        from core.engines.litemedsam_net import fuse
+    preprocess = PREPROCESS[entry.preprocess]
+    if entry.kind != "litemedsam":
+        return SamSegmenter(network, preprocess, entry.id, entry.sha256)
+    from core.engines.litemedsam_net import fuse
 
-        fuse(network.eval().get_submodule("image_encoder"))
-    return SamSegmenter(network, PREPROCESS[entry.preprocess], entry.id, entry.sha256)
+    encoder = network.eval().get_submodule("image_encoder")
+    fuse(encoder)
+    quick, runtime = quick_encoder(encoder, preprocess.size, entry.sha256)
+    return SamSegmenter(network, preprocess, entry.id, entry.sha256, quick, runtime)
 
 
 def _load(model_id: str) -> PromptSegmenter:
