@@ -44,6 +44,7 @@ class KeepsEmbeddings(Protocol):
     embedding_key: str
 
     def embed(self, image: NDArray[np.uint8], slot: Slot | None = None) -> Any: ...
+    def remembers(self, image: NDArray[np.uint8]) -> bool: ...
 
 
 @dataclass(frozen=True, eq=False)

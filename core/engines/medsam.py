@@ -164,6 +164,10 @@ def fill_network(network: torch.nn.Module, state: dict[str, Any], model_id: str)
     network.load_state_dict(state)
 
 
+def _content_key(image: NDArray[np.uint8]) -> str:
+    return hashlib.blake2b(np.ascontiguousarray(image).tobytes(), key=str(image.shape).encode()).hexdigest()
+
+
 class SamSegmenter:
     """A prompt segmenter (`core.engines.base.PromptSegmenter`) over SAM's prompt encoder and mask decoder.
 
@@ -201,7 +205,7 @@ class SamSegmenter:
         own: Any = self.network.image_encoder
         self._encoder: Encoder = own if encoder is None else encoder
         self._cache: OrderedDict[str, Embedding] = OrderedDict()
-        self._lock = threading.Lock()
+        self._lock, self._encoding = threading.Lock(), threading.Lock()
 
     def embed(self, image: NDArray[np.uint8], slot: Slot | None = None) -> Embedding:
         """(I, J) uint8 from `to_uint8` -> an embedding, computed once for the same slice.
@@ -212,21 +216,35 @@ class SamSegmenter:
         """
         if image.ndim != 2 or image.dtype != np.uint8 or min(image.shape) < 1:
             raise InputError(f"Expected a slice (I, J) of uint8, got {image.shape} of {image.dtype}.")
-        key = hashlib.blake2b(np.ascontiguousarray(image).tobytes(), key=str(image.shape).encode()).hexdigest()
+        key = _content_key(image)
+        found = self._remembered(key) or (self._recall(image, slot) if slot else None)
+        if found is None:
+            with self._encoding:
+                found = self._remembered(key)  # another thread may have been at it
+                if found is None:
+                    found = self._compute(image)
+                    if slot:
+                        slot.write(Features(found.features.half().cpu().numpy(), found.resized))
+                self._remember(key, found)
+        else:
+            self._remember(key, found)
+        return found
+
+    def remembers(self, image: NDArray[np.uint8]) -> bool:
+        """Whether `embed` has this slice in memory."""
+        return self._remembered(_content_key(image)) is not None
+
+    def _remembered(self, key: str) -> Embedding | None:
         with self._lock:
             if key in self._cache:
                 self._cache.move_to_end(key)
-                return self._cache[key]
-        embedding = self._recall(image, slot) if slot else None
-        if embedding is None:
-            embedding = self._compute(image)
-            if slot:
-                slot.write(Features(embedding.features.half().cpu().numpy(), embedding.resized))
+            return self._cache.get(key)
+
+    def _remember(self, key: str, embedding: Embedding) -> None:
         with self._lock:
             self._cache[key] = embedding
             while len(self._cache) > CACHED_EMBEDDINGS:
                 self._cache.popitem(last=False)
-        return embedding
 
     def _resized(self, shape: tuple[int, ...]) -> tuple[int, int]:
         """Height and width at which the network sees a slice of `shape` (I, J)."""
@@ -262,8 +280,7 @@ class SamSegmenter:
         half = torch.autocast(self.device.type, torch.float16, enabled=self.device.type == "cuda")
         with torch.inference_mode(), half:
             features = self._encoder(pixels.contiguous(memory_format=torch.channels_last))
-        with self._lock:
-            self.encoded += 1
+        self.encoded += 1
         # Half precision is what is kept on disk: a mask must not depend on whether its embedding was.
         return Embedding(image.copy(), features.half().float(), resized)
 

@@ -1,7 +1,8 @@
 """The process behind `core.engines.interactive`: `python -m core.engines.prompt_worker`.
 
-One JSON object a line, requests in on stdin, replies out on stdout. One thing is computed at a time, a slice of it:
-what a person waits for first, then propagations, then embedding ahead; so a prompt waits for one slice at most.
+One JSON object a line, requests in on stdin, replies out on stdout. Prompts have a thread of their own. Beside it one
+slice at a time is done of what takes longer: propagations, then embedding ahead. The network's encoder does one slice
+after the other; so a prompt waits for one slice at most, and for none when its own is embedded.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from traceback import format_tb
 from typing import Any
 
 import numpy as np
@@ -39,6 +41,7 @@ log = logging.getLogger("twinreview.engines")
 KEPT_SCANS = 4
 Request = dict[str, Any]
 Reply = Callable[[Request], None]
+Work = tuple[int, Callable[[], None]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,9 +60,11 @@ class Worker:
         self._prompts: deque[Request] = deque()
         self._walks: OrderedDict[int, Iterator[Request]] = OrderedDict()
         self._ahead: deque[tuple[Request, int, int]] = deque()
+        self._answering = False
         self._changed = threading.Condition()
         self._scans: OrderedDict[str, Prepared] = OrderedDict()
         self._embeddings = open_embeddings()
+        self._loading = threading.Lock()
         self._segmenter: PromptSegmenter | None = None
         self._model_id: str | None = None
 
@@ -76,26 +81,38 @@ class Worker:
             elif request["do"] == "cancel":
                 self._walks.pop(request["id"], None)
                 self._prompts = deque(p for p in self._prompts if p["id"] != request["id"])
-            self._changed.notify()
+            self._changed.notify_all()
 
     def run(self) -> None:
-        """For ever: the next most urgent piece of work, of at most one slice."""
-        work: Callable[[], Any]
+        """For ever: prompts here; what nobody waits for in the same way beside it."""
+        threading.Thread(target=self._serve, args=(self._next_in_background,), daemon=True).start()
+        self._serve(self._next_prompt)
+
+    def _serve(self, take_next: Callable[[], Work | None]) -> None:
         while True:
             with self._changed:
-                self._changed.wait_for(lambda: self._prompts or self._walks or self._ahead)
-                if self._prompts:
-                    request = self._prompts.popleft()
-                    number, work = request["id"], partial(self._predict, request)
-                elif self._walks:
-                    number, steps = next(iter(self._walks.items()))
-                    self._walks.move_to_end(number)  # several take turns
-                    work = partial(self._step, number, steps)
-                else:
-                    number, work = 0, partial(self._embed_ahead, *self._ahead.popleft())
-            self._guarded(number, work)
+                while (found := take_next()) is None:
+                    self._changed.wait()
+            self._guarded(*found)
 
-    def _guarded(self, number: int, work: Callable[[], Any]) -> None:
+    def _next_prompt(self) -> Work | None:
+        if not self._prompts:
+            return None
+        self._answering = True
+        request = self._prompts.popleft()
+        return request["id"], partial(self._answer, request)
+
+    def _next_in_background(self) -> Work | None:
+        """One slice of a propagation, several taking turns; else one slice embedded ahead."""
+        if self._prompts or self._answering:  # the encoder is theirs first
+            return None
+        if self._walks:
+            number, steps = next(iter(self._walks.items()))
+            self._walks.move_to_end(number)
+            return number, partial(self._step, number, steps)
+        return (0, partial(self._embed_ahead, *self._ahead.popleft())) if self._ahead else None
+
+    def _guarded(self, number: int, work: Callable[[], None]) -> None:
         """Does it; what goes wrong is the answer, never the end of this process."""
         try:
             work()
@@ -103,7 +120,8 @@ class Worker:
         except TwinReviewError as error:
             problem = {"error": str(error), "kind": type(error).__name__}
         except Exception as error:
-            log.exception("a prompt failed: %s", type(error).__name__)
+            # Without its text, which may name a patient's file.
+            log.error("a prompt failed: %s\n%s", type(error).__name__, "".join(format_tb(error.__traceback__)))
             problem = {"error": "", "kind": "bug"}
         with self._changed:
             self._walks.pop(number, None)
@@ -112,13 +130,22 @@ class Worker:
         if number:
             self.reply({"id": number, **problem})
 
+    def _answer(self, request: Request) -> None:
+        try:
+            self._predict(request)
+        finally:
+            with self._changed:
+                self._answering = False
+                self._changed.notify_all()
+
     def _predict(self, request: Request) -> None:
         began = time.perf_counter()
         segmenter, scan = self._model(request), self._scan(request["scan"])
         axis, k, loaded = request["axis"], request["slice"], time.perf_counter()
         square = planes.square(scan.grid, axis)
-        encoded = getattr(segmenter, "encoded", 0)
-        embedding = self._embed(segmenter, request["scan"], scan, axis, k)
+        image = square.image(planes.take_slice(scan.grey, axis, k))
+        was_there = self._is_embedded(segmenter, request["scan"], image, axis, k)
+        embedding = self._embeddings.embedder(segmenter, request["scan"]["sha256"], axis)(k, image)
         embedded = time.perf_counter()
         answer = segmenter.predict(embedding, square.prompts([_prompt(p) for p in request["prompts"]]))
         mask = square.mask(answer.mask)
@@ -129,7 +156,7 @@ class Worker:
         value = {
             **pack(mask), "predicted_iou": answer.predicted_iou, "seconds": seconds, "model_id": segmenter.model_id,
             "checkpoint_sha256": segmenter.checkpoint_sha256,
-            "embedded": getattr(segmenter, "encoded", 1) == encoded,
+            "embedded": was_there,
         }  # fmt: skip
         self.reply({"id": request["id"], "value": value})
         self.reply({"id": request["id"], "done": True})
@@ -162,34 +189,40 @@ class Worker:
 
     def _embed_ahead(self, described: Request, axis: int, k: int) -> None:
         segmenter = self._model({})
-        if not isinstance(segmenter, KeepsEmbeddings):
-            return
-        slot = self._embeddings.slot(segmenter.embedding_key, described["sha256"], axis, k)
-        if not slot.path.exists():
-            self._embed(segmenter, described, self._scan(described), axis, k)
+        if isinstance(segmenter, KeepsEmbeddings):  # else it would be for nothing
+            scan = self._scan(described)
+            image = planes.square(scan.grid, axis).image(planes.take_slice(scan.grey, axis, k))
+            if not self._is_embedded(segmenter, described, image, axis, k):
+                self._embeddings.embedder(segmenter, described["sha256"], axis)(k, image)
 
-    def _embed(self, segmenter: PromptSegmenter, described: Request, scan: Prepared, axis: int, k: int) -> Any:
-        image = planes.square(scan.grid, axis).image(planes.take_slice(scan.grey, axis, k))
-        return self._embeddings.embedder(segmenter, described["sha256"], axis)(k, image)
+    def _is_embedded(
+        self, segmenter: PromptSegmenter, described: Request, image: NDArray[np.uint8], axis: int, k: int
+    ) -> bool:
+        if not isinstance(segmenter, KeepsEmbeddings):
+            return False
+        slot = self._embeddings.slot(segmenter.embedding_key, described["sha256"], axis, k)
+        return segmenter.remembers(image) or slot.path.exists()
 
     def _model(self, request: Request) -> PromptSegmenter:
-        wanted = request.get("model_id") or self._model_id
-        if self._segmenter is None or wanted != self._model_id:
-            self._segmenter, self._model_id = load_prompt_segmenter(wanted), wanted
-        return self._segmenter
+        with self._loading:
+            wanted = request.get("model_id") or self._model_id
+            if self._segmenter is None or wanted != self._model_id:
+                self._segmenter, self._model_id = load_prompt_segmenter(wanted), wanted
+            return self._segmenter
 
     def _scan(self, described: Request) -> Prepared:
         sha256 = described["sha256"]
-        if sha256 not in self._scans:
-            path = Path(described["path"])
-            if not path.is_file() or file_sha256(path) != sha256:
-                raise InputError("The scan's file is gone or was altered. Run `python cli.py verify` to see which.")
-            volume = read_volume(path, described["modality"], described["sequence"])
-            self._scans[sha256] = Prepared(to_uint8(volume.array, volume.modality), volume.grid)
-            while len(self._scans) > KEPT_SCANS:
-                self._scans.popitem(last=False)
-        self._scans.move_to_end(sha256)
-        return self._scans[sha256]
+        with self._loading:
+            if sha256 not in self._scans:
+                path = Path(described["path"])
+                if not path.is_file() or file_sha256(path) != sha256:
+                    raise InputError("The scan's file is gone or was altered. Run `python cli.py verify` to see which.")
+                volume = read_volume(path, described["modality"], described["sequence"])
+                self._scans[sha256] = Prepared(to_uint8(volume.array, volume.modality), volume.grid)
+                while len(self._scans) > KEPT_SCANS:
+                    self._scans.popitem(last=False)
+            self._scans.move_to_end(sha256)
+            return self._scans[sha256]
 
 
 def _prompt(values: Request) -> Prompt:

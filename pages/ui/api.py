@@ -6,6 +6,8 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
+from pages.ui.viewer.prompt_routes import PROMPT_ROUTES
+
 
 async def health(request: Request) -> JSONResponse:
     """For load balancers: the process answers. Says nothing about patients."""
@@ -13,3 +15,4 @@ async def health(request: Request) -> JSONResponse:
 
 
 ROUTES = [Route("/api/health", health)]
+ROUTES += PROMPT_ROUTES
