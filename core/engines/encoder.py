@@ -72,16 +72,18 @@ def _import_openvino() -> Any:
 
 
 class _OpenVino:
-    """The converted encoder, compiled for this processor in single precision (bfloat16 moves outlines by a percent)."""
+    """The converted encoder, compiled for this processor, by default in single precision: bfloat16 moves outlines."""
 
-    def __init__(self, network: torch.nn.Module, size: int, folder: Path, checkpoint_sha256: str) -> None:
+    def __init__(
+        self, network: torch.nn.Module, size: int, folder: Path, checkpoint_sha256: str, precision: str = "f32"
+    ) -> None:
         import torch
 
         openvino = _import_openvino()
         name = f"{checkpoint_sha256}-{CONVERSION}-{openvino.__version__.split('-')[0]}"
         graph, weights = _read(folder / name) or _convert(openvino, network, size, folder / name)
         settings = {
-            "INFERENCE_PRECISION_HINT": "f32", "PERFORMANCE_HINT": "LATENCY",
+            "INFERENCE_PRECISION_HINT": precision, "PERFORMANCE_HINT": "LATENCY",
             "INFERENCE_NUM_THREADS": torch.get_num_threads(),
         }  # fmt: skip
         core = openvino.Core()

@@ -18,6 +18,7 @@ from core.engines.encoder import cache_folder
 #: Seconds it is given to end by itself.
 GRACE_S = 5.0
 HOME = Path(__file__).resolve().parents[2]
+WORKER = "core.engines.prompt_worker"
 
 
 class WorkerProcess:
@@ -25,7 +26,7 @@ class WorkerProcess:
 
     def __init__(self) -> None:
         self._popen = subprocess.Popen(
-            [sys.executable, "-m", "core.engines.prompt_worker"], cwd=HOME, stdin=subprocess.PIPE,
+            [sys.executable, "-m", WORKER], cwd=HOME, stdin=subprocess.PIPE,
             stdout=subprocess.PIPE, text=True, encoding="utf-8",
             env={**os.environ, "TWIN_CACHE": str(cache_folder().resolve())},
         )  # fmt: skip
