@@ -57,11 +57,7 @@ def slices() -> Iterator[tuple[NDArray[np.uint8], Prompt]]:
         volume = read_volume(file, modality)
         truth = read_label_map(Path(str(file).replace("_image", "_mask"))).array > 0
         k = int(truth.sum(axis=(0, 1)).argmax())
-        yield (
-            f"{file.parent.name} {modality}",
-            medsam.to_uint8(volume.array, modality)[:, :, k],
-            box_of(truth, k, modality),
-        )
+        yield medsam.to_uint8(volume.array, modality)[:, :, k], box_of(truth, k, modality)
 
 
 def published_network() -> Any:
@@ -84,7 +80,7 @@ def runtimes(segmenter: Any) -> dict[str, Callable[[Any], Any]]:
         "PyTorch, as published": published_network().image_encoder,
         "PyTorch, folded, channels last": lambda x: ours(x.contiguous(memory_format=torch.channels_last)),
     }
-    if os.environ.get("EMBED_COMPILE"):
+    if os.environ.get("EMBED_COMPILE"):  # takes a minute and a C++ compiler
         found["torch.compile"] = torch.compile(ours)
     try:
         import onnx  # noqa: F401
