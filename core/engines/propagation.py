@@ -14,17 +14,15 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
 
 from core.engines.base import PromptSegmenter, Propagation, SliceFound, SliceMask, StopReason
+from core.engines.boxes import Bool, Box, around, beside, box_of, widened
 from core.engines.embeddings import SliceEmbed
 from core.engines.medsam import to_uint8
 from core.engines.prompting import check_prompts, similarity
 from core.errors import GeometryError, InputError
 from core.types import Grid, Progress, Prompt, Volume, no_progress
 
-Bool = NDArray[np.bool_]
-Box = NDArray[np.float64]
 END_OF_SCAN, AS_ASKED, PROMPTED = "end of scan", "as far as asked", "prompted slice"
 
 
@@ -201,7 +199,7 @@ class _Walk:
         anchors = sorted({p.slice for p in prompts})
         if start is not None:
             self.mask[:, :, start.slice] = start.mask
-            self.boxes[start.slice] = _around([], start.mask)
+            self.boxes[start.slice] = around([], start.mask)
             self.settled = frozenset(anchors)
             for direction in _away_from(anchors, start.slice):
                 yield from self.go(start.slice, direction)
@@ -210,7 +208,7 @@ class _Walk:
             self.progress(0.05 * n / len(anchors), f"slice {k}")
             here = [p for p in prompts if p.slice == k]
             yield self.keep(k, self.segmenter.predict(self.embed(k), here))
-            self.boxes[k] = _around([p.coords for p in here if p.type == "box"], self.mask[:, :, k])
+            self.boxes[k] = around([p.coords for p in here if p.type == "box"], self.mask[:, :, k])
         if not propagate:
             return
         for low, high in pairwise(anchors):
@@ -267,7 +265,7 @@ class _Walk:
             self.progress(0.05, f"slice {k}")
             share = (k - low) / (high - low)
             answer = self._ask(k, self.boxes[low] * (1 - share) + self.boxes[high] * share)
-            yield self.keep(k, SliceMask(_beside(answer.mask, first | second), answer.predicted_iou))
+            yield self.keep(k, SliceMask(beside(answer.mask, first | second), answer.predicted_iou))
 
     def _reach_mm(self, anchor: int) -> float:
         width, height = self.boxes[anchor][2:] - self.boxes[anchor][:2] + 1
@@ -292,14 +290,14 @@ class _Walk:
 
     def _next(self, k: int, previous: Bool, anchor_box: Box, narrowing: float) -> SliceMask:
         hint = previous | self.prior[:, :, k] if self.prior is not None else previous
-        box = _widened(_box(hint), self.rules.margin)
+        box = widened(box_of(hint), self.rules.margin)
         if not self._was_there(k):
             centre = np.tile((box[:2] + box[2:]) / 2, 2)
             half = np.tile((anchor_box[2:] - anchor_box[:2] + 1) / 2, 2) * narrowing
             ball = centre + np.array([-1, -1, 1, 1]) * half
             box = box * (1 - self.rules.ball) + ball * self.rules.ball
         answer = self._ask(k, box)
-        return SliceMask(_beside(answer.mask, hint), answer.predicted_iou)
+        return SliceMask(beside(answer.mask, hint), answer.predicted_iou)
 
     def _ask(self, k: int, box: Box) -> SliceMask:
         limit = np.tile(np.array(self.grid.shape[:2]) - 1, 2)
@@ -330,28 +328,3 @@ def _away_from(anchors: Sequence[int], k: int) -> tuple[int, ...]:
     """The directions from slice `k` in which no prompted slice lies; both where that leaves none."""
     free = tuple(d for d in (-1, 1) if all((a - k) * d <= 0 for a in anchors))
     return free or (-1, 1)
-
-
-def _beside(mask: Bool, hint: Bool) -> Bool:
-    """Only the parts of `mask` that touch where the lesion was."""
-    parts, count = ndimage.label(mask)
-    touched = np.unique(parts[hint & mask])
-    return np.isin(parts, touched[touched > 0]) if count else mask
-
-
-def _box(mask: Bool) -> Box:
-    """(x0, y0, x1, y1) of a mask that is not empty, inclusive."""
-    x, y = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
-    return np.array([x[0], y[0], x[-1], y[-1]], dtype=np.float64)
-
-
-def _around(boxes: Sequence[tuple[float, ...]], mask: Bool) -> Box:
-    """What is around all boxes; around the mask where there is none; nothing at all for neither."""
-    if not boxes:
-        return _box(mask) if mask.any() else np.zeros(4)
-    corners = np.array(boxes, dtype=np.float64)
-    return np.concatenate([corners[:, :2].min(axis=0), corners[:, 2:].max(axis=0)])
-
-
-def _widened(box: Box, share: float) -> Box:
-    return box + np.array([-1, -1, 1, 1]) * np.tile(box[2:] - box[:2] + 1, 2) * share
