@@ -12,7 +12,8 @@ import pytest
 from numpy.typing import NDArray
 
 from core.engines.base import Propagation, SliceFound, SliceMask
-from core.engines.medsam import load_prompt_segmenter, to_uint8
+from core.engines.medsam import load_prompt_segmenter
+from core.engines.preparing import to_uint8
 from core.engines.prompting import contrast, overlap, similarity
 from core.engines.propagation import RULES, Start, refine, walk
 from core.errors import GeometryError, InputError, JobCancelled

@@ -22,7 +22,8 @@ from core.engines import planes
 from core.engines.base import SliceFound, SliceMask, StopReason
 from core.engines.embeddings import open_embeddings
 from core.engines.mask_bits import pack, unpack
-from core.engines.medsam import DEFAULT_MODEL, PREPROCESS, embedding_key
+from core.engines.medsam import DEFAULT_MODEL
+from core.engines.preparing import PREPROCESS, embedding_key
 from core.engines.prompt_process import WorkerProcess
 from core.errors import GeometryError, InputError, ModelError, TwinReviewError
 from core.types import Prompt, Scan

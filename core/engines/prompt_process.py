@@ -13,8 +13,6 @@ import threading
 from pathlib import Path
 from typing import Any
 
-from core.engines.encoder import cache_folder
-
 #: Seconds it is given to end by itself.
 GRACE_S = 5.0
 HOME = Path(__file__).resolve().parents[2]
@@ -25,10 +23,11 @@ class WorkerProcess:
     """One running worker: lines out, and a thread that hands each reply to whom it is for (None when it died)."""
 
     def __init__(self) -> None:
+        # From the same folder, so that relative paths in settings mean the same; ours are the modules nevertheless.
+        path = [str(HOME), *filter(None, [os.environ.get("PYTHONPATH")])]
         self._popen = subprocess.Popen(
-            [sys.executable, "-m", WORKER], cwd=HOME, stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE, text=True, encoding="utf-8",
-            env={**os.environ, "TWIN_CACHE": str(cache_folder().resolve())},
+            [sys.executable, "-P", "-m", WORKER], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+            encoding="utf-8", env={**os.environ, "PYTHONPATH": os.pathsep.join(path)},
         )  # fmt: skip
         self.pid = self._popen.pid
         self.died = False

@@ -29,7 +29,8 @@ from core.engines import planes
 from core.engines.base import PromptSegmenter, StopReason
 from core.engines.embeddings import KeepsEmbeddings, open_embeddings
 from core.engines.mask_bits import pack, unpack
-from core.engines.medsam import load_prompt_segmenter, to_uint8
+from core.engines.medsam import load_prompt_segmenter
+from core.engines.preparing import to_uint8
 from core.engines.propagation import Start, walk
 from core.errors import InputError, TwinReviewError
 from core.types import Grid, Prompt

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from core.engines.base import PromptSegmenter, Propagation, SliceFound, SliceMask, StopReason
 from core.engines.boxes import Bool, Box, around, beside, box_of, widened
 from core.engines.embeddings import SliceEmbed
-from core.engines.medsam import to_uint8
+from core.engines.preparing import to_uint8
 from core.engines.prompting import check_prompts, similarity
 from core.errors import GeometryError, InputError
 from core.types import Grid, Progress, Prompt, Volume, no_progress
@@ -132,7 +132,7 @@ def walk(
     follows its last slice.
 
     Args:
-        grey: (I, J, K) uint8 from `core.engines.medsam.to_uint8`.
+        grey: (I, J, K) uint8 from `core.engines.preparing.to_uint8`.
         grid: the scan's.
         prompts: as `refine`; may be none with `start`.
         segmenter: as `refine`.

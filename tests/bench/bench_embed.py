@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 
 from core.engines import encoder, medsam
 from core.engines.interactive import PromptService, ScanFile
+from core.engines.preparing import to_uint8
 from core.engines.prompting import overlap
 from core.types import Modality, Prompt
 from core.volumes import file_sha256, read_label_map, read_volume
@@ -57,7 +58,7 @@ def slices() -> Iterator[tuple[NDArray[np.uint8], Prompt]]:
         volume = read_volume(file, modality)
         truth = read_label_map(Path(str(file).replace("_image", "_mask"))).array > 0
         k = int(truth.sum(axis=(0, 1)).argmax())
-        yield medsam.to_uint8(volume.array, modality)[:, :, k], box_of(truth, k, modality)
+        yield to_uint8(volume.array, modality)[:, :, k], box_of(truth, k, modality)
 
 
 def published_network() -> Any:

@@ -16,7 +16,8 @@ from typing import Any
 import numpy as np
 
 from core.engines.embeddings import open_embeddings
-from core.engines.medsam import load_prompt_segmenter, to_uint8
+from core.engines.medsam import load_prompt_segmenter
+from core.engines.preparing import to_uint8
 from core.types import Modality
 from core.volumes import file_sha256, read_label_map, read_volume
 from tests.bench import shared_data
