@@ -153,6 +153,37 @@ def test_a_kept_embedding_gives_the_very_same_mask_and_is_not_encoded_again(tmp_
     assert second.encoded == 0
 
 
+def test_a_job_leaves_its_embeddings_for_prompts_and_takes_theirs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from core.stages.refine import compute_refine
+    from core.types import Grid, no_progress
+    from core.volumes import file_sha256, write_nifti
+
+    array = np.repeat(picture()[:, :, None], 3, axis=2).astype(np.float32) - 100
+    array[:, :, 2] += 7  # slices alike would be embedded once
+    path = tmp_path / "ct.nii.gz"
+    write_nifti(path, array, Grid((90, 70, 3), np.diag([1.0, 1.0, 3.0, 1.0])))
+    scan = {"path": str(path), "modality": "CT", "sequence": "", "sha256": file_sha256(path)}
+    boxes = [{"type": "box", "slice": k, "coords": list(BOX.coords), "scan": "CT"} for k in (0, 2)]
+    params = {
+        "scan": scan, "reference": scan, "prompts": boxes, "propagate": False, "lesion": 1, "parent_mask": None,
+        "next_label": 1, "model_id": None,
+    }  # fmt: skip
+    monkeypatch.setenv("TWIN_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("TWIN_ENCODER", "torch")
+    outputs = tmp_path / "first", tmp_path / "second"
+    for folder in outputs:
+        folder.mkdir()
+    segmenter = another_segmenter()
+    compute_refine(params, outputs[0], no_progress)
+    assert (segmenter.encoded, open_embeddings().ready(segmenter.embedding_key, scan["sha256"], 2)) == (2, [0, 2])
+    again = another_segmenter()
+    compute_refine(params, outputs[1], no_progress)
+    assert again.encoded == 0
+    medsam._warm.cache_clear()
+
+
 def test_a_slice_that_two_ask_for_at_once_is_encoded_once(tmp_path: Path) -> None:
     segmenter, image = another_segmenter(), picture()
     embed = EmbeddingStore(tmp_path, 10**8).embedder(segmenter, SCAN, 2)
