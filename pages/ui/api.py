@@ -14,5 +14,7 @@ async def health(request: Request) -> JSONResponse:
     return JSONResponse({"status": "ok"}, headers={"Cache-Control": "no-store"})
 
 
-ROUTES = [Route("/api/health", health)]
-ROUTES += PROMPT_ROUTES
+ROUTES = [
+    Route("/api/health", health),
+    *PROMPT_ROUTES,
+]
