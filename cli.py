@@ -225,6 +225,7 @@ def main(argv: list[str] | None = None) -> int:
     """Runs one verb; returns the exit status."""
     arguments = _parser().parse_args(argv)
     arguments.data = getattr(arguments, "data", None) or Path(os.environ.get("TWIN_DATA", "data"))
+    os.environ.setdefault("TWIN_CACHE", str(arguments.data / "cache"))  # not in the folder this is called from
     arguments.json, arguments.quiet = getattr(arguments, "json", False), getattr(arguments, "quiet", False)
     arguments.reviewer = getattr(arguments, "reviewer", None) or os.environ.get("TWIN_PERSON", DEFAULT_PERSON)
     try:

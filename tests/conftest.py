@@ -8,10 +8,12 @@ import os
 os.environ.setdefault("OMP_NUM_THREADS", str(min(2, os.cpu_count() or 1)))
 os.environ.setdefault("OPENBLAS_NUM_THREADS", os.environ["OMP_NUM_THREADS"])
 
+import atexit
 import shutil
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
@@ -20,6 +22,11 @@ from typing import Any
 
 import pytest
 from hypothesis import settings
+
+# One cache for all tests and the servers they start, and nothing left of it.
+if "TWIN_CACHE" not in os.environ:
+    os.environ["TWIN_CACHE"] = tempfile.mkdtemp(prefix="twin-cache-")
+    atexit.register(shutil.rmtree, os.environ["TWIN_CACHE"], ignore_errors=True)
 
 ROOT = Path(__file__).resolve().parents[1]
 CHROMIUM_ARGS = (

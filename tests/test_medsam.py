@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from core.engines import medsam, prompting
+from core.engines import medsam, preparing, prompting
 from core.errors import InputError, ModelError
 from core.types import Grid, Prompt
 
@@ -31,13 +31,13 @@ def point(x: float, y: float, positive: bool = True, k: int = 0, **more: Any) ->
 
 def test_ct_is_cut_to_the_soft_tissue_window() -> None:
     values = np.array([[-1000.0, -160.0], [40.0, 240.0], [1000.0, -60.0]])
-    assert medsam.to_uint8(values, "CT").tolist() == [[0, 0], [128, 255], [255, 64]]
+    assert preparing.to_uint8(values, "CT").tolist() == [[0, 0], [128, 255], [255, 64]]
 
 
 @pytest.mark.parametrize("modality", ["PET", "MR"])
 def test_others_are_cut_to_percentiles_of_their_foreground(modality: Any) -> None:
     values = np.concatenate([np.zeros(5000), np.arange(1.0, 1002.0)]).reshape(-1, 1)
-    grey = medsam.to_uint8(values, modality)[:, 0]
+    grey = preparing.to_uint8(values, modality)[:, 0]
     assert not grey[:5000].any()
     # 1..1001: the 0.5th percentile is 6, the 99.5th is 996.
     assert (grey[5000 + 5], grey[5000 + 500], grey[5000 + 995], grey[-1]) == (0, 128, 255, 255)
@@ -45,14 +45,14 @@ def test_others_are_cut_to_percentiles_of_their_foreground(modality: Any) -> Non
 
 @pytest.mark.parametrize(("value", "modality"), [(40.0, "PET"), (0.0, "MR"), (-5.0, "PET")])
 def test_an_image_without_contrast_becomes_black(value: float, modality: Any) -> None:
-    assert not medsam.to_uint8(np.full((4, 4), value), modality).any()
+    assert not preparing.to_uint8(np.full((4, 4), value), modality).any()
 
 
 def test_what_is_no_number_and_what_is_no_modality_is_refused() -> None:
     with pytest.raises(InputError, match="NaN"):
-        medsam.to_uint8(np.array([[np.nan]]), "CT")
+        preparing.to_uint8(np.array([[np.nan]]), "CT")
     with pytest.raises(InputError, match="CT, PET or MR"):
-        medsam.to_uint8(np.zeros((2, 2)), "US")  # type: ignore[arg-type]
+        preparing.to_uint8(np.zeros((2, 2)), "US")  # type: ignore[arg-type]
 
 
 # --- the network ---
@@ -119,7 +119,7 @@ class Case:
         truth = read_label_map(folder / "CT_mask.nii.gz").array > 0
         k = int(truth.sum(axis=(0, 1)).argmax())
         self.truth = truth[:, :, k]
-        self.image = medsam.to_uint8(volume.array, "CT")[:, :, k]
+        self.image = preparing.to_uint8(volume.array, "CT")[:, :, k]
         self.segmenter: Any = medsam.load_prompt_segmenter()
         self.embedding = self.segmenter.embed(self.image)
         x, y = (np.flatnonzero(self.truth.any(axis=axis)) for axis in (1, 0))

@@ -5,15 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from core.engines.base import Propagation, SliceMask
+from core.engines.base import Propagation, SliceFound, SliceMask
 from core.engines.medsam import load_prompt_segmenter
+from core.engines.preparing import to_uint8
 from core.engines.prompting import contrast, overlap, similarity
-from core.engines.propagation import RULES, refine
+from core.engines.propagation import RULES, Start, refine, walk
 from core.errors import GeometryError, InputError, JobCancelled
 from core.types import Grid, Prompt, Volume
 
@@ -152,6 +154,84 @@ def test_a_prompt_on_nothing_gives_nothing_and_says_empty() -> None:
     answer = refine(ct(ball()), [Prompt("box", 10, (0.0, 0.0, 4.0, 4.0))], Threshold(), propagate=True)
     assert not answer.mask.any()
     assert stops(answer) == [(-1, 10, "empty"), (1, 10, "empty")]
+
+
+def steps_of(bright: NDArray[np.bool_], prompts: Sequence[Prompt], **more: Any) -> list[Any]:
+    """What `walk` gives, as (slice, voxels) and (direction, slice, rule)."""
+    volume = ct(bright)
+    steps = walk(to_uint8(volume.array, "CT"), volume.grid, prompts, Threshold(), **more)
+    return [
+        (s.slice, int(s.answer.mask.sum())) if isinstance(s, SliceFound) else (s.direction, s.slice, s.rule)
+        for s in steps
+    ]
+
+
+def test_slices_come_as_they_are_found_and_closing_ends_it() -> None:
+    truth, model = ball(), Threshold()
+    volume = ct(truth)
+    steps = walk(to_uint8(volume.array, "CT"), volume.grid, [around(truth, 10)], model)
+    assert model.embedded == 0
+    order = [s.slice for s in (next(steps), next(steps), next(steps)) if isinstance(s, SliceFound)]
+    assert (order, model.embedded) == ([10, 9, 8], 3)
+    steps.close()  # type: ignore[attr-defined]
+    assert list(steps) == []
+    assert model.embedded == 3
+
+
+def test_it_goes_as_far_as_asked_and_no_farther() -> None:
+    tube = np.zeros((40, 40, 41), dtype=bool)
+    tube[5:35, 5:35] = True
+    steps = steps_of(tube, [around(tube, 20)], until=(18, 35))
+    assert [s for s in steps if len(s) == 3] == [(-1, 18, "as far as asked"), (1, 35, "as far as asked")]
+    # By itself it ends at the maximum extent, slice 30 (see above).
+    assert [s[0] for s in steps if len(s) == 2] == [20, 19, 18, *range(21, 36)]
+
+
+def test_where_it_is_asked_to_go_only_emptiness_ends_it() -> None:
+    truth = ball()
+    volume = ct(truth)
+    asked = walk(to_uint8(volume.array, "CT"), volume.grid, [around(truth, 10)], Threshold(iou=0.2), until=(0, 20))
+    found = [s.slice for s in asked if isinstance(s, SliceFound)]
+    assert sorted(found) == list(range(5, 16))
+
+
+def test_it_goes_on_from_a_given_slice_away_from_the_prompts() -> None:
+    tube = np.zeros((40, 40, 12), dtype=bool)
+    tube[5:35, 5:35] = True
+    prompts, given = [around(tube, 3)], Start(6, tube[:, :, 6])
+    assert steps_of(tube, prompts, start=given) == [*((k, 900) for k in range(7, 12)), (1, 11, "end of scan")]
+    # Without prompts it goes both ways.
+    both = steps_of(tube, [], start=given, until=(4, 7))
+    assert both == [(5, 900), (4, 900), (-1, 4, "as far as asked"), (7, 900), (1, 7, "as far as asked")]
+    # Between two prompted slices it goes to either, and leaves both alone.
+    between = steps_of(tube, [around(tube, 4), around(tube, 8)], start=given)
+    assert between == [(5, 900), (-1, 5, "prompted slice"), (7, 900), (1, 7, "prompted slice")]
+
+
+def test_the_given_mask_is_what_the_next_slice_is_looked_for_by() -> None:
+    """Two tubes: the one in the given mask is followed, not the one that was prompted."""
+    tubes = np.zeros((40, 40, 12), dtype=bool)
+    tubes[4:14, 4:14] = tubes[24:34, 24:34] = True
+    mask = np.zeros((40, 40), dtype=bool)
+    mask[24:34, 24:34] = True
+    volume = ct(tubes)
+    prompt = Prompt("box", 3, (4.0, 4.0, 13.0, 13.0))
+    steps = walk(to_uint8(volume.array, "CT"), volume.grid, [prompt], Threshold(), start=Start(6, mask))
+    found = [s for s in steps if isinstance(s, SliceFound)]
+    assert found
+    assert all(np.array_equal(s.answer.mask, mask) for s in found)
+
+
+@pytest.mark.parametrize("until", [(-1, 5), (5, 4), (0, 21)])
+def test_slices_that_do_not_exist_cannot_be_asked_for(until: tuple[int, int]) -> None:
+    with pytest.raises(InputError, match=r"low, high within 0\.\.20"):
+        steps_of(ball(), [around(ball(), 10)], until=until)
+
+
+def test_a_mask_to_go_on_from_must_fit_the_slice() -> None:
+    for wrong in (Start(21, ball()[:, :, 10]), Start(10, ball()[1:, :, 10])):
+        with pytest.raises(InputError, match="mask to go on from"):
+            steps_of(ball(), [], start=wrong)
 
 
 def test_it_can_be_cancelled_between_slices() -> None:

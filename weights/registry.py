@@ -38,7 +38,7 @@ class ModelEntry:
             from the file that is there, else "".
         pinned: True if the manifest names the hash.
         root: the weights folder.
-        preprocess: how a slice is prepared, see `core.engines.medsam.PREPROCESS`.
+        preprocess: how a slice is prepared, see `core.engines.preparing.PREPROCESS`.
         files: further files of the model and their SHA-256.
     """
 

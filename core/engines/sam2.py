@@ -69,7 +69,7 @@ class Sam2Segmenter:
         self._lock = threading.Lock()
 
     def embed(self, image: NDArray[np.uint8]) -> Sam2Embedding:
-        """(I, J) uint8 from `core.engines.medsam.to_uint8` -> an embedding."""
+        """(I, J) uint8 from `core.engines.preparing.to_uint8` -> an embedding."""
         if image.ndim != 2 or image.dtype != np.uint8 or min(image.shape) < 1:
             raise InputError(f"Expected a slice (I, J) of uint8, got {image.shape} of {image.dtype}.")
         rgb = np.ascontiguousarray(np.repeat(image.T[:, :, None], 3, axis=2))
@@ -80,7 +80,7 @@ class Sam2Segmenter:
     def predict(
         self, embedding: Sam2Embedding, prompts: Sequence[Prompt], prior: NDArray[np.bool_] | None = None
     ) -> SliceMask:
-        """As `core.engines.medsam.SamSegmenter.predict`."""
+        """As `core.engines.sam_segmenter.SamSegmenter.predict`."""
         check_slice_prompts(prompts, embedding.shape)
         union, ious = np.zeros(embedding.shape, dtype=bool), []
         for group in group_prompts(prompts):

@@ -100,6 +100,7 @@ def prompt_from_json(values: Mapping[str, Any]) -> Prompt:
 
 def compute_refine(params: dict[str, Any], out_dir: Path, progress: Progress) -> dict[str, Any]:
     """MedSAM on the named scan; its answer, on the reference grid, takes the place of that lesion."""
+    from core.engines.embeddings import open_embeddings
     from core.engines.medsam import load_prompt_segmenter
     from core.engines.prompting import mask_to_grid
     from core.engines.propagation import refine
@@ -108,7 +109,10 @@ def compute_refine(params: dict[str, Any], out_dir: Path, progress: Progress) ->
     segmenter = load_prompt_segmenter(params["model_id"])
     volume, reference = read_scan(params["scan"]), read_scan(params["reference"])
     prompts = [prompt_from_json(p) for p in params["prompts"]]
-    answer = refine(volume, prompts, segmenter, params["propagate"], lambda f, m: progress(0.05 + 0.85 * f, m))
+    embed = open_embeddings().embedder(segmenter, params["scan"]["sha256"], axis=2)
+    answer = refine(
+        volume, prompts, segmenter, params["propagate"], lambda f, m: progress(0.05 + 0.85 * f, m), embed=embed
+    )
     target = reference.grid
     refined, covered = answer.mask, np.ones(volume.grid.shape, dtype=bool)
     if not params["propagate"]:

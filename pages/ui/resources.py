@@ -19,6 +19,7 @@ from core.types import LabelMap, MaskRecord, Scan, Volume, VolumePoint
 from store import Store, open_store
 
 if TYPE_CHECKING:  # what only some pages need is imported by those that come to need it
+    from core.engines.interactive import PromptService
     from core.growth.forecast import Forecast
     from core.metrics import SurfaceDistances
     from core.ood.rfdeep import Reference
@@ -46,6 +47,14 @@ def get_runner() -> JobRunner:
     runner = JobRunner(get_store(), KINDS)
     runner.recover()
     return runner
+
+
+@st.cache_resource(show_spinner=False, on_release=lambda service: service.close())
+def get_prompt_service() -> PromptService:
+    """The one process for boxes and points; it starts with the first prompt. Usable outside a page's run, too."""
+    from core.engines.interactive import PromptService
+
+    return PromptService()
 
 
 def load_volume(scan: Scan) -> Volume:
@@ -155,5 +164,6 @@ def warm_up() -> None:
 
 def shut_down() -> None:
     """At the end: stops Dask (jobs are taken up at the next start) and closes the database."""
+    get_prompt_service.clear()
     get_runner.clear()
     get_store.clear()
