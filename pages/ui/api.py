@@ -6,10 +6,15 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
+from pages.ui.viewer.scan_routes import SCAN_ROUTES
+
 
 async def health(request: Request) -> JSONResponse:
     """For load balancers: the process answers. Says nothing about patients."""
     return JSONResponse({"status": "ok"}, headers={"Cache-Control": "no-store"})
 
 
-ROUTES = [Route("/api/health", health)]
+ROUTES = [
+    Route("/api/health", health),
+    *SCAN_ROUTES,
+]
