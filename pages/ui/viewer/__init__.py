@@ -31,6 +31,7 @@ _render = st.components.v2.component(
 )
 _ROOM = """<style>
 [data-testid="stMainBlockContainer"] { padding-left: 1.2rem; padding-right: 1.2rem; padding-bottom: 1rem; }
+[data-testid="stMainBlockContainer"] h1 { padding: 0; }
 </style>"""
 
 

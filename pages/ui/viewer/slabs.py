@@ -57,7 +57,7 @@ def read_blocks(path: Path, slices: int = SLAB) -> Iterator[NDArray[Any]]:
     Raises:
         InputError: if the file ends too early.
     """
-    header: Any = nib.load(path).header  # type: ignore[attr-defined]
+    header: Any = nib.load(path).header
     dtype, (i, j, k) = header.get_data_dtype(), header.get_data_shape()
     slope, intercept = _slope_inter(header)
     with path.open("rb") as stream:

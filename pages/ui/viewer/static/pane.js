@@ -280,7 +280,8 @@ export class Pane {
     say(top, width / 2, 13 * r, "center", undefined, 600, 14);
     say(bottom, width / 2, height - 13 * r, "center", undefined, 600, 14);
     const over = this.overlay && this.planeName !== "mip" ? ` + ${this.overlay.scan.channel}` : "";
-    say(`${this.series.data.title} · ${scan.channel}${over}`, 8 * r, 13 * r, "left", undefined, 600);
+    const narrow = width < 340 * r; // small panes name the scan alone: their neighbour has the rest
+    say(narrow ? `${scan.channel}${over}` : `${this.series.data.title} · ${scan.channel}${over}`, 8 * r, 13 * r, "left", undefined, 600);
     if (this.series.data.simulated) say("simulated", 8 * r, 30 * r, "left", "#e0a458", 400, 11);
     const number = this.planeName === "mip" ? `MIP ${this.viewer.mipAngle}°` : `${plane.name} ${this.slice + 1}/${plane.slices}`;
     say(number, width - 8 * r, 13 * r, "right");
