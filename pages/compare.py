@@ -8,7 +8,7 @@ from pages.ui.viewer import wide_page
 TIMEPOINTS, VERSIONS = "Two timepoints", "Two versions"
 
 wide_page()
-title, kind, first_choice, second_choice, third_choice = st.columns([2, 3, 2, 3, 3], vertical_alignment="bottom")
+title, kind, first_choice, second_choice, third_choice = st.columns([2, 4, 3, 3, 3], vertical_alignment="bottom")
 title.title("Compare")
 
 store, patient = resources.get_store(), opening.needed_patient()

@@ -66,7 +66,8 @@ export class Pane {
     }
     const across = this.map(volume), k = across.o[2];
     const apart = !across.U[2] && !across.V[2] && Number.isInteger(k) && Math.floor(k / volume.scan.slab) !== n;
-    if (!apart) this.redraw();
+    if (apart) this.draw(); // how much is loaded
+    else this.redraw();
   }
 
   map(volume) { return mapped(this.plane, this.slice, this.frame.toMm, volume.inverse); }

@@ -27,6 +27,7 @@ export const LAYOUTS = ["one", "two", "planes"];
 export class Viewer {
   constructor(root, data, emit) {
     Object.assign(this, { root, data, emit, closed: false, tools: new Map(), keys: [], listeners: new Map() });
+    this.startedMs = performance.now();
     this.auth = { api: data.api, token: data.token };
     this.options = { mask: true, style: "outline", maskOpacity: 0.5, overlayOpacity: 0.6, cross: true, changes: Boolean(data.panes[0].against) };
     Object.assign(this, { windows: new Map(), inverted: new Map(), tables: new Map(), views: new Map(), planes: new Map() });
