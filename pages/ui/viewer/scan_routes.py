@@ -82,7 +82,7 @@ async def get_slab(request: Request) -> Response:
     scan, path = found
     folder = slabs.slab_folder(resources.data_root(), sha256)
     if not slabs.ready(folder, n):
-        _CONVERSIONS.start(path, scan.modality, folder)
+        _CONVERSIONS.start(path, scan.modality, folder, n)
     until = time.monotonic() + _PATIENCE_S
     while not slabs.ready(folder, n):  # a conversion goes through the file, and is on its way to this slab
         said = _CONVERSIONS.problem(folder)

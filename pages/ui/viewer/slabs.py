@@ -51,8 +51,8 @@ def slab_folder(root: Path, sha256: str) -> Path:
     return root / "cache" / "slabs" / sha256
 
 
-def read_blocks(path: Path, slices: int = SLAB) -> Iterator[NDArray[Any]]:
-    """The voxels of a .nii.gz, (I, J, up to `slices`) at a time, in the unit of the scan; one block in memory.
+def read_blocks(path: Path, slices: int = SLAB, start: int = 0) -> Iterator[NDArray[Any]]:
+    """The voxels of a .nii.gz from block `start` on: (I, J, up to `slices`) at a time, in the unit of the scan.
 
     Raises:
         InputError: if the file ends too early.
@@ -62,8 +62,8 @@ def read_blocks(path: Path, slices: int = SLAB) -> Iterator[NDArray[Any]]:
     slope, intercept = _slope_inter(header)
     with path.open("rb") as stream:
         bytes_in = _Inflated(stream)
-        bytes_in.take(int(header.get_data_offset()) or 352)
-        for first in range(0, k, slices):
+        bytes_in.skip((int(header.get_data_offset()) or 352) + i * j * slices * start * dtype.itemsize)
+        for first in range(start * slices, k, slices):
             n = min(slices, k - first)
             raw = bytes_in.take(i * j * n * dtype.itemsize)
             block = np.frombuffer(raw, dtype).reshape((i, j, n), order="F")
@@ -80,6 +80,10 @@ class _Inflated:
 
     def __init__(self, stream: Any) -> None:
         self._stream, self._inflate, self._rest = stream, zlib.decompressobj(31), b""
+
+    def skip(self, count: int) -> None:
+        while count:
+            count -= len(self.take(min(count, 4 * _READ_BYTES)))
 
     def take(self, count: int) -> bytearray:
         out = bytearray(self._rest[:count])
@@ -133,14 +137,16 @@ class Conversions:
         self._running: dict[str, threading.Thread] = {}
         self._failed: dict[str, str] = {}
 
-    def start(self, path: Path, modality: Modality, folder: Path) -> None:
-        """Makes the slabs that are missing, unless somebody is at it already."""
+    def start(self, path: Path, modality: Modality, folder: Path, wanted: int) -> None:
+        """Makes the slabs that are missing, `wanted` first, unless somebody is at it already."""
         with self._lock:
             thread = self._running.get(folder.name)
             if thread is not None and thread.is_alive():
                 return
             self._failed.pop(folder.name, None)
-            thread = threading.Thread(target=self._convert, args=(path, modality, folder), name="slabs", daemon=True)
+            thread = threading.Thread(
+                target=self._convert, args=(path, modality, folder, wanted), name="slabs", daemon=True
+            )
             self._running[folder.name] = thread
             thread.start()
 
@@ -151,9 +157,11 @@ class Conversions:
             return None
         return self._failed.get(folder.name, "The slab was deleted while it was made. Ask for it again.")
 
-    def _convert(self, path: Path, modality: Modality, folder: Path) -> None:
+    def _convert(self, path: Path, modality: Modality, folder: Path, wanted: int) -> None:
         try:
             scale = scaling(path, modality, folder)
+            # Inflating up to the wanted slab takes a fraction of what making all slabs on the way does.
+            write(folder / f"{wanted}.raw", to_int16(next(read_blocks(path, start=wanted)), scale))
             for n, block in enumerate(read_blocks(path)):
                 if not ready(folder, n):
                     write(folder / f"{n}.raw", to_int16(block, scale))
@@ -170,7 +178,9 @@ def to_int16(block: NDArray[Any], scale: Scaling) -> bytes:
     """Voxels as stored for the browser: little-endian int16, i fastest; what does not fit is clipped."""
     out = np.empty(block.shape, "<i2", order="F")
     for k in range(block.shape[2]):  # slice by slice, so that no second float copy of the block is needed
-        stored = (block[..., k] - np.float32(scale.intercept)) / np.float32(scale.slope)
+        stored = block[..., k]
+        if (scale.slope, scale.intercept) != (1.0, 0.0):
+            stored = (stored - np.float32(scale.intercept)) / np.float32(scale.slope)
         out[..., k] = np.clip(np.rint(stored), -32768, 32767)
     return out.tobytes(order="F")
 
