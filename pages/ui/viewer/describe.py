@@ -13,7 +13,7 @@ from core.types import UNITS, MaskRecord, Scan
 from pages.ui import resources
 from pages.ui.slices import WINDOWS, outline_rgb
 from pages.ui.viewer import slabs
-from pages.ui.viewer.scan_routes import API, assets_url
+from pages.ui.viewer.scan_routes import API, CONVERSIONS, assets_url
 from pages.ui.viewer.tokens import make_token
 
 
@@ -68,6 +68,7 @@ def _pane(store: Any, patient: str, shown: Shown) -> dict[str, Any]:
     scans = [reference, *[s for s in store.scans(patient, shown.timepoint) if s.scan_id != reference.scan_id]]
     simulated = next((s for s in scans if s.metadata.get("simulated")), None)
     by_id = {scan.scan_id: scan.sha256 for scan in scans}
+    _begin(store, reference, shown.mask)
     return {
         "title": shown.title or shown.timepoint, "timepoint": shown.timepoint,
         "simulated": None if simulated is None else str(simulated.metadata.get("method", "scan")),
@@ -89,6 +90,18 @@ def _scan(store: Any, scan: Scan) -> dict[str, Any]:
         "slope": scale.slope, "intercept": scale.intercept, "slab": slabs.SLAB,
         "window": list(next(iter(presets.values())) if presets else scale.window),
     }  # fmt: skip
+
+
+def _begin(store: Any, scan: Scan, mask: MaskRecord | None) -> None:
+    """Begins to make the slabs of the scan that is seen first, while the browser is still fetching the modules."""
+    folder, k = slabs.slab_folder(resources.data_root(), scan.sha256), scan.shape[2] // 2
+    if mask is not None and mask.lesions:
+        largest = max(mask.lesions, key=lambda lesion: float(lesion["volume_mm3"]))
+        affine = nib.load(store.scan_path(scan)).affine  # type: ignore[attr-defined]
+        k = round(float((np.linalg.inv(affine) @ [*largest["centroid_mm"], 1.0])[2]))
+    wanted = min(max(k, 0), scan.shape[2] - 1) // slabs.SLAB
+    if not slabs.ready(folder, wanted):
+        CONVERSIONS.start(store.scan_path(scan), scan.modality, folder, wanted)
 
 
 def _version(record: MaskRecord | None) -> dict[str, Any] | None:

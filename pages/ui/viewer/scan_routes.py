@@ -25,7 +25,7 @@ API = "/api/viewer/"
 NO_STORE = {"Cache-Control": "no-store"}
 _POLL_S, _PATIENCE_S = 0.01, 120.0
 _NAME = re.compile(r"[a-z0-9_-]+\.js")
-_CONVERSIONS = slabs.Conversions()
+CONVERSIONS = slabs.Conversions()
 
 
 def problem(status: int, sentence: str) -> JSONResponse:
@@ -82,10 +82,10 @@ async def get_slab(request: Request) -> Response:
     scan, path = found
     folder = slabs.slab_folder(resources.data_root(), sha256)
     if not slabs.ready(folder, n):
-        _CONVERSIONS.start(path, scan.modality, folder, n)
+        CONVERSIONS.start(path, scan.modality, folder, n)
     until = time.monotonic() + _PATIENCE_S
     while not slabs.ready(folder, n):  # a conversion goes through the file, and is on its way to this slab
-        said = _CONVERSIONS.problem(folder)
+        said = CONVERSIONS.problem(folder)
         if said and not slabs.ready(folder, n):
             return problem(404, said)
         if time.monotonic() > until:

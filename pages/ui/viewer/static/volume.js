@@ -30,12 +30,13 @@ export class Volume {
   // Starts loading, the slab of slice `focus` first and then outwards; moving `focus` later changes what comes next.
   load() {
     if (this.loading) return this.loading;
-    this.loading = Promise.all(Array.from({ length: AT_ONCE }, () => this.worker()));
+    // The first slab alone: the server makes the one that is asked for first before all others.
+    this.loading = this.worker(1).then(() => Promise.all(Array.from({ length: AT_ONCE }, () => this.worker())));
     return this.loading;
   }
 
-  async worker() {
-    for (let n; (n = this.next()) !== undefined && !this.closed;) {
+  async worker(most = Infinity) {
+    for (let n, taken = 0; taken < most && (n = this.next()) !== undefined && !this.closed && !this.problem; taken++) {
       this.asked.add(n);
       for (let tries = 1; !this.closed; tries++) {
         try {
