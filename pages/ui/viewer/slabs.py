@@ -28,6 +28,8 @@ from core.errors import InputError
 from core.types import Modality
 
 SLAB = 16
+#: Slices that are converted at once; a part of SLAB.
+_STEP = 4
 _READ_BYTES = 1 << 20
 _LARGEST = 32000
 
@@ -121,7 +123,7 @@ def scaling(path: Path, modality: Modality, folder: Path) -> Scaling:
     return found
 
 
-def write(path: Path, content: bytes) -> None:
+def write(path: Path, content: bytes | bytearray) -> None:
     """Under a temporary name, then renamed: nobody sees half a file."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{uuid.uuid4().hex}.tmp")
@@ -161,10 +163,10 @@ class Conversions:
         try:
             scale = scaling(path, modality, folder)
             # Inflating up to the wanted slab takes a fraction of what making all slabs on the way does.
-            write(folder / f"{wanted}.raw", to_int16(next(read_blocks(path, start=wanted)), scale))
-            for n, block in enumerate(read_blocks(path)):
+            write(folder / f"{wanted}.raw", next(int16_slabs(path, scale, wanted)))
+            for n, slab in enumerate(int16_slabs(path, scale)):
                 if not ready(folder, n):
-                    write(folder / f"{n}.raw", to_int16(block, scale))
+                    write(folder / f"{n}.raw", slab)
         except (OSError, InputError, zlib.error) as error:
             self._failed[folder.name] = str(error) if isinstance(error, InputError) else (
                 "The stored image cannot be read. Run `verify`; restore it from a backup."
@@ -183,6 +185,18 @@ def to_int16(block: NDArray[Any], scale: Scaling) -> bytes:
             stored = (stored - np.float32(scale.intercept)) / np.float32(scale.slope)
         out[..., k] = np.clip(np.rint(stored), -32768, 32767)
     return out.tobytes(order="F")
+
+
+def int16_slabs(path: Path, scale: Scaling, start: int = 0) -> Iterator[bytes | bytearray]:
+    """A scan's slabs from `start` on as `to_int16` gives them; read a few slices at a time, to hold little."""
+    slab = bytearray()
+    for n, block in enumerate(read_blocks(path, _STEP, start * SLAB // _STEP), 1):
+        slab += to_int16(block, scale)
+        if n % (SLAB // _STEP) == 0:
+            yield slab
+            slab = bytearray()
+    if slab:
+        yield slab
 
 
 def ready(folder: Path, n: int) -> bool:
