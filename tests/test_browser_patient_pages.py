@@ -148,6 +148,10 @@ def test_two_versions_are_compared_by_dice_voxels_volume_and_distance(visit: Cal
     metric(page, "Voxels removed", "0")
     metric(page, "Volume", f"{400 * clinic.VOXEL_ML:+.1f} mL")
     metric(page, "Hausdorff 95 %", re.compile(r"\d\.\d mm"))
+    changes = page.get_by_role("button", name=re.compile("^Changes since the other version"))
+    assert changes.get_attribute("aria-pressed") == "true"
+    page.locator(".twin-viewer canvas").nth(1).click()
+    page.locator(".twin-viewer").get_by_text("added since v1").wait_for()
 
 
 def test_evidence_shows_other_patients_lesions_and_what_became_of_them(visit: Callable[..., Any]):

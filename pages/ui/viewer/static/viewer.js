@@ -29,7 +29,7 @@ export class Viewer {
     Object.assign(this, { root, data, emit, closed: false, tools: new Map(), keys: [], listeners: new Map() });
     this.startedMs = performance.now();
     this.auth = { api: data.api, token: data.token };
-    this.options = { mask: true, style: "outline", maskOpacity: 0.5, overlayOpacity: 0.6, cross: true, changes: Boolean(data.panes[0].against) };
+    this.options = { mask: true, style: "outline", maskOpacity: 0.5, overlayOpacity: 0.6, cross: true, changes: data.panes.some((pane) => pane.against) };
     Object.assign(this, { windows: new Map(), inverted: new Map(), tables: new Map(), views: new Map(), planes: new Map() });
     Object.assign(this, { mipAngle: 0, lesion: null, tool: "cross", draws: [], linkRun: 0, cursors: [], panes: [] });
     this.series = data.panes.map((pane) => new Series(this, pane));
@@ -58,6 +58,8 @@ export class Viewer {
   // ---- the page's data ----------------------------------------------------------------------------------------------
   take(data, emit) {
     const link = JSON.stringify(this.data.link) !== JSON.stringify(data.link);
+    const compared = (from) => from.panes.map((pane) => pane.against?.mask_id).join();
+    if (compared(data) !== compared(this.data)) this.options.changes = true; // a new version begins with what is new in it
     Object.assign(this, { data, emit });
     this.auth.token = data.token;
     this.series.forEach((one, n) => one.take(data.panes[n]));
