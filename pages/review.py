@@ -4,26 +4,20 @@ import streamlit as st
 
 from core.errors import TwinReviewError
 from pages.ui import job_panel, reading, resources, shell
-from pages.ui.viewer import slice_canvas
-
-st.title("Review")
-st.caption("Look at one timepoint's scans and mask, correct the mask with MedSAM, and accept or reject it.")
+from pages.ui.deciding import decision_dialog
+from pages.ui.viewer import wide_page
 
 store, patient = resources.get_store(), shell.patient_id()
 if patient is None:
+    st.title("Review")
     st.info("No patient is chosen. Choose one in the sidebar, or start from the worklist.")
     if st.button("Go to the worklist"):
         shell.go_to("worklist")
     st.stop()
 
-timepoint, record = reading.choose_mask(store, patient)
+wide_page()
+timepoint, record, beside = reading.choose_mask(store, patient)
 job_key = f"job-{patient}-{timepoint}"
-if job_key in st.session_state:
-    result = job_panel.job_panel(st.session_state[job_key], f"{st.session_state[job_key + '-what']} of {timepoint}")
-    if result and st.session_state.pop(job_key + "-new", False) and "version" in result:
-        # Only once: the visitor may look at older versions afterwards.
-        reading.show_version(timepoint, result["version"])
-        st.rerun()
 
 
 def start(kind: str, what: str, request: dict) -> None:
@@ -40,21 +34,23 @@ def start(kind: str, what: str, request: dict) -> None:
 
 
 with shell.guarded():
-    left, right = st.columns([3, 2], gap="medium")
+    left, right = st.columns([11, 4], gap="small")
     with left:
-        scan, volume = reading.choose_scan(store, patient, timepoint)
-        slice_k, tool = reading.choose_slice_and_tool(volume, record)
-        picture, view = reading.draw_slice(volume, record, slice_k)
-        prompts = reading.prompts(patient, timepoint, scan)
-        drawn = slice_canvas(
-            picture, view=view, shape=volume.grid.shape, prompts=[p for p in prompts if p.slice == slice_k], tool=tool,
-            label=f"{scan.channel} of {timepoint}, slice {slice_k}", key="canvas",
-        )  # fmt: skip
-        if drawn is not None:
-            reading.keep_prompt(patient, timepoint, scan, slice_k, drawn)
+        did = reading.show(store, patient, timepoint, record, beside, shell.person())
+        if did["request"] and did["request"].get("what") == "prompt":
+            reading.keep_prompt(patient, timepoint, did["request"]["prompt"])
             st.rerun()
-        reading.legend(record, scan)
+        if did["decide"] and record is not None:
+            decision_dialog(store, patient, timepoint, record, shell.person(), did["decide"]["verdict"])
     with right:
+        if job_key in st.session_state:
+            result = job_panel.job_panel(
+                st.session_state[job_key], f"{st.session_state[job_key + '-what']} of {timepoint}"
+            )
+            if result and st.session_state.pop(job_key + "-new", False) and "version" in result:
+                # Only once: the visitor may look at older versions afterwards.
+                reading.show_version(timepoint, result["version"])
+                st.rerun()
         if reading.gates(store, patient, timepoint, record):
             start("score_ood", "Scan gate", {})
         segment, refine, decide = st.tabs(["Segment", "Refine", "Decide"], default=reading.first_tab(record))
@@ -64,9 +60,9 @@ with shell.guarded():
             if st.button(label, type="secondary" if record else "primary", disabled=model_id is None):
                 start("segment", "Segmentation", {"model_id": model_id})
         with refine:
-            request = reading.refine_form(patient, timepoint, scan, prompts, record, slice_k)
+            request = reading.refine_form(store, patient, timepoint, record)
             if request is not None:
-                reading.forget_prompts(patient, timepoint, scan)
+                reading.forget_prompts(patient, timepoint)
                 start("refine", "Refinement", request)
         with decide:
             reading.decide_form(store, patient, timepoint, record, shell.person())

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import replace
 
 import numpy as np
@@ -11,7 +10,6 @@ import pytest
 from core.cohort import DEMO, demo_timepoints
 from core.demo import build
 from core.volumes import read_label_map
-from pages.ui.slices import view_of
 from store import open_store
 
 pytestmark = pytest.mark.browser
@@ -44,21 +42,24 @@ def _drag_box_around_lesion(page, mask_path):
     labels = read_label_map(mask_path)
     k = int(np.count_nonzero(labels.array, axis=(0, 1)).argmax())
     i, j = np.nonzero(labels.array[:, :, k])
-    view, shape = view_of(labels.grid), labels.grid.shape
-    columns, rows = (shape[1], shape[0]) if view.transpose else (shape[0], shape[1])
-    room = page.get_by_role("img", name=re.compile(r"slice \d+$")).bounding_box()
-    fit = min(room["width"] / (columns * view.pixel_mm[0]), room["height"] / (rows * view.pixel_mm[1]))
-    width, height = columns * view.pixel_mm[0] * fit, rows * view.pixel_mm[1] * fit
-    corners = [view.from_index(i.min(), j.min(), shape), view.from_index(i.max(), j.max(), shape)]
-    points = [
-        (room["x"] + (room["width"] - width) / 2 + (column + 0.5) / columns * width,
-         room["y"] + (room["height"] - height) / 2 + (row + 0.5) / rows * height)
-        for column, row in corners
-    ]  # fmt: skip
+    viewer = page.locator(".twin-viewer")
+    page.get_by_role("button", name="Box around the lesion").click()
+    viewer.evaluate("(root, k) => root.viewer.goTo(root.viewer.panes[0], k)", k)
+    points = viewer.evaluate(
+        """(root, corners) => {
+          const p = root.viewer.panes[0], at = p.place(), room = p.canvas.getBoundingClientRect(), r = devicePixelRatio;
+          return corners.map((c) => {
+            const [x, y] = p.plane.toPixel(c);
+            return [room.x + (at.x + x * at.sx) / r, room.y + (at.y + y * at.sy) / r];
+          });
+        }""",
+        [[int(i.min()), int(j.min()), k], [int(i.max()), int(j.max()), k]],
+    )
     page.mouse.move(*points[0])
     page.mouse.down()
     page.mouse.move(*points[1], steps=5)
     page.mouse.up()
+    return k, [int(i.min()), int(j.min()), int(i.max()), int(j.max())]
 
 
 def _points_in_curve(page, url):
@@ -92,8 +93,8 @@ def test_worklist_segment_refine_accept_and_the_curve_grows(dashboard, visits, p
     expect(version).to_have_value("v1 · nnunet · proposed", timeout=SLOW_MS)
 
     page.get_by_role("tab", name="Refine").click()
-    _drag_box_around_lesion(page, next(root.glob(f"processed/demo/DEMO-01/{date}/mask_v001.nii.gz")))
-    expect(page.get_by_text(re.compile(r"^box slice \d+"))).to_be_visible()
+    k, box = _drag_box_around_lesion(page, next(root.glob(f"processed/demo/DEMO-01/{date}/mask_v001.nii.gz")))
+    expect(page.get_by_text(f"box slice {k}: {', '.join(map(str, box))}")).to_be_visible()
     page.get_by_role("button", name="Refine with MedSAM").click()
     expect(version).to_have_value("v2 · medsam · proposed", timeout=SLOW_MS)
     expect(page.get_by_role("heading", name="v2 against v1")).to_be_visible()

@@ -7,6 +7,7 @@ from starlette.responses import JSONResponse
 from starlette.routing import Route
 
 from pages.ui.viewer.prompt_routes import PROMPT_ROUTES
+from pages.ui.viewer.scan_routes import SCAN_ROUTES
 
 
 async def health(request: Request) -> JSONResponse:
@@ -17,4 +18,5 @@ async def health(request: Request) -> JSONResponse:
 ROUTES = [
     Route("/api/health", health),
     *PROMPT_ROUTES,
+    *SCAN_ROUTES,
 ]

@@ -2,118 +2,77 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
 import streamlit as st
 
-from core.stages.refine import prompt_from_json
-from core.types import MaskRecord, Prompt, Scan, Volume
-from pages.ui import resources, slices
-from pages.ui.charts import lesion_colour
+from core.types import MaskRecord, Prompt
+from pages.ui import resources
+from pages.ui.viewer import viewer
+from pages.ui.viewer.describe import Shown, viewer_data
 
-TOOLS = {"Box": "box", "Add point": "plus", "Remove point": "minus"}
 STATUS_ICON = {"proposed": "pending", "accepted": "check_circle", "rejected": "cancel", "superseded": "history"}
 ML = 1000.0
 DICE_HELP = "Overlap with the version before: 2 |A and B| / (|A| + |B|); 1 is identical, 0 is disjoint."
 
 
-def choose_mask(store: Any, patient: str) -> tuple[str, MaskRecord | None]:
-    """Widgets for timepoint and version; the newest timepoint and version to begin with."""
+def choose_mask(store: Any, patient: str) -> tuple[str, MaskRecord | None, str | None]:
+    """One line of widgets: timepoint, version, and what stands beside them; the newest of both to begin with."""
     timepoints = store.timepoints(patient)
     if st.session_state.get("timepoint") not in timepoints:
         st.session_state["timepoint"] = timepoints[-1]
-    first, second = st.columns([2, 3])
-    timepoint = first.selectbox("Timepoint", timepoints, key="timepoint", help="Dates of this patient's scans.")
+    title, first, second, third = st.columns([2, 2, 4, 3], vertical_alignment="center")
+    title.title("Review")
+    hide: Any = "collapsed"
+    timepoint = first.selectbox(
+        "Timepoint", timepoints, key="timepoint", help="Dates of this patient's scans.", label_visibility=hide
+    )
+    others = [t for t in reversed(timepoints) if t != timepoint]
+    beside = third.selectbox(
+        "Beside it", [None, *others], key=f"beside-{timepoint}", label_visibility=hide,
+        format_func=lambda t: "nothing beside it" if t is None else f"beside: {t}",
+        help="Another timepoint in the same position of the body (rigid registration).",
+    )  # fmt: skip
     records = {record.version: record for record in reversed(store.masks(patient, timepoint))}
     if not records:
-        second.selectbox("Mask version", ["no mask yet"], disabled=True)
-        return timepoint, None
+        second.selectbox("Mask version", ["no mask yet"], disabled=True, label_visibility=hide)
+        return timepoint, None, beside
     key = f"version-{timepoint}"
     if st.session_state.get(key) not in records:
         st.session_state[key] = next(iter(records))
     version = second.selectbox(
-        "Mask version", list(records), key=key,
+        "Mask version", list(records), key=key, label_visibility=hide,
         format_func=lambda v: f"v{v} · {records[v].method} · {records[v].status}",
         help="Every version is kept. Accepted versions alone enter the curve.",
     )  # fmt: skip
-    return timepoint, records[version]
+    return timepoint, records[version], beside
 
 
 def show_version(timepoint: str, version: int) -> None:
     """The next run of the page shows this version."""
     st.session_state.pop(f"version-{timepoint}", None)
-    st.session_state.pop(f"slice-{timepoint}", None)
 
 
-def choose_scan(store: Any, patient: str, timepoint: str) -> tuple[Scan, Volume]:
-    """Which of the timepoint's scans is looked at, and its window, with its voxels."""
-    reference = store.reference_scan(patient, timepoint)
-    scans = [reference, *[s for s in store.scans(patient, timepoint) if s.scan_id != reference.scan_id]]
-    by_id = {scan.scan_id: scan for scan in scans}
-    chosen, window = st.columns([1, 1])
-    scan_id = chosen.segmented_control(
-        "Scan", list(by_id), default=reference.scan_id, format_func=lambda name: by_id[name].channel,
-        key=f"scan-{patient}-{timepoint}", required=True,
-    )  # fmt: skip
-    scan = by_id[scan_id]
-    presets = list(slices.WINDOWS.get(scan.modality, {})) or ["Scan's own range"]
-    window.selectbox("Window", presets, key=f"window-{scan.modality}", help="Grey levels shown: centre and width.")
-    return scan, resources.load_volume(scan)
+def show(
+    store: Any, patient: str, timepoint: str, record: MaskRecord | None, beside: str | None, person: str
+) -> dict[str, Any]:
+    """The viewer: this timepoint, with the changes since the version before, and another one beside it if asked for.
 
-
-def choose_slice_and_tool(volume: Volume, record: MaskRecord | None) -> tuple[int, str]:
-    """The slice slider, which begins where the mask is largest, and what a press on the picture means."""
-    last = volume.grid.shape[2] - 1
-    key = f"slice-{volume.channel}-{record.mask_id if record else 'none'}"
-    if key not in st.session_state:
-        st.session_state[key] = _largest_slice(volume, record)
-    slider, tools = st.columns([2, 3])
-    k = int(slider.slider("Slice (k)", 0, last, key=key, help="Index along the file's third axis, from 0."))
-    tool = tools.segmented_control(
-        "Prompt", list(TOOLS), default="Box", key="tool", required=True,
-        help="Drag a box around the lesion, or click points that belong (+) or do not belong (-) to it.",
-    )  # fmt: skip
-    return k, TOOLS[tool]
-
-
-def _largest_slice(volume: Volume, record: MaskRecord | None) -> int:
-    middle = volume.grid.shape[2] // 2
-    if record is None or not record.lesions:
-        return middle
-    counts = np.count_nonzero(slices.labels_on(resources.load_mask(record), volume.grid), axis=(0, 1))
-    return int(counts.argmax()) if counts.any() else middle
-
-
-def draw_slice(volume: Volume, record: MaskRecord | None, k: int) -> tuple[str, slices.View]:
-    """The slice as a picture, the mask outlined, and its changes when asked for."""
-    view = slices.view_of(volume.grid)
-    preset = st.session_state.get(f"window-{volume.modality}")
-    labels = parent = None
-    if record is not None:
-        labels = slices.labels_on(resources.load_mask(record), volume.grid)[:, :, k]
-        if record.parent_version is not None and st.session_state.get("show-changes", True):
-            before = resources.get_store().mask(record.patient_id, record.timepoint, record.parent_version)
-            parent = slices.labels_on(resources.load_mask(before), volume.grid)[:, :, k]
-    return slices.picture(volume.array[:, :, k], view, slices.window_for(volume, preset), labels, parent), view
-
-
-def legend(record: MaskRecord | None, scan: Scan) -> None:
-    """What the colours mean; "simulated" where the scan is."""
-    parts = (
-        [f":orange-badge[simulated: {scan.metadata.get('method', 'scan')}]"] if scan.metadata.get("simulated") else []
-    )
-    if record is not None:
-        parts += [
-            f"<span style='color:{lesion_colour(str(lesion['lesion_id']))}'>&#9632;</span> {lesion['lesion_id']} "
-            f"{float(lesion['volume_mm3']) / ML:.1f} mL"
-            for lesion in record.lesions
-        ]
-        if record.parent_version is not None:
-            st.checkbox(f"Show changes since v{record.parent_version} (blue added, orange removed)", True,
-                        key="show-changes")  # fmt: skip
-    st.markdown("&emsp;".join(parts) or "No mask is shown.", unsafe_allow_html=True)
+    Returns:
+        What the visitor did in it, as `pages.ui.viewer.viewer` gives it.
+    """
+    parent = None
+    if record is not None and record.parent_version is not None:
+        parent = store.mask(patient, timepoint, record.parent_version)
+    panes, link = [Shown(timepoint, record, parent)], None
+    if beside is not None:
+        panes.append(Shown(beside, store.final_mask(patient, beside) or store.latest_mask(patient, beside)))
+        found = resources.align(store.reference_scan(patient, timepoint), store.reference_scan(patient, beside))
+        link = {"matrix": found.matrix, "converged": found.converged, "message": found.message}
+    drawn = prompts(patient, timepoint)
+    data = viewer_data(store, patient, panes, person, edit=True, link=link, prompts=drawn)
+    return viewer(data, key=f"viewer-{patient}-{timepoint}")
 
 
 def gates(store: Any, patient: str, timepoint: str, record: MaskRecord | None) -> bool:
@@ -164,39 +123,43 @@ def choose_model() -> str | None:
     return str(entry.id)
 
 
-def _prompt_key(patient: str, timepoint: str, scan: Scan) -> str:
-    return f"prompts-{patient}-{timepoint}-{scan.scan_id}"
+def _prompt_key(patient: str, timepoint: str) -> str:
+    return f"prompts-{patient}-{timepoint}"
 
 
-def prompts(patient: str, timepoint: str, scan: Scan) -> list[Prompt]:
-    """The boxes and points drawn on this scan and not yet used."""
-    return [prompt_from_json(p) for p in st.session_state.get(_prompt_key(patient, timepoint, scan), [])]
+def prompts(patient: str, timepoint: str) -> list[dict[str, Any]]:
+    """The boxes and points drawn on one scan and not yet used, as the viewer has them."""
+    return list(st.session_state.get(_prompt_key(patient, timepoint), []))
 
 
-def keep_prompt(patient: str, timepoint: str, scan: Scan, k: int, drawn: Prompt) -> None:
-    """Adds a prompt; a second box on a slice replaces the first."""
-    key = _prompt_key(patient, timepoint, scan)
-    kept = [p for p in st.session_state.get(key, []) if not (drawn.type == "box" == p["type"] and int(p["slice"]) == k)]
-    st.session_state[key] = [*kept, {**drawn.to_json(), "slice": k, "scan": scan.scan_id}]
+def keep_prompt(patient: str, timepoint: str, drawn: Mapping[str, Any]) -> None:
+    """Adds a prompt; a second box on a slice replaces the first, and a prompt on another scan replaces them all."""
+    key, new = _prompt_key(patient, timepoint), {"axis": 2, "positive": True, **drawn}
+    kept = [
+        p for p in st.session_state.get(key, [])
+        if p["scan"] == new["scan"] and not (new["type"] == "box" == p["type"] and p["slice"] == new["slice"])
+    ]  # fmt: skip
+    st.session_state[key] = [*kept, new]
 
 
-def forget_prompts(patient: str, timepoint: str, scan: Scan) -> None:
+def forget_prompts(patient: str, timepoint: str) -> None:
     """Clears the picture of prompts."""
-    st.session_state.pop(_prompt_key(patient, timepoint, scan), None)
+    st.session_state.pop(_prompt_key(patient, timepoint), None)
 
 
-def refine_form(
-    patient: str, timepoint: str, scan: Scan, drawn: Sequence[Prompt], record: MaskRecord | None, k: int
-) -> dict[str, Any] | None:
+def refine_form(store: Any, patient: str, timepoint: str, record: MaskRecord | None) -> dict[str, Any] | None:
     """The prompts so far and how to use them; the job's request once the button is pressed."""
+    drawn = prompts(patient, timepoint)
     for prompt in drawn:
-        sign = "" if prompt.type == "box" else (" +" if prompt.positive else " -")
-        st.markdown(f"`{prompt.type}{sign}` slice {prompt.slice}: {', '.join(f'{c:.0f}' for c in prompt.coords)}")
+        sign = "" if prompt["type"] == "box" else (" +" if prompt["positive"] else " -")
+        corners = ", ".join(f"{c:.0f}" for c in prompt["coords"])
+        st.markdown(f"`{prompt['type']}{sign}` slice {prompt['slice']}: {corners}")
     if not drawn:
-        st.caption("Draw a box around the lesion on the picture. Without a mouse, type its corners:")
-        _typed_box(patient, timepoint, scan, k)
+        st.caption("Choose Box above the picture and drag it around the lesion; + and − set points.")
+        with st.expander("Type a box"):
+            _typed_box(store, patient, timepoint)
     elif st.button("Clear prompts"):
-        forget_prompts(patient, timepoint, scan)
+        forget_prompts(patient, timepoint)
         st.rerun()
     numbers = [int(lesion["label"]) for lesion in record.lesions] if record else []
     lesion = st.selectbox(
@@ -210,22 +173,27 @@ def refine_form(
     )  # fmt: skip
     if not st.button("Refine with MedSAM", type="primary", disabled=not drawn):
         return None
-    request = {"scan": scan.scan_id, "prompts": [p.to_json() for p in drawn], "propagate": propagate}
+    plain = [Prompt(p["type"], int(p["slice"]), tuple(p["coords"]), p["positive"], p["scan"]).to_json() for p in drawn]
+    request = {"scan": drawn[0]["scan"], "prompts": plain, "propagate": propagate}
     if record is not None:
         request["parent_version"] = record.version
     return {**request, "lesion": lesion}
 
 
-def _typed_box(patient: str, timepoint: str, scan: Scan, k: int) -> None:
+def _typed_box(store: Any, patient: str, timepoint: str) -> None:
+    scan = store.reference_scan(patient, timepoint)
     with st.form("typed-box", border=False):
-        names = ("X0", "Y0", "X1", "Y1")
-        limits = [scan.shape[0], scan.shape[1]] * 2
-        values = [
-            column.number_input(name, 0, limit - 1, step=1, help="Voxel index in the scan's file.")
-            for column, name, limit in zip(st.columns(4), names, limits, strict=True)
+        names = ("X0", "Y0", "X1", "Y1", "Slice")
+        limits = [scan.shape[0], scan.shape[1], scan.shape[0], scan.shape[1], scan.shape[2]]
+        *coords, k = [
+            st.number_input(name, 0, limit - 1, step=1, help=f"Voxel index in the file of {scan.channel}.")
+            for name, limit in zip(names, limits, strict=True)
         ]
-        if st.form_submit_button("Add box on this slice"):
-            keep_prompt(patient, timepoint, scan, k, Prompt("box", k, tuple(values)))
+        if st.form_submit_button("Add box"):
+            box = Prompt("box", int(k), tuple(coords))
+            keep_prompt(
+                patient, timepoint, {"type": "box", "scan": scan.scan_id, "slice": int(k), "coords": box.coords}
+            )
             st.rerun()
 
 
@@ -235,10 +203,10 @@ def history(store: Any, patient: str, timepoint: str, record: MaskRecord | None)
         return
     if record.dice_vs_previous_version is not None:
         st.subheader(f"v{record.version} against v{record.parent_version}", divider="gray")
-        dice, delta, voxels = st.columns([1, 1, 2])
+        dice, delta = st.columns(2)
         dice.metric("Dice", f"{record.dice_vs_previous_version:.3f}", help=DICE_HELP)
         delta.metric("Volume", f"{(record.volume_delta_mm3 or 0) / ML:+.1f} mL")
-        voxels.metric("Voxels added / removed", f"{record.voxels_added:,} / {record.voxels_removed:,}")
+        st.caption(f"Voxels added / removed: {record.voxels_added:,} / {record.voxels_removed:,}")
     with st.expander("History and provenance"):
         rows = [
             {

@@ -86,7 +86,8 @@ def align(fixed: Scan, moving: Scan) -> RigidTransform:
 def _alignment(fixed_sha256: str, moving_sha256: str, _fixed: Scan, _moving: Scan) -> RigidTransform:
     from core.registration import rigid
 
-    return rigid(load_volume(_fixed), load_volume(_moving))
+    store = get_store()  # not `load_volume`: nothing else needs these voxels, so they are not kept
+    return rigid(store.load_volume(_fixed), store.load_volume(_moving))
 
 
 def surface_distances(first: MaskRecord, second: MaskRecord) -> SurfaceDistances:

@@ -1,62 +1,59 @@
-"""The slice with prompts on it: a component of our own, plain JavaScript on a 2-D canvas."""
+"""The viewer: a component of our own, plain JavaScript modules on 2-D canvases (README.md says who tells whom what)."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import streamlit as st
 
-from core.types import Prompt
-from pages.ui.slices import View
-
-HEIGHT_PX = 520
+_STATIC = Path(__file__).parent / "static"
+#: The modules are imported by an address that names their content; the component itself only does that.
+_SCRIPT = """
+export default function (component) {
+  const { data, parentElement } = component;
+  const root = parentElement.querySelector(".twin-viewer");
+  root.latest = component;
+  root.style.setProperty("--above", data.above_px + "px");
+  clearTimeout(root.closing);
+  import(new URL(data.assets + "viewer.js", location.href)).then(({ mount }) => {
+    if (root.latest === component && root.isConnected) mount(component);
+  }).catch((error) => { root.textContent = "The viewer could not be loaded. Reload the page. " + error.message; });
+  return () => { root.closing = setTimeout(() => { if (!root.isConnected) root.viewer?.close(); }, 1000); };
+}
+"""
 _render = st.components.v2.component(
-    "slice_canvas",
-    html='<canvas role="img" tabindex="0"></canvas>',
-    css=f"canvas {{ width: 100%; height: {HEIGHT_PX}px; display: block; background: #000; touch-action: none; }}",
-    js=(Path(__file__).parent / "slice_canvas.js").read_text(encoding="utf-8"),
+    "twin_viewer",
+    html='<div class="twin-viewer"><div class="panes"></div></div>',
+    css=(_STATIC / "viewer.css").read_text(encoding="utf-8"),
+    js=_SCRIPT,
 )
+_ROOM = """<style>
+[data-testid="stMainBlockContainer"] { padding-left: 1.2rem; padding-right: 1.2rem; padding-bottom: 1rem; }
+[data-testid="stMainBlockContainer"] h1 { padding: 0; }
+</style>"""
 
 
-def slice_canvas(
-    picture: str,
-    *,
-    view: View,
-    shape: tuple[int, int, int],
-    prompts: Sequence[Prompt],
-    tool: str,
-    label: str,
-    key: str,
-    on_prompt: Callable[[], None] = lambda: None,
-) -> Prompt | None:
-    """Draws a slice; returns the box or point that was just drawn on it, in voxel indices of the file, else None.
+def wide_page() -> None:
+    """Gives the page the whole width: a picture needs it more than margins do."""
+    st.html(_ROOM)
+
+
+def viewer(
+    data: Mapping[str, Any], *, key: str, above_px: int = 118, on_change: Callable[[], None] = lambda: None
+) -> dict[str, Any]:
+    """Shows what `describe.viewer_data` made; it is as high as the window, less what stands above it.
 
     Args:
-        picture: data URI from `pages.ui.slices.picture`.
-        prompts: those already on this slice.
-        tool: "box", "plus", "minus" or "none".
-        label: what the slice shows, for those who do not see it.
+        above_px: height of what the page shows above and below the viewer.
+        on_change: called before the page runs again because of the viewer.
+
+    Returns:
+        "request", "decide", "saved" and "lesion" (README.md): each None but in the run that it caused.
     """
-    columns, rows = (shape[1], shape[0]) if view.transpose else (shape[0], shape[1])
-    data = {
-        "picture": picture, "columns": columns, "rows": rows, "pixel": list(view.pixel_mm), "tool": tool,
-        "label": label, "letters": list(view.letters), "prompts": [_to_screen(p, view, shape) for p in prompts],
-    }  # fmt: skip
-    drawn = _render(key=key, data=data, height=HEIGHT_PX, on_prompt_change=on_prompt).get("prompt")
-    return _to_prompt(drawn, view, shape) if drawn else None
-
-
-def _to_screen(prompt: Prompt, view: View, shape: tuple[int, int, int]) -> dict[str, Any]:
-    c0, r0 = view.from_index(prompt.coords[0], prompt.coords[1], shape)
-    c1, r1 = view.from_index(prompt.coords[-2], prompt.coords[-1], shape)
-    return {"type": prompt.type, "c0": c0, "r0": r0, "c1": c1, "r1": r1, "positive": prompt.positive}
-
-
-def _to_prompt(drawn: dict[str, Any], view: View, shape: tuple[int, int, int]) -> Prompt:
-    i0, j0 = view.to_index(drawn["c0"], drawn["r0"], shape)
-    if drawn["type"] == "point":
-        return Prompt("point", 0, (i0, j0), bool(drawn["positive"]))
-    i1, j1 = view.to_index(drawn["c1"], drawn["r1"], shape)
-    return Prompt("box", 0, (min(i0, i1), min(j0, j1), max(i0, i1), max(j0, j1)))
+    told = _render(
+        key=key, data={**data, "above_px": above_px}, on_request_change=on_change, on_decide_change=on_change,
+        on_saved_change=on_change, on_lesion_change=on_change,
+    )  # fmt: skip
+    return {name: told.get(name) for name in ("request", "decide", "saved", "lesion")}

@@ -1,0 +1,117 @@
+"""Store records as the JSON that the viewer's modules take (README.md, "What the page gives")."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import nibabel as nib
+import numpy as np
+
+from core.types import UNITS, MaskRecord, Scan
+from pages.ui import resources
+from pages.ui.slices import WINDOWS, outline_rgb
+from pages.ui.viewer import slabs
+from pages.ui.viewer.scan_routes import API, CONVERSIONS, assets_url
+from pages.ui.viewer.tokens import make_token
+
+
+@dataclass(frozen=True)
+class Shown:
+    """What one pane shows.
+
+    Args:
+        timepoint: whose scans.
+        mask: the version that is drawn; None for none.
+        against: the version whose differences are coloured; None for none.
+        title: the pane's name; the timepoint where it is empty.
+        scan_id: the scan shown at first; the reference scan where it is empty.
+    """
+
+    timepoint: str
+    mask: MaskRecord | None = None
+    against: MaskRecord | None = None
+    title: str = ""
+    scan_id: str = ""
+
+
+def viewer_data(
+    store: Any, patient: str, panes: Sequence[Shown], person: str, *, mode: str = "review", edit: bool = False,
+    link: Mapping[str, Any] | None = None, prompts: Sequence[Mapping[str, Any]] = (),
+) -> dict[str, Any]:  # fmt: skip
+    """The whole description, with a token for just these scans and timepoints.
+
+    Args:
+        link: {"matrix": 4x4, mm of pane 0 -> mm of pane 1, "converged", "message"}.
+        prompts: boxes and points already on the first pane, as the README has them, with "scan" a scan_id.
+    """
+    described = [_pane(store, patient, shown) for shown in panes]
+    scans = [scan["sha256"] for pane in described for scan in pane["scans"]]
+    largest = max((int(v["label"]) for pane in described for v in pane["lesions"]), default=0)
+    return {
+        "assets": assets_url(), "api": API,
+        "token": make_token(person, patient, scans, [shown.timepoint for shown in panes], edit),
+        "mode": mode, "patient": patient, "person": person, "edit": edit,
+        "presets": {modality: [[name, *window] for name, window in presets.items()]
+                    for modality, presets in {**WINDOWS, "MR": {}}.items()},
+        "panes": described,
+        "link": None if link is None else {
+            **link, "matrix": [float(v) for v in np.asarray(link["matrix"], float).ravel()]
+        },
+        "prompts": [dict(p) for p in prompts], "draft": None, "next_label": largest + 1,
+    }  # fmt: skip
+
+
+def _pane(store: Any, patient: str, shown: Shown) -> dict[str, Any]:
+    reference = store.reference_scan(patient, shown.timepoint)
+    scans = [reference, *[s for s in store.scans(patient, shown.timepoint) if s.scan_id != reference.scan_id]]
+    simulated = next((s for s in scans if s.metadata.get("simulated")), None)
+    by_id = {scan.scan_id: scan.sha256 for scan in scans}
+    _begin(store, reference, shown.mask)
+    return {
+        "title": shown.title or shown.timepoint, "timepoint": shown.timepoint,
+        "simulated": None if simulated is None else str(simulated.metadata.get("method", "scan")),
+        "scans": [_scan(store, scan) for scan in scans],
+        "reference": reference.sha256, "shown": by_id.get(shown.scan_id, reference.sha256),
+        "mask": _version(shown.mask), "against": _version(shown.against),
+        "lesions": [] if shown.mask is None else [_lesion(lesion) for lesion in shown.mask.lesions],
+    }  # fmt: skip
+
+
+def _scan(store: Any, scan: Scan) -> dict[str, Any]:
+    path = store.scan_path(scan)
+    affine = nib.load(path).affine  # type: ignore[attr-defined]  # the header alone is read
+    scale = slabs.scaling(path, scan.modality, slabs.slab_folder(resources.data_root(), scan.sha256))
+    presets = WINDOWS.get(scan.modality, {})
+    return {
+        "sha256": scan.sha256, "scan_id": scan.scan_id, "channel": scan.channel, "modality": scan.modality,
+        "unit": UNITS[scan.modality], "shape": list(scan.shape), "affine": [float(v) for v in affine.ravel()],
+        "slope": scale.slope, "intercept": scale.intercept, "slab": slabs.SLAB,
+        "window": list(next(iter(presets.values())) if presets else scale.window),
+    }  # fmt: skip
+
+
+def _begin(store: Any, scan: Scan, mask: MaskRecord | None) -> None:
+    """Begins to make the slabs of the scan that is seen first, while the browser is still fetching the modules."""
+    folder, k = slabs.slab_folder(resources.data_root(), scan.sha256), scan.shape[2] // 2
+    if mask is not None and mask.lesions:
+        largest = max(mask.lesions, key=lambda lesion: float(lesion["volume_mm3"]))
+        affine = nib.load(store.scan_path(scan)).affine  # type: ignore[attr-defined]
+        k = round(float((np.linalg.inv(affine) @ [*largest["centroid_mm"], 1.0])[2]))
+    wanted = min(max(k, 0), scan.shape[2] - 1) // slabs.SLAB
+    if not slabs.ready(folder, wanted):
+        CONVERSIONS.start(store.scan_path(scan), scan.modality, folder, wanted)
+
+
+def _version(record: MaskRecord | None) -> dict[str, Any] | None:
+    return None if record is None else {"mask_id": record.mask_id, "version": record.version, "status": record.status}
+
+
+def _lesion(lesion: Mapping[str, Any]) -> dict[str, Any]:
+    red, green, blue = outline_rgb(int(lesion["label"]))
+    return {
+        "label": int(lesion["label"]), "lesion_id": str(lesion["lesion_id"]),
+        "colour": f"#{red:02x}{green:02x}{blue:02x}", "volume_mm3": float(lesion["volume_mm3"]),
+        "centroid_mm": [float(v) for v in lesion["centroid_mm"]],
+    }  # fmt: skip
