@@ -37,8 +37,8 @@ with shell.guarded():
     left, right = st.columns([11, 4], gap="small")
     with left:
         did = reading.show(store, patient, timepoint, record, beside, shell.person())
-        if did["request"] and did["request"].get("what") == "prompt":
-            reading.keep_prompt(patient, timepoint, did["request"]["prompt"])
+        if did["saved"]:
+            reading.show_version(timepoint, did["saved"]["version"])
             st.rerun()
         if did["decide"] and record is not None:
             decision_dialog(store, patient, timepoint, record, shell.person(), did["decide"]["verdict"])
@@ -62,7 +62,6 @@ with shell.guarded():
         with refine:
             request = reading.refine_form(store, patient, timepoint, record)
             if request is not None:
-                reading.forget_prompts(patient, timepoint)
                 start("refine", "Refinement", request)
         with decide:
             reading.decide_form(store, patient, timepoint, record, shell.person())

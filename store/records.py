@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 from store.audit import Entry
-from store.jobs import JobRecords
+from store.drafts import DraftFiles
 
 
-class Store(JobRecords):
-    """The open store, with the methods of its parts: scans, masks, scores, jobs.
+class Store(DraftFiles):
+    """The open store, with the methods of its parts: scans, masks, scores, jobs, drafts.
 
     Any thread may call any method; writers wait for one another. Every write is one transaction with one audit entry.
     """

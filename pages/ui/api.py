@@ -6,6 +6,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
+from pages.ui.viewer.draft_routes import DRAFT_ROUTES
 from pages.ui.viewer.prompt_routes import PROMPT_ROUTES
 from pages.ui.viewer.scan_routes import SCAN_ROUTES
 
@@ -17,6 +18,7 @@ async def health(request: Request) -> JSONResponse:
 
 ROUTES = [
     Route("/api/health", health),
+    *DRAFT_ROUTES,
     *PROMPT_ROUTES,
     *SCAN_ROUTES,
 ]

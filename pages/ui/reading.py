@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 import streamlit as st
@@ -70,8 +69,7 @@ def show(
         panes.append(Shown(beside, store.final_mask(patient, beside) or store.latest_mask(patient, beside)))
         found = resources.align(store.reference_scan(patient, timepoint), store.reference_scan(patient, beside))
         link = {"matrix": found.matrix, "converged": found.converged, "message": found.message}
-    drawn = prompts(patient, timepoint)
-    data = viewer_data(store, patient, panes, person, edit=True, link=link, prompts=drawn)
+    data = viewer_data(store, patient, panes, person, edit=True, link=link)
     return viewer(data, key=f"viewer-{patient}-{timepoint}")
 
 
@@ -123,78 +121,36 @@ def choose_model() -> str | None:
     return str(entry.id)
 
 
-def _prompt_key(patient: str, timepoint: str) -> str:
-    return f"prompts-{patient}-{timepoint}"
-
-
-def prompts(patient: str, timepoint: str) -> list[dict[str, Any]]:
-    """The boxes and points drawn on one scan and not yet used, as the viewer has them."""
-    return list(st.session_state.get(_prompt_key(patient, timepoint), []))
-
-
-def keep_prompt(patient: str, timepoint: str, drawn: Mapping[str, Any]) -> None:
-    """Adds a prompt; a second box on a slice replaces the first, and a prompt on another scan replaces them all."""
-    key, new = _prompt_key(patient, timepoint), {"axis": 2, "positive": True, **drawn}
-    kept = [
-        p for p in st.session_state.get(key, [])
-        if p["scan"] == new["scan"] and not (new["type"] == "box" == p["type"] and p["slice"] == new["slice"])
-    ]  # fmt: skip
-    st.session_state[key] = [*kept, new]
-
-
-def forget_prompts(patient: str, timepoint: str) -> None:
-    """Clears the picture of prompts."""
-    st.session_state.pop(_prompt_key(patient, timepoint), None)
-
-
 def refine_form(store: Any, patient: str, timepoint: str, record: MaskRecord | None) -> dict[str, Any] | None:
-    """The prompts so far and how to use them; the job's request once the button is pressed."""
-    drawn = prompts(patient, timepoint)
-    for prompt in drawn:
-        sign = "" if prompt["type"] == "box" else (" +" if prompt["positive"] else " -")
-        corners = ", ".join(f"{c:.0f}" for c in prompt["coords"])
-        st.markdown(f"`{prompt['type']}{sign}` slice {prompt['slice']}: {corners}")
-    if not drawn:
-        st.caption("Choose Box above the picture and drag it around the lesion; + and − set points.")
-        with st.expander("Type a box"):
-            _typed_box(store, patient, timepoint)
-    elif st.button("Clear prompts"):
-        forget_prompts(patient, timepoint)
-        st.rerun()
-    numbers = [int(lesion["label"]) for lesion in record.lesions] if record else []
-    lesion = st.selectbox(
-        "Lesion", [None, *numbers, "new"],
-        format_func=lambda n: "the one under the prompt" if n is None else n if n == "new" else f"L{n}",
-        help="Which lesion the answer replaces. Other lesions' voxels are never overwritten.",
-    )  # fmt: skip
-    propagate = st.toggle(
-        "Propagate through the slices", value=True,
-        help="Carries the mask up and down until a stop rule says it has left the lesion.",
-    )  # fmt: skip
-    if not st.button("Refine with MedSAM", type="primary", disabled=not drawn):
-        return None
-    plain = [Prompt(p["type"], int(p["slice"]), tuple(p["coords"]), p["positive"], p["scan"]).to_json() for p in drawn]
-    request = {"scan": drawn[0]["scan"], "prompts": plain, "propagate": propagate}
-    if record is not None:
-        request["parent_version"] = record.version
-    return {**request, "lesion": lesion}
-
-
-def _typed_box(store: Any, patient: str, timepoint: str) -> None:
+    """How prompts are drawn, and a box by numbers for those who do not draw; the job's request once it is pressed."""
+    st.caption(
+        "Choose **Box** above the picture and drag it around the lesion; **+** and **−** set points. The answer is "
+        "dashed until it is kept (Enter). **All slices** carries it through the scan. It is a version once you press "
+        "**Save version**."
+    )
     scan = store.reference_scan(patient, timepoint)
-    with st.form("typed-box", border=False):
+    with st.expander("Type a box"), st.form("typed-box", border=False):
         names = ("X0", "Y0", "X1", "Y1", "Slice")
         limits = [scan.shape[0], scan.shape[1], scan.shape[0], scan.shape[1], scan.shape[2]]
         *coords, k = [
             st.number_input(name, 0, limit - 1, step=1, help=f"Voxel index in the file of {scan.channel}.")
             for name, limit in zip(names, limits, strict=True)
         ]
-        if st.form_submit_button("Add box"):
-            box = Prompt("box", int(k), tuple(coords))
-            keep_prompt(
-                patient, timepoint, {"type": "box", "scan": scan.scan_id, "slice": int(k), "coords": box.coords}
-            )
-            st.rerun()
+        numbers = [int(lesion["label"]) for lesion in record.lesions] if record else []
+        lesion = st.selectbox(
+            "Lesion", [None, *numbers, "new"],
+            format_func=lambda n: "the one under the box" if n is None else n if n == "new" else f"L{n}",
+            help="Which lesion the answer replaces. Other lesions' voxels are never overwritten.",
+        )  # fmt: skip
+        propagate = st.toggle(
+            "Propagate through the slices", value=True,
+            help="Carries the mask up and down until a stop rule says it has left the lesion.",
+        )  # fmt: skip
+        if not st.form_submit_button("Refine with MedSAM", type="primary"):
+            return None
+    box = Prompt("box", int(k), tuple(coords), True, scan.scan_id).to_json()
+    parent = {} if record is None else {"parent_version": record.version}
+    return {"scan": scan.scan_id, "prompts": [box], "propagate": propagate, "lesion": lesion, **parent}
 
 
 def history(store: Any, patient: str, timepoint: str, record: MaskRecord | None) -> None:

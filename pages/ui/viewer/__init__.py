@@ -50,10 +50,9 @@ def viewer(
         on_change: called before the page runs again because of the viewer.
 
     Returns:
-        "request", "decide", "saved" and "lesion" (README.md): each None but in the run that it caused.
+        "decide" and "saved" (README.md): each None but in the run that it caused.
     """
     told = _render(
-        key=key, data={**data, "above_px": above_px}, on_request_change=on_change, on_decide_change=on_change,
-        on_saved_change=on_change, on_lesion_change=on_change,
+        key=key, data={**data, "above_px": above_px}, on_decide_change=on_change, on_saved_change=on_change,
     )  # fmt: skip
-    return {name: told.get(name) for name in ("request", "decide", "saved", "lesion")}
+    return {name: told.get(name) for name in ("decide", "saved")}

@@ -9,8 +9,10 @@ from typing import Any
 import nibabel as nib
 import numpy as np
 
+from core.stages.common import next_label
 from core.types import UNITS, MaskRecord, Scan
 from pages.ui import resources
+from pages.ui.charts import LESION_COLOURS
 from pages.ui.slices import WINDOWS, outline_rgb
 from pages.ui.viewer import slabs
 from pages.ui.viewer.scan_routes import API, CONVERSIONS, assets_url
@@ -38,17 +40,16 @@ class Shown:
 
 def viewer_data(
     store: Any, patient: str, panes: Sequence[Shown], person: str, *, mode: str = "review", edit: bool = False,
-    link: Mapping[str, Any] | None = None, prompts: Sequence[Mapping[str, Any]] = (),
+    link: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:  # fmt: skip
     """The whole description, with a token for just these scans and timepoints.
 
     Args:
+        edit: the first pane's mask may be changed; the person's draft of it is then told, if there is one.
         link: {"matrix": 4x4, mm of pane 0 -> mm of pane 1, "converged", "message"}.
-        prompts: boxes and points already on the first pane, as the README has them, with "scan" a scan_id.
     """
     described = [_pane(store, patient, shown) for shown in panes]
     scans = [scan["sha256"] for pane in described for scan in pane["scans"]]
-    largest = max((int(v["label"]) for pane in described for v in pane["lesions"]), default=0)
     return {
         "assets": assets_url(), "api": API,
         "token": make_token(person, patient, scans, [shown.timepoint for shown in panes], edit),
@@ -59,7 +60,9 @@ def viewer_data(
         "link": None if link is None else {
             **link, "matrix": [float(v) for v in np.asarray(link["matrix"], float).ravel()]
         },
-        "prompts": [dict(p) for p in prompts], "draft": None, "next_label": largest + 1,
+        "prompts": _prompts(panes[0].mask),
+        "draft": _draft(store, patient, panes[0], person) if edit else None,
+        "next_label": next_label(store, patient), "colours": [_colour(n + 1) for n in range(len(LESION_COLOURS))],
     }  # fmt: skip
 
 
@@ -108,10 +111,28 @@ def _version(record: MaskRecord | None) -> dict[str, Any] | None:
     return None if record is None else {"mask_id": record.mask_id, "version": record.version, "status": record.status}
 
 
+def _prompts(record: MaskRecord | None) -> list[dict[str, Any]]:
+    """The boxes and points that a version was made with."""
+    return [dict(p) for p in (record.prompts if record else ()) if p.get("type") in ("box", "point")]
+
+
+def _draft(store: Any, patient: str, shown: Shown, person: str) -> dict[str, Any] | None:
+    """The person's open draft of the version that is shown."""
+    version = None if shown.mask is None else shown.mask.version
+    for draft in store.drafts(patient, shown.timepoint, person):
+        if draft.parent_version == version:
+            return {"draft_id": draft.draft_id, "revision": draft.revision}
+    return None
+
+
+def _colour(label: int) -> str:
+    red, green, blue = outline_rgb(label)
+    return f"#{red:02x}{green:02x}{blue:02x}"
+
+
 def _lesion(lesion: Mapping[str, Any]) -> dict[str, Any]:
-    red, green, blue = outline_rgb(int(lesion["label"]))
     return {
         "label": int(lesion["label"]), "lesion_id": str(lesion["lesion_id"]),
-        "colour": f"#{red:02x}{green:02x}{blue:02x}", "volume_mm3": float(lesion["volume_mm3"]),
+        "colour": _colour(int(lesion["label"])), "volume_mm3": float(lesion["volume_mm3"]),
         "centroid_mm": [float(v) for v in lesion["centroid_mm"]],
     }  # fmt: skip

@@ -15,9 +15,10 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
-from core.errors import InputError, ModelError, StoreError, TwinReviewError
+from core.errors import InputError, StoreError, TwinReviewError
 from core.types import Prompt
 from pages.ui import resources
+from pages.ui.viewer.answers import NO_STORE, UNFORESEEN, denied, problem, read_body, refusal
 from pages.ui.viewer.tokens import Claims, read_token
 
 if TYPE_CHECKING:
@@ -26,48 +27,36 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("twinreview.viewer")
 
-NO_STORE = {"Cache-Control": "no-store"}
 #: Longest request: prompts, and the bits of one slice's mask.
 MAX_BYTES = 4 * 2**20
 Values = dict[str, Any]
-
-
-def _refused(text: str, status: int) -> JSONResponse:
-    return JSONResponse({"error": text}, status, NO_STORE)
-
-
-def _status(error: TwinReviewError) -> int:
-    kinds = {InputError: 422, StoreError: 404, ModelError: 503}
-    return next((status for kind, status in kinds.items() if isinstance(error, kind)), 422)
 
 
 async def _answer(request: Request, work: Callable[[Claims, Values], Any]) -> Response | Any:
     """Checks token and body, then does `work` in a thread; its errors become the sentence and a status."""
     claims = read_token(request)
     if claims is None:
-        return _refused("Expected a valid token; this one is missing or too old. Reload the page.", 403)
+        return denied("this scan")
     if not claims.edit:
-        return _refused("Prompts change a mask, and you may only read here. Ask for a role that reviews.", 403)
-    body = b""
-    async for part in request.stream():
-        body += part
-        if len(body) > MAX_BYTES:
-            return _refused(f"Expected a request of at most {MAX_BYTES >> 20} MB, got more. Send one slice.", 413)
+        return problem(403, "Prompts change a mask, and you may only read here. Ask for a role that reviews.")
+    body = await read_body(request, MAX_BYTES)
+    if body is None:
+        return problem(413, f"Expected a request of at most {MAX_BYTES >> 20} MB, got more. Send one slice.")
     try:
         values = json.loads(body)
         if not isinstance(values, dict):
             raise ValueError
     except ValueError:
-        return _refused("Expected a JSON object, got something else. Reload the page.", 422)
+        return problem(422, "Expected a JSON object, got something else. Reload the page.")
     if values.get("scan") not in claims.scans:
-        return _refused("This scan is not on your page. Reload the page.", 403)
+        return problem(403, "This scan is not on your page. Reload the page.")
     try:
         return await run_in_threadpool(work, claims, values)
     except TwinReviewError as error:
-        return _refused(str(error), _status(error))
+        return refusal(error)
     except Exception as error:  # its text may name a patient's file
         logger.error("a prompt's route failed: %s", type(error).__name__)
-        return _refused("That failed in a way that was not foreseen. Try again; the server's log says more.", 500)
+        return problem(500, UNFORESEEN)
 
 
 def _scan(claims: Claims, sha256: str) -> ScanFile:

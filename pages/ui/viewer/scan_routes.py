@@ -11,31 +11,21 @@ from pathlib import Path
 
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 from starlette.routing import Route
 
 from core.errors import TwinReviewError
 from core.types import Scan
 from pages.ui import resources
 from pages.ui.viewer import slabs
+from pages.ui.viewer.answers import NO_STORE, denied, problem
 from pages.ui.viewer.tokens import Claims, read_token
 
 STATIC = Path(__file__).parent / "static"
 API = "/api/viewer/"
-NO_STORE = {"Cache-Control": "no-store"}
 _POLL_S, _PATIENCE_S = 0.01, 120.0
 _NAME = re.compile(r"[a-z0-9_-]+\.js")
 CONVERSIONS = slabs.Conversions()
-
-
-def problem(status: int, sentence: str) -> JSONResponse:
-    """An error, in the words that the viewer shows."""
-    return JSONResponse({"error": sentence}, status, headers=NO_STORE)
-
-
-def denied(what: str) -> JSONResponse:
-    """403: the token does not allow it, or there is none."""
-    return problem(403, f"Expected a valid token for {what}, got none. Reload the page to get a new one.")
 
 
 @cache

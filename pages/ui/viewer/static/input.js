@@ -36,12 +36,14 @@ export function bindPointer(viewer, pane) {
   });
 
   canvas.addEventListener("pointermove", (event) => {
-    if (!drag) return;
+    if (!drag) return void viewer.tools.get(viewer.tool)?.hover?.(pane.locate(event), pane);
     const before = fingers.get(event.pointerId);
     if (drag.kind === "pinch") pinch(viewer, pane, fingers, before, event);
     else follow(viewer, pane, drag, event);
     fingers.set(event.pointerId, event);
   });
+
+  canvas.addEventListener("pointerleave", () => viewer.tools.get(viewer.tool)?.hover?.(null, pane));
 
   const end = (event) => {
     fingers.delete(event.pointerId);

@@ -65,8 +65,8 @@ export function bindKeys(viewer) {
       event.preventDefault();
       return;
     }
-    if (event.metaKey || event.altKey) return;
-    const name = (event.ctrlKey ? "ctrl+" : "") + (event.key.length === 1 ? event.key.toLowerCase() : event.key);
+    if (event.altKey || (event.key === "Enter" && event.composedPath()[0].tagName === "BUTTON")) return;
+    const name = (event.ctrlKey || event.metaKey ? "ctrl+" : "") + (event.key.length === 1 ? event.key.toLowerCase() : event.key);
     const onSlider = event.composedPath()[0].type === "range" && event.key.startsWith("Arrow");
     const found = onSlider ? null : viewer.keys.find(({ key }) => key === name || (key === "+" && name === "="));
     if (!found) return;

@@ -48,7 +48,10 @@ export class Series {
   get scans() { return this.data.scans; }
   get pet() { return this.scans.find((scan) => scan.modality === "PET"); }
   scan(sha256) { return this.scans.find((scan) => scan.sha256 === sha256); }
-  colour(label) { return label ? (this.colours.get(label) ?? "#f0e442") : null; }
+  colour(label) {
+    const { colours } = this.viewer.data; // those of lesions by number, for ones that the page does not know yet
+    return label ? (this.colours.get(label) ?? colours[(label - 1) % colours.length]) : null;
+  }
 
   // A scan's voxels; begins to load them when first asked for.
   volume(sha256) {

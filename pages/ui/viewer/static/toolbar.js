@@ -14,25 +14,30 @@ export class Toolbar {
   constructor(viewer) {
     this.viewer = viewer;
     this.updates = [];
+    this.lines = []; // bars of others, below the first
+    this.footer = element("div", { className: "footer" });
     this.extra = element("span", { className: "group extra" });
     this.status = element("span", { className: "status", role: "status" });
     this.help = element("div", { className: "help", hidden: true, role: "dialog", "aria-label": "Keys" });
     this.bar = element("div", { className: "bar", role: "toolbar", "aria-label": "Viewer" });
+    this.rail = element("div", { className: "bar rail", role: "toolbar", "aria-label": "Tools", "aria-orientation": "vertical" });
   }
 
   build() {
     const { viewer } = this;
-    this.bar.replaceChildren(this.planes(), this.layouts(), this.scans(), this.toolGroup(), this.masks(), this.lesions(), this.extra);
+    this.bar.replaceChildren(this.planes(), this.layouts(), this.scans(), this.masks(), this.lesions(), this.extra);
     if (viewer.link) this.bar.append(this.linkGroup());
     this.bar.append(this.group("Help", this.button("?", "Keys (?)", () => this.showHelp(this.help.hidden))));
     this.help.addEventListener("click", () => this.showHelp(false));
-    viewer.root.replaceChildren(this.bar, viewer.room, this.help, this.status);
+    this.rail.prepend(...this.toolGroups());
+    this.footer.prepend(this.status);
+    viewer.root.replaceChildren(this.bar, ...this.lines, element("div", { className: "work" }, this.rail, viewer.room), this.help, this.footer);
   }
 
   group(label, ...children) { return element("span", { className: "group", role: "group", "aria-label": label }, ...children); }
 
   button(text, label, action, pressed) {
-    const made = element("button", { type: "button", textContent: text, title: label, "aria-label": label.replace(/ \(.\)$/, "") });
+    const made = element("button", { type: "button", textContent: text, title: label, "aria-label": label.replace(/ \([^()]{1,6}\)$/, "") });
     made.addEventListener("click", () => { action(); made.blur(); });
     if (pressed) this.updates.push(() => made.setAttribute("aria-pressed", String(Boolean(pressed()))));
     return made;
@@ -105,10 +110,12 @@ export class Toolbar {
     viewer.showScan(one.overlay || !other ? null : other.channel, true);
   }
 
-  toolGroup() {
-    const { viewer } = this;
-    return this.group("Tool", ...[...viewer.tools.values()].map((tool) =>
-      this.button(tool.label, `${tool.title} (${tool.key})`, () => viewer.setTool(tool.name), () => viewer.tool === tool.name)));
+  // Tools by what they are for: looking, prompting, drawing.
+  toolGroups() {
+    const { viewer } = this, kinds = new Map();
+    for (const tool of viewer.tools.values()) kinds.set(tool.kind, [...(kinds.get(tool.kind) ?? []), tool]);
+    return [...kinds].map(([kind, tools]) => this.group(kind, ...tools.map((tool) =>
+      this.button(tool.label, `${tool.title} (${tool.key})`, () => viewer.setTool(tool.name), () => viewer.tool === tool.name))));
   }
 
   masks() {
@@ -124,9 +131,9 @@ export class Toolbar {
   }
 
   lesions() {
-    const { viewer } = this, group = this.group("Lesions",
-      this.button("‹", "Lesion before (p)", () => viewer.nextLesion(-1)), this.button("›", "Next lesion (n)", () => viewer.nextLesion(1)));
-    this.updates.push(() => { group.hidden = !viewer.series.some((one) => one.data.lesions.length); });
+    const { viewer } = this, chosen = viewer.editing ? [viewer.editing.bar.lesions()] : [];
+    const group = this.group("Lesions", this.button("‹", "Lesion before (p)", () => viewer.nextLesion(-1)), ...chosen, this.button("›", "Next lesion (n)", () => viewer.nextLesion(1)));
+    this.updates.push(() => { group.hidden = !viewer.editing && !viewer.series.some((one) => one.data.lesions.length); });
     return group;
   }
 

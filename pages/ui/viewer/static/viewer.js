@@ -19,7 +19,8 @@ import { Pane } from "./pane.js";
 import { bindPointer } from "./input.js";
 import { bindKeys, frameKeys } from "./keys.js";
 import { Toolbar } from "./toolbar.js";
-import { addMarks } from "./marks.js";
+import { plainTools } from "./plain_tools.js";
+import { Editing } from "./editing.js";
 
 const DRAWS_KEPT = 1000;
 export const LAYOUTS = ["one", "two", "planes"];
@@ -39,7 +40,8 @@ export class Viewer {
     this.room = root.querySelector(".panes");
     this.toolbar = new Toolbar(this);
     frameKeys(this);
-    addMarks(this);
+    plainTools(this);
+    if (data.edit) this.editing = new Editing(this);
     this.toolbar.build();
     this.unbind = bindKeys(this);
     this.setLayout(this.series.length > 1 ? "two" : "one");
@@ -249,9 +251,12 @@ export class Viewer {
   }
 
   setTool(name) {
+    this.tools.get(this.tool)?.leave?.();
     this.tool = name;
     for (const pane of this.panes) pane.canvas.style.cursor = this.tools.get(name)?.cursor ?? "crosshair";
+    this.tell("slice"); // slices that a tool needs are made ready
     this.toolbar.refresh();
+    this.draw();
   }
 
   setOption(name, value) {

@@ -4,12 +4,16 @@ import { apply, invert } from "./geometry.js";
 const AT_ONCE = 2, TRIES = 3, CHUNK_BYTES = 2 << 20;
 export const pause = () => new Promise((resolve) => setTimeout(resolve, 0));
 
-async function fetchBytes(auth, path) {
-  const answer = await fetch(new URL(auth.api + path, location.href), { headers: { "x-twin-token": auth.token }, cache: "no-store" });
-  if (answer.ok) return answer.arrayBuffer();
+// A request to the viewer's routes. Raises the server's own words as an Error with `status` and all that was `said`; a
+// server that cannot be reached gives an Error without a status.
+export async function fetchFrom(auth, path, { headers = {}, ...options } = {}) {
+  const answer = await fetch(new URL(auth.api + path, location.href), { cache: "no-store", ...options, headers: { ...headers, "x-twin-token": auth.token } });
+  if (answer.ok) return answer;
   const said = await answer.json().catch(() => ({}));
-  throw new Error(said.error ?? `The server answered ${answer.status}. Reload the page.`);
+  throw Object.assign(new Error(said.error ?? `The server answered ${answer.status}. Reload the page.`), { status: answer.status, said });
 }
+
+const fetchBytes = async (auth, path) => (await fetchFrom(auth, path)).arrayBuffer();
 
 export class Volume {
   // scan: an entry of `scans` (README.md); auth: {api, token}, the token being replaced at every rerun of the page.
