@@ -37,24 +37,20 @@ def dashboard(start_server, root):
 
 @pytest.fixture
 def review(browser, dashboard):
-    """review("BRUSH") -> a page of its own window, ready to be drawn on."""
+    """review("BRUSH") -> a page of its own window, ready to be drawn on; review("BRUSH", page) loads it there again."""
     windows = []
 
-    def open_page(patient):
-        window = browser.new_context(viewport={"width": 1440, "height": 900})
-        windows.append(window)
-        page = window.new_page()
-        page.set_default_timeout(PATIENCE_MS)
-        return load(page, patient)
-
-    def load(page, patient):
+    def open_page(patient, page=None):
+        if page is None:
+            windows.append(browser.new_context(viewport={"width": 1440, "height": 900}))
+            page = windows[-1].new_page()
+            page.set_default_timeout(PATIENCE_MS)
         page.goto(f"{dashboard.url}/review?patient_id={patient}")
         page.locator(".twin-viewer canvas").first.wait_for()
         until(page, "s.editor && v.panes.every(p => p.volume.complete && p.readout) && !v.waitsForMask")
         page.wait_for_timeout(300)
         return page
 
-    open_page.load = load
     yield open_page
     for window in windows:
         window.close()
@@ -148,7 +144,7 @@ def test_a_draft_is_there_again_after_a_reload_and_after_the_browser_is_gone(rev
     brush(page, (30, 28), (18, 28))
     drawn = array(page)
     saved(page)
-    review.load(page, "RELOAD")
+    review("RELOAD", page)
     assert (array(page) == drawn).all()
     page.locator(".twin-viewer").get_by_text("Your draft of this version is shown").wait_for()
     page.context.close()  # as a crash: nothing is said to the page
@@ -185,7 +181,7 @@ def test_two_windows_on_one_draft_lose_nothing(review):
     until(first, "s.draft.state === 'conflict'")
     first.get_by_role("button", name="What is on this screen becomes the draft").click()
     until(first, "s.draft.state === 'saved' && !s.draft.dirty")
-    review.load(second, "WINDOWS")
+    review("WINDOWS", second)
     assert (array(second) == side).all()
 
 
@@ -198,7 +194,7 @@ def test_without_the_server_drawing_goes_on_and_is_sent_when_it_is_back(review):
     drawn = array(page)
     page.unroute("**/api/viewer/draft**")
     saved(page)
-    review.load(page, "OFFLINE")
+    review("OFFLINE", page)
     assert (array(page) == drawn).all()
 
 

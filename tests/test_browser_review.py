@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -38,7 +39,7 @@ def dashboard(start_server, visits):
 
 
 def _drag_box_around_lesion(page, mask_path):
-    """Presses at one corner of the lesion's box on its largest slice, and lets go at the other."""
+    """Chooses Box, presses at one corner of the lesion's box on its largest slice, and lets go at the other."""
     labels = read_label_map(mask_path)
     k = int(np.count_nonzero(labels.array, axis=(0, 1)).argmax())
     i, j = np.nonzero(labels.array[:, :, k])
@@ -59,7 +60,6 @@ def _drag_box_around_lesion(page, mask_path):
     page.mouse.down()
     page.mouse.move(*points[1], steps=5)
     page.mouse.up()
-    return k, [int(i.min()), int(j.min()), int(i.max()), int(j.max())]
 
 
 def _points_in_curve(page, url):
@@ -92,10 +92,15 @@ def test_worklist_segment_refine_accept_and_the_curve_grows(dashboard, visits, p
     version = page.get_by_role("combobox", name="Mask version")
     expect(version).to_have_value("v1 · nnunet · proposed", timeout=SLOW_MS)
 
-    page.get_by_role("tab", name="Refine").click()
-    k, box = _drag_box_around_lesion(page, next(root.glob(f"processed/demo/DEMO-01/{date}/mask_v001.nii.gz")))
-    expect(page.get_by_text(f"box slice {k}: {', '.join(map(str, box))}")).to_be_visible()
-    page.get_by_role("button", name="Refine with MedSAM").click()
+    _drag_box_around_lesion(page, next(root.glob(f"processed/demo/DEMO-01/{date}/mask_v001.nii.gz")))
+    expect(page.get_by_text("dashed: the model's answer, not yet kept")).to_be_visible(timeout=SLOW_MS)
+    page.get_by_role("button", name="Carry the answer through the slices, both ways").click()
+    expect(page.get_by_text(re.compile(r"down to slice \d+: .+; up to slice \d+: "))).to_be_visible(timeout=SLOW_MS)
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("button", name="Undo", exact=True)).to_have_attribute(
+        "title", re.compile("MedSAM's answer for L1 on [0-9]+ slices")
+    )
+    page.get_by_role("button", name="Save the draft as a version").click()
     expect(version).to_have_value("v2 · medsam · proposed", timeout=SLOW_MS)
     expect(page.get_by_role("heading", name="v2 against v1")).to_be_visible()
     expect(page.get_by_text("Voxels added / removed")).to_be_visible()

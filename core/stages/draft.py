@@ -14,9 +14,9 @@ from core.types import LabelMap
 
 
 def method_of(prompts: Sequence[Mapping[str, Any]], by_hand: bool) -> str:
-    """What made a draft: "medsam", "manual", or "medsam+manual"."""
+    """What made a draft: "medsam", "manual", or "medsam-manual"."""
     answered = any(prompt.get("model_id") for prompt in prompts)
-    return "medsam+manual" if answered and by_hand else "medsam" if answered else "manual"
+    return "medsam-manual" if answered and by_hand else "medsam" if answered else "manual"
 
 
 def save_draft(

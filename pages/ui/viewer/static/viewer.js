@@ -65,6 +65,7 @@ export class Viewer {
     Object.assign(this, { data, emit });
     this.auth.token = data.token;
     this.series.forEach((one, n) => one.take(data.panes[n]));
+    if (this.lesion === null) this.jumpToLargest(); // the first mask has come
     if (link) this.setLink(data.link);
     this.tell("data", data);
     this.toolbar.refresh();

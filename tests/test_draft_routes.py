@@ -1,0 +1,149 @@
+"""The routes of drafts: for their own person alone, with a revision, and saved as a version with its diff."""
+
+from __future__ import annotations
+
+import gzip
+
+import numpy as np
+import pytest
+from starlette.applications import Starlette
+from starlette.testclient import TestClient
+
+from pages.ui import api, resources
+from pages.ui.viewer.tokens import HEADER, make_token
+from store.drafts import pack_edit
+from tests.store_phantom import DAY1, SHAPE, add_mask, add_scan
+
+URL = "/api/viewer/draft"
+BEGIN = {"patient_id": "P1", "timepoint": DAY1, "parent_version": 1}
+
+
+@pytest.fixture
+def client(store, monkeypatch):
+    monkeypatch.setattr(resources, "get_store", lambda: store)
+    add_scan(store)
+    add_mask(store, 3)
+    store.add_person("other")
+    return TestClient(Starlette(routes=api.ROUTES))
+
+
+def token(person="demo", edit=True, patient="P1", day=DAY1):
+    return {HEADER: make_token(person, patient, (), (day,), edit)}
+
+
+def begin(client, **more):
+    answer = client.post(URL, json=BEGIN, headers=token(**more))
+    assert answer.status_code == 200, answer.text
+    return answer.json()
+
+
+def put(client, draft_id, revision, slices, prompts=None, by_hand=True, **more):
+    headers = {**token(**more), "If-Match": str(revision)}
+    return client.put(f"{URL}/{draft_id}", content=pack_edit(slices, prompts, "x", by_hand), headers=headers)
+
+
+def slices(first):
+    """Slice 2 of the first mask with the first voxels of lesion 1 in its row."""
+    plane = np.zeros(SHAPE[:2], np.uint8)
+    plane[:first, 2] = 1
+    return {2: plane}
+
+
+def labels(client, draft_id):
+    answer = client.get(f"{URL}/{draft_id}/labels", headers=token())
+    assert answer.headers["cache-control"] == "no-store"
+    array = np.frombuffer(answer.content, np.uint8).reshape(SHAPE, order="F")
+    return array, int(answer.headers["x-revision"])
+
+
+def test_an_edit_is_read_back_and_saved_with_its_diff(client, store):
+    draft = begin(client)
+    assert (draft["revision"], draft["prompts"], draft["parent_version"]) == (0, [], 1)
+    assert put(client, draft["draft_id"], 0, slices(5)).json() == {"revision": 1}
+    array, revision = labels(client, draft["draft_id"])
+    assert revision == 1
+    assert array[:5, 2, 2].tolist() == [1] * 5
+    said = client.post(f"{URL}/{draft['draft_id']}/save", headers={**token(), "If-Match": "1"}).json()
+    assert said["version"] == 2
+    assert (said["voxels_added"], said["voxels_removed"], said["method"]) == (2, 0, "manual")
+    assert said["dice"] == pytest.approx(2 * 3 / (3 + 5))
+    assert said["volume_delta_mm3"] == pytest.approx(2 * 2.0)
+    # The five border voxels' distances to the three are 0 0 0 1 2 mm; the three's are 0: the 95th percentile of five.
+    assert said["hausdorff95_mm"] == pytest.approx(np.percentile([0, 0, 0, 1, 2], 95))
+    assert (store.load_mask(store.mask("P1", DAY1, 2)).array == array).all()
+    assert store.mask("P1", DAY1, 2).parent_version == 1
+    assert store.drafts("P1") == []
+    assert store.verify() == []
+
+
+def test_prompts_that_a_model_answered_name_the_method_and_the_weights(client, store):
+    draft = begin(client)
+    box = {"type": "box", "scan": "CT", "axis": 2, "slice": 2, "coords": [0, 0, 5, 5], "positive": True, "lesion": 1}
+    answered = {**box, "model_id": "litemedsam", "checkpoint_sha256": "ab" * 32}
+    put(client, draft["draft_id"], 0, slices(5), [answered], by_hand=False)
+    client.post(f"{URL}/{draft['draft_id']}/save", headers={**token(), "If-Match": "1"})
+    record = store.mask("P1", DAY1, 2)
+    assert (record.method, record.model_checkpoint, record.checkpoint_sha256) == ("medsam", "litemedsam", "ab" * 32)
+    assert record.prompts[0]["coords"] == [0, 0, 5, 5]
+    draft = client.post(URL, json={**BEGIN, "parent_version": 2}, headers=token()).json()
+    put(client, draft["draft_id"], 0, slices(6), [answered], by_hand=True)
+    client.post(f"{URL}/{draft['draft_id']}/save", headers={**token(), "If-Match": "1"})
+    assert store.mask("P1", DAY1, 3).method == "medsam-manual"
+
+
+def test_a_stale_change_says_what_the_newest_is(client):
+    draft = begin(client)
+    put(client, draft["draft_id"], 0, slices(5))
+    answer = put(client, draft["draft_id"], 0, slices(1))
+    assert answer.status_code == 409
+    assert answer.json()["revision"] == 1
+    assert "another window saved" in answer.json()["error"]
+    stale = client.post(f"{URL}/{draft['draft_id']}/save", headers={**token(), "If-Match": "0"})
+    assert stale.status_code == 409
+    assert labels(client, draft["draft_id"])[0][:5, 2, 2].tolist() == [1] * 5
+
+
+def test_a_draft_is_its_own_persons_alone(client):
+    draft = begin(client)
+    for attempt in (
+        put(client, draft["draft_id"], 0, slices(5), person="other"),
+        client.get(f"{URL}/{draft['draft_id']}/labels", headers=token(person="other")),
+        client.post(f"{URL}/{draft['draft_id']}/save", headers={**token(person="other"), "If-Match": "0"}),
+        client.delete(f"{URL}/{draft['draft_id']}", headers=token(person="other")),
+        client.get(f"{URL}/{draft['draft_id']}/labels", headers=token(day="2020-03-01")),
+        client.get(f"{URL}/{draft['draft_id']}/labels", headers=token(edit=False)),
+        client.get(f"{URL}/{draft['draft_id']}/labels"),
+        client.post(URL, json={**BEGIN, "patient_id": "P2"}, headers=token()),
+    ):
+        assert attempt.status_code == 403
+        assert attempt.json()["error"].endswith(".")
+    assert begin(client, person="other")["draft_id"] != draft["draft_id"]
+
+
+@pytest.mark.parametrize(
+    ("headers", "body", "status"),
+    [({}, b"junk", 422), ({"If-Match": "soon"}, pack_edit({}, None, "x"), 422), ({"If-Match": "0"}, b"junk", 422),
+     ({"If-Match": "0"}, gzip.compress(b"\0" * 100_000), 422)],
+)  # fmt: skip
+def test_bad_changes_are_refused_in_words(client, headers, body, status):
+    draft = begin(client)
+    answer = client.put(f"{URL}/{draft['draft_id']}", content=body, headers={**token(), **headers})
+    assert answer.status_code == status
+    assert answer.json()["error"].startswith("Expected")
+    assert labels(client, draft["draft_id"])[1] == 0
+
+
+def test_a_draft_without_changes_is_no_version(client, store):
+    draft = begin(client)
+    answer = client.post(f"{URL}/{draft['draft_id']}/save", headers={**token(), "If-Match": "0"})
+    assert answer.status_code == 422
+    assert "differs from its version" in answer.json()["error"]
+    assert len(store.masks("P1", DAY1)) == 1
+
+
+def test_a_draft_that_was_discarded_is_told(client):
+    draft = begin(client)
+    assert client.delete(f"{URL}/{draft['draft_id']}", headers=token()).status_code == 200
+    answer = put(client, draft["draft_id"], 0, slices(5))
+    assert answer.status_code == 404
+    assert answer.json()["error"] == "This draft was saved or discarded meanwhile."
