@@ -78,7 +78,7 @@ export class Draft {
   failed(error) {
     if (error.status === 409) this.conflict = { ...error.said };
     else if (error.status === undefined || error.status >= 500) this.failures++; // no network, or a server that restarts
-    else this.problem = error.message;
+    else Object.assign(this, { problem: error.message, gone: error.status === 404 });
   }
 
   async open() {
@@ -120,7 +120,7 @@ export class Draft {
 
   // After the draft was saved or discarded elsewhere: a new one, with all that is on the screen.
   async again() {
-    Object.assign(this, { id: null, revision: 0, problem: "", slices: new Set(Array.from({ length: this.read.depth }, (_, k) => k)), promptsDirty: true, byHand: true });
+    Object.assign(this, { id: null, revision: 0, problem: "", gone: false, slices: new Set(Array.from({ length: this.read.depth }, (_, k) => k)), promptsDirty: true, byHand: true });
     await this.flush();
   }
 

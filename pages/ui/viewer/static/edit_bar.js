@@ -89,18 +89,20 @@ export class EditBar {
         toolbar.button("Keep mine", "What is on this screen becomes the draft", () => session.settle(true)),
         toolbar.button("Take theirs", "Show what was saved elsewhere; undo brings mine back", () => session.settle(false))];
     }
+    if (draft?.problem && !draft.gone) return [word(draft.problem)];
     if (draft?.problem) return [word(draft.problem), toolbar.button("Begin a new draft", "Save what is on the screen as a new draft", () => draft.again())];
     if (prompting.running) said.push(`slice ${prompting.running.slice ?? "…"} (${prompting.running.slices} done)`);
     else if (prompting.asking) said.push("the model is answering …");
     else if (prompting.stops.length) said.push(prompting.stops.map((stop) => `${stop.direction < 0 ? "down" : "up"} to slice ${stop.slice + 1}: ${stop.rule}`).join("; "));
     else if (prompting.preview && !prompting.preview.array) said.push("nothing found");
     else if (prompting.answers.size) said.push("dashed: the model's answer, not yet kept");
+    else if (this.viewer.tools.get(this.viewer.tool)?.kind === "Prompt") said.push(prompting.readiness);
     const words = { saving: "Saving the draft …", saved: `Draft saved ${draft?.savedAt?.toLocaleTimeString() ?? ""}`, offline: "Not saved: the server cannot be reached. Trying again …" }[draft?.state];
     if (words && editor) {
       const { change } = session.volume(session.label);
       if (Math.abs(change) >= 0.005) said.push(`${session.lesionName} ${session.volume(session.label).now.toFixed(1)} mL (${change > 0 ? "+" : "−"}${Math.abs(change).toFixed(1)})`);
     }
-    return [...said, ...(words ? [words] : [])].map(word);
+    return [...said, words].filter(Boolean).map(word);
   }
 
   confirm() {

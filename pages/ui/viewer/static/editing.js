@@ -7,6 +7,13 @@ import { Prompting } from "./prompts.js";
 import { promptTools } from "./prompt_tools.js";
 import { EditBar } from "./edit_bar.js";
 
+// A new version's difference from its parent.
+function inWords({ dice, voxels_added: added, voxels_removed: removed, volume_delta_mm3: delta, hausdorff95_mm: hd95 }) {
+  if (dice === null) return "";
+  const volume = `${delta < 0 ? "−" : "+"}${Math.abs(delta / 1000).toFixed(2)} mL`, far = hd95 === null ? "" : `, Hausdorff 95 % ${hd95.toFixed(1)} mm`;
+  return `Dice ${dice.toFixed(3)}, ${added} voxels added, ${removed} removed, ${volume}${far}`;
+}
+
 export class Editing {
   constructor(viewer) {
     Object.assign(this, { viewer, series: viewer.series[0], editor: null, draft: null, problem: "", attached: undefined });
@@ -16,7 +23,10 @@ export class Editing {
     this.bar = new EditBar(this);
     this.keys();
     viewer.on("labels", () => this.attach());
-    viewer.on("data", () => this.attach());
+    viewer.on("data", () => {
+      if (this.draft?.problem && !this.draft.gone) this.draft.flush(); // a new token has come
+      this.attach();
+    });
     viewer.on("lesion", () => this.bar.refresh());
     viewer.on("slice", () => this.prompting.moved());
     viewer.on("close", () => this.close());
@@ -29,7 +39,8 @@ export class Editing {
     const { series, viewer } = this, maskId = series.data.mask?.mask_id ?? null;
     if (this.attached === maskId || (maskId && !series.labels.array) || series.labels.maskId !== maskId) return this.bar.refresh();
     this.attached = maskId;
-    this.draft?.flush().then(() => this.draft.close());
+    const left = this.draft;
+    left?.flush().then(() => left.close());
     const { labels } = series, [I, J, K] = labels.shape;
     labels.array ??= new Uint8Array(I * J * K);
     const size = I * J, editor = new LabelEditor(labels.shape, spacing(labels.affine), labels.array, (change) => this.changed(change));
@@ -154,7 +165,7 @@ export class Editing {
     try {
       const said = await this.draft.save();
       this.editor = null; // what is on the screen is the new version now; no stroke may go into the old one
-      this.viewer.say(`Saved as v${said.version}.`);
+      this.viewer.say(`Saved as v${said.version}. ${inWords(said)}`);
       this.viewer.emit("saved", { ...said, nonce: Date.now() });
     } catch (error) {
       if (error.status === 409) this.draft.failed(error);

@@ -12,7 +12,7 @@ const plain = ({ id, kept, old, ...prompt }) => prompt;
 export class Prompting {
   constructor(session) {
     Object.assign(this, { session, viewer: session.viewer, list: [], answers: new Map(), preview: null, chosen: null, asking: 0, running: null, seconds: null });
-    Object.assign(this, { ready: new Set(), stops: [], sparing: true, asked: 0 });
+    Object.assign(this, { ready: new Set(), stops: [], sparing: true, asked: 0, problem: "" });
   }
 
   get series() { return this.session.series; }
@@ -254,12 +254,21 @@ export class Prompting {
       const body = JSON.stringify({ scan: at.scan.sha256, axis: at.axis, slice: at.slice });
       const said = await (await fetchFrom(this.viewer.auth, "ahead", { method: "POST", body })).json();
       this.ready = new Set(said.embedded);
+      this.problem = "";
       this.embedding = said.queued;
       if (working && said.queued && !this.closed) this.timer = setTimeout(() => this.ahead(), POLL_MS);
     } catch (error) {
       this.problem = error.message;
     }
     this.session.bar.refresh();
+  }
+
+  // How soon the model could answer on the slice that is seen.
+  get readiness() {
+    const pane = this.viewer.active, at = pane?.series === this.series && pane.planeName !== "mip" ? this.place(pane) : null;
+    if (this.problem) return this.problem;
+    if (!at) return "";
+    return this.ready.has(at.slice) ? "the model is ready for this slice" : `preparing the slices around (${this.embedding ?? "…"} to go)`;
   }
 
   close() {
