@@ -10,6 +10,7 @@ import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 from core import twin
+from core.decisions import rejected
 from core.growth.rates import change_verdict
 from core.masks import MaskDiff, diff
 from core.metrics import SurfaceDistances
@@ -156,6 +157,8 @@ def _verdict(
 ) -> tuple[str, str]:
     if not first.status == second.status == "accepted":
         return "unknown", "not both masks are accepted"
+    if lesion in rejected(first) | rejected(second):
+        return "unknown", "rejected in one of the masks"
     diameter = twin.diameter_mm(first, lesion) or twin.diameter_mm(second, lesion)
     change = change_verdict(before, after, diameter, first.method == second.method, modality)
     return change.verdict, change.rule
