@@ -5,6 +5,7 @@ import streamlit as st
 from core.errors import TwinReviewError
 from pages.ui import job_panel, reading, resources, shell
 from pages.ui.deciding import decision_dialog
+from pages.ui.surface_panel import surface_panel
 from pages.ui.viewer import wide_page
 
 store, patient = resources.get_store(), shell.patient_id()
@@ -66,4 +67,5 @@ with shell.guarded():
                 start("refine", "Refinement", request)
         with decide:
             reading.decide_form(store, patient, timepoint, record, shell.person())
+        surface_panel(record)
         reading.history(store, patient, timepoint, record)

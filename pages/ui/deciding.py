@@ -192,5 +192,5 @@ def decision_line(decision: Decision, version: int) -> str:
 
 
 def plain_markdown(text: str) -> str:
-    """`text` as Markdown that shows it as it is, on one line: no links, colours, formulas or HTML of a visitor's own."""
+    """`text` as Markdown that shows it as it is, on one line: none of a visitor's own links, formulas or HTML."""
     return re.sub(r"([\\`*_{}\[\]()#+\-.!|<>$:~&])", r"\\\1", " ".join(text.split()))
