@@ -68,4 +68,4 @@ with shell.guarded():
         with decide:
             reading.decide_form(store, patient, timepoint, record, shell.person())
         surface_panel(record)
-        reading.history(store, patient, timepoint, record)
+        reading.history(store, patient, timepoint, record, shell.person())

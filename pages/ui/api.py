@@ -6,6 +6,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
+from pages.ui.thumbnails import THUMBNAIL_ROUTES
 from pages.ui.viewer.prompt_routes import PROMPT_ROUTES
 from pages.ui.viewer.scan_routes import SCAN_ROUTES
 
@@ -19,4 +20,5 @@ ROUTES = [
     Route("/api/health", health),
     *PROMPT_ROUTES,
     *SCAN_ROUTES,
+    *THUMBNAIL_ROUTES,
 ]
