@@ -4,7 +4,7 @@ import streamlit as st
 
 from core.errors import TwinReviewError
 from pages.ui import job_panel, reading, resources, shell
-from pages.ui.deciding import decision_dialog
+from pages.ui.deciding import decision_dialog, keep_version
 from pages.ui.surface_panel import surface_panel
 from pages.ui.viewer import wide_page
 
@@ -17,6 +17,7 @@ if patient is None:
     st.stop()
 
 wide_page()
+keep_version()
 timepoint, record, beside = reading.choose_mask(store, patient)
 job_key = f"job-{patient}-{timepoint}"
 

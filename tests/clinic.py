@@ -99,6 +99,7 @@ def two_lesions(first: int, second: int) -> LabelMap:
 def build_history(root: Path) -> None:
     """GWEN: three visits of two lesions, the first two accepted, v2 from v1 proposed on the third. HUGO: one visit with
     41 versions: v1 to v40 in a row, of which every tenth has a branch, and v41 accepted."""
+    store: Any
     with open_store(root) as store:
         for n, day in enumerate(DAYS[:3]):
             add_scan(store, "GWEN", day, body(40 + n))

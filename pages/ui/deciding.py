@@ -46,14 +46,26 @@ _ICONS = {
 }  # fmt: skip
 #: More decisions than this scroll in a box of their own.
 _IN_SIGHT = 5
+_SAME = "decided-version"
+
+
+def keep_version() -> None:
+    """Before the page chooses a version: the one that was just decided on stays in view.
+
+    A version's name in its box ends in its status. A browser that still has the old name shows that, and asks for
+    a version which is no longer there under it, unless the value is set anew.
+    """
+    if _SAME in st.session_state:
+        timepoint, version = st.session_state.pop(_SAME)
+        st.session_state[f"version-{timepoint}"] = version
 
 
 @st.dialog("Decide")
 def decision_dialog(store: Any, patient: str, timepoint: str, record: MaskRecord, person: str, verdict: str) -> None:
     """Asks for the reason of a decision that was begun by a key in the viewer."""
     if record.status == "accepted" and verdict == "accept":
-        st.success(f"v{record.version} is accepted already and in the curve. There is nothing to decide.")
-        st.caption("To open it again, use Withdraw in the Decide tab.")
+        st.success(f"v{record.version} is accepted already. There is nothing to decide.")
+        st.caption("To take it back, switch on “Withdraw the acceptance” in the Decide tab.")
         return
     decision_form(store, patient, timepoint, record, person, verdict)
 
@@ -67,11 +79,16 @@ def decision_form(
         verdict: "accept" or "reject" where it was chosen already; None lets the visitor choose.
     """
     if record.status != "proposed":
-        {"accepted": st.success, "rejected": st.error}.get(record.status, st.info)(SETTLED[record.status])
+        {"accepted": st.success, "rejected": st.error}.get(record.status, st.info)(_settled(record))
     said = store.decisions(patient, timepoint)
     if record.status != "rejected":
         _ask(store, record, person, verdict, [d for d in said if d.mask_id == record.mask_id])
     decision_list(said, {r.mask_id: r.version for r in store.masks(patient, timepoint)})
+
+
+def _settled(record: MaskRecord) -> str:
+    out = sorted(rejected(record)) if record.status == "accepted" else []
+    return SETTLED[record.status] + (f" {', '.join(out)} is rejected and stays out." if out else "")
 
 
 def _ask(store: Any, record: MaskRecord, person: str, verdict: str | None, said: Sequence[Decision]) -> None:
@@ -103,6 +120,7 @@ def _ask(store: Any, record: MaskRecord, person: str, verdict: str | None, said:
             st.error(str(error))
             return
         st.toast(f"{what} {DONE[chosen]}.")
+        st.session_state[_SAME] = (record.timepoint, record.version)
         st.rerun()
 
 

@@ -75,10 +75,10 @@ class Tree {
   }
 
   line(row) {
-    const image = element("img", { "data-mask": row.id, alt: "", width: 56, height: 56 });
+    const image = element("img", { "data-mask": row.id, alt: "", width: 48, height: 48 });
     const status = element("span", { class: `status ${row.status}` }, `${SIGNS[row.status] ?? ""} ${row.status_text}`);
     const words = element("span", { class: "words" },
-      element("b", {}, `v${row.version}`), ` ${row.method} `, status,
+      element("span", { class: "name" }, element("b", {}, `v${row.version}`), ` ${row.method} `, status),
       element("small", {}, row.changes), element("small", {}, row.made));
     const open = element("button", {
       class: "open", type: "button", role: "treeitem", "aria-level": row.depth + 1, "aria-current": String(row.shown),

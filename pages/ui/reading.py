@@ -209,10 +209,11 @@ def history(store: Any, patient: str, timepoint: str, record: MaskRecord | None,
         parent = store.mask(patient, timepoint, record.parent_version)
         apart = resources.surface_distances(parent, record).hausdorff95_mm
         st.subheader(f"v{record.version} against v{record.parent_version}", divider="gray")
-        dice, delta, border = st.columns(3)
-        dice.metric("Dice", f"{record.dice_vs_previous_version:.3f}", help=DICE_HELP)
-        delta.metric("Volume", f"{(record.volume_delta_mm3 or 0) / ML:+.1f} mL")
-        border.metric("HD95", f"{apart:.1f} mm" if math.isfinite(apart) else "–", help=HD95_HELP)
+        dice, delta, border = st.columns(3)  # not st.metric: its figures are too large for three in this panel
+        dice.markdown(f":small[:gray[Dice]]  \n**{record.dice_vs_previous_version:.3f}**", help=DICE_HELP)
+        delta.markdown(f":small[:gray[Volume]]  \n**{(record.volume_delta_mm3 or 0) / ML:+.1f} mL**")
+        distance = f"{apart:.1f} mm" if math.isfinite(apart) else "one is empty"
+        border.markdown(f":small[:gray[HD95]]  \n**{distance}**", help=HD95_HELP)
         st.caption(f"Voxels added / removed: {record.voxels_added:,} / {record.voxels_removed:,}")
     records = store.masks(patient, timepoint)
     label = f"History and provenance ({len(records)})"

@@ -14,9 +14,9 @@ from pages.ui import resources
 from pages.ui.deciding import lesion_name
 from pages.ui.slices import outline_rgb
 
-HEIGHT_PX = 380
+HEIGHT_PX = 340
 #: Towards the patient from the front, a little from above; so the patient's right is on the left, as in the pictures.
-_FROM_THE_FRONT = {"eye": {"x": 0.0, "y": 1.9, "z": 0.5}, "up": {"x": 0, "y": 0, "z": 1}}
+_FROM_THE_FRONT = {"eye": {"x": 0.0, "y": 2.6, "z": 0.7}, "up": {"x": 0, "y": 0, "z": 1}}
 _AXES = {"xaxis": "left → right", "yaxis": "back → front", "zaxis": "feet → head"}
 
 
