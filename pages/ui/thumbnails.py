@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import threading
+import zlib
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from nibabel.filebasedimages import ImageFileError
 from numpy.typing import NDArray
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
@@ -103,7 +105,7 @@ async def get_thumbnail(request: Request) -> Response:
         return denied("this picture")
     try:
         content = await run_in_threadpool(_thumbnail, claims, request.path_params["mask_id"])
-    except (OSError, TwinReviewError):
+    except (OSError, zlib.error, ImageFileError, TwinReviewError):
         return problem(404, "The picture cannot be made: a stored file cannot be read. Run `verify`.")
     return denied("this picture") if content is None else Response(content, media_type="image/png", headers=NO_STORE)
 
