@@ -95,12 +95,13 @@ def import_mask(arguments: argparse.Namespace, store: Any) -> dict[str, Any]:
 
 
 def decide(arguments: argparse.Namespace, store: Any) -> dict[str, Any]:
-    """Accepts or rejects a version."""
+    """Accepts, rejects or withdraws a version; or accepts or rejects one lesion of it."""
     from dataclasses import asdict
 
+    lesion = getattr(arguments, "lesion", None)
     decision = store.decide(
         arguments.patient, arguments.date, arguments.version, arguments.verb, arguments.reviewer, arguments.reason,
-        arguments.comment,
+        arguments.comment, None if lesion is None else f"L{lesion}",
     )  # fmt: skip
     return asdict(decision)
 
@@ -187,9 +188,11 @@ def _parser() -> argparse.ArgumentParser:
     made.add_argument("--model", help="prompt model id")
     made = verb("import-mask", import_mask, "PATIENT", "DATE")
     made.add_argument("file", metavar="FILE", type=Path)
-    for name in ("accept", "reject"):
+    for name in ("accept", "reject", "withdraw"):
         made = verb(name, decide, "PATIENT", "DATE", "VERSION")
         made.add_argument("--reason", required=True, metavar="CODE")
+        if name != "withdraw":
+            made.add_argument("--lesion", type=int, metavar="N", help="one lesion of the version (default: all of it)")
         made.add_argument("--comment", default="")
     verb("masks", masks, "PATIENT")
     verb("ood", ood, "PATIENT", "DATE")

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from core.decisions import rejected, withdrawn
 from core.growth.rates import noise_log_sd
 from core.twin import accepted, by_lesion, diameter_mm, step
 from core.types import Decision, MaskRecord, Scan, Verdict, VolumePoint, parse_date
@@ -19,28 +20,38 @@ class CurveStore(Protocol):
     def final_mask(self, patient_id: str, timepoint: str) -> MaskRecord | None: ...
     def reference_scan(self, patient_id: str, timepoint: str) -> Scan: ...
     def volume_points(self, patient_id: str) -> list[VolumePoint]: ...
+    def decisions(self, patient_id: str, timepoint: str | None = None) -> list[Decision]: ...
 
 
 def left_out(store: CurveStore, patient_id: str) -> dict[str, str]:
-    """Timepoint -> why it is not in the curve, by date; {} when every timepoint has an accepted mask."""
+    """Timepoint -> why it, or a lesion of it, is not in the curve, by date; {} when every timepoint has an accepted
+    mask without rejected lesions."""
     out = {}
+    back = withdrawn(store.decisions(patient_id))
     for timepoint in sorted(store.timepoints(patient_id)):
-        statuses = {record.version: record.status for record in store.masks(patient_id, timepoint)}
-        if "accepted" in statuses.values():
+        records = store.masks(patient_id, timepoint)
+        statuses = {record.version: record.status for record in records}
+        final = next((record for record in records if record.status == "accepted"), None)
+        if final is not None:
+            if rejected(final):
+                lesions = ", ".join(sorted(rejected(final)))
+                out[timepoint] = f"{lesions} of version {final.version}: rejected, and not in that total"
             continue
         proposed = [version for version, status in statuses.items() if status == "proposed"]
         if not statuses:
             out[timepoint] = "no mask yet"
         elif proposed:
-            out[timepoint] = f"version {proposed[-1]} is proposed, nobody has decided"
+            reopened = any(record.version == proposed[-1] and record.mask_id in back for record in records)
+            why = "its acceptance was withdrawn" if reopened else "nobody has decided"
+            out[timepoint] = f"version {proposed[-1]} is proposed, {why}"
         else:
             out[timepoint] = "every version was rejected"
     return out
 
 
 def accepted_by(decisions: Iterable[Decision]) -> dict[str, str]:
-    """Mask id -> who accepted it last; decisions in any order."""
-    ordered = sorted(decisions, key=lambda d: d.created_at)
+    """Mask id -> who accepted it (the whole version) last; decisions in any order."""
+    ordered = sorted((d for d in decisions if d.lesion_id is None), key=lambda d: d.created_at)
     return {d.mask_id: d.reviewer for d in ordered if d.verdict == "accept"}
 
 

@@ -1,6 +1,6 @@
 """The mask gate over the store: shape vectors of lesions, their distance to accepted ones, and similar lesions.
 
-The reference is every lesion of an *accepted* mask of *other* patients (`core.anomaly` has the arithmetic).
+The reference is every lesion that stands in an *accepted* mask of *other* patients (`core.anomaly` has the arithmetic).
 """
 
 from __future__ import annotations
@@ -52,7 +52,8 @@ def _own_vectors(store: GateStore, record: MaskRecord) -> list[dict[str, Any]]:
 
 
 def reference(store: GateStore) -> list[dict[str, Any]]:
-    """The vectors of accepted masks' lesions, one dict each (mask_id, lesion_id, patient_id, vector, ...)."""
+    """The vectors of accepted masks' lesions, one dict each (mask_id, lesion_id, patient_id, vector, ...), without the
+    lesions that were rejected."""
     return store.mask_vectors("accepted")
 
 

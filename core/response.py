@@ -155,9 +155,9 @@ def volumetric_response(points: Sequence[VolumePoint], rule: str = DEFAULT_RULE)
         return []
     first = times[0][0]
     # What was not measured at baseline cannot be called new later.
-    old = [x for x in lesions if volumes.get((x, first), 0.0) != 0]
-    unmeasured = [x for x in old if math.isnan(volumes[x, first])]
-    baseline = sum(volumes[x, first] for x in old)
+    old = [x for x in lesions if volumes.get((x, first), math.nan) != 0]
+    unmeasured = [x for x in old if math.isnan(volumes.get((x, first), math.nan))]
+    baseline = sum(volumes.get((x, first), math.nan) for x in old)
     answers: list[Response] = []
     nadir = baseline
     for days, timepoint in times:

@@ -9,10 +9,11 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from core.decisions import standing, unlike
 from core.errors import InputError, StoreError
 from core.growth.curves import CURVES, fit
 from core.growth.forecast import Forecast, forecast
-from core.growth.rates import change_verdict, noise_log_sd, specific_growth_rate
+from core.growth.rates import ChangeVerdict, change_verdict, noise_log_sd, specific_growth_rate
 from core.types import MaskRecord, Scan, VolumePoint
 
 #: Days ahead at which a forecast is printed; the chart draws every week up to the last.
@@ -42,17 +43,22 @@ def by_lesion(points: Sequence[VolumePoint]) -> dict[str, list[VolumePoint]]:
 
 
 def diameter_mm(record: MaskRecord, lesion_id: str) -> float:
-    """Longest axial diameter of the lesion in that mask, mm; of the largest for "total"; 0 when it is not there."""
+    """Longest axial diameter of the lesion in that mask, mm; of the largest for "total"; 0 when it is not there or was
+    rejected."""
     found = [
         float(lesion["longest_diameter_mm"])
-        for lesion in record.lesions
+        for lesion in standing(record)
         if lesion_id in (TOTAL, str(lesion["lesion_id"]))
     ]
     return max(found, default=0.0)
 
 
 def step(first: VolumePoint, second: VolumePoint, records: Mapping[str, MaskRecord], modality: str) -> dict[str, Any]:
-    """The change from one accepted timepoint to a later one: rate with interval, and whether it is real."""
+    """The change from one accepted timepoint to a later one: rate with interval, and whether it is real.
+
+    Totals of different lesions are not compared: where one is rejected in one mask and counts in the other, the verdict
+    is "unknown".
+    """
     before, after = records[first.timepoint], records[second.timepoint]
     diameters = [diameter_mm(record, first.lesion_id) for record in (before, after)]
     rate = specific_growth_rate(
@@ -62,6 +68,10 @@ def step(first: VolumePoint, second: VolumePoint, records: Mapping[str, MaskReco
     verdict = change_verdict(
         first.volume_mm3, second.volume_mm3, diameters[0] or diameters[1], before.method == after.method, modality
     )
+    different = unlike(before, after) if first.lesion_id == TOTAL else ()
+    if different:
+        note = f"{', '.join(different)} counts in one of the two totals only: rejected in the other mask."
+        verdict = ChangeVerdict("unknown", "totals of different lesions", verdict.percent_change, None, note)
     return {"from": first.timepoint, "to": second.timepoint, "rate": asdict(rate), "change": asdict(verdict)}
 
 

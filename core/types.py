@@ -289,15 +289,19 @@ class MaskRecord:
 
 @dataclass(frozen=True)
 class Decision:
-    """A named person's accept or reject of one mask version. Append-only; a change of mind is a new decision."""
+    """A named person's verdict on one mask version, or on one lesion of it. Append-only; a change of mind is a new one.
+
+    `lesion_id` is None where it is about the whole version, which alone can be withdrawn.
+    """
 
     decision_id: str
     mask_id: str
-    verdict: Literal["accept", "reject"]
+    verdict: Literal["accept", "reject", "withdraw"]
     reviewer: str
     reason: str
     comment: str
     created_at: str
+    lesion_id: str | None = None
 
 
 @dataclass(frozen=True)

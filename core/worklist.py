@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from core.types import MaskRecord
+from core.decisions import withdrawn
+from core.types import Decision, MaskRecord
 
 
 class WorklistStore(Protocol):
@@ -16,6 +17,7 @@ class WorklistStore(Protocol):
     def masks(self, patient_id: str, timepoint: str | None = None) -> list[MaskRecord]: ...
     def ood_scores(self, patient_id: str | None = None, timepoint: str | None = None) -> list[dict[str, Any]]: ...
     def mask_anomalies(self, patient_id: str | None = None) -> list[dict[str, Any]]: ...
+    def decisions(self, patient_id: str) -> list[Decision]: ...
 
 
 @dataclass(frozen=True)
@@ -53,8 +55,10 @@ def work_items(store: WorklistStore) -> list[WorkItem]:
         versions: dict[str, list[MaskRecord]] = {}
         for record in store.masks(patient_id):
             versions.setdefault(record.timepoint, []).append(record)
+        back = withdrawn(store.decisions(patient_id))
         for timepoint in store.timepoints(patient_id):
-            item = _item(patient_id, timepoint, versions.get(timepoint, []), scans.get((patient_id, timepoint)), masks)
+            here, scan = versions.get(timepoint, []), scans.get((patient_id, timepoint))
+            item = _item(patient_id, timepoint, here, scan, masks, back)
             if item is not None:
                 items.append(item)
     return sorted(items, key=lambda item: (item.urgency, item.patient_id, item.timepoint))
@@ -66,6 +70,7 @@ def _item(
     versions: list[MaskRecord],
     scan: dict[str, Any] | None,
     anomalies: dict[str, dict[str, Any]],
+    back: frozenset[str],
 ) -> WorkItem | None:
     if any(record.status == "accepted" for record in versions):
         return None
@@ -82,7 +87,8 @@ def _item(
     anomaly = anomalies.get(newest.mask_id)
     if anomaly is not None and anomaly["flagged"]:
         doubts.append(f"mask gate: unusual shape (p = {anomaly['p_value']:.3f})")
-    reason = "; ".join([*doubts, f"version {newest.version} ({newest.method}) is proposed"])
+    again = ": its acceptance was withdrawn" if newest.mask_id in back else ""
+    reason = "; ".join([*doubts, f"version {newest.version} ({newest.method}) is proposed{again}"])
     return WorkItem(0 if doubts else 1, patient_id, timepoint, newest.version, "Accept or reject", reason)
 
 

@@ -4,7 +4,8 @@ import streamlit as st
 
 from core.errors import TwinReviewError
 from pages.ui import job_panel, reading, resources, shell
-from pages.ui.deciding import decision_dialog
+from pages.ui.deciding import decision_dialog, keep_version
+from pages.ui.surface_panel import surface_panel
 from pages.ui.viewer import wide_page
 
 store, patient = resources.get_store(), shell.patient_id()
@@ -16,6 +17,7 @@ if patient is None:
     st.stop()
 
 wide_page()
+keep_version()
 timepoint, record, beside = reading.choose_mask(store, patient)
 job_key = f"job-{patient}-{timepoint}"
 
@@ -65,4 +67,5 @@ with shell.guarded():
                 start("refine", "Refinement", request)
         with decide:
             reading.decide_form(store, patient, timepoint, record, shell.person())
-        reading.history(store, patient, timepoint, record)
+        surface_panel(record)
+        reading.history(store, patient, timepoint, record, shell.person())

@@ -10,7 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from core.errors import GeometryError, InputError, StoreError
+from core import decisions as rules
+from core.errors import GeometryError, StoreError
 from core.types import Decision, LabelMap, LesionMeasure, MaskRecord, Prompt, VolumePoint, parse_date
 from core.volumes import read_label_map, write_nifti
 from store import mask_files
@@ -153,42 +154,38 @@ class MaskRecords(ScanRecords):
         reviewer: str,
         reason: str,
         comment: str = "",
+        lesion_id: str | None = None,
     ) -> Decision:
-        """Accept or reject a version; the decision stays for ever, a change of mind is another one.
+        """Accept, reject or withdraw a version, or accept or reject one lesion of it (`core.decisions` has the rule).
 
-        Accept: the version is accepted and mask_final points at it; an accepted one before it and all proposed ones
-        are superseded. Reject: it is rejected; if it was the accepted one, mask_final goes away.
+        The decision stays for ever, a change of mind is another one. mask_final points at the accepted version, if
+        there is one. A rejected lesion does not enter a curve; the mask's voxels stay as they are.
 
         Raises:
             InputError: for another verdict, no person, or no reason code.
-            StoreError: if there is no such version, it was rejected before, or it is accepted already.
+            StoreError: if there is no such version or lesion, its status does not allow the verdict, or nothing would
+                change; or if the computer's clock is behind the decision before.
         """
-        if verdict not in ("accept", "reject"):
-            raise InputError(f"Expected the verdict accept or reject, got {str(verdict)[:40]!r}.")
         check_person(reviewer), check_reason(reason), check_text("comment", comment)
 
         def build(at: str) -> Change:
             record = self.mask(patient_id, timepoint, version)
-            name = f"Version {record.version} of {patient_id} on {timepoint}"
-            if record.status == "rejected":
-                raise StoreError(f"{name} was rejected, which is final. Make a new version and decide on that.")
-            if record.status == "accepted" and verdict == "accept":
-                raise StoreError(f"{name} is the accepted one already. Nothing was changed.")
-            others = self.masks(patient_id, timepoint)
-            statuses = {record.mask_id: "accepted" if verdict == "accept" else "rejected"}
-            final = next((r.version for r in others if r.status == "accepted"), None)
-            if verdict == "accept":
-                superseded = [r for r in others if r.status in ("proposed", "accepted") and r.mask_id not in statuses]
-                statuses |= {r.mask_id: "superseded" for r in superseded}
-                final = record.version
-            elif final == record.version:
-                final = None
+            earlier = [d for d in self.decisions(patient_id, timepoint) if d.mask_id == record.mask_id]
+            own = [d.verdict for d in earlier if d.lesion_id == lesion_id]
+            rules.check(record, verdict, lesion_id, own[-1] if own else None)
+            if earlier and at <= earlier[-1].created_at:  # the newest one counts, so their order must be certain
+                last = earlier[-1].created_at
+                raise StoreError(f"The computer's clock says {at}, but a decision was made at {last}. Set it right.")
+            statuses, final = rules.statuses_after(record, self.masks(patient_id, timepoint), verdict, lesion_id)
             decision = {
-                "decision_id": str(uuid.uuid4()), "mask_id": record.mask_id, "lesion_id": None, "verdict": verdict,
+                "decision_id": str(uuid.uuid4()), "mask_id": record.mask_id, "lesion_id": lesion_id, "verdict": verdict,
                 "reviewer": reviewer, "reason": reason, "comment": comment, "created_at": at,
             }  # fmt: skip
             place = {"patient_id": patient_id, "timepoint": timepoint, "version": record.version}
-            return Change({"decision": decision, **place, "statuses": statuses, "final_version": final})
+            payload = {"decision": decision, **place, "statuses": statuses, "final_version": final}
+            if lesion_id is not None:
+                payload["lesions"] = rules.lesions_after(record, verdict, lesion_id)
+            return Change(payload)
 
         return _decision(self._write("mask.decided", reviewer, build)["payload"]["decision"])
 
@@ -202,18 +199,22 @@ class MaskRecords(ScanRecords):
         """The volumes that may enter a curve: of accepted masks alone, by lesion and timepoint, lesion "total" last.
 
         Days count from the patient's first timepoint. A lesion that another accepted mask of the patient has, and this
-        one has not, counts 0 mm3 here. [] when nothing was accepted.
+        one has not, counts 0 mm3 here. A lesion that was rejected in an accepted mask has no point there (its volume is
+        not known, which is not 0) and is not in that total. [] when nothing was accepted.
         """
         accepted = [record for record in self.masks(patient_id) if record.status == "accepted"]
         if not accepted:
             return []
         start = parse_date(self.timepoints(patient_id)[0])
-        known = {lesion["lesion_id"]: int(lesion["label"]) for record in accepted for lesion in record.lesions}
+        known = {lesion["lesion_id"]: int(lesion["label"]) for r in accepted for lesion in rules.standing(r)}
         points = []
         for lesion_id in [*sorted(known, key=lambda name: known[name]), TOTAL]:
             for record in accepted:
+                if lesion_id in rules.rejected(record):
+                    continue
                 volumes = {lesion["lesion_id"]: float(lesion["volume_mm3"]) for lesion in record.lesions}
-                volume_mm3 = record.volume_mm3 if lesion_id == TOTAL else volumes.get(lesion_id, 0.0)
+                total_mm3 = rules.standing_volume_mm3(record)
+                volume_mm3 = total_mm3 if lesion_id == TOTAL else volumes.get(lesion_id, 0.0)
                 days = float((parse_date(record.timepoint) - start) / dt.timedelta(days=1))
                 points.append(
                     VolumePoint(record.timepoint, days, volume_mm3, lesion_id, record.mask_id, record.version)

@@ -109,6 +109,8 @@ def _redo_files(root: Path, entry: Entry) -> None:
         values = json.loads(path.read_text(encoding="utf-8"))
         if values["mask_id"] in payload["statuses"]:
             values["status"] = payload["statuses"][values["mask_id"]]
+            if "lesions" in payload and values["mask_id"] == payload["decision"]["mask_id"]:
+                values["lesions"] = payload["lesions"]
             mask_files.replace_text(root, path, mask_files.sidecar_text(values))
         final = payload["final_version"]
         mask_files.set_final(root, path.parent, None if final is None else mask_files.mask_name(final))

@@ -89,6 +89,9 @@ def _mask_decided(db: Writer, entry: Entry, payload: Payload) -> None:
     insert(db, "decisions", payload["decision"])
     for mask_id, status in payload["statuses"].items():
         db.execute("UPDATE masks SET status = ? WHERE mask_id = ?", [status, mask_id])
+    if "lesions" in payload:  # one of them was accepted or rejected
+        mask_id = payload["decision"]["mask_id"]
+        db.execute("UPDATE masks SET lesions = ? WHERE mask_id = ?", [to_text(payload["lesions"]), mask_id])
 
 
 def _job_updated(db: Writer, entry: Entry, payload: Payload) -> None:

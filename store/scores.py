@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from core.decisions import REJECTED
 from core.errors import InputError
 from core.types import parse_date
 from store.base import Change, where
@@ -164,11 +165,18 @@ class ScoreRecords(MaskRecords):
 
     def mask_vectors(self, status: str | None = None) -> list[Row]:
         """Shape vectors by mask and lesion: mask_id, lesion_id, patient_id, vector (list of numbers), names, and of
-        the mask timepoint, version, status. `status` "accepted" gives those of accepted masks alone."""
+        the mask timepoint, version, status. `status` "accepted" gives those of accepted masks alone, without the
+        lesions that were rejected in them."""
         clause, values = where(m__status=status)
         rows = self.db.query(
-            "SELECT v.*, m.timepoint, m.version, m.status FROM mask_vectors v "
+            "SELECT v.*, m.timepoint, m.version, m.status, m.lesions FROM mask_vectors v "
             f"JOIN masks m ON m.mask_id = v.mask_id{clause} ORDER BY v.mask_id, v.lesion_id",
             values,
         )
-        return [{**row, "vector": json.loads(row["vector"]), "names": json.loads(row["names"])} for row in rows]
+        kept = [(row, json.loads(row.pop("lesions"))) for row in rows]
+        return [
+            {**row, "vector": json.loads(row["vector"]), "names": json.loads(row["names"])}
+            for row, lesions in kept
+            if status != "accepted"
+            or not any(lesion["lesion_id"] == row["lesion_id"] and lesion.get(REJECTED) for lesion in lesions)
+        ]

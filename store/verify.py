@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from core.decisions import REJECTED
 from core.errors import StoreError, TwinReviewError
 from core.types import Scan
 from core.volumes import file_sha256
@@ -128,7 +129,8 @@ def _check_mask(
         problems.append(f"{image}: its lesions' voxels are not those added and unchanged.")
     measured = store.db.query("SELECT * FROM measurements WHERE mask_id = ? ORDER BY label", [row["mask_id"]])
     rows = [{**m, "centroid_mm": json.loads(m["centroid_mm"])} for m in measured]
-    if [{k: v for k, v in m.items() if k != "mask_id"} for m in rows] != lesions:
+    plain = [{k: v for k, v in lesion.items() if k != REJECTED} for lesion in lesions]
+    if [{k: v for k, v in m.items() if k != "mask_id"} for m in rows] != plain:
         problems.append(f"{image}: its measurements in the database are not its lesions.")
     return problems
 

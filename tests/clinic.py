@@ -87,3 +87,36 @@ def build(root: Path) -> None:
             for m, day in enumerate(DAYS[:2]):
                 add_scan(store, patient, day, body(20 + 2 * n + m))
                 accept(store, add_mask(store, patient, day, 900 + 300 * m, flat=1.2 + 0.2 * n))
+
+
+def two_lesions(first: int, second: int) -> LabelMap:
+    """L1 of `first` voxels in the middle, L2 of `second` voxels 40 mm beside it."""
+    array = lesion(first).astype(np.uint8)
+    array[np.roll(lesion(second), 20, axis=0)] = 2
+    return LabelMap(array, grid())
+
+
+def build_history(root: Path) -> None:
+    """GWEN: three visits of two lesions, the first two accepted, v2 from v1 proposed on the third. HUGO: one visit with
+    41 versions: v1 to v40 in a row, of which every tenth has a branch, and v41 accepted."""
+    store: Any
+    with open_store(root) as store:
+        for n, day in enumerate(DAYS[:3]):
+            add_scan(store, "GWEN", day, body(40 + n))
+            labels = two_lesions(1000 + 300 * n, 200 + 100 * n)
+            record = add_version(store, labels, "GWEN", day, method="nnunet", reviewer="demo")
+            if n < 2:
+                accept(store, record)
+        add_version(store, two_lesions(1700, 500), "GWEN", DAYS[2], method="medsam", reviewer="second reader")
+        add_scan(store, "HUGO", DAYS[0], body(50))
+        previous = 0
+        for n in range(40):
+            branch = n % 10 == 9
+            record = add_version(
+                store, two_lesions(600 + 10 * n, 100 + 5 * n), "HUGO", DAYS[0], method="medsam" if n else "nnunet",
+                reviewer=("demo", "second reader")[n % 2], parent_version=previous or None,
+            )  # fmt: skip
+            previous = previous if branch else record.version
+            if n == 20:
+                accept(store, record)
+        accept(store, add_version(store, two_lesions(1000, 300), "HUGO", DAYS[0], method="edit", reviewer="demo"))

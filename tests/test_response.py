@@ -109,6 +109,13 @@ def test_a_missing_lesion_cannot_be_evaluated_unless_the_rest_has_progressed():
     assert categories(L1=[1000, math.nan]) == ["baseline", "NE"]
 
 
+def test_a_lesion_without_a_point_at_baseline_is_not_new_later():
+    rows = volumetric_response(table(L1=[1000, 1000, 1000], L2=[None, 500, 0]))
+    assert [r.category for r in rows] == ["baseline", "NE", "NE"]
+    assert rows[1].new_lesions == ()
+    assert "Not measured at baseline: L2" in rows[1].note
+
+
 def test_total_is_ignored_and_no_points_give_no_answers():
     assert categories(L1=[1000, 300], total=[1000, 9000]) == ["baseline", "PR"]
     assert volumetric_response([]) == []

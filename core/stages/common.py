@@ -52,6 +52,7 @@ class StageStore(GateStore, Protocol):
         reviewer: str,
         reason: str,
         comment: str = "",
+        lesion_id: str | None = None,
     ) -> Decision: ...
     def add_ood_score(self, patient_id: str, timepoint: str, result: dict[str, Any], person: str) -> Any: ...
 

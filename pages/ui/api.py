@@ -6,6 +6,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
+from pages.ui.thumbnails import THUMBNAIL_ROUTES
 from pages.ui.viewer.draft_routes import DRAFT_ROUTES
 from pages.ui.viewer.prompt_routes import PROMPT_ROUTES
 from pages.ui.viewer.scan_routes import SCAN_ROUTES
@@ -21,4 +22,5 @@ ROUTES = [
     *DRAFT_ROUTES,
     *PROMPT_ROUTES,
     *SCAN_ROUTES,
+    *THUMBNAIL_ROUTES,
 ]

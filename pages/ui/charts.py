@@ -23,6 +23,7 @@ from core.types import VolumePoint
 LESION_COLOURS: list[str] = [
     "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#882255", "#DDCC77",
 ]  # fmt: skip
+_COLOUR_NAMES = ("blue", "vermilion", "green", "pink", "orange", "sky blue", "wine", "sand")
 TOTAL_COLOUR = "#222222"
 #: After eight lesions colours come again; the marker's shape still differs.
 MARKERS = ["circle", "square", "diamond", "triangle-up", "cross", "star"]
@@ -42,6 +43,12 @@ def lesion_colour(lesion_id: str) -> str:
     """The colour of a lesion, the same on every page; "total" is near black."""
     number = lesion_number(lesion_id)
     return LESION_COLOURS[(number - 1) % len(LESION_COLOURS)] if number else TOTAL_COLOUR
+
+
+def lesion_colour_name(lesion_id: str) -> str:
+    """What people call that colour; "grey" where it is not a lesion."""
+    number = lesion_number(lesion_id)
+    return _COLOUR_NAMES[(number - 1) % len(_COLOUR_NAMES)] if number else "grey"
 
 
 def _marker(lesion_id: str) -> str:

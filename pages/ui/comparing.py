@@ -10,6 +10,7 @@ import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 from core import twin
+from core.decisions import rejected
 from core.growth.rates import change_verdict
 from core.masks import MaskDiff, diff
 from core.metrics import SurfaceDistances
@@ -17,7 +18,7 @@ from core.registration import RigidTransform
 from core.types import MaskRecord
 from pages.ui import opening, resources
 from pages.ui.growth_panel import VERDICT_HELP
-from pages.ui.reading import DICE_HELP
+from pages.ui.reading import DICE_HELP, HD95_HELP
 from pages.ui.viewer import viewer
 from pages.ui.viewer.describe import Shown, viewer_data
 
@@ -25,7 +26,6 @@ ML = 1000.0
 #: What stands above the pictures and below them, screen pixels: the first rows of the tables are in sight.
 ABOVE_PX = 230
 LINK_HELP = "The right scan is turned and moved onto the left one (rigid registration), so both show one position."
-HD95_HELP = "95 % Hausdorff distance: 95 % of either mask's border lies within this distance of the other's."
 
 
 def mask_of(store: Any, patient: str, timepoint: str) -> MaskRecord | None:
@@ -156,6 +156,8 @@ def _verdict(
 ) -> tuple[str, str]:
     if not first.status == second.status == "accepted":
         return "unknown", "not both masks are accepted"
+    if lesion in rejected(first) | rejected(second):
+        return "unknown", "rejected in one of the masks"
     diameter = twin.diameter_mm(first, lesion) or twin.diameter_mm(second, lesion)
     change = change_verdict(before, after, diameter, first.method == second.method, modality)
     return change.verdict, change.rule

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import streamlit as st
@@ -14,6 +15,7 @@ from pages.ui.viewer.describe import Shown, viewer_data
 STATUS_ICON = {"proposed": "pending", "accepted": "check_circle", "rejected": "cancel", "superseded": "history"}
 ML = 1000.0
 DICE_HELP = "Overlap with the version before: 2 |A and B| / (|A| + |B|); 1 is identical, 0 is disjoint."
+HD95_HELP = "95 % Hausdorff distance: 95 % of either mask's border lies within this distance of the other's."
 
 
 def choose_mask(store: Any, patient: str) -> tuple[str, MaskRecord | None, str | None]:
@@ -153,26 +155,36 @@ def refine_form(store: Any, patient: str, timepoint: str, record: MaskRecord | N
     return {"scan": scan.scan_id, "prompts": [box], "propagate": propagate, "lesion": lesion, **parent}
 
 
-def history(store: Any, patient: str, timepoint: str, record: MaskRecord | None) -> None:
-    """The shown version's diff and every version's line."""
+def history(store: Any, patient: str, timepoint: str, record: MaskRecord | None, person: str) -> None:
+    """The shown version's diff to its parent, and the tree of all versions once it is opened."""
     if record is None:
         return
-    if record.dice_vs_previous_version is not None:
+    from pages.ui.history_tree import history_tree
+
+    if record.parent_version is not None:
+        parent = store.mask(patient, timepoint, record.parent_version)
+        apart = resources.surface_distances(parent, record).hausdorff95_mm
         st.subheader(f"v{record.version} against v{record.parent_version}", divider="gray")
-        dice, delta = st.columns(2)
-        dice.metric("Dice", f"{record.dice_vs_previous_version:.3f}", help=DICE_HELP)
-        delta.metric("Volume", f"{(record.volume_delta_mm3 or 0) / ML:+.1f} mL")
+        dice, delta, border = st.columns(3)  # not st.metric: its figures are too large for three in this panel
+        dice.markdown(f":small[:gray[Dice]]  \n**{record.dice_vs_previous_version:.3f}**", help=DICE_HELP)
+        delta.markdown(f":small[:gray[Volume]]  \n**{(record.volume_delta_mm3 or 0) / ML:+.1f} mL**")
+        distance = f"{apart:.1f} mm" if math.isfinite(apart) else "one is empty"
+        border.markdown(f":small[:gray[HD95]]  \n**{distance}**", help=HD95_HELP)
         st.caption(f"Voxels added / removed: {record.voxels_added:,} / {record.voxels_removed:,}")
-    with st.expander("History and provenance"):
-        rows = [
-            {
-                "version": r.version, "from": r.parent_version, "method": r.method, "status": r.status,
-                "volume (mL)": round(r.volume_mm3 / ML, 2), "Dice": r.dice_vs_previous_version,
-                "by": r.reviewer, "at (UTC)": r.created_at[:16].replace("T", " "), "model": r.model_checkpoint,
-            }
-            for r in store.masks(patient, timepoint)
-        ]  # fmt: skip
-        st.dataframe(rows, hide_index=True)
+    records = store.masks(patient, timepoint)
+    label = f"History and provenance ({len(records)})"
+    panel = st.expander(label, key=f"history-{patient}-{timepoint}", on_change="rerun")
+    if not panel.open:
+        return
+
+    def opened(version: int, start: bool) -> None:
+        st.session_state[f"version-{timepoint}"] = version
+        if start:
+            st.toast(f"v{version} is shown: what you make now begins with it.")
+
+    with panel:
+        history_tree(records, record.version, person, f"tree-{patient}-{timepoint}", opened)
+        st.caption(f"Provenance of v{record.version}")
         st.json(record.to_json(), expanded=False)
 
 

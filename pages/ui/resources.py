@@ -24,6 +24,7 @@ if TYPE_CHECKING:  # what only some pages need is imported by those that come to
     from core.metrics import SurfaceDistances
     from core.ood.rfdeep import Reference
     from core.registration import RigidTransform
+    from core.surface import Surface
 
 logger = logging.getLogger("twinreview.pages")
 
@@ -101,6 +102,18 @@ def _distances(first_sha256: str, second_sha256: str, _first: MaskRecord, _secon
 
     first, second = load_mask(_first), load_mask(_second)
     return measure(first.array, second.array, first.grid.spacing_mm)
+
+
+def lesion_surfaces(record: MaskRecord) -> list[Surface]:
+    """`core.surface.lesion_surfaces` of a version; the last 8 are kept (a megabyte each at most)."""
+    return _surfaces(record.mask_sha256, record)
+
+
+@st.cache_resource(show_spinner="Making the surfaces", max_entries=8)
+def _surfaces(sha256: str, _record: MaskRecord) -> list[Surface]:
+    from core.surface import lesion_surfaces as make
+
+    return make(load_mask(_record))
 
 
 def forecast(points: Sequence[VolumePoint], horizon_days: Sequence[float]) -> Forecast:

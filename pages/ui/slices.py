@@ -106,15 +106,28 @@ def picture(
     labels: NDArray[np.uint8] | None = None,
     parent: NDArray[np.uint8] | None = None,
 ) -> str:
-    """One slice as a data URI.
+    """One slice as a data URI; arguments as for `png`."""
+    return "data:image/png;base64," + base64.b64encode(png(plane, view, window, labels, parent)).decode()
+
+
+def png(
+    plane: NDArray[np.float32],
+    view: View,
+    window: tuple[float, float],
+    labels: NDArray[np.uint8] | None = None,
+    parent: NDArray[np.uint8] | None = None,
+    long_side: int = LONG_SIDE,
+) -> bytes:
+    """One slice as a PNG file.
 
     Args:
         plane: (I, J) voxels of slice k.
         window: (centre, width).
         labels: (I, J) lesion numbers, outlined in the lesions' colours.
         parent: (I, J) the version before: voxels added since are filled blue, removed ones orange.
+        long_side: pixels of the longer side.
     """
-    scale = LONG_SIDE / max(plane.shape[0] * _ratio(view)[0], plane.shape[1] * _ratio(view)[1])
+    scale = long_side / max(plane.shape[0] * _ratio(view)[0], plane.shape[1] * _ratio(view)[1])
     rows, columns = view.to_screen(plane).shape
     size = (max(1, round(columns * view.pixel_mm[0] / min(view.pixel_mm) * scale)),
             max(1, round(rows * view.pixel_mm[1] / min(view.pixel_mm) * scale)))  # fmt: skip
@@ -132,7 +145,7 @@ def picture(
             canvas[inside & ~ndimage.binary_erosion(inside, iterations=2)] = outline_rgb(int(label))
     sink = io.BytesIO()
     Image.fromarray(canvas.astype(np.uint8)).save(sink, "PNG", compress_level=1)
-    return "data:image/png;base64," + base64.b64encode(sink.getvalue()).decode()
+    return sink.getvalue()
 
 
 def _ratio(view: View) -> tuple[float, float]:

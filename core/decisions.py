@@ -1,0 +1,137 @@
+"""What a decision about a mask version means: which are allowed, what follows, and which lesions stand.
+
+A decision is about a whole version or about one lesion of it. A version has a status; a lesion is rejected or stands.
+Rejection of a lesion is written into the version's list of lesions ("rejected": true), beside its status, so that the
+sidecar alone tells what may enter a curve. Voxels never change. Pure values: the store applies them (docs/adr/0008).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from core.errors import InputError, StoreError
+from core.types import Decision, MaskRecord, MaskStatus
+
+VERDICTS = ("accept", "reject", "withdraw")
+REJECTED = "rejected"
+
+
+def rejected(record: MaskRecord) -> frozenset[str]:
+    """The ids of the version's lesions that are rejected; empty where none is."""
+    return frozenset(str(lesion["lesion_id"]) for lesion in record.lesions if lesion.get(REJECTED))
+
+
+def standing(record: MaskRecord) -> tuple[Mapping[str, Any], ...]:
+    """The version's lesions that are not rejected: those that enter a curve once the version is accepted."""
+    return tuple(lesion for lesion in record.lesions if not lesion.get(REJECTED))
+
+
+def standing_volume_mm3(record: MaskRecord) -> float:
+    """Volume of the lesions that stand, cubic millimetres; the mask's own where no lesion is rejected."""
+    if not rejected(record):
+        return record.volume_mm3
+    return float(sum(float(lesion["volume_mm3"]) for lesion in standing(record)))
+
+
+def unlike(before: MaskRecord, after: MaskRecord) -> tuple[str, ...]:
+    """Lesions that stand in one of two masks and are rejected in the other: their totals are not of the same lesions.
+
+    A lesion that is rejected in both, or rejected in one and absent from the other, makes no difference.
+    """
+    left, right = ({str(lesion["lesion_id"]) for lesion in standing(record)} for record in (before, after))
+    return tuple(sorted((rejected(before) & right) | (rejected(after) & left)))
+
+
+def withdrawn(decisions: Iterable[Decision]) -> frozenset[str]:
+    """Mask ids whose newest decision on the whole version withdrew its acceptance; decisions oldest first."""
+    newest = {d.mask_id: d.verdict for d in decisions if d.lesion_id is None}
+    return frozenset(mask_id for mask_id, verdict in newest.items() if verdict == "withdraw")
+
+
+def check(record: MaskRecord, verdict: str, lesion_id: str | None, earlier: str | None = None) -> None:
+    """Refuses a decision that makes no sense; nothing is returned where it is allowed.
+
+    Args:
+        record: the version as it is now.
+        verdict: "accept", "reject" or "withdraw".
+        lesion_id: the lesion that it is about; None for the whole version.
+        earlier: the newest verdict on that lesion of that version; None where there is none.
+
+    Raises:
+        InputError: for another verdict, or one that a lesion cannot have.
+        StoreError: if the version's status does not allow it, or nothing would change.
+    """
+    if verdict not in VERDICTS:
+        raise InputError(f"Expected the verdict accept, reject or withdraw, got {str(verdict)[:40]!r}.")
+    name = f"Version {record.version} of {record.patient_id} on {record.timepoint}"
+    if record.status == "rejected":
+        raise StoreError(f"{name} was rejected, which is final. Make a new version and decide on that.")
+    if lesion_id is not None:
+        _check_lesion(record, name, verdict, lesion_id, earlier)
+    elif verdict == "withdraw" and record.status != "accepted":
+        raise StoreError(f"{name} is {record.status}, not accepted: there is nothing to withdraw.")
+    elif verdict == "accept" and record.status == "accepted":
+        raise StoreError(f"{name} is the accepted one already. Nothing was changed.")
+    elif verdict == "accept" and record.lesions and not standing(record):
+        raise StoreError(
+            f"Every lesion of {name[0].lower()}{name[1:]} is rejected, so nothing of it can be accepted. "
+            "Reject the version, or make one without these lesions."
+        )
+
+
+def _check_lesion(record: MaskRecord, name: str, verdict: str, lesion_id: str, earlier: str | None) -> None:
+    if verdict == "withdraw":
+        raise InputError(f"A whole version is withdrawn, not a lesion. Reject {str(lesion_id)[:20]} instead.")
+    known = [str(lesion["lesion_id"]) for lesion in record.lesions]
+    if lesion_id not in known:
+        raise StoreError(f"{name} has no lesion {str(lesion_id)[:20]!r}; it has {', '.join(known) or 'none'}.")
+    if record.status == "superseded":
+        raise StoreError(f"{name} was superseded. Decide on its lesions in the version that took its place.")
+    if verdict == earlier:
+        raise StoreError(f"{lesion_id} of {name[0].lower()}{name[1:]} is {verdict}ed already. Nothing was changed.")
+    last = verdict == "reject" and {str(lesion["lesion_id"]) for lesion in standing(record)} <= {lesion_id}
+    if last and record.status == "accepted":
+        raise StoreError(
+            f"{lesion_id} is the last lesion of {name[0].lower()}{name[1:]} that counts. "
+            "Withdraw or reject the whole version instead."
+        )
+
+
+def lesions_after(record: MaskRecord, verdict: str, lesion_id: str) -> list[dict[str, Any]]:
+    """The version's lesions once a lesion of it was accepted or rejected; others stay as they are."""
+    out = []
+    for lesion in record.lesions:
+        kept = dict(lesion)
+        if str(lesion["lesion_id"]) == lesion_id:
+            kept.pop(REJECTED, None)
+            kept |= {REJECTED: True} if verdict == "reject" else {}
+        out.append(kept)
+    return out
+
+
+def statuses_after(
+    record: MaskRecord, versions: Sequence[MaskRecord], verdict: str, lesion_id: str | None
+) -> tuple[dict[str, MaskStatus], int | None]:
+    """What the versions of a timepoint are once an allowed decision is made.
+
+    Accept: this one is accepted; the accepted one before it and all proposed ones are superseded. Reject: it is
+    rejected. Withdraw: it is proposed again; what its acceptance superseded stays so. On a lesion: no status changes.
+
+    Args:
+        record: the version that is decided on.
+        versions: all versions of its timepoint.
+
+    Returns:
+        mask_id -> status (of this one always, of others where it changes), and the number of the accepted version that
+        there is then; None where there is none.
+    """
+    if lesion_id is not None:
+        statuses: dict[str, MaskStatus] = {record.mask_id: record.status}
+    elif verdict == "accept":
+        others = [v for v in versions if v.mask_id != record.mask_id and v.status in ("proposed", "accepted")]
+        statuses = {record.mask_id: "accepted", **{v.mask_id: "superseded" for v in others}}
+    else:
+        statuses = {record.mask_id: "rejected" if verdict == "reject" else "proposed"}
+    final = [v.version for v in versions if statuses.get(v.mask_id, v.status) == "accepted"]
+    return statuses, final[-1] if final else None
