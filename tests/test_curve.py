@@ -6,14 +6,12 @@ import json
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 
 from core import curve, twin
-from core.errors import InputError, ModelError
+from core.errors import ModelError
 from core.growth.forecast import forecast
-from core.reslice import plane_through
-from core.types import Decision, Grid, VolumePoint
+from core.types import Decision, VolumePoint
 from pages.ui import charts, comparing, growth_panel, plotting
 from store import open_store
 from tests import clinic
@@ -71,23 +69,6 @@ def test_events_are_days_from_the_first_timepoint_also_before_it():
     assert curve.events_on_axis(events, "2024-01-01") == [
         (10.0, "steroids: dexamethasone_mg 4"), (-1.0, "surgery: biopsy"),
     ]  # fmt: skip
-
-
-def test_a_plane_through_another_scan_shows_what_lies_there():
-    fine, coarse = Grid((6, 5, 4), np.eye(4)), Grid((3, 5, 2), np.diag([2.0, 1.0, 2.0, 1.0]))
-    i, j, k = np.meshgrid(*[np.arange(n) for n in fine.shape], indexing="ij")
-    array = (100 * i + 10 * j + k).astype(np.float32)
-    shown = plane_through(array, fine, coarse, 1)
-    assert shown.shape == (3, 5)
-    np.testing.assert_allclose(shown, array[::2, :, 2])
-    moved = np.eye(4)
-    moved[0, 3] = 1.0  # one millimetre along i
-    np.testing.assert_allclose(plane_through(array, fine, coarse, 1, moved), array[1::2, :, 2])
-    labels = (array > 300).astype(np.uint8)
-    moved[0, 3] = 50.0
-    assert plane_through(labels, fine, coarse, 1, moved, order=0).max() == 0
-    with pytest.raises(InputError, match="from 0 to 1"):
-        plane_through(array, fine, coarse, 2)
 
 
 def test_lesions_of_unaccepted_masks_get_no_verdict_of_growth(opened):

@@ -23,7 +23,7 @@ WINDOWS: Mapping[str, Mapping[str, tuple[float, float]]] = {
     "CT": {"Soft tissue": (40, 400), "Lung": (-600, 1500), "Bone": (400, 1800), "Brain": (40, 80)},
     "PET": {"SUV 0-10": (5, 10), "SUV 0-5": (2.5, 5), "SUV 0-20": (10, 20)},
 }
-ADDED, REMOVED = (86, 180, 233), (230, 159, 0)
+ADDED, REMOVED = (199, 125, 255), (230, 159, 0)
 #: Pixels on the longer side of a picture; the page scales it to the room there is.
 LONG_SIDE = 720
 _OPPOSITE = dict(zip("LRAPSI", "RLPAIS", strict=True))
@@ -124,7 +124,7 @@ def png(
         plane: (I, J) voxels of slice k.
         window: (centre, width).
         labels: (I, J) lesion numbers, outlined in the lesions' colours.
-        parent: (I, J) the version before: voxels added since are filled blue, removed ones orange.
+        parent: (I, J) the version before: voxels added since are filled violet, removed ones orange.
         long_side: pixels of the longer side.
     """
     scale = long_side / max(plane.shape[0] * _ratio(view)[0], plane.shape[1] * _ratio(view)[1])

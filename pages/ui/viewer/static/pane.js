@@ -1,10 +1,11 @@
 // One canvas: a plane of the reference scan with the image, what is fused over it, masks, crosshair, letters and scale.
-import { aligned, apply, barLength, mapped } from "./geometry.js";
+import { aligned, apply, mapped } from "./geometry.js";
 import { outlines, sampleColours, sampleLabels } from "./sample.js";
 import { Mip } from "./mip.js";
+import { drawWords } from "./words.js";
 
-const EMPTY = 0xff000000, SETTLE_MS = 140, KEPT = 48, FONT = "system-ui, sans-serif";
-export const ADDED = "#56b4e9", REMOVED = "#e69f00", CROSS = "#f0e442";
+const EMPTY = 0xff000000, SETTLE_MS = 140, KEPT = 48;
+export const ADDED = "#c77dff", REMOVED = "#e69f00", CROSS = "#f0e442";
 
 // An off-screen picture of n x m pixels and its bytes.
 class Picture {
@@ -123,7 +124,7 @@ export class Pane {
     }
     this.drawCross(g, at);
     this.viewer.tools.forEach((tool) => tool.draw?.(g, this, at));
-    this.drawWords(g, at);
+    drawWords(this, g, at);
     this.viewer.drawn(this, performance.now() - began);
   }
 
@@ -261,60 +262,5 @@ export class Pane {
     }
     g.stroke();
     g.globalAlpha = 1;
-  }
-
-  drawWords(g, at) {
-    const r = this.ratio, { width, height } = this.canvas, plane = this.plane, { scan } = this.volume;
-    const say = (text, x, y, align, colour = "#dde3e8", weight = 400, size = 12) => {
-      g.font = `${weight} ${size * r}px ${FONT}`;
-      g.textAlign = align;
-      g.lineWidth = 3 * r;
-      g.strokeStyle = "rgba(0,0,0,.75)";
-      g.strokeText(text, x, y);
-      g.fillStyle = colour;
-      g.fillText(text, x, y);
-    };
-    g.textBaseline = "middle";
-    const [left, right, top, bottom] = plane.letters;
-    say(left, 12 * r, height / 2, "center", undefined, 600, 14);
-    say(right, width - 12 * r, height / 2, "center", undefined, 600, 14);
-    say(top, width / 2, 13 * r, "center", undefined, 600, 14);
-    say(bottom, width / 2, height - 13 * r, "center", undefined, 600, 14);
-    const over = this.overlay && this.planeName !== "mip" ? ` + ${this.overlay.scan.channel}` : "";
-    const narrow = width < 340 * r; // small panes name the scan alone: their neighbour has the rest
-    say(narrow ? `${scan.channel}${over}` : `${this.series.data.title} · ${scan.channel}${over}`, 8 * r, 13 * r, "left", undefined, 600);
-    if (this.series.data.simulated) say("simulated", 8 * r, 30 * r, "left", "#e0a458", 400, 11);
-    const number = this.planeName === "mip" ? `MIP ${this.viewer.mipAngle}°` : `${plane.name} ${this.slice + 1}/${plane.slices}`;
-    say(number, width - 8 * r, 13 * r, "right");
-    const [centre, wide] = this.viewer.windowOf(scan), digits = wide < 20 ? 1 : 0;
-    say(`W ${wide.toFixed(digits)}  L ${centre.toFixed(digits)}`, width - 8 * r, 30 * r, "right", "#aab6c0", 400, 11);
-    if (this.planeName !== "mip") this.drawReadout(say, r, height);
-    this.drawBar(g, say, at, r, width, height);
-    const missing = this.volume.problem || this.series.labels?.problem;
-    if (missing) say(missing, width / 2, height / 2, "center", "#e0a458", 600, 13);
-    else if (!this.volume.complete) say(`loading ${Math.round((100 * this.volume.arrived) / this.volume.slabs)} %`, 8 * r, 46 * r, "left", "#aab6c0", 400, 11);
-    const name = `${scan.channel} of ${this.series.data.title}, ${number.replace("/", " of ")}`;
-    if (this.named !== name) this.canvas.setAttribute("aria-label", (this.named = name));
-  }
-
-  drawReadout(say, r, height) {
-    const mm = this.viewer.cursorOf(this.series), values = [];
-    for (const volume of [this.volume, this.overlay]) {
-      const value = volume?.valueAt(mm);
-      if (value !== null && value !== undefined) values.push(`${volume.scan.unit === "HU" ? Math.round(value) : value.toFixed(2)} ${volume.scan.unit}`);
-    }
-    this.readout = { mm, text: values.join(" · ") || "outside" };
-    say(mm.map((v, n) => `${"xyz"[n]} ${v.toFixed(1)}`).join("  ") + " mm", 8 * r, height - 13 * r, "left", "#aab6c0", 400, 11);
-    say(this.readout.text, 8 * r, height - 29 * r, "left", "#f0e442", 600, 13);
-  }
-
-  drawBar(g, say, at, r, width, height) {
-    const mm = barLength(Math.min(width * 0.28, 160 * r) / at.scale), long = mm * at.scale, x = width - 10 * r - long, y = height - 10 * r;
-    g.fillStyle = "#000";
-    g.fillRect(x - 1, y - 3 * r - 1, long + 2, 3 * r + 2);
-    g.fillStyle = "#dde3e8";
-    g.fillRect(x, y - 3 * r, long, 3 * r);
-    this.bar = { mm, pixels: long };
-    say(mm >= 10 ? `${mm / 10} cm` : `${mm} mm`, width - 10 * r, y - 12 * r, "right", undefined, 400, 11);
   }
 }

@@ -1,5 +1,6 @@
 // The controls above the panes and the line below them. Everything here has a name for those who do not see it.
 import { PLANES } from "./geometry.js";
+import { ADDED, REMOVED } from "./pane.js";
 
 export function element(tag, properties = {}, ...children) {
   const made = Object.assign(document.createElement(tag), properties);
@@ -124,7 +125,7 @@ export class Toolbar {
       this.button("Mask", "Mask on or off (m)", () => viewer.setOption("mask", !options.mask), () => options.mask),
       this.button("Fill", "Filled or outlined (f)", () => viewer.setOption("style", options.style === "fill" ? "outline" : "fill"), () => options.style === "fill"),
       this.slider("Opacity of the mask", 0.1, 1, 0.05, () => options.maskOpacity, (v) => viewer.setOption("maskOpacity", v)));
-    const changes = this.button("Changes", "Changes since the other version: blue added, orange removed (d)", () => viewer.setOption("changes", !options.changes), () => options.changes);
+    const changes = this.button("Changes", "Changes since the other version: violet added, orange removed (d)", () => viewer.setOption("changes", !options.changes), () => options.changes);
     this.updates.push(() => { changes.hidden = !viewer.series.some((one) => one.data.against); });
     group.append(changes);
     return group;
@@ -158,8 +159,8 @@ export class Toolbar {
       spans.push(element("span", {}, Object.assign(element("i"), { style: `background:${colour}` }), `${id} ${(volume / 1000).toFixed(1)} mL`));
     }
     if (viewer.options.changes && viewer.active.series.data.against) {
-      spans.push(element("span", {}, Object.assign(element("i"), { style: "background:#56b4e9" }), `added since v${viewer.active.series.data.against.version}`));
-      spans.push(element("span", {}, Object.assign(element("i"), { style: "background:#e69f00" }), "removed"));
+      spans.push(element("span", {}, Object.assign(element("i"), { style: `background:${ADDED}` }), `added since v${viewer.active.series.data.against.version}`));
+      spans.push(element("span", {}, Object.assign(element("i"), { style: `background:${REMOVED}` }), "removed"));
     }
     if (viewer.link && !viewer.link.converged) spans.push(element("span", { className: "warn" }, `Not linked. ${viewer.link.message}`));
     else if (viewer.link && !viewer.linked) spans.push(element("span", { className: "warn" }, "Not linked: each side moves by itself."));
