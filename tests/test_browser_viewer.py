@@ -271,3 +271,55 @@ def test_the_viewer_is_whole_in_a_window_of_1280_by_720(look):
     canvas = page.locator(".twin-viewer canvas").first.bounding_box()
     assert canvas["width"] >= 600
     assert canvas["height"] >= 440
+
+
+def test_on_a_tablet_a_tap_points_one_finger_scrolls_and_two_zoom(browser, dashboard):
+    window = browser.new_context(viewport={"width": 1180, "height": 820}, has_touch=True, is_mobile=True)
+    page = window.new_page()
+    page.set_default_timeout(PATIENCE_MS)
+    page.goto(f"{dashboard.url}/review?patient_id=PERM")
+    canvas = page.locator(".twin-viewer canvas").first
+    canvas.wait_for()
+    for _ in range(300):
+        if ask(page, "p.volume.complete && p.readout && !v.waitsForMask"):
+            break
+        page.wait_for_timeout(100)
+    room = canvas.bounding_box()
+    x, y = room["x"] + room["width"] / 2, room["y"] + room["height"] / 2
+    touch = window.new_cdp_session(page)
+
+    def fingers(kind, *places):
+        points = [{"x": px, "y": py, "id": n} for n, (px, py) in enumerate(places)]
+        touch.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
+
+    def drag(*paths):
+        """Each path: where a finger begins and ends."""
+        fingers("touchStart", *[start for start, _ in paths])
+        for step in range(1, 7):
+            moved = [
+                [a + (b - a) * step / 6 for a, b in zip(start, end, strict=True)] for start, end in paths
+            ]  # fmt: skip
+            fingers("touchMove", *moved)
+        fingers("touchEnd")
+        settle(page)
+
+    page.touchscreen.tap(x - 60, y + 40)
+    settle(page)
+    place = ask(
+        page, "(() => { const c = p.cursorPixel(), a = p.place(); return [a.x + c[0]*a.sx, a.y + c[1]*a.sy] })()"
+    )
+    ratio = ask(page, "devicePixelRatio")
+    assert place == pytest.approx([(x - 60 - room["x"]) * ratio, (y + 40 - room["y"]) * ratio], abs=2 * ratio)
+    before = ask(page, "[p.slice, v.viewOf(p).zoom]")
+    drag(((x, y), (x, y - 30)))
+    after = ask(page, "[p.slice, v.viewOf(p).zoom]")
+    assert abs(after[0] - before[0]) in (2, 3, 4)
+    assert after[1] == before[1]
+    drag(((x - 40, y), (x - 80, y)), ((x + 40, y), (x + 80, y)))
+    assert ask(page, "v.viewOf(p).zoom") == pytest.approx(2, rel=0.1)
+    assert ask(page, "p.slice") == after[0], "two fingers do not scroll"
+    page.get_by_role("button", name="Brush; with shift it erases").tap()
+    marked = ask(page, "[...v.editing.editor.array].reduce((a, b) => a + (b > 0), 0)")
+    drag(((x, y), (x + 30, y)))
+    assert ask(page, "[...v.editing.editor.array].reduce((a, b) => a + (b > 0), 0)") > marked
+    window.close()

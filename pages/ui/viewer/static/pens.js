@@ -165,8 +165,8 @@ export function penTools(session) {
     new Brush(session, { name: "brush", label: "Brush", title: "Brush; with shift it erases", key: "r", adds: true }),
     new Brush(session, { name: "erase", label: "Erase", title: "Eraser of the chosen lesion", key: "u", adds: false }),
     new Polygon(session, { name: "polygon", label: "Polygon", title: "Polygon or free line; with shift it cuts out", key: "c" }),
-    new Piece(session, { name: "keep", label: "Only", title: "Keep only the piece that is clicked", key: "5", keep: true }),
-    new Piece(session, { name: "remove", label: "Not", title: "Remove the piece that is clicked", key: "6", keep: false }),
+    new Piece(session, { name: "keep", label: "Isolate", title: "Keep only the piece that is clicked", key: "5", keep: true }),
+    new Piece(session, { name: "remove", label: "Delete", title: "Remove the piece that is clicked", key: "6", keep: false }),
   ];
 }
 
