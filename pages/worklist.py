@@ -24,21 +24,25 @@ if not patients:
 
 with st.spinner("Looking through the patients", show_time=False):
     items = work_items(store)
+drafts = store.drafts(person=shell.person())
 
 
-def open_item(patient_id: str, timepoint: str) -> None:
-    """Chooses patient and timepoint for the page that is opened next."""
+def open_item(patient_id: str, timepoint: str, version: int | None = None) -> None:
+    """Chooses patient, timepoint and mask version for the page that is opened next."""
     shell.choose_patient(patient_id)
     st.session_state["timepoint"] = timepoint
+    if version is not None:
+        st.session_state[f"version-{timepoint}"] = version
     st.session_state["go-to-review"] = True
 
 
 if st.session_state.pop("go-to-review", False):
     shell.go_to("review")
 
-counts = [sum(item.urgency == level for item in items) for level in URGENCY]
-for column, level, count in zip(st.columns(4), URGENCY, counts, strict=False):
-    column.metric(URGENCY[level][1], count)
+*columns, last = st.columns(len(URGENCY) + 1)
+for column, level in zip(columns, URGENCY, strict=True):
+    column.metric(URGENCY[level][1], sum(item.urgency == level for item in items))
+last.metric("Drafts of yours", len(drafts), help="Drawn and kept, but not yet saved as a version.")
 
 if not items:
     st.success("Nothing waits. Every timepoint has an accepted mask.", icon=":material/check_circle:")
@@ -52,6 +56,18 @@ for item in items:
         what.button(
             item.task, key=f"open-{item.patient_id}-{item.timepoint}", on_click=open_item, width="stretch",
             args=(item.patient_id, item.timepoint), type="primary" if item.urgency == 0 else "secondary",
+        )  # fmt: skip
+
+for draft in drafts:
+    with st.container(border=True):
+        mark, who, why, what = st.columns([0.4, 1.6, 7, 2], vertical_alignment="center")
+        mark.markdown(":material/edit_note:")
+        who.markdown(f"**{draft.patient_id}**  \n{draft.timepoint}", width="content")
+        begun = "a first mask" if draft.parent_version is None else f"version {draft.parent_version}"
+        why.markdown(f"your draft of {begun}, begun {draft.created_at[:16].replace('T', ' ')} UTC, is not saved yet")
+        what.button(
+            "Go on drawing", key=f"draft-{draft.draft_id}", on_click=open_item, width="stretch",
+            args=(draft.patient_id, draft.timepoint, draft.parent_version),
         )  # fmt: skip
 
 st.subheader("Patients", divider="gray")

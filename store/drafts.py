@@ -146,15 +146,17 @@ class DraftFiles(JobRecords):
         """One open draft. Raises StoreError if there is none of that id (any more)."""
         return _read(self._draft_dir(draft_id))
 
-    def drafts(self, patient_id: str, timepoint: str | None = None, person: str | None = None) -> list[Draft]:
-        """The open drafts of a patient, oldest first; of one timepoint or person only if so asked."""
+    def drafts(
+        self, patient_id: str | None = None, timepoint: str | None = None, person: str | None = None
+    ) -> list[Draft]:
+        """The open drafts, oldest first; of one patient, timepoint or person only if so asked."""
         found = []
         for file in self._drafts_dir().glob("*/draft.json"):
             try:
                 draft = _read(file.parent)
             except StoreError:  # discarded while we looked
                 continue
-            wanted = (patient_id, timepoint or draft.timepoint, person or draft.person)
+            wanted = (patient_id or draft.patient_id, timepoint or draft.timepoint, person or draft.person)
             if (draft.patient_id, draft.timepoint, draft.person) == wanted:
                 found.append(draft)
         return sorted(found, key=lambda draft: draft.created_at)

@@ -1,11 +1,12 @@
 """Pictures of every page, as a visitor sees them: `python -m tests.screenshots --data DIR [--to docs/screenshots]`.
 
-DIR holds the demo cohort (`python cli.py demo`). The dashboard is started on it and driven in headless Chromium.
+DIR holds the demo cohort (`python cli.py demo`). The dashboard is started on a copy of it, in headless Chromium.
 """
 
 from __future__ import annotations
 
 import argparse
+import shutil
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -18,8 +19,9 @@ SIZES = {"1440": (1440, 900), "1280": (1280, 720)}
 #: page -> the demo patient it is shown for.
 PAGES = {
     "worklist": None, "intake": None, "review": "DEMO-02", "compare": "DEMO-02", "trajectory": "DEMO-02",
-    "evidence": "DEMO-02", "quality": None, "system": None,
+    "evidence": "DEMO-02", "quality": None, "system": None, "editing": "DEMO-02",
 }  # fmt: skip
+ADDRESSES = {"worklist": "", "editing": "review"}
 
 
 def settle(page: Any) -> None:
@@ -35,6 +37,14 @@ def settle(page: Any) -> None:
     page.wait_for_timeout(1500)
 
 
+def ask_the_model(page: Any) -> None:
+    """The reading room at work: a box around the lesion, and the model's answer to it."""
+    page.get_by_role("button", name="Box around the lesion").click()
+    page.get_by_role("button", name="Box around what this lesion has").click()
+    page.get_by_text("dashed: the model's answer, not yet kept").wait_for(timeout=120_000)
+    page.wait_for_timeout(500)
+
+
 def shoot(url: str, chromium: Any, folder: Path, names: list[str], whole: bool) -> None:
     """One PNG a page and size: `review.png` at 1440 x 900, `review-1280.png` at 1280 x 720."""
     for size, (width, height) in SIZES.items():
@@ -42,8 +52,10 @@ def shoot(url: str, chromium: Any, folder: Path, names: list[str], whole: bool) 
         page = context.new_page()
         for name in names:
             query = f"?patient_id={PAGES[name]}" if PAGES[name] else ""
-            page.goto(f"{url}/{'' if name == 'worklist' else name}{query}")
+            page.goto(f"{url}/{ADDRESSES.get(name, name)}{query}")
             settle(page)
+            if name == "editing":
+                ask_the_model(page)
             suffix = "" if size == "1440" else f"-{size}"
             if whole:  # the page scrolls inside; a window as high as its content shows all of it
                 tall = page.get_by_test_id("stMainBlockContainer").bounding_box()["height"]
@@ -63,7 +75,8 @@ def main() -> None:
     arguments = parser.parse_args()
     arguments.to.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
-        server = Server(arguments.data.resolve(), Path(folder) / "log", {})
+        root = shutil.copytree(arguments.data, Path(folder) / "data")
+        server = Server(root, Path(folder) / "log", {})
         chromium = playwright.chromium.launch(executable_path=find_chromium(), args=list(CHROMIUM_ARGS))
         try:
             shoot(server.url, chromium, arguments.to, arguments.only, arguments.whole)

@@ -139,7 +139,7 @@ def test_a_stroke_is_undone_in_words_and_saved_as_a_version_with_its_diff(review
     assert ask(page, "[s.draft.state, s.editor.dirty]") == ["none", False]
 
 
-def test_a_draft_is_there_again_after_a_reload_and_after_the_browser_is_gone(review, root):
+def test_a_draft_is_there_again_after_a_reload_and_after_the_browser_is_gone(review, root, dashboard):
     page = review("RELOAD")
     brush(page, (30, 28), (18, 28))
     drawn = array(page)
@@ -151,6 +151,12 @@ def test_a_draft_is_there_again_after_a_reload_and_after_the_browser_is_gone(rev
     again = review("RELOAD")
     assert (array(again) == drawn).all()
     assert not (root / f"processed/clinic/RELOAD/{DAY}/mask_v002.nii.gz").exists(), "a draft is no version"
+    draft_id = ask(again, "s.draft.id")
+    again.goto(dashboard.url)
+    again.locator(f".st-key-draft-{draft_id}").get_by_role("button", name="Go on drawing").click()
+    again.locator(".twin-viewer canvas").first.wait_for()
+    until(again, f"s.editor && s.draft.id === '{draft_id}'")
+    assert (array(again) == drawn).all()
     again.get_by_role("button", name="Give the draft up").click()
     again.get_by_role("button", name="Give the draft up for good").click()
     until(again, "s.draft.state === 'none' && s.editor && !s.editor.dirty")
