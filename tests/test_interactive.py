@@ -247,3 +247,22 @@ def test_when_it_dies_twice_it_says_so_and_what_to_do(phantom: ScanFile, monkeyp
         service.predict(phantom, 2, 7, [box_on(2)])
     assert service.started == 2
     service.close()
+
+
+def test_a_process_that_nobody_asks_ends_and_the_next_prompt_starts_another(
+    phantom: ScanFile, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TWIN_PROMPT_IDLE_MINUTES", "0.05")
+    service = PromptService()
+    try:
+        assert service.predict(phantom, 2, 7, [box_on(2)]).found.mask.any()
+        process = service._process
+        assert process is not None
+        until = time.monotonic() + 60
+        while not process.died:
+            assert time.monotonic() < until, "it is still there"
+            time.sleep(0.1)
+        assert service.predict(phantom, 2, 7, [box_on(2)]).found.mask.any()
+        assert service.started == 2
+    finally:
+        service.close()

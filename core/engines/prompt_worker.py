@@ -40,6 +40,8 @@ log = logging.getLogger("twinreview.engines")
 
 #: Scans kept in memory, a byte a voxel.
 KEPT_SCANS = 4
+#: Without a request for so long the process ends.
+IDLE_MINUTES = 30.0
 Request = dict[str, Any]
 Reply = Callable[[Request], None]
 Work = tuple[int, Callable[[], None]]
@@ -84,16 +86,18 @@ class Worker:
                 self._prompts = deque(p for p in self._prompts if p["id"] != request["id"])
             self._changed.notify_all()
 
-    def run(self) -> None:
-        """For ever: prompts here; what nobody waits for in the same way beside it."""
-        threading.Thread(target=self._serve, args=(self._next_in_background,), daemon=True).start()
-        self._serve(self._next_prompt)
+    def run(self, idle_s: float | None = None) -> None:
+        """Prompts here, what nobody waits for in the same way beside it; until nothing came for `idle_s` seconds."""
+        threading.Thread(target=self._serve, args=(self._next_in_background, None), daemon=True).start()
+        self._serve(self._next_prompt, idle_s)
 
-    def _serve(self, take_next: Callable[[], Work | None]) -> None:
+    def _serve(self, take_next: Callable[[], Work | None], idle_s: float | None) -> None:
         while True:
             with self._changed:
                 while (found := take_next()) is None:
-                    self._changed.wait()
+                    told = self._changed.wait(idle_s)
+                    if not told and not self._walks and not self._ahead:
+                        return
             self._guarded(*found)
 
     def _next_prompt(self) -> Work | None:
@@ -251,7 +255,8 @@ def main() -> None:
         os._exit(0)
 
     threading.Thread(target=read, daemon=True).start()
-    worker.run()
+    worker.run(60 * float(os.environ.get("TWIN_PROMPT_IDLE_MINUTES", IDLE_MINUTES)))
+    os._exit(0)  # the memory of model and scans goes back; the next prompt starts another process
 
 
 if __name__ == "__main__":
