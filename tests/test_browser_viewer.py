@@ -175,9 +175,10 @@ def test_the_outline_is_where_the_mask_is(look):
     ]
     j, k = sorted(c[1] for c in corners), sorted(c[2] for c in corners)
     assert (j, k) == ([10, 19], [6, 11])
-    colour = ask(
+    colour = ask(  # on a black image
         page,
-        "(() => { p.paint(); const a = p.place(), b = p.contours(p.labels).box, g = p.context;"
+        "(() => { v.setWindow(p.volume.scan, [30000, 10]); p.sample(); p.paint();"
+        " const a = p.place(), b = p.contours(p.labels).box, g = p.context;"
         " const d = g.getImageData(Math.round(a.x + b[0]*a.sx) - 1, Math.round(a.y + (b[1]+b[3])/2*a.sy), 3, 1).data;"
         " return [0, 1, 2].map(n => Math.max(d[n], d[n+4], d[n+8])) })()",
     )
