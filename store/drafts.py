@@ -227,9 +227,10 @@ class DraftFiles(JobRecords):
         grid = self.load_reference_grid(draft.patient_id, draft.timepoint)
         if tuple(grid.shape) != tuple(draft.shape):
             raise StoreError("The timepoint's reference scan has changed since this draft was begun. Discard it.")
-        labels = np.zeros(draft.shape, np.uint8)
+        labels = np.zeros(draft.shape, np.uint8, order="F")
         if draft.parent_version is not None:
-            labels[:] = self.load_mask(self.mask(draft.patient_id, draft.timepoint, draft.parent_version)).array
+            parent = self.mask(draft.patient_id, draft.timepoint, draft.parent_version)
+            labels = np.array(self.load_mask(parent).array, order="F")  # a copy
         newest, prompts, by_hand = _revision(folder), list[dict[str, Any]](), False
         for edit in _edits(folder, newest, draft.shape):
             for k, pixels in edit.slices.items():

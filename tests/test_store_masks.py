@@ -300,3 +300,22 @@ def test_a_real_scan_and_its_contour_go_in_and_come_out(store: Store, shared_dat
     np.testing.assert_array_equal(store.load_mask(record).array, contour.array)
     assert record.volume_mm3 == pytest.approx(contour.volume_mm3, rel=1e-5)
     assert store.verify() == []
+
+
+def test_a_stored_mask_read_the_short_way_is_what_the_long_way_reads(store: Store) -> None:
+    where = Grid(SHAPE, np.array([[0, -1.5, 0, 3], [1.25, 0, 0, -7], [0, 0, 2.0, 11], [0, 0, 0, 1]]))
+    add_scan(store, where=where)
+    mask = labels(4, 2, where)
+    path = store.mask_path(
+        store.add_mask(
+            mask, patient_id="P1", timepoint=DAY1, method="import", reviewer="demo", lesions=measures(mask)
+        )
+    )  # fmt: skip
+    short, long = mask_files.read_own(path), read_label_map(path)
+    assert short is not None
+    assert np.array_equal(short.array, long.array)
+    assert np.array_equal(short.grid.affine, long.grid.affine)
+    content = path.read_bytes()
+    for damage in (content[:-20], b"", content[:40]):
+        path.write_bytes(damage)
+        assert mask_files.read_own(path) is None

@@ -71,7 +71,7 @@ def labels(claims: Claims, request: Request, body: bytes) -> Response:
     """GET -> gzip of uint8 labels, the whole grid; x-revision says of which revision."""
     drawn = resources.get_store().draft_labels(_draft(claims, request))
     headers = {**NO_STORE, "Content-Encoding": "gzip", "x-revision": str(drawn.revision)}
-    packed = gzip.compress(drawn.labels.array.tobytes(order="F"), compresslevel=1)
+    packed = gzip.compress(drawn.labels.array.ravel(order="F").data, compresslevel=1)
     return Response(packed, media_type="application/octet-stream", headers=headers)
 
 
