@@ -27,6 +27,9 @@ Verdict = Literal["real", "within noise", "unknown"]
 Progress = Callable[[float, str], None]
 
 
+_PIECE = 1 << 20
+
+
 def no_progress(fraction: float, message: str) -> None:
     """The progress callback of somebody who does not want to know."""
 
@@ -149,7 +152,14 @@ class LabelMap:
     @property
     def labels(self) -> tuple[int, ...]:
         """The lesion numbers present, ascending."""
-        return tuple(int(v) for v in np.flatnonzero(np.bincount(self.array.ravel(), minlength=256)[1:]) + 1)
+        return tuple(int(v) for v in np.flatnonzero(self.voxel_counts[1:]) + 1)
+
+    @property
+    def voxel_counts(self) -> NDArray[np.int64]:
+        """How many voxels have each label, (256,), the background first."""
+        flat = self.array.ravel(order="K")  # as it lies in memory; a piece at a time, as bincount widens to int64
+        pieces = (np.bincount(flat[at : at + _PIECE], minlength=256) for at in range(0, flat.size, _PIECE))
+        return np.sum(list(pieces), axis=0, dtype=np.int64)
 
     @property
     def volume_mm3(self) -> float:

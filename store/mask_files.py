@@ -192,12 +192,11 @@ def lesion_values(labels: LabelMap, lesions: Sequence[LesionMeasure]) -> list[di
     Raises:
         InputError: if they are not the labels, voxel counts and volumes that the mask has.
     """
-    counts = np.bincount(labels.array.ravel(), minlength=256)
+    counts = labels.voxel_counts
+    there = [int(label) for label in np.flatnonzero(counts[1:]) + 1]
     given = sorted(lesion.label for lesion in lesions)
-    if given != list(labels.labels):
-        raise InputError(
-            f"Expected one measurement for each lesion of the mask, {list(labels.labels)}, got them for {given}."
-        )
+    if given != there:
+        raise InputError(f"Expected one measurement for each lesion of the mask, {there}, got them for {given}.")
     out = []
     for lesion in sorted(lesions, key=lambda item: item.label):
         voxels = int(counts[lesion.label])
