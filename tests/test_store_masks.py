@@ -11,13 +11,14 @@ import numpy as np
 import pytest
 
 from core.errors import GeometryError, InputError, StoreError
-from core.types import MaskRecord, Prompt, Volume
-from core.volumes import file_sha256
-from store import Store
+from core.types import Grid, MaskRecord, Prompt, Volume
+from core.volumes import file_sha256, read_label_map
+from store import Store, mask_files
 from tests.store_phantom import (
     DAY1,
     DAY2,
     DAY3,
+    SHAPE,
     VOXEL_MM3,
     add_mask,
     add_scan,
