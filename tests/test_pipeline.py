@@ -504,7 +504,7 @@ bad("a parent that is not there", StoreError, "no mask version 9 .*there is 1, 2
 bad("a parent in words", InputError, "mask version as a whole number, got 'last'")(
     lambda s, f: _refine(s, _box(5, 5, 9, 9), parent_version="last")
 )
-bad("neither accept nor reject", InputError, "accept or reject, got 'maybe'")(
+bad("neither accept nor reject", InputError, "accept, reject or withdraw, got 'maybe'")(
     lambda s, f: s.decide("P1", DAY1, 1, "maybe", "demo", "ok")
 )
 bad("no reason", InputError, "reason code of 1 to 64.*got ''")(
