@@ -16,7 +16,7 @@ import streamlit as st
 from streamlit.runtime.scriptrunner import StopException
 
 from core.jobs import explain
-from pages.ui import resources
+from pages.ui import resources, sockets
 
 PageName = Literal["worklist", "intake", "review", "compare", "trajectory", "evidence", "quality", "system"]
 
@@ -122,6 +122,7 @@ def _stoppable() -> Iterator[None]:
 async def lifespan(_app: Any) -> AsyncIterator[None]:
     """Around the server's life. The first page does not wait for what is started here."""
     _set_up_logging()
+    sockets.answer_at_once()
     threading.Thread(target=resources.warm_up, name="warm-up", daemon=True).start()
     yield
     resources.shut_down()
