@@ -63,6 +63,10 @@ def shoot(url: str, chromium: Any, folder: Path, names: list[str], whole: bool) 
                 settle(page)
             page.screenshot(path=folder / f"{name}{suffix}.png")
             page.set_viewport_size({"width": width, "height": height})
+            if name == "editing":  # as it was, for the next picture
+                page.get_by_role("button", name="Give the draft up").click()
+                page.get_by_role("button", name="Give the draft up for good").click()
+                page.get_by_text("The draft was given up").wait_for()
         context.close()
 
 

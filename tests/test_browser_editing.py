@@ -15,7 +15,7 @@ from tests import clinic
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(400)]
 PATIENCE_MS = 60_000
 DAY = clinic.DAYS[0]
-PATIENTS = ("BRUSH", "RELOAD", "WINDOWS", "OFFLINE", "BOX", "POLYGON", "EMPTY")
+PATIENTS = ("BRUSH", "RELOAD", "WINDOWS", "OFFLINE", "LOST", "BOX", "POLYGON", "EMPTY")
 
 
 @pytest.fixture(scope="module")
@@ -202,6 +202,30 @@ def test_without_the_server_drawing_goes_on_and_is_sent_when_it_is_back(review):
     saved(page)
     review("OFFLINE", page)
     assert (array(page) == drawn).all()
+
+
+def test_an_edit_that_arrived_while_its_answer_got_lost_is_no_conflict(review):
+    page = review("LOST")
+    brush(page, (30, 28), (20, 28))
+    saved(page)
+
+    def lose(route):
+        route.fetch()
+        route.abort()
+
+    page.route("**/api/viewer/draft/*", lose)
+    brush(page, (30, 28), (30, 38))
+    page.get_by_text("Not saved: the server cannot be reached.").wait_for()
+    page.unroute("**/api/viewer/draft/*")
+    until(page, "s.draft.state === 'saved' && !s.draft.dirty")
+    assert ask(page, "s.draft.conflict") is None
+    drawn = array(page)
+    brush(page, (34, 28), (44, 28))
+    until(page, "s.draft.state === 'saved' && !s.draft.dirty")
+    after = array(page)
+    assert (after != drawn).any()
+    review("LOST", page)
+    assert (array(page) == after).all()
 
 
 def test_a_polygon_a_hole_and_pieces(review):

@@ -80,11 +80,12 @@ def test_prompts_that_a_model_answered_name_the_method_and_the_weights(client, s
     draft = begin(client)
     box = {"type": "box", "scan": "CT", "axis": 2, "slice": 2, "coords": [0, 0, 5, 5], "positive": True, "lesion": 1}
     answered = {**box, "model_id": "litemedsam", "checkpoint_sha256": "ab" * 32}
-    put(client, draft["draft_id"], 0, slices(5), [answered], by_hand=False)
+    dropped = {**answered, "coords": [1, 1, 3, 3], "kept": False}
+    put(client, draft["draft_id"], 0, slices(5), [{**answered, "kept": True}, dropped], by_hand=False)
     client.post(f"{URL}/{draft['draft_id']}/save", headers={**token(), "If-Match": "1"})
     record = store.mask("P1", DAY1, 2)
     assert (record.method, record.model_checkpoint, record.checkpoint_sha256) == ("medsam", "litemedsam", "ab" * 32)
-    assert record.prompts[0]["coords"] == [0, 0, 5, 5]
+    assert list(record.prompts) == [answered], "an answer that was not kept has no part in the version"
     draft = client.post(URL, json={**BEGIN, "parent_version": 2}, headers=token()).json()
     put(client, draft["draft_id"], 0, slices(6), [answered], by_hand=True)
     client.post(f"{URL}/{draft['draft_id']}/save", headers={**token(), "If-Match": "1"})

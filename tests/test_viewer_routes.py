@@ -133,6 +133,15 @@ def test_a_mask_is_its_labels(clinic, client):
     assert np.array_equal(np.frombuffer(answer.content, np.uint8).reshape(SHAPE, order="F"), clinic["labels"])
 
 
+@pytest.mark.parametrize("left", [0, 40, -12])
+def test_a_mask_whose_file_is_damaged_is_a_sentence(clinic, client, left):
+    path = clinic["store"].mask_path(clinic["mask"])
+    path.write_bytes(path.read_bytes()[:left])
+    answer = client.get(f"/api/viewer/mask/{clinic['mask'].mask_id}", headers=token(clinic, "ct"))
+    assert answer.status_code == 404
+    assert "restore it from a backup" in answer.json()["error"]
+
+
 def test_a_mask_of_a_timepoint_that_the_token_does_not_name_is_refused(clinic, client):
     url = f"/api/viewer/mask/{clinic['mask'].mask_id}"
     assert client.get(url, headers=token(clinic, "ct", timepoints=(LATER,))).status_code == 403

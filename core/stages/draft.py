@@ -27,7 +27,8 @@ def save_draft(
 
     Args:
         labels: the draft on the reference scan's grid.
-        prompts: boxes and points that were used; those that a model answered carry its model_id and checkpoint_sha256.
+        prompts: boxes and points; those that a model answered carry its model_id and checkpoint_sha256. One whose
+            answer was not kept ("kept": false) has no part in the version.
         by_hand: whether anything was drawn, not only answered by the model.
 
     Returns:
@@ -44,11 +45,12 @@ def save_draft(
         raise InputError(
             "Expected a draft that differs from its version, got one that is just the same. Nothing saved."
         )
+    prompts = [{k: v for k, v in prompt.items() if k != "kept"} for prompt in prompts if prompt.get("kept", True)]
     model: Mapping[str, Any] = next((prompt for prompt in reversed(prompts) if prompt.get("model_id")), {})
     record = add_version(
         store, labels, patient_id, timepoint, method=method_of(prompts, by_hand), reviewer=person,
         model_checkpoint=model.get("model_id"), checkpoint_sha256=model.get("checkpoint_sha256"),
-        prompts=[dict(prompt) for prompt in prompts], parent_version=parent_version,
+        prompts=prompts, parent_version=parent_version,
     )  # fmt: skip
     return {
         "version": record.version, "mask_id": record.mask_id, "method": record.method,

@@ -9,6 +9,7 @@ from typing import Any
 import nibabel as nib
 import numpy as np
 
+from core.decisions import REJECTED
 from core.stages.common import next_label
 from core.types import UNITS, MaskRecord, Scan
 from pages.ui import resources
@@ -134,5 +135,5 @@ def _lesion(lesion: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "label": int(lesion["label"]), "lesion_id": str(lesion["lesion_id"]),
         "colour": _colour(int(lesion["label"])), "volume_mm3": float(lesion["volume_mm3"]),
-        "centroid_mm": [float(v) for v in lesion["centroid_mm"]],
+        "rejected": bool(lesion.get(REJECTED)), "centroid_mm": [float(v) for v in lesion["centroid_mm"]],
     }  # fmt: skip

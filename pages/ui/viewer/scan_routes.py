@@ -6,9 +6,11 @@ import asyncio
 import hashlib
 import re
 import time
+import zlib
 from functools import cache
 from pathlib import Path
 
+from nibabel.filebasedimages import ImageFileError
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response
@@ -104,7 +106,7 @@ async def get_mask(request: Request) -> Response:
         return denied("this mask")
     try:
         content = await run_in_threadpool(_mask, claims, request.path_params["mask_id"])
-    except (OSError, TwinReviewError):
+    except (OSError, EOFError, zlib.error, ImageFileError, TwinReviewError):
         return problem(404, "The mask's file cannot be read. Run `verify`; restore it from a backup.")
     return denied("this mask") if content is None else _gzip(content)
 

@@ -71,13 +71,17 @@ export class Draft {
       this.what = [...what, ...this.what];
       this.promptsDirty ||= promptsDirty;
       this.byHand ||= byHand;
-      this.failed(error);
+      await this.failed(error);
     }
   }
 
-  failed(error) {
-    if (error.status === 409) this.conflict = { ...error.said };
-    else if (error.status === undefined || error.status >= 500) this.failures++; // no network, or a server that restarts
+  async failed(error) {
+    if (error.status === 409) {
+      // An edit that arrived while its answer got lost is no conflict: the other side is this one.
+      const theirs = this.id === null ? null : await this.load().catch(() => null);
+      if (theirs && this.read.same(theirs.array)) Object.assign(this, { revision: theirs.revision, failures: 0 });
+      else this.conflict = { ...error.said };
+    } else if (error.status === undefined || error.status >= 500) this.failures++; // no network, or a server that restarts
     else Object.assign(this, { problem: error.message, gone: error.status === 404 });
   }
 

@@ -45,7 +45,7 @@ export class Editing {
     labels.array ??= new Uint8Array(I * J * K);
     const size = I * J, editor = new LabelEditor(labels.shape, spacing(labels.affine), labels.array, (change) => this.changed(change));
     const place = { patient_id: viewer.data.patient, timepoint: series.data.timepoint, parent_version: series.data.mask?.version ?? null };
-    const read = { slice: (k) => editor.array.slice(k * size, (k + 1) * size), prompts: () => this.prompting.all, depth: K };
+    const read = { slice: (k) => editor.array.slice(k * size, (k + 1) * size), prompts: () => this.prompting.all, depth: K, same: (theirs) => theirs.every((label, p) => label === editor.array[p]) };
     const draft = new Draft(viewer.auth, place, viewer.data.draft, read, () => this.bar.refresh());
     Object.assign(this, { draft, editor: null, problem: "" });
     this.prompting.begin([], viewer.data.prompts);
@@ -168,7 +168,7 @@ export class Editing {
       this.viewer.say(`Saved as v${said.version}. ${inWords(said)}`);
       this.viewer.emit("saved", { ...said, nonce: Date.now() });
     } catch (error) {
-      if (error.status === 409) this.draft.failed(error);
+      if (error.status === 409) await this.draft.failed(error);
       this.viewer.say(error.message);
     }
     this.saving = false;

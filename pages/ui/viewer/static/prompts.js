@@ -17,14 +17,14 @@ export class Prompting {
 
   get series() { return this.session.series; }
 
-  // As they are kept in the draft: voxel indices of the scan, and which model answered. Those that the version came with
-  // are seen, but belong to the draft only once they are used again.
-  get all() { return this.list.filter((prompt) => !prompt.old).map(plain); }
+  // As they are in the draft: voxel indices of the scan, which model answered, and whether the answer was kept. Those that
+  // the version came with are seen, but belong to the draft only once they are used again.
+  get all() { return this.list.filter((prompt) => !prompt.old).map((prompt) => ({ ...plain(prompt), kept: prompt.kept })); }
 
   // Begins with the prompts of a draft, after those of the version that it is of.
   begin(ofDraft, ofVersion) {
     this.stop();
-    const taken = (old) => (prompt) => ({ axis: 2, positive: true, lesion: 1, ...prompt, id: made++, kept: true, old });
+    const taken = (old) => (prompt) => ({ axis: 2, positive: true, lesion: 1, kept: true, ...prompt, id: made++, old });
     this.list = [...ofVersion.map(taken(true)), ...ofDraft.map(taken(false))].filter((prompt) => this.scanOf(prompt));
     this.clear();
   }

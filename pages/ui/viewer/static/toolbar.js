@@ -153,10 +153,10 @@ export class Toolbar {
   // What the colours mean, and what the registration said.
   legend() {
     const { viewer } = this, spans = [], seen = new Set();
-    for (const { lesion_id: id, colour, volume_mm3: volume } of viewer.active.series.data.lesions) {
+    for (const { lesion_id: id, colour, volume_mm3: volume, rejected } of viewer.active.series.data.lesions) {
       if (seen.has(id)) continue;
       seen.add(id);
-      spans.push(element("span", {}, Object.assign(element("i"), { style: `background:${colour}` }), `${id} ${(volume / 1000).toFixed(1)} mL`));
+      spans.push(element("span", {}, Object.assign(element("i"), { style: `background:${colour}` }), `${id} ${(volume / 1000).toFixed(1)} mL${rejected ? ", rejected" : ""}`));
     }
     if (viewer.options.changes && viewer.active.series.data.against) {
       spans.push(element("span", {}, Object.assign(element("i"), { style: `background:${ADDED}` }), `added since v${viewer.active.series.data.against.version}`));
