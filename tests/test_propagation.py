@@ -1,4 +1,7 @@
-"""Propagation: on phantoms whose every slice is known, with a threshold for a model; and on five real slices."""
+"""Propagation: on phantoms whose every slice is known, with a threshold for a model; and on five real slices.
+
+A mask is the model's answer weighed against a rounded form: corners of a tube may be missing, never much more.
+"""
 
 from __future__ import annotations
 
@@ -68,7 +71,8 @@ def test_one_box_finds_the_whole_ball_and_ends_where_it_ends() -> None:
     answer = refine(ct(truth), [around(truth, 10)], Threshold(), propagate=True)
     # The ball's outermost slices, 4 and 16, hold one voxel: they count as empty.
     assert truth[:, :, 4].sum() == truth[:, :, 16].sum() == 1
-    assert np.array_equal(answer.mask[:, :, 5:16], truth[:, :, 5:16])
+    assert overlap(answer.mask, truth) > 0.95
+    assert not (answer.mask & ~truth).any()
     assert answer.mask[:, :, :5].sum() == answer.mask[:, :, 16:].sum() == 0
     assert stops(answer) == [(-1, 5, "empty"), (1, 15, "empty")]
     assert sorted(answer.predicted_iou) == list(range(5, 16))
@@ -85,19 +89,20 @@ def test_it_ends_at_the_end_of_the_scan() -> None:
     tube = np.zeros((40, 40, 6), dtype=bool)
     tube[5:35, 5:35] = True
     answer = refine(ct(tube), [around(tube, 3)], Threshold(), propagate=True)
-    assert np.array_equal(answer.mask, tube)
+    assert overlap(answer.mask, tube) > 0.9
     assert stops(answer) == [(-1, 0, "end of scan"), (1, 5, "end of scan")]
 
 
 def test_it_goes_no_farther_than_the_maximum_extent() -> None:
     tube = np.zeros((40, 40, 41), dtype=bool)
     tube[5:35, 5:35] = True
-    answer = refine(ct(tube), [around(tube, 20)], Threshold(), propagate=True)
+    rules = replace(RULES, max_extent=0.5)
+    answer = refine(ct(tube), [around(tube, 20)], Threshold(), propagate=True, rules=rules)
     # Half the diagonal of 30 x 30 mm is 21.2 mm: ten slices of 2 mm.
     assert stops(answer) == [(-1, 10, "maximum extent"), (1, 30, "maximum extent")]
-    farther = refine(ct(tube), [around(tube, 20), around(tube, 30)], Threshold(), propagate=True)
+    farther = refine(ct(tube), [around(tube, 20), around(tube, 30)], Threshold(), propagate=True, rules=rules)
     assert stops(farther) == [(-1, 10, "maximum extent"), (1, 40, "end of scan")]
-    assert np.array_equal(farther.mask[:, :, 20:31], tube[:, :, 20:31])
+    assert overlap(farther.mask[:, :, 20:31], tube[:, :, 20:31]) > 0.9
 
 
 def test_it_ends_where_the_area_jumps() -> None:
@@ -157,11 +162,13 @@ def test_a_prompt_on_nothing_gives_nothing_and_says_empty() -> None:
 
 
 def steps_of(bright: NDArray[np.bool_], prompts: Sequence[Prompt], **more: Any) -> list[Any]:
-    """What `walk` gives, as (slice, voxels) and (direction, slice, rule)."""
+    """What `walk` gives, as (slice, share of what is bright there) and (direction, slice, rule)."""
     volume = ct(bright)
     steps = walk(to_uint8(volume.array, "CT"), volume.grid, prompts, Threshold(), **more)
     return [
-        (s.slice, int(s.answer.mask.sum())) if isinstance(s, SliceFound) else (s.direction, s.slice, s.rule)
+        (s.slice, round(overlap(s.answer.mask, bright[:, :, s.slice]), 1))
+        if isinstance(s, SliceFound)
+        else (s.direction, s.slice, s.rule)
         for s in steps
     ]
 
@@ -183,7 +190,7 @@ def test_it_goes_as_far_as_asked_and_no_farther() -> None:
     tube[5:35, 5:35] = True
     steps = steps_of(tube, [around(tube, 20)], until=(18, 35))
     assert [s for s in steps if len(s) == 3] == [(-1, 18, "as far as asked"), (1, 35, "as far as asked")]
-    # By itself it ends at the maximum extent, slice 30 (see above).
+    # By itself it ends at the maximum extent (see above).
     assert [s[0] for s in steps if len(s) == 2] == [20, 19, 18, *range(21, 36)]
 
 
@@ -199,13 +206,13 @@ def test_it_goes_on_from_a_given_slice_away_from_the_prompts() -> None:
     tube = np.zeros((40, 40, 12), dtype=bool)
     tube[5:35, 5:35] = True
     prompts, given = [around(tube, 3)], Start(6, tube[:, :, 6])
-    assert steps_of(tube, prompts, start=given) == [*((k, 900) for k in range(7, 12)), (1, 11, "end of scan")]
+    assert steps_of(tube, prompts, start=given) == [*((k, 0.9) for k in range(7, 12)), (1, 11, "end of scan")]
     # Without prompts it goes both ways.
     both = steps_of(tube, [], start=given, until=(4, 7))
-    assert both == [(5, 900), (4, 900), (-1, 4, "as far as asked"), (7, 900), (1, 7, "as far as asked")]
+    assert both == [(5, 0.9), (4, 0.9), (-1, 4, "as far as asked"), (7, 0.9), (1, 7, "as far as asked")]
     # Between two prompted slices it goes to either, and leaves both alone.
     between = steps_of(tube, [around(tube, 4), around(tube, 8)], start=given)
-    assert between == [(5, 900), (-1, 5, "prompted slice"), (7, 900), (1, 7, "prompted slice")]
+    assert between == [(5, 0.9), (-1, 5, "prompted slice"), (7, 0.9), (1, 7, "prompted slice")]
 
 
 def test_the_given_mask_is_what_the_next_slice_is_looked_for_by() -> None:
@@ -219,7 +226,9 @@ def test_the_given_mask_is_what_the_next_slice_is_looked_for_by() -> None:
     steps = walk(to_uint8(volume.array, "CT"), volume.grid, [prompt], Threshold(), start=Start(6, mask))
     found = [s for s in steps if isinstance(s, SliceFound)]
     assert found
-    assert all(np.array_equal(s.answer.mask, mask) for s in found)
+    # The farthest are small already: the form that is expected closes there.
+    assert all(overlap(s.answer.mask, mask) > 0.5 for s in found)
+    assert not any((s.answer.mask & ~mask).any() for s in found)
 
 
 @pytest.mark.parametrize("until", [(-1, 5), (5, 4), (0, 21)])
