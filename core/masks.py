@@ -13,7 +13,7 @@ from scipy.spatial import ConvexHull, QhullError
 from scipy.spatial.distance import pdist
 
 from core.errors import GeometryError, InputError
-from core.metrics import label_confusion
+from core.metrics import bounding_box, label_confusion
 from core.types import Grid, LabelMap, LesionMeasure
 
 
@@ -107,12 +107,16 @@ def measure(label_map: LabelMap) -> tuple[LesionMeasure, ...]:
     """
     grid = label_map.grid
     measures = []
-    for label, box in enumerate(find_objects(label_map.array), start=1):
+    around = bounding_box(label_map.array)  # lesions are a small part of a scan
+    if around is None:
+        return ()
+    inside = label_map.array[around]
+    for label, box in enumerate(find_objects(inside), start=1):
         if box is None:
             continue
-        mask = label_map.array[box] == label
+        mask = inside[box] == label
         voxels = int(np.count_nonzero(mask))
-        centre = np.argwhere(mask).mean(axis=0) + [part.start for part in box]
+        centre = np.argwhere(mask).mean(axis=0) + [a.start + b.start for a, b in zip(around, box, strict=True)]
         x, y, z = grid.to_mm(centre[None])[0]
         measures.append(
             LesionMeasure(
