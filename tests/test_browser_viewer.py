@@ -127,18 +127,18 @@ def test_the_wheel_scrolls_one_slice_and_keys_go_on(look):
 
 def test_right_drag_changes_the_window_and_a_number_brings_a_preset_back(look):
     page = look("review", "PERM")
-    assert ask(page, "v.windowOf(p.volume.scan)") == [40, 400]
+    assert ask(page, "v.levels.windowOf(p.volume.scan)") == [40, 400]
     room = page.locator(".twin-viewer canvas").first.bounding_box()
     x, y = room["x"] + room["width"] / 2, room["y"] + room["height"] / 2
     page.mouse.move(x, y)
     page.mouse.down(button="right")
     page.mouse.move(x + 60, y + 30, steps=3)
     page.mouse.up(button="right")
-    centre, width = ask(page, "v.windowOf(p.volume.scan)")
+    centre, width = ask(page, "v.levels.windowOf(p.volume.scan)")
     assert centre > 40
     assert width > 400
     page.keyboard.press("3")
-    assert ask(page, "v.windowOf(p.volume.scan)") == [400, 1800]
+    assert ask(page, "v.levels.windowOf(p.volume.scan)") == [400, 1800]
     assert page.get_by_role("combobox", name="Window").evaluate("e => e.selectedOptions[0].text") == "Bone"
 
 
@@ -177,7 +177,7 @@ def test_the_outline_is_where_the_mask_is(look):
     assert (j, k) == ([10, 19], [6, 11])
     colour = ask(  # on a black image
         page,
-        "(() => { v.setWindow(p.volume.scan, [30000, 10]); p.sample(); p.paint();"
+        "(() => { v.levels.setWindow(p.volume.scan, [30000, 10]); p.sample(); p.paint();"
         " const a = p.place(), b = p.contours(p.labels).box, g = p.context;"
         " const d = g.getImageData(Math.round(a.x + b[0]*a.sx) - 1, Math.round(a.y + (b[1]+b[3])/2*a.sy), 3, 1).data;"
         " return [0, 1, 2].map(n => Math.max(d[n], d[n+4], d[n+8])) })()",
@@ -223,7 +223,7 @@ def test_a_known_turn_puts_the_second_scans_voxels_under_the_first_ones(look):
           v.setLink({matrix: m, converged: true, message: ""});
           v.setCursor(v.series[0], v.cursorOf(v.series[0]));
           const q = v.panes[1]; q.smooth = false; q.stale = true; q.sample();
-          const table = v.greys(q.volume.scan); let worst = 0;
+          const table = v.levels.greys(q.volume.scan); let worst = 0;
           for (const [x, y] of [[20, 20], [30, 25], [40, 33], [25, 40]]) {
             const a = q.frame.master.affine, i = q.plane.toIndex(q.slice, x + 0.5, y + 0.5);
             const p1 = [0, 4, 8].map(n => a[n]*i[0] + a[n+1]*i[1] + a[n+2]*i[2] + a[n+3]);

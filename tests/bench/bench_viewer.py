@@ -26,7 +26,7 @@ SHAPE = (512, 512, 300)
 DAYS = ("2024-01-01", "2024-03-01")
 _SCROLL = """(root) => new Promise((done) => {
   const v = root.viewer, p = v.panes[0], gaps = [], n = 200, start = 50;
-  v.setWindow(p.volume.scan, [40, 400]);
+  v.levels.setWindow(p.volume.scan, [40, 400]);
   v.goTo(p, start); v.draws.length = 0;
   let at = 0, last = performance.now();
   const long = []; new PerformanceObserver((l) => l.getEntries().forEach((e) => long.push(e.duration))).observe({type: "longtask"});

@@ -149,7 +149,7 @@ export class Editing {
   }
 
   setLimit(on) {
-    const { scan } = this.viewer.active.volume, [centre, width] = this.viewer.windowOf(scan);
+    const { scan } = this.viewer.active.volume, [centre, width] = this.viewer.levels.windowOf(scan);
     if (on && this.options.low === null) Object.assign(this.options, { low: centre - width / 2, high: centre + width / 2 });
     this.options.limit = on;
     this.bar.refresh();

@@ -79,8 +79,8 @@ function follow(viewer, pane, drag, event) {
 
 // Across: width; down: centre. A drag over the pane's width goes through about twice the present width.
 function changeWindow(viewer, pane, dx, dy) {
-  const { scan } = pane.volume, [centre, width] = viewer.windowOf(scan), step = Math.max(width, 20 * scan.slope) / 250;
-  viewer.setWindow(scan, [centre + dy * step, width + 2 * dx * step]);
+  const { scan } = pane.volume, [centre, width] = viewer.levels.windowOf(scan), step = Math.max(width, 20 * scan.slope) / 250;
+  viewer.levels.setWindow(scan, [centre + dy * step, width + 2 * dx * step]);
 }
 
 // A press on a projection goes to that height, where the body is brightest along that line of sight is left to the eye.

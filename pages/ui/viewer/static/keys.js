@@ -14,7 +14,7 @@ export function frameKeys(viewer) {
   key("e", "sagittal", () => viewer.setPlane("sagittal"));
   key("t", "projection of the PET (MIP)", () => viewer.setPlane("mip"));
   for (const n of [1, 2, 3, 4]) key(String(n), `window preset ${n}`, () => preset(viewer, n - 1));
-  key("i", "invert the grey levels", () => viewer.invert(viewer.active.volume.scan));
+  key("i", "invert the grey levels", () => viewer.levels.invert(viewer.active.volume.scan));
   key("v", "next scan of the timepoint", () => nextScan(viewer));
   key("o", "fuse another scan over it, or not", () => viewer.toolbar.toggleFusion());
   key("m", "mask on or off", () => viewer.setOption("mask", !options.mask));
@@ -37,8 +37,8 @@ export function frameKeys(viewer) {
 }
 
 function preset(viewer, n) {
-  const { scan } = viewer.active.volume, found = viewer.presets(scan)[n];
-  if (found) viewer.setWindow(scan, found.slice(1));
+  const { scan } = viewer.active.volume, found = viewer.levels.presets(scan)[n];
+  if (found) viewer.levels.setWindow(scan, found.slice(1));
 }
 
 function nextScan(viewer) {

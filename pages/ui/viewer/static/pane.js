@@ -133,7 +133,7 @@ export class Pane {
   sample() {
     if (!this.stale) return;
     this.stale = false;
-    const volume = this.volume, { nu, nv } = this.plane, table = this.viewer.greys(volume.scan), base = this.base.size(nu, nv);
+    const volume = this.volume, { nu, nv } = this.plane, table = this.viewer.levels.greys(volume.scan), base = this.base.size(nu, nv);
     if (this.planeName === "mip") {
       this.projection.colours(table, base.colours);
       base.put();
@@ -164,7 +164,7 @@ export class Pane {
     const o = across.o.map((v, a) => v + shift * (across.U[a] + across.V[a]));
     const scaled = { o, U: across.U.map((v) => v * step), V: across.V.map((v) => v * step) };
     const over = this.over.size(n, m);
-    sampleColours(volume, scaled, n, m, this.viewer.hots(volume.scan), over.colours, 0, true);
+    sampleColours(volume, scaled, n, m, this.viewer.levels.hots(volume.scan), over.colours, 0, true);
     over.put();
     this.overSize = [n * step / plane.nu, m * step / plane.nv];
   }

@@ -99,10 +99,10 @@ export class Toolbar {
       this.updates.push(() => { opacity.hidden = !active().overlay; });
       group.append(opacity);
     }
-    const presets = () => viewer.presets(scan()), same = ([, c, w]) => `${c} ${w}` === viewer.windowOf(scan()).join(" ");
+    const presets = () => viewer.levels.presets(scan()), same = ([, c, w]) => `${c} ${w}` === viewer.levels.windowOf(scan()).join(" ");
     group.append(this.select("Window", () => [...presets().map(([name, c, w]) => [`${c} ${w}`, name]), ["own", "own window"]],
-      () => (presets().some(same) ? viewer.windowOf(scan()).join(" ") : "own"),
-      (value) => { if (value !== "own") viewer.setWindow(scan(), value.split(" ").map(Number)); }));
+      () => (presets().some(same) ? viewer.levels.windowOf(scan()).join(" ") : "own"),
+      (value) => { if (value !== "own") viewer.levels.setWindow(scan(), value.split(" ").map(Number)); }));
     return group;
   }
 

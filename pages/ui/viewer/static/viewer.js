@@ -13,7 +13,7 @@
 //   viewer.on("data" | "lesion" | "labels" | "slice" | "close", f): told when the page gave new data, and so on
 //   viewer.lesion: the label that is worked on; viewer.data: what the page gave last; viewer.auth: {api, token}
 import { apply, invert, multiply, planeOf, PLANES } from "./geometry.js";
-import { greyTable, hotTable } from "./sample.js";
+import { Levels } from "./levels.js";
 import { Series } from "./series.js";
 import { Pane } from "./pane.js";
 import { bindPointer } from "./input.js";
@@ -31,7 +31,7 @@ export class Viewer {
     this.startedMs = performance.now();
     this.auth = { api: data.api, token: data.token };
     this.options = { mask: true, style: "outline", maskOpacity: 0.5, overlayOpacity: 0.6, cross: true, changes: data.panes.some((pane) => pane.against) };
-    Object.assign(this, { windows: new Map(), inverted: new Map(), tables: new Map(), views: new Map(), planes: new Map() });
+    Object.assign(this, { levels: new Levels(this), views: new Map(), planes: new Map() });
     Object.assign(this, { mipAngle: 0, lesion: null, tool: "cross", draws: [], linkRun: 0, cursors: [], panes: [] });
     this.series = data.panes.map((pane) => new Series(this, pane));
     this.cursors = this.series.map((one) => this.middle(one));
@@ -170,39 +170,6 @@ export class Viewer {
   }
 
   fit() { this.views.clear(); this.draw(); }
-
-  // ---- grey levels --------------------------------------------------------------------------------------------------
-  // CT and PET have units, so a window is for all scans of the kind; MR's is the scan's own.
-  windowKey(scan) { return scan.modality === "MR" ? scan.sha256 : scan.modality; }
-  windowOf(scan) { return this.windows.get(this.windowKey(scan)) ?? scan.window; }
-  invertedOf(scan) { return this.inverted.get(scan.modality) ?? scan.modality === "PET"; }
-
-  setWindow(scan, [centre, width]) {
-    this.windows.set(this.windowKey(scan), [centre, Math.max(scan.slope, width)]);
-    this.tables.clear();
-    this.toolbar.refresh();
-    this.redraw();
-  }
-
-  invert(scan) {
-    this.inverted.set(scan.modality, !this.invertedOf(scan));
-    this.tables.clear();
-    this.redraw();
-  }
-
-  table(kind, scan, make) {
-    const key = `${kind} ${scan.sha256}`;
-    if (!this.tables.has(key)) this.tables.set(key, make());
-    return this.tables.get(key);
-  }
-
-  greys(scan) { return this.table("grey", scan, () => greyTable(this.windowOf(scan), scan, this.invertedOf(scan))); }
-  hots(scan) { return this.table("hot", scan, () => hotTable(this.windowOf(scan), scan)); }
-
-  presets(scan) {
-    const known = this.data.presets[scan.modality] ?? [];
-    return known.length ? known : [["Scan's own range", ...scan.window]];
-  }
 
   // ---- panes --------------------------------------------------------------------------------------------------------
   setLayout(layout) {

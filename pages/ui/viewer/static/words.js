@@ -26,7 +26,7 @@ export function drawWords(pane, g, at) {
   if (pane.series.data.simulated) say("simulated", 8 * r, 30 * r, "left", "#e0a458", 400, 11);
   const number = pane.planeName === "mip" ? `MIP ${pane.viewer.mipAngle}°` : `${plane.name} ${pane.slice + 1}/${plane.slices}`;
   say(number, width - 8 * r, 13 * r, "right");
-  const [centre, wide] = pane.viewer.windowOf(scan), digits = wide < 20 ? 1 : 0;
+  const [centre, wide] = pane.viewer.levels.windowOf(scan), digits = wide < 20 ? 1 : 0;
   say(`W ${wide.toFixed(digits)}  L ${centre.toFixed(digits)}`, width - 8 * r, 30 * r, "right", "#aab6c0", 400, 11);
   if (pane.planeName !== "mip") drawReadout(pane, say, r, height);
   drawBar(pane, g, say, at, r, width, height);
