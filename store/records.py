@@ -6,10 +6,11 @@ from pathlib import Path
 
 from store.audit import Entry
 from store.jobs import JobRecords
+from store.readings import ReadingRecords
 
 
-class Store(JobRecords):
-    """The open store, with the methods of its parts: scans, masks, scores, jobs.
+class Store(JobRecords, ReadingRecords):
+    """The open store, with the methods of its parts: scans, masks, scores, jobs, readings.
 
     Any thread may call any method; writers wait for one another. Every write is one transaction with one audit entry.
     """
