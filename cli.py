@@ -138,6 +138,20 @@ def growth(arguments: argparse.Namespace, store: Any) -> dict[str, Any]:
     return twin(store, arguments.patient)
 
 
+def agreement(arguments: argparse.Namespace, store: Any) -> dict[str, Any]:
+    """How far the readers of a timepoint agree, and their STAPLE consensus; stores nothing."""
+    from core.stages.readers import readers_of_timepoint
+
+    return readers_of_timepoint(store, arguments.patient, arguments.date)
+
+
+def correction(arguments: argparse.Namespace, store: Any) -> dict[str, Any]:
+    """What human correction changed: nnU-Net, MedSAM-refined and accepted masks of a patient or the whole cohort."""
+    from core.correction import correction as run
+
+    return run(store, arguments.patient)
+
+
 def verify(arguments: argparse.Namespace, store: Any) -> dict[str, Any]:
     """Do files, sidecars and database agree?"""
     problems = store.verify()
@@ -199,6 +213,8 @@ def _parser() -> argparse.ArgumentParser:
     verb("anomaly", anomaly, "PATIENT", "DATE", "VERSION")
     verb("similar", similar, "PATIENT", "DATE", "VERSION").add_argument("-k", type=int, default=5)
     verb("growth", growth, "PATIENT")
+    verb("agreement", agreement, "PATIENT", "DATE")
+    verb("correction", correction).add_argument("patient", metavar="PATIENT", nargs="?")
     verb("verify", verify)
     verbs.add_parser("rebuild", help=rebuild.__doc__, parents=[common]).set_defaults(run=rebuild)
     return parser

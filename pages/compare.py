@@ -1,11 +1,11 @@
-"""Two timepoints in one position, or two versions of one mask, side by side."""
+"""Two timepoints in one position, two versions of one mask, or several readers, side by side."""
 
 import streamlit as st
 
-from pages.ui import comparing, opening, resources, shell
+from pages.ui import comparing, opening, readers_panel, resources, shell, visible
 from pages.ui.viewer import wide_page
 
-TIMEPOINTS, VERSIONS = "Two timepoints", "Two versions"
+TIMEPOINTS, VERSIONS, READERS = "Two timepoints", "Two versions", "Readers"
 
 wide_page()
 title, kind, first_choice, second_choice, third_choice = st.columns([2, 4, 3, 3, 3], vertical_alignment="bottom")
@@ -14,7 +14,7 @@ title.title("Compare")
 store, patient = resources.get_store(), opening.needed_patient()
 with shell.guarded():
     what = kind.segmented_control(
-        "Compare", [TIMEPOINTS, VERSIONS], default=TIMEPOINTS, required=True, key="compare-what",
+        "Compare", [TIMEPOINTS, VERSIONS, READERS], default=TIMEPOINTS, required=True, key="compare-what",
         label_visibility="collapsed",
     )  # fmt: skip
     if what == TIMEPOINTS:
@@ -24,7 +24,7 @@ with shell.guarded():
                 shell.go_to("intake")
             st.stop()
         days = comparing.choose_pair(store, patient, first_choice, second_choice)
-        records = [comparing.mask_of(store, patient, day) for day in days]
+        records = [visible.best(store, patient, day, shell.person()) for day in days]
         references = [store.reference_scan(patient, day) for day in days]
         link = resources.align(*references)
         comparing.show_timepoints(store, patient, days, records, link, shell.person())
@@ -35,8 +35,11 @@ with shell.guarded():
                 shell.go_to("review")
         else:
             comparing.lesion_table(comparing.lesion_rows(first, second, references[0].modality, "timepoints"))
+    elif what == READERS:
+        day = readers_panel.choose_timepoint(store, patient, first_choice)
+        readers_panel.readers_panel(store, patient, day, shell.person())
     else:
-        pair = comparing.choose_versions(store, patient, first_choice, second_choice, third_choice)
+        pair = comparing.choose_versions(store, patient, shell.person(), first_choice, second_choice, third_choice)
         if pair is None:
             st.info("This timepoint has fewer than two mask versions. Refine its mask in Review to make another.")
             if st.button("Go to Review"):

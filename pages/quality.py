@@ -3,14 +3,14 @@
 import streamlit as st
 
 from core import gates
-from pages.ui import gates_panel, opening, resources, shell
+from pages.ui import correction_panel, gates_panel, opening, resources, shell
 
 opening.follow()
 st.title("Quality")
 st.caption("What the two gates rest on, how well they tell odd from usual, and what they flagged here.")
 
 store = resources.get_store()
-scan_tab, mask_tab = st.tabs(["Scan gate (RF-Deep)", "Mask gate"])
+scan_tab, mask_tab, people_tab = st.tabs(["Scan gate (RF-Deep)", "Mask gate", "Human correction"])
 with scan_tab, shell.guarded():
     found = gates_panel.scan_reference()
     if found is not None:
@@ -31,3 +31,5 @@ with mask_tab, shell.guarded():
     else:
         gates_panel.mask_figure(known, masks)
         gates_panel.flagged_list(masks)
+with people_tab, shell.guarded():
+    correction_panel.correction_panel(store)

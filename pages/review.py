@@ -18,7 +18,7 @@ if patient is None:
 
 wide_page()
 keep_version()
-timepoint, record, beside = reading.choose_mask(store, patient)
+timepoint, record, beside = reading.choose_mask(store, patient, shell.person())
 job_key = f"job-{patient}-{timepoint}"
 
 

@@ -23,6 +23,26 @@ class Migration(NamedTuple):
 
 MIGRATIONS: tuple[Migration, ...] = (
     Migration("first schema", (Path(__file__).parent / "schema.sql").read_text(encoding="utf-8")),
+    Migration(
+        "several readers",
+        """
+CREATE TABLE reading_settings (
+    patient_id VARCHAR NOT NULL,
+    timepoint VARCHAR NOT NULL,
+    blind BOOLEAN NOT NULL,
+    person VARCHAR NOT NULL,
+    created_at VARCHAR NOT NULL,
+    PRIMARY KEY (patient_id, timepoint)
+);
+CREATE TABLE readings_finished (
+    patient_id VARCHAR NOT NULL,
+    timepoint VARCHAR NOT NULL,
+    person VARCHAR NOT NULL,
+    created_at VARCHAR NOT NULL,
+    PRIMARY KEY (patient_id, timepoint, person)
+);
+""",
+    ),
 )
 
 

@@ -6,10 +6,11 @@ from pathlib import Path
 
 from store.audit import Entry
 from store.drafts import DraftFiles
+from store.readings import ReadingRecords
 
 
-class Store(DraftFiles):
-    """The open store, with the methods of its parts: scans, masks, scores, jobs, drafts.
+class Store(DraftFiles, ReadingRecords):
+    """The open store, with the methods of its parts: scans, masks, scores, jobs, drafts, readings.
 
     Any thread may call any method; writers wait for one another. Every write is one transaction with one audit entry.
     """

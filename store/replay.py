@@ -148,6 +148,13 @@ ACTIONS: dict[str, Callable[[Writer, Entry, Payload], None]] = {
     "model.used": _row_of("models", ("model_id", "sha256", "detail"), "ON CONFLICT DO NOTHING"),
     "reference_set.added": _row_of("reference_sets", ("set_id", "kind", "detail")),
     "vector.added": _vector_added,
+    "reading.set": _row_of(
+        "reading_settings",
+        ("patient_id", "timepoint", "blind"),
+        "ON CONFLICT (patient_id, timepoint) DO UPDATE SET blind = excluded.blind, person = excluded.person, "
+        "created_at = excluded.created_at",
+    ),
+    "reading.finished": _row_of("readings_finished", ("patient_id", "timepoint"), "ON CONFLICT DO NOTHING"),
     "job.created": _job_created,
     "job.updated": _job_updated,
     "store.recovered": _nothing,
@@ -160,6 +167,7 @@ TABLES: dict[str, str] = {
     "measurements": "mask_id, label", "decisions": "decision_id", "ood_scores": "score_id",
     "mask_anomalies": "anomaly_id", "events": "event_id", "growth_fits": "fit_id", "models": "model_id, sha256",
     "reference_sets": "set_id", "mask_vectors": "mask_id, lesion_id",
+    "reading_settings": "patient_id, timepoint", "readings_finished": "patient_id, timepoint, person",
 }  # fmt: skip
 
 

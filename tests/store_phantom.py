@@ -91,6 +91,10 @@ def busy_history(store: Store) -> None:
     store.add_reference_set("mask-gate", {"members": [second.mask_id]}, "demo")
     for lesion in ("L1", "L2"):
         store.add_mask_vector(second.mask_id, lesion, "P1", [1.0, -2.5, 1e-9], ["a", "b", "c"])
+    store.set_reading("P1", DAY1, True, "ann")
+    store.set_reading("P1", DAY2, True, "ann")
+    store.set_reading("P1", DAY1, False, "demo")
+    store.finish_reading("P1", DAY1, "ann")
     job = store.create_job("segment", {"patient_id": "P1"}, "demo")
     store.update_job(job, status="running", progress=0.25, message="half\tway")
     store.update_job(job, progress=0.5)

@@ -5,13 +5,18 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from typing import Any
 
 import numpy as np
 import pytest
 
 import cli
 from core.metrics import dice
+from core.stages.common import add_version
+from core.types import LabelMap
 from core.volumes import read_label_map
+from store import open_store
+from tests import clinic
 
 PATIENTS = ("STS_003", "STS_008")
 DATE = "2025-03-01"
@@ -92,6 +97,28 @@ def test_rebuild_makes_the_same_database_from_the_files(root, shared_data, capsy
     assert _run(root, capsys, "verify")["clean"]
 
 
+def test_readers_and_the_value_of_correction_are_asked_for_by_a_verb(tmp_path, capsys):
+    opened: Any = open_store(tmp_path)
+    with opened as store:
+        clinic.add_scan(store, "KIM", clinic.DAYS[0], clinic.noise(1))
+        network = clinic.add_mask(store, "KIM", clinic.DAYS[0], 800)
+        for person, voxels in (("ann", 1000), ("ben", 1250)):
+            labels = LabelMap(clinic.lesion(voxels).astype(np.uint8), clinic.grid())
+            add_version(store, labels, "KIM", clinic.DAYS[0], method="medsam", reviewer=person,
+                        parent_version=network.version)  # fmt: skip
+        store.decide("KIM", clinic.DAYS[0], 2, "accept", "ann", "agrees")
+    found = _run(tmp_path, capsys, "agreement", "KIM", clinic.DAYS[0])
+    assert found["readers"] == {"ann": 2, "ben": 3}
+    assert found["agreement"][-1]["dice"] == pytest.approx(2000 / 2250)
+    for whose in (["KIM"], []):
+        rows = _run(tmp_path, capsys, "correction", *whose)["summary"]
+        assert (rows[0]["comparison"], rows[0]["n"]) == ("nnU-Net against final", 1)
+        assert rows[0]["dice_mean"] == pytest.approx(1600 / 1800)
+    assert cli.main(["correction", "--data", str(tmp_path)]) == 0
+    assert "nnU-Net against final" in capsys.readouterr().out
+    assert _run(tmp_path, capsys, "verify")["clean"]
+
+
 def test_a_reader_of_the_shell_gets_status_and_one_line(tmp_path):
     command = [sys.executable, "cli.py", "masks", "NOBODY", "--data", str(tmp_path / "data")]
     answer = subprocess.run(command, capture_output=True, text=True, check=False)
@@ -117,6 +144,10 @@ def test_a_reader_of_the_shell_gets_status_and_one_line(tmp_path):
         (("anomaly", "P", "2025-01-01", "1"), "P"),
         (("ood", "P", "2025-01-01"), "'P'"),
         (("import-mask", "P", "2025-01-01", "m.nii.gz"), "P"),
+        (("agreement", "P", "2025-01-01"), "'P'"),
+        (("agreement", "P", "01.02.2025"), "YYYY-MM-DD"),
+        (("correction", "P"), "'P'"),
+        (("correction",), "no mask yet"),
     ],
 )  # fmt: skip
 def test_a_request_that_makes_no_sense_gets_one_clear_line_and_leaves_nothing(tmp_path, capsys, arguments, says):

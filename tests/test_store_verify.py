@@ -176,7 +176,7 @@ def test_every_write_is_in_the_audit_once_with_its_person(store: Store) -> None:
     assert counts == {
         "person.added": 2, "scan.added": 6, "mask.added": 5, "mask.decided": 4, "ood.scored": 1, "mask.scored": 1,
         "event.added": 2, "growth.fitted": 1, "model.used": 1, "reference_set.added": 1, "vector.added": 2,
-        "job.created": 2, "job.updated": 2,
+        "job.created": 2, "job.updated": 2, "reading.set": 3, "reading.finished": 1,
     }  # fmt: skip
     rejected = next(e for e in entries if e["action"] == "mask.decided")
     assert (rejected["person"], rejected["payload"]["decision"]["reason"]) == ("ann", "leak")

@@ -16,7 +16,7 @@ from core.masks import MaskDiff, diff
 from core.metrics import SurfaceDistances
 from core.registration import RigidTransform
 from core.types import MaskRecord
-from pages.ui import opening, resources
+from pages.ui import opening, resources, visible
 from pages.ui.growth_panel import VERDICT_HELP
 from pages.ui.reading import DICE_HELP, HD95_HELP
 from pages.ui.viewer import viewer
@@ -26,11 +26,6 @@ ML = 1000.0
 #: What stands above the pictures and below them, screen pixels: the first rows of the tables are in sight.
 ABOVE_PX = 230
 LINK_HELP = "The right scan is turned and moved onto the left one (rigid registration), so both show one position."
-
-
-def mask_of(store: Any, patient: str, timepoint: str) -> MaskRecord | None:
-    """The accepted mask, else the newest one."""
-    return store.final_mask(patient, timepoint) or store.latest_mask(patient, timepoint)
 
 
 def choose_pair(store: Any, patient: str, left: DeltaGenerator, right: DeltaGenerator) -> tuple[str, str]:
@@ -47,15 +42,15 @@ def choose_pair(store: Any, patient: str, left: DeltaGenerator, right: DeltaGene
 
 
 def choose_versions(
-    store: Any, patient: str, where: DeltaGenerator, left: DeltaGenerator, right: DeltaGenerator
+    store: Any, patient: str, person: str, where: DeltaGenerator, left: DeltaGenerator, right: DeltaGenerator
 ) -> tuple[str, MaskRecord, MaskRecord] | None:
     """A timepoint and two of its mask versions; None where it has fewer than two."""
     timepoints = store.timepoints(patient)
-    several = [t for t in timepoints if len(store.masks(patient, t)) > 1]
+    several = [t for t in timepoints if len(visible.masks(store, patient, t, person)) > 1]
     with where:
         default = several[-1] if several else timepoints[-1]
         timepoint = opening.choose_timepoint("Timepoint", timepoints, "compare-timepoint", default, "Whose versions.")
-    records = {record.version: record for record in store.masks(patient, timepoint)}
+    records = {record.version: record for record in visible.masks(store, patient, timepoint, person)}
     if len(records) < 2:
         return None
 

@@ -11,6 +11,7 @@ import streamlit as st
 from core.decisions import rejected, standing
 from core.errors import TwinReviewError
 from core.types import Decision, MaskRecord
+from pages.ui import visible
 from pages.ui.charts import lesion_colour_name
 
 ML = 1000.0
@@ -80,10 +81,11 @@ def decision_form(
     """
     if record.status != "proposed":
         {"accepted": st.success, "rejected": st.error}.get(record.status, st.info)(_settled(record))
-    said = store.decisions(patient, timepoint)
+    versions = {r.mask_id: r.version for r in visible.masks(store, patient, timepoint, person)}
+    said = [d for d in store.decisions(patient, timepoint) if d.mask_id in versions]
     if record.status != "rejected":
         _ask(store, record, person, verdict, [d for d in said if d.mask_id == record.mask_id])
-    decision_list(said, {r.mask_id: r.version for r in store.masks(patient, timepoint)})
+    decision_list(said, versions)
 
 
 def _settled(record: MaskRecord) -> str:

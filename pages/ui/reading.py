@@ -8,7 +8,7 @@ from typing import Any
 import streamlit as st
 
 from core.types import MaskRecord, Prompt
-from pages.ui import resources
+from pages.ui import resources, visible
 from pages.ui.viewer import viewer
 from pages.ui.viewer.describe import Shown, viewer_data
 
@@ -18,7 +18,7 @@ DICE_HELP = "Overlap with the version before: 2 |A and B| / (|A| + |B|); 1 is id
 HD95_HELP = "95 % Hausdorff distance: 95 % of either mask's border lies within this distance of the other's."
 
 
-def choose_mask(store: Any, patient: str) -> tuple[str, MaskRecord | None, str | None]:
+def choose_mask(store: Any, patient: str, person: str) -> tuple[str, MaskRecord | None, str | None]:
     """One line of widgets: timepoint, version, and what stands beside them; the newest of both to begin with."""
     timepoints = store.timepoints(patient)
     if st.session_state.get("timepoint") not in timepoints:
@@ -35,7 +35,7 @@ def choose_mask(store: Any, patient: str) -> tuple[str, MaskRecord | None, str |
         format_func=lambda t: "nothing beside it" if t is None else f"beside: {t}",
         help="Another timepoint in the same position of the body (rigid registration).",
     )  # fmt: skip
-    records = {record.version: record for record in reversed(store.masks(patient, timepoint))}
+    records = {record.version: record for record in reversed(visible.masks(store, patient, timepoint, person))}
     if not records:
         second.selectbox("Mask version", ["no mask yet"], disabled=True, label_visibility=hide)
         return timepoint, None, beside
@@ -63,12 +63,10 @@ def show(
     Returns:
         What the visitor did in it, as `pages.ui.viewer.viewer` gives it.
     """
-    parent = None
-    if record is not None and record.parent_version is not None:
-        parent = store.mask(patient, timepoint, record.parent_version)
+    parent = None if record is None else visible.parent(store, record, person)
     panes, link = [Shown(timepoint, record, parent)], None
     if beside is not None:
-        panes.append(Shown(beside, store.final_mask(patient, beside) or store.latest_mask(patient, beside)))
+        panes.append(Shown(beside, visible.best(store, patient, beside, person)))
         found = resources.align(store.reference_scan(patient, timepoint), store.reference_scan(patient, beside))
         link = {"matrix": found.matrix, "converged": found.converged, "message": found.message}
     data = viewer_data(store, patient, panes, person, edit=True, link=link)
@@ -161,8 +159,8 @@ def history(store: Any, patient: str, timepoint: str, record: MaskRecord | None,
         return
     from pages.ui.history_tree import history_tree
 
-    if record.parent_version is not None:
-        parent = store.mask(patient, timepoint, record.parent_version)
+    parent = visible.parent(store, record, person)
+    if parent is not None:
         apart = resources.surface_distances(parent, record).hausdorff95_mm
         st.subheader(f"v{record.version} against v{record.parent_version}", divider="gray")
         dice, delta, border = st.columns(3)  # not st.metric: its figures are too large for three in this panel
@@ -171,7 +169,7 @@ def history(store: Any, patient: str, timepoint: str, record: MaskRecord | None,
         distance = f"{apart:.1f} mm" if math.isfinite(apart) else "one is empty"
         border.markdown(f":small[:gray[HD95]]  \n**{distance}**", help=HD95_HELP)
         st.caption(f"Voxels added / removed: {record.voxels_added:,} / {record.voxels_removed:,}")
-    records = store.masks(patient, timepoint)
+    records = visible.masks(store, patient, timepoint, person)
     label = f"History and provenance ({len(records)})"
     panel = st.expander(label, key=f"history-{patient}-{timepoint}", on_change="rerun")
     if not panel.open:

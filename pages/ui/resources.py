@@ -104,6 +104,31 @@ def _distances(first_sha256: str, second_sha256: str, _first: MaskRecord, _secon
     return measure(first.array, second.array, first.grid.spacing_mm)
 
 
+def readers_of_timepoint(patient: str, timepoint: str, readings: Sequence[MaskRecord]) -> dict[str, Any]:
+    """`core.stages.readers.readers_of_timepoint`, of these readings; the last 16 are kept."""
+    return _readers(patient, timepoint, tuple(record.mask_sha256 for record in readings))
+
+
+@st.cache_resource(show_spinner="Comparing the readers", max_entries=16)
+def _readers(patient: str, timepoint: str, readings_sha256: tuple[str, ...]) -> dict[str, Any]:
+    from core.stages.readers import readers_of_timepoint as compare
+
+    store: Any = get_store()
+    return compare(store, patient, timepoint)
+
+
+def correction(records: Sequence[MaskRecord]) -> dict[str, Any]:
+    """`core.correction.correction` of the whole cohort, of these versions; the last two are kept."""
+    return _correction(tuple((record.mask_id, record.status) for record in records))
+
+
+@st.cache_resource(show_spinner="Measuring what was corrected", max_entries=2)
+def _correction(versions: tuple[tuple[str, str], ...]) -> dict[str, Any]:
+    from core.correction import correction as measure
+
+    return measure(get_store())
+
+
 def lesion_surfaces(record: MaskRecord) -> list[Surface]:
     """`core.surface.lesion_surfaces` of a version; the last 8 are kept (a megabyte each at most)."""
     return _surfaces(record.mask_sha256, record)
