@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from core.engines.expectation import WEIGHTS, Anchor, Cap, Expectation, cap_beyond
+from core.engines.expectation import WEIGHTS, Anchor, Expectation, Weights, cap_beyond
 from core.types import Grid
 
 SHAPE = (60, 60, 41)
@@ -23,10 +23,10 @@ def disc(radius: float = 10.0) -> NDArray[np.bool_]:
     return (i - 29.5) ** 2 + (j - 29.5) ** 2 <= radius**2
 
 
-def expectation(weights: object = ONLY_FORM, *anchors: Anchor, grey: NDArray[np.uint8] | None = None) -> Expectation:
+def expectation(weights: Weights = ONLY_FORM, *anchors: Anchor, grey: NDArray[np.uint8] | None = None) -> Expectation:
     if grey is None:
         grey = np.where(disc()[:, :, None], 200, 50).astype(np.uint8) * np.ones(SHAPE, dtype=np.uint8)
-    return Expectation(grey, GRID, anchors or [Anchor(20, BOX, disc())], weights)  # type: ignore[arg-type]
+    return Expectation(grey, GRID, anchors or [Anchor(20, BOX, disc())], weights)
 
 
 def at(found: Expectation, log_odds: NDArray[np.float32], i: int, j: int) -> float:
@@ -36,7 +36,7 @@ def at(found: Expectation, log_odds: NDArray[np.float32], i: int, j: int) -> flo
 def test_one_box_is_an_ellipsoid_one_and_two_fifths_as_deep_as_wide() -> None:
     found = expectation()
     cap = found.cap(20)
-    assert cap == Cap(1.0, pytest.approx(14.0), 0.0)
+    assert (cap.share, cap.semi_axis_mm, cap.offset_mm) == pytest.approx((1.0, 14.0, 0.0))
     # On the box's edge in its own slice, and seven slices of 2 mm above its middle: on the surface.
     assert at(found, found.beyond(20, 20, cap), 39, 29) == pytest.approx(np.hypot(0.95, 0.05))
     assert at(found, found.beyond(27, 20, cap), 29, 29) == pytest.approx(np.sqrt(1 + 2 * 0.05**2))
@@ -46,7 +46,7 @@ def test_a_smaller_box_farther_out_says_how_deep_the_ellipsoid_is() -> None:
     """A box of 0.6 the size 16 mm away: 16 = depth * sqrt(1 - 0.36), so 20 mm."""
     small = np.array([24.0, 24.0, 35.0, 35.0])
     cap = cap_beyond({20: BOX, 28: small}, 28, GRID.spacing_mm, 1.4)
-    assert cap == Cap(pytest.approx(0.6), pytest.approx(20.0), 16.0)
+    assert (cap.share, cap.semi_axis_mm, cap.offset_mm) == pytest.approx((0.6, 20.0, 16.0))
     found = expectation(ONLY_FORM, Anchor(20, BOX, disc()), Anchor(28, small, disc(6)))
     # The rim of the small box lies on the surface; so does the end, 4 mm beyond.
     assert at(found, found.beyond(28, 28, found.cap(28)), 35, 29) == pytest.approx(1, abs=0.05)
@@ -55,7 +55,7 @@ def test_a_smaller_box_farther_out_says_how_deep_the_ellipsoid_is() -> None:
 
 def test_boxes_of_nearly_one_size_are_not_an_endless_tube() -> None:
     same = cap_beyond({20: BOX, 28: BOX}, 28, GRID.spacing_mm, 1.4)
-    assert same == Cap(1.0, pytest.approx(14.0), 0.0)
+    assert (same.semi_axis_mm, same.offset_mm) == pytest.approx((14.0, 0.0))
     nearly = cap_beyond({20: BOX, 28: BOX - [0, 0, 0, 1]}, 28, GRID.spacing_mm, 1.4)
     # 16 mm to the largest box, and the 14 mm that one box alone would reach.
     assert nearly.semi_axis_mm == pytest.approx(30.0)
