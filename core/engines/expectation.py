@@ -152,11 +152,15 @@ class Expectation:
         """
         if not answers:
             return self._place(self.weights.inside(log_odds))
-        votes = np.array([a[self.window] for a in answers])
+        mask = self.weights.inside(log_odds + self.weights.vote * self.vote(answers))
+        seen = np.any([a[self.window] for a in answers], axis=0)
+        return self._place(mask & (seen | (self._grey(k) > 0)))
+
+    def vote(self, answers: Sequence[Bool]) -> Floats:
+        """(window) share of the model's masks (I, J), smoothed; 0 where they say nothing, -0.5 to 0.5."""
         sigma = [SMOOTH_VOTE * self.radius_mm / mm for mm in self.spacing_mm[:2]]
-        vote = ndimage.gaussian_filter(votes.mean(axis=0, dtype=np.float32), sigma)
-        mask = self.weights.inside(log_odds + self.weights.vote * (vote - UNDECIDED))
-        return self._place(mask & (votes.any(axis=0) | (self._grey(k) > 0)))
+        share = np.mean([a[self.window] for a in answers], axis=0, dtype=np.float32)
+        return np.asarray(ndimage.gaussian_filter(share, sigma) - UNDECIDED, dtype=np.float32)
 
     def _place(self, part: Bool) -> Bool:
         """(window) -> (I, J)."""

@@ -41,8 +41,8 @@ class Rules:
         min_predicted_iou: what the model must believe of its own mask, 0..1.
         max_area_jump: growth or shrinkage from one slice to the next, as a factor.
         min_similarity: agreement of grey values with the prompted slice's lesion, 0..1 (`similarity`).
-        max_extent: farthest slice, as a share of the prompted box's diagonal (both in millimetres); 0.5 is the surface
-            of the ball. A longer lesion wants a prompt on a farther slice.
+        max_extent: farthest slice, as a share of the prompted box's diagonal (both in millimetres). A longer lesion
+            wants a prompt on a farther slice.
         weights: of what is expected, and of the votes.
     """
 
