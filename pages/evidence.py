@@ -3,7 +3,7 @@
 import streamlit as st
 
 from core.gates import reference, similar_lesions
-from pages.ui import neighbours, opening, resources, shell
+from pages.ui import neighbours, opening, resources, shell, visible
 
 opening.follow()
 st.title("Evidence")
@@ -12,14 +12,14 @@ st.caption("The accepted lesions of other patients whose shape is most like this
 store, patient = resources.get_store(), opening.needed_patient()
 with shell.guarded():
     timepoints = store.timepoints(patient)
-    with_mask = [t for t in timepoints if store.masks(patient, t)]
+    with_mask = [t for t in timepoints if visible.masks(store, patient, t, shell.person())]
     when, which = st.columns([1, 3], vertical_alignment="bottom")
     with when:
         default = with_mask[-1] if with_mask else timepoints[-1]
         timepoint = opening.choose_timepoint(
             "Timepoint", timepoints, "evidence-timepoint", default, "Its newest mask version is compared."
         )
-    record = store.latest_mask(patient, timepoint)
+    record = next(reversed(visible.masks(store, patient, timepoint, shell.person())), None)
     if record is None or not record.lesions:
         said = "has no mask yet" if record is None else "has an empty mask: there is no lesion to compare"
         st.info(f"{timepoint} {said}. Segment it in Review.")

@@ -134,6 +134,17 @@ def test_bad_changes_are_refused_in_words(client, headers, body, status):
     assert labels(client, draft["draft_id"])[1] == 0
 
 
+def test_no_draft_is_begun_on_a_version_that_a_blind_reader_may_not_see(client, store):
+    draft = begin(client)["draft_id"]
+    put(client, draft, 0, slices(5))
+    client.post(f"{URL}/{draft}/save", headers={**token(), "If-Match": "1"})
+    store.set_reading("P1", DAY1, True, "demo")
+    answer = client.post(URL, json={**BEGIN, "parent_version": 2}, headers=token(person="another"))
+    assert answer.status_code == 403
+    assert "may see" in answer.json()["error"]
+    assert store.drafts("P1") == []
+
+
 def test_a_draft_without_changes_is_no_version(client, store):
     draft = begin(client)
     answer = client.post(f"{URL}/{draft['draft_id']}/save", headers={**token(), "If-Match": "0"})

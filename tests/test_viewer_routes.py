@@ -148,6 +148,25 @@ def test_a_mask_of_a_timepoint_that_the_token_does_not_name_is_refused(clinic, c
     assert client.get(url, headers=token(clinic, "ben", patient="BEN")).status_code == 403
 
 
+def test_a_blind_reader_is_given_no_mask_and_no_picture_of_another_reader_until_finished(clinic, client):
+    store, labels = clinic["store"], LabelMap(clinic["labels"], Grid(SHAPE, np.diag([2.0, 2.0, 3.0, 1.0])))
+    other = store.add_mask(
+        labels, patient_id="ANNA", timepoint=DAY, method="manual", reviewer="other", lesions=measures(labels)
+    )
+    urls = [f"/api/viewer/mask/{other.mask_id}", f"/api/history/thumbnail/{other.mask_id}"]
+
+    def given():
+        return [client.get(url, headers=token(clinic, "ct")).status_code for url in urls]
+
+    assert given() == [200, 200]
+    store.set_reading("ANNA", DAY, True, "demo")
+    assert given() == [403, 403]
+    automatic = client.get(f"/api/viewer/mask/{clinic['mask'].mask_id}", headers=token(clinic, "ct"))
+    assert automatic.status_code == 200
+    store.finish_reading("ANNA", DAY, "demo")
+    assert given() == [200, 200]
+
+
 def test_modules_may_be_kept_for_ever_and_others_are_not_served(client):
     answer = client.get(assets_url() + "viewer.js")
     assert answer.headers["cache-control"] == "public, max-age=31536000, immutable"

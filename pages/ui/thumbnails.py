@@ -17,7 +17,7 @@ from starlette.routing import Route
 
 from core.errors import TwinReviewError
 from core.types import Grid, MaskRecord, Volume
-from pages.ui import resources, slices
+from pages.ui import resources, slices, visible
 from pages.ui.viewer.scan_routes import NO_STORE, denied, problem
 from pages.ui.viewer.slabs import read_blocks, write
 from pages.ui.viewer.tokens import Claims, read_token
@@ -89,11 +89,8 @@ def _square(labels: NDArray[np.uint8], spacing_mm: tuple[float, float, float]) -
 def _thumbnail(claims: Claims, mask_id: str) -> bytes | None:
     """The picture; None where the claims do not cover it."""
     store = resources.get_store()
-    try:
-        record = store.mask_by_id(mask_id)
-    except TwinReviewError:
-        return None
-    if record.patient_id != claims.patient_id or record.timepoint not in claims.timepoints:
+    record = visible.by_id(store, claims, mask_id)
+    if record is None:
         return None
     return mask_thumbnail(store, record, resources.data_root() / "cache" / "thumbnails")
 

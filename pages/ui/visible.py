@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from core.errors import TwinReviewError
 from core.readers import visible
 from core.types import MaskRecord
+from pages.ui.viewer.tokens import Claims
 
 
 def masks(store: Any, patient: str, timepoint: str, person: str) -> list[MaskRecord]:
@@ -24,3 +26,14 @@ def parent(store: Any, record: MaskRecord, person: str) -> MaskRecord | None:
     """The version that another came from, if there is one that this person may see."""
     records = masks(store, record.patient_id, record.timepoint, person)
     return next((one for one in records if one.version == record.parent_version), None)
+
+
+def by_id(store: Any, claims: Claims, mask_id: str) -> MaskRecord | None:
+    """The version of that id if a token covers it and its person may see it, else None."""
+    try:
+        record: MaskRecord = store.mask_by_id(mask_id)
+    except TwinReviewError:
+        return None
+    if record.patient_id != claims.patient_id or record.timepoint not in claims.timepoints:
+        return None
+    return record if record in masks(store, record.patient_id, record.timepoint, claims.person) else None

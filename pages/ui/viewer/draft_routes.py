@@ -14,7 +14,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from core.errors import InputError, StoreError, TwinReviewError
-from pages.ui import resources
+from pages.ui import resources, visible
 from pages.ui.viewer.answers import NO_STORE, UNFORESEEN, denied, problem, read_body, refusal
 from pages.ui.viewer.scan_routes import API
 from pages.ui.viewer.tokens import Claims, read_token
@@ -59,6 +59,8 @@ def begin(claims: Claims, request: Request, body: bytes) -> Response:
     if parent is not None and type(parent) is not int:
         raise InputError(f"Expected parent_version as a whole number or null, got {parent!r:.40}.")
     store = resources.get_store()
+    if parent not in (None, *(r.version for r in visible.masks(store, patient, timepoint, claims.person))):
+        raise Denied("Expected a version that you may see, got another one. Reload the page.")
     draft = store.open_draft(patient, timepoint, parent, claims.person)
     prompts = store.draft_labels(draft).prompts if draft.revision else []
     return JSONResponse(

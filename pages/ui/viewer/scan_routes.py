@@ -18,7 +18,7 @@ from starlette.routing import Route
 
 from core.errors import TwinReviewError
 from core.types import Scan
-from pages.ui import resources
+from pages.ui import resources, visible
 from pages.ui.viewer import slabs
 from pages.ui.viewer.answers import NO_STORE, denied, problem
 from pages.ui.viewer.tokens import Claims, read_token
@@ -89,11 +89,8 @@ async def get_slab(request: Request) -> Response:
 def _mask(claims: Claims, mask_id: str) -> bytes | None:
     """The mask's labels as gzip; None where the claims do not cover it."""
     store = resources.get_store()
-    try:
-        record = store.mask_by_id(mask_id)
-    except TwinReviewError:
-        return None
-    if record.patient_id != claims.patient_id or record.timepoint not in claims.timepoints:
+    record = visible.by_id(store, claims, mask_id)
+    if record is None:
         return None
     kept = resources.data_root() / "cache" / "masks" / f"{record.mask_sha256}.gz"
     return slabs.packed_labels(store.mask_path(record), kept)
