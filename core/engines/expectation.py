@@ -3,7 +3,7 @@
 Two things count. Grey values: how much likelier each is inside the lesion than around it, taken from the prompted
 slices and smoothed over space. Form: an ellipsoid as deep as the box is wide, through all boxes there are. Nothing has
 to be embedded for either. How much each counts was fitted on CT, MR and PET of 24 patients with soft-tissue sarcoma
-(10.7937/K9/TCIA.2015.7GO2GSKS); docs/benchmarks.md has what it gives on patients it was not fitted on.
+(10.7937/K9/TCIA.2015.7GO2GSKS); docs/propagation.md has what it gives on patients it was not fitted on.
 """
 
 from __future__ import annotations
