@@ -5,10 +5,10 @@ import streamlit as st
 from pages.ui import comparing, opening, readers_panel, resources, shell, visible
 from pages.ui.viewer import wide_page
 
-TIMEPOINTS, VERSIONS, READERS = "Two timepoints", "Two versions", "Readers"
+TIMEPOINTS, VERSIONS, READERS = "Timepoints", "Versions", "Readers"
 
 wide_page()
-title, kind, first_choice, second_choice, third_choice = st.columns([2, 4, 3, 3, 3], vertical_alignment="bottom")
+title, kind, first_choice, second_choice, third_choice = st.columns([2, 5, 3, 3, 3], vertical_alignment="bottom")
 title.title("Compare")
 
 store, patient = resources.get_store(), opening.needed_patient()

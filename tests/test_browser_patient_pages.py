@@ -142,7 +142,7 @@ def test_scans_that_cannot_be_aligned_are_said_to_be_not_linked(visit: Callable[
 
 def test_two_versions_are_compared_by_dice_voxels_volume_and_distance(visit: Callable[..., Any]):
     page = visit("compare", "BEN")
-    page.get_by_text("Two versions", exact=True).click()
+    page.get_by_text("Versions", exact=True).click()
     metric(page, "Dice", f"{2 * 800 / 2000:.3f}")
     metric(page, "Voxels added", "400")
     metric(page, "Voxels removed", "0")
