@@ -138,6 +138,13 @@ def growth(arguments: argparse.Namespace, store: Any) -> dict[str, Any]:
     return twin(store, arguments.patient)
 
 
+def backtest(arguments: argparse.Namespace, store: None) -> dict[str, Any]:
+    """Measures every forecast on a file of measured lesions (Pt_hashID, T_days, Lesion_vol)."""
+    from core.growth.backtest import backtest_file
+
+    return backtest_file(arguments.file, not arguments.quick, _progress(arguments))
+
+
 def agreement(arguments: argparse.Namespace, store: Any) -> dict[str, Any]:
     """How far the readers of a timepoint agree, and their STAPLE consensus; stores nothing."""
     from core.stages.readers import readers_of_timepoint
@@ -213,6 +220,10 @@ def _parser() -> argparse.ArgumentParser:
     verb("anomaly", anomaly, "PATIENT", "DATE", "VERSION")
     verb("similar", similar, "PATIENT", "DATE", "VERSION").add_argument("-k", type=int, default=5)
     verb("growth", growth, "PATIENT")
+    made = verb("backtest", backtest)
+    made.add_argument("what", choices=("growth",))
+    made.add_argument("file", metavar="FILE", type=Path)
+    made.add_argument("--quick", action="store_true", help="without fitting every growth law to every lesion")
     verb("agreement", agreement, "PATIENT", "DATE")
     verb("correction", correction).add_argument("patient", metavar="PATIENT", nargs="?")
     verb("verify", verify)
@@ -248,8 +259,8 @@ def main(argv: list[str] | None = None) -> int:
     arguments.json, arguments.quiet = getattr(arguments, "json", False), getattr(arguments, "quiet", False)
     arguments.reviewer = getattr(arguments, "reviewer", None) or os.environ.get("TWIN_PERSON", DEFAULT_PERSON)
     try:
-        if arguments.run is rebuild:
-            result: Any = rebuild(arguments, None)
+        if arguments.run in (rebuild, backtest):  # these need no open database
+            result: Any = arguments.run(arguments, None)
         else:
             from store import open_store
 

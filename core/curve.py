@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 from core.decisions import rejected, withdrawn
-from core.growth.rates import noise_log_sd
-from core.twin import accepted, by_lesion, diameter_mm, step
+from core.twin import TOTAL, accepted, by_lesion, step
 from core.types import Decision, MaskRecord, Scan, Verdict, VolumePoint, parse_date
 
 
@@ -55,18 +54,69 @@ def accepted_by(decisions: Iterable[Decision]) -> dict[str, str]:
     return {d.mask_id: d.reviewer for d in ordered if d.verdict == "accept"}
 
 
-def noise_by_mask(records: Iterable[MaskRecord], lesion_id: str, modality: str) -> dict[str, float]:
-    """Mask id -> log-SD of that lesion's volume in it (`core.growth.rates.noise_log_sd`), by its diameter there."""
-    return {record.mask_id: noise_log_sd(diameter_mm(record, lesion_id), modality)[0] for record in records}
+@dataclass(frozen=True)
+class Treatment:
+    """A treatment on the curve's axis; `end_days` None: it goes on."""
+
+    name: str
+    start_days: float
+    end_days: float | None
+
+
+def treatments(events: Iterable[Mapping[str, Any]], first_timepoint: str) -> list[Treatment]:
+    """Treatments by start, from events "treatment-start" and "treatment-stop" as the store lists them.
+
+    A stop ends the treatment of that name, or else the one begun last that still goes on.
+    """
+    zero = parse_date(first_timepoint)
+    found: list[Treatment] = []
+    for event in sorted(events, key=lambda event: str(event["date"])):
+        day, name = float((parse_date(str(event["date"])) - zero).days), _words(event["detail"])
+        if event["kind"] == "treatment-start":
+            found.append(Treatment(name, day, None))
+        elif event["kind"] == "treatment-stop":
+            on = [n for n, treatment in enumerate(found) if treatment.end_days is None]
+            named = [n for n in on if found[n].name == name]
+            for n in (named or on)[-1:]:
+                found[n] = replace(found[n], end_days=day)
+    return found
+
+
+@dataclass(frozen=True)
+class MaskVolume:
+    """A mask version that is not the accepted one: what it would have said of the lesion, mm3."""
+
+    timepoint: str
+    days: float
+    volume_mm3: float
+    version: int
+    method: str
+    status: str
+
+
+def other_versions(records: Iterable[MaskRecord], first_timepoint: str, lesion_id: str) -> list[MaskVolume]:
+    """Those of the versions that are not in the curve, with the lesion's volume (of "total": of all lesions)."""
+    zero = parse_date(first_timepoint)
+    return [
+        MaskVolume(
+            record.timepoint, float((parse_date(record.timepoint) - zero).days),
+            sum(float(x["volume_mm3"]) for x in record.lesions if lesion_id in (TOTAL, str(x["lesion_id"]))),
+            record.version, record.method, record.status,
+        )
+        for record in records if record.status != "accepted"
+    ]  # fmt: skip
 
 
 def events_on_axis(events: Iterable[Mapping[str, Any]], first_timepoint: str) -> list[tuple[float, str]]:
-    """(days since the first timepoint, text) of each event as the store lists them; negative before it."""
+    """(days since the first timepoint, text) of each event as the store lists them; negative before it.
+
+    Treatments that start and stop are bars (`treatments`) and not among them.
+    """
     zero = parse_date(first_timepoint)
     return [
         (float((parse_date(str(event["date"])) - zero).days), f"{event['kind']}: {_words(event['detail'])}")
-        for event in events
-    ]
+        for event in events if event["kind"] not in ("treatment-start", "treatment-stop")
+    ]  # fmt: skip
 
 
 def _words(detail: Any) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any, Protocol
 
@@ -11,8 +11,10 @@ import numpy as np
 
 from core.decisions import standing, unlike
 from core.errors import InputError, StoreError
+from core.growth.burden import total_forecast
 from core.growth.curves import CURVES, fit
-from core.growth.forecast import Forecast, forecast
+from core.growth.forecast import Fan, Forecast, forecast
+from core.growth.population import Population
 from core.growth.rates import ChangeVerdict, change_verdict, noise_log_sd, specific_growth_rate
 from core.types import MaskRecord, Scan, VolumePoint
 
@@ -34,6 +36,11 @@ def accepted(store: TwinStore, patient_id: str) -> dict[str, MaskRecord]:
     """Timepoint -> its accepted mask, in order of time; timepoints without one are not there."""
     finals = {t: store.final_mask(patient_id, t) for t in sorted(store.timepoints(patient_id))}
     return {t: record for t, record in finals.items() if record is not None}
+
+
+def noise_by_mask(records: Iterable[MaskRecord], lesion_id: str, modality: str) -> dict[str, float]:
+    """Mask id -> log-SD of that lesion's volume in it (`core.growth.rates.noise_log_sd`), by its diameter there."""
+    return {record.mask_id: noise_log_sd(diameter_mm(record, lesion_id), modality)[0] for record in records}
 
 
 def by_lesion(points: Sequence[VolumePoint]) -> dict[str, list[VolumePoint]]:
@@ -75,9 +82,20 @@ def step(first: VolumePoint, second: VolumePoint, records: Mapping[str, MaskReco
     return {"from": first.timepoint, "to": second.timepoint, "rate": asdict(rate), "change": asdict(verdict)}
 
 
-def look_ahead(points: Sequence[VolumePoint], horizon_days: Sequence[float] = HORIZON_DAYS) -> Forecast:
-    """`core.growth.forecast.forecast` of one lesion's points at the usual horizons."""
-    return forecast(points, np.asarray(horizon_days, dtype=float))
+def look_ahead(
+    series: Mapping[str, Sequence[VolumePoint]], lesion_id: str, horizon_days: Sequence[float] = HORIZON_DAYS,
+    noise_log_sd: Mapping[str, float] | None = None, population: Population | None = None,
+) -> Forecast:  # fmt: skip
+    """The forecast of one lesion, or of the total from its lesions together.
+
+    Args:
+        series: `by_lesion` of one patient's points; lesion_id: one of its keys.
+        horizon_days: days ahead. The rest as in `core.growth.forecast.forecast`.
+    """
+    if lesion_id != TOTAL:
+        return forecast(series[lesion_id], horizon_days, population, noise_log_sd)
+    lesions = {name: points for name, points in series.items() if name != TOTAL}
+    return total_forecast(lesions, series[TOTAL], horizon_days, population, noise_log_sd)
 
 
 def fits(points: Sequence[VolumePoint]) -> dict[str, Any]:
@@ -96,14 +114,21 @@ def fits(points: Sequence[VolumePoint]) -> dict[str, Any]:
     return out
 
 
-def _ahead(points: Sequence[VolumePoint]) -> dict[str, Any]:
-    ahead = look_ahead(points)
-    names = ("days", "median_mm3", "low80_mm3", "high80_mm3", "low95_mm3", "high95_mm3")
+def _fan(fan: Fan) -> dict[str, list[float]]:
+    out = {"days": fan.days.tolist(), "median_mm3": fan.median_mm3.tolist()}
+    for percent in (50, 80, 95):
+        low, high = fan.limits_mm3(percent)
+        out |= {f"low{percent}_mm3": low.tolist(), f"high{percent}_mm3": high.tolist()}
+    return out
+
+
+def _ahead(ahead: Forecast) -> dict[str, Any]:
     return {
-        "refused": ahead.refused, "method": ahead.method, "skill_vs_locf": ahead.skill_vs_locf,
-        "origins": ahead.origins, "notes": list(ahead.notes),
-        "bands": {name: [float(v) for v in getattr(ahead, name)] for name in names},
-        "locf": {name: [float(v) for v in getattr(ahead.locf, name)] for name in names},
+        "refused": ahead.refused, "moved_from_last_value": ahead.moved, "skill_vs_locf": ahead.skill_vs_locf,
+        "checks": [check._asdict() | {"inside80": check.inside80} for check in ahead.checks],
+        "probabilities": {event: values.tolist() for event, values in ahead.probabilities.items()},
+        "notes": list(ahead.notes), "learned_from": ahead.learned_from,
+        "bands": _fan(ahead.fan), "locf": _fan(ahead.locf),
     }  # fmt: skip
 
 
@@ -118,8 +143,10 @@ def twin(store: TwinStore, patient_id: str) -> dict[str, Any]:
         raise StoreError(f"There is no patient {patient_id!r}. Import a scan first; the worklist shows who is there.")
     records = accepted(store, patient_id)
     lesions = {}
-    for name, points in by_lesion(store.volume_points(patient_id)).items():
+    series = by_lesion(store.volume_points(patient_id))
+    for name, points in series.items():
         modality = store.reference_scan(patient_id, points[0].timepoint).modality
+        noise = noise_by_mask(records.values(), name, modality)
         lesions[name] = {
             "points": [
                 {**asdict(p), "method": records[p.timepoint].method,
@@ -128,7 +155,7 @@ def twin(store: TwinStore, patient_id: str) -> dict[str, Any]:
             ],
             "steps": [step(a, b, records, modality) for a, b in itertools.pairwise(points)],
             "since_first": step(points[0], points[-1], records, modality) if len(points) > 1 else None,
-            "fits": fits(points), "forecast": _ahead(points),
+            "fits": fits(points), "forecast": _ahead(look_ahead(series, name, noise_log_sd=noise)),
         }  # fmt: skip
     return clean({
         "patient_id": patient_id, "timepoints": timepoints,

@@ -3,7 +3,7 @@
 import streamlit as st
 
 from core import curve, twin
-from pages.ui import growth_panel, opening, resources, shell
+from pages.ui import forecast_panel, growth_panel, opening, resources, shell
 
 opening.follow()
 st.title("Trajectory")
@@ -19,33 +19,46 @@ with shell.guarded():
         st.stop()
 
     records = twin.accepted(store, patient)
-    which, axis, future = st.columns([5, 2, 2], vertical_alignment="bottom")
+    which, axis, future, more = st.columns([4, 2, 4, 2], vertical_alignment="bottom")
     with which:
         lesion = growth_panel.choose_lesion(list(lesions))
     scale = axis.segmented_control(
         "Volume axis", ["Log", "Linear"], default="Log", required=True, key="axis",
         help="On a logarithmic axis steady growth is a straight line.",
     )  # fmt: skip
-    with_forecast = future.toggle("Forecast", True, help="Twelve weeks ahead, beside the last value carried forward.")
+    with future:
+        weeks = forecast_panel.reach()
+    all_versions = more.toggle(
+        "All versions", help="Also masks that do not count, in grey: proposed, rejected, replaced."
+    )
 
     points = lesions[lesion]
-    changes = growth_panel.steps(points, records, store.reference_scan(patient, points[0].timepoint).modality)
-    ahead = resources.forecast(points, growth_panel.WEEKS)
+    modality = store.reference_scan(patient, points[0].timepoint).modality
+    changes = growth_panel.steps(points, records, modality)
+    noise = twin.noise_by_mask(records.values(), lesion, modality)
+    ahead = resources.forecast(lesions, lesion, forecast_panel.horizon_days(weeks), noise)
     growth_panel.summary(points, changes[-1] if changes else None, ahead)
-    drawn = ahead if with_forecast and not ahead.refused else None
-    growth_panel.chart(patient, lesion, points, records, drawn, scale == "Log")
-    if with_forecast:
-        growth_panel.forecast_words(ahead)
+    drawn = ahead if weeks and not ahead.refused else None
+    growth_panel.chart(patient, lesion, points, records, drawn, scale == "Log", all_versions)
+    if weeks:
+        forecast_panel.words(ahead)
     simulated = [s.timepoint for s in store.scans(patient) if s.metadata.get("simulated")]
     if simulated:
         st.caption(f":orange-badge[simulated] Scans of {', '.join(dict.fromkeys(simulated))} are simulated.")
 
-    names = ["Steps", "Response", "Curve fits", "Points", f"Not in the curve ({len(left_out)})"]
-    step_tab, response_tab, fit_tab, point_tab, missing_tab = st.tabs(names)
+    names = ["Steps", "Response", "Forecast check", "Reliability", "Lesions", "Curve fits", "Points",
+             f"Not in the curve ({len(left_out)})"]  # fmt: skip
+    step_tab, response_tab, check_tab, reliability_tab, lesion_tab, fit_tab, point_tab, missing_tab = st.tabs(names)
     with step_tab:
         growth_panel.step_table(changes, points)
     with response_tab:
         growth_panel.response_table([p for series in lesions.values() for p in series])
+    with check_tab:
+        forecast_panel.check_tab(ahead)
+    with reliability_tab:
+        forecast_panel.reliability_tab()
+    with lesion_tab:
+        forecast_panel.lesions_tab(lesions, scale == "Log")
     with fit_tab:
         growth_panel.fit_table(points)
     with point_tab:

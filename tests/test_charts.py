@@ -14,7 +14,7 @@ from core.growth.curves import FLOOR_MM3
 from core.growth.forecast import forecast
 from core.response import volumetric_response
 from core.types import VolumePoint
-from pages.ui import charts
+from pages.ui import charts, growth_charts
 
 
 def points(volumes, lesion="L1"):
@@ -32,7 +32,7 @@ def named(figure, text):
 
 
 def test_points_are_drawn_in_millilitres_with_bars_of_the_95_percent_interval():
-    figure = charts.growth_figure({"L1": points([1000, 2000])}, noise_log_sd={"id-L1-1": 0.1})
+    figure = growth_charts.growth_figure({"L1": points([1000, 2000])}, noise_log_sd={"id-L1-1": 0.1})
     (trace,) = figure.data
     assert list(trace.y) == [1.0, 2.0]
     assert trace.error_y.array[1] == pytest.approx(2 * math.expm1(1.96 * 0.1), rel=1e-4)
@@ -43,14 +43,14 @@ def test_points_are_drawn_in_millilitres_with_bars_of_the_95_percent_interval():
 
 
 def test_the_linear_axis_and_cubic_millimetres_are_there_for_the_asking():
-    figure = charts.growth_figure({"L1": RISING}, log=False, unit="mm³")
+    figure = growth_charts.growth_figure({"L1": RISING}, log=False, unit="mm³")
     assert list(figure.data[0].y) == [1000, 1400, 1900, 2300, 2600]
     assert figure.layout.yaxis.type is None
     assert figure.layout.yaxis.range[0] == 0
 
 
 def test_the_hover_names_version_mask_and_reviewer():
-    hover = charts.growth_figure({"L1": RISING}, reviewers={"id-L1-2": "demo"}).data[0].text[2]
+    hover = growth_charts.growth_figure({"L1": RISING}, reviewers={"id-L1-2": "demo"}).data[0].text[2]
     assert "version 3" in hover
     assert "id-L1-2" in hover
     assert "accepted by demo" in hover
@@ -58,42 +58,42 @@ def test_the_hover_names_version_mask_and_reviewer():
 
 def test_an_absent_lesion_is_hollow_and_on_a_log_axis_at_5_mm():
     lesion = {"L1": points([0, 500])}
-    trace = charts.growth_figure(lesion).data[0]
+    trace = growth_charts.growth_figure(lesion).data[0]
     assert list(trace.marker.symbol) == ["circle-open", "circle"]
     assert trace.y[0] == pytest.approx(FLOOR_MM3 / 1000)
-    assert charts.growth_figure(lesion, log=False).data[0].y[0] == 0
+    assert growth_charts.growth_figure(lesion, log=False).data[0].y[0] == 0
     assert "absent" in trace.text[0]
 
 
 def test_a_forecast_is_dashed_faded_and_named_and_stands_beside_locf():
     ahead = forecast(RISING, [30, 90])
-    figure = charts.growth_figure({"L1": RISING}, ahead)
+    figure = growth_charts.growth_figure({"L1": RISING}, ahead)
     (median,) = named(figure, "L1 forecast")
     assert median.line.dash == "dash"
     assert median.line.color.startswith("rgba")
-    assert list(median.y) == pytest.approx(ahead.median_mm3 / 1000)
+    assert list(median.y) == pytest.approx(ahead.fan.median_mm3 / 1000)
     assert "skill against LOCF" in median.name
     (locf,) = named(figure, "last value carried forward")
     assert locf.line.dash == "longdash"
     assert list(locf.y) == pytest.approx([2.6, 2.6])
-    for level, low in ((80, ahead.low80_mm3), (95, ahead.low95_mm3)):
-        (band,) = named(figure, f"forecast {level} %")
+    for level in (50, 80, 95):
+        (band,) = [trace for trace in named(figure, f"forecast {level} %") if trace.fill]
         assert band.fill == "tonexty"
-        assert list(band.y) == pytest.approx(low / 1000)
+        assert list(band.y) == pytest.approx(ahead.fan.limits_mm3(level)[0] / 1000)
     (observed,) = named(figure, "L1")[:1]
     assert observed.line.dash is None
 
 
 def test_a_refused_forecast_draws_nothing_and_says_why():
     short = points([1000, 1400])
-    figure = charts.growth_figure({"L1": short}, forecast(short, [30]))
+    figure = growth_charts.growth_figure({"L1": short}, forecast(short, [30]))
     assert len(figure.data) == 1
     assert "at least 3 accepted masks" in figure.layout.annotations[0].text.replace("<br>", " ")
 
 
 def test_response_marks_stand_at_baseline_nadir_and_thresholds():
     lesion = points([1000, 300, 400])
-    figure = charts.growth_figure({"L1": lesion}, responses=volumetric_response(lesion))
+    figure = growth_charts.growth_figure({"L1": lesion}, responses=volumetric_response(lesion))
     marks = {trace.text[0]: (trace.x[0], trace.y[0]) for trace in figure.data if trace.mode == "markers+text"}
     assert marks == {"baseline": (0.0, 1.0), "nadir": (60.0, 0.3)}
     assert sorted(shape.y0 for shape in figure.layout.shapes) == pytest.approx([0.343, 0.3 * 1.728])
@@ -103,13 +103,13 @@ def test_response_marks_stand_at_baseline_nadir_and_thresholds():
 
 
 def test_events_are_lines_with_their_text():
-    figure = charts.growth_figure({"L1": RISING}, events=[(30.0, "chemotherapy")])
+    figure = growth_charts.growth_figure({"L1": RISING}, events=[(30.0, "chemotherapy")])
     assert figure.layout.shapes[0].x0 == 30
     assert figure.layout.annotations[0].text == "chemotherapy"
 
 
 def test_an_empty_figure_says_what_it_waits_for():
-    assert "accepted masks only" in charts.growth_figure({}).layout.annotations[0].text
+    assert "accepted masks only" in growth_charts.growth_figure({}).layout.annotations[0].text
     assert charts.response_figure([]).layout.annotations[0].text == "No accepted mask yet."
 
 
@@ -117,7 +117,7 @@ def test_a_lesion_keeps_its_colour_and_shape_and_neighbours_differ():
     assert len(set(charts.LESION_COLOURS)) == len(charts.LESION_COLOURS) == 8
     assert charts.lesion_colour("L1") == charts.lesion_colour("L9") == charts.LESION_COLOURS[0]
     assert charts.lesion_colour("total") == charts.lesion_colour("?") == charts.TOTAL_COLOUR
-    first, ninth = (charts.growth_figure({k: points([500], k)}).data[0].marker.symbol[0] for k in ("L1", "L9"))
+    first, ninth = (growth_charts.growth_figure({k: points([500], k)}).data[0].marker.symbol[0] for k in ("L1", "L9"))
     assert first != ninth
 
 

@@ -12,7 +12,7 @@ from core import curve, twin
 from core.errors import ModelError
 from core.growth.forecast import forecast
 from core.types import Decision, VolumePoint
-from pages.ui import charts, comparing, growth_panel, plotting
+from pages.ui import charts, comparing, growth_charts, growth_panel, plotting
 from store import open_store
 from tests import clinic
 
@@ -92,7 +92,7 @@ def test_a_forecast_never_flattens_what_was_observed(opened):
 
 def test_on_the_page_nothing_is_drawn_in_near_black_and_the_data_stay(opened):
     points = twin.by_lesion(opened.volume_points("ANNA"))
-    figure = charts.growth_figure({"total": points["total"]}, forecast(points["total"], [28, 84]))
+    figure = growth_charts.growth_figure({"total": points["total"]}, forecast(points["total"], [28, 84]))
     shown = plotting.for_both_themes(figure)
     assert charts.TOTAL_COLOUR in figure.to_json()
     assert charts.TOTAL_COLOUR not in shown.to_json()

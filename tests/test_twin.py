@@ -137,8 +137,11 @@ def test_the_forecast_is_refused_below_three_points_and_else_stands_beside_locf(
     assert not ahead["refused"]
     assert ahead["bands"]["days"] == [91 + 28, 91 + 56, 91 + 84]
     assert ahead["locf"]["median_mm3"] == [pytest.approx(23**3)] * 3
-    low, median, high = (ahead["bands"][name] for name in ("low80_mm3", "median_mm3", "high80_mm3"))
-    assert all(a < b < c for a, b, c in zip(low, median, high, strict=True))
+    names = ("low95_mm3", "low80_mm3", "low50_mm3", "median_mm3", "high50_mm3", "high80_mm3", "high95_mm3")
+    assert all(sorted(row) == list(row) for row in zip(*(ahead["bands"][name] for name in names), strict=True))
+    assert ahead["bands"]["high80_mm3"][0] > ahead["bands"]["low80_mm3"][0]
+    (check,) = ahead["checks"]
+    assert (check["said_at"], check["about"], check["came_mm3"]) == (DAYS[2], DAYS[3], 23**3)
 
 
 def test_everything_is_json_without_nan_whatever_the_series(store):
@@ -166,7 +169,7 @@ def test_lesions_are_in_order_of_number_and_their_points_in_order_of_time():
     assert list(series) == ["L2", "L10", TOTAL]
     assert [p.days for p in series["L10"]] == [0.0, 4.0, 9.0]
     assert by_lesion([]) == {}
-    assert look_ahead(series["L2"][:2]).refused
+    assert look_ahead({"L2": series["L2"][:2]}, "L2").refused
 
 
 def test_the_diameter_of_the_total_is_that_of_its_largest_lesion(store):

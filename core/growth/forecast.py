@@ -1,95 +1,78 @@
-"""Looking ahead: one lesion's growth curve carried on, always beside the last value carried forward (LOCF).
+"""Looking ahead: one lesion's volume in the weeks to come, always beside the last value carried forward (LOCF).
 
-Over the next two scans of treated lesions LOCF beats every classical growth curve (see `choose`), so no curve is given
-without it, and the skill against it on the patient's own series is part of the answer.
+Over the next scans of treated lesions LOCF beats every classical growth curve (docs/growth.md), so the forecast starts
+from it and moves away only where what was learned from other patients has earned it (`core.growth.population`).
 """
 
 from __future__ import annotations
 
-import functools
-import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.stats import t as student_t
 
 from core.errors import InputError
-from core.growth.curves import CURVES, FLOOR_MM3, Fit, Hold, fit, prepare
-from core.growth.rates import READER_LOG_SD
+from core.growth import crossing
+from core.growth.curves import FLOOR_MM3
+from core.growth.population import LEVELS, MEDIAN, Learned, Population, combined, locf, shipped
+from core.growth.series import LOG_FLOOR, PAST, Past, past_from, past_of
 from core.types import VolumePoint
 
 Floats = NDArray[np.float64]
 
 #: Fewer measurable volumes than this and nothing is forecast.
 MIN_POINTS = 3
-#: The check on the patient's own series needs this many forecasts of a point that has come; it looks at the latest ten.
-MIN_ORIGINS, MAX_ORIGINS = 2, 10
-#: Scatter of a point about the curve that the held fit assumes, log-SD (assumed): more than the readers' 0.18, because
-#: no lesion follows a curve.
-HELD_LOG_SD = 0.35
+#: Skill on the patient's own series needs so many forecasts of a visit that has come.
+MIN_CHECKS = 2
+#: A forecast reaches no further than this, or twice the time observed, whichever is more.
+SHORT_DAYS = 84.0
 
 
-def _empty() -> Floats:
+def _no_days() -> Floats:
     return np.empty(0)
 
 
-@dataclass(frozen=True, eq=False)
-class LocfQuantiles:
-    """Measured quantiles of ln(later volume / last volume) by horizon (`core.growth.learn_locf` makes the file).
-
-    Args:
-        levels: the five levels, .025 to .975.
-        centres_days: (bins,) per table; errors: (bins, 5) per table; tables "measurable" and "at_floor".
-        max_days: the longest horizon in the data; beyond it the last bin's quantiles are held.
-    """
-
-    levels: tuple[float, ...]
-    centres_days: Mapping[str, Floats]
-    errors: Mapping[str, Floats]
-    max_days: float
-    source: str = ""
-
-    @classmethod
-    def from_json(cls, values: Mapping[str, Any]) -> LocfQuantiles:
-        """Read what `learn_locf` wrote."""
-        tables = {name: values[name] for name in ("measurable", "at_floor")}
-        return cls(
-            levels=tuple(values["levels"]),
-            centres_days={name: np.array([row["median_days"] for row in rows]) for name, rows in tables.items()},
-            errors={name: np.array([row["log_error"] for row in rows], dtype=float) for name, rows in tables.items()},
-            max_days=float(values["max_days"]),
-            source=str(values.get("source", "")),
-        )
-
-    def log_errors(self, horizon_days: ArrayLike, at_floor: bool = False) -> Floats:
-        """(5, h) log errors at each horizon (h,) days: linear between bin centres, held constant outside them."""
-        name = "at_floor" if at_floor else "measurable"
-        days = np.asarray(horizon_days, dtype=float)
-        return np.array([np.interp(days, self.centres_days[name], column) for column in self.errors[name].T])
-
-
-@functools.cache
-def shipped_quantiles() -> LocfQuantiles:
-    """The quantiles in `locf_quantiles.json`, learned from Laleh 2022 (10.1371/journal.pcbi.1009822)."""
-    text = Path(__file__).with_name("locf_quantiles.json").read_text(encoding="utf-8")
-    return LocfQuantiles.from_json(json.loads(text))
+def _no_quantiles() -> Floats:
+    return np.empty((0, len(LEVELS)))
 
 
 @dataclass(frozen=True, eq=False)
-class Band:
-    """A median and its 80 and 95 % limits, each (h,) mm3, at `days` (h,) on the axis of `VolumePoint.days`."""
+class Fan:
+    """Quantiles (h, 7) mm3 at the levels of `core.growth.population.LEVELS`, at `days` (h,) as `VolumePoint.days`."""
 
-    days: Floats = field(default_factory=_empty)
-    median_mm3: Floats = field(default_factory=_empty)
-    low80_mm3: Floats = field(default_factory=_empty)
-    high80_mm3: Floats = field(default_factory=_empty)
-    low95_mm3: Floats = field(default_factory=_empty)
-    high95_mm3: Floats = field(default_factory=_empty)
+    days: Floats = field(default_factory=_no_days)
+    quantiles_mm3: Floats = field(default_factory=_no_quantiles)
+
+    @property
+    def median_mm3(self) -> Floats:
+        """(h,) mm3."""
+        return self.quantiles_mm3[:, MEDIAN]
+
+    def limits_mm3(self, percent: int) -> tuple[Floats, Floats]:
+        """Lower and upper limit (h,) mm3 of the 50, 80 or 95 % band."""
+        low = {95: 0, 80: 1, 50: 2}[percent]
+        return self.quantiles_mm3[:, low], self.quantiles_mm3[:, len(LEVELS) - 1 - low]
+
+
+class Check(NamedTuple):
+    """What would have been said at one visit of the next, and what came. Volumes in mm3; `days` apart."""
+
+    said_at: str
+    about: str
+    days: float
+    median_mm3: float
+    low80_mm3: float
+    high80_mm3: float
+    last_mm3: float
+    came_mm3: float
+
+    @property
+    def inside80(self) -> bool:
+        """It came within the 80 % band."""
+        return self.low80_mm3 <= self.came_mm3 <= self.high80_mm3
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,41 +81,41 @@ class Forecast:
 
     Args:
         lesion_id: whose it is.
-        days, median_mm3, low80_mm3 … high95_mm3: the curve's band, each (h,); empty when refused.
-        method: the curve's name in `CURVES`, with " (held)" for "auto"; "" when refused.
-        locf: the last value carried forward with its measured interval, on the same days; empty when refused.
-        skill_vs_locf: 1 - (mean |log error| of this method / that of LOCF) over one-step-ahead forecasts within the
-            patient's own series: above 0 the curve did better; None with fewer than two such forecasts or when LOCF
-            made no error at all.
-        origins: how many such forecasts there were.
+        fan, locf: the forecast, and the last value carried forward with its measured interval; empty when refused.
+        checks: what would have been said at each earlier visit about the next.
+        skill_vs_locf: 1 - (mean |log error| / that of LOCF) over the checks; None with fewer than two of them or when
+            LOCF made no error at all.
+        moved: the median is not the last value: what was learned has skill at these horizons and this history.
+        probabilities: event of `core.growth.crossing.EVENTS` -> (h,) probability that the volume is across the
+            threshold at that day; an event that is not calibrated, or that the lesion is across already, is not there.
         refused: why there is no forecast, or None.
         notes: what to say beside it.
-        fitted: the fit behind the band, for drawing it through the observed points.
+        learned_from: the data behind it.
     """
 
     lesion_id: str
-    days: Floats
-    median_mm3: Floats
-    low80_mm3: Floats
-    high80_mm3: Floats
-    low95_mm3: Floats
-    high95_mm3: Floats
-    method: str
-    locf: Band
-    skill_vs_locf: float | None
-    origins: int
-    refused: str | None
+    fan: Fan = field(default_factory=Fan)
+    locf: Fan = field(default_factory=Fan)
+    checks: tuple[Check, ...] = ()
+    skill_vs_locf: float | None = None
+    moved: bool = False
+    probabilities: Mapping[str, Floats] = field(default_factory=dict)
+    refused: str | None = None
     notes: tuple[str, ...] = ()
-    fitted: Fit | None = None
-
-    @property
-    def locf_mm3(self) -> Floats:
-        """The last value carried forward (h,) mm3."""
-        return self.locf.median_mm3
+    learned_from: str = ""
 
 
-def usable(points: Sequence[VolumePoint]) -> tuple[Floats, Floats]:
-    """Days (n,) ascending and floored volumes (n,) mm3 of one lesion's points that are finite and >= 0.
+class Usable(NamedTuple):
+    """One lesion's usable points: in order of time, one a day, volumes floored at 5 mm diameter."""
+
+    timepoints: list[str]
+    days: Floats
+    volumes_mm3: Floats
+    noise_log_sd: Floats
+
+
+def usable(points: Sequence[VolumePoint], noise_log_sd: Mapping[str, float] | None = None) -> Usable:
+    """The points that are finite and >= 0; of two on one day the one given last.
 
     Raises:
         InputError: the points are of more than one lesion.
@@ -140,99 +123,51 @@ def usable(points: Sequence[VolumePoint]) -> tuple[Floats, Floats]:
     lesions = sorted({p.lesion_id for p in points})
     if len(lesions) > 1:
         raise InputError(f"A forecast is of one lesion; got points of {', '.join(lesions)}.")
-    kept = [p for p in points if math.isfinite(p.days) and math.isfinite(p.volume_mm3) and p.volume_mm3 >= 0]
-    return prepare([p.days for p in kept], [p.volume_mm3 for p in kept])
+    kept = {p.days: p for p in points if math.isfinite(p.days) and math.isfinite(p.volume_mm3) and p.volume_mm3 >= 0}
+    ordered = [kept[day] for day in sorted(kept)]
+    return Usable(
+        [p.timepoint for p in ordered], np.array([p.days for p in ordered], dtype=float),
+        np.maximum(np.array([p.volume_mm3 for p in ordered], dtype=float), FLOOR_MM3),
+        np.array([(noise_log_sd or {}).get(p.mask_id, 0.0) for p in ordered], dtype=float),
+    )  # fmt: skip
 
 
-def _horizon(horizon_days: ArrayLike) -> Floats:
-    horizon = np.atleast_1d(np.asarray(horizon_days, dtype=float))
-    if horizon.ndim != 1 or not np.isfinite(horizon).all() or (horizon < 0).any():
-        raise InputError("Expected horizons of at least 0 days after the last scan.")
-    return horizon
+def past_until(known: Usable, origin: int) -> Past:
+    """The lesion's past (one row) up to and with the point `origin`."""
+    past = past_from([past_of(known.days, known.volumes_mm3, origin)], [origin + 1])
+    noise = np.zeros((1, PAST))
+    recent = known.noise_log_sd[max(0, origin + 1 - PAST) : origin + 1]
+    noise[0, : recent.size] = recent
+    return Past(past.days, past.logs, past.seen, past.scans, noise)
 
 
-def locf(points: Sequence[VolumePoint], horizon_days: ArrayLike) -> Band:
-    """The last value carried forward, with the interval that such forecasts were measured to need.
-
-    Args:
-        points: one lesion's, any order; only the last counts.
-        horizon_days: (h,) days after the last point, >= 0.
-
-    Returns:
-        Median = the last volume (floored at 5 mm diameter) at every horizon; 80 and 95 % limits from the empirical
-        quantiles of ln(later / last) in Laleh 2022, by horizon, separately for lesions at the floor. An empty band for
-        no usable point.
-
-    Raises:
-        InputError: points of several lesions, or a horizon that is negative or not finite.
-    """
-    t, v = usable(points)
-    horizon = _horizon(horizon_days)
-    if t.size == 0:
-        return Band()
-    low95, low80, _, high80, high95 = v[-1] * np.exp(shipped_quantiles().log_errors(horizon, v[-1] <= FLOOR_MM3))
-    return Band(t[-1] + horizon, np.full(horizon.size, v[-1]), low80, high80, low95, high95)
+def _fan(known: Usable, quantiles: Floats, horizon: Floats) -> Fan:
+    return Fan(known.days[-1] + horizon, known.volumes_mm3[-1] * np.exp(np.minimum(quantiles[0], 600.0)))
 
 
-def choose(days: Floats, volumes_mm3: Floats, method: str = "auto") -> Fit:
-    """The curve that is carried on.
-
-    "auto" is a Gompertz curve whose plateau is held near the last volume (log-SD 0.5) and whose rate near 0.01 per day
-    (log-SD 1), weighed against points of log-SD 0.35: mean absolute log error 0.45. Free fits extrapolate whatever the
-    last scans did: on the 410 lesions of Laleh 2022 with three measurable points before the last two, the mean absolute
-    log error of those two is 0.76 for the free exponential and 0.49 for the free Gompertz. A named `method` is fitted
-    freely all the same.
-    """
-    if method != "auto":
-        return fit(method, days, volumes_mm3, READER_LOG_SD)
-    return fit("gompertz", days, volumes_mm3, HELD_LOG_SD, held(float(volumes_mm3[-1])))
-
-
-def held(last_mm3: float) -> dict[str, Hold]:
-    """What "auto" assumes of a lesion that measured `last_mm3` last (assumed).
-
-    Round numbers, picked among a dozen with the lesions of `choose` in view: its figures are in-sample in that sense.
-    """
-    return {"v_inf_mm3": Hold(last_mm3, 0.5), "omega_per_day": Hold(0.01, 1.0)}
-
-
-def predict(fitted: Fit, days: ArrayLike) -> Band:
-    """Carry a fit on, with the uncertainty of its parameters and of the next measurement.
-
-    On the log scale the variance is g'Σg + s²: Σ the covariance of the parameters (from the Jacobian at the optimum), g
-    the curve's gradient (delta method), s the residual log-SD, not below 0.18 (readers, assumed). Limits by Student's t
-    with n - p degrees of freedom. Measured for "auto" on the lesions of `choose`: the last two scans lie within the 80
-    % limits .85, within the 95 % limits .94 of the time; median absolute error 23.6 %, LOCF's 16.5 %.
-    """
-    at = np.asarray(days, dtype=float)
-    s = READER_LOG_SD if math.isnan(fitted.residual_log_sd) else max(fitted.residual_log_sd, READER_LOG_SD)
-    deviation = np.sqrt(fitted.log_variance(at) + s**2)
-    centre = np.log(fitted.volume_mm3(at))
-    dof = max(fitted.n - len(fitted.parameters), 1)
-    limits = [np.exp(np.minimum(centre + student_t.ppf(q, dof) * deviation, 700)) for q in (0.025, 0.1, 0.9, 0.975)]
-    return Band(at, np.exp(centre), limits[1], limits[2], limits[0], limits[3])
-
-
-def rolling_skill(days: Floats, volumes_mm3: Floats, method: str = "auto") -> tuple[float | None, int]:
-    """What would have been said at each earlier visit about the next one, against LOCF: (skill, forecasts counted).
-
-    Args:
-        days, volumes_mm3: (n,) as `usable` gives them.
-        method: as in `forecast`; the curve is chosen anew at each visit from what was known then.
-    """
-    ours, theirs = [], []
-    for origin in range(max(MIN_POINTS, days.size - MAX_ORIGINS), days.size):
-        if _refusal(volumes_mm3[:origin]) or (method != "auto" and origin < len(CURVES[method].parameters)):
+def checks(known: Usable, learned: Learned) -> tuple[Check, ...]:
+    """The forecast of each visit as it would have been made at the visit before, the first from three usable points."""
+    out = []
+    for n in range(MIN_POINTS, known.days.size):
+        if refusal(known.volumes_mm3[:n]):
             continue
-        fitted = choose(days[:origin], volumes_mm3[:origin], method)
-        ours.append(abs(math.log(float(fitted.volume_mm3(days[origin])) / volumes_mm3[origin])))
-        theirs.append(abs(math.log(volumes_mm3[origin - 1] / volumes_mm3[origin])))
-    if len(ours) < MIN_ORIGINS or sum(theirs) == 0:
-        return None, len(ours)
-    return 1.0 - sum(ours) / sum(theirs), len(ours)
+        ahead = np.array([[known.days[n] - known.days[n - 1]]])
+        last = float(known.volumes_mm3[n - 1])
+        said = last * np.exp(combined(learned, past_until(known, n - 1), ahead)[0, 0])
+        out.append(Check(known.timepoints[n - 1], known.timepoints[n], float(ahead[0, 0]), float(said[MEDIAN]),
+                         float(said[1]), float(said[5]), last, float(known.volumes_mm3[n])))  # fmt: skip
+    return tuple(out)
 
 
-def _refusal(volumes_mm3: Floats) -> str | None:
+def skill(made: Sequence[Check]) -> float | None:
+    """1 - mean |log error| / that of LOCF; None for fewer than two checks, or where LOCF made no error."""
+    ours = sum(abs(math.log(check.median_mm3 / check.came_mm3)) for check in made)
+    theirs = sum(abs(math.log(check.last_mm3 / check.came_mm3)) for check in made)
+    return 1.0 - ours / theirs if len(made) >= MIN_CHECKS and theirs > 0 else None
+
+
+def refusal(volumes_mm3: Floats) -> str | None:
+    """Why nothing can be forecast from these volumes (n,), or None."""
     measurable = int((volumes_mm3 > FLOOR_MM3).sum())
     if measurable >= MIN_POINTS:
         return None
@@ -242,67 +177,84 @@ def _refusal(volumes_mm3: Floats) -> str | None:
     )
 
 
-def forecast(points: Sequence[VolumePoint], horizon_days: ArrayLike, method: str = "auto") -> Forecast:
+def longest_days(known: Usable, learned: Learned) -> float:
+    """How far ahead this lesion is forecast, days: twice the time observed, at least twelve weeks, and no further than
+    other lesions were followed."""
+    return min(max(2.0 * float(known.days[-1] - known.days[0]), SHORT_DAYS), learned.max_days)
+
+
+def forecast(
+    points: Sequence[VolumePoint],
+    horizon_days: ArrayLike,
+    population: Population | None = None,
+    noise_log_sd: Mapping[str, float] | None = None,
+) -> Forecast:
     """Forecast one lesion's volume.
 
     Args:
         points: one lesion's accepted volumes, any order; not finite ones are left out, of two on one day the later
             given counts, and what is below 5 mm diameter is floored and does not count towards the three that are
             needed.
-        horizon_days: (h,) days after the last point, >= 0.
-        method: a name in `CURVES`, or "auto" (see `choose`).
+        horizon_days: (h,) days after the last point, >= 0; those beyond `longest_days` are left out, which a note says.
+        population: learned from other patients; default: the shipped one.
+        noise_log_sd: mask id -> log-SD of that measurement, where it is known.
 
     Returns:
-        The band of the curve (see `predict`), LOCF with its own interval, and the skill of the one against the other.
-        `refused` with the reason when fewer than three usable points are there or the curve cannot be told from them.
+        The fan, LOCF with its own, the checks on the patient's own visits, and the probabilities that are calibrated.
+        `refused` with the reason when fewer than three usable points are there.
 
     Raises:
-        InputError: points of several lesions, an unknown method, or a horizon that is negative or not finite.
+        InputError: points of several lesions, or a horizon that is negative or not finite.
     """
-    if method != "auto" and method not in CURVES:
-        raise InputError(f"Unknown method {method!r}. Known: auto, {', '.join(CURVES)}.")
-    t, v = usable(points)
-    horizon = _horizon(horizon_days)
+    horizon = np.atleast_1d(np.asarray(horizon_days, dtype=float))
+    if horizon.ndim != 1 or not np.isfinite(horizon).all() or (horizon < 0).any():
+        raise InputError("Expected horizons of at least 0 days after the last scan.")
+    known = usable(points, noise_log_sd)
     lesion = points[0].lesion_id if points else ""
-    refused = _refusal(v)
-    fitted = None
-    if refused is None:
-        if method != "auto" and t.size < len(CURVES[method].parameters):
-            refused = f"A {method} curve needs {len(CURVES[method].parameters)} timepoints; there are {t.size}."
-        else:
-            fitted = choose(t, v, method)
-            if method != "auto" and not fitted.identifiable:
-                refused = f"The {fitted.curve} curve cannot be told from these points: {fitted.reason}."
-    if refused is not None or fitted is None:
-        none = _empty()
-        return Forecast(lesion, none, none, none, none, none, none, "", Band(), None, 0, refused)
-    band = predict(fitted, t[-1] + horizon)
-    skill, origins = rolling_skill(t, v, method)
+    population = population or shipped()
+    refused = refusal(known.volumes_mm3)
+    if refused is not None:
+        return Forecast(lesion, refused=refused, learned_from=population.source)
+    learned = population.everyone
+    asked, longest = horizon.size, longest_days(known, learned)
+    horizon = horizon[horizon <= longest]
+    past = past_until(known, known.days.size - 1)
+    ahead = combined(learned, past, horizon[None, :])
+    carried = locf(learned, past, horizon[None, :])
+    made = checks(known, learned)
+    moved = bool(np.abs(ahead[0, :, MEDIAN]).max(initial=0.0) > 1e-9)
     return Forecast(
-        lesion_id=lesion, days=band.days, median_mm3=band.median_mm3, low80_mm3=band.low80_mm3,
-        high80_mm3=band.high80_mm3, low95_mm3=band.low95_mm3, high95_mm3=band.high95_mm3,
-        method=fitted.curve + (" (held)" if method == "auto" else ""),
-        locf=locf(points, horizon), skill_vs_locf=skill, origins=origins, refused=None,
-        notes=_notes(v, t, horizon, skill, origins, fitted), fitted=fitted,
+        lesion_id=lesion, fan=_fan(known, ahead, horizon), locf=_fan(known, carried, horizon),
+        checks=made, skill_vs_locf=skill(made), moved=moved, probabilities=_probabilities(known, ahead[0], population),
+        notes=_notes(known, moved, asked > horizon.size, longest), learned_from=population.source,
     )  # fmt: skip
 
 
-def _notes(v: Floats, t: Floats, horizon: Floats, skill: float | None, origins: int, fitted: Fit) -> tuple[str, ...]:
+def _probabilities(known: Usable, quantiles: Floats, population: Population) -> dict[str, Floats]:
+    out = {}
+    logs = np.log(known.volumes_mm3)
+    for event, (_, _, up) in crossing.EVENTS.items():
+        needed = crossing.threshold_change(event, logs)
+        open_ = needed > 0 if up else needed < 0 and logs[-1] + needed > LOG_FLOOR
+        if open_ and population.reliability[event]["calibrated"]:
+            out[event] = crossing.probability(event, quantiles, np.full(len(quantiles), needed))
+    return out
+
+
+def _notes(known: Usable, moved: bool, cut: bool, longest: float) -> tuple[str, ...]:
     notes = []
-    if not fitted.identifiable:
+    if moved:
         notes.append(
-            "The points alone do not determine this curve; its plateau is held near the last volume (assumed)."
+            "With this little history, and this far ahead, what other lesions did tells more than the last value alone."
         )
-    if skill is None:
-        notes.append("Too few points to check this forecast on the patient's own series.")
-    elif skill <= 0:
+    else:
         notes.append(
-            f"On this series the last value carried forward did better ({origins} forecasts, skill {skill:+.2f})."
+            "No method does better than the last value here, so that is the forecast; the band is what counts."
         )
-    if (v <= FLOOR_MM3).any():
+    if cut:
+        notes.append(
+            f"It ends after {longest / 7:.0f} weeks: twice the time observed, or where the data behind it end."
+        )
+    if (known.volumes_mm3 <= FLOOR_MM3).any():
         notes.append("Volumes below 5 mm diameter count as 5 mm diameter.")
-    if horizon.size and horizon.max() > t[-1] - t[0]:
-        notes.append("The horizon is longer than the time observed.")
-    if horizon.size and horizon.max() > shipped_quantiles().max_days:
-        notes.append("The horizon is longer than any in the data behind the interval of the last value.")
     return tuple(notes)

@@ -14,12 +14,11 @@ import streamlit as st
 from core import curve, twin
 from core.growth.curves import CURVES, FLOOR_MM3
 from core.growth.forecast import Forecast
-from core.response import DEFAULT_RULE, RULES, response_by_rule
+from core.response import DEFAULT_RULE, RULES, response_by_rule, volumetric_response
 from core.types import MaskRecord, VolumePoint
-from pages.ui import charts, opening, plotting, resources
+from pages.ui import growth_charts, opening, plotting, resources, shell, visible
 
 ML = 1000.0
-WEEKS = tuple(float(day) for day in range(0, 85, 7))
 VERDICT_HELP = (
     "real: more than measuring the same lesion twice would give, by the rule named. within noise: not more. "
     "unknown: no rule covers this lesion or modality."
@@ -30,10 +29,6 @@ SGR_HELP = (
 )
 DOUBLING_HELP = (
     "ln 2 / growth rate. Where the rate's interval holds 0 there is none: growth cannot be told from no growth."
-)
-SKILL_HELP = (
-    "1 - error of this forecast / error of the last value carried forward (LOCF), over forecasts of visits that have "
-    "come. Above 0 the curve did better."
 )
 CATEGORY_HELP = "CR, PR, SD, PD: complete or partial response, stable, progressive disease. NE: not evaluable."
 
@@ -70,60 +65,57 @@ def summary(points: Sequence[VolumePoint], last: Mapping[str, Any] | None, ahead
     if ahead.refused:
         future.metric("Forecast", "refused", help=ahead.refused)
     else:
-        weeks = int(WEEKS[-1] / 7)
+        weeks = round((ahead.fan.days[-1] - points[-1].days) / 7)
+        low, high = (limit[-1] / ML for limit in ahead.fan.limits_mm3(80))
         future.metric(
-            f"Forecast in {weeks} weeks", f"{ahead.median_mm3[-1] / ML:.1f} mL",
-            delta=f"last value carried forward {ahead.locf_mm3[-1] / ML:.1f} mL", delta_color="off", delta_arrow="off",
-            help=f"80 % limits {ahead.low80_mm3[-1] / ML:.1f} to {ahead.high80_mm3[-1] / ML:.1f} mL.",
+            f"Forecast in {weeks} weeks", f"{low:.1f} to {high:.1f} mL",
+            delta=f"median {ahead.fan.median_mm3[-1] / ML:.1f}, last value {ahead.locf.median_mm3[-1] / ML:.1f} mL",
+            delta_color="off", delta_arrow="off", help="The 80 % band: four of five later volumes lie within.",
         )  # fmt: skip
 
 
 def chart(
     patient: str, lesion: str, points: Sequence[VolumePoint], records: Mapping[str, MaskRecord], ahead: Forecast | None,
-    log: bool,
+    log: bool, with_others: bool,
 ) -> None:  # fmt: skip
-    """The growth figure of one lesion."""
+    """The growth figure of one lesion, and its data as a file."""
     store = resources.get_store()
     modality = store.reference_scan(patient, points[0].timepoint).modality
-    figure = charts.growth_figure(
-        {lesion: points}, ahead, log=log, unit="mL",
-        events=curve.events_on_axis(store.events(patient), store.timepoints(patient)[0]),
-        noise_log_sd=curve.noise_by_mask(records.values(), lesion, modality),
+    events, first = store.events(patient), store.timepoints(patient)[0]
+    others = curve.other_versions(_seen(patient), first, lesion) if with_others else []
+    figure = growth_charts.growth_figure(
+        {lesion: points}, ahead, log=log, unit="mL", events=curve.events_on_axis(events, first),
+        treatments=curve.treatments(events, first), others=others,
+        noise_log_sd=twin.noise_by_mask(records.values(), lesion, modality),
         reviewers=curve.accepted_by(store.decisions(patient)),
+        responses=volumetric_response(points) if lesion == twin.TOTAL and len(points) > 1 else (),
     )  # fmt: skip
     low, high = volume_range(points, ahead)
-    if log:  # labels at 1, 2 and 5 of each decade: less than one may be in view
-        figure.update_yaxes(range=[math.log10(low / ML), math.log10(high / ML)], dtick="D2")
+    if log:
+        figure.update_yaxes(range=[math.log10(low / ML), math.log10(high / ML)])
     else:
         figure.update_yaxes(range=[0, high / ML])
-    plotting.draw(figure, f"growth-{lesion}-{log}", 400, f"Volume of {lesion} over time, millilitres")
-    if ahead is not None and (max(ahead.high95_mm3) > high or min(ahead.low95_mm3) < low):
-        st.caption("The forecast's limits run beyond the chart.")
+    plotting.draw(figure, f"growth-{lesion}-{log}", 420, f"Volume of {lesion} over time, millilitres")
+    if ahead is not None and ahead.fan.days.size:
+        bottom, top = ahead.fan.limits_mm3(95)
+        if max(top) > high or min(bottom) < low:
+            st.caption("The 95 % band runs beyond the chart.")
+
+
+def _seen(patient: str) -> list[MaskRecord]:
+    store, person = resources.get_store(), shell.person()
+    return [record for day in store.timepoints(patient) for record in visible.masks(store, patient, day, person)]
 
 
 def volume_range(points: Sequence[VolumePoint], ahead: Forecast | None) -> tuple[float, float]:
     """(low, high) of the volume axis, mm3: what was observed fills it, and no limit of a forecast may flatten that."""
     seen = [max(p.volume_mm3, FLOOR_MM3) for p in points if math.isfinite(p.volume_mm3)]
     low, high = min(seen) / 1.5, 1.5 * max(seen)
-    if ahead is not None:
-        high = max(high, min(1.1 * max(*ahead.high80_mm3, *ahead.locf.high80_mm3), 3 * max(seen)))
-        low = min(low, max(0.9 * min(*ahead.low80_mm3, *ahead.locf.low80_mm3), min(seen) / 5))
+    if ahead is not None and ahead.fan.days.size:
+        limits = [fan.limits_mm3(80) for fan in (ahead.fan, ahead.locf)]
+        high = max(high, min(1.1 * max(max(top) for _, top in limits), 3 * max(seen)))
+        low = min(low, max(0.9 * min(min(bottom) for bottom, _ in limits), min(seen) / 5))
     return low, high
-
-
-def forecast_words(ahead: Forecast) -> None:
-    """How good the forecast was on this patient, or why there is none."""
-    if ahead.refused:
-        st.info(ahead.refused, icon=":material/block:")
-        return
-    if ahead.skill_vs_locf is None:
-        skill = "Skill against the last value carried forward: unknown."
-    else:
-        skill = (
-            f"Skill against the last value carried forward: {ahead.skill_vs_locf:+.2f} "
-            f"({ahead.origins} forecasts of visits that have come)."
-        )
-    st.caption(" ".join([f"Forecast by {ahead.method}.", skill, *ahead.notes]), help=SKILL_HELP)
 
 
 def step_table(changes: Sequence[Mapping[str, Any]], points: Sequence[VolumePoint]) -> None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -141,16 +141,22 @@ def _surfaces(sha256: str, _record: MaskRecord) -> list[Surface]:
     return make(load_mask(_record))
 
 
-def forecast(points: Sequence[VolumePoint], horizon_days: Sequence[float]) -> Forecast:
-    """`core.twin.look_ahead` of one lesion's points; the last 64 are kept."""
-    return _forecast(tuple(points), tuple(horizon_days))
+def forecast(
+    series: Mapping[str, Sequence[VolumePoint]], lesion: str, horizon_days: Sequence[float], noise: Mapping[str, float]
+) -> Forecast:
+    """`core.twin.look_ahead` of one lesion or the total; the last 64 are kept."""
+    frozen = tuple((name, tuple(points)) for name, points in series.items())
+    return _forecast(frozen, lesion, tuple(horizon_days), tuple(noise.items()))
 
 
 @st.cache_resource(show_spinner="Looking ahead", max_entries=64)
-def _forecast(points: tuple[VolumePoint, ...], horizon_days: tuple[float, ...]) -> Forecast:
+def _forecast(
+    series: tuple[tuple[str, tuple[VolumePoint, ...]], ...], lesion: str, horizon_days: tuple[float, ...],
+    noise: tuple[tuple[str, float], ...],
+) -> Forecast:  # fmt: skip
     from core.twin import look_ahead
 
-    return look_ahead(points, horizon_days)
+    return look_ahead(dict(series), lesion, horizon_days, dict(noise))
 
 
 def curve_fits(points: Sequence[VolumePoint]) -> dict[str, Any]:

@@ -1,0 +1,159 @@
+"""All lesions of a patient ahead: their forecasts drawn together and added.
+
+Lesions of one patient do not grow independently. How alike they grow could not be learned: the file behind the
+forecasts has one lesion a patient. A correlation of `CORRELATION` is assumed, and a note says so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import norm
+
+from core.growth.forecast import (
+    MIN_POINTS,
+    Check,
+    Fan,
+    Forecast,
+    Usable,
+    forecast,
+    longest_days,
+    past_until,
+    refusal,
+    skill,
+    usable,
+)
+from core.growth.population import LEVELS, MEDIAN, Learned, Population, combined, locf, shipped
+from core.growth.series import LOG_FLOOR
+from core.types import VolumePoint
+
+Floats = NDArray[np.float64]
+
+#: Correlation of the normal scores of two lesions of one patient (assumed).
+CORRELATION = 0.5
+DRAWS, SEED = 4000, 20260101
+ASSUMED = (
+    "The total is simulated from the lesions together, assuming that lesions of one patient grow alike with a "
+    f"correlation of {CORRELATION:g}."
+)
+
+
+def _scores(lesions: int) -> Floats:
+    """Normal scores (draws, lesions), equally correlated; the same draws every time."""
+    drawn = np.random.default_rng(SEED).standard_normal((DRAWS, lesions + 1))
+    return np.sqrt(CORRELATION) * drawn[:, :1] + np.sqrt(1.0 - CORRELATION) * drawn[:, 1:]
+
+
+def add(quantiles: Sequence[Floats], last_mm3: Sequence[float], absent: Sequence[bool]) -> Floats:
+    """Quantiles (h, 7) mm3 of a sum of lesions.
+
+    Args:
+        quantiles: of each lesion, (h, 7) of ln(later / last) at `LEVELS`.
+        last_mm3: of each lesion, floored; absent: it was not there at all, so what stays at the floor counts 0.
+    """
+    drawn, at = _scores(len(quantiles)), norm.ppf(LEVELS)
+    total = np.zeros((DRAWS, len(quantiles[0])))
+    for n, (table, last, gone) in enumerate(zip(quantiles, last_mm3, absent, strict=True)):
+        for h, limits in enumerate(table):
+            steps = np.interp(drawn[:, n], at, limits)
+            # Beyond the outer limits on a straight line of normal scores, as between them.
+            for outer, inner in ((0, 1), (-1, -2)):
+                beyond = drawn[:, n] < at[0] if outer == 0 else drawn[:, n] > at[-1]
+                slope = (limits[outer] - limits[inner]) / (at[outer] - at[inner])
+                steps[beyond] = limits[outer] + slope * (drawn[beyond, n] - at[outer])
+            logs = np.maximum(steps + np.log(last), LOG_FLOOR)
+            volumes = np.exp(np.minimum(logs, 600.0))
+            total[:, h] += np.where((logs <= LOG_FLOOR + 1e-9) & gone, 0.0, volumes)
+    return np.quantile(total, LEVELS, axis=0).T
+
+
+def _sum_at(
+    known: Mapping[str, Usable], absent: Mapping[str, bool], learned: Learned, horizon: Floats
+) -> tuple[Floats, Floats]:
+    """Quantiles (h, 7) mm3 of the forecast total and of LOCF's; a lesion that cannot be forecast is carried forward."""
+    ours, theirs, last = [], [], []
+    for points in known.values():
+        past = past_until(points, points.days.size - 1)
+        carried = locf(learned, past, horizon[None, :])[0]
+        theirs.append(carried)
+        ours.append(carried if refusal(points.volumes_mm3) else combined(learned, past, horizon[None, :])[0])
+        last.append(float(points.volumes_mm3[-1]))
+    gone = list(absent.values())
+    made, kept = add(ours, last, gone), add(theirs, last, gone)
+    # The median of the sum of draws would differ from the sum of medians by chance and skew: LOCF is the plain sum.
+    kept[:, MEDIAN] = sum(v for v, out in zip(last, gone, strict=True) if not out)
+    for table in (made, kept):
+        table.sort(axis=1)
+    return made, kept
+
+
+def _until(series: Mapping[str, Sequence[VolumePoint]], day: float) -> dict[str, list[VolumePoint]]:
+    cut = {name: [p for p in points if p.days <= day] for name, points in series.items()}
+    return {name: points for name, points in cut.items() if points}
+
+
+def _known(series: Mapping[str, Sequence[VolumePoint]], noise: Mapping[str, float] | None) -> dict[str, Usable]:
+    usables = {name: usable(points, noise) for name, points in series.items()}
+    return {name: points for name, points in usables.items() if points.days.size}
+
+
+def _absent(series: Mapping[str, Sequence[VolumePoint]], known: Mapping[str, Usable]) -> dict[str, bool]:
+    """Whether each lesion was not there at its last point."""
+    return {name: max(series[name], key=lambda p: p.days).volume_mm3 <= 0 for name in known}
+
+
+def total_forecast(
+    lesions: Mapping[str, Sequence[VolumePoint]], total: Sequence[VolumePoint], horizon_days: Sequence[float],
+    population: Population | None = None, noise_log_sd: Mapping[str, float] | None = None,
+) -> Forecast:  # fmt: skip
+    """Forecast of a patient's whole burden.
+
+    Args:
+        lesions: lesion id -> its accepted volumes; total: the accepted totals, of the same timepoints.
+        horizon_days: (h,) days after the last point, >= 0. The rest as in `core.growth.forecast.forecast`.
+
+    Returns:
+        As `forecast` does, for "total": refused below three totals larger than 5 mm across. Lesions with fewer than
+        three usable points enter as the last value carried forward, with its interval. No probabilities of response:
+        those were calibrated on single lesions.
+    """
+    population = population or shipped()
+    learned = population.everyone
+    known_total = usable(total)
+    refused = refusal(known_total.volumes_mm3)
+    if refused is not None or not lesions:
+        return Forecast("total", refused=refused, learned_from=population.source)
+    known = _known(lesions, noise_log_sd)
+    if len(known) == 1:
+        alone = forecast(next(iter(lesions.values())), horizon_days, population, noise_log_sd)
+        return replace(alone, lesion_id="total")
+    horizon = np.asarray(horizon_days, dtype=float)
+    longest = longest_days(known_total, learned)
+    horizon = horizon[horizon <= longest]
+    made, kept = _sum_at(known, _absent(lesions, known), learned, horizon)
+    seen = []
+    for n in range(MIN_POINTS, known_total.days.size):
+        before = _until(lesions, float(known_total.days[n - 1]))
+        if refusal(known_total.volumes_mm3[:n]) or not before:
+            continue
+        days = float(known_total.days[n] - known_total.days[n - 1])
+        then = _known(before, noise_log_sd)
+        said = _sum_at(then, _absent(before, then), learned, np.array([days]))[0][0]
+        seen.append(Check(known_total.timepoints[n - 1], known_total.timepoints[n], days, float(said[MEDIAN]),
+                          float(said[1]), float(said[5]), float(known_total.volumes_mm3[n - 1]),
+                          float(known_total.volumes_mm3[n])))  # fmt: skip
+    axis = known_total.days[-1] + horizon
+    carried = [name for name, points in known.items() if refusal(points.volumes_mm3)]
+    notes = [ASSUMED]
+    if carried:
+        notes.append(f"{', '.join(carried)}: too few points, carried forward as last measured.")
+    if len(horizon) < len(horizon_days):
+        notes.append(
+            f"It ends after {longest / 7:.0f} weeks: twice the time observed, or where the data behind it end."
+        )
+    moved = any(forecast(lesions[name], horizon, population, noise_log_sd).moved for name in known)
+    return Forecast("total", Fan(axis, made), Fan(axis, kept), tuple(seen), skill(seen), moved, {}, None, tuple(notes),
+                    population.source)  # fmt: skip

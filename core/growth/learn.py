@@ -1,0 +1,237 @@
+"""Learn from measured lesions what a forecast needs: priors, their past skill, bands and how well they cover.
+
+    python -m core.growth.learn FILE.csv > core/growth/population.json        (about four minutes)
+
+Everything is learned six times: from all patients, and from all but those of each fold, so that any patient can be
+scored with what was learned without them. Only numbers leave the file, no rows.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import json
+import re
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import minimize
+from sklearn.linear_model import QuantileRegressor
+
+from core.errors import InputError
+from core.growth import crossing
+from core.growth.curves import FLOOR_MM3
+from core.growth.population import (
+    LEVELS,
+    MEDIAN,
+    STATES,
+    WEIGHT_EDGES,
+    Learned,
+    behaviour,
+    combined,
+    combined_change,
+    features,
+    prior_change,
+)
+from core.growth.prior import LAWS, from_vector, posterior, to_vector
+from core.growth.series import FOLDS, MIN_HISTORY, Lesion, Origins, origins, read_lesions
+
+Floats = NDArray[np.float64]
+
+#: Learning takes lesions that are too short to be scored as well.
+MIN_POINTS = 4
+#: An error is smoothed so about 0, log units; and how strongly parameters are held at their start.
+SMOOTH, HOLD = 0.02, 1e-4
+#: A prior's weight is one of these.
+FACTORS = (0.25, 0.5, 0.75, 1.0)
+MIN_CELL, RESAMPLES = 30, 500
+LOCF_EDGES = (0.0, 56.0, 112.0, 168.0, 224.0, 336.0, 448.0, np.inf)
+#: A horizon is forecast while so many lesions were followed that far.
+MIN_FOLLOWED = 50
+SOURCE = (
+    "Laleh et al. 2022, 10.1371/journal.pcbi.1009822 (CC BY), as distributed with TumorGrowth.jl (MIT): cubed CT "
+    "diameters of treated target lesions"
+)
+
+
+def learn_prior(law: str, o: Origins) -> dict[str, float]:
+    """Parameters that forecast best: least mean absolute log error over every origin not at the floor."""
+    o = o.where(~o.past.floored)
+    horizon, column = o.grid()
+    ahead, wanted, start = (
+        horizon + o.past.span[:, None],
+        o.outcome + o.past.last[o.target],
+        to_vector(law, LAWS[law].start),
+    )
+
+    def loss(vector: Floats) -> float:
+        mean, _ = posterior(law, from_vector(law, vector), o.past.days, o.past.logs, o.past.seen, ahead)
+        error = mean[o.target, column] - wanted
+        return float(np.sqrt(error**2 + SMOOTH**2).mean() + HOLD * ((vector - start) ** 2).sum())
+
+    best = minimize(loss, start, method="L-BFGS-B", options={"maxiter": 40})
+    return from_vector(law, best.x)
+
+
+def advantage(ours: Floats, theirs: Floats, patients: NDArray[np.int64], resamples: int = RESAMPLES) -> Floats:
+    """Mean of ours - theirs and its 95 % limits by a bootstrap of patients (seeded): below 0 ours is better."""
+    _, index = np.unique(patients, return_inverse=True)
+    total, count = np.bincount(index, ours - theirs), np.bincount(index)
+    drawn = np.random.default_rng(0).integers(0, len(count), (resamples, len(count)))
+    means = total[drawn].sum(axis=1) / count[drawn].sum(axis=1)
+    return np.array([(ours - theirs).mean(), *np.quantile(means, (0.025, 0.975))])
+
+
+def learn_weights(o: Origins, change: dict[str, Floats]) -> dict[str, list[list[float]]]:
+    """How far each prior may move the forecast from the last value: law -> (2, horizon bins).
+
+    In every cell of history (third scan, later) and horizon, those priors count that beat LOCF clear of 0, each by its
+    advantage; together they are scaled by that one of `FACTORS` that errs least. Elsewhere the weight is 0.
+
+    Args:
+        change: law -> (m,) ln(later / last) at every target.
+    """
+    weights = {law: np.zeros((2, len(WEIGHT_EDGES) - 1)) for law in change}
+    late = o.past.scans[o.target] > MIN_HISTORY
+    bins = np.digitize(o.horizon_days, WEIGHT_EDGES[1:-1], right=True)
+    usable = ~o.past.floored[o.target]
+    still = np.abs(o.outcome)
+    for row, column in itertools.product((0, 1), range(len(WEIGHT_EDGES) - 1)):
+        cell = usable & (late == bool(row)) & (bins == column)
+        if cell.sum() < MIN_CELL:
+            continue
+        patients = o.patients[o.target[cell]]
+        gains = {}
+        for law, moved in change.items():
+            mean, _, high = advantage(np.abs(moved[cell] - o.outcome[cell]), still[cell], patients)
+            if high < 0:
+                gains[law] = -mean
+        if not gains:
+            continue
+        shares = {law: gain / sum(gains.values()) for law, gain in gains.items()}
+        mix = np.sum([share * change[law][cell] for law, share in shares.items()], axis=0)
+        factor = min(FACTORS, key=lambda f: np.abs(f * mix - o.outcome[cell]).mean())
+        for law, share in shares.items():
+            weights[law][row, column] = round(factor * share, 4)
+    return {law: table.tolist() for law, table in weights.items()}
+
+
+def _regress(x: Floats, y: Floats, level: float) -> Floats:
+    fitted = QuantileRegressor(quantile=level, alpha=1e-4, fit_intercept=False, solver="highs").fit(x, y)
+    return np.asarray(fitted.coef_, dtype=float)
+
+
+def learn_band(x: Floats, y: Floats, folds: NDArray[np.int64]) -> tuple[list[list[float]], list[float]]:
+    """Coefficients (7, features) of each level's quantile, and (7,) what to add so that it holds for unseen patients.
+
+    The addition is split-conformal: the level's quantile of y minus what a regression without that patient's fold says.
+    """
+    coefficients, shift = np.zeros((len(LEVELS), x.shape[1])), np.zeros(len(LEVELS))
+    for n, level in enumerate(LEVELS):
+        if n == MEDIAN:
+            continue
+        unseen = np.empty_like(y)
+        for fold in np.unique(folds):
+            mine = folds == fold
+            unseen[mine] = y[mine] - x[mine] @ _regress(x[~mine], y[~mine], level)
+        coefficients[n], shift[n] = _regress(x, y, level), np.quantile(unseen, level)
+    return np.round(coefficients, 5).tolist(), np.round(shift, 5).tolist()
+
+
+def locf_table(o: Origins, at_floor: bool) -> tuple[list[float], list[list[float]]]:
+    """Days (bins,) and quantiles (bins, 7) of ln(later / last), patients weighing the same; never narrower later."""
+    days: list[float] = []
+    table: list[list[float]] = []
+    rows = o.past.floored[o.target] == at_floor
+    for low, high in itertools.pairwise(LOCF_EDGES):
+        cell = rows & (o.horizon_days > low) & (o.horizon_days <= high)
+        if not cell.any():
+            continue
+        _, index, count = np.unique(o.patients[o.target[cell]], return_inverse=True, return_counts=True)
+        q = np.quantile(o.outcome[cell], LEVELS, weights=1.0 / count[index], method="inverted_cdf")
+        if table:  # few lesions live in the late bins; an interval that narrows with the horizon would be noise
+            before = np.array(table[-1])
+            q[:MEDIAN], q[MEDIAN + 1 :] = np.minimum(q, before)[:MEDIAN], np.maximum(q, before)[MEDIAN + 1 :]
+        days.append(float(np.median(o.horizon_days[cell])))
+        table.append(np.round(q, 4).tolist())
+    return days, table
+
+
+def learn(o: Origins) -> dict[str, Any]:
+    """One set: what `core.growth.population.Learned` reads."""
+    priors = {law: {k: float(f"{v:.6g}") for k, v in learn_prior(law, o).items()} for law in LAWS}
+    horizon, column = o.grid()
+    empty: dict[str, Any] = {"standardised": {}, "weights": {}, "band": {}, "shift": {}, "locf_days": {}, "locf": {}}
+    learned: dict[str, Any] = {"priors": priors, **empty, "max_days": _longest(o)}
+    so_far = Learned.from_json(learned)
+    change = {}
+    for law in LAWS:
+        mean, sd = (part[o.target, column] for part in prior_change(so_far, law, o.past, horizon))
+        change[law] = mean
+        learned["standardised"][law] = np.round(np.quantile((o.outcome - mean) / sd, LEVELS), 4).tolist()
+    learned["weights"] = learn_weights(o, change)
+    moved = combined_change(Learned.from_json(learned), o.past, horizon)[o.target, column]
+    did = {name: value[o.target] for name, value in behaviour(o.past).items()}
+    for state in STATES:
+        rows = o.past.floored[o.target] == (state == "at_floor")
+        x = features(state, {name: value[rows] for name, value in did.items()}, o.horizon_days[rows], moved[rows])
+        y, folds = o.outcome[rows] - moved[rows], o.folds[o.target[rows]]
+        learned["band"][state], learned["shift"][state] = learn_band(x, y, folds)
+        learned["locf_days"][state], learned["locf"][state] = locf_table(o, state == "at_floor")
+    return learned
+
+
+def _longest(o: Origins) -> float:
+    """The longest horizon, in whole weeks, to which `MIN_FOLLOWED` lesions were followed."""
+    most = [o.horizon_days[o.patients[o.target] == patient].max() for patient in np.unique(o.patients[o.target])]
+    return 7.0 * int(np.sort(most)[-min(MIN_FOLLOWED, len(most))] // 7)
+
+
+def document(lesions: Sequence[Lesion], source: str, sha256: str, made_by: str) -> dict[str, Any]:
+    """The file: everything learned from `lesions`, and how reliable the probabilities of crossing a threshold are.
+
+    Raises:
+        InputError: some fold has no lesion: there are too few to learn from.
+    """
+    o = origins(lesions)
+    if len(set(o.folds.tolist())) < FOLDS or len(set(o.patients.tolist())) < 10 * FOLDS:
+        raise InputError(f"Expected at least {10 * FOLDS} lesions with {MIN_POINTS} points to learn from, got fewer.")
+    folds = [learn(o.where(o.folds != fold)) for fold in range(FOLDS)]
+    horizon, column = o.grid()
+    quantiles = np.empty((len(o.target), len(LEVELS)))
+    for fold, values in enumerate(folds):
+        mine = o.folds[o.target] == fold
+        unseen = combined(Learned.from_json(values), o.past, horizon)
+        quantiles[mine] = unseen[o.target, column][mine]
+    return {
+        "version": 2, "made_by": made_by, "source": source, "source_sha256": sha256, "lesions": len(lesions),
+        "floor_mm3": round(FLOOR_MM3, 4), "levels": list(LEVELS),
+        "reliability": crossing.reliability(lesions, o, quantiles),
+        "everyone": learn(o), "folds": folds,
+    }  # fmt: skip
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Print the document as JSON; one line on stderr and status 2 when that cannot be."""
+    if len(arguments) != 1:
+        print("usage: python -m core.growth.learn FILE.csv", file=sys.stderr)
+        return 2
+    path = Path(arguments[0])
+    try:
+        lesions = read_lesions(path, MIN_POINTS)
+        sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
+        text = json.dumps(document(lesions, SOURCE, sha256, f"python -m core.growth.learn {path.name}"), indent=1)
+    except InputError as error:
+        print(error, file=sys.stderr)
+        return 2
+    # One line a list: a reviewer of the file should see the tables.
+    print(re.sub(r"\[[^\[\]{}]*\]", lambda m: re.sub(r"\s+", " ", m[0]).replace("[ ", "[").replace(" ]", "]"), text))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,236 @@
+"""What was learned from other patients' lesions, and the forecast it makes: `population.json`, made by `learn.py`.
+
+The forecast's median is the last value, moved as far as the priors (`core.growth.prior`) have earned by past skill: a
+prior moves it only at those horizons, with that much history, at which it beat the last value carried forward with a
+bootstrap interval clear of 0. Its bands are quantiles of what came, by regression on horizon and what the lesion did
+before, calibrated on patients that the regression had not seen.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import norm
+
+from core.errors import InputError
+from core.growth.prior import posterior
+from core.growth.series import FOLDS, LOG_FLOOR, MIN_HISTORY, Past
+
+Floats = NDArray[np.float64]
+
+#: Levels of every forecast: the limits of the 95, 80 and 50 % bands about the median.
+LEVELS = (0.025, 0.1, 0.25, 0.5, 0.75, 0.9, 0.975)
+MEDIAN = LEVELS.index(0.5)
+#: Horizons are weighed in these bins (days); between their middles weights are interpolated.
+WEIGHT_EDGES = (0.0, 56.0, 112.0, np.inf)
+WEIGHT_DAYS = (28.0, 84.0, 140.0)
+State = Literal["measurable", "at_floor"]
+STATES: tuple[State, State] = ("measurable", "at_floor")
+
+
+@dataclass(frozen=True, eq=False)
+class Learned:
+    """Everything learned from one set of patients.
+
+    Args:
+        priors: law -> parameters; standardised: law -> (7,) quantiles of (outcome - mean) / sd at `LEVELS`.
+        weights: law -> (2, 3): at the third scan and later, by the bins of `WEIGHT_EDGES`.
+        band: state -> (7, features) coefficients of `features`; the row of the median is not used.
+        shift: state -> (7,) what calibration adds to each quantile.
+        locf_days, locf: state -> (bins,) days and (bins, 7) quantiles of ln(later / last).
+        max_days: beyond it fewer than 50 lesions were followed: no forecast.
+    """
+
+    priors: Mapping[str, Mapping[str, float]]
+    standardised: Mapping[str, Floats]
+    weights: Mapping[str, Floats]
+    band: Mapping[str, Floats]
+    shift: Mapping[str, Floats]
+    locf_days: Mapping[str, Floats]
+    locf: Mapping[str, Floats]
+    max_days: float
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> Learned:
+        """Read one of the sets in `population.json`."""
+        arrays = ("standardised", "weights", "band", "shift", "locf_days", "locf")
+        return cls(
+            priors=values["priors"], max_days=float(values["max_days"]),
+            **{name: {k: np.array(v, dtype=float) for k, v in values[name].items()} for name in arrays},
+        )  # fmt: skip
+
+
+@dataclass(frozen=True, eq=False)
+class Population:
+    """The shipped file: what was learned from all patients, and from all but each fold's.
+
+    Args:
+        everyone: for a new patient.
+        folds: fold -> learned without its patients (`core.growth.series.fold_of`), for scoring.
+        reliability: event -> rows of the reliability diagram, see `core.growth.crossing`.
+        source: data, licence and DOI; sha256 of the file; lesions: how many.
+    """
+
+    everyone: Learned
+    folds: tuple[Learned, ...]
+    reliability: Mapping[str, Mapping[str, Any]]
+    source: str
+    sha256: str
+    lesions: int
+    version: int
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> Population:
+        """Read what `core.growth.learn` wrote. Raises InputError for another version."""
+        if values.get("version") != 2 or len(values.get("folds", ())) != FOLDS:
+            raise InputError("Expected a growth population of version 2. Make it anew: python -m core.growth.learn.")
+        return cls(
+            Learned.from_json(values["everyone"]), tuple(Learned.from_json(v) for v in values["folds"]),
+            values["reliability"], values["source"], values["source_sha256"], int(values["lesions"]), 2,
+        )  # fmt: skip
+
+
+@functools.lru_cache(maxsize=4)
+def read_population(path: Path) -> Population:
+    """A learned population. Raises InputError if the file is none."""
+    try:
+        return Population.from_json(json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InputError(
+            f"{path.name} is no growth population: {error}. Make it anew with core.growth.learn."
+        ) from None
+
+
+def shipped() -> Population:
+    """`population.json`, learned from Laleh 2022 (10.1371/journal.pcbi.1009822)."""
+    return read_population(Path(__file__).with_name("population.json"))
+
+
+def prior_change(learned: Learned, law: str, past: Past, horizon: Floats) -> tuple[Floats, Floats]:
+    """ln(later / last) by one prior: mean and standard deviation, each (n, h), for horizons (n, h) in days."""
+    ahead = past.span[:, None] + horizon
+    mean, variance = posterior(law, learned.priors[law], past.days, past.logs, past.seen, ahead, past.noise_log_sd)
+    return mean - past.last[:, None], np.sqrt(variance)
+
+
+def combined_change(learned: Learned, past: Past, horizon: Floats) -> Floats:
+    """ln(median / last) (n, h) of the combined forecast; 0, the last value carried forward, where no prior has skill.
+
+    A lesion at the floor stays there.
+    """
+    late = (past.scans > MIN_HISTORY).astype(int)
+    total = np.zeros_like(horizon)
+    for law, table in learned.weights.items():
+        if not table.any():
+            continue
+        weight = np.array([np.interp(h, WEIGHT_DAYS, table[row]) for h, row in zip(horizon, late, strict=True)])
+        moves = weight.any(axis=1) & ~past.floored
+        if moves.any():
+            some = past.where(moves)
+            total[moves] += weight[moves] * prior_change(learned, law, some, horizon[moves])[0]
+    return np.maximum(total, LOG_FLOOR - past.last[:, None])
+
+
+def behaviour(past: Past) -> dict[str, Floats]:
+    """What n lesions did so far, each (n,): mean step, latest slope, rise above nadir, size above the floor, span."""
+    gap = np.diff(past.days, axis=1)
+    step = np.diff(past.logs, axis=1)
+    both = past.seen[:, 1:] & past.seen[:, :-1]
+    # A step is counted as over six weeks, the usual distance of two scans.
+    scaled = np.abs(step) / np.sqrt(np.maximum(gap, 14.0) / 42.0)
+    last = past.seen.sum(axis=1) - 2
+    rows = np.arange(len(last))
+    return {
+        "step": (scaled * both).sum(axis=1) / np.maximum(both.sum(axis=1), 1),
+        "slope": np.where(last >= 0, step[rows, last] / np.maximum(gap[rows, last], 20.0) * 30.0, 0.0),
+        "rise": past.last - np.where(past.seen, past.logs, np.inf).min(axis=1),
+        "size": past.last - LOG_FLOOR,
+        "young": np.exp(-past.span / 100.0),
+    }
+
+
+def features(state: State, did: Mapping[str, Floats], horizon: Floats, moved: Floats) -> Floats:
+    """What a quantile is linear in, (m, features): everything (m,) long; `moved` is the combined forecast's change."""
+    one, root = np.ones_like(horizon), np.sqrt(horizon / 60.0)
+    if state == "at_floor":
+        return np.stack([one, root, did["young"], root * did["young"]], axis=1)
+    step = np.clip(did["step"], 0.0, 1.5)
+    small = np.exp(-did["size"])
+    return np.stack([
+        one, root, root**2, step, step * root, root * np.clip(did["size"], 0.0, 6.0), root * small, small,
+        root * np.clip(did["slope"], -1.0, 1.0), root * did["young"], root * np.clip(did["rise"], 0.0, 2.0),
+        np.clip(moved, -1.0, 1.0),
+    ], axis=1)  # fmt: skip
+
+
+def _ordered(quantiles: Floats, floor: Floats) -> Floats:
+    """(m, 7) so that no limit crosses the median or another limit, nor falls below the floor."""
+    out = np.maximum(quantiles, floor[:, None])
+    out[:, MEDIAN:] = np.maximum.accumulate(out[:, MEDIAN:], axis=1)
+    out[:, : MEDIAN + 1] = np.minimum.accumulate(out[:, MEDIAN::-1], axis=1)[:, ::-1]
+    return out
+
+
+def _floor(past: Past, h: int) -> Floats:
+    return np.repeat(LOG_FLOOR - past.last, h)
+
+
+def combined(learned: Learned, past: Past, horizon: Floats) -> Floats:
+    """Quantiles (n, h, 7) of ln(later / last) at `LEVELS`, for horizons (n, h) in days: the forecast that is shown."""
+    n, h = horizon.shape
+    moved = combined_change(learned, past, horizon)
+    did = {name: np.repeat(value, h) for name, value in behaviour(past).items()}
+    flat, centre = horizon.ravel(), moved.ravel()
+    out = np.empty((n * h, len(LEVELS)))
+    for state in STATES:
+        rows = np.repeat(past.floored == (state == "at_floor"), h)
+        mine = {name: value[rows] for name, value in did.items()}
+        limits = features(state, mine, flat[rows], centre[rows]) @ learned.band[state].T + learned.shift[state]
+        out[rows] = centre[rows, None] + limits
+    out[:, MEDIAN] = centre
+    return _ordered(out, _floor(past, h)).reshape(n, h, -1)
+
+
+def locf(learned: Learned, past: Past, horizon: Floats) -> Floats:
+    """The same of the last value carried forward, by the empirical quantiles of its errors at each horizon."""
+    n, h = horizon.shape
+    out = np.empty((n, h, len(LEVELS)))
+    for state in STATES:
+        rows = past.floored == (state == "at_floor")
+        days, table = learned.locf_days[state], learned.locf[state]
+        out[rows] = np.stack([np.interp(horizon[rows], days, column) for column in table.T], axis=-1)
+    out[:, :, MEDIAN] = 0.0
+    return _ordered(out.reshape(n * h, -1), _floor(past, h)).reshape(n, h, -1)
+
+
+def prior_alone(learned: Learned, law: str, past: Past, horizon: Floats) -> Floats:
+    """The same of one prior, its standard deviations scaled so that they cover what they say."""
+    mean, sd = prior_change(learned, law, past, horizon)
+    quantiles = mean[..., None] + sd[..., None] * learned.standardised[law]
+    quantiles[..., MEDIAN] = mean
+    n, h = horizon.shape
+    return _ordered(quantiles.reshape(n * h, -1), _floor(past, h)).reshape(n, h, -1)
+
+
+def probability_below(quantiles: Floats, value: Floats) -> Floats:
+    """P(outcome < value) (m,) of forecasts (m, 7): normal scores, linear between the quantiles and beyond."""
+    scores = norm.ppf(LEVELS)
+    out = np.empty(len(value))
+    for row, (limits, x) in enumerate(zip(quantiles, value, strict=True)):
+        spread, equal = np.unique(limits, return_counts=True)
+        if spread.size < 2:
+            out[row] = float(x > limits[0])
+            continue
+        # Of limits that lie on the floor together the highest level counts: so much is at the floor itself.
+        side = scores[np.cumsum(equal) - 1]
+        k = int(np.clip(np.searchsorted(spread, x), 1, spread.size - 1))
+        slope = (side[k] - side[k - 1]) / (spread[k] - spread[k - 1])
+        out[row] = norm.cdf(side[k - 1] + slope * (x - spread[k - 1]))
+    return out

@@ -1,0 +1,195 @@
+"""Measured lesions from a file, and every forecast that could have been made of them.
+
+The columns are those of Laleh et al. 2022 (10.1371/journal.pcbi.1009822): Pt_hashID, T_days, Lesion_vol (mm3).
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from core.errors import InputError
+from core.growth.curves import FLOOR_MM3, prepare
+
+Floats = NDArray[np.float64]
+
+LOG_FLOOR = math.log(FLOOR_MM3)
+#: A lesion is scored with at least so many points, and forecast from at least so many.
+MIN_SCORED, MIN_HISTORY = 6, 3
+#: A forecast looks at the latest points up to and with its origin; more of them change nothing and cost time.
+PAST = 8
+FOLDS = 5
+
+
+class Lesion(NamedTuple):
+    """One lesion: whose it is, days (n,) ascending, floored volumes (n,) mm3."""
+
+    patient_id: str
+    days: Floats
+    volumes_mm3: Floats
+
+
+def read_lesions(path: Path, min_points: int = MIN_SCORED) -> list[Lesion]:
+    """One lesion an id, in the order of the file.
+
+    Duplicate days keep the row given last, disorder is sorted, negative days (before the first dose) are days like any
+    other, zeros and what is below 5 mm diameter are floored (see `core.growth.curves.prepare`), and lesions with fewer
+    than `min_points` distinct days are left out.
+
+    Raises:
+        InputError: the file is not there, lacks a column, or holds no number (or a negative volume) in one.
+    """
+    rows: dict[str, tuple[list[float], list[float]]] = {}
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            reader = csv.DictReader(file)
+            missing = {"Pt_hashID", "T_days", "Lesion_vol"} - set(reader.fieldnames or ())
+            if missing:
+                raise InputError(f"{path.name} lacks the columns {', '.join(sorted(missing))}.")
+            for row in reader:
+                days, volumes = rows.setdefault(row["Pt_hashID"], ([], []))
+                days.append(float(row["T_days"]))
+                volumes.append(float(row["Lesion_vol"]))
+    except OSError as error:
+        raise InputError(f"Cannot read {path}: {error.strerror}.") from None
+    except (ValueError, TypeError, UnicodeDecodeError):
+        raise InputError(f"{path.name}, row {reader.line_num}: expected numbers in T_days and Lesion_vol.") from None
+    lesions = (Lesion(name, *prepare(*pair)) for name, pair in rows.items())
+    return [lesion for lesion in lesions if lesion.days.size >= min_points]
+
+
+def fold_of(patient_id: str) -> int:
+    """Which fold, 0 to `FOLDS` - 1, was learned without this patient: by the id alone, so it holds for any file.
+
+    What follows the last hyphen is left out: in Laleh 2022 it names the study, and four patients are in two.
+    """
+    stem = patient_id.rsplit("-", 1)[0]
+    return int.from_bytes(hashlib.sha256(stem.encode()).digest()[:4], "big") % FOLDS
+
+
+@dataclass(frozen=True, eq=False)
+class Past:
+    """The latest scans of n lesions, up to and with the one from which is looked ahead.
+
+    Args:
+        days, logs, seen: (n, PAST) days since the lesion's first scan, ln(volume / mm3), and which entries are there.
+        scans: (n,) all scans up to then, also those left out.
+        noise_log_sd: (n, PAST) of each measurement, where it is known; None: as learned.
+    """
+
+    days: Floats
+    logs: Floats
+    seen: NDArray[np.bool_]
+    scans: NDArray[np.int64]
+    noise_log_sd: Floats | None = None
+
+    def _newest(self, values: Floats) -> Floats:
+        return np.asarray(values[np.arange(len(values)), self.seen.sum(axis=1) - 1], dtype=float)
+
+    @property
+    def last(self) -> Floats:
+        """(n,) ln of the last volume."""
+        return self._newest(self.logs)
+
+    @property
+    def span(self) -> Floats:
+        """(n,) days observed."""
+        return self._newest(self.days)
+
+    @property
+    def floored(self) -> NDArray[np.bool_]:
+        """(n,) the last volume is at the floor."""
+        return self.last <= LOG_FLOOR + 1e-9
+
+    def where(self, keep: NDArray[np.bool_]) -> Past:
+        """Those lesions (n,) that are kept."""
+        noise = None if self.noise_log_sd is None else self.noise_log_sd[keep]
+        return Past(self.days[keep], self.logs[keep], self.seen[keep], self.scans[keep], noise)
+
+
+@dataclass(frozen=True, eq=False)
+class Origins:
+    """Forecasts that could have been made: n of them, each from its last scans, of everything that came later.
+
+    Args:
+        past: what was known at each.
+        patients: (n,) number of the lesion in the list these were made from; folds: (n,) `fold_of` its patient.
+        left: (n,) points after it.
+        target, horizon_days, outcome: (m,) the origin's row, days ahead, and ln(later / last) of each later point;
+            in order of row, then of time.
+    """
+
+    past: Past
+    patients: NDArray[np.int64]
+    folds: NDArray[np.int64]
+    left: NDArray[np.int64]
+    target: NDArray[np.int64]
+    horizon_days: Floats
+    outcome: Floats
+
+    def where(self, keep: NDArray[np.bool_]) -> Origins:
+        """Those of n rows that are kept, with their targets."""
+        row = np.cumsum(keep) - 1
+        ahead = keep[self.target]
+        return Origins(
+            self.past.where(keep), self.patients[keep], self.folds[keep], self.left[keep],
+            row[self.target[ahead]], self.horizon_days[ahead], self.outcome[ahead],
+        )  # fmt: skip
+
+    def grid(self) -> tuple[Floats, NDArray[np.int64]]:
+        """Horizons (n, h) of each row's targets, padded by its longest; and each target's column (m,)."""
+        column = np.arange(len(self.target)) - np.searchsorted(self.target, self.target)
+        horizon = np.zeros((len(self.left), int(column.max()) + 1))
+        horizon[self.target, column] = self.horizon_days
+        return np.where(horizon > 0, horizon, horizon.max(axis=1, keepdims=True)), column
+
+
+def past_of(days: Floats, volumes_mm3: Floats, origin: int) -> tuple[Floats, Floats, NDArray[np.bool_]]:
+    """The latest `PAST` points up to and with `origin`: days since the first scan, log volumes, seen; each (PAST,)."""
+    first = max(0, origin + 1 - PAST)
+    count = origin + 1 - first
+    padded, logs = np.zeros(PAST), np.zeros(PAST)
+    padded[:count] = days[first : origin + 1] - days[0]
+    logs[:count] = np.log(volumes_mm3[first : origin + 1])
+    return padded, logs, np.arange(PAST) < count
+
+
+def past_from(rows: Sequence[tuple[Floats, Floats, NDArray[np.bool_]]], scans: Sequence[int]) -> Past:
+    """`Past` of several lesions, each as `past_of` gives it."""
+    days, logs, seen = (np.array(part) for part in zip(*rows, strict=True))
+    return Past(days, logs, seen, np.asarray(scans, dtype=np.int64))
+
+
+def origins(lesions: Sequence[Lesion]) -> Origins:
+    """Every origin of every lesion: each of its points from the third to the last but one.
+
+    Raises:
+        InputError: no lesion has more than three points.
+    """
+    past: list[tuple[Floats, Floats, NDArray[np.bool_]]] = []
+    facts, ahead = [], []
+    for patient, lesion in enumerate(lesions):
+        n, fold = lesion.days.size, fold_of(lesion.patient_id)
+        for origin in range(MIN_HISTORY - 1, n - 1):
+            later = slice(origin + 1, n)
+            row = np.full(n - 1 - origin, len(past))
+            change = np.log(lesion.volumes_mm3[later] / lesion.volumes_mm3[origin])
+            ahead.append((row, lesion.days[later] - lesion.days[origin], change))
+            past.append(past_of(lesion.days, lesion.volumes_mm3, origin))
+            facts.append((patient, fold, n - 1 - origin, origin + 1))
+    if not past:
+        raise InputError(
+            f"Expected lesions with more than {MIN_HISTORY} points, got none. Each line is one scan of one lesion; "
+            "lines of one Pt_hashID belong together."
+        )
+    patients, folds, left, scans = np.array(facts, dtype=np.int64).T
+    target, horizon, outcome = (np.concatenate(part) for part in zip(*ahead, strict=True))
+    return Origins(past_from(past, scans.tolist()), patients, folds, left, target, horizon, outcome)

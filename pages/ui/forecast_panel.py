@@ -1,0 +1,111 @@
+"""The parts of the trajectory page about what may come: words, the check on this patient, how far to believe it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import streamlit as st
+
+from core import twin
+from core.growth.forecast import Forecast
+from core.growth.population import shipped
+from core.types import VolumePoint
+from pages.ui import growth_charts, plotting
+
+ML = 1000.0
+#: What can be chosen -> weeks.
+REACH = {"None": 0, "12 weeks": 12, "24 weeks": 24, "48 weeks": 48}
+SKILL_HELP = (
+    "1 - error of this forecast / error of the last value carried forward (LOCF), over forecasts of visits that have "
+    "come. Above 0 the forecast did better; 0 where it is the last value."
+)
+EVENT_WORDS = {
+    "progression": "at least 72.8 % above the nadir (progression by volume)",
+    "partial response": "at least 65.7 % below the baseline (partial response by volume)",
+}
+
+
+def reach() -> int:
+    """Weeks ahead, as chosen; 0 for no forecast."""
+    chosen = st.segmented_control(
+        "Forecast", list(REACH), default="12 weeks", required=True, key="reach",
+        help="Beside the last value carried forward. It ends where the time observed or the data behind it end.",
+    )  # fmt: skip
+    return REACH[str(chosen)]
+
+
+def horizon_days(weeks: int) -> tuple[float, ...]:
+    """Every week ahead up to the last, in days, the day of the last scan first."""
+    return tuple(7.0 * week for week in range(max(weeks, 1) + 1))
+
+
+def words(ahead: Forecast) -> None:
+    """What the forecast rests on, how good it was on this patient, or why there is none."""
+    if ahead.refused:
+        st.info(ahead.refused, icon=":material/block:")
+        return
+    if ahead.skill_vs_locf is None:
+        skill = "Skill against the last value carried forward on this patient: unknown, too few visits."
+    else:
+        inside = sum(check.inside80 for check in ahead.checks)
+        skill = (
+            f"On this patient: skill {ahead.skill_vs_locf:+.2f} against the last value carried forward, "
+            f"{inside} of {len(ahead.checks)} visits inside the 80 % band."
+        )
+    st.caption(" ".join([*ahead.notes, skill]), help=f"{SKILL_HELP} Learned from: {ahead.learned_from}.")
+    for event, chances in ahead.probabilities.items():
+        if len(chances):
+            weeks = round((ahead.fan.days[-1] - ahead.fan.days[0]) / 7)
+            st.markdown(f"**{chances[-1]:.0%}** chance to be {EVENT_WORDS[event]} in {weeks} weeks")
+
+
+def check_tab(ahead: Forecast) -> None:
+    """What would have been said at each visit about the next, and what came."""
+    if not ahead.checks:
+        st.caption("The first forecast that can be checked is of the fourth usable visit.")
+        return
+    st.caption("What would have been said at each visit about the next one, from what was known then, and what came.")
+    plotting.draw(
+        growth_charts.checks_figure(ahead.checks), f"checks-{ahead.lesion_id}", 320, "Forecasts of past visits"
+    )
+    number = st.column_config.NumberColumn
+    st.dataframe(
+        [
+            {
+                "Said at": c.said_at, "About": c.about, "Days ahead": c.days, "Forecast (mL)": c.median_mm3 / ML,
+                "80 % from": c.low80_mm3 / ML, "80 % to": c.high80_mm3 / ML, "Last value (mL)": c.last_mm3 / ML,
+                "Came (mL)": c.came_mm3 / ML, "Inside 80 %": c.inside80,
+            }
+            for c in ahead.checks
+        ],
+        hide_index=True,
+        column_config={
+            name: number(format="%.1f")
+            for name in ("Forecast (mL)", "80 % from", "80 % to", "Last value (mL)", "Came (mL)")
+        } | {"Days ahead": number(format="%d")},
+    )  # fmt: skip
+
+
+def reliability_tab() -> None:
+    """How often what was said came true, in patients from whom nothing was learned."""
+    population = shipped()
+    st.caption(
+        f"Over {population.lesions} lesions of other patients: how often each chance that was given came true. "
+        "A chance is shown only while it is off by no more than 3 points on average."
+    )
+    for event, place in zip(population.reliability, st.columns(len(population.reliability)), strict=True):
+        facts = population.reliability[event]
+        with place:
+            state = "shown" if facts["calibrated"] else "not shown"
+            st.markdown(f"**{event.capitalize()}**: off by {100 * facts['mean_error']:.1f} points on average, {state}")
+            plotting.draw(
+                growth_charts.reliability_figure(facts["bins"], event), f"reliability-{event}", 300,
+                f"Reliability of the chance of {event}",
+            )  # fmt: skip
+
+
+def lesions_tab(series: Mapping[str, Sequence[VolumePoint]], log: bool) -> None:
+    """Every lesion alone, on one scale."""
+    lesions = {name: points for name, points in series.items() if name != twin.TOTAL}
+    figure = growth_charts.lesions_figure(lesions, log)
+    plotting.draw(figure, f"lesions-{log}", int(figure.layout.height), "Volume of each lesion over time, millilitres")

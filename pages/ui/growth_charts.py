@@ -1,0 +1,307 @@
+"""The growth curve and what may come of it. Values in, `Figure` out; nothing here knows Streamlit or the store.
+
+Observed, forecast and simulated never look alike: observed points are filled markers on solid lines, a forecast is
+dashed within bands, what is simulated is dotted in grey and says so; masks that do not count are grey crosses.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import plotly.graph_objects as go
+from plotly.subplots import make_subplots
+
+from core.curve import MaskVolume, Treatment
+from core.growth.curves import FLOOR_MM3
+from core.growth.forecast import Check, Fan, Forecast
+from core.growth.rates import READER_LOG_SD, Z95
+from core.response import RULES, Response
+from core.types import VolumePoint
+from pages.ui.charts import (
+    MM3_PER_UNIT,
+    RESPONSE_COLOURS,
+    TOTAL_COLOUR,
+    faded,
+    layout,
+    lesion_colour,
+    lesion_number,
+    marker,
+    say,
+)
+
+UNCOUNTED = "#8C8C8C"
+_BANDS = ((95, 0.08), (80, 0.13), (50, 0.2))
+
+
+def growth_figure(
+    points_by_lesion: Mapping[str, Sequence[VolumePoint]],
+    forecast: Forecast | None = None,
+    log: bool = True,
+    events: Sequence[tuple[float, str]] = (),
+    treatments: Sequence[Treatment] = (),
+    unit: str = "mL",
+    noise_log_sd: Mapping[str, float] | float = READER_LOG_SD,
+    reviewers: Mapping[str, str] | None = None,
+    responses: Sequence[Response] = (),
+    others: Sequence[MaskVolume] = (),
+) -> go.Figure:
+    """Volumes of the accepted masks over time, and what may come.
+
+    Args:
+        points_by_lesion: lesion id -> its points; only accepted masks' volumes belong here. "total" may be among them.
+        forecast: of one of these lesions; its fan and the last value carried forward are drawn, unless it was refused,
+            when the reason is written in the figure.
+        log: logarithmic volume axis; absent lesions are then drawn hollow at 5 mm diameter.
+        events: (days, text), drawn as dotted vertical lines; treatments: bars above the curve.
+        unit: "mL" or "mm³".
+        noise_log_sd: log-SD of one measurement, for all or by mask id; bars span its 95 % interval.
+        reviewers: mask id -> who accepted it, for the hover.
+        responses: of `core.response.volumetric_response`: baseline, nadir and the rule's PR and PD volumes are drawn.
+        others: volumes of masks that do not count (proposed, rejected, superseded): grey crosses.
+
+    Returns:
+        The figure; with no points an empty one that says so.
+    """
+    scale = MM3_PER_UNIT[unit]
+    figure = go.Figure()
+    for lesion_id, points in points_by_lesion.items():
+        known = sorted((p for p in points if math.isfinite(p.volume_mm3)), key=lambda p: p.days)
+        if known:
+            figure.add_trace(_observed(lesion_id, known, scale, unit, log, noise_log_sd, reviewers or {}, others))
+    if not figure.data:
+        say(figure, "No accepted mask yet: the curve is made of accepted masks only.")
+    if others:
+        figure.add_trace(_uncounted(others, scale, unit, log))
+    if forecast is not None and forecast.refused:
+        say(figure, f"No forecast. {forecast.refused}", y=1.0)
+    elif forecast is not None:
+        _draw_forecast(figure, forecast, scale, unit)
+    if responses:
+        _draw_response(figure, responses, scale, unit, log)
+    for days, text in events:
+        figure.add_vline(x=days, line={"dash": "dot", "color": "#555555", "width": 1}, annotation_text=text,
+                         annotation_textangle=-90, annotation_position="top right")  # fmt: skip
+    layout(figure, "Days since the first timepoint", f"Volume ({unit})")
+    _draw_treatments(figure, treatments)
+    volume_axis(figure, log, 1.1 * _ceiling(points_by_lesion, forecast) / scale)
+    return figure
+
+
+def volume_axis(figure: go.Figure, log: bool, top: float) -> None:
+    """Logarithmic with ticks at 1, 2 and 5 of each decade, or linear from 0 to `top`, in the figure's unit."""
+    if log:
+        values = [tick for decade in range(-4, 8) for tick in (10.0**decade, 2 * 10.0**decade, 5 * 10.0**decade)]
+        figure.update_yaxes(type="log", tickvals=values, ticktext=[f"{value:,.10g}" for value in values])
+    else:
+        figure.update_yaxes(range=[0, top])
+
+
+def _ceiling(points_by_lesion: Mapping[str, Sequence[VolumePoint]], forecast: Forecast | None) -> float:
+    """Top of a linear axis, mm3: a 95 % limit may run to any height and would flatten what was observed."""
+    points = (p for series in points_by_lesion.values() for p in series)
+    volumes = [1.4 * p.volume_mm3 for p in points if math.isfinite(p.volume_mm3)]
+    if forecast is not None and not forecast.refused:
+        volumes += [float(v) for fan in (forecast.fan, forecast.locf) for v in fan.limits_mm3(80)[1]]
+    return max(volumes, default=0.0) or MM3_PER_UNIT["mL"]
+
+
+def _observed(
+    lesion_id: str, points: Sequence[VolumePoint], scale: float, unit: str, log: bool,
+    noise: Mapping[str, float] | float, reviewers: Mapping[str, str], others: Sequence[MaskVolume],
+) -> go.Scatter:  # fmt: skip
+    """One lesion's points with noise bars; hollow where the lesion is absent (on a log axis at 5 mm diameter)."""
+    volumes = np.array([p.volume_mm3 for p in points])
+    shown = np.where((volumes <= 0) & log, FLOOR_MM3, volumes) / scale
+    sd = np.array([noise if isinstance(noise, float | int) else noise.get(p.mask_id, READER_LOG_SD) for p in points])
+    present = volumes > 0
+    colour = lesion_colour(lesion_id)
+    hover = [
+        f"<b>{lesion_id}</b> · {p.timepoint} (day {p.days:g})<br>"
+        + (f"{p.volume_mm3 / scale:.4g} {unit}" if p.volume_mm3 > 0 else "absent")
+        + f"<br>mask version {p.version} · {p.mask_id}<br>accepted by {reviewers.get(p.mask_id, 'unknown')}"
+        + "".join(f"<br>{_version(o, scale, unit)}" for o in others if o.timepoint == p.timepoint)
+        for p in points
+    ]
+    return go.Scatter(
+        x=[p.days for p in points], y=shown, mode="lines+markers", name=lesion_id, legendgroup=lesion_id,
+        line={"color": colour, "width": 1.5 if lesion_number(lesion_id) else 2.5},
+        marker={
+            "color": colour, "size": 9 if len(points) <= 20 else 6, "line": {"color": colour, "width": 1.5},
+            "symbol": [marker(lesion_id) + ("" if here else "-open") for here in present],
+        },
+        error_y={
+            "type": "data", "symmetric": False, "thickness": 1, "width": 3, "color": faded(colour, 0.6),
+            "array": np.where(present, shown * np.expm1(Z95 * sd), 0.0),
+            "arrayminus": np.where(present, -shown * np.expm1(-Z95 * sd), 0.0),
+        },
+        text=hover, hovertemplate="%{text}<extra></extra>",
+    )  # fmt: skip
+
+
+def _version(other: MaskVolume, scale: float, unit: str) -> str:
+    return f"version {other.version} ({other.method}): {other.volume_mm3 / scale:.4g} {unit}, {other.status}"
+
+
+def _uncounted(others: Sequence[MaskVolume], scale: float, unit: str, log: bool) -> go.Scatter:
+    return go.Scatter(
+        x=[o.days for o in others], y=[max(o.volume_mm3, FLOOR_MM3 if log else 0.0) / scale for o in others],
+        mode="markers", name="masks that do not count", marker={"symbol": "x-thin-open", "size": 8, "color": UNCOUNTED},
+        text=[f"<b>not in the curve</b> · {o.timepoint}<br>{_version(o, scale, unit)}" for o in others],
+        hovertemplate="%{text}<extra></extra>",
+    )  # fmt: skip
+
+
+def draw_fan(figure: go.Figure, fan: Fan, colour: str, scale: float, name: str) -> None:
+    """Bands of 95, 80 and 50 %, the darkest inside."""
+    plain = {"mode": "lines", "line": {"width": 0}, "hoverinfo": "skip"}
+    for percent, alpha in _BANDS:
+        low, high = fan.limits_mm3(percent)
+        group = f"{name} {percent} %"
+        figure.add_trace(go.Scatter(x=fan.days, y=high / scale, showlegend=False, legendgroup=group, **plain))
+        inside = {"fill": "tonexty", "fillcolor": faded(colour, alpha), "name": group, "legendgroup": group}
+        figure.add_trace(go.Scatter(x=fan.days, y=low / scale, **inside, **plain))
+
+
+def _draw_forecast(figure: go.Figure, forecast: Forecast, scale: float, unit: str) -> None:
+    colour = lesion_colour(forecast.lesion_id)
+    draw_fan(figure, forecast.fan, colour, scale, "forecast")
+    skill = "" if forecast.skill_vs_locf is None else f", skill against LOCF {forecast.skill_vs_locf:+.2f}"
+    figure.add_trace(go.Scatter(
+        x=forecast.fan.days, y=forecast.fan.median_mm3 / scale, mode="lines",
+        name=f"{forecast.lesion_id} forecast{skill}",
+        line={"color": faded(colour, 0.75), "dash": "dash", "width": 2},
+        hovertemplate=f"<b>{forecast.lesion_id} forecast</b><br>day %{{x:.0f}}: %{{y:.4g}} {unit}<extra></extra>",
+    ))  # fmt: skip
+    _draw_locf(figure, forecast.locf, scale, unit)
+
+
+def _draw_locf(figure: go.Figure, locf: Fan, scale: float, unit: str) -> None:
+    """The last value carried forward: grey, so that it belongs to no lesion, with dotted 80 % limits."""
+    line = {"color": "#777777", "width": 1.5, "dash": "longdash"}
+    figure.add_trace(go.Scatter(
+        x=locf.days, y=locf.median_mm3 / scale, mode="lines", line=line, legendgroup="locf",
+        name="LOCF: last value carried forward (80 % limits)",
+        hovertemplate=f"<b>last value carried forward</b><br>day %{{x:.0f}}: %{{y:.4g}} {unit}<extra></extra>",
+    ))  # fmt: skip
+    for limit in locf.limits_mm3(80):
+        figure.add_trace(go.Scatter(
+            x=locf.days, y=limit / scale, mode="lines", line={**line, "width": 1, "dash": "dot"}, legendgroup="locf",
+            showlegend=False, hoverinfo="skip",
+        ))  # fmt: skip
+
+
+def _draw_treatments(figure: go.Figure, treatments: Sequence[Treatment]) -> None:
+    """One bar a treatment above the plot; an open end fades into "ongoing"."""
+    if not treatments:
+        return
+    last = max((float(np.max(trace.x)) for trace in figure.data if trace.x is not None and len(trace.x)), default=0.0)
+    height = 0.065
+    for n, treatment in enumerate(treatments):
+        end = treatment.end_days if treatment.end_days is not None else max(last, treatment.start_days + 14)
+        low = 1.01 + n * height
+        figure.add_shape(
+            type="rect", xref="x", yref="paper", x0=treatment.start_days, x1=end, y0=low, y1=low + height - 0.012,
+            fillcolor=faded("#0072B2", 0.25), line={"width": 0}, name=treatment.name,
+        )  # fmt: skip
+        text = treatment.name + ("" if treatment.end_days is not None else " (ongoing)")
+        figure.add_annotation(text=text, x=treatment.start_days, xref="x", xanchor="left", xshift=4, y=low + height / 2,
+                              yref="paper", yanchor="middle", showarrow=False, font={"size": 11})  # fmt: skip
+    figure.update_layout(margin_t=24 + 26 * len(treatments))
+
+
+def _draw_response(figure: go.Figure, responses: Sequence[Response], scale: float, unit: str, log: bool) -> None:
+    """Baseline and nadir marks and the rule's thresholds on the summed volume of the baseline lesions."""
+    known = [r for r in responses if math.isfinite(r.volume_mm3)]
+    if not known or not math.isfinite(responses[0].baseline_mm3):
+        return
+    rule = RULES[responses[0].rule]
+    baseline = responses[0].baseline_mm3
+    nadir = min(known, key=lambda r: r.volume_mm3)
+    marks = [("baseline", known[0].days, baseline), ("nadir", nadir.days, nadir.volume_mm3)]
+    for text, days, volume in marks:
+        height = max(volume, FLOOR_MM3 if log else 0.0) / scale
+        figure.add_trace(go.Scatter(
+            x=[days], y=[height], mode="markers+text", text=[text], textposition="bottom center", showlegend=False,
+            marker={"symbol": "circle-open", "size": 18, "color": TOTAL_COLOUR}, cliponaxis=False,
+            hovertemplate=f"<b>{text}</b> {volume / scale:.4g} {unit}<extra></extra>",
+        ))  # fmt: skip
+    for text, volume, category in (
+        (f"PR {rule.pr_percent:+g} % of baseline", baseline * (1 + rule.pr_percent / 100), "PR"),
+        (f"PD {rule.pd_percent:+g} % of nadir", nadir.volume_mm3 * (1 + rule.pd_percent / 100), "PD"),
+    ):
+        if volume > 0:
+            colour = RESPONSE_COLOURS[category]
+            figure.add_hline(y=volume / scale, line={"color": colour, "width": 1, "dash": "dashdot"})
+            # plotly places annotations of a log axis by the exponent, lines by the value.
+            figure.add_annotation(
+                text=f"{text}: {rule.title}", x=1, xref="paper", xanchor="right", yanchor="bottom", showarrow=False,
+                y=math.log10(volume / scale) if log else volume / scale, font={"color": colour, "size": 12},
+            )  # fmt: skip
+
+
+def lesions_figure(points_by_lesion: Mapping[str, Sequence[VolumePoint]], log: bool = True) -> go.Figure:
+    """Small multiples: every lesion alone, all on one scale of days and one of mL, three in a row."""
+    names = list(points_by_lesion)
+    rows = max(1, math.ceil(len(names) / 3))
+    figure = make_subplots(
+        rows=rows, cols=min(3, max(1, len(names))), shared_xaxes=True, shared_yaxes=True, subplot_titles=names,
+        vertical_spacing=min(0.12, 0.4 / rows), horizontal_spacing=0.03,
+    )  # fmt: skip
+    for n, name in enumerate(names):
+        known = sorted((p for p in points_by_lesion[name] if math.isfinite(p.volume_mm3)), key=lambda p: p.days)
+        figure.add_trace(
+            _observed(name, known, 1000.0, "mL", log, READER_LOG_SD, {}, ()), row=n // 3 + 1, col=n % 3 + 1
+        )
+    layout(figure, "", "")
+    figure.update_layout(showlegend=False, height=60 + 200 * rows)
+    figure.update_xaxes(title_text="Days since the first timepoint", row=rows)
+    figure.update_yaxes(title_text="Volume (mL)", col=1)
+    if log:
+        volume_axis(figure, True, 0.0)
+    else:
+        figure.update_yaxes(rangemode="tozero")
+    return figure
+
+
+def checks_figure(checks: Sequence[Check]) -> go.Figure:
+    """What was said at each visit about the next (80 % limits), the last value, and what came."""
+    figure = go.Figure()
+    visits = [check.about for check in checks]
+    said = np.array([[c.median_mm3, c.low80_mm3, c.high80_mm3, c.last_mm3, c.came_mm3] for c in checks]).reshape(-1, 5)
+    median, low, high, last, came = said.T / 1000.0
+    figure.add_trace(go.Scatter(
+        x=visits, y=median, mode="markers", name="forecast (80 % limits)",
+        marker={"symbol": "line-ew-open", "size": 16, "color": "#0072B2", "line": {"width": 2}},
+        error_y={"type": "data", "symmetric": False, "array": high - median, "arrayminus": median - low, "width": 5},
+        hovertemplate="forecast %{y:.4g} mL<extra></extra>",
+    ))  # fmt: skip
+    for name, values, symbol, colour in (
+        ("last value carried forward", last, "diamond-open", "#777777"), ("what came", came, "circle", "#D55E00"),
+    ):  # fmt: skip
+        figure.add_trace(go.Scatter(x=visits, y=values, mode="markers", name=name,
+                                    marker={"symbol": symbol, "size": 9, "color": colour},
+                                    hovertemplate=f"{name} %{{y:.4g}} mL<extra></extra>"))  # fmt: skip
+    layout(figure, "Visit", "Volume (mL)")
+    figure.update_xaxes(type="category")
+    volume_axis(figure, True, 0.0)
+    return figure
+
+
+def reliability_figure(bins: Sequence[Mapping[str, float]], event: str) -> go.Figure:
+    """How often the event came (95 % interval) by how probable it was said to be; the diagonal is perfect."""
+    figure = go.Figure(go.Scatter(x=[0, 1], y=[0, 1], mode="lines", name="perfect", hoverinfo="skip",
+                                  line={"color": "#777777", "dash": "longdash", "width": 1}))  # fmt: skip
+    said, came = np.array([b["said"] for b in bins]), np.array([b["came"] for b in bins])
+    figure.add_trace(go.Scatter(
+        x=said, y=came, mode="lines+markers", name=event, line={"color": "#0072B2"},
+        error_y={"type": "data", "symmetric": False, "array": np.array([b["high95"] for b in bins]) - came,
+                 "arrayminus": came - np.array([b["low95"] for b in bins])},
+        text=[f"{b['forecasts']} forecasts" for b in bins],
+        hovertemplate="said %{x:.0%}, came %{y:.0%}<br>%{text}<extra></extra>",
+    ))  # fmt: skip
+    layout(figure, "Probability that was said", "Share that came")
+    figure.update_xaxes(range=[0, 1], tickformat=".0%")
+    figure.update_yaxes(range=[0, 1], tickformat=".0%")
+    return figure
