@@ -12,7 +12,8 @@ import numpy as np
 from core.decisions import standing, unlike
 from core.errors import InputError, StoreError
 from core.growth.burden import total_forecast
-from core.growth.curves import CURVES, fit
+from core.growth.curves import CURVES
+from core.growth.fitting import fit
 from core.growth.forecast import Fan, Forecast, forecast
 from core.growth.population import Population
 from core.growth.rates import ChangeVerdict, change_verdict, noise_log_sd, specific_growth_rate
@@ -101,9 +102,9 @@ def look_ahead(
 def fits(points: Sequence[VolumePoint]) -> dict[str, Any]:
     """Each curve's parameters with intervals, or why there is none."""
     out: dict[str, Any] = {}
-    for name, curve in CURVES.items():
+    for name in CURVES:
         try:
-            fitted = fit(curve, [p.days for p in points], [p.volume_mm3 for p in points])
+            fitted = fit(name, [p.days for p in points], [p.volume_mm3 for p in points])
         except InputError as error:
             out[name] = {"identifiable": False, "reason": str(error)}
             continue

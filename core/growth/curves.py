@@ -1,32 +1,44 @@
-"""Growth curves in closed form, and their fit to one lesion's volumes.
+"""Growth laws in closed form: eleven of them, in one table.
 
-Time runs in days from the first point of the series, volumes are mm3. A fit minimises squared error of *log* volume:
-the error of a segmented volume is proportional to the volume. Nothing here knows of treatment: over a stretch in which
-the treatment changed, a single curve describes and does not explain.
+Time runs in days from the first point of the series, volumes are mm3, v > 0. Nothing here knows of treatment: over a
+stretch in which the treatment changed, a single curve describes and does not explain. Only the last three laws can
+shrink and grow again. How they are fitted to a lesion is in `core.growth.fitting`.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.optimize import least_squares
-from scipy.stats import t as student_t
 
 from core.errors import InputError
 
 Floats = NDArray[np.float64]
+Vectors = list[list[float]]
 
 #: Volume of a sphere of 5 mm diameter. RECIST 1.1 gives 5 mm to what is too small to measure (PMC2755245); a log needs
 #: something above 0, so every smaller volume, and an absent lesion, counts as this much.
 FLOOR_MM3 = math.pi / 6 * 5.0**3
+#: The plateau of the reduced Gompertz law, mm3: one litre, which hardly any lesion passes (assumed).
+REDUCED_PLATEAU_MM3 = 1e6
+#: Rates are between a doubling in a day or so and one in two hundred years.
+LEAST_RATE, MOST_RATE = 1e-5, 1.0
 
-#: A parameter known no better than to a factor e (log standard error above 1) is called not identifiable.
-MAX_LOG_SE = 1.0
+#: How a parameter is fitted, and its interval given: on its own scale, on that of its log, or of its log-odds (0..1).
+Scale = Literal["plain", "log", "logit"]
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """One parameter of a law: its name, unit, and scale."""
+
+    name: str
+    unit: str
+    scale: Scale = "log"
 
 
 @dataclass(frozen=True)
@@ -35,149 +47,238 @@ class Curve:
 
     Args:
         name: its name in the table `CURVES`.
-        parameters: names, in the order of `log_volume`.
-        units: one per parameter.
-        positive: one per parameter; those are fitted, and their intervals given, on the log scale.
+        terms: its parameters, in the order of `log_volume`.
         log_volume: (days (n,), *parameters) -> ln(volume / mm3) (n,).
         bounds: (days, log volumes) -> (lower, upper) in natural units.
         starts: (days, log volumes) -> starting parameter vectors, in natural units.
         equation: for people.
+        source: DOI.
     """
 
     name: str
-    parameters: tuple[str, ...]
-    units: tuple[str, ...]
-    positive: tuple[bool, ...]
+    terms: tuple[Parameter, ...]
     log_volume: Callable[..., Floats]
     bounds: Callable[[Floats, Floats], tuple[list[float], list[float]]]
-    starts: Callable[[Floats, Floats], list[list[float]]]
+    starts: Callable[[Floats, Floats], Vectors]
     equation: str
+    source: str
+
+    @property
+    def parameters(self) -> tuple[str, ...]:
+        """Names, in order."""
+        return tuple(term.name for term in self.terms)
+
+    @property
+    def units(self) -> tuple[str, ...]:
+        """Units, in order."""
+        return tuple(term.unit for term in self.terms)
 
     def volume_mm3(self, days: ArrayLike, *parameters: float) -> Floats:
         """Volumes (n,) mm3 at `days` (n,) since the first point (days >= 0)."""
         return np.exp(self.log_volume(np.asarray(days, dtype=float), *parameters))
 
 
-def _log_exponential(days: Floats, v0_mm3: float, kappa: float) -> Floats:
-    return math.log(v0_mm3) + kappa * days
+def _exponential(days: Floats, v0: float, kappa: float) -> Floats:
+    return math.log(v0) + kappa * days
 
 
-def _log_logistic(days: Floats, v0_mm3: float, v_inf_mm3: float, omega: float) -> Floats:
-    return math.log(v_inf_mm3) - np.log1p((v_inf_mm3 / v0_mm3 - 1.0) * np.exp(-omega * days))
+def _linear(days: Floats, v0: float, rate: float) -> Floats:
+    return np.log(np.maximum(v0 + rate * days, FLOOR_MM3))
 
 
-def _log_gompertz(days: Floats, v0_mm3: float, v_inf_mm3: float, omega: float) -> Floats:
-    return math.log(v_inf_mm3) + math.log(v0_mm3 / v_inf_mm3) * np.exp(-omega * days)
+def _power(days: Floats, v0: float, kappa0: float, b: float) -> Floats:
+    """dv/dt = a·v^b with a = kappa0·v0^(1 - b), so that `kappa0` is the relative rate at the start."""
+    left = 1.0 - b
+    if left < 1e-9:
+        return math.log(v0) + kappa0 * days
+    return math.log(v0) + np.log(np.maximum(1.0 + left * kappa0 * days, 1e-12)) / left
 
 
-def _slope(days: Floats, logs: Floats) -> float:
-    return float(np.polyfit(days, logs, 1)[0])
+def _general(days: Floats, v0: float, v_inf: float, omega: float, lam: float) -> Floats:
+    """ln v∞ + ln(1 + ((v0/v∞)^λ - 1)·e^(-ωt)) / λ; its limit at λ = 0 is the Gompertz law."""
+    distance, decay = math.log(v0 / v_inf), np.exp(-omega * days)
+    if abs(lam) < 1e-7:
+        return math.log(v_inf) + distance * decay
+    return math.log(v_inf) + np.log1p(math.expm1(lam * distance) * decay) / lam
+
+
+def _logistic(days: Floats, v0: float, v_inf: float, omega: float) -> Floats:
+    return _general(days, v0, v_inf, omega, -1.0)
+
+
+def _gompertz(days: Floats, v0: float, v_inf: float, omega: float) -> Floats:
+    return _general(days, v0, v_inf, omega, 0.0)
+
+
+def _classical(days: Floats, v0: float, v_inf: float, omega: float) -> Floats:
+    return _general(days, v0, v_inf, omega, 1.0 / 3.0)
+
+
+def _reduced(days: Floats, v0: float, omega: float) -> Floats:
+    return _general(days, v0, REDUCED_PLATEAU_MM3, omega, 0.0)
+
+
+def _stein_fojo(days: Floats, v0: float, growth: float, decay: float) -> Floats:
+    return math.log(v0) + np.log(np.expm1(growth * days) + np.exp(-decay * days))
+
+
+def _stein_fojo_phi(days: Floats, v0: float, growth: float, decay: float, phi: float) -> Floats:
+    return math.log(v0) + np.log((1.0 - phi) * np.exp(growth * days) + phi * np.exp(-decay * days))
+
+
+def _claret(days: Floats, v0: float, growth: float, kill: float, resistance: float) -> Floats:
+    return math.log(v0) + growth * days + kill / resistance * np.expm1(-resistance * days)
+
+
+def _line(days: Floats, logs: Floats) -> tuple[float, float]:
+    """Slope and intercept of the log volumes."""
+    slope, intercept = np.polyfit(days, logs, 1)
+    return float(slope), float(intercept)
+
+
+def _volume_bounds(logs: Floats) -> tuple[float, float]:
+    # A thousandfold outside what was seen; bounds follow the data so that the unit does not matter.
+    return math.exp(logs.min()) / 1e3, math.exp(logs.max()) * 1e3
 
 
 def _exponential_bounds(days: Floats, logs: Floats) -> tuple[list[float], list[float]]:
-    # A doubling in less than two thirds of a day, or halving, is no tumour.
-    return [math.exp(logs.min()) / 1e3, -1.0], [math.exp(logs.max()) * 1e3, 1.0]
+    low, high = _volume_bounds(logs)
+    return [low, -MOST_RATE], [high, MOST_RATE]
 
 
-def _exponential_starts(days: Floats, logs: Floats) -> list[list[float]]:
-    slope, intercept = np.polyfit(days, logs, 1)
+def _exponential_starts(days: Floats, logs: Floats) -> Vectors:
+    slope, intercept = _line(days, logs)
     return [[math.exp(intercept), float(np.clip(slope, -0.99, 0.99))]]
 
 
+def _linear_bounds(days: Floats, logs: Floats) -> tuple[list[float], list[float]]:
+    low, high = _volume_bounds(logs)
+    return [low, -high], [high, high]
+
+
+def _linear_starts(days: Floats, logs: Floats) -> Vectors:
+    slope, intercept = np.polyfit(days, np.exp(logs), 1)
+    first = math.exp(logs[0])
+    return [[max(float(intercept), first / 2), float(slope)], [first, 0.0]]
+
+
+def _power_bounds(days: Floats, logs: Floats) -> tuple[list[float], list[float]]:
+    low, high = _volume_bounds(logs)
+    return [low, -MOST_RATE, 0.0], [high, MOST_RATE, 1.0]
+
+
+def _power_starts(days: Floats, logs: Floats) -> Vectors:
+    slope, intercept = _line(days, logs)
+    steep = float(np.clip(slope, -0.3 / days[-1], 0.9))
+    return [
+        [math.exp(intercept), steep, 0.5],
+        [math.exp(logs[0]), float(np.clip(2 * slope, -0.5 / days[-1], 0.9)), 0.2],
+    ]
+
+
 def _saturating_bounds(days: Floats, logs: Floats) -> tuple[list[float], list[float]]:
-    # The plateau may lie a thousandfold outside what was seen; bounds follow the data so that the unit does not matter.
-    low, high = math.exp(logs.min()) / 1e3, math.exp(logs.max()) * 1e3
-    return [low, low, 1e-5], [high, high, 1.0]
+    low, high = _volume_bounds(logs)
+    return [low, low, LEAST_RATE], [high, high, MOST_RATE]
 
 
-def _saturating_starts(days: Floats, logs: Floats) -> list[list[float]]:
+def _saturating_starts(days: Floats, logs: Floats) -> Vectors:
     first, last, span = math.exp(logs[0]), math.exp(logs[-1]), float(days[-1] - days[0])
     # A plateau ahead in the direction of the trend, approached slowly, and one reached already, approached quickly.
-    ahead = last * math.exp(np.clip(2.0 * _slope(days, logs) * span, -5.0, 5.0))
+    ahead = last * math.exp(np.clip(2.0 * _line(days, logs)[0] * span, -5.0, 5.0))
     return [[first, ahead, min(1.0 / span, 0.9)], [first, last, min(4.0 / span, 0.9)]]
 
 
-_SATURATING = (("v0_mm3", "v_inf_mm3", "omega_per_day"), ("mm3", "mm3", "1/day"), (True, True, True))
+def _general_bounds(days: Floats, logs: Floats) -> tuple[list[float], list[float]]:
+    low, high = _saturating_bounds(days, logs)
+    return [*low, -1.0], [*high, 1.0]
 
-#: Every curve by name. Sources: Gerlee 2013 (10.1158/0008-5472.CAN-12-4355); closed forms as in
-#: Laleh 2022 (10.1371/journal.pcbi.1009822).
+
+def _general_starts(days: Floats, logs: Floats) -> Vectors:
+    return [[*start, lam] for start in _saturating_starts(days, logs) for lam in (-0.5, 0.4)]
+
+
+def _reduced_bounds(days: Floats, logs: Floats) -> tuple[list[float], list[float]]:
+    low, high = _volume_bounds(logs)
+    return [low, -0.1], [high, MOST_RATE]
+
+
+def _reduced_starts(days: Floats, logs: Floats) -> Vectors:
+    slope, intercept = _line(days, logs)
+    room = max(math.log(REDUCED_PLATEAU_MM3) - intercept, 0.5)
+    return [[math.exp(intercept), float(np.clip(slope / room, -0.05, 0.9))]]
+
+
+def _two_rate_bounds(days: Floats, logs: Floats) -> tuple[list[float], list[float]]:
+    low, high = _volume_bounds(logs)
+    return [low, LEAST_RATE, LEAST_RATE], [high, 0.2, MOST_RATE]
+
+
+def _two_rate_starts(days: Floats, logs: Floats) -> Vectors:
+    first, span, turn = math.exp(logs[0]), float(days[-1] - days[0]), int(np.argmin(logs))
+    fall = max((logs[0] - logs[turn]) / max(days[turn] - days[0], span / 10), 0.3 / span)
+    rise = max((logs[-1] - logs[turn]) / max(days[-1] - days[turn], span / 10), 0.3 / span)
+    return [[first, min(rise, 0.1), min(1.5 * fall, 0.5)], [first, min(0.3 * rise, 0.1), min(0.7 * fall, 0.5)]]
+
+
+def _phi_bounds(days: Floats, logs: Floats) -> tuple[list[float], list[float]]:
+    low, high = _two_rate_bounds(days, logs)
+    return [*low, 1e-4], [*high, 1.0 - 1e-4]
+
+
+def _phi_starts(days: Floats, logs: Floats) -> Vectors:
+    return [[*start, phi] for start in _two_rate_starts(days, logs) for phi in (0.5, 0.9)]
+
+
+def _claret_bounds(days: Floats, logs: Floats) -> tuple[list[float], list[float]]:
+    low, high = _volume_bounds(logs)
+    return [low, LEAST_RATE, LEAST_RATE, LEAST_RATE], [high, 0.2, MOST_RATE, MOST_RATE]
+
+
+def _claret_starts(days: Floats, logs: Floats) -> Vectors:
+    span = float(days[-1] - days[0])
+    return [
+        [first, rise, fall + rise, wears_off / span]
+        for first, rise, fall in _two_rate_starts(days, logs) for wears_off in (2.0, 6.0)
+    ]  # fmt: skip
+
+
+_V0 = Parameter("v0_mm3", "mm3")
+_SATURATING = (_V0, Parameter("v_inf_mm3", "mm3"), Parameter("omega_per_day", "1/day"))
+_RATES = (_V0, Parameter("growth_per_day", "1/day"), Parameter("decay_per_day", "1/day"))
+_LALEH, _STEIN = "10.1371/journal.pcbi.1009822", "10.1634/theoncologist.2008-0075"
+
+#: Every law by name. Closed forms as in Laleh 2022 and the sources named.
 CURVES: Mapping[str, Curve] = {
-    "exponential": Curve(
-        "exponential", ("v0_mm3", "kappa_per_day"), ("mm3", "1/day"), (True, False),
-        _log_exponential, _exponential_bounds, _exponential_starts, "v = v0 · exp(κt)",
-    ),
-    "logistic": Curve(
-        "logistic", *_SATURATING, _log_logistic, _saturating_bounds, _saturating_starts,
-        "v = v∞ / (1 + (v∞/v0 − 1)·exp(−ωt))",
-    ),
-    "gompertz": Curve(
-        "gompertz", *_SATURATING, _log_gompertz, _saturating_bounds, _saturating_starts,
-        "v = v∞ · (v0/v∞)^exp(−ωt)",
-    ),
+    law.name: law
+    for law in (
+        Curve("exponential", (_V0, Parameter("kappa_per_day", "1/day", "plain")),
+              _exponential, _exponential_bounds, _exponential_starts, "v = v0 · exp(κt)", _LALEH),
+        Curve("linear", (_V0, Parameter("rate_mm3_per_day", "mm3/day", "plain")),
+              _linear, _linear_bounds, _linear_starts, "v = v0 + rt, not below 5 mm diameter",
+              "10.1158/0008-5472.CAN-12-4355"),
+        Curve("power_law", (_V0, Parameter("kappa0_per_day", "1/day", "plain"), Parameter("b", "1", "plain")),
+              _power, _power_bounds, _power_starts, "dv/dt = κ0 · v0^(1-b) · v^b", "10.1371/journal.pcbi.1003800"),
+        Curve("logistic", _SATURATING, _logistic, _saturating_bounds, _saturating_starts,
+              "v = v∞ / (1 + (v∞/v0 - 1)·exp(-ωt))", _LALEH),
+        Curve("gompertz", _SATURATING, _gompertz, _saturating_bounds, _saturating_starts,
+              "v = v∞ · (v0/v∞)^exp(-ωt)", _LALEH),
+        Curve("reduced_gompertz", (_V0, Parameter("omega_per_day", "1/day", "plain")),
+              _reduced, _reduced_bounds, _reduced_starts, "Gompertz with the plateau at 1 litre (assumed)",
+              "10.1371/journal.pcbi.1007178"),
+        Curve("classical_bertalanffy", _SATURATING, _classical, _saturating_bounds, _saturating_starts,
+              "v = v∞ · (1 + ((v0/v∞)^(1/3) - 1)·exp(-ωt))^3", _LALEH),
+        Curve("general_bertalanffy", (*_SATURATING, Parameter("lambda", "1", "plain")),
+              _general, _general_bounds, _general_starts, "v = v∞ · (1 + ((v0/v∞)^λ - 1)·exp(-ωt))^(1/λ)", _LALEH),
+        Curve("stein_fojo", _RATES, _stein_fojo, _two_rate_bounds, _two_rate_starts,
+              "v = v0 · (exp(gt) + exp(-dt) - 1)", _STEIN),
+        Curve("stein_fojo_phi", (*_RATES, Parameter("phi", "1", "logit")),
+              _stein_fojo_phi, _phi_bounds, _phi_starts, "v = v0 · ((1-φ)·exp(gt) + φ·exp(-dt))", _STEIN),
+        Curve("claret_tgi", (_V0, Parameter("growth_per_day", "1/day"), Parameter("kill_per_day", "1/day"),
+                             Parameter("resistance_per_day", "1/day")),
+              _claret, _claret_bounds, _claret_starts, "v = v0 · exp(kg·t - (p/c)(1 - exp(-ct)))",
+              "10.1200/JCO.2008.21.0807"),
+    )
 }  # fmt: skip
-
-
-@dataclass(frozen=True, eq=False)
-class Fit:
-    """One curve fitted to one series.
-
-    Args:
-        curve: the name in `CURVES`.
-        parameters: natural units, in the curve's order; v0 is the volume at `first_day`.
-        low95, high95: 95 % intervals of the parameters (NaN where no error could be estimated).
-        standard_errors: of the parameters, natural units, by the delta method (NaN likewise).
-        residual_log_sd: of log volume, root of RSS / (n - p); NaN when n = p.
-        aicc: small-sample Akaike criterion counting the residual variance as a parameter; inf when n is too small for
-            it.
-        identifiable: False when some parameter is at a bound or known no better than to a factor e; `reason` says
-            which.
-        first_day, last_day: days of the first and last point, on the caller's axis.
-        covariance: (p, p) of the internal parameters (log of the positive ones).
-        n: points used.
-    """
-
-    curve: str
-    parameters: tuple[float, ...]
-    standard_errors: tuple[float, ...]
-    low95: tuple[float, ...]
-    high95: tuple[float, ...]
-    residual_log_sd: float
-    aicc: float
-    identifiable: bool
-    reason: str
-    first_day: float
-    last_day: float
-    covariance: Floats
-    n: int
-
-    def volume_mm3(self, days: ArrayLike) -> Floats:
-        """The fitted curve (n,) mm3 at `days` (n,) on the caller's axis."""
-        return CURVES[self.curve].volume_mm3(np.asarray(days, dtype=float) - self.first_day, *self.parameters)
-
-    def named(self) -> dict[str, float]:
-        """Parameter name -> value."""
-        return dict(zip(CURVES[self.curve].parameters, self.parameters, strict=True))
-
-    def log_variance(self, days: ArrayLike) -> Floats:
-        """Variance (n,) of the fitted log volume at `days` (n,) from the parameters' uncertainty (delta method)."""
-        curve = CURVES[self.curve]
-        inner = _to_inner(curve, self.parameters)
-        times = np.asarray(days, dtype=float) - self.first_day
-        gradient = np.empty((times.size, inner.size))
-        for column in range(inner.size):
-            step = np.zeros_like(inner)
-            step[column] = 1e-5 * max(1.0, abs(inner[column])) if curve.positive[column] else 1e-7
-            ahead, behind = (curve.log_volume(times, *_to_natural(curve, inner + s)) for s in (step, -step))
-            gradient[:, column] = (ahead - behind) / (2 * step[column])
-        return np.einsum("ij,jk,ik->i", gradient, self.covariance, gradient)
-
-
-def _to_inner(curve: Curve, natural: Sequence[float] | Floats) -> Floats:
-    return np.array([math.log(x) if p else x for x, p in zip(natural, curve.positive, strict=True)])
-
-
-def _to_natural(curve: Curve, inner: Floats) -> list[float]:
-    return [math.exp(x) if p else float(x) for x, p in zip(inner, curve.positive, strict=True)]
 
 
 def prepare(days: ArrayLike, volumes_mm3: ArrayLike) -> tuple[Floats, Floats]:
@@ -201,131 +302,3 @@ def prepare(days: ArrayLike, volumes_mm3: ArrayLike) -> tuple[Floats, Floats]:
     last = {float(day): float(volume) for day, volume in zip(t, v, strict=True)}
     order = sorted(last)
     return np.array(order, dtype=float), np.maximum(np.array([last[day] for day in order], dtype=float), FLOOR_MM3)
-
-
-@dataclass(frozen=True)
-class Hold:
-    """A parameter held near `centre` (natural units) with `sd` (of its log where it is positive): a Gaussian prior."""
-
-    centre: float
-    sd: float
-
-
-def fit(
-    curve: str | Curve,
-    days: ArrayLike,
-    volumes_mm3: ArrayLike,
-    noise_log_sd: float = 0.0,
-    holds: Mapping[str, Hold] | None = None,
-) -> Fit:
-    """Fit one curve by bounded least squares on log volume, from several starts.
-
-    Args:
-        curve: a name in `CURVES`, or a `Curve`.
-        days: (n,) days, any origin; see `prepare` for order and duplicates.
-        volumes_mm3: (n,) mm3; below 5 mm diameter floored, see `prepare`.
-        noise_log_sd: log-SD of one measurement, a lower limit on the scatter that the standard errors assume; it is
-            what they rest on when there are as many points as parameters.
-        holds: parameter name -> prior, weighed against the points by `noise_log_sd` (which must then be above 0). Holds
-            enter parameters and covariance; `identifiable` still says what the points alone determine.
-
-    Returns:
-        The best fit over the starts. Standard errors come from s²(JᵀJ)⁻¹ at the optimum, carried to natural units by
-        the delta method; intervals by Student's t (normal when they rest on `noise_log_sd`), log-scaled for positive
-        ones. When a parameter cannot be told, `identifiable` is False and the curve may still be drawn, not
-        extrapolated.
-
-    Raises:
-        InputError: unknown curve, unusable values, fewer distinct days than parameters, or holds without noise.
-    """
-    law = curve if isinstance(curve, Curve) else CURVES.get(curve)
-    if law is None:
-        raise InputError(f"Unknown growth curve {curve!r}. Known: {', '.join(CURVES)}.")
-    t, v = prepare(days, volumes_mm3)
-    p = len(law.parameters)
-    if t.size < p:
-        raise InputError(f"A {law.name} curve has {p} parameters and needs at least {p} timepoints, got {t.size}.")
-    times, logs = t - t[0], np.log(v)
-    lower, upper = (_to_inner(law, b) for b in law.bounds(times, logs))
-    centre, pull = _pull(law, holds or {}, noise_log_sd)
-
-    def residuals(inner: Floats) -> Floats:
-        off = law.log_volume(times, *_to_natural(law, inner)) - logs
-        return np.concatenate([off, pull * (inner - centre)])
-
-    best: Any = None
-    for start in law.starts(times, logs):
-        x0 = np.clip(_to_inner(law, start), lower + 1e-9, upper - 1e-9)
-        found = _least_squares(residuals, x0, lower, upper, held=bool(pull.any()))
-        if best is None or found.cost < best.cost:
-            best = found
-    jacobian, rss = best.jac[: t.size], float((best.fun[: t.size] ** 2).sum())
-    return _summary(law, best.x, jacobian, rss, (lower, upper), t, noise_log_sd, pull)
-
-
-def _least_squares(residuals: Callable[[Floats], Floats], x0: Floats, lower: Floats, upper: Floats, held: bool) -> Any:
-    """Bounded search; a held fit, which hardly strays, by the faster unbounded one if that ends inside."""
-    if held:
-        try:
-            free = least_squares(residuals, x0, method="lm", xtol=1e-9, ftol=1e-9, max_nfev=300)
-            if free.success and ((free.x > lower) & (free.x < upper)).all():
-                return free
-        except (ArithmeticError, ValueError):  # it strayed to where the curve has no value
-            pass
-    return least_squares(residuals, x0, bounds=(lower, upper), x_scale="jac", xtol=1e-9, ftol=1e-9, max_nfev=200)
-
-
-def _pull(law: Curve, holds: Mapping[str, Hold], noise: float) -> tuple[Floats, Floats]:
-    """Centres (p,) and weights (p,) of the holds, internal units; weight 0 where there is none."""
-    unknown = set(holds) - set(law.parameters)
-    if unknown or (holds and noise <= 0):
-        raise InputError(f"Expected holds on {', '.join(law.parameters)} and a measurement noise above 0.")
-    pairs = zip(law.parameters, law.positive, strict=True)
-    centre = [
-        0.0 if name not in holds else math.log(holds[name].centre) if p else holds[name].centre for name, p in pairs
-    ]
-    return np.array(centre), np.array([noise / holds[name].sd if name in holds else 0.0 for name in law.parameters])
-
-
-def _summary(
-    law: Curve, inner: Floats, jacobian: Floats, rss: float, bounds: tuple[Floats, Floats], t: Floats, noise: float,
-    pull: Floats,
-) -> Fit:  # fmt: skip
-    n, p = t.size, inner.size
-    residual_sd = math.sqrt(rss / (n - p)) if n > p else math.nan
-    on_noise = n == p or residual_sd < noise
-    s = max(noise, 0.0 if n == p else residual_sd)
-    information = jacobian.T @ jacobian
-    scale = np.sqrt(np.diag(information))
-    singular = bool((scale == 0).any()) or np.linalg.cond(information / np.outer(scale, scale)) > 1e12
-    unknown = singular or (n == p and noise <= 0)
-    covariance = np.full((p, p), np.nan) if unknown else np.asarray(s**2 * np.linalg.inv(information))
-    alone = np.sqrt(np.maximum(np.diag(covariance), 0.0))
-    if pull.any():
-        covariance = np.asarray(s**2 * np.linalg.inv(information + np.diag(pull**2)))
-    error = np.sqrt(np.maximum(np.diag(covariance), 0.0))
-    quantile = 1.959964 if on_noise else float(student_t.ppf(0.975, n - p))
-    natural = _to_natural(law, inner)
-    positive = np.array(law.positive)
-
-    reasons = []
-    if unknown:
-        reasons.append("as many points as parameters" if not singular else "the data do not determine the parameters")
-    for name, x, low, high, se, log_scale in zip(law.parameters, inner, *bounds, alone, positive, strict=True):
-        if min(x - low, high - x) < 1e-6 * (high - low):
-            reasons.append(f"{name} is at its bound")
-        elif log_scale and se > MAX_LOG_SE:
-            reasons.append(f"{name} is known no better than to a factor of {math.exp(min(se, 50.0)):.3g}")
-    with np.errstate(over="ignore"):
-        ends = [np.where(positive, np.exp(inner + k * error), inner + k * error) for k in (-quantile, quantile)]
-    k = p + 1  # the residual variance is estimated too
-    aicc = math.inf
-    if n > k + 1:
-        aicc = n * math.log(max(rss, 1e-12) / n) + 2 * k + 2 * k * (k + 1) / (n - k - 1)
-    return Fit(
-        curve=law.name, parameters=tuple(natural),
-        standard_errors=tuple(float(x) for x in np.where(positive, np.array(natural) * error, error)),
-        low95=tuple(float(x) for x in ends[0]), high95=tuple(float(x) for x in ends[1]),
-        residual_log_sd=residual_sd, aicc=aicc, identifiable=not reasons, reason="; ".join(reasons),
-        first_day=float(t[0]), last_day=float(t[-1]), covariance=covariance.astype(np.float64), n=n,
-    )  # fmt: skip

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from scipy.stats import t as student_t
 
 from core.errors import InputError
-from core.growth.curves import CURVES, FLOOR_MM3, Fit, fit
+from core.growth.curves import CURVES, FLOOR_MM3
+from core.growth.fitting import Fit, fit
 from core.growth.population import LEVELS, MEDIAN, Learned, combined, locf, prior_alone
 from core.growth.prior import LAWS
 from core.growth.rates import READER_LOG_SD
