@@ -7,6 +7,7 @@ import streamlit as st
 from pages.ui import shell
 
 _FLAG = "go-to-review"
+_TRAJECTORY = "go-to-trajectory"
 
 
 def needed_patient() -> str:
@@ -34,10 +35,18 @@ def open_in_review(patient: str, timepoint: str) -> None:
     st.session_state[_FLAG] = True
 
 
+def open_in_trajectory(patient: str) -> None:
+    """For a callback: chooses the patient; `follow` then leaves."""
+    shell.choose_patient(patient)
+    st.session_state[_TRAJECTORY] = True
+
+
 def follow() -> None:
-    """Leaves for the reading room if `open_in_review` was called; pages with such buttons call it first."""
+    """Leaves for the page that one of the two asked for; pages that use them call it first."""
     if st.session_state.pop(_FLAG, False):
         shell.go_to("review")
+    if st.session_state.pop(_TRAJECTORY, False):
+        shell.go_to("trajectory")
 
 
 def choose_timepoint(label: str, timepoints: list[str], key: str, default: str, help_text: str) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import plotly.graph_objects as go
 import plotly.io as pio
 import streamlit as st
@@ -25,13 +27,25 @@ def for_both_themes(figure: go.Figure) -> go.Figure:
     return pio.from_json(text, skip_invalid=True).update_layout(template="streamlit")
 
 
-def draw(figure: go.Figure, key: str, height: int, alt: str) -> None:
+def draw(figure: go.Figure, key: str, height: int, alt: str, file_name: str = "") -> None:
     """The figure in the visitor's theme.
 
     Args:
         height: pixels; alt: what it shows, for those who cannot see it.
+        file_name: without ending; where it is given, a camera above the figure saves it as SVG under that name, as it
+            is seen.
     """
     shown = for_both_themes(figure).update_layout(height=height, font_size=13, margin={"t": 16, "b": 50})
     shown.update_xaxes(title_font_size=13)
     shown.update_yaxes(title_font_size=13)
-    st.plotly_chart(shown, theme="streamlit", key=key, alt=alt, config={"displayModeBar": False})
+    st.plotly_chart(shown, theme="streamlit", key=key, alt=alt, config=controls(file_name))
+
+
+def controls(file_name: str) -> dict[str, Any]:
+    """plotly's configuration: nothing above the figure, or with a file name the camera alone, which saves SVG."""
+    if not file_name:
+        return {"displayModeBar": False}
+    return {
+        "displayModeBar": True, "displaylogo": False, "modeBarButtons": [["toImage"]],
+        "toImageButtonOptions": {"format": "svg", "filename": file_name},
+    }  # fmt: skip

@@ -18,7 +18,9 @@ from streamlit.runtime.scriptrunner import StopException
 from core.jobs import explain
 from pages.ui import resources, sockets
 
-PageName = Literal["worklist", "intake", "review", "compare", "trajectory", "evidence", "quality", "system"]
+PageName = Literal[
+    "worklist", "intake", "review", "compare", "trajectory", "cohort", "evidence", "quality", "system"
+]  # fmt: skip
 
 FOLDER = Path(__file__).resolve().parents[1]
 ICON = FOLDER / "ui" / "icon.svg"  # a file: Streamlit would fetch its named icons for the browser's tab from elsewhere
@@ -32,6 +34,7 @@ PAGES: dict[str, list[tuple[PageName, str, str]]] = {
         ("review", "Review", ":material/draw:"),
         ("compare", "Compare", ":material/compare:"),
         ("trajectory", "Trajectory", ":material/show_chart:"),
+        ("cohort", "Cohort", ":material/groups:"),
         ("evidence", "Evidence", ":material/travel_explore:"),
     ],
     "Installation": [

@@ -1,0 +1,41 @@
+"""What became of the patients: best change, the course since baseline, time in view."""
+
+import streamlit as st
+
+from core.outcomes import best_rows, course_rows, visit_rows
+from pages.ui import cohort_charts, cohort_panel, opening, resources, shell, swimmer_chart
+
+opening.follow()
+st.title("Cohort")
+st.caption("Several patients at once, made from accepted masks alone. Day 0 is a patient's first accepted timepoint.")
+
+store = resources.get_store()
+patients = store.patients()
+with shell.guarded():
+    which, criteria = st.columns([3, 2], vertical_alignment="bottom")
+    with which:
+        datasets = cohort_panel.choose_datasets(sorted({str(row["dataset"]) for row in patients}))
+    with criteria:
+        rule = cohort_panel.choose_rule()
+    found = cohort_panel.outcomes(store, rule, datasets)
+    outcomes = found.outcomes
+    if not outcomes:
+        cohort_panel.nothing_to_show(found)
+        st.stop()
+    cohort_panel.summary(found)
+
+    waterfall, spider, swimmer, missing = st.tabs(
+        ["Best change", "Course", "Time in view", f"Left out ({len(found.left_out)})"]
+    )
+    with waterfall:
+        figure = cohort_charts.waterfall_figure(outcomes, rule)
+        cohort_panel.show(figure, "waterfall", rule, best_rows(outcomes), cohort_panel.BEST_HELP)
+    with spider:
+        figure = cohort_charts.spider_figure(outcomes, rule)
+        cohort_panel.show(figure, "spider", rule, visit_rows(outcomes), cohort_panel.COURSE_HELP)
+    with swimmer:
+        figure = swimmer_chart.swimmer_figure(outcomes, rule)
+        cohort_panel.show(figure, "swimmer", rule, course_rows(outcomes), cohort_panel.TIME_HELP)
+    with missing:
+        cohort_panel.left_out_list(found.left_out)
+    cohort_panel.patient_table(outcomes, len(datasets) > 1)

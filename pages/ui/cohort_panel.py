@@ -1,0 +1,190 @@
+"""The parts of the cohort page: what is chosen, the numbers above, each figure with its data, the table below."""
+
+from __future__ import annotations
+
+import csv
+import io
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from statistics import median
+from typing import Any
+
+import plotly.graph_objects as go
+import streamlit as st
+
+from core.outcomes import BEST_FIRST, Cohort, PatientOutcome, cohort, worst_first
+from core.response import DEFAULT_RULE, RULES
+from core.types import Progress
+from pages.ui import opening, plotting, shell
+from pages.ui.growth_panel import CATEGORY_HELP, VERDICT_HELP
+
+#: A progress bar that comes and goes in less is noise.
+PATIENCE_S = 1.0
+BEST_HELP = (
+    "The least volume of the baseline lesions against baseline, at any accepted timepoint up to the first progression, "
+    "that included. Best response is the best category over the same timepoints: not confirmed by a second scan, and "
+    "SD without a least duration."
+)
+COURSE_HELP = (
+    "Volume of the baseline lesions against baseline at every accepted timepoint; new lesions add nothing to it and "
+    "are marked. A gap: a lesion was not measured there."
+)
+TIME_HELP = (
+    "From the first to the last accepted timepoint. A mark stands where the response is another than before. "
+    "Treatments are events treatment-start and treatment-stop. Still followed: no event (death, lost-to-follow-up, "
+    "end-of-follow-up, off-study) says otherwise."
+)
+
+
+def choose_datasets(known: Sequence[str]) -> list[str]:
+    """All datasets or some; nothing is asked where there is one."""
+    if len(known) < 2:
+        return list(known)
+    chosen = st.pills("Datasets", known, selection_mode="multi", default=known, key="cohort-datasets")
+    return [str(name) for name in chosen] or list(known)
+
+
+def choose_rule() -> str:
+    """A key of `RULES`."""
+    return str(st.selectbox(
+        "Rule in force", list(RULES), index=list(RULES).index(DEFAULT_RULE), format_func=lambda r: RULES[r].title,
+        key="cohort-rule", help="Criteria are never pooled. PD is tested first, against the nadir.",
+    ))  # fmt: skip
+
+
+def outcomes(store: Any, rule: str, datasets: Sequence[str]) -> Cohort:
+    """`core.outcomes.cohort`, with a progress bar where it takes longer than a second."""
+    place = st.empty()
+    try:
+        return cohort(store, rule, datasets, late(place.progress, PATIENCE_S))
+    finally:
+        place.empty()
+
+
+def late(show: Callable[[float, str], Any], patience_s: float) -> Progress:
+    """`show` as a progress callback that stays silent for the first seconds."""
+    begun = time.monotonic()
+
+    def progress(fraction: float, message: str) -> None:
+        if time.monotonic() - begun > patience_s:
+            show(fraction, message)
+
+    return progress
+
+
+def nothing_to_show(found: Cohort) -> None:
+    """The empty state, with who is left out."""
+    st.info(
+        "No patient with two accepted timepoints. Open the worklist and accept masks: nothing unreviewed is used here."
+    )
+    if st.button("Open the worklist", type="primary"):
+        shell.go_to("worklist")
+    if found.left_out:
+        left_out_list(found.left_out)
+
+
+def summary(found: Cohort) -> None:
+    """How many patients, their best responses, how many progressed."""
+    patients, best, worse, seen = st.columns(4)
+    n, counts = len(found.outcomes), Counter(o.best_response for o in found.outcomes)
+    patients.metric("Patients", n, help=f"With two accepted timepoints. Left out: {len(found.left_out)}.")
+    names = [name for name in BEST_FIRST if counts[name]]
+    best.metric(
+        f"Best response {' · '.join(names)}", " · ".join(str(counts[name]) for name in names), help=CATEGORY_HELP
+    )
+    progressed = sum(o.progression is not None for o in found.outcomes)
+    worse.metric("Progressed", f"{progressed} of {n}", help="PD at any accepted timepoint.")
+    days = [o.days_observed for o in found.outcomes]
+    seen.metric("Days in view, median", f"{median(days):.0f}", help=f"From {min(days):.0f} to {max(days):.0f} days.")
+
+
+def show(figure: go.Figure, name: str, rule: str, rows: Sequence[Mapping[str, Any]], help_text: str) -> None:
+    """A figure, what it means, and its data as CSV; the camera saves it as SVG."""
+    file_name = f"cohort_{name}_{rule}"
+    meaning, data = st.columns([5, 1], vertical_alignment="center")
+    limits = RULES[rule]
+    meaning.caption(
+        f"PR at {limits.pr_percent:+g} % of baseline, PD at {limits.pd_percent:+g} % of nadir or a new lesion. "
+        f"Source: {limits.source}.", help=help_text,
+    )  # fmt: skip
+    data.download_button(
+        "Data (CSV)", csv_text(rows), f"{file_name}.csv", "text/csv", icon=":material/download:", on_click="ignore",
+        key=f"csv-{name}", width="stretch",
+    )  # fmt: skip
+    plotting.draw(figure, f"{name}-{rule}", int(figure.layout.height), _ALT[name], file_name)
+
+
+_ALT = {
+    "waterfall": "Best change of volume from baseline, a bar a patient, percent",
+    "spider": "Change of volume from baseline over days, a line a patient, percent",
+    "swimmer": "Days in view, a bar a patient, with responses, new lesions and treatments",
+}
+
+
+def csv_text(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Rows of the same keys as CSV with a header; at least one row."""
+    sink = io.StringIO()
+    writer = csv.DictWriter(sink, fieldnames=list(rows[0]))
+    writer.writeheader()
+    writer.writerows(rows)
+    return sink.getvalue()
+
+
+def table_rows(found: Sequence[PatientOutcome], with_dataset: bool) -> list[dict[str, Any]]:
+    """A patient a row, in the waterfall's order."""
+    return [
+        {
+            "Patient": o.patient_id, **({"Dataset": o.dataset} if with_dataset else {}),
+            "Best response": o.best_response, "Best change (%)": None if o.best is None else o.best.change_percent,
+            "On": o.no_change if o.best is None else o.best.timepoint,
+            "Is it real": "" if o.verdict is None else o.verdict.verdict,
+            "Now": o.visits[-1].category, "Now (%)": o.visits[-1].change_percent,
+            "Progression (day)": None if o.progression is None else o.progression.days,
+            "Accepted": len(o.visits), "Waiting": len(o.waiting), "Days in view": o.days_observed,
+            "New lesions": ", ".join(name for v in o.visits for name in v.appeared),
+            "Treatments": "; ".join(t.name for t in o.treatments),
+            "Follow-up": "goes on" if o.ended is None else o.ended[1], "Simulated": o.simulated,
+        }
+        for o in worst_first(found)
+    ]  # fmt: skip
+
+
+def patient_table(found: Sequence[PatientOutcome], with_dataset: bool) -> None:
+    """The table; a click on a patient's name opens the trajectory."""
+    rows = table_rows(found, with_dataset)
+    head, data = st.columns([5, 1], vertical_alignment="bottom")
+    head.subheader("Patients", divider="gray")
+    data.download_button("Table (CSV)", csv_text(rows), "cohort_patients.csv", "text/csv", icon=":material/download:",
+                         on_click="ignore", width="stretch")  # fmt: skip
+    st.caption("A click on a patient's name opens the trajectory.")
+    number, text = st.column_config.NumberColumn, st.column_config.TextColumn
+    st.dataframe(
+        rows, hide_index=True, key="cohort-table", selection_mode="single-cell", row_height=32,
+        on_select=lambda: _open_clicked([str(row["Patient"]) for row in rows]),
+        column_config={
+            "Patient": text(pinned=True),
+            "Best response": text(help=CATEGORY_HELP), "Best change (%)": number(format="%+.0f", help=BEST_HELP),
+            "On": text(help="The timepoint of the best change."), "Is it real": text(help=VERDICT_HELP),
+            "Now": text(help="Response at the last accepted timepoint."),
+            "Now (%)": number(format="%+.0f", help="Change from baseline at the last accepted timepoint."),
+            "Progression (day)": number(format="%d", help="Days from baseline to the first PD."),
+            "Accepted": number(help="Accepted timepoints."),
+            "Waiting": number(help="Timepoints without an accepted mask; nothing here knows of them."),
+            "Days in view": number(format="%d", help="From the first to the last accepted timepoint."),
+        },
+    )  # fmt: skip
+
+
+def _open_clicked(patients: Sequence[str]) -> None:
+    for row, column in st.session_state["cohort-table"]["selection"]["cells"]:
+        if column == "Patient":
+            opening.open_in_trajectory(patients[row])
+
+
+def left_out_list(left_out: Mapping[str, str]) -> None:
+    """Patients that are in no figure, and why."""
+    if not left_out:
+        st.caption("Every patient is in the figures.")
+    else:
+        st.dataframe([{"Patient": name, "Why": why} for name, why in left_out.items()], hide_index=True)

@@ -1,0 +1,153 @@
+"""The swimmer: time in view of several patients. Values in, `Figure` out; no Streamlit and no store."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import plotly.graph_objects as go
+
+from core.outcomes import BEST_FIRST, PatientOutcome, Visit
+from core.response import RULES, Category, ResponseRule
+from pages.ui.charts import RESPONSE_COLOURS, TOTAL_COLOUR, faded, say
+from pages.ui.cohort_charts import EMPTY, clipped, count_words, frame, visit_hover
+
+#: Response -> shape, so that colour is not all that tells it.
+SYMBOLS: Mapping[Category, str] = {
+    "CR": "star", "PR": "triangle-down", "SD": "square", "PD": "triangle-up", "NE": "x",
+}  # fmt: skip
+TREATMENT_COLOUR = "#882255"
+_ROW_PX = 26
+
+
+def swimmer_figure(outcomes: Sequence[PatientOutcome], rule_name: str) -> go.Figure:
+    """Time in view, a bar a patient, the longest on top: when the response changed, what was new, what was given.
+
+    Args:
+        outcomes: of one rule.
+        rule_name: key in `RULES`.
+
+    Returns:
+        The figure, higher with every patient; for none an empty one that says so. What lies more than a fifth of the
+        longest bar before baseline is drawn at the edge; its hover gives the day.
+    """
+    rule = RULES[rule_name]
+    figure = go.Figure()
+    if not outcomes:
+        say(figure, EMPTY)
+        return frame(figure, "Days since baseline", "", "", 300)
+    shown = sorted(outcomes, key=lambda o: (-o.days_observed, o.patient_id))
+    longest = shown[0].days_observed
+    _draw_time(figure, shown, -0.2 * longest)
+    _draw_changes(figure, shown, rule)
+    _draw_happenings(figure, shown, -0.2 * longest)
+    height = 150 + _ROW_PX * max(len(shown), 4)
+    frame(figure, "Days since baseline, the first accepted timepoint", "", count_words(outcomes, rule), height)
+    figure.update_layout(barmode="overlay", hovermode="closest")
+    ends = [_end(o) for o in shown] + [t.end_days or 0.0 for o in shown for t in o.treatments]
+    early = any(t.start_days < 0 for o in shown for t in o.treatments) or any(d < 0 for o in shown for d, _ in o.events)
+    figure.update_xaxes(range=[-0.24 * longest if early else -0.03 * longest, 1.07 * max(ends)], zeroline=False)
+    figure.update_yaxes(
+        tickmode="array", tickvals=list(range(len(shown))), ticktext=[clipped(o.patient_id, 18) for o in shown],
+        range=[len(shown) - 0.3, -0.7], automargin=True, showgrid=False, zeroline=False, tickfont={"size": 12},
+    )  # fmt: skip
+    return figure
+
+
+def _end(outcome: PatientOutcome) -> float:
+    return max(outcome.days_observed, outcome.ended[0] if outcome.ended else 0.0)
+
+
+def _draw_time(figure: go.Figure, shown: Sequence[PatientOutcome], edge: float) -> None:
+    """The bars: time in view, and under it the treatments; one whose stop nobody recorded is paler."""
+    figure.add_trace(go.Bar(
+        x=[o.days_observed for o in shown], y=list(range(len(shown))), orientation="h", width=0.46, name="in view",
+        marker={"color": faded(TOTAL_COLOUR, 0.28), "line": {"width": 0}},
+        hovertext=[_time_hover(o) for o in shown], hovertemplate="%{hovertext}<extra></extra>",
+    ))  # fmt: skip
+    for ongoing, name, alpha in ((False, "treatment", 0.9), (True, "treatment, no stop recorded", 0.45)):
+        bars = [
+            (n, max(t.start_days, edge), max(_end(o) if t.end_days is None else t.end_days, t.start_days, edge), t)
+            for n, o in enumerate(shown) for t in o.treatments if (t.end_days is None) == ongoing
+        ]  # fmt: skip
+        if bars:
+            figure.add_trace(go.Bar(
+                base=[start for _, start, _, _ in bars], x=[stop - start for _, start, stop, _ in bars],
+                y=[n + 0.34 for n, *_ in bars], width=0.16, orientation="h", name=name,
+                marker={"color": faded(TREATMENT_COLOUR, alpha), "line": {"width": 0}},
+                hovertext=[
+                    f"<b>{shown[n].patient_id}</b> · {clipped(t.name, 80)}<br>day {t.start_days:.0f} to "
+                    + ("… (no stop recorded)" if t.end_days is None else f"{t.end_days:.0f}")
+                    for n, _, _, t in bars
+                ],
+                hovertemplate="%{hovertext}<extra></extra>",
+            ))  # fmt: skip
+
+
+def _time_hover(outcome: PatientOutcome) -> str:
+    lines = [
+        f"<b>{outcome.patient_id}</b>{' · simulated' if outcome.simulated else ''}",
+        f"{outcome.days_observed:.0f} days from baseline to the last of {len(outcome.visits)} accepted timepoints",
+    ]
+    if outcome.waiting:
+        lines.append(
+            f"{len(outcome.waiting)} timepoints have no accepted mask: {clipped(', '.join(outcome.waiting), 60)}"
+        )
+    return "<br>".join(lines)
+
+
+def _draw_changes(figure: go.Figure, shown: Sequence[PatientOutcome], rule: ResponseRule) -> None:
+    """A mark in shape and colour where the response is another than before, and a tick at every other visit."""
+    marks: dict[Category, list[tuple[int, PatientOutcome, Visit]]] = {category: [] for category in BEST_FIRST}
+    same: list[tuple[int, PatientOutcome, Visit]] = []
+    for n, o in enumerate(shown):
+        for before, visit in zip(o.visits, o.visits[1:], strict=False):
+            (same if visit.category == before.category else marks[visit.category]).append((n, o, visit))
+    _marks(figure, "response as before", same, "line-ns-open", TOTAL_COLOUR, 9, rule)
+    for category, found in marks.items():
+        _marks(figure, f"{category} from here", found, SYMBOLS[category], RESPONSE_COLOURS[category], 12, rule)
+
+
+def _marks(
+    figure: go.Figure, name: str, found: Sequence[tuple[int, PatientOutcome, Visit]], symbol: str, colour: str,
+    size: int, rule: ResponseRule,
+) -> None:  # fmt: skip
+    if found:
+        figure.add_trace(go.Scatter(
+            x=[v.days for _, _, v in found], y=[n for n, _, _ in found], mode="markers", name=name,
+            marker={"symbol": symbol, "color": colour, "size": size, "line": {"color": colour, "width": 1.5}},
+            text=[visit_hover(o, v, rule) for _, o, v in found], hovertemplate="%{text}<extra></extra>",
+        ))  # fmt: skip
+
+
+def _draw_happenings(figure: go.Figure, shown: Sequence[PatientOutcome], edge: float) -> None:
+    """New lesions above the bar, treatment's start and stop and other events under it, and how the bar ends."""
+    starts = [(n, t.start_days, f"start of {t.name}") for n, o in enumerate(shown) for t in o.treatments]
+    stops = [
+        (n, t.end_days, f"stop of {t.name}") for n, o in enumerate(shown) for t in o.treatments
+        if t.end_days is not None
+    ]  # fmt: skip
+    lesions = [
+        (n, v.days, f"new lesion {', '.join(v.appeared)}") for n, o in enumerate(shown) for v in o.visits if v.appeared
+    ]
+    others = [(n, days, text) for n, o in enumerate(shown) for days, text in o.events]
+    followed = [(n, _end(o), "still followed: no event says otherwise") for n, o in enumerate(shown) if not o.ended]
+    ended = [(n, o.ended[0], o.ended[1]) for n, o in enumerate(shown) if o.ended]
+    for name, found, symbol, colour, offset, size in (
+        ("new lesion", lesions, "star-triangle-down", "#CC79A7", -0.36, 11),
+        ("start", starts, "triangle-right", TREATMENT_COLOUR, 0.34, 10),
+        ("stop", stops, "square", TREATMENT_COLOUR, 0.34, 7),
+        ("other event", others, "diamond", "#E69F00", 0.34, 9),
+        ("follow-up ended", ended, "line-ns-open", TOTAL_COLOUR, 0.0, 16),
+        ("still followed", followed, "arrow-right", TOTAL_COLOUR, 0.0, 13),
+    ):
+        if found:
+            shift = 0.018 * shown[0].days_observed if name == "still followed" else 0.0
+            figure.add_trace(go.Scatter(
+                x=[max(days, edge) + shift for _, days, _ in found], y=[n + offset for n, _, _ in found],
+                mode="markers", name=name, cliponaxis=False,
+                marker={"symbol": symbol, "color": colour, "size": size, "line": {"color": colour, "width": 1.5}},
+                text=[
+                    f"<b>{shown[n].patient_id}</b> · day {days:.0f}<br>{clipped(text, 80)}" for n, days, text in found
+                ],
+                hovertemplate="%{text}<extra></extra>",
+            ))  # fmt: skip
