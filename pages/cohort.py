@@ -12,9 +12,8 @@ st.caption("Several patients at once, made from accepted masks alone. Day 0 is a
 store = resources.get_store()
 patients = store.patients()
 with shell.guarded():
-    which, criteria = st.columns([3, 2], vertical_alignment="bottom")
-    with which:
-        datasets = cohort_panel.choose_datasets(sorted({str(row["dataset"]) for row in patients}))
+    datasets = cohort_panel.choose_datasets(sorted({str(row["dataset"]) for row in patients}))
+    criteria, *numbers = st.columns([2, 1, 1, 1], vertical_alignment="bottom")
     with criteria:
         rule = cohort_panel.choose_rule()
     found = cohort_panel.outcomes(store, rule, datasets)
@@ -22,7 +21,7 @@ with shell.guarded():
     if not outcomes:
         cohort_panel.nothing_to_show(found)
         st.stop()
-    cohort_panel.summary(found)
+    cohort_panel.summary(found, numbers)
 
     waterfall, spider, swimmer, missing = st.tabs(
         ["Best change", "Course", "Time in view", f"Left out ({len(found.left_out)})"]

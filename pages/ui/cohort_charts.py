@@ -13,7 +13,7 @@ import plotly.graph_objects as go
 
 from core.outcomes import BEST_FIRST, MM3_PER_ML, PatientOutcome, Visit, worst_first
 from core.response import RULES, Category, ResponseRule
-from pages.ui.charts import RESPONSE_COLOURS, layout, say
+from pages.ui.charts import RESPONSE_COLOURS, TOTAL_COLOUR, layout, say
 
 #: Change from baseline above which a bar is cut, percent.
 CUT_PERCENT = 200.0
@@ -51,8 +51,11 @@ def frame(figure: go.Figure, x: str, y: str, foot: str, height: int) -> go.Figur
 
 
 def clipped(text: str, letters: int) -> str:
-    """The text, or as much of it as there is room for."""
-    return text if len(text) <= letters else f"{text[: letters - 1]}…"
+    """The text, or where it is longer its two ends: patients of a trial often differ in their last letters only."""
+    if len(text) <= letters:
+        return text
+    head = letters // 2
+    return f"{text[:head]}…{text[-(letters - head - 1) :]}"
 
 
 def _threshold(figure: go.Figure, percent: float, text: str, category: Category, right: bool) -> None:
@@ -94,32 +97,40 @@ def waterfall_figure(outcomes: Sequence[PatientOutcome], rule_name: str) -> go.F
     few, changes = len(shown) <= 20, [_change(o.best) for o in shown]
     for category in _present(shown):
         mine = [n for n, o in enumerate(shown) if o.best_response == category]
+        _legend_bar(figure, f"best {category}", RESPONSE_COLOURS[category], "", category)
         figure.add_trace(go.Bar(
-            x=mine, y=[min(changes[n], CUT_PERCENT) for n in mine], name=category, width=0.8,
+            x=mine, y=[min(changes[n], CUT_PERCENT) for n in mine], name=category, width=0.8, showlegend=False,
+            legendgroup=category,
             marker={
                 "color": RESPONSE_COLOURS[category], "line": {"color": RESPONSE_COLOURS[category], "width": 1.5},
                 "pattern": {"shape": ["/" if _noise(shown[n]) else "" for n in mine], "solidity": 0.5},
             },
             text=[_bar_text(changes[n], few) for n in mine], textposition="outside", textangle=0 if few else -90,
-            cliponaxis=False, hovertext=[_best_hover(shown[n], rule) for n in mine],
+            constraintext="none", cliponaxis=False, hovertext=[_best_hover(shown[n], rule) for n in mine],
             hovertemplate="%{hovertext}<extra></extra>",
         ))  # fmt: skip
     if any(_noise(o) for o in shown):
-        pattern = {"shape": "/", "solidity": 0.5}
-        figure.add_trace(go.Bar(x=[None], y=[None], name="hatched: within noise",
-                                marker={"color": QUIET, "pattern": pattern}))  # fmt: skip
+        _legend_bar(figure, "hatched: within noise", QUIET, "/", "noise")
     frame(figure, "Patients, the greatest growth first", "Best change of volume from baseline (%)",
-           count_words(outcomes, rule), 440)  # fmt: skip
+           count_words(outcomes, rule), 410 if _level(shown) else 450)  # fmt: skip
     _thresholds(figure, rule, pr_right=False, pd_right=True)
     figure.add_hline(y=0, line={"color": QUIET, "width": 1})
     room = max(0.0, (8 - len(shown)) / 2)  # three bars are not drawn as wide as the page
     figure.update_layout(barmode="overlay", bargap=0.2)
     figure.update_xaxes(range=[-0.6 - room, len(shown) - 0.4 + room], showgrid=False, zeroline=False,
-                        **_names([o.patient_id for o in shown]))  # fmt: skip
+                        **_names(shown))  # fmt: skip
     top, bottom = max(min(max(changes), CUT_PERCENT), rule.pd_percent), min(*changes, rule.pr_percent)
     # The name of a cut bar is written upright above it.
-    figure.update_yaxes(range=[1.14 * bottom, 1.14 * top if few else 1.3 * top], ticksuffix=" %")
+    figure.update_yaxes(range=[1.14 * bottom, (1.14 if few else 1.5) * top], ticksuffix=" %")
+    if max(changes) > CUT_PERCENT:  # no height is to be read where bars are cut
+        figure.update_yaxes(tickvals=[-100, -50, 0, 50, 100, 150, 200])
     return figure
+
+
+def _legend_bar(figure: go.Figure, name: str, colour: str, pattern: str, group: str) -> None:
+    """A line of the legend by itself: plotly would draw it hatched where the first bar is."""
+    marker = {"color": colour, "pattern": {"shape": pattern, "solidity": 0.5}}
+    figure.add_trace(go.Bar(x=[None], y=[None], name=name, marker=marker, legendgroup=group))
 
 
 def _change(visit: Visit | None) -> float:
@@ -136,15 +147,19 @@ def _bar_text(change: float, few: bool) -> str:
     return f"{change:+z.0f} %" if few else ""
 
 
-def _names(patients: Sequence[str]) -> dict[str, Any]:
+def _level(shown: Sequence[PatientOutcome]) -> bool:
+    """Whether the names fit side by side under the bars of a page 1280 wide."""
+    return len(shown) * max(len(o.patient_id) for o in shown) <= 80
+
+
+def _names(shown: Sequence[PatientOutcome]) -> dict[str, Any]:
     """Names under bars: level where they fit, else upright; none where they would lie over each other."""
-    names = [clipped(name, 18) for name in patients]
+    names = [clipped(o.patient_id, 18) for o in shown]
     if len(names) > _NAMED:
         return {"showticklabels": False}
-    level = len(names) * max(map(len, names)) <= 110
     return {
         "tickmode": "array", "tickvals": list(range(len(names))), "ticktext": names, "automargin": True,
-        "tickangle": 0 if level else -90, "tickfont": {"size": 12 if len(names) <= 40 else 10},
+        "tickangle": 0 if _level(shown) else -90, "tickfont": {"size": 12 if len(names) <= 40 else 10},
     }  # fmt: skip
 
 
@@ -173,8 +188,8 @@ def spider_figure(outcomes: Sequence[PatientOutcome], rule_name: str) -> go.Figu
         rule_name: key in `RULES`; its PR and PD are drawn and named.
 
     Returns:
-        The figure; a star where a new lesion is first seen, names at the ends of up to 20 lines. Lines that leave it
-        at the top are said to. For no lines an empty one that says so.
+        The figure; a triangle at the first progression, a star where a new lesion is first seen, names at the ends of
+        up to 20 lines. Lines that leave it at the top are said to. For no lines an empty one that says so.
     """
     rule = RULES[rule_name]
     shown = [o for o in outcomes if o.best is not None]
@@ -190,34 +205,46 @@ def spider_figure(outcomes: Sequence[PatientOutcome], rule_name: str) -> go.Figu
                 name=f"best {category}", legendgroup=category, showlegend=n == 0, connectgaps=False,
                 line={"color": RESPONSE_COLOURS[category], "width": 2 if len(shown) <= 20 else 1.2},
                 marker={
-                    "symbol": ["star" if v.appeared else "circle" for v in o.visits],
-                    "size": [13 if v.appeared else 7 for v in o.visits],
+                    "symbol": [_spider_symbol(o, v) for v in o.visits], "opacity": 1,
+                    "size": [7 if _spider_symbol(o, v) == "circle" else 12 for v in o.visits],
+                    "color": [
+                        RESPONSE_COLOURS[category if _spider_symbol(o, v) == "circle" else "PD"] for v in o.visits
+                    ],
                 },
                 text=[visit_hover(o, v, rule) for v in o.visits], hovertemplate="%{text}<extra></extra>",
             ))  # fmt: skip
-    if any(v.appeared for o in shown for v in o.visits):
-        figure.add_trace(go.Scatter(x=[None], y=[None], mode="markers", name="★ new lesion first seen",
-                                    marker={"symbol": "star", "size": 11, "color": QUIET}))  # fmt: skip
+    for symbol, name in (("triangle-up", "first progression"), ("star", "new lesion first seen")):
+        if any(_spider_symbol(o, v) == symbol for o in shown for v in o.visits):
+            marker = {"symbol": symbol, "size": 12, "color": RESPONSE_COLOURS["PD"]}
+            figure.add_trace(go.Scatter(x=[None], y=[None], mode="markers", name=name, marker=marker))
     changes = [v.change_percent for o in shown for v in o.visits if v.change_percent is not None]
     top = min(max(1.1 * max(changes), 1.3 * rule.pd_percent), SPIDER_TOP_PERCENT)
     bottom, last = 1.12 * min(*changes, rule.pr_percent), max(o.days_observed for o in shown)
     beyond = sum(any((v.change_percent or 0.0) > top for v in o.visits) for o in shown)
     foot = count_words(outcomes, rule) + (f" · {beyond} beyond {top:+.0f} %, not drawn in full" if beyond else "")
-    frame(figure, x, y, foot, 480)
-    _thresholds(figure, rule, pr_right=False, pd_right=False)
+    frame(figure, x, y, foot, 430)
+    named = len(shown) <= 20  # lines begin on the left, names stand on the right: the thresholds' where there is less
+    _thresholds(figure, rule, pr_right=not named, pd_right=not named)
     figure.add_hline(y=0, line={"color": QUIET, "width": 1})
     figure.update_xaxes(range=[-0.02 * last, 1.13 * last], zeroline=False)
     figure.update_yaxes(range=[bottom, top], ticksuffix=" %", zeroline=False)
-    if len(shown) <= 20:
-        _end_names(figure, shown, (last, bottom, top))
+    if named:
+        _end_names(figure, shown, (last, bottom, top), (0.0, rule.pr_percent, rule.pd_percent))
     return figure
 
 
-def _end_names(figure: go.Figure, shown: Sequence[PatientOutcome], box: tuple[float, float, float]) -> None:
-    """The patient's name behind its last point, moved up as far as another one's would lie on it.
+def _spider_symbol(outcome: PatientOutcome, visit: Visit) -> str:
+    """A star where a new lesion is first seen, a triangle at the first progression by growth, else a dot."""
+    return "star" if visit.appeared else "triangle-up" if visit is outcome.progression else "circle"
+
+
+def _end_names(
+    figure: go.Figure, shown: Sequence[PatientOutcome], box: tuple[float, float, float], lines: Sequence[float]
+) -> None:
+    """The patient's name behind its last point, moved up as far as another one's or a level line would lie on it.
 
     Args:
-        box: last day, lowest and highest percent drawn.
+        box: last day, lowest and highest percent drawn; lines: percent.
     """
     last, bottom, top = box
     ends = []
@@ -226,15 +253,19 @@ def _end_names(figure: go.Figure, shown: Sequence[PatientOutcome], box: tuple[fl
         ends.append((min(_change(end), top), end.days, o))
     placed: list[tuple[float, float]] = []
     # In pixels of a plot of usual size: a name is 90 wide and 15 high.
+    height = 320 / (top - bottom)
+    levels = [height * (line - bottom) for line in lines]
     for change, days, o in sorted(ends, key=lambda end: end[:2]):
-        across, up = 900 * days / (1.15 * last), 340 * (change - bottom) / (top - bottom)
+        across, up = 900 * days / (1.15 * last), height * (change - bottom)
         level = up
-        while any(abs(across - x) < 90 and abs(level - y) < 15 for x, y in placed):
+        while any(abs(level - y) < 8 for y in levels) or any(
+            abs(across - x) < 90 and abs(level - y) < 15 for x, y in placed
+        ):
             level += 1
         placed.append((across, level))
         figure.add_annotation(
             text=clipped(o.patient_id, 14), x=days, y=change, xanchor="left", xshift=8, yshift=level - up,
-            showarrow=False, font={"size": 11, "color": RESPONSE_COLOURS[o.best_response]},
+            showarrow=False, font={"size": 11, "color": TOTAL_COLOUR},
         )  # fmt: skip
 
 

@@ -84,35 +84,37 @@ def nothing_to_show(found: Cohort) -> None:
         left_out_list(found.left_out)
 
 
-def summary(found: Cohort) -> None:
-    """How many patients, their best responses, how many progressed."""
-    patients, best, worse, seen = st.columns(4)
+def summary(found: Cohort, places: Sequence[Any]) -> None:
+    """How many responded and progressed, and how long they were seen: a number in each of three places."""
     n, counts = len(found.outcomes), Counter(o.best_response for o in found.outcomes)
-    patients.metric("Patients", n, help=f"With two accepted timepoints. Left out: {len(found.left_out)}.")
-    names = [name for name in BEST_FIRST if counts[name]]
-    best.metric(
-        f"Best response {' · '.join(names)}", " · ".join(str(counts[name]) for name in names), help=CATEGORY_HELP
-    )
+    of = ", ".join(f"{counts[name]} {name}" for name in BEST_FIRST if counts[name])
+    places[0].metric("Responded", f"{counts['CR'] + counts['PR']} of {n}",
+                     help=f"Best response CR or PR. All best responses: {of}. {CATEGORY_HELP}")  # fmt: skip
     progressed = sum(o.progression is not None for o in found.outcomes)
-    worse.metric("Progressed", f"{progressed} of {n}", help="PD at any accepted timepoint.")
+    places[1].metric(
+        "Progressed", f"{progressed} of {n}", help="PD at an accepted timepoint, whatever the best response."
+    )
     days = [o.days_observed for o in found.outcomes]
-    seen.metric("Days in view, median", f"{median(days):.0f}", help=f"From {min(days):.0f} to {max(days):.0f} days.")
+    places[2].metric("Median days in view", f"{median(days):.0f}", help=f"From {min(days):.0f} to {max(days):.0f}.")
 
 
 def show(figure: go.Figure, name: str, rule: str, rows: Sequence[Mapping[str, Any]], help_text: str) -> None:
-    """A figure, what it means, and its data as CSV; the camera saves it as SVG."""
+    """A figure, which the camera saves as SVG; below it what it means, white paper for it, and its data as CSV."""
     file_name = f"cohort_{name}_{rule}"
-    meaning, data = st.columns([5, 1], vertical_alignment="center")
+    place = st.container()
+    meaning, paper, data = st.columns([4, 1, 1], vertical_alignment="center")
     limits = RULES[rule]
     meaning.caption(
         f"PR at {limits.pr_percent:+g} % of baseline, PD at {limits.pd_percent:+g} % of nadir or a new lesion. "
         f"Source: {limits.source}.", help=help_text,
     )  # fmt: skip
+    white = paper.toggle("On white", key=f"paper-{name}", help="For print. The camera saves the figure as it is seen.")
     data.download_button(
         "Data (CSV)", csv_text(rows), f"{file_name}.csv", "text/csv", icon=":material/download:", on_click="ignore",
         key=f"csv-{name}", width="stretch",
     )  # fmt: skip
-    plotting.draw(figure, f"{name}-{rule}", int(figure.layout.height), _ALT[name], file_name)
+    with place:
+        plotting.draw(figure, f"{name}-{rule}-{white}", int(figure.layout.height), _ALT[name], file_name, white)
 
 
 _ALT = {
@@ -139,7 +141,7 @@ def table_rows(found: Sequence[PatientOutcome], with_dataset: bool) -> list[dict
             "Best response": o.best_response, "Best change (%)": None if o.best is None else o.best.change_percent,
             "On": o.no_change if o.best is None else o.best.timepoint,
             "Is it real": "" if o.verdict is None else o.verdict.verdict,
-            "Now": o.visits[-1].category, "Now (%)": o.visits[-1].change_percent,
+            "Last response": o.visits[-1].category, "Last change (%)": o.visits[-1].change_percent,
             "Progression (day)": None if o.progression is None else o.progression.days,
             "Accepted": len(o.visits), "Waiting": len(o.waiting), "Days in view": o.days_observed,
             "New lesions": ", ".join(name for v in o.visits for name in v.appeared),
@@ -151,35 +153,29 @@ def table_rows(found: Sequence[PatientOutcome], with_dataset: bool) -> list[dict
 
 
 def patient_table(found: Sequence[PatientOutcome], with_dataset: bool) -> None:
-    """The table; a click on a patient's name opens the trajectory."""
+    """The table, and a way from it to a patient's trajectory."""
     rows = table_rows(found, with_dataset)
-    head, data = st.columns([5, 1], vertical_alignment="bottom")
-    head.subheader("Patients", divider="gray")
+    st.subheader("Patients", divider="gray")
+    which, go_there, _, data = st.columns([2, 2, 1, 1], vertical_alignment="bottom")
+    patient = which.selectbox("Look closer at", [row["Patient"] for row in rows], key="cohort-patient")
+    go_there.button("Open the trajectory", on_click=opening.open_in_trajectory, args=(patient,))
     data.download_button("Table (CSV)", csv_text(rows), "cohort_patients.csv", "text/csv", icon=":material/download:",
                          on_click="ignore", width="stretch")  # fmt: skip
-    st.caption("A click on a patient's name opens the trajectory.")
     number, text = st.column_config.NumberColumn, st.column_config.TextColumn
     st.dataframe(
-        rows, hide_index=True, key="cohort-table", selection_mode="single-cell", row_height=32,
-        on_select=lambda: _open_clicked([str(row["Patient"]) for row in rows]),
+        rows, hide_index=True, placeholder="",
         column_config={
             "Patient": text(pinned=True),
             "Best response": text(help=CATEGORY_HELP), "Best change (%)": number(format="%+.0f", help=BEST_HELP),
             "On": text(help="The timepoint of the best change."), "Is it real": text(help=VERDICT_HELP),
-            "Now": text(help="Response at the last accepted timepoint."),
-            "Now (%)": number(format="%+.0f", help="Change from baseline at the last accepted timepoint."),
+            "Last response": text(help="Response at the last accepted timepoint."),
+            "Last change (%)": number(format="%+.0f", help="From baseline to the last accepted timepoint."),
             "Progression (day)": number(format="%d", help="Days from baseline to the first PD."),
             "Accepted": number(help="Accepted timepoints."),
             "Waiting": number(help="Timepoints without an accepted mask; nothing here knows of them."),
             "Days in view": number(format="%d", help="From the first to the last accepted timepoint."),
         },
     )  # fmt: skip
-
-
-def _open_clicked(patients: Sequence[str]) -> None:
-    for row, column in st.session_state["cohort-table"]["selection"]["cells"]:
-        if column == "Patient":
-            opening.open_in_trajectory(patients[row])
 
 
 def left_out_list(left_out: Mapping[str, str]) -> None:

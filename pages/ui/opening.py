@@ -36,7 +36,7 @@ def open_in_review(patient: str, timepoint: str) -> None:
 
 
 def open_in_trajectory(patient: str) -> None:
-    """For a callback: chooses the patient; `follow` then leaves."""
+    """For the `on_click` of a button: chooses the patient; `follow` then leaves."""
     shell.choose_patient(patient)
     st.session_state[_TRAJECTORY] = True
 

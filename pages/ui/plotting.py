@@ -27,18 +27,28 @@ def for_both_themes(figure: go.Figure) -> go.Figure:
     return pio.from_json(text, skip_invalid=True).update_layout(template="streamlit")
 
 
-def draw(figure: go.Figure, key: str, height: int, alt: str, file_name: str = "") -> None:
-    """The figure in the visitor's theme.
+def for_paper(figure: go.Figure) -> go.Figure:
+    """A copy as it was drawn, on white, in a font that other programs have too."""
+    return go.Figure(figure).update_layout(
+        template="plotly_white", paper_bgcolor="white", font_family="Arial, Helvetica, sans-serif"
+    )
+
+
+def draw(figure: go.Figure, key: str, height: int, alt: str, file_name: str = "", on_paper: bool = False) -> None:
+    """The figure in the visitor's theme, or on white.
 
     Args:
         height: pixels; alt: what it shows, for those who cannot see it.
         file_name: without ending; where it is given, a camera above the figure saves it as SVG under that name, as it
             is seen.
     """
-    shown = for_both_themes(figure).update_layout(height=height, font_size=13, margin={"t": 16, "b": 50})
+    shown = for_paper(figure) if on_paper else for_both_themes(figure)
+    shown.update_layout(height=height, font_size=13, margin={"t": 16, "b": 50})
     shown.update_xaxes(title_font_size=13)
     shown.update_yaxes(title_font_size=13)
-    st.plotly_chart(shown, theme="streamlit", key=key, alt=alt, config=controls(file_name))
+    st.plotly_chart(
+        shown, theme=None if on_paper else "streamlit", key=key, alt=alt, config=controls(file_name)
+    )  # fmt: skip
 
 
 def controls(file_name: str) -> dict[str, Any]:

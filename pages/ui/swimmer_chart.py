@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import plotly.graph_objects as go
 
+from core.curve import Treatment
 from core.outcomes import BEST_FIRST, PatientOutcome, Visit
 from core.response import RULES, Category, ResponseRule
 from pages.ui.charts import RESPONSE_COLOURS, TOTAL_COLOUR, faded, say
@@ -17,6 +18,8 @@ SYMBOLS: Mapping[Category, str] = {
 }  # fmt: skip
 TREATMENT_COLOUR = "#882255"
 _ROW_PX = 26
+#: Where the axis ends at most, as shares of the longest bar: one old operation must not squeeze all bars.
+EDGES = (-0.2, 1.5)
 
 
 def swimmer_figure(outcomes: Sequence[PatientOutcome], rule_name: str) -> go.Figure:
@@ -27,8 +30,8 @@ def swimmer_figure(outcomes: Sequence[PatientOutcome], rule_name: str) -> go.Fig
         rule_name: key in `RULES`.
 
     Returns:
-        The figure, higher with every patient; for none an empty one that says so. What lies more than a fifth of the
-        longest bar before baseline is drawn at the edge; its hover gives the day.
+        The figure, higher with every patient; for none an empty one that says so. What lies beyond `EDGES` is
+        drawn there; its hover gives the day.
     """
     rule = RULES[rule_name]
     figure = go.Figure()
@@ -36,19 +39,21 @@ def swimmer_figure(outcomes: Sequence[PatientOutcome], rule_name: str) -> go.Fig
         say(figure, EMPTY)
         return frame(figure, "Days since baseline", "", "", 300)
     shown = sorted(outcomes, key=lambda o: (-o.days_observed, o.patient_id))
-    longest = shown[0].days_observed
-    _draw_time(figure, shown, -0.2 * longest)
+    edges = (EDGES[0] * shown[0].days_observed, EDGES[1] * shown[0].days_observed)
+    days = [_held(day, edges) for o in shown for day in _days(o)]
+    axis = max(days) - min(days)
+    _draw_time(figure, shown, edges)
     _draw_changes(figure, shown, rule)
-    _draw_happenings(figure, shown, -0.2 * longest)
-    height = 150 + _ROW_PX * max(len(shown), 4)
+    _draw_happenings(figure, shown, edges, 0.045 * axis)
+    rows = max(len(shown), 8)  # three bars are not drawn as high as the page
+    height = 120 + _ROW_PX * max(rows, 10)
     frame(figure, "Days since baseline, the first accepted timepoint", "", count_words(outcomes, rule), height)
-    figure.update_layout(barmode="overlay", hovermode="closest")
-    ends = [_end(o) for o in shown] + [t.end_days or 0.0 for o in shown for t in o.treatments]
-    early = any(t.start_days < 0 for o in shown for t in o.treatments) or any(d < 0 for o in shown for d, _ in o.events)
-    figure.update_xaxes(range=[-0.24 * longest if early else -0.03 * longest, 1.07 * max(ends)], zeroline=False)
+    # Beside the bars: above them it would take a third of a short figure, below them nobody finds it under sixty.
+    figure.update_layout(barmode="overlay", legend={"orientation": "v", "x": 1.01, "y": 1, "yanchor": "top"})
+    figure.update_xaxes(range=[min(days) - 0.03 * axis, max(days) + 0.06 * axis], zeroline=False, showgrid=True)
     figure.update_yaxes(
         tickmode="array", tickvals=list(range(len(shown))), ticktext=[clipped(o.patient_id, 18) for o in shown],
-        range=[len(shown) - 0.3, -0.7], automargin=True, showgrid=False, zeroline=False, tickfont={"size": 12},
+        range=[rows - 0.3, -0.7], automargin=True, showgrid=False, zeroline=False, tickfont={"size": 12},
     )  # fmt: skip
     return figure
 
@@ -57,16 +62,31 @@ def _end(outcome: PatientOutcome) -> float:
     return max(outcome.days_observed, outcome.ended[0] if outcome.ended else 0.0)
 
 
-def _draw_time(figure: go.Figure, shown: Sequence[PatientOutcome], edge: float) -> None:
+def _days(outcome: PatientOutcome) -> list[float]:
+    """Every day that something is drawn at."""
+    given = [day for t in outcome.treatments for day in (t.start_days, t.end_days) if day is not None]
+    return [0.0, _end(outcome), *given, *(day for day, _ in outcome.events)]
+
+
+def _stop(outcome: PatientOutcome, treatment: Treatment) -> float:
+    """Where a treatment's bar ends: where the patient's does, if nobody recorded its stop."""
+    return max(treatment.start_days, _end(outcome)) if treatment.end_days is None else treatment.end_days
+
+
+def _held(day: float, edges: tuple[float, float]) -> float:
+    return min(max(day, edges[0]), edges[1])
+
+
+def _draw_time(figure: go.Figure, shown: Sequence[PatientOutcome], edges: tuple[float, float]) -> None:
     """The bars: time in view, and under it the treatments; one whose stop nobody recorded is paler."""
     figure.add_trace(go.Bar(
         x=[o.days_observed for o in shown], y=list(range(len(shown))), orientation="h", width=0.46, name="in view",
-        marker={"color": faded(TOTAL_COLOUR, 0.28), "line": {"width": 0}},
+        marker={"color": faded(TOTAL_COLOUR, 0.4), "line": {"width": 0}},
         hovertext=[_time_hover(o) for o in shown], hovertemplate="%{hovertext}<extra></extra>",
     ))  # fmt: skip
-    for ongoing, name, alpha in ((False, "treatment", 0.9), (True, "treatment, no stop recorded", 0.45)):
+    for ongoing, name, alpha in ((False, "treatment ▶ start, ■ stop", 0.9), (True, "no stop recorded", 0.45)):
         bars = [
-            (n, max(t.start_days, edge), max(_end(o) if t.end_days is None else t.end_days, t.start_days, edge), t)
+            (n, _held(t.start_days, edges), _held(_stop(o, t), edges), t)
             for n, o in enumerate(shown) for t in o.treatments if (t.end_days is None) == ongoing
         ]  # fmt: skip
         if bars:
@@ -119,8 +139,14 @@ def _marks(
         ))  # fmt: skip
 
 
-def _draw_happenings(figure: go.Figure, shown: Sequence[PatientOutcome], edge: float) -> None:
-    """New lesions above the bar, treatment's start and stop and other events under it, and how the bar ends."""
+def _draw_happenings(
+    figure: go.Figure, shown: Sequence[PatientOutcome], edges: tuple[float, float], past_days: float
+) -> None:
+    """New lesions above the bar, treatment's start and stop and other events under it, and how the bar ends.
+
+    Args:
+        past_days: how far behind a mark of the last visit the arrow stands.
+    """
     starts = [(n, t.start_days, f"start of {t.name}") for n, o in enumerate(shown) for t in o.treatments]
     stops = [
         (n, t.end_days, f"stop of {t.name}") for n, o in enumerate(shown) for t in o.treatments
@@ -141,10 +167,10 @@ def _draw_happenings(figure: go.Figure, shown: Sequence[PatientOutcome], edge: f
         ("still followed", followed, "arrow-right", TOTAL_COLOUR, 0.0, 13),
     ):
         if found:
-            shift = 0.018 * shown[0].days_observed if name == "still followed" else 0.0
+            shift = past_days if name == "still followed" else 0.0
             figure.add_trace(go.Scatter(
-                x=[max(days, edge) + shift for _, days, _ in found], y=[n + offset for n, _, _ in found],
-                mode="markers", name=name, cliponaxis=False,
+                x=[_held(days, edges) + shift for _, days, _ in found], y=[n + offset for n, _, _ in found],
+                mode="markers", name=name, cliponaxis=False, showlegend=name not in ("start", "stop"),
                 marker={"symbol": symbol, "color": colour, "size": size, "line": {"color": colour, "width": 1.5}},
                 text=[
                     f"<b>{shown[n].patient_id}</b> · day {days:.0f}<br>{clipped(text, 80)}" for n, days, text in found

@@ -1,0 +1,179 @@
+"""Outcomes of several patients: percentages of cubes, days and categories, all by hand."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+from core.errors import InputError
+from core.masks import measure
+from core.outcomes import best_rows, cohort, course_rows, outcome, visit_rows
+from core.types import Grid, LabelMap, Volume
+
+DAYS = ("2024-01-01", "2024-02-01", "2024-03-01", "2024-04-01")  # 0, 31, 60, 91
+GRID = Grid((48, 48, 28), np.eye(4))
+
+
+def visit(store, patient: str, day: str, *sides: int, verdict="accept", dataset="d", simulated=False):
+    """A scan and its mask with a cube of each side (mm) as lesion 1, 2 ...; side 0: that lesion is not there."""
+    noise = np.random.default_rng([sum(map(ord, patient)), DAYS.index(day)]).normal(size=GRID.shape)
+    store.add_scan(
+        Volume(noise.astype(np.float32), GRID, "CT"), dataset=dataset, patient_id=patient, timepoint=day,
+        person="demo", metadata={"simulated": True} if simulated else {},
+    )  # fmt: skip
+    array, corner = np.zeros(GRID.shape, np.uint8), 0
+    for label, side in enumerate(sides, start=1):
+        array[corner : corner + side, :side, :side] = label
+        corner += side
+    labels = LabelMap(array, GRID)
+    record = store.add_mask(
+        labels, patient_id=patient, timepoint=day, method="nnunet", reviewer="demo", lesions=measure(labels)
+    )
+    if verdict:
+        store.decide(patient, day, record.version, verdict, "demo", "test")
+    return record
+
+
+def test_the_best_change_is_the_least_volume_up_to_the_first_progression(store):
+    """20, 12, 15, 5 mm: 8000, 1728 (-78.4 %), 3375 (+95.3 % of the nadir: PD), 125 mm3 (-98.4 %, too late to count)."""
+    for day, side in zip(DAYS, (20, 12, 15, 5), strict=True):
+        visit(store, "P1", day, side)
+    found = outcome(store, "P1", "d")
+    assert found.best.timepoint == DAYS[1]
+    assert found.best.change_percent == pytest.approx(-78.4)
+    assert [v.category for v in found.visits[:3]] == ["baseline", "PR", "PD"]
+    assert found.best_response == "PR"
+    assert found.progression.days == 60
+    assert found.days_observed == 91
+    assert found.verdict.verdict == "real"
+
+
+def test_another_rule_gives_another_best_response(store):
+    for day, side in zip(DAYS[:2], (20, 17), strict=True):  # 4913 of 8000: -38.6 %
+        visit(store, "P1", day, side)
+    assert outcome(store, "P1", "d").best_response == "SD"
+    assert outcome(store, "P1", "d", "beaumont").best_response == "PR"  # at -35 %
+
+
+def test_a_new_lesion_is_progression_and_adds_nothing_to_the_target(store):
+    """16 mm of 20 mm is -48.8 %, whatever the new one measures."""
+    visit(store, "P1", DAYS[0], 20, 0)
+    visit(store, "P1", DAYS[1], 16, 10)
+    visit(store, "P1", DAYS[2], 16, 12)
+    found = outcome(store, "P1", "d")
+    assert found.best.change_percent == pytest.approx(-48.8)
+    assert (found.best.category, found.best_response) == ("PD", "PD")
+    assert [v.appeared for v in found.visits] == [(), ("L2",), ()]
+    assert found.visits[1].new_volume_mm3 == 1000
+    assert found.visits[1].volume_mm3 == 4096
+
+
+def test_baseline_is_the_first_accepted_timepoint_and_day_zero_of_everything(store):
+    visit(store, "P1", DAYS[0], 25, verdict=None)
+    visit(store, "P1", DAYS[1], 20)
+    visit(store, "P1", DAYS[2], 21)
+    store.add_event("P1", "2024-02-11", "treatment-start", "doxorubicin", "demo")
+    store.add_event("P1", "2024-02-21", "treatment-stop", "end of cycles", "demo")
+    store.add_event("P1", "2024-01-22", "surgery", "biopsy", "demo")
+    found = outcome(store, "P1", "d")
+    assert [v.days for v in found.visits] == [0, 29]
+    assert found.best.change_percent == pytest.approx(100 * (9261 / 8000 - 1))
+    assert found.verdict.verdict == "within noise"  # 28 mm across: QIBA asks for 39 %
+    assert [(t.name, t.start_days, t.end_days) for t in found.treatments] == [("doxorubicin", 10, 20)]
+    assert found.events == ((-10, "surgery: biopsy"),)
+    assert found.waiting == (DAYS[0],)
+
+
+def test_a_rejected_lesion_leaves_a_gap_and_the_others_count(store):
+    visit(store, "P1", DAYS[0], 20, 10)
+    second = visit(store, "P1", DAYS[1], 10, 10)
+    visit(store, "P1", DAYS[2], 18, 10)
+    store.decide("P1", DAYS[1], second.version, "reject", "demo", "test", "", "L2")
+    found = outcome(store, "P1", "d")
+    gap = found.visits[1]
+    assert (gap.change_percent, gap.category) == (None, "NE")
+    assert math.isnan(gap.volume_mm3)
+    assert found.best.timepoint == DAYS[2]
+    assert found.best.change_percent == pytest.approx(100 * ((5832 + 1000) / 9000 - 1))
+    assert found.best_response == "SD"
+    assert visit_rows([found])[1]["volume_mL"] is None
+
+
+def test_without_a_lesion_at_baseline_there_is_no_best_change_and_it_is_said(store):
+    visit(store, "P1", DAYS[0], 0)
+    visit(store, "P1", DAYS[1], 10)
+    found = outcome(store, "P1", "d")
+    assert (found.best, found.verdict, found.best_response) == (None, None, "PD")
+    assert "no lesion at baseline" in found.no_change
+    (row,) = best_rows([found])
+    assert (row["best_change_percent"], row["note"]) == (None, found.no_change)
+
+
+def test_complete_response_is_minus_100_percent_and_real(store):
+    visit(store, "P1", DAYS[0], 20)
+    visit(store, "P1", DAYS[1], 0)
+    found = outcome(store, "P1", "d")
+    assert (found.best.change_percent, found.best_response, found.verdict.verdict) == (-100, "CR", "real")
+
+
+def test_who_has_no_two_accepted_timepoints_is_left_out_with_the_reason(store):
+    visit(store, "ONE", DAYS[0], 20)
+    visit(store, "ONE", DAYS[1], 20, verdict=None)
+    visit(store, "REJECTED", DAYS[0], 20, verdict="reject")
+    for day in DAYS[:2]:
+        visit(store, "EMPTY", day, 0)
+        visit(store, "TWO", day, 20)
+    found = cohort(store)
+    assert [o.patient_id for o in found.outcomes] == ["TWO"]
+    assert found.left_out == {
+        "ONE": "1 of 2 timepoints accepted; two are needed",
+        "REJECTED": "0 of 1 timepoints accepted; two are needed",
+        "EMPTY": "no lesion in any accepted mask",
+    }
+
+
+def test_datasets_are_chosen_progress_is_told_and_an_unknown_rule_is_refused(store):
+    for patient, dataset in (("A", "one"), ("B", "two")):
+        for day in DAYS[:2]:
+            visit(store, patient, day, 20, dataset=dataset)
+    assert [o.patient_id for o in cohort(store).outcomes] == ["A", "B"]
+    assert [o.patient_id for o in cohort(store, datasets=["two"]).outcomes] == ["B"]
+    assert cohort(store, datasets=[]).outcomes == ()
+    told: list[tuple[float, str]] = []
+    cohort(store, progress=lambda fraction, text: told.append((fraction, text)))
+    assert told == [(0.0, "A (1 of 2)"), (0.5, "B (2 of 2)"), (1.0, "")]
+    with pytest.raises(InputError, match="Unknown response rule 'WHO'"):
+        cohort(store, "WHO")
+
+
+def test_an_empty_store_has_an_empty_cohort(store):
+    assert cohort(store).outcomes == ()
+    assert cohort(store).left_out == {}
+
+
+def test_rows_hold_what_the_figures_show_and_name_their_masks(store):
+    masks = [visit(store, "GROWS", day, side, simulated=True) for day, side in zip(DAYS[:2], (20, 24), strict=True)]
+    for day, side in zip(DAYS[:2], (20, 10), strict=True):
+        visit(store, "SHRINKS", day, side)
+    store.add_event("SHRINKS", DAYS[0], "treatment-start", "pazopanib", "demo")
+    store.add_event("GROWS", DAYS[2], "death", "of disease", "demo")
+    outcomes = cohort(store).outcomes
+    first, second = best_rows(outcomes)
+    assert (first["patient"], first["best_change_percent"], first["best_response"]) == ("GROWS", 72.8, "PD")
+    assert (first["baseline_mL"], first["volume_mL"], first["simulated"]) == (8.0, 13.824, True)
+    assert (first["baseline_mask_id"], first["mask_id"]) == (masks[0].mask_id, masks[1].mask_id)
+    assert (second["patient"], second["best_change_percent"]) == ("SHRINKS", -87.5)
+    assert [row["change_percent"] for row in visit_rows(outcomes)] == [0.0, 72.8, 0.0, -87.5]
+    grows, shrinks = outcomes
+    assert not grows.still_followed
+    assert grows.ended == (60, "death: of disease")
+    assert grows.events == ()
+    assert shrinks.still_followed
+    whats = [(row["what"], row["from_days"], row["to_days"], row["detail"]) for row in course_rows([shrinks])]
+    assert whats == [
+        ("observed", 0, 31, ""), ("response", 0, 0, "baseline"), ("response", 31, 31, "PR"),
+        ("treatment", 0, None, "pazopanib"), ("still followed", 31, None, ""),
+    ]  # fmt: skip
+    assert course_rows([grows])[-1]["what"] == "follow-up ended"
