@@ -39,7 +39,7 @@ with shell.guarded():
     ahead = resources.forecast(lesions, lesion, forecast_panel.horizon_days(weeks), noise)
     growth_panel.summary(points, changes[-1] if changes else None, ahead)
     drawn = ahead if weeks and not ahead.refused else None
-    growth_panel.chart(patient, lesion, points, records, drawn, scale == "Log", all_versions)
+    growth_panel.chart(patient, lesion, lesions, records, drawn, scale == "Log", all_versions)
     if weeks:
         forecast_panel.words(ahead)
     simulated = [s.timepoint for s in store.scans(patient) if s.metadata.get("simulated")]

@@ -14,7 +14,7 @@ from pages.ui import growth_charts, plotting
 
 ML = 1000.0
 #: What can be chosen -> weeks.
-REACH = {"None": 0, "12 weeks": 12, "24 weeks": 24, "48 weeks": 48}
+REACH = {"None": 0, "12": 12, "24": 24, "48": 48}
 SKILL_HELP = (
     "1 - error of this forecast / error of the last value carried forward (LOCF), over forecasts of visits that have "
     "come. Above 0 the forecast did better; 0 where it is the last value."
@@ -28,7 +28,7 @@ EVENT_WORDS = {
 def reach() -> int:
     """Weeks ahead, as chosen; 0 for no forecast."""
     chosen = st.segmented_control(
-        "Forecast", list(REACH), default="12 weeks", required=True, key="reach",
+        "Forecast (weeks)", list(REACH), default="12", required=True, key="reach",
         help="Beside the last value carried forward. It ends where the time observed or the data behind it end.",
     )  # fmt: skip
     return REACH[str(chosen)]

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import csv
+import io
+from collections.abc import Mapping, Sequence
+from typing import Any
+
 import plotly.graph_objects as go
 import plotly.io as pio
 import streamlit as st
@@ -26,12 +31,35 @@ def for_both_themes(figure: go.Figure) -> go.Figure:
 
 
 def draw(figure: go.Figure, key: str, height: int, alt: str) -> None:
-    """The figure in the visitor's theme.
+    """The figure in the visitor's theme; a camera on it saves it in the format chosen by `picture_format`.
 
     Args:
         height: pixels; alt: what it shows, for those who cannot see it.
     """
-    shown = for_both_themes(figure).update_layout(height=height, font_size=13, margin={"t": 16, "b": 50})
+    room = max(16, (figure.layout.margin.t or 30) - 14)
+    shown = for_both_themes(figure).update_layout(height=height, font_size=13, margin={"t": room, "b": 50})
     shown.update_xaxes(title_font_size=13)
     shown.update_yaxes(title_font_size=13)
-    st.plotly_chart(shown, theme="streamlit", key=key, alt=alt, config={"displayModeBar": False})
+    camera = {"format": st.session_state.get("picture-format", "svg").lower(), "filename": key, "scale": 2}
+    config = {"displaylogo": False, "modeBarButtons": [["toImage"]], "toImageButtonOptions": camera}
+    st.plotly_chart(shown, theme="streamlit", key=key, alt=alt, config=config)
+
+
+def csv_button(rows: Sequence[Mapping[str, Any]], name: str, label: str) -> None:
+    """Rows as a file; nothing where there are none."""
+    if not rows:
+        return
+    sink = io.StringIO()
+    writer = csv.DictWriter(sink, fieldnames=list(rows[0]))
+    writer.writeheader()
+    writer.writerows(rows)
+    st.download_button(label, sink.getvalue(), f"{name}.csv", "text/csv", icon=":material/download:",
+                       on_click="ignore")  # fmt: skip
+
+
+def export(rows: Sequence[Mapping[str, Any]], name: str) -> None:
+    """The page's figures as files: what the first shows as CSV, and in which format their cameras save pictures."""
+    with st.popover("Export", icon=":material/download:"):
+        csv_button(rows, name, "Data of the chart (CSV)")
+        st.segmented_control("Pictures", ["SVG", "PNG"], default="SVG", required=True, key="picture-format",
+                             help="The camera on a chart saves it in this format.")  # fmt: skip
