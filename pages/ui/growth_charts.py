@@ -84,7 +84,7 @@ def growth_figure(
         figure.add_vline(x=days, line={"dash": "dot", "color": "#555555", "width": 1}, annotation_text=text,
                          annotation_textangle=-90, annotation_position="top right")  # fmt: skip
     layout(figure, "Days since the first timepoint", f"Volume ({unit})")
-    _draw_treatments(figure, treatments)
+    draw_treatments(figure, treatments)
     volume_axis(figure, log, 1.1 * _ceiling(points_by_lesion, forecast) / scale)
     return figure
 
@@ -192,7 +192,7 @@ def _draw_locf(figure: go.Figure, locf: Fan, scale: float, unit: str) -> None:
         ))  # fmt: skip
 
 
-def _draw_treatments(figure: go.Figure, treatments: Sequence[Treatment]) -> None:
+def draw_treatments(figure: go.Figure, treatments: Sequence[Treatment]) -> None:
     """One bar a treatment above the plot, as few rows as do; without an end it is called ongoing."""
     if not treatments:
         return

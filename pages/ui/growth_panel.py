@@ -12,6 +12,7 @@ import streamlit as st
 from core import curve, twin
 from core.growth.curves import CURVES, FLOOR_MM3
 from core.growth.forecast import Forecast
+from core.radiotherapy import cannot_tell
 from core.response import DEFAULT_RULE, RULES, response_by_rule, volumetric_response
 from core.types import MaskRecord, VolumePoint
 from pages.ui import growth_charts, opening, plotting, resources, shell, visible
@@ -101,6 +102,16 @@ def chart(
         bottom, top = ahead.fan.limits_mm3(95)
         if max(top) > high or min(bottom) < low:
             st.caption("The 95 % band runs beyond the chart.")
+
+
+def after_radiotherapy(patient: str, lesion: str, changes: Sequence[Mapping[str, Any]]) -> None:
+    """Says so where the last change is growth after radiotherapy: it has no verdict."""
+    if not changes:
+        return
+    last = changes[-1]
+    state = cannot_tell(resources.get_store().events(patient), last["to"], last["change"]["percent_change"])
+    if state:
+        st.warning(f"{lesion}: {state}. The last change has no verdict of response.", icon=":material/help:")
 
 
 def chart_rows(points: Sequence[VolumePoint], ahead: Forecast | None) -> list[dict[str, Any]]:
