@@ -86,9 +86,9 @@ def test_the_trajectory_is_of_accepted_masks_and_gives_verdict_rate_and_forecast
     page = visit("trajectory", "ANNA")
     metric(page, f"Volume {clinic.DAYS[3]}", f"{2200 * clinic.VOXEL_ML:.1f} mL")
     metric(page, "Last change: real", "+29 %")  # 35.4 mm across: QIBA asks for 29 %, and it is 29.4
-    metric(page, "Forecast in 12 weeks", f"last value carried forward {2200 * clinic.VOXEL_ML:.1f} mL")
-    shows(page, "Skill against the last value carried forward: unknown.")
-    expect(page.get_by_test_id("stPlotlyChart")).to_contain_text("treatment-start: doxorubicin")
+    metric(page, "Forecast in 12 weeks", f"last value {2200 * clinic.VOXEL_ML:.1f} mL")
+    shows(page, "Skill against the last value carried forward on this patient: unknown")
+    expect(page.get_by_test_id("stPlotlyChart").first).to_contain_text("doxorubicin (ongoing)")
     table(page, "within noise")
     with page.expect_download() as download:
         page.get_by_role("tab", name="Points").click()
@@ -98,6 +98,55 @@ def test_the_trajectory_is_of_accepted_masks_and_gives_verdict_rate_and_forecast
     expected = [n * clinic.VOXEL_ML for n in (1000, 1300, 1700, 2200)]
     assert [float(row["volume_mL"]) for row in rows] == pytest.approx(expected)
     assert rows[1]["accepted_by"] == "second reader"
+
+
+def test_masks_that_do_not_count_are_shown_when_asked_for_and_the_forecast_can_be_left_away(visit: Callable[..., Any]):
+    from playwright.sync_api import expect
+
+    page = visit("trajectory", "ANNA")
+    chart = page.get_by_test_id("stPlotlyChart").first
+    expect(chart).to_contain_text("LOCF: last value carried forward")
+    expect(chart).not_to_contain_text("masks that do not count")
+    page.get_by_text("All versions").click()
+    expect(chart).to_contain_text("masks that do not count")
+    page.get_by_role("radio", name="None").click()
+    expect(chart).not_to_contain_text("LOCF")
+
+
+def test_what_would_have_been_said_at_the_visit_before_is_on_the_page(visit: Callable[..., Any]):
+    page = visit("trajectory", "ANNA")
+    page.get_by_role("tab", name="Forecast check").click()
+    table(page, clinic.DAYS[2])
+    page.get_by_role("tab", name="Reliability").click()
+    shows(page, re.compile(r"Progression: off by \d\.\d points on average"))
+
+
+def test_what_if_is_called_a_simulation_and_follows_its_controls(visit: Callable[..., Any]):
+    from playwright.sync_api import expect
+
+    page = visit("trajectory", "ANNA")
+    page.get_by_role("tab", name="What if").click()
+    alert(page, "Simulation under stated assumptions, not a forecast and no advice.")
+    figure = page.get_by_role("figure", name=re.compile("^Simulated volume"))
+    expect(figure).to_contain_text("SIMULATION")
+    bar = page.get_by_text("what if: Study 1 Arm 2 (ongoing)")
+    expect(bar).to_have_count(1)
+    page.get_by_role("tabpanel").get_by_text("Treat", exact=True).click()
+    expect(bar).to_have_count(0)
+    expect(figure).to_contain_text("each growth law")
+
+
+def test_the_cohort_shows_who_has_two_accepted_timepoints_and_names_the_others(visit: Callable[..., Any]):
+    from playwright.sync_api import expect
+
+    page = visit("cohort")
+    metric(page, "Stable", "of")
+    expect(page.get_by_test_id("stPlotlyChart").first).to_contain_text("ANNA")
+    table(page, "BEN")
+    page.get_by_text("Not among them (1)").click()
+    shows(page, "CARA: no accepted timepoint")
+    page.get_by_role("tab", name="Response and treatment").click()
+    expect(page.get_by_test_id("stPlotlyChart").filter(has_text="treatment goes on")).to_contain_text("ANNA")
 
 
 def test_what_is_not_in_the_curve_is_listed_with_why_and_opens_in_review(visit: Callable[..., Any]):

@@ -18,7 +18,7 @@ from streamlit.runtime.scriptrunner import StopException
 from core.jobs import explain
 from pages.ui import resources, sockets
 
-PageName = Literal["worklist", "intake", "review", "compare", "trajectory", "evidence", "quality", "system"]
+PageName = Literal["worklist", "intake", "review", "compare", "trajectory", "evidence", "cohort", "quality", "system"]
 
 FOLDER = Path(__file__).resolve().parents[1]
 ICON = FOLDER / "ui" / "icon.svg"  # a file: Streamlit would fetch its named icons for the browser's tab from elsewhere
@@ -27,6 +27,7 @@ PAGES: dict[str, list[tuple[PageName, str, str]]] = {
     "Today": [
         ("worklist", "Worklist", ":material/checklist:"),
         ("intake", "Intake", ":material/upload_file:"),
+        ("cohort", "Cohort", ":material/groups:"),
     ],
     "Patient": [
         ("review", "Review", ":material/draw:"),
