@@ -8,9 +8,9 @@ import streamlit as st
 
 from core import twin
 from core.growth.forecast import Forecast
-from core.growth.population import shipped
+from core.growth.population import KIND, in_force
 from core.types import VolumePoint
-from pages.ui import growth_charts, plotting
+from pages.ui import growth_charts, plotting, resources
 
 ML = 1000.0
 #: What can be chosen -> weeks.
@@ -88,9 +88,9 @@ def check_tab(ahead: Forecast) -> None:
 
 def reliability_tab() -> None:
     """How often what was said came true, in patients from whom nothing was learned."""
-    population = shipped()
+    population = in_force(resources.get_store().reference_sets(KIND))
     st.caption(
-        f"Over {population.lesions} lesions of other patients: how often each chance that was given came true. "
+        f"Over {population.lesions} lesions ({population.source}): how often each chance that was given came true. "
         "A chance is shown only while it is off by no more than 3 points on average."
     )
     for event, place in zip(population.reliability, st.columns(len(population.reliability)), strict=True):
