@@ -138,6 +138,13 @@ def growth(arguments: argparse.Namespace, store: Any) -> dict[str, Any]:
     return twin(store, arguments.patient)
 
 
+def learn_growth(arguments: argparse.Namespace, store: Any) -> dict[str, Any]:
+    """Learns growth from this installation's accepted masks, and puts it in force."""
+    from core.growth.own import learn_own
+
+    return learn_own(store, arguments.reviewer)
+
+
 def backtest(arguments: argparse.Namespace, store: None) -> dict[str, Any]:
     """Measures every forecast on a file of measured lesions (Pt_hashID, T_days, Lesion_vol)."""
     from core.growth.backtest import backtest_file
@@ -220,6 +227,7 @@ def _parser() -> argparse.ArgumentParser:
     verb("anomaly", anomaly, "PATIENT", "DATE", "VERSION")
     verb("similar", similar, "PATIENT", "DATE", "VERSION").add_argument("-k", type=int, default=5)
     verb("growth", growth, "PATIENT")
+    verb("learn-growth", learn_growth)
     made = verb("backtest", backtest)
     made.add_argument("what", choices=("growth",))
     made.add_argument("file", metavar="FILE", type=Path)

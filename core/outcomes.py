@@ -14,6 +14,7 @@ from typing import Any, Protocol
 from core.curve import Treatment, events_on_axis, treatments
 from core.errors import InputError
 from core.growth.rates import ChangeVerdict, change_verdict
+from core.radiotherapy import cannot_tell
 from core.response import DEFAULT_RULE, RULES, Category, Response, volumetric_response
 from core.twin import TOTAL, diameter_mm
 from core.types import MaskRecord, Progress, Scan, VolumePoint, no_progress
@@ -78,6 +79,7 @@ class PatientOutcome:
         ended: (days, text) of the event of `ENDS`, or None.
         waiting: timepoints without an accepted mask.
         simulated: any of the scans is.
+        doubt: why the first progression may be none (`core.radiotherapy.cannot_tell`), or "".
     """
 
     patient_id: str
@@ -92,6 +94,7 @@ class PatientOutcome:
     ended: tuple[float, str] | None
     waiting: tuple[str, ...]
     simulated: bool
+    doubt: str = ""
 
     @property
     def days_observed(self) -> float:
@@ -186,7 +189,13 @@ def outcome(store: OutcomeStore, patient_id: str, dataset: str, rule: str = DEFA
         events_on_axis(ends[:1], baseline)[0] if ends else None,
         tuple(t for t in store.timepoints(patient_id) if t not in done),
         any(scan.metadata.get("simulated") for scan in store.scans(patient_id)),
+        _doubt(events, visits),
     )  # fmt: skip
+
+
+def _doubt(events: Sequence[Mapping[str, Any]], visits: Sequence[Visit]) -> str:
+    first = next((visit for visit in visits if visit.category == "PD"), None)
+    return "" if first is None else cannot_tell(events, first.timepoint, None) or ""
 
 
 def visits_of(answers: Sequence[Response], points: Sequence[VolumePoint]) -> tuple[Visit, ...]:
@@ -235,7 +244,8 @@ def best_rows(outcomes: Sequence[PatientOutcome]) -> list[dict[str, Any]]:
             "timepoint": "" if o.best is None else o.best.timepoint, "days": None if o.best is None else o.best.days,
             "response_there": "" if o.best is None else o.best.category,
             "baseline_mL": _ml(o.visits[0].volume_mm3), "volume_mL": None if o.best is None else _ml(o.best.volume_mm3),
-            "progression_days": None if o.progression is None else o.progression.days, "note": o.no_change,
+            "progression_days": None if o.progression is None else o.progression.days, "doubt": o.doubt,
+            "note": o.no_change,
             "baseline_mask_id": o.visits[0].mask_id, "mask_id": "" if o.best is None else o.best.mask_id,
             "simulated": o.simulated,
         }

@@ -15,7 +15,7 @@ from core.growth.burden import total_forecast
 from core.growth.curves import CURVES
 from core.growth.fitting import fit
 from core.growth.forecast import Fan, Forecast, forecast
-from core.growth.population import Population
+from core.growth.population import KIND, Population, in_force
 from core.growth.rates import ChangeVerdict, change_verdict, noise_log_sd, specific_growth_rate
 from core.types import MaskRecord, Scan, VolumePoint
 
@@ -31,6 +31,7 @@ class TwinStore(Protocol):
     def final_mask(self, patient_id: str, timepoint: str) -> MaskRecord | None: ...
     def reference_scan(self, patient_id: str, timepoint: str) -> Scan: ...
     def volume_points(self, patient_id: str) -> list[VolumePoint]: ...
+    def reference_sets(self, kind: str | None = None) -> list[dict[str, Any]]: ...
 
 
 def accepted(store: TwinStore, patient_id: str) -> dict[str, MaskRecord]:
@@ -145,6 +146,7 @@ def twin(store: TwinStore, patient_id: str) -> dict[str, Any]:
     records = accepted(store, patient_id)
     lesions = {}
     series = by_lesion(store.volume_points(patient_id))
+    population = in_force(store.reference_sets(KIND))
     for name, points in series.items():
         modality = store.reference_scan(patient_id, points[0].timepoint).modality
         noise = noise_by_mask(records.values(), name, modality)
@@ -156,7 +158,7 @@ def twin(store: TwinStore, patient_id: str) -> dict[str, Any]:
             ],
             "steps": [step(a, b, records, modality) for a, b in itertools.pairwise(points)],
             "since_first": step(points[0], points[-1], records, modality) if len(points) > 1 else None,
-            "fits": fits(points), "forecast": _ahead(look_ahead(series, name, noise_log_sd=noise)),
+            "fits": fits(points), "forecast": _ahead(look_ahead(series, name, HORIZON_DAYS, noise, population)),
         }  # fmt: skip
     return clean({
         "patient_id": patient_id, "timepoints": timepoints,

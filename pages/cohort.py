@@ -10,9 +10,8 @@ st.title("Cohort")
 st.caption("Several patients at once, made from accepted masks alone. Day 0 is a patient's first accepted timepoint.")
 
 store = resources.get_store()
-patients = store.patients()
 with shell.guarded():
-    datasets = cohort_panel.choose_datasets(sorted({str(row["dataset"]) for row in patients}))
+    datasets = cohort_panel.choose_datasets(store.datasets())
     criteria, *numbers = st.columns([2, 1, 1, 1], vertical_alignment="bottom")
     with criteria:
         rule = cohort_panel.choose_rule()

@@ -3,7 +3,7 @@
 import streamlit as st
 
 from core import curve, twin
-from pages.ui import forecast_panel, growth_panel, opening, resources, shell
+from pages.ui import forecast_panel, growth_panel, opening, resources, scenario_panel, shell
 
 opening.follow()
 st.title("Trajectory")
@@ -39,20 +39,25 @@ with shell.guarded():
     ahead = resources.forecast(lesions, lesion, forecast_panel.horizon_days(weeks), noise)
     growth_panel.summary(points, changes[-1] if changes else None, ahead)
     drawn = ahead if weeks and not ahead.refused else None
-    growth_panel.chart(patient, lesion, points, records, drawn, scale == "Log", all_versions)
+    growth_panel.chart(patient, lesion, lesions, records, drawn, scale == "Log", all_versions)
+    growth_panel.after_radiotherapy(patient, lesion, changes)
     if weeks:
         forecast_panel.words(ahead)
     simulated = [s.timepoint for s in store.scans(patient) if s.metadata.get("simulated")]
     if simulated:
         st.caption(f":orange-badge[simulated] Scans of {', '.join(dict.fromkeys(simulated))} are simulated.")
 
-    names = ["Steps", "Response", "Forecast check", "Reliability", "Lesions", "Curve fits", "Points",
+    names = ["Steps", "Response", "What if", "Forecast check", "Reliability", "Lesions", "Curve fits", "Points",
              f"Not in the curve ({len(left_out)})"]  # fmt: skip
-    step_tab, response_tab, check_tab, reliability_tab, lesion_tab, fit_tab, point_tab, missing_tab = st.tabs(names)
+    step_tab, response_tab, what_if_tab, check_tab, reliability_tab, lesion_tab, fit_tab, point_tab, missing_tab = (
+        st.tabs(names)
+    )
     with step_tab:
         growth_panel.step_table(changes, points)
     with response_tab:
         growth_panel.response_table([p for series in lesions.values() for p in series])
+    with what_if_tab:
+        scenario_panel.scenario_tab(points, changes[-1] if changes else None)
     with check_tab:
         forecast_panel.check_tab(ahead)
     with reliability_tab:

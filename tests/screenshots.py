@@ -19,7 +19,7 @@ SIZES = {"1440": (1440, 900), "1280": (1280, 720)}
 #: page -> the demo patient it is shown for.
 PAGES = {
     "worklist": None, "intake": None, "review": "DEMO-02", "compare": "DEMO-02", "trajectory": "DEMO-02",
-    "evidence": "DEMO-02", "quality": None, "system": None, "editing": "DEMO-02",
+    "evidence": "DEMO-02", "cohort": None, "quality": None, "system": None, "editing": "DEMO-02",
 }  # fmt: skip
 ADDRESSES = {"worklist": "", "editing": "review"}
 

@@ -86,9 +86,9 @@ def test_the_trajectory_is_of_accepted_masks_and_gives_verdict_rate_and_forecast
     page = visit("trajectory", "ANNA")
     metric(page, f"Volume {clinic.DAYS[3]}", f"{2200 * clinic.VOXEL_ML:.1f} mL")
     metric(page, "Last change: real", "+29 %")  # 35.4 mm across: QIBA asks for 29 %, and it is 29.4
-    metric(page, "Forecast in 12 weeks", f"last value carried forward {2200 * clinic.VOXEL_ML:.1f} mL")
-    shows(page, "Skill against the last value carried forward: unknown.")
-    expect(page.get_by_test_id("stPlotlyChart")).to_contain_text("treatment-start: doxorubicin")
+    metric(page, "Forecast in 12 weeks", f"last value {2200 * clinic.VOXEL_ML:.1f} mL")
+    shows(page, "Skill against the last value carried forward on this patient: unknown")
+    expect(page.get_by_test_id("stPlotlyChart").first).to_contain_text("doxorubicin (ongoing)")
     table(page, "within noise")
     with page.expect_download() as download:
         page.get_by_role("tab", name="Points").click()
@@ -98,6 +98,92 @@ def test_the_trajectory_is_of_accepted_masks_and_gives_verdict_rate_and_forecast
     expected = [n * clinic.VOXEL_ML for n in (1000, 1300, 1700, 2200)]
     assert [float(row["volume_mL"]) for row in rows] == pytest.approx(expected)
     assert rows[1]["accepted_by"] == "second reader"
+
+
+def test_masks_that_do_not_count_are_shown_when_asked_for_and_the_forecast_can_be_left_away(visit: Callable[..., Any]):
+    from playwright.sync_api import expect
+
+    page = visit("trajectory", "ANNA")
+    chart = page.get_by_test_id("stPlotlyChart").first
+    expect(chart).to_contain_text("LOCF: last value carried forward")
+    expect(chart).not_to_contain_text("masks that do not count")
+    page.get_by_text("All versions").click()
+    expect(chart).to_contain_text("masks that do not count")
+    page.get_by_role("radio", name="None").click()
+    expect(chart).not_to_contain_text("LOCF")
+
+
+def test_what_would_have_been_said_at_the_visit_before_is_on_the_page(visit: Callable[..., Any]):
+    page = visit("trajectory", "ANNA")
+    page.get_by_role("tab", name="Forecast check").click()
+    table(page, clinic.DAYS[2])
+    page.get_by_role("tab", name="Reliability").click()
+    shows(page, re.compile(r"Progression: off by \d\.\d points on average"))
+
+
+def test_what_if_is_called_a_simulation_and_follows_its_controls(visit: Callable[..., Any]):
+    from playwright.sync_api import expect
+
+    page = visit("trajectory", "ANNA")
+    page.get_by_role("tab", name="What if").click()
+    alert(page, "Simulation under stated assumptions, not a forecast and no advice.")
+    figure = page.get_by_role("figure", name=re.compile("^Simulated volume"))
+    expect(figure).to_contain_text("SIMULATION")
+    bar = page.get_by_text("what if: Study 1 Arm 2 (ongoing)")
+    expect(bar).to_have_count(1)
+    page.get_by_role("tabpanel").get_by_text("Treat", exact=True).click()
+    expect(bar).to_have_count(0)
+    expect(figure).to_contain_text("each growth law")
+
+
+def test_the_cohort_shows_who_has_two_accepted_timepoints_and_names_the_others(visit: Callable[..., Any]):
+    """Of ANNA's visits +30 % is the least, of BEN's -50 %; PD comes at 2200 of 1000 voxels."""
+    from playwright.sync_api import expect
+
+    page = visit("cohort")
+    metric(page, "Responded", "0 of 5")
+    metric(page, "Progressed", "1 of 5")
+    figure = page.get_by_role("figure", name=re.compile("^Best change"))
+    expect(figure).to_contain_text("5 patients, 1 simulated")
+    expect(figure).to_contain_text("+30 %")
+    expect(figure).to_contain_text("-50 %")
+    table(page, "BEN")
+    page.get_by_role("tab", name="Time in view").click()
+    swimmer = page.get_by_role("figure", name=re.compile("^Days in view"))
+    expect(swimmer).to_contain_text("no stop recorded")
+    expect(swimmer).to_contain_text("PD from here")
+    page.get_by_role("tab", name="Left out (1)").click()
+    table(page, "CARA")
+
+
+def test_a_figure_of_the_cohort_is_saved_as_svg_on_white_and_its_data_as_csv(visit: Callable[..., Any], tmp_path: Path):
+    page = visit("cohort")
+    shown = page.get_by_role("tabpanel").filter(visible=True)
+    shown.get_by_text("On white").click()
+    # Streamlit draws the figure anew; until it has, the camera would save the dark one.
+    page.locator('.js-plotly-plot .main-svg[style*="background: white"]').first.wait_for()
+    with page.expect_download() as picture:
+        shown.locator(".modebar-btn").click()
+    assert picture.value.suggested_filename == "cohort_waterfall_recist_sphere.svg"
+    picture.value.save_as(tmp_path / "figure.svg")
+    assert (tmp_path / "figure.svg").read_text().startswith("<svg")
+    assert "rgb(255, 255, 255)" in (tmp_path / "figure.svg").read_text()[:400]
+    with page.expect_download() as data:
+        shown.get_by_role("button", name="Data (CSV)").click()
+    data.value.save_as(tmp_path / "data.csv")
+    rows = list(csv.DictReader((tmp_path / "data.csv").open()))
+    assert {row["patient"]: float(row["best_change_percent"]) for row in rows} == {
+        "ANNA": 30.0, "BEN": -50.0, "DORA": 33.33, "ELLA": 33.33, "FAY": 33.33,
+    }  # fmt: skip
+
+
+def test_from_the_cohort_a_patients_trajectory_is_opened(visit: Callable[..., Any]):
+    page = visit("cohort")
+    page.get_by_role("combobox", name="Look closer at").click()
+    page.get_by_role("option", name="BEN").click()
+    page.get_by_role("button", name="Open the trajectory").click()
+    page.get_by_role("heading", name="Trajectory", level=1).wait_for()
+    chosen(page, "Patient", "BEN")
 
 
 def test_what_is_not_in_the_curve_is_listed_with_why_and_opens_in_review(visit: Callable[..., Any]):

@@ -10,11 +10,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from core.curve import MaskVolume, Treatment
 from core.growth.curves import FLOOR_MM3
 from core.growth.forecast import forecast
 from core.response import volumetric_response
 from core.types import VolumePoint
-from pages.ui import charts, growth_charts
+from pages.ui import charts, growth_charts, plotting
 
 
 def points(volumes, lesion="L1"):
@@ -129,7 +130,13 @@ SEEN_WITH = {
 
 
 @pytest.mark.parametrize("sight", sorted(SEEN_WITH))
-@pytest.mark.parametrize("colours", [charts.LESION_COLOURS, list(charts.RESPONSE_COLOURS.values())])
+@pytest.mark.parametrize(
+    "colours",
+    [
+        charts.LESION_COLOURS, list(charts.RESPONSE_COLOURS.values()),
+        [plotting.ON_BOTH.get(colour, colour) for colour in charts.RESPONSE_COLOURS.values()],
+    ],
+)  # fmt: skip
 def test_no_two_colours_look_alike_with_red_green_blindness(sight, colours):
     from skimage.color import deltaE_ciede2000, xyz2lab
 
@@ -168,3 +175,39 @@ def test_response_bars_carry_category_and_change():
 def test_importing_charts_imports_no_streamlit():
     code = "import sys, pages.ui.charts; sys.exit('streamlit' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=Path(__file__).parents[1], check=False).returncode == 0
+
+
+def test_treatments_are_bars_in_as_few_rows_as_do_and_an_open_one_goes_on():
+    bars = [Treatment("first", 0, 60), Treatment("with it", 30, 90), Treatment("then", 100, None)]
+    figure = growth_charts.growth_figure({"L1": RISING}, treatments=bars)
+    first, beside, then = figure.layout.shapes
+    assert (first.x0, first.x1, then.x0, then.x1) == (0, 60, 100, 240)
+    assert first.y0 == then.y0 < beside.y0
+    assert [a.text for a in figure.layout.annotations] == ["first", "with it", "then (ongoing)"]
+
+
+def test_masks_that_do_not_count_are_grey_crosses_and_in_the_hover_of_their_day():
+    rejected = MaskVolume("2024-01-02", 60.0, 5000.0, 1, "nnunet", "rejected")
+    figure = growth_charts.growth_figure({"L1": RISING}, others=[rejected])
+    (crosses,) = named(figure, "do not count")
+    assert (list(crosses.x), list(crosses.y), crosses.marker.color) == ([60.0], [5.0], growth_charts.UNCOUNTED)
+    assert "version 1 (nnunet): 5 mL, rejected" in figure.data[0].text[1]
+    assert "rejected" not in figure.data[0].text[0]
+
+
+def test_small_multiples_share_their_scales():
+    figure = growth_charts.lesions_figure({f"L{n}": points([n * 1000, n * 500], f"L{n}") for n in range(1, 6)})
+    assert len(figure.data) == 5
+    assert figure.layout.yaxis2.matches == "y"
+    assert {a.text for a in figure.layout.annotations} == {"L1", "L2", "L3", "L4", "L5"}
+    assert figure.layout.height == 480
+
+
+def test_what_was_said_stands_beside_the_last_value_and_what_came():
+    ahead = forecast(points([1000, 1400, 1900, 2300, 2600]), [28])
+    figure = growth_charts.checks_figure(ahead.checks)
+    said, last, came = figure.data
+    assert list(said.x) == ["2024-01-04", "2024-01-05"]
+    assert list(last.y) == [1.9, 2.3]
+    assert list(came.y) == [2.3, 2.6]
+    assert said.error_y.array[0] > 0

@@ -116,3 +116,27 @@ def test_the_evaluation_refuses_without_a_reference(tmp_path: Path, monkeypatch:
     monkeypatch.setattr(registry, "HERE", tmp_path)
     with pytest.raises(ModelError):
         measuring.prepare_evaluate_ood(None, {})
+
+
+def test_treatments_run_from_start_to_stop_and_a_stop_ends_what_it_names_or_the_latest():
+    def event(date, kind, detail):
+        return {"date": date, "kind": kind, "detail": detail}
+
+    found = curve.treatments(
+        [
+            event("2024-03-01", "treatment-stop", "end of cycles"), event("2024-01-11", "treatment-start", "A"),
+            event("2024-01-31", "treatment-start", "B"), event("2024-04-10", "treatment-stop", "A"),
+            event("2024-05-01", "treatment-start", "C"), event("2024-01-05", "surgery", "biopsy"),
+        ],
+        "2024-01-01",
+    )  # fmt: skip
+    assert [(t.name, t.start_days, t.end_days) for t in found] == [("A", 10, 100), ("B", 30, 60), ("C", 121, None)]
+
+
+def test_versions_that_are_not_accepted_carry_the_volume_they_would_have_given(opened):
+    records = opened.masks("BEN")
+    others = curve.other_versions(records, clinic.DAYS[0], "total")
+    assert [(o.timepoint, o.version, o.status) for o in others] == [
+        (r.timepoint, r.version, r.status) for r in records if r.status != "accepted"
+    ]  # fmt: skip
+    assert all(o.volume_mm3 > 0 for o in others)

@@ -20,10 +20,13 @@ from core.growth import crossing, learn, scores
 from core.growth import population as module
 from core.growth.backtest import backtest
 from core.growth.curves import CURVES, FLOOR_MM3
+from core.growth.forecast import forecast
 from core.growth.methods import FITS, POPULATION, fit_forecast
-from core.growth.population import LEVELS, MEDIAN, probability_below, read_population, shipped
+from core.growth.own import accepted_lesions, learn_own
+from core.growth.population import LEVELS, MEDIAN, in_force, probability_below, read_population, shipped
 from core.growth.prior import LAWS, LEVEL_SD, from_vector, posterior, to_vector
 from core.growth.series import FOLDS, Lesion, fold_of, origins, past_from, past_of, read_lesions
+from core.types import VolumePoint
 
 LALEH = "growth/laleh2022_dev.csv"
 ROOT = Path(__file__).parents[1]
@@ -255,8 +258,42 @@ def test_another_file_is_no_population(tmp_path):
 
 
 def test_too_few_lesions_are_not_learned_from():
-    with pytest.raises(InputError, match="at least 50 lesions"):
+    with pytest.raises(InputError, match=r"at least 50 lesions .* got 20"):
         learn.document(simulated(20), "x", "0" * 64, "test")
+
+
+def test_a_cohorts_own_history_is_learned_put_in_force_and_borrows_what_it_lacks(tmp_path):
+    class Store:
+        def __init__(self):
+            self.sets = []
+            self.lesions = simulated(60, seed=4)
+
+        def patients(self):
+            return [{"patient_id": lesion.patient_id.split("-")[0]} for lesion in self.lesions]
+
+        def volume_points(self, patient_id):
+            (mine,) = [x for x in self.lesions if x.patient_id.startswith(f"{patient_id}-")]
+            pairs = enumerate(zip(mine.days, mine.volumes_mm3, strict=True))
+            return [VolumePoint(f"{n}", day, v, lesion, f"{lesion}{n}", 1)
+                    for n, (day, v) in pairs for lesion in ("L1", "total")]  # fmt: skip
+
+        def add_reference_set(self, kind, detail, person):
+            self.sets.append({"kind": kind, "detail": json.loads(json.dumps(detail)), "person": person})
+            return "set-1"
+
+    store = Store()
+    assert len(accepted_lesions(store)) == 60
+    answer = learn_own(store, "demo")
+    assert answer["lesions"] == 60
+    own = in_force(store.sets)
+    assert own.source == "accepted masks of this installation (60 lesions)"
+    # None of these lesions was at the floor: that state is the shipped one's.
+    assert own.everyone.locf["at_floor"].tolist() == shipped().everyone.locf["at_floor"].tolist()
+    assert own.everyone.locf["measurable"].tolist() != shipped().everyone.locf["measurable"].tolist()
+    assert in_force([]) is shipped()
+    ahead = forecast(store.volume_points("sim3")[::2], [28, 84], own)
+    assert ahead.learned_from == own.source
+    assert np.isfinite(ahead.fan.quantiles_mm3).all()
 
 
 def test_the_command_says_in_one_line_what_is_wrong(tmp_path, capsys):

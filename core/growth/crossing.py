@@ -61,6 +61,9 @@ def reliability(lesions: Sequence[Lesion], o: Origins, quantiles: Floats) -> dic
         came = (o.outcome > needed if up else o.outcome < needed)[open_]
         bins = [_bin(said, came, low, high) for low, high in itertools.pairwise(EDGES)]
         bins = [b for b in bins if b["forecasts"]]
+        if not bins:
+            out[event] = {"bins": [], "forecasts": 0, "mean_error": 0.0, "calibrated": False}
+            continue
         error = sum(b["forecasts"] * abs(b["said"] - b["came"]) for b in bins) / len(said)
         out[event] = {
             "bins": bins, "forecasts": len(said), "mean_error": round(error, 4),

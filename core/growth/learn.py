@@ -31,14 +31,16 @@ from core.growth.population import (
     STATES,
     WEIGHT_EDGES,
     Learned,
+    State,
     behaviour,
     combined,
     combined_change,
     features,
     prior_change,
+    shipped,
 )
 from core.growth.prior import LAWS, from_vector, posterior, to_vector
-from core.growth.series import FOLDS, MIN_HISTORY, Lesion, Origins, origins, read_lesions
+from core.growth.series import FOLDS, MIN_HISTORY, Lesion, Origins, fold_of, origins, read_lesions
 
 Floats = NDArray[np.float64]
 
@@ -49,6 +51,8 @@ SMOOTH, HOLD = 0.02, 1e-4
 #: A prior's weight is one of these.
 FACTORS = (0.25, 0.5, 0.75, 1.0)
 MIN_CELL, RESAMPLES = 30, 500
+#: Fewest lesions to learn from, and fewest forecasts from one state (measurable, at the floor).
+MIN_LESIONS, MIN_STATE = 50, 100
 LOCF_EDGES = (0.0, 56.0, 112.0, 168.0, 224.0, 336.0, 448.0, np.inf)
 #: A horizon is forecast while so many lesions were followed that far.
 MIN_FOLLOWED = 50
@@ -178,11 +182,21 @@ def learn(o: Origins) -> dict[str, Any]:
     did = {name: value[o.target] for name, value in behaviour(o.past).items()}
     for state in STATES:
         rows = o.past.floored[o.target] == (state == "at_floor")
+        if rows.sum() < MIN_STATE or len(np.unique(o.folds[o.target[rows]])) < 2:
+            _borrow(learned, state)
+            continue
         x = features(state, {name: value[rows] for name, value in did.items()}, o.horizon_days[rows], moved[rows])
         y, folds = o.outcome[rows] - moved[rows], o.folds[o.target[rows]]
         learned["band"][state], learned["shift"][state] = learn_band(x, y, folds)
         learned["locf_days"][state], learned["locf"][state] = locf_table(o, state == "at_floor")
     return learned
+
+
+def _borrow(learned: dict[str, Any], state: State) -> None:
+    """Too few lesions in this state to learn from: what was shipped serves."""
+    lent = shipped().everyone
+    for name, table in (("band", lent.band), ("shift", lent.shift), ("locf_days", lent.locf_days), ("locf", lent.locf)):
+        learned[name][state] = table[state].tolist()
 
 
 def _longest(o: Origins) -> float:
@@ -197,9 +211,12 @@ def document(lesions: Sequence[Lesion], source: str, sha256: str, made_by: str) 
     Raises:
         InputError: some fold has no lesion: there are too few to learn from.
     """
+    if len(lesions) < MIN_LESIONS or len({fold_of(lesion.patient_id) for lesion in lesions}) < FOLDS:
+        raise InputError(
+            f"Expected at least {MIN_LESIONS} lesions with {MIN_POINTS} points, of different patients, to learn from; "
+            f"got {len(lesions)}."
+        )
     o = origins(lesions)
-    if len(set(o.folds.tolist())) < FOLDS or len(set(o.patients.tolist())) < 10 * FOLDS:
-        raise InputError(f"Expected at least {10 * FOLDS} lesions with {MIN_POINTS} points to learn from, got fewer.")
     folds = [learn(o.where(o.folds != fold)) for fold in range(FOLDS)]
     horizon, column = o.grid()
     quantiles = np.empty((len(o.target), len(LEVELS)))

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import functools
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -31,6 +31,8 @@ MEDIAN = LEVELS.index(0.5)
 #: Horizons are weighed in these bins (days); between their middles weights are interpolated.
 WEIGHT_EDGES = (0.0, 56.0, 112.0, np.inf)
 WEIGHT_DAYS = (28.0, 84.0, 140.0)
+#: What a population that an installation learned itself is called among the store's reference sets.
+KIND = "growth-population"
 State = Literal["measurable", "at_floor"]
 STATES: tuple[State, State] = ("measurable", "at_floor")
 
@@ -111,6 +113,11 @@ def read_population(path: Path) -> Population:
 def shipped() -> Population:
     """`population.json`, learned from Laleh 2022 (10.1371/journal.pcbi.1009822)."""
     return read_population(Path(__file__).with_name("population.json"))
+
+
+def in_force(own: Sequence[Mapping[str, Any]]) -> Population:
+    """The newest of the reference sets of `KIND`, oldest first as the store lists them; else the shipped one."""
+    return Population.from_json(own[-1]["detail"]) if own else shipped()
 
 
 def prior_change(learned: Learned, law: str, past: Past, horizon: Floats) -> tuple[Floats, Floats]:

@@ -177,6 +177,8 @@ def _best_hover(outcome: PatientOutcome, rule: ResponseRule) -> str:
     ]
     if outcome.progression is not None:
         lines.append(f"progression on day {outcome.progression.days:.0f}; nothing later counts as best")
+    if outcome.doubt:
+        lines.append(outcome.doubt)
     return "<br>".join(lines)
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -29,6 +27,9 @@ BEST_HELP = (
 COURSE_HELP = (
     "Volume of the baseline lesions against baseline at every accepted timepoint; new lesions add nothing to it and "
     "are marked. A gap: a lesion was not measured there."
+)
+DOUBT_HELP = (
+    "The first progression came within two years of radiotherapy: growth may be necrosis. It counts as PD all the same."
 )
 TIME_HELP = (
     "From the first to the last accepted timepoint. A mark stands where the response is another than before. "
@@ -109,10 +110,8 @@ def show(figure: go.Figure, name: str, rule: str, rows: Sequence[Mapping[str, An
         f"Source: {limits.source}.", help=help_text,
     )  # fmt: skip
     white = paper.toggle("On white", key=f"paper-{name}", help="For print. The camera saves the figure as it is seen.")
-    data.download_button(
-        "Data (CSV)", csv_text(rows), f"{file_name}.csv", "text/csv", icon=":material/download:", on_click="ignore",
-        key=f"csv-{name}", width="stretch",
-    )  # fmt: skip
+    with data:
+        plotting.csv_button(rows, file_name, "Data (CSV)")
     with place:
         plotting.draw(figure, f"{name}-{rule}-{white}", int(figure.layout.height), _ALT[name], file_name, white)
 
@@ -122,15 +121,6 @@ _ALT = {
     "spider": "Change of volume from baseline over days, a line a patient, percent",
     "swimmer": "Days in view, a bar a patient, with responses, new lesions and treatments",
 }
-
-
-def csv_text(rows: Sequence[Mapping[str, Any]]) -> str:
-    """Rows of the same keys as CSV with a header; at least one row."""
-    sink = io.StringIO()
-    writer = csv.DictWriter(sink, fieldnames=list(rows[0]))
-    writer.writeheader()
-    writer.writerows(rows)
-    return sink.getvalue()
 
 
 def table_rows(found: Sequence[PatientOutcome], with_dataset: bool) -> list[dict[str, Any]]:
@@ -146,7 +136,7 @@ def table_rows(found: Sequence[PatientOutcome], with_dataset: bool) -> list[dict
             "Accepted": len(o.visits), "Waiting": len(o.waiting), "Days in view": o.days_observed,
             "New lesions": ", ".join(name for v in o.visits for name in v.appeared),
             "Treatments": "; ".join(t.name for t in o.treatments),
-            "Follow-up": "goes on" if o.ended is None else o.ended[1], "Simulated": o.simulated,
+            "Doubt": o.doubt, "Follow-up": "goes on" if o.ended is None else o.ended[1], "Simulated": o.simulated,
         }
         for o in worst_first(found)
     ]  # fmt: skip
@@ -157,10 +147,13 @@ def patient_table(found: Sequence[PatientOutcome], with_dataset: bool) -> None:
     rows = table_rows(found, with_dataset)
     st.subheader("Patients", divider="gray")
     which, go_there, _, data = st.columns([2, 2, 1, 1], vertical_alignment="bottom")
-    patient = which.selectbox("Look closer at", [row["Patient"] for row in rows], key="cohort-patient")
-    go_there.button("Open the trajectory", on_click=opening.open_in_trajectory, args=(patient,))
-    data.download_button("Table (CSV)", csv_text(rows), "cohort_patients.csv", "text/csv", icon=":material/download:",
-                         on_click="ignore", width="stretch")  # fmt: skip
+    which.selectbox("Look closer at", [row["Patient"] for row in rows], key="cohort-patient")
+    # Read as it is clicked: a quick hand clicks before the page has run with the choice.
+    go_there.button(
+        "Open the trajectory", on_click=lambda: opening.open_in_trajectory(str(st.session_state["cohort-patient"]))
+    )
+    with data:
+        plotting.csv_button(rows, "cohort_patients", "Table (CSV)")
     number, text = st.column_config.NumberColumn, st.column_config.TextColumn
     st.dataframe(
         rows, hide_index=True, placeholder="",
@@ -170,6 +163,7 @@ def patient_table(found: Sequence[PatientOutcome], with_dataset: bool) -> None:
             "On": text(help="The timepoint of the best change."), "Is it real": text(help=VERDICT_HELP),
             "Last response": text(help="Response at the last accepted timepoint."),
             "Last change (%)": number(format="%+.0f", help="From baseline to the last accepted timepoint."),
+            "Doubt": text(help=DOUBT_HELP),
             "Progression (day)": number(format="%d", help="Days from baseline to the first PD."),
             "Accepted": number(help="Accepted timepoints."),
             "Waiting": number(help="Timepoints without an accepted mask; nothing here knows of them."),

@@ -8,13 +8,13 @@ import streamlit as st
 
 from core import twin
 from core.growth.forecast import Forecast
-from core.growth.population import shipped
+from core.growth.population import KIND, in_force
 from core.types import VolumePoint
-from pages.ui import growth_charts, plotting
+from pages.ui import growth_charts, plotting, resources
 
 ML = 1000.0
 #: What can be chosen -> weeks.
-REACH = {"None": 0, "12 weeks": 12, "24 weeks": 24, "48 weeks": 48}
+REACH = {"None": 0, "12": 12, "24": 24, "48": 48}
 SKILL_HELP = (
     "1 - error of this forecast / error of the last value carried forward (LOCF), over forecasts of visits that have "
     "come. Above 0 the forecast did better; 0 where it is the last value."
@@ -28,7 +28,7 @@ EVENT_WORDS = {
 def reach() -> int:
     """Weeks ahead, as chosen; 0 for no forecast."""
     chosen = st.segmented_control(
-        "Forecast", list(REACH), default="12 weeks", required=True, key="reach",
+        "Forecast (weeks)", list(REACH), default="12", required=True, key="reach",
         help="Beside the last value carried forward. It ends where the time observed or the data behind it end.",
     )  # fmt: skip
     return REACH[str(chosen)]
@@ -88,9 +88,9 @@ def check_tab(ahead: Forecast) -> None:
 
 def reliability_tab() -> None:
     """How often what was said came true, in patients from whom nothing was learned."""
-    population = shipped()
+    population = in_force(resources.get_store().reference_sets(KIND))
     st.caption(
-        f"Over {population.lesions} lesions of other patients: how often each chance that was given came true. "
+        f"Over {population.lesions} lesions ({population.source}): how often each chance that was given came true. "
         "A chance is shown only while it is off by no more than 3 points on average."
     )
     for event, place in zip(population.reliability, st.columns(len(population.reliability)), strict=True):

@@ -84,7 +84,7 @@ def growth_figure(
         figure.add_vline(x=days, line={"dash": "dot", "color": "#555555", "width": 1}, annotation_text=text,
                          annotation_textangle=-90, annotation_position="top right")  # fmt: skip
     layout(figure, "Days since the first timepoint", f"Volume ({unit})")
-    _draw_treatments(figure, treatments)
+    draw_treatments(figure, treatments)
     volume_axis(figure, log, 1.1 * _ceiling(points_by_lesion, forecast) / scale)
     return figure
 
@@ -192,15 +192,18 @@ def _draw_locf(figure: go.Figure, locf: Fan, scale: float, unit: str) -> None:
         ))  # fmt: skip
 
 
-def _draw_treatments(figure: go.Figure, treatments: Sequence[Treatment]) -> None:
-    """One bar a treatment above the plot; an open end fades into "ongoing"."""
+def draw_treatments(figure: go.Figure, treatments: Sequence[Treatment]) -> None:
+    """One bar a treatment above the plot, as few rows as do; without an end it is called ongoing."""
     if not treatments:
         return
     last = max((float(np.max(trace.x)) for trace in figure.data if trace.x is not None and len(trace.x)), default=0.0)
-    height = 0.065
-    for n, treatment in enumerate(treatments):
+    height = 0.08
+    taken: list[float] = []  # the day until which each row is taken
+    for treatment in treatments:
         end = treatment.end_days if treatment.end_days is not None else max(last, treatment.start_days + 14)
-        low = 1.01 + n * height
+        row = next((n for n, until in enumerate(taken) if until < treatment.start_days), len(taken))
+        taken[row : row + 1] = [end]
+        low = 1.01 + row * height
         figure.add_shape(
             type="rect", xref="x", yref="paper", x0=treatment.start_days, x1=end, y0=low, y1=low + height - 0.012,
             fillcolor=faded("#0072B2", 0.25), line={"width": 0}, name=treatment.name,
@@ -208,7 +211,7 @@ def _draw_treatments(figure: go.Figure, treatments: Sequence[Treatment]) -> None
         text = treatment.name + ("" if treatment.end_days is not None else " (ongoing)")
         figure.add_annotation(text=text, x=treatment.start_days, xref="x", xanchor="left", xshift=4, y=low + height / 2,
                               yref="paper", yanchor="middle", showarrow=False, font={"size": 11})  # fmt: skip
-    figure.update_layout(margin_t=24 + 26 * len(treatments))
+    figure.update_layout(margin_t=34 + 24 * len(taken))
 
 
 def _draw_response(figure: go.Figure, responses: Sequence[Response], scale: float, unit: str, log: bool) -> None:
@@ -220,6 +223,8 @@ def _draw_response(figure: go.Figure, responses: Sequence[Response], scale: floa
     baseline = responses[0].baseline_mm3
     nadir = min(known, key=lambda r: r.volume_mm3)
     marks = [("baseline", known[0].days, baseline), ("nadir", nadir.days, nadir.volume_mm3)]
+    if nadir.days == known[0].days:
+        marks = [("baseline, nadir", known[0].days, baseline)]
     for text, days, volume in marks:
         height = max(volume, FLOOR_MM3 if log else 0.0) / scale
         figure.add_trace(go.Scatter(
@@ -255,7 +260,7 @@ def lesions_figure(points_by_lesion: Mapping[str, Sequence[VolumePoint]], log: b
             _observed(name, known, 1000.0, "mL", log, READER_LOG_SD, {}, ()), row=n // 3 + 1, col=n % 3 + 1
         )
     layout(figure, "", "")
-    figure.update_layout(showlegend=False, height=60 + 200 * rows)
+    figure.update_layout(showlegend=False, height=80 + 200 * rows, margin_t=44)
     figure.update_xaxes(title_text="Days since the first timepoint", row=rows)
     figure.update_yaxes(title_text="Volume (mL)", col=1)
     if log:

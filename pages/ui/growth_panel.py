@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import itertools
 import math
 from collections.abc import Mapping, Sequence
@@ -14,6 +12,7 @@ import streamlit as st
 from core import curve, twin
 from core.growth.curves import CURVES, FLOOR_MM3
 from core.growth.forecast import Forecast
+from core.radiotherapy import cannot_tell
 from core.response import DEFAULT_RULE, RULES, response_by_rule, volumetric_response
 from core.types import MaskRecord, VolumePoint
 from pages.ui import growth_charts, opening, plotting, resources, shell, visible
@@ -68,17 +67,19 @@ def summary(points: Sequence[VolumePoint], last: Mapping[str, Any] | None, ahead
         weeks = round((ahead.fan.days[-1] - points[-1].days) / 7)
         low, high = (limit[-1] / ML for limit in ahead.fan.limits_mm3(80))
         future.metric(
-            f"Forecast in {weeks} weeks", f"{low:.1f} to {high:.1f} mL",
+            f"Forecast in {weeks} weeks", f"{low:.3g}–{high:.3g} mL",
             delta=f"median {ahead.fan.median_mm3[-1] / ML:.1f}, last value {ahead.locf.median_mm3[-1] / ML:.1f} mL",
             delta_color="off", delta_arrow="off", help="The 80 % band: four of five later volumes lie within.",
         )  # fmt: skip
 
 
 def chart(
-    patient: str, lesion: str, points: Sequence[VolumePoint], records: Mapping[str, MaskRecord], ahead: Forecast | None,
-    log: bool, with_others: bool,
+    patient: str, lesion: str, series: Mapping[str, Sequence[VolumePoint]], records: Mapping[str, MaskRecord],
+    ahead: Forecast | None, log: bool, with_others: bool,
 ) -> None:  # fmt: skip
     """The growth figure of one lesion, and its data as a file."""
+    points = series[lesion]
+    measured = points if lesion != twin.TOTAL else [p for name, one in series.items() if name != lesion for p in one]
     store = resources.get_store()
     modality = store.reference_scan(patient, points[0].timepoint).modality
     events, first = store.events(patient), store.timepoints(patient)[0]
@@ -88,7 +89,7 @@ def chart(
         treatments=curve.treatments(events, first), others=others,
         noise_log_sd=twin.noise_by_mask(records.values(), lesion, modality),
         reviewers=curve.accepted_by(store.decisions(patient)),
-        responses=volumetric_response(points) if lesion == twin.TOTAL and len(points) > 1 else (),
+        responses=volumetric_response(measured) if len(points) > 1 else (),
     )  # fmt: skip
     low, high = volume_range(points, ahead)
     if log:
@@ -96,10 +97,41 @@ def chart(
     else:
         figure.update_yaxes(range=[0, high / ML])
     plotting.draw(figure, f"growth-{lesion}-{log}", 420, f"Volume of {lesion} over time, millilitres")
+    plotting.export(chart_rows(points, ahead), f"{patient}_{lesion}_growth")
     if ahead is not None and ahead.fan.days.size:
         bottom, top = ahead.fan.limits_mm3(95)
         if max(top) > high or min(bottom) < low:
             st.caption("The 95 % band runs beyond the chart.")
+
+
+def after_radiotherapy(patient: str, lesion: str, changes: Sequence[Mapping[str, Any]]) -> None:
+    """Says so where the last change is growth after radiotherapy: it has no verdict."""
+    if not changes:
+        return
+    last = changes[-1]
+    state = cannot_tell(resources.get_store().events(patient), last["to"], last["change"]["percent_change"])
+    if state:
+        st.warning(f"{lesion}: {state}. The last change has no verdict of response.", icon=":material/help:")
+
+
+def chart_rows(points: Sequence[VolumePoint], ahead: Forecast | None) -> list[dict[str, Any]]:
+    """What the chart shows: observed volumes, forecast and last value carried forward, with their limits, mL."""
+    limits = [f"{end}{percent}_mL" for percent in (50, 80, 95) for end in ("low", "high")]
+    rows: list[dict[str, Any]] = [
+        {"kind": "observed", "lesion": p.lesion_id, "day": p.days, "volume_mL": p.volume_mm3 / ML,
+         **dict.fromkeys(limits, ""), "mask_id": p.mask_id}
+        for p in points
+    ]  # fmt: skip
+    fans = {} if ahead is None else {"forecast": ahead.fan, "last value carried forward": ahead.locf}
+    for kind, fan in fans.items():
+        bands = {f"{end}{percent}_mL": fan.limits_mm3(percent)[n] / ML
+                 for percent in (50, 80, 95) for n, end in enumerate(("low", "high"))}  # fmt: skip
+        rows += [
+            {"kind": kind, "lesion": points[0].lesion_id, "day": float(day), "volume_mL": float(fan.median_mm3[n] / ML),
+             **{name: float(band[n]) for name, band in bands.items()}, "mask_id": ""}
+            for n, day in enumerate(fan.days)
+        ]  # fmt: skip
+    return rows
 
 
 def _seen(patient: str) -> list[MaskRecord]:
@@ -256,14 +288,7 @@ def point_table(patient: str, rows: Sequence[Mapping[str, Any]]) -> None:
             ),
         },
     )  # fmt: skip
-    sink = io.StringIO()
-    writer = csv.DictWriter(sink, fieldnames=list(rows[0]))
-    writer.writeheader()
-    writer.writerows(rows)
-    st.download_button(
-        "Download points (CSV)", sink.getvalue(), f"{patient}_volumes.csv", "text/csv", icon=":material/download:",
-        on_click="ignore",
-    )  # fmt: skip
+    plotting.csv_button(rows, f"{patient}_volumes", "Download points (CSV)")
 
 
 def left_out_list(patient: str, left_out: Mapping[str, str]) -> None:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
+import csv
+import io
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
 
 import plotly.graph_objects as go
 import plotly.io as pio
@@ -35,27 +38,43 @@ def for_paper(figure: go.Figure) -> go.Figure:
 
 
 def draw(figure: go.Figure, key: str, height: int, alt: str, file_name: str = "", on_paper: bool = False) -> None:
-    """The figure in the visitor's theme, or on white.
+    """The figure in the visitor's theme, or on white; a camera on it saves it, as it is seen, in the format chosen by
+    `picture_format`.
 
     Args:
         height: pixels; alt: what it shows, for those who cannot see it.
-        file_name: without ending; where it is given, a camera above the figure saves it as SVG under that name, as it
-            is seen.
+        file_name: of the picture, without ending; the key where there is none.
     """
+    room = max(16, (figure.layout.margin.t or 30) - 14)
     shown = for_paper(figure) if on_paper else for_both_themes(figure)
-    shown.update_layout(height=height, font_size=13, margin={"t": 16, "b": 50})
+    shown.update_layout(height=height, font_size=13, margin={"t": room, "b": 50})
     shown.update_xaxes(title_font_size=13)
     shown.update_yaxes(title_font_size=13)
-    st.plotly_chart(
-        shown, theme=None if on_paper else "streamlit", key=key, alt=alt, config=controls(file_name)
-    )  # fmt: skip
+    theme: Literal["streamlit"] | None = None if on_paper else "streamlit"
+    st.plotly_chart(shown, theme=theme, key=key, alt=alt, config=controls(file_name or key))
 
 
 def controls(file_name: str) -> dict[str, Any]:
-    """plotly's configuration: nothing above the figure, or with a file name the camera alone, which saves SVG."""
-    if not file_name:
-        return {"displayModeBar": False}
-    return {
-        "displayModeBar": True, "displaylogo": False, "modeBarButtons": [["toImage"]],
-        "toImageButtonOptions": {"format": "svg", "filename": file_name},
-    }  # fmt: skip
+    """plotly's configuration: of its buttons the camera alone, which saves under that name."""
+    camera = {"format": st.session_state.get("picture-format", "svg").lower(), "filename": file_name, "scale": 2}
+    return {"displaylogo": False, "modeBarButtons": [["toImage"]], "toImageButtonOptions": camera}
+
+
+def csv_button(rows: Sequence[Mapping[str, Any]], name: str, label: str) -> None:
+    """Rows as a file; nothing where there are none."""
+    if not rows:
+        return
+    sink = io.StringIO()
+    writer = csv.DictWriter(sink, fieldnames=list(rows[0]))
+    writer.writeheader()
+    writer.writerows(rows)
+    st.download_button(label, sink.getvalue(), f"{name}.csv", "text/csv", icon=":material/download:",
+                       on_click="ignore")  # fmt: skip
+
+
+def export(rows: Sequence[Mapping[str, Any]], name: str) -> None:
+    """The page's figures as files: what the first shows as CSV, and in which format their cameras save pictures."""
+    with st.popover("Export", icon=":material/download:"):
+        csv_button(rows, name, "Data of the chart (CSV)")
+        st.segmented_control("Pictures", ["SVG", "PNG"], default="SVG", required=True, key="picture-format",
+                             help="The camera on a chart saves it in this format.")  # fmt: skip

@@ -145,18 +145,23 @@ def forecast(
     series: Mapping[str, Sequence[VolumePoint]], lesion: str, horizon_days: Sequence[float], noise: Mapping[str, float]
 ) -> Forecast:
     """`core.twin.look_ahead` of one lesion or the total; the last 64 are kept."""
+    from core.growth.population import KIND
+
     frozen = tuple((name, tuple(points)) for name, points in series.items())
-    return _forecast(frozen, lesion, tuple(horizon_days), tuple(noise.items()))
+    own = get_store().reference_sets(KIND)
+    key = str(own[-1]["set_id"]) if own else "shipped"
+    return _forecast(frozen, lesion, tuple(horizon_days), tuple(noise.items()), key, own)
 
 
 @st.cache_resource(show_spinner="Looking ahead", max_entries=64)
 def _forecast(
     series: tuple[tuple[str, tuple[VolumePoint, ...]], ...], lesion: str, horizon_days: tuple[float, ...],
-    noise: tuple[tuple[str, float], ...],
+    noise: tuple[tuple[str, float], ...], population: str, _own: list[dict[str, Any]],
 ) -> Forecast:  # fmt: skip
+    from core.growth.population import in_force
     from core.twin import look_ahead
 
-    return look_ahead(dict(series), lesion, horizon_days, dict(noise))
+    return look_ahead(dict(series), lesion, horizon_days, dict(noise), in_force(_own))
 
 
 def curve_fits(points: Sequence[VolumePoint]) -> dict[str, Any]:

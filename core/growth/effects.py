@@ -1,0 +1,137 @@
+"""What treatments did to lesions of cited populations: how fast they changed at first, and how fast they grew again.
+
+    python -m core.growth.effects FILE.csv > core/growth/effects.json
+
+These are what was seen in people who were treated so, not what the treatment causes, and no ranking: who got which
+treatment was no accident.
+"""
+
+from __future__ import annotations
+
+import csv
+import functools
+import hashlib
+import json
+import math
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from core.errors import InputError
+from core.growth.series import Lesion, read_lesions
+
+Floats = NDArray[np.float64]
+
+#: The first scan on treatment is looked for up to this day; a rate needs so many days.
+FIRST_UNTIL, MIN_DAYS = 100.0, 14.0
+MIN_LESIONS = 15
+SOURCE = "Laleh et al. 2022, 10.1371/journal.pcbi.1009822 (CC BY)"
+
+
+@dataclass(frozen=True)
+class Effect:
+    """One treatment's rates of ln(volume), per day, as 10, 50 and 90 % quantiles over lesions.
+
+    Args:
+        name: as its source calls it; source: citation; lesions: how many were measured.
+        first: net rate from the last scan before treatment to the first on it.
+        regrowth: net rate from the nadir to the last scan, of those that grew again; regrown: how many did.
+        radiotherapy: afterwards growth cannot be told from necrosis.
+    """
+
+    name: str
+    source: str
+    lesions: int
+    first: tuple[float, float, float]
+    regrowth: tuple[float, float, float]
+    regrown: int
+    radiotherapy: bool = False
+
+
+def by_hand(first: float, regrowth: float, radiotherapy: bool = False) -> Effect:
+    """An effect set by hand: both rates per day, each with a spread of half its size to either side (assumed)."""
+
+    def spread(rate: float) -> tuple[float, float, float]:
+        half = 0.5 * abs(rate)
+        return rate - half, rate, rate + half
+
+    return Effect("set by hand", "set by hand", 0, spread(first), spread(regrowth), 0, radiotherapy)
+
+
+def first_rate(lesion: Lesion) -> float | None:
+    """Rate of ln(volume) from the last scan on or before day 0 to the first after it, or None where there is none."""
+    before = np.flatnonzero(lesion.days <= 0)
+    after = np.flatnonzero((lesion.days > 0) & (lesion.days <= FIRST_UNTIL))
+    if not before.size or not after.size:
+        return None
+    a, b = int(before[-1]), int(after[0])
+    days = float(lesion.days[b] - lesion.days[a])
+    return math.log(lesion.volumes_mm3[b] / lesion.volumes_mm3[a]) / days if days >= MIN_DAYS else None
+
+
+def regrowth_rate(lesion: Lesion) -> float | None:
+    """Rate of ln(volume) from the nadir to the last scan, or None where the lesion has not grown since."""
+    low, last = int(np.argmin(lesion.volumes_mm3)), lesion.days.size - 1
+    days = float(lesion.days[last] - lesion.days[low])
+    grown = math.log(lesion.volumes_mm3[last] / lesion.volumes_mm3[low])
+    return grown / days if days >= MIN_DAYS and grown > 0 else None
+
+
+def _quantiles(rates: Sequence[float]) -> tuple[float, float, float]:
+    low, middle, high = np.quantile(np.array(rates), (0.1, 0.5, 0.9))
+    return round(float(low), 6), round(float(middle), 6), round(float(high), 6)
+
+
+def learn(path: Path) -> list[Effect]:
+    """One effect for every study arm of the file with at least `MIN_LESIONS` lesions, in the order of the file.
+
+    Raises:
+        InputError: the file is not one of lesions, or has no column Study_Arm.
+    """
+    lesions = read_lesions(path, 2)
+    with path.open(newline="", encoding="utf-8") as file:
+        reader = csv.DictReader(file)
+        if "Study_Arm" not in (reader.fieldnames or ()):
+            raise InputError(f"{path.name} lacks the column Study_Arm.")
+        arms = {row["Pt_hashID"]: row["Study_Arm"] for row in reader}
+    out = []
+    for arm in dict.fromkeys(arms.values()):
+        mine = [lesion for lesion in lesions if arms[lesion.patient_id] == arm]
+        first = [rate for rate in map(first_rate, mine) if rate is not None]
+        again = [rate for rate in map(regrowth_rate, mine) if rate is not None]
+        if len(first) >= MIN_LESIONS and len(again) >= MIN_LESIONS:
+            name = arm.replace("_", " ")
+            out.append(Effect(name, SOURCE, len(first), _quantiles(first), _quantiles(again), len(again)))
+    return out
+
+
+@functools.cache
+def shipped() -> tuple[Effect, ...]:
+    """`effects.json`, in the order of its source."""
+    rows = json.loads(Path(__file__).with_name("effects.json").read_text(encoding="utf-8"))["effects"]
+    return tuple(Effect(**{**row, "first": tuple(row["first"]), "regrowth": tuple(row["regrowth"])}) for row in rows)
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Print the effects as JSON; one line on stderr and status 2 when that cannot be."""
+    if len(arguments) != 1:
+        print("usage: python -m core.growth.effects FILE.csv", file=sys.stderr)
+        return 2
+    path = Path(arguments[0])
+    try:
+        effects = [asdict(effect) for effect in learn(path)]
+    except InputError as error:
+        print(error, file=sys.stderr)
+        return 2
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    made_by = f"python -m core.growth.effects {path.name}"
+    print(json.dumps({"version": 1, "made_by": made_by, "source_sha256": digest, "effects": effects}, indent=1))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
