@@ -123,7 +123,8 @@ def waterfall_figure(outcomes: Sequence[PatientOutcome], rule_name: str) -> go.F
     # The name of a cut bar is written upright above it.
     figure.update_yaxes(range=[1.14 * bottom, (1.14 if few else 1.5) * top], ticksuffix=" %")
     if max(changes) > CUT_PERCENT:  # no height is to be read where bars are cut
-        figure.update_yaxes(tickvals=[-100, -50, 0, 50, 100, 150, 200])
+        heights = range(-100, int(CUT_PERCENT) + 1, 50)
+        figure.update_yaxes(tickvals=list(heights), ticktext=[f"{height} %" for height in heights])
     return figure
 
 

@@ -109,7 +109,9 @@ def show(figure: go.Figure, name: str, rule: str, rows: Sequence[Mapping[str, An
         f"PR at {limits.pr_percent:+g} % of baseline, PD at {limits.pd_percent:+g} % of nadir or a new lesion. "
         f"Source: {limits.source}.", help=help_text,
     )  # fmt: skip
-    white = paper.toggle("On white", key=f"paper-{name}", help="For print. The camera saves the figure as it is seen.")
+    white = paper.toggle(
+        "On white", key=f"paper-{name}", help="For print. The camera on the figure saves it as it is seen."
+    )
     with data:
         plotting.csv_button(rows, file_name, "Data (CSV)")
     with place:

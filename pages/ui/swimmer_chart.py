@@ -163,7 +163,7 @@ def _draw_happenings(
         ("start", starts, "triangle-right", TREATMENT_COLOUR, 0.34, 10),
         ("stop", stops, "square", TREATMENT_COLOUR, 0.34, 7),
         ("other event", others, "diamond", "#E69F00", 0.34, 9),
-        ("follow-up ended", ended, "line-ns-open", TOTAL_COLOUR, 0.0, 16),
+        ("follow-up ended", ended, "circle-x-open", TOTAL_COLOUR, 0.0, 12),
         ("still followed", followed, "arrow-right", TOTAL_COLOUR, 0.0, 13),
     ):
         if found:
