@@ -98,7 +98,7 @@ def two_lesions(first: int, second: int) -> LabelMap:
 
 
 def build_long(root: Path) -> None:
-    """IDA: forty timepoints six weeks apart, three lesions, the first of which nearly doubles at the end. JON: three."""
+    """IDA: forty timepoints six weeks apart, three lesions, the first nearly doubles at the end. JON: three."""
     store: Any
     with open_store(root) as store:
         for patient, count in (("IDA", 40), ("JON", 3)):

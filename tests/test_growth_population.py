@@ -225,7 +225,7 @@ def test_the_backtest_names_every_method_and_figure_and_locf_has_no_skill_agains
 def test_a_file_without_a_long_enough_lesion_is_refused_and_an_unchanging_one_has_no_skill(tmp_path):
     with pytest.raises(InputError, match="at least 6 scans"):
         backtest([])
-    still = [Lesion("a-1", np.arange(7) * 42.0, np.full(7, 900.0))]
+    still = [Lesion("a-1", np.linspace(0, 252, 7), np.full(7, 900.0))]
     answer = backtest(still, fits=False)
     json.dumps(answer, allow_nan=False)
     assert answer["holdout"]["2"]["combined"]["skill_vs_locf"] is None

@@ -109,8 +109,8 @@ def backtest(
     """
     if not lesions:
         raise InputError(
-            f"Expected lesions of at least {MIN_SCORED} scans on different days, got none. Each line is one scan of one "
-            "lesion; lines of one Pt_hashID belong together."
+            f"Expected lesions of at least {MIN_SCORED} scans on different days, got none. Each line is one scan of "
+            "one lesion; lines of one Pt_hashID belong together."
         )
     population = population or shipped()
     o = origins(lesions)
