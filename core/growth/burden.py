@@ -15,6 +15,7 @@ from scipy.stats import norm
 
 from core.growth.forecast import (
     MIN_POINTS,
+    UNAWARE,
     Check,
     Fan,
     Forecast,
@@ -164,7 +165,7 @@ def _checks(
 
 
 def _notes(left_out: Sequence[str], known: Mapping[str, Usable], ends_days: float | None) -> tuple[str, ...]:
-    notes = [ASSUMED]
+    notes = [ASSUMED, UNAWARE]
     if left_out:
         notes.append(f"{', '.join(left_out)}: not in the last total (rejected there), and not in its forecast.")
     carried = [name for name, points in known.items() if refusal(points.volumes_mm3)]
