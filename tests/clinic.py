@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from pathlib import Path
 from typing import Any
 
@@ -94,6 +95,26 @@ def two_lesions(first: int, second: int) -> LabelMap:
     array = lesion(first).astype(np.uint8)
     array[np.roll(lesion(second), 20, axis=0)] = 2
     return LabelMap(array, grid())
+
+
+def build_long(root: Path) -> None:
+    """IDA: forty timepoints six weeks apart, three lesions, the first nearly doubles at the end. JON: three."""
+    store: Any
+    with open_store(root) as store:
+        for patient, count in (("IDA", 40), ("JON", 3)):
+            for n in range(count):
+                day = str(dt.date(2018, 1, 1) + dt.timedelta(days=42 * n))
+                add_scan(store, patient, day, noise(100 * count + n))
+                array = two_lesions(
+                    400 + int(300 * np.sin(n / 5)) + 10 * n + 900 * (n == 39), 60 + 5 * (n % 9)
+                ).array.copy()
+                if n > 12:
+                    array[np.roll(lesion(40 + n), -18, axis=0)] = 3
+                accept(store, add_version(store, LabelMap(array, grid()), patient, day, method="edit", reviewer="demo"))
+        store.add_event("IDA", "2018-02-01", "treatment-start", "doxorubicin", "demo")
+        store.add_event("IDA", "2019-01-01", "treatment-stop", "doxorubicin", "demo")
+        store.add_event("IDA", "2019-03-01", "treatment-start", "pazopanib", "demo")
+        store.add_event("IDA", "2021-12-01", "radiotherapy", "5 x 5 Gy", "demo")
 
 
 def build_history(root: Path) -> None:

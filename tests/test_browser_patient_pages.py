@@ -186,6 +186,28 @@ def test_from_the_cohort_a_patients_trajectory_is_opened(visit: Callable[..., An
     chosen(page, "Patient", "BEN")
 
 
+def test_forty_timepoints_fit_on_the_page_that_serves_three(
+    page: Any, start_server: Callable[..., Any], tmp_path_factory: pytest.TempPathFactory
+):
+    from playwright.sync_api import expect
+
+    expect.set_options(timeout=PATIENCE_MS)
+    root = tmp_path_factory.mktemp("long")
+    clinic.build_long(root)
+    url = str(start_server(root).url)
+    for patient, visits in (("JON", 3), ("IDA", 40)):
+        page.goto(f"{url}/trajectory?patient_id={patient}")
+        chart = page.get_by_test_id("stPlotlyChart").first
+        expect(chart.locator(".scatterlayer .trace").first.locator(".point")).to_have_count(visits)
+        expect(chart).to_contain_text("forecast 80 %")
+        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    alert(page, "necrosis or recurrence cannot be told apart (radiotherapy 2021-12-01)")
+    page.get_by_role("tab", name="Lesions").click()
+    expect(page.get_by_role("figure", name=re.compile("^Volume of each lesion"))).to_contain_text("L3")
+    page.get_by_role("tab", name="Forecast check").click()
+    expect(page.get_by_role("figure", name="Forecasts of past visits")).to_be_visible()
+
+
 def test_what_is_not_in_the_curve_is_listed_with_why_and_opens_in_review(visit: Callable[..., Any]):
     page = visit("trajectory", "ANNA")
     page.get_by_role("tab", name="Not in the curve (2)").click()

@@ -191,3 +191,17 @@ def test_a_new_lesion_enters_the_total_as_last_measured_and_is_named():
     assert any("assuming that lesions" in note for note in answer.notes)
     assert answer.probabilities == {}
     assert answer.checks[0].last_mm3 == 1500
+
+
+def test_a_lesion_that_was_rejected_at_the_last_timepoint_is_in_neither_total_nor_forecast():
+    days = [0, 42, 84, 126]
+    lesions = {"L1": points(days, [1000, 1200, 1500, 1400]), "L2": points(days[:3], [300, 300, 300], "L2")}
+    total = points(days, [1300, 1500, 1800, 1400], "total")
+    answer = total_forecast(lesions, total, [28, 84])
+    alone = forecast(lesions["L1"], [28, 84])
+    assert answer.locf.median_mm3.tolist() == [1400, 1400]
+    assert answer.fan.median_mm3 == pytest.approx(alone.fan.median_mm3, rel=0.05)
+    assert any(note.startswith("L2: not in the last total") for note in answer.notes)
+    # At the visit before it was there, and was forecast with the other.
+    assert answer.checks[0].last_mm3 == 1800
+    assert answer.checks[0].median_mm3 == pytest.approx(1800, rel=0.1)

@@ -222,6 +222,16 @@ def test_the_backtest_names_every_method_and_figure_and_locf_has_no_skill_agains
     assert held["mean_abs_log_error"] == pytest.approx(np.abs(ahead).mean())
 
 
+def test_a_file_without_a_long_enough_lesion_is_refused_and_an_unchanging_one_has_no_skill(tmp_path):
+    with pytest.raises(InputError, match="at least 6 scans"):
+        backtest([])
+    still = [Lesion("a-1", np.linspace(0, 252, 7), np.full(7, 900.0))]
+    answer = backtest(still, fits=False)
+    json.dumps(answer, allow_nan=False)
+    assert answer["holdout"]["2"]["combined"]["skill_vs_locf"] is None
+    assert answer["holdout"]["2"]["combined"]["mean_abs_log_error"] == 0
+
+
 def test_no_forecast_knows_what_came_later():
     lesions = simulated(6)
     changed = [x._replace(volumes_mm3=np.append(x.volumes_mm3[:-1], 99.0)) for x in lesions]

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from core.errors import InputError
 from core.growth.methods import FITS, POPULATION, fit_forecast
 from core.growth.population import LEVELS, Population, shipped
 from core.growth.scores import score
@@ -106,6 +107,11 @@ def backtest(
     Raises:
         InputError: there is no lesion with enough points.
     """
+    if not lesions:
+        raise InputError(
+            f"Expected lesions of at least {MIN_SCORED} scans on different days, got none. Each line is one scan of "
+            "one lesion; lines of one Pt_hashID belong together."
+        )
     population = population or shipped()
     o = origins(lesions)
     patients = o.patients[o.target]

@@ -15,6 +15,7 @@ from scipy.stats import norm
 
 from core.growth.forecast import (
     MIN_POINTS,
+    UNAWARE,
     Check,
     Fan,
     Forecast,
@@ -26,7 +27,7 @@ from core.growth.forecast import (
     skill,
     usable,
 )
-from core.growth.population import LEVELS, MEDIAN, Learned, Population, combined, locf, shipped
+from core.growth.population import LEVELS, MEDIAN, Learned, Population, combined, locf, ordered, shipped
 from core.growth.series import LOG_FLOOR
 from core.types import VolumePoint
 
@@ -85,14 +86,14 @@ def _sum_at(
     made, kept = add(ours, last, gone), add(theirs, last, gone)
     # The median of the sum of draws would differ from the sum of medians by chance and skew: LOCF is the plain sum.
     kept[:, MEDIAN] = sum(v for v, out in zip(last, gone, strict=True) if not out)
-    for table in (made, kept):
-        table.sort(axis=1)
-    return made, kept
+    nothing = np.zeros(len(horizon))
+    return ordered(made, nothing), ordered(kept, nothing)
 
 
-def _until(series: Mapping[str, Sequence[VolumePoint]], day: float) -> dict[str, list[VolumePoint]]:
+def _at(series: Mapping[str, Sequence[VolumePoint]], day: float) -> dict[str, list[VolumePoint]]:
+    """Every lesion's points until `day`, if it has one then: a lesion that was rejected there is in no total of it."""
     cut = {name: [p for p in points if p.days <= day] for name, points in series.items()}
-    return {name: points for name, points in cut.items() if points}
+    return {name: points for name, points in cut.items() if any(p.days == day for p in points)}
 
 
 def _known(series: Mapping[str, Sequence[VolumePoint]], noise: Mapping[str, float] | None) -> dict[str, Usable]:
@@ -123,37 +124,54 @@ def total_forecast(
     population = population or shipped()
     learned = population.everyone
     known_total = usable(total)
+    there = _at(lesions, float(known_total.days[-1])) if known_total.days.size else {}
     refused = refusal(known_total.volumes_mm3)
-    if refused is not None or not lesions:
-        return Forecast("total", refused=refused, learned_from=population.source)
-    known = _known(lesions, noise_log_sd)
-    if len(known) == 1:
-        alone = forecast(next(iter(lesions.values())), horizon_days, population, noise_log_sd)
+    if refused is not None or not there:
+        return Forecast(
+            "total", refused=refused or "No lesion counts in the last total.", learned_from=population.source
+        )
+    if len(lesions) == 1:
+        alone = forecast(next(iter(there.values())), horizon_days, population, noise_log_sd)
         return replace(alone, lesion_id="total")
     horizon = np.asarray(horizon_days, dtype=float)
     longest = longest_days(known_total, learned)
     horizon = horizon[horizon <= longest]
-    made, kept = _sum_at(known, _absent(lesions, known), learned, horizon)
-    seen = []
-    for n in range(MIN_POINTS, known_total.days.size):
-        before = _until(lesions, float(known_total.days[n - 1]))
-        if refusal(known_total.volumes_mm3[:n]) or not before:
-            continue
-        days = float(known_total.days[n] - known_total.days[n - 1])
-        then = _known(before, noise_log_sd)
-        said = _sum_at(then, _absent(before, then), learned, np.array([days]))[0][0]
-        seen.append(Check(known_total.timepoints[n - 1], known_total.timepoints[n], days, float(said[MEDIAN]),
-                          float(said[1]), float(said[5]), float(known_total.volumes_mm3[n - 1]),
-                          float(known_total.volumes_mm3[n])))  # fmt: skip
+    known = _known(there, noise_log_sd)
+    made, kept = _sum_at(known, _absent(there, known), learned, horizon)
+    seen = _checks(lesions, known_total, learned, noise_log_sd)
     axis = known_total.days[-1] + horizon
+    moved = any(forecast(there[name], horizon, population, noise_log_sd).moved for name in known)
+    notes = _notes(sorted(set(lesions) - set(there)), known, longest if len(horizon) < len(horizon_days) else None)
+    return Forecast(
+        "total", Fan(axis, made), Fan(axis, kept), seen, skill(seen), moved, {}, None, notes, population.source
+    )
+
+
+def _checks(
+    lesions: Mapping[str, Sequence[VolumePoint]], total: Usable, learned: Learned, noise: Mapping[str, float] | None
+) -> tuple[Check, ...]:
+    """What would have been said at each visit of the total at the next."""
+    seen = []
+    for n in range(MIN_POINTS, total.days.size):
+        before = _at(lesions, float(total.days[n - 1]))
+        if refusal(total.volumes_mm3[:n]) or not before:
+            continue
+        days = float(total.days[n] - total.days[n - 1])
+        then = _known(before, noise)
+        said = _sum_at(then, _absent(before, then), learned, np.array([days]))[0][0]
+        seen.append(Check(total.timepoints[n - 1], total.timepoints[n], days, float(said[MEDIAN]), float(said[1]),
+                          float(said[5]), float(total.volumes_mm3[n - 1]), float(total.volumes_mm3[n])))  # fmt: skip
+    return tuple(seen)
+
+
+def _notes(left_out: Sequence[str], known: Mapping[str, Usable], ends_days: float | None) -> tuple[str, ...]:
+    notes = [ASSUMED, UNAWARE]
+    if left_out:
+        notes.append(f"{', '.join(left_out)}: not in the last total (rejected there), and not in its forecast.")
     carried = [name for name, points in known.items() if refusal(points.volumes_mm3)]
-    notes = [ASSUMED]
     if carried:
         notes.append(f"{', '.join(carried)}: too few points, carried forward as last measured.")
-    if len(horizon) < len(horizon_days):
-        notes.append(
-            f"It ends after {longest / 7:.0f} weeks: twice the time observed, or where the data behind it end."
-        )
-    moved = any(forecast(lesions[name], horizon, population, noise_log_sd).moved for name in known)
-    return Forecast("total", Fan(axis, made), Fan(axis, kept), tuple(seen), skill(seen), moved, {}, None, tuple(notes),
-                    population.source)  # fmt: skip
+    if ends_days is not None:
+        weeks = f"{ends_days / 7:.0f} weeks"
+        notes.append(f"It ends after {weeks}: twice the time observed, or where the data behind it end.")
+    return tuple(notes)

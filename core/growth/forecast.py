@@ -29,6 +29,7 @@ MIN_POINTS = 3
 MIN_CHECKS = 2
 #: A forecast reaches no further than this, or twice the time observed, whichever is more.
 SHORT_DAYS = 84.0
+UNAWARE = "It knows of no treatment to come."
 
 
 def _no_days() -> Floats:
@@ -251,6 +252,7 @@ def _notes(known: Usable, moved: bool, cut: bool, longest: float) -> tuple[str, 
         notes.append(
             "No method does better than the last value here, so that is the forecast; the band is what counts."
         )
+    notes.append(UNAWARE)
     if cut:
         notes.append(
             f"It ends after {longest / 7:.0f} weeks: twice the time observed, or where the data behind it end."

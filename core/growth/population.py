@@ -177,7 +177,7 @@ def features(state: State, did: Mapping[str, Floats], horizon: Floats, moved: Fl
     ], axis=1)  # fmt: skip
 
 
-def _ordered(quantiles: Floats, floor: Floats) -> Floats:
+def ordered(quantiles: Floats, floor: Floats) -> Floats:
     """(m, 7) so that no limit crosses the median or another limit, nor falls below the floor."""
     out = np.maximum(quantiles, floor[:, None])
     out[:, MEDIAN:] = np.maximum.accumulate(out[:, MEDIAN:], axis=1)
@@ -202,7 +202,7 @@ def combined(learned: Learned, past: Past, horizon: Floats) -> Floats:
         limits = features(state, mine, flat[rows], centre[rows]) @ learned.band[state].T + learned.shift[state]
         out[rows] = centre[rows, None] + limits
     out[:, MEDIAN] = centre
-    return _ordered(out, _floor(past, h)).reshape(n, h, -1)
+    return ordered(out, _floor(past, h)).reshape(n, h, -1)
 
 
 def locf(learned: Learned, past: Past, horizon: Floats) -> Floats:
@@ -214,7 +214,7 @@ def locf(learned: Learned, past: Past, horizon: Floats) -> Floats:
         days, table = learned.locf_days[state], learned.locf[state]
         out[rows] = np.stack([np.interp(horizon[rows], days, column) for column in table.T], axis=-1)
     out[:, :, MEDIAN] = 0.0
-    return _ordered(out.reshape(n * h, -1), _floor(past, h)).reshape(n, h, -1)
+    return ordered(out.reshape(n * h, -1), _floor(past, h)).reshape(n, h, -1)
 
 
 def prior_alone(learned: Learned, law: str, past: Past, horizon: Floats) -> Floats:
@@ -223,7 +223,7 @@ def prior_alone(learned: Learned, law: str, past: Past, horizon: Floats) -> Floa
     quantiles = mean[..., None] + sd[..., None] * learned.standardised[law]
     quantiles[..., MEDIAN] = mean
     n, h = horizon.shape
-    return _ordered(quantiles.reshape(n * h, -1), _floor(past, h)).reshape(n, h, -1)
+    return ordered(quantiles.reshape(n * h, -1), _floor(past, h)).reshape(n, h, -1)
 
 
 def probability_below(quantiles: Floats, value: Floats) -> Floats:

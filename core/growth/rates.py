@@ -67,11 +67,6 @@ class ChangeVerdict:
     note: str
 
 
-def equivalent_diameter_mm(volume_mm3: float) -> float:
-    """Diameter of the sphere of that volume, mm; 0 for 0."""
-    return (6.0 * max(volume_mm3, 0.0) / math.pi) ** (1.0 / 3.0)
-
-
 def noise_log_sd(longest_diameter_mm: float, modality: str) -> tuple[float, str]:
     """Log-SD of one volume measurement, and what it rests on.
 

@@ -69,6 +69,9 @@ def score(quantiles: Floats, outcome: Floats, patients: NDArray[np.int64]) -> di
     Args:
         quantiles: (m, 7) of ln(later / last) at `LEVELS`; rows with NaN (no forecast) are left out, and counted.
         outcome: (m,) ln(later / last) as it came. patients: (m,) whose.
+
+    Returns:
+        Name -> number; None where there is none, as the skill when LOCF made no error.
     """
     made = np.isfinite(quantiles).all(axis=1)
     q, y = quantiles[made], outcome[made]
@@ -88,4 +91,4 @@ def score(quantiles: Floats, outcome: Floats, patients: NDArray[np.int64]) -> di
     figures["crps"] = float(crps(q, y).mean())
     names = ("skill_vs_locf", "skill_low", "skill_high")
     figures |= dict(zip(names, skill(np.abs(error), np.abs(y), patients[made]), strict=True))
-    return figures
+    return {name: None if isinstance(x, float) and not np.isfinite(x) else x for name, x in figures.items()}

@@ -1,4 +1,4 @@
-"""Colours, markers and layout of every plotly figure, and the figures of gates and response.
+"""Colours, markers and layout of every plotly figure, and the figures of the gates.
 
 Values in, `Figure` out; nothing here knows Streamlit or the store. The growth curve is in `growth_charts`.
 """
@@ -9,8 +9,6 @@ import math
 from collections.abc import Mapping, Sequence
 
 import plotly.graph_objects as go
-
-from core.response import RULES, Response
 
 #: One colour a lesion, by label, shared with the viewer. Okabe & Ito's palette without yellow (unreadable on white) and
 #: black (kept for "total"), with two of Tol's added: told apart with every common colour blindness.
@@ -127,26 +125,3 @@ def anomaly_figure(reference_scores: Sequence[float], score: float | None, p: fl
 def _mark(figure: go.Figure, x: float, text: str, colour: str, dash: str) -> None:
     figure.add_vline(x=x, line={"color": colour, "dash": dash, "width": 2}, annotation_text=text,
                      annotation_font_color=colour)  # fmt: skip
-
-
-def response_figure(responses: Sequence[Response]) -> go.Figure:
-    """Change from baseline at every timepoint, one bar each in the colour of its category, with the rule's thresholds.
-
-    Args:
-        responses: of one rule. Timepoints without a known change have no bar; their category is still written.
-    """
-    figure = go.Figure(go.Bar(
-        x=[r.timepoint for r in responses], y=[r.change_from_baseline_percent or 0.0 for r in responses],
-        marker_color=[RESPONSE_COLOURS[r.category] for r in responses], text=[r.category for r in responses],
-        textposition="outside", cliponaxis=False, showlegend=False,
-        hovertext=[r.note for r in responses],
-        hovertemplate="%{x}: %{text}, %{y:+.1f} %<br>%{hovertext}<extra></extra>",
-    ))  # fmt: skip
-    if responses:
-        rule = RULES[responses[0].rule]
-        figure.add_hline(y=rule.pr_percent, line={"color": RESPONSE_COLOURS["PR"], "dash": "dashdot"},
-                         annotation_text=f"PR {rule.pr_percent:+g} %: {rule.title}")  # fmt: skip
-    else:
-        say(figure, "No accepted mask yet.")
-    figure.update_xaxes(type="category")
-    return layout(figure, "Timepoint", "Change from baseline (%)")

@@ -46,6 +46,7 @@ def growth_figure(
     reviewers: Mapping[str, str] | None = None,
     responses: Sequence[Response] = (),
     others: Sequence[MaskVolume] = (),
+    others_drawn: bool = True,
 ) -> go.Figure:
     """Volumes of the accepted masks over time, and what may come.
 
@@ -59,7 +60,8 @@ def growth_figure(
         noise_log_sd: log-SD of one measurement, for all or by mask id; bars span its 95 % interval.
         reviewers: mask id -> who accepted it, for the hover.
         responses: of `core.response.volumetric_response`: baseline, nadir and the rule's PR and PD volumes are drawn.
-        others: volumes of masks that do not count (proposed, rejected, superseded): grey crosses.
+        others: volumes of masks that do not count (proposed, rejected, superseded): named on hover, and grey crosses
+            where `others_drawn`.
 
     Returns:
         The figure; with no points an empty one that says so.
@@ -72,7 +74,7 @@ def growth_figure(
             figure.add_trace(_observed(lesion_id, known, scale, unit, log, noise_log_sd, reviewers or {}, others))
     if not figure.data:
         say(figure, "No accepted mask yet: the curve is made of accepted masks only.")
-    if others:
+    if others and others_drawn:
         figure.add_trace(_uncounted(others, scale, unit, log))
     if forecast is not None and forecast.refused:
         say(figure, f"No forecast. {forecast.refused}", y=1.0)
@@ -230,7 +232,7 @@ def _draw_response(figure: go.Figure, responses: Sequence[Response], scale: floa
         figure.add_trace(go.Scatter(
             x=[days], y=[height], mode="markers+text", text=[text], textposition="bottom center", showlegend=False,
             marker={"symbol": "circle-open", "size": 18, "color": TOTAL_COLOUR}, cliponaxis=False,
-            hovertemplate=f"<b>{text}</b> {volume / scale:.4g} {unit}<extra></extra>",
+            hovertemplate=f"<b>{text}</b> {volume / scale:.4g} {unit}, lesions of baseline<extra></extra>",
         ))  # fmt: skip
     for text, volume, category in (
         (f"PR {rule.pr_percent:+g} % of baseline", baseline * (1 + rule.pr_percent / 100), "PR"),

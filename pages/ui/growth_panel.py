@@ -83,10 +83,10 @@ def chart(
     store = resources.get_store()
     modality = store.reference_scan(patient, points[0].timepoint).modality
     events, first = store.events(patient), store.timepoints(patient)[0]
-    others = curve.other_versions(_seen(patient), first, lesion) if with_others else []
+    others = curve.other_versions(_seen(patient), first, lesion)
     figure = growth_charts.growth_figure(
         {lesion: points}, ahead, log=log, unit="mL", events=curve.events_on_axis(events, first),
-        treatments=curve.treatments(events, first), others=others,
+        treatments=curve.treatments(events, first), others=others, others_drawn=with_others,
         noise_log_sd=twin.noise_by_mask(records.values(), lesion, modality),
         reviewers=curve.accepted_by(store.decisions(patient)),
         responses=volumetric_response(measured) if len(points) > 1 else (),
@@ -105,13 +105,14 @@ def chart(
 
 
 def after_radiotherapy(patient: str, lesion: str, changes: Sequence[Mapping[str, Any]]) -> None:
-    """Says so where the last change is growth after radiotherapy: it has no verdict."""
-    if not changes:
+    """Says so where the last change is growth after radiotherapy, and more than noise: it has no verdict."""
+    if not changes or changes[-1]["change"]["verdict"] == "within noise":
         return
     last = changes[-1]
     state = cannot_tell(resources.get_store().events(patient), last["to"], last["change"]["percent_change"])
     if state:
-        st.warning(f"{lesion}: {state}. The last change has no verdict of response.", icon=":material/help:")
+        name = "All lesions" if lesion == twin.TOTAL else lesion
+        st.warning(f"{name}: {state}. The last change has no verdict of response.", icon=":material/help:")
 
 
 def chart_rows(points: Sequence[VolumePoint], ahead: Forecast | None) -> list[dict[str, Any]]:
