@@ -157,11 +157,14 @@ def test_the_cohort_shows_who_has_two_accepted_timepoints_and_names_the_others(v
 
 
 def test_a_figure_of_the_cohort_is_saved_as_svg_on_white_and_its_data_as_csv(visit: Callable[..., Any], tmp_path: Path):
+    from playwright.sync_api import expect
+
     page = visit("cohort")
     shown = page.get_by_role("tabpanel").filter(visible=True)
     shown.get_by_text("On white").click()
-    # Streamlit draws the figure anew; until it has, the camera would save the dark one.
-    page.locator('.js-plotly-plot .main-svg[style*="background: white"]').first.wait_for()
+    # Streamlit draws the figure anew; until it has, the camera would save the dark one, and both are there for a moment.
+    shown.locator('.js-plotly-plot .main-svg[style*="background: white"]').first.wait_for()
+    expect(shown.locator(".modebar-btn")).to_have_count(1)
     with page.expect_download() as picture:
         shown.locator(".modebar-btn").click()
     assert picture.value.suggested_filename == "cohort_waterfall_recist_sphere.svg"
