@@ -162,7 +162,7 @@ def test_a_figure_of_the_cohort_is_saved_as_svg_on_white_and_its_data_as_csv(vis
     page = visit("cohort")
     shown = page.get_by_role("tabpanel").filter(visible=True)
     shown.get_by_text("On white").click()
-    # Streamlit draws the figure anew; until it has, the camera would save the dark one, and both are there for a moment.
+    # Streamlit draws the figure anew; for a moment both are there, and the camera would save the dark one.
     shown.locator('.js-plotly-plot .main-svg[style*="background: white"]').first.wait_for()
     expect(shown.locator(".modebar-btn")).to_have_count(1)
     with page.expect_download() as picture:
