@@ -138,6 +138,21 @@ def growth(arguments: argparse.Namespace, store: Any) -> dict[str, Any]:
     return twin(store, arguments.patient)
 
 
+def keep_forecast(arguments: argparse.Namespace, store: Any) -> dict[str, Any]:
+    """Keeps what is forecast now of a lesion or of the total, to be judged at the visits that come."""
+    from core.growth.kept import keep_now
+
+    return {"fit_id": keep_now(store, arguments.patient, arguments.lesion, arguments.weeks, arguments.reviewer)}
+
+
+def kept_forecasts(arguments: argparse.Namespace, store: Any) -> dict[str, Any]:
+    """Kept forecasts of a patient or of all, what came of each, and how they did together."""
+    from core.growth.kept import judged, record_so_far
+
+    found = judged(store, arguments.patient)
+    return {"record": record_so_far(found), "forecasts": [one.to_json() for one in found]}
+
+
 def learn_growth(arguments: argparse.Namespace, store: Any) -> dict[str, Any]:
     """Learns growth from this installation's accepted masks, and puts it in force."""
     from core.growth.own import learn_own
@@ -227,6 +242,10 @@ def _parser() -> argparse.ArgumentParser:
     verb("anomaly", anomaly, "PATIENT", "DATE", "VERSION")
     verb("similar", similar, "PATIENT", "DATE", "VERSION").add_argument("-k", type=int, default=5)
     verb("growth", growth, "PATIENT")
+    made = verb("keep-forecast", keep_forecast, "PATIENT")
+    made.add_argument("--lesion", default="total", metavar="LESION", help="L1, L2 … (default: total)")
+    made.add_argument("--weeks", type=int, default=12, help="how far ahead (default: 12)")
+    verb("kept-forecasts", kept_forecasts).add_argument("patient", metavar="PATIENT", nargs="?")
     verb("learn-growth", learn_growth)
     made = verb("backtest", backtest)
     made.add_argument("what", choices=("growth",))

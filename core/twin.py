@@ -100,6 +100,11 @@ def look_ahead(
     return total_forecast(lesions, series[TOTAL], horizon_days, population, noise_log_sd)
 
 
+def weekly_days(weeks: int) -> tuple[float, ...]:
+    """Every week ahead up to the last, in days, the day of the last scan first."""
+    return tuple(7.0 * week for week in range(weeks + 1))
+
+
 def fits(points: Sequence[VolumePoint]) -> dict[str, Any]:
     """Each curve's parameters with intervals, or why there is none."""
     out: dict[str, Any] = {}

@@ -1,16 +1,20 @@
-"""What the two gates know, how well they do, and what they flagged."""
+"""What the two gates know, how well they do, what they flagged; what people changed, and how kept forecasts did."""
 
 import streamlit as st
 
 from core import gates
-from pages.ui import correction_panel, gates_panel, opening, resources, shell
+from pages.ui import correction_panel, gates_panel, kept_panel, opening, resources, shell
 
 opening.follow()
 st.title("Quality")
-st.caption("What the two gates rest on, how well they tell odd from usual, and what they flagged here.")
+st.caption(
+    "What the gates rest on and flagged here; what people changed; how forecasts did that were kept before the visit."
+)
 
 store = resources.get_store()
-scan_tab, mask_tab, people_tab = st.tabs(["Scan gate (RF-Deep)", "Mask gate", "Human correction"])
+scan_tab, mask_tab, people_tab, forecast_tab = st.tabs(
+    ["Scan gate (RF-Deep)", "Mask gate", "Human correction", "Kept forecasts"]
+)
 with scan_tab, shell.guarded():
     found = gates_panel.scan_reference()
     if found is not None:
@@ -33,3 +37,5 @@ with mask_tab, shell.guarded():
         gates_panel.flagged_list(masks)
 with people_tab, shell.guarded():
     correction_panel.correction_panel(store)
+with forecast_tab, shell.guarded():
+    kept_panel.everybody(store)

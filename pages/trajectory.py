@@ -3,7 +3,7 @@
 import streamlit as st
 
 from core import curve, twin
-from pages.ui import forecast_panel, growth_panel, opening, resources, scenario_panel, shell
+from pages.ui import forecast_panel, growth_panel, kept_panel, opening, resources, scenario_panel, shell
 
 opening.follow()
 st.title("Trajectory")
@@ -36,7 +36,7 @@ with shell.guarded():
     modality = store.reference_scan(patient, points[0].timepoint).modality
     changes = growth_panel.steps(points, records, modality)
     noise = twin.noise_by_mask(records.values(), lesion, modality)
-    ahead = resources.forecast(lesions, lesion, forecast_panel.horizon_days(weeks), noise)
+    ahead = resources.forecast(lesions, lesion, twin.weekly_days(weeks or 1), noise)
     growth_panel.summary(points, changes[-1] if changes else None, ahead)
     drawn = ahead if weeks and not ahead.refused else None
     growth_panel.chart(patient, lesion, lesions, records, drawn, scale == "Log", all_versions)
@@ -60,6 +60,7 @@ with shell.guarded():
         scenario_panel.scenario_tab(points, changes[-1] if changes else None)
     with check_tab:
         forecast_panel.check_tab(ahead)
+        kept_panel.kept_forecasts(store, patient, points, drawn)
     with reliability_tab:
         forecast_panel.reliability_tab()
     with lesion_tab:

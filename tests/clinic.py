@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter, shift
 
+from core.growth.kept import keep_now
 from core.stages.common import add_version
 from core.types import Grid, LabelMap, MaskRecord, Volume
 from store import Store, open_store
@@ -88,6 +89,16 @@ def build(root: Path) -> None:
             for m, day in enumerate(DAYS[:2]):
                 add_scan(store, patient, day, body(20 + 2 * n + m))
                 accept(store, add_mask(store, patient, day, 900 + 300 * m, flat=1.2 + 0.2 * n))
+
+
+def keep_before_the_last_visit(root: Path) -> None:
+    """What is forecast of ANNA's total at her third visit is kept by "second reader"; then her fourth counts again."""
+    with open_store(root) as store:
+        last = store.final_mask("ANNA", DAYS[3])
+        assert last is not None
+        store.decide("ANNA", DAYS[3], last.version, "withdraw", "demo", "second-look")
+        keep_now(store, "ANNA", "total", 12, "second reader")
+        accept(store, last)
 
 
 def two_lesions(first: int, second: int) -> LabelMap:

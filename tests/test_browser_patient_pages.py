@@ -20,6 +20,7 @@ PATIENCE_MS = 120_000
 def clinic_url(start_server: Callable[..., Any], tmp_path_factory: pytest.TempPathFactory) -> str:
     root = tmp_path_factory.mktemp("clinic")
     clinic.build(root)
+    clinic.keep_before_the_last_visit(root)
     return str(start_server(root).url)
 
 
@@ -63,7 +64,7 @@ def chosen(page: Any, label: str, value: str) -> None:
     expect(page.get_by_role("combobox", name=label)).to_have_value(value)
 
 
-def table(page: Any, text: str) -> None:
+def table(page: Any, text: str | re.Pattern[str]) -> None:
     """Some table of the page holds the text; its cells are drawn on a canvas, their words are in it for readers."""
     from playwright.sync_api import expect
 
@@ -119,6 +120,32 @@ def test_what_would_have_been_said_at_the_visit_before_is_on_the_page(visit: Cal
     table(page, clinic.DAYS[2])
     page.get_by_role("tab", name="Reliability").click()
     shows(page, re.compile(r"Progression: off by \d\.\d points on average"))
+
+
+def test_a_forecast_is_kept_by_name_and_stands_beside_one_that_was_judged(visit: Callable[..., Any]):
+    from playwright.sync_api import expect
+
+    page = visit("trajectory", "ANNA")
+    page.get_by_role("tab", name="Forecast check").click()
+    table(page, re.compile(rf"second reader.*{clinic.DAYS[2]}.*{clinic.DAYS[3]}.*inside 80 %", re.DOTALL))
+    page.get_by_role("button", name="Keep this forecast").click()
+    shows(page, "What is said now is kept.")
+    expect(page.get_by_role("button", name="Keep this forecast")).to_have_count(0)
+    table(page, "no visit yet")
+    page.reload()
+    page.get_by_role("tab", name="Forecast check").click()
+    table(page, "no visit yet")
+    page.get_by_role("radio", name="24").click()
+    expect(page.get_by_role("button", name="Keep this forecast")).to_be_visible()
+
+
+def test_how_kept_forecasts_did_is_on_the_quality_page(visit: Callable[..., Any]):
+    page = visit("quality")
+    page.get_by_role("tab", name="Kept forecasts").click()
+    metric(page, "Visits that came", "1")
+    metric(page, "Inside the 80 % band", "1 of 1")
+    metric(page, "Skill against last value", "–")
+    table(page, re.compile(rf"ANNA.*All lesions.*second reader.*{clinic.DAYS[2]}.*inside 80 %", re.DOTALL))
 
 
 def test_what_if_is_called_a_simulation_and_follows_its_controls(visit: Callable[..., Any]):

@@ -41,6 +41,9 @@ def test_an_empty_installation_says_what_each_gate_waits_for(quality: Callable[.
     metric(page, "Reference lesions", "0")
     metric(page, "Verdicts", "not yet")
     alert(page, "Not enough reference masks: 0 usable scores, 19 needed.")
+    page.get_by_role("tab", name="Kept forecasts").click()
+    alert(page, "No forecast was kept yet.")
+    page.get_by_role("tab", name="Mask gate").click()
     page.get_by_role("button", name="Go to the worklist").click()
     page.get_by_role("heading", name="Worklist", level=1).wait_for()
 

@@ -119,6 +119,26 @@ def test_readers_and_the_value_of_correction_are_asked_for_by_a_verb(tmp_path, c
     assert _run(tmp_path, capsys, "verify")["clean"]
 
 
+def test_a_forecast_is_kept_and_judged_by_a_verb(tmp_path, capsys):
+    opened: Any = open_store(tmp_path)
+    with opened as store:
+        for n, day in enumerate(clinic.DAYS[:4]):
+            clinic.add_scan(store, "KIM", day, clinic.noise(n))
+            record = clinic.add_mask(store, "KIM", day, 800 + 100 * n)
+            if n < 3:
+                clinic.accept(store, record)
+    kept = _run(tmp_path, capsys, "keep-forecast", "KIM", "--lesion", "L1", "--weeks", 10, "--reviewer", "ann")
+    assert _run(tmp_path, capsys, "keep-forecast", "KIM", "--lesion", "L1", "--weeks", 10) == kept, "not twice"
+    _run(tmp_path, capsys, "accept", "KIM", clinic.DAYS[3], 1, "--reason", "agrees")
+    for whose in (["KIM"], []):
+        found = _run(tmp_path, capsys, "kept-forecasts", *whose)
+        (forecast,) = found["forecasts"]
+        assert (forecast["person"], forecast["said_at"]) == ("ann", clinic.DAYS[2])
+        assert forecast["visits"][0]["came_mm3"] == pytest.approx(1100 * 12)
+        assert found["record"]["single lesions"]["visits"] == 1
+    assert _run(tmp_path, capsys, "verify")["clean"]
+
+
 def test_a_reader_of_the_shell_gets_status_and_one_line(tmp_path):
     command = [sys.executable, "cli.py", "masks", "NOBODY", "--data", str(tmp_path / "data")]
     answer = subprocess.run(command, capture_output=True, text=True, check=False)
@@ -140,6 +160,8 @@ def test_a_reader_of_the_shell_gets_status_and_one_line(tmp_path):
          "2025-13-01"),
         (("accept", "P", "2025-01-01", "1", "--reason", "fine"), "P"),
         (("growth", "P"), "'P'"),
+        (("keep-forecast", "P"), "'P'"),
+        (("kept-forecasts", "P"), "'P'"),
         (("similar", "P", "2025-01-01", "1"), "P"),
         (("anomaly", "P", "2025-01-01", "1"), "P"),
         (("ood", "P", "2025-01-01"), "'P'"),

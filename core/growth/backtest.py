@@ -82,11 +82,16 @@ def _milliseconds(name: str, o: Origins, population: Population) -> float:
 
 
 def _cases(o: Origins) -> Iterator[tuple[str, str, NDArray[np.bool_]]]:
-    """(section, name, which targets (m,)): the last 1, 2, 3 scans held out; every origin, by horizon."""
+    """(section, name, which targets (m,)): the last 1, 2, 3 scans held out; every origin, by horizon; the next scan, by
+    whether follow-up went on after it."""
     for n in HOLDOUTS:
         yield "holdout", str(n), o.left[o.target] == n
     for name, (low, high) in HORIZONS.items():
         yield "horizon_weeks", name, (o.horizon_days > 7 * low) & (o.horizon_days <= 7 * high)
+    the_next, the_last = o.grid()[1] == 0, o.left[o.target] == 1
+    yield "next_scan", "any", the_next
+    yield "next_scan", "the last", the_next & the_last
+    yield "next_scan", "not the last", the_next & ~the_last
 
 
 def backtest(
@@ -101,8 +106,9 @@ def backtest(
         fits: also fit every growth law to every lesion; minutes for hundreds of lesions.
 
     Returns:
-        "holdout": {"1" | "2" | "3": {method: figures}}, "horizon_weeks": {"0-8" | …: {method: figures}}, figures as in
-        `core.growth.scores.score` with "milliseconds" for one lesion's forecast; and what it rests on.
+        "holdout": {"1" | "2" | "3": {method: figures}}, "horizon_weeks": {"0-8" | …: {method: figures}}, "next_scan":
+        {"any" | "the last" | "not the last": {method: figures}}, figures as in `core.growth.scores.score` with
+        "milliseconds" for one lesion's forecast; and what it rests on.
 
     Raises:
         InputError: there is no lesion with enough points.
@@ -120,7 +126,7 @@ def backtest(
         "lesions": len(lesions), "forecasts": len(o.target), "min_points": MIN_SCORED,
         "learned_from": {"source": population.source, "sha256": population.sha256, "lesions": population.lesions},
         "cross_fitted": f"every patient is scored with what was learned without their fold of {FOLDS}",
-        "holdout": {}, "horizon_weeks": {},
+        "holdout": {}, "horizon_weeks": {}, "next_scan": {},
     }  # fmt: skip
     cases = list(_cases(o))
     # Spawned, not forked: threads of numerical libraries do not survive a fork.

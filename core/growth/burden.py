@@ -21,6 +21,7 @@ from core.growth.forecast import (
     Forecast,
     Usable,
     forecast,
+    has_moved,
     longest_days,
     past_until,
     refusal,
@@ -140,7 +141,10 @@ def total_forecast(
     made, kept = _sum_at(known, _absent(there, known), learned, horizon)
     seen = _checks(lesions, known_total, learned, noise_log_sd)
     axis = known_total.days[-1] + horizon
-    moved = any(forecast(there[name], horizon, population, noise_log_sd).moved for name in known)
+    moved = any(
+        has_moved(combined(learned, past_until(points, points.days.size - 1), horizon[None, :])[0])
+        for points in known.values() if refusal(points.volumes_mm3) is None
+    )  # fmt: skip
     notes = _notes(sorted(set(lesions) - set(there)), known, longest if len(horizon) < len(horizon_days) else None)
     return Forecast(
         "total", Fan(axis, made), Fan(axis, kept), seen, skill(seen), moved, {}, None, notes, population.source

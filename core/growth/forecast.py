@@ -133,12 +133,13 @@ def usable(points: Sequence[VolumePoint], noise_log_sd: Mapping[str, float] | No
     )  # fmt: skip
 
 
-def past_until(known: Usable, origin: int) -> Past:
-    """The lesion's past (one row) up to and with the point `origin`."""
-    past = past_from([past_of(known.days, known.volumes_mm3, origin)], [origin + 1])
-    noise = np.zeros((1, PAST))
-    recent = known.noise_log_sd[max(0, origin + 1 - PAST) : origin + 1]
-    noise[0, : recent.size] = recent
+def past_until(known: Usable, *origins: int) -> Past:
+    """The lesion's past up to and with each of these points, one row for each."""
+    past = past_from([past_of(known.days, known.volumes_mm3, n) for n in origins], [n + 1 for n in origins])
+    noise = np.zeros((len(origins), PAST))
+    for row, n in enumerate(origins):
+        recent = known.noise_log_sd[max(0, n + 1 - PAST) : n + 1]
+        noise[row, : recent.size] = recent
     return Past(past.days, past.logs, past.seen, past.scans, noise)
 
 
@@ -148,16 +149,23 @@ def _fan(known: Usable, quantiles: Floats, horizon: Floats) -> Fan:
 
 def checks(known: Usable, learned: Learned) -> tuple[Check, ...]:
     """The forecast of each visit as it would have been made at the visit before, the first from three usable points."""
-    out = []
-    for n in range(MIN_POINTS, known.days.size):
-        if refusal(known.volumes_mm3[:n]):
-            continue
-        ahead = np.array([[known.days[n] - known.days[n - 1]]])
-        last = float(known.volumes_mm3[n - 1])
-        said = last * np.exp(combined(learned, past_until(known, n - 1), ahead)[0, 0])
-        out.append(Check(known.timepoints[n - 1], known.timepoints[n], float(ahead[0, 0]), float(said[MEDIAN]),
-                         float(said[1]), float(said[5]), last, float(known.volumes_mm3[n])))  # fmt: skip
-    return tuple(out)
+    visits = [n for n in range(MIN_POINTS, known.days.size) if refusal(known.volumes_mm3[:n]) is None]
+    if not visits:
+        return ()
+    before = [n - 1 for n in visits]
+    apart = known.days[visits] - known.days[before]
+    last = known.volumes_mm3[before]
+    said = last[:, None] * np.exp(combined(learned, past_until(known, *before), apart[:, None])[:, 0])
+    return tuple(
+        Check(known.timepoints[n - 1], known.timepoints[n], float(days), float(limits[MEDIAN]), float(limits[1]),
+              float(limits[5]), float(carried), float(known.volumes_mm3[n]))
+        for n, days, limits, carried in zip(visits, apart, said, last, strict=True)
+    )  # fmt: skip
+
+
+def has_moved(quantiles: Floats) -> bool:
+    """The median of these quantiles (h, 7) of ln(later / last) is somewhere not the last value."""
+    return bool(np.abs(quantiles[:, MEDIAN]).max(initial=0.0) > 1e-9)
 
 
 def skill(made: Sequence[Check]) -> float | None:
@@ -223,7 +231,7 @@ def forecast(
     ahead = combined(learned, past, horizon[None, :])
     carried = locf(learned, past, horizon[None, :])
     made = checks(known, learned)
-    moved = bool(np.abs(ahead[0, :, MEDIAN]).max(initial=0.0) > 1e-9)
+    moved = has_moved(ahead[0])
     return Forecast(
         lesion_id=lesion, fan=_fan(known, ahead, horizon), locf=_fan(known, carried, horizon),
         checks=made, skill_vs_locf=skill(made), moved=moved, probabilities=_probabilities(known, ahead[0], population),

@@ -17,7 +17,7 @@ from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import norm
+from scipy.special import ndtr, ndtri
 
 from core.errors import InputError
 from core.growth.prior import posterior
@@ -228,16 +228,16 @@ def prior_alone(learned: Learned, law: str, past: Past, horizon: Floats) -> Floa
 
 def probability_below(quantiles: Floats, value: Floats) -> Floats:
     """P(outcome < value) (m,) of forecasts (m, 7): normal scores, linear between the quantiles and beyond."""
-    scores = norm.ppf(LEVELS)
+    scores = ndtri(LEVELS)
     out = np.empty(len(value))
     for row, (limits, x) in enumerate(zip(quantiles, value, strict=True)):
         spread, equal = np.unique(limits, return_counts=True)
         if spread.size < 2:
-            out[row] = float(x > limits[0])
+            out[row] = np.inf if x > limits[0] else -np.inf
             continue
         # Of limits that lie on the floor together the highest level counts: so much is at the floor itself.
         side = scores[np.cumsum(equal) - 1]
         k = int(np.clip(np.searchsorted(spread, x), 1, spread.size - 1))
         slope = (side[k] - side[k - 1]) / (spread[k] - spread[k - 1])
-        out[row] = norm.cdf(side[k - 1] + slope * (x - spread[k - 1]))
-    return out
+        out[row] = side[k - 1] + slope * (x - spread[k - 1])
+    return np.asarray(ndtr(out), dtype=float)

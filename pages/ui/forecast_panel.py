@@ -34,11 +34,6 @@ def reach() -> int:
     return REACH[str(chosen)]
 
 
-def horizon_days(weeks: int) -> tuple[float, ...]:
-    """Every week ahead up to the last, in days, the day of the last scan first."""
-    return tuple(7.0 * week for week in range(max(weeks, 1) + 1))
-
-
 def words(ahead: Forecast) -> None:
     """What the forecast rests on, how good it was on this patient, or why there is none."""
     if ahead.refused:

@@ -21,7 +21,8 @@ def run() -> list[dict[str, Any]]:
     path = Path(os.environ.get("GROWTH_FILE", shared_data() / "growth" / "laleh2022_dev.csv"))
     answer = backtest_file(path)
     rows = []
-    for section, word in (("holdout", "last {} held out"), ("horizon_weeks", "{} weeks ahead")):
+    words = {"holdout": "last {} held out", "horizon_weeks": "{} weeks ahead", "next_scan": "next scan, {}"}
+    for section, word in words.items():
         for case, table in answer[section].items():
             for method, f in table.items():
                 rows.append({

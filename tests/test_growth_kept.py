@@ -1,0 +1,183 @@
+"""Kept forecasts: what was said stays as it was said, and is judged by what came, by date."""
+
+from __future__ import annotations
+
+import datetime as dt
+import math
+from dataclasses import replace
+
+import pytest
+
+from core.errors import InputError, StoreError
+from core.growth.curves import FLOOR_MM3
+from core.growth.forecast import forecast
+from core.growth.kept import (
+    Judged,
+    Kept,
+    as_said,
+    came,
+    judged,
+    keep,
+    keep_now,
+    kept,
+    kept_as,
+    record_so_far,
+    rests_on_replaced,
+)
+from core.growth.population import shipped
+from core.types import VolumePoint
+from store import open_store
+from tests import clinic
+
+ZERO = dt.date(2024, 1, 1)
+
+
+def points(days, volumes):
+    return [
+        VolumePoint((ZERO + dt.timedelta(d)).isoformat(), float(d), float(v), "L1", f"mask {d}", 1)
+        for d, v in zip(days, volumes, strict=True)
+    ]
+
+
+#: A week ahead everything is as at the start but the limits; two weeks ahead all is e times that.
+SAID = Kept(
+    "2024-03-01T10:00:00Z", "demo", "2024-02-26", 1000.0, (0.0, 7.0, 14.0),
+    ((1000.0,) * 7, (100.0, 200.0, 500.0, 1000.0, 2000.0, 5000.0, 9000.0),
+     tuple(math.e * v for v in (100.0, 200.0, 500.0, 1000.0, 2000.0, 5000.0, 9000.0))),
+    ("mask 0", "mask 28", "mask 56"), "somewhere", "0" * 64,
+)  # fmt: skip
+
+
+@pytest.fixture
+def patient(store):
+    """A store that knows ANNA."""
+    clinic.add_scan(store, "ANNA", "2024-01-01", clinic.noise(1))
+    return store
+
+
+def test_what_came_is_judged_by_date_between_two_days_on_the_logarithm():
+    (check,) = came(SAID, points([0, 28, 56, 67], [1, 1, 1000, 300]))
+    assert (check.said_at, check.about, check.days) == ("2024-02-26", "2024-03-08", 11)
+    share = 4 / 7
+    assert check.median_mm3 == pytest.approx(1000 * math.exp(share))
+    assert check.low80_mm3 == pytest.approx(200 * math.exp(share))
+    assert check.high80_mm3 == pytest.approx(5000 * math.exp(share))
+    assert (check.last_mm3, check.came_mm3) == (1000, 300)
+    assert not check.inside80, "200 e^(4/7) = 354"
+
+
+def test_visits_it_knew_and_visits_beyond_its_reach_are_not_judged():
+    assert came(SAID, points([0, 28, 56], [1, 1, 1])) == ()
+    assert [c.days for c in came(SAID, points([56, 57, 70, 71], [9, 9, 9, 9]))] == [1, 14]
+
+
+def test_an_earlier_timepoint_accepted_later_moves_no_date():
+    """Days count from the first accepted timepoint; the judgement goes by the calendar."""
+    later = [replace(p, days=p.days + 100) for p in points([0, 28, 56, 63], [1, 1, 1000, 1000])]
+    first = replace(later[0], timepoint="2023-09-23", days=0.0, mask_id="mask new")
+    assert [c.days for c in came(SAID, [first, *later])] == [7]
+
+
+def test_a_lesion_that_is_gone_came_as_the_floor():
+    (check,) = came(SAID, points([56, 63], [1000, 0]))
+    assert check.came_mm3 == FLOOR_MM3
+
+
+def test_a_forecast_whose_masks_were_replaced_says_so():
+    known = points([0, 28, 56, 63], [1, 1, 1, 1])
+    assert not rests_on_replaced(SAID, known)
+    assert rests_on_replaced(SAID, [known[0], replace(known[1], mask_id="mask 28 corrected"), *known[2:]])
+
+
+def test_what_is_kept_comes_back_as_it_was_said_and_is_not_kept_twice(patient):
+    known = points([0, 56, 112, 168], [1000, 1400, 1900, 2300])
+    ahead = forecast(known, [0, 42, 84])
+    said = as_said(ahead, known, shipped())
+    fit_id = keep(patient, "ANNA", "L1", said, "demo")
+    assert keep(patient, "ANNA", "L1", said, "second reader") == fit_id == kept_as(patient, "ANNA", "L1", said)
+    (found,) = kept(patient, "ANNA", "L1")
+    assert (found.person, found.said_at, found.last_mm3) == ("demo", "2024-06-17", 2300)
+    assert found.days_ahead == (0, 42, 84)
+    assert [list(row) for row in found.quantiles_mm3] == ahead.fan.quantiles_mm3.tolist()
+    assert found.masks == tuple(sorted(f"mask {day}" for day in (0, 56, 112, 168)))
+    assert found.learned_sha256 == shipped().sha256
+    assert kept(patient, "ANNA", "total") == []
+    assert [entry["person"] for entry in patient.audit_log() if entry["action"] == "growth.fitted"] == ["demo"]
+
+
+def test_after_a_correction_another_forecast_can_be_kept_beside_the_first(patient):
+    for last in (2300, 1200):
+        known = points([0, 56, 112, 168], [1000, 1400, 1900, last])
+        keep(patient, "ANNA", "L1", as_said(forecast(known, [0, 84]), known, shipped()), "demo")
+    assert [found.last_mm3 for found in kept(patient, "ANNA", "L1")] == [2300, 1200]
+
+
+@pytest.mark.parametrize(("days", "horizon"), [([0, 56], [0, 84]), ([0, 56, 112], [0])])
+def test_where_nothing_is_forecast_nothing_can_be_kept(days, horizon):
+    known = points(days, [1000] * len(days))
+    with pytest.raises(InputError, match="Expected a forecast to keep, got none"):
+        as_said(forecast(known, horizon), known, shipped())
+
+
+@pytest.fixture(scope="module")
+def clinic_root(tmp_path_factory):
+    """ANNA with four accepted visits, of which the first three were known when her total was kept; BEN with two."""
+    root = tmp_path_factory.mktemp("clinic")
+    clinic.build(root)
+    clinic.keep_before_the_last_visit(root)
+    return root
+
+
+def test_a_forecast_is_kept_before_the_visit_and_judged_after_it(clinic_root):
+    with open_store(clinic_root) as store:
+        (found,) = judged(store)
+        assert judged(store, "BEN") == []
+        assert (found.patient_id, found.lesion_id, found.forecast.person) == ("ANNA", "total", "second reader")
+        assert (found.forecast.said_at, found.forecast.days_ahead[-1]) == (clinic.DAYS[2], 84)
+        (visit,) = found.visits
+        assert (visit.about, visit.days, visit.last_mm3, visit.came_mm3) == (clinic.DAYS[3], 56, 20400, 26400)
+        assert not found.replaced
+        assert record_so_far([found])["totals"] == {
+            "forecasts": 1, "patients": 1, "visits": 1, "inside80": int(visit.inside80), "skill_vs_locf": None,
+        }  # fmt: skip
+        assert record_so_far([found])["single lesions"]["forecasts"] == 0
+        json = found.to_json()
+        assert (json["visits"][0]["about"], json["masks_replaced"]) == (clinic.DAYS[3], False)
+        assert store.verify() == []
+
+
+def test_what_cannot_be_kept_says_why(clinic_root):
+    with open_store(clinic_root) as store:
+        for patient, lesion, weeks, error, says in (
+            ("NOBODY", "total", 12, StoreError, "NOBODY"),
+            ("ANNA", "L9", 12, InputError, "got 'L9'. Known: L1, total"),
+            ("CARA", "total", 12, InputError, "none yet, accept a mask first"),
+            ("BEN", "total", 12, InputError, "at least 3 accepted masks"),
+            ("ANNA", "total", 0, InputError, "Expected 1 to 104 weeks ahead, got 0"),
+            ("ANNA", "total", 105, InputError, "Expected 1 to 104 weeks ahead, got 105"),
+        ):
+            with pytest.raises(error, match=says):
+                keep_now(store, patient, lesion, weeks, "demo")
+        assert len(judged(store)) == 1
+
+
+def test_of_several_kept_at_one_timepoint_the_first_counts_and_totals_stand_apart():
+    def one(patient, lesion, kept_at, volume):
+        said = replace(SAID, kept_at=kept_at)
+        return Judged(patient, lesion, said, came(said, points([56, 63, 70], [1000, volume, volume])), False)
+
+    record = record_so_far([
+        one("A", "L1", "2024-03-02T00:00:00Z", 1_000_000), one("A", "L1", "2024-03-01T00:00:00Z", 2000),
+        one("A", "L2", "2024-03-01T00:00:00Z", 200), one("B", "L1", "2024-03-01T00:00:00Z", 6000),
+        one("A", "total", "2024-03-01T00:00:00Z", 1000),
+    ])  # fmt: skip
+    # A week ahead the 80 % band is 200 to 5000, two weeks ahead e times that; L2's second 200 lies below 544.
+    assert record["single lesions"] | {"skill_vs_locf": 0} == {
+        "forecasts": 3, "patients": 2, "visits": 6, "inside80": 4, "skill_vs_locf": 0,
+    }  # fmt: skip
+    # Medians 1000 and 1000e against the last value 1000, twice each: log errors by hand.
+    ours = [math.log(2), 1 - math.log(2), math.log(5), 1 + math.log(5), math.log(6), math.log(6) - 1]
+    locf = [math.log(2)] * 2 + [math.log(5)] * 2 + [math.log(6)] * 2
+    assert record["single lesions"]["skill_vs_locf"] == pytest.approx(1 - sum(ours) / sum(locf))
+    assert record["totals"]["forecasts"] == 1
+    assert record_so_far([])["totals"]["visits"] == 0
