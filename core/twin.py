@@ -116,7 +116,8 @@ def fits(points: Sequence[VolumePoint]) -> dict[str, Any]:
             continue
         out[name] = {
             "identifiable": fitted.identifiable, "reason": fitted.reason, "parameters": fitted.named(),
-            "low95": list(fitted.low95), "high95": list(fitted.high95), "aicc": fitted.aicc, "n": fitted.n,
+            "low95": list(fitted.low95), "high95": list(fitted.high95), "aicc": fitted.aicc,
+            "residual_log_sd": fitted.residual_log_sd, "n": fitted.n,
         }  # fmt: skip
     return out
 

@@ -3,7 +3,7 @@
 import streamlit as st
 
 from core import curve, twin
-from pages.ui import forecast_panel, growth_panel, kept_panel, opening, resources, scenario_panel, shell
+from pages.ui import fits_panel, forecast_panel, growth_panel, kept_panel, opening, resources, scenario_panel, shell
 
 opening.follow()
 st.title("Trajectory")
@@ -66,7 +66,7 @@ with shell.guarded():
     with lesion_tab:
         forecast_panel.lesions_tab(lesions, scale == "Log")
     with fit_tab:
-        growth_panel.fit_table(points)
+        fits_panel.fits_tab(points, scale == "Log")
     with point_tab:
         reviewers = curve.accepted_by(store.decisions(patient))
         growth_panel.point_table(patient, growth_panel.point_rows(points, records, reviewers))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import math
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -148,6 +149,27 @@ def test_how_kept_forecasts_did_is_on_the_quality_page(visit: Callable[..., Any]
     table(page, re.compile(rf"ANNA.*All lesions.*second reader.*{clinic.DAYS[2]}.*inside 80 %", re.DOTALL))
 
 
+def test_the_laws_that_the_points_determine_are_drawn_and_their_parameters_saved(
+    visit: Callable[..., Any], tmp_path: Path
+):
+    from playwright.sync_api import expect
+
+    page = visit("trajectory", "ANNA")
+    page.get_by_role("tab", name="Curve fits").click()
+    expect(page.get_by_role("figure", name=re.compile("^Growth laws"))).to_contain_text("exponential")
+    table(page, re.compile(r"exponential.*yes.*v0 12,0\d\d .*mm3", re.DOTALL))
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Parameters (CSV)").click()
+    download.value.save_as(tmp_path / "fits.csv")
+    rows = {(row["law"], row["parameter"]): row for row in csv.DictReader((tmp_path / "fits.csv").open())}
+    rate = rows["exponential", "kappa_per_day"]
+    assert float(rate["low95"]) < float(rate["value"]) < float(rate["high95"])
+    assert float(rate["value"]) == pytest.approx(math.log(2.2) / 168, rel=0.02)
+    visit("trajectory", "BEN")
+    page.get_by_role("tab", name="Curve fits").click()
+    alert(page, "These points determine no law")
+
+
 def test_what_if_is_called_a_simulation_and_follows_its_controls(visit: Callable[..., Any]):
     from playwright.sync_api import expect
 
@@ -231,7 +253,12 @@ def test_forty_timepoints_fit_on_the_page_that_serves_three(
         expect(chart.locator(".scatterlayer .trace").first.locator(".point")).to_have_count(visits)
         expect(chart).to_contain_text("forecast 80 %")
         assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+        expect(page.get_by_role("radio", name="Recent")).to_have_count(int(visits == 40))
     alert(page, "necrosis or recurrence cannot be told apart (radiotherapy 2021-12-01)")
+    page.get_by_role("radio", name="Recent").click()
+    chart = page.get_by_test_id("stPlotlyChart").first
+    expect(chart).not_to_contain_text("doxorubicin")  # stopped long before
+    expect(chart).to_contain_text("pazopanib (ongoing)")
     page.get_by_role("tab", name="Lesions").click()
     expect(page.get_by_role("figure", name=re.compile("^Volume of each lesion"))).to_contain_text("L3")
     page.get_by_role("tab", name="Forecast check").click()

@@ -10,12 +10,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from core import twin
 from core.curve import MaskVolume, Treatment
 from core.growth.curves import FLOOR_MM3
 from core.growth.forecast import forecast
 from core.response import volumetric_response
 from core.types import VolumePoint
-from pages.ui import charts, growth_charts, plotting
+from pages.ui import charts, fit_charts, growth_charts, plotting
 
 
 def points(volumes, lesion="L1"):
@@ -165,7 +166,7 @@ def test_the_mask_gate_colours_a_small_p_and_says_when_there_is_none():
 
 
 def test_importing_charts_imports_no_streamlit():
-    modules = "pages.ui.growth_charts, pages.ui.cohort_charts, pages.ui.scenario_charts"
+    modules = "pages.ui.growth_charts, pages.ui.fit_charts, pages.ui.cohort_charts, pages.ui.scenario_charts"
     code = f"import sys, {modules}; sys.exit('streamlit' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=Path(__file__).parents[1], check=False).returncode == 0
 
@@ -177,6 +178,44 @@ def test_treatments_are_bars_in_as_few_rows_as_do_and_an_open_one_goes_on():
     assert (first.x0, first.x1, then.x0, then.x1) == (0, 60, 100, 240)
     assert first.y0 == then.y0 < beside.y0
     assert [a.text for a in figure.layout.annotations] == ["first", "with it", "then (ongoing)"]
+
+
+def test_only_recent_time_is_shown_with_the_treatments_that_reach_into_it():
+    bars = [Treatment("over", 0, 60), Treatment("still on", 30, 200), Treatment("new", 150, None)]
+    figure = growth_charts.growth_figure({"L1": RISING}, treatments=bars, since_days=100)
+    assert figure.layout.xaxis.range == (100, 240)
+    assert {a.text: a.x for a in figure.layout.annotations} == {"still on": 100, "new (ongoing)": 150}
+
+
+@pytest.mark.parametrize(("volumes", "side"), [([1000, 800, 600, 380, 350], "left"), ([400, 600, 800, 1000], "right")])
+def test_the_words_of_a_threshold_stand_where_the_curve_is_not(volumes, side):
+    """PR of a baseline of 1000 is 343, of 400 is 137: the first comes down to it, the second rises from it."""
+    lesion = points(volumes)
+    figure = growth_charts.growth_figure({"L1": lesion}, responses=volumetric_response(lesion))
+    (words,) = [a for a in figure.layout.annotations if a.text.startswith("PR")]
+    assert (words.xanchor, words.x) == (side, float(side == "right"))
+
+
+def test_a_narrow_log_axis_has_more_ticks_and_a_wide_one_1_2_and_5():
+    narrow = growth_charts.growth_figure({"L1": points([12_000, 27_000])}).layout.yaxis
+    wide = growth_charts.growth_figure({"L1": points([1_000, 27_000])}).layout.yaxis
+    assert [t for t in narrow.tickvals if 10 <= t < 100] == pytest.approx([10, 15, 20, 30, 40, 50, 70])
+    assert [t for t in wide.tickvals if 10 <= t < 100] == pytest.approx([10, 20, 50])
+
+
+def test_only_laws_that_the_points_determine_are_drawn_and_no_further_than_they_reach():
+    grown = points([1000 * math.exp(0.004 * 60 * n) for n in range(8)])
+    fits = twin.fits(grown)
+    figure = fit_charts.fits_figure(grown, fits, log=True)
+    *laws, observed = figure.data
+    assert list(observed.y) == pytest.approx([p.volume_mm3 / 1000 for p in grown])
+    assert len(laws) == sum(fitted["identifiable"] for fitted in fits.values())
+    (exponential,) = named(figure, "exponential")
+    assert (exponential.x[0], exponential.x[-1]) == (0, 420)
+    assert exponential.y[-1] == pytest.approx(math.exp(0.004 * 420), rel=1e-6)
+    assert not named(figure, "Claret")
+    by_aicc = [float(trace.name.split("AICc ")[1]) for trace in laws]
+    assert by_aicc == sorted(by_aicc)
 
 
 def test_masks_that_do_not_count_are_grey_crosses_and_in_the_hover_of_their_day():
@@ -201,6 +240,7 @@ def test_what_was_said_stands_beside_the_last_value_and_what_came():
     figure = growth_charts.checks_figure(ahead.checks)
     said, last, came = figure.data
     assert list(said.x) == ["2024-01-04", "2024-01-05"]
+    assert figure.layout.xaxis.range == ("2023-12-14", "2024-01-26"), "by date, three weeks to either side"
     assert list(last.y) == [1.9, 2.3]
     assert list(came.y) == [2.3, 2.6]
     assert said.error_y.array[0] > 0

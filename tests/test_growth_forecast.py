@@ -205,3 +205,19 @@ def test_a_lesion_that_was_rejected_at_the_last_timepoint_is_in_neither_total_no
     # At the visit before it was there, and was forecast with the other.
     assert answer.checks[0].last_mm3 == 1800
     assert answer.checks[0].median_mm3 == pytest.approx(1800, rel=0.1)
+
+
+def test_the_total_moves_from_the_last_value_only_as_far_as_its_lesions_do():
+    days = [0, 42, 84, 126]
+    lesions = {"L1": points(days, [1000, 1200, 1500, 1400]), "L2": points(days, [300, 300, 300, 200], "L2")}
+    total = points(days, [1300, 1500, 1800, 1600], "total")
+    still = total_forecast(lesions, total, [28, 84])
+    assert not still.moved
+    assert still.fan.median_mm3 == pytest.approx([1600, 1600])
+    early = {name: series[:3] for name, series in lesions.items()}
+    third = total_forecast(early, total[:3], [28, 168])
+    assert third.moved
+    alone = sum(forecast(series, [28, 168]).fan.median_mm3 for series in early.values())
+    assert third.fan.median_mm3 == pytest.approx(alone)
+    assert third.fan.median_mm3[0] == pytest.approx(1800)
+    assert third.fan.median_mm3[1] != pytest.approx(1800, rel=0.01)

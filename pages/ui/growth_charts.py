@@ -6,6 +6,7 @@ dashed within bands, what is simulated is dotted in grey and says so; masks that
 
 from __future__ import annotations
 
+import datetime as dt
 import math
 from collections.abc import Mapping, Sequence
 
@@ -18,7 +19,7 @@ from core.growth.curves import FLOOR_MM3
 from core.growth.forecast import Check, Fan, Forecast
 from core.growth.rates import READER_LOG_SD, Z95
 from core.response import RULES, Response
-from core.types import VolumePoint
+from core.types import VolumePoint, parse_date
 from pages.ui.charts import (
     MM3_PER_UNIT,
     RESPONSE_COLOURS,
@@ -47,6 +48,7 @@ def growth_figure(
     responses: Sequence[Response] = (),
     others: Sequence[MaskVolume] = (),
     others_drawn: bool = True,
+    since_days: float | None = None,
 ) -> go.Figure:
     """Volumes of the accepted masks over time, and what may come.
 
@@ -62,6 +64,7 @@ def growth_figure(
         responses: of `core.response.volumetric_response`: baseline, nadir and the rule's PR and PD volumes are drawn.
         others: volumes of masks that do not count (proposed, rejected, superseded): named on hover, and grey crosses
             where `others_drawn`.
+        since_days: where the time axis begins; None: with the first point.
 
     Returns:
         The figure; with no points an empty one that says so.
@@ -86,15 +89,22 @@ def growth_figure(
         figure.add_vline(x=days, line={"dash": "dot", "color": "#555555", "width": 1}, annotation_text=text,
                          annotation_textangle=-90, annotation_position="top right")  # fmt: skip
     layout(figure, "Days since the first timepoint", f"Volume ({unit})")
-    draw_treatments(figure, treatments)
+    draw_treatments(figure, treatments, since_days)
+    if since_days is not None:
+        figure.update_xaxes(range=[since_days, _latest(figure)])
     volume_axis(figure, log, 1.1 * _ceiling(points_by_lesion, forecast) / scale)
     return figure
 
 
 def volume_axis(figure: go.Figure, log: bool, top: float) -> None:
-    """Logarithmic with ticks at 1, 2 and 5 of each decade, or linear from 0 to `top`, in the figure's unit."""
+    """Logarithmic with ticks at 1, 2 and 5 of each decade (more where it spans less than one), or linear from 0 to
+    `top`, in the figure's unit."""
     if log:
-        values = [tick for decade in range(-4, 8) for tick in (10.0**decade, 2 * 10.0**decade, 5 * 10.0**decade)]
+        drawn = np.concatenate([np.asarray(trace.y, dtype=float) for trace in figure.data] or [np.ones(1)])
+        drawn = drawn[np.isfinite(drawn) & (drawn > 0)]
+        narrow = drawn.size > 0 and drawn.max() < 10 * drawn.min()
+        steps = (1.0, 1.5, 2.0, 3.0, 4.0, 5.0, 7.0) if narrow else (1.0, 2.0, 5.0)
+        values = [step * 10.0**decade for decade in range(-4, 8) for step in steps]
         figure.update_yaxes(type="log", tickvals=values, ticktext=[f"{value:,.10g}" for value in values])
     else:
         figure.update_yaxes(range=[0, top])
@@ -194,11 +204,18 @@ def _draw_locf(figure: go.Figure, locf: Fan, scale: float, unit: str) -> None:
         ))  # fmt: skip
 
 
-def draw_treatments(figure: go.Figure, treatments: Sequence[Treatment]) -> None:
-    """One bar a treatment above the plot, as few rows as do; without an end it is called ongoing."""
+def _latest(figure: go.Figure) -> float:
+    """The last day of all that is drawn."""
+    return max((float(np.max(trace.x)) for trace in figure.data if trace.x is not None and len(trace.x)), default=0.0)
+
+
+def draw_treatments(figure: go.Figure, treatments: Sequence[Treatment], since_days: float | None = None) -> None:
+    """One bar a treatment above the plot, as few rows as do; without an end it is called ongoing. Those that ended
+    before `since_days` are left out."""
+    last = _latest(figure)
+    treatments = [t for t in treatments if since_days is None or t.end_days is None or t.end_days > since_days]
     if not treatments:
         return
-    last = max((float(np.max(trace.x)) for trace in figure.data if trace.x is not None and len(trace.x)), default=0.0)
     height = 0.08
     taken: list[float] = []  # the day until which each row is taken
     for treatment in treatments:
@@ -211,7 +228,8 @@ def draw_treatments(figure: go.Figure, treatments: Sequence[Treatment]) -> None:
             fillcolor=faded("#0072B2", 0.25), line={"width": 0}, name=treatment.name,
         )  # fmt: skip
         text = treatment.name + ("" if treatment.end_days is not None else " (ongoing)")
-        figure.add_annotation(text=text, x=treatment.start_days, xref="x", xanchor="left", xshift=4, y=low + height / 2,
+        seen_from = treatment.start_days if since_days is None else max(treatment.start_days, since_days)
+        figure.add_annotation(text=text, x=seen_from, xref="x", xanchor="left", xshift=4, y=low + height / 2,
                               yref="paper", yanchor="middle", showarrow=False, font={"size": 11})  # fmt: skip
     figure.update_layout(margin_t=34 + 24 * len(taken))
 
@@ -229,8 +247,9 @@ def _draw_response(figure: go.Figure, responses: Sequence[Response], scale: floa
         marks = [("baseline, nadir", known[0].days, baseline)]
     for text, days, volume in marks:
         height = max(volume, FLOOR_MM3 if log else 0.0) / scale
+        place = "bottom center" if height > 0 else "top center"  # not upon the numbers of the axis
         figure.add_trace(go.Scatter(
-            x=[days], y=[height], mode="markers+text", text=[text], textposition="bottom center", showlegend=False,
+            x=[days], y=[height], mode="markers+text", text=[text], textposition=place, showlegend=False,
             marker={"symbol": "circle-open", "size": 18, "color": TOTAL_COLOUR}, cliponaxis=False,
             hovertemplate=f"<b>{text}</b> {volume / scale:.4g} {unit}, lesions of baseline<extra></extra>",
         ))  # fmt: skip
@@ -241,11 +260,24 @@ def _draw_response(figure: go.Figure, responses: Sequence[Response], scale: floa
         if volume > 0:
             colour = RESPONSE_COLOURS[category]
             figure.add_hline(y=volume / scale, line={"color": colour, "width": 1, "dash": "dashdot"})
+            side = _free_side(known, volume)
             # plotly places annotations of a log axis by the exponent, lines by the value.
             figure.add_annotation(
-                text=f"{text}: {rule.title}", x=1, xref="paper", xanchor="right", yanchor="bottom", showarrow=False,
+                text=f"{text}: {rule.title}", x=float(side == "right"), xref="paper", xanchor=side, yanchor="bottom",
                 y=math.log10(volume / scale) if log else volume / scale, font={"color": colour, "size": 12},
+                showarrow=False,
             )  # fmt: skip
+
+
+def _free_side(known: Sequence[Response], volume_mm3: float) -> str:
+    """At which end, "left" or "right", the measured volumes stay farther from a line at `volume_mm3`."""
+    third = (known[-1].days - known[0].days) / 3
+
+    def nearest(some: Sequence[Response]) -> float:
+        return min(abs(math.log(max(r.volume_mm3, FLOOR_MM3) / volume_mm3)) for r in some)
+
+    first = nearest([r for r in known if r.days <= known[0].days + third])
+    return "left" if first >= nearest([r for r in known if r.days >= known[-1].days - third]) else "right"
 
 
 def lesions_figure(points_by_lesion: Mapping[str, Sequence[VolumePoint]], log: bool = True) -> go.Figure:
@@ -291,7 +323,9 @@ def checks_figure(checks: Sequence[Check]) -> go.Figure:
                                     marker={"symbol": symbol, "size": 9, "color": colour},
                                     hovertemplate=f"{name} %{{y:.4g}} mL<extra></extra>"))  # fmt: skip
     layout(figure, "Visit", "Volume (mL)")
-    figure.update_xaxes(type="category")
+    # Room at either end: of a single visit plotly would show milliseconds.
+    ends = [parse_date(visits[0]) - dt.timedelta(days=21), parse_date(visits[-1]) + dt.timedelta(days=21)]
+    figure.update_xaxes(type="date", tickformat="%Y-%m-%d", range=[end.isoformat() for end in ends], nticks=8)
     volume_axis(figure, True, 0.0)
     return figure
 

@@ -10,7 +10,7 @@ from typing import Any
 import streamlit as st
 
 from core import curve, twin
-from core.growth.curves import CURVES, FLOOR_MM3
+from core.growth.curves import FLOOR_MM3
 from core.growth.forecast import Forecast
 from core.radiotherapy import cannot_tell
 from core.response import DEFAULT_RULE, RULES, response_by_rule, volumetric_response
@@ -18,6 +18,7 @@ from core.types import MaskRecord, VolumePoint
 from pages.ui import growth_charts, opening, plotting, resources, shell, visible
 
 ML = 1000.0
+TIMES = ["All", "Recent"]
 VERDICT_HELP = (
     "real: more than measuring the same lesion twice would give, by the rule named. within noise: not more. "
     "unknown: no rule covers this lesion or modality."
@@ -67,10 +68,15 @@ def summary(points: Sequence[VolumePoint], last: Mapping[str, Any] | None, ahead
         weeks = round((ahead.fan.days[-1] - points[-1].days) / 7)
         low, high = (limit[-1] / ML for limit in ahead.fan.limits_mm3(80))
         future.metric(
-            f"Forecast in {weeks} weeks", f"{low:.3g}–{high:.3g} mL",
+            f"Forecast in {weeks} weeks", f"{_short(low)}–{_short(high)} mL",
             delta=f"median {ahead.fan.median_mm3[-1] / ML:.1f}, last value {ahead.locf.median_mm3[-1] / ML:.1f} mL",
             delta_color="off", delta_arrow="off", help="The 80 % band: four of five later volumes lie within.",
         )  # fmt: skip
+
+
+def _short(volume_ml: float) -> str:
+    """Two digits that count, never fewer than the whole millilitres: 0.71, 1.9, 160."""
+    return f"{volume_ml:.{max(0, 1 - math.floor(math.log10(volume_ml)))}f}" if volume_ml > 0 else "0"
 
 
 def chart(
@@ -84,24 +90,43 @@ def chart(
     modality = store.reference_scan(patient, points[0].timepoint).modality
     events, first = store.events(patient), store.timepoints(patient)[0]
     others = curve.other_versions(_seen(patient), first, lesion)
+    since = _shown_since(points, ahead)
     figure = growth_charts.growth_figure(
-        {lesion: points}, ahead, log=log, unit="mL", events=curve.events_on_axis(events, first),
+        {lesion: points}, ahead, log=log, since_days=since, unit="mL", events=curve.events_on_axis(events, first),
         treatments=curve.treatments(events, first), others=others, others_drawn=with_others,
         noise_log_sd=twin.noise_by_mask(records.values(), lesion, modality),
         reviewers=curve.accepted_by(store.decisions(patient)),
         responses=volumetric_response(measured) if len(points) > 1 else (),
     )  # fmt: skip
-    low, high = volume_range(points, ahead)
+    low, high = volume_range([p for p in points if since is None or p.days >= since], ahead)
     if log:
         figure.update_yaxes(range=[math.log10(low / ML), math.log10(high / ML)])
     else:
         figure.update_yaxes(range=[0, high / ML])
     plotting.draw(figure, f"growth-{lesion}-{log}", 420, f"Volume of {lesion} over time, millilitres")
-    plotting.export(chart_rows(points, ahead), f"{patient}_{lesion}_growth")
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        plotting.export(chart_rows(points, ahead), f"{patient}_{lesion}_growth")
+        if _recent_days(points, ahead) is not None:
+            st.segmented_control("Time shown", TIMES, default=TIMES[0], required=True, key="time-shown",
+                                 help="Recent: three times as long as is looked ahead.")  # fmt: skip
     if ahead is not None and ahead.fan.days.size:
         bottom, top = ahead.fan.limits_mm3(95)
         if max(top) > high or min(bottom) < low:
             st.caption("The 95 % band runs beyond the chart.")
+
+
+def _recent_days(points: Sequence[VolumePoint], ahead: Forecast | None) -> float | None:
+    """Days before the last point that "Recent" shows; None where nothing would be left out by it."""
+    days_ahead = float(ahead.fan.days[-1]) - points[-1].days if ahead is not None and ahead.fan.days.size else 0.0
+    recent = 3.0 * max(days_ahead, 84.0)
+    return recent if points[-1].days - points[0].days > recent else None
+
+
+def _shown_since(points: Sequence[VolumePoint], ahead: Forecast | None) -> float | None:
+    """Where the time axis starts, days; None for everything."""
+    recent = _recent_days(points, ahead)
+    asked = st.session_state.get("time-shown", TIMES[0]) == TIMES[1]
+    return points[-1].days - recent if asked and recent is not None else None
 
 
 def after_radiotherapy(patient: str, lesion: str, changes: Sequence[Mapping[str, Any]]) -> None:
@@ -231,34 +256,6 @@ def response_table(points: Sequence[VolumePoint]) -> None:
             "Volume (mL)": number(format="%.1f", help="Of the lesions that were there at baseline."),
             "From baseline (%)": number(format="%+.0f", help="Baseline: the first accepted timepoint."),
             "From nadir (%)": number(format="%+.0f", help="Nadir: the least volume before, baseline included."),
-        },
-    )  # fmt: skip
-
-
-def fit_table(points: Sequence[VolumePoint]) -> None:
-    """Each curve's parameters with intervals, or why they cannot be told."""
-    rows = []
-    for name, fitted in resources.curve_fits(points).items():
-        law = CURVES[name]
-        if "parameters" not in fitted:
-            rows.append(
-                {"Curve": name, "Parameter": "", "Value": None, "Note": f"not identifiable: {fitted['reason']}"}
-            )
-            continue
-        note = "" if fitted["identifiable"] else f"not identifiable: {fitted['reason']}"
-        for n, (parameter, value) in enumerate(fitted["parameters"].items()):
-            rows.append({
-                "Curve": name, "Parameter": parameter, "Unit": law.units[n], "Value": value,
-                "95 % low": fitted["low95"][n], "95 % high": fitted["high95"][n], "Note": note,
-            })  # fmt: skip
-    number = st.column_config.NumberColumn
-    st.dataframe(
-        rows, hide_index=True,
-        column_config={
-            "Value": number(format="%.4g"), "95 % low": number(format="%.4g"), "95 % high": number(format="%.4g"),
-            "Note": st.column_config.TextColumn(
-                help="not identifiable: the points do not determine this parameter, so its value means nothing."
-            ),
         },
     )  # fmt: skip
 

@@ -78,8 +78,7 @@ def everybody(store: Any) -> None:
 def _record(name: str, figures: Mapping[str, Any]) -> None:
     st.markdown(f"**{name.capitalize()}**")
     count, visits, inside, skill = st.columns(4)
-    count.metric("Forecasts kept", figures["forecasts"], f"{figures['patients']} patients", delta_color="off",
-                 delta_arrow="off")  # fmt: skip
+    count.metric("Forecasts kept", figures["forecasts"], help=f"Patients: {figures['patients']}.")
     visits.metric("Visits that came", figures["visits"], help="A forecast is judged at every visit that it reaches.")
     came = figures["visits"]
     inside.metric(
