@@ -178,7 +178,7 @@ def test_what_if_is_called_a_simulation_and_follows_its_controls(visit: Callable
     alert(page, "Simulation under stated assumptions, not a forecast and no advice.")
     figure = page.get_by_role("figure", name=re.compile("^Simulated volume"))
     expect(figure).to_contain_text("SIMULATION")
-    bar = page.get_by_text("what if: Study 1 Arm 2 (ongoing)")
+    bar = page.get_by_text("what if: atezolizumab (ongoing)")
     expect(bar).to_have_count(1)
     page.get_by_role("tabpanel").get_by_text("Treat", exact=True).click()
     expect(bar).to_have_count(0)

@@ -98,6 +98,28 @@ def test_shipped_effects_are_what_the_command_makes_of_the_real_file_and_carry_t
         assert effect.lesions >= effects.MIN_LESIONS
 
 
+def test_what_is_called_docetaxel_shrinks_more_at_first_as_was_published_of_it():
+    """The file numbers its arms; a swap of the two would show here."""
+    for trial in ("POPLAR", "OAK"):
+        chemotherapy, immunotherapy = (
+            next(e for e in effects.shipped() if (e.trial, e.treatment) == (trial, treatment))
+            for treatment in ("docetaxel", "atezolizumab")
+        )
+        assert chemotherapy.first[1] < immunotherapy.first[1]
+    assert effects.shipped()[-1].label == "atezolizumab, IMvigor210 (Study 5 Arm 1)"
+    assert effects.shipped()[-1].disease == "urothelial cancer"
+    assert by_hand(0.0, 0.004).label == "set by hand"
+
+
+@pytest.mark.parametrize(("visits", "begins"), [(4, None), (40, 39 * 42 - 2 * 336)])
+def test_of_a_long_history_what_is_shown_leaves_room_for_what_is_simulated(visits, begins):
+    seen = [VolumePoint("2024-01-01", 42.0 * n, 1000.0 + n, "L1", f"m{n}", 1) for n in range(visits)]
+    made = simulate(seen[-1].volume_mm3, CERTAIN, [], [0, 336])
+    axis = scenario_charts.scenario_figure(seen, made, None, []).layout.xaxis
+    assert axis.range == (None if begins is None else (begins, 39 * 42 + 336))
+    assert ("not shown" in axis.title.text) == (begins is not None)
+
+
 def test_a_file_without_arms_is_named(tmp_path):
     path = tmp_path / "f.csv"
     path.write_text("Pt_hashID,T_days,Lesion_vol\na,0,5\na,9,6\n")

@@ -55,10 +55,16 @@ def scenario_figure(
             hovertemplate="simulated, untreated<br>day %{x:.0f}: %{y:.4g} mL<extra></extra>",
         ))  # fmt: skip
     layout(figure, "Days since the first timepoint", "Volume (mL)")
+    since = _shown_since(points, float(treated.fan.days[-1]))
     draw_treatments(figure, [
-        Treatment(f"what if: {c.effect.name}", last + c.start_days, None if c.stop_days is None else last + c.stop_days)
+        Treatment(f"what if: {c.effect.treatment or c.effect.name}", last + c.start_days,
+                  None if c.stop_days is None else last + c.stop_days)
         for c in courses
-    ])  # fmt: skip
+    ], since)  # fmt: skip
+    if since is not None:
+        figure.update_xaxes(range=[since, float(days[-1])], title_text=(
+            f"Days since the first timepoint (before day {since:.0f} not shown)"
+        ))  # fmt: skip
     style = {"size": 22, "color": faded(SIMULATED, 0.6)}
     figure.add_annotation(text="SIMULATION", x=0.99, y=0.03, xref="paper", yref="paper", showarrow=False,
                           xanchor="right", yanchor="bottom", font=style)  # fmt: skip
@@ -66,8 +72,14 @@ def scenario_figure(
         figure.add_vrect(x0=last + treated.cannot_tell_from, x1=float(days[-1]), fillcolor=faded("#777777", 0.12),
                          line_width=0, annotation_text=CANNOT_TELL, annotation_position="top left")  # fmt: skip
     volume_axis(figure, True, 0.0)
-    seen = [max(p.volume_mm3, FLOOR_MM3) for p in points]
+    seen = [max(p.volume_mm3, FLOOR_MM3) for p in points if since is None or p.days >= since]
     low, high = treated.fan.limits_mm3(80)
     ends = np.array([min(*seen, *low), max(*seen, *high)]) / _ML
     figure.update_yaxes(range=[np.log10(ends[0] / 1.3), np.log10(ends[1] * 1.3)])
     return figure
+
+
+def _shown_since(points: Sequence[VolumePoint], days_ahead: float) -> float | None:
+    """Where the time axis begins: of a long history twice as much is shown as is simulated; None: all of it."""
+    start = points[-1].days - 2.0 * days_ahead
+    return start if start > points[0].days else None

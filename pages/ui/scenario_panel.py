@@ -56,11 +56,11 @@ def scenario_tab(points: Sequence[VolumePoint], last: Mapping[str, Any] | None) 
 def _effect() -> Effect:
     """The population whose effect is assumed, or one set by hand."""
     known = effects.shipped()
-    names = [HAND, *(e.name for e in known)]
+    names = [HAND, *(e.label for e in known)]
     chosen = st.selectbox(
-        "Effect seen in", names, index=1, key="what-if-effect", width=220,
+        "Effect seen in", names, index=1, key="what-if-effect", width=330,
         help="Study arms of Laleh et al. 2022 (10.1371/journal.pcbi.1009822), in the order of the file: rates of their "
-        "lesions, first on treatment and growing again.",
+        "lesions, first on treatment and growing again. The file numbers its arms; trial and treatment are assumed.",
     )  # fmt: skip
     if chosen != HAND:
         return known[names.index(chosen) - 1]
@@ -96,6 +96,10 @@ def _growth(effect: Effect, last: Mapping[str, Any] | None) -> tuple[float, floa
     return effect.regrowth
 
 
+def _people(effect: Effect) -> str:
+    return f"{effect.label} in {effect.disease} (trial and treatment assumed), " if effect.disease else ""
+
+
 def _words(treated: Simulated, effect: Effect, growth: Sequence[float], with_treatment: bool) -> None:
     ends = sorted(float(m[-1]) / 1000.0 for m in treated.medians_mm3.values())
     rates = f"Untreated {_percent(growth[1])} ({_percent(growth[0])} to {_percent(growth[2])}) in eight weeks."
@@ -103,7 +107,7 @@ def _words(treated: Simulated, effect: Effect, growth: Sequence[float], with_tre
         count = f", {effect.lesions} lesions, {effect.regrown} of them grew again" if effect.lesions else ""
         rates += (
             f" At first on treatment {_percent(effect.first[1])} ({_percent(effect.first[0])} to "
-            f"{_percent(effect.first[2])}): {effect.name}, {effect.source}{count}."
+            f"{_percent(effect.first[2])}): {_people(effect)}{effect.source}{count}."
         )
     st.caption(
         f"{rates} The choice of growth law alone moves the middle of the end from {ends[0]:.3g} to {ends[-1]:.3g} mL."
