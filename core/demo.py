@@ -9,12 +9,15 @@ from typing import Any
 from core.cohort import DEMO, REAL, DemoTimepoint, Story, demo_timepoints, real_timepoints
 from core.errors import InputError
 from core.gates import score_mask
+from core.growth.kept import keep_if_any
 from core.jobs import run_inline
 from core.pipeline import KINDS
 from core.stages.common import add_version
+from core.twin import TOTAL
 from core.types import Progress, no_progress
 
 PERSON = "demo"
+FORECAST_WEEKS = 12
 #: What the demo reviewer settles; the rest is left for the visitor.
 DECIDED = ("accept", "correct")
 
@@ -84,7 +87,8 @@ def _add(store: Any, timepoint: DemoTimepoint) -> None:
 
 
 def _decide(store: Any, timepoint: DemoTimepoint, request: dict[str, Any]) -> None:
-    """The network's proposal, the mask that was handed in where there is one, and the demo reviewer's decision."""
+    """The network's proposal, the mask that was handed in where there is one, the demo reviewer's decision, and the
+    forecast that is then kept to be judged at the next visit."""
     patient, date = timepoint.patient_id, timepoint.date
     run_inline(store, KINDS["segment"], request, PERSON)
     right = timepoint.what == "correct" and not store.latest_mask(patient, date).lesions
@@ -93,6 +97,7 @@ def _decide(store: Any, timepoint: DemoTimepoint, request: dict[str, Any]) -> No
     if timepoint.what in DECIDED:
         newest = store.latest_mask(patient, date)
         store.decide(patient, date, newest.version, "accept", PERSON, "demo", "Decided by the demo, read by nobody.")
+        keep_if_any(store, patient, TOTAL, FORECAST_WEEKS, PERSON)
 
 
 def _score(store: Any, visits: Iterable[tuple[str, str]]) -> None:

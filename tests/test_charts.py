@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,10 +14,10 @@ import pytest
 from core import twin
 from core.curve import MaskVolume, Treatment
 from core.growth.curves import FLOOR_MM3
-from core.growth.forecast import forecast
+from core.growth.forecast import Fan, forecast
 from core.response import volumetric_response
 from core.types import VolumePoint
-from pages.ui import charts, fit_charts, growth_charts, plotting
+from pages.ui import charts, fit_charts, forecast_charts, growth_charts, plotting
 
 
 def points(volumes, lesion="L1"):
@@ -84,6 +85,15 @@ def test_a_forecast_is_dashed_faded_and_named_and_stands_beside_locf():
         assert list(band.y) == pytest.approx(ahead.fan.limits_mm3(level)[0] / 1000)
     (observed,) = named(figure, "L1")[:1]
     assert observed.line.dash is None
+
+
+def test_a_total_of_lesions_that_are_gone_is_drawn_on_a_log_axis_at_5_mm():
+    gone = Fan(np.array([300.0, 330.0]), np.zeros((2, 7)))
+    ahead = replace(forecast(RISING, [30, 60]), fan=gone, locf=gone)
+    for log, lowest in ((True, FLOOR_MM3 / 1000), (False, 0.0)):
+        figure = growth_charts.growth_figure({"L1": RISING}, ahead, log=log)
+        (median,), (locf,) = named(figure, "L1 forecast"), named(figure, "last value carried forward")
+        assert list(median.y) == list(locf.y) == pytest.approx([lowest, lowest])
 
 
 def test_a_refused_forecast_draws_nothing_and_says_why():
@@ -166,7 +176,7 @@ def test_the_mask_gate_colours_a_small_p_and_says_when_there_is_none():
 
 
 def test_importing_charts_imports_no_streamlit():
-    modules = "pages.ui.growth_charts, pages.ui.fit_charts, pages.ui.cohort_charts, pages.ui.scenario_charts"
+    modules = ", ".join(f"pages.ui.{name}_charts" for name in ("growth", "fit", "forecast", "cohort", "scenario"))
     code = f"import sys, {modules}; sys.exit('streamlit' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=Path(__file__).parents[1], check=False).returncode == 0
 
@@ -237,7 +247,7 @@ def test_small_multiples_share_their_scales():
 
 def test_what_was_said_stands_beside_the_last_value_and_what_came():
     ahead = forecast(points([1000, 1400, 1900, 2300, 2600]), [28])
-    figure = growth_charts.checks_figure(ahead.checks)
+    figure = forecast_charts.checks_figure(ahead.checks)
     said, last, came = figure.data
     assert list(said.x) == ["2024-01-04", "2024-01-05"]
     assert figure.layout.xaxis.range == ("2023-12-14", "2024-01-26"), "by date, three weeks to either side"

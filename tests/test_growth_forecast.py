@@ -207,6 +207,16 @@ def test_a_lesion_that_was_rejected_at_the_last_timepoint_is_in_neither_total_no
     assert answer.checks[0].median_mm3 == pytest.approx(1800, rel=0.1)
 
 
+def test_the_total_of_lesions_that_are_all_gone_stays_at_0_and_is_judged_at_the_floor():
+    days = [0, 42, 84, 126, 168, 210]
+    lesions = {"L1": points(days, [1000, 800, 500, 0, 0, 0]), "L2": points(days, [900, 500, 300, 0, 0, 0], "L2")}
+    answer = total_forecast(lesions, points(days, [1900, 1300, 800, 0, 0, 0], "total"), [28, 84])
+    assert answer.fan.median_mm3.tolist() == answer.locf.median_mm3.tolist() == [0, 0]
+    assert answer.checks[-1].median_mm3 == 0
+    assert answer.checks[-1].came_mm3 == pytest.approx(FLOOR_MM3)
+    assert answer.skill_vs_locf == pytest.approx(0.0, abs=0.01)
+
+
 def test_the_total_moves_from_the_last_value_only_as_far_as_its_lesions_do():
     days = [0, 42, 84, 126]
     lesions = {"L1": points(days, [1000, 1200, 1500, 1400]), "L2": points(days, [300, 300, 300, 200], "L2")}

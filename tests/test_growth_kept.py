@@ -18,6 +18,7 @@ from core.growth.kept import (
     came,
     judged,
     keep,
+    keep_if_any,
     keep_now,
     kept,
     kept_as,
@@ -81,6 +82,14 @@ def test_an_earlier_timepoint_accepted_later_moves_no_date():
 def test_a_lesion_that_is_gone_came_as_the_floor():
     (check,) = came(SAID, points([56, 63], [1000, 0]))
     assert check.came_mm3 == FLOOR_MM3
+
+
+def test_a_total_of_lesions_that_are_gone_is_judged_at_the_floor():
+    gone = replace(SAID, quantiles_mm3=((0.0,) * 7, (0.0,) * 5 + (300.0, 900.0), (0.0,) * 5 + (300.0, 900.0)))
+    back, still = (came(gone, points([56, 63], [1000, volume]))[0] for volume in (500, 0))
+    assert (still.median_mm3, still.came_mm3) == pytest.approx((FLOOR_MM3, FLOOR_MM3))
+    assert still.inside80
+    assert not back.inside80
 
 
 def test_a_forecast_whose_masks_were_replaced_says_so():
@@ -158,6 +167,7 @@ def test_what_cannot_be_kept_says_why(clinic_root):
         ):
             with pytest.raises(error, match=says):
                 keep_now(store, patient, lesion, weeks, "demo")
+        assert keep_if_any(store, "BEN", "total", 12, "demo") is None
         assert len(judged(store)) == 1
 
 

@@ -169,10 +169,17 @@ def has_moved(quantiles: Floats) -> bool:
 
 
 def skill(made: Sequence[Check]) -> float | None:
-    """1 - mean |log error| / that of LOCF; None for fewer than two checks, or where LOCF made no error."""
-    ours = sum(abs(math.log(check.median_mm3 / check.came_mm3)) for check in made)
-    theirs = sum(abs(math.log(check.last_mm3 / check.came_mm3)) for check in made)
+    """1 - mean |log error| / that of LOCF; None for fewer than two checks, or where LOCF made no error.
+
+    Below 5 mm diameter all counts as 5 mm diameter: the total of lesions that are gone is said to be 0.
+    """
+    ours = sum(_log_error(check.median_mm3, check.came_mm3) for check in made)
+    theirs = sum(_log_error(check.last_mm3, check.came_mm3) for check in made)
     return 1.0 - ours / theirs if len(made) >= MIN_CHECKS and theirs > 0 else None
+
+
+def _log_error(said_mm3: float, came_mm3: float) -> float:
+    return abs(math.log(max(said_mm3, FLOOR_MM3) / max(came_mm3, FLOOR_MM3)))
 
 
 def refusal(volumes_mm3: Floats) -> str | None:

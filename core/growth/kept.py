@@ -13,6 +13,7 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 
 from core.errors import InputError
+from core.growth.curves import FLOOR_MM3
 from core.growth.forecast import Check, Forecast, skill, usable
 from core.growth.population import KIND, LEVELS, MEDIAN, Population, in_force
 from core.twin import TOTAL, TwinStore, accepted, by_lesion, look_ahead, noise_by_mask, weekly_days
@@ -116,7 +117,7 @@ def came(forecast: Kept, points: Sequence[VolumePoint]) -> tuple[Check, ...]:
         days = float((parse_date(timepoint) - parse_date(forecast.said_at)).days)
         if not 0 < days <= forecast.days_ahead[-1]:
             continue
-        logs = np.log(np.array(forecast.quantiles_mm3))
+        logs = np.log(np.maximum(forecast.quantiles_mm3, FLOOR_MM3))  # a total of lesions that are gone is said to be 0
         said = np.exp([np.interp(days, forecast.days_ahead, logs[:, n]) for n in range(len(LEVELS))])
         out.append(Check(forecast.said_at, timepoint, days, float(said[MEDIAN]), float(said[1]), float(said[5]),
                          forecast.last_mm3, float(volume)))  # fmt: skip
@@ -151,6 +152,14 @@ def keep_now(store: KeepingStore, patient_id: str, lesion_id: str, weeks: int, p
     population = in_force(store.reference_sets(KIND))
     ahead = look_ahead(series, lesion_id, weekly_days(weeks), noise, population)
     return keep(store, patient_id, lesion_id, as_said(ahead, points, population), person)
+
+
+def keep_if_any(store: KeepingStore, patient_id: str, lesion_id: str, weeks: int, person: str) -> str | None:
+    """As `keep_now`; None where nothing is forecast yet."""
+    try:
+        return keep_now(store, patient_id, lesion_id, weeks, person)
+    except InputError:
+        return None
 
 
 class Judged(NamedTuple):

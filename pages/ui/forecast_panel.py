@@ -10,7 +10,7 @@ from core import twin
 from core.growth.forecast import Forecast
 from core.growth.population import KIND, in_force
 from core.types import VolumePoint
-from pages.ui import growth_charts, plotting, resources
+from pages.ui import forecast_charts, growth_charts, plotting, resources
 
 ML = 1000.0
 #: What can be chosen -> weeks.
@@ -61,7 +61,7 @@ def check_tab(ahead: Forecast) -> None:
         return
     st.caption("What would have been said at each visit about the next one, from what was known then, and what came.")
     plotting.draw(
-        growth_charts.checks_figure(ahead.checks), f"checks-{ahead.lesion_id}", 320, "Forecasts of past visits"
+        forecast_charts.checks_figure(ahead.checks), f"checks-{ahead.lesion_id}", 320, "Forecasts of past visits"
     )
     number = st.column_config.NumberColumn
     st.dataframe(
@@ -94,7 +94,7 @@ def reliability_tab() -> None:
             state = "shown" if facts["calibrated"] else "not shown"
             st.markdown(f"**{event.capitalize()}**: off by {100 * facts['mean_error']:.1f} points on average, {state}")
             plotting.draw(
-                growth_charts.reliability_figure(facts["bins"], event), f"reliability-{event}", 300,
+                forecast_charts.reliability_figure(facts["bins"], event), f"reliability-{event}", 300,
                 f"Reliability of the chance of {event}",
             )  # fmt: skip
 

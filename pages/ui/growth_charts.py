@@ -6,7 +6,6 @@ dashed within bands, what is simulated is dotted in grey and says so; masks that
 
 from __future__ import annotations
 
-import datetime as dt
 import math
 from collections.abc import Mapping, Sequence
 
@@ -16,10 +15,10 @@ from plotly.subplots import make_subplots
 
 from core.curve import MaskVolume, Treatment
 from core.growth.curves import FLOOR_MM3
-from core.growth.forecast import Check, Fan, Forecast
+from core.growth.forecast import Fan, Forecast
 from core.growth.rates import READER_LOG_SD, Z95
 from core.response import RULES, Response
-from core.types import VolumePoint, parse_date
+from core.types import VolumePoint
 from pages.ui.charts import (
     MM3_PER_UNIT,
     RESPONSE_COLOURS,
@@ -82,7 +81,7 @@ def growth_figure(
     if forecast is not None and forecast.refused:
         say(figure, f"No forecast. {forecast.refused}", y=1.0)
     elif forecast is not None:
-        _draw_forecast(figure, forecast, scale, unit)
+        _draw_forecast(figure, forecast, scale, unit, FLOOR_MM3 if log else 0.0)
     if responses:
         _draw_response(figure, responses, scale, unit, log)
     for days, text in events:
@@ -165,6 +164,11 @@ def _uncounted(others: Sequence[MaskVolume], scale: float, unit: str, log: bool)
     )  # fmt: skip
 
 
+def _not_below(fan: Fan, floor_mm3: float) -> Fan:
+    """The fan where a log axis can show it: a total of lesions that are gone is 0."""
+    return Fan(fan.days, np.maximum(fan.quantiles_mm3, floor_mm3))
+
+
 def draw_fan(figure: go.Figure, fan: Fan, colour: str, scale: float, name: str) -> None:
     """Bands of 95, 80 and 50 %, the darkest inside."""
     plain = {"mode": "lines", "line": {"width": 0}, "hoverinfo": "skip"}
@@ -176,17 +180,17 @@ def draw_fan(figure: go.Figure, fan: Fan, colour: str, scale: float, name: str) 
         figure.add_trace(go.Scatter(x=fan.days, y=low / scale, **inside, **plain))
 
 
-def _draw_forecast(figure: go.Figure, forecast: Forecast, scale: float, unit: str) -> None:
-    colour = lesion_colour(forecast.lesion_id)
-    draw_fan(figure, forecast.fan, colour, scale, "forecast")
+def _draw_forecast(figure: go.Figure, forecast: Forecast, scale: float, unit: str, floor_mm3: float) -> None:
+    colour, fan = lesion_colour(forecast.lesion_id), _not_below(forecast.fan, floor_mm3)
+    draw_fan(figure, fan, colour, scale, "forecast")
     skill = "" if forecast.skill_vs_locf is None else f", skill against LOCF {forecast.skill_vs_locf:+.2f}"
     figure.add_trace(go.Scatter(
-        x=forecast.fan.days, y=forecast.fan.median_mm3 / scale, mode="lines",
+        x=fan.days, y=fan.median_mm3 / scale, mode="lines",
         name=f"{forecast.lesion_id} forecast{skill}",
         line={"color": faded(colour, 0.75), "dash": "dash", "width": 2},
         hovertemplate=f"<b>{forecast.lesion_id} forecast</b><br>day %{{x:.0f}}: %{{y:.4g}} {unit}<extra></extra>",
     ))  # fmt: skip
-    _draw_locf(figure, forecast.locf, scale, unit)
+    _draw_locf(figure, _not_below(forecast.locf, floor_mm3), scale, unit)
 
 
 def _draw_locf(figure: go.Figure, locf: Fan, scale: float, unit: str) -> None:
@@ -301,48 +305,4 @@ def lesions_figure(points_by_lesion: Mapping[str, Sequence[VolumePoint]], log: b
         volume_axis(figure, True, 0.0)
     else:
         figure.update_yaxes(rangemode="tozero")
-    return figure
-
-
-def checks_figure(checks: Sequence[Check]) -> go.Figure:
-    """What was said at each visit about the next (80 % limits), the last value, and what came."""
-    figure = go.Figure()
-    visits = [check.about for check in checks]
-    said = np.array([[c.median_mm3, c.low80_mm3, c.high80_mm3, c.last_mm3, c.came_mm3] for c in checks]).reshape(-1, 5)
-    median, low, high, last, came = said.T / 1000.0
-    figure.add_trace(go.Scatter(
-        x=visits, y=median, mode="markers", name="forecast (80 % limits)",
-        marker={"symbol": "line-ew-open", "size": 16, "color": "#0072B2", "line": {"width": 2}},
-        error_y={"type": "data", "symmetric": False, "array": high - median, "arrayminus": median - low, "width": 5},
-        hovertemplate="forecast %{y:.4g} mL<extra></extra>",
-    ))  # fmt: skip
-    for name, values, symbol, colour in (
-        ("last value carried forward", last, "diamond-open", "#777777"), ("what came", came, "circle", "#D55E00"),
-    ):  # fmt: skip
-        figure.add_trace(go.Scatter(x=visits, y=values, mode="markers", name=name,
-                                    marker={"symbol": symbol, "size": 9, "color": colour},
-                                    hovertemplate=f"{name} %{{y:.4g}} mL<extra></extra>"))  # fmt: skip
-    layout(figure, "Visit", "Volume (mL)")
-    # Room at either end: of a single visit plotly would show milliseconds.
-    ends = [parse_date(visits[0]) - dt.timedelta(days=21), parse_date(visits[-1]) + dt.timedelta(days=21)]
-    figure.update_xaxes(type="date", tickformat="%Y-%m-%d", range=[end.isoformat() for end in ends], nticks=8)
-    volume_axis(figure, True, 0.0)
-    return figure
-
-
-def reliability_figure(bins: Sequence[Mapping[str, float]], event: str) -> go.Figure:
-    """How often the event came (95 % interval) by how probable it was said to be; the diagonal is perfect."""
-    figure = go.Figure(go.Scatter(x=[0, 1], y=[0, 1], mode="lines", name="perfect", hoverinfo="skip",
-                                  line={"color": "#777777", "dash": "longdash", "width": 1}))  # fmt: skip
-    said, came = np.array([b["said"] for b in bins]), np.array([b["came"] for b in bins])
-    figure.add_trace(go.Scatter(
-        x=said, y=came, mode="lines+markers", name=event, line={"color": "#0072B2"},
-        error_y={"type": "data", "symmetric": False, "array": np.array([b["high95"] for b in bins]) - came,
-                 "arrayminus": came - np.array([b["low95"] for b in bins])},
-        text=[f"{b['forecasts']} forecasts" for b in bins],
-        hovertemplate="said %{x:.0%}, came %{y:.0%}<br>%{text}<extra></extra>",
-    ))  # fmt: skip
-    layout(figure, "Probability that was said", "Share that came")
-    figure.update_xaxes(range=[0, 1], tickformat=".0%")
-    figure.update_yaxes(range=[0, 1], tickformat=".0%")
     return figure
