@@ -157,7 +157,7 @@ def test_the_reader_handles_the_traps_of_the_file(tmp_path):
     lesion = [(60, 1e3), (-7, 9e2), (20, 0), (60, 2e3), (90, 5e2), (120, 30), (150, 70)]
     rows = ["Pt_hashID,T_days,Lesion_vol", *(f"a,{day},{volume}" for day, volume in lesion), "b,0,5", "b,9,6"]
     path = tmp_path / "f.csv"
-    path.write_text("\n".join(rows))
+    path.write_text("\n".join(rows), encoding="utf-8-sig")  # as spreadsheets save it
     (found,) = read_lesions(path)
     assert found.patient_id == "a"
     assert found.days.tolist() == [-7, 20, 60, 90, 120, 150]

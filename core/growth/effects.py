@@ -112,7 +112,7 @@ def learn(path: Path) -> list[Effect]:
         InputError: the file is not one of lesions, or has no column Study_Arm.
     """
     lesions = read_lesions(path, 2)
-    with path.open(newline="", encoding="utf-8") as file:
+    with path.open(newline="", encoding="utf-8-sig") as file:  # spreadsheets put a mark before the first name
         reader = csv.DictReader(file)
         if "Study_Arm" not in (reader.fieldnames or ()):
             raise InputError(f"{path.name} lacks the column Study_Arm.")

@@ -49,7 +49,7 @@ def read_lesions(path: Path, min_points: int = MIN_SCORED) -> list[Lesion]:
     """
     rows: dict[str, tuple[list[float], list[float]]] = {}
     try:
-        with path.open(newline="", encoding="utf-8") as file:
+        with path.open(newline="", encoding="utf-8-sig") as file:  # spreadsheets put a mark before the first name
             reader = csv.DictReader(file)
             missing = {"Pt_hashID", "T_days", "Lesion_vol"} - set(reader.fieldnames or ())
             if missing:
