@@ -121,6 +121,7 @@ def test_what_would_have_been_said_at_the_visit_before_is_on_the_page(visit: Cal
     table(page, clinic.DAYS[2])
     page.get_by_role("tab", name="Reliability").click()
     shows(page, re.compile(r"Progression: off by \d\.\d points on average"))
+    shows(page, re.compile(r"came inside the 80 % band in 84% of 2,765 forecasts.*20% above the band"))
 
 
 def test_a_forecast_is_kept_by_name_and_stands_beside_one_that_was_judged(visit: Callable[..., Any]):

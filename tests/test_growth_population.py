@@ -190,6 +190,19 @@ def test_origins_start_at_the_third_scan_and_look_at_everything_later():
     assert long.last[0] == pytest.approx(math.log(111))
 
 
+def test_a_next_scan_is_counted_by_whether_another_came_and_where_it_lay():
+    days = np.array([0.0, 42, 84, 126, 168])
+    lesions = [Lesion(f"{n}-1", days, np.array([1000.0, 1000, 1000, 1000 * fourth, 1000 * fourth * fifth]))
+               for n, (fourth, fifth) in enumerate([(1.0, 3.0), (0.2, 1.0), (1.0, 1.0)])]  # fmt: skip
+    o = origins(lesions)
+    # Everything from half to twice the last value is inside; the fifth scan seen from the third is no next scan.
+    said = np.log(np.repeat([[0.25, 0.5, 0.8, 1.0, 1.25, 2.0, 4.0]], len(o.target), axis=0))
+    found = learn.next_scan(o, said)
+    assert found["not the last"] == {"forecasts": 3, "inside80": 0.6667, "above80": 0.0}
+    assert found["the last"] == {"forecasts": 3, "inside80": 0.6667, "above80": 0.3333}
+    assert found["any"] == {"forecasts": 6, "inside80": 0.6667, "above80": 0.1667}
+
+
 def test_a_patient_of_two_studies_is_in_one_fold():
     assert fold_of("0218075314855e6c-S1") == fold_of("0218075314855e6c-S4")
     assert {fold_of(f"{n}-S1") for n in range(60)} == set(range(FOLDS))

@@ -88,10 +88,8 @@ def _cases(o: Origins) -> Iterator[tuple[str, str, NDArray[np.bool_]]]:
         yield "holdout", str(n), o.left[o.target] == n
     for name, (low, high) in HORIZONS.items():
         yield "horizon_weeks", name, (o.horizon_days > 7 * low) & (o.horizon_days <= 7 * high)
-    the_next, the_last = o.grid()[1] == 0, o.left[o.target] == 1
-    yield "next_scan", "any", the_next
-    yield "next_scan", "the last", the_next & the_last
-    yield "next_scan", "not the last", the_next & ~the_last
+    for name, which in o.next_scan().items():
+        yield "next_scan", name, which
 
 
 def backtest(

@@ -205,6 +205,26 @@ def _longest(o: Origins) -> float:
     return 7.0 * int(np.sort(most)[-min(MIN_FOLLOWED, len(most))] // 7)
 
 
+def next_scan(o: Origins, quantiles: Floats) -> dict[str, dict[str, float]]:
+    """How often the next scan came inside the 80 % band: of any, of a lesion's last, and of those before its last.
+
+    Args:
+        quantiles: (m, 7) at each target of `o`, by what was learned without that patient.
+
+    Returns:
+        name of `Origins.next_scan` -> {"forecasts", "inside80", "above80"}: how many, and which shares of them were
+        inside and above (NaN has no place in JSON: 0 where there are none).
+    """
+    inside, above = (o.outcome >= quantiles[:, 1]) & (o.outcome <= quantiles[:, 5]), o.outcome > quantiles[:, 5]
+    return {
+        name: {
+            "forecasts": int(which.sum()), "inside80": round(float(inside[which].sum() / max(which.sum(), 1)), 4),
+            "above80": round(float(above[which].sum() / max(which.sum(), 1)), 4),
+        }
+        for name, which in o.next_scan().items()
+    }  # fmt: skip
+
+
 def document(lesions: Sequence[Lesion], source: str, sha256: str, made_by: str) -> dict[str, Any]:
     """The file: everything learned from `lesions`, and how reliable the probabilities of crossing a threshold are.
 
@@ -227,7 +247,7 @@ def document(lesions: Sequence[Lesion], source: str, sha256: str, made_by: str) 
     return {
         "version": 2, "made_by": made_by, "source": source, "source_sha256": sha256, "lesions": len(lesions),
         "floor_mm3": round(FLOOR_MM3, 4), "levels": list(LEVELS),
-        "reliability": crossing.reliability(lesions, o, quantiles),
+        "reliability": crossing.reliability(lesions, o, quantiles), "next_scan": next_scan(o, quantiles),
         "everyone": learn(o), "folds": folds,
     }  # fmt: skip
 

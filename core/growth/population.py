@@ -77,12 +77,15 @@ class Population:
         everyone: for a new patient.
         folds: fold -> learned without its patients (`core.growth.series.fold_of`), for scoring.
         reliability: event -> rows of the reliability diagram, see `core.growth.crossing`.
+        next_scan: how often the next scan came inside the 80 % band, see `core.growth.learn.next_scan`; {} where a
+            population was learned before that was counted.
         source: data, licence and DOI; sha256 of the file; lesions: how many.
     """
 
     everyone: Learned
     folds: tuple[Learned, ...]
     reliability: Mapping[str, Mapping[str, Any]]
+    next_scan: Mapping[str, Mapping[str, float]]
     source: str
     sha256: str
     lesions: int
@@ -95,7 +98,8 @@ class Population:
             raise InputError("Expected a growth population of version 2. Make it anew: python -m core.growth.learn.")
         return cls(
             Learned.from_json(values["everyone"]), tuple(Learned.from_json(v) for v in values["folds"]),
-            values["reliability"], values["source"], values["source_sha256"], int(values["lesions"]), 2,
+            values["reliability"], values.get("next_scan", {}), values["source"], values["source_sha256"],
+            int(values["lesions"]), 2,
         )  # fmt: skip
 
 

@@ -144,6 +144,11 @@ class Origins:
             row[self.target[ahead]], self.horizon_days[ahead], self.outcome[ahead],
         )  # fmt: skip
 
+    def next_scan(self) -> dict[str, NDArray[np.bool_]]:
+        """Which targets (m,) are the next scan: "any", "the last" of the lesion, and "not the last"."""
+        the_next, the_last = self.grid()[1] == 0, self.left[self.target] == 1
+        return {"any": the_next, "the last": the_next & the_last, "not the last": the_next & ~the_last}
+
     def grid(self) -> tuple[Floats, NDArray[np.int64]]:
         """Horizons (n, h) of each row's targets, padded by its longest; and each target's column (m,)."""
         column = np.arange(len(self.target)) - np.searchsorted(self.target, self.target)

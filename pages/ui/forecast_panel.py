@@ -88,6 +88,8 @@ def reliability_tab() -> None:
         f"Over {population.lesions} lesions ({population.source}): how often each chance that was given came true. "
         "A chance is shown only while it is off by no more than 3 points on average."
     )
+    if population.next_scan:
+        st.caption(_bands(population.next_scan))
     for event, place in zip(population.reliability, st.columns(len(population.reliability)), strict=True):
         facts = population.reliability[event]
         with place:
@@ -97,6 +99,16 @@ def reliability_tab() -> None:
                 forecast_charts.reliability_figure(facts["bins"], event), f"reliability-{event}", 300,
                 f"Reliability of the chance of {event}",
             )  # fmt: skip
+
+
+def _bands(next_scan: Mapping[str, Mapping[str, float]]) -> str:
+    every, last, others = (next_scan[name] for name in ("any", "the last", "not the last"))
+    return (
+        f"The next visit came inside the 80 % band in {every['inside80']:.0%} of {every['forecasts']:,.0f} forecasts. "
+        f"Of visits after which follow-up ended it was {last['inside80']:.0%}, with {last['above80']:.0%} above the "
+        f"band; of the others {others['inside80']:.0%}, with {others['above80']:.0%} above. Follow-up tends to end "
+        "where a lesion has grown, so growth that ends it is foretold too seldom."
+    )
 
 
 def lesions_tab(series: Mapping[str, Sequence[VolumePoint]], log: bool) -> None:

@@ -27,6 +27,7 @@ SGR_HELP = (
     "Specific growth rate ln(V2/V1)/days, % per day, with its 95 % interval from the noise of both measurements. "
     "≤ or ≥: a volume was below 5 mm diameter and counted as that, so the rate is a bound."
 )
+BAND_HELP = "The 80 % band: four of five later volumes lie within; fewer where follow-up then ended (see Reliability)."
 DOUBLING_HELP = (
     "ln 2 / growth rate. Where the rate's interval holds 0 there is none: growth cannot be told from no growth."
 )
@@ -70,7 +71,7 @@ def summary(points: Sequence[VolumePoint], last: Mapping[str, Any] | None, ahead
         future.metric(
             f"Forecast in {weeks} weeks", f"{_short(low)}–{_short(high)} mL",
             delta=f"median {ahead.fan.median_mm3[-1] / ML:.1f}, last value {ahead.locf.median_mm3[-1] / ML:.1f} mL",
-            delta_color="off", delta_arrow="off", help="The 80 % band: four of five later volumes lie within.",
+            delta_color="off", delta_arrow="off", help=BAND_HELP,
         )  # fmt: skip
 
 
