@@ -101,9 +101,10 @@ class Server:
             raise
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def start_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Server]]:
-    """start_server(root, **env) -> a Server on that data root; all are stopped at the end."""
+    """start_server(root, **env) -> a Server on that data root; all are stopped at the end of the file, since one that
+    goes on embedding slices takes the processor from the tests that follow."""
     servers: list[Server] = []
 
     def start(root: Path, **env: str) -> Server:
@@ -116,7 +117,7 @@ def start_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[
             server.stop()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def server(start_server: Callable[..., Server], tmp_path_factory: pytest.TempPathFactory) -> Server:
     """A dashboard without any patient."""
     return start_server(tmp_path_factory.mktemp("empty"))

@@ -18,6 +18,11 @@ Floats = NDArray[np.float64]
 #: Coverage in per cent -> places of its limits in `LEVELS`.
 BANDS = {50: (2, 4), 80: (1, 5), 95: (0, 6)}
 RESAMPLES = 1000
+#: What is measured of every method.
+FIGURES = (
+    "median_ape_percent", "mean_abs_log_error", *(f"{what}_{band}" for band in BANDS for what in ("coverage", "width")),
+    "interval_score_80", "crps", "skill_vs_locf", "skill_low", "skill_high",
+)  # fmt: skip
 
 
 def interval_score(low: Floats, high: Floats, outcome: Floats, coverage: float) -> Floats:
@@ -71,24 +76,31 @@ def score(quantiles: Floats, outcome: Floats, patients: NDArray[np.int64]) -> di
         outcome: (m,) ln(later / last) as it came. patients: (m,) whose.
 
     Returns:
-        Name -> number; None where there is none, as the skill when LOCF made no error.
+        Name -> number, always the same names; None where there is none: all of them when no forecast was made, the
+        skill when LOCF made no error.
     """
     made = np.isfinite(quantiles).all(axis=1)
-    q, y = quantiles[made], outcome[made]
-    if not made.any():
-        return {"n": 0, "not_made": len(outcome)}
-    error = q[:, MEDIAN] - y
     figures: dict[str, Any] = {
-        "n": len(y), "lesions": len(np.unique(patients[made])), "not_made": int((~made).sum()),
+        "n": int(made.sum()), "lesions": len(np.unique(patients[made])), "not_made": int((~made).sum()),
+    }  # fmt: skip
+    if not made.any():
+        return figures | dict.fromkeys(FIGURES)
+    measured = _measure(quantiles[made], outcome[made], patients[made])
+    return figures | {name: measured[name] if np.isfinite(measured[name]) else None for name in FIGURES}
+
+
+def _measure(q: Floats, y: Floats, patients: NDArray[np.int64]) -> dict[str, float]:
+    """The `FIGURES` of forecasts that were made; NaN where there is none."""
+    error = q[:, MEDIAN] - y
+    out = {
         "median_ape_percent": 100.0 * float(np.median(np.abs(np.expm1(np.minimum(error, 700.0))))),
         "mean_abs_log_error": float(np.abs(error).mean()),
     }  # fmt: skip
     for percent, (low, high) in BANDS.items():
-        figures[f"coverage_{percent}"] = float(((y >= q[:, low]) & (y <= q[:, high])).mean())
-        figures[f"width_{percent}"] = float((q[:, high] - q[:, low]).mean())
+        out[f"coverage_{percent}"] = float(((y >= q[:, low]) & (y <= q[:, high])).mean())
+        out[f"width_{percent}"] = float((q[:, high] - q[:, low]).mean())
     low, high = BANDS[80]
-    figures["interval_score_80"] = float(interval_score(q[:, low], q[:, high], y, 0.8).mean())
-    figures["crps"] = float(crps(q, y).mean())
-    names = ("skill_vs_locf", "skill_low", "skill_high")
-    figures |= dict(zip(names, skill(np.abs(error), np.abs(y), patients[made]), strict=True))
-    return {name: None if isinstance(x, float) and not np.isfinite(x) else x for name, x in figures.items()}
+    out["interval_score_80"] = float(interval_score(q[:, low], q[:, high], y, 0.8).mean())
+    out["crps"] = float(crps(q, y).mean())
+    gained = skill(np.abs(error), np.abs(y), patients)
+    return out | dict(zip(("skill_vs_locf", "skill_low", "skill_high"), gained, strict=True))
