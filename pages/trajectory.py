@@ -3,7 +3,17 @@
 import streamlit as st
 
 from core import curve, twin
-from pages.ui import fits_panel, forecast_panel, growth_panel, kept_panel, opening, resources, scenario_panel, shell
+from pages.ui import (
+    fits_panel,
+    forecast_panel,
+    growth_panel,
+    kept_panel,
+    opening,
+    resources,
+    scenario_panel,
+    shell,
+    summary_panel,
+)
 
 opening.follow()
 st.title("Trajectory")
@@ -37,7 +47,7 @@ with shell.guarded():
     changes = growth_panel.steps(points, records, modality)
     noise = twin.noise_by_mask(records.values(), lesion, modality)
     ahead = resources.forecast(lesions, lesion, twin.weekly_days(weeks or 1), noise)
-    growth_panel.summary(points, changes[-1] if changes else None, ahead)
+    summary_panel.summary(points, changes[-1] if changes else None, ahead)
     drawn = ahead if weeks and not ahead.refused else None
     growth_panel.chart(patient, lesion, lesions, records, drawn, scale == "Log", all_versions)
     growth_panel.after_radiotherapy(patient, lesion, changes)

@@ -12,7 +12,7 @@ from core import curve, twin
 from core.errors import ModelError
 from core.growth.forecast import forecast
 from core.types import Decision, VolumePoint
-from pages.ui import charts, comparing, growth_charts, growth_panel, plotting
+from pages.ui import charts, comparing, growth_charts, growth_panel, plotting, summary_panel
 from store import open_store
 from tests import clinic
 
@@ -140,3 +140,17 @@ def test_versions_that_are_not_accepted_carry_the_volume_they_would_have_given(o
         (r.timepoint, r.version, r.status) for r in records if r.status != "accepted"
     ]  # fmt: skip
     assert all(o.volume_mm3 > 0 for o in others)
+
+
+@pytest.mark.parametrize(
+    ("volume_ml", "told"),
+    [(0.0, "<0.07"), (0.0654, "<0.07"), (0.712, "0.71"), (1.88, "1.9"), (16.4, "16"), (163, "163")],
+)
+def test_a_forecast_is_told_in_two_digits_that_count(volume_ml, told):
+    assert summary_panel.short(1000 * volume_ml) == told
+
+
+def test_a_rate_is_a_bound_where_a_volume_was_below_5_mm_but_not_where_both_were():
+    rates = ((False, 1.0), (True, 1.0), (True, -1.0), (True, 0.0))
+    told = [growth_panel.bound({"floored": floored, "sgr_percent_per_day": rate}) for floored, rate in rates]
+    assert told == ["", "≥ ", "≤ ", ""]

@@ -92,6 +92,12 @@ def test_a_total_of_lesions_that_are_gone_is_judged_at_the_floor():
     assert not back.inside80
 
 
+def test_a_lesion_at_the_floor_that_stays_there_came_inside_its_band():
+    at_floor = replace(SAID, last_mm3=FLOOR_MM3, quantiles_mm3=((FLOOR_MM3,) * 7,) * 3)
+    (check,) = came(at_floor, points([56, 60], [0, 0]))
+    assert check.inside80
+
+
 def test_a_forecast_whose_masks_were_replaced_says_so():
     known = points([0, 28, 56, 63], [1, 1, 1, 1])
     assert not rests_on_replaced(SAID, known)

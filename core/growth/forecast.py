@@ -72,8 +72,8 @@ class Check(NamedTuple):
 
     @property
     def inside80(self) -> bool:
-        """It came within the 80 % band."""
-        return self.low80_mm3 <= self.came_mm3 <= self.high80_mm3
+        """It came within the 80 % band. Limits went through a logarithm, so that equal may be off by a last digit."""
+        return self.low80_mm3 * (1 - 1e-9) <= self.came_mm3 <= self.high80_mm3 * (1 + 1e-9)
 
 
 @dataclass(frozen=True, eq=False)

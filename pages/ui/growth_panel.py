@@ -27,7 +27,6 @@ SGR_HELP = (
     "Specific growth rate ln(V2/V1)/days, % per day, with its 95 % interval from the noise of both measurements. "
     "≤ or ≥: a volume was below 5 mm diameter and counted as that, so the rate is a bound."
 )
-BAND_HELP = "The 80 % band: four of five later volumes lie within; fewer where follow-up then ended (see Reliability)."
 DOUBLING_HELP = (
     "ln 2 / growth rate. Where the rate's interval holds 0 there is none: growth cannot be told from no growth."
 )
@@ -48,36 +47,6 @@ def choose_lesion(lesions: Sequence[str]) -> str:
 def steps(points: Sequence[VolumePoint], records: Mapping[str, MaskRecord], modality: str) -> list[dict[str, Any]]:
     """`core.twin.step` between neighbours in time."""
     return [twin.step(a, b, records, modality) for a, b in itertools.pairwise(points)]
-
-
-def summary(points: Sequence[VolumePoint], last: Mapping[str, Any] | None, ahead: Forecast) -> None:
-    """Four numbers: where it is, what it last did, how fast, and what may come."""
-    volume, change, rate, future = st.columns(4)
-    volume.metric(f"Volume {points[-1].timepoint}", f"{points[-1].volume_mm3 / ML:.1f} mL")
-    if last is None:
-        change.metric("Last change", "one timepoint", help="A change needs two accepted timepoints.")
-        rate.metric("Growth (% per day)", "–", help=SGR_HELP)
-    else:
-        verdict = last["change"]
-        change.metric(f"Last change: {verdict['verdict']}", _percent(verdict["percent_change"]),
-                      help=f"{VERDICT_HELP} Rule: {verdict['rule']}.")  # fmt: skip
-        per_day = f"{_bound(last['rate'])}{last['rate']['sgr_percent_per_day']:+.2f}"
-        rate.metric("Growth (% per day)", per_day, help=SGR_HELP)
-    if ahead.refused:
-        future.metric("Forecast", "refused", help=ahead.refused)
-    else:
-        weeks = round((ahead.fan.days[-1] - points[-1].days) / 7)
-        low, high = (limit[-1] / ML for limit in ahead.fan.limits_mm3(80))
-        future.metric(
-            f"Forecast in {weeks} weeks", f"{_short(low)}–{_short(high)} mL",
-            delta=f"median {ahead.fan.median_mm3[-1] / ML:.1f}, last value {ahead.locf.median_mm3[-1] / ML:.1f} mL",
-            delta_color="off", delta_arrow="off", help=BAND_HELP,
-        )  # fmt: skip
-
-
-def _short(volume_ml: float) -> str:
-    """Two digits that count, never fewer than the whole millilitres: 0.71, 1.9, 160."""
-    return f"{volume_ml:.{max(0, 1 - math.floor(math.log10(volume_ml)))}f}" if volume_ml > 0 else "0"
 
 
 def chart(
@@ -204,16 +173,15 @@ def step_table(changes: Sequence[Mapping[str, Any]], points: Sequence[VolumePoin
     )  # fmt: skip
 
 
-def _percent(value: float | None) -> str:
-    return "new" if value is None else f"{value:+z.0f} %"
-
-
-def _bound(rate: Mapping[str, Any]) -> str:
-    return "" if not rate["floored"] else "≥ " if rate["sgr_percent_per_day"] > 0 else "≤ "
+def bound(rate: Mapping[str, Any]) -> str:
+    """A sign before a rate that is a bound and no estimate, because a volume was below 5 mm diameter."""
+    if not rate["floored"] or rate["sgr_percent_per_day"] == 0:  # absent twice: a rate of 0 bounds nothing
+        return ""
+    return "≥ " if rate["sgr_percent_per_day"] > 0 else "≤ "
 
 
 def _rate(rate: Mapping[str, Any]) -> str:
-    return f"{_bound(rate)}{rate['sgr_percent_per_day']:+.2f} ({rate['low95']:+.2f} to {rate['high95']:+.2f})"
+    return f"{bound(rate)}{rate['sgr_percent_per_day']:+.2f} ({rate['low95']:+.2f} to {rate['high95']:+.2f})"
 
 
 def doubling(rate: Mapping[str, Any]) -> str:

@@ -11,7 +11,7 @@ import streamlit as st
 from core import twin
 from core.growth.forecast import MIN_CHECKS, Forecast
 from core.growth.kept import Judged, as_said, judged, keep, kept_as, record_so_far
-from core.growth.population import KIND, in_force
+from core.growth.population import KIND, MEDIAN, in_force
 from core.types import VolumePoint, parse_date
 from pages.ui import forecast_panel, plotting, shell
 
@@ -101,21 +101,30 @@ def _table(rows: Sequence[Mapping[str, Any]]) -> None:
 
 
 def _rows(one: Judged) -> list[dict[str, Any]]:
-    """One row for each visit that came; one that says what is awaited when none has."""
+    """One row for each visit that came; when none has, one of what was said of the last day that it reaches."""
     said = one.forecast
     ends = parse_date(said.said_at) + dt.timedelta(days=said.days_ahead[-1])
     about = {"By": said.person, "Knew until": said.said_at}
     visits: list[dict[str, Any]] = [
         {
             "Visit": c.about, "Came": "inside 80 %" if c.inside80 else "outside 80 %", "Volume (mL)": c.came_mm3 / ML,
-            "Forecast (mL)": c.median_mm3 / ML, "80 % from": c.low80_mm3 / ML, "80 % to": c.high80_mm3 / ML,
-            "Last value (mL)": c.last_mm3 / ML, "Days ahead": c.days,
+            **_said(c.median_mm3, c.low80_mm3, c.high80_mm3, c.last_mm3), "Days ahead": c.days,
         }
         for c in one.visits
     ]  # fmt: skip
-    awaited: dict[str, Any] = {"Visit": "", "Came": "no visit yet", **dict.fromkeys(VOLUMES), "Days ahead": None}
+    end = said.quantiles_mm3[-1]
+    awaited: dict[str, Any] = {
+        "Visit": "", "Came": "no visit yet", "Volume (mL)": None,
+        **_said(end[MEDIAN], end[1], end[5], said.last_mm3), "Days ahead": said.days_ahead[-1],
+    }  # fmt: skip
     kept = {
         "Kept": said.kept_at[:16].replace("T", " "), "Reaches to": ends.isoformat(),
         "Masks": "changed since" if one.replaced else "the same",
     }  # fmt: skip
     return [about | visit | kept for visit in visits or [awaited]]
+
+
+def _said(median_mm3: float, low80_mm3: float, high80_mm3: float, last_mm3: float) -> dict[str, float]:
+    """In the order of `VOLUMES`, after what came."""
+    return {name: volume / ML for name, volume in zip(VOLUMES[1:], (median_mm3, low80_mm3, high80_mm3, last_mm3),
+                                                      strict=True)}  # fmt: skip
