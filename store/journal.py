@@ -28,6 +28,7 @@ from store import histories
 from store.audit import Entry
 from store.mask_files import replace_text, sidecar_of
 from store.paths import inside, mask_place, scan_place
+from store.values import check_id
 
 NAME = "journal.json"
 
@@ -86,6 +87,7 @@ def _places(root: Path, entry: Entry, files: Sequence[str]) -> list[str]:
         image = scan_place(payload)
     elif entry["action"] == "mask.added":
         dataset = [*files[0].split("/"), ""][1]
+        check_id("mask id", payload["mask_id"])
         image = mask_place(dataset, payload["patient_id"], payload["timepoint"], payload["version"])
     else:
         return []
