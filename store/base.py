@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -16,6 +17,7 @@ from store.connection import Row, StoreReadOnly
 from store.opening import AUDIT, DATABASE
 from store.values import check_id, check_person, utc_now
 
+logger = logging.getLogger("twinreview.store")
 #: Whom a new store knows.
 FIRST_PERSON = {"name": "demo", "role": "reviewer"}
 
@@ -78,6 +80,7 @@ class StoreBase:
         self._recover()
         self._sweep()
         for text in said:
+            logger.warning("%s", text)
             if text not in self.recovered:
                 self.recovered.append(text)
             self._write("store.recovered", "system", lambda at, text=text: Change({"text": text}))  # type: ignore[misc]

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from core.errors import StoreError, TwinReviewError
-from store import adopting, histories, journal, ledgers, lines, mask_files, replay
+from store import adopting, heads, histories, journal, ledgers, lines, mask_files, replay
 from store.audit import GENESIS, Audit, Entry, insert_row, make_entry, read_file
 from store.base import FIRST_PERSON, mask_values
 from store.connection import Connection, StoreBusy, times_open_here
@@ -76,6 +76,10 @@ def rebuild(root: Path | str) -> dict[str, int]:
         leftover.unlink(missing_ok=True)
     counts = _build(database, new.entries)
     replaced = _Replaced(root)
+    if (
+        new.entries[: len(history.chain)] != history.chain
+    ):  # another chain: signatures of the old one prove nothing here
+        replaced.take_away(heads.HEADS)
     _write_histories(root, new.entries, replaced)
     counts["sidecars"] = _follow(root, database, replaced)
     _swap(root, database, replaced)
@@ -253,6 +257,12 @@ class _Replaced:
             mask_files.copy_synced(source, target)
             mask_files.fsync_dir(target.parent)
 
+    def take_away(self, name: str) -> None:
+        """Keep a copy of a file, and remove it."""
+        if (self.root / name).is_file():
+            self.keep(name)
+            (self.root / name).unlink()
+
     def write(self, name: str, data: bytes) -> bool:
         """Put new bytes in place of a file, unless it has them already; True if it had not."""
         path = self.root / name
@@ -272,8 +282,7 @@ def _write_histories(root: Path, entries: Sequence[Entry], replaced: _Replaced) 
         inside(root, place)
         replaced.write(place, b"".join(map(lines.line_of, own)))
     for place in set(ledgers.there(root)) - wanted.keys():
-        replaced.keep(place)
-        inside(root, place).unlink()
+        replaced.take_away(place)
 
 
 def _follow(root: Path, database: Path, replaced: _Replaced) -> int:

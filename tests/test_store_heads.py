@@ -57,7 +57,8 @@ def rewrite(root: Path, change: Callable[[list[Entry]], list[Entry]]) -> None:
 
 
 def softened(entries: list[Entry]) -> list[Entry]:
-    return json.loads(json.dumps(entries).replace('"leak"', '"fine"'))  # type: ignore[no-any-return]
+    changed: list[Entry] = json.loads(json.dumps(entries).replace('"leak"', '"fine"'))
+    return changed
 
 
 def test_signing_begins_by_an_act_of_its_own_and_every_write_after_it_is_signed(
@@ -203,6 +204,21 @@ def test_a_file_outside_shows_that_the_end_was_cut_off_with_its_signatures(
     told = problems(root)
     assert len(told) == 2
     assert all("was kept elsewhere and is not in the audit, which has 8 entries: it was cut" in text for text in told)
+
+
+def test_a_chain_made_anew_after_a_loss_is_unsigned_says_so_and_can_be_signed(root: Path) -> None:
+    (root / "twin.duckdb").unlink()
+    for path in root.glob("processed/**/ledger.jsonl"):
+        path.unlink()
+    lines = (root / "audit.jsonl").read_text().splitlines(keepends=True)
+    (root / "audit.jsonl").write_text("".join([*lines[:5], *lines[6:]]))
+    old = (root / "heads.jsonl").read_bytes()
+    assert rebuild(root)["gaps"] == 1
+    assert [p.read_bytes() for p in (root / "before-rebuild").glob("*/heads.jsonl")] == [old]
+    with open_store(root) as store:
+        assert ["never begun" in text for text in store.verify()] == [True]
+        store.begin_signing("demo")
+        assert store.verify() == []
 
 
 def test_the_command_line_prints_a_head_checks_one_and_begins_signing(
