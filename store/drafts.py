@@ -144,7 +144,7 @@ class DraftFiles(JobRecords):
 
     def draft(self, draft_id: str) -> Draft:
         """One open draft. Raises StoreError if there is none of that id (any more)."""
-        return read_draft(self._draft_dir(draft_id))
+        return _read(self._draft_dir(draft_id))
 
     def drafts(
         self, patient_id: str | None = None, timepoint: str | None = None, person: str | None = None
@@ -153,7 +153,7 @@ class DraftFiles(JobRecords):
         found = []
         for file in self._drafts_dir().glob("*/draft.json"):
             try:
-                draft = read_draft(file.parent)
+                draft = _read(file.parent)
             except StoreError:  # discarded while we looked
                 continue
             wanted = (patient_id or draft.patient_id, timepoint or draft.timepoint, person or draft.person)
@@ -208,7 +208,7 @@ class DraftFiles(JobRecords):
                     file.write(packed)
                     file.flush()
                     os.fsync(file.fileno())
-                mask_files.place(staged, folder / edit_name(revision + 1))
+                mask_files.place(staged, folder / _edit_name(revision + 1))
             except OSError as error:
                 staged.unlink(missing_ok=True)
                 raise StoreError(f"The data folder refused the draft ({error.strerror}). It is as it was.") from None
@@ -217,7 +217,7 @@ class DraftFiles(JobRecords):
     def _check_revision(self, folder: Path, revision: int) -> None:
         newest = _revision(folder)
         if revision != newest:
-            file = folder / (edit_name(newest) if newest else "draft.json")
+            file = folder / (_edit_name(newest) if newest else "draft.json")
             saved = dt.datetime.fromtimestamp(file.stat().st_mtime, dt.UTC)
             raise StaleDraft(newest, f"{saved:%Y-%m-%d %H:%M:%S}")
 
@@ -257,8 +257,7 @@ class DraftFiles(JobRecords):
             return True
 
 
-def edit_name(number: int) -> str:
-    """The file name of an edit."""
+def _edit_name(number: int) -> str:
     return f"{number:06d}.edit"
 
 
@@ -269,13 +268,12 @@ def _revision(folder: Path) -> int:
 def _edits(folder: Path, newest: int, shape: tuple[int, int, int]) -> Iterator[Edit]:
     for number in range(1, newest + 1):
         try:
-            yield read_edit((folder / edit_name(number)).read_bytes(), shape)
+            yield read_edit((folder / _edit_name(number)).read_bytes(), shape)
         except (OSError, InputError):  # a disk's damage; a crash leaves no half edits
             continue
 
 
-def read_draft(folder: Path) -> Draft:
-    """The draft in a folder. Raises StoreError if it cannot be read."""
+def _read(folder: Path) -> Draft:
     try:
         values = json.loads((folder / "draft.json").read_text(encoding="utf-8"))
         return Draft(**{**values, "shape": tuple(values["shape"])}, revision=_revision(folder))

@@ -66,6 +66,16 @@ def rebuild(root: Path | str) -> dict[str, int]:
         raise StoreError(f"There is no data folder {root}. Give the folder that holds raw/ and processed/.")
     if times_open_here(root / DATABASE):
         raise StoreError("The store is open in this process. Close it first, then rebuild.")
+    try:
+        return _rebuild(root)
+    except OSError as error:
+        raise StoreError(
+            f"The data folder refused a file ({error.strerror}). Nothing is lost: make room, or mend its rights, and "
+            "rebuild again."
+        ) from error
+
+
+def _rebuild(root: Path) -> dict[str, int]:
     past = _past(root)
     history, cut = _with_cut(root, past)
     new = _whole(history) if history.chain and not history.rest else _with_gaps(root, history, past)
@@ -76,9 +86,7 @@ def rebuild(root: Path | str) -> dict[str, int]:
         leftover.unlink(missing_ok=True)
     counts = _build(database, new.entries)
     replaced = _Replaced(root)
-    if (
-        new.entries[: len(history.chain)] != history.chain
-    ):  # another chain: signatures of the old one prove nothing here
+    if history.rest or not history.chain:  # another chain, in which signatures of the old one prove nothing
         replaced.take_away(heads.HEADS)
     _write_histories(root, new.entries, replaced)
     counts["sidecars"] = _follow(root, database, replaced)

@@ -23,12 +23,12 @@ def unreadable_drafts(root: Path) -> list[str]:
     for folder in _draft_folders(root):
         name = f"drafts/{folder.name}"
         try:
-            draft = drafts.read_draft(folder)
+            draft = drafts._read(folder)
         except StoreError:
             problems.append(f"{name}/draft.json cannot be read: this draft is lost, unless a backup has it.")
             continue
         for number in range(1, draft.revision + 1):
-            edit = folder / drafts.edit_name(number)
+            edit = folder / drafts._edit_name(number)
             try:
                 drafts.read_edit(edit.read_bytes(), draft.shape)
             except FileNotFoundError:
@@ -72,10 +72,10 @@ def _drafts(store: StoreBase) -> list[str]:
         if not _is_uuid(path.name) or not (path / "draft.json").is_file():
             found.append(f"drafts/{path.name} is no draft.")
             continue
-        strange = sorted(p.name for p in path.iterdir() if p.name != "draft.json" and p.suffix != ".edit")
+        strange = sorted(p.name for p in path.iterdir() if p.name != "draft.json" and not p.stem.isdigit())
         found += [f"drafts/{path.name}/{name} belongs to no draft." for name in strange]
         try:
-            draft = drafts.read_draft(path)
+            draft = drafts._read(path)
         except StoreError:
             continue  # `verify` names it
         where = [draft.patient_id, draft.timepoint]
