@@ -184,7 +184,24 @@ def correction(arguments: argparse.Namespace, store: Any) -> dict[str, Any]:
 def verify(arguments: argparse.Namespace, store: Any) -> dict[str, Any]:
     """Do files, sidecars and database agree?"""
     problems = store.verify()
-    return {"clean": not problems, "problems": problems}
+    return {"clean": not problems, "problems": problems, "remarks": store.remarks()}
+
+
+def audit(arguments: argparse.Namespace, store: Any) -> dict[str, Any]:
+    """The audit chain: its head (to be kept elsewhere), whether it still holds one that was kept, and signing."""
+    from core.errors import InputError
+    from store.heads import check_head
+
+    if arguments.what == "sign":
+        entry = store.begin_signing(arguments.reviewer)
+        return {"seq": entry["seq"], "hash": entry["hash"], "signed": True}
+    if arguments.what == "head":
+        seq, digest = store.audit.last()
+        return {"seq": seq, "hash": digest}
+    if arguments.seq is None or arguments.hash is None:
+        raise InputError("Expected `audit check SEQ HASH`, as `audit head` printed them.")
+    check_head(store.audit.entries(), arguments.seq, arguments.hash)
+    return {"seq": arguments.seq, "hash": arguments.hash, "held": True}
 
 
 class _Parser(argparse.ArgumentParser):
@@ -254,6 +271,10 @@ def _parser() -> argparse.ArgumentParser:
     verb("agreement", agreement, "PATIENT", "DATE")
     verb("correction", correction).add_argument("patient", metavar="PATIENT", nargs="?")
     verb("verify", verify)
+    made = verb("audit", audit)
+    made.add_argument("what", choices=("head", "check", "sign"))
+    made.add_argument("seq", metavar="SEQ", type=int, nargs="?")
+    made.add_argument("hash", metavar="HASH", nargs="?")
     verbs.add_parser("rebuild", help=rebuild.__doc__, parents=[common]).set_defaults(run=rebuild)
     return parser
 
@@ -278,6 +299,21 @@ def _text(result: Any, indent: str = "") -> str:
     return f"{indent}{result}"
 
 
+def _open(arguments: argparse.Namespace) -> Any:
+    """The store: only `import` and `demo` make one; a verb that only reads does so also where nothing can be written,
+    and beside the dashboard. What is to be known of that goes to stderr."""
+    from store import open_store, open_to_look
+
+    reads = arguments.run in (masks, similar, growth, kept_forecasts, agreement, correction, verify)
+    if reads or (arguments.run is audit and arguments.what != "sign"):
+        store = open_to_look(arguments.data)
+    else:
+        store = open_store(arguments.data, create=arguments.run in (import_scan, demo))
+    for text in store.recovered:
+        print(text, file=sys.stderr)
+    return store
+
+
 def main(argv: list[str] | None = None) -> int:
     """Runs one verb; returns the exit status."""
     arguments = _parser().parse_args(argv)
@@ -289,9 +325,7 @@ def main(argv: list[str] | None = None) -> int:
         if arguments.run in (rebuild, backtest):  # these need no open database
             result: Any = arguments.run(arguments, None)
         else:
-            from store import open_store
-
-            with open_store(arguments.data) as store:
+            with _open(arguments) as store:
                 result = arguments.run(arguments, store)
         print(json.dumps(result, indent=2, default=str) if arguments.json else _text(result))
     except TwinReviewError as error:

@@ -1,20 +1,28 @@
 """The append-only record of every write: a table, and a file beside it that is the same, line for line.
 
 Each entry names who did what with which values (all that `rebuild` needs), the hash of the entry before it, and its own
-hash over the canonical JSON of the rest: nobody can change, drop or insert one without breaking the chain. What the
-chain alone cannot show is that its last entries were cut off in both places; keep a copy of the newest hash elsewhere
-to see that too.
+hash over the canonical JSON of the rest.
+
+What this proves, and what it does not:
+- The chain alone shows accidents and careless changes: an entry that was changed, dropped or inserted breaks it,
+  unless all entries after it were written anew as well. Who can write to the data folder can do just that, in table,
+  mirror and ledgers alike, and `verify` finds nothing. They can also cut off the newest entries everywhere.
+- With a key (`store.heads`, TWIN_AUDIT_KEY) they cannot: entries from the first signed one on cannot be changed,
+  dropped in the middle or added by somebody who has not the key. Who can read the key can.
+- That the newest entries were cut off, with their signatures, is seen only against a head that was kept elsewhere
+  (`audit head`, `audit check`, TWIN_AUDIT_ANCHOR).
+- Nothing here proves that a person is who the name says.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from store import lines
 from store.connection import Connection, Writer
 from store.values import canonical, to_text
 
@@ -107,23 +115,20 @@ class Audit:
         """True if the table holds exactly this entry."""
         return bool(self.db.query("SELECT 1 FROM audit WHERE seq = ? AND hash = ?", [entry["seq"], entry["hash"]]))
 
+    def hashes(self, seqs: Sequence[int]) -> dict[int, str]:
+        """The hashes of some entries, by seq; of those that there are."""
+        wanted = sorted(set(seqs))
+        if not wanted:
+            return {}
+        sql = f"SELECT seq, hash FROM audit WHERE seq IN ({', '.join('?' * len(wanted))})"
+        return {int(row["seq"]): str(row["hash"]) for row in self.db.query(sql, wanted)}
+
     def mirror(self, entry: Entry) -> None:
         """Append the entry to the file and fsync it; does nothing if it is the file's last line already.
 
-        A half line that a crash left at the end is taken away first: it is the beginning of this very entry.
+        A half line that a crash left at the end is taken away first, if it is the beginning of this very entry.
         """
-        line = (json.dumps(entry, allow_nan=False) + "\n").encode("ascii")
-        with open(self.path, "a+b") as file:
-            size = file.seek(0, os.SEEK_END)
-            file.seek(max(0, size - len(line)))
-            if file.read() == line:
-                return
-            keep = _length_of_whole_lines(self.path, size, line)
-            if keep < size:
-                file.truncate(keep)
-            file.write(line)
-            file.flush()
-            os.fsync(file.fileno())
+        lines.append(self.path, [lines.line_of(entry)])
 
     def entries(self, limit: int | None = None) -> list[Entry]:
         """The table's entries: all of them in order, or the newest `limit`, newest first."""
@@ -154,15 +159,3 @@ def insert_row(db: Writer, entry: Entry) -> None:
         "INSERT INTO audit (seq, created_at, person, action, payload, prev_hash, hash) VALUES (?, ?, ?, ?, ?, ?, ?)",
         values,
     )
-
-
-def _length_of_whole_lines(path: Path, size: int, line: bytes) -> int:
-    """Where the new line goes: the file's end, or the start of a torn tail if that is the beginning of `line`."""
-    with open(path, "rb") as file:
-        start = max(0, size - len(line))
-        file.seek(start)
-        tail = file.read(size - start)
-    if not tail or tail.endswith(b"\n"):
-        return size
-    torn = tail[tail.rfind(b"\n") + 1 :]
-    return size - len(torn) if line.startswith(torn) else size

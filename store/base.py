@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import json
+import logging
 import shutil
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 
-from core.errors import StoreError
-from store import journal, mask_files, replay
+from core.errors import StoreError, TwinReviewError
+from store import heads, journal, ledgers, mask_files, opening, replay
 from store.audit import Audit, Entry
-from store.connection import Connection, Row, StoreDamaged
-from store.migrations import migrate
+from store.connection import Row, StoreReadOnly
+from store.opening import AUDIT, DATABASE
 from store.values import check_id, check_person, utc_now
 
-DATABASE = "twin.duckdb"
-AUDIT = "audit.jsonl"
+logger = logging.getLogger("twinreview.store")
+#: Whom a new store knows.
+FIRST_PERSON = {"name": "demo", "role": "reviewer"}
+
+__all__ = ["AUDIT", "DATABASE", "Change", "StoreBase", "mask_values", "where"]
 
 
 class Change(NamedTuple):
@@ -31,53 +36,62 @@ class StoreBase:
 
     Args:
         root: the data root; its folders are made if they are not there.
+        create: make a new store in a folder that holds nothing of one.
+        read_only: only look: nothing is finished, swept, migrated or written. It comes about by itself where the folder
+            cannot be written (`read_only` says so, `recovered` why); of a database that another process holds, it is a
+            snapshot.
 
     Raises:
-        StoreError: if another process holds the database, or it is gone while its files are there (run `rebuild`).
+        StoreError: if another process holds the database, there is no store and none may be made, the database is gone
+            while its files are there, or database and files tell different histories (run `rebuild`).
     """
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, *, create: bool = True, read_only: bool = False) -> None:
         self.root = Path(root)
         self.recovered: list[str] = []
-        try:
-            self.root.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise StoreError(f"The data folder {root} cannot be made: {error.strerror}. Choose another.") from None
-        new = not (self.root / DATABASE).exists()
-        if new and (self.root / AUDIT).exists():
-            raise StoreDamaged(
-                f"The database {DATABASE} is missing in {root}, but the files of an earlier one are there. "
-                "Run `rebuild` to make it again from them, or use an empty folder."
-            )
-        self.db = Connection(self.root / DATABASE)
+        self.signing_key, self._anchor = heads.key_of(self.root), heads.anchor_of(self.root)
+        self._signing = False
+        self.db = opening.open_database(self.root, create=create, read_only=read_only, notes=self.recovered)
+        self.read_only = self.db.read_only
         self.audit = Audit(self.db, self.root / AUDIT)
         try:
-            migrate(self.db)
             with self.db.lock:
-                self._refuse_emptied()
-                self._recover()
-                self._sweep()
-                if not self.audit.last()[0]:
-                    self._write("person.added", "demo", lambda at: Change({"name": "demo", "role": "reviewer"}))
-        except self.db.Error as error:
-            self.db.close()
-            raise StoreDamaged(
-                f"The database {DATABASE} in {root} cannot be used: {str(error).splitlines()[0][:200]} "
-                "Run `rebuild` to make it again from the files."
+                self._settle()
+        except OSError as error:
+            self.close()
+            raise StoreError(
+                f"The data folder refused a file ({error.strerror}). Make room or mend its rights."
             ) from error
         except BaseException:
-            self.db.close()
+            self.close()
             raise
 
-    def _refuse_emptied(self) -> None:
-        if not self.audit.last()[0] and self.audit.path.exists() and self.audit.path.stat().st_size:
-            raise StoreDamaged(
-                f"The database is empty, but {AUDIT} is not. Run `rebuild` to make it again from the files."
-            )
+    def _settle(self) -> None:
+        """What opening does before anything else may write: copies of the past compared, cut-short writes finished."""
+        opening.refuse_emptied(self.root, self.audit)
+        cut = None if self.read_only else journal.pending(self.root)
+        missing = opening.lacking_in_mirror(self.audit, cut)
+        if self.read_only:
+            opening.lacking_in_ledgers(self.root, self.audit, None)
+            return
+        said = list(self.recovered)
+        opening.mend_copies(self.root, self.audit, missing, cut, said.append)
+        self._signing = self.signing_key is not None and self._signing_began(self.signing_key)
+        self._recover()
+        self._sweep()
+        for text in said:
+            logger.warning("%s", text)
+            if text not in self.recovered:
+                self.recovered.append(text)
+            self._write("store.recovered", "system", lambda at, text=text: Change({"text": text}))  # type: ignore[misc]
+        if not self.audit.last()[0]:
+            self._write("person.added", "demo", lambda at: Change(FIRST_PERSON))
+        if self._anchor is not None:
+            self._anchor_heads(self._anchor)
 
     def close(self) -> None:
         """Let go of the database; a second call does nothing."""
-        self.db.close()
+        opening.close_snapshot(self.db)
 
     def __enter__(self) -> Self:
         return self
@@ -93,8 +107,11 @@ class StoreBase:
                 Raises a TwinReviewError to refuse; nothing has happened then.
         """
         check_person(person)
+        if self.read_only:
+            raise StoreReadOnly("The store is open for looking only; nothing was written.")
         with self.db.lock:
             self._recover()
+            placed: list[str] = []
             try:
                 with self.db.transaction():
                     at = utc_now()
@@ -108,13 +125,16 @@ class StoreBase:
                     journal.begin(self.root, entry, [name for _, name in change.files])
                     for staged, name in change.files:
                         mask_files.place(staged, self.root / name)
+                        placed.append(name)
                     replay.apply(self.db, entry)
                     self.audit.insert(entry)
-            except OSError as error:
-                self._recover()
-                raise StoreError(f"The data folder refused a file ({error.strerror}). Nothing was recorded.") from error
-            except BaseException:
-                self._recover()
+            except BaseException as error:
+                with suppress(TwinReviewError, OSError):  # else the journal stays, for the next write or opening
+                    self._recover(placed)
+                if isinstance(error, OSError):
+                    raise StoreError(
+                        f"The data folder refused a file ({error.strerror}). Nothing was recorded."
+                    ) from error
                 raise
             try:
                 self._finish(entry)
@@ -136,21 +156,108 @@ class StoreBase:
                 folder = place.parent
             final = payload["final_version"]
             mask_files.set_final(self.root, folder, None if final is None else mask_files.mask_name(final))
+        ledgers.append(self.root, self._ledger_of(entry), entry)
         self.audit.mirror(entry)
+        if self.signing_key is not None and self._signing:
+            heads.add(self.root / heads.HEADS, self.signing_key, [entry])
         journal.end(self.root)
+        if self._anchor is not None:
+            self._anchor_heads(self._anchor)
 
-    def _recover(self) -> None:
-        """Finish or undo the write that a crash or an error cut short; nothing to do without a journal."""
+    def _ledger_of(self, entry: Entry) -> str:
+        def patient_of(mask_id: str) -> str | None:
+            rows = self.db.query("SELECT patient_id FROM masks WHERE mask_id = ?", [mask_id])
+            return str(rows[0]["patient_id"]) if rows else None
+
+        def dataset_of(patient_id: str) -> str | None:
+            rows = self.db.query("SELECT dataset FROM patients WHERE patient_id = ?", [patient_id])
+            return str(rows[0]["dataset"]) if rows else None
+
+        return ledgers.place_of(entry["payload"], patient_of, dataset_of)
+
+    def _recover(self, placed: Sequence[str] | None = None) -> None:
+        """Finish or undo the write that a crash or an error cut short; nothing to do without a journal.
+
+        Args:
+            placed: the files that this very process has just put in place for it: they are taken away again. None after
+                a crash, when they go to quarantine.
+        """
         cut = journal.pending(self.root)
         if cut is None:
             return
         if self.audit.has(cut.entry):
             self._finish(cut.entry)
             return
+        seq, digest = self.audit.last()
+        if (cut.entry["seq"], cut.entry["prev_hash"]) != (seq + 1, digest) or self._recorded(cut.files):
+            raise journal.forged("it is not the write that comes next")
+        if placed is not None:
+            for name in placed:
+                (self.root / name).unlink(missing_ok=True)
+            journal.end(self.root)
+            return
         moved = journal.quarantine(self.root, cut.files)
         journal.end(self.root)
         if moved:
             self._report(f"A write was cut short before it was recorded; moved to quarantine: {', '.join(moved)}.")
+
+    def _recorded(self, files: Sequence[str]) -> bool:
+        """True if one of the files is that of a recorded scan or mask."""
+        for name in files:
+            if self.db.query("SELECT 1 FROM scans WHERE path = ?", [name]):
+                return True
+            patient_id, timepoint, image = name.split("/")[2:5]
+            digits = image.removeprefix("mask_v").split(".")[0]
+            sql = "SELECT 1 FROM masks WHERE patient_id = ? AND timepoint = ? AND version = ?"
+            number = int(digits) if digits.isdigit() else -1
+            if name.startswith("processed/") and self.db.query(sql, [patient_id, timepoint, number]):
+                return True
+        return False
+
+    def _signing_began(self, key: heads.Key) -> bool:
+        rows = self.db.query("SELECT payload FROM audit WHERE action = ? ORDER BY seq", [heads.SIGNING])
+        return (
+            heads.begun(({"action": heads.SIGNING, "seq": 1, "payload": json.loads(r["payload"])} for r in rows), key)
+            is not None
+        )
+
+    def verify_heads(self, entries: Sequence[Entry]) -> list[str]:
+        """What signatures and the file outside say of the chain; [] when they agree, or there are neither."""
+        problems = [] if self.signing_key is None else heads.verify(self.root / heads.HEADS, self.signing_key, entries)
+        return problems + ([] if self._anchor is None else heads.verify_anchor(self._anchor, entries))
+
+    def begin_signing(self, person: str) -> Entry:
+        """Sign every head from now on with TWIN_AUDIT_KEY; an entry of its own, the first that is signed.
+
+        Raises:
+            StoreError: without a key, or if signing with it began before.
+        """
+        key = self.signing_key
+        if key is None:
+            raise StoreError("Set TWIN_AUDIT_KEY first: a key file outside of the data folder, or the key itself.")
+        if self._signing:
+            raise StoreError("Signing with this key has begun already. Nothing was changed.")
+        self._signing = True  # the entry that says so is the first to be signed
+        try:
+            return self._write(heads.SIGNING, person, lambda at: Change({"key": key.key_id}))
+        except BaseException:
+            self._signing = self._signing_began(key)
+            raise
+
+    def adopted_masks(self) -> dict[str, str]:
+        """Masks that a rebuild took over from their sidecars on trust: mask id -> the status that the sidecar claimed.
+        One that is proposed waits for a person to affirm it."""
+        rows = self.db.query("SELECT payload FROM audit WHERE action = 'mask.adopted' ORDER BY seq")
+        payloads = [json.loads(row["payload"]) for row in rows]
+        return {payload["mask_id"]: payload["claimed_status"] for payload in payloads}
+
+    def _anchor_heads(self, path: Path) -> None:
+        """Add to the file outside every head that it lacks."""
+        seq, known = self.audit.last()[0], heads.anchored_to(path)
+        if known == seq - 1 or known < 1:
+            heads.anchor(path, self.audit.entries(1))
+        elif known < seq:
+            heads.anchor(path, self.audit.entries(seq - known)[::-1])
 
     def _sweep(self) -> None:
         """Empty incoming/ of what a process that died was writing."""

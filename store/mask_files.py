@@ -11,6 +11,7 @@ A file is made in incoming/, fsynced and renamed into its place; an image is nev
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import platform
@@ -31,6 +32,9 @@ from core.types import Grid, LabelMap, LesionMeasure
 
 SOFTWARE_VERSION = "0.1.0"
 FINAL = "mask_final.nii.gz"
+
+#: A disk that is full, beyond a quota or a limit, read-only or failing: a sentence, and no bug.
+_REFUSALS = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO}
 
 #: Names this process's own files in incoming/, so that another Store of the same process leaves them alone.
 _RUN = uuid.uuid4().hex[:12]
@@ -76,11 +80,19 @@ def fsync_dir(folder: Path) -> None:
 
 @contextmanager
 def staging(root: Path) -> Iterator[Path]:
-    """A fresh folder in incoming/ on the data root's own file system; gone afterwards whatever happens."""
+    """A fresh folder in incoming/ on the data root's own file system; gone afterwards whatever happens.
+
+    Raises:
+        StoreError: if the disk refuses what is written inside: it is full, say, or read-only.
+    """
     folder = root / "incoming" / f"{_RUN}-{uuid.uuid4().hex}"
-    folder.mkdir(parents=True)
     try:
+        folder.mkdir(parents=True)
         yield folder
+    except OSError as error:
+        if error.errno not in _REFUSALS:
+            raise
+        raise StoreError(f"The data folder refused a file ({error.strerror}). Nothing was recorded.") from error
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
@@ -92,9 +104,27 @@ def temporary(root: Path) -> Path:
 
 
 def strangers_in_incoming(root: Path) -> list[Path]:
-    """What is in incoming/ and not of this process: left by one that died, since only one may hold the store."""
+    """What is in incoming/ and not of this process: left by one that died, since only one may hold the store.
+
+    Another process may look at a snapshot there (`looking-PID-…`, see `store.opening`) as long as it lives.
+    """
     incoming = root / "incoming"
-    return sorted(p for p in incoming.iterdir() if not p.name.startswith(_RUN)) if incoming.is_dir() else []
+    found = sorted(p for p in incoming.iterdir() if not p.name.startswith(_RUN)) if incoming.is_dir() else []
+    return [path for path in found if not _of_a_living_reader(path.name)]
+
+
+def _of_a_living_reader(name: str) -> bool:
+    word, _, rest = name.partition("-")
+    pid = rest.partition("-")[0]
+    if word != "looking" or not pid.isdigit():
+        return False
+    try:
+        os.kill(int(pid), 0)  # signal 0 asks only whether it is there
+    except ProcessLookupError:
+        return False
+    except (PermissionError, OverflowError):
+        return True
+    return True
 
 
 def place(staged: Path, final: Path) -> None:
@@ -119,6 +149,14 @@ def write_synced(path: Path, text: str) -> Path:
     return path
 
 
+def copy_synced(source: Path, target: Path) -> None:
+    """Copy a file and fsync the copy."""
+    with open(source, "rb") as old, open(target, "xb") as new:
+        shutil.copyfileobj(old, new, 2**20)
+        new.flush()
+        os.fsync(new.fileno())
+
+
 def sidecar_text(values: Mapping[str, Any]) -> str:
     """A sidecar as it stands in its file."""
     return json.dumps(values, indent=2, allow_nan=False) + "\n"
@@ -126,7 +164,21 @@ def sidecar_text(values: Mapping[str, Any]) -> str:
 
 def replace_text(root: Path, final: Path, text: str) -> None:
     """Put new text in place of a text file, atomically: a reader sees the old or the new, whole."""
-    os.replace(write_synced(temporary(root), text), final)
+    replace_bytes(root, final, text.encode("utf-8"))
+
+
+def replace_bytes(root: Path, final: Path, data: bytes) -> None:
+    """The same for bytes."""
+    staged = temporary(root)
+    try:
+        with open(staged, "xb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(staged, final)
+    except OSError:
+        staged.unlink(missing_ok=True)
+        raise
     fsync_dir(final.parent)
 
 

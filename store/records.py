@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from store.audit import Entry
+from store.connection import StoreBusy, StoreFull
 from store.drafts import DraftFiles
 from store.readings import ReadingRecords
 
@@ -28,11 +29,30 @@ class Store(DraftFiles, ReadingRecords):
 
         return verify(self)
 
+    def remarks(self) -> list[str]:
+        """What is untidy, but no damage: leftovers in drafts, jobs and cache; and how much of the audit is signed."""
+        from store.untidy import remarks
 
-def open_store(root: Path | str) -> Store:
-    """Open the store in a data folder, making it if the folder is empty; finish or undo what a crash cut short.
+        return remarks(self)
+
+
+def open_store(root: Path | str, *, create: bool = True, read_only: bool = False) -> Store:
+    """Open the store in a data folder; finish or undo what a crash cut short.
+
+    Args:
+        create: make a new store in a folder that holds nothing of one; False refuses such a folder.
+        read_only: only look, also where the folder cannot be written or another process holds the database.
 
     Raises:
-        StoreError: if another process holds it, it is of a newer TwinReview, or its database is gone (run `rebuild`).
+        StoreError: if another process holds it, it is of a newer TwinReview, its database is gone, or database and
+            files tell different histories (run `rebuild`).
     """
-    return Store(Path(root))
+    return Store(Path(root), create=create, read_only=read_only)
+
+
+def open_to_look(root: Path | str) -> Store:
+    """Open a store that is there for reading: as usual where that can be, else only to look (`recovered` says why)."""
+    try:
+        return open_store(root, create=False)
+    except (StoreBusy, StoreFull):
+        return open_store(root, create=False, read_only=True)

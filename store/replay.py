@@ -13,6 +13,7 @@ from core.errors import StoreError
 from core.types import MaskRecord, Scan
 from store.audit import Entry
 from store.connection import Connection, Row, Writer
+from store.paths import mask_place, scan_place
 from store.values import to_text
 
 Payload = dict[str, Any]
@@ -62,6 +63,7 @@ def _person_added(db: Writer, entry: Entry, payload: Payload) -> None:
 
 
 def _scan_added(db: Writer, entry: Entry, payload: Payload) -> None:
+    scan_place(payload)  # what a rebuild reads may be anybody's
     at, patient_id, timepoint = entry["created_at"], payload["patient_id"], payload["timepoint"]
     nothing = "ON CONFLICT DO NOTHING"
     insert(db, "patients", {"patient_id": patient_id, "dataset": payload["dataset"], "added_at": at}, nothing)
@@ -70,6 +72,7 @@ def _scan_added(db: Writer, entry: Entry, payload: Payload) -> None:
 
 
 def _mask_added(db: Writer, entry: Entry, payload: Payload) -> None:
+    mask_place("any", payload["patient_id"], payload["timepoint"], payload["version"])  # refuses what is no place
     insert(db, "masks", {name: payload[name] for name in MASK_COLUMNS})
     for lesion in payload["lesions"]:
         identity = {
@@ -92,6 +95,12 @@ def _mask_decided(db: Writer, entry: Entry, payload: Payload) -> None:
     if "lesions" in payload:  # one of them was accepted or rejected
         mask_id = payload["decision"]["mask_id"]
         db.execute("UPDATE masks SET lesions = ? WHERE mask_id = ?", [to_text(payload["lesions"]), mask_id])
+
+
+def _mask_unproven(db: Writer, entry: Entry, payload: Payload) -> None:
+    """What a rebuild over a history with gaps says of accepted masks: they wait for a person to affirm them."""
+    for mask_id in payload["mask_ids"]:
+        db.execute("UPDATE masks SET status = ? WHERE mask_id = ?", ["proposed", mask_id])
 
 
 def _job_updated(db: Writer, entry: Entry, payload: Payload) -> None:
@@ -158,6 +167,10 @@ ACTIONS: dict[str, Callable[[Writer, Entry, Payload], None]] = {
     "job.created": _job_created,
     "job.updated": _job_updated,
     "store.recovered": _nothing,
+    "scan.adopted": _scan_added,
+    "mask.adopted": _mask_added,
+    "mask.unproven": _mask_unproven,
+    "audit.signing": _nothing,
 }
 
 #: The tables that the entries make, with the order in which two databases are compared.

@@ -12,11 +12,12 @@ from core.decisions import REJECTED
 from core.errors import StoreError, TwinReviewError
 from core.types import Scan
 from core.volumes import file_sha256
-from store import journal, mask_files, replay
+from store import journal, ledgers, mask_files, opening, replay, untidy
 from store.audit import Entry
 from store.base import StoreBase, mask_values
 from store.connection import Connection, Row
 from store.migrations import migrate
+from store.paths import inside
 from store.scan_files import reference_of, scan_from_values, scan_values
 
 _RELATIVE = 1e-9
@@ -26,24 +27,31 @@ def verify(store: StoreBase) -> list[str]:
     """A sentence for every disagreement, with paths relative to the data root; [] when all agree.
 
     Looks at: a write that was cut short; every scan and mask file against its hash, every sidecar against its row, key
-    by key; mask_final against the accepted version; files that belong to no record; lesions against their mask; the
-    audit chain, in the table and in the file; and every table against what the audit says it must hold.
+    by key; mask_final against the accepted version; files that belong to no record; lesions against their mask; who
+    accepted what; the audit chain, in the table, in the file and in the ledgers, and with TWIN_AUDIT_KEY and
+    TWIN_AUDIT_ANCHOR what they prove; drafts that cannot be read; and every table against what the audit says it must
+    hold. What is untidy and no damage is told by `store.remarks`.
     """
     with store.db.lock:
         scans = store.db.query("SELECT * FROM scans ORDER BY patient_id, timepoint, imported_at, scan_id")
         masks = store.db.query("SELECT * FROM masks ORDER BY patient_id, timepoint, version")
         folders = _mask_folders(store, masks)
         expected: set[str] = set()
-        problems = _unfinished(store.root)
+        problems = [] if opening.is_snapshot(store.db) else _unfinished(store.root)  # the other process is at work
         for row in scans:
             problems += _check_scan(store.root, row, expected)
         references = _references(scans)
         for row in masks:
             problems += _check_mask(store, row, folders, references, expected)
         problems += _check_finals(store.root, masks, folders, expected)
+        problems += _check_decisions(store.db)
+        expected |= set(ledgers.there(store.root))
         problems += [f"{name} belongs to no record." for name in _files(store.root) if name not in expected]
         problems += store.audit.verify()
-        problems += _check_tables(store.db, store.audit.entries())
+        entries = store.audit.entries()
+        problems += ledgers.verify(store.root, entries) + store.verify_heads(entries)
+        problems += untidy.unreadable_drafts(store.root)
+        problems += _check_tables(store.db, entries)
         return problems
 
 
@@ -80,7 +88,10 @@ def _check_pair(root: Path, image: str, sha256: str, values: Mapping[str, Any], 
     sidecar = mask_files.sidecar_of(image)
     expected |= {image, sidecar}
     problems = []
-    path = root / image
+    try:
+        path = inside(root, image, ("raw", "processed"))
+    except StoreError as error:
+        return [str(error)]
     if path.is_symlink() or not path.is_file():
         problems.append(f"{image} is missing.")
     elif file_sha256(path) != sha256:
@@ -162,6 +173,27 @@ def _check_finals(
     return problems
 
 
+def _check_decisions(db: Connection) -> list[str]:
+    """Accepted masks that nobody accepted, and decisions by names that nobody added."""
+    unsigned = db.query(
+        "SELECT patient_id, timepoint, version FROM masks m WHERE status = 'accepted' AND NOT EXISTS "
+        "(SELECT 1 FROM decisions d WHERE d.mask_id = m.mask_id AND d.verdict = 'accept' AND d.lesion_id IS NULL) "
+        "ORDER BY patient_id, timepoint, version"
+    )
+    problems = [
+        f"Version {row['version']} of {row['patient_id']} on {row['timepoint']} is accepted, but nobody accepted it."
+        for row in unsigned
+    ]
+    strangers = db.query(
+        "SELECT reviewer, count(*) AS n FROM decisions WHERE reviewer NOT IN (SELECT name FROM people) "
+        "GROUP BY reviewer ORDER BY reviewer"
+    )
+    return problems + [
+        f"{row['n']} decisions were made by {row['reviewer']!r}, whom nobody added. Add this person, if there is one."
+        for row in strangers
+    ]
+
+
 def _files(root: Path) -> Iterator[str]:
     """Everything under raw/ and processed/ that is not a folder, relative to the root."""
     for top in ("raw", "processed"):
@@ -184,7 +216,7 @@ def _check_tables(db: Connection, entries: list[Entry]) -> list[str]:
                     replay.apply(batch, entry)
             with memory.transaction():
                 batch.write(memory)
-        except (TwinReviewError, KeyError, TypeError, memory.Error) as error:
+        except (TwinReviewError, KeyError, TypeError, ValueError) as error:
             text = str(error).splitlines()[0] if str(error) else type(error).__name__
             return [f"The audit cannot be replayed (up to entry {number}): {text}"]
         return [problem for table in replay.TABLES for problem in _compare(table, db, memory)]

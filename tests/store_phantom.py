@@ -66,6 +66,13 @@ def add_mask(
     return store.add_mask(mask, **values)
 
 
+def with_people(store: Store, *names: str) -> Store:
+    """The store, in which these names may review too."""
+    for name in names:
+        store.add_person(name, "reviewer")
+    return store
+
+
 def busy_history(store: Store) -> None:
     """Two patients, three timepoints, every kind of write at least once."""
     store.add_person("ann", "admin")

@@ -17,6 +17,7 @@ from core.types import LabelMap
 from core.volumes import read_label_map
 from store import open_store
 from tests import clinic
+from tests.store_phantom import with_people
 
 PATIENTS = ("STS_003", "STS_008")
 DATE = "2025-03-01"
@@ -64,6 +65,8 @@ def test_the_whole_job_on_two_real_patients(root, shared_data, capsys):
         stored = read_label_map(next(root.rglob(f"{patient}/{DATE}/mask_v002.nii.gz"))).array
         assert dice(stored == refined["lesion"], truth) > 0.5
 
+        with open_store(root) as store:
+            with_people(store, "reader-1")
         decision = _run(root, capsys, "accept", patient, DATE, 2, "--reviewer", "reader-1", "--reason", "corrected")
         assert decision["reviewer"] == "reader-1"
         versions = _run(root, capsys, "masks", patient)
@@ -85,7 +88,7 @@ def test_the_whole_job_on_two_real_patients(root, shared_data, capsys):
     assert mask_gate["n_reference"] >= 1
     alike = _run(root, capsys, "similar", PATIENTS[0], DATE, 2, "-k", 1)
     assert {row["patient_id"] for row in alike} == {PATIENTS[1]}
-    assert _run(root, capsys, "verify") == {"clean": True, "problems": []}
+    assert _run(root, capsys, "verify") == {"clean": True, "problems": [], "remarks": []}
 
 
 @pytest.mark.timeout(300)
@@ -100,6 +103,7 @@ def test_rebuild_makes_the_same_database_from_the_files(root, shared_data, capsy
 def test_readers_and_the_value_of_correction_are_asked_for_by_a_verb(tmp_path, capsys):
     opened: Any = open_store(tmp_path)
     with opened as store:
+        with_people(store, "ann", "ben")
         clinic.add_scan(store, "KIM", clinic.DAYS[0], clinic.noise(1))
         network = clinic.add_mask(store, "KIM", clinic.DAYS[0], 800)
         for person, voxels in (("ann", 1000), ("ben", 1250)):
@@ -122,6 +126,7 @@ def test_readers_and_the_value_of_correction_are_asked_for_by_a_verb(tmp_path, c
 def test_a_forecast_is_kept_and_judged_by_a_verb(tmp_path, capsys):
     opened: Any = open_store(tmp_path)
     with opened as store:
+        with_people(store, "ann")
         for n, day in enumerate(clinic.DAYS[:4]):
             clinic.add_scan(store, "KIM", day, clinic.noise(n))
             record = clinic.add_mask(store, "KIM", day, 800 + 100 * n)
@@ -140,6 +145,7 @@ def test_a_forecast_is_kept_and_judged_by_a_verb(tmp_path, capsys):
 
 
 def test_a_reader_of_the_shell_gets_status_and_one_line(tmp_path):
+    open_store(tmp_path / "data").close()
     command = [sys.executable, "cli.py", "masks", "NOBODY", "--data", str(tmp_path / "data")]
     answer = subprocess.run(command, capture_output=True, text=True, check=False)
     assert answer.returncode == 1
@@ -173,6 +179,7 @@ def test_a_reader_of_the_shell_gets_status_and_one_line(tmp_path):
     ],
 )  # fmt: skip
 def test_a_request_that_makes_no_sense_gets_one_clear_line_and_leaves_nothing(tmp_path, capsys, arguments, says):
+    open_store(tmp_path).close()
     message = _run(tmp_path, capsys, *arguments, status=1)
     assert says in message
     assert _run(tmp_path, capsys, "verify")["clean"]

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from core.errors import StoreError
-from store import Store, journal, mask_files, open_store, rebuild
+from store import Store, journal, ledgers, mask_files, open_store, rebuild
 from store.audit import Audit
 from tests.store_phantom import DAY1, add_mask, add_scan, folder
 
@@ -33,7 +33,7 @@ print("ready", flush=True)
 while True:
     record = add_mask(store, 1 + store.audit.last()[0] % 9)
     print("mask", record.version, record.mask_sha256, flush=True)
-    store.decide("P1", DAY1, record.version, "accept", "ann", "good")
+    store.decide("P1", DAY1, record.version, "accept", "demo", "good")
     print("accepted", record.version, "-", flush=True)
 """
 
@@ -66,6 +66,12 @@ def dies_within_the_line(audit: Audit, entry: Any) -> None:
     raise Crash
 
 
+def dies_within_the_ledger(root: Path, place: str, entry: Any) -> None:
+    with open(root / place, "ab") as file:
+        file.write(json.dumps(entry).encode()[:40])
+    raise Crash
+
+
 #: moment -> (what to replace, by what, whether the write has happened then)
 MOMENTS: dict[str, tuple[Any, str, Callable[[], Callable[..., Any]], bool]] = {
     "the journal is written": (journal, "begin", lambda: dies_after(journal.begin), False),
@@ -73,6 +79,8 @@ MOMENTS: dict[str, tuple[Any, str, Callable[[], Callable[..., Any]], bool]] = {
     "the sidecar is in place": (mask_files, "place", lambda: dies_after(mask_files.place, 2), False),
     "the rows are there, not committed": (Audit, "insert", lambda: dies_after(Audit.insert), False),
     "it is committed": (Store, "_finish", lambda: dies_before, True),
+    "the files follow, the ledger not": (ledgers, "append", lambda: dies_before, True),
+    "half a line is in the ledger": (ledgers, "append", lambda: dies_within_the_ledger, True),
     "the files follow, the audit file not": (Audit, "mirror", lambda: dies_before, True),
     "half a line is in the audit file": (Audit, "mirror", lambda: dies_within_the_line, True),
     "the journal is still there": (journal, "end", lambda: dies_before, True),
@@ -90,7 +98,7 @@ def test_adding_and_dying_at_any_moment_is_all_or_nothing(
         add_scan(store)
         add_mask(store, 3)
     with monkeypatch.context() as patch:
-        patch.setattr(Store, "_recover", lambda self: None)
+        patch.setattr(Store, "_recover", lambda self, *_: None)
         patch.setattr(where, name, death())
         with pytest.raises(Crash):
             add_mask(store, 5) if kind == "mask" else add_scan(store)
@@ -129,12 +137,12 @@ def test_deciding_and_dying_at_any_moment_is_all_or_nothing(
     store = open_store(tmp_path)
     add_scan(store)
     add_mask(store, 3), add_mask(store, 4)
-    store.decide("P1", DAY1, 1, "accept", "ann", "good")
+    store.decide("P1", DAY1, 1, "accept", "demo", "good")
     with monkeypatch.context() as patch:
-        patch.setattr(Store, "_recover", lambda self: None)
+        patch.setattr(Store, "_recover", lambda self, *_: None)
         patch.setattr(where, name, death)
         with pytest.raises(Crash):
-            store.decide("P1", DAY1, 2, "accept", "ann", "good")
+            store.decide("P1", DAY1, 2, "accept", "demo", "good")
     store.close()
     with open_store(tmp_path) as again:
         assert again.verify() == []
@@ -150,7 +158,7 @@ def test_the_next_write_completes_what_an_error_left_behind(store: Store, monkey
     with monkeypatch.context() as patch:
         patch.setattr(mask_files, "set_final", lambda *_: (_ for _ in ()).throw(OSError(28, "No space left on device")))
         with pytest.raises(StoreError, match=r"is recorded, but .*\(No space left"):
-            store.decide("P1", DAY1, 1, "accept", "ann", "good")
+            store.decide("P1", DAY1, 1, "accept", "demo", "good")
     assert store.verify() != []
     store.add_event("P1", DAY1, "steroids", "4 mg", "ann")
     assert store.verify() == []
@@ -169,10 +177,10 @@ def test_a_write_that_was_cut_short_survives_the_loss_of_the_database(
     add_scan(store)
     add_mask(store, 3)
     with monkeypatch.context() as patch:
-        patch.setattr(Store, "_recover", lambda self: None)
+        patch.setattr(Store, "_recover", lambda self, *_: None)
         patch.setattr(Store, "_finish", dies_before)
         with pytest.raises(Crash):
-            store.decide("P1", DAY1, 1, "accept", "ann", "good")
+            store.decide("P1", DAY1, 1, "accept", "demo", "good")
     store.close()
     (tmp_path / "twin.duckdb").unlink()
     assert rebuild(tmp_path)["decisions"] == 1

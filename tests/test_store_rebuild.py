@@ -57,8 +57,9 @@ def test_the_old_database_is_kept_and_rebuilding_twice_changes_nothing(busy_root
     assert rebuild(root) == rebuild(root)
     with open_store(root) as store:
         assert contents(store) == before
-    assert (root / "twin.duckdb.bak").exists()
-    assert len(old) > 0
+    kept = sorted((root / "before-rebuild").glob("*/twin.duckdb"))
+    assert len(kept) == 2
+    assert kept[0].read_bytes() == old
 
 
 @pytest.mark.parametrize("damage", [b"", b"not a database" * 500])
@@ -68,7 +69,7 @@ def test_a_damaged_database_is_replaced_and_says_how(busy_root: tuple[Path, dict
     with pytest.raises(StoreError, match="rebuild"):
         open_store(root)
     rebuild(root)
-    assert (root / "twin.duckdb.bak").exists()
+    assert [path.read_bytes() for path in (root / "before-rebuild").glob("*/twin.duckdb")] == [damage]
     with open_store(root) as store:
         assert contents(store) == before
 
@@ -90,7 +91,14 @@ def test_a_row_that_was_tampered_with_does_not_survive(busy_root: tuple[Path, di
         assert contents(store) == before
 
 
-def test_an_altered_audit_is_refused_unless_the_database_has_it_whole(busy_root: tuple[Path, dict[str, Any]]) -> None:
+def without_ledgers(root: Path) -> None:
+    for path in root.glob("processed/**/ledger.jsonl"):
+        path.unlink()
+
+
+def test_an_altered_audit_is_made_again_from_the_database_or_the_ledgers(
+    busy_root: tuple[Path, dict[str, Any]],
+) -> None:
     root, before = busy_root
     audit = root / "audit.jsonl"
     whole = audit.read_text()
@@ -99,31 +107,143 @@ def test_an_altered_audit_is_refused_unless_the_database_has_it_whole(busy_root:
     assert audit.read_text() == whole
     audit.write_text(whole.replace('"leak"', '"fine"'))
     (root / "twin.duckdb").unlink()
-    with pytest.raises(StoreError, match="altered after it was written"):
-        rebuild(root)
-    assert not (root / "twin.duckdb").exists()
-    audit.write_text(whole)
-    rebuild(root)
+    rebuild(root)  # the ledgers have it
+    assert audit.read_text() == whole
     with open_store(root) as store:
         assert contents(store) == before
+        assert store.verify() == []
+
+
+def test_where_an_entry_is_lost_everywhere_accepted_masks_wait_to_be_affirmed(
+    busy_root: tuple[Path, dict[str, Any]],
+) -> None:
+    """The altered entry counts for nothing, and what is lost may have withdrawn what the rest calls accepted."""
+    root, before = busy_root
+    audit = root / "audit.jsonl"
+    audit.write_text(audit.read_text().replace('"leak"', '"fine"'))
+    (root / "twin.duckdb").unlink()
+    without_ledgers(root)
+    counts = rebuild(root)
+    assert (counts["gaps"], counts["to_affirm"], counts["adopted"]) == (1, 1, 0)
+    assert counts["decisions"] == len(before["decisions"]) - 1
+    with open_store(root) as store:
+        assert store.verify() == []
+        assert store.volume_points("P1") == []
+        assert [m.status for m in store.masks("P1", DAY1)].count("accepted") == 0
+        assert store.events("P1")
+        assert any("are lost" in str(e["payload"]) for e in store.audit_log(50) if e["action"] == "store.recovered")
+        store.decide("P1", DAY1, 2, "accept", "demo", "affirmed")
+        assert store.volume_points("P1")
+        assert store.verify() == []
+
+
+def without_history(root: Path) -> None:
+    (root / "twin.duckdb").unlink()
+    (root / "audit.jsonl").unlink()
+    without_ledgers(root)
+
+
+def test_the_ledgers_alone_bring_everything_back(busy_root: tuple[Path, dict[str, Any]]) -> None:
+    root, before = busy_root
+    (root / "twin.duckdb").unlink()
+    (root / "audit.jsonl").unlink()
+    with pytest.raises(StoreError, match="Run `rebuild`"):
+        open_store(root)
+    assert not (root / "twin.duckdb").exists()
+    counts = rebuild(root)
+    assert (counts["gaps"], counts["adopted"], counts["to_affirm"]) == (0, 0, 0)
+    with open_store(root) as store:
+        assert contents(store) == before
+        assert store.verify() == []
+
+
+def test_one_lost_ledger_costs_its_patient_alone(busy_root: tuple[Path, dict[str, Any]]) -> None:
+    """P2's ledger is gone, and with it all that was told of P2: sidecars are adopted, P1 is as it was."""
+    root, before = busy_root
+    (root / "twin.duckdb").unlink()
+    (root / "audit.jsonl").unlink()
+    (root / "processed/set/P2/ledger.jsonl").unlink()
+    counts = rebuild(root)
+    assert counts["gaps"] > 0
+    assert (counts["adopted"], counts["to_affirm"]) == (3, 0)
+    with open_store(root) as store:
+        assert store.verify() == []
+        after = contents(store)
+        for table in ("masks", "decisions", "mask_anomalies", "events", "growth_fits", "mask_vectors"):
+            assert after[table] == before[table], table
+        assert store.volume_points("P1")
+        assert [r.status for r in store.masks("P2")] == ["proposed"]
+
+
+def test_a_ledger_with_a_line_cut_out_makes_nobody_s_acceptance_certain(
+    busy_root: tuple[Path, dict[str, Any]],
+) -> None:
+    root, _ = busy_root
+    (root / "twin.duckdb").unlink()
+    (root / "audit.jsonl").unlink()
+    ledger = root / "processed/set/P2/ledger.jsonl"
+    ledger.write_bytes(b"".join(ledger.read_bytes().splitlines(keepends=True)[:-1]))
+    counts = rebuild(root)
+    assert (counts["gaps"], counts["to_affirm"]) == (1, 1)
+    with open_store(root) as store:
+        assert store.volume_points("P1") == []
+        assert store.verify() == []
+
+
+def test_a_sidecar_edited_to_accepted_is_adopted_as_proposed_and_says_what_it_claimed(
+    busy_root: tuple[Path, dict[str, Any]],
+) -> None:
+    root, _ = busy_root
+    without_history(root)
+    sidecar = root / "processed/set/P2" / DAY1 / "mask_v001.json"
+    values = json.loads(sidecar.read_text())
+    values["status"] = "accepted"
+    sidecar.write_text(json.dumps(values))
+    counts = rebuild(root)
+    assert counts["to_affirm"] == 2
+    with open_store(root) as store:
+        assert store.volume_points("P2") == []
+        assert store.mask("P2", DAY1, 1).status == "proposed"
+        assert store.adopted_masks()[values["mask_id"]] == "accepted"
+        assert json.loads(sidecar.read_text())["status"] == "proposed"
+        assert store.verify() == []
+        store.decide("P2", DAY1, 1, "accept", "demo", "affirmed")
+        assert len(store.volume_points("P2")) == 2
+        assert store.verify() == []
+
+
+def test_a_broken_sidecar_is_left_out_and_named_and_stops_nothing(busy_root: tuple[Path, dict[str, Any]]) -> None:
+    root, before = busy_root
+    without_history(root)
+    folder = root / "processed/set/P1" / DAY1
+    (folder / "mask_v003.json").write_text("{")
+    stray = json.loads((folder / "mask_v001.json").read_text())
+    stray["patient_id"] = "../../etc"
+    (folder / "mask_v001.json").write_text(json.dumps(stray))
+    counts = rebuild(root)
+    assert (counts["masks"], counts["left_out"]) == (len(before["masks"]) - 2, 2)
+    with open_store(root) as store:
+        problems = store.verify()
+        assert len([p for p in problems if "belongs to no record" in p]) == 4
+        assert len(problems) == 4
 
 
 def test_sidecars_alone_give_scans_masks_and_measurements(busy_root: tuple[Path, dict[str, Any]]) -> None:
     root, before = busy_root
-    (root / "twin.duckdb").unlink()
-    (root / "audit.jsonl").unlink()
-    (root / "processed/set/P1" / DAY1 / "mask_final.nii.gz").unlink()
+    without_history(root)
     counts = rebuild(root)
-    assert counts["adopted"] == 1 + len(before["scans"]) + len(before["masks"])
+    assert counts["adopted"] == len(before["scans"]) + len(before["masks"])
+    assert counts["to_affirm"] == 1
     with open_store(root) as store:
         after = contents(store)
         assert after["decisions"] == []
-        for table in ("scans", "masks", "measurements"):
+        for table in ("scans", "measurements"):
             assert after[table] == before[table]
+        waiting = [{**row, "status": row["status"].replace("accepted", "proposed")} for row in before["masks"]]
+        assert after["masks"] == waiting
         assert store.verify() == []
-        final = store.final_mask("P1", DAY1)
-        assert final is not None
-        assert final.version == 2
+        assert store.final_mask("P1", DAY1) is None
+        assert not (root / "processed/set/P1" / DAY1 / "mask_final.nii.gz").is_symlink()
 
 
 def test_a_mask_that_nobody_recorded_does_not_become_accepted_by_a_rebuild(

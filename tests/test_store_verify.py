@@ -18,6 +18,7 @@ from store.audit import GENESIS, check_chain, entry_hash, read_file
 from tests.store_phantom import DAY1, DAY2, add_mask, add_scan, busy_history, grid, labels
 
 MASKS = Path("processed/set/P1") / DAY1
+LEDGER = "processed/set/P1/ledger.jsonl"
 
 
 @pytest.fixture(scope="module")
@@ -145,12 +146,30 @@ DAMAGE: dict[str, tuple[Callable[[Store], Any], str]] = {
     ),
     "audit line edited": (edit_audit_line, "file audit.jsonl is broken"),
     "audit line cut": (lambda s: cut_audit_line(s, 4), "entry 5 is missing"),
-    "audit tail cut": (lambda s: cut_audit_line(s, -1), "are not the same from entry"),
-    "audit file gone": (lambda s: s.audit.path.unlink(), "and audit.jsonl (0) are not the same from entry 1"),
-    "audit tail torn": (lambda s: os.truncate(s.audit.path, s.audit.path.stat().st_size - 9), "is not JSON"),
-    "audit row deleted": (
-        lambda s: s.db.execute("DELETE FROM audit WHERE seq = (SELECT max(seq) FROM audit)"),
-        "are not the same from entry",
+    "ledger gone": (lambda s: (s.root / LEDGER).unlink(), f"{LEDGER} (0 entries) is not what the audit says"),
+    "ledger line edited": (
+        lambda s: (s.root / LEDGER).write_text((s.root / LEDGER).read_text().replace("leak", "fine")),
+        f"{LEDGER} (",
+    ),
+    "ledger line is none": (
+        lambda s: (s.root / LEDGER).write_text("{}\n" + (s.root / LEDGER).read_text()),
+        "ledger.jsonl line 1 is not an audit entry",
+    ),
+    "ledger of nobody": (
+        lambda s: shutil.copytree(s.root / "processed/set/P2", s.root / "processed/set/P7"),
+        "P7/ledger.jsonl (3 entries) is not what the audit says (0)",
+    ),
+    "accepted by nobody": (
+        lambda s: s.db.execute("DELETE FROM decisions WHERE reason = 'good-boundary'"),
+        "Version 2 of P1 on 2020-01-01 is accepted, but nobody accepted it",
+    ),
+    "decided by a stranger": (
+        lambda s: s.db.execute("DELETE FROM people WHERE name = 'ann'"),
+        "decisions were made by 'ann', whom nobody added",
+    ),
+    "path outside the data": (
+        lambda s: s.db.execute("UPDATE scans SET path = '../../etc/passwd' WHERE patient_id = 'P2'"),
+        "Expected a file of this data folder, below raw or processed, got '../../etc/passwd'",
     ),
     "audit forged": (forge_audit, "does not follow from the one before"),
 }
@@ -174,7 +193,7 @@ def test_every_write_is_in_the_audit_once_with_its_person(store: Store) -> None:
     for entry in entries:
         counts[entry["action"]] = counts.get(entry["action"], 0) + 1
     assert counts == {
-        "person.added": 2, "scan.added": 6, "mask.added": 5, "mask.decided": 4, "ood.scored": 1, "mask.scored": 1,
+        "person.added": 4, "scan.added": 6, "mask.added": 5, "mask.decided": 4, "ood.scored": 1, "mask.scored": 1,
         "event.added": 2, "growth.fitted": 1, "model.used": 1, "reference_set.added": 1, "vector.added": 2,
         "job.created": 2, "job.updated": 2, "reading.set": 3, "reading.finished": 1,
     }  # fmt: skip

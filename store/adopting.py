@@ -1,0 +1,129 @@
+"""Scans and masks that no entry tells of any more, taken over from their sidecars on trust.
+
+A sidecar is a file that anybody may have edited, so what is adopted says so for ever (`scan.adopted`, `mask.adopted`),
+and a mask that claims to be accepted is proposed: it is out of the curve until a person affirms it by accepting it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Iterator, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from core.errors import TwinReviewError
+from core.types import MaskRecord
+from store import replay
+from store.audit import make_entry
+from store.paths import inside, mask_place, scan_place
+from store.replay import SCAN_COLUMNS
+
+MASK_COLUMNS = tuple(MaskRecord.__dataclass_fields__)
+#: What sidecars of an earlier format have not.
+_SCAN_LATER: tuple[str, ...] = getattr(replay, "SCAN_LATER", ())
+_MASK_LATER: tuple[str, ...] = getattr(replay, "MASK_LATER", ())
+#: A mask that claims one of these does not count in any case, so its claim is kept.
+_HARMLESS = ("rejected", "superseded")
+#: action, payload
+Told = tuple[str, dict[str, Any]]
+
+
+class Known(NamedTuple):
+    """What entries tell of already: (patient, timepoint, scan id), (patient, timepoint, version), mask ids, patients
+    with their datasets."""
+
+    scans: set[tuple[str, str, str]]
+    versions: set[tuple[str, str, int]]
+    mask_ids: set[str]
+    datasets: dict[str, str]
+
+
+def known_of(payloads: Collection[Told]) -> Known:
+    """What a history tells of."""
+    known = Known(set(), set(), set(), {})
+    for action, payload in payloads:
+        if action in ("scan.added", "scan.adopted"):
+            known.scans.add((payload["patient_id"], payload["timepoint"], payload["scan_id"]))
+            known.datasets.setdefault(payload["patient_id"], payload["dataset"])
+        elif action in ("mask.added", "mask.adopted"):
+            known.versions.add((payload["patient_id"], payload["timepoint"], payload["version"]))
+            known.mask_ids.add(payload["mask_id"])
+    return known
+
+
+def adopt(root: Path, known: Known) -> tuple[list[Told], list[str]]:
+    """What is taken over, scans first, each in order of time; and the sidecars (relative) that cannot be.
+
+    Left out is what is no sidecar, lies where its own ids do not belong, or has an id that another has. `verify` names
+    what is left out as belonging to no record.
+    """
+    told: list[Told] = []
+    left: list[str] = []
+    for name, values in _sidecars(root, "raw/*/*/*/*.json"):
+        found = _scan(name, values, known)
+        if found is not None:
+            told.append(("scan.adopted", found))
+            known.scans.add((found["patient_id"], found["timepoint"], found["scan_id"]))
+            known.datasets.setdefault(found["patient_id"], found["dataset"])
+        elif _key(values, "scan_id") not in known.scans:
+            left.append(name)
+    for name, values in _sidecars(root, "processed/*/*/*/mask_v*.json"):
+        found = _mask(name, values, known)
+        if found is not None:
+            told.append(("mask.adopted", found))
+            known.versions.add((found["patient_id"], found["timepoint"], found["version"]))
+            known.mask_ids.add(found["mask_id"])
+        elif _key(values, "version") not in known.versions:
+            left.append(name)
+    # scans first: a mask needs its patient, and a copied file may carry any time
+    told.sort(key=lambda one: (one[0] != "scan.adopted", str(one[1].get("imported_at", one[1].get("created_at")))))
+    return told, left
+
+
+def _key(values: Mapping[str, Any] | None, last: str) -> tuple[Any, ...]:
+    found = [(values or {}).get(name) for name in ("patient_id", "timepoint", last)]
+    return tuple(value if isinstance(value, (str, int)) else None for value in found)
+
+
+def _sidecars(root: Path, pattern: str) -> Iterator[tuple[str, dict[str, Any] | None]]:
+    for path in sorted(root.glob(pattern)):
+        name = path.relative_to(root).as_posix()
+        try:
+            values = json.loads(inside(root, name).read_text(encoding="utf-8"))
+        except (OSError, ValueError, RecursionError, TwinReviewError):
+            values = None
+        yield name, values if isinstance(values, dict) else None
+
+
+def _scan(name: str, values: Mapping[str, Any] | None, known: Known) -> dict[str, Any] | None:
+    if values is None or not set(SCAN_COLUMNS) - set(_SCAN_LATER) <= values.keys():
+        return None
+    payload = {key: values[key] for key in SCAN_COLUMNS if key in values}
+    try:
+        place = scan_place(payload)
+        replay.apply(replay.Batch(), make_entry(1, "", "system", "scan.adopted", payload, ""))
+    except (TwinReviewError, KeyError, TypeError, ValueError, AttributeError):
+        return None
+    at = (payload["patient_id"], payload["timepoint"], payload["scan_id"])
+    right = place == name.removesuffix(".json") + ".nii.gz" and at not in known.scans
+    return payload if right and known.datasets.get(at[0], payload["dataset"]) == payload["dataset"] else None
+
+
+def _mask(name: str, values: Mapping[str, Any] | None, known: Known) -> dict[str, Any] | None:
+    if values is None or not set(MASK_COLUMNS) - set(_MASK_LATER) <= values.keys():
+        return None
+    payload = {key: values[key] for key in MASK_COLUMNS if key in values}
+    try:
+        MaskRecord.from_json(payload)
+        dataset = known.datasets.get(payload["patient_id"], "")
+        place = mask_place(dataset, payload["patient_id"], payload["timepoint"], payload["version"])
+        replay.apply(replay.Batch(), make_entry(1, "", "system", "mask.adopted", payload, ""))
+    except (TwinReviewError, KeyError, TypeError, ValueError, AttributeError):
+        return None
+    if place != name.removesuffix(".json") + ".nii.gz" or payload["mask_id"] in known.mask_ids:
+        return None
+    if (payload["patient_id"], payload["timepoint"], payload["version"]) in known.versions:
+        return None
+    claimed = payload["status"]
+    status = claimed if claimed in _HARMLESS else "proposed"
+    return {**payload, "status": status, "claimed_status": claimed}

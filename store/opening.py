@@ -1,0 +1,298 @@
+"""What is looked at before a store is opened: is it one, can it be written, and do its copies of the past agree.
+
+The database, audit.jsonl and the ledgers each hold the history. A difference that a cut-short write explains is
+finished by the journal; a mirror or ledgers that end too early are completed from the database, and that is said;
+where the database knows less than a file, or another history, nothing is opened: every write would bury what it lacks.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from core.errors import StoreError
+from store import ledgers, lines, mask_files, migrations
+from store.audit import Audit, Entry, check_chain, read_file
+from store.connection import Connection, StoreBusy, StoreConflict, StoreDamaged, StoreReadOnly, times_open_here
+from store.journal import NAME as JOURNAL
+from store.journal import Pending
+from store.values import utc_now
+
+DATABASE = "twin.duckdb"
+AUDIT = "audit.jsonl"
+_TRIES, _PAUSE_S, _QUIET_S = 40, 0.1, 0.05
+
+
+def open_database(root: Path, *, create: bool, read_only: bool, notes: list[str]) -> Connection:
+    """The database of a data folder, of the newest schema.
+
+    Args:
+        create: make a new one in a folder that holds nothing of a store.
+        read_only: only look; done without being asked where the folder cannot be written.
+        notes: gets a sentence for everything that a person should know of it.
+
+    Raises:
+        StoreBusy: if another process holds it.
+        StoreDamaged: if it is none, or gone while its files are there.
+        StoreError: if there is no store, and none may be made.
+    """
+    database = root / DATABASE
+    if not database.exists():
+        _refuse_remains(root)
+        if read_only or not create:
+            raise StoreError(
+                f"There is no store in {root}. Check the folder that --data or TWIN_DATA names; "
+                "`import` and `demo` make a new store, nothing else does."
+            )
+        _make_folder(root)
+    if not read_only and not _writable(root, database):
+        read_only = True
+        notes.append("The data folder cannot be written: it is open for looking only.")
+    if read_only:
+        return _open_to_look(root, database, notes)
+    try:
+        db = Connection(database)
+    except StoreReadOnly:
+        notes.append("The database cannot be written: it is open for looking only.")
+        return _open_to_look(root, database, notes)
+    try:
+        if 0 < _schema(db) < len(migrations.MIGRATIONS) and times_open_here(database) == 1:
+            db.close()
+            _keep_before_migration(database, notes)
+            db = Connection(database)
+        migrations.migrate(db)
+    except StoreConflict as error:
+        db.close()
+        raise StoreDamaged(f"{DATABASE} is not a database of TwinReview. Run `rebuild`.") from error
+    except BaseException:
+        db.close()
+        raise
+    return db
+
+
+def _make_folder(root: Path) -> None:
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StoreError(f"The data folder {root} cannot be made: {error.strerror}. Choose another.") from None
+
+
+def _refuse_remains(root: Path) -> None:
+    """Refuse to begin a new store over what an earlier one left."""
+    remains = [name for name in (AUDIT, JOURNAL) if (root / name).exists()]
+    remains += [f"{top}/" for top in ("raw", "processed") if next(_files_below(root / top), None)]
+    if remains:
+        raise StoreDamaged(
+            f"The database {DATABASE} is missing in {root}, but {', '.join(remains)} of an earlier one "
+            f"{'is' if len(remains) == 1 else 'are'} there. Run `rebuild` to make it again from them, or use an empty "
+            "folder."
+        )
+
+
+def refuse_emptied(root: Path, audit: Audit) -> None:
+    """Refuse a database without any history beside files that have one, or that need one."""
+    in_audit = audit.path.exists() and audit.path.stat().st_size
+    if not audit.last()[0] and (in_audit or any(next(_files_below(root / top), None) for top in ("raw", "processed"))):
+        raise StoreDamaged("The database is empty, but the files beside it are not. Run `rebuild` to make it again.")
+
+
+def _files_below(folder: Path) -> Iterator[Path]:
+    for where, _, files in os.walk(folder):
+        yield from (Path(where) / name for name in files)
+
+
+def _writable(root: Path, database: Path) -> bool:
+    """True if folder and database can be written; access(2) also knows of read-only file systems."""
+    return os.access(root, os.W_OK | os.X_OK) and (not database.exists() or os.access(database, os.W_OK))
+
+
+def _schema(db: Connection) -> int:
+    """The number of the database's schema; 0 if it has none yet."""
+    if not db.query("SELECT 1 FROM information_schema.tables WHERE table_name = 'schema_version'"):
+        return 0
+    return int(db.query("SELECT coalesce(max(version), 0) AS version FROM schema_version")[0]["version"])
+
+
+def _keep_before_migration(database: Path, notes: list[str]) -> None:
+    """A copy of the database, at rest and fsynced, before its tables are changed."""
+    with Connection(database, read_only=True) as db:
+        version = _schema(db)
+    stamp = utc_now().replace(":", "").replace("-", "")[:15]
+    kept = database.with_name(f"{DATABASE}.v{version}-before-migration-{stamp}")
+    for source, target in ((database, kept), (Path(f"{database}.wal"), Path(f"{kept}.wal"))):
+        if source.exists():
+            mask_files.copy_synced(source, target)
+    mask_files.fsync_dir(database.parent)
+    notes.append(
+        f"The database was of an older TwinReview (schema {version}) and was brought up to schema "
+        f"{len(migrations.MIGRATIONS)}; a copy of it as it was is {kept.name}."
+    )
+
+
+def _open_to_look(root: Path, database: Path, notes: list[str]) -> Connection:
+    try:
+        db = Connection(database, read_only=True)
+    except StoreBusy:
+        db = _snapshot(root, database, notes)
+    try:
+        version = _schema(db)
+        if version != len(migrations.MIGRATIONS):
+            raise StoreError(
+                f"The database has schema {version}, this TwinReview needs {len(migrations.MIGRATIONS)}. "
+                "Open it where it can be written, or with the TwinReview that it is of."
+            )
+    except BaseException:
+        close_snapshot(db)
+        raise
+    return db
+
+
+def _snapshot(root: Path, database: Path, notes: list[str]) -> Connection:
+    """A private copy of a database that another process holds, taken while that process wrote nothing.
+
+    The copy counts only if file and log are the same, by size and time of change, before and after, and had been at
+    rest before; and if the audit's head in it is that of audit.jsonl.
+
+    Raises:
+        StoreBusy: if the other process never rests, or no copy can be made.
+    """
+    try:
+        for _ in range(_TRIES):
+            folder = root / "incoming" / f"looking-{os.getpid()}-{uuid.uuid4().hex}"
+            before = _at_rest(database)
+            if before is not None:
+                folder.mkdir(parents=True)
+                try:
+                    for source in (database, Path(f"{database}.wal")):
+                        if source.exists():
+                            shutil.copyfile(source, folder / source.name)
+                    if _at_rest(database) == before:
+                        db = Connection(folder / DATABASE, read_only=True)
+                        if Audit(db, root / AUDIT).last()[1] == str((lines.tail(root / AUDIT).value or {}).get("hash")):
+                            notes.append(
+                                "Another process holds the database: this is a snapshot of it, taken just now; what "
+                                "that process does meanwhile is not seen."
+                            )
+                            return db
+                        db.close()
+                except StoreDamaged:
+                    pass
+                shutil.rmtree(folder, ignore_errors=True)
+            time.sleep(_PAUSE_S)
+    except OSError as error:
+        raise StoreBusy(
+            f"The database is held by another process, and no copy for looking could be made ({error.strerror})."
+        ) from None
+    raise StoreBusy(
+        "The database is held by another process that is writing all the time. Try again when it rests, or stop it."
+    )
+
+
+def _at_rest(database: Path) -> tuple[tuple[int, int], ...] | None:
+    """Size and time of change (ns) of the database and its log; None if one changed only just now."""
+    found = []
+    for path in (database, Path(f"{database}.wal")):
+        try:
+            facts = path.stat()
+        except FileNotFoundError:
+            found.append((-1, -1))
+            continue
+        if abs(time.time() - facts.st_mtime) < _QUIET_S:
+            return None
+        found.append((facts.st_size, facts.st_mtime_ns))
+    return tuple(found)
+
+
+def close_snapshot(db: Connection) -> None:
+    """Close a database; of a private copy the folder goes too."""
+    db.close()
+    if db.path is not None and db.path.parent.name.startswith("looking-"):
+        shutil.rmtree(db.path.parent, ignore_errors=True)
+
+
+def is_snapshot(db: Connection) -> bool:
+    """True if this is a private copy of what another process holds."""
+    return db.path is not None and db.path.parent.name.startswith("looking-")
+
+
+def lacking_in_mirror(audit: Audit, cut: Pending | None) -> list[Entry]:
+    """The entries that audit.jsonl lacks at its end, to be completed from the table; [] in ordinary use.
+
+    Cheap where all is well: the last line is compared with the last row.
+
+    Raises:
+        StoreDamaged: if the file knows more than the table, or they tell different histories.
+    """
+    seq, digest = audit.last()
+    end = lines.tail(audit.path)
+    in_file = (end.value or {}).get("hash", "")
+    if not end.torn and (digest == in_file or (not seq and not end.line)):
+        return []
+    if cut is not None and cut.entry["hash"] == digest:  # committed, and not yet mirrored: the journal explains it
+        behind = in_file == cut.entry["prev_hash"] or (seq == 1 and not end.line)
+        if behind and lines.line_of(cut.entry).startswith(end.torn):
+            return []
+    return _compare(audit.entries(), audit.path, end.torn)
+
+
+def _compare(table: list[Entry], path: Path, torn: bytes) -> list[Entry]:
+    in_file, problems = read_file(path)
+    if torn and len(in_file) < len(table) and lines.line_of(table[len(in_file)]).startswith(torn):
+        problems = problems[:-1]  # the half line is the beginning of the one that comes next
+    if problems or check_chain(table, "table"):
+        raise StoreDamaged(
+            f"The database and {path.name} do not end with the same entry, and one of them is broken: "
+            f"{(problems + check_chain(table, 'table'))[0]} Run `rebuild`, which takes the longest whole history."
+        )
+    parted = next((n for n, (a, b) in enumerate(zip(table, in_file, strict=False), start=1) if a != b), None)
+    if parted is not None:
+        raise StoreDamaged(
+            f"The database and {path.name} part at entry {parted}: they tell different histories, of {len(table)} and "
+            f"{len(in_file)} entries. Nothing was opened. Run `rebuild`, which takes the longer one and keeps both."
+        )
+    if len(in_file) > len(table):
+        raise StoreDamaged(
+            f"The database is older than {path.name}: it ends with entry {len(table)}, the file with {len(in_file)}. "
+            "Nothing was opened, so nothing is lost. Run `rebuild`: it brings back the newer entries."
+        )
+    return table[len(in_file) :]
+
+
+def lacking_in_ledgers(root: Path, audit: Audit, cut: Pending | None) -> bool:
+    """True if the ledgers end before the table does, and no cut-short write explains it. Reads their ends alone.
+
+    Raises:
+        StoreDamaged: if one knows more than the table, or another history.
+    """
+    newest = ledgers.newest(root)
+    head, last = audit.last()
+    known = audit.hashes([seq for seq, _ in newest.values() if seq])
+    for place, (seq, digest) in newest.items():
+        if seq > head:
+            raise StoreDamaged(
+                f"The database is older than {place}: it ends with entry {head}, the ledger knows entry {seq}. "
+                "Nothing was opened, so nothing is lost. Run `rebuild`: it brings back the newer entries."
+            )
+        if seq and known.get(seq) != digest:
+            raise StoreDamaged(
+                f"The database and {place} tell different histories: entry {seq} is not the same in both. "
+                "Nothing was opened. Run `rebuild`, which takes the longer one and keeps both."
+            )
+    told = head - 1 if cut is not None and cut.entry["hash"] == last else head
+    return max((seq for seq, _ in newest.values()), default=0) < told
+
+
+def mend_copies(
+    root: Path, audit: Audit, missing: list[Entry], cut: Pending | None, say: Callable[[str], None]
+) -> None:
+    """Complete the mirror and the ledgers from the table; what was done is said."""
+    if missing:
+        lines.append(audit.path, [lines.line_of(entry) for entry in missing])
+        say(f"{audit.path.name} ended before entry {missing[0]['seq']}; {len(missing)} were added from the database.")
+    if lacking_in_ledgers(root, audit, cut):
+        written = ledgers.complete(root, audit.entries())
+        say(f"Ledgers were completed from the database: {len(written)} of them.")
