@@ -8,13 +8,18 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 
+from core.access import ADMINISTRATOR
 from core.errors import StoreError
+from core.types import MaskRecord
 from store import journal, mask_files, replay
+from store.actors import check_actor
 from store.audit import Audit, Entry
 from store.connection import Connection, Row, StoreDamaged
 from store.migrations import migrate
 from store.values import check_id, check_person, utc_now
 
+#: Whom a new store knows.
+FIRST_PERSON = {"name": "demo", "role": ADMINISTRATOR}
 DATABASE = "twin.duckdb"
 AUDIT = "audit.jsonl"
 
@@ -58,7 +63,7 @@ class StoreBase:
                 self._recover()
                 self._sweep()
                 if not self.audit.last()[0]:
-                    self._write("person.added", "demo", lambda at: Change({"name": "demo", "role": "reviewer"}))
+                    self._write("person.added", "demo", lambda at: Change(FIRST_PERSON))
         except self.db.Error as error:
             self.db.close()
             raise StoreDamaged(
@@ -97,6 +102,7 @@ class StoreBase:
             self._recover()
             try:
                 with self.db.transaction():
+                    check_actor(self.db, action, person)
                     at = utc_now()
                     change = build(at)
                     for _, name in change.files:
@@ -183,12 +189,17 @@ class StoreBase:
         )
 
 
+def mask_of(row: Row) -> MaskRecord:
+    """A row of `masks` as a value."""
+    values = {name: row[name] for name in replay.MASK_COLUMNS}
+    for name in ("prompts", "lesions", "software", "model_files"):
+        values[name] = None if row[name] is None else json.loads(row[name])
+    return MaskRecord.from_json(values)
+
+
 def mask_values(row: Row) -> dict[str, Any]:
     """A row of `masks` as its sidecar has it."""
-    values = {name: row[name] for name in replay.MASK_COLUMNS}
-    for name in ("prompts", "lesions", "software"):
-        values[name] = json.loads(row[name])
-    return values
+    return mask_of(row).to_json()
 
 
 def where(**conditions: Any) -> tuple[str, list[Any]]:

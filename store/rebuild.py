@@ -8,10 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from core.errors import InputError, StoreError
-from core.types import MaskRecord
 from store import journal, mask_files, replay
 from store.audit import GENESIS, Audit, Entry, check_chain, insert_row, make_entry, read_file
-from store.base import AUDIT, DATABASE, StoreBase
+from store.base import AUDIT, DATABASE, FIRST_PERSON, StoreBase
 from store.connection import Connection, StoreDamaged, is_open_here
 from store.migrations import migrate
 from store.replay import SCAN_COLUMNS
@@ -127,31 +126,31 @@ def _sidecar_entries(root: Path) -> list[Entry]:
     """A new audit from sidecars alone, in the order in which things were made."""
     found: list[tuple[str, str, str, dict[str, Any]]] = []
     for path in root.glob("raw/*/*/*/*.json"):
-        values = _sidecar(path, SCAN_COLUMNS)
+        values = _sidecar(path, SCAN_COLUMNS, replay.SCAN_LATER)
         found.append((values["imported_at"], "scan.added", values["imported_by"], values))
     for path in root.glob("processed/*/*/*/mask_v*.json"):
-        values = _sidecar(path, tuple(MaskRecord.__dataclass_fields__))
+        values = _sidecar(path, replay.MASK_COLUMNS, replay.MASK_LATER)
         found.append((values["created_at"], "mask.added", values["reviewer"], values))
     # scans first: a mask needs its patient, and a copied file may carry any time
     found.sort(key=lambda item: (item[1] != "scan.added", item[0], str(item[3].get("version", ""))))
     entries: list[Entry] = []
     previous, start = GENESIS, found[0][0] if found else utc_now()
-    first = (start, "person.added", "demo", {"name": "demo", "role": "reviewer"})
+    first = (start, "person.added", "demo", dict(FIRST_PERSON))
     for seq, (created_at, action, person, payload) in enumerate([first, *found], start=1):
         entries.append(make_entry(seq, created_at, person, action, payload, previous))
         previous = entries[-1]["hash"]
     return entries
 
 
-def _sidecar(path: Path, keys: tuple[str, ...]) -> dict[str, Any]:
+def _sidecar(path: Path, keys: tuple[str, ...], later: tuple[str, ...]) -> dict[str, Any]:
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
-        missing = [key for key in keys if key not in values]
+        missing = [key for key in keys if key not in values and key not in later]
     except (ValueError, TypeError):
         raise InputError(f"{path.name} of {path.parent.name} is not JSON. Restore it, or move it away.") from None
     if missing:
         raise InputError(f"{path.name} of {path.parent.name} lacks {', '.join(missing)}. Restore it, or move it away.")
-    return {key: values[key] for key in keys}
+    return {key: values[key] for key in keys if key in values}
 
 
 def _link_accepted(root: Path, entries: list[Entry]) -> None:

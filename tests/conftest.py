@@ -50,10 +50,12 @@ def shared_data() -> Path:
 
 @pytest.fixture
 def store(tmp_path: Path) -> Iterator[Any]:
-    """An empty store of its own."""
+    """An empty store of its own, in which "ann" and "bob" may review as well as "demo"."""
     from store import open_store
 
     with open_store(tmp_path / "data") as opened:
+        for name in ("ann", "bob"):
+            opened.add_person(name, "reviewer", by="demo")
         yield opened
 
 

@@ -22,7 +22,7 @@ from core.twin import accepted, step
 from core.types import MaskRecord
 from core.worklist import work_items
 from store import Store, open_store, rebuild
-from tests.store_phantom import DAY1, DAY2, VOXEL_MM3, add_mask, add_scan, folder
+from tests.store_phantom import DAY1, DAY2, VOXEL_MM3, add_mask, add_scan, folder, with_people
 
 
 def version(number: int, status: str = "proposed", lesions: dict[str, float] | None = None) -> MaskRecord:
@@ -210,6 +210,7 @@ def decided_root(tmp_path: Path) -> Path:
     """A store in which lesions were rejected, accepted again, and a version withdrawn and accepted."""
     root = tmp_path / "decided"
     with open_store(root) as store:
+        with_people(store, "ann")
         for seed, day in enumerate((DAY1, DAY2)):
             add_scan(store, day=day, seed=seed)
             add_mask(store, 4, 2, day=day)
@@ -272,7 +273,7 @@ def test_a_lesion_decision_that_was_cut_short_is_finished(decided_root: Path, mo
 def test_many_random_decisions_leave_a_store_that_verifies(tmp_path: Path) -> None:
     rng = random.Random(5)
     with open_store(tmp_path / "data") as store:
-        add_scan(store)
+        add_scan(with_people(store, "ann"))
         for first in (3, 4, 5):
             add_mask(store, first, 2)
         done = 0
@@ -308,7 +309,7 @@ def test_totals_of_different_lesions_are_not_called_a_change(two_visits: Store) 
 def test_a_rejected_lesion_is_no_reference_for_the_mask_gate(two_visits: Store) -> None:
     store = two_visits
     record = store.mask("P1", DAY1, 1)
-    remember_vectors(store, record, store.load_mask(record))
+    remember_vectors(store, record, store.load_mask(record), "demo")
     store.decide("P1", DAY1, 1, "accept", "ann", "agrees")
     assert [row["lesion_id"] for row in reference(store)] == ["L1", "L2"]
     store.decide("P1", DAY1, 1, "reject", "ann", "wrong-lesion", lesion_id="L2")

@@ -33,7 +33,7 @@ print("ready", flush=True)
 while True:
     record = add_mask(store, 1 + store.audit.last()[0] % 9)
     print("mask", record.version, record.mask_sha256, flush=True)
-    store.decide("P1", DAY1, record.version, "accept", "ann", "good")
+    store.decide("P1", DAY1, record.version, "accept", "demo", "good")
     print("accepted", record.version, "-", flush=True)
 """
 
@@ -129,12 +129,12 @@ def test_deciding_and_dying_at_any_moment_is_all_or_nothing(
     store = open_store(tmp_path)
     add_scan(store)
     add_mask(store, 3), add_mask(store, 4)
-    store.decide("P1", DAY1, 1, "accept", "ann", "good")
+    store.decide("P1", DAY1, 1, "accept", "demo", "good")
     with monkeypatch.context() as patch:
         patch.setattr(Store, "_recover", lambda self: None)
         patch.setattr(where, name, death)
         with pytest.raises(Crash):
-            store.decide("P1", DAY1, 2, "accept", "ann", "good")
+            store.decide("P1", DAY1, 2, "accept", "demo", "good")
     store.close()
     with open_store(tmp_path) as again:
         assert again.verify() == []
@@ -150,7 +150,7 @@ def test_the_next_write_completes_what_an_error_left_behind(store: Store, monkey
     with monkeypatch.context() as patch:
         patch.setattr(mask_files, "set_final", lambda *_: (_ for _ in ()).throw(OSError(28, "No space left on device")))
         with pytest.raises(StoreError, match=r"is recorded, but .*\(No space left"):
-            store.decide("P1", DAY1, 1, "accept", "ann", "good")
+            store.decide("P1", DAY1, 1, "accept", "demo", "good")
     assert store.verify() != []
     store.add_event("P1", DAY1, "steroids", "4 mg", "ann")
     assert store.verify() == []
@@ -172,7 +172,7 @@ def test_a_write_that_was_cut_short_survives_the_loss_of_the_database(
         patch.setattr(Store, "_recover", lambda self: None)
         patch.setattr(Store, "_finish", dies_before)
         with pytest.raises(Crash):
-            store.decide("P1", DAY1, 1, "accept", "ann", "good")
+            store.decide("P1", DAY1, 1, "accept", "demo", "good")
     store.close()
     (tmp_path / "twin.duckdb").unlink()
     assert rebuild(tmp_path)["decisions"] == 1

@@ -108,6 +108,11 @@ def test_an_altered_audit_is_refused_unless_the_database_has_it_whole(busy_root:
         assert contents(store) == before
 
 
+def _without_seq(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Rows without the numbers of audit entries that were lost."""
+    return [{key: value for key, value in row.items() if key != "seq"} for row in rows]
+
+
 def test_sidecars_alone_give_scans_masks_and_measurements(busy_root: tuple[Path, dict[str, Any]]) -> None:
     root, before = busy_root
     (root / "twin.duckdb").unlink()
@@ -119,7 +124,7 @@ def test_sidecars_alone_give_scans_masks_and_measurements(busy_root: tuple[Path,
         after = contents(store)
         assert after["decisions"] == []
         for table in ("scans", "masks", "measurements"):
-            assert after[table] == before[table]
+            assert _without_seq(after[table]) == _without_seq(before[table])
         assert store.verify() == []
         final = store.final_mask("P1", DAY1)
         assert final is not None
