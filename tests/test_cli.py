@@ -17,6 +17,7 @@ from core.types import LabelMap
 from core.volumes import read_label_map
 from store import open_store
 from tests import clinic
+from tests.store_phantom import with_people
 
 PATIENTS = ("STS_003", "STS_008")
 DATE = "2025-03-01"
@@ -64,6 +65,7 @@ def test_the_whole_job_on_two_real_patients(root, shared_data, capsys):
         stored = read_label_map(next(root.rglob(f"{patient}/{DATE}/mask_v002.nii.gz"))).array
         assert dice(stored == refined["lesion"], truth) > 0.5
 
+        _run(root, capsys, "person", "add", "reader-1", "--role", "reviewer")
         decision = _run(root, capsys, "accept", patient, DATE, 2, "--reviewer", "reader-1", "--reason", "corrected")
         assert decision["reviewer"] == "reader-1"
         versions = _run(root, capsys, "masks", patient)
@@ -100,6 +102,7 @@ def test_rebuild_makes_the_same_database_from_the_files(root, shared_data, capsy
 def test_readers_and_the_value_of_correction_are_asked_for_by_a_verb(tmp_path, capsys):
     opened: Any = open_store(tmp_path)
     with opened as store:
+        with_people(store, "ann", "ben")
         clinic.add_scan(store, "KIM", clinic.DAYS[0], clinic.noise(1))
         network = clinic.add_mask(store, "KIM", clinic.DAYS[0], 800)
         for person, voxels in (("ann", 1000), ("ben", 1250)):
@@ -122,6 +125,7 @@ def test_readers_and_the_value_of_correction_are_asked_for_by_a_verb(tmp_path, c
 def test_a_forecast_is_kept_and_judged_by_a_verb(tmp_path, capsys):
     opened: Any = open_store(tmp_path)
     with opened as store:
+        with_people(store, "ann")
         for n, day in enumerate(clinic.DAYS[:4]):
             clinic.add_scan(store, "KIM", day, clinic.noise(n))
             record = clinic.add_mask(store, "KIM", day, 800 + 100 * n)
