@@ -88,7 +88,8 @@ def verdict_on(store: GateStore, vectors: Sequence[Mapping[str, Any]], patient_i
         verdict ("usual" | "unusual" | "not enough reference masks" | "empty mask"), p_value or None, flagged
         (bool or None), n_reference, alpha, k, and `lesions`: one result each.
     """
-    rows = [row for row in reference(store) if row["patient_id"] != patient_id]
+    names = vectors[0]["names"] if vectors else None  # vectors of other features cannot be compared with these
+    rows = [r for r in reference(store) if r["patient_id"] != patient_id and names in (None, r["names"])]
     if not vectors:
         result: dict[str, Any] = {
             "verdict": "empty mask", "p_value": None, "flagged": None, "n_reference": len(rows), "lesions": [],
