@@ -54,14 +54,14 @@ def work_items(store: WorklistStore) -> list[WorkItem]:
     """
     scans = {(row["patient_id"], row["timepoint"]): row for row in store.ood_scores()}
     masks = {row["mask_id"]: row for row in store.mask_anomalies()}
-    scan_files = store.scan_problems()
+    scan_files, files = store.scan_problems(), store.mask_problems()
     items = []
     for patient in store.patients():
         patient_id = str(patient["patient_id"])
         versions: dict[str, list[MaskRecord]] = {}
         for record in store.masks(patient_id):
             versions.setdefault(record.timepoint, []).append(record)
-        back, files = withdrawn(store.decisions(patient_id)), store.mask_problems(patient_id)
+        back = withdrawn(store.decisions(patient_id))
         for timepoint in store.timepoints(patient_id):
             here, scan = versions.get(timepoint, []), scans.get((patient_id, timepoint))
             altered = [f"scan {what}" for what in scan_files.get((patient_id, timepoint), [])]

@@ -131,5 +131,6 @@ def test_system_and_worklist_tell_of_files_that_are_not_as_they_were_stored(open
     store_of().check_files()
     page = opened("system", "vic")
     assert any("1 file is not as it was stored" in error.value for error in page.error)
+    assert button(page, "Look at all files again")
     page = opened("worklist", "vic")
     assert any("version 1: file altered" in text.value for text in page.markdown)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -280,3 +281,13 @@ def test_a_loss_is_said_by_a_verb(room: Any, capsys: Any):
     assert str(root) not in err
     with open_store(root) as store:
         assert store.losses()[store.mask("P1", DAY1, 1).mask_id]["person"] == "demo"
+
+
+def test_nobody_outside_the_store_builds_the_path_of_a_stored_file():
+    root = Path(__file__).resolve().parents[1]
+    files = [root / "cli.py", root / "app.py", *(root / "core").rglob("*.py"), *(root / "pages").rglob("*.py")]
+    made = re.compile(r"\.root\s*/\s*\w+\.path|data_root\(\)\s*/\s*\w+\.path|[\"']f?(raw|processed)/")
+    found = [f"{path.relative_to(root)}: {line}" for path in files for line in path.read_text().splitlines()
+             if made.search(line)]  # fmt: skip
+    assert found == []
+    assert made.search("str((store.root / scan.path).resolve())"), "as it was"

@@ -81,12 +81,12 @@ def test_a_version_that_no_gate_has_judged_is_a_doubt_and_cannot_be_accepted_unt
 def _save_until_killed(root: str, ready: Any) -> None:
     with open_store(root) as store:
         opened: Any = store
-        ready.set()
         for number in range(10_000):
             add_version(
                 opened, labels(1 + number % 9, number % 3), "P1", DAY1, method="edit", reviewer="demo",
                 parent_version=None,
             )  # fmt: skip
+            ready.set()
 
 
 def test_after_30_kills_while_versions_are_saved_every_version_has_its_verdict(tmp_path: Path):
@@ -106,7 +106,7 @@ def test_after_30_kills_while_versions_are_saved_every_version_has_its_verdict(t
         writer.join()
     with open_store(tmp_path) as store:
         masks = {record.mask_id: len(record.lesions) for record in store.masks("P1")}
-        assert masks, "the writers must have had time to write"
+        assert len(masks) >= 30, "each of the writers saved at least one"
         assert {row["mask_id"] for row in store.mask_anomalies()} == set(masks)
         vectors = [row["mask_id"] for row in store.mask_vectors()]
         assert {mask_id: vectors.count(mask_id) for mask_id in masks} == masks

@@ -115,7 +115,12 @@ def doubted_files(store: Any) -> None:
         [{"file": r["path"], "state": r["state"], "found (UTC)": _minute(r["created_at"])} for r in rows],
         hide_index=True, width="stretch",
     )  # fmt: skip
-    st.caption("Restore them from a backup; a mask that cannot be restored can be marked lost on Review.")
+    said, button = st.columns([5, 2], vertical_alignment="center")
+    said.caption("Restore them from a backup; a mask that cannot be restored can be marked lost on Review.")
+    if button.button("Look at all files again", width="stretch"):
+        with st.spinner("Reading every file", show_time=True):
+            store.check_files()
+        st.rerun()
 
 
 def audit(store: Any) -> None:
