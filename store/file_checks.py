@@ -96,11 +96,16 @@ class FileChecks(PeopleRecords):
 
     def _remember_state(self, file: StoredFile, state: str, found: str | None) -> None:
         """Record what became of a file, if that is news. A store that cannot write just now does so another time."""
+        if state == self._known_state(file):  # readers do not wait for whoever writes or verifies
+            return
         with self.db.lock, suppress(StoreError):
-            rows = self.db.query("SELECT state FROM file_states WHERE path = ?", [file.name])
-            if state != (rows[0]["state"] if rows else WELL):
+            if state != self._known_state(file):
                 values = {"path": file.name, "state": state, "found_sha256": found}
                 self._write("file.cleared" if state == WELL else "file.doubted", SYSTEM, lambda at: Change(values))
+
+    def _known_state(self, file: StoredFile) -> str:
+        rows = self.db.query("SELECT state FROM file_states WHERE path = ?", [file.name])
+        return str(rows[0]["state"]) if rows else WELL
 
     def doubted_files(self) -> list[Row]:
         """Files that are not as they were stored, by path: path (relative to the data root), state ("altered" or
