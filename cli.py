@@ -14,6 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn
 
+from core.access import ROLES
 from core.errors import TwinReviewError
 from core.types import no_progress
 
@@ -181,6 +182,23 @@ def correction(arguments: argparse.Namespace, store: Any) -> dict[str, Any]:
     return run(store, arguments.patient)
 
 
+def lost(arguments: argparse.Namespace, store: Any) -> dict[str, Any]:
+    """Marks the file of a mask version as lost, or as found again."""
+    place = (arguments.patient, arguments.date, arguments.version)
+    if arguments.found:
+        store.mark_found(*place, arguments.reviewer)
+    else:
+        store.mark_lost(*place, arguments.reason, arguments.reviewer)
+    return {"version": arguments.version, "lost": not arguments.found}
+
+
+def person(arguments: argparse.Namespace, store: Any) -> list[dict[str, Any]]:
+    """Lists people and their roles, adds one, or changes a role."""
+    if arguments.what == "add":
+        store.add_person(arguments.name, arguments.role, by=arguments.reviewer)
+    return list(store.people())
+
+
 def verify(arguments: argparse.Namespace, store: Any) -> dict[str, Any]:
     """Do files, sidecars and database agree?"""
     problems = store.verify()
@@ -270,6 +288,14 @@ def _parser() -> argparse.ArgumentParser:
     made.add_argument("--quick", action="store_true", help="without fitting every growth law to every lesion")
     verb("agreement", agreement, "PATIENT", "DATE")
     verb("correction", correction).add_argument("patient", metavar="PATIENT", nargs="?")
+    made = verb("lost", lost, "PATIENT", "DATE", "VERSION")
+    why = made.add_mutually_exclusive_group(required=True)
+    why.add_argument("--reason", metavar="TEXT", help="what became of the file")
+    why.add_argument("--found", action="store_true", help="it is back, as it was stored")
+    made = verb("person", person)
+    made.add_argument("what", choices=("list", "add"))
+    made.add_argument("name", metavar="NAME", nargs="?")
+    made.add_argument("--role", choices=ROLES, default="reviewer", help="what they may do (default: reviewer)")
     verb("verify", verify)
     made = verb("audit", audit)
     made.add_argument("what", choices=("head", "check", "sign"))

@@ -31,6 +31,7 @@ class CorrectionStore(Protocol):
     def patients(self) -> Sequence[Mapping[str, Any]]: ...
     def require_patient(self, patient_id: str) -> None: ...
     def masks(self, patient_id: str, timepoint: str | None = None) -> list[MaskRecord]: ...
+    def mask_problems(self, patient_id: str | None = None) -> dict[str, str]: ...
     def load_mask(self, record: MaskRecord) -> LabelMap: ...
 
 
@@ -67,7 +68,10 @@ def sides(records: Iterable[MaskRecord]) -> dict[str | None, MaskRecord]:
 
 def timepoint_rows(store: CorrectionStore, patient_id: str, timepoint: str) -> list[dict[str, Any]]:
     """One row for each comparison: its name, the two versions, the measures, and `missing`: why there are none."""
-    chosen = sides(store.masks(patient_id, timepoint))
+    problems = store.mask_problems(patient_id)
+    records = store.masks(patient_id, timepoint)
+    chosen = sides(record for record in records if record.mask_id not in problems)
+    unreadable = [problems[r.mask_id] for r in records if r.status == "accepted" and r.mask_id in problems]
     rows = []
     for name, (left, right) in COMPARISONS.items():
         row: dict[str, Any] = {"patient_id": patient_id, "timepoint": timepoint, "comparison": name}
@@ -75,6 +79,7 @@ def timepoint_rows(store: CorrectionStore, patient_id: str, timepoint: str) -> l
         if first is None or second is None:
             absent = [_NAMES[side] for side in (left, right) if side is not None and side not in chosen]
             why = f"no {' and no '.join(absent)} version" if chosen else "no accepted version"
+            why = f"{unreadable[0]}: the accepted version cannot be read" if unreadable else why
             row |= {"first_version": None, "second_version": None, **dict.fromkeys(MEASURES), "missing": why}
         else:
             measured = compare(store.load_mask(first), store.load_mask(second))

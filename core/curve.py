@@ -20,6 +20,7 @@ class CurveStore(Protocol):
     def reference_scan(self, patient_id: str, timepoint: str) -> Scan: ...
     def volume_points(self, patient_id: str) -> list[VolumePoint]: ...
     def decisions(self, patient_id: str, timepoint: str | None = None) -> list[Decision]: ...
+    def mask_problems(self, patient_id: str | None = None) -> dict[str, str]: ...
     def reference_sets(self, kind: str | None = None) -> list[dict[str, Any]]: ...
 
 
@@ -27,11 +28,14 @@ def left_out(store: CurveStore, patient_id: str) -> dict[str, str]:
     """Timepoint -> why it, or a lesion of it, is not in the curve, by date; {} when every timepoint has an accepted
     mask without rejected lesions."""
     out = {}
-    back = withdrawn(store.decisions(patient_id))
+    back, files = withdrawn(store.decisions(patient_id)), store.mask_problems(patient_id)
     for timepoint in sorted(store.timepoints(patient_id)):
         records = store.masks(patient_id, timepoint)
         statuses = {record.version: record.status for record in records}
         final = next((record for record in records if record.status == "accepted"), None)
+        if final is not None and final.mask_id in files:
+            out[timepoint] = f"{files[final.mask_id]}: accepted version {final.version}, whose volume is unknown now"
+            continue
         if final is not None:
             if rejected(final):
                 lesions = ", ".join(sorted(rejected(final)))
@@ -50,9 +54,8 @@ def left_out(store: CurveStore, patient_id: str) -> dict[str, str]:
 
 
 def accepted_by(decisions: Iterable[Decision]) -> dict[str, str]:
-    """Mask id -> who accepted it (the whole version) last; decisions in any order."""
-    ordered = sorted((d for d in decisions if d.lesion_id is None), key=lambda d: d.created_at)
-    return {d.mask_id: d.reviewer for d in ordered if d.verdict == "accept"}
+    """Mask id -> who accepted it (the whole version) last; decisions oldest first, as the store lists them."""
+    return {d.mask_id: d.reviewer for d in decisions if d.lesion_id is None and d.verdict == "accept"}
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from core.gates import score_mask
 from core.growth.kept import keep_if_any
 from core.jobs import run_inline
 from core.pipeline import KINDS
-from core.stages.common import add_version
+from core.stages.common import add_version, newest_version
 from core.twin import TOTAL
 from core.types import Progress, no_progress
 
@@ -93,7 +93,8 @@ def _decide(store: Any, timepoint: DemoTimepoint, request: dict[str, Any]) -> No
     run_inline(store, KINDS["segment"], request, PERSON)
     right = timepoint.what == "correct" and not store.latest_mask(patient, date).lesions
     if timepoint.mask is not None and not right:
-        add_version(store, timepoint.mask, patient, date, method="import", reviewer=PERSON)
+        parent = newest_version(store, patient, date)
+        add_version(store, timepoint.mask, patient, date, method="import", reviewer=PERSON, parent_version=parent)
     if timepoint.what in DECIDED:
         newest = store.latest_mask(patient, date)
         store.decide(patient, date, newest.version, "accept", PERSON, "demo", "Decided by the demo, read by nobody.")

@@ -27,28 +27,32 @@ class GateStore(Protocol):
     def mask(self, patient_id: str, timepoint: str, version: int) -> MaskRecord: ...
     def load_mask(self, record: MaskRecord) -> LabelMap: ...
     def add_mask_vector(
-        self, mask_id: str, lesion_id: str, patient_id: str, vector: Sequence[float], names: Sequence[str]
+        self, mask_id: str, lesion_id: str, patient_id: str, vector: Sequence[float], names: Sequence[str], person: str
     ) -> None: ...
     def mask_vectors(self, status: str | None = None) -> list[dict[str, Any]]: ...
     def neighbour_index(self, vectors: NDArray[np.float64], patient_ids: Sequence[str]) -> NeighbourIndex: ...
     def add_mask_anomaly(self, mask_id: str, result: dict[str, Any], person: str) -> Any: ...
 
 
-def remember_vectors(store: Any, record: MaskRecord, labels: LabelMap) -> None:
-    """Stores one shape vector a lesion of a new version, so that scoring it later reads no images."""
+def vectors_of(labels: LabelMap) -> list[dict[str, Any]]:
+    """The shape vectors of a mask's lesions, stored or not: lesion_id, vector, names; [] for an empty mask."""
+    out = []
     for label in labels.labels:
         names, vector = shape_vector(labels.array == label, labels.grid.spacing_mm)
-        store.add_mask_vector(record.mask_id, f"L{label}", record.patient_id, [float(v) for v in vector], list(names))
+        out.append({"lesion_id": f"L{label}", "vector": [float(v) for v in vector], "names": list(names)})
+    return out
+
+
+def remember_vectors(store: Any, record: MaskRecord, labels: LabelMap, person: str) -> None:
+    """Stores the shape vectors of a version that was stored without them, so that scoring it again reads no images."""
+    for row in vectors_of(labels):
+        store.add_mask_vector(record.mask_id, row["lesion_id"], record.patient_id, row["vector"], row["names"], person)
 
 
 def _own_vectors(store: GateStore, record: MaskRecord) -> list[dict[str, Any]]:
-    """The mask's vectors, one a lesion. A process that died while a version was stored may have left some unmeasured:
-    these are measured now, since a mask without vectors would pass for an empty one."""
+    """The version's vectors, one a lesion: those that were stored with it, else measured now and not stored."""
     own = [row for row in store.mask_vectors() if row["mask_id"] == record.mask_id]
-    if len(own) < len(record.lesions):
-        remember_vectors(store, record, store.load_mask(record))
-        own = [row for row in store.mask_vectors() if row["mask_id"] == record.mask_id]
-    return own
+    return own if len(own) >= len(record.lesions) else vectors_of(store.load_mask(record))
 
 
 def reference(store: GateStore) -> list[dict[str, Any]]:
@@ -58,24 +62,40 @@ def reference(store: GateStore) -> list[dict[str, Any]]:
 
 
 def score_mask(store: GateStore, patient_id: str, timepoint: str, version: int, person: str) -> dict[str, Any]:
-    """The gate's verdict on one mask version, recorded.
+    """The gate's verdict on one stored mask version (`verdict_on`), recorded, its vectors too where it had none."""
+    record = store.mask(patient_id, timepoint, version)
+    own = [row for row in store.mask_vectors() if row["mask_id"] == record.mask_id]
+    if len(own) < len(record.lesions):  # stored by an older TwinReview, or without its vectors
+        labels = store.load_mask(record)
+        remember_vectors(store, record, labels, person)
+        own = vectors_of(labels)
+    result = verdict_on(store, own, patient_id)
+    store.add_mask_anomaly(record.mask_id, result, person)
+    return result
+
+
+def verdict_on(store: GateStore, vectors: Sequence[Mapping[str, Any]], patient_id: str) -> dict[str, Any]:
+    """The gate's verdict on a mask, whether it is stored or not; records nothing.
 
     A mask with several lesions is as odd as its oddest one; its p-value is the smallest times their number
     (Bonferroni), at most 1.
 
+    Args:
+        vectors: of each of its lesions, as `vectors_of` gives them; none for an empty mask.
+        patient_id: whose mask it is; lesions of the same patient are no reference.
+
     Returns:
         verdict ("usual" | "unusual" | "not enough reference masks" | "empty mask"), p_value or None, flagged
-        (bool or None), n_reference, and `lesions`: one result each.
+        (bool or None), n_reference, alpha, k, and `lesions`: one result each.
     """
-    record = store.mask(patient_id, timepoint, version)
-    own = _own_vectors(store, record)
-    rows = [row for row in reference(store) if row["patient_id"] != patient_id]
-    if not own:
+    names = vectors[0]["names"] if vectors else None  # vectors of other features cannot be compared with these
+    rows = [r for r in reference(store) if r["patient_id"] != patient_id and names in (None, r["names"])]
+    if not vectors:
         result: dict[str, Any] = {
             "verdict": "empty mask", "p_value": None, "flagged": None, "n_reference": len(rows), "lesions": [],
         }  # fmt: skip
     else:
-        lesions = _score_lesions(store, own, rows)
+        lesions = _score_lesions(store, vectors, rows, patient_id)
         p_values = [lesion["p_value"] for lesion in lesions if lesion["p_value"] is not None]
         p_value = min(1.0, min(p_values) * len(p_values)) if p_values else None
         flagged = None if p_value is None else p_value <= ALPHA
@@ -83,12 +103,12 @@ def score_mask(store: GateStore, patient_id: str, timepoint: str, version: int, 
         result = {
             "verdict": verdict, "p_value": p_value, "flagged": flagged, "n_reference": len(rows), "lesions": lesions,
         }  # fmt: skip
-    result = {"alpha": ALPHA, "k": K_NEAREST, **result}
-    store.add_mask_anomaly(record.mask_id, result, person)
-    return result
+    return {"alpha": ALPHA, "k": K_NEAREST, **result}
 
 
-def _score_lesions(store: GateStore, own: list[dict[str, Any]], rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def _score_lesions(
+    store: GateStore, own: Sequence[Mapping[str, Any]], rows: list[dict[str, Any]], patient_id: str
+) -> list[dict[str, Any]]:
     names = own[0]["names"]
     if not rows:
         return [
@@ -99,10 +119,7 @@ def _score_lesions(store: GateStore, own: list[dict[str, Any]], rows: list[dict[
         np.array([row["vector"] for row in rows]), [row["patient_id"] for row in rows], k=K_NEAREST, alpha=ALPHA,
         names=names, make_index=store.neighbour_index,
     )  # fmt: skip
-    return [
-        {"lesion_id": row["lesion_id"], **gate.score(np.array(row["vector"]), row["patient_id"]).to_json()}
-        for row in own
-    ]
+    return [{"lesion_id": row["lesion_id"], **gate.score(np.array(row["vector"]), patient_id).to_json()} for row in own]
 
 
 def similar_lesions(

@@ -45,6 +45,7 @@ class JobStore(Protocol):
         progress: float | None = None,
         message: str | None = None,
         result: dict[str, Any] | None = None,
+        person: str | None = None,
     ) -> Any: ...
 
     def job(self, job_id: str) -> dict[str, Any]: ...

@@ -16,7 +16,7 @@ from core.errors import InputError
 from core.jobs import JobKind
 from core.ood import measuring
 from core.stages import ood, refine, segment
-from core.stages.common import StageStore, add_version
+from core.stages.common import StageStore, add_version, newest_version
 from core.types import LabelMap, MaskRecord, Modality, Scan, parse_date
 from core.volumes import open_scan, read_label_map, resample
 
@@ -71,7 +71,8 @@ def import_mask(store: StageStore, file: Path, *, patient_id: str, timepoint: st
                 f"Lesion {', '.join(map(str, lost))} of the mask has no voxel on the reference scan's grid: it lies "
                 "outside that scan, or between its voxels. Draw the mask on the reference scan."
             )
-    return add_version(store, labels, patient_id, timepoint, method="import", reviewer=reviewer)
+    parent = newest_version(store, patient_id, timepoint)
+    return add_version(store, labels, patient_id, timepoint, method="import", reviewer=reviewer, parent_version=parent)
 
 
 KINDS: dict[str, JobKind] = {

@@ -127,22 +127,30 @@ class JobRunner:
         self._queue(job_id, self.kinds[kind], params, person)
         return job_id
 
-    def cancel(self, job_id: str) -> None:
+    def cancel(self, job_id: str, person: str) -> None:
         """Asks a job to stop. Queued: it never starts. Running: it stops at its next report of progress.
 
         Too late, and without effect, once the result is being stored.
+
+        Args:
+            person: who cancels it; the audit names them.
+
+        Raises:
+            StoreError: if this person may not.
         """
         with self._lock:
             if self.store.job(job_id)["status"] in FINAL:
                 return
             live = self._live.get(job_id)
             if live is None:
-                self.store.update_job(job_id, status="cancelled", message="Cancelled; it was not running.")
+                self.store.update_job(
+                    job_id, status="cancelled", message="Cancelled; it was not running.", person=person
+                )
                 return
             if live.recording:
                 return
+            self.store.update_job(job_id, message="Cancelling", person=person)
             (live.folder / "cancel").touch()
-            self.store.update_job(job_id, message="Cancelling")
             if live.future is not None and not live.running:
                 live.future.cancel()
 

@@ -167,6 +167,12 @@ class LabelMap:
         return float(np.count_nonzero(self.array)) * self.grid.voxel_volume_mm3
 
 
+#: Of sidecars as they are written now. Those of format 1, before it was told, lack the keys in `_SINCE_FORMAT_2`
+#: ("software" too where it is a scan's).
+FORMAT_VERSION = 2
+_SINCE_FORMAT_2 = frozenset({"format_version", "software", "model_files"})
+
+
 @dataclass(frozen=True)
 class Scan:
     """What is remembered of one imported image.
@@ -190,6 +196,21 @@ class Scan:
     metadata: Mapping[str, Any] = field(default_factory=dict)
     imported_by: str = ""
     imported_at: str = ""
+    format_version: int = 1
+    software: Mapping[str, str] = field(default_factory=dict)
+
+    def to_json(self) -> dict[str, Any]:
+        """The sidecar: plain JSON values; one of format 1 without the keys that came later."""
+        out = {name: getattr(self, name) for name in self.__dataclass_fields__}
+        out |= {"shape": list(self.shape), "spacing_mm": list(self.spacing_mm), "metadata": dict(self.metadata)}
+        out["software"] = dict(self.software)
+        return {name: value for name, value in out.items() if self.format_version > 1 or name not in _SINCE_FORMAT_2}
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> Scan:
+        """Inverse of `to_json`."""
+        known = {name: values[name] for name in cls.__dataclass_fields__ if values.get(name) is not None}
+        return cls(**{**known, "shape": tuple(values["shape"]), "spacing_mm": tuple(values["spacing_mm"])})
 
     @property
     def channel(self) -> str:
@@ -276,25 +297,34 @@ class MaskRecord:
     checkpoint_sha256: str | None
     lesions: tuple[Mapping[str, Any], ...]
     software: Mapping[str, str]
+    format_version: int = 1
+    model_files: Mapping[str, str] | None = None
 
     def to_json(self) -> dict[str, Any]:
-        """The sidecar: plain JSON values, keys in the order of the design."""
+        """The sidecar: plain JSON values, keys in the order of the design; format 1 lacks the last two."""
         out = {name: getattr(self, name) for name in self.__dataclass_fields__}
         out["prompts"] = [dict(p) for p in self.prompts]
         out["lesions"] = [dict(lesion) for lesion in self.lesions]
         out["software"] = dict(self.software)
+        out["model_files"] = None if self.model_files is None else dict(self.model_files)
+        if self.format_version == 1:
+            del out["format_version"], out["model_files"]
         return out
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> MaskRecord:
         """Inverse of `to_json`; raises InputError naming the keys that are missing."""
-        missing = [name for name in cls.__dataclass_fields__ if name not in values]
+        later: dict[str, Any] = {
+            "format_version": values.get("format_version") or 1,
+            "model_files": values.get("model_files"),
+        }
+        missing = [name for name in cls.__dataclass_fields__ if name not in values and name not in later]
         if missing:
             raise InputError(f"The sidecar lacks {', '.join(missing)}. Restore it from a backup or run `rebuild`.")
-        known = {name: values[name] for name in cls.__dataclass_fields__}
+        known = {name: values[name] for name in cls.__dataclass_fields__ if name not in later}
         known["prompts"] = tuple(known["prompts"])
         known["lesions"] = tuple(known["lesions"])
-        return cls(**known)
+        return cls(**known, **later)
 
 
 @dataclass(frozen=True)

@@ -3,8 +3,9 @@
 import streamlit as st
 
 from core.errors import TwinReviewError
-from pages.ui import job_panel, reading, resources, shell
+from pages.ui import job_panel, reading, resources, rights, shell
 from pages.ui.deciding import decision_dialog, keep_version
+from pages.ui.files import file_panel, file_problem
 from pages.ui.surface_panel import surface_panel
 from pages.ui.viewer import wide_page
 
@@ -53,19 +54,21 @@ with shell.guarded():
                 # Only once: the visitor may look at older versions afterwards.
                 reading.show_version(timepoint, result["version"])
                 st.rerun()
-        if reading.gates(store, patient, timepoint, record):
+        file_panel(store, record, shell.person())
+        if reading.gates(store, patient, timepoint, record, shell.person()):
             start("score_ood", "Scan gate", {})
         segment, refine, decide = st.tabs(["Segment", "Refine", "Decide"], default=reading.first_tab(record))
         with segment:
             model_id = reading.choose_model()
             label = "Run nnU-Net again" if record else "Run nnU-Net"
-            if st.button(label, type="secondary" if record else "primary", disabled=model_id is None):
+            state = rights.button(store, shell.person(), "job.created", disabled=model_id is None)
+            if st.button(label, type="secondary" if record else "primary", **state):
                 start("segment", "Segmentation", {"model_id": model_id})
         with refine:
-            request = reading.refine_form(store, patient, timepoint, record)
+            request = reading.refine_form(store, patient, timepoint, record, shell.person())
             if request is not None:
                 start("refine", "Refinement", request)
         with decide:
             reading.decide_form(store, patient, timepoint, record, shell.person())
-        surface_panel(record)
+        surface_panel(None if record is None or file_problem(store, record) else record)
         reading.history(store, patient, timepoint, record, shell.person())

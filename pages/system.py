@@ -1,4 +1,6 @@
-"""For whoever keeps TwinReview up: models, jobs, people, the audit log, and whether files and database agree."""
+"""For whoever keeps TwinReview up: with shell.guarded():
+    system_panels.doubted_files(store)
+models, jobs, people, the audit log, and whether files and database agree."""
 
 import streamlit as st
 
@@ -8,11 +10,13 @@ st.title("System")
 st.caption("Models and their checks, jobs, people, the audit log, and the proof that nothing was altered.")
 
 store = resources.get_store()
+with shell.guarded():
+    system_panels.doubted_files(store)
 models, jobs, people, audit, check = st.tabs(["Models", "Jobs", "People", "Audit log", "Check"])
 with models, shell.guarded():
     system_panels.models()
 with jobs, shell.guarded():
-    system_panels.jobs(store)
+    system_panels.jobs(store, shell.person())
 with people, shell.guarded():
     system_panels.people(store, shell.person())
 with audit, shell.guarded():

@@ -9,7 +9,7 @@ st.title("Worklist")
 st.caption("What waits for a person, the doubtful first. Nothing enters a growth curve before somebody accepts it.")
 
 URGENCY = {
-    0: (":material/warning:", "A gate has doubts"),
+    0: (":material/warning:", "Doubts"),
     1: (":material/pending_actions:", "A proposed mask waits"),
     2: (":material/radio_button_unchecked:", "Not segmented yet"),
 }

@@ -16,12 +16,8 @@ from core.types import MaskRecord
 from store import replay
 from store.audit import make_entry
 from store.paths import inside, mask_place, scan_place
-from store.replay import SCAN_COLUMNS
+from store.replay import MASK_COLUMNS, MASK_LATER, SCAN_COLUMNS, SCAN_LATER
 
-MASK_COLUMNS = tuple(MaskRecord.__dataclass_fields__)
-#: What sidecars of an earlier format have not.
-_SCAN_LATER: tuple[str, ...] = getattr(replay, "SCAN_LATER", ())
-_MASK_LATER: tuple[str, ...] = getattr(replay, "MASK_LATER", ())
 #: A mask that claims one of these does not count in any case, so its claim is kept.
 _HARMLESS = ("rejected", "superseded")
 #: action, payload
@@ -96,7 +92,7 @@ def _sidecars(root: Path, pattern: str) -> Iterator[tuple[str, dict[str, Any] | 
 
 
 def _scan(name: str, values: Mapping[str, Any] | None, known: Known) -> dict[str, Any] | None:
-    if values is None or not set(SCAN_COLUMNS) - set(_SCAN_LATER) <= values.keys():
+    if values is None or not set(SCAN_COLUMNS) - set(SCAN_LATER) <= values.keys():
         return None
     payload = {key: values[key] for key in SCAN_COLUMNS if key in values}
     try:
@@ -110,7 +106,7 @@ def _scan(name: str, values: Mapping[str, Any] | None, known: Known) -> dict[str
 
 
 def _mask(name: str, values: Mapping[str, Any] | None, known: Known) -> dict[str, Any] | None:
-    if values is None or not set(MASK_COLUMNS) - set(_MASK_LATER) <= values.keys():
+    if values is None or not set(MASK_COLUMNS) - set(MASK_LATER) <= values.keys():
         return None
     payload = {key: values[key] for key in MASK_COLUMNS if key in values}
     try:

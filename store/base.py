@@ -10,8 +10,11 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 
+from core.access import ADMINISTRATOR
 from core.errors import StoreError, TwinReviewError
+from core.types import MaskRecord
 from store import heads, journal, ledgers, mask_files, opening, replay
+from store.actors import check_actor
 from store.audit import Audit, Entry
 from store.connection import Row, StoreReadOnly
 from store.opening import AUDIT, DATABASE
@@ -19,9 +22,9 @@ from store.values import check_id, check_person, utc_now
 
 logger = logging.getLogger("twinreview.store")
 #: Whom a new store knows.
-FIRST_PERSON = {"name": "demo", "role": "reviewer"}
+FIRST_PERSON = {"name": "demo", "role": ADMINISTRATOR}
 
-__all__ = ["AUDIT", "DATABASE", "Change", "StoreBase", "mask_values", "where"]
+__all__ = ["AUDIT", "DATABASE", "Change", "StoreBase", "mask_of", "mask_values", "where"]
 
 
 class Change(NamedTuple):
@@ -114,6 +117,7 @@ class StoreBase:
             placed: list[str] = []
             try:
                 with self.db.transaction():
+                    check_actor(self.db, action, person)
                     at = utc_now()
                     change = build(at)
                     for _, name in change.files:
@@ -290,12 +294,17 @@ class StoreBase:
         )
 
 
+def mask_of(row: Row) -> MaskRecord:
+    """A row of `masks` as a value."""
+    values = {name: row[name] for name in replay.MASK_COLUMNS}
+    for name in ("prompts", "lesions", "software", "model_files"):
+        values[name] = None if row[name] is None else json.loads(row[name])
+    return MaskRecord.from_json(values)
+
+
 def mask_values(row: Row) -> dict[str, Any]:
     """A row of `masks` as its sidecar has it."""
-    values = {name: row[name] for name in replay.MASK_COLUMNS}
-    for name in ("prompts", "lesions", "software"):
-        values[name] = json.loads(row[name])
-    return values
+    return mask_of(row).to_json()
 
 
 def where(**conditions: Any) -> tuple[str, list[Any]]:

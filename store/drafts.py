@@ -28,6 +28,7 @@ from numpy.typing import NDArray
 from core.errors import InputError, StoreError
 from core.types import LabelMap
 from store import mask_files
+from store.actors import check_actor
 from store.jobs import JobRecords
 from store.values import check_person, utc_now
 
@@ -168,9 +169,11 @@ class DraftFiles(JobRecords):
             InputError: no person.
             StoreError: if there is no such timepoint or version.
         """
-        check_person(person)
+        check_actor(self.db, "draft.edited", check_person(person))
         grid = self.load_reference_grid(patient_id, timepoint)
         parent = None if parent_version is None else self.mask(patient_id, timepoint, parent_version)
+        if parent is not None:
+            self.mask_path(parent)  # says so if its file is lost or altered
         with self._draft_lock:
             for draft in self.drafts(patient_id, timepoint, person):
                 if draft.parent_version == parent_version:
@@ -197,8 +200,9 @@ class DraftFiles(JobRecords):
             StaleDraft: if `revision` is not the newest.
             StoreError: if the draft is closed.
         """
-        shape = self.draft(draft_id).shape
-        read_edit(packed, shape)
+        draft = self.draft(draft_id)
+        check_actor(self.db, "draft.edited", draft.person)
+        read_edit(packed, draft.shape)
         with self._draft_lock:
             folder = self._draft_dir(draft_id)
             self._check_revision(folder, revision)
@@ -241,6 +245,7 @@ class DraftFiles(JobRecords):
 
     def discard_draft(self, draft_id: str) -> None:
         """Close a draft. Its files go to `drafts/discarded/`, which an administrator may empty."""
+        check_actor(self.db, "draft.edited", self.draft(draft_id).person)
         with self._draft_lock:
             folder = self._draft_dir(draft_id)
             kept = self._drafts_dir() / "discarded"

@@ -7,6 +7,7 @@ import uuid
 from collections.abc import Mapping
 from typing import Any
 
+from core.access import SYSTEM
 from core.errors import InputError, StoreError
 from store import replay
 from store.base import Change, where
@@ -35,20 +36,24 @@ class JobRecords(ScoreRecords):
         progress: float | None = None,
         message: str | None = None,
         result: Mapping[str, Any] | None = None,
+        person: str | None = None,
     ) -> None:
         """Change what is given and leave the rest.
 
         A new status or result is audited; progress and messages alone are not, since they come several times a second.
 
+        Args:
+            person: who cancels the job; audited under this name, whatever changes. None: the job itself reports.
+
         Raises:
             InputError: for a status that is none, or progress outside 0..1.
-            StoreError: if there is no such job.
+            StoreError: if there is no such job, or `person` may not cancel.
         """
         if status is not None and status not in STATUSES:
             raise InputError(f"Expected a status of {', '.join(STATUSES)}, got {str(status)[:40]!r}.")
         if progress is not None and not 0.0 <= progress <= 1.0:
             raise InputError(f"Expected progress between 0 and 1, got {progress}.")
-        person = self.job(job_id)["person"]
+        self.job(job_id)  # says so if there is none
         changes: dict[str, Any] = {}
         if status is not None:
             changes["status"] = status
@@ -58,8 +63,9 @@ class JobRecords(ScoreRecords):
             changes["message"] = check_text("message", message)
         if result is not None:
             changes["result"] = plain(dict(result), "result")
-        if status is not None or result is not None:
-            self._write("job.updated", person, lambda at: Change({"job_id": job_id, "changes": changes}))
+        if person is not None or status is not None or result is not None:
+            action = "job.updated" if person is None else "job.cancelled"
+            self._write(action, person or SYSTEM, lambda at: Change({"job_id": job_id, "changes": changes}))
         elif changes:
             with self.db.transaction():
                 replay.update_job(self.db, job_id, changes, utc_now())

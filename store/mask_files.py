@@ -14,13 +14,11 @@ from __future__ import annotations
 import errno
 import json
 import os
-import platform
 import shutil
 import uuid
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from importlib.metadata import version as package_version
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +28,6 @@ import numpy as np
 from core.errors import InputError, StoreError
 from core.types import Grid, LabelMap, LesionMeasure
 
-SOFTWARE_VERSION = "0.1.0"
 FINAL = "mask_final.nii.gz"
 
 #: A disk that is full, beyond a quota or a limit, read-only or failing: a sentence, and no bug.
@@ -58,15 +55,6 @@ def mask_name(version: int) -> str:
 def sidecar_of(image: Path | str) -> str:
     """Path of the sidecar that belongs to an image."""
     return str(image).removesuffix(".nii.gz") + ".json"
-
-
-def software() -> dict[str, str]:
-    """What made a mask: for the sidecar."""
-    return {
-        "twinreview": SOFTWARE_VERSION,
-        "python": platform.python_version(),
-        **{name: package_version(name) for name in ("numpy", "nibabel", "duckdb")},
-    }
 
 
 def fsync_dir(folder: Path) -> None:

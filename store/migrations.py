@@ -21,6 +21,50 @@ class Migration(NamedTuple):
     sql: str
 
 
+#: `seq` is the number of the audit entry that made a row: what is newest, whatever the clock said. Rows from before are
+#: found by the id that is in their entry's payload once only.
+AUDIT_ORDER = """
+ALTER TABLE decisions ADD COLUMN seq BIGINT;
+UPDATE decisions SET seq = (SELECT max(a.seq) FROM audit a WHERE a.action = 'mask.decided' AND
+    substr(a.payload, position('"decision_id": "' IN a.payload) + 16, 36) = decision_id);
+ALTER TABLE ood_scores ADD COLUMN seq BIGINT;
+UPDATE ood_scores SET seq = (SELECT max(a.seq) FROM audit a WHERE a.action = 'ood.scored' AND
+    substr(a.payload, position('"score_id": "' IN a.payload) + 13, 36) = score_id);
+ALTER TABLE mask_anomalies ADD COLUMN seq BIGINT;
+UPDATE mask_anomalies SET seq = (SELECT max(a.seq) FROM audit a WHERE a.action = 'mask.scored' AND
+    substr(a.payload, position('"anomaly_id": "' IN a.payload) + 15, 36) = anomaly_id);
+ALTER TABLE events ADD COLUMN seq BIGINT;
+UPDATE events SET seq = (SELECT max(a.seq) FROM audit a WHERE a.action = 'event.added' AND
+    substr(a.payload, position('"event_id": "' IN a.payload) + 13, 36) = event_id);
+ALTER TABLE growth_fits ADD COLUMN seq BIGINT;
+UPDATE growth_fits SET seq = (SELECT max(a.seq) FROM audit a WHERE a.action = 'growth.fitted' AND
+    substr(a.payload, position('"fit_id": "' IN a.payload) + 11, 36) = fit_id);
+ALTER TABLE reference_sets ADD COLUMN seq BIGINT;
+UPDATE reference_sets SET seq = (SELECT max(a.seq) FROM audit a WHERE a.action = 'reference_set.added' AND
+    substr(a.payload, position('"set_id": "' IN a.payload) + 11, 36) = set_id);
+ALTER TABLE scans ADD COLUMN seq BIGINT;
+UPDATE scans SET seq = (SELECT max(a.seq) FROM audit a WHERE a.action = 'scan.added' AND
+    substr(a.payload, position('"content_sha256": "' IN a.payload) + 19, 64) = content_sha256);
+ALTER TABLE scans ADD COLUMN format_version INTEGER;
+ALTER TABLE scans ADD COLUMN software VARCHAR;
+ALTER TABLE masks ADD COLUMN format_version INTEGER;
+ALTER TABLE masks ADD COLUMN model_files VARCHAR;
+CREATE TABLE mask_losses (
+    mask_id VARCHAR PRIMARY KEY,
+    lost BOOLEAN NOT NULL,
+    reason VARCHAR NOT NULL,
+    person VARCHAR NOT NULL,
+    created_at VARCHAR NOT NULL
+);
+CREATE TABLE file_states (
+    path VARCHAR PRIMARY KEY,
+    state VARCHAR NOT NULL,
+    found_sha256 VARCHAR,
+    created_at VARCHAR NOT NULL
+);
+"""
+
+
 MIGRATIONS: tuple[Migration, ...] = (
     Migration("first schema", (Path(__file__).parent / "schema.sql").read_text(encoding="utf-8")),
     Migration(
@@ -43,6 +87,7 @@ CREATE TABLE readings_finished (
 );
 """,
     ),
+    Migration("order by the audit, formats of sidecars, files lost or doubted", AUDIT_ORDER),
 )
 
 

@@ -47,12 +47,16 @@ class Batch:
 
 MASK_COLUMNS = tuple(MaskRecord.__dataclass_fields__)
 SCAN_COLUMNS = tuple(Scan.__dataclass_fields__)
-_JSON = {"prompts", "lesions", "software", "shape", "spacing_mm", "metadata", "result", "detail", "params"}
+#: What sidecars and entries of format 1 have not (`core.types.FORMAT_VERSION`).
+SCAN_LATER, MASK_LATER = ("format_version", "software"), ("format_version", "model_files")
+_JSON = {
+    "prompts", "lesions", "software", "shape", "spacing_mm", "metadata", "result", "detail", "params", "model_files",
+}  # fmt: skip
 
 
 def insert(db: Writer, table: str, row: Row, on_conflict: str = "") -> None:
     """Insert a row; columns that hold JSON are given as values."""
-    values = [to_text(value) if name in _JSON else value for name, value in row.items()]
+    values = [to_text(value) if name in _JSON and value is not None else value for name, value in row.items()]
     marks = ", ".join("?" * len(row))
     db.execute(f"INSERT INTO {table} ({', '.join(row)}) VALUES ({marks}) {on_conflict}", values)
 
@@ -68,12 +72,17 @@ def _scan_added(db: Writer, entry: Entry, payload: Payload) -> None:
     nothing = "ON CONFLICT DO NOTHING"
     insert(db, "patients", {"patient_id": patient_id, "dataset": payload["dataset"], "added_at": at}, nothing)
     insert(db, "timepoints", {"patient_id": patient_id, "timepoint": timepoint, "added_at": at}, nothing)
-    insert(db, "scans", {name: payload[name] for name in SCAN_COLUMNS})
+    insert(db, "scans", {**_columns(payload, SCAN_COLUMNS, SCAN_LATER), "seq": entry["seq"]})
+
+
+def _columns(payload: Payload, names: Sequence[str], later: Sequence[str]) -> Row:
+    """Of the payload what the table holds; None for what an entry of format 1 does not have."""
+    return {name: payload.get(name) if name in later else payload[name] for name in names}
 
 
 def _mask_added(db: Writer, entry: Entry, payload: Payload) -> None:
     mask_place("any", payload["patient_id"], payload["timepoint"], payload["version"])  # refuses what is no place
-    insert(db, "masks", {name: payload[name] for name in MASK_COLUMNS})
+    insert(db, "masks", _columns(payload, MASK_COLUMNS, MASK_LATER))
     for lesion in payload["lesions"]:
         identity = {
             "patient_id": payload["patient_id"], "lesion_id": lesion["lesion_id"], "label": lesion["label"],
@@ -86,10 +95,15 @@ def _mask_added(db: Writer, entry: Entry, payload: Payload) -> None:
             "longest_diameter_mm": lesion["longest_diameter_mm"], "centroid_mm": to_text(lesion["centroid_mm"]),
         }  # fmt: skip
         insert(db, "measurements", measured)
+    for vector in payload.get("vectors", ()):
+        _insert_vector(db, {**vector, "mask_id": payload["mask_id"], "patient_id": payload["patient_id"]})
+    if "verdict" in payload:
+        said = {**payload["verdict"], "mask_id": payload["mask_id"]}
+        ACTIONS["mask.scored"](db, entry, said)
 
 
 def _mask_decided(db: Writer, entry: Entry, payload: Payload) -> None:
-    insert(db, "decisions", payload["decision"])
+    insert(db, "decisions", {**payload["decision"], "seq": entry["seq"]})
     for mask_id, status in payload["statuses"].items():
         db.execute("UPDATE masks SET status = ? WHERE mask_id = ?", [status, mask_id])
     if "lesions" in payload:  # one of them was accepted or rejected
@@ -115,17 +129,24 @@ def update_job(db: Writer, job_id: str, changes: Payload, at: str) -> None:
     db.execute(f"UPDATE jobs SET {settings}updated_at = ? WHERE job_id = ?", [*values, at, job_id])
 
 
-def _row_of(table: str, columns: Sequence[str], on_conflict: str = "") -> Callable[[Writer, Entry, Payload], None]:
-    """The plain case: the payload is the row, with who and when from the entry."""
+def _row_of(
+    table: str, columns: Sequence[str], on_conflict: str = "", seq: bool = True
+) -> Callable[[Writer, Entry, Payload], None]:
+    """The plain case: the payload is the row, with who and when (and with `seq` the entry's number) from the entry."""
 
     def apply_row(db: Writer, entry: Entry, payload: Payload) -> None:
         row = {name: payload[name] for name in columns}
-        insert(db, table, {**row, "person": entry["person"], "created_at": entry["created_at"]}, on_conflict)
+        row |= {"person": entry["person"], "created_at": entry["created_at"]} | ({"seq": entry["seq"]} if seq else {})
+        insert(db, table, row, on_conflict)
 
     return apply_row
 
 
 def _vector_added(db: Writer, entry: Entry, payload: Payload) -> None:
+    _insert_vector(db, payload)
+
+
+def _insert_vector(db: Writer, payload: Payload) -> None:
     row = {name: payload[name] for name in ("mask_id", "lesion_id", "patient_id")}
     row |= {"vector": to_text(payload["vector"]), "names": to_text(payload["names"])}
     update = "ON CONFLICT (mask_id, lesion_id) DO UPDATE SET vector = excluded.vector, names = excluded.names"
@@ -141,6 +162,28 @@ def _job_created(db: Writer, entry: Entry, payload: Payload) -> None:
     insert(db, "jobs", row)
 
 
+def _file_state(db: Writer, entry: Entry, payload: Payload) -> None:
+    row = {name: payload[name] for name in ("path", "state", "found_sha256")} | {"created_at": entry["created_at"]}
+    update = (
+        "ON CONFLICT (path) DO UPDATE SET state = excluded.state, found_sha256 = excluded.found_sha256, "
+        "created_at = excluded.created_at"
+    )
+    insert(db, "file_states", row, update)
+
+
+def _mask_loss(lost: bool) -> Callable[[Writer, Entry, Payload], None]:
+    update = (
+        "ON CONFLICT (mask_id) DO UPDATE SET lost = excluded.lost, reason = excluded.reason, "
+        "person = excluded.person, created_at = excluded.created_at"
+    )
+
+    def apply_loss(db: Writer, entry: Entry, payload: Payload) -> None:
+        row = {"mask_id": payload["mask_id"], "lost": lost, "reason": payload["reason"]}
+        insert(db, "mask_losses", {**row, "person": entry["person"], "created_at": entry["created_at"]}, update)
+
+    return apply_loss
+
+
 def _nothing(db: Writer, entry: Entry, payload: Payload) -> None:
     """For entries that say what happened to files and change no table."""
 
@@ -154,7 +197,7 @@ ACTIONS: dict[str, Callable[[Writer, Entry, Payload], None]] = {
     "mask.scored": _row_of("mask_anomalies", ("anomaly_id", "mask_id", "result")),
     "event.added": _row_of("events", ("event_id", "patient_id", "date", "kind", "detail")),
     "growth.fitted": _row_of("growth_fits", ("fit_id", "patient_id", "lesion_id", "model", "result")),
-    "model.used": _row_of("models", ("model_id", "sha256", "detail"), "ON CONFLICT DO NOTHING"),
+    "model.used": _row_of("models", ("model_id", "sha256", "detail"), "ON CONFLICT DO NOTHING", seq=False),
     "reference_set.added": _row_of("reference_sets", ("set_id", "kind", "detail")),
     "vector.added": _vector_added,
     "reading.set": _row_of(
@@ -162,10 +205,16 @@ ACTIONS: dict[str, Callable[[Writer, Entry, Payload], None]] = {
         ("patient_id", "timepoint", "blind"),
         "ON CONFLICT (patient_id, timepoint) DO UPDATE SET blind = excluded.blind, person = excluded.person, "
         "created_at = excluded.created_at",
+        seq=False,
     ),
-    "reading.finished": _row_of("readings_finished", ("patient_id", "timepoint"), "ON CONFLICT DO NOTHING"),
+    "reading.finished": _row_of("readings_finished", ("patient_id", "timepoint"), "ON CONFLICT DO NOTHING", seq=False),
     "job.created": _job_created,
     "job.updated": _job_updated,
+    "job.cancelled": _job_updated,
+    "mask.lost": _mask_loss(True),
+    "mask.found": _mask_loss(False),
+    "file.doubted": _file_state,
+    "file.cleared": _file_state,
     "store.recovered": _nothing,
     "scan.adopted": _scan_added,
     "mask.adopted": _mask_added,
@@ -180,6 +229,7 @@ TABLES: dict[str, str] = {
     "measurements": "mask_id, label", "decisions": "decision_id", "ood_scores": "score_id",
     "mask_anomalies": "anomaly_id", "events": "event_id", "growth_fits": "fit_id", "models": "model_id, sha256",
     "reference_sets": "set_id", "mask_vectors": "mask_id, lesion_id",
+    "mask_losses": "mask_id", "file_states": "path",
     "reading_settings": "patient_id, timepoint", "readings_finished": "patient_id, timepoint, person",
 }  # fmt: skip
 

@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import nibabel as nib
 
 from core.errors import InputError, StoreError
-from core.types import Grid, Scan, Volume, parse_date
+from core.types import FORMAT_VERSION, Grid, Scan, Volume, parse_date
+from core.version import software
 from core.volumes import content_sha256, orientation, read_volume, write_nifti
 from store import mask_files
-from store.base import Change, StoreBase, where
+from store.base import Change, where
 from store.connection import Row
+from store.file_checks import FileChecks, StoredFile
 from store.replay import SCAN_COLUMNS
-from store.values import check_id, check_person, check_text, plain
+from store.values import check_id, check_text, plain
 
 #: A timepoint's reference scan is its CT, else its first MR, else its PET; the first imported of several.
 _REFERENCE_ORDER = ("CT", "MR", "PET")
@@ -28,30 +29,26 @@ def reference_of(scans: list[Scan]) -> Scan:
     return min(scans, key=lambda scan: _REFERENCE_ORDER.index(scan.modality))
 
 
+def scan_of(row: Row) -> Scan:
+    """A row of `scans` as a value."""
+    values = {name: row[name] for name in SCAN_COLUMNS}
+    for name in ("shape", "spacing_mm", "metadata", "software"):
+        values[name] = None if row[name] is None else json.loads(row[name])
+    return Scan.from_json(values)
+
+
 def scan_values(row: Row) -> dict[str, Any]:
     """A row of `scans` as its sidecar has it."""
-    values = {name: row[name] for name in SCAN_COLUMNS}
-    for name in ("shape", "spacing_mm", "metadata"):
-        values[name] = json.loads(row[name])
-    return values
+    return scan_of(row).to_json()
 
 
-def scan_from_values(values: Mapping[str, Any]) -> Scan:
-    """Inverse of what the sidecar holds."""
-    return Scan(**{**values, "shape": tuple(values["shape"]), "spacing_mm": tuple(values["spacing_mm"])})
+def file_of_scan(scan: Scan) -> StoredFile:
+    """The image file that a scan's record names."""
+    return StoredFile(scan.path, scan.sha256, f"the scan {scan.scan_id} of {scan.patient_id} on {scan.timepoint}")
 
 
-class ScanRecords(StoreBase):
-    """The part of `Store` about people, patients, timepoints and scans."""
-
-    def add_person(self, name: str, role: str = "reviewer") -> None:
-        """Make a person known; of one who is known already the role is changed."""
-        values = {"name": check_person(name), "role": check_id("role", role)}
-        self._write("person.added", name, lambda at: Change(values))
-
-    def people(self) -> list[Row]:
-        """Those known, by name: name, role, added_at."""
-        return self.db.query("SELECT name, role, added_at FROM people ORDER BY name")
+class ScanRecords(FileChecks):
+    """The part of `Store` about patients, timepoints and scans."""
 
     def datasets(self) -> list[str]:
         """Names of the datasets, sorted."""
@@ -88,8 +85,8 @@ class ScanRecords(StoreBase):
     def scans(self, patient_id: str, timepoint: str | None = None) -> list[Scan]:
         """A patient's scans by timepoint, then in order of import."""
         clause, values = where(patient_id=patient_id, timepoint=timepoint)
-        rows = self.db.query(f"SELECT * FROM scans{clause} ORDER BY timepoint, imported_at, scan_id", values)
-        return [scan_from_values(scan_values(row)) for row in rows]
+        rows = self.db.query(f"SELECT * FROM scans{clause} ORDER BY timepoint, seq, scan_id", values)
+        return [scan_of(row) for row in rows]
 
     def reference_scan(self, patient_id: str, timepoint: str) -> Scan:
         """The scan on whose grid the timepoint's masks lie: CT, else the first MR, else PET.
@@ -103,24 +100,37 @@ class ScanRecords(StoreBase):
         return reference_of(scans)
 
     def scan_path(self, scan: Scan) -> Path:
-        """Where the image file is (`Scan.path` is relative to the data root)."""
-        return self.root / scan.path
+        """The image file of a scan, once its hash was compared (`Scan.path` is relative to the data root).
+
+        Raises:
+            StoreError: if the file is altered, missing or unreadable.
+        """
+        return self._checked(file_of_scan(scan))
+
+    def scan_problems(self, patient_id: str | None = None) -> dict[tuple[str, str], list[str]]:
+        """Scans whose file is not as it was stored, by patient and timepoint: "file altered: CT", "file missing: PET";
+        as far as is known (`mask_problems`)."""
+        doubted = {row["path"]: row["state"] for row in self.doubted_files()}
+        clause, values = where(patient_id=patient_id)
+        found: dict[tuple[str, str], list[str]] = {}
+        for row in self.db.query(f"SELECT * FROM scans{clause} ORDER BY seq", values) if doubted else ():
+            if row["path"] in doubted:
+                place = (row["patient_id"], row["timepoint"])
+                found.setdefault(place, []).append(f"file {doubted[row['path']]}: {row['scan_id']}")
+        return found
 
     def load_volume(self, scan: Scan) -> Volume:
-        """The image of a scan."""
+        """The image of a scan. Raises StoreError as `scan_path`."""
         return read_volume(self.scan_path(scan), scan.modality, scan.sequence)
 
     def load_reference_grid(self, patient_id: str, timepoint: str) -> Grid:
-        """The grid of the reference scan, read from the file's header alone.
+        """The grid of the reference scan, read from the file's header alone once its hash was compared.
 
         Raises:
-            StoreError: if there is no scan, or its file is gone.
+            StoreError: if there is no scan, or its file is not the one that was stored.
         """
         scan = self.reference_scan(patient_id, timepoint)
-        try:
-            image = nib.load(self.scan_path(scan))
-        except (OSError, nib.filebasedimages.ImageFileError):
-            raise StoreError(f"The file {scan.path} cannot be read. Run `verify`; restore it from a backup.") from None
+        image = nib.load(self.scan_path(scan))
         return Grid(scan.shape, image.affine)  # type: ignore[attr-defined]
 
     def add_scan(
@@ -170,15 +180,15 @@ class ScanRecords(StoreBase):
                 scan = Scan(
                     scan_id, dataset, patient_id, timepoint, volume.modality, volume.sequence, path,
                     volume.grid.shape, volume.grid.spacing_mm, orientation(volume.grid), sha256, content,
-                    facts, person, at,
+                    facts, person, at, FORMAT_VERSION, software(),
                 )  # fmt: skip
                 self._refuse_new_reference(scan)
-                values = plain(asdict(scan))
+                values = plain(scan.to_json())
                 sidecar = mask_files.write_synced(folder / "scan.json", mask_files.sidecar_text(values))
                 return Change(values, [(image, path), (sidecar, mask_files.sidecar_of(path))])
 
             entry = self._write("scan.added", person, build)
-        return scan_from_values(entry["payload"])
+        return Scan.from_json(entry["payload"])
 
     def _refuse_known(self, content: str) -> None:
         sql = "SELECT scan_id, patient_id, timepoint FROM scans WHERE content_sha256 = ?"

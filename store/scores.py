@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import uuid
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -16,8 +15,8 @@ from core.errors import InputError
 from core.types import parse_date
 from store.base import Change, where
 from store.connection import Row
-from store.mask_records import MaskRecords
-from store.values import check_id, check_text, plain
+from store.mask_losses import MaskLosses
+from store.values import check_id, check_text, check_texts, plain, vector_values
 from store.vectors import RowIndex
 
 
@@ -27,7 +26,7 @@ def _opened(row: Row) -> Row:
     return {**result, **row, "result": result}
 
 
-class ScoreRecords(MaskRecords):
+class ScoreRecords(MaskLosses):
     """The part of `Store` about scores, events, fits, models, reference sets and vectors."""
 
     def add_ood_score(self, patient_id: str, timepoint: str, result: Mapping[str, Any], person: str) -> str:
@@ -43,7 +42,7 @@ class ScoreRecords(MaskRecords):
     def ood_scores(self, patient_id: str | None = None, timepoint: str | None = None) -> list[Row]:
         """Scores, oldest first: score_id, patient_id, timepoint, result, person, created_at, and the result's keys."""
         clause, values = where(patient_id=patient_id, timepoint=timepoint)
-        rows = self.db.query(f"SELECT * FROM ood_scores{clause} ORDER BY created_at, score_id", values)
+        rows = self.db.query(f"SELECT * FROM ood_scores{clause} ORDER BY seq", values)
         return [_opened(row) for row in rows]
 
     def add_mask_anomaly(self, mask_id: str, result: Mapping[str, Any], person: str) -> str:
@@ -61,7 +60,7 @@ class ScoreRecords(MaskRecords):
         clause, values = where(m__patient_id=patient_id, m__timepoint=timepoint, a__mask_id=mask_id)
         rows = self.db.query(
             "SELECT a.*, m.patient_id, m.timepoint, m.version FROM mask_anomalies a "
-            f"JOIN masks m ON m.mask_id = a.mask_id{clause} ORDER BY a.created_at, a.anomaly_id",
+            f"JOIN masks m ON m.mask_id = a.mask_id{clause} ORDER BY a.seq",
             values,
         )
         return [_opened(row) for row in rows]
@@ -69,8 +68,7 @@ class ScoreRecords(MaskRecords):
     def add_event(self, patient_id: str, date: str, kind: str, detail: Any, person: str) -> str:
         """Remember a treatment, steroid dose or clinical status; `detail` is text or JSON values. Returns its id."""
         self._dataset(patient_id), check_text("date", date), parse_date(date)
-        if isinstance(detail, str):
-            check_text("detail", detail)
+        check_texts("detail", detail)
         values = {
             "event_id": str(uuid.uuid4()), "patient_id": patient_id, "date": date, "kind": check_id("kind", kind),
             "detail": plain(detail, "detail"),
@@ -80,9 +78,7 @@ class ScoreRecords(MaskRecords):
 
     def events(self, patient_id: str) -> list[Row]:
         """A patient's events by date: event_id, patient_id, date, kind, detail, person, created_at."""
-        rows = self.db.query(
-            "SELECT * FROM events WHERE patient_id = ? ORDER BY date, created_at, event_id", [patient_id]
-        )
+        rows = self.db.query("SELECT * FROM events WHERE patient_id = ? ORDER BY date, seq", [patient_id])
         return [{**row, "detail": json.loads(row["detail"])} for row in rows]
 
     def add_growth_fit(
@@ -101,7 +97,7 @@ class ScoreRecords(MaskRecords):
         """A patient's fits, oldest first: fit_id, patient_id, lesion_id, model, result, person, created_at, and the
         result's keys."""
         clause, values = where(patient_id=patient_id, lesion_id=lesion_id)
-        rows = self.db.query(f"SELECT * FROM growth_fits{clause} ORDER BY created_at, fit_id", values)
+        rows = self.db.query(f"SELECT * FROM growth_fits{clause} ORDER BY seq", values)
         return [_opened(row) for row in rows]
 
     def add_model(self, model_id: str, sha256: str, detail: Mapping[str, Any], person: str) -> None:
@@ -127,7 +123,7 @@ class ScoreRecords(MaskRecords):
     def reference_sets(self, kind: str | None = None) -> list[Row]:
         """Reference sets, oldest first: set_id, kind, detail, person, created_at."""
         clause, values = where(kind=kind)
-        rows = self.db.query(f"SELECT * FROM reference_sets{clause} ORDER BY created_at, set_id", values)
+        rows = self.db.query(f"SELECT * FROM reference_sets{clause} ORDER BY seq", values)
         return [{**row, "detail": json.loads(row["detail"])} for row in rows]
 
     def add_mask_vector(
@@ -137,7 +133,7 @@ class ScoreRecords(MaskRecords):
         patient_id: str,
         vector: Sequence[float],
         names: Sequence[str],
-        person: str = "system",
+        person: str,
     ) -> None:
         """Remember the shape vector of a lesion in a mask; a second one of the same lesion replaces the first.
 
@@ -145,18 +141,10 @@ class ScoreRecords(MaskRecords):
             InputError: unless the vector is finite, of one dimension with as many numbers as names, and of the mask's
                 own patient.
         """
-        numbers = [float(x) for x in vector]
-        if not numbers or len(numbers) != len(names) or not all(map(math.isfinite, numbers)):
-            raise InputError(
-                f"Expected finite numbers, one for each of {len(names)} names, got {len(numbers)} of which "
-                f"{sum(not math.isfinite(x) for x in numbers)} are not finite."
-            )
+        row = vector_values(lesion_id, vector, names)
         if self._mask_row(mask_id)["patient_id"] != patient_id:
             raise InputError("Expected the patient whose mask it is. Nearest masks never come from the same patient.")
-        values = {
-            "mask_id": mask_id, "lesion_id": check_id("lesion id", lesion_id), "patient_id": patient_id,
-            "vector": numbers, "names": plain(list(names), "names"),
-        }  # fmt: skip
+        values = {"mask_id": mask_id, "patient_id": patient_id, **row}
         self._write("vector.added", person, lambda at: Change(values))
 
     def neighbour_index(self, vectors: NDArray[np.float64], patient_ids: Sequence[str]) -> RowIndex:
@@ -166,14 +154,15 @@ class ScoreRecords(MaskRecords):
     def mask_vectors(self, status: str | None = None) -> list[Row]:
         """Shape vectors by mask and lesion: mask_id, lesion_id, patient_id, vector (list of numbers), names, and of
         the mask timepoint, version, status. `status` "accepted" gives those of accepted masks alone, without the
-        lesions that were rejected in them."""
+        lesions that were rejected in them and without masks whose file is lost, altered or missing."""
         clause, values = where(m__status=status)
         rows = self.db.query(
             "SELECT v.*, m.timepoint, m.version, m.status, m.lesions FROM mask_vectors v "
             f"JOIN masks m ON m.mask_id = v.mask_id{clause} ORDER BY v.mask_id, v.lesion_id",
             values,
         )
-        kept = [(row, json.loads(row.pop("lesions"))) for row in rows]
+        unreadable = self.mask_problems() if status == "accepted" else {}
+        kept = [(row, json.loads(row.pop("lesions"))) for row in rows if row["mask_id"] not in unreadable]
         return [
             {**row, "vector": json.loads(row["vector"]), "names": json.loads(row["names"])}
             for row, lesions in kept

@@ -20,7 +20,10 @@ from core.types import Prompt
 
 _ID = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,63}")
 _REASON = re.compile(r"[A-Za-z0-9_-]{1,64}")
-_CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
+#: Control characters, marks and overrides of the direction of writing, separators of lines, halves of a character.
+_UNSEEN = re.compile(
+    "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff\ufeff]"
+)
 MAX_TEXT = 10_000
 
 
@@ -44,9 +47,19 @@ def check_id(what: str, value: object) -> str:
 
 
 def check_person(value: object) -> str:
-    """`value` if it can name a person: 1 to 64 characters, no control characters, not only blanks."""
-    if not isinstance(value, str) or not value.strip() or len(value) > 64 or not value.isprintable():
-        raise InputError(f"Expected the name of a person, 1 to 64 printable characters, got {str(value)[:80]!r}.")
+    """`value` if it can name a person: 1 to 64 printable characters that begin with a letter or digit and do not end in
+    a blank."""
+    if (
+        not isinstance(value, str)
+        or not 1 <= len(value) <= 64
+        or not value[0].isalnum()
+        or not value.isprintable()
+        or value != value.strip()
+    ):
+        raise InputError(
+            "Expected the name of a person, 1 to 64 printable characters that begin with a letter or digit, got "
+            f"{str(value)[:80]!r}."
+        )
     return value
 
 
@@ -61,10 +74,39 @@ def check_reason(value: object) -> str:
 
 
 def check_text(what: str, value: object) -> str:
-    """`value` if it is text of at most 10,000 characters without control characters (new lines and tabs may be)."""
-    if not isinstance(value, str) or len(value) > MAX_TEXT or _CONTROL.search(value):
+    """`value` if it is text of at most 10,000 characters: no control characters but new lines and tabs, nothing that
+    turns the direction of writing, and no halves of a character."""
+    if not isinstance(value, str) or len(value) > MAX_TEXT or _UNSEEN.search(value):
         raise InputError(f"Expected the {what} as at most {MAX_TEXT} characters of plain text; shorten or retype it.")
     return value
+
+
+def check_texts(what: str, value: Any) -> Any:
+    """`value` if every text in it, keys too, is one that `check_text` takes; other values are left alone."""
+    if isinstance(value, str):
+        check_text(what, value)
+    elif isinstance(value, Mapping):
+        for key, item in value.items():
+            check_texts(what, key), check_texts(what, item)
+    elif isinstance(value, Sequence) and not isinstance(value, (bytes, bytearray)):
+        for item in value:
+            check_texts(what, item)
+    return value
+
+
+def vector_values(lesion_id: object, vector: Sequence[float], names: Sequence[str]) -> dict[str, Any]:
+    """A lesion's shape vector as it is stored: lesion_id, vector (finite numbers), names (as many).
+
+    Raises:
+        InputError: for numbers that are not finite, or not one for each name.
+    """
+    numbers = [float(x) for x in vector]
+    if not numbers or len(numbers) != len(names) or not all(map(math.isfinite, numbers)):
+        raise InputError(
+            f"Expected finite numbers, one for each of {len(names)} names, got {len(numbers)} of which "
+            f"{sum(not math.isfinite(x) for x in numbers)} are not finite."
+        )
+    return {"lesion_id": check_id("lesion id", lesion_id), "vector": numbers, "names": plain(list(names), "names")}
 
 
 def plain(value: Any, where: str = "value") -> Any:

@@ -18,7 +18,7 @@ from store.base import StoreBase, mask_values
 from store.connection import Connection, Row
 from store.migrations import migrate
 from store.paths import inside
-from store.scan_files import reference_of, scan_from_values, scan_values
+from store.scan_files import reference_of, scan_of, scan_values
 
 _RELATIVE = 1e-9
 
@@ -33,7 +33,7 @@ def verify(store: StoreBase) -> list[str]:
     hold. What is untidy and no damage is told by `store.remarks`.
     """
     with store.db.lock:
-        scans = store.db.query("SELECT * FROM scans ORDER BY patient_id, timepoint, imported_at, scan_id")
+        scans = store.db.query("SELECT * FROM scans ORDER BY patient_id, timepoint, seq, scan_id")
         masks = store.db.query("SELECT * FROM masks ORDER BY patient_id, timepoint, version")
         folders = _mask_folders(store, masks)
         expected: set[str] = set()
@@ -79,12 +79,14 @@ def _mask_folders(store: StoreBase, masks: list[Row]) -> dict[tuple[str, str], s
 def _references(scans: list[Row]) -> dict[tuple[str, str], Scan]:
     grouped: dict[tuple[str, str], list[Scan]] = {}
     for row in scans:
-        grouped.setdefault((row["patient_id"], row["timepoint"]), []).append(scan_from_values(scan_values(row)))
+        grouped.setdefault((row["patient_id"], row["timepoint"]), []).append(scan_of(row))
     return {key: reference_of(group) for key, group in grouped.items()}
 
 
-def _check_pair(root: Path, image: str, sha256: str, values: Mapping[str, Any], expected: set[str]) -> list[str]:
-    """An image against its hash and its sidecar against the row's values."""
+def _check_pair(
+    root: Path, image: str, sha256: str, values: Mapping[str, Any], expected: set[str], db: Connection | None = None
+) -> list[str]:
+    """An image against its hash and its sidecar against the row's values; with `db`, a mask may be marked lost."""
     sidecar = mask_files.sidecar_of(image)
     expected |= {image, sidecar}
     problems = []
@@ -92,14 +94,18 @@ def _check_pair(root: Path, image: str, sha256: str, values: Mapping[str, Any], 
         path = inside(root, image, ("raw", "processed"))
     except StoreError as error:
         return [str(error)]
-    if path.is_symlink() or not path.is_file():
+    sql = "SELECT reason, person FROM mask_losses WHERE mask_id = ? AND lost"
+    losses = db.query(sql, [values["mask_id"]]) if db is not None else []
+    if losses:
+        problems.append(f"{image} is lost: {losses[0]['reason']} (said by {losses[0]['person']}).")
+    elif path.is_symlink() or not path.is_file():
         problems.append(f"{image} is missing.")
     elif file_sha256(path) != sha256:
         problems.append(f"{image} is not the file that was stored: its sha256 differs from the record.")
     try:
         found = json.loads((root / sidecar).read_text(encoding="utf-8"))
     except FileNotFoundError:
-        return [*problems, f"{sidecar} is missing."]
+        return problems if losses else [*problems, f"{sidecar} is missing."]
     except (ValueError, OSError):
         return [*problems, f"{sidecar} is not readable JSON."]
     if not isinstance(found, dict):
@@ -129,7 +135,7 @@ def _check_mask(
     key = (row["patient_id"], row["timepoint"])
     image = f"{folders[key]}/{mask_files.mask_name(row['version'])}"
     values = mask_values(row)
-    problems = _check_pair(store.root, image, row["mask_sha256"], values, expected)
+    problems = _check_pair(store.root, image, row["mask_sha256"], values, expected, store.db)
     reference = references.get(key)
     if reference is None or reference.sha256 != row["scan_sha256"]:
         problems.append(f"{image} was not drawn on the timepoint's reference scan (scan_sha256 differs).")

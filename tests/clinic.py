@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter, shift
 
 from core.growth.kept import keep_now
-from core.stages.common import add_version
+from core.stages.common import add_version, newest_version
 from core.types import Grid, LabelMap, MaskRecord, Volume
 from store import Store, open_store
 
@@ -58,7 +58,13 @@ def add_scan(store: Store, patient: str, day: str, volume: Volume, simulated: bo
 
 def add_mask(store: Any, patient: str, day: str, voxels: int, flat: float = 1.0, method: str = "nnunet") -> MaskRecord:
     labels = LabelMap(lesion(voxels, flat).astype(np.uint8), grid())
-    return add_version(store, labels, patient, day, method=method, reviewer="demo")
+    return add_child(store, labels, patient, day, method=method, reviewer="demo")
+
+
+def add_child(store: Any, labels: LabelMap, patient: str, day: str, **more: Any) -> MaskRecord:
+    """A version made from the newest one, unless `parent_version` says another."""
+    parent = {"parent_version": newest_version(store, patient, day)}
+    return add_version(store, labels, patient, day, **{**parent, **more})
 
 
 def accept(store: Store, record: MaskRecord, reviewer: str = "demo") -> None:
@@ -71,7 +77,7 @@ def build(root: Path) -> None:
     with open_store(root) as store:
         for name in ("demo", "second reader"):
             if name not in [p["name"] for p in store.people()]:
-                store.add_person(name)
+                store.add_person(name, by="demo")
         for n, day in enumerate(DAYS):
             add_scan(store, "ANNA", day, body(n, (n, 0, 0)), simulated=n > 0)
         for day, voxels in zip(DAYS, (1000, 1300, 1700, 2200), strict=False):
@@ -121,7 +127,7 @@ def build_long(root: Path) -> None:
                 ).array.copy()
                 if n > 12:
                     array[np.roll(lesion(40 + n), -18, axis=0)] = 3
-                accept(store, add_version(store, LabelMap(array, grid()), patient, day, method="edit", reviewer="demo"))
+                accept(store, add_child(store, LabelMap(array, grid()), patient, day, method="edit", reviewer="demo"))
         store.add_event("IDA", "2018-02-01", "treatment-start", "doxorubicin", "demo")
         store.add_event("IDA", "2019-01-01", "treatment-stop", "doxorubicin", "demo")
         store.add_event("IDA", "2019-03-01", "treatment-start", "pazopanib", "demo")
@@ -133,13 +139,14 @@ def build_history(root: Path) -> None:
     41 versions: v1 to v40 in a row, of which every tenth has a branch, and v41 accepted."""
     store: Any
     with open_store(root) as store:
+        store.add_person("second reader", by="demo")
         for n, day in enumerate(DAYS[:3]):
             add_scan(store, "GWEN", day, body(40 + n))
             labels = two_lesions(1000 + 300 * n, 200 + 100 * n)
-            record = add_version(store, labels, "GWEN", day, method="nnunet", reviewer="demo")
+            record = add_child(store, labels, "GWEN", day, method="nnunet", reviewer="demo")
             if n < 2:
                 accept(store, record)
-        add_version(store, two_lesions(1700, 500), "GWEN", DAYS[2], method="medsam", reviewer="second reader")
+        add_child(store, two_lesions(1700, 500), "GWEN", DAYS[2], method="medsam", reviewer="second reader")
         add_scan(store, "HUGO", DAYS[0], body(50))
         previous = 0
         for n in range(40):
@@ -151,4 +158,4 @@ def build_history(root: Path) -> None:
             previous = previous if branch else record.version
             if n == 20:
                 accept(store, record)
-        accept(store, add_version(store, two_lesions(1000, 300), "HUGO", DAYS[0], method="edit", reviewer="demo"))
+        accept(store, add_child(store, two_lesions(1000, 300), "HUGO", DAYS[0], method="edit", reviewer="demo"))

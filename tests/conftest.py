@@ -55,7 +55,7 @@ def store(tmp_path: Path) -> Iterator[Any]:
 
     with open_store(tmp_path / "data") as opened:
         for name in ("ann", "bob"):
-            opened.add_person(name, "reviewer")
+            opened.add_person(name, "reviewer", by="demo")
         yield opened
 
 

@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
+import os
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
 
+from core.errors import StoreError
 from core.types import Grid, LabelMap, LesionMeasure, MaskRecord, Prompt, Scan, Volume
 from store import Store
 
 SHAPE = (12, 10, 8)
 VOXEL_MM3 = 2.0
+#: What a mask gate without a reference says.
+JUDGED: dict[str, Any] = {
+    "verdict": "not enough reference masks",
+    "p_value": None,
+    "flagged": None,
+    "n_reference": 0,
+    "lesions": [],
+}
 DAY1, DAY2, DAY3 = "2020-01-01", "2020-03-01", "2020-05-30"
 
 
@@ -58,10 +69,12 @@ def measures(mask: LabelMap) -> list[LesionMeasure]:
 def add_mask(
     store: Store, first: int, second: int = 0, patient: str = "P1", day: str = DAY1, **changes: Any
 ) -> MaskRecord:
+    """A version that the mask gate has judged, by default the child of the newest one."""
     mask = labels(first, second)
+    newest = store.latest_mask(patient, day)
     values: dict[str, Any] = {
         "patient_id": patient, "timepoint": day, "method": "nnunet", "reviewer": "demo", "lesions": measures(mask),
-        **changes,
+        "parent_version": newest.version if newest else None, "verdict": JUDGED, **changes,
     }  # fmt: skip
     return store.add_mask(mask, **values)
 
@@ -69,13 +82,13 @@ def add_mask(
 def with_people(store: Store, *names: str) -> Store:
     """The store, in which these names may review too."""
     for name in names:
-        store.add_person(name, "reviewer")
+        store.add_person(name, "reviewer", by="demo")
     return store
 
 
 def busy_history(store: Store) -> None:
     """Two patients, three timepoints, every kind of write at least once."""
-    store.add_person("ann", "admin")
+    store.add_person("ann", "administrator", by="demo")
     for patient, day, seed in (("P1", DAY1, 1), ("P1", DAY2, 2), ("P2", DAY1, 3)):
         add_scan(store, patient, day, seed, metadata={"scanner": "phantom", "kvp": 120.0, "filters": ["B30f"]})
         add_scan(store, patient, day, seed + 10, modality="PET", where=grid((6, 5, 4)))
@@ -88,7 +101,14 @@ def busy_history(store: Store) -> None:
     add_mask(store, 7, day=DAY2)
     store.decide("P1", DAY2, 1, "accept", "demo", "good")
     store.decide("P1", DAY2, 1, "reject", "ann", "withdrawn")
-    add_mask(store, 3, patient="P2")
+    gone = add_mask(store, 3, patient="P2")
+    image = store.mask_path(gone)
+    os.rename(image, store.root / "away")
+    with suppress(StoreError):
+        store.load_mask(gone)
+    store.mark_lost("P2", DAY1, 1, "a disk broke", "ann")
+    os.rename(store.root / "away", image)
+    store.mark_found("P2", DAY1, 1, "demo")
     store.add_ood_score("P1", DAY1, {"verdict": "in distribution", "score": 0.125, "crops": [0.1, 0.15]}, "demo")
     store.add_mask_anomaly(second.mask_id, {"verdict": "usual", "p_value": 0.5}, "demo")
     store.add_event("P1", DAY2, "steroids", {"dexamethasone_mg": 4}, "ann")
@@ -97,7 +117,7 @@ def busy_history(store: Store) -> None:
     store.add_model("lite", "ab" * 32, {"licence": "Apache-2.0"}, "demo")
     store.add_reference_set("mask-gate", {"members": [second.mask_id]}, "demo")
     for lesion in ("L1", "L2"):
-        store.add_mask_vector(second.mask_id, lesion, "P1", [1.0, -2.5, 1e-9], ["a", "b", "c"])
+        store.add_mask_vector(second.mask_id, lesion, "P1", [1.0, -2.5, 1e-9], ["a", "b", "c"], "demo")
     store.set_reading("P1", DAY1, True, "ann")
     store.set_reading("P1", DAY2, True, "ann")
     store.set_reading("P1", DAY1, False, "demo")

@@ -343,7 +343,6 @@ def test_evidence_without_other_patients_masks_says_so(
 
     root = tmp_path_factory.mktemp("alone")
     with open_store(root) as store:
-        store.add_person("demo")
         clinic.add_scan(store, "HAL", clinic.DAYS[0], clinic.body(1))
         clinic.accept(store, clinic.add_mask(store, "HAL", clinic.DAYS[0], 900))
     from playwright.sync_api import expect

@@ -53,7 +53,6 @@ def test_a_flagged_mask_is_listed_and_opens_in_review(quality: Callable[..., Any
 
     root = tmp_path / "data"
     with open_store(root) as store:
-        store.add_person("demo")
         for n in range(25):
             clinic.add_scan(store, f"P{n:02d}", clinic.DAYS[0], clinic.noise(n))
             clinic.accept(store, clinic.add_mask(store, f"P{n:02d}", clinic.DAYS[0], 900 + 12 * n))
@@ -82,7 +81,6 @@ def test_the_scan_gate_shows_its_reference_and_what_was_measured(quality: Callab
     shipped = read_reference(registry.verify(registry.find(MODEL_ID)))
     root = tmp_path / "data"
     with open_store(root) as store:
-        store.add_person("demo")
         result = run_inline(store, KINDS["evaluate_ood"], {"resamplings": 2, "trees": 5}, "demo")
         ours = next(figure for figure in result["figures"] if figure["method"].startswith("RF-Deep (anchored"))
         assert 0.6 < ours["auroc"] < 1

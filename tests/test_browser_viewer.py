@@ -31,7 +31,6 @@ def dashboard(start_server, tmp_path_factory):
     """ANNA's six visits, each moved by a voxel; PERM, whose file's axes are turned; a mask on each."""
     root = tmp_path_factory.mktemp("viewer")
     with open_store(root) as store:
-        store.add_person("demo")
         for n, day in enumerate(clinic.DAYS[:2]):
             clinic.add_scan(store, "ANNA", day, clinic.body(n, (4 * n, 0, 0)))
             clinic.add_mask(store, "ANNA", day, 1000)
@@ -43,7 +42,15 @@ def dashboard(start_server, tmp_path_factory):
         labels[5:9, 10:20, 6:12] = 1
         labels[14, 30:33, 18] = 2
         mask = LabelMap(labels, grid)
-        store.add_mask(mask, patient_id="PERM", timepoint=DAY, method="manual", reviewer="demo", lesions=measures(mask))
+        store.add_mask(
+            mask,
+            patient_id="PERM",
+            timepoint=DAY,
+            method="manual",
+            reviewer="demo",
+            lesions=measures(mask),
+            parent_version=None,
+        )
     return start_server(root)
 
 

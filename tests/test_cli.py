@@ -65,8 +65,7 @@ def test_the_whole_job_on_two_real_patients(root, shared_data, capsys):
         stored = read_label_map(next(root.rglob(f"{patient}/{DATE}/mask_v002.nii.gz"))).array
         assert dice(stored == refined["lesion"], truth) > 0.5
 
-        with open_store(root) as store:
-            with_people(store, "reader-1")
+        _run(root, capsys, "person", "add", "reader-1", "--role", "reviewer")
         decision = _run(root, capsys, "accept", patient, DATE, 2, "--reviewer", "reader-1", "--reason", "corrected")
         assert decision["reviewer"] == "reader-1"
         versions = _run(root, capsys, "masks", patient)

@@ -84,7 +84,6 @@ def test_without_two_accepted_timepoints_the_page_says_what_to_do(opened, tmp_pa
     assert [button.label for button in page.button] == ["Open the worklist"]
     assert not page.metric
     with open_store(tmp_path / "one") as store:
-        store.add_person("demo")
         clinic.add_scan(store, "HAL", clinic.DAYS[0], clinic.noise(1))
         clinic.accept(store, clinic.add_mask(store, "HAL", clinic.DAYS[0], 500))
     page = opened(tmp_path / "one")

@@ -55,7 +55,7 @@ def test_the_last_acceptance_names_the_reviewer_and_rejections_do_not():
         return Decision(str(n), mask, verdict, who, "r", "", f"2024-01-0{n}T00:00:00Z")
 
     decisions = [
-        decision(3, "a", "accept", "ann"), decision(1, "a", "accept", "bob"), decision(4, "a", "reject", "cy"),
+        decision(3, "a", "accept", "bob"), decision(1, "a", "accept", "ann"), decision(4, "a", "reject", "cy"),
         decision(2, "b", "reject", "bob"),
     ]  # fmt: skip
     assert curve.accepted_by(decisions) == {"a": "ann"}

@@ -315,7 +315,7 @@ def test_totals_of_different_lesions_are_not_called_a_change(two_visits: Store) 
 def test_a_rejected_lesion_is_no_reference_for_the_mask_gate(two_visits: Store) -> None:
     store = two_visits
     record = store.mask("P1", DAY1, 1)
-    remember_vectors(store, record, store.load_mask(record))
+    remember_vectors(store, record, store.load_mask(record), "demo")
     store.decide("P1", DAY1, 1, "accept", "ann", "agrees")
     assert [row["lesion_id"] for row in reference(store)] == ["L1", "L2"]
     store.decide("P1", DAY1, 1, "reject", "ann", "wrong-lesion", lesion_id="L2")

@@ -23,7 +23,7 @@ def client(store, monkeypatch):
     monkeypatch.setattr(resources, "get_store", lambda: store)
     add_scan(store)
     add_mask(store, 3)
-    store.add_person("other")
+    store.add_person("other", by="demo")
     return TestClient(Starlette(routes=api.ROUTES))
 
 

@@ -47,7 +47,7 @@ def test_a_draft_begins_as_its_version_and_follows_every_edit(store, draft):
 
 
 def test_it_is_the_persons_own_one_of_that_version(store, draft):
-    store.add_person("other")
+    store.add_person("other", by="demo")
     assert store.open_draft("P1", DAY1, 1, "demo").draft_id == draft.draft_id
     assert store.open_draft("P1", DAY1, 1, "other").draft_id != draft.draft_id
     assert store.open_draft("P1", DAY1, None, "demo").draft_id != draft.draft_id

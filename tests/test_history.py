@@ -93,7 +93,7 @@ def gwen(store: Any, monkeypatch: pytest.MonkeyPatch) -> tuple[Any, MaskRecord]:
     monkeypatch.setattr(resources, "get_store", lambda: store)
     monkeypatch.setattr(resources, "data_root", lambda: store.root)
     clinic.add_scan(store, "GWEN", DAY, clinic.body(1))
-    record = clinic.add_version(store, clinic.two_lesions(900, 150), "GWEN", DAY, method="nnunet", reviewer="demo")
+    record = clinic.add_child(store, clinic.two_lesions(900, 150), "GWEN", DAY, method="nnunet", reviewer="demo")
     return store, record
 
 
@@ -132,9 +132,9 @@ def test_a_thumbnail_needs_a_token_of_that_patient_and_timepoint(gwen):
 
 def test_an_empty_mask_has_a_picture_and_a_damaged_file_a_sentence(gwen):
     store, _ = gwen
-    empty = clinic.add_version(store, clinic.two_lesions(0, 0), "GWEN", DAY, method="edit", reviewer="demo")
+    empty = clinic.add_child(store, clinic.two_lesions(0, 0), "GWEN", DAY, method="edit", reviewer="demo")
     assert picture(empty).status_code == 200
-    broken = clinic.add_version(store, clinic.two_lesions(50, 9), "GWEN", DAY, method="edit", reviewer="demo")
+    broken = clinic.add_child(store, clinic.two_lesions(50, 9), "GWEN", DAY, method="edit", reviewer="demo")
     store.mask_path(broken).write_bytes(b"no image")
     answer = picture(broken)
     assert answer.status_code == 404

@@ -201,16 +201,18 @@ def test_cancel_stops_a_running_job_and_a_queued_one_never_starts(running, tmp_p
     long = running.submit("sleep", {"steps": 600}, "demo")
     queued = running.submit("sleep", {"marks": str(tmp_path)}, "demo")
     wait_for(running.store, long, {"running"})
-    running.cancel(queued)
+    running.cancel(queued, "demo")
     assert wait_for(running.store, queued)["status"] == "cancelled"
     assert running.store.job(long)["status"] == "running"
-    running.cancel(long)
+    running.cancel(long, "demo")
     assert wait_for(running.store, long, seconds=10)["status"] == "cancelled"
-    running.cancel(long)  # again: nothing happens
+    running.cancel(long, "demo")  # again: nothing happens
     assert running.store.job(long)["status"] == "cancelled"
     time.sleep(0.5)
     assert list(tmp_path.iterdir()) == []
     assert running.store.job(queued)["status"] == "cancelled"
+    said = [e for e in running.store.audit_log(50) if e["action"] == "job.cancelled"]
+    assert {(e["person"], e["payload"]["job_id"]) for e in said} == {("demo", long), ("demo", queued)}
     assert swept(running.store, long, queued)
 
 

@@ -12,6 +12,7 @@ from core.masks import measure
 from core.outcomes import PatientOutcome, Visit, best_rows, cohort, course_rows, outcome, visit_rows
 from core.response import DEFAULT_RULE
 from core.types import Grid, LabelMap, Volume
+from tests.store_phantom import JUDGED
 
 DAYS = ("2024-01-01", "2024-02-01", "2024-03-01", "2024-04-01")  # 0, 31, 60, 91
 GRID = Grid((48, 48, 28), np.eye(4))
@@ -29,8 +30,16 @@ def visit(store, patient: str, day: str, *sides: int, verdict="accept", dataset=
         array[corner : corner + side, :side, :side] = label
         corner += side
     labels = LabelMap(array, GRID)
+    newest = store.latest_mask(patient, day)
     record = store.add_mask(
-        labels, patient_id=patient, timepoint=day, method="nnunet", reviewer="demo", lesions=measure(labels)
+        labels,
+        patient_id=patient,
+        timepoint=day,
+        method="nnunet",
+        reviewer="demo",
+        lesions=measure(labels),
+        parent_version=newest.version if newest else None,
+        verdict=JUDGED,
     )
     if verdict:
         store.decide(patient, day, record.version, verdict, "demo", "test")

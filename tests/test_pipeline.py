@@ -17,7 +17,7 @@ from core.jobs import run_inline
 from core.lesions import components
 from core.pipeline import KINDS, import_mask, import_scan
 from core.stages import refine, segment
-from core.stages.common import add_version, next_label
+from core.stages.common import add_version, newest_version, next_label
 from core.types import Grid, LabelMap, Volume
 from core.volumes import write_nifti
 from tests.test_bad_inputs import nifti
@@ -88,7 +88,8 @@ def _labels(**lesions: np.ndarray) -> LabelMap:
 
 
 def _add(store, labels: LabelMap, day: str = DAY1) -> Any:
-    return add_version(store, labels, "P1", day, method="import", reviewer="demo")
+    parent = newest_version(store, "P1", day)
+    return add_version(store, labels, "P1", day, method="import", reviewer="demo", parent_version=parent)
 
 
 def _at(store, day: str, version: int, centre: tuple[float, float, float]) -> int:
@@ -548,7 +549,7 @@ def test_after_every_kind_of_bad_request_nothing_is_stored_and_verify_is_clean(s
     store.decide("P1", DAY1, 1, "accept", "demo", "good")
     store.add_scan(_body(PET, "PET", 9), dataset="d", patient_id="P1", timepoint=DAY3, person="demo")
     lesion = LabelMap(_ball(PET, (0, 0, 0), 12.0).astype(np.uint8), PET)
-    add_version(store, lesion, "P1", DAY3, method="import", reviewer="demo")
+    _add(store, lesion, DAY3)
     before = _everything_stored(store)
 
     wrong = {}

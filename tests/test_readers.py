@@ -174,7 +174,7 @@ def test_a_blind_reader_sees_automatic_versions_and_their_own_until_finished():
 
 
 def test_a_consensus_is_stored_with_the_versions_it_is_of_and_the_store_stays_clean(store: Any):
-    store.add_person("ann")
+    store.add_person("ann", by="demo")
     add_scan(store)
     add_mask(store, 4, method="nnunet")
     add_mask(store, 5, method="medsam", reviewer="ann", parent_version=1)
@@ -191,7 +191,7 @@ def test_a_consensus_is_stored_with_the_versions_it_is_of_and_the_store_stays_cl
 
 
 def test_blind_reading_and_who_has_finished_are_remembered_and_audited_once(store: Any):
-    store.add_person("ann")
+    store.add_person("ann", by="demo")
     add_scan(store)
     assert not store.is_blind("P1", DAY1)
     for blind in (True, True, False, True):

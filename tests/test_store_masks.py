@@ -160,7 +160,7 @@ def test_the_sidecar_is_the_record_key_for_key_in_the_design_s_order(store: Stor
         "mask_id", "patient_id", "timepoint", "version", "parent_version", "method", "model_checkpoint", "prompts",
         "reviewer", "status", "created_at", "dice_vs_previous_version", "volume_mm3", "voxels_added",
         "voxels_removed", "voxels_unchanged", "volume_delta_mm3", "scan_sha256", "mask_sha256", "checkpoint_sha256",
-        "lesions", "software",
+        "lesions", "software", "format_version", "model_files",
     ]  # fmt: skip
     assert MaskRecord.from_json(sidecar) == record == store.mask("P1", DAY1, 1)
     assert sidecar["prompts"][0]["coords"] == [1.0, 2.0]
@@ -186,7 +186,15 @@ def test_a_mask_on_another_grid_is_refused(store: Store, where: Any) -> None:
     add_scan(store)
     mask = labels(3, where=where)
     with pytest.raises(GeometryError, match="grid of the reference scan"):
-        store.add_mask(mask, patient_id="P1", timepoint=DAY1, method="import", reviewer="demo", lesions=measures(mask))
+        store.add_mask(
+            mask,
+            patient_id="P1",
+            timepoint=DAY1,
+            method="import",
+            reviewer="demo",
+            lesions=measures(mask),
+            parent_version=None,
+        )
     assert store.masks("P1") == []
 
 
@@ -295,7 +303,13 @@ def test_a_real_scan_and_its_contour_go_in_and_come_out(store: Store, shared_dat
     contour = read_label_map(next(patient.glob("*_mask.nii.gz")), ct.grid, resample=True)
     scan = store.add_scan(ct, dataset="sts", patient_id=patient.name, timepoint=DAY1, person="demo")
     record = store.add_mask(
-        contour, patient_id=patient.name, timepoint=DAY1, method="import", reviewer="demo", lesions=measures(contour)
+        contour,
+        patient_id=patient.name,
+        timepoint=DAY1,
+        method="import",
+        reviewer="demo",
+        parent_version=None,
+        lesions=measures(contour),
     )
     np.testing.assert_array_equal(store.load_volume(scan).array, ct.array)
     np.testing.assert_array_equal(store.load_mask(record).array, contour.array)
@@ -309,7 +323,8 @@ def test_a_stored_mask_read_the_short_way_is_what_the_long_way_reads(store: Stor
     mask = labels(4, 2, where)
     path = store.mask_path(
         store.add_mask(
-            mask, patient_id="P1", timepoint=DAY1, method="import", reviewer="demo", lesions=measures(mask)
+            mask, patient_id="P1", timepoint=DAY1, method="import", reviewer="demo", parent_version=None,
+            lesions=measures(mask),
         )
     )  # fmt: skip
     short, long = mask_files.read_own(path), read_label_map(path)

@@ -314,7 +314,7 @@ def test_a_look_in_the_same_process_shares_the_database_and_cannot_write(store: 
         add_scan(store)
         assert len(look.scans("P1")) == 1
         for write in (
-            lambda: look.add_person("eve"),
+            lambda: look.add_person("eve", by="demo"),
             lambda: look.db.execute("DELETE FROM people"),
             lambda: look.db.execute_many("DELETE FROM people WHERE name = ?", [["demo"]]),
             lambda: look.db.transaction().__enter__(),

@@ -228,6 +228,11 @@ def test_a_broken_sidecar_is_left_out_and_named_and_stops_nothing(busy_root: tup
         assert len(problems) == 4
 
 
+def _without_seq(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Rows without the numbers of audit entries that were lost."""
+    return [{key: value for key, value in row.items() if key != "seq"} for row in rows]
+
+
 def test_sidecars_alone_give_scans_masks_and_measurements(busy_root: tuple[Path, dict[str, Any]]) -> None:
     root, before = busy_root
     without_history(root)
@@ -238,9 +243,9 @@ def test_sidecars_alone_give_scans_masks_and_measurements(busy_root: tuple[Path,
         after = contents(store)
         assert after["decisions"] == []
         for table in ("scans", "measurements"):
-            assert after[table] == before[table]
+            assert _without_seq(after[table]) == _without_seq(before[table])
         waiting = [{**row, "status": row["status"].replace("accepted", "proposed")} for row in before["masks"]]
-        assert after["masks"] == waiting
+        assert _without_seq(after["masks"]) == _without_seq(waiting)
         assert store.verify() == []
         assert store.final_mask("P1", DAY1) is None
         assert not (root / "processed/set/P1" / DAY1 / "mask_final.nii.gz").is_symlink()

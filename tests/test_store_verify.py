@@ -141,7 +141,7 @@ DAMAGE: dict[str, tuple[Callable[[Store], Any], str]] = {
     ),
     "decision deleted": (lambda s: s.db.execute("DELETE FROM decisions WHERE reason = 'leak'"), "lacks decisions row"),
     "score slipped in": (
-        lambda s: s.db.execute("INSERT INTO ood_scores VALUES ('x', 'P1', 't', '{}', 'ann', 'now')"),
+        lambda s: s.db.execute("INSERT INTO ood_scores VALUES ('x', 'P1', 't', '{}', 'ann', 'now', 9)"),
         "has ood_scores row x, of which the audit knows nothing",
     ),
     "audit line edited": (edit_audit_line, "file audit.jsonl is broken"),
@@ -195,7 +195,8 @@ def test_every_write_is_in_the_audit_once_with_its_person(store: Store) -> None:
     assert counts == {
         "person.added": 4, "scan.added": 6, "mask.added": 5, "mask.decided": 4, "ood.scored": 1, "mask.scored": 1,
         "event.added": 2, "growth.fitted": 1, "model.used": 1, "reference_set.added": 1, "vector.added": 2,
-        "job.created": 2, "job.updated": 2, "reading.set": 3, "reading.finished": 1,
+        "job.created": 2, "job.updated": 2, "reading.set": 3, "reading.finished": 1, "file.doubted": 1, "mask.lost": 1,
+        "mask.found": 1, "file.cleared": 1,
     }  # fmt: skip
     rejected = next(e for e in entries if e["action"] == "mask.decided")
     assert (rejected["person"], rejected["payload"]["decision"]["reason"]) == ("ann", "leak")
@@ -241,16 +242,20 @@ def test_what_was_said_is_remembered(busy: Store) -> None:
     assert score["result"] == {"verdict": "in distribution", "score": 0.125, "crops": [0.1, 0.15]}
     assert (score["score"], score["person"], score["patient_id"]) == (0.125, "demo", "P1")
     assert busy.ood_scores("P2") == []
-    (anomaly,) = busy.mask_anomalies("P1")
+    anomaly = busy.mask_anomalies("P1")[-1]
     assert (anomaly["version"], anomaly["p_value"]) == (2, 0.5)
-    assert busy.mask_anomalies(mask_id=anomaly["mask_id"]) == [anomaly]
+    assert [row["verdict"] for row in busy.mask_anomalies(mask_id=anomaly["mask_id"])] == [
+        "not enough reference masks", "usual",
+    ]  # fmt: skip
     assert [(e["date"], e["detail"]) for e in busy.events("P1")] == [
         (DAY1, "started"), (DAY2, {"dexamethasone_mg": 4}),
     ]  # fmt: skip
     assert busy.growth_fits("P1", "L1")[0]["rate"] == 0.01
     assert busy.models()[0]["detail"] == {"licence": "Apache-2.0"}
     assert busy.reference_sets("mask-gate")[0]["detail"]["members"] == [anomaly["mask_id"]]
-    assert [(p["name"], p["role"]) for p in busy.people()] == [("ann", "admin"), ("demo", "reviewer")]
+    assert [(p["name"], p["role"]) for p in busy.people()] == [
+        ("ann", "administrator"), ("demo", "administrator"),
+    ]  # fmt: skip
     assert busy.datasets() == ["set"]
     first, second = busy.patients()
     assert (first["patient_id"], first["timepoints"], first["scans"], first["masks"]) == ("P1", 2, 4, 4)
@@ -264,12 +269,12 @@ def test_a_vector_replaces_that_of_the_same_lesion_and_must_be_finite(busy: Stor
         ("L1", [1.0, -2.5, 1e-9], "accepted"), ("L2", [1.0, -2.5, 1e-9], "accepted"),
     ]  # fmt: skip
     mask_id = rows[0]["mask_id"]
-    busy.add_mask_vector(mask_id, "L1", "P1", [4.0], ["a"])
+    busy.add_mask_vector(mask_id, "L1", "P1", [4.0], ["a"], "demo")
     assert busy.mask_vectors("accepted")[0]["vector"] == [4.0]
     assert busy.mask_vectors("proposed") == []
     for vector, names, patient in (([float("nan")], ["a"], "P1"), ([1.0], ["a", "b"], "P1"), ([1.0], ["a"], "P2")):
         with pytest.raises(InputError):
-            busy.add_mask_vector(mask_id, "L1", patient, vector, names)
+            busy.add_mask_vector(mask_id, "L1", patient, vector, names, "demo")
     assert busy.verify() == []
 
 

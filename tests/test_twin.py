@@ -14,6 +14,7 @@ from core.errors import StoreError
 from core.masks import measure
 from core.twin import TOTAL, accepted, by_lesion, clean, diameter_mm, look_ahead, twin
 from core.types import Grid, LabelMap, Volume, VolumePoint
+from tests.store_phantom import JUDGED
 
 DAYS = ("2024-01-01", "2024-02-01", "2024-03-01", "2024-04-01", "2024-05-01")  # 0, 31, 60, 91, 121
 GRID = Grid((48, 48, 28), np.eye(4))
@@ -33,8 +34,16 @@ def _cubes(store, day: str, *sides: int, method: str = "nnunet", verdict: str | 
         array[corner : corner + side, :side, :side] = label
         corner += side
     labels = LabelMap(array, GRID)
+    newest = store.latest_mask("P1", day)
     record = store.add_mask(
-        labels, patient_id="P1", timepoint=day, method=method, reviewer="demo", lesions=measure(labels)
+        labels,
+        patient_id="P1",
+        timepoint=day,
+        method=method,
+        reviewer="demo",
+        lesions=measure(labels),
+        parent_version=newest.version if newest else None,
+        verdict=JUDGED,
     )
     if verdict:
         store.decide("P1", day, record.version, verdict, "demo", "test")

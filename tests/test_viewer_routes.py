@@ -39,7 +39,13 @@ def clinic(store, monkeypatch):
     labels[2:5, 3, 30:33] = 2
     mask = LabelMap(labels, grid)
     record = store.add_mask(
-        mask, patient_id="ANNA", timepoint=DAY, method="nnunet", reviewer="demo", lesions=measures(mask)
+        mask,
+        patient_id="ANNA",
+        timepoint=DAY,
+        method="nnunet",
+        reviewer="demo",
+        lesions=measures(mask),
+        parent_version=None,
     )
     return {**scans, "ct array": ct, "pet array": pet, "labels": labels, "mask": record, "store": store}
 
@@ -150,8 +156,15 @@ def test_a_mask_of_a_timepoint_that_the_token_does_not_name_is_refused(clinic, c
 
 def test_a_blind_reader_is_given_no_mask_and_no_picture_of_another_reader_until_finished(clinic, client):
     store, labels = clinic["store"], LabelMap(clinic["labels"], Grid(SHAPE, np.diag([2.0, 2.0, 3.0, 1.0])))
+    store.add_person("other", by="demo")
     other = store.add_mask(
-        labels, patient_id="ANNA", timepoint=DAY, method="manual", reviewer="other", lesions=measures(labels)
+        labels,
+        patient_id="ANNA",
+        timepoint=DAY,
+        method="manual",
+        reviewer="other",
+        lesions=measures(labels),
+        parent_version=None,
     )
     urls = [f"/api/viewer/mask/{other.mask_id}", f"/api/history/thumbnail/{other.mask_id}"]
 

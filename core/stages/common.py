@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from core.errors import InputError
-from core.gates import GateStore, remember_vectors, score_mask
+from core.gates import GateStore, vectors_of, verdict_on
 from core.masks import measure
 from core.types import Decision, Grid, LabelMap, MaskRecord, Scan, Volume, parse_date
-from core.volumes import read_volume
+from core.volumes import file_sha256, read_volume
 
 
 class StageStore(GateStore, Protocol):
@@ -32,6 +32,7 @@ class StageStore(GateStore, Protocol):
     def timepoints(self, patient_id: str) -> list[str]: ...
     def scans(self, patient_id: str, timepoint: str | None = None) -> list[Scan]: ...
     def reference_scan(self, patient_id: str, timepoint: str) -> Scan: ...
+    def scan_path(self, scan: Scan) -> Path: ...
     def load_volume(self, scan: Scan) -> Volume: ...
     def load_reference_grid(self, patient_id: str, timepoint: str) -> Grid: ...
     def add_mask(
@@ -41,6 +42,7 @@ class StageStore(GateStore, Protocol):
     def mask(self, patient_id: str, timepoint: str, version: int) -> MaskRecord: ...
     def latest_mask(self, patient_id: str, timepoint: str) -> MaskRecord | None: ...
     def final_mask(self, patient_id: str, timepoint: str) -> MaskRecord | None: ...
+    def mask_problems(self, patient_id: str | None = None) -> dict[str, str]: ...
     def mask_path(self, record: MaskRecord) -> Path: ...
     def load_mask(self, record: MaskRecord) -> LabelMap: ...
     def decide(
@@ -58,13 +60,20 @@ class StageStore(GateStore, Protocol):
 
 
 def describe(store: StageStore, scan: Scan) -> dict[str, str]:
+    """A scan as a worker gets it: path, modality, sequence, sha256. Raises StoreError if its file is not as stored."""
     return {
-        "path": str((store.root / scan.path).resolve()), "modality": scan.modality, "sequence": scan.sequence,
+        "path": str(store.scan_path(scan).resolve()), "modality": scan.modality, "sequence": scan.sequence,
         "sha256": scan.sha256,
     }  # fmt: skip
 
 
 def read_scan(described: Mapping[str, str]) -> Volume:
+    """In the worker: the described scan, if its file is still the one that was stored (a job may have waited long)."""
+    path = Path(described["path"])
+    if not path.is_file() or file_sha256(path) != described["sha256"]:
+        raise InputError(
+            "A scan's file was altered or is gone since the job was begun. Run `verify`. Nothing was stored."
+        )
     return read_volume(Path(described["path"]), described["modality"], described["sequence"])  # type: ignore[arg-type]
 
 
@@ -85,18 +94,41 @@ def next_label(store: StageStore, patient_id: str) -> int:
     return max(used, default=0) + 1
 
 
+def readable_masks(store: StageStore, patient_id: str, timepoint: str | None = None) -> list[MaskRecord]:
+    """The versions from which something can be made: those whose file is not lost, altered or missing."""
+    problems = store.mask_problems(patient_id)
+    return [record for record in store.masks(patient_id, timepoint) if record.mask_id not in problems]
+
+
+def newest_version(store: StageStore, patient_id: str, timepoint: str) -> int | None:
+    """The number of the newest version from which something can be made; None where there is none."""
+    records = readable_masks(store, patient_id, timepoint)
+    return records[-1].version if records else None
+
+
 def add_version(
-    store: StageStore, labels: LabelMap, patient_id: str, timepoint: str, *, method: str, reviewer: str, **more: Any
+    store: StageStore,
+    labels: LabelMap,
+    patient_id: str,
+    timepoint: str,
+    *,
+    method: str,
+    reviewer: str,
+    parent_version: int | None,
+    **more: Any,
 ) -> MaskRecord:
-    """Stores a mask version as a child of the newest one, and what the mask gate says of it."""
-    parent = store.latest_mask(patient_id, timepoint)
-    record = store.add_mask(
+    """Stores a mask version with its measurements, its shape vectors and what the mask gate says of it, in one write.
+
+    Args:
+        parent_version: the version that its maker began with; None where there was none, or they could see none.
+        more: what else `store.add_mask` takes: model_checkpoint, checkpoint_sha256, model_files, prompts.
+    """
+    vectors = vectors_of(labels)
+    return store.add_mask(
         labels, patient_id=patient_id, timepoint=timepoint, method=method, reviewer=reviewer,
-        parent_version=more.pop("parent_version", parent.version if parent else None), lesions=measure(labels), **more,
+        parent_version=parent_version, lesions=measure(labels), vectors=vectors,
+        verdict=verdict_on(store, vectors, patient_id), **more,
     )  # fmt: skip
-    remember_vectors(store, record, labels)
-    score_mask(store, patient_id, timepoint, record.version, reviewer)
-    return record
 
 
 def summary(record: MaskRecord) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from typing import Any
 
 from core.errors import InputError
 from core.readers import CONSENSUS_METHOD, Consensus, agreement, newest_by_reader, staple
-from core.stages.common import StageStore, add_version, timepoint_scans
+from core.stages.common import StageStore, add_version, readable_masks, timepoint_scans
 from core.types import MaskRecord
 
 
@@ -63,7 +63,7 @@ def add_consensus(store: StageStore, patient_id: str, timepoint: str, person: st
 
 def _several(store: StageStore, patient_id: str, timepoint: str) -> Mapping[str, MaskRecord]:
     timepoint_scans(store, patient_id, timepoint)  # says what is wrong with a date or patient that is not there
-    records = newest_by_reader(store.masks(patient_id, timepoint))
+    records = newest_by_reader(readable_masks(store, patient_id, timepoint))
     if len(records) < 2:
         who = ", ".join(records) or "nobody"
         raise InputError(

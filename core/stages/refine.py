@@ -18,6 +18,7 @@ from core.stages.common import (
     describe,
     next_label,
     read_scan,
+    readable_masks,
     summary,
     timepoint_scans,
 )
@@ -37,8 +38,9 @@ def prepare_refine(store: StageStore, args: Mapping[str, Any]) -> dict[str, Any]
     free = next_label(store, patient_id)
     lesion = None if args.get("lesion") is None else _lesion_number(args["lesion"], free)
     wanted = args.get("parent_version")
+    newest = readable_masks(store, patient_id, timepoint)[-1:]
     parent = (
-        store.latest_mask(patient_id, timepoint)
+        next(iter(newest), None)
         if wanted is None
         else store.mask(patient_id, timepoint, _whole(wanted, "a mask version"))
     )

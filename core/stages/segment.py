@@ -14,8 +14,10 @@ from core.stages.common import (
     StageStore,
     add_version,
     describe,
+    newest_version,
     next_label,
     read_scan,
+    readable_masks,
     summary,
     timepoint_scans,
 )
@@ -41,8 +43,8 @@ def _priors(store: StageStore, patient_id: str, timepoint: str) -> list[dict[str
     priors: list[dict[str, Any]] = []
     known: set[int] = set()
     for other in [timepoint, *earlier, *(t for t in every if t > timepoint)]:
-        kept = [record for record in store.masks(patient_id, other) if record.status != "rejected"]
-        record = store.final_mask(patient_id, other) or (kept[-1] if kept else None)
+        kept = [r for r in readable_masks(store, patient_id, other) if r.status != "rejected"]
+        record = next((r for r in kept if r.status == "accepted"), kept[-1] if kept else None)
         lesions = {int(lesion["label"]) for lesion in record.lesions} - known if record else set()
         if record and lesions:
             known |= lesions
@@ -144,5 +146,7 @@ def record_segment(
     record = add_version(
         store, labels, params["patient_id"], params["timepoint"], method="nnunet", reviewer=person,
         model_checkpoint=params["model_id"], checkpoint_sha256=result["checkpoint_sha256"],
+        model_files=result.get("model_files"),
+        parent_version=newest_version(store, params["patient_id"], params["timepoint"]),
     )  # fmt: skip
     return {**summary(record), "seconds": result["seconds"], "matching": result["matching"]}

@@ -11,7 +11,7 @@ import streamlit as st
 from core.decisions import rejected, standing
 from core.errors import TwinReviewError
 from core.types import Decision, MaskRecord
-from pages.ui import visible
+from pages.ui import rights, visible
 from pages.ui.charts import lesion_colour_name
 
 ML = 1000.0
@@ -111,7 +111,8 @@ def _ask(store: Any, record: MaskRecord, person: str, verdict: str | None, said:
     what = f"{lesion} of v{record.version}" if lesion else f"v{record.version}"
     if lesion is None and chosen == "accept" and rejected(record):
         what += f" without {', '.join(sorted(rejected(record)))}"
-    if st.button(f"{chosen.capitalize()} {what}", type="primary", key=f"decide-{at}"):
+    state = rights.button(store, person, "mask.decided")
+    if st.button(f"{chosen.capitalize()} {what}", type="primary", key=f"decide-{at}", **state):
         if reason == OTHER and not comment:
             st.warning("Say in the comment what the reason is.")
             return

@@ -7,7 +7,7 @@ from typing import Any
 import streamlit as st
 
 from core.runner import FINAL
-from pages.ui import resources
+from pages.ui import resources, rights, shell
 
 REFRESH_S = 0.5
 
@@ -34,6 +34,11 @@ def job_panel(job_id: str, what: str) -> dict[str, Any] | None:
     return None
 
 
+def _cancel(job_id: str) -> None:
+    with shell.guarded():
+        resources.get_runner().cancel(job_id, shell.person())
+
+
 @st.fragment(run_every=REFRESH_S)
 def _watch(job_id: str, what: str) -> None:
     job = resources.get_store().job(job_id)
@@ -42,6 +47,9 @@ def _watch(job_id: str, what: str) -> None:
     bar, button = st.columns([5, 1], vertical_alignment="center")
     bar.progress(float(job["progress"] or 0.0), text=f"{what}: {job['message'] or job['status']}")
     button.button(
-        "Cancel", key=f"cancel-{job_id}", on_click=resources.get_runner().cancel, args=(job_id,),
-        help="Stops at the next step; nothing is stored.", width="stretch",
+        "Cancel", key=f"cancel-{job_id}", on_click=_cancel, args=(job_id,),
+        width="stretch",
+        **rights.button(
+            resources.get_store(), shell.person(), "job.cancelled", "Stops at the next step; nothing is stored."
+        ),
     )  # fmt: skip

@@ -7,8 +7,10 @@ from typing import Any
 
 import streamlit as st
 
+from core.gates import score_mask
 from core.types import MaskRecord, Prompt
-from pages.ui import resources, visible
+from pages.ui import resources, rights, visible
+from pages.ui.files import file_problem
 from pages.ui.viewer import viewer
 from pages.ui.viewer.describe import Shown, viewer_data
 
@@ -63,17 +65,26 @@ def show(
     Returns:
         What the visitor did in it, as `pages.ui.viewer.viewer` gives it.
     """
-    parent = None if record is None else visible.parent(store, record, person)
-    panes, link = [Shown(timepoint, record, parent)], None
+    shown = None if record is None or file_problem(store, record) else record
+    parent = None if shown is None else visible.parent(store, shown, person)
+    parent = None if parent is None or file_problem(store, parent) else parent
+    panes, link = [Shown(timepoint, shown, parent)], None
     if beside is not None:
-        panes.append(Shown(beside, visible.best(store, patient, beside, person)))
+        best = visible.best(store, patient, beside, person)
+        panes.append(Shown(beside, None if best is None or file_problem(store, best) else best))
         found = resources.align(store.reference_scan(patient, timepoint), store.reference_scan(patient, beside))
         link = {"matrix": found.matrix, "converged": found.converged, "message": found.message}
-    data = viewer_data(store, patient, panes, person, edit=True, link=link)
+    data = viewer_data(store, patient, panes, person, edit=may_draw(store, record, person), link=link)
     return viewer(data, key=f"viewer-{patient}-{timepoint}")
 
 
-def gates(store: Any, patient: str, timepoint: str, record: MaskRecord | None) -> bool:
+def may_draw(store: Any, record: MaskRecord | None, person: str) -> bool:
+    """Whether this person's role lets them draw here; nobody draws on a version whose file cannot be read."""
+    allowed = store.may(person, "draft.edited") and store.may(person, "mask.added")
+    return bool(allowed) and (record is None or file_problem(store, record) is None)
+
+
+def gates(store: Any, patient: str, timepoint: str, record: MaskRecord | None, person: str) -> bool:
     """What the two gates say, in one line each; True when the scan is to be scored."""
     pressed = False
     scores = store.ood_scores(patient, timepoint)
@@ -85,7 +96,10 @@ def gates(store: Any, patient: str, timepoint: str, record: MaskRecord | None) -
     else:
         said, button = st.columns([3, 2], vertical_alignment="center")
         said.info("Scan gate: not scored yet.")
-        pressed = button.button("Score the scan", width="stretch", help="Does it look like those the network knows?")
+        pressed = button.button(
+            "Score the scan", width="stretch",
+            **rights.button(store, person, "ood.scored", "Does it look like those the network knows?"),
+        )  # fmt: skip
     if record is None:
         return pressed
     anomalies = store.mask_anomalies(patient, timepoint, record.mask_id)
@@ -95,7 +109,12 @@ def gates(store: Any, patient: str, timepoint: str, record: MaskRecord | None) -
         kind = st.warning if row["flagged"] else st.info if row["flagged"] is None else st.success
         kind(f"Mask gate: {row['verdict']}{p_value}")
     else:
-        st.info("Mask gate: not scored yet.")
+        said, button = st.columns([3, 2], vertical_alignment="center")
+        said.warning("Mask gate: cannot be judged; this version was not scored.")
+        state = rights.button(store, person, "mask.scored", "Compares its shape with masks that people accepted.")
+        if button.button("Score the mask", width="stretch", **state):
+            score_mask(store, patient, timepoint, record.version, person)
+            st.rerun()
     return pressed
 
 
@@ -121,7 +140,9 @@ def choose_model() -> str | None:
     return str(entry.id)
 
 
-def refine_form(store: Any, patient: str, timepoint: str, record: MaskRecord | None) -> dict[str, Any] | None:
+def refine_form(
+    store: Any, patient: str, timepoint: str, record: MaskRecord | None, person: str
+) -> dict[str, Any] | None:
     """How prompts are drawn, and a box by numbers for those who do not draw; the job's request once it is pressed."""
     st.caption(
         "Choose **Box** above the picture and drag it around the lesion; **+** and **−** set points. The answer is "
@@ -146,10 +167,12 @@ def refine_form(store: Any, patient: str, timepoint: str, record: MaskRecord | N
             "Propagate through the slices", value=True,
             help="Carries the mask up and down until a stop rule says it has left the lesion.",
         )  # fmt: skip
-        if not st.form_submit_button("Refine with MedSAM", type="primary"):
+        state = rights.button(store, person, "job.created")
+        if not st.form_submit_button("Refine with MedSAM", type="primary", **state):
             return None
     box = Prompt("box", int(k), tuple(coords), True, scan.scan_id).to_json()
-    parent = {} if record is None else {"parent_version": record.version}
+    usable = record is not None and file_problem(store, record) is None
+    parent = {"parent_version": record.version} if record is not None and usable else {}
     return {"scan": scan.scan_id, "prompts": [box], "propagate": propagate, "lesion": lesion, **parent}
 
 
@@ -160,7 +183,7 @@ def history(store: Any, patient: str, timepoint: str, record: MaskRecord | None,
     from pages.ui.history_tree import history_tree
 
     parent = visible.parent(store, record, person)
-    if parent is not None:
+    if parent is not None and not (file_problem(store, parent) or file_problem(store, record)):
         apart = resources.surface_distances(parent, record).hausdorff95_mm
         st.subheader(f"v{record.version} against v{record.parent_version}", divider="gray")
         dice, delta, border = st.columns(3)  # not st.metric: its figures are too large for three in this panel

@@ -17,6 +17,7 @@ from core.errors import TwinReviewError
 from core.runner import JobRunner
 from core.types import LabelMap, MaskRecord, Scan, Volume, VolumePoint
 from store import Store, open_store
+from store.file_checks import check_in_background
 
 if TYPE_CHECKING:  # what only some pages need is imported by those that come to need it
     from core.engines.interactive import PromptService
@@ -206,6 +207,7 @@ def warm_up() -> None:
     """
     try:
         store = get_store()
+        check_in_background(store)
         if any(store.jobs(limit=1, status=status) for status in ("queued", "running")):
             get_runner()
     except TwinReviewError as error:

@@ -157,10 +157,7 @@ def _choose_patient() -> None:
 def _choose_person() -> None:
     store = resources.get_store()
     known = [str(p["name"]) for p in store.people()]
-    if "demo" not in known:
-        store.add_person("demo")
-        known.append("demo")
     st.selectbox(
-        "Working as", known, index=known.index("demo"), key="person",
+        "Working as", known, index=known.index("demo") if "demo" in known else 0, key="person",
         help="Everything you do is recorded under this name.",
     )  # fmt: skip

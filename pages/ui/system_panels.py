@@ -7,10 +7,9 @@ from typing import Any
 
 import streamlit as st
 
+from core.access import ROLES
 from core.runner import FINAL
-from pages.ui import resources
-
-ROLES = ("reviewer", "administrator", "viewer")
+from pages.ui import resources, rights
 
 
 def _minute(moment: str) -> str:
@@ -44,7 +43,7 @@ def models() -> None:
         st.info(describe_device())
 
 
-def jobs(store: Any) -> None:
+def jobs(store: Any, person: str) -> None:
     """The latest jobs; those under way can be cancelled."""
     rows = store.jobs(limit=100)
     if not rows:
@@ -61,24 +60,67 @@ def jobs(store: Any) -> None:
     )  # fmt: skip
     live = [row["job_id"] for row in rows if row["status"] not in FINAL]
     chosen = st.selectbox("Cancel a job", live, index=None, placeholder="none is under way" if not live else "choose")
-    if chosen and st.button("Cancel it"):
-        resources.get_runner().cancel(chosen)
+    if chosen and st.button("Cancel it", **rights.button(store, person, "job.cancelled")):
+        resources.get_runner().cancel(chosen, person)
         st.rerun()
 
 
+MAY = {
+    "viewer": "look at everything, change nothing",
+    "reviewer": "import, segment, draw, decide, cancel jobs",
+    "administrator": "all of that, and add people and change roles",
+}
+
+
 def people(store: Any, person: str) -> None:
-    """Who may be named on a decision."""
+    """Who may be named on a record, and what their role lets them do; an administrator adds and changes."""
+    known = {p["name"]: p for p in store.people()}
     st.dataframe(
-        [{"name": p["name"], "role": p["role"], "since (UTC)": _minute(p["added_at"])} for p in store.people()],
+        [
+            {"name": p["name"], "role": p["role"], "may": MAY.get(p["role"], "nothing: no role of this TwinReview"),
+             "since (UTC)": _minute(p["added_at"])}
+            for p in known.values()
+        ],
         hide_index=True, width="stretch",
     )  # fmt: skip
+    reason = rights.why_not(store, person, "person.added")
+    if reason:
+        st.info(reason)
+    elif not any(p["role"] == "administrator" for p in known.values()):
+        st.info("Nobody is an administrator yet, so a reviewer may add people. Make somebody one.")
     with st.form("person", border=False):
         name, role = st.columns(2)
-        new = name.text_input("Name", help="As it is to stand beside decisions. Sign-in comes later.")
-        chosen = role.selectbox("Role", ROLES)
-        if st.form_submit_button("Add"):
-            store.add_person(new, chosen)
+        new = name.text_input("Name", max_chars=64, help="As it is to stand beside decisions. Sign-in comes later.")
+        chosen = role.selectbox("Role", ROLES, index=ROLES.index("reviewer"))
+        if st.form_submit_button("Add", **rights.button(store, person, "person.added")):
+            store.add_person(new, chosen, by=person)
             st.rerun()
+    with st.form("role", border=False):
+        name, role = st.columns(2)
+        whose = name.selectbox("Person", list(known), key="role-of")
+        chosen = role.selectbox("New role", ROLES, key="new-role")
+        if st.form_submit_button("Change the role", **rights.button(store, person, "person.added")):
+            store.add_person(whose, chosen, by=person)
+            st.rerun()
+
+
+def doubted_files(store: Any) -> None:
+    """Says which stored files are not as they were stored; nothing where all are, as far as is known."""
+    rows = store.doubted_files()
+    if not rows:
+        return
+    what = "file is not as it was stored" if len(rows) == 1 else "files are not as they were stored"
+    st.error(f"{len(rows)} {what}, so nothing reads {'it' if len(rows) == 1 else 'them'}.", icon=":material/error:")
+    st.dataframe(
+        [{"file": r["path"], "state": r["state"], "found (UTC)": _minute(r["created_at"])} for r in rows],
+        hide_index=True, width="stretch",
+    )  # fmt: skip
+    said, button = st.columns([5, 2], vertical_alignment="center")
+    said.caption("Restore them from a backup; a mask that cannot be restored can be marked lost on Review.")
+    if button.button("Look at all files again", width="stretch"):
+        with st.spinner("Reading every file", show_time=True):
+            store.check_files()
+        st.rerun()
 
 
 def audit(store: Any) -> None:

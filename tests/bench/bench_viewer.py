@@ -45,7 +45,6 @@ def _store(root: Path) -> None:
     body = np.kron(40 + 4000 * small, np.ones((4, 4, 4))).astype(np.float32)
     grid = Grid(SHAPE, np.diag([0.8, 0.8, 1.0, 1.0]))
     with open_store(root) as store:
-        store.add_person("demo")
         for n, day in enumerate(DAYS):
             array = np.roll(body, 5 * n, axis=0) + random.integers(-10, 11, SHAPE, dtype=np.int16)
             store.add_scan(

@@ -68,7 +68,10 @@ async def get_slab(request: Request) -> Response:
     claims = read_token(request)
     if claims is None or sha256 not in claims.scans:
         return denied("this scan")
-    found = await run_in_threadpool(_scan_of, claims, sha256)
+    try:
+        found = await run_in_threadpool(_scan_of, claims, sha256)
+    except TwinReviewError as error:  # the file is not the one that was stored
+        return problem(404, str(error))
     if found is None or n >= slabs.slabs_of(found[0].shape):
         return problem(404, "Expected a slab of a stored scan; there is none of that number. Reload the page.")
     scan, path = found

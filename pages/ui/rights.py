@@ -1,0 +1,28 @@
+"""What the one who works may do: a button that a role may not use is grey and says why."""
+
+from __future__ import annotations
+
+from typing import Any, TypedDict
+
+from core.access import roles_that_may
+
+
+class ButtonState(TypedDict):
+    """The two arguments of a Streamlit button that follow from the role."""
+
+    disabled: bool
+    help: str | None
+
+
+def why_not(store: Any, person: str, action: str) -> str | None:
+    """Why this person may not do what the audit calls `action`; None where they may."""
+    if store.may(person, action):
+        return None
+    role = store.role_of(person) or "nobody that was added"
+    return f"For a {roles_that_may(action)}; {person} is {role}. An administrator can change that on System, People."
+
+
+def button(store: Any, person: str, action: str, help_text: str | None = None, disabled: bool = False) -> ButtonState:
+    """`disabled` and `help` for a button: as given where the role allows the action, else grey with the reason."""
+    reason = why_not(store, person, action)
+    return {"disabled": disabled or reason is not None, "help": reason or help_text}

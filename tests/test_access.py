@@ -1,0 +1,223 @@
+"""Who may write what: names that were added, roles that mean something, and the audit names the one who acted."""
+
+from __future__ import annotations
+
+import json
+import os
+import unicodedata
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import cli
+from core import access
+from core.errors import InputError, StoreError
+from store import Store, open_store, replay
+from store.actors import check_actor
+from store.drafts import pack_edit
+from store.values import check_person, check_text, check_texts
+from tests.store_phantom import DAY1, SHAPE, add_mask, add_scan, labels
+
+
+def _gone(store: Store, version: int) -> None:
+    """The file of a version is moved away."""
+    os.rename(store.root / f"processed/set/P1/{DAY1}/mask_v00{version}.nii.gz", store.root / f"away-{version}")
+
+
+@pytest.fixture
+def room(store: Store) -> Store:
+    """P1 with three versions: the file of the second is gone, that of the third was marked lost and is back."""
+    add_scan(store)
+    for first in (3, 4, 5):
+        add_mask(store, first, parent_version=None)
+    for version in (2, 3):
+        _gone(store, version)
+    store.mark_lost("P1", DAY1, 3, "a disk broke", "demo")
+    os.rename(store.root / "away-3", store.root / f"processed/set/P1/{DAY1}/mask_v003.nii.gz")
+    store.add_person("vic", "viewer", by="demo")
+    return store
+
+
+def _mask_id(store: Store) -> str:
+    return store.mask("P1", DAY1, 1).mask_id
+
+
+#: action of the audit -> a write of that kind under a name.
+WRITES: dict[str, Callable[[Store, str], Any]] = {
+    "person.added": lambda s, who: s.add_person("new", "reviewer", by=who),
+    "scan.added": lambda s, who: add_scan(s, "P9", seed=9, person=who),
+    "mask.added": lambda s, who: add_mask(s, 6, parent_version=1, reviewer=who),
+    "mask.decided": lambda s, who: s.decide("P1", DAY1, 1, "accept", who, "good"),
+    "mask.lost": lambda s, who: s.mark_lost("P1", DAY1, 2, "a disk broke", who),
+    "mask.found": lambda s, who: s.mark_found("P1", DAY1, 3, who),
+    "mask.scored": lambda s, who: s.add_mask_anomaly(_mask_id(s), {"verdict": "usual"}, who),
+    "ood.scored": lambda s, who: s.add_ood_score("P1", DAY1, {"score": 0.5}, who),
+    "event.added": lambda s, who: s.add_event("P1", DAY1, "steroids", "4 mg", who),
+    "growth.fitted": lambda s, who: s.add_growth_fit("P1", "L1", "gompertz", {"rate": 0.1}, who),
+    "model.used": lambda s, who: s.add_model("lite", "ab" * 32, {}, who),
+    "reference_set.added": lambda s, who: s.add_reference_set("mask-gate", {}, who),
+    "vector.added": lambda s, who: s.add_mask_vector(_mask_id(s), "L1", "P1", [1.0], ["a"], who),
+    "reading.set": lambda s, who: s.set_reading("P1", DAY1, True, who),
+    "reading.finished": lambda s, who: s.finish_reading("P1", DAY1, who),
+    "job.created": lambda s, who: s.create_job("segment", {}, who),
+    "job.cancelled": lambda s, who: s.update_job(s.create_job("segment", {}, "demo"), status="cancelled", person=who),
+}
+STORE_ALONE = {action for action, roles in access.ACTIONS.items() if roles == {access.SYSTEM}}
+
+
+def test_every_action_of_the_audit_has_its_line_and_its_write_here():
+    assert set(replay.ACTIONS) == set(access.ACTIONS) - {"draft.edited"}
+    assert set(WRITES) == set(replay.ACTIONS) - STORE_ALONE
+    for action in access.ACTIONS:
+        assert not access.may(access.VIEWER, action), "a viewer changes nothing"
+        assert not access.may(None, action)
+        assert not access.may("admin", action), "a word that is no role may nothing"
+    assert not access.may(access.ADMINISTRATOR, "no.such.action")
+
+
+@pytest.mark.parametrize("who", ["vic", "nobody", "system"])
+def test_a_viewer_a_stranger_and_the_stores_own_name_can_write_nothing(room: Store, who: str):
+    said = {"vic": "is viewer", "nobody": "Nobody added 'nobody'", "system": ""}[who]
+    for write in WRITES.values():
+        before = room.audit.entries()
+        with pytest.raises((StoreError, InputError)) as caught:
+            write(room, who)
+        assert said in str(caught.value)
+        made = room.audit.entries()[len(before) :]
+        assert {(e["action"], e["person"]) for e in made} <= {("job.created", "demo")}, (
+            "the job that is to be cancelled"
+        )
+    assert all("is missing" in problem or "is lost" in problem for problem in room.verify())
+
+
+def test_a_reviewer_may_do_all_but_add_people_and_the_audit_names_them(room: Store):
+    room.add_person("cy", "administrator", by="demo")
+    for action, write in WRITES.items():
+        who = "cy" if action == "person.added" else "ann"
+        write(room, who)
+        assert next(e for e in room.audit_log(9) if e["action"] == action)["person"] == who
+
+
+def test_a_person_is_added_by_an_administrator_whom_the_audit_names(store: Store):
+    with pytest.raises(StoreError, match=r"Expected administrator for this .*'ann' is reviewer"):
+        store.add_person("cy", by="ann")
+    store.add_person("cy", "viewer", by="demo")
+    (entry,) = store.audit_log(1)
+    assert (entry["person"], entry["payload"]) == ("demo", {"name": "cy", "role": "viewer"})
+    store.add_person("cy", "viewer", by="demo")
+    assert store.audit_log(1) == [entry], "the same again is no news"
+    with pytest.raises(InputError, match="viewer, reviewer, administrator, got 'admin'"):
+        store.add_person("cy", "admin", by="demo")
+
+
+def test_the_last_administrator_stays_one(store: Store):
+    with pytest.raises(StoreError, match="only administrator"):
+        store.add_person("demo", "reviewer", by="demo")
+    store.add_person("ann", "administrator", by="demo")
+    store.add_person("demo", "viewer", by="ann")
+    assert store.role_of("demo") == "viewer"
+    with pytest.raises(StoreError, match="only administrator"):
+        store.add_person("ann", "viewer", by="ann")
+
+
+def test_where_nobody_is_administrator_a_reviewer_makes_one_and_a_viewer_does_not(store: Store):
+    store.db.execute("UPDATE people SET role = 'reviewer' WHERE name = 'demo'")  # a store of before roles
+    store.db.execute("UPDATE people SET role = 'viewer' WHERE name = 'bob'")
+    with pytest.raises(StoreError, match="'bob' is viewer"):
+        store.add_person("bob", "administrator", by="bob")
+    store.add_person("ann", "administrator", by="ann")
+    with pytest.raises(StoreError, match="'demo' is reviewer"):
+        store.add_person("demo", "administrator", by="demo")
+
+
+def test_a_new_store_knows_one_administrator(tmp_path):
+    with open_store(tmp_path / "data") as store:
+        assert [(p["name"], p["role"]) for p in store.people()] == [("demo", "administrator")]
+
+
+def test_a_viewer_opens_edits_and_discards_no_draft(room: Store):
+    with pytest.raises(StoreError, match="'vic' is viewer"):
+        room.open_draft("P1", DAY1, 1, "vic")
+    draft = room.open_draft("P1", DAY1, 1, "ann")
+    edit = pack_edit({2: labels(3).array[:, :, 2]}, None, "brush")
+    assert room.edit_draft(draft.draft_id, 0, edit) == 1
+    room.add_person("ann", "viewer", by="demo")  # while she draws
+    with pytest.raises(StoreError, match="'ann' is viewer"):
+        room.edit_draft(draft.draft_id, 1, edit)
+    with pytest.raises(StoreError, match="'ann' is viewer"):
+        room.discard_draft(draft.draft_id)
+    assert room.draft(draft.draft_id).revision == 1
+    assert room.draft(draft.draft_id).shape == SHAPE
+
+
+def test_who_cancels_a_job_is_named_and_what_the_job_reports_is_the_stores_own(room: Store):
+    job = room.create_job("segment", {}, "ann")
+    room.update_job(job, status="running")
+    room.update_job(job, message="Cancelling", person="bob")
+    room.update_job(job, status="cancelled", message="stopped")
+    said = [(e["action"], e["person"]) for e in reversed(room.audit_log(4))]
+    assert said == [
+        ("job.created", "ann"), ("job.updated", "system"), ("job.cancelled", "bob"), ("job.updated", "system"),
+    ]  # fmt: skip
+    assert room.job(job)["person"] == "ann"
+
+
+def test_people_are_listed_and_added_by_a_verb(store: Store, capsys: Any):
+    root = str(store.root)
+    store.close()
+    assert cli.main(["person", "add", "cy", "--role", "viewer", "--data", root, "--json"]) == 0
+    assert {p["name"]: p["role"] for p in json.loads(capsys.readouterr().out)}["cy"] == "viewer"
+    assert cli.main(["person", "add", "dee", "--data", root, "--reviewer", "cy"]) == 1
+    assert "'cy' is viewer" in capsys.readouterr().err
+    assert cli.main(["person", "list", "--data", root, "--json"]) == 0
+    assert "dee" not in capsys.readouterr().out
+    assert cli.main(["person", "add", "--data", root]) == 1
+
+
+@given(st.text(max_size=70))
+def test_a_name_is_printable_and_begins_with_a_letter_or_digit(name: str):
+    try:
+        check_person(name)
+    except InputError:
+        return
+    assert 1 <= len(name) <= 64
+    assert name[0].isalnum()
+    assert name == name.strip()
+    assert not any(unicodedata.category(c) in ("Cc", "Cf", "Cs", "Zl", "Zp") for c in name)
+    json.dumps(name).encode("ascii")
+    name.encode("utf-8")
+
+
+def test_names_that_a_table_or_a_page_would_misread_are_refused(store: Store):
+    for name in ("=HYPERLINK(1)", "+1", "-x", "@x", " ann", "ann ", "a\u202eb", "a\nb", "a" * 65, ""):
+        with pytest.raises(InputError, match="name of a person"):
+            store.add_person(name, by="demo")
+    for name in ("system", "System"):
+        with pytest.raises(InputError, match="the store itself"):
+            store.add_person(name, by="demo")
+
+
+def test_unseen_characters_are_refused_in_every_text_however_deep(store: Store):
+    add_scan(store)
+    for bad in ("\x00", "\x1b[31m", "\x85", "\u202e", "\u2066", "\u200f", "\u2028", "\ud800", "\ufeff"):
+        for detail in (f"x{bad}", {"drug": f"x{bad}"}, {f"x{bad}": 1}, [{"a": ["b", f"x{bad}"]}]):
+            with pytest.raises(InputError, match="plain text"):
+                store.add_event("P1", DAY1, "steroids", detail, "demo")
+        with pytest.raises(InputError, match="plain text"):
+            check_text("comment", bad)
+    assert store.events("P1") == []
+    assert check_texts("detail", {"a": ["two\nlines\tand é", 1, None]})
+
+
+def test_pages_are_told_beforehand_what_the_store_would_refuse(store: Store):
+    store.add_person("vic", "viewer", by="demo")
+    for action in access.ACTIONS:
+        for name, role in (("demo", "administrator"), ("ann", "reviewer"), ("vic", "viewer"), ("nobody", None)):
+            assert store.may(name, action) == access.may(role, action)
+            if not access.may(role, action):
+                with pytest.raises(StoreError):
+                    check_actor(store.db, action, name)
+    assert not store.may("system", "store.recovered"), "no person is the store"
