@@ -175,6 +175,41 @@ def test_one_lost_ledger_costs_its_patient_alone(busy_root: tuple[Path, dict[str
         assert [r.status for r in store.masks("P2")] == ["proposed"]
 
 
+def test_a_lost_common_ledger_costs_people_and_jobs_but_no_acceptance(
+    busy_root: tuple[Path, dict[str, Any]],
+) -> None:
+    root, before = busy_root
+    (root / "twin.duckdb").unlink()
+    (root / "audit.jsonl").unlink()
+    (root / "processed/ledger.jsonl").unlink()
+    counts = rebuild(root)
+    assert (counts["adopted"], counts["to_affirm"], counts["jobs"]) == (0, 0, 0)
+    with open_store(root) as store:
+        assert contents(store)["masks"] == before["masks"]
+        assert [person["name"] for person in store.people()] == ["demo"]
+        (problem,) = store.verify()
+        assert "decisions were made by 'ann', whom nobody added" in problem
+
+
+def test_an_adopted_mask_waits_though_its_acceptance_is_proven(busy_root: tuple[Path, dict[str, Any]]) -> None:
+    """The entry that tells of the mask is cut out, and the loss looks explained by another patient's lost ledger."""
+    root, _ = busy_root
+    (root / "twin.duckdb").unlink()
+    (root / "audit.jsonl").unlink()
+    (root / "processed/set/P2/ledger.jsonl").unlink()
+    ledger = root / "processed/set/P1/ledger.jsonl"
+    lines = ledger.read_text().splitlines(keepends=True)
+    entries = [json.loads(line) for line in lines]
+    gone = [n for n, e in enumerate(entries) if e["action"] == "mask.added" and e["payload"]["version"] == 2]
+    del lines[gone[0]]
+    ledger.write_text("".join(lines))
+    assert rebuild(root)["to_affirm"] == 1
+    with open_store(root) as store:
+        assert store.mask("P1", DAY1, 2).status == "proposed"
+        assert store.volume_points("P1") == []
+        assert store.verify() == []
+
+
 def test_a_ledger_with_a_line_cut_out_makes_nobody_s_acceptance_certain(
     busy_root: tuple[Path, dict[str, Any]],
 ) -> None:
