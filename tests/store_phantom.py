@@ -11,6 +11,14 @@ from store import Store
 
 SHAPE = (12, 10, 8)
 VOXEL_MM3 = 2.0
+#: What a mask gate without a reference says.
+JUDGED: dict[str, Any] = {
+    "verdict": "not enough reference masks",
+    "p_value": None,
+    "flagged": None,
+    "n_reference": 0,
+    "lesions": [],
+}
 DAY1, DAY2, DAY3 = "2020-01-01", "2020-03-01", "2020-05-30"
 
 
