@@ -60,8 +60,8 @@ def read_file(path: Path) -> tuple[list[Entry], list[str]]:
         if not line:
             continue
         try:
-            entry = json.loads(line)
-        except ValueError:
+            entry = json.loads(line, parse_constant=_refuse_constant)
+        except (ValueError, RecursionError):
             problems.append(f"{path.name} line {number} is not JSON: torn or altered.")
             continue
         if not isinstance(entry, dict) or set(entry) != set(KEYS):
@@ -69,6 +69,10 @@ def read_file(path: Path) -> tuple[list[Entry], list[str]]:
             continue
         entries.append(entry)
     return entries, problems
+
+
+def _refuse_constant(name: str) -> None:
+    raise ValueError(name)  # NaN and Infinity are no JSON, though Python reads them, and have no hash
 
 
 def check_chain(entries: Sequence[Entry], where: str) -> list[str]:

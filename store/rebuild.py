@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -168,12 +168,13 @@ def _with_gaps(root: Path, history: histories.History, past: _Past) -> _New:
     adopted, left = adopting.adopt(root, adopting.known_of(told))
     if not proven and not adopted:
         return _New([], 0, 0, 0, len(left))
-    unproven = _unproven(root, history, past.broken_ledgers)
-    claimed = sum(payload.get("claimed_status") == "accepted" for _, payload in adopted)
+    masks = {payload["mask_id"]: payload["claimed_status"] for action, payload in adopted if action == "mask.adopted"}
+    unproven = _unproven(root, history, past.broken_ledgers, masks.keys())
+    waiting = {mask_id for mask_id, claimed in masks.items() if claimed == "accepted"}.union(*unproven.values())
     text = (
         f"The history was made again from {len(proven)} entries that are whole in themselves; {_lost(history)} "
         f"lost. {len(adopted)} scans and masks were adopted from their sidecars on trust; "
-        f"{claimed + sum(map(len, unproven.values()))} masks that were accepted, or claimed to be, wait to be affirmed."
+        f"{len(waiting)} masks that were accepted, or claimed to be, wait to be affirmed."
     )
     at = utc_now()
     more = [("store.recovered", {"text": text}), *adopted]
@@ -181,22 +182,25 @@ def _with_gaps(root: Path, history: histories.History, past: _Past) -> _New:
         ("mask.unproven", {"patient_id": patient_id, "mask_ids": mask_ids, "reason": "entries are lost"})
         for patient_id, mask_ids in sorted(unproven.items())
     ]
-    first = [] if proven else [make_entry(1, at, "demo", "person.added", dict(FIRST_PERSON), "")]
+    somebody = any(action == "person.added" for action, _ in told)
+    first = [] if somebody else [make_entry(1, at, "demo", "person.added", dict(FIRST_PERSON), "")]
     added = [make_entry(1, at, "system", action, payload, "") for action, payload in more]
     entries = histories.renumbered([*first, *proven, *added])
-    waiting = claimed + sum(map(len, unproven.values()))
-    return _New(entries, max(history.missing, 0), len(adopted), waiting, len(left))
+    return _New(entries, max(history.missing, 0), len(adopted), len(waiting), len(left))
 
 
 def _lost(history: histories.History) -> str:
     return f"at least {history.missing} are" if history.missing > 0 else "nobody knows how many are"
 
 
-def _unproven(root: Path, history: histories.History, broken: set[str]) -> dict[str, list[str]]:
+def _unproven(
+    root: Path, history: histories.History, broken: set[str], adopted: Collection[str]
+) -> dict[str, list[str]]:
     """By patient, the masks that the remaining entries call accepted, though what is lost may say otherwise.
 
-    What is lost is put down to the patients whose ledger is gone or broken, since all that is about a patient is there.
-    If every ledger looks whole, lines were cut out of one, and nobody can say of which: then all are doubted.
+    What is lost is put down to the ledgers that are gone or broken, since all that is about a patient is in one. If
+    every ledger looks whole, lines were cut out of one, and nobody can say of which: then all are doubted. So is every
+    adopted mask, whose own entry is lost.
     """
     if not history.rest:
         return {}
@@ -219,9 +223,10 @@ def _unproven(root: Path, history: histories.History, broken: set[str]) -> dict[
         if place in broken or place == ledgers.COMMON or not (root / place).is_file()
     }  # fmt: skip
     found: dict[str, list[str]] = {}
-    lost = _patients_without_ledger(root)
+    explained = suspects or _patients_without_ledger(root) or ledgers.COMMON in broken
+    explained = explained or not (root / ledgers.COMMON).is_file()
     for mask_id, status in statuses.items():
-        if status == "accepted" and (patients[mask_id] in suspects or not (suspects or lost)):
+        if status == "accepted" and (patients[mask_id] in suspects or mask_id in adopted or not explained):
             found.setdefault(patients[mask_id], []).append(mask_id)
     return found
 

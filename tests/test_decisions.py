@@ -22,7 +22,7 @@ from core.twin import accepted, step
 from core.types import MaskRecord
 from core.worklist import work_items
 from store import Store, open_store, rebuild
-from tests.store_phantom import DAY1, DAY2, VOXEL_MM3, add_mask, add_scan, folder, with_people
+from tests.store_phantom import DAY1, DAY2, JUDGED, VOXEL_MM3, add_mask, add_scan, folder, with_people
 
 
 def version(number: int, status: str = "proposed", lesions: dict[str, float] | None = None) -> MaskRecord:
@@ -238,6 +238,7 @@ def test_a_rebuilt_store_has_the_same_curve(decided_root: Path, audit: str) -> N
         assert len(store.decisions("P1")) == (0 if audit == "lost with all ledgers" else 7)
         if audit == "lost with all ledgers":  # nobody is known to have accepted it until a person does so again
             assert points(store) == []
+            store.add_mask_anomaly(masks[0].mask_id, JUDGED, "demo")
             with_people(store, "ann").decide("P1", DAY1, 1, "accept", "ann", "affirmed")
         assert (points(store), store.masks("P1")) == (before, masks)
 

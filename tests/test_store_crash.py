@@ -67,6 +67,7 @@ def dies_within_the_line(audit: Audit, entry: Any) -> None:
 
 
 def dies_within_the_ledger(root: Path, place: str, entry: Any) -> None:
+    (root / place).parent.mkdir(parents=True, exist_ok=True)
     with open(root / place, "ab") as file:
         file.write(json.dumps(entry).encode()[:40])
     raise Crash
@@ -127,6 +128,8 @@ def test_adding_and_dying_at_any_moment_is_all_or_nothing(
         (mask_files, "replace_text", dies_after(mask_files.replace_text), True),
         (mask_files, "set_final", dies_before, True),
         (mask_files, "set_final", dies_after(mask_files.set_final), True),
+        (ledgers, "append", dies_before, True),
+        (ledgers, "append", dies_within_the_ledger, True),
         (Audit, "mirror", dies_within_the_line, True),
         (journal, "end", dies_before, True),
     ],

@@ -20,7 +20,8 @@ import cli
 from core.errors import StoreError
 from store import Store, mask_files, open_store, open_to_look, rebuild
 from store.audit import make_entry, read_file
-from store.connection import StoreBusy, StoreDamaged, StoreReadOnly
+from store.connection import Connection, StoreBusy, StoreDamaged, StoreReadOnly
+from store.migrations import MIGRATIONS, migrate
 from tests.store_phantom import DAY1, add_mask, add_scan
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -224,11 +225,24 @@ def test_a_data_folder_of_before_there_were_ledgers_gets_them_and_goes_on_after_
     assert all(path.read_bytes().startswith(data) for path, data in whole.items())
 
 
+def older(root: Path) -> None:
+    """The same rows in a database of the first schema, as the first TwinReview made it."""
+    new, old = root / "twin.duckdb", root.parent / "first.duckdb"
+    with Connection(old) as db:
+        migrate(db, MIGRATIONS[:1])
+    with contextlib.closing(duckdb.connect(str(old))) as db:
+        db.execute(f"ATTACH '{new}' AS newer (READ_ONLY)")
+        columns = db.execute(
+            "SELECT table_name, string_agg(column_name, ', ') FROM information_schema.columns "
+            "WHERE table_catalog = 'first' AND table_name <> 'schema_version' GROUP BY table_name"
+        ).fetchall()
+        for table, names in columns:
+            db.execute(f"INSERT INTO {table} ({names}) SELECT {names} FROM newer.{table}")
+    os.replace(old, new)
+
+
 def test_an_older_schema_is_migrated_with_a_copy_and_says_so(root: Path) -> None:
-    with contextlib.closing(duckdb.connect(str(root / "twin.duckdb"))) as db:
-        for table in ("reading_settings", "readings_finished"):
-            db.execute(f"DROP TABLE {table}")
-        db.execute("DELETE FROM schema_version WHERE version >= 2")
+    older(root)
     with pytest.raises(StoreError, match=r"has schema 1, this TwinReview needs \d"):
         open_store(root, read_only=True)
     assert list(root.glob("*before-migration*")) == []
@@ -237,7 +251,8 @@ def test_an_older_schema_is_migrated_with_a_copy_and_says_so(root: Path) -> None
         (kept,) = root.glob("twin.duckdb.v1-before-migration-*")
         assert any(kept.name in text and "schema 1" in text for text in store.recovered)
         assert store.audit_log(1)[0]["payload"]["text"] in store.recovered
-        assert store.verify() == []
+        assert [m.status for m in store.masks("P1")] == ["accepted"]
+        assert store.audit.verify() == []
     assert kept.read_bytes() == old
     with open_store(root) as store:
         assert store.recovered == []
@@ -247,6 +262,7 @@ def test_an_older_schema_is_migrated_with_a_copy_and_says_so(root: Path) -> None
 HOLDER = """
 import sys
 from store import open_store
+from store.migrations import MIGRATIONS, migrate
 from tests.store_phantom import DAY1, add_mask
 store = open_store(sys.argv[1])
 store.add_event("P1", DAY1, "steroids", "2 mg", "demo")
