@@ -29,6 +29,11 @@ class ImportLimits:
         """Of the process that reads: the stored voxels (8 bytes each at most) beside two float32 copies, and a rest."""
         return 4 * self.voxel_bytes + 2**28
 
+    @property
+    def file_bytes(self) -> int:
+        """Of all files of a zip together, and of any file that the process that reads writes: voxels of 8 bytes."""
+        return 2 * self.voxel_bytes + 2**26
+
 
 def import_limits() -> ImportLimits:
     """The limits in force; raises InputError for a setting that is no positive number."""

@@ -15,10 +15,11 @@ import numpy as np
 from core.errors import InputError
 from core.jobs import JobKind
 from core.ood import measuring
+from core.reading_apart import read_mask, read_scan
 from core.stages import ood, refine, segment
 from core.stages.common import StageStore, add_version
-from core.types import LabelMap, MaskRecord, Modality, Scan, parse_date
-from core.volumes import open_scan, read_label_map, resample
+from core.types import Grid, LabelMap, MaskRecord, Modality, Scan, parse_date
+from core.volumes import resample
 
 
 def import_scan(
@@ -41,11 +42,12 @@ def import_scan(
     parse_date(timepoint)
     if sequence and modality != "MR":
         raise InputError(f"Expected a sequence for MR only, got {sequence!r} for {modality}. Leave it empty.")
-    volume, metadata = open_scan(list(files), modality, sequence)
-    return store.add_scan(
-        volume, dataset=dataset, patient_id=patient_id, timepoint=timepoint, person=person,
-        metadata={**metadata, **(extra or {})},
-    )  # fmt: skip
+    with store.scratch() as scratch:
+        volume, metadata = read_scan(list(files), modality, sequence, scratch)
+        return store.add_scan(
+            volume, dataset=dataset, patient_id=patient_id, timepoint=timepoint, person=person,
+            metadata={**metadata, **(extra or {})},
+        )  # fmt: skip
 
 
 def import_mask(store: StageStore, file: Path, *, patient_id: str, timepoint: str, reviewer: str) -> MaskRecord:
@@ -54,24 +56,30 @@ def import_mask(store: StageStore, file: Path, *, patient_id: str, timepoint: st
     A mask on another scan's grid of the same timepoint is resampled (nearest neighbour) to the reference grid.
     """
     grid = store.load_reference_grid(patient_id, timepoint)
-    own = read_label_map(file)
-    if own.grid.matches(grid):
-        labels = own
-    else:
-        others = [store.load_volume(s).grid for s in store.scans(patient_id, timepoint)]
-        if not any(own.grid.matches(other) for other in others):
-            raise InputError(
-                f"The mask's grid {own.grid.shape} fits none of the timepoint's scans "
-                f"({', '.join(str(g.shape) for g in others)}). Draw or resample it on one of them."
-            )
-        labels = LabelMap(resample(own.array, own.grid, grid, "nearest").astype(np.uint8), grid)
-        lost = sorted(set(own.labels) - set(labels.labels))
-        if lost:
-            raise InputError(
-                f"Lesion {', '.join(map(str, lost))} of the mask has no voxel on the reference scan's grid: it lies "
-                "outside that scan, or between its voxels. Draw the mask on the reference scan."
-            )
-    return add_version(store, labels, patient_id, timepoint, method="import", reviewer=reviewer)
+    with store.scratch() as scratch:
+        own = read_mask(file, scratch)
+        labels = own if own.grid.matches(grid) else _on_reference(store, own, grid, patient_id, timepoint)
+        return add_version(
+            store, labels, patient_id, timepoint, method="import", reviewer=reviewer, parent_version=None
+        )
+
+
+def _on_reference(store: StageStore, own: LabelMap, grid: Grid, patient_id: str, timepoint: str) -> LabelMap:
+    """A mask of another scan of the timepoint, resampled; refused if it is of none, or loses a lesion on the way."""
+    others = [store.load_volume(s).grid for s in store.scans(patient_id, timepoint)]
+    if not any(own.grid.matches(other) for other in others):
+        raise InputError(
+            f"The mask's grid {own.grid.shape} fits none of the timepoint's scans "
+            f"({', '.join(str(g.shape) for g in others)}). Draw or resample it on one of them."
+        )
+    labels = LabelMap(resample(own.array, own.grid, grid, "nearest").astype(np.uint8), grid)
+    lost = sorted(set(own.labels) - set(labels.labels))
+    if lost:
+        raise InputError(
+            f"Lesion {', '.join(map(str, lost))} of the mask has no voxel on the reference scan's grid: it lies "
+            "outside that scan, or between its voxels. Draw the mask on the reference scan."
+        )
+    return labels
 
 
 KINDS: dict[str, JobKind] = {

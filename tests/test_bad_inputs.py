@@ -44,7 +44,7 @@ def bad(kind: str, problem: str, remedy: str, error: type[InputError] = InputErr
 
 
 def scan(*paths: Path, modality: Modality = "CT") -> Volume:
-    return open_scan(paths, modality)[0]
+    return open_scan(paths, modality, scratch=paths[0].parent if paths else None)[0]
 
 
 def nifti(folder: Path, array: np.ndarray = GOOD, affine: Any = None, **fields: Any) -> Path:
@@ -451,7 +451,7 @@ def _(folder: Path) -> Volume:
 
 @bad("zip that unpacks to more than is allowed", "0.0001 GB", "one series at a time")
 def _(folder: Path) -> Any:
-    with unpacked(zipped(folder, ("bomb.dcm", bytes(10**6))), max_bytes=107_374) as files:
+    with unpacked(zipped(folder, ("bomb.dcm", bytes(10**6))), folder, max_bytes=107_374) as files:
         return files
 
 

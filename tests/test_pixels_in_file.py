@@ -323,4 +323,4 @@ def test_a_link_out_of_a_zip_is_refused(tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "x.zip", "w") as archive:
         archive.writestr(info, str(_secret(tmp_path)))
     with pytest.raises(InputError, match="leads out of the zip"):
-        open_scan([tmp_path / "x.zip"], "MR")
+        open_scan([tmp_path / "x.zip"], "MR", scratch=tmp_path)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -19,6 +20,7 @@ class StageStore(GateStore, Protocol):
 
     root: Path
 
+    def scratch(self) -> AbstractContextManager[Path]: ...
     def add_scan(
         self,
         volume: Volume,
