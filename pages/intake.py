@@ -5,7 +5,7 @@ import datetime as dt
 import streamlit as st
 
 from core.types import MODALITIES, UNITS
-from pages.ui import intake_form, job_panel, resources, shell
+from pages.ui import intake_form, job_panel, resources, shell, uploads
 
 st.title("Intake")
 st.caption("Add a scan, or a mask drawn elsewhere. Files are checked first; when a check fails, nothing is stored.")
@@ -14,8 +14,8 @@ store = resources.get_store()
 scan_tab, mask_tab = st.tabs(["Scan", "Mask"])
 
 with scan_tab, shell.guarded():
-    files = st.file_uploader(
-        "Image files", accept_multiple_files=True, type=["nii", "gz", "nrrd", "mha", "zip", "dcm", "ima"],
+    files = uploads.uploader(
+        "scan-files", "Image files", accept_multiple_files=True, type=["nii", "gz", "nrrd", "mha", "zip", "dcm", "ima"],
         help="One NIfTI, NRRD or MHA image, or the files or a zip of one DICOM series. Of DICOM headers, scanner facts "
         "are kept; names and numbers of patients are not.",
     )  # fmt: skip
@@ -37,6 +37,8 @@ with scan_tab, shell.guarded():
         st.session_state["arrived"] = (scan.patient_id, scan.timepoint, scan.scan_id)
         request = {"patient_id": scan.patient_id, "timepoint": scan.timepoint}
         st.session_state["arrived-job"] = resources.get_runner().submit("score_ood", request, shell.person())
+        uploads.let_go("scan-files", files)
+        st.rerun()
     if "arrived" in st.session_state:
         intake_form.show_arrival(store, *st.session_state["arrived"])
         verdict = job_panel.job_panel(st.session_state["arrived-job"], "Scan gate")

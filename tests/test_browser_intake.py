@@ -85,7 +85,9 @@ def test_an_empty_worklist_leads_to_intake_which_says_what_it_understood_and_wha
     expect(page.get_by_text(re.compile(r"CT of P7, \d{4}-\d\d-\d\d: " + re.escape(understood)))).to_be_visible()
     expect(page.get_by_text(re.compile("^Scan gate")).first).to_be_visible()
 
-    # The same file again is recognised, whatever it is called.
+    # What was imported is let go; the same file again is recognised, whatever it is called.
+    expect(page.get_by_role("button", name=f"Remove {files['ct'].name}")).to_have_count(0)
+    _upload(page, files["ct"])
     page.get_by_role("button", name="Import", exact=True).click()
     expect(page.get_by_role("alert").filter(has_text="is there already: CT of patient P7")).to_be_visible()
     page.close()
