@@ -17,7 +17,9 @@ from pydicom import Dataset
 from core.dicom_files import DicomSlice, check_voxels_there, gdcm_reader, is_dicom, read_headers, read_plane
 from core.errors import GeometryError, InputError
 from core.image_files import StoredImage, check_grid, check_shape, reading
+from core.image_header import quoted
 from core.limits import check_voxel_bytes
+from core.scanner_facts import date_mode
 from core.suv import PHILIPS_SUV_FACTOR, moment, suv_factor
 from core.types import Grid, Modality, Volume
 from core.volumes import make_volume, unit_warnings
@@ -129,20 +131,30 @@ def _choose(found: Sequence[DicomSlice], modality: Modality, name: str, series_u
     if len(wanted) > 1:
         raise InputError(
             f"{name}: expected one {modality} series, got {len(wanted)}: {_listed(wanted)}. "
-            "Choose the folder of one of them, or name the series."
+            "Choose the folder of one of them."
         )
     return next(iter(wanted.values()))
 
 
 def _listed(series: dict[str, list[DicomSlice]]) -> str:
+    """The series in words. Descriptions and folders are short excerpts, and left out where dates are shifted: they
+    may hold one, as UIDs do."""
     parts = []
-    for uid, slices in series.items():
+    for slices in series.values():
         header = slices[0].header
-        description = str(header.get("SeriesDescription") or "no description")
-        parts.append(
-            f"{header.Modality} {description!r}, {len(slices)} images (series {uid}; in {slices[0].path.parent.name})"
-        )
-    return "; ".join(parts)
+        about = f"{len(slices)} images {_thickness(header)}"
+        if date_mode() == "keep":
+            description = quoted(str(header.get("SeriesDescription") or "no description"))
+            about = f"{description}, {about} (in {quoted(slices[0].path.parent.name)})"
+        parts.append(f"{header.Modality} {about}")
+    return "; ".join(parts[:4]) + ("; ..." if len(parts) > 4 else "")
+
+
+def _thickness(header: Dataset) -> str:
+    try:
+        return f"{float(header.SliceThickness):g} mm thick"
+    except (AttributeError, TypeError, ValueError):
+        return "of unknown thickness"
 
 
 def _arranged(slices: list[DicomSlice], name: str) -> tuple[list[DicomSlice], NDArray[np.float64]]:

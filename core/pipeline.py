@@ -15,7 +15,9 @@ import numpy as np
 from core.errors import InputError
 from core.jobs import JobKind
 from core.ood import measuring
+from core.pseudonym import ask_about_id, ask_about_name
 from core.reading_apart import read_mask, read_scan
+from core.scanner_facts import date_mode, kept_facts
 from core.stages import ood, refine, segment
 from core.stages.common import StageStore, add_version
 from core.types import Grid, LabelMap, MaskRecord, Modality, Scan, parse_date
@@ -33,21 +35,40 @@ def import_scan(
     sequence: str = "",
     person: str,
     extra: Mapping[str, Any] | None = None,
+    confirm_id: bool = False,
 ) -> Scan:
     """Reads, checks and stores one scan; nothing is kept when any check fails.
 
+    Args:
+        extra: further metadata of the caller's own.
+        confirm_id: somebody said that ids which look like a person's are pseudonyms.
+
     Raises:
-        InputError: the files are not one image, or the names cannot be used. StoreError: the scan is there already.
+        InputError: the files are not one image, or the names cannot be used. NameQuestion: a new patient's id, a new
+            dataset or the sequence looks like a person's name. StoreError: the scan is there already.
     """
     parse_date(timepoint)
+    date_mode()  # a wrong setting is said before anything is read
     if sequence and modality != "MR":
         raise InputError(f"Expected a sequence for MR only, got {sequence!r} for {modality}. Leave it empty.")
+    if not confirm_id:
+        _ask_about_names(store, dataset, patient_id, sequence)
     with store.scratch() as scratch:
         volume, metadata = read_scan(list(files), modality, sequence, scratch)
         return store.add_scan(
             volume, dataset=dataset, patient_id=patient_id, timepoint=timepoint, person=person,
-            metadata={**metadata, **(extra or {})},
+            metadata={**kept_facts(metadata, timepoint), **(extra or {})},
         )  # fmt: skip
+
+
+def _ask_about_names(store: StageStore, dataset: str, patient_id: str, sequence: str) -> None:
+    """What is there already was confirmed once, or is older than the question."""
+    known = store.patients()
+    if patient_id not in {row["patient_id"] for row in known}:
+        ask_about_id(patient_id)
+    if dataset not in {row["dataset"] for row in known}:
+        ask_about_name("dataset", dataset)
+    ask_about_name("sequence", sequence)
 
 
 def import_mask(store: StageStore, file: Path, *, patient_id: str, timepoint: str, reviewer: str) -> MaskRecord:

@@ -20,6 +20,7 @@ class StageStore(GateStore, Protocol):
 
     root: Path
 
+    def patients(self) -> list[dict[str, Any]]: ...
     def scratch(self) -> AbstractContextManager[Path]: ...
     def add_scan(
         self,

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import streamlit as st
 
 from core.pipeline import import_mask, import_scan
+from core.pseudonym import NameQuestion
 from core.types import Scan
 from pages.ui import uploads
 
@@ -18,6 +20,26 @@ def import_files(store: Any, files: Sequence[Any], **details: Any) -> Scan:
     """Uploaded files -> a stored scan. Raises what `core.pipeline.import_scan` raises; the uploads are gone after."""
     with store.scratch() as folder:
         return import_scan(store, uploads.saved(files, folder), **details)
+
+
+def name_question() -> bool:
+    """The box that appears where a name was questioned; whether it is ticked."""
+    question = st.session_state.get("name-question")
+    if question is None:
+        return False
+    st.error(question, icon=":material/error:")
+    return st.checkbox("These are pseudonyms: they name no person", key="name-confirmed")
+
+
+@contextmanager
+def asking_about_names() -> Iterator[None]:
+    """A name that looks like a person's becomes a question in the form (`name_question`), and nothing is stored."""
+    try:
+        yield
+    except NameQuestion as question:
+        st.session_state["name-question"] = str(question)
+        st.rerun()
+    st.session_state.pop("name-question", None)
 
 
 def show_arrival(store: Any, patient: str, timepoint: str, scan_id: str) -> None:
