@@ -17,7 +17,7 @@ from pydicom import Dataset
 from core.dicom_files import DicomSlice, check_voxels_there, gdcm_reader, is_dicom, read_headers, read_plane
 from core.errors import GeometryError, InputError
 from core.image_files import StoredImage, check_grid, check_shape, reading
-from core.image_header import quoted
+from core.image_header import code_word, quoted
 from core.limits import check_voxel_bytes
 from core.scanner_facts import date_mode
 from core.suv import PHILIPS_SUV_FACTOR, moment, suv_factor
@@ -117,8 +117,8 @@ def _choose(found: Sequence[DicomSlice], modality: Modality, name: str, series_u
         if image and "LOCALIZER" not in (header.get("ImageType") or ()):
             series.setdefault(str(header.get("SeriesInstanceUID") or ""), []).append(item)
     if not series:
-        kinds = Counter(str(item.header.get("Modality") or "unknown") for item in found)
-        got = ", ".join(f"{count} {kind}" for kind, count in sorted(kinds.items()))
+        kinds = Counter(code_word(item.header.get("Modality") or "UNKNOWN") for item in found)
+        got = ", ".join(f"{count} {kind}" for kind, count in sorted(kinds.items())[:8])
         raise InputError(f"{name}: expected CT, PET or MR images, got {got}. Choose the folder that holds the images.")
     wanted = {uid: s for uid, s in series.items() if s[0].header.Modality == _CODE[modality]}
     if series_uid is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import IO, Any, Literal
@@ -75,6 +76,11 @@ def header_lines(stream: IO[bytes], name: str, what: str) -> Iterator[str]:
 def quoted(text: str, longest: int = 40) -> str:
     """A short, printable excerpt of what a file says, for a message."""
     return ascii(text if len(text) <= longest else text[:longest] + "...")
+
+
+def code_word(text: object) -> str:
+    """A header's code (modality, unit ...) as it may stand in a message; "another" where it is no code."""
+    return str(text) if re.fullmatch(r"[A-Z][A-Z_ ]{0,11}[0-9]{0,4}", str(text)) else "another"
 
 
 def elsewhere(name: str) -> InputError:

@@ -9,6 +9,7 @@ Requests come on standard input, a line of JSON each, one at a time. The end of 
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import json
 import os
@@ -75,7 +76,8 @@ def _limit_itself(limits: Mapping[str, float]) -> None:
         least = most if hard == resource.RLIM_INFINITY else min(most, hard)
         resource.setrlimit(what, (least, least))
     signal.signal(signal.SIGXFSZ, signal.SIG_IGN)  # an OSError says it better
-    Path("/proc/self/oom_score_adj").write_text("1000")
+    with contextlib.suppress(OSError):  # not everywhere allowed, and only a preference
+        Path("/proc/self/oom_score_adj").write_text("1000")
 
 
 def _child(request: Mapping[str, Any], answer: int) -> None:

@@ -83,6 +83,17 @@ def test_a_refusal_of_several_series_shows_no_date_where_dates_are_shifted(tmp_p
     assert not [spelling for spelling in SPELLINGS if spelling in str(caught.value)]
 
 
+@pytest.mark.parametrize("field", ["Modality", "Units", "SUVType", "DecayCorrection"])
+def test_what_a_code_holds_beyond_a_code_is_not_repeated_in_a_refusal(tmp_path, field: str) -> None:
+    hostile = "![](http://x) DOE^JANE 2001-09-02"
+    tags: dict[str, Any] = {**activity_tags(), **({"Units": "GML"} if field == "SUVType" else {}), field: hostile}
+    write_series(tmp_path, "PT", **tags)
+    with pytest.raises(InputError) as caught:
+        open_scan([tmp_path], "PET")
+    assert "another" in str(caught.value) or "expected" in str(caught.value)
+    assert not [part for part in ("http", "DOE", "2001") if part in str(caught.value)]
+
+
 def test_a_wrong_setting_of_dates_is_said_before_anything_is_read(store, monkeypatch) -> None:
     monkeypatch.setenv("TWIN_DATES", "maybe")
     with pytest.raises(InputError, match="TWIN_DATES as keep or shift"):
