@@ -118,7 +118,8 @@ def _whole_labels(name: str, array: NDArray[np.float32]) -> NDArray[np.uint8]:
 
 
 def _check_finite(name: str, array: NDArray[np.float32]) -> None:
-    bad = array.size - int(np.count_nonzero(np.isfinite(array)))
+    # slice by slice: an image that is mapped from a file is looked through without a copy of it
+    bad = array.size - sum(int(np.count_nonzero(np.isfinite(array[..., k]))) for k in range(array.shape[2]))
     if bad:
         raise InputError(
             f"{name}: expected finite voxels, got {bad:,} that are NaN or infinite. "
