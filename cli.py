@@ -54,6 +54,7 @@ def import_scan(arguments: argparse.Namespace, store: Any) -> dict[str, Any]:
     scan = run(
         store, arguments.files, dataset=arguments.dataset, patient_id=arguments.patient, timepoint=arguments.date,
         modality=arguments.modality, sequence=arguments.sequence, person=arguments.reviewer,
+        confirm_id=arguments.id_is_a_pseudonym,
     )  # fmt: skip
     return asdict(scan)
 
@@ -256,6 +257,7 @@ def _parser() -> argparse.ArgumentParser:
     made.add_argument("--date", required=True, metavar="YYYY-MM-DD")
     made.add_argument("--modality", required=True, choices=("CT", "PET", "MR"))
     made.add_argument("--sequence", default="")
+    made.add_argument("--id-is-a-pseudonym", action="store_true", help="an id that looks like a name is none")
     verb("segment", segment, "PATIENT", "DATE").add_argument("--model", help="model id (System page lists them)")
     made = verb("refine", refine, "PATIENT", "DATE")
     made.add_argument("--scan", required=True, metavar="MODALITY")

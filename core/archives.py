@@ -8,29 +8,37 @@ import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
-from tempfile import TemporaryDirectory
 
 from core.errors import InputError
 from core.image_files import image_suffix, reading
+from core.limits import import_limits
 
-MAX_UNPACKED_BYTES = 8 * 2**30
 MAX_FILES = 20_000
 
 
 @contextmanager
-def unpacked(path: Path, max_bytes: int = MAX_UNPACKED_BYTES) -> Iterator[list[Path]]:
-    """The files of a zip, in a temporary folder that is gone afterwards, in the zip's order.
+def unpacked(path: Path, scratch: Path, max_bytes: int | None = None) -> Iterator[list[Path]]:
+    """The files of a zip, in a folder inside `scratch` that is gone afterwards, in the zip's order.
 
     They are renamed to numbers (suffix kept): names inside a zip may be a patient's, or an attack.
+
+    Args:
+        scratch: a folder of the data root's own, which is swept when a process dies in the middle; the system's folder
+            for temporary files is not.
+        max_bytes: of all files together; by default what the settings allow (`core.limits`).
 
     Raises:
         InputError: not a zip, damaged, encrypted, with paths that lead outside, with links, larger than `max_bytes`
             unpacked, or of more than 20,000 files.
     """
-    with TemporaryDirectory(prefix="twinreview-") as folder:
+    folder = Path(scratch) / "unpacked"
+    try:
         with reading(path):
-            files = _extract(path, Path(folder), max_bytes)
+            folder.mkdir()
+            files = _extract(path, folder, import_limits().file_bytes if max_bytes is None else max_bytes)
         yield files
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _extract(path: Path, folder: Path, max_bytes: int) -> list[Path]:

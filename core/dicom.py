@@ -7,25 +7,24 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pydicom
-import SimpleITK as sitk
 from numpy.typing import NDArray
 from pydicom import Dataset
-from pydicom.errors import InvalidDicomError
 
+from core.dicom_files import DicomSlice, check_voxels_there, gdcm_reader, is_dicom, read_headers, read_plane
 from core.errors import GeometryError, InputError
 from core.image_files import StoredImage, check_grid, check_shape, reading
+from core.image_header import code_word, quoted
+from core.limits import check_voxel_bytes
+from core.scanner_facts import date_mode
 from core.suv import PHILIPS_SUV_FACTOR, moment, suv_factor
 from core.types import Grid, Modality, Volume
 from core.volumes import make_volume, unit_warnings
 
-# Headers of real scanners break the standard every day; the warnings about it quote values, which may be a patient's.
-pydicom.config.settings.reading_validation_mode = pydicom.config.IGNORE
+__all__ = ["is_dicom", "read_files", "read_series"]
 
 _CODE = {"CT": "CT", "PET": "PT", "MR": "MR"}
 _LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
@@ -48,24 +47,8 @@ _NEEDED = [
     "NumberOfFrames", "SamplesPerPixel", "ImageType", "ImagePositionPatient", "ImageOrientationPatient",
     "PixelSpacing", "Units", "SUVType", "PatientWeight", "RadiopharmaceuticalInformationSequence", "CorrectedImage",
     "SeriesDate", "SeriesTime", "StudyDate", "AcquisitionDate", "AcquisitionTime", "ContrastBolusAgent",
-    "LossyImageCompression",
+    "LossyImageCompression", "BitsAllocated",
 ]  # fmt: skip
-
-
-@dataclass(frozen=True, eq=False)
-class _Slice:
-    path: Path
-    header: Dataset
-
-
-def is_dicom(path: Path) -> bool:
-    """True if the file can be read and looks like DICOM, with or without the 128-byte preamble."""
-    try:
-        with Path(path).open("rb") as stream:
-            start = stream.read(132)
-    except OSError:
-        return False
-    return start[128:] == b"DICM" or start[:4] in (b"\x08\x00\x00\x00", b"\x08\x00\x05\x00", b"\x08\x00\x08\x00")
 
 
 def read_series(
@@ -104,57 +87,38 @@ def read_files(
     """As `read_series`, for files that are already listed; `name` is what messages call them."""
     if modality not in _CODE:
         raise InputError(f"Expected modality CT, PET or MR, got {modality!r}. Choose one of these.")
-    slices = _choose(_headers(files, name), modality, name, series_uid)
+    slices = _choose(read_headers(files, name, _tags()), modality, name, series_uid)
     slices, affine = _arranged(slices, name)
     shape = check_shape(name, (int(slices[0].header.Columns), int(slices[0].header.Rows), len(slices)))
+    check_voxel_bytes(name, shape)
     grid = check_grid(name, shape, affine)
+    for item in slices:
+        check_voxels_there(item, name)
     factor, warnings = suv_factor([s.header for s in slices], name) if modality == "PET" else (1.0, [])
     array = _voxels(slices, grid, name)
     if factor != 1.0:
-        array = (array * factor).astype(np.float32)
+        array *= np.float32(factor)
     volume = make_volume(name, StoredImage(array, grid), modality, sequence)
     if str(slices[0].header.get("LossyImageCompression") or "00") == "01":
         warnings.append("The images were compressed with loss; fine texture and small volumes may be altered.")
     return volume, {**_metadata(slices[0].header, modality), "warnings": [*warnings, *unit_warnings(volume)]}
 
 
-def _headers(files: Sequence[Path], name: str) -> list[_Slice]:
-    found = []
-    for path in files:
-        if not is_dicom(path):
-            with reading(path):
-                path.open("rb").close()  # a file that may not be read is not the same as one that is not DICOM
-            continue
-        try:
-            with reading(path):
-                header = pydicom.dcmread(path, stop_before_pixels=True, force=True, specific_tags=_tags())
-        except (InvalidDicomError, ValueError, KeyError, TypeError, AttributeError, NotImplementedError) as error:
-            raise InputError(f"{name}: expected DICOM, {path.name} is damaged. Copy or export it again.") from error
-        if path.name.upper() != "DICOMDIR":
-            found.append(_Slice(path, header))
-    if not found:
-        what = f"{len(files)} files of which none is DICOM" if files else "no files"
-        raise InputError(
-            f"{name}: expected DICOM images, got {what}. Choose the folder that holds the series, or an image file."
-        )
-    return found
-
-
 def _tags() -> list[Any]:
     return [*_NEEDED, PHILIPS_SUV_FACTOR]
 
 
-def _choose(found: Sequence[_Slice], modality: Modality, name: str, series_uid: str | None) -> list[_Slice]:
+def _choose(found: Sequence[DicomSlice], modality: Modality, name: str, series_uid: str | None) -> list[DicomSlice]:
     """The slices of the one series that is meant."""
-    series: dict[str, list[_Slice]] = {}
+    series: dict[str, list[DicomSlice]] = {}
     for item in found:
         header = item.header
         image = header.get("Modality") in _CODE.values() and "Rows" in header
         if image and "LOCALIZER" not in (header.get("ImageType") or ()):
             series.setdefault(str(header.get("SeriesInstanceUID") or ""), []).append(item)
     if not series:
-        kinds = Counter(str(item.header.get("Modality") or "unknown") for item in found)
-        got = ", ".join(f"{count} {kind}" for kind, count in sorted(kinds.items()))
+        kinds = Counter(code_word(item.header.get("Modality") or "UNKNOWN") for item in found)
+        got = ", ".join(f"{count} {kind}" for kind, count in sorted(kinds.items())[:8])
         raise InputError(f"{name}: expected CT, PET or MR images, got {got}. Choose the folder that holds the images.")
     wanted = {uid: s for uid, s in series.items() if s[0].header.Modality == _CODE[modality]}
     if series_uid is not None:
@@ -167,30 +131,40 @@ def _choose(found: Sequence[_Slice], modality: Modality, name: str, series_uid: 
     if len(wanted) > 1:
         raise InputError(
             f"{name}: expected one {modality} series, got {len(wanted)}: {_listed(wanted)}. "
-            "Choose the folder of one of them, or name the series."
+            "Choose the folder of one of them."
         )
     return next(iter(wanted.values()))
 
 
-def _listed(series: dict[str, list[_Slice]]) -> str:
+def _listed(series: dict[str, list[DicomSlice]]) -> str:
+    """The series in words. Descriptions and folders are short excerpts, and left out where dates are shifted: they
+    may hold one, as UIDs do."""
     parts = []
-    for uid, slices in series.items():
+    for slices in series.values():
         header = slices[0].header
-        description = str(header.get("SeriesDescription") or "no description")
-        parts.append(
-            f"{header.Modality} {description!r}, {len(slices)} images (series {uid}; in {slices[0].path.parent.name})"
-        )
-    return "; ".join(parts)
+        about = f"{len(slices)} images {_thickness(header)}"
+        if date_mode() == "keep":
+            description = quoted(str(header.get("SeriesDescription") or "no description"))
+            about = f"{description}, {about} (in {quoted(slices[0].path.parent.name)})"
+        parts.append(f"{header.Modality} {about}")
+    return "; ".join(parts[:4]) + ("; ..." if len(parts) > 4 else "")
 
 
-def _arranged(slices: list[_Slice], name: str) -> tuple[list[_Slice], NDArray[np.float64]]:
+def _thickness(header: Dataset) -> str:
+    try:
+        return f"{float(header.SliceThickness):g} mm thick"
+    except (AttributeError, TypeError, ValueError):
+        return "of unknown thickness"
+
+
+def _arranged(slices: list[DicomSlice], name: str) -> tuple[list[DicomSlice], NDArray[np.float64]]:
     """The slices in order along their normal, and the affine of their grid."""
-    if any(int(s.header.get("NumberOfFrames") or 1) > 1 for s in slices):
+    if any(_whole(s, "NumberOfFrames", name) > 1 for s in slices):
         raise InputError(
             f"{name}: expected one file a slice, got multi-frame (enhanced) DICOM. "
             "Export it as classic DICOM, or convert it to NIfTI (dcm2niix)."
         )
-    if any(int(s.header.get("SamplesPerPixel") or 1) != 1 for s in slices):
+    if any(_whole(s, "SamplesPerPixel", name) != 1 for s in slices):
         raise InputError(f"{name}: expected grey-scale slices, got colour. Export the original series.")
     try:
         position = np.array([s.header.ImagePositionPatient for s in slices], dtype=float)
@@ -222,6 +196,17 @@ def _arranged(slices: list[_Slice], name: str) -> tuple[list[_Slice], NDArray[np
     return [slices[n] for n in order], _LPS_TO_RAS @ affine
 
 
+def _whole(item: DicomSlice, keyword: str, name: str) -> int:
+    """A whole number of a header, 1 where it says nothing; raises InputError that names the field."""
+    value = item.header.get(keyword)
+    try:
+        return int(value) if value not in (None, "") else 1
+    except (TypeError, ValueError):
+        raise InputError(
+            f"{name}: expected a whole number in {keyword}, {item.path.name} has none there. Export it again."
+        ) from None
+
+
 def _step(position: NDArray[np.float64], normal: NDArray[np.float64], name: str) -> NDArray[np.float64]:
     """From one slice to the next, LPS millimetres: the same everywhere, or an error that says where it is not."""
     along = position @ normal
@@ -250,23 +235,13 @@ def _step(position: NDArray[np.float64], normal: NDArray[np.float64], name: str)
     return (position[-1] - position[0]) / (len(position) - 1)
 
 
-def _voxels(slices: Sequence[_Slice], grid: Grid, name: str) -> NDArray[np.float32]:
+def _voxels(slices: Sequence[DicomSlice], grid: Grid, name: str) -> NDArray[np.float32]:
     """(I, J, K) float32, every slice's own rescale slope and intercept applied."""
-    reader = sitk.ImageFileReader()
-    reader.SetImageIO("GDCMImageIO")
-    reader.SetOutputPixelType(sitk.sitkFloat32)
+    reader = gdcm_reader()
     array = np.empty(grid.shape, np.float32, order="F")
     # Slice by slice: the series reader takes the number type of the first slice for all, and PET slopes differ.
     for k, item in enumerate(slices):
-        reader.SetFileName(str(item.path))
-        try:
-            plane = sitk.GetArrayFromImage(reader.Execute())
-        except RuntimeError as error:
-            raise InputError(
-                f"{name}: expected slices that can be read, {item.path.name} is truncated or damaged, or compressed "
-                "in a way that is not supported. Copy or export it again, uncompressed."
-            ) from error
-        array[..., k] = plane.reshape(grid.shape[1], grid.shape[0]).T
+        array[..., k] = read_plane(reader, item, name).T
     return array
 
 

@@ -4,8 +4,6 @@ believed: shape, voxel type, size against the file's own length, geometry. `core
 from __future__ import annotations
 
 import gzip
-import io
-import re
 import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -13,25 +11,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
-import nibabel as nib
 import numpy as np
 import SimpleITK as sitk
-from nibabel.spatialimages import HeaderDataError
-from nibabel.wrapstruct import WrapStructError
 from numpy.typing import NDArray
 
 from core.errors import GeometryError, InputError
+from core.image_header import LPS_TO_RAS
+from core.limits import check_voxel_bytes
+from core.pixels import READERS, pixels_in_file, read_payload
 from core.types import Grid
 
-SUFFIXES = (".nii.gz", ".nii", ".nrrd", ".mha")
+SUFFIXES = tuple(READERS)
 #: Larger than any clinical scan (a 1024 x 1024 x 2048 CT): a header that claims more is wrong, or hostile.
 MAX_VOXELS = 2**31
 MIN_SPACING_MM, MAX_SPACING_MM = 0.01, 50.0
-
-_LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
-_GZIP_RATIO = 1100  # deflate cannot do better than 1032 : 1
-_CHUNK = 2**24
-_MM_PER_UNIT = {1: 1000.0, 3: 1e-3}  # NIfTI xyzt_units: 1 metre, 2 millimetre, 3 micrometre, 0 unknown (millimetre)
 
 # ITK prints file names, which may be a patient's, to stderr; whatever matters is checked here.
 sitk.ProcessObject.SetGlobalWarningDisplay(False)
@@ -70,9 +63,22 @@ def read_image(path: Path) -> StoredImage:
                 f"{path.name}: expected {', '.join(SUFFIXES)}, a DICOM folder or a zip, got an unknown kind of file. "
                 "Convert it, for instance to .nii.gz."
             )
+        if not path.is_file():
+            raise InputError(f"{path.name}: expected an ordinary file, got a device or a pipe. Give an image file.")
         if path.stat().st_size == 0:
             raise InputError(f"{path.name}: expected an image, got an empty file (0 bytes). Copy or export it again.")
-        return _read_nifti(path) if suffix.startswith(".nii") else _read_itk(path, suffix)
+        with path.open("rb") as stream:
+            return _read(stream, path.name, suffix)
+
+
+def _read(stream: IO[bytes], name: str, suffix: str) -> StoredImage:
+    header = pixels_in_file(stream, name, suffix)
+    _check_real(name, not header.kind, header.kind)
+    shape = check_shape(name, header.shape)
+    check_voxel_bytes(name, shape)
+    grid = check_grid(name, shape, header.affine)
+    stored = read_payload(stream, name, header, shape)
+    return StoredImage(_scaled(stored, header.slope, header.inter), grid, header.warnings)
 
 
 @contextmanager
@@ -87,7 +93,8 @@ def reading(path: Path) -> Iterator[None]:
         ) from error
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise InputError(
-            f"{path.name}: expected a whole gzip file, got one that is truncated or damaged. Copy or export it again."
+            f"{path.name}: expected whole compressed voxels, got a file that is truncated or damaged. "
+            "Copy or export it again."
         ) from error
     except MemoryError as error:
         raise InputError(
@@ -146,7 +153,7 @@ def to_sitk(array: NDArray[Any], grid: Grid) -> sitk.Image:
     """(I, J, K) array on its RAS+ grid -> the same voxels as a SimpleITK image (LPS+). bool becomes uint8."""
     stored = array.astype(np.uint8) if array.dtype == np.bool_ else array
     image = sitk.GetImageFromArray(np.ascontiguousarray(stored.transpose(2, 1, 0)))
-    lps = _LPS_TO_RAS @ grid.affine
+    lps = LPS_TO_RAS @ grid.affine
     spacing = np.array(grid.spacing_mm)
     image.SetSpacing(spacing.tolist())
     image.SetOrigin(lps[:3, 3].tolist())
@@ -161,103 +168,11 @@ def from_sitk(image: sitk.Image) -> tuple[NDArray[Any], Grid]:
     return sitk.GetArrayFromImage(image).transpose(2, 1, 0), Grid(image.GetSize(), _itk_affine(image))
 
 
-def _itk_affine(image: sitk.Image | sitk.ImageFileReader) -> NDArray[np.float64]:
+def _itk_affine(image: sitk.Image) -> NDArray[np.float64]:
     affine = np.eye(4)
     affine[:3, :3] = np.reshape(image.GetDirection(), (3, 3)) * np.asarray(image.GetSpacing())
     affine[:3, 3] = image.GetOrigin()
-    return _LPS_TO_RAS @ affine
-
-
-def _check_size(name: str, needed: int, held: int, compressed: bool) -> None:
-    """A payload that cannot fit into the file is refused before memory is taken for it."""
-    if needed > held * (_GZIP_RATIO if compressed else 1):
-        raise InputError(
-            f"{name}: expected {needed:,} bytes of voxels, the file is truncated: it holds {held:,} bytes. "
-            "Copy or export it again."
-        )
-
-
-# ---------------------------------------------------------------- NIfTI
-
-
-def _read_nifti(path: Path) -> StoredImage:
-    with path.open("rb") as raw:
-        compressed = raw.read(2) == b"\x1f\x8b"
-        raw.seek(0)
-        # The suffix may lie; the first two bytes do not.
-        stream: IO[bytes] = gzip.GzipFile(fileobj=raw) if compressed else raw  # type: ignore[assignment]
-        header = _nifti_header(path.name, stream)
-        shape = check_shape(path.name, header.get_data_shape())
-        dtype = header.get_data_dtype()
-        _check_real(path.name, dtype.kind in "iuf", str(dtype))
-        needed = int(np.prod(shape, dtype=object)) * dtype.itemsize
-        _check_size(path.name, needed, path.stat().st_size, compressed)
-        affine, warnings = _nifti_affine(path.name, header)
-        grid = check_grid(path.name, shape, affine)
-        try:
-            slope, inter = header.get_slope_inter()
-        except HeaderDataError as error:
-            raise InputError(f"{path.name}: expected a finite intensity scale. Export it again.") from error
-        stream.seek(header.get_data_offset())
-        stored = _payload(path.name, stream, needed).view(dtype).reshape(shape, order="F")
-    return StoredImage(_scaled(stored, slope, inter), grid, warnings)
-
-
-def _nifti_header(name: str, stream: IO[bytes]) -> nib.Nifti1Header:
-    start = stream.read(4)
-    stream.seek(0)
-    kind = nib.Nifti2Header if 540 in (int.from_bytes(start, "little"), int.from_bytes(start, "big")) else None
-    try:
-        header = (kind or nib.Nifti1Header).from_fileobj(stream)
-    except (HeaderDataError, WrapStructError, ValueError, KeyError) as error:
-        raise InputError(
-            f"{name}: expected a NIfTI image, got a file that is not one, whatever its name says. Export it as NIfTI."
-        ) from error
-    if not bytes(header["magic"]).startswith((b"n+1", b"n+2")):
-        raise InputError(f"{name}: expected NIfTI in one file, got half of an .hdr/.img pair. Export it as .nii.gz.")
-    return header
-
-
-def _nifti_affine(name: str, header: nib.Nifti1Header) -> tuple[NDArray[np.float64], tuple[str, ...]]:
-    try:
-        affine = np.array(header.get_best_affine(), dtype=float)
-        qform = header.get_qform(coded=True)[0]
-    except (HeaderDataError, ValueError, np.linalg.LinAlgError) as error:
-        raise GeometryError(
-            f"{name}: expected an orientation, the header's quaternion is none. Export again."
-        ) from error
-    warnings = []
-    if header["sform_code"] == 0 and header["qform_code"] == 0:
-        warnings.append("The file does not say how the image lies in space; left and right are assumed, not known.")
-    elif header["sform_code"] > 0 and qform is not None and np.isfinite([affine, qform]).all():
-        corner = np.array([*header.get_data_shape()[:3], 1.0])
-        apart = max(np.abs((affine - qform) @ corner).max(), np.abs((affine - qform)[:3, 3]).max())
-        if apart > 1.0:
-            warnings.append(
-                f"The file's two orientations (sform, qform) differ by up to {apart:.1f} mm; sform is used."
-            )
-    unit = _MM_PER_UNIT.get(int(header["xyzt_units"]) & 7)
-    if unit is not None:
-        affine[:3] *= unit
-        warnings.append(f"The file's lengths are not in millimetres; they were multiplied by {unit:g}.")
-    return affine, tuple(warnings)
-
-
-def _payload(name: str, stream: IO[bytes], needed: int) -> NDArray[np.uint8]:
-    """`needed` bytes, in chunks, so that memory is only touched as far as there is data (np.empty is lazy)."""
-    buffer = np.empty(needed, np.uint8)
-    view = memoryview(buffer.data)
-    got = 0
-    while got < needed:
-        read = stream.readinto(view[got : got + _CHUNK])  # type: ignore[attr-defined]
-        if not read:
-            raise InputError(
-                f"{name}: expected {needed:,} bytes of voxels, the file is truncated after {got:,}. "
-                "Copy or export it again."
-            )
-        got += read
-    stream.read(1)  # the end of a gzip stream is where its checksum is compared
-    return buffer
+    return LPS_TO_RAS @ affine
 
 
 def _scaled(stored: NDArray[Any], slope: float | None, inter: float | None) -> NDArray[np.float32]:
@@ -274,69 +189,3 @@ def _check_real(name: str, real: bool, got: str) -> None:
             f"{name}: expected one real number a voxel, got {got} (colour, vector or complex). "
             "Export the grey-scale image, or the magnitude."
         )
-
-
-# ---------------------------------------------------------------- NRRD and MetaImage through ITK
-
-
-def _read_itk(path: Path, suffix: str) -> StoredImage:
-    compressed, warnings = _check_attached(path, suffix)
-    reader = sitk.ImageFileReader()
-    reader.SetFileName(str(path))
-    reader.SetImageIO("NrrdImageIO" if suffix == ".nrrd" else "MetaImageIO")
-    damaged = (
-        f"{path.name}: expected a {suffix} image, got one that cannot be read: damaged or truncated. Export it again."
-    )
-    try:
-        reader.ReadImageInformation()
-    except RuntimeError as error:
-        raise InputError(damaged) from error
-    pixel = sitk.GetPixelIDValueAsString(reader.GetPixelIDValue())
-    _check_real(path.name, reader.GetNumberOfComponents() == 1 and "complex" not in pixel, pixel)
-    shape = check_shape(path.name, reader.GetSize())
-    bits = re.search(r"\d+", pixel)
-    needed = int(np.prod(shape, dtype=object)) * (int(bits.group()) // 8 if bits else 1)
-    _check_size(path.name, needed, path.stat().st_size, compressed)
-    grid = check_grid(path.name, shape, _itk_affine(reader))
-    reader.SetOutputPixelType(sitk.sitkFloat32)
-    try:
-        array = sitk.GetArrayFromImage(reader.Execute()).transpose(2, 1, 0)
-    except RuntimeError as error:
-        raise InputError(damaged) from error
-    return StoredImage(array, grid, warnings)
-
-
-def _check_attached(path: Path, suffix: str) -> tuple[bool, tuple[str, ...]]:
-    """Is the payload compressed? Refuses a header that points at another file: absent, or not theirs to read."""
-    with path.open("rb") as stream:
-        head = io.BytesIO(stream.read(2**16))
-    lines: dict[str, str] = {}
-    nrrd = suffix == ".nrrd"
-    first = head.readline() if nrrd else b""
-    if nrrd and not first.startswith(b"NRRD"):
-        raise InputError(
-            f"{path.name}: expected an NRRD image, got a file that is not one. Export it as .nrrd or .nii.gz."
-        )
-    for line in head:
-        text = line.decode("latin-1").strip()
-        key, found, value = text.partition(":" if nrrd else "=")
-        if nrrd and not text:
-            break
-        if found:
-            lines[key.strip().lower().replace(" ", "")] = value.strip()
-        if not nrrd and key.strip() == "ElementDataFile":
-            break
-    if not nrrd and "elementdatafile" not in lines:
-        raise InputError(
-            f"{path.name}: expected a MetaImage, got a file that is not one. Export it as .mha or .nii.gz."
-        )
-    elsewhere = lines.get("datafile") if nrrd else lines["elementdatafile"].replace("LOCAL", "")
-    if elsewhere:
-        raise InputError(
-            f"{path.name}: expected header and voxels in one file, the header points at another file. "
-            "Save it as one file (.nrrd or .mha), or as .nii.gz."
-        )
-    unplaced = nrrd and "space" not in lines and "spacedimension" not in lines
-    warning = "The file does not say how the image lies in space; left and right are assumed, not known."
-    compressed = lines.get("encoding", "raw") != "raw" if nrrd else lines.get("compresseddata", "").lower() == "true"
-    return compressed, (warning,) if unplaced else ()

@@ -15,10 +15,13 @@ import numpy as np
 from core.errors import InputError
 from core.jobs import JobKind
 from core.ood import measuring
+from core.pseudonym import ask_about_id, ask_about_name
+from core.reading_apart import read_mask, read_scan
+from core.scanner_facts import date_mode, kept_facts
 from core.stages import ood, refine, segment
 from core.stages.common import StageStore, add_version, newest_version
-from core.types import LabelMap, MaskRecord, Modality, Scan, parse_date
-from core.volumes import open_scan, read_label_map, resample
+from core.types import Grid, LabelMap, MaskRecord, Modality, Scan, parse_date
+from core.volumes import resample
 
 
 def import_scan(
@@ -32,20 +35,40 @@ def import_scan(
     sequence: str = "",
     person: str,
     extra: Mapping[str, Any] | None = None,
+    confirm_id: bool = False,
 ) -> Scan:
     """Reads, checks and stores one scan; nothing is kept when any check fails.
 
+    Args:
+        extra: further metadata of the caller's own.
+        confirm_id: somebody said that ids which look like a person's are pseudonyms.
+
     Raises:
-        InputError: the files are not one image, or the names cannot be used. StoreError: the scan is there already.
+        InputError: the files are not one image, or the names cannot be used. NameQuestion: a new patient's id, a new
+            dataset or the sequence looks like a person's name. StoreError: the scan is there already.
     """
     parse_date(timepoint)
+    date_mode()  # a wrong setting is said before anything is read
     if sequence and modality != "MR":
         raise InputError(f"Expected a sequence for MR only, got {sequence!r} for {modality}. Leave it empty.")
-    volume, metadata = open_scan(list(files), modality, sequence)
-    return store.add_scan(
-        volume, dataset=dataset, patient_id=patient_id, timepoint=timepoint, person=person,
-        metadata={**metadata, **(extra or {})},
-    )  # fmt: skip
+    if not confirm_id:
+        _ask_about_names(store, dataset, patient_id, sequence)
+    with store.scratch() as scratch:
+        volume, metadata = read_scan(list(files), modality, sequence, scratch)
+        return store.add_scan(
+            volume, dataset=dataset, patient_id=patient_id, timepoint=timepoint, person=person,
+            metadata={**kept_facts(metadata, timepoint), **(extra or {})},
+        )  # fmt: skip
+
+
+def _ask_about_names(store: StageStore, dataset: str, patient_id: str, sequence: str) -> None:
+    """What is there already was confirmed once, or is older than the question."""
+    known = store.patients()
+    if patient_id not in {row["patient_id"] for row in known}:
+        ask_about_id(patient_id)
+    if dataset not in {row["dataset"] for row in known}:
+        ask_about_name("dataset", dataset)
+    ask_about_name("sequence", sequence)
 
 
 def import_mask(store: StageStore, file: Path, *, patient_id: str, timepoint: str, reviewer: str) -> MaskRecord:
@@ -54,25 +77,31 @@ def import_mask(store: StageStore, file: Path, *, patient_id: str, timepoint: st
     A mask on another scan's grid of the same timepoint is resampled (nearest neighbour) to the reference grid.
     """
     grid = store.load_reference_grid(patient_id, timepoint)
-    own = read_label_map(file)
-    if own.grid.matches(grid):
-        labels = own
-    else:
-        others = [store.load_volume(s).grid for s in store.scans(patient_id, timepoint)]
-        if not any(own.grid.matches(other) for other in others):
-            raise InputError(
-                f"The mask's grid {own.grid.shape} fits none of the timepoint's scans "
-                f"({', '.join(str(g.shape) for g in others)}). Draw or resample it on one of them."
-            )
-        labels = LabelMap(resample(own.array, own.grid, grid, "nearest").astype(np.uint8), grid)
-        lost = sorted(set(own.labels) - set(labels.labels))
-        if lost:
-            raise InputError(
-                f"Lesion {', '.join(map(str, lost))} of the mask has no voxel on the reference scan's grid: it lies "
-                "outside that scan, or between its voxels. Draw the mask on the reference scan."
-            )
-    parent = newest_version(store, patient_id, timepoint)
-    return add_version(store, labels, patient_id, timepoint, method="import", reviewer=reviewer, parent_version=parent)
+    with store.scratch() as scratch:
+        own = read_mask(file, scratch)
+        labels = own if own.grid.matches(grid) else _on_reference(store, own, grid, patient_id, timepoint)
+        return add_version(
+            store, labels, patient_id, timepoint, method="import", reviewer=reviewer,
+            parent_version=newest_version(store, patient_id, timepoint),
+        )
+
+
+def _on_reference(store: StageStore, own: LabelMap, grid: Grid, patient_id: str, timepoint: str) -> LabelMap:
+    """A mask of another scan of the timepoint, resampled; refused if it is of none, or loses a lesion on the way."""
+    others = [store.load_volume(s).grid for s in store.scans(patient_id, timepoint)]
+    if not any(own.grid.matches(other) for other in others):
+        raise InputError(
+            f"The mask's grid {own.grid.shape} fits none of the timepoint's scans "
+            f"({', '.join(str(g.shape) for g in others)}). Draw or resample it on one of them."
+        )
+    labels = LabelMap(resample(own.array, own.grid, grid, "nearest").astype(np.uint8), grid)
+    lost = sorted(set(own.labels) - set(labels.labels))
+    if lost:
+        raise InputError(
+            f"Lesion {', '.join(map(str, lost))} of the mask has no voxel on the reference scan's grid: it lies "
+            "outside that scan, or between its voxels. Draw the mask on the reference scan."
+        )
+    return labels
 
 
 KINDS: dict[str, JobKind] = {

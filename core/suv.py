@@ -13,6 +13,7 @@ from pydicom import Dataset
 from pydicom.tag import BaseTag, Tag
 
 from core.errors import InputError
+from core.image_header import code_word
 
 PHILIPS_SUV_FACTOR: BaseTag = Tag(0x7053, 0x1000)
 _LEAST_DOSE_BQ = 1e5  # less cannot be imaged: the number is in MBq or mCi
@@ -43,7 +44,7 @@ def suv_factor(slices: Sequence[Dataset], name: str) -> tuple[float, list[str]]:
         kind = str(first.get("SUVType") or "BW")
         if kind != "BW":
             raise InputError(
-                f"{name}: expected SUV by body weight (BW), got {kind}. Export the series as SUV BW or BQML."
+                f"{name}: expected SUV by body weight (BW), got {code_word(kind)}. Export the series as SUV BW or BQML."
             )
         return 1.0, []
     if units == "CNTS":
@@ -54,7 +55,8 @@ def suv_factor(slices: Sequence[Dataset], name: str) -> tuple[float, list[str]]:
             )
         return factor, []
     if units != "BQML":
-        raise InputError(f"{name}: expected PET in BQML or GML, got unit {units or 'none'!r}. Export it as BQML.")
+        got = code_word(units) if units else "none"
+        raise InputError(f"{name}: expected PET in BQML or GML, got unit '{got}'. Export it as BQML.")
     return _from_activity(slices, name)
 
 
@@ -83,7 +85,7 @@ def _from_activity(slices: Sequence[Dataset], name: str) -> tuple[float, list[st
         )
     if correction not in ("START", "ADMIN"):
         raise InputError(
-            f"{name}: expected decay-corrected PET (START or ADMIN), got {correction}. Export it corrected."
+            f"{name}: expected decay-corrected PET (START or ADMIN), got {code_word(correction)}. Export it corrected."
         )
     if dose < _LEAST_DOSE_BQ:
         raise InputError(f"{name}: expected a dose in Bq, got {dose:g}, probably MBq or mCi. Correct (0018,1074).")

@@ -118,7 +118,8 @@ def _whole_labels(name: str, array: NDArray[np.float32]) -> NDArray[np.uint8]:
 
 
 def _check_finite(name: str, array: NDArray[np.float32]) -> None:
-    bad = array.size - int(np.count_nonzero(np.isfinite(array)))
+    # slice by slice: an image that is mapped from a file is looked through without a copy of it
+    bad = array.size - sum(int(np.count_nonzero(np.isfinite(array[..., k]))) for k in range(array.shape[2]))
     if bad:
         raise InputError(
             f"{name}: expected finite voxels, got {bad:,} that are NaN or infinite. "
@@ -292,8 +293,13 @@ def unit_warnings(volume: Volume) -> list[str]:
     return []
 
 
-def open_scan(paths: Sequence[Path], modality: Modality, sequence: str = "") -> tuple[Volume, dict[str, Any]]:
+def open_scan(
+    paths: Sequence[Path], modality: Modality, sequence: str = "", *, scratch: Path | None = None
+) -> tuple[Volume, dict[str, Any]]:
     """Whatever a person hands in: one image file, a DICOM folder, the files of a DICOM series, or a zip of either.
+
+    Args:
+        scratch: a folder of the data root's own, in which a zip is unpacked; without one, a zip is refused.
 
     Returns:
         The volume, and scanner metadata: "format", "warnings" (list of sentences) and, from DICOM, what
@@ -306,17 +312,21 @@ def open_scan(paths: Sequence[Path], modality: Modality, sequence: str = "") -> 
     if not paths:
         raise InputError("Expected at least one file or folder, got none. Choose an image, a DICOM folder or a zip.")
     with reading(paths[0]):
-        return _open_paths(paths, modality, sequence)
+        return _open_paths(paths, modality, sequence, scratch)
 
 
-def _open_paths(paths: Sequence[Path], modality: Modality, sequence: str) -> tuple[Volume, dict[str, Any]]:
+def _open_paths(
+    paths: Sequence[Path], modality: Modality, sequence: str, scratch: Path | None
+) -> tuple[Volume, dict[str, Any]]:
     from core import dicom  # here, because core.dicom builds on this module
 
     first = paths[0]
     if len(paths) == 1 and first.is_dir():
         return dicom.read_series(first, modality, sequence=sequence)
     if len(paths) == 1 and first.name.lower().endswith(".zip") and first.is_file():
-        with unpacked(first) as files:
+        if scratch is None:
+            raise InputError(f"{first.name}: expected an image or a folder here, got a zip. Unpack it first.")
+        with unpacked(first, scratch) as files:
             return _open_files(files, modality, sequence, first.name)
     if len(paths) == 1 and not dicom.is_dicom(first):
         return _with_metadata(first.name, first, modality, sequence)

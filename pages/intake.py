@@ -5,7 +5,7 @@ import datetime as dt
 import streamlit as st
 
 from core.types import MODALITIES, UNITS
-from pages.ui import intake_form, job_panel, resources, shell
+from pages.ui import intake_form, job_panel, resources, shell, uploads
 
 st.title("Intake")
 st.caption("Add a scan, or a mask drawn elsewhere. Files are checked first; when a check fails, nothing is stored.")
@@ -14,8 +14,8 @@ store = resources.get_store()
 scan_tab, mask_tab = st.tabs(["Scan", "Mask"])
 
 with scan_tab, shell.guarded():
-    files = st.file_uploader(
-        "Image files", accept_multiple_files=True, type=["nii", "gz", "nrrd", "mha", "zip", "dcm", "ima"],
+    files = uploads.uploader(
+        "scan-files", "Image files", accept_multiple_files=True, type=["nii", "gz", "nrrd", "mha", "zip", "dcm", "ima"],
         help="One NIfTI, NRRD or MHA image, or the files or a zip of one DICOM series. Of DICOM headers, scanner facts "
         "are kept; names and numbers of patients are not.",
     )  # fmt: skip
@@ -27,16 +27,19 @@ with scan_tab, shell.guarded():
         date = third.date_input("Date of the scan", dt.date.today(), min_value=dt.date(1970, 1, 1), format="YYYY-MM-DD")
         modality = first.selectbox("Modality", MODALITIES, format_func=lambda m: f"{m} ({UNITS[m]})")
         sequence = second.text_input("Sequence", help="For MR, as T1, T1c, FLAIR. Empty for CT and PET.")
+        confirmed = intake_form.name_question()
         pressed = st.form_submit_button("Import", type="primary")
     if pressed:
-        with st.spinner("Checking and storing", show_time=True):
+        with st.spinner("Checking and storing", show_time=True), intake_form.asking_about_names():
             scan = intake_form.import_files(
                 store, files, dataset=dataset, patient_id=patient, timepoint=date.isoformat(), modality=modality,
-                sequence=sequence, person=shell.person(),
+                sequence=sequence, person=shell.person(), confirm_id=confirmed,
             )  # fmt: skip
         st.session_state["arrived"] = (scan.patient_id, scan.timepoint, scan.scan_id)
         request = {"patient_id": scan.patient_id, "timepoint": scan.timepoint}
         st.session_state["arrived-job"] = resources.get_runner().submit("score_ood", request, shell.person())
+        uploads.let_go("scan-files", files)
+        st.rerun()
     if "arrived" in st.session_state:
         intake_form.show_arrival(store, *st.session_state["arrived"])
         verdict = job_panel.job_panel(st.session_state["arrived-job"], "Scan gate")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -72,6 +73,10 @@ class ScanRecords(FileChecks):
             FROM patients p ORDER BY p.patient_id
             """
         )
+
+    def scratch(self) -> AbstractContextManager[Path]:
+        """A fresh folder of the store's own for files on their way in; gone afterwards, and swept after a kill."""
+        return mask_files.staging(self.root)
 
     def require_patient(self, patient_id: str) -> None:
         """Raise StoreError unless the patient is there, InputError if the id cannot be one."""

@@ -44,7 +44,7 @@ def bad(kind: str, problem: str, remedy: str, error: type[InputError] = InputErr
 
 
 def scan(*paths: Path, modality: Modality = "CT") -> Volume:
-    return open_scan(paths, modality)[0]
+    return open_scan(paths, modality, scratch=paths[0].parent if paths else None)[0]
 
 
 def nifti(folder: Path, array: np.ndarray = GOOD, affine: Any = None, **fields: Any) -> Path:
@@ -195,21 +195,21 @@ def _(folder: Path) -> Volume:
 _AXES = "space directions: (1,0,0) (0,1,0) (0,0,1)\nspace origin: (0,0,0)\n"
 
 
-@bad("truncated NRRD", "damaged or truncated", "Export it again")
+@bad("truncated NRRD", "the file is truncated", "Copy or export it again")
 def _(folder: Path) -> Volume:
     head = NRRD.format(type="short", dim=3, sizes="4 4 4", more=_AXES) + "encoding: raw\n\n"
     (folder / "scan.nrrd").write_bytes(head.encode() + b"\1" * 20)
     return scan(folder / "scan.nrrd")
 
 
-@bad("truncated compressed NRRD", "damaged or truncated", "Export it again")
+@bad("truncated compressed NRRD", "truncated or damaged", "Copy or export it again")
 def _(folder: Path) -> Volume:
     head = NRRD.format(type="float", dim=3, sizes="6 7 8", more=_AXES) + "encoding: gzip\n\n"
     (folder / "scan.nrrd").write_bytes(head.encode() + gzip.compress(GOOD.tobytes())[:700])
     return scan(folder / "scan.nrrd")
 
 
-@bad("truncated compressed MetaImage", "damaged or truncated", "Export it again")
+@bad("truncated compressed MetaImage", "the file is truncated", "Copy or export it again")
 def _(folder: Path) -> Volume:
     path = folder / "scan.mha"
     sitk.WriteImage(sitk.GetImageFromArray(GOOD), str(path), useCompression=True)
@@ -451,7 +451,7 @@ def _(folder: Path) -> Volume:
 
 @bad("zip that unpacks to more than is allowed", "0.0001 GB", "one series at a time")
 def _(folder: Path) -> Any:
-    with unpacked(zipped(folder, ("bomb.dcm", bytes(10**6))), max_bytes=107_374) as files:
+    with unpacked(zipped(folder, ("bomb.dcm", bytes(10**6))), folder, max_bytes=107_374) as files:
         return files
 
 

@@ -85,7 +85,9 @@ def test_an_empty_worklist_leads_to_intake_which_says_what_it_understood_and_wha
     expect(page.get_by_text(re.compile(r"CT of P7, \d{4}-\d\d-\d\d: " + re.escape(understood)))).to_be_visible()
     expect(page.get_by_text(re.compile("^Scan gate")).first).to_be_visible()
 
-    # The same file again is recognised, whatever it is called.
+    # What was imported is let go; the same file again is recognised, whatever it is called.
+    expect(page.get_by_role("button", name=f"Remove {files['ct'].name}")).to_have_count(0)
+    _upload(page, files["ct"])
     page.get_by_role("button", name="Import", exact=True).click()
     expect(page.get_by_role("alert").filter(has_text="is there already: CT of patient P7")).to_be_visible()
     page.close()
@@ -95,6 +97,23 @@ def test_an_empty_worklist_leads_to_intake_which_says_what_it_understood_and_wha
         assert store.load_volume(stored).grid.matches(scan.ct.grid)
         assert stored.imported_by == "demo"
         assert store.verify() == []
+
+
+def test_more_than_a_person_may_send_is_refused_by_the_server_and_said_on_the_page(start_server, tmp_path, files, page):
+    from playwright.sync_api import expect
+
+    expect.set_options(timeout=SLOW_MS)
+    page.set_default_timeout(SLOW_MS)
+    dashboard = start_server(tmp_path / "data", TWIN_MAX_UPLOAD_GB="0.00001")
+    page.goto(f"{dashboard.url}/intake")
+    expect(page.get_by_role("button", name="Import", exact=True)).to_be_visible()
+    with page.expect_response(lambda response: "upload_file" in response.url and response.status == 413):
+        page.get_by_test_id("stFileUploader").first.locator("input[type=file]").set_input_files(files["ct"])
+    page.get_by_role("button", name="Import", exact=True).click()
+    expect(page.get_by_role("alert").filter(has_text="Expected at most 5,000 files")).to_be_visible()
+    page.close()
+    dashboard.stop()
+    assert _stored(tmp_path / "data") == []
 
 
 def test_a_mask_is_imported_as_a_version_and_one_from_elsewhere_refused(start_server, tmp_path, files, scan, page):

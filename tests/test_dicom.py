@@ -153,7 +153,7 @@ def test_a_series_is_the_same_as_folder_files_or_zip(tmp_path: Path, how: str) -
             for number, path in enumerate(files):
                 archive.write(path, f"series/IM{number}")  # scanners write no suffix
     given = {"folder": [tmp_path / "series"], "files": files, "zip": [tmp_path / "series.zip"]}[how]
-    volume, metadata = open_scan(given, "CT")
+    volume, metadata = open_scan(given, "CT", scratch=tmp_path)
     assert content_sha256(volume) == expected
     assert metadata["format"] == "DICOM"
 

@@ -238,7 +238,7 @@ def test_a_zip_of_one_image_is_that_image(tmp_path: Path) -> None:
         archive.write(tmp_path / "x.nii.gz", "folder/x.nii.gz")
         archive.writestr("folder/.DS_Store", "x")
         archive.writestr("folder/readme.txt", "hello")
-    volume, metadata = open_scan([tmp_path / "x.zip"], "MR", "FLAIR")
+    volume, metadata = open_scan([tmp_path / "x.zip"], "MR", "FLAIR", scratch=tmp_path)
     np.testing.assert_array_equal(volume.array, _noise(grid))
     assert volume.channel == "MR FLAIR"
     assert metadata == {"format": "NIfTI", "warnings": []}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -19,6 +20,8 @@ class StageStore(GateStore, Protocol):
 
     root: Path
 
+    def patients(self) -> list[dict[str, Any]]: ...
+    def scratch(self) -> AbstractContextManager[Path]: ...
     def add_scan(
         self,
         volume: Volume,

@@ -2,39 +2,44 @@
 
 from __future__ import annotations
 
-import tempfile
-from collections.abc import Sequence
-from pathlib import Path
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import streamlit as st
 
-from core.errors import InputError
 from core.pipeline import import_mask, import_scan
+from core.pseudonym import NameQuestion
 from core.types import Scan
+from pages.ui import uploads
 
 VERDICTS = {"in distribution": st.success, "out of distribution": st.warning}
 
 
-def _saved(files: Sequence[Any], folder: Path) -> list[Path]:
-    """Uploads as files under the last part of their names; raises InputError when there are none."""
-    if not files:
-        raise InputError("Expected at least one file, got none. Choose the image first.")
-    paths = []
-    for number, file in enumerate(files):
-        # DICOM files of several folders may share a name.
-        home = folder / str(number) if len(files) > 1 and (folder / Path(file.name).name).exists() else folder
-        home.mkdir(exist_ok=True)
-        path = home / Path(file.name).name
-        path.write_bytes(file.getbuffer())
-        paths.append(path)
-    return paths
-
-
 def import_files(store: Any, files: Sequence[Any], **details: Any) -> Scan:
     """Uploaded files -> a stored scan. Raises what `core.pipeline.import_scan` raises; the uploads are gone after."""
-    with tempfile.TemporaryDirectory(prefix="twinreview-") as name:
-        return import_scan(store, _saved(files, Path(name)), **details)
+    with store.scratch() as folder:
+        return import_scan(store, uploads.saved(files, folder), **details)
+
+
+def name_question() -> bool:
+    """The box that appears where a name was questioned; whether it is ticked."""
+    question = st.session_state.get("name-question")
+    if question is None:
+        return False
+    st.error(question, icon=":material/error:")
+    return st.checkbox("These are pseudonyms: they name no person", key="name-confirmed")
+
+
+@contextmanager
+def asking_about_names() -> Iterator[None]:
+    """A name that looks like a person's becomes a question in the form (`name_question`), and nothing is stored."""
+    try:
+        yield
+    except NameQuestion as question:
+        st.session_state["name-question"] = str(question)
+        st.rerun()
+    st.session_state.pop("name-question", None)
 
 
 def show_arrival(store: Any, patient: str, timepoint: str, scan_id: str) -> None:
@@ -65,16 +70,23 @@ def mask_form(store: Any, patient: str | None, person: str) -> None:
         st.info("Choose the patient in the sidebar first.")
         return
     timepoint = st.selectbox("Timepoint", store.timepoints(patient), key="mask-timepoint")
-    file = st.file_uploader(
-        "Mask file", type=["nii", "gz", "nrrd", "mha"],
+    files = uploads.uploader(
+        "mask-file", "Mask file", type=["nii", "gz", "nrrd", "mha"],
         help="Whole numbers from 0 (background) to 255; the number is the lesion. On the grid of one of the scans.",
     )  # fmt: skip
-    if st.button("Import mask", type="primary", disabled=file is None):
-        with st.spinner("Checking and storing"), tempfile.TemporaryDirectory(prefix="twinreview-") as name:
-            path = _saved([file], Path(name))[0]
+    if st.button("Import mask", type="primary", disabled=not files):
+        with st.spinner("Checking and storing"), store.scratch() as folder:
+            path = uploads.saved(files, folder)[0]
             record = import_mask(store, path, patient_id=patient, timepoint=timepoint, reviewer=person)
         lesions = f"{len(record.lesions)} lesion" + ("" if len(record.lesions) == 1 else "s")
-        st.success(f"Stored as version {record.version}: {record.volume_mm3 / 1000:.1f} mL in {lesions}.")
+        uploads.let_go("mask-file", files)
+        st.session_state["mask-arrived"] = (
+            patient, f"Stored as version {record.version}: {record.volume_mm3 / 1000:.1f} mL in {lesions}."
+        )  # fmt: skip
+        st.rerun()
+    whose, words = st.session_state.get("mask-arrived", (None, ""))
+    if whose == patient and not files:
+        st.success(words)
 
 
 def scan_rows(store: Any, patient: str) -> list[dict[str, Any]]:

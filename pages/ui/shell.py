@@ -16,7 +16,7 @@ import streamlit as st
 from streamlit.runtime.scriptrunner import StopException
 
 from core.jobs import explain
-from pages.ui import resources, sockets
+from pages.ui import resources, sockets, uploads
 
 PageName = Literal[
     "worklist", "intake", "review", "compare", "trajectory", "cohort", "evidence", "quality", "system"
@@ -127,7 +127,8 @@ async def lifespan(_app: Any) -> AsyncIterator[None]:
     _set_up_logging()
     sockets.answer_at_once()
     threading.Thread(target=resources.warm_up, name="warm-up", daemon=True).start()
-    yield
+    async with uploads.watched():
+        yield
     resources.shut_down()
 
 

@@ -1,0 +1,70 @@
+"""How much of this machine one import may take: from the settings, with defaults for a CT of 1024 x 1024 x 1000."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+
+from core.errors import InputError
+
+
+@dataclass(frozen=True)
+class ImportLimits:
+    """Limits of one import.
+
+    Args:
+        voxel_bytes: of the image's voxels as float32, which is how they are worked with (TWIN_MAX_IMPORT_GB).
+        upload_bytes: of one person's files together, as they were sent (TWIN_MAX_UPLOAD_GB).
+        upload_files: how many files one person may send at once (TWIN_MAX_UPLOAD_FILES).
+        seconds: for reading one image, by the clock and of the processor (TWIN_IMPORT_SECONDS).
+    """
+
+    voxel_bytes: int
+    upload_bytes: int
+    upload_files: int
+    seconds: float
+
+    @property
+    def memory_bytes(self) -> int:
+        """Of the process that reads: the stored voxels (8 bytes each at most) beside two float32 copies, and a rest."""
+        return 4 * self.voxel_bytes + 2**28
+
+    @property
+    def file_bytes(self) -> int:
+        """Of all files of a zip together, and of any file that the process that reads writes: voxels of 8 bytes."""
+        return 2 * self.voxel_bytes + 2**26
+
+
+def import_limits() -> ImportLimits:
+    """The limits in force; raises InputError for a setting that is no positive number."""
+    return ImportLimits(
+        int(_positive("TWIN_MAX_IMPORT_GB", 4.0) * 2**30), int(_positive("TWIN_MAX_UPLOAD_GB", 2.0) * 2**30),
+        int(_positive("TWIN_MAX_UPLOAD_FILES", 5000)), _positive("TWIN_IMPORT_SECONDS", 300.0),
+    )  # fmt: skip
+
+
+def _positive(variable: str, default: float) -> float:
+    text = os.environ.get(variable, str(default))
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0 < value < 1e6:
+        raise InputError(f"Expected {variable} as a number above 0, got {text!r}. Correct the setting.")
+    return value
+
+
+def check_voxel_bytes(name: str, shape: tuple[int, int, int]) -> None:
+    """Refuse an image that is larger than the installation takes, by what its header declares.
+
+    Raises:
+        InputError: more than `TWIN_MAX_IMPORT_GB` of float32 voxels.
+    """
+    most = import_limits().voxel_bytes
+    needed = 4 * shape[0] * shape[1] * shape[2]  # Python integers: no overflow
+    if needed > most:
+        raise InputError(
+            f"{name}: expected at most {most / 2**30:.3g} GB of voxels, the header claims {needed / 2**30:,.4g} GB "
+            f"({' x '.join(map(str, shape))}). Crop or resample it, or ask the administrator to raise "
+            "TWIN_MAX_IMPORT_GB."
+        )
