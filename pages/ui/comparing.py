@@ -19,6 +19,7 @@ from core.types import MaskRecord
 from pages.ui import opening, resources, visible
 from pages.ui.growth_panel import VERDICT_HELP
 from pages.ui.reading import DICE_HELP, HD95_HELP
+from pages.ui.text import cells, plain
 from pages.ui.viewer import viewer
 from pages.ui.viewer.describe import Shown, viewer_data
 
@@ -82,7 +83,8 @@ def show_timepoints(
         for day, record in zip(days, records, strict=True)
     ]
     if not link.converged:
-        st.warning(f"The two scans are not linked. {link.message} Each moves by itself.", icon=":material/link_off:")
+        said = f"The two scans are not linked. {plain(link.message)} Each moves by itself."
+        st.warning(said, icon=":material/link_off:")
     known = {"matrix": link.matrix, "converged": link.converged, "message": link.message}
     data = viewer_data(store, patient, panes, person, mode="timepoints", link=known)
     viewer(data, key=f"compare-{patient}-{'-'.join(days)}", above_px=ABOVE_PX)
@@ -165,7 +167,7 @@ def lesion_table(rows: Sequence[Mapping[str, Any]]) -> None:
         return
     number = st.column_config.NumberColumn
     st.dataframe(
-        rows, hide_index=True,
+        cells(rows), hide_index=True,
         column_config={
             "Left (mL)": number(format="%.1f"), "Right (mL)": number(format="%.1f"),
             "Change (mL)": number(format="%+.1f"), "Change (%)": number(format="%+.0f", help="Of the left volume."),

@@ -13,6 +13,7 @@ from core.anomaly import MaskGate, scores_needed
 from core.ood.measuring import RESAMPLINGS, TREES
 from core.ood.rfdeep import MODEL_ID, OodState, Reference
 from pages.ui import charts, job_panel, opening, plotting, resources, shell
+from pages.ui.text import cells, plain
 from weights import registry
 
 JOB = "evaluate_ood"
@@ -106,7 +107,7 @@ def _figures(result: Mapping[str, Any]) -> None:
         for f in result["figures"]
     ]  # fmt: skip
     st.dataframe(
-        rows, hide_index=True, height="content",
+        cells(rows), hide_index=True, height="content",
         column_config={
             "Shown": st.column_config.TextColumn(help=SHOWN_HELP),
             "AUROC": st.column_config.TextColumn(help=AUROC_HELP),
@@ -114,8 +115,8 @@ def _figures(result: Mapping[str, Any]) -> None:
         },
     )  # fmt: skip
     st.caption(
-        f"{result['resamplings']} resamplings, forests of {result['trees']} trees. Few scans, and most shifts are made "
-        "by us: this compares detectors with each other and is not what a clinic should expect."
+        f"{result['resamplings']:d} resamplings, forests of {result['trees']:d} trees. Few scans, and most shifts are "
+        "made by us: this compares detectors with each other and is not what a clinic should expect."
     )
 
 
@@ -191,9 +192,10 @@ def flagged_list(masks: Sequence[Mapping[str, Any]]) -> None:
         st.caption(f"None of {len(masks)} scored masks is flagged.")
     for row in flagged:
         who, why, button = st.columns([3, 6, 2], vertical_alignment="center")
-        who.markdown(f"**{row['patient_id']}**  \n{row['timepoint']} v{row['version']} · {row['status']}")
+        mask = f"{plain(row['timepoint'])} v{row['version']} · {plain(row['status'])}"
+        who.markdown(f"**{plain(row['patient_id'])}**  \n{mask}")
         why.markdown(
-            f"p = {row['p_value']:.3f}. Farthest features: {row['why']}", help=f"{P_HELP} Features in spreads."
+            f"p = {row['p_value']:.3f}. Farthest features: {plain(row['why'])}", help=f"{P_HELP} Features in spreads."
         )
         button.button(
             "Review", key=f"review-{row['mask_id']}", width="stretch", on_click=opening.open_in_review,

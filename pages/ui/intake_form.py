@@ -12,6 +12,7 @@ import streamlit as st
 from core.errors import InputError
 from core.pipeline import import_mask, import_scan
 from core.types import Scan
+from pages.ui.text import plain
 
 VERDICTS = {"in distribution": st.success, "out of distribution": st.warning}
 
@@ -45,10 +46,11 @@ def show_arrival(store: Any, patient: str, timepoint: str, scan_id: str) -> None
     size = " x ".join(str(n) for n in scan.shape)
     spacing = " x ".join(f"{mm:.2f}" for mm in scan.spacing_mm)
     st.success(
-        f"{scan.channel} of {patient}, {timepoint}: {size} voxels of {spacing} mm, orientation {scan.orientation}."
+        f"{plain(scan.channel)} of {plain(patient)}, {plain(timepoint)}: {plain(size)} voxels of {spacing} mm, "
+        f"orientation {plain(scan.orientation)}."
     )
     for warning in scan.metadata.get("warnings", []):
-        st.warning(warning)
+        st.warning(plain(warning))
 
 
 def show_verdict(result: dict[str, Any]) -> None:
@@ -56,7 +58,9 @@ def show_verdict(result: dict[str, Any]) -> None:
     value = (
         "" if result.get("score") is None else f", score {result['score']:.2f} (threshold {result['threshold']:.2f})"
     )
-    VERDICTS.get(result["state"], st.info)(f"Scan gate: {result['state']}{value}. {result.get('note') or ''}")
+    VERDICTS.get(result["state"], st.info)(
+        f"Scan gate: {plain(result['state'])}{value}. {plain(result.get('note') or '')}"
+    )
 
 
 def mask_form(store: Any, patient: str | None, person: str) -> None:

@@ -9,6 +9,7 @@ import streamlit as st
 
 from core.runner import FINAL
 from pages.ui import resources
+from pages.ui.text import cells, plain
 
 ROLES = ("reviewer", "administrator", "viewer")
 
@@ -31,7 +32,7 @@ def models() -> None:
             }
             for e in registry.models()
         ]  # fmt: skip
-    st.dataframe(rows, hide_index=True, width="stretch", column_config={
+    st.dataframe(cells(rows), hide_index=True, width="stretch", column_config={
         "hash pinned": st.column_config.CheckboxColumn(help="The manifest names the file's SHA-256; it is compared "
                                                             "before anything is loaded."),
     })  # fmt: skip
@@ -41,7 +42,7 @@ def models() -> None:
     if st.button("Which device will be used?"):
         from core.engines.device import describe_device
 
-        st.info(describe_device())
+        st.info(plain(describe_device()))
 
 
 def jobs(store: Any) -> None:
@@ -52,10 +53,10 @@ def jobs(store: Any) -> None:
         return
     columns = ("kind", "status", "progress", "message", "person")
     st.dataframe(
-        [
+        cells([
             {"started (UTC)": _minute(row["created_at"]), **{name: row[name] for name in columns}, "job": row["job_id"]}
             for row in rows
-        ],
+        ]),
         hide_index=True, width="stretch",
         column_config={"progress": st.column_config.ProgressColumn(min_value=0.0, max_value=1.0, format="percent")},
     )  # fmt: skip
@@ -69,7 +70,7 @@ def jobs(store: Any) -> None:
 def people(store: Any, person: str) -> None:
     """Who may be named on a decision."""
     st.dataframe(
-        [{"name": p["name"], "role": p["role"], "since (UTC)": _minute(p["added_at"])} for p in store.people()],
+        cells([{"name": p["name"], "role": p["role"], "since (UTC)": _minute(p["added_at"])} for p in store.people()]),
         hide_index=True, width="stretch",
     )  # fmt: skip
     with st.form("person", border=False):
@@ -88,7 +89,7 @@ def audit(store: Any) -> None:
     for row in rows:
         if not isinstance(row.get("payload"), str):
             row["payload"] = json.dumps(row.get("payload"), default=str)[:300]
-    st.dataframe(rows, hide_index=True, width="stretch")
+    st.dataframe(cells(rows), hide_index=True, width="stretch")
     st.caption(
         "Append-only; every entry holds the hash of the one before. audit.jsonl in the data folder is its mirror."
     )
@@ -106,6 +107,6 @@ def check(store: Any) -> None:
             count = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
             st.error(f"{count}. `python cli.py rebuild` makes the database again from the files.")
             for problem in problems:
-                st.markdown(f"- {problem}")
+                st.markdown(f"- {plain(problem)}")
         else:
             st.success("Files, sidecars and database agree.", icon=":material/verified:")
