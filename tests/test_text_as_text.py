@@ -421,6 +421,13 @@ def page(store, record, name, rows, column, error, percent: float):
 """
 
 
+def test_no_script_of_a_page_writes_html() -> None:
+    files = [path for ending in ("js", "py") for path in (ROOT / "pages").rglob(f"*.{ending}")]
+    writes = ("innerHTML", "outerHTML", "insertAdjacentHTML", "document.write", "srcdoc", "createContextualFragment")
+    assert len(files) > 50
+    assert [(path.name, one) for path in files for one in writes if one in path.read_text(encoding="utf-8")] == []
+
+
 @pytest.mark.parametrize(
     "line",
     [

@@ -119,7 +119,8 @@ def difference(first: MaskRecord, second: MaskRecord) -> None:
     dice.metric("Dice", f"{changed.dice:.3f}", help=DICE_HELP)
     added.metric("Voxels added", f"{changed.voxels_added:,}", help="In the right version, not so in the left.")
     removed.metric("Voxels removed", f"{changed.voxels_removed:,}", help="In the left version, not so in the right.")
-    volume.metric("Volume", f"{(changed.volume_delta_mm3 or 0) / ML:+.1f} mL", help="Right minus left.")
+    delta = "unknown" if changed.volume_delta_mm3 is None else f"{changed.volume_delta_mm3 / ML:+.1f} mL"
+    volume.metric("Volume", delta, help="Right minus left.")
     border.metric("Hausdorff 95 %", _mm(apart.hausdorff95_mm), help=HD95_HELP)
 
 

@@ -189,13 +189,18 @@ def flagged_list(masks: Sequence[Mapping[str, Any]]) -> None:
     flagged = [row for row in masks if row["flagged"]]
     st.subheader(f"Flagged masks ({len(flagged)})", divider="gray")
     if not flagged:
-        st.caption(f"None of {len(masks)} scored masks is flagged.")
+        unjudged = sum(row["flagged"] is None for row in masks)
+        st.caption(
+            f"None of {len(masks)} scored masks is flagged"
+            + (f"; {unjudged} of them could not be judged, which is no pass." if unjudged else ".")
+        )
     for row in flagged:
         who, why, button = st.columns([3, 6, 2], vertical_alignment="center")
         mask = f"{plain(row['timepoint'])} v{row['version']} · {plain(row['status'])}"
         who.markdown(f"**{plain(row['patient_id'])}**  \n{mask}")
+        p_value = "p unknown" if row["p_value"] is None else f"p = {row['p_value']:.3f}"
         why.markdown(
-            f"p = {row['p_value']:.3f}. Farthest features: {plain(row['why'])}", help=f"{P_HELP} Features in spreads."
+            f"{p_value}. Farthest features: {plain(row['why'] or 'unknown')}", help=f"{P_HELP} Features in spreads."
         )
         button.button(
             "Review", key=f"review-{row['mask_id']}", width="stretch", on_click=opening.open_in_review,
