@@ -8,6 +8,7 @@ within this project.
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -52,6 +53,7 @@ ESCAPES = ("plain",)
 NUMBERS = ("len", "int", "float", "round", "abs", "sum", "bool")
 #: Attributes and keys whose values are whole numbers of ours.
 NUMBERED = ("version", "parent_version")
+_NUMBER_FORMAT = re.compile(r"[+ z]*0?\d*[,_]?(\.\d*)?[bdeEfFgGnoxX%]?")
 SAFE_TYPES = ("int", "float", "bool", "None")
 _COPIES = ("str", "list", "tuple", "sorted", "reversed", "min", "max", "set", "zip", "enumerate")
 _OF_TEXT = ("capitalize", "lower", "upper", "strip", "replace", "removeprefix", "removesuffix", "title")
@@ -276,7 +278,7 @@ def _numeric(spec: ast.AST | None) -> bool:
     if not isinstance(spec, ast.JoinedStr) or not spec.values:
         return False
     said = "".join(str(part.value) for part in spec.values if isinstance(part, ast.Constant))
-    return said[-1:] in tuple("bcdeEfFgGnoxX%") or "," in said or said.startswith("+")
+    return bool(_NUMBER_FORMAT.fullmatch(said)) and bool(re.search(r"[+,_a-zA-Z%]", said.replace("z", "")))
 
 
 def _number_type(annotation: ast.AST) -> bool:
@@ -337,10 +339,15 @@ def violations(module: Module, judge: Judge) -> list[str]:
         target.id for n in ast.walk(module.tree) if isinstance(n, ast.Assign) for target in n.targets
         if isinstance(target, ast.Name) and _holds_show(n.value, shows, direct, set())
     }  # fmt: skip
-    found = []
+    found = [
+        f"{module.name}: imports {name} from streamlit, so that its calls cannot be told from others"
+        for name, whence in module.imports.items() if whence.startswith("streamlit.") and whence[10:] in shows
+    ]  # fmt: skip
     for node in ast.walk(module.tree):
         if not isinstance(node, ast.Call):
             continue
+        if _called(node) == "getattr" and node.args and ast.unparse(node.args[0]) == "st":
+            found.append(f"{module.name}:{node.lineno} asks st for something by its name")
         if any(k.arg == "unsafe_allow_html" for k in node.keywords):
             found.append(f"{module.name}:{node.lineno} allows HTML")
         name = _called(node)
@@ -457,6 +464,12 @@ def test_no_script_of_a_page_writes_html() -> None:
         "kind = st.info if rows else st.error\n    kind(f'failed: {record.message}')",
         "{'a': st.success}.get(name, st.info)(name)",
         "list(map(st.error, rows))",
+        "getattr(st, record.kind)(name)",
+        "from streamlit import error as say\n    say(name)",
+        "st.info(st.session_state['x'])",
+        "st.info(f'{name:,<20}')",
+        "st.info(f'{name:+>20}')",
+        "st.info(f'{name!r}')",
         "try: pass\n    except TwinReviewError as problem: st.warning(problem)",
         "st.write('anything')",
         "st.table(rows)",
