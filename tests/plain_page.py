@@ -12,7 +12,7 @@ for number, text in enumerate(json.loads(Path(os.environ["TEXTS"]).read_text(enc
     with st.container(key=f"text-{number}"):
         shown = plain(text)
         st.markdown(shown)
-        st.markdown(f"**{shown}**: {shown}  \n:small[:gray[{shown}]]")
+        st.markdown(f"**{shown}**: {shown}  \n:small[{shown}]")
         st.caption(shown)
         st.error(shown)
         st.info(f"Shown: {shown}.")
