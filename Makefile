@@ -10,7 +10,7 @@ export HNSWLIB_NO_NATIVE := 1
 unexport PYTHONHOME
 unexport PYTHONPATH
 
-.PHONY: help run test lint types pytest bench soak demo clean
+.PHONY: help run test lint types pytest bench soak demo screenshots clean
 .DEFAULT_GOAL := help
 
 help: ## what can be made
@@ -44,6 +44,9 @@ demo: .venv/run.stamp ## the demo cohort, if there is no data yet
 	mkdir -p "$(TWIN_DATA)" && \
 	find build/demo -mindepth 1 -maxdepth 1 ! -name twin.duckdb -exec mv -t "$(TWIN_DATA)" {} + && \
 	mv build/demo/twin.duckdb "$(TWIN_DATA)"
+
+screenshots: .venv/test.stamp ## the pictures in docs/screenshots, made anew (ARGS="--only review" for some)
+	$(PY) -m tests.screenshots $(ARGS)
 
 clean: ## removes the environment and caches, never data
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis build

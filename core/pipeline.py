@@ -81,7 +81,12 @@ def import_mask(store: StageStore, file: Path, *, patient_id: str, timepoint: st
         own = read_mask(file, scratch)
         labels = own if own.grid.matches(grid) else _on_reference(store, own, grid, patient_id, timepoint)
         return add_version(
-            store, labels, patient_id, timepoint, method="import", reviewer=reviewer,
+            store,
+            labels,
+            patient_id,
+            timepoint,
+            method="import",
+            reviewer=reviewer,
             parent_version=newest_version(store, patient_id, timepoint),
         )
 

@@ -3,6 +3,7 @@
 import streamlit as st
 
 from pages.ui import comparing, opening, readers_panel, resources, shell, visible
+from pages.ui.text import plain
 from pages.ui.viewer import wide_page
 
 TIMEPOINTS, VERSIONS, READERS = "Timepoints", "Versions", "Readers"
@@ -19,7 +20,7 @@ with shell.guarded():
     )  # fmt: skip
     if what == TIMEPOINTS:
         if len(store.timepoints(patient)) < 2:
-            st.info(f"{patient} has one timepoint. Import a second one to compare them.")
+            st.info(f"{plain(patient)} has one timepoint. Import a second one to compare them.")
             if st.button("Import a scan", type="primary"):
                 shell.go_to("intake")
             st.stop()

@@ -4,6 +4,7 @@ import streamlit as st
 
 from core.gates import reference, similar_lesions
 from pages.ui import neighbours, opening, resources, shell, visible
+from pages.ui.text import plain
 
 opening.follow()
 st.title("Evidence")
@@ -22,12 +23,12 @@ with shell.guarded():
     record = next(reversed(visible.masks(store, patient, timepoint, shell.person())), None)
     if record is None or not record.lesions:
         said = "has no mask yet" if record is None else "has an empty mask: there is no lesion to compare"
-        st.info(f"{timepoint} {said}. Segment it in Review.")
+        st.info(f"{plain(timepoint)} {said}. Segment it in Review.")
         st.button("Go to Review", type="primary", on_click=opening.open_in_review, args=(patient, timepoint))
         st.stop()
     lesions = [str(lesion["lesion_id"]) for lesion in record.lesions]
     lesion = which.segmented_control(
-        "Lesion", lesions, default=lesions[0], required=True, key=f"evidence-lesion-{record.mask_id}"
+        "Lesion", lesions, default=lesions[0], required=True, key=f"evidence-lesion-{record.mask_id}", format_func=plain
     )
     neighbours.own_lesion(record, str(lesion))
     st.subheader("Most alike", divider="gray")

@@ -6,6 +6,7 @@ import streamlit as st
 
 from core.types import MODALITIES, UNITS
 from pages.ui import intake_form, job_panel, resources, shell, uploads
+from pages.ui.text import cells, plain
 
 st.title("Intake")
 st.caption("Add a scan, or a mask drawn elsewhere. Files are checked first; when a check fails, nothing is stored.")
@@ -51,5 +52,5 @@ with mask_tab, shell.guarded():
 
 chosen = shell.patient_id()
 if chosen:
-    st.subheader(f"Scans of {chosen}", divider="gray")
-    st.dataframe(intake_form.scan_rows(store, chosen), hide_index=True, width="stretch")
+    st.subheader(f"Scans of {plain(chosen)}", divider="gray")
+    st.dataframe(cells(intake_form.scan_rows(store, chosen)), hide_index=True, width="stretch")

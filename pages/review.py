@@ -7,6 +7,7 @@ from pages.ui import job_panel, reading, resources, rights, shell
 from pages.ui.deciding import decision_dialog, keep_version
 from pages.ui.files import file_panel, file_problem
 from pages.ui.surface_panel import surface_panel
+from pages.ui.text import plain
 from pages.ui.viewer import wide_page
 
 store, patient = resources.get_store(), shell.patient_id()
@@ -30,7 +31,7 @@ def start(kind: str, what: str, request: dict) -> None:
             kind, {"patient_id": patient, "timepoint": timepoint, **request}, shell.person()
         )
     except TwinReviewError as error:
-        st.error(str(error))
+        st.error(plain(error))
         return
     st.session_state.update({job_key: job_id, f"{job_key}-what": what, f"{job_key}-new": True})
     st.rerun()

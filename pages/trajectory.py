@@ -14,6 +14,7 @@ from pages.ui import (
     shell,
     summary_panel,
 )
+from pages.ui.text import plain
 
 opening.follow()
 st.title("Trajectory")
@@ -55,7 +56,7 @@ with shell.guarded():
         forecast_panel.words(ahead)
     simulated = [s.timepoint for s in store.scans(patient) if s.metadata.get("simulated")]
     if simulated:
-        st.caption(f":orange-badge[simulated] Scans of {', '.join(dict.fromkeys(simulated))} are simulated.")
+        st.caption(f":orange-badge[simulated] Scans of {plain(', '.join(dict.fromkeys(simulated)))} are simulated.")
 
     names = ["Steps", "Response", "What if", "Forecast check", "Reliability", "Lesions", "Curve fits", "Points",
              f"Not in the curve ({len(left_out)})"]  # fmt: skip

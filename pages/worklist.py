@@ -4,6 +4,7 @@ import streamlit as st
 
 from core.worklist import work_items
 from pages.ui import resources, shell
+from pages.ui.text import cells, plain
 
 st.title("Worklist")
 st.caption("What waits for a person, the doubtful first. Nothing enters a growth curve before somebody accepts it.")
@@ -51,10 +52,10 @@ for item in items:
     with st.container(border=True):
         mark, who, why, what = st.columns([0.4, 1.6, 7, 2], vertical_alignment="center")
         mark.markdown(icon)
-        who.markdown(f"**{item.patient_id}**  \n{item.timepoint}", width="content")
-        why.markdown(item.reason)
+        who.markdown(f"**{plain(item.patient_id)}**  \n{plain(item.timepoint)}", width="content")
+        why.markdown(plain(item.reason))
         what.button(
-            item.task, key=f"open-{item.patient_id}-{item.timepoint}", on_click=open_item, width="stretch",
+            plain(item.task), key=f"open-{item.patient_id}-{item.timepoint}", on_click=open_item, width="stretch",
             args=(item.patient_id, item.timepoint), type="primary" if item.urgency == 0 else "secondary",
         )  # fmt: skip
 
@@ -62,9 +63,11 @@ for draft in drafts:
     with st.container(border=True):
         mark, who, why, what = st.columns([0.4, 1.6, 7, 2], vertical_alignment="center")
         mark.markdown(":material/edit_note:")
-        who.markdown(f"**{draft.patient_id}**  \n{draft.timepoint}", width="content")
+        who.markdown(f"**{plain(draft.patient_id)}**  \n{plain(draft.timepoint)}", width="content")
         begun = "a first mask" if draft.parent_version is None else f"version {draft.parent_version}"
-        why.markdown(f"your draft of {begun}, begun {draft.created_at[:16].replace('T', ' ')} UTC, is not saved yet")
+        why.markdown(
+            f"your draft of {begun}, begun {plain(draft.created_at[:16].replace('T', ' '))} UTC, is not saved yet"
+        )
         what.button(
             "Go on drawing", key=f"draft-{draft.draft_id}", on_click=open_item, width="stretch",
             args=(draft.patient_id, draft.timepoint, draft.parent_version),
@@ -72,13 +75,13 @@ for draft in drafts:
 
 st.subheader("Patients", divider="gray")
 st.dataframe(
-    [
+    cells([
         {
             "patient": row["patient_id"], "dataset": row["dataset"], "first": row["first_timepoint"],
             "last": row["last_timepoint"], "timepoints": row["timepoints"], "scans": row["scans"],
             "mask versions": row["masks"], "accepted": row["accepted"], "proposed": row["proposed"],
         }
         for row in patients
-    ],
+    ]),
     hide_index=True, width="stretch",
 )  # fmt: skip

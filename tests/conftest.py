@@ -62,12 +62,15 @@ def store(tmp_path: Path) -> Iterator[Any]:
 class Server:
     """A running dashboard: `url`, `root` (its data) and what it logged."""
 
+    #: What Streamlit runs.
+    script = "app.py"
+
     def __init__(self, root: Path, log: Path, env: dict[str, str]) -> None:
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             port = probe.getsockname()[1]
         self.root, self.url, self._log = root, f"http://127.0.0.1:{port}", log
-        command = [sys.executable, "-m", "streamlit", "run", "app.py", "--server.port", str(port),
+        command = [sys.executable, "-m", "streamlit", "run", self.script, "--server.port", str(port),
                    "--server.address", "127.0.0.1"]  # fmt: skip
         with log.open("w") as stream:
             self.process = subprocess.Popen(

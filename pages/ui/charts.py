@@ -10,6 +10,8 @@ from collections.abc import Mapping, Sequence
 
 import plotly.graph_objects as go
 
+from pages.ui.text import figure_text
+
 #: One colour a lesion, by label, shared with the viewer. Okabe & Ito's palette without yellow (unreadable on white) and
 #: black (kept for "total"), with two of Tol's added: told apart with every common colour blindness.
 LESION_COLOURS: list[str] = [
@@ -74,7 +76,8 @@ def say(figure: go.Figure, text: str, y: float = 0.5) -> None:
         if len(line) + len(word) > 90:
             lines, line = [*lines, line], ""
         line = f"{line} {word}".strip()
-    figure.add_annotation(text="<br>".join([*lines, line]), x=0.5, y=y, xref="paper", yref="paper", showarrow=False,
+    broken = "<br>".join(figure_text(one) for one in [*lines, line])
+    figure.add_annotation(text=broken, x=0.5, y=y, xref="paper", yref="paper", showarrow=False,
                           yanchor="top" if y == 1 else "middle", bgcolor="rgba(255,255,255,0.85)")  # fmt: skip
 
 
@@ -89,7 +92,7 @@ def ood_figure(scores: Mapping[str, Sequence[float]], threshold: float, score: f
     figure = go.Figure()
     for (group, values), colour in zip(scores.items(), LESION_COLOURS, strict=False):
         figure.add_trace(go.Histogram(
-            x=list(values), name=f"{group} (n = {len(values)})", marker_color=colour,
+            x=list(values), name=f"{figure_text(group)} (n = {len(values)})", marker_color=colour,
             xbins={"start": 0.0, "end": 1.0001, "size": 0.1}, histnorm="probability",
         ))  # fmt: skip
     figure.update_layout(barmode="group", bargap=0.15)

@@ -14,6 +14,7 @@ import plotly.graph_objects as go
 from core.outcomes import BEST_FIRST, MM3_PER_ML, PatientOutcome, Visit, worst_first
 from core.response import RULES, Category, ResponseRule
 from pages.ui.charts import RESPONSE_COLOURS, TOTAL_COLOUR, layout, say
+from pages.ui.text import figure_text
 
 #: Change from baseline above which a bar is cut, percent.
 CUT_PERCENT = 200.0
@@ -155,7 +156,7 @@ def _level(shown: Sequence[PatientOutcome]) -> bool:
 
 def _names(shown: Sequence[PatientOutcome]) -> dict[str, Any]:
     """Names under bars: level where they fit, else upright; none where they would lie over each other."""
-    names = [clipped(o.patient_id, 18) for o in shown]
+    names = [figure_text(clipped(o.patient_id, 18)) for o in shown]
     if len(names) > _NAMED:
         return {"showticklabels": False}
     return {
@@ -167,19 +168,19 @@ def _names(shown: Sequence[PatientOutcome]) -> dict[str, Any]:
 def _best_hover(outcome: PatientOutcome, rule: ResponseRule) -> str:
     best, verdict = outcome.best, outcome.verdict
     if best is None or verdict is None:
-        return outcome.patient_id
+        return figure_text(outcome.patient_id)
     category = outcome.best_response
     lines = [
-        f"<b>{outcome.patient_id}</b>{' · simulated' if outcome.simulated else ''}",
-        f"{_change(best):+.1f} % on {best.timepoint} (day {best.days:.0f}), {best.category} there",
+        f"<b>{figure_text(outcome.patient_id)}</b>{' · simulated' if outcome.simulated else ''}",
+        f"{_change(best):+.1f} % on {figure_text(best.timepoint)} (day {best.days:.0f}), {best.category} there",
         f"{outcome.visits[0].volume_mm3 / MM3_PER_ML:.1f} → {best.volume_mm3 / MM3_PER_ML:.1f} mL: {verdict.verdict}",
-        f"by {verdict.rule}",
+        f"by {figure_text(verdict.rule)}",
         f"best response {category}: {definition(category, rule)}",
     ]
     if outcome.progression is not None:
         lines.append(f"progression on day {outcome.progression.days:.0f}; nothing later counts as best")
     if outcome.doubt:
-        lines.append(outcome.doubt)
+        lines.append(figure_text(outcome.doubt))
     return "<br>".join(lines)
 
 
@@ -267,7 +268,7 @@ def _end_names(
             level += 1
         placed.append((across, level))
         figure.add_annotation(
-            text=clipped(o.patient_id, 14), x=days, y=change, xanchor="left", xshift=8, yshift=level - up,
+            text=figure_text(clipped(o.patient_id, 14)), x=days, y=change, xanchor="left", xshift=8, yshift=level - up,
             showarrow=False, font={"size": 11, "color": TOTAL_COLOUR},
         )  # fmt: skip
 
@@ -277,8 +278,9 @@ def visit_hover(outcome: PatientOutcome, visit: Visit, rule: ResponseRule) -> st
     change = "change not known" if visit.change_percent is None else f"{visit.change_percent:+.1f} %"
     volume = "not measured" if visit.volume_mm3 != visit.volume_mm3 else f"{visit.volume_mm3 / MM3_PER_ML:.1f} mL"
     return "<br>".join([
-        f"<b>{outcome.patient_id}</b> · {visit.timepoint} (day {visit.days:.0f})"
+        f"<b>{figure_text(outcome.patient_id)}</b> · {figure_text(visit.timepoint)} (day {visit.days:.0f})"
         + (" · simulated" if outcome.simulated else ""),
         f"{volume}, {change} from baseline", f"{visit.category}: {definition(visit.category, rule)}",
-        *([f"new: {', '.join(visit.appeared)}"] if visit.appeared else []), f"mask version {visit.version}",
+        *([f"new: {figure_text(', '.join(visit.appeared))}"] if visit.appeared else []),
+        f"mask version {visit.version}",
     ])  # fmt: skip

@@ -16,6 +16,7 @@ from core.response import DEFAULT_RULE, RULES
 from core.types import Progress
 from pages.ui import opening, plotting, shell
 from pages.ui.growth_panel import CATEGORY_HELP, VERDICT_HELP
+from pages.ui.text import cells, plain
 
 #: A progress bar that comes and goes in less is noise.
 PATIENCE_S = 1.0
@@ -42,7 +43,8 @@ def choose_datasets(known: Sequence[str]) -> list[str]:
     """All datasets or some; nothing is asked where there is one."""
     if len(known) < 2:
         return list(known)
-    chosen = st.pills("Datasets", known, selection_mode="multi", default=known, key="cohort-datasets")
+    chosen = st.pills("Datasets", known, selection_mode="multi", default=known, key="cohort-datasets",
+                     format_func=plain)  # fmt: skip
     return [str(name) for name in chosen] or list(known)
 
 
@@ -88,12 +90,12 @@ def nothing_to_show(found: Cohort) -> None:
 def summary(found: Cohort, places: Sequence[Any]) -> None:
     """How many responded and progressed, and how long they were seen: a number in each of three places."""
     n, counts = len(found.outcomes), Counter(o.best_response for o in found.outcomes)
-    of = ", ".join(f"{counts[name]} {name}" for name in BEST_FIRST if counts[name])
-    places[0].metric("Responded", f"{counts['CR'] + counts['PR']} of {n}",
+    of = ", ".join(f"{counts[name]:d} {name}" for name in BEST_FIRST if counts[name])
+    places[0].metric("Responded", f"{counts['CR'] + counts['PR']:d} of {n:d}",
                      help=f"Best response CR or PR. All best responses: {of}. {CATEGORY_HELP}")  # fmt: skip
     progressed = sum(o.progression is not None for o in found.outcomes)
     places[1].metric(
-        "Progressed", f"{progressed} of {n}", help="PD at an accepted timepoint, whatever the best response."
+        "Progressed", f"{progressed:d} of {n:d}", help="PD at an accepted timepoint, whatever the best response."
     )
     days = [o.days_observed for o in found.outcomes]
     places[2].metric("Median days in view", f"{median(days):.0f}", help=f"From {min(days):.0f} to {max(days):.0f}.")
@@ -158,7 +160,7 @@ def patient_table(found: Sequence[PatientOutcome], with_dataset: bool) -> None:
         plotting.csv_button(rows, "cohort_patients", "Table (CSV)")
     number, text = st.column_config.NumberColumn, st.column_config.TextColumn
     st.dataframe(
-        rows, hide_index=True, placeholder="",
+        cells(rows), hide_index=True, placeholder="",
         column_config={
             "Patient": text(pinned=True),
             "Best response": text(help=CATEGORY_HELP), "Best change (%)": number(format="%+.0f", help=BEST_HELP),
@@ -179,4 +181,4 @@ def left_out_list(left_out: Mapping[str, str]) -> None:
     if not left_out:
         st.caption("Every patient is in the figures.")
     else:
-        st.dataframe([{"Patient": name, "Why": why} for name, why in left_out.items()], hide_index=True)
+        st.dataframe(cells([{"Patient": name, "Why": why} for name, why in left_out.items()]), hide_index=True)

@@ -19,6 +19,7 @@ from core.types import MaskRecord
 from pages.ui import opening, resources, visible
 from pages.ui.growth_panel import VERDICT_HELP
 from pages.ui.reading import DICE_HELP, HD95_HELP
+from pages.ui.text import cells, plain
 from pages.ui.viewer import viewer
 from pages.ui.viewer.describe import Shown, viewer_data
 
@@ -82,7 +83,8 @@ def show_timepoints(
         for day, record in zip(days, records, strict=True)
     ]
     if not link.converged:
-        st.warning(f"The two scans are not linked. {link.message} Each moves by itself.", icon=":material/link_off:")
+        said = f"The two scans are not linked. {plain(link.message)} Each moves by itself."
+        st.warning(said, icon=":material/link_off:")
     known = {"matrix": link.matrix, "converged": link.converged, "message": link.message}
     data = viewer_data(store, patient, panes, person, mode="timepoints", link=known)
     viewer(data, key=f"compare-{patient}-{'-'.join(days)}", above_px=ABOVE_PX)
@@ -117,7 +119,8 @@ def difference(first: MaskRecord, second: MaskRecord) -> None:
     dice.metric("Dice", f"{changed.dice:.3f}", help=DICE_HELP)
     added.metric("Voxels added", f"{changed.voxels_added:,}", help="In the right version, not so in the left.")
     removed.metric("Voxels removed", f"{changed.voxels_removed:,}", help="In the left version, not so in the right.")
-    volume.metric("Volume", f"{(changed.volume_delta_mm3 or 0) / ML:+.1f} mL", help="Right minus left.")
+    delta = "unknown" if changed.volume_delta_mm3 is None else f"{changed.volume_delta_mm3 / ML:+.1f} mL"
+    volume.metric("Volume", delta, help="Right minus left.")
     border.metric("Hausdorff 95 %", _mm(apart.hausdorff95_mm), help=HD95_HELP)
 
 
@@ -165,7 +168,7 @@ def lesion_table(rows: Sequence[Mapping[str, Any]]) -> None:
         return
     number = st.column_config.NumberColumn
     st.dataframe(
-        rows, hide_index=True,
+        cells(rows), hide_index=True,
         column_config={
             "Left (mL)": number(format="%.1f"), "Right (mL)": number(format="%.1f"),
             "Change (mL)": number(format="%+.1f"), "Change (%)": number(format="%+.0f", help="Of the left volume."),

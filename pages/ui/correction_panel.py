@@ -8,6 +8,7 @@ from typing import Any
 import streamlit as st
 
 from pages.ui import resources
+from pages.ui.text import cells
 
 DICE_HELP = "1: nothing had to be changed. Mean and median over timepoints with an accepted mask and both versions."
 HD95_HELP = "95th percentile of the distances between the two outlines; median over timepoints."
@@ -25,7 +26,7 @@ def correction_panel(store: Any) -> None:
         return
     found = resources.correction(records)
     st.dataframe(
-        [_summary(row) for row in found["summary"]], hide_index=True,
+        cells([_summary(row) for row in found["summary"]]), hide_index=True,
         column_config={
             "Dice, mean": st.column_config.NumberColumn(format="%.3f", help=DICE_HELP),
             "Dice, median": st.column_config.NumberColumn(format="%.3f", help=DICE_HELP),
@@ -52,14 +53,14 @@ def _timepoints(rows: Sequence[Mapping[str, Any]]) -> None:
         "" if row["missing"] else f"v{row['first_version']} and v{row['second_version']}" for row in rows
     ]  # fmt: skip
     st.dataframe(
-        [
+        cells([
             {
                 "Patient": row["patient_id"], "Timepoint": row["timepoint"], "Comparison": row["comparison"],
                 "Versions": which, "Dice": row["dice"], "HD95 (mm)": row["hd95_mm"],
                 "Volume (mL)": row["volume_difference_ml"], "Not measured": row["missing"],
             }
             for row, which in zip(rows, versions, strict=True)
-        ],
+        ]),
         hide_index=True,
         column_config={
             "Dice": st.column_config.NumberColumn(format="%.3f"),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -13,6 +12,7 @@ from core.errors import TwinReviewError
 from core.types import Decision, MaskRecord
 from pages.ui import rights, visible
 from pages.ui.charts import lesion_colour_name
+from pages.ui.text import plain
 
 ML = 1000.0
 OTHER = "other"
@@ -90,7 +90,7 @@ def decision_form(
 
 def _settled(record: MaskRecord) -> str:
     out = sorted(rejected(record)) if record.status == "accepted" else []
-    return SETTLED[record.status] + (f" {', '.join(out)} is rejected and stays out." if out else "")
+    return SETTLED[record.status] + (f" {plain(', '.join(out))} is rejected and stays out." if out else "")
 
 
 def _ask(store: Any, record: MaskRecord, person: str, verdict: str | None, said: Sequence[Decision]) -> None:
@@ -112,7 +112,8 @@ def _ask(store: Any, record: MaskRecord, person: str, verdict: str | None, said:
     if lesion is None and chosen == "accept" and rejected(record):
         what += f" without {', '.join(sorted(rejected(record)))}"
     state = rights.button(store, person, "mask.decided")
-    if st.button(f"{chosen.capitalize()} {what}", type="primary", key=f"decide-{at}", **state):
+    label = f"{plain(chosen.capitalize())} {plain(what)}"
+    if st.button(label, type="primary", key=f"decide-{at}", **state):
         if reason == OTHER and not comment:
             st.warning("Say in the comment what the reason is.")
             return
@@ -120,9 +121,9 @@ def _ask(store: Any, record: MaskRecord, person: str, verdict: str | None, said:
             place = (record.patient_id, record.timepoint, record.version)
             store.decide(*place, chosen, person, reason, comment, lesion_id=lesion)
         except TwinReviewError as error:
-            st.error(str(error))
+            st.error(plain(error))
             return
-        st.toast(f"{what} {DONE[chosen]}.")
+        st.toast(f"{plain(what)} {DONE[chosen]}.")
         st.session_state[_SAME] = (record.timepoint, record.version)
         st.rerun()
 
@@ -180,7 +181,7 @@ def _remind(store: Any, record: MaskRecord, lesion: str | None) -> None:
     here = {str(one["lesion_id"]) for one in standing(record)}
     again = sorted(rejected(parent) & here)
     if again:
-        st.warning(f"{', '.join(again)} was rejected in v{parent.version}. Accepted here, it enters the curve.")
+        st.warning(f"{plain(', '.join(again))} was rejected in v{parent.version}. Accepted here, it enters the curve.")
 
 
 def decision_list(decisions: Sequence[Decision], versions: Mapping[str, int]) -> None:
@@ -204,14 +205,9 @@ def decision_line(decision: Decision, version: int) -> str:
     reason = _IN_WORDS.get(decision.reason, decision.reason)
     when = decision.created_at[:16].replace("T", " ")
     lines = [
-        f"{_ICONS[decision.verdict]} **{what} {DONE[decision.verdict]}**: {plain_markdown(reason)}",
-        f":small[:gray[{plain_markdown(decision.reviewer)} · {when} UTC]]",
+        f"{_ICONS[decision.verdict]} **{plain(what)} {DONE[decision.verdict]}**: {plain(reason)}",
+        f":small[:gray[{plain(decision.reviewer)} · {plain(when)} UTC]]",
     ]
     if decision.comment:
-        lines.append(f"*“{plain_markdown(decision.comment)}”*")
+        lines.append(f"*“{plain(decision.comment)}”*")
     return "  \n".join(lines)
-
-
-def plain_markdown(text: str) -> str:
-    """`text` as Markdown that shows it as it is, on one line: none of a visitor's own links, formulas or HTML."""
-    return re.sub(r"([\\`*_{}\[\]()#+\-.!|<>$:~&])", r"\\\1", " ".join(text.split()))

@@ -9,7 +9,7 @@ import streamlit as st
 from core.errors import TwinReviewError
 from core.types import MaskRecord
 from pages.ui import rights
-from pages.ui.deciding import plain_markdown
+from pages.ui.text import plain
 
 
 def file_problem(store: Any, record: MaskRecord) -> str | None:
@@ -26,7 +26,7 @@ def file_panel(store: Any, record: MaskRecord | None, person: str) -> None:
     problem = None if record is None else file_problem(store, record)
     if record is None or problem is None:
         return
-    st.error(plain_markdown(problem), icon=":material/error:")
+    st.error(plain(problem), icon=":material/error:")
     place = (record.patient_id, record.timepoint, record.version)
     lost = record.mask_id in store.losses(record.patient_id)
     if lost:
@@ -49,6 +49,6 @@ def _do(what: Any) -> None:
     try:
         what()
     except TwinReviewError as error:
-        st.error(str(error))
+        st.error(plain(error))
         return
     st.rerun()

@@ -12,6 +12,7 @@ from core.growth.curves import CURVES, FLOOR_MM3
 from core.types import VolumePoint
 from pages.ui import plotting, resources
 from pages.ui.fit_charts import fits_figure, words
+from pages.ui.text import cells
 
 PARAMETERS = "Parameters (95 % interval), or why not"
 COLUMN_HELP = {
@@ -44,7 +45,7 @@ def fits_tab(points: Sequence[VolumePoint], log: bool) -> None:
     order = sorted(fits, key=lambda name: (not fits[name]["identifiable"], fits[name].get("aicc", math.inf)))
     text, number = st.column_config.TextColumn, st.column_config.NumberColumn
     st.dataframe(
-        [_row(name, fits[name]) for name in order], hide_index=True,
+        cells([_row(name, fits[name]) for name in order]), hide_index=True,
         column_config={
             "Determined": text(help=COLUMN_HELP["Determined"], width=90),
             "AICc": number(format="%.1f", help=COLUMN_HELP["AICc"], width=70),

@@ -13,6 +13,7 @@ from core.growth.forecast import Check
 from core.types import parse_date
 from pages.ui.charts import layout
 from pages.ui.growth_charts import volume_axis
+from pages.ui.text import figure_text
 
 
 def checks_figure(checks: Sequence[Check]) -> go.Figure:
@@ -47,7 +48,7 @@ def reliability_figure(bins: Sequence[Mapping[str, float]], event: str) -> go.Fi
                                   line={"color": "#777777", "dash": "longdash", "width": 1}))  # fmt: skip
     said, came = np.array([b["said"] for b in bins]), np.array([b["came"] for b in bins])
     figure.add_trace(go.Scatter(
-        x=said, y=came, mode="lines+markers", name=event, line={"color": "#0072B2"},
+        x=said, y=came, mode="lines+markers", name=figure_text(event), line={"color": "#0072B2"},
         error_y={"type": "data", "symmetric": False, "array": np.array([b["high95"] for b in bins]) - came,
                  "arrayminus": came - np.array([b["low95"] for b in bins])},
         text=[f"{b['forecasts']} forecasts" for b in bins],

@@ -11,6 +11,7 @@ from core.growth.forecast import Forecast
 from core.growth.population import KIND, in_force
 from core.types import VolumePoint
 from pages.ui import forecast_charts, growth_charts, plotting, resources
+from pages.ui.text import cells, plain
 
 ML = 1000.0
 #: What can be chosen -> weeks.
@@ -37,7 +38,7 @@ def reach() -> int:
 def words(ahead: Forecast) -> None:
     """What the forecast rests on, how good it was on this patient, or why there is none."""
     if ahead.refused:
-        st.info(ahead.refused, icon=":material/block:")
+        st.info(plain(ahead.refused), icon=":material/block:")
         return
     if ahead.skill_vs_locf is None:
         skill = "Skill against the last value carried forward on this patient: unknown, too few visits."
@@ -47,7 +48,8 @@ def words(ahead: Forecast) -> None:
             f"On this patient: skill {ahead.skill_vs_locf:+.2f} against the last value carried forward, "
             f"{inside} of {len(ahead.checks)} visits inside the 80 % band."
         )
-    st.caption(" ".join([*ahead.notes, skill]), help=f"{SKILL_HELP} Learned from: {ahead.learned_from}.")
+    learned = f"{SKILL_HELP} Learned from: {plain(ahead.learned_from)}."
+    st.caption(f"{plain(' '.join(ahead.notes))} {skill}", help=learned)
     for event, chances in ahead.probabilities.items():
         if len(chances):
             weeks = round((ahead.fan.days[-1] - ahead.fan.days[0]) / 7)
@@ -65,14 +67,14 @@ def check_tab(ahead: Forecast) -> None:
     )
     number = st.column_config.NumberColumn
     st.dataframe(
-        [
+        cells([
             {
                 "Said at": c.said_at, "About": c.about, "Days ahead": c.days, "Forecast (mL)": c.median_mm3 / ML,
                 "80 % from": c.low80_mm3 / ML, "80 % to": c.high80_mm3 / ML, "Last value (mL)": c.last_mm3 / ML,
                 "Came (mL)": c.came_mm3 / ML, "Inside 80 %": c.inside80,
             }
             for c in ahead.checks
-        ],
+        ]),
         hide_index=True,
         column_config={
             name: number(format="%.1f")
@@ -85,8 +87,8 @@ def reliability_tab() -> None:
     """How often what was said came true, in patients from whom nothing was learned."""
     population = in_force(resources.get_store().reference_sets(KIND))
     st.caption(
-        f"Over {population.lesions} lesions ({population.source}): how often each chance that was given came true. "
-        "A chance is shown only while it is off by no more than 3 points on average."
+        f"Over {population.lesions:d} lesions ({plain(population.source)}): how often each chance that was given came "
+        "true. A chance is shown only while it is off by no more than 3 points on average."
     )
     if population.next_scan:
         st.caption(_bands(population.next_scan))
@@ -94,7 +96,8 @@ def reliability_tab() -> None:
         facts = population.reliability[event]
         with place:
             state = "shown" if facts["calibrated"] else "not shown"
-            st.markdown(f"**{event.capitalize()}**: off by {100 * facts['mean_error']:.1f} points on average, {state}")
+            off = f"off by {100 * facts['mean_error']:.1f} points on average, {state}"
+            st.markdown(f"**{plain(event.capitalize())}**: {off}")
             plotting.draw(
                 forecast_charts.reliability_figure(facts["bins"], event), f"reliability-{event}", 300,
                 f"Reliability of the chance of {event}",

@@ -13,6 +13,7 @@ from core.anomaly import MaskGate, scores_needed
 from core.ood.measuring import RESAMPLINGS, TREES
 from core.ood.rfdeep import MODEL_ID, OodState, Reference
 from pages.ui import charts, job_panel, opening, plotting, resources, shell
+from pages.ui.text import cells, plain
 from weights import registry
 
 JOB = "evaluate_ood"
@@ -106,7 +107,7 @@ def _figures(result: Mapping[str, Any]) -> None:
         for f in result["figures"]
     ]  # fmt: skip
     st.dataframe(
-        rows, hide_index=True, height="content",
+        cells(rows), hide_index=True, height="content",
         column_config={
             "Shown": st.column_config.TextColumn(help=SHOWN_HELP),
             "AUROC": st.column_config.TextColumn(help=AUROC_HELP),
@@ -114,8 +115,8 @@ def _figures(result: Mapping[str, Any]) -> None:
         },
     )  # fmt: skip
     st.caption(
-        f"{result['resamplings']} resamplings, forests of {result['trees']} trees. Few scans, and most shifts are made "
-        "by us: this compares detectors with each other and is not what a clinic should expect."
+        f"{result['resamplings']:d} resamplings, forests of {result['trees']:d} trees. Few scans, and most shifts are "
+        "made by us: this compares detectors with each other and is not what a clinic should expect."
     )
 
 
@@ -188,12 +189,18 @@ def flagged_list(masks: Sequence[Mapping[str, Any]]) -> None:
     flagged = [row for row in masks if row["flagged"]]
     st.subheader(f"Flagged masks ({len(flagged)})", divider="gray")
     if not flagged:
-        st.caption(f"None of {len(masks)} scored masks is flagged.")
+        unjudged = sum(row["flagged"] is None for row in masks)
+        st.caption(
+            f"None of {len(masks)} scored masks is flagged"
+            + (f"; {unjudged} of them could not be judged, which is no pass." if unjudged else ".")
+        )
     for row in flagged:
         who, why, button = st.columns([3, 6, 2], vertical_alignment="center")
-        who.markdown(f"**{row['patient_id']}**  \n{row['timepoint']} v{row['version']} · {row['status']}")
+        mask = f"{plain(row['timepoint'])} v{row['version']} · {plain(row['status'])}"
+        who.markdown(f"**{plain(row['patient_id'])}**  \n{mask}")
+        p_value = "p unknown" if row["p_value"] is None else f"p = {row['p_value']:.3f}"
         why.markdown(
-            f"p = {row['p_value']:.3f}. Farthest features: {row['why']}", help=f"{P_HELP} Features in spreads."
+            f"{p_value}. Farthest features: {plain(row['why'] or 'unknown')}", help=f"{P_HELP} Features in spreads."
         )
         button.button(
             "Review", key=f"review-{row['mask_id']}", width="stretch", on_click=opening.open_in_review,

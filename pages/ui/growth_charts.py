@@ -30,6 +30,7 @@ from pages.ui.charts import (
     marker,
     say,
 )
+from pages.ui.text import figure_text
 
 UNCOUNTED = "#8C8C8C"
 _BANDS = ((95, 0.08), (80, 0.13), (50, 0.2))
@@ -85,8 +86,10 @@ def growth_figure(
     if responses:
         _draw_response(figure, responses, scale, unit, log)
     for days, text in events:
-        figure.add_vline(x=days, line={"dash": "dot", "color": "#555555", "width": 1}, annotation_text=text,
-                         annotation_textangle=-90, annotation_position="top right")  # fmt: skip
+        figure.add_vline(
+            x=days, line={"dash": "dot", "color": "#555555", "width": 1}, annotation_text=figure_text(text),
+            annotation_textangle=-90, annotation_position="top right",
+        )  # fmt: skip
     layout(figure, "Days since the first timepoint", f"Volume ({unit})")
     draw_treatments(figure, treatments, since_days)
     if since_days is not None:
@@ -127,16 +130,17 @@ def _observed(
     shown = np.where((volumes <= 0) & log, FLOOR_MM3, volumes) / scale
     sd = np.array([noise if isinstance(noise, float | int) else noise.get(p.mask_id, READER_LOG_SD) for p in points])
     present = volumes > 0
-    colour = lesion_colour(lesion_id)
+    colour, name = lesion_colour(lesion_id), figure_text(lesion_id)
     hover = [
-        f"<b>{lesion_id}</b> · {p.timepoint} (day {p.days:g})<br>"
+        f"<b>{name}</b> · {figure_text(p.timepoint)} (day {p.days:g})<br>"
         + (f"{p.volume_mm3 / scale:.4g} {unit}" if p.volume_mm3 > 0 else "absent")
-        + f"<br>mask version {p.version} · {p.mask_id}<br>accepted by {reviewers.get(p.mask_id, 'unknown')}"
+        + f"<br>mask version {p.version} · {figure_text(p.mask_id)}"
+        + f"<br>accepted by {figure_text(reviewers.get(p.mask_id, 'unknown'))}"
         + "".join(f"<br>{_version(o, scale, unit)}" for o in others if o.timepoint == p.timepoint)
         for p in points
     ]
     return go.Scatter(
-        x=[p.days for p in points], y=shown, mode="lines+markers", name=lesion_id, legendgroup=lesion_id,
+        x=[p.days for p in points], y=shown, mode="lines+markers", name=name, legendgroup=name,
         line={"color": colour, "width": 1.5 if lesion_number(lesion_id) else 2.5},
         marker={
             "color": colour, "size": 9 if len(points) <= 20 else 6, "line": {"color": colour, "width": 1.5},
@@ -152,14 +156,16 @@ def _observed(
 
 
 def _version(other: MaskVolume, scale: float, unit: str) -> str:
-    return f"version {other.version} ({other.method}): {other.volume_mm3 / scale:.4g} {unit}, {other.status}"
+    return figure_text(
+        f"version {other.version} ({other.method}): {other.volume_mm3 / scale:.4g} {unit}, {other.status}"
+    )
 
 
 def _uncounted(others: Sequence[MaskVolume], scale: float, unit: str, log: bool) -> go.Scatter:
     return go.Scatter(
         x=[o.days for o in others], y=[max(o.volume_mm3, FLOOR_MM3 if log else 0.0) / scale for o in others],
         mode="markers", name="masks that do not count", marker={"symbol": "x-thin-open", "size": 8, "color": UNCOUNTED},
-        text=[f"<b>not in the curve</b> · {o.timepoint}<br>{_version(o, scale, unit)}" for o in others],
+        text=[f"<b>not in the curve</b> · {figure_text(o.timepoint)}<br>{_version(o, scale, unit)}" for o in others],
         hovertemplate="%{text}<extra></extra>",
     )  # fmt: skip
 
@@ -183,12 +189,13 @@ def draw_fan(figure: go.Figure, fan: Fan, colour: str, scale: float, name: str) 
 def _draw_forecast(figure: go.Figure, forecast: Forecast, scale: float, unit: str, floor_mm3: float) -> None:
     colour, fan = lesion_colour(forecast.lesion_id), _not_below(forecast.fan, floor_mm3)
     draw_fan(figure, fan, colour, scale, "forecast")
+    lesion = figure_text(forecast.lesion_id)
     skill = "" if forecast.skill_vs_locf is None else f", skill against LOCF {forecast.skill_vs_locf:+.2f}"
     figure.add_trace(go.Scatter(
         x=fan.days, y=fan.median_mm3 / scale, mode="lines",
-        name=f"{forecast.lesion_id} forecast{skill}",
+        name=f"{lesion} forecast{skill}",
         line={"color": faded(colour, 0.75), "dash": "dash", "width": 2},
-        hovertemplate=f"<b>{forecast.lesion_id} forecast</b><br>day %{{x:.0f}}: %{{y:.4g}} {unit}<extra></extra>",
+        hovertemplate=f"<b>{lesion} forecast</b><br>day %{{x:.0f}}: %{{y:.4g}} {unit}<extra></extra>",
     ))  # fmt: skip
     _draw_locf(figure, _not_below(forecast.locf, floor_mm3), scale, unit)
 
@@ -229,9 +236,9 @@ def draw_treatments(figure: go.Figure, treatments: Sequence[Treatment], since_da
         low = 1.01 + row * height
         figure.add_shape(
             type="rect", xref="x", yref="paper", x0=treatment.start_days, x1=end, y0=low, y1=low + height - 0.012,
-            fillcolor=faded("#0072B2", 0.25), line={"width": 0}, name=treatment.name,
+            fillcolor=faded("#0072B2", 0.25), line={"width": 0}, name=figure_text(treatment.name),
         )  # fmt: skip
-        text = treatment.name + ("" if treatment.end_days is not None else " (ongoing)")
+        text = figure_text(treatment.name) + ("" if treatment.end_days is not None else " (ongoing)")
         seen_from = treatment.start_days if since_days is None else max(treatment.start_days, since_days)
         figure.add_annotation(text=text, x=seen_from, xref="x", xanchor="left", xshift=4, y=low + height / 2,
                               yref="paper", yanchor="middle", showarrow=False, font={"size": 11})  # fmt: skip
@@ -289,7 +296,8 @@ def lesions_figure(points_by_lesion: Mapping[str, Sequence[VolumePoint]], log: b
     names = list(points_by_lesion)
     rows = max(1, math.ceil(len(names) / 3))
     figure = make_subplots(
-        rows=rows, cols=min(3, max(1, len(names))), shared_xaxes=True, shared_yaxes=True, subplot_titles=names,
+        rows=rows, cols=min(3, max(1, len(names))), shared_xaxes=True, shared_yaxes=True,
+        subplot_titles=[figure_text(name) for name in names],
         vertical_spacing=min(0.12, 0.4 / rows), horizontal_spacing=0.03,
     )  # fmt: skip
     for n, name in enumerate(names):

@@ -16,6 +16,7 @@ from core.radiotherapy import cannot_tell
 from core.response import DEFAULT_RULE, RULES, response_by_rule, volumetric_response
 from core.types import MaskRecord, VolumePoint
 from pages.ui import growth_charts, opening, plotting, resources, shell, visible
+from pages.ui.text import cells, plain
 
 ML = 1000.0
 TIMES = ["All", "Recent"]
@@ -38,7 +39,7 @@ def choose_lesion(lesions: Sequence[str]) -> str:
     names = [twin.TOTAL, *[name for name in lesions if name != twin.TOTAL]]
     chosen = st.segmented_control(
         "Volume of", names, default=twin.TOTAL, required=True, key="trajectory-lesion",
-        format_func=lambda name: "All lesions" if name == twin.TOTAL else name,
+        format_func=lambda name: "All lesions" if name == twin.TOTAL else plain(name),
         help="A lesion keeps its number through all timepoints of the patient.",
     )  # fmt: skip
     return str(chosen)
@@ -106,8 +107,8 @@ def after_radiotherapy(patient: str, lesion: str, changes: Sequence[Mapping[str,
     last = changes[-1]
     state = cannot_tell(resources.get_store().events(patient), last["to"], last["change"]["percent_change"])
     if state:
-        name = "All lesions" if lesion == twin.TOTAL else lesion
-        st.warning(f"{name}: {state}. The last change has no verdict of response.", icon=":material/help:")
+        name = "All lesions" if lesion == twin.TOTAL else plain(lesion)
+        st.warning(f"{name}: {plain(state)}. The last change has no verdict of response.", icon=":material/help:")
 
 
 def chart_rows(points: Sequence[VolumePoint], ahead: Forecast | None) -> list[dict[str, Any]]:
@@ -161,7 +162,7 @@ def step_table(changes: Sequence[Mapping[str, Any]], points: Sequence[VolumePoin
         for step, (a, b) in zip(changes, itertools.pairwise(points), strict=True)
     ]  # fmt: skip
     st.dataframe(
-        rows, hide_index=True,
+        cells(rows), hide_index=True,
         column_config={
             "Volume (mL)": st.column_config.NumberColumn(format="%.1f", help="At the later timepoint."),
             "Change (%)": st.column_config.NumberColumn(format="%+.0f", help="Of the earlier volume."),
@@ -181,7 +182,9 @@ def bound(rate: Mapping[str, Any]) -> str:
 
 
 def _rate(rate: Mapping[str, Any]) -> str:
-    return f"{bound(rate)}{rate['sgr_percent_per_day']:+.2f} ({rate['low95']:+.2f} to {rate['high95']:+.2f})"
+    """With a minus sign and no plus: text that begins with "+" or "-" is a formula where the table is saved as CSV."""
+    told = f"{bound(rate)}{rate['sgr_percent_per_day']:.2f} ({rate['low95']:.2f} to {rate['high95']:.2f})"
+    return told.replace("-", "\u2212")
 
 
 def doubling(rate: Mapping[str, Any]) -> str:
@@ -219,7 +222,7 @@ def response_table(points: Sequence[VolumePoint]) -> None:
     ]  # fmt: skip
     number = st.column_config.NumberColumn
     st.dataframe(
-        rows, hide_index=True,
+        cells(rows), hide_index=True,
         column_config={
             "Response": st.column_config.TextColumn(help=CATEGORY_HELP),
             "Volume (mL)": number(format="%.1f", help="Of the lesions that were there at baseline."),
@@ -247,7 +250,7 @@ def point_rows(
 def point_table(patient: str, rows: Sequence[Mapping[str, Any]]) -> None:
     """Every point of the curve and its mask; as a CSV file too."""
     st.dataframe(
-        rows, hide_index=True,
+        cells(rows), hide_index=True,
         column_config={
             "volume_mL": st.column_config.NumberColumn("Volume (mL)", format="%.2f"),
             "longest_diameter_mm": st.column_config.NumberColumn(
@@ -264,7 +267,7 @@ def left_out_list(patient: str, left_out: Mapping[str, str]) -> None:
         st.caption("Every timepoint is in the curve.")
     for timepoint, why in left_out.items():
         date, reason, button = st.columns([2, 6, 2], vertical_alignment="center")
-        date.markdown(f"**{timepoint}**")
-        reason.markdown(why)
+        date.markdown(f"**{plain(timepoint)}**")
+        reason.markdown(plain(why))
         button.button("Review", key=f"review-{timepoint}", on_click=opening.open_in_review, args=(patient, timepoint),
                       width="stretch")  # fmt: skip

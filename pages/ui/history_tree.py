@@ -95,13 +95,17 @@ def _fold(rows: list[Row], shown: int | None) -> list[Row]:
     return out
 
 
+def _volume_words(delta_mm3: float | None) -> str:
+    return "volume change unknown" if delta_mm3 is None else f"{delta_mm3 / ML:+.1f} mL"
+
+
 def describe(row: Row, shown: int | None) -> dict[str, Any]:
     """A row as the browser has it: text only, ready to be shown."""
     record = row.record
     changes = [] if record.parent_version is None else [f"from v{record.parent_version}"]
     if record.dice_vs_previous_version is not None:
         changes += [
-            f"Dice {record.dice_vs_previous_version:.3f}", f"{(record.volume_delta_mm3 or 0.0) / ML:+.1f} mL",
+            f"Dice {record.dice_vs_previous_version:.3f}", _volume_words(record.volume_delta_mm3),
             f"+{record.voxels_added:,} −{record.voxels_removed:,} voxels",
         ]  # fmt: skip
     else:

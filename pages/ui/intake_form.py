@@ -12,6 +12,7 @@ from core.pipeline import import_mask, import_scan
 from core.pseudonym import NameQuestion
 from core.types import Scan
 from pages.ui import uploads
+from pages.ui.text import plain
 
 VERDICTS = {"in distribution": st.success, "out of distribution": st.warning}
 
@@ -27,7 +28,7 @@ def name_question() -> bool:
     question = st.session_state.get("name-question")
     if question is None:
         return False
-    st.error(question, icon=":material/error:")
+    st.error(plain(question), icon=":material/error:")
     return st.checkbox("These are pseudonyms: they name no person", key="name-confirmed")
 
 
@@ -50,10 +51,11 @@ def show_arrival(store: Any, patient: str, timepoint: str, scan_id: str) -> None
     size = " x ".join(str(n) for n in scan.shape)
     spacing = " x ".join(f"{mm:.2f}" for mm in scan.spacing_mm)
     st.success(
-        f"{scan.channel} of {patient}, {timepoint}: {size} voxels of {spacing} mm, orientation {scan.orientation}."
+        f"{plain(scan.channel)} of {plain(patient)}, {plain(timepoint)}: {plain(size)} voxels of {spacing} mm, "
+        f"orientation {plain(scan.orientation)}."
     )
     for warning in scan.metadata.get("warnings", []):
-        st.warning(warning)
+        st.warning(plain(warning))
 
 
 def show_verdict(result: dict[str, Any]) -> None:
@@ -61,7 +63,9 @@ def show_verdict(result: dict[str, Any]) -> None:
     value = (
         "" if result.get("score") is None else f", score {result['score']:.2f} (threshold {result['threshold']:.2f})"
     )
-    VERDICTS.get(result["state"], st.info)(f"Scan gate: {result['state']}{value}. {result.get('note') or ''}")
+    VERDICTS.get(result["state"], st.info)(
+        f"Scan gate: {plain(result['state'])}{value}. {plain(result.get('note') or '')}"
+    )
 
 
 def mask_form(store: Any, patient: str | None, person: str) -> None:
@@ -86,7 +90,7 @@ def mask_form(store: Any, patient: str | None, person: str) -> None:
         st.rerun()
     whose, words = st.session_state.get("mask-arrived", (None, ""))
     if whose == patient and not files:
-        st.success(words)
+        st.success(plain(words))
 
 
 def scan_rows(store: Any, patient: str) -> list[dict[str, Any]]:

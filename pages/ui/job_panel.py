@@ -8,6 +8,7 @@ import streamlit as st
 
 from core.runner import FINAL
 from pages.ui import resources, rights, shell
+from pages.ui.text import plain
 
 REFRESH_S = 0.5
 
@@ -27,10 +28,10 @@ def job_panel(job_id: str, what: str) -> dict[str, Any] | None:
         _watch(job_id, what)
         return None
     if job["status"] == "done":
-        st.success(f"{what}: done.", icon=":material/check_circle:")
+        st.success(f"{plain(what)}: done.", icon=":material/check_circle:")
         return dict(job["result"])
     kind = st.info if job["status"] == "cancelled" else st.error
-    kind(f"{what}: {job['status']}. {job['message']}")
+    kind(f"{plain(what)}: {plain(job['status'])}. {plain(job['message'])}")
     return None
 
 
@@ -45,7 +46,7 @@ def _watch(job_id: str, what: str) -> None:
     if job["status"] in FINAL:
         st.rerun()
     bar, button = st.columns([5, 1], vertical_alignment="center")
-    bar.progress(float(job["progress"] or 0.0), text=f"{what}: {job['message'] or job['status']}")
+    bar.progress(float(job["progress"] or 0.0), text=f"{plain(what)}: {plain(job['message'] or job['status'])}")
     button.button(
         "Cancel", key=f"cancel-{job_id}", on_click=_cancel, args=(job_id,),
         width="stretch",

@@ -14,6 +14,7 @@ from core.growth.kept import Judged, as_said, judged, keep, kept_as, record_so_f
 from core.growth.population import KIND, MEDIAN, in_force
 from core.types import VolumePoint, parse_date
 from pages.ui import forecast_panel, plotting, shell
+from pages.ui.text import cells, plain
 
 ML = 1000.0
 KEEP_HELP = (
@@ -76,7 +77,7 @@ def everybody(store: Any) -> None:
 
 
 def _record(name: str, figures: Mapping[str, Any]) -> None:
-    st.markdown(f"**{name.capitalize()}**")
+    st.markdown(f"**{plain(name.capitalize())}**")
     count, visits, inside, skill = st.columns(4)
     count.metric("Forecasts kept", figures["forecasts"], help=f"Patients: {figures['patients']}.")
     visits.metric("Visits that came", figures["visits"], help="A forecast is judged at every visit that it reaches.")
@@ -93,7 +94,7 @@ def _record(name: str, figures: Mapping[str, Any]) -> None:
 def _table(rows: Sequence[Mapping[str, Any]]) -> None:
     number = st.column_config.NumberColumn
     st.dataframe(
-        rows, hide_index=True,
+        cells(rows), hide_index=True,
         column_config={name: st.column_config.TextColumn(help=words) for name, words in COLUMN_HELP.items()}
         | {name: number(format="%.1f") for name in VOLUMES}
         | {"Days ahead": number(format="%d", help=COLUMN_HELP["Days ahead"])},

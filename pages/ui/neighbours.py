@@ -13,6 +13,7 @@ from core.errors import InputError
 from core.types import MaskRecord
 from pages.ui import resources, slices
 from pages.ui.growth_panel import VERDICT_HELP
+from pages.ui.text import plain
 
 ML = 1000.0
 MARGIN_MM = 25.0
@@ -58,9 +59,9 @@ def outcome_words(outcome: curve.Outcome | None) -> str:
     if outcome is None:
         return "No later accepted timepoint."
     if outcome.volume_mm3 == 0:
-        return f"**Gone** after {outcome.days:.0f} days  \n{outcome.verdict}"
+        return f"**Gone** after {outcome.days:.0f} days  \n{plain(outcome.verdict)}"
     percent = "new" if outcome.percent_change is None else f"{outcome.percent_change:+z.0f} %"
-    return f"**{percent}** in {outcome.days:.0f} days  \n{outcome.verdict}"
+    return f"**{percent}** in {outcome.days:.0f} days  \n{plain(outcome.verdict)}"
 
 
 def own_lesion(record: MaskRecord, lesion_id: str) -> None:
@@ -69,7 +70,7 @@ def own_lesion(record: MaskRecord, lesion_id: str) -> None:
         picture, text = st.columns([1, 6], vertical_alignment="center")
         picture.image(lesion_picture(record, lesion_id), width=110, alt=f"{lesion_id} of {record.timepoint}")
         text.markdown(
-            f"**{lesion_id}** of {record.timepoint}, mask v{record.version} ({record.status})  \n"
+            f"**{plain(lesion_id)}** of {plain(record.timepoint)}, mask v{record.version} ({plain(record.status)})  \n"
             f"{volume_mm3(record, lesion_id) / ML:.1f} mL"
         )
 
@@ -85,12 +86,13 @@ def similar_cards(found: Sequence[Mapping[str, Any]]) -> None:
             name = f"{record.patient_id} {row['lesion_id']} of {record.timepoint}"
             st.image(lesion_picture(record, row["lesion_id"]), width="stretch", alt=name)
             badge = "  \n:orange-badge[simulated]" if scan.metadata.get("simulated") else ""
-            st.markdown(f"**{record.patient_id}** {row['lesion_id']}  \n{record.timepoint}{badge}")
+            st.markdown(f"**{plain(record.patient_id)}** {plain(row['lesion_id'])}  \n{plain(record.timepoint)}{badge}")
             st.markdown(
                 f"{volume_mm3(record, row['lesion_id']) / ML:.1f} mL  \ndistance {row['distance']:.2f}",
                 help=DISTANCE_HELP,
             )
-            st.markdown(outcome_words(outcome), help=None if outcome is None else f"{VERDICT_HELP} {outcome.rule}.")
+            rule = None if outcome is None else f"{VERDICT_HELP} {plain(outcome.rule)}."
+            st.markdown(outcome_words(outcome), help=rule)
 
 
 def tally(found: Sequence[Mapping[str, Any]]) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from pages.ui import shell
+from pages.ui.text import plain
 
 _FLAG = "go-to-review"
 _TRAJECTORY = "go-to-trajectory"
@@ -23,7 +24,7 @@ def needed_patient() -> str:
 
 def nothing_accepted(patient: str) -> None:
     """The empty state of what is made from accepted masks."""
-    st.info(f"{patient} has no accepted mask yet. Accept one in Review: nothing unreviewed is used here.")
+    st.info(f"{plain(patient)} has no accepted mask yet. Accept one in Review: nothing unreviewed is used here.")
     if st.button("Go to Review", type="primary"):
         shell.go_to("review")
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
@@ -11,6 +9,7 @@ import plotly.graph_objects as go
 import plotly.io as pio
 import streamlit as st
 
+from core.csv_text import csv_text
 from pages.ui.charts import TOTAL_COLOUR
 
 #: What `charts` draws for white paper -> what is legible on dark and on light. The page cannot ask which of the two is
@@ -64,11 +63,7 @@ def csv_button(rows: Sequence[Mapping[str, Any]], name: str, label: str) -> None
     """Rows as a file; nothing where there are none."""
     if not rows:
         return
-    sink = io.StringIO()
-    writer = csv.DictWriter(sink, fieldnames=list(rows[0]))
-    writer.writeheader()
-    writer.writerows(rows)
-    st.download_button(label, sink.getvalue(), f"{name}.csv", "text/csv", icon=":material/download:",
+    st.download_button(label, csv_text(rows), f"{name}.csv", "text/csv", icon=":material/download:",
                        on_click="ignore")  # fmt: skip
 
 

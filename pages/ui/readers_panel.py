@@ -13,6 +13,7 @@ from core.readers import CONSENSUS_METHOD, newest_by_reader
 from core.types import MaskRecord
 from pages.ui import comparing, opening, resources, shell
 from pages.ui.deciding import decision_form
+from pages.ui.text import cells, plain
 
 BLIND_HELP = (
     "A blind reader sees what the network proposed and their own versions alone, until they say that they are finished."
@@ -38,8 +39,8 @@ def readers_panel(store: Any, patient: str, timepoint: str, person: str) -> None
         return
     readings = newest_by_reader(store.masks(patient, timepoint))
     if len(readings) < 2:
-        who = f"Only {next(iter(readings))} has" if readings else "Nobody has"
-        st.info(f"{who} drawn or refined a mask of {timepoint}. Agreement needs two people's versions.")
+        who = f"Only {plain(next(iter(readings)))} has" if readings else "Nobody has"
+        st.info(f"{who} drawn or refined a mask of {plain(timepoint)}. Agreement needs two people's versions.")
         if st.button("Go to Review"):
             shell.go_to("review")
         return
@@ -59,12 +60,12 @@ def _setting(store: Any, patient: str, timepoint: str, person: str) -> bool:
     if wanted != blind:
         store.set_reading(patient, timepoint, wanted, person)
         st.rerun()
-    done.caption(f"Finished: {', '.join(names)}." if names else "Nobody has said to be finished.")
+    done.caption(f"Finished: {plain(', '.join(names))}." if names else "Nobody has said to be finished.")
     if person not in names and button.button("I have finished reading", help="For good: you then see the others."):
         store.finish_reading(patient, timepoint, person)
         st.rerun()
     if blind and person not in names:
-        st.info(f"{timepoint} is read blind. You see the other readers once you say that you have finished.")
+        st.info(f"{plain(timepoint)} is read blind. You see the other readers once you say that you have finished.")
         return False
     return True
 
@@ -91,7 +92,7 @@ def _agreement_table(pairs: Sequence[Mapping[str, Any]]) -> None:
     ]  # fmt: skip
     number = st.column_config.NumberColumn
     st.dataframe(
-        rows, hide_index=True,
+        cells(rows), hide_index=True,
         column_config={
             "Dice": number(format="%.3f", help=DICE_HELP), "First (mL)": number(format="%.1f"),
             "Second (mL)": number(format="%.1f"), "Difference (mL)": number(format="%+.1f", help="Second minus first."),
@@ -114,7 +115,7 @@ def _consensus(
     ]  # fmt: skip
     number = st.column_config.NumberColumn
     st.dataframe(
-        rows, hide_index=True,
+        cells(rows), hide_index=True,
         column_config={
             "Sensitivity": number(format="%.3f", help=SENSITIVITY_HELP),
             "Specificity": number(format="%.4f", help=SPECIFICITY_HELP),
@@ -132,7 +133,7 @@ def _consensus(
             with st.spinner("Making the consensus"):
                 record = add_consensus(store, patient, timepoint, person)
         except TwinReviewError as error:
-            st.error(str(error))
+            st.error(plain(error))
             return
         st.toast(f"The consensus is v{record.version}.")
         st.rerun()
@@ -150,7 +151,7 @@ def _consensus_of(records: Sequence[MaskRecord], versions: Sequence[int]) -> Mas
 def _adjudicate(store: Any, patient: str, timepoint: str, readings: Mapping[str, MaskRecord], person: str) -> None:
     """One version becomes the final one, by a named person's decision."""
     st.subheader("Adjudication", divider="gray")
-    records = {record.version: f"v{record.version} · {reader}" for reader, record in readings.items()}
+    records = {record.version: f"v{record.version} · {plain(reader)}" for reader, record in readings.items()}
     for record in store.masks(patient, timepoint):
         if record.method == CONSENSUS_METHOD and record.status != "rejected":
             records[record.version] = f"v{record.version} · consensus"

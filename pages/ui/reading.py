@@ -11,6 +11,7 @@ from core.gates import score_mask
 from core.types import MaskRecord, Prompt
 from pages.ui import resources, rights, visible
 from pages.ui.files import file_problem
+from pages.ui.text import plain
 from pages.ui.viewer import viewer
 from pages.ui.viewer.describe import Shown, viewer_data
 
@@ -92,7 +93,7 @@ def gates(store: Any, patient: str, timepoint: str, record: MaskRecord | None, p
         row = scores[-1]
         value = "" if row["score"] is None else f" ({row['score']:.2f}, threshold {row['threshold']:.2f})"
         kind = {"in distribution": st.success, "out of distribution": st.warning}.get(row["state"], st.info)
-        kind(f"Scan gate: {row['state']}{value}")
+        kind(f"Scan gate: {plain(row['state'])}{value}")
     else:
         said, button = st.columns([3, 2], vertical_alignment="center")
         said.info("Scan gate: not scored yet.")
@@ -105,9 +106,9 @@ def gates(store: Any, patient: str, timepoint: str, record: MaskRecord | None, p
     anomalies = store.mask_anomalies(patient, timepoint, record.mask_id)
     if anomalies:
         row = anomalies[-1]
-        p_value = "" if row["p_value"] is None else f" (p = {row['p_value']:.3f}, {row['n_reference']} references)"
+        p_value = "" if row["p_value"] is None else f" (p = {row['p_value']:.3f}, {row['n_reference']:d} references)"
         kind = st.warning if row["flagged"] else st.info if row["flagged"] is None else st.success
-        kind(f"Mask gate: {row['verdict']}{p_value}")
+        kind(f"Mask gate: {plain(row['verdict'])}{p_value}")
     else:
         said, button = st.columns([3, 2], vertical_alignment="center")
         said.warning("Mask gate: cannot be judged; this version was not scored.")
@@ -136,7 +137,7 @@ def choose_model() -> str | None:
     entry = st.selectbox(
         "Model", ready, format_func=lambda e: e.name, help="Networks in weights/ that passed their check."
     )
-    st.caption(f"Takes {entry.input}. Finds lesions by itself and numbers them as at the timepoint before.")
+    st.caption(f"Takes {plain(entry.input)}. Finds lesions by itself and numbers them as at the timepoint before.")
     return str(entry.id)
 
 
@@ -154,7 +155,7 @@ def refine_form(
         names = ("X0", "Y0", "X1", "Y1", "Slice")
         limits = [scan.shape[0], scan.shape[1], scan.shape[0], scan.shape[1], scan.shape[2]]
         *coords, k = [
-            st.number_input(name, 0, limit - 1, step=1, help=f"Voxel index in the file of {scan.channel}.")
+            st.number_input(name, 0, limit - 1, step=1, help=f"Voxel index in the file of {plain(scan.channel)}.")
             for name, limit in zip(names, limits, strict=True)
         ]
         numbers = [int(lesion["label"]) for lesion in record.lesions] if record else []

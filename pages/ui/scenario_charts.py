@@ -14,6 +14,7 @@ from core.radiotherapy import CANNOT_TELL
 from core.types import VolumePoint
 from pages.ui.charts import faded, layout, lesion_colour
 from pages.ui.growth_charts import draw_treatments, volume_axis
+from pages.ui.text import figure_text
 
 SIMULATED = "#9467BD"
 _ML = 1000.0
@@ -46,7 +47,7 @@ def scenario_figure(
         figure.add_trace(go.Scatter(
             x=days, y=median / _ML, mode="lines", name="each growth law", legendgroup="laws",
             showlegend=law == next(iter(treated.medians_mm3)), line={"color": SIMULATED, "dash": "dot", "width": 1.5},
-            hovertemplate=f"simulated, {law}<br>day %{{x:.0f}}: %{{y:.4g}} mL<extra></extra>",
+            hovertemplate=f"simulated, {figure_text(law)}<br>day %{{x:.0f}}: %{{y:.4g}} mL<extra></extra>",
         ))  # fmt: skip
     if without is not None:
         figure.add_trace(go.Scatter(

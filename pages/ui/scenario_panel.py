@@ -15,6 +15,7 @@ from core.growth.scenario import ASSUMPTIONS, Course, Simulated, simulate
 from core.radiotherapy import CANNOT_TELL
 from core.types import VolumePoint
 from pages.ui import plotting, scenario_charts
+from pages.ui.text import plain
 
 HAND, OWN, SOURCE = "By hand", "As this one last changed", "As those of the source grew again"
 EIGHT_WEEKS = 56.0
@@ -46,7 +47,7 @@ def scenario_tab(points: Sequence[VolumePoint], last: Mapping[str, Any] | None) 
         treated = simulate(points[-1].volume_mm3, growth, courses, days)
         without = simulate(points[-1].volume_mm3, growth, [], days)
     except InputError as error:
-        st.info(str(error), icon=":material/block:")
+        st.info(plain(error), icon=":material/block:")
         return
     figure = scenario_charts.scenario_figure(points, treated, without if courses else None, courses)
     plotting.draw(figure, "what-if", 400, "Simulated volume under the chosen treatment, millilitres")
@@ -104,10 +105,10 @@ def _words(treated: Simulated, effect: Effect, growth: Sequence[float], with_tre
     ends = sorted(float(m[-1]) / 1000.0 for m in treated.medians_mm3.values())
     rates = f"Untreated {_percent(growth[1])} ({_percent(growth[0])} to {_percent(growth[2])}) in eight weeks."
     if with_treatment:
-        count = f", {effect.lesions} lesions, {effect.regrown} of them grew again" if effect.lesions else ""
+        count = f", {effect.lesions:d} lesions, {effect.regrown:d} of them grew again" if effect.lesions else ""
         rates += (
             f" At first on treatment {_percent(effect.first[1])} ({_percent(effect.first[0])} to "
-            f"{_percent(effect.first[2])}): {_people(effect)}{effect.source}{count}."
+            f"{_percent(effect.first[2])}): {plain(_people(effect))}{plain(effect.source)}{count}."
         )
     st.caption(
         f"{rates} The choice of growth law alone moves the middle of the end from {ends[0]:.3g} to {ends[-1]:.3g} mL."

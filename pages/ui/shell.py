@@ -17,6 +17,7 @@ from streamlit.runtime.scriptrunner import StopException
 
 from core.jobs import explain
 from pages.ui import resources, sockets, uploads
+from pages.ui.text import plain
 
 PageName = Literal[
     "worklist", "intake", "review", "compare", "trajectory", "cohort", "evidence", "quality", "system"
@@ -104,7 +105,7 @@ def show_problem(error: Exception) -> bool:
     Returns:
         True: Streamlit need not show anything more.
     """
-    st.error(explain(error), icon=":material/error:")
+    st.error(plain(explain(error)), icon=":material/error:")
     return True
 
 

@@ -12,6 +12,7 @@ from core.growth.curves import FLOOR_MM3
 from core.growth.forecast import Forecast
 from core.types import VolumePoint
 from pages.ui import growth_panel
+from pages.ui.text import plain
 
 ML = 1000.0
 BAND_HELP = "The 80 % band: four of five later volumes lie within; fewer where follow-up then ended (see Reliability)."
@@ -20,7 +21,7 @@ BAND_HELP = "The 80 % band: four of five later volumes lie within; fewer where f
 def summary(points: Sequence[VolumePoint], last: Mapping[str, Any] | None, ahead: Forecast) -> None:
     """Four numbers: where it is, what it last did, how fast, and what may come."""
     volume, change, rate, future = st.columns(4)
-    volume.metric(f"Volume {points[-1].timepoint}", f"{points[-1].volume_mm3 / ML:.1f} mL")
+    volume.metric(f"Volume {plain(points[-1].timepoint)}", f"{points[-1].volume_mm3 / ML:.1f} mL")
     if last is None:
         change.metric("Last change", "one timepoint", help="A change needs two accepted timepoints.")
         rate.metric("Growth (% per day)", "–", help=growth_panel.SGR_HELP)
@@ -29,12 +30,12 @@ def summary(points: Sequence[VolumePoint], last: Mapping[str, Any] | None, ahead
         told = (
             _percent(verdict["percent_change"]) if points[-1].volume_mm3 > 0 or points[-2].volume_mm3 > 0 else "absent"
         )
-        change.metric(f"Last change: {verdict['verdict']}", told,
-                      help=f"{growth_panel.VERDICT_HELP} Rule: {verdict['rule']}.")  # fmt: skip
+        change.metric(f"Last change: {plain(verdict['verdict'])}", told,
+                      help=f"{growth_panel.VERDICT_HELP} Rule: {plain(verdict['rule'])}.")  # fmt: skip
         per_day = f"{growth_panel.bound(last['rate'])}{last['rate']['sgr_percent_per_day']:+.2f}"
         rate.metric("Growth (% per day)", per_day, help=growth_panel.SGR_HELP)
     if ahead.refused:
-        future.metric("Forecast", "refused", help=ahead.refused)
+        future.metric("Forecast", "refused", help=plain(ahead.refused))
     else:
         weeks = round((ahead.fan.days[-1] - points[-1].days) / 7)
         low, high = (float(limit[-1]) for limit in ahead.fan.limits_mm3(80))

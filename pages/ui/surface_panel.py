@@ -13,6 +13,7 @@ from core.types import MaskRecord
 from pages.ui import resources
 from pages.ui.deciding import lesion_name
 from pages.ui.slices import outline_rgb
+from pages.ui.text import figure_text
 
 HEIGHT_PX = 340
 #: Towards the patient from the front, a little from above; so the patient's right is on the left, as in the pictures.
@@ -69,8 +70,8 @@ def _mesh(surface: Surface, name: str, faint: bool) -> go.Mesh3d:
     red, green, blue = outline_rgb(surface.label)
     return go.Mesh3d(
         x=x, y=y, z=z, i=i, j=j, k=k, color=f"rgb({red},{green},{blue})", opacity=0.3 if faint else 1.0,
-        name=f"{name} · rejected" if faint else name, showlegend=True, flatshading=False,
+        name=figure_text(f"{name} · rejected" if faint else name), showlegend=True, flatshading=False,
         lighting={"ambient": 0.45, "diffuse": 0.7, "specular": 0.15, "roughness": 0.8},
-        lightposition={"x": 1000, "y": 3000, "z": 2000}, hovertemplate=f"<b>{name}</b><br>%{{x:.0f}}, %{{y:.0f}}, "
-        "%{z:.0f} mm<extra></extra>",
+        lightposition={"x": 1000, "y": 3000, "z": 2000},
+        hovertemplate=f"<b>{figure_text(name)}</b><br>%{{x:.0f}}, %{{y:.0f}}, %{{z:.0f}} mm<extra></extra>",
     )  # fmt: skip

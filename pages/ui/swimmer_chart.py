@@ -11,6 +11,7 @@ from core.outcomes import BEST_FIRST, PatientOutcome, Visit
 from core.response import RULES, Category, ResponseRule
 from pages.ui.charts import RESPONSE_COLOURS, TOTAL_COLOUR, faded, say
 from pages.ui.cohort_charts import EMPTY, clipped, count_words, frame, visit_hover
+from pages.ui.text import figure_text
 
 #: Response -> shape, so that colour is not all that tells it.
 SYMBOLS: Mapping[Category, str] = {
@@ -51,8 +52,9 @@ def swimmer_figure(outcomes: Sequence[PatientOutcome], rule_name: str) -> go.Fig
     # Beside the bars: above them it would take a third of a short figure, below them nobody finds it under sixty.
     figure.update_layout(barmode="overlay", legend={"orientation": "v", "x": 1.01, "y": 1, "yanchor": "top"})
     figure.update_xaxes(range=[min(days) - 0.03 * axis, max(days) + 0.06 * axis], zeroline=False, showgrid=True)
+    names = [figure_text(clipped(o.patient_id, 18)) for o in shown]
     figure.update_yaxes(
-        tickmode="array", tickvals=list(range(len(shown))), ticktext=[clipped(o.patient_id, 18) for o in shown],
+        tickmode="array", tickvals=list(range(len(shown))), ticktext=names,
         range=[rows - 0.3, -0.7], automargin=True, showgrid=False, zeroline=False, tickfont={"size": 12},
     )  # fmt: skip
     return figure
@@ -95,7 +97,8 @@ def _draw_time(figure: go.Figure, shown: Sequence[PatientOutcome], edges: tuple[
                 y=[n + 0.34 for n, *_ in bars], width=0.16, orientation="h", name=name,
                 marker={"color": faded(TREATMENT_COLOUR, alpha), "line": {"width": 0}},
                 hovertext=[
-                    f"<b>{shown[n].patient_id}</b> · {clipped(t.name, 80)}<br>day {t.start_days:.0f} to "
+                    f"<b>{figure_text(shown[n].patient_id)}</b> · {figure_text(clipped(t.name, 80))}<br>"
+                    f"day {t.start_days:.0f} to "
                     + ("… (no stop recorded)" if t.end_days is None else f"{t.end_days:.0f}")
                     for n, _, _, t in bars
                 ],
@@ -105,12 +108,13 @@ def _draw_time(figure: go.Figure, shown: Sequence[PatientOutcome], edges: tuple[
 
 def _time_hover(outcome: PatientOutcome) -> str:
     lines = [
-        f"<b>{outcome.patient_id}</b>{' · simulated' if outcome.simulated else ''}",
+        f"<b>{figure_text(outcome.patient_id)}</b>{' · simulated' if outcome.simulated else ''}",
         f"{outcome.days_observed:.0f} days from baseline to the last of {len(outcome.visits)} accepted timepoints",
     ]
     if outcome.waiting:
         lines.append(
-            f"{len(outcome.waiting)} timepoints have no accepted mask: {clipped(', '.join(outcome.waiting), 60)}"
+            f"{len(outcome.waiting)} timepoints have no accepted mask: "
+            f"{figure_text(clipped(', '.join(outcome.waiting), 60))}"
         )
     return "<br>".join(lines)
 
@@ -173,7 +177,8 @@ def _draw_happenings(
                 mode="markers", name=name, cliponaxis=False, showlegend=name not in ("start", "stop"),
                 marker={"symbol": symbol, "color": colour, "size": size, "line": {"color": colour, "width": 1.5}},
                 text=[
-                    f"<b>{shown[n].patient_id}</b> · day {days:.0f}<br>{clipped(text, 80)}" for n, days, text in found
+                    f"<b>{figure_text(shown[n].patient_id)}</b> · day {days:.0f}<br>{figure_text(clipped(text, 80))}"
+                    for n, days, text in found
                 ],
                 hovertemplate="%{text}<extra></extra>",
             ))  # fmt: skip

@@ -10,6 +10,7 @@ import streamlit as st
 from core.access import ROLES
 from core.runner import FINAL
 from pages.ui import resources, rights
+from pages.ui.text import cells, plain
 
 
 def _minute(moment: str) -> str:
@@ -30,7 +31,7 @@ def models() -> None:
             }
             for e in registry.models()
         ]  # fmt: skip
-    st.dataframe(rows, hide_index=True, width="stretch", column_config={
+    st.dataframe(cells(rows), hide_index=True, width="stretch", column_config={
         "hash pinned": st.column_config.CheckboxColumn(help="The manifest names the file's SHA-256; it is compared "
                                                             "before anything is loaded."),
     })  # fmt: skip
@@ -40,7 +41,7 @@ def models() -> None:
     if st.button("Which device will be used?"):
         from core.engines.device import describe_device
 
-        st.info(describe_device())
+        st.info(plain(describe_device()))
 
 
 def jobs(store: Any, person: str) -> None:
@@ -51,10 +52,10 @@ def jobs(store: Any, person: str) -> None:
         return
     columns = ("kind", "status", "progress", "message", "person")
     st.dataframe(
-        [
+        cells([
             {"started (UTC)": _minute(row["created_at"]), **{name: row[name] for name in columns}, "job": row["job_id"]}
             for row in rows
-        ],
+        ]),
         hide_index=True, width="stretch",
         column_config={"progress": st.column_config.ProgressColumn(min_value=0.0, max_value=1.0, format="percent")},
     )  # fmt: skip
@@ -76,16 +77,16 @@ def people(store: Any, person: str) -> None:
     """Who may be named on a record, and what their role lets them do; an administrator adds and changes."""
     known = {p["name"]: p for p in store.people()}
     st.dataframe(
-        [
+        cells([
             {"name": p["name"], "role": p["role"], "may": MAY.get(p["role"], "nothing: no role of this TwinReview"),
              "since (UTC)": _minute(p["added_at"])}
             for p in known.values()
-        ],
+        ]),
         hide_index=True, width="stretch",
     )  # fmt: skip
     reason = rights.why_not(store, person, "person.added")
     if reason:
-        st.info(reason)
+        st.info(plain(reason))
     elif not any(p["role"] == "administrator" for p in known.values()):
         st.info("Nobody is an administrator yet, so a reviewer may add people. Make somebody one.")
     with st.form("person", border=False):
@@ -112,7 +113,7 @@ def doubted_files(store: Any) -> None:
     what = "file is not as it was stored" if len(rows) == 1 else "files are not as they were stored"
     st.error(f"{len(rows)} {what}, so nothing reads {'it' if len(rows) == 1 else 'them'}.", icon=":material/error:")
     st.dataframe(
-        [{"file": r["path"], "state": r["state"], "found (UTC)": _minute(r["created_at"])} for r in rows],
+        cells([{"file": r["path"], "state": r["state"], "found (UTC)": _minute(r["created_at"])} for r in rows]),
         hide_index=True, width="stretch",
     )  # fmt: skip
     said, button = st.columns([5, 2], vertical_alignment="center")
@@ -130,7 +131,7 @@ def audit(store: Any) -> None:
     for row in rows:
         if not isinstance(row.get("payload"), str):
             row["payload"] = json.dumps(row.get("payload"), default=str)[:300]
-    st.dataframe(rows, hide_index=True, width="stretch")
+    st.dataframe(cells(rows), hide_index=True, width="stretch")
     st.caption(
         "Append-only; every entry holds the hash of the one before. audit.jsonl in the data folder is its mirror."
     )
@@ -148,6 +149,6 @@ def check(store: Any) -> None:
             count = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
             st.error(f"{count}. `python cli.py rebuild` makes the database again from the files.")
             for problem in problems:
-                st.markdown(f"- {problem}")
+                st.markdown(f"- {plain(problem)}")
         else:
             st.success("Files, sidecars and database agree.", icon=":material/verified:")
