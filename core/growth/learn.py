@@ -39,7 +39,7 @@ from core.growth.population import (
     prior_change,
     shipped,
 )
-from core.growth.prior import LAWS, from_vector, posterior, to_vector
+from core.growth.prior import LAWS, bounds, from_vector, posterior, to_vector
 from core.growth.series import FOLDS, MIN_HISTORY, Lesion, Origins, fold_of, origins, read_lesions
 
 Floats = NDArray[np.float64]
@@ -63,7 +63,7 @@ SOURCE = (
 
 
 def learn_prior(law: str, o: Origins) -> dict[str, float]:
-    """Parameters that forecast best: least mean absolute log error over every origin not at the floor."""
+    """Parameters within `LIMITS` that forecast best: least mean absolute log error of every origin not at the floor."""
     o = o.where(~o.past.floored)
     horizon, column = o.grid()
     ahead, wanted, start = (
@@ -77,7 +77,7 @@ def learn_prior(law: str, o: Origins) -> dict[str, float]:
         error = mean[o.target, column] - wanted
         return float(np.sqrt(error**2 + SMOOTH**2).mean() + HOLD * ((vector - start) ** 2).sum())
 
-    best = minimize(loss, start, method="L-BFGS-B", options={"maxiter": 40})
+    best = minimize(loss, start, method="L-BFGS-B", bounds=bounds(law), options={"maxiter": 40})
     return from_vector(law, best.x)
 
 
