@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from core.growth import learn
 from core.growth.curves import CURVES
@@ -21,7 +22,7 @@ from core.growth.prior import LAWS, LIMITS, bounds, posterior, to_vector
 from core.growth.series import Lesion, origins, past_from, past_of
 
 ROOT = Path(__file__).parents[1]
-DAYS = 42.0 * np.arange(7)
+DAYS: NDArray[np.float64] = 42.0 * np.arange(7, dtype=np.float64)
 #: From none to beyond what a float holds when squared.
 MAGNITUDES = st.floats(-200, 200).map(lambda power: 10.0**power)
 
