@@ -8,6 +8,7 @@ scored with what was learned without them. Only numbers leave the file, no rows.
 
 from __future__ import annotations
 
+import argparse
 import hashlib
 import itertools
 import json
@@ -254,10 +255,9 @@ def document(lesions: Sequence[Lesion], source: str, sha256: str, made_by: str) 
 
 def main(arguments: Sequence[str]) -> int:
     """Print the document as JSON; one line on stderr and status 2 when that cannot be."""
-    if len(arguments) != 1:
-        print("usage: python -m core.growth.learn FILE.csv", file=sys.stderr)
-        return 2
-    path = Path(arguments[0])
+    parser = argparse.ArgumentParser(prog="python -m core.growth.learn", description=__doc__)
+    parser.add_argument("file", type=Path, metavar="FILE.csv")
+    path = parser.parse_args(arguments).file
     try:
         lesions = read_lesions(path, MIN_POINTS)
         sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
