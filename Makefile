@@ -1,6 +1,10 @@
 # TwinReview. `make run` opens the dashboard, `make test` checks everything; both need only Python 3.11 or newer.
 SHELL := /bin/sh
-PY := .venv/bin/python
+VENV ?= .venv
+PY := $(VENV)/bin/python
+# The versions that were tested; CONSTRAINTS= takes the newest that the requirements allow.
+CONSTRAINTS ?= constraints.txt
+INSTALL = $(PY) -m pip install --quiet $(if $(CONSTRAINTS),--constraint $(CONSTRAINTS),--upgrade)
 PORT ?= 8501
 TWIN_DATA ?= data
 export TWIN_DATA
@@ -10,64 +14,74 @@ export HNSWLIB_NO_NATIVE := 1
 unexport PYTHONHOME
 unexport PYTHONPATH
 
-.PHONY: help run test lint types pytest bench soak demo screenshots clean
+.PHONY: help run test lint types pytest newest constraints bench soak demo screenshots attack clean
 .DEFAULT_GOAL := help
 
 help: ## what can be made
-	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
+	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 13
 
-run: .venv/run.stamp demo ## the dashboard on http://localhost:8501, with a demo cohort (PORT=…, TWIN_DATA=…)
+run: $(VENV)/run.stamp demo ## the dashboard on http://localhost:8501, with a demo cohort (PORT=…, TWIN_DATA=…)
 	$(PY) -m streamlit run app.py --server.port $(PORT)
 
 test: lint types pytest ## everything that checks the project: lint, types, tests, browser tests
 
-lint: .venv/test.stamp ## ruff: rules and format
+lint: $(VENV)/test.stamp ## ruff: rules and format
 	$(PY) -m ruff check .
 	$(PY) -m ruff format --check .
 
-types: .venv/test.stamp ## mypy
+types: $(VENV)/test.stamp ## mypy
 	$(PY) -m mypy
 
-pytest: .venv/test.stamp ## tests (ARGS="-k jobs" for some)
+pytest: $(VENV)/test.stamp ## tests (ARGS="-k jobs" for some)
 	$(PY) -m pytest -m "not soak" $(ARGS)
 
-bench: .venv/test.stamp ## side-by-side measurements, as Markdown tables
+newest: ## the tests with the newest of everything, in an environment of its own (.venv-newest)
+	rm -f .venv-newest/*.stamp
+	$(MAKE) --no-print-directory VENV=.venv-newest CONSTRAINTS= pytest
+
+constraints: $(VENV)/test.stamp ## writes constraints.txt from what is installed; after a green suite
+	$(PY) .ci/constraints.py > constraints.new && mv constraints.new constraints.txt
+
+bench: $(VENV)/test.stamp ## side-by-side measurements, as Markdown tables
 	$(PY) -m tests.bench $(ARGS)
 
-soak: .venv/test.stamp ## the long tests
+soak: $(VENV)/test.stamp ## the long tests
 	$(PY) -m pytest -m soak --timeout 0 $(ARGS)
 
 # Made aside and moved into place, the database last, so that a half-made cohort is never taken for a whole one.
-demo: .venv/run.stamp ## the demo cohort, if there is no data yet
+demo: $(VENV)/run.stamp ## the demo cohort, if there is no data yet
 	@if test -e "$(TWIN_DATA)/twin.duckdb"; then exit 0; fi; \
 	rm -rf build/demo && TWIN_DATA=build/demo $(PY) cli.py demo && \
 	mkdir -p "$(TWIN_DATA)" && \
 	find build/demo -mindepth 1 -maxdepth 1 ! -name twin.duckdb -exec mv -t "$(TWIN_DATA)" {} + && \
 	mv build/demo/twin.duckdb "$(TWIN_DATA)"
 
-screenshots: .venv/test.stamp ## the pictures in docs/screenshots, made anew (ARGS="--only review" for some)
+screenshots: $(VENV)/test.stamp ## the pictures in docs/screenshots, made anew (ARGS="--only review" for some)
 	$(PY) -m tests.screenshots $(ARGS)
 
+attack: $(VENV)/test.stamp ## tries the doors from outside, on this machine alone (ARGS="server" for some)
+	$(PY) -m tests.attack $(ARGS)
+
 clean: ## removes the environment and caches, never data
-	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis build
+	rm -rf .venv .venv-newest .mypy_cache .ruff_cache .pytest_cache .hypothesis build
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # The first interpreter that is new enough. Which one made the environment no longer matters afterwards.
-.venv/bin/python:
+$(VENV)/bin/python:
 	@for python in python3 python3.14 python3.13 python3.12 python3.11 /usr/bin/python3; do \
 		if $$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then \
-			echo "making .venv with $$($$python --version)"; \
-			$$python -m venv --clear .venv && exit 0; \
+			echo "making $(VENV) with $$($$python --version)"; \
+			$$python -m venv --clear $(VENV) && exit 0; \
 			echo "'$$python -m venv' failed: install it (Debian, Ubuntu: apt-get install python3-venv) and run make again." >&2; exit 1; \
 		fi; \
 	done; echo "TwinReview needs Python 3.11 or newer, and none was found. Install it and run make again." >&2; exit 1
 
-.venv/run.stamp: requirements.txt | .venv/bin/python
+$(VENV)/run.stamp: requirements.txt $(CONSTRAINTS) | $(VENV)/bin/python
 	@echo "installing what requirements.txt names; some minutes the first time"
-	@$(PY) -m pip install --quiet --requirement requirements.txt
+	@$(INSTALL) --requirement requirements.txt
 	@touch $@
 
-.venv/test.stamp: tests/requirements.txt .venv/run.stamp
+$(VENV)/test.stamp: tests/requirements.txt $(CONSTRAINTS) $(VENV)/run.stamp
 	@echo "installing what the tests need"
-	@$(PY) -m pip install --quiet --requirement tests/requirements.txt
+	@$(INSTALL) --requirement tests/requirements.txt
 	@touch $@

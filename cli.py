@@ -1,12 +1,14 @@
 """TwinReview from the command line: everything the pages do, for cohorts and scripts.
 
-Exit status 0, or 1 with one clear line on stderr (2 for a command line that makes no sense). `--json` prints one JSON
-document on stdout; progress goes to stderr.
+Exit status 0, or 1 with one clear line on stderr (2 for a command line that makes no sense, 130 when stopped from the
+keyboard, 141 when the reader of the answer went away, as `| head` does). `--json` prints one JSON document on stdout,
+or {"error": "that line"} when a verb fails; progress goes to stderr.
 """
 
 from __future__ import annotations
 
 import argparse
+import errno
 import json
 import os
 import sys
@@ -19,6 +21,8 @@ from core.errors import TwinReviewError
 from core.types import no_progress
 
 DEFAULT_PERSON = "demo"
+#: Exit status when the reader of the answer went away: what a shell gives a program that SIGPIPE ended.
+READER_GONE = 141
 
 
 def _progress(arguments: argparse.Namespace) -> Callable[[float, str], None]:
@@ -43,6 +47,13 @@ def demo(arguments: argparse.Namespace, store: Any) -> dict[str, Any]:
     from core.demo import build
 
     return build(store, real=arguments.real, sts=arguments.sts, progress=_progress(arguments))
+
+
+def phantom(arguments: argparse.Namespace, store: None) -> dict[str, Any]:
+    """Writes a simulated CT + PET pair with its true tumour mask, to try things with; needs no data."""
+    from core.demo import write_phantom
+
+    return write_phantom(arguments.out)
 
 
 def import_scan(arguments: argparse.Namespace, store: Any) -> dict[str, Any]:
@@ -223,12 +234,16 @@ def audit(arguments: argparse.Namespace, store: Any) -> dict[str, Any]:
     return {"seq": arguments.seq, "hash": arguments.hash, "held": True}
 
 
+class _UsageError(Exception):
+    """A command line that makes no sense, in one line."""
+
+
 class _Parser(argparse.ArgumentParser):
     """One clear line instead of a page of usage."""
 
     def error(self, message: str) -> NoReturn:
-        print(f"{message} (python cli.py {self.prog.removeprefix('cli.py').strip()} --help says more)", file=sys.stderr)
-        raise SystemExit(2)
+        help_of = " ".join(["python cli.py", *self.prog.split()[1:], "--help"])
+        raise _UsageError(f"{message} ({help_of} says more)")
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -250,6 +265,8 @@ def _parser() -> argparse.ArgumentParser:
     made = verb("demo", demo)
     made.add_argument("--real", action="store_true", help="follow-ups simulated from real scans")
     made.add_argument("--sts", type=Path, default=Path("../shared/data/sts"), help="where those are")
+    made = verb("phantom", phantom)
+    made.add_argument("--out", type=Path, required=True, metavar="DIR", help="a folder, made where there is none")
     made = verb("import", import_scan)
     made.add_argument("files", nargs="+", type=Path, metavar="FILE", help="NIfTI, NRRD, DICOM files, folder or zip")
     made.add_argument("--dataset", required=True)
@@ -314,6 +331,13 @@ def rebuild(arguments: argparse.Namespace, store: None) -> dict[str, Any]:
     return run(arguments.data)
 
 
+def _json(result: Any) -> str:
+    """One JSON document; NaN and infinities, for which JSON has no word, become null."""
+    from core.twin import clean
+
+    return json.dumps(clean(result), indent=2, default=str, allow_nan=False)
+
+
 def _text(result: Any, indent: str = "") -> str:
     """Plain lines for people: `key: value`, lists one item a line."""
     if isinstance(result, list):
@@ -342,37 +366,76 @@ def _open(arguments: argparse.Namespace) -> Any:
     return store
 
 
+#: What the file system answers when a path is wrong or closed to us.
+_OF_THE_PATH = frozenset(
+    {
+        errno.ENOENT, errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.EISDIR, errno.EROFS, errno.EEXIST,
+        errno.ENAMETOOLONG, errno.ELOOP,
+    }
+)  # fmt: skip
+_FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+
+
+def _refusal(error: OSError, data: Path) -> str:
+    """What the system refused, and what to do about it."""
+    what, place = error.strerror or "The system refused", error.filename or data
+    if error.errno in _FULL:
+        return f"{what}: {place}. Free some space and run it again; nothing half-written remains."
+    if error.errno in _OF_THE_PATH:
+        return f"{what}: {place}. Check path and rights."
+    return f"{what}. Run it again; if it comes back, tell whoever runs TwinReview."
+
+
+def _say(text: str, to: Any) -> bool:
+    """Prints to stdout or stderr at once; False when whoever reads has gone, so that nothing more is said."""
+    try:
+        print(text, file=to, flush=True)
+    except BrokenPipeError:
+        # Python writes what is left at its end, and would complain of it.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), to.fileno())
+        return False
+    return True
+
+
+def _failed(message: str, as_json: bool, status: int) -> int:
+    """Says in one line what is wrong: on stderr, and with --json on stdout as {"error": …}."""
+    line = " ".join(message.split())
+    heard = _say(json.dumps({"error": line}, ensure_ascii=False), sys.stdout) if as_json else True
+    return status if _say(line, sys.stderr) and heard else READER_GONE
+
+
 def main(argv: list[str] | None = None) -> int:
-    """Runs one verb; returns the exit status."""
-    arguments = _parser().parse_args(argv)
+    """Runs one verb; returns the exit status, or raises SystemExit(2) for a command line that makes no sense."""
+    asked = sys.argv[1:] if argv is None else argv
+    try:
+        arguments = _parser().parse_args(asked)
+    except _UsageError as error:
+        raise SystemExit(_failed(str(error), "--json" in asked, 2)) from None
     arguments.data = getattr(arguments, "data", None) or Path(os.environ.get("TWIN_DATA", "data"))
     os.environ.setdefault("TWIN_CACHE", str(arguments.data / "cache"))  # not in the folder this is called from
     arguments.json, arguments.quiet = getattr(arguments, "json", False), getattr(arguments, "quiet", False)
     arguments.reviewer = getattr(arguments, "reviewer", None) or os.environ.get("TWIN_PERSON", DEFAULT_PERSON)
     try:
-        if arguments.run in (rebuild, backtest):  # these need no open database
+        if arguments.run in (rebuild, backtest, phantom):  # these need no open database
             result: Any = arguments.run(arguments, None)
         else:
             with _open(arguments) as store:
                 result = arguments.run(arguments, store)
-        print(json.dumps(result, indent=2, default=str) if arguments.json else _text(result))
+        text = _json(result) if arguments.json else _text(result)
     except TwinReviewError as error:
-        print(" ".join(str(error).split()), file=sys.stderr)
-        return 1
+        return _failed(str(error), arguments.json, 1)
     except OSError as error:
-        print(f"{error.strerror or 'The system refused'}: {error.filename or arguments.data}. Check path and rights.",
-              file=sys.stderr)  # fmt: skip
-        return 1
+        return _failed(_refusal(error, arguments.data), arguments.json, 1)
     except KeyboardInterrupt:
-        print("Stopped from the keyboard; nothing half-written remains.", file=sys.stderr)
-        return 130
+        return _failed("Stopped from the keyboard; nothing half-written remains.", arguments.json, 130)
     except Exception as error:
         from core.jobs import explain
 
-        print(explain(error), file=sys.stderr)
-        return 1
+        return _failed(explain(error), arguments.json, 1)
+    if not _say(text, sys.stdout):
+        return READER_GONE
     if arguments.run is verify and not result["clean"]:
-        print(f"{len(result['problems'])} problems: files, sidecars and database disagree.", file=sys.stderr)
+        _say(f"{len(result['problems'])} problems: files, sidecars and database disagree.", sys.stderr)
         return 1
     return 0
 

@@ -6,7 +6,9 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from core.cohort import DEMO, REAL, DemoTimepoint, Story, demo_timepoints, real_timepoints
+import numpy as np
+
+from core.cohort import DEMO, REAL, DemoTimepoint, Story, demo_timepoint, demo_timepoints, real_timepoints
 from core.errors import InputError
 from core.gates import score_mask
 from core.growth.kept import keep_if_any
@@ -15,6 +17,7 @@ from core.pipeline import KINDS
 from core.stages.common import add_version, newest_version
 from core.twin import TOTAL
 from core.types import Progress, no_progress
+from core.volumes import write_nifti
 
 PERSON = "demo"
 FORECAST_WEEKS = 12
@@ -62,6 +65,35 @@ def build(
         "decisions": sum(len(store.decisions(patient)) for patient in patients),
         "stories": {patient: story for patient, _, story, _ in made},
         "open": [f"{patient} {date}" for patient, date, _, what in made if what not in DECIDED],
+    }  # fmt: skip
+
+
+def write_phantom(folder: Path) -> dict[str, Any]:
+    """Writes CT.nii.gz and PET.nii.gz of the first simulated patient, and tumour.nii.gz, the mask that is true.
+
+    Returns:
+        Their places, the tumour's volume, and the box around it on its largest slice as the command line takes one:
+        slice, then the corners in voxels of the CT.
+
+    Raises:
+        InputError: one of the files is there already.
+    """
+    scan = demo_timepoint(DEMO[0], 0).scan
+    places = {name: folder / f"{name}.nii.gz" for name in ("CT", "PET", "tumour")}
+    there = [path.name for path in places.values() if path.exists()]
+    if there:
+        raise InputError(f"{', '.join(there)} is there already in {folder}. Give another folder with --out.")
+    folder.mkdir(parents=True, exist_ok=True)
+    for volume in (scan.ct, scan.pet):
+        write_nifti(places[volume.modality], volume.array, volume.grid)
+    write_nifti(places["tumour"], scan.truth.array, scan.truth.grid)
+    inside = scan.truth.array > 0
+    k = int(np.count_nonzero(inside, axis=(0, 1)).argmax())
+    i, j = np.nonzero(inside[:, :, k])
+    return {
+        "simulated": True, **{name: str(path) for name, path in places.items()},
+        "volume_mm3": sum(scan.volumes_mm3.values()),
+        "box": [k, int(i.min()), int(j.min()), int(i.max()), int(j.max())],
     }  # fmt: skip
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import subprocess
 import sys
 from typing import Any
@@ -33,7 +35,7 @@ def _run(root, capsys, *arguments, status=0):
     assert cli.main([*map(str, arguments), "--data", str(root), "--json"]) == status
     out, err = capsys.readouterr()
     if status:
-        assert out == ""
+        assert json.loads(out) == {"error": err.strip()}
         assert err.count("\n") == 1
         return err
     return json.loads(out)
@@ -188,4 +190,96 @@ def test_a_command_line_that_cannot_be_read_says_where_help_is(capsys):
     with pytest.raises(SystemExit) as stop:
         cli.main(["segment", "P"])
     assert stop.value.code == 2
-    assert "--help" in capsys.readouterr().err
+    assert "python cli.py segment --help" in capsys.readouterr().err
+
+
+_CHOICES: Any = next(a for a in cli._parser()._actions if a.dest == "verb").choices
+VERBS = sorted(_CHOICES)
+
+
+@pytest.mark.parametrize("arguments", [[], ["nothing-like-it"], *([verb, "--no-such-option"] for verb in VERBS)])
+def test_every_verb_says_as_json_what_is_wrong_with_its_command_line(capsys, arguments):
+    with pytest.raises(SystemExit) as stop:
+        cli.main([*arguments, "--json"])
+    assert stop.value.code == 2
+    out, err = capsys.readouterr()
+    assert json.loads(out) == {"error": err.strip()}
+    assert "--help says more" in err
+    with pytest.raises(SystemExit):
+        cli.main(arguments)
+    assert capsys.readouterr().out == ""
+
+
+@pytest.mark.parametrize("verb", [v for v in VERBS if v not in ("backtest", "phantom")])
+def test_every_verb_says_as_json_that_the_data_cannot_be_used(tmp_path, capsys, verb):
+    (tmp_path / "data").write_text("a file where a folder should be")
+    places = _CHOICES[verb]._actions
+    values = {"VERSION": "1", "DATE": "2025-01-20", "SEQ": "1"}
+    given = [str(a.choices[0]) if a.choices else values.get(str(a.metavar), "x")
+             for a in places if not a.option_strings and a.nargs != "?"]  # fmt: skip
+    for action in places:
+        if action.option_strings and action.required:
+            given += [action.option_strings[0], str((action.choices or ["2025-01-20"])[0])]
+    if verb == "lost":
+        given += ["--reason", "x"]
+    assert cli.main([verb, *given, "--data", str(tmp_path / "data"), "--json"]) == 1
+    out, err = capsys.readouterr()
+    assert json.loads(out) == {"error": err.strip()}
+    assert err.count("\n") == 1
+    assert "went wrong" not in err
+
+
+@pytest.mark.parametrize(
+    ("number", "says", "silent"),
+    [
+        (errno.ENOENT, "Check path and rights", "space"), (errno.EACCES, "Check path and rights", "space"),
+        (errno.EROFS, "Check path and rights", "space"), (errno.ENOSPC, "Free some space", "rights"),
+        (errno.EDQUOT, "Free some space", "rights"), (errno.EPIPE, "Run it again", "rights"),
+        (errno.EIO, "Run it again", "rights"), (errno.ECONNREFUSED, "Run it again", "rights"),
+        (None, "The system refused", "rights"),
+    ],
+)  # fmt: skip
+def test_what_the_system_refuses_is_answered_with_what_helps(tmp_path, number, says, silent):
+    error = OSError() if number is None else OSError(number, os.strerror(number))
+    message = cli._refusal(error, tmp_path)
+    assert says in message
+    assert silent not in message
+
+
+@pytest.mark.parametrize("more", [[], ["--json"]])
+@pytest.mark.parametrize(("patient", "errors_too"), [("KIM", False), ("NOBODY", True)])
+def test_a_reader_that_goes_away_ends_a_verb_without_a_word(tmp_path, patient, errors_too, more):
+    opened: Any = open_store(tmp_path)
+    with opened as store:
+        clinic.add_scan(store, "KIM", clinic.DAYS[0], clinic.noise(1))
+        for _ in range(3):
+            clinic.add_mask(store, "KIM", clinic.DAYS[0], 800)
+    reader, writer = os.pipe()
+    os.close(reader)
+    answer = subprocess.run(
+        [sys.executable, "cli.py", "masks", patient, "--data", str(tmp_path), *more], check=False,
+        stdout=writer, stderr=writer if errors_too else subprocess.PIPE, text=True,
+    )  # fmt: skip
+    os.close(writer)
+    assert answer.returncode == cli.READER_GONE == 141
+    assert not answer.stderr
+
+
+def test_what_is_no_number_is_null_in_json():
+    assert json.loads(cli._json({"a": [float("nan"), 1.5], "b": float("-inf")})) == {"a": [None, 1.5], "b": None}
+
+
+def test_a_phantom_is_written_whole_and_never_over_another(tmp_path, capsys):
+    made = _run(tmp_path, capsys, "phantom", "--out", tmp_path / "new" / "phantom")
+    assert made["simulated"] is True
+    truth = read_label_map(tmp_path / "new" / "phantom" / "tumour.nii.gz")
+    assert truth.array.astype(bool).sum() * truth.grid.voxel_volume_mm3 == pytest.approx(made["volume_mm3"])
+    k, *box = made["box"]
+    i, j = np.nonzero(truth.array[:, :, k])
+    assert box == [i.min(), j.min(), i.max(), j.max()]
+    (tmp_path / "new" / "phantom" / "CT.nii.gz").unlink()
+    message = _run(tmp_path, capsys, "phantom", "--out", tmp_path / "new" / "phantom", status=1)
+    assert "PET.nii.gz, tumour.nii.gz is there already" in message
+    assert not (tmp_path / "new" / "phantom" / "CT.nii.gz").exists()
+    (tmp_path / "file").write_text("")
+    assert "Check path and rights" in _run(tmp_path, capsys, "phantom", "--out", tmp_path / "file" / "x", status=1)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -48,6 +47,7 @@ def test_labels_lie_on_the_reference_scans_grid_and_name_their_model(scans, answ
     assert answer.labels.grid.matches(scans[0].grid)
     assert answer.channels == ("CT", "PET")
     assert answer.checkpoint_sha256 == registry.find(MODEL).sha256
+    assert answer.model_files == registry.files_sha256(registry.find(MODEL))
 
 
 def test_logits_decide_the_labels(answer):
@@ -140,26 +140,30 @@ def test_a_model_that_names_foreign_classes_is_refused():
         check_plans(plans)
 
 
-def _copied(tmp_path):
-    folder = tmp_path / "model"
-    shutil.copytree(registry.verify(registry.find(MODEL)), folder)
-    return folder, registry.load_nnunet_checkpoints(registry.find(MODEL))
+def _parts():
+    """The shipped model's plans, its description of the data, and its checkpoints."""
+    loaded = registry.load_model(registry.find(MODEL))
+    return loaded.content["plans.json"], loaded.content["dataset.json"], loaded.states()
 
 
-def test_weights_that_do_not_fit_their_plans_are_refused(tmp_path):
-    folder, checkpoints = _copied(tmp_path)
-    plans = json.loads((folder / "plans.json").read_text())
+def test_weights_that_do_not_fit_their_plans_are_refused():
+    content, dataset, checkpoints = _parts()
+    plans = json.loads(content)
     plans["configurations"]["3d_fullres"]["architecture"]["arch_kwargs"]["features_per_stage"] = [8, 16, 32, 64]
-    (folder / "plans.json").write_text(json.dumps(plans))
     with pytest.raises(ModelError, match="do not fit the network"):
-        NnUNetSegmenter(folder, checkpoints, model_id="m", checkpoint_sha256="0")
+        NnUNetSegmenter(json.dumps(plans).encode(), dataset, checkpoints, model_id="m", checkpoint_sha256="0")
 
 
-def test_a_model_folder_without_plans_or_of_an_unknown_trainer_is_refused(tmp_path):
-    folder, checkpoints = _copied(tmp_path)
+@pytest.mark.parametrize("content", [b"", b"{", b"[]", b"{}", b'"plans"', b"\xff"])
+def test_a_model_without_readable_plans_is_refused(content):
+    plans, dataset, checkpoints = _parts()
+    for pair in ((content, dataset), (plans, content)):
+        with pytest.raises(ModelError, match=r"Model 'm' needs a readable plans\.json"):
+            NnUNetSegmenter(*pair, checkpoints, model_id="m", checkpoint_sha256="0")
+
+
+def test_a_model_of_an_unknown_trainer_is_refused():
+    plans, dataset, checkpoints = _parts()
     strange = [{**checkpoints[0], "trainer_name": "nnUNetTrainerOfNobody"}]
     with pytest.raises(ModelError, match="'nnUNetTrainerOfNobody', which the installed nnunetv2 does not have"):
-        NnUNetSegmenter(folder, strange, model_id="m", checkpoint_sha256="0")
-    (folder / "plans.json").unlink()
-    with pytest.raises(ModelError, match=r"readable plans\.json"):
-        NnUNetSegmenter(folder, checkpoints, model_id="m", checkpoint_sha256="0")
+        NnUNetSegmenter(plans, dataset, strange, model_id="m", checkpoint_sha256="0")

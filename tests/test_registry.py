@@ -7,6 +7,7 @@ import json
 import os
 import pickle
 import re
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -110,6 +111,104 @@ def test_a_pinned_further_file_is_checked_too(folder: Path) -> None:
         registry.verify(entry)
 
 
+def pinned_nnunet(folder: Path, folds: int = 1, without: str = "") -> registry.ModelEntry:
+    """An nnU-Net all of whose files a manifest pins, but for the one named."""
+    nnunet(folder / "net", folds)
+    digests = [hashlib.sha256(f.read_bytes()).hexdigest() for f in sorted((folder / "net").glob("fold_*/*"))]
+    joined = digests[0] if folds == 1 else hashlib.sha256("\n".join(digests).encode()).hexdigest()
+    names = ["plans.json", "dataset.json", *(f"fold_{n}/checkpoint_final.pth" for n in range(folds))]
+    pins = [f'"{name}" = "{hashlib.sha256((folder / "net" / name).read_bytes()).hexdigest()}"' for name in names
+            if name != without]  # fmt: skip
+    (folder / "manifest.toml").write_text(
+        f'[[models]]\nid = "net"\nname = "Net"\nkind = "nnunet"\nsha256 = "{joined}"\npath = "net"\n[models.files]\n'
+        + "\n".join(pins)
+    )
+    return registry.find("net")
+
+
+def test_every_file_that_a_shipped_model_is_loaded_from_is_pinned() -> None:
+    for entry in registry.models():
+        if entry.root != registry.HERE or registry.status(entry) == "missing":
+            continue
+        named = {name for name, _ in entry.files}
+        for name in registry.model_files(entry):
+            assert name in named or (entry.pinned and name.endswith((".pth", ".npz"))), f"{entry.id}: {name}"
+    network = registry.files_sha256(registry.find("sts-ctpet-small"))
+    assert list(network) == ["fold_0/checkpoint_final.pth", "plans.json", "dataset.json"]
+    assert set(registry.files_sha256(registry.find("rfdeep-sts-ctpet"))) == {"reference.npz", "provenance.json"}
+
+
+@pytest.mark.parametrize(
+    "name", ["plans.json", "dataset.json", "fold_0/checkpoint_final.pth", "fold_1/checkpoint_final.pth"]
+)
+def test_no_file_of_a_pinned_model_can_be_changed_though_size_and_time_are_kept(folder: Path, name: str) -> None:
+    entry = pinned_nnunet(folder, folds=2)
+    assert entry.pinned
+    assert registry.status(entry) == "ready"
+    before = registry.files_sha256(entry)
+    file = folder / "net" / name
+    stamp, data = file.stat(), bytearray(file.read_bytes())
+    data[-1] ^= 1
+    file.write_bytes(data)
+    os.utime(file, ns=(stamp.st_atime_ns, stamp.st_mtime_ns))
+    assert registry.status(entry) == "altered"
+    for use in (registry.verify, registry.files_sha256, registry.load_model):
+        with pytest.raises(ModelError, match=rf"altered.*({re.escape(name)}|\$TWIN_WEIGHTS/net should)"):
+            use(entry)
+    data[-1] ^= 1
+    file.write_bytes(data)
+    assert registry.files_sha256(entry) == before
+
+
+def test_the_shipped_network_with_other_plans_is_not_ready(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shutil.copytree(registry.HERE / "sts_ctpet_small", tmp_path / "sts_ctpet_small")
+    shutil.copy(registry.HERE / "manifest.toml", tmp_path)
+    monkeypatch.setattr(registry, "HERE", tmp_path)
+    assert registry.status(registry.find("sts-ctpet-small")) == "ready"
+    plans = tmp_path / "sts_ctpet_small" / "plans.json"
+    changed = json.loads(plans.read_text())
+    changed["foreground_intensity_properties_per_channel"]["0"]["mean"] += 500
+    plans.write_text(json.dumps(changed))
+    entry = registry.find("sts-ctpet-small")
+    assert registry.status(entry) == "altered"
+    with pytest.raises(ModelError, match=r"altered and is not used: weights/sts_ctpet_small/plans\.json"):
+        registry.load_model(entry)
+
+
+@pytest.mark.parametrize("name", ["plans.json", "dataset.json"])
+def test_an_nnunet_whose_plans_are_not_pinned_does_not_count_as_pinned(folder: Path, name: str) -> None:
+    entry = pinned_nnunet(folder, without=name)
+    assert not entry.pinned
+    assert registry.status(entry) == "ready"
+    checkpoint = folder / "net" / "fold_0" / "checkpoint_final.pth"
+    checkpoint.write_bytes(checkpoint.read_bytes() + b"x")
+    with pytest.raises(ModelError, match="altered"):
+        registry.load_model(registry.find("net"))
+
+
+def test_a_fold_that_was_added_is_an_alteration(folder: Path) -> None:
+    entry = pinned_nnunet(folder)
+    shutil.copytree(folder / "net" / "fold_0", folder / "net" / "fold_1")
+    assert registry.status(entry) == "altered"
+
+
+def test_what_is_loaded_are_the_bytes_that_were_checked(folder: Path) -> None:
+    loaded = registry.load_model(pinned_nnunet(folder))
+    (folder / "net" / "plans.json").write_text('{"changed": 1}')
+    assert loaded.content["plans.json"] == b"{}"
+    assert loaded.sha256 == {name: hashlib.sha256(data).hexdigest() for name, data in loaded.content.items()}
+
+
+def test_all_files_of_a_dropped_in_network_are_hashed_and_none_is_called_pinned(folder: Path) -> None:
+    nnunet(folder / "mine", folds=2)
+    entry = registry.find("mine")
+    assert not entry.pinned
+    assert registry.files_sha256(entry) == {
+        name: hashlib.sha256((folder / "mine" / name).read_bytes()).hexdigest()
+        for name in ("fold_0/checkpoint_final.pth", "fold_1/checkpoint_final.pth", "plans.json", "dataset.json")
+    }
+
+
 def test_a_missing_file_is_named_with_where_to_get_it(folder: Path) -> None:
     entry = manifest(folder, "0" * 64)
     assert registry.status(entry) == "missing"
@@ -127,6 +226,9 @@ def test_a_missing_package_is_answered_with_the_command(folder: Path) -> None:
     assert registry.status(registry.find("p")) == "missing"
 
 
+SAM2 = '[[models]]\nid = "x"\nname = "X"\nkind = "sam2"\nsha256 = ""\npath = "x"\n'
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
@@ -134,6 +236,8 @@ def test_a_missing_package_is_answered_with_the_command(folder: Path) -> None:
         ('[[models]]\nid = "x"\n', "not right"),
         ('[[models]]\nid = "x"\nname = "X"\nkind = "magic"\nsha256 = ""\npath = "x"\n', "kinds are"),
         ('[[models]]\nid = "x"\nname = "X"\nkind = "sam2"\nsha256 = "12"\npath = "x"\n', "not right"),
+        (f'{SAM2}files = {{ "../../key" = "{"0" * 64}" }}\n', r"\.\./\.\./key"),
+        (f'{SAM2}files = {{ "a" = "short" }}\n', "not right"),
     ],
 )
 def test_a_wrong_manifest_is_refused(folder: Path, text: str, message: str) -> None:
@@ -175,7 +279,7 @@ def test_a_pinned_hash_holds_for_a_file_dropped_under_twin_weights(folder: Path)
 def test_folds_are_loaded_in_order_and_hashed_together(folder: Path) -> None:
     nnunet(folder / "net", folds=3)
     entry = registry.find("net")
-    assert [c["fold"] for c in registry.load_nnunet_checkpoints(entry)] == [0, 1, 2]
+    assert [c["fold"] for c in registry.load_model(entry).states()] == [0, 1, 2]
     digests = [hashlib.sha256(f.read_bytes()).hexdigest() for f in registry.checkpoints(entry)]
     assert entry.sha256 == hashlib.sha256("\n".join(digests).encode()).hexdigest()
 

@@ -2,7 +2,8 @@
 
 `manifest.toml` lists what is known; trained nnU-Net v2 folders anywhere under the weights folders, and MedSAM, SAM and
 SAM2 checkpoints in a `local/` folder there, are found by themselves. Environment variable TWIN_WEIGHTS adds a folder.
-Nothing is loaded but weights: `torch.load(weights_only=True)` from the very bytes whose SHA-256 was checked.
+Nothing is loaded but weights: `torch.load(weights_only=True)` from the very bytes whose SHA-256 was checked, and so are
+the plans that say how a network is built and its input prepared.
 """
 
 from __future__ import annotations
@@ -14,10 +15,11 @@ import os
 import pickle
 import re
 import tomllib
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from functools import lru_cache
 from importlib import metadata
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any, Literal
 
 from core.errors import ModelError
@@ -26,6 +28,8 @@ HERE = Path(__file__).resolve().parent
 Status = Literal["ready", "missing", "altered"]
 KINDS = ("nnunet", "litemedsam", "sam_vit_b", "sam2", "rfdeep")
 CHECKPOINT = "checkpoint_final.pth"
+#: What an nnU-Net is loaded from beside its checkpoints.
+PLANS, DATASET = "plans.json", "dataset.json"
 
 
 @dataclass(frozen=True)
@@ -36,10 +40,11 @@ class ModelEntry:
         path: relative to `root`, or "package:NAME/FILE".
         sha256: of the checkpoint (of several folds: of their hashes, see `verify`): the manifest's, else as computed
             from the file that is there, else "".
-        pinned: True if the manifest names the hash.
+        pinned: True if the manifest names the hash of everything that is loaded: of an nnU-Net also of its plans.
         root: the weights folder.
         preprocess: how a slice is prepared, see `core.engines.preparing.PREPROCESS`.
-        files: further files of the model and their SHA-256.
+        files: further files of the model and their SHA-256, by their place beside the checkpoint or in the folder.
+        expected: the manifest's `sha256`; "" where nobody has pinned it.
     """
 
     id: str
@@ -55,6 +60,28 @@ class ModelEntry:
     root: Path = HERE
     preprocess: str = ""
     files: tuple[tuple[str, str], ...] = field(default=())
+    expected: str = ""
+
+
+@dataclass(frozen=True, eq=False)
+class LoadedModel:
+    """What was read of a model, checked as a whole before any of it is used.
+
+    Args:
+        entry: whose.
+        content: name -> bytes of every file that the model is loaded from, checkpoints first.
+        sha256: name -> SHA-256 of those bytes.
+        checkpoint_sha256: of the checkpoints, as `verify` puts several together.
+    """
+
+    entry: ModelEntry
+    content: Mapping[str, bytes]
+    sha256: Mapping[str, str]
+    checkpoint_sha256: str
+
+    def states(self) -> list[dict[str, Any]]:
+        """The checkpoints in order; ModelError if one holds anything but tensors and plain values."""
+        return [_unpack(self.content[name], self.entry) for name in _checkpoint_names(self.entry, self.content)]
 
 
 def folders() -> tuple[Path, ...]:
@@ -85,26 +112,29 @@ def models() -> tuple[ModelEntry, ...]:
                 number += 1
             names.add(entry.id)
             entries.append(entry)
-    return tuple(entry if entry.pinned else _with_computed_hash(entry) for entry in entries)
+    return tuple(entry if entry.expected else _with_computed_hash(entry) for entry in entries)
 
 
 def _with_computed_hash(entry: ModelEntry) -> ModelEntry:
     try:
-        stamps = tuple(_stamp(file) for file in checkpoints(entry))
-        return replace(entry, sha256=_joined([_known_sha256(*stamp) for stamp in stamps]))
+        return replace(entry, sha256=_joined([_known_sha256(_stamp(file)) for file in checkpoints(entry)]))
     except (ModelError, OSError):
         return entry
 
 
-def _stamp(file: Path) -> tuple[str, int, int]:
+Stamp = tuple[str, int, int, int, int]
+
+
+def _stamp(file: Path) -> Stamp:
+    """What changes when a file does. Its time of change, unlike that of its content, nobody can set."""
     facts = file.stat()
-    return str(file), facts.st_mtime_ns, facts.st_size
+    return str(file), facts.st_mtime_ns, facts.st_ctime_ns, facts.st_size, facts.st_ino
 
 
 @lru_cache(maxsize=64)
-def _known_sha256(file: str, mtime_ns: int, size: int) -> str:
+def _known_sha256(stamp: Stamp) -> str:
     """For lists: computed again only when the file changed. Loading always hashes anew."""
-    return _sha256(Path(file))
+    return _sha256(Path(stamp[0]))
 
 
 def find(model_id: str) -> ModelEntry:
@@ -135,7 +165,7 @@ def locate(entry: ModelEntry) -> Path:
 
 
 def verify(entry: ModelEntry) -> Path:
-    """Proves that the model is there and unaltered, by hashing it now.
+    """Proves that the model is there and unaltered, by hashing every file of it now.
 
     The hash of an nnU-Net with one fold is its checkpoint's; with several, the SHA-256 of their hex digests, joined by
     line feeds in the order of the folds.
@@ -146,9 +176,33 @@ def verify(entry: ModelEntry) -> Path:
     Raises:
         ModelError: if it is missing, or altered: expected and got.
     """
-    path = locate(entry)
-    _check(entry, path, fingerprint(entry))
-    return path
+    files_sha256(entry)
+    return locate(entry)
+
+
+def files_sha256(entry: ModelEntry) -> dict[str, str]:
+    """The SHA-256 of every file of the model as it is now, by name, checkpoints first. Raises as `verify`."""
+    found = {name: _sha256(file) for name, file in model_files(entry).items()}
+    _check(entry, found)
+    return found
+
+
+def model_files(entry: ModelEntry) -> dict[str, Path]:
+    """Every file of the model by its place in the folder (of a single file: by its name), checkpoints first.
+
+    These are the checkpoints, of an nnU-Net plans.json and dataset.json, and what the manifest names besides.
+
+    Raises:
+        ModelError: one is missing.
+    """
+    home = locate(entry) if entry.kind == "nnunet" else locate(entry).parent
+    files = {file.relative_to(home).as_posix(): file for file in checkpoints(entry)}
+    named = ((PLANS, DATASET) if entry.kind == "nnunet" else ()) + tuple(name for name, _ in entry.files)
+    for name in named:
+        if not (home / name).is_file():
+            raise ModelError(f"The model {entry.name} lacks its file {name}. Get it again from {entry.source}.")
+        files.setdefault(name, home / name)
+    return files
 
 
 def fingerprint(entry: ModelEntry) -> str:
@@ -165,7 +219,7 @@ def checkpoints(entry: ModelEntry) -> tuple[Path, ...]:
     path = locate(entry)
     if entry.kind == "nnunet":
         found = tuple(sorted(path.glob(f"fold_*/{CHECKPOINT}")))
-        if found and (path / "plans.json").is_file() and (path / "dataset.json").is_file():
+        if found and (path / PLANS).is_file() and (path / DATASET).is_file():
             return found
         raise ModelError(
             f"The model {entry.name} is not there: expected plans.json, dataset.json and fold_*/{CHECKPOINT} in "
@@ -184,19 +238,15 @@ def load_checkpoint(entry: ModelEntry) -> dict[str, Any]:
     Raises:
         ModelError: if missing, altered, or if the file holds anything but tensors and plain values.
     """
-    return load_checkpoints(entry)[0]
+    return load_model(entry).states()[0]
 
 
-def load_nnunet_checkpoints(entry: ModelEntry) -> list[dict[str, Any]]:
-    """The folds of an nnU-Net in order, as `load_checkpoint` loads one."""
-    return load_checkpoints(entry)
-
-
-def load_checkpoints(entry: ModelEntry) -> list[dict[str, Any]]:
-    """Every checkpoint of the model, each from the bytes that were checked together. Raises as `load_checkpoint`."""
-    contents = [file.read_bytes() for file in checkpoints(entry)]
-    _check(entry, locate(entry), _joined([hashlib.sha256(data).hexdigest() for data in contents]))
-    return [_unpack(data, entry) for data in contents]
+def load_model(entry: ModelEntry) -> LoadedModel:
+    """Every file of the model, read once and checked together. Raises as `verify`."""
+    content = {name: file.read_bytes() for name, file in model_files(entry).items()}
+    found = {name: hashlib.sha256(data).hexdigest() for name, data in content.items()}
+    _check(entry, found)
+    return LoadedModel(entry, content, found, _checkpoint_sha256(entry, found))
 
 
 def status(entry: ModelEntry) -> Status:
@@ -204,19 +254,17 @@ def status(entry: ModelEntry) -> Status:
     manifest; a file's hash is computed again only after it changed.
     """
     try:
-        path = locate(entry)
         checkpoints(entry)
     except ModelError:
         return "missing"
     try:
-        stamps = tuple(_stamp(file) for file in [*checkpoints(entry), *(path / name for name, _ in entry.files)])
-        return _status(entry, stamps)
-    except OSError:
+        return _status(entry, tuple(_stamp(file) for file in model_files(entry).values()))
+    except (ModelError, OSError):
         return "altered"
 
 
 @lru_cache(maxsize=64)
-def _status(entry: ModelEntry, stamps: tuple[tuple[str, int, int], ...]) -> Status:
+def _status(entry: ModelEntry, stamps: tuple[Stamp, ...]) -> Status:
     try:
         verify(entry)
     except ModelError:
@@ -224,12 +272,20 @@ def _status(entry: ModelEntry, stamps: tuple[tuple[str, int, int], ...]) -> Stat
     return "ready"
 
 
-def _check(entry: ModelEntry, path: Path, digest: str) -> None:
-    facts = [(_shown(entry), entry.sha256, digest)] if entry.pinned else []
-    for name, expected in entry.files:
-        if not (path / name).is_file():
-            raise ModelError(f"The model {entry.name} lacks its file {name}. Get it again from {entry.source}.")
-        facts.append((f"{_shown(entry)}/{name}", expected, _sha256(path / name)))
+def _checkpoint_names(entry: ModelEntry, names: Mapping[str, Any]) -> list[str]:
+    if entry.kind != "nnunet":
+        return [PurePosixPath(locate(entry).as_posix()).name]
+    return sorted(name for name in names if re.fullmatch(rf"fold_[^/]*/{re.escape(CHECKPOINT)}", name))
+
+
+def _checkpoint_sha256(entry: ModelEntry, found: Mapping[str, str]) -> str:
+    return _joined([found[name] for name in _checkpoint_names(entry, found)])
+
+
+def _check(entry: ModelEntry, found: Mapping[str, str]) -> None:
+    facts = [(_shown(entry), entry.expected, _checkpoint_sha256(entry, found))] if entry.expected else []
+    home = _shown(entry) if entry.kind == "nnunet" else _shown(entry).rpartition("/")[0]
+    facts += [(f"{home}/{name}", expected, found[name]) for name, expected in entry.files]
     for shown, expected, got in facts:
         if expected != got:
             raise ModelError(
@@ -273,7 +329,7 @@ def _unpack(data: bytes, entry: ModelEntry) -> dict[str, Any]:
 
 
 def _read_manifest(folder: Path) -> list[ModelEntry]:
-    known = {f.name for f in fields(ModelEntry)} - {"root", "pinned"}
+    known = {f.name for f in fields(ModelEntry)} - {"root", "pinned", "expected"}
     try:
         lines = tomllib.loads((folder / "manifest.toml").read_text(encoding="utf-8")).get("models", [])
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as problem:
@@ -282,6 +338,8 @@ def _read_manifest(folder: Path) -> list[ModelEntry]:
     for line in lines:
         values = dict(line)
         wrong = sorted(values.keys() - known) + sorted({"id", "name", "kind", "path", "sha256"} - values.keys())
+        pins = {name: str(digest) for name, digest in dict(values.get("files", {})).items()}
+        wrong += sorted(name for name, digest in pins.items() if not _is_pin(name, digest))
         if wrong or values["kind"] not in KINDS or not re.fullmatch(r"[0-9a-f]{64}|", values["sha256"]):
             raise ModelError(
                 f"The manifest's entry {values.get('id', '?')!r} is not right ({', '.join(wrong) or 'kind or hash'}). "
@@ -294,11 +352,20 @@ def _read_manifest(folder: Path) -> list[ModelEntry]:
             **values,
             "modality": tuple(values.get("modality", ())),
         }
-        values["files"] = tuple(sorted(values.get("files", {}).items()))
-        entries.append(ModelEntry(**values, pinned=bool(values["sha256"]), root=_home(values["path"], folder)))
+        values["files"] = tuple(sorted(pins.items()))
+        needed = {PLANS, DATASET} if values["kind"] == "nnunet" else set()
+        pinned = bool(values["sha256"]) and needed <= pins.keys()
+        root = _home(values["path"], folder)
+        entries.append(ModelEntry(**values, pinned=pinned, expected=values["sha256"], root=root))
     if len({e.id for e in entries}) < len(entries):
         raise ModelError("The manifest names one model id twice. Correct manifest.toml.")
     return entries
+
+
+def _is_pin(name: str, digest: str) -> bool:
+    """A file within the model's folder, and a SHA-256."""
+    inside = not PurePosixPath(name).is_absolute() and ".." not in PurePosixPath(name).parts
+    return inside and re.fullmatch(r"[0-9a-f]{64}", digest) is not None
 
 
 def _home(path: str, folder: Path) -> Path:

@@ -23,6 +23,7 @@ class Segmentation:
         checkpoint_sha256: what was loaded.
         channels: which volume fed which channel, by channel name.
         seconds: by stage ("load", "preprocess", "predict", "export").
+        model_files: SHA-256 of every file that was loaded, by name.
     """
 
     labels: LabelMap
@@ -31,6 +32,7 @@ class Segmentation:
     channels: tuple[str, ...]
     logits: NDArray[np.float32] | None = None
     seconds: dict[str, float] = field(default_factory=dict)
+    model_files: dict[str, str] = field(default_factory=dict)
 
 
 class AutoSegmenter(Protocol):

@@ -64,18 +64,18 @@ def fill_network(network: torch.nn.Module, state: dict[str, Any], model_id: str)
 @lru_cache(maxsize=2)
 def _warm(entry: registry.ModelEntry, stamp: int) -> SamSegmenter:
     """`stamp` is the file's time of change: a file replaced under the same name is loaded again."""
-    state = registry.load_checkpoint(entry)
+    loaded = registry.load_model(entry)
     network = build_network(entry.kind)
-    fill_network(network, state, entry.id)
+    fill_network(network, loaded.states()[0], entry.id)
     preprocess = PREPROCESS[entry.preprocess]
     if entry.kind != "litemedsam":
-        return SamSegmenter(network, preprocess, entry.id, entry.sha256)
+        return SamSegmenter(network, preprocess, entry.id, loaded.checkpoint_sha256)
     from core.engines.litemedsam_net import fuse
 
     encoder = network.eval().get_submodule("image_encoder")
     fuse(encoder)
-    quick, runtime = quick_encoder(encoder, preprocess.size, entry.sha256)
-    return SamSegmenter(network, preprocess, entry.id, entry.sha256, quick, runtime)
+    quick, runtime = quick_encoder(encoder, preprocess.size, loaded.checkpoint_sha256)
+    return SamSegmenter(network, preprocess, entry.id, loaded.checkpoint_sha256, quick, runtime)
 
 
 def _load(model_id: str) -> PromptSegmenter:

@@ -11,9 +11,8 @@ import functools
 import io
 import json
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -131,40 +130,38 @@ class NnUNetSegmenter:
     """One trained model, loaded and warm.
 
     Args:
-        folder: the trained model's folder.
-        checkpoints: its folds' checkpoints, already verified and loaded (`weights.registry.load_checkpoint`).
-        model_id, checkpoint_sha256: what sidecars will say.
+        plans, dataset: content of the trained model's plans.json and dataset.json, the very bytes that were verified.
+        checkpoints: its folds' checkpoints, already verified and loaded (`weights.registry.load_model`).
+        model_id, checkpoint_sha256, model_files: what sidecars will say; the latter of every file, by name.
         mirroring: test-time mirroring as `nnUNetv2_predict` does by default; eight times the work in 3-D.
         tile_step_size: share of a window by which windows advance (0..1); 0.5 is nnU-Net's default.
 
     Raises:
-        ModelError: the folder does not hold what nnU-Net needs, or the weights do not fit the plans.
+        ModelError: this is not what nnU-Net needs, or the weights do not fit the plans.
     """
 
     def __init__(
         self,
-        folder: Path,
+        plans: bytes,
+        dataset: bytes,
         checkpoints: Sequence[dict[str, Any]],
         *,
         model_id: str,
         checkpoint_sha256: str,
+        model_files: Mapping[str, str] | None = None,
         mirroring: bool = False,
         tile_step_size: float = 0.5,
     ) -> None:
         self.model_id, self.checkpoint_sha256 = model_id, checkpoint_sha256
+        self.model_files = dict(model_files or {})
         try:
-            plans = json.loads((folder / "plans.json").read_text())
-            dataset = json.loads((folder / "dataset.json").read_text())
-        except (OSError, ValueError) as error:
-            raise ModelError(
-                f"Model {model_id!r} needs a readable plans.json and dataset.json ({type(error).__name__}). "
-                "Copy the whole trained-model folder again."
-            ) from None
-        check_plans(plans)
-        self.channel_names = tuple(
-            str(name) for _, name in sorted(dataset["channel_names"].items(), key=lambda item: int(item[0]))
-        )
-        self._lesion_classes = lesion_classes(dataset["labels"])
+            planned, described = json.loads(plans), json.loads(dataset)
+            channels = sorted(described["channel_names"].items(), key=lambda item: int(item[0]))
+            self._lesion_classes = lesion_classes(described["labels"])
+            check_plans(planned)
+        except (ValueError, KeyError, AttributeError, TypeError) as error:
+            raise self._unreadable(error) from None
+        self.channel_names = tuple(str(name) for _, name in channels)
         self.mirroring = mirroring
         self._kept: tuple[tuple[str, ...], Pass] | None = None
         device = pick_device()
@@ -173,7 +170,16 @@ class NnUNetSegmenter:
                 tile_step_size=tile_step_size, use_mirroring=mirroring, device=device, allow_tqdm=False,
                 perform_everything_on_device=device.type == "cuda",
             )  # fmt: skip
-            self._initialise(plans, dataset, checkpoints)
+            try:
+                self._initialise(planned, described, checkpoints)
+            except (KeyError, AttributeError, TypeError) as error:
+                raise self._unreadable(error) from None
+
+    def _unreadable(self, error: Exception) -> ModelError:
+        return ModelError(
+            f"Model {self.model_id!r} needs a readable plans.json and dataset.json ({type(error).__name__}). "
+            "Copy the whole trained-model folder again."
+        )
 
     def _initialise(
         self, plans: dict[str, Any], dataset: dict[str, Any], checkpoints: Sequence[dict[str, Any]]
@@ -314,7 +320,7 @@ class NnUNetSegmenter:
         return Segmentation(
             labels=LabelMap(np.ascontiguousarray(labels, dtype=np.uint8), grid), model_id=self.model_id,
             checkpoint_sha256=self.checkpoint_sha256, channels=tuple(v.channel for v in self.choose(volumes)),
-            logits=full, seconds=seconds,
+            logits=full, seconds=seconds, model_files=self.model_files,
         )  # fmt: skip
 
     def _export(
@@ -360,8 +366,8 @@ def load_segmenter(model_id: str, mirroring: bool = False) -> NnUNetSegmenter:
     entry = registry.find(model_id)
     if entry.kind != "nnunet":
         raise ModelError(f"Model {model_id!r} is of kind {entry.kind!r}; expected an nnU-Net model. Choose another.")
-    folder = registry.verify(entry)
+    loaded = registry.load_model(entry)
     return NnUNetSegmenter(
-        folder, registry.load_nnunet_checkpoints(entry), model_id=entry.id, checkpoint_sha256=entry.sha256,
-        mirroring=mirroring,
+        loaded.content[registry.PLANS], loaded.content[registry.DATASET], loaded.states(), model_id=entry.id,
+        checkpoint_sha256=loaded.checkpoint_sha256, model_files=loaded.sha256, mirroring=mirroring,
     )  # fmt: skip

@@ -151,10 +151,10 @@ def _warm(entry: registry.ModelEntry, stamp: int) -> Sam2Segmenter:
     from core.engines.medsam import fill_network
 
     config = config_for(registry.locate(entry).name)
-    state = registry.load_checkpoint(entry)
+    loaded = registry.load_model(entry)
     network = build_sam2(config, ckpt_path=None, device=pick_device())
-    fill_network(network, state, entry.id)
-    return Sam2Segmenter(SAM2ImagePredictor(network), entry.id, entry.sha256)
+    fill_network(network, loaded.states()[0], entry.id)
+    return Sam2Segmenter(SAM2ImagePredictor(network), entry.id, loaded.checkpoint_sha256)
 
 
 def load_sam2(model_id: str | None = None) -> Sam2Segmenter:

@@ -12,6 +12,7 @@ docetaxel lesions shrink more at first, as was published of POPLAR (Clin Cancer 
 
 from __future__ import annotations
 
+import argparse
 import csv
 import functools
 import hashlib
@@ -139,10 +140,9 @@ def shipped() -> tuple[Effect, ...]:
 
 def main(arguments: Sequence[str]) -> int:
     """Print the effects as JSON; one line on stderr and status 2 when that cannot be."""
-    if len(arguments) != 1:
-        print("usage: python -m core.growth.effects FILE.csv", file=sys.stderr)
-        return 2
-    path = Path(arguments[0])
+    parser = argparse.ArgumentParser(prog="python -m core.growth.effects", description=__doc__)
+    parser.add_argument("file", type=Path, metavar="FILE.csv")
+    path = parser.parse_args(arguments).file
     try:
         effects = [asdict(effect) for effect in learn(path)]
     except InputError as error:

@@ -23,6 +23,8 @@ Floats = NDArray[np.float64]
 
 #: A parameter known no better than to a factor e (log standard error above 1) is called not identifiable.
 MAX_LOG_SE = 1.0
+#: Parameters whose scaled information matrix is worse conditioned than this cannot be told apart.
+MAX_CONDITION = 1e12
 
 
 @dataclass(frozen=True, eq=False)
@@ -147,9 +149,13 @@ def _summary(
     s = max(noise, 0.0 if n == p else residual_sd)
     information = jacobian.T @ jacobian
     scale = np.sqrt(np.diag(information))
-    singular = bool((scale == 0).any()) or np.linalg.cond(information / np.outer(scale, scale)) > 1e12
+    # In units of each parameter's own scale: what cannot be told there is singular, whatever the units.
+    correlation = information / np.outer(scale, scale) if (scale > 0).all() else np.full((p, p), np.nan)
+    singular = not (np.isfinite(correlation).all() and np.linalg.cond(correlation) <= MAX_CONDITION)
     unknown = singular or (n == p and noise <= 0)
-    covariance = np.full((p, p), np.nan) if unknown else np.asarray(s**2 * np.linalg.inv(information))
+    covariance = np.full((p, p), np.nan)
+    if not unknown:
+        covariance = np.asarray(s**2 * np.linalg.inv(correlation) / np.outer(scale, scale))
     error = np.sqrt(np.maximum(np.diag(covariance), 0.0))
     quantile = 1.959964 if on_noise else float(student_t.ppf(0.975, n - p))
     natural = _to_natural(law, inner)

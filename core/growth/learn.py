@@ -8,6 +8,7 @@ scored with what was learned without them. Only numbers leave the file, no rows.
 
 from __future__ import annotations
 
+import argparse
 import hashlib
 import itertools
 import json
@@ -39,7 +40,7 @@ from core.growth.population import (
     prior_change,
     shipped,
 )
-from core.growth.prior import LAWS, from_vector, posterior, to_vector
+from core.growth.prior import LAWS, bounds, from_vector, posterior, to_vector
 from core.growth.series import FOLDS, MIN_HISTORY, Lesion, Origins, fold_of, origins, read_lesions
 
 Floats = NDArray[np.float64]
@@ -63,7 +64,7 @@ SOURCE = (
 
 
 def learn_prior(law: str, o: Origins) -> dict[str, float]:
-    """Parameters that forecast best: least mean absolute log error over every origin not at the floor."""
+    """Parameters within `LIMITS` that forecast best: least mean absolute log error of every origin not at the floor."""
     o = o.where(~o.past.floored)
     horizon, column = o.grid()
     ahead, wanted, start = (
@@ -77,7 +78,7 @@ def learn_prior(law: str, o: Origins) -> dict[str, float]:
         error = mean[o.target, column] - wanted
         return float(np.sqrt(error**2 + SMOOTH**2).mean() + HOLD * ((vector - start) ** 2).sum())
 
-    best = minimize(loss, start, method="L-BFGS-B", options={"maxiter": 40})
+    best = minimize(loss, start, method="L-BFGS-B", bounds=bounds(law), options={"maxiter": 40})
     return from_vector(law, best.x)
 
 
@@ -254,10 +255,9 @@ def document(lesions: Sequence[Lesion], source: str, sha256: str, made_by: str) 
 
 def main(arguments: Sequence[str]) -> int:
     """Print the document as JSON; one line on stderr and status 2 when that cannot be."""
-    if len(arguments) != 1:
-        print("usage: python -m core.growth.learn FILE.csv", file=sys.stderr)
-        return 2
-    path = Path(arguments[0])
+    parser = argparse.ArgumentParser(prog="python -m core.growth.learn", description=__doc__)
+    parser.add_argument("file", type=Path, metavar="FILE.csv")
+    path = parser.parse_args(arguments).file
     try:
         lesions = read_lesions(path, MIN_POINTS)
         sha256 = hashlib.sha256(path.read_bytes()).hexdigest()

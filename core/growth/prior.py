@@ -24,6 +24,19 @@ Values = Mapping[str, float]
 #: The level's own spread, log-SD: wide enough that the scans alone decide it.
 LEVEL_SD = 2.0
 
+#: A scan's variance is never taken for less than this share of the largest variance beside it: it bounds the condition
+#: of every system that is solved here (by 8e8 for eight scans), so that no answer hangs on a processor's last bit.
+NOISE_SHARE = 1e-8
+
+#: What each parameter can be, per day and in log volume; learning stays within, and a value beyond counts as the limit.
+LIMITS: Mapping[str, tuple[float, float]] = {
+    "noise": (0.01, 1.0), "wander": (1e-3, 0.5), "drift": (-0.1, 0.1), "early": (-0.1, 0.1),
+    "early_days": (3.0, 3650.0), "trend_sd": (1e-5, 0.1), "decay": (1e-4, 1.0), "change": (-10.0, 10.0),
+    "change_sd": (0.01, 10.0), "omega": (1e-4, 1.0), "growth": (-0.1, 0.1), "growth_sd": (1e-6, 0.1),
+    "kill": (-0.1, 0.1), "kill_sd": (1e-5, 0.1),
+    "resistance": (1e-4, 1.0),
+}  # fmt: skip
+
 
 def _fades(days: Floats, rate: float) -> Floats:
     """(1 - exp(-rate·t)) / rate: what an effect that dies away at `rate` has added up to by `days`."""
@@ -95,20 +108,22 @@ def posterior(
     """What n lesions' scans say of later log volumes, by one prior.
 
     Args:
-        law: a name in `LAWS`; values: its parameters, rates per day, standard deviations of log volume.
+        law: a name in `LAWS`; values: its parameters, rates per day, standard deviations of log volume; beyond `LIMITS`
+            they count as the limit.
         days, logs, seen: (n, p) days since each lesion's first scan, ln(volume / mm3), and which entries are there.
         ahead: (n, h) days since the first scan at which to look.
         noise_log_sd: (n, p) of each measurement, where it is known to be more than the learned `noise`; None: learned.
 
     Returns:
-        Mean (n, h) and variance (n, h) of a later *measurement*'s log volume.
+        Mean (n, h) and variance (n, h) of a later *measurement*'s log volume; finite for finite input.
     """
-    form = LAWS[law]
+    form, values = LAWS[law], _within(values)
     level = LEVEL_SD**2
     noise = np.full(days.shape, values["noise"]) if noise_log_sd is None else np.maximum(noise_log_sd, values["noise"])
     both = seen[:, :, None] & seen[:, None, :]
     covariance = np.where(both, form.covariance(days[:, :, None], days[:, None, :], values) + level, 0.0)
-    covariance = covariance + np.eye(days.shape[1]) * np.where(seen, noise**2, 1.0)[:, None, :]
+    least = NOISE_SHARE * covariance.max(axis=(1, 2), initial=0.0)[:, None]
+    covariance = covariance + np.eye(days.shape[1]) * np.where(seen, np.maximum(noise**2, least), 1.0)[:, None, :]
     across = (form.covariance(ahead[:, :, None], days[:, None, :], values) + level) * seen[:, None, :]
     # The level has no prior mean worth the name: the scans' own mean stands in for it.
     centre = (logs * seen).sum(axis=1, keepdims=True) / seen.sum(axis=1, keepdims=True)
@@ -118,6 +133,16 @@ def posterior(
     before = form.covariance(ahead, ahead, values) + level + values["noise"] ** 2
     explained = np.einsum("nhp,nph->nh", across, solved[:, :, 1:])
     return mean, np.maximum(before - explained, values["noise"] ** 2)
+
+
+def _within(values: Values) -> dict[str, float]:
+    return {name: min(max(value, LIMITS[name][0]), LIMITS[name][1]) for name, value in values.items()}
+
+
+def bounds(law: str) -> list[tuple[float, float]]:
+    """`LIMITS` as learning sees them, in the order of `to_vector`."""
+    low, high = (to_vector(law, {k: LIMITS[k][side] for k in LAWS[law].start}) for side in (0, 1))
+    return [(min(pair), max(pair)) for pair in zip(low.tolist(), high.tolist(), strict=True)]
 
 
 def to_vector(law: str, values: Values) -> Floats:

@@ -36,7 +36,7 @@ def compute_evaluate_ood(params: dict[str, Any], out_dir: Path, progress: Progre
     from core.ood.evaluate import evaluate, methods
     from core.ood.rfdeep import read_reference
 
-    reference = read_reference(Path(params["reference"]))
+    reference = read_reference(Path(params["reference"]), params["sha256"])
     chosen = methods(params["trees"])
     figures = []
     for n, method in enumerate(chosen):

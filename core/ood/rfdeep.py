@@ -7,6 +7,7 @@ Rangnekar & Veeraraghavan 2025, arXiv 2512.08216. What is shipped is not a fores
 from __future__ import annotations
 
 import functools
+import hashlib
 import io
 import json
 import zipfile
@@ -127,14 +128,23 @@ def _finite(array: NDArray[Any]) -> bool:
     return bool(np.isfinite(array).all())
 
 
-def read_reference(path: Path) -> Reference:
+def read_reference(path: Path, sha256: str | None = None) -> Reference:
     """The arrays of an .npz that `Reference.to_bytes` made; nothing in it is ever unpickled.
 
+    Args:
+        sha256: of the very bytes that may be read; None: any.
+
     Raises:
-        ModelError: missing, damaged, or not such a file.
+        ModelError: missing, damaged, another file than was asked for, or not such a file.
     """
     try:
-        with np.load(path, allow_pickle=False) as archive:
+        content = path.read_bytes()
+        if sha256 is not None and hashlib.sha256(content).hexdigest() != sha256:
+            raise ModelError(
+                f"{path.name}: expected the reference features with SHA-256 {sha256[:12]}…, got others. Restore the "
+                "shipped file, and load the page or start the job again."
+            )
+        with np.load(io.BytesIO(content), allow_pickle=False) as archive:
             arrays = {name: archive[name] for name in ARRAYS}
             provenance = json.loads(str(archive["provenance"]))
         return Reference(**arrays, provenance=provenance)
@@ -273,7 +283,7 @@ def load_rfdeep(model_id: str = MODEL_ID) -> RfDeep:
         raise ModelError(
             f"Model {model_id!r} is of kind {entry.kind!r}; expected an out-of-distribution gate (rfdeep)."
         )
-    return RfDeep(read_reference(registry.verify(entry)), entry.id)
+    return RfDeep(read_reference(registry.verify(entry), entry.sha256), entry.id)
 
 
 def score_scan(volumes: Sequence[Volume], progress: Progress = no_progress, model_id: str = MODEL_ID) -> OodResult:

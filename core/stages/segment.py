@@ -83,6 +83,7 @@ def compute_segment(params: dict[str, Any], out_dir: Path, progress: Progress) -
     progress(1.0, "done")
     return {
         "mask": path.name, "checkpoint_sha256": answer.checkpoint_sha256, "channels": list(answer.channels),
+        "model_files": dict(answer.model_files),
         "seconds": {k: round(v, 2) for k, v in answer.seconds.items()}, "matching": matching,
     }  # fmt: skip
 

@@ -196,7 +196,7 @@ def rfdeep_reference(path: Path, sha256: str) -> Reference:
 def _reference(sha256: str, _path: Path) -> Reference:
     from core.ood.rfdeep import read_reference
 
-    return read_reference(_path)
+    return read_reference(_path, sha256)
 
 
 def warm_up() -> None:

@@ -8,6 +8,7 @@ for which TWIN_EMBEDDING_CACHE_GB must leave room, here and in whatever uses the
 
 from __future__ import annotations
 
+import argparse
 import os
 import time
 from pathlib import Path
@@ -57,4 +58,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
+    argparse.ArgumentParser(description=__doc__).parse_args()
     main()

@@ -7,6 +7,7 @@ fitted without every fourth patient: `bench_medsam.FOLDS`. `fill_embeddings` bef
 
 from __future__ import annotations
 
+import argparse
 import os
 from dataclasses import replace
 from typing import Any
@@ -94,4 +95,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
+    argparse.ArgumentParser(description=__doc__).parse_args()
     main()

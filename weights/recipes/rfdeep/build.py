@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import hashlib
+import io
 import json
 import time
 from collections import Counter
@@ -155,10 +156,11 @@ def load_network(model: str, folder: Path | None) -> Any:
         return load_segmenter(model)
     import torch
 
-    path = folder / "fold_0" / "checkpoint_final.pth"
-    checkpoint = torch.load(path, map_location="cpu", weights_only=True)
-    digest = hashlib.sha256(path.read_bytes()).hexdigest()
-    return NnUNetSegmenter(folder, [checkpoint], model_id=model, checkpoint_sha256=digest)
+    content = (folder / "fold_0" / "checkpoint_final.pth").read_bytes()
+    checkpoint = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+    plans, dataset = ((folder / name).read_bytes() for name in ("plans.json", "dataset.json"))
+    digest = hashlib.sha256(content).hexdigest()
+    return NnUNetSegmenter(plans, dataset, [checkpoint], model_id=model, checkpoint_sha256=digest)
 
 
 def build(network: Any, found: Iterator[Case], command: str) -> Reference:
@@ -243,9 +245,11 @@ def main() -> None:
     content = reference.to_bytes()
     arguments.to.mkdir(parents=True, exist_ok=True)
     (arguments.to / "reference.npz").write_bytes(content)
-    (arguments.to / "provenance.json").write_text(json.dumps(reference.provenance, indent=1) + "\n")
+    provenance = json.dumps(reference.provenance, indent=1).encode() + b"\n"
+    (arguments.to / "provenance.json").write_bytes(provenance)
     print(json.dumps(reference.provenance["calibration"], indent=1))
     print(f'\nweights/manifest.toml, id = "{MODEL_ID}":\nsha256 = "{hashlib.sha256(content).hexdigest()}"')
+    print(f'files = {{ "provenance.json" = "{hashlib.sha256(provenance).hexdigest()}" }}')
 
 
 if __name__ == "__main__":

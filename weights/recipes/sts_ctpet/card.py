@@ -1,7 +1,11 @@
-"""Write the model card from the evaluation: `python -m weights.recipes.sts_ctpet.card`."""
+"""Write the model card from the evaluation.
+
+`python -m weights.recipes.sts_ctpet.card --to weights/sts_ctpet_small/README.md`
+"""
 
 from __future__ import annotations
 
+import argparse
 import json
 from pathlib import Path
 
@@ -26,4 +30,6 @@ def card() -> str:
 
 
 if __name__ == "__main__":
-    (FOLDER / "README.md").write_text(card())
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--to", type=Path, required=True)
+    parser.parse_args().to.write_text(card())

