@@ -27,6 +27,8 @@ from core.jobs import CANCELLED, FINAL, JobKind, JobStore, Reporter, apology, ex
 TOPIC = "twinreview-jobs"
 #: A job is started at most this often: once more after a dead worker, once more after a restart of TwinReview.
 ATTEMPTS = 2
+#: How long a cluster of somebody else's has to answer.
+CONNECT_S = 10
 
 WORKER_DIED = (
     "The worker process died twice while it ran this job; running out of memory is the usual cause. "
@@ -98,7 +100,7 @@ class JobRunner:
     """Runs jobs on Dask for the process that owns the store.
 
     Dask starts with the first job: TWIN_WORKERS processes (default 1) on this machine, or the cluster at TWIN_DASK,
-    which must see the data root under the same path and have this project importable.
+    which must see the data root under the same path and have this project importable. Either is spoken to by TLS.
     """
 
     store: JobStore
@@ -122,7 +124,7 @@ class JobRunner:
         """
         if kind not in self.kinds:
             raise InputError(f"Expected a job of kind {', '.join(sorted(self.kinds))}, got {kind!r}.")
-        params = self.kinds[kind].prepare(self.store, args)
+        params = self.kinds[kind].prepare(self.store, args, person)
         job_id = self.store.create_job(kind, dict(args), person)
         self._queue(job_id, self.kinds[kind], params, person)
         return job_id
@@ -182,7 +184,7 @@ class JobRunner:
         else:
             kind = self.kinds[row["kind"]]
             try:
-                params = kind.prepare(self.store, row["params"])
+                params = kind.prepare(self.store, row["params"], row["person"])
             except Exception as error:
                 status, message = "failed", explain(error)
             else:
@@ -221,26 +223,21 @@ class JobRunner:
                 self._write(self._settle, job_id, {"status": "failed", "message": explain(error)})
 
     def _connect(self) -> None:
-        import dask
-        from distributed import Client, LocalCluster
+        from distributed import Client
 
         address = os.environ.get("TWIN_DASK")
         if address:
+            security = _security_for(address)
             try:
-                self._client = Client(address, timeout=10, set_as_default=False)
-            except (OSError, ValueError):
+                self._client = Client(address, timeout=CONNECT_S, set_as_default=False, security=security)
+            except (OSError, ValueError, TypeError):  # TypeError: no certificates in Dask's configuration
                 raise InputError(
-                    "No Dask scheduler answers at the address in TWIN_DASK. Start it, correct the address, "
-                    "or unset TWIN_DASK to compute on this machine."
+                    "No Dask scheduler answers at the address in TWIN_DASK with the certificates of Dask's settings. "
+                    "Start it, correct the address or the certificates, or unset TWIN_DASK to compute on this machine."
                 ) from None
         else:
-            dask.config.set(_dask_settings(workers := _whole("TWIN_WORKERS", 1)))
-            self._cluster = LocalCluster(
-                n_workers=workers, threads_per_worker=1, processes=True, host="127.0.0.1",
-                dashboard_address="127.0.0.1:0", scheduler_kwargs={"dashboard": False}, memory_limit=0,
-                silence_logs=logging.ERROR,
-            )  # fmt: skip
-            self._client = Client(self._cluster, set_as_default=False)
+            self._cluster = _own_cluster(_whole("TWIN_WORKERS", 1))
+            self._client = Client(self._cluster, set_as_default=False, security=self._cluster.security)
         self._client.subscribe_topic(TOPIC, self._heard)
 
     def _heard(self, event: tuple[float, dict[str, Any]]) -> None:
@@ -316,6 +313,44 @@ def _whole(variable: str, default: int) -> int:
     if not text.isdigit() or int(text) < 1:
         raise InputError(f"Expected {variable} to be a whole number from 1 on, got {text!r}.")
     return int(text)
+
+
+def _own_cluster(workers: int) -> Any:
+    """Worker processes on this machine that obey this process alone.
+
+    A Dask scheduler runs whatever anybody sends who can reach it, and everybody with an account on the machine reaches
+    loopback. So it takes only who shows a certificate, which is made anew each time and never leaves these processes.
+    """
+    import dask
+    from distributed import LocalCluster, Security
+
+    dask.config.set(_dask_settings(workers))
+    return LocalCluster(
+        n_workers=workers, threads_per_worker=1, processes=True, host="127.0.0.1", protocol="tls://",
+        security=Security.temporary(), dashboard_address="127.0.0.1:0", scheduler_kwargs={"dashboard": False},
+        memory_limit=0, silence_logs=logging.ERROR,
+    )  # fmt: skip
+
+
+def _security_for(address: str) -> Any:
+    """How a cluster of somebody else's is spoken to: by TLS, with the certificates that Dask's configuration names.
+
+    Raises:
+        InputError: for an address without TLS, unless it is on this machine and TWIN_DASK_WITHOUT_TLS allows it.
+    """
+    from distributed import Security
+
+    scheme, _, rest = address.rpartition("://")
+    if scheme == "tls":
+        return Security(require_encryption=True)
+    host = rest.rpartition(":")[0].strip("[]")
+    here = host in ("127.0.0.1", "::1", "localhost")
+    if scheme in ("", "tcp") and here and os.environ.get("TWIN_DASK_WITHOUT_TLS") == "yes":
+        return None
+    raise InputError(
+        "Expected an address with TLS in TWIN_DASK, as tls://scheduler:8786: without it everybody who reaches the "
+        "scheduler runs what they like and reads the scans. Give it certificates (docs/operation.md), or unset it."
+    )
 
 
 def _dask_settings(workers: int) -> dict[str, Any]:

@@ -9,6 +9,7 @@ os.environ.setdefault("OMP_NUM_THREADS", str(min(2, os.cpu_count() or 1)))
 os.environ.setdefault("OPENBLAS_NUM_THREADS", os.environ["OMP_NUM_THREADS"])
 
 import atexit
+import contextlib
 import shutil
 import socket
 import subprocess
@@ -27,6 +28,8 @@ from hypothesis import settings
 if "TWIN_CACHE" not in os.environ:
     os.environ["TWIN_CACHE"] = tempfile.mkdtemp(prefix="twin-cache-")
     atexit.register(shutil.rmtree, os.environ["TWIN_CACHE"], ignore_errors=True)
+# One secret for the servers that tests start, so that a browser can be given a name before it opens a page.
+os.environ["TWIN_SECRET"] = "of the tests"
 
 ROOT = Path(__file__).resolve().parents[1]
 CHROMIUM_ARGS = (
@@ -65,6 +68,7 @@ class Server:
             probe.bind(("127.0.0.1", 0))
             port = probe.getsockname()[1]
         self.root, self.url, self._log = root, f"http://127.0.0.1:{port}", log
+        _know_demo(root)
         command = [sys.executable, "-m", "streamlit", "run", "app.py", "--server.port", str(port),
                    "--server.address", "127.0.0.1"]  # fmt: skip
         with log.open("w") as stream:
@@ -99,6 +103,16 @@ class Server:
             self.process.kill()
             self.process.wait()
             raise
+
+
+def _know_demo(root: Path) -> None:
+    """Nobody can work where nobody is known."""
+    from core.errors import StoreError
+    from store import open_store
+
+    with contextlib.suppress(StoreError), open_store(root) as store:  # held by the test
+        if not store.people():
+            store.add_person("demo")
 
 
 @pytest.fixture(scope="module")
@@ -146,10 +160,20 @@ def browser() -> Iterator[Any]:
         chromium.close()
 
 
+def works_as(context: Any, name: str) -> None:
+    """Gives a browser the cookie of somebody who chose that name."""
+    from pages.ui import who
+
+    cookie = {"name": who.cookie_name(), "value": who.cookie_of(name), "domain": "127.0.0.1", "path": "/"}
+    context.add_cookies([{**cookie, "httpOnly": True, "sameSite": "Strict"}])
+
+
 @pytest.fixture
 def page(browser: Any) -> Iterator[Any]:
-    """A browser page of 1400 x 900; an error of its JavaScript or a shown traceback fails the test."""
+    """A browser page of 1400 x 900 of somebody who works as demo; an error of its JavaScript or a shown traceback fails
+    the test."""
     context = browser.new_context(viewport={"width": 1400, "height": 900})
+    works_as(context, "demo")
     opened = context.new_page()
     errors: list[str] = []
     opened.on("pageerror", lambda error: errors.append(str(error)))
