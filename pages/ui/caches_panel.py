@@ -14,10 +14,12 @@ def clear(store: Any, person: str) -> None:
     st.markdown("Loaded volumes, fits and pictures are kept in memory for all visitors.")
     administrator = is_administrator(store, person)
     pressed = st.button(
-        "Forget what was loaded", disabled=not administrator,
+        "Forget what was loaded",
+        disabled=not administrator,
         help="It is loaded again when it is asked for. Jobs and drafts are not touched."
-        if administrator else "An administrator does this.",
-    )  # fmt: skip
+        if administrator
+        else "An administrator does this.",
+    )
     # Asked again: a browser can send a press of a button that it was shown as disabled.
     if pressed and is_administrator(store, person):
         resources.clear_caches()

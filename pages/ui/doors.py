@@ -191,12 +191,23 @@ def policy() -> str:
     page = (Path(streamlit.__file__).parent / "static" / "index.html").read_text(encoding="utf-8")
     hashes = [hashlib.sha256(text.encode()).digest() for text in re.findall(r"<script>(.*?)</script>", page, re.DOTALL)]
     named = " ".join(f"'sha256-{base64.b64encode(value).decode()}'" for value in hashes)
-    return "; ".join((
-        "default-src 'self'", f"script-src 'self' blob: {named}".rstrip(), "style-src 'self' 'unsafe-inline'",
-        "img-src 'self' data: blob:", "font-src 'self' data:", "connect-src 'self'", "worker-src 'self' blob:",
-        "media-src 'self' blob:", "object-src 'none'", "frame-src 'none'", "frame-ancestors 'none'", "base-uri 'self'",
-        "form-action 'self'",
-    ))  # fmt: skip
+    return "; ".join(
+        (
+            "default-src 'self'",
+            f"script-src 'self' blob: {named}".rstrip(),
+            "style-src 'self' 'unsafe-inline'",
+            "img-src 'self' data: blob:",
+            "font-src 'self' data:",
+            "connect-src 'self'",
+            "worker-src 'self' blob:",
+            "media-src 'self' blob:",
+            "object-src 'none'",
+            "frame-src 'none'",
+            "frame-ancestors 'none'",
+            "base-uri 'self'",
+            "form-action 'self'",
+        )
+    )
 
 
 def _with_headers(connection: HTTPConnection, send: Send) -> Send:

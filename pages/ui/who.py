@@ -54,9 +54,10 @@ class Choices:
         """Notes what a session chose, in place of what it chose before."""
         with self._lock:
             self._open = {
-                choice: held for choice, held in self._open.items()
+                choice: held
+                for choice, held in self._open.items()
                 if held[0] != session and time.monotonic() - held[2] < _CHOICE_S
-            }  # fmt: skip
+            }
             self._open[secrets.token_urlsafe(32)] = (session, person, time.monotonic())
 
     def open_of(self, session: str) -> str | None:
@@ -127,9 +128,13 @@ def switch(chosen: str) -> None:
     """The sidebar's field: who is working, and another name for whoever takes over."""
     st.session_state["working-as"] = chosen
     st.selectbox(
-        "Working as", names(), key="working-as", on_change=_chosen, args=("working-as",),
+        "Working as",
+        names(),
+        key="working-as",
+        on_change=_chosen,
+        args=("working-as",),
         help="Everything you do is recorded under this name.",
-    )  # fmt: skip
+    )
     session = sessions.current()
     choice = None if session is None else CHOICES.open_of(session)
     if choice is not None:
@@ -175,9 +180,13 @@ async def keep(request: Request) -> Response:
         return problem(403, "Expected the choice that the page just made, got none. Choose the name again.")
     answer = Response(status_code=204, headers=NO_STORE)
     answer.set_cookie(
-        cookie_name(), cookie_of(chosen), max_age=MAX_AGE_S, httponly=True, samesite="strict",
+        cookie_name(),
+        cookie_of(chosen),
+        max_age=MAX_AGE_S,
+        httponly=True,
+        samesite="strict",
         secure=request.url.scheme == "https",
-    )  # fmt: skip
+    )
     return answer
 
 

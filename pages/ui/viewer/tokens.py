@@ -125,9 +125,10 @@ class Registry:
     def _sweep(self, now: float) -> None:
         gone = {session for session, at in self._ended.items() if now - at > _FORGET_S}
         self._issued = {
-            token: issued for token, issued in self._issued.items()
+            token: issued
+            for token, issued in self._issued.items()
             if issued.ends_at > now and issued.session not in gone
-        }  # fmt: skip
+        }
         for session in gone:
             del self._ended[session]
 

@@ -1,0 +1,99 @@
+"""A tab of a browser over the real WebSocket, without a browser: what a script of anybody's can say to the server."""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import re
+import urllib.request
+from typing import Any
+from urllib.parse import urlsplit
+
+from streamlit.proto.BackMsg_pb2 import BackMsg
+from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
+from websockets.exceptions import ConnectionClosed
+from websockets.sync.client import ClientConnection, connect
+
+#: A token in what a page told its component.
+TOKEN = re.compile(rb'"token": ?"([A-Za-z0-9_.-]{20,})"')
+
+
+def browser_cookie(url: str) -> str:
+    """The cookie that a browser without any gets with its first page, as name=value."""
+    request = urllib.request.Request(url, headers={"Accept": "text/html"})
+    with urllib.request.urlopen(request, timeout=30) as answer:
+        return str(answer.headers["Set-Cookie"]).split(";")[0]
+
+
+def status_of(url: str, path: str, method: str = "GET", **headers: str) -> int:
+    """The status of a request with exactly these headers; for `upgrade="websocket"`, of the handshake."""
+    connection = http.client.HTTPConnection(urlsplit(url).netloc, timeout=30)
+    given = {name.replace("_", "-"): value for name, value in headers.items()}
+    if given.get("upgrade") == "websocket":
+        given |= {
+            "Connection": "Upgrade",
+            "Sec-WebSocket-Version": "13",
+            "Sec-WebSocket-Key": "AAAAAAAAAAAAAAAAAAAAAA==",
+        }
+    connection.request(method, path, headers=given)
+    status = connection.getresponse().status
+    connection.close()
+    return status
+
+
+class Tab:
+    """One tab, as the person that a cookie names."""
+
+    def __init__(self, url: str, person: str | None = "demo") -> None:
+        from pages.ui import who
+
+        self.url = url
+        cookies = [browser_cookie(url)]
+        if person is not None:
+            cookies.append(f"{who.cookie_name()}={who.cookie_of(person)}")
+        self.cookie = "; ".join(cookies)
+        self._socket: ClientConnection = connect(
+            url.replace("http://", "ws://") + "/_stcore/stream",
+            additional_headers={"Cookie": self.cookie},
+            origin=url,
+            subprotocols=["streamlit"],
+            max_size=None,
+            open_timeout=60,
+        )  # type: ignore[arg-type]
+
+    def send(self, **message: Any) -> None:
+        """Sends one BackMsg."""
+        self._socket.send(BackMsg(**message).SerializeToString())
+
+    def open(self, page: str = "", query: str = "", seconds: float = 120) -> bytes:
+        """Runs a page to its end; returns all that the server said, one message after the other."""
+        message = BackMsg()
+        message.rerun_script.page_name, message.rerun_script.query_string = page, query
+        self._socket.send(message.SerializeToString())
+        said = bytearray()
+        while True:
+            data = self._socket.recv(timeout=seconds)
+            assert isinstance(data, bytes)
+            said += data
+            if ForwardMsg.FromString(data).WhichOneof("type") == "script_finished":
+                return bytes(said)
+
+    def token(self, page: str, query: str) -> str:
+        """The token that a page gives its component."""
+        found = TOKEN.search(self.open(page, query))
+        assert found is not None, "the page gave no token"
+        return found[1].decode()
+
+    def get(self, path: str, **headers: str) -> int:
+        """The status of a request by the same browser."""
+        return status_of(self.url, path, cookie=self.cookie, **headers)
+
+    def close(self) -> None:
+        with contextlib.suppress(ConnectionClosed):
+            self._socket.close()
+
+    def __enter__(self) -> Tab:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
