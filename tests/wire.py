@@ -52,14 +52,13 @@ class Tab:
         if person is not None:
             cookies.append(f"{who.cookie_name()}={who.cookie_of(person)}")
         self.cookie = "; ".join(cookies)
-        self._socket: ClientConnection = connect(
-            url.replace("http://", "ws://") + "/_stcore/stream",
-            additional_headers={"Cookie": self.cookie},
-            origin=url,
-            subprotocols=["streamlit"],
-            max_size=None,
-            open_timeout=60,
-        )  # type: ignore[arg-type]
+        said: Any = {"Cookie": self.cookie}
+        own: Any = {"origin": url, "subprotocols": ["streamlit"], "additional_headers": said}
+        stream = url.replace("http://", "ws://") + "/_stcore/stream"
+        self._opened = contextlib.ExitStack()
+        self._socket: ClientConnection = self._opened.enter_context(
+            connect(stream, max_size=None, open_timeout=60, proxy=None, **own)
+        )
 
     def send(self, **message: Any) -> None:
         """Sends one BackMsg."""
@@ -90,7 +89,7 @@ class Tab:
 
     def close(self) -> None:
         with contextlib.suppress(ConnectionClosed):
-            self._socket.close()
+            self._opened.close()
 
     def __enter__(self) -> Tab:
         return self

@@ -186,7 +186,7 @@ def policy() -> str:
     """The Content-Security-Policy: everything comes from this server, and no other site shows it in a frame.
 
     Streamlit's page has inline scripts of its own, which are named by their hashes. `blob:` scripts are the modules
-    of our components; styles are set inline by Streamlit, Plotly and the viewer.
+    of our components; WebAssembly unpacks Streamlit's tables; styles are set inline by Streamlit and Plotly.
     """
     page = (Path(streamlit.__file__).parent / "static" / "index.html").read_text(encoding="utf-8")
     hashes = [hashlib.sha256(text.encode()).digest() for text in re.findall(r"<script>(.*?)</script>", page, re.DOTALL)]
@@ -194,7 +194,7 @@ def policy() -> str:
     return "; ".join(
         (
             "default-src 'self'",
-            f"script-src 'self' blob: {named}".rstrip(),
+            f"script-src 'self' blob: 'wasm-unsafe-eval' {named}".rstrip(),
             "style-src 'self' 'unsafe-inline'",
             "img-src 'self' data: blob:",
             "font-src 'self' data:",
