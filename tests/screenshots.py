@@ -13,7 +13,7 @@ from typing import Any
 
 from playwright.sync_api import sync_playwright
 
-from tests.conftest import CHROMIUM_ARGS, Server, find_chromium
+from tests.conftest import CHROMIUM_ARGS, Server, find_chromium, works_as
 
 SIZES = {"1440": (1440, 900), "1280": (1280, 720)}
 #: page -> the demo patient it is shown for.
@@ -49,6 +49,7 @@ def shoot(url: str, chromium: Any, folder: Path, names: list[str], whole: bool) 
     """One PNG a page and size: `review.png` at 1440 x 900, `review-1280.png` at 1280 x 720."""
     for size, (width, height) in SIZES.items():
         context = chromium.new_context(viewport={"width": width, "height": height})
+        works_as(context, "demo")
         page = context.new_page()
         for name in names:
             query = f"?patient_id={PAGES[name]}" if PAGES[name] else ""
