@@ -87,3 +87,19 @@ def test_a_table_is_downloaded_by_the_browser_it_was_made_for_and_by_no_other(da
     assert "another browser" in refused.text()
     other.close()
     assert page.request.get(address).status == 200
+
+
+def test_a_file_is_uploaded_by_the_tab_s_own_browser_alone(dashboard, page, browser, tmp_path):
+    (tmp_path / "scan.nii.gz").write_bytes(b"no image")
+    page.goto(f"{dashboard.url}/intake")
+    with page.expect_response(lambda answer: "/upload_file/" in answer.url, timeout=SLOW_MS) as sent:
+        page.locator("[data-testid=stFileUploader] input[type=file]").first.set_input_files(tmp_path / "scan.nii.gz")
+    assert sent.value.status == 204
+    expect(page.get_by_text("scan.nii.gz").first).to_be_visible(timeout=SLOW_MS)
+    other = browser.new_context()
+    other.request.get(dashboard.url, headers={"Accept": "text/html"})
+    assert {c["name"] for c in other.cookies()} >= {"twin-browser"}
+    for method in ("PUT", "DELETE"):
+        assert other.request.fetch(sent.value.url, method=method).status == 403
+        assert "another browser" in other.request.fetch(sent.value.url, method=method).text()
+    other.close()

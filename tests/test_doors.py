@@ -7,7 +7,6 @@ import threading
 import time
 import urllib.request
 
-import httpx
 import pytest
 import uvicorn
 from hypothesis import given
@@ -19,7 +18,7 @@ from starlette.routing import Route
 from starlette.testclient import TestClient
 
 from pages.ui import api, doors, sockets
-from tests.wire import status_of
+from tests.wire import answer_of, status_of
 
 HEADERS = {
     "x-frame-options": "DENY",
@@ -213,6 +212,6 @@ def test_the_running_server_refuses_strangers_on_every_path_and_on_the_websocket
     for origin in ("http://evil.example", "http://localhost:1", "null"):
         assert status_of(server.url, stream, upgrade="websocket", host=here, origin=origin) == 403
     for path in PATHS:
-        headers = httpx.get(server.url + path, timeout=30).headers
-        assert HEADERS.items() <= dict(headers).items(), path
+        headers = answer_of(server.url, path)[1]
+        assert HEADERS.items() <= headers.items(), path
         assert "frame-ancestors 'none'" in headers["content-security-policy"], path

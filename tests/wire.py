@@ -27,6 +27,11 @@ def browser_cookie(url: str) -> str:
 
 def status_of(url: str, path: str, method: str = "GET", **headers: str) -> int:
     """The status of a request with exactly these headers; for `upgrade="websocket"`, of the handshake."""
+    return answer_of(url, path, method, **headers)[0]
+
+
+def answer_of(url: str, path: str, method: str = "GET", **headers: str) -> tuple[int, dict[str, str]]:
+    """The same with the headers of the answer, their names in lower case."""
     connection = http.client.HTTPConnection(urlsplit(url).netloc, timeout=30)
     given = {name.replace("_", "-"): value for name, value in headers.items()}
     if given.get("upgrade") == "websocket":
@@ -36,9 +41,9 @@ def status_of(url: str, path: str, method: str = "GET", **headers: str) -> int:
             "Sec-WebSocket-Key": "AAAAAAAAAAAAAAAAAAAAAA==",
         }
     connection.request(method, path, headers=given)
-    status = connection.getresponse().status
+    answer = connection.getresponse()
     connection.close()
-    return status
+    return answer.status, {name.lower(): value for name, value in answer.getheaders()}
 
 
 class Tab:

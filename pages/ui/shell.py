@@ -63,7 +63,8 @@ def show() -> None:
     st.logo(str(ICON), size="large")
     if name is None:
         if reachable:
-            who.ask()
+            with guarded():
+                who.ask()
         return
     with st.sidebar:
         _choose_patient()
