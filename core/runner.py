@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import importlib
 import json
-import logging
 import os
 import shutil
 import threading
@@ -21,6 +20,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from core import cluster
 from core.errors import InputError, JobCancelled, TwinReviewError
 from core.jobs import CANCELLED, FINAL, JobKind, JobStore, Reporter, apology, explain, fresh_folder, log_unexpected
 
@@ -227,7 +227,7 @@ class JobRunner:
 
         address = os.environ.get("TWIN_DASK")
         if address:
-            security = _security_for(address)
+            security = cluster.security_for(address)
             try:
                 self._client = Client(address, timeout=CONNECT_S, set_as_default=False, security=security)
             except (OSError, ValueError, TypeError):  # TypeError: no certificates in Dask's configuration
@@ -236,7 +236,7 @@ class JobRunner:
                     "Start it, correct the address or the certificates, or unset TWIN_DASK to compute on this machine."
                 ) from None
         else:
-            self._cluster = _own_cluster(_whole("TWIN_WORKERS", 1))
+            self._cluster = cluster.own_cluster(cluster.whole("TWIN_WORKERS", 1), ATTEMPTS - 1)
             self._client = Client(self._cluster, set_as_default=False, security=self._cluster.security)
         self._client.subscribe_topic(TOPIC, self._heard)
 
@@ -306,63 +306,3 @@ class JobRunner:
     def _write(self, what: Callable[..., None], *args: Any) -> None:
         if not self._closing:
             self._writer.submit(what, *args)
-
-
-def _whole(variable: str, default: int) -> int:
-    text = os.environ.get(variable, str(default))
-    if not text.isdigit() or int(text) < 1:
-        raise InputError(f"Expected {variable} to be a whole number from 1 on, got {text!r}.")
-    return int(text)
-
-
-def _own_cluster(workers: int) -> Any:
-    """Worker processes on this machine that obey this process alone.
-
-    A Dask scheduler runs whatever anybody sends who can reach it, and everybody with an account on the machine reaches
-    loopback. So it takes only who shows a certificate, which is made anew each time and never leaves these processes.
-    """
-    import dask
-    from distributed import LocalCluster, Security
-
-    dask.config.set(_dask_settings(workers))
-    return LocalCluster(
-        n_workers=workers, threads_per_worker=1, processes=True, host="127.0.0.1", protocol="tls://",
-        security=Security.temporary(), dashboard_address="127.0.0.1:0", scheduler_kwargs={"dashboard": False},
-        memory_limit=0, silence_logs=logging.ERROR,
-    )  # fmt: skip
-
-
-def _security_for(address: str) -> Any:
-    """How a cluster of somebody else's is spoken to: by TLS, with the certificates that Dask's configuration names.
-
-    Raises:
-        InputError: for an address without TLS, unless it is on this machine and TWIN_DASK_WITHOUT_TLS allows it.
-    """
-    from distributed import Security
-
-    scheme, _, rest = address.rpartition("://")
-    if scheme == "tls":
-        return Security(require_encryption=True)
-    host = rest.rpartition(":")[0].strip("[]")
-    here = host in ("127.0.0.1", "::1", "localhost")
-    if scheme in ("", "tcp") and here and os.environ.get("TWIN_DASK_WITHOUT_TLS") == "yes":
-        return None
-    raise InputError(
-        "Expected an address with TLS in TWIN_DASK, as tls://scheduler:8786: without it everybody who reaches the "
-        "scheduler runs what they like and reads the scans. Give it certificates (docs/operation.md), or unset it."
-    )
-
-
-def _dask_settings(workers: int) -> dict[str, Any]:
-    """Workers may have children (nnU-Net's pools), use their share of the cores, and are replaced once."""
-    threads = os.environ.get("OMP_NUM_THREADS") or str(max(1, (os.cpu_count() or 1) // workers))
-    return {
-        "distributed.worker.daemon": False,
-        "distributed.worker.profile.enabled": False,
-        "distributed.scheduler.allowed-failures": ATTEMPTS - 1,
-        # On a busy machine a new worker takes longer than Dask's 15 s, after which it would go on with none at all.
-        "distributed.deploy.lost-worker-timeout": "365 days",
-        "distributed.scheduler.http.routes": [],  # no status pages
-        "distributed.worker.http.routes": [],
-        "distributed.nanny.pre-spawn-environ": {"OMP_NUM_THREADS": threads, "MALLOC_TRIM_THRESHOLD_": "65536"},
-    }

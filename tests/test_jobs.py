@@ -16,7 +16,7 @@ from types import SimpleNamespace
 import psutil
 import pytest
 
-from core import jobs, runner
+from core import cluster, jobs, runner
 from core.errors import InputError, JobCancelled, ModelError
 from core.jobs import FINAL, JobKind, Reporter, run_inline
 from core.runner import JobRunner
@@ -388,4 +388,4 @@ def test_who_has_no_certificate_runs_nothing_on_the_workers(running):
 def test_a_nonsensical_number_of_workers_is_refused(monkeypatch, text):
     monkeypatch.setenv("TWIN_WORKERS", text)
     with pytest.raises(InputError, match="Expected TWIN_WORKERS to be a whole number"):
-        runner._whole("TWIN_WORKERS", 1)
+        cluster.whole("TWIN_WORKERS", 1)

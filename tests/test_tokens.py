@@ -131,3 +131,17 @@ def test_on_a_running_server_a_token_ends_with_its_tab(start_server, tmp_path):
     assert other.get(url, x_twin_token=other.token("review", "patient_id=ANNA")) == 200
     assert other.get(url, x_twin_token=token) == 403
     other.close()
+
+
+@pytest.mark.browser
+def test_nobody_goes_on_with_the_session_of_another_browser(server):
+    own = Tab(server.url)
+    own.open("worklist")
+    browser = own.cookie.split(";")[0]
+    own.close()
+    with Tab(server.url, session=own.session) as stranger:
+        stranger.open("worklist")
+        assert stranger.session != own.session
+    with Tab(server.url, session=own.session, cookie=browser) as back:
+        back.open("worklist")
+        assert back.session == own.session

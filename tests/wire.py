@@ -49,16 +49,21 @@ def answer_of(url: str, path: str, method: str = "GET", **headers: str) -> tuple
 class Tab:
     """One tab, as the person that a cookie names."""
 
-    def __init__(self, url: str, person: str | None = "demo") -> None:
+    def __init__(self, url: str, person: str | None = "demo", session: str = "", cookie: str = "") -> None:
+        """Args: session: the id of one to go on with; cookie: the browser's, else a new browser's."""
         from pages.ui import who
 
-        self.url = url
-        cookies = [browser_cookie(url)]
+        self.url, self.session = url, ""
+        cookies = [cookie or browser_cookie(url)]
         if person is not None:
             cookies.append(f"{who.cookie_name()}={who.cookie_of(person)}")
         self.cookie = "; ".join(cookies)
         said: Any = {"Cookie": self.cookie}
-        own: Any = {"origin": url, "subprotocols": ["streamlit"], "additional_headers": said}
+        own: Any = {
+            "origin": url,
+            "subprotocols": ["streamlit", *(["x", session] if session else [])],
+            "additional_headers": said,
+        }
         stream = url.replace("http://", "ws://") + "/_stcore/stream"
         self._opened = contextlib.ExitStack()
         self._socket: ClientConnection = self._opened.enter_context(
@@ -71,15 +76,18 @@ class Tab:
 
     def open(self, page: str = "", query: str = "", seconds: float = 120) -> bytes:
         """Runs a page to its end; returns all that the server said, one message after the other."""
-        message = BackMsg()
-        message.rerun_script.page_name, message.rerun_script.query_string = page, query
-        self._socket.send(message.SerializeToString())
+        asked = BackMsg()
+        asked.rerun_script.page_name, asked.rerun_script.query_string = page, query
+        self._socket.send(asked.SerializeToString())
         said = bytearray()
         while True:
             data = self._socket.recv(timeout=seconds)
             assert isinstance(data, bytes)
             said += data
-            if ForwardMsg.FromString(data).WhichOneof("type") == "script_finished":
+            message = ForwardMsg.FromString(data)
+            if message.WhichOneof("type") == "new_session":
+                self.session = message.new_session.initialize.session_id
+            if message.WhichOneof("type") == "script_finished":
                 return bytes(said)
 
     def token(self, page: str, query: str) -> str:

@@ -127,6 +127,8 @@ class Doors:
         connection = HTTPConnection(scope)
         refused = _refusal(scope, connection)
         app = self._app if refused is None else PlainTextResponse(refused[1], refused[0])
+        if scope["type"] == "websocket":
+            scope = _without_a_stranger_s_session(scope, connection)
         await app(scope, receive, _with_headers(connection, send))
 
 
@@ -143,6 +145,22 @@ def _refusal(scope: Scope, connection: HTTPConnection) -> tuple[int, str] | None
     if changes and not origin_allowed(headers):
         return 403, WRONG_ORIGIN
     return None if _owned(scope["path"], connection.cookies.get(sessions.BROWSER_COOKIE, "")) else (403, NOT_YOURS)
+
+
+def _without_a_stranger_s_session(scope: Scope, connection: HTTPConnection) -> Scope:
+    """The scope of a WebSocket that does not ask to go on with another browser's session; it then gets one of its own.
+
+    A tab that lost its connection names its session as the third of its protocols. Whoever read that id somewhere, as
+    in the log of a proxy, would else go on under the name of the person who works there.
+    """
+    name = b"sec-websocket-protocol"
+    given = [value for key, value in scope["headers"] if key == name]
+    parts = [part.strip() for part in given[0].decode("latin-1").split(",")] if len(given) == 1 else []
+    browser = connection.cookies.get(sessions.BROWSER_COOKIE, "")
+    if len(given) < 2 and (len(parts) < 3 or not sessions.is_of_another(parts[2], browser)):
+        return scope
+    others = [(key, value) for key, value in scope["headers"] if key != name]
+    return {**scope, "headers": [*others, (name, ", ".join(parts[:2] or ["streamlit"]).encode("latin-1"))]}
 
 
 def _owned(path: str, browser: str) -> bool:

@@ -6,11 +6,32 @@ page), which the WebSocket of the tab carries.
 
 from __future__ import annotations
 
+import streamlit as st
 from streamlit import runtime
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 #: One a browser: random, HttpOnly, and the same for all its tabs.
 BROWSER_COOKIE = "twin-browser"
+
+
+#: session -> browser of the latest ones whose page was run; a tab that is away keeps its place.
+_OWNERS: dict[str, str] = {}
+_MOST_OWNERS = 10_000
+
+
+def note_owner() -> None:
+    """Notes whose browser the running session is of, so that no other takes it up later."""
+    session, browser = current(), st.context.cookies.get(BROWSER_COOKIE)
+    if session is None or not browser or session in _OWNERS:
+        return
+    _OWNERS[session] = browser
+    for oldest in list(_OWNERS)[:-_MOST_OWNERS]:
+        _OWNERS.pop(oldest, None)
+
+
+def is_of_another(session_id: str, browser: str) -> bool:
+    """Whether the session is known to be of another browser than this one."""
+    return _OWNERS.get(session_id, browser) != browser
 
 
 def current() -> str | None:

@@ -15,7 +15,7 @@ import streamlit as st
 from streamlit.runtime.scriptrunner import StopException
 
 from core.jobs import explain
-from pages.ui import doors, resources, sockets, who
+from pages.ui import doors, resources, sessions, sockets, who
 from pages.ui.viewer import tokens
 
 PageName = Literal[
@@ -48,6 +48,7 @@ def show() -> None:
     """Draws the frame and runs the chosen page in it."""
     st.set_page_config(page_title="TwinReview", page_icon=str(ICON), layout="wide")
     name, reachable = None, False
+    sessions.note_owner()
     with guarded():
         name, reachable = who.settle(), True
     page = st.navigation(
