@@ -2,6 +2,12 @@
 
 import streamlit as st
 
-from pages.ui import api, shell
+from pages.ui import api, doors, shell
 
-app = st.App("pages/ui/main.py", routes=api.ROUTES, lifespan=shell.lifespan, on_script_error=shell.show_problem)
+app = st.App(
+    "pages/ui/main.py",
+    routes=api.ROUTES,
+    middleware=doors.MIDDLEWARE,
+    lifespan=shell.lifespan,
+    on_script_error=shell.show_problem,
+)

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import importlib
 import json
-import logging
 import os
 import shutil
 import threading
@@ -21,12 +20,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from core import cluster
 from core.errors import InputError, JobCancelled, TwinReviewError
 from core.jobs import CANCELLED, FINAL, JobKind, JobStore, Reporter, apology, explain, fresh_folder, log_unexpected
 
 TOPIC = "twinreview-jobs"
 #: A job is started at most this often: once more after a dead worker, once more after a restart of TwinReview.
 ATTEMPTS = 2
+#: How long a cluster of somebody else's has to answer.
+CONNECT_S = 10
 
 WORKER_DIED = (
     "The worker process died twice while it ran this job; running out of memory is the usual cause. "
@@ -98,7 +100,7 @@ class JobRunner:
     """Runs jobs on Dask for the process that owns the store.
 
     Dask starts with the first job: TWIN_WORKERS processes (default 1) on this machine, or the cluster at TWIN_DASK,
-    which must see the data root under the same path and have this project importable.
+    which must see the data root under the same path and have this project importable. Either is spoken to by TLS.
     """
 
     store: JobStore
@@ -122,7 +124,7 @@ class JobRunner:
         """
         if kind not in self.kinds:
             raise InputError(f"Expected a job of kind {', '.join(sorted(self.kinds))}, got {kind!r}.")
-        params = self.kinds[kind].prepare(self.store, args)
+        params = self.kinds[kind].prepare(self.store, args, person)
         job_id = self.store.create_job(kind, dict(args), person)
         self._queue(job_id, self.kinds[kind], params, person)
         return job_id
@@ -190,7 +192,7 @@ class JobRunner:
         else:
             kind = self.kinds[row["kind"]]
             try:
-                params = kind.prepare(self.store, row["params"])
+                params = kind.prepare(self.store, row["params"], row["person"])
             except Exception as error:
                 status, message = "failed", explain(error)
             else:
@@ -229,26 +231,21 @@ class JobRunner:
                 self._write(self._settle, job_id, {"status": "failed", "message": explain(error)})
 
     def _connect(self) -> None:
-        import dask
-        from distributed import Client, LocalCluster
+        from distributed import Client
 
         address = os.environ.get("TWIN_DASK")
         if address:
+            security = cluster.security_for(address)
             try:
-                self._client = Client(address, timeout=10, set_as_default=False)
-            except (OSError, ValueError):
+                self._client = Client(address, timeout=CONNECT_S, set_as_default=False, security=security)
+            except (OSError, ValueError, TypeError):  # TypeError: no certificates in Dask's configuration
                 raise InputError(
-                    "No Dask scheduler answers at the address in TWIN_DASK. Start it, correct the address, "
-                    "or unset TWIN_DASK to compute on this machine."
+                    "No Dask scheduler answers at the address in TWIN_DASK with the certificates of Dask's settings. "
+                    "Start it, correct the address or the certificates, or unset TWIN_DASK to compute on this machine."
                 ) from None
         else:
-            dask.config.set(_dask_settings(workers := _whole("TWIN_WORKERS", 1)))
-            self._cluster = LocalCluster(
-                n_workers=workers, threads_per_worker=1, processes=True, host="127.0.0.1",
-                dashboard_address="127.0.0.1:0", scheduler_kwargs={"dashboard": False}, memory_limit=0,
-                silence_logs=logging.ERROR,
-            )  # fmt: skip
-            self._client = Client(self._cluster, set_as_default=False)
+            self._cluster = cluster.own_cluster(cluster.whole("TWIN_WORKERS", 1), ATTEMPTS - 1)
+            self._client = Client(self._cluster, set_as_default=False, security=self._cluster.security)
         self._client.subscribe_topic(TOPIC, self._heard)
 
     def _heard(self, event: tuple[float, dict[str, Any]]) -> None:
@@ -317,25 +314,3 @@ class JobRunner:
     def _write(self, what: Callable[..., None], *args: Any) -> None:
         if not self._closing:
             self._writer.submit(what, *args)
-
-
-def _whole(variable: str, default: int) -> int:
-    text = os.environ.get(variable, str(default))
-    if not text.isdigit() or int(text) < 1:
-        raise InputError(f"Expected {variable} to be a whole number from 1 on, got {text!r}.")
-    return int(text)
-
-
-def _dask_settings(workers: int) -> dict[str, Any]:
-    """Workers may have children (nnU-Net's pools), use their share of the cores, and are replaced once."""
-    threads = os.environ.get("OMP_NUM_THREADS") or str(max(1, (os.cpu_count() or 1) // workers))
-    return {
-        "distributed.worker.daemon": False,
-        "distributed.worker.profile.enabled": False,
-        "distributed.scheduler.allowed-failures": ATTEMPTS - 1,
-        # On a busy machine a new worker takes longer than Dask's 15 s, after which it would go on with none at all.
-        "distributed.deploy.lost-worker-timeout": "365 days",
-        "distributed.scheduler.http.routes": [],  # no status pages
-        "distributed.worker.http.routes": [],
-        "distributed.nanny.pre-spawn-environ": {"OMP_NUM_THREADS": threads, "MALLOC_TRIM_THRESHOLD_": "65536"},
-    }

@@ -4,7 +4,7 @@ models, jobs, people, the audit log, and whether files and database agree."""
 
 import streamlit as st
 
-from pages.ui import resources, shell, system_panels
+from pages.ui import caches_panel, resources, shell, system_panels
 
 st.title("System")
 st.caption("Models and their checks, jobs, people, the audit log, and the proof that nothing was altered.")
@@ -23,3 +23,4 @@ with audit, shell.guarded():
     system_panels.audit(store)
 with check, shell.guarded():
     system_panels.check(store)
+    caches_panel.clear(store, shell.person())

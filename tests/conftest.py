@@ -27,6 +27,8 @@ from hypothesis import settings
 if "TWIN_CACHE" not in os.environ:
     os.environ["TWIN_CACHE"] = tempfile.mkdtemp(prefix="twin-cache-")
     atexit.register(shutil.rmtree, os.environ["TWIN_CACHE"], ignore_errors=True)
+# One secret for the servers that tests start, so that a browser can be given a name before it opens a page.
+os.environ["TWIN_SECRET"] = "of the tests"
 
 ROOT = Path(__file__).resolve().parents[1]
 CHROMIUM_ARGS = (
@@ -151,10 +153,20 @@ def browser() -> Iterator[Any]:
         chromium.close()
 
 
+def works_as(context: Any, name: str) -> None:
+    """Gives a browser the cookie of somebody who chose that name."""
+    from pages.ui import who
+
+    cookie = {"name": who.cookie_name(), "value": who.cookie_of(name), "domain": "127.0.0.1", "path": "/"}
+    context.add_cookies([{**cookie, "httpOnly": True, "sameSite": "Strict"}])
+
+
 @pytest.fixture
 def page(browser: Any) -> Iterator[Any]:
-    """A browser page of 1400 x 900; an error of its JavaScript or a shown traceback fails the test."""
+    """A browser page of 1400 x 900 of somebody who works as demo; an error of its JavaScript or a shown traceback fails
+    the test."""
     context = browser.new_context(viewport={"width": 1400, "height": 900})
+    works_as(context, "demo")
     opened = context.new_page()
     errors: list[str] = []
     opened.on("pageerror", lambda error: errors.append(str(error)))

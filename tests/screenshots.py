@@ -10,7 +10,6 @@ from __future__ import annotations
 import argparse
 import hashlib
 import os
-import re
 import shutil
 import subprocess
 import sys
@@ -22,7 +21,7 @@ from typing import Any
 from playwright.sync_api import Error as BrowserError
 from playwright.sync_api import sync_playwright
 
-from tests.conftest import CHROMIUM_ARGS, ROOT, Server, find_chromium
+from tests.conftest import CHROMIUM_ARGS, ROOT, Server, find_chromium, works_as
 from tests.picture_sources import FOLDER, PAGE_OF, record
 
 COHORT = ROOT / "build" / "pictures"
@@ -68,15 +67,6 @@ def settle(page: Any) -> None:
     page.wait_for_timeout(1500)
 
 
-def sign_in(page: Any) -> None:
-    """Works as "demo", where the page asks who is there."""
-    who = page.get_by_role("combobox", name=re.compile("Working as"))
-    if who.count() and who.input_value() != "demo":
-        who.click()
-        page.get_by_role("option", name="demo", exact=True).click()
-        settle(page)
-
-
 def ask_the_model(page: Any) -> None:
     """The reading room at work: a box around the lesion, and the model's answer to it."""
     page.get_by_role("button", name="Box around the lesion").click()
@@ -97,7 +87,6 @@ def take(page: Any, url: str, name: str, file: Path, whole: bool) -> None:
     query = f"?patient_id={PATIENT[name]}" if name in PATIENT else ""
     page.goto(f"{url}/{ADDRESS.get(name, name)}{query}")
     settle(page)
-    sign_in(page)
     page.get_by_role("heading", name=PAGE_OF[name].capitalize(), exact=True, level=1).wait_for()
     if PAGE_OF[name] in ("review", "compare"):
         page.locator(".twin-viewer canvas").first.wait_for()
@@ -128,6 +117,7 @@ def shoot(
         begun = time.monotonic()
         for attempt in range(1, TRIES + 1):
             context = chromium.new_context(viewport=dict(zip(("width", "height"), sizes[suffix], strict=True)))
+            works_as(context, "demo")
             page = context.new_page()
             page.set_default_timeout(SLOW_MS)
             try:

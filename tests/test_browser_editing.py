@@ -11,6 +11,7 @@ import pytest
 from core.volumes import read_label_map
 from store import open_store
 from tests import clinic
+from tests.conftest import works_as
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(400)]
 PATIENCE_MS = 60_000
@@ -43,6 +44,7 @@ def review(browser, dashboard):
     def open_page(patient, page=None):
         if page is None:
             windows.append(browser.new_context(viewport={"width": 1440, "height": 900}))
+            works_as(windows[-1], "demo")
             page = windows[-1].new_page()
             page.set_default_timeout(PATIENCE_MS)
         page.goto(f"{dashboard.url}/review?patient_id={patient}")

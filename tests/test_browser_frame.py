@@ -65,7 +65,7 @@ def test_an_unknown_patient_in_the_address_is_dropped(two_patients, page):
     expect(page).not_to_have_url(re.compile("nobody"), timeout=SLOW_MS)
 
 
-def test_people_are_offered_and_demo_works_by_default(two_patients, page):
+def test_people_are_offered_and_who_was_chosen_works(two_patients, page):
     page.goto(two_patients.url)
     person = page.get_by_role("combobox", name=re.compile("Working as"))
     expect(person).to_have_value("demo", timeout=SLOW_MS)

@@ -10,6 +10,7 @@ import pytest
 from core.types import Grid, LabelMap, Volume
 from store import open_store
 from tests import clinic
+from tests.conftest import works_as
 from tests.store_phantom import measures
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(300)]
@@ -283,6 +284,7 @@ def test_the_viewer_is_whole_in_a_window_of_1280_by_720(look):
 
 def test_on_a_tablet_a_tap_points_one_finger_scrolls_and_two_zoom(browser, dashboard):
     window = browser.new_context(viewport={"width": 1180, "height": 820}, has_touch=True, is_mobile=True)
+    works_as(window, "demo")
     page = window.new_page()
     page.set_default_timeout(PATIENCE_MS)
     page.goto(f"{dashboard.url}/review?patient_id=PERM")

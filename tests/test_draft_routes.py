@@ -139,7 +139,7 @@ def test_no_draft_is_begun_on_a_version_that_a_blind_reader_may_not_see(client, 
     put(client, draft, 0, slices(5))
     client.post(f"{URL}/{draft}/save", headers={**token(), "If-Match": "1"})
     store.set_reading("P1", DAY1, True, "demo")
-    answer = client.post(URL, json={**BEGIN, "parent_version": 2}, headers=token(person="another"))
+    answer = client.post(URL, json={**BEGIN, "parent_version": 2}, headers=token(person="other"))
     assert answer.status_code == 403
     assert "may see" in answer.json()["error"]
     assert store.drafts("P1") == []

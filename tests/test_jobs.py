@@ -16,7 +16,7 @@ from types import SimpleNamespace
 import psutil
 import pytest
 
-from core import jobs, runner
+from core import cluster, jobs, runner
 from core.errors import InputError, JobCancelled, ModelError
 from core.jobs import FINAL, JobKind, Reporter, run_inline
 from core.runner import JobRunner
@@ -25,7 +25,7 @@ from store import open_store
 ROOT = Path(__file__).resolve().parents[1]
 
 
-def prepare(store, args):
+def prepare(store, args, person):
     if args.get("refuse"):
         raise InputError("Expected a lesion, got none. Draw one.")
     return {**args, "prepared": True}
@@ -281,7 +281,7 @@ def test_a_job_survives_one_restart_and_is_given_up_after_two(tmp_path):
 
     with open_store(once) as store:
         assert store.job(job_id)["status"] == "running"
-        quick = JobRunner(store, {"sleep": JobKind("sleep", lambda s, a: {"steps": 1}, compute, record)})
+        quick = JobRunner(store, {"sleep": JobKind("sleep", lambda s, a, p: {"steps": 1}, compute, record)})
         assert quick.recover() == {job_id: "queued"}
         assert quick.recover() == {}, "this process looks after it already"
         row = wait_for(store, job_id)
@@ -314,26 +314,80 @@ def test_what_cannot_be_taken_up_says_why(store):
     assert scratch(store) == []
 
 
-def test_a_cluster_by_address_computes_and_a_wrong_address_is_named(store, monkeypatch):
-    from distributed import LocalCluster
+@pytest.fixture
+def certificates(tmp_path):
+    """Dask's configuration of a clinic that made certificates: files, and the settings that name them."""
+    import dask
+    from distributed import Security
+
+    made = Security.temporary()
+    (tmp_path / "cert.pem").write_text(made.tls_scheduler_cert)
+    (tmp_path / "key.pem").write_text(made.tls_scheduler_key)
+    cert, key = str(tmp_path / "cert.pem"), str(tmp_path / "key.pem")
+    roles = {role: {"cert": cert, "key": key} for role in ("client", "scheduler", "worker")}
+    with dask.config.set(
+        {"distributed.comm.tls": {**dask.config.get("distributed.comm.tls"), "ca-file": cert, **roles}}
+    ):
+        yield
+
+
+def test_a_cluster_by_address_computes_by_tls(store, monkeypatch, certificates):
+    from distributed import LocalCluster, Security
 
     with LocalCluster(
-        n_workers=1, threads_per_worker=1, dashboard_address=":0", host="127.0.0.1", silence_logs=logging.ERROR
-    ) as cluster:
+        n_workers=1, threads_per_worker=1, dashboard_address=":0", host="127.0.0.1", silence_logs=logging.ERROR,
+        protocol="tls://", security=Security(require_encryption=True),
+    ) as cluster:  # fmt: skip
         monkeypatch.setenv("TWIN_DASK", cluster.scheduler_address)
         remote = JobRunner(store, KINDS)
         assert wait_for(store, remote.submit("sleep", {}, "demo"))["status"] == "done"
         remote.close()
-    monkeypatch.setenv("TWIN_DASK", "nonsense://nowhere")
+
+
+@pytest.mark.parametrize(
+    ("address", "allowed", "words"),
+    [
+        ("nonsense://nowhere", "yes", "Expected an address with TLS"),
+        ("tcp://127.0.0.1:1", "", "Expected an address with TLS"),
+        ("127.0.0.1:1", "", "Expected an address with TLS"),
+        ("tcp://192.0.2.1:8786", "yes", "Expected an address with TLS"),
+        ("tcp://127.0.0.1.example.org:8786", "yes", "Expected an address with TLS"),
+        ("tcp://127.0.0.1:1", "yes", "No Dask scheduler answers"),
+        ("tls://127.0.0.1:1", "", "No Dask scheduler answers"),  # nor are there certificates
+    ],
+)
+def test_a_wrong_address_or_one_without_tls_is_refused_in_words(store, monkeypatch, address, allowed, words):
+    monkeypatch.setenv("TWIN_DASK", address)
+    monkeypatch.setenv("TWIN_DASK_WITHOUT_TLS", allowed)
+    monkeypatch.setattr(runner, "CONNECT_S", 1)
     lost = JobRunner(store, KINDS)
     row = wait_for(store, lost.submit("sleep", {}, "demo"))
     lost.close()
     assert row["status"] == "failed"
-    assert "No Dask scheduler answers" in row["message"]
+    assert words in row["message"]
+
+
+def test_who_has_no_certificate_runs_nothing_on_the_workers(running):
+    """Everybody with an account on the machine reaches loopback."""
+    from distributed import Client, Security
+
+    assert wait_for(running.store, running.submit("sleep", {}, "demo"))["status"] == "done"
+    address = running._cluster.scheduler_address
+    assert address.startswith("tls://127.0.0.1:")
+    for url, security in (
+        (address.replace("tls://", "tcp://"), None),
+        (address, Security.temporary()),  # of somebody else's making
+        (address, None),
+    ):
+        with pytest.raises((OSError, TypeError, ValueError)):
+            Client(url, security=security, timeout=2, set_as_default=False)
+    worker = next(iter(running._client.scheduler_info()["workers"]))
+    assert worker.startswith("tls://127.0.0.1:"), "nor does a worker listen without"
+    assert wait_for(running.store, running.submit("sleep", {}, "demo"))["status"] == "done"
 
 
 @pytest.mark.parametrize("text", ["0", "-1", "two", "1.5", ""])
 def test_a_nonsensical_number_of_workers_is_refused(monkeypatch, text):
     monkeypatch.setenv("TWIN_WORKERS", text)
     with pytest.raises(InputError, match="Expected TWIN_WORKERS to be a whole number"):
-        runner._whole("TWIN_WORKERS", 1)
+        cluster.whole("TWIN_WORKERS", 1)

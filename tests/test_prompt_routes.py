@@ -194,12 +194,9 @@ def test_ahead_tells_what_is_embedded_and_how_much_is_queued(desk: Desk) -> None
 # --- the server as it runs ---
 
 
-def test_prompts_work_beside_the_pages_and_leaving_stops_a_propagation(
-    start_server: Any, tmp_path: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from itsdangerous import URLSafeTimedSerializer
-
+def test_prompts_work_beside_the_pages_and_leaving_stops_a_propagation(start_server: Any, tmp_path: Any) -> None:
     from store import open_store
+    from tests.wire import Tab
 
     shape = (64, 64, 24)
     i, j, _ = np.indices(shape)
@@ -207,9 +204,9 @@ def test_prompts_work_beside_the_pages_and_leaving_stops_a_propagation(
     with open_store(tmp_path / "data") as store:
         volume = Volume(tube.astype(np.float32), Grid(shape, np.diag([1.0, 1.0, 3.0, 1.0])), "CT")
         scan = store.add_scan(volume, dataset="d", patient_id="P1", timepoint="2025-01-01", person="demo")
-    server = start_server(tmp_path / "data", TWIN_SECRET="of a test")
-    monkeypatch.setattr(tokens, "_SIGNER", URLSafeTimedSerializer("of a test", salt="twin-viewer"))
-    token = tokens.make_token("demo", "P1", [scan.sha256], ["2025-01-01"], True)
+    server = start_server(tmp_path / "data")
+    tab = Tab(server.url)
+    token = tab.token("review", "patient_id=P1")
 
     def post(route: str, **values: Any) -> http.client.HTTPResponse:
         connection = http.client.HTTPConnection(server.url.removeprefix("http://"), timeout=120)
@@ -233,5 +230,6 @@ def test_prompts_work_beside_the_pages_and_leaving_stops_a_propagation(
         time.sleep(3)
         embedded, before = len(list(folder.glob(f"*/{scan.sha256}/2-*.emb"))), embedded
     assert embedded < 24
+    tab.close()
     server.stop()
     assert "Traceback" not in server.log

@@ -217,7 +217,7 @@ def test_a_lost_file_no_longer_blocks_its_timepoint(room: Any):
     assert [p for p in room.verify() if "is lost" not in p] == []
     (said,) = room.verify()
     assert said == (f"processed/set/P1/{DAY1}/mask_v001.nii.gz is lost: a disk broke, no backup (said by ann).")
-    priors = prepare_segment(room, {"patient_id": "P1", "timepoint": DAY1})["priors"]
+    priors = prepare_segment(room, {"patient_id": "P1", "timepoint": DAY1}, "ann")["priors"]
     assert [prior["timepoint"] for prior in priors] == [DAY2]
     assert common.newest_version(room, "P1", DAY1) is None
     record = add_mask(room, 7)

@@ -9,6 +9,7 @@ import pytest
 from starlette.applications import Starlette
 from starlette.testclient import TestClient
 
+from core.errors import StoreError
 from core.types import Grid, LabelMap, Volume
 from pages.ui import api, resources
 from pages.ui.viewer import slabs
@@ -139,6 +140,13 @@ def test_a_mask_is_its_labels(clinic, client):
     assert np.array_equal(np.frombuffer(answer.content, np.uint8).reshape(SHAPE, order="F"), clinic["labels"])
 
 
+@pytest.mark.parametrize("n", ["9" * 5000, "9" * 10, "-1", "x", "٣", "1.0", "%00"])
+def test_a_slab_of_no_number_is_not_found(clinic, client, n):
+    answer = client.get(slab_url(clinic["ct"], n), headers=token(clinic, "ct"))
+    assert answer.status_code == 404
+    assert "there is none of that number" in answer.json()["error"]
+
+
 @pytest.mark.parametrize("left", [0, 40, -12])
 def test_a_mask_whose_file_is_damaged_is_a_sentence(clinic, client, left):
     path = clinic["store"].mask_path(clinic["mask"])
@@ -146,6 +154,18 @@ def test_a_mask_whose_file_is_damaged_is_a_sentence(clinic, client, left):
     answer = client.get(f"/api/viewer/mask/{clinic['mask'].mask_id}", headers=token(clinic, "ct"))
     assert answer.status_code == 404
     assert "restore it from a backup" in answer.json()["error"]
+
+
+def test_what_the_store_says_of_a_file_is_what_the_viewer_shows(clinic, client, monkeypatch):
+    def altered(*_):
+        raise StoreError("The file is not the one that was stored. Restore it from a backup.")
+
+    monkeypatch.setattr(clinic["store"], "scan_path", altered)
+    monkeypatch.setattr(clinic["store"], "mask_path", altered)
+    mask = clinic["mask"].mask_id
+    for url in (slab_url(clinic["ct"]), f"/api/viewer/mask/{mask}", f"/api/history/thumbnail/{mask}"):
+        answer = client.get(url, headers=token(clinic, "ct"))
+        assert (answer.status_code, answer.json()["error"][:28]) == (404, "The file is not the one that")
 
 
 def test_a_mask_of_a_timepoint_that_the_token_does_not_name_is_refused(clinic, client):

@@ -26,7 +26,7 @@ from core.types import LabelMap, Progress, Prompt, Scan
 from core.volumes import read_label_map, resample, write_nifti
 
 
-def prepare_refine(store: StageStore, args: Mapping[str, Any]) -> dict[str, Any]:
+def prepare_refine(store: StageStore, args: Mapping[str, Any], person: str) -> dict[str, Any]:
     """args: patient_id, timepoint, scan (channel name), prompts (list of Prompt.to_json()), propagate, and optionally
     lesion (number or "new"; none = the lesion under the prompt, else a new one), parent_version, model_id."""
     patient_id, timepoint, channel = str(args["patient_id"]), str(args["timepoint"]), str(args.get("scan"))

@@ -54,7 +54,7 @@ def _priors(store: StageStore, patient_id: str, timepoint: str) -> list[dict[str
     return priors
 
 
-def prepare_segment(store: StageStore, args: Mapping[str, Any]) -> dict[str, Any]:
+def prepare_segment(store: StageStore, args: Mapping[str, Any], person: str) -> dict[str, Any]:
     """args: patient_id, timepoint, model_id (optional)."""
     patient_id, timepoint = str(args["patient_id"]), str(args["timepoint"])
     scans = timepoint_scans(store, patient_id, timepoint)

@@ -10,6 +10,7 @@ from pages.ui.thumbnails import THUMBNAIL_ROUTES
 from pages.ui.viewer.draft_routes import DRAFT_ROUTES
 from pages.ui.viewer.prompt_routes import PROMPT_ROUTES
 from pages.ui.viewer.scan_routes import SCAN_ROUTES
+from pages.ui.who import WHO_ROUTES
 
 
 async def health(request: Request) -> JSONResponse:
@@ -23,4 +24,5 @@ ROUTES = [
     *PROMPT_ROUTES,
     *SCAN_ROUTES,
     *THUMBNAIL_ROUTES,
+    *WHO_ROUTES,
 ]

@@ -1,19 +1,21 @@
 """What all visitors share: the store, the job runner, loaded volumes. The only place that uses Streamlit's caches.
 
-Volumes and masks are read-only arrays, so that visitors can share them; `max_entries` bounds the memory they take.
+What must live as long as the server is a `Lasting`, closed by the lifespan; what can be made again is cached. Volumes
+and masks are read-only arrays, so that visitors can share them; `max_entries` bounds the memory they take.
 """
 
 from __future__ import annotations
 
 import logging
 import os
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import streamlit as st
 
-from core.errors import TwinReviewError
+from core.errors import StoreError, TwinReviewError
 from core.runner import JobRunner
 from core.types import LabelMap, MaskRecord, Scan, Volume, VolumePoint
 from store import Store, open_store
@@ -28,6 +30,7 @@ if TYPE_CHECKING:  # what only some pages need is imported by those that come to
     from core.surface import Surface
 
 logger = logging.getLogger("twinreview.pages")
+T = TypeVar("T")
 
 
 def data_root() -> Path:
@@ -35,15 +38,57 @@ def data_root() -> Path:
     return Path(os.environ.get("TWIN_DATA", "data"))
 
 
-@st.cache_resource(show_spinner=False, on_release=lambda store: store.close())
-def get_store() -> Store:
-    """The one store of this process. Raises StoreError while another process (a command line) holds it."""
-    return open_store(data_root())
+class Lasting(Generic[T]):
+    """Something that lives as long as the server, made when it is first asked for.
+
+    It is no entry of a cache: a visitor's message or a full cache would close it under everybody's hands.
+    """
+
+    def __init__(self, make: Callable[[], T], close: Callable[[T], object]) -> None:
+        self._make, self._close = make, close
+        self._lock = threading.RLock()
+        self._thing: T | None = None
+
+    def __call__(self) -> T:
+        """The thing. Raises what making it raises; the next call then tries again."""
+        if (thing := self._thing) is not None:
+            return thing
+        with self._lock:
+            if self._thing is None:
+                if _ENDING.is_set():
+                    raise StoreError("TwinReview is being stopped. Wait until it was started again.")
+                self._thing = self._make()
+            return self._thing
+
+    def clear(self) -> None:
+        """Closes it, if it was made; the next call makes another."""
+        with self._lock:
+            thing, self._thing = self._thing, None
+            if thing is not None:
+                self._close(thing)
 
 
-@st.cache_resource(show_spinner=False, on_release=lambda runner: runner.close())
-def get_runner() -> JobRunner:
-    """The one job runner; as it is made, it takes up the jobs that an earlier process left behind."""
+#: Set while the server ends: nothing is made any more that nobody would close.
+_ENDING = threading.Event()
+
+
+def _open_store() -> Store:
+    store = open_store(data_root())
+    check_in_background(store)
+    if any(store.jobs(limit=1, status=status) for status in ("queued", "running")):
+        # In a thread, as the page that opened the store need not wait for the pipeline to be imported.
+        threading.Thread(target=_take_up, name="take-up", daemon=True).start()
+    return store
+
+
+def _take_up() -> None:
+    try:
+        get_runner()
+    except TwinReviewError as error:
+        logger.warning("left jobs were not taken up: %s", error)  # the next job that is started tries again
+
+
+def _make_runner() -> JobRunner:
     from core.pipeline import KINDS
 
     runner = JobRunner(get_store(), KINDS)
@@ -51,12 +96,19 @@ def get_runner() -> JobRunner:
     return runner
 
 
-@st.cache_resource(show_spinner=False, on_release=lambda service: service.close())
-def get_prompt_service() -> PromptService:
-    """The one process for boxes and points; it starts with the first prompt. Usable outside a page's run, too."""
+def _make_prompt_service() -> PromptService:
     from core.engines.interactive import PromptService
 
     return PromptService()
+
+
+#: The one store of this process. Raises StoreError while another process (a command line) holds it. Whenever it is
+#: opened, jobs that an earlier process left behind are taken up.
+get_store = Lasting(_open_store, lambda store: store.close())
+#: The one job runner. Without left jobs it is made with the first job: it brings the whole pipeline with it.
+get_runner = Lasting(_make_runner, lambda runner: runner.close())
+#: The one process for boxes and points; it starts with the first prompt. Usable outside a page's run, too.
+get_prompt_service = Lasting(_make_prompt_service, lambda service: service.close())
 
 
 def load_volume(scan: Scan) -> Volume:
@@ -199,23 +251,27 @@ def _reference(sha256: str, _path: Path) -> Reference:
     return read_reference(_path, sha256)
 
 
-def warm_up() -> None:
-    """At start, beside the server: opens the store and takes up left jobs, without waiting for a visitor.
+def clear_caches() -> None:
+    """Forgets loaded volumes, fits and pictures, of all visitors; they are made again when they are asked for."""
+    st.cache_resource.clear()
 
-    Without left jobs the runner, which brings the whole pipeline with it, waits for the first job: seconds matter to
-    the first page.
-    """
+
+def begin() -> None:
+    """At the server's start: opens the store beside it, which takes up left jobs without waiting for a visitor."""
+    _ENDING.clear()
+    threading.Thread(target=_warm_up, name="warm-up", daemon=True).start()
+
+
+def _warm_up() -> None:
     try:
-        store = get_store()
-        check_in_background(store)
-        if any(store.jobs(limit=1, status=status) for status in ("queued", "running")):
-            get_runner()
+        get_store()
     except TwinReviewError as error:
         logger.warning("not ready yet: %s", error)  # the pages say so too, and try again
 
 
 def shut_down() -> None:
     """At the end: stops Dask (jobs are taken up at the next start) and closes the database."""
+    _ENDING.set()
     get_prompt_service.clear()
     get_runner.clear()
     get_store.clear()

@@ -6,7 +6,6 @@ Pages use `person()`, `patient_id()`, `go_to()` and `guarded()`; `st.session_sta
 from __future__ import annotations
 
 import logging
-import threading
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
@@ -16,8 +15,9 @@ import streamlit as st
 from streamlit.runtime.scriptrunner import StopException
 
 from core.jobs import explain
-from pages.ui import resources, sockets, uploads
+from pages.ui import doors, resources, sessions, sockets, uploads, who
 from pages.ui.text import plain
+from pages.ui.viewer import tokens
 
 PageName = Literal[
     "worklist", "intake", "review", "compare", "trajectory", "cohort", "evidence", "quality", "system"
@@ -48,6 +48,10 @@ PAGES: dict[str, list[tuple[PageName, str, str]]] = {
 def show() -> None:
     """Draws the frame and runs the chosen page in it."""
     st.set_page_config(page_title="TwinReview", page_icon=str(ICON), layout="wide")
+    name, reachable = None, False
+    sessions.note_owner()
+    with guarded():
+        name, reachable = who.settle(), True
     page = st.navigation(
         {
             section: [
@@ -55,12 +59,19 @@ def show() -> None:
                 for name, title, icon in pages
             ]
             for section, pages in PAGES.items()
-        }
+        },
+        position="sidebar" if name else "hidden",
     )
     st.logo(str(ICON), size="large")
+    if name is None:
+        if reachable:
+            with guarded():
+                who.ask()
+        return
     with st.sidebar:
         _choose_patient()
-        _choose_person()
+        who.switch(name)
+        tokens.keep_only(name, patient_id())
         st.caption("For research. Not a medical device.")
     with guarded(), _stoppable():
         page.run()
@@ -68,7 +79,7 @@ def show() -> None:
 
 def person() -> str:
     """The name under which everything done on a page is recorded."""
-    return str(st.session_state["person"])
+    return who.person()
 
 
 def patient_id() -> str | None:
@@ -127,7 +138,8 @@ async def lifespan(_app: Any) -> AsyncIterator[None]:
     """Around the server's life. The first page does not wait for what is started here."""
     _set_up_logging()
     sockets.answer_at_once()
-    threading.Thread(target=resources.warm_up, name="warm-up", daemon=True).start()
+    doors.name_the_server()
+    resources.begin()
     async with uploads.watched():
         yield
     resources.shut_down()
@@ -154,12 +166,3 @@ def _choose_patient() -> None:
         placeholder="Choose a patient" if known else "No patients yet",
     )  # fmt: skip
     st.query_params.from_dict({"patient_id": chosen} if chosen else {})
-
-
-def _choose_person() -> None:
-    store = resources.get_store()
-    known = [str(p["name"]) for p in store.people()]
-    st.selectbox(
-        "Working as", known, index=known.index("demo") if "demo" in known else 0, key="person",
-        help="Everything you do is recorded under this name.",
-    )  # fmt: skip

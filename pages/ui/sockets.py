@@ -1,4 +1,4 @@
-"""How answers leave this process."""
+"""The sockets on which this process waits for visitors, and how answers leave it."""
 
 from __future__ import annotations
 
@@ -19,10 +19,19 @@ def answer_at_once() -> int:
     Returns:
         On how many it was set.
     """
-    waiting = [thing for thing in gc.get_objects() if issubclass(type(thing), socket.socket) and _waits(thing)]
+    waiting = _waiting()
     for listener in waiting:
         listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     return len(waiting)
+
+
+def waiting_addresses() -> list[str]:
+    """The addresses on which this process waits for visitors over TCP, as 127.0.0.1, ::1 or 0.0.0.0 (all there are)."""
+    return [str(listener.getsockname()[0]) for listener in _waiting()]
+
+
+def _waiting() -> list[socket.socket]:
+    return [thing for thing in gc.get_objects() if issubclass(type(thing), socket.socket) and _waits(thing)]
 
 
 def _waits(thing: socket.socket) -> bool:

@@ -15,10 +15,10 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from core.errors import TwinReviewError
+from core.errors import StoreError, TwinReviewError
 from core.types import Grid, MaskRecord, Volume
 from pages.ui import resources, slices, visible
-from pages.ui.viewer.scan_routes import NO_STORE, denied, problem
+from pages.ui.viewer.answers import NO_STORE, denied, problem, refusal
 from pages.ui.viewer.slabs import read_blocks, write
 from pages.ui.viewer.tokens import Claims, read_token
 
@@ -102,7 +102,9 @@ async def get_thumbnail(request: Request) -> Response:
         return denied("this picture")
     try:
         content = await run_in_threadpool(_thumbnail, claims, request.path_params["mask_id"])
-    except (OSError, zlib.error, ImageFileError, TwinReviewError):
+    except StoreError as error:  # the file is gone, or is another than was stored
+        return refusal(error)
+    except (OSError, EOFError, zlib.error, ImageFileError, TwinReviewError):
         return problem(404, "The picture cannot be made: a stored file cannot be read. Run `verify`.")
     return denied("this picture") if content is None else Response(content, media_type="image/png", headers=NO_STORE)
 

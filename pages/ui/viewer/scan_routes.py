@@ -16,17 +16,18 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from core.errors import TwinReviewError
+from core.errors import StoreError, TwinReviewError
 from core.types import Scan
 from pages.ui import resources, visible
 from pages.ui.viewer import slabs
-from pages.ui.viewer.answers import NO_STORE, denied, problem
+from pages.ui.viewer.answers import NO_STORE, denied, problem, refusal
 from pages.ui.viewer.tokens import Claims, read_token
 
 STATIC = Path(__file__).parent / "static"
 API = "/api/viewer/"
 _POLL_S, _PATIENCE_S = 0.01, 120.0
 _NAME = re.compile(r"[a-z0-9_-]+\.js")
+_DIGITS = re.compile(r"[0-9]{1,9}")
 CONVERSIONS = slabs.Conversions()
 
 
@@ -62,17 +63,22 @@ def _scan_of(claims: Claims, sha256: str) -> tuple[Scan, Path] | None:
     return None if scan is None else (scan, store.scan_path(scan))
 
 
+def _number(text: str) -> int | None:
+    """The slab's number; None for what is none. `{n:int}` takes thousands of digits, at which Python's int fails."""
+    return int(text) if _DIGITS.fullmatch(text) else None
+
+
 async def get_slab(request: Request) -> Response:
     """Slab n of a scan: gzip of int16, slices n * 16 on."""
-    sha256, n = request.path_params["sha256"], int(request.path_params["n"])
+    sha256, n = request.path_params["sha256"], _number(request.path_params["n"])
     claims = read_token(request)
     if claims is None or sha256 not in claims.scans:
         return denied("this scan")
     try:
         found = await run_in_threadpool(_scan_of, claims, sha256)
-    except TwinReviewError as error:  # the file is not the one that was stored
-        return problem(404, str(error))
-    if found is None or n >= slabs.slabs_of(found[0].shape):
+    except StoreError as error:  # the file is gone, or is another than was stored
+        return refusal(error)
+    if n is None or found is None or n >= slabs.slabs_of(found[0].shape):
         return problem(404, "Expected a slab of a stored scan; there is none of that number. Reload the page.")
     scan, path = found
     folder = slabs.slab_folder(resources.data_root(), sha256)
@@ -106,6 +112,8 @@ async def get_mask(request: Request) -> Response:
         return denied("this mask")
     try:
         content = await run_in_threadpool(_mask, claims, request.path_params["mask_id"])
+    except StoreError as error:  # the file is gone, or is another than was stored
+        return refusal(error)
     except (OSError, EOFError, zlib.error, ImageFileError, TwinReviewError):
         return problem(404, "The mask's file cannot be read. Run `verify`; restore it from a backup.")
     return denied("this mask") if content is None else _gzip(content)
@@ -119,6 +127,6 @@ def _gzip(content: bytes | None) -> Response:
 
 SCAN_ROUTES = [
     Route(API + "static/{hash}/{name}", get_module),
-    Route(API + "scan/{sha256}/slab/{n:int}", get_slab),
+    Route(API + "scan/{sha256}/slab/{n}", get_slab),
     Route(API + "mask/{mask_id}", get_mask),
 ]

@@ -1,0 +1,171 @@
+"""Who is working is chosen, kept by the browser, and never assumed once there are two people."""
+
+from __future__ import annotations
+
+import stat
+import sys
+from types import SimpleNamespace
+
+import pytest
+from itsdangerous import URLSafeTimedSerializer
+from starlette.applications import Starlette
+from starlette.testclient import TestClient
+from streamlit.testing.v1 import AppTest
+
+from core.errors import InputError
+from pages.ui import api, resources, secret, sessions, who
+from store import open_store
+from tests import clinic
+from tests.conftest import ROOT
+
+
+@pytest.fixture
+def opened(monkeypatch, tmp_path):
+    """opened.run(*names) -> the dashboard's first page, run once, where opened.known(*names) are known alone."""
+    # Streamlit makes the page the main module, which every child process of a later test would load: put back after.
+    monkeypatch.setitem(sys.modules, "__main__", sys.modules["__main__"])
+    monkeypatch.setenv("TWIN_DATA", str(tmp_path / "data"))
+    with open_store(tmp_path / "data") as store:
+        clinic.add_scan(store, "ANNA", clinic.DAYS[0], clinic.noise(1))
+    resources.get_store.clear()
+
+    def known(*names: str) -> None:
+        monkeypatch.setattr(resources.get_store(), "people", lambda: [{"name": n, "role": "reviewer"} for n in names])
+
+    def run(*names):
+        known(*names)
+        return AppTest.from_file(str(ROOT / "pages" / "ui" / "main.py"), default_timeout=120).run()
+
+    yield SimpleNamespace(run=run, known=known)
+    resources.get_store.clear()
+
+
+def asked(page):
+    """Whether the page asks who is working, and shows nothing else."""
+    if "Who is working?" not in [title.value for title in page.title]:
+        return False
+    assert [box.label for box in page.selectbox] == ["Name"]
+    assert [button.label for button in page.button] == ["Continue"]
+    assert page.session_state["who"] is None
+    return True
+
+
+def choose(page, name):
+    page.selectbox(key="asked-person").set_value(name)
+    return page.button[0].click().run()
+
+
+def test_the_only_person_needs_no_choice_and_is_asked_once_there_is_a_second(opened):
+    page = opened.run("ann")
+    assert not asked(page)
+    assert page.session_state["who"] == "ann"
+    opened.known("ann", "ben")
+    assert asked(page.run()), "nobody chose ann, so she is not assumed any more"
+    assert not asked(choose(page, "ben"))
+    assert page.session_state["who"] == "ben"
+
+
+def test_with_two_people_nothing_is_shown_before_one_is_chosen(opened):
+    page = opened.run("ann", "demo")
+    assert asked(page)
+    assert asked(page.button[0].click().run()), "continuing without a name is no choice"
+    assert not asked(choose(page, "ann"))
+    assert page.session_state["who"] == "ann"
+    assert page.sidebar.selectbox(key="working-as").value == "ann"
+
+
+def test_the_field_in_the_sidebar_gives_the_page_to_another(opened):
+    page = choose(opened.run("ann", "ben"), "ann")
+    page.sidebar.selectbox(key="working-as").set_value("ben").run()
+    assert page.session_state["who"] == "ben"
+    assert page.run().session_state["who"] == "ben"
+
+
+def test_somebody_whom_the_store_does_not_know_any_more_is_asked_again(opened):
+    page = choose(opened.run("ann", "ben", "cleo"), "cleo")
+    opened.known("ann", "ben")
+    assert asked(page.run())
+
+
+def test_where_nobody_is_known_nobody_works_and_nobody_is_invented(opened):
+    page = opened.run()
+    assert [title.value for title in page.title] == ["Who is working?"]
+    assert "knows nobody yet" in page.info[0].value
+    assert not page.selectbox
+    assert page.session_state["who"] is None
+
+
+def test_no_name_is_no_person():
+    with pytest.raises(InputError, match="who is working"):
+        who.person()
+
+
+@pytest.fixture
+def client(monkeypatch):
+    """The routes, with every tab open."""
+    monkeypatch.setattr(sessions, "is_active", lambda session: session == "tab")
+    monkeypatch.setattr(who, "CHOICES", who.Choices())
+    return TestClient(Starlette(routes=api.ROUTES), base_url="http://localhost")
+
+
+def test_the_browser_takes_a_choice_once_as_a_cookie_that_no_script_reads(client):
+    who.CHOICES.make("tab", "Ann Ünlü; Path=/")
+    choice = who.CHOICES.open_of("tab")
+    answer = client.post(who.URL, headers={who.HEADER: choice})
+    assert answer.status_code == 204
+    said = answer.headers["set-cookie"]
+    for word in ("HttpOnly", "SameSite=strict", "Path=/", f"Max-Age={who.MAX_AGE_S}"):
+        assert word in said
+    value = said.partition("=")[2].partition(";")[0]
+    assert who._signer().loads(value) == {"person": "Ann Ünlü; Path=/"}
+    assert who.CHOICES.open_of("tab") is None
+    assert client.post(who.URL, headers={who.HEADER: choice}).status_code == 403
+
+
+def test_a_choice_of_a_closed_tab_or_a_made_up_or_old_one_is_none(client, monkeypatch):
+    who.CHOICES.make("closed tab", "ann")
+    who.CHOICES.make("tab", "ann")
+    monkeypatch.setattr(who, "_CHOICE_S", 0.0)
+    for choice in (who.CHOICES.open_of("closed tab"), who.CHOICES.open_of("tab"), "made up", "", "x" * 5000):
+        answer = client.post(who.URL, headers={who.HEADER: choice})
+        assert answer.status_code == 403
+        assert "set-cookie" not in answer.headers
+    assert client.get(who.URL).status_code == 405, "a link or picture chooses nobody"
+
+
+@pytest.mark.parametrize("forge", ["other secret", "other salt", "cut", "plain", "empty", "long"])
+def test_a_cookie_that_this_installation_did_not_sign_names_nobody(forge, monkeypatch):
+    good = who.cookie_of("ann")
+    value = {
+        "other secret": URLSafeTimedSerializer("another", salt="twin-who").dumps({"person": "ann"}),
+        "other salt": URLSafeTimedSerializer(secret.signing_secret(), salt="other").dumps({"person": "ann"}),
+        "cut": good[:-1],
+        "plain": "ann",
+        "empty": "",
+        "long": "x" * 5000,
+    }[forge]
+    cookies = {who.cookie_name(): value}
+    monkeypatch.setattr(who.st, "context", type("Context", (), {"cookies": cookies}))
+    assert who._of_cookie() is None
+    cookies[who.cookie_name()] = good
+    assert who._of_cookie() == "ann"
+    monkeypatch.setattr(who, "MAX_AGE_S", -1)
+    assert who._of_cookie() is None, "the shift is over"
+
+
+def test_the_secret_is_of_the_settings_or_a_file_that_only_its_owner_reads(tmp_path, monkeypatch):
+    monkeypatch.setenv("TWIN_DATA", str(tmp_path))
+    assert secret.signing_secret() == "of the tests"
+    assert list(tmp_path.iterdir()) == []
+    monkeypatch.setenv("TWIN_SECRET", "")
+    made = secret.signing_secret()
+    assert len(made) == 64
+    assert stat.S_IMODE((tmp_path / "secret").stat().st_mode) == 0o600
+    (tmp_path / "secret").chmod(0o644)
+    secret._kept.cache_clear()
+    assert secret.signing_secret() == made, "the next process reads it"
+    assert stat.S_IMODE((tmp_path / "secret").stat().st_mode) == 0o600
+    (tmp_path / "secret").write_text("")
+    secret._kept.cache_clear()
+    assert len(secret.signing_secret()) == 64, "an empty secret signs nothing"
+    secret._kept.cache_clear()
