@@ -58,14 +58,15 @@ class JobKind:
 
     Args:
         name: as in the jobs table.
-        prepare: (store, args) -> params, JSON values only; raises a TwinReviewError when the request makes no sense.
+        prepare: (store, args, person) -> params, JSON values only, of what that person may see; raises a
+            TwinReviewError when the request makes no sense.
         compute: (params, out_dir, progress) -> result, JSON values only; a module-level function, as the worker finds
             it by its dotted name. It calls progress often, which raises JobCancelled once the job is cancelled.
         record: (store, params, result, out_dir, person) -> what is kept in the job's row, JSON values only.
     """
 
     name: str
-    prepare: Callable[[Any, Mapping[str, Any]], dict[str, Any]]
+    prepare: Callable[[Any, Mapping[str, Any], str], dict[str, Any]]
     compute: Callable[[dict[str, Any], Path, Progress], dict[str, Any]]
     record: Callable[[Any, dict[str, Any], dict[str, Any], Path, str], dict[str, Any]]
 
@@ -106,7 +107,7 @@ def run_inline(
         TwinReviewError: from any step; the row then says failed (cancelled for JobCancelled). A request that
             `prepare` refuses leaves no row.
     """
-    params = kind.prepare(store, args)
+    params = kind.prepare(store, args, person)
     job_id = store.create_job(kind.name, dict(args), person)
     folder = store.root / "jobs" / job_id
     out_dir = fresh_folder(folder / "out")

@@ -15,6 +15,7 @@ import numpy as np
 from core.errors import InputError
 from core.jobs import JobKind
 from core.ood import measuring
+from core.readers import newest_visible_mask
 from core.stages import ood, refine, segment
 from core.stages.common import StageStore, add_version
 from core.types import LabelMap, MaskRecord, Modality, Scan, parse_date
@@ -51,7 +52,8 @@ def import_scan(
 def import_mask(store: StageStore, file: Path, *, patient_id: str, timepoint: str, reviewer: str) -> MaskRecord:
     """A mask drawn elsewhere becomes the next version; it must lie on the reference scan's grid.
 
-    A mask on another scan's grid of the same timepoint is resampled (nearest neighbour) to the reference grid.
+    A mask on another scan's grid of the same timepoint is resampled (nearest neighbour) to the reference grid. Its
+    parent is the newest version that its reviewer may see.
     """
     grid = store.load_reference_grid(patient_id, timepoint)
     own = read_label_map(file)
@@ -71,7 +73,11 @@ def import_mask(store: StageStore, file: Path, *, patient_id: str, timepoint: st
                 f"Lesion {', '.join(map(str, lost))} of the mask has no voxel on the reference scan's grid: it lies "
                 "outside that scan, or between its voxels. Draw the mask on the reference scan."
             )
-    return add_version(store, labels, patient_id, timepoint, method="import", reviewer=reviewer)
+    parent = newest_visible_mask(store, patient_id, timepoint, reviewer)
+    return add_version(
+        store, labels, patient_id, timepoint, method="import", reviewer=reviewer,
+        parent_version=parent.version if parent else None,
+    )  # fmt: skip
 
 
 KINDS: dict[str, JobKind] = {

@@ -122,7 +122,7 @@ class JobRunner:
         """
         if kind not in self.kinds:
             raise InputError(f"Expected a job of kind {', '.join(sorted(self.kinds))}, got {kind!r}.")
-        params = self.kinds[kind].prepare(self.store, args)
+        params = self.kinds[kind].prepare(self.store, args, person)
         job_id = self.store.create_job(kind, dict(args), person)
         self._queue(job_id, self.kinds[kind], params, person)
         return job_id
@@ -182,7 +182,7 @@ class JobRunner:
         else:
             kind = self.kinds[row["kind"]]
             try:
-                params = kind.prepare(self.store, row["params"])
+                params = kind.prepare(self.store, row["params"], row["person"])
             except Exception as error:
                 status, message = "failed", explain(error)
             else:

@@ -89,8 +89,8 @@ class MaskRecords(ScanRecords):
 
         Args:
             labels: on the grid of the timepoint's reference scan.
-            parent_version: what it was made from; None takes the newest version. The first has no parent: all its
-                voxels are added, and it has no Dice and no volume delta.
+            parent_version: what it was made from; None where its maker saw no version: all its voxels are added, and
+                it has no Dice and no volume delta.
             lesions: one measurement for each label of the mask.
 
         Raises:
@@ -135,7 +135,7 @@ class MaskRecords(ScanRecords):
         return MaskRecord.from_json(entry["payload"])
 
     def _parent(self, patient_id: str, timepoint: str, version: int | None) -> MaskRecord | None:
-        return self.latest_mask(patient_id, timepoint) if version is None else self.mask(patient_id, timepoint, version)
+        return None if version is None else self.mask(patient_id, timepoint, version)
 
     def _next_version(self, patient_id: str, timepoint: str) -> int:
         """One above every version that there is, in the database or as a file."""

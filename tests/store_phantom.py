@@ -58,10 +58,11 @@ def measures(mask: LabelMap) -> list[LesionMeasure]:
 def add_mask(
     store: Store, first: int, second: int = 0, patient: str = "P1", day: str = DAY1, **changes: Any
 ) -> MaskRecord:
-    mask = labels(first, second)
+    """A child of the newest version, unless another parent is given."""
+    mask, newest = labels(first, second), store.latest_mask(patient, day)
     values: dict[str, Any] = {
         "patient_id": patient, "timepoint": day, "method": "nnunet", "reviewer": "demo", "lesions": measures(mask),
-        **changes,
+        "parent_version": newest.version if newest else None, **changes,
     }  # fmt: skip
     return store.add_mask(mask, **values)
 

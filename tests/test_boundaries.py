@@ -22,7 +22,7 @@ ALLOWED: dict[str, set[str]] = {
     "app": {"pages"},
     "cli": {"core", "store", "weights"},
     "pages": {"pages", "core", "store", "weights"},
-    "store": {"store", "core.types", "core.errors", "core.volumes", "core.decisions"},
+    "store": {"store", "core.types", "core.errors", "core.volumes", "core.decisions", "core.answers", "core.strict"},
     "core": {"core"},
     "core.engines": {"core", "weights.registry"},
     "core.ood": {"core", "weights.registry"},

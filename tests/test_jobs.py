@@ -25,7 +25,7 @@ from store import open_store
 ROOT = Path(__file__).resolve().parents[1]
 
 
-def prepare(store, args):
+def prepare(store, args, person):
     if args.get("refuse"):
         raise InputError("Expected a lesion, got none. Draw one.")
     return {**args, "prepared": True}

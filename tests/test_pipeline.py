@@ -70,7 +70,7 @@ def _found(*balls: tuple[tuple[float, float, float], float], shift_mm: float = 0
 
 def _propose(store, day: str, found: np.ndarray, folder: Path) -> dict[str, Any]:
     """The segment job with this answer in the network's place."""
-    params = segment.prepare_segment(store, {"patient_id": "P1", "timepoint": day})
+    params = segment.prepare_segment(store, {"patient_id": "P1", "timepoint": day}, "demo")
     pieces = components(found, CT, min_volume_mm3=segment.MIN_LESION_MM3)
     reference = store.load_volume(store.reference_scan("P1", day))
     numbered, matching = segment._number(pieces, reference, params)
@@ -276,7 +276,7 @@ def test_a_step_that_fails_leaves_a_failed_job_and_nothing_else(store):
 def test_a_scan_gates_verdict_is_kept_with_the_scans_it_was_about(store, tmp_path):
     _visit(store, DAY1, 1)
     kind = KINDS["score_ood"]
-    params = kind.prepare(store, {"patient_id": "P1", "timepoint": DAY1})
+    params = kind.prepare(store, {"patient_id": "P1", "timepoint": DAY1}, "demo")
     assert [scan["modality"] for scan in params["scans"]] == ["CT", "PET"], "the reference scan first"
     hashes = [scan["sha256"] for scan in params["scans"]]
     result = {"state": "no anchor", "score": None, "threshold": 0.5, "scan_sha256": hashes}

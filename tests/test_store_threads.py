@@ -35,8 +35,8 @@ def together(*tasks: Callable[[], Any]) -> list[Any]:
 def test_two_threads_that_add_a_mask_at_once_get_versions_2_and_3(store: Store) -> None:
     add_scan(store)
     add_mask(store, 3)
-    records = together(lambda: add_mask(store, 4), lambda: add_mask(store, 5))
-    assert sorted((r.version, r.parent_version) for r in records) == [(2, 1), (3, 2)]
+    records = together(*[lambda n=n: add_mask(store, n, parent_version=1) for n in (4, 5)])
+    assert sorted((r.version, r.parent_version) for r in records) == [(2, 1), (3, 1)]
     assert store.verify() == []
 
 

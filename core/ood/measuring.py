@@ -16,7 +16,7 @@ TREES = 200
 RESAMPLINGS = 20
 
 
-def prepare_evaluate_ood(store: Any, args: Mapping[str, Any]) -> dict[str, Any]:
+def prepare_evaluate_ood(store: Any, args: Mapping[str, Any], person: str) -> dict[str, Any]:
     """args: resamplings (20), trees (200). Raises ModelError when the reference is not there or was altered."""
     from core.ood.rfdeep import MODEL_ID
     from weights import registry

@@ -10,7 +10,7 @@ from core.stages.common import StageStore, describe, read_scan, timepoint_scans
 from core.types import Progress
 
 
-def prepare_score_ood(store: StageStore, args: Mapping[str, Any]) -> dict[str, Any]:
+def prepare_score_ood(store: StageStore, args: Mapping[str, Any], person: str) -> dict[str, Any]:
     """args: patient_id, timepoint."""
     patient_id, timepoint = str(args["patient_id"]), str(args["timepoint"])
     scans = timepoint_scans(store, patient_id, timepoint)
