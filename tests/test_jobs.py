@@ -279,7 +279,7 @@ def test_a_job_survives_one_restart_and_is_given_up_after_two(tmp_path):
 
     with open_store(once) as store:
         assert store.job(job_id)["status"] == "running"
-        quick = JobRunner(store, {"sleep": JobKind("sleep", lambda s, a: {"steps": 1}, compute, record)})
+        quick = JobRunner(store, {"sleep": JobKind("sleep", lambda s, a, p: {"steps": 1}, compute, record)})
         assert quick.recover() == {job_id: "queued"}
         assert quick.recover() == {}, "this process looks after it already"
         row = wait_for(store, job_id)
