@@ -298,7 +298,8 @@ def test_what_files_people_and_the_server_say_is_shown_as_text_and_never_as_mark
     change = (
         "v.data.patient = v.data.person = evil;"
         " for (const one of v.series) { one.data.title = one.data.simulated = evil;"
-        " for (const scan of one.scans) scan.channel = evil; for (const lesion of one.data.lesions) lesion.lesion_id = evil; }"
+        " for (const scan of one.scans) scan.channel = evil;"
+        " for (const lesion of one.data.lesions) lesion.lesion_id = evil; }"
         " s.choose(1); s.bar.refresh(); v.draw(); v.say(evil);"
     )
     ask(page, f"((evil) => {{ {change} }})({json.dumps(evil)})")
