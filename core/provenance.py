@@ -19,6 +19,8 @@ YES, NO, UNSURE = np.uint8(1), np.uint8(2), np.uint8(4)
 Box = tuple[slice, slice, slice]
 Bools = NDArray[np.bool_]
 Marks = NDArray[np.uint8]
+#: Lowest and highest index along the three axes.
+Extent = tuple[NDArray[Any], NDArray[Any]]
 
 
 @dataclass(frozen=True)
@@ -70,115 +72,137 @@ def explain(
         answers: as cited, oldest first; of several to one slice and lesion the newest counts.
         grids: of the scans that were asked, by SHA-256; an answer on a scan that is not among them explains nothing.
     """
-    old = np.zeros_like(after) if before is None else before
-    changed = old != after
-    explained, by_hand = changed.copy(), np.zeros(changed.shape, bool)
     told = [answer for answer in newest_of_each_place(answers) if answer.lesion and answer.scan_sha256 in grids]
-    used: list[str] = []
-    for label in sorted({*np.unique(old[changed]).tolist(), *np.unique(after[changed]).tolist()} - {0}):
+    window = _window(before, after, reference, told, grids)
+    if window is None:
+        return Provenance(0, 0, 0, ())
+    part = tuple(slice(a, b + 1) for a, b in zip(*window, strict=True))
+    new = np.ascontiguousarray(after[part])
+    old = np.zeros_like(new) if before is None else np.ascontiguousarray(before[part])
+    seen = [_Seen(answer, grids[answer.scan_sha256], reference, window) for answer in told]
+    changed = old != new
+    explained, by_hand = changed.copy(), np.zeros(changed.shape, bool)
+    for label in sorted({*np.unique(old[changed]).tolist(), *np.unique(new[changed]).tolist()} - {0}):
         if label not in {answer.lesion for answer in told}:
-            explained[(old == label) | (after == label)] = False
+            explained[(old == label) | (new == label)] = False
     for lesion in sorted({int(answer.lesion or 0) for answer in told}):
-        own = [answer for answer in told if answer.lesion == lesion]
-        near = _extent((old == lesion) | (after == lesion))
-        marks = np.zeros(after.shape, np.uint8)
-        for answer in own:
-            for box, said in _said(answer, grids[answer.scan_sha256], reference, near):
+        was, now, marks = old == lesion, new == lesion, np.zeros(new.shape, np.uint8)
+        near = _extent(was | now)
+        for one in seen:
+            for box, said in one.says(near) if one.answer.lesion == lesion else ():
                 marks[box] |= said
-        explained &= ~((after == lesion) & (old != lesion) & ((marks & YES) == 0))
-        explained &= ~((old == lesion) & (after != lesion) & ((marks & NO) == 0))
-        by_hand |= ((marks == YES) & (after == 0)) | ((marks == NO) & (after == lesion))
+        explained &= ~(now & ~was & ((marks & YES) == 0)) & ~(was & ~now & ((marks & NO) == 0))
+        by_hand |= ((marks == YES) & (new == 0)) | ((marks == NO) & now)
     by_hand |= changed & ~explained
-    for answer in told:
-        for box, said in _said(answer, grids[answer.scan_sha256], reference, _extent(explained)):
-            added, gone = (said & YES) & (after[box] == answer.lesion), (said & NO) & (old[box] == answer.lesion)
-            if (explained[box] & ((added > 0) | (gone > 0))).any() and answer.answer_id not in used:
-                used.append(answer.answer_id)
-    return Provenance(
-        int(changed.sum()), int(explained.sum()), int(by_hand.sum()), tuple(a for a in told if a.answer_id in used)
-    )
+    near = _extent(explained)
+    used = [one.answer for one in seen if one.explains_some(near, old, new, explained)]
+    return Provenance(int(changed.sum()), int(explained.sum()), int(by_hand.sum()), tuple(used))
 
 
-def _extent(mask: Bools) -> tuple[NDArray[np.int64], NDArray[np.int64]] | None:
-    """Lowest and highest index of what is True; None where nothing is."""
+def _window(
+    before: Marks | None, after: Marks, reference: Grid, answers: Sequence[Answer], grids: Mapping[str, Grid]
+) -> Extent | None:
+    """The part of the grid where a lesion is or was, or an answer says one; None where that is nowhere."""
+    parts = [_extent(array) for array in (before, after) if array is not None]
+    top = np.array(reference.shape) - 1
+    for answer in answers:
+        drawn = np.argwhere(_bits(answer, grids[answer.scan_sha256]))
+        if drawn.size:
+            to_reference = np.linalg.inv(reference.affine) @ grids[answer.scan_sha256].affine
+            low, high = _reach(answer, to_reference, drawn.min(axis=0), drawn.max(axis=0))
+            low, high = np.maximum(low, 0), np.minimum(high, top)
+            parts.append((low, high) if (low <= high).all() else None)
+    there = [part for part in parts if part is not None]
+    if not there:
+        return None
+    return np.min([low for low, _ in there], axis=0), np.max([high for _, high in there], axis=0)
+
+
+def _bits(answer: Answer, scan: Grid) -> Bools:
+    first, second = (n for n in range(3) if n != answer.axis)
+    return answer.bits((scan.shape[first], scan.shape[second]))
+
+
+def _extent(mask: NDArray[Any]) -> Extent | None:
+    """Lowest and highest index of what is not 0; None where nothing is."""
     sides = [np.flatnonzero(mask.any(axis=tuple(b for b in range(3) if b != a))) for a in range(3)]
     if not sides[0].size:
         return None
     return np.array([s[0] for s in sides]), np.array([s[-1] for s in sides])
 
 
-def _said(
-    answer: Answer, scan: Grid, reference: Grid, near: tuple[NDArray[np.int64], NDArray[np.int64]] | None
-) -> Iterator[tuple[Box, Marks]]:
-    """Boxes of the reference grid, and what the answer says of their voxels: YES the lesion, NO not the lesion.
-
-    Every reference voxel whose nearest voxel of the scan lies on the answer's slice is spoken of, as in the viewer
-    (`SliceMap` in slice_answers.js). One exactly between two voxels may be taken either way: it is UNSURE, and YES or
-    NO or both by what either way says.
-
-    Args:
-        near: the part of the grid that matters beside the answer's own mask.
-    """
+def _reach(answer: Answer, to_grid: NDArray[Any], low: Any, high: Any) -> Extent:
+    """The voxels of a grid around a rectangle of the answer's slice, half a voxel wider; they may lie outside it."""
     first, second = (n for n in range(3) if n != answer.axis)
-    bits = answer.bits((scan.shape[first], scan.shape[second]))
-    if scan.matches(reference):
-        box: list[slice] = [slice(None)] * 3
-        box[answer.axis] = slice(answer.slice, answer.slice + 1)
-        yield (box[0], box[1], box[2]), np.where(np.expand_dims(bits, answer.axis), YES, NO)
-        return
-    to_scan = np.linalg.inv(scan.affine) @ reference.affine
-    for low, high in _boxes(answer, bits, to_scan, scan.shape, near):
-        low, high = np.maximum(low, 0), np.minimum(high, np.array(reference.shape) - 1)
-        if (high >= low).all():
-            part = tuple(slice(int(a), int(b) + 1) for a, b in zip(low, high, strict=True))
-            yield (part[0], part[1], part[2]), _sampled(answer, bits, to_scan, scan.shape, low, high)
-
-
-def _boxes(
-    answer: Answer, bits: Bools, to_scan: NDArray[np.float64], shape: tuple[int, int, int], near: Any
-) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64]]]:
-    """The parts of the reference grid to look at: around the answer's mask, and where the slice meets `near`."""
-    to_reference = np.linalg.inv(to_scan)
-    first, second = (n for n in range(3) if n != answer.axis)
-    drawn = np.argwhere(bits)
-    if drawn.size:
-        yield _reach(answer, to_reference, first, second, drawn.min(axis=0), drawn.max(axis=0))
-    if near is not None:
-        whole = np.array([shape[first] - 1, shape[second] - 1])
-        low, high = _reach(answer, to_reference, first, second, np.zeros(2, int), whole)
-        yield np.maximum(low, near[0]), np.minimum(high, near[1])
-
-
-def _reach(
-    answer: Answer, to_reference: NDArray[Any], first: int, second: int, low: Any, high: Any
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """The reference voxels around a rectangle of the slice, half a voxel wider."""
     corners = []
     for k, a, b in product(
         (answer.slice - 0.5, answer.slice + 0.5), (low[0] - 0.5, high[0] + 0.5), (low[1] - 0.5, high[1] + 0.5)
     ):
         index = np.ones(4)
         index[answer.axis], index[first], index[second] = k, a, b
-        corners.append((to_reference @ index)[:3])
+        corners.append((to_grid @ index)[:3])
     return np.floor(np.min(corners, axis=0)).astype(int), np.ceil(np.max(corners, axis=0)).astype(int)
 
 
-def _sampled(
-    answer: Answer, bits: Bools, to_scan: NDArray[np.float64], shape: tuple[int, int, int], low: Any, high: Any
-) -> Marks:
-    """What the answer says at every voxel of a box of the reference grid."""
-    first, second = (n for n in range(3) if n != answer.axis)
-    places = np.meshgrid(*[np.arange(a, b + 1) for a, b in zip(low, high, strict=True)], indexing="ij")
-    at = np.tensordot(to_scan[:3, :3], np.array(places, float), 1) + to_scan[:3, 3].reshape(3, 1, 1, 1)
-    lowest, highest = np.floor(at + 0.5 - TIE), np.floor(at + 0.5 + TIE)
-    ways = [lowest]
-    if not np.array_equal(lowest, highest):
-        ways = [np.array([(lowest, highest)[up][n] for n, up in enumerate(ups)]) for ups in product((0, 1), repeat=3)]
-    marks, first_way = np.zeros(at.shape[1:], np.uint8), None
-    for nearest in ways:
-        a, b = nearest[first].astype(int), nearest[second].astype(int)
-        on = (nearest[answer.axis] == answer.slice) & (a >= 0) & (b >= 0) & (a < shape[first]) & (b < shape[second])
-        said = np.where(on, np.where(bits[np.where(on, a, 0), np.where(on, b, 0)], YES, NO), np.uint8(0))
-        first_way = said if first_way is None else first_way
-        marks |= said | np.where(said != first_way, UNSURE, np.uint8(0))
-    return marks
+class _Seen:
+    """An answer as it lies in a window of the reference grid.
+
+    Every reference voxel whose nearest voxel of the scan lies on the answer's slice is spoken of, as in the viewer
+    (`SliceMap` in slice_answers.js). One exactly between two voxels may be taken either way: it is UNSURE, and YES or
+    NO or both by what either way says.
+    """
+
+    def __init__(self, answer: Answer, scan: Grid, reference: Grid, window: Extent) -> None:
+        self.answer, self.bits, self.scan_shape = answer, _bits(answer, scan), scan.shape
+        self.shape = window[1] - window[0] + 1
+        corner = np.eye(4)
+        corner[:3, 3] = window[0]
+        self.to_scan = np.linalg.inv(scan.affine) @ reference.affine @ corner
+        if scan.matches(reference):
+            self.to_scan = corner  # exactly, so that no voxel comes to lie between two
+
+    def says(self, near: Extent | None) -> Iterator[tuple[Box, Marks]]:
+        """Boxes of the window, and what the answer says of their voxels: YES the lesion, NO not the lesion.
+
+        Args:
+            near: the part of the window that matters beside the answer's own mask.
+        """
+        to_window, drawn = np.linalg.inv(self.to_scan), np.argwhere(self.bits)
+        parts = [_reach(self.answer, to_window, drawn.min(axis=0), drawn.max(axis=0))] if drawn.size else []
+        if near is not None:
+            low, high = _reach(self.answer, to_window, np.zeros(2), np.array(self.bits.shape) - 1)
+            parts.append((np.maximum(low, near[0]), np.minimum(high, near[1])))
+        for low, high in parts:
+            low, high = np.maximum(low, 0), np.minimum(high, self.shape - 1)
+            if (low <= high).all():
+                i, j, k = (slice(int(a), int(b) + 1) for a, b in zip(low, high, strict=True))
+                yield (i, j, k), self._sampled(low, high)
+
+    def explains_some(self, near: Extent | None, old: Marks, new: Marks, explained: Bools) -> bool:
+        """Whether it explains at least one of the voxels that are explained."""
+        for box, said in self.says(near):
+            added = ((said & YES) > 0) & (new[box] == self.answer.lesion)
+            gone = ((said & NO) > 0) & (old[box] == self.answer.lesion)
+            if (explained[box] & (added | gone)).any():
+                return True
+        return False
+
+    def _sampled(self, low: NDArray[Any], high: NDArray[Any]) -> Marks:
+        """What the answer says at every voxel of a box of the window."""
+        axis, shape = self.answer.axis, self.scan_shape
+        first, second = (n for n in range(3) if n != axis)
+        places = np.meshgrid(*[np.arange(a, b + 1) for a, b in zip(low, high, strict=True)], indexing="ij")
+        at = np.tensordot(self.to_scan[:3, :3], np.array(places, float), 1) + self.to_scan[:3, 3].reshape(3, 1, 1, 1)
+        lowest, highest = np.floor(at + 0.5 - TIE), np.floor(at + 0.5 + TIE)
+        ways = [lowest]
+        if not np.array_equal(lowest, highest):
+            ways = [np.array([(lowest, highest)[up][n] for n, up in enumerate(u)]) for u in product((0, 1), repeat=3)]
+        marks, first_way = np.zeros(at.shape[1:], np.uint8), None
+        for nearest in ways:
+            a, b = nearest[first].astype(int), nearest[second].astype(int)
+            on = (nearest[axis] == self.answer.slice) & (a >= 0) & (b >= 0) & (a < shape[first]) & (b < shape[second])
+            inside = self.bits[np.where(on, a, 0), np.where(on, b, 0)]
+            said = np.where(on, np.where(inside, YES, NO), np.uint8(0))
+            first_way = said if first_way is None else first_way
+            marks |= said | np.where(said != first_way, UNSURE, np.uint8(0))
+        return marks
