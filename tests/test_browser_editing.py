@@ -271,6 +271,12 @@ def test_a_box_is_answered_moved_kept_and_deleted_and_the_version_names_it(revie
     assert ask(page, "[s.prompting.answers.size, s.prompting.list.length, s.editor.undoes]") == [
         0, 1, f"MedSAM's answer for L1 on slice {k}",
     ]  # fmt: skip
+    taken = ask(page, "s.prompting.taken.map(t => t.id)")
+    assert len(taken) == 1
+    page.keyboard.press("Control+z")
+    assert ask(page, "s.prompting.taken.length") == 0, "an answer that was undone is no part of the draft"
+    page.keyboard.press("Control+Shift+z")
+    assert ask(page, "s.prompting.taken.map(t => t.id)") == taken
     page.keyboard.press(",")
     page.mouse.click(*spot(page, (10, 10, k)))
     until(page, "!s.prompting.asking && s.prompting.list.length === 2")
@@ -280,6 +286,8 @@ def test_a_box_is_answered_moved_kept_and_deleted_and_the_version_names_it(revie
     page.keyboard.press("Backspace")
     drawn = array(page)
     saved(page)
+    review("BOX", page)
+    assert ask(page, "s.prompting.taken.map(t => t.id)") == taken, "also after a reload"
     page.keyboard.press("Control+s")
     page.get_by_role("heading", name="v2 against v1").wait_for()
     sidecar = json.loads((root / f"processed/clinic/BOX/{DAY}/mask_v002.json").read_text())
