@@ -184,7 +184,7 @@ def agreement(arguments: argparse.Namespace, store: Any) -> dict[str, Any]:
     """How far the readers of a timepoint agree, and their STAPLE consensus; stores nothing."""
     from core.stages.readers import readers_of_timepoint
 
-    return readers_of_timepoint(store, arguments.patient, arguments.date)
+    return readers_of_timepoint(store, arguments.patient, arguments.date, arguments.reviewer)
 
 
 def correction(arguments: argparse.Namespace, store: Any) -> dict[str, Any]:

@@ -14,7 +14,8 @@ from core.gates import score_mask
 from core.growth.kept import keep_if_any
 from core.jobs import run_inline
 from core.pipeline import KINDS
-from core.stages.common import add_version, newest_version
+from core.readers import newest_visible_version
+from core.stages.common import add_version
 from core.twin import TOTAL
 from core.types import Progress, no_progress
 from core.volumes import write_nifti
@@ -125,7 +126,7 @@ def _decide(store: Any, timepoint: DemoTimepoint, request: dict[str, Any]) -> No
     run_inline(store, KINDS["segment"], request, PERSON)
     right = timepoint.what == "correct" and not store.latest_mask(patient, date).lesions
     if timepoint.mask is not None and not right:
-        parent = newest_version(store, patient, date)
+        parent = newest_visible_version(store, patient, date, PERSON)
         add_version(store, timepoint.mask, patient, date, method="import", reviewer=PERSON, parent_version=parent)
     if timepoint.what in DECIDED:
         newest = store.latest_mask(patient, date)

@@ -16,10 +16,11 @@ from core.errors import InputError
 from core.jobs import JobKind
 from core.ood import measuring
 from core.pseudonym import ask_about_id, ask_about_name
+from core.readers import newest_visible_version
 from core.reading_apart import read_mask, read_scan
 from core.scanner_facts import date_mode, kept_facts
 from core.stages import ood, refine, segment
-from core.stages.common import StageStore, add_version, newest_version
+from core.stages.common import StageStore, add_version
 from core.types import Grid, LabelMap, MaskRecord, Modality, Scan, parse_date
 from core.volumes import resample
 
@@ -74,21 +75,18 @@ def _ask_about_names(store: StageStore, dataset: str, patient_id: str, sequence:
 def import_mask(store: StageStore, file: Path, *, patient_id: str, timepoint: str, reviewer: str) -> MaskRecord:
     """A mask drawn elsewhere becomes the next version; it must lie on the reference scan's grid.
 
-    A mask on another scan's grid of the same timepoint is resampled (nearest neighbour) to the reference grid.
+    A mask on another scan's grid of the same timepoint is resampled (nearest neighbour) to the reference grid. Its
+    parent is the newest version that its reviewer may see.
     """
     grid = store.load_reference_grid(patient_id, timepoint)
     with store.scratch() as scratch:
         own = read_mask(file, scratch)
         labels = own if own.grid.matches(grid) else _on_reference(store, own, grid, patient_id, timepoint)
+        parent = newest_visible_version(store, patient_id, timepoint, reviewer)
         return add_version(
-            store,
-            labels,
-            patient_id,
-            timepoint,
-            method="import",
-            reviewer=reviewer,
-            parent_version=newest_version(store, patient_id, timepoint),
-        )
+            store, labels, patient_id, timepoint, method="import", reviewer=reviewer,
+            parent_version=parent,
+        )  # fmt: skip
 
 
 def _on_reference(store: StageStore, own: LabelMap, grid: Grid, patient_id: str, timepoint: str) -> LabelMap:

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -95,12 +95,90 @@ def visible(
 
     Returns:
         All versions, unless the reading is blind and the person has not finished: then the automatic ones and the
-        person's own. A consensus is hidden with the readings that it is made of, even from whom made it.
+        person's own. A consensus is hidden with the readings that it is made of, even from whom made it. A version
+        whose parent is hidden comes as one without a parent: its Dice and differences are of the hidden mask.
     """
     done = finished if isinstance(finished, bool) else person in finished
     if not blind or done:
         return list(records)
-    return [r for r in records if r.method in AUTOMATIC_METHODS or (is_reading(r) and r.reviewer == person)]
+    seen = [r for r in records if r.method in AUTOMATIC_METHODS or (is_reading(r) and r.reviewer == person)]
+    numbers = {record.version for record in seen}
+    return [r if r.parent_version is None or r.parent_version in numbers else _without_parent(r) for r in seen]
+
+
+def _without_parent(record: MaskRecord) -> MaskRecord:
+    """The record as `store.add_mask` writes that of a version without a parent."""
+    return replace(
+        record, parent_version=None, dice_vs_previous_version=None, volume_delta_mm3=None,
+        voxels_added=record.voxels_added + record.voxels_unchanged, voxels_removed=0, voxels_unchanged=0,
+    )  # fmt: skip
+
+
+class ReadingStore(Protocol):
+    """What is asked of the store about who sees what."""
+
+    def timepoints(self, patient_id: str) -> list[str]: ...
+    def masks(self, patient_id: str, timepoint: str | None = None) -> list[MaskRecord]: ...
+    def mask_problems(self, patient_id: str | None = None) -> dict[str, str]: ...
+    def is_blind(self, patient_id: str, timepoint: str) -> bool: ...
+    def readings_finished(self, patient_id: str, timepoint: str) -> list[dict[str, Any]]: ...
+
+
+def visible_masks(store: ReadingStore, patient_id: str, timepoint: str, person: str) -> list[MaskRecord]:
+    """The versions of a timepoint that this person may see, oldest first (`visible`)."""
+    finished = {str(row["person"]) for row in store.readings_finished(patient_id, timepoint)}
+    return visible(store.masks(patient_id, timepoint), person, store.is_blind(patient_id, timepoint), finished)
+
+
+def readable(store: ReadingStore, patient_id: str, records: Iterable[MaskRecord]) -> list[MaskRecord]:
+    """Of some versions of a patient those from which something can be made: whose file is not lost, altered or
+    missing."""
+    problems = store.mask_problems(patient_id)
+    return [record for record in records if record.mask_id not in problems]
+
+
+def newest_visible_mask(store: ReadingStore, patient_id: str, timepoint: str, person: str) -> MaskRecord | None:
+    """The newest version that this person may see and whose file can be read: the parent of what they make from the
+    timepoint as it stands."""
+    records = readable(store, patient_id, visible_masks(store, patient_id, timepoint, person))
+    return records[-1] if records else None
+
+
+def newest_visible_version(store: ReadingStore, patient_id: str, timepoint: str, person: str) -> int | None:
+    """The number of `newest_visible_mask`; None where there is none."""
+    newest = newest_visible_mask(store, patient_id, timepoint, person)
+    return newest.version if newest else None
+
+
+def next_visible_label(store: ReadingStore, patient_id: str, person: str) -> int:
+    """A lesion number that no version which this person may see has had, at any timepoint of the patient.
+
+    Of hidden versions nothing is counted, for a number passed over would tell how many lesions others have found. So
+    two blind readers may give one number to two lesions; the adjudicator sees both.
+    """
+    seen = [r for t in store.timepoints(patient_id) for r in visible_masks(store, patient_id, t, person)]
+    return max((int(lesion["label"]) for record in seen for lesion in record.lesions), default=0) + 1
+
+
+def masks_for_all_to_see(
+    store: ReadingStore, patient_id: str, timepoint: str, person: str
+) -> dict[str, list[MaskRecord]]:
+    """Of what `person` may see, by timepoint, what may go into an automatic version of one timepoint.
+
+    Everybody sees an automatic version. Where its timepoint is read blind it may therefore hold nothing of a reading
+    that is hidden from anybody: of blind timepoints the automatic versions alone and, but not of its own timepoint,
+    what was accepted (which is in the curve).
+    """
+    blind_here = store.is_blind(patient_id, timepoint)
+    found = {}
+    for other in store.timepoints(patient_id):
+        records = visible_masks(store, patient_id, other, person)
+        if blind_here and store.is_blind(patient_id, other):
+            public = {record.version for record in visible(store.masks(patient_id, other), "", True, False)}
+            accepted = {r.version for r in records if r.status == "accepted" and other != timepoint}
+            records = [record for record in records if record.version in public | accepted]
+        found[other] = records
+    return found
 
 
 def agreement(masks: Mapping[str, LabelMap]) -> list[Pair]:

@@ -1,10 +1,9 @@
 """Drafts: what a person is drawing and has not yet saved as a version. Files alone, one more with every edit.
 
 A draft is a folder `drafts/{draft_id}/` with `draft.json` and its edits `000001.edit`, `000002.edit` …; the number of
-the newest is its revision. An edit is what the browser sent: gzip of a uint32 (little-endian) with the length of a JSON
-header {"slices": [k …], "prompts": [...] or absent, "what": "...", "by_hand": bool}, the header, and each slice's
-labels as uint8, i fastest. An edit is fsynced before it gets its name and no name is given twice, so a crash leaves
-the revision before or after.
+the newest is its revision. An edit is what the browser sent (`store.edits`), once it was found to be one. Where it
+cites answers of the server for the first time, `000002.answers` beside it holds them, as the server remembers them. An
+edit is fsynced before it gets its name and no name is given twice, so a crash leaves the revision before or after.
 """
 
 from __future__ import annotations
@@ -13,28 +12,25 @@ import datetime as dt
 import json
 import os
 import shutil
-import struct
 import threading
 import uuid
-import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
+from core.answers import Answer
 from core.errors import InputError, StoreError
 from core.types import LabelMap
 from store import mask_files
 from store.actors import check_actor
+from store.edits import Edit, pack_answers, pack_edit, read_answers, read_edit
 from store.jobs import JobRecords
 from store.values import check_person, utc_now
 
-#: Longest header of an edit, and most prompts in it.
-MAX_HEADER_BYTES, MAX_PROMPTS = 2**20, 500
-Labels = NDArray[np.uint8]
+__all__ = ["Draft", "DraftFiles", "Drawn", "StaleDraft", "pack_edit", "read_edit"]
 
 
 class StaleDraft(StoreError):
@@ -63,66 +59,22 @@ class Draft:
     revision: int = 0
 
 
-class Edit(NamedTuple):
-    """One edit, read: its slices (k -> (I, J) labels), its prompts or None, what was done, and whether by hand."""
-
-    slices: dict[int, Labels]
-    prompts: list[dict[str, Any]] | None
-    what: str
-    by_hand: bool
-
-
 class Drawn(NamedTuple):
-    """A draft as it stands: its labels, the revision they are of, its prompts, and whether any of it is by hand."""
+    """A draft as it stands.
+
+    Args:
+        labels: its mask.
+        revision: the edit that it is of.
+        prompts: its boxes and points.
+        answers: the server's answers that it cites and that are on record, oldest first.
+        left_out: numbers of the edits that could not be read: damaged, or of what no edit may hold.
+    """
 
     labels: LabelMap
     revision: int
     prompts: list[dict[str, Any]]
-    by_hand: bool
-
-
-def pack_edit(
-    slices: Mapping[int, Labels], prompts: Sequence[Mapping[str, Any]] | None, what: str, by_hand: bool = True
-) -> bytes:
-    """An edit as the browser sends it."""
-    values: dict[str, Any] = {"slices": sorted(slices), "what": what, "by_hand": by_hand}
-    if prompts is not None:
-        values["prompts"] = [dict(p) for p in prompts]
-    header = json.dumps(values).encode()
-    pixels = b"".join(np.asarray(slices[k], np.uint8).tobytes(order="F") for k in sorted(slices))
-    packer = zlib.compressobj(1, wbits=31)
-    return packer.compress(struct.pack("<I", len(header)) + header + pixels) + packer.flush()
-
-
-def read_edit(packed: bytes, shape: tuple[int, int, int]) -> Edit:
-    """The inverse of `pack_edit`.
-
-    Raises:
-        InputError: for anything else, or slices that the grid has not.
-    """
-    plane = shape[0] * shape[1]
-    unpacker = zlib.decompressobj(wbits=31)
-    try:
-        data = unpacker.decompress(packed, 4 + MAX_HEADER_BYTES + plane * shape[2])
-        if unpacker.unconsumed_tail or not unpacker.eof:
-            raise ValueError
-        (length,) = struct.unpack_from("<I", data)
-        if length > MAX_HEADER_BYTES:
-            raise ValueError
-        values = json.loads(data[4 : 4 + length])
-        numbers, prompts, what = values["slices"], values.get("prompts"), str(values.get("what", ""))
-        good = all(type(k) is int and 0 <= k < shape[2] for k in numbers) and len(set(numbers)) == len(numbers)
-        if not good or len(data) != 4 + length + plane * len(numbers):
-            raise ValueError
-        if prompts is not None and not (len(prompts) <= MAX_PROMPTS and all(isinstance(p, dict) for p in prompts)):
-            raise ValueError
-    except (ValueError, KeyError, TypeError, struct.error, zlib.error):
-        raise InputError(
-            f"Expected an edit of whole slices of {shape[0]} x {shape[1]} voxels, slice numbers 0..{shape[2] - 1}, got "
-            "something else. Reload the page; the draft is as it was."
-        ) from None
-    pixels = np.frombuffer(data, np.uint8, offset=4 + length).reshape((shape[0], shape[1], len(numbers)), order="F")
-    return Edit({k: pixels[:, :, n] for n, k in enumerate(numbers)}, prompts, what[:200], bool(values.get("by_hand")))
+    answers: list[Answer]
+    left_out: list[int]
 
 
 class DraftFiles(JobRecords):
@@ -192,8 +144,11 @@ class DraftFiles(JobRecords):
                 mask_files.place(folder / "draft.json", ready / "draft.json")
             return draft
 
-    def edit_draft(self, draft_id: str, revision: int, packed: bytes) -> int:
+    def edit_draft(self, draft_id: str, revision: int, packed: bytes, answers: Sequence[Answer] = ()) -> int:
         """Add an edit (`pack_edit`) on top of a revision; returns the new revision. On disk when it returns.
+
+        Args:
+            answers: what the server remembers of the answers that this edit is the first to cite. Never of a browser.
 
         Raises:
             InputError: for an edit that is none.
@@ -206,17 +161,36 @@ class DraftFiles(JobRecords):
         with self._draft_lock:
             folder = self._draft_dir(draft_id)
             self._check_revision(folder, revision)
-            staged = mask_files.temporary(self.root)
             try:
-                with open(staged, "xb") as file:
-                    file.write(packed)
-                    file.flush()
-                    os.fsync(file.fileno())
-                mask_files.place(staged, folder / _edit_name(revision + 1))
+                if answers:  # first: an edit must never cite what a crash then takes away
+                    os.replace(self._staged(pack_answers(answers)), folder / _answers_name(revision + 1))
+                mask_files.place(self._staged(packed), folder / _edit_name(revision + 1))
             except OSError as error:
-                staged.unlink(missing_ok=True)
                 raise StoreError(f"The data folder refused the draft ({error.strerror}). It is as it was.") from None
         return revision + 1
+
+    def _staged(self, content: bytes) -> Path:
+        """A fsynced file that waits for its name; none is left if it cannot be written."""
+        staged = mask_files.temporary(self.root)
+        try:
+            with open(staged, "xb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+        except OSError:
+            staged.unlink(missing_ok=True)
+            raise
+        return staged
+
+    def draft_answers(self, draft: Draft) -> dict[str, Answer]:
+        """The server's answers that are on record with a draft, by id; a damaged record is as none."""
+        found: dict[str, Answer] = {}
+        for file in sorted(self._draft_dir(draft.draft_id).glob("*.answers")):
+            try:
+                found |= {answer.answer_id: answer for answer in read_answers(file.read_bytes())}
+            except (OSError, InputError):
+                continue
+        return found
 
     def _check_revision(self, folder: Path, revision: int) -> None:
         newest = _revision(folder)
@@ -226,7 +200,7 @@ class DraftFiles(JobRecords):
             raise StaleDraft(newest, f"{saved:%Y-%m-%d %H:%M:%S}")
 
     def draft_labels(self, draft: Draft) -> Drawn:
-        """The draft as it stands. An edit whose file was damaged is left out; all others count."""
+        """The draft as it stands. An edit that cannot be read is left out, and said to be; all others count."""
         folder = self._draft_dir(draft.draft_id)
         grid = self.load_reference_grid(draft.patient_id, draft.timepoint)
         if tuple(grid.shape) != tuple(draft.shape):
@@ -235,13 +209,18 @@ class DraftFiles(JobRecords):
         if draft.parent_version is not None:
             parent = self.mask(draft.patient_id, draft.timepoint, draft.parent_version)
             labels = np.array(self.load_mask(parent).array, order="F")  # a copy
-        newest, prompts, by_hand = _revision(folder), list[dict[str, Any]](), False
-        for edit in _edits(folder, newest, draft.shape):
+        newest, prompts, cited, left_out = _revision(folder), list[dict[str, Any]](), list[str](), list[int]()
+        for number, edit in _edits(folder, newest, draft.shape):
+            if edit is None:
+                left_out.append(number)
+                continue
             for k, pixels in edit.slices.items():
                 labels[:, :, k] = pixels
             prompts = prompts if edit.prompts is None else edit.prompts
-            by_hand |= edit.by_hand and bool(edit.slices)
-        return Drawn(LabelMap(labels, grid), newest, prompts, by_hand)
+            cited = cited if edit.answers is None else edit.answers
+        known = self.draft_answers(draft) if cited else {}
+        answers = [known[answer_id] for answer_id in cited if answer_id in known]
+        return Drawn(LabelMap(labels, grid), newest, prompts, answers, left_out)
 
     def discard_draft(self, draft_id: str) -> None:
         """Close a draft. Its files go to `drafts/discarded/`, which an administrator may empty."""
@@ -266,16 +245,21 @@ def _edit_name(number: int) -> str:
     return f"{number:06d}.edit"
 
 
+def _answers_name(number: int) -> str:
+    return f"{number:06d}.answers"
+
+
 def _revision(folder: Path) -> int:
     return max((int(path.stem) for path in folder.glob("*.edit") if path.stem.isdigit()), default=0)
 
 
-def _edits(folder: Path, newest: int, shape: tuple[int, int, int]) -> Iterator[Edit]:
+def _edits(folder: Path, newest: int, shape: tuple[int, int, int]) -> Iterator[tuple[int, Edit | None]]:
+    """Each edit with its number; None for one that cannot be read."""
     for number in range(1, newest + 1):
         try:
-            yield read_edit((folder / _edit_name(number)).read_bytes(), shape)
-        except (OSError, InputError):  # a disk's damage; a crash leaves no half edits
-            continue
+            yield number, read_edit((folder / _edit_name(number)).read_bytes(), shape)
+        except (OSError, InputError):  # a disk's damage, or from before edits were checked; a crash leaves no half ones
+            yield number, None
 
 
 def _read(folder: Path) -> Draft:

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter, shift
 
 from core.growth.kept import keep_now
-from core.stages.common import add_version, newest_version
+from core.readers import newest_visible_version
+from core.stages.common import add_version
 from core.types import Grid, LabelMap, MaskRecord, Volume
 from store import Store, open_store
 
@@ -63,7 +64,7 @@ def add_mask(store: Any, patient: str, day: str, voxels: int, flat: float = 1.0,
 
 def add_child(store: Any, labels: LabelMap, patient: str, day: str, **more: Any) -> MaskRecord:
     """A version made from the newest one, unless `parent_version` says another."""
-    parent = {"parent_version": newest_version(store, patient, day)}
+    parent = {"parent_version": newest_visible_version(store, patient, day, str(more["reviewer"]))}
     return add_version(store, labels, patient, day, **{**parent, **more})
 
 

@@ -30,6 +30,8 @@ ALLOWED: dict[str, set[str]] = {
         "core.decisions",
         "core.access",
         "core.version",
+        "core.answers",
+        "core.strict",
     },
     "core": {"core"},
     "core.engines": {"core", "weights.registry"},

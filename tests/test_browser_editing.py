@@ -16,7 +16,7 @@ from tests.conftest import works_as
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(400)]
 PATIENCE_MS = 60_000
 DAY = clinic.DAYS[0]
-PATIENTS = ("BRUSH", "RELOAD", "WINDOWS", "OFFLINE", "LOST", "BOX", "POLYGON", "EMPTY")
+PATIENTS = ("BRUSH", "RELOAD", "WINDOWS", "OFFLINE", "LOST", "BOX", "POLYGON", "TEXT", "EMPTY")
 
 
 @pytest.fixture(scope="module")
@@ -273,6 +273,12 @@ def test_a_box_is_answered_moved_kept_and_deleted_and_the_version_names_it(revie
     assert ask(page, "[s.prompting.answers.size, s.prompting.list.length, s.editor.undoes]") == [
         0, 1, f"MedSAM's answer for L1 on slice {k}",
     ]  # fmt: skip
+    taken = ask(page, "s.prompting.taken.map(t => t.id)")
+    assert len(taken) == 1
+    page.keyboard.press("Control+z")
+    assert ask(page, "s.prompting.taken.length") == 0, "an answer that was undone is no part of the draft"
+    page.keyboard.press("Control+Shift+z")
+    assert ask(page, "s.prompting.taken.map(t => t.id)") == taken
     page.keyboard.press(",")
     page.mouse.click(*spot(page, (10, 10, k)))
     until(page, "!s.prompting.asking && s.prompting.list.length === 2")
@@ -282,6 +288,8 @@ def test_a_box_is_answered_moved_kept_and_deleted_and_the_version_names_it(revie
     page.keyboard.press("Backspace")
     drawn = array(page)
     saved(page)
+    review("BOX", page)
+    assert ask(page, "s.prompting.taken.map(t => t.id)") == taken, "also after a reload"
     page.keyboard.press("Control+s")
     page.get_by_role("heading", name="v2 against v1").wait_for()
     sidecar = json.loads((root / f"processed/clinic/BOX/{DAY}/mask_v002.json").read_text())
@@ -291,6 +299,30 @@ def test_a_box_is_answered_moved_kept_and_deleted_and_the_version_names_it(revie
     assert (version(root, "BOX", 2) == drawn).all()
     until(page, "s.editor && v.data.panes[0].mask.version === 2")
     assert ask(page, "s.prompting.list.map(p => p.coords.join())") == ["24,20,43,38"], "prompts stay visible"
+
+
+def test_what_files_people_and_the_server_say_is_shown_as_text_and_never_as_markup(review):
+    """Names of lesions, scans, timepoints and people, and a sentence of the server's that holds one of them."""
+    page = review("TEXT")
+    evil = "<img src=x onerror='window.pwned = 1'><b>bold</b>"
+    change = (
+        "v.data.patient = v.data.person = evil;"
+        " for (const one of v.series) { one.data.title = one.data.simulated = evil;"
+        " for (const scan of one.scans) scan.channel = evil;"
+        " for (const lesion of one.data.lesions) lesion.lesion_id = evil; }"
+        " s.choose(1); s.bar.refresh(); v.draw(); v.say(evil);"
+    )
+    ask(page, f"((evil) => {{ {change} }})({json.dumps(evil)})")
+    page.locator(".twin-viewer option").get_by_text("<img src=x").first.wait_for(state="attached")
+    refused = json.dumps({"error": f"{evil} has saved this draft.", "revision": 9})
+    page.route(
+        "**/api/viewer/draft", lambda route: route.fulfill(status=422, content_type="application/json", body=refused)
+    )
+    brush(page, (30, 28), (20, 28))
+    page.get_by_text("has saved this draft.").first.wait_for()
+    page.wait_for_timeout(300)
+    assert page.evaluate("window.pwned") is None
+    assert ask(page, "root.querySelectorAll('img, b').length") == 0
 
 
 def test_a_first_mask_is_drawn_where_there_was_none(review, root):

@@ -18,6 +18,11 @@ from store.drafts import StaleDraft, pack_edit, read_edit
 from store.rebuild import rebuild
 from tests.store_phantom import DAY1, SHAPE, add_mask, add_scan
 
+BOX = {
+    "type": "box", "axis": 2, "slice": 5, "coords": [0.0, 0.0, 5.0, 5.0], "positive": True, "scan": "CT", "lesion": 7,
+    "kept": False,
+}  # fmt: skip
+
 
 @pytest.fixture
 def draft(store):
@@ -35,15 +40,15 @@ def test_a_draft_begins_as_its_version_and_follows_every_edit(store, draft):
     before = store.load_mask(store.mask("P1", DAY1, 1)).array
     drawn = store.draft_labels(draft)
     assert (drawn.labels.array == before).all()
-    assert (drawn.revision, drawn.prompts, drawn.by_hand) == (0, [], False)
+    assert (drawn.revision, drawn.prompts, drawn.answers, drawn.left_out) == (0, [], [], [])
     one = plane(0)
     one[3, 4] = 7
-    assert store.edit_draft(draft.draft_id, 0, pack_edit({5: one}, [{"type": "box"}], "brush L7")) == 1
+    assert store.edit_draft(draft.draft_id, 0, pack_edit({5: one}, [BOX], "brush L7")) == 1
     assert store.edit_draft(draft.draft_id, 1, pack_edit({}, None, "nothing")) == 2
     drawn = store.draft_labels(draft)
     assert drawn.labels.array[3, 4, 5] == 7
     assert (drawn.labels.array[:, :, 2] == before[:, :, 2]).all()
-    assert (drawn.revision, drawn.prompts, drawn.by_hand) == (2, [{"type": "box"}], True)
+    assert (drawn.revision, drawn.prompts) == (2, [BOX])
 
 
 def test_it_is_the_persons_own_one_of_that_version(store, draft):
@@ -116,7 +121,9 @@ def test_a_damaged_edit_takes_nothing_else_away(store, draft):
         store.edit_draft(draft.draft_id, n, pack_edit({n: plane(n + 1)}, None, "x"))
     file = store.root / "drafts" / draft.draft_id / "000002.edit"
     file.write_bytes(file.read_bytes()[:20])
-    array = store.draft_labels(draft).labels.array
+    drawn = store.draft_labels(draft)
+    array = drawn.labels.array
+    assert drawn.left_out == [2]
     assert (array[:, :, 0] == 1).all()
     assert (array[:, :, 1] == 0).all()
     assert (array[:, :, 2] == 3).all()

@@ -16,8 +16,9 @@ from core.gates import score_mask, similar_lesions
 from core.jobs import run_inline
 from core.lesions import components
 from core.pipeline import KINDS, import_mask, import_scan
+from core.readers import newest_visible_version, next_visible_label
 from core.stages import refine, segment
-from core.stages.common import add_version, newest_version, next_label
+from core.stages.common import add_version
 from core.types import Grid, LabelMap, Volume
 from core.volumes import write_nifti
 from tests.test_bad_inputs import nifti
@@ -88,7 +89,7 @@ def _labels(**lesions: np.ndarray) -> LabelMap:
 
 
 def _add(store, labels: LabelMap, day: str = DAY1) -> Any:
-    parent = newest_version(store, "P1", day)
+    parent = newest_visible_version(store, "P1", day, "demo")
     return add_version(store, labels, "P1", day, method="import", reviewer="demo", parent_version=parent)
 
 
@@ -133,7 +134,7 @@ def test_a_rejected_version_does_not_hide_the_numbers_of_the_one_before(store, t
     _propose(store, DAY1, _found((LEFT, 7.0), (RIGHT, 6.5)), tmp_path)
     assert _at(store, DAY1, 3, LEFT) == 4
     assert _at(store, DAY1, 3, RIGHT) == 10, "9 was used, though in a rejected version: never given again"
-    assert next_label(store, "P1") == 11
+    assert next_visible_label(store, "P1", "demo") == 11
 
 
 def test_a_lesion_that_returns_after_a_complete_response_has_its_old_number(store, tmp_path):

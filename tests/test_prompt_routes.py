@@ -14,6 +14,7 @@ import pytest
 from starlette.applications import Starlette
 from starlette.testclient import TestClient
 
+from core.answers import AnswerBook
 from core.engines.base import SliceFound, SliceMask, StopReason
 from core.engines.encoder import cache_folder
 from core.engines.interactive import Answer
@@ -21,7 +22,7 @@ from core.engines.mask_bits import unpack
 from core.errors import ModelError
 from core.types import Grid, Volume
 from pages.ui import resources
-from pages.ui.viewer import tokens
+from pages.ui.viewer import prompt_routes, tokens
 from pages.ui.viewer.prompt_routes import PROMPT_ROUTES
 
 SHAPE = (24, 20, 9)
@@ -57,7 +58,7 @@ class Service:
             for k in (4, 3):
                 mask = np.zeros(scan.shape[:2], dtype=bool)
                 mask[k, 2] = True
-                yield SliceFound(k, SliceMask(mask, 0.5))
+                yield SliceFound(k, SliceMask(mask, 0.5), "litemedsam", "c" * 64)
             if self.problem:
                 raise self.problem
             yield StopReason(-1, 3, "empty")
@@ -93,6 +94,7 @@ class Desk:
 
 @pytest.fixture
 def desk(store: Any, monkeypatch: pytest.MonkeyPatch) -> Desk:
+    monkeypatch.setattr(prompt_routes, "GIVEN", AnswerBook())
     return Desk(store, monkeypatch)
 
 
@@ -123,9 +125,9 @@ def test_a_box_gives_the_mask_of_its_slice(desk: Desk) -> None:
         ({"prompts": [{"type": "point", "axis": 2, "slice": 4, "coords": [5, 5], "positive": False}]},
          "Expected a box or a positive point to look for; negative points alone say nothing. Draw a box."),
         ({"prompts": [{**BOX, "axis": 0}]}, "Expected prompts on slices across axis 2 alone, got some across another."),
-        ({"prompts": "none"}, "Expected prompts as a list, got 'none'."),
-        ({"slice": "4"}, "Expected slice as a whole number, got '4'."),
-        ({"axis": None}, "Expected axis as a whole number, got None."),
+        ({"prompts": "none"}, "Expected prompts to be a valid list, got 'none'. Reload the page."),
+        ({"slice": "4"}, "Expected slice to be a valid integer, got '4'. Reload the page."),
+        ({"axis": None}, "Expected axis to be a valid integer, got None. Reload the page."),
     ],
 )  # fmt: skip
 def test_bad_prompts_are_refused_with_what_is_wrong(desk: Desk, change: dict[str, Any], sentence: str) -> None:
@@ -135,7 +137,9 @@ def test_bad_prompts_are_refused_with_what_is_wrong(desk: Desk, change: dict[str
 
 @pytest.mark.parametrize("route", ["prompt", "propagate", "ahead"])
 def test_only_who_may_edit_this_scan_is_answered(desk: Desk, route: str) -> None:
-    body = {"axis": 2, "slice": 4, "prompts": [BOX]}
+    body = {"prompts": [BOX], "axis": 2, "slice": 4}
+    for key in {"propagate": ["axis", "slice"], "ahead": ["prompts"]}.get(route, []):
+        del body[key]
     for token in ("forged", desk.token(edit=False), desk.token(scans=("f" * 64,))):
         assert desk.post(route, token, **body).status_code == 403
     # A token of another patient does not open this one's scan, even if it names it.

@@ -181,7 +181,7 @@ def test_a_consensus_is_stored_with_the_versions_it_is_of_and_the_store_stays_cl
     with pytest.raises(InputError, match=r"at least two readers.*got 1 \(ann\)"):
         add_consensus(store, "P1", DAY1, "demo")
     add_mask(store, 5, 2, method="import", reviewer="demo", parent_version=1)
-    found = readers_of_timepoint(store, "P1", DAY1)
+    found = readers_of_timepoint(store, "P1", DAY1, "demo")
     assert found["readers"] == {"ann": 2, "demo": 3}
     record = add_consensus(store, "P1", DAY1, "demo")
     assert (record.version, record.method, record.reviewer, record.parent_version) == (4, "staple", "demo", 3)

@@ -18,6 +18,7 @@ from core.correction import timepoint_rows
 from core.curve import left_out
 from core.errors import InputError, StoreError
 from core.gates import reference
+from core.readers import newest_visible_version
 from core.stages import common
 from core.stages.segment import prepare_segment
 from core.types import MaskRecord
@@ -219,7 +220,7 @@ def test_a_lost_file_no_longer_blocks_its_timepoint(room: Any):
     assert said == (f"processed/set/P1/{DAY1}/mask_v001.nii.gz is lost: a disk broke, no backup (said by ann).")
     priors = prepare_segment(room, {"patient_id": "P1", "timepoint": DAY1}, "ann")["priors"]
     assert [prior["timepoint"] for prior in priors] == [DAY2]
-    assert common.newest_version(room, "P1", DAY1) is None
+    assert newest_visible_version(room, "P1", DAY1, "ann") is None
     record = add_mask(room, 7)
     assert (record.version, record.parent_version, record.dice_vs_previous_version) == (2, None, None)
     room.decide("P1", DAY1, 2, "accept", "demo", "good")

@@ -266,6 +266,39 @@ def test_answers_on_another_grid_are_laid_on_the_reference_by_the_nearest_voxel(
     assert want
 
 
+@pytest.mark.parametrize("seed", range(6))
+def test_the_server_explains_just_the_voxels_that_the_viewer_takes_of_an_answer(run, seed):
+    """On scans that lie straight, turned, flipped and obliquely to the reference, with voxels of other sizes."""
+    from core.answers import Answer
+    from core.engines.mask_bits import pack
+    from core.provenance import explain
+    from core.types import Grid
+
+    rng = np.random.default_rng(seed)
+    reference = Grid((14, 12, 10), np.diag([1.0, 1.5, 2.0, 1.0]))
+    turn = [np.eye(3)[rng.permutation(3)] * rng.choice([-1, 1], 3), np.linalg.qr(rng.normal(size=(3, 3)))[0]][seed % 2]
+    affine = np.eye(4)
+    affine[:3, :3] = turn * rng.choice([1.0, 1.5, 2.0, 3.0], 3)  # round numbers, so that voxels lie between two
+    affine[:3, 3] = reference.to_mm(np.array([[7, 6, 5]]))[0] - affine[:3, :3] @ [5, 5, 4]
+    scan, axis, k = Grid((11, 10, 9), affine), int(rng.integers(3)), 4
+    mask = rng.random([n for a, n in enumerate(scan.shape) if a != axis]) < 0.6
+    packed = pack(mask)
+    grids = {name: {"shape": list(g.shape), "affine": g.affine.ravel().tolist()}
+             for name, g in (("scan", scan), ("reference", reference))}  # fmt: skip
+    found = run("slice_answers.js", "new m.SliceMap(scan, reference).voxels(axis, k, m.unpack(said))",
+                **grids, axis=axis, k=k, said=packed)  # fmt: skip
+    after = np.zeros(reference.shape, np.uint8)
+    after[np.unravel_index(found, reference.shape, order="F")] = 1
+    answer = Answer.model_validate(
+        {**packed, "answer_id": "0" * 32, "scan_sha256": "a" * 64, "scan": "CT", "axis": axis, "slice": k, "lesion": 1,
+         "prompts": [], "model_id": "m", "checkpoint_sha256": "c"}
+    )  # fmt: skip
+    made = explain(None, after, reference, [answer], {"a" * 64: scan})
+    assert found
+    assert (made.method, made.by_hand, made.answered) == ("medsam", 0, len(found))
+    assert explain(None, after, reference, [], {}).method == "manual"
+
+
 def test_bits_packed_here_are_read_back(run):
     value = run("slice_answers.js", """(() => { const test = (a, b) => (a * 7 + b * 3) % 5 === 0 && a > 1 && b < 8;
         const packed = m.pack([13, 11], test), read = m.unpack(packed); let wrong = 0;

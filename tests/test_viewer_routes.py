@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import gzip
+import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -19,6 +21,7 @@ from pages.ui.viewer.tokens import HEADER, make_token
 from tests.store_phantom import measures
 
 SHAPE = (9, 7, 37)  # two whole slabs and one of five slices
+STATIC = Path(__file__).resolve().parents[1] / "pages/ui/viewer/static"
 DAY, LATER = "2024-01-01", "2024-03-01"
 
 
@@ -215,3 +218,20 @@ def test_a_block_read_from_a_file_that_ends_too_early_says_so(clinic, tmp_path):
         path.write_bytes(gzip.compress(stream.read()[:-100]))
     with pytest.raises(Exception, match="ends too early"):
         list(slabs.read_blocks(path))
+
+
+#: Everything by which a text could become markup or code in a page.
+MARKUP = re.compile(
+    r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|createContextualFragment|DOMParser|setHTML|srcdoc"
+    r"|\beval\(|new Function|javascript:|setAttribute\(['\"]on"
+)
+
+
+def test_no_module_of_the_viewer_makes_markup_of_a_text():
+    found = [
+        f"{path.name}:{number}" for path in sorted(STATIC.glob("*.js"))
+        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1) if MARKUP.search(line)
+    ]  # fmt: skip
+    assert found == []
+    assert len(list(STATIC.glob("*.js"))) > 20
+    assert MARKUP.search("made.innerHTML = name")

@@ -78,10 +78,12 @@ class StopReason:
 
 @dataclass(frozen=True, eq=False)
 class SliceFound:
-    """One slice of a propagation, in the order in which they come."""
+    """One slice of a propagation, in the order in which they come; with what answered, where that is known."""
 
     slice: int
     answer: SliceMask
+    model_id: str = ""
+    checkpoint_sha256: str = ""
 
 
 @dataclass(frozen=True, eq=False)

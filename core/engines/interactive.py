@@ -162,7 +162,8 @@ class PromptService:
                     yield StopReason(value["direction"], value["slice"], value["rule"])
                 else:
                     mask = unpack(value, scan.shape[:2])
-                    yield SliceFound(value["slice"], SliceMask(mask, value["predicted_iou"]))
+                    found = SliceMask(mask, value["predicted_iou"])
+                    yield SliceFound(value["slice"], found, value["model_id"], value["checkpoint_sha256"])
         finally:
             values.close()
 

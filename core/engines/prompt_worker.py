@@ -190,7 +190,10 @@ class Worker:
             if isinstance(step, StopReason):
                 yield {"direction": step.direction, "slice": step.slice, "rule": step.rule}
             else:
-                yield {"slice": step.slice, **pack(step.answer.mask), "predicted_iou": step.answer.predicted_iou}
+                yield {
+                    "slice": step.slice, **pack(step.answer.mask), "predicted_iou": step.answer.predicted_iou,
+                    "model_id": segmenter.model_id, "checkpoint_sha256": segmenter.checkpoint_sha256,
+                }  # fmt: skip
 
     def _embed_ahead(self, described: Request, axis: int, k: int) -> None:
         segmenter = self._model({})

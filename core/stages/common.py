@@ -44,6 +44,8 @@ class StageStore(GateStore, Protocol):
     def masks(self, patient_id: str, timepoint: str | None = None) -> list[MaskRecord]: ...
     def mask(self, patient_id: str, timepoint: str, version: int) -> MaskRecord: ...
     def latest_mask(self, patient_id: str, timepoint: str) -> MaskRecord | None: ...
+    def is_blind(self, patient_id: str, timepoint: str) -> bool: ...
+    def readings_finished(self, patient_id: str, timepoint: str) -> list[dict[str, Any]]: ...
     def final_mask(self, patient_id: str, timepoint: str) -> MaskRecord | None: ...
     def mask_problems(self, patient_id: str | None = None) -> dict[str, str]: ...
     def mask_path(self, record: MaskRecord) -> Path: ...
@@ -89,24 +91,6 @@ def timepoint_scans(store: StageStore, patient_id: str, timepoint: str) -> list[
         raise InputError(f"Patient {patient_id!r} has no scans on {timepoint} (timepoints: {known}). Import one first.")
     reference = store.reference_scan(patient_id, timepoint)
     return [reference, *[scan for scan in scans if scan.scan_id != reference.scan_id]]
-
-
-def next_label(store: StageStore, patient_id: str) -> int:
-    """A number no lesion of this patient has had, in any version."""
-    used = [int(lesion["label"]) for record in store.masks(patient_id) for lesion in record.lesions]
-    return max(used, default=0) + 1
-
-
-def readable_masks(store: StageStore, patient_id: str, timepoint: str | None = None) -> list[MaskRecord]:
-    """The versions from which something can be made: those whose file is not lost, altered or missing."""
-    problems = store.mask_problems(patient_id)
-    return [record for record in store.masks(patient_id, timepoint) if record.mask_id not in problems]
-
-
-def newest_version(store: StageStore, patient_id: str, timepoint: str) -> int | None:
-    """The number of the newest version from which something can be made; None where there is none."""
-    records = readable_masks(store, patient_id, timepoint)
-    return records[-1].version if records else None
 
 
 def add_version(

@@ -2,34 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
+import nibabel as nib
 import numpy as np
 
-from core.errors import InputError
+from core.answers import Answer
+from core.errors import InputError, StoreError
 from core.metrics import surface_distances
+from core.provenance import explain
+from core.readers import visible_masks
 from core.stages.common import StageStore, add_version
-from core.types import LabelMap
-
-
-def method_of(prompts: Sequence[Mapping[str, Any]], by_hand: bool) -> str:
-    """What made a draft: "medsam", "manual", or "medsam-manual"."""
-    answered = any(prompt.get("model_id") for prompt in prompts)
-    return "medsam-manual" if answered and by_hand else "medsam" if answered else "manual"
+from core.types import Grid, LabelMap, MaskRecord
 
 
 def save_draft(
     store: StageStore, patient_id: str, timepoint: str, *, parent_version: int | None, labels: LabelMap,
-    prompts: Sequence[Mapping[str, Any]], by_hand: bool, person: str,
+    answers: Sequence[Answer], person: str,
 ) -> dict[str, Any]:  # fmt: skip
     """Store a draft as a version, the child of the one that it was drawn on, scored by the mask gate.
 
+    Its method, model and prompts are those of the answers that explain its voxels (`core.provenance.explain`); what no
+    answer explains is by hand.
+
     Args:
         labels: the draft on the reference scan's grid.
-        prompts: boxes and points; those that a model answered carry its model_id and checkpoint_sha256. One whose
-            answer was not kept ("kept": false) has no part in the version.
-        by_hand: whether anything was drawn, not only answered by the model.
+        answers: those of the server that the draft cites, as the server remembers them, oldest first.
 
     Returns:
         version, mask_id, dice, voxels_added, voxels_removed, volume_delta_mm3, hausdorff95_mm; what compares is None
@@ -37,20 +36,23 @@ def save_draft(
 
     Raises:
         InputError: if the draft is just as its parent.
-        StoreError: as `store.add_mask`.
+        StoreError: if the person may not see the parent, and as `store.add_mask`.
     """
-    parent = None if parent_version is None else store.mask(patient_id, timepoint, parent_version)
+    parent = _parent(store, patient_id, timepoint, parent_version, person)
     before = None if parent is None else store.load_mask(parent)
     if not np.any(labels.array) if before is None else np.array_equal(before.array, labels.array):
         raise InputError(
             "Expected a draft that differs from its version, got one that is just the same. Nothing saved."
         )
-    prompts = [{k: v for k, v in prompt.items() if k != "kept"} for prompt in prompts if prompt.get("kept", True)]
-    model: Mapping[str, Any] = next((prompt for prompt in reversed(prompts) if prompt.get("model_id")), {})
+    made = explain(
+        None if before is None else before.array, labels.array, labels.grid, answers,
+        _grids(store, patient_id, timepoint, answers),
+    )  # fmt: skip
+    last = made.answers[-1] if made.answers else None
     record = add_version(
-        store, labels, patient_id, timepoint, method=method_of(prompts, by_hand), reviewer=person,
-        model_checkpoint=model.get("model_id"), checkpoint_sha256=model.get("checkpoint_sha256"),
-        prompts=prompts, parent_version=parent_version,
+        store, labels, patient_id, timepoint, method=made.method, reviewer=person,
+        model_checkpoint=last.model_id if last else None, checkpoint_sha256=last.checkpoint_sha256 if last else None,
+        prompts=made.prompts(), parent_version=parent_version,
     )  # fmt: skip
     return {
         "version": record.version, "mask_id": record.mask_id, "method": record.method,
@@ -58,6 +60,23 @@ def save_draft(
         "voxels_removed": record.voxels_removed, "volume_delta_mm3": record.volume_delta_mm3,
         "hausdorff95_mm": hausdorff95_mm(before, labels),
     }  # fmt: skip
+
+
+def _parent(store: StageStore, patient_id: str, timepoint: str, version: int | None, person: str) -> MaskRecord | None:
+    if version is None:
+        return None
+    for record in visible_masks(store, patient_id, timepoint, person):
+        if record.version == version:
+            return record
+    raise StoreError(f"Expected a version of {timepoint} that you may see as parent, got {version}. Nothing was saved.")
+
+
+def _grids(store: StageStore, patient_id: str, timepoint: str, answers: Sequence[Answer]) -> dict[str, Grid]:
+    """The grids of the scans that were asked, by SHA-256, of the files' headers alone."""
+    asked = {answer.scan_sha256 for answer in answers}
+    scans = [scan for scan in store.scans(patient_id, timepoint) if scan.sha256 in asked]
+    images: dict[str, Any] = {scan.sha256: nib.load(store.scan_path(scan)) for scan in scans}
+    return {scan.sha256: Grid(scan.shape, images[scan.sha256].affine) for scan in scans}
 
 
 def hausdorff95_mm(before: LabelMap | None, after: LabelMap) -> float | None:

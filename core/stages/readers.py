@@ -7,18 +7,21 @@ from dataclasses import asdict
 from typing import Any
 
 from core.errors import InputError
-from core.readers import CONSENSUS_METHOD, Consensus, agreement, newest_by_reader, staple
-from core.stages.common import StageStore, add_version, readable_masks, timepoint_scans
+from core.readers import CONSENSUS_METHOD, Consensus, agreement, newest_by_reader, readable, staple, visible_masks
+from core.stages.common import StageStore, add_version, timepoint_scans
 from core.types import MaskRecord
 
 
-def readers_of_timepoint(store: StageStore, patient_id: str, timepoint: str) -> dict[str, Any]:
+def readers_of_timepoint(store: StageStore, patient_id: str, timepoint: str, person: str) -> dict[str, Any]:
     """Which versions the readers made, pairwise agreement, and what STAPLE says of each; stores nothing.
 
+    Args:
+        person: who asks. Of a timepoint that is read blind they are told once they have finished.
+
     Raises:
-        InputError: if there is no such timepoint, or fewer than two people have a version of it.
+        InputError: if there is no such timepoint, or this person may not see versions of at least two people.
     """
-    records = _several(store, patient_id, timepoint)
+    records = _several(store, patient_id, timepoint, person)
     masks = {reader: store.load_mask(record) for reader, record in records.items()}
     consensus = staple(masks, store.load_reference_grid(patient_id, timepoint))
     return {
@@ -46,7 +49,7 @@ def add_consensus(store: StageStore, patient_id: str, timepoint: str, person: st
     Raises:
         InputError: as `readers_of_timepoint`.
     """
-    records = _several(store, patient_id, timepoint)
+    records = _several(store, patient_id, timepoint, person)
     masks = {reader: store.load_mask(record) for reader, record in records.items()}
     consensus = staple(masks, store.load_reference_grid(patient_id, timepoint))
     versions = sorted(record.version for record in records.values())
@@ -61,9 +64,15 @@ def add_consensus(store: StageStore, patient_id: str, timepoint: str, person: st
     )  # fmt: skip
 
 
-def _several(store: StageStore, patient_id: str, timepoint: str) -> Mapping[str, MaskRecord]:
+def _several(store: StageStore, patient_id: str, timepoint: str, person: str) -> Mapping[str, MaskRecord]:
     timepoint_scans(store, patient_id, timepoint)  # says what is wrong with a date or patient that is not there
-    records = newest_by_reader(readable_masks(store, patient_id, timepoint))
+    finished = {row["person"] for row in store.readings_finished(patient_id, timepoint)}
+    if store.is_blind(patient_id, timepoint) and person not in finished:
+        raise InputError(
+            f"{timepoint} is read blind, and {person} has not finished. Say so on Readers first: you then see the "
+            "others' versions."
+        )
+    records = newest_by_reader(readable(store, patient_id, visible_masks(store, patient_id, timepoint, person)))
     if len(records) < 2:
         who = ", ".join(records) or "nobody"
         raise InputError(

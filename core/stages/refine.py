@@ -9,41 +9,35 @@ from typing import Any
 
 import numpy as np
 
-from core.errors import InputError
+from core.errors import InputError, StoreError
 from core.lesions import MAX_LESIONS
 from core.masks import replace_lesion
+from core.readers import newest_visible_mask, next_visible_label, visible_masks
 from core.stages.common import (
     StageStore,
     add_version,
     describe,
-    next_label,
     read_scan,
-    readable_masks,
     summary,
     timepoint_scans,
 )
-from core.types import LabelMap, Progress, Prompt, Scan
+from core.types import LabelMap, MaskRecord, Progress, Prompt, Scan
 from core.volumes import read_label_map, resample, write_nifti
 
 
 def prepare_refine(store: StageStore, args: Mapping[str, Any], person: str) -> dict[str, Any]:
     """args: patient_id, timepoint, scan (channel name), prompts (list of Prompt.to_json()), propagate, and optionally
-    lesion (number or "new"; none = the lesion under the prompt, else a new one), parent_version, model_id."""
+    lesion (number or "new"; none = the lesion under the prompt, else a new one), parent_version (else the newest
+    version that this person may see), model_id."""
     patient_id, timepoint, channel = str(args["patient_id"]), str(args["timepoint"]), str(args.get("scan"))
     scans = timepoint_scans(store, patient_id, timepoint)
     chosen = _scan_called(scans, channel)
     prompts = [replace(prompt_from_json(p), scan=channel) for p in args.get("prompts") or ()]
     if not any(p.type == "box" or p.positive for p in prompts):
         raise InputError("Expected at least one box or positive point, got none. Draw a box around the lesion.")
-    free = next_label(store, patient_id)
+    free = next_visible_label(store, patient_id, person)
     lesion = None if args.get("lesion") is None else _lesion_number(args["lesion"], free)
-    wanted = args.get("parent_version")
-    newest = readable_masks(store, patient_id, timepoint)[-1:]
-    parent = (
-        next(iter(newest), None)
-        if wanted is None
-        else store.mask(patient_id, timepoint, _whole(wanted, "a mask version"))
-    )
+    parent = _parent(store, patient_id, timepoint, args.get("parent_version"), person)
     volume = store.load_volume(chosen)
     from core.engines.prompting import check_prompts
 
@@ -56,6 +50,21 @@ def prepare_refine(store: StageStore, args: Mapping[str, Any], person: str) -> d
         "parent_mask": str(store.mask_path(parent)) if parent else None,
         "next_label": free, "model_id": args.get("model_id"),
     }  # fmt: skip
+
+
+def _parent(store: StageStore, patient_id: str, timepoint: str, wanted: Any, person: str) -> MaskRecord | None:
+    """The version to begin with. Raises StoreError for one that is not there, or that this person may not see."""
+    if wanted is None:
+        return newest_visible_mask(store, patient_id, timepoint, person)
+    number, seen = _whole(wanted, "a mask version"), visible_masks(store, patient_id, timepoint, person)
+    for record in seen:
+        if record.version == number:
+            return record
+    have = ", ".join(str(record.version) for record in seen)
+    raise StoreError(
+        f"There is no mask version {number} of {patient_id!r} on {timepoint!r} that you may see; "
+        f"there {'is ' + have if have else 'are none'}."
+    )
 
 
 def _whole(value: Any, what: str) -> int:

@@ -10,18 +10,16 @@ from typing import Any
 
 import numpy as np
 
+from core.readers import masks_for_all_to_see, readable
 from core.stages.common import (
     StageStore,
     add_version,
     describe,
-    newest_version,
-    next_label,
     read_scan,
-    readable_masks,
     summary,
     timepoint_scans,
 )
-from core.types import LabelMap, Progress, Volume
+from core.types import LabelMap, MaskRecord, Progress, Volume
 from core.volumes import read_label_map, write_nifti
 
 #: Components smaller than this are noise of the network, not lesions: half a millilitre, about a 10 mm sphere, below
@@ -32,19 +30,25 @@ MAX_MATCH_MM = 10.0
 DEFAULT_MODEL = "sts-ctpet-small"
 
 
-def _priors(store: StageStore, patient_id: str, timepoint: str) -> list[dict[str, Any]]:
+def _priors(
+    store: StageStore, patient_id: str, timepoint: str, known_masks: Mapping[str, Sequence[MaskRecord]]
+) -> list[dict[str, Any]]:
     """The masks whose lesion numbers count, the most telling first, each with the lesions that none before it knows.
 
     In order: this timepoint's, earlier ones from the nearest on, later ones. Of a timepoint it is the accepted version,
     else the newest that was not rejected. So a lesion that comes back after it was gone is found under its old number.
+
+    Args:
+        known_masks: the versions that may be made use of, by timepoint.
     """
-    every = sorted(store.timepoints(patient_id))
+    every = sorted(known_masks)
     earlier = [t for t in reversed(every) if t < timepoint]
     priors: list[dict[str, Any]] = []
     known: set[int] = set()
     for other in [timepoint, *earlier, *(t for t in every if t > timepoint)]:
-        kept = [r for r in readable_masks(store, patient_id, other) if r.status != "rejected"]
-        record = next((r for r in kept if r.status == "accepted"), kept[-1] if kept else None)
+        kept = [record for record in known_masks[other] if record.status != "rejected"]
+        kept = readable(store, patient_id, kept)
+        record = next((one for one in kept if one.status == "accepted"), kept[-1] if kept else None)
         lesions = {int(lesion["label"]) for lesion in record.lesions} - known if record else set()
         if record and lesions:
             known |= lesions
@@ -55,13 +59,19 @@ def _priors(store: StageStore, patient_id: str, timepoint: str) -> list[dict[str
 
 
 def prepare_segment(store: StageStore, args: Mapping[str, Any], person: str) -> dict[str, Any]:
-    """args: patient_id, timepoint, model_id (optional)."""
+    """args: patient_id, timepoint, model_id (optional).
+
+    Its parent is the newest version that `person` may see; of a timepoint that is read blind the newest automatic one,
+    since everybody sees what comes out.
+    """
     patient_id, timepoint = str(args["patient_id"]), str(args["timepoint"])
     scans = timepoint_scans(store, patient_id, timepoint)
+    known = masks_for_all_to_see(store, patient_id, timepoint, person)
+    labels = [int(lesion["label"]) for records in known.values() for record in records for lesion in record.lesions]
     return {
         "patient_id": patient_id, "timepoint": timepoint, "model_id": args.get("model_id") or DEFAULT_MODEL,
-        "scans": [describe(store, scan) for scan in scans], "priors": _priors(store, patient_id, timepoint),
-        "next_label": next_label(store, patient_id),
+        "scans": [describe(store, scan) for scan in scans], "priors": _priors(store, patient_id, timepoint, known),
+        "next_label": max(labels, default=0) + 1,
     }  # fmt: skip
 
 
@@ -144,10 +154,12 @@ def record_segment(
 ) -> dict[str, Any]:
     """The network's proposal becomes a mask version with the model's hash."""
     labels = read_label_map(out_dir / result["mask"])
+    patient_id, timepoint = params["patient_id"], params["timepoint"]
+    now = masks_for_all_to_see(store, patient_id, timepoint, person)[timepoint]  # not as it was when this was begun
+    seen = readable(store, patient_id, now)
     record = add_version(
-        store, labels, params["patient_id"], params["timepoint"], method="nnunet", reviewer=person,
+        store, labels, patient_id, timepoint, method="nnunet", reviewer=person,
         model_checkpoint=params["model_id"], checkpoint_sha256=result["checkpoint_sha256"],
-        model_files=result.get("model_files"),
-        parent_version=newest_version(store, params["patient_id"], params["timepoint"]),
+        model_files=result.get("model_files"), parent_version=seen[-1].version if seen else None,
     )  # fmt: skip
     return {**summary(record), "seconds": result["seconds"], "matching": result["matching"]}

@@ -45,7 +45,7 @@ def readers_panel(store: Any, patient: str, timepoint: str, person: str) -> None
             shell.go_to("review")
         return
     _pictures(store, patient, list(readings.values()), person)
-    found = resources.readers_of_timepoint(patient, timepoint, list(readings.values()))
+    found = resources.readers_of_timepoint(patient, timepoint, list(readings.values()), person)
     _agreement_table(found["agreement"])
     _consensus(store, patient, timepoint, readings, found, person)
     _adjudicate(store, patient, timepoint, readings, person)

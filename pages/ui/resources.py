@@ -157,17 +157,17 @@ def _distances(first_sha256: str, second_sha256: str, _first: MaskRecord, _secon
     return measure(first.array, second.array, first.grid.spacing_mm)
 
 
-def readers_of_timepoint(patient: str, timepoint: str, readings: Sequence[MaskRecord]) -> dict[str, Any]:
+def readers_of_timepoint(patient: str, timepoint: str, readings: Sequence[MaskRecord], person: str) -> dict[str, Any]:
     """`core.stages.readers.readers_of_timepoint`, of these readings; the last 16 are kept."""
-    return _readers(patient, timepoint, tuple(record.mask_sha256 for record in readings))
+    return _readers(patient, timepoint, tuple(record.mask_sha256 for record in readings), person)
 
 
 @st.cache_resource(show_spinner="Comparing the readers", max_entries=16)
-def _readers(patient: str, timepoint: str, readings_sha256: tuple[str, ...]) -> dict[str, Any]:
+def _readers(patient: str, timepoint: str, readings_sha256: tuple[str, ...], person: str) -> dict[str, Any]:
     from core.stages.readers import readers_of_timepoint as compare
 
     store: Any = get_store()
-    return compare(store, patient, timepoint)
+    return compare(store, patient, timepoint, person)
 
 
 def correction(records: Sequence[MaskRecord]) -> dict[str, Any]:

@@ -5,15 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 from core.errors import TwinReviewError
-from core.readers import visible
+from core.readers import visible_masks
 from core.types import MaskRecord
 from pages.ui.viewer.tokens import Claims
 
 
 def masks(store: Any, patient: str, timepoint: str, person: str) -> list[MaskRecord]:
     """The versions of a timepoint that this person may see, oldest first."""
-    finished = {row["person"] for row in store.readings_finished(patient, timepoint)}
-    return visible(store.masks(patient, timepoint), person, store.is_blind(patient, timepoint), finished)
+    return visible_masks(store, patient, timepoint, person)
 
 
 def best(store: Any, patient: str, timepoint: str, person: str) -> MaskRecord | None:
@@ -36,4 +35,5 @@ def by_id(store: Any, claims: Claims, mask_id: str) -> MaskRecord | None:
         return None
     if record.patient_id != claims.patient_id or record.timepoint not in claims.timepoints:
         return None
-    return record if record in masks(store, record.patient_id, record.timepoint, claims.person) else None
+    seen = masks(store, record.patient_id, record.timepoint, claims.person)
+    return next((one for one in seen if one.mask_id == record.mask_id), None)

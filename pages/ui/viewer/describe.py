@@ -10,7 +10,7 @@ import nibabel as nib
 import numpy as np
 
 from core.decisions import REJECTED
-from core.stages.common import next_label
+from core.readers import next_visible_label
 from core.types import UNITS, MaskRecord, Scan
 from pages.ui import resources
 from pages.ui.charts import LESION_COLOURS
@@ -63,7 +63,8 @@ def viewer_data(
         },
         "prompts": _prompts(panes[0].mask),
         "draft": _draft(store, patient, panes[0], person) if edit else None,
-        "next_label": next_label(store, patient), "colours": [_colour(n + 1) for n in range(len(LESION_COLOURS))],
+        "next_label": next_visible_label(store, patient, person),
+        "colours": [_colour(n + 1) for n in range(len(LESION_COLOURS))],
     }  # fmt: skip
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gzip
-import json
 import logging
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -13,12 +12,15 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from core.errors import InputError, StoreError, TwinReviewError
+from core.errors import StoreError, TwinReviewError
+from core.strict import read_strictly
 from pages.ui import resources, visible
 from pages.ui.viewer.answers import NO_STORE, UNFORESEEN, denied, problem, read_body, refusal
+from pages.ui.viewer.bodies import MAX_BEGIN_BYTES, BeginBody, revision
+from pages.ui.viewer.prompt_routes import GIVEN
 from pages.ui.viewer.scan_routes import API
 from pages.ui.viewer.tokens import Claims, read_token
-from store.drafts import Draft, StaleDraft
+from store.drafts import Draft, StaleDraft, read_edit
 
 logger = logging.getLogger("twinreview.viewer")
 
@@ -31,7 +33,7 @@ class Denied(StoreError):
     """The draft is not this person's, or not of what is on the page."""
 
 
-def _draft(claims: Claims, request: Request) -> Draft:
+def _own(claims: Claims, request: Request) -> Draft:
     draft = resources.get_store().draft(request.path_params["draft_id"])
     mine = draft.person == claims.person and draft.patient_id == claims.patient_id
     if not mine or draft.timepoint not in claims.timepoints:
@@ -39,32 +41,49 @@ def _draft(claims: Claims, request: Request) -> Draft:
     return draft
 
 
+def _draft(claims: Claims, request: Request) -> Draft:
+    """The person's own draft, of a version that they may still see."""
+    draft = _own(claims, request)
+    if draft.parent_version not in _seen(claims, draft.timepoint):
+        raise Denied(
+            f"This draft began with version {draft.parent_version}, which you may not see while {draft.timepoint} is "
+            "read blind. It stays as it is: finish your reading to go on with it, or discard it."
+        )
+    return draft
+
+
+def _seen(claims: Claims, timepoint: str) -> set[int | None]:
+    """The versions that a draft of this person may begin with; None is none at all."""
+    return {
+        None,
+        *(r.version for r in visible.masks(resources.get_store(), claims.patient_id, timepoint, claims.person)),
+    }
+
+
 def _revision(request: Request) -> int:
     """The revision that a change is made on."""
-    given = request.headers.get("if-match", "").strip('" ')
-    if not given.isdigit():
-        raise InputError(f"Expected If-Match with a draft's revision, got {given[:40]!r}. Reload the page.")
-    return int(given)
+    return revision(request.headers.get("if-match", ""))
 
 
 def begin(claims: Claims, request: Request, body: bytes) -> Response:
-    """POST {"patient_id", "timepoint", "parent_version"} -> the person's open draft of it."""
-    try:
-        values = json.loads(body)
-        patient, timepoint, parent = values["patient_id"], values["timepoint"], values["parent_version"]
-    except (ValueError, KeyError, TypeError):
-        raise InputError("Expected patient_id, timepoint and parent_version, got something else.") from None
-    if patient != claims.patient_id or timepoint not in claims.timepoints:
+    """POST {"patient_id", "timepoint", "parent_version"} -> the person's open draft of it, what it has and what of it
+    could not be read."""
+    asked = read_strictly(BeginBody, body, MAX_BEGIN_BYTES)
+    if asked.patient_id != claims.patient_id or asked.timepoint not in claims.timepoints:
         raise Denied("Expected a timepoint on this page, got another one. Reload the page.")
-    if parent is not None and type(parent) is not int:
-        raise InputError(f"Expected parent_version as a whole number or null, got {parent!r:.40}.")
-    store = resources.get_store()
-    if parent not in (None, *(r.version for r in visible.masks(store, patient, timepoint, claims.person))):
+    if asked.parent_version not in _seen(claims, asked.timepoint):
         raise Denied("Expected a version that you may see, got another one. Reload the page.")
-    draft = store.open_draft(patient, timepoint, parent, claims.person)
-    prompts = store.draft_labels(draft).prompts if draft.revision else []
+    store = resources.get_store()
+    draft = store.open_draft(asked.patient_id, asked.timepoint, asked.parent_version, claims.person)
+    said: dict[str, Any] = {"prompts": [], "answers": [], "left_out": []}
+    if draft.revision:
+        drawn = store.draft_labels(draft)
+        said = {
+            "prompts": drawn.prompts, "answers": [answer.answer_id for answer in drawn.answers],
+            "left_out": drawn.left_out,
+        }  # fmt: skip
     return JSONResponse(
-        {"draft_id": draft.draft_id, "revision": draft.revision, "prompts": prompts, "parent_version": parent},
+        {"draft_id": draft.draft_id, "revision": draft.revision, "parent_version": asked.parent_version, **said},
         headers=NO_STORE,
     )
 
@@ -78,11 +97,19 @@ def labels(claims: Claims, request: Request, body: bytes) -> Response:
 
 
 def edit(claims: Claims, request: Request, body: bytes) -> Response:
-    """PUT an edit on top of If-Match -> {"revision"}; it is on disk then."""
-    draft = _draft(claims, request)
-    return JSONResponse(
-        {"revision": resources.get_store().edit_draft(draft.draft_id, _revision(request), body)}, headers=NO_STORE
-    )
+    """PUT an edit on top of If-Match -> {"revision", "unproven"}; it is on disk then.
+
+    `unproven` are the cited answers that the server does not remember to have given: what they changed is by hand.
+    """
+    store, draft, on = resources.get_store(), _draft(claims, request), _revision(request)
+    cited = read_edit(body, draft.shape).answers or []
+    recorded = store.draft_answers(draft) if cited else {}
+    fresh = [answer_id for answer_id in dict.fromkeys(cited) if answer_id not in recorded]
+    given = GIVEN.recall(draft.person, draft.patient_id, draft.timepoint, fresh)
+    new = store.edit_draft(draft.draft_id, on, body, given)
+    proven = {answer.answer_id for answer in given}
+    unproven = [answer_id for answer_id in fresh if answer_id not in proven]
+    return JSONResponse({"revision": new, "unproven": unproven}, headers=NO_STORE)
 
 
 def save(claims: Claims, request: Request, body: bytes) -> Response:
@@ -96,14 +123,19 @@ def save(claims: Claims, request: Request, body: bytes) -> Response:
         raise StaleDraft(drawn.revision, "a moment ago")
     said = save_draft(
         store, draft.patient_id, draft.timepoint, parent_version=draft.parent_version, labels=drawn.labels,
-        prompts=drawn.prompts, by_hand=drawn.by_hand, person=claims.person,
+        answers=drawn.answers, person=claims.person,
     )  # fmt: skip
-    return JSONResponse({**said, "closed": store.finish_draft(draft.draft_id, drawn.revision)}, headers=NO_STORE)
+    closed = store.finish_draft(draft.draft_id, drawn.revision)
+    if closed:
+        GIVEN.forget(draft.person, draft.patient_id, draft.timepoint)
+    return JSONResponse({**said, "left_out": drawn.left_out, "closed": closed}, headers=NO_STORE)
 
 
 def discard(claims: Claims, request: Request, body: bytes) -> Response:
     """DELETE: the draft is closed, and nothing becomes of it."""
-    resources.get_store().discard_draft(_draft(claims, request).draft_id)
+    draft = _own(claims, request)
+    resources.get_store().discard_draft(draft.draft_id)
+    GIVEN.forget(draft.person, draft.patient_id, draft.timepoint)
     return JSONResponse({}, headers=NO_STORE)
 
 

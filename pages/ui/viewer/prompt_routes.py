@@ -7,18 +7,23 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import AsyncIterator, Callable, Iterator
-from typing import TYPE_CHECKING, Any
+import math
+import uuid
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
-from core.errors import InputError, StoreError, TwinReviewError
-from core.types import Prompt
+from core.answers import Answer, AnswerBook, AskedPrompt
+from core.errors import StoreError, TwinReviewError
+from core.strict import read_strictly
+from core.types import Prompt, Scan
 from pages.ui import resources
 from pages.ui.viewer.answers import NO_STORE, UNFORESEEN, denied, problem, read_body, refusal
+from pages.ui.viewer.bodies import MAX_PROMPT_BYTES, AheadBody, PromptBody, PropagateBody, ScanBody
 from pages.ui.viewer.tokens import Claims, read_token
 
 if TYPE_CHECKING:
@@ -27,31 +32,27 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("twinreview.viewer")
 
-#: Longest request: prompts, and the bits of one slice's mask.
-MAX_BYTES = 4 * 2**20
+#: What was answered lately. A draft cites it; a restart of the server forgets what no draft has cited by then.
+GIVEN = AnswerBook()
 Values = dict[str, Any]
+Body = TypeVar("Body", bound=ScanBody)
 
 
-async def _answer(request: Request, work: Callable[[Claims, Values], Any]) -> Response | Any:
+async def _answer(request: Request, kind: type[Body], work: Callable[[Claims, Body], Any]) -> Response | Any:
     """Checks token and body, then does `work` in a thread; its errors become the sentence and a status."""
     claims = read_token(request)
     if claims is None:
         return denied("this scan")
     if not claims.edit:
         return problem(403, "Prompts change a mask, and you may only read here. Ask for a role that reviews.")
-    body = await read_body(request, MAX_BYTES)
-    if body is None:
-        return problem(413, f"Expected a request of at most {MAX_BYTES >> 20} MB, got more. Send one slice.")
+    text = await read_body(request, MAX_PROMPT_BYTES)
+    if text is None:
+        return problem(413, f"Expected a request of at most {MAX_PROMPT_BYTES >> 20} MB, got more. Send one slice.")
     try:
-        values = json.loads(body)
-        if not isinstance(values, dict):
-            raise ValueError
-    except ValueError:
-        return problem(422, "Expected a JSON object, got something else. Reload the page.")
-    if values.get("scan") not in claims.scans:
-        return problem(403, "This scan is not on your page. Reload the page.")
-    try:
-        return await run_in_threadpool(work, claims, values)
+        body = read_strictly(kind, text, MAX_PROMPT_BYTES)
+        if body.scan not in claims.scans:
+            return problem(403, "This scan is not on your page. Reload the page.")
+        return await run_in_threadpool(work, claims, body)
     except TwinReviewError as error:
         return refusal(error)
     except Exception as error:  # its text may name a patient's file
@@ -59,112 +60,131 @@ async def _answer(request: Request, work: Callable[[Claims, Values], Any]) -> Re
         return problem(500, UNFORESEEN)
 
 
-def _scan(claims: Claims, sha256: str) -> ScanFile:
-    from core.engines.interactive import ScanFile
-
-    store = resources.get_store()
-    for scan in store.scans(claims.patient_id):
+def _stored(claims: Claims, sha256: str) -> Scan:
+    for scan in resources.get_store().scans(claims.patient_id):
         if scan.sha256 == sha256:
-            return ScanFile.of(scan, store.scan_path(scan))
+            return scan
     raise StoreError("This scan is not stored any more. Reload the page.")
 
 
-def _whole(values: Values, name: str) -> int:
-    value = values.get(name)
-    if not isinstance(value, int) or isinstance(value, bool):
-        raise InputError(f"Expected {name} as a whole number, got {value!r}.")
-    return value
+def _file(scan: Scan) -> ScanFile:
+    from core.engines.interactive import ScanFile
+
+    return ScanFile.of(scan, resources.get_store().scan_path(scan))
 
 
-def _prompts(values: Values, scan: ScanFile, axis: int) -> list[Prompt]:
-    """The request's prompts, all across `axis`."""
-    from core.stages.refine import prompt_from_json
-
-    given = values.get("prompts")
-    if not isinstance(given, list) or not all(isinstance(p, dict) for p in given):
-        raise InputError(f"Expected prompts as a list, got {given!r:.80}.")
-    if any(p.get("axis", 2) != axis for p in given):
-        raise InputError(f"Expected prompts on slices across axis {axis} alone, got some across another.")
-    channel = f"{scan.modality} {scan.sequence}".strip()
-    return [prompt_from_json({**p, "scan": channel, "lesion": 1}) for p in given]
+def _prompts(asked: Sequence[AskedPrompt], scan: Scan) -> list[Prompt]:
+    """What is asked, as the engine takes it."""
+    return [prompt.prompt(scan.channel) for prompt in asked]
 
 
-def _predict(claims: Claims, values: Values) -> Response:
+def _finite(value: float) -> float | None:
+    """What a model believes of its answer; None where that is no number."""
+    return float(value) if math.isfinite(value) else None
+
+
+def _predict(claims: Claims, body: PromptBody) -> Response:
     from core.engines.mask_bits import pack
 
-    scan, axis, k = _scan(claims, values["scan"]), _whole(values, "axis"), _whole(values, "slice")
-    answer = resources.get_prompt_service().predict(scan, axis, k, _prompts(values, scan, axis))
+    scan = _stored(claims, body.scan)
+    asked = _prompts(body.prompts, scan)
+    answer = resources.get_prompt_service().predict(_file(scan), body.axis, body.slice, asked)
+    packed = pack(answer.found.mask)
+    given = Answer(
+        **packed, answer_id=uuid.uuid4().hex, scan_sha256=scan.sha256, scan=scan.scan_id, axis=body.axis,
+        slice=body.slice, lesion=body.lesion, prompts=body.prompts, model_id=answer.model_id,
+        checkpoint_sha256=answer.checkpoint_sha256,
+    )  # fmt: skip
     return JSONResponse(
         {
-            **pack(answer.found.mask), "predicted_iou": answer.found.predicted_iou, "embedded": answer.embedded,
+            **packed, "answer_id": GIVEN.remember(claims.person, claims.patient_id, scan.timepoint, given),
+            "predicted_iou": _finite(answer.found.predicted_iou), "embedded": answer.embedded,
             "seconds": answer.seconds, "model_id": answer.model_id, "checkpoint_sha256": answer.checkpoint_sha256,
         },
         headers=NO_STORE,
     )  # fmt: skip
 
 
-def _ahead(claims: Claims, values: Values) -> Response:
-    scan = _scan(claims, values["scan"])
-    ready, queued = resources.get_prompt_service().ahead(scan, _whole(values, "axis"), _whole(values, "slice"))
+def _ahead(claims: Claims, body: AheadBody) -> Response:
+    scan = _file(_stored(claims, body.scan))
+    ready, queued = resources.get_prompt_service().ahead(scan, body.axis, body.slice)
     return JSONResponse({"embedded": ready, "queued": queued}, headers=NO_STORE)
 
 
-def _propagate(claims: Claims, values: Values) -> Iterator[SliceFound | StopReason]:
+def _propagate(claims: Claims, body: PropagateBody) -> Iterator[Values]:
+    """The lines of a propagation; what cannot be asked is refused before the first."""
     from core.engines.mask_bits import unpack
 
-    scan = _scan(claims, values["scan"])
-    start, until = values.get("from"), values.get("until")
-    if until is not None and not (isinstance(until, list) and len(until) == 2 and all(type(v) is int for v in until)):
-        raise InputError(f"Expected until as [low, high] in whole slices, got {until!r:.80}.")
-    if start is not None and not isinstance(start, dict):
-        raise InputError(f"Expected from as slice, origin, shape and mask, got {start!r:.80}.")
-    return resources.get_prompt_service().propagate(
-        scan, _prompts(values, scan, axis=2), until=(until[0], until[1]) if until else None,
-        start=(_whole(start, "slice"), unpack(start, scan.shape[:2])) if start else None,
+    scan = _stored(claims, body.scan)
+    start = None
+    if body.start is not None:
+        start = (body.start.slice, unpack(body.start.model_dump(), scan.shape[:2]))
+    steps = resources.get_prompt_service().propagate(
+        _file(scan), _prompts(body.prompts, scan), until=(body.until[0], body.until[1]) if body.until else None,
+        start=start,
     )  # fmt: skip
+    return _told(steps, claims, scan, body)
 
 
-async def _lines(request: Request, steps: Any) -> AsyncIterator[str]:
-    """NDJSON as slices come. However this ends, also by the visitor's leaving, the propagation ends with it."""
+def _told(steps: Any, claims: Claims, scan: Scan, body: PropagateBody) -> Iterator[Values]:
+    """Each slice as a line of the stream, remembered as an answer; the reasons last."""
     from core.engines.base import StopReason
     from core.engines.mask_bits import pack
 
+    began = None if body.start is None else body.start.model_dump(exclude={"mask"})
     stops: list[Values] = []
+    step: SliceFound | StopReason
     try:
-        while not await request.is_disconnected():
-            step = await run_in_threadpool(next, steps, None)
-            if step is None:
-                yield json.dumps({"stops": stops}) + "\n"
-                return
+        for step in steps:
             if isinstance(step, StopReason):
                 stops.append({"direction": step.direction, "slice": step.slice, "rule": step.rule})
-            else:
-                iou = step.answer.predicted_iou
-                yield json.dumps({"slice": step.slice, **pack(step.answer.mask), "predicted_iou": iou}) + "\n"
-    except TwinReviewError as error:  # the status is out already
-        yield json.dumps({"error": str(error)}) + "\n"
+                continue
+            packed = pack(step.answer.mask)
+            given = Answer.model_validate({
+                **packed, "answer_id": uuid.uuid4().hex, "scan_sha256": scan.sha256, "scan": scan.scan_id, "axis": 2,
+                "slice": step.slice, "lesion": body.lesion, "prompts": body.prompts, "propagated": True,
+                "began": began, "model_id": step.model_id, "checkpoint_sha256": step.checkpoint_sha256,
+            })  # fmt: skip
+            answer_id = GIVEN.remember(claims.person, claims.patient_id, scan.timepoint, given)
+            iou = _finite(step.answer.predicted_iou)
+            yield {"slice": step.slice, **packed, "answer_id": answer_id, "predicted_iou": iou}
+        yield {"stops": stops}
     finally:
         steps.close()
 
 
+async def _lines(request: Request, told: Any) -> AsyncIterator[str]:
+    """NDJSON as slices come. However this ends, also by the visitor's leaving, the propagation ends with it."""
+    try:
+        while not await request.is_disconnected():
+            line = await run_in_threadpool(next, told, None)
+            if line is None:
+                return
+            yield json.dumps(line, allow_nan=False) + "\n"
+    except TwinReviewError as error:  # the status is out already
+        yield json.dumps({"error": str(error)}) + "\n"
+    finally:
+        told.close()
+
+
 async def prompt(request: Request) -> Response:
-    """POST {"scan", "axis", "slice", "prompts"} -> that slice's mask."""
-    return await _answer(request, _predict)
+    """POST {"scan", "axis", "slice", "prompts", "lesion"} -> that slice's mask, and the answer's id."""
+    return await _answer(request, PromptBody, _predict)
 
 
 async def ahead(request: Request) -> Response:
     """POST {"scan", "axis", "slice"} -> which slices are embedded; embeds those around it."""
-    return await _answer(request, _ahead)
+    return await _answer(request, AheadBody, _ahead)
 
 
 async def propagate(request: Request) -> Response:
     """POST {"scan", "prompts", "from", "until"} -> a line a slice; closing the connection stops it."""
-    steps = await _answer(request, _propagate)
-    if isinstance(steps, Response):
-        return steps
+    told = await _answer(request, PropagateBody, _propagate)
+    if isinstance(told, Response):
+        return told
     # Named as it is, so that no middleware holds lines back to compress them together.
     headers = {**NO_STORE, "Content-Encoding": "identity", "X-Accel-Buffering": "no"}
-    return StreamingResponse(_lines(request, steps), media_type="application/x-ndjson", headers=headers)
+    return StreamingResponse(_lines(request, told), media_type="application/x-ndjson", headers=headers)
 
 
 PROMPT_ROUTES = [

@@ -8,10 +8,11 @@ const gzip = (parts) => new Response(new Blob(parts).stream().pipeThrough(new Co
 
 export class Draft {
   // place: {patient_id, timepoint, parent_version}; known: {draft_id, revision} or null, of a draft that is there already;
-  // read: {slice(k) -> Uint8Array, prompts() -> [...], depth}; onState(draft) is told whenever something below changes.
+  // read: {slice(k) -> Uint8Array, prompts() -> [...], answers() -> [ids of the server's answers that it has], depth};
+  // onState(draft) is told whenever something below changes.
   constructor(auth, place, known, read, onState) {
     Object.assign(this, { auth, place, read, onState, id: known?.draft_id ?? null, revision: known?.revision ?? 0 });
-    Object.assign(this, { slices: new Set(), what: [], promptsDirty: false, byHand: false, failures: 0, sending: null, conflict: null, problem: "", savedAt: null, closed: false });
+    Object.assign(this, { slices: new Set(), what: [], promptsDirty: false, failures: 0, sending: null, conflict: null, problem: "", notice: "", savedAt: null, closed: false });
     this.guard = (event) => { if (this.dirty) event.preventDefault(); };
     window.addEventListener("beforeunload", this.guard);
   }
@@ -28,10 +29,9 @@ export class Draft {
     return this.id ? "saved" : "none";
   }
 
-  changed({ what, slices = [], prompts = false, byHand = false }) {
+  changed({ what, slices = [], prompts = false }) {
     for (const k of slices) this.slices.add(k);
     this.promptsDirty ||= prompts;
-    this.byHand ||= byHand;
     if (what) this.what.push(what);
     this.later(DEBOUNCE_MS);
     this.onState(this);
@@ -56,21 +56,21 @@ export class Draft {
   }
 
   async send() {
-    const slices = [...this.slices].sort((a, b) => a - b), { what, promptsDirty, byHand } = this, began = performance.now();
-    Object.assign(this, { slices: new Set(), what: [], promptsDirty: false, byHand: false });
+    const slices = [...this.slices].sort((a, b) => a - b), { what, promptsDirty } = this, began = performance.now();
+    Object.assign(this, { slices: new Set(), what: [], promptsDirty: false });
     try {
       if (this.id === null) await this.open();
-      const header = { slices, by_hand: byHand, what: what.length > 3 ? `${what.length} steps, last ${what.at(-1)}` : what.join(", ") };
-      if (promptsDirty) header.prompts = this.read.prompts();
+      const header = { slices, what: what.length > 3 ? `${what.length} steps, last ${what.at(-1)}` : what.join(", ") };
+      if (promptsDirty) Object.assign(header, { prompts: this.read.prompts(), answers: this.read.answers() });
       const words = new TextEncoder().encode(JSON.stringify(header)), length = new Uint8Array(new Uint32Array([words.length]).buffer);
       const body = await gzip([length, words, ...slices.map((k) => this.read.slice(k))]);
       const answer = await this.request("PUT", `draft/${this.id}`, body);
       Object.assign(this, { revision: answer.revision, failures: 0, problem: "", savedAt: new Date(), saveMs: performance.now() - began });
+      if (answer.unproven?.length) this.notice = `The server no longer remembers ${answer.unproven.length} of the model's answers here. What they changed counts as drawn by hand.`;
     } catch (error) {
       for (const k of slices) this.slices.add(k);
       this.what = [...what, ...this.what];
       this.promptsDirty ||= promptsDirty;
-      this.byHand ||= byHand;
       await this.failed(error);
     }
   }
@@ -97,12 +97,12 @@ export class Draft {
     return fetchFrom(this.auth, path, { method, body, headers: matched ? { "If-Match": String(this.revision) } : {} }).then((answer) => answer.json());
   }
 
-  // The draft as it was left: {array, prompts}; from then on changes go on top of it.
+  // The draft as it was left: {array, prompts, answers, left_out}; from then on changes go on top of it.
   async fetch() {
-    const { prompts } = await this.request("POST", "draft", JSON.stringify(this.place), false);
+    const { prompts, answers, left_out } = await this.request("POST", "draft", JSON.stringify(this.place), false);
     const { array, revision } = await this.load();
     this.revision = revision;
-    return { array, prompts };
+    return { array, prompts, answers, left_out };
   }
 
   // Its labels as they are on the server: {array, revision}.
@@ -111,20 +111,20 @@ export class Draft {
     return { array: new Uint8Array(await answer.arrayBuffer()), revision: Number(answer.headers.get("x-revision")) };
   }
 
-  // After a conflict: their labels are given to `merge`, which says what slices then differ from theirs.
+  // After a conflict: their labels and answers are given to `merge`, which says what slices are to be sent on top of
+  // theirs, or null where theirs is taken as it is.
   async settle(merge) {
-    const theirs = await this.load();
-    this.revision = theirs.revision;
+    const theirs = await this.fetch();
     this.conflict = null;
-    const differing = merge(theirs.array);
-    Object.assign(this, { slices: new Set(differing), what: differing.length ? ["kept my side"] : [], byHand: true });
-    if (differing.length) await this.flush();
+    const differing = merge(theirs);
+    Object.assign(this, { slices: new Set(differing ?? []), what: differing ? ["kept my side"] : [], promptsDirty: differing !== null });
+    if (differing) await this.flush();
     this.onState(this);
   }
 
   // After the draft was saved or discarded elsewhere: a new one, with all that is on the screen.
   async again() {
-    Object.assign(this, { id: null, revision: 0, problem: "", gone: false, slices: new Set(Array.from({ length: this.read.depth }, (_, k) => k)), promptsDirty: true, byHand: true });
+    Object.assign(this, { id: null, revision: 0, problem: "", gone: false, slices: new Set(Array.from({ length: this.read.depth }, (_, k) => k)), promptsDirty: true });
     await this.flush();
   }
 

@@ -7,7 +7,8 @@ import { between, component, holes, inPlane, sliceMask, visitPolygon, visitStrok
 const STEPS_KEPT = 200, VOXELS_KEPT = 20e6;
 
 export class LabelEditor {
-  // array: Uint8Array of the whole grid, changed in place. onChange({what, slices: [k …]}) after each step, undo and redo.
+  // array: Uint8Array of the whole grid, changed in place. onChange({what, slices: [k …], taken}) after each step, undo
+  // and redo; taken: the server's answers that the map has since then, where that changed.
   constructor(shape, spacing, array, onChange) {
     Object.assign(this, { shape, spacing, array, onChange, done: [], undone: [], step: null });
     this.plane = shape[0] * shape[1];
@@ -51,12 +52,12 @@ export class LabelEditor {
       }
     }
     if (!at.length) return false;
-    const change = { what: step.what, byHand: step.byHand, at: Uint32Array.from(at), was: Uint8Array.from(was), is: Uint8Array.from(is) };
+    const change = { what: step.what, byHand: step.byHand, taken: step.taken, at: Uint32Array.from(at), was: Uint8Array.from(was), is: Uint8Array.from(is) };
     this.done.push(change);
     this.undone = [];
     this.forgetOldest();
     for (const [key, slices] of step.drawn) for (const slice of slices) this.slicesDrawn(key).add(slice);
-    this.note(change, change.was, change.is);
+    this.note(change, change.was, change.is, change.taken?.after);
     return true;
   }
 
@@ -76,18 +77,19 @@ export class LabelEditor {
     if (!change) return null;
     to.push(change);
     change.at.forEach((p, n) => { this.array[p] = change[which][n]; });
-    this.note({ ...change, what: `${word} ${change.what}` }, which === "was" ? change.is : change.was, change[which]);
+    const back = which === "was";
+    this.note({ ...change, what: `${word} ${change.what}` }, back ? change.is : change.was, change[which], back ? change.taken?.before : change.taken?.after);
     return change.what;
   }
 
-  note(change, was, is) {
+  note(change, was, is, taken) {
     const slices = new Set();
     change.at.forEach((p, n) => {
       slices.add(Math.floor(p / this.plane));
       if (was[n]) this.voxels.set(was[n], (this.voxels.get(was[n]) ?? 0) - 1);
       if (is[n]) this.voxels.set(is[n], (this.voxels.get(is[n]) ?? 0) + 1);
     });
-    this.onChange({ what: change.what, byHand: change.byHand, slices: [...slices].sort((a, b) => a - b) });
+    this.onChange({ what: change.what, slices: [...slices].sort((a, b) => a - b), ...(taken ? { taken } : {}) });
   }
 
   forgetOldest() {
@@ -168,16 +170,18 @@ export class LabelEditor {
 
   // Takes a model's answer in place of what the lesion had there; what was set by hand stays, if wanted.
   // voxels: Map of voxel number -> true or false, for every voxel that was answered for.
-  keep(what, label, voxels, sparing = true) {
+  // taken: {before, after}, the server's answers that the map has without and with this step.
+  keep(what, label, voxels, sparing = true, taken = undefined) {
     const spared = sparing ? this.handSet() : new Set();
     this.begin(what, label, false);
+    this.step.taken = taken;
     for (const [p, on] of voxels) if (!spared.has(p)) this.set(p, on);
     return this.commit();
   }
 
   // The whole map as somebody else left it, as a step that can be undone.
-  replace(what, array) {
-    const change = { what, byHand: false, at: [], was: [], is: [] };
+  replace(what, array, taken = undefined) {
+    const change = { what, byHand: false, taken, at: [], was: [], is: [] };
     for (let p = 0; p < array.length; p++) {
       if (array[p] === this.array[p]) continue;
       change.at.push(p);

@@ -45,8 +45,8 @@ export class Editing {
     labels.array ??= new Uint8Array(I * J * K);
     const size = I * J, editor = new LabelEditor(labels.shape, spacing(labels.affine), labels.array, (change) => this.changed(change));
     const place = { patient_id: viewer.data.patient, timepoint: series.data.timepoint, parent_version: series.data.mask?.version ?? null };
-    const read = { slice: (k) => editor.array.slice(k * size, (k + 1) * size), prompts: () => this.prompting.all, depth: K, same: (theirs) => theirs.every((label, p) => label === editor.array[p]) };
-    const draft = new Draft(viewer.auth, place, viewer.data.draft, read, () => this.bar.refresh());
+    const read = { slice: (k) => editor.array.slice(k * size, (k + 1) * size), prompts: () => this.prompting.all, answers: () => this.prompting.taken.map(({ id }) => id), depth: K, same: (theirs) => theirs.every((label, p) => label === editor.array[p]) };
+    const draft = new Draft(viewer.auth, place, viewer.data.draft, read, (changed) => this.told(changed));
     Object.assign(this, { draft, editor: null, problem: "" });
     this.prompting.begin([], viewer.data.prompts);
     try {
@@ -61,15 +61,25 @@ export class Editing {
   }
 
   async restore(draft, editor) {
-    const { array, prompts } = await draft.fetch();
+    const { array, prompts, answers, left_out: lost } = await draft.fetch();
     editor.load(array);
-    this.prompting.begin(prompts, this.viewer.data.prompts);
+    this.prompting.begin(prompts, this.viewer.data.prompts, answers);
     this.viewer.labelsChanged(this.series);
-    this.viewer.say("Your draft of this version is shown as you left it.");
+    const damage = lost.length ? ` ${lost.length} of its changes (number ${lost.join(", ")}) could not be read and ${lost.length === 1 ? "is" : "are"} left out.` : "";
+    this.viewer.say(`Your draft of this version is shown as you left it.${damage}`);
+  }
+
+  // The draft's state changed; what its person must know of it is said once.
+  told(draft) {
+    this.bar.refresh();
+    if (!draft.notice) return;
+    this.viewer.say(draft.notice);
+    draft.notice = "";
   }
 
   changed(change) {
-    this.draft.changed(change);
+    if (change.taken) this.prompting.taken = change.taken;
+    this.draft.changed({ ...change, prompts: Boolean(change.taken) });
     this.viewer.labelsChanged(this.series);
     this.recount();
     this.bar.refresh();
@@ -193,13 +203,14 @@ export class Editing {
   async settle(mine) {
     const { editor, draft } = this, { shape } = editor, size = shape[0] * shape[1];
     try {
-      await draft.settle((theirs) => {
+      await draft.settle(({ array: theirs, answers }) => {
         if (!mine) {
           editor.onChange = () => {}; // what comes from the server need not go back there
-          editor.replace("taking the other side", theirs);
+          editor.replace("taking the other side", theirs, { before: this.prompting.taken, after: this.prompting.asTaken(answers) });
+          this.prompting.taken = this.prompting.asTaken(answers);
           editor.onChange = (change) => this.changed(change);
           this.viewer.labelsChanged(this.series);
-          return [];
+          return null;
         }
         const differs = (k) => { for (let p = k * size; p < (k + 1) * size; p++) if (theirs[p] !== editor.array[p]) return true; return false; };
         return Array.from({ length: shape[2] }, (_, k) => k).filter(differs);

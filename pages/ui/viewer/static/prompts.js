@@ -7,27 +7,33 @@ import { cropped, has, pack, SliceMap, unpack } from "./slice_answers.js";
 const AHEAD_MS = 300, POLL_MS = 1500;
 let made = 0;
 
-const plain = ({ id, kept, old, ...prompt }) => prompt;
+// What the server is sent of a prompt. Which model answered it the server knows by itself.
+const plain = ({ type, scan, axis, slice, coords, positive, lesion }) => ({ type, scan, axis, slice, coords, positive, lesion });
 
 export class Prompting {
   constructor(session) {
-    Object.assign(this, { session, viewer: session.viewer, list: [], answers: new Map(), preview: null, chosen: null, asking: 0, running: null, seconds: null });
+    Object.assign(this, { session, viewer: session.viewer, list: [], answers: new Map(), taken: [], preview: null, chosen: null, asking: 0, running: null, seconds: null });
     Object.assign(this, { ready: new Set(), stops: [], sparing: true, asked: 0, problem: "" });
   }
 
   get series() { return this.session.series; }
 
-  // As they are in the draft: voxel indices of the scan, which model answered, and whether the answer was kept. Those that
-  // the version came with are seen, but belong to the draft only once they are used again.
+  // As they are in the draft: voxel indices of the scan, and whether the answer was kept. Those that the version came with
+  // are seen, but belong to the draft only once they are used again. `taken` are the answers that the draft has, as {key,
+  // id} in the order in which they were kept: by these ids the server knows what it answered.
   get all() { return this.list.filter((prompt) => !prompt.old).map((prompt) => ({ ...plain(prompt), kept: prompt.kept })); }
 
   // Begins with the prompts of a draft, after those of the version that it is of.
-  begin(ofDraft, ofVersion) {
+  begin(ofDraft, ofVersion, answers = []) {
     this.stop();
+    this.taken = this.asTaken(answers);
     const taken = (old) => (prompt) => ({ axis: 2, positive: true, lesion: 1, kept: true, ...prompt, id: made++, old });
     this.list = [...ofVersion.map(taken(true)), ...ofDraft.map(taken(false))].filter((prompt) => this.scanOf(prompt));
     this.clear();
   }
+
+  // Answers by their ids alone, as they come with a draft.
+  asTaken(ids) { return ids.map((id) => ({ key: id, id })); }
 
   // ---- where things are -----------------------------------------------------------------------------------------------
   scanOf(prompt) { return this.series.scans.find((scan) => scan.scan_id === prompt.scan || scan.channel === prompt.scan); }
@@ -95,9 +101,9 @@ export class Prompting {
 
   take({ scan, axis, slice, lesion }, said) {
     const map = this.mapOf(this.scanOf({ scan })), answer = unpack(said);
-    const key = this.key({ scan, axis, slice, lesion }), before = this.answers.get(key);
-    const { model_id: model = before?.model, checkpoint_sha256: sha = before?.sha, predicted_iou: iou, run } = said;
-    this.answers.set(key, { scan, axis, slice, lesion, answer, iou, model, sha, run, voxels: map.voxels(axis, slice, answer) });
+    const key = this.key({ scan, axis, slice, lesion });
+    const { answer_id: id, predicted_iou: iou, run } = said;
+    this.answers.set(key, { key, id, scan, axis, slice, lesion, answer, iou, run, voxels: map.voxels(axis, slice, answer) });
     this.rebuild();
   }
 
@@ -129,11 +135,12 @@ export class Prompting {
       }
       for (const one of answers) for (const p of one.voxels) voxels.set(p, true);
       const where = answers.length === 1 ? `slice ${answers[0].slice}` : `${answers.length} slices`;
-      if (!editor.keep(`MedSAM's answer for L${lesion} on ${where}`, lesion, voxels, this.sparing)) this.viewer.say(`${lesionName} is just so already.`);
+      const others = this.taken.filter(({ key }) => !answers.some((one) => one.key === key));
+      const taken = { before: this.taken, after: [...others, ...answers.filter(({ id }) => id).map(({ key, id }) => ({ key, id }))] };
+      if (!editor.keep(`MedSAM's answer for L${lesion} on ${where}`, lesion, voxels, this.sparing, taken)) this.viewer.say(`${lesionName} is just so already.`);
     }
     for (const prompt of this.list) {
-      const said = this.answers.get(this.key(prompt));
-      if (said) Object.assign(prompt, { kept: true, ...(said.model ? { model_id: said.model, checkpoint_sha256: said.sha } : {}) });
+      if (this.answers.has(this.key(prompt))) prompt.kept = true;
     }
     this.clear();
     this.session.promptsChanged("kept an answer");

@@ -1,0 +1,210 @@
+"""What made a mask, on grids small enough to count: which voxels the server's answers explain, and which none does."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from core.answers import Answer, AnswerBook, newest_of_each_place
+from core.engines.mask_bits import pack
+from core.provenance import Provenance, explain
+from core.types import Grid
+
+SHAPE = (8, 7, 6)
+GRID = Grid(SHAPE, np.diag([1.0, 1.0, 2.0, 1.0]))
+SCAN = "a" * 64
+BOX = {"type": "box", "slice": 3, "coords": [1.0, 1.0, 5.0, 4.0], "lesion": 1}
+
+
+def answer(mask: np.ndarray, k: int = 3, number: int = 1, **changes: Any) -> Answer:
+    values = {
+        **pack(mask), "answer_id": f"{number:032x}", "scan_sha256": SCAN, "scan": "CT", "axis": 2, "slice": k,
+        "lesion": 1, "prompts": [BOX], "model_id": "litemedsam", "checkpoint_sha256": "c" * 64, **changes,
+    }  # fmt: skip
+    return Answer.model_validate(values)
+
+
+def square(low: int, high: int) -> np.ndarray:
+    mask = np.zeros(SHAPE[:2], bool)
+    mask[low:high, low:high] = True
+    return mask
+
+
+def empty() -> np.ndarray:
+    return np.zeros(SHAPE, np.uint8)
+
+
+def explained(before: Any, after: Any, *answers: Answer, grids: Any = None) -> Provenance:
+    return explain(before, after, GRID, answers, {SCAN: GRID} if grids is None else grids)
+
+
+def kept(before: np.ndarray, given: Answer) -> np.ndarray:
+    """What the viewer makes of a mask when an answer is kept (`keep` in prompts.js)."""
+    after, mask = before.copy(), given.bits(SHAPE[:2])
+    plane = after[:, :, given.slice]
+    plane[(plane == given.lesion) & ~mask] = 0
+    plane[mask & (plane == 0)] = given.lesion
+    return after
+
+
+def test_an_answer_that_was_kept_as_it_is_explains_all_that_changed():
+    before = empty()
+    before[0:3, 0:3, 3] = 1
+    before[4, 4, 3] = 2  # another lesion, which the answer covers and never overwrites
+    given = answer(square(2, 6))
+    found = explained(before, kept(before, given), given)
+    assert (found.method, found.changed, found.answered, found.by_hand) == ("medsam", 15 - 1 + 8, 22, 0)
+    assert found.answers == (given,)
+    assert found.prompts() == [
+        {**BOX, "axis": 2, "positive": True, "scan": "CT", "model_id": "litemedsam", "checkpoint_sha256": "c" * 64}
+    ]
+
+
+def test_one_voxel_more_or_less_than_the_answer_is_by_hand():
+    given = answer(square(2, 5))
+    whole = kept(empty(), given)
+    for voxel, value in (((7, 6, 3), 1), ((3, 3, 3), 0), ((3, 3, 4), 1), ((0, 0, 0), 5), ((3, 3, 3), 2)):
+        after = whole.copy()
+        after[voxel] = value
+        found = explained(None, after, given)
+        assert (found.method, found.by_hand) == ("medsam-manual", 1), voxel
+
+
+def test_what_an_answer_took_away_and_a_person_put_back_is_by_hand():
+    before = empty()
+    before[:, :, 3] = 1
+    given = answer(square(2, 5))
+    after = kept(before, given)
+    assert explained(before, after, given).method == "medsam"
+    after[0, 0, 3] = 1
+    found = explained(before, after, given)
+    assert (found.method, found.by_hand) == ("medsam-manual", 1)
+
+
+@pytest.mark.parametrize(
+    ("why", "cited"),
+    [
+        ("no answer", []),
+        ("of another slice", [answer(square(2, 5), k=2)]),
+        ("for another lesion", [answer(square(2, 5), lesion=2)]),
+        ("for no lesion", [answer(square(2, 5), lesion=None)]),
+        ("of another scan", [answer(square(2, 5), scan_sha256="b" * 64)]),
+        ("across another axis", [answer(np.ones((7, 6), bool), axis=0, k=7)]),
+    ],
+)
+def test_an_answer_to_something_else_explains_nothing(why: str, cited: list[Answer]):
+    after = kept(empty(), answer(square(2, 5)))
+    found = explained(None, after, *cited)
+    assert (found.method, found.answered, found.answers, found.prompts()) == ("manual", 0, (), []), why
+
+
+def test_the_newest_answer_of_a_place_counts_alone():
+    first, second = answer(square(1, 6), number=1), answer(square(2, 4), number=2)
+    assert newest_of_each_place([first, second, first]) == [first]
+    assert explained(None, kept(empty(), second), first, second).answers == (second,)
+    assert explained(None, kept(empty(), first), first, second).method == "medsam-manual"
+
+
+def test_answers_across_two_axes_may_cross():
+    flat, upright = answer(square(2, 6)), answer(np.ones((7, 6), bool), axis=0, k=4, number=2)
+    after = kept(empty(), flat)
+    after[4, :, :] = 1
+    assert explained(None, after, flat, upright).method == "medsam"
+
+
+def test_an_answer_on_a_coarser_scan_is_laid_on_the_grid_as_the_viewer_lays_it():
+    """The scan's voxels are 2 x 2 x 4 mm; of the reference's slices 2 and 3 its slice 1 is the nearest one."""
+    affine = np.diag([2.0, 2.0, 4.0, 1.0])
+    affine[:3, 3] = (0.5, 0.5, 1.0)
+    coarse = Grid((4, 3, 3), affine)
+    mask = np.zeros((4, 3), bool)
+    mask[1, 1] = True
+    given = answer(mask, k=1)
+    after = empty()
+    after[2:4, 2:4, 2:4] = 1
+    assert explained(None, after, given, grids={SCAN: coarse}).method == "medsam"
+    after[2, 2, 4] = 1
+    assert explained(None, after, given, grids={SCAN: coarse}).by_hand == 1
+
+
+def test_a_tie_between_two_slices_may_be_taken_either_way():
+    affine = np.diag([1.0, 1.0, 4.0, 1.0])
+    affine[2, 3] = 2.0  # its slices at 2, 6, 10 mm: the reference's slice 2, at 4 mm, is as near to 0 as to 1
+    thick = Grid((8, 7, 3), affine)
+    for k in (0, 1):
+        after = empty()
+        after[2:5, 2:5, [2, 1 if k == 0 else 3]] = 1
+        after[2:5, 2:5, 0 if k == 0 else 3] = 1
+        assert explained(None, after, answer(square(2, 5), k=k), grids={SCAN: thick}).by_hand == 0
+
+
+def test_a_propagation_names_its_prompts_once_and_the_mask_it_went_on_from():
+    began = {"slice": 2, "origin": [1, 1], "shape": [3, 2]}
+    steps = [answer(square(2, 5), k=k, number=k + 1, propagated=True, began=began, prompts=[]) for k in range(3, 6)]
+    after = empty()
+    for step in steps:
+        after = kept(after, step)
+    found = explained(None, after, *steps)
+    assert found.method == "medsam"
+    assert found.prompts() == [{
+        "type": "mask", "axis": 2, "slice": 2, "coords": [1.0, 1.0, 3.0, 2.0], "positive": True, "scan": "CT",
+        "lesion": 1, "propagate": True, "model_id": "litemedsam", "checkpoint_sha256": "c" * 64,
+    }]  # fmt: skip
+
+
+masks = st.integers(0, 2**31).map(lambda seed: np.random.default_rng(seed).random(SHAPE[:2]) < 0.4)
+
+
+@given(
+    st.lists(st.tuples(masks, st.integers(0, 5), st.integers(1, 3)), min_size=1, max_size=5), st.integers(0, 2**31),
+    st.integers(0, 6),
+)  # fmt: skip
+def test_answers_as_kept_are_never_by_hand_and_every_other_voxel_is(drawn: Any, seed: int, strokes: int):
+    rng = np.random.default_rng(seed)
+    before = rng.integers(0, 4, SHAPE).astype(np.uint8)
+    given = [answer(mask, k=k, lesion=lesion, number=n) for n, (mask, k, lesion) in enumerate(drawn)]
+    given = [one for one in newest_of_each_place(given)]
+    places = {(one.slice) for one in given}
+    given = [next(one for one in given if one.slice == k) for k in places]  # one lesion a slice: nothing overlaps
+    after = before.copy()
+    for one in given:
+        after = kept(after, one)
+    clean = explained(before, after, *given)
+    assert clean.by_hand == 0
+    assert clean.answered == clean.changed == int((before != after).sum())
+    others = [k for k in range(SHAPE[2]) if k not in places]
+    changed = 0
+    for _ in range(strokes if others else 0):
+        voxel = (*(int(rng.integers(0, n)) for n in SHAPE[:2]), others[int(rng.integers(0, len(others)))])
+        after[voxel] = (before[voxel] + 1) % 4
+    changed = int((before != after)[:, :, others].sum()) if others else 0
+    found = explained(before, after, *given)
+    assert found.by_hand == changed
+    assert found.answered == clean.answered
+
+
+def test_the_book_of_answers_is_each_persons_own_and_bounded():
+    book = AnswerBook(most_answers=3, most_bytes=10**6, most_people=2)
+    for n in range(5):
+        book.remember("demo", "P1", "2020-01-01", answer(square(1, 3), number=n))
+    ids = [f"{n:032x}" for n in range(5)]
+    assert [one.answer_id for one in book.recall("demo", "P1", "2020-01-01", ids)] == ids[2:]
+    for person, patient, day in (
+        ("ann", "P1", "2020-01-01"),
+        ("demo", "P2", "2020-01-01"),
+        ("demo", "P1", "2020-03-01"),
+    ):
+        assert book.recall(person, patient, day, ids) == []
+    small = AnswerBook(most_bytes=3000)
+    for n in range(9):
+        small.remember("demo", "P1", "2020-01-01", answer(square(1, 3), number=n))
+    assert len(small) == 3
+    for person in ("ann", "ben"):
+        book.remember(person, "P1", "2020-01-01", answer(square(1, 3)))
+    assert book.recall("demo", "P1", "2020-01-01", ids) == [], "who asked longest ago goes first"
+    book.forget("ann", "P1", "2020-01-01")
+    assert len(book) == 1
