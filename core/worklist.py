@@ -20,6 +20,7 @@ class WorklistStore(Protocol):
     def mask_anomalies(self, patient_id: str | None = None) -> list[dict[str, Any]]: ...
     def decisions(self, patient_id: str) -> list[Decision]: ...
     def mask_problems(self, patient_id: str | None = None) -> dict[str, str]: ...
+    def masks_to_affirm(self) -> dict[str, str]: ...
     def scan_problems(self, patient_id: str | None = None) -> dict[tuple[str, str], list[str]]: ...
 
 
@@ -54,7 +55,7 @@ def work_items(store: WorklistStore) -> list[WorkItem]:
     """
     scans = {(row["patient_id"], row["timepoint"]): row for row in store.ood_scores()}
     masks = {row["mask_id"]: row for row in store.mask_anomalies()}
-    scan_files, files = store.scan_problems(), store.mask_problems()
+    scan_files, files, to_affirm = store.scan_problems(), store.mask_problems(), store.masks_to_affirm()
     items = []
     for patient in store.patients():
         patient_id = str(patient["patient_id"])
@@ -67,7 +68,8 @@ def work_items(store: WorklistStore) -> list[WorkItem]:
             altered = [f"scan {what}" for what in scan_files.get((patient_id, timepoint), [])]
             item = _file_item(patient_id, timepoint, here, altered, files)
             if item is None:
-                item = _item(patient_id, timepoint, here, [*altered, *_scan_doubts(scan)], masks, back, files)
+                doubts = [*altered, *_scan_doubts(scan), *_unproven(here, to_affirm)]
+                item = _item(patient_id, timepoint, here, doubts, masks, back, files)
             if item is not None:
                 items.append(item)
     return sorted(items, key=lambda item: (item.urgency, item.patient_id, item.timepoint))
@@ -111,6 +113,15 @@ def _item(
     again = ": its acceptance was withdrawn" if newest.mask_id in back else ""
     reason = "; ".join([*doubts, f"version {newest.version} ({newest.method}) is proposed{again}"])
     return WorkItem(0 if doubts else 1, patient_id, timepoint, newest.version, "Accept or reject", reason)
+
+
+def _unproven(versions: list[MaskRecord], to_affirm: Mapping[str, str]) -> list[str]:
+    """What a rebuild could not prove of the versions that are proposed: a person affirms it by accepting one."""
+    return [
+        f"version {record.version} waits to be affirmed: {to_affirm[record.mask_id]}"
+        for record in versions
+        if record.status == "proposed" and record.mask_id in to_affirm
+    ]
 
 
 def _scan_doubts(scan: dict[str, Any] | None) -> list[str]:

@@ -248,12 +248,22 @@ class StoreBase:
             self._signing = self._signing_began(key)
             raise
 
-    def adopted_masks(self) -> dict[str, str]:
-        """Masks that a rebuild took over from their sidecars on trust: mask id -> the status that the sidecar claimed.
-        One that is proposed waits for a person to affirm it."""
-        rows = self.db.query("SELECT payload FROM audit WHERE action = 'mask.adopted' ORDER BY seq")
-        payloads = [json.loads(row["payload"]) for row in rows]
-        return {payload["mask_id"]: payload["claimed_status"] for payload in payloads}
+    def masks_to_affirm(self) -> dict[str, str]:
+        """Masks that a rebuild could not prove to be accepted, and about which nobody has decided since: mask id -> why,
+        in words. They are proposed until a person accepts them again."""
+        waiting: dict[str, tuple[int, str]] = {}
+        sql = "SELECT seq, action, payload FROM audit WHERE action IN ('mask.adopted', 'mask.unproven') ORDER BY seq"
+        for row in self.db.query(sql):
+            payload = json.loads(row["payload"])
+            if row["action"] == "mask.unproven":
+                why = "it was accepted, but what was recorded later is lost"
+                waiting |= {mask_id: (row["seq"], why) for mask_id in payload["mask_ids"]}
+            elif payload["claimed_status"] == "accepted":
+                why = "its file claims that it was accepted, but no decision is left"
+                waiting[payload["mask_id"]] = (row["seq"], why)
+        decided = self.db.query("SELECT mask_id, max(seq) AS seq FROM decisions GROUP BY mask_id")
+        newest = {row["mask_id"]: row["seq"] for row in decided}
+        return {mask_id: why for mask_id, (seq, why) in waiting.items() if (newest.get(mask_id) or 0) < seq}
 
     def _anchor_heads(self, path: Path) -> None:
         """Add to the file outside every head that it lacks."""

@@ -21,6 +21,7 @@ from core.access import SYSTEM
 from core.errors import StoreError, TwinReviewError
 from store.base import Change
 from store.connection import Row
+from store.paths import inside
 from store.people import PeopleRecords
 
 ALTERED, MISSING, WELL = "altered", "missing", "well"
@@ -77,7 +78,7 @@ class FileChecks(PeopleRecords):
         Raises:
             StoreError: if it is altered, missing or cannot be read; the sentence has no path of the server.
         """
-        path = self.root / file.name
+        path = inside(self.root, file.name, ("raw", "processed"))
         try:
             found = file_hash(path, fresh)
         except OSError as error:

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from core.errors import StoreError
+from core.worklist import work_items
 from store import Store, open_store, rebuild
 from store.replay import TABLES
 from tests.store_phantom import DAY1, JUDGED, add_mask, busy_history
@@ -247,11 +248,14 @@ def test_a_sidecar_edited_to_accepted_is_adopted_as_proposed_and_says_what_it_cl
     with open_store(root) as store:
         assert store.volume_points("P2") == []
         assert store.mask("P2", DAY1, 1).status == "proposed"
-        assert store.adopted_masks()[values["mask_id"]] == "accepted"
+        assert "claims that it was accepted" in store.masks_to_affirm()[values["mask_id"]]
+        reasons = {item.timepoint: item.reason for item in work_items(store) if item.patient_id == "P2"}
+        assert "waits to be affirmed" in reasons[DAY1]
         assert json.loads(sidecar.read_text())["status"] == "proposed"
         assert store.verify() == []
         store.add_mask_anomaly(values["mask_id"], JUDGED, "demo")
         store.decide("P2", DAY1, 1, "accept", "demo", "affirmed")
+        assert values["mask_id"] not in store.masks_to_affirm()
         assert len(store.volume_points("P2")) == 2
         assert store.verify() == []
 

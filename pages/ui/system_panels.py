@@ -152,3 +152,8 @@ def check(store: Any) -> None:
                 st.markdown(f"- {plain(problem)}")
         else:
             st.success("Files, sidecars and database agree.", icon=":material/verified:")
+        for title, lines in (("Left over, and no damage", store.remarks()), ("At the last opening", store.recovered)):
+            if lines:
+                st.markdown(f"**{plain(title)}**")
+                for line in lines:
+                    st.markdown(f"- {plain(line)}")
