@@ -249,7 +249,7 @@ class StoreBase:
             raise
 
     def masks_to_affirm(self) -> dict[str, str]:
-        """Masks that a rebuild could not prove to be accepted, and about which nobody has decided since: mask id -> why,
+        """Masks that a rebuild could not prove to be accepted, and about which nobody has decided since: mask id -> why
         in words. They are proposed until a person accepts them again."""
         waiting: dict[str, tuple[int, str]] = {}
         sql = "SELECT seq, action, payload FROM audit WHERE action IN ('mask.adopted', 'mask.unproven') ORDER BY seq"
