@@ -229,6 +229,8 @@ class MaskRecords(ScanRecords):
                 if the computer's clock is behind the timepoint's decision before.
         """
         check_person(reviewer), check_reason(reason), check_text("comment", comment)
+        if verdict == "accept":
+            self.mask_path(self.mask(patient_id, timepoint, version))  # here too, so that an altered file is recorded
 
         def build(at: str) -> Change:
             record = self.mask(patient_id, timepoint, version)

@@ -136,6 +136,7 @@ def test_a_version_whose_file_was_altered_before_its_decision_cannot_be_accepted
     with pytest.raises(StoreError, match="is not the one that was stored"):
         room.decide("P2", DAY1, 1, "accept", "demo", "good")
     assert room.mask("P2", DAY1, 1).status == "proposed"
+    assert [row["state"] for row in room.doubted_files()] == ["altered"]
     room.decide("P2", DAY1, 1, "reject", "demo", "scan-unusable")
 
 
