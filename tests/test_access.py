@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 import cli
 from core import access
 from core.errors import InputError, StoreError
-from store import Store, open_store, replay
+from store import Store, heads, open_store, replay
 from store.actors import check_actor
 from store.drafts import pack_edit
 from store.values import check_person, check_text, check_texts
@@ -46,6 +46,15 @@ def _mask_id(store: Store) -> str:
 
 
 #: action of the audit -> a write of that kind under a name.
+def _sign(store: Store, who: str) -> Any:
+    store.signing_key = heads.Key(b"a key of this test", "test")
+    try:
+        return store.begin_signing(who)
+    except BaseException:
+        store.signing_key = None
+        raise
+
+
 WRITES: dict[str, Callable[[Store, str], Any]] = {
     "person.added": lambda s, who: s.add_person("new", "reviewer", by=who),
     "scan.added": lambda s, who: add_scan(s, "P9", seed=9, person=who),
@@ -63,6 +72,7 @@ WRITES: dict[str, Callable[[Store, str], Any]] = {
     "reading.set": lambda s, who: s.set_reading("P1", DAY1, True, who),
     "reading.finished": lambda s, who: s.finish_reading("P1", DAY1, who),
     "job.created": lambda s, who: s.create_job("segment", {}, who),
+    "audit.signing": lambda s, who: _sign(s, who),
     "job.cancelled": lambda s, who: s.update_job(s.create_job("segment", {}, "demo"), status="cancelled", person=who),
 }
 STORE_ALONE = {action for action, roles in access.ACTIONS.items() if roles == {access.SYSTEM}}
@@ -96,7 +106,7 @@ def test_a_viewer_a_stranger_and_the_stores_own_name_can_write_nothing(room: Sto
 def test_a_reviewer_may_do_all_but_add_people_and_the_audit_names_them(room: Store):
     room.add_person("cy", "administrator", by="demo")
     for action, write in WRITES.items():
-        who = "cy" if action == "person.added" else "ann"
+        who = "cy" if action in ("person.added", "audit.signing") else "ann"
         write(room, who)
         assert next(e for e in room.audit_log(9) if e["action"] == action)["person"] == who
 

@@ -103,7 +103,7 @@ def desk(store, monkeypatch, book):
     monkeypatch.setattr(resources, "get_prompt_service", lambda: service)
     scan = add_scan(store)
     add_mask(store, 3)
-    store.add_person("other")
+    store.add_person("other", by="demo")
     return Desk(store, scan)
 
 

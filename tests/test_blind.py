@@ -36,7 +36,7 @@ def blind(store, monkeypatch):
     """v1 by the network (3 voxels of L1); ann's hidden v2 has 7 of L1 and 5 of L2; the day is read blind."""
     monkeypatch.setattr(resources, "get_store", lambda: store)
     monkeypatch.setattr(resources, "data_root", lambda: store.root)
-    store.add_person("ann"), store.add_person("ben")
+    store.add_person("ben", by="demo")
     for n, day in enumerate((DAY1, DAY2)):
         add_scan(store, day=day, seed=n)
     add_mask(store, 3)
@@ -49,7 +49,7 @@ def blind(store, monkeypatch):
 def hidden_first(store, monkeypatch):
     """Only ann's hidden v1."""
     monkeypatch.setattr(resources, "get_store", lambda: store)
-    store.add_person("ann"), store.add_person("ben")
+    store.add_person("ben", by="demo")
     add_scan(store)
     add_mask(store, HIDDEN_VOXELS, 5, method="manual", reviewer="ann")
     store.set_reading("P1", DAY1, True, "demo")
