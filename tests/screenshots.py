@@ -42,12 +42,17 @@ _ONE_CLOCK = """() => {
     for (let node = texts.nextNode(); node; node = texts.nextNode()) {
       if (node.shadowRoot) walk(node.shadowRoot);
       if (node.nodeType !== Node.TEXT_NODE) continue;
-      const clock = /\\d{4}-\\d\\d-\\d\\d (\\d\\d:\\u2060?\\d\\d)/g;
-      if (clock.test(node.data)) node.data = node.data.replace(clock, "2026-01-01 12:00");
+      const shown = node.data.replace(/\\d{4}-\\d\\d-\\d\\d \\d\\d:\\d\\d/g, "2026-01-01 12:00")
+        .replace(/\\b\\d{1,2}:\\d\\d:\\d\\d(\\s[AP]M)?/g, "12:00:00");
+      if (shown !== node.data) node.data = shown;
     }
   };
   walk(document.body);
-  for (const day of document.querySelectorAll('[data-testid="stDateInput"] input')) day.value = "2026-01-01";
+  const day = { year: "2026", month: "01", day: "01" };
+  for (const part of document.querySelectorAll('[data-testid="stDateInput"] [role="spinbutton"]')) {
+    const shown = day[part.dataset.type];
+    if (shown && part.textContent) part.textContent = shown;
+  }
 }"""
 
 
@@ -116,7 +121,8 @@ def shoot(
     for n, (suffix, name) in enumerate(((s, name) for s in sizes for name in names), 1):
         begun = time.monotonic()
         for attempt in range(1, TRIES + 1):
-            context = chromium.new_context(viewport=dict(zip(("width", "height"), sizes[suffix], strict=True)))
+            size = dict(zip(("width", "height"), sizes[suffix], strict=True))
+            context = chromium.new_context(viewport=size, locale="en-US", timezone_id="UTC")
             works_as(context, "demo")
             page = context.new_page()
             page.set_default_timeout(SLOW_MS)
