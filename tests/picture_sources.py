@@ -24,6 +24,7 @@ PAGE_OF = {
 }  # fmt: skip
 #: Beside the name of a picture: at 1440 x 900, and at 1280 x 720.
 SUFFIXES = ("", "-1280")
+VIEWER = Path("pages/ui/viewer")
 FRAME = ("app.py", "pages/ui/main.py", ".streamlit/config.toml", "pages/ui/icon.svg")
 
 
@@ -37,9 +38,9 @@ def sources(page: str, root: Path = ROOT) -> list[Path]:
             continue
         found.add(path)
         found |= {beside for ending in ("css", "js", "svg") if (beside := path.with_suffix(f".{ending}")).is_file()}
-        if path.name == "__init__.py":
-            found |= {file for file in (path.parent / "static").rglob("*") if file.is_file()}
         todo += [one for one in _imported(path, root) if one not in found]
+    if root / VIEWER / "describe.py" in found:  # what every page that shows the viewer describes its picture by
+        found |= {file for file in (root / VIEWER / "static").rglob("*") if file.is_file()}
     return sorted(path.relative_to(root) for path in found if path.is_file())
 
 

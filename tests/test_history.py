@@ -137,7 +137,7 @@ def test_an_empty_mask_has_a_picture_and_a_damaged_file_a_sentence(gwen):
     store.mask_path(broken).write_bytes(b"no image")
     answer = picture(broken)
     assert answer.status_code == 404
-    assert "verify" in answer.json()["error"]
+    assert "is not the one that was stored" in answer.json()["error"]
 
 
 def test_the_figure_has_a_mesh_a_lesion_in_millimetres_of_one_scale_and_rejected_ones_are_faint():

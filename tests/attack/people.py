@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from pathlib import Path
 
 from tests.attack.door import Door, Opened, cli
@@ -66,7 +67,7 @@ def _markdown(folder: Path) -> str:
     from pages.ui.text import plain
 
     shown = plain("![](http://evil.example/x) :red[a] $x$ <img src=x>")
-    if "![](" in shown or "<img" in shown or ":red[" in shown:
+    if re.search(r"(?<!\\)(!\[|<img|:red\[|\$x)", shown):
         raise Opened(f"it becomes {shown!r}")
     return f"shown as {shown}"
 

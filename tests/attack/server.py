@@ -265,10 +265,13 @@ def _absurd_slab(folder: Path) -> str:
     import httpx
 
     here = _dashboard(folder)
-    page, headers = _token(here)
-    said = []
+    page, headers = _at_first(here)
+    scan = json.loads(next(here.root.glob(f"raw/*/*/{FIRST}/CT.json")).read_text())["sha256"]
+    place, said = f"{here.url}/api/viewer/scan/{scan}/slab", []
+    if httpx.get(f"{place}/0", headers=headers, timeout=60).status_code != 200:
+        raise Opened("the token does not open its own scan, so nothing was tried")
     for number in ("9" * 5000, "-1", "1e3", "999999999999"):
-        answer = httpx.get(f"{here.url}/api/viewer/scan/{'0' * 64}/slab/{number}", headers=headers, timeout=20)
+        answer = httpx.get(f"{place}/{number}", headers=headers, timeout=20)
         said.append(answer.status_code)
     page.context.close()
     if any(status >= 500 or status < 400 for status in said):
@@ -365,9 +368,11 @@ def _after_the_session(folder: Path) -> str:
     import httpx
 
     here = _dashboard(folder)
-    page, headers = _token(here)
-    scan = next(iter(json.loads(path.read_text())["sha256"] for path in here.root.glob("raw/*/*/*/CT.json")))
+    page, headers = _at_first(here)
+    scan = json.loads(next(here.root.glob(f"raw/*/*/{FIRST}/CT.json")).read_text())["sha256"]
     place = f"{here.url}/api/viewer/scan/{scan}/slab/0"
+    if httpx.get(place, headers=headers, timeout=60).status_code != 200:
+        raise Opened("the token does not open its own scan, so nothing was tried")
     page.context.close()
     started = time.monotonic()
     while time.monotonic() - started < 200:
@@ -387,9 +392,7 @@ def _clear_cache(folder: Path) -> str:
 
     here = _dashboard(folder)
     page = _session(here, "review")
-    page.get_by_role("button", name="Run nnU-Net").first.wait_for()
-    button = page.get_by_role("button", name="Score the scan")
-    (button if button.count() else page.get_by_role("button", name="Run nnU-Net")).first.click()
+    page.get_by_role("button", name="Score the scan").click()
     server = psutil.Process(here.process.pid)
     children: set[int] = set()
     until = time.monotonic() + 60
@@ -444,10 +447,9 @@ def _csv(folder: Path) -> str:
 
     here = _dashboard(folder)
     page = _session(here, "trajectory")
-    button = page.get_by_role("button", name=re.compile("CSV|data", re.I)).first
-    button.wait_for()
+    page.get_by_role("button", name="Export").first.click()
     with page.expect_download(timeout=WAIT_MS) as waiting:
-        button.click()
+        page.get_by_role("button", name="Data of the chart (CSV)").click()
     address = waiting.value.url
     page.context.close()
     if address.startswith("blob:"):
