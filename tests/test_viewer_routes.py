@@ -156,7 +156,7 @@ def test_a_mask_whose_file_is_damaged_is_a_sentence(clinic, client, left):
     path.write_bytes(path.read_bytes()[:left])
     answer = client.get(f"/api/viewer/mask/{clinic['mask'].mask_id}", headers=token(clinic, "ct"))
     assert answer.status_code == 404
-    assert "restore it from a backup" in answer.json()["error"]
+    assert "Restore it from a backup" in answer.json()["error"]
 
 
 def test_what_the_store_says_of_a_file_is_what_the_viewer_shows(clinic, client, monkeypatch):

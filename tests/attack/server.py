@@ -393,39 +393,45 @@ def _clear_cache(folder: Path) -> str:
     here = _dashboard(folder)
     page = _session(here, "review")
     page.get_by_role("button", name="Score the scan").click()
-    server = psutil.Process(here.process.pid)
-    children: set[int] = set()
-    until = time.monotonic() + 60
-    while not children and time.monotonic() < until:
-        children = {child.pid for child in server.children(recursive=True)}
-        time.sleep(0.2)
-    time.sleep(3)
-    children = {child.pid for child in server.children(recursive=True)}
+    ports = _dask_ports(here, wait_s=90)
+    if not ports:
+        raise Skipped("the job never came to Dask")
+    children = {child.pid for child in psutil.Process(here.process.pid).children(recursive=True)}
     message = BackMsg()
     message.clear_cache = True
     address = f"ws://127.0.0.1:{here.port}/_stcore/stream"
     with connect(address, origin=Origin(here.url), subprotocols=[Subprotocol("streamlit")]) as line:
         line.send(message.SerializeToString())
         time.sleep(4)
-    gone = children - {child.pid for child in server.children(recursive=True)}
+    left = {child.pid for child in psutil.Process(here.process.pid).children(recursive=True)}
     page.context.close()
-    if len(gone) == len(children):
-        raise Opened(f"all {len(gone)} processes of jobs ended with it")
-    return f"{len(children) - len(gone)} of {len(children)} processes of jobs go on"
+    if not children & left or not ports & _dask_ports(here, wait_s=0):
+        raise Opened("it ended the processes that run jobs, for everybody")
+    return f"{len(children & left)} of {len(children)} processes of jobs go on, and so does what hands them work"
+
+
+def _dask_ports(here: Running, wait_s: float) -> set[int]:
+    """The ports besides its own on which the dashboard and its children listen, waiting until there are some."""
+    import psutil
+
+    until = time.monotonic() + wait_s
+    while True:
+        ports: set[int] = set()
+        for process in [psutil.Process(here.process.pid), *psutil.Process(here.process.pid).children(recursive=True)]:
+            try:
+                ports |= {c.laddr.port for c in process.net_connections("inet") if c.status == psutil.CONN_LISTEN}
+            except psutil.Error:
+                continue
+        ports.discard(here.port)
+        if len(ports) > 1 or time.monotonic() >= until:  # the scheduler's and a worker's
+            return ports
+        time.sleep(0.3)
 
 
 def _scheduler(folder: Path) -> str:
     """Another user of this machine hands Dask a function."""
-    import psutil
-
     here = _dashboard(folder)
-    ports = set()
-    for process in [psutil.Process(here.process.pid), *psutil.Process(here.process.pid).children(recursive=True)]:
-        try:
-            ports |= {c.laddr.port for c in process.net_connections("inet") if c.status == psutil.CONN_LISTEN}
-        except psutil.Error:
-            continue
-    ports.discard(here.port)
+    ports = _dask_ports(here, wait_s=0)
     if not ports:
         raise Skipped("no job was running, so Dask was not there")
     script = (
