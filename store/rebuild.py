@@ -38,13 +38,13 @@ class _New(NamedTuple):
     """What the new history is, and how much of it was proven, adopted or left for a person to affirm."""
 
     entries: list[Entry]
-    gaps: int
+    gaps: int | None
     adopted: int
     to_affirm: int
     left_out: int
 
 
-def rebuild(root: Path | str) -> dict[str, int]:
+def rebuild(root: Path | str) -> dict[str, int | None]:
     """Make twin.duckdb anew from the longest whole history that audit.jsonl, ledgers and old database hold together.
 
     Where no copy has the whole of it, every entry that is whole in itself counts, and is written into a new chain.
@@ -54,9 +54,10 @@ def rebuild(root: Path | str) -> dict[str, int]:
     What is replaced is kept in before-rebuild/{time}/. Progress messages of jobs are lost.
 
     Returns:
-        How many rows each table has; "audit": entries; "gaps": entries known to be lost; "adopted": scans and masks
-        taken over from sidecars; "to_affirm": masks that were, or claimed to be, accepted and wait for a person;
-        "left_out": sidecars that cannot be adopted; "sidecars": sidecars that were brought in line with the history.
+        How many rows each table has; "audit": entries; "gaps": entries known to be lost (None: nobody knows how many);
+        "adopted": scans and masks taken over from sidecars; "to_affirm": masks that were, or claimed to be, accepted
+        and wait for a person; "left_out": sidecars that cannot be adopted; "sidecars": sidecars that were brought in
+        line with the history.
 
     Raises:
         StoreError: if there is nothing to rebuild, or the store is open, here or in another process.
@@ -75,7 +76,7 @@ def rebuild(root: Path | str) -> dict[str, int]:
         ) from error
 
 
-def _rebuild(root: Path) -> dict[str, int]:
+def _rebuild(root: Path) -> dict[str, int | None]:
     past = _past(root)
     history, cut = _with_cut(root, past)
     new = _whole(history) if history.chain and not history.rest else _with_gaps(root, history, past)
@@ -186,7 +187,7 @@ def _with_gaps(root: Path, history: histories.History, past: _Past) -> _New:
     first = [] if somebody else [make_entry(1, at, "demo", "person.added", dict(FIRST_PERSON), "")]
     added = [make_entry(1, at, "system", action, payload, "") for action, payload in more]
     entries = histories.renumbered([*first, *proven, *added])
-    return _New(entries, max(history.missing, 0), len(adopted), len(waiting), len(left))
+    return _New(entries, history.missing or None, len(adopted), len(waiting), len(left))
 
 
 def _lost(history: histories.History) -> str:

@@ -170,7 +170,7 @@ def test_one_lost_ledger_costs_its_patient_alone(busy_root: tuple[Path, dict[str
     (root / "audit.jsonl").unlink()
     (root / "processed/set/P2/ledger.jsonl").unlink()
     counts = rebuild(root)
-    assert counts["gaps"] > 0
+    assert counts["gaps"]
     assert (counts["adopted"], counts["to_affirm"]) == (3, 0)
     with open_store(root) as store:
         assert store.verify() == []
@@ -244,7 +244,7 @@ def test_a_sidecar_edited_to_accepted_is_adopted_as_proposed_and_says_what_it_cl
     values["status"] = "accepted"
     sidecar.write_text(json.dumps(values))
     counts = rebuild(root)
-    assert counts["to_affirm"] == 2
+    assert (counts["to_affirm"], counts["gaps"]) == (2, None), "nobody knows how much is lost"
     with open_store(root) as store:
         assert store.volume_points("P2") == []
         assert store.mask("P2", DAY1, 1).status == "proposed"
