@@ -32,8 +32,12 @@ lint: $(VENV)/test.stamp ## ruff: rules and format
 types: $(VENV)/test.stamp ## mypy
 	$(PY) -m mypy
 
-pytest: $(VENV)/test.stamp ## tests (ARGS="-k jobs" for some)
-	$(PY) -m pytest -m "not soak" $(ARGS)
+# pytest's 5: no test was chosen, which is an error unless ARGS chose.
+NONE_IS_FINE = $(if $(ARGS),|| [ $$? -eq 5 ])
+# Files of tests in parallel, where each worker has a processor of its own; what drives a browser wants both for itself.
+pytest: $(VENV)/test.stamp ## tests, then browser tests (ARGS="-k jobs" for some of both)
+	$(PY) -m pytest -m "not soak and not browser" -n auto --maxprocesses 4 --dist loadfile $(ARGS) $(NONE_IS_FINE)
+	$(PY) -m pytest -m "browser and not soak" $(ARGS) $(NONE_IS_FINE)
 
 newest: ## the tests with the newest of everything, in an environment of its own (.venv-newest)
 	rm -f .venv-newest/*.stamp

@@ -239,7 +239,7 @@ UNIMPORTED = {
 #: Imported though only what it belongs to is named.
 PART_OF = {"pydantic-core": "pydantic"}
 #: Programs and plugins that the suite runs without importing them.
-TOOLS = {"ruff", "mypy", "pytest-timeout"}
+TOOLS = {"ruff", "mypy", "pytest-timeout", "pytest-xdist"}
 ROOMS = ("app.py", "cli.py", "core", "store", "pages", "weights")
 OURS = {"app", "cli", "core", "pages", "store", "tests", "weights"}
 
