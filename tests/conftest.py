@@ -7,7 +7,7 @@ import os
 # Before numpy or torch is imported: tests share a small machine.
 os.environ.setdefault("OMP_NUM_THREADS", str(min(2, os.cpu_count() or 1)))
 if "PYTEST_XDIST_WORKER" in os.environ:  # each has a processor of its own
-    os.environ["OMP_NUM_THREADS"] = "1"
+    os.environ["OMP_NUM_THREADS"] = os.environ["OPENBLAS_NUM_THREADS"] = "1"
 os.environ.setdefault("OPENBLAS_NUM_THREADS", os.environ["OMP_NUM_THREADS"])
 
 import atexit
