@@ -5,7 +5,7 @@ import datetime as dt
 import streamlit as st
 
 from core.types import MODALITIES, UNITS
-from pages.ui import intake_form, job_panel, resources, shell, uploads
+from pages.ui import intake_form, job_panel, resources, rights, shell, uploads
 from pages.ui.text import cells, plain
 
 st.title("Intake")
@@ -29,7 +29,8 @@ with scan_tab, shell.guarded():
         modality = first.selectbox("Modality", MODALITIES, format_func=lambda m: f"{m} ({UNITS[m]})")
         sequence = second.text_input("Sequence", help="For MR, as T1, T1c, FLAIR. Empty for CT and PET.")
         confirmed = intake_form.name_question()
-        pressed = st.form_submit_button("Import", type="primary")
+        state = rights.button(store, shell.person(), "scan.added")
+        pressed = st.form_submit_button("Import", type="primary", **state)
     if pressed:
         with st.spinner("Checking and storing", show_time=True), intake_form.asking_about_names():
             scan = intake_form.import_files(

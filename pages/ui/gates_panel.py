@@ -12,7 +12,7 @@ from core import gates
 from core.anomaly import MaskGate, scores_needed
 from core.ood.measuring import RESAMPLINGS, TREES
 from core.ood.rfdeep import MODEL_ID, OodState, Reference
-from pages.ui import charts, job_panel, opening, plotting, resources, shell
+from pages.ui import charts, job_panel, opening, plotting, resources, rights, shell
 from pages.ui.text import cells, plain
 from weights import registry
 
@@ -89,7 +89,10 @@ def evaluation(sha256: str) -> None:
         result = next((r for r in results if r["sha256"] == sha256), None)
     if st.button(
         "Run the evaluation again" if result else "Run the evaluation", icon=":material/play_arrow:",
-        help=f"{RESAMPLINGS} resamplings of the reference, patients never on both sides; some minutes.",
+        **rights.button(
+            resources.get_store(), shell.person(), "job.created",
+            f"{RESAMPLINGS} resamplings of the reference, patients never on both sides; some minutes.",
+        ),
     ):  # fmt: skip
         request = {"resamplings": RESAMPLINGS, "trees": TREES}
         st.session_state["evaluation-job"] = resources.get_runner().submit(JOB, request, shell.person())

@@ -11,7 +11,7 @@ import streamlit as st
 from core.pipeline import import_mask, import_scan
 from core.pseudonym import NameQuestion
 from core.types import Scan
-from pages.ui import uploads
+from pages.ui import rights, uploads
 from pages.ui.text import plain
 
 VERDICTS = {"in distribution": st.success, "out of distribution": st.warning}
@@ -78,7 +78,8 @@ def mask_form(store: Any, patient: str | None, person: str) -> None:
         "mask-file", "Mask file", type=["nii", "gz", "nrrd", "mha"],
         help="Whole numbers from 0 (background) to 255; the number is the lesion. On the grid of one of the scans.",
     )  # fmt: skip
-    if st.button("Import mask", type="primary", disabled=not files):
+    state = rights.button(store, person, "mask.added", disabled=not files)
+    if st.button("Import mask", type="primary", **state):
         with st.spinner("Checking and storing"), store.scratch() as folder:
             path = uploads.saved(files, folder)[0]
             record = import_mask(store, path, patient_id=patient, timepoint=timepoint, reviewer=person)

@@ -13,7 +13,7 @@ from core.growth.forecast import MIN_CHECKS, Forecast
 from core.growth.kept import Judged, as_said, judged, keep, kept_as, record_so_far
 from core.growth.population import KIND, MEDIAN, in_force
 from core.types import VolumePoint, parse_date
-from pages.ui import forecast_panel, plotting, shell
+from pages.ui import forecast_panel, plotting, rights, shell
 from pages.ui.text import cells, plain
 
 ML = 1000.0
@@ -46,7 +46,11 @@ def kept_forecasts(store: Any, patient: str, points: Sequence[VolumePoint], ahea
         said = as_said(ahead, points, in_force(store.reference_sets(KIND)))
         if kept_as(store, patient, lesion, said):
             st.caption("What is said now is kept.")
-        elif st.button("Keep this forecast", icon=":material/bookmark_add:", help=KEEP_HELP):
+        elif st.button(
+            "Keep this forecast",
+            icon=":material/bookmark_add:",
+            **rights.button(store, shell.person(), "growth.fitted", KEEP_HELP),
+        ):
             keep(store, patient, lesion, said, shell.person())
             st.rerun()
     if before:

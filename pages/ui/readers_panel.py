@@ -11,7 +11,7 @@ from streamlit.delta_generator import DeltaGenerator
 from core.errors import TwinReviewError
 from core.readers import CONSENSUS_METHOD, newest_by_reader
 from core.types import MaskRecord
-from pages.ui import comparing, opening, resources, shell
+from pages.ui import comparing, opening, resources, rights, shell
 from pages.ui.deciding import decision_form
 from pages.ui.text import cells, plain
 
@@ -56,12 +56,14 @@ def _setting(store: Any, patient: str, timepoint: str, person: str) -> bool:
     blind, finished = store.is_blind(patient, timepoint), store.readings_finished(patient, timepoint)
     names = [str(row["person"]) for row in finished]
     switch, done, button = st.columns([2, 5, 2], vertical_alignment="center")
-    wanted = switch.toggle("Blind reading", value=blind, key=f"blind-{patient}-{timepoint}-{blind}", help=BLIND_HELP)
+    state = rights.button(store, person, "reading.set", BLIND_HELP)
+    wanted = switch.toggle("Blind reading", value=blind, key=f"blind-{patient}-{timepoint}-{blind}", **state)
     if wanted != blind:
         store.set_reading(patient, timepoint, wanted, person)
         st.rerun()
     done.caption(f"Finished: {plain(', '.join(names))}." if names else "Nobody has said to be finished.")
-    if person not in names and button.button("I have finished reading", help="For good: you then see the others."):
+    state = rights.button(store, person, "reading.finished", "For good: you then see the others.")
+    if person not in names and button.button("I have finished reading", **state):
         store.finish_reading(patient, timepoint, person)
         st.rerun()
     if blind and person not in names:
@@ -126,7 +128,8 @@ def _consensus(
     words, button = st.columns([5, 3], vertical_alignment="center")
     said = f"v{same.version} is the consensus of these versions." if same else "It becomes a version like any other."
     words.caption(f"STAPLE: {found['staple']['volume_mm3'] / 1000:.1f} mL. {said}")
-    if button.button("Make the STAPLE consensus", type="primary", disabled=same is not None, width="stretch"):
+    state = rights.button(store, shell.person(), "mask.added", disabled=same is not None)
+    if button.button("Make the STAPLE consensus", type="primary", width="stretch", **state):
         from core.stages.readers import add_consensus
 
         try:

@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 
 from starlette.requests import Request
 
+from core.access import may
 from core.errors import TwinReviewError
 from pages.ui import resources, sessions
 
@@ -167,4 +168,4 @@ def _still_allowed(claims: Claims) -> bool:
     except TwinReviewError:
         return False
     role = roles.get(claims.person)
-    return role is not None and (role != "viewer" or not claims.edit)
+    return role is not None and (not claims.edit or may(role, "draft.edited"))
