@@ -34,10 +34,10 @@ types: $(VENV)/test.stamp ## mypy
 
 # pytest's 5: no test was chosen, which is an error unless ARGS chose.
 NONE_IS_FINE = $(if $(ARGS),|| [ $$? -eq 5 ])
-# Files of tests in parallel, where each worker has a processor of its own; what drives a browser or Dask wants both.
-pytest: $(VENV)/test.stamp ## tests, then those that want both processors (ARGS="-k jobs" for some of both)
-	$(PY) -m pytest -m "not soak and not browser and not alone" -n auto --maxprocesses 4 --dist loadfile $(ARGS) $(NONE_IS_FINE)
-	$(PY) -m pytest -m "(browser or alone) and not soak" $(ARGS) $(NONE_IS_FINE)
+# Files of tests in parallel, where each worker has a processor of its own; what drives a browser wants both for itself.
+pytest: $(VENV)/test.stamp ## tests, then browser tests (ARGS="-k jobs" for some of both)
+	$(PY) -m pytest -m "not soak and not browser" -n auto --maxprocesses 4 --dist loadfile $(ARGS) $(NONE_IS_FINE)
+	$(PY) -m pytest -m "browser and not soak" $(ARGS) $(NONE_IS_FINE)
 
 newest: ## the tests with the newest of everything, in an environment of its own (.venv-newest)
 	rm -f .venv-newest/*.stamp

@@ -52,6 +52,15 @@ def shared_data() -> Path:
     return folder
 
 
+@pytest.fixture(autouse=True)
+def own_main_module() -> Iterator[None]:
+    """Puts the main module back: Streamlit's AppTest makes its page the main one, which every child process of a later
+    test would load."""
+    main = sys.modules["__main__"]
+    yield
+    sys.modules["__main__"] = main
+
+
 @pytest.fixture
 def store(tmp_path: Path) -> Iterator[Any]:
     """An empty store of its own, in which "ann" and "bob" may review as well as "demo"."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -31,8 +30,6 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def opened(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[Path], AppTest]]:
     """opened(root) -> the page on that data root, run once."""
-    # Streamlit makes the page the main module, which every child process of a later test would load: put back after.
-    monkeypatch.setitem(sys.modules, "__main__", sys.modules["__main__"])
 
     def run(data: Path) -> AppTest:
         monkeypatch.setenv("TWIN_DATA", str(data))

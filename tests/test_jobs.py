@@ -22,9 +22,6 @@ from core.jobs import FINAL, JobKind, Reporter, run_inline
 from core.runner import JobRunner
 from store import open_store
 
-#: Under pytest-xdist the main module is none that a worker of Dask could load.
-pytestmark = pytest.mark.alone
-
 ROOT = Path(__file__).resolve().parents[1]
 
 

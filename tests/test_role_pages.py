@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -40,8 +39,6 @@ def root(tmp_path: Path) -> Path:
 @pytest.fixture
 def opened(monkeypatch: pytest.MonkeyPatch, root: Path) -> Iterator[Callable[..., AppTest]]:
     """opened(page, person) -> the page as that person sees it, run once."""
-    # Streamlit makes the page the main module, which every child process of a later test would load: put back after.
-    monkeypatch.setitem(sys.modules, "__main__", sys.modules["__main__"])
     monkeypatch.setenv("TWIN_DATA", str(root))
     resources.get_store.clear()
 

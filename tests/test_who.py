@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import stat
-import sys
 from types import SimpleNamespace
 
 import pytest
@@ -22,8 +21,6 @@ from tests.conftest import ROOT
 @pytest.fixture
 def opened(monkeypatch, tmp_path):
     """opened.run(*names) -> the dashboard's first page, run once, where opened.known(*names) are known alone."""
-    # Streamlit makes the page the main module, which every child process of a later test would load: put back after.
-    monkeypatch.setitem(sys.modules, "__main__", sys.modules["__main__"])
     monkeypatch.setenv("TWIN_DATA", str(tmp_path / "data"))
     with open_store(tmp_path / "data") as store:
         clinic.add_scan(store, "ANNA", clinic.DAYS[0], clinic.noise(1))
