@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -146,6 +147,14 @@ def visible_text(page: Any) -> str:
     return " ".join(page.locator("body").inner_text().replace("\u2060", "").split())
 
 
+def wait_for_text(page: Any, text: str) -> None:
+    """Until the page shows `text`; parts come one after another, and plotly draws long after the page has run."""
+    until = time.monotonic() + SLOW_MS / 1000
+    while text not in visible_text(page):
+        assert time.monotonic() < until, f"never shown: {text!r}, but {visible_text(page)!r}"
+        page.wait_for_timeout(200)
+
+
 def test_what_people_and_files_say_is_text_on_every_page(listener, start_server, tmp_path, page):
     from playwright.sync_api import expect
 
@@ -168,9 +177,10 @@ def test_what_people_and_files_say_is_text_on_every_page(listener, start_server,
         page.goto(f"{dashboard.url}/{'' if name == 'Worklist' else name.lower()}?patient_id=EVA")
         settled(name)
         if name == "Review":
-            assert f"“{evil}”" in visible_text(page)
+            wait_for_text(page, f"“{evil}”")
         elif name == "Trajectory":
-            assert evil in visible_text(page)  # the treatment's bar
+            wait_for_text(page, evil)  # the treatment's bar
+            settled(name)
         elif name == "Cohort":
             page.get_by_role("tab", name="Time in view").click()
             settled(name)
@@ -191,7 +201,6 @@ def test_what_people_and_files_say_is_text_on_every_page(listener, start_server,
     page.get_by_role("button", name="Import", exact=True).click()
     expect(page.get_by_role("alert").filter(has_text="series").first).to_be_visible()
     settled("Intake")
-    said = visible_text(page)
-    assert f"![]({listener.url}/s0) :red[x]" in said
-    assert f"![]({listener.url}/s1) :red[x]" in said
+    for n in range(2):
+        wait_for_text(page, f"![]({listener.url}/s{n}) :red[x]")
     assert (asked, listener.asked) == ([], [])
