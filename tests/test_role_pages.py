@@ -67,9 +67,11 @@ def test_a_viewer_sees_grey_buttons_that_say_why_and_may_not_draw(opened, monkey
     make = describe.make_token
     monkeypatch.setattr(describe, "make_token", lambda *a: tokens.append(a[-1]) or make(*a))  # type: ignore[func-returns-value]
     page = opened("review", "vic")
-    for label in ("Run nnU-Net again", "Refine with MedSAM", "Score the scan", "Score the mask", "Accept v2"):
+    for label in ("Run nnU-Net again", "Score the scan", "Score the mask", "Accept v2"):
         assert button(page, label).disabled, label
         assert "vic is viewer" in button(page, label).help
+    assert any("vic is viewer" in info.value for info in page.info), "in place of how to draw"
+    assert "Refine with MedSAM" not in [b.label for b in page.button]
     assert tokens == [False]
     page = opened("review", "ann")
     for label in ("Refine with MedSAM", "Score the scan", "Score the mask", "Accept v2"):

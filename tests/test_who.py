@@ -13,6 +13,7 @@ from streamlit.testing.v1 import AppTest
 
 from core.errors import InputError
 from pages.ui import api, resources, secret, sessions, who
+from pages.ui.text import plain
 from store import open_store
 from tests import clinic
 from tests.conftest import ROOT
@@ -76,6 +77,15 @@ def test_the_field_in_the_sidebar_gives_the_page_to_another(opened):
     page.sidebar.selectbox(key="working-as").set_value("ben").run()
     assert page.session_state["who"] == "ben"
     assert page.run().session_state["who"] == "ben"
+
+
+def test_a_viewer_reads_beside_the_name_that_nothing_can_be_changed_and_others_do_not(opened, monkeypatch):
+    monkeypatch.setattr(resources.get_store(), "role_of", {"ann": "reviewer", "vic": "viewer"}.get)
+    page = choose(opened.run("ann", "vic"), "vic")
+    said = "vic is a viewer: may look at everything and change nothing."
+    assert plain(said) in " ".join(caption.value for caption in page.sidebar.caption)
+    page.sidebar.selectbox(key="working-as").set_value("ann").run()
+    assert "viewer" not in " ".join(caption.value for caption in page.sidebar.caption)
 
 
 def test_somebody_whom_the_store_does_not_know_any_more_is_asked_again(opened):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, TypedDict
 
-from core.access import roles_that_may
+from core.access import VIEWER, roles_that_may
 
 
 class ButtonState(TypedDict):
@@ -19,10 +19,17 @@ def why_not(store: Any, person: str, action: str) -> str | None:
     if store.may(person, action):
         return None
     role = store.role_of(person) or "nobody that was added"
-    return f"For a {roles_that_may(action)}; {person} is {role}. An administrator can change that on System, People."
+    return f"Needs the role {roles_that_may(action)}; {person} is {role}. An administrator gives roles on System."
 
 
 def button(store: Any, person: str, action: str, help_text: str | None = None, disabled: bool = False) -> ButtonState:
     """`disabled` and `help` for a button: as given where the role allows the action, else grey with the reason."""
     reason = why_not(store, person, action)
     return {"disabled": disabled or reason is not None, "help": reason or help_text}
+
+
+def only_looks(store: Any, person: str) -> str | None:
+    """What the sidebar says to a viewer, before any button has to be tried; None for whoever may change something."""
+    if store.role_of(person) != VIEWER:
+        return None
+    return f"{person} is a viewer: may look at everything and change nothing. An administrator gives roles on System."

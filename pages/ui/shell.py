@@ -48,10 +48,12 @@ PAGES: dict[str, list[tuple[PageName, str, str]]] = {
 def show() -> None:
     """Draws the frame and runs the chosen page in it."""
     st.set_page_config(page_title="TwinReview", page_icon=str(ICON), layout="wide")
-    name, reachable = None, False
+    name, problem = None, None
     sessions.note_owner()
-    with guarded():
-        name, reachable = who.settle(), True
+    try:
+        name = who.settle()
+    except Exception as error:  # shown below, in the frame
+        problem = error
     page = st.navigation(
         {
             section: [
@@ -63,10 +65,14 @@ def show() -> None:
         position="sidebar" if name else "hidden",
     )
     st.logo(str(ICON), size="large")
+    if problem is not None:
+        st.title("The data cannot be opened")
+        show_problem(problem)
+        st.caption("Whoever keeps this installation up finds the way back in docs/operation.md.")
+        return
     if name is None:
-        if reachable:
-            with guarded():
-                who.ask()
+        with guarded():
+            who.ask()
         return
     with st.sidebar:
         _choose_patient()

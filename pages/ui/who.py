@@ -20,8 +20,9 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from core.errors import InputError
-from pages.ui import resources, sessions
+from pages.ui import resources, rights, sessions
 from pages.ui.secret import signing_secret
+from pages.ui.text import plain
 from pages.ui.viewer.answers import NO_STORE, problem
 
 URL = "/api/who"
@@ -119,7 +120,7 @@ def ask() -> None:
         st.info("This installation knows nobody yet. An administrator adds people.", icon=":material/person_add:")
         return
     st.caption("Everything you do is recorded under this name. This browser keeps it for twelve hours.")
-    with st.form("ask-who", border=False):
+    with st.form("ask-who", border=False, width=420):
         st.selectbox("Name", known, index=None, key="asked-person", placeholder="Choose your name")
         st.form_submit_button("Continue", type="primary", on_click=_chosen, args=("asked-person",))
 
@@ -135,6 +136,8 @@ def switch(chosen: str) -> None:
         args=("working-as",),
         help="Everything you do is recorded under this name.",
     )
+    if (reason := rights.only_looks(resources.get_store(), chosen)) is not None:
+        st.caption(plain(reason))
     session = sessions.current()
     choice = None if session is None else CHOICES.open_of(session)
     if choice is not None:
