@@ -305,3 +305,13 @@ def test_bits_packed_here_are_read_back(run):
         for (let b = 0; b < 11; b++) for (let a = 0; a < 13; a++) if (m.has(read, a, b) !== test(a, b)) wrong++;
         return [wrong, m.pack([5, 5], () => false)]; })()""")  # fmt: skip
     assert value == [0, {"origin": [0, 0], "shape": [0, 0], "mask": ""}]
+
+
+def test_a_long_sentence_is_broken_into_lines_that_fit(run):
+    def lines(text, most):
+        return run("words.js", "m.linesOf(text, (t) => t.length, most)", text=text, most=most)
+
+    assert lines("the file of version 1 is missing", 12) == ["the file of", "version 1 is", "missing"]
+    assert lines("short", 12) == ["short"]
+    assert lines("unbelievably-long-word then", 10) == ["unbelievably-long-word", "then"]
+    assert lines("", 10) == []

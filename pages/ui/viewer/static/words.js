@@ -3,6 +3,17 @@ import { barLength } from "./geometry.js";
 
 const FONT = "system-ui, sans-serif";
 
+// A sentence in lines that are no wider than `most`, by what `widthOf` says of a text; a longer word has its own line.
+export function linesOf(text, widthOf, most) {
+  const lines = [];
+  for (const word of text.split(/\s+/).filter(Boolean)) {
+    const longer = lines.length ? `${lines.at(-1)} ${word}` : word;
+    if (lines.length && widthOf(longer) <= most) lines[lines.length - 1] = longer;
+    else lines.push(word);
+  }
+  return lines;
+}
+
 export function drawWords(pane, g, at) {
   const r = pane.ratio, { width, height } = pane.canvas, plane = pane.plane, { scan } = pane.volume;
   const say = (text, x, y, align, colour = "#dde3e8", weight = 400, size = 12) => {
@@ -31,8 +42,12 @@ export function drawWords(pane, g, at) {
   if (pane.planeName !== "mip") drawReadout(pane, say, r, height);
   drawBar(pane, g, say, at, r, width, height);
   const missing = pane.volume.problem || pane.series.labels?.problem;
-  if (missing) say(missing, width / 2, height / 2, "center", "#e0a458", 600, 13);
-  else if (!pane.volume.complete) say(`loading ${Math.round((100 * pane.volume.arrived) / pane.volume.slabs)} %`, 8 * r, 46 * r, "left", "#aab6c0", 400, 11);
+  if (missing) {
+    g.font = `600 ${13 * r}px ${FONT}`;
+    const lines = linesOf(missing, (text) => g.measureText(text).width, width - 48 * r);
+    lines.forEach((line, n) => say(line, width / 2, height / 2 + (n - (lines.length - 1) / 2) * 20 * r, "center", "#e0a458", 600, 13));
+  }
+  if (!missing && !pane.volume.complete) say(`loading ${Math.round((100 * pane.volume.arrived) / pane.volume.slabs)} %`, 8 * r, 46 * r, "left", "#aab6c0", 400, 11);
   const name = `${scan.channel} of ${pane.series.data.title}, ${number.replace("/", " of ")}`;
   if (pane.named !== name) pane.canvas.setAttribute("aria-label", (pane.named = name));
 }
