@@ -16,7 +16,7 @@ from core.errors import InputError
 from core.growth.rates import ChangeVerdict, change_verdict
 from core.radiotherapy import cannot_tell
 from core.response import DEFAULT_RULE, RULES, Category, Response, volumetric_response
-from core.twin import TOTAL, diameter_mm
+from core.twin import TOTAL, diameter_mm, unread, unread_points
 from core.types import MaskRecord, Progress, Scan, VolumePoint, no_progress
 
 #: The best first; what cannot be evaluated comes after everything that can.
@@ -36,6 +36,9 @@ class OutcomeStore(Protocol):
     def reference_scan(self, patient_id: str, timepoint: str) -> Scan: ...
     def volume_points(self, patient_id: str) -> list[VolumePoint]: ...
     def events(self, patient_id: str) -> list[dict[str, Any]]: ...
+    def final_mask(self, patient_id: str, timepoint: str) -> MaskRecord | None: ...
+    def mask_problems(self, patient_id: str | None = None) -> dict[str, str]: ...
+    def reference_sets(self, kind: str | None = None) -> list[dict[str, Any]]: ...
 
 
 @dataclass(frozen=True)
@@ -79,7 +82,8 @@ class PatientOutcome:
         ended: (days, text) of the event of `ENDS`, or None.
         waiting: timepoints without an accepted mask.
         simulated: any of the scans is.
-        doubt: why the first progression may be none (`core.radiotherapy.cannot_tell`), or "".
+        doubt: why the first progression may be none (`core.radiotherapy.cannot_tell`), and which accepted masks cannot
+            be read, or "".
     """
 
     patient_id: str
@@ -170,6 +174,7 @@ def outcome(store: OutcomeStore, patient_id: str, dataset: str, rule: str = DEFA
     Source: best response until progression: RECIST (10.1093/jnci/92.3.205), without its confirmation.
     """
     points = store.volume_points(patient_id)
+    points += unread_points(store, patient_id, points)
     answers = volumetric_response(points, rule)
     if len(answers) < 2:
         return None
@@ -189,13 +194,18 @@ def outcome(store: OutcomeStore, patient_id: str, dataset: str, rule: str = DEFA
         events_on_axis(ends[:1], baseline)[0] if ends else None,
         tuple(t for t in store.timepoints(patient_id) if t not in done),
         any(scan.metadata.get("simulated") for scan in store.scans(patient_id)),
-        _doubt(events, visits),
+        _doubt(events, visits, unread(store, patient_id)),
     )  # fmt: skip
 
 
-def _doubt(events: Sequence[Mapping[str, Any]], visits: Sequence[Visit]) -> str:
+def _doubt(
+    events: Sequence[Mapping[str, Any]], visits: Sequence[Visit], not_read: Mapping[str, str]
+) -> str:  # fmt: skip
     first = next((visit for visit in visits if visit.category == "PD"), None)
-    return "" if first is None else cannot_tell(events, first.timepoint, None) or ""
+    parts = [f"accepted mask of {timepoint}: {why}" for timepoint, why in not_read.items()]
+    if first is not None:
+        parts.append(cannot_tell(events, first.timepoint, None) or "")
+    return "; ".join(part for part in parts if part)
 
 
 def visits_of(answers: Sequence[Response], points: Sequence[VolumePoint]) -> tuple[Visit, ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any, Protocol
@@ -17,7 +18,7 @@ from core.growth.fitting import fit
 from core.growth.forecast import Fan, Forecast, forecast
 from core.growth.population import KIND, Population, in_force
 from core.growth.rates import ChangeVerdict, change_verdict, noise_log_sd, specific_growth_rate
-from core.types import MaskRecord, Scan, VolumePoint
+from core.types import MaskRecord, Scan, VolumePoint, parse_date
 
 #: Days ahead at which a forecast is printed; the chart draws every week up to the last.
 HORIZON_DAYS = (28.0, 56.0, 84.0)
@@ -31,6 +32,7 @@ class TwinStore(Protocol):
     def final_mask(self, patient_id: str, timepoint: str) -> MaskRecord | None: ...
     def reference_scan(self, patient_id: str, timepoint: str) -> Scan: ...
     def volume_points(self, patient_id: str) -> list[VolumePoint]: ...
+    def mask_problems(self, patient_id: str | None = None) -> dict[str, str]: ...
     def reference_sets(self, kind: str | None = None) -> list[dict[str, Any]]: ...
 
 
@@ -38,6 +40,35 @@ def accepted(store: TwinStore, patient_id: str) -> dict[str, MaskRecord]:
     """Timepoint -> its accepted mask, in order of time; timepoints without one are not there."""
     finals = {t: store.final_mask(patient_id, t) for t in sorted(store.timepoints(patient_id))}
     return {t: record for t, record in finals.items() if record is not None}
+
+
+def unread(store: TwinStore, patient_id: str) -> dict[str, str]:
+    """Timepoint -> why the mask that was accepted there is not read ("file lost", "file altered", "file missing"), in
+    order of time. Its volume is not known now, so it has no point in the curve; it was a visit all the same."""
+    problems = store.mask_problems(patient_id)
+    records = accepted(store, patient_id) if problems else {}
+    return {t: problems[record.mask_id] for t, record in records.items() if record.mask_id in problems}
+
+
+def unread_points(store: TwinStore, patient_id: str, points: Sequence[VolumePoint]) -> list[VolumePoint]:
+    """A point of NaN mm3 for every lesion at every timepoint of `unread`.
+
+    Beside `points`, the patient's `volume_points`, they keep a response from taking the first mask that can be read
+    for the baseline. Curves and forecasts are made without them.
+    """
+    missing = unread(store, patient_id)
+    if not missing:
+        return []
+    records = {t: record for t, record in accepted(store, patient_id).items() if t in missing}
+    names = {p.lesion_id for p in points if p.lesion_id != TOTAL}
+    names |= {str(lesion["lesion_id"]) for record in records.values() for lesion in standing(record)}
+    start = parse_date(store.timepoints(patient_id)[0])
+    return [
+        VolumePoint(
+            t, float((parse_date(t) - start).days), math.nan, name, record.mask_id, record.version
+        )
+        for t, record in records.items() for name in sorted(names)
+    ]  # fmt: skip
 
 
 def noise_by_mask(records: Iterable[MaskRecord], lesion_id: str, modality: str) -> dict[str, float]:
@@ -143,19 +174,24 @@ def _ahead(ahead: Forecast) -> dict[str, Any]:
 def twin(store: TwinStore, patient_id: str) -> dict[str, Any]:
     """Everything the command line prints of a patient's growth; plain JSON values, no NaN.
 
+    "not_in_the_curve" are timepoints without a point, "not_read" those of them whose accepted mask cannot be read, with
+    why; while there are such, forecasts give no probability of a response.
+
     Raises:
         StoreError: the patient is not known.
     """
     timepoints = store.timepoints(patient_id)
     if not timepoints:
         raise StoreError(f"There is no patient {patient_id!r}. Import a scan first; the worklist shows who is there.")
-    records = accepted(store, patient_id)
+    not_read = unread(store, patient_id)
+    records = {t: record for t, record in accepted(store, patient_id).items() if t not in not_read}
     lesions = {}
     series = by_lesion(store.volume_points(patient_id))
     population = in_force(store.reference_sets(KIND))
     for name, points in series.items():
         modality = store.reference_scan(patient_id, points[0].timepoint).modality
         noise = noise_by_mask(records.values(), name, modality)
+        ahead = _ahead(look_ahead(series, name, HORIZON_DAYS, noise, population))
         lesions[name] = {
             "points": [
                 {**asdict(p), "method": records[p.timepoint].method,
@@ -164,11 +200,12 @@ def twin(store: TwinStore, patient_id: str) -> dict[str, Any]:
             ],
             "steps": [step(a, b, records, modality) for a, b in itertools.pairwise(points)],
             "since_first": step(points[0], points[-1], records, modality) if len(points) > 1 else None,
-            "fits": fits(points), "forecast": _ahead(look_ahead(series, name, HORIZON_DAYS, noise, population)),
+            "fits": fits(points),
+            "forecast": ahead | ({"probabilities": {}} if not_read else {}),
         }  # fmt: skip
     return clean({
         "patient_id": patient_id, "timepoints": timepoints,
-        "not_in_the_curve": [t for t in timepoints if t not in records],
+        "not_in_the_curve": [t for t in timepoints if t not in records], "not_read": not_read,
         "lesions": lesions,
     })  # fmt: skip
 

@@ -28,6 +28,7 @@ with shell.guarded():
         records = [visible.best(store, patient, day, shell.person()) for day in days]
         references = [store.reference_scan(patient, day) for day in days]
         link = resources.align(*references)
+        not_read = comparing.unread(store, records)
         comparing.show_timepoints(store, patient, days, records, link, shell.person())
         first, second = records
         if first is None or second is None:
@@ -35,7 +36,8 @@ with shell.guarded():
             if st.button("Go to Review"):
                 shell.go_to("review")
         else:
-            comparing.lesion_table(comparing.lesion_rows(first, second, references[0].modality, "timepoints"))
+            modality = references[0].modality
+            comparing.lesion_table(comparing.lesion_rows(first, second, modality, "timepoints", not_read))
     elif what == READERS:
         day = readers_panel.choose_timepoint(store, patient, first_choice)
         readers_panel.readers_panel(store, patient, day, shell.person())
@@ -47,7 +49,9 @@ with shell.guarded():
                 shell.go_to("review")
             st.stop()
         timepoint, first, second = pair
+        not_read = comparing.unread(store, [first, second])
         comparing.show_versions(store, patient, first, second, shell.person())
-        comparing.difference(first, second)
+        if not not_read:
+            comparing.difference(first, second)
         modality = store.reference_scan(patient, timepoint).modality
-        comparing.lesion_table(comparing.lesion_rows(first, second, modality, "versions"))
+        comparing.lesion_table(comparing.lesion_rows(first, second, modality, "versions", not_read))

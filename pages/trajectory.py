@@ -23,7 +23,8 @@ st.caption("Growth, response and forecast, made from accepted masks alone; every
 store, patient = resources.get_store(), opening.needed_patient()
 with shell.guarded():
     lesions = twin.by_lesion(store.volume_points(patient))
-    left_out = curve.left_out(store, patient)
+    left_out, not_read = curve.left_out(store, patient), twin.unread(store, patient)
+    growth_panel.warn_of_unread(not_read)
     if not lesions:
         opening.nothing_accepted(patient)
         growth_panel.left_out_list(patient, left_out)
@@ -53,7 +54,7 @@ with shell.guarded():
     growth_panel.chart(patient, lesion, lesions, records, drawn, scale == "Log", all_versions)
     growth_panel.after_radiotherapy(patient, lesion, changes)
     if weeks:
-        forecast_panel.words(ahead)
+        forecast_panel.words(ahead, chances=not not_read)
     simulated = [s.timepoint for s in store.scans(patient) if s.metadata.get("simulated")]
     if simulated:
         st.caption(f":orange-badge[simulated] Scans of {plain(', '.join(dict.fromkeys(simulated)))} are simulated.")
@@ -66,7 +67,8 @@ with shell.guarded():
     with step_tab:
         growth_panel.step_table(changes, points)
     with response_tab:
-        growth_panel.response_table([p for series in lesions.values() for p in series])
+        measured = [p for series in lesions.values() for p in series]
+        growth_panel.response_table([*measured, *twin.unread_points(store, patient, measured)])
     with what_if_tab:
         scenario_panel.scenario_tab(points, changes[-1] if changes else None)
     with check_tab:

@@ -165,7 +165,7 @@ def test_everything_is_json_without_nan_whatever_the_series(store):
 def test_a_patient_without_accepted_masks_has_no_lesions_and_an_unknown_one_is_refused(store):
     _scan(store, DAYS[0])
     assert twin(store, "P1") == {
-        "patient_id": "P1", "timepoints": [DAYS[0]], "not_in_the_curve": [DAYS[0]], "lesions": {},
+        "patient_id": "P1", "timepoints": [DAYS[0]], "not_in_the_curve": [DAYS[0]], "not_read": {}, "lesions": {},
     }  # fmt: skip
     with pytest.raises(StoreError, match=r"no patient 'P9'\. Import a scan first"):
         twin(store, "P9")

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ from core.metrics import SurfaceDistances
 from core.registration import RigidTransform
 from core.types import MaskRecord
 from pages.ui import opening, resources, visible
+from pages.ui.files import file_problem
 from pages.ui.growth_panel import VERDICT_HELP
 from pages.ui.reading import DICE_HELP, HD95_HELP
 from pages.ui.text import cells, plain
@@ -128,21 +130,38 @@ def _mm(value: float) -> str:
     return f"{value:.1f} mm" if np.isfinite(value) else "one is empty"
 
 
-def lesion_rows(first: MaskRecord, second: MaskRecord, modality: str, between: str) -> list[dict[str, Any]]:
-    """Each lesion's volume in both masks and the change.
+def unread(store: Any, records: Sequence[MaskRecord | None]) -> frozenset[str]:
+    """Ids of the masks whose files cannot be read, and why on the page."""
+    problems = {r.mask_id: file_problem(store, r) for r in records if r is not None}
+    for problem in problems.values():
+        if problem:
+            st.error(plain(problem), icon=":material/error:")
+    return frozenset(mask_id for mask_id, problem in problems.items() if problem)
+
+
+def lesion_rows(
+    first: MaskRecord, second: MaskRecord, modality: str, between: str, not_read: Collection[str] = ()
+) -> list[dict[str, Any]]:  # fmt: skip
+    """Each lesion's volume in both masks and the change; None where one of them cannot be read.
 
     Args:
+        not_read: ids of masks that cannot be read (`unread`): what they hold is not known.
         between: "timepoints" or "versions". Between versions there is no verdict: nothing grew. Between timepoints it
             needs two accepted masks.
     """
     masks = [{str(lesion["lesion_id"]): lesion for lesion in record.lesions} for record in (first, second)]
     rows = []
     for lesion in sorted({*masks[0], *masks[1]}, key=lambda name: (len(name), name)):
-        before, after = (float(mask[lesion]["volume_mm3"]) if lesion in mask else 0.0 for mask in masks)
-        row: dict[str, Any] = {
-            "Lesion": lesion, "Left (mL)": before / ML, "Right (mL)": after / ML,
-            "Change (mL)": (after - before) / ML, "Change (%)": 100 * (after / before - 1) if before else None,
+        before, after = (
+            math.nan if record.mask_id in not_read else float(mask[lesion]["volume_mm3"]) if lesion in mask else 0.0
+            for record, mask in zip((first, second), masks, strict=True)
+        )  # fmt: skip
+        figures = {
+            "Left (mL)": before / ML, "Right (mL)": after / ML, "Change (mL)": (after - before) / ML,
+            "Change (%)": 100 * (after / before - 1) if before else math.nan,
         }  # fmt: skip
+        row: dict[str, Any] = {"Lesion": lesion}
+        row |= {name: value if math.isfinite(value) else None for name, value in figures.items()}
         if between == "timepoints":
             row["Verdict"], row["Rule"] = _verdict(first, second, lesion, before, after, modality)
         rows.append(row)
@@ -152,6 +171,8 @@ def lesion_rows(first: MaskRecord, second: MaskRecord, modality: str, between: s
 def _verdict(
     first: MaskRecord, second: MaskRecord, lesion: str, before: float, after: float, modality: str
 ) -> tuple[str, str]:
+    if math.isnan(before) or math.isnan(after):
+        return "unknown", "one of the masks cannot be read"
     if not first.status == second.status == "accepted":
         return "unknown", "not both masks are accepted"
     if lesion in rejected(first) | rejected(second):

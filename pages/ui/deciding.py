@@ -12,6 +12,7 @@ from core.errors import TwinReviewError
 from core.types import Decision, MaskRecord
 from pages.ui import rights, visible
 from pages.ui.charts import lesion_colour_name
+from pages.ui.files import file_problem
 from pages.ui.text import plain
 
 ML = 1000.0
@@ -79,7 +80,9 @@ def decision_form(
     Args:
         verdict: "accept" or "reject" where it was chosen already; None lets the visitor choose.
     """
-    if record.status != "proposed":
+    if record.status == "accepted" and file_problem(store, record):
+        st.warning("This version is accepted, but its file cannot be read: it is not in the curve.")
+    elif record.status != "proposed":
         {"accepted": st.success, "rejected": st.error}.get(record.status, st.info)(_settled(record))
     versions = {r.mask_id: r.version for r in visible.masks(store, patient, timepoint, person)}
     said = [d for d in store.decisions(patient, timepoint) if d.mask_id in versions]

@@ -35,8 +35,12 @@ def reach() -> int:
     return REACH[str(chosen)]
 
 
-def words(ahead: Forecast) -> None:
-    """What the forecast rests on, how good it was on this patient, or why there is none."""
+def words(ahead: Forecast, chances: bool = True) -> None:
+    """What the forecast rests on, how good it was on this patient, or why there is none.
+
+    Args:
+        chances: false where baseline and nadir are not known, so that nothing can be said of a response.
+    """
     if ahead.refused:
         st.info(plain(ahead.refused), icon=":material/block:")
         return
@@ -50,10 +54,13 @@ def words(ahead: Forecast) -> None:
         )
     learned = f"{SKILL_HELP} Learned from: {plain(ahead.learned_from)}."
     st.caption(f"{plain(' '.join(ahead.notes))} {skill}", help=learned)
-    for event, chances in ahead.probabilities.items():
-        if len(chances):
+    if not chances:
+        st.caption("How likely progression or response is cannot be said while accepted masks cannot be read.")
+        return
+    for event, likely in ahead.probabilities.items():
+        if len(likely):
             weeks = round((ahead.fan.days[-1] - ahead.fan.days[0]) / 7)
-            st.markdown(f"**{chances[-1]:.0%}** chance to be {EVENT_WORDS[event]} in {weeks} weeks")
+            st.markdown(f"**{likely[-1]:.0%}** chance to be {EVENT_WORDS[event]} in {weeks} weeks")
 
 
 def check_tab(ahead: Forecast) -> None:

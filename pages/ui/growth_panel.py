@@ -58,6 +58,8 @@ def chart(
     points = series[lesion]
     measured = points if lesion != twin.TOTAL else [p for name, one in series.items() if name != lesion for p in one]
     store = resources.get_store()
+    lost = twin.unread_points(store, patient, measured)
+    measured = [*measured, *(p for p in lost if lesion in (twin.TOTAL, p.lesion_id))]
     modality = store.reference_scan(patient, points[0].timepoint).modality
     events, first = store.events(patient), store.timepoints(patient)[0]
     others = curve.other_versions(_seen(patient), first, lesion)
@@ -259,6 +261,17 @@ def point_table(patient: str, rows: Sequence[Mapping[str, Any]]) -> None:
         },
     )  # fmt: skip
     plotting.csv_button(rows, f"{patient}_volumes", "Download points (CSV)")
+
+
+def warn_of_unread(not_read: Mapping[str, str]) -> None:
+    """Says which accepted masks are not in anything below, since their files cannot be read (`core.twin.unread`)."""
+    if not_read:
+        days = ", ".join(f"{timepoint} ({why})" for timepoint, why in not_read.items())
+        st.warning(
+            f"Accepted, but not in the curve, since the mask cannot be read: {plain(days)}. Their volumes are not "
+            "known, so a baseline or nadir among them is not known either. Open them in Review, or restore the files.",
+            icon=":material/warning:",
+        )
 
 
 def left_out_list(patient: str, left_out: Mapping[str, str]) -> None:

@@ -66,13 +66,10 @@ def show(
     Returns:
         What the visitor did in it, as `pages.ui.viewer.viewer` gives it.
     """
-    shown = None if record is None or file_problem(store, record) else record
-    parent = None if shown is None else visible.parent(store, shown, person)
-    parent = None if parent is None or file_problem(store, parent) else parent
-    panes, link = [Shown(timepoint, shown, parent)], None
+    parent = None if record is None else visible.parent(store, record, person)
+    panes, link = [Shown(timepoint, record, parent)], None
     if beside is not None:
-        best = visible.best(store, patient, beside, person)
-        panes.append(Shown(beside, None if best is None or file_problem(store, best) else best))
+        panes.append(Shown(beside, visible.best(store, patient, beside, person)))
         found = resources.align(store.reference_scan(patient, timepoint), store.reference_scan(patient, beside))
         link = {"matrix": found.matrix, "converged": found.converged, "message": found.message}
     data = viewer_data(store, patient, panes, person, edit=may_draw(store, record, person), link=link)
@@ -80,9 +77,12 @@ def show(
 
 
 def may_draw(store: Any, record: MaskRecord | None, person: str) -> bool:
-    """Whether this person's role lets them draw here; nobody draws on a version whose file cannot be read."""
+    """Whether this person's role lets them draw here; nobody draws on a version whose file cannot be read, but beside
+    one that is marked lost a mask is begun anew."""
     allowed = store.may(person, "draft.edited") and store.may(person, "mask.added")
-    return bool(allowed) and (record is None or file_problem(store, record) is None)
+    if record is None or record.mask_id in store.losses(record.patient_id):
+        return bool(allowed)
+    return bool(allowed) and file_problem(store, record) is None
 
 
 def gates(store: Any, patient: str, timepoint: str, record: MaskRecord | None, person: str) -> bool:
@@ -145,6 +145,9 @@ def refine_form(
     store: Any, patient: str, timepoint: str, record: MaskRecord | None, person: str
 ) -> dict[str, Any] | None:
     """How prompts are drawn, and a box by numbers for those who do not draw; the job's request once it is pressed."""
+    if (refused := rights.why_not(store, person, "draft.edited")) is not None:
+        st.info(plain(refused))
+        return None
     st.caption(
         "Choose **Box** above the picture and drag it around the lesion; **+** and **−** set points. The answer is "
         "dashed until it is kept (Enter). **All slices** carries it through the scan. It is a version once you press "

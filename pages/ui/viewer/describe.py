@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import nibabel as nib
@@ -14,6 +14,7 @@ from core.readers import next_visible_label
 from core.types import UNITS, MaskRecord, Scan
 from pages.ui import resources
 from pages.ui.charts import LESION_COLOURS
+from pages.ui.files import file_problem
 from pages.ui.slices import WINDOWS, outline_rgb
 from pages.ui.viewer import slabs
 from pages.ui.viewer.scan_routes import API, CONVERSIONS, assets_url
@@ -26,7 +27,7 @@ class Shown:
 
     Args:
         timepoint: whose scans.
-        mask: the version that is drawn; None for none.
+        mask: the version that is drawn; None for none, and where its file cannot be read.
         against: the version whose differences are coloured; None for none.
         title: the pane's name; the timepoint where it is empty.
         scan_id: the scan shown at first; the reference scan where it is empty.
@@ -49,6 +50,7 @@ def viewer_data(
         edit: the first pane's mask may be changed; the person's draft of it is then told, if there is one.
         link: {"matrix": 4x4, mm of pane 0 -> mm of pane 1, "converged", "message"}.
     """
+    panes = [_readable(store, shown) for shown in panes]
     described = [_pane(store, patient, shown) for shown in panes]
     scans = [scan["sha256"] for pane in described for scan in pane["scans"]]
     return {
@@ -66,6 +68,15 @@ def viewer_data(
         "next_label": next_visible_label(store, patient, person),
         "colours": [_colour(n + 1) for n in range(len(LESION_COLOURS))],
     }  # fmt: skip
+
+
+def _readable(store: Any, shown: Shown) -> Shown:
+    """The same without masks whose file cannot be read: neither they nor their recorded volumes are shown."""
+    against = None if shown.against is None or file_problem(store, shown.against) else shown.against
+    if shown.mask is None or file_problem(store, shown.mask) is None:
+        return replace(shown, against=against)
+    title = f"{shown.title} · mask cannot be read" if shown.title else ""
+    return replace(shown, mask=None, against=None, title=title)
 
 
 def _pane(store: Any, patient: str, shown: Shown) -> dict[str, Any]:

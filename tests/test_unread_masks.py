@@ -1,0 +1,148 @@
+"""An accepted mask whose file cannot be read was a visit of unknown volume: never no visit, and never a silent one."""
+
+from __future__ import annotations
+
+import math
+import shutil
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from core import twin
+from core.outcomes import outcome
+from core.response import volumetric_response
+from pages.ui import comparing, reading, resources
+from pages.ui.viewer.describe import Shown, viewer_data
+from store import Store
+from tests import clinic
+from tests.clinic import DAYS
+from tests.conftest import ROOT
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """The clinic's data root, as it is before a file is lost."""
+    root = tmp_path_factory.mktemp("whole")
+    clinic.build(root)
+    return root
+
+
+@pytest.fixture
+def without(whole, tmp_path, monkeypatch):
+    """without(day) -> the store, where the file of ANNA's accepted mask of that day is gone, and that is known."""
+    root = shutil.copytree(whole, tmp_path / "data")
+    monkeypatch.setenv("TWIN_DATA", str(root))
+    resources.get_store.clear()
+
+    def lose(day: str) -> Store:
+        (root / "processed" / "clinic" / "ANNA" / day / "mask_v001.nii.gz").unlink()
+        store = resources.get_store()
+        store.check_files()
+        return store
+
+    yield lose
+    resources.get_store.clear()
+
+
+def page(name: str) -> AppTest:
+    app = AppTest.from_file(str(ROOT / "pages" / f"{name}.py"), default_timeout=120)
+    app.session_state["who"], app.session_state["patient_id"] = "demo", "ANNA"
+    return app.run()
+
+
+def said(elements) -> str:
+    return " ".join(str(one.value) for one in elements).replace("\\", "").replace("\u2060", "")
+
+
+def test_with_the_first_mask_lost_there_is_no_baseline_and_no_other_takes_its_place(without):
+    store = without(DAYS[0])
+    points = store.volume_points("ANNA")
+    assert {p.timepoint for p in points} == set(DAYS[1:4])
+    assert twin.unread(store, "ANNA") == {DAYS[0]: "file missing"}
+    lost = twin.unread_points(store, "ANNA", points)
+    assert [(p.timepoint, p.lesion_id, p.days) for p in lost] == [(DAYS[0], "L1", 0.0)]
+    assert math.isnan(lost[0].volume_mm3)
+    answers = volumetric_response([*points, *lost])
+    assert [a.category for a in answers] == ["baseline", "NE", "NE", "NE"]
+    assert all(a.change_from_baseline_percent is None for a in answers)
+    # 1300 -> 2200 voxels would be SD of a baseline that was none.
+    assert [a.category for a in volumetric_response(points)] == ["baseline", "SD", "SD"]
+
+
+def test_a_cohort_gives_no_best_change_without_a_baseline_and_says_which_mask_is_gone(without):
+    store = without(DAYS[0])
+    found = outcome(store, "ANNA", "clinic")
+    assert found is not None
+    assert (found.best, found.best_response) == (None, "NE")
+    assert found.doubt == f"accepted mask of {DAYS[0]}: file missing"
+    assert DAYS[0] not in found.waiting, "it was accepted; it does not wait for a decision"
+
+
+def test_a_mask_lost_between_others_is_not_evaluable_there_and_doubted(without):
+    found = outcome(without(DAYS[1]), "ANNA", "clinic")
+    assert found is not None
+    assert [v.category for v in found.visits] == ["baseline", "NE", "SD", "PD"]
+    assert f"accepted mask of {DAYS[1]}: file missing" in found.doubt
+
+
+def test_the_twins_numbers_name_it_and_say_nothing_of_a_response_to_come(without):
+    found = twin.twin(without(DAYS[0]), "ANNA")
+    assert found["not_read"] == {DAYS[0]: "file missing"}
+    assert DAYS[0] in found["not_in_the_curve"]
+    assert all(lesion["forecast"]["probabilities"] == {} for lesion in found["lesions"].values())
+
+
+def test_trajectory_warns_and_draws_no_baseline(without):
+    without(DAYS[0])
+    app = page("trajectory")
+    assert not app.exception
+    assert f"{DAYS[0]} (file missing)" in said(app.warning)
+    assert "cannot be said while accepted masks cannot be read" in said(app.caption)
+    assert "chance to be" not in said(app.markdown)
+
+
+def test_review_does_not_say_that_it_is_in_the_curve(without):
+    store = without(DAYS[0])
+    app = AppTest.from_function(_decide, args=(store.mask("ANNA", DAYS[0], 1),)).run()
+    assert "it is not in the curve" in said(app.warning)
+    assert "in the curve" not in said(app.success)
+
+
+def _decide(record) -> None:
+    from pages.ui import resources
+    from pages.ui.deciding import decision_form
+
+    decision_form(resources.get_store(), record.patient_id, record.timepoint, record, "demo")
+
+
+def test_no_picture_and_no_table_shows_what_it_held(without):
+    store = without(DAYS[0])
+    first, second = (store.mask("ANNA", day, 1) for day in DAYS[:2])
+    panes = [Shown(DAYS[0], first, title="v1 accepted"), Shown(DAYS[1], second)]
+    data = viewer_data(store, "ANNA", panes, "demo")
+    lost, there = data["panes"]
+    assert (lost["mask"], lost["lesions"]) == (None, [])
+    assert lost["title"] == "v1 accepted · mask cannot be read"
+    assert [lesion["lesion_id"] for lesion in there["lesions"]] == ["L1"]
+    (row,) = comparing.lesion_rows(first, second, "CT", "timepoints", {first.mask_id})
+    assert (row["Left (mL)"], row["Change (mL)"], row["Change (%)"]) == (None, None, None)
+    assert row["Right (mL)"] == pytest.approx(1300 * clinic.VOXEL_ML)
+    assert (row["Verdict"], row["Rule"]) == ("unknown", "one of the masks cannot be read")
+
+
+def test_compare_says_which_mask_it_cannot_read(without):
+    store = without(DAYS[3])
+    assert store.timepoints("ANNA")[-2:] == list(DAYS[4:])
+    app = page("compare")
+    app.selectbox(key="compare-left").set_value(DAYS[3]).run()
+    assert not app.exception
+    assert "is missing" in said(app.error)
+
+
+def test_once_it_is_marked_lost_a_mask_is_begun_anew_beside_it(without):
+    store = without(DAYS[0])
+    record = store.mask("ANNA", DAYS[0], 1)
+    assert not reading.may_draw(store, record, "demo"), "it may come back from a backup"
+    store.mark_lost("ANNA", DAYS[0], 1, "disk failure", "demo")
+    assert reading.may_draw(store, record, "demo")
+    assert viewer_data(store, "ANNA", [Shown(DAYS[0], record)], "demo", edit=True)["panes"][0]["mask"] is None
