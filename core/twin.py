@@ -29,6 +29,7 @@ class TwinStore(Protocol):
     """What the twin reads."""
 
     def timepoints(self, patient_id: str) -> list[str]: ...
+    def masks(self, patient_id: str, timepoint: str | None = None) -> list[MaskRecord]: ...
     def final_mask(self, patient_id: str, timepoint: str) -> MaskRecord | None: ...
     def reference_scan(self, patient_id: str, timepoint: str) -> Scan: ...
     def volume_points(self, patient_id: str) -> list[VolumePoint]: ...
@@ -46,8 +47,15 @@ def unread(store: TwinStore, patient_id: str) -> dict[str, str]:
     """Timepoint -> why the mask that was accepted there is not read ("file lost", "file altered", "file missing"), in
     order of time. Its volume is not known now, so it has no point in the curve; it was a visit all the same."""
     problems = store.mask_problems(patient_id)
-    records = accepted(store, patient_id) if problems else {}
-    return {t: problems[record.mask_id] for t, record in records.items() if record.mask_id in problems}
+    return {record.timepoint: problems[record.mask_id] for record in _unread(store, patient_id, problems)}
+
+
+def _unread(store: TwinStore, patient_id: str, problems: Mapping[str, str]) -> list[MaskRecord]:
+    """By timepoint. `final_mask` knows none where it is marked lost, so it is not asked."""
+    if not problems:
+        return []
+    records = [r for r in store.masks(patient_id) if r.status == "accepted" and r.mask_id in problems]
+    return sorted(records, key=lambda record: record.timepoint)
 
 
 def unread_points(store: TwinStore, patient_id: str, points: Sequence[VolumePoint]) -> list[VolumePoint]:
@@ -56,18 +64,18 @@ def unread_points(store: TwinStore, patient_id: str, points: Sequence[VolumePoin
     Beside `points`, the patient's `volume_points`, they keep a response from taking the first mask that can be read
     for the baseline. Curves and forecasts are made without them.
     """
-    missing = unread(store, patient_id)
-    if not missing:
+    records = _unread(store, patient_id, store.mask_problems(patient_id))
+    if not records:
         return []
-    records = {t: record for t, record in accepted(store, patient_id).items() if t in missing}
     names = {p.lesion_id for p in points if p.lesion_id != TOTAL}
-    names |= {str(lesion["lesion_id"]) for record in records.values() for lesion in standing(record)}
+    names |= {str(lesion["lesion_id"]) for record in records for lesion in standing(record)}
     start = parse_date(store.timepoints(patient_id)[0])
     return [
         VolumePoint(
-            t, float((parse_date(t) - start).days), math.nan, name, record.mask_id, record.version
+            record.timepoint, float((parse_date(record.timepoint) - start).days), math.nan, name, record.mask_id,
+            record.version,
         )
-        for t, record in records.items() for name in sorted(names)
+        for record in records for name in sorted(names)
     ]  # fmt: skip
 
 

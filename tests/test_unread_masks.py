@@ -27,9 +27,15 @@ def whole(tmp_path_factory):
     return root
 
 
+@pytest.fixture(params=["file missing", "file lost"])
+def state(request):
+    """How the file is not there: found missing, or marked lost by a person."""
+    return request.param
+
+
 @pytest.fixture
-def without(whole, tmp_path, monkeypatch):
-    """without(day) -> the store, where the file of ANNA's accepted mask of that day is gone, and that is known."""
+def without(state, whole, tmp_path, monkeypatch):
+    """without(day) -> the store, where the file of ANNA's accepted mask of that day is gone, as `state` says."""
     root = shutil.copytree(whole, tmp_path / "data")
     monkeypatch.setenv("TWIN_DATA", str(root))
     resources.get_store.clear()
@@ -38,6 +44,8 @@ def without(whole, tmp_path, monkeypatch):
         (root / "processed" / "clinic" / "ANNA" / day / "mask_v001.nii.gz").unlink()
         store = resources.get_store()
         store.check_files()
+        if state == "file lost":
+            store.mark_lost("ANNA", day, 1, "disk failure", "demo")
         return store
 
     yield lose
@@ -54,11 +62,11 @@ def said(elements) -> str:
     return " ".join(str(one.value) for one in elements).replace("\\", "").replace("\u2060", "")
 
 
-def test_with_the_first_mask_lost_there_is_no_baseline_and_no_other_takes_its_place(without):
+def test_with_the_first_mask_lost_there_is_no_baseline_and_no_other_takes_its_place(without, state):
     store = without(DAYS[0])
     points = store.volume_points("ANNA")
     assert {p.timepoint for p in points} == set(DAYS[1:4])
-    assert twin.unread(store, "ANNA") == {DAYS[0]: "file missing"}
+    assert twin.unread(store, "ANNA") == {DAYS[0]: state}
     lost = twin.unread_points(store, "ANNA", points)
     assert [(p.timepoint, p.lesion_id, p.days) for p in lost] == [(DAYS[0], "L1", 0.0)]
     assert math.isnan(lost[0].volume_mm3)
@@ -69,34 +77,34 @@ def test_with_the_first_mask_lost_there_is_no_baseline_and_no_other_takes_its_pl
     assert [a.category for a in volumetric_response(points)] == ["baseline", "SD", "SD"]
 
 
-def test_a_cohort_gives_no_best_change_without_a_baseline_and_says_which_mask_is_gone(without):
+def test_a_cohort_gives_no_best_change_without_a_baseline_and_says_which_mask_is_gone(without, state):
     store = without(DAYS[0])
     found = outcome(store, "ANNA", "clinic")
     assert found is not None
     assert (found.best, found.best_response) == (None, "NE")
-    assert found.doubt == f"accepted mask of {DAYS[0]}: file missing"
+    assert found.doubt == f"accepted mask of {DAYS[0]}: {state}"
     assert DAYS[0] not in found.waiting, "it was accepted; it does not wait for a decision"
 
 
-def test_a_mask_lost_between_others_is_not_evaluable_there_and_doubted(without):
+def test_a_mask_lost_between_others_is_not_evaluable_there_and_doubted(without, state):
     found = outcome(without(DAYS[1]), "ANNA", "clinic")
     assert found is not None
     assert [v.category for v in found.visits] == ["baseline", "NE", "SD", "PD"]
-    assert f"accepted mask of {DAYS[1]}: file missing" in found.doubt
+    assert f"accepted mask of {DAYS[1]}: {state}" in found.doubt
 
 
-def test_the_twins_numbers_name_it_and_say_nothing_of_a_response_to_come(without):
+def test_the_twins_numbers_name_it_and_say_nothing_of_a_response_to_come(without, state):
     found = twin.twin(without(DAYS[0]), "ANNA")
-    assert found["not_read"] == {DAYS[0]: "file missing"}
+    assert found["not_read"] == {DAYS[0]: state}
     assert DAYS[0] in found["not_in_the_curve"]
     assert all(lesion["forecast"]["probabilities"] == {} for lesion in found["lesions"].values())
 
 
-def test_trajectory_warns_and_draws_no_baseline(without):
+def test_trajectory_warns_and_draws_no_baseline(without, state):
     without(DAYS[0])
     app = page("trajectory")
     assert not app.exception
-    assert f"{DAYS[0]} (file missing)" in said(app.warning)
+    assert f"{DAYS[0]} ({state})" in said(app.warning)
     assert "cannot be said while accepted masks cannot be read" in said(app.caption)
     assert "chance to be" not in said(app.markdown)
 
@@ -130,19 +138,17 @@ def test_no_picture_and_no_table_shows_what_it_held(without):
     assert (row["Verdict"], row["Rule"]) == ("unknown", "one of the masks cannot be read")
 
 
-def test_compare_says_which_mask_it_cannot_read(without):
+def test_compare_says_which_mask_it_cannot_read(without, state):
     store = without(DAYS[3])
     assert store.timepoints("ANNA")[-2:] == list(DAYS[4:])
     app = page("compare")
     app.selectbox(key="compare-left").set_value(DAYS[3]).run()
     assert not app.exception
-    assert "is missing" in said(app.error)
+    assert ("is missing" if state == "file missing" else "is lost") in said(app.error)
 
 
-def test_once_it_is_marked_lost_a_mask_is_begun_anew_beside_it(without):
+def test_once_it_is_marked_lost_a_mask_is_begun_anew_beside_it(without, state):
     store = without(DAYS[0])
     record = store.mask("ANNA", DAYS[0], 1)
-    assert not reading.may_draw(store, record, "demo"), "it may come back from a backup"
-    store.mark_lost("ANNA", DAYS[0], 1, "disk failure", "demo")
-    assert reading.may_draw(store, record, "demo")
+    assert reading.may_draw(store, record, "demo") == (state == "file lost"), "one that is missing may come back"
     assert viewer_data(store, "ANNA", [Shown(DAYS[0], record)], "demo", edit=True)["panes"][0]["mask"] is None
