@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
@@ -21,6 +21,7 @@ class CurveStore(Protocol):
     def volume_points(self, patient_id: str) -> list[VolumePoint]: ...
     def decisions(self, patient_id: str, timepoint: str | None = None) -> list[Decision]: ...
     def mask_problems(self, patient_id: str | None = None) -> dict[str, str]: ...
+    def masks_to_affirm(self) -> dict[str, str]: ...
     def reference_sets(self, kind: str | None = None) -> list[dict[str, Any]]: ...
 
 
@@ -29,9 +30,9 @@ def left_out(store: CurveStore, patient_id: str) -> dict[str, str]:
     mask without rejected lesions."""
     out = {}
     back, files = withdrawn(store.decisions(patient_id)), store.mask_problems(patient_id)
+    unproven = store.masks_to_affirm()
     for timepoint in sorted(store.timepoints(patient_id)):
         records = store.masks(patient_id, timepoint)
-        statuses = {record.version: record.status for record in records}
         final = next((record for record in records if record.status == "accepted"), None)
         if final is not None and final.mask_id in files:
             out[timepoint] = f"{files[final.mask_id]}: accepted version {final.version}, whose volume is unknown now"
@@ -41,16 +42,22 @@ def left_out(store: CurveStore, patient_id: str) -> dict[str, str]:
                 lesions = ", ".join(sorted(rejected(final)))
                 out[timepoint] = f"{lesions} of version {final.version}: rejected, and not in that total"
             continue
-        proposed = [version for version, status in statuses.items() if status == "proposed"]
-        if not statuses:
+        proposed = [record for record in records if record.status == "proposed"]
+        if not records:
             out[timepoint] = "no mask yet"
         elif proposed:
-            reopened = any(record.version == proposed[-1] and record.mask_id in back for record in records)
-            why = "its acceptance was withdrawn" if reopened else "nobody has decided"
-            out[timepoint] = f"version {proposed[-1]} is proposed, {why}"
+            out[timepoint] = (
+                f"version {proposed[-1].version} is proposed, {_why_open(proposed[-1].mask_id, back, unproven)}"
+            )
         else:
             out[timepoint] = "every version was rejected"
     return out
+
+
+def _why_open(mask_id: str, back: Collection[str], unproven: Mapping[str, str]) -> str:
+    if mask_id in unproven:
+        return f"and waits to be affirmed: {unproven[mask_id]}"
+    return "its acceptance was withdrawn" if mask_id in back else "nobody has decided"
 
 
 def accepted_by(decisions: Iterable[Decision]) -> dict[str, str]:

@@ -12,7 +12,7 @@ from streamlit.testing.v1 import AppTest
 from core.masks import measure
 from pages.ui import resources
 from pages.ui.viewer import describe
-from store import Store, open_store
+from store import Store, open_store, rebuild
 from tests import clinic
 from tests.store_phantom import JUDGED
 
@@ -74,7 +74,7 @@ def test_a_viewer_sees_grey_buttons_that_say_why_and_may_not_draw(opened, monkey
     assert "Refine with MedSAM" not in [b.label for b in page.button]
     assert tokens == [False]
     page = opened("review", "ann")
-    for label in ("Refine with MedSAM", "Score the scan", "Score the mask", "Accept v2"):
+    for label in ("Refine with MedSAM", "Score the scan", "Score the mask"):
         assert not button(page, label).disabled, label
     assert tokens == [False, True]
 
@@ -82,11 +82,32 @@ def test_a_viewer_sees_grey_buttons_that_say_why_and_may_not_draw(opened, monkey
 def test_a_version_that_was_not_scored_says_so_and_is_scored_by_its_button(opened):
     page = opened("review", "ann")
     assert any("Mask gate: cannot be judged" in warning.value for warning in page.warning)
+    assert button(page, "Accept v2").disabled
+    assert "Press Score the mask" in button(page, "Accept v2").help
     button(page, "Score the mask").click().run()
     assert not page.exception
+    assert not button(page, "Accept v2").disabled
     assert not any("Mask gate: cannot be judged" in warning.value for warning in page.warning)
     said = store_of().mask_anomalies("KIM")[-1]
     assert (said["version"], said["person"]) == (2, "ann")
+
+
+def test_an_acceptance_that_a_rebuild_could_not_prove_says_on_every_page_what_it_waits_for(root, monkeypatch):
+    with open_store(root) as store:
+        clinic.accept(store, store.mask("KIM", DAY, 1))
+    for lost in (root / "twin.duckdb", root / "audit.jsonl", *root.glob("processed/**/ledger.jsonl")):
+        lost.unlink()
+    assert rebuild(root)["to_affirm"] == 1
+    monkeypatch.setenv("TWIN_DATA", str(root))
+    resources.get_store.clear()
+    for name, said in (("review", "Waits to be affirmed: its file claims"), ("trajectory", "waits to be affirmed")):
+        page = AppTest.from_file(str(PAGES / f"{name}.py"), default_timeout=120)
+        page.session_state["who"], page.session_state["patient_id"] = "demo", "KIM"
+        page.session_state[f"version-{DAY}"] = 1
+        page.run()
+        assert not page.exception
+        assert any(said in text.value.replace("\\", "") for text in [*page.warning, *page.markdown]), name
+    resources.get_store.clear()
 
 
 def test_a_version_whose_file_is_gone_can_be_marked_lost_and_found_where_it_is_shown(opened, root):

@@ -84,6 +84,8 @@ def decision_form(
         st.warning("This version is accepted, but its file cannot be read: it is not in the curve.")
     elif record.status != "proposed":
         {"accepted": st.success, "rejected": st.error}.get(record.status, st.info)(_settled(record))
+    if why := store.masks_to_affirm().get(record.mask_id):
+        st.warning(f"Waits to be affirmed: {plain(why)}. It is out of the curve until somebody accepts it anew.")
     versions = {r.mask_id: r.version for r in visible.masks(store, patient, timepoint, person)}
     said = [d for d in store.decisions(patient, timepoint) if d.mask_id in versions]
     if record.status != "rejected":
@@ -114,7 +116,8 @@ def _ask(store: Any, record: MaskRecord, person: str, verdict: str | None, said:
     what = f"{lesion} of v{record.version}" if lesion else f"v{record.version}"
     if lesion is None and chosen == "accept" and rejected(record):
         what += f" without {', '.join(sorted(rejected(record)))}"
-    state = rights.button(store, person, "mask.decided")
+    refused = _why_not(store, record, lesion) if chosen == "accept" else None
+    state = rights.button(store, person, "mask.decided", refused, disabled=refused is not None)
     label = f"{plain(chosen.capitalize())} {plain(what)}"
     if st.button(label, type="primary", key=f"decide-{at}", **state):
         if reason == OTHER and not comment:
@@ -129,6 +132,15 @@ def _ask(store: Any, record: MaskRecord, person: str, verdict: str | None, said:
         st.toast(f"{plain(what)} {DONE[chosen]}.")
         st.session_state[_SAME] = (record.timepoint, record.version)
         st.rerun()
+
+
+def _why_not(store: Any, record: MaskRecord, lesion: str | None) -> str | None:
+    """Why the store would refuse to accept this version; None where it would not."""
+    if file_problem(store, record):
+        return "Its file cannot be read, so nobody can accept it."
+    if lesion is None and not store.mask_anomalies(record.patient_id, record.timepoint, record.mask_id):
+        return "The mask gate has not judged it. Press Score the mask first."
+    return None
 
 
 def lesion_name(lesion: Mapping[str, Any]) -> str:
