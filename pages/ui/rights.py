@@ -32,4 +32,4 @@ def only_looks(store: Any, person: str) -> str | None:
     """What the sidebar says to a viewer, before any button has to be tried; None for whoever may change something."""
     if store.role_of(person) != VIEWER:
         return None
-    return f"{person} is a viewer: may look at everything and change nothing. An administrator gives roles on System."
+    return f"{person} is a viewer: may look at everything and change nothing."
