@@ -120,9 +120,11 @@ def decide(arguments: argparse.Namespace, store: Any) -> dict[str, Any]:
 
 
 def masks(arguments: argparse.Namespace, store: Any) -> list[dict[str, Any]]:
-    """Lists every version."""
+    """Lists every version that the reviewer may see."""
+    from core.blind import seen_of_patient
+
     store.require_patient(arguments.patient)
-    return [record.to_json() for record in store.masks(arguments.patient)]
+    return [record.to_json() for record in seen_of_patient(store, arguments.patient, arguments.reviewer)]
 
 
 def ood(arguments: argparse.Namespace, store: Any) -> dict[str, Any]:
@@ -134,6 +136,7 @@ def anomaly(arguments: argparse.Namespace, store: Any) -> dict[str, Any]:
     """Scores a mask version."""
     from core.gates import score_mask
 
+    _check_seen(arguments, store)
     return score_mask(store, arguments.patient, arguments.date, arguments.version, arguments.reviewer)
 
 
@@ -141,7 +144,14 @@ def similar(arguments: argparse.Namespace, store: Any) -> list[dict[str, Any]]:
     """Finds lesions alike."""
     from core.gates import similar_lesions
 
+    _check_seen(arguments, store)
     return similar_lesions(store, arguments.patient, arguments.date, arguments.version, arguments.k)
+
+
+def _check_seen(arguments: argparse.Namespace, store: Any) -> None:
+    from core.blind import seen_version
+
+    seen_version(store, arguments.patient, arguments.date, arguments.version, arguments.reviewer)
 
 
 def growth(arguments: argparse.Namespace, store: Any) -> dict[str, Any]:
@@ -189,9 +199,11 @@ def agreement(arguments: argparse.Namespace, store: Any) -> dict[str, Any]:
 
 def correction(arguments: argparse.Namespace, store: Any) -> dict[str, Any]:
     """What human correction changed: nnU-Net, MedSAM-refined and accepted masks of a patient or the whole cohort."""
+    from core.blind import seen_of_all
     from core.correction import correction as run
 
-    return run(store, arguments.patient)
+    seen = {record.mask_id for record in seen_of_all(store, arguments.reviewer)}
+    return run(store, arguments.patient, seen)
 
 
 def lost(arguments: argparse.Namespace, store: Any) -> dict[str, Any]:

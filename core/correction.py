@@ -6,7 +6,7 @@ far they lie from the accepted mask is what the person's work changed; it is no 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -66,10 +66,16 @@ def sides(records: Iterable[MaskRecord]) -> dict[str | None, MaskRecord]:
     return out
 
 
-def timepoint_rows(store: CorrectionStore, patient_id: str, timepoint: str) -> list[dict[str, Any]]:
-    """One row for each comparison: its name, the two versions, the measures, and `missing`: why there are none."""
+def timepoint_rows(
+    store: CorrectionStore, patient_id: str, timepoint: str, records: Iterable[MaskRecord] | None = None
+) -> list[dict[str, Any]]:
+    """One row for each comparison: its name, the two versions, the measures, and `missing`: why there are none.
+
+    Args:
+        records: the timepoint's versions that are looked at; None: all.
+    """
     problems = store.mask_problems(patient_id)
-    records = store.masks(patient_id, timepoint)
+    records = store.masks(patient_id, timepoint) if records is None else list(records)
     chosen = sides(record for record in records if record.mask_id not in problems)
     unreadable = [problems[r.mask_id] for r in records if r.status == "accepted" and r.mask_id in problems]
     rows = []
@@ -103,22 +109,29 @@ def summarise(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     return out
 
 
-def correction(store: CorrectionStore, patient_id: str | None = None) -> dict[str, Any]:
+def correction(
+    store: CorrectionStore, patient_id: str | None = None, seen: Collection[str] | None = None
+) -> dict[str, Any]:
     """One patient, or the whole cohort: rows by timepoint, their summary, and by patient.
+
+    Args:
+        seen: ids of the masks that whoever asks may see (`core.blind`); the others are as if they were not there.
+            None: all.
 
     Returns:
         {"patient_id": None for the cohort, "timepoints": rows, "patients": {id: summary}, "summary": summary}.
 
     Raises:
-        InputError: if nobody has a mask yet, or the store knows no such patient.
+        InputError: if nobody has a mask yet (that may be seen), or the store knows no such patient.
     """
     if patient_id is not None:
         store.require_patient(patient_id)
     names = [patient_id] if patient_id is not None else [str(p["patient_id"]) for p in store.patients()]
     rows: list[dict[str, Any]] = []
     for name in names:
-        for timepoint in sorted({record.timepoint for record in store.masks(name)}):
-            rows += timepoint_rows(store, name, timepoint)
+        records = [record for record in store.masks(name) if seen is None or record.mask_id in seen]
+        for timepoint in sorted({record.timepoint for record in records}):
+            rows += timepoint_rows(store, name, timepoint, [r for r in records if r.timepoint == timepoint])
     if not rows:
         whose = f"Patient {patient_id!r} has" if patient_id is not None else "The cohort has"
         raise InputError(f"{whose} no mask yet. Segment a scan first.")

@@ -27,7 +27,7 @@ with mask_tab, shell.guarded():
     rows = gates.reference(store)
     known = gates_panel.calibration(rows)
     gates_panel.mask_facts(rows, known)
-    masks = gates_panel.scored_masks(store)
+    masks = gates_panel.scored_masks(store, shell.person())
     if not rows and not masks:
         st.caption("Accepted masks become the reference; start with what waits for a decision.")
         if st.button("Go to the worklist", type="primary"):
@@ -36,6 +36,6 @@ with mask_tab, shell.guarded():
         gates_panel.mask_figure(known, masks)
         gates_panel.flagged_list(masks)
 with people_tab, shell.guarded():
-    correction_panel.correction_panel(store)
+    correction_panel.correction_panel(store, shell.person())
 with forecast_tab, shell.guarded():
     kept_panel.everybody(store)

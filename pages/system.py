@@ -1,6 +1,4 @@
-"""For whoever keeps TwinReview up: with shell.guarded():
-    system_panels.doubted_files(store)
-models, jobs, people, the audit log, and whether files and database agree."""
+"""For whoever keeps TwinReview up: models, jobs, people, the audit log, and whether files and database agree."""
 
 import streamlit as st
 
@@ -20,7 +18,7 @@ with jobs, shell.guarded():
 with people, shell.guarded():
     system_panels.people(store, shell.person())
 with audit, shell.guarded():
-    system_panels.audit(store)
+    system_panels.audit(store, shell.person())
 with check, shell.guarded():
     system_panels.check(store)
     caches_panel.clear(store, shell.person())

@@ -40,7 +40,7 @@ NOT_RUN: dict[str, str] = {
     "make constraints VENV=.venv-newest": _INSTALLS, "make screenshots": _LONG, "make attack": _LONG,
     "python cli.py person add NAME --role ROLE": _NAMES,
     "python cli.py lost PATIENT DATE VERSION --reason TEXT": _NAMES,
-    "python cli.py masks": _NAMES, "python cli.py audit head": _NAMES, "python cli.py audit sign": _NAMES,
+    "python cli.py audit head": _NAMES, "python cli.py audit sign": _NAMES,
     "python cli.py audit check SEQ HASH": _NAMES, "make run CONSTRAINTS=": _INSTALLS,
     "make bench": _LONG, "EMBED_SCANS=20 make bench ARGS=embed": _LONG,
     **{f"make bench ARGS={name}": _LONG for name in ("nnunet", "metrics", "viewer", "editing", "first_page", "growth",

@@ -9,10 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from core.errors import InputError, StoreError
+from core.blind import seen_version
+from core.errors import InputError
 from core.lesions import MAX_LESIONS
 from core.masks import replace_lesion
-from core.readers import newest_visible_mask, next_visible_label, visible_masks
+from core.readers import newest_visible_mask, next_visible_label
 from core.stages.common import (
     StageStore,
     add_version,
@@ -56,15 +57,7 @@ def _parent(store: StageStore, patient_id: str, timepoint: str, wanted: Any, per
     """The version to begin with. Raises StoreError for one that is not there, or that this person may not see."""
     if wanted is None:
         return newest_visible_mask(store, patient_id, timepoint, person)
-    number, seen = _whole(wanted, "a mask version"), visible_masks(store, patient_id, timepoint, person)
-    for record in seen:
-        if record.version == number:
-            return record
-    have = ", ".join(str(record.version) for record in seen)
-    raise StoreError(
-        f"There is no mask version {number} of {patient_id!r} on {timepoint!r} that you may see; "
-        f"there {'is ' + have if have else 'are none'}."
-    )
+    return seen_version(store, patient_id, timepoint, _whole(wanted, "a mask version"), person)
 
 
 def _whole(value: Any, what: str) -> int:

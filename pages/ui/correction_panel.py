@@ -7,6 +7,7 @@ from typing import Any
 
 import streamlit as st
 
+from core.blind import seen_of_all
 from pages.ui import resources
 from pages.ui.text import cells
 
@@ -14,13 +15,13 @@ DICE_HELP = "1: nothing had to be changed. Mean and median over timepoints with 
 HD95_HELP = "95th percentile of the distances between the two outlines; median over timepoints."
 
 
-def correction_panel(store: Any) -> None:
-    """The cohort's summary, and every timepoint on demand."""
+def correction_panel(store: Any, person: str) -> None:
+    """The cohort's summary, and every timepoint on demand; of the versions that this person may see."""
     st.caption(
         "How far the network's masks, and those refined with MedSAM, lie from what a person accepted in the end. "
         "It measures people's work, not accuracy: nobody knows the truth."
     )
-    records = [record for patient in store.patients() for record in store.masks(str(patient["patient_id"]))]
+    records = seen_of_all(store, person)
     if not any(record.status == "accepted" for record in records):
         st.info("Nothing was accepted yet: there is nothing to compare with.")
         return

@@ -10,6 +10,7 @@ import streamlit as st
 
 from core import gates
 from core.anomaly import MaskGate, scores_needed
+from core.blind import seen_of_all
 from core.ood.measuring import RESAMPLINGS, TREES
 from core.ood.rfdeep import MODEL_ID, OodState, Reference
 from pages.ui import charts, job_panel, opening, plotting, resources, rights, shell
@@ -158,15 +159,17 @@ def mask_facts(rows: Sequence[Mapping[str, Any]], known: np.ndarray) -> None:
         )
 
 
-def scored_masks(store: Any) -> list[dict[str, Any]]:
-    """The newest result of each scored mask with its status, flagged ones first, then by p-value."""
-    newest = {row["mask_id"]: dict(row) for row in store.mask_anomalies()}
+def scored_masks(store: Any, person: str) -> list[dict[str, Any]]:
+    """The newest result of each scored mask that this person may see, with its status; flagged ones first, then by
+    p-value."""
+    status = {record.mask_id: record.status for record in seen_of_all(store, person)}
+    newest = {row["mask_id"]: dict(row) for row in store.mask_anomalies() if row["mask_id"] in status}
     out = []
     for row in newest.values():
         scores = [lesion for lesion in row.get("lesions", []) if lesion.get("score") is not None]
         oddest = max(scores, key=lambda lesion: lesion["score"], default=None)
         out.append({
-            **row, "status": store.mask_by_id(row["mask_id"]).status, "score": oddest and oddest["score"],
+            **row, "status": status[row["mask_id"]], "score": oddest and oddest["score"],
             "why": ", ".join(f"{name} {value:+.1f}" for name, value in oddest["top_features"]) if oddest else "",
         })  # fmt: skip
     return sorted(out, key=lambda row: (not row["flagged"], 2.0 if row["p_value"] is None else row["p_value"]))

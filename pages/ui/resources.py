@@ -171,15 +171,15 @@ def _readers(patient: str, timepoint: str, readings_sha256: tuple[str, ...], per
 
 
 def correction(records: Sequence[MaskRecord]) -> dict[str, Any]:
-    """`core.correction.correction` of the whole cohort, of these versions; the last two are kept."""
+    """`core.correction.correction` of the whole cohort, of these versions alone; the last eight are kept."""
     return _correction(tuple((record.mask_id, record.status) for record in records))
 
 
-@st.cache_resource(show_spinner="Measuring what was corrected", max_entries=2)
+@st.cache_resource(show_spinner="Measuring what was corrected", max_entries=8)
 def _correction(versions: tuple[tuple[str, str], ...]) -> dict[str, Any]:
     from core.correction import correction as measure
 
-    return measure(get_store())
+    return measure(get_store(), seen=frozenset(mask_id for mask_id, _ in versions))
 
 
 def lesion_surfaces(record: MaskRecord) -> list[Surface]:

@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import Any
 
 import streamlit as st
 
 from core.access import ROLES
+from core.blind import Closed
 from core.runner import FINAL
 from pages.ui import resources, rights
 from pages.ui.text import cells, plain
+
+#: What stands in an audit entry's place while its reader reads the timepoint blind.
+WITHHELD = "not shown: you read this timepoint blind"
+#: Most jobs that are looked up to know what their entries are about.
+MOST_JOBS = 10_000
 
 
 def _minute(moment: str) -> str:
@@ -124,17 +131,26 @@ def doubted_files(store: Any) -> None:
         st.rerun()
 
 
-def audit(store: Any) -> None:
-    """The newest entries of the hash-chained log."""
+def audit(store: Any, person: str) -> None:
+    """The newest entries of the hash-chained log; what was written of a timepoint that this person reads blind is left
+    out of them."""
     count = st.slider("Entries", 20, 1000, 100, step=20)
-    rows = [row if isinstance(row, dict) else vars(row) for row in store.audit_log(limit=count)]
+    rows, closed = store.audit_log(limit=count), Closed.to(store, person)
+    asked = {job["job_id"]: job["params"] for job in store.jobs(limit=MOST_JOBS)} if closed else {}
     for row in rows:
-        if not isinstance(row.get("payload"), str):
-            row["payload"] = json.dumps(row.get("payload"), default=str)[:300]
+        hidden = closed and _is_hidden(row["payload"], closed, asked)
+        row["payload"] = WITHHELD if hidden else json.dumps(row["payload"], default=str)[:300]
     st.dataframe(cells(rows), hide_index=True, width="stretch")
     st.caption(
         "Append-only; every entry holds the hash of the one before. audit.jsonl in the data folder is its mirror."
     )
+
+
+def _is_hidden(payload: Mapping[str, Any], closed: Closed, asked: Mapping[str, Any]) -> bool:
+    """Whether an entry tells of what is closed. Of a job's end it says not where it ran, so the job itself is asked:
+    its params by id; of one that is not among them nothing is known."""
+    job = [str(payload["job_id"])] if "job_id" in payload else []
+    return not asked.keys() >= set(job) or closed.speaks_of([payload, *(asked[job_id] for job_id in job)])
 
 
 def check(store: Any) -> None:
