@@ -98,7 +98,7 @@ class Answer(Rectangle):
         scan_sha256, scan: the scan that was asked, and its name.
         axis, slice: the slice across that axis of the scan's own grid.
         lesion: which lesion it is for; None where the question named none, and then it explains nothing.
-        prompts: all boxes and points that were asked with it.
+        prompts: all boxes and points that the model was asked with.
         propagated: whether it came by going through the slices.
         began: the mask that a propagation went on from, if it was given one.
         model_id, checkpoint_sha256: what answered.

@@ -180,6 +180,22 @@ def test_a_propagation_is_cited_slice_by_slice(desk):
     assert list(record.prompts) == [{**BOX, "slice": 4, **MODEL, "propagate": True}]
 
 
+def test_a_propagation_that_goes_on_from_a_mask_names_that_mask_and_no_prompt_that_no_model_was_asked(desk):
+    """Beside `from`, boxes and points only say where to look and where to stop: the model answers none of them."""
+    points = [{**BOX, "type": "point", "slice": 1, "coords": [9.0, 7.0], "positive": sign} for sign in (False, True)]
+    mask = {"slice": 4, "origin": [3, 2], "shape": [3, 3], "mask": "hQA="}
+    body = {"scan": desk.scan.sha256, "prompts": [{**BOX, "slice": 4}, *points], "lesion": 1, "from": mask}
+    answer = desk.client.post("/api/viewer/propagate", json=body, headers=desk.headers)
+    lines = [json.loads(line) for line in answer.text.splitlines()]
+    for line in lines[:2]:
+        desk.keep(line, k=line["slice"])
+    desk.put([line["answer_id"] for line in lines[:2]])
+    record = desk.save()
+    assert record.method == "medsam"
+    started = {"type": "mask", "axis": 2, "slice": 4, "coords": [3.0, 2.0, 5.0, 4.0], "positive": True, "scan": "CT"}
+    assert list(record.prompts) == [{**started, "lesion": 1, **MODEL, "propagate": True}]
+
+
 def test_answers_of_a_closed_draft_are_forgotten(desk, book):
     desk.ask()
     assert len(book) == 1

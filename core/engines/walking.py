@@ -98,7 +98,7 @@ class Walk:
         """See `core.engines.propagation.walk`."""
         anchors = sorted({p.slice for p in prompts})
         boxed = {k: [p.coords for p in prompts if p.slice == k and p.type == "box"] for k in anchors}
-        if start is not None:
+        if start is not None:  # prompts are put to no model then: they say where the walk looks, and where it ends
             self.mask[:, :, start.slice] = start.mask
             self.boxes[start.slice] = around([], start.mask)
             self.settled = frozenset(anchors)

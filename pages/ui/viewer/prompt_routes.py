@@ -132,6 +132,8 @@ def _told(steps: Any, claims: Claims, scan: Scan, body: PropagateBody) -> Iterat
     from core.engines.mask_bits import pack
 
     began = None if body.start is None else body.start.model_dump(exclude={"mask"})
+    # Beside a mask to go on from no prompt is put to the model: it bounds the walk, and is no source of its answers.
+    asked = body.prompts if body.start is None else []
     stops: list[Values] = []
     step: SliceFound | StopReason
     try:
@@ -142,7 +144,7 @@ def _told(steps: Any, claims: Claims, scan: Scan, body: PropagateBody) -> Iterat
             packed = pack(step.answer.mask)
             given = Answer.model_validate({
                 **packed, "answer_id": uuid.uuid4().hex, "scan_sha256": scan.sha256, "scan": scan.scan_id, "axis": 2,
-                "slice": step.slice, "lesion": body.lesion, "prompts": body.prompts, "propagated": True,
+                "slice": step.slice, "lesion": body.lesion, "prompts": asked, "propagated": True,
                 "began": began, "model_id": step.model_id, "checkpoint_sha256": step.checkpoint_sha256,
             })  # fmt: skip
             answer_id = GIVEN.remember(claims.person, claims.patient_id, scan.timepoint, given)
