@@ -14,6 +14,7 @@ from streamlit.testing.v1 import AppTest
 from core.errors import InputError
 from pages.ui import api, resources, secret, sessions, who
 from pages.ui.text import plain
+from pages.ui.viewer import tokens
 from store import open_store
 from tests import clinic
 from tests.conftest import ROOT
@@ -61,6 +62,20 @@ def test_the_only_person_needs_no_choice_and_is_asked_once_there_is_a_second(ope
     assert asked(page.run()), "nobody chose ann, so she is not assumed any more"
     assert not asked(choose(page, "ben"))
     assert page.session_state["who"] == "ben"
+
+
+def test_while_it_is_asked_who_is_working_nothing_can_be_written_under_the_name_of_before(opened, monkeypatch):
+    registry = tokens.Registry(is_active=lambda session: True)
+    monkeypatch.setattr(tokens, "_REGISTRY", registry)
+    monkeypatch.setattr(sessions, "current", lambda: "tab")
+    page = opened.run("ann")
+    claims = tokens.Claims("ann", "ANNA", (), (clinic.DAYS[0],), True)
+    here, elsewhere = (registry.make(claims, session) for session in ("tab", "other tab"))
+    assert registry.read(here) == claims
+    opened.known("ann", "ben")
+    assert asked(page.run())
+    assert registry.read(here) is None
+    assert registry.read(elsewhere) == claims, "another tab is not asked yet"
 
 
 def test_with_two_people_nothing_is_shown_before_one_is_chosen(opened):

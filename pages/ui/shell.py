@@ -65,6 +65,8 @@ def show() -> None:
         position="sidebar" if name else "hidden",
     )
     st.logo(str(ICON), size="large")
+    if name is None:
+        tokens.keep_only("", None)  # nobody works here now: what was given to whoever did before is taken back
     if problem is not None:
         st.title("The data cannot be opened")
         show_problem(problem)

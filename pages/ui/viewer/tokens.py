@@ -4,7 +4,8 @@ A token is a random word and says nothing by itself; what it allows stays here. 
 patient, the scans and timepoints on the page, and to the tab (Streamlit's session) that asked for it. It ends
 
 - `LINGER_S` after the tab was closed or lost its connection (in that time a tab that is back goes on as before);
-- at once when the person is changed on the page, and `LINGER_S` after the patient is, so that a last stroke is kept;
+- at once when the person is changed on the page or asked for anew, and `LINGER_S` after the patient is changed, so that
+  a last stroke is kept;
 - when the person is known no more or their role no longer allows it, which is asked at every request;
 - with the server, and after `MAX_AGE_S` in any case.
 """
