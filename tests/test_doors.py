@@ -115,16 +115,31 @@ def test_a_name_of_the_settings_is_let_in(client, monkeypatch):
         ({"origin": "null"}, False),  # a file, or a frame without rights
         ({"origin": "http://localhost:8501.evil.example"}, False),
         ({"origin": "file://localhost:8501"}, False),
+        ({"origin": "http://["}, False),  # no address at all, as the ones below
+        ({"origin": "http://[::1"}, False),
+        ({"origin": "http://a]b"}, False),
+        ({"origin": "http://\u2100.example"}, False),
+        ({"origin": ""}, False),
         ({"sec-fetch-site": "same-origin"}, True),
         ({"sec-fetch-site": "same-site"}, False),
         ({"sec-fetch-site": "cross-site"}, False),
     ],
 )
 def test_only_pages_of_this_server_change_anything(client, headers, allowed):
-    assert doors.origin_allowed(Headers({"host": "localhost:8501", **headers})) is allowed
+    raw = [(name.encode(), value.encode()) for name, value in {"host": "localhost:8501", **headers}.items()]
+    assert doors.origin_allowed(Headers(raw=raw)) is allowed
     for method in ("POST", "PUT", "DELETE", "PATCH"):
-        answer = client.request(method, "/api/viewer/draft", headers={"host": "localhost:8501", **headers})
+        answer = client.request(method, "/api/viewer/draft", headers=raw)
         assert (answer.text == doors.WRONG_ORIGIN) is not allowed
+        assert allowed or answer.status_code == 403
+        assert HEADERS.items() <= dict(answer.headers).items()
+
+
+@given(st.text(st.characters(codec="latin-1"), max_size=40), st.text(st.characters(codec="latin-1"), max_size=40))
+def test_whatever_an_origin_says_it_is_let_in_or_refused_and_breaks_nothing(scheme, rest):
+    for text in (scheme, f"http://{rest}", f"{scheme}://{rest}"):
+        raw = [(b"host", b"localhost:8501"), (b"origin", text.encode("latin-1"))]
+        assert doors.origin_allowed(Headers(raw=raw)) is (text in ("http://localhost:8501", "https://localhost:8501"))
 
 
 @pytest.mark.parametrize("path", PATHS)
@@ -209,7 +224,7 @@ def test_the_running_server_refuses_strangers_on_every_path_and_on_the_websocket
     assert status_of(server.url, stream, upgrade="websocket", host="evil.example") == 421
     rebound = {"host": "evil.example:8501", "origin": "http://evil.example:8501"}
     assert status_of(server.url, stream, upgrade="websocket", **rebound) == 421
-    for origin in ("http://evil.example", "http://localhost:1", "null"):
+    for origin in ("http://evil.example", "http://localhost:1", "null", "http://["):
         assert status_of(server.url, stream, upgrade="websocket", host=here, origin=origin) == 403
     for path in PATHS:
         headers = answer_of(server.url, path)[1]
