@@ -5,12 +5,15 @@ from __future__ import annotations
 import gzip
 import json
 import struct
+import threading
+from typing import Any
 
 import numpy as np
 import pytest
 from starlette.applications import Starlette
 from starlette.testclient import TestClient
 
+from core.stages import draft as draft_stage
 from pages.ui import api, resources
 from pages.ui.viewer.tokens import HEADER, make_token
 from store.drafts import pack_edit
@@ -87,6 +90,53 @@ def test_an_edit_is_read_back_and_saved_with_its_diff(client, store):
     assert store.mask("P1", DAY1, 2).parent_version == 1
     assert store.drafts("P1") == []
     assert store.verify() == []
+
+
+def test_a_draft_that_is_saved_several_times_at_once_is_one_version(client, store):
+    draft = begin(client)["draft_id"]
+    put(client, draft, 0, slices(5))
+    together, answers = threading.Barrier(4), []
+
+    def once(spelled):
+        together.wait()
+        answers.append(save(client, spelled, 1))
+
+    spellings = (draft, draft, draft.upper(), draft.replace("-", ""))
+    threads = [threading.Thread(target=once, args=(spelled,)) for spelled in spellings]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(answer.status_code for answer in answers) == [200, 404, 404, 404]
+    assert [record.version for record in store.masks("P1", DAY1)] == [1, 2]
+
+
+def test_a_draft_that_is_discarded_while_it_is_saved_is_a_version_or_none_and_says_so(client, store, monkeypatch):
+    draft = begin(client)["draft_id"]
+    put(client, draft, 0, slices(5))
+    saving, go_on = threading.Event(), threading.Event()
+    save_draft = draft_stage.save_draft
+
+    def slowly(*args, **more):
+        saving.set()
+        assert go_on.wait(60)
+        return save_draft(*args, **more)
+
+    monkeypatch.setattr(draft_stage, "save_draft", slowly)
+    answers: dict[str, Any] = {}
+    saver = threading.Thread(target=lambda: answers.update(save=save(client, draft, 1)))
+    saver.start()
+    assert saving.wait(60)
+    discarder = threading.Thread(
+        target=lambda: answers.update(discard=client.delete(f"{URL}/{draft}", headers=token()))
+    )
+    discarder.start()
+    discarder.join(0.5)
+    go_on.set()
+    saver.join()
+    discarder.join()
+    assert (answers["save"].status_code, answers["discard"].status_code) == (200, 404)
+    assert [record.version for record in store.masks("P1", DAY1)] == [1, 2]
 
 
 def test_a_stale_change_says_what_the_newest_is(client):

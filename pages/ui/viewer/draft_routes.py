@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import logging
+import threading
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -27,6 +28,8 @@ logger = logging.getLogger("twinreview.viewer")
 #: Longest edit as it comes, compressed.
 MAX_BYTES = 64 * 2**20
 Work = Callable[[Claims, Request, bytes], Response]
+#: What closes a draft holds its lock from the look at it to the end: who comes second finds it closed.
+_CLOSING = tuple(threading.Lock() for _ in range(64))
 
 
 class Denied(StoreError):
@@ -58,6 +61,14 @@ def _seen(claims: Claims, timepoint: str) -> set[int | None]:
         None,
         *(r.version for r in visible.masks(resources.get_store(), claims.patient_id, timepoint, claims.person)),
     }
+
+
+def _closing(claims: Claims, request: Request) -> threading.Lock:
+    """The lock of the request's draft, by the id as the store spells it; the draft must be read anew once it is held.
+
+    A lock is shared by several drafts, so that none must be kept for drafts that are gone.
+    """
+    return _CLOSING[hash(_own(claims, request).draft_id) % len(_CLOSING)]
 
 
 def _revision(request: Request) -> int:
@@ -117,15 +128,16 @@ def save(claims: Claims, request: Request, body: bytes) -> Response:
     from core.stages.draft import save_draft
 
     store: Any = resources.get_store()
-    draft, wanted = _draft(claims, request), _revision(request)
-    drawn = store.draft_labels(draft)
-    if drawn.revision != wanted:
-        raise StaleDraft(drawn.revision, "a moment ago")
-    said = save_draft(
-        store, draft.patient_id, draft.timepoint, parent_version=draft.parent_version, labels=drawn.labels,
-        answers=drawn.answers, person=claims.person,
-    )  # fmt: skip
-    closed = store.finish_draft(draft.draft_id, drawn.revision)
+    with _closing(claims, request):
+        draft, wanted = _draft(claims, request), _revision(request)
+        drawn = store.draft_labels(draft)
+        if drawn.revision != wanted:
+            raise StaleDraft(drawn.revision, "a moment ago")
+        said = save_draft(
+            store, draft.patient_id, draft.timepoint, parent_version=draft.parent_version, labels=drawn.labels,
+            answers=drawn.answers, person=claims.person,
+        )  # fmt: skip
+        closed = store.finish_draft(draft.draft_id, drawn.revision)
     if closed:
         GIVEN.forget(draft.person, draft.patient_id, draft.timepoint)
     return JSONResponse({**said, "left_out": drawn.left_out, "closed": closed}, headers=NO_STORE)
@@ -133,8 +145,9 @@ def save(claims: Claims, request: Request, body: bytes) -> Response:
 
 def discard(claims: Claims, request: Request, body: bytes) -> Response:
     """DELETE: the draft is closed, and nothing becomes of it."""
-    draft = _own(claims, request)
-    resources.get_store().discard_draft(draft.draft_id)
+    with _closing(claims, request):
+        draft = _own(claims, request)
+        resources.get_store().discard_draft(draft.draft_id)
     GIVEN.forget(draft.person, draft.patient_id, draft.timepoint)
     return JSONResponse({}, headers=NO_STORE)
 
