@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import logging
 import os
 import shutil
 import threading
@@ -21,8 +22,10 @@ from pathlib import Path
 from typing import Any
 
 from core import cluster
-from core.errors import InputError, JobCancelled, TwinReviewError
+from core.errors import InputError, JobCancelled, StoreError, TwinReviewError
 from core.jobs import CANCELLED, FINAL, JobKind, JobStore, Reporter, apology, explain, fresh_folder, log_unexpected
+
+logger = logging.getLogger("twinreview.jobs")
 
 TOPIC = "twinreview-jobs"
 #: A job is started at most this often: once more after a dead worker, once more after a restart of TwinReview.
@@ -39,6 +42,9 @@ STOPPED_RECORDING = (
     "TwinReview was stopped while it stored this job's result, which may be there or not. "
     "Look at the patient's versions before starting it again."
 )
+NO_ROOM = "The data folder refused this job's files ({why}); nothing was stored. Make room, then start it again."
+#: How long after a row could not be closed it is tried again, at first and at most; seconds.
+RETRY_S, RETRY_AT_MOST_S = 5.0, 300.0
 
 
 def _count(file: Path) -> int:
@@ -91,6 +97,8 @@ class _Live:
     future: Any = None
     out_dir: Path = Path()
     running: bool = False
+    #: Whether its row says that it runs.
+    told: bool = False
     recording: bool = False
     latest: tuple[float, str] | None = None
 
@@ -121,12 +129,18 @@ class JobRunner:
         Raises:
             InputError: no such kind.
             TwinReviewError: `prepare` refused the request; no row is made.
+            StoreError: there is no room for its files, or its row; the row, if there is one, says failed.
         """
         if kind not in self.kinds:
             raise InputError(f"Expected a job of kind {', '.join(sorted(self.kinds))}, got {kind!r}.")
         params = self.kinds[kind].prepare(self.store, args, person)
         job_id = self.store.create_job(kind, dict(args), person)
-        self._queue(job_id, self.kinds[kind], params, person)
+        try:
+            self._queue(job_id, self.kinds[kind], params, person)
+        except OSError as error:
+            why = NO_ROOM.format(why=error.strerror)
+            self.store.update_job(job_id, status="failed", message=why)
+            raise StoreError(why) from None
         return job_id
 
     def cancel(self, job_id: str, person: str) -> None:
@@ -264,9 +278,9 @@ class JobRunner:
             (fraction, message), live.latest = live.latest, None
             if (live.folder / "cancel").exists():
                 message = "Cancelling"
-            status = None if live.running else "running"
             live.running = True
-            self.store.update_job(job_id, status=status, progress=fraction, message=message)
+            self.store.update_job(job_id, status=None if live.told else "running", progress=fraction, message=message)
+            live.told = True
 
     def _collect(self, job_id: str, future: Any) -> None:
         """On Dask's callback thread: turns a finished future into an outcome."""
@@ -297,14 +311,37 @@ class JobRunner:
             outcome = self._record(live, outcome["result"])
         elif "bug" in outcome:
             outcome["message"] = apology(log_unexpected(outcome["bug"], outcome["frames"]))
+        self._end(job_id, outcome, RETRY_S)
+
+    def _end(self, job_id: str, outcome: dict[str, Any], again_s: float) -> None:
+        """Closes the row. While the store refuses (a full disk) the job counts as under way and too late to cancel, for
+        its result may be stored; it is tried again after `again_s`, then twice as long, until this process ends."""
         done = {"progress": 1.0, "result": outcome["result"]} if outcome["status"] == "done" else {}
         with self._lock:
-            self.store.update_job(job_id, status=outcome["status"], message=outcome["message"], **done)
+            live = self._live[job_id]
+            try:
+                self.store.update_job(job_id, status=outcome["status"], message=outcome["message"], **done)
+            except InputError as error:  # what no row can hold is no better the next time
+                told = outcome["status"] == "failed"
+                words = apology(log_unexpected("InputError", [])) if told else explain(error)
+                self._end(job_id, {"status": "failed", "message": words}, again_s)
+                return
+            except Exception as error:
+                kind = type(error).__name__
+                logger.error("the end of job %s cannot be written (%s); again in %.0f s", job_id, kind, again_s)
+                later = (self._end, job_id, outcome, min(2 * again_s, RETRY_AT_MOST_S))
+                timer = threading.Timer(again_s, self._write, later)
+                timer.daemon = True
+                timer.start()
+                return
             del self._live[job_id]
         shutil.rmtree(live.folder, ignore_errors=True)
 
     def _record(self, live: _Live, result: dict[str, Any]) -> dict[str, Any]:
-        (live.folder / "recording").touch()
+        try:
+            (live.folder / "recording").touch()
+        except OSError as error:
+            return {"status": "failed", "message": NO_ROOM.format(why=error.strerror)}
         try:
             kept = live.kind.record(self.store, live.params, result, live.out_dir, live.person)
         except Exception as error:
@@ -313,4 +350,11 @@ class JobRunner:
 
     def _write(self, what: Callable[..., None], *args: Any) -> None:
         if not self._closing:
-            self._writer.submit(what, *args)
+            self._writer.submit(self._logged, what, *args)
+
+    def _logged(self, what: Callable[..., None], *args: Any) -> None:
+        """The writer's executor would keep an error to itself."""
+        try:
+            what(*args)
+        except Exception as error:
+            log_unexpected(type(error).__name__, traceback.format_tb(error.__traceback__))

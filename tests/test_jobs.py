@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import multiprocessing
 import os
@@ -17,7 +18,7 @@ import psutil
 import pytest
 
 from core import cluster, jobs, runner
-from core.errors import InputError, JobCancelled, ModelError
+from core.errors import InputError, JobCancelled, ModelError, StoreError
 from core.jobs import FINAL, JobKind, Reporter, run_inline
 from core.runner import JobRunner
 from store import open_store
@@ -312,6 +313,122 @@ def test_what_cannot_be_taken_up_says_why(store):
     assert "no job of kind 'dream'" in store.job(unknown)["message"]
     assert store.job(refused)["message"] == "Expected a lesion, got none. Draw one."
     assert scratch(store) == []
+
+
+class Refusing:
+    """The store, which refuses the first writes of a kind: those whose values `refuses` says yes to."""
+
+    def __init__(self, store, refuses, times=1):
+        self._store, self._refuses, self.left = store, refuses, times
+
+    def __getattr__(self, name):
+        return getattr(self._store, name)
+
+    def update_job(self, job_id, **values):
+        if self.left and self._refuses(values):
+            self.left -= 1
+            raise StoreError("The disk that holds the data is full.")
+        self._store.update_job(job_id, **values)
+
+
+def settled_by(store, outcome, kind=KIND, **args):
+    """A runner that was given the outcome of a job as Dask gives it, without Dask; and the job's id."""
+    job_id = store.create_job("sleep", args, "demo")
+    store.update_job(job_id, status="running", progress=0.5, message="half")
+    started = JobRunner(store, {"sleep": kind})
+    folder = store.root / "jobs" / job_id
+    (folder / "out").mkdir(parents=True)
+    (folder / "out" / "mask").write_text("voxels")
+    started._live[job_id] = runner._Live(kind, args, "demo", folder, out_dir=folder / "out", running=True)
+    started._write(started._settle, job_id, outcome)
+    return started, job_id
+
+
+@pytest.mark.parametrize(
+    ("outcome", "status"),
+    [
+        ({"status": "computed", "result": {"pid": 1}}, "done"),
+        ({"status": "failed", "message": "Expected weights."}, "failed"),
+        ({"status": "cancelled", "message": "Cancelled."}, "cancelled"),
+    ],
+)
+def test_a_job_whose_end_cannot_be_written_ends_once_it_can(store, monkeypatch, caplog, outcome, status):
+    monkeypatch.setattr(runner, "RETRY_S", 0.3)
+    full = Refusing(store, lambda values: values.get("status") in FINAL, times=3)
+    started, job_id = settled_by(full, outcome)
+    until = time.monotonic() + 30
+    while full.left == 3:
+        assert time.monotonic() < until
+        time.sleep(0.01)
+    started.cancel(job_id, "demo")
+    assert store.job(job_id)["status"] == "running", "too late: what it made is stored"
+    row = wait_for(store, job_id, seconds=30)
+    assert row["status"] == status
+    assert swept(store, job_id)
+    assert started._live == {}
+    assert job_id in caplog.text
+    started.close()
+
+
+def test_a_job_whose_result_cannot_stand_in_its_row_has_failed(store):
+    kind = JobKind("sleep", prepare, compute, lambda *args: {"share": float("nan")})
+    started, job_id = settled_by(store, {"status": "computed", "result": {}}, kind)
+    row = wait_for(store, job_id, seconds=30)
+    assert (row["status"], row["result"]) == ("failed", None)
+    assert "finite" in row["message"]
+    assert swept(store, job_id)
+    assert started._live == {}
+    started.close()
+
+
+def test_a_job_that_has_no_room_for_its_files_has_failed(store, monkeypatch):
+    touch = Path.touch
+
+    def full(path, *args, **more):
+        if path.name == "recording":
+            raise OSError(errno.ENOSPC, "No space left on device", str(path))
+        touch(path, *args, **more)
+
+    monkeypatch.setattr(Path, "touch", full)
+    started, job_id = settled_by(store, {"status": "computed", "result": {"pid": 1}})
+    row = wait_for(store, job_id, seconds=30)
+    assert row["status"] == "failed"
+    assert "No space left on device" in row["message"]
+    assert str(store.root) not in row["message"]
+    assert started._live == {}
+    started.close()
+
+
+def test_a_job_whose_folder_cannot_be_made_is_refused_and_does_not_wait_for_ever(store, monkeypatch):
+    mkdir = Path.mkdir
+
+    def full(path, *args, **more):
+        if "jobs" in path.parts:
+            raise OSError(errno.ENOSPC, "No space left on device", str(path))
+        mkdir(path, *args, **more)
+
+    started = JobRunner(store, KINDS)
+    monkeypatch.setattr(Path, "mkdir", full)
+    with pytest.raises(StoreError, match="No space left on device") as refused:
+        started.submit("sleep", {}, "demo")
+    monkeypatch.undo()
+    assert str(store.root) not in str(refused.value)
+    assert [row["status"] for row in store.jobs()] == ["failed"]
+    assert started._live == {}
+    started.close()
+
+
+def test_progress_that_cannot_be_written_is_passed_over_and_the_next_says_that_the_job_runs(store):
+    full = Refusing(store, lambda values: values.get("message") == "step 0")
+    job_id = store.create_job("sleep", {}, "demo")
+    started = JobRunner(full, KINDS)
+    started._live[job_id] = runner._Live(KIND, {}, "demo", store.root / "jobs" / job_id)
+    for step in range(2):
+        started._heard((0.0, {"job": job_id, "fraction": step / 2, "message": f"step {step}"}))
+        started._writer.submit(lambda: None).result(30)
+    row = store.job(job_id)
+    assert (row["status"], row["progress"], row["message"]) == ("running", 0.5, "step 1")
+    started.close()
 
 
 @pytest.fixture
