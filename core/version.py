@@ -53,7 +53,8 @@ def _described(root: Path) -> str:
         return ""
     try:
         answer = subprocess.run(
-            ["git", "describe", "--always", "--dirty", "--tags"],
+            # The checkout may belong to another account than the one that runs; its code runs here already.
+            ["git", "-c", f"safe.directory={root.resolve()}", "describe", "--always", "--dirty", "--tags"],
             cwd=root,
             capture_output=True,
             text=True,

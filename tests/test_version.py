@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import importlib.metadata
 import json
+import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -33,6 +35,24 @@ def test_a_checkout_says_its_tag_its_commit_and_whether_it_was_changed(tmp_path:
     (tmp_path / "a").write_text("2")
     (tmp_path / "RELEASE").write_text("9.9")
     assert twinreview_version(tmp_path) == "1.2-dirty", "the checkout knows better than a file in it"
+
+
+def test_a_checkout_that_belongs_to_another_account_says_its_version_too(tmp_path: Path, monkeypatch):
+    """As where root installs and an account of the service runs: git itself would not look at such a checkout."""
+    real, checkout, programs = shutil.which("git"), tmp_path / "checkout", tmp_path / "bin"
+    checkout.mkdir()
+    programs.mkdir()
+    _git(checkout, "init", "-q")
+    (checkout / "a").write_text("1")
+    _git(checkout, "add", "a"), _git(checkout, "commit", "-qm", "first"), _git(checkout, "tag", "4.5")
+    (programs / "git").write_text(f'#!/bin/sh\nGIT_TEST_ASSUME_DIFFERENT_OWNER=1 exec "{real}" "$@"\n')
+    (programs / "git").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{programs}:{os.environ['PATH']}")
+    refused = subprocess.run(["git", "describe"], cwd=checkout, capture_output=True, text=True)
+    assert "dubious ownership" in refused.stderr
+    (tmp_path / "link").symlink_to(checkout)
+    for root in (checkout, tmp_path / "link"):
+        assert twinreview_version(root) == "4.5"
 
 
 def test_without_a_checkout_the_release_then_the_project_says_it(tmp_path: Path):
