@@ -363,13 +363,19 @@ def _text(result: Any, indent: str = "") -> str:
     return f"{indent}{result}"
 
 
+def _reads(arguments: argparse.Namespace) -> bool:
+    """Whether the verb, as it is asked, writes nothing to the store."""
+    if arguments.run in (audit, person):
+        return arguments.what in ("head", "check", "list")
+    return arguments.run in (masks, similar, growth, kept_forecasts, agreement, correction, verify)
+
+
 def _open(arguments: argparse.Namespace) -> Any:
     """The store: only `import` and `demo` make one; a verb that only reads does so also where nothing can be written,
     and beside the dashboard. What is to be known of that goes to stderr."""
     from store import open_store, open_to_look
 
-    reads = arguments.run in (masks, similar, growth, kept_forecasts, agreement, correction, verify)
-    if reads or (arguments.run is audit and arguments.what != "sign"):
+    if _reads(arguments):
         store = open_to_look(arguments.data)
     else:
         store = open_store(arguments.data, create=arguments.run in (import_scan, demo))

@@ -307,6 +307,9 @@ def test_reading_verbs_work_on_a_snapshot_beside_the_dashboard_and_writing_ones_
     assert json.loads(told.out)[0]["status"] == "accepted"
     assert "snapshot" in told.err
     assert cli.main(["verify", "--data", str(root)]) == 0
+    assert cli.main(["person", "list", "--data", str(root)]) == 0
+    assert cli.main(["person", "add", "cy", "--data", str(root)]) == 1
+    assert "held by another process (PID" in capsys.readouterr().err
     assert cli.main(["withdraw", "P1", DAY1, "1", "--reason", "x", "--data", str(root)]) == 1
     assert "held by another process (PID" in capsys.readouterr().err
     with pytest.raises(StoreBusy, match="held by another process"):
