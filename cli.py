@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from core.access import ROLES
-from core.errors import TwinReviewError
+from core.errors import InputError, TwinReviewError
 from core.types import no_progress
 
 DEFAULT_PERSON = "demo"
@@ -79,8 +79,7 @@ def segment(arguments: argparse.Namespace, store: Any) -> dict[str, Any]:
 def refine(arguments: argparse.Namespace, store: Any) -> dict[str, Any]:
     """Refines with MedSAM."""
     prompts = [{"type": "box", "slice": box[0], "coords": box[1:], "positive": True} for box in arguments.box or []] + [
-        {"type": "point", "slice": int(k), "coords": [float(x), float(y)], "positive": _sign(sign)}
-        for k, x, y, sign in arguments.point or []
+        _point(*words) for words in arguments.point or []
     ]
     request = {
         "patient_id": arguments.patient, "timepoint": arguments.date, "scan": arguments.scan, "prompts": prompts,
@@ -89,12 +88,15 @@ def refine(arguments: argparse.Namespace, store: Any) -> dict[str, Any]:
     return _job(arguments, store, "refine", request)
 
 
-def _sign(text: str) -> bool:
-    from core.errors import InputError
-
-    if text not in ("+", "-"):
-        raise InputError(f"A point ends in + (belongs to the lesion) or - (does not), got {text!r}.")
-    return text == "+"
+def _point(k: str, x: str, y: str, sign: str) -> dict[str, Any]:
+    """A point of the command line. Raises InputError for words that are none."""
+    if sign not in ("+", "-"):
+        raise InputError(f"A point ends in + (belongs to the lesion) or - (does not), got {sign!r}.")
+    try:
+        return {"type": "point", "slice": int(k), "coords": [float(x), float(y)], "positive": sign == "+"}
+    except ValueError:
+        given = f"{k} {x} {y} {sign}"
+        raise InputError(f"Expected a point as SLICE X Y SIGN, three numbers and + or -, got {given!r}.") from None
 
 
 def import_mask(arguments: argparse.Namespace, store: Any) -> dict[str, Any]:
@@ -231,7 +233,6 @@ def verify(arguments: argparse.Namespace, store: Any) -> dict[str, Any]:
 
 def audit(arguments: argparse.Namespace, store: Any) -> dict[str, Any]:
     """The audit chain: its head (to be kept elsewhere), whether it still holds one that was kept, and signing."""
-    from core.errors import InputError
     from store.heads import check_head
 
     if arguments.what == "sign":

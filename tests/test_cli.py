@@ -186,6 +186,22 @@ def test_a_request_that_makes_no_sense_gets_one_clear_line_and_leaves_nothing(tm
     assert _run(tmp_path, capsys, "verify")["clean"]
 
 
+@pytest.mark.parametrize(
+    ("point", "says"),
+    [
+        (("x", "1", "2", "+"), "got 'x 1 2 +'"), (("3.5", "1", "2", "+"), "got '3.5 1 2 +'"),
+        (("3", "one", "2", "-"), "got '3 one 2 -'"), (("3", "1", "2", "plus"), "A point ends in + "),
+        (("3", "inf", "2", "+"), "finite"),
+    ],
+)  # fmt: skip
+def test_a_point_that_is_none_gets_one_clear_line(tmp_path, capsys, point, says):
+    with open_store(tmp_path) as store:
+        clinic.add_scan(store, "ANNA", clinic.DAYS[0], clinic.noise(1))
+    told = _run(tmp_path, capsys, "refine", "ANNA", clinic.DAYS[0], "--scan", "CT", "--point", *point, status=1)
+    assert says in told
+    assert "went wrong" not in told
+
+
 def test_a_command_line_that_cannot_be_read_says_where_help_is(capsys):
     with pytest.raises(SystemExit) as stop:
         cli.main(["segment", "P"])
