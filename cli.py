@@ -20,7 +20,10 @@ from core.access import ROLES
 from core.errors import InputError, TwinReviewError
 from core.types import no_progress
 
-DEFAULT_PERSON = "demo"
+#: The first person of a store that knows nobody.
+FIRST_PERSON = "demo"
+#: Whose view a reading verb gives without a name: what everybody may see. No person can have this name.
+NOBODY = "(nobody named)"
 #: Exit status when the reader of the answer went away: what a shell gives a program that SIGPIPE ended.
 READER_GONE = 141
 
@@ -264,7 +267,7 @@ def _parser() -> argparse.ArgumentParser:
     common.add_argument("--data", type=Path, default=argparse.SUPPRESS, help="data root (default: TWIN_DATA or ./data)")
     common.add_argument("--json", action="store_true", default=argparse.SUPPRESS, help="print JSON")
     common.add_argument("--quiet", action="store_true", default=argparse.SUPPRESS, help="no progress")
-    common.add_argument("--reviewer", default=argparse.SUPPRESS, help="who does this (default: TWIN_PERSON or demo)")
+    common.add_argument("--reviewer", default=argparse.SUPPRESS, help="who does this (default: TWIN_PERSON)")
     parser = _Parser(prog="cli.py", description=__doc__, parents=[common])
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
 
@@ -371,6 +374,26 @@ def _reads(arguments: argparse.Namespace) -> bool:
     return arguments.run in (masks, similar, growth, kept_forecasts, agreement, correction, verify)
 
 
+def _who(arguments: argparse.Namespace, store: Any) -> str:
+    """Under whose name a verb works: the name given, else the only one that the store knows, as on the pages.
+
+    Raises:
+        InputError: without a name where there are several, for a verb that writes under one.
+    """
+    given = getattr(arguments, "reviewer", None) or os.environ.get("TWIN_PERSON")
+    if given:
+        return str(given)
+    known = [str(row["name"]) for row in store.people()]
+    if len(known) < 2:
+        return known[0] if known else FIRST_PERSON
+    if _reads(arguments) or arguments.run is demo:  # the demo is always made by "demo"
+        return NOBODY
+    raise InputError(
+        f"Expected to know who does this, got no name, and this store knows {len(known)} people. Add --reviewer NAME, "
+        "or set TWIN_PERSON."
+    )
+
+
 def _open(arguments: argparse.Namespace) -> Any:
     """The store: only `import` and `demo` make one; a verb that only reads does so also where nothing can be written,
     and beside the dashboard. What is to be known of that goes to stderr."""
@@ -433,12 +456,12 @@ def main(argv: list[str] | None = None) -> int:
     arguments.data = getattr(arguments, "data", None) or Path(os.environ.get("TWIN_DATA", "data"))
     os.environ.setdefault("TWIN_CACHE", str(arguments.data / "cache"))  # not in the folder this is called from
     arguments.json, arguments.quiet = getattr(arguments, "json", False), getattr(arguments, "quiet", False)
-    arguments.reviewer = getattr(arguments, "reviewer", None) or os.environ.get("TWIN_PERSON", DEFAULT_PERSON)
     try:
         if arguments.run in (rebuild, backtest, phantom):  # these need no open database
             result: Any = arguments.run(arguments, None)
         else:
             with _open(arguments) as store:
+                arguments.reviewer = _who(arguments, store)
                 result = arguments.run(arguments, store)
         text = _json(result) if arguments.json else _text(result)
     except TwinReviewError as error:

@@ -50,7 +50,8 @@ def _box(shared_data, patient):
 
 
 @pytest.mark.timeout(600)
-def test_the_whole_job_on_two_real_patients(root, shared_data, capsys):
+def test_the_whole_job_on_two_real_patients(root, shared_data, capsys, monkeypatch):
+    monkeypatch.setenv("TWIN_PERSON", "demo")  # from the second person on no name is assumed
     for patient in PATIENTS:
         folder = shared_data / "sts" / patient
         for modality in ("CT", "PET"):
@@ -124,7 +125,8 @@ def test_readers_and_the_value_of_correction_are_asked_for_by_a_verb(tmp_path, c
     assert _run(tmp_path, capsys, "verify")["clean"]
 
 
-def test_a_forecast_is_kept_and_judged_by_a_verb(tmp_path, capsys):
+def test_a_forecast_is_kept_and_judged_by_a_verb(tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv("TWIN_PERSON", "demo")
     opened: Any = open_store(tmp_path)
     with opened as store:
         with_people(store, "ann")
@@ -200,6 +202,56 @@ def test_a_point_that_is_none_gets_one_clear_line(tmp_path, capsys, point, says)
     told = _run(tmp_path, capsys, "refine", "ANNA", clinic.DAYS[0], "--scan", "CT", "--point", *point, status=1)
     assert says in told
     assert "went wrong" not in told
+
+
+def test_a_verb_that_writes_assumes_no_name_once_two_people_are_known(tmp_path, capsys, monkeypatch):
+    monkeypatch.delenv("TWIN_PERSON", raising=False)
+    with open_store(tmp_path) as store:
+        clinic.add_scan(store, "ANNA", clinic.DAYS[0], clinic.noise(1))
+        for voxels in (900, 1000):
+            clinic.add_mask(store, "ANNA", clinic.DAYS[0], voxels)
+    reject = ("reject", "ANNA", clinic.DAYS[0], 1, "--reason", "leak")
+    assert _run(tmp_path, capsys, "person", "add", "ann")[0]["name"] == "ann", (
+        "the only person there is needs no choice"
+    )
+    for verb in (reject, ("person", "add", "ben"), ("import", "x.nii", "--dataset", "d", "--patient", "P", "--date",
+                 clinic.DAYS[0], "--modality", "CT"), ("audit", "sign")):  # fmt: skip
+        told = _run(tmp_path, capsys, *verb, status=1)
+        assert "--reviewer" in told
+        assert "TWIN_PERSON" in told
+    assert _run(tmp_path, capsys, *reject, "--reviewer", "ann")["reviewer"] == "ann"
+    monkeypatch.setenv("TWIN_PERSON", "ann")
+    _run(tmp_path, capsys, "reject", "ANNA", clinic.DAYS[0], 2, "--reason", "leak")
+    with open_store(tmp_path) as store:
+        assert {row["person"] for row in store.audit_log(2)} == {"ann"}
+
+
+def test_a_verb_that_reads_needs_no_name_and_sees_of_what_is_read_blind_what_everybody_may(
+    tmp_path, capsys, monkeypatch
+):
+    monkeypatch.delenv("TWIN_PERSON", raising=False)
+    with open_store(tmp_path) as store:
+        store.add_person("ann", by="demo")
+        clinic.add_scan(store, "ANNA", clinic.DAYS[0], clinic.noise(1))
+        clinic.add_mask(store, "ANNA", clinic.DAYS[0], 900)
+        clinic.add_mask(store, "ANNA", clinic.DAYS[0], 1200, method="manual")
+        store.set_reading("ANNA", clinic.DAYS[0], True, "demo")
+        store.finish_reading("ANNA", clinic.DAYS[0], "demo")
+    assert [row["version"] for row in _run(tmp_path, capsys, "masks", "ANNA")] == [1]
+    assert [row["version"] for row in _run(tmp_path, capsys, "masks", "ANNA", "--reviewer", "demo")] == [1, 2]
+    assert _run(tmp_path, capsys, "verify")["clean"]
+    told = _run(tmp_path, capsys, "agreement", "ANNA", clinic.DAYS[0], status=1)
+    assert "(nobody named) has not finished" in told
+
+
+def test_the_only_person_of_a_store_is_who_the_command_line_writes_as(tmp_path, capsys, monkeypatch):
+    monkeypatch.delenv("TWIN_PERSON", raising=False)
+    monkeypatch.setattr("store.people.PeopleRecords.people", lambda self: [{"name": "ann"}])
+    with open_store(tmp_path) as store:
+        store.add_person("ann", by="demo")
+        clinic.add_scan(store, "ANNA", clinic.DAYS[0], clinic.noise(1))
+        clinic.add_mask(store, "ANNA", clinic.DAYS[0], 900)
+    assert _run(tmp_path, capsys, "reject", "ANNA", clinic.DAYS[0], 1, "--reason", "leak")["reviewer"] == "ann"
 
 
 def test_a_command_line_that_cannot_be_read_says_where_help_is(capsys):

@@ -270,7 +270,7 @@ def test_a_loss_is_said_by_a_verb(room: Any, capsys: Any):
     room.close()
 
     def run(*arguments: str) -> tuple[int, str, str]:
-        status = cli.main([*arguments, "--data", str(root), "--json"])
+        status = cli.main([*arguments, "--data", str(root), "--json", "--reviewer", "demo"])
         return status, *capsys.readouterr()
 
     assert run("lost", "P1", DAY1, "1", "--reason", "a disk broke")[0] == 0
