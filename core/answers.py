@@ -190,7 +190,7 @@ class AnswerBook:
         return [one[2] for one in found if one is not None and one[:2] == (patient_id, timepoint)]
 
     def forget(self, person: str, patient_id: str, timepoint: str) -> None:
-        """Drops a person's answers about a timepoint: the draft that could have cited them is closed."""
+        """Drops a person's answers about a timepoint: no draft that could cite them is open any more."""
         with self._lock:
             page: Page = self._pages.get(person, OrderedDict())
             for answer_id in [key for key, one in page.items() if one[:2] == (patient_id, timepoint)]:

@@ -203,6 +203,28 @@ def test_answers_of_a_closed_draft_are_forgotten(desk, book):
     assert len(book) == 0
 
 
+@pytest.mark.parametrize("how", ["save", "discard"])
+def test_answers_are_kept_while_another_draft_of_the_timepoint_may_cite_them(desk, book, how):
+    """Two drafts of one place, begun on two versions: what was asked for the one outlives the other."""
+    first, said = desk.draft, desk.ask()
+    desk.keep(said)
+    desk.put([said["answer_id"]])
+    other = desk.ask(box={"coords": [2, 4, 5, 8]})
+    revision = desk.revision
+    desk.begin(None)
+    second = desk.draft
+    assert second != first
+    if how == "save":
+        on = {**desk.headers, "If-Match": str(revision)}
+        assert desk.client.post(f"{DRAFT}/{first}/save", headers=on).status_code == 200
+    else:
+        assert desk.client.delete(f"{DRAFT}/{first}", headers=desk.headers).status_code == 200
+    desk.keep(other)
+    assert desk.put([other["answer_id"]])["unproven"] == []
+    assert desk.save().method == "medsam"
+    assert len(book) == 0, "no draft is open any more"
+
+
 def test_a_draft_from_before_opens_and_saves_as_by_hand(desk):
     """Its edits say themselves that a model made them, which nobody can tell any more."""
     old = {

@@ -139,8 +139,14 @@ def save(claims: Claims, request: Request, body: bytes) -> Response:
         )  # fmt: skip
         closed = store.finish_draft(draft.draft_id, drawn.revision)
     if closed:
-        GIVEN.forget(draft.person, draft.patient_id, draft.timepoint)
+        _forget_answers(draft)
     return JSONResponse({**said, "left_out": drawn.left_out, "closed": closed}, headers=NO_STORE)
+
+
+def _forget_answers(draft: Draft) -> None:
+    """After a draft was closed; not while the person has another one of its timepoint, which may still cite them."""
+    if not resources.get_store().drafts(draft.patient_id, draft.timepoint, draft.person):
+        GIVEN.forget(draft.person, draft.patient_id, draft.timepoint)
 
 
 def discard(claims: Claims, request: Request, body: bytes) -> Response:
@@ -148,7 +154,7 @@ def discard(claims: Claims, request: Request, body: bytes) -> Response:
     with _closing(claims, request):
         draft = _own(claims, request)
         resources.get_store().discard_draft(draft.draft_id)
-    GIVEN.forget(draft.person, draft.patient_id, draft.timepoint)
+    _forget_answers(draft)
     return JSONResponse({}, headers=NO_STORE)
 
 
