@@ -30,7 +30,7 @@ if "TWIN_CACHE" not in os.environ:
     os.environ["TWIN_CACHE"] = tempfile.mkdtemp(prefix="twin-cache-")
     atexit.register(shutil.rmtree, os.environ["TWIN_CACHE"], ignore_errors=True)
 # One secret for the servers that tests start, so that a browser can be given a name before it opens a page.
-os.environ["TWIN_SECRET"] = "of the tests"
+os.environ["TWIN_SECRET"] = "of the tests alone"
 
 ROOT = Path(__file__).resolve().parents[1]
 CHROMIUM_ARGS = (

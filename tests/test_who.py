@@ -155,6 +155,17 @@ def test_a_choice_of_a_closed_tab_or_a_made_up_or_old_one_is_none(client, monkey
     assert client.get(who.URL).status_code == 405, "a link or picture chooses nobody"
 
 
+@pytest.mark.parametrize("short", ["x", "  x  ", "fifteen letters", " " * 40])
+def test_a_secret_that_can_be_guessed_signs_nothing_and_the_page_says_so(short, opened, monkeypatch):
+    monkeypatch.setenv("TWIN_SECRET", short)
+    with pytest.raises(InputError, match="at least 16 characters in TWIN_SECRET"):
+        secret.signing_secret()
+    page = opened.run("ann", "ben")
+    assert not page.exception
+    assert any("TWIN_SECRET" in error.value.replace("\\", "") for error in page.error)
+    assert not page.selectbox, "nobody works with cookies that anybody could sign"
+
+
 @pytest.mark.parametrize("forge", ["other secret", "other salt", "cut", "plain", "empty", "long"])
 def test_a_cookie_that_this_installation_did_not_sign_names_nobody(forge, monkeypatch):
     good = who.cookie_of("ann")
@@ -177,7 +188,7 @@ def test_a_cookie_that_this_installation_did_not_sign_names_nobody(forge, monkey
 
 def test_the_secret_is_of_the_settings_or_a_file_that_only_its_owner_reads(tmp_path, monkeypatch):
     monkeypatch.setenv("TWIN_DATA", str(tmp_path))
-    assert secret.signing_secret() == "of the tests"
+    assert secret.signing_secret() == "of the tests alone"
     assert list(tmp_path.iterdir()) == []
     monkeypatch.setenv("TWIN_SECRET", "")
     made = secret.signing_secret()

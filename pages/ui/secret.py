@@ -8,11 +8,14 @@ import secrets
 from functools import cache
 from pathlib import Path
 
+from core.errors import InputError
 from pages.ui import resources
 
 logger = logging.getLogger("twinreview.pages")
 
 NAME = "secret"
+#: Fewest characters of TWIN_SECRET; as of TWIN_AUDIT_KEY.
+SHORTEST = 16
 
 
 def signing_secret() -> str:
@@ -20,8 +23,19 @@ def signing_secret() -> str:
 
     It is no part of the record: losing it asks everybody for their name again, and nothing else. Where the folder
     cannot be written the process makes one for itself.
+
+    Raises:
+        InputError: for a TWIN_SECRET that could be guessed.
     """
-    return os.environ.get("TWIN_SECRET") or _kept(resources.data_root() / NAME)
+    given = os.environ.get("TWIN_SECRET", "")
+    if not given:
+        return _kept(resources.data_root() / NAME)
+    if len(given.strip()) < SHORTEST:
+        raise InputError(
+            f"Expected at least {SHORTEST} characters in TWIN_SECRET, got {len(given.strip())}: names could be forged. "
+            "Set a longer one, or none: then one is made."
+        )
+    return given
 
 
 @cache
