@@ -195,6 +195,22 @@ def test_with_its_first_answer_a_server_knows_where_it_waits():
             thread.join(30)
 
 
+@pytest.mark.parametrize("path", ["/_stcore/metrics", "/_stcore/metrics/", "/twin/_stcore/metrics"])
+def test_what_the_server_counts_of_its_visitors_is_told_to_nobody(monkeypatch, path):
+    async def counts(_request):
+        return JSONResponse({"active_sessions": 2})
+
+    monkeypatch.setattr(doors, "exposed", False)
+    monkeypatch.setattr(doors.config, "get_option", lambda name: "twin" if path.startswith("/twin") else "")
+    app = Starlette(routes=[Route(path, counts, methods=["GET", "OPTIONS"])], middleware=doors.MIDDLEWARE)
+    visitor = TestClient(app, base_url="http://localhost")
+    for method in ("GET", "HEAD", "OPTIONS"):
+        answer = visitor.request(method, path)
+        assert answer.status_code == 404, method
+        assert "active_sessions" not in answer.text
+        assert HEADERS.items() <= dict(answer.headers).items()
+
+
 def test_every_route_says_by_what_it_may_be_shown(client):
     for route in api.ROUTES:
         for method in route.methods or ():
@@ -224,6 +240,8 @@ def test_the_running_server_refuses_strangers_on_every_path_and_on_the_websocket
     assert status_of(server.url, stream, upgrade="websocket", host="evil.example") == 421
     rebound = {"host": "evil.example:8501", "origin": "http://evil.example:8501"}
     assert status_of(server.url, stream, upgrade="websocket", **rebound) == 421
+    for path in ("/_stcore/metrics", "/%5fstcore/metrics"):
+        assert status_of(server.url, path) == 404, path
     for origin in ("http://evil.example", "http://localhost:1", "null", "http://["):
         assert status_of(server.url, stream, upgrade="websocket", host=here, origin=origin) == 403
     for path in PATHS:

@@ -49,11 +49,14 @@ WRONG_HOST = (
 )
 WRONG_ORIGIN = "A page of another site asked for this. Open TwinReview itself and do it there."
 NOT_YOURS = "This file was made for another browser. Open the page that offers it, reload it, and download it again."
+NO_COUNTS = "What this server counts is not shown here."
 
 _SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 _BROWSER_DAYS = 30
 #: Streamlit's routes to what one visitor was given, or gave.
 _MEDIA, _UPLOAD = "/media/", "/_stcore/upload_file/"
+#: How many visitors, and what they looked at lately: for programs that watch a server, of which there are none here.
+_METRICS = "/_stcore/metrics"
 
 
 def is_loopback(host: str) -> bool:
@@ -144,7 +147,10 @@ def _refusal(scope: Scope, connection: HTTPConnection) -> tuple[int, str] | None
     changes = scope["type"] == "websocket" or scope["method"] not in _SAFE
     if changes and not origin_allowed(headers):
         return 403, WRONG_ORIGIN
-    return None if _owned(scope["path"], connection.cookies.get(sessions.BROWSER_COOKIE, "")) else (403, NOT_YOURS)
+    path = _streamlit_s(scope["path"])
+    if path.rstrip("/") == _METRICS:
+        return 404, NO_COUNTS
+    return None if _owned(path, connection.cookies.get(sessions.BROWSER_COOKIE, "")) else (403, NOT_YOURS)
 
 
 def _without_a_stranger_s_session(scope: Scope, connection: HTTPConnection) -> Scope:
@@ -163,10 +169,14 @@ def _without_a_stranger_s_session(scope: Scope, connection: HTTPConnection) -> S
     return {**scope, "headers": [*others, (name, ", ".join(parts[:2] or ["streamlit"]).encode("latin-1"))]}
 
 
+def _streamlit_s(path: str) -> str:
+    """A request's path as Streamlit's routes have it: below the path that the server is set to lie under."""
+    path = path.removeprefix("/" + (config.get_option("server.baseUrlPath") or "").strip("/"))
+    return path if path.startswith("/") else f"/{path}"
+
+
 def _owned(path: str, browser: str) -> bool:
     """Whether what lies at the path was given to that browser, or is nobody's own."""
-    path = path.removeprefix("/" + (config.get_option("server.baseUrlPath") or "").strip("/"))
-    path = path if path.startswith("/") else f"/{path}"
     if path.startswith(_MEDIA):
         return bool(browser) and sessions.may_download(browser, os.path.splitext(path.removeprefix(_MEDIA))[0])
     if path.startswith(_UPLOAD):
