@@ -68,7 +68,7 @@ def show() -> None:
     if name is None:
         tokens.keep_only("", None)  # nobody works here now: what was given to whoever did before is taken back
     if problem is not None:
-        st.title("The data cannot be opened")
+        st.title("TwinReview cannot be used at the moment")
         show_problem(problem)
         st.caption("Whoever keeps this installation up finds the way back in docs/operation.md.")
         return
