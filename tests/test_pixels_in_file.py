@@ -299,6 +299,53 @@ def test_voxels_that_the_file_does_not_hold_are_never_taken_from_memory(tmp_path
         open_scan([tmp_path], "CT")
 
 
+_BITS_16 = b"\x28\x00\x00\x01US\x02\x00\x10\x00"
+
+
+def _other_bits(first: int | None, last: int | None, after: int | None, cut: int) -> Callable[[bytes], bytes]:
+    """A file whose bits of a voxel (16) are told once or twice before its voxels, and perhaps again after them; of its
+    60 bytes of voxels `cut` are left out."""
+
+    def told(bits: int | None) -> bytes:
+        return b"" if bits is None else _BITS_16[:8] + struct.pack("<H", bits)
+
+    def change(raw: bytes) -> bytes:
+        head, _, rest = raw.partition(_BITS_16)
+        before, tag, pixels = rest.partition(b"\xe0\x7f\x10\x00OW\0\0")
+        assert len(pixels) == 64
+        voxels = pixels[4 : 64 - cut]
+        return head + told(first) + told(last) + before + tag + struct.pack("<I", len(voxels)) + voxels + told(after)
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("first", "last", "after", "cut"),
+    [
+        (16, 8, None, 30), (32, 16, None, 0), (8, 16, None, 0), (16, 16, None, 0), (32, None, 16, 0),
+        (None, None, 32, 0), (None, None, 16, 0), (None, None, None, 0), (24, None, None, 0), (64, None, None, 0),
+        (1, None, None, 0), (12, None, None, 0), (0, None, None, 0),
+    ],
+)  # fmt: skip
+def test_bits_that_are_told_twice_or_after_the_voxels_never_make_voxels_of_memory(
+    tmp_path: Path, first: int | None, last: int | None, after: int | None, cut: int
+) -> None:
+    for path in write_series(tmp_path):
+        path.write_bytes(_other_bits(first, last, after, cut)(path.read_bytes()))
+    with pytest.raises(InputError, match="damaged"):
+        open_scan([tmp_path], "CT")
+
+
+def test_a_file_whose_tags_do_not_ascend_is_refused(tmp_path: Path) -> None:
+    size = b"\x28\x00\x11\x00US\x02\x00\x05\x00"
+    for path in write_series(tmp_path):
+        raw = path.read_bytes()
+        assert raw.count(size) == 1
+        path.write_bytes(raw.replace(_BITS_16, _BITS_16 + size).replace(size, b"", 1))
+    with pytest.raises(InputError, match="is damaged"):
+        open_scan([tmp_path], "CT")
+
+
 def test_a_series_without_voxels_is_refused(tmp_path: Path) -> None:
     def strip(ds: Dataset, n: int) -> None:
         del ds.PixelData
@@ -311,7 +358,7 @@ def test_a_series_without_voxels_is_refused(tmp_path: Path) -> None:
 def test_a_number_of_frames_that_is_none_is_named(tmp_path: Path) -> None:
     for path in write_series(tmp_path):
         path.write_bytes(
-            path.read_bytes().replace(b"\x28\x00\x02\x00US", b"\x28\x00\x08\x00IS\x02\x001A\x28\x00\x02\x00US", 1)
+            path.read_bytes().replace(b"\x28\x00\x10\x00US", b"\x28\x00\x08\x00IS\x02\x001A\x28\x00\x10\x00US", 1)
         )
     with pytest.raises(InputError, match="whole number in NumberOfFrames"):
         open_scan([tmp_path], "CT")
