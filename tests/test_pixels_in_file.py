@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import struct
 import tempfile
+import tracemalloc
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -52,6 +53,20 @@ def _nifti(offset: float = 352.0, magic: bytes = b"n+1\0", payload: bytes = OWN)
     return bytes(raw) + payload
 
 
+def _axes(kind: str, count: int) -> bytes:
+    """An image of so many axes of one voxel each, which says all of them rightly."""
+    ones = " ".join(["1"] * count)
+    head = {
+        "nrrd": f"NRRD0004\ntype: uint8\ndimension: {count}\nsizes: {ones}\nspacings: {ones}\nencoding: raw\n\n",
+        "mha": f"NDims = {count}\nDimSize = {ones}\nElementType = MET_UCHAR\nElementDataFile = LOCAL\n",
+    }
+    return head[kind].encode() + b"\0"
+
+
+def _spacings(text: str) -> bytes:
+    return f"NRRD0004\ntype: uint8\ndimension: 3\nsizes: 4 4 4\nspacings: {text}\nencoding: raw\n\n".encode() + OWN
+
+
 PAD = ["# " + "x" * 98] * 720  # 72 kB of comments
 #: file name -> its bytes; `{secret}` stands for the path of a file that must not be read
 HOSTILE: dict[str, tuple[str, Callable[[str], bytes]]] = {
@@ -90,6 +105,13 @@ HOSTILE: dict[str, tuple[str, Callable[[str], bytes]]] = {
     "mha, repeated key": ("x.mha", lambda s: _mha("DimSize = 2 2 2", "ElementDataFile = LOCAL")),
     "mha, two names": ("x.mha", lambda s: _mha("Offset = 0 0 0", "Origin = 1 1 1", "ElementDataFile = LOCAL")),
     "mha, header size": ("x.mha", lambda s: _mha("HeaderSize = 9", "ElementDataFile = LOCAL")),
+    "nrrd, sizes with two signs": ("x.nrrd", lambda s: _nrrd().replace(b"sizes: 4", b"sizes: --4")),
+    "nrrd, a size in other digits": ("x.nrrd", lambda s: _nrrd().replace(b"sizes: 4", b"sizes: \xb2")),
+    "nrrd, a number with underscores": ("x.nrrd", lambda s: _nrrd().replace(b"(1,0,0)", b"(1_0,0,0)")),
+    "nrrd, a comma for a spacing": ("x.nrrd", lambda s: _spacings("1 , 1")),
+    "nrrd, two numbers for a spacing": ("x.nrrd", lambda s: _spacings("1 1,1 1")),
+    "nrrd, a spacing too many": ("x.nrrd", lambda s: _spacings("1 1 1 1")),
+    "mha, sizes with two signs": ("x.mha", lambda s: _mha("ElementDataFile = LOCAL").replace(b"= 4 4", b"= +-4 4")),
     "mha, header without end": ("x.mha", lambda s: _mha(payload=b"")),
     "mha, named .nrrd": ("x.nrrd", lambda s: _mha(f"ElementDataFile = {s}")),
     "mhd": ("x.mhd", lambda s: _mha(f"ElementDataFile = {s}")),
@@ -146,6 +168,23 @@ def test_a_file_that_holds_its_voxels_is_read(tmp_path: Path, name: str, data: b
     (tmp_path / name).write_bytes(data)
     array = read_volume(tmp_path / name, "MR").array
     np.testing.assert_array_equal(array, np.frombuffer(OWN, np.uint8).reshape(SHAPE, order="F"))
+
+
+@pytest.mark.parametrize("kind", ["nrrd", "mha"])
+@pytest.mark.parametrize("count", [1500, 600_000])
+def test_a_header_takes_little_more_memory_than_the_file_has_bytes_before_its_size_is_checked(
+    tmp_path: Path, kind: str, count: int
+) -> None:
+    path = tmp_path / f"x.{kind}"
+    path.write_bytes(_axes(kind, count))
+    tracemalloc.start()
+    try:
+        with pytest.raises(InputError, match="at most 10 axes"):
+            read_volume(path, "MR")
+        most = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert most < 2**20 + 16 * path.stat().st_size
 
 
 def test_another_file_behind_a_link_or_a_device_is_no_image(tmp_path: Path) -> None:
