@@ -22,7 +22,8 @@ _NUMBERS: Mapping[str, float] = {
     "kvp": 500.0, "slice_thickness_mm": 100.0, "magnetic_field_t": 25.0, "repetition_time_ms": 20_000.0,
     "echo_time_ms": 1500.0, "inversion_time_ms": 10_000.0, "flip_angle_deg": 360.0, "tube_current_ma": 1500.0,
 }  # fmt: skip
-_LONGEST = 64
+#: Characters of a text; none is longer that is a scanner's.
+LONGEST = 64
 _WORD = re.compile(r"[A-Za-z]+|\d+")
 #: 02.09.01, 2/9/01, "1 9 5 4": numbers with nothing but separators between are how dates are written.
 _ADJACENT = re.compile(r"\d[\W_]+\d")
@@ -152,7 +153,7 @@ def _is_number(key: str, value: Any) -> bool:
 
 def _is_text(key: str, value: Any) -> bool:
     """True if the text is made of its key's own words alone and of a few short numbers that these words have."""
-    if key not in _VOCABULARY or not isinstance(value, str) or len(value) > _LONGEST:
+    if key not in _VOCABULARY or not isinstance(value, str) or len(value) > LONGEST:
         return False
     text = _COMPOUNDS[key].sub(r"\1 ", value) if key in _COMPOUNDS else value
     if not value.isascii() or not value.isprintable() or _ADJACENT.search(text):
