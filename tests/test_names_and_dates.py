@@ -284,28 +284,58 @@ def test_the_command_line_has_a_flag_for_it(tmp_path: Path, capsys: pytest.Captu
 def _asking() -> None:
     import streamlit as st
 
+    from core.errors import InputError
     from core.pseudonym import ask_about_id
-    from pages.ui import intake_form
+    from pages.ui import intake_form, shell
 
     with st.form("f"):
         name = st.text_input("Patient ID")
-        confirmed = intake_form.name_question()
+        whole = st.checkbox("The file is whole", True)
+        confirmed = intake_form.name_question(("clinic", name, ""))
         pressed = st.form_submit_button("Import")
     if pressed:
-        with intake_form.asking_about_names():
+        with shell.guarded(), intake_form.asking_about_names(("clinic", name, "")):
             if not confirmed:
                 ask_about_id(name)
-        st.success("stored")
+            if not whole:
+                raise InputError("Expected a whole file.")
+            st.success("stored")
+
+
+def _boxes(app: AppTest) -> list[Any]:
+    return [box for box in app.checkbox if "pseudonyms" in box.label]
 
 
 def test_the_page_asks_with_a_box_that_appears_only_then() -> None:
     app = AppTest.from_function(_asking).run()
-    assert not app.checkbox
+    assert not _boxes(app)
     app.text_input[0].set_value("smith.anna")
     app.button[0].click().run()
     assert "looks like a person's name" in app.error[0].value.replace("\\", "")
     assert not app.success
-    app.checkbox[0].check()
+    _boxes(app)[0].check()
     app.button[0].click().run()
     assert app.success
-    assert not app.run().checkbox
+    assert not _boxes(app.run())
+
+
+def test_a_confirmation_holds_for_the_names_that_were_asked_about_and_for_no_others() -> None:
+    app = AppTest.from_function(_asking).run()
+    app.text_input[0].set_value("smith.anna")
+    app.button[0].click().run()
+    _boxes(app)[0].check()
+    app.checkbox[0].uncheck()
+    app.button[0].click().run()  # confirmed, and then the file was refused
+    assert "whole file" in app.error[-1].value
+    app.checkbox[0].check()
+    app.text_input[0].set_value("DOE_JOHN_19540302")
+    app.button[0].click().run()
+    assert not app.success
+    assert "birth date" in app.error[0].value
+    assert [box.value for box in _boxes(app)] == [False]
+    app.text_input[0].set_value("smith.anna")  # back to the first: asked about anew, as is said once
+    app.button[0].click().run()
+    assert not app.success
+    _boxes(app)[0].check()
+    app.button[0].click().run()
+    assert app.success
