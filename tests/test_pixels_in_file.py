@@ -7,6 +7,7 @@ import struct
 import tempfile
 import tracemalloc
 import zipfile
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -185,6 +186,36 @@ def test_a_header_takes_little_more_memory_than_the_file_has_bytes_before_its_si
     finally:
         tracemalloc.stop()
     assert most < 2**20 + 16 * path.stat().st_size
+
+
+def _packed(kind: str, shape: tuple[int, int, int], voxels: bytes, level: int) -> bytes:
+    """An image of packed voxels, the last bytes of which are their checksum."""
+    size = " ".join(map(str, shape))
+    if kind == "nii.gz":
+        array = np.frombuffer(voxels, np.uint8).reshape(shape, order="F")
+        return gzip.compress(nib.Nifti1Image(array, np.eye(4)).to_bytes(), level)
+    pack = zlib.compress if kind == "mha, zlib" else gzip.compress
+    if kind == "nrrd":
+        head = _nrrd("encoding: gzip", payload=b"").replace(b"sizes: 4 4 4", f"sizes: {size}".encode())
+    else:
+        head = _mha("CompressedData = True", "ElementDataFile = LOCAL", payload=b"")
+        head = head.replace(b"DimSize = 4 4 4", f"DimSize = {size}".encode())
+    return head + pack(voxels, level)
+
+
+@pytest.mark.parametrize(("kind", "tail"), [("mha, zlib", 4), ("mha, gzip", 8), ("nrrd", 8), ("nii.gz", 8)])
+@pytest.mark.parametrize("shape", [(8, 8, 8), *((64, 64, n) for n in (15, 16, 17, 32))], ids=str)
+@pytest.mark.parametrize("level", [0, 6])
+def test_packed_voxels_with_another_checksum_are_damaged(tmp_path: Path, kind: str, tail: int, shape, level) -> None:
+    """The checksum may stand in the same 64 kB, which are read at once, as the last voxels, or in the next."""
+    voxels = np.random.default_rng(1).integers(0, 256, shape).astype(np.uint8).tobytes()
+    raw, path = _packed(kind, shape, voxels, level), tmp_path / f"x.{kind.split(',')[0]}"
+    path.write_bytes(raw)
+    assert read_volume(path, "MR").array.astype(np.uint8).tobytes("F") == voxels
+    for damaged in (raw[:-tail] + bytes([raw[-tail] ^ 1]) + raw[len(raw) - tail + 1 :], raw[:-1], raw[:-tail]):
+        path.write_bytes(damaged)
+        with pytest.raises(InputError, match="truncated or damaged"):
+            read_volume(path, "MR")
 
 
 def test_another_file_behind_a_link_or_a_device_is_no_image(tmp_path: Path) -> None:
