@@ -18,6 +18,7 @@ from typing import Any, NoReturn
 
 from core.access import ROLES
 from core.errors import InputError, TwinReviewError
+from core.file_rights import keep_private
 from core.types import no_progress
 
 #: The first person of a store that knows nobody.
@@ -483,4 +484,5 @@ def main(argv: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
+    keep_private()
     sys.exit(main())

@@ -19,7 +19,7 @@ from core.errors import GeometryError, InputError
 from core.image_files import StoredImage, check_grid, check_shape, reading
 from core.image_header import code_word, quoted
 from core.limits import check_voxel_bytes
-from core.scanner_facts import date_mode
+from core.scanner_facts import LONGEST, date_mode
 from core.suv import PHILIPS_SUV_FACTOR, moment, suv_factor
 from core.types import Grid, Modality, Volume
 from core.volumes import make_volume, unit_warnings
@@ -257,14 +257,19 @@ def _metadata(header: Dataset, modality: Modality) -> dict[str, Any]:
         except (KeyError, TypeError, ValueError):
             continue
     for key, keyword in _CODES.items():
-        value = header.get(keyword)
-        if value:
-            out[key] = str(value) if isinstance(value, str) else "\\".join(map(str, value))
+        if value := header.get(keyword):
+            out[key] = _short(value)
     if modality != "PET":
         out["contrast"] = bool(header.get("ContrastBolusAgent"))
         out["units"] = "HU" if modality == "CT" else "a.u."
         return out
     tracer = (header.get("RadiopharmaceuticalInformationSequence") or [Dataset()])[0]
     if tracer.get("Radiopharmaceutical"):
-        out["tracer"] = str(tracer.Radiopharmaceutical)
-    return {**out, "units": "SUV", "stored_units": str(header.get("Units") or "")}
+        out["tracer"] = _short(tracer.Radiopharmaceutical)
+    return {**out, "units": "SUV", "stored_units": _short(header.get("Units") or "")}
+
+
+def _short(value: Any) -> str:
+    """A code as text, several with backslashes between; of one too long to be kept only so much as shows that."""
+    text = str(value) if isinstance(value, str) else "\\".join(map(str, value))
+    return text[: LONGEST + 1]

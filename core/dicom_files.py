@@ -38,6 +38,8 @@ _PACKED = (
 _PIXEL_DATA = 0x7FE00010
 _PIXELS = (_PIXEL_DATA, 0x7FE00008, 0x7FE00009)  # and of floating-point numbers
 _UNDEFINED = 0xFFFFFFFF
+_BITS = "0028|0100"  # BitsAllocated, as GDCM names it
+_WHOLE_BYTES = (8, 16, 32)  # with others in it GDCM writes beyond its own memory
 _DAMAGED = (
     InvalidDicomError, ValueError, KeyError, TypeError, AttributeError, NotImplementedError, IndexError, StructError,
     RecursionError, zlib.error,
@@ -102,6 +104,10 @@ def _read_header(path: Path, name: str, tags: Sequence[Any]) -> DicomSlice | Non
     seen: dict[str, int] = {}
 
     def at_pixels(tag: BaseTag, vr: str | None, length: int) -> bool:
+        # Of a tag that comes twice pydicom takes the last and GDCM the first: what is checked must be what is read.
+        if tag <= seen.get("before", -1):
+            raise ValueError("tags that do not ascend, as the standard has them")
+        seen["before"] = int(tag)
         if tag in _PIXELS:
             seen.update(tag=int(tag), length=length, head=8 if vr is None or len(vr) != 2 or vr in ("US", "SS") else 12)
         return tag in _PIXELS
@@ -133,16 +139,18 @@ def check_voxels_there(item: DicomSlice, name: str) -> None:
     """Refuse a slice that declares more voxels than its file holds: the rest would come from memory.
 
     Raises:
-        InputError: fewer bytes of voxels than rows x columns, none at all, or none that are in this file.
+        InputError: fewer bytes of voxels than rows x columns, none at all, none that are in this file, or voxels that
+            are not of 8, 16 or 32 bits.
     """
     header = item.header
-    if item.voxel_bytes is None:
-        return
     try:
-        needed = int(header.Rows) * int(header.Columns) * ((int(header.get("BitsAllocated") or 16) + 7) // 8)
+        bits = int(header.BitsAllocated)
+        needed = int(header.Rows) * int(header.Columns) * (bits // 8)
     except (AttributeError, TypeError, ValueError) as error:
         raise _unsupported(name, item.path) from error
-    if item.voxel_bytes < needed:
+    if bits not in _WHOLE_BYTES:
+        raise _unsupported(name, item.path)
+    if item.voxel_bytes is not None and item.voxel_bytes < needed:
         raise InputError(
             f"{name}: expected {needed:,} bytes of voxels in every slice, {item.path.name} holds "
             f"{item.voxel_bytes:,} that can be read: it is truncated or damaged, or compressed in a way that is not "
@@ -157,7 +165,8 @@ def read_plane(reader: sitk.ImageFileReader, item: DicomSlice, name: str) -> NDA
         reader: pinned to GDCM, so that what a file looks like chooses no other reader.
 
     Raises:
-        InputError: as `check_voxels_there`, or GDCM cannot read it or finds another size than its header says.
+        InputError: as `check_voxels_there`, or GDCM cannot read it or finds another size, or another number of bits in
+            a voxel, than its header says.
     """
     check_voxels_there(item, name)
     rows, columns = int(item.header.Rows), int(item.header.Columns)
@@ -165,7 +174,11 @@ def read_plane(reader: sitk.ImageFileReader, item: DicomSlice, name: str) -> NDA
     try:
         reader.ReadImageInformation()
         size = (*reader.GetSize(), 1)
+        # GDCM also knows what stands after the voxels; with more bits than were checked it would read beyond them.
+        bits = reader.GetMetaData(_BITS).strip() if reader.HasMetaDataKey(_BITS) else ""
         if size[:2] != (columns, rows) or size[2] != 1 or reader.GetNumberOfComponents() != 1:
+            raise _unsupported(name, item.path)
+        if bits != str(item.header.get("BitsAllocated")):
             raise _unsupported(name, item.path)
         return sitk.GetArrayFromImage(reader.Execute()).reshape(rows, columns)
     except (RuntimeError, ValueError) as error:

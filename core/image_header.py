@@ -14,6 +14,10 @@ from core.errors import InputError
 
 #: A header that has not ended after this many bytes is none. Slicer writes 100 kB for a hundred segments.
 MAX_HEADER_BYTES = 4 * 2**20
+#: A header that declares more axes is wrong, or hostile: what is made of them grows with their square.
+MAX_AXES = 10
+_WHOLE = re.compile(r"[+-]?\d{1,19}", re.ASCII)
+_REAL = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?", re.ASCII | re.IGNORECASE)
 
 UNPLACED = "The file does not say how the image lies in space; left and right are assumed, not known."
 LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
@@ -97,19 +101,38 @@ def unusable(name: str, what: str, problem: str) -> InputError:
 
 
 def numbers(text: str, name: str, what: str, field: str) -> list[float]:
-    """The finite numbers of a field, separated by blanks or commas; raises InputError about `field`."""
-    try:
-        found = [float(part) for part in text.replace(",", " ").split()]
-    except ValueError:
-        found = [float("nan")]
+    """The finite numbers of a field, separated by blanks or commas; raises InputError about `field`.
+
+    No more are looked at than a square of `MAX_AXES` holds: what follows is no number then.
+    """
+    parts = text.replace(",", " ").split(maxsplit=MAX_AXES**2)
+    found = [float(part) if _REAL.fullmatch(part) else float("nan") for part in parts]
     if not np.isfinite(found).all():
         raise unusable(name, what, f"has no numbers in '{field}': {quoted(text)}")
     return found
 
 
-def whole_numbers(text: str, name: str, what: str, field: str) -> list[int]:
+def axis_sizes(sizes: str, count: str, name: str, what: str, fields: tuple[str, str]) -> list[int]:
+    """The sizes of an image's axes, as declared.
+
+    Args:
+        sizes, count: the text of the fields that say them and their number.
+        fields: the names of both.
+
+    Raises:
+        InputError: no whole numbers, another number of them than said, none, or more than `MAX_AXES`.
+    """
+    found = _whole_numbers(sizes, name, what, fields[0])
+    if len(found) > MAX_AXES:
+        raise unusable(name, f"{what} of at most {MAX_AXES} axes", "declares more")
+    if _whole_numbers(count, name, what, fields[1]) != [len(found)] or not found:
+        raise unusable(name, what, f"contradicts itself: {fields[1]} is not the number of its sizes")
+    return found
+
+
+def _whole_numbers(text: str, name: str, what: str, field: str) -> list[int]:
     """The whole numbers of a field, separated by blanks; raises InputError about `field`."""
-    parts = text.split()
-    if not all(part.lstrip("+-").isdecimal() and len(part) < 20 for part in parts):
+    parts = text.split(maxsplit=MAX_AXES + 1)[: MAX_AXES + 1]
+    if not all(_WHOLE.fullmatch(part) for part in parts):
         raise unusable(name, what, f"has no whole numbers in '{field}': {quoted(text)}")
     return [int(part) for part in parts]

@@ -14,8 +14,9 @@ class ImportLimits:
 
     Args:
         voxel_bytes: of the image's voxels as float32, which is how they are worked with (TWIN_MAX_IMPORT_GB).
-        upload_bytes: of one person's files together, as they were sent (TWIN_MAX_UPLOAD_GB).
-        upload_files: how many files one person may send at once (TWIN_MAX_UPLOAD_FILES).
+        upload_bytes: of the files of one browser session (a tab) together, as they were sent (TWIN_MAX_UPLOAD_GB). Who
+            opens several tabs has as much in each, up to the limit of all sessions together.
+        upload_files: how many files one session may hold at once (TWIN_MAX_UPLOAD_FILES).
         seconds: for reading one image, by the clock and of the processor (TWIN_IMPORT_SECONDS).
     """
 

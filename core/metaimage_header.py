@@ -14,12 +14,12 @@ from core.image_header import (
     LPS_TO_RAS,
     UNPLACED,
     ImageHeader,
+    axis_sizes,
     elsewhere,
     header_lines,
     numbers,
     quoted,
     unusable,
-    whole_numbers,
 )
 
 _WHAT = "a MetaImage"
@@ -53,9 +53,7 @@ def read_metaimage_header(stream: IO[bytes], name: str) -> ImageHeader:
         raise unusable(name, _WHAT, "scales its voxels (ElementToIntensityFunction), which is not read here")
     if not _true(fields, "binarydata", name, default=True):
         raise unusable(name, "a MetaImage of binary voxels", "says that they are text")
-    sizes = whole_numbers(fields.get("dimsize", ""), name, _WHAT, "DimSize")
-    if whole_numbers(fields.get("ndims", ""), name, _WHAT, "NDims") != [len(sizes)] or not sizes:
-        raise unusable(name, _WHAT, "contradicts itself: NDims is not the number of its sizes")
+    sizes = axis_sizes(fields.get("dimsize", ""), fields.get("ndims", ""), name, _WHAT, ("DimSize", "NDims"))
     channels = fields.get("elementnumberofchannels", "1") != "1" or fields.get("elementtype", "").endswith("_ARRAY")
     affine, warnings = _affine(fields, len(sizes), name)
     return ImageHeader(

@@ -16,12 +16,12 @@ from core.image_header import (
     LPS_TO_RAS,
     UNPLACED,
     ImageHeader,
+    axis_sizes,
     elsewhere,
     header_lines,
     numbers,
     quoted,
     unusable,
-    whole_numbers,
 )
 
 _WHAT = "an NRRD image"
@@ -66,9 +66,7 @@ def read_nrrd_header(stream: IO[bytes], name: str) -> ImageHeader:
     from_end = fields.get("byteskip", "0").strip() == "-1" and fields["encoding"] == "raw"
     if fields.get("lineskip", "0") != "0" or (fields.get("byteskip", "0") != "0" and not from_end):
         raise unusable(name, "an NRRD whose voxels follow its header", "skips lines or bytes")
-    sizes = whole_numbers(fields.get("sizes", ""), name, _WHAT, "sizes")
-    if whole_numbers(fields.get("dimension", ""), name, _WHAT, "dimension") != [len(sizes)] or not sizes:
-        raise unusable(name, _WHAT, "contradicts itself: 'dimension' is not the number of its sizes")
+    sizes = axis_sizes(fields.get("sizes", ""), fields.get("dimension", ""), name, _WHAT, ("sizes", "dimension"))
     affine, warnings, spatial = _affine(fields, sizes, name)
     return ImageHeader(
         "NRRD", tuple(sizes), _dtype(fields, name), affine, stream.tell(),
@@ -158,10 +156,10 @@ def _by_spacings(fields: dict[str, str], axes: int, name: str) -> tuple[NDArray[
     """Without directions: along LPS, by spacing and least position, where the file has them."""
 
     def each(field: str, default: float) -> list[float]:
-        parts = fields.get(field, "").split()
+        parts = fields.get(field, "").split(maxsplit=axes)
         if parts and len(parts) != axes:
             raise unusable(name, _WHAT, f"has not one value for each axis in '{field}'")
-        known = [default if part == "nan" else numbers(part, name, _WHAT, field)[0] for part in parts]
+        known = [default if part == "nan" else _one_number(part, name, field) for part in parts]
         return (known or [default] * axes) + [default] * 3
 
     spacings, least = each("spacings", 1.0), each("axismins", 0.0)
@@ -172,6 +170,13 @@ def _by_spacings(fields: dict[str, str], axes: int, name: str) -> tuple[NDArray[
     unit, warnings = _unit(fields.get("units", ""), name)
     affine[:3] *= unit
     return LPS_TO_RAS @ affine, (UNPLACED, *warnings), True
+
+
+def _one_number(text: str, name: str, field: str) -> float:
+    found = numbers(text, name, _WHAT, field)
+    if len(found) != 1:
+        raise unusable(name, _WHAT, f"has not one number for each axis in '{field}': {quoted(text)}")
+    return found[0]
 
 
 def _unit(text: str, name: str) -> tuple[float, tuple[str, ...]]:

@@ -80,8 +80,8 @@ def read_payload(stream: IO[bytes], name: str, header: ImageHeader, shape: tuple
     if header.encoding == "whole gzip":
         source.seek(header.offset)
     buffer = _filled(name, cast(_Source, source), needed)
-    if header.encoding in ("gzip", "whole gzip"):
-        source.read(1)  # the end of a gzip stream is where its checksum is compared
+    if packed:
+        source.read(1)  # at the end of a packed stream its checksum is compared
     return buffer.view(header.dtype).reshape(shape, order="F")
 
 
@@ -119,3 +119,16 @@ class _Zlib:
             if not packed:
                 break
         return 0
+
+    def read(self, size: int) -> bytes:
+        """Up to `size` bytes more; b"" at the payload's end, whose checksum was compared then.
+
+        Raises:
+            zlib.error: the checksum is another.
+            EOFError: the file ends before the payload does.
+        """
+        piece = bytearray(size)
+        got = self.readinto(memoryview(piece))
+        if not got and not self._inflate.eof:
+            raise EOFError("the compressed voxels have no end")
+        return bytes(piece[:got])

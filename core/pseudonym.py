@@ -13,6 +13,8 @@ _DATES = (
     re.compile(r"(?<!\d)(?P<d>\d\d)[._-]?(?P<m>\d\d)[._-]?(?P<y>19\d\d|20\d\d)(?!\d)"),
     re.compile(r"(?<!\d)(?P<m>\d\d)[._-]?(?P<d>\d\d)[._-]?(?P<y>19\d\d|20\d\d)(?!\d)"),
 )
+#: A date with a year of two digits, in any order; only beside a name, as centres number their patients like that.
+_SHORT_DATE = re.compile(r"(?<!\d)\d{1,2}([._-])\d{1,2}\1\d{1,2}(?!\d)")
 _BIRTH_YEAR = re.compile(r"19\d\d|200\d|201\d")
 
 
@@ -80,6 +82,8 @@ def _what_it_looks_like(text: str, strict: bool) -> str:
         return ""
     registered = any(len(number) >= 3 and not _BIRTH_YEAR.fullmatch(number) for number in numbers)
     long_words = [word for word in words if len(word) >= 3]
+    if long_words and _SHORT_DATE.search(text):
+        return "a name and a birth date"
     if len(long_words) >= 2 and not registered:
         return "a person's name"
     if long_words and len(numbers) == 1 and _BIRTH_YEAR.fullmatch(numbers[0]):

@@ -89,7 +89,9 @@ def _child(request: Mapping[str, Any], answer: int) -> None:
             os.dup2(nowhere, descriptor)
         os.environ.update(request["settings"])
         _limit_itself(request["limits"])
-        text = json.dumps(read_one(request)).encode()[:_ANSWER_BYTES] + b"\n"
+        text = json.dumps(read_one(request)).encode() + b"\n"
+        if len(text) > _ANSWER_BYTES:
+            text = json.dumps({"ended": "error", "log": f"its answer has {len(text)} bytes"}).encode() + b"\n"
         while text:
             text = text[os.write(answer, text) :]
         status = 0
@@ -114,23 +116,29 @@ def _answer(request: Mapping[str, Any]) -> dict[str, Any] | None:
         late, alone = not ready, 0 in ready
         piece = os.read(receive, 2**16) if receive in ready else b""
         received += piece
-        if late or alone or not piece:
+        if late or alone or not piece or len(received) > _ANSWER_BYTES:
             break
     os.close(receive)
-    if late or alone:
+    if late or alone or piece:
         os.kill(pid, signal.SIGKILL)
     status = os.waitpid(pid, 0)[1]
     if alone:  # a request while one is under way is none: the other side is gone
         return None
-    if received.endswith(b"\n"):
-        found: dict[str, Any] = json.loads(received)
-        return found
+    with contextlib.suppress(ValueError, RecursionError):  # cut short, or from a child that a file has taken over
+        found = json.loads(received)
+        if isinstance(found, dict):
+            return found
     slow = late or (os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGXCPU)
     return {"ended": "late" if slow else "killed", "log": f"wait status {status}"}
 
 
 def main() -> None:
-    """Answers requests until there are no more."""
+    """Answers requests until there are no more, or it had nothing to do for so long; never returns."""
+    _serve()
+    os._exit(0)  # at once: whoever asks in this moment learns it by the end, and asks another
+
+
+def _serve() -> None:
     from core import dicom  # noqa: F401  (loaded before the first fork, for all children)
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the process that started this one

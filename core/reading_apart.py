@@ -34,9 +34,11 @@ _WORKER = "core.reader_process"
 AT_ONCE = 2
 #: What is added to a reader's own clock before its process is given up.
 _GRACE_S = 20.0
+#: How long a reader that has nothing to do any more takes to end, at most.
+_END_S = 5.0
 #: Settings that reading needs. Keys and secrets of the environment stay here.
 _SETTINGS = ("TWIN_MAX_IMPORT_GB", "TWIN_DATES")
-_ENVIRONMENT = ("PATH", "HOME", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "SYSTEMROOT", "VIRTUAL_ENV")
+_ENVIRONMENT = ("PATH", "HOME", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "SYSTEMROOT", "TMPDIR", "VIRTUAL_ENV")
 
 
 def read_scan(files: Sequence[Path], modality: Modality, sequence: str, scratch: Path) -> tuple[Volume, dict[str, Any]]:
@@ -126,7 +128,14 @@ class _Reader:
             return None
         finally:
             watch.cancel()
-        return json.loads(line) if line.endswith(b"\n") else {"ended": "killed", "log": "the reader process ended"}
+        if line.endswith(b"\n"):
+            found: dict[str, Any] = json.loads(line)
+            return found
+        # It may have been on its way to rest when it was asked; only then does it end well.
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            if not line and self._popen.wait(_END_S) == 0:
+                return None
+        return {"ended": "killed", "log": "the reader process ended"}
 
     @property
     def rests(self) -> bool:
@@ -140,7 +149,7 @@ class _Reader:
                 if stream is not None:
                     stream.close()
         try:
-            self._popen.wait(5.0)
+            self._popen.wait(_END_S)
         except subprocess.TimeoutExpired:
             self._popen.kill()
             self._popen.wait()

@@ -17,14 +17,18 @@ from core.errors import InputError
 
 #: Facts of our own making, kept as they are.
 _OURS = ("format", "units", "contrast", "warnings")
-_NUMBERS = (
-    "kvp", "slice_thickness_mm", "magnetic_field_t", "repetition_time_ms", "echo_time_ms", "inversion_time_ms",
-    "flip_angle_deg", "tube_current_ma",
-)  # fmt: skip
-_LONGEST = 64
+#: key -> the most that it can be, from 0: more than any scanner does, and less than a date read as a number.
+_NUMBERS: Mapping[str, float] = {
+    "kvp": 500.0, "slice_thickness_mm": 100.0, "magnetic_field_t": 25.0, "repetition_time_ms": 20_000.0,
+    "echo_time_ms": 1500.0, "inversion_time_ms": 10_000.0, "flip_angle_deg": 360.0, "tube_current_ma": 1500.0,
+}  # fmt: skip
+#: Characters of a text; none is longer that is a scanner's.
+LONGEST = 64
 _WORD = re.compile(r"[A-Za-z]+|\d+")
-#: A number that may be part of a name of a thing: 64, 3000, 3; not a year, nothing as long as a date.
-_NUMBER = re.compile(r"(?!(?:19|20)\d\d$)\d{1,4}")
+#: 02.09.01, 2/9/01, "1 9 5 4": numbers with nothing but separators between are how dates are written.
+_ADJACENT = re.compile(r"\d[\W_]+\d")
+#: More numbers, or more words of one letter, spell a date or a name.
+_MOST_NUMBERS, _MOST_LETTERS = 2, 2
 
 
 def _words(text: str) -> frozenset[str]:
@@ -77,20 +81,27 @@ _TRACERS = _words("""
     fluoroethyltyrosine choline fluorocholine naf sodium fluoride fmiso fes fluoroestradiol methionine
     acetate water ammonia fapi fdopa dopa florbetapir flutemetamol fluciclovine solution
 """)
-#: key -> words it may be made of; numbers may stand beside them where the second value says so
-_VOCABULARY: Mapping[str, tuple[frozenset[str], bool]] = {
-    "manufacturer": (_MAKERS, False),
-    "model": (_MODELS, True),
-    "kernel": (_KERNELS, True),
-    "body_part": (_BODY_PARTS, False),
-    "patient_position": (_words("hfp hfs hfdr hfdl ffdr ffdl ffp ffs lfp lfs rfp rfs afp afs pfp pfs"), False),
-    "scanning_sequence": (_words("se ir gr ep rm"), False),
-    "sequence_variant": (_words("sk mtc ss trss sp mp osp none"), False),
-    "mr_acquisition_type": (_words("d"), True),
-    "reconstruction": (_RECONSTRUCTIONS, True),
-    "decay_correction": (_words("none start admin"), False),
-    "tracer": (_TRACERS, True),
-    "stored_units": (_words("bqml gml cnts none"), False),
+#: key -> words it may be made of, and the numbers that may stand beside them: a scanner's 64, 710 or 3000; a kernel's
+#: 30; a reconstruction's 21 or 350; a tracer's isotope
+_VOCABULARY: Mapping[str, tuple[frozenset[str], str]] = {
+    "manufacturer": (_MAKERS, ""),
+    "model": (_MODELS, r"[1-9]\d{0,2}|(?!19|20)[1-9]\d00"),
+    "kernel": (_KERNELS, r"\d{1,2}"),
+    "body_part": (_BODY_PARTS, ""),
+    "patient_position": (_words("hfp hfs hfdr hfdl ffdr ffdl ffp ffs lfp lfs rfp rfs afp afs pfp pfs"), ""),
+    "scanning_sequence": (_words("se ir gr ep rm"), ""),
+    "sequence_variant": (_words("sk mtc ss trss sp mp osp none"), ""),
+    "mr_acquisition_type": (_words("d"), r"[123]"),
+    "reconstruction": (_RECONSTRUCTIONS, r"\d{1,3}"),
+    "decay_correction": (_words("none start admin"), ""),
+    "tracer": (_TRACERS, r"2|11|13|15|18|62|64|68|82|86|89"),
+    "stored_units": (_words("bqml gml cnts none"), ""),
+}
+#: key -> numbers that belong to a word (group 1), and are not counted: "XYZ Gauss5.00", "OSEM3D 4i8s", "PSMA-1007"
+_COMPOUNDS: Mapping[str, re.Pattern[str]] = {
+    "kernel": re.compile(r"(gauss|gaussian) ?\d\.\d{1,2}(?![\d\W_]*\d)", re.IGNORECASE),
+    "reconstruction": re.compile(r"()(?:(?<!\d)[23]D(?![A-Z])|(?<![A-Z\d])\d{1,2}i\d{1,2}s(?![A-Z\d]))", re.IGNORECASE),
+    "tracer": re.compile(r"(psma)[ -]?(?:11|617|1007)(?![\d\W_]*\d)", re.IGNORECASE),
 }
 
 
@@ -119,8 +130,7 @@ def kept_facts(found: Mapping[str, Any], timepoint: str) -> dict[str, Any]:
     for key, value in found.items():
         if key in _OURS or key == "study_date":
             continue
-        fits = _is_number(value) if key in _NUMBERS else key in _VOCABULARY and _fits(value, *_VOCABULARY[key])
-        if fits:
+        if _is_number(key, value) if key in _NUMBERS else _is_text(key, value):
             kept[key] = value
         else:
             dropped.append(key if re.fullmatch(r"[a-z_]{1,40}", key) else "other")
@@ -136,17 +146,23 @@ def kept_facts(found: Mapping[str, Any], timepoint: str) -> dict[str, Any]:
     return {**kept, **({"not_kept": sorted(set(dropped))} if dropped else {})}
 
 
-def _is_number(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+def _is_number(key: str, value: Any) -> bool:
+    real = isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+    return real and 0 <= value <= _NUMBERS[key]
 
 
-def _fits(value: Any, words: frozenset[str], numbers: bool) -> bool:
-    """True if the text is made of `words` alone and, with `numbers`, of short numbers beside them."""
-    if not isinstance(value, str) or len(value) > _LONGEST or not value.isascii() or not value.isprintable():
+def _is_text(key: str, value: Any) -> bool:
+    """True if the text is made of its key's own words alone and of a few short numbers that these words have."""
+    if key not in _VOCABULARY or not isinstance(value, str) or len(value) > LONGEST:
         return False
-    parts = _WORD.findall(value)
+    text = _COMPOUNDS[key].sub(r"\1 ", value) if key in _COMPOUNDS else value
+    if not value.isascii() or not value.isprintable() or _ADJACENT.search(text):
+        return False
+    words, number = _VOCABULARY[key]
+    parts = _WORD.findall(text)
     named = [part for part in parts if part.isalpha()]
     whole = "".join(named).lower()  # "NECK_CHEST", "Chest/Abd"
     known = whole in words or all(part.lower() in words for part in named)
     counted = [part for part in parts if part.isdigit()]
-    return bool(named) and known and all(numbers and _NUMBER.fullmatch(part) for part in counted) and len(parts) <= 12
+    few = len(counted) <= _MOST_NUMBERS and sum(len(part) == 1 for part in named) <= _MOST_LETTERS
+    return bool(named) and known and few and all(re.fullmatch(number, part) for part in counted) and len(parts) <= 12

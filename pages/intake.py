@@ -28,11 +28,12 @@ with scan_tab, shell.guarded():
         date = third.date_input("Date of the scan", dt.date.today(), min_value=dt.date(1970, 1, 1), format="YYYY-MM-DD")
         modality = first.selectbox("Modality", MODALITIES, format_func=lambda m: f"{m} ({UNITS[m]})")
         sequence = second.text_input("Sequence", help="For MR, as T1, T1c, FLAIR. Empty for CT and PET.")
-        confirmed = intake_form.name_question()
+        names = (dataset, patient, sequence)
+        confirmed = intake_form.name_question(names)
         state = rights.button(store, shell.person(), "scan.added")
         pressed = st.form_submit_button("Import", type="primary", **state)
     if pressed:
-        with st.spinner("Checking and storing", show_time=True), intake_form.asking_about_names():
+        with st.spinner("Checking and storing", show_time=True), intake_form.asking_about_names(names):
             scan = intake_form.import_files(
                 store, files, dataset=dataset, patient_id=patient, timepoint=date.isoformat(), modality=modality,
                 sequence=sequence, person=shell.person(), confirm_id=confirmed,

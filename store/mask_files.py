@@ -75,7 +75,7 @@ def staging(root: Path) -> Iterator[Path]:
     """
     folder = root / "incoming" / f"{_RUN}-{uuid.uuid4().hex}"
     try:
-        folder.mkdir(parents=True)
+        folder.mkdir(mode=0o700, parents=True)  # originals with names lie in it for a while
         yield folder
     except OSError as error:
         if error.errno not in _REFUSALS:

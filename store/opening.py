@@ -14,6 +14,7 @@ import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from core import file_rights
 from core.errors import StoreError
 from store import ledgers, lines, mask_files, migrations
 from store.audit import Audit, Entry, check_chain, read_file
@@ -54,6 +55,7 @@ def open_database(root: Path, *, create: bool, read_only: bool, notes: list[str]
         notes.append("The data folder cannot be written: it is open for looking only.")
     if read_only:
         return _open_to_look(root, database, notes)
+    file_rights.close_folder(root)
     try:
         db = Connection(database)
     except StoreReadOnly:
@@ -76,7 +78,7 @@ def open_database(root: Path, *, create: bool, read_only: bool, notes: list[str]
 
 def _make_folder(root: Path) -> None:
     try:
-        root.mkdir(parents=True, exist_ok=True)
+        root.mkdir(mode=0o777 & ~file_rights.umask(), parents=True, exist_ok=True)
     except OSError as error:
         raise StoreError(f"The data folder {root} cannot be made: {error.strerror}. Choose another.") from None
 

@@ -26,6 +26,7 @@ ALLOWED: dict[str, set[str]] = {
         "store",
         "core.types",
         "core.errors",
+        "core.file_rights",
         "core.volumes",
         "core.decisions",
         "core.access",

@@ -5,7 +5,9 @@ from __future__ import annotations
 import gzip
 import struct
 import tempfile
+import tracemalloc
 import zipfile
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -52,6 +54,20 @@ def _nifti(offset: float = 352.0, magic: bytes = b"n+1\0", payload: bytes = OWN)
     return bytes(raw) + payload
 
 
+def _axes(kind: str, count: int) -> bytes:
+    """An image of so many axes of one voxel each, which says all of them rightly."""
+    ones = " ".join(["1"] * count)
+    head = {
+        "nrrd": f"NRRD0004\ntype: uint8\ndimension: {count}\nsizes: {ones}\nspacings: {ones}\nencoding: raw\n\n",
+        "mha": f"NDims = {count}\nDimSize = {ones}\nElementType = MET_UCHAR\nElementDataFile = LOCAL\n",
+    }
+    return head[kind].encode() + b"\0"
+
+
+def _spacings(text: str) -> bytes:
+    return f"NRRD0004\ntype: uint8\ndimension: 3\nsizes: 4 4 4\nspacings: {text}\nencoding: raw\n\n".encode() + OWN
+
+
 PAD = ["# " + "x" * 98] * 720  # 72 kB of comments
 #: file name -> its bytes; `{secret}` stands for the path of a file that must not be read
 HOSTILE: dict[str, tuple[str, Callable[[str], bytes]]] = {
@@ -90,6 +106,13 @@ HOSTILE: dict[str, tuple[str, Callable[[str], bytes]]] = {
     "mha, repeated key": ("x.mha", lambda s: _mha("DimSize = 2 2 2", "ElementDataFile = LOCAL")),
     "mha, two names": ("x.mha", lambda s: _mha("Offset = 0 0 0", "Origin = 1 1 1", "ElementDataFile = LOCAL")),
     "mha, header size": ("x.mha", lambda s: _mha("HeaderSize = 9", "ElementDataFile = LOCAL")),
+    "nrrd, sizes with two signs": ("x.nrrd", lambda s: _nrrd().replace(b"sizes: 4", b"sizes: --4")),
+    "nrrd, a size in other digits": ("x.nrrd", lambda s: _nrrd().replace(b"sizes: 4", b"sizes: \xb2")),
+    "nrrd, a number with underscores": ("x.nrrd", lambda s: _nrrd().replace(b"(1,0,0)", b"(1_0,0,0)")),
+    "nrrd, a comma for a spacing": ("x.nrrd", lambda s: _spacings("1 , 1")),
+    "nrrd, two numbers for a spacing": ("x.nrrd", lambda s: _spacings("1 1,1 1")),
+    "nrrd, a spacing too many": ("x.nrrd", lambda s: _spacings("1 1 1 1")),
+    "mha, sizes with two signs": ("x.mha", lambda s: _mha("ElementDataFile = LOCAL").replace(b"= 4 4", b"= +-4 4")),
     "mha, header without end": ("x.mha", lambda s: _mha(payload=b"")),
     "mha, named .nrrd": ("x.nrrd", lambda s: _mha(f"ElementDataFile = {s}")),
     "mhd": ("x.mhd", lambda s: _mha(f"ElementDataFile = {s}")),
@@ -146,6 +169,53 @@ def test_a_file_that_holds_its_voxels_is_read(tmp_path: Path, name: str, data: b
     (tmp_path / name).write_bytes(data)
     array = read_volume(tmp_path / name, "MR").array
     np.testing.assert_array_equal(array, np.frombuffer(OWN, np.uint8).reshape(SHAPE, order="F"))
+
+
+@pytest.mark.parametrize("kind", ["nrrd", "mha"])
+@pytest.mark.parametrize("count", [1500, 600_000])
+def test_a_header_takes_little_more_memory_than_the_file_has_bytes_before_its_size_is_checked(
+    tmp_path: Path, kind: str, count: int
+) -> None:
+    path = tmp_path / f"x.{kind}"
+    path.write_bytes(_axes(kind, count))
+    tracemalloc.start()
+    try:
+        with pytest.raises(InputError, match="at most 10 axes"):
+            read_volume(path, "MR")
+        most = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert most < 2**20 + 16 * path.stat().st_size
+
+
+def _packed(kind: str, shape: tuple[int, int, int], voxels: bytes, level: int) -> bytes:
+    """An image of packed voxels, the last bytes of which are their checksum."""
+    size = " ".join(map(str, shape))
+    if kind == "nii.gz":
+        array = np.frombuffer(voxels, np.uint8).reshape(shape, order="F")
+        return gzip.compress(nib.Nifti1Image(array, np.eye(4)).to_bytes(), level)
+    pack = zlib.compress if kind == "mha, zlib" else gzip.compress
+    if kind == "nrrd":
+        head = _nrrd("encoding: gzip", payload=b"").replace(b"sizes: 4 4 4", f"sizes: {size}".encode())
+    else:
+        head = _mha("CompressedData = True", "ElementDataFile = LOCAL", payload=b"")
+        head = head.replace(b"DimSize = 4 4 4", f"DimSize = {size}".encode())
+    return head + pack(voxels, level)
+
+
+@pytest.mark.parametrize(("kind", "tail"), [("mha, zlib", 4), ("mha, gzip", 8), ("nrrd", 8), ("nii.gz", 8)])
+@pytest.mark.parametrize("shape", [(8, 8, 8), *((64, 64, n) for n in (15, 16, 17, 32))], ids=str)
+@pytest.mark.parametrize("level", [0, 6])
+def test_packed_voxels_with_another_checksum_are_damaged(tmp_path: Path, kind: str, tail: int, shape, level) -> None:
+    """The checksum may stand in the same 64 kB, which are read at once, as the last voxels, or in the next."""
+    voxels = np.random.default_rng(1).integers(0, 256, shape).astype(np.uint8).tobytes()
+    raw, path = _packed(kind, shape, voxels, level), tmp_path / f"x.{kind.split(',')[0]}"
+    path.write_bytes(raw)
+    assert read_volume(path, "MR").array.astype(np.uint8).tobytes("F") == voxels
+    for damaged in (raw[:-tail] + bytes([raw[-tail] ^ 1]) + raw[len(raw) - tail + 1 :], raw[:-1], raw[:-tail]):
+        path.write_bytes(damaged)
+        with pytest.raises(InputError, match="truncated or damaged"):
+            read_volume(path, "MR")
 
 
 def test_another_file_behind_a_link_or_a_device_is_no_image(tmp_path: Path) -> None:
@@ -299,6 +369,53 @@ def test_voxels_that_the_file_does_not_hold_are_never_taken_from_memory(tmp_path
         open_scan([tmp_path], "CT")
 
 
+_BITS_16 = b"\x28\x00\x00\x01US\x02\x00\x10\x00"
+
+
+def _other_bits(first: int | None, last: int | None, after: int | None, cut: int) -> Callable[[bytes], bytes]:
+    """A file whose bits of a voxel (16) are told once or twice before its voxels, and perhaps again after them; of its
+    60 bytes of voxels `cut` are left out."""
+
+    def told(bits: int | None) -> bytes:
+        return b"" if bits is None else _BITS_16[:8] + struct.pack("<H", bits)
+
+    def change(raw: bytes) -> bytes:
+        head, _, rest = raw.partition(_BITS_16)
+        before, tag, pixels = rest.partition(b"\xe0\x7f\x10\x00OW\0\0")
+        assert len(pixels) == 64
+        voxels = pixels[4 : 64 - cut]
+        return head + told(first) + told(last) + before + tag + struct.pack("<I", len(voxels)) + voxels + told(after)
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("first", "last", "after", "cut"),
+    [
+        (16, 8, None, 30), (32, 16, None, 0), (8, 16, None, 0), (16, 16, None, 0), (32, None, 16, 0),
+        (None, None, 32, 0), (None, None, 16, 0), (None, None, None, 0), (24, None, None, 0), (64, None, None, 0),
+        (1, None, None, 0), (12, None, None, 0), (0, None, None, 0),
+    ],
+)  # fmt: skip
+def test_bits_that_are_told_twice_or_after_the_voxels_never_make_voxels_of_memory(
+    tmp_path: Path, first: int | None, last: int | None, after: int | None, cut: int
+) -> None:
+    for path in write_series(tmp_path):
+        path.write_bytes(_other_bits(first, last, after, cut)(path.read_bytes()))
+    with pytest.raises(InputError, match="damaged"):
+        open_scan([tmp_path], "CT")
+
+
+def test_a_file_whose_tags_do_not_ascend_is_refused(tmp_path: Path) -> None:
+    size = b"\x28\x00\x11\x00US\x02\x00\x05\x00"
+    for path in write_series(tmp_path):
+        raw = path.read_bytes()
+        assert raw.count(size) == 1
+        path.write_bytes(raw.replace(_BITS_16, _BITS_16 + size).replace(size, b"", 1))
+    with pytest.raises(InputError, match="is damaged"):
+        open_scan([tmp_path], "CT")
+
+
 def test_a_series_without_voxels_is_refused(tmp_path: Path) -> None:
     def strip(ds: Dataset, n: int) -> None:
         del ds.PixelData
@@ -311,7 +428,7 @@ def test_a_series_without_voxels_is_refused(tmp_path: Path) -> None:
 def test_a_number_of_frames_that_is_none_is_named(tmp_path: Path) -> None:
     for path in write_series(tmp_path):
         path.write_bytes(
-            path.read_bytes().replace(b"\x28\x00\x02\x00US", b"\x28\x00\x08\x00IS\x02\x001A\x28\x00\x02\x00US", 1)
+            path.read_bytes().replace(b"\x28\x00\x10\x00US", b"\x28\x00\x08\x00IS\x02\x001A\x28\x00\x10\x00US", 1)
         )
     with pytest.raises(InputError, match="whole number in NumberOfFrames"):
         open_scan([tmp_path], "CT")

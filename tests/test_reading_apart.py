@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import os
 import signal
@@ -39,11 +40,31 @@ def store(tmp_path: Path) -> Iterator[Store]:
 
 @pytest.fixture(autouse=True)
 def _nothing_in_the_systems_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Neither of this process nor of its readers, which begin anew to know of that folder."""
     folder = tmp_path / "system-tmp"
     folder.mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(folder))
+    monkeypatch.setenv("TMPDIR", str(folder))
+    reading_apart._READERS.end()
     yield
+    for reader in _readers():
+        assert f"TMPDIR={folder}" in _environment(reader)
+    reading_apart._READERS.end()
     assert list(folder.iterdir()) == []
+
+
+def _readers() -> list[psutil.Process]:
+    """Those that run."""
+    found = []
+    for process in psutil.Process().children():
+        with contextlib.suppress(psutil.Error):  # it has ended, and nobody has asked yet how
+            if reading_apart._WORKER in process.cmdline():
+                found.append(process)
+    return found
+
+
+def _environment(process: psutil.Process) -> list[str]:
+    return Path(f"/proc/{process.pid}/environ").read_text().split("\0")
 
 
 def _image(path: Path, shape: tuple[int, int, int] = (6, 7, 8), dtype: type = np.float32) -> Path:
@@ -139,21 +160,23 @@ def test_a_header_that_says_little_gets_little_however_much_follows(store: Any, 
 
 
 def test_a_reader_that_needs_more_memory_than_it_may_take_is_a_sentence(store: Any, tmp_path: Path, monkeypatch):
+    path = write_series(tmp_path / "series")[0]
+    ds = pydicom.dcmread(path)
+    ds.add_new(0x00091001, "OB", b"")
+    ds.save_as(path)
+    raw = path.read_bytes()
+    at = raw.index(b"\x09\x00\x01\x10OB\0\0") + 8
+    # a private element of 1 GB, which the disk holds as nothing; GDCM reads it whole
+    with path.open("wb") as sink:
+        sink.write(raw[:at] + (2**30).to_bytes(4, "little"))
+        sink.seek(2**30, 1)
+        sink.write(raw[at + 4 :])
     monkeypatch.setenv("TWIN_MAX_IMPORT_GB", "0.001")
-    for path in write_series(tmp_path / "series"):
-        ds = pydicom.dcmread(path)
-        ds.add_new(0x00091001, "OB", b"")
-        ds.save_as(path)
-        raw = path.read_bytes()
-        at = raw.index(b"\x09\x00\x01\x10OB\0\0") + 8
-        # a private element of 2 GB, which the disk holds as nothing; GDCM reads it whole
-        with path.open("wb") as sink:
-            sink.write(raw[:at] + (2**31).to_bytes(4, "little"))
-            sink.seek(2**31, 1)
-            sink.write(raw[at + 4 :])
-    with pytest.raises(InputError, match="expected"):
+    with pytest.raises(InputError, match="expected slices that can be read"):
         _import(store, tmp_path / "series", modality="CT")
     _nothing_left(store)
+    monkeypatch.setenv("TWIN_MAX_IMPORT_GB", "1")  # 4 GB: it was the memory alone
+    assert _import(store, tmp_path / "series", modality="CT").shape == (5, 6, 4)
 
 
 def test_a_reader_that_takes_too_long_is_a_sentence(store: Any, tmp_path: Path, monkeypatch) -> None:
@@ -164,10 +187,6 @@ def test_a_reader_that_takes_too_long_is_a_sentence(store: Any, tmp_path: Path, 
     monkeypatch.delenv("TWIN_IMPORT_SECONDS")
     _nothing_left(store)
     assert _import(store, _image(tmp_path / "good.nii.gz")).scan_id == "MR"
-
-
-def _readers() -> list[psutil.Process]:
-    return [p for p in psutil.Process().children() if reading_apart._WORKER in p.cmdline()]
 
 
 def _wait_for(find, seconds: float = 60.0):
@@ -218,12 +237,94 @@ def test_refusals_keep_their_kind_and_their_words(store: Any, tmp_path: Path) ->
 def test_the_reader_sees_no_key_of_this_process(tmp_path: Path, monkeypatch) -> None:
     monkeypatch.setenv("TWIN_SECRET", "do-not-tell")
     monkeypatch.setenv("TWIN_AUDIT_KEY", "do-not-tell")
-    reading_apart._READERS.end()
     scratch = tmp_path / "scratch"
     scratch.mkdir()
     reading_apart.read_scan([_image(tmp_path / "x.nii.gz")], "MR", "", scratch)
-    for reader in _readers():
-        assert "do-not-tell" not in Path(f"/proc/{reader.pid}/environ").read_text()
+    seen = [_environment(reader) for reader in _readers()]
+    assert len(seen) == 1
+    assert not [one for one in seen[0] if "do-not-tell" in one or one.startswith("TWIN_")]
+
+
+#: Runs as the reader's module; what stands in for a line differs from test to test.
+_STAND_IN = """
+import atexit, os, sys, time
+from pathlib import Path
+from core import reader_process
+{line}
+if __name__ == "__main__":
+    reader_process.main()
+"""
+
+
+@pytest.fixture
+def stand_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """stand_in(line): from now on, readers run that line before they begin."""
+
+    def put(line: str) -> None:
+        (tmp_path / "modules").mkdir()
+        (tmp_path / "modules" / "reader_stand_in.py").write_text(_STAND_IN.format(line=line))
+        monkeypatch.setenv("PYTHONPATH", str(tmp_path / "modules"))
+        monkeypatch.setattr(reading_apart, "_WORKER", "reader_stand_in")
+
+    return put
+
+
+@pytest.mark.parametrize(("status", "read"), [(0, True), (1, False)])
+def test_a_reader_that_goes_to_rest_while_it_is_asked_is_replaced_and_one_that_fails_is_not(
+    store: Any, tmp_path: Path, stand_in: Any, status: int, read: bool
+) -> None:
+    asked = tmp_path / "asked"
+    stand_in(
+        f"if not Path({str(asked)!r}).exists(): sys.stdin.readline(); Path({str(asked)!r}).touch(); os._exit({status})"
+    )
+    path = _image(tmp_path / "x.nii.gz")
+    if read:
+        assert _import(store, path).shape == (6, 7, 8)
+    else:
+        with pytest.raises(InputError, match="ended its reader"):
+            _import(store, path)
+    assert asked.exists()
+
+
+def test_a_reader_that_rests_is_gone_at_once(store: Any, tmp_path: Path, stand_in: Any) -> None:
+    stand_in("reader_process.IDLE_S = 0.2; atexit.register(time.sleep, 30)")
+    for n in range(3):
+        _import(store, _image(tmp_path / f"{n}.nii.gz", (6, 7, 8 + n)), patient_id=f"P{n}")
+        _wait_for(lambda: not _readers(), 10.0)
+
+
+@pytest.mark.parametrize("megabytes", [2, 60])
+def test_an_answer_that_is_too_long_is_a_sentence_and_the_reader_stays(
+    store: Any, tmp_path: Path, stand_in: Any, megabytes: int
+) -> None:
+    stand_in(f"reader_process.read_one = lambda request: {{'metadata': 'x' * {megabytes}_000_000}}")
+    for _ in range(2):
+        with pytest.raises(InputError, match="damaged in an unexpected way"):
+            _import(store, _image(tmp_path / "x.nii.gz"))
+    assert len(_readers()) == 1
+    _nothing_left(store)
+
+
+@pytest.mark.parametrize("answer", ["b'{'", "b'[1]' + b'\\n'", "b'[' * 10**6 + b'\\n'", "b'y' * 10**8", "b''"])
+def test_a_child_that_a_file_has_taken_over_says_nothing_that_ends_the_reader(
+    store: Any, tmp_path: Path, stand_in: Any, answer: str
+) -> None:
+    stand_in(f"reader_process._child = lambda request, pipe: (os.write(pipe, {answer}), os._exit(0))")
+    for _ in range(2):
+        with pytest.raises(InputError, match="ended its reader"):
+            _import(store, _image(tmp_path / "x.nii.gz"))
+    assert len(_readers()) == 1
+    _nothing_left(store)
+
+
+def test_a_text_of_a_header_may_be_longer_than_any_answer(store: Any, tmp_path: Path) -> None:
+    def long(ds: pydicom.Dataset, n: int) -> None:
+        ds.add_new(0x00080070, "UT", "x" * 1_500_000)  # Manufacturer
+        ds.add_new(0x00180015, "UT", "THIGH\\" * 300_000)  # BodyPartExamined
+
+    write_series(tmp_path / "series", edit=long)
+    scan = _import(store, tmp_path / "series", modality="CT")
+    assert {"manufacturer", "body_part"} <= set(scan.metadata["not_kept"])
 
 
 def test_a_mask_arrives_and_a_broken_one_leaves_nothing(store: Any, tmp_path: Path) -> None:

@@ -90,6 +90,75 @@ def test_a_session_may_send_so_many_files(monkeypatch: pytest.MonkeyPatch) -> No
         manager.add_file("a", _rec("three", 1))
 
 
+class _Page:
+    """Stands in for Streamlit: two uploaders of one session, and what the browser says is in them."""
+
+    def __init__(self, manager: MemoryUploadedFileManager, monkeypatch: pytest.MonkeyPatch) -> None:
+        self._manager = manager
+        self.session_state: dict[str, Any] = {}
+        self._chosen: dict[str, list[str]] = {}
+        context = SimpleNamespace(session_id="a", uploaded_file_mgr=manager)
+        monkeypatch.setattr(uploads, "st", self)
+        monkeypatch.setattr(uploads, "get_script_run_ctx", lambda: context)
+
+    def file_uploader(self, label: str, key: str, **_: Any) -> list[Any]:
+        files = self._manager.get_files("a", self._chosen.get(key, []))
+        return [SimpleNamespace(file_id=file.file_id, size=len(file.data)) for file in files]
+
+    def send(self, key: str, *sizes: int) -> int:
+        """Files are chosen together in one uploader and sent one by one; how many were refused."""
+        refused = 0
+        for n, address in enumerate(self._manager.get_upload_urls("a", [str(size) for size in sizes])):
+            file = UploadedFileRec(file_id=address.file_id, name=f"{n}", type="", data=bytes(sizes[n]))
+            try:
+                self._manager.add_file("a", file)
+                self._chosen.setdefault(f"{key}-0", []).append(file.file_id)
+            except HTTPException:
+                refused += 1
+        return refused
+
+    def seen(self, key: str) -> int | str:
+        """How many files the uploader gives, or what it says instead."""
+        try:
+            return len(uploads.uploader(key, "x", accept_multiple_files=True))
+        except InputError as error:
+            return str(error)[:8]
+
+
+@pytest.fixture
+def page(monkeypatch: pytest.MonkeyPatch) -> _Page:
+    monkeypatch.setenv("TWIN_MAX_UPLOAD_GB", str(1000 / 2**30))
+    return _Page(_manager(), monkeypatch)
+
+
+def test_a_refused_file_of_one_uploader_leaves_the_files_of_another_alone(page: _Page) -> None:
+    assert page.send("scan", 300, 300) == 0
+    assert page.send("mask", 600) == 1
+    assert [page.seen("scan"), page.seen("mask")] == [2, "Expected"]  # nothing of it arrived: an empty one says so
+    assert [page.seen("scan"), page.seen("mask")] == [2, 0]
+
+
+def test_files_of_which_one_was_refused_are_let_go_where_they_are_and_nowhere_else(page: _Page) -> None:
+    assert page.send("mask", 100) == 0
+    assert page.send("scan", 500, 600, 200) == 1
+    assert [page.seen("mask"), page.seen("scan")] == [1, "Expected"]
+    assert [page.seen("mask"), page.seen("scan")] == [1, 0]
+    assert _held(page._manager) == 100
+
+
+def test_half_of_a_series_is_let_go_even_when_another_uploader_has_told_of_it(page: _Page) -> None:
+    assert page.send("scan", 500, 600) == 1
+    assert [page.seen("mask"), page.seen("scan")] == ["Expected", "Expected"]
+    assert [page.seen("mask"), page.seen("scan")] == [0, 0]
+
+
+def test_what_was_refused_of_a_session_is_forgotten_with_it(page: _Page) -> None:
+    page.send("scan", 500, 600)
+    nobody = SimpleNamespace(list_sessions=list, _session_storage=None)
+    uploads.forget_closed_sessions(nobody, page._manager)
+    assert page._manager.batches == {}  # type: ignore[attr-defined]
+
+
 def _form() -> None:
     import streamlit as st
 
@@ -126,7 +195,9 @@ def test_too_many_files_are_refused_with_a_sentence_and_let_go(monkeypatch: pyte
     [
         ("scan.nii.gz", "scan.nii.gz"), ("../../etc/passwd", "passwd"), ("..", "file"), ("", "file"), ("/", "file"),
         (".hidden.nii", "hidden.nii"), ("a\0b\n.nii", "a_b_.nii"), ("x" * 300 + ".nii", "x" * 96 + ".nii"),
-        ("![](http://x).nii", "x).nii"),
+        ("![](http://x).nii", "x).nii"), ("Müller.nii", "Müller.nii"),
+        ("漢" * 90 + ".nii.gz", "漢" * 31 + ".nii.gz"), ("é" * 200, "é" * 50), ("ö" * 60 + "x.nii", "ö" * 47 + "x.nii"),
+        ("y." + "x" * 95 + ".nii", "x" * 95 + ".nii"), ("😀" * 300, "_" * 100), ("\ud800.nii", "_.nii"),
     ],
 )  # fmt: skip
 def test_a_name_stays_in_the_scratch_folder(tmp_path: Path, name: str, kept: str) -> None:

@@ -23,24 +23,28 @@ def import_files(store: Any, files: Sequence[Any], **details: Any) -> Scan:
         return import_scan(store, uploads.saved(files, folder), **details)
 
 
-def name_question() -> bool:
-    """The box that appears where a name was questioned; whether it is ticked."""
-    question = st.session_state.get("name-question")
-    if question is None:
+def name_question(names: Sequence[str]) -> bool:
+    """The box that appears where `names` (dataset, patient, sequence) were questioned; whether it is ticked.
+
+    A tick holds for the very names that were asked about. With others there is no box, and each question has its own.
+    """
+    question, asked, turn = st.session_state.get("name-question", ("", (), 0))
+    if not question or asked != tuple(names):
         return False
     st.error(plain(question), icon=":material/error:")
-    return st.checkbox("These are pseudonyms: they name no person", key="name-confirmed")
+    return st.checkbox("These are pseudonyms: they name no person", key=f"name-confirmed-{turn}")
 
 
 @contextmanager
-def asking_about_names() -> Iterator[None]:
+def asking_about_names(names: Sequence[str]) -> Iterator[None]:
     """A name that looks like a person's becomes a question in the form (`name_question`), and nothing is stored."""
+    turn = st.session_state.get("name-question", ("", (), 0))[2]
     try:
         yield
     except NameQuestion as question:
-        st.session_state["name-question"] = str(question)
+        st.session_state["name-question"] = (str(question), tuple(names), turn + 1)
         st.rerun()
-    st.session_state.pop("name-question", None)
+    st.session_state["name-question"] = ("", (), turn)
 
 
 def show_arrival(store: Any, patient: str, timepoint: str, scan_id: str) -> None:

@@ -14,6 +14,7 @@ from typing import Any, Literal
 import streamlit as st
 from streamlit.runtime.scriptrunner import StopException
 
+from core.file_rights import keep_private
 from core.jobs import explain
 from pages.ui import doors, resources, sessions, sockets, uploads, who
 from pages.ui.text import plain
@@ -145,6 +146,7 @@ def _stoppable() -> Iterator[None]:
 async def lifespan(_app: Any) -> AsyncIterator[None]:
     """Around the server's life. The first page does not wait for what is started here."""
     _set_up_logging()
+    keep_private()
     sockets.answer_at_once()
     doors.name_the_server()
     resources.begin()

@@ -12,6 +12,7 @@ import logging
 import re
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -28,9 +29,19 @@ logger = logging.getLogger("twinreview.uploads")
 
 #: How often it is looked for files of sessions that are over.
 SWEEP_S = 30.0
-#: As much as so many people may send is taken of all together.
-PEOPLE_AT_ONCE = 4
+#: As much as so many sessions may hold is taken of all together.
+SESSIONS_AT_ONCE = 4
 _NAME = re.compile(r"[^\w.()+ -]")
+#: Of a name: file systems take 255, some that encrypt 143.
+_NAME_BYTES = 100
+
+
+@dataclass
+class _Batch:
+    """Files that were chosen together, for one uploader: whether one was refused, and somebody has been told."""
+
+    refused: bool = False
+    told: bool = False
 
 
 @asynccontextmanager
@@ -67,6 +78,9 @@ def forget_closed_sessions(sessions: Any, uploads: Any) -> int:
     gone = [session_id for session_id in list(uploads.file_storage) if session_id not in alive]
     for session_id in gone:
         uploads.remove_session_files(session_id)
+    batches = getattr(uploads, "batches", {})
+    for session_id in [one for one in list(batches) if one not in alive]:
+        batches.pop(session_id, None)
     expire = getattr(getattr(sessions._session_storage, "_cache", None), "expire", None)
     if expire is not None:
         expire()  # the session itself holds them, too, as the value of its widget
@@ -76,8 +90,19 @@ def forget_closed_sessions(sessions: Any, uploads: Any) -> int:
 
 
 def limit_uploads(uploads: Any) -> None:
-    """Make Streamlit's manager refuse a file with which its session, or all together, would hold too much."""
-    add = uploads.add_file
+    """Make Streamlit's manager refuse a file with which its session, or all together, would hold too much.
+
+    An upload does not say of which uploader it is. But the addresses for files that are chosen together are asked for
+    together, so the manager's `batches` knows, by session and file, what belongs to one that is refused.
+    """
+    add, addresses = uploads.add_file, uploads.get_upload_urls
+    batches: dict[str, dict[str, _Batch]] = {}
+    uploads.batches = batches
+
+    def addresses_of_a_batch(session_id: str, file_names: Sequence[str]) -> list[Any]:
+        found, batch = addresses(session_id, file_names), _Batch()
+        batches.setdefault(session_id, {}).update((one.file_id, batch) for one in found)
+        return list(found)
 
     def add_if_it_fits(session_id: str, file: UploadedFileRec) -> None:
         limits = import_limits()
@@ -88,14 +113,13 @@ def limit_uploads(uploads: Any) -> None:
         if (
             size > limits.upload_bytes
             or len(own) >= limits.upload_files
-            or total > PEOPLE_AT_ONCE * limits.upload_bytes
+            or total > SESSIONS_AT_ONCE * limits.upload_bytes
         ):
-            refused: set[str] = getattr(uploads, "refused_sessions", set())
-            uploads.refused_sessions = refused | {session_id}
+            batches.setdefault(session_id, {}).setdefault(file.file_id, _Batch()).refused = True
             raise HTTPException(413, too_much())
         add(session_id, file)
 
-    uploads.add_file = add_if_it_fits
+    uploads.add_file, uploads.get_upload_urls = add_if_it_fits, addresses_of_a_batch
 
 
 def too_much() -> str:
@@ -112,12 +136,17 @@ def uploader(key: str, label: str, **options: Any) -> list[Any]:
     """Streamlit's file uploader, empty again after `let_go(key)`; what was chosen, as a list.
 
     Raises:
-        InputError: more files, or larger ones together, than one person may send. What came of them is let go.
+        InputError: more files, or larger ones together, than one session may hold, or one that was chosen with them was
+            refused. What came of them is let go: half a series would look like a whole one.
     """
     chosen = st.file_uploader(label, key=f"{key}-{st.session_state.get(f'{key}-turn', 0)}", **options)
     files = list(chosen) if isinstance(chosen, list) else [chosen] if chosen is not None else []
     limits = import_limits()
-    if _was_refused() or len(files) > limits.upload_files or sum(file.size for file in files) > limits.upload_bytes:
+    if (
+        _was_refused(files)
+        or len(files) > limits.upload_files
+        or sum(file.size for file in files) > limits.upload_bytes
+    ):
         let_go(key, files)
         raise InputError(too_much())
     return files
@@ -132,14 +161,20 @@ def let_go(key: str, files: Sequence[Any]) -> None:
     st.session_state[f"{key}-turn"] = st.session_state.get(f"{key}-turn", 0) + 1
 
 
-def _was_refused() -> bool:
-    """Whether a file of this session did not fit since it was last asked."""
-    context = get_script_run_ctx()
-    refused: set[str] = getattr(getattr(context, "uploaded_file_mgr", None), "refused_sessions", set())
-    if context is None or context.session_id not in refused:
-        return False
-    refused.discard(context.session_id)
-    return True
+def _was_refused(files: Sequence[Any]) -> bool:
+    """Whether a file that was chosen together with one of these was refused.
+
+    Where none of such a batch arrived, nothing tells of which uploader it was: an empty one says so, once.
+    """
+    context: Any = get_script_run_ctx()
+    batches: dict[str, dict[str, _Batch]] = getattr(getattr(context, "uploaded_file_mgr", None), "batches", {})
+    own = batches.get(context.session_id, {}) if context is not None else {}
+    refused = [batch for batch in list(own.values()) if batch.refused]
+    here = {id(own.get(file.file_id)) for file in files}
+    mine = [batch for batch in refused if id(batch) in here or (not files and not batch.told)]
+    for batch in mine:
+        batch.told = True
+    return bool(mine)
 
 
 def saved(files: Sequence[Any], folder: Path) -> list[Path]:
@@ -151,8 +186,8 @@ def saved(files: Sequence[Any], folder: Path) -> list[Path]:
         # DICOM files of several folders may share a name.
         home = folder / str(number) if len(files) > 1 else folder
         home.mkdir(exist_ok=True)
-        name = _NAME.sub("_", Path(file.name).name).lstrip(".")[-100:] or "file"
-        path = home / name
+        end = _NAME.sub("_", Path(file.name).name).encode()[-_NAME_BYTES:]
+        path = home / (end.decode(errors="ignore").lstrip(".") or "file")  # the end: it says which kind of file it is
         path.write_bytes(file.getvalue())  # not `getbuffer`, which copies what it shares with the manager
         paths.append(path)
     return paths

@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from tests.attack.door import ROOT, SECRET, Door, Opened, Ran, Skipped, cli, holds
-from tests.attack.scene import import_scan
+from tests.attack.scene import image, import_scan
 
 #: 10 x 10 x 10 bytes: the secret and what stands after it, as a scan would show them.
 _VOXELS = 1000
@@ -155,6 +155,24 @@ def _wait_for(child: subprocess.Popen[bytes], seen: Callable[[], bool]) -> bool:
     return False
 
 
+def _other_accounts(folder: Path) -> str:
+    """An import under the umask that most accounts have, into a folder that is there already."""
+    root = folder / "data"
+    root.mkdir(0o755)
+    before = os.umask(0o022)
+    try:
+        ran = import_scan(root, image(folder / "scan.nii.gz", 1))
+    finally:
+        os.umask(before)
+    if ran.status != 0:
+        raise Opened(f"a good scan was refused: {ran.text}")
+    found = [path for path in (root, *root.rglob("*")) if not path.is_symlink()]
+    others = [path for path in found if path.stat().st_mode & 0o077]
+    if others or len(found) < 5:
+        raise Opened(f"{len(others)} of {len(found)} files and folders have rights for others, the first {others[:1]}")
+    return f"none of {len(found)} files and folders of the data folder has rights for another account"
+
+
 def _shifted(folder: Path) -> str:
     from tests.dicom_phantom import write_series
 
@@ -200,6 +218,7 @@ DOORS = [
     Door("Files", "zip of 200 MB that is said to hold 4 kB", _zip("a.nii", 200, 4096)),
     Door("Files", "zip with a path that leads out", _zip("../outside.dcm", 1)),
     Door("Files", "killed while it unpacks a named patient's files", _killed),
+    Door("Files", "another account of the machine reads the data folder", _other_accounts),
     Door("Files", "the date inside the file after a shifted import", _shifted),
     Door("Files", "an id that is a name and a birth date", _named_id),
 ]  # fmt: skip
