@@ -13,11 +13,11 @@ from typing import Any, NamedTuple, Self
 from core.access import ADMINISTRATOR
 from core.errors import StoreError, TwinReviewError
 from core.types import MaskRecord
-from store import heads, journal, ledgers, mask_files, opening, replay
+from store import heads, journal, ledgers, looking, mask_files, opening, replay
 from store.actors import check_actor
 from store.audit import Audit, Entry
 from store.connection import Row, StoreReadOnly
-from store.opening import AUDIT, DATABASE
+from store.looking import AUDIT, DATABASE
 from store.values import check_id, check_person, utc_now
 
 logger = logging.getLogger("twinreview.store")
@@ -71,14 +71,15 @@ class StoreBase:
 
     def _settle(self) -> None:
         """What opening does before anything else may write: copies of the past compared, cut-short writes finished."""
-        opening.refuse_emptied(self.root, self.audit)
+        if looking.is_snapshot(self.db):  # compared when it was taken; the process that holds it goes on writing
+            return
         cut = None if self.read_only else journal.pending(self.root)
-        missing = opening.lacking_in_mirror(self.audit, cut)
+        lacking = opening.compare(self.root, self.audit, cut)
+        opening.refuse_newer_heads(self.root, self.audit, self.signing_key, self._anchor)
         if self.read_only:
-            opening.lacking_in_ledgers(self.root, self.audit, None)
             return
         said = list(self.recovered)
-        opening.mend_copies(self.root, self.audit, missing, cut, said.append)
+        opening.mend_copies(self.root, self.audit, lacking, said.append)
         self._signing = self.signing_key is not None and self._signing_began(self.signing_key)
         self._recover()
         self._sweep()
@@ -94,7 +95,7 @@ class StoreBase:
 
     def close(self) -> None:
         """Let go of the database; a second call does nothing."""
-        opening.close_snapshot(self.db)
+        looking.close_snapshot(self.db)
 
     def __enter__(self) -> Self:
         return self
@@ -267,7 +268,7 @@ class StoreBase:
 
     def _anchor_heads(self, path: Path) -> None:
         """Add to the file outside every head that it lacks."""
-        seq, known = self.audit.last()[0], heads.anchored_to(path)
+        seq, known = self.audit.last()[0], heads.newest(path)[0]
         if known == seq - 1 or known < 1:
             heads.anchor(path, self.audit.entries(1))
         elif known < seq:

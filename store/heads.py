@@ -121,13 +121,15 @@ def anchor(path: Path, entries: Sequence[Entry]) -> None:
         logger.warning("the audit's head could not be added to the file of TWIN_AUDIT_ANCHOR: %s", error.strerror)
 
 
-def anchored_to(path: Path) -> int:
-    """The seq of the newest head in the file outside; 0 if there is none, or it cannot be read."""
+def newest(path: Path, key: Key | None = None) -> tuple[int, str]:
+    """Seq and hash of the newest head in a file; (0, "") if there is none, it cannot be read, or `key` did not make
+    it."""
     try:
         value = lines.tail(path).value or {}
     except OSError:
-        return 0
-    return value["seq"] if type(value.get("seq")) is int else 0
+        return 0, ""
+    good = type(value.get("seq")) is int and (key is None or key.made(value))
+    return (value["seq"], str(value.get("hash"))) if good else (0, "")
 
 
 def verify(path: Path, key: Key, entries: Sequence[Entry]) -> list[str]:

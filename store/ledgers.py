@@ -89,8 +89,20 @@ def newest(root: Path) -> dict[str, tuple[int, str]]:
     return found
 
 
+def count(root: Path) -> int:
+    """How many whole lines all ledgers have together; reads them, and takes nothing apart."""
+    total = 0
+    for place in there(root):
+        with open(inside(root, place), "rb") as file:
+            total += sum(block.count(b"\n") for block in iter(lambda file=file: file.read(2**20), b""))  # type: ignore[misc]
+    return total
+
+
 def complete(root: Path, entries: list[Entry]) -> list[str]:
-    """Write what the ledgers lack at their ends: all of them for a data folder of before there were ledgers.
+    """Write what the ledgers lack: all of them for a data folder of before there were ledgers.
+
+    A ledger that holds nothing but entries of this history is written whole, so that none is missing between two. To
+    one that holds anything else, only what comes after its end is added, and `verify` names the rest.
 
     Each ledger is written aside and renamed, that of the newest entry last, so that a crash on the way is seen and
     continued at the next opening.
@@ -98,18 +110,28 @@ def complete(root: Path, entries: list[Entry]) -> list[str]:
     Returns:
         The ledgers that were written, relative to the root.
     """
-    known = {place: seq for place, (seq, _) in newest(root).items()}
     written = []
     for place, own in sorted(by_place(entries).items(), key=lambda item: item[1][-1]["seq"]):
-        missing = [entry for entry in own if entry["seq"] > known.get(place, 0)]
-        if missing:
-            path = inside(root, place)
+        path = inside(root, place)
+        old = path.read_bytes() if path.exists() else b""
+        new = _completed(old[: old.rfind(b"\n") + 1], own)
+        if new is not None:
             path.parent.mkdir(parents=True, exist_ok=True)
-            old = path.read_bytes() if path.exists() else b""
-            whole = old[: old.rfind(b"\n") + 1]
-            replace_bytes(root, path, whole + b"".join(map(lines.line_of, missing)))
+            replace_bytes(root, path, new)
             written.append(place)
     return written
+
+
+def _completed(whole: bytes, own: list[Entry]) -> bytes | None:
+    """The lines of a ledger with what they lack of its entries; None if they lack nothing."""
+    found = [lines.value_of(line) or {} for line in whole.splitlines()]
+    by_hash = {entry["hash"]: entry for entry in own}
+    if all(by_hash.get(str(value.get("hash"))) == value for value in found):
+        lacks = len({value["hash"] for value in found}) < len(own)
+        return b"".join(map(lines.line_of, own)) if lacks else None
+    ends = [value["seq"] for value in found if type(value.get("seq")) is int][-1:] or [0]
+    missing = [lines.line_of(entry) for entry in own if entry["seq"] > ends[0]]
+    return whole + b"".join(missing) if missing else None
 
 
 def read_all(root: Path) -> tuple[list[Entry], dict[str, list[str]]]:

@@ -12,7 +12,7 @@ from core.decisions import REJECTED
 from core.errors import StoreError, TwinReviewError
 from core.types import Scan
 from core.volumes import file_sha256
-from store import journal, ledgers, mask_files, opening, replay, untidy
+from store import journal, ledgers, looking, mask_files, replay, untidy
 from store.audit import Entry
 from store.base import StoreBase, mask_values
 from store.connection import Connection, Row
@@ -37,7 +37,7 @@ def verify(store: StoreBase) -> list[str]:
         masks = store.db.query("SELECT * FROM masks ORDER BY patient_id, timepoint, version")
         folders = _mask_folders(store, masks)
         expected: set[str] = set()
-        problems = [] if opening.is_snapshot(store.db) else _unfinished(store.root)  # the other process is at work
+        problems = [] if looking.is_snapshot(store.db) else _unfinished(store.root)  # the other process is at work
         for row in scans:
             problems += _check_scan(store.root, row, expected)
         references = _references(scans)

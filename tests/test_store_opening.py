@@ -358,10 +358,11 @@ def kill_rebuild(root: Path, stop: int) -> bool:
             count = after
             if before == stop:
                 raise Killed
-            answer = function(*arguments, **more)
-            if after == stop:
-                raise Killed
-            return answer
+            try:
+                return function(*arguments, **more)
+            finally:  # also after a file that was not there to be unlinked
+                if after == stop:
+                    raise Killed
 
         return wrapped
 
