@@ -54,17 +54,13 @@ class StoreBase:
         self.recovered: list[str] = []
         self.signing_key, self._anchor = heads.key_of(self.root), heads.anchor_of(self.root)
         self._signing = False
-        self.db = opening.open_database(self.root, create=create, read_only=read_only, notes=self.recovered)
+        with opening.refusals_told():
+            self.db = opening.open_database(self.root, create=create, read_only=read_only, notes=self.recovered)
         self.read_only = self.db.read_only
         self.audit = Audit(self.db, self.root / AUDIT)
         try:
-            with self.db.lock:
+            with opening.refusals_told(), self.db.lock:
                 self._settle()
-        except OSError as error:
-            self.close()
-            raise StoreError(
-                f"The data folder refused a file ({error.strerror}). Make room or mend its rights."
-            ) from error
         except BaseException:
             self.close()
             raise

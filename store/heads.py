@@ -142,7 +142,10 @@ def verify(path: Path, key: Key, entries: Sequence[Entry]) -> list[str]:
         ]
     if not path.exists():
         return [f"{path.name} is missing, though signing began with entry {start}: no entry is proven."]
-    heads, problems = _read(path)
+    try:
+        heads, problems = _read(path)
+    except (OSError, StoreError):
+        return [f"{path.name} cannot be read, though signing began with entry {start}: no entry is proven."]
     signed: dict[int, list[Mapping[str, Any]]] = {}
     for head in heads:
         signed.setdefault(head["seq"], []).append(head)
@@ -166,8 +169,8 @@ def verify_anchor(path: Path, entries: Sequence[Entry]) -> list[str]:
         return ["The file of TWIN_AUDIT_ANCHOR is not there; the next opening for writing begins it."]
     try:
         heads, problems = _read(path)
-    except OSError as error:
-        return [f"The file of TWIN_AUDIT_ANCHOR cannot be read: {error.strerror}."]
+    except (OSError, StoreError) as error:
+        return [f"The file of TWIN_AUDIT_ANCHOR cannot be read: {getattr(error, 'strerror', error)}."]
     problems += [text for head in heads if (text := contradiction(entries, head["seq"], head["hash"]))]
     newest = max((head["seq"] for head in heads), default=0)
     if newest < len(entries):

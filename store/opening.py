@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
@@ -22,6 +23,15 @@ from store.looking import AUDIT, DATABASE, open_to_look, schema_of
 from store.values import utc_now
 
 __all__ = ["AUDIT", "DATABASE"]
+
+
+@contextmanager
+def refusals_told() -> Iterator[None]:
+    """What the system refuses inside becomes a StoreError, without a path of the server."""
+    try:
+        yield
+    except OSError as error:
+        raise StoreError(f"The data folder refused a file ({error.strerror}). Make room or mend its rights.") from error
 
 
 def open_database(root: Path, *, create: bool, read_only: bool, notes: list[str]) -> Connection:
@@ -108,15 +118,23 @@ def _writable(root: Path, database: Path) -> bool:
 
 
 def _keep_before_migration(database: Path, notes: list[str]) -> None:
-    """A copy of the database, at rest and fsynced, before its tables are changed."""
+    """A copy of the database, at rest and fsynced, before its tables are changed; whole, or none at all."""
     with Connection(database, read_only=True) as db:
         version = schema_of(db)
-    stamp = utc_now().replace(":", "").replace("-", "")[:15]
+    stamp = utc_now().replace(":", "").replace("-", "").replace(".", "-")
     kept = database.with_name(f"{DATABASE}.v{version}-before-migration-{stamp}")
-    for source, target in ((database, kept), (Path(f"{database}.wal"), Path(f"{kept}.wal"))):
-        if source.exists():
-            mask_files.copy_synced(source, target)
-    mask_files.fsync_dir(database.parent)
+    staged: list[tuple[Path, Path]] = []
+    try:
+        for suffix in (".wal", ""):  # the log first: a copy without it is not as it was
+            source = Path(f"{database}{suffix}")
+            if source.exists():
+                staged.append((mask_files.temporary(database.parent), Path(f"{kept}{suffix}")))
+                mask_files.copy_synced(source, staged[-1][0])
+        for copy, target in staged:
+            mask_files.place(copy, target)
+    finally:
+        for copy, _ in staged:
+            copy.unlink(missing_ok=True)
     notes.append(
         f"The database was of an older TwinReview (schema {version}) and was brought up to schema "
         f"{len(migrations.MIGRATIONS)}; a copy of it as it was is {kept.name}."

@@ -58,7 +58,10 @@ def _signed(store: StoreBase) -> list[str]:
     if not path.exists():
         return []
     total = store.audit.last()[0]
-    count = len(set(heads.signed_seqs(path)) & set(range(1, total + 1)))
+    try:
+        count = len(set(heads.signed_seqs(path)) & set(range(1, total + 1)))
+    except (OSError, StoreError):
+        return [f"{path.name} cannot be read, so nobody knows which of the {total} audit entries are signed."]
     how = "; without TWIN_AUDIT_KEY the signatures were not checked" if store.signing_key is None else ""
     return [f"{count} of {total} audit entries are signed{how}."]
 

@@ -98,10 +98,8 @@ def _check_pair(
     losses = db.query(sql, [values["mask_id"]]) if db is not None else []
     if losses:
         problems.append(f"{image} is lost: {losses[0]['reason']} (said by {losses[0]['person']}).")
-    elif path.is_symlink() or not path.is_file():
-        problems.append(f"{image} is missing.")
-    elif file_sha256(path) != sha256:
-        problems.append(f"{image} is not the file that was stored: its sha256 differs from the record.")
+    else:
+        problems += _check_image(path, image, sha256)
     try:
         found = json.loads((root / sidecar).read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -119,6 +117,16 @@ def _check_pair(
     if not problems and list(found) != list(values):
         problems.append(f"{sidecar} has its keys in another order than the design's.")
     return problems
+
+
+def _check_image(path: Path, name: str, sha256: str) -> list[str]:
+    if path.is_symlink() or not path.is_file():
+        return [f"{name} is missing."]
+    try:
+        same = file_sha256(path) == sha256
+    except OSError as error:
+        return [f"{name} cannot be read ({error.strerror}), so nobody knows whether it is the one that was stored."]
+    return [] if same else [f"{name} is not the file that was stored: its sha256 differs from the record."]
 
 
 def _check_scan(root: Path, row: Row, expected: set[str]) -> list[str]:
