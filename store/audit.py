@@ -55,9 +55,7 @@ def read_file(path: Path) -> tuple[list[Entry], list[str]]:
     """The entries of an audit file and a sentence for each line that is none; ([], []) if there is no file."""
     entries: list[Entry] = []
     problems: list[str] = []
-    if not path.exists():
-        return entries, problems
-    for number, line in enumerate(path.read_bytes().split(b"\n"), start=1):
+    for number, line in enumerate(lines.content(path).split(b"\n"), start=1):
         if not line:
             continue
         try:

@@ -139,9 +139,9 @@ class StoreBase:
                 raise
             try:
                 self._finish(entry)
-            except OSError as error:
+            except (OSError, StoreError) as error:
                 raise StoreError(
-                    f"The change is recorded, but the data folder refused to follow ({error.strerror}). "
+                    f"The change is recorded, but the data folder refused to follow ({_why(error)}). "
                     "Make room or mend it; the next write, or opening the store again, completes it."
                 ) from error
             return entry
@@ -264,7 +264,7 @@ class StoreBase:
 
     def _anchor_heads(self, path: Path) -> None:
         """Add to the file outside every head that it lacks."""
-        seq, known = self.audit.last()[0], heads.newest(path)[0]
+        seq, known = self.audit.last()[0], heads.anchored(path)[0]
         if known == seq - 1 or known < 1:
             heads.anchor(path, self.audit.entries(1))
         elif known < seq:
@@ -299,6 +299,10 @@ class StoreBase:
         return self.root / mask_files.processed_dir(
             self._dataset(row["patient_id"]), row["patient_id"], row["timepoint"]
         )
+
+
+def _why(error: OSError | StoreError) -> str:
+    return str(error.strerror if isinstance(error, OSError) else error)
 
 
 def mask_of(row: Row) -> MaskRecord:

@@ -117,19 +117,28 @@ def anchor(path: Path, entries: Sequence[Entry]) -> None:
         lines.append(
             path, [lines.line_of({"seq": e["seq"], "hash": e["hash"], "at": e["created_at"]}) for e in entries]
         )
-    except OSError as error:
-        logger.warning("the audit's head could not be added to the file of TWIN_AUDIT_ANCHOR: %s", error.strerror)
+    except (OSError, StoreError) as error:
+        why = getattr(error, "strerror", error)
+        logger.warning("the audit's head could not be added to the file of TWIN_AUDIT_ANCHOR: %s", why)
 
 
 def newest(path: Path, key: Key | None = None) -> tuple[int, str]:
-    """Seq and hash of the newest head in a file; (0, "") if there is none, it cannot be read, or `key` did not make
-    it."""
-    try:
-        value = lines.tail(path).value or {}
-    except OSError:
-        return 0, ""
+    """Seq and hash of the newest head in a file; (0, "") if there is none, or `key` did not make it.
+
+    Raises:
+        OSError, StoreError: if it cannot be read, or something else stands in its place.
+    """
+    value = lines.tail(path).value or {}
     good = type(value.get("seq")) is int and (key is None or key.made(value))
     return (value["seq"], str(value.get("hash"))) if good else (0, "")
+
+
+def anchored(path: Path) -> tuple[int, str]:
+    """The same of the file outside; (0, "") also if it cannot be read just now."""
+    try:
+        return newest(path)
+    except (OSError, StoreError):
+        return 0, ""
 
 
 def verify(path: Path, key: Key, entries: Sequence[Entry]) -> list[str]:
@@ -194,7 +203,7 @@ def signed_seqs(path: Path) -> list[int]:
 
 def _read(path: Path) -> tuple[list[dict[str, Any]], list[str]]:
     heads, problems = [], []
-    for number, line in enumerate(path.read_bytes().split(b"\n"), start=1):
+    for number, line in enumerate(lines.content(path).split(b"\n"), start=1):
         if line:
             value = lines.value_of(line)
             if value is None or type(value.get("seq")) is not int:

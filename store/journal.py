@@ -112,7 +112,7 @@ def quarantine(root: Path, files: Sequence[str]) -> list[str]:
         source = inside(root, name, ("raw", "processed"))
         if not source.exists():
             continue
-        target = root / "quarantine" / name
+        target = inside(root, f"quarantine/{name}")
         number = 1
         while target.exists():
             number += 1

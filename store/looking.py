@@ -9,7 +9,7 @@ import uuid
 from pathlib import Path
 
 from core.errors import StoreError
-from store import lines, migrations
+from store import lines, mask_files, migrations
 from store.audit import Audit
 from store.connection import Connection, StoreBusy, StoreDamaged
 
@@ -60,7 +60,7 @@ def _snapshot(root: Path, database: Path, notes: list[str]) -> Connection:
     """
     try:
         for _ in range(_TRIES):
-            folder = root / "incoming" / f"looking-{os.getpid()}-{uuid.uuid4().hex}"
+            folder = mask_files.incoming(root) / f"looking-{os.getpid()}-{uuid.uuid4().hex}"
             before = _at_rest(database)
             if before is not None:
                 folder.mkdir(parents=True)

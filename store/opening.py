@@ -177,7 +177,7 @@ def refuse_newer_heads(root: Path, audit: Audit, key: heads.Key | None, anchor: 
             f"put {heads.HEADS} back as it was with the rest, or take the lines that are not of this history out of it",
         ),
         "the file of TWIN_AUDIT_ANCHOR": (
-            (0, "") if anchor is None else heads.newest(anchor),
+            (0, "") if anchor is None else heads.anchored(anchor),
             "rename that file, keep it, and open again: a new one is begun",
         ),
     }

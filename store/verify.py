@@ -101,6 +101,8 @@ def _check_pair(
     else:
         problems += _check_image(path, image, sha256)
     try:
+        if (root / sidecar).is_symlink():
+            return [*problems, f"{sidecar} is a symbolic link, where a file was expected."]
         found = json.loads((root / sidecar).read_text(encoding="utf-8"))
     except FileNotFoundError:
         return problems if losses else [*problems, f"{sidecar} is missing."]
