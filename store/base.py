@@ -111,7 +111,7 @@ class StoreBase:
             raise StoreReadOnly("The store is open for looking only; nothing was written.")
         with self.db.lock:
             self._recover()
-            placed: list[str] = []
+            files: Sequence[tuple[Path, str]] = ()
             try:
                 with self.db.transaction():
                     check_actor(self.db, action, person)
@@ -124,12 +124,14 @@ class StoreBase:
                             )
                     entry = self.audit.next_entry(at, person, action, dict(change.payload))
                     journal.begin(self.root, entry, [name for _, name in change.files])
-                    for staged, name in change.files:
+                    files = change.files
+                    for staged, name in files:
                         mask_files.place(staged, self.root / name)
-                        placed.append(name)
                     replay.apply(self.db, entry)
                     self.audit.insert(entry)
             except BaseException as error:
+                # a file that left incoming/ is in its place, even if what followed its renaming failed
+                placed = [name for staged, name in files if not staged.exists()]
                 with suppress(TwinReviewError, OSError):  # else the journal stays, for the next write or opening
                     self._recover(placed)
                 if isinstance(error, OSError):

@@ -19,7 +19,7 @@ import pytest
 
 import cli
 from core.errors import StoreError, TwinReviewError
-from store import open_store, opening, rebuild
+from store import journal, mask_files, open_store, opening, rebuild
 from store.connection import Connection, StoreBusy, StoreConflict, StoreDamaged, StoreFull, StoreReadOnly
 from tests.store_phantom import DAY1, add_mask, add_scan, busy_history
 from tests.test_store_opening import older
@@ -342,6 +342,53 @@ def test_what_cannot_be_read_is_named_by_verify_and_ends_neither_it_nor_the_rema
             (root / name).rmdir()
             (tmp_path / "kept").rename(root / name)
         assert store.verify() == []
+
+
+@pytest.mark.parametrize("write", ["scan", "mask"])
+def test_a_disk_that_fails_right_after_a_file_was_renamed_into_place_leaves_the_place_free(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, write: str
+) -> None:
+    fsync = mask_files.fsync_dir
+
+    def failing(folder: Path) -> None:
+        if DAY1 in str(folder):
+            raise OSError(errno.EIO, "Input/output error")
+        fsync(folder)
+
+    with open_store(tmp_path / "data") as store:
+        add_scan(store)
+        wanted = {"scan": lambda: add_scan(store, seed=2, modality="PET"), "mask": lambda: add_mask(store, 3)}[write]
+        before = sorted(store.root.rglob("*.nii.gz"))
+        with monkeypatch.context() as patch:
+            patch.setattr(mask_files, "fsync_dir", failing)
+            with pytest.raises(StoreError, match="Nothing was recorded"):
+                wanted()
+        assert sorted(store.root.rglob("*.nii.gz")) == before
+        assert store.verify() == []
+        wanted()
+        assert store.verify() == []
+
+
+def test_a_file_that_was_there_before_a_write_is_not_taken_away_with_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It comes between the look and the renaming."""
+    with open_store(tmp_path / "data") as store:
+        add_scan(store)
+        begin = journal.begin
+        theirs = store.root / f"processed/set/P1/{DAY1}/mask_v001.nii.gz"
+
+        def begins(root: Path, entry: Any, files: Any) -> None:
+            begin(root, entry, files)
+            theirs.parent.mkdir(parents=True)
+            theirs.write_bytes(b"theirs")
+
+        with monkeypatch.context() as patch:
+            patch.setattr(journal, "begin", begins)
+            with pytest.raises(StoreError, match="is there already and is never overwritten"):
+                add_mask(store, 3)
+        assert theirs.read_bytes() == b"theirs"
+        assert not (store.root / "journal.json").exists()
 
 
 def test_each_refusal_of_the_system_is_told_apart() -> None:
