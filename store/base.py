@@ -77,6 +77,9 @@ class StoreBase:
         said = list(self.recovered)
         opening.mend_copies(self.root, self.audit, lacking, said.append)
         self._signing = self.signing_key is not None and self._signing_began(self.signing_key)
+        if not self._signing and self._signing_began(None):  # no entry of it: each would be one more without signature
+            self.recovered.append(heads.UNSIGNED)
+            logger.warning("%s", heads.UNSIGNED)
         self._recover()
         self._sweep()
         for text in said:
@@ -217,7 +220,8 @@ class StoreBase:
                 return True
         return False
 
-    def _signing_began(self, key: heads.Key) -> bool:
+    def _signing_began(self, key: heads.Key | None) -> bool:
+        """True if signing began in this chain with that key; with any, for None."""
         rows = self.db.query("SELECT payload FROM audit WHERE action = ? ORDER BY seq", [heads.SIGNING])
         return (
             heads.begun(({"action": heads.SIGNING, "seq": 1, "payload": json.loads(r["payload"])} for r in rows), key)

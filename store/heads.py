@@ -26,6 +26,11 @@ from store.histories import SIGNING
 logger = logging.getLogger("twinreview.store")
 HEADS = "heads.jsonl"
 _SHORTEST = 16
+#: Said at every opening for writing that would leave entries unsigned for ever in a chain that is signed.
+UNSIGNED = (
+    "The audit of this store is signed, but the key that it is signed with is not in TWIN_AUDIT_KEY: what is written "
+    "now stays unsigned, and `verify` will name it for ever. Close it, set the key, and open it again."
+)
 
 
 class Key(NamedTuple):
@@ -96,11 +101,12 @@ def _refuse_inside(root: Path, path: Path, name: str) -> None:
         raise InputError(f"{name} names a file inside of the data folder. Keep it elsewhere: there it proves nothing.")
 
 
-def begun(entries: Iterable[Entry], key: Key) -> int | None:
-    """The seq from which on entries are signed with this key; None if that was never begun in this chain."""
+def begun(entries: Iterable[Entry], key: Key | None) -> int | None:
+    """The seq from which on entries are signed with this key (None: with any); None if that was never begun in this
+    chain."""
     for entry in entries:
         payload = entry["payload"]
-        if entry["action"] == SIGNING and payload.get("key") == key.key_id and not payload.get("void"):
+        if entry["action"] == SIGNING and (key is None or payload.get("key") == key.key_id) and not payload.get("void"):
             return int(entry["seq"])
     return None
 

@@ -146,6 +146,29 @@ def test_an_attack_on_the_signed_chain_is_named(root: Path, attack: str) -> None
     assert any(sentence in text for text in told), told
 
 
+def test_opening_a_signed_store_without_its_key_says_that_nothing_will_be_signed(
+    root: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    for key in ("", KEY + " of another clinic"):
+        monkeypatch.setenv("TWIN_AUDIT_KEY", key)
+        caplog.clear()
+        for _ in range(2):
+            with open_store(root) as store:
+                assert store.recovered == [heads.UNSIGNED]
+                assert len(store.audit.entries()) == 7, "saying so is no entry, which would be unsigned itself"
+        assert caplog.text.count("stays unsigned") == 2
+        with open_store(root, read_only=True) as store:
+            assert store.recovered == []
+    monkeypatch.setenv("TWIN_AUDIT_KEY", KEY)
+    with open_store(root) as store:
+        assert store.recovered == []
+    rewrite(root, lambda e: [{**x, "payload": {**x["payload"], "void": True}} for x in e])
+    (root / "heads.jsonl").unlink()
+    monkeypatch.delenv("TWIN_AUDIT_KEY")
+    with open_store(root) as store:
+        assert store.recovered == [], "a chain whose signatures are void is not signed"
+
+
 def test_what_was_written_without_the_key_is_named(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("TWIN_AUDIT_KEY")
     with open_store(root) as store:
