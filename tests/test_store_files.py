@@ -6,6 +6,7 @@ import json
 import os
 import re
 import shutil
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -179,14 +180,26 @@ def test_the_pass_over_all_files_finds_what_nobody_has_read(room: Any):
     assert len(room.audit.entries()) == entries, "nothing new"
 
 
-def test_the_pass_in_the_background_tells_and_ends_when_the_store_closes(room: Any):
+def test_the_pass_in_the_background_tells_and_ends_when_the_store_closes(room: Any, monkeypatch: pytest.MonkeyPatch):
     another_mask(mask_file(room, "P2"))
     check_in_background(room).join(60)
     assert [row["state"] for row in room.doubted_files()] == ["altered"]
+    hashed, begun, closed = [], threading.Event(), threading.Event()
+
+    def hashes(path: Path, fresh: bool = False) -> str | None:
+        hashed.append(path)
+        begun.set()
+        assert closed.wait(60)
+        return file_hash(path, fresh)
+
+    monkeypatch.setattr("store.file_checks.file_hash", hashes)
     thread = check_in_background(room)
+    assert begun.wait(60)
     room.close()
+    closed.set()
     thread.join(60)
     assert not thread.is_alive()
+    assert len(hashed) == 1, "of six: the one under way, and no other"
 
 
 def test_a_file_that_was_not_touched_is_hashed_once(room: Any, monkeypatch: pytest.MonkeyPatch):
