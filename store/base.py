@@ -196,7 +196,10 @@ class StoreBase:
             return
         seq, digest = self.audit.last()
         if (cut.entry["seq"], cut.entry["prev_hash"]) != (seq + 1, digest) or self._recorded(cut.files):
-            raise journal.forged("it is not the write that comes next")
+            raise journal.forged(
+                "it is not the write that comes next",
+                "If a rebuild was cut short, run `rebuild` again: it ends it. Else move",
+            )
         if placed is not None:
             for name in placed:
                 (self.root / name).unlink(missing_ok=True)
