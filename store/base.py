@@ -55,7 +55,10 @@ class StoreBase:
         self.signing_key, self._anchor = heads.key_of(self.root), heads.anchor_of(self.root)
         self._signing = False
         with opening.refusals_told():
-            self.db = opening.open_database(self.root, create=create, read_only=read_only, notes=self.recovered)
+            self.db = opening.open_database(
+                self.root, create=create, read_only=read_only, notes=self.recovered,
+                check=lambda audit: self._compared(audit, journal.pending(self.root)),
+            )  # fmt: skip
         self.read_only = self.db.read_only
         self.audit = Audit(self.db, self.root / AUDIT)
         try:
@@ -70,11 +73,10 @@ class StoreBase:
         if looking.is_snapshot(self.db):  # compared when it was taken; the process that holds it goes on writing
             return
         cut = None if self.read_only else journal.pending(self.root)
-        lacking = opening.compare(self.root, self.audit, cut)
-        opening.refuse_newer_heads(self.root, self.audit, self.signing_key, self._anchor)
+        lacking = self._compared(self.audit, cut)
         if self.read_only:
             return
-        said = list(self.recovered)
+        said = [*self.recovered, *opening.untold_updates(self.root, self.audit)]
         opening.mend_copies(self.root, self.audit, lacking, said.append)
         self._signing = self.signing_key is not None and self._signing_began(self.signing_key)
         if not self._signing and self._signing_began(None):  # no entry of it: each would be one more without signature
@@ -91,6 +93,12 @@ class StoreBase:
             self._write("person.added", "demo", lambda at: Change(FIRST_PERSON))
         if self._anchor is not None:
             self._anchor_heads(self._anchor)
+
+    def _compared(self, audit: Audit, cut: journal.Pending | None) -> opening.Lacking:
+        """What files lack of the table's history. Raises StoreDamaged if it is older than they, or another one."""
+        lacking = opening.compare(self.root, audit, cut)
+        opening.refuse_newer_heads(self.root, audit, self.signing_key, self._anchor)
+        return lacking
 
     def close(self) -> None:
         """Let go of the database; a second call does nothing."""

@@ -23,6 +23,7 @@ from store.looking import AUDIT, DATABASE, open_to_look, schema_of
 from store.values import utc_now
 
 __all__ = ["AUDIT", "DATABASE"]
+_KEPT = "-before-migration-"
 
 
 @contextmanager
@@ -34,13 +35,16 @@ def refusals_told() -> Iterator[None]:
         raise StoreError(f"The data folder refused a file ({error.strerror}). Make room or mend its rights.") from error
 
 
-def open_database(root: Path, *, create: bool, read_only: bool, notes: list[str]) -> Connection:
+def open_database(
+    root: Path, *, create: bool, read_only: bool, notes: list[str], check: Callable[[Audit], object]
+) -> Connection:
     """The database of a data folder, of the newest schema.
 
     Args:
         create: make a new one in a folder that holds nothing of a store.
         read_only: only look; done without being asked where the folder cannot be written.
         notes: gets a sentence for everything that a person should know of it.
+        check: raises if the history may not be opened; asked before an older database is changed in any way.
 
     Raises:
         StoreBusy: if another process holds it.
@@ -68,8 +72,9 @@ def open_database(root: Path, *, create: bool, read_only: bool, notes: list[str]
         return open_to_look(root, database, notes)
     try:
         if 0 < schema_of(db) < len(migrations.MIGRATIONS) and times_open_here(database) == 1:
+            check(Audit(db, root / AUDIT))
             db.close()
-            _keep_before_migration(database, notes)
+            _keep_before_migration(database)
             db = Connection(database)
         migrations.migrate(db)
     except StoreConflict as error:
@@ -117,12 +122,12 @@ def _writable(root: Path, database: Path) -> bool:
     return os.access(root, os.W_OK | os.X_OK) and (not database.exists() or os.access(database, os.W_OK))
 
 
-def _keep_before_migration(database: Path, notes: list[str]) -> None:
+def _keep_before_migration(database: Path) -> None:
     """A copy of the database, at rest and fsynced, before its tables are changed; whole, or none at all."""
     with Connection(database, read_only=True) as db:
         version = schema_of(db)
     stamp = utc_now().replace(":", "").replace("-", "").replace(".", "-")
-    kept = database.with_name(f"{DATABASE}.v{version}-before-migration-{stamp}")
+    kept = database.with_name(f"{DATABASE}.v{version}{_KEPT}{stamp}")
     staged: list[tuple[Path, Path]] = []
     try:
         for suffix in (".wal", ""):  # the log first: a copy without it is not as it was
@@ -135,10 +140,19 @@ def _keep_before_migration(database: Path, notes: list[str]) -> None:
     finally:
         for copy, _ in staged:
             copy.unlink(missing_ok=True)
-    notes.append(
-        f"The database was of an older TwinReview (schema {version}) and was brought up to schema "
-        f"{len(migrations.MIGRATIONS)}; a copy of it as it was is {kept.name}."
-    )
+
+
+def untold_updates(root: Path, audit: Audit) -> list[str]:
+    """A sentence for each copy of before an update that no entry of the audit names: one made just now, or one whose
+    opening died before it could say so."""
+    kept = [path.name for path in sorted(root.glob(f"{DATABASE}.v*{_KEPT}*")) if path.suffix != ".wal"]
+    rows = audit.db.query("SELECT payload FROM audit WHERE action = 'store.recovered'") if kept else []
+    return [
+        f"The database was of an older TwinReview (schema {name.removeprefix(f'{DATABASE}.v').split('-')[0]}) and was "
+        f"brought up to schema {len(migrations.MIGRATIONS)}; a copy of it as it was is {name}."
+        for name in kept
+        if not any(name in row["payload"] for row in rows)
+    ]
 
 
 class Lacking(NamedTuple):
