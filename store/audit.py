@@ -22,6 +22,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from core.errors import StoreError
 from store import lines
 from store.connection import Connection, Writer
 from store.values import canonical, to_text
@@ -54,9 +55,7 @@ def read_file(path: Path) -> tuple[list[Entry], list[str]]:
     """The entries of an audit file and a sentence for each line that is none; ([], []) if there is no file."""
     entries: list[Entry] = []
     problems: list[str] = []
-    if not path.exists():
-        return entries, problems
-    for number, line in enumerate(path.read_bytes().split(b"\n"), start=1):
+    for number, line in enumerate(lines.content(path).split(b"\n"), start=1):
         if not line:
             continue
         try:
@@ -143,7 +142,10 @@ class Audit:
     def verify(self) -> list[str]:
         """Problems of the chain in the table, in the file, and between the two; [] when there is none."""
         table = self.entries()
-        in_file, problems = read_file(self.path)
+        try:
+            in_file, problems = read_file(self.path)
+        except (OSError, StoreError):
+            return [f"{self.path.name} cannot be read.", *check_chain(table, "table")]
         problems += check_chain(table, "table")
         problems += check_chain(in_file, f"file {self.path.name}")
         if table != in_file:

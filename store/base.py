@@ -13,11 +13,11 @@ from typing import Any, NamedTuple, Self
 from core.access import ADMINISTRATOR
 from core.errors import StoreError, TwinReviewError
 from core.types import MaskRecord
-from store import heads, journal, ledgers, mask_files, opening, replay
+from store import heads, journal, ledgers, looking, mask_files, opening, replay
 from store.actors import check_actor
 from store.audit import Audit, Entry
 from store.connection import Row, StoreReadOnly
-from store.opening import AUDIT, DATABASE
+from store.looking import AUDIT, DATABASE
 from store.values import check_id, check_person, utc_now
 
 logger = logging.getLogger("twinreview.store")
@@ -54,32 +54,34 @@ class StoreBase:
         self.recovered: list[str] = []
         self.signing_key, self._anchor = heads.key_of(self.root), heads.anchor_of(self.root)
         self._signing = False
-        self.db = opening.open_database(self.root, create=create, read_only=read_only, notes=self.recovered)
+        with opening.refusals_told():
+            self.db = opening.open_database(
+                self.root, create=create, read_only=read_only, notes=self.recovered,
+                check=lambda audit: self._compared(audit, journal.pending(self.root)),
+            )  # fmt: skip
         self.read_only = self.db.read_only
         self.audit = Audit(self.db, self.root / AUDIT)
         try:
-            with self.db.lock:
+            with opening.refusals_told(), self.db.lock:
                 self._settle()
-        except OSError as error:
-            self.close()
-            raise StoreError(
-                f"The data folder refused a file ({error.strerror}). Make room or mend its rights."
-            ) from error
         except BaseException:
             self.close()
             raise
 
     def _settle(self) -> None:
         """What opening does before anything else may write: copies of the past compared, cut-short writes finished."""
-        opening.refuse_emptied(self.root, self.audit)
-        cut = None if self.read_only else journal.pending(self.root)
-        missing = opening.lacking_in_mirror(self.audit, cut)
-        if self.read_only:
-            opening.lacking_in_ledgers(self.root, self.audit, None)
+        if looking.is_snapshot(self.db):  # compared when it was taken; the process that holds it goes on writing
             return
-        said = list(self.recovered)
-        opening.mend_copies(self.root, self.audit, missing, cut, said.append)
+        cut = None if self.read_only else journal.pending(self.root)
+        lacking = self._compared(self.audit, cut)
+        if self.read_only:
+            return
+        said = [*self.recovered, *opening.untold_updates(self.root, self.audit)]
+        opening.mend_copies(self.root, self.audit, lacking, said.append)
         self._signing = self.signing_key is not None and self._signing_began(self.signing_key)
+        if not self._signing and self._signing_began(None):  # no entry of it: each would be one more without signature
+            self.recovered.append(heads.UNSIGNED)
+            logger.warning("%s", heads.UNSIGNED)
         self._recover()
         self._sweep()
         for text in said:
@@ -92,9 +94,15 @@ class StoreBase:
         if self._anchor is not None:
             self._anchor_heads(self._anchor)
 
+    def _compared(self, audit: Audit, cut: journal.Pending | None) -> opening.Lacking:
+        """What files lack of the table's history. Raises StoreDamaged if it is older than they, or another one."""
+        lacking = opening.compare(self.root, audit, cut)
+        opening.refuse_newer_heads(self.root, audit, self.signing_key, self._anchor)
+        return lacking
+
     def close(self) -> None:
         """Let go of the database; a second call does nothing."""
-        opening.close_snapshot(self.db)
+        looking.close_snapshot(self.db)
 
     def __enter__(self) -> Self:
         return self
@@ -114,7 +122,7 @@ class StoreBase:
             raise StoreReadOnly("The store is open for looking only; nothing was written.")
         with self.db.lock:
             self._recover()
-            placed: list[str] = []
+            files: Sequence[tuple[Path, str]] = ()
             try:
                 with self.db.transaction():
                     check_actor(self.db, action, person)
@@ -127,12 +135,14 @@ class StoreBase:
                             )
                     entry = self.audit.next_entry(at, person, action, dict(change.payload))
                     journal.begin(self.root, entry, [name for _, name in change.files])
-                    for staged, name in change.files:
+                    files = change.files
+                    for staged, name in files:
                         mask_files.place(staged, self.root / name)
-                        placed.append(name)
                     replay.apply(self.db, entry)
                     self.audit.insert(entry)
             except BaseException as error:
+                # a file that left incoming/ is in its place, even if what followed its renaming failed
+                placed = [name for staged, name in files if not staged.exists()]
                 with suppress(TwinReviewError, OSError):  # else the journal stays, for the next write or opening
                     self._recover(placed)
                 if isinstance(error, OSError):
@@ -142,9 +152,9 @@ class StoreBase:
                 raise
             try:
                 self._finish(entry)
-            except OSError as error:
+            except (OSError, StoreError) as error:
                 raise StoreError(
-                    f"The change is recorded, but the data folder refused to follow ({error.strerror}). "
+                    f"The change is recorded, but the data folder refused to follow ({_why(error)}). "
                     "Make room or mend it; the next write, or opening the store again, completes it."
                 ) from error
             return entry
@@ -194,7 +204,10 @@ class StoreBase:
             return
         seq, digest = self.audit.last()
         if (cut.entry["seq"], cut.entry["prev_hash"]) != (seq + 1, digest) or self._recorded(cut.files):
-            raise journal.forged("it is not the write that comes next")
+            raise journal.forged(
+                "it is not the write that comes next",
+                "If a rebuild was cut short, run `rebuild` again: it ends it. Else move",
+            )
         if placed is not None:
             for name in placed:
                 (self.root / name).unlink(missing_ok=True)
@@ -218,7 +231,8 @@ class StoreBase:
                 return True
         return False
 
-    def _signing_began(self, key: heads.Key) -> bool:
+    def _signing_began(self, key: heads.Key | None) -> bool:
+        """True if signing began in this chain with that key; with any, for None."""
         rows = self.db.query("SELECT payload FROM audit WHERE action = ? ORDER BY seq", [heads.SIGNING])
         return (
             heads.begun(({"action": heads.SIGNING, "seq": 1, "payload": json.loads(r["payload"])} for r in rows), key)
@@ -267,7 +281,7 @@ class StoreBase:
 
     def _anchor_heads(self, path: Path) -> None:
         """Add to the file outside every head that it lacks."""
-        seq, known = self.audit.last()[0], heads.anchored_to(path)
+        seq, known = self.audit.last()[0], heads.anchored(path)[0]
         if known == seq - 1 or known < 1:
             heads.anchor(path, self.audit.entries(1))
         elif known < seq:
@@ -302,6 +316,10 @@ class StoreBase:
         return self.root / mask_files.processed_dir(
             self._dataset(row["patient_id"]), row["patient_id"], row["timepoint"]
         )
+
+
+def _why(error: OSError | StoreError) -> str:
+    return str(error.strerror if isinstance(error, OSError) else error)
 
 
 def mask_of(row: Row) -> MaskRecord:

@@ -237,6 +237,11 @@ class Connection:
             finally:
                 handle.in_transaction = False
 
+    @property
+    def closed(self) -> bool:
+        """True once `close` was called."""
+        return self._closed
+
     def close(self) -> None:
         """Let go of the file, from whichever thread. A second call does nothing."""
         with self.lock, self._handles_lock:

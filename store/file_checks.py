@@ -129,6 +129,8 @@ class FileChecks(PeopleRecords):
 
     def _check_each(self, rest_s: float) -> Iterator[str]:
         for file in self._stored_files():
+            if self.db.closed:
+                return  # nothing that is found now could be recorded, and another may have the folder already
             try:
                 self._checked(file, fresh=True)
             except StoreError as error:

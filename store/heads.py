@@ -26,6 +26,11 @@ from store.histories import SIGNING
 logger = logging.getLogger("twinreview.store")
 HEADS = "heads.jsonl"
 _SHORTEST = 16
+#: Said at every opening for writing that would leave entries unsigned for ever in a chain that is signed.
+UNSIGNED = (
+    "The audit of this store is signed, but the key that it is signed with is not in TWIN_AUDIT_KEY: what is written "
+    "now stays unsigned, and `verify` will name it for ever. Close it, set the key, and open it again."
+)
 
 
 class Key(NamedTuple):
@@ -96,11 +101,12 @@ def _refuse_inside(root: Path, path: Path, name: str) -> None:
         raise InputError(f"{name} names a file inside of the data folder. Keep it elsewhere: there it proves nothing.")
 
 
-def begun(entries: Iterable[Entry], key: Key) -> int | None:
-    """The seq from which on entries are signed with this key; None if that was never begun in this chain."""
+def begun(entries: Iterable[Entry], key: Key | None) -> int | None:
+    """The seq from which on entries are signed with this key (None: with any); None if that was never begun in this
+    chain."""
     for entry in entries:
         payload = entry["payload"]
-        if entry["action"] == SIGNING and payload.get("key") == key.key_id and not payload.get("void"):
+        if entry["action"] == SIGNING and (key is None or payload.get("key") == key.key_id) and not payload.get("void"):
             return int(entry["seq"])
     return None
 
@@ -117,17 +123,28 @@ def anchor(path: Path, entries: Sequence[Entry]) -> None:
         lines.append(
             path, [lines.line_of({"seq": e["seq"], "hash": e["hash"], "at": e["created_at"]}) for e in entries]
         )
-    except OSError as error:
-        logger.warning("the audit's head could not be added to the file of TWIN_AUDIT_ANCHOR: %s", error.strerror)
+    except (OSError, StoreError) as error:
+        why = getattr(error, "strerror", error)
+        logger.warning("the audit's head could not be added to the file of TWIN_AUDIT_ANCHOR: %s", why)
 
 
-def anchored_to(path: Path) -> int:
-    """The seq of the newest head in the file outside; 0 if there is none, or it cannot be read."""
+def newest(path: Path, key: Key | None = None) -> tuple[int, str]:
+    """Seq and hash of the newest head in a file; (0, "") if there is none, or `key` did not make it.
+
+    Raises:
+        OSError, StoreError: if it cannot be read, or something else stands in its place.
+    """
+    value = lines.tail(path).value or {}
+    good = type(value.get("seq")) is int and (key is None or key.made(value))
+    return (value["seq"], str(value.get("hash"))) if good else (0, "")
+
+
+def anchored(path: Path) -> tuple[int, str]:
+    """The same of the file outside; (0, "") also if it cannot be read just now."""
     try:
-        value = lines.tail(path).value or {}
-    except OSError:
-        return 0
-    return value["seq"] if type(value.get("seq")) is int else 0
+        return newest(path)
+    except (OSError, StoreError):
+        return 0, ""
 
 
 def verify(path: Path, key: Key, entries: Sequence[Entry]) -> list[str]:
@@ -140,7 +157,10 @@ def verify(path: Path, key: Key, entries: Sequence[Entry]) -> list[str]:
         ]
     if not path.exists():
         return [f"{path.name} is missing, though signing began with entry {start}: no entry is proven."]
-    heads, problems = _read(path)
+    try:
+        heads, problems = _read(path)
+    except (OSError, StoreError):
+        return [f"{path.name} cannot be read, though signing began with entry {start}: no entry is proven."]
     signed: dict[int, list[Mapping[str, Any]]] = {}
     for head in heads:
         signed.setdefault(head["seq"], []).append(head)
@@ -164,8 +184,8 @@ def verify_anchor(path: Path, entries: Sequence[Entry]) -> list[str]:
         return ["The file of TWIN_AUDIT_ANCHOR is not there; the next opening for writing begins it."]
     try:
         heads, problems = _read(path)
-    except OSError as error:
-        return [f"The file of TWIN_AUDIT_ANCHOR cannot be read: {error.strerror}."]
+    except (OSError, StoreError) as error:
+        return [f"The file of TWIN_AUDIT_ANCHOR cannot be read: {getattr(error, 'strerror', error)}."]
     problems += [text for head in heads if (text := contradiction(entries, head["seq"], head["hash"]))]
     newest = max((head["seq"] for head in heads), default=0)
     if newest < len(entries):
@@ -189,7 +209,7 @@ def signed_seqs(path: Path) -> list[int]:
 
 def _read(path: Path) -> tuple[list[dict[str, Any]], list[str]]:
     heads, problems = [], []
-    for number, line in enumerate(path.read_bytes().split(b"\n"), start=1):
+    for number, line in enumerate(lines.content(path).split(b"\n"), start=1):
         if line:
             value = lines.value_of(line)
             if value is None or type(value.get("seq")) is not int:

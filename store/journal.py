@@ -97,11 +97,11 @@ def _places(root: Path, entry: Entry, files: Sequence[str]) -> list[str]:
     return places
 
 
-def forged(why: str) -> StoreError:
-    """What is said of a journal that is not a write of this store."""
+def forged(why: str, first: str = "Move") -> StoreError:
+    """What is said of a journal that is not a write of this store; `first` begins the advice to move it away."""
     return StoreError(
         f"{NAME} in the data folder is not a write of this store: {why}. It was changed by hand, or the disk is "
-        "failing. Nothing was touched. Move it away, open the store again and run `verify`."
+        f"failing. Nothing was touched. {first} it away, open the store again and run `verify`."
     )
 
 
@@ -112,7 +112,7 @@ def quarantine(root: Path, files: Sequence[str]) -> list[str]:
         source = inside(root, name, ("raw", "processed"))
         if not source.exists():
             continue
-        target = root / "quarantine" / name
+        target = inside(root, f"quarantine/{name}")
         number = 1
         while target.exists():
             number += 1

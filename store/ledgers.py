@@ -67,15 +67,26 @@ def by_place(entries: Iterable[Entry]) -> dict[str, list[Entry]]:
     return found
 
 
+def _path(root: Path, place: str) -> Path:
+    """A ledger on disk. Raises StoreError if it, or one of its folders, is a link."""
+    path = inside(root, place)
+    if path.is_symlink():
+        raise StoreError(
+            f"{place} is a symbolic link, where a ledger was expected. Nothing was touched. Put the file itself there; "
+            "if it is lost, take the link away and open again: it is completed from the database."
+        )
+    return path
+
+
 def append(root: Path, place: str, entry: Entry) -> None:
     """Add an entry to its ledger and fsync; nothing to do if it is the last line already."""
-    lines.append(inside(root, place), [lines.line_of(entry)])
+    lines.append(_path(root, place), [lines.line_of(entry)])
 
 
 def there(root: Path) -> Iterator[str]:
     """The ledgers that are there, relative to the root."""
-    for path in [root / COMMON, *sorted(root.glob(f"processed/*/*/{NAME}"))]:
-        if path.is_file():
+    for path in [root / COMMON, *(folder / NAME for folder in sorted(root.glob("processed/*/*")))]:
+        if path.is_file() or path.is_symlink():  # a link is no ledger, but must be seen
             yield path.relative_to(root).as_posix()
 
 
@@ -83,14 +94,26 @@ def newest(root: Path) -> dict[str, tuple[int, str]]:
     """Seq and hash of the last whole line of each ledger, (0, "") of one without any. Reads their ends alone."""
     found = {}
     for place in there(root):
-        value = lines.tail(inside(root, place)).value or {}
+        value = lines.tail(_path(root, place)).value or {}
         seq = value.get("seq")
         found[place] = (seq, str(value.get("hash"))) if type(seq) is int else (0, "")
     return found
 
 
+def count(root: Path) -> int:
+    """How many whole lines all ledgers have together; reads them, and takes nothing apart."""
+    total = 0
+    for place in there(root):
+        with lines.opened(_path(root, place), "rb") as file:
+            total += sum(block.count(b"\n") for block in iter(lambda file=file: file.read(2**20), b""))  # type: ignore[misc]
+    return total
+
+
 def complete(root: Path, entries: list[Entry]) -> list[str]:
-    """Write what the ledgers lack at their ends: all of them for a data folder of before there were ledgers.
+    """Write what the ledgers lack: all of them for a data folder of before there were ledgers.
+
+    A ledger that holds nothing but entries of this history is written whole, so that none is missing between two. To
+    one that holds anything else, only what comes after its end is added, and `verify` names the rest.
 
     Each ledger is written aside and renamed, that of the newest entry last, so that a crash on the way is seen and
     continued at the next opening.
@@ -98,18 +121,28 @@ def complete(root: Path, entries: list[Entry]) -> list[str]:
     Returns:
         The ledgers that were written, relative to the root.
     """
-    known = {place: seq for place, (seq, _) in newest(root).items()}
     written = []
     for place, own in sorted(by_place(entries).items(), key=lambda item: item[1][-1]["seq"]):
-        missing = [entry for entry in own if entry["seq"] > known.get(place, 0)]
-        if missing:
-            path = inside(root, place)
+        path = _path(root, place)
+        old = lines.content(path)
+        new = _completed(old[: old.rfind(b"\n") + 1], own)
+        if new is not None:
             path.parent.mkdir(parents=True, exist_ok=True)
-            old = path.read_bytes() if path.exists() else b""
-            whole = old[: old.rfind(b"\n") + 1]
-            replace_bytes(root, path, whole + b"".join(map(lines.line_of, missing)))
+            replace_bytes(root, path, new)
             written.append(place)
     return written
+
+
+def _completed(whole: bytes, own: list[Entry]) -> bytes | None:
+    """The lines of a ledger with what they lack of its entries; None if they lack nothing."""
+    found = [lines.value_of(line) or {} for line in whole.splitlines()]
+    by_hash = {entry["hash"]: entry for entry in own}
+    if all(by_hash.get(str(value.get("hash"))) == value for value in found):
+        lacks = len({value["hash"] for value in found}) < len(own)
+        return b"".join(map(lines.line_of, own)) if lacks else None
+    ends = [value["seq"] for value in found if type(value.get("seq")) is int][-1:] or [0]
+    missing = [lines.line_of(entry) for entry in own if entry["seq"] > ends[0]]
+    return whole + b"".join(missing) if missing else None
 
 
 def read_all(root: Path) -> tuple[list[Entry], dict[str, list[str]]]:
@@ -117,7 +150,7 @@ def read_all(root: Path) -> tuple[list[Entry], dict[str, list[str]]]:
     entries: list[Entry] = []
     problems: dict[str, list[str]] = {}
     for place in there(root):
-        own, broken = read_file(inside(root, place))
+        own, broken = read_file(_path(root, place))
         entries += own
         if broken:
             problems[place] = broken
@@ -131,7 +164,7 @@ def verify(root: Path, entries: list[Entry]) -> list[str]:
     for place in sorted(expected.keys() | set(there(root))):
         own = expected.get(place, [])
         try:
-            found, broken = read_file(inside(root, place))
+            found, broken = read_file(_path(root, place))
         except (StoreError, OSError):
             problems.append(f"{place} cannot be read.")
             continue

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
+import stat
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import IO, Any, NamedTuple
 
+from core.errors import StoreError
 from store.mask_files import fsync_dir
 
 _BLOCK = 65_536
@@ -20,6 +23,43 @@ class Tail(NamedTuple):
     value: dict[str, Any] | None
     line: bytes
     torn: bytes
+
+
+def opened(path: Path, mode: str) -> IO[bytes]:
+    """Open such a file itself ("rb", "ab"), never through a link: who can put a link there would have us write to, or
+    tell of, any file of the machine.
+
+    Raises:
+        FileNotFoundError: if there is nothing of that name, when reading.
+        StoreError: if a link, a folder or anything else stands in its place.
+    """
+
+    def at_once(name: str, flags: int) -> int:
+        return os.open(name, flags | os.O_NOFOLLOW | os.O_NONBLOCK, 0o666)  # a pipe would be waited for
+
+    wrong = StoreError(
+        f"{path.name} is a symbolic link or no file, where a file of the store was expected. Nothing was touched. Put "
+        "the file itself there; if it is lost, take away what is in its place and open again."
+    )
+    try:
+        file = open(path, mode, opener=at_once)  # noqa: SIM115 - the caller closes it
+    except OSError as error:
+        if error.errno in (errno.ELOOP, errno.EISDIR, errno.ENXIO):
+            raise wrong from None
+        raise
+    if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+        file.close()
+        raise wrong
+    return file
+
+
+def content(path: Path) -> bytes:
+    """All of such a file; b"" if it is not there. Raises as `opened`."""
+    try:
+        with opened(path, "rb") as file:
+            return file.read()
+    except FileNotFoundError:
+        return b""
 
 
 def line_of(value: Any) -> bytes:
@@ -36,13 +76,13 @@ def append(path: Path, lines: Iterable[bytes]) -> None:
     new = list(lines)
     if not new:
         return
-    fresh = not path.exists()
+    fresh = not os.path.lexists(path)
     if fresh:
         path.parent.mkdir(parents=True, exist_ok=True)
     before = Tail(None, b"", b"") if fresh else tail(path)
     if before.line == new[0] and not before.torn:
         del new[0]
-    with open(path, "ab") as file:
+    with opened(path, "ab") as file:
         if before.torn and new and new[0].startswith(before.torn):
             file.truncate(file.seek(0, os.SEEK_END) - len(before.torn))
         elif before.torn:
@@ -56,9 +96,9 @@ def append(path: Path, lines: Iterable[bytes]) -> None:
 
 def tail(path: Path) -> Tail:
     """The end of a file, read from its end: cheap however long it is. Of a file that is not there it is empty."""
-    if not path.exists():
+    if not os.path.lexists(path):
         return Tail(None, b"", b"")
-    with open(path, "rb") as file:
+    with opened(path, "rb") as file:
         start = file.seek(0, os.SEEK_END)
         data = b""
         while start:

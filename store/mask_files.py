@@ -66,6 +66,18 @@ def fsync_dir(folder: Path) -> None:
         os.close(descriptor)
 
 
+def incoming(root: Path) -> Path:
+    """The folder of files being written, whether it is there or not.
+
+    Raises:
+        StoreError: if it is a link: what lies behind it is not ours to write in, and opening would empty it.
+    """
+    folder = root / "incoming"
+    if folder.is_symlink():
+        raise StoreError("incoming is a symbolic link, where a folder of the data was expected. Take the link away.")
+    return folder
+
+
 @contextmanager
 def staging(root: Path) -> Iterator[Path]:
     """A fresh folder in incoming/ on the data root's own file system; gone afterwards whatever happens.
@@ -73,7 +85,7 @@ def staging(root: Path) -> Iterator[Path]:
     Raises:
         StoreError: if the disk refuses what is written inside: it is full, say, or read-only.
     """
-    folder = root / "incoming" / f"{_RUN}-{uuid.uuid4().hex}"
+    folder = incoming(root) / f"{_RUN}-{uuid.uuid4().hex}"
     try:
         folder.mkdir(mode=0o700, parents=True)  # originals with names lie in it for a while
         yield folder
@@ -87,17 +99,18 @@ def staging(root: Path) -> Iterator[Path]:
 
 def temporary(root: Path) -> Path:
     """A free name in incoming/ for one small file that is renamed into its place at once."""
-    (root / "incoming").mkdir(exist_ok=True)
-    return root / "incoming" / f"{_RUN}-{uuid.uuid4().hex}"
+    folder = incoming(root)
+    folder.mkdir(exist_ok=True)
+    return folder / f"{_RUN}-{uuid.uuid4().hex}"
 
 
 def strangers_in_incoming(root: Path) -> list[Path]:
     """What is in incoming/ and not of this process: left by one that died, since only one may hold the store.
 
-    Another process may look at a snapshot there (`looking-PID-…`, see `store.opening`) as long as it lives.
+    Another process may look at a snapshot there (`looking-PID-…`, see `store.looking`) as long as it lives.
     """
-    incoming = root / "incoming"
-    found = sorted(p for p in incoming.iterdir() if not p.name.startswith(_RUN)) if incoming.is_dir() else []
+    folder = incoming(root)
+    found = sorted(p for p in folder.iterdir() if not p.name.startswith(_RUN)) if folder.is_dir() else []
     return [path for path in found if not _of_a_living_reader(path.name)]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import logging
 import uuid
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -22,6 +23,7 @@ from store.file_checks import StoredFile
 from store.scan_files import ScanRecords, file_of_scan, scan_of
 from store.values import check_id, check_person, check_reason, check_text, plain, vector_values
 
+logger = logging.getLogger("twinreview.store")
 TOTAL = "total"
 
 
@@ -219,14 +221,14 @@ class MaskRecords(ScanRecords):
     ) -> Decision:
         """Accept, reject or withdraw a version, or accept or reject one lesion of it (`core.decisions` has the rule).
 
-        The decision stays for ever, a change of mind is another one. mask_final points at the accepted version, if
+        The decision stays for ever, a change of mind is another one, and the last that was made counts, whatever the
+        computer's clock said. mask_final points at the accepted version, if
         there is one. A rejected lesion does not enter a curve; the mask's voxels stay as they are.
 
         Raises:
             InputError: for another verdict, no person, or no reason code.
             StoreError: if there is no such version or lesion, its status does not allow the verdict, or nothing would
-                change; if a version is accepted that the mask gate has not judged, or whose file is not as stored; or
-                if the computer's clock is behind the timepoint's decision before.
+                change; or if a version is accepted that the mask gate has not judged, or whose file is not as stored.
         """
         check_person(reviewer), check_reason(reason), check_text("comment", comment)
         if verdict == "accept":
@@ -239,9 +241,9 @@ class MaskRecords(ScanRecords):
             rules.check(record, verdict, lesion_id, own[-1] if own else None)
             if verdict == "accept":
                 self._refuse_unready(record, whole=lesion_id is None)
-            if earlier and at <= earlier[-1].created_at:  # the newest one counts, so their order must be certain
+            if earlier and at <= earlier[-1].created_at:  # the audit orders them, so it counts; `remarks` tells of it
                 last = earlier[-1].created_at
-                raise StoreError(f"The computer's clock says {at}, but a decision was made at {last}. Set it right.")
+                logger.warning("a decision was made at %s, after one of %s: the clock is, or was, wrong", at, last)
             statuses, final = rules.statuses_after(record, self.masks(patient_id, timepoint), verdict, lesion_id)
             decision = {
                 "decision_id": str(uuid.uuid4()), "mask_id": record.mask_id, "lesion_id": lesion_id, "verdict": verdict,

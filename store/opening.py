@@ -8,33 +8,44 @@ where the database knows less than a file, or another history, nothing is opened
 from __future__ import annotations
 
 import os
-import shutil
-import time
-import uuid
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import NamedTuple
 
 from core import file_rights
 from core.errors import StoreError
-from store import ledgers, lines, mask_files, migrations
+from store import heads, ledgers, lines, mask_files, migrations
 from store.audit import Audit, Entry, check_chain, read_file
-from store.connection import Connection, StoreBusy, StoreConflict, StoreDamaged, StoreReadOnly, times_open_here
+from store.connection import Connection, StoreConflict, StoreDamaged, StoreReadOnly, times_open_here
 from store.journal import NAME as JOURNAL
 from store.journal import Pending
+from store.looking import AUDIT, DATABASE, open_to_look, schema_of
 from store.values import utc_now
 
-DATABASE = "twin.duckdb"
-AUDIT = "audit.jsonl"
-_TRIES, _PAUSE_S, _QUIET_S = 40, 0.1, 0.05
+__all__ = ["AUDIT", "DATABASE"]
+_KEPT = "-before-migration-"
 
 
-def open_database(root: Path, *, create: bool, read_only: bool, notes: list[str]) -> Connection:
+@contextmanager
+def refusals_told() -> Iterator[None]:
+    """What the system refuses inside becomes a StoreError, without a path of the server."""
+    try:
+        yield
+    except OSError as error:
+        raise StoreError(f"The data folder refused a file ({error.strerror}). Make room or mend its rights.") from error
+
+
+def open_database(
+    root: Path, *, create: bool, read_only: bool, notes: list[str], check: Callable[[Audit], object]
+) -> Connection:
     """The database of a data folder, of the newest schema.
 
     Args:
         create: make a new one in a folder that holds nothing of a store.
         read_only: only look; done without being asked where the folder cannot be written.
         notes: gets a sentence for everything that a person should know of it.
+        check: raises if the history may not be opened; asked before an older database is changed in any way.
 
     Raises:
         StoreBusy: if another process holds it.
@@ -54,17 +65,18 @@ def open_database(root: Path, *, create: bool, read_only: bool, notes: list[str]
         read_only = True
         notes.append("The data folder cannot be written: it is open for looking only.")
     if read_only:
-        return _open_to_look(root, database, notes)
+        return open_to_look(root, database, notes)
     file_rights.close_folder(root)
     try:
         db = Connection(database)
     except StoreReadOnly:
         notes.append("The database cannot be written: it is open for looking only.")
-        return _open_to_look(root, database, notes)
+        return open_to_look(root, database, notes)
     try:
-        if 0 < _schema(db) < len(migrations.MIGRATIONS) and times_open_here(database) == 1:
+        if 0 < schema_of(db) < len(migrations.MIGRATIONS) and times_open_here(database) == 1:
+            check(Audit(db, root / AUDIT))
             db.close()
-            _keep_before_migration(database, notes)
+            _keep_before_migration(database)
             db = Connection(database)
         migrations.migrate(db)
     except StoreConflict as error:
@@ -112,113 +124,89 @@ def _writable(root: Path, database: Path) -> bool:
     return os.access(root, os.W_OK | os.X_OK) and (not database.exists() or os.access(database, os.W_OK))
 
 
-def _schema(db: Connection) -> int:
-    """The number of the database's schema; 0 if it has none yet."""
-    if not db.query("SELECT 1 FROM information_schema.tables WHERE table_name = 'schema_version'"):
-        return 0
-    return int(db.query("SELECT coalesce(max(version), 0) AS version FROM schema_version")[0]["version"])
-
-
-def _keep_before_migration(database: Path, notes: list[str]) -> None:
-    """A copy of the database, at rest and fsynced, before its tables are changed."""
+def _keep_before_migration(database: Path) -> None:
+    """A copy of the database, at rest and fsynced, before its tables are changed; whole, or none at all."""
     with Connection(database, read_only=True) as db:
-        version = _schema(db)
-    stamp = utc_now().replace(":", "").replace("-", "")[:15]
-    kept = database.with_name(f"{DATABASE}.v{version}-before-migration-{stamp}")
-    for source, target in ((database, kept), (Path(f"{database}.wal"), Path(f"{kept}.wal"))):
-        if source.exists():
-            mask_files.copy_synced(source, target)
-    mask_files.fsync_dir(database.parent)
-    notes.append(
-        f"The database was of an older TwinReview (schema {version}) and was brought up to schema "
-        f"{len(migrations.MIGRATIONS)}; a copy of it as it was is {kept.name}."
-    )
-
-
-def _open_to_look(root: Path, database: Path, notes: list[str]) -> Connection:
+        version = schema_of(db)
+    stamp = utc_now().replace(":", "").replace("-", "").replace(".", "-")
+    kept = database.with_name(f"{DATABASE}.v{version}{_KEPT}{stamp}")
+    staged: list[tuple[Path, Path]] = []
     try:
-        db = Connection(database, read_only=True)
-    except StoreBusy:
-        db = _snapshot(root, database, notes)
-    try:
-        version = _schema(db)
-        if version != len(migrations.MIGRATIONS):
-            raise StoreError(
-                f"The database has schema {version}, this TwinReview needs {len(migrations.MIGRATIONS)}. "
-                "Open it where it can be written, or with the TwinReview that it is of."
-            )
-    except BaseException:
-        close_snapshot(db)
-        raise
-    return db
+        for suffix in (".wal", ""):  # the log first: a copy without it is not as it was
+            source = Path(f"{database}{suffix}")
+            if source.exists():
+                staged.append((mask_files.temporary(database.parent), Path(f"{kept}{suffix}")))
+                mask_files.copy_synced(source, staged[-1][0])
+        for copy, target in staged:
+            mask_files.place(copy, target)
+    finally:
+        for copy, _ in staged:
+            copy.unlink(missing_ok=True)
 
 
-def _snapshot(root: Path, database: Path, notes: list[str]) -> Connection:
-    """A private copy of a database that another process holds, taken while that process wrote nothing.
+def untold_updates(root: Path, audit: Audit) -> list[str]:
+    """A sentence for each copy of before an update that no entry of the audit names: one made just now, or one whose
+    opening died before it could say so."""
+    kept = [path.name for path in sorted(root.glob(f"{DATABASE}.v*{_KEPT}*")) if path.suffix != ".wal"]
+    rows = audit.db.query("SELECT payload FROM audit WHERE action = 'store.recovered'") if kept else []
+    return [
+        f"The database was of an older TwinReview (schema {name.removeprefix(f'{DATABASE}.v').split('-')[0]}) and was "
+        f"brought up to schema {len(migrations.MIGRATIONS)}; a copy of it as it was is {name}."
+        for name in kept
+        if not any(name in row["payload"] for row in rows)
+    ]
 
-    The copy counts only if file and log are the same, by size and time of change, before and after, and had been at
-    rest before; and if the audit's head in it is that of audit.jsonl.
+
+class Lacking(NamedTuple):
+    """What files lack of the table's history, to be completed from it: entries at the end of audit.jsonl, and whether
+    the ledgers lack any."""
+
+    in_mirror: list[Entry]
+    in_ledgers: bool
+
+
+def compare(root: Path, audit: Audit, cut: Pending | None) -> Lacking:
+    """Hold table, audit.jsonl and ledgers against one another; nothing is changed.
+
+    Args:
+        cut: the write that the journal names, if there is one: what it explains is no difference.
 
     Raises:
-        StoreBusy: if the other process never rests, or no copy can be made.
+        StoreDamaged: if one of the files knows more than the table, or another history.
     """
-    try:
-        for _ in range(_TRIES):
-            folder = root / "incoming" / f"looking-{os.getpid()}-{uuid.uuid4().hex}"
-            before = _at_rest(database)
-            if before is not None:
-                folder.mkdir(parents=True)
-                try:
-                    for source in (database, Path(f"{database}.wal")):
-                        if source.exists():
-                            shutil.copyfile(source, folder / source.name)
-                    if _at_rest(database) == before:
-                        db = Connection(folder / DATABASE, read_only=True)
-                        if Audit(db, root / AUDIT).last()[1] == str((lines.tail(root / AUDIT).value or {}).get("hash")):
-                            notes.append(
-                                "Another process holds the database: this is a snapshot of it, taken just now; what "
-                                "that process does meanwhile is not seen."
-                            )
-                            return db
-                        db.close()
-                except StoreDamaged:
-                    pass
-                shutil.rmtree(folder, ignore_errors=True)
-            time.sleep(_PAUSE_S)
-    except OSError as error:
-        raise StoreBusy(
-            f"The database is held by another process, and no copy for looking could be made ({error.strerror})."
-        ) from None
-    raise StoreBusy(
-        "The database is held by another process that is writing all the time. Try again when it rests, or stop it."
-    )
+    refuse_emptied(root, audit)
+    return Lacking(lacking_in_mirror(audit, cut), lacking_in_ledgers(root, audit, cut))
 
 
-def _at_rest(database: Path) -> tuple[tuple[int, int], ...] | None:
-    """Size and time of change (ns) of the database and its log; None if one changed only just now."""
-    found = []
-    for path in (database, Path(f"{database}.wal")):
-        try:
-            facts = path.stat()
-        except FileNotFoundError:
-            found.append((-1, -1))
+def refuse_newer_heads(root: Path, audit: Audit, key: heads.Key | None, anchor: Path | None) -> None:
+    """Refuse a history that is older than its signatures or than what is kept outside, or another than theirs.
+
+    All copies inside of the folder agree then, so `rebuild` has nothing newer: a person says whether there is a newer
+    backup. Each new write would bury what is lost. A head that the key did not make proves nothing; `verify` names it.
+
+    Raises:
+        StoreDamaged: says what to put back, and how to go on where the newer history is lost.
+    """
+    kept = {
+        heads.HEADS: (
+            heads.newest(root / heads.HEADS, key),
+            f"put {heads.HEADS} back as it was with the rest, or take the lines that are not of this history out of it",
+        ),
+        "the file of TWIN_AUDIT_ANCHOR": (
+            (0, "") if anchor is None else heads.anchored(anchor),
+            "rename that file, keep it, and open again: a new one is begun",
+        ),
+    }
+    for name, ((seq, digest), way) in kept.items():
+        last = audit.last()[0]
+        if not seq or audit.hashes([seq]).get(seq) == digest:
             continue
-        if abs(time.time() - facts.st_mtime) < _QUIET_S:
-            return None
-        found.append((facts.st_size, facts.st_mtime_ns))
-    return tuple(found)
-
-
-def close_snapshot(db: Connection) -> None:
-    """Close a database; of a private copy the folder goes too."""
-    db.close()
-    if db.path is not None and db.path.parent.name.startswith("looking-"):
-        shutil.rmtree(db.path.parent, ignore_errors=True)
-
-
-def is_snapshot(db: Connection) -> bool:
-    """True if this is a private copy of what another process holds."""
-    return db.path is not None and db.path.parent.name.startswith("looking-")
+        older = f"The history here ends with entry {last}, {name} knows entry {seq}: a part of it was put back or cut."
+        other = f"Entry {seq} of the history here is not the one in {name}: it was written anew, or is another one."
+        raise StoreDamaged(
+            f"{older if seq > last else other} Nothing was opened, so nothing is lost. Put the newer data folder back "
+            f"as a whole. If that is lost: {way}."
+        )
 
 
 def lacking_in_mirror(audit: Audit, cut: Pending | None) -> list[Entry]:
@@ -265,7 +253,9 @@ def _compare(table: list[Entry], path: Path, torn: bytes) -> list[Entry]:
 
 
 def lacking_in_ledgers(root: Path, audit: Audit, cut: Pending | None) -> bool:
-    """True if the ledgers end before the table does, and no cut-short write explains it. Reads their ends alone.
+    """True if the ledgers end before the table does, or hold fewer entries, and no cut-short write explains it.
+
+    Reads their ends, and counts their lines: one patient's ledger that is older than the others ends as it should.
 
     Raises:
         StoreDamaged: if one knows more than the table, or another history.
@@ -285,16 +275,15 @@ def lacking_in_ledgers(root: Path, audit: Audit, cut: Pending | None) -> bool:
                 "Nothing was opened. Run `rebuild`, which takes the longer one and keeps both."
             )
     told = head - 1 if cut is not None and cut.entry["hash"] == last else head
-    return max((seq for seq, _ in newest.values()), default=0) < told
+    return max((seq for seq, _ in newest.values()), default=0) < told or ledgers.count(root) < told
 
 
-def mend_copies(
-    root: Path, audit: Audit, missing: list[Entry], cut: Pending | None, say: Callable[[str], None]
-) -> None:
+def mend_copies(root: Path, audit: Audit, lacking: Lacking, say: Callable[[str], None]) -> None:
     """Complete the mirror and the ledgers from the table; what was done is said."""
+    missing = lacking.in_mirror
     if missing:
         lines.append(audit.path, [lines.line_of(entry) for entry in missing])
         say(f"{audit.path.name} ended before entry {missing[0]['seq']}; {len(missing)} were added from the database.")
-    if lacking_in_ledgers(root, audit, cut):
-        written = ledgers.complete(root, audit.entries())
+    written = ledgers.complete(root, audit.entries()) if lacking.in_ledgers else []
+    if written:  # where lines were altered too, `verify` names the ledger, and it is left as it is
         say(f"Ledgers were completed from the database: {len(written)} of them.")

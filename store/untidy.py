@@ -47,10 +47,10 @@ def _draft_folders(root: Path) -> Iterator[Path]:
 
 
 def remarks(store: StoreBase) -> list[str]:
-    """A sentence for everything that may be cleared away, and for how much of the audit is signed; [] when all is
-    tidy and nothing is signed."""
+    """A sentence for everything that may be cleared away, for how much of the audit is signed, and for each timepoint
+    where clocks disagree; [] when all is tidy and nothing is signed."""
     with store.db.lock:
-        return [*_signed(store), *_drafts(store), *_jobs(store), *_cache(store)]
+        return [*_signed(store), *_clocks(store), *_drafts(store), *_jobs(store), *_cache(store)]
 
 
 def _signed(store: StoreBase) -> list[str]:
@@ -58,9 +58,27 @@ def _signed(store: StoreBase) -> list[str]:
     if not path.exists():
         return []
     total = store.audit.last()[0]
-    count = len(set(heads.signed_seqs(path)) & set(range(1, total + 1)))
+    try:
+        count = len(set(heads.signed_seqs(path)) & set(range(1, total + 1)))
+    except (OSError, StoreError):
+        return [f"{path.name} cannot be read, so nobody knows which of the {total} audit entries are signed."]
     how = "; without TWIN_AUDIT_KEY the signatures were not checked" if store.signing_key is None else ""
     return [f"{count} of {total} audit entries are signed{how}."]
+
+
+def _clocks(store: StoreBase) -> list[str]:
+    """Timepoints where a decision is no later, by its time, than one that was made before it."""
+    rows = store.db.query(
+        "SELECT patient_id, timepoint, count(*) AS n FROM (SELECT m.patient_id, m.timepoint, d.created_at AS made, "
+        "max(d.created_at) OVER (PARTITION BY m.patient_id, m.timepoint ORDER BY d.seq ROWS BETWEEN UNBOUNDED "
+        "PRECEDING AND 1 PRECEDING) AS latest FROM decisions d JOIN masks m ON m.mask_id = d.mask_id) AS told "
+        "WHERE made <= latest GROUP BY patient_id, timepoint ORDER BY patient_id, timepoint"
+    )
+    return [
+        f"The times of {row['n']} of the decisions about {row['patient_id']} on {row['timepoint']} are not later than "
+        "those of earlier ones: the computer's clock was wrong. They count in the order in which they were made."
+        for row in rows
+    ]
 
 
 def _drafts(store: StoreBase) -> list[str]:

@@ -12,7 +12,7 @@ from core.decisions import REJECTED
 from core.errors import StoreError, TwinReviewError
 from core.types import Scan
 from core.volumes import file_sha256
-from store import journal, ledgers, mask_files, opening, replay, untidy
+from store import journal, ledgers, looking, mask_files, replay, untidy
 from store.audit import Entry
 from store.base import StoreBase, mask_values
 from store.connection import Connection, Row
@@ -37,7 +37,7 @@ def verify(store: StoreBase) -> list[str]:
         masks = store.db.query("SELECT * FROM masks ORDER BY patient_id, timepoint, version")
         folders = _mask_folders(store, masks)
         expected: set[str] = set()
-        problems = [] if opening.is_snapshot(store.db) else _unfinished(store.root)  # the other process is at work
+        problems = [] if looking.is_snapshot(store.db) else _unfinished(store.root)  # the other process is at work
         for row in scans:
             problems += _check_scan(store.root, row, expected)
         references = _references(scans)
@@ -98,11 +98,11 @@ def _check_pair(
     losses = db.query(sql, [values["mask_id"]]) if db is not None else []
     if losses:
         problems.append(f"{image} is lost: {losses[0]['reason']} (said by {losses[0]['person']}).")
-    elif path.is_symlink() or not path.is_file():
-        problems.append(f"{image} is missing.")
-    elif file_sha256(path) != sha256:
-        problems.append(f"{image} is not the file that was stored: its sha256 differs from the record.")
+    else:
+        problems += _check_image(path, image, sha256)
     try:
+        if (root / sidecar).is_symlink():
+            return [*problems, f"{sidecar} is a symbolic link, where a file was expected."]
         found = json.loads((root / sidecar).read_text(encoding="utf-8"))
     except FileNotFoundError:
         return problems if losses else [*problems, f"{sidecar} is missing."]
@@ -119,6 +119,16 @@ def _check_pair(
     if not problems and list(found) != list(values):
         problems.append(f"{sidecar} has its keys in another order than the design's.")
     return problems
+
+
+def _check_image(path: Path, name: str, sha256: str) -> list[str]:
+    if path.is_symlink() or not path.is_file():
+        return [f"{name} is missing."]
+    try:
+        same = file_sha256(path) == sha256
+    except OSError as error:
+        return [f"{name} cannot be read ({error.strerror}), so nobody knows whether it is the one that was stored."]
+    return [] if same else [f"{name} is not the file that was stored: its sha256 differs from the record."]
 
 
 def _check_scan(root: Path, row: Row, expected: set[str]) -> list[str]:

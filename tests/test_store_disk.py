@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import random
@@ -17,10 +18,11 @@ from typing import Any
 import pytest
 
 import cli
-from core.errors import TwinReviewError
-from store import open_store, rebuild
+from core.errors import StoreError, TwinReviewError
+from store import journal, mask_files, open_store, opening, rebuild
 from store.connection import Connection, StoreBusy, StoreConflict, StoreDamaged, StoreFull, StoreReadOnly
 from tests.store_phantom import DAY1, add_mask, add_scan, busy_history
+from tests.test_store_opening import older
 
 ROOT = Path(__file__).resolve().parents[1]
 ENV = {**os.environ, "PYTHONPATH": str(ROOT)}
@@ -269,6 +271,122 @@ def test_a_folder_that_says_it_cannot_be_written_is_opened_for_looking(
     may = os.access
     monkeypatch.setattr(os, "access", lambda path, mode, **more: not mode & os.W_OK and may(path, mode, **more))
     check_looking_only(root, capsys)
+
+
+def test_a_disk_that_is_full_while_a_database_is_copied_before_its_update_leaves_no_half_copy(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = tmp_path / "data"
+    with open_store(root) as store:
+        add_scan(store)
+    older(root)
+    before = {path: path.read_bytes() for path in root.rglob("*") if path.is_file()}
+
+    def full(source: Any, target: Any, *_: Any) -> None:
+        target.write(source.read(4096))
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    for _ in range(2):
+        with monkeypatch.context() as patch:
+            patch.setattr("store.mask_files.shutil.copyfileobj", full)
+            with pytest.raises(StoreError, match=r"refused a file \(No space left on device\)\. Make room") as caught:
+                open_store(root)
+        assert str(root) not in str(caught.value)
+        assert {path: path.read_bytes() for path in root.rglob("*") if path.is_file()} == before
+    with open_store(root) as store:
+        assert store.audit.verify() == []
+    assert len(list(root.glob("twin.duckdb.v1-before-migration-*"))) == 1
+
+
+def test_two_updates_in_one_second_keep_two_copies(tmp_path: Path) -> None:
+    """As when an older database is put back and opened at once."""
+    root = tmp_path / "data"
+    with open_store(root) as store:
+        add_scan(store)
+    older(root)
+    for _ in range(2):
+        shutil.copy(root / "twin.duckdb", tmp_path / "old")
+        opening.open_database(root, create=False, read_only=False, notes=[], check=lambda audit: None).close()
+        shutil.copy(tmp_path / "old", root / "twin.duckdb")
+    assert len(list(root.glob("twin.duckdb.v1-before-migration-*"))) == 2
+
+
+def test_what_cannot_be_read_is_named_by_verify_and_ends_neither_it_nor_the_remarks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TWIN_AUDIT_KEY", "a key of a test, not of a clinic")
+    root = tmp_path / "data"
+    with open_store(root) as store:
+        store.begin_signing("demo")
+        add_scan(store)
+        add_mask(store, 3)
+
+        def failing(path: Path) -> str:
+            raise OSError(errno.EIO, "Input/output error", str(path))
+
+        with monkeypatch.context() as patch:
+            patch.setattr("store.verify.file_sha256", failing)
+            told = store.verify()
+        assert [text.split(" (")[0] for text in told] == [
+            f"raw/set/P1/{DAY1}/CT.nii.gz cannot be read", f"processed/set/P1/{DAY1}/mask_v001.nii.gz cannot be read",
+        ]  # fmt: skip
+        for name in ("heads.jsonl", "audit.jsonl", "processed/ledger.jsonl"):
+            (root / name).rename(tmp_path / "kept")
+            (root / name).mkdir()
+            told = store.verify()
+            assert any(text.startswith(f"{name} ") for text in told), told
+            assert not any(str(tmp_path) in text for text in told)
+            store.remarks()
+            (root / name).rmdir()
+            (tmp_path / "kept").rename(root / name)
+        assert store.verify() == []
+
+
+@pytest.mark.parametrize("write", ["scan", "mask"])
+def test_a_disk_that_fails_right_after_a_file_was_renamed_into_place_leaves_the_place_free(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, write: str
+) -> None:
+    fsync = mask_files.fsync_dir
+
+    def failing(folder: Path) -> None:
+        if DAY1 in str(folder):
+            raise OSError(errno.EIO, "Input/output error")
+        fsync(folder)
+
+    with open_store(tmp_path / "data") as store:
+        add_scan(store)
+        wanted = {"scan": lambda: add_scan(store, seed=2, modality="PET"), "mask": lambda: add_mask(store, 3)}[write]
+        before = sorted(store.root.rglob("*.nii.gz"))
+        with monkeypatch.context() as patch:
+            patch.setattr(mask_files, "fsync_dir", failing)
+            with pytest.raises(StoreError, match="Nothing was recorded"):
+                wanted()
+        assert sorted(store.root.rglob("*.nii.gz")) == before
+        assert store.verify() == []
+        wanted()
+        assert store.verify() == []
+
+
+def test_a_file_that_was_there_before_a_write_is_not_taken_away_with_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It comes between the look and the renaming."""
+    with open_store(tmp_path / "data") as store:
+        add_scan(store)
+        begin = journal.begin
+        theirs = store.root / f"processed/set/P1/{DAY1}/mask_v001.nii.gz"
+
+        def begins(root: Path, entry: Any, files: Any) -> None:
+            begin(root, entry, files)
+            theirs.parent.mkdir(parents=True)
+            theirs.write_bytes(b"theirs")
+
+        with monkeypatch.context() as patch:
+            patch.setattr(journal, "begin", begins)
+            with pytest.raises(StoreError, match="is there already and is never overwritten"):
+                add_mask(store, 3)
+        assert theirs.read_bytes() == b"theirs"
+        assert not (store.root / "journal.json").exists()
 
 
 def test_each_refusal_of_the_system_is_told_apart() -> None:

@@ -6,6 +6,7 @@ import json
 import os
 import re
 import shutil
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -24,9 +25,10 @@ from core.stages.segment import prepare_segment
 from core.types import MaskRecord
 from core.volumes import write_nifti
 from core.worklist import work_items
-from store import Store, open_store
+from store import Store, open_store, rebuild
 from store.drafts import pack_edit
 from store.file_checks import check_in_background, file_hash
+from store.journal import quarantine
 from tests.store_phantom import DAY1, DAY2, add_mask, add_scan, grid, labels, scan_volume
 
 
@@ -178,14 +180,26 @@ def test_the_pass_over_all_files_finds_what_nobody_has_read(room: Any):
     assert len(room.audit.entries()) == entries, "nothing new"
 
 
-def test_the_pass_in_the_background_tells_and_ends_when_the_store_closes(room: Any):
+def test_the_pass_in_the_background_tells_and_ends_when_the_store_closes(room: Any, monkeypatch: pytest.MonkeyPatch):
     another_mask(mask_file(room, "P2"))
     check_in_background(room).join(60)
     assert [row["state"] for row in room.doubted_files()] == ["altered"]
+    hashed, begun, closed = [], threading.Event(), threading.Event()
+
+    def hashes(path: Path, fresh: bool = False) -> str | None:
+        hashed.append(path)
+        begun.set()
+        assert closed.wait(60)
+        return file_hash(path, fresh)
+
+    monkeypatch.setattr("store.file_checks.file_hash", hashes)
     thread = check_in_background(room)
+    assert begun.wait(60)
     room.close()
+    closed.set()
     thread.join(60)
     assert not thread.is_alive()
+    assert len(hashed) == 1, "of six: the one under way, and no other"
 
 
 def test_a_file_that_was_not_touched_is_hashed_once(room: Any, monkeypatch: pytest.MonkeyPatch):
@@ -195,6 +209,94 @@ def test_a_file_that_was_not_touched_is_hashed_once(room: Any, monkeypatch: pyte
     assert file_hash(path) == room.mask("P1", DAY1, 1).mask_sha256
     monkeypatch.setattr(hashlib, "file_digest", lambda *_: pytest.fail("hashed again"))
     assert file_hash(path) == room.mask("P1", DAY1, 1).mask_sha256
+
+
+# ---------------------------------------------------------------- links in the place of the store's own files
+
+GROWING = ("audit.jsonl", "heads.jsonl", "processed/ledger.jsonl", "processed/set/P1/ledger.jsonl")
+
+
+@pytest.mark.parametrize("dangling", [False, True])
+@pytest.mark.parametrize("name", GROWING)
+def test_no_file_that_grows_is_written_through_a_link_or_filled_from_behind_one(
+    room: Any, tmp_path: Path, name: str, dangling: bool, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("TWIN_AUDIT_KEY", "a key of a test, not of a clinic")
+    root, outside = room.root, tmp_path / "outside"
+    room.close()
+    with open_store(root) as store:
+        store.begin_signing("demo")
+    if not dangling:
+        outside.write_bytes(b"root:secret\n")
+    kept = (root / name).read_bytes()
+
+    def unchanged() -> bool:
+        link = (root / name).is_symlink()
+        behind = not outside.exists() if dangling else outside.read_bytes() == b"root:secret\n"
+        return link and behind and not any(b"root:secret" in p.read_bytes() for p in root.rglob("*") if p.is_file()
+                                           and not p.is_symlink())  # fmt: skip
+
+    with open_store(root) as store:
+        (root / name).unlink()
+        (root / name).symlink_to(outside)
+        with pytest.raises(StoreError, match=r"recorded, but .* is a symbolic link"):
+            store.add_event("P1", DAY1, "steroids", "x", "demo") if "P1" in name else store.add_person("z", by="demo")
+        assert unchanged()
+        assert any(name in text or "heads" in text for text in store.verify())
+    with pytest.raises(StoreError, match=r"is a symbolic link") as caught:
+        open_store(root)
+    assert str(root) not in str(caught.value)
+    if name != "heads.jsonl":
+        with pytest.raises(StoreError, match=r"is a symbolic link"):
+            rebuild(root)
+    assert unchanged()
+    (root / name).unlink()
+    (root / name).write_bytes(kept)
+    with open_store(root) as store:
+        assert store.verify() == []
+
+
+def test_what_is_no_file_is_not_waited_for(room: Any):
+    room.close()
+    (room.root / "audit.jsonl").unlink()
+    os.mkfifo(room.root / "audit.jsonl")
+    with pytest.raises(StoreError, match=r"audit\.jsonl is a symbolic link or no file"):
+        open_store(room.root)
+
+
+def test_a_sidecar_that_is_a_link_is_named_and_a_decision_is_not_written_through_it(room: Any, tmp_path: Path):
+    sidecar = mask_file(room).with_name("mask_v001.json")
+    os.rename(sidecar, tmp_path / "outside.json")
+    sidecar.symlink_to(tmp_path / "outside.json")
+    before = (tmp_path / "outside.json").read_bytes()
+    assert room.verify() == [f"processed/set/P1/{DAY1}/mask_v001.json is a symbolic link, where a file was expected."]
+    room.decide("P1", DAY1, 1, "withdraw", "demo", "second-look")
+    assert (tmp_path / "outside.json").read_bytes() == before
+    assert not sidecar.is_symlink()
+    assert room.verify() == []
+
+
+def test_scratch_behind_a_link_is_neither_emptied_nor_written_in(room: Any, tmp_path: Path):
+    (tmp_path / "outside").mkdir()
+    (tmp_path / "outside" / "theirs").write_text("x")
+    shutil.rmtree(room.root / "incoming", ignore_errors=True)
+    (room.root / "incoming").symlink_to(tmp_path / "outside")
+    with pytest.raises(StoreError, match="incoming is a symbolic link"):
+        add_mask(room, 3)
+    room.close()
+    with pytest.raises(StoreError, match="incoming is a symbolic link"):
+        open_store(room.root)
+    assert [path.name for path in (tmp_path / "outside").iterdir()] == ["theirs"]
+
+
+def test_quarantine_behind_a_link_takes_nothing(room: Any, tmp_path: Path):
+    (tmp_path / "outside").mkdir()
+    (room.root / "quarantine").symlink_to(tmp_path / "outside")
+    name = mask_file(room).relative_to(room.root).as_posix()
+    with pytest.raises(StoreError, match="quarantine is a symbolic link"):
+        quarantine(room.root, [name])
+    assert mask_file(room).exists()
+    assert list((tmp_path / "outside").iterdir()) == []
 
 
 # ---------------------------------------------------------------- lost

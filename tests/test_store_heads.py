@@ -13,7 +13,8 @@ import pytest
 import cli
 from core.errors import InputError, StoreError
 from store import Store, heads, journal, ledgers, open_store, rebuild
-from store.audit import Entry, make_entry
+from store.audit import Entry, make_entry, read_file
+from store.connection import StoreDamaged
 from tests.store_phantom import DAY1, add_mask, add_scan
 
 KEY = "a key of a test, not of a clinic"
@@ -37,8 +38,12 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def problems(root: Path) -> list[str]:
-    with open_store(root) as store:
-        return store.verify()
+    """What `verify` says, or why the store was not opened."""
+    try:
+        with open_store(root) as store:
+            return store.verify()
+    except StoreDamaged as error:
+        return [str(error)]
 
 
 def rewrite(root: Path, change: Callable[[list[Entry]], list[Entry]]) -> None:
@@ -83,15 +88,28 @@ def test_signing_begins_by_an_act_of_its_own_and_every_write_after_it_is_signed(
 def test_without_a_key_a_chain_written_anew_is_believed_and_with_one_it_is_not(
     root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The first half says plainly what the chain alone does not prove."""
+    """The last but one step says plainly what the chain alone does not prove."""
     rewrite(root, softened)
-    monkeypatch.delenv("TWIN_AUDIT_KEY")
+    for key in (KEY, ""):
+        monkeypatch.setenv("TWIN_AUDIT_KEY", key)
+        with pytest.raises(StoreDamaged, match=r"Entry 7 .* is not the one in heads\.jsonl: it was written anew"):
+            open_store(root)
+    (root / "heads.jsonl").unlink()
     assert problems(root) == []
     monkeypatch.setenv("TWIN_AUDIT_KEY", KEY)
-    told = problems(root)
-    assert "Entry 6 is not the one that was signed: the chain was written anew." in told
-    assert "Entry 7 is not the one that was signed: the chain was written anew." in told
-    assert len(told) == 2
+    assert problems(root) == ["heads.jsonl is missing, though signing began with entry 4: no entry is proven."]
+
+
+def test_every_signed_entry_that_was_written_anew_is_named(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with open_store(root) as store:
+        signed = store.audit.entries()
+    key = heads.key_of(root)
+    assert key is not None
+    anew = [{**entry, "hash": f"{entry['seq']:064d}"} if entry["seq"] > 5 else entry for entry in signed]
+    assert heads.verify(root / "heads.jsonl", key, anew) == [
+        f"Entry {seq} is not the one that was signed: the chain was written anew." for seq in (6, 7)
+    ]
+    assert heads.verify(root / "heads.jsonl", key, signed[:6]) == ["Entry 7 was signed and is not there any more."]
 
 
 def edit_heads(root: Path, change: Callable[[list[dict[str, Any]]], Any]) -> None:
@@ -111,11 +129,11 @@ ATTACKS: dict[str, tuple[Callable[[Path], Any], str]] = {
         "Entry 6 is signed wrongly",
     ),
     "no line": (lambda r: (r / "heads.jsonl").write_text("x\n"), "heads.jsonl line 1 is no head"),
-    "the end is cut off": (lambda r: rewrite(r, lambda e: e[:-1]), "Entry 7 was signed and is not there any more"),
-    "signing never was": (lambda r: rewrite(r, lambda e: e[:3]), "signing was never begun in this chain with that key"),
+    "the end is cut off": (lambda r: rewrite(r, lambda e: e[:-1]), "ends with entry 6, heads.jsonl knows entry 7"),
+    "signing never was": (lambda r: rewrite(r, lambda e: e[:3]), "ends with entry 3, heads.jsonl knows entry 7"),
     "signing is declared void": (
         lambda r: rewrite(r, lambda e: [{**x, "payload": {**x["payload"], "void": True}} for x in e]),
-        "signing was never begun in this chain with that key",
+        "Entry 7 of the history here is not the one in heads.jsonl",
     ),
 }
 
@@ -126,6 +144,29 @@ def test_an_attack_on_the_signed_chain_is_named(root: Path, attack: str) -> None
     do(root)
     told = problems(root)
     assert any(sentence in text for text in told), told
+
+
+def test_opening_a_signed_store_without_its_key_says_that_nothing_will_be_signed(
+    root: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    for key in ("", KEY + " of another clinic"):
+        monkeypatch.setenv("TWIN_AUDIT_KEY", key)
+        caplog.clear()
+        for _ in range(2):
+            with open_store(root) as store:
+                assert store.recovered == [heads.UNSIGNED]
+                assert len(store.audit.entries()) == 7, "saying so is no entry, which would be unsigned itself"
+        assert caplog.text.count("stays unsigned") == 2
+        with open_store(root, read_only=True) as store:
+            assert store.recovered == []
+    monkeypatch.setenv("TWIN_AUDIT_KEY", KEY)
+    with open_store(root) as store:
+        assert store.recovered == []
+    rewrite(root, lambda e: [{**x, "payload": {**x["payload"], "void": True}} for x in e])
+    (root / "heads.jsonl").unlink()
+    monkeypatch.delenv("TWIN_AUDIT_KEY")
+    with open_store(root) as store:
+        assert store.recovered == [], "a chain whose signatures are void is not signed"
 
 
 def test_what_was_written_without_the_key_is_named(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -201,9 +242,15 @@ def test_a_file_outside_shows_that_the_end_was_cut_off_with_its_signatures(
         assert store.verify() == []
     edit_heads(root, lambda values: values.__delitem__(slice(-2, None)))
     rewrite(root, lambda entries: entries[:8])
-    told = problems(root)
+    before = anchor.read_bytes()
+    with pytest.raises(StoreDamaged, match=r"ends with entry 8, the file of TWIN_AUDIT_ANCHOR knows entry 10.*rename"):
+        open_store(root)
+    assert anchor.read_bytes() == before
+    told = heads.verify_anchor(anchor, read_file(root / "audit.jsonl")[0])
     assert len(told) == 2
     assert all("was kept elsewhere and is not in the audit, which has 8 entries: it was cut" in text for text in told)
+    anchor.rename(anchor.with_name("heads of what is lost"))
+    assert problems(root) == []
 
 
 def test_a_chain_made_anew_after_a_loss_is_unsigned_says_so_and_can_be_signed(root: Path) -> None:

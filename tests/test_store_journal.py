@@ -124,6 +124,44 @@ def test_a_journal_that_no_write_of_ours_left_is_refused_and_touches_nothing(roo
         assert store.verify() == []
 
 
+class Killed(BaseException):
+    pass
+
+
+def dies(*_: Any) -> None:
+    raise Killed
+
+
+def test_after_a_rebuild_that_died_before_it_ended_a_cut_short_write_opening_advises_to_rebuild_again(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = open_store(root)
+    store.add_event("P1", DAY1, "steroids", "4 mg", "demo")
+    with monkeypatch.context() as patch:  # a write dies before it is recorded
+        patch.setattr(store.audit, "insert", dies)
+        patch.setattr(store, "_recover", lambda placed=None: None)
+        with pytest.raises(Killed):
+            add_mask(store, 5)
+    store.close()
+    assert journal.pending(root) is not None
+    (root / "twin.duckdb").unlink()
+    (root / "audit.jsonl").unlink()
+    ledger = root / "processed/set/P1/ledger.jsonl"
+    lines = ledger.read_bytes().splitlines(keepends=True)
+    ledger.write_bytes(b"".join([*lines[:-2], lines[-1]]))  # a gap, so that the new chain is another one
+    with monkeypatch.context() as patch:
+        patch.setattr(journal, "end", dies)
+        with pytest.raises(Killed):
+            rebuild(root)
+    before = names(root)
+    with pytest.raises(StoreError, match=r"If a rebuild was cut short, run `rebuild` again: it ends it\. Else move it"):
+        open_store(root)
+    assert names(root) == before
+    rebuild(root)
+    with open_store(root) as again:
+        assert again.verify() == []
+
+
 def test_a_forged_journal_stops_writing_too_and_verify_names_it(root: Path) -> None:
     with open_store(root) as store:
         (root / "journal.json").write_text('{"entry": {}, "files": ["../precious.txt"]}')

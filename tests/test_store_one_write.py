@@ -9,10 +9,13 @@ import random
 import signal
 import time
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from core.curve import accepted_by
+from core.decisions import withdrawn
 from core.errors import InputError, StoreError
 from core.gates import score_mask, vectors_of, verdict_on
 from core.shape import VECTOR_NAMES
@@ -157,7 +160,10 @@ def test_a_scan_imported_while_the_clock_is_behind_does_not_become_the_reference
     assert store.verify() == []
 
 
-def test_a_decision_before_any_decision_of_the_timepoint_is_refused(store: Any, clock: Any):
+def test_the_decision_made_last_counts_whatever_the_clock_said_and_that_clocks_disagree_is_told(
+    store: Any, clock: Any, caplog: pytest.LogCaptureFixture
+):
+    """A clock that was years ahead once must not block its timepoint for years; one set back turns nothing about."""
     for seed, day in enumerate((DAY1, DAY2)):
         add_scan(store, day=day, seed=seed)
         for first in (3, 4):
@@ -165,10 +171,36 @@ def test_a_decision_before_any_decision_of_the_timepoint_is_refused(store: Any, 
     clock("2031-01-01")
     store.decide("P1", DAY1, 1, "accept", "demo", "good")
     clock("2030-01-01")
-    with pytest.raises(StoreError, match=r"clock says 2030-01-01.*a decision was made at 2031-01-01.*Set it right"):
-        store.decide("P1", DAY1, 2, "accept", "demo", "good")
-    store.decide("P1", DAY2, 1, "accept", "demo", "good")  # another timepoint: nothing is turned about
-    assert [d.created_at[:4] for d in store.decisions("P1")] == ["2031", "2030"], "in the order of the audit"
+    store.decide("P1", DAY2, 1, "accept", "demo", "good")
+    assert store.remarks() == [], "another timepoint: nothing is turned about"
+    caplog.clear()
+    store.decide("P1", DAY1, 2, "accept", "ann", "good")
+    assert "2030-01-01" in caplog.text
+    assert "2031-01-01" in caplog.text
+
+    def check(opened: Any, years: list[str], final: int | None, back: set[int]) -> None:
+        assert [d.created_at[:4] for d in opened.decisions("P1", DAY1)] == years, "in the order of the audit"
+        assert (opened.final_mask("P1", DAY1) or SimpleNamespace(version=None)).version == final
+        assert {p.version for p in opened.volume_points("P1") if p.timepoint == DAY1} == ({final} - {None})
+        by_id = {m.mask_id: m.version for m in opened.masks("P1", DAY1)}
+        assert {by_id[mask_id] for mask_id in withdrawn(opened.decisions("P1", DAY1))} == back
+        assert opened.verify() == []
+        (said,) = opened.remarks()
+        assert f"The times of {len(years) - 1} of the decisions about P1 on {DAY1}" in said
+
+    check(store, ["2031", "2030"], 2, set())
+    assert accepted_by(store.decisions("P1", DAY1))[store.mask("P1", DAY1, 2).mask_id] == "ann"
+    clock("2029-01-01")
+    store.decide("P1", DAY1, 2, "withdraw", "demo", "second-look")
+    check(store, ["2031", "2030", "2029"], None, {2})
+    assert any(item.timepoint == DAY1 and "withdrawn" in item.reason for item in work_items(store))
+    store.close()
+    for lost in ((), ("audit.jsonl",)):
+        for name in ("twin.duckdb", *lost):
+            (store.root / name).unlink()
+        rebuild(store.root)
+        with open_store(store.root) as again:
+            check(again, ["2031", "2030", "2029"], None, {2})
 
 
 def test_rows_of_an_older_store_get_the_number_of_their_entry(tmp_path: Path):

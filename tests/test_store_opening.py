@@ -259,6 +259,39 @@ def test_an_older_schema_is_migrated_with_a_copy_and_says_so(root: Path) -> None
     assert len(list(root.glob("*before-migration*"))) == 1
 
 
+def test_an_older_database_that_must_not_be_opened_is_not_updated_either(root: Path) -> None:
+    go_on(root)
+    put_back(root, "twin.duckdb")
+    older(root)
+    before = state(root)
+    with pytest.raises(StoreDamaged, match="Run `rebuild`"):
+        open_store(root)
+    assert state(root) == before
+
+
+def test_an_update_whose_opening_died_before_it_was_recorded_is_recorded_by_the_next(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    older(root)
+
+    def dies(*_: Any) -> None:
+        raise Killed
+
+    for where in ("migrations.migrate", "opening.mend_copies"):  # after the copy; after the update
+        with monkeypatch.context() as patch:
+            patch.setattr(f"store.{where}", dies)
+            with pytest.raises(Killed):
+                open_store(root)
+    kept = sorted(path.name for path in root.glob("*before-migration*"))
+    assert len(kept) == 2
+    with open_store(root) as store:
+        texts = [e["payload"]["text"] for e in store.audit_log(9) if e["action"] == "store.recovered"]
+        assert sorted(text.split()[-1].rstrip(".") for text in texts) == kept
+        assert sorted(store.recovered) == sorted(texts)
+    with open_store(root) as store:
+        assert store.recovered == []
+
+
 HOLDER = """
 import sys
 from store import open_store
@@ -358,10 +391,11 @@ def kill_rebuild(root: Path, stop: int) -> bool:
             count = after
             if before == stop:
                 raise Killed
-            answer = function(*arguments, **more)
-            if after == stop:
-                raise Killed
-            return answer
+            try:
+                return function(*arguments, **more)
+            finally:  # also after a file that was not there to be unlinked
+                if after == stop:
+                    raise Killed
 
         return wrapped
 
