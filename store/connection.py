@@ -153,14 +153,14 @@ class Connection:
         if isinstance(error, (duckdb.FatalException, duckdb.InternalException)) or "has been invalidated" in text:
             self._invalid = True  # DuckDB answers nothing more until the file is opened again
         if isinstance(error, _RULES) and not self._invalid and "Corrupt" not in text:
-            return StoreConflict(f"The database refused a statement: {self._short(text)} Run `verify`.")
+            return StoreConflict(f"The database refused a statement: {self._short(text)}. Run `verify`.")
         return StoreDamaged(
-            f"The database cannot be read, so its file is damaged or is none: {self._short(text)} "
+            f"The database cannot be read, so its file is damaged or is none: {self._short(text)}. "
             "Run `rebuild`: it makes the database again from the files."
         )
 
     def _short(self, text: str) -> str:
-        return text.replace(str(self.path), "the file")[:200]
+        return text.replace(str(self.path), "the file")[:200].rstrip(". ")
 
     def _handle(self) -> _Handle:
         if self._closed:

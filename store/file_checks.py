@@ -39,6 +39,11 @@ class StoredFile(NamedTuple):
     sha256: str
     what: str
 
+    @property
+    def can_be_lost(self) -> bool:
+        """Whether work can go on without it: a mask can be made anew, a scan cannot."""
+        return self.name.startswith("processed/")
+
 
 def file_hash(path: Path, fresh: bool = False) -> str | None:
     """SHA-256 of a stored file (64 hex digits); None if there is no regular file of that name.
@@ -91,8 +96,8 @@ class FileChecks(PeopleRecords):
         self._remember_state(file, ALTERED if found else MISSING, found)
         why = "is not the one that was stored" if found else "is missing"
         raise StoreError(
-            f"The file of {file.what} {why}, so it is not used. Restore it from a backup; a mask version that "
-            "cannot be restored can be marked lost (Review, or `python cli.py lost`)."
+            f"The file of {file.what} {why}, so it is not used. Restore it from a backup."
+            + (" If there is none, mark it lost (Review, or `python cli.py lost`)." if file.can_be_lost else "")
         )
 
     def _remember_state(self, file: StoredFile, state: str, found: str | None) -> None:

@@ -92,7 +92,7 @@ def _make_folder(root: Path) -> None:
     try:
         root.mkdir(mode=0o777 & ~file_rights.umask(), parents=True, exist_ok=True)
     except OSError as error:
-        raise StoreError(f"The data folder {root} cannot be made: {error.strerror}. Choose another.") from None
+        raise StoreError(f"The data folder cannot be made: {error.strerror}. Choose another with TWIN_DATA.") from None
 
 
 def _refuse_remains(root: Path) -> None:
@@ -101,7 +101,7 @@ def _refuse_remains(root: Path) -> None:
     remains += [f"{top}/" for top in ("raw", "processed") if next(_files_below(root / top), None)]
     if remains:
         raise StoreDamaged(
-            f"The database {DATABASE} is missing in {root}, but {', '.join(remains)} of an earlier one "
+            f"The database {DATABASE} is missing, but {', '.join(remains)} of an earlier one "
             f"{'is' if len(remains) == 1 else 'are'} there. Run `rebuild` to make it again from them, or use an empty "
             "folder."
         )

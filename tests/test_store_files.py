@@ -142,6 +142,16 @@ def test_a_version_whose_file_was_altered_before_its_decision_cannot_be_accepted
     room.decide("P2", DAY1, 1, "reject", "demo", "scan-unusable")
 
 
+def test_what_can_be_done_about_a_file_is_told_of_a_scan_and_of_a_mask_apart(room: Any):
+    (scan,) = room.scans("P1", DAY1)
+    (room.root / scan.path).unlink()
+    mask_file(room).unlink()
+    with pytest.raises(StoreError, match=r"is missing, so it is not used\. Restore it from a backup\.$"):
+        room.scan_path(scan)
+    with pytest.raises(StoreError, match="If there is none, mark it lost"):
+        room.mask_path(room.mask("P1", DAY1, 1))
+
+
 def test_a_scan_that_is_not_the_one_stored_is_read_by_nobody(room: Any):
     (scan,) = room.scans("P1", DAY1)
     described = common.describe(room, scan)

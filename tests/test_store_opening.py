@@ -172,6 +172,10 @@ def test_an_emptied_database_is_not_begun_again_over_scans(root: Path) -> None:
     (root / "twin.duckdb").write_bytes(b"")
     with pytest.raises(StoreDamaged, match="Run `rebuild`"):
         open_store(root)
+    (root / "twin.duckdb").unlink()
+    with pytest.raises(StoreDamaged, match=r"missing, but .*raw/.* Run `rebuild`") as told:
+        open_store(root)
+    assert str(root) not in str(told.value), "the page shows this to everybody"
 
 
 def test_only_import_and_demo_make_a_store(tmp_path: Path, capsys: Any) -> None:
