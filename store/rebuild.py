@@ -9,35 +9,31 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from core.errors import StoreError, TwinReviewError
-from store import adopting, heads, histories, journal, ledgers, lines, mask_files, replay
-from store.audit import GENESIS, Audit, Entry, insert_row, make_entry, read_file
-from store.base import FIRST_PERSON, mask_values
-from store.connection import Connection, StoreBusy, times_open_here
+from core.errors import StoreError
+from store import adopting, doubts, heads, histories, journal, ledgers, lines, mask_files, remains, replay
+from store.audit import GENESIS, Entry, insert_row, make_entry
+from store.base import AUDIT, DATABASE, FIRST_PERSON, mask_values
+from store.connection import Connection, StoreConflict, times_open_here
 from store.migrations import migrate
-from store.opening import AUDIT, DATABASE
 from store.paths import inside, mask_place
+from store.remains import KEPT, Past
 from store.values import utc_now
 
-KEPT = "before-rebuild"
-
-
-class _Past(NamedTuple):
-    """All that is left of the history: entries of every copy, what the old database alone holds, broken ledgers."""
-
-    entries: list[Entry]
-    table: list[Entry] | None
-    broken_ledgers: set[str]
+#: What a rebuild adds to a history.
+_MADE_HERE = ("store.recovered", "scan.adopted", "mask.adopted", "mask.unproven")
 
 
 class _New(NamedTuple):
-    """What the new history is, and how much of it was proven, adopted or left for a person to affirm."""
+    """What the new history is, and how much of it was proven, adopted or left for a person to affirm.
+
+    `another`: it is another chain than that of the signatures."""
 
     entries: list[Entry]
+    another: bool
     gaps: int | None
     adopted: int
     to_affirm: int
@@ -77,68 +73,36 @@ def rebuild(root: Path | str) -> dict[str, int | None]:
 
 
 def _rebuild(root: Path) -> dict[str, int | None]:
-    past = _past(root)
-    history, cut = _with_cut(root, past)
-    new = _whole(history) if history.chain and not history.rest else _with_gaps(root, history, past)
+    past = remains.past(root)
+    history, cut = remains.with_cut(root, past)
+    new = _new(root, history, past, cut)
     if not new.entries:
-        raise StoreError(f"There is nothing in {root} to make a database from: no audit, no ledgers, no scans.")
+        odd = f" {new.left_out} sidecars are there, and none can be taken over." if new.left_out else ""
+        raise StoreError(
+            f"There is nothing in {root} to make a database from: no audit, no ledgers, no scans.{odd} "
+            "Put them back from a backup, or import the scans into an empty folder."
+        )
     database = root / f"{DATABASE}.new"
     for leftover in (database, Path(f"{database}.wal")):
         leftover.unlink(missing_ok=True)
     counts = _build(database, new.entries)
     replaced = _Replaced(root)
-    if history.rest or not history.chain:  # another chain, in which signatures of the old one prove nothing
+    if new.another:  # signatures of the old one prove nothing in it
         replaced.take_away(heads.HEADS)
-    _write_histories(root, new.entries, replaced)
+    # The audit first, whole: from then on it alone holds all. Sidecars before ledgers: an acceptance that is in a
+    # ledger and not in its sidecar looks like one that was withdrawn.
+    replaced.write(AUDIT, b"".join(map(lines.line_of, new.entries)))
+    if not new.another and past.key is not None and heads.begun(new.entries, past.key) and _goes_on(history, past):
+        heads.add(root / heads.HEADS, past.key, _to_sign(new.entries, past))
     counts["sidecars"] = _follow(root, database, replaced)
-    _swap(root, database, replaced)
-    if cut is not None:
+    _write_ledgers(root, new.entries, replaced)
+    if cut is not None:  # before the swap: beside the new database the journal would look forged
         _end_cut(root, cut, history, new.entries, replaced)
+    _swap(root, database, replaced)
     return {
         **counts, "audit": len(new.entries), "gaps": new.gaps, "adopted": new.adopted, "to_affirm": new.to_affirm,
         "left_out": new.left_out,
     }  # fmt: skip
-
-
-def _past(root: Path) -> _Past:
-    """Every entry that is still there, that of audit.jsonl first."""
-    in_file, _ = read_file(root / AUDIT)
-    in_ledgers, broken = ledgers.read_all(root)
-    table = _table(root / DATABASE)
-    return _Past([*in_file, *(table or []), *in_ledgers], table, set(broken))
-
-
-def _table(database: Path) -> list[Entry] | None:
-    """The old database's audit table; None if it cannot be read.
-
-    Raises:
-        StoreBusy: if another process holds it: that one is not damaged, and would go on writing to the old one.
-    """
-    if not database.exists():
-        return None
-    try:
-        with Connection(database, read_only=True) as db:
-            return Audit(db, database.with_name(AUDIT)).entries()
-    except StoreBusy:
-        raise
-    except (TwinReviewError, ValueError, OSError):
-        return None
-
-
-def _with_cut(root: Path, past: _Past) -> tuple[histories.History, journal.Pending | None]:
-    """The history, with the write that was cut short if it counts.
-
-    It counts if the old database has it; where that cannot be asked, if it comes next and all its files are there.
-    """
-    history = histories.history(past.entries)
-    cut = journal.pending(root)
-    if cut is None or any(entry["hash"] == cut.entry["hash"] for entry in past.entries):
-        return history, cut
-    asked = past.table is not None and len(past.table) == len(history.chain)
-    head = history.chain[-1]["hash"] if history.chain else GENESIS
-    if not asked and cut.entry["prev_hash"] == head and all(inside(root, name).is_file() for name in cut.files):
-        history = histories.history([*past.entries, cut.entry])
-    return history, cut
 
 
 def _end_cut(
@@ -158,88 +122,68 @@ def _end_cut(
     journal.end(root)
 
 
-def _whole(history: histories.History) -> _New:
-    return _New(history.chain, 0, 0, 0, 0)
-
-
-def _with_gaps(root: Path, history: histories.History, past: _Past) -> _New:
-    """A new chain of what is proven, what is adopted, and what is doubted because of the gaps."""
-    proven = [*history.chain, *history.rest]
-    told = [(entry["action"], entry["payload"]) for entry in proven]
-    adopted, left = adopting.adopt(root, adopting.known_of(told))
+def _new(root: Path, history: histories.History, past: Past, cut: journal.Pending | None) -> _New:
+    """The history as it is, if it is whole and nothing is doubted; else with what is adopted and doubted at its end."""
+    chain, proven = history.chain, [*history.chain, *history.rest]
+    in_table = past.table is not None and [e["hash"] for e in past.table] == [e["hash"] for e in chain]
+    known = adopting.known_of(remains.told(proven))
+    # what a whole database does not tell of was never recorded
+    adopted, left = ([], []) if in_table and chain and not history.rest else adopting.adopt(root, known)
     if not proven and not adopted:
-        return _New([], 0, 0, 0, len(left))
-    masks = {payload["mask_id"]: payload["claimed_status"] for action, payload in adopted if action == "mask.adopted"}
-    unproven = _unproven(root, history, past.broken_ledgers, masks.keys())
-    waiting = {mask_id for mask_id, claimed in masks.items() if claimed == "accepted"}.union(*unproven.values())
-    text = (
-        f"The history was made again from {len(proven)} entries that are whole in themselves; {_lost(history)} "
-        f"lost. {len(adopted)} scans and masks were adopted from their sidecars on trust; "
-        f"{len(waiting)} masks that were accepted, or claimed to be, wait to be affirmed."
+        return _New([], True, 0, 0, 0, len(left))
+    cut_entry = None if cut is None else cut.entry
+    found = doubts.find(
+        doubts.Left(root, history, past.in_ledgers, adopted, past.key, past.ever_signed, cut_entry),
     )
-    at = utc_now()
-    more = [("store.recovered", {"text": text}), *adopted]
+    if not found.lost and not found.masks:
+        return _New(chain, False, 0, 0, 0, len(left))
+    masks = {payload["mask_id"]: payload["claimed_status"] for action, payload in adopted if action == "mask.adopted"}
+    waiting = {mask_id for mask_id, claimed in masks.items() if claimed == "accepted"}.union(*found.masks.values())
+    same = _goes_on(history, past)
+    said = {"text": _in_words(history, found, len(adopted), len(waiting))} | ({} if same else {histories.REMADE: True})
+    more: list[adopting.Told] = [("store.recovered", said), *adopted]
     more += [
-        ("mask.unproven", {"patient_id": patient_id, "mask_ids": mask_ids, "reason": "entries are lost"})
-        for patient_id, mask_ids in sorted(unproven.items())
+        ("mask.unproven", {"patient_id": patient_id, "mask_ids": mask_ids, "reason": reason})
+        for (reason, patient_id), mask_ids in sorted(found.masks.items())
     ]
-    somebody = any(action == "person.added" for action, _ in told)
-    first = [] if somebody else [make_entry(1, at, "demo", "person.added", dict(FIRST_PERSON), "")]
+    at = utc_now()
     added = [make_entry(1, at, "system", action, payload, "") for action, payload in more]
-    entries = histories.renumbered([*first, *proven, *added])
-    return _New(entries, history.missing or None, len(adopted), len(waiting), len(left))
+    gaps = (history.missing or None) if found.lost else 0
+    counts = (gaps, len(adopted), len(waiting), len(left))
+    if same:
+        return _New(histories.continued(chain, added), False, *counts)
+    somebody = any(entry["action"] == "person.added" for entry in proven)
+    first = [] if somebody else [make_entry(1, at, "demo", "person.added", dict(FIRST_PERSON), "")]
+    return _New(histories.renumbered([*first, *proven, *added]), True, *counts)
 
 
-def _lost(history: histories.History) -> str:
-    return f"at least {history.missing} are" if history.missing > 0 else "nobody knows how many are"
+def _goes_on(history: histories.History, past: Past) -> bool:
+    """True if more entries can follow the chain as it is: none are missing within, all that was signed is in it, and
+    if signing has begun, the key is there to sign them."""
+    begun = any(e["action"] == histories.SIGNING and not e["payload"].get("void") for e in history.chain)
+    mine = past.key is not None and heads.begun(history.chain, past.key) is not None
+    whole = bool(history.chain) and not history.rest
+    return whole and past.signed.keys() <= {e["hash"] for e in history.chain} and (mine or not begun)
 
 
-def _unproven(
-    root: Path, history: histories.History, broken: set[str], adopted: Collection[str]
-) -> dict[str, list[str]]:
-    """By patient, the masks that the remaining entries call accepted, though what is lost may say otherwise.
-
-    What is lost is put down to the ledgers that are gone or broken, since all that is about a patient is in one. If
-    every ledger looks whole, lines were cut out of one, and nobody can say of which: then all are doubted. So is every
-    adopted mask, whose own entry is lost.
-    """
-    if not history.rest:
-        return {}
-    statuses: dict[str, str] = {}
-    patients: dict[str, str] = {}
-    places = ledgers.Places()
-    place_of: dict[str, str] = {}
-    for entry in [*history.chain, *history.rest]:
-        payload, place = entry["payload"], places.of(entry)
-        if entry["action"] in ("mask.added", "mask.adopted"):
-            statuses[payload["mask_id"]], patients[payload["mask_id"]] = payload["status"], payload["patient_id"]
-            place_of[payload["patient_id"]] = place
-        elif entry["action"] == "mask.decided":
-            statuses |= payload["statuses"]
-            for mask_id in payload["statuses"]:
-                patients.setdefault(mask_id, payload["patient_id"])
-            place_of.setdefault(payload["patient_id"], place)
-    suspects = {
-        patient_id for patient_id, place in place_of.items()
-        if place in broken or place == ledgers.COMMON or not (root / place).is_file()
-    }  # fmt: skip
-    found: dict[str, list[str]] = {}
-    explained = suspects or _patients_without_ledger(root) or ledgers.COMMON in broken
-    explained = explained or not (root / ledgers.COMMON).is_file()
-    for mask_id, status in statuses.items():
-        if status == "accepted" and (patients[mask_id] in suspects or mask_id in adopted or not explained):
-            found.setdefault(patients[mask_id], []).append(mask_id)
-    return found
+def _to_sign(entries: Sequence[Entry], past: Past) -> list[Entry]:
+    """The entries at the end that a rebuild made, this one or one that was killed: they only take masks out of the
+    curve. Nothing that somebody else may have appended is signed."""
+    start = len(entries)
+    while start and entries[start - 1]["action"] in _MADE_HERE and entries[start - 1]["hash"] not in past.signed:
+        start -= 1
+    return list(entries[start:])
 
 
-def _patients_without_ledger(root: Path) -> set[str]:
-    """Patients of whom there are scans, but no ledger."""
-    folders = [path for path in root.glob("raw/*/*") if path.is_dir()]
-    return {
-        path.name
-        for path in folders
-        if not (root / "processed" / path.parent.name / path.name / ledgers.NAME).is_file()
-    }
+def _in_words(history: histories.History, found: doubts.Found, adopted: int, waiting: int) -> str:
+    lost = "none is known to be"
+    if found.lost:
+        lost = f"at least {history.missing} are" if history.missing > 0 else "nobody knows how many are"
+    return (
+        f"The history was made again from {len(history.chain) + len(history.rest)} entries that are whole in "
+        f"themselves; {lost} lost. {adopted} scans and masks were adopted from their sidecars on trust; "
+        f"{waiting} masks that were accepted, or claimed to be, wait to be affirmed."
+    )
 
 
 def _build(path: Path, entries: Sequence[Entry]) -> dict[str, int]:
@@ -249,10 +193,25 @@ def _build(path: Path, entries: Sequence[Entry]) -> dict[str, int]:
         for entry in entries:
             replay.apply(batch, entry)
             insert_row(batch, entry)
-        with db.transaction():
-            batch.write(db)
+        try:
+            with db.transaction():
+                batch.write(db)
+        except StoreConflict:
+            _refuse_unfit(entries)
+            raise
         tables = [*replay.TABLES, "jobs"]
         return {table: int(db.query(f"SELECT count(*) AS n FROM {table}")[0]["n"]) for table in tables}
+
+
+def _refuse_unfit(entries: Sequence[Entry]) -> None:
+    """Raises a StoreError that names the first entry which a database does not take."""
+    with Connection(None) as memory:
+        migrate(memory)
+        for entry in entries:
+            try:
+                replay.apply(memory, entry)
+            except StoreConflict as error:
+                raise StoreError(f"{replay.in_words(entry)} does not fit those before it. {replay.FOREIGN}") from error
 
 
 class _Replaced:
@@ -288,9 +247,7 @@ class _Replaced:
         return True
 
 
-def _write_histories(root: Path, entries: Sequence[Entry], replaced: _Replaced) -> None:
-    """audit.jsonl first, whole: from then on it alone holds all; then the ledgers."""
-    replaced.write(AUDIT, b"".join(map(lines.line_of, entries)))
+def _write_ledgers(root: Path, entries: Sequence[Entry], replaced: _Replaced) -> None:
     wanted = ledgers.by_place(entries)
     for place, own in wanted.items():
         inside(root, place)

@@ -10,11 +10,11 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from core.errors import StoreError
-from core.types import MaskRecord, Scan
+from core.types import MODALITIES, Decision, MaskRecord, Scan
 from store.audit import Entry
 from store.connection import Connection, Row, Writer
 from store.paths import mask_place, scan_place
-from store.values import to_text
+from store.values import check_id, to_text
 
 Payload = dict[str, Any]
 
@@ -47,6 +47,7 @@ class Batch:
 
 MASK_COLUMNS = tuple(MaskRecord.__dataclass_fields__)
 SCAN_COLUMNS = tuple(Scan.__dataclass_fields__)
+_DECISION_COLUMNS = tuple(Decision.__dataclass_fields__)
 #: What sidecars and entries of format 1 have not (`core.types.FORMAT_VERSION`).
 SCAN_LATER, MASK_LATER = ("format_version", "software"), ("format_version", "model_files")
 _JSON = {
@@ -68,6 +69,8 @@ def _person_added(db: Writer, entry: Entry, payload: Payload) -> None:
 
 def _scan_added(db: Writer, entry: Entry, payload: Payload) -> None:
     scan_place(payload)  # what a rebuild reads may be anybody's
+    if payload["modality"] not in MODALITIES:
+        raise StoreError(f"Expected the modality {', '.join(MODALITIES)}, got {str(payload['modality'])[:40]!r}.")
     at, patient_id, timepoint = entry["created_at"], payload["patient_id"], payload["timepoint"]
     nothing = "ON CONFLICT DO NOTHING"
     insert(db, "patients", {"patient_id": patient_id, "dataset": payload["dataset"], "added_at": at}, nothing)
@@ -82,6 +85,7 @@ def _columns(payload: Payload, names: Sequence[str], later: Sequence[str]) -> Ro
 
 def _mask_added(db: Writer, entry: Entry, payload: Payload) -> None:
     mask_place("any", payload["patient_id"], payload["timepoint"], payload["version"])  # refuses what is no place
+    check_id("mask id", payload["mask_id"])
     insert(db, "masks", _columns(payload, MASK_COLUMNS, MASK_LATER))
     for lesion in payload["lesions"]:
         identity = {
@@ -102,8 +106,18 @@ def _mask_added(db: Writer, entry: Entry, payload: Payload) -> None:
         ACTIONS["mask.scored"](db, entry, said)
 
 
+def _mask_adopted(db: Writer, entry: Entry, payload: Payload) -> None:
+    """What a sidecar claims is kept, but never believed."""
+    if payload["status"] == "accepted" or "claimed_status" not in payload:
+        raise StoreError("It adopts a mask as accepted, which only a person's decision makes it.")
+    _mask_added(db, entry, payload)
+
+
 def _mask_decided(db: Writer, entry: Entry, payload: Payload) -> None:
-    insert(db, "decisions", {**payload["decision"], "seq": entry["seq"]})
+    check_id("mask id", payload["decision"]["mask_id"]), check_id("patient id", payload["patient_id"])
+    # by name: an entry may be anybody's, and a column is part of a statement
+    decision = {name: payload["decision"][name] for name in _DECISION_COLUMNS if name in payload["decision"]}
+    insert(db, "decisions", {**decision, "seq": entry["seq"]})
     for mask_id, status in payload["statuses"].items():
         db.execute("UPDATE masks SET status = ? WHERE mask_id = ?", [status, mask_id])
     if "lesions" in payload:  # one of them was accepted or rejected
@@ -114,6 +128,7 @@ def _mask_decided(db: Writer, entry: Entry, payload: Payload) -> None:
 def _mask_unproven(db: Writer, entry: Entry, payload: Payload) -> None:
     """What a rebuild over a history with gaps says of accepted masks: they wait for a person to affirm them."""
     for mask_id in payload["mask_ids"]:
+        check_id("mask id", mask_id)
         db.execute("UPDATE masks SET status = ? WHERE mask_id = ?", ["proposed", mask_id])
 
 
@@ -217,7 +232,7 @@ ACTIONS: dict[str, Callable[[Writer, Entry, Payload], None]] = {
     "file.cleared": _file_state,
     "store.recovered": _nothing,
     "scan.adopted": _scan_added,
-    "mask.adopted": _mask_added,
+    "mask.adopted": _mask_adopted,
     "mask.unproven": _mask_unproven,
     "audit.signing": _nothing,
 }
@@ -234,13 +249,29 @@ TABLES: dict[str, str] = {
 }  # fmt: skip
 
 
+#: What to do about an entry that nobody's TwinReview wrote, though its hash is right.
+FOREIGN = (
+    "Its hash is right, but no TwinReview writes such an entry. Put its file back from a backup, or take its line out "
+    "of audit.jsonl and of the ledger, and rebuild."
+)
+
+
+def in_words(entry: Entry) -> str:
+    """An entry as sentences name it."""
+    return f"Entry {entry['seq']} of the audit ({str(entry['action'])[:40]})"
+
+
 def apply(db: Writer, entry: Entry) -> None:
     """Do to the tables what the entry says; part of the caller's transaction.
 
     Raises:
-        StoreError: if the entry is of a kind that this TwinReview does not know.
+        StoreError: if the entry is of a kind that this TwinReview does not know, or does not hold what its kind must.
     """
     action = ACTIONS.get(entry["action"])
     if action is None:
-        raise StoreError(f"The audit has an entry {entry['action']!r} of a newer TwinReview. Update TwinReview.")
-    action(db, entry, entry["payload"])
+        raise StoreError(f"The audit has an entry {entry['action'][:40]!r} of a newer TwinReview. Update TwinReview.")
+    try:
+        action(db, entry, entry["payload"])
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        lacks = f"it lacks {error}" if isinstance(error, KeyError) else "a value in it is of another kind than expected"
+        raise StoreError(f"{in_words(entry)} cannot be replayed: {lacks}. {FOREIGN}") from error

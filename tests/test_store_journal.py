@@ -143,7 +143,7 @@ def test_after_a_rebuild_that_died_before_it_ended_a_cut_short_write_opening_adv
         with pytest.raises(Killed):
             add_mask(store, 5)
     store.close()
-    assert journal.pending(root) is not None
+    left = (root / "journal.json").read_bytes()
     (root / "twin.duckdb").unlink()
     (root / "audit.jsonl").unlink()
     ledger = root / "processed/set/P1/ledger.jsonl"
@@ -153,6 +153,14 @@ def test_after_a_rebuild_that_died_before_it_ended_a_cut_short_write_opening_adv
         patch.setattr(journal, "end", dies)
         with pytest.raises(Killed):
             rebuild(root)
+    before = names(root)
+    with pytest.raises(StoreDamaged, match="Run `rebuild`"):  # the journal ends before the new database is there
+        open_store(root)
+    assert names(root) == before
+    rebuild(root)
+    with open_store(root) as again:
+        assert again.verify() == []
+    (root / "journal.json").write_bytes(left)  # an older TwinReview's rebuild ended it after that
     before = names(root)
     with pytest.raises(StoreError, match=r"If a rebuild was cut short, run `rebuild` again: it ends it\. Else move it"):
         open_store(root)
