@@ -270,7 +270,7 @@ class StoreBase:
         for row in self.db.query(sql):
             payload = json.loads(row["payload"])
             if row["action"] == "mask.unproven":
-                why = "it was accepted, but what was recorded later is lost"
+                why = f"it was accepted, but {payload.get('reason', 'entries are lost')}"
                 waiting |= {mask_id: (row["seq"], why) for mask_id in payload["mask_ids"]}
             elif payload["claimed_status"] == "accepted":
                 why = "its file claims that it was accepted, but no decision is left"

@@ -316,7 +316,7 @@ def test_a_lost_file_no_longer_blocks_its_timepoint(room: Any):
     draft = room.open_draft("P1", DAY1, 1, "ann")
     room.edit_draft(draft.draft_id, 0, pack_edit({2: labels(3).array[:, :, 2]}, None, "brush"))
     mask_file(room).unlink()
-    with pytest.raises(StoreError, match="can be marked lost"):
+    with pytest.raises(StoreError, match="mark it lost"):
         room.mask_path(room.mask("P1", DAY1, 1))
     room.mark_lost("P1", DAY1, 1, "a disk broke, no backup", "ann")
     assert room.mask("P1", DAY1, 1).status == "accepted", "what was decided stays on record"

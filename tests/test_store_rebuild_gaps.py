@@ -397,6 +397,7 @@ def test_an_unsigned_acceptance_behind_the_signed_end_waits_for_a_person(signed:
     with open_store(signed) as store:
         assert store.volume_points("P1") == []
         assert store.verify() == ["Entry 7 is not signed, though signing began with entry 2."]
+        assert list(store.masks_to_affirm().values()) == ["it was accepted, but its acceptance is not signed"]
         store.decide("P1", DAY1, 1, "accept", "demo", "affirmed")
     assert rebuild(signed)["to_affirm"] == 0
     with open_store(signed) as store:
