@@ -180,7 +180,11 @@ class JobRunner:
         fates = {}
         for row in sorted(left, key=lambda r: str(r["created_at"])):
             if row["job_id"] not in self._live:
-                fates[row["job_id"]] = self._recover_one(row)
+                try:
+                    fates[row["job_id"]] = self._recover_one(row)
+                except OSError as error:
+                    fates[row["job_id"]] = "failed"
+                    self.store.update_job(row["job_id"], status="failed", message=NO_ROOM.format(why=error.strerror))
         return fates
 
     def close(self) -> None:

@@ -399,6 +399,27 @@ def test_a_job_that_has_no_room_for_its_files_has_failed(store, monkeypatch):
     started.close()
 
 
+def test_a_job_that_was_left_behind_and_finds_no_room_has_failed_and_stops_no_other(store, monkeypatch):
+    job_id = store.create_job("sleep", {}, "demo")
+    mkdir = Path.mkdir
+
+    def full(path, *args, **more):
+        if "jobs" in path.parts:
+            raise OSError(errno.ENOSPC, "No space left on device", str(path))
+        mkdir(path, *args, **more)
+
+    started = JobRunner(store, KINDS)
+    monkeypatch.setattr(Path, "mkdir", full)
+    assert started.recover() == {job_id: "failed"}
+    monkeypatch.undo()
+    row = store.job(job_id)
+    assert row["status"] == "failed"
+    assert "No space left on device" in row["message"]
+    assert str(store.root) not in row["message"]
+    assert started.recover() == {}
+    started.close()
+
+
 def test_a_job_whose_folder_cannot_be_made_is_refused_and_does_not_wait_for_ever(store, monkeypatch):
     mkdir = Path.mkdir
 

@@ -192,7 +192,8 @@ def history(store: Any, patient: str, timepoint: str, record: MaskRecord | None,
         st.subheader(f"v{record.version} against v{record.parent_version}", divider="gray")
         dice, delta, border = st.columns(3)  # not st.metric: its figures are too large for three in this panel
         dice.markdown(f":small[:gray[Dice]]  \n**{record.dice_vs_previous_version:.3f}**", help=DICE_HELP)
-        delta.markdown(f":small[:gray[Volume]]  \n**{(record.volume_delta_mm3 or 0) / ML:+.1f} mL**")
+        change = "unknown" if record.volume_delta_mm3 is None else f"{record.volume_delta_mm3 / ML:+.1f} mL"
+        delta.markdown(f":small[:gray[Volume]]  \n**{change}**")
         distance = f"{apart:.1f} mm" if math.isfinite(apart) else "one is empty"
         border.markdown(f":small[:gray[HD95]]  \n**{distance}**", help=HD95_HELP)
         st.caption(f"Voxels added / removed: {record.voxels_added:,} / {record.voxels_removed:,}")
