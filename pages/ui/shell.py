@@ -6,6 +6,8 @@ Pages use `person()`, `patient_id()`, `go_to()` and `guarded()`; `st.session_sta
 from __future__ import annotations
 
 import logging
+import os
+import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
@@ -147,12 +149,26 @@ async def lifespan(_app: Any) -> AsyncIterator[None]:
     """Around the server's life. The first page does not wait for what is started here."""
     _set_up_logging()
     keep_private()
+    keep_on_path()
     sockets.answer_at_once()
     doors.name_the_server()
     resources.begin()
     async with uploads.watched():
         yield
     resources.shut_down()
+
+
+def keep_on_path() -> None:
+    """Puts the folder of the main script on sys.path for good, at its end.
+
+    Streamlit puts it in front at every run of a page and takes it away again. Whatever another thread imports for the
+    first time in that moment (a job, a route) goes through the list by number, passes over one folder and "finds no
+    such module". What is there already is neither put nor taken.
+    """
+    here = Path(__file__).parent
+    for folder in (os.path.abspath(here), os.path.realpath(here)):
+        if folder not in sys.path:
+            sys.path.append(folder)
 
 
 def _set_up_logging() -> None:
