@@ -26,7 +26,8 @@ with shell.guarded():
     left_out, not_read = curve.left_out(store, patient), twin.unread(store, patient)
     growth_panel.warn_of_unread(not_read)
     if not lesions:
-        opening.nothing_accepted(patient)
+        if not not_read:  # those were accepted
+            opening.nothing_accepted(patient)
         growth_panel.left_out_list(patient, left_out)
         st.stop()
 

@@ -399,8 +399,8 @@ def test_a_job_that_has_no_room_for_its_files_has_failed(store, monkeypatch):
     started.close()
 
 
-def test_a_job_that_was_left_behind_and_finds_no_room_has_failed_and_stops_no_other(store, monkeypatch):
-    job_id = store.create_job("sleep", {}, "demo")
+def no_room_for_jobs(monkeypatch):
+    """From here on the disk has no room for a job's folder."""
     mkdir = Path.mkdir
 
     def full(path, *args, **more):
@@ -408,8 +408,13 @@ def test_a_job_that_was_left_behind_and_finds_no_room_has_failed_and_stops_no_ot
             raise OSError(errno.ENOSPC, "No space left on device", str(path))
         mkdir(path, *args, **more)
 
-    started = JobRunner(store, KINDS)
     monkeypatch.setattr(Path, "mkdir", full)
+
+
+def test_a_job_that_was_left_behind_and_finds_no_room_has_failed_and_stops_no_other(store, monkeypatch):
+    job_id = store.create_job("sleep", {}, "demo")
+    started = JobRunner(store, KINDS)
+    no_room_for_jobs(monkeypatch)
     assert started.recover() == {job_id: "failed"}
     monkeypatch.undo()
     row = store.job(job_id)
@@ -421,15 +426,8 @@ def test_a_job_that_was_left_behind_and_finds_no_room_has_failed_and_stops_no_ot
 
 
 def test_a_job_whose_folder_cannot_be_made_is_refused_and_does_not_wait_for_ever(store, monkeypatch):
-    mkdir = Path.mkdir
-
-    def full(path, *args, **more):
-        if "jobs" in path.parts:
-            raise OSError(errno.ENOSPC, "No space left on device", str(path))
-        mkdir(path, *args, **more)
-
     started = JobRunner(store, KINDS)
-    monkeypatch.setattr(Path, "mkdir", full)
+    no_room_for_jobs(monkeypatch)
     with pytest.raises(StoreError, match="No space left on device") as refused:
         started.submit("sleep", {}, "demo")
     monkeypatch.undo()

@@ -109,6 +109,16 @@ def test_trajectory_warns_and_draws_no_baseline(without, state):
     assert "chance to be" not in said(app.markdown)
 
 
+def test_with_every_mask_lost_trajectory_does_not_say_that_nothing_was_accepted(without, state):
+    for day in DAYS[1:4]:
+        without(day)
+    without(DAYS[0])
+    app = page("trajectory")
+    assert not app.exception
+    assert all(f"{day} ({state})" in said(app.warning) for day in DAYS[:4])
+    assert "no accepted mask yet" not in said(app.info)
+
+
 def test_review_does_not_say_that_it_is_in_the_curve(without):
     store = without(DAYS[0])
     app = AppTest.from_function(_decide, args=(store.mask("ANNA", DAYS[0], 1),)).run()
