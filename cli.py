@@ -67,10 +67,16 @@ def import_scan(arguments: argparse.Namespace, store: Any) -> dict[str, Any]:
     from core.pipeline import import_scan as run
 
     scan = run(
-        store, arguments.files, dataset=arguments.dataset, patient_id=arguments.patient, timepoint=arguments.date,
-        modality=arguments.modality, sequence=arguments.sequence, person=arguments.reviewer,
+        store,
+        arguments.files,
+        dataset=arguments.dataset,
+        patient_id=arguments.patient,
+        timepoint=arguments.date,
+        modality=arguments.modality,
+        sequence=arguments.sequence,
+        person=arguments.reviewer,
         confirm_id=arguments.id_is_a_pseudonym,
-    )  # fmt: skip
+    )
     return asdict(scan)
 
 
@@ -86,9 +92,14 @@ def refine(arguments: argparse.Namespace, store: Any) -> dict[str, Any]:
         _point(*words) for words in arguments.point or []
     ]
     request = {
-        "patient_id": arguments.patient, "timepoint": arguments.date, "scan": arguments.scan, "prompts": prompts,
-        "propagate": arguments.propagate, "lesion": arguments.lesion, "model_id": arguments.model,
-    }  # fmt: skip
+        "patient_id": arguments.patient,
+        "timepoint": arguments.date,
+        "scan": arguments.scan,
+        "prompts": prompts,
+        "propagate": arguments.propagate,
+        "lesion": arguments.lesion,
+        "model_id": arguments.model,
+    }
     return _job(arguments, store, "refine", request)
 
 
@@ -119,9 +130,15 @@ def decide(arguments: argparse.Namespace, store: Any) -> dict[str, Any]:
 
     lesion = getattr(arguments, "lesion", None)
     decision = store.decide(
-        arguments.patient, arguments.date, arguments.version, arguments.verb, arguments.reviewer, arguments.reason,
-        arguments.comment, None if lesion is None else f"L{lesion}",
-    )  # fmt: skip
+        arguments.patient,
+        arguments.date,
+        arguments.version,
+        arguments.verb,
+        arguments.reviewer,
+        arguments.reason,
+        arguments.comment,
+        None if lesion is None else f"L{lesion}",
+    )
     return asdict(decision)
 
 
@@ -361,10 +378,11 @@ def _text(result: Any, indent: str = "") -> str:
         return "\n".join(_text(item, indent) + ("\n" if isinstance(item, dict) else "") for item in result)
     if isinstance(result, dict):
         return "\n".join(
-            f"{indent}{key}:\n{_text(value, indent + '  ')}" if isinstance(value, (dict, list)) and value
+            f"{indent}{key}:\n{_text(value, indent + '  ')}"
+            if isinstance(value, (dict, list)) and value
             else f"{indent}{key}: {value}"
             for key, value in result.items()
-        )  # fmt: skip
+        )
     return f"{indent}{result}"
 
 
@@ -412,10 +430,17 @@ def _open(arguments: argparse.Namespace) -> Any:
 #: What the file system answers when a path is wrong or closed to us.
 _OF_THE_PATH = frozenset(
     {
-        errno.ENOENT, errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.EISDIR, errno.EROFS, errno.EEXIST,
-        errno.ENAMETOOLONG, errno.ELOOP,
+        errno.ENOENT,
+        errno.EACCES,
+        errno.EPERM,
+        errno.ENOTDIR,
+        errno.EISDIR,
+        errno.EROFS,
+        errno.EEXIST,
+        errno.ENAMETOOLONG,
+        errno.ELOOP,
     }
-)  # fmt: skip
+)
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
 

@@ -132,11 +132,17 @@ class Answer(Rectangle):
         rows = [{**prompt.model_dump(), "scan": self.scan, "lesion": self.lesion} for prompt in self.prompts]
         if self.began is not None:
             (a, b), (n, m) = self.began.origin, self.began.shape
-            rows.append({
-                "type": "mask", "axis": self.axis, "slice": self.began.slice,
-                "coords": [float(v) for v in (a, b, a + n - 1, b + m - 1)], "positive": True, "scan": self.scan,
-                "lesion": self.lesion,
-            })  # fmt: skip
+            rows.append(
+                {
+                    "type": "mask",
+                    "axis": self.axis,
+                    "slice": self.began.slice,
+                    "coords": [float(v) for v in (a, b, a + n - 1, b + m - 1)],
+                    "positive": True,
+                    "scan": self.scan,
+                    "lesion": self.lesion,
+                }
+            )
         return [{**row, **more, **made} for row in rows]
 
 

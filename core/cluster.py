@@ -28,10 +28,17 @@ def own_cluster(workers: int, retries: int) -> Any:
 
     dask.config.set(_settings(workers, retries))
     return LocalCluster(
-        n_workers=workers, threads_per_worker=1, processes=True, host="127.0.0.1", protocol="tls://",
-        security=Security.temporary(), dashboard_address="127.0.0.1:0", scheduler_kwargs={"dashboard": False},
-        memory_limit=0, silence_logs=logging.ERROR,
-    )  # fmt: skip
+        n_workers=workers,
+        threads_per_worker=1,
+        processes=True,
+        host="127.0.0.1",
+        protocol="tls://",
+        security=Security.temporary(),
+        dashboard_address="127.0.0.1:0",
+        scheduler_kwargs={"dashboard": False},
+        memory_limit=0,
+        silence_logs=logging.ERROR,
+    )
 
 
 def security_for(address: str) -> Any:

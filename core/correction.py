@@ -137,6 +137,8 @@ def correction(
         raise InputError(f"{whose} no mask yet. Segment a scan first.")
     by_patient = {name: [row for row in rows if row["patient_id"] == name] for name in names}
     return {
-        "patient_id": patient_id, "timepoints": rows,
-        "patients": {name: summarise(own) for name, own in by_patient.items() if own}, "summary": summarise(rows),
-    }  # fmt: skip
+        "patient_id": patient_id,
+        "timepoints": rows,
+        "patients": {name: summarise(own) for name, own in by_patient.items() if own},
+        "summary": summarise(rows),
+    }

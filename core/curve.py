@@ -110,12 +110,16 @@ def other_versions(records: Iterable[MaskRecord], first_timepoint: str, lesion_i
     zero = parse_date(first_timepoint)
     return [
         MaskVolume(
-            record.timepoint, float((parse_date(record.timepoint) - zero).days),
+            record.timepoint,
+            float((parse_date(record.timepoint) - zero).days),
             sum(float(x["volume_mm3"]) for x in record.lesions if lesion_id in (TOTAL, str(x["lesion_id"]))),
-            record.version, record.method, record.status,
+            record.version,
+            record.method,
+            record.status,
         )
-        for record in records if record.status != "accepted"
-    ]  # fmt: skip
+        for record in records
+        if record.status != "accepted"
+    ]
 
 
 def events_on_axis(events: Iterable[Mapping[str, Any]], first_timepoint: str) -> list[tuple[float, str]]:
@@ -126,8 +130,9 @@ def events_on_axis(events: Iterable[Mapping[str, Any]], first_timepoint: str) ->
     zero = parse_date(first_timepoint)
     return [
         (float((parse_date(str(event["date"])) - zero).days), f"{event['kind']}: {_words(event['detail'])}")
-        for event in events if event["kind"] not in ("treatment-start", "treatment-stop")
-    ]  # fmt: skip
+        for event in events
+        if event["kind"] not in ("treatment-start", "treatment-stop")
+    ]
 
 
 def _words(detail: Any) -> str:
@@ -165,6 +170,10 @@ def what_became(store: CurveStore, patient_id: str, timepoint: str, lesion_id: s
     modality = store.reference_scan(patient_id, timepoint).modality
     change = step(before, after, accepted(store, patient_id), modality)["change"]
     return Outcome(
-        after.timepoint, after.days - before.days, after.volume_mm3, change["percent_change"], change["verdict"],
+        after.timepoint,
+        after.days - before.days,
+        after.volume_mm3,
+        change["percent_change"],
+        change["verdict"],
         change["rule"],
-    )  # fmt: skip
+    )

@@ -61,12 +61,13 @@ def build(
     progress(1.0, "the demo cohort is ready")
     patients = sorted({patient for patient, *_ in made})
     return {
-        "patients": len(patients), "timepoints": len(made),
+        "patients": len(patients),
+        "timepoints": len(made),
         "mask_versions": sum(len(store.masks(patient)) for patient in patients),
         "decisions": sum(len(store.decisions(patient)) for patient in patients),
         "stories": {patient: story for patient, _, story, _ in made},
         "open": [f"{patient} {date}" for patient, date, _, what in made if what not in DECIDED],
-    }  # fmt: skip
+    }
 
 
 def write_phantom(folder: Path) -> dict[str, Any]:
@@ -92,10 +93,11 @@ def write_phantom(folder: Path) -> dict[str, Any]:
     k = int(np.count_nonzero(inside, axis=(0, 1)).argmax())
     i, j = np.nonzero(inside[:, :, k])
     return {
-        "simulated": True, **{name: str(path) for name, path in places.items()},
+        "simulated": True,
+        **{name: str(path) for name, path in places.items()},
         "volume_mm3": sum(scan.volumes_mm3.values()),
         "box": [k, int(i.min()), int(j.min()), int(i.max()), int(j.max())],
-    }  # fmt: skip
+    }
 
 
 def _add(store: Any, timepoint: DemoTimepoint) -> None:
@@ -105,9 +107,13 @@ def _add(store: Any, timepoint: DemoTimepoint) -> None:
     for volume in (timepoint.scan.ct, timepoint.scan.pet):
         if volume.modality not in {scan.modality for scan in scans}:
             store.add_scan(
-                volume, dataset=timepoint.dataset, patient_id=patient, timepoint=date, person=PERSON,
+                volume,
+                dataset=timepoint.dataset,
+                patient_id=patient,
+                timepoint=date,
+                person=PERSON,
                 metadata=timepoint.metadata,
-            )  # fmt: skip
+            )
     if store.ood_scores(patient, date):
         return
     request = {"patient_id": patient, "timepoint": date}

@@ -32,23 +32,55 @@ _SAME_PLACE_MM = 1e-3
 
 #: Scanner facts that are kept: metadata key -> DICOM keyword. Nothing here names a patient, a person or a place.
 _NUMBERS = {
-    "kvp": "KVP", "slice_thickness_mm": "SliceThickness", "magnetic_field_t": "MagneticFieldStrength",
-    "repetition_time_ms": "RepetitionTime", "echo_time_ms": "EchoTime", "inversion_time_ms": "InversionTime",
-    "flip_angle_deg": "FlipAngle", "tube_current_ma": "XRayTubeCurrent",
-}  # fmt: skip
+    "kvp": "KVP",
+    "slice_thickness_mm": "SliceThickness",
+    "magnetic_field_t": "MagneticFieldStrength",
+    "repetition_time_ms": "RepetitionTime",
+    "echo_time_ms": "EchoTime",
+    "inversion_time_ms": "InversionTime",
+    "flip_angle_deg": "FlipAngle",
+    "tube_current_ma": "XRayTubeCurrent",
+}
 _CODES = {
-    "manufacturer": "Manufacturer", "model": "ManufacturerModelName", "kernel": "ConvolutionKernel",
-    "body_part": "BodyPartExamined", "patient_position": "PatientPosition", "scanning_sequence": "ScanningSequence",
-    "sequence_variant": "SequenceVariant", "mr_acquisition_type": "MRAcquisitionType",
-    "reconstruction": "ReconstructionMethod", "decay_correction": "DecayCorrection",
-}  # fmt: skip
+    "manufacturer": "Manufacturer",
+    "model": "ManufacturerModelName",
+    "kernel": "ConvolutionKernel",
+    "body_part": "BodyPartExamined",
+    "patient_position": "PatientPosition",
+    "scanning_sequence": "ScanningSequence",
+    "sequence_variant": "SequenceVariant",
+    "mr_acquisition_type": "MRAcquisitionType",
+    "reconstruction": "ReconstructionMethod",
+    "decay_correction": "DecayCorrection",
+}
 _NEEDED = [
-    *_NUMBERS.values(), *_CODES.values(), "Modality", "SeriesInstanceUID", "SeriesDescription", "Rows", "Columns",
-    "NumberOfFrames", "SamplesPerPixel", "ImageType", "ImagePositionPatient", "ImageOrientationPatient",
-    "PixelSpacing", "Units", "SUVType", "PatientWeight", "RadiopharmaceuticalInformationSequence", "CorrectedImage",
-    "SeriesDate", "SeriesTime", "StudyDate", "AcquisitionDate", "AcquisitionTime", "ContrastBolusAgent",
-    "LossyImageCompression", "BitsAllocated",
-]  # fmt: skip
+    *_NUMBERS.values(),
+    *_CODES.values(),
+    "Modality",
+    "SeriesInstanceUID",
+    "SeriesDescription",
+    "Rows",
+    "Columns",
+    "NumberOfFrames",
+    "SamplesPerPixel",
+    "ImageType",
+    "ImagePositionPatient",
+    "ImageOrientationPatient",
+    "PixelSpacing",
+    "Units",
+    "SUVType",
+    "PatientWeight",
+    "RadiopharmaceuticalInformationSequence",
+    "CorrectedImage",
+    "SeriesDate",
+    "SeriesTime",
+    "StudyDate",
+    "AcquisitionDate",
+    "AcquisitionTime",
+    "ContrastBolusAgent",
+    "LossyImageCompression",
+    "BitsAllocated",
+]
 
 
 def read_series(

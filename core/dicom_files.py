@@ -32,18 +32,33 @@ pydicom.config.settings.reading_validation_mode = pydicom.config.IGNORE
 #: Transfer syntaxes whose voxels lie in the file as they are; and those that are packed in it, which GDCM unpacks.
 _NATIVE = (uid.ImplicitVRLittleEndian, uid.ExplicitVRLittleEndian, uid.ExplicitVRBigEndian)
 _PACKED = (
-    uid.JPEGBaseline8Bit, uid.JPEGExtended12Bit, uid.JPEGLossless, uid.JPEGLosslessSV1, uid.JPEGLSLossless,
-    uid.JPEGLSNearLossless, uid.JPEG2000Lossless, uid.JPEG2000, uid.RLELossless,
-)  # fmt: skip
+    uid.JPEGBaseline8Bit,
+    uid.JPEGExtended12Bit,
+    uid.JPEGLossless,
+    uid.JPEGLosslessSV1,
+    uid.JPEGLSLossless,
+    uid.JPEGLSNearLossless,
+    uid.JPEG2000Lossless,
+    uid.JPEG2000,
+    uid.RLELossless,
+)
 _PIXEL_DATA = 0x7FE00010
 _PIXELS = (_PIXEL_DATA, 0x7FE00008, 0x7FE00009)  # and of floating-point numbers
 _UNDEFINED = 0xFFFFFFFF
 _BITS = "0028|0100"  # BitsAllocated, as GDCM names it
 _WHOLE_BYTES = (8, 16, 32)  # with others in it GDCM writes beyond its own memory
 _DAMAGED = (
-    InvalidDicomError, ValueError, KeyError, TypeError, AttributeError, NotImplementedError, IndexError, StructError,
-    RecursionError, zlib.error,
-)  # fmt: skip
+    InvalidDicomError,
+    ValueError,
+    KeyError,
+    TypeError,
+    AttributeError,
+    NotImplementedError,
+    IndexError,
+    StructError,
+    RecursionError,
+    zlib.error,
+)
 
 
 @dataclass(frozen=True, eq=False)

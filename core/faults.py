@@ -114,9 +114,14 @@ def _head(scan: SimulatedTimepoint, rng: np.random.Generator) -> SimulatedTimepo
     ventricle = np.hypot(np.abs(x) - 9, y / 3) + np.abs(z) / 6 < 7
     sinus = np.hypot(x / 1.5, y - 58) + np.abs(z + 40) / 2 < 16
     layers: list[tuple[NDArray[np.bool_], float, float]] = [
-        (r < 1, -60, 0.4), (r < 0.96, 1000, 0.4), (r < 0.87, 8, 0.4), (r < 0.85, 38, 9.0), (r < 0.76, 29, 4.0),
-        (ventricle & (r < 0.8), 6, 0.5), (sinus & (r < 0.96), -900, 0.1),
-    ]  # fmt: skip
+        (r < 1, -60, 0.4),
+        (r < 0.96, 1000, 0.4),
+        (r < 0.87, 8, 0.4),
+        (r < 0.85, 38, 9.0),
+        (r < 0.76, 29, 4.0),
+        (ventricle & (r < 0.8), 6, 0.5),
+        (sinus & (r < 0.96), -900, 0.1),
+    ]
     for where, attenuation, uptake in layers:
         hu[where], suv[where] = attenuation, uptake
     hu = ndimage.gaussian_filter(hu, (0.6, 0.6, 0.25)) + 8 * rng.standard_normal(hu.shape, dtype=np.float32)
@@ -164,10 +169,17 @@ def _box(scan: SimulatedTimepoint, rng: np.random.Generator) -> NDArray[np.bool_
 
 #: kind -> its CT ("head" changes the PET and the truth too, and is made apart).
 FAULTS: Mapping[str, Callable[[SimulatedTimepoint, np.random.Generator], Array]] = {
-    "metal": _metal, "calibration": _calibration, "noise": _noise, "inverted": _inverted, "mr": _mr,
+    "metal": _metal,
+    "calibration": _calibration,
+    "noise": _noise,
+    "inverted": _inverted,
+    "mr": _mr,
     "head": lambda scan, rng: _head(scan, rng).ct.array,
-}  # fmt: skip
+}
 #: kind -> the voxels added to the truth.
 BAD_MASKS: Mapping[str, Callable[[SimulatedTimepoint, np.random.Generator], NDArray[np.bool_]]] = {
-    "bone": _bone, "sheet": _sheet, "specks": _specks, "box": _box,
-}  # fmt: skip
+    "bone": _bone,
+    "sheet": _sheet,
+    "specks": _specks,
+    "box": _box,
+}

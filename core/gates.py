@@ -92,8 +92,12 @@ def verdict_on(store: GateStore, vectors: Sequence[Mapping[str, Any]], patient_i
     rows = [r for r in reference(store) if r["patient_id"] != patient_id and names in (None, r["names"])]
     if not vectors:
         result: dict[str, Any] = {
-            "verdict": "empty mask", "p_value": None, "flagged": None, "n_reference": len(rows), "lesions": [],
-        }  # fmt: skip
+            "verdict": "empty mask",
+            "p_value": None,
+            "flagged": None,
+            "n_reference": len(rows),
+            "lesions": [],
+        }
     else:
         lesions = _score_lesions(store, vectors, rows, patient_id)
         p_values = [lesion["p_value"] for lesion in lesions if lesion["p_value"] is not None]
@@ -101,8 +105,12 @@ def verdict_on(store: GateStore, vectors: Sequence[Mapping[str, Any]], patient_i
         flagged = None if p_value is None else p_value <= ALPHA
         verdict = "not enough reference masks" if flagged is None else ("unusual" if flagged else "usual")
         result = {
-            "verdict": verdict, "p_value": p_value, "flagged": flagged, "n_reference": len(rows), "lesions": lesions,
-        }  # fmt: skip
+            "verdict": verdict,
+            "p_value": p_value,
+            "flagged": flagged,
+            "n_reference": len(rows),
+            "lesions": lesions,
+        }
     return {"alpha": ALPHA, "k": K_NEAREST, **result}
 
 
@@ -116,9 +124,13 @@ def _score_lesions(
             for row in own
         ]
     gate = MaskGate.fit(
-        np.array([row["vector"] for row in rows]), [row["patient_id"] for row in rows], k=K_NEAREST, alpha=ALPHA,
-        names=names, make_index=store.neighbour_index,
-    )  # fmt: skip
+        np.array([row["vector"] for row in rows]),
+        [row["patient_id"] for row in rows],
+        k=K_NEAREST,
+        alpha=ALPHA,
+        names=names,
+        make_index=store.neighbour_index,
+    )
     return [{"lesion_id": row["lesion_id"], **gate.score(np.array(row["vector"]), patient_id).to_json()} for row in own]
 
 
@@ -137,9 +149,13 @@ def similar_lesions(
     if not rows:
         return []
     gate = MaskGate.fit(
-        np.array([row["vector"] for row in rows]), [row["patient_id"] for row in rows], k=_enough(rows, k),
-        alpha=ALPHA, names=rows[0]["names"], make_index=store.neighbour_index,
-    )  # fmt: skip
+        np.array([row["vector"] for row in rows]),
+        [row["patient_id"] for row in rows],
+        k=_enough(rows, k),
+        alpha=ALPHA,
+        names=rows[0]["names"],
+        make_index=store.neighbour_index,
+    )
     out = []
     for row in own:
         closest: dict[tuple[str, str], tuple[int, float]] = {}

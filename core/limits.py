@@ -39,9 +39,11 @@ class ImportLimits:
 def import_limits() -> ImportLimits:
     """The limits in force; raises InputError for a setting that is no positive number."""
     return ImportLimits(
-        int(_positive("TWIN_MAX_IMPORT_GB", 4.0) * 2**30), int(_positive("TWIN_MAX_UPLOAD_GB", 2.0) * 2**30),
-        int(_positive("TWIN_MAX_UPLOAD_FILES", 5000)), _positive("TWIN_IMPORT_SECONDS", 300.0),
-    )  # fmt: skip
+        int(_positive("TWIN_MAX_IMPORT_GB", 4.0) * 2**30),
+        int(_positive("TWIN_MAX_UPLOAD_GB", 2.0) * 2**30),
+        int(_positive("TWIN_MAX_UPLOAD_FILES", 5000)),
+        _positive("TWIN_IMPORT_SECONDS", 300.0),
+    )
 
 
 def _positive(variable: str, default: float) -> float:

@@ -24,15 +24,27 @@ from core.image_header import (
 
 _WHAT = "a MetaImage"
 _DTYPES = {
-    "MET_CHAR": "i1", "MET_UCHAR": "u1", "MET_SHORT": "i2", "MET_USHORT": "u2", "MET_INT": "i4", "MET_UINT": "u4",
-    "MET_LONG": "i4", "MET_ULONG": "u4", "MET_LONG_LONG": "i8", "MET_ULONG_LONG": "u8", "MET_FLOAT": "f4",
+    "MET_CHAR": "i1",
+    "MET_UCHAR": "u1",
+    "MET_SHORT": "i2",
+    "MET_USHORT": "u2",
+    "MET_INT": "i4",
+    "MET_UINT": "u4",
+    "MET_LONG": "i4",
+    "MET_ULONG": "u4",
+    "MET_LONG_LONG": "i8",
+    "MET_ULONG_LONG": "u8",
+    "MET_FLOAT": "f4",
     "MET_DOUBLE": "f8",
-}  # fmt: skip
+}
 #: Several names of one thing: MetaIO takes the last that it meets, so two of them in one header are refused.
 _SAME = {
-    "position": "offset", "origin": "offset", "orientation": "transformmatrix", "rotation": "transformmatrix",
+    "position": "offset",
+    "origin": "offset",
+    "orientation": "transformmatrix",
+    "rotation": "transformmatrix",
     "elementbyteordermsb": "binarydatabyteordermsb",
-}  # fmt: skip
+}
 
 
 def read_metaimage_header(stream: IO[bytes], name: str) -> ImageHeader:
@@ -57,10 +69,15 @@ def read_metaimage_header(stream: IO[bytes], name: str) -> ImageHeader:
     channels = fields.get("elementnumberofchannels", "1") != "1" or fields.get("elementtype", "").endswith("_ARRAY")
     affine, warnings = _affine(fields, len(sizes), name)
     return ImageHeader(
-        "MetaImage", tuple(sizes), _dtype(fields, name), affine, stream.tell(),
-        "zlib" if _true(fields, "compresseddata", name) else "raw", "vector of several numbers" if channels else "",
+        "MetaImage",
+        tuple(sizes),
+        _dtype(fields, name),
+        affine,
+        stream.tell(),
+        "zlib" if _true(fields, "compresseddata", name) else "raw",
+        "vector of several numbers" if channels else "",
         warnings=warnings,
-    )  # fmt: skip
+    )
 
 
 def _fields(stream: IO[bytes], name: str) -> dict[str, str]:

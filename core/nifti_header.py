@@ -38,10 +38,17 @@ def read_nifti_header(raw: IO[bytes], name: str) -> ImageHeader:
     except HeaderDataError as error:
         raise InputError(f"{name}: expected a finite intensity scale. Export it again.") from error
     return ImageHeader(
-        "NIfTI", tuple(int(n) for n in header.get_data_shape()), dtype, affine, _offset(name, header),
-        "whole gzip" if compressed else "raw", "" if dtype.kind in "iuf" else str(dtype), slope, inter,
+        "NIfTI",
+        tuple(int(n) for n in header.get_data_shape()),
+        dtype,
+        affine,
+        _offset(name, header),
+        "whole gzip" if compressed else "raw",
+        "" if dtype.kind in "iuf" else str(dtype),
+        slope,
+        inter,
         warnings=warnings,
-    )  # fmt: skip
+    )
 
 
 def _header(name: str, stream: IO[bytes]) -> nib.Nifti1Header:

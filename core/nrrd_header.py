@@ -26,29 +26,62 @@ from core.image_header import (
 
 _WHAT = "an NRRD image"
 _TYPES = {
-    "i1": ("signed char", "int8", "int8_t"), "u1": ("uchar", "unsigned char", "uint8", "uint8_t"),
+    "i1": ("signed char", "int8", "int8_t"),
+    "u1": ("uchar", "unsigned char", "uint8", "uint8_t"),
     "i2": ("short", "short int", "signed short", "signed short int", "int16", "int16_t"),
     "u2": ("ushort", "unsigned short", "unsigned short int", "uint16", "uint16_t"),
-    "i4": ("int", "signed int", "int32", "int32_t"), "u4": ("uint", "unsigned int", "uint32", "uint32_t"),
+    "i4": ("int", "signed int", "int32", "int32_t"),
+    "u4": ("uint", "unsigned int", "uint32", "uint32_t"),
     "i8": ("longlong", "long long", "long long int", "signed long long", "signed long long int", "int64", "int64_t"),
     "u8": ("ulonglong", "unsigned long long", "unsigned long long int", "uint64", "uint64_t"),
-    "f4": ("float",), "f8": ("double",),
-}  # fmt: skip
+    "f4": ("float",),
+    "f8": ("double",),
+}
 _DTYPE = {name: code for code, names in _TYPES.items() for name in names}
 #: Fields that may stand in a header, blanks left out; only these, so that none is overlooked that moves the voxels.
 _USED = {
-    "type", "dimension", "sizes", "encoding", "endian", "space", "spacedimension", "spacedirections", "spaceorigin",
-    "spaceunits", "spacings", "axismins", "centers", "centerings", "kinds", "units", "lineskip", "byteskip",
-}  # fmt: skip
+    "type",
+    "dimension",
+    "sizes",
+    "encoding",
+    "endian",
+    "space",
+    "spacedimension",
+    "spacedirections",
+    "spaceorigin",
+    "spaceunits",
+    "spacings",
+    "axismins",
+    "centers",
+    "centerings",
+    "kinds",
+    "units",
+    "lineskip",
+    "byteskip",
+}
 _PASSED_OVER = {
-    "content", "number", "blocksize", "thicknesses", "axismaxs", "labels", "min", "max", "oldmin", "oldmax",
-    "sampleunits", "measurementframe",
-}  # fmt: skip
+    "content",
+    "number",
+    "blocksize",
+    "thicknesses",
+    "axismaxs",
+    "labels",
+    "min",
+    "max",
+    "oldmin",
+    "oldmax",
+    "sampleunits",
+    "measurementframe",
+}
 #: Which axes of a space point against RAS.
 _SPACES = {
-    "right-anterior-superior": (1, 1, 1), "ras": (1, 1, 1), "left-anterior-superior": (-1, 1, 1), "las": (-1, 1, 1),
-    "left-posterior-superior": (-1, -1, 1), "lps": (-1, -1, 1),
-}  # fmt: skip
+    "right-anterior-superior": (1, 1, 1),
+    "ras": (1, 1, 1),
+    "left-anterior-superior": (-1, 1, 1),
+    "las": (-1, 1, 1),
+    "left-posterior-superior": (-1, -1, 1),
+    "lps": (-1, -1, 1),
+}
 _MM = {"mm": 1.0, "millimeter": 1.0, "millimeters": 1.0, "millimetre": 1.0, "cm": 10.0, "m": 1000.0, "um": 1e-3}
 _VECTOR = re.compile(r"none|\([^()]*\)", re.IGNORECASE)
 
@@ -69,10 +102,16 @@ def read_nrrd_header(stream: IO[bytes], name: str) -> ImageHeader:
     sizes = axis_sizes(fields.get("sizes", ""), fields.get("dimension", ""), name, _WHAT, ("sizes", "dimension"))
     affine, warnings, spatial = _affine(fields, sizes, name)
     return ImageHeader(
-        "NRRD", tuple(sizes), _dtype(fields, name), affine, stream.tell(),
-        "raw" if fields["encoding"] == "raw" else "gzip", "" if spatial else "vector of several numbers",
-        from_end=from_end, warnings=warnings,
-    )  # fmt: skip
+        "NRRD",
+        tuple(sizes),
+        _dtype(fields, name),
+        affine,
+        stream.tell(),
+        "raw" if fields["encoding"] == "raw" else "gzip",
+        "" if spatial else "vector of several numbers",
+        from_end=from_end,
+        warnings=warnings,
+    )
 
 
 def _fields(stream: IO[bytes], name: str) -> dict[str, str]:

@@ -137,9 +137,11 @@ class Cohort:
 
 
 def cohort(
-    store: OutcomeStore, rule: str = DEFAULT_RULE, datasets: Collection[str] | None = None,
+    store: OutcomeStore,
+    rule: str = DEFAULT_RULE,
+    datasets: Collection[str] | None = None,
     progress: Progress = no_progress,
-) -> Cohort:  # fmt: skip
+) -> Cohort:
     """The outcomes of all patients, or of those in the datasets named, by patient id.
 
     A patient with fewer than two accepted timepoints, or without a lesion in any, is left out with the reason.
@@ -187,20 +189,23 @@ def outcome(store: OutcomeStore, patient_id: str, dataset: str, rule: str = DEFA
     others = [event for event in events if event not in ends]
     done = {visit.timepoint for visit in visits}
     return PatientOutcome(
-        patient_id, dataset, rule, visits, best,
+        patient_id,
+        dataset,
+        rule,
+        visits,
+        best,
         min((visit.category for visit in counted), key=BEST_FIRST.index),
         None if best is None else _verdict(store, patient_id, visits[0], best),
-        tuple(treatments(events, baseline)), tuple(events_on_axis(others, baseline)),
+        tuple(treatments(events, baseline)),
+        tuple(events_on_axis(others, baseline)),
         events_on_axis(ends[:1], baseline)[0] if ends else None,
         tuple(t for t in store.timepoints(patient_id) if t not in done),
         any(scan.metadata.get("simulated") for scan in store.scans(patient_id)),
         _doubt(events, visits, unread(store, patient_id)),
-    )  # fmt: skip
+    )
 
 
-def _doubt(
-    events: Sequence[Mapping[str, Any]], visits: Sequence[Visit], not_read: Mapping[str, str]
-) -> str:  # fmt: skip
+def _doubt(events: Sequence[Mapping[str, Any]], visits: Sequence[Visit], not_read: Mapping[str, str]) -> str:
     first = next((visit for visit in visits if visit.category == "PD"), None)
     parts = [f"accepted mask of {timepoint}: {why}" for timepoint, why in not_read.items()]
     if first is not None:
@@ -216,10 +221,19 @@ def visits_of(answers: Sequence[Response], points: Sequence[VolumePoint]) -> tup
     for answer in answers:
         appeared = tuple(name for name in answer.new_lesions if name not in seen)
         seen |= set(appeared)
-        visits.append(Visit(
-            answer.timepoint, answer.days - answers[0].days, answer.volume_mm3, answer.new_volume_mm3,
-            answer.change_from_baseline_percent, answer.category, appeared, *masks[answer.timepoint], answer.note,
-        ))  # fmt: skip
+        visits.append(
+            Visit(
+                answer.timepoint,
+                answer.days - answers[0].days,
+                answer.volume_mm3,
+                answer.new_volume_mm3,
+                answer.change_from_baseline_percent,
+                answer.category,
+                appeared,
+                *masks[answer.timepoint],
+                answer.note,
+            )
+        )
     return tuple(visits)
 
 
@@ -238,29 +252,39 @@ def _verdict(store: OutcomeStore, patient_id: str, baseline: Visit, best: Visit)
     records = {record.mask_id: record for record in store.masks(patient_id)}
     before, after = records[baseline.mask_id], records[best.mask_id]
     return change_verdict(
-        baseline.volume_mm3, best.volume_mm3, diameter_mm(before, TOTAL), before.method == after.method,
+        baseline.volume_mm3,
+        best.volume_mm3,
+        diameter_mm(before, TOTAL),
+        before.method == after.method,
         store.reference_scan(patient_id, baseline.timepoint).modality,
-    )  # fmt: skip
+    )
 
 
 def best_rows(outcomes: Sequence[PatientOutcome]) -> list[dict[str, Any]]:
     """A patient a row, the worst best change first and unknown ones last: what the waterfall shows."""
     return [
         {
-            "patient": o.patient_id, "dataset": o.dataset, "rule": o.rule, "best_response": o.best_response,
+            "patient": o.patient_id,
+            "dataset": o.dataset,
+            "rule": o.rule,
+            "best_response": o.best_response,
             "best_change_percent": None if o.best is None else round(o.best.change_percent or 0.0, 2),
             "verdict": "" if o.verdict is None else o.verdict.verdict,
             "verdict_rule": "" if o.verdict is None else o.verdict.rule,
-            "timepoint": "" if o.best is None else o.best.timepoint, "days": None if o.best is None else o.best.days,
+            "timepoint": "" if o.best is None else o.best.timepoint,
+            "days": None if o.best is None else o.best.days,
             "response_there": "" if o.best is None else o.best.category,
-            "baseline_mL": _ml(o.visits[0].volume_mm3), "volume_mL": None if o.best is None else _ml(o.best.volume_mm3),
-            "progression_days": None if o.progression is None else o.progression.days, "doubt": o.doubt,
+            "baseline_mL": _ml(o.visits[0].volume_mm3),
+            "volume_mL": None if o.best is None else _ml(o.best.volume_mm3),
+            "progression_days": None if o.progression is None else o.progression.days,
+            "doubt": o.doubt,
             "note": o.no_change,
-            "baseline_mask_id": o.visits[0].mask_id, "mask_id": "" if o.best is None else o.best.mask_id,
+            "baseline_mask_id": o.visits[0].mask_id,
+            "mask_id": "" if o.best is None else o.best.mask_id,
             "simulated": o.simulated,
         }
         for o in worst_first(outcomes)
-    ]  # fmt: skip
+    ]
 
 
 def worst_first(outcomes: Sequence[PatientOutcome]) -> list[PatientOutcome]:
@@ -274,14 +298,23 @@ def visit_rows(outcomes: Sequence[PatientOutcome]) -> list[dict[str, Any]]:
     """An accepted timepoint a row: what the spider shows."""
     return [
         {
-            "patient": o.patient_id, "dataset": o.dataset, "rule": o.rule, "timepoint": v.timepoint,
-            "days_since_baseline": v.days, "volume_mL": _ml(v.volume_mm3), "new_lesions_mL": _ml(v.new_volume_mm3),
+            "patient": o.patient_id,
+            "dataset": o.dataset,
+            "rule": o.rule,
+            "timepoint": v.timepoint,
+            "days_since_baseline": v.days,
+            "volume_mL": _ml(v.volume_mm3),
+            "new_lesions_mL": _ml(v.new_volume_mm3),
             "change_percent": None if v.change_percent is None else round(v.change_percent, 2),
-            "response": v.category, "note": v.note, "mask_version": v.version, "mask_id": v.mask_id,
+            "response": v.category,
+            "note": v.note,
+            "mask_version": v.version,
+            "mask_id": v.mask_id,
             "simulated": o.simulated,
         }
-        for o in outcomes for v in o.visits
-    ]  # fmt: skip
+        for o in outcomes
+        for v in o.visits
+    ]
 
 
 def course_rows(outcomes: Sequence[PatientOutcome]) -> list[dict[str, Any]]:
@@ -296,10 +329,18 @@ def course_rows(outcomes: Sequence[PatientOutcome]) -> list[dict[str, Any]]:
         end, why = o.ended or (o.days_observed, "")
         whats.append(("follow-up ended", end, end, why) if o.ended else ("still followed", end, None, ""))
         rows += [
-            {"patient": o.patient_id, "dataset": o.dataset, "rule": o.rule, "what": what, "from_days": start,
-             "to_days": stop, "detail": detail, "simulated": o.simulated}
+            {
+                "patient": o.patient_id,
+                "dataset": o.dataset,
+                "rule": o.rule,
+                "what": what,
+                "from_days": start,
+                "to_days": stop,
+                "detail": detail,
+                "simulated": o.simulated,
+            }
             for what, start, stop, detail in whats
-        ]  # fmt: skip
+        ]
     return rows
 
 

@@ -23,9 +23,15 @@ Array = NDArray[np.float32]
 
 #: tissue -> (CT in HU, uptake in SUV), medians as measured on the sarcoma scans.
 TISSUES: Mapping[str, tuple[float, float]] = {
-    "air": (-1000, 0.0), "table": (-150, 0.0), "skin": (10, 0.5), "fat": (-103, 0.35), "muscle": (57, 0.65),
-    "cortical": (1250, 0.35), "marrow": (-40, 0.6), "vessel": (42, 1.4),
-}  # fmt: skip
+    "air": (-1000, 0.0),
+    "table": (-150, 0.0),
+    "skin": (10, 0.5),
+    "fat": (-103, 0.35),
+    "muscle": (57, 0.65),
+    "cortical": (1250, 0.35),
+    "marrow": (-40, 0.6),
+    "vessel": (42, 1.4),
+}
 PET_FWHM_MM = 6.5
 _REACH_MM = 150.0
 

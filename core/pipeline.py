@@ -57,9 +57,13 @@ def import_scan(
     with store.scratch() as scratch:
         volume, metadata = read_scan(list(files), modality, sequence, scratch)
         return store.add_scan(
-            volume, dataset=dataset, patient_id=patient_id, timepoint=timepoint, person=person,
+            volume,
+            dataset=dataset,
+            patient_id=patient_id,
+            timepoint=timepoint,
+            person=person,
             metadata={**kept_facts(metadata, timepoint), **(extra or {})},
-        )  # fmt: skip
+        )
 
 
 def _ask_about_names(store: StageStore, dataset: str, patient_id: str, sequence: str) -> None:
@@ -84,9 +88,14 @@ def import_mask(store: StageStore, file: Path, *, patient_id: str, timepoint: st
         labels = own if own.grid.matches(grid) else _on_reference(store, own, grid, patient_id, timepoint)
         parent = newest_visible_version(store, patient_id, timepoint, reviewer)
         return add_version(
-            store, labels, patient_id, timepoint, method="import", reviewer=reviewer,
+            store,
+            labels,
+            patient_id,
+            timepoint,
+            method="import",
+            reviewer=reviewer,
             parent_version=parent,
-        )  # fmt: skip
+        )
 
 
 def _on_reference(store: StageStore, own: LabelMap, grid: Grid, patient_id: str, timepoint: str) -> LabelMap:

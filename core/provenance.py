@@ -56,9 +56,12 @@ class Provenance:
 
 
 def explain(
-    before: NDArray[np.uint8] | None, after: NDArray[np.uint8], reference: Grid, answers: Sequence[Answer],
+    before: NDArray[np.uint8] | None,
+    after: NDArray[np.uint8],
+    reference: Grid,
+    answers: Sequence[Answer],
     grids: Mapping[str, Grid],
-) -> Provenance:  # fmt: skip
+) -> Provenance:
     """Compares a draft with its parent and with what the server answered.
 
     An answer for a lesion says of every voxel of its slice whether it belongs to that lesion. It may add the lesion

@@ -109,9 +109,14 @@ def visible(
 def _without_parent(record: MaskRecord) -> MaskRecord:
     """The record as `store.add_mask` writes that of a version without a parent."""
     return replace(
-        record, parent_version=None, dice_vs_previous_version=None, volume_delta_mm3=None,
-        voxels_added=record.voxels_added + record.voxels_unchanged, voxels_removed=0, voxels_unchanged=0,
-    )  # fmt: skip
+        record,
+        parent_version=None,
+        dice_vs_previous_version=None,
+        volume_delta_mm3=None,
+        voxels_added=record.voxels_added + record.voxels_unchanged,
+        voxels_removed=0,
+        voxels_unchanged=0,
+    )
 
 
 class ReadingStore(Protocol):
@@ -208,11 +213,15 @@ def _pair(first: str, second: str, lesion: str, a: NDArray[np.bool_], b: NDArray
     total = added + removed + 2 * both
     voxel_mm3 = grid.voxel_volume_mm3
     return Pair(
-        first=first, second=second, lesion=lesion, dice=1.0 if total == 0 else 2.0 * both / total,
-        volume_first_mm3=(removed + both) * voxel_mm3, volume_second_mm3=(added + both) * voxel_mm3,
+        first=first,
+        second=second,
+        lesion=lesion,
+        dice=1.0 if total == 0 else 2.0 * both / total,
+        volume_first_mm3=(removed + both) * voxel_mm3,
+        volume_second_mm3=(added + both) * voxel_mm3,
         difference_ml=(added - removed) * voxel_mm3 / 1000.0,
         difference_percent=None if total == 0 else 200.0 * (added - removed) / total,
-    )  # fmt: skip
+    )
 
 
 def staple(masks: Mapping[str, LabelMap], grid: Grid) -> Consensus:

@@ -75,10 +75,13 @@ def _ask(do: str, files: Sequence[Path], scratch: Path, **details: Any) -> dict[
     name = Path(files[0]).name
     limits = import_limits()
     request = {
-        "do": do, "files": [os.path.abspath(file) for file in files], "scratch": os.path.abspath(scratch), **details,
+        "do": do,
+        "files": [os.path.abspath(file) for file in files],
+        "scratch": os.path.abspath(scratch),
+        **details,
         "settings": {key: os.environ[key] for key in _SETTINGS if key in os.environ},
         "limits": {**asdict(limits), "memory_bytes": limits.memory_bytes, "file_bytes": limits.file_bytes},
-    }  # fmt: skip
+    }
     answer = _READERS.ask(request, limits.seconds)
     if "refused" in answer:
         kind = getattr(errors, answer["refused"], InputError)
@@ -96,7 +99,7 @@ _WHY = {
     "hostile, or needs more memory than there is. Nothing was kept. Export it again.",
     "error": "{name}: expected an image that can be read, got one that is damaged in an unexpected way. "
     "Nothing was kept. Export it again, as .nii.gz if it stays so.",
-}  # fmt: skip
+}
 
 
 class _Reader:
@@ -108,9 +111,11 @@ class _Reader:
         # One thread each: a child is forked from this process, and its memory is counted.
         threads = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS": "1"}
         self._popen = subprocess.Popen(
-            [sys.executable, "-P", "-m", _WORKER], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+            [sys.executable, "-P", "-m", _WORKER],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
             env={**environment, **threads, "PYTHONPATH": os.pathsep.join(path)},
-        )  # fmt: skip
+        )
         self.pid = self._popen.pid
 
     def ask(self, request: dict[str, Any], seconds: float) -> dict[str, Any] | None:

@@ -88,9 +88,12 @@ def rigid(fixed: Volume, moving: Volume) -> RigidTransform:
         stopped_early = method.GetOptimizerIteration() >= _ITERATIONS
     except RuntimeError:  # ITK: samples outside the other image, or no variation to align by
         return RigidTransform(
-            np.eye(4), 0.0, False, time.perf_counter() - began,
+            np.eye(4),
+            0.0,
+            False,
+            time.perf_counter() - began,
             "The scans could not be aligned: they do not overlap or show nothing. Check that they are of one region.",
-        )  # fmt: skip
+        )
     matrix = _ras_matrix(start)
     overlap = max(_overlap(fixed, moving, matrix), _overlap(moving, fixed, np.linalg.inv(matrix).astype(np.float64)))
     message = _doubt(metric, overlap, stopped_early)
@@ -126,9 +129,12 @@ def _method() -> sitk.ImageRegistrationMethod:
     method.SetMetricSamplingPercentagePerLevel([0.4, 0.15], seed=1)
     method.SetInterpolator(sitk.sitkLinear)
     method.SetOptimizerAsRegularStepGradientDescent(
-        learningRate=2.0, minStep=0.005, numberOfIterations=_ITERATIONS, relaxationFactor=0.6,
+        learningRate=2.0,
+        minStep=0.005,
+        numberOfIterations=_ITERATIONS,
+        relaxationFactor=0.6,
         gradientMagnitudeTolerance=1e-5,
-    )  # fmt: skip
+    )
     method.SetOptimizerScalesFromPhysicalShift()
     method.SetShrinkFactorsPerLevel([2, 1])
     method.SetSmoothingSigmasPerLevel([3.0, 0.0])

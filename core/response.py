@@ -50,7 +50,7 @@ _RULES = (
     ResponseRule("macdonald_sphere", "Macdonald as sphere volumes", -65.0, 40.0, "10.1200/JCO.1990.8.7.1277", False),
     ResponseRule("beaumont", "Noise band, lung CT (Beaumont 2015)", -35.0, 55.0, "10.1186/s40644-015-0052-2", False),
     ResponseRule("rano2_volumetric", "RANO 2.0 volumetric", -65.0, 40.0, "RANO 2.0 (Wen 2023), not re-read", True),
-)  # fmt: skip
+)
 RULES: Mapping[str, ResponseRule] = {rule.name: rule for rule in _RULES}
 DEFAULT_RULE = "recist_sphere"
 
@@ -171,18 +171,28 @@ def volumetric_response(points: Sequence[VolumePoint], rule: str = DEFAULT_RULE)
             if missing and classify_volume(baseline, nadir, part, rule) == "PD":
                 category = "PD"  # what was measured is enough for it; the rest can only add
         note = _note(new, missing, unmeasured, nadir, volume)
-        answers.append(Response(
-            timepoint, days, category, volume, sum(volumes[x, days] for x in new), baseline, nadir,
-            _percent(volume, baseline), _percent(volume, nadir), new, rule, note,
-        ))  # fmt: skip
+        answers.append(
+            Response(
+                timepoint,
+                days,
+                category,
+                volume,
+                sum(volumes[x, days] for x in new),
+                baseline,
+                nadir,
+                _percent(volume, baseline),
+                _percent(volume, nadir),
+                new,
+                rule,
+                note,
+            )
+        )
         if not math.isnan(volume):
             nadir = volume if math.isnan(nadir) else min(nadir, volume)
     return answers
 
 
-def _note(
-    new: tuple[str, ...], missing: Sequence[str], unmeasured: Sequence[str], nadir: float, volume: float
-) -> str:  # fmt: skip
+def _note(new: tuple[str, ...], missing: Sequence[str], unmeasured: Sequence[str], nadir: float, volume: float) -> str:
     parts = []
     if new:
         parts.append(f"New lesion {', '.join(new)}; a fragment of a split lesion is not new.")

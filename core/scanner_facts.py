@@ -19,9 +19,15 @@ from core.errors import InputError
 _OURS = ("format", "units", "contrast", "warnings")
 #: key -> the most that it can be, from 0: more than any scanner does, and less than a date read as a number.
 _NUMBERS: Mapping[str, float] = {
-    "kvp": 500.0, "slice_thickness_mm": 100.0, "magnetic_field_t": 25.0, "repetition_time_ms": 20_000.0,
-    "echo_time_ms": 1500.0, "inversion_time_ms": 10_000.0, "flip_angle_deg": 360.0, "tube_current_ma": 1500.0,
-}  # fmt: skip
+    "kvp": 500.0,
+    "slice_thickness_mm": 100.0,
+    "magnetic_field_t": 25.0,
+    "repetition_time_ms": 20_000.0,
+    "echo_time_ms": 1500.0,
+    "inversion_time_ms": 10_000.0,
+    "flip_angle_deg": 360.0,
+    "tube_current_ma": 1500.0,
+}
 #: Characters of a text; none is longer that is a scanner's.
 LONGEST = 64
 _WORD = re.compile(r"[A-Za-z]+|\d+")

@@ -22,16 +22,42 @@ from core.metrics import border, bounding_box, checked_spacing
 
 #: The names of `ibsi_morphology`, in the order of the IBSI-1 reference manual.
 IBSI_NAMES = (
-    "volume_mesh", "volume_voxel", "surface_area_mesh", "surface_to_volume_ratio", "compactness_1", "compactness_2",
-    "spherical_disproportion", "sphericity", "asphericity", "centre_of_mass_shift", "maximum_3d_diameter",
-    "major_axis_length", "minor_axis_length", "least_axis_length", "elongation", "flatness", "volume_density_aabb",
-    "area_density_aabb", "volume_density_convex_hull", "area_density_convex_hull",
-)  # fmt: skip
+    "volume_mesh",
+    "volume_voxel",
+    "surface_area_mesh",
+    "surface_to_volume_ratio",
+    "compactness_1",
+    "compactness_2",
+    "spherical_disproportion",
+    "sphericity",
+    "asphericity",
+    "centre_of_mass_shift",
+    "maximum_3d_diameter",
+    "major_axis_length",
+    "minor_axis_length",
+    "least_axis_length",
+    "elongation",
+    "flatness",
+    "volume_density_aabb",
+    "area_density_aabb",
+    "volume_density_convex_hull",
+    "area_density_convex_hull",
+)
 
 VECTOR_NAMES = (
-    "log_volume", "log_area", "log_major_axis", "log_minor_axis", "log_least_axis", "elongation", "flatness",
-    "convex_hull_density", "bounding_box_density", "log_component_count", "largest_component_share", "border_contact",
-)  # fmt: skip
+    "log_volume",
+    "log_area",
+    "log_major_axis",
+    "log_minor_axis",
+    "log_least_axis",
+    "elongation",
+    "flatness",
+    "convex_hull_density",
+    "bounding_box_density",
+    "log_component_count",
+    "largest_component_share",
+    "border_contact",
+)
 
 
 @dataclass(frozen=True, eq=False)

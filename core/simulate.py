@@ -33,9 +33,18 @@ from core.phantom import (
 from core.types import Grid, LabelMap, Volume
 
 __all__ = [
-    "BAD_MASKS", "FAULTS", "LesionSpec", "PhantomSpec", "RadialWarp", "SimulatedTimepoint", "bad_mask", "follow_up",
-    "out_of_distribution", "phantom", "radial_warp",
-]  # fmt: skip
+    "BAD_MASKS",
+    "FAULTS",
+    "LesionSpec",
+    "PhantomSpec",
+    "RadialWarp",
+    "SimulatedTimepoint",
+    "bad_mask",
+    "follow_up",
+    "out_of_distribution",
+    "phantom",
+    "radial_warp",
+]
 
 #: The factors a warp can make without folding or tearing the tissue around it.
 GROWTH_RANGE = (0.1, 4.0)

@@ -72,11 +72,16 @@ def unread_points(store: TwinStore, patient_id: str, points: Sequence[VolumePoin
     start = parse_date(store.timepoints(patient_id)[0])
     return [
         VolumePoint(
-            record.timepoint, float((parse_date(record.timepoint) - start).days), math.nan, name, record.mask_id,
+            record.timepoint,
+            float((parse_date(record.timepoint) - start).days),
+            math.nan,
+            name,
+            record.mask_id,
             record.version,
         )
-        for record in records for name in sorted(names)
-    ]  # fmt: skip
+        for record in records
+        for name in sorted(names)
+    ]
 
 
 def noise_by_mask(records: Iterable[MaskRecord], lesion_id: str, modality: str) -> dict[str, float]:
@@ -110,9 +115,12 @@ def step(first: VolumePoint, second: VolumePoint, records: Mapping[str, MaskReco
     before, after = records[first.timepoint], records[second.timepoint]
     diameters = [diameter_mm(record, first.lesion_id) for record in (before, after)]
     rate = specific_growth_rate(
-        first.volume_mm3, second.volume_mm3, second.days - first.days,
-        noise_log_sd(diameters[0], modality)[0], noise_log_sd(diameters[1], modality)[0],
-    )  # fmt: skip
+        first.volume_mm3,
+        second.volume_mm3,
+        second.days - first.days,
+        noise_log_sd(diameters[0], modality)[0],
+        noise_log_sd(diameters[1], modality)[0],
+    )
     verdict = change_verdict(
         first.volume_mm3, second.volume_mm3, diameters[0] or diameters[1], before.method == after.method, modality
     )
@@ -124,9 +132,12 @@ def step(first: VolumePoint, second: VolumePoint, records: Mapping[str, MaskReco
 
 
 def look_ahead(
-    series: Mapping[str, Sequence[VolumePoint]], lesion_id: str, horizon_days: Sequence[float] = HORIZON_DAYS,
-    noise_log_sd: Mapping[str, float] | None = None, population: Population | None = None,
-) -> Forecast:  # fmt: skip
+    series: Mapping[str, Sequence[VolumePoint]],
+    lesion_id: str,
+    horizon_days: Sequence[float] = HORIZON_DAYS,
+    noise_log_sd: Mapping[str, float] | None = None,
+    population: Population | None = None,
+) -> Forecast:
     """The forecast of one lesion, or of the total from its lesions together.
 
     Args:
@@ -154,10 +165,15 @@ def fits(points: Sequence[VolumePoint]) -> dict[str, Any]:
             out[name] = {"identifiable": False, "reason": str(error)}
             continue
         out[name] = {
-            "identifiable": fitted.identifiable, "reason": fitted.reason, "parameters": fitted.named(),
-            "low95": list(fitted.low95), "high95": list(fitted.high95), "aicc": fitted.aicc,
-            "residual_log_sd": fitted.residual_log_sd, "n": fitted.n,
-        }  # fmt: skip
+            "identifiable": fitted.identifiable,
+            "reason": fitted.reason,
+            "parameters": fitted.named(),
+            "low95": list(fitted.low95),
+            "high95": list(fitted.high95),
+            "aicc": fitted.aicc,
+            "residual_log_sd": fitted.residual_log_sd,
+            "n": fitted.n,
+        }
     return out
 
 
@@ -171,12 +187,16 @@ def _fan(fan: Fan) -> dict[str, list[float]]:
 
 def _ahead(ahead: Forecast) -> dict[str, Any]:
     return {
-        "refused": ahead.refused, "moved_from_last_value": ahead.moved, "skill_vs_locf": ahead.skill_vs_locf,
+        "refused": ahead.refused,
+        "moved_from_last_value": ahead.moved,
+        "skill_vs_locf": ahead.skill_vs_locf,
         "checks": [check._asdict() | {"inside80": check.inside80} for check in ahead.checks],
         "probabilities": {event: values.tolist() for event, values in ahead.probabilities.items()},
-        "notes": list(ahead.notes), "learned_from": ahead.learned_from,
-        "bands": _fan(ahead.fan), "locf": _fan(ahead.locf),
-    }  # fmt: skip
+        "notes": list(ahead.notes),
+        "learned_from": ahead.learned_from,
+        "bands": _fan(ahead.fan),
+        "locf": _fan(ahead.locf),
+    }
 
 
 def twin(store: TwinStore, patient_id: str) -> dict[str, Any]:
@@ -202,20 +222,27 @@ def twin(store: TwinStore, patient_id: str) -> dict[str, Any]:
         ahead = _ahead(look_ahead(series, name, HORIZON_DAYS, noise, population))
         lesions[name] = {
             "points": [
-                {**asdict(p), "method": records[p.timepoint].method,
-                 "longest_diameter_mm": diameter_mm(records[p.timepoint], name)}
+                {
+                    **asdict(p),
+                    "method": records[p.timepoint].method,
+                    "longest_diameter_mm": diameter_mm(records[p.timepoint], name),
+                }
                 for p in points
             ],
             "steps": [step(a, b, records, modality) for a, b in itertools.pairwise(points)],
             "since_first": step(points[0], points[-1], records, modality) if len(points) > 1 else None,
             "fits": fits(points),
             "forecast": ahead | ({"probabilities": {}} if not_read else {}),
-        }  # fmt: skip
-    return clean({
-        "patient_id": patient_id, "timepoints": timepoints,
-        "not_in_the_curve": [t for t in timepoints if t not in records], "not_read": not_read,
-        "lesions": lesions,
-    })  # fmt: skip
+        }
+    return clean(
+        {
+            "patient_id": patient_id,
+            "timepoints": timepoints,
+            "not_in_the_curve": [t for t in timepoints if t not in records],
+            "not_read": not_read,
+            "lesions": lesions,
+        }
+    )
 
 
 def clean(value: Any) -> Any:

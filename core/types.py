@@ -254,9 +254,13 @@ class Prompt:
     def to_json(self) -> dict[str, Any]:
         """The form in which sidecars hold it."""
         return {
-            "type": self.type, "slice": self.slice, "coords": [float(c) for c in self.coords],
-            "positive": self.positive, "scan": self.scan, "lesion": self.lesion,
-        }  # fmt: skip
+            "type": self.type,
+            "slice": self.slice,
+            "coords": [float(c) for c in self.coords],
+            "positive": self.positive,
+            "scan": self.scan,
+            "lesion": self.lesion,
+        }
 
 
 @dataclass(frozen=True)

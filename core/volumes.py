@@ -25,9 +25,19 @@ from core.image_files import StoredImage, from_sitk, image_suffix, read_image, r
 from core.types import Grid, LabelMap, Modality, Volume
 
 __all__ = [
-    "content_sha256", "file_sha256", "from_sitk", "make_volume", "open_scan", "orientation", "read_label_map",
-    "read_volume", "resample", "to_sitk", "unit_warnings", "write_nifti",
-]  # fmt: skip
+    "content_sha256",
+    "file_sha256",
+    "from_sitk",
+    "make_volume",
+    "open_scan",
+    "orientation",
+    "read_label_map",
+    "read_volume",
+    "resample",
+    "to_sitk",
+    "unit_warnings",
+    "write_nifti",
+]
 
 _WRITABLE = (np.float32, np.int16, np.uint8)
 

@@ -15,9 +15,13 @@ title.title("Compare")
 store, patient = resources.get_store(), opening.needed_patient()
 with shell.guarded():
     what = kind.segmented_control(
-        "Compare", [TIMEPOINTS, VERSIONS, READERS], default=TIMEPOINTS, required=True, key="compare-what",
+        "Compare",
+        [TIMEPOINTS, VERSIONS, READERS],
+        default=TIMEPOINTS,
+        required=True,
+        key="compare-what",
         label_visibility="collapsed",
-    )  # fmt: skip
+    )
     if what == TIMEPOINTS:
         if len(store.timepoints(patient)) < 2:
             st.info(f"{plain(patient)} has one timepoint. Import a second one to compare them.")

@@ -16,10 +16,13 @@ scan_tab, mask_tab = st.tabs(["Scan", "Mask"])
 
 with scan_tab, shell.guarded():
     files = uploads.uploader(
-        "scan-files", "Image files", accept_multiple_files=True, type=["nii", "gz", "nrrd", "mha", "zip", "dcm", "ima"],
+        "scan-files",
+        "Image files",
+        accept_multiple_files=True,
+        type=["nii", "gz", "nrrd", "mha", "zip", "dcm", "ima"],
         help="One NIfTI, NRRD or MHA image, or the files or a zip of one DICOM series. Of DICOM headers, scanner facts "
         "are kept; names and numbers of patients are not.",
-    )  # fmt: skip
+    )
     with st.form("scan", border=False):
         first, second, third = st.columns(3)
         datasets = store.datasets()
@@ -35,9 +38,16 @@ with scan_tab, shell.guarded():
     if pressed:
         with st.spinner("Checking and storing", show_time=True), intake_form.asking_about_names(names):
             scan = intake_form.import_files(
-                store, files, dataset=dataset, patient_id=patient, timepoint=date.isoformat(), modality=modality,
-                sequence=sequence, person=shell.person(), confirm_id=confirmed,
-            )  # fmt: skip
+                store,
+                files,
+                dataset=dataset,
+                patient_id=patient,
+                timepoint=date.isoformat(),
+                modality=modality,
+                sequence=sequence,
+                person=shell.person(),
+                confirm_id=confirmed,
+            )
         st.session_state["arrived"] = (scan.patient_id, scan.timepoint, scan.scan_id)
         request = {"patient_id": scan.patient_id, "timepoint": scan.timepoint}
         st.session_state["arrived-job"] = resources.get_runner().submit("score_ood", request, shell.person())

@@ -36,9 +36,13 @@ with shell.guarded():
     with which:
         lesion = growth_panel.choose_lesion(list(lesions))
     scale = axis.segmented_control(
-        "Volume axis", ["Log", "Linear"], default="Log", required=True, key="axis",
+        "Volume axis",
+        ["Log", "Linear"],
+        default="Log",
+        required=True,
+        key="axis",
         help="On a logarithmic axis steady growth is a straight line.",
-    )  # fmt: skip
+    )
     with future:
         weeks = forecast_panel.reach()
     all_versions = more.toggle(
@@ -60,8 +64,17 @@ with shell.guarded():
     if simulated:
         st.caption(f":orange-badge[simulated] Scans of {plain(', '.join(dict.fromkeys(simulated)))} are simulated.")
 
-    names = ["Steps", "Response", "What if", "Forecast check", "Reliability", "Lesions", "Curve fits", "Points",
-             f"Not in the curve ({len(left_out)})"]  # fmt: skip
+    names = [
+        "Steps",
+        "Response",
+        "What if",
+        "Forecast check",
+        "Reliability",
+        "Lesions",
+        "Curve fits",
+        "Points",
+        f"Not in the curve ({len(left_out)})",
+    ]
     step_tab, response_tab, what_if_tab, check_tab, reliability_tab, lesion_tab, fit_tab, point_tab, missing_tab = (
         st.tabs(names)
     )

@@ -55,9 +55,13 @@ for item in items:
         who.markdown(f"**{plain(item.patient_id)}**  \n{plain(item.timepoint)}", width="content")
         why.markdown(plain(item.reason))
         what.button(
-            plain(item.task), key=f"open-{item.patient_id}-{item.timepoint}", on_click=open_item, width="stretch",
-            args=(item.patient_id, item.timepoint), type="primary" if item.urgency == 0 else "secondary",
-        )  # fmt: skip
+            plain(item.task),
+            key=f"open-{item.patient_id}-{item.timepoint}",
+            on_click=open_item,
+            width="stretch",
+            args=(item.patient_id, item.timepoint),
+            type="primary" if item.urgency == 0 else "secondary",
+        )
 
 for draft in drafts:
     with st.container(border=True):
@@ -69,19 +73,31 @@ for draft in drafts:
             f"your draft of {begun}, begun {plain(draft.created_at[:16].replace('T', ' '))} UTC, is not saved yet"
         )
         what.button(
-            "Go on drawing", key=f"draft-{draft.draft_id}", on_click=open_item, width="stretch",
+            "Go on drawing",
+            key=f"draft-{draft.draft_id}",
+            on_click=open_item,
+            width="stretch",
             args=(draft.patient_id, draft.timepoint, draft.parent_version),
-        )  # fmt: skip
+        )
 
 st.subheader("Patients", divider="gray")
 st.dataframe(
-    cells([
-        {
-            "patient": row["patient_id"], "dataset": row["dataset"], "first": row["first_timepoint"],
-            "last": row["last_timepoint"], "timepoints": row["timepoints"], "scans": row["scans"],
-            "mask versions": row["masks"], "accepted": row["accepted"], "proposed": row["proposed"],
-        }
-        for row in patients
-    ]),
-    hide_index=True, width="stretch",
-)  # fmt: skip
+    cells(
+        [
+            {
+                "patient": row["patient_id"],
+                "dataset": row["dataset"],
+                "first": row["first_timepoint"],
+                "last": row["last_timepoint"],
+                "timepoints": row["timepoints"],
+                "scans": row["scans"],
+                "mask versions": row["masks"],
+                "accepted": row["accepted"],
+                "proposed": row["proposed"],
+            }
+            for row in patients
+        ]
+    ),
+    hide_index=True,
+    width="stretch",
+)

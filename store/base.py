@@ -56,9 +56,12 @@ class StoreBase:
         self._signing = False
         with opening.refusals_told():
             self.db = opening.open_database(
-                self.root, create=create, read_only=read_only, notes=self.recovered,
+                self.root,
+                create=create,
+                read_only=read_only,
+                notes=self.recovered,
                 check=lambda audit: self._compared(audit, journal.pending(self.root)),
-            )  # fmt: skip
+            )
         self.read_only = self.db.read_only
         self.audit = Audit(self.db, self.root / AUDIT)
         try:

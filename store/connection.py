@@ -48,9 +48,15 @@ _NO_ROOM = ("No space left on device", "File too large", "Disk quota exceeded", 
 _NO_RIGHT = ("Read-only file system", "Permission denied", "Operation not permitted")
 #: Errors about a statement, not about the file.
 _RULES = (
-    duckdb.ConstraintException, duckdb.TransactionException, duckdb.CatalogException, duckdb.BinderException,
-    duckdb.ParserException, duckdb.ConversionException, duckdb.TypeMismatchException, duckdb.InvalidInputException,
-)  # fmt: skip
+    duckdb.ConstraintException,
+    duckdb.TransactionException,
+    duckdb.CatalogException,
+    duckdb.BinderException,
+    duckdb.ParserException,
+    duckdb.ConversionException,
+    duckdb.TypeMismatchException,
+    duckdb.InvalidInputException,
+)
 
 _registry_lock = threading.Lock()
 _write_locks: dict[str, threading.RLock] = {}

@@ -96,8 +96,9 @@ def masks_of(entries: Sequence[Entry]) -> dict[str, Mask]:
         elif entry["action"] == "mask.unproven":
             masks |= {
                 mask_id: masks[mask_id]._replace(status="proposed", last=entry)
-                for mask_id in payload["mask_ids"] if mask_id in masks
-            }  # fmt: skip
+                for mask_id in payload["mask_ids"]
+                if mask_id in masks
+            }
     return masks
 
 
@@ -135,18 +136,22 @@ def _hit(left: Left, accepted: Mapping[str, Mask], broken: Collection[str]) -> s
     """
     adopted = {payload["mask_id"] for action, payload in left.adopted if action == "mask.adopted"}
     suspects = {payload["patient_id"] for _, payload in left.adopted} | {
-        mask.patient_id for mask in accepted.values()
+        mask.patient_id
+        for mask in accepted.values()
         if mask.place in broken or mask.place == ledgers.COMMON or not (left.root / mask.place).is_file()
-    }  # fmt: skip
+    }
     common = ledgers.COMMON in broken or not (left.root / ledgers.COMMON).is_file()
     explained = bool(suspects) or common or _without_ledger(left.root)
     in_rest = {entry["hash"] for entry in left.history.rest}
     went_on = left.history.chain[-1]["created_at"] if left.history.chain else ""
     return {
-        mask_id for mask_id, mask in accepted.items()
-        if not explained or mask.patient_id in suspects or mask_id in adopted
+        mask_id
+        for mask_id, mask in accepted.items()
+        if not explained
+        or mask.patient_id in suspects
+        or mask_id in adopted
         or (mask.last["hash"] in in_rest and mask.last["created_at"] < went_on)
-    }  # fmt: skip
+    }
 
 
 def _without_ledger(root: Path) -> bool:
@@ -177,9 +182,10 @@ def _unsigned(left: Left, accepted: Mapping[str, Mask]) -> set[str]:
     if start is None:
         return set()
     return {
-        mask_id for mask_id, mask in accepted.items()
+        mask_id
+        for mask_id, mask in accepted.items()
         if mask.last["seq"] >= start and mask.last["hash"] not in left.signed
-    }  # fmt: skip
+    }
 
 
 def signed_heads(paths: Sequence[Path], key: heads.Key | None) -> dict[str, int]:

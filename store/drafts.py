@@ -131,9 +131,15 @@ class DraftFiles(JobRecords):
                 if draft.parent_version == parent_version:
                     return draft
             draft = Draft(
-                str(uuid.uuid4()), patient_id, timepoint, person, parent_version, parent.mask_id if parent else None,
-                (grid.shape[0], grid.shape[1], grid.shape[2]), utc_now(),
-            )  # fmt: skip
+                str(uuid.uuid4()),
+                patient_id,
+                timepoint,
+                person,
+                parent_version,
+                parent.mask_id if parent else None,
+                (grid.shape[0], grid.shape[1], grid.shape[2]),
+                utc_now(),
+            )
             values = asdict(draft)
             values.pop("revision")
             with mask_files.staging(self.root) as folder:

@@ -59,9 +59,11 @@ class Edit(NamedTuple):
 
 
 def pack_edit(
-    slices: Mapping[int, Labels], prompts: Sequence[Mapping[str, Any]] | None, what: str,
+    slices: Mapping[int, Labels],
+    prompts: Sequence[Mapping[str, Any]] | None,
+    what: str,
     answers: Sequence[str] | None = None,
-) -> bytes:  # fmt: skip
+) -> bytes:
     """An edit as the browser sends it."""
     values: dict[str, Any] = {"slices": sorted(slices), "what": what}
     if prompts is not None:

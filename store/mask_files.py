@@ -210,9 +210,12 @@ def difference(new: LabelMap, old: LabelMap | None) -> dict[str, float | int | N
     count = int(np.count_nonzero(ours))
     if old is None:
         return {
-            "dice_vs_previous_version": None, "voxels_added": count, "voxels_removed": 0, "voxels_unchanged": 0,
+            "dice_vs_previous_version": None,
+            "voxels_added": count,
+            "voxels_removed": 0,
+            "voxels_unchanged": 0,
             "volume_delta_mm3": None,
-        }  # fmt: skip
+        }
     theirs = old.array > 0
     before = int(np.count_nonzero(theirs))
     both = int(np.count_nonzero(ours & theirs))
@@ -261,9 +264,14 @@ def lesion_values(labels: LabelMap, lesions: Sequence[LesionMeasure]) -> list[di
                 f"The measurement of {lesion.lesion_id} is of another mask: it says {lesion.voxels} voxels and "
                 f"{lesion.volume_mm3:.3f} mm3, the mask has {voxels} and {volume_mm3:.3f}. Measure this mask."
             )
-        out.append({
-            "label": int(lesion.label), "lesion_id": lesion.lesion_id, "volume_mm3": volume_mm3,
-            "voxels": voxels, "longest_diameter_mm": float(lesion.longest_diameter_mm),
-            "centroid_mm": [float(x) for x in lesion.centroid_mm],
-        })  # fmt: skip
+        out.append(
+            {
+                "label": int(lesion.label),
+                "lesion_id": lesion.lesion_id,
+                "volume_mm3": volume_mm3,
+                "voxels": voxels,
+                "longest_diameter_mm": float(lesion.longest_diameter_mm),
+                "centroid_mm": [float(x) for x in lesion.centroid_mm],
+            }
+        )
     return out

@@ -182,15 +182,27 @@ class MaskRecords(ScanRecords):
                 if parent is not None:
                     self._refuse_lost(parent)
                 record = MaskRecord(
-                    mask_id=str(uuid.uuid4()), patient_id=patient_id, timepoint=timepoint,
+                    mask_id=str(uuid.uuid4()),
+                    patient_id=patient_id,
+                    timepoint=timepoint,
                     version=self._next_version(patient_id, timepoint),
-                    parent_version=parent.version if parent else None, method=method,
-                    model_checkpoint=model_checkpoint, prompts=tuple(plain(list(prompts), "prompts")),
-                    reviewer=reviewer, status="proposed", created_at=at, volume_mm3=labels.volume_mm3,
-                    scan_sha256=reference.sha256, mask_sha256=mask_sha256, checkpoint_sha256=checkpoint_sha256,
-                    lesions=tuple(measured), software=software(), format_version=FORMAT_VERSION, model_files=files,
+                    parent_version=parent.version if parent else None,
+                    method=method,
+                    model_checkpoint=model_checkpoint,
+                    prompts=tuple(plain(list(prompts), "prompts")),
+                    reviewer=reviewer,
+                    status="proposed",
+                    created_at=at,
+                    volume_mm3=labels.volume_mm3,
+                    scan_sha256=reference.sha256,
+                    mask_sha256=mask_sha256,
+                    checkpoint_sha256=checkpoint_sha256,
+                    lesions=tuple(measured),
+                    software=software(),
+                    format_version=FORMAT_VERSION,
+                    model_files=files,
                     **difference,
-                )  # fmt: skip
+                )
                 values = record.to_json()
                 sidecar = mask_files.write_synced(folder / "mask.json", mask_files.sidecar_text(values))
                 path = self._mask_file(record).name
@@ -246,9 +258,15 @@ class MaskRecords(ScanRecords):
                 logger.warning("a decision was made at %s, after one of %s: the clock is, or was, wrong", at, last)
             statuses, final = rules.statuses_after(record, self.masks(patient_id, timepoint), verdict, lesion_id)
             decision = {
-                "decision_id": str(uuid.uuid4()), "mask_id": record.mask_id, "lesion_id": lesion_id, "verdict": verdict,
-                "reviewer": reviewer, "reason": reason, "comment": comment, "created_at": at,
-            }  # fmt: skip
+                "decision_id": str(uuid.uuid4()),
+                "mask_id": record.mask_id,
+                "lesion_id": lesion_id,
+                "verdict": verdict,
+                "reviewer": reviewer,
+                "reason": reason,
+                "comment": comment,
+                "created_at": at,
+            }
             place = {"patient_id": patient_id, "timepoint": timepoint, "version": record.version}
             payload = {"decision": decision, **place, "statuses": statuses, "final_version": final}
             if lesion_id is not None:

@@ -100,9 +100,13 @@ def _rebuild(root: Path) -> dict[str, int | None]:
         _end_cut(root, cut, history, new.entries, replaced)
     _swap(root, database, replaced)
     return {
-        **counts, "audit": len(new.entries), "gaps": new.gaps, "adopted": new.adopted, "to_affirm": new.to_affirm,
+        **counts,
+        "audit": len(new.entries),
+        "gaps": new.gaps,
+        "adopted": new.adopted,
+        "to_affirm": new.to_affirm,
         "left_out": new.left_out,
-    }  # fmt: skip
+    }
 
 
 def _end_cut(

@@ -37,9 +37,13 @@ def past(root: Path) -> Past:
     key = heads.key_of(root)
     now, before = root / heads.HEADS, sorted(root.glob(f"{KEPT}/*/{heads.HEADS}"))
     return Past(
-        [*in_file, *(table or []), *in_ledgers], table, {str(entry["hash"]) for entry in in_ledgers}, key,
-        doubts.signed_heads([now], key), doubts.signed_heads([now, *before], key),
-    )  # fmt: skip
+        [*in_file, *(table or []), *in_ledgers],
+        table,
+        {str(entry["hash"]) for entry in in_ledgers},
+        key,
+        doubts.signed_heads([now], key),
+        doubts.signed_heads([now, *before], key),
+    )
 
 
 def _table(database: Path) -> list[Entry] | None:

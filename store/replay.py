@@ -51,8 +51,17 @@ _DECISION_COLUMNS = tuple(Decision.__dataclass_fields__)
 #: What sidecars and entries of format 1 have not (`core.types.FORMAT_VERSION`).
 SCAN_LATER, MASK_LATER = ("format_version", "software"), ("format_version", "model_files")
 _JSON = {
-    "prompts", "lesions", "software", "shape", "spacing_mm", "metadata", "result", "detail", "params", "model_files",
-}  # fmt: skip
+    "prompts",
+    "lesions",
+    "software",
+    "shape",
+    "spacing_mm",
+    "metadata",
+    "result",
+    "detail",
+    "params",
+    "model_files",
+}
 
 
 def insert(db: Writer, table: str, row: Row, on_conflict: str = "") -> None:
@@ -89,15 +98,22 @@ def _mask_added(db: Writer, entry: Entry, payload: Payload) -> None:
     insert(db, "masks", _columns(payload, MASK_COLUMNS, MASK_LATER))
     for lesion in payload["lesions"]:
         identity = {
-            "patient_id": payload["patient_id"], "lesion_id": lesion["lesion_id"], "label": lesion["label"],
-            "first_mask_id": payload["mask_id"], "added_at": entry["created_at"],
-        }  # fmt: skip
+            "patient_id": payload["patient_id"],
+            "lesion_id": lesion["lesion_id"],
+            "label": lesion["label"],
+            "first_mask_id": payload["mask_id"],
+            "added_at": entry["created_at"],
+        }
         insert(db, "lesions", identity, "ON CONFLICT DO NOTHING")
         measured = {
-            "mask_id": payload["mask_id"], "label": lesion["label"], "lesion_id": lesion["lesion_id"],
-            "volume_mm3": lesion["volume_mm3"], "voxels": lesion["voxels"],
-            "longest_diameter_mm": lesion["longest_diameter_mm"], "centroid_mm": to_text(lesion["centroid_mm"]),
-        }  # fmt: skip
+            "mask_id": payload["mask_id"],
+            "label": lesion["label"],
+            "lesion_id": lesion["lesion_id"],
+            "volume_mm3": lesion["volume_mm3"],
+            "voxels": lesion["voxels"],
+            "longest_diameter_mm": lesion["longest_diameter_mm"],
+            "centroid_mm": to_text(lesion["centroid_mm"]),
+        }
         insert(db, "measurements", measured)
     for vector in payload.get("vectors", ()):
         _insert_vector(db, {**vector, "mask_id": payload["mask_id"], "patient_id": payload["patient_id"]})
@@ -171,9 +187,16 @@ def _insert_vector(db: Writer, payload: Payload) -> None:
 def _job_created(db: Writer, entry: Entry, payload: Payload) -> None:
     at = entry["created_at"]
     row = {
-        "job_id": payload["job_id"], "kind": payload["kind"], "params": payload["params"], "person": entry["person"],
-        "status": "queued", "progress": 0.0, "message": "", "created_at": at, "updated_at": at,
-    }  # fmt: skip
+        "job_id": payload["job_id"],
+        "kind": payload["kind"],
+        "params": payload["params"],
+        "person": entry["person"],
+        "status": "queued",
+        "progress": 0.0,
+        "message": "",
+        "created_at": at,
+        "updated_at": at,
+    }
     insert(db, "jobs", row)
 
 
@@ -239,14 +262,26 @@ ACTIONS: dict[str, Callable[[Writer, Entry, Payload], None]] = {
 
 #: The tables that the entries make, with the order in which two databases are compared.
 TABLES: dict[str, str] = {
-    "people": "name", "patients": "patient_id", "timepoints": "patient_id, timepoint",
-    "scans": "patient_id, timepoint, scan_id", "masks": "mask_id", "lesions": "patient_id, lesion_id",
-    "measurements": "mask_id, label", "decisions": "decision_id", "ood_scores": "score_id",
-    "mask_anomalies": "anomaly_id", "events": "event_id", "growth_fits": "fit_id", "models": "model_id, sha256",
-    "reference_sets": "set_id", "mask_vectors": "mask_id, lesion_id",
-    "mask_losses": "mask_id", "file_states": "path",
-    "reading_settings": "patient_id, timepoint", "readings_finished": "patient_id, timepoint, person",
-}  # fmt: skip
+    "people": "name",
+    "patients": "patient_id",
+    "timepoints": "patient_id, timepoint",
+    "scans": "patient_id, timepoint, scan_id",
+    "masks": "mask_id",
+    "lesions": "patient_id, lesion_id",
+    "measurements": "mask_id, label",
+    "decisions": "decision_id",
+    "ood_scores": "score_id",
+    "mask_anomalies": "anomaly_id",
+    "events": "event_id",
+    "growth_fits": "fit_id",
+    "models": "model_id, sha256",
+    "reference_sets": "set_id",
+    "mask_vectors": "mask_id, lesion_id",
+    "mask_losses": "mask_id",
+    "file_states": "path",
+    "reading_settings": "patient_id, timepoint",
+    "readings_finished": "patient_id, timepoint, person",
+}
 
 
 #: What to do about an entry that nobody's TwinReview wrote, though its hash is right.

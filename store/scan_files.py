@@ -183,10 +183,24 @@ class ScanRecords(FileChecks):
                 scan_id = self._free_scan_id(volume, patient_id, timepoint)
                 path = f"{mask_files.raw_dir(dataset, patient_id, timepoint)}/{scan_id}.nii.gz"
                 scan = Scan(
-                    scan_id, dataset, patient_id, timepoint, volume.modality, volume.sequence, path,
-                    volume.grid.shape, volume.grid.spacing_mm, orientation(volume.grid), sha256, content,
-                    facts, person, at, FORMAT_VERSION, software(),
-                )  # fmt: skip
+                    scan_id,
+                    dataset,
+                    patient_id,
+                    timepoint,
+                    volume.modality,
+                    volume.sequence,
+                    path,
+                    volume.grid.shape,
+                    volume.grid.spacing_mm,
+                    orientation(volume.grid),
+                    sha256,
+                    content,
+                    facts,
+                    person,
+                    at,
+                    FORMAT_VERSION,
+                    software(),
+                )
                 self._refuse_new_reference(scan)
                 values = plain(scan.to_json())
                 sidecar = mask_files.write_synced(folder / "scan.json", mask_files.sidecar_text(values))

@@ -33,9 +33,11 @@ class ScoreRecords(MaskLosses):
         """Remember what the scan gate said of a timepoint; returns the score's id. Numbers in it must be finite."""
         self.reference_scan(patient_id, timepoint)
         values = {
-            "score_id": str(uuid.uuid4()), "patient_id": patient_id, "timepoint": timepoint,
+            "score_id": str(uuid.uuid4()),
+            "patient_id": patient_id,
+            "timepoint": timepoint,
             "result": plain(dict(result), "result"),
-        }  # fmt: skip
+        }
         self._write("ood.scored", person, lambda at: Change(values))
         return str(values["score_id"])
 
@@ -70,9 +72,12 @@ class ScoreRecords(MaskLosses):
         self._dataset(patient_id), check_text("date", date), parse_date(date)
         check_texts("detail", detail)
         values = {
-            "event_id": str(uuid.uuid4()), "patient_id": patient_id, "date": date, "kind": check_id("kind", kind),
+            "event_id": str(uuid.uuid4()),
+            "patient_id": patient_id,
+            "date": date,
+            "kind": check_id("kind", kind),
             "detail": plain(detail, "detail"),
-        }  # fmt: skip
+        }
         self._write("event.added", person, lambda at: Change(values))
         return str(values["event_id"])
 
@@ -87,9 +92,12 @@ class ScoreRecords(MaskLosses):
         """Remember a growth model's fit, with the mask ids it was made of in `result`; returns its id."""
         self._dataset(patient_id)
         values = {
-            "fit_id": str(uuid.uuid4()), "patient_id": patient_id, "lesion_id": check_id("lesion id", lesion_id),
-            "model": check_id("model", model), "result": plain(dict(result), "result"),
-        }  # fmt: skip
+            "fit_id": str(uuid.uuid4()),
+            "patient_id": patient_id,
+            "lesion_id": check_id("lesion id", lesion_id),
+            "model": check_id("model", model),
+            "result": plain(dict(result), "result"),
+        }
         self._write("growth.fitted", person, lambda at: Change(values))
         return str(values["fit_id"])
 
@@ -115,8 +123,10 @@ class ScoreRecords(MaskLosses):
     def add_reference_set(self, kind: str, detail: Mapping[str, Any], person: str) -> str:
         """Remember what a gate was calibrated on (members, split, figures); returns the set's id."""
         values = {
-            "set_id": str(uuid.uuid4()), "kind": check_id("kind", kind), "detail": plain(dict(detail), "detail"),
-        }  # fmt: skip
+            "set_id": str(uuid.uuid4()),
+            "kind": check_id("kind", kind),
+            "detail": plain(dict(detail), "detail"),
+        }
         self._write("reference_set.added", person, lambda at: Change(values))
         return str(values["set_id"])
 

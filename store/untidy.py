@@ -136,7 +136,8 @@ def _cache(store: StoreBase) -> list[str]:
         if path.name.split("-")[0] not in masks
     ]
     strangers = [
-        path for path in sorted((cache / "embeddings").glob("*/*"))
+        path
+        for path in sorted((cache / "embeddings").glob("*/*"))
         if (path.name not in scans and _SHA256.fullmatch(path.name)) or not path.is_dir()
-    ]  # fmt: skip
+    ]
     return found + [f"{path.relative_to(store.root).as_posix()} is of no stored scan." for path in strangers]

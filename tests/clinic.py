@@ -153,9 +153,14 @@ def build_history(root: Path) -> None:
         for n in range(40):
             branch = n % 10 == 9
             record = add_version(
-                store, two_lesions(600 + 10 * n, 100 + 5 * n), "HUGO", DAYS[0], method="medsam" if n else "nnunet",
-                reviewer=("demo", "second reader")[n % 2], parent_version=previous or None,
-            )  # fmt: skip
+                store,
+                two_lesions(600 + 10 * n, 100 + 5 * n),
+                "HUGO",
+                DAYS[0],
+                method="medsam" if n else "nnunet",
+                reviewer=("demo", "second reader")[n % 2],
+                parent_version=previous or None,
+            )
             previous = previous if branch else record.version
             if n == 20:
                 accept(store, record)

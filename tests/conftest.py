@@ -34,9 +34,14 @@ os.environ["TWIN_SECRET"] = "of the tests alone"
 
 ROOT = Path(__file__).resolve().parents[1]
 CHROMIUM_ARGS = (
-    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
-    "--disable-component-update", "--disable-sync",
-)  # fmt: skip
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+)
 
 # A shared machine makes deadlines flaky; in CI the same examples come every time.
 settings.register_profile("twin", deadline=None, derandomize=bool(os.environ.get("CI")), database=None)
@@ -83,8 +88,17 @@ class Server:
             probe.bind(("127.0.0.1", 0))
             port = probe.getsockname()[1]
         self.root, self.url, self._log = root, f"http://127.0.0.1:{port}", log
-        command = [sys.executable, "-m", "streamlit", "run", self.script, "--server.port", str(port),
-                   "--server.address", "127.0.0.1"]  # fmt: skip
+        command = [
+            sys.executable,
+            "-m",
+            "streamlit",
+            "run",
+            self.script,
+            "--server.port",
+            str(port),
+            "--server.address",
+            "127.0.0.1",
+        ]
         with log.open("w") as stream:
             self.process = subprocess.Popen(
                 command, cwd=ROOT, stdout=stream, stderr=stream, env={**os.environ, **env, "TWIN_DATA": str(root)}

@@ -98,12 +98,17 @@ def activity_tags(**changes: Any) -> dict[str, Any]:
     """Tags of a PET in Bq/mL: 70 kg, 350 MBq injected at 11:00, scan at 12:00; `changes` replace or (None) drop."""
     tracer = Dataset()
     values: dict[str, Any] = {
-        "Radiopharmaceutical": "FDG", "RadionuclideTotalDose": 350e6, "RadionuclideHalfLife": 6586.2,
+        "Radiopharmaceutical": "FDG",
+        "RadionuclideTotalDose": 350e6,
+        "RadionuclideHalfLife": 6586.2,
         "RadiopharmaceuticalStartTime": "110000",
-    }  # fmt: skip
+    }
     series: dict[str, Any] = {
-        "Units": "BQML", "PatientWeight": 70, "DecayCorrection": "START", "CorrectedImage": ["DECY", "ATTN"],
-    }  # fmt: skip
+        "Units": "BQML",
+        "PatientWeight": 70,
+        "DecayCorrection": "START",
+        "CorrectedImage": ["DECY", "ATTN"],
+    }
     for key, value in changes.items():
         (series if key in series or key == "SUVType" else values)[key] = value
     for key, value in values.items():

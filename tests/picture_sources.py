@@ -18,10 +18,12 @@ FOLDER = ROOT / "docs" / "screenshots"
 MADE_FROM = "made-from.json"
 #: picture -> the page that it shows.
 PAGE_OF = {
-    **{name: name for name in ("worklist", "intake", "review", "compare", "trajectory", "evidence", "cohort",
-                               "quality", "system")},
+    **{
+        name: name
+        for name in ("worklist", "intake", "review", "compare", "trajectory", "evidence", "cohort", "quality", "system")
+    },
     "editing": "review",
-}  # fmt: skip
+}
 #: Beside the name of a picture: at 1440 x 900, and at 1280 x 720.
 SUFFIXES = ("", "-1280")
 VIEWER = Path("pages/ui/viewer")

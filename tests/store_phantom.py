@@ -59,10 +59,14 @@ def measures(mask: LabelMap) -> list[LesionMeasure]:
         centroid = mask.grid.to_mm(voxels).mean(axis=0)
         out.append(
             LesionMeasure(
-                label, f"L{label}", len(voxels) * mask.grid.voxel_volume_mm3, len(voxels), float(len(voxels)),
+                label,
+                f"L{label}",
+                len(voxels) * mask.grid.voxel_volume_mm3,
+                len(voxels),
+                float(len(voxels)),
                 (float(centroid[0]), float(centroid[1]), float(centroid[2])),
             )
-        )  # fmt: skip
+        )
     return out
 
 
@@ -73,9 +77,15 @@ def add_mask(
     mask = labels(first, second)
     newest = store.latest_mask(patient, day)
     values: dict[str, Any] = {
-        "patient_id": patient, "timepoint": day, "method": "nnunet", "reviewer": "demo", "lesions": measures(mask),
-        "parent_version": newest.version if newest else None, "verdict": JUDGED, **changes,
-    }  # fmt: skip
+        "patient_id": patient,
+        "timepoint": day,
+        "method": "nnunet",
+        "reviewer": "demo",
+        "lesions": measures(mask),
+        "parent_version": newest.version if newest else None,
+        "verdict": JUDGED,
+        **changes,
+    }
     return store.add_mask(mask, **values)
 
 

@@ -170,8 +170,11 @@ def test_who_cancels_a_job_is_named_and_what_the_job_reports_is_the_stores_own(r
     room.update_job(job, status="cancelled", message="stopped")
     said = [(e["action"], e["person"]) for e in reversed(room.audit_log(4))]
     assert said == [
-        ("job.created", "ann"), ("job.updated", "system"), ("job.cancelled", "bob"), ("job.updated", "system"),
-    ]  # fmt: skip
+        ("job.created", "ann"),
+        ("job.updated", "system"),
+        ("job.cancelled", "bob"),
+        ("job.updated", "system"),
+    ]
     assert room.job(job)["person"] == "ann"
 
 

@@ -157,9 +157,11 @@ def test_with_the_hidden_mask_alone_there_is_no_parent(hidden_first, tmp_path, m
 @pytest.mark.parametrize("make", ["draft", "import", "refine", "segment"])
 def test_beside_an_automatic_version_that_one_is_the_parent(blind, tmp_path, make):
     made = {
-        "draft": lambda: as_draft(1), "import": lambda: as_import(blind, tmp_path).to_json(),
-        "refine": lambda: as_refine(blind, tmp_path)[1], "segment": lambda: as_segment(blind, tmp_path)[1],
-    }[make]()  # fmt: skip
+        "draft": lambda: as_draft(1),
+        "import": lambda: as_import(blind, tmp_path).to_json(),
+        "refine": lambda: as_refine(blind, tmp_path)[1],
+        "segment": lambda: as_segment(blind, tmp_path)[1],
+    }[make]()
     record = stored(blind, made["version"])
     assert record["parent_version"] == 1
     if make != "segment":
@@ -197,9 +199,14 @@ def test_nobody_begins_with_a_version_that_they_may_not_see(blind, tmp_path):
         as_refine(blind, tmp_path, parent_version=2)
     with pytest.raises(StoreError, match="may see as parent, got 2"):
         save_draft(
-            blind, "P1", DAY1, parent_version=2, labels=LabelMap(np.zeros(SHAPE, np.uint8), grid()), answers=[],
+            blind,
+            "P1",
+            DAY1,
+            parent_version=2,
+            labels=LabelMap(np.zeros(SHAPE, np.uint8), grid()),
+            answers=[],
             person="ben",
-        )  # fmt: skip
+        )
     assert [record.version for record in blind.masks("P1", DAY1)] == [1, 2]
 
 

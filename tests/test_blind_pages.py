@@ -79,8 +79,11 @@ def rows(page: AppTest, column: str) -> list[dict[str, Any]]:
 
 def corrected(page: AppTest) -> dict[str, str]:
     """Of ANNA, by comparison: the versions that were compared, or why none were."""
-    return {row["Comparison"]: row["Versions"] or row["Not measured"]
-            for row in rows(page, "Versions") if row["Patient"] == "ANNA"}  # fmt: skip
+    return {
+        row["Comparison"]: row["Versions"] or row["Not measured"]
+        for row in rows(page, "Versions")
+        if row["Patient"] == "ANNA"
+    }
 
 
 def test_quality_measures_no_correction_by_a_version_that_is_hidden(opened):

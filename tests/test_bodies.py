@@ -211,7 +211,7 @@ def test_a_revision_that_is_none_is_refused_in_words(lasting, header):
         ("propagate", {"scan": "SCAN", "prompts": [], "from": {**MASK, "mask": "é"}}),
         ("propagate", {"scan": "SCAN", "prompts": [], "from": {**MASK, "origin": [0]}}),
     ],
-)  # fmt: skip
+)
 def test_bad_bodies_are_refused_in_words(lasting, route, body):
     if isinstance(body, dict) and "scan" in body:
         body = {**body, "scan": lasting.scan.sha256}
@@ -251,9 +251,31 @@ json_values = st.recursive(
     max_leaves=12,
 )
 near = st.sampled_from(
-    ["type", "axis", "slice", "coords", "positive", "scan", "lesion", "kept", "model_id", "prompts", "answers", "what",
-     "slices", "until", "from", "origin", "shape", "mask", "patient_id", "timepoint", "parent_version", "draft_id"]
-)  # fmt: skip
+    [
+        "type",
+        "axis",
+        "slice",
+        "coords",
+        "positive",
+        "scan",
+        "lesion",
+        "kept",
+        "model_id",
+        "prompts",
+        "answers",
+        "what",
+        "slices",
+        "until",
+        "from",
+        "origin",
+        "shape",
+        "mask",
+        "patient_id",
+        "timepoint",
+        "parent_version",
+        "draft_id",
+    ]
+)
 likely = st.sampled_from(
     [BOX, [BOX], [], "box", "point", 2, 0, 1, [1, 1, 6, 6], [0, 7], "CT", "P1", DAY1, True, "0" * 32, ["0" * 32]]
 )
@@ -294,7 +316,7 @@ def test_any_body_of_the_other_routes_gives_2xx_or_a_sentence(lasting, route, bo
         "ahead": {"axis": 2, "slice": 2},
         "draft": {"patient_id": "P1", "timepoint": DAY1, "parent_version": 1},
     }
-    good = every[route]  # fmt: skip
+    good = every[route]
     if isinstance(body, dict):
         body = {**good, **({"scan": lasting.scan.sha256} if route != "draft" else {}), **body}
     answer = lasting.post(route, body)

@@ -34,7 +34,7 @@ def _curve(page, url, lesion):
         arg=name,
     )
     found = re.findall(r"(\d{4}-\d\d-\d\d) .*?([\d.]+) mL", " | ".join(handle.json_value()))
-    return [(day, float(volume)) for day, volume in found]  # fmt: skip
+    return [(day, float(volume)) for day, volume in found]
 
 
 def _choose(page, box, option):

@@ -271,8 +271,10 @@ def test_a_box_is_answered_moved_kept_and_deleted_and_the_version_names_it(revie
     until(page, "!s.prompting.asking && s.prompting.list[0].coords.join() === '24,20,43,38'")
     page.keyboard.press("Enter")
     assert ask(page, "[s.prompting.answers.size, s.prompting.list.length, s.editor.undoes]") == [
-        0, 1, f"MedSAM's answer for L1 on slice {k}",
-    ]  # fmt: skip
+        0,
+        1,
+        f"MedSAM's answer for L1 on slice {k}",
+    ]
     taken = ask(page, "s.prompting.taken.map(t => t.id)")
     assert len(taken) == 1
     page.keyboard.press("Control+z")

@@ -226,8 +226,12 @@ def test_a_figure_of_the_cohort_is_saved_as_svg_on_white_and_its_data_as_csv(vis
     data.value.save_as(tmp_path / "data.csv")
     rows = list(csv.DictReader((tmp_path / "data.csv").open()))
     assert {row["patient"]: float(row["best_change_percent"]) for row in rows} == {
-        "ANNA": 30.0, "BEN": -50.0, "DORA": 33.33, "ELLA": 33.33, "FAY": 33.33,
-    }  # fmt: skip
+        "ANNA": 30.0,
+        "BEN": -50.0,
+        "DORA": 33.33,
+        "ELLA": 33.33,
+        "FAY": 33.33,
+    }
 
 
 def test_from_the_cohort_a_patients_trajectory_is_opened(visit: Callable[..., Any]):

@@ -27,9 +27,13 @@ def visits(tmp_path_factory):
         arrived = list(demo_timepoints([story]))[2]
         for volume in (arrived.scan.ct, arrived.scan.pet):
             store.add_scan(
-                volume, dataset="demo", patient_id=arrived.patient_id, timepoint=arrived.date, person="demo",
+                volume,
+                dataset="demo",
+                patient_id=arrived.patient_id,
+                timepoint=arrived.date,
+                person="demo",
                 metadata=arrived.metadata,
-            )  # fmt: skip
+            )
     return root, arrived.date
 
 

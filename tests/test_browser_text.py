@@ -101,9 +101,21 @@ javascript:alert(1)
 """.strip("\n").splitlines()
 #: Elements of `plain_page.py` that hold the text.
 PLACES = (
-    "stMarkdown", "stCaptionContainer", "stAlert", "stHeading", "stMetricLabel", "stMetricValue", "stMetricDelta",
-    "stButton", "stCheckbox", "stRadio", "stButtonGroup", "stProgress", "stExpander", "stTab",
-)  # fmt: skip
+    "stMarkdown",
+    "stCaptionContainer",
+    "stAlert",
+    "stHeading",
+    "stMetricLabel",
+    "stMetricValue",
+    "stMetricDelta",
+    "stButton",
+    "stCheckbox",
+    "stRadio",
+    "stButtonGroup",
+    "stProgress",
+    "stExpander",
+    "stTab",
+)
 
 
 def test_plain_text_is_shown_as_it_is_wherever_streamlit_reads_markdown(listener, tmp_path, page):
@@ -191,9 +203,10 @@ def test_what_people_and_files_say_is_text_on_every_page(listener, start_server,
 
     # A series of DICOM files names itself; with two of them the sentence repeats both names.
     files = [
-        path for n in range(2)
+        path
+        for n in range(2)
         for path in write_series(tmp_path / f"series{n}", SeriesDescription=f"![]({listener.url}/s{n}) :red[x]")
-    ]  # fmt: skip
+    ]
     page.goto(f"{dashboard.url}/intake")
     page.get_by_test_id("stFileUploader").first.locator("input[type=file]").set_input_files(files)
     page.get_by_role("textbox", name="Patient ID").fill("P7")

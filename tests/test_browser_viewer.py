@@ -306,9 +306,7 @@ def test_on_a_tablet_a_tap_points_one_finger_scrolls_and_two_zoom(browser, dashb
         """Each path: where a finger begins and ends."""
         fingers("touchStart", *[start for start, _ in paths])
         for step in range(1, 7):
-            moved = [
-                [a + (b - a) * step / 6 for a, b in zip(start, end, strict=True)] for start, end in paths
-            ]  # fmt: skip
+            moved = [[a + (b - a) * step / 6 for a, b in zip(start, end, strict=True)] for start, end in paths]
             fingers("touchMove", *moved)
         fingers("touchEnd")
         settle(page)

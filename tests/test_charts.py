@@ -143,10 +143,11 @@ SEEN_WITH = {
 @pytest.mark.parametrize(
     "colours",
     [
-        charts.LESION_COLOURS, list(charts.RESPONSE_COLOURS.values()),
+        charts.LESION_COLOURS,
+        list(charts.RESPONSE_COLOURS.values()),
         [plotting.ON_BOTH.get(colour, colour) for colour in charts.RESPONSE_COLOURS.values()],
     ],
-)  # fmt: skip
+)
 def test_no_two_colours_look_alike_with_red_green_blindness(sight, colours):
     from skimage.color import deltaE_ciede2000, xyz2lab
 

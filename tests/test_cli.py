@@ -55,8 +55,20 @@ def test_the_whole_job_on_two_real_patients(root, shared_data, capsys, monkeypat
     for patient in PATIENTS:
         folder = shared_data / "sts" / patient
         for modality in ("CT", "PET"):
-            scan = _run(root, capsys, "import", folder / f"{modality}_image.nii.gz", "--dataset", "sts", "--patient",
-                        patient, "--date", DATE, "--modality", modality)  # fmt: skip
+            scan = _run(
+                root,
+                capsys,
+                "import",
+                folder / f"{modality}_image.nii.gz",
+                "--dataset",
+                "sts",
+                "--patient",
+                patient,
+                "--date",
+                DATE,
+                "--modality",
+                modality,
+            )
             assert scan["scan_id"] == modality
         proposal = _run(root, capsys, "segment", patient, DATE)
         assert (proposal["version"], proposal["method"], proposal["status"]) == (1, "nnunet", "proposed")
@@ -74,9 +86,20 @@ def test_the_whole_job_on_two_real_patients(root, shared_data, capsys, monkeypat
         versions = _run(root, capsys, "masks", patient)
         assert [v["status"] for v in versions] == ["superseded", "accepted"]
         assert list(versions[0])[:13] == [
-            "mask_id", "patient_id", "timepoint", "version", "parent_version", "method", "model_checkpoint", "prompts",
-            "reviewer", "status", "created_at", "dice_vs_previous_version", "volume_mm3",
-        ]  # fmt: skip
+            "mask_id",
+            "patient_id",
+            "timepoint",
+            "version",
+            "parent_version",
+            "method",
+            "model_checkpoint",
+            "prompts",
+            "reviewer",
+            "status",
+            "created_at",
+            "dice_vs_previous_version",
+            "volume_mm3",
+        ]
         growth = _run(root, capsys, "growth", patient)
         points = growth["lesions"]["total"]["points"]
         assert [p["volume_mm3"] for p in points] == [pytest.approx(versions[1]["volume_mm3"])]
@@ -110,8 +133,9 @@ def test_readers_and_the_value_of_correction_are_asked_for_by_a_verb(tmp_path, c
         network = clinic.add_mask(store, "KIM", clinic.DAYS[0], 800)
         for person, voxels in (("ann", 1000), ("ben", 1250)):
             labels = LabelMap(clinic.lesion(voxels).astype(np.uint8), clinic.grid())
-            add_version(store, labels, "KIM", clinic.DAYS[0], method="medsam", reviewer=person,
-                        parent_version=network.version)  # fmt: skip
+            add_version(
+                store, labels, "KIM", clinic.DAYS[0], method="medsam", reviewer=person, parent_version=network.version
+            )
         store.decide("KIM", clinic.DAYS[0], 2, "accept", "ann", "agrees")
     found = _run(tmp_path, capsys, "agreement", "KIM", clinic.DAYS[0])
     assert found["readers"] == {"ann": 2, "ben": 3}
@@ -163,10 +187,25 @@ def test_a_reader_of_the_shell_gets_status_and_one_line(tmp_path):
         (("segment", "P", "2025-01-01"), "'P'"),
         (("segment", "P", "01.02.2025"), "YYYY-MM-DD"),
         (("refine", "P", "2025-01-01", "--scan", "CT"), "'P'"),
-        (("import", "nothing.nii.gz", "--dataset", "d", "--patient", "p", "--date", "2025-01-01", "--modality", "CT"),
-         "nothing.nii.gz"),
-        (("import", "x.nii", "--dataset", "d", "--patient", "p", "--date", "2025-13-01", "--modality", "CT"),
-         "2025-13-01"),
+        (
+            (
+                "import",
+                "nothing.nii.gz",
+                "--dataset",
+                "d",
+                "--patient",
+                "p",
+                "--date",
+                "2025-01-01",
+                "--modality",
+                "CT",
+            ),
+            "nothing.nii.gz",
+        ),
+        (
+            ("import", "x.nii", "--dataset", "d", "--patient", "p", "--date", "2025-13-01", "--modality", "CT"),
+            "2025-13-01",
+        ),
         (("accept", "P", "2025-01-01", "1", "--reason", "fine"), "P"),
         (("growth", "P"), "'P'"),
         (("keep-forecast", "P"), "'P'"),
@@ -180,7 +219,7 @@ def test_a_reader_of_the_shell_gets_status_and_one_line(tmp_path):
         (("correction", "P"), "'P'"),
         (("correction",), "no mask yet"),
     ],
-)  # fmt: skip
+)
 def test_a_request_that_makes_no_sense_gets_one_clear_line_and_leaves_nothing(tmp_path, capsys, arguments, says):
     open_store(tmp_path).close()
     message = _run(tmp_path, capsys, *arguments, status=1)
@@ -191,11 +230,13 @@ def test_a_request_that_makes_no_sense_gets_one_clear_line_and_leaves_nothing(tm
 @pytest.mark.parametrize(
     ("point", "says"),
     [
-        (("x", "1", "2", "+"), "got 'x 1 2 +'"), (("3.5", "1", "2", "+"), "got '3.5 1 2 +'"),
-        (("3", "one", "2", "-"), "got '3 one 2 -'"), (("3", "1", "2", "plus"), "A point ends in + "),
+        (("x", "1", "2", "+"), "got 'x 1 2 +'"),
+        (("3.5", "1", "2", "+"), "got '3.5 1 2 +'"),
+        (("3", "one", "2", "-"), "got '3 one 2 -'"),
+        (("3", "1", "2", "plus"), "A point ends in + "),
         (("3", "inf", "2", "+"), "finite"),
     ],
-)  # fmt: skip
+)
 def test_a_point_that_is_none_gets_one_clear_line(tmp_path, capsys, point, says):
     with open_store(tmp_path) as store:
         clinic.add_scan(store, "ANNA", clinic.DAYS[0], clinic.noise(1))
@@ -214,8 +255,12 @@ def test_a_verb_that_writes_assumes_no_name_once_two_people_are_known(tmp_path, 
     assert _run(tmp_path, capsys, "person", "add", "ann")[0]["name"] == "ann", (
         "the only person there is needs no choice"
     )
-    for verb in (reject, ("person", "add", "ben"), ("import", "x.nii", "--dataset", "d", "--patient", "P", "--date",
-                 clinic.DAYS[0], "--modality", "CT"), ("audit", "sign")):  # fmt: skip
+    for verb in (
+        reject,
+        ("person", "add", "ben"),
+        ("import", "x.nii", "--dataset", "d", "--patient", "P", "--date", clinic.DAYS[0], "--modality", "CT"),
+        ("audit", "sign"),
+    ):
         told = _run(tmp_path, capsys, *verb, status=1)
         assert "--reviewer" in told
         assert "TWIN_PERSON" in told
@@ -283,8 +328,11 @@ def test_every_verb_says_as_json_that_the_data_cannot_be_used(tmp_path, capsys, 
     (tmp_path / "data").write_text("a file where a folder should be")
     places = _CHOICES[verb]._actions
     values = {"VERSION": "1", "DATE": "2025-01-20", "SEQ": "1"}
-    given = [str(a.choices[0]) if a.choices else values.get(str(a.metavar), "x")
-             for a in places if not a.option_strings and a.nargs != "?"]  # fmt: skip
+    given = [
+        str(a.choices[0]) if a.choices else values.get(str(a.metavar), "x")
+        for a in places
+        if not a.option_strings and a.nargs != "?"
+    ]
     for action in places:
         if action.option_strings and action.required:
             given += [action.option_strings[0], str((action.choices or ["2025-01-20"])[0])]
@@ -300,13 +348,17 @@ def test_every_verb_says_as_json_that_the_data_cannot_be_used(tmp_path, capsys, 
 @pytest.mark.parametrize(
     ("number", "says", "silent"),
     [
-        (errno.ENOENT, "Check path and rights", "space"), (errno.EACCES, "Check path and rights", "space"),
-        (errno.EROFS, "Check path and rights", "space"), (errno.ENOSPC, "Free some space", "rights"),
-        (errno.EDQUOT, "Free some space", "rights"), (errno.EPIPE, "Run it again", "rights"),
-        (errno.EIO, "Run it again", "rights"), (errno.ECONNREFUSED, "Run it again", "rights"),
+        (errno.ENOENT, "Check path and rights", "space"),
+        (errno.EACCES, "Check path and rights", "space"),
+        (errno.EROFS, "Check path and rights", "space"),
+        (errno.ENOSPC, "Free some space", "rights"),
+        (errno.EDQUOT, "Free some space", "rights"),
+        (errno.EPIPE, "Run it again", "rights"),
+        (errno.EIO, "Run it again", "rights"),
+        (errno.ECONNREFUSED, "Run it again", "rights"),
         (None, "The system refused", "rights"),
     ],
-)  # fmt: skip
+)
 def test_what_the_system_refuses_is_answered_with_what_helps(tmp_path, number, says, silent):
     error = OSError() if number is None else OSError(number, os.strerror(number))
     message = cli._refusal(error, tmp_path)
@@ -325,9 +377,12 @@ def test_a_reader_that_goes_away_ends_a_verb_without_a_word(tmp_path, patient, e
     reader, writer = os.pipe()
     os.close(reader)
     answer = subprocess.run(
-        [sys.executable, "cli.py", "masks", patient, "--data", str(tmp_path), *more], check=False,
-        stdout=writer, stderr=writer if errors_too else subprocess.PIPE, text=True,
-    )  # fmt: skip
+        [sys.executable, "cli.py", "masks", patient, "--data", str(tmp_path), *more],
+        check=False,
+        stdout=writer,
+        stderr=writer if errors_too else subprocess.PIPE,
+        text=True,
+    )
     os.close(writer)
     assert answer.returncode == cli.READER_GONE == 141
     assert not answer.stderr

@@ -25,24 +25,32 @@ def patient(name: str, *volumes_ml: float, new_ml: tuple[float, ...] = (), real:
     """A patient seen every 30 days; `new_ml`: the volumes of a second lesion."""
     points = [
         VolumePoint(f"2024-{1 + n:02d}-01", 30.0 * n, 1000.0 * ml, lesion, f"{name}-{n}", 1)
-        for lesion, series in (("L1", volumes_ml), ("L2", new_ml)) for n, ml in enumerate(series)
-    ]  # fmt: skip
+        for lesion, series in (("L1", volumes_ml), ("L2", new_ml))
+        for n, ml in enumerate(series)
+    ]
     visits = visits_of(volumetric_response(points, RULE), points)
     counted = until_progression(visits)
     known = [v for v in counted if v.change_percent is not None]
     best = min(known, key=lambda v: v.change_percent or 0.0) if known else None
     verdict = ChangeVerdict("real" if real else "within noise", "QIBA", 0.0, 39.0, "") if best else None
     values: dict[str, Any] = {
-        "treatments": (), "events": (), "ended": None, "waiting": (), "simulated": False, **more,
-    }  # fmt: skip
+        "treatments": (),
+        "events": (),
+        "ended": None,
+        "waiting": (),
+        "simulated": False,
+        **more,
+    }
     response = min((v.category for v in counted), key=BEST_FIRST.index)
     return PatientOutcome(name, "d", RULE, visits, best, response, verdict, **values)
 
 
 GROWS, STABLE, SHRINKS, GONE = (
-    patient("GROWS", 10, 20), patient("STABLE", 10, 11, real=False), patient("SHRINKS", 10, 2, 6),
+    patient("GROWS", 10, 20),
+    patient("STABLE", 10, 11, real=False),
+    patient("SHRINKS", 10, 2, 6),
     patient("GONE", 10, 5, 0),
-)  # fmt: skip
+)
 SOME = (SHRINKS, GONE, GROWS, STABLE)
 SIXTY = [patient(f"P{n:02d}", 10, 10 + n / 10, 4) for n in range(60)]
 
@@ -51,9 +59,10 @@ def bars(figure):
     """(x, y, colour, pattern, text) of each bar, from left to right."""
     found = [
         (x, y, trace.marker.color, pattern, text)
-        for trace in figure.data if trace.x[0] is not None
+        for trace in figure.data
+        if trace.x[0] is not None
         for x, y, pattern, text in zip(trace.x, trace.y, trace.marker.pattern.shape, trace.text, strict=True)
-    ]  # fmt: skip
+    ]
     return sorted(found)
 
 

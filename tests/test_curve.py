@@ -27,8 +27,9 @@ def opened(tmp_path_factory: pytest.TempPathFactory):
 
 def test_every_timepoint_that_is_not_in_the_curve_says_why(opened):
     assert curve.left_out(opened, "ANNA") == {
-        clinic.DAYS[4]: "every version was rejected", clinic.DAYS[5]: "no mask yet",
-    }  # fmt: skip
+        clinic.DAYS[4]: "every version was rejected",
+        clinic.DAYS[5]: "no mask yet",
+    }
     assert curve.left_out(opened, "BEN") == {}
 
 
@@ -55,9 +56,11 @@ def test_the_last_acceptance_names_the_reviewer_and_rejections_do_not():
         return Decision(str(n), mask, verdict, who, "r", "", f"2024-01-0{n}T00:00:00Z")
 
     decisions = [
-        decision(3, "a", "accept", "bob"), decision(1, "a", "accept", "ann"), decision(4, "a", "reject", "cy"),
+        decision(3, "a", "accept", "bob"),
+        decision(1, "a", "accept", "ann"),
+        decision(4, "a", "reject", "cy"),
         decision(2, "b", "reject", "bob"),
-    ]  # fmt: skip
+    ]
     assert curve.accepted_by(decisions) == {"a": "ann"}
 
 
@@ -67,8 +70,9 @@ def test_events_are_days_from_the_first_timepoint_also_before_it():
         {"date": "2023-12-31", "kind": "surgery", "detail": "biopsy"},
     ]
     assert curve.events_on_axis(events, "2024-01-01") == [
-        (10.0, "steroids: dexamethasone_mg 4"), (-1.0, "surgery: biopsy"),
-    ]  # fmt: skip
+        (10.0, "steroids: dexamethasone_mg 4"),
+        (-1.0, "surgery: biopsy"),
+    ]
 
 
 def test_lesions_of_unaccepted_masks_get_no_verdict_of_growth(opened):
@@ -102,9 +106,7 @@ def test_on_the_page_nothing_is_drawn_in_near_black_and_the_data_stay(opened):
 
 def test_points_for_the_csv_carry_volume_version_and_reviewer(opened):
     points = twin.by_lesion(opened.volume_points("ANNA"))["L1"]
-    rows = growth_panel.point_rows(
-        points, twin.accepted(opened, "ANNA"), curve.accepted_by(opened.decisions("ANNA"))
-    )  # fmt: skip
+    rows = growth_panel.point_rows(points, twin.accepted(opened, "ANNA"), curve.accepted_by(opened.decisions("ANNA")))
     assert [row["volume_mL"] for row in rows] == pytest.approx([n * clinic.VOXEL_ML for n in (1000, 1300, 1700, 2200)])
     assert [row["accepted_by"] for row in rows] == ["demo", "second reader", "demo", "demo"]
 
@@ -124,12 +126,15 @@ def test_treatments_run_from_start_to_stop_and_a_stop_ends_what_it_names_or_the_
 
     found = curve.treatments(
         [
-            event("2024-03-01", "treatment-stop", "end of cycles"), event("2024-01-11", "treatment-start", "A"),
-            event("2024-01-31", "treatment-start", "B"), event("2024-04-10", "treatment-stop", "A"),
-            event("2024-05-01", "treatment-start", "C"), event("2024-01-05", "surgery", "biopsy"),
+            event("2024-03-01", "treatment-stop", "end of cycles"),
+            event("2024-01-11", "treatment-start", "A"),
+            event("2024-01-31", "treatment-start", "B"),
+            event("2024-04-10", "treatment-stop", "A"),
+            event("2024-05-01", "treatment-start", "C"),
+            event("2024-01-05", "surgery", "biopsy"),
         ],
         "2024-01-01",
-    )  # fmt: skip
+    )
     assert [(t.name, t.start_days, t.end_days) for t in found] == [("A", 10, 100), ("B", 30, 60), ("C", 121, None)]
 
 
@@ -138,7 +143,7 @@ def test_versions_that_are_not_accepted_carry_the_volume_they_would_have_given(o
     others = curve.other_versions(records, clinic.DAYS[0], "total")
     assert [(o.timepoint, o.version, o.status) for o in others] == [
         (r.timepoint, r.version, r.status) for r in records if r.status != "accepted"
-    ]  # fmt: skip
+    ]
     assert all(o.volume_mm3 > 0 for o in others)
 
 

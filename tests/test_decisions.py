@@ -29,10 +29,29 @@ def version(number: int, status: str = "proposed", lesions: dict[str, float] | N
     """A version with lesions of these volumes."""
     volumes = {"L1": 10.0, "L2": 4.0} if lesions is None else lesions
     return MaskRecord(
-        f"m{number}", "P1", DAY1, number, None, "nnunet", None, (), "demo", status, "2020-01-01T00:00:00Z",  # type: ignore[arg-type]
-        None, sum(volumes.values()), 0, 0, 0, None, "", "", None,
-        tuple({"label": int(k[1:]), "lesion_id": k, "volume_mm3": v} for k, v in volumes.items()), {},
-    )  # fmt: skip
+        f"m{number}",
+        "P1",
+        DAY1,
+        number,
+        None,
+        "nnunet",
+        None,
+        (),
+        "demo",
+        status,
+        "2020-01-01T00:00:00Z",  # type: ignore[arg-type]
+        None,
+        sum(volumes.values()),
+        0,
+        0,
+        0,
+        None,
+        "",
+        "",
+        None,
+        tuple({"label": int(k[1:]), "lesion_id": k, "volume_mm3": v} for k, v in volumes.items()),
+        {},
+    )
 
 
 moves = st.lists(
@@ -57,9 +76,7 @@ def test_after_any_decisions_one_version_counts_at_most_and_only_with_lesions_th
         newest[key] = verdict
         statuses, final = statuses_after(record, versions, verdict, lesion)
         before = versions
-        versions = [
-            MaskRecord(**{**vars(v), "status": statuses.get(v.mask_id, v.status)}) for v in versions
-        ]  # fmt: skip
+        versions = [MaskRecord(**{**vars(v), "status": statuses.get(v.mask_id, v.status)}) for v in versions]
         if lesion:
             changed = tuple(lesions_after(record, verdict, lesion))
             versions[index] = MaskRecord(**{**vars(versions[index]), "lesions": changed})
@@ -154,8 +171,11 @@ def test_withdrawing_reopens_the_version_and_its_point_goes(two_visits: Store) -
     store.decide("P1", DAY1, 1, "accept", "bob", "agrees")
     assert points(store) == [("L1", DAY1, 4), ("total", DAY1, 4)]
     assert [(d.verdict, d.lesion_id, d.reviewer) for d in store.decisions("P1")] == [
-        ("reject", "L2", "ann"), ("accept", None, "ann"), ("withdraw", None, "bob"), ("accept", None, "bob"),
-    ]  # fmt: skip
+        ("reject", "L2", "ann"),
+        ("accept", None, "ann"),
+        ("withdraw", None, "bob"),
+        ("accept", None, "bob"),
+    ]
 
 
 def test_decisions_that_make_no_sense_are_refused_in_words_and_nothing_is_written(two_visits: Store) -> None:
@@ -216,8 +236,14 @@ def decided_root(tmp_path: Path) -> Path:
         for seed, day in enumerate((DAY1, DAY2)):
             add_scan(store, day=day, seed=seed)
             add_mask(store, 4, 2, day=day)
-        for verdict, lesion in (("reject", "L1"), ("reject", "L2"), ("accept", "L1"), ("accept", None),
-                                ("withdraw", None), ("accept", None)):  # fmt: skip
+        for verdict, lesion in (
+            ("reject", "L1"),
+            ("reject", "L2"),
+            ("accept", "L1"),
+            ("accept", None),
+            ("withdraw", None),
+            ("accept", None),
+        ):
             store.decide("P1", DAY1, 1, verdict, "ann", "x", lesion_id=lesion)
         store.decide("P1", DAY2, 1, "reject", "ann", "x", lesion_id="L1")
     return root

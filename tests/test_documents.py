@@ -36,24 +36,38 @@ _NAMES = "needs names, files or keys of an installation; tests of their own run 
 _INSTALLS = "installs packages or runs this very suite; `make -n` is tried"
 #: What is not run here, and why.
 NOT_RUN: dict[str, str] = {
-    "make run": _INSTALLS, "make test": _INSTALLS, "make newest": _INSTALLS, "make constraints": _INSTALLS,
-    "make constraints VENV=.venv-newest": _INSTALLS, "make screenshots": _LONG, "make attack": _LONG,
+    "make run": _INSTALLS,
+    "make test": _INSTALLS,
+    "make newest": _INSTALLS,
+    "make constraints": _INSTALLS,
+    "make constraints VENV=.venv-newest": _INSTALLS,
+    "make screenshots": _LONG,
+    "make attack": _LONG,
     "python cli.py person add NAME --role ROLE": _NAMES,
     "python cli.py lost PATIENT DATE VERSION --reason TEXT": _NAMES,
-    "python cli.py audit head": _NAMES, "python cli.py audit sign": _NAMES,
-    "python cli.py audit check SEQ HASH": _NAMES, "make run CONSTRAINTS=": _INSTALLS,
-    "make bench": _LONG, "EMBED_SCANS=20 make bench ARGS=embed": _LONG,
-    **{f"make bench ARGS={name}": _LONG for name in ("nnunet", "metrics", "viewer", "editing", "first_page", "growth",
-                                                     "forecast", "medsam", "cuda")},
+    "python cli.py audit head": _NAMES,
+    "python cli.py audit sign": _NAMES,
+    "python cli.py audit check SEQ HASH": _NAMES,
+    "make run CONSTRAINTS=": _INSTALLS,
+    "make bench": _LONG,
+    "EMBED_SCANS=20 make bench ARGS=embed": _LONG,
+    **{
+        f"make bench ARGS={name}": _LONG
+        for name in ("nnunet", "metrics", "viewer", "editing", "first_page", "growth", "forecast", "medsam", "cuda")
+    },
     "python cli.py VERB": "the form of all of them",
-    "python cli.py demo --real --sts DIR": _OWN, "python cli.py backtest growth FILE.csv --json": _OWN,
+    "python cli.py demo --real --sts DIR": _OWN,
+    "python cli.py backtest growth FILE.csv --json": _OWN,
     "python cli.py learn-growth": "needs fifty lesions with four accepted timepoints",
-    "python -m core.growth.learn FILE.csv": _OWN, "python -m core.growth.effects FILE.csv": _OWN,
-    "python -m core.ood.evaluate --resamplings 30 --trees 300": _LONG, "python -m core.ood.evaluate": _LONG,
+    "python -m core.growth.learn FILE.csv": _OWN,
+    "python -m core.growth.effects FILE.csv": _OWN,
+    "python -m core.ood.evaluate --resamplings 30 --trees 300": _LONG,
+    "python -m core.ood.evaluate": _LONG,
     "python -m tests.bench.fit_expectation": _LONG,
-    "python -m weights.recipes.sts_ctpet.train": _OWN, "python -m weights.recipes.sts_ctpet.evaluate": _OWN,
+    "python -m weights.recipes.sts_ctpet.train": _OWN,
+    "python -m weights.recipes.sts_ctpet.evaluate": _OWN,
     "python -m weights.recipes.rfdeep.build --sts ../shared/data/sts --shared ../shared --model sts-ctpet-small": _OWN,
-}  # fmt: skip
+}
 #: What is run after README's example, on the data that it made: document -> commands.
 ALSO_RUN = ("python cli.py rebuild", "python cli.py verify")
 RECIPES = sorted(
@@ -62,8 +76,20 @@ RECIPES = sorted(
     if path.name != "__init__.py"
 )
 #: The source, without what is made from it.
-PARTS = ("app.py", "cli.py", "core", "store", "pages", "weights", "tests", "Makefile", "requirements.txt",
-         "constraints.txt", "pyproject.toml", ".ci")  # fmt: skip
+PARTS = (
+    "app.py",
+    "cli.py",
+    "core",
+    "store",
+    "pages",
+    "weights",
+    "tests",
+    "Makefile",
+    "requirements.txt",
+    "constraints.txt",
+    "pyproject.toml",
+    ".ci",
+)
 
 
 def _plain(command: str) -> str:
@@ -203,8 +229,11 @@ def _answer_of(module: str, arguments: list[str], monkeypatch: pytest.MonkeyPatc
 
 
 def _content(folder: Path) -> dict[str, bytes]:
-    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*")
-            if path.is_file() and path.suffix != ".pyc"}  # fmt: skip
+    return {
+        str(path.relative_to(folder)): path.read_bytes()
+        for path in folder.rglob("*")
+        if path.is_file() and path.suffix != ".pyc"
+    }
 
 
 @pytest.mark.parametrize("module", RECIPES)
@@ -220,9 +249,16 @@ def test_asking_a_recipe_for_help_or_for_nothing_changes_nothing(module, copy, m
 
 @pytest.mark.parametrize(
     "module",
-    sorted({*(shlex.split(c)[2] for c in NOT_RUN if c.startswith("python -m")), "tests.bench", "tests.screenshots",
-            "tests.bench.fill_embeddings", "tests.bench.bench_metrics"}),
-)  # fmt: skip
+    sorted(
+        {
+            *(shlex.split(c)[2] for c in NOT_RUN if c.startswith("python -m")),
+            "tests.bench",
+            "tests.screenshots",
+            "tests.bench.fill_embeddings",
+            "tests.bench.bench_metrics",
+        }
+    ),
+)
 def test_every_module_that_the_documents_name_explains_itself(module, monkeypatch, capsys):
     assert _answer_of("tests.bench.__main__" if module == "tests.bench" else module, ["--help"], monkeypatch) == 0
     assert "usage:" in capsys.readouterr().out
@@ -261,8 +297,11 @@ def _imported(*rooms: str) -> set[str]:
             elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
                 names.add(node.module.partition(".")[0])
     owners = metadata.packages_distributions()
-    return {canonicalize_name(owner) for name in names - OURS - set(sys.stdlib_module_names)
-            for owner in owners.get(name, [name])}  # fmt: skip
+    return {
+        canonicalize_name(owner)
+        for name in names - OURS - set(sys.stdlib_module_names)
+        for owner in owners.get(name, [name])
+    }
 
 
 def _required(*files: str) -> dict[str, Requirement]:

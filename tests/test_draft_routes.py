@@ -170,9 +170,13 @@ def test_a_draft_is_its_own_persons_alone(client):
 
 @pytest.mark.parametrize(
     ("headers", "body", "status"),
-    [({}, b"junk", 422), ({"If-Match": "soon"}, pack_edit({}, None, "x"), 422), ({"If-Match": "0"}, b"junk", 422),
-     ({"If-Match": "0"}, gzip.compress(b"\0" * 100_000), 422)],
-)  # fmt: skip
+    [
+        ({}, b"junk", 422),
+        ({"If-Match": "soon"}, pack_edit({}, None, "x"), 422),
+        ({"If-Match": "0"}, b"junk", 422),
+        ({"If-Match": "0"}, gzip.compress(b"\0" * 100_000), 422),
+    ],
+)
 def test_bad_changes_are_refused_in_words(client, headers, body, status):
     draft = begin(client)
     answer = client.put(f"{URL}/{draft['draft_id']}", content=body, headers={**token(), **headers})

@@ -19,9 +19,15 @@ from store.rebuild import rebuild
 from tests.store_phantom import DAY1, SHAPE, add_mask, add_scan
 
 BOX = {
-    "type": "box", "axis": 2, "slice": 5, "coords": [0.0, 0.0, 5.0, 5.0], "positive": True, "scan": "CT", "lesion": 7,
+    "type": "box",
+    "axis": 2,
+    "slice": 5,
+    "coords": [0.0, 0.0, 5.0, 5.0],
+    "positive": True,
+    "scan": "CT",
+    "lesion": 7,
     "kept": False,
-}  # fmt: skip
+}
 
 
 @pytest.fixture
@@ -169,9 +175,7 @@ def test_an_id_is_never_a_path(store, draft_id):
         store.draft(draft_id)
 
 
-edits = st.lists(
-    st.dictionaries(st.integers(0, SHAPE[2] - 1), st.integers(0, 255), max_size=3), min_size=1, max_size=6
-)  # fmt: skip
+edits = st.lists(st.dictionaries(st.integers(0, SHAPE[2] - 1), st.integers(0, 255), max_size=3), min_size=1, max_size=6)
 
 
 @given(edits=edits)

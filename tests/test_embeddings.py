@@ -167,9 +167,15 @@ def test_a_job_leaves_its_embeddings_for_prompts_and_takes_theirs(
     scan = {"path": str(path), "modality": "CT", "sequence": "", "sha256": file_sha256(path)}
     boxes = [{"type": "box", "slice": k, "coords": list(BOX.coords), "scan": "CT"} for k in (0, 2)]
     params = {
-        "scan": scan, "reference": scan, "prompts": boxes, "propagate": False, "lesion": 1, "parent_mask": None,
-        "next_label": 1, "model_id": None,
-    }  # fmt: skip
+        "scan": scan,
+        "reference": scan,
+        "prompts": boxes,
+        "propagate": False,
+        "lesion": 1,
+        "parent_mask": None,
+        "next_label": 1,
+        "model_id": None,
+    }
     monkeypatch.setenv("TWIN_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("TWIN_ENCODER", "torch")
     outputs = tmp_path / "first", tmp_path / "second"

@@ -37,18 +37,29 @@ def texts(part: Any) -> Iterator[str]:
 
 def evil_patient() -> Any:
     return patient(
-        EVIL, 10, 5, 20, new_ml=(0, 0, 3), doubt=EVIL, waiting=(EVIL,), events=((5.0, EVIL),), ended=(80.0, EVIL),
+        EVIL,
+        10,
+        5,
+        20,
+        new_ml=(0, 0, 3),
+        doubt=EVIL,
+        waiting=(EVIL,),
+        events=((5.0, EVIL),),
+        ended=(80.0, EVIL),
         treatments=(Treatment(EVIL, 1.0, 20.0), Treatment(EVIL, 30.0, None)),
-    )  # fmt: skip
+    )
 
 
 def evil_growth() -> go.Figure:
     series = points([1000, 1400, 1900], EVIL)
     return growth_charts.growth_figure(
-        {EVIL: series}, events=[(10.0, EVIL)], treatments=[Treatment(EVIL, 1.0, None)],
-        reviewers={p.mask_id: EVIL for p in series}, responses=volumetric_response(series),
+        {EVIL: series},
+        events=[(10.0, EVIL)],
+        treatments=[Treatment(EVIL, 1.0, None)],
+        reviewers={p.mask_id: EVIL for p in series},
+        responses=volumetric_response(series),
         others=[MaskVolume(series[0].timepoint, 0.0, 900.0, 2, EVIL, EVIL)],
-    )  # fmt: skip
+    )
 
 
 def evil_forecast(refused: str) -> go.Figure:

@@ -43,8 +43,22 @@ def _open_to(root: Path, rights: int) -> dict[str, str]:
 
 def _import(root: Path, folder: Path, **env: str) -> None:
     nib.Nifti1Image(np.arange(60, dtype=np.float32).reshape(3, 4, 5), np.eye(4)).to_filename(folder / "x.nii.gz")
-    command = [sys.executable, "cli.py", "--data", str(root), "import", str(folder / "x.nii.gz"), "--dataset", "d",
-               "--patient", "P1", "--date", "2024-01-10", "--modality", "MR"]  # fmt: skip
+    command = [
+        sys.executable,
+        "cli.py",
+        "--data",
+        str(root),
+        "import",
+        str(folder / "x.nii.gz"),
+        "--dataset",
+        "d",
+        "--patient",
+        "P1",
+        "--date",
+        "2024-01-10",
+        "--modality",
+        "MR",
+    ]
     subprocess.run(command, cwd=HOME, check=True, env={**os.environ, **env})
 
 

@@ -105,8 +105,11 @@ def test_an_empty_mask_is_called_so_and_has_no_p(store):
     record = add_version(store, empty, "P1", DAY1, method="import", reviewer="demo", parent_version=None)
     (stored,) = store.mask_anomalies(mask_id=record.mask_id)
     assert (stored["verdict"], stored["p_value"], stored["flagged"], stored["lesions"]) == (
-        "empty mask", None, None, [],
-    )  # fmt: skip
+        "empty mask",
+        None,
+        None,
+        [],
+    )
     assert similar_lesions(store, "P1", DAY1, 1) == []
 
 
@@ -133,8 +136,13 @@ def test_similar_lesions_come_nearest_first_and_never_from_the_same_patient(coho
     found = similar_lesions(cohort, "twice", DAY2, record.version, k=3)
     cohort.decide("twice", DAY1, 1, "reject", "demo", "cleanup")
     assert [(row["of"], row["rank"], row["patient_id"]) for row in found] == [
-        ("L1", 1, "R11"), ("L1", 2, "R12"), ("L1", 3, "R10"), ("L2", 1, "R00"), ("L2", 2, "R01"), ("L2", 3, "R02"),
-    ]  # fmt: skip
+        ("L1", 1, "R11"),
+        ("L1", 2, "R12"),
+        ("L1", 3, "R10"),
+        ("L2", 1, "R00"),
+        ("L2", 2, "R01"),
+        ("L2", 3, "R02"),
+    ]
     distances = np.array([row["distance"] for row in found]) * SPREAD
     assert distances == pytest.approx([0.2, 0.8, 1.2, 0.4, 0.6, 1.6], abs=1e-4)
     assert found[0]["timepoint"] == DAY1
@@ -148,8 +156,9 @@ def test_a_lesion_seen_at_many_timepoints_is_one_similar_lesion_as_it_was_when_m
     record = _lesions(store, "P1", DAY1, 1.9)
     found = similar_lesions(store, "P1", DAY1, record.version, k=2)
     assert [(row["patient_id"], row["timepoint"], row["rank"]) for row in found] == [
-        ("R0", "2024-03-01", 1), ("R1", DAY1, 2),
-    ]  # fmt: skip
+        ("R0", "2024-03-01", 1),
+        ("R1", DAY1, 2),
+    ]
 
 
 def test_more_neighbours_than_there_are_gives_all_and_none_is_refused(store):

@@ -39,8 +39,14 @@ def _cohort(kind: str) -> list[Lesion]:
     return [Lesion(f"p{n}-1", *rows[kind](n)) for n in range(60)]
 
 
-KINDS = ("all the same", "nothing but size differs", "exact exponentials", "exact exponentials of many sizes",
-         "four scans within a day", "decades between scans")  # fmt: skip
+KINDS = (
+    "all the same",
+    "nothing but size differs",
+    "exact exponentials",
+    "exact exponentials of many sizes",
+    "four scans within a day",
+    "decades between scans",
+)
 
 
 @pytest.mark.parametrize("law", LAWS)
@@ -57,12 +63,15 @@ def test_a_prior_without_noise_or_spread_has_an_answer(law):
 def test_a_prior_of_any_parameters_and_any_history_is_finite(data):
     law = data.draw(st.sampled_from(sorted(LAWS)))
     form = LAWS[law]
-    values = {name: data.draw(MAGNITUDES) * (1 if name in form.positive else data.draw(st.sampled_from((-1, 1))))
-              for name in form.start}  # fmt: skip
+    values = {
+        name: data.draw(MAGNITUDES) * (1 if name in form.positive else data.draw(st.sampled_from((-1, 1))))
+        for name in form.start
+    }
     gaps = np.array(data.draw(st.lists(st.floats(0.0, 5000.0), min_size=3, max_size=8)))
-    days, logs = np.cumsum(gaps)[None], np.array(
-        [data.draw(st.lists(st.floats(4.0, 16.0), min_size=gaps.size, max_size=gaps.size))]
-    )  # fmt: skip
+    days, logs = (
+        np.cumsum(gaps)[None],
+        np.array([data.draw(st.lists(st.floats(4.0, 16.0), min_size=gaps.size, max_size=gaps.size))]),
+    )
     ahead = days[:, -1:] + np.array([[1.0, 90.0, 5000.0]])
     mean, variance = posterior(law, values, days, logs, np.ones(days.shape, bool), ahead)
     assert np.isfinite(mean).all()

@@ -87,9 +87,11 @@ def test_general_bertalanffy_has_its_cases_as_limits():
 
 @settings(max_examples=60)
 @given(
-    name=st.sampled_from(sorted(TRUTH)), place=st.lists(st.floats(0, 1), min_size=4, max_size=4),
-    logs=st.lists(st.floats(4.2, 15), min_size=4, max_size=4), step=st.floats(1, 200),
-)  # fmt: skip
+    name=st.sampled_from(sorted(TRUTH)),
+    place=st.lists(st.floats(0, 1), min_size=4, max_size=4),
+    logs=st.lists(st.floats(4.2, 15), min_size=4, max_size=4),
+    step=st.floats(1, 200),
+)
 def test_every_law_has_a_value_everywhere_within_its_bounds(name, place, logs, step):
     days = np.arange(4) * step
     low, high = CURVES[name].bounds(days, np.array(logs))
@@ -242,10 +244,16 @@ def test_growth_rate_ignores_the_unit_and_changes_sign_backwards(v1, v2, days, f
 @pytest.mark.parametrize(
     ("diameter", "percent", "verdict", "threshold"),
     [
-        (20, 38, "within noise", 39), (20, 40, "real", 39), (20, -40, "real", 39), (34.9, 30, "within noise", 39),
-        (35, 30, "real", 29), (49.9, 28, "within noise", 29), (50, 25, "real", 24), (100, 23, "within noise", 24),
+        (20, 38, "within noise", 39),
+        (20, 40, "real", 39),
+        (20, -40, "real", 39),
+        (34.9, 30, "within noise", 39),
+        (35, 30, "real", 29),
+        (49.9, 28, "within noise", 29),
+        (50, 25, "real", 24),
+        (100, 23, "within noise", 24),
     ],
-)  # fmt: skip
+)
 def test_ct_changes_are_judged_by_the_band_of_their_diameter(diameter, percent, verdict, threshold):
     answer = change_verdict(1000, 1000 * (1 + percent / 100), diameter, True, "CT")
     assert (answer.verdict, answer.threshold_percent) == (verdict, threshold)

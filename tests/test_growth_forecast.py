@@ -75,8 +75,9 @@ def test_the_check_is_what_would_have_been_said_from_what_was_known_then():
     series = points([0, 42, 84, 126, 168], [1000, 1200, 1500, 1400, 2600])
     answer = forecast(series, [42])
     assert [(c.said_at, c.about, c.days) for c in answer.checks] == [
-        ("day 84", "day 126", 42), ("day 126", "day 168", 42),
-    ]  # fmt: skip
+        ("day 84", "day 126", 42),
+        ("day 126", "day 168", 42),
+    ]
     then = forecast(series[:4], [42])
     assert answer.checks[1].median_mm3 == pytest.approx(then.fan.median_mm3[0])
     assert answer.checks[1].low80_mm3 == pytest.approx(then.fan.limits_mm3(80)[0][0])
@@ -123,8 +124,9 @@ def test_a_noisier_last_mask_counts_for_less():
 
 @settings(max_examples=15)
 @given(
-    volumes=st.lists(st.floats(200, 50000), min_size=4, max_size=9), shift=st.integers(-300, 300),
-)  # fmt: skip
+    volumes=st.lists(st.floats(200, 50000), min_size=4, max_size=9),
+    shift=st.integers(-300, 300),
+)
 def test_forecasts_follow_the_origin_of_time_and_hold_the_last_value(volumes, shift):
     days = np.arange(len(volumes)) * 50
     one, two = (forecast(points(days + by, volumes), [40, 160]) for by in (0, shift))

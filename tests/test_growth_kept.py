@@ -42,11 +42,20 @@ def points(days, volumes):
 
 #: A week ahead everything is as at the start but the limits; two weeks ahead all is e times that.
 SAID = Kept(
-    "2024-03-01T10:00:00Z", "demo", "2024-02-26", 1000.0, (0.0, 7.0, 14.0),
-    ((1000.0,) * 7, (100.0, 200.0, 500.0, 1000.0, 2000.0, 5000.0, 9000.0),
-     tuple(math.e * v for v in (100.0, 200.0, 500.0, 1000.0, 2000.0, 5000.0, 9000.0))),
-    ("mask 0", "mask 28", "mask 56"), "somewhere", "0" * 64,
-)  # fmt: skip
+    "2024-03-01T10:00:00Z",
+    "demo",
+    "2024-02-26",
+    1000.0,
+    (0.0, 7.0, 14.0),
+    (
+        (1000.0,) * 7,
+        (100.0, 200.0, 500.0, 1000.0, 2000.0, 5000.0, 9000.0),
+        tuple(math.e * v for v in (100.0, 200.0, 500.0, 1000.0, 2000.0, 5000.0, 9000.0)),
+    ),
+    ("mask 0", "mask 28", "mask 56"),
+    "somewhere",
+    "0" * 64,
+)
 
 
 @pytest.fixture
@@ -153,8 +162,12 @@ def test_a_forecast_is_kept_before_the_visit_and_judged_after_it(clinic_root):
         assert (visit.about, visit.days, visit.last_mm3, visit.came_mm3) == (clinic.DAYS[3], 56, 20400, 26400)
         assert not found.replaced
         assert record_so_far([found])["totals"] == {
-            "forecasts": 1, "patients": 1, "visits": 1, "inside80": int(visit.inside80), "skill_vs_locf": None,
-        }  # fmt: skip
+            "forecasts": 1,
+            "patients": 1,
+            "visits": 1,
+            "inside80": int(visit.inside80),
+            "skill_vs_locf": None,
+        }
         assert record_so_far([found])["single lesions"]["forecasts"] == 0
         json = found.to_json()
         assert (json["visits"][0]["about"], json["masks_replaced"]) == (clinic.DAYS[3], False)
@@ -182,15 +195,23 @@ def test_of_several_kept_at_one_timepoint_the_first_counts_and_totals_stand_apar
         said = replace(SAID, kept_at=kept_at)
         return Judged(patient, lesion, said, came(said, points([56, 63, 70], [1000, volume, volume])), False)
 
-    record = record_so_far([
-        one("A", "L1", "2024-03-02T00:00:00Z", 1_000_000), one("A", "L1", "2024-03-01T00:00:00Z", 2000),
-        one("A", "L2", "2024-03-01T00:00:00Z", 200), one("B", "L1", "2024-03-01T00:00:00Z", 6000),
-        one("A", "total", "2024-03-01T00:00:00Z", 1000),
-    ])  # fmt: skip
+    record = record_so_far(
+        [
+            one("A", "L1", "2024-03-02T00:00:00Z", 1_000_000),
+            one("A", "L1", "2024-03-01T00:00:00Z", 2000),
+            one("A", "L2", "2024-03-01T00:00:00Z", 200),
+            one("B", "L1", "2024-03-01T00:00:00Z", 6000),
+            one("A", "total", "2024-03-01T00:00:00Z", 1000),
+        ]
+    )
     # A week ahead the 80 % band is 200 to 5000, two weeks ahead e times that; L2's second 200 lies below 544.
     assert record["single lesions"] | {"skill_vs_locf": 0} == {
-        "forecasts": 3, "patients": 2, "visits": 6, "inside80": 4, "skill_vs_locf": 0,
-    }  # fmt: skip
+        "forecasts": 3,
+        "patients": 2,
+        "visits": 6,
+        "inside80": 4,
+        "skill_vs_locf": 0,
+    }
     # Medians 1000 and 1000e against the last value 1000, twice each: log errors by hand.
     ours = [math.log(2), 1 - math.log(2), math.log(5), 1 + math.log(5), math.log(6), math.log(6) - 1]
     locf = [math.log(2)] * 2 + [math.log(5)] * 2 + [math.log(6)] * 2

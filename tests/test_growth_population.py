@@ -55,9 +55,13 @@ def test_scans_that_are_not_there_change_nothing():
     ahead = np.array([[150.0]])
     plain = posterior("trend", values, days, logs, np.ones((1, 3), bool), ahead)
     padded = posterior(
-        "trend", values, np.pad(days, ((0, 0), (0, 5))), np.pad(logs, ((0, 0), (0, 5))),
-        np.arange(8)[None] < 3, ahead,
-    )  # fmt: skip
+        "trend",
+        values,
+        np.pad(days, ((0, 0), (0, 5))),
+        np.pad(logs, ((0, 0), (0, 5))),
+        np.arange(8)[None] < 3,
+        ahead,
+    )
     assert padded[0] == pytest.approx(plain[0])
     assert padded[1] == pytest.approx(plain[1])
 
@@ -131,8 +135,9 @@ def test_scores_by_hand():
     value, low, high = scores.skill(ours, locf, np.array([0, 1, 2]))
     assert value == pytest.approx(0.25)
     assert low <= value <= high
-    figures = scores.score(np.array([[-1.0, -0.5, -0.2, 0.0, 0.2, 0.5, 1.0], [np.nan] * 7]), np.array([0.3, 0.0]),
-                           np.array([0, 1]))  # fmt: skip
+    figures = scores.score(
+        np.array([[-1.0, -0.5, -0.2, 0.0, 0.2, 0.5, 1.0], [np.nan] * 7]), np.array([0.3, 0.0]), np.array([0, 1])
+    )
     assert (figures["n"], figures["not_made"]) == (1, 1)
     assert (figures["coverage_50"], figures["coverage_80"], figures["coverage_95"]) == (0, 1, 1)
     assert figures["mean_abs_log_error"] == pytest.approx(0.3)
@@ -166,9 +171,12 @@ def test_the_reader_handles_the_traps_of_the_file(tmp_path):
 
 @pytest.mark.parametrize(
     ("text", "message"),
-    [("x,y\n1,2\n", "lacks the columns"), ("Pt_hashID,T_days,Lesion_vol\na,soon,1\n", "row 2"),
-     ("Pt_hashID,T_days,Lesion_vol\na,1,-5\n", "at least 0 mm3")],
-)  # fmt: skip
+    [
+        ("x,y\n1,2\n", "lacks the columns"),
+        ("Pt_hashID,T_days,Lesion_vol\na,soon,1\n", "row 2"),
+        ("Pt_hashID,T_days,Lesion_vol\na,1,-5\n", "at least 0 mm3"),
+    ],
+)
 def test_a_file_that_is_not_one_is_named(tmp_path, text, message):
     path = tmp_path / "f.csv"
     path.write_text(text)
@@ -192,8 +200,10 @@ def test_origins_start_at_the_third_scan_and_look_at_everything_later():
 
 def test_a_next_scan_is_counted_by_whether_another_came_and_where_it_lay():
     days = np.array([0.0, 42, 84, 126, 168])
-    lesions = [Lesion(f"{n}-1", days, np.array([1000.0, 1000, 1000, 1000 * fourth, 1000 * fourth * fifth]))
-               for n, (fourth, fifth) in enumerate([(1.0, 3.0), (0.2, 1.0), (1.0, 1.0)])]  # fmt: skip
+    lesions = [
+        Lesion(f"{n}-1", days, np.array([1000.0, 1000, 1000, 1000 * fourth, 1000 * fourth * fifth]))
+        for n, (fourth, fifth) in enumerate([(1.0, 3.0), (0.2, 1.0), (1.0, 1.0)])
+    ]
     o = origins(lesions)
     # Everything from half to twice the last value is inside; the fifth scan seen from the third is no next scan.
     said = np.log(np.repeat([[0.25, 0.5, 0.8, 1.0, 1.25, 2.0, 4.0]], len(o.target), axis=0))
@@ -212,18 +222,33 @@ def simulated(count=30, seed=0, scans=10):
     random = np.random.default_rng(seed)
     days = 42.0 * np.arange(scans)
     return [
-        Lesion(f"sim{n}-S1", days, np.maximum(np.exp(random.normal(8, 1) + np.cumsum(random.normal(0, 0.3, days.size))),
-                                              FLOOR_MM3))
+        Lesion(
+            f"sim{n}-S1",
+            days,
+            np.maximum(np.exp(random.normal(8, 1) + np.cumsum(random.normal(0, 0.3, days.size))), FLOOR_MM3),
+        )
         for n in range(count)
-    ]  # fmt: skip
+    ]
 
 
 def test_the_backtest_names_every_method_and_figure_and_locf_has_no_skill_against_itself():
     answer = backtest(simulated(6, scans=9))
     assert set(answer["holdout"]) == {"1", "2", "3"}
     assert set(answer["horizon_weeks"]) == {"0-8", "8-16", "16-32", ">32", ">16"}
-    wanted = {"n", "median_ape_percent", "mean_abs_log_error", "coverage_50", "coverage_80", "coverage_95",
-              "interval_score_80", "crps", "skill_vs_locf", "skill_low", "skill_high", "milliseconds"}  # fmt: skip
+    wanted = {
+        "n",
+        "median_ape_percent",
+        "mean_abs_log_error",
+        "coverage_50",
+        "coverage_80",
+        "coverage_95",
+        "interval_score_80",
+        "crps",
+        "skill_vs_locf",
+        "skill_low",
+        "skill_high",
+        "milliseconds",
+    }
     for table in (*answer["holdout"].values(), *answer["horizon_weeks"].values()):
         assert set(table) == {*POPULATION, *FITS}
         for figures in table.values():
@@ -231,8 +256,10 @@ def test_the_backtest_names_every_method_and_figure_and_locf_has_no_skill_agains
         assert table["locf"]["skill_vs_locf"] == 0
     # Nine scans a lesion: the fourth to the ninth can be forecast from the one before.
     assert {case: table["combined"]["n"] for case, table in answer["next_scan"].items()} == {
-        "any": 6 * 6, "the last": 6, "not the last": 6 * 5,
-    }  # fmt: skip
+        "any": 6 * 6,
+        "the last": 6,
+        "not the last": 6 * 5,
+    }
     assert answer["next_scan"]["the last"]["locf"] == answer["holdout"]["1"]["locf"]
     held = answer["holdout"]["2"]["locf"]
     ahead = [np.log(x.volumes_mm3[-2:] / x.volumes_mm3[-3]) for x in simulated(6, scans=9)]
@@ -262,8 +289,9 @@ def test_no_forecast_knows_what_came_later():
 
 def test_a_law_with_too_few_points_makes_no_forecast():
     assert np.isnan(fit_forecast("logistic", np.array([0.0, 1]), np.array([100.0, 200]), np.array([5.0]))).all()
-    made = fit_forecast("exponential", np.array([0.0, 50, 100]), 100 * np.exp(0.01 * np.array([0.0, 50, 100])),
-                        np.array([50.0]))  # fmt: skip
+    made = fit_forecast(
+        "exponential", np.array([0.0, 50, 100]), 100 * np.exp(0.01 * np.array([0.0, 50, 100])), np.array([50.0])
+    )
     assert made[0, MEDIAN] == pytest.approx(0.5, abs=1e-6)
     assert set(FITS.values()) == set(CURVES)
 
@@ -302,8 +330,11 @@ def test_a_cohorts_own_history_is_learned_put_in_force_and_borrows_what_it_lacks
         def volume_points(self, patient_id):
             (mine,) = [x for x in self.lesions if x.patient_id.startswith(f"{patient_id}-")]
             pairs = enumerate(zip(mine.days, mine.volumes_mm3, strict=True))
-            return [VolumePoint(f"{n}", day, v, lesion, f"{lesion}{n}", 1)
-                    for n, (day, v) in pairs for lesion in ("L1", "total")]  # fmt: skip
+            return [
+                VolumePoint(f"{n}", day, v, lesion, f"{lesion}{n}", 1)
+                for n, (day, v) in pairs
+                for lesion in ("L1", "total")
+            ]
 
         def add_reference_set(self, kind, detail, person):
             self.sets.append({"kind": kind, "detail": json.loads(json.dumps(detail)), "person": person})
@@ -328,9 +359,12 @@ def test_the_command_says_in_one_line_what_is_wrong(tmp_path, capsys):
     assert cli.main(["backtest", "growth", str(tmp_path / "none.csv"), "--json"]) == 1
     assert "Cannot read" in capsys.readouterr().err
     done = subprocess.run(
-        [sys.executable, "-m", "core.growth.learn", str(tmp_path / "none.csv")], capture_output=True, text=True,
-        cwd=ROOT, check=False,
-    )  # fmt: skip
+        [sys.executable, "-m", "core.growth.learn", str(tmp_path / "none.csv")],
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        check=False,
+    )
     assert done.returncode == 2
     assert done.stderr.count("\n") == 1
 

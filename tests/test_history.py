@@ -26,13 +26,30 @@ DAY = clinic.DAYS[0]
 
 def version(number: int, parent: int | None, status: str = "superseded", **more: Any) -> MaskRecord:
     values: dict[str, Any] = {
-        "mask_id": f"m{number}", "patient_id": "P1", "timepoint": DAY, "version": number, "parent_version": parent,
-        "method": "medsam", "model_checkpoint": None, "prompts": (), "reviewer": "ann", "status": status,
-        "created_at": "2024-01-02T03:04:05.000000Z", "dice_vs_previous_version": None if parent is None else 0.9375,
-        "volume_mm3": 5000.0, "voxels_added": 1200, "voxels_removed": 30, "voxels_unchanged": 9,
-        "volume_delta_mm3": None if parent is None else -1500.0, "scan_sha256": "", "mask_sha256": "",
-        "checkpoint_sha256": None, "lesions": (), "software": {}, **more,
-    }  # fmt: skip
+        "mask_id": f"m{number}",
+        "patient_id": "P1",
+        "timepoint": DAY,
+        "version": number,
+        "parent_version": parent,
+        "method": "medsam",
+        "model_checkpoint": None,
+        "prompts": (),
+        "reviewer": "ann",
+        "status": status,
+        "created_at": "2024-01-02T03:04:05.000000Z",
+        "dice_vs_previous_version": None if parent is None else 0.9375,
+        "volume_mm3": 5000.0,
+        "voxels_added": 1200,
+        "voxels_removed": 30,
+        "voxels_unchanged": 9,
+        "volume_delta_mm3": None if parent is None else -1500.0,
+        "scan_sha256": "",
+        "mask_sha256": "",
+        "checkpoint_sha256": None,
+        "lesions": (),
+        "software": {},
+        **more,
+    }
     return MaskRecord(**values)
 
 

@@ -264,8 +264,12 @@ def crash(tmp_path, act):
     (tmp_path / "marks").mkdir(exist_ok=True)
     result = subprocess.run(
         [sys.executable, str(program), str(tmp_path / "data"), str(tmp_path / "marks"), act],
-        cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True, timeout=60,
-    )  # fmt: skip
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
     assert result.returncode == (0 if act == "end" else -signal.SIGKILL), result.stderr
     pids = {int(path.name.split("-")[1]) for path in (tmp_path / "marks").iterdir()}
     until = time.monotonic() + 20
@@ -307,8 +311,11 @@ def test_what_cannot_be_taken_up_says_why(store):
         (store.root / "jobs" / job_id / flag).touch()
     fates = JobRunner(store, KINDS).recover()
     assert fates == {
-        recording: "interrupted", unknown: "interrupted", cancelled: "cancelled", refused: "failed",
-    }  # fmt: skip
+        recording: "interrupted",
+        unknown: "interrupted",
+        cancelled: "cancelled",
+        refused: "failed",
+    }
     assert store.job(recording)["message"] == runner.STOPPED_RECORDING
     assert "no job of kind 'dream'" in store.job(unknown)["message"]
     assert store.job(refused)["message"] == "Expected a lesion, got none. Draw one."
@@ -471,9 +478,14 @@ def test_a_cluster_by_address_computes_by_tls(store, monkeypatch, certificates):
     from distributed import LocalCluster, Security
 
     with LocalCluster(
-        n_workers=1, threads_per_worker=1, dashboard_address=":0", host="127.0.0.1", silence_logs=logging.ERROR,
-        protocol="tls://", security=Security(require_encryption=True),
-    ) as cluster:  # fmt: skip
+        n_workers=1,
+        threads_per_worker=1,
+        dashboard_address=":0",
+        host="127.0.0.1",
+        silence_logs=logging.ERROR,
+        protocol="tls://",
+        security=Security(require_encryption=True),
+    ) as cluster:
         monkeypatch.setenv("TWIN_DASK", cluster.scheduler_address)
         remote = JobRunner(store, KINDS)
         assert wait_for(store, remote.submit("sleep", {}, "demo"))["status"] == "done"

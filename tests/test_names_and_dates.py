@@ -120,42 +120,106 @@ def test_a_wrong_setting_of_dates_is_said_before_anything_is_read(store, monkeyp
 @pytest.mark.parametrize(
     ("key", "value"),
     [
-        ("manufacturer", "SIEMENS"), ("manufacturer", "GE MEDICAL SYSTEMS"), ("manufacturer", "Philips Healthcare"),
-        ("manufacturer", "UIH"), ("model", "Discovery STE"), ("model", "Biograph 64"),
+        ("manufacturer", "SIEMENS"),
+        ("manufacturer", "GE MEDICAL SYSTEMS"),
+        ("manufacturer", "Philips Healthcare"),
+        ("manufacturer", "UIH"),
+        ("model", "Discovery STE"),
+        ("model", "Biograph 64"),
         ("model", "SOMATOM Definition AS+"),
-        ("model", "LightSpeed VCT"), ("model", "Prisma_fit"), ("model", "Ingenia"), ("model", "GEMINI TF TOF 64"),
-        ("kernel", "B30f"), ("kernel", "I31f\\3"), ("kernel", "Br40d\\2"), ("kernel", "STANDARD"), ("kernel", "FC08"),
-        ("kernel", "B"), ("body_part", "THIGH"), ("body_part", "HEADNECK"), ("body_part", "CHEST_ABDOMEN"),
-        ("patient_position", "HFS"), ("scanning_sequence", "SE\\IR"), ("sequence_variant", "SK\\SP\\OSP"),
-        ("mr_acquisition_type", "3D"), ("reconstruction", "OSEM 2i21s"), ("reconstruction", "3D-OSEM"),
-        ("reconstruction", "VPFX"), ("reconstruction", "PSF+TOF 3i21s"), ("decay_correction", "START"),
-        ("tracer", "FDG -- fluorodeoxyglucose"), ("tracer", "F-18 FDG"), ("tracer", "68Ga DOTATATE"), ("tracer", "FDG"),
-        ("reconstruction", "OSEM3D 4i8s"), ("reconstruction", "QCFX 350"), ("kernel", "XYZ Gauss5.00"),
-        ("kernel", "Gaussian 4.0"), ("tracer", "F-18 PSMA-1007"), ("tracer", "68Ga-PSMA-11"), ("tracer", "13N ammonia"),
-        ("model", "Biograph128_Vision 600"), ("model", "MX 8000"), ("model", "Discovery CT750 HD"),
-        ("stored_units", "BQML"), ("kvp", 120.0), ("kvp", 0.0), ("slice_thickness_mm", 0.625), ("flip_angle_deg", 180),
-        ("repetition_time_ms", 15000.0), ("magnetic_field_t", 7.0), ("tube_current_ma", 1200.0),
+        ("model", "LightSpeed VCT"),
+        ("model", "Prisma_fit"),
+        ("model", "Ingenia"),
+        ("model", "GEMINI TF TOF 64"),
+        ("kernel", "B30f"),
+        ("kernel", "I31f\\3"),
+        ("kernel", "Br40d\\2"),
+        ("kernel", "STANDARD"),
+        ("kernel", "FC08"),
+        ("kernel", "B"),
+        ("body_part", "THIGH"),
+        ("body_part", "HEADNECK"),
+        ("body_part", "CHEST_ABDOMEN"),
+        ("patient_position", "HFS"),
+        ("scanning_sequence", "SE\\IR"),
+        ("sequence_variant", "SK\\SP\\OSP"),
+        ("mr_acquisition_type", "3D"),
+        ("reconstruction", "OSEM 2i21s"),
+        ("reconstruction", "3D-OSEM"),
+        ("reconstruction", "VPFX"),
+        ("reconstruction", "PSF+TOF 3i21s"),
+        ("decay_correction", "START"),
+        ("tracer", "FDG -- fluorodeoxyglucose"),
+        ("tracer", "F-18 FDG"),
+        ("tracer", "68Ga DOTATATE"),
+        ("tracer", "FDG"),
+        ("reconstruction", "OSEM3D 4i8s"),
+        ("reconstruction", "QCFX 350"),
+        ("kernel", "XYZ Gauss5.00"),
+        ("kernel", "Gaussian 4.0"),
+        ("tracer", "F-18 PSMA-1007"),
+        ("tracer", "68Ga-PSMA-11"),
+        ("tracer", "13N ammonia"),
+        ("model", "Biograph128_Vision 600"),
+        ("model", "MX 8000"),
+        ("model", "Discovery CT750 HD"),
+        ("stored_units", "BQML"),
+        ("kvp", 120.0),
+        ("kvp", 0.0),
+        ("slice_thickness_mm", 0.625),
+        ("flip_angle_deg", 180),
+        ("repetition_time_ms", 15000.0),
+        ("magnetic_field_t", 7.0),
+        ("tube_current_ma", 1200.0),
     ],
-)  # fmt: skip
+)
 def test_the_field_s_own_words_are_kept(key: str, value: Any) -> None:
     assert kept_facts({key: value}, DAY) == {key: value}
 
 
 TEXT_KEYS = (
-    "manufacturer", "model", "kernel", "body_part", "patient_position", "scanning_sequence", "sequence_variant",
-    "mr_acquisition_type", "reconstruction", "decay_correction", "tracer", "stored_units",
-)  # fmt: skip
+    "manufacturer",
+    "model",
+    "kernel",
+    "body_part",
+    "patient_position",
+    "scanning_sequence",
+    "sequence_variant",
+    "mr_acquisition_type",
+    "reconstruction",
+    "decay_correction",
+    "tracer",
+    "stored_units",
+)
 
 
 @pytest.mark.parametrize("key", TEXT_KEYS)
 @pytest.mark.parametrize(
     "value",
     [
-        "DOE^JANE", "Mrs Doe", "Biograph 19540302", "Doe 1954", "THIGH of J. Doe", "Dr. House 0151 23456", "x" * 65,
-        "MRN-4711", "B30f\nDOE", "Müller", "", "12345", "=HYPERLINK(1)", "![](http://x)",
-        "J.O.H.N D.O.E", "F.D.G", "D 02.09.01", "D 2/9/01", "Gauss5.00.54", "Gauss 2.9 01", "PSMA-11.9.01",
+        "DOE^JANE",
+        "Mrs Doe",
+        "Biograph 19540302",
+        "Doe 1954",
+        "THIGH of J. Doe",
+        "Dr. House 0151 23456",
+        "x" * 65,
+        "MRN-4711",
+        "B30f\nDOE",
+        "Müller",
+        "",
+        "12345",
+        "=HYPERLINK(1)",
+        "![](http://x)",
+        "J.O.H.N D.O.E",
+        "F.D.G",
+        "D 02.09.01",
+        "D 2/9/01",
+        "Gauss5.00.54",
+        "Gauss 2.9 01",
+        "PSMA-11.9.01",
     ],
-)  # fmt: skip
+)
 def test_other_text_is_dropped_and_only_its_key_is_said(key: str, value: str) -> None:
     assert kept_facts({key: value, "format": "DICOM"}, DAY) == {"format": "DICOM", "not_kept": [key]}
 
@@ -172,18 +236,45 @@ def test_whatever_is_kept_is_short_plain_text_without_long_numbers(key: str, val
 
 
 @given(
-    st.sampled_from([
-        ("manufacturer", "SIEMENS"), ("model", "Biograph 64"), ("model", "Discovery"), ("kernel", "B30f"),
-        ("kernel", "XYZ Gauss"), ("body_part", "THIGH"), ("mr_acquisition_type", "3D"), ("reconstruction", "OSEM"),
-        ("reconstruction", "OSEM3D 4i8s"), ("tracer", "FDG"), ("tracer", "F-18 PSMA"), ("stored_units", "BQML"),
-    ]),
+    st.sampled_from(
+        [
+            ("manufacturer", "SIEMENS"),
+            ("model", "Biograph 64"),
+            ("model", "Discovery"),
+            ("kernel", "B30f"),
+            ("kernel", "XYZ Gauss"),
+            ("body_part", "THIGH"),
+            ("mr_acquisition_type", "3D"),
+            ("reconstruction", "OSEM"),
+            ("reconstruction", "OSEM3D 4i8s"),
+            ("tracer", "FDG"),
+            ("tracer", "F-18 PSMA"),
+            ("stored_units", "BQML"),
+        ]
+    ),
     st.dates(dt.date(1910, 1, 1), dt.date(2029, 12, 31)),
-    st.sampled_from([
-        "%d.%m.%y", "%d-%m-%y", "%y/%m/%d", "%d %m %Y", "%m/%d/%y", "%d_%m_%y", "%d%m%y", "%Y%m%d", "%d%m%Y", "%Y",
-        "%m/%Y", "%d.%m.", "%m%d", "%-d.%-m.%y", "%-m/%-d/%y",
-    ]),
-    st.sampled_from([" ", "", "-", "_", "/", " of ", "\\"]), st.booleans(),
-)  # fmt: skip
+    st.sampled_from(
+        [
+            "%d.%m.%y",
+            "%d-%m-%y",
+            "%y/%m/%d",
+            "%d %m %Y",
+            "%m/%d/%y",
+            "%d_%m_%y",
+            "%d%m%y",
+            "%Y%m%d",
+            "%d%m%Y",
+            "%Y",
+            "%m/%Y",
+            "%d.%m.",
+            "%m%d",
+            "%-d.%-m.%y",
+            "%-m/%-d/%y",
+        ]
+    ),
+    st.sampled_from([" ", "", "-", "_", "/", " of ", "\\"]),
+    st.booleans(),
+)
 def test_no_date_beside_a_field_s_own_words_is_kept(words, day, form, between, first) -> None:
     key, text = words
     date = day.strftime(form)
@@ -194,11 +285,18 @@ def test_no_date_beside_a_field_s_own_words_is_kept(words, day, form, between, f
 @pytest.mark.parametrize(
     ("key", "value"),
     [
-        ("kvp", 20010902.0), ("kvp", 501.0), ("kvp", -1.0), ("slice_thickness_mm", 2001.0), ("magnetic_field_t", 1.5e4),
-        ("repetition_time_ms", 20010902.0), ("echo_time_ms", 1954.0), ("inversion_time_ms", 20010902),
-        ("flip_angle_deg", 361.0), ("tube_current_ma", 1954.0),
+        ("kvp", 20010902.0),
+        ("kvp", 501.0),
+        ("kvp", -1.0),
+        ("slice_thickness_mm", 2001.0),
+        ("magnetic_field_t", 1.5e4),
+        ("repetition_time_ms", 20010902.0),
+        ("echo_time_ms", 1954.0),
+        ("inversion_time_ms", 20010902),
+        ("flip_angle_deg", 361.0),
+        ("tube_current_ma", 1954.0),
     ],
-)  # fmt: skip
+)
 def test_a_number_that_no_scanner_has_is_dropped(key: str, value: float) -> None:
     assert kept_facts({key: value}, DAY) == {"not_kept": [key]}
 
@@ -211,16 +309,54 @@ def test_a_number_that_is_none_is_dropped(value: Any) -> None:
 # ---------------------------------------------------------------- ids
 
 NAMES = [
-    "DOE_JOHN_19540302", "Mueller-1954-03-02", "smith.anna", "doe-jane", "DoeJohn1954", "Mueller-1954", "02031954",
-    "19540302", "MUELLER_02.03.1954", "anna", "JOHN-0042", "Doe.Jane.3", "P1-1954-03-02", "Schmidt_Karl_Heinz",
-    "Mueller_02.03.54", "MUELLER-2-3-54", "54_03_02_Mueller",
-]  # fmt: skip
+    "DOE_JOHN_19540302",
+    "Mueller-1954-03-02",
+    "smith.anna",
+    "doe-jane",
+    "DoeJohn1954",
+    "Mueller-1954",
+    "02031954",
+    "19540302",
+    "MUELLER_02.03.1954",
+    "anna",
+    "JOHN-0042",
+    "Doe.Jane.3",
+    "P1-1954-03-02",
+    "Schmidt_Karl_Heinz",
+    "Mueller_02.03.54",
+    "MUELLER-2-3-54",
+    "54_03_02_Mueller",
+]
 PSEUDONYMS = [
-    "P1", "P2", "P9", "DEMO-01", "STS_001", "patient03", "TCGA-XX-1234", "LUNG1-001", "clinic-2024-001", "case-17",
-    "4711", "BraTS-GLI-00005-000", "A", "x7f3", "0b1c9e2d", "Phantom-1", "HN-CHUM-001", "MRN12345678", "subject_12",
-    "DEMO", "UPENN-GBM-00013", "study-2019-044", "NSCLC-R01-0003", "C3L-00016", "R_01_L", "P-2024", "P-01-02-03",
+    "P1",
+    "P2",
+    "P9",
+    "DEMO-01",
+    "STS_001",
+    "patient03",
+    "TCGA-XX-1234",
+    "LUNG1-001",
+    "clinic-2024-001",
+    "case-17",
+    "4711",
+    "BraTS-GLI-00005-000",
+    "A",
+    "x7f3",
+    "0b1c9e2d",
+    "Phantom-1",
+    "HN-CHUM-001",
+    "MRN12345678",
+    "subject_12",
+    "DEMO",
+    "UPENN-GBM-00013",
+    "study-2019-044",
+    "NSCLC-R01-0003",
+    "C3L-00016",
+    "R_01_L",
+    "P-2024",
+    "P-01-02-03",
     "site-01-02-03",
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -274,8 +410,20 @@ def test_the_command_line_has_a_flag_for_it(tmp_path: Path, capsys: pytest.Captu
     import cli
 
     write_series(tmp_path / "one")
-    command = ["--data", str(tmp_path / "data"), "import", str(tmp_path / "one"), "--dataset", "d", "--patient",
-               "smith.anna", "--date", DAY, "--modality", "CT"]  # fmt: skip
+    command = [
+        "--data",
+        str(tmp_path / "data"),
+        "import",
+        str(tmp_path / "one"),
+        "--dataset",
+        "d",
+        "--patient",
+        "smith.anna",
+        "--date",
+        DAY,
+        "--modality",
+        "CT",
+    ]
     assert cli.main(command) == 1
     assert "--id-is-a-pseudonym" in capsys.readouterr().err
     assert cli.main([*command, "--id-is-a-pseudonym"]) == 0

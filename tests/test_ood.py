@@ -86,11 +86,17 @@ def make_reference(apart=3.0, seed=0, scans=24, width=6):
             rows[n, :, 0 if kind.endswith("A") else 1] += apart
     groups = np.array([f"P{n % scans:02d}" for n in range(len(kinds))])
     reference = Reference(
-        rows=rows, centre=rows[:, 0], logits=rows[:, 0, :4], histogram=np.abs(rows[:, 0]), geometry=rows[:, 0],
-        kind=np.array(kinds), domain=np.full(len(kinds), "real"), group=groups,
+        rows=rows,
+        centre=rows[:, 0],
+        logits=rows[:, 0, :4],
+        histogram=np.abs(rows[:, 0]),
+        geometry=rows[:, 0],
+        kind=np.array(kinds),
+        domain=np.full(len(kinds), "real"),
+        group=groups,
         crossfit=np.full(len(kinds), np.nan, np.float32),
         provenance={"features_version": features.FEATURES_VERSION, "checkpoint_sha256": CHECKPOINT, "network": "net"},
-    )  # fmt: skip
+    )
     return replace(reference, crossfit=rfdeep.crossfit(reference, folds=4, trees=TREES))
 
 
@@ -234,9 +240,11 @@ def test_scoring_a_scan_says_which_network_and_refuses_another(segmenter):
     rows[4:] += 2  # a planted shift in every feature
     small = Reference(
         **{name: getattr(base, name)[:9] for name in rfdeep.ARRAYS if name not in ("rows", "kind", "crossfit")},
-        rows=rows, kind=np.array([IN_DISTRIBUTION] * 4 + ["shift A"] * 5), crossfit=np.linspace(0, 0.4, 9, dtype="f4"),
+        rows=rows,
+        kind=np.array([IN_DISTRIBUTION] * 4 + ["shift A"] * 5),
+        crossfit=np.linspace(0, 0.4, 9, dtype="f4"),
         provenance=base.provenance,
-    )  # fmt: skip
+    )
     gate = RfDeep(small, trees=TREES, jobs=1)
     result = gate.score_scan([volume("PET", seed=30), volume("CT", seed=30)], segmenter=segmenter)
     assert result.score is not None
@@ -357,8 +365,10 @@ def test_a_split_shares_no_patient_and_leaves_the_kind_out(reference, left_out):
 def test_every_detector_finds_a_planted_shift_and_shuffled_labels_find_nothing(reference):
     figures = {f.method: f for f in evaluate.evaluate(reference, evaluate.methods(20), 5)}
     for name in (
-        "RF-Deep (anchored crops)", "nearest neighbours, anchored crops", "Mahalanobis (Ledoit-Wolf), anchored crops"
-    ):  # fmt: skip
+        "RF-Deep (anchored crops)",
+        "nearest neighbours, anchored crops",
+        "Mahalanobis (Ledoit-Wolf), anchored crops",
+    ):
         assert figures[name].auroc > 0.95, name
     shuffled = figures["RF-Deep, labels shuffled (should be .5)"]
     assert shuffled.auroc == pytest.approx(0.5, abs=0.3)

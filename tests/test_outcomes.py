@@ -22,9 +22,13 @@ def visit(store, patient: str, day: str, *sides: int, verdict="accept", dataset=
     """A scan and its mask with a cube of each side (mm) as lesion 1, 2 ...; side 0: that lesion is not there."""
     noise = np.random.default_rng([sum(map(ord, patient)), DAYS.index(day)]).normal(size=GRID.shape)
     store.add_scan(
-        Volume(noise.astype(np.float32), GRID, "CT"), dataset=dataset, patient_id=patient, timepoint=day,
-        person="demo", metadata={"simulated": True} if simulated else {},
-    )  # fmt: skip
+        Volume(noise.astype(np.float32), GRID, "CT"),
+        dataset=dataset,
+        patient_id=patient,
+        timepoint=day,
+        person="demo",
+        metadata={"simulated": True} if simulated else {},
+    )
     array, corner = np.zeros(GRID.shape, np.uint8), 0
     for label, side in enumerate(sides, start=1):
         array[corner : corner + side, :side, :side] = label
@@ -214,7 +218,10 @@ def test_rows_hold_what_the_figures_show_and_name_their_masks(store):
     assert shrinks.still_followed
     whats = [(row["what"], row["from_days"], row["to_days"], row["detail"]) for row in course_rows([shrinks])]
     assert whats == [
-        ("observed", 0, 31, ""), ("response", 0, 0, "baseline"), ("response", 31, 31, "PR"),
-        ("treatment", 0, None, "pazopanib"), ("still followed", 31, None, ""),
-    ]  # fmt: skip
+        ("observed", 0, 31, ""),
+        ("response", 0, 0, "baseline"),
+        ("response", 31, 31, "PR"),
+        ("treatment", 0, None, "pazopanib"),
+        ("still followed", 31, None, ""),
+    ]
     assert course_rows([grows])[-1]["what"] == "follow-up ended"

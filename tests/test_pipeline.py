@@ -337,9 +337,15 @@ def test_an_imported_file_is_the_scan_it_was(store, tmp_path):
     volume = _body(CT, "CT", 5)
     write_nifti(tmp_path / "ct.nii.gz", volume.array, CT)
     scan = import_scan(
-        store, [tmp_path / "ct.nii.gz"], dataset="d", patient_id="P1", timepoint=DAY1, modality="CT", person="ann",
+        store,
+        [tmp_path / "ct.nii.gz"],
+        dataset="d",
+        patient_id="P1",
+        timepoint=DAY1,
+        modality="CT",
+        person="ann",
         extra={"simulated": True},
-    )  # fmt: skip
+    )
     assert np.array_equal(store.load_volume(scan).array, volume.array)
     assert (scan.scan_id, scan.imported_by, scan.metadata["format"]) == ("CT", "ann", "NIfTI")
     assert scan.metadata["simulated"] is True
@@ -528,14 +534,23 @@ bad("an event on no day", InputError, "YYYY-MM-DD")(
 
 
 def _everything_stored(store) -> dict[str, Any]:
-    files = {p.relative_to(store.root).as_posix(): p.lstat().st_mtime_ns
-             for top in ("raw", "processed", "incoming", "quarantine", "jobs") for p in (store.root / top).rglob("*")
-             if not p.is_dir() and p.name != "ledger.jsonl"}  # fmt: skip  # it tells of jobs, failed ones too
+    files = {
+        p.relative_to(store.root).as_posix(): p.lstat().st_mtime_ns
+        for top in ("raw", "processed", "incoming", "quarantine", "jobs")
+        for p in (store.root / top).rglob("*")
+        if not p.is_dir() and p.name != "ledger.jsonl"
+    }  # it tells of jobs, failed ones too
     tables = {
-        "scans": store.scans("P1"), "masks": store.masks("P1"), "decisions": store.decisions("P1"),
-        "patients": store.patients(), "events": store.events("P1"), "people": store.people(),
-        "vectors": store.mask_vectors(), "anomalies": store.mask_anomalies(), "ood": store.ood_scores(),
-    }  # fmt: skip
+        "scans": store.scans("P1"),
+        "masks": store.masks("P1"),
+        "decisions": store.decisions("P1"),
+        "patients": store.patients(),
+        "events": store.events("P1"),
+        "people": store.people(),
+        "vectors": store.mask_vectors(),
+        "anomalies": store.mask_anomalies(),
+        "ood": store.ood_scores(),
+    }
     return {"files": files, **tables}
 
 

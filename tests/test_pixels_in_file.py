@@ -129,7 +129,7 @@ HOSTILE: dict[str, tuple[str, Callable[[str], bytes]]] = {
     "vtk": ("x.vtk", lambda s: b"# vtk DataFile Version 3.0\n"),
     "gipl": ("x.gipl", lambda s: OWN * 8),
     "xml that names a file": ("x.nrrd", lambda s: f'<!DOCTYPE x [<!ENTITY e SYSTEM "file://{s}">]>'.encode()),
-}  # fmt: skip
+}
 
 
 def _secret(folder: Path) -> Path:
@@ -157,14 +157,20 @@ def test_a_header_that_points_elsewhere_or_has_no_end_is_refused(tmp_path: Path,
 @pytest.mark.parametrize(
     ("name", "data"),
     [
-        ("x.nrrd", _nrrd()), ("x.nrrd", _nrrd("encoding: gzip", payload=gzip.compress(OWN))),
-        ("x.nrrd", _nrrd("byte skip: -1")), ("x.nrrd", _nrrd(end="\r\n")), ("x.nrrd", _nrrd(*PAD, "content: x")),
+        ("x.nrrd", _nrrd()),
+        ("x.nrrd", _nrrd("encoding: gzip", payload=gzip.compress(OWN))),
+        ("x.nrrd", _nrrd("byte skip: -1")),
+        ("x.nrrd", _nrrd(end="\r\n")),
+        ("x.nrrd", _nrrd(*PAD, "content: x")),
         ("x.nrrd", _nrrd("Segment0_ID:=Segment_1", "kinds: domain domain domain")),
-        ("x.mha", _mha("ElementDataFile = LOCAL")), ("x.mha", _mha("Some Scanner Key = 3", "ElementDataFile = Local")),
-        ("x.nii", _nifti()), ("x.nii", _nifti(0.0)), ("x.nii", _nifti(368.0, payload=b"\0" * 16 + OWN)),
+        ("x.mha", _mha("ElementDataFile = LOCAL")),
+        ("x.mha", _mha("Some Scanner Key = 3", "ElementDataFile = Local")),
+        ("x.nii", _nifti()),
+        ("x.nii", _nifti(0.0)),
+        ("x.nii", _nifti(368.0, payload=b"\0" * 16 + OWN)),
         ("x.nii.gz", gzip.compress(_nifti())),
     ],
-)  # fmt: skip
+)
 def test_a_file_that_holds_its_voxels_is_read(tmp_path: Path, name: str, data: bytes) -> None:
     (tmp_path / name).write_bytes(data)
     array = read_volume(tmp_path / name, "MR").array
@@ -226,16 +232,34 @@ def test_another_file_behind_a_link_or_a_device_is_no_image(tmp_path: Path) -> N
 
 _pieces = st.lists(
     st.one_of(
-        st.sampled_from([
-            "data file: {s}", "datafile: {s}", "data file:={s}", "DATA FILE: LIST", "{s}", "ElementDataFile = {s}",
-            "ElementDataFile = LOCAL", "#", "", "byte skip: -1", "line skip: 1", "encoding: raw", "encoding: hex",
-            "detached header: {s}", "key:=value", "\x00", "data\x00file: {s}", "data file\t: {s}", "data_file: {s}",
-        ]),
+        st.sampled_from(
+            [
+                "data file: {s}",
+                "datafile: {s}",
+                "data file:={s}",
+                "DATA FILE: LIST",
+                "{s}",
+                "ElementDataFile = {s}",
+                "ElementDataFile = LOCAL",
+                "#",
+                "",
+                "byte skip: -1",
+                "line skip: 1",
+                "encoding: raw",
+                "encoding: hex",
+                "detached header: {s}",
+                "key:=value",
+                "\x00",
+                "data\x00file: {s}",
+                "data file\t: {s}",
+                "data_file: {s}",
+            ]
+        ),
         st.integers(0, 70_000).map(lambda n: "#" * n),
         st.text(st.characters(max_codepoint=255), max_size=30),
     ),
     max_size=6,
-)  # fmt: skip
+)
 
 
 @settings(max_examples=150, deadline=None)
@@ -262,9 +286,11 @@ def test_however_a_header_is_padded_only_own_bytes_become_voxels(
 @settings(max_examples=60, deadline=None)
 @given(
     dtype=st.sampled_from([np.uint8, np.int8, np.int16, np.uint16, np.int32, np.uint32, np.float32, np.float64]),
-    suffix=st.sampled_from([".nrrd", ".mha"]), packed=st.booleans(), flip=st.permutations([0, 1, 2]),
+    suffix=st.sampled_from([".nrrd", ".mha"]),
+    packed=st.booleans(),
+    flip=st.permutations([0, 1, 2]),
     origin=st.tuples(*[st.floats(-300, 300).map(lambda x: round(x, 3))] * 3),
-)  # fmt: skip
+)
 def test_what_itk_writes_is_read_as_itk_reads_it(
     dtype: type, suffix: str, packed: bool, flip: list[int], origin
 ) -> None:
@@ -392,11 +418,21 @@ def _other_bits(first: int | None, last: int | None, after: int | None, cut: int
 @pytest.mark.parametrize(
     ("first", "last", "after", "cut"),
     [
-        (16, 8, None, 30), (32, 16, None, 0), (8, 16, None, 0), (16, 16, None, 0), (32, None, 16, 0),
-        (None, None, 32, 0), (None, None, 16, 0), (None, None, None, 0), (24, None, None, 0), (64, None, None, 0),
-        (1, None, None, 0), (12, None, None, 0), (0, None, None, 0),
+        (16, 8, None, 30),
+        (32, 16, None, 0),
+        (8, 16, None, 0),
+        (16, 16, None, 0),
+        (32, None, 16, 0),
+        (None, None, 32, 0),
+        (None, None, 16, 0),
+        (None, None, None, 0),
+        (24, None, None, 0),
+        (64, None, None, 0),
+        (1, None, None, 0),
+        (12, None, None, 0),
+        (0, None, None, 0),
     ],
-)  # fmt: skip
+)
 def test_bits_that_are_told_twice_or_after_the_voxels_never_make_voxels_of_memory(
     tmp_path: Path, first: int | None, last: int | None, after: int | None, cut: int
 ) -> None:

@@ -119,17 +119,21 @@ def test_a_box_gives_the_mask_of_its_slice(desk: Desk) -> None:
     ("change", "sentence"),
     [
         ({"prompts": []}, "Expected at least one box or point, got none. Draw a box around the lesion."),
-        ({"prompts": [{**BOX, "coords": [5, 5, 30, 11]}]},
-         "The box at (5, 5, 30, 11) on slice 4 lies outside the CT image: X must be 0..23 and Y 0..19."),
+        (
+            {"prompts": [{**BOX, "coords": [5, 5, 30, 11]}]},
+            "The box at (5, 5, 30, 11) on slice 4 lies outside the CT image: X must be 0..23 and Y 0..19.",
+        ),
         ({"prompts": [{**BOX, "coords": [5, 5]}]}, "A box takes 4 numbers, got 2."),
-        ({"prompts": [{"type": "point", "axis": 2, "slice": 4, "coords": [5, 5], "positive": False}]},
-         "Expected a box or a positive point to look for; negative points alone say nothing. Draw a box."),
+        (
+            {"prompts": [{"type": "point", "axis": 2, "slice": 4, "coords": [5, 5], "positive": False}]},
+            "Expected a box or a positive point to look for; negative points alone say nothing. Draw a box.",
+        ),
         ({"prompts": [{**BOX, "axis": 0}]}, "Expected prompts on slices across axis 2 alone, got some across another."),
         ({"prompts": "none"}, "Expected prompts to be a valid list, got 'none'. Reload the page."),
         ({"slice": "4"}, "Expected slice to be a valid integer, got '4'. Reload the page."),
         ({"axis": None}, "Expected axis to be a valid integer, got None. Reload the page."),
     ],
-)  # fmt: skip
+)
 def test_bad_prompts_are_refused_with_what_is_wrong(desk: Desk, change: dict[str, Any], sentence: str) -> None:
     answer = desk.post("prompt", **{"axis": 2, "slice": 4, "prompts": [BOX], **change})
     assert (answer.status_code, answer.json()) == (422, {"error": sentence})

@@ -22,9 +22,18 @@ BOX = {"type": "box", "slice": 3, "coords": [1.0, 1.0, 5.0, 4.0], "lesion": 1}
 
 def answer(mask: np.ndarray, k: int = 3, number: int = 1, **changes: Any) -> Answer:
     values = {
-        **pack(mask), "answer_id": f"{number:032x}", "scan_sha256": SCAN, "scan": "CT", "axis": 2, "slice": k,
-        "lesion": 1, "prompts": [BOX], "model_id": "litemedsam", "checkpoint_sha256": "c" * 64, **changes,
-    }  # fmt: skip
+        **pack(mask),
+        "answer_id": f"{number:032x}",
+        "scan_sha256": SCAN,
+        "scan": "CT",
+        "axis": 2,
+        "slice": k,
+        "lesion": 1,
+        "prompts": [BOX],
+        "model_id": "litemedsam",
+        "checkpoint_sha256": "c" * 64,
+        **changes,
+    }
     return Answer.model_validate(values)
 
 
@@ -150,19 +159,30 @@ def test_a_propagation_names_its_prompts_once_and_the_mask_it_went_on_from():
         after = kept(after, step)
     found = explained(None, after, *steps)
     assert found.method == "medsam"
-    assert found.prompts() == [{
-        "type": "mask", "axis": 2, "slice": 2, "coords": [1.0, 1.0, 3.0, 2.0], "positive": True, "scan": "CT",
-        "lesion": 1, "propagate": True, "model_id": "litemedsam", "checkpoint_sha256": "c" * 64,
-    }]  # fmt: skip
+    assert found.prompts() == [
+        {
+            "type": "mask",
+            "axis": 2,
+            "slice": 2,
+            "coords": [1.0, 1.0, 3.0, 2.0],
+            "positive": True,
+            "scan": "CT",
+            "lesion": 1,
+            "propagate": True,
+            "model_id": "litemedsam",
+            "checkpoint_sha256": "c" * 64,
+        }
+    ]
 
 
 masks = st.integers(0, 2**31).map(lambda seed: np.random.default_rng(seed).random(SHAPE[:2]) < 0.4)
 
 
 @given(
-    st.lists(st.tuples(masks, st.integers(0, 5), st.integers(1, 3)), min_size=1, max_size=5), st.integers(0, 2**31),
+    st.lists(st.tuples(masks, st.integers(0, 5), st.integers(1, 3)), min_size=1, max_size=5),
+    st.integers(0, 2**31),
     st.integers(0, 6),
-)  # fmt: skip
+)
 def test_answers_as_kept_are_never_by_hand_and_every_other_voxel_is(drawn: Any, seed: int, strokes: int):
     rng = np.random.default_rng(seed)
     before = rng.integers(0, 4, SHAPE).astype(np.uint8)

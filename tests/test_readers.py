@@ -155,9 +155,13 @@ def test_permuting_the_readers_changes_nothing(order: list[str], seed: int):
 
 def test_a_readers_branch_is_what_they_drew_themselves_newest_first():
     records = [
-        version(1, "ann", "nnunet"), version(2, "ann"), version(3, "ben", "import"), version(4, "ann", "edit"),
-        version(5, "ben", status="rejected"), version(6, "ann", "staple"),
-    ]  # fmt: skip
+        version(1, "ann", "nnunet"),
+        version(2, "ann"),
+        version(3, "ben", "import"),
+        version(4, "ann", "edit"),
+        version(5, "ben", status="rejected"),
+        version(6, "ann", "staple"),
+    ]
     assert {reader: r.version for reader, r in newest_by_reader(records).items()} == {"ann": 4, "ben": 3}
 
 

@@ -359,9 +359,10 @@ def test_a_kill_in_the_middle_of_an_import_leaves_nothing_when_the_store_is_open
     root, temporary = tmp_path / "data", tmp_path / "its-tmp"
     temporary.mkdir()
     process = subprocess.Popen(
-        [sys.executable, "-c", _KILLED, root, tmp_path / "DOE_JANE_19510203.zip"], cwd=HOME,
+        [sys.executable, "-c", _KILLED, root, tmp_path / "DOE_JANE_19510203.zip"],
+        cwd=HOME,
         env={**os.environ, "TMPDIR": str(temporary), "PYTHONPATH": str(HOME)},
-    )  # fmt: skip
+    )
     _wait_for(lambda: list(root.rglob("incoming/**/*.nii.gz")))
     family = psutil.Process(process.pid).children(recursive=True)
     assert family

@@ -34,8 +34,16 @@ def save(path: Path, state: object) -> str:
 
 
 def manifest(folder: Path, sha256: str, more: str = "") -> registry.ModelEntry:
-    lines = ["[[models]]", 'id = "mine"', 'name = "Mine"', 'kind = "sam_vit_b"', 'source = "a colleague"',
-             f'sha256 = "{sha256}"', 'path = "mine.pth"', more]  # fmt: skip
+    lines = [
+        "[[models]]",
+        'id = "mine"',
+        'name = "Mine"',
+        'kind = "sam_vit_b"',
+        'source = "a colleague"',
+        f'sha256 = "{sha256}"',
+        'path = "mine.pth"',
+        more,
+    ]
     (folder / "manifest.toml").write_text("\n".join(lines))
     return registry.find("mine")
 
@@ -117,8 +125,11 @@ def pinned_nnunet(folder: Path, folds: int = 1, without: str = "") -> registry.M
     digests = [hashlib.sha256(f.read_bytes()).hexdigest() for f in sorted((folder / "net").glob("fold_*/*"))]
     joined = digests[0] if folds == 1 else hashlib.sha256("\n".join(digests).encode()).hexdigest()
     names = ["plans.json", "dataset.json", *(f"fold_{n}/checkpoint_final.pth" for n in range(folds))]
-    pins = [f'"{name}" = "{hashlib.sha256((folder / "net" / name).read_bytes()).hexdigest()}"' for name in names
-            if name != without]  # fmt: skip
+    pins = [
+        f'"{name}" = "{hashlib.sha256((folder / "net" / name).read_bytes()).hexdigest()}"'
+        for name in names
+        if name != without
+    ]
     (folder / "manifest.toml").write_text(
         f'[[models]]\nid = "net"\nname = "Net"\nkind = "nnunet"\nsha256 = "{joined}"\npath = "net"\n[models.files]\n'
         + "\n".join(pins)
@@ -256,8 +267,11 @@ def test_dropped_in_models_are_found_with_their_hash_computed_but_not_pinned(fol
     (folder / "local" / "notes.txt").write_text("not a model")
     found = {entry.id: entry for entry in registry.models() if entry.root == folder}
     assert {(e.kind, e.preprocess) for e in found.values()} == {
-        ("nnunet", ""), ("sam_vit_b", "medsam"), ("sam_vit_b", "sam"), ("sam2", ""),
-    }  # fmt: skip
+        ("nnunet", ""),
+        ("sam_vit_b", "medsam"),
+        ("sam_vit_b", "sam"),
+        ("sam2", ""),
+    }
     net = found["dataset007-liver-nnunettrainer-nnunetplans-3d-fullres"]
     assert net.modality == ("CT", "PET", "MR")
     assert net.input == "CT, PET, T1"

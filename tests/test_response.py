@@ -44,11 +44,20 @@ def test_what_was_not_reread_is_titled_assumed():
 @pytest.mark.parametrize(
     ("baseline", "nadir", "now", "category"),
     [
-        (1000, 1000, 344, "SD"), (1000, 1000, 343, "PR"), (1000, 1000, 1727, "SD"), (1000, 1000, 1728, "PD"),
-        (1000, 1000, 0, "CR"), (1000, 0, 0, "CR"), (1000, 0, 1, "PD"), (1000, 100, 172, "PR"), (1000, 1000, None, "NE"),
-        (1000, 1000, math.nan, "NE"), (0, 0, 50, "NE"), (1000, 2000, 1728, "PD"),
+        (1000, 1000, 344, "SD"),
+        (1000, 1000, 343, "PR"),
+        (1000, 1000, 1727, "SD"),
+        (1000, 1000, 1728, "PD"),
+        (1000, 1000, 0, "CR"),
+        (1000, 0, 0, "CR"),
+        (1000, 0, 1, "PD"),
+        (1000, 100, 172, "PR"),
+        (1000, 1000, None, "NE"),
+        (1000, 1000, math.nan, "NE"),
+        (0, 0, 50, "NE"),
+        (1000, 2000, 1728, "PD"),
     ],
-)  # fmt: skip
+)
 def test_recist_sphere_table(baseline, nadir, now, category):
     assert classify_volume(baseline, nadir, now) == category
 
@@ -134,9 +143,11 @@ def test_unknown_rules_and_negative_volumes_are_errors():
 
 
 @given(
-    st.lists(st.floats(1, 1e5), min_size=2, max_size=6), st.sampled_from(sorted(RULES)), st.floats(0.01, 100),
+    st.lists(st.floats(1, 1e5), min_size=2, max_size=6),
+    st.sampled_from(sorted(RULES)),
+    st.floats(0.01, 100),
     st.floats(-1000, 1000),
-)  # fmt: skip
+)
 def test_response_ignores_the_unit_of_volume_and_the_origin_of_time(volumes, rule, factor, shift):
     points = table(L1=volumes)
     moved = [
@@ -148,27 +159,36 @@ def test_response_ignores_the_unit_of_volume_and_the_origin_of_time(volumes, rul
         abs(r.volume_mm3 / edge - 1) < 1e-9
         for r in one
         for edge in (
-            r.baseline_mm3 * (1 + RULES[rule].pr_percent / 100), r.nadir_mm3 * (1 + RULES[rule].pd_percent / 100),
+            r.baseline_mm3 * (1 + RULES[rule].pr_percent / 100),
+            r.nadir_mm3 * (1 + RULES[rule].pd_percent / 100),
         )
-    )  # fmt: skip
+    )
     assert near or [r.category for r in one] == [r.category for r in two]
 
 
 @pytest.mark.parametrize(
     ("baseline", "nadir", "now", "more", "category"),
     [
-        (100, 100, 71, {}, "SD"), (100, 100, 70, {}, "PR"), (100, 100, 119, {}, "SD"), (100, 100, 120, {}, "PD"),
+        (100, 100, 71, {}, "SD"),
+        (100, 100, 70, {}, "PR"),
+        (100, 100, 119, {}, "SD"),
+        (100, 100, 120, {}, "PD"),
         (100, 40, 60, {}, "PD"),  # PR by baseline, PD by nadir: PD
         (40, 15, 19, {}, "PR"),  # +27 % but only 4 mm: no PD
-        (40, 15, 20, {}, "PD"), (100, 150, 120, {}, "PD"), (100, 100, None, {}, "NE"), (0, 0, 10, {}, "NE"),
-        (100, 100, None, {"new_lesion": True}, "PD"), (100, 50, 50, {"nontarget_progression": True}, "PD"),
-        (100, 50, 0, {}, "CR"), (100, 50, 0, {"nontarget_complete": False}, "PR"),
+        (40, 15, 20, {}, "PD"),
+        (100, 150, 120, {}, "PD"),
+        (100, 100, None, {}, "NE"),
+        (0, 0, 10, {}, "NE"),
+        (100, 100, None, {"new_lesion": True}, "PD"),
+        (100, 50, 50, {"nontarget_progression": True}, "PD"),
+        (100, 50, 0, {}, "CR"),
+        (100, 50, 0, {"nontarget_complete": False}, "PR"),
         (100, 50, 9, {"node_short_axes_mm": (9.0,)}, "CR"),  # the sum need not be 0
         (100, 50, 10, {"node_short_axes_mm": (10.0,)}, "PR"),
         (100, 50, 15, {"node_short_axes_mm": (9.0,)}, "PR"),  # 6 mm of non-nodal disease left
         (100, 50, 18, {"node_short_axes_mm": (9.0, 9.0), "non_nodal_sum_mm": 0.0}, "CR"),
     ],
-)  # fmt: skip
+)
 def test_recist_1_1_table(baseline, nadir, now, more, category):
     assert classify_recist(baseline, nadir, now, **more) == category
 

@@ -29,9 +29,14 @@ def root(tmp_path: Path) -> Path:
         clinic.add_scan(store, "KIM", DAY, clinic.noise(1))
         record = clinic.add_mask(store, "KIM", DAY, 800)
         store.add_mask(
-            store.load_mask(record), patient_id="KIM", timepoint=DAY, method="manual", reviewer="demo",
-            parent_version=1, lesions=measure(store.load_mask(record)),
-        )  # fmt: skip
+            store.load_mask(record),
+            patient_id="KIM",
+            timepoint=DAY,
+            method="manual",
+            reviewer="demo",
+            parent_version=1,
+            lesions=measure(store.load_mask(record)),
+        )
         assert JUDGED["verdict"] == store.mask_anomalies()[0]["verdict"]
     return tmp_path / "data"
 

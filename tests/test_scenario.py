@@ -69,12 +69,14 @@ def test_the_same_question_has_the_same_answer():
 @pytest.mark.parametrize(
     ("last", "growth", "courses", "days", "message"),
     [
-        (30, CERTAIN, [], DAYS, "larger than 5 mm"), (math.nan, CERTAIN, [], DAYS, "larger than 5 mm"),
-        (1000, (0.01, 0.0, 0.02), [], DAYS, "rising"), (1000, CERTAIN, [], [0, 900], "from 0 to 730"),
+        (30, CERTAIN, [], DAYS, "larger than 5 mm"),
+        (math.nan, CERTAIN, [], DAYS, "larger than 5 mm"),
+        (1000, (0.01, 0.0, 0.02), [], DAYS, "rising"),
+        (1000, CERTAIN, [], [0, 900], "from 0 to 730"),
         (1000, CERTAIN, [], [], "from 0 to 730"),
         (1000, CERTAIN, [Course(by_hand(-0.01, 0.01), 50, 50)], DAYS, "stops after it started"),
     ],
-)  # fmt: skip
+)
 def test_what_makes_no_sense_is_refused(last, growth, courses, days, message):
     with pytest.raises(InputError, match=message):
         simulate(last, growth, courses, days)

@@ -62,11 +62,17 @@ def test_the_letters_say_where_the_screen_points_in_the_patient(codes):
 @pytest.mark.parametrize(
     ("codes", "letters"),
     [
-        ("RAS", "RLAP"), ("LPS", "RLAP"), ("LAS", "RLAP"), ("PLS", "RLAP"), ("ARS", "RLAP"),  # axial slices
-        ("LSA", "RLSI"), ("SRP", "RLSI"),  # coronal
-        ("ASL", "APSI"), ("IPR", "APSI"),  # sagittal
+        ("RAS", "RLAP"),
+        ("LPS", "RLAP"),
+        ("LAS", "RLAP"),
+        ("PLS", "RLAP"),
+        ("ARS", "RLAP"),  # axial slices
+        ("LSA", "RLSI"),
+        ("SRP", "RLSI"),  # coronal
+        ("ASL", "APSI"),
+        ("IPR", "APSI"),  # sagittal
     ],
-)  # fmt: skip
+)
 def test_slices_hang_as_radiologists_hang_them(codes, letters):
     """Axial and coronal: the patient's right on the left; sagittal: the front on the left, the head at the top."""
     assert "".join(view_of(_grid(codes)).letters) == letters
@@ -120,8 +126,9 @@ def _pixel(shown: np.ndarray, view, i: float, j: float, shape) -> tuple[int, ...
     """The picture's colour at a place given in voxels, 0.5 = half a voxel on."""
     column, row = view.from_index(i, j, shape)
     rows, columns = view.to_screen(np.zeros(shape[:2])).shape
-    return tuple(int(v) for v in shown[int((row + 0.5) / rows * shown.shape[0]),
-                                       int((column + 0.5) / columns * shown.shape[1])])  # fmt: skip
+    return tuple(
+        int(v) for v in shown[int((row + 0.5) / rows * shown.shape[0]), int((column + 0.5) / columns * shown.shape[1])]
+    )
 
 
 @pytest.mark.parametrize("codes", ["LPS", "RAS", "PLS", "ASL"])

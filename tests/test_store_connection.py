@@ -31,8 +31,9 @@ def test_an_error_in_a_transaction_undoes_all_of_it(tmp_path: Path) -> None:
         with db.transaction():
             db.execute_many("INSERT INTO t VALUES (?, ?)", [[1, "a"], [2, None]])
         assert db.query("SELECT * FROM t WHERE id > ? ORDER BY id", [0]) == [
-            {"id": 1, "name": "a"}, {"id": 2, "name": None},
-        ]  # fmt: skip
+            {"id": 1, "name": "a"},
+            {"id": 2, "name": None},
+        ]
         with pytest.raises(StoreError, match="do not nest"), db.transaction(), db.transaction():
             pass
         with pytest.raises(db.Error), db.transaction():
@@ -73,10 +74,24 @@ def test_migrations_are_taken_once_in_order_and_each_whole_or_not(tmp_path: Path
 def test_the_schema_has_every_table_of_the_design() -> None:
     tables = {s.split("(")[0].removeprefix("CREATE TABLE").strip() for m in MIGRATIONS for s in statements(m.sql)}
     assert tables >= {
-        "patients", "timepoints", "scans", "masks", "lesions", "measurements", "decisions", "ood_scores",
-        "mask_anomalies", "events", "growth_fits", "models", "reference_sets", "jobs", "people", "audit",
+        "patients",
+        "timepoints",
+        "scans",
+        "masks",
+        "lesions",
+        "measurements",
+        "decisions",
+        "ood_scores",
+        "mask_anomalies",
+        "events",
+        "growth_fits",
+        "models",
+        "reference_sets",
+        "jobs",
+        "people",
+        "audit",
         "mask_vectors",
-    }  # fmt: skip
+    }
 
 
 def test_importing_the_store_is_cheap() -> None:

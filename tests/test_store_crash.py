@@ -198,9 +198,12 @@ def test_kill_9_in_the_middle_of_writing_loses_nothing_that_was_committed(tmp_pa
     delays = random.Random(3)
     for _ in range(3):
         writer = subprocess.Popen(
-            [sys.executable, "-c", WRITER, str(tmp_path)], cwd=ROOT, stdout=subprocess.PIPE, text=True,
+            [sys.executable, "-c", WRITER, str(tmp_path)],
+            cwd=ROOT,
+            stdout=subprocess.PIPE,
+            text=True,
             env={**os.environ, "PYTHONPATH": str(ROOT)},
-        )  # fmt: skip
+        )
         assert writer.stdout is not None
         assert writer.stdout.readline() == "ready\n"
         time.sleep(0.5 + delays.random())
@@ -228,8 +231,12 @@ def test_kill_9_in_the_middle_of_writing_loses_nothing_that_was_committed(tmp_pa
 def test_a_second_process_is_told_who_holds_the_store(store: Store) -> None:
     code = "import sys; from store import open_store; open_store(sys.argv[1])"
     other = subprocess.run(
-        [sys.executable, "-c", code, str(store.root)], cwd=ROOT, capture_output=True, text=True, check=False,
-    )  # fmt: skip
+        [sys.executable, "-c", code, str(store.root)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert other.returncode != 0
     assert f"held by another process (PID {os.getpid()})" in other.stderr
 

@@ -174,9 +174,13 @@ def test_a_full_disk_is_a_sentence_leaves_nothing_half_written_and_work_goes_on_
 ) -> None:
     """A limit on the size of files stands for the full disk: the system refuses in the same places."""
     done = subprocess.run(
-        [sys.executable, "-c", FULL, str(tmp_path / "data")], cwd=ROOT, env=ENV, capture_output=True, text=True,
+        [sys.executable, "-c", FULL, str(tmp_path / "data")],
+        cwd=ROOT,
+        env=ENV,
+        capture_output=True,
+        text=True,
         check=False,
-    )  # fmt: skip
+    )
     assert done.returncode == 0, done.stderr[-2000:]
     answers, before, after, problems, quarantined = json.loads(done.stdout)
     assert set(answers.values()) == {"refused"}
@@ -328,8 +332,9 @@ def test_what_cannot_be_read_is_named_by_verify_and_ends_neither_it_nor_the_rema
             patch.setattr("store.verify.file_sha256", failing)
             told = store.verify()
         assert [text.split(" (")[0] for text in told] == [
-            f"raw/set/P1/{DAY1}/CT.nii.gz cannot be read", f"processed/set/P1/{DAY1}/mask_v001.nii.gz cannot be read",
-        ]  # fmt: skip
+            f"raw/set/P1/{DAY1}/CT.nii.gz cannot be read",
+            f"processed/set/P1/{DAY1}/mask_v001.nii.gz cannot be read",
+        ]
         for name in ("heads.jsonl", "audit.jsonl", "processed/ledger.jsonl"):
             (root / name).rename(tmp_path / "kept")
             (root / name).mkdir()

@@ -159,10 +159,13 @@ def test_a_scan_that_is_not_the_one_stored_is_read_by_nobody(room: Any):
     (room.root / scan.path).unlink()
     write_nifti(room.root / scan.path, scan_volume(77).array, grid())
     for build in (
-        lambda: room.scan_path(scan), lambda: room.load_volume(scan), lambda: room.load_reference_grid("P1", DAY1),
-        lambda: add_mask(room, 3), lambda: common.describe(room, scan),
+        lambda: room.scan_path(scan),
+        lambda: room.load_volume(scan),
+        lambda: room.load_reference_grid("P1", DAY1),
+        lambda: add_mask(room, 3),
+        lambda: common.describe(room, scan),
         lambda: room.open_draft("P1", DAY1, None, "ann"),
-    ):  # fmt: skip
+    ):
         with pytest.raises(StoreError, match="The file of the scan CT of P1 on 2020-01-01 is not the one"):
             build()
     with pytest.raises(InputError, match="altered or is gone since the job was begun"):
@@ -183,8 +186,9 @@ def test_the_pass_over_all_files_finds_what_nobody_has_read(room: Any):
     assert "version 1 of P2 on 2020-01-01 is not the one that was stored" in found[1]
     assert not any(str(room.root) in sentence for sentence in found)
     assert [(row["path"], row["state"]) for row in room.doubted_files()] == [
-        (f"processed/set/P2/{DAY1}/mask_v001.nii.gz", "altered"), (scan.path, "missing"),
-    ]  # fmt: skip
+        (f"processed/set/P2/{DAY1}/mask_v001.nii.gz", "altered"),
+        (scan.path, "missing"),
+    ]
     entries = len(room.audit.entries())
     assert room.check_files() == found
     assert len(room.audit.entries()) == entries, "nothing new"
@@ -243,8 +247,11 @@ def test_no_file_that_grows_is_written_through_a_link_or_filled_from_behind_one(
     def unchanged() -> bool:
         link = (root / name).is_symlink()
         behind = not outside.exists() if dangling else outside.read_bytes() == b"root:secret\n"
-        return link and behind and not any(b"root:secret" in p.read_bytes() for p in root.rglob("*") if p.is_file()
-                                           and not p.is_symlink())  # fmt: skip
+        return (
+            link
+            and behind
+            and not any(b"root:secret" in p.read_bytes() for p in root.rglob("*") if p.is_file() and not p.is_symlink())
+        )
 
     with open_store(root) as store:
         (root / name).unlink()
@@ -401,7 +408,11 @@ def test_nobody_outside_the_store_builds_the_path_of_a_stored_file():
     root = Path(__file__).resolve().parents[1]
     files = [root / "cli.py", root / "app.py", *(root / "core").rglob("*.py"), *(root / "pages").rglob("*.py")]
     made = re.compile(r"\.root\s*/\s*\w+\.path|data_root\(\)\s*/\s*\w+\.path|[\"']f?(raw|processed)/")
-    found = [f"{path.relative_to(root)}: {line}" for path in files for line in path.read_text().splitlines()
-             if made.search(line)]  # fmt: skip
+    found = [
+        f"{path.relative_to(root)}: {line}"
+        for path in files
+        for line in path.read_text().splitlines()
+        if made.search(line)
+    ]
     assert found == []
     assert made.search("str((store.root / scan.path).resolve())"), "as it was"

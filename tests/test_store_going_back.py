@@ -58,9 +58,13 @@ def older(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def by_the_older(older: Path, root: Path, step: str) -> Any:
     done = subprocess.run(
-        [sys.executable, "-B", "-c", STEPS, str(root), step], cwd=older, capture_output=True, text=True, check=False,
+        [sys.executable, "-B", "-c", STEPS, str(root), step],
+        cwd=older,
+        capture_output=True,
+        text=True,
+        check=False,
         env={"PATH": "/usr/bin:/bin", "PYTHONPATH": str(older)},
-    )  # fmt: skip
+    )
     assert done.returncode == 0, done.stderr[-2000:]
     return json.loads(done.stdout.splitlines()[-1])
 

@@ -327,12 +327,14 @@ def test_leftovers_are_remarks_and_damaged_drafts_are_problems(store: Store) -> 
     (store.root / "cache" / "thumbnails" / "other.png").write_bytes(b"x")
     (store.root / "cache" / "embeddings" / "model" / ("ab" * 32)).mkdir()
     assert store.verify() == []
-    assert sorted(store.remarks()) == sorted([
-        f"drafts/{draft.draft_id} is of a mask version that is not there.",
-        f"drafts/{draft.draft_id}/notes.txt belongs to no draft.",
-        "drafts/x is no draft.",
-        f"jobs/{job} was left by a job that is done.",
-        "jobs/nobody belongs to no job.",
-        "cache/thumbnails/other.png is the picture of no stored mask.",
-        f"cache/embeddings/model/{'ab' * 32} is of no stored scan.",
-    ])  # fmt: skip
+    assert sorted(store.remarks()) == sorted(
+        [
+            f"drafts/{draft.draft_id} is of a mask version that is not there.",
+            f"drafts/{draft.draft_id}/notes.txt belongs to no draft.",
+            "drafts/x is no draft.",
+            f"jobs/{job} was left by a job that is done.",
+            "jobs/nobody belongs to no job.",
+            "cache/thumbnails/other.png is the picture of no stored mask.",
+            f"cache/embeddings/model/{'ab' * 32} is of no stored scan.",
+        ]
+    )

@@ -99,9 +99,16 @@ def forged_values(root: Path) -> dict[str, Any]:
 
 
 FORGED = (
-    "a recorded scan", "a recorded mask", "ids that are paths", "not the next", "altered", "no entry", "too much",
-    "a list", "files of an event",
-)  # fmt: skip
+    "a recorded scan",
+    "a recorded mask",
+    "ids that are paths",
+    "not the next",
+    "altered",
+    "no entry",
+    "too much",
+    "a list",
+    "files of an event",
+)
 
 
 @pytest.mark.parametrize("how", FORGED)

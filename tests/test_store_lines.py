@@ -90,5 +90,6 @@ def test_what_python_reads_and_json_does_not_know_is_no_entry(tmp_path: Path) ->
     entries, problems = read_file(path)
     assert entries == []
     assert [problem.split(":")[0] for problem in problems] == [
-        "audit.jsonl line 1 is not JSON", "audit.jsonl line 2 is not JSON",
-    ]  # fmt: skip
+        "audit.jsonl line 1 is not JSON",
+        "audit.jsonl line 2 is not JSON",
+    ]

@@ -27,7 +27,7 @@ from tests.store_phantom import (
     labels,
     measures,
     scan_volume,
-)  # fmt: skip
+)
 
 
 def test_a_scan_is_stored_with_its_sidecar_and_read_back_the_same(store: Store) -> None:
@@ -157,11 +157,31 @@ def test_the_sidecar_is_the_record_key_for_key_in_the_design_s_order(store: Stor
     text = (folder(store) / "mask_v001.json").read_text()
     sidecar = json.loads(text)
     assert list(sidecar) == [
-        "mask_id", "patient_id", "timepoint", "version", "parent_version", "method", "model_checkpoint", "prompts",
-        "reviewer", "status", "created_at", "dice_vs_previous_version", "volume_mm3", "voxels_added",
-        "voxels_removed", "voxels_unchanged", "volume_delta_mm3", "scan_sha256", "mask_sha256", "checkpoint_sha256",
-        "lesions", "software", "format_version", "model_files",
-    ]  # fmt: skip
+        "mask_id",
+        "patient_id",
+        "timepoint",
+        "version",
+        "parent_version",
+        "method",
+        "model_checkpoint",
+        "prompts",
+        "reviewer",
+        "status",
+        "created_at",
+        "dice_vs_previous_version",
+        "volume_mm3",
+        "voxels_added",
+        "voxels_removed",
+        "voxels_unchanged",
+        "volume_delta_mm3",
+        "scan_sha256",
+        "mask_sha256",
+        "checkpoint_sha256",
+        "lesions",
+        "software",
+        "format_version",
+        "model_files",
+    ]
     assert MaskRecord.from_json(sidecar) == record == store.mask("P1", DAY1, 1)
     assert sidecar["prompts"][0]["coords"] == [1.0, 2.0]
     assert [lesion["lesion_id"] for lesion in sidecar["lesions"]] == ["L1", "L2"]
@@ -227,8 +247,10 @@ def test_accepting_supersedes_the_accepted_and_the_proposed(store: Store) -> Non
     assert final is not None
     assert file_sha256(link) == final.mask_sha256
     assert [(d.verdict, d.reviewer, d.reason) for d in store.decisions("P1")] == [
-        ("reject", "ann", "leak"), ("accept", "ann", "good"), ("accept", "bob", "better"),
-    ]  # fmt: skip
+        ("reject", "ann", "leak"),
+        ("accept", "ann", "good"),
+        ("accept", "bob", "better"),
+    ]
     assert store.verify() == []
 
 
@@ -250,9 +272,12 @@ def test_decisions_that_make_no_sense_are_refused(store: Store) -> None:
     add_scan(store)
     add_mask(store, 1)
     for arguments in (
-        ("P1", DAY1, 1, "maybe", "ann", "x"), ("P1", DAY1, 1, "accept", "", "x"), ("P1", DAY1, 1, "accept", "ann", ""),
-        ("P1", DAY1, 1, "accept", "ann", "two words"), ("P1", DAY1, 1, "accept", "ann", "x", "nul\x00"),
-    ):  # fmt: skip
+        ("P1", DAY1, 1, "maybe", "ann", "x"),
+        ("P1", DAY1, 1, "accept", "", "x"),
+        ("P1", DAY1, 1, "accept", "ann", ""),
+        ("P1", DAY1, 1, "accept", "ann", "two words"),
+        ("P1", DAY1, 1, "accept", "ann", "x", "nul\x00"),
+    ):
         with pytest.raises(InputError):
             store.decide(*arguments)
     with pytest.raises(StoreError, match="no mask version 2"):
@@ -282,9 +307,13 @@ def test_only_accepted_masks_enter_the_curve_and_an_absent_lesion_counts_zero(st
     store.decide("P1", DAY3, 1, "accept", "ann", "good")
     points = [(p.timepoint, p.days, p.lesion_id, p.volume_mm3) for p in store.volume_points("P1")]
     assert points == [
-        (DAY1, 0.0, "L1", 8.0), (DAY3, 150.0, "L1", 6.0), (DAY1, 0.0, "L2", 0.0), (DAY3, 150.0, "L2", 10.0),
-        (DAY1, 0.0, "total", 8.0), (DAY3, 150.0, "total", 16.0),
-    ]  # fmt: skip
+        (DAY1, 0.0, "L1", 8.0),
+        (DAY3, 150.0, "L1", 6.0),
+        (DAY1, 0.0, "L2", 0.0),
+        (DAY3, 150.0, "L2", 10.0),
+        (DAY1, 0.0, "total", 8.0),
+        (DAY3, 150.0, "total", 16.0),
+    ]
 
 
 def test_days_count_from_the_first_timepoint_even_while_it_waits_for_review(store: Store) -> None:
@@ -323,10 +352,15 @@ def test_a_stored_mask_read_the_short_way_is_what_the_long_way_reads(store: Stor
     mask = labels(4, 2, where)
     path = store.mask_path(
         store.add_mask(
-            mask, patient_id="P1", timepoint=DAY1, method="import", reviewer="demo", parent_version=None,
+            mask,
+            patient_id="P1",
+            timepoint=DAY1,
+            method="import",
+            reviewer="demo",
+            parent_version=None,
             lesions=measures(mask),
         )
-    )  # fmt: skip
+    )
     short, long = mask_files.read_own(path), read_label_map(path)
     assert short is not None
     assert np.array_equal(short.array, long.array)

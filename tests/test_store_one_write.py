@@ -86,9 +86,14 @@ def _save_until_killed(root: str, ready: Any) -> None:
         opened: Any = store
         for number in range(10_000):
             add_version(
-                opened, labels(1 + number % 9, number % 3), "P1", DAY1, method="edit", reviewer="demo",
+                opened,
+                labels(1 + number % 9, number % 3),
+                "P1",
+                DAY1,
+                method="edit",
+                reviewer="demo",
                 parent_version=None,
-            )  # fmt: skip
+            )
             ready.set()
 
 

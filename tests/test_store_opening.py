@@ -180,8 +180,14 @@ def test_an_emptied_database_is_not_begun_again_over_scans(root: Path) -> None:
 
 def test_only_import_and_demo_make_a_store(tmp_path: Path, capsys: Any) -> None:
     missing = tmp_path / "mistyped"
-    for verb in (["masks", "P1"], ["verify"], ["growth", "P1"], ["segment", "P1", DAY1], ["audit", "head"],
-                 ["accept", "P1", DAY1, "1", "--reason", "good"]):  # fmt: skip
+    for verb in (
+        ["masks", "P1"],
+        ["verify"],
+        ["growth", "P1"],
+        ["segment", "P1", DAY1],
+        ["audit", "head"],
+        ["accept", "P1", DAY1, "1", "--reason", "good"],
+    ):
         assert cli.main([*verb, "--data", str(missing)]) == 1
         assert "There is no store in" in capsys.readouterr().err
         assert not missing.exists()
@@ -193,8 +199,25 @@ def test_only_import_and_demo_make_a_store(tmp_path: Path, capsys: Any) -> None:
     with pytest.raises(StoreError, match="nothing in"):
         rebuild(missing)
     assert list(missing.iterdir()) == []
-    assert cli.main(["import", str(tmp_path / "none.nii.gz"), "--dataset", "d", "--patient", "P1", "--date", DAY1,
-                     "--modality", "CT", "--data", str(missing)]) == 1  # fmt: skip
+    assert (
+        cli.main(
+            [
+                "import",
+                str(tmp_path / "none.nii.gz"),
+                "--dataset",
+                "d",
+                "--patient",
+                "P1",
+                "--date",
+                DAY1,
+                "--modality",
+                "CT",
+                "--data",
+                str(missing),
+            ]
+        )
+        == 1
+    )
     assert (missing / "twin.duckdb").exists()
 
 
@@ -316,9 +339,13 @@ store.close()
 def held(root: Path) -> Iterator[tuple[Path, Callable[[], None]]]:
     """The store, held by another process that has written and rests; and a call that lets it write once more."""
     other = subprocess.Popen(
-        [sys.executable, "-c", HOLDER, str(root)], cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+        [sys.executable, "-c", HOLDER, str(root)],
+        cwd=ROOT,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
-    )  # fmt: skip
+    )
     assert other.stdin is not None
     assert other.stdout is not None
     assert other.stdout.readline() == "ready\n"
@@ -406,9 +433,14 @@ def kill_rebuild(root: Path, stop: int) -> bool:
     module = sys.modules["store.rebuild"]
     with pytest.MonkeyPatch.context() as patch:
         for where, name in (
-            (mask_files, "copy_synced"), (mask_files, "replace_bytes"), (mask_files, "set_final"), (os, "replace"),
-            (os, "unlink"), (module, "_build"), (module, "_follow"),
-        ):  # fmt: skip
+            (mask_files, "copy_synced"),
+            (mask_files, "replace_bytes"),
+            (mask_files, "set_final"),
+            (os, "replace"),
+            (os, "unlink"),
+            (module, "_build"),
+            (module, "_follow"),
+        ):
             patch.setattr(where, name, step(getattr(where, name)))
         try:
             rebuild(root)

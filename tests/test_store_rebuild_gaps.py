@@ -146,10 +146,15 @@ def facts(root: Path) -> dict[str, Any]:
     with open_store(root) as store:
         assert store.verify() == []
         tables = {
-            "masks": "mask_id, status, lesions", "decisions": "decision_id, verdict", "events": "event_id",
-            "scans": "patient_id, timepoint, scan_id, sha256", "mask_anomalies": "anomaly_id",
-            "mask_vectors": "mask_id, lesion_id", "people": "name, role", "growth_fits": "fit_id",
-        }  # fmt: skip
+            "masks": "mask_id, status, lesions",
+            "decisions": "decision_id, verdict",
+            "events": "event_id",
+            "scans": "patient_id, timepoint, scan_id, sha256",
+            "mask_anomalies": "anomaly_id",
+            "mask_vectors": "mask_id, lesion_id",
+            "people": "name, role",
+            "growth_fits": "fit_id",
+        }
         rows = {name: store.db.query(f"SELECT {what} FROM {name} ORDER BY {what}") for name, what in tables.items()}
         return {**rows, "affirm": store.masks_to_affirm(), "points": store.volume_points("P1")}
 
@@ -325,9 +330,15 @@ def acceptance(store: Store) -> dict[str, Any]:
     """The payload of an acceptance of P1's first mask that nobody made."""
     mask = store.mask("P1", DAY1, 1)
     decision = {
-        "decision_id": "forged", "mask_id": mask.mask_id, "lesion_id": None, "verdict": "accept", "reviewer": "demo",
-        "reason": "x", "comment": "", "created_at": mask.created_at,
-    }  # fmt: skip
+        "decision_id": "forged",
+        "mask_id": mask.mask_id,
+        "lesion_id": None,
+        "verdict": "accept",
+        "reviewer": "demo",
+        "reason": "x",
+        "comment": "",
+        "created_at": mask.created_at,
+    }
     place = {"patient_id": "P1", "timepoint": DAY1, "version": 1}
     return {"decision": decision, **place, "statuses": {mask.mask_id: "accepted"}, "final_version": 1}
 

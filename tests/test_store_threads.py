@@ -83,10 +83,15 @@ def test_eight_threads_of_mixed_writes_lose_nothing(store: Store) -> None:
             assert store.patients()
 
     together(
-        masks("P0"), masks("P0"), masks("P1"), progress(jobs[0]), progress(jobs[1]), reads,
+        masks("P0"),
+        masks("P0"),
+        masks("P1"),
+        progress(jobs[0]),
+        progress(jobs[1]),
+        reads,
         lambda: [add_scan(store, "P2", DAY2, seed=20 + n) for n in range(4)],
         lambda: [store.add_event("P3", DAY1, "steroids", n, "ann") for n in range(6)],
-    )  # fmt: skip
+    )
     assert [r.version for r in store.masks("P0")] == [1, 2, 3, 4, 5, 6]
     assert [r.version for r in store.masks("P1")] == [1, 2, 3]
     assert [s.scan_id for s in store.scans("P2", DAY2)] == ["CT", "CT-2", "CT-3", "CT-4"]

@@ -52,8 +52,10 @@ def test_the_distance_by_hand() -> None:
     index.add("b", "L1", "P2", [3.0, 4.0])
     index.add("c", "L2", "P3", [0.0, 1.0])
     assert [(n.mask_id, n.lesion_id, n.distance) for n in index.query([0.0, 0.0], 3)] == [
-        ("a", "L1", 0.0), ("c", "L2", 1.0), ("b", "L1", 5.0),
-    ]  # fmt: skip
+        ("a", "L1", 0.0),
+        ("c", "L2", 1.0),
+        ("b", "L1", 5.0),
+    ]
     assert [n.mask_id for n in index.query([0.0, 0.0], 9, exclude_patient="P1")] == ["c", "b"]
     index.add("c", "L2", "P3", [30.0, 40.0])  # measured again: replaced, not doubled
     assert [(n.mask_id, n.distance) for n in index.query([0.0, 0.0], 9)] == [("a", 0.0), ("b", 5.0), ("c", 50.0)]

@@ -193,11 +193,26 @@ def test_every_write_is_in_the_audit_once_with_its_person(store: Store) -> None:
     for entry in entries:
         counts[entry["action"]] = counts.get(entry["action"], 0) + 1
     assert counts == {
-        "person.added": 4, "scan.added": 6, "mask.added": 5, "mask.decided": 4, "ood.scored": 1, "mask.scored": 1,
-        "event.added": 2, "growth.fitted": 1, "model.used": 1, "reference_set.added": 1, "vector.added": 2,
-        "job.created": 2, "job.updated": 2, "reading.set": 3, "reading.finished": 1, "file.doubted": 1, "mask.lost": 1,
-        "mask.found": 1, "file.cleared": 1,
-    }  # fmt: skip
+        "person.added": 4,
+        "scan.added": 6,
+        "mask.added": 5,
+        "mask.decided": 4,
+        "ood.scored": 1,
+        "mask.scored": 1,
+        "event.added": 2,
+        "growth.fitted": 1,
+        "model.used": 1,
+        "reference_set.added": 1,
+        "vector.added": 2,
+        "job.created": 2,
+        "job.updated": 2,
+        "reading.set": 3,
+        "reading.finished": 1,
+        "file.doubted": 1,
+        "mask.lost": 1,
+        "mask.found": 1,
+        "file.cleared": 1,
+    }
     rejected = next(e for e in entries if e["action"] == "mask.decided")
     assert (rejected["person"], rejected["payload"]["decision"]["reason"]) == ("ann", "leak")
     assert entries[0]["prev_hash"] == GENESIS
@@ -245,17 +260,20 @@ def test_what_was_said_is_remembered(busy: Store) -> None:
     anomaly = busy.mask_anomalies("P1")[-1]
     assert (anomaly["version"], anomaly["p_value"]) == (2, 0.5)
     assert [row["verdict"] for row in busy.mask_anomalies(mask_id=anomaly["mask_id"])] == [
-        "not enough reference masks", "usual",
-    ]  # fmt: skip
+        "not enough reference masks",
+        "usual",
+    ]
     assert [(e["date"], e["detail"]) for e in busy.events("P1")] == [
-        (DAY1, "started"), (DAY2, {"dexamethasone_mg": 4}),
-    ]  # fmt: skip
+        (DAY1, "started"),
+        (DAY2, {"dexamethasone_mg": 4}),
+    ]
     assert busy.growth_fits("P1", "L1")[0]["rate"] == 0.01
     assert busy.models()[0]["detail"] == {"licence": "Apache-2.0"}
     assert busy.reference_sets("mask-gate")[0]["detail"]["members"] == [anomaly["mask_id"]]
     assert [(p["name"], p["role"]) for p in busy.people()] == [
-        ("ann", "administrator"), ("demo", "administrator"),
-    ]  # fmt: skip
+        ("ann", "administrator"),
+        ("demo", "administrator"),
+    ]
     assert busy.datasets() == ["set"]
     first, second = busy.patients()
     assert (first["patient_id"], first["timepoints"], first["scans"], first["masks"]) == ("P1", 2, 4, 4)
@@ -266,8 +284,9 @@ def test_what_was_said_is_remembered(busy: Store) -> None:
 def test_a_vector_replaces_that_of_the_same_lesion_and_must_be_finite(busy: Store) -> None:
     rows = busy.mask_vectors()
     assert [(r["lesion_id"], r["vector"], r["status"]) for r in rows] == [
-        ("L1", [1.0, -2.5, 1e-9], "accepted"), ("L2", [1.0, -2.5, 1e-9], "accepted"),
-    ]  # fmt: skip
+        ("L1", [1.0, -2.5, 1e-9], "accepted"),
+        ("L2", [1.0, -2.5, 1e-9], "accepted"),
+    ]
     mask_id = rows[0]["mask_id"]
     busy.add_mask_vector(mask_id, "L1", "P1", [4.0], ["a"], "demo")
     assert busy.mask_vectors("accepted")[0]["vector"] == [4.0]
@@ -281,9 +300,13 @@ def test_a_vector_replaces_that_of_the_same_lesion_and_must_be_finite(busy: Stor
 def test_a_job_goes_from_queued_to_done(store: Store) -> None:
     job_id = store.create_job("segment", {"patient_id": "P1"}, "demo")
     assert {k: store.job(job_id)[k] for k in ("kind", "params", "person", "status", "progress", "result")} == {
-        "kind": "segment", "params": {"patient_id": "P1"}, "person": "demo", "status": "queued", "progress": 0.0,
+        "kind": "segment",
+        "params": {"patient_id": "P1"},
+        "person": "demo",
+        "status": "queued",
+        "progress": 0.0,
         "result": None,
-    }  # fmt: skip
+    }
     store.update_job(job_id, status="running")
     audited = len(store.audit.entries())
     store.update_job(job_id, progress=0.5, message="slice 3")

@@ -20,20 +20,69 @@ ROOT = Path(__file__).resolve().parents[1]
 #: Call of Streamlit -> what of it is Markdown: positions, and names of arguments.
 MARKDOWN: dict[str, tuple[tuple[int, ...], tuple[str, ...]]] = {
     **dict.fromkeys(
-        ("markdown", "caption", "title", "header", "subheader", "badge",
-         "error", "warning", "info", "success", "toast"),
+        (
+            "markdown",
+            "caption",
+            "title",
+            "header",
+            "subheader",
+            "badge",
+            "error",
+            "warning",
+            "info",
+            "success",
+            "toast",
+        ),
         ((0,), ("body",)),
     ),
     **dict.fromkeys(
-        ("button", "form_submit_button", "download_button", "link_button", "checkbox", "toggle", "radio", "selectbox",
-         "multiselect", "slider", "select_slider", "text_input", "text_area", "number_input", "date_input",
-         "time_input", "file_uploader", "camera_input", "audio_input", "color_picker", "segmented_control", "pills",
-         "expander", "popover", "status", "dialog", "menu_button", "chat_input", "feedback"),
+        (
+            "button",
+            "form_submit_button",
+            "download_button",
+            "link_button",
+            "checkbox",
+            "toggle",
+            "radio",
+            "selectbox",
+            "multiselect",
+            "slider",
+            "select_slider",
+            "text_input",
+            "text_area",
+            "number_input",
+            "date_input",
+            "time_input",
+            "file_uploader",
+            "camera_input",
+            "audio_input",
+            "color_picker",
+            "segmented_control",
+            "pills",
+            "expander",
+            "popover",
+            "status",
+            "dialog",
+            "menu_button",
+            "chat_input",
+            "feedback",
+        ),
         ((0,), ("label",)),
     ),
     **dict.fromkeys(
-        ("Column", "TextColumn", "NumberColumn", "CheckboxColumn", "ProgressColumn", "ListColumn", "DateColumn",
-         "DatetimeColumn", "SelectboxColumn", "LineChartColumn", "BarChartColumn"),
+        (
+            "Column",
+            "TextColumn",
+            "NumberColumn",
+            "CheckboxColumn",
+            "ProgressColumn",
+            "ListColumn",
+            "DateColumn",
+            "DatetimeColumn",
+            "SelectboxColumn",
+            "LineChartColumn",
+            "BarChartColumn",
+        ),
         ((0,), ("label",)),
     ),
     "metric": ((0, 1, 2), ("label", "value", "delta", "delta_description")),
@@ -42,7 +91,7 @@ MARKDOWN: dict[str, tuple[tuple[int, ...], tuple[str, ...]]] = {
     "tabs": ((0,), ("tabs",)),
     "image": ((1,), ("caption",)),
     "page_link": ((), ("label",)),
-}  # fmt: skip
+}
 #: Every one of them may have these too.
 ALWAYS = ("help", "caption", "captions")
 #: Their options are Markdown as well, as they are or as `format_func` makes them.
@@ -101,9 +150,10 @@ def module_at(dotted: str) -> Module | None:
 def pages() -> tuple[Module, ...]:
     files = sorted((ROOT / "pages").rglob("*.py"))
     return tuple(
-        found for path in files
+        found
+        for path in files
         if (found := module_at(".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")))
-    )  # fmt: skip
+    )
 
 
 class Judge:
@@ -247,9 +297,7 @@ class Judge:
     def _returns(self, function: ast.FunctionDef, at: Module) -> bool:
         if function.returns is not None and _number_type(function.returns):
             return True
-        values = [
-            n.value for n in ast.walk(function) if isinstance(n, ast.Return) and at.scope(n) is function
-        ]  # fmt: skip
+        values = [n.value for n in ast.walk(function) if isinstance(n, ast.Return) and at.scope(n) is function]
         return bool(values) and all(self.safe(value, at) for value in values)
 
 
@@ -336,13 +384,17 @@ def violations(module: Module, judge: Judge) -> list[str]:
     shows = set(MARKDOWN) | set(NEVER)
     direct = {id(n.func) for n in ast.walk(module.tree) if isinstance(n, ast.Call)}
     renamed = {
-        target.id for n in ast.walk(module.tree) if isinstance(n, ast.Assign) for target in n.targets
+        target.id
+        for n in ast.walk(module.tree)
+        if isinstance(n, ast.Assign)
+        for target in n.targets
         if isinstance(target, ast.Name) and _holds_show(n.value, shows, direct, set())
-    }  # fmt: skip
+    }
     found = [
         f"{module.name}: imports {name} from streamlit, so that its calls cannot be told from others"
-        for name, whence in module.imports.items() if whence.startswith("streamlit.") and whence[10:] in shows
-    ]  # fmt: skip
+        for name, whence in module.imports.items()
+        if whence.startswith("streamlit.") and whence[10:] in shows
+    ]
     for node in ast.walk(module.tree):
         if not isinstance(node, ast.Call):
             continue
@@ -382,9 +434,11 @@ def _of_streamlit(node: ast.Call, module: Module, shows: set[str]) -> bool:
 
 def _is_st(node: ast.AST, shows: set[str]) -> bool:
     return (
-        isinstance(node, ast.Attribute) and node.attr in shows
-        and isinstance(node.value, ast.Name) and node.value.id == "st"
-    )  # fmt: skip
+        isinstance(node, ast.Attribute)
+        and node.attr in shows
+        and isinstance(node.value, ast.Name)
+        and node.value.id == "st"
+    )
 
 
 def _holds_show(node: ast.AST, shows: set[str], direct: set[int], renamed: set[str]) -> bool:

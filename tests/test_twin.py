@@ -165,15 +165,22 @@ def test_everything_is_json_without_nan_whatever_the_series(store):
 def test_a_patient_without_accepted_masks_has_no_lesions_and_an_unknown_one_is_refused(store):
     _scan(store, DAYS[0])
     assert twin(store, "P1") == {
-        "patient_id": "P1", "timepoints": [DAYS[0]], "not_in_the_curve": [DAYS[0]], "not_read": {}, "lesions": {},
-    }  # fmt: skip
+        "patient_id": "P1",
+        "timepoints": [DAYS[0]],
+        "not_in_the_curve": [DAYS[0]],
+        "not_read": {},
+        "lesions": {},
+    }
     with pytest.raises(StoreError, match=r"no patient 'P9'\. Import a scan first"):
         twin(store, "P9")
 
 
 def test_lesions_are_in_order_of_number_and_their_points_in_order_of_time():
-    points = [VolumePoint(f"2024-01-{int(d) + 1:02d}", d, 1.0, lesion, "m", 1)
-              for lesion in (TOTAL, "L10", "L2") for d in (9.0, 0.0, 4.0)]  # fmt: skip
+    points = [
+        VolumePoint(f"2024-01-{int(d) + 1:02d}", d, 1.0, lesion, "m", 1)
+        for lesion in (TOTAL, "L10", "L2")
+        for d in (9.0, 0.0, 4.0)
+    ]
     series = by_lesion(points)
     assert list(series) == ["L2", "L10", TOTAL]
     assert [p.days for p in series["L10"]] == [0.0, 4.0, 9.0]

@@ -17,9 +17,15 @@ def flagged(masks: list) -> None:
 
 
 ROW = {
-    "mask_id": "m", "patient_id": "P", "timepoint": "2024-01-01", "version": 1, "status": "proposed", "p_value": None,
-    "flagged": None, "why": "",
-}  # fmt: skip
+    "mask_id": "m",
+    "patient_id": "P",
+    "timepoint": "2024-01-01",
+    "version": 1,
+    "status": "proposed",
+    "p_value": None,
+    "flagged": None,
+    "why": "",
+}
 
 
 def test_masks_that_could_not_be_judged_are_not_told_as_unflagged() -> None:

@@ -57,9 +57,11 @@ def test_a_checkout_that_belongs_to_another_account_says_its_version_too(tmp_pat
 
 def test_without_a_checkout_the_release_then_the_project_says_it(tmp_path: Path):
     for name, (file, text, said) in {
-        "release": ("RELEASE", "2.0\n", "2.0"), "project": ("pyproject.toml", '[project]\nversion = "3.1"\n', "3.1"),
-        "torn": ("pyproject.toml", "[project", UNKNOWN), "none": ("other", "", UNKNOWN),
-    }.items():  # fmt: skip
+        "release": ("RELEASE", "2.0\n", "2.0"),
+        "project": ("pyproject.toml", '[project]\nversion = "3.1"\n', "3.1"),
+        "torn": ("pyproject.toml", "[project", UNKNOWN),
+        "none": ("other", "", UNKNOWN),
+    }.items():
         folder = tmp_path / name
         folder.mkdir()
         (folder / file).write_text(text)

@@ -58,9 +58,16 @@ def ball(centre, radius_mm, axis=None):
     return inside & ((off**2).sum(-1) <= radius_mm**2 + 1e-9)
 
 
-@pytest.mark.parametrize(("centre", "radius", "axis"), [((5, 5, 4), 4.0, None), ((5.3, 4.6, 3.2), 5.0, None),
-                                                        ((5.3, 4.6, 3.2), 4.0, 2), ((2, 5, 4), 6.0, 0),
-                                                        ((0, 0, 0), 3.5, 1)])  # fmt: skip
+@pytest.mark.parametrize(
+    ("centre", "radius", "axis"),
+    [
+        ((5, 5, 4), 4.0, None),
+        ((5.3, 4.6, 3.2), 5.0, None),
+        ((5.3, 4.6, 3.2), 4.0, 2),
+        ((2, 5, 4), 6.0, 0),
+        ((0, 0, 0), 3.5, 1),
+    ],
+)
 def test_a_ball_or_disc_holds_the_voxels_whose_centres_are_near_enough(run, centre, radius, axis):
     call = "visitBall(grid, centre, radius, axis, (p) => seen.push(p))"
     assert visited(run, call, grid=GRID, centre=centre, radius=radius, axis=axis) == numbers(ball(centre, radius, axis))
@@ -99,8 +106,13 @@ def test_a_polygon_holds_the_centres_inside_it_by_even_and_odd(run):
 def test_signed_distances_are_those_of_an_exact_transform(run):
     rng = np.random.default_rng(3)
     mask = ndimage.binary_opening(rng.random((14, 11)) > 0.4)
-    got = run("shapes.js", "[...m.signedDistance({n, m: rows, mask}, [1.5, 0.7])]", n=14, rows=11,
-              mask=mask.ravel(order="F").astype(int).tolist())  # fmt: skip
+    got = run(
+        "shapes.js",
+        "[...m.signedDistance({n, m: rows, mask}, [1.5, 0.7])]",
+        n=14,
+        rows=11,
+        mask=mask.ravel(order="F").astype(int).tolist(),
+    )
     inside = ndimage.distance_transform_edt(mask, sampling=(1.5, 0.7))
     outside = ndimage.distance_transform_edt(~mask, sampling=(1.5, 0.7))
     want = np.where(mask, inside - 0.35, 0.35 - outside)
@@ -126,8 +138,9 @@ def edit(run):
                  const e = new m.LabelEditor(shape, [1, 2, 3], array, (c) => changes.push([c.what, c.slices]));
                  const value = (() => { SCRIPT })();
                  return [value ?? null, [...array], changes]; })()""".replace("SCRIPT", script),
-            labels=labels.ravel(order="F").tolist(), shape=list(labels.shape),
-        )  # fmt: skip
+            labels=labels.ravel(order="F").tolist(),
+            shape=list(labels.shape),
+        )
         return value, np.reshape(after, labels.shape, order="F").astype(np.uint8), changes
 
     return evaluate
@@ -253,9 +266,14 @@ def test_answers_on_another_grid_are_laid_on_the_reference_by_the_nearest_voxel(
     affine = np.array([[0, 2.0, 0, 1], [0, 0, 3.0, 1], [2.0, 0, 0, 1], [0, 0, 0, 1]])
     scan = {"shape": [6, 6, 4], "affine": affine.ravel().tolist()}
     said = {"origin": [1, 2], "shape": [2, 1], "mask": "Aw=="}  # both bits set
-    found, axis = run("slice_answers.js", """(() => { const map = new m.SliceMap(scan, reference);
+    found, axis = run(
+        "slice_answers.js",
+        """(() => { const map = new m.SliceMap(scan, reference);
         return [map.voxels(2, 1, m.unpack(said)), [0, 1, 2].map((a) => map.axisAlong(a))]; })()""",
-                      scan=scan, reference=reference, said=said)  # fmt: skip
+        scan=scan,
+        reference=reference,
+        said=said,
+    )
     assert axis == [1, 2, 0]
     at = np.stack(np.meshgrid(*[np.arange(12)] * 3, indexing="ij"), -1).reshape(-1, 3)
     index = (np.c_[at, np.ones(len(at))] @ np.linalg.inv(affine).T)[:, :3]
@@ -283,16 +301,34 @@ def test_the_server_explains_just_the_voxels_that_the_viewer_takes_of_an_answer(
     scan, axis, k = Grid((11, 10, 9), affine), int(rng.integers(3)), 4
     mask = rng.random([n for a, n in enumerate(scan.shape) if a != axis]) < 0.6
     packed = pack(mask)
-    grids = {name: {"shape": list(g.shape), "affine": g.affine.ravel().tolist()}
-             for name, g in (("scan", scan), ("reference", reference))}  # fmt: skip
-    found = run("slice_answers.js", "new m.SliceMap(scan, reference).voxels(axis, k, m.unpack(said))",
-                **grids, axis=axis, k=k, said=packed)  # fmt: skip
+    grids = {
+        name: {"shape": list(g.shape), "affine": g.affine.ravel().tolist()}
+        for name, g in (("scan", scan), ("reference", reference))
+    }
+    found = run(
+        "slice_answers.js",
+        "new m.SliceMap(scan, reference).voxels(axis, k, m.unpack(said))",
+        **grids,
+        axis=axis,
+        k=k,
+        said=packed,
+    )
     after = np.zeros(reference.shape, np.uint8)
     after[np.unravel_index(found, reference.shape, order="F")] = 1
     answer = Answer.model_validate(
-        {**packed, "answer_id": "0" * 32, "scan_sha256": "a" * 64, "scan": "CT", "axis": axis, "slice": k, "lesion": 1,
-         "prompts": [], "model_id": "m", "checkpoint_sha256": "c"}
-    )  # fmt: skip
+        {
+            **packed,
+            "answer_id": "0" * 32,
+            "scan_sha256": "a" * 64,
+            "scan": "CT",
+            "axis": axis,
+            "slice": k,
+            "lesion": 1,
+            "prompts": [],
+            "model_id": "m",
+            "checkpoint_sha256": "c",
+        }
+    )
     made = explain(None, after, reference, [answer], {"a" * 64: scan})
     assert found
     assert (made.method, made.by_hand, made.answered) == ("medsam", 0, len(found))
@@ -300,10 +336,13 @@ def test_the_server_explains_just_the_voxels_that_the_viewer_takes_of_an_answer(
 
 
 def test_bits_packed_here_are_read_back(run):
-    value = run("slice_answers.js", """(() => { const test = (a, b) => (a * 7 + b * 3) % 5 === 0 && a > 1 && b < 8;
+    value = run(
+        "slice_answers.js",
+        """(() => { const test = (a, b) => (a * 7 + b * 3) % 5 === 0 && a > 1 && b < 8;
         const packed = m.pack([13, 11], test), read = m.unpack(packed); let wrong = 0;
         for (let b = 0; b < 11; b++) for (let a = 0; a < 13; a++) if (m.has(read, a, b) !== test(a, b)) wrong++;
-        return [wrong, m.pack([5, 5], () => false)]; })()""")  # fmt: skip
+        return [wrong, m.pack([5, 5], () => false)]; })()""",
+    )
     assert value == [0, {"origin": [0, 0], "shape": [0, 0], "mask": ""}]
 
 

@@ -35,10 +35,11 @@ def clinic(store, monkeypatch):
     ct = random.integers(-1024, 3071, SHAPE).astype(np.float32)
     pet = random.gamma(2.0, 1.5, SHAPE).astype(np.float32)
     scans = {
-        "ct": add(store, "ANNA", DAY, Volume(ct, grid, "CT")), "pet": add(store, "ANNA", DAY, Volume(pet, grid, "PET")),
+        "ct": add(store, "ANNA", DAY, Volume(ct, grid, "CT")),
+        "pet": add(store, "ANNA", DAY, Volume(pet, grid, "PET")),
         "later": add(store, "ANNA", LATER, Volume(ct + 1, grid, "CT")),
         "ben": add(store, "BEN", DAY, Volume(ct + 2, grid, "CT")),
-    }  # fmt: skip
+    }
     labels = np.zeros(SHAPE, np.uint8)
     labels[2:5, 3, 30:33] = 2
     mask = LabelMap(labels, grid)
@@ -229,9 +230,11 @@ MARKUP = re.compile(
 
 def test_no_module_of_the_viewer_makes_markup_of_a_text():
     found = [
-        f"{path.name}:{number}" for path in sorted(STATIC.glob("*.js"))
-        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1) if MARKUP.search(line)
-    ]  # fmt: skip
+        f"{path.name}:{number}"
+        for path in sorted(STATIC.glob("*.js"))
+        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1)
+        if MARKUP.search(line)
+    ]
     assert found == []
     assert len(list(STATIC.glob("*.js"))) > 20
     assert MARKUP.search("made.innerHTML = name")

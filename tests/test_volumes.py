@@ -247,11 +247,18 @@ def test_a_zip_of_one_image_is_that_image(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("modality", "low", "high", "expected"),
     [
-        ("CT", -1000, 1500, None), ("CT", 0, 1, "normalised"), ("CT", -1, 1, "normalised"),
-        ("CT", 0, 2500, "rescale intercept"), ("PET", 0, 20, None), ("PET", 0, 50_000, "Bq/mL"),
-        ("PET", -0.2, 9, None), ("PET", -8, 9, "not negative"), ("MR", 0, 1, None), ("MR", -5, 5000, None),
+        ("CT", -1000, 1500, None),
+        ("CT", 0, 1, "normalised"),
+        ("CT", -1, 1, "normalised"),
+        ("CT", 0, 2500, "rescale intercept"),
+        ("PET", 0, 20, None),
+        ("PET", 0, 50_000, "Bq/mL"),
+        ("PET", -0.2, 9, None),
+        ("PET", -8, 9, "not negative"),
+        ("MR", 0, 1, None),
+        ("MR", -5, 5000, None),
     ],
-)  # fmt: skip
+)
 def test_values_that_cannot_be_the_unit_are_warned_of(modality: str, low: float, high: float, expected: str) -> None:
     array = np.linspace(low, high, 27, dtype=np.float32).reshape(3, 3, 3)
     found = unit_warnings(Volume(array, Grid((3, 3, 3), np.eye(4)), modality))  # type: ignore[arg-type]

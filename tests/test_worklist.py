@@ -24,14 +24,14 @@ def test_doubts_come_first_then_proposals_then_what_nobody_segmented(store):
     store.add_mask_anomaly(odd.mask_id, ODD, "demo")
     store.add_ood_score("P3", DAY1, OUT, "demo")
     assert work_items(store) == [
-        WorkItem(0, "P2", DAY1, 1, "Accept or reject",
-                 "mask gate: unusual shape (p = 0.012); version 1 (nnunet) is proposed"),
-        WorkItem(0, "P3", DAY1, None, "Segment",
-                 "scan gate: out of distribution (0.81, threshold 0.50); no mask yet"),
+        WorkItem(
+            0, "P2", DAY1, 1, "Accept or reject", "mask gate: unusual shape (p = 0.012); version 1 (nnunet) is proposed"
+        ),
+        WorkItem(0, "P3", DAY1, None, "Segment", "scan gate: out of distribution (0.81, threshold 0.50); no mask yet"),
         WorkItem(1, "P1", DAY2, 1, "Accept or reject", "version 1 (nnunet) is proposed"),
         WorkItem(2, "P1", DAY1, None, "Segment", "no mask yet"),
         WorkItem(2, "P2", DAY2, None, "Segment", "no mask yet"),
-    ]  # fmt: skip
+    ]
 
 
 def test_an_accepted_timepoint_is_settled_whatever_the_gates_said(store):

@@ -399,9 +399,17 @@ def _dropped_in(folder: Path) -> list[ModelEntry]:
 
 def _entry(folder: Path, model_id: str, path: str, kind: str, takes: str, modality: tuple[str, ...]) -> ModelEntry:
     return ModelEntry(
-        id=model_id, name=model_id, kind=kind, source="put into the weights folder by a user", licence="unknown",
-        sha256="", input=takes, modality=modality, path=path, root=folder,
-    )  # fmt: skip
+        id=model_id,
+        name=model_id,
+        kind=kind,
+        source="put into the weights folder by a user",
+        licence="unknown",
+        sha256="",
+        input=takes,
+        modality=modality,
+        path=path,
+        root=folder,
+    )
 
 
 def _channels(dataset_json: Path) -> list[str]:

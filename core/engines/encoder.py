@@ -83,9 +83,10 @@ class _OpenVino:
         name = f"{checkpoint_sha256}-{CONVERSION}-{openvino.__version__.split('-')[0]}"
         graph, weights = _read(folder / name) or _convert(openvino, network, size, folder / name)
         settings = {
-            "INFERENCE_PRECISION_HINT": precision, "PERFORMANCE_HINT": "LATENCY",
+            "INFERENCE_PRECISION_HINT": precision,
+            "PERFORMANCE_HINT": "LATENCY",
             "INFERENCE_NUM_THREADS": torch.get_num_threads(),
-        }  # fmt: skip
+        }
         core = openvino.Core()
         compiled = core.compile_model(core.read_model(graph, weights), "CPU", settings)
         self._request = compiled.create_infer_request()

@@ -59,8 +59,11 @@ class ScanFile:
     def to_json(self) -> dict[str, str]:
         """As it goes to the process."""
         return {
-            "path": str(self.path), "sha256": self.sha256, "modality": self.modality, "sequence": self.sequence,
-        }  # fmt: skip
+            "path": str(self.path),
+            "sha256": self.sha256,
+            "modality": self.modality,
+            "sequence": self.sequence,
+        }
 
 
 @dataclass(frozen=True, eq=False)
@@ -149,10 +152,14 @@ class PromptService:
         return self._steps(
             scan,
             {
-                "do": "propagate", "scan": scan.to_json(), "prompts": [p.to_json() for p in prompts], "until": until,
-                "start": {"slice": start[0], **pack(start[1])} if start else None, "model_id": self.model_id,
+                "do": "propagate",
+                "scan": scan.to_json(),
+                "prompts": [p.to_json() for p in prompts],
+                "until": until,
+                "start": {"slice": start[0], **pack(start[1])} if start else None,
+                "model_id": self.model_id,
             },
-        )  # fmt: skip
+        )
 
     def _steps(self, scan: ScanFile, request: dict[str, Any]) -> Generator[SliceFound | StopReason]:
         values = self._ask(request)

@@ -24,8 +24,10 @@ def pack(mask: NDArray[np.bool_]) -> dict[str, Any]:
     part = mask[a[0] : a[-1] + 1, b[0] : b[-1] + 1]
     bits = np.packbits(part.ravel(order="F"), bitorder="little")
     return {
-        "origin": [int(a[0]), int(b[0])], "shape": list(part.shape), "mask": base64.b64encode(bits.tobytes()).decode(),
-    }  # fmt: skip
+        "origin": [int(a[0]), int(b[0])],
+        "shape": list(part.shape),
+        "mask": base64.b64encode(bits.tobytes()).decode(),
+    }
 
 
 def unpack(values: Any, shape: tuple[int, int]) -> NDArray[np.bool_]:

@@ -167,9 +167,12 @@ class NnUNetSegmenter:
         device = pick_device()
         with _quiet():
             self._predictor = _predictor_class()(
-                tile_step_size=tile_step_size, use_mirroring=mirroring, device=device, allow_tqdm=False,
+                tile_step_size=tile_step_size,
+                use_mirroring=mirroring,
+                device=device,
+                allow_tqdm=False,
                 perform_everything_on_device=device.type == "cuda",
-            )  # fmt: skip
+            )
             try:
                 self._initialise(planned, described, checkpoints)
             except (KeyError, AttributeError, TypeError) as error:
@@ -206,9 +209,12 @@ class NnUNetSegmenter:
                 "not have. Install the package that defines it, or use a model of a standard trainer."
             )
         network = trainer.build_network_architecture(
-            manager, configuration, determine_num_input_channels(manager, configuration, dataset),
-            manager.get_label_manager(dataset).num_segmentation_heads, enable_deep_supervision=False,
-        )  # fmt: skip
+            manager,
+            configuration,
+            determine_num_input_channels(manager, configuration, dataset),
+            manager.get_label_manager(dataset).num_segmentation_heads,
+            enable_deep_supervision=False,
+        )
         weights = [checkpoint["network_weights"] for checkpoint in checkpoints]
         try:
             network.load_state_dict(weights[0])
@@ -218,9 +224,14 @@ class NnUNetSegmenter:
                 f"({str(error).splitlines()[-1].strip()[:120]}). Copy plans.json and checkpoint from one training."
             ) from None
         self._predictor.manual_initialization(
-            network, manager, configuration, weights, dataset, first["trainer_name"],
+            network,
+            manager,
+            configuration,
+            weights,
+            dataset,
+            first["trainer_name"],
             first.get("inference_allowed_mirroring_axes"),
-        )  # fmt: skip
+        )
 
     @property
     def network(self) -> Any:
@@ -256,9 +267,13 @@ class NnUNetSegmenter:
         predictor = self._predictor
         with _quiet():
             data, _, properties = predictor.configuration_manager.preprocessor_class(verbose=False).run_case_npy(
-                data, None, {"spacing": list(grid.spacing_mm[::-1])}, predictor.plans_manager,
-                predictor.configuration_manager, predictor.dataset_json,
-            )  # fmt: skip
+                data,
+                None,
+                {"spacing": list(grid.spacing_mm[::-1])},
+                predictor.plans_manager,
+                predictor.configuration_manager,
+                predictor.dataset_json,
+            )
         return data, properties, grid
 
     def raw_logits(self, data: NDArray[np.float32], progress: Progress = no_progress) -> Any:
@@ -318,10 +333,14 @@ class NnUNetSegmenter:
         progress(1.0, "done")
         seconds = {**seen.seconds, "export": time.perf_counter() - started}
         return Segmentation(
-            labels=LabelMap(np.ascontiguousarray(labels, dtype=np.uint8), grid), model_id=self.model_id,
-            checkpoint_sha256=self.checkpoint_sha256, channels=tuple(v.channel for v in self.choose(volumes)),
-            logits=full, seconds=seconds, model_files=self.model_files,
-        )  # fmt: skip
+            labels=LabelMap(np.ascontiguousarray(labels, dtype=np.uint8), grid),
+            model_id=self.model_id,
+            checkpoint_sha256=self.checkpoint_sha256,
+            channels=tuple(v.channel for v in self.choose(volumes)),
+            logits=full,
+            seconds=seconds,
+            model_files=self.model_files,
+        )
 
     def _export(
         self, raw: Any, properties: dict[str, Any], logits: bool
@@ -368,6 +387,11 @@ def load_segmenter(model_id: str, mirroring: bool = False) -> NnUNetSegmenter:
         raise ModelError(f"Model {model_id!r} is of kind {entry.kind!r}; expected an nnU-Net model. Choose another.")
     loaded = registry.load_model(entry)
     return NnUNetSegmenter(
-        loaded.content[registry.PLANS], loaded.content[registry.DATASET], loaded.states(), model_id=entry.id,
-        checkpoint_sha256=loaded.checkpoint_sha256, model_files=loaded.sha256, mirroring=mirroring,
-    )  # fmt: skip
+        loaded.content[registry.PLANS],
+        loaded.content[registry.DATASET],
+        loaded.states(),
+        model_id=entry.id,
+        checkpoint_sha256=loaded.checkpoint_sha256,
+        model_files=loaded.sha256,
+        mirroring=mirroring,
+    )

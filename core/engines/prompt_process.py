@@ -26,9 +26,13 @@ class WorkerProcess:
         # From the same folder, so that relative paths in settings mean the same; ours are the modules nevertheless.
         path = [str(HOME), *filter(None, [os.environ.get("PYTHONPATH")])]
         self._popen = subprocess.Popen(
-            [sys.executable, "-P", "-m", WORKER], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
-            encoding="utf-8", env={**os.environ, "PYTHONPATH": os.pathsep.join(path)},
-        )  # fmt: skip
+            [sys.executable, "-P", "-m", WORKER],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            encoding="utf-8",
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(path)},
+        )
         self.pid = self._popen.pid
         self.died = False
         self._waiting: dict[int, queue.SimpleQueue[dict[str, Any] | None]] = {}

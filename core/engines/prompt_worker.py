@@ -155,14 +155,19 @@ class Worker:
         answer = segmenter.predict(embedding, square.prompts([_prompt(p) for p in request["prompts"]]))
         mask = square.mask(answer.mask)
         seconds = {
-            "wait": began - request["came"], "load": loaded - began, "embed": embedded - loaded,
+            "wait": began - request["came"],
+            "load": loaded - began,
+            "embed": embedded - loaded,
             "decode": time.perf_counter() - embedded,
-        }  # fmt: skip
+        }
         value = {
-            **pack(mask), "predicted_iou": answer.predicted_iou, "seconds": seconds, "model_id": segmenter.model_id,
+            **pack(mask),
+            "predicted_iou": answer.predicted_iou,
+            "seconds": seconds,
+            "model_id": segmenter.model_id,
             "checkpoint_sha256": segmenter.checkpoint_sha256,
             "embedded": was_there,
-        }  # fmt: skip
+        }
         self.reply({"id": request["id"], "value": value})
         self.reply({"id": request["id"], "done": True})
 
@@ -182,18 +187,25 @@ class Worker:
         start = Start(given["slice"], unpack(given, scan.grid.shape[:2])) if given else None
         until = request["until"]
         steps = walk(
-            scan.grey, scan.grid, [_prompt(p) for p in request["prompts"]], segmenter, start=start,
+            scan.grey,
+            scan.grid,
+            [_prompt(p) for p in request["prompts"]],
+            segmenter,
+            start=start,
             until=(until[0], until[1]) if until else None,
             embed=self._embeddings.embedder(segmenter, request["scan"]["sha256"], axis=2),
-        )  # fmt: skip
+        )
         for step in steps:
             if isinstance(step, StopReason):
                 yield {"direction": step.direction, "slice": step.slice, "rule": step.rule}
             else:
                 yield {
-                    "slice": step.slice, **pack(step.answer.mask), "predicted_iou": step.answer.predicted_iou,
-                    "model_id": segmenter.model_id, "checkpoint_sha256": segmenter.checkpoint_sha256,
-                }  # fmt: skip
+                    "slice": step.slice,
+                    **pack(step.answer.mask),
+                    "predicted_iou": step.answer.predicted_iou,
+                    "model_id": segmenter.model_id,
+                    "checkpoint_sha256": segmenter.checkpoint_sha256,
+                }
 
     def _embed_ahead(self, described: Request, axis: int, k: int) -> None:
         segmenter = self._model({})

@@ -59,9 +59,16 @@ def refine(
     mask, ious = np.zeros(volume.grid.shape, dtype=bool), dict[int, float]()
     stops = []
     steps = walk(
-        grey, volume.grid, prompts, segmenter, propagate=propagate, progress=progress, prior=prior, rules=rules,
+        grey,
+        volume.grid,
+        prompts,
+        segmenter,
+        propagate=propagate,
+        progress=progress,
+        prior=prior,
+        rules=rules,
         embed=embed,
-    )  # fmt: skip
+    )
     for step in steps:
         if isinstance(step, StopReason):
             stops.append(step)

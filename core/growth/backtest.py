@@ -53,8 +53,9 @@ def _fits_of(law: str, job: tuple[Lesion, list[tuple[int, Floats]]]) -> list[tup
     for origin, horizon in wanted:
         start = time.perf_counter()
         until = slice(0, origin + 1)
-        made.append((fit_forecast(law, lesion.days[until], lesion.volumes_mm3[until], horizon),
-                     time.perf_counter() - start))  # fmt: skip
+        made.append(
+            (fit_forecast(law, lesion.days[until], lesion.volumes_mm3[until], horizon), time.perf_counter() - start)
+        )
     return made
 
 
@@ -93,9 +94,11 @@ def _cases(o: Origins) -> Iterator[tuple[str, str, NDArray[np.bool_]]]:
 
 
 def backtest(
-    lesions: Sequence[Lesion], population: Population | None = None, fits: bool = True,
+    lesions: Sequence[Lesion],
+    population: Population | None = None,
+    fits: bool = True,
     progress: Progress = no_progress,
-) -> dict[str, Any]:  # fmt: skip
+) -> dict[str, Any]:
     """Every method on every forecast that could have been made of `lesions`.
 
     Args:
@@ -121,11 +124,15 @@ def backtest(
     patients = o.patients[o.target]
     names = [*POPULATION, *(FITS if fits else ())]
     answer: dict[str, Any] = {
-        "lesions": len(lesions), "forecasts": len(o.target), "min_points": MIN_SCORED,
+        "lesions": len(lesions),
+        "forecasts": len(o.target),
+        "min_points": MIN_SCORED,
         "learned_from": {"source": population.source, "sha256": population.sha256, "lesions": population.lesions},
         "cross_fitted": f"every patient is scored with what was learned without their fold of {FOLDS}",
-        "holdout": {}, "horizon_weeks": {}, "next_scan": {},
-    }  # fmt: skip
+        "holdout": {},
+        "horizon_weeks": {},
+        "next_scan": {},
+    }
     cases = list(_cases(o))
     # Spawned, not forked: threads of numerical libraries do not survive a fork.
     with ProcessPoolExecutor(mp_context=get_context("spawn")) as pool:

@@ -114,9 +114,12 @@ def _absent(series: Mapping[str, Sequence[VolumePoint]], known: Mapping[str, Usa
 
 
 def total_forecast(
-    lesions: Mapping[str, Sequence[VolumePoint]], total: Sequence[VolumePoint], horizon_days: Sequence[float],
-    population: Population | None = None, noise_log_sd: Mapping[str, float] | None = None,
-) -> Forecast:  # fmt: skip
+    lesions: Mapping[str, Sequence[VolumePoint]],
+    total: Sequence[VolumePoint],
+    horizon_days: Sequence[float],
+    population: Population | None = None,
+    noise_log_sd: Mapping[str, float] | None = None,
+) -> Forecast:
     """Forecast of a patient's whole burden.
 
     Args:
@@ -149,8 +152,9 @@ def total_forecast(
     axis = known_total.days[-1] + horizon
     moved = any(
         has_moved(combined(learned, past_until(points, points.days.size - 1), horizon[None, :])[0])
-        for points in known.values() if refusal(points.volumes_mm3) is None
-    )  # fmt: skip
+        for points in known.values()
+        if refusal(points.volumes_mm3) is None
+    )
     notes = _notes(sorted(set(lesions) - set(there)), known, longest if len(horizon) < len(horizon_days) else None)
     return Forecast(
         "total", Fan(axis, made), Fan(axis, kept), seen, skill(seen), moved, {}, None, notes, population.source
@@ -169,8 +173,18 @@ def _checks(
         days = float(total.days[n] - total.days[n - 1])
         then = _known(before, noise)
         said = _sum_at(then, _absent(before, then), learned, np.array([days]))[0][0]
-        seen.append(Check(total.timepoints[n - 1], total.timepoints[n], days, float(said[MEDIAN]), float(said[1]),
-                          float(said[5]), float(total.volumes_mm3[n - 1]), float(total.volumes_mm3[n])))  # fmt: skip
+        seen.append(
+            Check(
+                total.timepoints[n - 1],
+                total.timepoints[n],
+                days,
+                float(said[MEDIAN]),
+                float(said[1]),
+                float(said[5]),
+                float(total.volumes_mm3[n - 1]),
+                float(total.volumes_mm3[n]),
+            )
+        )
     return tuple(seen)
 
 

@@ -66,11 +66,13 @@ def reliability(lesions: Sequence[Lesion], o: Origins, quantiles: Floats) -> dic
             continue
         error = sum(b["forecasts"] * abs(b["said"] - b["came"]) for b in bins) / len(said)
         out[event] = {
-            "bins": bins, "forecasts": len(said), "mean_error": round(error, 4),
+            "bins": bins,
+            "forecasts": len(said),
+            "mean_error": round(error, 4),
             "brier": round(float(((said - came) ** 2).mean()), 4),
             "brier_of_the_base_rate": round(float(came.mean() * (1 - came.mean())), 4),
             "calibrated": bool(error <= MAX_ERROR),
-        }  # fmt: skip
+        }
     return out
 
 
@@ -79,8 +81,11 @@ def _bin(said: Floats, came: NDArray[np.bool_], low: float, high: float) -> dict
     n, k = int(inside.sum()), int(came[inside].sum())
     limits = beta.ppf((0.025, 0.975), (k, k + 1), (n - k + 1, n - k))  # Clopper-Pearson
     return {
-        "from": low, "to": high, "forecasts": n,
-        "said": round(float(said[inside].mean()), 4) if n else None, "came": round(k / n, 4) if n else None,
+        "from": low,
+        "to": high,
+        "forecasts": n,
+        "said": round(float(said[inside].mean()), 4) if n else None,
+        "came": round(k / n, 4) if n else None,
         "low95": round(float(np.nan_to_num(limits[0], nan=0.0)), 4),
         "high95": round(float(np.nan_to_num(limits[1], nan=1.0)), 4),
-    }  # fmt: skip
+    }

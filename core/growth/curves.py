@@ -238,8 +238,9 @@ def _claret_starts(days: Floats, logs: Floats) -> Vectors:
     span = float(days[-1] - days[0])
     return [
         [first, rise, fall + rise, wears_off / span]
-        for first, rise, fall in _two_rate_starts(days, logs) for wears_off in (2.0, 6.0)
-    ]  # fmt: skip
+        for first, rise, fall in _two_rate_starts(days, logs)
+        for wears_off in (2.0, 6.0)
+    ]
 
 
 _V0 = Parameter("v0_mm3", "mm3")
@@ -251,34 +252,112 @@ _LALEH, _STEIN = "10.1371/journal.pcbi.1009822", "10.1634/theoncologist.2008-007
 CURVES: Mapping[str, Curve] = {
     law.name: law
     for law in (
-        Curve("exponential", (_V0, Parameter("kappa_per_day", "1/day", "plain")),
-              _exponential, _exponential_bounds, _exponential_starts, "v = v0 · exp(κt)", _LALEH),
-        Curve("linear", (_V0, Parameter("rate_mm3_per_day", "mm3/day", "plain")),
-              _linear, _linear_bounds, _linear_starts, "v = v0 + rt, not below 5 mm diameter",
-              "10.1158/0008-5472.CAN-12-4355"),
-        Curve("power_law", (_V0, Parameter("kappa0_per_day", "1/day", "plain"), Parameter("b", "1", "plain")),
-              _power, _power_bounds, _power_starts, "dv/dt = κ0 · v0^(1-b) · v^b", "10.1371/journal.pcbi.1003800"),
-        Curve("logistic", _SATURATING, _logistic, _saturating_bounds, _saturating_starts,
-              "v = v∞ / (1 + (v∞/v0 - 1)·exp(-ωt))", _LALEH),
-        Curve("gompertz", _SATURATING, _gompertz, _saturating_bounds, _saturating_starts,
-              "v = v∞ · (v0/v∞)^exp(-ωt)", _LALEH),
-        Curve("reduced_gompertz", (_V0, Parameter("omega_per_day", "1/day", "plain")),
-              _reduced, _reduced_bounds, _reduced_starts, "Gompertz with the plateau at 1 litre (assumed)",
-              "10.1371/journal.pcbi.1007178"),
-        Curve("classical_bertalanffy", _SATURATING, _classical, _saturating_bounds, _saturating_starts,
-              "v = v∞ · (1 + ((v0/v∞)^(1/3) - 1)·exp(-ωt))^3", _LALEH),
-        Curve("general_bertalanffy", (*_SATURATING, Parameter("lambda", "1", "plain")),
-              _general, _general_bounds, _general_starts, "v = v∞ · (1 + ((v0/v∞)^λ - 1)·exp(-ωt))^(1/λ)", _LALEH),
-        Curve("stein_fojo", _RATES, _stein_fojo, _two_rate_bounds, _two_rate_starts,
-              "v = v0 · (exp(gt) + exp(-dt) - 1)", _STEIN),
-        Curve("stein_fojo_phi", (*_RATES, Parameter("phi", "1", "logit")),
-              _stein_fojo_phi, _phi_bounds, _phi_starts, "v = v0 · ((1-φ)·exp(gt) + φ·exp(-dt))", _STEIN),
-        Curve("claret_tgi", (_V0, Parameter("growth_per_day", "1/day"), Parameter("kill_per_day", "1/day"),
-                             Parameter("resistance_per_day", "1/day")),
-              _claret, _claret_bounds, _claret_starts, "v = v0 · exp(kg·t - (p/c)(1 - exp(-ct)))",
-              "10.1200/JCO.2008.21.0807"),
+        Curve(
+            "exponential",
+            (_V0, Parameter("kappa_per_day", "1/day", "plain")),
+            _exponential,
+            _exponential_bounds,
+            _exponential_starts,
+            "v = v0 · exp(κt)",
+            _LALEH,
+        ),
+        Curve(
+            "linear",
+            (_V0, Parameter("rate_mm3_per_day", "mm3/day", "plain")),
+            _linear,
+            _linear_bounds,
+            _linear_starts,
+            "v = v0 + rt, not below 5 mm diameter",
+            "10.1158/0008-5472.CAN-12-4355",
+        ),
+        Curve(
+            "power_law",
+            (_V0, Parameter("kappa0_per_day", "1/day", "plain"), Parameter("b", "1", "plain")),
+            _power,
+            _power_bounds,
+            _power_starts,
+            "dv/dt = κ0 · v0^(1-b) · v^b",
+            "10.1371/journal.pcbi.1003800",
+        ),
+        Curve(
+            "logistic",
+            _SATURATING,
+            _logistic,
+            _saturating_bounds,
+            _saturating_starts,
+            "v = v∞ / (1 + (v∞/v0 - 1)·exp(-ωt))",
+            _LALEH,
+        ),
+        Curve(
+            "gompertz",
+            _SATURATING,
+            _gompertz,
+            _saturating_bounds,
+            _saturating_starts,
+            "v = v∞ · (v0/v∞)^exp(-ωt)",
+            _LALEH,
+        ),
+        Curve(
+            "reduced_gompertz",
+            (_V0, Parameter("omega_per_day", "1/day", "plain")),
+            _reduced,
+            _reduced_bounds,
+            _reduced_starts,
+            "Gompertz with the plateau at 1 litre (assumed)",
+            "10.1371/journal.pcbi.1007178",
+        ),
+        Curve(
+            "classical_bertalanffy",
+            _SATURATING,
+            _classical,
+            _saturating_bounds,
+            _saturating_starts,
+            "v = v∞ · (1 + ((v0/v∞)^(1/3) - 1)·exp(-ωt))^3",
+            _LALEH,
+        ),
+        Curve(
+            "general_bertalanffy",
+            (*_SATURATING, Parameter("lambda", "1", "plain")),
+            _general,
+            _general_bounds,
+            _general_starts,
+            "v = v∞ · (1 + ((v0/v∞)^λ - 1)·exp(-ωt))^(1/λ)",
+            _LALEH,
+        ),
+        Curve(
+            "stein_fojo",
+            _RATES,
+            _stein_fojo,
+            _two_rate_bounds,
+            _two_rate_starts,
+            "v = v0 · (exp(gt) + exp(-dt) - 1)",
+            _STEIN,
+        ),
+        Curve(
+            "stein_fojo_phi",
+            (*_RATES, Parameter("phi", "1", "logit")),
+            _stein_fojo_phi,
+            _phi_bounds,
+            _phi_starts,
+            "v = v0 · ((1-φ)·exp(gt) + φ·exp(-dt))",
+            _STEIN,
+        ),
+        Curve(
+            "claret_tgi",
+            (
+                _V0,
+                Parameter("growth_per_day", "1/day"),
+                Parameter("kill_per_day", "1/day"),
+                Parameter("resistance_per_day", "1/day"),
+            ),
+            _claret,
+            _claret_bounds,
+            _claret_starts,
+            "v = v0 · exp(kg·t - (p/c)(1 - exp(-ct)))",
+            "10.1200/JCO.2008.21.0807",
+        ),
     )
-}  # fmt: skip
+}
 
 
 def prepare(days: ArrayLike, volumes_mm3: ArrayLike) -> tuple[Floats, Floats]:

@@ -37,8 +37,12 @@ MIN_LESIONS = 15
 LUNG, BLADDER = "non-small cell lung cancer", "urothelial cancer"
 #: Study number -> trial and disease (assumed). All gave atezolizumab, the arms of `DOCETAXEL` docetaxel.
 STUDIES = {
-    "1": ("FIR", LUNG), "2": ("POPLAR", LUNG), "3": ("BIRCH", LUNG), "4": ("OAK", LUNG), "5": ("IMvigor210", BLADDER),
-}  # fmt: skip
+    "1": ("FIR", LUNG),
+    "2": ("POPLAR", LUNG),
+    "3": ("BIRCH", LUNG),
+    "4": ("OAK", LUNG),
+    "5": ("IMvigor210", BLADDER),
+}
 DOCETAXEL = frozenset({"Study_2_Arm_1", "Study_4_Arm_1"})
 SOURCE = "Laleh et al. 2022, 10.1371/journal.pcbi.1009822 (CC BY)"
 
@@ -126,8 +130,19 @@ def learn(path: Path) -> list[Effect]:
         if len(first) >= MIN_LESIONS and len(again) >= MIN_LESIONS:
             trial, disease = STUDIES.get(arm.split("_")[1] if arm.count("_") == 3 else "", ("", ""))
             treatment = "" if not trial else "docetaxel" if arm in DOCETAXEL else "atezolizumab"
-            out.append(Effect(arm.replace("_", " "), SOURCE, len(first), _quantiles(first), _quantiles(again),
-                              len(again), treatment=treatment, trial=trial, disease=disease))  # fmt: skip
+            out.append(
+                Effect(
+                    arm.replace("_", " "),
+                    SOURCE,
+                    len(first),
+                    _quantiles(first),
+                    _quantiles(again),
+                    len(again),
+                    treatment=treatment,
+                    trial=trial,
+                    disease=disease,
+                )
+            )
     return out
 
 

@@ -159,8 +159,10 @@ def _summary(
     error = np.sqrt(np.maximum(np.diag(covariance), 0.0))
     quantile = 1.959964 if on_noise else float(student_t.ppf(0.975, n - p))
     natural = _to_natural(law, inner)
-    slopes = [1.0 if term.scale == "plain" else x if term.scale == "log" else x * (1.0 - x)
-              for x, term in zip(natural, law.terms, strict=True)]  # fmt: skip
+    slopes = [
+        1.0 if term.scale == "plain" else x if term.scale == "log" else x * (1.0 - x)
+        for x, term in zip(natural, law.terms, strict=True)
+    ]
     reasons = ["the data do not determine the parameters" if singular else "as many points as parameters"][
         : int(unknown)
     ]
@@ -176,10 +178,17 @@ def _summary(
     if n > k + 1:
         aicc = n * math.log(max(rss, 1e-12) / n) + 2 * k + 2 * k * (k + 1) / (n - k - 1)
     return Fit(
-        curve=law.name, parameters=tuple(natural),
+        curve=law.name,
+        parameters=tuple(natural),
         standard_errors=tuple(float(slope * se) for slope, se in zip(slopes, error, strict=True)),
         low95=tuple(_to_natural(law, inner - quantile * error)),
         high95=tuple(_to_natural(law, inner + quantile * error)),
-        residual_log_sd=residual_sd, aicc=aicc, identifiable=not reasons, reason="; ".join(reasons),
-        first_day=float(t[0]), last_day=float(t[-1]), covariance=covariance.astype(np.float64), n=n,
-    )  # fmt: skip
+        residual_log_sd=residual_sd,
+        aicc=aicc,
+        identifiable=not reasons,
+        reason="; ".join(reasons),
+        first_day=float(t[0]),
+        last_day=float(t[-1]),
+        covariance=covariance.astype(np.float64),
+        n=n,
+    )

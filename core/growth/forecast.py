@@ -127,10 +127,11 @@ def usable(points: Sequence[VolumePoint], noise_log_sd: Mapping[str, float] | No
     kept = {p.days: p for p in points if math.isfinite(p.days) and math.isfinite(p.volume_mm3) and p.volume_mm3 >= 0}
     ordered = [kept[day] for day in sorted(kept)]
     return Usable(
-        [p.timepoint for p in ordered], np.array([p.days for p in ordered], dtype=float),
+        [p.timepoint for p in ordered],
+        np.array([p.days for p in ordered], dtype=float),
         np.maximum(np.array([p.volume_mm3 for p in ordered], dtype=float), FLOOR_MM3),
         np.array([(noise_log_sd or {}).get(p.mask_id, 0.0) for p in ordered], dtype=float),
-    )  # fmt: skip
+    )
 
 
 def past_until(known: Usable, *origins: int) -> Past:
@@ -157,10 +158,18 @@ def checks(known: Usable, learned: Learned) -> tuple[Check, ...]:
     last = known.volumes_mm3[before]
     said = last[:, None] * np.exp(combined(learned, past_until(known, *before), apart[:, None])[:, 0])
     return tuple(
-        Check(known.timepoints[n - 1], known.timepoints[n], float(days), float(limits[MEDIAN]), float(limits[1]),
-              float(limits[5]), float(carried), float(known.volumes_mm3[n]))
+        Check(
+            known.timepoints[n - 1],
+            known.timepoints[n],
+            float(days),
+            float(limits[MEDIAN]),
+            float(limits[1]),
+            float(limits[5]),
+            float(carried),
+            float(known.volumes_mm3[n]),
+        )
         for n, days, limits, carried in zip(visits, apart, said, last, strict=True)
-    )  # fmt: skip
+    )
 
 
 def has_moved(quantiles: Floats) -> bool:
@@ -240,10 +249,16 @@ def forecast(
     made = checks(known, learned)
     moved = has_moved(ahead[0])
     return Forecast(
-        lesion_id=lesion, fan=_fan(known, ahead, horizon), locf=_fan(known, carried, horizon),
-        checks=made, skill_vs_locf=skill(made), moved=moved, probabilities=_probabilities(known, ahead[0], population),
-        notes=_notes(known, moved, asked > horizon.size, longest), learned_from=population.source,
-    )  # fmt: skip
+        lesion_id=lesion,
+        fan=_fan(known, ahead, horizon),
+        locf=_fan(known, carried, horizon),
+        checks=made,
+        skill_vs_locf=skill(made),
+        moved=moved,
+        probabilities=_probabilities(known, ahead[0], population),
+        notes=_notes(known, moved, asked > horizon.size, longest),
+        learned_from=population.source,
+    )
 
 
 def _probabilities(known: Usable, quantiles: Floats, population: Population) -> dict[str, Floats]:

@@ -73,11 +73,15 @@ def as_said(ahead: Forecast, points: Sequence[VolumePoint], population: Populati
         raise InputError(f"Expected a forecast to keep, got none. {ahead.refused or 'Choose how many weeks ahead.'}")
     known = usable(points)
     return {
-        "said_at": known.timepoints[-1], "last_mm3": float(known.volumes_mm3[-1]),
-        "days_ahead": (ahead.fan.days - known.days[-1]).tolist(), "levels": list(LEVELS),
-        "quantiles_mm3": ahead.fan.quantiles_mm3.tolist(), "masks": sorted({p.mask_id for p in points}),
-        "learned_from": population.source, "learned_sha256": population.sha256,
-    }  # fmt: skip
+        "said_at": known.timepoints[-1],
+        "last_mm3": float(known.volumes_mm3[-1]),
+        "days_ahead": (ahead.fan.days - known.days[-1]).tolist(),
+        "levels": list(LEVELS),
+        "quantiles_mm3": ahead.fan.quantiles_mm3.tolist(),
+        "masks": sorted({p.mask_id for p in points}),
+        "learned_from": population.source,
+        "learned_sha256": population.sha256,
+    }
 
 
 def keep(store: FitStore, patient_id: str, lesion_id: str, said: Mapping[str, Any], person: str) -> str:
@@ -97,13 +101,20 @@ def kept(store: FitStore, patient_id: str, lesion_id: str) -> list[Kept]:
     """The lesion's kept forecasts, oldest first."""
     return [
         Kept(
-            str(row["created_at"]), str(row["person"]), said["said_at"], said["last_mm3"], tuple(said["days_ahead"]),
-            tuple(map(tuple, said["quantiles_mm3"])), tuple(said["masks"]), said["learned_from"],
+            str(row["created_at"]),
+            str(row["person"]),
+            said["said_at"],
+            said["last_mm3"],
+            tuple(said["days_ahead"]),
+            tuple(map(tuple, said["quantiles_mm3"])),
+            tuple(said["masks"]),
+            said["learned_from"],
             said["learned_sha256"],
         )
-        for row in store.growth_fits(patient_id, lesion_id) if row["model"] == MODEL
+        for row in store.growth_fits(patient_id, lesion_id)
+        if row["model"] == MODEL
         for said in [row["result"]]
-    ]  # fmt: skip
+    ]
 
 
 def came(forecast: Kept, points: Sequence[VolumePoint]) -> tuple[Check, ...]:
@@ -119,8 +130,18 @@ def came(forecast: Kept, points: Sequence[VolumePoint]) -> tuple[Check, ...]:
             continue
         logs = np.log(np.maximum(forecast.quantiles_mm3, FLOOR_MM3))  # a total of lesions that are gone is said to be 0
         said = np.exp([np.interp(days, forecast.days_ahead, logs[:, n]) for n in range(len(LEVELS))])
-        out.append(Check(forecast.said_at, timepoint, days, float(said[MEDIAN]), float(said[1]), float(said[5]),
-                         forecast.last_mm3, float(volume)))  # fmt: skip
+        out.append(
+            Check(
+                forecast.said_at,
+                timepoint,
+                days,
+                float(said[MEDIAN]),
+                float(said[1]),
+                float(said[5]),
+                forecast.last_mm3,
+                float(volume),
+            )
+        )
     return tuple(out)
 
 
@@ -219,7 +240,10 @@ def record_so_far(found: Iterable[Judged]) -> dict[str, dict[str, Any]]:
         mine = [one for one in first.values() if (one.lesion_id == TOTAL) == is_total]
         visits = [visit for one in mine for visit in one.visits]
         out[name] = {
-            "forecasts": len(mine), "patients": len({one.patient_id for one in mine}), "visits": len(visits),
-            "inside80": sum(visit.inside80 for visit in visits), "skill_vs_locf": skill(visits),
-        }  # fmt: skip
+            "forecasts": len(mine),
+            "patients": len({one.patient_id for one in mine}),
+            "visits": len(visits),
+            "inside80": sum(visit.inside80 for visit in visits),
+            "skill_vs_locf": skill(visits),
+        }
     return out

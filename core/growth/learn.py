@@ -219,11 +219,12 @@ def next_scan(o: Origins, quantiles: Floats) -> dict[str, dict[str, float]]:
     inside, above = (o.outcome >= quantiles[:, 1]) & (o.outcome <= quantiles[:, 5]), o.outcome > quantiles[:, 5]
     return {
         name: {
-            "forecasts": int(which.sum()), "inside80": round(float(inside[which].sum() / max(which.sum(), 1)), 4),
+            "forecasts": int(which.sum()),
+            "inside80": round(float(inside[which].sum() / max(which.sum(), 1)), 4),
             "above80": round(float(above[which].sum() / max(which.sum(), 1)), 4),
         }
         for name, which in o.next_scan().items()
-    }  # fmt: skip
+    }
 
 
 def document(lesions: Sequence[Lesion], source: str, sha256: str, made_by: str) -> dict[str, Any]:
@@ -246,11 +247,18 @@ def document(lesions: Sequence[Lesion], source: str, sha256: str, made_by: str) 
         unseen = combined(Learned.from_json(values), o.past, horizon)
         quantiles[mine] = unseen[o.target, column][mine]
     return {
-        "version": 2, "made_by": made_by, "source": source, "source_sha256": sha256, "lesions": len(lesions),
-        "floor_mm3": round(FLOOR_MM3, 4), "levels": list(LEVELS),
-        "reliability": crossing.reliability(lesions, o, quantiles), "next_scan": next_scan(o, quantiles),
-        "everyone": learn(o), "folds": folds,
-    }  # fmt: skip
+        "version": 2,
+        "made_by": made_by,
+        "source": source,
+        "source_sha256": sha256,
+        "lesions": len(lesions),
+        "floor_mm3": round(FLOOR_MM3, 4),
+        "levels": list(LEVELS),
+        "reliability": crossing.reliability(lesions, o, quantiles),
+        "next_scan": next_scan(o, quantiles),
+        "everyone": learn(o),
+        "folds": folds,
+    }
 
 
 def main(arguments: Sequence[str]) -> int:

@@ -45,7 +45,7 @@ POPULATION: Mapping[str, Method] = {
         f"{law}_prior": Method(f"{law}_prior", f"{law} prior alone, conformal bands", partial(_alone, law))
         for law in LAWS
     },
-}  # fmt: skip
+}
 
 #: A growth law fitted to the one lesion: name -> law. They learn from nobody else.
 FITS: Mapping[str, str] = {f"{law}_fit": law for law in CURVES}

@@ -47,8 +47,10 @@ def learn_own(store: OwnStore, person: str) -> dict[str, Any]:
     lesions = accepted_lesions(store)
     text = json.dumps([[x.patient_id, x.days.tolist(), x.volumes_mm3.tolist()] for x in lesions])
     made = document(
-        lesions, f"accepted masks of this installation ({len(lesions)} lesions)",
-        hashlib.sha256(text.encode()).hexdigest(), "python cli.py learn-growth",
-    )  # fmt: skip
+        lesions,
+        f"accepted masks of this installation ({len(lesions)} lesions)",
+        hashlib.sha256(text.encode()).hexdigest(),
+        "python cli.py learn-growth",
+    )
     set_id = store.add_reference_set(KIND, made, person)
     return {"set_id": set_id, "lesions": len(lesions), "reliability": made["reliability"]}

@@ -64,9 +64,10 @@ class Learned:
         """Read one of the sets in `population.json`."""
         arrays = ("standardised", "weights", "band", "shift", "locf_days", "locf")
         return cls(
-            priors=values["priors"], max_days=float(values["max_days"]),
+            priors=values["priors"],
+            max_days=float(values["max_days"]),
             **{name: {k: np.array(v, dtype=float) for k, v in values[name].items()} for name in arrays},
-        )  # fmt: skip
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,10 +98,15 @@ class Population:
         if values.get("version") != 2 or len(values.get("folds", ())) != FOLDS:
             raise InputError("Expected a growth population of version 2. Make it anew: python -m core.growth.learn.")
         return cls(
-            Learned.from_json(values["everyone"]), tuple(Learned.from_json(v) for v in values["folds"]),
-            values["reliability"], values.get("next_scan", {}), values["source"], values["source_sha256"],
-            int(values["lesions"]), 2,
-        )  # fmt: skip
+            Learned.from_json(values["everyone"]),
+            tuple(Learned.from_json(v) for v in values["folds"]),
+            values["reliability"],
+            values.get("next_scan", {}),
+            values["source"],
+            values["source_sha256"],
+            int(values["lesions"]),
+            2,
+        )
 
 
 @functools.lru_cache(maxsize=4)
@@ -174,11 +180,23 @@ def features(state: State, did: Mapping[str, Floats], horizon: Floats, moved: Fl
         return np.stack([one, root, did["young"], root * did["young"]], axis=1)
     step = np.clip(did["step"], 0.0, 1.5)
     small = np.exp(-did["size"])
-    return np.stack([
-        one, root, root**2, step, step * root, root * np.clip(did["size"], 0.0, 6.0), root * small, small,
-        root * np.clip(did["slope"], -1.0, 1.0), root * did["young"], root * np.clip(did["rise"], 0.0, 2.0),
-        np.clip(moved, -1.0, 1.0),
-    ], axis=1)  # fmt: skip
+    return np.stack(
+        [
+            one,
+            root,
+            root**2,
+            step,
+            step * root,
+            root * np.clip(did["size"], 0.0, 6.0),
+            root * small,
+            small,
+            root * np.clip(did["slope"], -1.0, 1.0),
+            root * did["young"],
+            root * np.clip(did["rise"], 0.0, 2.0),
+            np.clip(moved, -1.0, 1.0),
+        ],
+        axis=1,
+    )
 
 
 def ordered(quantiles: Floats, floor: Floats) -> Floats:

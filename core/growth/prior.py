@@ -30,12 +30,22 @@ NOISE_SHARE = 1e-8
 
 #: What each parameter can be, per day and in log volume; learning stays within, and a value beyond counts as the limit.
 LIMITS: Mapping[str, tuple[float, float]] = {
-    "noise": (0.01, 1.0), "wander": (1e-3, 0.5), "drift": (-0.1, 0.1), "early": (-0.1, 0.1),
-    "early_days": (3.0, 3650.0), "trend_sd": (1e-5, 0.1), "decay": (1e-4, 1.0), "change": (-10.0, 10.0),
-    "change_sd": (0.01, 10.0), "omega": (1e-4, 1.0), "growth": (-0.1, 0.1), "growth_sd": (1e-6, 0.1),
-    "kill": (-0.1, 0.1), "kill_sd": (1e-5, 0.1),
+    "noise": (0.01, 1.0),
+    "wander": (1e-3, 0.5),
+    "drift": (-0.1, 0.1),
+    "early": (-0.1, 0.1),
+    "early_days": (3.0, 3650.0),
+    "trend_sd": (1e-5, 0.1),
+    "decay": (1e-4, 1.0),
+    "change": (-10.0, 10.0),
+    "change_sd": (0.01, 10.0),
+    "omega": (1e-4, 1.0),
+    "growth": (-0.1, 0.1),
+    "growth_sd": (1e-6, 0.1),
+    "kill": (-0.1, 0.1),
+    "kill_sd": (1e-5, 0.1),
     "resistance": (1e-4, 1.0),
-}  # fmt: skip
+}
 
 
 def _fades(days: Floats, rate: float) -> Floats:
@@ -86,25 +96,57 @@ class Law:
     positive: frozenset[str]
 
 
-_ALWAYS = frozenset({"noise", "wander", "decay", "trend_sd", "early_days", "omega", "change_sd", "resistance",
-                     "kill_sd", "growth_sd"})  # fmt: skip
+_ALWAYS = frozenset(
+    {"noise", "wander", "decay", "trend_sd", "early_days", "omega", "change_sd", "resistance", "kill_sd", "growth_sd"}
+)
 
 LAWS: Mapping[str, Law] = {
-    "trend": Law(_trend_mean, _trend_covariance, {
-        "drift": 2e-4, "early": -5e-3, "early_days": 60.0, "noise": 0.1, "wander": 0.03, "trend_sd": 0.004,
-        "decay": 0.01}, _ALWAYS),
-    "gompertz": Law(_gompertz_mean, _gompertz_covariance, {
-        "change": -0.2, "change_sd": 0.5, "omega": 0.01, "noise": 0.1, "wander": 0.04}, _ALWAYS),
-    "tgi": Law(_tgi_mean, _tgi_covariance, {
-        "growth": 5e-4, "growth_sd": 5e-4, "kill": 5e-3, "kill_sd": 5e-3, "resistance": 0.02, "noise": 0.1,
-        "wander": 0.04}, _ALWAYS),
-}  # fmt: skip
+    "trend": Law(
+        _trend_mean,
+        _trend_covariance,
+        {
+            "drift": 2e-4,
+            "early": -5e-3,
+            "early_days": 60.0,
+            "noise": 0.1,
+            "wander": 0.03,
+            "trend_sd": 0.004,
+            "decay": 0.01,
+        },
+        _ALWAYS,
+    ),
+    "gompertz": Law(
+        _gompertz_mean,
+        _gompertz_covariance,
+        {"change": -0.2, "change_sd": 0.5, "omega": 0.01, "noise": 0.1, "wander": 0.04},
+        _ALWAYS,
+    ),
+    "tgi": Law(
+        _tgi_mean,
+        _tgi_covariance,
+        {
+            "growth": 5e-4,
+            "growth_sd": 5e-4,
+            "kill": 5e-3,
+            "kill_sd": 5e-3,
+            "resistance": 0.02,
+            "noise": 0.1,
+            "wander": 0.04,
+        },
+        _ALWAYS,
+    ),
+}
 
 
 def posterior(
-    law: str, values: Values, days: Floats, logs: Floats, seen: NDArray[np.bool_], ahead: Floats,
+    law: str,
+    values: Values,
+    days: Floats,
+    logs: Floats,
+    seen: NDArray[np.bool_],
+    ahead: Floats,
     noise_log_sd: Floats | None = None,
-) -> tuple[Floats, Floats]:  # fmt: skip
+) -> tuple[Floats, Floats]:
     """What n lesions' scans say of later log volumes, by one prior.
 
     Args:

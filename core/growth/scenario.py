@@ -124,9 +124,10 @@ def simulate(last_mm3: float, growth: Sequence[float], courses: Sequence[Course]
     together = np.exp(np.quantile(np.concatenate(list(at.values())), LEVELS, axis=0).T)
     after = [course.start_days for course in courses if course.effect.radiotherapy]
     return Simulated(
-        Fan(wanted, together), {law: np.exp(np.median(table, axis=0)) for law, table in at.items()},
+        Fan(wanted, together),
+        {law: np.exp(np.median(table, axis=0)) for law, table in at.items()},
         min(after) if after else None,
-    )  # fmt: skip
+    )
 
 
 def _run(

@@ -20,9 +20,15 @@ BANDS = {50: (2, 4), 80: (1, 5), 95: (0, 6)}
 RESAMPLES = 1000
 #: What is measured of every method.
 FIGURES = (
-    "median_ape_percent", "mean_abs_log_error", *(f"{what}_{band}" for band in BANDS for what in ("coverage", "width")),
-    "interval_score_80", "crps", "skill_vs_locf", "skill_low", "skill_high",
-)  # fmt: skip
+    "median_ape_percent",
+    "mean_abs_log_error",
+    *(f"{what}_{band}" for band in BANDS for what in ("coverage", "width")),
+    "interval_score_80",
+    "crps",
+    "skill_vs_locf",
+    "skill_low",
+    "skill_high",
+)
 
 
 def interval_score(low: Floats, high: Floats, outcome: Floats, coverage: float) -> Floats:
@@ -81,8 +87,10 @@ def score(quantiles: Floats, outcome: Floats, patients: NDArray[np.int64]) -> di
     """
     made = np.isfinite(quantiles).all(axis=1)
     figures: dict[str, Any] = {
-        "n": int(made.sum()), "lesions": len(np.unique(patients[made])), "not_made": int((~made).sum()),
-    }  # fmt: skip
+        "n": int(made.sum()),
+        "lesions": len(np.unique(patients[made])),
+        "not_made": int((~made).sum()),
+    }
     if not made.any():
         return figures | dict.fromkeys(FIGURES)
     measured = _measure(quantiles[made], outcome[made], patients[made])
@@ -95,7 +103,7 @@ def _measure(q: Floats, y: Floats, patients: NDArray[np.int64]) -> dict[str, flo
     out = {
         "median_ape_percent": 100.0 * float(np.median(np.abs(np.expm1(np.minimum(error, 700.0))))),
         "mean_abs_log_error": float(np.abs(error).mean()),
-    }  # fmt: skip
+    }
     for percent, (low, high) in BANDS.items():
         out[f"coverage_{percent}"] = float(((y >= q[:, low]) & (y <= q[:, high])).mean())
         out[f"width_{percent}"] = float((q[:, high] - q[:, low]).mean())

@@ -140,9 +140,14 @@ class Origins:
         row = np.cumsum(keep) - 1
         ahead = keep[self.target]
         return Origins(
-            self.past.where(keep), self.patients[keep], self.folds[keep], self.left[keep],
-            row[self.target[ahead]], self.horizon_days[ahead], self.outcome[ahead],
-        )  # fmt: skip
+            self.past.where(keep),
+            self.patients[keep],
+            self.folds[keep],
+            self.left[keep],
+            row[self.target[ahead]],
+            self.horizon_days[ahead],
+            self.outcome[ahead],
+        )
 
     def next_scan(self) -> dict[str, NDArray[np.bool_]]:
         """Which targets (m,) are the next scan: "any", "the last" of the lesion, and "not the last"."""

@@ -26,9 +26,11 @@ def prepare_evaluate_ood(store: Any, args: Mapping[str, Any], person: str) -> di
     if resamplings < 1 or trees < 1:
         raise InputError(f"Expected at least 1 resampling and 1 tree, got {resamplings} and {trees}.")
     return {
-        "reference": str(registry.verify(entry)), "sha256": registry.fingerprint(entry), "resamplings": resamplings,
+        "reference": str(registry.verify(entry)),
+        "sha256": registry.fingerprint(entry),
+        "resamplings": resamplings,
         "trees": trees,
-    }  # fmt: skip
+    }
 
 
 def compute_evaluate_ood(params: dict[str, Any], out_dir: Path, progress: Progress) -> dict[str, Any]:

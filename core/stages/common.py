@@ -67,9 +67,11 @@ class StageStore(GateStore, Protocol):
 def describe(store: StageStore, scan: Scan) -> dict[str, str]:
     """A scan as a worker gets it: path, modality, sequence, sha256. Raises StoreError if its file is not as stored."""
     return {
-        "path": str(store.scan_path(scan).resolve()), "modality": scan.modality, "sequence": scan.sequence,
+        "path": str(store.scan_path(scan).resolve()),
+        "modality": scan.modality,
+        "sequence": scan.sequence,
         "sha256": scan.sha256,
-    }  # fmt: skip
+    }
 
 
 def read_scan(described: Mapping[str, str]) -> Volume:
@@ -112,10 +114,17 @@ def add_version(
     """
     vectors = vectors_of(labels)
     return store.add_mask(
-        labels, patient_id=patient_id, timepoint=timepoint, method=method, reviewer=reviewer,
-        parent_version=parent_version, lesions=measure(labels), vectors=vectors,
-        verdict=verdict_on(store, vectors, patient_id), **more,
-    )  # fmt: skip
+        labels,
+        patient_id=patient_id,
+        timepoint=timepoint,
+        method=method,
+        reviewer=reviewer,
+        parent_version=parent_version,
+        lesions=measure(labels),
+        vectors=vectors,
+        verdict=verdict_on(store, vectors, patient_id),
+        **more,
+    )
 
 
 def summary(record: MaskRecord) -> dict[str, Any]:

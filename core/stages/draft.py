@@ -18,9 +18,15 @@ from core.types import Grid, LabelMap, MaskRecord
 
 
 def save_draft(
-    store: StageStore, patient_id: str, timepoint: str, *, parent_version: int | None, labels: LabelMap,
-    answers: Sequence[Answer], person: str,
-) -> dict[str, Any]:  # fmt: skip
+    store: StageStore,
+    patient_id: str,
+    timepoint: str,
+    *,
+    parent_version: int | None,
+    labels: LabelMap,
+    answers: Sequence[Answer],
+    person: str,
+) -> dict[str, Any]:
     """Store a draft as a version, the child of the one that it was drawn on, scored by the mask gate.
 
     Its method, model and prompts are those of the answers that explain its voxels (`core.provenance.explain`); what no
@@ -45,21 +51,35 @@ def save_draft(
             "Expected a draft that differs from its version, got one that is just the same. Nothing saved."
         )
     made = explain(
-        None if before is None else before.array, labels.array, labels.grid, answers,
+        None if before is None else before.array,
+        labels.array,
+        labels.grid,
+        answers,
         _grids(store, patient_id, timepoint, answers),
-    )  # fmt: skip
+    )
     last = made.answers[-1] if made.answers else None
     record = add_version(
-        store, labels, patient_id, timepoint, method=made.method, reviewer=person,
-        model_checkpoint=last.model_id if last else None, checkpoint_sha256=last.checkpoint_sha256 if last else None,
-        prompts=made.prompts(), parent_version=parent_version,
-    )  # fmt: skip
+        store,
+        labels,
+        patient_id,
+        timepoint,
+        method=made.method,
+        reviewer=person,
+        model_checkpoint=last.model_id if last else None,
+        checkpoint_sha256=last.checkpoint_sha256 if last else None,
+        prompts=made.prompts(),
+        parent_version=parent_version,
+    )
     return {
-        "version": record.version, "mask_id": record.mask_id, "method": record.method,
-        "dice": record.dice_vs_previous_version, "voxels_added": record.voxels_added,
-        "voxels_removed": record.voxels_removed, "volume_delta_mm3": record.volume_delta_mm3,
+        "version": record.version,
+        "mask_id": record.mask_id,
+        "method": record.method,
+        "dice": record.dice_vs_previous_version,
+        "voxels_added": record.voxels_added,
+        "voxels_removed": record.voxels_removed,
+        "volume_delta_mm3": record.volume_delta_mm3,
         "hausdorff95_mm": hausdorff95_mm(before, labels),
-    }  # fmt: skip
+    }
 
 
 def _parent(store: StageStore, patient_id: str, timepoint: str, version: int | None, person: str) -> MaskRecord | None:

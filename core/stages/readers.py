@@ -25,11 +25,12 @@ def readers_of_timepoint(store: StageStore, patient_id: str, timepoint: str, per
     masks = {reader: store.load_mask(record) for reader, record in records.items()}
     consensus = staple(masks, store.load_reference_grid(patient_id, timepoint))
     return {
-        "patient_id": patient_id, "timepoint": timepoint,
+        "patient_id": patient_id,
+        "timepoint": timepoint,
         "readers": {reader: record.version for reader, record in records.items()},
         "agreement": [asdict(pair) for pair in agreement(masks)],
         "staple": {"volume_mm3": consensus.labels.volume_mm3, "readers": performances(consensus)},
-    }  # fmt: skip
+    }
 
 
 def performances(consensus: Consensus) -> dict[str, dict[str, dict[str, float | None]]]:
@@ -54,14 +55,21 @@ def add_consensus(store: StageStore, patient_id: str, timepoint: str, person: st
     consensus = staple(masks, store.load_reference_grid(patient_id, timepoint))
     versions = sorted(record.version for record in records.values())
     made_of = {
-        "type": "consensus", "versions": versions,
+        "type": "consensus",
+        "versions": versions,
         "readers": {reader: record.version for reader, record in records.items()},
         "performance": performances(consensus),
-    }  # fmt: skip
+    }
     return add_version(
-        store, consensus.labels, patient_id, timepoint, method=CONSENSUS_METHOD, reviewer=person, prompts=[made_of],
+        store,
+        consensus.labels,
+        patient_id,
+        timepoint,
+        method=CONSENSUS_METHOD,
+        reviewer=person,
+        prompts=[made_of],
         parent_version=versions[-1],
-    )  # fmt: skip
+    )
 
 
 def _several(store: StageStore, patient_id: str, timepoint: str, person: str) -> Mapping[str, MaskRecord]:

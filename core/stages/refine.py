@@ -44,13 +44,18 @@ def prepare_refine(store: StageStore, args: Mapping[str, Any], person: str) -> d
 
     check_prompts(prompts, volume.grid)
     return {
-        "patient_id": patient_id, "timepoint": timepoint, "scan": describe(store, chosen),
-        "reference": describe(store, scans[0]), "prompts": [p.to_json() for p in prompts],
-        "propagate": bool(args.get("propagate")), "lesion": lesion,
+        "patient_id": patient_id,
+        "timepoint": timepoint,
+        "scan": describe(store, chosen),
+        "reference": describe(store, scans[0]),
+        "prompts": [p.to_json() for p in prompts],
+        "propagate": bool(args.get("propagate")),
+        "lesion": lesion,
         "parent_version": parent.version if parent else None,
         "parent_mask": str(store.mask_path(parent)) if parent else None,
-        "next_label": free, "model_id": args.get("model_id"),
-    }  # fmt: skip
+        "next_label": free,
+        "model_id": args.get("model_id"),
+    }
 
 
 def _parent(store: StageStore, patient_id: str, timepoint: str, wanted: Any, person: str) -> MaskRecord | None:
@@ -94,10 +99,13 @@ def prompt_from_json(values: Mapping[str, Any]) -> Prompt:
     """Inverse of `Prompt.to_json`; raises InputError for anything that is not a prompt."""
     try:
         return Prompt(
-            type=values["type"], slice=int(values["slice"]), coords=tuple(float(c) for c in values["coords"]),
-            positive=bool(values.get("positive", True)), scan=str(values.get("scan", "CT")),
+            type=values["type"],
+            slice=int(values["slice"]),
+            coords=tuple(float(c) for c in values["coords"]),
+            positive=bool(values.get("positive", True)),
+            scan=str(values.get("scan", "CT")),
             lesion=int(values.get("lesion") or 1),
-        )  # fmt: skip
+        )
     except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise InputError(f"Expected a prompt with type, slice and coords as numbers, got {values!r}.") from error
 
@@ -137,11 +145,13 @@ def compute_refine(params: dict[str, Any], out_dir: Path, progress: Progress) ->
     write_nifti(path, labels.array, target)
     progress(1.0, "done")
     return {
-        "mask": path.name, "lesion": int(lesion), "model_id": segmenter.model_id,
+        "mask": path.name,
+        "lesion": int(lesion),
+        "model_id": segmenter.model_id,
         "checkpoint_sha256": segmenter.checkpoint_sha256,
         "predicted_iou": {str(k): round(float(v), 3) for k, v in answer.predicted_iou.items()},
         "stops": [{"direction": s.direction, "slice": s.slice, "rule": s.rule} for s in answer.stops],
-    }  # fmt: skip
+    }
 
 
 def lesion_under(refined: np.ndarray, parent: LabelMap) -> int | None:
@@ -157,8 +167,15 @@ def record_refine(
     labels = read_label_map(out_dir / result["mask"])
     prompts = [{**p, "lesion": result["lesion"], "propagate": params["propagate"]} for p in params["prompts"]]
     record = add_version(
-        store, labels, params["patient_id"], params["timepoint"], method="medsam", reviewer=person,
-        model_checkpoint=result["model_id"], checkpoint_sha256=result["checkpoint_sha256"], prompts=prompts,
+        store,
+        labels,
+        params["patient_id"],
+        params["timepoint"],
+        method="medsam",
+        reviewer=person,
+        model_checkpoint=result["model_id"],
+        checkpoint_sha256=result["checkpoint_sha256"],
+        prompts=prompts,
         parent_version=params["parent_version"],
-    )  # fmt: skip
+    )
     return {**summary(record), "lesion": result["lesion"], "stops": result["stops"]}

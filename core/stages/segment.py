@@ -69,10 +69,13 @@ def prepare_segment(store: StageStore, args: Mapping[str, Any], person: str) -> 
     known = masks_for_all_to_see(store, patient_id, timepoint, person)
     labels = [int(lesion["label"]) for records in known.values() for record in records for lesion in record.lesions]
     return {
-        "patient_id": patient_id, "timepoint": timepoint, "model_id": args.get("model_id") or DEFAULT_MODEL,
-        "scans": [describe(store, scan) for scan in scans], "priors": _priors(store, patient_id, timepoint, known),
+        "patient_id": patient_id,
+        "timepoint": timepoint,
+        "model_id": args.get("model_id") or DEFAULT_MODEL,
+        "scans": [describe(store, scan) for scan in scans],
+        "priors": _priors(store, patient_id, timepoint, known),
         "next_label": max(labels, default=0) + 1,
-    }  # fmt: skip
+    }
 
 
 def compute_segment(params: dict[str, Any], out_dir: Path, progress: Progress) -> dict[str, Any]:
@@ -92,10 +95,13 @@ def compute_segment(params: dict[str, Any], out_dir: Path, progress: Progress) -
     write_nifti(path, numbered, grid)
     progress(1.0, "done")
     return {
-        "mask": path.name, "checkpoint_sha256": answer.checkpoint_sha256, "channels": list(answer.channels),
+        "mask": path.name,
+        "checkpoint_sha256": answer.checkpoint_sha256,
+        "channels": list(answer.channels),
         "model_files": dict(answer.model_files),
-        "seconds": {k: round(v, 2) for k, v in answer.seconds.items()}, "matching": matching,
-    }  # fmt: skip
+        "seconds": {k: round(v, 2) for k, v in answer.seconds.items()},
+        "matching": matching,
+    }
 
 
 def _number(found: np.ndarray, reference: Volume, params: Mapping[str, Any]) -> tuple[np.ndarray, dict[str, Any]]:
@@ -123,8 +129,10 @@ def _number(found: np.ndarray, reference: Volume, params: Mapping[str, Any]) -> 
         unknown = [component for component, lesion in matching.numbers.items() if lesion in matching.new]
         again = match(
             _only(read_label_map(Path(prior["mask"])), prior["lesions"]),
-            np.where(np.isin(found, unknown), found, 0).astype(np.uint8), reference.grid, to_prior,
-        )  # fmt: skip
+            np.where(np.isin(found, unknown), found, 0).astype(np.uint8),
+            reference.grid,
+            to_prior,
+        )
         merged |= again.merges
         matching = replace(again, numbers={**matching.numbers, **again.numbers})
     note |= {
@@ -158,8 +166,15 @@ def record_segment(
     now = masks_for_all_to_see(store, patient_id, timepoint, person)[timepoint]  # not as it was when this was begun
     seen = readable(store, patient_id, now)
     record = add_version(
-        store, labels, patient_id, timepoint, method="nnunet", reviewer=person,
-        model_checkpoint=params["model_id"], checkpoint_sha256=result["checkpoint_sha256"],
-        model_files=result.get("model_files"), parent_version=seen[-1].version if seen else None,
-    )  # fmt: skip
+        store,
+        labels,
+        patient_id,
+        timepoint,
+        method="nnunet",
+        reviewer=person,
+        model_checkpoint=params["model_id"],
+        checkpoint_sha256=result["checkpoint_sha256"],
+        model_files=result.get("model_files"),
+        parent_version=seen[-1].version if seen else None,
+    )
     return {**summary(record), "seconds": result["seconds"], "matching": result["matching"]}

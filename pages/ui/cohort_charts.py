@@ -63,9 +63,12 @@ def _threshold(figure: go.Figure, percent: float, text: str, category: Category,
     """A named line across the figure; its name stands where bars and lines leave room."""
     colour = RESPONSE_COLOURS[category]
     figure.add_hline(
-        y=percent, line={"color": colour, "width": 1.5, "dash": "dashdot"}, annotation_text=text,
-        annotation_font={"color": colour, "size": 12}, annotation_position=f"top {'right' if right else 'left'}",
-    )  # fmt: skip
+        y=percent,
+        line={"color": colour, "width": 1.5, "dash": "dashdot"},
+        annotation_text=text,
+        annotation_font={"color": colour, "size": 12},
+        annotation_position=f"top {'right' if right else 'left'}",
+    )
 
 
 def _thresholds(figure: go.Figure, rule: ResponseRule, pr_right: bool, pd_right: bool) -> None:
@@ -99,27 +102,42 @@ def waterfall_figure(outcomes: Sequence[PatientOutcome], rule_name: str) -> go.F
     for category in _present(shown):
         mine = [n for n, o in enumerate(shown) if o.best_response == category]
         _legend_bar(figure, f"best {category}", RESPONSE_COLOURS[category], "", category)
-        figure.add_trace(go.Bar(
-            x=mine, y=[min(changes[n], CUT_PERCENT) for n in mine], name=category, width=0.8, showlegend=False,
-            legendgroup=category,
-            marker={
-                "color": RESPONSE_COLOURS[category], "line": {"color": RESPONSE_COLOURS[category], "width": 1.5},
-                "pattern": {"shape": ["/" if _noise(shown[n]) else "" for n in mine], "solidity": 0.5},
-            },
-            text=[_bar_text(changes[n], few) for n in mine], textposition="outside", textangle=0 if few else -90,
-            constraintext="none", cliponaxis=False, hovertext=[_best_hover(shown[n], rule) for n in mine],
-            hovertemplate="%{hovertext}<extra></extra>",
-        ))  # fmt: skip
+        figure.add_trace(
+            go.Bar(
+                x=mine,
+                y=[min(changes[n], CUT_PERCENT) for n in mine],
+                name=category,
+                width=0.8,
+                showlegend=False,
+                legendgroup=category,
+                marker={
+                    "color": RESPONSE_COLOURS[category],
+                    "line": {"color": RESPONSE_COLOURS[category], "width": 1.5},
+                    "pattern": {"shape": ["/" if _noise(shown[n]) else "" for n in mine], "solidity": 0.5},
+                },
+                text=[_bar_text(changes[n], few) for n in mine],
+                textposition="outside",
+                textangle=0 if few else -90,
+                constraintext="none",
+                cliponaxis=False,
+                hovertext=[_best_hover(shown[n], rule) for n in mine],
+                hovertemplate="%{hovertext}<extra></extra>",
+            )
+        )
     if any(_noise(o) for o in shown):
         _legend_bar(figure, "hatched: within noise", QUIET, "/", "noise")
-    frame(figure, "Patients, the greatest growth first", "Best change of volume from baseline (%)",
-           count_words(outcomes, rule), 410 if _level(shown) else 450)  # fmt: skip
+    frame(
+        figure,
+        "Patients, the greatest growth first",
+        "Best change of volume from baseline (%)",
+        count_words(outcomes, rule),
+        410 if _level(shown) else 450,
+    )
     _thresholds(figure, rule, pr_right=False, pd_right=True)
     figure.add_hline(y=0, line={"color": QUIET, "width": 1})
     room = max(0.0, (8 - len(shown)) / 2)  # three bars are not drawn as wide as the page
     figure.update_layout(barmode="overlay", bargap=0.2)
-    figure.update_xaxes(range=[-0.6 - room, len(shown) - 0.4 + room], showgrid=False, zeroline=False,
-                        **_names(shown))  # fmt: skip
+    figure.update_xaxes(range=[-0.6 - room, len(shown) - 0.4 + room], showgrid=False, zeroline=False, **_names(shown))
     top, bottom = max(min(max(changes), CUT_PERCENT), rule.pd_percent), min(*changes, rule.pr_percent)
     # The name of a cut bar is written upright above it.
     figure.update_yaxes(range=[1.14 * bottom, (1.14 if few else 1.5) * top], ticksuffix=" %")
@@ -160,9 +178,13 @@ def _names(shown: Sequence[PatientOutcome]) -> dict[str, Any]:
     if len(names) > _NAMED:
         return {"showticklabels": False}
     return {
-        "tickmode": "array", "tickvals": list(range(len(names))), "ticktext": names, "automargin": True,
-        "tickangle": 0 if _level(shown) else -90, "tickfont": {"size": 12 if len(names) <= 40 else 10},
-    }  # fmt: skip
+        "tickmode": "array",
+        "tickvals": list(range(len(names))),
+        "ticktext": names,
+        "automargin": True,
+        "tickangle": 0 if _level(shown) else -90,
+        "tickfont": {"size": 12 if len(names) <= 40 else 10},
+    }
 
 
 def _best_hover(outcome: PatientOutcome, rule: ResponseRule) -> str:
@@ -204,19 +226,28 @@ def spider_figure(outcomes: Sequence[PatientOutcome], rule_name: str) -> go.Figu
     figure = go.Figure()
     for category in _present(shown):
         for n, o in enumerate([o for o in shown if o.best_response == category]):
-            figure.add_trace(go.Scatter(
-                x=[v.days for v in o.visits], y=[v.change_percent for v in o.visits], mode="lines+markers",
-                name=f"best {category}", legendgroup=category, showlegend=n == 0, connectgaps=False,
-                line={"color": RESPONSE_COLOURS[category], "width": 2 if len(shown) <= 20 else 1.2},
-                marker={
-                    "symbol": [_spider_symbol(o, v) for v in o.visits], "opacity": 1,
-                    "size": [7 if _spider_symbol(o, v) == "circle" else 12 for v in o.visits],
-                    "color": [
-                        RESPONSE_COLOURS[category if _spider_symbol(o, v) == "circle" else "PD"] for v in o.visits
-                    ],
-                },
-                text=[visit_hover(o, v, rule) for v in o.visits], hovertemplate="%{text}<extra></extra>",
-            ))  # fmt: skip
+            figure.add_trace(
+                go.Scatter(
+                    x=[v.days for v in o.visits],
+                    y=[v.change_percent for v in o.visits],
+                    mode="lines+markers",
+                    name=f"best {category}",
+                    legendgroup=category,
+                    showlegend=n == 0,
+                    connectgaps=False,
+                    line={"color": RESPONSE_COLOURS[category], "width": 2 if len(shown) <= 20 else 1.2},
+                    marker={
+                        "symbol": [_spider_symbol(o, v) for v in o.visits],
+                        "opacity": 1,
+                        "size": [7 if _spider_symbol(o, v) == "circle" else 12 for v in o.visits],
+                        "color": [
+                            RESPONSE_COLOURS[category if _spider_symbol(o, v) == "circle" else "PD"] for v in o.visits
+                        ],
+                    },
+                    text=[visit_hover(o, v, rule) for v in o.visits],
+                    hovertemplate="%{text}<extra></extra>",
+                )
+            )
     for symbol, name in (("triangle-up", "first progression"), ("star", "new lesion first seen")):
         if any(_spider_symbol(o, v) == symbol for o in shown for v in o.visits):
             marker = {"symbol": symbol, "size": 12, "color": RESPONSE_COLOURS["PD"]}
@@ -268,19 +299,28 @@ def _end_names(
             level += 1
         placed.append((across, level))
         figure.add_annotation(
-            text=figure_text(clipped(o.patient_id, 14)), x=days, y=change, xanchor="left", xshift=8, yshift=level - up,
-            showarrow=False, font={"size": 11, "color": TOTAL_COLOUR},
-        )  # fmt: skip
+            text=figure_text(clipped(o.patient_id, 14)),
+            x=days,
+            y=change,
+            xanchor="left",
+            xshift=8,
+            yshift=level - up,
+            showarrow=False,
+            font={"size": 11, "color": TOTAL_COLOUR},
+        )
 
 
 def visit_hover(outcome: PatientOutcome, visit: Visit, rule: ResponseRule) -> str:
     """Patient, date, volume, change and what its category asks for."""
     change = "change not known" if visit.change_percent is None else f"{visit.change_percent:+.1f} %"
     volume = "not measured" if visit.volume_mm3 != visit.volume_mm3 else f"{visit.volume_mm3 / MM3_PER_ML:.1f} mL"
-    return "<br>".join([
-        f"<b>{figure_text(outcome.patient_id)}</b> · {figure_text(visit.timepoint)} (day {visit.days:.0f})"
-        + (" · simulated" if outcome.simulated else ""),
-        f"{volume}, {change} from baseline", f"{visit.category}: {definition(visit.category, rule)}",
-        *([f"new: {figure_text(', '.join(visit.appeared))}"] if visit.appeared else []),
-        f"mask version {visit.version}",
-    ])  # fmt: skip
+    return "<br>".join(
+        [
+            f"<b>{figure_text(outcome.patient_id)}</b> · {figure_text(visit.timepoint)} (day {visit.days:.0f})"
+            + (" · simulated" if outcome.simulated else ""),
+            f"{volume}, {change} from baseline",
+            f"{visit.category}: {definition(visit.category, rule)}",
+            *([f"new: {figure_text(', '.join(visit.appeared))}"] if visit.appeared else []),
+            f"mask version {visit.version}",
+        ]
+    )

@@ -43,17 +43,24 @@ def choose_datasets(known: Sequence[str]) -> list[str]:
     """All datasets or some; nothing is asked where there is one."""
     if len(known) < 2:
         return list(known)
-    chosen = st.pills("Datasets", known, selection_mode="multi", default=known, key="cohort-datasets",
-                     format_func=plain)  # fmt: skip
+    chosen = st.pills(
+        "Datasets", known, selection_mode="multi", default=known, key="cohort-datasets", format_func=plain
+    )
     return [str(name) for name in chosen] or list(known)
 
 
 def choose_rule() -> str:
     """A key of `RULES`."""
-    return str(st.selectbox(
-        "Rule in force", list(RULES), index=list(RULES).index(DEFAULT_RULE), format_func=lambda r: RULES[r].title,
-        key="cohort-rule", help="Criteria are never pooled. PD is tested first, against the nadir.",
-    ))  # fmt: skip
+    return str(
+        st.selectbox(
+            "Rule in force",
+            list(RULES),
+            index=list(RULES).index(DEFAULT_RULE),
+            format_func=lambda r: RULES[r].title,
+            key="cohort-rule",
+            help="Criteria are never pooled. PD is tested first, against the nadir.",
+        )
+    )
 
 
 def outcomes(store: Any, rule: str, datasets: Sequence[str]) -> Cohort:
@@ -91,8 +98,11 @@ def summary(found: Cohort, places: Sequence[Any]) -> None:
     """How many responded and progressed, and how long they were seen: a number in each of three places."""
     n, counts = len(found.outcomes), Counter(o.best_response for o in found.outcomes)
     of = ", ".join(f"{counts[name]:d} {name}" for name in BEST_FIRST if counts[name])
-    places[0].metric("Responded", f"{counts['CR'] + counts['PR']:d} of {n:d}",
-                     help=f"Best response CR or PR. All best responses: {of}. {CATEGORY_HELP}")  # fmt: skip
+    places[0].metric(
+        "Responded",
+        f"{counts['CR'] + counts['PR']:d} of {n:d}",
+        help=f"Best response CR or PR. All best responses: {of}. {CATEGORY_HELP}",
+    )
     progressed = sum(o.progression is not None for o in found.outcomes)
     places[1].metric(
         "Progressed", f"{progressed:d} of {n:d}", help="PD at an accepted timepoint, whatever the best response."
@@ -109,8 +119,9 @@ def show(figure: go.Figure, name: str, rule: str, rows: Sequence[Mapping[str, An
     limits = RULES[rule]
     meaning.caption(
         f"PR at {limits.pr_percent:+g} % of baseline, PD at {limits.pd_percent:+g} % of nadir or a new lesion. "
-        f"Source: {limits.source}.", help=help_text,
-    )  # fmt: skip
+        f"Source: {limits.source}.",
+        help=help_text,
+    )
     white = paper.toggle(
         "On white", key=f"paper-{name}", help="For print. The camera on the figure saves it as it is seen."
     )
@@ -131,19 +142,26 @@ def table_rows(found: Sequence[PatientOutcome], with_dataset: bool) -> list[dict
     """A patient a row, in the waterfall's order."""
     return [
         {
-            "Patient": o.patient_id, **({"Dataset": o.dataset} if with_dataset else {}),
-            "Best response": o.best_response, "Best change (%)": None if o.best is None else o.best.change_percent,
+            "Patient": o.patient_id,
+            **({"Dataset": o.dataset} if with_dataset else {}),
+            "Best response": o.best_response,
+            "Best change (%)": None if o.best is None else o.best.change_percent,
             "On": o.no_change if o.best is None else o.best.timepoint,
             "Is it real": "" if o.verdict is None else o.verdict.verdict,
-            "Last response": o.visits[-1].category, "Last change (%)": o.visits[-1].change_percent,
+            "Last response": o.visits[-1].category,
+            "Last change (%)": o.visits[-1].change_percent,
             "Progression (day)": None if o.progression is None else o.progression.days,
-            "Accepted": len(o.visits), "Waiting": len(o.waiting), "Days in view": o.days_observed,
+            "Accepted": len(o.visits),
+            "Waiting": len(o.waiting),
+            "Days in view": o.days_observed,
             "New lesions": ", ".join(name for v in o.visits for name in v.appeared),
             "Treatments": "; ".join(t.name for t in o.treatments),
-            "Doubt": o.doubt, "Follow-up": "goes on" if o.ended is None else o.ended[1], "Simulated": o.simulated,
+            "Doubt": o.doubt,
+            "Follow-up": "goes on" if o.ended is None else o.ended[1],
+            "Simulated": o.simulated,
         }
         for o in worst_first(found)
-    ]  # fmt: skip
+    ]
 
 
 def patient_table(found: Sequence[PatientOutcome], with_dataset: bool) -> None:
@@ -160,11 +178,15 @@ def patient_table(found: Sequence[PatientOutcome], with_dataset: bool) -> None:
         plotting.csv_button(rows, "cohort_patients", "Table (CSV)")
     number, text = st.column_config.NumberColumn, st.column_config.TextColumn
     st.dataframe(
-        cells(rows), hide_index=True, placeholder="",
+        cells(rows),
+        hide_index=True,
+        placeholder="",
         column_config={
             "Patient": text(pinned=True),
-            "Best response": text(help=CATEGORY_HELP), "Best change (%)": number(format="%+.0f", help=BEST_HELP),
-            "On": text(help="The timepoint of the best change."), "Is it real": text(help=VERDICT_HELP),
+            "Best response": text(help=CATEGORY_HELP),
+            "Best change (%)": number(format="%+.0f", help=BEST_HELP),
+            "On": text(help="The timepoint of the best change."),
+            "Is it real": text(help=VERDICT_HELP),
             "Last response": text(help="Response at the last accepted timepoint."),
             "Last change (%)": number(format="%+.0f", help="From baseline to the last accepted timepoint."),
             "Doubt": text(help=DOUBT_HELP),
@@ -173,7 +195,7 @@ def patient_table(found: Sequence[PatientOutcome], with_dataset: bool) -> None:
             "Waiting": number(help="Timepoints without an accepted mask; nothing here knows of them."),
             "Days in view": number(format="%d", help="From the first to the last accepted timepoint."),
         },
-    )  # fmt: skip
+    )
 
 
 def left_out_list(left_out: Mapping[str, str]) -> None:

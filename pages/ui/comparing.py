@@ -141,7 +141,7 @@ def unread(store: Any, records: Sequence[MaskRecord | None]) -> frozenset[str]:
 
 def lesion_rows(
     first: MaskRecord, second: MaskRecord, modality: str, between: str, not_read: Collection[str] = ()
-) -> list[dict[str, Any]]:  # fmt: skip
+) -> list[dict[str, Any]]:
     """Each lesion's volume in both masks and the change; None where one of them cannot be read.
 
     Args:
@@ -155,11 +155,13 @@ def lesion_rows(
         before, after = (
             math.nan if record.mask_id in not_read else float(mask[lesion]["volume_mm3"]) if lesion in mask else 0.0
             for record, mask in zip((first, second), masks, strict=True)
-        )  # fmt: skip
+        )
         figures = {
-            "Left (mL)": before / ML, "Right (mL)": after / ML, "Change (mL)": (after - before) / ML,
+            "Left (mL)": before / ML,
+            "Right (mL)": after / ML,
+            "Change (mL)": (after - before) / ML,
             "Change (%)": 100 * (after / before - 1) if before else math.nan,
-        }  # fmt: skip
+        }
         row: dict[str, Any] = {"Lesion": lesion}
         row |= {name: value if math.isfinite(value) else None for name, value in figures.items()}
         if between == "timepoints":
@@ -189,10 +191,13 @@ def lesion_table(rows: Sequence[Mapping[str, Any]]) -> None:
         return
     number = st.column_config.NumberColumn
     st.dataframe(
-        cells(rows), hide_index=True,
+        cells(rows),
+        hide_index=True,
         column_config={
-            "Left (mL)": number(format="%.1f"), "Right (mL)": number(format="%.1f"),
-            "Change (mL)": number(format="%+.1f"), "Change (%)": number(format="%+.0f", help="Of the left volume."),
+            "Left (mL)": number(format="%.1f"),
+            "Right (mL)": number(format="%.1f"),
+            "Change (mL)": number(format="%+.1f"),
+            "Change (%)": number(format="%+.0f", help="Of the left volume."),
             "Verdict": st.column_config.TextColumn(help=VERDICT_HELP),
         },
-    )  # fmt: skip
+    )

@@ -27,7 +27,8 @@ def correction_panel(store: Any, person: str) -> None:
         return
     found = resources.correction(records)
     st.dataframe(
-        cells([_summary(row) for row in found["summary"]]), hide_index=True,
+        cells([_summary(row) for row in found["summary"]]),
+        hide_index=True,
         column_config={
             "Dice, mean": st.column_config.NumberColumn(format="%.3f", help=DICE_HELP),
             "Dice, median": st.column_config.NumberColumn(format="%.3f", help=DICE_HELP),
@@ -36,36 +37,45 @@ def correction_panel(store: Any, person: str) -> None:
                 format="%+.2f", help="Second minus first: above 0, people added."
             ),
         },
-    )  # fmt: skip
+    )
     with st.expander("Every timepoint"):
         _timepoints(found["timepoints"])
 
 
 def _summary(row: Mapping[str, Any]) -> dict[str, Any]:
     return {
-        "Comparison": row["comparison"], "Timepoints": row["n"], "Patients": row["patients"],
-        "Dice, mean": row["dice_mean"], "Dice, median": row["dice_median"],
-        "HD95, median (mm)": row["hd95_mm_median"], "Volume, median (mL)": row["volume_difference_ml_median"],
-    }  # fmt: skip
+        "Comparison": row["comparison"],
+        "Timepoints": row["n"],
+        "Patients": row["patients"],
+        "Dice, mean": row["dice_mean"],
+        "Dice, median": row["dice_median"],
+        "HD95, median (mm)": row["hd95_mm_median"],
+        "Volume, median (mL)": row["volume_difference_ml_median"],
+    }
 
 
 def _timepoints(rows: Sequence[Mapping[str, Any]]) -> None:
-    versions = [
-        "" if row["missing"] else f"v{row['first_version']} and v{row['second_version']}" for row in rows
-    ]  # fmt: skip
+    versions = ["" if row["missing"] else f"v{row['first_version']} and v{row['second_version']}" for row in rows]
     st.dataframe(
-        cells([
-            {
-                "Patient": row["patient_id"], "Timepoint": row["timepoint"], "Comparison": row["comparison"],
-                "Versions": which, "Dice": row["dice"], "HD95 (mm)": row["hd95_mm"],
-                "Volume (mL)": row["volume_difference_ml"], "Not measured": row["missing"],
-            }
-            for row, which in zip(rows, versions, strict=True)
-        ]),
+        cells(
+            [
+                {
+                    "Patient": row["patient_id"],
+                    "Timepoint": row["timepoint"],
+                    "Comparison": row["comparison"],
+                    "Versions": which,
+                    "Dice": row["dice"],
+                    "HD95 (mm)": row["hd95_mm"],
+                    "Volume (mL)": row["volume_difference_ml"],
+                    "Not measured": row["missing"],
+                }
+                for row, which in zip(rows, versions, strict=True)
+            ]
+        ),
         hide_index=True,
         column_config={
             "Dice": st.column_config.NumberColumn(format="%.3f"),
             "HD95 (mm)": st.column_config.NumberColumn(format="%.1f"),
             "Volume (mL)": st.column_config.NumberColumn(format="%+.2f"),
         },
-    )  # fmt: skip
+    )

@@ -19,22 +19,31 @@ ML = 1000.0
 OTHER = "other"
 REASONS: Mapping[str, Mapping[str, str]] = {
     "accept": {
-        "agrees": "The mask agrees with the scan", "corrected": "Corrected by me",
-        "flag-reviewed": "Flagged; looked at, fine", OTHER: "Other (see comment)",
-    },
-    "reject": {
-        "under-segmented": "Too small", "over-segmented": "Too large or leaking", "wrong-lesion": "Not the lesion",
-        "scan-unusable": "The scan cannot be used", OTHER: "Other (see comment)",
-    },
-    "reject lesion": {
-        "not-a-lesion": "Not a lesion", "under-segmented": "Too small", "over-segmented": "Too large or leaking",
-        "wrong-lesion": "Another lesion than its number says", OTHER: "Other (see comment)",
-    },
-    "withdraw": {
-        "withdrawn-error": "Accepted in error", "withdrawn-second-look": "To be looked at again",
+        "agrees": "The mask agrees with the scan",
+        "corrected": "Corrected by me",
+        "flag-reviewed": "Flagged; looked at, fine",
         OTHER: "Other (see comment)",
     },
-}  # fmt: skip
+    "reject": {
+        "under-segmented": "Too small",
+        "over-segmented": "Too large or leaking",
+        "wrong-lesion": "Not the lesion",
+        "scan-unusable": "The scan cannot be used",
+        OTHER: "Other (see comment)",
+    },
+    "reject lesion": {
+        "not-a-lesion": "Not a lesion",
+        "under-segmented": "Too small",
+        "over-segmented": "Too large or leaking",
+        "wrong-lesion": "Another lesion than its number says",
+        OTHER: "Other (see comment)",
+    },
+    "withdraw": {
+        "withdrawn-error": "Accepted in error",
+        "withdrawn-second-look": "To be looked at again",
+        OTHER: "Other (see comment)",
+    },
+}
 _IN_WORDS = {code: words for reasons in REASONS.values() for code, words in reasons.items()} | {OTHER: "other"}
 SETTLED = {
     "accepted": "This version is accepted and in the curve.",
@@ -43,9 +52,10 @@ SETTLED = {
 }
 DONE = {"accept": "accepted", "reject": "rejected", "withdraw": "withdrawn"}
 _ICONS = {
-    "accept": ":green[:material/check_circle:]", "reject": ":red[:material/cancel:]",
+    "accept": ":green[:material/check_circle:]",
+    "reject": ":red[:material/cancel:]",
     "withdraw": ":orange[:material/undo:]",
-}  # fmt: skip
+}
 #: More decisions than this scroll in a box of their own.
 _IN_SIGHT = 5
 _SAME = "decided-version"
@@ -109,9 +119,12 @@ def _ask(store: Any, record: MaskRecord, person: str, verdict: str | None, said:
     reasons = REASONS["reject lesion" if lesion and chosen == "reject" else chosen]
     at = f"{at}-{lesion}-{chosen}"
     reason = st.selectbox(
-        "Reason", list(reasons), format_func=lambda r: reasons[r], key=f"reason-{at}",
+        "Reason",
+        list(reasons),
+        format_func=lambda r: reasons[r],
+        key=f"reason-{at}",
         help="Recorded with your name in the audit log.",
-    )  # fmt: skip
+    )
     comment = st.text_input("Comment", key=f"comment-{at}", placeholder="optional", max_chars=500).strip()
     what = f"{lesion} of v{record.version}" if lesion else f"v{record.version}"
     if lesion is None and chosen == "accept" and rejected(record):
@@ -156,9 +169,12 @@ def _choose_lesion(record: MaskRecord, at: str) -> str | None:
     names = {str(lesion["lesion_id"]): lesion_name(lesion) for lesion in record.lesions}
     names |= {name: f"{names[name]} · rejected" for name in rejected(record)}
     return st.selectbox(
-        "Decide on", [None, *names], format_func=lambda n: names.get(n, "the whole mask"), key=f"scope-{at}",
+        "Decide on",
+        [None, *names],
+        format_func=lambda n: names.get(n, "the whole mask"),
+        key=f"scope-{at}",
         help="A rejected lesion stays out of the curve; the rest of the mask can be accepted without it.",
-    )  # fmt: skip
+    )
 
 
 def _choose_verdict(
@@ -167,9 +183,10 @@ def _choose_verdict(
     """accept, reject or withdraw, of those that are possible; None while there is nothing to decide."""
     if lesion is None and record.status == "accepted":
         wanted = st.toggle(
-            "Withdraw the acceptance", key=f"withdraw-{at}",
+            "Withdraw the acceptance",
+            key=f"withdraw-{at}",
             help="The version is proposed again and leaves the curve until somebody accepts it. This is recorded.",
-        )  # fmt: skip
+        )
         return "withdraw" if wanted else None
     possible = ["accept", "reject"]
     if lesion is None and record.lesions and not standing(record):

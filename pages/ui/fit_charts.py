@@ -33,15 +33,27 @@ def fits_figure(points: Sequence[VolumePoint], fits: Mapping[str, Mapping[str, A
         volumes = CURVES[name].volume_mm3(days - points[0].days, *fits[name]["parameters"].values())
         style = {"color": LESION_COLOURS[n % len(LESION_COLOURS)], "dash": _DASHES[n % len(_DASHES)], "width": 2}
         told = f", AICc {aicc:.1f}" if math.isfinite(aicc) else ""
-        figure.add_trace(go.Scatter(
-            x=days, y=volumes / _ML, mode="lines", name=f"{words(name)}{told}", line=style,
-            hovertemplate=f"{words(name)}, day %{{x:.0f}}: %{{y:.4g}} mL<extra></extra>",
-        ))  # fmt: skip
+        figure.add_trace(
+            go.Scatter(
+                x=days,
+                y=volumes / _ML,
+                mode="lines",
+                name=f"{words(name)}{told}",
+                line=style,
+                hovertemplate=f"{words(name)}, day %{{x:.0f}}: %{{y:.4g}} mL<extra></extra>",
+            )
+        )
     seen = np.array([max(p.volume_mm3, FLOOR_MM3 if log else 0.0) for p in points]) / _ML
-    figure.add_trace(go.Scatter(
-        x=[p.days for p in points], y=seen, mode="markers", name="observed", marker={"color": colour, "size": 9},
-        hovertemplate="observed, day %{x:.0f}: %{y:.4g} mL<extra></extra>",
-    ))  # fmt: skip
+    figure.add_trace(
+        go.Scatter(
+            x=[p.days for p in points],
+            y=seen,
+            mode="markers",
+            name="observed",
+            marker={"color": colour, "size": 9},
+            hovertemplate="observed, day %{x:.0f}: %{y:.4g} mL<extra></extra>",
+        )
+    )
     layout(figure, "Days since the first timepoint", "Volume (mL)")
     volume_axis(figure, log, 1.3 * float(seen.max()))
     return figure
@@ -49,6 +61,13 @@ def fits_figure(points: Sequence[VolumePoint], fits: Mapping[str, Mapping[str, A
 
 def words(law: str) -> str:
     """A law's name for people: "general Bertalanffy"."""
-    names = {"bertalanffy": "Bertalanffy", "gompertz": "Gompertz", "stein": "Stein", "fojo": "Fojo", "claret": "Claret",
-             "tgi": "TGI", "phi": "φ"}  # fmt: skip
+    names = {
+        "bertalanffy": "Bertalanffy",
+        "gompertz": "Gompertz",
+        "stein": "Stein",
+        "fojo": "Fojo",
+        "claret": "Claret",
+        "tgi": "TGI",
+        "phi": "φ",
+    }
     return " ".join(names.get(part, part) for part in law.split("_"))

@@ -29,9 +29,13 @@ EVENT_WORDS = {
 def reach() -> int:
     """Weeks ahead, as chosen; 0 for no forecast."""
     chosen = st.segmented_control(
-        "Forecast (weeks)", list(REACH), default="12", required=True, key="reach",
+        "Forecast (weeks)",
+        list(REACH),
+        default="12",
+        required=True,
+        key="reach",
         help="Beside the last value carried forward. It ends where the time observed or the data behind it end.",
-    )  # fmt: skip
+    )
     return REACH[str(chosen)]
 
 
@@ -74,20 +78,29 @@ def check_tab(ahead: Forecast) -> None:
     )
     number = st.column_config.NumberColumn
     st.dataframe(
-        cells([
-            {
-                "Said at": c.said_at, "About": c.about, "Days ahead": c.days, "Forecast (mL)": c.median_mm3 / ML,
-                "80 % from": c.low80_mm3 / ML, "80 % to": c.high80_mm3 / ML, "Last value (mL)": c.last_mm3 / ML,
-                "Came (mL)": c.came_mm3 / ML, "Inside 80 %": c.inside80,
-            }
-            for c in ahead.checks
-        ]),
+        cells(
+            [
+                {
+                    "Said at": c.said_at,
+                    "About": c.about,
+                    "Days ahead": c.days,
+                    "Forecast (mL)": c.median_mm3 / ML,
+                    "80 % from": c.low80_mm3 / ML,
+                    "80 % to": c.high80_mm3 / ML,
+                    "Last value (mL)": c.last_mm3 / ML,
+                    "Came (mL)": c.came_mm3 / ML,
+                    "Inside 80 %": c.inside80,
+                }
+                for c in ahead.checks
+            ]
+        ),
         hide_index=True,
         column_config={
             name: number(format="%.1f")
             for name in ("Forecast (mL)", "80 % from", "80 % to", "Last value (mL)", "Came (mL)")
-        } | {"Days ahead": number(format="%d")},
-    )  # fmt: skip
+        }
+        | {"Days ahead": number(format="%d")},
+    )
 
 
 def reliability_tab() -> None:
@@ -106,9 +119,11 @@ def reliability_tab() -> None:
             off = f"off by {100 * facts['mean_error']:.1f} points on average, {state}"
             st.markdown(f"**{plain(event.capitalize())}**: {off}")
             plotting.draw(
-                forecast_charts.reliability_figure(facts["bins"], event), f"reliability-{event}", 300,
+                forecast_charts.reliability_figure(facts["bins"], event),
+                f"reliability-{event}",
+                300,
                 f"Reliability of the chance of {event}",
-            )  # fmt: skip
+            )
 
 
 def _bands(next_scan: Mapping[str, Mapping[str, float]]) -> str:

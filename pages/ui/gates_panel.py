@@ -89,12 +89,15 @@ def evaluation(sha256: str) -> None:
         results = [job["result"] for job in done if job["kind"] == JOB]
         result = next((r for r in results if r["sha256"] == sha256), None)
     if st.button(
-        "Run the evaluation again" if result else "Run the evaluation", icon=":material/play_arrow:",
+        "Run the evaluation again" if result else "Run the evaluation",
+        icon=":material/play_arrow:",
         **rights.button(
-            resources.get_store(), shell.person(), "job.created",
+            resources.get_store(),
+            shell.person(),
+            "job.created",
             f"{RESAMPLINGS} resamplings of the reference, patients never on both sides; some minutes.",
         ),
-    ):  # fmt: skip
+    ):
         request = {"resamplings": RESAMPLINGS, "trees": TREES}
         st.session_state["evaluation-job"] = resources.get_runner().submit(JOB, request, shell.person())
         st.rerun()
@@ -105,19 +108,23 @@ def evaluation(sha256: str) -> None:
 def _figures(result: Mapping[str, Any]) -> None:
     rows = [
         {
-            "Detector": f["method"], "Shown": f["group"], "AUROC": _spread(f["auroc"], f["auroc_sd"]),
+            "Detector": f["method"],
+            "Shown": f["group"],
+            "AUROC": _spread(f["auroc"], f["auroc_sd"]),
             "FPR at 95 % TPR": _spread(f["fpr95"], f["fpr95_sd"]),
         }
         for f in result["figures"]
-    ]  # fmt: skip
+    ]
     st.dataframe(
-        cells(rows), hide_index=True, height="content",
+        cells(rows),
+        hide_index=True,
+        height="content",
         column_config={
             "Shown": st.column_config.TextColumn(help=SHOWN_HELP),
             "AUROC": st.column_config.TextColumn(help=AUROC_HELP),
             "FPR at 95 % TPR": st.column_config.TextColumn(help=FPR95_HELP),
         },
-    )  # fmt: skip
+    )
     st.caption(
         f"{result['resamplings']:d} resamplings, forests of {result['trees']:d} trees. Few scans, and most shifts are "
         "made by us: this compares detectors with each other and is not what a clinic should expect."
@@ -133,9 +140,12 @@ def calibration(rows: Sequence[Mapping[str, Any]]) -> np.ndarray:
     if not rows:
         return np.empty(0)
     gate = MaskGate.fit(
-        np.array([row["vector"] for row in rows]), [row["patient_id"] for row in rows], k=gates.K_NEAREST,
-        alpha=gates.ALPHA, names=rows[0]["names"],
-    )  # fmt: skip
+        np.array([row["vector"] for row in rows]),
+        [row["patient_id"] for row in rows],
+        k=gates.K_NEAREST,
+        alpha=gates.ALPHA,
+        names=rows[0]["names"],
+    )
     return gate.calibration[~np.isnan(gate.calibration)]
 
 
@@ -168,10 +178,14 @@ def scored_masks(store: Any, person: str) -> list[dict[str, Any]]:
     for row in newest.values():
         scores = [lesion for lesion in row.get("lesions", []) if lesion.get("score") is not None]
         oddest = max(scores, key=lambda lesion: lesion["score"], default=None)
-        out.append({
-            **row, "status": status[row["mask_id"]], "score": oddest and oddest["score"],
-            "why": ", ".join(f"{name} {value:+.1f}" for name, value in oddest["top_features"]) if oddest else "",
-        })  # fmt: skip
+        out.append(
+            {
+                **row,
+                "status": status[row["mask_id"]],
+                "score": oddest and oddest["score"],
+                "why": ", ".join(f"{name} {value:+.1f}" for name, value in oddest["top_features"]) if oddest else "",
+            }
+        )
     return sorted(out, key=lambda row: (not row["flagged"], 2.0 if row["p_value"] is None else row["p_value"]))
 
 
@@ -179,9 +193,14 @@ def mask_figure(known: np.ndarray, masks: Sequence[Mapping[str, Any]]) -> None:
     """The calibration scores, and one scored mask among them."""
     by_id = {row["mask_id"]: row for row in masks if row["score"] is not None}
     chosen = st.selectbox(
-        "Show a mask among them", list(by_id), index=None, placeholder="None", key="quality-mask", width=420,
+        "Show a mask among them",
+        list(by_id),
+        index=None,
+        placeholder="None",
+        key="quality-mask",
+        width=420,
         format_func=lambda m: f"{by_id[m]['patient_id']} {by_id[m]['timepoint']} v{by_id[m]['version']}",
-    )  # fmt: skip
+    )
     row = by_id.get(chosen) if chosen else None
     # Without a mask in question the figure is not to say that a verdict is impossible: the metrics above say it.
     p_value = row["p_value"] if row else 1.0
@@ -209,6 +228,9 @@ def flagged_list(masks: Sequence[Mapping[str, Any]]) -> None:
             f"{p_value}. Farthest features: {plain(row['why'] or 'unknown')}", help=f"{P_HELP} Features in spreads."
         )
         button.button(
-            "Review", key=f"review-{row['mask_id']}", width="stretch", on_click=opening.open_in_review,
+            "Review",
+            key=f"review-{row['mask_id']}",
+            width="stretch",
+            on_click=opening.open_in_review,
             args=(row["patient_id"], row["timepoint"]),
-        )  # fmt: skip
+        )

@@ -87,9 +87,12 @@ def growth_figure(
         _draw_response(figure, responses, scale, unit, log)
     for days, text in events:
         figure.add_vline(
-            x=days, line={"dash": "dot", "color": "#555555", "width": 1}, annotation_text=figure_text(text),
-            annotation_textangle=-90, annotation_position="top right",
-        )  # fmt: skip
+            x=days,
+            line={"dash": "dot", "color": "#555555", "width": 1},
+            annotation_text=figure_text(text),
+            annotation_textangle=-90,
+            annotation_position="top right",
+        )
     layout(figure, "Days since the first timepoint", f"Volume ({unit})")
     draw_treatments(figure, treatments, since_days)
     if since_days is not None:
@@ -122,9 +125,15 @@ def _ceiling(points_by_lesion: Mapping[str, Sequence[VolumePoint]], forecast: Fo
 
 
 def _observed(
-    lesion_id: str, points: Sequence[VolumePoint], scale: float, unit: str, log: bool,
-    noise: Mapping[str, float] | float, reviewers: Mapping[str, str], others: Sequence[MaskVolume],
-) -> go.Scatter:  # fmt: skip
+    lesion_id: str,
+    points: Sequence[VolumePoint],
+    scale: float,
+    unit: str,
+    log: bool,
+    noise: Mapping[str, float] | float,
+    reviewers: Mapping[str, str],
+    others: Sequence[MaskVolume],
+) -> go.Scatter:
     """One lesion's points with noise bars; hollow where the lesion is absent (on a log axis at 5 mm diameter)."""
     volumes = np.array([p.volume_mm3 for p in points])
     shown = np.where((volumes <= 0) & log, FLOOR_MM3, volumes) / scale
@@ -140,19 +149,30 @@ def _observed(
         for p in points
     ]
     return go.Scatter(
-        x=[p.days for p in points], y=shown, mode="lines+markers", name=name, legendgroup=name,
+        x=[p.days for p in points],
+        y=shown,
+        mode="lines+markers",
+        name=name,
+        legendgroup=name,
         line={"color": colour, "width": 1.5 if lesion_number(lesion_id) else 2.5},
         marker={
-            "color": colour, "size": 9 if len(points) <= 20 else 6, "line": {"color": colour, "width": 1.5},
+            "color": colour,
+            "size": 9 if len(points) <= 20 else 6,
+            "line": {"color": colour, "width": 1.5},
             "symbol": [marker(lesion_id) + ("" if here else "-open") for here in present],
         },
         error_y={
-            "type": "data", "symmetric": False, "thickness": 1, "width": 3, "color": faded(colour, 0.6),
+            "type": "data",
+            "symmetric": False,
+            "thickness": 1,
+            "width": 3,
+            "color": faded(colour, 0.6),
             "array": np.where(present, shown * np.expm1(Z95 * sd), 0.0),
             "arrayminus": np.where(present, -shown * np.expm1(-Z95 * sd), 0.0),
         },
-        text=hover, hovertemplate="%{text}<extra></extra>",
-    )  # fmt: skip
+        text=hover,
+        hovertemplate="%{text}<extra></extra>",
+    )
 
 
 def _version(other: MaskVolume, scale: float, unit: str) -> str:
@@ -163,11 +183,14 @@ def _version(other: MaskVolume, scale: float, unit: str) -> str:
 
 def _uncounted(others: Sequence[MaskVolume], scale: float, unit: str, log: bool) -> go.Scatter:
     return go.Scatter(
-        x=[o.days for o in others], y=[max(o.volume_mm3, FLOOR_MM3 if log else 0.0) / scale for o in others],
-        mode="markers", name="masks that do not count", marker={"symbol": "x-thin-open", "size": 8, "color": UNCOUNTED},
+        x=[o.days for o in others],
+        y=[max(o.volume_mm3, FLOOR_MM3 if log else 0.0) / scale for o in others],
+        mode="markers",
+        name="masks that do not count",
+        marker={"symbol": "x-thin-open", "size": 8, "color": UNCOUNTED},
         text=[f"<b>not in the curve</b> · {figure_text(o.timepoint)}<br>{_version(o, scale, unit)}" for o in others],
         hovertemplate="%{text}<extra></extra>",
-    )  # fmt: skip
+    )
 
 
 def _not_below(fan: Fan, floor_mm3: float) -> Fan:
@@ -191,28 +214,45 @@ def _draw_forecast(figure: go.Figure, forecast: Forecast, scale: float, unit: st
     draw_fan(figure, fan, colour, scale, "forecast")
     lesion = figure_text(forecast.lesion_id)
     skill = "" if forecast.skill_vs_locf is None else f", skill against LOCF {forecast.skill_vs_locf:+.2f}"
-    figure.add_trace(go.Scatter(
-        x=fan.days, y=fan.median_mm3 / scale, mode="lines",
-        name=f"{lesion} forecast{skill}",
-        line={"color": faded(colour, 0.75), "dash": "dash", "width": 2},
-        hovertemplate=f"<b>{lesion} forecast</b><br>day %{{x:.0f}}: %{{y:.4g}} {unit}<extra></extra>",
-    ))  # fmt: skip
+    figure.add_trace(
+        go.Scatter(
+            x=fan.days,
+            y=fan.median_mm3 / scale,
+            mode="lines",
+            name=f"{lesion} forecast{skill}",
+            line={"color": faded(colour, 0.75), "dash": "dash", "width": 2},
+            hovertemplate=f"<b>{lesion} forecast</b><br>day %{{x:.0f}}: %{{y:.4g}} {unit}<extra></extra>",
+        )
+    )
     _draw_locf(figure, _not_below(forecast.locf, floor_mm3), scale, unit)
 
 
 def _draw_locf(figure: go.Figure, locf: Fan, scale: float, unit: str) -> None:
     """The last value carried forward: grey, so that it belongs to no lesion, with dotted 80 % limits."""
     line = {"color": "#777777", "width": 1.5, "dash": "longdash"}
-    figure.add_trace(go.Scatter(
-        x=locf.days, y=locf.median_mm3 / scale, mode="lines", line=line, legendgroup="locf",
-        name="LOCF: last value carried forward (80 % limits)",
-        hovertemplate=f"<b>last value carried forward</b><br>day %{{x:.0f}}: %{{y:.4g}} {unit}<extra></extra>",
-    ))  # fmt: skip
+    figure.add_trace(
+        go.Scatter(
+            x=locf.days,
+            y=locf.median_mm3 / scale,
+            mode="lines",
+            line=line,
+            legendgroup="locf",
+            name="LOCF: last value carried forward (80 % limits)",
+            hovertemplate=f"<b>last value carried forward</b><br>day %{{x:.0f}}: %{{y:.4g}} {unit}<extra></extra>",
+        )
+    )
     for limit in locf.limits_mm3(80):
-        figure.add_trace(go.Scatter(
-            x=locf.days, y=limit / scale, mode="lines", line={**line, "width": 1, "dash": "dot"}, legendgroup="locf",
-            showlegend=False, hoverinfo="skip",
-        ))  # fmt: skip
+        figure.add_trace(
+            go.Scatter(
+                x=locf.days,
+                y=limit / scale,
+                mode="lines",
+                line={**line, "width": 1, "dash": "dot"},
+                legendgroup="locf",
+                showlegend=False,
+                hoverinfo="skip",
+            )
+        )
 
 
 def _latest(figure: go.Figure) -> float:
@@ -235,13 +275,31 @@ def draw_treatments(figure: go.Figure, treatments: Sequence[Treatment], since_da
         taken[row : row + 1] = [end]
         low = 1.01 + row * height
         figure.add_shape(
-            type="rect", xref="x", yref="paper", x0=treatment.start_days, x1=end, y0=low, y1=low + height - 0.012,
-            fillcolor=faded("#0072B2", 0.25), line={"width": 0}, name=figure_text(treatment.name),
-        )  # fmt: skip
+            type="rect",
+            xref="x",
+            yref="paper",
+            x0=treatment.start_days,
+            x1=end,
+            y0=low,
+            y1=low + height - 0.012,
+            fillcolor=faded("#0072B2", 0.25),
+            line={"width": 0},
+            name=figure_text(treatment.name),
+        )
         text = figure_text(treatment.name) + ("" if treatment.end_days is not None else " (ongoing)")
         seen_from = treatment.start_days if since_days is None else max(treatment.start_days, since_days)
-        figure.add_annotation(text=text, x=seen_from, xref="x", xanchor="left", xshift=4, y=low + height / 2,
-                              yref="paper", yanchor="middle", showarrow=False, font={"size": 11})  # fmt: skip
+        figure.add_annotation(
+            text=text,
+            x=seen_from,
+            xref="x",
+            xanchor="left",
+            xshift=4,
+            y=low + height / 2,
+            yref="paper",
+            yanchor="middle",
+            showarrow=False,
+            font={"size": 11},
+        )
     figure.update_layout(margin_t=34 + 24 * len(taken))
 
 
@@ -259,11 +317,19 @@ def _draw_response(figure: go.Figure, responses: Sequence[Response], scale: floa
     for text, days, volume in marks:
         height = max(volume, FLOOR_MM3 if log else 0.0) / scale
         place = "bottom center" if height > 0 else "top center"  # not upon the numbers of the axis
-        figure.add_trace(go.Scatter(
-            x=[days], y=[height], mode="markers+text", text=[text], textposition=place, showlegend=False,
-            marker={"symbol": "circle-open", "size": 18, "color": TOTAL_COLOUR}, cliponaxis=False,
-            hovertemplate=f"<b>{text}</b> {volume / scale:.4g} {unit}, lesions of baseline<extra></extra>",
-        ))  # fmt: skip
+        figure.add_trace(
+            go.Scatter(
+                x=[days],
+                y=[height],
+                mode="markers+text",
+                text=[text],
+                textposition=place,
+                showlegend=False,
+                marker={"symbol": "circle-open", "size": 18, "color": TOTAL_COLOUR},
+                cliponaxis=False,
+                hovertemplate=f"<b>{text}</b> {volume / scale:.4g} {unit}, lesions of baseline<extra></extra>",
+            )
+        )
     for text, volume, category in (
         (f"PR {rule.pr_percent:+g} % of baseline", baseline * (1 + rule.pr_percent / 100), "PR"),
         (f"PD {rule.pd_percent:+g} % of nadir", nadir.volume_mm3 * (1 + rule.pd_percent / 100), "PD"),
@@ -274,10 +340,15 @@ def _draw_response(figure: go.Figure, responses: Sequence[Response], scale: floa
             side = _free_side(known, volume)
             # plotly places annotations of a log axis by the exponent, lines by the value.
             figure.add_annotation(
-                text=f"{text}: {rule.title}", x=float(side == "right"), xref="paper", xanchor=side, yanchor="bottom",
-                y=math.log10(volume / scale) if log else volume / scale, font={"color": colour, "size": 12},
+                text=f"{text}: {rule.title}",
+                x=float(side == "right"),
+                xref="paper",
+                xanchor=side,
+                yanchor="bottom",
+                y=math.log10(volume / scale) if log else volume / scale,
+                font={"color": colour, "size": 12},
                 showarrow=False,
-            )  # fmt: skip
+            )
 
 
 def _free_side(known: Sequence[Response], volume_mm3: float) -> str:
@@ -296,10 +367,14 @@ def lesions_figure(points_by_lesion: Mapping[str, Sequence[VolumePoint]], log: b
     names = list(points_by_lesion)
     rows = max(1, math.ceil(len(names) / 3))
     figure = make_subplots(
-        rows=rows, cols=min(3, max(1, len(names))), shared_xaxes=True, shared_yaxes=True,
+        rows=rows,
+        cols=min(3, max(1, len(names))),
+        shared_xaxes=True,
+        shared_yaxes=True,
         subplot_titles=[figure_text(name) for name in names],
-        vertical_spacing=min(0.12, 0.4 / rows), horizontal_spacing=0.03,
-    )  # fmt: skip
+        vertical_spacing=min(0.12, 0.4 / rows),
+        horizontal_spacing=0.03,
+    )
     for n, name in enumerate(names):
         known = sorted((p for p in points_by_lesion[name] if math.isfinite(p.volume_mm3)), key=lambda p: p.days)
         figure.add_trace(

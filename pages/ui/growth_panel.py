@@ -38,10 +38,14 @@ def choose_lesion(lesions: Sequence[str]) -> str:
     """Total or one lesion; total to begin with."""
     names = [twin.TOTAL, *[name for name in lesions if name != twin.TOTAL]]
     chosen = st.segmented_control(
-        "Volume of", names, default=twin.TOTAL, required=True, key="trajectory-lesion",
+        "Volume of",
+        names,
+        default=twin.TOTAL,
+        required=True,
+        key="trajectory-lesion",
         format_func=lambda name: "All lesions" if name == twin.TOTAL else plain(name),
         help="A lesion keeps its number through all timepoints of the patient.",
-    )  # fmt: skip
+    )
     return str(chosen)
 
 
@@ -51,9 +55,14 @@ def steps(points: Sequence[VolumePoint], records: Mapping[str, MaskRecord], moda
 
 
 def chart(
-    patient: str, lesion: str, series: Mapping[str, Sequence[VolumePoint]], records: Mapping[str, MaskRecord],
-    ahead: Forecast | None, log: bool, with_others: bool,
-) -> None:  # fmt: skip
+    patient: str,
+    lesion: str,
+    series: Mapping[str, Sequence[VolumePoint]],
+    records: Mapping[str, MaskRecord],
+    ahead: Forecast | None,
+    log: bool,
+    with_others: bool,
+) -> None:
     """The growth figure of one lesion, and its data as a file."""
     points = series[lesion]
     measured = points if lesion != twin.TOTAL else [p for name, one in series.items() if name != lesion for p in one]
@@ -65,12 +74,19 @@ def chart(
     others = curve.other_versions(_seen(patient), first, lesion)
     since = _shown_since(points, ahead)
     figure = growth_charts.growth_figure(
-        {lesion: points}, ahead, log=log, since_days=since, unit="mL", events=curve.events_on_axis(events, first),
-        treatments=curve.treatments(events, first), others=others, others_drawn=with_others,
+        {lesion: points},
+        ahead,
+        log=log,
+        since_days=since,
+        unit="mL",
+        events=curve.events_on_axis(events, first),
+        treatments=curve.treatments(events, first),
+        others=others,
+        others_drawn=with_others,
         noise_log_sd=twin.noise_by_mask(records.values(), lesion, modality),
         reviewers=curve.accepted_by(store.decisions(patient)),
         responses=volumetric_response(measured) if len(points) > 1 else (),
-    )  # fmt: skip
+    )
     low, high = volume_range([p for p in points if since is None or p.days >= since], ahead)
     if log:
         figure.update_yaxes(range=[math.log10(low / ML), math.log10(high / ML)])
@@ -80,8 +96,14 @@ def chart(
     with st.container(horizontal=True, vertical_alignment="bottom"):
         plotting.export(chart_rows(points, ahead), f"{patient}_{lesion}_growth")
         if _recent_days(points, ahead) is not None:
-            st.segmented_control("Time shown", TIMES, default=TIMES[0], required=True, key="time-shown",
-                                 help="Recent: three times as long as is looked ahead.")  # fmt: skip
+            st.segmented_control(
+                "Time shown",
+                TIMES,
+                default=TIMES[0],
+                required=True,
+                key="time-shown",
+                help="Recent: three times as long as is looked ahead.",
+            )
     if ahead is not None and ahead.fan.days.size:
         bottom, top = ahead.fan.limits_mm3(95)
         if max(top) > high or min(bottom) < low:
@@ -117,19 +139,34 @@ def chart_rows(points: Sequence[VolumePoint], ahead: Forecast | None) -> list[di
     """What the chart shows: observed volumes, forecast and last value carried forward, with their limits, mL."""
     limits = [f"{end}{percent}_mL" for percent in (50, 80, 95) for end in ("low", "high")]
     rows: list[dict[str, Any]] = [
-        {"kind": "observed", "lesion": p.lesion_id, "day": p.days, "volume_mL": p.volume_mm3 / ML,
-         **dict.fromkeys(limits, ""), "mask_id": p.mask_id}
+        {
+            "kind": "observed",
+            "lesion": p.lesion_id,
+            "day": p.days,
+            "volume_mL": p.volume_mm3 / ML,
+            **dict.fromkeys(limits, ""),
+            "mask_id": p.mask_id,
+        }
         for p in points
-    ]  # fmt: skip
+    ]
     fans = {} if ahead is None else {"forecast": ahead.fan, "last value carried forward": ahead.locf}
     for kind, fan in fans.items():
-        bands = {f"{end}{percent}_mL": fan.limits_mm3(percent)[n] / ML
-                 for percent in (50, 80, 95) for n, end in enumerate(("low", "high"))}  # fmt: skip
+        bands = {
+            f"{end}{percent}_mL": fan.limits_mm3(percent)[n] / ML
+            for percent in (50, 80, 95)
+            for n, end in enumerate(("low", "high"))
+        }
         rows += [
-            {"kind": kind, "lesion": points[0].lesion_id, "day": float(day), "volume_mL": float(fan.median_mm3[n] / ML),
-             **{name: float(band[n]) for name, band in bands.items()}, "mask_id": ""}
+            {
+                "kind": kind,
+                "lesion": points[0].lesion_id,
+                "day": float(day),
+                "volume_mL": float(fan.median_mm3[n] / ML),
+                **{name: float(band[n]) for name, band in bands.items()},
+                "mask_id": "",
+            }
             for n, day in enumerate(fan.days)
-        ]  # fmt: skip
+        ]
     return rows
 
 
@@ -156,15 +193,22 @@ def step_table(changes: Sequence[Mapping[str, Any]], points: Sequence[VolumePoin
         return
     rows = [
         {
-            "From": step["from"], "To": step["to"], "Days": b.days - a.days, "Volume (mL)": b.volume_mm3 / ML,
-            "Change (%)": step["change"]["percent_change"], "Verdict": step["change"]["verdict"],
-            "Growth (% per day)": _rate(step["rate"]), "Doubling time": doubling(step["rate"]),
-            "Rule": step["change"]["rule"], "Note": step["change"]["note"],
+            "From": step["from"],
+            "To": step["to"],
+            "Days": b.days - a.days,
+            "Volume (mL)": b.volume_mm3 / ML,
+            "Change (%)": step["change"]["percent_change"],
+            "Verdict": step["change"]["verdict"],
+            "Growth (% per day)": _rate(step["rate"]),
+            "Doubling time": doubling(step["rate"]),
+            "Rule": step["change"]["rule"],
+            "Note": step["change"]["note"],
         }
         for step, (a, b) in zip(changes, itertools.pairwise(points), strict=True)
-    ]  # fmt: skip
+    ]
     st.dataframe(
-        cells(rows), hide_index=True,
+        cells(rows),
+        hide_index=True,
         column_config={
             "Volume (mL)": st.column_config.NumberColumn(format="%.1f", help="At the later timepoint."),
             "Change (%)": st.column_config.NumberColumn(format="%+.0f", help="Of the earlier volume."),
@@ -173,7 +217,7 @@ def step_table(changes: Sequence[Mapping[str, Any]], points: Sequence[VolumePoin
             "Growth (% per day)": st.column_config.TextColumn(help=SGR_HELP),
             "Doubling time": st.column_config.TextColumn(help=DOUBLING_HELP),
         },
-    )  # fmt: skip
+    )
 
 
 def bound(rate: Mapping[str, Any]) -> str:
@@ -201,9 +245,14 @@ def doubling(rate: Mapping[str, Any]) -> str:
 def response_table(points: Sequence[VolumePoint]) -> None:
     """Response at every timepoint by the chosen rule, and where other rules disagree."""
     rule = st.selectbox(
-        "Rule in force", list(RULES), index=list(RULES).index(DEFAULT_RULE), format_func=lambda r: RULES[r].title,
-        key="response-rule", width=420, help="Criteria are never pooled. PD is tested first, against the nadir.",
-    )  # fmt: skip
+        "Rule in force",
+        list(RULES),
+        index=list(RULES).index(DEFAULT_RULE),
+        format_func=lambda r: RULES[r].title,
+        key="response-rule",
+        width=420,
+        help="Criteria are never pooled. PD is tested first, against the nadir.",
+    )
     limits, answers = RULES[rule], response_by_rule(points)
     st.caption(
         f"All lesions together. PR at {limits.pr_percent:+g} % of baseline, PD at {limits.pd_percent:+g} % of nadir or "
@@ -211,27 +260,32 @@ def response_table(points: Sequence[VolumePoint]) -> None:
     )
     rows = [
         {
-            "Timepoint": r.timepoint, "Response": r.category, "Volume (mL)": r.volume_mm3 / ML,
-            "From baseline (%)": r.change_from_baseline_percent, "From nadir (%)": r.change_from_nadir_percent,
+            "Timepoint": r.timepoint,
+            "Response": r.category,
+            "Volume (mL)": r.volume_mm3 / ML,
+            "From baseline (%)": r.change_from_baseline_percent,
+            "From nadir (%)": r.change_from_nadir_percent,
             "New lesions": ", ".join(r.new_lesions),
             "Other rules say": "; ".join(
-                f"{RULES[name].label}: {other[n].category}" for name, other in answers.items()
+                f"{RULES[name].label}: {other[n].category}"
+                for name, other in answers.items()
                 if other[n].category != r.category
             ),
             "Note": r.note,
         }
         for n, r in enumerate(answers[rule])
-    ]  # fmt: skip
+    ]
     number = st.column_config.NumberColumn
     st.dataframe(
-        cells(rows), hide_index=True,
+        cells(rows),
+        hide_index=True,
         column_config={
             "Response": st.column_config.TextColumn(help=CATEGORY_HELP),
             "Volume (mL)": number(format="%.1f", help="Of the lesions that were there at baseline."),
             "From baseline (%)": number(format="%+.0f", help="Baseline: the first accepted timepoint."),
             "From nadir (%)": number(format="%+.0f", help="Nadir: the least volume before, baseline included."),
         },
-    )  # fmt: skip
+    )
 
 
 def point_rows(
@@ -240,26 +294,32 @@ def point_rows(
     """The points with where they come from, for the table and the CSV."""
     return [
         {
-            "timepoint": p.timepoint, "days": p.days, "lesion": p.lesion_id, "volume_mL": round(p.volume_mm3 / ML, 4),
+            "timepoint": p.timepoint,
+            "days": p.days,
+            "lesion": p.lesion_id,
+            "volume_mL": round(p.volume_mm3 / ML, 4),
             "longest_diameter_mm": round(twin.diameter_mm(records[p.timepoint], p.lesion_id), 2),
-            "mask_version": p.version, "method": records[p.timepoint].method,
-            "accepted_by": reviewers.get(p.mask_id, "unknown"), "mask_id": p.mask_id,
+            "mask_version": p.version,
+            "method": records[p.timepoint].method,
+            "accepted_by": reviewers.get(p.mask_id, "unknown"),
+            "mask_id": p.mask_id,
         }
         for p in points
-    ]  # fmt: skip
+    ]
 
 
 def point_table(patient: str, rows: Sequence[Mapping[str, Any]]) -> None:
     """Every point of the curve and its mask; as a CSV file too."""
     st.dataframe(
-        cells(rows), hide_index=True,
+        cells(rows),
+        hide_index=True,
         column_config={
             "volume_mL": st.column_config.NumberColumn("Volume (mL)", format="%.2f"),
             "longest_diameter_mm": st.column_config.NumberColumn(
                 "Longest diameter (mm)", format="%.1f", help="In an axial slice; of the largest lesion for the total."
             ),
         },
-    )  # fmt: skip
+    )
     plotting.csv_button(rows, f"{patient}_volumes", "Download points (CSV)")
 
 
@@ -282,5 +342,10 @@ def left_out_list(patient: str, left_out: Mapping[str, str]) -> None:
         date, reason, button = st.columns([2, 6, 2], vertical_alignment="center")
         date.markdown(f"**{plain(timepoint)}**")
         reason.markdown(plain(why))
-        button.button("Review", key=f"review-{timepoint}", on_click=opening.open_in_review, args=(patient, timepoint),
-                      width="stretch")  # fmt: skip
+        button.button(
+            "Review",
+            key=f"review-{timepoint}",
+            on_click=opening.open_in_review,
+            args=(patient, timepoint),
+            width="stretch",
+        )

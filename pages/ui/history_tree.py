@@ -105,9 +105,10 @@ def describe(row: Row, shown: int | None) -> dict[str, Any]:
     changes = [] if record.parent_version is None else [f"from v{record.parent_version}"]
     if record.dice_vs_previous_version is not None:
         changes += [
-            f"Dice {record.dice_vs_previous_version:.3f}", _volume_words(record.volume_delta_mm3),
+            f"Dice {record.dice_vs_previous_version:.3f}",
+            _volume_words(record.volume_delta_mm3),
             f"+{record.voxels_added:,} −{record.voxels_removed:,} voxels",
-        ]  # fmt: skip
+        ]
     else:
         changes += [f"{record.volume_mm3 / ML:.1f} mL"]
     made = [record.reviewer, record.created_at[:16].replace("T", " ")]
@@ -117,10 +118,17 @@ def describe(row: Row, shown: int | None) -> dict[str, Any]:
     if record.status == "accepted" and rejected(record):
         status += f" without {', '.join(sorted(rejected(record)))}"
     return {
-        "id": record.mask_id, "version": record.version, "method": record.method, "status": record.status,
-        "status_text": status, "changes": " · ".join(changes), "made": " · ".join(made),
-        "depth": min(row.depth, MAX_DEPTH), "folded": row.folded, "shown": record.version == shown,
-    }  # fmt: skip
+        "id": record.mask_id,
+        "version": record.version,
+        "method": record.method,
+        "status": record.status,
+        "status_text": status,
+        "changes": " · ".join(changes),
+        "made": " · ".join(made),
+        "depth": min(row.depth, MAX_DEPTH),
+        "folded": row.folded,
+        "shown": record.version == shown,
+    }
 
 
 def history_tree(

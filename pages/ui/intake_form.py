@@ -79,9 +79,11 @@ def mask_form(store: Any, patient: str | None, person: str) -> None:
         return
     timepoint = st.selectbox("Timepoint", store.timepoints(patient), key="mask-timepoint")
     files = uploads.uploader(
-        "mask-file", "Mask file", type=["nii", "gz", "nrrd", "mha"],
+        "mask-file",
+        "Mask file",
+        type=["nii", "gz", "nrrd", "mha"],
         help="Whole numbers from 0 (background) to 255; the number is the lesion. On the grid of one of the scans.",
-    )  # fmt: skip
+    )
     state = rights.button(store, person, "mask.added", disabled=not files)
     if st.button("Import mask", type="primary", **state):
         with st.spinner("Checking and storing"), store.scratch() as folder:
@@ -90,8 +92,9 @@ def mask_form(store: Any, patient: str | None, person: str) -> None:
         lesions = f"{len(record.lesions)} lesion" + ("" if len(record.lesions) == 1 else "s")
         uploads.let_go("mask-file", files)
         st.session_state["mask-arrived"] = (
-            patient, f"Stored as version {record.version}: {record.volume_mm3 / 1000:.1f} mL in {lesions}."
-        )  # fmt: skip
+            patient,
+            f"Stored as version {record.version}: {record.volume_mm3 / 1000:.1f} mL in {lesions}.",
+        )
         st.rerun()
     whose, words = st.session_state.get("mask-arrived", (None, ""))
     if whose == patient and not files:
@@ -102,10 +105,15 @@ def scan_rows(store: Any, patient: str) -> list[dict[str, Any]]:
     """The patient's scans as a table."""
     return [
         {
-            "timepoint": s.timepoint, "scan": s.channel, "voxels": " x ".join(str(n) for n in s.shape),
-            "spacing (mm)": " x ".join(f"{mm:.2f}" for mm in s.spacing_mm), "orientation": s.orientation,
-            "simulated": bool(s.metadata.get("simulated")), "imported by": s.imported_by,
-            "at (UTC)": s.imported_at[:16].replace("T", " "), "sha256": s.sha256[:12],
+            "timepoint": s.timepoint,
+            "scan": s.channel,
+            "voxels": " x ".join(str(n) for n in s.shape),
+            "spacing (mm)": " x ".join(f"{mm:.2f}" for mm in s.spacing_mm),
+            "orientation": s.orientation,
+            "simulated": bool(s.metadata.get("simulated")),
+            "imported by": s.imported_by,
+            "at (UTC)": s.imported_at[:16].replace("T", " "),
+            "sha256": s.sha256[:12],
         }
         for s in store.scans(patient)
-    ]  # fmt: skip
+    ]

@@ -48,9 +48,12 @@ def _watch(job_id: str, what: str) -> None:
     bar, button = st.columns([5, 1], vertical_alignment="center")
     bar.progress(float(job["progress"] or 0.0), text=f"{plain(what)}: {plain(job['message'] or job['status'])}")
     button.button(
-        "Cancel", key=f"cancel-{job_id}", on_click=_cancel, args=(job_id,),
+        "Cancel",
+        key=f"cancel-{job_id}",
+        on_click=_cancel,
+        args=(job_id,),
         width="stretch",
         **rights.button(
             resources.get_store(), shell.person(), "job.cancelled", "Stops at the next step; nothing is stored."
         ),
-    )  # fmt: skip
+    )

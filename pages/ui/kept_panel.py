@@ -74,8 +74,9 @@ def everybody(store: Any) -> None:
             _record(name, figures)
     rows = [
         {"Patient": one.patient_id, "Lesion": "All lesions" if one.lesion_id == twin.TOTAL else one.lesion_id} | row
-        for one in found for row in _rows(one)
-    ]  # fmt: skip
+        for one in found
+        for row in _rows(one)
+    ]
     _table(rows)
     plotting.csv_button(rows, "kept_forecasts", "Download (CSV)")
 
@@ -87,22 +88,23 @@ def _record(name: str, figures: Mapping[str, Any]) -> None:
     visits.metric("Visits that came", figures["visits"], help="A forecast is judged at every visit that it reaches.")
     came = figures["visits"]
     inside.metric(
-        "Inside the 80 % band", f"{figures['inside80']} of {came}" if came else "–",
+        "Inside the 80 % band",
+        f"{figures['inside80']} of {came}" if came else "–",
         help=f"Four of five should be. Below some {FEW} visits this tells little.",
-    )  # fmt: skip
+    )
     shown = "–" if figures["skill_vs_locf"] is None else f"{figures['skill_vs_locf']:+.2f}"
-    skill.metric("Skill against last value", shown,
-                 help=f"{forecast_panel.SKILL_HELP} From {MIN_CHECKS} visits on.")  # fmt: skip
+    skill.metric("Skill against last value", shown, help=f"{forecast_panel.SKILL_HELP} From {MIN_CHECKS} visits on.")
 
 
 def _table(rows: Sequence[Mapping[str, Any]]) -> None:
     number = st.column_config.NumberColumn
     st.dataframe(
-        cells(rows), hide_index=True,
+        cells(rows),
+        hide_index=True,
         column_config={name: st.column_config.TextColumn(help=words) for name, words in COLUMN_HELP.items()}
         | {name: number(format="%.1f") for name in VOLUMES}
         | {"Days ahead": number(format="%d", help=COLUMN_HELP["Days ahead"])},
-    )  # fmt: skip
+    )
 
 
 def _rows(one: Judged) -> list[dict[str, Any]]:
@@ -112,24 +114,33 @@ def _rows(one: Judged) -> list[dict[str, Any]]:
     about = {"By": said.person, "Knew until": said.said_at}
     visits: list[dict[str, Any]] = [
         {
-            "Visit": c.about, "Came": "inside 80 %" if c.inside80 else "outside 80 %", "Volume (mL)": c.came_mm3 / ML,
-            **_said(c.median_mm3, c.low80_mm3, c.high80_mm3, c.last_mm3), "Days ahead": c.days,
+            "Visit": c.about,
+            "Came": "inside 80 %" if c.inside80 else "outside 80 %",
+            "Volume (mL)": c.came_mm3 / ML,
+            **_said(c.median_mm3, c.low80_mm3, c.high80_mm3, c.last_mm3),
+            "Days ahead": c.days,
         }
         for c in one.visits
-    ]  # fmt: skip
+    ]
     end = said.quantiles_mm3[-1]
     awaited: dict[str, Any] = {
-        "Visit": "", "Came": "no visit yet", "Volume (mL)": None,
-        **_said(end[MEDIAN], end[1], end[5], said.last_mm3), "Days ahead": said.days_ahead[-1],
-    }  # fmt: skip
+        "Visit": "",
+        "Came": "no visit yet",
+        "Volume (mL)": None,
+        **_said(end[MEDIAN], end[1], end[5], said.last_mm3),
+        "Days ahead": said.days_ahead[-1],
+    }
     kept = {
-        "Kept": said.kept_at[:16].replace("T", " "), "Reaches to": ends.isoformat(),
+        "Kept": said.kept_at[:16].replace("T", " "),
+        "Reaches to": ends.isoformat(),
         "Masks": "changed since" if one.replaced else "the same",
-    }  # fmt: skip
+    }
     return [about | visit | kept for visit in visits or [awaited]]
 
 
 def _said(median_mm3: float, low80_mm3: float, high80_mm3: float, last_mm3: float) -> dict[str, float]:
     """In the order of `VOLUMES`, after what came."""
-    return {name: volume / ML for name, volume in zip(VOLUMES[1:], (median_mm3, low80_mm3, high80_mm3, last_mm3),
-                                                      strict=True)}  # fmt: skip
+    return {
+        name: volume / ML
+        for name, volume in zip(VOLUMES[1:], (median_mm3, low80_mm3, high80_mm3, last_mm3), strict=True)
+    }

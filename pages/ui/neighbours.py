@@ -49,9 +49,11 @@ def _draw(record: MaskRecord, label: int) -> str:
         box.append(slice(max(0, round(middle - half)), round(middle + half) + 1))
     crop = (box[0], box[1], k)
     return slices.picture(
-        volume.array[crop], slices.view_of(volume.grid), slices.window_for(volume, None),
+        volume.array[crop],
+        slices.view_of(volume.grid),
+        slices.window_for(volume, None),
         np.where(labels[crop] == label, labels[crop], 0).astype(np.uint8),
-    )  # fmt: skip
+    )
 
 
 def outcome_words(outcome: curve.Outcome | None) -> str:

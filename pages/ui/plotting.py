@@ -15,10 +15,16 @@ from pages.ui.charts import TOTAL_COLOUR
 #: What `charts` draws for white paper -> what is legible on dark and on light. The page cannot ask which of the two is
 #: in force: Streamlit's answer is wrong on the first run of a session.
 ON_BOTH = {
-    TOTAL_COLOUR: "#8C9FAD", "rgba(34,34,34,": "rgba(140,159,173,", "rgba(255,255,255,0.85)": "rgba(0,0,0,0)",
-    "#f3f3f3": "rgba(140,159,173,0.10)", "#555555": "#7F8C96", "#0072B2": "#2F8FCB", "#882255": "#B2477F",
-    "rgba(0,114,178,": "rgba(47,143,203,", "rgba(136,34,85,": "rgba(178,71,127,",
-}  # fmt: skip
+    TOTAL_COLOUR: "#8C9FAD",
+    "rgba(34,34,34,": "rgba(140,159,173,",
+    "rgba(255,255,255,0.85)": "rgba(0,0,0,0)",
+    "#f3f3f3": "rgba(140,159,173,0.10)",
+    "#555555": "#7F8C96",
+    "#0072B2": "#2F8FCB",
+    "#882255": "#B2477F",
+    "rgba(0,114,178,": "rgba(47,143,203,",
+    "rgba(136,34,85,": "rgba(178,71,127,",
+}
 
 
 def for_both_themes(figure: go.Figure) -> go.Figure:
@@ -63,13 +69,18 @@ def csv_button(rows: Sequence[Mapping[str, Any]], name: str, label: str) -> None
     """Rows as a file; nothing where there are none."""
     if not rows:
         return
-    st.download_button(label, csv_text(rows), f"{name}.csv", "text/csv", icon=":material/download:",
-                       on_click="ignore")  # fmt: skip
+    st.download_button(label, csv_text(rows), f"{name}.csv", "text/csv", icon=":material/download:", on_click="ignore")
 
 
 def export(rows: Sequence[Mapping[str, Any]], name: str) -> None:
     """The page's figures as files: what the first shows as CSV, and in which format their cameras save pictures."""
     with st.popover("Export", icon=":material/download:"):
         csv_button(rows, name, "Data of the chart (CSV)")
-        st.segmented_control("Pictures", ["SVG", "PNG"], default="SVG", required=True, key="picture-format",
-                             help="The camera on a chart saves it in this format.")  # fmt: skip
+        st.segmented_control(
+            "Pictures",
+            ["SVG", "PNG"],
+            default="SVG",
+            required=True,
+            key="picture-format",
+            help="The camera on a chart saves it in this format.",
+        )

@@ -86,21 +86,28 @@ def _agreement_table(pairs: Sequence[Mapping[str, Any]]) -> None:
     st.subheader("Agreement", divider="gray")
     rows = [
         {
-            "Readers": f"{pair['first']} and {pair['second']}", "Lesion": pair["lesion"], "Dice": pair["dice"],
-            "First (mL)": pair["volume_first_mm3"] / 1000, "Second (mL)": pair["volume_second_mm3"] / 1000,
-            "Difference (mL)": pair["difference_ml"], "Difference (%)": pair["difference_percent"],
+            "Readers": f"{pair['first']} and {pair['second']}",
+            "Lesion": pair["lesion"],
+            "Dice": pair["dice"],
+            "First (mL)": pair["volume_first_mm3"] / 1000,
+            "Second (mL)": pair["volume_second_mm3"] / 1000,
+            "Difference (mL)": pair["difference_ml"],
+            "Difference (%)": pair["difference_percent"],
         }
         for pair in pairs
-    ]  # fmt: skip
+    ]
     number = st.column_config.NumberColumn
     st.dataframe(
-        cells(rows), hide_index=True,
+        cells(rows),
+        hide_index=True,
         column_config={
-            "Dice": number(format="%.3f", help=DICE_HELP), "First (mL)": number(format="%.1f"),
-            "Second (mL)": number(format="%.1f"), "Difference (mL)": number(format="%+.1f", help="Second minus first."),
+            "Dice": number(format="%.3f", help=DICE_HELP),
+            "First (mL)": number(format="%.1f"),
+            "Second (mL)": number(format="%.1f"),
+            "Difference (mL)": number(format="%+.1f", help="Second minus first."),
             "Difference (%)": number(format="%+.0f", help="Of the two volumes' mean: neither is the truth."),
         },
-    )  # fmt: skip
+    )
 
 
 def _consensus(
@@ -110,19 +117,24 @@ def _consensus(
     st.subheader("Consensus", divider="gray")
     rows = [
         {
-            "Reader": reader, "Version": readings[reader].version, "Lesion": lesion,
-            "Sensitivity": estimate["sensitivity"], "Specificity": estimate["specificity"],
+            "Reader": reader,
+            "Version": readings[reader].version,
+            "Lesion": lesion,
+            "Sensitivity": estimate["sensitivity"],
+            "Specificity": estimate["specificity"],
         }
-        for reader, lesions in found["staple"]["readers"].items() for lesion, estimate in lesions.items()
-    ]  # fmt: skip
+        for reader, lesions in found["staple"]["readers"].items()
+        for lesion, estimate in lesions.items()
+    ]
     number = st.column_config.NumberColumn
     st.dataframe(
-        cells(rows), hide_index=True,
+        cells(rows),
+        hide_index=True,
         column_config={
             "Sensitivity": number(format="%.3f", help=SENSITIVITY_HELP),
             "Specificity": number(format="%.4f", help=SPECIFICITY_HELP),
         },
-    )  # fmt: skip
+    )
     versions = sorted(record.version for record in readings.values())
     same = _consensus_of(store.masks(patient, timepoint), versions)
     words, button = st.columns([5, 3], vertical_alignment="center")
@@ -159,7 +171,11 @@ def _adjudicate(store: Any, patient: str, timepoint: str, readings: Mapping[str,
         if record.method == CONSENSUS_METHOD and record.status != "rejected":
             records[record.version] = f"v{record.version} · consensus"
     version = st.radio(
-        "Which version", sorted(records), format_func=records.__getitem__, horizontal=True,
-        key=f"adjudicate-{timepoint}", index=len(records) - 1,
-    )  # fmt: skip
+        "Which version",
+        sorted(records),
+        format_func=records.__getitem__,
+        horizontal=True,
+        key=f"adjudicate-{timepoint}",
+        index=len(records) - 1,
+    )
     decision_form(store, patient, timepoint, store.mask(patient, timepoint, version), person)

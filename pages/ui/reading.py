@@ -34,10 +34,13 @@ def choose_mask(store: Any, patient: str, person: str) -> tuple[str, MaskRecord 
     )
     others = [t for t in reversed(timepoints) if t != timepoint]
     beside = third.selectbox(
-        "Beside it", [None, *others], key=f"beside-{timepoint}", label_visibility=hide,
+        "Beside it",
+        [None, *others],
+        key=f"beside-{timepoint}",
+        label_visibility=hide,
         format_func=lambda t: "nothing beside it" if t is None else f"beside: {t}",
         help="Another timepoint in the same position of the body (rigid registration).",
-    )  # fmt: skip
+    )
     records = {record.version: record for record in reversed(visible.masks(store, patient, timepoint, person))}
     if not records:
         second.selectbox("Mask version", ["no mask yet"], disabled=True, label_visibility=hide)
@@ -46,10 +49,13 @@ def choose_mask(store: Any, patient: str, person: str) -> tuple[str, MaskRecord 
     if st.session_state.get(key) not in records:
         st.session_state[key] = next(iter(records))
     version = second.selectbox(
-        "Mask version", list(records), key=key, label_visibility=hide,
+        "Mask version",
+        list(records),
+        key=key,
+        label_visibility=hide,
         format_func=lambda v: f"v{v} · {records[v].method} · {records[v].status}",
         help="Every version is kept. Accepted versions alone enter the curve.",
-    )  # fmt: skip
+    )
     return timepoint, records[version], beside
 
 
@@ -98,9 +104,10 @@ def gates(store: Any, patient: str, timepoint: str, record: MaskRecord | None, p
         said, button = st.columns([3, 2], vertical_alignment="center")
         said.info("Scan gate: not scored yet.")
         pressed = button.button(
-            "Score the scan", width="stretch",
+            "Score the scan",
+            width="stretch",
             **rights.button(store, person, "ood.scored", "Does it look like those the network knows?"),
-        )  # fmt: skip
+        )
     if record is None:
         return pressed
     anomalies = store.mask_anomalies(patient, timepoint, record.mask_id)
@@ -163,14 +170,16 @@ def refine_form(
         ]
         numbers = [int(lesion["label"]) for lesion in record.lesions] if record else []
         lesion = st.selectbox(
-            "Lesion", [None, *numbers, "new"],
+            "Lesion",
+            [None, *numbers, "new"],
             format_func=lambda n: "the one under the box" if n is None else n if n == "new" else f"L{n}",
             help="Which lesion the answer replaces. Other lesions' voxels are never overwritten.",
-        )  # fmt: skip
+        )
         propagate = st.toggle(
-            "Propagate through the slices", value=True,
+            "Propagate through the slices",
+            value=True,
             help="Carries the mask up and down until a stop rule says it has left the lesion.",
-        )  # fmt: skip
+        )
         state = rights.button(store, person, "job.created")
         if not st.form_submit_button("Refine with MedSAM", type="primary", **state):
             return None

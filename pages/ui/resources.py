@@ -208,9 +208,13 @@ def forecast(
 
 @st.cache_resource(show_spinner="Looking ahead", max_entries=64)
 def _forecast(
-    series: tuple[tuple[str, tuple[VolumePoint, ...]], ...], lesion: str, horizon_days: tuple[float, ...],
-    noise: tuple[tuple[str, float], ...], population: str, _own: list[dict[str, Any]],
-) -> Forecast:  # fmt: skip
+    series: tuple[tuple[str, tuple[VolumePoint, ...]], ...],
+    lesion: str,
+    horizon_days: tuple[float, ...],
+    noise: tuple[tuple[str, float], ...],
+    population: str,
+    _own: list[dict[str, Any]],
+) -> Forecast:
     from core.growth.population import in_force
     from core.twin import look_ahead
 

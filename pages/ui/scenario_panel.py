@@ -59,10 +59,14 @@ def _effect() -> Effect:
     known = effects.shipped()
     names = [HAND, *(e.label for e in known)]
     chosen = st.selectbox(
-        "Effect seen in", names, index=1, key="what-if-effect", width=330,
+        "Effect seen in",
+        names,
+        index=1,
+        key="what-if-effect",
+        width=330,
         help="Study arms of Laleh et al. 2022 (10.1371/journal.pcbi.1009822), in the order of the file: rates of their "
         "lesions, first on treatment and growing again. The file numbers its arms; trial and treatment are assumed.",
-    )  # fmt: skip
+    )
     if chosen != HAND:
         return known[names.index(chosen) - 1]
     first = st.number_input("First change (% in 8 weeks)", -95.0, 200.0, -30.0, 5.0, key="what-if-first", width=190)
@@ -76,8 +80,7 @@ def _weeks() -> tuple[float | None, float | None]:
     if not treat:
         return None, None
     start = st.number_input("Start in (weeks)", 0, 52, 0, 1, key="what-if-start", width=130)
-    stop = st.number_input("Stop in (weeks)", 1, 104, None, 1, key="what-if-stop", width=130,
-                           placeholder="never")  # fmt: skip
+    stop = st.number_input("Stop in (weeks)", 1, 104, None, 1, key="what-if-stop", width=130, placeholder="never")
     return float(start), None if stop is None else float(stop)
 
 

@@ -22,9 +22,7 @@ from pages.ui import doors, resources, sessions, sockets, uploads, who
 from pages.ui.text import plain
 from pages.ui.viewer import tokens
 
-PageName = Literal[
-    "worklist", "intake", "review", "compare", "trajectory", "cohort", "evidence", "quality", "system"
-]  # fmt: skip
+PageName = Literal["worklist", "intake", "review", "compare", "trajectory", "cohort", "evidence", "quality", "system"]
 
 FOLDER = Path(__file__).resolve().parents[1]
 ICON = FOLDER / "ui" / "icon.svg"  # a file: Streamlit would fetch its named icons for the browser's tab from elsewhere
@@ -188,7 +186,11 @@ def _choose_patient() -> None:
     # Not `bind="query-params"`: a bound parameter makes st.switch_page fail.
     st.session_state["patient_id"] = wanted if wanted in known else None
     chosen = st.selectbox(
-        "Patient", known, index=None, key="patient_id", disabled=not known,
+        "Patient",
+        known,
+        index=None,
+        key="patient_id",
+        disabled=not known,
         placeholder="Choose a patient" if known else "No patients yet",
-    )  # fmt: skip
+    )
     st.query_params.from_dict({"patient_id": chosen} if chosen else {})

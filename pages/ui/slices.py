@@ -78,9 +78,12 @@ def view_of(grid: Grid) -> View:
     bottom = _OPPOSITE[down] if flip_y else down
     size = grid.spacing_mm
     return View(
-        transpose, flip_x, flip_y, (_OPPOSITE[right], right, _OPPOSITE[bottom], bottom),
+        transpose,
+        flip_x,
+        flip_y,
+        (_OPPOSITE[right], right, _OPPOSITE[bottom], bottom),
         (size[1], size[0]) if transpose else (size[0], size[1]),
-    )  # fmt: skip
+    )
 
 
 def window_for(volume: Volume, name: str | None) -> tuple[float, float]:
@@ -129,8 +132,10 @@ def png(
     """
     scale = long_side / max(plane.shape[0] * _ratio(view)[0], plane.shape[1] * _ratio(view)[1])
     rows, columns = view.to_screen(plane).shape
-    size = (max(1, round(columns * view.pixel_mm[0] / min(view.pixel_mm) * scale)),
-            max(1, round(rows * view.pixel_mm[1] / min(view.pixel_mm) * scale)))  # fmt: skip
+    size = (
+        max(1, round(columns * view.pixel_mm[0] / min(view.pixel_mm) * scale)),
+        max(1, round(rows * view.pixel_mm[1] / min(view.pixel_mm) * scale)),
+    )
     low = window[0] - window[1] / 2
     grey = np.clip((view.to_screen(plane) - low) / window[1] * 255, 0, 255).astype(np.uint8)
     canvas = np.stack([np.asarray(Image.fromarray(grey).resize(size, Image.Resampling.BILINEAR))] * 3, -1).astype(float)

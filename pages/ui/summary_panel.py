@@ -30,8 +30,11 @@ def summary(points: Sequence[VolumePoint], last: Mapping[str, Any] | None, ahead
         told = (
             _percent(verdict["percent_change"]) if points[-1].volume_mm3 > 0 or points[-2].volume_mm3 > 0 else "absent"
         )
-        change.metric(f"Last change: {plain(verdict['verdict'])}", told,
-                      help=f"{growth_panel.VERDICT_HELP} Rule: {plain(verdict['rule'])}.")  # fmt: skip
+        change.metric(
+            f"Last change: {plain(verdict['verdict'])}",
+            told,
+            help=f"{growth_panel.VERDICT_HELP} Rule: {plain(verdict['rule'])}.",
+        )
         per_day = f"{growth_panel.bound(last['rate'])}{last['rate']['sgr_percent_per_day']:+.2f}"
         rate.metric("Growth (% per day)", per_day, help=growth_panel.SGR_HELP)
     if ahead.refused:
@@ -41,11 +44,15 @@ def summary(points: Sequence[VolumePoint], last: Mapping[str, Any] | None, ahead
         low, high = (float(limit[-1]) for limit in ahead.fan.limits_mm3(80))
         middle, last_value = (float(fan.median_mm3[-1]) for fan in (ahead.fan, ahead.locf))
         future.metric(
-            f"Forecast in {weeks} weeks", "below 5 mm" if _tiny(high) else f"{short(low)}–{short(high)} mL",
-            delta="median and last value below 5 mm" if _tiny(middle) and _tiny(last_value)
+            f"Forecast in {weeks} weeks",
+            "below 5 mm" if _tiny(high) else f"{short(low)}–{short(high)} mL",
+            delta="median and last value below 5 mm"
+            if _tiny(middle) and _tiny(last_value)
             else f"median {middle / ML:.1f}, last value {last_value / ML:.1f} mL",
-            delta_color="off", delta_arrow="off", help=BAND_HELP,
-        )  # fmt: skip
+            delta_color="off",
+            delta_arrow="off",
+            help=BAND_HELP,
+        )
 
 
 def _tiny(volume_mm3: float) -> bool:

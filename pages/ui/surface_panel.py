@@ -33,9 +33,12 @@ def surface_panel(record: MaskRecord | None) -> None:
         names = {int(lesion["label"]): lesion_name(lesion) for lesion in record.lesions}
         out = {int(lesion["label"]) for lesion in record.lesions if str(lesion["lesion_id"]) in rejected(record)}
         st.plotly_chart(
-            surface_figure(surfaces, names, out), theme=None, key=f"surface-figure-{record.mask_id}",
-            config={"displayModeBar": False}, alt=f"Surfaces of the lesions of version {record.version}",
-        )  # fmt: skip
+            surface_figure(surfaces, names, out),
+            theme=None,
+            key=f"surface-figure-{record.mask_id}",
+            config={"displayModeBar": False},
+            alt=f"Surfaces of the lesions of version {record.version}",
+        )
         st.caption("Drag to turn, scroll to zoom. Smoothed for the eye: measure on the slices.")
 
 
@@ -50,18 +53,28 @@ def surface_figure(
     """
     figure = go.Figure([_mesh(surface, names.get(surface.label, ""), surface.label in out) for surface in surfaces])
     axis = {
-        "showbackground": False, "gridcolor": "rgba(140,159,173,0.4)", "zeroline": False, "color": "#7F8C96",
-        "tickfont": {"size": 10}, "nticks": 5,
-    }  # fmt: skip
+        "showbackground": False,
+        "gridcolor": "rgba(140,159,173,0.4)",
+        "zeroline": False,
+        "color": "#7F8C96",
+        "tickfont": {"size": 10},
+        "nticks": 5,
+    }
     figure.update_layout(
-        height=HEIGHT_PX, margin={"l": 0, "r": 0, "t": 0, "b": 0}, paper_bgcolor="rgba(0,0,0,0)", showlegend=True,
+        height=HEIGHT_PX,
+        margin={"l": 0, "r": 0, "t": 0, "b": 0},
+        paper_bgcolor="rgba(0,0,0,0)",
+        showlegend=True,
         legend={"orientation": "h", "y": 0, "yanchor": "top", "font": {"color": "#7F8C96"}},
         scene={
-            "aspectmode": "data", "camera": _FROM_THE_FRONT,
-            **{name: {**axis, "title": {"text": f"{words} (mm)", "font": {"size": 11}}}
-               for name, words in _AXES.items()},
+            "aspectmode": "data",
+            "camera": _FROM_THE_FRONT,
+            **{
+                name: {**axis, "title": {"text": f"{words} (mm)", "font": {"size": 11}}}
+                for name, words in _AXES.items()
+            },
         },
-    )  # fmt: skip
+    )
     return figure
 
 
@@ -69,9 +82,18 @@ def _mesh(surface: Surface, name: str, faint: bool) -> go.Mesh3d:
     (x, y, z), (i, j, k) = surface.vertices_mm.T, surface.triangles.T
     red, green, blue = outline_rgb(surface.label)
     return go.Mesh3d(
-        x=x, y=y, z=z, i=i, j=j, k=k, color=f"rgb({red},{green},{blue})", opacity=0.3 if faint else 1.0,
-        name=figure_text(f"{name} · rejected" if faint else name), showlegend=True, flatshading=False,
+        x=x,
+        y=y,
+        z=z,
+        i=i,
+        j=j,
+        k=k,
+        color=f"rgb({red},{green},{blue})",
+        opacity=0.3 if faint else 1.0,
+        name=figure_text(f"{name} · rejected" if faint else name),
+        showlegend=True,
+        flatshading=False,
         lighting={"ambient": 0.45, "diffuse": 0.7, "specular": 0.15, "roughness": 0.8},
         lightposition={"x": 1000, "y": 3000, "z": 2000},
         hovertemplate=f"<b>{figure_text(name)}</b><br>%{{x:.0f}}, %{{y:.0f}}, %{{z:.0f}} mm<extra></extra>",
-    )  # fmt: skip
+    )

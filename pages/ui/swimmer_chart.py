@@ -15,8 +15,12 @@ from pages.ui.text import figure_text
 
 #: Response -> shape, so that colour is not all that tells it.
 SYMBOLS: Mapping[Category, str] = {
-    "CR": "star", "PR": "triangle-down", "SD": "square", "PD": "triangle-up", "NE": "x",
-}  # fmt: skip
+    "CR": "star",
+    "PR": "triangle-down",
+    "SD": "square",
+    "PD": "triangle-up",
+    "NE": "x",
+}
 TREATMENT_COLOUR = "#882255"
 _ROW_PX = 26
 #: Where the axis ends at most, as shares of the longest bar: one old operation must not squeeze all bars.
@@ -54,9 +58,15 @@ def swimmer_figure(outcomes: Sequence[PatientOutcome], rule_name: str) -> go.Fig
     figure.update_xaxes(range=[min(days) - 0.03 * axis, max(days) + 0.06 * axis], zeroline=False, showgrid=True)
     names = [figure_text(clipped(o.patient_id, 18)) for o in shown]
     figure.update_yaxes(
-        tickmode="array", tickvals=list(range(len(shown))), ticktext=names,
-        range=[rows - 0.3, -0.7], automargin=True, showgrid=False, zeroline=False, tickfont={"size": 12},
-    )  # fmt: skip
+        tickmode="array",
+        tickvals=list(range(len(shown))),
+        ticktext=names,
+        range=[rows - 0.3, -0.7],
+        automargin=True,
+        showgrid=False,
+        zeroline=False,
+        tickfont={"size": 12},
+    )
     return figure
 
 
@@ -81,29 +91,44 @@ def _held(day: float, edges: tuple[float, float]) -> float:
 
 def _draw_time(figure: go.Figure, shown: Sequence[PatientOutcome], edges: tuple[float, float]) -> None:
     """The bars: time in view, and under it the treatments; one whose stop nobody recorded is paler."""
-    figure.add_trace(go.Bar(
-        x=[o.days_observed for o in shown], y=list(range(len(shown))), orientation="h", width=0.46, name="in view",
-        marker={"color": faded(TOTAL_COLOUR, 0.4), "line": {"width": 0}},
-        hovertext=[_time_hover(o) for o in shown], hovertemplate="%{hovertext}<extra></extra>",
-    ))  # fmt: skip
+    figure.add_trace(
+        go.Bar(
+            x=[o.days_observed for o in shown],
+            y=list(range(len(shown))),
+            orientation="h",
+            width=0.46,
+            name="in view",
+            marker={"color": faded(TOTAL_COLOUR, 0.4), "line": {"width": 0}},
+            hovertext=[_time_hover(o) for o in shown],
+            hovertemplate="%{hovertext}<extra></extra>",
+        )
+    )
     for ongoing, name, alpha in ((False, "treatment ▶ start, ■ stop", 0.9), (True, "no stop recorded", 0.45)):
         bars = [
             (n, _held(t.start_days, edges), _held(_stop(o, t), edges), t)
-            for n, o in enumerate(shown) for t in o.treatments if (t.end_days is None) == ongoing
-        ]  # fmt: skip
+            for n, o in enumerate(shown)
+            for t in o.treatments
+            if (t.end_days is None) == ongoing
+        ]
         if bars:
-            figure.add_trace(go.Bar(
-                base=[start for _, start, _, _ in bars], x=[stop - start for _, start, stop, _ in bars],
-                y=[n + 0.34 for n, *_ in bars], width=0.16, orientation="h", name=name,
-                marker={"color": faded(TREATMENT_COLOUR, alpha), "line": {"width": 0}},
-                hovertext=[
-                    f"<b>{figure_text(shown[n].patient_id)}</b> · {figure_text(clipped(t.name, 80))}<br>"
-                    f"day {t.start_days:.0f} to "
-                    + ("… (no stop recorded)" if t.end_days is None else f"{t.end_days:.0f}")
-                    for n, _, _, t in bars
-                ],
-                hovertemplate="%{hovertext}<extra></extra>",
-            ))  # fmt: skip
+            figure.add_trace(
+                go.Bar(
+                    base=[start for _, start, _, _ in bars],
+                    x=[stop - start for _, start, stop, _ in bars],
+                    y=[n + 0.34 for n, *_ in bars],
+                    width=0.16,
+                    orientation="h",
+                    name=name,
+                    marker={"color": faded(TREATMENT_COLOUR, alpha), "line": {"width": 0}},
+                    hovertext=[
+                        f"<b>{figure_text(shown[n].patient_id)}</b> · {figure_text(clipped(t.name, 80))}<br>"
+                        f"day {t.start_days:.0f} to "
+                        + ("… (no stop recorded)" if t.end_days is None else f"{t.end_days:.0f}")
+                        for n, _, _, t in bars
+                    ],
+                    hovertemplate="%{hovertext}<extra></extra>",
+                )
+            )
 
 
 def _time_hover(outcome: PatientOutcome) -> str:
@@ -132,15 +157,26 @@ def _draw_changes(figure: go.Figure, shown: Sequence[PatientOutcome], rule: Resp
 
 
 def _marks(
-    figure: go.Figure, name: str, found: Sequence[tuple[int, PatientOutcome, Visit]], symbol: str, colour: str,
-    size: int, rule: ResponseRule,
-) -> None:  # fmt: skip
+    figure: go.Figure,
+    name: str,
+    found: Sequence[tuple[int, PatientOutcome, Visit]],
+    symbol: str,
+    colour: str,
+    size: int,
+    rule: ResponseRule,
+) -> None:
     if found:
-        figure.add_trace(go.Scatter(
-            x=[v.days for _, _, v in found], y=[n for n, _, _ in found], mode="markers", name=name,
-            marker={"symbol": symbol, "color": colour, "size": size, "line": {"color": colour, "width": 1.5}},
-            text=[visit_hover(o, v, rule) for _, o, v in found], hovertemplate="%{text}<extra></extra>",
-        ))  # fmt: skip
+        figure.add_trace(
+            go.Scatter(
+                x=[v.days for _, _, v in found],
+                y=[n for n, _, _ in found],
+                mode="markers",
+                name=name,
+                marker={"symbol": symbol, "color": colour, "size": size, "line": {"color": colour, "width": 1.5}},
+                text=[visit_hover(o, v, rule) for _, o, v in found],
+                hovertemplate="%{text}<extra></extra>",
+            )
+        )
 
 
 def _draw_happenings(
@@ -153,9 +189,11 @@ def _draw_happenings(
     """
     starts = [(n, t.start_days, f"start of {t.name}") for n, o in enumerate(shown) for t in o.treatments]
     stops = [
-        (n, t.end_days, f"stop of {t.name}") for n, o in enumerate(shown) for t in o.treatments
+        (n, t.end_days, f"stop of {t.name}")
+        for n, o in enumerate(shown)
+        for t in o.treatments
         if t.end_days is not None
-    ]  # fmt: skip
+    ]
     lesions = [
         (n, v.days, f"new lesion {', '.join(v.appeared)}") for n, o in enumerate(shown) for v in o.visits if v.appeared
     ]
@@ -172,13 +210,20 @@ def _draw_happenings(
     ):
         if found:
             shift = past_days if name == "still followed" else 0.0
-            figure.add_trace(go.Scatter(
-                x=[_held(days, edges) + shift for _, days, _ in found], y=[n + offset for n, _, _ in found],
-                mode="markers", name=name, cliponaxis=False, showlegend=name not in ("start", "stop"),
-                marker={"symbol": symbol, "color": colour, "size": size, "line": {"color": colour, "width": 1.5}},
-                text=[
-                    f"<b>{figure_text(shown[n].patient_id)}</b> · day {days:.0f}<br>{figure_text(clipped(text, 80))}"
-                    for n, days, text in found
-                ],
-                hovertemplate="%{text}<extra></extra>",
-            ))  # fmt: skip
+            figure.add_trace(
+                go.Scatter(
+                    x=[_held(days, edges) + shift for _, days, _ in found],
+                    y=[n + offset for n, _, _ in found],
+                    mode="markers",
+                    name=name,
+                    cliponaxis=False,
+                    showlegend=name not in ("start", "stop"),
+                    marker={"symbol": symbol, "color": colour, "size": size, "line": {"color": colour, "width": 1.5}},
+                    text=[
+                        f"<b>{figure_text(shown[n].patient_id)}</b> · day {days:.0f}<br>"
+                        + figure_text(clipped(text, 80))
+                        for n, days, text in found
+                    ],
+                    hovertemplate="%{text}<extra></extra>",
+                )
+            )

@@ -32,16 +32,28 @@ def models() -> None:
     with st.spinner("Checking the weights' hashes"):
         rows = [
             {
-                "model": e.name, "id": e.id, "kind": e.kind, "status": registry.status(e),
-                "hash pinned": e.pinned, "takes": e.input, "licence": e.licence, "sha256": e.sha256[:12],
+                "model": e.name,
+                "id": e.id,
+                "kind": e.kind,
+                "status": registry.status(e),
+                "hash pinned": e.pinned,
+                "takes": e.input,
+                "licence": e.licence,
+                "sha256": e.sha256[:12],
                 "source": e.source,
             }
             for e in registry.models()
-        ]  # fmt: skip
-    st.dataframe(cells(rows), hide_index=True, width="stretch", column_config={
-        "hash pinned": st.column_config.CheckboxColumn(help="The manifest names the file's SHA-256; it is compared "
-                                                            "before anything is loaded."),
-    })  # fmt: skip
+        ]
+    st.dataframe(
+        cells(rows),
+        hide_index=True,
+        width="stretch",
+        column_config={
+            "hash pinned": st.column_config.CheckboxColumn(
+                help="The manifest names the file's SHA-256; it is compared before anything is loaded."
+            ),
+        },
+    )
     st.caption(
         "Drop a trained nnU-Net v2 folder into weights/, or a MedSAM, SAM or SAM2 checkpoint into weights/local/."
     )
@@ -59,13 +71,20 @@ def jobs(store: Any, person: str) -> None:
         return
     columns = ("kind", "status", "progress", "message", "person")
     st.dataframe(
-        cells([
-            {"started (UTC)": _minute(row["created_at"]), **{name: row[name] for name in columns}, "job": row["job_id"]}
-            for row in rows
-        ]),
-        hide_index=True, width="stretch",
+        cells(
+            [
+                {
+                    "started (UTC)": _minute(row["created_at"]),
+                    **{name: row[name] for name in columns},
+                    "job": row["job_id"],
+                }
+                for row in rows
+            ]
+        ),
+        hide_index=True,
+        width="stretch",
         column_config={"progress": st.column_config.ProgressColumn(min_value=0.0, max_value=1.0, format="percent")},
-    )  # fmt: skip
+    )
     live = [row["job_id"] for row in rows if row["status"] not in FINAL]
     chosen = st.selectbox("Cancel a job", live, index=None, placeholder="none is under way" if not live else "choose")
     if chosen and st.button("Cancel it", **rights.button(store, person, "job.cancelled")):
@@ -84,13 +103,20 @@ def people(store: Any, person: str) -> None:
     """Who may be named on a record, and what their role lets them do; an administrator adds and changes."""
     known = {p["name"]: p for p in store.people()}
     st.dataframe(
-        cells([
-            {"name": p["name"], "role": p["role"], "may": MAY.get(p["role"], "nothing: no role of this TwinReview"),
-             "since (UTC)": _minute(p["added_at"])}
-            for p in known.values()
-        ]),
-        hide_index=True, width="stretch",
-    )  # fmt: skip
+        cells(
+            [
+                {
+                    "name": p["name"],
+                    "role": p["role"],
+                    "may": MAY.get(p["role"], "nothing: no role of this TwinReview"),
+                    "since (UTC)": _minute(p["added_at"]),
+                }
+                for p in known.values()
+            ]
+        ),
+        hide_index=True,
+        width="stretch",
+    )
     reason = rights.why_not(store, person, "person.added")
     if reason:
         st.info(plain(reason))
@@ -121,8 +147,9 @@ def doubted_files(store: Any) -> None:
     st.error(f"{len(rows)} {what}, so nothing reads {'it' if len(rows) == 1 else 'them'}.", icon=":material/error:")
     st.dataframe(
         cells([{"file": r["path"], "state": r["state"], "found (UTC)": _minute(r["created_at"])} for r in rows]),
-        hide_index=True, width="stretch",
-    )  # fmt: skip
+        hide_index=True,
+        width="stretch",
+    )
     said, button = st.columns([5, 2], vertical_alignment="center")
     said.caption("Restore them from a backup; a mask that cannot be restored can be marked lost on Review.")
     if button.button("Look at all files again", width="stretch"):

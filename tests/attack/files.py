@@ -128,9 +128,13 @@ def _killed(folder: Path) -> str:
     killed = 0
     for _ in range(4):
         child = subprocess.Popen(
-            command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
+            command,
+            cwd=ROOT,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
             env={**os.environ, "TMPDIR": str(temp)},
-        )  # fmt: skip
+        )
         if _wait_for(child, lambda: bool(holds(temp, "DOE^JANE") + holds(root, "DOE^JANE"))):
             os.killpg(child.pid, signal.SIGKILL)
             killed += 1
@@ -200,18 +204,31 @@ def _named_id(folder: Path) -> str:
 
 
 DOORS = [
-    Door("Files", "NRRD with 72 kB of comments before 'data file: secret.txt'",
-         _pointer("scan.nrrd", lambda s: _NRRD + _comments() + f"data file: {s}\n\n")),
-    Door("Files", "NRRD 'datafile:' with an absolute path",
-         _pointer("scan.nrrd", lambda s: _NRRD + f"datafile: {s}\n\n")),
+    Door(
+        "Files",
+        "NRRD with 72 kB of comments before 'data file: secret.txt'",
+        _pointer("scan.nrrd", lambda s: _NRRD + _comments() + f"data file: {s}\n\n"),
+    ),
+    Door(
+        "Files", "NRRD 'datafile:' with an absolute path", _pointer("scan.nrrd", lambda s: _NRRD + f"datafile: {s}\n\n")
+    ),
     Door("Files", "NRRD 'Data File: LIST'", _pointer("scan.nrrd", lambda s: _NRRD + f"Data File: LIST\n{s}\n")),
     Door("Files", "NRRD header without an end", _pointer("scan.nrrd", lambda s: _NRRD + _comments() * 40)),
-    Door("Files", "MetaImage ElementDataFile = secret.txt",
-         _pointer("scan.mha", lambda s: _MHA + f"ElementDataFile = {s}\n")),
-    Door("Files", "MetaImage with 72 kB of comments before ElementDataFile",
-         _pointer("scan.mha", lambda s: _MHA + "Comment = " + "x" * 72_000 + f"\nElementDataFile = {s}\n")),
-    Door("Files", "MetaImage ElementDataFile = LIST",
-         _pointer("scan.mha", lambda s: _MHA + f"ElementDataFile = LIST\n{s}\n")),
+    Door(
+        "Files",
+        "MetaImage ElementDataFile = secret.txt",
+        _pointer("scan.mha", lambda s: _MHA + f"ElementDataFile = {s}\n"),
+    ),
+    Door(
+        "Files",
+        "MetaImage with 72 kB of comments before ElementDataFile",
+        _pointer("scan.mha", lambda s: _MHA + "Comment = " + "x" * 72_000 + f"\nElementDataFile = {s}\n"),
+    ),
+    Door(
+        "Files",
+        "MetaImage ElementDataFile = LIST",
+        _pointer("scan.mha", lambda s: _MHA + f"ElementDataFile = LIST\n{s}\n"),
+    ),
     Door("Files", "half of a NIfTI pair", _pair),
     Door("Files", "gzip that expands to 1.3 GB of voxels", _nifti_bomb),
     Door("Files", "zip whose one file is said to have 4 GB", _zip("a.nii", 1, 2**32 - 2)),
@@ -221,4 +238,4 @@ DOORS = [
     Door("Files", "another account of the machine reads the data folder", _other_accounts),
     Door("Files", "the date inside the file after a shifted import", _shifted),
     Door("Files", "an id that is a name and a birth date", _named_id),
-]  # fmt: skip
+]

@@ -123,8 +123,15 @@ def _forged_journal(folder: Path) -> str:
     root = copy_of_scene(folder)
     treasure = folder / "treasure.txt"
     treasure.write_text("keep")
-    entry = {"seq": 99, "created_at": "2024-01-01T00:00:00.000000Z", "person": "demo", "action": "mask.added",
-             "payload": {}, "prev_hash": "0" * 64, "hash": "0" * 64}  # fmt: skip
+    entry = {
+        "seq": 99,
+        "created_at": "2024-01-01T00:00:00.000000Z",
+        "person": "demo",
+        "action": "mask.added",
+        "payload": {},
+        "prev_hash": "0" * 64,
+        "hash": "0" * 64,
+    }
     (root / "journal.json").write_text(json.dumps({"entry": entry, "files": ["../treasure.txt", str(treasure)]}))
     ran = cli(root, "masks", PATIENT)
     if not treasure.exists():

@@ -21,9 +21,11 @@ from tests.attack.scene import FIRST, PATIENT, copy_of_scene
 
 WAIT_MS = 60_000
 HEADERS = {
-    "content-security-policy": "frame-ancestors 'none'", "x-frame-options": "DENY",
-    "x-content-type-options": "nosniff", "referrer-policy": "",
-}  # fmt: skip
+    "content-security-policy": "frame-ancestors 'none'",
+    "x-frame-options": "DENY",
+    "x-content-type-options": "nosniff",
+    "referrer-policy": "",
+}
 
 
 @dataclass
@@ -183,10 +185,13 @@ def _other_site(folder: Path) -> str:
 def _handshake(port: int, host: str, origin: str) -> int:
     """The status that the WebSocket's address answers to a handshake."""
     with socket.create_connection(("127.0.0.1", port), timeout=10) as line:
-        line.sendall((
-            f"GET /_stcore/stream HTTP/1.1\r\nHost: {host}\r\nOrigin: {origin}\r\nUpgrade: websocket\r\n"
-            "Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
-        ).encode())  # fmt: skip
+        line.sendall(
+            (
+                f"GET /_stcore/stream HTTP/1.1\r\nHost: {host}\r\nOrigin: {origin}\r\nUpgrade: websocket\r\n"
+                "Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
+                "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+            ).encode()
+        )
         first = line.recv(4096).split(b"\r\n")[0]
     return int(first.split()[1]) if len(first.split()) > 1 else 0
 
@@ -219,8 +224,9 @@ def _plain_start(folder: Path) -> str:
     import psutil
 
     here = _dashboard(folder)
-    places = {c.laddr.ip for c in psutil.Process(here.process.pid).net_connections("inet")
-              if c.status == psutil.CONN_LISTEN}  # fmt: skip
+    places = {
+        c.laddr.ip for c in psutil.Process(here.process.pid).net_connections("inet") if c.status == psutil.CONN_LISTEN
+    }
     outside = places - {"127.0.0.1", "::1"}
     if outside:
         raise Opened(f"it listens on {', '.join(sorted(outside))}")
@@ -317,9 +323,11 @@ def _nan_edit(folder: Path) -> str:
     place = f"/api/viewer/draft/{draft['draft_id']}"
     box = '{"type":"box","scan":"CT","axis":2,"slice":2,"coords":[NaN,0,1e999,5],"positive":true,"lesion":1}'
     for header in (
-        f'{{"slices": [], "what": "x", "prompts": [{box}]}}', '{"slices": [], "what": "x", "prompts": [{"a": NaN}]}',
-        '{"slices": [], "prompts": ' + "[" * 20_000 + "]" * 20_000 + "}", '{"slices": [NaN]}',
-    ):  # fmt: skip
+        f'{{"slices": [], "what": "x", "prompts": [{box}]}}',
+        '{"slices": [], "what": "x", "prompts": [{"a": NaN}]}',
+        '{"slices": [], "prompts": ' + "[" * 20_000 + "]" * 20_000 + "}",
+        '{"slices": [NaN]}',
+    ):
         answer = client.put(place, content=_packed(header), headers={"If-Match": str(draft["revision"])})
         if answer.status_code not in (400, 422):
             raise Opened(f"an edit with NaN in it was answered {answer.status_code}")

@@ -58,9 +58,14 @@ def _drafts(page: Page, what: str, key: str, ball: bool, times: int) -> dict[str
         page.until(f"s.draft.revision > {before} && s.draft.state === 'saved'")
         taken.append(page.ask("s.draft.saveMs"))
     return {
-        "what": what, "times": times, "slices": int(np.median(slices)), "median s": float(np.median(taken)) / 1000,
-        "p95 s": float(np.percentile(taken, 95)) / 1000, "worst s": max(taken) / 1000, "server s": None,
-    }  # fmt: skip
+        "what": what,
+        "times": times,
+        "slices": int(np.median(slices)),
+        "median s": float(np.median(taken)) / 1000,
+        "p95 s": float(np.percentile(taken, 95)) / 1000,
+        "worst s": max(taken) / 1000,
+        "server s": None,
+    }
 
 
 def _prompts(page: Page, what: str, slices: list[int], embedded: bool) -> dict[str, Any]:
@@ -78,9 +83,14 @@ def _prompts(page: Page, what: str, slices: list[int], embedded: bool) -> dict[s
         page.page.keyboard.press("Backspace")
         page.page.keyboard.press("k")
     return {
-        "what": what, "times": len(slices), "slices": 1, "median s": float(np.median(shown)),
-        "p95 s": float(np.percentile(shown, 95)), "worst s": max(shown), "server s": float(np.median(server)),
-    }  # fmt: skip
+        "what": what,
+        "times": len(slices),
+        "slices": 1,
+        "median s": float(np.median(shown)),
+        "p95 s": float(np.percentile(shown, 95)),
+        "worst s": max(shown),
+        "server s": float(np.median(server)),
+    }
 
 
 def run() -> list[dict[str, Any]]:

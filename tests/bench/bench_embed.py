@@ -135,11 +135,14 @@ def speed(encoders: dict[str, Callable[[Any], Any]]) -> list[dict[str, Any]]:
     plain, floor = timed["PyTorch, as published"], operations / peak
     rows = [
         {
-            "what": name, "ms/slice": 1e3 * t.wall, "CPU ms/slice": 1e3 * t.cpu,
-            "of plain PyTorch": t.wall / plain.wall, "times the floor": t.wall / floor,
+            "what": name,
+            "ms/slice": 1e3 * t.wall,
+            "CPU ms/slice": 1e3 * t.cpu,
+            "of plain PyTorch": t.wall / plain.wall,
+            "times the floor": t.wall / floor,
         }
         for name, t in timed.items()
-    ]  # fmt: skip
+    ]
     text = f"floor: {operations / 1e9:.0f} GFLOP at {peak / 1e9:.0f} GFLOP/s"
     return [*rows, {"what": text, "ms/slice": 1e3 * floor}]
 

@@ -24,10 +24,22 @@ def _served(root: Path) -> tuple[subprocess.Popen[bytes], str, float]:
     url = f"http://127.0.0.1:{port}"
     started = time.perf_counter()
     process = subprocess.Popen(
-        [sys.executable, "-m", "streamlit", "run", "app.py", "--server.port", str(port), "--server.address",
-         "127.0.0.1"], cwd=ROOT, env={**os.environ, "TWIN_DATA": str(root)}, stdout=subprocess.DEVNULL,
+        [
+            sys.executable,
+            "-m",
+            "streamlit",
+            "run",
+            "app.py",
+            "--server.port",
+            str(port),
+            "--server.address",
+            "127.0.0.1",
+        ],
+        cwd=ROOT,
+        env={**os.environ, "TWIN_DATA": str(root)},
+        stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
-    )  # fmt: skip
+    )
     while True:
         try:
             urllib.request.urlopen(url + "/_stcore/health", timeout=1)
@@ -65,10 +77,14 @@ def run() -> list[dict[str, Any]]:
         for number in range(3):
             process, url, up_s = _served(Path(name) / str(number))
             try:
-                rows.append({
-                    "what": f"server {number + 1}", "up after s": up_s, "first page s": _shown(browser, url),
-                    "second visitor s": _shown(browser, url),
-                })  # fmt: skip
+                rows.append(
+                    {
+                        "what": f"server {number + 1}",
+                        "up after s": up_s,
+                        "first page s": _shown(browser, url),
+                        "second visitor s": _shown(browser, url),
+                    }
+                )
             finally:
                 process.terminate()
                 process.wait(30)

@@ -53,9 +53,12 @@ def run() -> list[dict[str, Any]]:
             for same in zip(*lesions.values(), strict=True)
         ]
         one = lesions["L1"]
-        rows.append({
-            "visits": visits, "one lesion ms": _milliseconds(forecast, one, days),
-            f"total of {LESIONS} ms": _milliseconds(total_forecast, lesions, total, days),
-            "eleven laws ms": _milliseconds(fits, one),
-        })  # fmt: skip
+        rows.append(
+            {
+                "visits": visits,
+                "one lesion ms": _milliseconds(forecast, one, days),
+                f"total of {LESIONS} ms": _milliseconds(total_forecast, lesions, total, days),
+                "eleven laws ms": _milliseconds(fits, one),
+            }
+        )
     return rows

@@ -25,11 +25,23 @@ def run() -> list[dict[str, Any]]:
     for section, word in words.items():
         for case, table in answer[section].items():
             for method, f in table.items():
-                rows.append({
-                    "case": word.format(case), "method": method, "n": f["n"], "APE %": f["median_ape_percent"],
-                    "log error": f["mean_abs_log_error"], "cover 50": f["coverage_50"], "cover 80": f["coverage_80"],
-                    "cover 95": f["coverage_95"], "width 80": f["width_80"], "interval score": f["interval_score_80"],
-                    "CRPS": f["crps"], "skill": f["skill_vs_locf"],
-                    "from": f["skill_low"], "to": f["skill_high"], "ms": f["milliseconds"],
-                })  # fmt: skip
+                rows.append(
+                    {
+                        "case": word.format(case),
+                        "method": method,
+                        "n": f["n"],
+                        "APE %": f["median_ape_percent"],
+                        "log error": f["mean_abs_log_error"],
+                        "cover 50": f["coverage_50"],
+                        "cover 80": f["coverage_80"],
+                        "cover 95": f["coverage_95"],
+                        "width 80": f["width_80"],
+                        "interval score": f["interval_score_80"],
+                        "CRPS": f["crps"],
+                        "skill": f["skill_vs_locf"],
+                        "from": f["skill_low"],
+                        "to": f["skill_high"],
+                        "ms": f["milliseconds"],
+                    }
+                )
     return rows

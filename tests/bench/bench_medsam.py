@@ -104,18 +104,21 @@ def measure(volume: Volume, truth: NDArray[np.bool_], weights: Weights, cached: 
     measured: dict[str, Any] = {
         "slices": len(slices),
         "every slice": overlap(found([int(k) for k in slices], propagate=False).mask, truth),
-        "one box, others not asked": overlap(alone.mask, truth), "not asked s": alone_s,
+        "one box, others not asked": overlap(alone.mask, truth),
+        "not asked s": alone_s,
         "2-D, largest slice": overlap(alone.mask[:, :, largest], truth[:, :, largest]),
-    }  # fmt: skip
+    }
     if "MEDSAM_QUICK" in os.environ:
         measured["three boxes, others not asked"] = overlap(found(some, asked_boxes=()).mask, truth)
         return measured
     one, seconds, embedded = timed([largest])
     return measured | {
-        "one box": overlap(one.mask, truth), "one box s": seconds, "embedded": embedded,
+        "one box": overlap(one.mask, truth),
+        "one box s": seconds,
+        "embedded": embedded,
         "three boxes": overlap(found(some).mask, truth),
         "stopped (truth)": "; ".join(f"{s.slice} {s.rule}" for s in one.stops) + f" ({slices[0]}..{slices[-1]})",
-    }  # fmt: skip
+    }
 
 
 def by_nnunet(folder: Path, truth: NDArray[np.bool_]) -> float:

@@ -81,12 +81,18 @@ def run(repeats: int = 3) -> list[dict[str, Any]]:
     try:
         for name, (before, after) in pairs().items():
             images = [to_sitk(labels.array, labels.grid) for labels in (before, after)]
-            rows += [_row(name, measure, ours, theirs, images, repeats) for measure, ours, theirs in (
-                ("dice", lambda b=before, a=after: dice(b.array, a.array), _itk_overlap),
-                ("diff", lambda b=before, a=after: diff(b, a).dice, _itk_overlap),
-                ("hausdorff_mm", lambda b=before, a=after: surface_distances(
-                    b.array, a.array, b.grid.spacing_mm).hausdorff_mm, _itk_hausdorff),
-            )]  # fmt: skip
+            rows += [
+                _row(name, measure, ours, theirs, images, repeats)
+                for measure, ours, theirs in (
+                    ("dice", lambda b=before, a=after: dice(b.array, a.array), _itk_overlap),
+                    ("diff", lambda b=before, a=after: diff(b, a).dice, _itk_overlap),
+                    (
+                        "hausdorff_mm",
+                        lambda b=before, a=after: surface_distances(b.array, a.array, b.grid.spacing_mm).hausdorff_mm,
+                        _itk_hausdorff,
+                    ),
+                )
+            ]
     finally:
         sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(threads)
     return rows
@@ -104,10 +110,15 @@ def _row(
     # The filter is slow on the phantom: once is enough for a ratio of tens.
     itk_value, itk_seconds = _best(lambda: theirs(*images), 1 if measure == "hausdorff_mm" else repeats)
     return {
-        "pair": pair, "measure": measure, "ours": float(value), "simpleitk": itk_value,
-        "difference": abs(float(value) - itk_value), "ours_seconds": seconds, "simpleitk_seconds": itk_seconds,
+        "pair": pair,
+        "measure": measure,
+        "ours": float(value),
+        "simpleitk": itk_value,
+        "difference": abs(float(value) - itk_value),
+        "ours_seconds": seconds,
+        "simpleitk_seconds": itk_seconds,
         "times_faster": itk_seconds / seconds,
-    }  # fmt: skip
+    }
 
 
 def main() -> None:

@@ -24,17 +24,41 @@ FOLDER = "Dataset501_STS/nnUNetTrainer__nnUNetPlansSmall__3d_fullres"
 
 def _command_line(scans: Path, out: Path, results: Path, mirroring: bool) -> float:
     """Seconds of one run, start of the process included."""
-    environment = {**os.environ, "nnUNet_results": str(results), "nnUNet_raw": str(scans),
-                   "nnUNet_preprocessed": str(scans)}  # fmt: skip
+    environment = {
+        **os.environ,
+        "nnUNet_results": str(results),
+        "nnUNet_raw": str(scans),
+        "nnUNet_preprocessed": str(scans),
+    }
     command = [
-        str(Path(sys.executable).with_name("nnUNetv2_predict")), "-i", str(scans), "-o", str(out), "-d", "501",
-        "-c", "3d_fullres", "-p", "nnUNetPlansSmall", "-f", "0", "-device", "cpu", "-npp", "1", "-nps", "1",
-    ]  # fmt: skip
+        str(Path(sys.executable).with_name("nnUNetv2_predict")),
+        "-i",
+        str(scans),
+        "-o",
+        str(out),
+        "-d",
+        "501",
+        "-c",
+        "3d_fullres",
+        "-p",
+        "nnUNetPlansSmall",
+        "-f",
+        "0",
+        "-device",
+        "cpu",
+        "-npp",
+        "1",
+        "-nps",
+        "1",
+    ]
     started = time.perf_counter()
     subprocess.run(
-        command + ([] if mirroring else ["--disable_tta"]), env=environment, check=True, stdout=subprocess.DEVNULL,
+        command + ([] if mirroring else ["--disable_tta"]),
+        env=environment,
+        check=True,
+        stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
-    )  # fmt: skip
+    )
     return time.perf_counter() - started
 
 
@@ -78,12 +102,19 @@ def run() -> list[dict[str, Any]]:
             ours = segmenter.segment([ct, pet]).labels
             warm_s = time.perf_counter() - started
             theirs = read_label_map(out / "case.nii.gz", ct.grid)
-            rows.append({
-                "scan": PATIENT, "mirroring": mirroring, "nnUNetv2_predict s": upstream_s, "ours cold s": cold_s,
-                "ours warm s": warm_s, "cold ratio": upstream_s / cold_s, "warm ratio": upstream_s / warm_s,
-                "Dice of labels": dice(ours.array > 0, theirs.array > 0),
-                "voxels that differ": int(np.count_nonzero(ours.array != theirs.array)),
-            })  # fmt: skip
+            rows.append(
+                {
+                    "scan": PATIENT,
+                    "mirroring": mirroring,
+                    "nnUNetv2_predict s": upstream_s,
+                    "ours cold s": cold_s,
+                    "ours warm s": warm_s,
+                    "cold ratio": upstream_s / cold_s,
+                    "warm ratio": upstream_s / warm_s,
+                    "Dice of labels": dice(ours.array > 0, theirs.array > 0),
+                    "voxels that differ": int(np.count_nonzero(ours.array != theirs.array)),
+                }
+            )
     return rows
 
 

@@ -22,20 +22,29 @@ def run() -> list[dict[str, Any]]:
     reference = read_reference(registry.verify(registry.find(MODEL_ID)))
     every = methods(TREES)
     rows: list[dict[str, Any]] = [
-        {"shown": f.group, "detector": f.method, "protocol": f.protocol, "AUROC": round(f.auroc, 3),
-         "FPR at 95 % TPR": round(f.fpr95, 3)}
+        {
+            "shown": f.group,
+            "detector": f.method,
+            "protocol": f.protocol,
+            "AUROC": round(f.auroc, 3),
+            "FPR at 95 % TPR": round(f.fpr95, 3),
+        }
         for f in evaluate(reference, every, RESAMPLINGS)
-    ]  # fmt: skip
+    ]
     compared = [m for m in every if m.group in (SAW_OOD, ID_ONLY) and m.looks_at != "logits"]
     kinds = np.unique(reference.kind[reference.ood]).tolist()
     figures = evaluate(reference, compared, RESAMPLINGS // 4, kinds)
     for method in compared:
         mine = [f for f in figures if f.method == method.name]
         rows.append(
-            {"shown": method.group, "detector": method.name, "protocol": f"leave one kind out, mean of {len(kinds)}",
-             "AUROC": round(float(np.nanmean([f.auroc for f in mine])), 3),
-             "FPR at 95 % TPR": round(float(np.nanmean([f.fpr95 for f in mine])), 3)}
-        )  # fmt: skip
+            {
+                "shown": method.group,
+                "detector": method.name,
+                "protocol": f"leave one kind out, mean of {len(kinds)}",
+                "AUROC": round(float(np.nanmean([f.auroc for f in mine])), 3),
+                "FPR at 95 % TPR": round(float(np.nanmean([f.fpr95 for f in mine])), 3),
+            }
+        )
     return rows + _cost()
 
 

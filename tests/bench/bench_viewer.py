@@ -48,9 +48,12 @@ def _store(root: Path) -> None:
         for n, day in enumerate(DAYS):
             array = np.roll(body, 5 * n, axis=0) + random.integers(-10, 11, SHAPE, dtype=np.int16)
             store.add_scan(
-                Volume(np.rint(array).astype(np.float32), grid, "CT"), dataset="bench", patient_id="P",
-                timepoint=day, person="demo",
-            )  # fmt: skip
+                Volume(np.rint(array).astype(np.float32), grid, "CT"),
+                dataset="bench",
+                patient_id="P",
+                timepoint=day,
+                person="demo",
+            )
             del array
 
 
@@ -76,12 +79,19 @@ def _visit(browser: Any, url: str, what: str, process: psutil.Process) -> dict[s
     seen = viewer.evaluate(_SCROLL)
     context.close()
     return {
-        "what": what, "first slice of both s": first_s, "all slabs s": all_s, "linked": seen["linked"],
-        "draw median ms": statistics.median(seen["draws"]), "draw p95 ms": float(np.percentile(seen["draws"], 95)),
-        "draw worst ms": max(seen["draws"]), "frame gap median ms": statistics.median(seen["gaps"]),
-        "frame gap worst ms": max(seen["gaps"]), "long tasks > 50 ms": len(seen["long"]),
-        "server grew MB": (after - before) / 1e6, "server peak MB": (peak - before) / 1e6,
-    }  # fmt: skip
+        "what": what,
+        "first slice of both s": first_s,
+        "all slabs s": all_s,
+        "linked": seen["linked"],
+        "draw median ms": statistics.median(seen["draws"]),
+        "draw p95 ms": float(np.percentile(seen["draws"], 95)),
+        "draw worst ms": max(seen["draws"]),
+        "frame gap median ms": statistics.median(seen["gaps"]),
+        "frame gap worst ms": max(seen["gaps"]),
+        "long tasks > 50 ms": len(seen["long"]),
+        "server grew MB": (after - before) / 1e6,
+        "server peak MB": (peak - before) / 1e6,
+    }
 
 
 def run() -> list[dict[str, Any]]:

@@ -45,9 +45,11 @@ def examples(volume: Volume, truth: NDArray[np.bool_], embed: SliceEmbed) -> tup
     usual, by_grey, by_distance = (
         Expectation(grey, volume.grid, [anchor], weights)
         for weights in (
-            WEIGHTS, replace(WEIGHTS, bias=0, grey=1, form=0), replace(WEIGHTS, bias=0, grey=0, form=-1),
+            WEIGHTS,
+            replace(WEIGHTS, bias=0, grey=1, form=0),
+            replace(WEIGHTS, bias=0, grey=0, form=-1),
         )
-    )  # fmt: skip
+    )
     cap, window = usual.cap(largest), usual.window
     reach = int(FARTHEST * cap.semi_axis_mm / WEIGHTS.deep / volume.grid.spacing_mm[2])
     columns, answers = [], []

@@ -53,6 +53,9 @@ def viewer(
         "decide" and "saved" (README.md): each None but in the run that it caused.
     """
     told = _render(
-        key=key, data={**data, "above_px": above_px}, on_decide_change=on_change, on_saved_change=on_change,
-    )  # fmt: skip
+        key=key,
+        data={**data, "above_px": above_px},
+        on_decide_change=on_change,
+        on_saved_change=on_change,
+    )
     return {name: told.get(name) for name in ("decide", "saved")}

@@ -41,9 +41,15 @@ class Shown:
 
 
 def viewer_data(
-    store: Any, patient: str, panes: Sequence[Shown], person: str, *, mode: str = "review", edit: bool = False,
+    store: Any,
+    patient: str,
+    panes: Sequence[Shown],
+    person: str,
+    *,
+    mode: str = "review",
+    edit: bool = False,
     link: Mapping[str, Any] | None = None,
-) -> dict[str, Any]:  # fmt: skip
+) -> dict[str, Any]:
     """The whole description, with a token for just these scans and timepoints.
 
     Args:
@@ -54,20 +60,26 @@ def viewer_data(
     described = [_pane(store, patient, shown) for shown in panes]
     scans = [scan["sha256"] for pane in described for scan in pane["scans"]]
     return {
-        "assets": assets_url(), "api": API,
+        "assets": assets_url(),
+        "api": API,
         "token": make_token(person, patient, scans, [shown.timepoint for shown in panes], edit),
-        "mode": mode, "patient": patient, "person": person, "edit": edit,
-        "presets": {modality: [[name, *window] for name, window in presets.items()]
-                    for modality, presets in {**WINDOWS, "MR": {}}.items()},
-        "panes": described,
-        "link": None if link is None else {
-            **link, "matrix": [float(v) for v in np.asarray(link["matrix"], float).ravel()]
+        "mode": mode,
+        "patient": patient,
+        "person": person,
+        "edit": edit,
+        "presets": {
+            modality: [[name, *window] for name, window in presets.items()]
+            for modality, presets in {**WINDOWS, "MR": {}}.items()
         },
+        "panes": described,
+        "link": None
+        if link is None
+        else {**link, "matrix": [float(v) for v in np.asarray(link["matrix"], float).ravel()]},
         "prompts": _prompts(panes[0].mask),
         "draft": _draft(store, patient, panes[0], person) if edit else None,
         "next_label": next_visible_label(store, patient, person),
         "colours": [_colour(n + 1) for n in range(len(LESION_COLOURS))],
-    }  # fmt: skip
+    }
 
 
 def _readable(store: Any, shown: Shown) -> Shown:
@@ -86,13 +98,16 @@ def _pane(store: Any, patient: str, shown: Shown) -> dict[str, Any]:
     by_id = {scan.scan_id: scan.sha256 for scan in scans}
     _begin(store, reference, shown.mask)
     return {
-        "title": shown.title or shown.timepoint, "timepoint": shown.timepoint,
+        "title": shown.title or shown.timepoint,
+        "timepoint": shown.timepoint,
         "simulated": None if simulated is None else str(simulated.metadata.get("method", "scan")),
         "scans": [_scan(store, scan) for scan in scans],
-        "reference": reference.sha256, "shown": by_id.get(shown.scan_id, reference.sha256),
-        "mask": _version(shown.mask), "against": _version(shown.against),
+        "reference": reference.sha256,
+        "shown": by_id.get(shown.scan_id, reference.sha256),
+        "mask": _version(shown.mask),
+        "against": _version(shown.against),
         "lesions": [] if shown.mask is None else [_lesion(lesion) for lesion in shown.mask.lesions],
-    }  # fmt: skip
+    }
 
 
 def _scan(store: Any, scan: Scan) -> dict[str, Any]:
@@ -101,11 +116,18 @@ def _scan(store: Any, scan: Scan) -> dict[str, Any]:
     scale = slabs.scaling(path, scan.modality, slabs.slab_folder(resources.data_root(), scan.sha256))
     presets = WINDOWS.get(scan.modality, {})
     return {
-        "sha256": scan.sha256, "scan_id": scan.scan_id, "channel": scan.channel, "modality": scan.modality,
-        "unit": UNITS[scan.modality], "shape": list(scan.shape), "affine": [float(v) for v in affine.ravel()],
-        "slope": scale.slope, "intercept": scale.intercept, "slab": slabs.SLAB,
+        "sha256": scan.sha256,
+        "scan_id": scan.scan_id,
+        "channel": scan.channel,
+        "modality": scan.modality,
+        "unit": UNITS[scan.modality],
+        "shape": list(scan.shape),
+        "affine": [float(v) for v in affine.ravel()],
+        "slope": scale.slope,
+        "intercept": scale.intercept,
+        "slab": slabs.SLAB,
         "window": list(next(iter(presets.values())) if presets else scale.window),
-    }  # fmt: skip
+    }
 
 
 def _begin(store: Any, scan: Scan, mask: MaskRecord | None) -> None:
@@ -145,7 +167,10 @@ def _colour(label: int) -> str:
 
 def _lesion(lesion: Mapping[str, Any]) -> dict[str, Any]:
     return {
-        "label": int(lesion["label"]), "lesion_id": str(lesion["lesion_id"]),
-        "colour": _colour(int(lesion["label"])), "volume_mm3": float(lesion["volume_mm3"]),
-        "rejected": bool(lesion.get(REJECTED)), "centroid_mm": [float(v) for v in lesion["centroid_mm"]],
-    }  # fmt: skip
+        "label": int(lesion["label"]),
+        "lesion_id": str(lesion["lesion_id"]),
+        "colour": _colour(int(lesion["label"])),
+        "volume_mm3": float(lesion["volume_mm3"]),
+        "rejected": bool(lesion.get(REJECTED)),
+        "centroid_mm": [float(v) for v in lesion["centroid_mm"]],
+    }

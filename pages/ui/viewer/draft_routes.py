@@ -90,9 +90,10 @@ def begin(claims: Claims, request: Request, body: bytes) -> Response:
     if draft.revision:
         drawn = store.draft_labels(draft)
         said = {
-            "prompts": drawn.prompts, "answers": [answer.answer_id for answer in drawn.answers],
+            "prompts": drawn.prompts,
+            "answers": [answer.answer_id for answer in drawn.answers],
             "left_out": drawn.left_out,
-        }  # fmt: skip
+        }
     return JSONResponse(
         {"draft_id": draft.draft_id, "revision": draft.revision, "parent_version": asked.parent_version, **said},
         headers=NO_STORE,
@@ -134,9 +135,14 @@ def save(claims: Claims, request: Request, body: bytes) -> Response:
         if drawn.revision != wanted:
             raise StaleDraft(drawn.revision, "a moment ago")
         said = save_draft(
-            store, draft.patient_id, draft.timepoint, parent_version=draft.parent_version, labels=drawn.labels,
-            answers=drawn.answers, person=claims.person,
-        )  # fmt: skip
+            store,
+            draft.patient_id,
+            draft.timepoint,
+            parent_version=draft.parent_version,
+            labels=drawn.labels,
+            answers=drawn.answers,
+            person=claims.person,
+        )
         closed = store.finish_draft(draft.draft_id, drawn.revision)
     if closed:
         _forget_answers(draft)

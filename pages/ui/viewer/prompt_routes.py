@@ -91,18 +91,29 @@ def _predict(claims: Claims, body: PromptBody) -> Response:
     answer = resources.get_prompt_service().predict(_file(scan), body.axis, body.slice, asked)
     packed = pack(answer.found.mask)
     given = Answer(
-        **packed, answer_id=uuid.uuid4().hex, scan_sha256=scan.sha256, scan=scan.scan_id, axis=body.axis,
-        slice=body.slice, lesion=body.lesion, prompts=body.prompts, model_id=answer.model_id,
+        **packed,
+        answer_id=uuid.uuid4().hex,
+        scan_sha256=scan.sha256,
+        scan=scan.scan_id,
+        axis=body.axis,
+        slice=body.slice,
+        lesion=body.lesion,
+        prompts=body.prompts,
+        model_id=answer.model_id,
         checkpoint_sha256=answer.checkpoint_sha256,
-    )  # fmt: skip
+    )
     return JSONResponse(
         {
-            **packed, "answer_id": GIVEN.remember(claims.person, claims.patient_id, scan.timepoint, given),
-            "predicted_iou": _finite(answer.found.predicted_iou), "embedded": answer.embedded,
-            "seconds": answer.seconds, "model_id": answer.model_id, "checkpoint_sha256": answer.checkpoint_sha256,
+            **packed,
+            "answer_id": GIVEN.remember(claims.person, claims.patient_id, scan.timepoint, given),
+            "predicted_iou": _finite(answer.found.predicted_iou),
+            "embedded": answer.embedded,
+            "seconds": answer.seconds,
+            "model_id": answer.model_id,
+            "checkpoint_sha256": answer.checkpoint_sha256,
         },
         headers=NO_STORE,
-    )  # fmt: skip
+    )
 
 
 def _ahead(claims: Claims, body: AheadBody) -> Response:
@@ -120,9 +131,11 @@ def _propagate(claims: Claims, body: PropagateBody) -> Iterator[Values]:
     if body.start is not None:
         start = (body.start.slice, unpack(body.start.model_dump(), scan.shape[:2]))
     steps = resources.get_prompt_service().propagate(
-        _file(scan), _prompts(body.prompts, scan), until=(body.until[0], body.until[1]) if body.until else None,
+        _file(scan),
+        _prompts(body.prompts, scan),
+        until=(body.until[0], body.until[1]) if body.until else None,
         start=start,
-    )  # fmt: skip
+    )
     return _told(steps, claims, scan, body)
 
 
@@ -142,11 +155,22 @@ def _told(steps: Any, claims: Claims, scan: Scan, body: PropagateBody) -> Iterat
                 stops.append({"direction": step.direction, "slice": step.slice, "rule": step.rule})
                 continue
             packed = pack(step.answer.mask)
-            given = Answer.model_validate({
-                **packed, "answer_id": uuid.uuid4().hex, "scan_sha256": scan.sha256, "scan": scan.scan_id, "axis": 2,
-                "slice": step.slice, "lesion": body.lesion, "prompts": asked, "propagated": True,
-                "began": began, "model_id": step.model_id, "checkpoint_sha256": step.checkpoint_sha256,
-            })  # fmt: skip
+            given = Answer.model_validate(
+                {
+                    **packed,
+                    "answer_id": uuid.uuid4().hex,
+                    "scan_sha256": scan.sha256,
+                    "scan": scan.scan_id,
+                    "axis": 2,
+                    "slice": step.slice,
+                    "lesion": body.lesion,
+                    "prompts": asked,
+                    "propagated": True,
+                    "began": began,
+                    "model_id": step.model_id,
+                    "checkpoint_sha256": step.checkpoint_sha256,
+                }
+            )
             answer_id = GIVEN.remember(claims.person, claims.patient_id, scan.timepoint, given)
             iou = _finite(step.answer.predicted_iou)
             yield {"slice": step.slice, **packed, "answer_id": answer_id, "predicted_iou": iou}

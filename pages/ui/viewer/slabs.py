@@ -168,9 +168,11 @@ class Conversions:
                 if not ready(folder, n):
                     write(folder / f"{n}.raw", slab)
         except (OSError, InputError, zlib.error) as error:
-            self._failed[folder.name] = str(error) if isinstance(error, InputError) else (
-                "The stored image cannot be read. Run `verify`; restore it from a backup."
-            )  # fmt: skip
+            self._failed[folder.name] = (
+                str(error)
+                if isinstance(error, InputError)
+                else ("The stored image cannot be read. Run `verify`; restore it from a backup.")
+            )
         finally:
             with self._lock:
                 self._running.pop(folder.name, None)

@@ -72,20 +72,27 @@ def phantom_spec(number: int) -> PhantomSpec:
 
     def lesion(label: int, z_mm: float) -> LesionSpec:
         return LesionSpec(
-            label, float(np.exp(rng.uniform(np.log(3e3), np.log(largest)))),
-            centre_mm=(*rng.uniform(-6, 6, 2).tolist(), z_mm), suv=rng.uniform(3, 11), hu=rng.uniform(28, 44),
-            necrosis=float(rng.choice([0, 0, 0.3, 0.55])), elongation=rng.uniform(1, 1.5),
+            label,
+            float(np.exp(rng.uniform(np.log(3e3), np.log(largest)))),
+            centre_mm=(*rng.uniform(-6, 6, 2).tolist(), z_mm),
+            suv=rng.uniform(3, 11),
+            hu=rng.uniform(28, 44),
+            necrosis=float(rng.choice([0, 0, 0.3, 0.55])),
+            elongation=rng.uniform(1, 1.5),
             shape_seed=number + 40 * label,
-        )  # fmt: skip
+        )
 
     lesions = (lesion(1, -38.0), lesion(2, 38.0)) if pair else (lesion(1, rng.uniform(-5, 5)),)
     side = int(rng.integers(148, 166))
     return PhantomSpec(
-        anatomy=5000 + number, lesions=lesions, leg_mm=leg,
+        anatomy=5000 + number,
+        lesions=lesions,
+        leg_mm=leg,
         shape=(side, side, int(rng.integers(62, 70)) if pair else 54),
-        pet_spacing_mm=float(rng.choice([4.69, 5.47])), rotation_deg=tuple(rng.uniform(-3, 3, 3)),
+        pet_spacing_mm=float(rng.choice([4.69, 5.47])),
+        rotation_deg=tuple(rng.uniform(-3, 3, 3)),
         shift_mm=tuple(rng.uniform(-6, 6, 3)),
-    )  # fmt: skip
+    )
 
 
 def draw_phantom(number: int) -> Pair:
@@ -172,17 +179,27 @@ def build(network: Any, found: Iterator[Case], command: str) -> Reference:
         features = scan_features(network, case.volumes)
         seen[case.kind] += 1
         if features.anchored:
-            kept.append(Kept((case.kind, case.domain, case.group), features, histogram(case.volumes),
-                             geometry(case.volumes)))  # fmt: skip
-        print(f"{n:4d} {case.kind:28s} {case.group:12s} {features.tumour_voxels:7d} voxels "
-              f"{time.perf_counter() - started:5.1f} s", flush=True)  # fmt: skip
+            kept.append(
+                Kept((case.kind, case.domain, case.group), features, histogram(case.volumes), geometry(case.volumes))
+            )
+        print(
+            f"{n:4d} {case.kind:28s} {case.group:12s} {features.tumour_voxels:7d} voxels "
+            f"{time.perf_counter() - started:5.1f} s",
+            flush=True,
+        )
     with_anchor = Counter(row.case[0] for row in kept)
     provenance = {
-        "model_id": MODEL_ID, "network": network.model_id, "checkpoint_sha256": network.checkpoint_sha256,
-        "features_version": FEATURES_VERSION, "crops": CROPS, "seed": SEED, "command": command,
+        "model_id": MODEL_ID,
+        "network": network.model_id,
+        "checkpoint_sha256": network.checkpoint_sha256,
+        "features_version": FEATURES_VERSION,
+        "crops": CROPS,
+        "seed": SEED,
+        "command": command,
         "scans": {kind: {"scans": seen[kind], "with an anchor": with_anchor[kind]} for kind in seen},
-        "sources": SOURCES, "software": versions(),
-    }  # fmt: skip
+        "sources": SOURCES,
+        "software": versions(),
+    }
     reference = assemble(kept, provenance)
     reference = replace(reference, crossfit=crossfit(reference))
     return replace(reference, provenance={**provenance, "calibration": calibration(reference)})
@@ -201,11 +218,17 @@ def assemble(kept: Sequence[Kept], provenance: dict[str, Any]) -> Reference:
     """Stack what was computed; cross-fitted scores are still to come."""
     kind, domain, group = (np.array(column) for column in zip(*(k.case for k in kept), strict=True))
     return Reference(
-        rows=np.stack([k.features.rows for k in kept]), centre=np.stack([k.features.centre for k in kept]),
-        logits=np.stack([k.features.logits for k in kept]), histogram=np.stack([k.histogram for k in kept]),
-        geometry=np.stack([k.geometry for k in kept]), kind=kind, domain=domain, group=group,
-        crossfit=np.full(len(kept), np.nan, np.float32), provenance=provenance,
-    )  # fmt: skip
+        rows=np.stack([k.features.rows for k in kept]),
+        centre=np.stack([k.features.centre for k in kept]),
+        logits=np.stack([k.features.logits for k in kept]),
+        histogram=np.stack([k.histogram for k in kept]),
+        geometry=np.stack([k.geometry for k in kept]),
+        kind=kind,
+        domain=domain,
+        group=group,
+        crossfit=np.full(len(kept), np.nan, np.float32),
+        provenance=provenance,
+    )
 
 
 def calibration(reference: Reference) -> dict[str, Any]:

@@ -86,10 +86,17 @@ def _voxel_size(ct: Volume, pet: Volume, rng: np.random.Generator) -> Pair:
 
 #: What can be done to any CT + PET pair.
 CORRUPTIONS: Mapping[str, Shift] = {
-    "CT intercept lost": _intercept_lost, "CT windowed to grey values": _windowed, "strong noise": _noise,
-    "strong blur": _blur, "metal streaks": _metal, "CT contrast reversed": _reversed, "CT and PET swapped": _swapped,
-    "SUV scale wrong": _suv_scale, "PET misplaced": _pet_misplaced, "voxel size wrong": _voxel_size,
-}  # fmt: skip
+    "CT intercept lost": _intercept_lost,
+    "CT windowed to grey values": _windowed,
+    "strong noise": _noise,
+    "strong blur": _blur,
+    "metal streaks": _metal,
+    "CT contrast reversed": _reversed,
+    "CT and PET swapped": _swapped,
+    "SUV scale wrong": _suv_scale,
+    "PET misplaced": _pet_misplaced,
+    "voxel size wrong": _voxel_size,
+}
 MR_AS_CT = "MR as CT"
 OTHER_BODY_MR = "MR of head or breast as CT"
 OTHER_BODY_CT = "CT of another body part"

@@ -23,10 +23,14 @@ def card() -> str:
     curve = json.loads((FOLDER / "training_loss.json").read_text())
     size = (FOLDER / "fold_0" / "checkpoint_final.pth").stat().st_size / 1e6
     return TEMPLATE.read_text().format(
-        size=size, sha256=fingerprint(find("sts-ctpet-small")), iterations=curve[-1]["iteration"],
-        held_out=table(result["held out"]), mirrored=table(result["held out, mirrored"]),
-        tumour_free=table(result["tumour-free"]), training=table(result["training"]),
-    )  # fmt: skip
+        size=size,
+        sha256=fingerprint(find("sts-ctpet-small")),
+        iterations=curve[-1]["iteration"],
+        held_out=table(result["held out"]),
+        mirrored=table(result["held out, mirrored"]),
+        tumour_free=table(result["tumour-free"]),
+        training=table(result["training"]),
+    )
 
 
 if __name__ == "__main__":

@@ -95,9 +95,16 @@ def write_dataset_json(target: Path) -> None:
     """What nnU-Net wants to know of the cases that are there."""
     cases = len(list((target / "labelsTr").glob("*.nii.gz")))
     (target / "dataset.json").write_text(
-        json.dumps({"channel_names": {"0": "CT", "1": "PET"}, "labels": {"background": 0, "tumour": 1},
-                    "numTraining": cases, "file_ending": ".nii.gz"}, indent=2)
-    )  # fmt: skip
+        json.dumps(
+            {
+                "channel_names": {"0": "CT", "1": "PET"},
+                "labels": {"background": 0, "tumour": 1},
+                "numTraining": cases,
+                "file_ending": ".nii.gz",
+            },
+            indent=2,
+        )
+    )
 
 
 def plan(work: Path) -> None:
@@ -118,10 +125,13 @@ def plan(work: Path) -> None:
     full["normalization_schemes"] = ["CTNormalization", "CTNormalization"]
     stages = len(FEATURES)
     full["architecture"]["arch_kwargs"].update(
-        n_stages=stages, features_per_stage=list(FEATURES), kernel_sizes=[[3, 3, 3]] * stages,
-        strides=[[1, 1, 1]] + [[2, 2, 2]] * (stages - 1), n_conv_per_stage=[2] * stages,
+        n_stages=stages,
+        features_per_stage=list(FEATURES),
+        kernel_sizes=[[3, 3, 3]] * stages,
+        strides=[[1, 1, 1]] + [[2, 2, 2]] * (stages - 1),
+        n_conv_per_stage=[2] * stages,
         n_conv_per_stage_decoder=[2] * (stages - 1),
-    )  # fmt: skip
+    )
     plans["configurations"] = {"3d_fullres": full}
     path.write_text(json.dumps(plans, indent=2))
 

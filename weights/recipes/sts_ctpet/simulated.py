@@ -35,9 +35,13 @@ def _tumour_phantom(anatomy: int) -> SimulatedTimepoint:
     rng = np.random.default_rng([anatomy, 5])
     x, y, z = rng.uniform((-26, -26, -25), (26, 26, 25)).tolist()
     lesion = LesionSpec(
-        1, float(rng.uniform(8e3, 60e3)), (0, 0, z), float(rng.uniform(3, 9)), shape_seed=anatomy,
+        1,
+        float(rng.uniform(8e3, 60e3)),
+        (0, 0, z),
+        float(rng.uniform(3, 9)),
+        shape_seed=anatomy,
         necrosis=float(rng.choice([0, 0.4])),
-    )  # fmt: skip
+    )
     return phantom(PhantomSpec(anatomy, (lesion,), (x, y), (152, 152, 52)), seed=anatomy)
 
 

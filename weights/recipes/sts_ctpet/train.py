@@ -95,8 +95,15 @@ def build_trainer(work: Path, epochs: int, fold: int, start: Start):  # type: ig
             done = start.steps + self.steps
             print(f"{time.strftime('%H:%M:%S')} iteration {done}: loss {self.history[-1]:.3f}", flush=True)
             # As nnU-Net's own checkpoint, without the optimiser: the average is what predicts.
-            torch.save({"weights": self.average, "history": self.history, "steps": done,
-                        "mirror": self.inference_allowed_mirroring_axes}, work / "average.pth")  # fmt: skip
+            torch.save(
+                {
+                    "weights": self.average,
+                    "history": self.history,
+                    "steps": done,
+                    "mirror": self.inference_allowed_mirroring_axes,
+                },
+                work / "average.pth",
+            )
             super().on_epoch_end()
 
     plans = json.loads((work / "preprocessed" / DATASET / f"{PLANS}.json").read_text())
