@@ -2,11 +2,13 @@
 
 import streamlit as st
 
-from pages.ui import api, doors, shell
+from pages.ui.api import routes
+from pages.ui.frame import shell
+from pages.ui.guard import doors
 
 app = st.App(
-    "pages/ui/main.py",
-    routes=api.ROUTES,
+    "pages/ui/frame/main.py",
+    routes=routes.ROUTES,
     middleware=doors.MIDDLEWARE,
     lifespan=shell.lifespan,
     on_script_error=shell.show_problem,

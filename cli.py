@@ -18,8 +18,8 @@ from typing import Any, NoReturn
 
 from core.access import ROLES
 from core.errors import InputError, TwinReviewError
-from core.file_rights import keep_private
 from core.types import no_progress
+from store.files.file_rights import keep_private
 
 #: The first person of a store that knows nobody.
 FIRST_PERSON = "demo"
@@ -40,22 +40,22 @@ def _progress(arguments: argparse.Namespace) -> Callable[[float, str], None]:
 
 
 def _job(arguments: argparse.Namespace, store: Any, kind: str, request: dict[str, Any]) -> dict[str, Any]:
-    from core.jobs import run_inline
-    from core.pipeline import KINDS
+    from core.jobs.jobs import run_inline
+    from core.jobs.pipeline import KINDS
 
     return run_inline(store, KINDS[kind], request, arguments.reviewer, _progress(arguments))
 
 
 def demo(arguments: argparse.Namespace, store: Any) -> dict[str, Any]:
     """Makes the demo cohort."""
-    from core.demo import build
+    from core.simulation.demo import build
 
     return build(store, real=arguments.real, sts=arguments.sts, progress=_progress(arguments))
 
 
 def phantom(arguments: argparse.Namespace, store: None) -> dict[str, Any]:
     """Writes a simulated CT + PET pair with its true tumour mask, to try things with; needs no data."""
-    from core.demo import write_phantom
+    from core.simulation.demo import write_phantom
 
     return write_phantom(arguments.out)
 
@@ -64,7 +64,7 @@ def import_scan(arguments: argparse.Namespace, store: Any) -> dict[str, Any]:
     """Imports one scan."""
     from dataclasses import asdict
 
-    from core.pipeline import import_scan as run
+    from core.jobs.pipeline import import_scan as run
 
     scan = run(
         store,
@@ -116,7 +116,7 @@ def _point(k: str, x: str, y: str, sign: str) -> dict[str, Any]:
 
 def import_mask(arguments: argparse.Namespace, store: Any) -> dict[str, Any]:
     """Imports a mask drawn elsewhere."""
-    from core.pipeline import import_mask as run
+    from core.jobs.pipeline import import_mask as run
 
     record = run(
         store, arguments.file, patient_id=arguments.patient, timepoint=arguments.date, reviewer=arguments.reviewer
@@ -144,7 +144,7 @@ def decide(arguments: argparse.Namespace, store: Any) -> dict[str, Any]:
 
 def masks(arguments: argparse.Namespace, store: Any) -> list[dict[str, Any]]:
     """Lists every version that the reviewer may see."""
-    from core.blind import seen_of_patient
+    from core.review.blind_reading import seen_of_patient
 
     store.require_patient(arguments.patient)
     return [record.to_json() for record in seen_of_patient(store, arguments.patient, arguments.reviewer)]
@@ -157,7 +157,7 @@ def ood(arguments: argparse.Namespace, store: Any) -> dict[str, Any]:
 
 def anomaly(arguments: argparse.Namespace, store: Any) -> dict[str, Any]:
     """Scores a mask version."""
-    from core.gates import score_mask
+    from core.gates.mask.verdicts import score_mask
 
     _check_seen(arguments, store)
     return score_mask(store, arguments.patient, arguments.date, arguments.version, arguments.reviewer)
@@ -165,35 +165,35 @@ def anomaly(arguments: argparse.Namespace, store: Any) -> dict[str, Any]:
 
 def similar(arguments: argparse.Namespace, store: Any) -> list[dict[str, Any]]:
     """Finds lesions alike."""
-    from core.gates import similar_lesions
+    from core.gates.mask.verdicts import similar_lesions
 
     _check_seen(arguments, store)
     return similar_lesions(store, arguments.patient, arguments.date, arguments.version, arguments.k)
 
 
 def _check_seen(arguments: argparse.Namespace, store: Any) -> None:
-    from core.blind import seen_version
+    from core.review.blind_reading import seen_version
 
     seen_version(store, arguments.patient, arguments.date, arguments.version, arguments.reviewer)
 
 
 def growth(arguments: argparse.Namespace, store: Any) -> dict[str, Any]:
     """The twin's numbers."""
-    from core.twin import twin
+    from core.twin.trajectory import twin
 
     return twin(store, arguments.patient)
 
 
 def keep_forecast(arguments: argparse.Namespace, store: Any) -> dict[str, Any]:
     """Keeps what is forecast now of a lesion or of the total, to be judged at the visits that come."""
-    from core.growth.kept import keep_now
+    from core.twin.kept_forecasts import keep_now
 
     return {"fit_id": keep_now(store, arguments.patient, arguments.lesion, arguments.weeks, arguments.reviewer)}
 
 
 def kept_forecasts(arguments: argparse.Namespace, store: Any) -> dict[str, Any]:
     """Kept forecasts of a patient or of all, what came of each, and how they did together."""
-    from core.growth.kept import judged, record_so_far
+    from core.twin.kept_forecasts import judged, record_so_far
 
     found = judged(store, arguments.patient)
     return {"record": record_so_far(found), "forecasts": [one.to_json() for one in found]}
@@ -201,7 +201,7 @@ def kept_forecasts(arguments: argparse.Namespace, store: Any) -> dict[str, Any]:
 
 def learn_growth(arguments: argparse.Namespace, store: Any) -> dict[str, Any]:
     """Learns growth from this installation's accepted masks, and puts it in force."""
-    from core.growth.own import learn_own
+    from core.twin.local_population import learn_own
 
     return learn_own(store, arguments.reviewer)
 
@@ -215,15 +215,15 @@ def backtest(arguments: argparse.Namespace, store: None) -> dict[str, Any]:
 
 def agreement(arguments: argparse.Namespace, store: Any) -> dict[str, Any]:
     """How far the readers of a timepoint agree, and their STAPLE consensus; stores nothing."""
-    from core.stages.readers import readers_of_timepoint
+    from core.jobs.stages.readers import readers_of_timepoint
 
     return readers_of_timepoint(store, arguments.patient, arguments.date, arguments.reviewer)
 
 
 def correction(arguments: argparse.Namespace, store: Any) -> dict[str, Any]:
     """What human correction changed: nnU-Net, MedSAM-refined and accepted masks of a patient or the whole cohort."""
-    from core.blind import seen_of_all
-    from core.correction import correction as run
+    from core.review.blind_reading import seen_of_all
+    from core.review.correction import correction as run
 
     seen = {record.mask_id for record in seen_of_all(store, arguments.reviewer)}
     return run(store, arguments.patient, seen)
@@ -254,7 +254,7 @@ def verify(arguments: argparse.Namespace, store: Any) -> dict[str, Any]:
 
 def audit(arguments: argparse.Namespace, store: Any) -> dict[str, Any]:
     """The audit chain: its head (to be kept elsewhere), whether it still holds one that was kept, and signing."""
-    from store.heads import check_head
+    from store.ledger.heads import check_head
 
     if arguments.what == "sign":
         entry = store.begin_signing(arguments.reviewer)
@@ -367,7 +367,7 @@ def rebuild(arguments: argparse.Namespace, store: None) -> dict[str, Any]:
 
 def _json(result: Any) -> str:
     """One JSON document; NaN and infinities, for which JSON has no word, become null."""
-    from core.twin import clean
+    from core.twin.trajectory import clean
 
     return json.dumps(clean(result), indent=2, default=str, allow_nan=False)
 
@@ -497,7 +497,7 @@ def main(argv: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         return _failed("Stopped from the keyboard; nothing half-written remains.", arguments.json, 130)
     except Exception as error:
-        from core.jobs import explain
+        from core.jobs.jobs import explain
 
         return _failed(explain(error), arguments.json, 1)
     if not _say(text, sys.stdout):

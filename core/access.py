@@ -1,7 +1,7 @@
 """Roles, and which of them may do what: one line for every action that the audit knows.
 
-The store asks before every write (`store.actors`), pages ask to say beforehand what would be refused. Reading is free
-to all until there is a sign-in.
+The store asks before every write (`store.ledger.actors`), pages ask to say beforehand what would be refused. Reading is
+free to all until there is a sign-in.
 """
 
 from __future__ import annotations

@@ -2,8 +2,9 @@
 
 import streamlit as st
 
-from core.outcomes import best_rows, course_rows, visit_rows
-from pages.ui import cohort_charts, cohort_panel, opening, resources, shell, swimmer_chart
+from core.twin.outcomes import best_rows, course_rows, visit_rows
+from pages.ui.cohort import cohort_charts, cohort_panel, swimmer_chart
+from pages.ui.frame import opening, resources, shell
 
 opening.follow()
 st.title("Cohort")

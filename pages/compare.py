@@ -2,8 +2,9 @@
 
 import streamlit as st
 
-from pages.ui import comparing, opening, readers_panel, resources, shell, visible
-from pages.ui.text import plain
+from pages.ui.compare import comparing, readers_panel
+from pages.ui.frame import opening, resources, shell, visible
+from pages.ui.shared.text import plain
 from pages.ui.viewer import wide_page
 
 TIMEPOINTS, VERSIONS, READERS = "Timepoints", "Versions", "Readers"

@@ -2,9 +2,10 @@
 
 import streamlit as st
 
-from core.gates import reference, similar_lesions
-from pages.ui import neighbours, opening, resources, shell, visible
-from pages.ui.text import plain
+from core.gates.mask.verdicts import reference, similar_lesions
+from pages.ui.evidence import neighbours
+from pages.ui.frame import opening, resources, shell, visible
+from pages.ui.shared.text import plain
 
 opening.follow()
 st.title("Evidence")

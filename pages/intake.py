@@ -5,8 +5,11 @@ import datetime as dt
 import streamlit as st
 
 from core.types import MODALITIES, UNITS
-from pages.ui import intake_form, job_panel, resources, rights, shell, uploads
-from pages.ui.text import cells, plain
+from pages.ui.frame import resources, shell
+from pages.ui.guard import rights, uploads
+from pages.ui.intake import intake_form
+from pages.ui.shared import job_panel
+from pages.ui.shared.text import cells, plain
 
 st.title("Intake")
 st.caption("Add a scan, or a mask drawn elsewhere. Files are checked first; when a check fails, nothing is stored.")

@@ -2,8 +2,10 @@
 
 import streamlit as st
 
-from core import gates
-from pages.ui import correction_panel, gates_panel, kept_panel, opening, resources, shell
+from core.gates.mask import verdicts
+from pages.ui.frame import opening, resources, shell
+from pages.ui.quality import correction_panel, gates_panel
+from pages.ui.trajectory import kept_panel
 
 opening.follow()
 st.title("Quality")
@@ -24,7 +26,7 @@ with scan_tab, shell.guarded():
     if found is not None:
         gates_panel.evaluation(found[1])
 with mask_tab, shell.guarded():
-    rows = gates.reference(store)
+    rows = verdicts.reference(store)
     known = gates_panel.calibration(rows)
     gates_panel.mask_facts(rows, known)
     masks = gates_panel.scored_masks(store, shell.person())

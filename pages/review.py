@@ -3,11 +3,14 @@
 import streamlit as st
 
 from core.errors import TwinReviewError
-from pages.ui import job_panel, reading, resources, rights, shell
-from pages.ui.deciding import decision_dialog, keep_version
-from pages.ui.files import file_panel, file_problem
-from pages.ui.surface_panel import surface_panel
-from pages.ui.text import plain
+from pages.ui.frame import resources, shell
+from pages.ui.guard import rights
+from pages.ui.review import review_panel
+from pages.ui.review.deciding import decision_dialog, keep_version
+from pages.ui.review.surface_panel import surface_panel
+from pages.ui.shared import job_panel
+from pages.ui.shared.lost_files import file_panel, file_problem
+from pages.ui.shared.text import plain
 from pages.ui.viewer import wide_page
 
 store, patient = resources.get_store(), shell.patient_id()
@@ -20,7 +23,7 @@ if patient is None:
 
 wide_page()
 keep_version()
-timepoint, record, beside = reading.choose_mask(store, patient, shell.person())
+timepoint, record, beside = review_panel.choose_mask(store, patient, shell.person())
 job_key = f"job-{patient}-{timepoint}"
 
 
@@ -40,9 +43,9 @@ def start(kind: str, what: str, request: dict) -> None:
 with shell.guarded():
     left, right = st.columns([11, 4], gap="small")
     with left:
-        did = reading.show(store, patient, timepoint, record, beside, shell.person())
+        did = review_panel.show(store, patient, timepoint, record, beside, shell.person())
         if did["saved"]:
-            reading.show_version(timepoint, did["saved"]["version"])
+            review_panel.show_version(timepoint, did["saved"]["version"])
             st.rerun()
         if did["decide"] and record is not None:
             decision_dialog(store, patient, timepoint, record, shell.person(), did["decide"]["verdict"])
@@ -53,23 +56,23 @@ with shell.guarded():
             )
             if result and st.session_state.pop(job_key + "-new", False) and "version" in result:
                 # Only once: the visitor may look at older versions afterwards.
-                reading.show_version(timepoint, result["version"])
+                review_panel.show_version(timepoint, result["version"])
                 st.rerun()
         file_panel(store, record, shell.person())
-        if reading.gates(store, patient, timepoint, record, shell.person()):
+        if review_panel.gates(store, patient, timepoint, record, shell.person()):
             start("score_ood", "Scan gate", {})
-        segment, refine, decide = st.tabs(["Segment", "Refine", "Decide"], default=reading.first_tab(record))
+        segment, refine, decide = st.tabs(["Segment", "Refine", "Decide"], default=review_panel.first_tab(record))
         with segment:
-            model_id = reading.choose_model()
+            model_id = review_panel.choose_model()
             label = "Run nnU-Net again" if record else "Run nnU-Net"
             state = rights.button(store, shell.person(), "job.created", disabled=model_id is None)
             if st.button(label, type="secondary" if record else "primary", **state):
                 start("segment", "Segmentation", {"model_id": model_id})
         with refine:
-            request = reading.refine_form(store, patient, timepoint, record, shell.person())
+            request = review_panel.refine_form(store, patient, timepoint, record, shell.person())
             if request is not None:
                 start("refine", "Refinement", request)
         with decide:
-            reading.decide_form(store, patient, timepoint, record, shell.person())
+            review_panel.decide_form(store, patient, timepoint, record, shell.person())
         surface_panel(None if record is None or file_problem(store, record) else record)
-        reading.history(store, patient, timepoint, record, shell.person())
+        review_panel.history(store, patient, timepoint, record, shell.person())

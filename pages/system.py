@@ -2,7 +2,8 @@
 
 import streamlit as st
 
-from pages.ui import caches_panel, resources, shell, system_panels
+from pages.ui.frame import resources, shell
+from pages.ui.system import caches_panel, system_panels
 
 st.title("System")
 st.caption("Models and their checks, jobs, people, the audit log, and the proof that nothing was altered.")

@@ -2,19 +2,10 @@
 
 import streamlit as st
 
-from core import curve, twin
-from pages.ui import (
-    fits_panel,
-    forecast_panel,
-    growth_panel,
-    kept_panel,
-    opening,
-    resources,
-    scenario_panel,
-    shell,
-    summary_panel,
-)
-from pages.ui.text import plain
+from core.twin import curve, trajectory
+from pages.ui.frame import opening, resources, shell
+from pages.ui.shared.text import plain
+from pages.ui.trajectory import fits_panel, forecast_panel, growth_panel, kept_panel, scenario_panel, summary_panel
 
 opening.follow()
 st.title("Trajectory")
@@ -22,8 +13,8 @@ st.caption("Growth, response and forecast, made from accepted masks alone; every
 
 store, patient = resources.get_store(), opening.needed_patient()
 with shell.guarded():
-    lesions = twin.by_lesion(store.volume_points(patient))
-    left_out, not_read = curve.left_out(store, patient), twin.unread(store, patient)
+    lesions = trajectory.by_lesion(store.volume_points(patient))
+    left_out, not_read = curve.left_out(store, patient), trajectory.unread(store, patient)
     growth_panel.warn_of_unread(not_read)
     if not lesions:
         if not not_read:  # those were accepted
@@ -31,7 +22,7 @@ with shell.guarded():
         growth_panel.left_out_list(patient, left_out)
         st.stop()
 
-    records = twin.accepted(store, patient)
+    records = trajectory.accepted(store, patient)
     which, axis, future, more = st.columns([4, 2, 4, 2], vertical_alignment="bottom")
     with which:
         lesion = growth_panel.choose_lesion(list(lesions))
@@ -52,8 +43,8 @@ with shell.guarded():
     points = lesions[lesion]
     modality = store.reference_scan(patient, points[0].timepoint).modality
     changes = growth_panel.steps(points, records, modality)
-    noise = twin.noise_by_mask(records.values(), lesion, modality)
-    ahead = resources.forecast(lesions, lesion, twin.weekly_days(weeks or 1), noise)
+    noise = trajectory.noise_by_mask(records.values(), lesion, modality)
+    ahead = resources.forecast(lesions, lesion, trajectory.weekly_days(weeks or 1), noise)
     summary_panel.summary(points, changes[-1] if changes else None, ahead)
     drawn = ahead if weeks and not ahead.refused else None
     growth_panel.chart(patient, lesion, lesions, records, drawn, scale == "Log", all_versions)
@@ -82,7 +73,7 @@ with shell.guarded():
         growth_panel.step_table(changes, points)
     with response_tab:
         measured = [p for series in lesions.values() for p in series]
-        growth_panel.response_table([*measured, *twin.unread_points(store, patient, measured)])
+        growth_panel.response_table([*measured, *trajectory.unread_points(store, patient, measured)])
     with what_if_tab:
         scenario_panel.scenario_tab(points, changes[-1] if changes else None)
     with check_tab:

@@ -2,9 +2,9 @@
 
 import streamlit as st
 
-from core.worklist import work_items
-from pages.ui import resources, shell
-from pages.ui.text import cells, plain
+from core.review.worklist import work_items
+from pages.ui.frame import resources, shell
+from pages.ui.shared.text import cells, plain
 
 st.title("Worklist")
 st.caption("What waits for a person, the doubtful first. Nothing enters a growth curve before somebody accepts it.")

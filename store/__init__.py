@@ -1,6 +1,6 @@
 """What is remembered: the database, the mask files and their sidecars, and the audit."""
 
-from store.rebuild import rebuild
-from store.records import Store, open_store, open_to_look
+from store.recovery.rebuild import rebuild
+from store.store import Store, open_store, open_to_look
 
 __all__ = ["Store", "open_store", "open_to_look", "rebuild"]

@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter, shift
 
-from core.growth.kept import keep_now
-from core.readers import newest_visible_version
-from core.stages.common import add_version
+from core.jobs.stages.common import add_version
+from core.review.readers import newest_visible_version
+from core.twin.kept_forecasts import keep_now
 from core.types import Grid, LabelMap, MaskRecord, Volume
 from store import Store, open_store
 

@@ -180,7 +180,7 @@ def browser() -> Iterator[Any]:
 
 def works_as(context: Any, name: str) -> None:
     """Gives a browser the cookie of somebody who chose that name."""
-    from pages.ui import who
+    from pages.ui.guard import who
 
     cookie = {"name": who.cookie_name(), "value": who.cookie_of(name), "domain": "127.0.0.1", "path": "/"}
     context.add_cookies([{**cookie, "httpOnly": True, "sameSite": "Strict"}])

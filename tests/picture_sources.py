@@ -27,12 +27,12 @@ PAGE_OF = {
 #: Beside the name of a picture: at 1440 x 900, and at 1280 x 720.
 SUFFIXES = ("", "-1280")
 VIEWER = Path("pages/ui/viewer")
-FRAME = ("app.py", "pages/ui/main.py", ".streamlit/config.toml", "pages/ui/icon.svg")
+FRAME = ("app.py", "pages/ui/frame/main.py", ".streamlit/config.toml", "pages/ui/frame/icon.svg")
 
 
 def sources(page: str, root: Path = ROOT) -> list[Path]:
     """Every file that the look of a page depends on, relative to the root and sorted."""
-    todo = [root / "pages" / f"{page}.py", root / "pages" / "ui" / "main.py"]
+    todo = [root / "pages" / f"{page}.py", root / "pages/ui/frame/main.py"]
     found: set[Path] = {root / name for name in FRAME}
     while todo:
         path = todo.pop()

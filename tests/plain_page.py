@@ -6,7 +6,7 @@ from pathlib import Path
 
 import streamlit as st
 
-from pages.ui.text import plain
+from pages.ui.shared.text import plain
 
 for number, text in enumerate(json.loads(Path(os.environ["TEXTS"]).read_text(encoding="utf-8"))):
     with st.container(key=f"text-{number}"):

@@ -15,9 +15,10 @@ from hypothesis import strategies as st
 import cli
 from core import access
 from core.errors import InputError, StoreError
-from store import Store, heads, open_store, replay
-from store.actors import check_actor
-from store.drafts import pack_edit
+from store import Store, open_store
+from store.files.drafts import pack_edit
+from store.ledger import heads, replay
+from store.ledger.actors import check_actor
 from store.values import check_person, check_text, check_texts
 from tests.store_phantom import DAY1, SHAPE, add_mask, add_scan, labels
 

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core.anomaly import ExactIndex, MaskGate, conformal_p, robust_scale, scores_needed
 from core.errors import InputError
+from core.gates.mask.anomaly import ExactIndex, MaskGate, conformal_p, robust_scale, scores_needed
 
 
 def _reference(n: int, seed: int = 0, d: int = 6) -> tuple[np.ndarray, list[str]]:

@@ -12,12 +12,12 @@ import pytest
 from starlette.applications import Starlette
 from starlette.testclient import TestClient
 
-from core.answers import AnswerBook
-from core.engines.mask_bits import unpack
-from pages.ui import api, resources
-from pages.ui.viewer import draft_routes, prompt_routes
-from pages.ui.viewer.tokens import HEADER, make_token
-from store.drafts import pack_edit
+from core.lesions.mask_bits import unpack
+from core.review.model_answers import AnswerBook
+from pages.ui.api import draft_routes, prompt_routes, routes
+from pages.ui.frame import resources
+from pages.ui.guard.tokens import HEADER, make_token
+from store.files.drafts import pack_edit
 from tests.store_phantom import DAY1, SHAPE, add_mask, add_scan
 from tests.test_prompt_routes import Service
 
@@ -31,7 +31,7 @@ class Desk:
     """A person's browser: asks for answers, keeps them as the viewer does, and saves."""
 
     def __init__(self, store: Any, scan: Any, person: str = "demo") -> None:
-        self.store, self.scan, self.client = store, scan, TestClient(Starlette(routes=api.ROUTES))
+        self.store, self.scan, self.client = store, scan, TestClient(Starlette(routes=routes.ROUTES))
         self.headers = {HEADER: make_token(person, "P1", (scan.sha256,), (DAY1,), True)}
         self.begin(1)
 

@@ -18,10 +18,10 @@ import pydicom
 import pytest
 import SimpleITK as sitk
 
-from core.archives import unpacked
 from core.errors import GeometryError, InputError
+from core.imaging.archives import unpacked
+from core.imaging.volumes import open_scan, read_label_map, read_volume, write_nifti
 from core.types import Grid, LabelMap, Modality, Volume, parse_date
-from core.volumes import open_scan, read_label_map, read_volume, write_nifti
 from tests.dicom_phantom import activity_tags, stored_values, write_rtstruct, write_series
 
 GOOD = np.random.default_rng(3).normal(size=(6, 7, 8)).astype(np.float32)

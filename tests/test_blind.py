@@ -11,20 +11,21 @@ from starlette.applications import Starlette
 from starlette.testclient import TestClient
 
 from core.errors import InputError, StoreError
-from core.jobs import run_inline
-from core.lesions import components
-from core.pipeline import KINDS, import_mask
-from core.readers import newest_visible_mask, next_visible_label, visible_masks
-from core.stages import refine, segment
-from core.stages.draft import save_draft
-from core.stages.readers import add_consensus, readers_of_timepoint
+from core.imaging.volumes import write_nifti
+from core.jobs.jobs import run_inline
+from core.jobs.pipeline import KINDS, import_mask
+from core.jobs.stages import refine, segment
+from core.jobs.stages.draft import save_draft
+from core.jobs.stages.readers import add_consensus, readers_of_timepoint
+from core.lesions.matching import components
+from core.review.readers import newest_visible_mask, next_visible_label, visible_masks
 from core.types import LabelMap
-from core.volumes import write_nifti
-from pages.ui import api, resources
-from pages.ui import visible as seen_by
+from pages.ui.api import routes
+from pages.ui.frame import resources
+from pages.ui.frame import visible as seen_by
+from pages.ui.guard.tokens import HEADER, make_token
 from pages.ui.viewer.describe import Shown, viewer_data
-from pages.ui.viewer.tokens import HEADER, make_token
-from store.drafts import pack_edit
+from store.files.drafts import pack_edit
 from tests.store_phantom import DAY1, DAY2, SHAPE, add_mask, add_scan, grid
 
 HIDDEN_VOXELS = 7
@@ -81,7 +82,7 @@ def stored(store: Any, version: int) -> dict[str, Any]:
 
 def as_draft(parent: int | None) -> Any:
     headers = {HEADER: make_token("ben", "P1", (), (DAY1,), True)}
-    client = TestClient(Starlette(routes=api.ROUTES))
+    client = TestClient(Starlette(routes=routes.ROUTES))
     begun = client.post(DRAFT, json={"patient_id": "P1", "timepoint": DAY1, "parent_version": parent}, headers=headers)
     assert begun.status_code == 200, begun.text
     on = {**headers, "If-Match": "0"}
@@ -272,7 +273,7 @@ def test_a_version_whose_parent_is_hidden_is_shown_as_one_without(blind):
 def test_a_draft_of_a_version_that_has_become_hidden_waits_and_can_be_discarded(blind):
     blind.set_reading("P1", DAY1, False, "demo")
     headers = {HEADER: make_token("ben", "P1", (), (DAY1,), True)}
-    client = TestClient(Starlette(routes=api.ROUTES))
+    client = TestClient(Starlette(routes=routes.ROUTES))
     body = {"patient_id": "P1", "timepoint": DAY1, "parent_version": 2}
     draft = client.post(DRAFT, json=body, headers=headers).json()["draft_id"]
     blind.set_reading("P1", DAY1, True, "demo")

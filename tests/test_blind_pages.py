@@ -12,11 +12,11 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 import cli
-from core.blind import Closed, seen_of_all
-from core.correction import correction
+from core.review.blind_reading import Closed, seen_of_all
+from core.review.correction import correction
 from core.types import LabelMap
-from pages.ui import resources
-from pages.ui.system_panels import WITHHELD
+from pages.ui.frame import resources
+from pages.ui.system.system_panels import WITHHELD
 from store import open_store
 from tests import clinic
 

@@ -14,12 +14,12 @@ from hypothesis import strategies as st
 from starlette.applications import Starlette
 from starlette.testclient import TestClient
 
-from core.answers import AnswerBook
-from pages.ui import api, resources
-from pages.ui.viewer import draft_routes, prompt_routes
-from pages.ui.viewer.tokens import HEADER, make_token
+from core.review.model_answers import AnswerBook
+from pages.ui.api import draft_routes, prompt_routes, routes
+from pages.ui.frame import resources
+from pages.ui.guard.tokens import HEADER, make_token
 from store import open_store
-from store.drafts import pack_edit
+from store.files.drafts import pack_edit
 from tests.store_phantom import DAY1, SHAPE, add_mask, add_scan
 from tests.test_prompt_routes import Service
 
@@ -35,7 +35,7 @@ class Page:
 
     def __init__(self, store: Any, scan: Any) -> None:
         self.store, self.scan = store, scan
-        self.client = TestClient(Starlette(routes=api.ROUTES), raise_server_exceptions=False)
+        self.client = TestClient(Starlette(routes=routes.ROUTES), raise_server_exceptions=False)
         self.headers = {HEADER: make_token("demo", "P1", (scan.sha256,), (DAY1,), True)}
         self.draft = self.begin()["draft_id"]
 

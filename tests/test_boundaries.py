@@ -15,7 +15,7 @@ ROOT = Path(__file__).resolve().parents[1]
 OURS = {"app", "cli", "core", "pages", "store", "tests", "weights"}
 
 #: Networks are classes of torch, so their modules need it as they are imported; engines import them late.
-TORCH_AT_IMPORT = {"core.engines.litemedsam_net"}
+TORCH_AT_IMPORT = {"core.engines.prompt.litemedsam_net"}
 
 #: Who may import what of ours: the longest prefix of the importing module decides.
 ALLOWED: dict[str, set[str]] = {
@@ -26,17 +26,17 @@ ALLOWED: dict[str, set[str]] = {
         "store",
         "core.types",
         "core.errors",
-        "core.file_rights",
-        "core.volumes",
-        "core.decisions",
+        "store.files.file_rights",
+        "core.imaging.volumes",
+        "core.review.decisions",
         "core.access",
         "core.version",
-        "core.answers",
+        "core.review.model_answers",
         "core.strict",
     },
     "core": {"core"},
     "core.engines": {"core", "weights.registry"},
-    "core.ood": {"core", "weights.registry"},
+    "core.gates.scan": {"core", "weights.registry"},
     "weights": {"weights", "core.errors", "core.types"},
     "weights.recipes": {"weights", "core"},
 }
@@ -107,13 +107,13 @@ def violations(path: Path, source: str) -> list[str]:
             found.append(f"{path}:{line} {room} may not import {name}")
         if within(name, FORBIDDEN.get(room, set())):
             found.append(f"{path}:{line} {room} may not import {name}")
-        if name.startswith("streamlit.cache_") and path != Path("pages/ui/resources.py"):
-            found.append(f"{path}:{line} only pages/ui/resources.py caches")
+        if name.startswith("streamlit.cache_") and path != Path("pages/ui/frame/resources.py"):
+            found.append(f"{path}:{line} only pages/ui/frame/resources.py caches")
     skip = docstrings(tree)
     for node in ast.walk(tree):
         if isinstance(node, ast.Attribute) and node.attr in ("cache_resource", "cache_data"):
-            if path != Path("pages/ui/resources.py"):
-                found.append(f"{path}:{node.lineno} only pages/ui/resources.py caches")
+            if path != Path("pages/ui/frame/resources.py"):
+                found.append(f"{path}:{node.lineno} only pages/ui/frame/resources.py caches")
         elif room != "store" and isinstance(node, ast.Constant | ast.JoinedStr) and id(node) not in skip:
             text = text_of(node)
             if SQL.match(text) or (text[:1].islower() and SQL.match(text.upper())):
@@ -135,30 +135,30 @@ def test_every_file_keeps_the_import_rules():
 @pytest.mark.parametrize(
     ("path", "source"),
     [
-        ("core/metrics.py", "import streamlit as st"),
-        ("core/metrics.py", "def f():\n    from store import open_store"),
-        ("core/metrics.py", "from pages.ui import shell"),
+        ("core/lesions/metrics.py", "import streamlit as st"),
+        ("core/lesions/metrics.py", "def f():\n    from store import open_store"),
+        ("core/lesions/metrics.py", "from pages.ui import shell"),
         ("core/growth/curves.py", "import duckdb"),
         ("core/growth/curves.py", "from ...store import records"),
-        ("core/metrics.py", "import importlib\nimportlib.import_module('store.records')"),
-        ("core/lesions.py", "from weights.registry import load"),
-        ("core/engines/medsam.py", "from weights.recipes import train"),
-        ("core/metrics.py", "query = 'SELECT mask_id FROM masks'"),
-        ("core/metrics.py", "query = 'select mask_id from masks where version = ?'"),
-        ("core/metrics.py", "query = f'INSERT INTO {table} VALUES (?)'"),
+        ("core/lesions/metrics.py", "import importlib\nimportlib.import_module('store.store')"),
+        ("core/lesions/matching.py", "from weights.registry import load"),
+        ("core/engines/prompt/medsam.py", "from weights.recipes import train"),
+        ("core/lesions/metrics.py", "query = 'SELECT mask_id FROM masks'"),
+        ("core/lesions/metrics.py", "query = 'select mask_id from masks where version = ?'"),
+        ("core/lesions/metrics.py", "query = f'INSERT INTO {table} VALUES (?)'"),
         ("pages/system.py", "store.db.execute('''\n  DELETE FROM jobs''')"),
         ("pages/system.py", "import duckdb"),
         ("pages/review.py", "import streamlit as st\n@st.cache_data\ndef f(): ..."),
-        ("pages/ui/charts.py", "from streamlit import cache_resource"),
+        ("pages/ui/shared/charts.py", "from streamlit import cache_resource"),
         ("pages/review.py", "from app import app"),
         ("pages/review.py", "import cli"),
-        ("store/records.py", "from core.masks import clean"),
-        ("store/records.py", "from core import metrics"),
-        ("store/records.py", "import torch"),
-        ("store/records.py", "def f():\n    import torch.nn"),
+        ("store/store.py", "from core.lesions.masks import clean"),
+        ("store/store.py", "from core import metrics"),
+        ("store/store.py", "import torch"),
+        ("store/store.py", "def f():\n    import torch.nn"),
         ("store/__init__.py", "from ..core.metrics import dice"),
-        ("store/records.py", "import streamlit"),
-        ("store/records.py", "from weights.registry import manifest"),
+        ("store/store.py", "import streamlit"),
+        ("store/store.py", "from weights.registry import manifest"),
         ("weights/registry.py", "from core.engines import medsam"),
         ("weights/registry.py", "import store"),
         ("cli.py", "import streamlit"),
@@ -174,14 +174,14 @@ def test_a_planted_violation_is_caught(path, source):
 @pytest.mark.parametrize(
     ("path", "source"),
     [
-        ("core/pipeline.py", "from core.engines import nnunet\nimport torch"),
-        ("core/engines/nnunet.py", "from weights.registry import load"),
-        ("core/ood/features.py", "import weights.registry"),
-        ("core/metrics.py", "'''SELECT is SQL FROM the database.'''"),
+        ("core/jobs/pipeline.py", "from core.engines import nnunet\nimport torch"),
+        ("core/engines/auto/nnunet.py", "from weights.registry import load"),
+        ("core/gates/scan/features.py", "import weights.registry"),
+        ("core/lesions/metrics.py", "'''SELECT is SQL FROM the database.'''"),
         ("pages/worklist.py", "label = 'Select a patient from the list'"),
         ("pages/worklist.py", "from store import Store\nfrom core.types import Scan\nfrom pages.ui import shell"),
-        ("pages/ui/resources.py", "import streamlit as st\n@st.cache_resource\ndef f(): ..."),
-        ("store/records.py", "from core.types import Scan\nfrom .connection import Connection\nq = 'SELECT 1 FROM t'"),
+        ("pages/ui/frame/resources.py", "import streamlit as st\n@st.cache_resource\ndef f(): ..."),
+        ("store/store.py", "from core.types import Scan\nfrom .connection import Connection\nq = 'SELECT 1 FROM t'"),
         ("store/__init__.py", "from .records import Store\nfrom . import audit"),
     ],
 )
@@ -193,7 +193,7 @@ def test_importing_core_and_store_leaves_heavy_libraries_out():
     rooms = {"core", "store"}
     modules = [m for path in sources() if (m := module_name(path)).split(".")[0] in rooms]
     modules = [m for m in modules if m not in TORCH_AT_IMPORT]
-    assert {"core", "store", "core.jobs", "core.runner"} <= set(modules)
+    assert {"core", "store", "core.jobs.jobs", "core.jobs.runner"} <= set(modules)
     program = (
         "import importlib, sys\n"
         f"for name in {modules!r}:\n"

@@ -8,7 +8,7 @@ import re
 import numpy as np
 import pytest
 
-from core.volumes import read_label_map
+from core.imaging.volumes import read_label_map
 from store import open_store
 from tests import clinic
 from tests.conftest import works_as

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from core.phantom import LesionSpec, PhantomSpec, SimulatedTimepoint, phantom
+from core.imaging.volumes import orientation, write_nifti
+from core.simulation.phantom import LesionSpec, PhantomSpec, SimulatedTimepoint, phantom
 from core.types import Grid
-from core.volumes import orientation, write_nifti
 from store import open_store
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(900)]

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from core.jobs import run_inline
-from core.ood.rfdeep import MODEL_ID
+from core.gates.scan.rfdeep import MODEL_ID
+from core.jobs.jobs import run_inline
 from tests import clinic
 from tests.test_browser_patient_pages import PATIENCE_MS, alert, chosen, metric, shows, table
 
@@ -73,8 +73,8 @@ def test_a_flagged_mask_is_listed_and_opens_in_review(quality: Callable[..., Any
 
 
 def test_the_scan_gate_shows_its_reference_and_what_was_measured(quality: Callable[..., Any], tmp_path: Path):
-    from core.ood.rfdeep import read_reference
-    from core.pipeline import KINDS
+    from core.gates.scan.rfdeep import read_reference
+    from core.jobs.pipeline import KINDS
     from store import open_store
     from weights import registry
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from core.stages.common import add_version
+from core.jobs.stages.common import add_version
 from core.types import LabelMap
 from store import open_store
 from tests import clinic

@@ -8,9 +8,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from core.cohort import DEMO, demo_timepoints
-from core.demo import build
-from core.volumes import read_label_map
+from core.imaging.volumes import read_label_map
+from core.simulation.demo import build
+from core.simulation.demo_stories import DEMO, demo_timepoints
 from store import open_store
 
 pytestmark = pytest.mark.browser

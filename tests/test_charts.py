@@ -11,13 +11,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from core import twin
-from core.curve import MaskVolume, Treatment
 from core.growth.curves import FLOOR_MM3
 from core.growth.forecast import Fan, forecast
-from core.response import volumetric_response
+from core.twin import trajectory
+from core.twin.curve import MaskVolume, Treatment
+from core.twin.response import volumetric_response
 from core.types import VolumePoint
-from pages.ui import charts, fit_charts, forecast_charts, growth_charts, plotting
+from pages.ui.shared import charts, plotting
+from pages.ui.trajectory import fit_charts, forecast_charts, growth_charts
 
 
 def points(volumes, lesion="L1"):
@@ -216,7 +217,7 @@ def test_a_narrow_log_axis_has_more_ticks_and_a_wide_one_1_2_and_5():
 
 def test_only_laws_that_the_points_determine_are_drawn_and_no_further_than_they_reach():
     grown = points([1000 * math.exp(0.004 * 60 * n) for n in range(8)])
-    fits = twin.fits(grown)
+    fits = trajectory.fits(grown)
     figure = fit_charts.fits_figure(grown, fits, log=True)
     *laws, observed = figure.data
     assert list(observed.y) == pytest.approx([p.volume_mm3 / 1000 for p in grown])

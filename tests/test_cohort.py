@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from core.cohort import DEMO, REAL, Story, demo_timepoint, demo_timepoints, real_timepoints
 from core.errors import InputError
+from core.simulation.demo_stories import DEMO, REAL, Story, demo_timepoint, demo_timepoints, real_timepoints
 
 
 def story(patient_id: str) -> Story:

@@ -10,13 +10,14 @@ from typing import Any
 
 import pytest
 
-from core.curve import Treatment
 from core.growth.rates import ChangeVerdict
-from core.outcomes import BEST_FIRST, PatientOutcome, until_progression, visits_of
-from core.response import RULES, volumetric_response
+from core.twin.curve import Treatment
+from core.twin.outcomes import BEST_FIRST, PatientOutcome, until_progression, visits_of
+from core.twin.response import RULES, volumetric_response
 from core.types import VolumePoint
-from pages.ui import cohort_charts, plotting, swimmer_chart
-from pages.ui.charts import RESPONSE_COLOURS
+from pages.ui.cohort import cohort_charts, swimmer_chart
+from pages.ui.shared import plotting
+from pages.ui.shared.charts import RESPONSE_COLOURS
 
 RULE = "recist_sphere"
 
@@ -250,5 +251,5 @@ def test_the_camera_saves_svg_under_a_name_and_white_paper_keeps_the_figures_own
 
 
 def test_importing_the_figures_imports_no_streamlit():
-    code = "import sys, pages.ui.swimmer_chart; sys.exit('streamlit' in sys.modules)"
+    code = "import sys, pages.ui.cohort.swimmer_chart; sys.exit('streamlit' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=Path(__file__).parents[1], check=False).returncode == 0

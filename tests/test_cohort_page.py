@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from core.response import RULES
-from pages.ui import cohort_panel, resources
+from core.twin.response import RULES
+from pages.ui.cohort import cohort_panel
+from pages.ui.frame import resources
 from store import open_store
 from tests import clinic
 

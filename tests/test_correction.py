@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from core.correction import compare, correction
 from core.errors import InputError, StoreError
+from core.review.correction import compare, correction
 from core.types import Grid, LabelMap
 from tests import clinic
 

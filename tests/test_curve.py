@@ -8,11 +8,13 @@ from typing import Any
 
 import pytest
 
-from core import curve, twin
 from core.errors import ModelError
 from core.growth.forecast import forecast
+from core.twin import curve, trajectory
 from core.types import Decision, VolumePoint
-from pages.ui import charts, comparing, growth_charts, growth_panel, plotting, summary_panel
+from pages.ui.compare import comparing
+from pages.ui.shared import charts, plotting
+from pages.ui.trajectory import growth_charts, growth_panel, summary_panel
 from store import open_store
 from tests import clinic
 
@@ -85,7 +87,7 @@ def test_lesions_of_unaccepted_masks_get_no_verdict_of_growth(opened):
 
 
 def test_a_forecast_never_flattens_what_was_observed(opened):
-    points = twin.by_lesion(opened.volume_points("ANNA"))["L1"]
+    points = trajectory.by_lesion(opened.volume_points("ANNA"))["L1"]
     gone = [*points, VolumePoint("2024-09-09", 252.0, 0.0, "L1", "x", 1)]
     for series in (points, gone):
         low, high = growth_panel.volume_range(series, forecast(series, [28, 84]))
@@ -95,7 +97,7 @@ def test_a_forecast_never_flattens_what_was_observed(opened):
 
 
 def test_on_the_page_nothing_is_drawn_in_near_black_and_the_data_stay(opened):
-    points = twin.by_lesion(opened.volume_points("ANNA"))
+    points = trajectory.by_lesion(opened.volume_points("ANNA"))
     figure = growth_charts.growth_figure({"total": points["total"]}, forecast(points["total"], [28, 84]))
     shown = plotting.for_both_themes(figure)
     assert charts.TOTAL_COLOUR in figure.to_json()
@@ -105,14 +107,16 @@ def test_on_the_page_nothing_is_drawn_in_near_black_and_the_data_stay(opened):
 
 
 def test_points_for_the_csv_carry_volume_version_and_reviewer(opened):
-    points = twin.by_lesion(opened.volume_points("ANNA"))["L1"]
-    rows = growth_panel.point_rows(points, twin.accepted(opened, "ANNA"), curve.accepted_by(opened.decisions("ANNA")))
+    points = trajectory.by_lesion(opened.volume_points("ANNA"))["L1"]
+    rows = growth_panel.point_rows(
+        points, trajectory.accepted(opened, "ANNA"), curve.accepted_by(opened.decisions("ANNA"))
+    )
     assert [row["volume_mL"] for row in rows] == pytest.approx([n * clinic.VOXEL_ML for n in (1000, 1300, 1700, 2200)])
     assert [row["accepted_by"] for row in rows] == ["demo", "second reader", "demo", "demo"]
 
 
 def test_the_evaluation_refuses_without_a_reference(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    from core.ood import measuring
+    from core.gates.scan import measuring
     from weights import registry
 
     monkeypatch.setattr(registry, "HERE", tmp_path)

@@ -14,13 +14,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import cli
-from core.curve import accepted_by, left_out
-from core.decisions import check, lesions_after, rejected, standing_volume_mm3, statuses_after, unlike
 from core.errors import InputError, StoreError
-from core.gates import reference, remember_vectors
-from core.twin import accepted, step
+from core.gates.mask.verdicts import reference, remember_vectors
+from core.review.decisions import check, lesions_after, rejected, standing_volume_mm3, statuses_after, unlike
+from core.review.worklist import work_items
+from core.twin.curve import accepted_by, left_out
+from core.twin.trajectory import accepted, step
 from core.types import MaskRecord
-from core.worklist import work_items
 from store import Store, open_store, rebuild
 from tests.store_phantom import DAY1, DAY2, JUDGED, VOXEL_MM3, add_mask, add_scan, folder, with_people
 
@@ -38,8 +38,8 @@ def version(number: int, status: str = "proposed", lesions: dict[str, float] | N
         None,
         (),
         "demo",
-        status,
-        "2020-01-01T00:00:00Z",  # type: ignore[arg-type]
+        status,  # type: ignore[arg-type]
+        "2020-01-01T00:00:00Z",
         None,
         sum(volumes.values()),
         0,
@@ -214,7 +214,7 @@ def test_a_clock_that_went_back_keeps_no_decision_from_being_made_and_counting(
     two_visits: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     two_visits.decide("P1", DAY1, 1, "accept", "ann", "x")
-    monkeypatch.setattr("store.base.utc_now", lambda: "2020-01-01T00:00:00.000000Z")
+    monkeypatch.setattr("store.ledger.writing.utc_now", lambda: "2020-01-01T00:00:00.000000Z")
     two_visits.decide("P1", DAY1, 1, "withdraw", "ann", "x")
     assert two_visits.mask("P1", DAY1, 1).status == "proposed"
     assert [d.verdict for d in two_visits.decisions("P1", DAY1)][-2:] == ["accept", "withdraw"]
@@ -296,7 +296,7 @@ def test_a_lesion_decision_that_was_cut_short_is_finished(decided_root: Path, mo
         raise OSError(5, "Input/output error")
 
     with monkeypatch.context() as patched:
-        patched.setattr("store.mask_files.replace_text", power_cut)
+        patched.setattr("store.files.mask_files.replace_text", power_cut)
         with pytest.raises(StoreError):
             store.decide("P1", DAY2, 1, "reject", "ann", "x", lesion_id="L2")
     store.close()

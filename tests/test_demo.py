@@ -6,15 +6,15 @@ from dataclasses import replace
 
 import pytest
 
-from core.cohort import DEMO, demo_timepoint
-from core.demo import build
-from core.metrics import dice
+from core.lesions.metrics import dice
+from core.simulation.demo import build
+from core.simulation.demo_stories import DEMO, demo_timepoint
 
 STORIES = {story.patient_id: story for story in DEMO}
 
 
 def _verdict(visit):
-    from core.ood.rfdeep import score_scan
+    from core.gates.scan.rfdeep import score_scan
 
     scan = demo_timepoint(STORIES["DEMO-06"], visit).scan
     return score_scan([scan.ct, scan.pet]).state

@@ -14,9 +14,9 @@ import SimpleITK as sitk
 from pydicom import Dataset
 from pydicom.uid import generate_uid
 
-from core.dicom import read_files, read_series
 from core.errors import InputError
-from core.volumes import content_sha256, from_sitk, open_scan, orientation, read_volume
+from core.imaging.dicom import read_files, read_series
+from core.imaging.volumes import content_sha256, from_sitk, open_scan, orientation, read_volume
 from tests.dicom_phantom import SECRETS, activity_tags, stored_values, write_rtstruct, write_series
 
 

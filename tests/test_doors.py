@@ -17,7 +17,8 @@ from starlette.responses import JSONResponse
 from starlette.routing import Route
 from starlette.testclient import TestClient
 
-from pages.ui import api, doors, sockets
+from pages.ui.api import routes
+from pages.ui.guard import doors, sockets
 from tests.wire import answer_of, status_of
 
 HEADERS = {
@@ -68,7 +69,7 @@ BAD_HOSTS = (
 def client(monkeypatch):
     """The routes behind the doors, asked for over loopback."""
     monkeypatch.setattr(doors, "exposed", False)
-    app = Starlette(routes=api.ROUTES, middleware=doors.MIDDLEWARE)
+    app = Starlette(routes=routes.ROUTES, middleware=doors.MIDDLEWARE)
     return TestClient(app, base_url="http://localhost", raise_server_exceptions=False)
 
 
@@ -212,7 +213,7 @@ def test_what_the_server_counts_of_its_visitors_is_told_to_nobody(monkeypatch, p
 
 
 def test_every_route_says_by_what_it_may_be_shown(client):
-    for route in api.ROUTES:
+    for route in routes.ROUTES:
         for method in route.methods or ():
             answer = client.request(method, route.path)
             assert HEADERS.items() <= dict(answer.headers).items(), route.path

@@ -13,10 +13,11 @@ import pytest
 from starlette.applications import Starlette
 from starlette.testclient import TestClient
 
-from core.stages import draft as draft_stage
-from pages.ui import api, resources
-from pages.ui.viewer.tokens import HEADER, make_token
-from store.drafts import pack_edit
+from core.jobs.stages import draft as draft_stage
+from pages.ui.api import routes
+from pages.ui.frame import resources
+from pages.ui.guard.tokens import HEADER, make_token
+from store.files.drafts import pack_edit
 from tests.store_phantom import DAY1, SHAPE, add_mask, add_scan
 
 URL = "/api/viewer/draft"
@@ -29,7 +30,7 @@ def client(store, monkeypatch):
     add_scan(store)
     add_mask(store, 3)
     store.add_person("other", by="demo")
-    return TestClient(Starlette(routes=api.ROUTES))
+    return TestClient(Starlette(routes=routes.ROUTES))
 
 
 def token(person="demo", edit=True, patient="P1", day=DAY1):

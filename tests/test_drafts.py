@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 
 from core.errors import InputError, StoreError
 from store import open_store
-from store.drafts import StaleDraft, pack_edit, read_edit
-from store.rebuild import rebuild
+from store.files.drafts import StaleDraft, pack_edit, read_edit
+from store.recovery.rebuild import rebuild
 from tests.store_phantom import DAY1, SHAPE, add_mask, add_scan
 
 BOX = {

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from core.engines import encoder, medsam
-from core.engines.embeddings import EmbeddingStore, Features, open_embeddings
+from core.engines.prompt import encoder, medsam
+from core.engines.prompt.embeddings import EmbeddingStore, Features, open_embeddings
 from core.errors import InputError
 from core.types import Prompt
 
@@ -156,9 +156,9 @@ def test_a_kept_embedding_gives_the_very_same_mask_and_is_not_encoded_again(tmp_
 def test_a_job_leaves_its_embeddings_for_prompts_and_takes_theirs(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from core.stages.refine import compute_refine
+    from core.imaging.volumes import file_sha256, write_nifti
+    from core.jobs.stages.refine import compute_refine
     from core.types import Grid, no_progress
-    from core.volumes import file_sha256, write_nifti
 
     array = np.repeat(picture()[:, :, None], 3, axis=2).astype(np.float32) - 100
     array[:, :, 2] += 7  # slices alike would be embedded once
@@ -256,7 +256,7 @@ def test_openvino_is_used_without_its_telemetry() -> None:
     import sys
 
     code = (
-        "import sys; from core.engines.encoder import _import_openvino; _import_openvino();"
+        "import sys; from core.engines.prompt.encoder import _import_openvino; _import_openvino();"
         "print(sys.modules['openvino_telemetry'], any(n.startswith('openvino_telemetry.') for n in sys.modules))"
     )
     answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from core.engines.expectation import WEIGHTS, Anchor, Expectation, Weights, cap_beyond
+from core.engines.propagation.expectation import WEIGHTS, Anchor, Expectation, Weights, cap_beyond
 from core.types import Grid
 
 SHAPE = (60, 60, 41)

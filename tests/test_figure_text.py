@@ -9,11 +9,14 @@ from typing import Any
 import plotly.graph_objects as go
 import pytest
 
-from core import twin
-from core.curve import MaskVolume, Treatment
 from core.growth.forecast import forecast
-from core.response import volumetric_response
-from pages.ui import charts, cohort_charts, forecast_charts, growth_charts, surface_panel, swimmer_chart
+from core.twin import trajectory
+from core.twin.curve import MaskVolume, Treatment
+from core.twin.response import volumetric_response
+from pages.ui.cohort import cohort_charts, swimmer_chart
+from pages.ui.review import surface_panel
+from pages.ui.shared import charts
+from pages.ui.trajectory import forecast_charts, growth_charts
 from tests.test_charts import RISING, points
 from tests.test_cohort_charts import RULE, patient
 from tests.test_surface import ball, surface_of
@@ -63,7 +66,7 @@ def evil_growth() -> go.Figure:
 
 
 def evil_forecast(refused: str) -> go.Figure:
-    ahead = forecast(RISING, twin.weekly_days(12))
+    ahead = forecast(RISING, trajectory.weekly_days(12))
     return growth_charts.growth_figure({"L1": RISING}, replace(ahead, lesion_id=EVIL, refused=refused))
 
 

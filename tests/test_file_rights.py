@@ -16,8 +16,8 @@ import numpy as np
 import pytest
 
 from core.errors import InputError
-from core.file_rights import umask
 from store import open_store
+from store.files.file_rights import umask
 
 HOME = Path(__file__).resolve().parents[1]
 

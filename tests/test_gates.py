@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from core.errors import InputError, StoreError
-from core.gates import score_mask, similar_lesions
-from core.shape import VECTOR_NAMES
-from core.stages.common import add_version
+from core.gates.mask.verdicts import score_mask, similar_lesions
+from core.jobs.stages.common import add_version
+from core.lesions.shape import VECTOR_NAMES
 from core.types import LabelMap
 from store import open_store
 from tests.store_phantom import DAY1, DAY2, SHAPE, add_mask, add_scan, grid, labels

@@ -11,7 +11,8 @@ import pytest
 from core.errors import InputError, StoreError
 from core.growth.curves import FLOOR_MM3
 from core.growth.forecast import forecast
-from core.growth.kept import (
+from core.growth.population import shipped
+from core.twin.kept_forecasts import (
     Judged,
     Kept,
     as_said,
@@ -25,7 +26,6 @@ from core.growth.kept import (
     record_so_far,
     rests_on_replaced,
 )
-from core.growth.population import shipped
 from core.types import VolumePoint
 from store import open_store
 from tests import clinic

@@ -16,16 +16,16 @@ from scipy.stats import multivariate_normal, norm
 
 import cli
 from core.errors import InputError
-from core.growth import crossing, learn, scores
+from core.growth import learn, response_probability, scores
 from core.growth import population as module
 from core.growth.backtest import backtest
 from core.growth.curves import CURVES, FLOOR_MM3
 from core.growth.forecast import forecast
 from core.growth.methods import FITS, POPULATION, fit_forecast
-from core.growth.own import accepted_lesions, learn_own
 from core.growth.population import LEVELS, MEDIAN, in_force, probability_below, read_population, shipped
 from core.growth.prior import LAWS, LEVEL_SD, from_vector, posterior, to_vector
 from core.growth.series import FOLDS, Lesion, fold_of, origins, past_from, past_of, read_lesions
+from core.twin.local_population import accepted_lesions, learn_own
 from core.types import VolumePoint
 
 LALEH = "growth/laleh2022_dev.csv"
@@ -154,8 +154,10 @@ def test_the_crps_of_seven_quantiles_is_near_that_of_the_normal():
 
 def test_thresholds_are_of_nadir_and_baseline():
     logs = np.log([1000.0, 400.0, 500.0])
-    assert crossing.threshold_change("progression", logs) == pytest.approx(math.log(1.728 * 400 / 500))
-    assert crossing.threshold_change("partial response", logs) == pytest.approx(math.log(0.343 * 1000 / 500))
+    assert response_probability.threshold_change("progression", logs) == pytest.approx(math.log(1.728 * 400 / 500))
+    assert response_probability.threshold_change("partial response", logs) == pytest.approx(
+        math.log(0.343 * 1000 / 500)
+    )
 
 
 def test_the_reader_handles_the_traps_of_the_file(tmp_path):

@@ -12,12 +12,13 @@ from starlette.applications import Starlette
 from starlette.testclient import TestClient
 
 from core.types import Decision, MaskRecord
-from pages.ui import api, resources
-from pages.ui.deciding import decision_line
-from pages.ui.history_tree import FOLD_FROM, describe, tree_rows
-from pages.ui.surface_panel import surface_figure
-from pages.ui.thumbnails import SIDE_PX, largest_slice
-from pages.ui.viewer.tokens import HEADER, make_token
+from pages.ui.api import routes
+from pages.ui.frame import resources
+from pages.ui.guard.tokens import HEADER, make_token
+from pages.ui.review.deciding import decision_line
+from pages.ui.review.history_tree import FOLD_FROM, describe, tree_rows
+from pages.ui.review.surface_panel import surface_figure
+from pages.ui.shared.thumbnails import SIDE_PX, largest_slice
 from tests import clinic
 from tests.test_surface import ball, surface_of
 
@@ -116,7 +117,7 @@ def gwen(store: Any, monkeypatch: pytest.MonkeyPatch) -> tuple[Any, MaskRecord]:
 def picture(record: MaskRecord, patient: str = "GWEN", day: str = DAY, mask_id: str = "") -> Any:
     headers = {HEADER: make_token("demo", patient, [], [day], False)}
     address = f"/api/history/thumbnail/{mask_id or record.mask_id}"
-    return TestClient(Starlette(routes=api.ROUTES)).get(address, headers=headers)
+    return TestClient(Starlette(routes=routes.ROUTES)).get(address, headers=headers)
 
 
 def test_a_thumbnail_is_a_small_picture_of_the_largest_slice_and_is_kept_on_disk(gwen, monkeypatch):
@@ -133,7 +134,7 @@ def test_a_thumbnail_is_a_small_picture_of_the_largest_slice_and_is_kept_on_disk
     colours = {tuple(map(int, pixel)) for pixel in np.asarray(image).reshape(-1, 3)}
     assert any(red != blue for red, _, blue in colours)  # lesions are outlined in colour on the grey scan
 
-    monkeypatch.setattr("pages.ui.thumbnails._draw", lambda *_: pytest.fail("it was drawn already"))
+    monkeypatch.setattr("pages.ui.shared.thumbnails._draw", lambda *_: pytest.fail("it was drawn already"))
     assert picture(record).content == answer.content
 
 
@@ -142,7 +143,7 @@ def test_a_thumbnail_needs_a_token_of_that_patient_and_timepoint(gwen):
     assert picture(record, patient="ANNA").status_code == 403
     assert picture(record, day=clinic.DAYS[1]).status_code == 403
     assert picture(record, mask_id="no-such-mask").status_code == 403
-    client = TestClient(Starlette(routes=api.ROUTES))
+    client = TestClient(Starlette(routes=routes.ROUTES))
     assert client.get(f"/api/history/thumbnail/{record.mask_id}").status_code == 403
 
 

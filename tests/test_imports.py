@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 from streamlit.runtime.scriptrunner.exec_code import modified_sys_path
 
-from pages.ui import shell
+from pages.ui.frame import shell
 from tests.conftest import ROOT
 
-MAIN = ROOT / "pages" / "ui" / "main.py"
+MAIN = ROOT / "pages/ui/frame/main.py"
 
 
 @pytest.fixture

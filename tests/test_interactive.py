@@ -11,14 +11,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from core.engines import interactive, planes
 from core.engines.base import SliceFound, StopReason
-from core.engines.interactive import PromptService, ScanFile
-from core.engines.mask_bits import pack, unpack
-from core.engines.prompting import overlap
+from core.engines.prompt.prompting import overlap
+from core.engines.propagation import planes
+from core.engines.service import interactive
+from core.engines.service.interactive import PromptService, ScanFile
 from core.errors import InputError, ModelError
+from core.imaging.volumes import file_sha256, write_nifti
+from core.lesions.mask_bits import pack, unpack
 from core.types import Grid, Prompt
-from core.volumes import file_sha256, write_nifti
 
 SPACING_MM = (1.0, 1.0, 4.0)
 SHAPE = (64, 56, 15)
@@ -122,7 +123,7 @@ def test_the_web_process_never_loads_the_network(phantom: ScanFile) -> None:
     import sys
 
     code = (
-        "import sys; from core.engines.interactive import *;"
+        "import sys; from core.engines.service.interactive import *;"
         f"scan = ScanFile(Path({str(phantom.path)!r}), {phantom.sha256!r}, 'CT', '', {SHAPE!r});"
         "service = PromptService(); service.predict(scan, 2, 7, [Prompt('box', 7, (10., 10., 40., 40.))]);"
         "service.close(); print({'torch', 'openvino'} & set(sys.modules))"
@@ -239,7 +240,7 @@ def test_a_propagation_goes_on_where_the_process_died_and_repeats_nothing(phanto
 
 
 def test_when_it_dies_twice_it_says_so_and_what_to_do(phantom: ScanFile, monkeypatch: pytest.MonkeyPatch) -> None:
-    from core.engines import prompt_process
+    from core.engines.service import prompt_process
 
     monkeypatch.setattr(prompt_process, "WORKER", "core.errors")  # ends at once
     service = PromptService()

@@ -17,10 +17,10 @@ from types import SimpleNamespace
 import psutil
 import pytest
 
-from core import cluster, jobs, runner
 from core.errors import InputError, JobCancelled, ModelError, StoreError
-from core.jobs import FINAL, JobKind, Reporter, run_inline
-from core.runner import JobRunner
+from core.jobs import cluster, jobs, runner
+from core.jobs.jobs import FINAL, JobKind, Reporter, run_inline
+from core.jobs.runner import JobRunner
 from store import open_store
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -236,7 +236,7 @@ CRASHING = """
 import os, signal, sys, time
 from pathlib import Path
 from store import open_store
-from core.runner import JobRunner
+from core.jobs.runner import JobRunner
 from tests.test_jobs import KINDS
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from core.errors import GeometryError, InputError
-from core.lesions import components, match_lesions
+from core.lesions.matching import components, match_lesions
 from core.types import Grid, LabelMap
 
 GRID = Grid((40, 20, 10), np.diag([1.0, 1.0, 2.0, 1.0]))

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from scipy.spatial.distance import pdist
 
 from core.errors import GeometryError, InputError
-from core.masks import axial_axis, diff, longest_axial_diameter_mm, measure, replace_lesion, widest_span
+from core.imaging.volumes import read_label_map, to_sitk
+from core.lesions.masks import axial_axis, diff, longest_axial_diameter_mm, measure, replace_lesion, widest_span
 from core.types import Grid, LabelMap
-from core.volumes import read_label_map, to_sitk
 
 GRID = Grid((12, 10, 8), np.array([[1.0, 0, 0, -5], [0, 2.0, 0, 10], [0, 0, 3.0, 100], [0, 0, 0, 1]]))
 SMALL = Grid((4, 3, 3), np.diag([1.0, 2.0, 3.0, 1.0]))

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from core.engines import medsam, preparing, prompting
+from core.engines.prompt import medsam, preparing, prompting
 from core.errors import InputError, ModelError
 from core.types import Grid, Prompt
 
@@ -60,7 +60,8 @@ def test_what_is_no_number_and_what_is_no_modality_is_refused() -> None:
 
 def test_importing_the_engines_does_not_import_torch() -> None:
     code = (
-        "import sys, core.engines.medsam, core.engines.sam2, core.engines.propagation, weights.registry;"
+        "import sys, core.engines.prompt.medsam, core.engines.prompt.sam2;"
+        "import core.engines.propagation.propagation, weights.registry;"
         "print('torch' in sys.modules, 'streamlit' in sys.modules)"
     )
     answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -113,7 +114,7 @@ class Case:
     """The slice of STS_008's CT on which the tumour is largest, embedded once."""
 
     def __init__(self, folder: Path) -> None:
-        from core.volumes import read_label_map, read_volume
+        from core.imaging.volumes import read_label_map, read_volume
 
         volume = read_volume(folder / "CT_image.nii.gz", "CT")
         truth = read_label_map(folder / "CT_mask.nii.gz").array > 0

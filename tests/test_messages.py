@@ -9,8 +9,9 @@ import pytest
 from streamlit.proto.BackMsg_pb2 import BackendOperationRequest, BackMsg
 
 from core.errors import StoreError
-from pages.ui import messages, resources
-from pages.ui.caches_panel import is_administrator
+from pages.ui.frame import resources
+from pages.ui.guard import messages
+from pages.ui.system.caches_panel import is_administrator
 from store import open_store
 from tests import clinic
 from tests.wire import Tab

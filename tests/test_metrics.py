@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from scipy.ndimage import binary_erosion, shift
 
 from core.errors import GeometryError, InputError
-from core.metrics import border, bounding_box, confusion, dice, label_confusion, surface_distances
+from core.imaging.volumes import read_label_map, to_sitk
+from core.lesions.metrics import border, bounding_box, confusion, dice, label_confusion, surface_distances
 from core.types import Grid
-from core.volumes import read_label_map, to_sitk
 
 SPACING = (1.0, 2.0, 3.0)
 

@@ -14,10 +14,10 @@ from pydicom import Dataset
 from streamlit.testing.v1 import AppTest
 
 from core.errors import InputError
-from core.pipeline import import_scan
-from core.pseudonym import NameQuestion, ask_about_id, ask_about_name
-from core.scanner_facts import kept_facts
-from core.volumes import open_scan
+from core.imaging.pseudonym import NameQuestion, ask_about_id, ask_about_name
+from core.imaging.scanner_facts import kept_facts
+from core.imaging.volumes import open_scan
+from core.jobs.pipeline import import_scan
 from tests.dicom_phantom import activity_tags, write_series
 
 DAY = "2001-11-30"
@@ -433,8 +433,9 @@ def _asking() -> None:
     import streamlit as st
 
     from core.errors import InputError
-    from core.pseudonym import ask_about_id
-    from pages.ui import intake_form, shell
+    from core.imaging.pseudonym import ask_about_id
+    from pages.ui.frame import shell
+    from pages.ui.intake import intake_form
 
     with st.form("f"):
         name = st.text_input("Patient ID")

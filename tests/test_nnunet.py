@@ -8,11 +8,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from core.engines.nnunet import NnUNetSegmenter, channel_for, check_plans, lesion_classes, load_segmenter
+from core.engines.auto.nnunet import NnUNetSegmenter, channel_for, check_plans, lesion_classes, load_segmenter
 from core.errors import InputError, JobCancelled, ModelError
-from core.metrics import dice
+from core.imaging.volumes import read_label_map, read_volume
+from core.lesions.metrics import dice
 from core.types import Grid, Volume
-from core.volumes import read_label_map, read_volume
 from weights import registry
 
 MODEL = "sts-ctpet-small"
@@ -58,7 +58,7 @@ def test_logits_decide_the_labels(answer):
 def test_labels_agree_with_nnunets_own_predictor(scans, answer):
     from nnunetv2.inference.predict_from_raw_data import nnUNetPredictor
 
-    from core.volumes import resample
+    from core.imaging.volumes import resample
 
     ct, pet, _ = scans
     import torch

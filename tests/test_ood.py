@@ -14,8 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from core.errors import InputError, JobCancelled, ModelError
-from core.ood import detectors, evaluate, features, rfdeep
-from core.ood.rfdeep import IN_DISTRIBUTION, Reference, RfDeep
+from core.gates.scan import detectors, evaluate, features, rfdeep
+from core.gates.scan.rfdeep import IN_DISTRIBUTION, Reference, RfDeep
 from core.types import Grid, Volume
 
 CHECKPOINT = "a" * 64
@@ -403,7 +403,6 @@ def test_histograms_are_shares_by_modality_and_values_beyond_the_edges_fall_in_t
 
 
 def test_importing_the_gate_does_not_import_torch_or_scikit_learn():
-    code = (
-        "import sys, core.ood.rfdeep, core.ood.evaluate; sys.exit('torch' in sys.modules or 'sklearn' in sys.modules)"
-    )
+    code = "import sys, core.gates.scan.rfdeep, core.gates.scan.evaluate;"
+    code += "sys.exit('torch' in sys.modules or 'sklearn' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

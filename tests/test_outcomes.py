@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from core.errors import InputError
-from core.masks import measure
-from core.outcomes import PatientOutcome, Visit, best_rows, cohort, course_rows, outcome, visit_rows
-from core.response import DEFAULT_RULE
+from core.lesions.masks import measure
+from core.twin.outcomes import PatientOutcome, Visit, best_rows, cohort, course_rows, outcome, visit_rows
+from core.twin.response import DEFAULT_RULE
 from core.types import Grid, LabelMap, Volume
 from tests.store_phantom import JUDGED
 

@@ -10,17 +10,17 @@ from typing import Any
 import numpy as np
 import pytest
 
-from core.demo import build
 from core.errors import InputError, ModelError, StoreError, TwinReviewError
-from core.gates import score_mask, similar_lesions
-from core.jobs import run_inline
-from core.lesions import components
-from core.pipeline import KINDS, import_mask, import_scan
-from core.readers import newest_visible_version, next_visible_label
-from core.stages import refine, segment
-from core.stages.common import add_version
+from core.gates.mask.verdicts import score_mask, similar_lesions
+from core.imaging.volumes import write_nifti
+from core.jobs.jobs import run_inline
+from core.jobs.pipeline import KINDS, import_mask, import_scan
+from core.jobs.stages import refine, segment
+from core.jobs.stages.common import add_version
+from core.lesions.matching import components
+from core.review.readers import newest_visible_version, next_visible_label
+from core.simulation.demo import build
 from core.types import Grid, LabelMap, Volume
-from core.volumes import write_nifti
 from tests.test_bad_inputs import nifti
 
 DAY1, DAY2, DAY3 = "2024-01-01", "2024-02-01", "2024-03-01"

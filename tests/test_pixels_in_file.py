@@ -22,10 +22,10 @@ from pydicom import Dataset
 from pydicom.uid import UID
 
 from core.errors import InputError
-from core.image_files import to_sitk
-from core.image_header import MAX_HEADER_BYTES
+from core.imaging.headers.image_header import MAX_HEADER_BYTES
+from core.imaging.image_files import to_sitk
+from core.imaging.volumes import open_scan, read_label_map, read_volume
 from core.types import Grid
-from core.volumes import open_scan, read_label_map, read_volume
 from tests.dicom_phantom import write_series
 
 SECRET = b"root:x:0:0:the secret of another patient:/root:/bin/bash\n" * 3

@@ -14,16 +14,17 @@ import pytest
 from starlette.applications import Starlette
 from starlette.testclient import TestClient
 
-from core.answers import AnswerBook
 from core.engines.base import SliceFound, SliceMask, StopReason
-from core.engines.encoder import cache_folder
-from core.engines.interactive import Answer
-from core.engines.mask_bits import unpack
+from core.engines.prompt.encoder import cache_folder
+from core.engines.service.interactive import Answer
 from core.errors import ModelError
+from core.lesions.mask_bits import unpack
+from core.review.model_answers import AnswerBook
 from core.types import Grid, Volume
-from pages.ui import resources
-from pages.ui.viewer import prompt_routes, tokens
-from pages.ui.viewer.prompt_routes import PROMPT_ROUTES
+from pages.ui.api import prompt_routes
+from pages.ui.api.prompt_routes import PROMPT_ROUTES
+from pages.ui.frame import resources
+from pages.ui.guard import tokens
 
 SHAPE = (24, 20, 9)
 BOX = {"type": "box", "axis": 2, "slice": 4, "coords": [5, 5, 12, 11], "positive": True}
@@ -38,7 +39,7 @@ class Service:
         self.problem: Exception | None = None
 
     def predict(self, scan: Any, axis: int, k: int, prompts: Any) -> Answer:
-        from core.engines.planes import check_plane_prompts, in_plane
+        from core.engines.propagation.planes import check_plane_prompts, in_plane
 
         check_plane_prompts(prompts, scan.shape, axis)
         if self.problem:

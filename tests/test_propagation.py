@@ -15,10 +15,10 @@ import pytest
 from numpy.typing import NDArray
 
 from core.engines.base import Propagation, SliceFound, SliceMask
-from core.engines.medsam import load_prompt_segmenter
-from core.engines.preparing import to_uint8
-from core.engines.prompting import contrast, overlap, similarity
-from core.engines.propagation import RULES, Start, refine, walk
+from core.engines.prompt.medsam import load_prompt_segmenter
+from core.engines.prompt.preparing import to_uint8
+from core.engines.prompt.prompting import contrast, overlap, similarity
+from core.engines.propagation.propagation import RULES, Start, refine, walk
 from core.errors import GeometryError, InputError, JobCancelled
 from core.types import Grid, Prompt, Volume
 
@@ -281,7 +281,7 @@ def test_contrast_is_what_the_ring_does_not_share() -> None:
 
 
 def test_a_real_tumour_is_followed_to_its_neighbouring_slices(shared_data: Path) -> None:
-    from core.volumes import read_label_map, read_volume
+    from core.imaging.volumes import read_label_map, read_volume
 
     folder = shared_data / "sts" / "STS_003"
     volume = read_volume(folder / "CT_image.nii.gz", "CT")

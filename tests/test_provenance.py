@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core.answers import Answer, AnswerBook, newest_of_each_place
-from core.engines.mask_bits import pack
-from core.provenance import Provenance, explain
+from core.lesions.mask_bits import pack
+from core.review.model_answers import Answer, AnswerBook, newest_of_each_place
+from core.review.provenance import Provenance, explain
 from core.types import Grid
 
 SHAPE = (8, 7, 6)

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from core.errors import GeometryError, InputError
-from core.readers import MARGIN_VOXELS, agreement, newest_by_reader, staple, visible
-from core.stages.readers import add_consensus, readers_of_timepoint
+from core.jobs.stages.readers import add_consensus, readers_of_timepoint
+from core.review.readers import MARGIN_VOXELS, agreement, newest_by_reader, staple, visible
 from core.types import Grid, LabelMap, MaskRecord
 from tests.store_phantom import DAY1, DAY2, add_mask, add_scan, labels
 

@@ -22,9 +22,9 @@ import psutil
 import pydicom
 import pytest
 
-from core import reading_apart
 from core.errors import GeometryError, InputError
-from core.pipeline import import_mask, import_scan
+from core.imaging import reading_apart
+from core.jobs.pipeline import import_mask, import_scan
 from store import Store, open_store
 from tests.dicom_phantom import write_series
 
@@ -344,7 +344,7 @@ def test_a_mask_arrives_and_a_broken_one_leaves_nothing(store: Any, tmp_path: Pa
 _KILLED = """
 import sys
 from pathlib import Path
-from core.pipeline import import_scan
+from core.jobs.pipeline import import_scan
 from store import open_store
 root, file = map(Path, sys.argv[1:])
 with open_store(root) as store:

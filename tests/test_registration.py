@@ -10,9 +10,9 @@ import SimpleITK as sitk
 from scipy.spatial.transform import Rotation
 
 from core.errors import GeometryError
-from core.registration import RigidTransform, rigid
+from core.imaging.registration import RigidTransform, rigid
+from core.imaging.volumes import read_label_map, read_volume, resample
 from core.types import Grid, Volume
-from core.volumes import read_label_map, read_volume, resample
 
 
 def _motion(grid: Grid, degrees: tuple[float, float, float], shift_mm: tuple[float, float, float]) -> np.ndarray:

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from core.errors import InputError
-from core.response import RULES, classify_recist, classify_volume, response_by_rule, volumetric_response
+from core.twin.response import RULES, classify_recist, classify_volume, response_by_rule, volumetric_response
 from core.types import VolumePoint
 
 

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from core.masks import measure
-from pages.ui import resources
+from core.lesions.masks import measure
+from pages.ui.frame import resources
 from pages.ui.viewer import describe
 from store import Store, open_store, rebuild
 from tests import clinic

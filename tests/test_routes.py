@@ -12,9 +12,10 @@ from hypothesis import strategies as st
 from starlette.applications import Starlette
 from starlette.testclient import TestClient
 
-from pages.ui import api, resources
-from pages.ui.viewer.scan_routes import assets
-from pages.ui.viewer.tokens import HEADER, make_token
+from pages.ui.api import routes
+from pages.ui.api.scan_routes import assets
+from pages.ui.frame import resources
+from pages.ui.guard.tokens import HEADER, make_token
 from store import open_store
 from tests.store_phantom import DAY1, add_mask, add_scan
 
@@ -83,7 +84,7 @@ def place(tmp_path_factory):
             "draft_id": "0" * 32,
         }
         token = make_token("demo", "P1", [scan.sha256, *ABSURD], [DAY1], True)
-        client = TestClient(Starlette(routes=api.ROUTES), base_url="http://localhost", raise_server_exceptions=False)
+        client = TestClient(Starlette(routes=routes.ROUTES), base_url="http://localhost", raise_server_exceptions=False)
         yield client, right, token
 
 
@@ -103,10 +104,10 @@ def answered(answer, path):
 
 
 def test_every_route_has_its_line():
-    assert {route.path for route in api.ROUTES} == set(LINES)
+    assert {route.path for route in routes.ROUTES} == set(LINES)
 
 
-@pytest.mark.parametrize("route", api.ROUTES, ids=lambda route: f"{','.join(sorted(route.methods))} {route.path}")
+@pytest.mark.parametrize("route", routes.ROUTES, ids=lambda route: f"{','.join(sorted(route.methods))} {route.path}")
 def test_no_parameter_token_or_body_is_a_500(place, route):
     client, right, token = place
     for method in sorted(route.methods):
@@ -125,7 +126,7 @@ def test_no_parameter_token_or_body_is_a_500(place, route):
 @given(st.data())
 def test_no_text_at_all_is_a_500(place, data):
     client, right, token = place
-    route = data.draw(st.sampled_from([route for route in api.ROUTES if LINES[route.path]]))
+    route = data.draw(st.sampled_from([route for route in routes.ROUTES if LINES[route.path]]))
     name = data.draw(st.sampled_from(LINES[route.path]))
     value = data.draw(st.text(st.characters(codec="utf-8"), max_size=60) | st.integers().map(str))
     method = data.draw(st.sampled_from(sorted(route.methods)))

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from core.engines import medsam, sam2
+from core.engines.prompt import medsam, sam2
 from core.errors import InputError, ModelError
 from core.types import Prompt
 from weights import registry

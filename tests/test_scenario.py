@@ -15,9 +15,9 @@ from core.growth import effects
 from core.growth.effects import by_hand, first_rate, regrowth_rate
 from core.growth.scenario import GROWTH, Course, simulate
 from core.growth.series import Lesion
-from core.radiotherapy import CANNOT_TELL, cannot_tell, radiotherapy_dates
+from core.twin.radiotherapy import CANNOT_TELL, cannot_tell, radiotherapy_dates
 from core.types import VolumePoint
-from pages.ui import scenario_charts
+from pages.ui.trajectory import scenario_charts
 
 CERTAIN = (0.004, 0.004, 0.004)
 DAYS = list(range(0, 337, 7))

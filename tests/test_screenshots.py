@@ -43,12 +43,12 @@ def test_pictures_just_made_are_current(copy: Path) -> None:
     ("changed", "old"),
     [
         ("pages/cohort.py", {"cohort"}),
-        ("pages/ui/swimmer_chart.py", {"cohort"}),
-        ("pages/ui/system_panels.py", {"system"}),
-        ("pages/ui/history_tree.css", {"review", "editing", "compare"}),
+        ("pages/ui/cohort/swimmer_chart.py", {"cohort"}),
+        ("pages/ui/system/system_panels.py", {"system"}),
+        ("pages/ui/review/history_tree.css", {"review", "editing", "compare"}),
         ("pages/ui/viewer/static/toolbar.js", {"review", "editing", "compare"}),
-        ("pages/ui/shell.py", set(PAGE_OF)),
-        ("pages/ui/icon.svg", set(PAGE_OF)),
+        ("pages/ui/frame/shell.py", set(PAGE_OF)),
+        ("pages/ui/frame/icon.svg", set(PAGE_OF)),
         (".streamlit/config.toml", set(PAGE_OF)),
     ],
 )
@@ -64,7 +64,7 @@ def test_a_picture_that_is_missing_is_named(copy: Path) -> None:
 
 
 def test_making_one_picture_leaves_the_others_old(copy: Path) -> None:
-    (copy / "pages/ui/shell.py").write_text("# another frame\n", encoding="utf-8")
+    (copy / "pages/ui/frame/shell.py").write_text("# another frame\n", encoding="utf-8")
     record(["system"], copy / "pictures", copy)
     assert old_pages(copy) == set(PAGE_OF) - {"system"}
 

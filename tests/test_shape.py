@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from core.errors import GeometryError, InputError
-from core.image_files import read_image
-from core.shape import IBSI_NAMES, VECTOR_NAMES, diameters_2d_mm, ibsi_morphology, mesh_of, shape_vector
+from core.imaging.image_files import read_image
+from core.lesions.shape import IBSI_NAMES, VECTOR_NAMES, diameters_2d_mm, ibsi_morphology, mesh_of, shape_vector
 
 pytestmark = pytest.mark.filterwarnings("error")
 
@@ -53,7 +53,8 @@ def _pyradiomics_names(mask: np.ndarray, spacing: tuple[float, float, float]) ->
     }
 
 
-# brain1 has cube faces whose inside voxels meet at a corner only; there the two marching cubes differ (core.shape).
+# brain1 has cube faces whose inside voxels meet at a corner only; there the two marching cubes differ
+# (core.lesions.shape).
 @pytest.mark.parametrize(("case", "mesh_tolerance"), [("brain1", 3e-3), ("breast1", 1e-9), ("lung1", 1e-9)])
 def test_pyradiomics_baseline_is_met_with_population_covariance(shared_data: Path, case: str, mesh_tolerance: float):
     folder = shared_data / "radiomics_baseline"

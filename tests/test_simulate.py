@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 from scipy import ndimage
 
 from core.errors import InputError
-from core.phantom import ct_grid, grid_points, pet_grid_for, rigid
-from core.simulate import (
+from core.imaging.volumes import read_label_map, read_volume
+from core.simulation.phantom import ct_grid, grid_points, pet_grid_for, rigid
+from core.simulation.simulate import (
     BAD_MASKS,
     FAULTS,
     LesionSpec,
@@ -23,7 +24,6 @@ from core.simulate import (
     radial_warp,
 )
 from core.types import Grid, LabelMap, Volume
-from core.volumes import read_label_map, read_volume
 
 SMALL = (104, 104, 38)
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from core.types import Grid, LabelMap, Volume
-from pages.ui.slices import ADDED, LONG_SIDE, REMOVED, labels_on, outline_rgb, picture, view_of, window_for
+from pages.ui.shared.slices import ADDED, LONG_SIDE, REMOVED, labels_on, outline_rgb, picture, view_of, window_for
 
 #: All 48 ways in which a file can lie: every order of the three axes, each either way round.
 ORIENTATIONS = [

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 
-from pages.ui.sockets import answer_at_once
+from pages.ui.guard.sockets import answer_at_once
 
 
 def test_connections_of_a_waiting_socket_send_at_once_and_other_sockets_stay_as_they_are():

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from core.errors import StoreError
-from store.connection import Connection
-from store.migrations import MIGRATIONS, Migration, migrate, schema_version, statements
+from store.database.connection import Connection
+from store.database.migrations import MIGRATIONS, Migration, migrate, schema_version, statements
 
 ROOT = Path(__file__).resolve().parents[1]
 

@@ -16,8 +16,10 @@ from typing import Any
 import pytest
 
 from core.errors import StoreError
-from store import Store, journal, ledgers, mask_files, open_store, rebuild
-from store.audit import Audit
+from store import Store, open_store, rebuild
+from store.files import mask_files
+from store.ledger import journal, ledgers
+from store.ledger.audit import Audit
 from tests.store_phantom import DAY1, add_mask, add_scan, folder
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -31,7 +33,7 @@ if not store.patients():
     add_scan(store)
 print("ready", flush=True)
 while True:
-    record = add_mask(store, 1 + store.audit.last()[0] % 9)
+    record = add_mask(store, 1 + store.ledger.audit.last()[0] % 9)
     print("mask", record.version, record.mask_sha256, flush=True)
     store.decide("P1", DAY1, record.version, "accept", "demo", "good")
     print("accepted", record.version, "-", flush=True)

@@ -19,8 +19,10 @@ import pytest
 
 import cli
 from core.errors import StoreError, TwinReviewError
-from store import journal, mask_files, open_store, opening, rebuild
-from store.connection import Connection, StoreBusy, StoreConflict, StoreDamaged, StoreFull, StoreReadOnly
+from store import open_store, rebuild
+from store.database.connection import Connection, StoreBusy, StoreConflict, StoreDamaged, StoreFull, StoreReadOnly
+from store.files import mask_files
+from store.ledger import journal, opening
 from tests.store_phantom import DAY1, add_mask, add_scan, busy_history
 from tests.test_store_opening import older
 
@@ -125,7 +127,7 @@ import contextlib, json, resource, sys
 from pathlib import Path
 from core.errors import TwinReviewError
 from store import open_store
-from store.connection import StoreFull
+from store.database.connection import StoreFull
 from tests.store_phantom import DAY1, add_mask, add_scan
 
 root = Path(sys.argv[1])
@@ -141,7 +143,7 @@ kinds = {
     "progress": lambda: store.update_job(job, message="m" * 3000),
     "draft": lambda: store.open_draft("P1", DAY1, 1, "demo"),
 }
-before = [len(store.audit.entries()), len(store.masks("P1")), len(store.scans("P1")), len(store.events("P1"))]
+before = [len(store.ledger.audit.entries()), len(store.masks("P1")), len(store.scans("P1")), len(store.events("P1"))]
 wal = (root / "twin.duckdb.wal").stat().st_size
 answers = {}
 for name, write in kinds.items():
@@ -156,12 +158,12 @@ for name, write in kinds.items():
         finally:
             resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
         assert store.masks("P1") and store.patients()
-after = [len(store.audit.entries()), len(store.masks("P1")), len(store.scans("P1")), len(store.events("P1"))]
-problems = store.verify()
+after = [len(store.ledger.audit.entries()), len(store.masks("P1")), len(store.scans("P1")), len(store.events("P1"))]
+problems = store.ledger.verify()
 quarantined = [str(p) for p in (root / "quarantine").rglob("*") if p.is_file()]
 for write in kinds.values():
     write()
-problems += store.verify()
+problems += store.ledger.verify()
 store.close()
 with open_store(root) as again:
     problems += again.verify()
@@ -292,7 +294,7 @@ def test_a_disk_that_is_full_while_a_database_is_copied_before_its_update_leaves
 
     for _ in range(2):
         with monkeypatch.context() as patch:
-            patch.setattr("store.mask_files.shutil.copyfileobj", full)
+            patch.setattr("store.files.mask_files.shutil.copyfileobj", full)
             with pytest.raises(StoreError, match=r"refused a file \(No space left on device\)\. Make room") as caught:
                 open_store(root)
         assert str(root) not in str(caught.value)
@@ -329,7 +331,7 @@ def test_what_cannot_be_read_is_named_by_verify_and_ends_neither_it_nor_the_rema
             raise OSError(errno.EIO, "Input/output error", str(path))
 
         with monkeypatch.context() as patch:
-            patch.setattr("store.verify.file_sha256", failing)
+            patch.setattr("store.ledger.verify.file_sha256", failing)
             told = store.verify()
         assert [text.split(" (")[0] for text in told] == [
             f"raw/set/P1/{DAY1}/CT.nii.gz cannot be read",

@@ -15,20 +15,20 @@ import numpy as np
 import pytest
 
 import cli
-from core.correction import timepoint_rows
-from core.curve import left_out
 from core.errors import InputError, StoreError
-from core.gates import reference
-from core.readers import newest_visible_version
-from core.stages import common
-from core.stages.segment import prepare_segment
+from core.gates.mask.verdicts import reference
+from core.imaging.volumes import write_nifti
+from core.jobs.stages import common
+from core.jobs.stages.segment import prepare_segment
+from core.review.correction import timepoint_rows
+from core.review.readers import newest_visible_version
+from core.review.worklist import work_items
+from core.twin.curve import left_out
 from core.types import MaskRecord
-from core.volumes import write_nifti
-from core.worklist import work_items
 from store import Store, open_store, rebuild
-from store.drafts import pack_edit
-from store.file_checks import check_in_background, file_hash
-from store.journal import quarantine
+from store.files.drafts import pack_edit
+from store.files.file_checks import check_in_background, file_hash
+from store.ledger.journal import quarantine
 from tests.store_phantom import DAY1, DAY2, add_mask, add_scan, grid, labels, scan_volume
 
 
@@ -206,7 +206,7 @@ def test_the_pass_in_the_background_tells_and_ends_when_the_store_closes(room: A
         assert closed.wait(60)
         return file_hash(path, fresh)
 
-    monkeypatch.setattr("store.file_checks.file_hash", hashes)
+    monkeypatch.setattr("store.files.file_checks.file_hash", hashes)
     thread = check_in_background(room)
     assert begun.wait(60)
     room.close()

@@ -12,9 +12,10 @@ import pytest
 
 import cli
 from core.errors import InputError, StoreError
-from store import Store, heads, journal, ledgers, open_store, rebuild
-from store.audit import Entry, make_entry, read_file
-from store.connection import StoreDamaged
+from store import Store, open_store, rebuild
+from store.database.connection import StoreDamaged
+from store.ledger import heads, journal, ledgers
+from store.ledger.audit import Entry, make_entry, read_file
 from tests.store_phantom import DAY1, add_mask, add_scan
 
 KEY = "a key of a test, not of a clinic"

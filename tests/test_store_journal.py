@@ -13,10 +13,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from core.errors import InputError, StoreError
-from store import Store, journal, open_store, rebuild
-from store.audit import make_entry
-from store.connection import StoreDamaged
-from store.paths import inside, scan_place
+from store import Store, open_store, rebuild
+from store.database.connection import StoreDamaged
+from store.files.paths import inside, scan_place
+from store.ledger import journal
+from store.ledger.audit import make_entry
 from tests.store_phantom import DAY1, add_mask, add_scan
 
 SCAN = f"raw/set/P1/{DAY1}/CT.nii.gz"

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from store import histories, lines
-from store.audit import GENESIS, Entry, make_entry, read_file
+from store.ledger import histories, lines
+from store.ledger.audit import GENESIS, Entry, make_entry, read_file
 
 
 def chain(length: int, name: str = "a", start: list[Entry] | None = None) -> list[Entry]:

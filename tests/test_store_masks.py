@@ -11,9 +11,10 @@ import numpy as np
 import pytest
 
 from core.errors import GeometryError, InputError, StoreError
+from core.imaging.volumes import file_sha256, read_label_map
 from core.types import Grid, MaskRecord, Prompt, Volume
-from core.volumes import file_sha256, read_label_map
-from store import Store, mask_files
+from store import Store
+from store.files import mask_files
 from tests.store_phantom import (
     DAY1,
     DAY2,
@@ -325,7 +326,7 @@ def test_days_count_from_the_first_timepoint_even_while_it_waits_for_review(stor
 
 
 def test_a_real_scan_and_its_contour_go_in_and_come_out(store: Store, shared_data: Any) -> None:
-    from core.volumes import read_label_map, read_volume
+    from core.imaging.volumes import read_label_map, read_volume
 
     patient = sorted((shared_data / "sts").glob("STS_*"))[0]
     ct = read_volume(next(patient.glob("*[cC][tT]*.nii*")), "CT")

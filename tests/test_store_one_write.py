@@ -14,15 +14,16 @@ from typing import Any
 
 import pytest
 
-from core.curve import accepted_by
-from core.decisions import withdrawn
 from core.errors import InputError, StoreError
-from core.gates import score_mask, vectors_of, verdict_on
-from core.shape import VECTOR_NAMES
-from core.stages.common import add_version
-from core.worklist import work_items
-from store import migrations, open_store, rebuild
-from store.connection import Connection
+from core.gates.mask.verdicts import score_mask, vectors_of, verdict_on
+from core.jobs.stages.common import add_version
+from core.lesions.shape import VECTOR_NAMES
+from core.review.decisions import withdrawn
+from core.review.worklist import work_items
+from core.twin.curve import accepted_by
+from store import open_store, rebuild
+from store.database import migrations
+from store.database.connection import Connection
 from tests.store_phantom import DAY1, DAY2, JUDGED, add_mask, add_scan, busy_history, folder, labels
 
 
@@ -102,7 +103,7 @@ def test_after_kills_while_versions_are_saved_every_version_has_its_verdict(tmp_
     with open_store(tmp_path) as store:
         add_scan(store)
     server = multiprocessing.get_context("forkserver")
-    server.set_forkserver_preload(["core.stages.common", "store", "tests.store_phantom"])
+    server.set_forkserver_preload(["core.jobs.stages.common", "store", "tests.store_phantom"])
     when = random.Random(11)
     for _ in range(kills):
         ready = server.Event()
@@ -128,7 +129,7 @@ def test_after_kills_while_versions_are_saved_every_version_has_its_verdict(tmp_
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Any:
     """Sets the computer's clock to a day."""
-    return lambda day: monkeypatch.setattr("store.base.utc_now", lambda: f"{day}T12:00:00.000000Z")
+    return lambda day: monkeypatch.setattr("store.ledger.writing.utc_now", lambda: f"{day}T12:00:00.000000Z")
 
 
 def test_the_newest_is_what_was_written_last_whatever_the_clock_said(store: Any, clock: Any):

@@ -18,10 +18,11 @@ import pytest
 
 import cli
 from core.errors import StoreError
-from store import Store, mask_files, open_store, open_to_look, rebuild
-from store.audit import make_entry, read_file
-from store.connection import Connection, StoreBusy, StoreDamaged, StoreReadOnly
-from store.migrations import MIGRATIONS, migrate
+from store import Store, open_store, open_to_look, rebuild
+from store.database.connection import Connection, StoreBusy, StoreDamaged, StoreReadOnly
+from store.database.migrations import MIGRATIONS, migrate
+from store.files import mask_files
+from store.ledger.audit import make_entry, read_file
 from tests.store_phantom import DAY1, add_mask, add_scan
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -242,7 +243,7 @@ def test_a_data_folder_of_before_there_were_ledgers_gets_them_and_goes_on_after_
         replace(*arguments)
 
     with monkeypatch.context() as patch:
-        patch.setattr("store.ledgers.replace_bytes", dies)
+        patch.setattr("store.ledger.ledgers.replace_bytes", dies)
         with pytest.raises(Crash):
             open_store(root)
     assert len(list(root.glob("processed/**/ledger.jsonl"))) == 1
@@ -322,7 +323,7 @@ def test_an_update_whose_opening_died_before_it_was_recorded_is_recorded_by_the_
 HOLDER = """
 import sys
 from store import open_store
-from store.migrations import MIGRATIONS, migrate
+from store.database.migrations import MIGRATIONS, migrate
 from tests.store_phantom import DAY1, add_mask
 store = open_store(sys.argv[1])
 store.add_event("P1", DAY1, "steroids", "2 mg", "demo")
@@ -430,7 +431,7 @@ def kill_rebuild(root: Path, stop: int) -> bool:
 
         return wrapped
 
-    module = sys.modules["store.rebuild"]
+    module = sys.modules["store.recovery.rebuild"]
     with pytest.MonkeyPatch.context() as patch:
         for where, name in (
             (mask_files, "copy_synced"),

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from core.errors import StoreError
-from core.worklist import work_items
+from core.review.worklist import work_items
 from store import Store, open_store, rebuild
-from store.replay import TABLES
+from store.ledger.replay import TABLES
 from tests.store_phantom import DAY1, JUDGED, add_mask, busy_history
 
 

@@ -12,9 +12,10 @@ from typing import Any
 import pytest
 
 from core.errors import StoreError
-from store import Store, journal, ledgers, open_store, rebuild
-from store.audit import make_entry, read_file
-from store.connection import StoreDamaged
+from store import Store, open_store, rebuild
+from store.database.connection import StoreDamaged
+from store.ledger import journal, ledgers
+from store.ledger.audit import make_entry, read_file
 from tests.store_phantom import DAY1, DAY2, add_mask, add_scan, busy_history
 from tests.test_store_opening import Killed, kill_rebuild
 
@@ -468,7 +469,7 @@ def test_a_rebuild_killed_beside_a_cut_short_write_leaves_no_journal_that_looks_
     add_scan(store, "P2", seed=2)
     with monkeypatch.context() as patch:
         patch.setattr(Store, "_recover", lambda self, *_: None)
-        patch.setattr("store.audit.Audit.insert", dies)
+        patch.setattr("store.ledger.audit.Audit.insert", dies)
         with pytest.raises(Killed):
             add_mask(store, 5)
     store.close()
@@ -476,7 +477,7 @@ def test_a_rebuild_killed_beside_a_cut_short_write_leaves_no_journal_that_looks_
     lose(root, "twin.duckdb", "audit.jsonl", ledgers.COMMON)
     for step in ("_end_cut", "_swap"):
         with monkeypatch.context() as patch:
-            patch.setattr(sys.modules["store.rebuild"], step, dies)
+            patch.setattr(sys.modules["store.recovery.rebuild"], step, dies)
             with pytest.raises(Killed):
                 rebuild(root)
         with pytest.raises(StoreDamaged, match="Run `rebuild`"):

@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
-from store import ledgers, lines, open_store, rebuild
-from store.connection import StoreDamaged
+from store import open_store, rebuild
+from store.database.connection import StoreDamaged
+from store.ledger import ledgers, lines
 from tests.store_phantom import DAY1, add_mask, add_scan
 
 KEY = "a key of a test, not of a clinic"

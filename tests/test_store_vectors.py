@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 
 from core.errors import InputError
-from store import Store, vectors
-from store.vectors import VectorIndex
+from store import Store
+from store.files import vector_index
+from store.files.vector_index import VectorIndex
 from tests.store_phantom import add_mask, add_scan
 
 
@@ -77,7 +78,7 @@ def test_a_single_eligible_vector_among_many_of_the_same_patient_is_found() -> N
 
 
 def test_beyond_the_exact_size_a_filter_that_leaves_little_still_gets_k(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(vectors, "EXACT_UP_TO", 10)
+    monkeypatch.setattr(vector_index, "EXACT_UP_TO", 10)
     array = np.random.default_rng(2).normal(size=(5_000, 3))
     rows = [{**row, "patient_id": "P1" if n % 500 else "P2"} for n, row in enumerate(rows_of(array))]
     found = VectorIndex.from_rows(rows).query(array[1], 10, exclude_patient="P1")

@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 
 from core.errors import InputError, StoreError
-from core.volumes import write_nifti
+from core.imaging.volumes import write_nifti
 from store import Store, open_store
-from store.audit import GENESIS, check_chain, entry_hash, read_file
+from store.ledger.audit import GENESIS, check_chain, entry_hash, read_file
 from tests.store_phantom import DAY1, DAY2, add_mask, add_scan, busy_history, grid, labels
 
 MASKS = Path("processed/set/P1") / DAY1

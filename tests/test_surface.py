@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from core.errors import InputError
-from core.surface import Surface, lesion_surface, lesion_surfaces
+from core.lesions.surface import Surface, lesion_surface, lesion_surfaces
 from core.types import Grid, LabelMap
 
 SPACING = (1.0, 1.0, 2.0)

@@ -12,8 +12,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from core.csv_text import csv_text, harmless
-from pages.ui.text import cells, figure_text, plain
+from core.report.csv_text import csv_text, harmless
+from pages.ui.shared.text import cells, figure_text, plain
 
 #: What a spreadsheet computes, in half and in full width; and what parts cells and rows.
 FORMULA_BEGINS = "=+-@\t\r\n＝＋－＠"

@@ -468,13 +468,15 @@ def _shown(node: ast.Call, name: str, module: Module, judge: Judge) -> list[str]
 def test_pages_show_nothing_from_files_or_people_as_markdown() -> None:
     judge = Judge(pages())
     found = [line for module in pages() for line in violations(module, judge)]
-    assert not found, f"Wrap these in pages.ui.text.plain (or cells, for frames): {len(found)}\n" + "\n".join(found)
+    assert not found, f"Wrap these in pages.ui.shared.text.plain (or cells, for frames): {len(found)}\n" + "\n".join(
+        found
+    )
 
 
 PREAMBLE = """
 import streamlit as st
 from core.errors import TwinReviewError
-from pages.ui.text import plain, cells
+from pages.ui.shared.text import plain, cells
 WORDS = {"a": "first", "b": "second"}
 def said(record): return f"{record.reviewer} said so"
 def quiet(record): return f"{plain(record.reviewer)} said so"

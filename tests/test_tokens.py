@@ -7,9 +7,9 @@ import time
 import pytest
 from starlette.requests import Request
 
-from pages.ui import resources
-from pages.ui.viewer import tokens
-from pages.ui.viewer.tokens import LINGER_S, MAX_AGE_S, Claims, Registry
+from pages.ui.frame import resources
+from pages.ui.guard import tokens
+from pages.ui.guard.tokens import LINGER_S, MAX_AGE_S, Claims, Registry
 from store import open_store
 from tests import clinic
 from tests.store_phantom import add_scan

@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from core.errors import StoreError
-from core.masks import measure
-from core.twin import TOTAL, accepted, by_lesion, clean, diameter_mm, look_ahead, twin
+from core.lesions.masks import measure
+from core.twin.trajectory import TOTAL, accepted, by_lesion, clean, diameter_mm, look_ahead, twin
 from core.types import Grid, LabelMap, Volume, VolumePoint
 from tests.store_phantom import JUDGED
 

@@ -6,12 +6,12 @@ from dataclasses import replace
 
 from streamlit.testing.v1 import AppTest
 
-from pages.ui.history_tree import Row, describe
+from pages.ui.review.history_tree import Row, describe
 from tests.test_history import version
 
 
 def flagged(masks: list) -> None:
-    from pages.ui.gates_panel import flagged_list
+    from pages.ui.quality.gates_panel import flagged_list
 
     flagged_list(masks)
 

@@ -8,10 +8,12 @@ import shutil
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from core import twin
-from core.outcomes import outcome
-from core.response import volumetric_response
-from pages.ui import comparing, reading, resources
+from core.twin import trajectory
+from core.twin.outcomes import outcome
+from core.twin.response import volumetric_response
+from pages.ui.compare import comparing
+from pages.ui.frame import resources
+from pages.ui.review import review_panel
 from pages.ui.viewer.describe import Shown, viewer_data
 from store import Store
 from tests import clinic
@@ -66,8 +68,8 @@ def test_with_the_first_mask_lost_there_is_no_baseline_and_no_other_takes_its_pl
     store = without(DAYS[0])
     points = store.volume_points("ANNA")
     assert {p.timepoint for p in points} == set(DAYS[1:4])
-    assert twin.unread(store, "ANNA") == {DAYS[0]: state}
-    lost = twin.unread_points(store, "ANNA", points)
+    assert trajectory.unread(store, "ANNA") == {DAYS[0]: state}
+    lost = trajectory.unread_points(store, "ANNA", points)
     assert [(p.timepoint, p.lesion_id, p.days) for p in lost] == [(DAYS[0], "L1", 0.0)]
     assert math.isnan(lost[0].volume_mm3)
     answers = volumetric_response([*points, *lost])
@@ -94,7 +96,7 @@ def test_a_mask_lost_between_others_is_not_evaluable_there_and_doubted(without, 
 
 
 def test_the_twins_numbers_name_it_and_say_nothing_of_a_response_to_come(without, state):
-    found = twin.twin(without(DAYS[0]), "ANNA")
+    found = trajectory.twin(without(DAYS[0]), "ANNA")
     assert found["not_read"] == {DAYS[0]: state}
     assert DAYS[0] in found["not_in_the_curve"]
     assert all(lesion["forecast"]["probabilities"] == {} for lesion in found["lesions"].values())
@@ -127,8 +129,8 @@ def test_review_does_not_say_that_it_is_in_the_curve(without):
 
 
 def _decide(record) -> None:
-    from pages.ui import resources
-    from pages.ui.deciding import decision_form
+    from pages.ui.frame import resources
+    from pages.ui.review.deciding import decision_form
 
     decision_form(resources.get_store(), record.patient_id, record.timepoint, record, "demo")
 
@@ -160,5 +162,5 @@ def test_compare_says_which_mask_it_cannot_read(without, state):
 def test_once_it_is_marked_lost_a_mask_is_begun_anew_beside_it(without, state):
     store = without(DAYS[0])
     record = store.mask("ANNA", DAYS[0], 1)
-    assert reading.may_draw(store, record, "demo") == (state == "file lost"), "one that is missing may come back"
+    assert review_panel.may_draw(store, record, "demo") == (state == "file lost"), "one that is missing may come back"
     assert viewer_data(store, "ANNA", [Shown(DAYS[0], record)], "demo", edit=True)["panes"][0]["mask"] is None

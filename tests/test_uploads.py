@@ -21,7 +21,7 @@ from streamlit.runtime.websocket_session_manager import WebsocketSessionManager
 from streamlit.testing.v1 import AppTest
 
 from core.errors import InputError
-from pages.ui import uploads
+from pages.ui.guard import uploads
 
 HOME = Path(__file__).resolve().parents[1]
 
@@ -44,7 +44,7 @@ def test_files_of_a_session_that_is_over_leave_memory_and_so_does_the_session() 
     async def run() -> None:
         manager = _manager()
         sessions = WebsocketSessionManager(MemorySessionStorage(ttl_seconds=1), manager, ScriptCache(), lambda: None)
-        script = ScriptData(str(HOME / "pages/ui/main.py"))
+        script = ScriptData(str(HOME / "pages/ui/frame/main.py"))
         gone, stays = (sessions.connect_session(SimpleNamespace(), script, {}) for _ in range(2))
         for session in (gone, stays):
             manager.add_file(session, _rec("scan", 1000))
@@ -160,7 +160,8 @@ def test_what_was_refused_of_a_session_is_forgotten_with_it(page: _Page) -> None
 def _form() -> None:
     import streamlit as st
 
-    from pages.ui import shell, uploads
+    from pages.ui.frame import shell
+    from pages.ui.guard import uploads
 
     with shell.guarded():
         files = uploads.uploader("f", "Files", accept_multiple_files=True)

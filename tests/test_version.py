@@ -14,7 +14,8 @@ import pytest
 
 from core.types import FORMAT_VERSION, MaskRecord, Scan
 from core.version import NOT_INSTALLED, PACKAGES, ROOT, UNKNOWN, software, twinreview_version
-from store import Store, audit, open_store, rebuild
+from store import Store, open_store, rebuild
+from store.ledger import audit
 from tests.store_phantom import DAY1, add_mask, add_scan, folder
 
 

@@ -287,9 +287,9 @@ def test_answers_on_another_grid_are_laid_on_the_reference_by_the_nearest_voxel(
 @pytest.mark.parametrize("seed", range(6))
 def test_the_server_explains_just_the_voxels_that_the_viewer_takes_of_an_answer(run, seed):
     """On scans that lie straight, turned, flipped and obliquely to the reference, with voxels of other sizes."""
-    from core.answers import Answer
-    from core.engines.mask_bits import pack
-    from core.provenance import explain
+    from core.lesions.mask_bits import pack
+    from core.review.model_answers import Answer
+    from core.review.provenance import explain
     from core.types import Grid
 
     rng = np.random.default_rng(seed)

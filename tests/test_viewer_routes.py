@@ -13,11 +13,11 @@ from starlette.testclient import TestClient
 
 from core.errors import StoreError
 from core.types import Grid, LabelMap, Volume
-from pages.ui import api, resources
-from pages.ui.viewer import slabs
+from pages.ui.api import routes, slabs
+from pages.ui.api.scan_routes import assets, assets_url
+from pages.ui.frame import resources
+from pages.ui.guard.tokens import HEADER, make_token
 from pages.ui.viewer.describe import Shown, viewer_data
-from pages.ui.viewer.scan_routes import assets, assets_url
-from pages.ui.viewer.tokens import HEADER, make_token
 from tests.store_phantom import measures
 
 SHAPE = (9, 7, 37)  # two whole slabs and one of five slices
@@ -61,7 +61,7 @@ def add(store, patient, day, volume):
 
 @pytest.fixture
 def client():
-    return TestClient(Starlette(routes=api.ROUTES))
+    return TestClient(Starlette(routes=routes.ROUTES))
 
 
 def token(clinic, *names, timepoints=(DAY,), patient="ANNA"):

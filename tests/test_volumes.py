@@ -19,8 +19,7 @@ from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
 from core.errors import GeometryError, InputError
-from core.types import Grid, LabelMap, Volume
-from core.volumes import (
+from core.imaging.volumes import (
     content_sha256,
     file_sha256,
     from_sitk,
@@ -33,6 +32,7 @@ from core.volumes import (
     unit_warnings,
     write_nifti,
 )
+from core.types import Grid, LabelMap, Volume
 
 LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
 

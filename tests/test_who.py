@@ -12,9 +12,10 @@ from starlette.testclient import TestClient
 from streamlit.testing.v1 import AppTest
 
 from core.errors import InputError
-from pages.ui import api, resources, secret, sessions, who
-from pages.ui.text import plain
-from pages.ui.viewer import tokens
+from pages.ui.api import routes
+from pages.ui.frame import resources
+from pages.ui.guard import secret, sessions, tokens, who
+from pages.ui.shared.text import plain
 from store import open_store
 from tests import clinic
 from tests.conftest import ROOT
@@ -127,7 +128,7 @@ def client(monkeypatch):
     """The routes, with every tab open."""
     monkeypatch.setattr(sessions, "is_active", lambda session: session == "tab")
     monkeypatch.setattr(who, "CHOICES", who.Choices())
-    return TestClient(Starlette(routes=api.ROUTES), base_url="http://localhost")
+    return TestClient(Starlette(routes=routes.ROUTES), base_url="http://localhost")
 
 
 def test_the_browser_takes_a_choice_once_as_a_cookie_that_no_script_reads(client):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from core.worklist import WorkItem, work_items
+from core.review.worklist import WorkItem, work_items
 from tests.store_phantom import DAY1, DAY2, DAY3, add_mask, add_scan
 
 OUT = {"state": "out of distribution", "score": 0.81, "threshold": 0.5}

@@ -51,7 +51,7 @@ class Tab:
 
     def __init__(self, url: str, person: str | None = "demo", session: str = "", cookie: str = "") -> None:
         """Args: session: the id of one to go on with; cookie: the browser's, else a new browser's."""
-        from pages.ui import who
+        from pages.ui.guard import who
 
         self.url, self.session = url, ""
         cookies = [cookie or browser_cookie(url)]

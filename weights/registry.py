@@ -42,7 +42,7 @@ class ModelEntry:
             from the file that is there, else "".
         pinned: True if the manifest names the hash of everything that is loaded: of an nnU-Net also of its plans.
         root: the weights folder.
-        preprocess: how a slice is prepared, see `core.engines.preparing.PREPROCESS`.
+        preprocess: how a slice is prepared, see `core.engines.prompt.preparing.PREPROCESS`.
         files: further files of the model and their SHA-256, by their place beside the checkpoint or in the folder.
         expected: the manifest's `sha256`; "" where nobody has pinned it.
     """

@@ -61,7 +61,7 @@ class PromptSegmenter(Protocol):
     checkpoint_sha256: str
 
     def embed(self, image: NDArray[np.uint8]) -> Any:
-        """(I, J) uint8 slice, scaled by `core.engines.preparing.to_uint8` -> an embedding, to predict from often."""
+        """(I, J) uint8 slice, scaled by `preparing.to_uint8` -> an embedding, to predict from often."""
 
     def predict(self, embedding: Any, prompts: Sequence[Prompt], prior: NDArray[np.bool_] | None = None) -> SliceMask:
         """Prompts in voxel indices of that slice, and perhaps what the mask is thought to be -> the mask."""

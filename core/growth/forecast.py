@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from core.errors import InputError
-from core.growth import crossing
+from core.growth import response_probability
 from core.growth.curves import FLOOR_MM3
 from core.growth.population import LEVELS, MEDIAN, Learned, Population, combined, locf, shipped
 from core.growth.series import LOG_FLOOR, PAST, Past, past_from, past_of
@@ -87,8 +87,9 @@ class Forecast:
         skill_vs_locf: 1 - (mean |log error| / that of LOCF) over the checks; None with fewer than two of them or when
             LOCF made no error at all.
         moved: the median is not the last value: what was learned has skill at these horizons and this history.
-        probabilities: event of `core.growth.crossing.EVENTS` -> (h,) probability that the volume is across the
-            threshold at that day; an event that is not calibrated, or that the lesion is across already, is not there.
+        probabilities: event of `core.growth.response_probability.EVENTS` -> (h,) probability that the volume is across
+            the threshold at that day; an event that is not calibrated, or that the lesion is across already, is not
+            there.
         refused: why there is no forecast, or None.
         notes: what to say beside it.
         learned_from: the data behind it.
@@ -264,11 +265,11 @@ def forecast(
 def _probabilities(known: Usable, quantiles: Floats, population: Population) -> dict[str, Floats]:
     out = {}
     logs = np.log(known.volumes_mm3)
-    for event, (_, _, up) in crossing.EVENTS.items():
-        needed = crossing.threshold_change(event, logs)
+    for event, (_, _, up) in response_probability.EVENTS.items():
+        needed = response_probability.threshold_change(event, logs)
         open_ = needed > 0 if up else needed < 0 and logs[-1] + needed > LOG_FLOOR
         if open_ and population.reliability[event]["calibrated"]:
-            out[event] = crossing.probability(event, quantiles, np.full(len(quantiles), needed))
+            out[event] = response_probability.probability(event, quantiles, np.full(len(quantiles), needed))
     return out
 
 

@@ -24,7 +24,7 @@ from scipy.optimize import minimize
 from sklearn.linear_model import QuantileRegressor
 
 from core.errors import InputError
-from core.growth import crossing
+from core.growth import response_probability
 from core.growth.curves import FLOOR_MM3
 from core.growth.population import (
     LEVELS,
@@ -254,7 +254,7 @@ def document(lesions: Sequence[Lesion], source: str, sha256: str, made_by: str) 
         "lesions": len(lesions),
         "floor_mm3": round(FLOOR_MM3, 4),
         "levels": list(LEVELS),
-        "reliability": crossing.reliability(lesions, o, quantiles),
+        "reliability": response_probability.reliability(lesions, o, quantiles),
         "next_scan": next_scan(o, quantiles),
         "everyone": learn(o),
         "folds": folds,

@@ -77,7 +77,7 @@ class Population:
     Args:
         everyone: for a new patient.
         folds: fold -> learned without its patients (`core.growth.series.fold_of`), for scoring.
-        reliability: event -> rows of the reliability diagram, see `core.growth.crossing`.
+        reliability: event -> rows of the reliability diagram, see `core.growth.response_probability`.
         next_scan: how often the next scan came inside the 80 % band, see `core.growth.learn.next_scan`; {} where a
             population was learned before that was counted.
         source: data, licence and DOI; sha256 of the file; lesions: how many.

@@ -53,7 +53,7 @@ def _promote_oneself(folder: Path) -> str:
 
 
 def _formula(folder: Path) -> str:
-    from core.csv_text import csv_text as make
+    from core.report.csv_text import csv_text as make
 
     cells = ['=HYPERLINK("http://evil.example")', "+1+1", "-2", "@SUM(A1)", "\t=1", "plain"]
     rows = list(csv.reader(io.StringIO(make([{"who": cell, "mm3": -1.5} for cell in cells]))))
@@ -64,7 +64,7 @@ def _formula(folder: Path) -> str:
 
 
 def _markdown(folder: Path) -> str:
-    from pages.ui.text import plain
+    from pages.ui.shared.text import plain
 
     shown = plain("![](http://evil.example/x) :red[a] $x$ <img src=x>")
     if re.search(r"(?<!\\)(!\[|<img|:red\[|\$x)", shown):

@@ -248,11 +248,11 @@ def _headers(folder: Path) -> str:
 def _without_token(folder: Path) -> str:
     import httpx
 
-    from pages.ui import api
+    from pages.ui.api import routes
 
     here, tried = _dashboard(folder), 0
     junk = ("x", "0", "9" * 5000, "%00", "..%2f..%2fetc%2fpasswd", "%ff")
-    for route in api.ROUTES:
+    for route in routes.ROUTES:
         for value in junk:
             path = re.sub(r"\{[^}]*\}", value, route.path)
             for method in sorted((route.methods or {"GET"}) - {"HEAD"}):
@@ -264,7 +264,7 @@ def _without_token(folder: Path) -> str:
                     raise Opened(f"{method} {route.path} answers {answer.status_code} to {value[:20]!r}")
                 if answer.status_code < 400 and not open_to_all:
                     raise Opened(f"{method} {route.path} answers {answer.status_code} without a token")
-    return f"{tried} requests to {len(api.ROUTES)} routes: none served, none failed"
+    return f"{tried} requests to {len(routes.ROUTES)} routes: none served, none failed"
 
 
 def _absurd_slab(folder: Path) -> str:

@@ -14,9 +14,9 @@ from unittest.mock import patch
 
 import numpy as np
 
-from core.metrics import dice
+from core.imaging.volumes import read_label_map, read_volume
+from core.lesions.metrics import dice
 from core.types import Prompt
-from core.volumes import read_label_map, read_volume
 from tests.bench import shared_data
 
 MODEL = "sts-ctpet-small"
@@ -36,7 +36,7 @@ def _seconds(work: Callable[[], Any]) -> float:
 
 
 def _segmenter(device: Any) -> Any:
-    from core.engines import nnunet
+    from core.engines.auto import nnunet
 
     with patch.object(nnunet, "pick_device", lambda: device):
         nnunet.load_segmenter.cache_clear()
@@ -75,9 +75,9 @@ def _nnunet(cpu: Any, cuda: Any) -> list[dict[str, Any]]:
 
 
 def _prompt_segmenter(device: Any) -> Any:
-    from core.engines import medsam, sam_segmenter
-    from core.engines.medsam import fill_network
-    from core.engines.preparing import PREPROCESS
+    from core.engines.prompt import medsam, sam_segmenter
+    from core.engines.prompt.medsam import fill_network
+    from core.engines.prompt.preparing import PREPROCESS
     from weights import registry
 
     entry = registry.find("litemedsam")

@@ -20,12 +20,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from core.engines import encoder, medsam
-from core.engines.interactive import PromptService, ScanFile
-from core.engines.preparing import to_uint8
-from core.engines.prompting import overlap
+from core.engines.prompt import encoder, medsam
+from core.engines.prompt.preparing import to_uint8
+from core.engines.prompt.prompting import overlap
+from core.engines.service.interactive import PromptService, ScanFile
+from core.imaging.volumes import file_sha256, read_label_map, read_volume
 from core.types import Modality, Prompt
-from core.volumes import file_sha256, read_label_map, read_volume
 from tests.bench import shared_data
 from tests.bench.bench_medsam import box_of
 from weights import registry

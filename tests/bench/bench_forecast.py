@@ -15,7 +15,7 @@ import numpy as np
 
 from core.growth.burden import total_forecast
 from core.growth.forecast import forecast
-from core.twin import fits, weekly_days
+from core.twin.trajectory import fits, weekly_days
 from core.types import VolumePoint
 
 VISITS = (3, 6, 10, 40)

@@ -25,14 +25,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from core.engines.embeddings import SliceEmbed, open_embeddings
-from core.engines.expectation import WEIGHTS, Weights
-from core.engines.medsam import load_prompt_segmenter
-from core.engines.preparing import to_uint8
-from core.engines.prompting import overlap
-from core.engines.propagation import RULES, refine
+from core.engines.prompt.embeddings import SliceEmbed, open_embeddings
+from core.engines.prompt.medsam import load_prompt_segmenter
+from core.engines.prompt.preparing import to_uint8
+from core.engines.prompt.prompting import overlap
+from core.engines.propagation.expectation import WEIGHTS, Weights
+from core.engines.propagation.propagation import RULES, refine
+from core.imaging.volumes import file_sha256, read_label_map, read_volume
 from core.types import Modality, Prompt, Volume
-from core.volumes import file_sha256, read_label_map, read_volume
 from tests.bench import shared_data
 
 SCANS: dict[str, tuple[str, Modality]] = {"CT": ("CT", "CT"), "MR": ("MR_T1", "MR"), "PET": ("PET", "PET")}
@@ -123,7 +123,7 @@ def measure(volume: Volume, truth: NDArray[np.bool_], weights: Weights, cached: 
 
 def by_nnunet(folder: Path, truth: NDArray[np.bool_]) -> float:
     """Dice of the shipped network's tumour, all its lesions together."""
-    from core.engines.nnunet import load_segmenter
+    from core.engines.auto.nnunet import load_segmenter
 
     ct, pet = read_volume(folder / "CT_image.nii.gz", "CT"), read_volume(folder / "PET_image.nii.gz", "PET")
     answer = load_segmenter("sts-ctpet-small").segment([ct, pet])

@@ -16,10 +16,10 @@ import numpy as np
 import SimpleITK as sitk
 from numpy.typing import NDArray
 
-from core.masks import diff
-from core.metrics import dice, surface_distances
+from core.imaging.volumes import read_label_map, to_sitk
+from core.lesions.masks import diff
+from core.lesions.metrics import dice, surface_distances
 from core.types import Grid, LabelMap
-from core.volumes import read_label_map, to_sitk
 
 _ROOT = Path(__file__).resolve().parents[2]
 _SHARED = Path(os.environ.get("TWIN_SHARED", _ROOT.parent / "shared" / "data"))

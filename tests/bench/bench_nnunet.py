@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 import SimpleITK as sitk
 
-from core.metrics import dice
-from core.volumes import read_label_map, read_volume, resample, write_nifti
+from core.imaging.volumes import read_label_map, read_volume, resample, write_nifti
+from core.lesions.metrics import dice
 from tests.bench import shared_data
 
 MODEL = "sts-ctpet-small"
@@ -65,8 +65,8 @@ def _command_line(scans: Path, out: Path, results: Path, mirroring: bool) -> flo
 def _cold(scan: Path, pet: Path, mirroring: bool) -> float:
     """Seconds of a fresh Python that imports, loads the model and segments once, with our engine."""
     code = (
-        "import sys; from pathlib import Path; from core.volumes import read_volume;"
-        "from core.engines.nnunet import load_segmenter;"
+        "import sys; from pathlib import Path; from core.imaging.volumes import read_volume;"
+        "from core.engines.auto.nnunet import load_segmenter;"
         f"load_segmenter({MODEL!r}, {mirroring}).segment("
         "[read_volume(Path(sys.argv[1]), 'CT'), read_volume(Path(sys.argv[2]), 'PET')])"
     )
@@ -77,7 +77,7 @@ def _cold(scan: Path, pet: Path, mirroring: bool) -> float:
 
 def run() -> list[dict[str, Any]]:
     """One row for each setting: seconds cold and warm, the command line's, the ratios, and the agreement."""
-    from core.engines.nnunet import load_segmenter
+    from core.engines.auto.nnunet import load_segmenter
     from weights import registry
 
     source = shared_data() / "sts" / PATIENT

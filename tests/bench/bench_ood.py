@@ -1,6 +1,6 @@
 """The OOD gate: RF-Deep beside its baselines on the shipped reference (20 resamplings, 300 trees), and what it costs.
 
-The whole evaluation, 100 resamplings and 1000 trees: `python -m core.ood.evaluate`.
+The whole evaluation, 100 resamplings and 1000 trees: `python -m core.gates.scan.evaluate`.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ RESAMPLINGS, TREES = 20, 300
 
 def run() -> list[dict[str, Any]]:
     """One row a detector and protocol, then the seconds to fit the shipped gate and to score one real scan."""
-    from core.ood.evaluate import ID_ONLY, SAW_OOD, evaluate, methods
-    from core.ood.rfdeep import MODEL_ID, read_reference
+    from core.gates.scan.evaluate import ID_ONLY, SAW_OOD, evaluate, methods
+    from core.gates.scan.rfdeep import MODEL_ID, read_reference
     from weights import registry
 
     reference = read_reference(registry.verify(registry.find(MODEL_ID)))
@@ -49,9 +49,9 @@ def run() -> list[dict[str, Any]]:
 
 
 def _cost() -> list[dict[str, Any]]:
-    from core.engines.nnunet import load_segmenter
-    from core.ood.rfdeep import load_rfdeep
-    from core.volumes import read_volume
+    from core.engines.auto.nnunet import load_segmenter
+    from core.gates.scan.rfdeep import load_rfdeep
+    from core.imaging.volumes import read_volume
     from tests.bench import shared_data
 
     started = time.perf_counter()

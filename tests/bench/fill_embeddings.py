@@ -16,11 +16,11 @@ from typing import Any
 
 import numpy as np
 
-from core.engines.embeddings import open_embeddings
-from core.engines.medsam import load_prompt_segmenter
-from core.engines.preparing import to_uint8
+from core.engines.prompt.embeddings import open_embeddings
+from core.engines.prompt.medsam import load_prompt_segmenter
+from core.engines.prompt.preparing import to_uint8
+from core.imaging.volumes import file_sha256, read_label_map, read_volume
 from core.types import Modality
-from core.volumes import file_sha256, read_label_map, read_volume
 from tests.bench import shared_data
 
 #: Slices beyond the tumour on either side, round by round.

@@ -1,4 +1,4 @@
-"""`python -m tests.bench.fit_expectation`: the weights of `core.engines.expectation`, from the real scans.
+"""`python -m tests.bench.fit_expectation`: the weights of `core.engines.propagation.expectation`, from the real scans.
 
 Logistic regression over voxels (the same number from every CT, MR and PET scan) of the three things that count there,
 with one box, the contour's own on its largest slice. Prints the weights of all patients, and those of four folds, each
@@ -15,14 +15,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from core.engines.boxes import beside, box_of, widened
-from core.engines.embeddings import SliceEmbed, open_embeddings
-from core.engines.expectation import WEIGHTS, Anchor, Expectation
-from core.engines.medsam import load_prompt_segmenter
-from core.engines.preparing import to_uint8
-from core.engines.propagation import RULES
+from core.engines.prompt.embeddings import SliceEmbed, open_embeddings
+from core.engines.prompt.medsam import load_prompt_segmenter
+from core.engines.prompt.preparing import to_uint8
+from core.engines.propagation.boxes import beside, box_of, widened
+from core.engines.propagation.expectation import WEIGHTS, Anchor, Expectation
+from core.engines.propagation.propagation import RULES
+from core.imaging.volumes import file_sha256, read_label_map, read_volume
 from core.types import Prompt, Volume
-from core.volumes import file_sha256, read_label_map, read_volume
 from tests.bench import bench_medsam, shared_data
 
 #: Voxels of a scan that are learned from, and how far from the prompted slice, as a share of the box's half side.

@@ -9,16 +9,16 @@ from typing import Any
 import nibabel as nib
 import numpy as np
 
-from core.decisions import REJECTED
-from core.readers import next_visible_label
+from core.review.decisions import REJECTED
+from core.review.readers import next_visible_label
 from core.types import UNITS, MaskRecord, Scan
-from pages.ui import resources
-from pages.ui.charts import LESION_COLOURS
-from pages.ui.files import file_problem
-from pages.ui.slices import WINDOWS, outline_rgb
-from pages.ui.viewer import slabs
-from pages.ui.viewer.scan_routes import API, CONVERSIONS, assets_url
-from pages.ui.viewer.tokens import make_token
+from pages.ui.api import slabs
+from pages.ui.api.scan_routes import API, CONVERSIONS, assets_url
+from pages.ui.frame import resources
+from pages.ui.guard.tokens import make_token
+from pages.ui.shared.charts import LESION_COLOURS
+from pages.ui.shared.lost_files import file_problem
+from pages.ui.shared.slices import WINDOWS, outline_rgb
 
 
 @dataclass(frozen=True)

@@ -21,13 +21,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from core.ood.detectors import geometry, histogram
-from core.ood.features import CROPS, FEATURES_VERSION, ScanFeatures, scan_features
-from core.ood.rfdeep import IN_DISTRIBUTION, MODEL_ID, Reference, crossfit
-from core.phantom import LesionSpec, PhantomSpec, phantom
-from core.simulate import follow_up
+from core.gates.scan.detectors import geometry, histogram
+from core.gates.scan.features import CROPS, FEATURES_VERSION, ScanFeatures, scan_features
+from core.gates.scan.rfdeep import IN_DISTRIBUTION, MODEL_ID, Reference, crossfit
+from core.imaging.volumes import read_volume
+from core.simulation.phantom import LesionSpec, PhantomSpec, phantom
+from core.simulation.simulate import follow_up
 from core.types import Volume
-from core.volumes import read_volume
 from weights.recipes.rfdeep.shifts import (
     CORRUPTIONS,
     MR_AS_CT,
@@ -157,7 +157,7 @@ def other_bodies(shared: Path) -> Iterator[Case]:
 
 def load_network(model: str, folder: Path | None) -> Any:
     """The registered model, or any trained-model folder under the same name (for a trial)."""
-    from core.engines.nnunet import NnUNetSegmenter, load_segmenter
+    from core.engines.auto.nnunet import NnUNetSegmenter, load_segmenter
 
     if folder is None:
         return load_segmenter(model)
@@ -207,7 +207,7 @@ def build(network: Any, found: Iterator[Case], command: str) -> Reference:
 
 SOURCES = (
     "Soft-tissue sarcoma CT, PET, T1 MR: Vallieres 2015, 10.7937/K9/TCIA.2015.7GO2GSKS, as packed by IBSI, CC BY 3.0",
-    "Phantoms: core/phantom.py, synthetic",
+    "Phantoms: core/simulation/phantom.py, synthetic",
     "FLAIR MR: Lesjak 2016, github muschellij2/open_ms_data, CC BY",
     "Brain and breast MR: github AIM-Harvard/pyradiomics, BSD-3",
     "Trunk CT: github wasserth/TotalSegmentator, Apache-2.0",

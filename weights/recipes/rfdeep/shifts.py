@@ -1,7 +1,8 @@
 """Scans that the network does not know: what goes wrong with a CT + PET pair, and other body parts and modalities.
 
-Each shift is named, so that `core.ood.evaluate` can leave one kind out. They are drawn here, apart from the faults of
-the demo cohort (`core.faults`): the demo's odd scans are then not the very ones that the gate learned from.
+Each shift is named, so that `core.gates.scan.evaluate` can leave one kind out. They are drawn here, apart from the
+faults of the demo cohort (`core.simulation.simulated_artefacts`): the demo's odd scans are then not the very ones that
+the gate learned from.
 """
 
 from __future__ import annotations

@@ -16,9 +16,9 @@ from pathlib import Path
 
 import numpy as np
 
-from core.metrics import dice, surface_distances
+from core.imaging.volumes import read_label_map, read_volume, resample
+from core.lesions.metrics import dice, surface_distances
 from core.types import Volume
-from core.volumes import read_label_map, read_volume, resample
 from weights.recipes.sts_ctpet.prepare import split
 from weights.recipes.sts_ctpet.simulated import tumour_free_phantom, without_tumour
 
@@ -33,7 +33,7 @@ def suv41(pet: Volume, ct: Volume) -> np.ndarray:
 
 def evaluate(sts: Path, model_id: str, patients: list[str], mirroring: bool) -> list[dict[str, float | str]]:
     """One row a patient: Dice, HD95 and mean surface distance in millimetres of network and baseline, and seconds."""
-    from core.engines.nnunet import load_segmenter
+    from core.engines.auto.nnunet import load_segmenter
 
     segmenter = load_segmenter(model_id, mirroring)
     rows: list[dict[str, float | str]] = []
@@ -60,7 +60,7 @@ def tumour_free(sts: Path, model_id: str, patients: list[str]) -> list[dict[str,
 
     The patients' own scans with the tumour painted over, and six phantoms of anatomies that nothing was trained on.
     """
-    from core.engines.nnunet import load_segmenter
+    from core.engines.auto.nnunet import load_segmenter
 
     segmenter = load_segmenter(model_id)
     scans = {f"{patient}, painted over": without_tumour(sts / patient, 100 + n) for n, patient in enumerate(patients)}

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import SimpleITK as sitk
 
-from core.volumes import write_nifti
+from core.imaging.volumes import write_nifti
 from weights.recipes.sts_ctpet.simulated import simulated_cases
 
 DATASET_ID = 501

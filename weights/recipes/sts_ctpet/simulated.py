@@ -10,8 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
-from core.cohort import real_scan
-from core.simulate import LesionSpec, PhantomSpec, SimulatedTimepoint, follow_up, phantom
+from core.simulation.demo_stories import real_scan
+from core.simulation.simulate import LesionSpec, PhantomSpec, SimulatedTimepoint, follow_up, phantom
 
 FIRST_ANATOMY = 900
 #: A third of its volume: the smallest training tumours become 6 to 30 mL.

@@ -1,0 +1,136 @@
+"""From the slices a person prompted to the whole lesion, slice by slice in both directions.
+
+How is in `core.engines.propagation.slice_propagation`: the rule that ended a direction is reported.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from core.engines.base import PromptSegmenter, Propagation, SliceFound, StopReason
+from core.engines.prompt.embeddings import SliceEmbed
+from core.engines.prompt.preparing import to_uint8
+from core.engines.prompt.prompting import check_prompts
+from core.engines.propagation.boxes import Bool
+from core.engines.propagation.slice_propagation import RULES, Rules, Start, Walk
+from core.errors import GeometryError, InputError
+from core.types import Grid, Progress, Prompt, Volume, no_progress
+
+__all__ = ["RULES", "Rules", "Start", "refine", "walk"]
+
+
+def refine(
+    volume: Volume,
+    prompts: Sequence[Prompt],
+    segmenter: PromptSegmenter,
+    propagate: bool,
+    progress: Progress = no_progress,
+    prior: Bool | None = None,
+    rules: Rules = RULES,
+    embed: SliceEmbed | None = None,
+) -> Propagation:
+    """One lesion from the prompts of one scan.
+
+    Args:
+        volume: the prompted scan.
+        prompts: boxes and points of one lesion, voxel indices of that scan.
+        segmenter: of `core.engines.prompt.medsam.load_prompt_segmenter`.
+        propagate: True to go on beyond the prompted slices, and between them.
+        progress: called for every slice; may raise JobCancelled.
+        prior: (I, J, K) bool on the scan's grid: an earlier mask of this lesion. Propagation then does not end before
+            that mask does, unless nothing is found, and its extent is taken into the next slice's box.
+        rules: when to stop.
+        embed: as `walk`.
+
+    Returns:
+        The mask on the scan's own grid; predicted IoU of each slice done; for both directions why it went no further
+        (no reasons without `propagate`). A prompt on which nothing is found gives an empty slice and stops there.
+
+    Raises:
+        InputError: prompts that cannot be used, see `core.engines.prompt.prompting.check_prompts`.
+        GeometryError: a prior on another grid.
+        JobCancelled: from `progress`.
+    """
+    check_prompts(prompts, volume.grid)
+    grey = to_uint8(volume.array, volume.modality)
+    mask, ious = np.zeros(volume.grid.shape, dtype=bool), dict[int, float]()
+    stops = []
+    steps = walk(
+        grey,
+        volume.grid,
+        prompts,
+        segmenter,
+        propagate=propagate,
+        progress=progress,
+        prior=prior,
+        rules=rules,
+        embed=embed,
+    )
+    for step in steps:
+        if isinstance(step, StopReason):
+            stops.append(step)
+        else:
+            mask[:, :, step.slice], ious[step.slice] = step.answer.mask, step.answer.predicted_iou
+    progress(1.0, "done")
+    return Propagation(mask, volume.grid, dict(sorted(ious.items())), tuple(stops))
+
+
+def walk(
+    grey: NDArray[np.uint8],
+    grid: Grid,
+    prompts: Sequence[Prompt],
+    segmenter: PromptSegmenter,
+    *,
+    propagate: bool = True,
+    start: Start | None = None,
+    until: tuple[int, int] | None = None,
+    progress: Progress = no_progress,
+    prior: Bool | None = None,
+    rules: Rules = RULES,
+    embed: SliceEmbed | None = None,
+) -> Iterator[SliceFound | StopReason]:
+    """The slices of one lesion as they are found, and why each direction ended. Closing it stops it between slices.
+
+    First the prompted slices, then those between them, then downwards, then upwards; each direction's StopReason
+    follows its last slice.
+
+    Args:
+        grey: (I, J, K) uint8 from `core.engines.prompt.preparing.to_uint8`.
+        grid: the scan's.
+        prompts: as `refine`; may be none with `start`.
+        segmenter: as `refine`.
+        propagate: as `refine`.
+        start: go on from a slice whose mask is known, away from the prompted slices (both ways if there are none, or
+            some on either side). The prompted slices themselves are then left alone, and `start` is not repeated.
+        until: (low, high): go at least and at most to these slices: within them nothing but an empty slice ends it.
+        progress: as `refine`.
+        prior: as `refine`.
+        rules: as `refine`.
+        embed: (k, image) -> embedding, in place of the segmenter's own.
+
+    Raises:
+        InputError: as `refine`, or `start` or `until` outside the scan.
+        GeometryError: as `refine`.
+        JobCancelled: from `progress`.
+    """
+    if prompts or start is None:
+        check_prompts(prompts, grid)
+    _check_range(start, until, grid)
+    if prior is not None and prior.shape != grid.shape:
+        raise GeometryError(f"The earlier mask has the shape {prior.shape}, the scan {grid.shape}. Resample it first.")
+    embed = embed or (lambda k, image: segmenter.embed(image))
+    return Walk(grey, grid, segmenter, embed, rules, progress, prior, until).steps(prompts, propagate, start)
+
+
+def _check_range(start: Start | None, until: tuple[int, int] | None, grid: Grid) -> None:
+    depth = grid.shape[2]
+    if start is not None and (start.mask.shape != grid.shape[:2] or not 0 <= start.slice < depth):
+        raise InputError(
+            f"Expected the mask to go on from on a slice 0..{depth - 1} of {grid.shape[0]} x {grid.shape[1]} voxels, "
+            f"got {start.mask.shape} on slice {start.slice}."
+        )
+    if until is not None and not 0 <= until[0] <= until[1] < depth:
+        raise InputError(f"Expected slices to go to as low, high within 0..{depth - 1}, got {until}.")

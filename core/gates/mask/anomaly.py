@@ -1,0 +1,261 @@
+"""The mask gate: is this mask's shape like those that people accepted for other patients?
+
+A mask's score is its mean distance to the k nearest reference masks, none of the same patient, over shape features
+scaled by the reference's median and MAD. The score's rank among the reference's own scores gives a conformal p-value.
+With too few of them there is no verdict, only the distance.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from math import ceil
+from typing import Any, Literal, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.neighbors import NearestNeighbors
+
+from core.errors import InputError
+from core.lesions.shape import VECTOR_NAMES
+
+MaskVerdict = Literal["usual", "unusual", "not enough reference masks"]
+
+#: (index in the reference, its patient, distance in MAD units)
+Neighbour = tuple[int, str, float]
+
+#: Features are logarithms and ratios: a spread below 5 % is not believed, or masks that all have one component would
+#: make a second one infinitely odd.
+SCALE_FLOOR = 0.05
+_MAD_TO_SD = 1.4826
+_MEAN_TO_SD = 1.2533
+
+
+class NeighbourIndex(Protocol):
+    """Finds the nearest reference vectors; may be approximate (hnswlib), which can only make distances longer."""
+
+    def query(self, vector: NDArray[np.float64], k: int, exclude_patient: str) -> Sequence[Neighbour]:
+        """Up to k reference masks of other patients nearest to a *scaled* vector (d,), nearest first."""
+
+
+class ExactIndex:
+    """The exact neighbour index: scikit-learn over (n, d) scaled vectors, Euclidean."""
+
+    def __init__(self, scaled: NDArray[np.float64], patient_ids: Sequence[str]) -> None:
+        self._patients = np.asarray(patient_ids, dtype=object)
+        self._most = max(Counter(patient_ids).values(), default=0)
+        self._search = NearestNeighbors().fit(scaled) if len(scaled) else None
+
+    def query(self, vector: NDArray[np.float64], k: int, exclude_patient: str) -> list[Neighbour]:
+        """As `NeighbourIndex.query`."""
+        if self._search is None:
+            return []
+        # No patient has more than `_most` masks, so that many beyond k are enough whoever is excluded.
+        wanted = min(k + self._most, len(self._patients))
+        distances, indices = self._search.kneighbors(vector[None], n_neighbors=wanted)
+        found = [
+            (int(index), str(self._patients[index]), float(distance))
+            for index, distance in zip(indices[0], distances[0], strict=True)
+            if self._patients[index] != exclude_patient
+        ]
+        return found[:k]
+
+
+@dataclass(frozen=True)
+class AnomalyResult:
+    """What the gate says about one mask.
+
+    Args:
+        score: mean distance to the k nearest reference masks of other patients, in MAD units; None without any.
+        p_value: conformal p in [p_min, 1]; None when there are not enough reference masks.
+        flagged: p_value <= alpha; None when there are not enough reference masks.
+        verdict: "usual", "unusual" or "not enough reference masks".
+        k: neighbours asked for.
+        alpha: the level of the flag.
+        n_reference: reference masks of other patients.
+        n_calibration: calibration scores of other patients.
+        n_needed: calibration scores below which nothing can reach alpha.
+        p_min: the smallest p that this many calibration scores can give, 1 / (n + 1).
+        nearest: up to k neighbours: (index in the reference, patient, distance), nearest first.
+        top_features: the three features farthest from the reference's median: (name, signed MAD units).
+    """
+
+    score: float | None
+    p_value: float | None
+    flagged: bool | None
+    verdict: MaskVerdict
+    k: int
+    alpha: float
+    n_reference: int
+    n_calibration: int
+    n_needed: int
+    p_min: float
+    nearest: tuple[Neighbour, ...]
+    top_features: tuple[tuple[str, float], ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain JSON values, for the store."""
+        values = asdict(self)
+        values["nearest"] = [list(neighbour) for neighbour in self.nearest]
+        values["top_features"] = [list(feature) for feature in self.top_features]
+        return values
+
+
+def conformal_p(calibration: NDArray[np.float64], score: float) -> float:
+    """The conformal p-value (1 + #{calibration >= score}) / (n + 1).
+
+    If score and calibration are exchangeable, P(p <= t) <= t for every t. In [1 / (n + 1), 1]; 1 with no calibration.
+
+    Source: Vovk 2005, 10.1007/b106715; Bates 2023, 10.1214/22-AOS2244.
+    """
+    return float((1 + np.count_nonzero(np.asarray(calibration) >= score)) / (len(calibration) + 1))
+
+
+def scores_needed(alpha: float) -> int:
+    """How many calibration scores it takes before p <= alpha can happen at all: 19 for alpha 0.05.
+
+    Raises:
+        InputError: unless 0 < alpha < 1.
+    """
+    if not 0 < alpha < 1:
+        raise InputError(f"Expected an alpha between 0 and 1, got {alpha}.")
+    return ceil(round(1 / alpha - 1, 9))
+
+
+@dataclass(frozen=True, eq=False)
+class MaskGate:
+    """A fitted gate. Make it by `MaskGate.fit`; then `score` any mask's vector."""
+
+    names: tuple[str, ...]
+    centre: NDArray[np.float64]
+    spread: NDArray[np.float64]
+    patient_ids: tuple[str, ...]
+    calibration: NDArray[np.float64]
+    index: NeighbourIndex
+    k: int
+    alpha: float
+
+    @classmethod
+    def fit(
+        cls,
+        vectors: NDArray[np.float64],
+        patient_ids: Sequence[str],
+        k: int = 3,
+        alpha: float = 0.05,
+        names: Sequence[str] | None = None,
+        make_index: Callable[[NDArray[np.float64], Sequence[str]], NeighbourIndex] = ExactIndex,
+    ) -> MaskGate:
+        """Learn what usual masks look like.
+
+        Every reference mask gets its own score against the masks of all *other* patients (leave one patient out); these
+        are the calibration scores. What that assumes: a new patient's mask is exchangeable with the reference masks.
+        Several masks of one patient resemble each other, so n such scores say less than n patients would; a new mask
+        may choose among slightly more neighbours than a calibration mask could, which makes p slightly larger; and
+        median and MAD were learned without it, which makes p slightly smaller. The test suite simulates the whole.
+
+        Args:
+            vectors: (n, d) shape vectors, unscaled, finite; n may be 0.
+            patient_ids: (n,) whose they are.
+            k: neighbours in the score, >= 1.
+            alpha: level of the flag, 0..1.
+            names: (d,) feature names; `core.lesions.shape.VECTOR_NAMES` by default when d fits.
+            make_index: (scaled vectors, patient_ids) -> index; exact by default.
+
+        Raises:
+            InputError: shapes that do not fit, NaN or infinite features, k < 1, alpha outside (0, 1).
+        """
+        table = np.asarray(vectors, dtype=np.float64)
+        patients = [str(patient) for patient in patient_ids]
+        if table.size == 0:
+            table = table.reshape(0, len(names or VECTOR_NAMES))
+        if table.ndim != 2 or len(table) != len(patients):
+            raise InputError(f"Expected one vector a patient entry, got {table.shape} for {len(patients)} entries.")
+        if not np.isfinite(table).all():
+            raise InputError("A reference mask has NaN or infinite features. Compute its shape vector again.")
+        if k < 1:
+            raise InputError(f"Expected k of at least 1, got {k}.")
+        scores_needed(alpha)
+        labels = _names(names, table.shape[1])
+        centre, spread = robust_scale(table)
+        scaled = (table - centre) / spread
+        index = make_index(scaled, patients)
+        known = [_mean_distance(index.query(row, k, owner), k) for row, owner in zip(scaled, patients, strict=True)]
+        calibration = np.array([np.nan if value is None else value for value in known], dtype=np.float64)
+        return cls(labels, centre, spread, tuple(patients), calibration, index, k, alpha)
+
+    def scale(self, vector: NDArray[np.float64]) -> NDArray[np.float64]:
+        """A shape vector (d,) in MAD units from the reference's median: the space of the neighbour index."""
+        return (np.asarray(vector, dtype=np.float64) - self.centre) / self.spread
+
+    def score(self, vector: NDArray[np.float64], patient_id: str) -> AnomalyResult:
+        """Judge one mask; reference masks and calibration scores of the same patient take no part.
+
+        Raises:
+            InputError: if the vector has the wrong length, NaN or infinite values.
+        """
+        values = np.asarray(vector, dtype=np.float64)
+        if values.shape != self.centre.shape or not np.isfinite(values).all():
+            raise InputError(f"Expected {len(self.centre)} finite shape features, got an array of {values.shape}.")
+        scaled = self.scale(values)
+        nearest = tuple(self.index.query(scaled, self.k, patient_id))
+        others = np.array([owner != patient_id for owner in self.patient_ids], dtype=bool)
+        calibration = self.calibration[others & ~np.isnan(self.calibration)]
+        needed = scores_needed(self.alpha)
+        score = float(np.mean([distance for _, _, distance in nearest])) if nearest else None
+        comparable = _mean_distance(nearest, self.k)
+        p_value: float | None = None
+        flagged: bool | None = None
+        verdict: MaskVerdict = "not enough reference masks"
+        if comparable is not None and len(calibration) >= needed:
+            p_value = conformal_p(calibration, comparable)
+            flagged = p_value <= self.alpha
+            verdict = "unusual" if flagged else "usual"
+        return AnomalyResult(
+            score=score,
+            p_value=p_value,
+            flagged=flagged,
+            verdict=verdict,
+            k=self.k,
+            alpha=self.alpha,
+            n_reference=int(others.sum()),
+            n_calibration=len(calibration),
+            n_needed=needed,
+            p_min=1 / (len(calibration) + 1),
+            nearest=nearest,
+            top_features=self._top_features(scaled) if len(self.patient_ids) else (),
+        )
+
+    def _top_features(self, scaled: NDArray[np.float64]) -> tuple[tuple[str, float], ...]:
+        order = np.argsort(-np.abs(scaled), kind="stable")[:3]
+        return tuple((self.names[i], float(scaled[i])) for i in order)
+
+
+def robust_scale(vectors: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Median and spread (each (d,)) of (n, d) vectors: 0 and 1 for none.
+
+    The spread is 1.4826 MAD. Where more than half of the references share one value (component count) the MAD is 0;
+    then 1.2533 times the mean absolute deviation stands in, and never less than `SCALE_FLOOR`.
+    """
+    if len(vectors) == 0:
+        return np.zeros(vectors.shape[1]), np.ones(vectors.shape[1])
+    centre = np.median(vectors, axis=0)
+    deviations = np.abs(vectors - centre)
+    spread = _MAD_TO_SD * np.median(deviations, axis=0)
+    spread = np.where(spread < SCALE_FLOOR, _MEAN_TO_SD * deviations.mean(axis=0), spread)
+    return centre, np.maximum(spread, SCALE_FLOOR)
+
+
+def _mean_distance(neighbours: Sequence[Neighbour], k: int) -> float | None:
+    """The score, or None with fewer than k neighbours: a mean over fewer is not comparable."""
+    if len(neighbours) < k:
+        return None
+    return float(np.mean([distance for _, _, distance in neighbours]))
+
+
+def _names(names: Sequence[str] | None, count: int) -> tuple[str, ...]:
+    if names is None:
+        return VECTOR_NAMES if count == len(VECTOR_NAMES) else tuple(f"feature_{i}" for i in range(count))
+    if len(names) != count:
+        raise InputError(f"Expected {count} feature names, got {len(names)}.")
+    return tuple(names)

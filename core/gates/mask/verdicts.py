@@ -1,0 +1,182 @@
+"""The mask gate over the store: shape vectors of lesions, their distance to accepted ones, and similar lesions.
+
+The reference is every lesion that stands in an *accepted* mask of *other* patients (`core.gates.mask.anomaly` has the
+arithmetic).
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from core.errors import InputError
+from core.gates.mask.anomaly import MaskGate, NeighbourIndex
+from core.lesions.shape import shape_vector
+from core.types import LabelMap, MaskRecord
+
+K_NEAREST = 5
+ALPHA = 0.05
+
+
+class GateStore(Protocol):
+    """What the gate asks of the store."""
+
+    def mask(self, patient_id: str, timepoint: str, version: int) -> MaskRecord: ...
+    def load_mask(self, record: MaskRecord) -> LabelMap: ...
+    def add_mask_vector(
+        self, mask_id: str, lesion_id: str, patient_id: str, vector: Sequence[float], names: Sequence[str], person: str
+    ) -> None: ...
+    def mask_vectors(self, status: str | None = None) -> list[dict[str, Any]]: ...
+    def neighbour_index(self, vectors: NDArray[np.float64], patient_ids: Sequence[str]) -> NeighbourIndex: ...
+    def add_mask_anomaly(self, mask_id: str, result: dict[str, Any], person: str) -> Any: ...
+
+
+def vectors_of(labels: LabelMap) -> list[dict[str, Any]]:
+    """The shape vectors of a mask's lesions, stored or not: lesion_id, vector, names; [] for an empty mask."""
+    out = []
+    for label in labels.labels:
+        names, vector = shape_vector(labels.array == label, labels.grid.spacing_mm)
+        out.append({"lesion_id": f"L{label}", "vector": [float(v) for v in vector], "names": list(names)})
+    return out
+
+
+def remember_vectors(store: Any, record: MaskRecord, labels: LabelMap, person: str) -> None:
+    """Stores the shape vectors of a version that was stored without them, so that scoring it again reads no images."""
+    for row in vectors_of(labels):
+        store.add_mask_vector(record.mask_id, row["lesion_id"], record.patient_id, row["vector"], row["names"], person)
+
+
+def _own_vectors(store: GateStore, record: MaskRecord) -> list[dict[str, Any]]:
+    """The version's vectors, one a lesion: those that were stored with it, else measured now and not stored."""
+    own = [row for row in store.mask_vectors() if row["mask_id"] == record.mask_id]
+    return own if len(own) >= len(record.lesions) else vectors_of(store.load_mask(record))
+
+
+def reference(store: GateStore) -> list[dict[str, Any]]:
+    """The vectors of accepted masks' lesions, one dict each (mask_id, lesion_id, patient_id, vector, ...), without the
+    lesions that were rejected."""
+    return store.mask_vectors("accepted")
+
+
+def score_mask(store: GateStore, patient_id: str, timepoint: str, version: int, person: str) -> dict[str, Any]:
+    """The gate's verdict on one stored mask version (`verdict_on`), recorded, its vectors too where it had none."""
+    record = store.mask(patient_id, timepoint, version)
+    own = [row for row in store.mask_vectors() if row["mask_id"] == record.mask_id]
+    if len(own) < len(record.lesions):  # stored by an older TwinReview, or without its vectors
+        labels = store.load_mask(record)
+        remember_vectors(store, record, labels, person)
+        own = vectors_of(labels)
+    result = verdict_on(store, own, patient_id)
+    store.add_mask_anomaly(record.mask_id, result, person)
+    return result
+
+
+def verdict_on(store: GateStore, vectors: Sequence[Mapping[str, Any]], patient_id: str) -> dict[str, Any]:
+    """The gate's verdict on a mask, whether it is stored or not; records nothing.
+
+    A mask with several lesions is as odd as its oddest one; its p-value is the smallest times their number
+    (Bonferroni), at most 1.
+
+    Args:
+        vectors: of each of its lesions, as `vectors_of` gives them; none for an empty mask.
+        patient_id: whose mask it is; lesions of the same patient are no reference.
+
+    Returns:
+        verdict ("usual" | "unusual" | "not enough reference masks" | "empty mask"), p_value or None, flagged
+        (bool or None), n_reference, alpha, k, and `lesions`: one result each.
+    """
+    names = vectors[0]["names"] if vectors else None  # vectors of other features cannot be compared with these
+    rows = [r for r in reference(store) if r["patient_id"] != patient_id and names in (None, r["names"])]
+    if not vectors:
+        result: dict[str, Any] = {
+            "verdict": "empty mask",
+            "p_value": None,
+            "flagged": None,
+            "n_reference": len(rows),
+            "lesions": [],
+        }
+    else:
+        lesions = _score_lesions(store, vectors, rows, patient_id)
+        p_values = [lesion["p_value"] for lesion in lesions if lesion["p_value"] is not None]
+        p_value = min(1.0, min(p_values) * len(p_values)) if p_values else None
+        flagged = None if p_value is None else p_value <= ALPHA
+        verdict = "not enough reference masks" if flagged is None else ("unusual" if flagged else "usual")
+        result = {
+            "verdict": verdict,
+            "p_value": p_value,
+            "flagged": flagged,
+            "n_reference": len(rows),
+            "lesions": lesions,
+        }
+    return {"alpha": ALPHA, "k": K_NEAREST, **result}
+
+
+def _score_lesions(
+    store: GateStore, own: Sequence[Mapping[str, Any]], rows: list[dict[str, Any]], patient_id: str
+) -> list[dict[str, Any]]:
+    names = own[0]["names"]
+    if not rows:
+        return [
+            {"lesion_id": row["lesion_id"], "score": None, "p_value": None, "verdict": "not enough reference masks"}
+            for row in own
+        ]
+    gate = MaskGate.fit(
+        np.array([row["vector"] for row in rows]),
+        [row["patient_id"] for row in rows],
+        k=K_NEAREST,
+        alpha=ALPHA,
+        names=names,
+        make_index=store.neighbour_index,
+    )
+    return [{"lesion_id": row["lesion_id"], **gate.score(np.array(row["vector"]), patient_id).to_json()} for row in own]
+
+
+def similar_lesions(
+    store: GateStore, patient_id: str, timepoint: str, version: int, k: int = 5
+) -> list[dict[str, Any]]:
+    """For each lesion of the version, the k most alike lesions of other patients' accepted masks, nearest first.
+
+    A lesion that was accepted at several timepoints counts once, as it was when it was most alike.
+    Distance is Euclidean over shape features scaled by the reference's median and MAD; its unit is "typical spreads".
+    """
+    if k < 1:
+        raise InputError(f"Expected k of at least 1, got {k}.")
+    own = _own_vectors(store, store.mask(patient_id, timepoint, version))
+    rows = [row for row in reference(store) if row["patient_id"] != patient_id]
+    if not rows:
+        return []
+    gate = MaskGate.fit(
+        np.array([row["vector"] for row in rows]),
+        [row["patient_id"] for row in rows],
+        k=_enough(rows, k),
+        alpha=ALPHA,
+        names=rows[0]["names"],
+        make_index=store.neighbour_index,
+    )
+    out = []
+    for row in own:
+        closest: dict[tuple[str, str], tuple[int, float]] = {}
+        for index, _, distance in gate.score(np.array(row["vector"]), patient_id).nearest:
+            closest.setdefault(_lesion(rows[index]), (index, distance))
+        ranked = enumerate(list(closest.values())[:k], 1)
+        out += [_similar(row, rows[index], distance, rank) for rank, (index, distance) in ranked]
+    return out
+
+
+def _lesion(row: Mapping[str, Any]) -> tuple[str, str]:
+    return str(row["patient_id"]), str(row["lesion_id"])
+
+
+def _enough(rows: Sequence[Mapping[str, Any]], k: int) -> int:
+    """How many neighbours hold k different lesions for sure."""
+    most = max(Counter(_lesion(row) for row in rows).values())
+    return min((k - 1) * most + 1, len(rows))
+
+
+def _similar(own: Mapping[str, Any], other: Mapping[str, Any], distance: float, rank: int) -> dict[str, Any]:
+    keys = ("patient_id", "timepoint", "version", "mask_id", "lesion_id")
+    return {"of": own["lesion_id"], "rank": rank, **{key: other[key] for key in keys}, "distance": float(distance)}

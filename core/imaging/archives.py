@@ -1,0 +1,84 @@
+"""Zip files from outside: looked through before a byte of them is unpacked."""
+
+from __future__ import annotations
+
+import shutil
+import stat
+import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path, PurePosixPath
+
+from core.errors import InputError
+from core.imaging.image_files import image_suffix, reading
+from core.imaging.limits import import_limits
+
+MAX_FILES = 20_000
+
+
+@contextmanager
+def unpacked(path: Path, scratch: Path, max_bytes: int | None = None) -> Iterator[list[Path]]:
+    """The files of a zip, in a folder inside `scratch` that is gone afterwards, in the zip's order.
+
+    They are renamed to numbers (suffix kept): names inside a zip may be a patient's, or an attack.
+
+    Args:
+        scratch: a folder of the data root's own, which is swept when a process dies in the middle; the system's folder
+            for temporary files is not.
+        max_bytes: of all files together; by default what the settings allow (`core.imaging.limits`).
+
+    Raises:
+        InputError: not a zip, damaged, encrypted, with paths that lead outside, with links, larger than `max_bytes`
+            unpacked, or of more than 20,000 files.
+    """
+    folder = Path(scratch) / "unpacked"
+    try:
+        with reading(path):
+            folder.mkdir()
+            files = _extract(path, folder, import_limits().file_bytes if max_bytes is None else max_bytes)
+        yield files
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _extract(path: Path, folder: Path, max_bytes: int) -> list[Path]:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            members = _checked(path.name, archive.infolist(), max_bytes)
+            files = []
+            for number, member in enumerate(members):
+                target = folder / f"{number:06d}{image_suffix(member.filename) or '.dcm'}"
+                with archive.open(member) as source, target.open("xb") as sink:
+                    shutil.copyfileobj(source, sink, 2**20)  # zipfile stops at the declared size and checks the CRC
+                files.append(target)
+            return files
+    except (zipfile.BadZipFile, NotImplementedError) as error:
+        raise InputError(
+            f"{path.name}: expected a zip file, got one that is damaged, not a zip, or packed in an unusual way. "
+            "Make the zip again with the ordinary method."
+        ) from error
+
+
+def _checked(name: str, members: list[zipfile.ZipInfo], max_bytes: int) -> list[zipfile.ZipInfo]:
+    if any(member.flag_bits & 0x1 for member in members):
+        raise InputError(
+            f"{name}: expected an open zip, got an encrypted one. Unpack it and zip it without a password."
+        )
+    kept = []
+    for member in members:
+        # zipfile turns backslashes into slashes only on Windows, so look at what was written.
+        parts = PurePosixPath(member.orig_filename.replace("\\", "/")).parts
+        if not parts or parts[0] == "/" or ".." in parts or ":" in parts[0] or stat.S_ISLNK(member.external_attr >> 16):
+            raise InputError(
+                f"{name}: expected plain files, got a path or link that leads out of the zip. "
+                "Do not trust this file; make a new zip of the images alone."
+            )
+        if not member.is_dir() and "__MACOSX" not in parts and not parts[-1].startswith("."):
+            kept.append(member)
+    size = sum(member.file_size for member in kept)
+    if size > max_bytes or len(kept) > MAX_FILES:
+        raise InputError(
+            f"{name}: expected at most {MAX_FILES:,} files and {max_bytes / 2**30:.3g} GB unpacked, "
+            f"got {len(kept):,} files and {size / 2**30:.3g} GB. Zip one series at a time."
+        )
+    return kept

@@ -1,0 +1,126 @@
+"""The stages in their order: scans and masks in, then jobs that compute and records that remember.
+
+Knows no SQL and no page: stores come as `core.jobs.stages.common.StageStore`. Each job is three functions
+(`core.jobs.jobs.JobKind`): prepare and record run where the store is, compute runs in a worker on files alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from core.errors import InputError
+from core.gates.scan import measuring
+from core.imaging.pseudonym import ask_about_id, ask_about_name
+from core.imaging.reading_apart import read_mask, read_scan
+from core.imaging.scanner_facts import date_mode, kept_facts
+from core.imaging.volumes import resample
+from core.jobs.jobs import JobKind
+from core.jobs.stages import ood, refine, segment
+from core.jobs.stages.common import StageStore, add_version
+from core.review.readers import newest_visible_version
+from core.types import Grid, LabelMap, MaskRecord, Modality, Scan, parse_date
+
+
+def import_scan(
+    store: StageStore,
+    files: Sequence[Path],
+    *,
+    dataset: str,
+    patient_id: str,
+    timepoint: str,
+    modality: Modality,
+    sequence: str = "",
+    person: str,
+    extra: Mapping[str, Any] | None = None,
+    confirm_id: bool = False,
+) -> Scan:
+    """Reads, checks and stores one scan; nothing is kept when any check fails.
+
+    Args:
+        extra: further metadata of the caller's own.
+        confirm_id: somebody said that ids which look like a person's are pseudonyms.
+
+    Raises:
+        InputError: the files are not one image, or the names cannot be used. NameQuestion: a new patient's id, a new
+            dataset or the sequence looks like a person's name. StoreError: the scan is there already.
+    """
+    parse_date(timepoint)
+    date_mode()  # a wrong setting is said before anything is read
+    if sequence and modality != "MR":
+        raise InputError(f"Expected a sequence for MR only, got {sequence!r} for {modality}. Leave it empty.")
+    if not confirm_id:
+        _ask_about_names(store, dataset, patient_id, sequence)
+    with store.scratch() as scratch:
+        volume, metadata = read_scan(list(files), modality, sequence, scratch)
+        return store.add_scan(
+            volume,
+            dataset=dataset,
+            patient_id=patient_id,
+            timepoint=timepoint,
+            person=person,
+            metadata={**kept_facts(metadata, timepoint), **(extra or {})},
+        )
+
+
+def _ask_about_names(store: StageStore, dataset: str, patient_id: str, sequence: str) -> None:
+    """What is there already was confirmed once, or is older than the question."""
+    known = store.patients()
+    if patient_id not in {row["patient_id"] for row in known}:
+        ask_about_id(patient_id)
+    if dataset not in {row["dataset"] for row in known}:
+        ask_about_name("dataset", dataset)
+    ask_about_name("sequence", sequence)
+
+
+def import_mask(store: StageStore, file: Path, *, patient_id: str, timepoint: str, reviewer: str) -> MaskRecord:
+    """A mask drawn elsewhere becomes the next version; it must lie on the reference scan's grid.
+
+    A mask on another scan's grid of the same timepoint is resampled (nearest neighbour) to the reference grid. Its
+    parent is the newest version that its reviewer may see.
+    """
+    grid = store.load_reference_grid(patient_id, timepoint)
+    with store.scratch() as scratch:
+        own = read_mask(file, scratch)
+        labels = own if own.grid.matches(grid) else _on_reference(store, own, grid, patient_id, timepoint)
+        parent = newest_visible_version(store, patient_id, timepoint, reviewer)
+        return add_version(
+            store,
+            labels,
+            patient_id,
+            timepoint,
+            method="import",
+            reviewer=reviewer,
+            parent_version=parent,
+        )
+
+
+def _on_reference(store: StageStore, own: LabelMap, grid: Grid, patient_id: str, timepoint: str) -> LabelMap:
+    """A mask of another scan of the timepoint, resampled; refused if it is of none, or loses a lesion on the way."""
+    others = [store.load_volume(s).grid for s in store.scans(patient_id, timepoint)]
+    if not any(own.grid.matches(other) for other in others):
+        raise InputError(
+            f"The mask's grid {own.grid.shape} fits none of the timepoint's scans "
+            f"({', '.join(str(g.shape) for g in others)}). Draw or resample it on one of them."
+        )
+    labels = LabelMap(resample(own.array, own.grid, grid, "nearest").astype(np.uint8), grid)
+    lost = sorted(set(own.labels) - set(labels.labels))
+    if lost:
+        raise InputError(
+            f"Lesion {', '.join(map(str, lost))} of the mask has no voxel on the reference scan's grid: it lies "
+            "outside that scan, or between its voxels. Draw the mask on the reference scan."
+        )
+    return labels
+
+
+KINDS: dict[str, JobKind] = {
+    "segment": JobKind("segment", segment.prepare_segment, segment.compute_segment, segment.record_segment),
+    "refine": JobKind("refine", refine.prepare_refine, refine.compute_refine, refine.record_refine),
+    "score_ood": JobKind("score_ood", ood.prepare_score_ood, ood.compute_score_ood, ood.record_score_ood),
+    "evaluate_ood": JobKind(
+        "evaluate_ood", measuring.prepare_evaluate_ood, measuring.compute_evaluate_ood, measuring.record_evaluate_ood
+    ),
+}

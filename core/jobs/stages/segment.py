@@ -1,0 +1,180 @@
+"""nnU-Net's stage: a proposal with the lesions numbered as at the timepoint before."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from core.imaging.volumes import read_label_map, write_nifti
+from core.jobs.stages.common import (
+    StageStore,
+    add_version,
+    describe,
+    read_scan,
+    summary,
+    timepoint_scans,
+)
+from core.review.readers import masks_for_all_to_see, readable
+from core.types import LabelMap, MaskRecord, Progress, Volume
+
+#: Components smaller than this are noise of the network, not lesions: half a millilitre, about a 10 mm sphere, below
+#: what RECIST 1.1 calls measurable.
+MIN_LESION_MM3 = 500.0
+#: How far (border to border, after registration) a lesion may lie from its last place and still be the same one.
+MAX_MATCH_MM = 10.0
+DEFAULT_MODEL = "sts-ctpet-small"
+
+
+def _priors(
+    store: StageStore, patient_id: str, timepoint: str, known_masks: Mapping[str, Sequence[MaskRecord]]
+) -> list[dict[str, Any]]:
+    """The masks whose lesion numbers count, the most telling first, each with the lesions that none before it knows.
+
+    In order: this timepoint's, earlier ones from the nearest on, later ones. Of a timepoint it is the accepted version,
+    else the newest that was not rejected. So a lesion that comes back after it was gone is found under its old number.
+
+    Args:
+        known_masks: the versions that may be made use of, by timepoint.
+    """
+    every = sorted(known_masks)
+    earlier = [t for t in reversed(every) if t < timepoint]
+    priors: list[dict[str, Any]] = []
+    known: set[int] = set()
+    for other in [timepoint, *earlier, *(t for t in every if t > timepoint)]:
+        kept = [record for record in known_masks[other] if record.status != "rejected"]
+        kept = readable(store, patient_id, kept)
+        record = next((one for one in kept if one.status == "accepted"), kept[-1] if kept else None)
+        lesions = {int(lesion["label"]) for lesion in record.lesions} - known if record else set()
+        if record and lesions:
+            known |= lesions
+            scan = describe(store, store.reference_scan(patient_id, other))
+            mask = str(store.mask_path(record))
+            priors.append({"timepoint": other, "mask": mask, "scan": scan, "lesions": sorted(lesions)})
+    return priors
+
+
+def prepare_segment(store: StageStore, args: Mapping[str, Any], person: str) -> dict[str, Any]:
+    """args: patient_id, timepoint, model_id (optional).
+
+    Its parent is the newest version that `person` may see; of a timepoint that is read blind the newest automatic one,
+    since everybody sees what comes out.
+    """
+    patient_id, timepoint = str(args["patient_id"]), str(args["timepoint"])
+    scans = timepoint_scans(store, patient_id, timepoint)
+    known = masks_for_all_to_see(store, patient_id, timepoint, person)
+    labels = [int(lesion["label"]) for records in known.values() for record in records for lesion in record.lesions]
+    return {
+        "patient_id": patient_id,
+        "timepoint": timepoint,
+        "model_id": args.get("model_id") or DEFAULT_MODEL,
+        "scans": [describe(store, scan) for scan in scans],
+        "priors": _priors(store, patient_id, timepoint, known),
+        "next_label": max(labels, default=0) + 1,
+    }
+
+
+def compute_segment(params: dict[str, Any], out_dir: Path, progress: Progress) -> dict[str, Any]:
+    """Runs the network, splits its answer into lesions, and gives each the number it had at the timepoint before."""
+    from core.engines.auto.nnunet import load_segmenter
+    from core.lesions.matching import components
+
+    progress(0.0, "loading the model")
+    segmenter = load_segmenter(params["model_id"])
+    volumes = [read_scan(scan) for scan in params["scans"]]
+    answer = segmenter.segment(volumes, lambda f, m: progress(0.8 * f, m))
+    grid = answer.labels.grid
+    found = components(segmenter.lesion_mask(answer.labels.array), grid, min_volume_mm3=MIN_LESION_MM3)
+    progress(0.85, "matching lesions with the timepoint before")
+    numbered, matching = _number(found, volumes[0], params)
+    path = out_dir / "mask.nii.gz"
+    write_nifti(path, numbered, grid)
+    progress(1.0, "done")
+    return {
+        "mask": path.name,
+        "checkpoint_sha256": answer.checkpoint_sha256,
+        "channels": list(answer.channels),
+        "model_files": dict(answer.model_files),
+        "seconds": {k: round(v, 2) for k, v in answer.seconds.items()},
+        "matching": matching,
+    }
+
+
+def _number(found: np.ndarray, reference: Volume, params: Mapping[str, Any]) -> tuple[np.ndarray, dict[str, Any]]:
+    """Component numbers -> lesion numbers of the patient. Without any other mask the largest is lesion 1."""
+    from core.lesions.matching import match_lesions
+
+    first_free = int(params["next_label"])
+    if not params["priors"]:
+        return found, {"prior": None}
+    nearest, *older = params["priors"]
+    note: dict[str, Any] = {"prior": nearest["timepoint"]}
+    to_prior, converged = _motion(reference, nearest, params["timepoint"])
+    if converged is not None:
+        note["registration_converged"] = converged
+    match = partial(match_lesions, max_distance_mm=MAX_MATCH_MM, next_label=first_free)
+    matching = match(read_label_map(Path(nearest["mask"])), found, reference.grid, to_prior)
+    merged = dict(matching.merges)
+    lost = matching.lost
+    for prior in older:
+        if not matching.new:
+            break
+        to_prior, converged = _motion(reference, prior, params["timepoint"])
+        if not converged:
+            continue  # a lesion called new is found out in review; one under a wrong number may not be
+        unknown = [component for component, lesion in matching.numbers.items() if lesion in matching.new]
+        again = match(
+            _only(read_label_map(Path(prior["mask"])), prior["lesions"]),
+            np.where(np.isin(found, unknown), found, 0).astype(np.uint8),
+            reference.grid,
+            to_prior,
+        )
+        merged |= again.merges
+        matching = replace(again, numbers={**matching.numbers, **again.numbers})
+    note |= {
+        "merged": {str(lesion): list(parts) for lesion, parts in merged.items()},
+        "new": list(matching.new),
+        "vanished": list(lost),
+    }
+    return matching.relabel(found, reference.grid).array, note
+
+
+def _motion(reference: Volume, prior: Mapping[str, Any], timepoint: str) -> tuple[np.ndarray, bool | None]:
+    """4x4 from this scan's mm to the prior's, and whether to rely on it; identity and None within one timepoint."""
+    from core.imaging.registration import rigid
+
+    if prior["timepoint"] == timepoint:
+        return np.eye(4), None
+    motion = rigid(reference, read_scan(prior["scan"]))
+    return motion.matrix, bool(motion.converged)
+
+
+def _only(labels: LabelMap, lesions: Sequence[int]) -> LabelMap:
+    return LabelMap(np.where(np.isin(labels.array, lesions), labels.array, 0).astype(np.uint8), labels.grid)
+
+
+def record_segment(
+    store: StageStore, params: dict[str, Any], result: dict[str, Any], out_dir: Path, person: str
+) -> dict[str, Any]:
+    """The network's proposal becomes a mask version with the model's hash."""
+    labels = read_label_map(out_dir / result["mask"])
+    patient_id, timepoint = params["patient_id"], params["timepoint"]
+    now = masks_for_all_to_see(store, patient_id, timepoint, person)[timepoint]  # not as it was when this was begun
+    seen = readable(store, patient_id, now)
+    record = add_version(
+        store,
+        labels,
+        patient_id,
+        timepoint,
+        method="nnunet",
+        reviewer=person,
+        model_checkpoint=params["model_id"],
+        checkpoint_sha256=result["checkpoint_sha256"],
+        model_files=result.get("model_files"),
+        parent_version=seen[-1].version if seen else None,
+    )
+    return {**summary(record), "seconds": result["seconds"], "matching": result["matching"]}

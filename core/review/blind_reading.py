@@ -1,0 +1,88 @@
+"""Of a whole store, what a person may see while some timepoints are read blind (`review.readers` says it of one)."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from core.errors import StoreError
+from core.review.readers import ReadingStore, visible, visible_masks
+from core.types import MaskRecord
+
+#: Ids, dates and the parts of a path, as they stand in an audit entry.
+_NAMES = re.compile(r"[A-Za-z0-9._-]+")
+
+
+class BlindStore(ReadingStore, Protocol):
+    """What is asked of the store."""
+
+    def patients(self) -> Sequence[Mapping[str, Any]]: ...
+
+
+def closed_timepoints(store: ReadingStore, patient_id: str, person: str) -> list[str]:
+    """The timepoints of a patient that are read blind and that this person has not finished."""
+    return [
+        timepoint
+        for timepoint in store.timepoints(patient_id)
+        if store.is_blind(patient_id, timepoint)
+        and person not in {row["person"] for row in store.readings_finished(patient_id, timepoint)}
+    ]
+
+
+def seen_of_patient(store: ReadingStore, patient_id: str, person: str) -> list[MaskRecord]:
+    """The versions of a patient that this person may see, by timepoint and version."""
+    closed, records = closed_timepoints(store, patient_id, person), store.masks(patient_id)
+    if not closed:
+        return records
+    seen: list[MaskRecord] = []
+    for day in sorted({record.timepoint for record in records}):
+        seen += visible([record for record in records if record.timepoint == day], person, day in closed, False)
+    return seen
+
+
+def seen_of_all(store: BlindStore, person: str) -> list[MaskRecord]:
+    """The versions of every patient that this person may see."""
+    return [r for patient in store.patients() for r in seen_of_patient(store, str(patient["patient_id"]), person)]
+
+
+def seen_version(store: ReadingStore, patient_id: str, timepoint: str, version: int, person: str) -> MaskRecord:
+    """One version. Raises StoreError for one that is not there, or that this person may not see: in the same words."""
+    seen = visible_masks(store, patient_id, timepoint, person)
+    for record in seen:
+        if record.version == version:
+            return record
+    have = ", ".join(str(record.version) for record in seen)
+    raise StoreError(
+        f"There is no mask version {version} of {patient_id!r} on {timepoint!r} that you may see; "
+        f"there {'is ' + have if have else 'are none'}."
+    )
+
+
+@dataclass(frozen=True)
+class Closed:
+    """What is closed to a person: timepoints (patient, timepoint) that they read blind, and every mask of these."""
+
+    places: frozenset[tuple[str, str]]
+    mask_ids: frozenset[str]
+
+    @classmethod
+    def to(cls, store: BlindStore, person: str) -> Closed:
+        """Of the whole store, for one person."""
+        places = frozenset(
+            (patient, timepoint)
+            for patient in (str(row["patient_id"]) for row in store.patients())
+            for timepoint in closed_timepoints(store, patient, person)
+        )
+        return cls(places, frozenset(r.mask_id for place in places for r in store.masks(*place)))
+
+    def __bool__(self) -> bool:
+        return bool(self.places)
+
+    def speaks_of(self, values: Any) -> bool:
+        """Whether JSON values name a closed timepoint with its patient, or one of its masks, in a path as well."""
+        found = _NAMES.findall(json.dumps(values, default=str))
+        names = {*found, *(name.strip(".") for name in found)}
+        return not names.isdisjoint(self.mask_ids) or any(names >= set(place) for place in self.places)

@@ -1,0 +1,145 @@
+"""The value of the human correction: nnU-Net, MedSAM-refined and final (accepted) mask against one another.
+
+For a timepoint with an accepted mask: the newest version of each method that is not newer than the accepted one. How
+far they lie from the accepted mask is what the person's work changed; it is no accuracy, for nobody knows the truth.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import Any, Protocol
+
+import numpy as np
+
+from core.errors import InputError
+from core.lesions.metrics import confusion, surface_distances
+from core.types import LabelMap, MaskRecord
+
+#: What is compared: a name and the methods of the two sides; None is the accepted version.
+COMPARISONS: Mapping[str, tuple[str, str | None]] = {
+    "nnU-Net against final": ("nnunet", None),
+    "MedSAM-refined against final": ("medsam", None),
+    "nnU-Net against MedSAM-refined": ("nnunet", "medsam"),
+}
+MEASURES = ("dice", "hd95_mm", "volume_difference_ml")
+_NAMES = {"nnunet": "nnU-Net", "medsam": "MedSAM"}
+
+
+class CorrectionStore(Protocol):
+    """What is asked of the store (see `store.Store`)."""
+
+    def patients(self) -> Sequence[Mapping[str, Any]]: ...
+    def require_patient(self, patient_id: str) -> None: ...
+    def masks(self, patient_id: str, timepoint: str | None = None) -> list[MaskRecord]: ...
+    def mask_problems(self, patient_id: str | None = None) -> dict[str, str]: ...
+    def load_mask(self, record: MaskRecord) -> LabelMap: ...
+
+
+def compare(first: LabelMap, second: LabelMap) -> dict[str, float | None]:
+    """All lesions of two masks on one grid against each other.
+
+    Returns:
+        dice 0..1 (1 where both are empty); hd95_mm (None where exactly one is empty); volume_difference_ml, second
+        minus first.
+    """
+    added, removed, both = confusion(first.array, second.array)
+    total = added + removed + 2 * both
+    hd95_mm = surface_distances(first.array, second.array, first.grid.spacing_mm).hausdorff95_mm
+    return {
+        "dice": 1.0 if total == 0 else 2.0 * both / total,
+        "hd95_mm": hd95_mm if np.isfinite(hd95_mm) else None,
+        "volume_difference_ml": (added - removed) * first.grid.voxel_volume_mm3 / 1000.0,
+    }
+
+
+def sides(records: Iterable[MaskRecord]) -> dict[str | None, MaskRecord]:
+    """Of one timepoint's versions: the accepted one (key None) and the newest of each method up to it; {} without."""
+    records = list(records)
+    final = next((r for r in records if r.status == "accepted"), None)
+    if final is None:
+        return {}
+    out: dict[str | None, MaskRecord] = {None: final}
+    for record in sorted(records, key=lambda r: r.version):
+        engine = record.method.split("-")[0]  # "medsam-manual": refined with MedSAM, and by hand
+        if record.version <= final.version and engine in _NAMES:
+            out[engine] = record
+    return out
+
+
+def timepoint_rows(
+    store: CorrectionStore, patient_id: str, timepoint: str, records: Iterable[MaskRecord] | None = None
+) -> list[dict[str, Any]]:
+    """One row for each comparison: its name, the two versions, the measures, and `missing`: why there are none.
+
+    Args:
+        records: the timepoint's versions that are looked at; None: all.
+    """
+    problems = store.mask_problems(patient_id)
+    records = store.masks(patient_id, timepoint) if records is None else list(records)
+    chosen = sides(record for record in records if record.mask_id not in problems)
+    unreadable = [problems[r.mask_id] for r in records if r.status == "accepted" and r.mask_id in problems]
+    rows = []
+    for name, (left, right) in COMPARISONS.items():
+        row: dict[str, Any] = {"patient_id": patient_id, "timepoint": timepoint, "comparison": name}
+        first, second = chosen.get(left), chosen.get(right)
+        if first is None or second is None:
+            absent = [_NAMES[side] for side in (left, right) if side is not None and side not in chosen]
+            why = f"no {' and no '.join(absent)} version" if chosen else "no accepted version"
+            why = f"{unreadable[0]}: the accepted version cannot be read" if unreadable else why
+            row |= {"first_version": None, "second_version": None, **dict.fromkeys(MEASURES), "missing": why}
+        else:
+            measured = compare(store.load_mask(first), store.load_mask(second))
+            row |= {"first_version": first.version, "second_version": second.version, **measured, "missing": None}
+        rows.append(row)
+    return rows
+
+
+def summarise(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Mean, median and number of each comparison's measures; None, and n = 0, where no timepoint has both sides."""
+    out = []
+    for name in COMPARISONS:
+        own = [row for row in rows if row["comparison"] == name and row["missing"] is None]
+        summary: dict[str, Any] = {"comparison": name, "n": len(own), "patients": len({r["patient_id"] for r in own})}
+        for measure in MEASURES:
+            values = [float(row[measure]) for row in own if row[measure] is not None]
+            summary[f"{measure}_mean"] = float(np.mean(values)) if values else None
+            summary[f"{measure}_median"] = float(np.median(values)) if values else None
+            summary[f"{measure}_n"] = len(values)
+        out.append(summary)
+    return out
+
+
+def correction(
+    store: CorrectionStore, patient_id: str | None = None, seen: Collection[str] | None = None
+) -> dict[str, Any]:
+    """One patient, or the whole cohort: rows by timepoint, their summary, and by patient.
+
+    Args:
+        seen: ids of the masks that whoever asks may see (`core.review.blind_reading`); the others are as if they were
+            not there.
+            None: all.
+
+    Returns:
+        {"patient_id": None for the cohort, "timepoints": rows, "patients": {id: summary}, "summary": summary}.
+
+    Raises:
+        InputError: if nobody has a mask yet (that may be seen), or the store knows no such patient.
+    """
+    if patient_id is not None:
+        store.require_patient(patient_id)
+    names = [patient_id] if patient_id is not None else [str(p["patient_id"]) for p in store.patients()]
+    rows: list[dict[str, Any]] = []
+    for name in names:
+        records = [record for record in store.masks(name) if seen is None or record.mask_id in seen]
+        for timepoint in sorted({record.timepoint for record in records}):
+            rows += timepoint_rows(store, name, timepoint, [r for r in records if r.timepoint == timepoint])
+    if not rows:
+        whose = f"Patient {patient_id!r} has" if patient_id is not None else "The cohort has"
+        raise InputError(f"{whose} no mask yet. Segment a scan first.")
+    by_patient = {name: [row for row in rows if row["patient_id"] == name] for name in names}
+    return {
+        "patient_id": patient_id,
+        "timepoints": rows,
+        "patients": {name: summarise(own) for name, own in by_patient.items() if own},
+        "summary": summarise(rows),
+    }

@@ -1,0 +1,156 @@
+"""Makes the demo cohort: simulated scans in, the real network and gates over them, a demo reviewer's decisions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from core.errors import InputError
+from core.gates.mask.verdicts import score_mask
+from core.imaging.volumes import write_nifti
+from core.jobs.jobs import run_inline
+from core.jobs.pipeline import KINDS
+from core.jobs.stages.common import add_version
+from core.review.readers import newest_visible_version
+from core.simulation.demo_stories import (
+    DEMO,
+    REAL,
+    DemoTimepoint,
+    Story,
+    demo_timepoint,
+    demo_timepoints,
+    real_timepoints,
+)
+from core.twin.kept_forecasts import keep_if_any
+from core.twin.trajectory import TOTAL
+from core.types import Progress, no_progress
+
+PERSON = "demo"
+FORECAST_WEEKS = 12
+#: What the demo reviewer settles; the rest is left for the visitor.
+DECIDED = ("accept", "correct")
+
+
+def build(
+    store: Any,
+    *,
+    real: bool = False,
+    sts: Path = Path(),
+    stories: Sequence[Story] | None = None,
+    progress: Progress = no_progress,
+) -> dict[str, Any]:
+    """Fills a store with the demo cohort; what is there already is left alone, so a broken run can be taken up again.
+
+    Args:
+        store: `store.Store`.
+        real: follow-ups simulated from the real scans in `sts` instead of phantoms.
+        stories: some of `core.simulation.demo_stories.DEMO` (or REAL); all by default.
+
+    Returns:
+        How many patients, timepoints, versions and decisions there are now, and what the visitor is to find.
+
+    Raises:
+        InputError: real scans are asked for and are not there.
+    """
+    if real and not sts.is_dir():
+        raise InputError(f"Expected the folder of real scans at {sts}; it is not there. Give it with --sts.")
+    stories = stories or (REAL if real else DEMO)
+    source = real_timepoints(sts, stories) if real else demo_timepoints(stories)
+    total = sum(len(story.weeks) for story in stories)
+    made: list[tuple[str, str, str, str]] = []
+    for number, timepoint in enumerate(source):
+        progress(number / total, f"{timepoint.patient_id} {timepoint.date} ({number + 1} of {total})")
+        _add(store, timepoint)
+        made.append((timepoint.patient_id, timepoint.date, timepoint.story, timepoint.what))
+    _score(store, [(patient, date) for patient, date, _, _ in made])
+    progress(1.0, "the demo cohort is ready")
+    patients = sorted({patient for patient, *_ in made})
+    return {
+        "patients": len(patients),
+        "timepoints": len(made),
+        "mask_versions": sum(len(store.masks(patient)) for patient in patients),
+        "decisions": sum(len(store.decisions(patient)) for patient in patients),
+        "stories": {patient: story for patient, _, story, _ in made},
+        "open": [f"{patient} {date}" for patient, date, _, what in made if what not in DECIDED],
+    }
+
+
+def write_phantom(folder: Path) -> dict[str, Any]:
+    """Writes CT.nii.gz and PET.nii.gz of the first simulated patient, and tumour.nii.gz, the mask that is true.
+
+    Returns:
+        Their places, the tumour's volume, and the box around it on its largest slice as the command line takes one:
+        slice, then the corners in voxels of the CT.
+
+    Raises:
+        InputError: one of the files is there already.
+    """
+    scan = demo_timepoint(DEMO[0], 0).scan
+    places = {name: folder / f"{name}.nii.gz" for name in ("CT", "PET", "tumour")}
+    there = [path.name for path in places.values() if path.exists()]
+    if there:
+        raise InputError(f"{', '.join(there)} is there already in {folder}. Give another folder with --out.")
+    folder.mkdir(parents=True, exist_ok=True)
+    for volume in (scan.ct, scan.pet):
+        write_nifti(places[volume.modality], volume.array, volume.grid)
+    write_nifti(places["tumour"], scan.truth.array, scan.truth.grid)
+    inside = scan.truth.array > 0
+    k = int(np.count_nonzero(inside, axis=(0, 1)).argmax())
+    i, j = np.nonzero(inside[:, :, k])
+    return {
+        "simulated": True,
+        **{name: str(path) for name, path in places.items()},
+        "volume_mm3": sum(scan.volumes_mm3.values()),
+        "box": [k, int(i.min()), int(j.min()), int(i.max()), int(j.max())],
+    }
+
+
+def _add(store: Any, timepoint: DemoTimepoint) -> None:
+    """One timepoint: scans, the gate's verdict on them, the network's proposal, and what the demo reviewer did."""
+    patient, date = timepoint.patient_id, timepoint.date
+    scans = store.scans(patient, date) if date in store.timepoints(patient) else []
+    for volume in (timepoint.scan.ct, timepoint.scan.pet):
+        if volume.modality not in {scan.modality for scan in scans}:
+            store.add_scan(
+                volume,
+                dataset=timepoint.dataset,
+                patient_id=patient,
+                timepoint=date,
+                person=PERSON,
+                metadata=timepoint.metadata,
+            )
+    if store.ood_scores(patient, date):
+        return
+    request = {"patient_id": patient, "timepoint": date}
+    if timepoint.what != "arrived" and not store.masks(patient, date):
+        for event in timepoint.events:
+            store.add_event(patient, event.date, event.kind.replace(" ", "-"), event.detail, PERSON)
+        _decide(store, timepoint, request)
+    # Last: a timepoint with this verdict is a whole one.
+    run_inline(store, KINDS["score_ood"], request, PERSON)
+
+
+def _decide(store: Any, timepoint: DemoTimepoint, request: dict[str, Any]) -> None:
+    """The network's proposal, the mask that was handed in where there is one, the demo reviewer's decision, and the
+    forecast that is then kept to be judged at the next visit."""
+    patient, date = timepoint.patient_id, timepoint.date
+    run_inline(store, KINDS["segment"], request, PERSON)
+    right = timepoint.what == "correct" and not store.latest_mask(patient, date).lesions
+    if timepoint.mask is not None and not right:
+        parent = newest_visible_version(store, patient, date, PERSON)
+        add_version(store, timepoint.mask, patient, date, method="import", reviewer=PERSON, parent_version=parent)
+    if timepoint.what in DECIDED:
+        newest = store.latest_mask(patient, date)
+        store.decide(patient, date, newest.version, "accept", PERSON, "demo", "Decided by the demo, read by nobody.")
+        keep_if_any(store, patient, TOTAL, FORECAST_WEEKS, PERSON)
+
+
+def _score(store: Any, visits: Iterable[tuple[str, str]]) -> None:
+    """The mask gate once more, now that the whole reference is there."""
+    for patient, date in visits:
+        newest = store.latest_mask(patient, date)
+        if newest is not None:
+            score_mask(store, patient, date, newest.version, PERSON)

@@ -1,0 +1,179 @@
+"""What a growth curve needs beside its points: who accepted them, their noise, what happened, what is missing."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
+
+from core.review.decisions import rejected, withdrawn
+from core.twin.trajectory import TOTAL, accepted, by_lesion, step
+from core.types import Decision, MaskRecord, Scan, Verdict, VolumePoint, parse_date
+
+
+class CurveStore(Protocol):
+    """What is read here."""
+
+    def timepoints(self, patient_id: str) -> list[str]: ...
+    def masks(self, patient_id: str, timepoint: str | None = None) -> list[MaskRecord]: ...
+    def final_mask(self, patient_id: str, timepoint: str) -> MaskRecord | None: ...
+    def reference_scan(self, patient_id: str, timepoint: str) -> Scan: ...
+    def volume_points(self, patient_id: str) -> list[VolumePoint]: ...
+    def decisions(self, patient_id: str, timepoint: str | None = None) -> list[Decision]: ...
+    def mask_problems(self, patient_id: str | None = None) -> dict[str, str]: ...
+    def masks_to_affirm(self) -> dict[str, str]: ...
+    def reference_sets(self, kind: str | None = None) -> list[dict[str, Any]]: ...
+
+
+def left_out(store: CurveStore, patient_id: str) -> dict[str, str]:
+    """Timepoint -> why it, or a lesion of it, is not in the curve, by date; {} when every timepoint has an accepted
+    mask without rejected lesions."""
+    out = {}
+    back, files = withdrawn(store.decisions(patient_id)), store.mask_problems(patient_id)
+    unproven = store.masks_to_affirm()
+    for timepoint in sorted(store.timepoints(patient_id)):
+        records = store.masks(patient_id, timepoint)
+        final = next((record for record in records if record.status == "accepted"), None)
+        if final is not None and final.mask_id in files:
+            out[timepoint] = f"{files[final.mask_id]}: accepted version {final.version}, whose volume is unknown now"
+            continue
+        if final is not None:
+            if rejected(final):
+                lesions = ", ".join(sorted(rejected(final)))
+                out[timepoint] = f"{lesions} of version {final.version}: rejected, and not in that total"
+            continue
+        proposed = [record for record in records if record.status == "proposed"]
+        if not records:
+            out[timepoint] = "no mask yet"
+        elif proposed:
+            out[timepoint] = (
+                f"version {proposed[-1].version} is proposed, {_why_open(proposed[-1].mask_id, back, unproven)}"
+            )
+        else:
+            out[timepoint] = "every version was rejected"
+    return out
+
+
+def _why_open(mask_id: str, back: Collection[str], unproven: Mapping[str, str]) -> str:
+    if mask_id in unproven:
+        return f"and waits to be affirmed: {unproven[mask_id]}"
+    return "its acceptance was withdrawn" if mask_id in back else "nobody has decided"
+
+
+def accepted_by(decisions: Iterable[Decision]) -> dict[str, str]:
+    """Mask id -> who accepted it (the whole version) last; decisions oldest first, as the store lists them."""
+    return {d.mask_id: d.reviewer for d in decisions if d.lesion_id is None and d.verdict == "accept"}
+
+
+@dataclass(frozen=True)
+class Treatment:
+    """A treatment on the curve's axis; `end_days` None: it goes on."""
+
+    name: str
+    start_days: float
+    end_days: float | None
+
+
+def treatments(events: Iterable[Mapping[str, Any]], first_timepoint: str) -> list[Treatment]:
+    """Treatments by start, from events "treatment-start" and "treatment-stop" as the store lists them.
+
+    A stop ends the treatment of that name, or else the one begun last that still goes on.
+    """
+    zero = parse_date(first_timepoint)
+    found: list[Treatment] = []
+    for event in sorted(events, key=lambda event: str(event["date"])):
+        day, name = float((parse_date(str(event["date"])) - zero).days), _words(event["detail"])
+        if event["kind"] == "treatment-start":
+            found.append(Treatment(name, day, None))
+        elif event["kind"] == "treatment-stop":
+            on = [n for n, treatment in enumerate(found) if treatment.end_days is None]
+            named = [n for n in on if found[n].name == name]
+            for n in (named or on)[-1:]:
+                found[n] = replace(found[n], end_days=day)
+    return found
+
+
+@dataclass(frozen=True)
+class MaskVolume:
+    """A mask version that is not the accepted one: what it would have said of the lesion, mm3."""
+
+    timepoint: str
+    days: float
+    volume_mm3: float
+    version: int
+    method: str
+    status: str
+
+
+def other_versions(records: Iterable[MaskRecord], first_timepoint: str, lesion_id: str) -> list[MaskVolume]:
+    """Those of the versions that are not in the curve, with the lesion's volume (of "total": of all lesions)."""
+    zero = parse_date(first_timepoint)
+    return [
+        MaskVolume(
+            record.timepoint,
+            float((parse_date(record.timepoint) - zero).days),
+            sum(float(x["volume_mm3"]) for x in record.lesions if lesion_id in (TOTAL, str(x["lesion_id"]))),
+            record.version,
+            record.method,
+            record.status,
+        )
+        for record in records
+        if record.status != "accepted"
+    ]
+
+
+def events_on_axis(events: Iterable[Mapping[str, Any]], first_timepoint: str) -> list[tuple[float, str]]:
+    """(days since the first timepoint, text) of each event as the store lists them; negative before it.
+
+    Treatments that start and stop are bars (`treatments`) and not among them.
+    """
+    zero = parse_date(first_timepoint)
+    return [
+        (float((parse_date(str(event["date"])) - zero).days), f"{event['kind']}: {_words(event['detail'])}")
+        for event in events
+        if event["kind"] not in ("treatment-start", "treatment-stop")
+    ]
+
+
+def _words(detail: Any) -> str:
+    if isinstance(detail, Mapping):
+        return ", ".join(f"{key} {value}" for key, value in detail.items())
+    return str(detail)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a lesion by the next accepted timepoint.
+
+    Args:
+        timepoint, days: the next one, and the days until then.
+        volume_mm3: there; 0 when the lesion is gone.
+        percent_change: None when it had no volume before.
+        verdict, rule: whether the change is real, by which rule.
+    """
+
+    timepoint: str
+    days: float
+    volume_mm3: float
+    percent_change: float | None
+    verdict: Verdict
+    rule: str
+
+
+def what_became(store: CurveStore, patient_id: str, timepoint: str, lesion_id: str) -> Outcome | None:
+    """The lesion's change from an accepted timepoint to the next accepted one; None where there is no later one."""
+    points: Sequence[VolumePoint] = by_lesion(store.volume_points(patient_id)).get(lesion_id, [])
+    here = next((n for n, point in enumerate(points) if point.timepoint == timepoint), None)
+    if here is None or here + 1 == len(points):
+        return None
+    before, after = points[here], points[here + 1]
+    modality = store.reference_scan(patient_id, timepoint).modality
+    change = step(before, after, accepted(store, patient_id), modality)["change"]
+    return Outcome(
+        after.timepoint,
+        after.days - before.days,
+        after.volume_mm3,
+        change["percent_change"],
+        change["verdict"],
+        change["rule"],
+    )

@@ -1,0 +1,56 @@
+"""A cohort's own accepted history, learned from in place of the shipped one.
+
+A learned population is a reference set of the store: written by a person, in the audit log, never overwritten. The
+newest is in force.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Any, Protocol
+
+from core.growth.curves import prepare
+from core.growth.learn import MIN_POINTS, document
+from core.growth.population import KIND
+from core.growth.series import Lesion
+from core.twin.trajectory import TOTAL, by_lesion
+from core.types import VolumePoint
+
+
+class OwnStore(Protocol):
+    """What is read and written here."""
+
+    def patients(self) -> list[dict[str, Any]]: ...
+    def volume_points(self, patient_id: str) -> list[VolumePoint]: ...
+    def add_reference_set(self, kind: str, detail: dict[str, Any], person: str) -> str: ...
+
+
+def accepted_lesions(store: OwnStore) -> list[Lesion]:
+    """Every lesion with at least four accepted volumes; lesions of one patient share a fold."""
+    out = []
+    for row in store.patients():
+        patient = str(row["patient_id"])
+        for lesion, points in by_lesion(store.volume_points(patient)).items():
+            days, volumes = prepare([p.days for p in points], [p.volume_mm3 for p in points])
+            if lesion != TOTAL and days.size >= MIN_POINTS:
+                out.append(Lesion(f"{patient}-{lesion}", days, volumes))
+    return out
+
+
+def learn_own(store: OwnStore, person: str) -> dict[str, Any]:
+    """Learn from the accepted masks of this installation, and put it in force.
+
+    Raises:
+        InputError: fewer than fifty lesions with four accepted volumes: too few to learn from.
+    """
+    lesions = accepted_lesions(store)
+    text = json.dumps([[x.patient_id, x.days.tolist(), x.volumes_mm3.tolist()] for x in lesions])
+    made = document(
+        lesions,
+        f"accepted masks of this installation ({len(lesions)} lesions)",
+        hashlib.sha256(text.encode()).hexdigest(),
+        "python cli.py learn-growth",
+    )
+    set_id = store.add_reference_set(KIND, made, person)
+    return {"set_id": set_id, "lesions": len(lesions), "reliability": made["reliability"]}

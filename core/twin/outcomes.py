@@ -1,0 +1,348 @@
+"""What became of several patients, from accepted masks alone: best change, the course since baseline, time in view.
+
+Baseline is a patient's first accepted timepoint, day 0 of everything here. The target is the lesions that were there at
+baseline; a lesion first seen later is new and adds nothing to the target. Rules are those of `core.twin.response`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from core.errors import InputError
+from core.growth.rates import ChangeVerdict, change_verdict
+from core.twin.curve import Treatment, events_on_axis, treatments
+from core.twin.radiotherapy import cannot_tell
+from core.twin.response import DEFAULT_RULE, RULES, Category, Response, volumetric_response
+from core.twin.trajectory import TOTAL, diameter_mm, unread, unread_points
+from core.types import MaskRecord, Progress, Scan, VolumePoint, no_progress
+
+#: The best first; what cannot be evaluated comes after everything that can.
+BEST_FIRST: tuple[Category, ...] = ("CR", "PR", "SD", "PD", "NE")
+#: Kinds of event after which a patient is no longer followed.
+ENDS = frozenset({"death", "died", "lost-to-follow-up", "follow-up-end", "end-of-follow-up", "off-study"})
+MM3_PER_ML = 1000.0
+
+
+class OutcomeStore(Protocol):
+    """What is read here."""
+
+    def patients(self) -> list[dict[str, Any]]: ...
+    def timepoints(self, patient_id: str) -> list[str]: ...
+    def masks(self, patient_id: str, timepoint: str | None = None) -> list[MaskRecord]: ...
+    def scans(self, patient_id: str, timepoint: str | None = None) -> list[Scan]: ...
+    def reference_scan(self, patient_id: str, timepoint: str) -> Scan: ...
+    def volume_points(self, patient_id: str) -> list[VolumePoint]: ...
+    def events(self, patient_id: str) -> list[dict[str, Any]]: ...
+    def final_mask(self, patient_id: str, timepoint: str) -> MaskRecord | None: ...
+    def mask_problems(self, patient_id: str | None = None) -> dict[str, str]: ...
+    def reference_sets(self, kind: str | None = None) -> list[dict[str, Any]]: ...
+
+
+@dataclass(frozen=True)
+class Visit:
+    """One accepted timepoint.
+
+    Args:
+        days: since baseline.
+        volume_mm3: of the target; NaN where a lesion of it was not measured. new_volume_mm3: of new lesions.
+        change_percent: of the target from baseline, >= -100; None where it or the baseline is not known, or that is 0.
+        category: by the rule in force; "baseline" at day 0.
+        appeared: new lesions that are first seen here.
+        mask_id, version: the accepted mask.
+        note: for people, or "".
+    """
+
+    timepoint: str
+    days: float
+    volume_mm3: float
+    new_volume_mm3: float
+    change_percent: float | None
+    category: Category
+    appeared: tuple[str, ...]
+    mask_id: str
+    version: int
+    note: str
+
+
+@dataclass(frozen=True)
+class PatientOutcome:
+    """One patient under one rule.
+
+    Args:
+        visits: in order of time, at least two; the first is the baseline.
+        best: the visit with the least `change_percent` from the first after baseline to the first progression, that
+            included; the earliest of equals; None where no change is known.
+        best_response: the best category among those same visits, `BEST_FIRST`; none has to be confirmed, and SD needs
+            no least duration.
+        verdict: whether the best change is more than noise; None without one.
+        treatments: in days since baseline; events: (days, text) of what else happened, but the end.
+        ended: (days, text) of the event of `ENDS`, or None.
+        waiting: timepoints without an accepted mask.
+        simulated: any of the scans is.
+        doubt: why the first progression may be none (`core.twin.radiotherapy.cannot_tell`), and which accepted masks
+            cannot be read, or "".
+    """
+
+    patient_id: str
+    dataset: str
+    rule: str
+    visits: tuple[Visit, ...]
+    best: Visit | None
+    best_response: Category
+    verdict: ChangeVerdict | None
+    treatments: tuple[Treatment, ...]
+    events: tuple[tuple[float, str], ...]
+    ended: tuple[float, str] | None
+    waiting: tuple[str, ...]
+    simulated: bool
+    doubt: str = ""
+
+    @property
+    def days_observed(self) -> float:
+        """From baseline to the last accepted timepoint."""
+        return self.visits[-1].days
+
+    @property
+    def progression(self) -> Visit | None:
+        """The first visit that is PD; None where none is."""
+        return next((visit for visit in self.visits if visit.category == "PD"), None)
+
+    @property
+    def still_followed(self) -> bool:
+        """No event says that the follow-up ended."""
+        return self.ended is None
+
+    @property
+    def no_change(self) -> str:
+        """Why there is no best change; "" where there is one."""
+        if self.best is not None:
+            return ""
+        if self.visits[0].volume_mm3 == 0:
+            return "no lesion at baseline, so nothing to change from"
+        if math.isnan(self.visits[0].volume_mm3):
+            return "a lesion was not measured at baseline"
+        return "a baseline lesion was not measured at any timepoint that counts"
+
+
+@dataclass(frozen=True)
+class Cohort:
+    """Several patients under one rule; `left_out`: patient -> why there is nothing to show."""
+
+    rule: str
+    outcomes: tuple[PatientOutcome, ...]
+    left_out: Mapping[str, str]
+
+
+def cohort(
+    store: OutcomeStore,
+    rule: str = DEFAULT_RULE,
+    datasets: Collection[str] | None = None,
+    progress: Progress = no_progress,
+) -> Cohort:
+    """The outcomes of all patients, or of those in the datasets named, by patient id.
+
+    A patient with fewer than two accepted timepoints, or without a lesion in any, is left out with the reason.
+
+    Raises:
+        InputError: unknown rule.
+    """
+    if rule not in RULES:
+        raise InputError(f"Unknown response rule {rule!r}. Known: {', '.join(RULES)}.")
+    rows = [row for row in store.patients() if datasets is None or row["dataset"] in datasets]
+    outcomes, left_out = [], {}
+    for number, row in enumerate(rows):
+        patient = str(row["patient_id"])
+        progress(number / len(rows), f"{patient} ({number + 1} of {len(rows)})")
+        found = outcome(store, patient, str(row["dataset"]), rule) if row["accepted"] > 1 else None
+        if found is not None:
+            outcomes.append(found)
+        elif row["accepted"] > 1:
+            left_out[patient] = "no lesion in any accepted mask"
+        else:
+            left_out[patient] = f"{row['accepted']} of {row['timepoints']} timepoints accepted; two are needed"
+    progress(1.0, "")
+    return Cohort(rule, tuple(outcomes), left_out)
+
+
+def outcome(store: OutcomeStore, patient_id: str, dataset: str, rule: str = DEFAULT_RULE) -> PatientOutcome | None:
+    """One patient's outcome; None with fewer than two accepted timepoints or without a lesion in any of them.
+
+    Raises:
+        InputError: unknown rule.
+
+    Source: best response until progression: RECIST (10.1093/jnci/92.3.205), without its confirmation.
+    """
+    points = store.volume_points(patient_id)
+    points += unread_points(store, patient_id, points)
+    answers = volumetric_response(points, rule)
+    if len(answers) < 2:
+        return None
+    visits = visits_of(answers, points)
+    counted = until_progression(visits)
+    known = [visit for visit in counted if visit.change_percent is not None]
+    best = min(known, key=lambda visit: visit.change_percent or 0.0) if known else None
+    events, baseline = store.events(patient_id), visits[0].timepoint
+    ends = [event for event in events if event["kind"].lower().replace("_", "-") in ENDS]
+    others = [event for event in events if event not in ends]
+    done = {visit.timepoint for visit in visits}
+    return PatientOutcome(
+        patient_id,
+        dataset,
+        rule,
+        visits,
+        best,
+        min((visit.category for visit in counted), key=BEST_FIRST.index),
+        None if best is None else _verdict(store, patient_id, visits[0], best),
+        tuple(treatments(events, baseline)),
+        tuple(events_on_axis(others, baseline)),
+        events_on_axis(ends[:1], baseline)[0] if ends else None,
+        tuple(t for t in store.timepoints(patient_id) if t not in done),
+        any(scan.metadata.get("simulated") for scan in store.scans(patient_id)),
+        _doubt(events, visits, unread(store, patient_id)),
+    )
+
+
+def _doubt(events: Sequence[Mapping[str, Any]], visits: Sequence[Visit], not_read: Mapping[str, str]) -> str:
+    first = next((visit for visit in visits if visit.category == "PD"), None)
+    parts = [f"accepted mask of {timepoint}: {why}" for timepoint, why in not_read.items()]
+    if first is not None:
+        parts.append(cannot_tell(events, first.timepoint, None) or "")
+    return "; ".join(part for part in parts if part)
+
+
+def visits_of(answers: Sequence[Response], points: Sequence[VolumePoint]) -> tuple[Visit, ...]:
+    """The answers of one rule as visits counted from baseline, with the masks that the points name; () for none."""
+    masks = {point.timepoint: (point.mask_id, point.version) for point in points}
+    seen: set[str] = set()
+    visits = []
+    for answer in answers:
+        appeared = tuple(name for name in answer.new_lesions if name not in seen)
+        seen |= set(appeared)
+        visits.append(
+            Visit(
+                answer.timepoint,
+                answer.days - answers[0].days,
+                answer.volume_mm3,
+                answer.new_volume_mm3,
+                answer.change_from_baseline_percent,
+                answer.category,
+                appeared,
+                *masks[answer.timepoint],
+                answer.note,
+            )
+        )
+    return tuple(visits)
+
+
+def until_progression(visits: Sequence[Visit]) -> list[Visit]:
+    """The visits after baseline to the first that is PD, that included: those of which the best counts."""
+    counted = []
+    for visit in visits[1:]:
+        counted.append(visit)
+        if visit.category == "PD":
+            break
+    return counted
+
+
+def _verdict(store: OutcomeStore, patient_id: str, baseline: Visit, best: Visit) -> ChangeVerdict:
+    """`change_verdict` on the target's volumes; the diameter is that of the largest lesion at baseline."""
+    records = {record.mask_id: record for record in store.masks(patient_id)}
+    before, after = records[baseline.mask_id], records[best.mask_id]
+    return change_verdict(
+        baseline.volume_mm3,
+        best.volume_mm3,
+        diameter_mm(before, TOTAL),
+        before.method == after.method,
+        store.reference_scan(patient_id, baseline.timepoint).modality,
+    )
+
+
+def best_rows(outcomes: Sequence[PatientOutcome]) -> list[dict[str, Any]]:
+    """A patient a row, the worst best change first and unknown ones last: what the waterfall shows."""
+    return [
+        {
+            "patient": o.patient_id,
+            "dataset": o.dataset,
+            "rule": o.rule,
+            "best_response": o.best_response,
+            "best_change_percent": None if o.best is None else round(o.best.change_percent or 0.0, 2),
+            "verdict": "" if o.verdict is None else o.verdict.verdict,
+            "verdict_rule": "" if o.verdict is None else o.verdict.rule,
+            "timepoint": "" if o.best is None else o.best.timepoint,
+            "days": None if o.best is None else o.best.days,
+            "response_there": "" if o.best is None else o.best.category,
+            "baseline_mL": _ml(o.visits[0].volume_mm3),
+            "volume_mL": None if o.best is None else _ml(o.best.volume_mm3),
+            "progression_days": None if o.progression is None else o.progression.days,
+            "doubt": o.doubt,
+            "note": o.no_change,
+            "baseline_mask_id": o.visits[0].mask_id,
+            "mask_id": "" if o.best is None else o.best.mask_id,
+            "simulated": o.simulated,
+        }
+        for o in worst_first(outcomes)
+    ]
+
+
+def worst_first(outcomes: Sequence[PatientOutcome]) -> list[PatientOutcome]:
+    """By best change, the greatest growth first, then by patient; those without a known change last."""
+    return sorted(
+        outcomes, key=lambda o: (math.inf if o.best is None else -(o.best.change_percent or 0.0), o.patient_id)
+    )
+
+
+def visit_rows(outcomes: Sequence[PatientOutcome]) -> list[dict[str, Any]]:
+    """An accepted timepoint a row: what the spider shows."""
+    return [
+        {
+            "patient": o.patient_id,
+            "dataset": o.dataset,
+            "rule": o.rule,
+            "timepoint": v.timepoint,
+            "days_since_baseline": v.days,
+            "volume_mL": _ml(v.volume_mm3),
+            "new_lesions_mL": _ml(v.new_volume_mm3),
+            "change_percent": None if v.change_percent is None else round(v.change_percent, 2),
+            "response": v.category,
+            "note": v.note,
+            "mask_version": v.version,
+            "mask_id": v.mask_id,
+            "simulated": o.simulated,
+        }
+        for o in outcomes
+        for v in o.visits
+    ]
+
+
+def course_rows(outcomes: Sequence[PatientOutcome]) -> list[dict[str, Any]]:
+    """Whatever happened a row, in days since baseline: what the swimmer shows; `to_days` None: it goes on."""
+    rows = []
+    for o in outcomes:
+        whats: list[tuple[str, float, float | None, str]] = [("observed", 0.0, o.days_observed, "")]
+        whats += [("response", v.days, v.days, v.category) for v in o.visits]
+        whats += [("new lesion", v.days, v.days, ", ".join(v.appeared)) for v in o.visits if v.appeared]
+        whats += [("treatment", t.start_days, t.end_days, t.name) for t in o.treatments]
+        whats += [("event", days, days, text) for days, text in o.events]
+        end, why = o.ended or (o.days_observed, "")
+        whats.append(("follow-up ended", end, end, why) if o.ended else ("still followed", end, None, ""))
+        rows += [
+            {
+                "patient": o.patient_id,
+                "dataset": o.dataset,
+                "rule": o.rule,
+                "what": what,
+                "from_days": start,
+                "to_days": stop,
+                "detail": detail,
+                "simulated": o.simulated,
+            }
+            for what, start, stop, detail in whats
+        ]
+    return rows
+
+
+def _ml(volume_mm3: float) -> float | None:
+    return None if math.isnan(volume_mm3) else round(volume_mm3 / MM3_PER_ML, 4)

@@ -1,0 +1,256 @@
+"""The reviewed digital twin of one patient: what the accepted masks say about growth, and nothing else."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
+from typing import Any, Protocol
+
+import numpy as np
+
+from core.errors import InputError, StoreError
+from core.growth.burden import total_forecast
+from core.growth.curves import CURVES
+from core.growth.fitting import fit
+from core.growth.forecast import Fan, Forecast, forecast
+from core.growth.population import KIND, Population, in_force
+from core.growth.rates import ChangeVerdict, change_verdict, noise_log_sd, specific_growth_rate
+from core.review.decisions import standing, unlike
+from core.types import MaskRecord, Scan, VolumePoint, parse_date
+
+#: Days ahead at which a forecast is printed; the chart draws every week up to the last.
+HORIZON_DAYS = (28.0, 56.0, 84.0)
+TOTAL = "total"
+
+
+class TwinStore(Protocol):
+    """What the twin reads."""
+
+    def timepoints(self, patient_id: str) -> list[str]: ...
+    def masks(self, patient_id: str, timepoint: str | None = None) -> list[MaskRecord]: ...
+    def final_mask(self, patient_id: str, timepoint: str) -> MaskRecord | None: ...
+    def reference_scan(self, patient_id: str, timepoint: str) -> Scan: ...
+    def volume_points(self, patient_id: str) -> list[VolumePoint]: ...
+    def mask_problems(self, patient_id: str | None = None) -> dict[str, str]: ...
+    def reference_sets(self, kind: str | None = None) -> list[dict[str, Any]]: ...
+
+
+def accepted(store: TwinStore, patient_id: str) -> dict[str, MaskRecord]:
+    """Timepoint -> its accepted mask, in order of time; timepoints without one are not there."""
+    finals = {t: store.final_mask(patient_id, t) for t in sorted(store.timepoints(patient_id))}
+    return {t: record for t, record in finals.items() if record is not None}
+
+
+def unread(store: TwinStore, patient_id: str) -> dict[str, str]:
+    """Timepoint -> why the mask that was accepted there is not read ("file lost", "file altered", "file missing"), in
+    order of time. Its volume is not known now, so it has no point in the curve; it was a visit all the same."""
+    problems = store.mask_problems(patient_id)
+    return {record.timepoint: problems[record.mask_id] for record in _unread(store, patient_id, problems)}
+
+
+def _unread(store: TwinStore, patient_id: str, problems: Mapping[str, str]) -> list[MaskRecord]:
+    """By timepoint. `final_mask` knows none where it is marked lost, so it is not asked."""
+    if not problems:
+        return []
+    records = [r for r in store.masks(patient_id) if r.status == "accepted" and r.mask_id in problems]
+    return sorted(records, key=lambda record: record.timepoint)
+
+
+def unread_points(store: TwinStore, patient_id: str, points: Sequence[VolumePoint]) -> list[VolumePoint]:
+    """A point of NaN mm3 for every lesion at every timepoint of `unread`.
+
+    Beside `points`, the patient's `volume_points`, they keep a response from taking the first mask that can be read
+    for the baseline. Curves and forecasts are made without them.
+    """
+    records = _unread(store, patient_id, store.mask_problems(patient_id))
+    if not records:
+        return []
+    names = {p.lesion_id for p in points if p.lesion_id != TOTAL}
+    names |= {str(lesion["lesion_id"]) for record in records for lesion in standing(record)}
+    start = parse_date(store.timepoints(patient_id)[0])
+    return [
+        VolumePoint(
+            record.timepoint,
+            float((parse_date(record.timepoint) - start).days),
+            math.nan,
+            name,
+            record.mask_id,
+            record.version,
+        )
+        for record in records
+        for name in sorted(names)
+    ]
+
+
+def noise_by_mask(records: Iterable[MaskRecord], lesion_id: str, modality: str) -> dict[str, float]:
+    """Mask id -> log-SD of that lesion's volume in it (`core.growth.rates.noise_log_sd`), by its diameter there."""
+    return {record.mask_id: noise_log_sd(diameter_mm(record, lesion_id), modality)[0] for record in records}
+
+
+def by_lesion(points: Sequence[VolumePoint]) -> dict[str, list[VolumePoint]]:
+    """Lesion id -> its points in order of time; "total" last."""
+    lesions = sorted({p.lesion_id for p in points}, key=lambda name: (name == TOTAL, len(name), name))
+    return {name: sorted((p for p in points if p.lesion_id == name), key=lambda p: p.days) for name in lesions}
+
+
+def diameter_mm(record: MaskRecord, lesion_id: str) -> float:
+    """Longest axial diameter of the lesion in that mask, mm; of the largest for "total"; 0 when it is not there or was
+    rejected."""
+    found = [
+        float(lesion["longest_diameter_mm"])
+        for lesion in standing(record)
+        if lesion_id in (TOTAL, str(lesion["lesion_id"]))
+    ]
+    return max(found, default=0.0)
+
+
+def step(first: VolumePoint, second: VolumePoint, records: Mapping[str, MaskRecord], modality: str) -> dict[str, Any]:
+    """The change from one accepted timepoint to a later one: rate with interval, and whether it is real.
+
+    Totals of different lesions are not compared: where one is rejected in one mask and counts in the other, the verdict
+    is "unknown".
+    """
+    before, after = records[first.timepoint], records[second.timepoint]
+    diameters = [diameter_mm(record, first.lesion_id) for record in (before, after)]
+    rate = specific_growth_rate(
+        first.volume_mm3,
+        second.volume_mm3,
+        second.days - first.days,
+        noise_log_sd(diameters[0], modality)[0],
+        noise_log_sd(diameters[1], modality)[0],
+    )
+    verdict = change_verdict(
+        first.volume_mm3, second.volume_mm3, diameters[0] or diameters[1], before.method == after.method, modality
+    )
+    different = unlike(before, after) if first.lesion_id == TOTAL else ()
+    if different:
+        note = f"{', '.join(different)} counts in one of the two totals only: rejected in the other mask."
+        verdict = ChangeVerdict("unknown", "totals of different lesions", verdict.percent_change, None, note)
+    return {"from": first.timepoint, "to": second.timepoint, "rate": asdict(rate), "change": asdict(verdict)}
+
+
+def look_ahead(
+    series: Mapping[str, Sequence[VolumePoint]],
+    lesion_id: str,
+    horizon_days: Sequence[float] = HORIZON_DAYS,
+    noise_log_sd: Mapping[str, float] | None = None,
+    population: Population | None = None,
+) -> Forecast:
+    """The forecast of one lesion, or of the total from its lesions together.
+
+    Args:
+        series: `by_lesion` of one patient's points; lesion_id: one of its keys.
+        horizon_days: days ahead. The rest as in `core.growth.forecast.forecast`.
+    """
+    if lesion_id != TOTAL:
+        return forecast(series[lesion_id], horizon_days, population, noise_log_sd)
+    lesions = {name: points for name, points in series.items() if name != TOTAL}
+    return total_forecast(lesions, series[TOTAL], horizon_days, population, noise_log_sd)
+
+
+def weekly_days(weeks: int) -> tuple[float, ...]:
+    """Every week ahead up to the last, in days, the day of the last scan first."""
+    return tuple(7.0 * week for week in range(weeks + 1))
+
+
+def fits(points: Sequence[VolumePoint]) -> dict[str, Any]:
+    """Each curve's parameters with intervals, or why there is none."""
+    out: dict[str, Any] = {}
+    for name in CURVES:
+        try:
+            fitted = fit(name, [p.days for p in points], [p.volume_mm3 for p in points])
+        except InputError as error:
+            out[name] = {"identifiable": False, "reason": str(error)}
+            continue
+        out[name] = {
+            "identifiable": fitted.identifiable,
+            "reason": fitted.reason,
+            "parameters": fitted.named(),
+            "low95": list(fitted.low95),
+            "high95": list(fitted.high95),
+            "aicc": fitted.aicc,
+            "residual_log_sd": fitted.residual_log_sd,
+            "n": fitted.n,
+        }
+    return out
+
+
+def _fan(fan: Fan) -> dict[str, list[float]]:
+    out = {"days": fan.days.tolist(), "median_mm3": fan.median_mm3.tolist()}
+    for percent in (50, 80, 95):
+        low, high = fan.limits_mm3(percent)
+        out |= {f"low{percent}_mm3": low.tolist(), f"high{percent}_mm3": high.tolist()}
+    return out
+
+
+def _ahead(ahead: Forecast) -> dict[str, Any]:
+    return {
+        "refused": ahead.refused,
+        "moved_from_last_value": ahead.moved,
+        "skill_vs_locf": ahead.skill_vs_locf,
+        "checks": [check._asdict() | {"inside80": check.inside80} for check in ahead.checks],
+        "probabilities": {event: values.tolist() for event, values in ahead.probabilities.items()},
+        "notes": list(ahead.notes),
+        "learned_from": ahead.learned_from,
+        "bands": _fan(ahead.fan),
+        "locf": _fan(ahead.locf),
+    }
+
+
+def twin(store: TwinStore, patient_id: str) -> dict[str, Any]:
+    """Everything the command line prints of a patient's growth; plain JSON values, no NaN.
+
+    "not_in_the_curve" are timepoints without a point, "not_read" those of them whose accepted mask cannot be read, with
+    why; while there are such, forecasts give no probability of a response.
+
+    Raises:
+        StoreError: the patient is not known.
+    """
+    timepoints = store.timepoints(patient_id)
+    if not timepoints:
+        raise StoreError(f"There is no patient {patient_id!r}. Import a scan first; the worklist shows who is there.")
+    not_read = unread(store, patient_id)
+    records = {t: record for t, record in accepted(store, patient_id).items() if t not in not_read}
+    lesions = {}
+    series = by_lesion(store.volume_points(patient_id))
+    population = in_force(store.reference_sets(KIND))
+    for name, points in series.items():
+        modality = store.reference_scan(patient_id, points[0].timepoint).modality
+        noise = noise_by_mask(records.values(), name, modality)
+        ahead = _ahead(look_ahead(series, name, HORIZON_DAYS, noise, population))
+        lesions[name] = {
+            "points": [
+                {
+                    **asdict(p),
+                    "method": records[p.timepoint].method,
+                    "longest_diameter_mm": diameter_mm(records[p.timepoint], name),
+                }
+                for p in points
+            ],
+            "steps": [step(a, b, records, modality) for a, b in itertools.pairwise(points)],
+            "since_first": step(points[0], points[-1], records, modality) if len(points) > 1 else None,
+            "fits": fits(points),
+            "forecast": ahead | ({"probabilities": {}} if not_read else {}),
+        }
+    return clean(
+        {
+            "patient_id": patient_id,
+            "timepoints": timepoints,
+            "not_in_the_curve": [t for t in timepoints if t not in records],
+            "not_read": not_read,
+            "lesions": lesions,
+        }
+    )
+
+
+def clean(value: Any) -> Any:
+    """NaN and infinities become null: JSON has no word for them."""
+    if isinstance(value, dict):
+        return {key: clean(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [clean(item) for item in value]
+    if isinstance(value, (float, np.floating)):
+        return float(value) if np.isfinite(value) else None
+    return value

@@ -1,0 +1,203 @@
+"""The parts of the compare page: what to compare, linked pictures, and the tables of differences."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
+
+from core.growth.rates import change_verdict
+from core.imaging.registration import RigidTransform
+from core.lesions.masks import MaskDiff, diff
+from core.lesions.metrics import SurfaceDistances
+from core.review.decisions import rejected
+from core.twin import trajectory
+from core.types import MaskRecord
+from pages.ui.frame import opening, resources, visible
+from pages.ui.review.review_panel import DICE_HELP, HD95_HELP
+from pages.ui.shared.lost_files import file_problem
+from pages.ui.shared.text import cells, plain
+from pages.ui.trajectory.growth_panel import VERDICT_HELP
+from pages.ui.viewer import viewer
+from pages.ui.viewer.describe import Shown, viewer_data
+
+ML = 1000.0
+#: What stands above the pictures and below them, screen pixels: the first rows of the tables are in sight.
+ABOVE_PX = 230
+LINK_HELP = "The right scan is turned and moved onto the left one (rigid registration), so both show one position."
+
+
+def choose_pair(store: Any, patient: str, left: DeltaGenerator, right: DeltaGenerator) -> tuple[str, str]:
+    """Two different timepoints; the last two to begin with."""
+    timepoints = store.timepoints(patient)
+    with left:
+        first = opening.choose_timepoint(
+            "Left timepoint", timepoints, "compare-left", timepoints[-2], "The right one is moved onto this one."
+        )
+    others = [t for t in timepoints if t != first]
+    with right:
+        second = opening.choose_timepoint("Right timepoint", others, "compare-right", others[-1], "Shown beside it.")
+    return first, second
+
+
+def choose_versions(
+    store: Any, patient: str, person: str, where: DeltaGenerator, left: DeltaGenerator, right: DeltaGenerator
+) -> tuple[str, MaskRecord, MaskRecord] | None:
+    """A timepoint and two of its mask versions; None where it has fewer than two."""
+    timepoints = store.timepoints(patient)
+    several = [t for t in timepoints if len(visible.masks(store, patient, t, person)) > 1]
+    with where:
+        default = several[-1] if several else timepoints[-1]
+        timepoint = opening.choose_timepoint("Timepoint", timepoints, "compare-timepoint", default, "Whose versions.")
+    records = {record.version: record for record in visible.masks(store, patient, timepoint, person)}
+    if len(records) < 2:
+        return None
+
+    def named(version: int) -> str:
+        return f"v{version} · {records[version].method} · {records[version].status}"
+
+    versions = list(records)
+    first = left.selectbox(
+        "Left version", versions, index=len(versions) - 2, format_func=named, key=f"compare-v1-{timepoint}"
+    )
+    others = [version for version in versions if version != first]
+    second = right.selectbox(
+        "Right version", others, index=len(others) - 1, format_func=named, key=f"compare-v2-{timepoint}-{first}"
+    )
+    return timepoint, records[first], records[second]
+
+
+def show_timepoints(
+    store: Any,
+    patient: str,
+    days: Sequence[str],
+    records: Sequence[MaskRecord | None],
+    link: RigidTransform,
+    person: str,
+) -> None:
+    """Two timepoints in one position; each by itself where the registration cannot be relied on."""
+    panes = [
+        Shown(day, record, title=f"{day} · " + ("no mask" if record is None else f"v{record.version} {record.status}"))
+        for day, record in zip(days, records, strict=True)
+    ]
+    if not link.converged:
+        said = f"The two scans are not linked. {plain(link.message)} Each moves by itself."
+        st.warning(said, icon=":material/link_off:")
+    known = {"matrix": link.matrix, "converged": link.converged, "message": link.message}
+    data = viewer_data(store, patient, panes, person, mode="timepoints", link=known)
+    viewer(data, key=f"compare-{patient}-{'-'.join(days)}", above_px=ABOVE_PX)
+    if link.converged:
+        turned, moved = motion(link)
+        st.caption(f"Linked: the right scan was turned by {turned:.1f}° and moved by {moved:.1f} mm.", help=LINK_HELP)
+
+
+def show_versions(store: Any, patient: str, first: MaskRecord, second: MaskRecord, person: str) -> None:
+    """Two versions on the same slice; on the right, what was added and removed."""
+    panes = [
+        Shown(first.timepoint, first, title=f"v{first.version} {first.status}"),
+        Shown(second.timepoint, second, first, title=f"v{second.version} {second.status}"),
+    ]
+    link = {"matrix": np.eye(4), "converged": True, "message": "one scan"}
+    data = viewer_data(store, patient, panes, person, mode="versions", link=link)
+    viewer(data, key=f"versions-{patient}-{first.timepoint}", above_px=ABOVE_PX)
+
+
+def motion(link: RigidTransform) -> tuple[float, float]:
+    """How much a transform turns (degrees, 0..180) and moves the frame's origin (mm)."""
+    cosine = (np.trace(link.matrix[:3, :3]) - 1) / 2
+    return float(np.degrees(np.arccos(np.clip(cosine, -1, 1)))), float(np.linalg.norm(link.matrix[:3, 3]))
+
+
+def difference(first: MaskRecord, second: MaskRecord) -> None:
+    """The second version against the first, in numbers."""
+    changed: MaskDiff = diff(resources.load_mask(first), resources.load_mask(second))
+    apart: SurfaceDistances = resources.surface_distances(first, second)
+    st.subheader(f"v{second.version} against v{first.version}", divider="gray")
+    dice, added, removed, volume, border = st.columns(5)
+    dice.metric("Dice", f"{changed.dice:.3f}", help=DICE_HELP)
+    added.metric("Voxels added", f"{changed.voxels_added:,}", help="In the right version, not so in the left.")
+    removed.metric("Voxels removed", f"{changed.voxels_removed:,}", help="In the left version, not so in the right.")
+    delta = "unknown" if changed.volume_delta_mm3 is None else f"{changed.volume_delta_mm3 / ML:+.1f} mL"
+    volume.metric("Volume", delta, help="Right minus left.")
+    border.metric("Hausdorff 95 %", _mm(apart.hausdorff95_mm), help=HD95_HELP)
+
+
+def _mm(value: float) -> str:
+    return f"{value:.1f} mm" if np.isfinite(value) else "one is empty"
+
+
+def unread(store: Any, records: Sequence[MaskRecord | None]) -> frozenset[str]:
+    """Ids of the masks whose files cannot be read, and why on the page."""
+    problems = {r.mask_id: file_problem(store, r) for r in records if r is not None}
+    for problem in problems.values():
+        if problem:
+            st.error(plain(problem), icon=":material/error:")
+    return frozenset(mask_id for mask_id, problem in problems.items() if problem)
+
+
+def lesion_rows(
+    first: MaskRecord, second: MaskRecord, modality: str, between: str, not_read: Collection[str] = ()
+) -> list[dict[str, Any]]:
+    """Each lesion's volume in both masks and the change; None where one of them cannot be read.
+
+    Args:
+        not_read: ids of masks that cannot be read (`unread`): what they hold is not known.
+        between: "timepoints" or "versions". Between versions there is no verdict: nothing grew. Between timepoints it
+            needs two accepted masks.
+    """
+    masks = [{str(lesion["lesion_id"]): lesion for lesion in record.lesions} for record in (first, second)]
+    rows = []
+    for lesion in sorted({*masks[0], *masks[1]}, key=lambda name: (len(name), name)):
+        before, after = (
+            math.nan if record.mask_id in not_read else float(mask[lesion]["volume_mm3"]) if lesion in mask else 0.0
+            for record, mask in zip((first, second), masks, strict=True)
+        )
+        figures = {
+            "Left (mL)": before / ML,
+            "Right (mL)": after / ML,
+            "Change (mL)": (after - before) / ML,
+            "Change (%)": 100 * (after / before - 1) if before else math.nan,
+        }
+        row: dict[str, Any] = {"Lesion": lesion}
+        row |= {name: value if math.isfinite(value) else None for name, value in figures.items()}
+        if between == "timepoints":
+            row["Verdict"], row["Rule"] = _verdict(first, second, lesion, before, after, modality)
+        rows.append(row)
+    return rows
+
+
+def _verdict(
+    first: MaskRecord, second: MaskRecord, lesion: str, before: float, after: float, modality: str
+) -> tuple[str, str]:
+    if math.isnan(before) or math.isnan(after):
+        return "unknown", "one of the masks cannot be read"
+    if not first.status == second.status == "accepted":
+        return "unknown", "not both masks are accepted"
+    if lesion in rejected(first) | rejected(second):
+        return "unknown", "rejected in one of the masks"
+    diameter = trajectory.diameter_mm(first, lesion) or trajectory.diameter_mm(second, lesion)
+    change = change_verdict(before, after, diameter, first.method == second.method, modality)
+    return change.verdict, change.rule
+
+
+def lesion_table(rows: Sequence[Mapping[str, Any]]) -> None:
+    """The rows of `lesion_rows`."""
+    if not rows:
+        st.caption("Neither mask holds a lesion.")
+        return
+    number = st.column_config.NumberColumn
+    st.dataframe(
+        cells(rows),
+        hide_index=True,
+        column_config={
+            "Left (mL)": number(format="%.1f"),
+            "Right (mL)": number(format="%.1f"),
+            "Change (mL)": number(format="%+.1f"),
+            "Change (%)": number(format="%+.0f", help="Of the left volume."),
+            "Verdict": st.column_config.TextColumn(help=VERDICT_HELP),
+        },
+    )

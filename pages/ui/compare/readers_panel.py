@@ -1,0 +1,183 @@
+"""Several readers of one timepoint: blind or not, how far they agree, their consensus, and the final decision."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
+
+from core.errors import TwinReviewError
+from core.review.readers import CONSENSUS_METHOD, newest_by_reader
+from core.types import MaskRecord
+from pages.ui.compare import comparing
+from pages.ui.frame import opening, resources, shell
+from pages.ui.guard import rights
+from pages.ui.review.deciding import decision_form
+from pages.ui.shared.text import cells, plain
+
+BLIND_HELP = (
+    "A blind reader sees what the network proposed and their own versions alone, until they say that they are finished."
+)
+DICE_HELP = "Overlap of the two readers' masks of a lesion: 2 |A and B| / (|A| + |B|); 1 is identical, 0 is disjoint."
+SENSITIVITY_HELP = "Share of the consensus that this reader drew, as STAPLE estimates it (10.1109/TMI.2004.828354)."
+SPECIFICITY_HELP = "Share of the surroundings that this reader left free, in a box around the lesion."
+
+
+def choose_timepoint(store: Any, patient: str, where: DeltaGenerator) -> str:
+    """A timepoint, to begin with the last one that several people have read."""
+    timepoints = store.timepoints(patient)
+    several = [t for t in timepoints if len(newest_by_reader(store.masks(patient, t))) > 1]
+    with where:
+        return opening.choose_timepoint(
+            "Timepoint", timepoints, "readers-timepoint", (several or timepoints)[-1], "Whose readers are compared."
+        )
+
+
+def readers_panel(store: Any, patient: str, timepoint: str, person: str) -> None:
+    """Everything about the readers of one timepoint."""
+    if not _setting(store, patient, timepoint, person):
+        return
+    readings = newest_by_reader(store.masks(patient, timepoint))
+    if len(readings) < 2:
+        who = f"Only {plain(next(iter(readings)))} has" if readings else "Nobody has"
+        st.info(f"{who} drawn or refined a mask of {plain(timepoint)}. Agreement needs two people's versions.")
+        if st.button("Go to Review"):
+            shell.go_to("review")
+        return
+    _pictures(store, patient, list(readings.values()), person)
+    found = resources.readers_of_timepoint(patient, timepoint, list(readings.values()), person)
+    _agreement_table(found["agreement"])
+    _consensus(store, patient, timepoint, readings, found, person)
+    _adjudicate(store, patient, timepoint, readings, person)
+
+
+def _setting(store: Any, patient: str, timepoint: str, person: str) -> bool:
+    """Blind or not, and who has finished; False while this person may not see the others yet."""
+    blind, finished = store.is_blind(patient, timepoint), store.readings_finished(patient, timepoint)
+    names = [str(row["person"]) for row in finished]
+    switch, done, button = st.columns([2, 5, 2], vertical_alignment="center")
+    state = rights.button(store, person, "reading.set", BLIND_HELP)
+    wanted = switch.toggle("Blind reading", value=blind, key=f"blind-{patient}-{timepoint}-{blind}", **state)
+    if wanted != blind:
+        store.set_reading(patient, timepoint, wanted, person)
+        st.rerun()
+    done.caption(f"Finished: {plain(', '.join(names))}." if names else "Nobody has said to be finished.")
+    state = rights.button(store, person, "reading.finished", "For good: you then see the others.")
+    if person not in names and button.button("I have finished reading", **state):
+        store.finish_reading(patient, timepoint, person)
+        st.rerun()
+    if blind and person not in names:
+        st.info(f"{plain(timepoint)} is read blind. You see the other readers once you say that you have finished.")
+        return False
+    return True
+
+
+def _pictures(store: Any, patient: str, readings: Sequence[MaskRecord], person: str) -> None:
+    """Two readers side by side; on the right, what one has and the other has not."""
+    by_name = {record.reviewer: record for record in readings}
+    left, right = st.columns(2)
+    first = left.selectbox("Left reader", list(by_name), key=f"reader-1-{readings[0].timepoint}")
+    others = [name for name in by_name if name != first]
+    second = right.selectbox("Right reader", others, key=f"reader-2-{readings[0].timepoint}-{first}")
+    comparing.show_versions(store, patient, by_name[first], by_name[second], person)
+
+
+def _agreement_table(pairs: Sequence[Mapping[str, Any]]) -> None:
+    st.subheader("Agreement", divider="gray")
+    rows = [
+        {
+            "Readers": f"{pair['first']} and {pair['second']}",
+            "Lesion": pair["lesion"],
+            "Dice": pair["dice"],
+            "First (mL)": pair["volume_first_mm3"] / 1000,
+            "Second (mL)": pair["volume_second_mm3"] / 1000,
+            "Difference (mL)": pair["difference_ml"],
+            "Difference (%)": pair["difference_percent"],
+        }
+        for pair in pairs
+    ]
+    number = st.column_config.NumberColumn
+    st.dataframe(
+        cells(rows),
+        hide_index=True,
+        column_config={
+            "Dice": number(format="%.3f", help=DICE_HELP),
+            "First (mL)": number(format="%.1f"),
+            "Second (mL)": number(format="%.1f"),
+            "Difference (mL)": number(format="%+.1f", help="Second minus first."),
+            "Difference (%)": number(format="%+.0f", help="Of the two volumes' mean: neither is the truth."),
+        },
+    )
+
+
+def _consensus(
+    store: Any, patient: str, timepoint: str, readings: Mapping[str, MaskRecord], found: Mapping[str, Any], person: str
+) -> None:
+    """STAPLE's estimate of each reader, and the button that makes the consensus a version."""
+    st.subheader("Consensus", divider="gray")
+    rows = [
+        {
+            "Reader": reader,
+            "Version": readings[reader].version,
+            "Lesion": lesion,
+            "Sensitivity": estimate["sensitivity"],
+            "Specificity": estimate["specificity"],
+        }
+        for reader, lesions in found["staple"]["readers"].items()
+        for lesion, estimate in lesions.items()
+    ]
+    number = st.column_config.NumberColumn
+    st.dataframe(
+        cells(rows),
+        hide_index=True,
+        column_config={
+            "Sensitivity": number(format="%.3f", help=SENSITIVITY_HELP),
+            "Specificity": number(format="%.4f", help=SPECIFICITY_HELP),
+        },
+    )
+    versions = sorted(record.version for record in readings.values())
+    same = _consensus_of(store.masks(patient, timepoint), versions)
+    words, button = st.columns([5, 3], vertical_alignment="center")
+    said = f"v{same.version} is the consensus of these versions." if same else "It becomes a version like any other."
+    words.caption(f"STAPLE: {found['staple']['volume_mm3'] / 1000:.1f} mL. {said}")
+    state = rights.button(store, shell.person(), "mask.added", disabled=same is not None)
+    if button.button("Make the STAPLE consensus", type="primary", width="stretch", **state):
+        from core.jobs.stages.readers import add_consensus
+
+        try:
+            with st.spinner("Making the consensus"):
+                record = add_consensus(store, patient, timepoint, person)
+        except TwinReviewError as error:
+            st.error(plain(error))
+            return
+        st.toast(f"The consensus is v{record.version}.")
+        st.rerun()
+
+
+def _consensus_of(records: Sequence[MaskRecord], versions: Sequence[int]) -> MaskRecord | None:
+    """The standing consensus that was made of just these versions."""
+    for record in reversed(records):
+        made_of = record.prompts[0].get("versions") if record.prompts else None
+        if record.method == CONSENSUS_METHOD and record.status != "rejected" and made_of == list(versions):
+            return record
+    return None
+
+
+def _adjudicate(store: Any, patient: str, timepoint: str, readings: Mapping[str, MaskRecord], person: str) -> None:
+    """One version becomes the final one, by a named person's decision."""
+    st.subheader("Adjudication", divider="gray")
+    records = {record.version: f"v{record.version} · {plain(reader)}" for reader, record in readings.items()}
+    for record in store.masks(patient, timepoint):
+        if record.method == CONSENSUS_METHOD and record.status != "rejected":
+            records[record.version] = f"v{record.version} · consensus"
+    version = st.radio(
+        "Which version",
+        sorted(records),
+        format_func=records.__getitem__,
+        horizontal=True,
+        key=f"adjudicate-{timepoint}",
+        index=len(records) - 1,
+    )
+    decision_form(store, patient, timepoint, store.mask(patient, timepoint, version), person)

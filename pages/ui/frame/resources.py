@@ -1,0 +1,281 @@
+"""What all visitors share: the store, the job runner, loaded volumes. The only place that uses Streamlit's caches.
+
+What must live as long as the server is a `Lasting`, closed by the lifespan; what can be made again is cached. Volumes
+and masks are read-only arrays, so that visitors can share them; `max_entries` bounds the memory they take.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+import streamlit as st
+
+from core.errors import StoreError, TwinReviewError
+from core.jobs.runner import JobRunner
+from core.types import LabelMap, MaskRecord, Scan, Volume, VolumePoint
+from store import Store, open_store
+from store.files.file_checks import check_in_background
+
+if TYPE_CHECKING:  # what only some pages need is imported by those that come to need it
+    from core.engines.service.interactive import PromptService
+    from core.gates.scan.rfdeep import Reference
+    from core.growth.forecast import Forecast
+    from core.imaging.registration import RigidTransform
+    from core.lesions.metrics import SurfaceDistances
+    from core.lesions.surface import Surface
+
+logger = logging.getLogger("twinreview.pages")
+T = TypeVar("T")
+
+
+def data_root() -> Path:
+    """The folder of everything that is remembered: TWIN_DATA, else ./data."""
+    return Path(os.environ.get("TWIN_DATA", "data"))
+
+
+class Lasting(Generic[T]):
+    """Something that lives as long as the server, made when it is first asked for.
+
+    It is no entry of a cache: a visitor's message or a full cache would close it under everybody's hands.
+    """
+
+    def __init__(self, make: Callable[[], T], close: Callable[[T], object]) -> None:
+        self._make, self._close = make, close
+        self._lock = threading.RLock()
+        self._thing: T | None = None
+
+    def __call__(self) -> T:
+        """The thing. Raises what making it raises; the next call then tries again."""
+        if (thing := self._thing) is not None:
+            return thing
+        with self._lock:
+            if self._thing is None:
+                if _ENDING.is_set():
+                    raise StoreError("TwinReview is being stopped. Wait until it was started again.")
+                self._thing = self._make()
+            return self._thing
+
+    def clear(self) -> None:
+        """Closes it, if it was made; the next call makes another."""
+        with self._lock:
+            thing, self._thing = self._thing, None
+            if thing is not None:
+                self._close(thing)
+
+
+#: Set while the server ends: nothing is made any more that nobody would close.
+_ENDING = threading.Event()
+
+
+def _open_store() -> Store:
+    store = open_store(data_root())
+    check_in_background(store)
+    if any(store.jobs(limit=1, status=status) for status in ("queued", "running")):
+        # In a thread, as the page that opened the store need not wait for the pipeline to be imported.
+        threading.Thread(target=_take_up, name="take-up", daemon=True).start()
+    return store
+
+
+def _take_up() -> None:
+    try:
+        get_runner()
+    except TwinReviewError as error:
+        logger.warning("left jobs were not taken up: %s", error)  # the next job that is started tries again
+
+
+def _make_runner() -> JobRunner:
+    from core.jobs.pipeline import KINDS
+
+    runner = JobRunner(get_store(), KINDS)
+    runner.recover()
+    return runner
+
+
+def _make_prompt_service() -> PromptService:
+    from core.engines.service.interactive import PromptService
+
+    return PromptService()
+
+
+#: The one store of this process. Raises StoreError while another process (a command line) holds it. Whenever it is
+#: opened, jobs that an earlier process left behind are taken up.
+get_store = Lasting(_open_store, lambda store: store.close())
+#: The one job runner. Without left jobs it is made with the first job: it brings the whole pipeline with it.
+get_runner = Lasting(_make_runner, lambda runner: runner.close())
+#: The one process for boxes and points; it starts with the first prompt. Usable outside a page's run, too.
+get_prompt_service = Lasting(_make_prompt_service, lambda service: service.close())
+
+
+def load_volume(scan: Scan) -> Volume:
+    """A scan's voxels, (I, J, K) float32 and read-only; the last six are kept."""
+    return _volume(scan.sha256, scan)
+
+
+def load_mask(record: MaskRecord) -> LabelMap:
+    """A mask version's labels, (I, J, K) uint8 and read-only; the last 24 are kept."""
+    return _mask(record.mask_sha256, record)
+
+
+@st.cache_resource(show_spinner="Loading the scan", max_entries=6)
+def _volume(sha256: str, _scan: Scan) -> Volume:
+    return get_store().load_volume(_scan)
+
+
+@st.cache_resource(show_spinner="Loading the mask", max_entries=24)
+def _mask(sha256: str, _record: MaskRecord) -> LabelMap:
+    return get_store().load_mask(_record)
+
+
+def align(fixed: Scan, moving: Scan) -> RigidTransform:
+    """`core.imaging.registration.rigid` of two scans; seconds the first time, and the last 32 are kept."""
+    return _alignment(fixed.sha256, moving.sha256, fixed, moving)
+
+
+@st.cache_resource(show_spinner="Aligning the two scans", max_entries=32)
+def _alignment(fixed_sha256: str, moving_sha256: str, _fixed: Scan, _moving: Scan) -> RigidTransform:
+    from core.imaging.registration import rigid
+
+    store = get_store()  # not `load_volume`: nothing else needs these voxels, so they are not kept
+    return rigid(store.load_volume(_fixed), store.load_volume(_moving))
+
+
+def surface_distances(first: MaskRecord, second: MaskRecord) -> SurfaceDistances:
+    """`metrics.surface_distances` of two versions on one grid, all lesions together; the last 64 are kept."""
+    return _distances(first.mask_sha256, second.mask_sha256, first, second)
+
+
+@st.cache_resource(show_spinner="Measuring distances", max_entries=64)
+def _distances(first_sha256: str, second_sha256: str, _first: MaskRecord, _second: MaskRecord) -> SurfaceDistances:
+    from core.lesions.metrics import surface_distances as measure
+
+    first, second = load_mask(_first), load_mask(_second)
+    return measure(first.array, second.array, first.grid.spacing_mm)
+
+
+def readers_of_timepoint(patient: str, timepoint: str, readings: Sequence[MaskRecord], person: str) -> dict[str, Any]:
+    """`core.jobs.stages.readers.readers_of_timepoint`, of these readings; the last 16 are kept."""
+    return _readers(patient, timepoint, tuple(record.mask_sha256 for record in readings), person)
+
+
+@st.cache_resource(show_spinner="Comparing the readers", max_entries=16)
+def _readers(patient: str, timepoint: str, readings_sha256: tuple[str, ...], person: str) -> dict[str, Any]:
+    from core.jobs.stages.readers import readers_of_timepoint as compare
+
+    store: Any = get_store()
+    return compare(store, patient, timepoint, person)
+
+
+def correction(records: Sequence[MaskRecord]) -> dict[str, Any]:
+    """`core.review.correction.correction` of the whole cohort, of these versions alone; the last eight are kept."""
+    return _correction(tuple((record.mask_id, record.status) for record in records))
+
+
+@st.cache_resource(show_spinner="Measuring what was corrected", max_entries=8)
+def _correction(versions: tuple[tuple[str, str], ...]) -> dict[str, Any]:
+    from core.review.correction import correction as measure
+
+    return measure(get_store(), seen=frozenset(mask_id for mask_id, _ in versions))
+
+
+def lesion_surfaces(record: MaskRecord) -> list[Surface]:
+    """`core.lesions.surface.lesion_surfaces` of a version; the last 8 are kept (a megabyte each at most)."""
+    return _surfaces(record.mask_sha256, record)
+
+
+@st.cache_resource(show_spinner="Making the surfaces", max_entries=8)
+def _surfaces(sha256: str, _record: MaskRecord) -> list[Surface]:
+    from core.lesions.surface import lesion_surfaces as make
+
+    return make(load_mask(_record))
+
+
+def forecast(
+    series: Mapping[str, Sequence[VolumePoint]], lesion: str, horizon_days: Sequence[float], noise: Mapping[str, float]
+) -> Forecast:
+    """`core.twin.trajectory.look_ahead` of one lesion or the total; the last 64 are kept."""
+    from core.growth.population import KIND
+
+    frozen = tuple((name, tuple(points)) for name, points in series.items())
+    own = get_store().reference_sets(KIND)
+    key = str(own[-1]["set_id"]) if own else "shipped"
+    return _forecast(frozen, lesion, tuple(horizon_days), tuple(noise.items()), key, own)
+
+
+@st.cache_resource(show_spinner="Looking ahead", max_entries=64)
+def _forecast(
+    series: tuple[tuple[str, tuple[VolumePoint, ...]], ...],
+    lesion: str,
+    horizon_days: tuple[float, ...],
+    noise: tuple[tuple[str, float], ...],
+    population: str,
+    _own: list[dict[str, Any]],
+) -> Forecast:
+    from core.growth.population import in_force
+    from core.twin.trajectory import look_ahead
+
+    return look_ahead(dict(series), lesion, horizon_days, dict(noise), in_force(_own))
+
+
+def curve_fits(points: Sequence[VolumePoint]) -> dict[str, Any]:
+    """`core.twin.trajectory.fits` of one lesion's points; the last 64 are kept."""
+    return _fits(tuple(points))
+
+
+@st.cache_resource(show_spinner="Fitting the curves", max_entries=64)
+def _fits(points: tuple[VolumePoint, ...]) -> dict[str, Any]:
+    from core.twin.trajectory import fits
+
+    return fits(points)
+
+
+def thumbnail(key: str, draw: Callable[[], str]) -> str:
+    """A small picture (data URI) by what it shows, drawn when it is first asked for; the last 200 are kept."""
+    return _thumbnail(key, draw)
+
+
+@st.cache_resource(show_spinner=False, max_entries=200)
+def _thumbnail(key: str, _draw: Callable[[], str]) -> str:
+    return _draw()
+
+
+def rfdeep_reference(path: Path, sha256: str) -> Reference:
+    """The scan gate's reference features; the caller has verified the file to have that hash."""
+    return _reference(sha256, path)
+
+
+@st.cache_resource(show_spinner="Reading the reference scans' features", max_entries=2)
+def _reference(sha256: str, _path: Path) -> Reference:
+    from core.gates.scan.rfdeep import read_reference
+
+    return read_reference(_path, sha256)
+
+
+def clear_caches() -> None:
+    """Forgets loaded volumes, fits and pictures, of all visitors; they are made again when they are asked for."""
+    st.cache_resource.clear()
+
+
+def begin() -> None:
+    """At the server's start: opens the store beside it, which takes up left jobs without waiting for a visitor."""
+    _ENDING.clear()
+    threading.Thread(target=_warm_up, name="warm-up", daemon=True).start()
+
+
+def _warm_up() -> None:
+    try:
+        get_store()
+    except TwinReviewError as error:
+        logger.warning("not ready yet: %s", error)  # the pages say so too, and try again
+
+
+def shut_down() -> None:
+    """At the end: stops Dask (jobs are taken up at the next start) and closes the database."""
+    _ENDING.set()
+    get_prompt_service.clear()
+    get_runner.clear()
+    get_store.clear()

@@ -1,0 +1,197 @@
+"""The frame around every page: who is working, on which patient, where to go, and what is shown when things go wrong.
+
+Pages use `person()`, `patient_id()`, `go_to()` and `guarded()`; `st.session_state` holds ids only.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+from typing import Any, Literal
+
+import streamlit as st
+from streamlit.runtime.scriptrunner import StopException
+
+from core.jobs.jobs import explain
+from pages.ui.frame import resources
+from pages.ui.guard import doors, sessions, sockets, tokens, uploads, who
+from pages.ui.shared.text import plain
+from store.files.file_rights import keep_private
+
+PageName = Literal["worklist", "intake", "review", "compare", "trajectory", "cohort", "evidence", "quality", "system"]
+
+FOLDER = Path(__file__).resolve().parents[2]
+#: A file: Streamlit would fetch its named icons for the browser's tab from elsewhere.
+ICON = FOLDER / "ui/frame/icon.svg"
+#: section -> (file, title, icon)
+PAGES: dict[str, list[tuple[PageName, str, str]]] = {
+    "Today": [
+        ("worklist", "Worklist", ":material/checklist:"),
+        ("intake", "Intake", ":material/upload_file:"),
+    ],
+    "Patient": [
+        ("review", "Review", ":material/draw:"),
+        ("compare", "Compare", ":material/compare:"),
+        ("trajectory", "Trajectory", ":material/show_chart:"),
+        ("cohort", "Cohort", ":material/groups:"),
+        ("evidence", "Evidence", ":material/travel_explore:"),
+    ],
+    "Installation": [
+        ("quality", "Quality", ":material/verified:"),
+        ("system", "System", ":material/settings:"),
+    ],
+}
+
+
+def show() -> None:
+    """Draws the frame and runs the chosen page in it."""
+    st.set_page_config(page_title="TwinReview", page_icon=str(ICON), layout="wide")
+    name, problem = None, None
+    sessions.note_owner()
+    try:
+        name = who.settle()
+    except Exception as error:  # shown below, in the frame
+        problem = error
+    page = st.navigation(
+        {
+            section: [
+                st.Page(FOLDER / f"{name}.py", title=title, icon=icon, default=name == "worklist")
+                for name, title, icon in pages
+            ]
+            for section, pages in PAGES.items()
+        },
+        position="sidebar" if name else "hidden",
+    )
+    st.logo(str(ICON), size="large")
+    if name is None:
+        tokens.keep_only("", None)  # nobody works here now: what was given to whoever did before is taken back
+    if problem is not None:
+        st.title("TwinReview cannot be used at the moment")
+        show_problem(problem)
+        st.caption("Whoever keeps this installation up finds the way back in docs/operation.md.")
+        return
+    if name is None:
+        with guarded():
+            who.ask()
+        return
+    with st.sidebar:
+        _choose_patient()
+        who.switch(name)
+        tokens.keep_only(name, patient_id())
+        st.caption("For research. Not a medical device.")
+    with guarded(), _stoppable():
+        page.run()
+
+
+def person() -> str:
+    """The name under which everything done on a page is recorded."""
+    return who.person()
+
+
+def patient_id() -> str | None:
+    """The patient chosen in the sidebar; None when nobody is."""
+    chosen = st.session_state.get("patient_id")
+    return str(chosen) if chosen else None
+
+
+def choose_patient(new_patient_id: str) -> None:
+    """Changes the patient; for the `on_click` of a button, as the sidebar is drawn before the page is."""
+    st.session_state["patient_id"] = new_patient_id
+
+
+def go_to(name: PageName) -> None:
+    """Leaves for another page."""
+    st.switch_page(str(FOLDER / f"{name}.py"))
+
+
+@contextmanager
+def guarded() -> Iterator[None]:
+    """Shows what goes wrong inside it in words, and lets the rest of the page be drawn.
+
+    Pages are run in it as a whole. Button callbacks need their own: they run before the page does.
+    """
+    try:
+        yield
+    except Exception as error:  # st.stop and st.rerun are not Exceptions
+        show_problem(error)
+
+
+def show_problem(error: Exception) -> bool:
+    """Shows a sentence: a TwinReviewError's own, else an apology with the id under which the log has the details.
+
+    Returns:
+        True: Streamlit need not show anything more.
+    """
+    st.error(plain(explain(error)), icon=":material/error:")
+    return True
+
+
+@contextmanager
+def _stoppable() -> Iterator[None]:
+    """Makes st.stop end the page but not the script.
+
+    Streamlit forgets the fragments of the previous run only when the script comes to its end. One that refreshes itself
+    would otherwise draw where nothing is any more, which leaves the visitor with a blank window.
+    """
+    try:
+        yield
+    except StopException:
+        return
+
+
+@asynccontextmanager
+async def lifespan(_app: Any) -> AsyncIterator[None]:
+    """Around the server's life. The first page does not wait for what is started here."""
+    _set_up_logging()
+    keep_private()
+    keep_on_path()
+    sockets.answer_at_once()
+    doors.name_the_server()
+    resources.begin()
+    async with uploads.watched():
+        yield
+    resources.shut_down()
+
+
+def keep_on_path() -> None:
+    """Puts the folder of the main script on sys.path for good, at its end.
+
+    Streamlit puts it in front at every run of a page and takes it away again. Whatever another thread imports for the
+    first time in that moment (a job, a route) goes through the list by number, passes over one folder and "finds no
+    such module". What is there already is neither put nor taken.
+    """
+    here = Path(__file__).parent
+    for folder in (os.path.abspath(here), os.path.realpath(here)):
+        if folder not in sys.path:
+            sys.path.append(folder)
+
+
+def _set_up_logging() -> None:
+    ours = logging.getLogger("twinreview")
+    ours.setLevel(logging.INFO)
+    handler = logging.StreamHandler()
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    ours.addHandler(handler)
+    # Streamlit logs an uncaught error with its text, which may name a patient; `show_problem` logs it without.
+    logging.getLogger("streamlit.error_util").addFilter(lambda record: record.exc_info is None)
+
+
+def _choose_patient() -> None:
+    """The patient survives a change of page in the session, and a reload or a shared link in the address."""
+    known = [str(patient["patient_id"]) for patient in resources.get_store().patients()]
+    wanted = st.session_state.get("patient_id") or st.query_params.get("patient_id")
+    # Not `bind="query-params"`: a bound parameter makes st.switch_page fail.
+    st.session_state["patient_id"] = wanted if wanted in known else None
+    chosen = st.selectbox(
+        "Patient",
+        known,
+        index=None,
+        key="patient_id",
+        disabled=not known,
+        placeholder="Choose a patient" if known else "No patients yet",
+    )
+    st.query_params.from_dict({"patient_id": chosen} if chosen else {})

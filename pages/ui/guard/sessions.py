@@ -1,0 +1,65 @@
+"""What Streamlit knows of its sessions: which is running, whose browser it is, and what it may download.
+
+A session is one open tab. Its browser is told from others by a cookie of ours (`pages.ui.guard.doors` sets it with the
+first page), which the WebSocket of the tab carries.
+"""
+
+from __future__ import annotations
+
+import streamlit as st
+from streamlit import runtime
+from streamlit.runtime.scriptrunner import get_script_run_ctx
+
+#: One a browser: random, HttpOnly, and the same for all its tabs.
+BROWSER_COOKIE = "twin-browser"
+
+
+#: session -> browser of the latest ones whose page was run; a tab that is away keeps its place.
+_OWNERS: dict[str, str] = {}
+_MOST_OWNERS = 10_000
+
+
+def note_owner() -> None:
+    """Notes whose browser the running session is of, so that no other takes it up later."""
+    session, browser = current(), st.context.cookies.get(BROWSER_COOKIE)
+    if session is None or not browser or session in _OWNERS:
+        return
+    _OWNERS[session] = browser
+    for oldest in list(_OWNERS)[:-_MOST_OWNERS]:
+        _OWNERS.pop(oldest, None)
+
+
+def is_of_another(session_id: str, browser: str) -> bool:
+    """Whether the session is known to be of another browser than this one."""
+    return _OWNERS.get(session_id, browser) != browser
+
+
+def current() -> str | None:
+    """The id of the session whose page is being run; None outside a page."""
+    context = get_script_run_ctx(suppress_warning=True)
+    return None if context is None else context.session_id
+
+
+def is_active(session_id: str) -> bool:
+    """Whether the tab of that session is connected now."""
+    return runtime.exists() and runtime.get_instance().is_active_session(session_id)
+
+
+def browser_of(session_id: str) -> str | None:
+    """The browser's cookie, as the tab's WebSocket carried it; None for a tab that is not connected or had none."""
+    client = runtime.get_instance().get_client(session_id) if runtime.exists() else None
+    context = None if client is None else client.client_context
+    return None if context is None else context.cookies.get(BROWSER_COOKIE)
+
+
+def may_download(browser: str, file_id: str) -> bool:
+    """Whether a tab of that browser was given the file to show or download.
+
+    Streamlit names a file by its content, so one file may belong to tabs of several browsers.
+    """
+    if not runtime.exists():
+        return False
+    # No public name says whose a file is. Were this one gone, everything would be refused, and a test would say so.
+    held = getattr(runtime.get_instance().media_file_mgr, "_files_by_session_and_coord", {})
+    holders = [session_id for session_id, files in list(held.items()) if file_id in list(files.values())]
+    return any(browser_of(session_id) == browser for session_id in holders)

@@ -1,0 +1,119 @@
+"""The parts of the intake page."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import streamlit as st
+
+from core.imaging.pseudonym import NameQuestion
+from core.jobs.pipeline import import_mask, import_scan
+from core.types import Scan
+from pages.ui.guard import rights, uploads
+from pages.ui.shared.text import plain
+
+VERDICTS = {"in distribution": st.success, "out of distribution": st.warning}
+
+
+def import_files(store: Any, files: Sequence[Any], **details: Any) -> Scan:
+    """Uploaded files -> a stored scan. Raises what `pipeline.import_scan` raises; the uploads are gone after."""
+    with store.scratch() as folder:
+        return import_scan(store, uploads.saved(files, folder), **details)
+
+
+def name_question(names: Sequence[str]) -> bool:
+    """The box that appears where `names` (dataset, patient, sequence) were questioned; whether it is ticked.
+
+    A tick holds for the very names that were asked about. With others there is no box, and each question has its own.
+    """
+    question, asked, turn = st.session_state.get("name-question", ("", (), 0))
+    if not question or asked != tuple(names):
+        return False
+    st.error(plain(question), icon=":material/error:")
+    return st.checkbox("These are pseudonyms: they name no person", key=f"name-confirmed-{turn}")
+
+
+@contextmanager
+def asking_about_names(names: Sequence[str]) -> Iterator[None]:
+    """A name that looks like a person's becomes a question in the form (`name_question`), and nothing is stored."""
+    turn = st.session_state.get("name-question", ("", (), 0))[2]
+    try:
+        yield
+    except NameQuestion as question:
+        st.session_state["name-question"] = (str(question), tuple(names), turn + 1)
+        st.rerun()
+    st.session_state["name-question"] = ("", (), turn)
+
+
+def show_arrival(store: Any, patient: str, timepoint: str, scan_id: str) -> None:
+    """What was understood of the file, so that a wrong guess is seen."""
+    scan = next((s for s in store.scans(patient, timepoint) if s.scan_id == scan_id), None)
+    if scan is None:
+        return
+    size = " x ".join(str(n) for n in scan.shape)
+    spacing = " x ".join(f"{mm:.2f}" for mm in scan.spacing_mm)
+    st.success(
+        f"{plain(scan.channel)} of {plain(patient)}, {plain(timepoint)}: {plain(size)} voxels of {spacing} mm, "
+        f"orientation {plain(scan.orientation)}."
+    )
+    for warning in scan.metadata.get("warnings", []):
+        st.warning(plain(warning))
+
+
+def show_verdict(result: dict[str, Any]) -> None:
+    """The scan gate's verdict in a line."""
+    value = (
+        "" if result.get("score") is None else f", score {result['score']:.2f} (threshold {result['threshold']:.2f})"
+    )
+    VERDICTS.get(result["state"], st.info)(
+        f"Scan gate: {plain(result['state'])}{value}. {plain(result.get('note') or '')}"
+    )
+
+
+def mask_form(store: Any, patient: str | None, person: str) -> None:
+    """A mask drawn elsewhere becomes the next version."""
+    if patient is None:
+        st.info("Choose the patient in the sidebar first.")
+        return
+    timepoint = st.selectbox("Timepoint", store.timepoints(patient), key="mask-timepoint")
+    files = uploads.uploader(
+        "mask-file",
+        "Mask file",
+        type=["nii", "gz", "nrrd", "mha"],
+        help="Whole numbers from 0 (background) to 255; the number is the lesion. On the grid of one of the scans.",
+    )
+    state = rights.button(store, person, "mask.added", disabled=not files)
+    if st.button("Import mask", type="primary", **state):
+        with st.spinner("Checking and storing"), store.scratch() as folder:
+            path = uploads.saved(files, folder)[0]
+            record = import_mask(store, path, patient_id=patient, timepoint=timepoint, reviewer=person)
+        lesions = f"{len(record.lesions)} lesion" + ("" if len(record.lesions) == 1 else "s")
+        uploads.let_go("mask-file", files)
+        st.session_state["mask-arrived"] = (
+            patient,
+            f"Stored as version {record.version}: {record.volume_mm3 / 1000:.1f} mL in {lesions}.",
+        )
+        st.rerun()
+    whose, words = st.session_state.get("mask-arrived", (None, ""))
+    if whose == patient and not files:
+        st.success(plain(words))
+
+
+def scan_rows(store: Any, patient: str) -> list[dict[str, Any]]:
+    """The patient's scans as a table."""
+    return [
+        {
+            "timepoint": s.timepoint,
+            "scan": s.channel,
+            "voxels": " x ".join(str(n) for n in s.shape),
+            "spacing (mm)": " x ".join(f"{mm:.2f}" for mm in s.spacing_mm),
+            "orientation": s.orientation,
+            "simulated": bool(s.metadata.get("simulated")),
+            "imported by": s.imported_by,
+            "at (UTC)": s.imported_at[:16].replace("T", " "),
+            "sha256": s.sha256[:12],
+        }
+        for s in store.scans(patient)
+    ]

@@ -1,0 +1,238 @@
+"""The parts of the quality page: what each gate knows, how well it does, and whom it flagged."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import streamlit as st
+
+from core.gates.mask import verdicts
+from core.gates.mask.anomaly import MaskGate, scores_needed
+from core.gates.scan.measuring import RESAMPLINGS, TREES
+from core.gates.scan.rfdeep import MODEL_ID, OodState, Reference
+from core.review.blind_reading import seen_of_all
+from pages.ui.frame import opening, resources, shell
+from pages.ui.guard import rights
+from pages.ui.shared import charts, job_panel, plotting
+from pages.ui.shared.text import cells, plain
+from weights import registry
+
+JOB = "evaluate_ood"
+AUROC_HELP = (
+    "Chance that an out-of-distribution scan scores above an in-distribution one: 1 tells them apart, 0.5 is a coin. "
+    "± standard deviation over resamplings."
+)
+FPR95_HELP = "Share of in-distribution scans flagged by the threshold that catches 95 % of the others; 0 is best."
+SHOWN_HELP = (
+    "saw OOD labels: learned from shifted scans too. in-distribution only: knows usual scans alone. control: should "
+    "tell nothing, or shows what voxel size alone gives away."
+)
+THRESHOLD_HELP = "Scores above it are out of distribution: 95 % of the in-distribution reference scans lie below."
+P_HELP = "Conformal p-value: the share of reference masks that are at least as odd. Flagged at 0.05 or less."
+STATES: tuple[OodState, ...] = ("in distribution", "out of distribution", "no anchor")
+
+
+def scan_reference() -> tuple[Reference, str] | None:
+    """The shipped reference and its hash; None, said in words, where it is not ready."""
+    entry = next((e for e in registry.models() if e.id == MODEL_ID), None)
+    state = "missing" if entry is None else registry.status(entry)
+    if entry is None or state != "ready":
+        why = "was altered and is not used" if state == "altered" else "is not in the weights folder yet"
+        st.info(
+            f"The scan gate's reference {why}. Until it is there no scan can be scored and nothing can be measured; "
+            "weights/recipes/rfdeep/README.md says how it is built."
+        )
+        return None
+    return resources.rfdeep_reference(registry.verify(entry), entry.sha256), entry.sha256
+
+
+def reference_facts(reference: Reference) -> None:
+    """How large the reference is, and the threshold."""
+    inside, outside, kinds, threshold = st.columns(4)
+    inside.metric("In-distribution scans", int((~reference.ood).sum()), help="Scans that the network was made for.")
+    outside.metric("Shifted scans", int(reference.ood.sum()), help="Out of distribution, most of them made by us.")
+    kinds.metric("Kinds of shift", len(np.unique(reference.kind[reference.ood])))
+    threshold.metric("Threshold", f"{reference.threshold:.2f}", help=THRESHOLD_HELP)
+
+
+def latest_scores(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """The newest score of each timepoint; rows oldest first."""
+    return list({(row["patient_id"], row["timepoint"]): dict(row) for row in rows}.values())
+
+
+def score_figure(reference: Reference | None, scores: Sequence[Mapping[str, Any]]) -> None:
+    """Reference scans and this installation's scans on one axis."""
+    own = [float(row["score"]) for row in scores if row["score"] is not None]
+    groups: dict[str, Sequence[float]] = {}
+    if reference is not None:
+        groups["reference, in distribution"] = reference.crossfit[~reference.ood].tolist()
+        groups["reference, shifted"] = reference.crossfit[reference.ood].tolist()
+    if own:
+        groups["this installation"] = own
+    threshold = reference.threshold if reference is not None else scores[-1]["threshold"] if scores else None
+    if groups and threshold is not None:
+        plotting.draw(charts.ood_figure(groups, float(threshold)), "ood", 330, "Scan scores and the threshold")
+    counts = {state: sum(row["state"] == state for row in scores) for state in STATES}
+    if scores:
+        st.caption("This installation: " + ", ".join(f"{n} {state}" for state, n in counts.items()) + ".")
+    else:
+        st.caption("No scan of this installation has been scored yet.")
+
+
+def evaluation(sha256: str) -> None:
+    """The table of detectors on this reference, computed as a job when asked for."""
+    st.subheader("How well it tells scans apart", divider="gray")
+    job_id = st.session_state.get("evaluation-job")
+    result = job_panel.job_panel(job_id, "Evaluation") if job_id else None
+    if result is None:
+        done = resources.get_store().jobs(limit=1000, status="done")
+        results = [job["result"] for job in done if job["kind"] == JOB]
+        result = next((r for r in results if r["sha256"] == sha256), None)
+    if st.button(
+        "Run the evaluation again" if result else "Run the evaluation",
+        icon=":material/play_arrow:",
+        **rights.button(
+            resources.get_store(),
+            shell.person(),
+            "job.created",
+            f"{RESAMPLINGS} resamplings of the reference, patients never on both sides; some minutes.",
+        ),
+    ):
+        request = {"resamplings": RESAMPLINGS, "trees": TREES}
+        st.session_state["evaluation-job"] = resources.get_runner().submit(JOB, request, shell.person())
+        st.rerun()
+    if result is not None:
+        _figures(result)
+
+
+def _figures(result: Mapping[str, Any]) -> None:
+    rows = [
+        {
+            "Detector": f["method"],
+            "Shown": f["group"],
+            "AUROC": _spread(f["auroc"], f["auroc_sd"]),
+            "FPR at 95 % TPR": _spread(f["fpr95"], f["fpr95_sd"]),
+        }
+        for f in result["figures"]
+    ]
+    st.dataframe(
+        cells(rows),
+        hide_index=True,
+        height="content",
+        column_config={
+            "Shown": st.column_config.TextColumn(help=SHOWN_HELP),
+            "AUROC": st.column_config.TextColumn(help=AUROC_HELP),
+            "FPR at 95 % TPR": st.column_config.TextColumn(help=FPR95_HELP),
+        },
+    )
+    st.caption(
+        f"{result['resamplings']:d} resamplings, forests of {result['trees']:d} trees. Few scans, and most shifts are "
+        "made by us: this compares detectors with each other and is not what a clinic should expect."
+    )
+
+
+def _spread(mean: float | None, deviation: float | None) -> str:
+    return "–" if mean is None else f"{mean:.3f} ± {deviation:.3f}"
+
+
+def calibration(rows: Sequence[Mapping[str, Any]]) -> np.ndarray:
+    """The mask gate's calibration scores (n,), of reference masks with enough neighbours of other patients."""
+    if not rows:
+        return np.empty(0)
+    gate = MaskGate.fit(
+        np.array([row["vector"] for row in rows]),
+        [row["patient_id"] for row in rows],
+        k=verdicts.K_NEAREST,
+        alpha=verdicts.ALPHA,
+        names=rows[0]["names"],
+    )
+    return gate.calibration[~np.isnan(gate.calibration)]
+
+
+def mask_facts(rows: Sequence[Mapping[str, Any]], known: np.ndarray) -> None:
+    """How many reference masks there are and what they can show."""
+    needed = scores_needed(verdicts.ALPHA)
+    lesions, patients, smallest, state = st.columns(4)
+    lesions.metric("Reference lesions", len(rows), help="Every lesion of every accepted mask.")
+    patients.metric("Patients", len({row["patient_id"] for row in rows}), help="A patient's own masks never judge it.")
+    smallest.metric(
+        "Smallest possible p",
+        f"{1 / (len(known) + 1):.3f}",
+        help=f"1 / (n + 1) with n calibration scores. A verdict at {verdicts.ALPHA} needs {needed} of other patients.",
+    )
+    enough = len(known) >= needed
+    state.metric("Verdicts", "possible" if enough else "not yet", help=f"{len(known)} of {needed} scores needed.")
+    if not enough:
+        st.info(
+            f"Not enough reference masks: {len(known)} usable scores, {needed} needed. Until then every mask gets a "
+            "distance but no verdict. Accept more masks of more patients."
+        )
+
+
+def scored_masks(store: Any, person: str) -> list[dict[str, Any]]:
+    """The newest result of each scored mask that this person may see, with its status; flagged ones first, then by
+    p-value."""
+    status = {record.mask_id: record.status for record in seen_of_all(store, person)}
+    newest = {row["mask_id"]: dict(row) for row in store.mask_anomalies() if row["mask_id"] in status}
+    out = []
+    for row in newest.values():
+        scores = [lesion for lesion in row.get("lesions", []) if lesion.get("score") is not None]
+        oddest = max(scores, key=lambda lesion: lesion["score"], default=None)
+        out.append(
+            {
+                **row,
+                "status": status[row["mask_id"]],
+                "score": oddest and oddest["score"],
+                "why": ", ".join(f"{name} {value:+.1f}" for name, value in oddest["top_features"]) if oddest else "",
+            }
+        )
+    return sorted(out, key=lambda row: (not row["flagged"], 2.0 if row["p_value"] is None else row["p_value"]))
+
+
+def mask_figure(known: np.ndarray, masks: Sequence[Mapping[str, Any]]) -> None:
+    """The calibration scores, and one scored mask among them."""
+    by_id = {row["mask_id"]: row for row in masks if row["score"] is not None}
+    chosen = st.selectbox(
+        "Show a mask among them",
+        list(by_id),
+        index=None,
+        placeholder="None",
+        key="quality-mask",
+        width=420,
+        format_func=lambda m: f"{by_id[m]['patient_id']} {by_id[m]['timepoint']} v{by_id[m]['version']}",
+    )
+    row = by_id.get(chosen) if chosen else None
+    # Without a mask in question the figure is not to say that a verdict is impossible: the metrics above say it.
+    p_value = row["p_value"] if row else 1.0
+    if len(known):
+        figure = charts.anomaly_figure(known.tolist(), row["score"] if row else None, p_value)
+        plotting.draw(figure, "anomaly", 320, "Distances of reference masks to their neighbours")
+
+
+def flagged_list(masks: Sequence[Mapping[str, Any]]) -> None:
+    """Masks that the gate flagged, each with a way to look at it."""
+    flagged = [row for row in masks if row["flagged"]]
+    st.subheader(f"Flagged masks ({len(flagged)})", divider="gray")
+    if not flagged:
+        unjudged = sum(row["flagged"] is None for row in masks)
+        st.caption(
+            f"None of {len(masks)} scored masks is flagged"
+            + (f"; {unjudged} of them could not be judged, which is no pass." if unjudged else ".")
+        )
+    for row in flagged:
+        who, why, button = st.columns([3, 6, 2], vertical_alignment="center")
+        mask = f"{plain(row['timepoint'])} v{row['version']} · {plain(row['status'])}"
+        who.markdown(f"**{plain(row['patient_id'])}**  \n{mask}")
+        p_value = "p unknown" if row["p_value"] is None else f"p = {row['p_value']:.3f}"
+        why.markdown(
+            f"{p_value}. Farthest features: {plain(row['why'] or 'unknown')}", help=f"{P_HELP} Features in spreads."
+        )
+        button.button(
+            "Review",
+            key=f"review-{row['mask_id']}",
+            width="stretch",
+            on_click=opening.open_in_review,
+            args=(row["patient_id"], row["timepoint"]),
+        )

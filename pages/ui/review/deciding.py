@@ -1,0 +1,246 @@
+"""A named person's decisions: on a mask version, or on one lesion of it; and what was decided so far."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import streamlit as st
+
+from core.errors import TwinReviewError
+from core.review.decisions import rejected, standing
+from core.types import Decision, MaskRecord
+from pages.ui.frame import visible
+from pages.ui.guard import rights
+from pages.ui.shared.charts import lesion_colour_name
+from pages.ui.shared.lost_files import file_problem
+from pages.ui.shared.text import plain
+
+ML = 1000.0
+OTHER = "other"
+REASONS: Mapping[str, Mapping[str, str]] = {
+    "accept": {
+        "agrees": "The mask agrees with the scan",
+        "corrected": "Corrected by me",
+        "flag-reviewed": "Flagged; looked at, fine",
+        OTHER: "Other (see comment)",
+    },
+    "reject": {
+        "under-segmented": "Too small",
+        "over-segmented": "Too large or leaking",
+        "wrong-lesion": "Not the lesion",
+        "scan-unusable": "The scan cannot be used",
+        OTHER: "Other (see comment)",
+    },
+    "reject lesion": {
+        "not-a-lesion": "Not a lesion",
+        "under-segmented": "Too small",
+        "over-segmented": "Too large or leaking",
+        "wrong-lesion": "Another lesion than its number says",
+        OTHER: "Other (see comment)",
+    },
+    "withdraw": {
+        "withdrawn-error": "Accepted in error",
+        "withdrawn-second-look": "To be looked at again",
+        OTHER: "Other (see comment)",
+    },
+}
+_IN_WORDS = {code: words for reasons in REASONS.values() for code, words in reasons.items()} | {OTHER: "other"}
+SETTLED = {
+    "accepted": "This version is accepted and in the curve.",
+    "rejected": "This version is rejected. Make a new one by refining or segmenting again.",
+    "superseded": "A later decision has put another version in this one's place.",
+}
+DONE = {"accept": "accepted", "reject": "rejected", "withdraw": "withdrawn"}
+_ICONS = {
+    "accept": ":green[:material/check_circle:]",
+    "reject": ":red[:material/cancel:]",
+    "withdraw": ":orange[:material/undo:]",
+}
+#: More decisions than this scroll in a box of their own.
+_IN_SIGHT = 5
+_SAME = "decided-version"
+
+
+def keep_version() -> None:
+    """Before the page chooses a version: the one that was just decided on stays in view.
+
+    A version's name in its box ends in its status. A browser that still has the old name shows that, and asks for
+    a version which is no longer there under it, unless the value is set anew.
+    """
+    if _SAME in st.session_state:
+        timepoint, version = st.session_state.pop(_SAME)
+        st.session_state[f"version-{timepoint}"] = version
+
+
+@st.dialog("Decide")
+def decision_dialog(store: Any, patient: str, timepoint: str, record: MaskRecord, person: str, verdict: str) -> None:
+    """Asks for the reason of a decision that was begun by a key in the viewer."""
+    if record.status == "accepted" and verdict == "accept":
+        st.success(f"v{record.version} is accepted already. There is nothing to decide.")
+        st.caption("To take it back, switch on “Withdraw the acceptance” in the Decide tab.")
+        return
+    decision_form(store, patient, timepoint, record, person, verdict)
+
+
+def decision_form(
+    store: Any, patient: str, timepoint: str, record: MaskRecord, person: str, verdict: str | None = None
+) -> None:
+    """Takes a decision where one is possible, and lists those of the timepoint.
+
+    Args:
+        verdict: "accept" or "reject" where it was chosen already; None lets the visitor choose.
+    """
+    if record.status == "accepted" and file_problem(store, record):
+        st.warning("This version is accepted, but its file cannot be read: it is not in the curve.")
+    elif record.status != "proposed":
+        {"accepted": st.success, "rejected": st.error}.get(record.status, st.info)(_settled(record))
+    if why := store.masks_to_affirm().get(record.mask_id):
+        st.warning(f"Waits to be affirmed: {plain(why)}. It is out of the curve until somebody accepts it anew.")
+    versions = {r.mask_id: r.version for r in visible.masks(store, patient, timepoint, person)}
+    said = [d for d in store.decisions(patient, timepoint) if d.mask_id in versions]
+    if record.status != "rejected":
+        _ask(store, record, person, verdict, [d for d in said if d.mask_id == record.mask_id])
+    decision_list(said, versions)
+
+
+def _settled(record: MaskRecord) -> str:
+    out = sorted(rejected(record)) if record.status == "accepted" else []
+    return SETTLED[record.status] + (f" {plain(', '.join(out))} is rejected and stays out." if out else "")
+
+
+def _ask(store: Any, record: MaskRecord, person: str, verdict: str | None, said: Sequence[Decision]) -> None:
+    """The widgets of one decision; writes it when its button is pressed."""
+    at = f"{record.mask_id}-{record.status}-{len(said)}-{verdict}"
+    lesion = _choose_lesion(record, at)
+    _remind(store, record, lesion)
+    chosen = _choose_verdict(record, lesion, said, verdict, at)
+    if chosen is None:
+        return
+    reasons = REASONS["reject lesion" if lesion and chosen == "reject" else chosen]
+    at = f"{at}-{lesion}-{chosen}"
+    reason = st.selectbox(
+        "Reason",
+        list(reasons),
+        format_func=lambda r: reasons[r],
+        key=f"reason-{at}",
+        help="Recorded with your name in the audit log.",
+    )
+    comment = st.text_input("Comment", key=f"comment-{at}", placeholder="optional", max_chars=500).strip()
+    what = f"{lesion} of v{record.version}" if lesion else f"v{record.version}"
+    if lesion is None and chosen == "accept" and rejected(record):
+        what += f" without {', '.join(sorted(rejected(record)))}"
+    refused = _why_not(store, record, lesion) if chosen == "accept" else None
+    state = rights.button(store, person, "mask.decided", refused, disabled=refused is not None)
+    label = f"{plain(chosen.capitalize())} {plain(what)}"
+    if st.button(label, type="primary", key=f"decide-{at}", **state):
+        if reason == OTHER and not comment:
+            st.warning("Say in the comment what the reason is.")
+            return
+        try:
+            place = (record.patient_id, record.timepoint, record.version)
+            store.decide(*place, chosen, person, reason, comment, lesion_id=lesion)
+        except TwinReviewError as error:
+            st.error(plain(error))
+            return
+        st.toast(f"{plain(what)} {DONE[chosen]}.")
+        st.session_state[_SAME] = (record.timepoint, record.version)
+        st.rerun()
+
+
+def _why_not(store: Any, record: MaskRecord, lesion: str | None) -> str | None:
+    """Why the store would refuse to accept this version; None where it would not."""
+    if file_problem(store, record):
+        return "Its file cannot be read, so nobody can accept it."
+    if lesion is None and not store.mask_anomalies(record.patient_id, record.timepoint, record.mask_id):
+        return "The mask gate has not judged it. Press Score the mask first."
+    return None
+
+
+def lesion_name(lesion: Mapping[str, Any]) -> str:
+    """A lesion as people find it in the picture: "L2 · vermilion · 3.4 mL"."""
+    name = str(lesion["lesion_id"])
+    return f"{name} · {lesion_colour_name(name)} · {float(lesion['volume_mm3']) / ML:.1f} mL"
+
+
+def _choose_lesion(record: MaskRecord, at: str) -> str | None:
+    """The lesion that the decision is about; None for the whole mask, the only choice where lesions cannot differ."""
+    if len(record.lesions) < 2 or record.status == "superseded":
+        return None
+    names = {str(lesion["lesion_id"]): lesion_name(lesion) for lesion in record.lesions}
+    names |= {name: f"{names[name]} · rejected" for name in rejected(record)}
+    return st.selectbox(
+        "Decide on",
+        [None, *names],
+        format_func=lambda n: names.get(n, "the whole mask"),
+        key=f"scope-{at}",
+        help="A rejected lesion stays out of the curve; the rest of the mask can be accepted without it.",
+    )
+
+
+def _choose_verdict(
+    record: MaskRecord, lesion: str | None, said: Sequence[Decision], verdict: str | None, at: str
+) -> str | None:
+    """accept, reject or withdraw, of those that are possible; None while there is nothing to decide."""
+    if lesion is None and record.status == "accepted":
+        wanted = st.toggle(
+            "Withdraw the acceptance",
+            key=f"withdraw-{at}",
+            help="The version is proposed again and leaves the curve until somebody accepts it. This is recorded.",
+        )
+        return "withdraw" if wanted else None
+    possible = ["accept", "reject"]
+    if lesion is None and record.lesions and not standing(record):
+        st.info("Every lesion is rejected, so nothing of this version can be accepted.")
+        possible = ["reject"]
+    elif lesion in rejected(record):
+        possible = ["accept"]
+    elif lesion and (record.status == "accepted" or any(d.lesion_id == lesion for d in said)):
+        possible = ["reject"]
+    wanted_first = verdict or ("reject" if lesion else "accept")
+    index = possible.index(wanted_first) if wanted_first in possible else 0
+    return str(
+        st.radio(
+            "Decision", possible, index=index, horizontal=True, key=f"verdict-{at}-{lesion}", format_func=str.capitalize
+        )
+    )
+
+
+def _remind(store: Any, record: MaskRecord, lesion: str | None) -> None:
+    """Rejections do not pass to a new version; whoever decides on that should know of them."""
+    if lesion is not None or record.status != "proposed" or record.parent_version is None:
+        return
+    parent = store.mask(record.patient_id, record.timepoint, record.parent_version)
+    here = {str(one["lesion_id"]) for one in standing(record)}
+    again = sorted(rejected(parent) & here)
+    if again:
+        st.warning(f"{plain(', '.join(again))} was rejected in v{parent.version}. Accepted here, it enters the curve.")
+
+
+def decision_list(decisions: Sequence[Decision], versions: Mapping[str, int]) -> None:
+    """Who decided what, when and why, the newest first.
+
+    Args:
+        versions: mask id -> its number.
+    """
+    if not decisions:
+        st.caption("Nothing was decided yet.")
+        return
+    st.caption(f"Decided so far ({len(decisions)})")
+    with st.container(height=320 if len(decisions) > _IN_SIGHT else "content", border=False, gap="small"):
+        for decision in reversed(decisions):
+            st.markdown(decision_line(decision, versions.get(decision.mask_id, 0)))
+
+
+def decision_line(decision: Decision, version: int) -> str:
+    """One decision as Markdown: the verdict and its reason, then who and when, then the comment."""
+    what = f"{decision.lesion_id} of v{version}" if decision.lesion_id else f"v{version}"
+    reason = _IN_WORDS.get(decision.reason, decision.reason)
+    when = decision.created_at[:16].replace("T", " ")
+    lines = [
+        f"{_ICONS[decision.verdict]} **{plain(what)} {DONE[decision.verdict]}**: {plain(reason)}",
+        f":small[:gray[{plain(decision.reviewer)} · {plain(when)} UTC]]",
+    ]
+    if decision.comment:
+        lines.append(f"*“{plain(decision.comment)}”*")
+    return "  \n".join(lines)

@@ -1,0 +1,234 @@
+"""The parts of the review page: choosing, drawing, prompts, and the panels beside the picture."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import streamlit as st
+
+from core.gates.mask.verdicts import score_mask
+from core.types import MaskRecord, Prompt
+from pages.ui.frame import resources, visible
+from pages.ui.guard import rights
+from pages.ui.shared.lost_files import file_problem
+from pages.ui.shared.text import plain
+from pages.ui.viewer import viewer
+from pages.ui.viewer.describe import Shown, viewer_data
+
+STATUS_ICON = {"proposed": "pending", "accepted": "check_circle", "rejected": "cancel", "superseded": "history"}
+ML = 1000.0
+DICE_HELP = "Overlap with the version before: 2 |A and B| / (|A| + |B|); 1 is identical, 0 is disjoint."
+HD95_HELP = "95 % Hausdorff distance: 95 % of either mask's border lies within this distance of the other's."
+
+
+def choose_mask(store: Any, patient: str, person: str) -> tuple[str, MaskRecord | None, str | None]:
+    """One line of widgets: timepoint, version, and what stands beside them; the newest of both to begin with."""
+    timepoints = store.timepoints(patient)
+    if st.session_state.get("timepoint") not in timepoints:
+        st.session_state["timepoint"] = timepoints[-1]
+    title, first, second, third = st.columns([2, 2, 4, 3], vertical_alignment="center")
+    title.title("Review")
+    hide: Any = "collapsed"
+    timepoint = first.selectbox(
+        "Timepoint", timepoints, key="timepoint", help="Dates of this patient's scans.", label_visibility=hide
+    )
+    others = [t for t in reversed(timepoints) if t != timepoint]
+    beside = third.selectbox(
+        "Beside it",
+        [None, *others],
+        key=f"beside-{timepoint}",
+        label_visibility=hide,
+        format_func=lambda t: "nothing beside it" if t is None else f"beside: {t}",
+        help="Another timepoint in the same position of the body (rigid registration).",
+    )
+    records = {record.version: record for record in reversed(visible.masks(store, patient, timepoint, person))}
+    if not records:
+        second.selectbox("Mask version", ["no mask yet"], disabled=True, label_visibility=hide)
+        return timepoint, None, beside
+    key = f"version-{timepoint}"
+    if st.session_state.get(key) not in records:
+        st.session_state[key] = next(iter(records))
+    version = second.selectbox(
+        "Mask version",
+        list(records),
+        key=key,
+        label_visibility=hide,
+        format_func=lambda v: f"v{v} · {records[v].method} · {records[v].status}",
+        help="Every version is kept. Accepted versions alone enter the curve.",
+    )
+    return timepoint, records[version], beside
+
+
+def show_version(timepoint: str, version: int) -> None:
+    """The next run of the page shows this version."""
+    st.session_state.pop(f"version-{timepoint}", None)
+
+
+def show(
+    store: Any, patient: str, timepoint: str, record: MaskRecord | None, beside: str | None, person: str
+) -> dict[str, Any]:
+    """The viewer: this timepoint, with the changes since the version before, and another one beside it if asked for.
+
+    Returns:
+        What the visitor did in it, as `pages.ui.viewer.viewer` gives it.
+    """
+    parent = None if record is None else visible.parent(store, record, person)
+    panes, link = [Shown(timepoint, record, parent)], None
+    if beside is not None:
+        panes.append(Shown(beside, visible.best(store, patient, beside, person)))
+        found = resources.align(store.reference_scan(patient, timepoint), store.reference_scan(patient, beside))
+        link = {"matrix": found.matrix, "converged": found.converged, "message": found.message}
+    data = viewer_data(store, patient, panes, person, edit=may_draw(store, record, person), link=link)
+    return viewer(data, key=f"viewer-{patient}-{timepoint}")
+
+
+def may_draw(store: Any, record: MaskRecord | None, person: str) -> bool:
+    """Whether this person's role lets them draw here; nobody draws on a version whose file cannot be read, but beside
+    one that is marked lost a mask is begun anew."""
+    allowed = store.may(person, "draft.edited") and store.may(person, "mask.added")
+    if record is None or record.mask_id in store.losses(record.patient_id):
+        return bool(allowed)
+    return bool(allowed) and file_problem(store, record) is None
+
+
+def gates(store: Any, patient: str, timepoint: str, record: MaskRecord | None, person: str) -> bool:
+    """What the two gates say, in one line each; True when the scan is to be scored."""
+    pressed = False
+    scores = store.ood_scores(patient, timepoint)
+    if scores:
+        row = scores[-1]
+        value = "" if row["score"] is None else f" ({row['score']:.2f}, threshold {row['threshold']:.2f})"
+        kind = {"in distribution": st.success, "out of distribution": st.warning}.get(row["state"], st.info)
+        kind(f"Scan gate: {plain(row['state'])}{value}")
+    else:
+        said, button = st.columns([3, 2], vertical_alignment="center")
+        said.info("Scan gate: not scored yet.")
+        pressed = button.button(
+            "Score the scan",
+            width="stretch",
+            **rights.button(store, person, "ood.scored", "Does it look like those the network knows?"),
+        )
+    if record is None:
+        return pressed
+    anomalies = store.mask_anomalies(patient, timepoint, record.mask_id)
+    if anomalies:
+        row = anomalies[-1]
+        p_value = "" if row["p_value"] is None else f" (p = {row['p_value']:.3f}, {row['n_reference']:d} references)"
+        kind = st.warning if row["flagged"] else st.info if row["flagged"] is None else st.success
+        kind(f"Mask gate: {plain(row['verdict'])}{p_value}")
+    else:
+        said, button = st.columns([3, 2], vertical_alignment="center")
+        said.warning("Mask gate: cannot be judged; this version was not scored.")
+        state = rights.button(store, person, "mask.scored", "Compares its shape with masks that people accepted.")
+        if button.button("Score the mask", width="stretch", **state):
+            score_mask(store, patient, timepoint, record.version, person)
+            st.rerun()
+    return pressed
+
+
+def first_tab(record: MaskRecord | None) -> str:
+    """Where the work is."""
+    return "Segment" if record is None else "Decide"
+
+
+def choose_model() -> str | None:
+    """Which network; None where no model is ready."""
+    from weights import registry
+
+    ready = [e for e in registry.models() if e.kind == "nnunet" and registry.status(e) == "ready"]
+    if not ready:
+        st.warning(
+            "No nnU-Net model is ready. Put a trained nnU-Net v2 folder into weights/; System shows what is there."
+        )
+        return None
+    entry = st.selectbox(
+        "Model", ready, format_func=lambda e: e.name, help="Networks in weights/ that passed their check."
+    )
+    st.caption(f"Takes {plain(entry.input)}. Finds lesions by itself and numbers them as at the timepoint before.")
+    return str(entry.id)
+
+
+def refine_form(
+    store: Any, patient: str, timepoint: str, record: MaskRecord | None, person: str
+) -> dict[str, Any] | None:
+    """How prompts are drawn, and a box by numbers for those who do not draw; the job's request once it is pressed."""
+    if (refused := rights.why_not(store, person, "draft.edited")) is not None:
+        st.info(plain(refused))
+        return None
+    st.caption(
+        "Choose **Box** above the picture and drag it around the lesion; **+** and **−** set points. The answer is "
+        "dashed until it is kept (Enter). **All slices** carries it through the scan. It is a version once you press "
+        "**Save version**."
+    )
+    scan = store.reference_scan(patient, timepoint)
+    with st.expander("Type a box"), st.form("typed-box", border=False):
+        names = ("X0", "Y0", "X1", "Y1", "Slice")
+        limits = [scan.shape[0], scan.shape[1], scan.shape[0], scan.shape[1], scan.shape[2]]
+        *coords, k = [
+            st.number_input(name, 0, limit - 1, step=1, help=f"Voxel index in the file of {plain(scan.channel)}.")
+            for name, limit in zip(names, limits, strict=True)
+        ]
+        numbers = [int(lesion["label"]) for lesion in record.lesions] if record else []
+        lesion = st.selectbox(
+            "Lesion",
+            [None, *numbers, "new"],
+            format_func=lambda n: "the one under the box" if n is None else n if n == "new" else f"L{n}",
+            help="Which lesion the answer replaces. Other lesions' voxels are never overwritten.",
+        )
+        propagate = st.toggle(
+            "Propagate through the slices",
+            value=True,
+            help="Carries the mask up and down until a stop rule says it has left the lesion.",
+        )
+        state = rights.button(store, person, "job.created")
+        if not st.form_submit_button("Refine with MedSAM", type="primary", **state):
+            return None
+    box = Prompt("box", int(k), tuple(coords), True, scan.scan_id).to_json()
+    usable = record is not None and file_problem(store, record) is None
+    parent = {"parent_version": record.version} if record is not None and usable else {}
+    return {"scan": scan.scan_id, "prompts": [box], "propagate": propagate, "lesion": lesion, **parent}
+
+
+def history(store: Any, patient: str, timepoint: str, record: MaskRecord | None, person: str) -> None:
+    """The shown version's diff to its parent, and the tree of all versions once it is opened."""
+    if record is None:
+        return
+    from pages.ui.review.history_tree import history_tree
+
+    parent = visible.parent(store, record, person)
+    if parent is not None and not (file_problem(store, parent) or file_problem(store, record)):
+        apart = resources.surface_distances(parent, record).hausdorff95_mm
+        st.subheader(f"v{record.version} against v{record.parent_version}", divider="gray")
+        dice, delta, border = st.columns(3)  # not st.metric: its figures are too large for three in this panel
+        dice.markdown(f":small[:gray[Dice]]  \n**{record.dice_vs_previous_version:.3f}**", help=DICE_HELP)
+        change = "unknown" if record.volume_delta_mm3 is None else f"{record.volume_delta_mm3 / ML:+.1f} mL"
+        delta.markdown(f":small[:gray[Volume]]  \n**{change}**")
+        distance = f"{apart:.1f} mm" if math.isfinite(apart) else "one is empty"
+        border.markdown(f":small[:gray[HD95]]  \n**{distance}**", help=HD95_HELP)
+        st.caption(f"Voxels added / removed: {record.voxels_added:,} / {record.voxels_removed:,}")
+    records = visible.masks(store, patient, timepoint, person)
+    label = f"History and provenance ({len(records)})"
+    panel = st.expander(label, key=f"history-{patient}-{timepoint}", on_change="rerun")
+    if not panel.open:
+        return
+
+    def opened(version: int, start: bool) -> None:
+        st.session_state[f"version-{timepoint}"] = version
+        if start:
+            st.toast(f"v{version} is shown: what you make now begins with it.")
+
+    with panel:
+        history_tree(records, record.version, person, f"tree-{patient}-{timepoint}", opened)
+        st.caption(f"Provenance of v{record.version}")
+        st.json(record.to_json(), expanded=False)
+
+
+def decide_form(store: Any, patient: str, timepoint: str, record: MaskRecord | None, person: str) -> None:
+    """Accept or reject, with a reason; says so where it is settled."""
+    from pages.ui.review.deciding import decision_form
+
+    if record is None:
+        st.info("Nothing to decide yet: run the network or refine first.")
+        return
+    decision_form(store, patient, timepoint, record, person)

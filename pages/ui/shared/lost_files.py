@@ -1,0 +1,54 @@
+"""A version whose file cannot be read: why, and the way on without it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import streamlit as st
+
+from core.errors import TwinReviewError
+from core.types import MaskRecord
+from pages.ui.guard import rights
+from pages.ui.shared.text import plain
+
+
+def file_problem(store: Any, record: MaskRecord) -> str | None:
+    """Why the file of a version is not read, in a sentence; None where it is the one that was stored."""
+    try:
+        store.mask_path(record)
+    except TwinReviewError as error:
+        return str(error)
+    return None
+
+
+def file_panel(store: Any, record: MaskRecord | None, person: str) -> None:
+    """Where a version's file cannot be read: says so, and lets it be marked lost, found again, or a draft of it go."""
+    problem = None if record is None else file_problem(store, record)
+    if record is None or problem is None:
+        return
+    st.error(plain(problem), icon=":material/error:")
+    place = (record.patient_id, record.timepoint, record.version)
+    lost = record.mask_id in store.losses(record.patient_id)
+    if lost:
+        state = rights.button(store, person, "mask.found", "Its hash is compared with the record first.")
+        if st.button("The file is back", **state):
+            _do(lambda: store.mark_found(*place, person))
+    else:
+        with st.form(f"lost-{record.mask_id}", border=False):
+            reason = st.text_input("What became of the file", max_chars=500, placeholder="disk failure, no backup")
+            if st.form_submit_button("Mark the file as lost", **rights.button(store, person, "mask.lost")):
+                _do(lambda: store.mark_lost(*place, reason, person))
+    for draft in store.drafts(record.patient_id, record.timepoint, person):
+        if draft.parent_version == record.version:
+            state = rights.button(store, person, "draft.edited", "It was drawn on this version, which nobody can read.")
+            if st.button("Discard your draft of it", key=f"discard-{draft.draft_id}", **state):
+                _do(lambda draft_id=draft.draft_id: store.discard_draft(draft_id))
+
+
+def _do(what: Any) -> None:
+    try:
+        what()
+    except TwinReviewError as error:
+        st.error(plain(error))
+        return
+    st.rerun()

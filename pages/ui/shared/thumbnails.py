@@ -1,0 +1,113 @@
+"""Small pictures of mask versions, for the history: made when a browser has one in view, and kept on disk."""
+
+from __future__ import annotations
+
+import threading
+import zlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from nibabel.filebasedimages import ImageFileError
+from numpy.typing import NDArray
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from core.errors import StoreError, TwinReviewError
+from core.types import Grid, MaskRecord, Volume
+from pages.ui.api.answers import NO_STORE, denied, problem, refusal
+from pages.ui.api.slabs import read_blocks, write
+from pages.ui.frame import resources, visible
+from pages.ui.guard.tokens import Claims, read_token
+from pages.ui.shared import slices
+
+API = "/api/history/thumbnail/"
+#: Pixels of the picture; shown at half of that, so that it is sharp on a dense screen.
+SIDE_PX = 128
+MARGIN_MM = 20.0
+#: One at a time: the pictures of a long history must not take both cores from the viewer.
+_ONE = threading.Lock()
+
+
+def mask_thumbnail(store: Any, record: MaskRecord, cache: Path) -> bytes:
+    """The version's largest slice on the reference scan, cropped around its lesions, as PNG.
+
+    The middle slice, whole, where the mask is empty. Files are read in blocks: memory holds a few slices.
+
+    Raises:
+        InputError, OSError: if the stored files cannot be read.
+    """
+    kept = cache / f"{record.mask_sha256}-{record.scan_sha256[:16]}.png"
+    if kept.exists():
+        return kept.read_bytes()
+    with _ONE:
+        if not kept.exists():
+            write(kept, _draw(store, record))
+    return kept.read_bytes()
+
+
+def _draw(store: Any, record: MaskRecord) -> bytes:
+    scan = store.reference_scan(record.patient_id, record.timepoint)
+    grid = store.load_reference_grid(record.patient_id, record.timepoint)
+    k, labels = largest_slice(store.mask_path(record), scan.shape)
+    plane = np.asarray(next(read_blocks(store.scan_path(scan), 1, k)), np.float32)
+    thin = Grid((*scan.shape[:2], 1), grid.affine)
+    volume, box = Volume(plane, thin, scan.modality, scan.sequence), _square(labels, grid.spacing_mm)
+    return slices.png(
+        plane[..., 0][box], slices.view_of(thin), slices.window_for(volume, None), labels[box], long_side=SIDE_PX
+    )
+
+
+def largest_slice(path: Path, shape: tuple[int, int, int]) -> tuple[int, NDArray[np.uint8]]:
+    """The index k of the slice with most mask voxels and its labels (I, J); the middle slice of an empty mask."""
+    best, most = shape[2] // 2, 0
+    labels = np.zeros(shape[:2], np.uint8)
+    first = 0
+    for block in read_blocks(path):
+        counts = np.count_nonzero(block, axis=(0, 1))
+        n = int(counts.argmax())
+        if counts[n] > most:
+            best, most, labels = first + n, int(counts[n]), block[..., n].astype(np.uint8)
+        first += block.shape[2]
+    return best, labels
+
+
+def _square(labels: NDArray[np.uint8], spacing_mm: tuple[float, float, float]) -> tuple[slice, slice]:
+    """A square around the lesions with a margin, within the slice; all of it where there are none."""
+    inside = [np.flatnonzero((labels > 0).any(axis=1 - axis)) for axis in (0, 1)]
+    if not inside[0].size:
+        return slice(None), slice(None)
+    half_mm = max((n[-1] - n[0] + 1) * mm / 2 for n, mm in zip(inside, spacing_mm, strict=False)) + MARGIN_MM
+    parts = []
+    for n, mm in zip(inside, spacing_mm, strict=False):
+        middle, half = (n[0] + n[-1]) / 2, half_mm / mm
+        parts.append(slice(max(0, round(middle - half)), round(middle + half) + 1))
+    return parts[0], parts[1]
+
+
+def _thumbnail(claims: Claims, mask_id: str) -> bytes | None:
+    """The picture; None where the claims do not cover it."""
+    store = resources.get_store()
+    record = visible.by_id(store, claims, mask_id)
+    if record is None:
+        return None
+    return mask_thumbnail(store, record, resources.data_root() / "cache" / "thumbnails")
+
+
+async def get_thumbnail(request: Request) -> Response:
+    """A version's small picture: PNG."""
+    claims = read_token(request)
+    if claims is None:
+        return denied("this picture")
+    try:
+        content = await run_in_threadpool(_thumbnail, claims, request.path_params["mask_id"])
+    except StoreError as error:  # the file is gone, or is another than was stored
+        return refusal(error)
+    except (OSError, EOFError, zlib.error, ImageFileError, TwinReviewError):
+        return problem(404, "The picture cannot be made: a stored file cannot be read. Run `verify`.")
+    return denied("this picture") if content is None else Response(content, media_type="image/png", headers=NO_STORE)
+
+
+THUMBNAIL_ROUTES = [Route(API + "{mask_id}", get_thumbnail)]

@@ -1,0 +1,203 @@
+"""The parts of the system page."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import streamlit as st
+
+from core.access import ROLES
+from core.jobs.runner import FINAL
+from core.review.blind_reading import Closed
+from pages.ui.frame import resources
+from pages.ui.guard import rights
+from pages.ui.shared.text import cells, plain
+
+#: What stands in an audit entry's place while its reader reads the timepoint blind.
+WITHHELD = "not shown: you read this timepoint blind"
+#: Most jobs that are looked up to know what their entries are about.
+MOST_JOBS = 10_000
+
+
+def _minute(moment: str) -> str:
+    """RFC 3339 to the minute, as people read it."""
+    return moment[:16].replace("T", " ")
+
+
+def models() -> None:
+    """Every model of the manifest and every one dropped in, with its check."""
+    from weights import registry
+
+    with st.spinner("Checking the weights' hashes"):
+        rows = [
+            {
+                "model": e.name,
+                "id": e.id,
+                "kind": e.kind,
+                "status": registry.status(e),
+                "hash pinned": e.pinned,
+                "takes": e.input,
+                "licence": e.licence,
+                "sha256": e.sha256[:12],
+                "source": e.source,
+            }
+            for e in registry.models()
+        ]
+    st.dataframe(
+        cells(rows),
+        hide_index=True,
+        width="stretch",
+        column_config={
+            "hash pinned": st.column_config.CheckboxColumn(
+                help="The manifest names the file's SHA-256; it is compared before anything is loaded."
+            ),
+        },
+    )
+    st.caption(
+        "Drop a trained nnU-Net v2 folder into weights/, or a MedSAM, SAM or SAM2 checkpoint into weights/local/."
+    )
+    if st.button("Which device will be used?"):
+        from core.engines.device import describe_device
+
+        st.info(plain(describe_device()))
+
+
+def jobs(store: Any, person: str) -> None:
+    """The latest jobs; those under way can be cancelled."""
+    rows = store.jobs(limit=100)
+    if not rows:
+        st.info("No job has run yet. Segment a timepoint on the review page to start one.")
+        return
+    columns = ("kind", "status", "progress", "message", "person")
+    st.dataframe(
+        cells(
+            [
+                {
+                    "started (UTC)": _minute(row["created_at"]),
+                    **{name: row[name] for name in columns},
+                    "job": row["job_id"],
+                }
+                for row in rows
+            ]
+        ),
+        hide_index=True,
+        width="stretch",
+        column_config={"progress": st.column_config.ProgressColumn(min_value=0.0, max_value=1.0, format="percent")},
+    )
+    live = [row["job_id"] for row in rows if row["status"] not in FINAL]
+    chosen = st.selectbox("Cancel a job", live, index=None, placeholder="none is under way" if not live else "choose")
+    if chosen and st.button("Cancel it", **rights.button(store, person, "job.cancelled")):
+        resources.get_runner().cancel(chosen, person)
+        st.rerun()
+
+
+MAY = {
+    "viewer": "look at everything, change nothing",
+    "reviewer": "import, segment, draw, decide, cancel jobs",
+    "administrator": "all of that, and add people and change roles",
+}
+
+
+def people(store: Any, person: str) -> None:
+    """Who may be named on a record, and what their role lets them do; an administrator adds and changes."""
+    known = {p["name"]: p for p in store.people()}
+    st.dataframe(
+        cells(
+            [
+                {
+                    "name": p["name"],
+                    "role": p["role"],
+                    "may": MAY.get(p["role"], "nothing: no role of this TwinReview"),
+                    "since (UTC)": _minute(p["added_at"]),
+                }
+                for p in known.values()
+            ]
+        ),
+        hide_index=True,
+        width="stretch",
+    )
+    reason = rights.why_not(store, person, "person.added")
+    if reason:
+        st.info(plain(reason))
+    elif not any(p["role"] == "administrator" for p in known.values()):
+        st.info("Nobody is an administrator yet, so a reviewer may add people. Make somebody one.")
+    with st.form("person", border=False):
+        name, role = st.columns(2)
+        new = name.text_input("Name", max_chars=64, help="As it is to stand beside decisions. Sign-in comes later.")
+        chosen = role.selectbox("Role", ROLES, index=ROLES.index("reviewer"))
+        if st.form_submit_button("Add", **rights.button(store, person, "person.added")):
+            store.add_person(new, chosen, by=person)
+            st.rerun()
+    with st.form("role", border=False):
+        name, role = st.columns(2)
+        whose = name.selectbox("Person", list(known), key="role-of")
+        chosen = role.selectbox("New role", ROLES, key="new-role")
+        if st.form_submit_button("Change the role", **rights.button(store, person, "person.added")):
+            store.add_person(whose, chosen, by=person)
+            st.rerun()
+
+
+def doubted_files(store: Any) -> None:
+    """Says which stored files are not as they were stored; nothing where all are, as far as is known."""
+    rows = store.doubted_files()
+    if not rows:
+        return
+    what = "file is not as it was stored" if len(rows) == 1 else "files are not as they were stored"
+    st.error(f"{len(rows)} {what}, so nothing reads {'it' if len(rows) == 1 else 'them'}.", icon=":material/error:")
+    st.dataframe(
+        cells([{"file": r["path"], "state": r["state"], "found (UTC)": _minute(r["created_at"])} for r in rows]),
+        hide_index=True,
+        width="stretch",
+    )
+    said, button = st.columns([5, 2], vertical_alignment="center")
+    said.caption("Restore them from a backup; a mask that cannot be restored can be marked lost on Review.")
+    if button.button("Look at all files again", width="stretch"):
+        with st.spinner("Reading every file", show_time=True):
+            store.check_files()
+        st.rerun()
+
+
+def audit(store: Any, person: str) -> None:
+    """The newest entries of the hash-chained log; what was written of a timepoint that this person reads blind is left
+    out of them."""
+    count = st.slider("Entries", 20, 1000, 100, step=20)
+    rows, closed = store.audit_log(limit=count), Closed.to(store, person)
+    asked = {job["job_id"]: job["params"] for job in store.jobs(limit=MOST_JOBS)} if closed else {}
+    for row in rows:
+        hidden = closed and _is_hidden(row["payload"], closed, asked)
+        row["payload"] = WITHHELD if hidden else json.dumps(row["payload"], default=str)[:300]
+    st.dataframe(cells(rows), hide_index=True, width="stretch")
+    st.caption(
+        "Append-only; every entry holds the hash of the one before. audit.jsonl in the data folder is its mirror."
+    )
+
+
+def _is_hidden(payload: Mapping[str, Any], closed: Closed, asked: Mapping[str, Any]) -> bool:
+    """Whether an entry tells of what is closed. Of a job's end it says not where it ran, so the job itself is asked:
+    its params by id; of one that is not among them nothing is known."""
+    job = [str(payload["job_id"])] if "job_id" in payload else []
+    return not asked.keys() >= set(job) or closed.speaks_of([payload, *(asked[job_id] for job_id in job)])
+
+
+def check(store: Any) -> None:
+    """Runs `verify` when asked."""
+    st.markdown(
+        "Compares every file's hash, every sidecar, the database and the audit chain, as `python cli.py verify` does."
+    )
+    if st.button("Check now", type="primary"):
+        with st.spinner("Reading every file", show_time=True):
+            problems = store.verify()
+        if problems:
+            count = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
+            st.error(f"{count}. `python cli.py rebuild` makes the database again from the files.")
+            for problem in problems:
+                st.markdown(f"- {plain(problem)}")
+        else:
+            st.success("Files, sidecars and database agree.", icon=":material/verified:")
+        for title, lines in (("Left over, and no damage", store.remarks()), ("At the last opening", store.recovered)):
+            if lines:
+                st.markdown(f"**{plain(title)}**")
+                for line in lines:
+                    st.markdown(f"- {plain(line)}")

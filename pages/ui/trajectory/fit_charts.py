@@ -1,0 +1,73 @@
+"""The figure of growth laws fitted to one lesion: lines through what was observed, and no further."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import plotly.graph_objects as go
+
+from core.growth.curves import CURVES, FLOOR_MM3
+from core.types import VolumePoint
+from pages.ui.shared.charts import LESION_COLOURS, layout, lesion_colour
+from pages.ui.trajectory.growth_charts import volume_axis
+
+_ML = 1000.0
+_DASHES = ("solid", "dash", "dot")
+
+
+def fits_figure(points: Sequence[VolumePoint], fits: Mapping[str, Mapping[str, Any]], log: bool) -> go.Figure:
+    """Observed points, and each law whose parameters they determine, the least AICc first in the legend.
+
+    Args:
+        points: one lesion's, by date; fits: law -> as `core.twin.trajectory.fits` gives it.
+        log: logarithmic volume axis.
+    """
+    figure = go.Figure()
+    days = np.linspace(points[0].days, points[-1].days, 200)
+    colour = lesion_colour(points[0].lesion_id)
+    shown = sorted((fitted["aicc"], name) for name, fitted in fits.items() if fitted["identifiable"])
+    for n, (aicc, name) in enumerate(shown):
+        volumes = CURVES[name].volume_mm3(days - points[0].days, *fits[name]["parameters"].values())
+        style = {"color": LESION_COLOURS[n % len(LESION_COLOURS)], "dash": _DASHES[n % len(_DASHES)], "width": 2}
+        told = f", AICc {aicc:.1f}" if math.isfinite(aicc) else ""
+        figure.add_trace(
+            go.Scatter(
+                x=days,
+                y=volumes / _ML,
+                mode="lines",
+                name=f"{words(name)}{told}",
+                line=style,
+                hovertemplate=f"{words(name)}, day %{{x:.0f}}: %{{y:.4g}} mL<extra></extra>",
+            )
+        )
+    seen = np.array([max(p.volume_mm3, FLOOR_MM3 if log else 0.0) for p in points]) / _ML
+    figure.add_trace(
+        go.Scatter(
+            x=[p.days for p in points],
+            y=seen,
+            mode="markers",
+            name="observed",
+            marker={"color": colour, "size": 9},
+            hovertemplate="observed, day %{x:.0f}: %{y:.4g} mL<extra></extra>",
+        )
+    )
+    layout(figure, "Days since the first timepoint", "Volume (mL)")
+    volume_axis(figure, log, 1.3 * float(seen.max()))
+    return figure
+
+
+def words(law: str) -> str:
+    """A law's name for people: "general Bertalanffy"."""
+    names = {
+        "bertalanffy": "Bertalanffy",
+        "gompertz": "Gompertz",
+        "stein": "Stein",
+        "fojo": "Fojo",
+        "claret": "Claret",
+        "tgi": "TGI",
+        "phi": "φ",
+    }
+    return " ".join(names.get(part, part) for part in law.split("_"))

@@ -1,0 +1,103 @@
+"""The part of the trajectory page about growth laws fitted to what was observed."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import streamlit as st
+
+from core.growth.curves import CURVES, FLOOR_MM3
+from core.types import VolumePoint
+from pages.ui.frame import resources
+from pages.ui.shared import plotting
+from pages.ui.shared.text import cells
+from pages.ui.trajectory.fit_charts import fits_figure, words
+
+PARAMETERS = "Parameters (95 % interval), or why not"
+COLUMN_HELP = {
+    "Determined": "Whether the points determine every parameter; a law that they do not is not drawn.",
+    "AICc": "Akaike's criterion for few points: the less, the better the law describes them for its number of "
+    "parameters. Less than 2 apart is no difference. It needs three points more than parameters.",
+    "Scatter (%)": "How far the points lie about the curve: one standard deviation of ln(volume), in percent.",
+    PARAMETERS: "Where the points leave something open, what that is: values of such a law mean nothing.",
+}
+
+
+def fits_tab(points: Sequence[VolumePoint], log: bool) -> None:
+    """Each law's curve, how well it describes the points, and its parameters with intervals.
+
+    Args:
+        points: one lesion's, or the total's, by date; log: logarithmic volume axis.
+    """
+    st.caption(
+        "How well each law describes what was observed. None of them forecasts better than the last value carried "
+        "forward (docs/growth.md), so none is drawn beyond it, and none knows of treatment."
+    )
+    fits = resources.curve_fits(points)
+    if any(fitted["identifiable"] for fitted in fits.values()):
+        plotting.draw(
+            fits_figure(points, fits, log),
+            f"fits-{points[0].lesion_id}-{log}",
+            420,
+            "Growth laws through the observed volumes, millilitres",
+        )
+    else:
+        st.info("These points determine no law: too few, or too scattered.", icon=":material/block:")
+    if any(p.volume_mm3 < FLOOR_MM3 for p in points):
+        st.caption("Volumes below 5 mm diameter count as 5 mm diameter, also where the lesion was absent.")
+    order = sorted(fits, key=lambda name: (not fits[name]["identifiable"], fits[name].get("aicc", math.inf)))
+    text, number = st.column_config.TextColumn, st.column_config.NumberColumn
+    st.dataframe(
+        cells([_row(name, fits[name]) for name in order]),
+        hide_index=True,
+        column_config={
+            "Determined": text(help=COLUMN_HELP["Determined"], width=90),
+            "AICc": number(format="%.1f", help=COLUMN_HELP["AICc"], width=70),
+            "Scatter (%)": number(format="%.1f", help=COLUMN_HELP["Scatter (%)"], width=90),
+            PARAMETERS: text(help=COLUMN_HELP[PARAMETERS], width=470),
+        },
+    )
+    rows = [row for name in order for row in _parameter_rows(name, fits[name])]
+    plotting.csv_button(rows, f"{points[0].lesion_id}_fits", "Parameters (CSV)")
+
+
+def _row(name: str, fitted: Mapping[str, Any]) -> dict[str, Any]:
+    determined = fitted["identifiable"]
+    scatter = fitted.get("residual_log_sd", math.nan)
+    told = "; ".join(_parameter(row) for row in _parameter_rows(name, fitted)) if determined else fitted["reason"]
+    return {
+        "Law": words(name),
+        "Determined": "yes" if determined else "no",
+        "AICc": fitted["aicc"] if determined and math.isfinite(fitted["aicc"]) else None,
+        "Scatter (%)": 100.0 * math.expm1(scatter) if determined and math.isfinite(scatter) else None,
+        PARAMETERS: told,
+        "Equation": CURVES[name].equation,
+    }
+
+
+def _parameter(row: Mapping[str, Any]) -> str:
+    name = row["parameter"].removesuffix("_mm3").removesuffix("_per_day").removesuffix("_mm3")
+    low, value, high = (
+        f"{row[key]:,.0f}" if abs(row[key]) >= 1000 else f"{row[key]:.3g}" for key in ("low95", "value", "high95")
+    )
+    return f"{name} {value} ({low} to {high})" + ("" if row["unit"] == "1" else f" {row['unit']}")
+
+
+def _parameter_rows(name: str, fitted: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """One row a parameter, as computed even where it is not determined; none where nothing could be fitted."""
+    return [
+        {
+            "law": name,
+            "parameter": parameter,
+            "unit": CURVES[name].units[n],
+            "value": value,
+            "low95": fitted["low95"][n],
+            "high95": fitted["high95"][n],
+            "determined": fitted["identifiable"],
+            "aicc": fitted["aicc"],
+            "why_not": fitted["reason"],
+        }
+        for n, (parameter, value) in enumerate(fitted.get("parameters", {}).items())
+    ]

@@ -1,0 +1,145 @@
+"""The parts of the trajectory page about what may come: words, the check on this patient, how far to believe it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import streamlit as st
+
+from core.growth.forecast import Forecast
+from core.growth.population import KIND, in_force
+from core.twin import trajectory
+from core.types import VolumePoint
+from pages.ui.frame import resources
+from pages.ui.shared import plotting
+from pages.ui.shared.text import cells, plain
+from pages.ui.trajectory import forecast_charts, growth_charts
+
+ML = 1000.0
+#: What can be chosen -> weeks.
+REACH = {"None": 0, "12": 12, "24": 24, "48": 48}
+SKILL_HELP = (
+    "1 - error of this forecast / error of the last value carried forward (LOCF), over forecasts of visits that have "
+    "come. Above 0 the forecast did better; 0 where it is the last value."
+)
+EVENT_WORDS = {
+    "progression": "at least 72.8 % above the nadir (progression by volume)",
+    "partial response": "at least 65.7 % below the baseline (partial response by volume)",
+}
+
+
+def reach() -> int:
+    """Weeks ahead, as chosen; 0 for no forecast."""
+    chosen = st.segmented_control(
+        "Forecast (weeks)",
+        list(REACH),
+        default="12",
+        required=True,
+        key="reach",
+        help="Beside the last value carried forward. It ends where the time observed or the data behind it end.",
+    )
+    return REACH[str(chosen)]
+
+
+def words(ahead: Forecast, chances: bool = True) -> None:
+    """What the forecast rests on, how good it was on this patient, or why there is none.
+
+    Args:
+        chances: false where baseline and nadir are not known, so that nothing can be said of a response.
+    """
+    if ahead.refused:
+        st.info(plain(ahead.refused), icon=":material/block:")
+        return
+    if ahead.skill_vs_locf is None:
+        skill = "Skill against the last value carried forward on this patient: unknown, too few visits."
+    else:
+        inside = sum(check.inside80 for check in ahead.checks)
+        skill = (
+            f"On this patient: skill {ahead.skill_vs_locf:+.2f} against the last value carried forward, "
+            f"{inside} of {len(ahead.checks)} visits inside the 80 % band."
+        )
+    learned = f"{SKILL_HELP} Learned from: {plain(ahead.learned_from)}."
+    st.caption(f"{plain(' '.join(ahead.notes))} {skill}", help=learned)
+    if not chances:
+        st.caption("How likely progression or response is cannot be said while accepted masks cannot be read.")
+        return
+    for event, likely in ahead.probabilities.items():
+        if len(likely):
+            weeks = round((ahead.fan.days[-1] - ahead.fan.days[0]) / 7)
+            st.markdown(f"**{likely[-1]:.0%}** chance to be {EVENT_WORDS[event]} in {weeks} weeks")
+
+
+def check_tab(ahead: Forecast) -> None:
+    """What would have been said at each visit about the next, and what came."""
+    if not ahead.checks:
+        st.caption("The first forecast that can be checked is of the fourth usable visit.")
+        return
+    st.caption("What would have been said at each visit about the next one, from what was known then, and what came.")
+    plotting.draw(
+        forecast_charts.checks_figure(ahead.checks), f"checks-{ahead.lesion_id}", 320, "Forecasts of past visits"
+    )
+    number = st.column_config.NumberColumn
+    st.dataframe(
+        cells(
+            [
+                {
+                    "Said at": c.said_at,
+                    "About": c.about,
+                    "Days ahead": c.days,
+                    "Forecast (mL)": c.median_mm3 / ML,
+                    "80 % from": c.low80_mm3 / ML,
+                    "80 % to": c.high80_mm3 / ML,
+                    "Last value (mL)": c.last_mm3 / ML,
+                    "Came (mL)": c.came_mm3 / ML,
+                    "Inside 80 %": c.inside80,
+                }
+                for c in ahead.checks
+            ]
+        ),
+        hide_index=True,
+        column_config={
+            name: number(format="%.1f")
+            for name in ("Forecast (mL)", "80 % from", "80 % to", "Last value (mL)", "Came (mL)")
+        }
+        | {"Days ahead": number(format="%d")},
+    )
+
+
+def reliability_tab() -> None:
+    """How often what was said came true, in patients from whom nothing was learned."""
+    population = in_force(resources.get_store().reference_sets(KIND))
+    st.caption(
+        f"Over {population.lesions:d} lesions ({plain(population.source)}): how often each chance that was given came "
+        "true. A chance is shown only while it is off by no more than 3 points on average."
+    )
+    if population.next_scan:
+        st.caption(_bands(population.next_scan))
+    for event, place in zip(population.reliability, st.columns(len(population.reliability)), strict=True):
+        facts = population.reliability[event]
+        with place:
+            state = "shown" if facts["calibrated"] else "not shown"
+            off = f"off by {100 * facts['mean_error']:.1f} points on average, {state}"
+            st.markdown(f"**{plain(event.capitalize())}**: {off}")
+            plotting.draw(
+                forecast_charts.reliability_figure(facts["bins"], event),
+                f"reliability-{event}",
+                300,
+                f"Reliability of the chance of {event}",
+            )
+
+
+def _bands(next_scan: Mapping[str, Mapping[str, float]]) -> str:
+    every, last, others = (next_scan[name] for name in ("any", "the last", "not the last"))
+    return (
+        f"The next visit came inside the 80 % band in {every['inside80']:.0%} of {every['forecasts']:,.0f} forecasts. "
+        f"Of visits after which follow-up ended it was {last['inside80']:.0%}, with {last['above80']:.0%} above the "
+        f"band; of the others {others['inside80']:.0%}, with {others['above80']:.0%} above. Follow-up tends to end "
+        "where a lesion has grown, so growth that ends it is foretold too seldom."
+    )
+
+
+def lesions_tab(series: Mapping[str, Sequence[VolumePoint]], log: bool) -> None:
+    """Every lesion alone, on one scale."""
+    lesions = {name: points for name, points in series.items() if name != trajectory.TOTAL}
+    figure = growth_charts.lesions_figure(lesions, log)
+    plotting.draw(figure, f"lesions-{log}", int(figure.layout.height), "Volume of each lesion over time, millilitres")

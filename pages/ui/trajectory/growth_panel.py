@@ -1,0 +1,355 @@
+"""The parts of the trajectory page: summary, chart, and the tables below it."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import streamlit as st
+
+from core.growth.curves import FLOOR_MM3
+from core.growth.forecast import Forecast
+from core.twin import curve, trajectory
+from core.twin.radiotherapy import cannot_tell
+from core.twin.response import DEFAULT_RULE, RULES, response_by_rule, volumetric_response
+from core.types import MaskRecord, VolumePoint
+from pages.ui.frame import opening, resources, shell, visible
+from pages.ui.shared import plotting
+from pages.ui.shared.text import cells, plain
+from pages.ui.trajectory import growth_charts
+
+ML = 1000.0
+TIMES = ["All", "Recent"]
+VERDICT_HELP = (
+    "real: more than measuring the same lesion twice would give, by the rule named. within noise: not more. "
+    "unknown: no rule covers this lesion or modality."
+)
+SGR_HELP = (
+    "Specific growth rate ln(V2/V1)/days, % per day, with its 95 % interval from the noise of both measurements. "
+    "≤ or ≥: a volume was below 5 mm diameter and counted as that, so the rate is a bound."
+)
+DOUBLING_HELP = (
+    "ln 2 / growth rate. Where the rate's interval holds 0 there is none: growth cannot be told from no growth."
+)
+CATEGORY_HELP = "CR, PR, SD, PD: complete or partial response, stable, progressive disease. NE: not evaluable."
+
+
+def choose_lesion(lesions: Sequence[str]) -> str:
+    """Total or one lesion; total to begin with."""
+    names = [trajectory.TOTAL, *[name for name in lesions if name != trajectory.TOTAL]]
+    chosen = st.segmented_control(
+        "Volume of",
+        names,
+        default=trajectory.TOTAL,
+        required=True,
+        key="trajectory-lesion",
+        format_func=lambda name: "All lesions" if name == trajectory.TOTAL else plain(name),
+        help="A lesion keeps its number through all timepoints of the patient.",
+    )
+    return str(chosen)
+
+
+def steps(points: Sequence[VolumePoint], records: Mapping[str, MaskRecord], modality: str) -> list[dict[str, Any]]:
+    """`core.twin.trajectory.step` between neighbours in time."""
+    return [trajectory.step(a, b, records, modality) for a, b in itertools.pairwise(points)]
+
+
+def chart(
+    patient: str,
+    lesion: str,
+    series: Mapping[str, Sequence[VolumePoint]],
+    records: Mapping[str, MaskRecord],
+    ahead: Forecast | None,
+    log: bool,
+    with_others: bool,
+) -> None:
+    """The growth figure of one lesion, and its data as a file."""
+    points = series[lesion]
+    measured = (
+        points if lesion != trajectory.TOTAL else [p for name, one in series.items() if name != lesion for p in one]
+    )
+    store = resources.get_store()
+    lost = trajectory.unread_points(store, patient, measured)
+    measured = [*measured, *(p for p in lost if lesion in (trajectory.TOTAL, p.lesion_id))]
+    modality = store.reference_scan(patient, points[0].timepoint).modality
+    events, first = store.events(patient), store.timepoints(patient)[0]
+    others = curve.other_versions(_seen(patient), first, lesion)
+    since = _shown_since(points, ahead)
+    figure = growth_charts.growth_figure(
+        {lesion: points},
+        ahead,
+        log=log,
+        since_days=since,
+        unit="mL",
+        events=curve.events_on_axis(events, first),
+        treatments=curve.treatments(events, first),
+        others=others,
+        others_drawn=with_others,
+        noise_log_sd=trajectory.noise_by_mask(records.values(), lesion, modality),
+        reviewers=curve.accepted_by(store.decisions(patient)),
+        responses=volumetric_response(measured) if len(points) > 1 else (),
+    )
+    low, high = volume_range([p for p in points if since is None or p.days >= since], ahead)
+    if log:
+        figure.update_yaxes(range=[math.log10(low / ML), math.log10(high / ML)])
+    else:
+        figure.update_yaxes(range=[0, high / ML])
+    plotting.draw(figure, f"growth-{lesion}-{log}", 420, f"Volume of {lesion} over time, millilitres")
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        plotting.export(chart_rows(points, ahead), f"{patient}_{lesion}_growth")
+        if _recent_days(points, ahead) is not None:
+            st.segmented_control(
+                "Time shown",
+                TIMES,
+                default=TIMES[0],
+                required=True,
+                key="time-shown",
+                help="Recent: three times as long as is looked ahead.",
+            )
+    if ahead is not None and ahead.fan.days.size:
+        bottom, top = ahead.fan.limits_mm3(95)
+        if max(top) > high or min(bottom) < low:
+            st.caption("The 95 % band runs beyond the chart.")
+
+
+def _recent_days(points: Sequence[VolumePoint], ahead: Forecast | None) -> float | None:
+    """Days before the last point that "Recent" shows; None where nothing would be left out by it."""
+    days_ahead = float(ahead.fan.days[-1]) - points[-1].days if ahead is not None and ahead.fan.days.size else 0.0
+    recent = 3.0 * max(days_ahead, 84.0)
+    return recent if points[-1].days - points[0].days > recent else None
+
+
+def _shown_since(points: Sequence[VolumePoint], ahead: Forecast | None) -> float | None:
+    """Where the time axis starts, days; None for everything."""
+    recent = _recent_days(points, ahead)
+    asked = st.session_state.get("time-shown", TIMES[0]) == TIMES[1]
+    return points[-1].days - recent if asked and recent is not None else None
+
+
+def after_radiotherapy(patient: str, lesion: str, changes: Sequence[Mapping[str, Any]]) -> None:
+    """Says so where the last change is growth after radiotherapy, and more than noise: it has no verdict."""
+    if not changes or changes[-1]["change"]["verdict"] == "within noise":
+        return
+    last = changes[-1]
+    state = cannot_tell(resources.get_store().events(patient), last["to"], last["change"]["percent_change"])
+    if state:
+        name = "All lesions" if lesion == trajectory.TOTAL else plain(lesion)
+        st.warning(f"{name}: {plain(state)}. The last change has no verdict of response.", icon=":material/help:")
+
+
+def chart_rows(points: Sequence[VolumePoint], ahead: Forecast | None) -> list[dict[str, Any]]:
+    """What the chart shows: observed volumes, forecast and last value carried forward, with their limits, mL."""
+    limits = [f"{end}{percent}_mL" for percent in (50, 80, 95) for end in ("low", "high")]
+    rows: list[dict[str, Any]] = [
+        {
+            "kind": "observed",
+            "lesion": p.lesion_id,
+            "day": p.days,
+            "volume_mL": p.volume_mm3 / ML,
+            **dict.fromkeys(limits, ""),
+            "mask_id": p.mask_id,
+        }
+        for p in points
+    ]
+    fans = {} if ahead is None else {"forecast": ahead.fan, "last value carried forward": ahead.locf}
+    for kind, fan in fans.items():
+        bands = {
+            f"{end}{percent}_mL": fan.limits_mm3(percent)[n] / ML
+            for percent in (50, 80, 95)
+            for n, end in enumerate(("low", "high"))
+        }
+        rows += [
+            {
+                "kind": kind,
+                "lesion": points[0].lesion_id,
+                "day": float(day),
+                "volume_mL": float(fan.median_mm3[n] / ML),
+                **{name: float(band[n]) for name, band in bands.items()},
+                "mask_id": "",
+            }
+            for n, day in enumerate(fan.days)
+        ]
+    return rows
+
+
+def _seen(patient: str) -> list[MaskRecord]:
+    store, person = resources.get_store(), shell.person()
+    return [record for day in store.timepoints(patient) for record in visible.masks(store, patient, day, person)]
+
+
+def volume_range(points: Sequence[VolumePoint], ahead: Forecast | None) -> tuple[float, float]:
+    """(low, high) of the volume axis, mm3: what was observed fills it, and no limit of a forecast may flatten that."""
+    seen = [max(p.volume_mm3, FLOOR_MM3) for p in points if math.isfinite(p.volume_mm3)]
+    low, high = min(seen) / 1.5, 1.5 * max(seen)
+    if ahead is not None and ahead.fan.days.size:
+        limits = [fan.limits_mm3(80) for fan in (ahead.fan, ahead.locf)]
+        high = max(high, min(1.1 * max(max(top) for _, top in limits), 3 * max(seen)))
+        low = min(low, max(0.9 * min(min(bottom) for bottom, _ in limits), min(seen) / 5))
+    return low, high
+
+
+def step_table(changes: Sequence[Mapping[str, Any]], points: Sequence[VolumePoint]) -> None:
+    """One row from each accepted timepoint to the next."""
+    if not changes:
+        st.caption("A change needs two accepted timepoints.")
+        return
+    rows = [
+        {
+            "From": step["from"],
+            "To": step["to"],
+            "Days": b.days - a.days,
+            "Volume (mL)": b.volume_mm3 / ML,
+            "Change (%)": step["change"]["percent_change"],
+            "Verdict": step["change"]["verdict"],
+            "Growth (% per day)": _rate(step["rate"]),
+            "Doubling time": doubling(step["rate"]),
+            "Rule": step["change"]["rule"],
+            "Note": step["change"]["note"],
+        }
+        for step, (a, b) in zip(changes, itertools.pairwise(points), strict=True)
+    ]
+    st.dataframe(
+        cells(rows),
+        hide_index=True,
+        column_config={
+            "Volume (mL)": st.column_config.NumberColumn(format="%.1f", help="At the later timepoint."),
+            "Change (%)": st.column_config.NumberColumn(format="%+.0f", help="Of the earlier volume."),
+            "Days": st.column_config.NumberColumn(format="%d"),
+            "Verdict": st.column_config.TextColumn(help=VERDICT_HELP),
+            "Growth (% per day)": st.column_config.TextColumn(help=SGR_HELP),
+            "Doubling time": st.column_config.TextColumn(help=DOUBLING_HELP),
+        },
+    )
+
+
+def bound(rate: Mapping[str, Any]) -> str:
+    """A sign before a rate that is a bound and no estimate, because a volume was below 5 mm diameter."""
+    if not rate["floored"] or rate["sgr_percent_per_day"] == 0:  # absent twice: a rate of 0 bounds nothing
+        return ""
+    return "≥ " if rate["sgr_percent_per_day"] > 0 else "≤ "
+
+
+def _rate(rate: Mapping[str, Any]) -> str:
+    """With a minus sign and no plus: text that begins with "+" or "-" is a formula where the table is saved as CSV."""
+    told = f"{bound(rate)}{rate['sgr_percent_per_day']:.2f} ({rate['low95']:.2f} to {rate['high95']:.2f})"
+    return told.replace("-", "\u2212")
+
+
+def doubling(rate: Mapping[str, Any]) -> str:
+    """Doubling or halving time in days with its interval, or that there is none."""
+    if rate["doubling_days"] is None:
+        return str(rate["text"])
+    kind = "doubling" if rate["doubling_days"] > 0 else "halving"
+    near, far = sorted(abs(rate[key]) for key in ("doubling_low_days", "doubling_high_days"))
+    return f"{kind} in {abs(rate['doubling_days']):.0f} days ({near:.0f}–{far:.0f})"
+
+
+def response_table(points: Sequence[VolumePoint]) -> None:
+    """Response at every timepoint by the chosen rule, and where other rules disagree."""
+    rule = st.selectbox(
+        "Rule in force",
+        list(RULES),
+        index=list(RULES).index(DEFAULT_RULE),
+        format_func=lambda r: RULES[r].title,
+        key="response-rule",
+        width=420,
+        help="Criteria are never pooled. PD is tested first, against the nadir.",
+    )
+    limits, answers = RULES[rule], response_by_rule(points)
+    st.caption(
+        f"All lesions together. PR at {limits.pr_percent:+g} % of baseline, PD at {limits.pd_percent:+g} % of nadir or "
+        f"a new lesion. Source: {limits.source}."
+    )
+    rows = [
+        {
+            "Timepoint": r.timepoint,
+            "Response": r.category,
+            "Volume (mL)": r.volume_mm3 / ML,
+            "From baseline (%)": r.change_from_baseline_percent,
+            "From nadir (%)": r.change_from_nadir_percent,
+            "New lesions": ", ".join(r.new_lesions),
+            "Other rules say": "; ".join(
+                f"{RULES[name].label}: {other[n].category}"
+                for name, other in answers.items()
+                if other[n].category != r.category
+            ),
+            "Note": r.note,
+        }
+        for n, r in enumerate(answers[rule])
+    ]
+    number = st.column_config.NumberColumn
+    st.dataframe(
+        cells(rows),
+        hide_index=True,
+        column_config={
+            "Response": st.column_config.TextColumn(help=CATEGORY_HELP),
+            "Volume (mL)": number(format="%.1f", help="Of the lesions that were there at baseline."),
+            "From baseline (%)": number(format="%+.0f", help="Baseline: the first accepted timepoint."),
+            "From nadir (%)": number(format="%+.0f", help="Nadir: the least volume before, baseline included."),
+        },
+    )
+
+
+def point_rows(
+    points: Sequence[VolumePoint], records: Mapping[str, MaskRecord], reviewers: Mapping[str, str]
+) -> list[dict[str, Any]]:
+    """The points with where they come from, for the table and the CSV."""
+    return [
+        {
+            "timepoint": p.timepoint,
+            "days": p.days,
+            "lesion": p.lesion_id,
+            "volume_mL": round(p.volume_mm3 / ML, 4),
+            "longest_diameter_mm": round(trajectory.diameter_mm(records[p.timepoint], p.lesion_id), 2),
+            "mask_version": p.version,
+            "method": records[p.timepoint].method,
+            "accepted_by": reviewers.get(p.mask_id, "unknown"),
+            "mask_id": p.mask_id,
+        }
+        for p in points
+    ]
+
+
+def point_table(patient: str, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Every point of the curve and its mask; as a CSV file too."""
+    st.dataframe(
+        cells(rows),
+        hide_index=True,
+        column_config={
+            "volume_mL": st.column_config.NumberColumn("Volume (mL)", format="%.2f"),
+            "longest_diameter_mm": st.column_config.NumberColumn(
+                "Longest diameter (mm)", format="%.1f", help="In an axial slice; of the largest lesion for the total."
+            ),
+        },
+    )
+    plotting.csv_button(rows, f"{patient}_volumes", "Download points (CSV)")
+
+
+def warn_of_unread(not_read: Mapping[str, str]) -> None:
+    """Says which accepted masks are not in anything below, since their files cannot be read (`trajectory.unread`)."""
+    if not_read:
+        days = ", ".join(f"{timepoint} ({why})" for timepoint, why in not_read.items())
+        st.warning(
+            f"Accepted, but not in the curve, since the mask cannot be read: {plain(days)}. Their volumes are not "
+            "known, so a baseline or nadir among them is not known either. Open them in Review, or restore the files.",
+            icon=":material/warning:",
+        )
+
+
+def left_out_list(patient: str, left_out: Mapping[str, str]) -> None:
+    """Timepoints without an accepted mask, and a way to decide each."""
+    if not left_out:
+        st.caption("Every timepoint is in the curve.")
+    for timepoint, why in left_out.items():
+        date, reason, button = st.columns([2, 6, 2], vertical_alignment="center")
+        date.markdown(f"**{plain(timepoint)}**")
+        reason.markdown(plain(why))
+        button.button(
+            "Review",
+            key=f"review-{timepoint}",
+            on_click=opening.open_in_review,
+            args=(patient, timepoint),
+            width="stretch",
+        )

@@ -1,0 +1,123 @@
+"""What if: the controls of a simulation, its figure, and what it assumes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import streamlit as st
+
+from core.errors import InputError
+from core.growth import effects
+from core.growth.effects import Effect
+from core.growth.scenario import ASSUMPTIONS, Course, Simulated, simulate
+from core.twin.radiotherapy import CANNOT_TELL
+from core.types import VolumePoint
+from pages.ui.shared import plotting
+from pages.ui.shared.text import plain
+from pages.ui.trajectory import scenario_charts
+
+HAND, OWN, SOURCE = "By hand", "As this one last changed", "As those of the source grew again"
+EIGHT_WEEKS = 56.0
+
+
+def _percent(rate: float) -> str:
+    return f"{100 * np.expm1(rate * EIGHT_WEEKS):+.0f} %"
+
+
+def _per_day(percent: float) -> float:
+    return float(np.log1p(percent / 100.0) / EIGHT_WEEKS)
+
+
+def scenario_tab(points: Sequence[VolumePoint], last: Mapping[str, Any] | None) -> None:
+    """Start, stop or delay a treatment, and what the laws of growth make of it.
+
+    Args:
+        points: one lesion's accepted volumes; last: the newest of `core.twin.trajectory.step`.
+    """
+    st.warning(f"{ASSUMPTIONS[0]} Nothing here ranks treatments.", icon=":material/science:")
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        effect = _effect()
+        start, stop = _weeks()
+        weeks = int(st.number_input("Weeks ahead", 8, 104, 48, 4, key="what-if-weeks", width=120))
+    growth = _growth(effect, last)
+    courses = [] if start is None else [Course(effect, 7.0 * start, None if stop is None else 7.0 * stop)]
+    days = [7.0 * week for week in range(weeks + 1)]
+    try:
+        treated = simulate(points[-1].volume_mm3, growth, courses, days)
+        without = simulate(points[-1].volume_mm3, growth, [], days)
+    except InputError as error:
+        st.info(plain(error), icon=":material/block:")
+        return
+    figure = scenario_charts.scenario_figure(points, treated, without if courses else None, courses)
+    plotting.draw(figure, "what-if", 400, "Simulated volume under the chosen treatment, millilitres")
+    _words(treated, effect, growth, bool(courses))
+
+
+def _effect() -> Effect:
+    """The population whose effect is assumed, or one set by hand."""
+    known = effects.shipped()
+    names = [HAND, *(e.label for e in known)]
+    chosen = st.selectbox(
+        "Effect seen in",
+        names,
+        index=1,
+        key="what-if-effect",
+        width=330,
+        help="Study arms of Laleh et al. 2022 (10.1371/journal.pcbi.1009822), in the order of the file: rates of their "
+        "lesions, first on treatment and growing again. The file numbers its arms; trial and treatment are assumed.",
+    )
+    if chosen != HAND:
+        return known[names.index(chosen) - 1]
+    first = st.number_input("First change (% in 8 weeks)", -95.0, 200.0, -30.0, 5.0, key="what-if-first", width=190)
+    again = st.number_input("Growing again (% in 8 weeks)", 0.0, 400.0, 30.0, 5.0, key="what-if-again", width=190)
+    radiation = st.checkbox("Radiotherapy", key="what-if-radiation")
+    return effects.by_hand(_per_day(first), _per_day(again), radiation)
+
+
+def _weeks() -> tuple[float | None, float | None]:
+    treat = st.checkbox("Treat", True, key="what-if-treat")
+    if not treat:
+        return None, None
+    start = st.number_input("Start in (weeks)", 0, 52, 0, 1, key="what-if-start", width=130)
+    stop = st.number_input("Stop in (weeks)", 1, 104, None, 1, key="what-if-stop", width=130, placeholder="never")
+    return float(start), None if stop is None else float(stop)
+
+
+def _growth(effect: Effect, last: Mapping[str, Any] | None) -> tuple[float, float, float]:
+    """The untreated rate per day: 10, 50 and 90 %."""
+    options = [SOURCE, HAND] if last is None else [SOURCE, OWN, HAND]
+    chosen = st.segmented_control("Untreated growth", options, default=SOURCE, required=True, key="what-if-growth")
+    if chosen == OWN and last is not None:
+        rate = last["rate"]
+        # The 95 % interval of the rate reaches 1.96, its 10 and 90 % quantiles 1.28 standard deviations.
+        half = (rate["high95"] - rate["low95"]) / 2 * 1.2816 / 1.96
+        middle = rate["sgr_percent_per_day"]
+        return tuple(float(x) / 100 for x in (middle - half, middle, middle + half))  # type: ignore[return-value]
+    if chosen == HAND:
+        percent = st.number_input("Growth (% in 8 weeks)", -50.0, 400.0, 30.0, 5.0, key="what-if-rate", width=190)
+        return effects.by_hand(0.0, _per_day(percent)).regrowth
+    return effect.regrowth
+
+
+def _people(effect: Effect) -> str:
+    return f"{effect.label} in {effect.disease} (trial and treatment assumed), " if effect.disease else ""
+
+
+def _words(treated: Simulated, effect: Effect, growth: Sequence[float], with_treatment: bool) -> None:
+    ends = sorted(float(m[-1]) / 1000.0 for m in treated.medians_mm3.values())
+    rates = f"Untreated {_percent(growth[1])} ({_percent(growth[0])} to {_percent(growth[2])}) in eight weeks."
+    if with_treatment:
+        count = f", {effect.lesions:d} lesions, {effect.regrown:d} of them grew again" if effect.lesions else ""
+        rates += (
+            f" At first on treatment {_percent(effect.first[1])} ({_percent(effect.first[0])} to "
+            f"{_percent(effect.first[2])}): {plain(_people(effect))}{plain(effect.source)}{count}."
+        )
+    st.caption(
+        f"{rates} The choice of growth law alone moves the middle of the end from {ends[0]:.3g} to {ends[-1]:.3g} mL."
+    )
+    if treated.cannot_tell_from is not None:
+        st.warning(f"After radiotherapy, {CANNOT_TELL}: growth in this simulation has no verdict.")
+    with st.expander("What is assumed"):
+        st.markdown("\n".join(f"- {line}" for line in ASSUMPTIONS))

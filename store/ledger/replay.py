@@ -1,0 +1,312 @@
+"""What each audit entry does to the tables: the only statements that change what is remembered.
+
+`Store` writes by making an entry and applying it; `rebuild` applies the entries of audit.jsonl again; `verify` applies
+them in memory and compares. So the database cannot hold anything that the audit does not tell.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from core.errors import StoreError
+from core.types import MODALITIES, Decision, MaskRecord, Scan
+from store.database.connection import Connection, Row, Writer
+from store.files.paths import mask_place, scan_place
+from store.ledger.audit import Entry
+from store.values import check_id, to_text
+
+Payload = dict[str, Any]
+
+
+class Batch:
+    """Collects what many entries do and writes it with few statements.
+
+    Rows of different tables do not depend on one another, so inserts are grouped by statement; updates only touch rows
+    that were inserted before them, so they may come last, in their own order.
+    """
+
+    def __init__(self) -> None:
+        self._inserts: dict[str, list[Sequence[Any]]] = {}
+        self._updates: list[tuple[str, list[Sequence[Any]]]] = []
+
+    def execute(self, sql: str, parameters: Sequence[Any] = ()) -> None:
+        """Keep a statement for later."""
+        if sql.startswith("INSERT"):
+            self._inserts.setdefault(sql, []).append(parameters)
+        elif self._updates and self._updates[-1][0] == sql:
+            self._updates[-1][1].append(parameters)
+        else:
+            self._updates.append((sql, [parameters]))
+
+    def write(self, db: Connection) -> None:
+        """Do what was collected; part of the caller's transaction."""
+        for sql, rows in [*self._inserts.items(), *self._updates]:
+            db.execute_many(sql, rows)
+
+
+MASK_COLUMNS = tuple(MaskRecord.__dataclass_fields__)
+SCAN_COLUMNS = tuple(Scan.__dataclass_fields__)
+_DECISION_COLUMNS = tuple(Decision.__dataclass_fields__)
+#: What sidecars and entries of format 1 have not (`core.types.FORMAT_VERSION`).
+SCAN_LATER, MASK_LATER = ("format_version", "software"), ("format_version", "model_files")
+_JSON = {
+    "prompts",
+    "lesions",
+    "software",
+    "shape",
+    "spacing_mm",
+    "metadata",
+    "result",
+    "detail",
+    "params",
+    "model_files",
+}
+
+
+def insert(db: Writer, table: str, row: Row, on_conflict: str = "") -> None:
+    """Insert a row; columns that hold JSON are given as values."""
+    values = [to_text(value) if name in _JSON and value is not None else value for name, value in row.items()]
+    marks = ", ".join("?" * len(row))
+    db.execute(f"INSERT INTO {table} ({', '.join(row)}) VALUES ({marks}) {on_conflict}", values)
+
+
+def _person_added(db: Writer, entry: Entry, payload: Payload) -> None:
+    row = {"name": payload["name"], "role": payload["role"], "added_at": entry["created_at"]}
+    insert(db, "people", row, "ON CONFLICT (name) DO UPDATE SET role = excluded.role")
+
+
+def _scan_added(db: Writer, entry: Entry, payload: Payload) -> None:
+    scan_place(payload)  # what a rebuild reads may be anybody's
+    if payload["modality"] not in MODALITIES:
+        raise StoreError(f"Expected the modality {', '.join(MODALITIES)}, got {str(payload['modality'])[:40]!r}.")
+    at, patient_id, timepoint = entry["created_at"], payload["patient_id"], payload["timepoint"]
+    nothing = "ON CONFLICT DO NOTHING"
+    insert(db, "patients", {"patient_id": patient_id, "dataset": payload["dataset"], "added_at": at}, nothing)
+    insert(db, "timepoints", {"patient_id": patient_id, "timepoint": timepoint, "added_at": at}, nothing)
+    insert(db, "scans", {**_columns(payload, SCAN_COLUMNS, SCAN_LATER), "seq": entry["seq"]})
+
+
+def _columns(payload: Payload, names: Sequence[str], later: Sequence[str]) -> Row:
+    """Of the payload what the table holds; None for what an entry of format 1 does not have."""
+    return {name: payload.get(name) if name in later else payload[name] for name in names}
+
+
+def _mask_added(db: Writer, entry: Entry, payload: Payload) -> None:
+    mask_place("any", payload["patient_id"], payload["timepoint"], payload["version"])  # refuses what is no place
+    check_id("mask id", payload["mask_id"])
+    insert(db, "masks", _columns(payload, MASK_COLUMNS, MASK_LATER))
+    for lesion in payload["lesions"]:
+        identity = {
+            "patient_id": payload["patient_id"],
+            "lesion_id": lesion["lesion_id"],
+            "label": lesion["label"],
+            "first_mask_id": payload["mask_id"],
+            "added_at": entry["created_at"],
+        }
+        insert(db, "lesions", identity, "ON CONFLICT DO NOTHING")
+        measured = {
+            "mask_id": payload["mask_id"],
+            "label": lesion["label"],
+            "lesion_id": lesion["lesion_id"],
+            "volume_mm3": lesion["volume_mm3"],
+            "voxels": lesion["voxels"],
+            "longest_diameter_mm": lesion["longest_diameter_mm"],
+            "centroid_mm": to_text(lesion["centroid_mm"]),
+        }
+        insert(db, "measurements", measured)
+    for vector in payload.get("vectors", ()):
+        _insert_vector(db, {**vector, "mask_id": payload["mask_id"], "patient_id": payload["patient_id"]})
+    if "verdict" in payload:
+        said = {**payload["verdict"], "mask_id": payload["mask_id"]}
+        ACTIONS["mask.scored"](db, entry, said)
+
+
+def _mask_adopted(db: Writer, entry: Entry, payload: Payload) -> None:
+    """What a sidecar claims is kept, but never believed."""
+    if payload["status"] == "accepted" or "claimed_status" not in payload:
+        raise StoreError("It adopts a mask as accepted, which only a person's decision makes it.")
+    _mask_added(db, entry, payload)
+
+
+def _mask_decided(db: Writer, entry: Entry, payload: Payload) -> None:
+    check_id("mask id", payload["decision"]["mask_id"]), check_id("patient id", payload["patient_id"])
+    # by name: an entry may be anybody's, and a column is part of a statement
+    decision = {name: payload["decision"][name] for name in _DECISION_COLUMNS if name in payload["decision"]}
+    insert(db, "decisions", {**decision, "seq": entry["seq"]})
+    for mask_id, status in payload["statuses"].items():
+        db.execute("UPDATE masks SET status = ? WHERE mask_id = ?", [status, mask_id])
+    if "lesions" in payload:  # one of them was accepted or rejected
+        mask_id = payload["decision"]["mask_id"]
+        db.execute("UPDATE masks SET lesions = ? WHERE mask_id = ?", [to_text(payload["lesions"]), mask_id])
+
+
+def _mask_unproven(db: Writer, entry: Entry, payload: Payload) -> None:
+    """What a rebuild over a history with gaps says of accepted masks: they wait for a person to affirm them."""
+    for mask_id in payload["mask_ids"]:
+        check_id("mask id", mask_id)
+        db.execute("UPDATE masks SET status = ? WHERE mask_id = ?", ["proposed", mask_id])
+
+
+def _job_updated(db: Writer, entry: Entry, payload: Payload) -> None:
+    update_job(db, payload["job_id"], payload["changes"], entry["created_at"])
+
+
+def update_job(db: Writer, job_id: str, changes: Payload, at: str) -> None:
+    """Set columns of a job; `changes` may hold status, progress, message and result."""
+    names = [name for name in ("status", "progress", "message", "result") if name in changes]
+    values = [to_text(changes[name]) if name == "result" else changes[name] for name in names]
+    settings = "".join(f"{name} = ?, " for name in names)
+    db.execute(f"UPDATE jobs SET {settings}updated_at = ? WHERE job_id = ?", [*values, at, job_id])
+
+
+def _row_of(
+    table: str, columns: Sequence[str], on_conflict: str = "", seq: bool = True
+) -> Callable[[Writer, Entry, Payload], None]:
+    """The plain case: the payload is the row, with who and when (and with `seq` the entry's number) from the entry."""
+
+    def apply_row(db: Writer, entry: Entry, payload: Payload) -> None:
+        row = {name: payload[name] for name in columns}
+        row |= {"person": entry["person"], "created_at": entry["created_at"]} | ({"seq": entry["seq"]} if seq else {})
+        insert(db, table, row, on_conflict)
+
+    return apply_row
+
+
+def _vector_added(db: Writer, entry: Entry, payload: Payload) -> None:
+    _insert_vector(db, payload)
+
+
+def _insert_vector(db: Writer, payload: Payload) -> None:
+    row = {name: payload[name] for name in ("mask_id", "lesion_id", "patient_id")}
+    row |= {"vector": to_text(payload["vector"]), "names": to_text(payload["names"])}
+    update = "ON CONFLICT (mask_id, lesion_id) DO UPDATE SET vector = excluded.vector, names = excluded.names"
+    insert(db, "mask_vectors", row, update)
+
+
+def _job_created(db: Writer, entry: Entry, payload: Payload) -> None:
+    at = entry["created_at"]
+    row = {
+        "job_id": payload["job_id"],
+        "kind": payload["kind"],
+        "params": payload["params"],
+        "person": entry["person"],
+        "status": "queued",
+        "progress": 0.0,
+        "message": "",
+        "created_at": at,
+        "updated_at": at,
+    }
+    insert(db, "jobs", row)
+
+
+def _file_state(db: Writer, entry: Entry, payload: Payload) -> None:
+    row = {name: payload[name] for name in ("path", "state", "found_sha256")} | {"created_at": entry["created_at"]}
+    update = (
+        "ON CONFLICT (path) DO UPDATE SET state = excluded.state, found_sha256 = excluded.found_sha256, "
+        "created_at = excluded.created_at"
+    )
+    insert(db, "file_states", row, update)
+
+
+def _mask_loss(lost: bool) -> Callable[[Writer, Entry, Payload], None]:
+    update = (
+        "ON CONFLICT (mask_id) DO UPDATE SET lost = excluded.lost, reason = excluded.reason, "
+        "person = excluded.person, created_at = excluded.created_at"
+    )
+
+    def apply_loss(db: Writer, entry: Entry, payload: Payload) -> None:
+        row = {"mask_id": payload["mask_id"], "lost": lost, "reason": payload["reason"]}
+        insert(db, "mask_losses", {**row, "person": entry["person"], "created_at": entry["created_at"]}, update)
+
+    return apply_loss
+
+
+def _nothing(db: Writer, entry: Entry, payload: Payload) -> None:
+    """For entries that say what happened to files and change no table."""
+
+
+ACTIONS: dict[str, Callable[[Writer, Entry, Payload], None]] = {
+    "person.added": _person_added,
+    "scan.added": _scan_added,
+    "mask.added": _mask_added,
+    "mask.decided": _mask_decided,
+    "ood.scored": _row_of("ood_scores", ("score_id", "patient_id", "timepoint", "result")),
+    "mask.scored": _row_of("mask_anomalies", ("anomaly_id", "mask_id", "result")),
+    "event.added": _row_of("events", ("event_id", "patient_id", "date", "kind", "detail")),
+    "growth.fitted": _row_of("growth_fits", ("fit_id", "patient_id", "lesion_id", "model", "result")),
+    "model.used": _row_of("models", ("model_id", "sha256", "detail"), "ON CONFLICT DO NOTHING", seq=False),
+    "reference_set.added": _row_of("reference_sets", ("set_id", "kind", "detail")),
+    "vector.added": _vector_added,
+    "reading.set": _row_of(
+        "reading_settings",
+        ("patient_id", "timepoint", "blind"),
+        "ON CONFLICT (patient_id, timepoint) DO UPDATE SET blind = excluded.blind, person = excluded.person, "
+        "created_at = excluded.created_at",
+        seq=False,
+    ),
+    "reading.finished": _row_of("readings_finished", ("patient_id", "timepoint"), "ON CONFLICT DO NOTHING", seq=False),
+    "job.created": _job_created,
+    "job.updated": _job_updated,
+    "job.cancelled": _job_updated,
+    "mask.lost": _mask_loss(True),
+    "mask.found": _mask_loss(False),
+    "file.doubted": _file_state,
+    "file.cleared": _file_state,
+    "store.recovered": _nothing,
+    "scan.adopted": _scan_added,
+    "mask.adopted": _mask_adopted,
+    "mask.unproven": _mask_unproven,
+    "audit.signing": _nothing,
+}
+
+#: The tables that the entries make, with the order in which two databases are compared.
+TABLES: dict[str, str] = {
+    "people": "name",
+    "patients": "patient_id",
+    "timepoints": "patient_id, timepoint",
+    "scans": "patient_id, timepoint, scan_id",
+    "masks": "mask_id",
+    "lesions": "patient_id, lesion_id",
+    "measurements": "mask_id, label",
+    "decisions": "decision_id",
+    "ood_scores": "score_id",
+    "mask_anomalies": "anomaly_id",
+    "events": "event_id",
+    "growth_fits": "fit_id",
+    "models": "model_id, sha256",
+    "reference_sets": "set_id",
+    "mask_vectors": "mask_id, lesion_id",
+    "mask_losses": "mask_id",
+    "file_states": "path",
+    "reading_settings": "patient_id, timepoint",
+    "readings_finished": "patient_id, timepoint, person",
+}
+
+
+#: What to do about an entry that nobody's TwinReview wrote, though its hash is right.
+FOREIGN = (
+    "Its hash is right, but no TwinReview writes such an entry. Put its file back from a backup, or take its line out "
+    "of audit.jsonl and of the ledger, and rebuild."
+)
+
+
+def in_words(entry: Entry) -> str:
+    """An entry as sentences name it."""
+    return f"Entry {entry['seq']} of the audit ({str(entry['action'])[:40]})"
+
+
+def apply(db: Writer, entry: Entry) -> None:
+    """Do to the tables what the entry says; part of the caller's transaction.
+
+    Raises:
+        StoreError: if the entry is of a kind that this TwinReview does not know, or does not hold what its kind must.
+    """
+    action = ACTIONS.get(entry["action"])
+    if action is None:
+        raise StoreError(f"The audit has an entry {entry['action'][:40]!r} of a newer TwinReview. Update TwinReview.")
+    try:
+        action(db, entry, entry["payload"])
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        lacks = f"it lacks {error}" if isinstance(error, KeyError) else "a value in it is of another kind than expected"
+        raise StoreError(f"{in_words(entry)} cannot be replayed: {lacks}. {FOREIGN}") from error

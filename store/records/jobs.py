@@ -1,0 +1,96 @@
+"""Rows of long work: what runs, how far it is, what came of it. `core.jobs.jobs` runs them."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections.abc import Mapping
+from typing import Any
+
+from core.access import SYSTEM
+from core.errors import InputError, StoreError
+from store.database.connection import Row
+from store.ledger import replay
+from store.ledger.writing import Change, where
+from store.records.verdicts import ScoreRecords
+from store.values import check_id, check_text, plain, utc_now
+
+STATUSES = ("queued", "running", "done", "failed", "cancelled", "interrupted")
+
+
+class JobRecords(ScoreRecords):
+    """The part of `Store` about jobs."""
+
+    def create_job(self, kind: str, params: Mapping[str, Any], person: str) -> str:
+        """A new job, queued, at progress 0; returns its id (32 hex digits)."""
+        job_id = uuid.uuid4().hex
+        values = {"job_id": job_id, "kind": check_id("kind of job", kind), "params": plain(dict(params), "params")}
+        self._write("job.created", person, lambda at: Change(values))
+        return job_id
+
+    def update_job(
+        self,
+        job_id: str,
+        *,
+        status: str | None = None,
+        progress: float | None = None,
+        message: str | None = None,
+        result: Mapping[str, Any] | None = None,
+        person: str | None = None,
+    ) -> None:
+        """Change what is given and leave the rest.
+
+        A new status or result is audited; progress and messages alone are not, since they come several times a second.
+
+        Args:
+            person: who cancels the job; audited under this name, whatever changes. None: the job itself reports.
+
+        Raises:
+            InputError: for a status that is none, or progress outside 0..1.
+            StoreError: if there is no such job, or `person` may not cancel.
+        """
+        if status is not None and status not in STATUSES:
+            raise InputError(f"Expected a status of {', '.join(STATUSES)}, got {str(status)[:40]!r}.")
+        if progress is not None and not 0.0 <= progress <= 1.0:
+            raise InputError(f"Expected progress between 0 and 1, got {progress}.")
+        self.job(job_id)  # says so if there is none
+        changes: dict[str, Any] = {}
+        if status is not None:
+            changes["status"] = status
+        if progress is not None:
+            changes["progress"] = float(progress)
+        if message is not None:
+            changes["message"] = check_text("message", message)
+        if result is not None:
+            changes["result"] = plain(dict(result), "result")
+        if person is not None or status is not None or result is not None:
+            action = "job.updated" if person is None else "job.cancelled"
+            self._write(action, person or SYSTEM, lambda at: Change({"job_id": job_id, "changes": changes}))
+        elif changes:
+            with self.db.transaction():
+                replay.update_job(self.db, job_id, changes, utc_now())
+
+    def job(self, job_id: str) -> Row:
+        """One job: job_id, kind, params, person, status, progress, message, result, created_at, updated_at.
+
+        Raises:
+            StoreError: if there is none.
+        """
+        rows = self.db.query("SELECT * FROM jobs WHERE job_id = ?", [job_id])
+        if not rows:
+            raise StoreError(f"There is no job {str(job_id)[:80]!r}.")
+        return _opened(rows[0])
+
+    def jobs(self, limit: int = 100, status: str | None = None) -> list[Row]:
+        """The newest `limit` jobs, newest first."""
+        clause, values = where(status=status)
+        sql = f"SELECT * FROM jobs{clause} ORDER BY created_at DESC, job_id LIMIT ?"
+        return [_opened(row) for row in self.db.query(sql, [*values, int(limit)])]
+
+
+def _opened(row: Row) -> Row:
+    return {
+        **row,
+        "params": json.loads(row["params"]),
+        "result": None if row["result"] is None else json.loads(row["result"]),
+    }

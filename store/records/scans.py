@@ -1,0 +1,239 @@
+"""Patients, timepoints and their scans."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any
+
+import nibabel as nib
+
+from core.errors import InputError, StoreError
+from core.imaging.volumes import content_sha256, orientation, read_volume, write_nifti
+from core.types import FORMAT_VERSION, Grid, Scan, Volume, parse_date
+from core.version import software
+from store.database.connection import Row
+from store.files import mask_files
+from store.files.file_checks import FileChecks, StoredFile
+from store.ledger.replay import SCAN_COLUMNS
+from store.ledger.writing import Change, where
+from store.values import check_id, check_text, plain
+
+#: A timepoint's reference scan is its CT, else its first MR, else its PET; the first imported of several.
+_REFERENCE_ORDER = ("CT", "MR", "PET")
+
+
+def reference_of(scans: list[Scan]) -> Scan:
+    """The scan on whose grid a timepoint's masks lie; `scans` in order of import, at least one."""
+    return min(scans, key=lambda scan: _REFERENCE_ORDER.index(scan.modality))
+
+
+def scan_of(row: Row) -> Scan:
+    """A row of `scans` as a value."""
+    values = {name: row[name] for name in SCAN_COLUMNS}
+    for name in ("shape", "spacing_mm", "metadata", "software"):
+        values[name] = None if row[name] is None else json.loads(row[name])
+    return Scan.from_json(values)
+
+
+def scan_values(row: Row) -> dict[str, Any]:
+    """A row of `scans` as its sidecar has it."""
+    return scan_of(row).to_json()
+
+
+def file_of_scan(scan: Scan) -> StoredFile:
+    """The image file that a scan's record names."""
+    return StoredFile(scan.path, scan.sha256, f"the scan {scan.scan_id} of {scan.patient_id} on {scan.timepoint}")
+
+
+class ScanRecords(FileChecks):
+    """The part of `Store` about patients, timepoints and scans."""
+
+    def datasets(self) -> list[str]:
+        """Names of the datasets, sorted."""
+        return [row["dataset"] for row in self.db.query("SELECT DISTINCT dataset FROM patients ORDER BY dataset")]
+
+    def patients(self) -> list[Row]:
+        """All patients by id: patient_id, dataset, added_at, first_timepoint, last_timepoint, and how many timepoints,
+        scans, masks, proposed and accepted ones there are (all numbers)."""
+        return self.db.query(
+            """
+            SELECT p.patient_id, p.dataset, p.added_at,
+                   (SELECT min(t.timepoint) FROM timepoints t WHERE t.patient_id = p.patient_id) AS first_timepoint,
+                   (SELECT max(t.timepoint) FROM timepoints t WHERE t.patient_id = p.patient_id) AS last_timepoint,
+                   (SELECT count(*) FROM timepoints t WHERE t.patient_id = p.patient_id) AS timepoints,
+                   (SELECT count(*) FROM scans s WHERE s.patient_id = p.patient_id) AS scans,
+                   (SELECT count(*) FROM masks m WHERE m.patient_id = p.patient_id) AS masks,
+                   (SELECT count(*) FROM masks m WHERE m.patient_id = p.patient_id AND m.status = 'proposed')
+                       AS proposed,
+                   (SELECT count(*) FROM masks m WHERE m.patient_id = p.patient_id AND m.status = 'accepted')
+                       AS accepted
+            FROM patients p ORDER BY p.patient_id
+            """
+        )
+
+    def scratch(self) -> AbstractContextManager[Path]:
+        """A fresh folder of the store's own for files on their way in; gone afterwards, and swept after a kill."""
+        return mask_files.staging(self.root)
+
+    def require_patient(self, patient_id: str) -> None:
+        """Raise StoreError unless the patient is there, InputError if the id cannot be one."""
+        self._dataset(patient_id)
+
+    def timepoints(self, patient_id: str) -> list[str]:
+        """Dates of a patient's timepoints, ascending; [] for a patient who is not there."""
+        sql = "SELECT timepoint FROM timepoints WHERE patient_id = ? ORDER BY timepoint"
+        return [row["timepoint"] for row in self.db.query(sql, [patient_id])]
+
+    def scans(self, patient_id: str, timepoint: str | None = None) -> list[Scan]:
+        """A patient's scans by timepoint, then in order of import."""
+        clause, values = where(patient_id=patient_id, timepoint=timepoint)
+        rows = self.db.query(f"SELECT * FROM scans{clause} ORDER BY timepoint, seq, scan_id", values)
+        return [scan_of(row) for row in rows]
+
+    def reference_scan(self, patient_id: str, timepoint: str) -> Scan:
+        """The scan on whose grid the timepoint's masks lie: CT, else the first MR, else PET.
+
+        Raises:
+            StoreError: if there is no scan.
+        """
+        scans = self.scans(patient_id, timepoint)
+        if not scans:
+            raise StoreError(f"There is no scan of {patient_id!r} on {timepoint!r}. Import one first.")
+        return reference_of(scans)
+
+    def scan_path(self, scan: Scan) -> Path:
+        """The image file of a scan, once its hash was compared (`Scan.path` is relative to the data root).
+
+        Raises:
+            StoreError: if the file is altered, missing or unreadable.
+        """
+        return self._checked(file_of_scan(scan))
+
+    def scan_problems(self, patient_id: str | None = None) -> dict[tuple[str, str], list[str]]:
+        """Scans whose file is not as it was stored, by patient and timepoint: "file altered: CT", "file missing: PET";
+        as far as is known (`mask_problems`)."""
+        doubted = {row["path"]: row["state"] for row in self.doubted_files()}
+        clause, values = where(patient_id=patient_id)
+        found: dict[tuple[str, str], list[str]] = {}
+        for row in self.db.query(f"SELECT * FROM scans{clause} ORDER BY seq", values) if doubted else ():
+            if row["path"] in doubted:
+                place = (row["patient_id"], row["timepoint"])
+                found.setdefault(place, []).append(f"file {doubted[row['path']]}: {row['scan_id']}")
+        return found
+
+    def load_volume(self, scan: Scan) -> Volume:
+        """The image of a scan. Raises StoreError as `scan_path`."""
+        return read_volume(self.scan_path(scan), scan.modality, scan.sequence)
+
+    def load_reference_grid(self, patient_id: str, timepoint: str) -> Grid:
+        """The grid of the reference scan, read from the file's header alone once its hash was compared.
+
+        Raises:
+            StoreError: if there is no scan, or its file is not the one that was stored.
+        """
+        scan = self.reference_scan(patient_id, timepoint)
+        image = nib.load(self.scan_path(scan))
+        return Grid(scan.shape, image.affine)  # type: ignore[attr-defined]
+
+    def add_scan(
+        self,
+        volume: Volume,
+        *,
+        dataset: str,
+        patient_id: str,
+        timepoint: str,
+        person: str,
+        metadata: Mapping[str, Any] | None = None,
+    ) -> Scan:
+        """Store an image as a timepoint's scan, with its sidecar and row.
+
+        Args:
+            timepoint: the date of the scan, YYYY-MM-DD.
+            metadata: scanner facts, JSON values; nothing that names a patient.
+
+        Raises:
+            InputError: for an id that is none, a date that is none, an image without contrast or with NaN.
+            StoreError: if this very image is there already, the patient belongs to another dataset, or the scan would
+                become the reference of a timepoint that has masks.
+        """
+        check_id("dataset", dataset), check_id("patient id", patient_id)
+        check_text("timepoint", timepoint), parse_date(timepoint)
+        if volume.sequence:
+            check_id("sequence", volume.sequence)
+        facts = plain(dict(metadata or {}), "metadata")
+        if volume.array.min() == volume.array.max():
+            raise InputError("Expected an image, got voxels that are all the same. Export it again.")
+        content = content_sha256(volume)
+        self._refuse_known(content)  # before the file is written; once more inside the lock
+        with mask_files.staging(self.root) as folder:
+            image = folder / "image.nii.gz"
+            sha256 = write_nifti(image, volume.array, volume.grid)
+
+            def build(at: str) -> Change:
+                self._refuse_known(content)
+                known = self.db.query("SELECT dataset FROM patients WHERE patient_id = ?", [patient_id])
+                if known and known[0]["dataset"] != dataset:
+                    raise StoreError(
+                        f"Patient {patient_id} belongs to dataset {known[0]['dataset']}, not {dataset}. "
+                        "Use that dataset, or another patient id."
+                    )
+                scan_id = self._free_scan_id(volume, patient_id, timepoint)
+                path = f"{mask_files.raw_dir(dataset, patient_id, timepoint)}/{scan_id}.nii.gz"
+                scan = Scan(
+                    scan_id,
+                    dataset,
+                    patient_id,
+                    timepoint,
+                    volume.modality,
+                    volume.sequence,
+                    path,
+                    volume.grid.shape,
+                    volume.grid.spacing_mm,
+                    orientation(volume.grid),
+                    sha256,
+                    content,
+                    facts,
+                    person,
+                    at,
+                    FORMAT_VERSION,
+                    software(),
+                )
+                self._refuse_new_reference(scan)
+                values = plain(scan.to_json())
+                sidecar = mask_files.write_synced(folder / "scan.json", mask_files.sidecar_text(values))
+                return Change(values, [(image, path), (sidecar, mask_files.sidecar_of(path))])
+
+            entry = self._write("scan.added", person, build)
+        return Scan.from_json(entry["payload"])
+
+    def _refuse_known(self, content: str) -> None:
+        sql = "SELECT scan_id, patient_id, timepoint FROM scans WHERE content_sha256 = ?"
+        for row in self.db.query(sql, [content]):
+            raise StoreError(
+                f"This image is there already: {row['scan_id']} of patient {row['patient_id']} on {row['timepoint']}. "
+                "Nothing was imported."
+            )
+
+    def _free_scan_id(self, volume: Volume, patient_id: str, timepoint: str) -> str:
+        base = "-".join(part for part in (volume.modality, volume.sequence) if part)
+        used = {scan.scan_id for scan in self.scans(patient_id, timepoint)}
+        number = 1
+        while (base if number == 1 else f"{base}-{number}") in used:
+            number += 1
+        return base if number == 1 else f"{base}-{number}"
+
+    def _refuse_new_reference(self, scan: Scan) -> None:
+        present = self.scans(scan.patient_id, scan.timepoint)
+        if not present or reference_of([*present, scan]) is not scan:
+            return
+        clause, values = where(patient_id=scan.patient_id, timepoint=scan.timepoint)
+        masks = self.db.query(f"SELECT count(*) AS n FROM masks{clause}", values)[0]["n"]
+        if masks:
+            raise StoreError(
+                f"{scan.patient_id} on {scan.timepoint} has {masks} mask version(s) on the grid of "
+                f"{reference_of(present).scan_id}; a {scan.modality} would become the reference and leave them on the "
+                "wrong grid. Import it under another date, or under another patient id."
+            )
