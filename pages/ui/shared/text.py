@@ -2,8 +2,8 @@
 
 Whatever a page shows by a call of Streamlit is Markdown: messages, headings, captions, metrics, and the labels, options
 and help of widgets. A picture in it is fetched by the reader's browser, from wherever its address says. Every value
-that is not written in our own source or a number passes through `plain`; `tests/test_text_as_text.py` holds the pages
-to it.
+that is not written in our own source or a number passes through `plain`; `tests/pages/test_text_as_text.py` holds the
+pages to it.
 """
 
 from __future__ import annotations
