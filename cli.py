@@ -129,7 +129,7 @@ def decide(arguments: argparse.Namespace, store: Any) -> dict[str, Any]:
     from dataclasses import asdict
 
     lesion = getattr(arguments, "lesion", None)
-    decision = store.decide(
+    decision = store.decisions.decide(
         arguments.patient,
         arguments.date,
         arguments.version,
@@ -146,7 +146,7 @@ def masks(arguments: argparse.Namespace, store: Any) -> list[dict[str, Any]]:
     """Lists every version that the reviewer may see."""
     from core.review.blind_reading import seen_of_patient
 
-    store.require_patient(arguments.patient)
+    store.patients.require(arguments.patient)
     return [record.to_json() for record in seen_of_patient(store, arguments.patient, arguments.reviewer)]
 
 
@@ -233,17 +233,17 @@ def lost(arguments: argparse.Namespace, store: Any) -> dict[str, Any]:
     """Marks the file of a mask version as lost, or as found again."""
     place = (arguments.patient, arguments.date, arguments.version)
     if arguments.found:
-        store.mark_found(*place, arguments.reviewer)
+        store.losses.mark_found(*place, arguments.reviewer)
     else:
-        store.mark_lost(*place, arguments.reason, arguments.reviewer)
+        store.losses.mark_lost(*place, arguments.reason, arguments.reviewer)
     return {"version": arguments.version, "lost": not arguments.found}
 
 
 def person(arguments: argparse.Namespace, store: Any) -> list[dict[str, Any]]:
     """Lists people and their roles, adds one, or changes a role."""
     if arguments.what == "add":
-        store.add_person(arguments.name, arguments.role, by=arguments.reviewer)
-    return list(store.people())
+        store.people.add(arguments.name, arguments.role, by=arguments.reviewer)
+    return list(store.people.all())
 
 
 def verify(arguments: argparse.Namespace, store: Any) -> dict[str, Any]:
@@ -257,7 +257,7 @@ def audit(arguments: argparse.Namespace, store: Any) -> dict[str, Any]:
     from store.ledger.heads import check_head
 
     if arguments.what == "sign":
-        entry = store.begin_signing(arguments.reviewer)
+        entry = store.ledger.begin_signing(arguments.reviewer)
         return {"seq": entry["seq"], "hash": entry["hash"], "signed": True}
     if arguments.what == "head":
         seq, digest = store.audit.last()
@@ -402,7 +402,7 @@ def _who(arguments: argparse.Namespace, store: Any) -> str:
     given = getattr(arguments, "reviewer", None) or os.environ.get("TWIN_PERSON")
     if given:
         return str(given)
-    known = [str(row["name"]) for row in store.people()]
+    known = [str(row["name"]) for row in store.people.all()]
     if len(known) < 2:
         return known[0] if known else FIRST_PERSON
     if _reads(arguments) or arguments.run is demo:  # the demo is always made by "demo"

@@ -12,7 +12,7 @@ st.caption("Several patients at once, made from accepted masks alone. Day 0 is a
 
 store = resources.get_store()
 with shell.guarded():
-    datasets = cohort_panel.choose_datasets(store.datasets())
+    datasets = cohort_panel.choose_datasets(store.patients.datasets())
     criteria, *numbers = st.columns([2, 1, 1, 1], vertical_alignment="bottom")
     with criteria:
         rule = cohort_panel.choose_rule()

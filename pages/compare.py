@@ -24,14 +24,14 @@ with shell.guarded():
         label_visibility="collapsed",
     )
     if what == TIMEPOINTS:
-        if len(store.timepoints(patient)) < 2:
+        if len(store.patients.timepoints(patient)) < 2:
             st.info(f"{plain(patient)} has one timepoint. Import a second one to compare them.")
             if st.button("Import a scan", type="primary"):
                 shell.go_to("intake")
             st.stop()
         days = comparing.choose_pair(store, patient, first_choice, second_choice)
         records = [visible.best(store, patient, day, shell.person()) for day in days]
-        references = [store.reference_scan(patient, day) for day in days]
+        references = [store.scans.reference(patient, day) for day in days]
         link = resources.align(*references)
         not_read = comparing.unread(store, records)
         comparing.show_timepoints(store, patient, days, records, link, shell.person())
@@ -58,5 +58,5 @@ with shell.guarded():
         comparing.show_versions(store, patient, first, second, shell.person())
         if not not_read:
             comparing.difference(first, second)
-        modality = store.reference_scan(patient, timepoint).modality
+        modality = store.scans.reference(patient, timepoint).modality
         comparing.lesion_table(comparing.lesion_rows(first, second, modality, "versions", not_read))

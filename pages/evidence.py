@@ -13,7 +13,7 @@ st.caption("The accepted lesions of other patients whose shape is most like this
 
 store, patient = resources.get_store(), opening.needed_patient()
 with shell.guarded():
-    timepoints = store.timepoints(patient)
+    timepoints = store.patients.timepoints(patient)
     with_mask = [t for t in timepoints if visible.masks(store, patient, t, shell.person())]
     when, which = st.columns([1, 3], vertical_alignment="bottom")
     with when:

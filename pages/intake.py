@@ -28,7 +28,7 @@ with scan_tab, shell.guarded():
     )
     with st.form("scan", border=False):
         first, second, third = st.columns(3)
-        datasets = store.datasets()
+        datasets = store.patients.datasets()
         dataset = first.text_input("Dataset", datasets[0] if datasets else "clinic", help="Letters, digits, . _ -")
         patient = second.text_input("Patient ID", shell.patient_id() or "", help="A pseudonym, never a name.")
         date = third.date_input("Date of the scan", dt.date.today(), min_value=dt.date(1970, 1, 1), format="YYYY-MM-DD")

@@ -21,7 +21,7 @@ with scan_tab, shell.guarded():
     found = gates_panel.scan_reference()
     if found is not None:
         gates_panel.reference_facts(found[0])
-    scores = gates_panel.latest_scores(store.ood_scores())
+    scores = gates_panel.latest_scores(store.verdicts.of_scans())
     gates_panel.score_figure(found[0] if found else None, scores)
     if found is not None:
         gates_panel.evaluation(found[1])

@@ -3,6 +3,7 @@
 import streamlit as st
 
 from core.twin import curve, trajectory
+from core.twin.curve_points import volume_points
 from pages.ui.frame import opening, resources, shell
 from pages.ui.shared.text import plain
 from pages.ui.trajectory import fits_panel, forecast_panel, growth_panel, kept_panel, scenario_panel, summary_panel
@@ -13,7 +14,7 @@ st.caption("Growth, response and forecast, made from accepted masks alone; every
 
 store, patient = resources.get_store(), opening.needed_patient()
 with shell.guarded():
-    lesions = trajectory.by_lesion(store.volume_points(patient))
+    lesions = trajectory.by_lesion(volume_points(store, patient))
     left_out, not_read = curve.left_out(store, patient), trajectory.unread(store, patient)
     growth_panel.warn_of_unread(not_read)
     if not lesions:
@@ -41,7 +42,7 @@ with shell.guarded():
     )
 
     points = lesions[lesion]
-    modality = store.reference_scan(patient, points[0].timepoint).modality
+    modality = store.scans.reference(patient, points[0].timepoint).modality
     changes = growth_panel.steps(points, records, modality)
     noise = trajectory.noise_by_mask(records.values(), lesion, modality)
     ahead = resources.forecast(lesions, lesion, trajectory.weekly_days(weeks or 1), noise)
@@ -51,7 +52,7 @@ with shell.guarded():
     growth_panel.after_radiotherapy(patient, lesion, changes)
     if weeks:
         forecast_panel.words(ahead, chances=not not_read)
-    simulated = [s.timepoint for s in store.scans(patient) if s.metadata.get("simulated")]
+    simulated = [s.timepoint for s in store.scans.of(patient) if s.metadata.get("simulated")]
     if simulated:
         st.caption(f":orange-badge[simulated] Scans of {plain(', '.join(dict.fromkeys(simulated)))} are simulated.")
 
@@ -86,7 +87,7 @@ with shell.guarded():
     with fit_tab:
         fits_panel.fits_tab(points, scale == "Log")
     with point_tab:
-        reviewers = curve.accepted_by(store.decisions(patient))
+        reviewers = curve.accepted_by(store.decisions.of(patient))
         growth_panel.point_table(patient, growth_panel.point_rows(points, records, reviewers))
     with missing_tab:
         growth_panel.left_out_list(patient, left_out)

@@ -16,7 +16,7 @@ URGENCY = {
 }
 
 store = resources.get_store()
-patients = store.patients()
+patients = store.patients.all()
 if not patients:
     st.info("There are no patients yet. Import a scan, or make the demo cohort with `python cli.py demo`.")
     if st.button("Import a scan", type="primary"):
@@ -25,7 +25,7 @@ if not patients:
 
 with st.spinner("Looking through the patients", show_time=False):
     items = work_items(store)
-drafts = store.drafts(person=shell.person())
+drafts = store.drafts.of(person=shell.person())
 
 
 def open_item(patient_id: str, timepoint: str, version: int | None = None) -> None:

@@ -2,19 +2,84 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager
 from pathlib import Path
+from typing import Self
 
 from store.database.connection import StoreBusy, StoreFull
-from store.files.drafts import DraftFiles
+from store.files import mask_files
+from store.files.drafts import Drafts
+from store.files.file_checks import StoredFile, StoredFiles
 from store.ledger.audit import Entry
-from store.records.readings import ReadingRecords
+from store.ledger.writing import Ledger
+from store.records.decisions import Decisions
+from store.records.events import Events
+from store.records.forecasts import Forecasts
+from store.records.jobs import Jobs
+from store.records.mask_losses import Losses
+from store.records.masks import Masks
+from store.records.models import Models, ReferenceSets
+from store.records.patients import Patients
+from store.records.people import People
+from store.records.readings import Readings
+from store.records.scans import Scans
+from store.records.vectors import Vectors
+from store.records.verdicts import Verdicts
 
 
-class Store(DraftFiles, ReadingRecords):
-    """The open store, with the methods of its parts: scans, masks, scores, jobs, drafts, readings.
+class Store:
+    """The open store: one part for every kind of thing that is remembered, over one connection and one ledger.
 
     Any thread may call any method; writers wait for one another. Every write is one transaction with one audit entry.
+    `Ledger` has the arguments and errors.
     """
+
+    def __init__(self, root: Path, *, create: bool = True, read_only: bool = False) -> None:
+        self.ledger = Ledger(root, create=create, read_only=read_only)
+        self.root, self.db, self.audit = self.ledger.root, self.ledger.db, self.ledger.audit
+        self.files = StoredFiles(self.ledger, self._every_file)
+        self.people = People(self.ledger)
+        self.patients = Patients(self.ledger)
+        self.scans = Scans(self.ledger, self.files)
+        self.masks = Masks(self.ledger, self.files, self.scans)
+        self.losses = Losses(self.ledger, self.masks)
+        self.decisions = Decisions(self.ledger, self.masks)
+        self.readings = Readings(self.ledger, self.scans)
+        self.verdicts = Verdicts(self.ledger, self.scans)
+        self.vectors = Vectors(self.ledger, self.masks)
+        self.events = Events(self.ledger)
+        self.forecasts = Forecasts(self.ledger)
+        self.models = Models(self.ledger)
+        self.reference_sets = ReferenceSets(self.ledger)
+        self.jobs = Jobs(self.ledger)
+        self.drafts = Drafts(self.ledger, self.scans, self.masks)
+
+    @property
+    def recovered(self) -> list[str]:
+        """What was found and mended when the store was opened, in sentences."""
+        return self.ledger.recovered
+
+    @property
+    def read_only(self) -> bool:
+        """Whether the store is open for looking only."""
+        return self.ledger.read_only
+
+    def close(self) -> None:
+        """Let go of the database; a second call does nothing."""
+        self.ledger.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def scratch(self) -> AbstractContextManager[Path]:
+        """A fresh folder of the store's own for files on their way in; gone afterwards, and swept after a kill."""
+        return mask_files.staging(self.root)
+
+    def _every_file(self) -> list[StoredFile]:
+        return [*self.scans.files(), *self.masks.files()]
 
     def audit_log(self, limit: int = 100) -> list[Entry]:
         """The newest `limit` audit entries, newest first: seq, created_at, person, action, payload, prev_hash, hash."""
@@ -25,15 +90,15 @@ class Store(DraftFiles, ReadingRecords):
 
         It reads and hashes every file, and writers wait meanwhile.
         """
-        from store.ledger.verify import verify  # here, because it needs this module's class
+        from store.ledger.verify import verify  # here: it is long, and seldom asked for
 
-        return verify(self)
+        return verify(self.ledger)
 
     def remarks(self) -> list[str]:
         """What is untidy, but no damage: leftovers in drafts, jobs and cache; and how much of the audit is signed."""
         from store.ledger.untidy import remarks
 
-        return remarks(self)
+        return remarks(self.ledger)
 
 
 def open_store(root: Path | str, *, create: bool = True, read_only: bool = False) -> Store:

@@ -54,7 +54,7 @@ def lesion(voxels: int, flat: float = 1.0) -> NDArray[np.bool_]:
 
 def add_scan(store: Store, patient: str, day: str, volume: Volume, simulated: bool = False) -> None:
     metadata = {"simulated": True} if simulated else {}
-    store.add_scan(volume, dataset="clinic", patient_id=patient, timepoint=day, person="demo", metadata=metadata)
+    store.scans.add(volume, dataset="clinic", patient_id=patient, timepoint=day, person="demo", metadata=metadata)
 
 
 def add_mask(store: Any, patient: str, day: str, voxels: int, flat: float = 1.0, method: str = "nnunet") -> MaskRecord:
@@ -69,7 +69,7 @@ def add_child(store: Any, labels: LabelMap, patient: str, day: str, **more: Any)
 
 
 def accept(store: Store, record: MaskRecord, reviewer: str = "demo") -> None:
-    store.decide(record.patient_id, record.timepoint, record.version, "accept", reviewer, "good-boundary")
+    store.decisions.decide(record.patient_id, record.timepoint, record.version, "accept", reviewer, "good-boundary")
 
 
 def build(root: Path) -> None:
@@ -77,15 +77,15 @@ def build(root: Path) -> None:
     the second scan shows nothing. CARA: a scan alone. DORA to FAY: two timepoints each, shapes of their own."""
     with open_store(root) as store:
         for name in ("demo", "second reader"):
-            if name not in [p["name"] for p in store.people()]:
-                store.add_person(name, by="demo")
+            if name not in [p["name"] for p in store.people.all()]:
+                store.people.add(name, by="demo")
         for n, day in enumerate(DAYS):
             add_scan(store, "ANNA", day, body(n, (n, 0, 0)), simulated=n > 0)
         for day, voxels in zip(DAYS, (1000, 1300, 1700, 2200), strict=False):
             accept(store, add_mask(store, "ANNA", day, voxels), "second reader" if day == DAYS[1] else "demo")
         rejected = add_mask(store, "ANNA", DAYS[4], 3000)
-        store.decide("ANNA", DAYS[4], rejected.version, "reject", "demo", "leak")
-        store.add_event("ANNA", DAYS[1], "treatment-start", "doxorubicin", "demo")
+        store.decisions.decide("ANNA", DAYS[4], rejected.version, "reject", "demo", "leak")
+        store.events.add("ANNA", DAYS[1], "treatment-start", "doxorubicin", "demo")
         add_scan(store, "BEN", DAYS[0], body(10))
         add_scan(store, "BEN", DAYS[1], noise(11))
         add_mask(store, "BEN", DAYS[0], 800, flat=2)
@@ -101,9 +101,9 @@ def build(root: Path) -> None:
 def keep_before_the_last_visit(root: Path) -> None:
     """What is forecast of ANNA's total at her third visit is kept by "second reader"; then her fourth counts again."""
     with open_store(root) as store:
-        last = store.final_mask("ANNA", DAYS[3])
+        last = store.masks.final("ANNA", DAYS[3])
         assert last is not None
-        store.decide("ANNA", DAYS[3], last.version, "withdraw", "demo", "second-look")
+        store.decisions.decide("ANNA", DAYS[3], last.version, "withdraw", "demo", "second-look")
         keep_now(store, "ANNA", "total", 12, "second reader")
         accept(store, last)
 
@@ -129,10 +129,10 @@ def build_long(root: Path) -> None:
                 if n > 12:
                     array[np.roll(lesion(40 + n), -18, axis=0)] = 3
                 accept(store, add_child(store, LabelMap(array, grid()), patient, day, method="edit", reviewer="demo"))
-        store.add_event("IDA", "2018-02-01", "treatment-start", "doxorubicin", "demo")
-        store.add_event("IDA", "2019-01-01", "treatment-stop", "doxorubicin", "demo")
-        store.add_event("IDA", "2019-03-01", "treatment-start", "pazopanib", "demo")
-        store.add_event("IDA", "2021-12-01", "radiotherapy", "5 x 5 Gy", "demo")
+        store.events.add("IDA", "2018-02-01", "treatment-start", "doxorubicin", "demo")
+        store.events.add("IDA", "2019-01-01", "treatment-stop", "doxorubicin", "demo")
+        store.events.add("IDA", "2019-03-01", "treatment-start", "pazopanib", "demo")
+        store.events.add("IDA", "2021-12-01", "radiotherapy", "5 x 5 Gy", "demo")
 
 
 def build_history(root: Path) -> None:
@@ -140,7 +140,7 @@ def build_history(root: Path) -> None:
     41 versions: v1 to v40 in a row, of which every tenth has a branch, and v41 accepted."""
     store: Any
     with open_store(root) as store:
-        store.add_person("second reader", by="demo")
+        store.people.add("second reader", by="demo")
         for n, day in enumerate(DAYS[:3]):
             add_scan(store, "GWEN", day, body(40 + n))
             labels = two_lesions(1000 + 300 * n, 200 + 100 * n)

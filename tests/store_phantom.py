@@ -40,7 +40,7 @@ def scan_volume(seed: int, modality: Any = "CT", sequence: str = "", where: Grid
 def add_scan(store: Store, patient: str = "P1", day: str = DAY1, seed: int = 1, **changes: Any) -> Scan:
     volume = scan_volume(seed, changes.pop("modality", "CT"), changes.pop("sequence", ""), changes.pop("where", None))
     values: dict[str, Any] = {"dataset": "set", "patient_id": patient, "timepoint": day, "person": "demo", **changes}
-    return store.add_scan(volume, **values)
+    return store.scans.add(volume, **values)
 
 
 def labels(first: int, second: int = 0, where: Grid | None = None) -> LabelMap:
@@ -75,7 +75,7 @@ def add_mask(
 ) -> MaskRecord:
     """A version that the mask gate has judged, by default the child of the newest one."""
     mask = labels(first, second)
-    newest = store.latest_mask(patient, day)
+    newest = store.masks.latest(patient, day)
     values: dict[str, Any] = {
         "patient_id": patient,
         "timepoint": day,
@@ -86,19 +86,19 @@ def add_mask(
         "verdict": JUDGED,
         **changes,
     }
-    return store.add_mask(mask, **values)
+    return store.masks.add(mask, **values)
 
 
 def with_people(store: Store, *names: str) -> Store:
     """The store, in which these names may review too."""
     for name in names:
-        store.add_person(name, "reviewer", by="demo")
+        store.people.add(name, "reviewer", by="demo")
     return store
 
 
 def busy_history(store: Store) -> None:
     """Two patients, three timepoints, every kind of write at least once."""
-    store.add_person("ann", "administrator", by="demo")
+    store.people.add("ann", "administrator", by="demo")
     for patient, day, seed in (("P1", DAY1, 1), ("P1", DAY2, 2), ("P2", DAY1, 3)):
         add_scan(store, patient, day, seed, metadata={"scanner": "phantom", "kvp": 120.0, "filters": ["B30f"]})
         add_scan(store, patient, day, seed + 10, modality="PET", where=grid((6, 5, 4)))
@@ -106,37 +106,39 @@ def busy_history(store: Store) -> None:
     add_mask(store, 4, 2)
     second = add_mask(store, 5, 2, method="medsam", prompts=[box], model_checkpoint="lite", checkpoint_sha256="ab" * 32)
     add_mask(store, 6, reviewer="ann", parent_version=1)
-    store.decide("P1", DAY1, 3, "reject", "ann", "leak", "into the bone:\n\u00e9\u00df")
-    store.decide("P1", DAY1, 2, "accept", "ann", "good-boundary")
+    store.decisions.decide("P1", DAY1, 3, "reject", "ann", "leak", "into the bone:\n\u00e9\u00df")
+    store.decisions.decide("P1", DAY1, 2, "accept", "ann", "good-boundary")
     add_mask(store, 7, day=DAY2)
-    store.decide("P1", DAY2, 1, "accept", "demo", "good")
-    store.decide("P1", DAY2, 1, "reject", "ann", "withdrawn")
+    store.decisions.decide("P1", DAY2, 1, "accept", "demo", "good")
+    store.decisions.decide("P1", DAY2, 1, "reject", "ann", "withdrawn")
     gone = add_mask(store, 3, patient="P2")
-    image = store.mask_path(gone)
+    image = store.masks.path(gone)
     os.rename(image, store.root / "away")
     with suppress(StoreError):
-        store.load_mask(gone)
-    store.mark_lost("P2", DAY1, 1, "a disk broke", "ann")
+        store.masks.load(gone)
+    store.losses.mark_lost("P2", DAY1, 1, "a disk broke", "ann")
     os.rename(store.root / "away", image)
-    store.mark_found("P2", DAY1, 1, "demo")
-    store.add_ood_score("P1", DAY1, {"verdict": "in distribution", "score": 0.125, "crops": [0.1, 0.15]}, "demo")
-    store.add_mask_anomaly(second.mask_id, {"verdict": "usual", "p_value": 0.5}, "demo")
-    store.add_event("P1", DAY2, "steroids", {"dexamethasone_mg": 4}, "ann")
-    store.add_event("P1", DAY1, "treatment", "started", "ann")
-    store.add_growth_fit("P1", "L1", "gompertz", {"masks": [second.mask_id], "rate": 0.01}, "demo")
-    store.add_model("lite", "ab" * 32, {"licence": "Apache-2.0"}, "demo")
-    store.add_reference_set("mask-gate", {"members": [second.mask_id]}, "demo")
+    store.losses.mark_found("P2", DAY1, 1, "demo")
+    store.verdicts.add_scan_verdict(
+        "P1", DAY1, {"verdict": "in distribution", "score": 0.125, "crops": [0.1, 0.15]}, "demo"
+    )
+    store.verdicts.add_mask_verdict(second.mask_id, {"verdict": "usual", "p_value": 0.5}, "demo")
+    store.events.add("P1", DAY2, "steroids", {"dexamethasone_mg": 4}, "ann")
+    store.events.add("P1", DAY1, "treatment", "started", "ann")
+    store.forecasts.add("P1", "L1", "gompertz", {"masks": [second.mask_id], "rate": 0.01}, "demo")
+    store.models.add("lite", "ab" * 32, {"licence": "Apache-2.0"}, "demo")
+    store.reference_sets.add("mask-gate", {"members": [second.mask_id]}, "demo")
     for lesion in ("L1", "L2"):
-        store.add_mask_vector(second.mask_id, lesion, "P1", [1.0, -2.5, 1e-9], ["a", "b", "c"], "demo")
-    store.set_reading("P1", DAY1, True, "ann")
-    store.set_reading("P1", DAY2, True, "ann")
-    store.set_reading("P1", DAY1, False, "demo")
-    store.finish_reading("P1", DAY1, "ann")
-    job = store.create_job("segment", {"patient_id": "P1"}, "demo")
-    store.update_job(job, status="running", progress=0.25, message="half\tway")
-    store.update_job(job, progress=0.5)
-    store.update_job(job, status="done", progress=1.0, result={"version": 2})
-    store.create_job("segment", {"patient_id": "P2"}, "ann")
+        store.vectors.add(second.mask_id, lesion, "P1", [1.0, -2.5, 1e-9], ["a", "b", "c"], "demo")
+    store.readings.set_blind("P1", DAY1, True, "ann")
+    store.readings.set_blind("P1", DAY2, True, "ann")
+    store.readings.set_blind("P1", DAY1, False, "demo")
+    store.readings.finish("P1", DAY1, "ann")
+    job = store.jobs.create("segment", {"patient_id": "P1"}, "demo")
+    store.jobs.update(job, status="running", progress=0.25, message="half\tway")
+    store.jobs.update(job, progress=0.5)
+    store.jobs.update(job, status="done", progress=1.0, result={"version": 2})
+    store.jobs.create("segment", {"patient_id": "P2"}, "ann")
 
 
 def folder(store: Store, patient: str = "P1", day: str = DAY1) -> Any:

@@ -136,7 +136,7 @@ def test_readers_and_the_value_of_correction_are_asked_for_by_a_verb(tmp_path, c
             add_version(
                 store, labels, "KIM", clinic.DAYS[0], method="medsam", reviewer=person, parent_version=network.version
             )
-        store.decide("KIM", clinic.DAYS[0], 2, "accept", "ann", "agrees")
+        store.decisions.decide("KIM", clinic.DAYS[0], 2, "accept", "ann", "agrees")
     found = _run(tmp_path, capsys, "agreement", "KIM", clinic.DAYS[0])
     assert found["readers"] == {"ann": 2, "ben": 3}
     assert found["agreement"][-1]["dice"] == pytest.approx(2000 / 2250)
@@ -276,12 +276,12 @@ def test_a_verb_that_reads_needs_no_name_and_sees_of_what_is_read_blind_what_eve
 ):
     monkeypatch.delenv("TWIN_PERSON", raising=False)
     with open_store(tmp_path) as store:
-        store.add_person("ann", by="demo")
+        store.people.add("ann", by="demo")
         clinic.add_scan(store, "ANNA", clinic.DAYS[0], clinic.noise(1))
         clinic.add_mask(store, "ANNA", clinic.DAYS[0], 900)
         clinic.add_mask(store, "ANNA", clinic.DAYS[0], 1200, method="manual")
-        store.set_reading("ANNA", clinic.DAYS[0], True, "demo")
-        store.finish_reading("ANNA", clinic.DAYS[0], "demo")
+        store.readings.set_blind("ANNA", clinic.DAYS[0], True, "demo")
+        store.readings.finish("ANNA", clinic.DAYS[0], "demo")
     assert [row["version"] for row in _run(tmp_path, capsys, "masks", "ANNA")] == [1]
     assert [row["version"] for row in _run(tmp_path, capsys, "masks", "ANNA", "--reviewer", "demo")] == [1, 2]
     assert _run(tmp_path, capsys, "verify")["clean"]
@@ -291,9 +291,9 @@ def test_a_verb_that_reads_needs_no_name_and_sees_of_what_is_read_blind_what_eve
 
 def test_the_only_person_of_a_store_is_who_the_command_line_writes_as(tmp_path, capsys, monkeypatch):
     monkeypatch.delenv("TWIN_PERSON", raising=False)
-    monkeypatch.setattr("store.records.people.PeopleRecords.people", lambda self: [{"name": "ann"}])
+    monkeypatch.setattr("store.records.people.People.all", lambda self: [{"name": "ann"}])
     with open_store(tmp_path) as store:
-        store.add_person("ann", by="demo")
+        store.people.add("ann", by="demo")
         clinic.add_scan(store, "ANNA", clinic.DAYS[0], clinic.noise(1))
         clinic.add_mask(store, "ANNA", clinic.DAYS[0], 900)
     assert _run(tmp_path, capsys, "reject", "ANNA", clinic.DAYS[0], 1, "--reason", "leak")["reviewer"] == "ann"

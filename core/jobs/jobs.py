@@ -16,9 +16,10 @@ import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from core.errors import JobCancelled, TwinReviewError
+from core.remembered.sources import HasJobs
 from core.types import Progress, no_progress
 
 logger = logging.getLogger("twinreview.jobs")
@@ -27,30 +28,6 @@ FINAL = frozenset({"done", "failed", "cancelled", "interrupted"})
 REPORT_EVERY_S = 0.5
 
 CANCELLED = "The job was cancelled; nothing was stored."
-
-
-class JobStore(Protocol):
-    """What a job needs of the store."""
-
-    @property
-    def root(self) -> Path: ...
-
-    def create_job(self, kind: str, params: dict[str, Any], person: str) -> str: ...
-
-    def update_job(
-        self,
-        job_id: str,
-        *,
-        status: str | None = None,
-        progress: float | None = None,
-        message: str | None = None,
-        result: dict[str, Any] | None = None,
-        person: str | None = None,
-    ) -> Any: ...
-
-    def job(self, job_id: str) -> dict[str, Any]: ...
-
-    def jobs(self, limit: int = 100, status: str | None = None) -> list[dict[str, Any]]: ...
 
 
 @dataclass(frozen=True)
@@ -95,7 +72,7 @@ def apology(error_id: str) -> str:
 
 
 def run_inline(
-    store: JobStore, kind: JobKind, args: Mapping[str, Any], person: str, progress: Progress = no_progress
+    store: HasJobs, kind: JobKind, args: Mapping[str, Any], person: str, progress: Progress = no_progress
 ) -> dict[str, Any]:
     """Runs a job here and now, with its row in the jobs table.
 
@@ -109,27 +86,27 @@ def run_inline(
             `prepare` refuses leaves no row.
     """
     params = kind.prepare(store, args, person)
-    job_id = store.create_job(kind.name, dict(args), person)
+    job_id = store.jobs.create(kind.name, dict(args), person)
     folder = store.root / "jobs" / job_id
     out_dir = fresh_folder(folder / "out")
     try:
-        store.update_job(job_id, status="running", progress=0.0, message="Started")
+        store.jobs.update(job_id, status="running", progress=0.0, message="Started")
 
         def tell(fraction: float, message: str) -> None:
-            store.update_job(job_id, progress=fraction, message=message)
+            store.jobs.update(job_id, progress=fraction, message=message)
             progress(fraction, message)
 
         result = kind.compute(params, out_dir, Reporter(tell, folder / "cancel"))
         kept = kind.record(store, params, result, out_dir, person)
-        store.update_job(job_id, status="done", progress=1.0, message="Done", result=kept)
+        store.jobs.update(job_id, status="done", progress=1.0, message="Done", result=kept)
     except JobCancelled as error:
-        store.update_job(job_id, status="cancelled", message=str(error))
+        store.jobs.update(job_id, status="cancelled", message=str(error))
         raise
     except Exception as error:
-        store.update_job(job_id, status="failed", message=explain(error))
+        store.jobs.update(job_id, status="failed", message=explain(error))
         raise
     except KeyboardInterrupt:
-        store.update_job(job_id, status="interrupted", message="Stopped from the keyboard.")
+        store.jobs.update(job_id, status="interrupted", message="Stopped from the keyboard.")
         raise
     finally:
         shutil.rmtree(folder, ignore_errors=True)

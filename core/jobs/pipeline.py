@@ -56,7 +56,7 @@ def import_scan(
         _ask_about_names(store, dataset, patient_id, sequence)
     with store.scratch() as scratch:
         volume, metadata = read_scan(list(files), modality, sequence, scratch)
-        return store.add_scan(
+        return store.scans.add(
             volume,
             dataset=dataset,
             patient_id=patient_id,
@@ -68,7 +68,7 @@ def import_scan(
 
 def _ask_about_names(store: StageStore, dataset: str, patient_id: str, sequence: str) -> None:
     """What is there already was confirmed once, or is older than the question."""
-    known = store.patients()
+    known = store.patients.all()
     if patient_id not in {row["patient_id"] for row in known}:
         ask_about_id(patient_id)
     if dataset not in {row["dataset"] for row in known}:
@@ -82,7 +82,7 @@ def import_mask(store: StageStore, file: Path, *, patient_id: str, timepoint: st
     A mask on another scan's grid of the same timepoint is resampled (nearest neighbour) to the reference grid. Its
     parent is the newest version that its reviewer may see.
     """
-    grid = store.load_reference_grid(patient_id, timepoint)
+    grid = store.scans.reference_grid(patient_id, timepoint)
     with store.scratch() as scratch:
         own = read_mask(file, scratch)
         labels = own if own.grid.matches(grid) else _on_reference(store, own, grid, patient_id, timepoint)
@@ -100,7 +100,7 @@ def import_mask(store: StageStore, file: Path, *, patient_id: str, timepoint: st
 
 def _on_reference(store: StageStore, own: LabelMap, grid: Grid, patient_id: str, timepoint: str) -> LabelMap:
     """A mask of another scan of the timepoint, resampled; refused if it is of none, or loses a lesion on the way."""
-    others = [store.load_volume(s).grid for s in store.scans(patient_id, timepoint)]
+    others = [store.scans.load(s).grid for s in store.scans.of(patient_id, timepoint)]
     if not any(own.grid.matches(other) for other in others):
         raise InputError(
             f"The mask's grid {own.grid.shape} fits none of the timepoint's scans "

@@ -23,7 +23,8 @@ from typing import Any
 
 from core.errors import InputError, JobCancelled, StoreError, TwinReviewError
 from core.jobs import cluster
-from core.jobs.jobs import CANCELLED, FINAL, JobKind, JobStore, Reporter, apology, explain, fresh_folder, log_unexpected
+from core.jobs.jobs import CANCELLED, FINAL, JobKind, Reporter, apology, explain, fresh_folder, log_unexpected
+from core.remembered.sources import HasJobs
 
 logger = logging.getLogger("twinreview.jobs")
 
@@ -111,7 +112,7 @@ class JobRunner:
     which must see the data root under the same path and have this project importable. Either is spoken to by TLS.
     """
 
-    store: JobStore
+    store: HasJobs
     kinds: Mapping[str, JobKind]
     _live: dict[str, _Live] = field(default_factory=dict, init=False, repr=False)
     _client: Any = field(default=None, init=False, repr=False)
@@ -134,12 +135,12 @@ class JobRunner:
         if kind not in self.kinds:
             raise InputError(f"Expected a job of kind {', '.join(sorted(self.kinds))}, got {kind!r}.")
         params = self.kinds[kind].prepare(self.store, args, person)
-        job_id = self.store.create_job(kind, dict(args), person)
+        job_id = self.store.jobs.create(kind, dict(args), person)
         try:
             self._queue(job_id, self.kinds[kind], params, person)
         except OSError as error:
             why = NO_ROOM.format(why=error.strerror)
-            self.store.update_job(job_id, status="failed", message=why)
+            self.store.jobs.update(job_id, status="failed", message=why)
             raise StoreError(why) from None
         return job_id
 
@@ -155,17 +156,17 @@ class JobRunner:
             StoreError: if this person may not.
         """
         with self._lock:
-            if self.store.job(job_id)["status"] in FINAL:
+            if self.store.jobs.get(job_id)["status"] in FINAL:
                 return
             live = self._live.get(job_id)
             if live is None:
-                self.store.update_job(
+                self.store.jobs.update(
                     job_id, status="cancelled", message="Cancelled; it was not running.", person=person
                 )
                 return
             if live.recording:
                 return
-            self.store.update_job(job_id, message="Cancelling", person=person)
+            self.store.jobs.update(job_id, message="Cancelling", person=person)
             (live.folder / "cancel").touch()
             if live.future is not None and not live.running:
                 live.future.cancel()
@@ -176,7 +177,7 @@ class JobRunner:
         Returns:
             job_id -> what became of it: "queued", "cancelled", "failed" or "interrupted".
         """
-        left = [j for s in ("queued", "running") for j in self.store.jobs(limit=10_000, status=s)]
+        left = [j for s in ("queued", "running") for j in self.store.jobs.newest(limit=10_000, status=s)]
         fates = {}
         for row in sorted(left, key=lambda r: str(r["created_at"])):
             if row["job_id"] not in self._live:
@@ -184,7 +185,7 @@ class JobRunner:
                     fates[row["job_id"]] = self._recover_one(row)
                 except OSError as error:
                     fates[row["job_id"]] = "failed"
-                    self.store.update_job(row["job_id"], status="failed", message=NO_ROOM.format(why=error.strerror))
+                    self.store.jobs.update(row["job_id"], status="failed", message=NO_ROOM.format(why=error.strerror))
         return fates
 
     def close(self) -> None:
@@ -215,10 +216,10 @@ class JobRunner:
                 status, message = "failed", explain(error)
             else:
                 (folder / "taken").unlink(missing_ok=True)
-                self.store.update_job(job_id, status="queued", message="Waiting; TwinReview was restarted")
+                self.store.jobs.update(job_id, status="queued", message="Waiting; TwinReview was restarted")
                 self._queue(job_id, kind, params, row["person"])
                 return "queued"
-        self.store.update_job(job_id, status=status, message=message)
+        self.store.jobs.update(job_id, status=status, message=message)
         shutil.rmtree(folder, ignore_errors=True)
         return status
 
@@ -283,7 +284,7 @@ class JobRunner:
             if (live.folder / "cancel").exists():
                 message = "Cancelling"
             live.running = True
-            self.store.update_job(job_id, status=None if live.told else "running", progress=fraction, message=message)
+            self.store.jobs.update(job_id, status=None if live.told else "running", progress=fraction, message=message)
             live.told = True
 
     def _collect(self, job_id: str, future: Any) -> None:
@@ -324,7 +325,7 @@ class JobRunner:
         with self._lock:
             live = self._live[job_id]
             try:
-                self.store.update_job(job_id, status=outcome["status"], message=outcome["message"], **done)
+                self.store.jobs.update(job_id, status=outcome["status"], message=outcome["message"], **done)
             except InputError as error:  # what no row can hold is no better the next time
                 told = outcome["status"] == "failed"
                 words = apology(log_unexpected("InputError", [])) if told else explain(error)

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 from core.errors import StoreError
 from core.review.readers import ReadingStore, visible, visible_masks
@@ -16,25 +15,19 @@ from core.types import MaskRecord
 _NAMES = re.compile(r"[A-Za-z0-9._-]+")
 
 
-class BlindStore(ReadingStore, Protocol):
-    """What is asked of the store."""
-
-    def patients(self) -> Sequence[Mapping[str, Any]]: ...
-
-
 def closed_timepoints(store: ReadingStore, patient_id: str, person: str) -> list[str]:
     """The timepoints of a patient that are read blind and that this person has not finished."""
     return [
         timepoint
-        for timepoint in store.timepoints(patient_id)
-        if store.is_blind(patient_id, timepoint)
-        and person not in {row["person"] for row in store.readings_finished(patient_id, timepoint)}
+        for timepoint in store.patients.timepoints(patient_id)
+        if store.readings.is_blind(patient_id, timepoint)
+        and person not in {row["person"] for row in store.readings.finished(patient_id, timepoint)}
     ]
 
 
 def seen_of_patient(store: ReadingStore, patient_id: str, person: str) -> list[MaskRecord]:
     """The versions of a patient that this person may see, by timepoint and version."""
-    closed, records = closed_timepoints(store, patient_id, person), store.masks(patient_id)
+    closed, records = closed_timepoints(store, patient_id, person), store.masks.of(patient_id)
     if not closed:
         return records
     seen: list[MaskRecord] = []
@@ -43,9 +36,9 @@ def seen_of_patient(store: ReadingStore, patient_id: str, person: str) -> list[M
     return seen
 
 
-def seen_of_all(store: BlindStore, person: str) -> list[MaskRecord]:
+def seen_of_all(store: ReadingStore, person: str) -> list[MaskRecord]:
     """The versions of every patient that this person may see."""
-    return [r for patient in store.patients() for r in seen_of_patient(store, str(patient["patient_id"]), person)]
+    return [r for patient in store.patients.all() for r in seen_of_patient(store, str(patient["patient_id"]), person)]
 
 
 def seen_version(store: ReadingStore, patient_id: str, timepoint: str, version: int, person: str) -> MaskRecord:
@@ -69,14 +62,14 @@ class Closed:
     mask_ids: frozenset[str]
 
     @classmethod
-    def to(cls, store: BlindStore, person: str) -> Closed:
+    def to(cls, store: ReadingStore, person: str) -> Closed:
         """Of the whole store, for one person."""
         places = frozenset(
             (patient, timepoint)
-            for patient in (str(row["patient_id"]) for row in store.patients())
+            for patient in (str(row["patient_id"]) for row in store.patients.all())
             for timepoint in closed_timepoints(store, patient, person)
         )
-        return cls(places, frozenset(r.mask_id for place in places for r in store.masks(*place)))
+        return cls(places, frozenset(r.mask_id for place in places for r in store.masks.of(*place)))
 
     def __bool__(self) -> bool:
         return bool(self.places)

@@ -13,6 +13,7 @@ import numpy as np
 
 from core.errors import InputError
 from core.lesions.metrics import confusion, surface_distances
+from core.remembered.sources import HasMasks, HasPatients
 from core.types import LabelMap, MaskRecord
 
 #: What is compared: a name and the methods of the two sides; None is the accepted version.
@@ -25,14 +26,8 @@ MEASURES = ("dice", "hd95_mm", "volume_difference_ml")
 _NAMES = {"nnunet": "nnU-Net", "medsam": "MedSAM"}
 
 
-class CorrectionStore(Protocol):
-    """What is asked of the store (see `store.Store`)."""
-
-    def patients(self) -> Sequence[Mapping[str, Any]]: ...
-    def require_patient(self, patient_id: str) -> None: ...
-    def masks(self, patient_id: str, timepoint: str | None = None) -> list[MaskRecord]: ...
-    def mask_problems(self, patient_id: str | None = None) -> dict[str, str]: ...
-    def load_mask(self, record: MaskRecord) -> LabelMap: ...
+class CorrectionStore(HasPatients, HasMasks, Protocol):
+    """What is asked of the store."""
 
 
 def compare(first: LabelMap, second: LabelMap) -> dict[str, float | None]:
@@ -74,8 +69,8 @@ def timepoint_rows(
     Args:
         records: the timepoint's versions that are looked at; None: all.
     """
-    problems = store.mask_problems(patient_id)
-    records = store.masks(patient_id, timepoint) if records is None else list(records)
+    problems = store.masks.problems(patient_id)
+    records = store.masks.of(patient_id, timepoint) if records is None else list(records)
     chosen = sides(record for record in records if record.mask_id not in problems)
     unreadable = [problems[r.mask_id] for r in records if r.status == "accepted" and r.mask_id in problems]
     rows = []
@@ -88,7 +83,7 @@ def timepoint_rows(
             why = f"{unreadable[0]}: the accepted version cannot be read" if unreadable else why
             row |= {"first_version": None, "second_version": None, **dict.fromkeys(MEASURES), "missing": why}
         else:
-            measured = compare(store.load_mask(first), store.load_mask(second))
+            measured = compare(store.masks.load(first), store.masks.load(second))
             row |= {"first_version": first.version, "second_version": second.version, **measured, "missing": None}
         rows.append(row)
     return rows
@@ -126,11 +121,11 @@ def correction(
         InputError: if nobody has a mask yet (that may be seen), or the store knows no such patient.
     """
     if patient_id is not None:
-        store.require_patient(patient_id)
-    names = [patient_id] if patient_id is not None else [str(p["patient_id"]) for p in store.patients()]
+        store.patients.require(patient_id)
+    names = [patient_id] if patient_id is not None else [str(p["patient_id"]) for p in store.patients.all()]
     rows: list[dict[str, Any]] = []
     for name in names:
-        records = [record for record in store.masks(name) if seen is None or record.mask_id in seen]
+        records = [record for record in store.masks.of(name) if seen is None or record.mask_id in seen]
         for timepoint in sorted({record.timepoint for record in records}):
             rows += timepoint_rows(store, name, timepoint, [r for r in records if r.timepoint == timepoint])
     if not rows:

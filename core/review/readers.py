@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from core.errors import GeometryError, InputError
 from core.lesions.metrics import bounding_box, confusion
+from core.remembered.sources import HasMasks, HasPatients, HasReadings
 from core.types import Grid, LabelMap, MaskRecord
 
 #: Methods that need no person's hand.
@@ -119,26 +120,22 @@ def _without_parent(record: MaskRecord) -> MaskRecord:
     )
 
 
-class ReadingStore(Protocol):
+class ReadingStore(HasPatients, HasMasks, HasReadings, Protocol):
     """What is asked of the store about who sees what."""
-
-    def timepoints(self, patient_id: str) -> list[str]: ...
-    def masks(self, patient_id: str, timepoint: str | None = None) -> list[MaskRecord]: ...
-    def mask_problems(self, patient_id: str | None = None) -> dict[str, str]: ...
-    def is_blind(self, patient_id: str, timepoint: str) -> bool: ...
-    def readings_finished(self, patient_id: str, timepoint: str) -> list[dict[str, Any]]: ...
 
 
 def visible_masks(store: ReadingStore, patient_id: str, timepoint: str, person: str) -> list[MaskRecord]:
     """The versions of a timepoint that this person may see, oldest first (`visible`)."""
-    finished = {str(row["person"]) for row in store.readings_finished(patient_id, timepoint)}
-    return visible(store.masks(patient_id, timepoint), person, store.is_blind(patient_id, timepoint), finished)
+    finished = {str(row["person"]) for row in store.readings.finished(patient_id, timepoint)}
+    return visible(
+        store.masks.of(patient_id, timepoint), person, store.readings.is_blind(patient_id, timepoint), finished
+    )
 
 
 def readable(store: ReadingStore, patient_id: str, records: Iterable[MaskRecord]) -> list[MaskRecord]:
     """Of some versions of a patient those from which something can be made: whose file is not lost, altered or
     missing."""
-    problems = store.mask_problems(patient_id)
+    problems = store.masks.problems(patient_id)
     return [record for record in records if record.mask_id not in problems]
 
 
@@ -161,7 +158,7 @@ def next_visible_label(store: ReadingStore, patient_id: str, person: str) -> int
     Of hidden versions nothing is counted, for a number passed over would tell how many lesions others have found. So
     two blind readers may give one number to two lesions; the adjudicator sees both.
     """
-    seen = [r for t in store.timepoints(patient_id) for r in visible_masks(store, patient_id, t, person)]
+    seen = [r for t in store.patients.timepoints(patient_id) for r in visible_masks(store, patient_id, t, person)]
     return max((int(lesion["label"]) for record in seen for lesion in record.lesions), default=0) + 1
 
 
@@ -174,12 +171,12 @@ def masks_for_all_to_see(
     that is hidden from anybody: of blind timepoints the automatic versions alone and, but not of its own timepoint,
     what was accepted (which is in the curve).
     """
-    blind_here = store.is_blind(patient_id, timepoint)
+    blind_here = store.readings.is_blind(patient_id, timepoint)
     found = {}
-    for other in store.timepoints(patient_id):
+    for other in store.patients.timepoints(patient_id):
         records = visible_masks(store, patient_id, other, person)
-        if blind_here and store.is_blind(patient_id, other):
-            public = {record.version for record in visible(store.masks(patient_id, other), "", True, False)}
+        if blind_here and store.readings.is_blind(patient_id, other):
+            public = {record.version for record in visible(store.masks.of(patient_id, other), "", True, False)}
             accepted = {r.version for r in records if r.status == "accepted" and other != timepoint}
             records = [record for record in records if record.version in public | accepted]
         found[other] = records

@@ -6,22 +6,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from core.remembered.sources import HasDecisions, HasMasks, HasPatients, HasScans, HasVerdicts
 from core.review.decisions import withdrawn
-from core.types import Decision, MaskRecord
+from core.types import MaskRecord
 
 
-class WorklistStore(Protocol):
+class WorklistStore(HasPatients, HasScans, HasMasks, HasVerdicts, HasDecisions, Protocol):
     """What the worklist reads."""
-
-    def patients(self) -> list[dict[str, Any]]: ...
-    def timepoints(self, patient_id: str) -> list[str]: ...
-    def masks(self, patient_id: str, timepoint: str | None = None) -> list[MaskRecord]: ...
-    def ood_scores(self, patient_id: str | None = None, timepoint: str | None = None) -> list[dict[str, Any]]: ...
-    def mask_anomalies(self, patient_id: str | None = None) -> list[dict[str, Any]]: ...
-    def decisions(self, patient_id: str) -> list[Decision]: ...
-    def mask_problems(self, patient_id: str | None = None) -> dict[str, str]: ...
-    def masks_to_affirm(self) -> dict[str, str]: ...
-    def scan_problems(self, patient_id: str | None = None) -> dict[tuple[str, str], list[str]]: ...
 
 
 @dataclass(frozen=True)
@@ -53,17 +44,17 @@ def work_items(store: WorklistStore) -> list[WorkItem]:
     A timepoint whose mask is accepted is done, whatever a gate said: a named person has decided. Not so where the file
     of that mask, or of a scan, is lost, altered or missing: the decision was about another file than is there now.
     """
-    scans = {(row["patient_id"], row["timepoint"]): row for row in store.ood_scores()}
-    masks = {row["mask_id"]: row for row in store.mask_anomalies()}
-    scan_files, files, to_affirm = store.scan_problems(), store.mask_problems(), store.masks_to_affirm()
+    scans = {(row["patient_id"], row["timepoint"]): row for row in store.verdicts.of_scans()}
+    masks = {row["mask_id"]: row for row in store.verdicts.of_masks()}
+    scan_files, files, to_affirm = store.scans.problems(), store.masks.problems(), store.decisions.to_affirm()
     items = []
-    for patient in store.patients():
+    for patient in store.patients.all():
         patient_id = str(patient["patient_id"])
         versions: dict[str, list[MaskRecord]] = {}
-        for record in store.masks(patient_id):
+        for record in store.masks.of(patient_id):
             versions.setdefault(record.timepoint, []).append(record)
-        back = withdrawn(store.decisions(patient_id))
-        for timepoint in store.timepoints(patient_id):
+        back = withdrawn(store.decisions.of(patient_id))
+        for timepoint in store.patients.timepoints(patient_id):
             here, scan = versions.get(timepoint, []), scans.get((patient_id, timepoint))
             altered = [f"scan {what}" for what in scan_files.get((patient_id, timepoint), [])]
             item = _file_item(patient_id, timepoint, here, altered, files)

@@ -71,8 +71,8 @@ def build(
     return {
         "patients": len(patients),
         "timepoints": len(made),
-        "mask_versions": sum(len(store.masks(patient)) for patient in patients),
-        "decisions": sum(len(store.decisions(patient)) for patient in patients),
+        "mask_versions": sum(len(store.masks.of(patient)) for patient in patients),
+        "decisions": sum(len(store.decisions.of(patient)) for patient in patients),
         "stories": {patient: story for patient, _, story, _ in made},
         "open": [f"{patient} {date}" for patient, date, _, what in made if what not in DECIDED],
     }
@@ -111,10 +111,10 @@ def write_phantom(folder: Path) -> dict[str, Any]:
 def _add(store: Any, timepoint: DemoTimepoint) -> None:
     """One timepoint: scans, the gate's verdict on them, the network's proposal, and what the demo reviewer did."""
     patient, date = timepoint.patient_id, timepoint.date
-    scans = store.scans(patient, date) if date in store.timepoints(patient) else []
+    scans = store.scans.of(patient, date) if date in store.patients.timepoints(patient) else []
     for volume in (timepoint.scan.ct, timepoint.scan.pet):
         if volume.modality not in {scan.modality for scan in scans}:
-            store.add_scan(
+            store.scans.add(
                 volume,
                 dataset=timepoint.dataset,
                 patient_id=patient,
@@ -122,12 +122,12 @@ def _add(store: Any, timepoint: DemoTimepoint) -> None:
                 person=PERSON,
                 metadata=timepoint.metadata,
             )
-    if store.ood_scores(patient, date):
+    if store.verdicts.of_scans(patient, date):
         return
     request = {"patient_id": patient, "timepoint": date}
-    if timepoint.what != "arrived" and not store.masks(patient, date):
+    if timepoint.what != "arrived" and not store.masks.of(patient, date):
         for event in timepoint.events:
-            store.add_event(patient, event.date, event.kind.replace(" ", "-"), event.detail, PERSON)
+            store.events.add(patient, event.date, event.kind.replace(" ", "-"), event.detail, PERSON)
         _decide(store, timepoint, request)
     # Last: a timepoint with this verdict is a whole one.
     run_inline(store, KINDS["score_ood"], request, PERSON)
@@ -138,19 +138,21 @@ def _decide(store: Any, timepoint: DemoTimepoint, request: dict[str, Any]) -> No
     forecast that is then kept to be judged at the next visit."""
     patient, date = timepoint.patient_id, timepoint.date
     run_inline(store, KINDS["segment"], request, PERSON)
-    right = timepoint.what == "correct" and not store.latest_mask(patient, date).lesions
+    right = timepoint.what == "correct" and not store.masks.latest(patient, date).lesions
     if timepoint.mask is not None and not right:
         parent = newest_visible_version(store, patient, date, PERSON)
         add_version(store, timepoint.mask, patient, date, method="import", reviewer=PERSON, parent_version=parent)
     if timepoint.what in DECIDED:
-        newest = store.latest_mask(patient, date)
-        store.decide(patient, date, newest.version, "accept", PERSON, "demo", "Decided by the demo, read by nobody.")
+        newest = store.masks.latest(patient, date)
+        store.decisions.decide(
+            patient, date, newest.version, "accept", PERSON, "demo", "Decided by the demo, read by nobody."
+        )
         keep_if_any(store, patient, TOTAL, FORECAST_WEEKS, PERSON)
 
 
 def _score(store: Any, visits: Iterable[tuple[str, str]]) -> None:
     """The mask gate once more, now that the whole reference is there."""
     for patient, date in visits:
-        newest = store.latest_mask(patient, date)
+        newest = store.masks.latest(patient, date)
         if newest is not None:
             score_mask(store, patient, date, newest.version, PERSON)

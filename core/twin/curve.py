@@ -6,33 +6,25 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
+from core.remembered.sources import HasDecisions, HasMasks, HasPatients, HasReferenceSets, HasScans
 from core.review.decisions import rejected, withdrawn
+from core.twin.curve_points import volume_points
 from core.twin.trajectory import TOTAL, accepted, by_lesion, step
-from core.types import Decision, MaskRecord, Scan, Verdict, VolumePoint, parse_date
+from core.types import Decision, MaskRecord, Verdict, VolumePoint, parse_date
 
 
-class CurveStore(Protocol):
+class CurveStore(HasPatients, HasScans, HasMasks, HasDecisions, HasReferenceSets, Protocol):
     """What is read here."""
-
-    def timepoints(self, patient_id: str) -> list[str]: ...
-    def masks(self, patient_id: str, timepoint: str | None = None) -> list[MaskRecord]: ...
-    def final_mask(self, patient_id: str, timepoint: str) -> MaskRecord | None: ...
-    def reference_scan(self, patient_id: str, timepoint: str) -> Scan: ...
-    def volume_points(self, patient_id: str) -> list[VolumePoint]: ...
-    def decisions(self, patient_id: str, timepoint: str | None = None) -> list[Decision]: ...
-    def mask_problems(self, patient_id: str | None = None) -> dict[str, str]: ...
-    def masks_to_affirm(self) -> dict[str, str]: ...
-    def reference_sets(self, kind: str | None = None) -> list[dict[str, Any]]: ...
 
 
 def left_out(store: CurveStore, patient_id: str) -> dict[str, str]:
     """Timepoint -> why it, or a lesion of it, is not in the curve, by date; {} when every timepoint has an accepted
     mask without rejected lesions."""
     out = {}
-    back, files = withdrawn(store.decisions(patient_id)), store.mask_problems(patient_id)
-    unproven = store.masks_to_affirm()
-    for timepoint in sorted(store.timepoints(patient_id)):
-        records = store.masks(patient_id, timepoint)
+    back, files = withdrawn(store.decisions.of(patient_id)), store.masks.problems(patient_id)
+    unproven = store.decisions.to_affirm()
+    for timepoint in sorted(store.patients.timepoints(patient_id)):
+        records = store.masks.of(patient_id, timepoint)
         final = next((record for record in records if record.status == "accepted"), None)
         if final is not None and final.mask_id in files:
             out[timepoint] = f"{files[final.mask_id]}: accepted version {final.version}, whose volume is unknown now"
@@ -162,12 +154,12 @@ class Outcome:
 
 def what_became(store: CurveStore, patient_id: str, timepoint: str, lesion_id: str) -> Outcome | None:
     """The lesion's change from an accepted timepoint to the next accepted one; None where there is no later one."""
-    points: Sequence[VolumePoint] = by_lesion(store.volume_points(patient_id)).get(lesion_id, [])
+    points: Sequence[VolumePoint] = by_lesion(volume_points(store, patient_id)).get(lesion_id, [])
     here = next((n for n, point in enumerate(points) if point.timepoint == timepoint), None)
     if here is None or here + 1 == len(points):
         return None
     before, after = points[here], points[here + 1]
-    modality = store.reference_scan(patient_id, timepoint).modality
+    modality = store.scans.reference(patient_id, timepoint).modality
     change = step(before, after, accepted(store, patient_id), modality)["change"]
     return Outcome(
         after.timepoint,

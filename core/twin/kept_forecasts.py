@@ -16,6 +16,8 @@ from core.errors import InputError
 from core.growth.curves import FLOOR_MM3
 from core.growth.forecast import Check, Forecast, skill, usable
 from core.growth.population import KIND, LEVELS, MEDIAN, Population, in_force
+from core.remembered.sources import HasForecasts
+from core.twin.curve_points import volume_points
 from core.twin.trajectory import TOTAL, TwinStore, accepted, by_lesion, look_ahead, noise_by_mask, weekly_days
 from core.types import VolumePoint, parse_date
 
@@ -23,20 +25,12 @@ MODEL = "combined"
 MAX_WEEKS = 104
 
 
-class FitStore(Protocol):
+class FitStore(HasForecasts, Protocol):
     """What is read and written here."""
 
-    def add_growth_fit(
-        self, patient_id: str, lesion_id: str, model: str, result: Mapping[str, Any], person: str
-    ) -> str: ...
-    def growth_fits(self, patient_id: str, lesion_id: str | None = None) -> list[dict[str, Any]]: ...
 
-
-class KeepingStore(FitStore, TwinStore, Protocol):
+class KeepingStore(HasForecasts, TwinStore, Protocol):
     """What is needed to make a forecast, keep it, and judge it."""
-
-    def patients(self) -> list[dict[str, Any]]: ...
-    def require_patient(self, patient_id: str) -> None: ...
 
 
 @dataclass(frozen=True)
@@ -86,14 +80,14 @@ def as_said(ahead: Forecast, points: Sequence[VolumePoint], population: Populati
 
 def keep(store: FitStore, patient_id: str, lesion_id: str, said: Mapping[str, Any], person: str) -> str:
     """Writes down what `as_said` gave; returns its id. What is kept already, by whomever, is not written twice."""
-    return kept_as(store, patient_id, lesion_id, said) or store.add_growth_fit(
+    return kept_as(store, patient_id, lesion_id, said) or store.forecasts.add(
         patient_id, lesion_id, MODEL, said, person
     )
 
 
 def kept_as(store: FitStore, patient_id: str, lesion_id: str, said: Mapping[str, Any]) -> str | None:
     """The id under which just this is kept, or None."""
-    rows = store.growth_fits(patient_id, lesion_id)
+    rows = store.forecasts.of(patient_id, lesion_id)
     return next((str(row["fit_id"]) for row in rows if row["model"] == MODEL and row["result"] == said), None)
 
 
@@ -111,7 +105,7 @@ def kept(store: FitStore, patient_id: str, lesion_id: str) -> list[Kept]:
             said["learned_from"],
             said["learned_sha256"],
         )
-        for row in store.growth_fits(patient_id, lesion_id)
+        for row in store.forecasts.of(patient_id, lesion_id)
         if row["model"] == MODEL
         for said in [row["result"]]
     ]
@@ -158,19 +152,19 @@ def keep_now(store: KeepingStore, patient_id: str, lesion_id: str, weeks: int, p
             reason is told).
         StoreError: the patient is not known.
     """
-    store.require_patient(patient_id)
+    store.patients.require(patient_id)
     if not 1 <= weeks <= MAX_WEEKS:
         raise InputError(f"Expected 1 to {MAX_WEEKS} weeks ahead, got {weeks}.")
-    series = by_lesion(store.volume_points(patient_id))
+    series = by_lesion(volume_points(store, patient_id))
     if lesion_id not in series:
         known = ", ".join(series) or "none yet, accept a mask first"
         raise InputError(
             f"Expected a lesion of {patient_id} with an accepted volume, got {lesion_id!r}. Known: {known}."
         )
     points = series[lesion_id]
-    modality = store.reference_scan(patient_id, points[0].timepoint).modality
+    modality = store.scans.reference(patient_id, points[0].timepoint).modality
     noise = noise_by_mask(accepted(store, patient_id).values(), lesion_id, modality)
-    population = in_force(store.reference_sets(KIND))
+    population = in_force(store.reference_sets.all(KIND))
     ahead = look_ahead(series, lesion_id, weekly_days(weeks), noise, population)
     return keep(store, patient_id, lesion_id, as_said(ahead, points, population), person)
 
@@ -206,11 +200,11 @@ def judged(store: KeepingStore, patient_id: str | None = None) -> list[Judged]:
         StoreError: the patient is not known.
     """
     if patient_id is not None:
-        store.require_patient(patient_id)
+        store.patients.require(patient_id)
     out = []
-    for patient in [patient_id] if patient_id else [str(row["patient_id"]) for row in store.patients()]:
-        lesions = dict.fromkeys(str(row["lesion_id"]) for row in store.growth_fits(patient))
-        series = by_lesion(store.volume_points(patient)) if lesions else {}
+    for patient in [patient_id] if patient_id else [str(row["patient_id"]) for row in store.patients.all()]:
+        lesions = dict.fromkeys(str(row["lesion_id"]) for row in store.forecasts.of(patient))
+        series = by_lesion(volume_points(store, patient)) if lesions else {}
         for lesion in lesions:
             points = series.get(lesion, [])
             out += [

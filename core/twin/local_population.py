@@ -14,24 +14,21 @@ from core.growth.curves import prepare
 from core.growth.learn import MIN_POINTS, document
 from core.growth.population import KIND
 from core.growth.series import Lesion
+from core.remembered.sources import HasMasks, HasPatients, HasReferenceSets
+from core.twin.curve_points import volume_points
 from core.twin.trajectory import TOTAL, by_lesion
-from core.types import VolumePoint
 
 
-class OwnStore(Protocol):
+class OwnStore(HasPatients, HasMasks, HasReferenceSets, Protocol):
     """What is read and written here."""
-
-    def patients(self) -> list[dict[str, Any]]: ...
-    def volume_points(self, patient_id: str) -> list[VolumePoint]: ...
-    def add_reference_set(self, kind: str, detail: dict[str, Any], person: str) -> str: ...
 
 
 def accepted_lesions(store: OwnStore) -> list[Lesion]:
     """Every lesion with at least four accepted volumes; lesions of one patient share a fold."""
     out = []
-    for row in store.patients():
+    for row in store.patients.all():
         patient = str(row["patient_id"])
-        for lesion, points in by_lesion(store.volume_points(patient)).items():
+        for lesion, points in by_lesion(volume_points(store, patient)).items():
             days, volumes = prepare([p.days for p in points], [p.volume_mm3 for p in points])
             if lesion != TOTAL and days.size >= MIN_POINTS:
                 out.append(Lesion(f"{patient}-{lesion}", days, volumes))
@@ -52,5 +49,5 @@ def learn_own(store: OwnStore, person: str) -> dict[str, Any]:
         hashlib.sha256(text.encode()).hexdigest(),
         "python cli.py learn-growth",
     )
-    set_id = store.add_reference_set(KIND, made, person)
+    set_id = store.reference_sets.add(KIND, made, person)
     return {"set_id": set_id, "lesions": len(lesions), "reliability": made["reliability"]}

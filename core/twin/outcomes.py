@@ -13,11 +13,13 @@ from typing import Any, Protocol
 
 from core.errors import InputError
 from core.growth.rates import ChangeVerdict, change_verdict
+from core.remembered.sources import HasEvents, HasMasks, HasPatients, HasReferenceSets, HasScans
 from core.twin.curve import Treatment, events_on_axis, treatments
+from core.twin.curve_points import volume_points
 from core.twin.radiotherapy import cannot_tell
 from core.twin.response import DEFAULT_RULE, RULES, Category, Response, volumetric_response
 from core.twin.trajectory import TOTAL, diameter_mm, unread, unread_points
-from core.types import MaskRecord, Progress, Scan, VolumePoint, no_progress
+from core.types import Progress, VolumePoint, no_progress
 
 #: The best first; what cannot be evaluated comes after everything that can.
 BEST_FIRST: tuple[Category, ...] = ("CR", "PR", "SD", "PD", "NE")
@@ -26,19 +28,8 @@ ENDS = frozenset({"death", "died", "lost-to-follow-up", "follow-up-end", "end-of
 MM3_PER_ML = 1000.0
 
 
-class OutcomeStore(Protocol):
+class OutcomeStore(HasPatients, HasScans, HasMasks, HasEvents, HasReferenceSets, Protocol):
     """What is read here."""
-
-    def patients(self) -> list[dict[str, Any]]: ...
-    def timepoints(self, patient_id: str) -> list[str]: ...
-    def masks(self, patient_id: str, timepoint: str | None = None) -> list[MaskRecord]: ...
-    def scans(self, patient_id: str, timepoint: str | None = None) -> list[Scan]: ...
-    def reference_scan(self, patient_id: str, timepoint: str) -> Scan: ...
-    def volume_points(self, patient_id: str) -> list[VolumePoint]: ...
-    def events(self, patient_id: str) -> list[dict[str, Any]]: ...
-    def final_mask(self, patient_id: str, timepoint: str) -> MaskRecord | None: ...
-    def mask_problems(self, patient_id: str | None = None) -> dict[str, str]: ...
-    def reference_sets(self, kind: str | None = None) -> list[dict[str, Any]]: ...
 
 
 @dataclass(frozen=True)
@@ -151,7 +142,7 @@ def cohort(
     """
     if rule not in RULES:
         raise InputError(f"Unknown response rule {rule!r}. Known: {', '.join(RULES)}.")
-    rows = [row for row in store.patients() if datasets is None or row["dataset"] in datasets]
+    rows = [row for row in store.patients.all() if datasets is None or row["dataset"] in datasets]
     outcomes, left_out = [], {}
     for number, row in enumerate(rows):
         patient = str(row["patient_id"])
@@ -175,7 +166,7 @@ def outcome(store: OutcomeStore, patient_id: str, dataset: str, rule: str = DEFA
 
     Source: best response until progression: RECIST (10.1093/jnci/92.3.205), without its confirmation.
     """
-    points = store.volume_points(patient_id)
+    points = volume_points(store, patient_id)
     points += unread_points(store, patient_id, points)
     answers = volumetric_response(points, rule)
     if len(answers) < 2:
@@ -184,7 +175,7 @@ def outcome(store: OutcomeStore, patient_id: str, dataset: str, rule: str = DEFA
     counted = until_progression(visits)
     known = [visit for visit in counted if visit.change_percent is not None]
     best = min(known, key=lambda visit: visit.change_percent or 0.0) if known else None
-    events, baseline = store.events(patient_id), visits[0].timepoint
+    events, baseline = store.events.of(patient_id), visits[0].timepoint
     ends = [event for event in events if event["kind"].lower().replace("_", "-") in ENDS]
     others = [event for event in events if event not in ends]
     done = {visit.timepoint for visit in visits}
@@ -199,8 +190,8 @@ def outcome(store: OutcomeStore, patient_id: str, dataset: str, rule: str = DEFA
         tuple(treatments(events, baseline)),
         tuple(events_on_axis(others, baseline)),
         events_on_axis(ends[:1], baseline)[0] if ends else None,
-        tuple(t for t in store.timepoints(patient_id) if t not in done),
-        any(scan.metadata.get("simulated") for scan in store.scans(patient_id)),
+        tuple(t for t in store.patients.timepoints(patient_id) if t not in done),
+        any(scan.metadata.get("simulated") for scan in store.scans.of(patient_id)),
         _doubt(events, visits, unread(store, patient_id)),
     )
 
@@ -249,14 +240,14 @@ def until_progression(visits: Sequence[Visit]) -> list[Visit]:
 
 def _verdict(store: OutcomeStore, patient_id: str, baseline: Visit, best: Visit) -> ChangeVerdict:
     """`change_verdict` on the target's volumes; the diameter is that of the largest lesion at baseline."""
-    records = {record.mask_id: record for record in store.masks(patient_id)}
+    records = {record.mask_id: record for record in store.masks.of(patient_id)}
     before, after = records[baseline.mask_id], records[best.mask_id]
     return change_verdict(
         baseline.volume_mm3,
         best.volume_mm3,
         diameter_mm(before, TOTAL),
         before.method == after.method,
-        store.reference_scan(patient_id, baseline.timepoint).modality,
+        store.scans.reference(patient_id, baseline.timepoint).modality,
     )
 
 

@@ -17,36 +17,30 @@ from core.growth.fitting import fit
 from core.growth.forecast import Fan, Forecast, forecast
 from core.growth.population import KIND, Population, in_force
 from core.growth.rates import ChangeVerdict, change_verdict, noise_log_sd, specific_growth_rate
+from core.remembered.sources import HasMasks, HasPatients, HasReferenceSets, HasScans
 from core.review.decisions import standing, unlike
-from core.types import MaskRecord, Scan, VolumePoint, parse_date
+from core.twin.curve_points import volume_points
+from core.types import MaskRecord, VolumePoint, parse_date
 
 #: Days ahead at which a forecast is printed; the chart draws every week up to the last.
 HORIZON_DAYS = (28.0, 56.0, 84.0)
 TOTAL = "total"
 
 
-class TwinStore(Protocol):
+class TwinStore(HasPatients, HasScans, HasMasks, HasReferenceSets, Protocol):
     """What the twin reads."""
-
-    def timepoints(self, patient_id: str) -> list[str]: ...
-    def masks(self, patient_id: str, timepoint: str | None = None) -> list[MaskRecord]: ...
-    def final_mask(self, patient_id: str, timepoint: str) -> MaskRecord | None: ...
-    def reference_scan(self, patient_id: str, timepoint: str) -> Scan: ...
-    def volume_points(self, patient_id: str) -> list[VolumePoint]: ...
-    def mask_problems(self, patient_id: str | None = None) -> dict[str, str]: ...
-    def reference_sets(self, kind: str | None = None) -> list[dict[str, Any]]: ...
 
 
 def accepted(store: TwinStore, patient_id: str) -> dict[str, MaskRecord]:
     """Timepoint -> its accepted mask, in order of time; timepoints without one are not there."""
-    finals = {t: store.final_mask(patient_id, t) for t in sorted(store.timepoints(patient_id))}
+    finals = {t: store.masks.final(patient_id, t) for t in sorted(store.patients.timepoints(patient_id))}
     return {t: record for t, record in finals.items() if record is not None}
 
 
 def unread(store: TwinStore, patient_id: str) -> dict[str, str]:
     """Timepoint -> why the mask that was accepted there is not read ("file lost", "file altered", "file missing"), in
     order of time. Its volume is not known now, so it has no point in the curve; it was a visit all the same."""
-    problems = store.mask_problems(patient_id)
+    problems = store.masks.problems(patient_id)
     return {record.timepoint: problems[record.mask_id] for record in _unread(store, patient_id, problems)}
 
 
@@ -54,7 +48,7 @@ def _unread(store: TwinStore, patient_id: str, problems: Mapping[str, str]) -> l
     """By timepoint. `final_mask` knows none where it is marked lost, so it is not asked."""
     if not problems:
         return []
-    records = [r for r in store.masks(patient_id) if r.status == "accepted" and r.mask_id in problems]
+    records = [r for r in store.masks.of(patient_id) if r.status == "accepted" and r.mask_id in problems]
     return sorted(records, key=lambda record: record.timepoint)
 
 
@@ -64,12 +58,12 @@ def unread_points(store: TwinStore, patient_id: str, points: Sequence[VolumePoin
     Beside `points`, the patient's `volume_points`, they keep a response from taking the first mask that can be read
     for the baseline. Curves and forecasts are made without them.
     """
-    records = _unread(store, patient_id, store.mask_problems(patient_id))
+    records = _unread(store, patient_id, store.masks.problems(patient_id))
     if not records:
         return []
     names = {p.lesion_id for p in points if p.lesion_id != TOTAL}
     names |= {str(lesion["lesion_id"]) for record in records for lesion in standing(record)}
-    start = parse_date(store.timepoints(patient_id)[0])
+    start = parse_date(store.patients.timepoints(patient_id)[0])
     return [
         VolumePoint(
             record.timepoint,
@@ -208,16 +202,16 @@ def twin(store: TwinStore, patient_id: str) -> dict[str, Any]:
     Raises:
         StoreError: the patient is not known.
     """
-    timepoints = store.timepoints(patient_id)
+    timepoints = store.patients.timepoints(patient_id)
     if not timepoints:
         raise StoreError(f"There is no patient {patient_id!r}. Import a scan first; the worklist shows who is there.")
     not_read = unread(store, patient_id)
     records = {t: record for t, record in accepted(store, patient_id).items() if t not in not_read}
     lesions = {}
-    series = by_lesion(store.volume_points(patient_id))
-    population = in_force(store.reference_sets(KIND))
+    series = by_lesion(volume_points(store, patient_id))
+    population = in_force(store.reference_sets.all(KIND))
     for name, points in series.items():
-        modality = store.reference_scan(patient_id, points[0].timepoint).modality
+        modality = store.scans.reference(patient_id, points[0].timepoint).modality
         noise = noise_by_mask(records.values(), name, modality)
         ahead = _ahead(look_ahead(series, name, HORIZON_DAYS, noise, population))
         lesions[name] = {

@@ -27,10 +27,12 @@ from core.types import LabelMap
 from store.files import mask_files
 from store.files.edits import Edit, pack_answers, pack_edit, read_answers, read_edit
 from store.ledger.actors import check_actor
-from store.records.jobs import JobRecords
+from store.ledger.writing import Ledger
+from store.records.masks import Masks
+from store.records.scans import Scans
 from store.values import check_person, utc_now
 
-__all__ = ["Draft", "DraftFiles", "Drawn", "StaleDraft", "pack_edit", "read_edit"]
+__all__ = ["Draft", "Drafts", "Drawn", "StaleDraft", "pack_edit", "read_edit"]
 
 
 class StaleDraft(StoreError):
@@ -77,14 +79,17 @@ class Drawn(NamedTuple):
     left_out: list[int]
 
 
-class DraftFiles(JobRecords):
-    """The part of `Store` about drafts."""
+class Drafts:
+    """Open drafts, by id."""
 
     #: One writer at a time: an edit's number is the next one only while nobody else takes it.
     _draft_lock = threading.RLock()
 
+    def __init__(self, ledger: Ledger, scans: Scans, masks: Masks) -> None:
+        self._ledger, self._scans, self._masks = ledger, scans, masks
+
     def _drafts_dir(self) -> Path:
-        return self.root / "drafts"
+        return self._ledger.root / "drafts"
 
     def _draft_dir(self, draft_id: str) -> Path:
         try:
@@ -95,13 +100,11 @@ class DraftFiles(JobRecords):
             raise StoreError("This draft was saved or discarded meanwhile.")
         return folder
 
-    def draft(self, draft_id: str) -> Draft:
+    def get(self, draft_id: str) -> Draft:
         """One open draft. Raises StoreError if there is none of that id (any more)."""
         return _read(self._draft_dir(draft_id))
 
-    def drafts(
-        self, patient_id: str | None = None, timepoint: str | None = None, person: str | None = None
-    ) -> list[Draft]:
+    def of(self, patient_id: str | None = None, timepoint: str | None = None, person: str | None = None) -> list[Draft]:
         """The open drafts, oldest first; of one patient, timepoint or person only if so asked."""
         found = []
         for file in self._drafts_dir().glob("*/draft.json"):
@@ -114,20 +117,20 @@ class DraftFiles(JobRecords):
                 found.append(draft)
         return sorted(found, key=lambda draft: draft.created_at)
 
-    def open_draft(self, patient_id: str, timepoint: str, parent_version: int | None, person: str) -> Draft:
+    def begin(self, patient_id: str, timepoint: str, parent_version: int | None, person: str) -> Draft:
         """The person's open draft of a version (None: of no mask at all), made if there is none.
 
         Raises:
             InputError: no person.
             StoreError: if there is no such timepoint or version.
         """
-        check_actor(self.db, "draft.edited", check_person(person))
-        grid = self.load_reference_grid(patient_id, timepoint)
-        parent = None if parent_version is None else self.mask(patient_id, timepoint, parent_version)
+        check_actor(self._ledger.db, "draft.edited", check_person(person))
+        grid = self._scans.reference_grid(patient_id, timepoint)
+        parent = None if parent_version is None else self._masks.version(patient_id, timepoint, parent_version)
         if parent is not None:
-            self.mask_path(parent)  # says so if its file is lost or altered
+            self._masks.path(parent)  # says so if its file is lost or altered
         with self._draft_lock:
-            for draft in self.drafts(patient_id, timepoint, person):
+            for draft in self.of(patient_id, timepoint, person):
                 if draft.parent_version == parent_version:
                     return draft
             draft = Draft(
@@ -142,7 +145,7 @@ class DraftFiles(JobRecords):
             )
             values = asdict(draft)
             values.pop("revision")
-            with mask_files.staging(self.root) as folder:
+            with mask_files.staging(self._ledger.root) as folder:
                 mask_files.write_synced(folder / "draft.json", json.dumps(values, indent=2) + "\n")
                 self._drafts_dir().mkdir(exist_ok=True)
                 ready = self._drafts_dir() / draft.draft_id
@@ -150,7 +153,7 @@ class DraftFiles(JobRecords):
                 mask_files.place(folder / "draft.json", ready / "draft.json")
             return draft
 
-    def edit_draft(self, draft_id: str, revision: int, packed: bytes, answers: Sequence[Answer] = ()) -> int:
+    def edit(self, draft_id: str, revision: int, packed: bytes, answers: Sequence[Answer] = ()) -> int:
         """Add an edit (`pack_edit`) on top of a revision; returns the new revision. On disk when it returns.
 
         Args:
@@ -161,8 +164,8 @@ class DraftFiles(JobRecords):
             StaleDraft: if `revision` is not the newest.
             StoreError: if the draft is closed.
         """
-        draft = self.draft(draft_id)
-        check_actor(self.db, "draft.edited", draft.person)
+        draft = self.get(draft_id)
+        check_actor(self._ledger.db, "draft.edited", draft.person)
         read_edit(packed, draft.shape)
         with self._draft_lock:
             folder = self._draft_dir(draft_id)
@@ -177,7 +180,7 @@ class DraftFiles(JobRecords):
 
     def _staged(self, content: bytes) -> Path:
         """A fsynced file that waits for its name; none is left if it cannot be written."""
-        staged = mask_files.temporary(self.root)
+        staged = mask_files.temporary(self._ledger.root)
         try:
             with open(staged, "xb") as file:
                 file.write(content)
@@ -188,7 +191,7 @@ class DraftFiles(JobRecords):
             raise
         return staged
 
-    def draft_answers(self, draft: Draft) -> dict[str, Answer]:
+    def answers(self, draft: Draft) -> dict[str, Answer]:
         """The server's answers that are on record with a draft, by id; a damaged record is as none."""
         found: dict[str, Answer] = {}
         for file in sorted(self._draft_dir(draft.draft_id).glob("*.answers")):
@@ -205,16 +208,16 @@ class DraftFiles(JobRecords):
             saved = dt.datetime.fromtimestamp(file.stat().st_mtime, dt.UTC)
             raise StaleDraft(newest, f"{saved:%Y-%m-%d %H:%M:%S}")
 
-    def draft_labels(self, draft: Draft) -> Drawn:
+    def labels(self, draft: Draft) -> Drawn:
         """The draft as it stands. An edit that cannot be read is left out, and said to be; all others count."""
         folder = self._draft_dir(draft.draft_id)
-        grid = self.load_reference_grid(draft.patient_id, draft.timepoint)
+        grid = self._scans.reference_grid(draft.patient_id, draft.timepoint)
         if tuple(grid.shape) != tuple(draft.shape):
             raise StoreError("The timepoint's reference scan has changed since this draft was begun. Discard it.")
         labels = np.zeros(draft.shape, np.uint8, order="F")
         if draft.parent_version is not None:
-            parent = self.mask(draft.patient_id, draft.timepoint, draft.parent_version)
-            labels = np.array(self.load_mask(parent).array, order="F")  # a copy
+            parent = self._masks.version(draft.patient_id, draft.timepoint, draft.parent_version)
+            labels = np.array(self._masks.load(parent).array, order="F")  # a copy
         newest, prompts, cited, left_out = _revision(folder), list[dict[str, Any]](), list[str](), list[int]()
         for number, edit in _edits(folder, newest, draft.shape):
             if edit is None:
@@ -224,20 +227,20 @@ class DraftFiles(JobRecords):
                 labels[:, :, k] = pixels
             prompts = prompts if edit.prompts is None else edit.prompts
             cited = cited if edit.answers is None else edit.answers
-        known = self.draft_answers(draft) if cited else {}
+        known = self.answers(draft) if cited else {}
         answers = [known[answer_id] for answer_id in cited if answer_id in known]
         return Drawn(LabelMap(labels, grid), newest, prompts, answers, left_out)
 
-    def discard_draft(self, draft_id: str) -> None:
+    def discard(self, draft_id: str) -> None:
         """Close a draft. Its files go to `drafts/discarded/`, which an administrator may empty."""
-        check_actor(self.db, "draft.edited", self.draft(draft_id).person)
+        check_actor(self._ledger.db, "draft.edited", self.get(draft_id).person)
         with self._draft_lock:
             folder = self._draft_dir(draft_id)
             kept = self._drafts_dir() / "discarded"
             kept.mkdir(exist_ok=True)
             os.rename(folder, kept / folder.name)
 
-    def finish_draft(self, draft_id: str, revision: int) -> bool:
+    def finish(self, draft_id: str, revision: int) -> bool:
         """Close a draft that has become a version, which holds all of it; False if it was changed since `revision`."""
         with self._draft_lock:
             folder = self._draft_dir(draft_id)

@@ -12,7 +12,7 @@ import os
 import stat
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
@@ -21,8 +21,7 @@ from core.access import SYSTEM
 from core.errors import StoreError, TwinReviewError
 from store.database.connection import Row
 from store.files.paths import inside
-from store.ledger.writing import Change
-from store.records.people import PeopleRecords
+from store.ledger.writing import Change, Ledger
 
 ALTERED, MISSING, WELL = "altered", "missing", "well"
 #: How long `check_in_background` rests after each file, so that readers have the disk.
@@ -74,16 +73,23 @@ def _looks(found: os.stat_result) -> tuple[int, ...]:
     return found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_dev, found.st_ino
 
 
-class FileChecks(PeopleRecords):
-    """The part of `Store` about files that may be read, and those that may not."""
+class StoredFiles:
+    """Files that may be read, and those that may not.
 
-    def _checked(self, file: StoredFile, fresh: bool = False) -> Path:
+    Args:
+        every: names every file that may be read; masks that are marked lost are not among them.
+    """
+
+    def __init__(self, ledger: Ledger, every: Callable[[], list[StoredFile]]) -> None:
+        self._ledger, self._every = ledger, every
+
+    def checked(self, file: StoredFile, fresh: bool = False) -> Path:
         """The path of a stored file, once it is certain to be the one that was stored.
 
         Raises:
             StoreError: if it is altered, missing or cannot be read; the sentence has no path of the server.
         """
-        path = inside(self.root, file.name, ("raw", "processed"))
+        path = inside(self._ledger.root, file.name, ("raw", "processed"))
         try:
             found = file_hash(path, fresh)
         except OSError as error:
@@ -104,25 +110,28 @@ class FileChecks(PeopleRecords):
         """Record what became of a file, if that is news. A store that cannot write just now does so another time."""
         if state == self._known_state(file):  # readers do not wait for whoever writes or verifies
             return
-        with self.db.lock, suppress(StoreError):
+        with self._ledger.db.lock, suppress(StoreError):
             if state != self._known_state(file):
                 values = {"path": file.name, "state": state, "found_sha256": found}
-                self._write("file.cleared" if state == WELL else "file.doubted", SYSTEM, lambda at: Change(values))
+                self._ledger.write(
+                    "file.cleared" if state == WELL else "file.doubted", SYSTEM, lambda at: Change(values)
+                )
 
     def _known_state(self, file: StoredFile) -> str:
-        rows = self.db.query("SELECT state FROM file_states WHERE path = ?", [file.name])
+        rows = self._ledger.db.query("SELECT state FROM file_states WHERE path = ?", [file.name])
         return str(rows[0]["state"]) if rows else WELL
 
-    def doubted_files(self) -> list[Row]:
+    def doubted(self) -> list[Row]:
         """Files that are not as they were stored, by path: path (relative to the data root), state ("altered" or
         "missing"), found_sha256 (None when missing), created_at (when that was found)."""
-        return self.db.query("SELECT * FROM file_states WHERE state <> ? ORDER BY path", [WELL])
+        return self._ledger.db.query("SELECT * FROM file_states WHERE state <> ? ORDER BY path", [WELL])
 
-    def _stored_files(self) -> list[StoredFile]:
-        """Every file that may be read; masks that are marked lost are not among them."""
-        raise NotImplementedError  # in `MaskRecords`, which knows them all
+    @property
+    def db_error(self) -> type[Exception]:
+        """What the database raises once it is closed."""
+        return self._ledger.db.Error
 
-    def check_files(self, rest_s: float = 0.0) -> list[str]:
+    def check(self, rest_s: float = 0.0) -> list[str]:
         """Hash every stored scan and mask anew; a sentence for each that is not as it was stored, [] when all are.
 
         Writers do not wait meanwhile. What is found is recorded.
@@ -133,24 +142,24 @@ class FileChecks(PeopleRecords):
         return list(self._check_each(rest_s))
 
     def _check_each(self, rest_s: float) -> Iterator[str]:
-        for file in self._stored_files():
-            if self.db.closed:
+        for file in self._every():
+            if self._ledger.db.closed:
                 return  # nothing that is found now could be recorded, and another may have the folder already
             try:
-                self._checked(file, fresh=True)
+                self.checked(file, fresh=True)
             except StoreError as error:
                 yield str(error)
             time.sleep(rest_s)
 
 
-def check_in_background(store: FileChecks) -> threading.Thread:
-    """Start `check_files` in a thread that yields to everybody else; it ends with the store."""
+def check_in_background(files: StoredFiles) -> threading.Thread:
+    """Start `StoredFiles.check` in a thread that yields to everybody else; it ends with the store."""
 
     def run() -> None:
         with suppress(OSError, AttributeError):  # this thread alone; where threads have no priority it does without
             os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 19)
-        with suppress(TwinReviewError, store.db.Error):  # the store was closed meanwhile
-            store.check_files(REST_S)
+        with suppress(TwinReviewError, files.db_error):  # the store was closed meanwhile
+            files.check(REST_S)
 
     thread = threading.Thread(target=run, name="check-files", daemon=True)
     thread.start()

@@ -10,7 +10,7 @@ from pathlib import Path
 from core.errors import InputError, StoreError
 from store.files import drafts
 from store.ledger import heads
-from store.ledger.writing import StoreBase
+from store.ledger.writing import Ledger
 
 DISCARDED = "discarded"
 #: A job in one of these needs its folder no longer.
@@ -47,14 +47,14 @@ def _draft_folders(root: Path) -> Iterator[Path]:
             yield path.parent
 
 
-def remarks(store: StoreBase) -> list[str]:
+def remarks(store: Ledger) -> list[str]:
     """A sentence for everything that may be cleared away, for how much of the audit is signed, and for each timepoint
     where clocks disagree; [] when all is tidy and nothing is signed."""
     with store.db.lock:
         return [*_signed(store), *_clocks(store), *_drafts(store), *_jobs(store), *_cache(store)]
 
 
-def _signed(store: StoreBase) -> list[str]:
+def _signed(store: Ledger) -> list[str]:
     path = store.root / heads.HEADS
     if not path.exists():
         return []
@@ -67,7 +67,7 @@ def _signed(store: StoreBase) -> list[str]:
     return [f"{count} of {total} audit entries are signed{how}."]
 
 
-def _clocks(store: StoreBase) -> list[str]:
+def _clocks(store: Ledger) -> list[str]:
     """Timepoints where a decision is no later, by its time, than one that was made before it."""
     rows = store.db.query(
         "SELECT patient_id, timepoint, count(*) AS n FROM (SELECT m.patient_id, m.timepoint, d.created_at AS made, "
@@ -82,7 +82,7 @@ def _clocks(store: StoreBase) -> list[str]:
     ]
 
 
-def _drafts(store: StoreBase) -> list[str]:
+def _drafts(store: Ledger) -> list[str]:
     found = []
     folder = store.root / "drafts"
     for path in sorted(folder.iterdir()) if folder.is_dir() else []:
@@ -114,7 +114,7 @@ def _is_uuid(name: str) -> bool:
         return False
 
 
-def _jobs(store: StoreBase) -> list[str]:
+def _jobs(store: Ledger) -> list[str]:
     folder = store.root / "jobs"
     status = {row["job_id"]: row["status"] for row in store.db.query("SELECT job_id, status FROM jobs")}
     found = []
@@ -126,7 +126,7 @@ def _jobs(store: StoreBase) -> list[str]:
     return found
 
 
-def _cache(store: StoreBase) -> list[str]:
+def _cache(store: Ledger) -> list[str]:
     """Pictures and embedded slices of what is stored no more, in the cache folder of the data root."""
     masks = {row["mask_sha256"] for row in store.db.query("SELECT mask_sha256 FROM masks")}
     scans = {row["sha256"] for row in store.db.query("SELECT sha256 FROM scans")}

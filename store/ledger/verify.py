@@ -19,13 +19,13 @@ from store.files import mask_files
 from store.files.paths import inside
 from store.ledger import journal, ledgers, replay, untidy
 from store.ledger.audit import Entry
-from store.ledger.writing import StoreBase, mask_values
+from store.ledger.writing import Ledger, mask_values
 from store.records.scans import reference_of, scan_of, scan_values
 
 _RELATIVE = 1e-9
 
 
-def verify(store: StoreBase) -> list[str]:
+def verify(store: Ledger) -> list[str]:
     """A sentence for every disagreement, with paths relative to the data root; [] when all agree.
 
     Looks at: a write that was cut short; every scan and mask file against its hash, every sidecar against its row, key
@@ -72,7 +72,7 @@ def _unfinished(root: Path) -> list[str]:
     return problems
 
 
-def _mask_folders(store: StoreBase, masks: list[Row]) -> dict[tuple[str, str], str]:
+def _mask_folders(store: Ledger, masks: list[Row]) -> dict[tuple[str, str], str]:
     datasets = {row["patient_id"]: row["dataset"] for row in store.db.query("SELECT * FROM patients")}
     keys = {(row["patient_id"], row["timepoint"]) for row in masks}
     return {(p, t): mask_files.processed_dir(datasets.get(p, "unknown"), p, t) for p, t in keys}
@@ -138,7 +138,7 @@ def _check_scan(root: Path, row: Row, expected: set[str]) -> list[str]:
 
 
 def _check_mask(
-    store: StoreBase,
+    store: Ledger,
     row: Row,
     folders: Mapping[tuple[str, str], str],
     references: Mapping[tuple[str, str], Scan],

@@ -26,7 +26,7 @@ logger = logging.getLogger("twinreview.store")
 #: Whom a new store knows.
 FIRST_PERSON = {"name": "demo", "role": ADMINISTRATOR}
 
-__all__ = ["AUDIT", "DATABASE", "Change", "StoreBase", "mask_of", "mask_values", "where"]
+__all__ = ["AUDIT", "DATABASE", "Change", "Ledger", "mask_of", "mask_values", "where"]
 
 
 class Change(NamedTuple):
@@ -36,8 +36,8 @@ class Change(NamedTuple):
     files: Sequence[tuple[Path, str]] = ()
 
 
-class StoreBase:
-    """The open store: root folder, database, audit, and the one way to write.
+class Ledger:
+    """What every part of the store stands on: root folder, database, audit, and the one way to write.
 
     Args:
         root: the data root; its folders are made if they are not there.
@@ -93,9 +93,9 @@ class StoreBase:
             logger.warning("%s", text)
             if text not in self.recovered:
                 self.recovered.append(text)
-            self._write("store.recovered", "system", lambda at, text=text: Change({"text": text}))  # type: ignore[misc]
+            self.write("store.recovered", "system", lambda at, text=text: Change({"text": text}))  # type: ignore[misc]
         if not self.audit.last()[0]:
-            self._write("person.added", "demo", lambda at: Change(FIRST_PERSON))
+            self.write("person.added", "demo", lambda at: Change(FIRST_PERSON))
         if self._anchor is not None:
             self._anchor_heads(self._anchor)
 
@@ -115,7 +115,7 @@ class StoreBase:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _write(self, action: str, person: str, build: Callable[[str], Change]) -> Entry:
+    def write(self, action: str, person: str, build: Callable[[str], Change]) -> Entry:
         """One change, whole or not at all, in the order that `store.ledger.journal` documents.
 
         Args:
@@ -169,8 +169,10 @@ class StoreBase:
         if entry["action"] == "mask.decided":
             payload = entry["payload"]
             for mask_id in payload["statuses"]:
-                row = self._mask_row(mask_id)
-                place = self._folder(row) / mask_files.sidecar_of(mask_files.mask_name(row["version"]))
+                row = self.mask_row(mask_id)
+                place = self.masks_folder(row["patient_id"], row["timepoint"]) / mask_files.sidecar_of(
+                    mask_files.mask_name(row["version"])
+                )
                 mask_files.replace_text(self.root, place, mask_files.sidecar_text(mask_values(row)))
                 folder = place.parent
             final = payload["final_version"]
@@ -262,27 +264,10 @@ class StoreBase:
             raise StoreError("Signing with this key has begun already. Nothing was changed.")
         self._signing = True  # the entry that says so is the first to be signed
         try:
-            return self._write(heads.SIGNING, person, lambda at: Change({"key": key.key_id}))
+            return self.write(heads.SIGNING, person, lambda at: Change({"key": key.key_id}))
         except BaseException:
             self._signing = self._signing_began(key)
             raise
-
-    def masks_to_affirm(self) -> dict[str, str]:
-        """Masks that a rebuild could not prove to be accepted, and about which nobody has decided since: mask id -> why
-        in words. They are proposed until a person accepts them again."""
-        waiting: dict[str, tuple[int, str]] = {}
-        sql = "SELECT seq, action, payload FROM audit WHERE action IN ('mask.adopted', 'mask.unproven') ORDER BY seq"
-        for row in self.db.query(sql):
-            payload = json.loads(row["payload"])
-            if row["action"] == "mask.unproven":
-                why = f"it was accepted, but {payload.get('reason', 'entries are lost')}"
-                waiting |= {mask_id: (row["seq"], why) for mask_id in payload["mask_ids"]}
-            elif payload["claimed_status"] == "accepted":
-                why = "its file claims that it was accepted, but no decision is left"
-                waiting[payload["mask_id"]] = (row["seq"], why)
-        decided = self.db.query("SELECT mask_id, max(seq) AS seq FROM decisions GROUP BY mask_id")
-        newest = {row["mask_id"]: row["seq"] for row in decided}
-        return {mask_id: why for mask_id, (seq, why) in waiting.items() if (newest.get(mask_id) or 0) < seq}
 
     def _anchor_heads(self, path: Path) -> None:
         """Add to the file outside every head that it lacks."""
@@ -302,25 +287,25 @@ class StoreBase:
 
     def _report(self, text: str) -> None:
         self.recovered.append(text)
-        self._write("store.recovered", "system", lambda at: Change({"text": text}))
+        self.write("store.recovered", "system", lambda at: Change({"text": text}))
 
-    def _mask_row(self, mask_id: str) -> Row:
+    def mask_row(self, mask_id: str) -> Row:
+        """The row of a mask. Raises StoreError if there is none of that id."""
         rows = self.db.query("SELECT * FROM masks WHERE mask_id = ?", [mask_id])
         if not rows:
             raise StoreError(f"There is no mask {str(mask_id)[:80]!r}. `masks PATIENT` lists those that there are.")
         return rows[0]
 
-    def _dataset(self, patient_id: str) -> str:
+    def dataset_of(self, patient_id: str) -> str:
+        """The data set of a patient. Raises StoreError for one who is not there, InputError for what can be no id."""
         rows = self.db.query("SELECT dataset FROM patients WHERE patient_id = ?", [check_id("patient id", patient_id)])
         if not rows:
             raise StoreError(f"There is no patient {patient_id!r}. Import a scan of this patient first.")
         return str(rows[0]["dataset"])
 
-    def _folder(self, row: Mapping[str, Any]) -> Path:
-        """The folder of the masks of a timepoint, of a row that has patient_id and timepoint."""
-        return self.root / mask_files.processed_dir(
-            self._dataset(row["patient_id"]), row["patient_id"], row["timepoint"]
-        )
+    def masks_folder(self, patient_id: str, timepoint: str) -> Path:
+        """The folder of the masks of a timepoint, whether it is there or not."""
+        return self.root / mask_files.processed_dir(self.dataset_of(patient_id), patient_id, timepoint)
 
 
 def _why(error: OSError | StoreError) -> str:

@@ -11,24 +11,26 @@ from core.access import SYSTEM
 from core.errors import InputError, StoreError
 from store.database.connection import Row
 from store.ledger import replay
-from store.ledger.writing import Change, where
-from store.records.verdicts import ScoreRecords
+from store.ledger.writing import Change, Ledger, where
 from store.values import check_id, check_text, plain, utc_now
 
 STATUSES = ("queued", "running", "done", "failed", "cancelled", "interrupted")
 
 
-class JobRecords(ScoreRecords):
-    """The part of `Store` about jobs."""
+class Jobs:
+    """Long work, by id."""
 
-    def create_job(self, kind: str, params: Mapping[str, Any], person: str) -> str:
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger = ledger
+
+    def create(self, kind: str, params: Mapping[str, Any], person: str) -> str:
         """A new job, queued, at progress 0; returns its id (32 hex digits)."""
         job_id = uuid.uuid4().hex
         values = {"job_id": job_id, "kind": check_id("kind of job", kind), "params": plain(dict(params), "params")}
-        self._write("job.created", person, lambda at: Change(values))
+        self._ledger.write("job.created", person, lambda at: Change(values))
         return job_id
 
-    def update_job(
+    def update(
         self,
         job_id: str,
         *,
@@ -53,7 +55,7 @@ class JobRecords(ScoreRecords):
             raise InputError(f"Expected a status of {', '.join(STATUSES)}, got {str(status)[:40]!r}.")
         if progress is not None and not 0.0 <= progress <= 1.0:
             raise InputError(f"Expected progress between 0 and 1, got {progress}.")
-        self.job(job_id)  # says so if there is none
+        self.get(job_id)  # says so if there is none
         changes: dict[str, Any] = {}
         if status is not None:
             changes["status"] = status
@@ -65,30 +67,30 @@ class JobRecords(ScoreRecords):
             changes["result"] = plain(dict(result), "result")
         if person is not None or status is not None or result is not None:
             action = "job.updated" if person is None else "job.cancelled"
-            self._write(action, person or SYSTEM, lambda at: Change({"job_id": job_id, "changes": changes}))
+            self._ledger.write(action, person or SYSTEM, lambda at: Change({"job_id": job_id, "changes": changes}))
         elif changes:
-            with self.db.transaction():
-                replay.update_job(self.db, job_id, changes, utc_now())
+            with self._ledger.db.transaction():
+                replay.update_job(self._ledger.db, job_id, changes, utc_now())
 
-    def job(self, job_id: str) -> Row:
+    def get(self, job_id: str) -> Row:
         """One job: job_id, kind, params, person, status, progress, message, result, created_at, updated_at.
 
         Raises:
             StoreError: if there is none.
         """
-        rows = self.db.query("SELECT * FROM jobs WHERE job_id = ?", [job_id])
+        rows = self._ledger.db.query("SELECT * FROM jobs WHERE job_id = ?", [job_id])
         if not rows:
             raise StoreError(f"There is no job {str(job_id)[:80]!r}.")
-        return _opened(rows[0])
+        return _decode_json_columns(rows[0])
 
-    def jobs(self, limit: int = 100, status: str | None = None) -> list[Row]:
+    def newest(self, limit: int = 100, status: str | None = None) -> list[Row]:
         """The newest `limit` jobs, newest first."""
         clause, values = where(status=status)
         sql = f"SELECT * FROM jobs{clause} ORDER BY created_at DESC, job_id LIMIT ?"
-        return [_opened(row) for row in self.db.query(sql, [*values, int(limit)])]
+        return [_decode_json_columns(row) for row in self._ledger.db.query(sql, [*values, int(limit)])]
 
 
-def _opened(row: Row) -> Row:
+def _decode_json_columns(row: Row) -> Row:
     return {
         **row,
         "params": json.loads(row["params"]),

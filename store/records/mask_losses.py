@@ -5,15 +5,18 @@ from __future__ import annotations
 from core.errors import InputError, StoreError
 from core.types import MaskRecord
 from store.files.file_checks import file_hash
-from store.ledger.writing import Change
-from store.records.masks import MaskRecords
+from store.ledger.writing import Change, Ledger
+from store.records.masks import Masks
 from store.values import check_person, check_text
 
 MAX_REASON = 500
 
 
-class MaskLosses(MaskRecords):
-    """The part of `Store` about lost mask files."""
+class Losses:
+    """Lost mask files, and those that came back."""
+
+    def __init__(self, ledger: Ledger, masks: Masks) -> None:
+        self._ledger, self._masks = ledger, masks
 
     def mark_lost(self, patient_id: str, timepoint: str, version: int, reason: str, person: str) -> None:
         """Say that the file of a version is lost: nothing reads it, nothing is made from it, its volume is unknown.
@@ -29,8 +32,8 @@ class MaskLosses(MaskRecords):
             raise InputError(f"Expected the reason in 1 to {MAX_REASON} characters: what became of the file.")
 
         def build(at: str) -> Change:
-            record = self.mask(patient_id, timepoint, version)
-            self._refuse_lost(record)
+            record = self._masks.version(patient_id, timepoint, version)
+            self._masks.refuse_lost(record)
             if self._is_there(record):
                 raise StoreError(
                     f"The file of version {version} of {patient_id} on {timepoint} is there, as it was stored. It is "
@@ -38,7 +41,7 @@ class MaskLosses(MaskRecords):
                 )
             return Change({"mask_id": record.mask_id, **_place(record), "reason": reason.strip()})
 
-        self._write("mask.lost", person, build)
+        self._ledger.write("mask.lost", person, build)
 
     def mark_found(self, patient_id: str, timepoint: str, version: int, person: str) -> None:
         """Say that a lost file is back, as it was stored; the version is as it was before the loss.
@@ -49,8 +52,8 @@ class MaskLosses(MaskRecords):
         check_person(person)
 
         def build(at: str) -> Change:
-            record = self.mask(patient_id, timepoint, version)
-            if record.mask_id not in self.losses(patient_id):
+            record = self._masks.version(patient_id, timepoint, version)
+            if record.mask_id not in self._masks.losses(patient_id):
                 raise StoreError(f"Version {version} of {patient_id} on {timepoint} is not marked lost.")
             if not self._is_there(record):
                 raise StoreError(
@@ -59,12 +62,14 @@ class MaskLosses(MaskRecords):
                 )
             return Change({"mask_id": record.mask_id, **_place(record), "reason": "the file is back as it was stored"})
 
-        self._write("mask.found", person, build)
-        self.mask_path(self.mask(patient_id, timepoint, version))  # which records that the file is no longer doubted
+        self._ledger.write("mask.found", person, build)
+        self._masks.path(
+            self._masks.version(patient_id, timepoint, version)
+        )  # which records that the file is no longer doubted
 
     def _is_there(self, record: MaskRecord) -> bool:
         try:
-            return file_hash(self.root / self._mask_file(record).name, fresh=True) == record.mask_sha256
+            return file_hash(self._ledger.root / self._masks.file_of(record).name, fresh=True) == record.mask_sha256
         except OSError as error:
             raise StoreError(
                 f"The file cannot be read ({error.strerror}), so it is not certain to be lost. Mend its rights."

@@ -6,14 +6,17 @@ from core.access import ADMINISTRATOR, REVIEWER, ROLES, SYSTEM
 from core.errors import InputError, StoreError
 from store.database.connection import Row
 from store.ledger import actors
-from store.ledger.writing import Change, StoreBase
+from store.ledger.writing import Change, Ledger
 from store.values import check_person
 
 
-class PeopleRecords(StoreBase):
-    """The part of `Store` about people."""
+class People:
+    """Those who may be named on a record, and their roles."""
 
-    def add_person(self, name: str, role: str = REVIEWER, *, by: str) -> None:
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger = ledger
+
+    def add(self, name: str, role: str = REVIEWER, *, by: str) -> None:
         """Make a person known; of one who is known already the role is changed. The same again writes nothing.
 
         Args:
@@ -31,24 +34,24 @@ class PeopleRecords(StoreBase):
             raise InputError(f"Expected a role of {', '.join(ROLES)}, got {str(role)[:40]!r}.")
 
         def build(at: str) -> Change:
-            if role != ADMINISTRATOR and actors.administrators(self.db) == [name]:
+            if role != ADMINISTRATOR and actors.administrators(self._ledger.db) == [name]:
                 raise StoreError(
                     f"{name!r} is the only administrator, and somebody must be one. Make another person an "
                     "administrator first."
                 )
             return Change({"name": name, "role": role})
 
-        if actors.role_of(self.db, name) != role or not actors.may_act(self.db, "person.added", by):
-            self._write("person.added", by, build)
+        if actors.role_of(self._ledger.db, name) != role or not actors.may_act(self._ledger.db, "person.added", by):
+            self._ledger.write("person.added", by, build)
 
-    def people(self) -> list[Row]:
+    def all(self) -> list[Row]:
         """Those known, by name: name, role, added_at."""
-        return self.db.query("SELECT name, role, added_at FROM people ORDER BY name")
+        return self._ledger.db.query("SELECT name, role, added_at FROM people ORDER BY name")
 
     def role_of(self, person: str) -> str | None:
         """The role of a person; None for a name that nobody added."""
-        return None if person == SYSTEM else actors.role_of(self.db, person)
+        return None if person == SYSTEM else actors.role_of(self._ledger.db, person)
 
     def may(self, person: str, action: str) -> bool:
         """Whether the store would let this person do what the audit calls `action`."""
-        return person != SYSTEM and actors.may_act(self.db, action, person)
+        return person != SYSTEM and actors.may_act(self._ledger.db, action, person)

@@ -4,49 +4,52 @@ from __future__ import annotations
 
 from core.errors import InputError
 from store.database.connection import Row
-from store.ledger.writing import Change
-from store.records.masks import MaskRecords
+from store.ledger.writing import Change, Ledger
+from store.records.scans import Scans
 from store.values import check_person
 
 
-class ReadingRecords(MaskRecords):
-    """The part of `Store` about several readers of one timepoint."""
+class Readings:
+    """Several readers of one timepoint."""
 
-    def set_reading(self, patient_id: str, timepoint: str, blind: bool, person: str) -> None:
+    def __init__(self, ledger: Ledger, scans: Scans) -> None:
+        self._ledger, self._scans = ledger, scans
+
+    def set_blind(self, patient_id: str, timepoint: str, blind: bool, person: str) -> None:
         """Have a timepoint read blind, or no longer; the same setting again writes nothing.
 
         Raises:
             InputError: if `blind` is no bool.
             StoreError: if there is no such timepoint.
         """
-        self.reference_scan(patient_id, timepoint)
+        self._scans.reference(patient_id, timepoint)
         if not isinstance(blind, bool):
             raise InputError(f"Expected true or false for blind reading, got {str(blind)[:40]!r}.")
         if self.is_blind(patient_id, timepoint) != blind:
             values = {"patient_id": patient_id, "timepoint": timepoint, "blind": blind}
-            self._write("reading.set", person, lambda at: Change(values))
+            self._ledger.write("reading.set", person, lambda at: Change(values))
 
     def is_blind(self, patient_id: str, timepoint: str) -> bool:
         """Whether a timepoint is read blind; it is not unless somebody set it so."""
         sql = "SELECT blind FROM reading_settings WHERE patient_id = ? AND timepoint = ?"
-        rows = self.db.query(sql, [patient_id, timepoint])
+        rows = self._ledger.db.query(sql, [patient_id, timepoint])
         return bool(rows and rows[0]["blind"])
 
-    def finish_reading(self, patient_id: str, timepoint: str, person: str) -> None:
+    def finish(self, patient_id: str, timepoint: str, person: str) -> None:
         """A person says to have finished reading a timepoint, for good; a second time writes nothing.
 
         Raises:
             StoreError: if there is no such timepoint.
         """
-        self.reference_scan(patient_id, timepoint)
+        self._scans.reference(patient_id, timepoint)
         check_person(person)
-        if person not in {row["person"] for row in self.readings_finished(patient_id, timepoint)}:
+        if person not in {row["person"] for row in self.finished(patient_id, timepoint)}:
             values = {"patient_id": patient_id, "timepoint": timepoint}
-            self._write("reading.finished", person, lambda at: Change(values))
+            self._ledger.write("reading.finished", person, lambda at: Change(values))
 
-    def readings_finished(self, patient_id: str, timepoint: str) -> list[Row]:
+    def finished(self, patient_id: str, timepoint: str) -> list[Row]:
         """Who has finished reading a timepoint, and when: person, created_at; first come first."""
-        return self.db.query(
+        return self._ledger.db.query(
             "SELECT person, created_at FROM readings_finished WHERE patient_id = ? AND timepoint = ? "
             "ORDER BY created_at, person",
             [patient_id, timepoint],

@@ -1,10 +1,9 @@
-"""Patients, timepoints and their scans."""
+"""The scans of timepoints."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +15,9 @@ from core.types import FORMAT_VERSION, Grid, Scan, Volume, parse_date
 from core.version import software
 from store.database.connection import Row
 from store.files import mask_files
-from store.files.file_checks import FileChecks, StoredFile
+from store.files.file_checks import StoredFile, StoredFiles
 from store.ledger.replay import SCAN_COLUMNS
-from store.ledger.writing import Change, where
+from store.ledger.writing import Change, Ledger, where
 from store.values import check_id, check_text, plain
 
 #: A timepoint's reference scan is its CT, else its first MR, else its PET; the first imported of several.
@@ -48,97 +47,69 @@ def file_of_scan(scan: Scan) -> StoredFile:
     return StoredFile(scan.path, scan.sha256, f"the scan {scan.scan_id} of {scan.patient_id} on {scan.timepoint}")
 
 
-class ScanRecords(FileChecks):
-    """The part of `Store` about patients, timepoints and scans."""
+class Scans:
+    """Imported images, one file and one sidecar each."""
 
-    def datasets(self) -> list[str]:
-        """Names of the datasets, sorted."""
-        return [row["dataset"] for row in self.db.query("SELECT DISTINCT dataset FROM patients ORDER BY dataset")]
+    def __init__(self, ledger: Ledger, files: StoredFiles) -> None:
+        self._ledger, self._files = ledger, files
 
-    def patients(self) -> list[Row]:
-        """All patients by id: patient_id, dataset, added_at, first_timepoint, last_timepoint, and how many timepoints,
-        scans, masks, proposed and accepted ones there are (all numbers)."""
-        return self.db.query(
-            """
-            SELECT p.patient_id, p.dataset, p.added_at,
-                   (SELECT min(t.timepoint) FROM timepoints t WHERE t.patient_id = p.patient_id) AS first_timepoint,
-                   (SELECT max(t.timepoint) FROM timepoints t WHERE t.patient_id = p.patient_id) AS last_timepoint,
-                   (SELECT count(*) FROM timepoints t WHERE t.patient_id = p.patient_id) AS timepoints,
-                   (SELECT count(*) FROM scans s WHERE s.patient_id = p.patient_id) AS scans,
-                   (SELECT count(*) FROM masks m WHERE m.patient_id = p.patient_id) AS masks,
-                   (SELECT count(*) FROM masks m WHERE m.patient_id = p.patient_id AND m.status = 'proposed')
-                       AS proposed,
-                   (SELECT count(*) FROM masks m WHERE m.patient_id = p.patient_id AND m.status = 'accepted')
-                       AS accepted
-            FROM patients p ORDER BY p.patient_id
-            """
-        )
-
-    def scratch(self) -> AbstractContextManager[Path]:
-        """A fresh folder of the store's own for files on their way in; gone afterwards, and swept after a kill."""
-        return mask_files.staging(self.root)
-
-    def require_patient(self, patient_id: str) -> None:
-        """Raise StoreError unless the patient is there, InputError if the id cannot be one."""
-        self._dataset(patient_id)
-
-    def timepoints(self, patient_id: str) -> list[str]:
-        """Dates of a patient's timepoints, ascending; [] for a patient who is not there."""
-        sql = "SELECT timepoint FROM timepoints WHERE patient_id = ? ORDER BY timepoint"
-        return [row["timepoint"] for row in self.db.query(sql, [patient_id])]
-
-    def scans(self, patient_id: str, timepoint: str | None = None) -> list[Scan]:
+    def of(self, patient_id: str, timepoint: str | None = None) -> list[Scan]:
         """A patient's scans by timepoint, then in order of import."""
         clause, values = where(patient_id=patient_id, timepoint=timepoint)
-        rows = self.db.query(f"SELECT * FROM scans{clause} ORDER BY timepoint, seq, scan_id", values)
+        rows = self._ledger.db.query(f"SELECT * FROM scans{clause} ORDER BY timepoint, seq, scan_id", values)
         return [scan_of(row) for row in rows]
 
-    def reference_scan(self, patient_id: str, timepoint: str) -> Scan:
+    def reference(self, patient_id: str, timepoint: str) -> Scan:
         """The scan on whose grid the timepoint's masks lie: CT, else the first MR, else PET.
 
         Raises:
             StoreError: if there is no scan.
         """
-        scans = self.scans(patient_id, timepoint)
+        scans = self.of(patient_id, timepoint)
         if not scans:
             raise StoreError(f"There is no scan of {patient_id!r} on {timepoint!r}. Import one first.")
         return reference_of(scans)
 
-    def scan_path(self, scan: Scan) -> Path:
+    def path(self, scan: Scan) -> Path:
         """The image file of a scan, once its hash was compared (`Scan.path` is relative to the data root).
 
         Raises:
             StoreError: if the file is altered, missing or unreadable.
         """
-        return self._checked(file_of_scan(scan))
+        return self._files.checked(file_of_scan(scan))
 
-    def scan_problems(self, patient_id: str | None = None) -> dict[tuple[str, str], list[str]]:
+    def problems(self, patient_id: str | None = None) -> dict[tuple[str, str], list[str]]:
         """Scans whose file is not as it was stored, by patient and timepoint: "file altered: CT", "file missing: PET";
-        as far as is known (`mask_problems`)."""
-        doubted = {row["path"]: row["state"] for row in self.doubted_files()}
+        as far as is known (`Masks.problems`)."""
+        doubted = {row["path"]: row["state"] for row in self._files.doubted()}
         clause, values = where(patient_id=patient_id)
         found: dict[tuple[str, str], list[str]] = {}
-        for row in self.db.query(f"SELECT * FROM scans{clause} ORDER BY seq", values) if doubted else ():
+        for row in self._ledger.db.query(f"SELECT * FROM scans{clause} ORDER BY seq", values) if doubted else ():
             if row["path"] in doubted:
                 place = (row["patient_id"], row["timepoint"])
                 found.setdefault(place, []).append(f"file {doubted[row['path']]}: {row['scan_id']}")
         return found
 
-    def load_volume(self, scan: Scan) -> Volume:
-        """The image of a scan. Raises StoreError as `scan_path`."""
-        return read_volume(self.scan_path(scan), scan.modality, scan.sequence)
+    def load(self, scan: Scan) -> Volume:
+        """The image of a scan. Raises StoreError as `path`."""
+        return read_volume(self.path(scan), scan.modality, scan.sequence)
 
-    def load_reference_grid(self, patient_id: str, timepoint: str) -> Grid:
+    def reference_grid(self, patient_id: str, timepoint: str) -> Grid:
         """The grid of the reference scan, read from the file's header alone once its hash was compared.
 
         Raises:
             StoreError: if there is no scan, or its file is not the one that was stored.
         """
-        scan = self.reference_scan(patient_id, timepoint)
-        image = nib.load(self.scan_path(scan))
+        scan = self.reference(patient_id, timepoint)
+        image = nib.load(self.path(scan))
         return Grid(scan.shape, image.affine)  # type: ignore[attr-defined]
 
-    def add_scan(
+    def files(self) -> list[StoredFile]:
+        """The image file of every scan, by patient and timepoint."""
+        rows = self._ledger.db.query("SELECT * FROM scans ORDER BY patient_id, timepoint, seq")
+        return [file_of_scan(scan_of(row)) for row in rows]
+
+    def add(
         self,
         volume: Volume,
         *,
@@ -168,13 +139,13 @@ class ScanRecords(FileChecks):
             raise InputError("Expected an image, got voxels that are all the same. Export it again.")
         content = content_sha256(volume)
         self._refuse_known(content)  # before the file is written; once more inside the lock
-        with mask_files.staging(self.root) as folder:
+        with mask_files.staging(self._ledger.root) as folder:
             image = folder / "image.nii.gz"
             sha256 = write_nifti(image, volume.array, volume.grid)
 
             def build(at: str) -> Change:
                 self._refuse_known(content)
-                known = self.db.query("SELECT dataset FROM patients WHERE patient_id = ?", [patient_id])
+                known = self._ledger.db.query("SELECT dataset FROM patients WHERE patient_id = ?", [patient_id])
                 if known and known[0]["dataset"] != dataset:
                     raise StoreError(
                         f"Patient {patient_id} belongs to dataset {known[0]['dataset']}, not {dataset}. "
@@ -206,12 +177,12 @@ class ScanRecords(FileChecks):
                 sidecar = mask_files.write_synced(folder / "scan.json", mask_files.sidecar_text(values))
                 return Change(values, [(image, path), (sidecar, mask_files.sidecar_of(path))])
 
-            entry = self._write("scan.added", person, build)
+            entry = self._ledger.write("scan.added", person, build)
         return Scan.from_json(entry["payload"])
 
     def _refuse_known(self, content: str) -> None:
         sql = "SELECT scan_id, patient_id, timepoint FROM scans WHERE content_sha256 = ?"
-        for row in self.db.query(sql, [content]):
+        for row in self._ledger.db.query(sql, [content]):
             raise StoreError(
                 f"This image is there already: {row['scan_id']} of patient {row['patient_id']} on {row['timepoint']}. "
                 "Nothing was imported."
@@ -219,18 +190,18 @@ class ScanRecords(FileChecks):
 
     def _free_scan_id(self, volume: Volume, patient_id: str, timepoint: str) -> str:
         base = "-".join(part for part in (volume.modality, volume.sequence) if part)
-        used = {scan.scan_id for scan in self.scans(patient_id, timepoint)}
+        used = {scan.scan_id for scan in self.of(patient_id, timepoint)}
         number = 1
         while (base if number == 1 else f"{base}-{number}") in used:
             number += 1
         return base if number == 1 else f"{base}-{number}"
 
     def _refuse_new_reference(self, scan: Scan) -> None:
-        present = self.scans(scan.patient_id, scan.timepoint)
+        present = self.of(scan.patient_id, scan.timepoint)
         if not present or reference_of([*present, scan]) is not scan:
             return
         clause, values = where(patient_id=scan.patient_id, timepoint=scan.timepoint)
-        masks = self.db.query(f"SELECT count(*) AS n FROM masks{clause}", values)[0]["n"]
+        masks = self._ledger.db.query(f"SELECT count(*) AS n FROM masks{clause}", values)[0]["n"]
         if masks:
             raise StoreError(
                 f"{scan.patient_id} on {scan.timepoint} has {masks} mask version(s) on the grid of "

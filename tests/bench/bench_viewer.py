@@ -47,7 +47,7 @@ def _store(root: Path) -> None:
     with open_store(root) as store:
         for n, day in enumerate(DAYS):
             array = np.roll(body, 5 * n, axis=0) + random.integers(-10, 11, SHAPE, dtype=np.int16)
-            store.add_scan(
+            store.scans.add(
                 Volume(np.rint(array).astype(np.float32), grid, "CT"),
                 dataset="bench",
                 patient_id="P",

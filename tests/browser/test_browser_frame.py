@@ -23,10 +23,10 @@ def two_patients(start_server, tmp_path_factory):
     root = tmp_path_factory.mktemp("two")
     noise = np.random.default_rng(0).normal(size=(2, 8, 8, 8)).astype(np.float32)
     with open_store(root) as store:
-        store.add_person("Reader Two", by="demo")
+        store.people.add("Reader Two", by="demo")
         for array, patient_id in zip(noise, ("P1", "P2"), strict=True):
             volume = Volume(array, Grid((8, 8, 8), np.eye(4)), "CT")
-            store.add_scan(volume, dataset="d", patient_id=patient_id, timepoint="2024-01-01", person="demo")
+            store.scans.add(volume, dataset="d", patient_id=patient_id, timepoint="2024-01-01", person="demo")
     return start_server(root)
 
 

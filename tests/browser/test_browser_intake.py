@@ -95,8 +95,8 @@ def test_an_empty_worklist_leads_to_intake_which_says_what_it_understood_and_wha
     page.close()
     dashboard.stop()
     with open_store(tmp_path / "data") as store:
-        (stored,) = store.scans("P7")
-        assert store.load_volume(stored).grid.matches(scan.ct.grid)
+        (stored,) = store.scans.of("P7")
+        assert store.scans.load(stored).grid.matches(scan.ct.grid)
         assert stored.imported_by == "demo"
         assert store.verify() == []
 
@@ -124,7 +124,7 @@ def test_a_mask_is_imported_as_a_version_and_one_from_elsewhere_refused(start_se
     expect.set_options(timeout=SLOW_MS)
     page.set_default_timeout(SLOW_MS)
     with open_store(tmp_path / "data") as store:
-        store.add_scan(scan.ct, dataset="d", patient_id="P1", timepoint="2024-05-01", person="demo")
+        store.scans.add(scan.ct, dataset="d", patient_id="P1", timepoint="2024-05-01", person="demo")
     dashboard = start_server(tmp_path / "data")
     page.goto(f"{dashboard.url}/intake")
     page.get_by_role("tab", name="Mask").click()
@@ -145,6 +145,6 @@ def test_a_mask_is_imported_as_a_version_and_one_from_elsewhere_refused(start_se
     page.close()
     dashboard.stop()
     with open_store(tmp_path / "data") as store:
-        (record,) = store.masks("P1")
+        (record,) = store.masks.of("P1")
         assert (record.method, record.status) == ("import", "proposed")
         assert store.verify() == []

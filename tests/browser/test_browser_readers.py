@@ -24,7 +24,7 @@ def root(tmp_path_factory):
     root = tmp_path_factory.mktemp("readers")
     opened: Any = open_store(root)
     with opened as store:
-        store.add_person("ann", by="demo")
+        store.people.add("ann", by="demo")
         clinic.add_scan(store, "KIM", DAY, clinic.body(1))
         clinic.add_mask(store, "KIM", DAY, 800)
         for person, voxels in (("demo", 1000), ("ann", 1250)):

@@ -26,7 +26,7 @@ def visits(tmp_path_factory):
         build(store, stories=[replace(story, weeks=story.weeks[:2])])
         arrived = list(demo_timepoints([story]))[2]
         for volume in (arrived.scan.ct, arrived.scan.pet):
-            store.add_scan(
+            store.scans.add(
                 volume,
                 dataset="demo",
                 patient_id=arrived.patient_id,

@@ -22,8 +22,8 @@ def test_models_jobs_people_and_a_check_that_notices(start_server, tmp_path, pag
     with open_store(tmp_path / "data") as store:
         add_scan(store)
         add_mask(store, 5)
-        job = store.create_job("segment", {"patient_id": "P1"}, "demo")
-        store.update_job(job, status="done", progress=1.0, message="Done", result={"version": 1})
+        job = store.jobs.create("segment", {"patient_id": "P1"}, "demo")
+        store.jobs.update(job, status="done", progress=1.0, message="Done", result={"version": 1})
         sidecar = folder(store, "P1", DAY1) / "mask_v001.json"
     dashboard = start_server(tmp_path / "data")
     page.goto(f"{dashboard.url}/system")
@@ -57,4 +57,4 @@ def test_models_jobs_people_and_a_check_that_notices(start_server, tmp_path, pag
     page.close()
     dashboard.stop()
     with open_store(tmp_path / "data") as store:
-        assert "Reader Two" in [row["name"] for row in store.people()]
+        assert "Reader Two" in [row["name"] for row in store.people.all()]

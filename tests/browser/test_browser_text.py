@@ -148,11 +148,11 @@ def build(root: Path, evil: str) -> None:
             for m, day in enumerate(clinic.DAYS[:2]):
                 clinic.add_scan(store, patient, day, clinic.body(60 + 2 * n + m))
                 record = clinic.add_mask(store, patient, day, 900 + 300 * m, flat=1.2 + 0.2 * n)
-                store.decide(patient, day, record.version, "accept", "demo", "agrees", evil)
+                store.decisions.decide(patient, day, record.version, "accept", "demo", "agrees", evil)
             for kind, day in (("treatment-start", clinic.DAYS[0]), ("surgery", clinic.DAYS[1])):
-                store.add_event(patient, day, kind, evil, "demo")
-        job = store.create_job("segment", {"patient_id": "EVA"}, "demo")
-        store.update_job(job, status="failed", message=evil)
+                store.events.add(patient, day, kind, evil, "demo")
+        job = store.jobs.create("segment", {"patient_id": "EVA"}, "demo")
+        store.jobs.update(job, status="failed", message=evil)
 
 
 def visible_text(page: Any) -> str:

@@ -43,7 +43,7 @@ def dashboard(start_server, tmp_path_factory):
         labels[5:9, 10:20, 6:12] = 1
         labels[14, 30:33, 18] = 2
         mask = LabelMap(labels, grid)
-        store.add_mask(
+        store.masks.add(
             mask,
             patient_id="PERM",
             timepoint=DAY,

@@ -19,7 +19,7 @@ def two_people(tmp_path, start_server):
     """start() -> a dashboard where ann and demo are known, with the secret that its data root keeps."""
     with open_store(tmp_path / "data") as store:
         clinic.add_scan(store, "ANNA", clinic.DAYS[0], clinic.body(0))
-        store.add_person("ann", by="demo")
+        store.people.add("ann", by="demo")
     return lambda: start_server(tmp_path / "data", TWIN_SECRET="")
 
 
@@ -85,4 +85,4 @@ def test_each_browser_keeps_its_own_name_and_a_fresh_one_is_asked(two_people, br
         context.close()
     again.stop()
     with open_store(again.root) as store:
-        assert [row["name"] for row in store.people()] == ["ann", "demo"], "and nobody was invented"
+        assert [row["name"] for row in store.people.all()] == ["ann", "demo"], "and nobody was invented"

@@ -36,45 +36,45 @@ def room(store: Store) -> Store:
         add_mask(store, first, parent_version=None)
     for version in (2, 3):
         _gone(store, version)
-    store.mark_lost("P1", DAY1, 3, "a disk broke", "demo")
+    store.losses.mark_lost("P1", DAY1, 3, "a disk broke", "demo")
     os.rename(store.root / "away-3", store.root / f"processed/set/P1/{DAY1}/mask_v003.nii.gz")
-    store.add_person("vic", "viewer", by="demo")
+    store.people.add("vic", "viewer", by="demo")
     return store
 
 
 def _mask_id(store: Store) -> str:
-    return store.mask("P1", DAY1, 1).mask_id
+    return store.masks.version("P1", DAY1, 1).mask_id
 
 
 #: action of the audit -> a write of that kind under a name.
 def _sign(store: Store, who: str) -> Any:
-    store.signing_key = heads.Key(b"a key of this test", "test")
+    store.ledger.signing_key = heads.Key(b"a key of this test", "test")
     try:
-        return store.begin_signing(who)
+        return store.ledger.begin_signing(who)
     except BaseException:
-        store.signing_key = None
+        store.ledger.signing_key = None
         raise
 
 
 WRITES: dict[str, Callable[[Store, str], Any]] = {
-    "person.added": lambda s, who: s.add_person("new", "reviewer", by=who),
+    "person.added": lambda s, who: s.people.add("new", "reviewer", by=who),
     "scan.added": lambda s, who: add_scan(s, "P9", seed=9, person=who),
     "mask.added": lambda s, who: add_mask(s, 6, parent_version=1, reviewer=who),
-    "mask.decided": lambda s, who: s.decide("P1", DAY1, 1, "accept", who, "good"),
-    "mask.lost": lambda s, who: s.mark_lost("P1", DAY1, 2, "a disk broke", who),
-    "mask.found": lambda s, who: s.mark_found("P1", DAY1, 3, who),
-    "mask.scored": lambda s, who: s.add_mask_anomaly(_mask_id(s), {"verdict": "usual"}, who),
-    "ood.scored": lambda s, who: s.add_ood_score("P1", DAY1, {"score": 0.5}, who),
-    "event.added": lambda s, who: s.add_event("P1", DAY1, "steroids", "4 mg", who),
-    "growth.fitted": lambda s, who: s.add_growth_fit("P1", "L1", "gompertz", {"rate": 0.1}, who),
-    "model.used": lambda s, who: s.add_model("lite", "ab" * 32, {}, who),
-    "reference_set.added": lambda s, who: s.add_reference_set("mask-gate", {}, who),
-    "vector.added": lambda s, who: s.add_mask_vector(_mask_id(s), "L1", "P1", [1.0], ["a"], who),
-    "reading.set": lambda s, who: s.set_reading("P1", DAY1, True, who),
-    "reading.finished": lambda s, who: s.finish_reading("P1", DAY1, who),
-    "job.created": lambda s, who: s.create_job("segment", {}, who),
+    "mask.decided": lambda s, who: s.decisions.decide("P1", DAY1, 1, "accept", who, "good"),
+    "mask.lost": lambda s, who: s.losses.mark_lost("P1", DAY1, 2, "a disk broke", who),
+    "mask.found": lambda s, who: s.losses.mark_found("P1", DAY1, 3, who),
+    "mask.scored": lambda s, who: s.verdicts.add_mask_verdict(_mask_id(s), {"verdict": "usual"}, who),
+    "ood.scored": lambda s, who: s.verdicts.add_scan_verdict("P1", DAY1, {"score": 0.5}, who),
+    "event.added": lambda s, who: s.events.add("P1", DAY1, "steroids", "4 mg", who),
+    "growth.fitted": lambda s, who: s.forecasts.add("P1", "L1", "gompertz", {"rate": 0.1}, who),
+    "model.used": lambda s, who: s.models.add("lite", "ab" * 32, {}, who),
+    "reference_set.added": lambda s, who: s.reference_sets.add("mask-gate", {}, who),
+    "vector.added": lambda s, who: s.vectors.add(_mask_id(s), "L1", "P1", [1.0], ["a"], who),
+    "reading.set": lambda s, who: s.readings.set_blind("P1", DAY1, True, who),
+    "reading.finished": lambda s, who: s.readings.finish("P1", DAY1, who),
+    "job.created": lambda s, who: s.jobs.create("segment", {}, who),
     "audit.signing": lambda s, who: _sign(s, who),
-    "job.cancelled": lambda s, who: s.update_job(s.create_job("segment", {}, "demo"), status="cancelled", person=who),
+    "job.cancelled": lambda s, who: s.jobs.update(s.jobs.create("segment", {}, "demo"), status="cancelled", person=who),
 }
 STORE_ALONE = {action for action, roles in access.ACTIONS.items() if roles == {access.SYSTEM}}
 
@@ -105,7 +105,7 @@ def test_a_viewer_a_stranger_and_the_stores_own_name_can_write_nothing(room: Sto
 
 
 def test_a_reviewer_may_do_all_but_add_people_and_the_audit_names_them(room: Store):
-    room.add_person("cy", "administrator", by="demo")
+    room.people.add("cy", "administrator", by="demo")
     for action, write in WRITES.items():
         who = "cy" if action in ("person.added", "audit.signing") else "ann"
         write(room, who)
@@ -114,61 +114,61 @@ def test_a_reviewer_may_do_all_but_add_people_and_the_audit_names_them(room: Sto
 
 def test_a_person_is_added_by_an_administrator_whom_the_audit_names(store: Store):
     with pytest.raises(StoreError, match=r"Expected administrator for this .*'ann' is reviewer"):
-        store.add_person("cy", by="ann")
-    store.add_person("cy", "viewer", by="demo")
+        store.people.add("cy", by="ann")
+    store.people.add("cy", "viewer", by="demo")
     (entry,) = store.audit_log(1)
     assert (entry["person"], entry["payload"]) == ("demo", {"name": "cy", "role": "viewer"})
-    store.add_person("cy", "viewer", by="demo")
+    store.people.add("cy", "viewer", by="demo")
     assert store.audit_log(1) == [entry], "the same again is no news"
     with pytest.raises(InputError, match="viewer, reviewer, administrator, got 'admin'"):
-        store.add_person("cy", "admin", by="demo")
+        store.people.add("cy", "admin", by="demo")
 
 
 def test_the_last_administrator_stays_one(store: Store):
     with pytest.raises(StoreError, match="only administrator"):
-        store.add_person("demo", "reviewer", by="demo")
-    store.add_person("ann", "administrator", by="demo")
-    store.add_person("demo", "viewer", by="ann")
-    assert store.role_of("demo") == "viewer"
+        store.people.add("demo", "reviewer", by="demo")
+    store.people.add("ann", "administrator", by="demo")
+    store.people.add("demo", "viewer", by="ann")
+    assert store.people.role_of("demo") == "viewer"
     with pytest.raises(StoreError, match="only administrator"):
-        store.add_person("ann", "viewer", by="ann")
+        store.people.add("ann", "viewer", by="ann")
 
 
 def test_where_nobody_is_administrator_a_reviewer_makes_one_and_a_viewer_does_not(store: Store):
     store.db.execute("UPDATE people SET role = 'reviewer' WHERE name = 'demo'")  # a store of before roles
     store.db.execute("UPDATE people SET role = 'viewer' WHERE name = 'bob'")
     with pytest.raises(StoreError, match="'bob' is viewer"):
-        store.add_person("bob", "administrator", by="bob")
-    store.add_person("ann", "administrator", by="ann")
+        store.people.add("bob", "administrator", by="bob")
+    store.people.add("ann", "administrator", by="ann")
     with pytest.raises(StoreError, match="'demo' is reviewer"):
-        store.add_person("demo", "administrator", by="demo")
+        store.people.add("demo", "administrator", by="demo")
 
 
 def test_a_new_store_knows_one_administrator(tmp_path):
     with open_store(tmp_path / "data") as store:
-        assert [(p["name"], p["role"]) for p in store.people()] == [("demo", "administrator")]
+        assert [(p["name"], p["role"]) for p in store.people.all()] == [("demo", "administrator")]
 
 
 def test_a_viewer_opens_edits_and_discards_no_draft(room: Store):
     with pytest.raises(StoreError, match="'vic' is viewer"):
-        room.open_draft("P1", DAY1, 1, "vic")
-    draft = room.open_draft("P1", DAY1, 1, "ann")
+        room.drafts.begin("P1", DAY1, 1, "vic")
+    draft = room.drafts.begin("P1", DAY1, 1, "ann")
     edit = pack_edit({2: labels(3).array[:, :, 2]}, None, "brush")
-    assert room.edit_draft(draft.draft_id, 0, edit) == 1
-    room.add_person("ann", "viewer", by="demo")  # while she draws
+    assert room.drafts.edit(draft.draft_id, 0, edit) == 1
+    room.people.add("ann", "viewer", by="demo")  # while she draws
     with pytest.raises(StoreError, match="'ann' is viewer"):
-        room.edit_draft(draft.draft_id, 1, edit)
+        room.drafts.edit(draft.draft_id, 1, edit)
     with pytest.raises(StoreError, match="'ann' is viewer"):
-        room.discard_draft(draft.draft_id)
-    assert room.draft(draft.draft_id).revision == 1
-    assert room.draft(draft.draft_id).shape == SHAPE
+        room.drafts.discard(draft.draft_id)
+    assert room.drafts.get(draft.draft_id).revision == 1
+    assert room.drafts.get(draft.draft_id).shape == SHAPE
 
 
 def test_who_cancels_a_job_is_named_and_what_the_job_reports_is_the_stores_own(room: Store):
-    job = room.create_job("segment", {}, "ann")
-    room.update_job(job, status="running")
-    room.update_job(job, message="Cancelling", person="bob")
-    room.update_job(job, status="cancelled", message="stopped")
+    job = room.jobs.create("segment", {}, "ann")
+    room.jobs.update(job, status="running")
+    room.jobs.update(job, message="Cancelling", person="bob")
+    room.jobs.update(job, status="cancelled", message="stopped")
     said = [(e["action"], e["person"]) for e in reversed(room.audit_log(4))]
     assert said == [
         ("job.created", "ann"),
@@ -176,7 +176,7 @@ def test_who_cancels_a_job_is_named_and_what_the_job_reports_is_the_stores_own(r
         ("job.cancelled", "bob"),
         ("job.updated", "system"),
     ]
-    assert room.job(job)["person"] == "ann"
+    assert room.jobs.get(job)["person"] == "ann"
 
 
 def test_people_are_listed_and_added_by_a_verb(store: Store, capsys: Any):
@@ -209,10 +209,10 @@ def test_a_name_is_printable_and_begins_with_a_letter_or_digit(name: str):
 def test_names_that_a_table_or_a_page_would_misread_are_refused(store: Store):
     for name in ("=HYPERLINK(1)", "+1", "-x", "@x", " ann", "ann ", "a\u202eb", "a\nb", "a" * 65, ""):
         with pytest.raises(InputError, match="name of a person"):
-            store.add_person(name, by="demo")
+            store.people.add(name, by="demo")
     for name in ("system", "System"):
         with pytest.raises(InputError, match="the store itself"):
-            store.add_person(name, by="demo")
+            store.people.add(name, by="demo")
 
 
 def test_unseen_characters_are_refused_in_every_text_however_deep(store: Store):
@@ -220,19 +220,19 @@ def test_unseen_characters_are_refused_in_every_text_however_deep(store: Store):
     for bad in ("\x00", "\x1b[31m", "\x85", "\u202e", "\u2066", "\u200f", "\u2028", "\ud800", "\ufeff"):
         for detail in (f"x{bad}", {"drug": f"x{bad}"}, {f"x{bad}": 1}, [{"a": ["b", f"x{bad}"]}]):
             with pytest.raises(InputError, match="plain text"):
-                store.add_event("P1", DAY1, "steroids", detail, "demo")
+                store.events.add("P1", DAY1, "steroids", detail, "demo")
         with pytest.raises(InputError, match="plain text"):
             check_text("comment", bad)
-    assert store.events("P1") == []
+    assert store.events.of("P1") == []
     assert check_texts("detail", {"a": ["two\nlines\tand é", 1, None]})
 
 
 def test_pages_are_told_beforehand_what_the_store_would_refuse(store: Store):
-    store.add_person("vic", "viewer", by="demo")
+    store.people.add("vic", "viewer", by="demo")
     for action in access.ACTIONS:
         for name, role in (("demo", "administrator"), ("ann", "reviewer"), ("vic", "viewer"), ("nobody", None)):
-            assert store.may(name, action) == access.may(role, action)
+            assert store.people.may(name, action) == access.may(role, action)
             if not access.may(role, action):
                 with pytest.raises(StoreError):
                     check_actor(store.db, action, name)
-    assert not store.may("system", "store.recovered"), "no person is the store"
+    assert not store.people.may("system", "store.recovered"), "no person is the store"

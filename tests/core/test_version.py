@@ -93,8 +93,8 @@ def test_sidecars_of_scans_and_masks_say_format_and_software(store: Store):
     assert list(mask)[-3:] == ["software", "format_version", "model_files"]
     assert (mask["format_version"], mask["software"]) == (FORMAT_VERSION, software())
     assert mask["model_files"] == {"plans.json": "ab" * 32, "fold_0/checkpoint_final.pth": "cd" * 32}
-    assert MaskRecord.from_json(mask) == record == store.mask("P1", DAY1, 1)
-    assert Scan.from_json(raw) == scan == store.scans("P1")[0]
+    assert MaskRecord.from_json(mask) == record == store.masks.version("P1", DAY1, 1)
+    assert Scan.from_json(raw) == scan == store.scans.of("P1")[0]
     assert add_mask(store, 5).model_files is None
     assert store.verify() == []
 
@@ -124,10 +124,10 @@ def test_a_store_of_the_first_format_is_rebuilt_and_verifies_as_it_is(tmp_path: 
     rebuild(root)
     with open_store(root) as store:
         assert store.verify() == []
-        assert [record.format_version for record in store.masks("P1")] == [1, 1]
-        assert [record.model_files for record in store.masks("P1")] == [None, None]
-        assert store.scans("P1")[0].software == {}
-        assert store.mask_anomalies() == []
+        assert [record.format_version for record in store.masks.of("P1")] == [1, 1]
+        assert [record.model_files for record in store.masks.of("P1")] == [None, None]
+        assert store.scans.of("P1")[0].software == {}
+        assert store.verdicts.of_masks() == []
         newer = add_mask(store, 6)
         assert (newer.version, newer.format_version) == (3, FORMAT_VERSION)
         assert store.verify() == []

@@ -26,8 +26,8 @@ BOX = {"type": "box", "slice": 12, "coords": [20, 18, 41, 37], "positive": True}
 
 
 def _flag(store: Any, record: Any) -> None:
-    said = next(row for row in store.mask_anomalies("ANNA") if row["version"] == record.version)["result"]
-    store.add_mask_anomaly(record.mask_id, {**said, "flagged": True, "p_value": 0.01}, "demo")
+    said = next(row for row in store.verdicts.of_masks("ANNA") if row["version"] == record.version)["result"]
+    store.verdicts.add_mask_verdict(record.mask_id, {**said, "flagged": True, "p_value": 0.01}, "demo")
 
 
 @pytest.fixture
@@ -37,18 +37,18 @@ def root(tmp_path: Path) -> Path:
     store: Any
     with open_store(tmp_path / "data") as store:
         for name in ("ann", "ben"):
-            store.add_person(name, by="demo")
+            store.people.add(name, by="demo")
         for n, patient in enumerate(("DORA", "ELLA", "FAY", "GUS")):
             clinic.add_scan(store, patient, DAY, clinic.noise(30 + n))
             clinic.accept(store, clinic.add_mask(store, patient, DAY, 900 + 40 * n, flat=1 + 0.1 * n))
         clinic.add_scan(store, "ANNA", DAY, clinic.body(0))
         clinic.add_mask(store, "ANNA", DAY, 1000)
-        store.set_reading("ANNA", DAY, True, "demo")
+        store.readings.set_blind("ANNA", DAY, True, "demo")
         request = {"patient_id": "ANNA", "timepoint": DAY, "scan": "CT", "prompts": [BOX]}
-        job = store.create_job("refine", request, "ann")
+        job = store.jobs.create("refine", request, "ann")
         labels = LabelMap(clinic.lesion(HIDDEN).astype(np.uint8), clinic.grid())
         made = clinic.add_child(store, labels, "ANNA", DAY, method="medsam", reviewer="ann", prompts=[BOX])
-        store.update_job(job, status="done", result={"version": 2, "volume_mm3": made.volume_mm3})
+        store.jobs.update(job, status="done", result={"version": 2, "volume_mm3": made.volume_mm3})
         _flag(store, made)
         clinic.accept(store, clinic.add_mask(store, "ANNA", DAY, 1100))
     return tmp_path / "data"
@@ -127,7 +127,7 @@ def test_the_audit_log_on_system_withholds_what_was_written_of_a_timepoint_that_
 def test_who_has_finished_and_where_nothing_is_read_blind_the_audit_log_shows_all(opened):
     payloads = [row["payload"] for row in rows(opened("system", "ben"), "payload")]
     assert WITHHELD in payloads
-    resources.get_store().finish_reading("ANNA", DAY, "ben")
+    resources.get_store().readings.finish("ANNA", DAY, "ben")
     payloads = [row["payload"] for row in rows(opened("system", "ben"), "payload")]
     assert WITHHELD not in payloads
     assert any("coords" in payload for payload in payloads)
@@ -135,14 +135,14 @@ def test_who_has_finished_and_where_nothing_is_read_blind_the_audit_log_shows_al
 
 def test_a_closed_timepoint_is_found_in_paths_and_lists_and_is_no_other_s(root):
     with open_store(root) as store:
-        closed, hidden = Closed.to(store, "ben"), store.mask("ANNA", DAY, 2)
+        closed, hidden = Closed.to(store, "ben"), store.masks.version("ANNA", DAY, 2)
         assert closed.speaks_of({"path": f"processed/clinic/ANNA/{DAY}/mask_v002.nii.gz"})
         assert closed.speaks_of({"points": [{"made_of": [hidden.mask_id]}]})
         assert closed.speaks_of({"text": f"The file of ANNA, {DAY}."})
         assert not closed.speaks_of({"patient_id": "ANNA", "timepoint": clinic.DAYS[1]})
         assert not closed.speaks_of({"patient_id": "ANNA-2", "timepoint": DAY})
         assert Closed.to(store, "zoe").places == {("ANNA", DAY)}
-        store.finish_reading("ANNA", DAY, "ben")
+        store.readings.finish("ANNA", DAY, "ben")
         assert not Closed.to(store, "ben")
 
 
@@ -152,7 +152,7 @@ def test_a_timepoint_with_hidden_versions_alone_is_as_one_without(store):
     clinic.add_child(store, labels, "ANNA", DAY, method="medsam", reviewer="ann")
     clinic.add_scan(store, "DORA", DAY, clinic.noise(1))
     clinic.add_mask(store, "DORA", DAY, 900)
-    store.set_reading("ANNA", DAY, True, "demo")
+    store.readings.set_blind("ANNA", DAY, True, "demo")
     seen = [record.mask_id for record in seen_of_all(store, "bob")]
     assert {row["patient_id"] for row in correction(store, seen=seen)["timepoints"]} == {"DORA"}
     assert {row["patient_id"] for row in correction(store)["timepoints"]} == {"ANNA", "DORA"}

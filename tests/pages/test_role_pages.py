@@ -24,20 +24,20 @@ DAY = clinic.DAYS[0]
 def root(tmp_path: Path) -> Path:
     """KIM: v1 was scored, v2 was not; "vic" is a viewer, "ann" a reviewer."""
     with open_store(tmp_path / "data") as store:
-        store.add_person("vic", "viewer", by="demo")
-        store.add_person("ann", "reviewer", by="demo")
+        store.people.add("vic", "viewer", by="demo")
+        store.people.add("ann", "reviewer", by="demo")
         clinic.add_scan(store, "KIM", DAY, clinic.noise(1))
         record = clinic.add_mask(store, "KIM", DAY, 800)
-        store.add_mask(
-            store.load_mask(record),
+        store.masks.add(
+            store.masks.load(record),
             patient_id="KIM",
             timepoint=DAY,
             method="manual",
             reviewer="demo",
             parent_version=1,
-            lesions=measure(store.load_mask(record)),
+            lesions=measure(store.masks.load(record)),
         )
-        assert JUDGED["verdict"] == store.mask_anomalies()[0]["verdict"]
+        assert JUDGED["verdict"] == store.verdicts.of_masks()[0]["verdict"]
     return tmp_path / "data"
 
 
@@ -93,13 +93,13 @@ def test_a_version_that_was_not_scored_says_so_and_is_scored_by_its_button(opene
     assert not page.exception
     assert not button(page, "Accept v2").disabled
     assert not any("Mask gate: cannot be judged" in warning.value for warning in page.warning)
-    said = store_of().mask_anomalies("KIM")[-1]
+    said = store_of().verdicts.of_masks("KIM")[-1]
     assert (said["version"], said["person"]) == (2, "ann")
 
 
 def test_an_acceptance_that_a_rebuild_could_not_prove_says_on_every_page_what_it_waits_for(root, monkeypatch):
     with open_store(root) as store:
-        clinic.accept(store, store.mask("KIM", DAY, 1))
+        clinic.accept(store, store.masks.version("KIM", DAY, 1))
     for lost in (root / "twin.duckdb", root / "audit.jsonl", *root.glob("processed/**/ledger.jsonl")):
         lost.unlink()
     assert rebuild(root)["to_affirm"] == 1
@@ -124,12 +124,12 @@ def test_a_version_whose_file_is_gone_can_be_marked_lost_and_found_where_it_is_s
     next(t for t in page.text_input if t.label == "What became of the file").set_value("a disk broke")
     button(page, "Mark the file as lost").click().run()
     assert not page.exception
-    assert [row["reason"] for row in store_of().losses().values()] == ["a disk broke"]
+    assert [row["reason"] for row in store_of().masks.losses().values()] == ["a disk broke"]
     assert any("is lost" in error.value for error in page.error)
     (root / "away").rename(path)
     button(page, "The file is back").click().run()
     assert not page.exception
-    assert store_of().losses() == {}
+    assert store_of().masks.losses() == {}
     assert not page.error
 
 
@@ -141,19 +141,19 @@ def test_system_shows_roles_and_only_an_administrator_changes_them(opened):
     page = opened("system", "demo")
     next(t for t in page.text_input if t.label == "Name").set_value("Reader Two")
     button(page, "Add").click().run()
-    assert store_of().role_of("Reader Two") == "reviewer"
+    assert store_of().people.role_of("Reader Two") == "reviewer"
     next(s for s in page.selectbox if s.label == "Person").set_value("Reader Two")
     next(s for s in page.selectbox if s.label == "New role").set_value("viewer")
     button(page, "Change the role").click().run()
     assert not page.exception
-    assert store_of().role_of("Reader Two") == "viewer"
+    assert store_of().people.role_of("Reader Two") == "viewer"
     assert store_of().audit_log(1)[0]["person"] == "demo"
 
 
 def test_system_and_worklist_tell_of_files_that_are_not_as_they_were_stored(opened, root):
     path = root / "processed/clinic/KIM" / DAY / "mask_v001.nii.gz"
     path.write_bytes(path.read_bytes()[:-9])
-    store_of().check_files()
+    store_of().files.check()
     page = opened("system", "vic")
     assert any("1 file is not as it was stored" in error.value for error in page.error)
     assert button(page, "Look at all files again")

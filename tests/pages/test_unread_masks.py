@@ -9,6 +9,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from core.twin import trajectory
+from core.twin.curve_points import volume_points
 from core.twin.outcomes import outcome
 from core.twin.response import volumetric_response
 from pages.ui.compare import comparing
@@ -45,9 +46,9 @@ def without(state, whole, tmp_path, monkeypatch):
     def lose(day: str) -> Store:
         (root / "processed" / "clinic" / "ANNA" / day / "mask_v001.nii.gz").unlink()
         store = resources.get_store()
-        store.check_files()
+        store.files.check()
         if state == "file lost":
-            store.mark_lost("ANNA", day, 1, "disk failure", "demo")
+            store.losses.mark_lost("ANNA", day, 1, "disk failure", "demo")
         return store
 
     yield lose
@@ -66,7 +67,7 @@ def said(elements) -> str:
 
 def test_with_the_first_mask_lost_there_is_no_baseline_and_no_other_takes_its_place(without, state):
     store = without(DAYS[0])
-    points = store.volume_points("ANNA")
+    points = volume_points(store, "ANNA")
     assert {p.timepoint for p in points} == set(DAYS[1:4])
     assert trajectory.unread(store, "ANNA") == {DAYS[0]: state}
     lost = trajectory.unread_points(store, "ANNA", points)
@@ -123,7 +124,7 @@ def test_with_every_mask_lost_trajectory_does_not_say_that_nothing_was_accepted(
 
 def test_review_does_not_say_that_it_is_in_the_curve(without):
     store = without(DAYS[0])
-    app = AppTest.from_function(_decide, args=(store.mask("ANNA", DAYS[0], 1),)).run()
+    app = AppTest.from_function(_decide, args=(store.masks.version("ANNA", DAYS[0], 1),)).run()
     assert "it is not in the curve" in said(app.warning)
     assert "in the curve" not in said(app.success)
 
@@ -137,7 +138,7 @@ def _decide(record) -> None:
 
 def test_no_picture_and_no_table_shows_what_it_held(without):
     store = without(DAYS[0])
-    first, second = (store.mask("ANNA", day, 1) for day in DAYS[:2])
+    first, second = (store.masks.version("ANNA", day, 1) for day in DAYS[:2])
     panes = [Shown(DAYS[0], first, title="v1 accepted"), Shown(DAYS[1], second)]
     data = viewer_data(store, "ANNA", panes, "demo")
     lost, there = data["panes"]
@@ -152,7 +153,7 @@ def test_no_picture_and_no_table_shows_what_it_held(without):
 
 def test_compare_says_which_mask_it_cannot_read(without, state):
     store = without(DAYS[3])
-    assert store.timepoints("ANNA")[-2:] == list(DAYS[4:])
+    assert store.patients.timepoints("ANNA")[-2:] == list(DAYS[4:])
     app = page("compare")
     app.selectbox(key="compare-left").set_value(DAYS[3]).run()
     assert not app.exception
@@ -161,6 +162,6 @@ def test_compare_says_which_mask_it_cannot_read(without, state):
 
 def test_once_it_is_marked_lost_a_mask_is_begun_anew_beside_it(without, state):
     store = without(DAYS[0])
-    record = store.mask("ANNA", DAYS[0], 1)
+    record = store.masks.version("ANNA", DAYS[0], 1)
     assert review_panel.may_draw(store, record, "demo") == (state == "file lost"), "one that is missing may come back"
     assert viewer_data(store, "ANNA", [Shown(DAYS[0], record)], "demo", edit=True)["panes"][0]["mask"] is None

@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from math import ceil
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,24 +19,15 @@ from sklearn.neighbors import NearestNeighbors
 
 from core.errors import InputError
 from core.lesions.shape import VECTOR_NAMES
+from core.remembered.sources import Neighbour, NeighbourIndex
 
 MaskVerdict = Literal["usual", "unusual", "not enough reference masks"]
-
-#: (index in the reference, its patient, distance in MAD units)
-Neighbour = tuple[int, str, float]
 
 #: Features are logarithms and ratios: a spread below 5 % is not believed, or masks that all have one component would
 #: make a second one infinitely odd.
 SCALE_FLOOR = 0.05
 _MAD_TO_SD = 1.4826
 _MEAN_TO_SD = 1.2533
-
-
-class NeighbourIndex(Protocol):
-    """Finds the nearest reference vectors; may be approximate (hnswlib), which can only make distances longer."""
-
-    def query(self, vector: NDArray[np.float64], k: int, exclude_patient: str) -> Sequence[Neighbour]:
-        """Up to k reference masks of other patients nearest to a *scaled* vector (d,), nearest first."""
 
 
 class ExactIndex:

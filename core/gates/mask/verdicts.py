@@ -11,28 +11,19 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 
 from core.errors import InputError
-from core.gates.mask.anomaly import MaskGate, NeighbourIndex
+from core.gates.mask.anomaly import MaskGate
 from core.lesions.shape import shape_vector
+from core.remembered.sources import HasMasks, HasVectors, HasVerdicts
 from core.types import LabelMap, MaskRecord
 
 K_NEAREST = 5
 ALPHA = 0.05
 
 
-class GateStore(Protocol):
+class GateStore(HasMasks, HasVectors, HasVerdicts, Protocol):
     """What the gate asks of the store."""
-
-    def mask(self, patient_id: str, timepoint: str, version: int) -> MaskRecord: ...
-    def load_mask(self, record: MaskRecord) -> LabelMap: ...
-    def add_mask_vector(
-        self, mask_id: str, lesion_id: str, patient_id: str, vector: Sequence[float], names: Sequence[str], person: str
-    ) -> None: ...
-    def mask_vectors(self, status: str | None = None) -> list[dict[str, Any]]: ...
-    def neighbour_index(self, vectors: NDArray[np.float64], patient_ids: Sequence[str]) -> NeighbourIndex: ...
-    def add_mask_anomaly(self, mask_id: str, result: dict[str, Any], person: str) -> Any: ...
 
 
 def vectors_of(labels: LabelMap) -> list[dict[str, Any]]:
@@ -47,31 +38,31 @@ def vectors_of(labels: LabelMap) -> list[dict[str, Any]]:
 def remember_vectors(store: Any, record: MaskRecord, labels: LabelMap, person: str) -> None:
     """Stores the shape vectors of a version that was stored without them, so that scoring it again reads no images."""
     for row in vectors_of(labels):
-        store.add_mask_vector(record.mask_id, row["lesion_id"], record.patient_id, row["vector"], row["names"], person)
+        store.vectors.add(record.mask_id, row["lesion_id"], record.patient_id, row["vector"], row["names"], person)
 
 
 def _own_vectors(store: GateStore, record: MaskRecord) -> list[dict[str, Any]]:
     """The version's vectors, one a lesion: those that were stored with it, else measured now and not stored."""
-    own = [row for row in store.mask_vectors() if row["mask_id"] == record.mask_id]
-    return own if len(own) >= len(record.lesions) else vectors_of(store.load_mask(record))
+    own = [row for row in store.vectors.all() if row["mask_id"] == record.mask_id]
+    return own if len(own) >= len(record.lesions) else vectors_of(store.masks.load(record))
 
 
 def reference(store: GateStore) -> list[dict[str, Any]]:
     """The vectors of accepted masks' lesions, one dict each (mask_id, lesion_id, patient_id, vector, ...), without the
     lesions that were rejected."""
-    return store.mask_vectors("accepted")
+    return store.vectors.all("accepted")
 
 
 def score_mask(store: GateStore, patient_id: str, timepoint: str, version: int, person: str) -> dict[str, Any]:
     """The gate's verdict on one stored mask version (`verdict_on`), recorded, its vectors too where it had none."""
-    record = store.mask(patient_id, timepoint, version)
-    own = [row for row in store.mask_vectors() if row["mask_id"] == record.mask_id]
+    record = store.masks.version(patient_id, timepoint, version)
+    own = [row for row in store.vectors.all() if row["mask_id"] == record.mask_id]
     if len(own) < len(record.lesions):  # stored by an older TwinReview, or without its vectors
-        labels = store.load_mask(record)
+        labels = store.masks.load(record)
         remember_vectors(store, record, labels, person)
         own = vectors_of(labels)
     result = verdict_on(store, own, patient_id)
-    store.add_mask_anomaly(record.mask_id, result, person)
+    store.verdicts.add_mask_verdict(record.mask_id, result, person)
     return result
 
 
@@ -130,7 +121,7 @@ def _score_lesions(
         k=K_NEAREST,
         alpha=ALPHA,
         names=names,
-        make_index=store.neighbour_index,
+        make_index=store.vectors.index,
     )
     return [{"lesion_id": row["lesion_id"], **gate.score(np.array(row["vector"]), patient_id).to_json()} for row in own]
 
@@ -145,7 +136,7 @@ def similar_lesions(
     """
     if k < 1:
         raise InputError(f"Expected k of at least 1, got {k}.")
-    own = _own_vectors(store, store.mask(patient_id, timepoint, version))
+    own = _own_vectors(store, store.masks.version(patient_id, timepoint, version))
     rows = [row for row in reference(store) if row["patient_id"] != patient_id]
     if not rows:
         return []
@@ -155,7 +146,7 @@ def similar_lesions(
         k=_enough(rows, k),
         alpha=ALPHA,
         names=rows[0]["names"],
-        make_index=store.neighbour_index,
+        make_index=store.vectors.index,
     )
     out = []
     for row in own:

@@ -45,7 +45,7 @@ def save_draft(
         StoreError: if the person may not see the parent, and as `store.add_mask`.
     """
     parent = _parent(store, patient_id, timepoint, parent_version, person)
-    before = None if parent is None else store.load_mask(parent)
+    before = None if parent is None else store.masks.load(parent)
     if not np.any(labels.array) if before is None else np.array_equal(before.array, labels.array):
         raise InputError(
             "Expected a draft that differs from its version, got one that is just the same. Nothing saved."
@@ -94,8 +94,8 @@ def _parent(store: StageStore, patient_id: str, timepoint: str, version: int | N
 def _grids(store: StageStore, patient_id: str, timepoint: str, answers: Sequence[Answer]) -> dict[str, Grid]:
     """The grids of the scans that were asked, by SHA-256, of the files' headers alone."""
     asked = {answer.scan_sha256 for answer in answers}
-    scans = [scan for scan in store.scans(patient_id, timepoint) if scan.sha256 in asked]
-    images: dict[str, Any] = {scan.sha256: nib.load(store.scan_path(scan)) for scan in scans}
+    scans = [scan for scan in store.scans.of(patient_id, timepoint) if scan.sha256 in asked]
+    images: dict[str, Any] = {scan.sha256: nib.load(store.scans.path(scan)) for scan in scans}
     return {scan.sha256: Grid(scan.shape, images[scan.sha256].affine) for scan in scans}
 
 

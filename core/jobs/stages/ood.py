@@ -29,5 +29,5 @@ def record_score_ood(
     store: StageStore, params: dict[str, Any], result: dict[str, Any], out_dir: Path, person: str
 ) -> dict[str, Any]:
     """Kept beside the timepoint; the page asks for a decision when it is out of distribution."""
-    store.add_ood_score(params["patient_id"], params["timepoint"], result, person)
+    store.verdicts.add_scan_verdict(params["patient_id"], params["timepoint"], result, person)
     return result

@@ -30,8 +30,8 @@ def readers_of_timepoint(store: StageStore, patient_id: str, timepoint: str, per
         InputError: if there is no such timepoint, or this person may not see versions of at least two people.
     """
     records = _several(store, patient_id, timepoint, person)
-    masks = {reader: store.load_mask(record) for reader, record in records.items()}
-    consensus = staple(masks, store.load_reference_grid(patient_id, timepoint))
+    masks = {reader: store.masks.load(record) for reader, record in records.items()}
+    consensus = staple(masks, store.scans.reference_grid(patient_id, timepoint))
     return {
         "patient_id": patient_id,
         "timepoint": timepoint,
@@ -59,8 +59,8 @@ def add_consensus(store: StageStore, patient_id: str, timepoint: str, person: st
         InputError: as `readers_of_timepoint`.
     """
     records = _several(store, patient_id, timepoint, person)
-    masks = {reader: store.load_mask(record) for reader, record in records.items()}
-    consensus = staple(masks, store.load_reference_grid(patient_id, timepoint))
+    masks = {reader: store.masks.load(record) for reader, record in records.items()}
+    consensus = staple(masks, store.scans.reference_grid(patient_id, timepoint))
     versions = sorted(record.version for record in records.values())
     made_of = {
         "type": "consensus",
@@ -82,8 +82,8 @@ def add_consensus(store: StageStore, patient_id: str, timepoint: str, person: st
 
 def _several(store: StageStore, patient_id: str, timepoint: str, person: str) -> Mapping[str, MaskRecord]:
     timepoint_scans(store, patient_id, timepoint)  # says what is wrong with a date or patient that is not there
-    finished = {row["person"] for row in store.readings_finished(patient_id, timepoint)}
-    if store.is_blind(patient_id, timepoint) and person not in finished:
+    finished = {row["person"] for row in store.readings.finished(patient_id, timepoint)}
+    if store.readings.is_blind(patient_id, timepoint) and person not in finished:
         raise InputError(
             f"{timepoint} is read blind, and {person} has not finished. Say so on Readers first: you then see the "
             "others' versions."

@@ -39,7 +39,7 @@ def prepare_refine(store: StageStore, args: Mapping[str, Any], person: str) -> d
     free = next_visible_label(store, patient_id, person)
     lesion = None if args.get("lesion") is None else _lesion_number(args["lesion"], free)
     parent = _parent(store, patient_id, timepoint, args.get("parent_version"), person)
-    volume = store.load_volume(chosen)
+    volume = store.scans.load(chosen)
     from core.engines.prompt.prompting import check_prompts
 
     check_prompts(prompts, volume.grid)
@@ -52,7 +52,7 @@ def prepare_refine(store: StageStore, args: Mapping[str, Any], person: str) -> d
         "propagate": bool(args.get("propagate")),
         "lesion": lesion,
         "parent_version": parent.version if parent else None,
-        "parent_mask": str(store.mask_path(parent)) if parent else None,
+        "parent_mask": str(store.masks.path(parent)) if parent else None,
         "next_label": free,
         "model_id": args.get("model_id"),
     }

@@ -52,8 +52,8 @@ def _priors(
         lesions = {int(lesion["label"]) for lesion in record.lesions} - known if record else set()
         if record and lesions:
             known |= lesions
-            scan = describe(store, store.reference_scan(patient_id, other))
-            mask = str(store.mask_path(record))
+            scan = describe(store, store.scans.reference(patient_id, other))
+            mask = str(store.masks.path(record))
             priors.append({"timepoint": other, "mask": mask, "scan": scan, "lesions": sorted(lesions)})
     return priors
 

@@ -37,7 +37,7 @@ class Denied(StoreError):
 
 
 def _own(claims: Claims, request: Request) -> Draft:
-    draft = resources.get_store().draft(request.path_params["draft_id"])
+    draft = resources.get_store().drafts.get(request.path_params["draft_id"])
     mine = draft.person == claims.person and draft.patient_id == claims.patient_id
     if not mine or draft.timepoint not in claims.timepoints:
         raise Denied("Expected a draft of your own on this page, got another one. Reload the page.")
@@ -85,10 +85,10 @@ def begin(claims: Claims, request: Request, body: bytes) -> Response:
     if asked.parent_version not in _seen(claims, asked.timepoint):
         raise Denied("Expected a version that you may see, got another one. Reload the page.")
     store = resources.get_store()
-    draft = store.open_draft(asked.patient_id, asked.timepoint, asked.parent_version, claims.person)
+    draft = store.drafts.begin(asked.patient_id, asked.timepoint, asked.parent_version, claims.person)
     said: dict[str, Any] = {"prompts": [], "answers": [], "left_out": []}
     if draft.revision:
-        drawn = store.draft_labels(draft)
+        drawn = store.drafts.labels(draft)
         said = {
             "prompts": drawn.prompts,
             "answers": [answer.answer_id for answer in drawn.answers],
@@ -102,7 +102,7 @@ def begin(claims: Claims, request: Request, body: bytes) -> Response:
 
 def labels(claims: Claims, request: Request, body: bytes) -> Response:
     """GET -> gzip of uint8 labels, the whole grid; x-revision says of which revision."""
-    drawn = resources.get_store().draft_labels(_draft(claims, request))
+    drawn = resources.get_store().drafts.labels(_draft(claims, request))
     headers = {**NO_STORE, "Content-Encoding": "gzip", "x-revision": str(drawn.revision)}
     packed = gzip.compress(drawn.labels.array.ravel(order="F").data, compresslevel=1)
     return Response(packed, media_type="application/octet-stream", headers=headers)
@@ -115,10 +115,10 @@ def edit(claims: Claims, request: Request, body: bytes) -> Response:
     """
     store, draft, on = resources.get_store(), _draft(claims, request), _revision(request)
     cited = read_edit(body, draft.shape).answers or []
-    recorded = store.draft_answers(draft) if cited else {}
+    recorded = store.drafts.answers(draft) if cited else {}
     fresh = [answer_id for answer_id in dict.fromkeys(cited) if answer_id not in recorded]
     given = GIVEN.recall(draft.person, draft.patient_id, draft.timepoint, fresh)
-    new = store.edit_draft(draft.draft_id, on, body, given)
+    new = store.drafts.edit(draft.draft_id, on, body, given)
     proven = {answer.answer_id for answer in given}
     unproven = [answer_id for answer_id in fresh if answer_id not in proven]
     return JSONResponse({"revision": new, "unproven": unproven}, headers=NO_STORE)
@@ -131,7 +131,7 @@ def save(claims: Claims, request: Request, body: bytes) -> Response:
     store: Any = resources.get_store()
     with _closing(claims, request):
         draft, wanted = _draft(claims, request), _revision(request)
-        drawn = store.draft_labels(draft)
+        drawn = store.drafts.labels(draft)
         if drawn.revision != wanted:
             raise StaleDraft(drawn.revision, "a moment ago")
         said = save_draft(
@@ -143,7 +143,7 @@ def save(claims: Claims, request: Request, body: bytes) -> Response:
             answers=drawn.answers,
             person=claims.person,
         )
-        closed = store.finish_draft(draft.draft_id, drawn.revision)
+        closed = store.drafts.finish(draft.draft_id, drawn.revision)
     if closed:
         _forget_answers(draft)
     return JSONResponse({**said, "left_out": drawn.left_out, "closed": closed}, headers=NO_STORE)
@@ -151,7 +151,7 @@ def save(claims: Claims, request: Request, body: bytes) -> Response:
 
 def _forget_answers(draft: Draft) -> None:
     """After a draft was closed; not while the person has another one of its timepoint, which may still cite them."""
-    if not resources.get_store().drafts(draft.patient_id, draft.timepoint, draft.person):
+    if not resources.get_store().drafts.of(draft.patient_id, draft.timepoint, draft.person):
         GIVEN.forget(draft.person, draft.patient_id, draft.timepoint)
 
 
@@ -159,7 +159,7 @@ def discard(claims: Claims, request: Request, body: bytes) -> Response:
     """DELETE: the draft is closed, and nothing becomes of it."""
     with _closing(claims, request):
         draft = _own(claims, request)
-        resources.get_store().discard_draft(draft.draft_id)
+        resources.get_store().drafts.discard(draft.draft_id)
     _forget_answers(draft)
     return JSONResponse({}, headers=NO_STORE)
 

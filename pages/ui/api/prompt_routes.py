@@ -61,7 +61,7 @@ async def _answer(request: Request, kind: type[Body], work: Callable[[Claims, Bo
 
 
 def _stored(claims: Claims, sha256: str) -> Scan:
-    for scan in resources.get_store().scans(claims.patient_id):
+    for scan in resources.get_store().scans.of(claims.patient_id):
         if scan.sha256 == sha256:
             return scan
     raise StoreError("This scan is not stored any more. Reload the page.")
@@ -70,7 +70,7 @@ def _stored(claims: Claims, sha256: str) -> Scan:
 def _file(scan: Scan) -> ScanFile:
     from core.engines.service.interactive import ScanFile
 
-    return ScanFile.of(scan, resources.get_store().scan_path(scan))
+    return ScanFile.of(scan, resources.get_store().scans.path(scan))
 
 
 def _prompts(asked: Sequence[AskedPrompt], scan: Scan) -> list[Prompt]:

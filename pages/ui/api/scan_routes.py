@@ -59,8 +59,8 @@ async def get_module(request: Request) -> Response:
 
 def _scan_of(claims: Claims, sha256: str) -> tuple[Scan, Path] | None:
     store = resources.get_store()
-    scan = next((s for s in store.scans(claims.patient_id) if s.sha256 == sha256), None)
-    return None if scan is None else (scan, store.scan_path(scan))
+    scan = next((s for s in store.scans.of(claims.patient_id) if s.sha256 == sha256), None)
+    return None if scan is None else (scan, store.scans.path(scan))
 
 
 def _number(text: str) -> int | None:
@@ -102,7 +102,7 @@ def _mask(claims: Claims, mask_id: str) -> bytes | None:
     if record is None:
         return None
     kept = resources.data_root() / "cache" / "masks" / f"{record.mask_sha256}.gz"
-    return slabs.packed_labels(store.mask_path(record), kept)
+    return slabs.packed_labels(store.masks.path(record), kept)
 
 
 async def get_mask(request: Request) -> Response:

@@ -33,7 +33,7 @@ LINK_HELP = "The right scan is turned and moved onto the left one (rigid registr
 
 def choose_pair(store: Any, patient: str, left: DeltaGenerator, right: DeltaGenerator) -> tuple[str, str]:
     """Two different timepoints; the last two to begin with."""
-    timepoints = store.timepoints(patient)
+    timepoints = store.patients.timepoints(patient)
     with left:
         first = opening.choose_timepoint(
             "Left timepoint", timepoints, "compare-left", timepoints[-2], "The right one is moved onto this one."
@@ -48,7 +48,7 @@ def choose_versions(
     store: Any, patient: str, person: str, where: DeltaGenerator, left: DeltaGenerator, right: DeltaGenerator
 ) -> tuple[str, MaskRecord, MaskRecord] | None:
     """A timepoint and two of its mask versions; None where it has fewer than two."""
-    timepoints = store.timepoints(patient)
+    timepoints = store.patients.timepoints(patient)
     several = [t for t in timepoints if len(visible.masks(store, patient, t, person)) > 1]
     with where:
         default = several[-1] if several else timepoints[-1]

@@ -27,8 +27,8 @@ SPECIFICITY_HELP = "Share of the surroundings that this reader left free, in a b
 
 def choose_timepoint(store: Any, patient: str, where: DeltaGenerator) -> str:
     """A timepoint, to begin with the last one that several people have read."""
-    timepoints = store.timepoints(patient)
-    several = [t for t in timepoints if len(newest_by_reader(store.masks(patient, t))) > 1]
+    timepoints = store.patients.timepoints(patient)
+    several = [t for t in timepoints if len(newest_by_reader(store.masks.of(patient, t))) > 1]
     with where:
         return opening.choose_timepoint(
             "Timepoint", timepoints, "readers-timepoint", (several or timepoints)[-1], "Whose readers are compared."
@@ -39,7 +39,7 @@ def readers_panel(store: Any, patient: str, timepoint: str, person: str) -> None
     """Everything about the readers of one timepoint."""
     if not _setting(store, patient, timepoint, person):
         return
-    readings = newest_by_reader(store.masks(patient, timepoint))
+    readings = newest_by_reader(store.masks.of(patient, timepoint))
     if len(readings) < 2:
         who = f"Only {plain(next(iter(readings)))} has" if readings else "Nobody has"
         st.info(f"{who} drawn or refined a mask of {plain(timepoint)}. Agreement needs two people's versions.")
@@ -55,18 +55,18 @@ def readers_panel(store: Any, patient: str, timepoint: str, person: str) -> None
 
 def _setting(store: Any, patient: str, timepoint: str, person: str) -> bool:
     """Blind or not, and who has finished; False while this person may not see the others yet."""
-    blind, finished = store.is_blind(patient, timepoint), store.readings_finished(patient, timepoint)
+    blind, finished = store.readings.is_blind(patient, timepoint), store.readings.finished(patient, timepoint)
     names = [str(row["person"]) for row in finished]
     switch, done, button = st.columns([2, 5, 2], vertical_alignment="center")
     state = rights.button(store, person, "reading.set", BLIND_HELP)
     wanted = switch.toggle("Blind reading", value=blind, key=f"blind-{patient}-{timepoint}-{blind}", **state)
     if wanted != blind:
-        store.set_reading(patient, timepoint, wanted, person)
+        store.readings.set_blind(patient, timepoint, wanted, person)
         st.rerun()
     done.caption(f"Finished: {plain(', '.join(names))}." if names else "Nobody has said to be finished.")
     state = rights.button(store, person, "reading.finished", "For good: you then see the others.")
     if person not in names and button.button("I have finished reading", **state):
-        store.finish_reading(patient, timepoint, person)
+        store.readings.finish(patient, timepoint, person)
         st.rerun()
     if blind and person not in names:
         st.info(f"{plain(timepoint)} is read blind. You see the other readers once you say that you have finished.")
@@ -138,7 +138,7 @@ def _consensus(
         },
     )
     versions = sorted(record.version for record in readings.values())
-    same = _consensus_of(store.masks(patient, timepoint), versions)
+    same = _consensus_of(store.masks.of(patient, timepoint), versions)
     words, button = st.columns([5, 3], vertical_alignment="center")
     said = f"v{same.version} is the consensus of these versions." if same else "It becomes a version like any other."
     words.caption(f"STAPLE: {found['staple']['volume_mm3'] / 1000:.1f} mL. {said}")
@@ -169,7 +169,7 @@ def _adjudicate(store: Any, patient: str, timepoint: str, readings: Mapping[str,
     """One version becomes the final one, by a named person's decision."""
     st.subheader("Adjudication", divider="gray")
     records = {record.version: f"v{record.version} · {plain(reader)}" for reader, record in readings.items()}
-    for record in store.masks(patient, timepoint):
+    for record in store.masks.of(patient, timepoint):
         if record.method == CONSENSUS_METHOD and record.status != "rejected":
             records[record.version] = f"v{record.version} · consensus"
     version = st.radio(
@@ -180,4 +180,4 @@ def _adjudicate(store: Any, patient: str, timepoint: str, readings: Mapping[str,
         key=f"adjudicate-{timepoint}",
         index=len(records) - 1,
     )
-    decision_form(store, patient, timepoint, store.mask(patient, timepoint, version), person)
+    decision_form(store, patient, timepoint, store.masks.version(patient, timepoint, version), person)

@@ -35,7 +35,7 @@ def lesion_picture(record: MaskRecord, lesion_id: str) -> str:
 
 
 def _draw(record: MaskRecord, label: int) -> str:
-    scan = resources.get_store().reference_scan(record.patient_id, record.timepoint)
+    scan = resources.get_store().scans.reference(record.patient_id, record.timepoint)
     volume, labels = resources.load_volume(scan), resources.load_mask(record).array
     counts = np.count_nonzero(labels == label, axis=(0, 1))
     if not counts.any():
@@ -82,9 +82,9 @@ def similar_cards(found: Sequence[Mapping[str, Any]]) -> None:
     """One card a neighbour, nearest first."""
     store = resources.get_store()
     for column, row in zip(st.columns(max(len(found), 5)), found, strict=False):
-        record = store.mask(row["patient_id"], row["timepoint"], row["version"])
+        record = store.masks.version(row["patient_id"], row["timepoint"], row["version"])
         outcome = curve.what_became(store, record.patient_id, record.timepoint, row["lesion_id"])
-        scan = store.reference_scan(record.patient_id, record.timepoint)
+        scan = store.scans.reference(record.patient_id, record.timepoint)
         with column.container(border=True, height="stretch"):
             name = f"{record.patient_id} {row['lesion_id']} of {record.timepoint}"
             st.image(lesion_picture(record, row["lesion_id"]), width="stretch", alt=name)

@@ -74,8 +74,8 @@ _ENDING = threading.Event()
 
 def _open_store() -> Store:
     store = open_store(data_root())
-    check_in_background(store)
-    if any(store.jobs(limit=1, status=status) for status in ("queued", "running")):
+    check_in_background(store.files)
+    if any(store.jobs.newest(limit=1, status=status) for status in ("queued", "running")):
         # In a thread, as the page that opened the store need not wait for the pipeline to be imported.
         threading.Thread(target=_take_up, name="take-up", daemon=True).start()
     return store
@@ -123,12 +123,12 @@ def load_mask(record: MaskRecord) -> LabelMap:
 
 @st.cache_resource(show_spinner="Loading the scan", max_entries=6)
 def _volume(sha256: str, _scan: Scan) -> Volume:
-    return get_store().load_volume(_scan)
+    return get_store().scans.load(_scan)
 
 
 @st.cache_resource(show_spinner="Loading the mask", max_entries=24)
 def _mask(sha256: str, _record: MaskRecord) -> LabelMap:
-    return get_store().load_mask(_record)
+    return get_store().masks.load(_record)
 
 
 def align(fixed: Scan, moving: Scan) -> RigidTransform:
@@ -141,7 +141,7 @@ def _alignment(fixed_sha256: str, moving_sha256: str, _fixed: Scan, _moving: Sca
     from core.imaging.registration import rigid
 
     store = get_store()  # not `load_volume`: nothing else needs these voxels, so they are not kept
-    return rigid(store.load_volume(_fixed), store.load_volume(_moving))
+    return rigid(store.scans.load(_fixed), store.scans.load(_moving))
 
 
 def surface_distances(first: MaskRecord, second: MaskRecord) -> SurfaceDistances:
@@ -201,7 +201,7 @@ def forecast(
     from core.growth.population import KIND
 
     frozen = tuple((name, tuple(points)) for name, points in series.items())
-    own = get_store().reference_sets(KIND)
+    own = get_store().reference_sets.all(KIND)
     key = str(own[-1]["set_id"]) if own else "shipped"
     return _forecast(frozen, lesion, tuple(horizon_days), tuple(noise.items()), key, own)
 

@@ -30,7 +30,7 @@ def parent(store: Any, record: MaskRecord, person: str) -> MaskRecord | None:
 def by_id(store: Any, claims: Claims, mask_id: str) -> MaskRecord | None:
     """The version of that id if a token covers it and its person may see it, else None."""
     try:
-        record: MaskRecord = store.mask_by_id(mask_id)
+        record: MaskRecord = store.masks.by_id(mask_id)
     except TwinReviewError:
         return None
     if record.patient_id != claims.patient_id or record.timepoint not in claims.timepoints:

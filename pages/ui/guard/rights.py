@@ -16,9 +16,9 @@ class ButtonState(TypedDict):
 
 def why_not(store: Any, person: str, action: str) -> str | None:
     """Why this person may not do what the audit calls `action`; None where they may."""
-    if store.may(person, action):
+    if store.people.may(person, action):
         return None
-    role = store.role_of(person) or "nobody that was added"
+    role = store.people.role_of(person) or "nobody that was added"
     return f"Needs the role {roles_that_may(action)}; {person} is {role}. An administrator gives roles on System."
 
 
@@ -30,6 +30,6 @@ def button(store: Any, person: str, action: str, help_text: str | None = None, d
 
 def only_looks(store: Any, person: str) -> str | None:
     """What the sidebar says to a viewer, before any button has to be tried; None for whoever may change something."""
-    if store.role_of(person) != VIEWER:
+    if store.people.role_of(person) != VIEWER:
         return None
     return f"{person} is a viewer: may look at everything and change nothing."

@@ -49,7 +49,7 @@ def asking_about_names(names: Sequence[str]) -> Iterator[None]:
 
 def show_arrival(store: Any, patient: str, timepoint: str, scan_id: str) -> None:
     """What was understood of the file, so that a wrong guess is seen."""
-    scan = next((s for s in store.scans(patient, timepoint) if s.scan_id == scan_id), None)
+    scan = next((s for s in store.scans.of(patient, timepoint) if s.scan_id == scan_id), None)
     if scan is None:
         return
     size = " x ".join(str(n) for n in scan.shape)
@@ -77,7 +77,7 @@ def mask_form(store: Any, patient: str | None, person: str) -> None:
     if patient is None:
         st.info("Choose the patient in the sidebar first.")
         return
-    timepoint = st.selectbox("Timepoint", store.timepoints(patient), key="mask-timepoint")
+    timepoint = st.selectbox("Timepoint", store.patients.timepoints(patient), key="mask-timepoint")
     files = uploads.uploader(
         "mask-file",
         "Mask file",
@@ -115,5 +115,5 @@ def scan_rows(store: Any, patient: str) -> list[dict[str, Any]]:
             "at (UTC)": s.imported_at[:16].replace("T", " "),
             "sha256": s.sha256[:12],
         }
-        for s in store.scans(patient)
+        for s in store.scans.of(patient)
     ]

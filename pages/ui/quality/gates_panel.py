@@ -87,7 +87,7 @@ def evaluation(sha256: str) -> None:
     job_id = st.session_state.get("evaluation-job")
     result = job_panel.job_panel(job_id, "Evaluation") if job_id else None
     if result is None:
-        done = resources.get_store().jobs(limit=1000, status="done")
+        done = resources.get_store().jobs.newest(limit=1000, status="done")
         results = [job["result"] for job in done if job["kind"] == JOB]
         result = next((r for r in results if r["sha256"] == sha256), None)
     if st.button(
@@ -175,7 +175,7 @@ def scored_masks(store: Any, person: str) -> list[dict[str, Any]]:
     """The newest result of each scored mask that this person may see, with its status; flagged ones first, then by
     p-value."""
     status = {record.mask_id: record.status for record in seen_of_all(store, person)}
-    newest = {row["mask_id"]: dict(row) for row in store.mask_anomalies() if row["mask_id"] in status}
+    newest = {row["mask_id"]: dict(row) for row in store.verdicts.of_masks() if row["mask_id"] in status}
     out = []
     for row in newest.values():
         scores = [lesion for lesion in row.get("lesions", []) if lesion.get("score") is not None]

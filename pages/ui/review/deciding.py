@@ -95,10 +95,10 @@ def decision_form(
         st.warning("This version is accepted, but its file cannot be read: it is not in the curve.")
     elif record.status != "proposed":
         {"accepted": st.success, "rejected": st.error}.get(record.status, st.info)(_settled(record))
-    if why := store.masks_to_affirm().get(record.mask_id):
+    if why := store.decisions.to_affirm().get(record.mask_id):
         st.warning(f"Waits to be affirmed: {plain(why)}. It is out of the curve until somebody accepts it anew.")
     versions = {r.mask_id: r.version for r in visible.masks(store, patient, timepoint, person)}
-    said = [d for d in store.decisions(patient, timepoint) if d.mask_id in versions]
+    said = [d for d in store.decisions.of(patient, timepoint) if d.mask_id in versions]
     if record.status != "rejected":
         _ask(store, record, person, verdict, [d for d in said if d.mask_id == record.mask_id])
     decision_list(said, versions)
@@ -139,7 +139,7 @@ def _ask(store: Any, record: MaskRecord, person: str, verdict: str | None, said:
             return
         try:
             place = (record.patient_id, record.timepoint, record.version)
-            store.decide(*place, chosen, person, reason, comment, lesion_id=lesion)
+            store.decisions.decide(*place, chosen, person, reason, comment, lesion_id=lesion)
         except TwinReviewError as error:
             st.error(plain(error))
             return
@@ -152,7 +152,7 @@ def _why_not(store: Any, record: MaskRecord, lesion: str | None) -> str | None:
     """Why the store would refuse to accept this version; None where it would not."""
     if file_problem(store, record):
         return "Its file cannot be read, so nobody can accept it."
-    if lesion is None and not store.mask_anomalies(record.patient_id, record.timepoint, record.mask_id):
+    if lesion is None and not store.verdicts.of_masks(record.patient_id, record.timepoint, record.mask_id):
         return "The mask gate has not judged it. Press Score the mask first."
     return None
 
@@ -210,7 +210,7 @@ def _remind(store: Any, record: MaskRecord, lesion: str | None) -> None:
     """Rejections do not pass to a new version; whoever decides on that should know of them."""
     if lesion is not None or record.status != "proposed" or record.parent_version is None:
         return
-    parent = store.mask(record.patient_id, record.timepoint, record.parent_version)
+    parent = store.masks.version(record.patient_id, record.timepoint, record.parent_version)
     here = {str(one["lesion_id"]) for one in standing(record)}
     again = sorted(rejected(parent) & here)
     if again:

@@ -24,7 +24,7 @@ HD95_HELP = "95 % Hausdorff distance: 95 % of either mask's border lies within t
 
 def choose_mask(store: Any, patient: str, person: str) -> tuple[str, MaskRecord | None, str | None]:
     """One line of widgets: timepoint, version, and what stands beside them; the newest of both to begin with."""
-    timepoints = store.timepoints(patient)
+    timepoints = store.patients.timepoints(patient)
     if st.session_state.get("timepoint") not in timepoints:
         st.session_state["timepoint"] = timepoints[-1]
     title, first, second, third = st.columns([2, 2, 4, 3], vertical_alignment="center")
@@ -77,7 +77,7 @@ def show(
     panes, link = [Shown(timepoint, record, parent)], None
     if beside is not None:
         panes.append(Shown(beside, visible.best(store, patient, beside, person)))
-        found = resources.align(store.reference_scan(patient, timepoint), store.reference_scan(patient, beside))
+        found = resources.align(store.scans.reference(patient, timepoint), store.scans.reference(patient, beside))
         link = {"matrix": found.matrix, "converged": found.converged, "message": found.message}
     data = viewer_data(store, patient, panes, person, edit=may_draw(store, record, person), link=link)
     return viewer(data, key=f"viewer-{patient}-{timepoint}")
@@ -86,8 +86,8 @@ def show(
 def may_draw(store: Any, record: MaskRecord | None, person: str) -> bool:
     """Whether this person's role lets them draw here; nobody draws on a version whose file cannot be read, but beside
     one that is marked lost a mask is begun anew."""
-    allowed = store.may(person, "draft.edited") and store.may(person, "mask.added")
-    if record is None or record.mask_id in store.losses(record.patient_id):
+    allowed = store.people.may(person, "draft.edited") and store.people.may(person, "mask.added")
+    if record is None or record.mask_id in store.masks.losses(record.patient_id):
         return bool(allowed)
     return bool(allowed) and file_problem(store, record) is None
 
@@ -95,7 +95,7 @@ def may_draw(store: Any, record: MaskRecord | None, person: str) -> bool:
 def gates(store: Any, patient: str, timepoint: str, record: MaskRecord | None, person: str) -> bool:
     """What the two gates say, in one line each; True when the scan is to be scored."""
     pressed = False
-    scores = store.ood_scores(patient, timepoint)
+    scores = store.verdicts.of_scans(patient, timepoint)
     if scores:
         row = scores[-1]
         value = "" if row["score"] is None else f" ({row['score']:.2f}, threshold {row['threshold']:.2f})"
@@ -111,7 +111,7 @@ def gates(store: Any, patient: str, timepoint: str, record: MaskRecord | None, p
         )
     if record is None:
         return pressed
-    anomalies = store.mask_anomalies(patient, timepoint, record.mask_id)
+    anomalies = store.verdicts.of_masks(patient, timepoint, record.mask_id)
     if anomalies:
         row = anomalies[-1]
         p_value = "" if row["p_value"] is None else f" (p = {row['p_value']:.3f}, {row['n_reference']:d} references)"
@@ -161,7 +161,7 @@ def refine_form(
         "dashed until it is kept (Enter). **All slices** carries it through the scan. It is a version once you press "
         "**Save version**."
     )
-    scan = store.reference_scan(patient, timepoint)
+    scan = store.scans.reference(patient, timepoint)
     with st.expander("Type a box"), st.form("typed-box", border=False):
         names = ("X0", "Y0", "X1", "Y1", "Slice")
         limits = [scan.shape[0], scan.shape[1], scan.shape[0], scan.shape[1], scan.shape[2]]

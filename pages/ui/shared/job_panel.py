@@ -24,7 +24,7 @@ def job_panel(job_id: str, what: str) -> dict[str, Any] | None:
     Returns:
         The job's result when it is done, else None (still going, failed or cancelled: said on the page).
     """
-    job = resources.get_store().job(job_id)
+    job = resources.get_store().jobs.get(job_id)
     if job["status"] not in FINAL:
         _watch(job_id, what)
         return None
@@ -43,7 +43,7 @@ def _cancel(job_id: str) -> None:
 
 @st.fragment(run_every=REFRESH_S)
 def _watch(job_id: str, what: str) -> None:
-    job = resources.get_store().job(job_id)
+    job = resources.get_store().jobs.get(job_id)
     if job["status"] in FINAL:
         st.rerun()
     bar, button = st.columns([5, 1], vertical_alignment="center")

@@ -15,7 +15,7 @@ from pages.ui.shared.text import plain
 def file_problem(store: Any, record: MaskRecord) -> str | None:
     """Why the file of a version is not read, in a sentence; None where it is the one that was stored."""
     try:
-        store.mask_path(record)
+        store.masks.path(record)
     except TwinReviewError as error:
         return str(error)
     return None
@@ -28,21 +28,21 @@ def file_panel(store: Any, record: MaskRecord | None, person: str) -> None:
         return
     st.error(plain(problem), icon=":material/error:")
     place = (record.patient_id, record.timepoint, record.version)
-    lost = record.mask_id in store.losses(record.patient_id)
+    lost = record.mask_id in store.masks.losses(record.patient_id)
     if lost:
         state = rights.button(store, person, "mask.found", "Its hash is compared with the record first.")
         if st.button("The file is back", **state):
-            _do(lambda: store.mark_found(*place, person))
+            _do(lambda: store.losses.mark_found(*place, person))
     else:
         with st.form(f"lost-{record.mask_id}", border=False):
             reason = st.text_input("What became of the file", max_chars=500, placeholder="disk failure, no backup")
             if st.form_submit_button("Mark the file as lost", **rights.button(store, person, "mask.lost")):
-                _do(lambda: store.mark_lost(*place, reason, person))
-    for draft in store.drafts(record.patient_id, record.timepoint, person):
+                _do(lambda: store.losses.mark_lost(*place, reason, person))
+    for draft in store.drafts.of(record.patient_id, record.timepoint, person):
         if draft.parent_version == record.version:
             state = rights.button(store, person, "draft.edited", "It was drawn on this version, which nobody can read.")
             if st.button("Discard your draft of it", key=f"discard-{draft.draft_id}", **state):
-                _do(lambda draft_id=draft.draft_id: store.discard_draft(draft_id))
+                _do(lambda draft_id=draft.draft_id: store.drafts.discard(draft_id))
 
 
 def _do(what: Any) -> None:

@@ -49,10 +49,10 @@ def mask_thumbnail(store: Any, record: MaskRecord, cache: Path) -> bytes:
 
 
 def _draw(store: Any, record: MaskRecord) -> bytes:
-    scan = store.reference_scan(record.patient_id, record.timepoint)
-    grid = store.load_reference_grid(record.patient_id, record.timepoint)
-    k, labels = largest_slice(store.mask_path(record), scan.shape)
-    plane = np.asarray(next(read_blocks(store.scan_path(scan), 1, k)), np.float32)
+    scan = store.scans.reference(record.patient_id, record.timepoint)
+    grid = store.scans.reference_grid(record.patient_id, record.timepoint)
+    k, labels = largest_slice(store.masks.path(record), scan.shape)
+    plane = np.asarray(next(read_blocks(store.scans.path(scan), 1, k)), np.float32)
     thin = Grid((*scan.shape[:2], 1), grid.affine)
     volume, box = Volume(plane, thin, scan.modality, scan.sequence), _square(labels, grid.spacing_mm)
     return slices.png(

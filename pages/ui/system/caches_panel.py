@@ -28,4 +28,4 @@ def clear(store: Any, person: str) -> None:
 
 def is_administrator(store: Any, person: str) -> bool:
     """Whether the store knows the person as one."""
-    return any(row["name"] == person and row["role"] == "administrator" for row in store.people())
+    return any(row["name"] == person and row["role"] == "administrator" for row in store.people.all())

@@ -66,7 +66,7 @@ def models() -> None:
 
 def jobs(store: Any, person: str) -> None:
     """The latest jobs; those under way can be cancelled."""
-    rows = store.jobs(limit=100)
+    rows = store.jobs.newest(limit=100)
     if not rows:
         st.info("No job has run yet. Segment a timepoint on the review page to start one.")
         return
@@ -102,7 +102,7 @@ MAY = {
 
 def people(store: Any, person: str) -> None:
     """Who may be named on a record, and what their role lets them do; an administrator adds and changes."""
-    known = {p["name"]: p for p in store.people()}
+    known = {p["name"]: p for p in store.people.all()}
     st.dataframe(
         cells(
             [
@@ -128,20 +128,20 @@ def people(store: Any, person: str) -> None:
         new = name.text_input("Name", max_chars=64, help="As it is to stand beside decisions. Sign-in comes later.")
         chosen = role.selectbox("Role", ROLES, index=ROLES.index("reviewer"))
         if st.form_submit_button("Add", **rights.button(store, person, "person.added")):
-            store.add_person(new, chosen, by=person)
+            store.people.add(new, chosen, by=person)
             st.rerun()
     with st.form("role", border=False):
         name, role = st.columns(2)
         whose = name.selectbox("Person", list(known), key="role-of")
         chosen = role.selectbox("New role", ROLES, key="new-role")
         if st.form_submit_button("Change the role", **rights.button(store, person, "person.added")):
-            store.add_person(whose, chosen, by=person)
+            store.people.add(whose, chosen, by=person)
             st.rerun()
 
 
 def doubted_files(store: Any) -> None:
     """Says which stored files are not as they were stored; nothing where all are, as far as is known."""
-    rows = store.doubted_files()
+    rows = store.files.doubted()
     if not rows:
         return
     what = "file is not as it was stored" if len(rows) == 1 else "files are not as they were stored"
@@ -155,7 +155,7 @@ def doubted_files(store: Any) -> None:
     said.caption("Restore them from a backup; a mask that cannot be restored can be marked lost on Review.")
     if button.button("Look at all files again", width="stretch"):
         with st.spinner("Reading every file", show_time=True):
-            store.check_files()
+            store.files.check()
         st.rerun()
 
 
@@ -164,7 +164,7 @@ def audit(store: Any, person: str) -> None:
     out of them."""
     count = st.slider("Entries", 20, 1000, 100, step=20)
     rows, closed = store.audit_log(limit=count), Closed.to(store, person)
-    asked = {job["job_id"]: job["params"] for job in store.jobs(limit=MOST_JOBS)} if closed else {}
+    asked = {job["job_id"]: job["params"] for job in store.jobs.newest(limit=MOST_JOBS)} if closed else {}
     for row in rows:
         hidden = closed and _is_hidden(row["payload"], closed, asked)
         row["payload"] = WITHHELD if hidden else json.dumps(row["payload"], default=str)[:300]

@@ -107,7 +107,7 @@ def check_tab(ahead: Forecast) -> None:
 
 def reliability_tab() -> None:
     """How often what was said came true, in patients from whom nothing was learned."""
-    population = in_force(resources.get_store().reference_sets(KIND))
+    population = in_force(resources.get_store().reference_sets.all(KIND))
     st.caption(
         f"Over {population.lesions:d} lesions ({plain(population.source)}): how often each chance that was given came "
         "true. A chance is shown only while it is off by no more than 3 points on average."

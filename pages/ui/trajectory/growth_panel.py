@@ -73,8 +73,8 @@ def chart(
     store = resources.get_store()
     lost = trajectory.unread_points(store, patient, measured)
     measured = [*measured, *(p for p in lost if lesion in (trajectory.TOTAL, p.lesion_id))]
-    modality = store.reference_scan(patient, points[0].timepoint).modality
-    events, first = store.events(patient), store.timepoints(patient)[0]
+    modality = store.scans.reference(patient, points[0].timepoint).modality
+    events, first = store.events.of(patient), store.patients.timepoints(patient)[0]
     others = curve.other_versions(_seen(patient), first, lesion)
     since = _shown_since(points, ahead)
     figure = growth_charts.growth_figure(
@@ -88,7 +88,7 @@ def chart(
         others=others,
         others_drawn=with_others,
         noise_log_sd=trajectory.noise_by_mask(records.values(), lesion, modality),
-        reviewers=curve.accepted_by(store.decisions(patient)),
+        reviewers=curve.accepted_by(store.decisions.of(patient)),
         responses=volumetric_response(measured) if len(points) > 1 else (),
     )
     low, high = volume_range([p for p in points if since is None or p.days >= since], ahead)
@@ -133,7 +133,7 @@ def after_radiotherapy(patient: str, lesion: str, changes: Sequence[Mapping[str,
     if not changes or changes[-1]["change"]["verdict"] == "within noise":
         return
     last = changes[-1]
-    state = cannot_tell(resources.get_store().events(patient), last["to"], last["change"]["percent_change"])
+    state = cannot_tell(resources.get_store().events.of(patient), last["to"], last["change"]["percent_change"])
     if state:
         name = "All lesions" if lesion == trajectory.TOTAL else plain(lesion)
         st.warning(f"{name}: {plain(state)}. The last change has no verdict of response.", icon=":material/help:")
@@ -176,7 +176,9 @@ def chart_rows(points: Sequence[VolumePoint], ahead: Forecast | None) -> list[di
 
 def _seen(patient: str) -> list[MaskRecord]:
     store, person = resources.get_store(), shell.person()
-    return [record for day in store.timepoints(patient) for record in visible.masks(store, patient, day, person)]
+    return [
+        record for day in store.patients.timepoints(patient) for record in visible.masks(store, patient, day, person)
+    ]
 
 
 def volume_range(points: Sequence[VolumePoint], ahead: Forecast | None) -> tuple[float, float]:

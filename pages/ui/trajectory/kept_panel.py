@@ -46,7 +46,7 @@ def kept_forecasts(store: Any, patient: str, points: Sequence[VolumePoint], ahea
     lesion = points[0].lesion_id
     before = [one for one in judged(store, patient) if one.lesion_id == lesion]
     if ahead is not None:
-        said = as_said(ahead, points, in_force(store.reference_sets(KIND)))
+        said = as_said(ahead, points, in_force(store.reference_sets.all(KIND)))
         if kept_as(store, patient, lesion, said):
             st.caption("What is said now is kept.")
         elif st.button(

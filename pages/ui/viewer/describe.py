@@ -92,8 +92,8 @@ def _readable(store: Any, shown: Shown) -> Shown:
 
 
 def _pane(store: Any, patient: str, shown: Shown) -> dict[str, Any]:
-    reference = store.reference_scan(patient, shown.timepoint)
-    scans = [reference, *[s for s in store.scans(patient, shown.timepoint) if s.scan_id != reference.scan_id]]
+    reference = store.scans.reference(patient, shown.timepoint)
+    scans = [reference, *[s for s in store.scans.of(patient, shown.timepoint) if s.scan_id != reference.scan_id]]
     simulated = next((s for s in scans if s.metadata.get("simulated")), None)
     by_id = {scan.scan_id: scan.sha256 for scan in scans}
     _begin(store, reference, shown.mask)
@@ -111,7 +111,7 @@ def _pane(store: Any, patient: str, shown: Shown) -> dict[str, Any]:
 
 
 def _scan(store: Any, scan: Scan) -> dict[str, Any]:
-    path = store.scan_path(scan)
+    path = store.scans.path(scan)
     affine = nib.load(path).affine  # type: ignore[attr-defined]  # the header alone is read
     scale = slabs.scaling(path, scan.modality, slabs.slab_folder(resources.data_root(), scan.sha256))
     presets = WINDOWS.get(scan.modality, {})
@@ -135,11 +135,11 @@ def _begin(store: Any, scan: Scan, mask: MaskRecord | None) -> None:
     folder, k = slabs.slab_folder(resources.data_root(), scan.sha256), scan.shape[2] // 2
     if mask is not None and mask.lesions:
         largest = max(mask.lesions, key=lambda lesion: float(lesion["volume_mm3"]))
-        affine = nib.load(store.scan_path(scan)).affine  # type: ignore[attr-defined]
+        affine = nib.load(store.scans.path(scan)).affine  # type: ignore[attr-defined]
         k = round(float((np.linalg.inv(affine) @ [*largest["centroid_mm"], 1.0])[2]))
     wanted = min(max(k, 0), scan.shape[2] - 1) // slabs.SLAB
     if not slabs.ready(folder, wanted):
-        CONVERSIONS.start(store.scan_path(scan), scan.modality, folder, wanted)
+        CONVERSIONS.start(store.scans.path(scan), scan.modality, folder, wanted)
 
 
 def _version(record: MaskRecord | None) -> dict[str, Any] | None:
@@ -154,7 +154,7 @@ def _prompts(record: MaskRecord | None) -> list[dict[str, Any]]:
 def _draft(store: Any, patient: str, shown: Shown, person: str) -> dict[str, Any] | None:
     """The person's open draft of the version that is shown."""
     version = None if shown.mask is None else shown.mask.version
-    for draft in store.drafts(patient, shown.timepoint, person):
+    for draft in store.drafts.of(patient, shown.timepoint, person):
         if draft.parent_version == version:
             return {"draft_id": draft.draft_id, "revision": draft.revision}
     return None

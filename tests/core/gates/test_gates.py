@@ -22,17 +22,17 @@ SPREAD = 1.4826 * 6
 
 def _lesions(store, patient: str, day: str, *values: float):
     """A proposed mask with one or two lesions of these vectors."""
-    if day not in store.timepoints(patient):
+    if day not in store.patients.timepoints(patient):
         add_scan(store, patient, day, seed=zlib.crc32(f"{patient} {day}".encode()))
     record = add_mask(store, 4, 2 if len(values) > 1 else 0, patient, day)
     for number, value in enumerate(values, start=1):
-        store.add_mask_vector(record.mask_id, f"L{number}", patient, [value], ["size"], "demo")
+        store.vectors.add(record.mask_id, f"L{number}", patient, [value], ["size"], "demo")
     return record
 
 
 def _accepted(store, patient: str, day: str, *values: float) -> None:
     record = _lesions(store, patient, day, *values)
-    store.decide(patient, day, record.version, "accept", "demo", "good")
+    store.decisions.decide(patient, day, record.version, "accept", "demo", "good")
 
 
 @pytest.fixture(scope="module")
@@ -51,7 +51,7 @@ def test_the_score_is_the_mean_distance_to_the_five_nearest_and_p_its_rank(cohor
     assert lesion["score"] == pytest.approx((0.2 + 0.8 + 1.2 + 1.8 + 2.2) / 5 / SPREAD, rel=1e-5)
     assert (result["p_value"], result["verdict"], result["flagged"]) == (1.0, "usual", False)
     assert result["n_reference"] == N
-    stored = cohort.mask_anomalies(mask_id=record.mask_id)[-1]
+    stored = cohort.verdicts.of_masks(mask_id=record.mask_id)[-1]
     assert (stored["person"], stored["p_value"], stored["verdict"]) == ("demo", 1.0, "usual")
 
 
@@ -79,7 +79,7 @@ def test_only_accepted_masks_of_other_patients_are_the_reference(store):
         _accepted(store, f"R{number:02d}", DAY1, float(number))
     _lesions(store, "proposed", DAY1, 18.0)
     _accepted(store, "withdrawn", DAY1, 19.0)
-    store.decide("withdrawn", DAY1, 1, "reject", "demo", "mistake")
+    store.decisions.decide("withdrawn", DAY1, 1, "reject", "demo", "mistake")
     _accepted(store, "P1", DAY1, 9.0)
     record = _lesions(store, "P1", DAY2, 9.0)
     result = score_mask(store, "P1", DAY2, record.version, "demo")
@@ -87,7 +87,7 @@ def test_only_accepted_masks_of_other_patients_are_the_reference(store):
     assert result["n_reference"] == 18
     assert result["lesions"][0]["n_needed"] == 19
     assert result["lesions"][0]["score"] is not None, "the distance is told all the same"
-    store.decide("proposed", DAY1, 1, "accept", "demo", "good")
+    store.decisions.decide("proposed", DAY1, 1, "accept", "demo", "good")
     assert score_mask(store, "P1", DAY2, record.version, "demo")["verdict"] == "usual"
 
 
@@ -103,7 +103,7 @@ def test_an_empty_mask_is_called_so_and_has_no_p(store):
     add_scan(store)
     empty = LabelMap(np.zeros(SHAPE, np.uint8), grid())
     record = add_version(store, empty, "P1", DAY1, method="import", reviewer="demo", parent_version=None)
-    (stored,) = store.mask_anomalies(mask_id=record.mask_id)
+    (stored,) = store.verdicts.of_masks(mask_id=record.mask_id)
     assert (stored["verdict"], stored["p_value"], stored["flagged"], stored["lesions"]) == (
         "empty mask",
         None,
@@ -116,15 +116,15 @@ def test_an_empty_mask_is_called_so_and_has_no_p(store):
 def test_a_mask_whose_vectors_were_lost_to_a_crash_is_measured_and_not_called_empty(store):
     add_scan(store)
     record = add_mask(store, 5, 3, verdict=None)  # as an older TwinReview left it that died right after storing it
-    assert store.mask_vectors() == []
+    assert store.vectors.all() == []
     result = score_mask(store, "P1", DAY1, record.version, "demo")
     assert result["verdict"] == "not enough reference masks"
-    measured = store.mask_vectors()
+    measured = store.vectors.all()
     assert [row["lesion_id"] for row in measured] == ["L1", "L2"]
     assert tuple(measured[0]["names"]) == VECTOR_NAMES
     add_scan(store, "P2", seed=2)
     whole = add_version(store, labels(5, 3), "P2", DAY1, method="import", reviewer="demo", parent_version=None)
-    assert [row["vector"] for row in store.mask_vectors() if row["mask_id"] == whole.mask_id] == [
+    assert [row["vector"] for row in store.vectors.all() if row["mask_id"] == whole.mask_id] == [
         row["vector"] for row in measured
     ]
     assert store.verify() == []
@@ -134,7 +134,7 @@ def test_similar_lesions_come_nearest_first_and_never_from_the_same_patient(coho
     _accepted(cohort, "twice", DAY1, 11.2)  # the very same value, at another timepoint of the patient
     record = _lesions(cohort, "twice", DAY2, 11.2, 0.4)
     found = similar_lesions(cohort, "twice", DAY2, record.version, k=3)
-    cohort.decide("twice", DAY1, 1, "reject", "demo", "cleanup")
+    cohort.decisions.decide("twice", DAY1, 1, "reject", "demo", "cleanup")
     assert [(row["of"], row["rank"], row["patient_id"]) for row in found] == [
         ("L1", 1, "R11"),
         ("L1", 2, "R12"),

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import datetime
 import json
 import math
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -25,8 +27,9 @@ from core.growth.methods import FITS, POPULATION, fit_forecast
 from core.growth.population import LEVELS, MEDIAN, in_force, probability_below, read_population, shipped
 from core.growth.prior import LAWS, LEVEL_SD, from_vector, posterior, to_vector
 from core.growth.series import FOLDS, Lesion, fold_of, origins, past_from, past_of, read_lesions
+from core.twin.curve_points import volume_points
 from core.twin.local_population import accepted_lesions, learn_own
-from core.types import VolumePoint
+from core.types import MaskRecord
 
 LALEH = "growth/laleh2022_dev.csv"
 ROOT = Path(__file__).parents[3]
@@ -320,39 +323,70 @@ def test_too_few_lesions_are_not_learned_from():
         learn.document(simulated(20), "x", "0" * 64, "test")
 
 
+class Remembered:
+    """A store in memory: patients with one lesion each, accepted at every visit."""
+
+    def __init__(self, lesions):
+        self._lesions = {lesion.patient_id.split("-")[0]: lesion for lesion in lesions}
+        self.patients = self.masks = self
+        self.reference_sets = ReferenceSetsInMemory()
+
+    def all(self):
+        return [{"patient_id": patient} for patient in self._lesions]
+
+    def require(self, patient_id):
+        assert patient_id in self._lesions
+
+    def timepoints(self, patient_id):
+        start = datetime.date(2020, 1, 1)
+        return [str(start + datetime.timedelta(days=int(day))) for day in self._lesions[patient_id].days]
+
+    def problems(self, patient_id=None):
+        return {}
+
+    def of(self, patient_id, timepoint=None):
+        volumes = zip(self.timepoints(patient_id), self._lesions[patient_id].volumes_mm3, strict=True)
+        return [accepted_mask(patient_id, day, volume) for day, volume in volumes]
+
+
+class ReferenceSetsInMemory:
+    def __init__(self):
+        self.sets = []
+
+    def all(self, kind=None):
+        return self.sets
+
+    def add(self, kind, detail, person):
+        self.sets.append({"kind": kind, "detail": json.loads(json.dumps(detail)), "person": person})
+        return "set-1"
+
+
+def accepted_mask(patient_id, timepoint, volume_mm3):
+    lesion = {"label": 1, "lesion_id": "L1", "volume_mm3": float(volume_mm3)}
+    values = dict.fromkeys(MaskRecord.__dataclass_fields__)
+    values |= {"mask_id": f"{patient_id} {timepoint}", "patient_id": patient_id, "timepoint": timepoint, "version": 1}
+    values |= {
+        "status": "accepted",
+        "volume_mm3": float(volume_mm3),
+        "lesions": (lesion,),
+        "prompts": (),
+        "software": {},
+    }
+    return MaskRecord.from_json(values)
+
+
 def test_a_cohorts_own_history_is_learned_put_in_force_and_borrows_what_it_lacks(tmp_path):
-    class Store:
-        def __init__(self):
-            self.sets = []
-            self.lesions = simulated(60, seed=4, scans=7)
-
-        def patients(self):
-            return [{"patient_id": lesion.patient_id.split("-")[0]} for lesion in self.lesions]
-
-        def volume_points(self, patient_id):
-            (mine,) = [x for x in self.lesions if x.patient_id.startswith(f"{patient_id}-")]
-            pairs = enumerate(zip(mine.days, mine.volumes_mm3, strict=True))
-            return [
-                VolumePoint(f"{n}", day, v, lesion, f"{lesion}{n}", 1)
-                for n, (day, v) in pairs
-                for lesion in ("L1", "total")
-            ]
-
-        def add_reference_set(self, kind, detail, person):
-            self.sets.append({"kind": kind, "detail": json.loads(json.dumps(detail)), "person": person})
-            return "set-1"
-
-    store = Store()
+    store: Any = Remembered(simulated(60, seed=4, scans=7))
     assert len(accepted_lesions(store)) == 60
     answer = learn_own(store, "demo")
     assert answer["lesions"] == 60
-    own = in_force(store.sets)
+    own = in_force(store.reference_sets.sets)
     assert own.source == "accepted masks of this installation (60 lesions)"
     # None of these lesions was at the floor: that state is the shipped one's.
     assert own.everyone.locf["at_floor"].tolist() == shipped().everyone.locf["at_floor"].tolist()
     assert own.everyone.locf["measurable"].tolist() != shipped().everyone.locf["measurable"].tolist()
     assert in_force([]) is shipped()
-    ahead = forecast(store.volume_points("sim3")[::2], [28, 84], own)
+    ahead = forecast([p for p in volume_points(store, "sim3") if p.lesion_id == "L1"], [28, 84], own)
     assert ahead.learned_from == own.source
     assert np.isfinite(ahead.fan.quantiles_mm3).all()
 

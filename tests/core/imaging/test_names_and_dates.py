@@ -400,7 +400,7 @@ def test_nothing_is_stored_under_a_questioned_name_and_a_known_one_is_not_asked_
     for wrong in ({"patient_id": "DOE_JOHN_19540302"}, {"dataset": "Doe_John"}):
         with pytest.raises(NameQuestion):
             _import(store, tmp_path / "one", **wrong)
-    assert store.patients() == []
+    assert store.patients.all() == []
     _import(store, tmp_path / "one", patient_id="DOE_JOHN_19540302", confirm_id=True)
     write_series(tmp_path / "two", slopes=[2, 2, 2, 2])
     assert _import(store, tmp_path / "two", patient_id="DOE_JOHN_19540302", timepoint="2002-01-01").scan_id == "CT"

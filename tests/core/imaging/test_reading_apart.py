@@ -81,7 +81,7 @@ def _import(store: Any, *files: Path, modality: Any = "MR", **details):
 def _nothing_left(store: Any) -> None:
     incoming = store.root / "incoming"
     assert not incoming.is_dir() or list(incoming.iterdir()) == []
-    assert store.patients() == []
+    assert store.patients.all() == []
 
 
 def _bomb(path: Path, shape: tuple[int, int, int]) -> Path:
@@ -102,7 +102,7 @@ def _gb_of_this_process() -> float:
 def test_a_scan_arrives_as_it_would_be_read_here(store: Any, tmp_path: Path) -> None:
     path = _image(tmp_path / "x.nii.gz")
     scan = _import(store, path)
-    np.testing.assert_array_equal(store.load_volume(scan).array, np.asarray(nib.load(path).dataobj))  # type: ignore[attr-defined]
+    np.testing.assert_array_equal(store.scans.load(scan).array, np.asarray(nib.load(path).dataobj))  # type: ignore[attr-defined]
     assert scan.metadata == {"format": "NIfTI", "warnings": []}
     assert not list((store.root / "incoming").iterdir())
 
@@ -221,7 +221,7 @@ def test_a_killed_reader_is_a_sentence_for_one_person(store: Any, tmp_path: Path
     assert "ended its reader" in str(failures[0])
     assert other.patient_id == "P2"
     _wait_for(lambda: not child.is_running() or child.status() == psutil.STATUS_ZOMBIE)
-    assert [p["patient_id"] for p in store.patients()] == ["P2"]
+    assert [p["patient_id"] for p in store.patients.all()] == ["P2"]
     assert not list((store.root / "incoming").iterdir())
 
 
@@ -337,7 +337,7 @@ def test_a_mask_arrives_and_a_broken_one_leaves_nothing(store: Any, tmp_path: Pa
     (tmp_path / "m.nii.gz").write_bytes((tmp_path / "m.nii.gz").read_bytes()[:60])
     with pytest.raises(InputError, match="truncated or damaged"):
         import_mask(store, tmp_path / "m.nii.gz", patient_id="P1", timepoint=DAY, reviewer="demo")
-    assert len(store.masks("P1")) == 1
+    assert len(store.masks.of("P1")) == 1
     assert not list((store.root / "incoming").iterdir())
 
 

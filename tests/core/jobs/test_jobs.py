@@ -64,7 +64,7 @@ KINDS = {"sleep": KIND}
 
 def wait_for(store, job_id, statuses=FINAL, seconds=120):
     until = time.monotonic() + seconds
-    while (row := store.job(job_id))["status"] not in statuses:
+    while (row := store.jobs.get(job_id))["status"] not in statuses:
         assert time.monotonic() < until, f"still {row['status']}: {row['message']}"
         time.sleep(0.05)
     return row
@@ -104,7 +104,7 @@ def test_inline_computes_records_and_tells(store):
     assert kept["by"] == "demo"
     assert kept["text"] == "voxels"
     assert seen[0] == (0.0, "step 0")
-    (row,) = store.jobs()
+    (row,) = store.jobs.newest()
     assert (row["status"], row["progress"], row["person"], row["kind"]) == ("done", 1.0, "demo", "sleep")
     assert row["result"] == kept
     assert scratch(store) == []
@@ -113,7 +113,7 @@ def test_inline_computes_records_and_tells(store):
 def test_inline_passes_the_words_on_and_keeps_them_in_the_row(store):
     with pytest.raises(ModelError, match="Expected weights"):
         run_inline(store, KIND, {"fail": "words"}, "demo")
-    (row,) = store.jobs()
+    (row,) = store.jobs.newest()
     assert (row["status"], row["message"]) == ("failed", "Expected weights, got none. Put them into weights/.")
     assert scratch(store) == []
 
@@ -121,7 +121,7 @@ def test_inline_passes_the_words_on_and_keeps_them_in_the_row(store):
 def test_inline_bug_leaves_an_apology_without_the_bug_s_text(store, caplog):
     with pytest.raises(KeyError):
         run_inline(store, KIND, {"fail": "bug", "patient": "SECRET"}, "demo")
-    (row,) = store.jobs()
+    (row,) = store.jobs.newest()
     assert row["status"] == "failed"
     error_id = row["message"].split("error ")[1][:8]
     assert error_id in caplog.text
@@ -137,7 +137,7 @@ def test_inline_cancel_is_not_a_failure(store):
 
     with pytest.raises(JobCancelled):
         run_inline(store, JobKind("sleep", prepare, cancelled, record), {}, "demo")
-    assert [row["status"] for row in store.jobs()] == ["cancelled"]
+    assert [row["status"] for row in store.jobs.newest()] == ["cancelled"]
 
 
 def test_a_refused_request_leaves_no_row(store):
@@ -147,7 +147,7 @@ def test_a_refused_request_leaves_no_row(store):
         JobRunner(store, KINDS).submit("sleep", {"refuse": True}, "demo")
     with pytest.raises(InputError, match=r"Expected a job of kind sleep, got 'dream'"):
         JobRunner(store, KINDS).submit("dream", {}, "demo")
-    assert store.jobs() == []
+    assert store.jobs.newest() == []
 
 
 def test_progress_is_passed_on_at_most_twice_a_second(tmp_path, monkeypatch):
@@ -167,13 +167,13 @@ def test_progress_is_passed_on_at_most_twice_a_second(tmp_path, monkeypatch):
 
 def test_a_job_is_computed_by_a_worker_and_recorded_here(running):
     job_id = running.submit("sleep", {"steps": 30, "pool": True}, "demo")
-    assert running.store.job(job_id)["status"] == "queued", "submit waits for nothing, not even for Dask to start"
+    assert running.store.jobs.get(job_id)["status"] == "queued", "submit waits for nothing, not even for Dask to start"
     row = wait_for(running.store, job_id, {"running"})
     fractions = []
     while row["status"] == "running":
         fractions.append(row["progress"])
         time.sleep(0.05)
-        row = running.store.job(job_id)
+        row = running.store.jobs.get(job_id)
     row = wait_for(running.store, job_id)
     assert (row["status"], row["progress"], row["message"]) == ("done", 1.0, "Done")
     assert fractions == sorted(fractions)
@@ -190,12 +190,12 @@ def test_a_failing_job_says_why_and_the_next_one_runs(running, caplog, capfd):
     good = running.submit("sleep", {}, "demo")
     assert wait_for(running.store, words)["message"] == "Expected weights, got none. Put them into weights/."
     assert wait_for(running.store, bug)["status"] == "failed"
-    assert "(error " in running.store.job(bug)["message"]
+    assert "(error " in running.store.jobs.get(bug)["message"]
     assert wait_for(running.store, stored)["message"] == "Expected a free version number, got a taken one."
     assert wait_for(running.store, good)["status"] == "done"
     out, err = capfd.readouterr()
     assert "KeyError" in caplog.text
-    assert "SECRET" not in caplog.text + out + err + running.store.job(bug)["message"]
+    assert "SECRET" not in caplog.text + out + err + running.store.jobs.get(bug)["message"]
 
 
 def test_cancel_stops_a_running_job_and_a_queued_one_never_starts(running, tmp_path):
@@ -204,14 +204,14 @@ def test_cancel_stops_a_running_job_and_a_queued_one_never_starts(running, tmp_p
     wait_for(running.store, long, {"running"})
     running.cancel(queued, "demo")
     assert wait_for(running.store, queued)["status"] == "cancelled"
-    assert running.store.job(long)["status"] == "running"
+    assert running.store.jobs.get(long)["status"] == "running"
     running.cancel(long, "demo")
     assert wait_for(running.store, long, seconds=10)["status"] == "cancelled"
     running.cancel(long, "demo")  # again: nothing happens
-    assert running.store.job(long)["status"] == "cancelled"
+    assert running.store.jobs.get(long)["status"] == "cancelled"
     time.sleep(0.5)
     assert list(tmp_path.iterdir()) == []
-    assert running.store.job(queued)["status"] == "cancelled"
+    assert running.store.jobs.get(queued)["status"] == "cancelled"
     said = [e for e in running.store.audit_log(50) if e["action"] == "job.cancelled"]
     assert {(e["person"], e["payload"]["job_id"]) for e in said} == {("demo", long), ("demo", queued)}
     assert swept(running.store, long, queued)
@@ -285,7 +285,7 @@ def test_a_job_survives_one_restart_and_is_given_up_after_two(tmp_path):
     shutil.copytree(twice, once)
 
     with open_store(once) as store:
-        assert store.job(job_id)["status"] == "running"
+        assert store.jobs.get(job_id)["status"] == "running"
         quick = JobRunner(store, {"sleep": JobKind("sleep", lambda s, a, p: {"steps": 1}, compute, record)})
         assert quick.recover() == {job_id: "queued"}
         assert quick.recover() == {}, "this process looks after it already"
@@ -295,15 +295,15 @@ def test_a_job_survives_one_restart_and_is_given_up_after_two(tmp_path):
 
     assert crash(tmp_path, "end") == job_id, "taken up, then the program ended as it should"
     with open_store(twice) as store:
-        assert store.job(job_id)["status"] == "running", "an end is not a cancel"
+        assert store.jobs.get(job_id)["status"] == "running", "an end is not a cancel"
         assert JobRunner(store, KINDS).recover() == {job_id: "interrupted"}
-        assert store.job(job_id)["message"] == runner.STOPPED_TWICE
+        assert store.jobs.get(job_id)["message"] == runner.STOPPED_TWICE
         assert scratch(store) == []
 
 
 def test_what_cannot_be_taken_up_says_why(store):
     recording, unknown, cancelled, refused = (
-        store.create_job(kind, args, "demo")
+        store.jobs.create(kind, args, "demo")
         for kind, args in (("sleep", {}), ("dream", {}), ("sleep", {}), ("sleep", {"refuse": True}))
     )
     for job_id, flag in ((recording, "recording"), (cancelled, "cancel")):
@@ -316,9 +316,9 @@ def test_what_cannot_be_taken_up_says_why(store):
         cancelled: "cancelled",
         refused: "failed",
     }
-    assert store.job(recording)["message"] == runner.STOPPED_RECORDING
-    assert "no job of kind 'dream'" in store.job(unknown)["message"]
-    assert store.job(refused)["message"] == "Expected a lesion, got none. Draw one."
+    assert store.jobs.get(recording)["message"] == runner.STOPPED_RECORDING
+    assert "no job of kind 'dream'" in store.jobs.get(unknown)["message"]
+    assert store.jobs.get(refused)["message"] == "Expected a lesion, got none. Draw one."
     assert scratch(store) == []
 
 
@@ -335,13 +335,13 @@ class Refusing:
         if self.left and self._refuses(values):
             self.left -= 1
             raise StoreError("The disk that holds the data is full.")
-        self._store.update_job(job_id, **values)
+        self._store.jobs.update(job_id, **values)
 
 
 def settled_by(store, outcome, kind=KIND, **args):
     """A runner that was given the outcome of a job as Dask gives it, without Dask; and the job's id."""
-    job_id = store.create_job("sleep", args, "demo")
-    store.update_job(job_id, status="running", progress=0.5, message="half")
+    job_id = store.jobs.create("sleep", args, "demo")
+    store.jobs.update(job_id, status="running", progress=0.5, message="half")
     started = JobRunner(store, {"sleep": kind})
     folder = store.root / "jobs" / job_id
     (folder / "out").mkdir(parents=True)
@@ -368,7 +368,7 @@ def test_a_job_whose_end_cannot_be_written_ends_once_it_can(store, monkeypatch, 
         assert time.monotonic() < until
         time.sleep(0.01)
     started.cancel(job_id, "demo")
-    assert store.job(job_id)["status"] == "running", "too late: what it made is stored"
+    assert store.jobs.get(job_id)["status"] == "running", "too late: what it made is stored"
     row = wait_for(store, job_id, seconds=30)
     assert row["status"] == status
     assert swept(store, job_id)
@@ -419,12 +419,12 @@ def no_room_for_jobs(monkeypatch):
 
 
 def test_a_job_that_was_left_behind_and_finds_no_room_has_failed_and_stops_no_other(store, monkeypatch):
-    job_id = store.create_job("sleep", {}, "demo")
+    job_id = store.jobs.create("sleep", {}, "demo")
     started = JobRunner(store, KINDS)
     no_room_for_jobs(monkeypatch)
     assert started.recover() == {job_id: "failed"}
     monkeypatch.undo()
-    row = store.job(job_id)
+    row = store.jobs.get(job_id)
     assert row["status"] == "failed"
     assert "No space left on device" in row["message"]
     assert str(store.root) not in row["message"]
@@ -439,20 +439,20 @@ def test_a_job_whose_folder_cannot_be_made_is_refused_and_does_not_wait_for_ever
         started.submit("sleep", {}, "demo")
     monkeypatch.undo()
     assert str(store.root) not in str(refused.value)
-    assert [row["status"] for row in store.jobs()] == ["failed"]
+    assert [row["status"] for row in store.jobs.newest()] == ["failed"]
     assert started._live == {}
     started.close()
 
 
 def test_progress_that_cannot_be_written_is_passed_over_and_the_next_says_that_the_job_runs(store):
     full = Refusing(store, lambda values: values.get("message") == "step 0")
-    job_id = store.create_job("sleep", {}, "demo")
+    job_id = store.jobs.create("sleep", {}, "demo")
     started = JobRunner(full, KINDS)
     started._live[job_id] = runner._Live(KIND, {}, "demo", store.root / "jobs" / job_id)
     for step in range(2):
         started._heard((0.0, {"job": job_id, "fraction": step / 2, "message": f"step {step}"}))
         started._writer.submit(lambda: None).result(30)
-    row = store.job(job_id)
+    row = store.jobs.get(job_id)
     assert (row["status"], row["progress"], row["message"]) == ("running", 0.5, "step 1")
     started.close()
 

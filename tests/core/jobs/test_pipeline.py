@@ -58,7 +58,7 @@ def _body(grid: Grid, modality: Any, seed: int, lesions=(), shift_mm: float = 0.
 def _visit(store, day: str, seed: int, lesions=(((0.0, 0.0, 0.0), 12.0),), shift_mm: float = 0.0, patient="P1") -> None:
     for grid, modality in ((CT, "CT"), (PET, "PET")):
         volume = _body(grid, modality, seed, lesions, shift_mm)
-        store.add_scan(volume, dataset="d", patient_id=patient, timepoint=day, person="demo")
+        store.scans.add(volume, dataset="d", patient_id=patient, timepoint=day, person="demo")
 
 
 def _found(*balls: tuple[tuple[float, float, float], float], shift_mm: float = 0.0) -> np.ndarray:
@@ -73,7 +73,7 @@ def _propose(store, day: str, found: np.ndarray, folder: Path) -> dict[str, Any]
     """The segment job with this answer in the network's place."""
     params = segment.prepare_segment(store, {"patient_id": "P1", "timepoint": day}, "demo")
     pieces = components(found, CT, min_volume_mm3=segment.MIN_LESION_MM3)
-    reference = store.load_volume(store.reference_scan("P1", day))
+    reference = store.scans.load(store.scans.reference("P1", day))
     numbered, matching = segment._number(pieces, reference, params)
     write_nifti(folder / "mask.nii.gz", numbered, CT, overwrite=True)
     result = {"mask": "mask.nii.gz", "checkpoint_sha256": "0" * 64, "seconds": {}, "matching": matching}
@@ -96,7 +96,7 @@ def _add(store, labels: LabelMap, day: str = DAY1) -> Any:
 def _at(store, day: str, version: int, centre: tuple[float, float, float]) -> int:
     """The lesion number at a point of the stored mask."""
     i, j, k = np.rint(CT.to_index(np.array([centre]))[0]).astype(int)
-    return int(store.load_mask(store.mask("P1", day, version)).array[i, j, k])
+    return int(store.masks.load(store.masks.version("P1", day, version)).array[i, j, k])
 
 
 # ---------------------------------------------------------------- lesion numbers
@@ -130,7 +130,7 @@ def test_a_rejected_version_does_not_hide_the_numbers_of_the_one_before(store, t
     _visit(store, DAY1, 1)
     _add(store, _labels(L4=_found((LEFT, 7.0))))
     _add(store, _labels(L9=_found((LEFT, 7.0))))
-    store.decide("P1", DAY1, 2, "reject", "demo", "wrong")
+    store.decisions.decide("P1", DAY1, 2, "reject", "demo", "wrong")
     _propose(store, DAY1, _found((LEFT, 7.0), (RIGHT, 6.5)), tmp_path)
     assert _at(store, DAY1, 3, LEFT) == 4
     assert _at(store, DAY1, 3, RIGHT) == 10, "9 was used, though in a rejected version: never given again"
@@ -208,7 +208,7 @@ def test_without_propagation_only_the_prompted_slice_of_that_lesion_changes(stor
     request = _box_request("CT", CT, lesion=1)
     k = request["prompts"][0]["slice"]
     kept = run_inline(store, KINDS["refine"], request, "ann")
-    after = store.load_mask(store.mask("P1", DAY1, 2)).array
+    after = store.masks.load(store.masks.version("P1", DAY1, 2)).array
     elsewhere = np.arange(CT.shape[2]) != k
     assert np.array_equal(after[:, :, elsewhere], before.array[:, :, elsewhere])
     assert np.array_equal(after == 2, before.array == 2)
@@ -230,7 +230,7 @@ def test_a_box_on_the_pet_lands_where_it_was_meant_on_the_ct(store):
     assert np.hypot(x - 10, y - 5) < 4, "less than a voxel of the PET"
     assert abs(z - k_mm) <= 2.5, "within the prompted slice, which is 5 mm thick"
     assert kept["prompts"][0]["scan"] == "PET", "as drawn: indices of the PET's own file"
-    assert store.load_mask(store.mask("P1", DAY1, 1)).grid.matches(CT)
+    assert store.masks.load(store.masks.version("P1", DAY1, 1)).grid.matches(CT)
 
 
 def test_a_prompt_refines_the_lesion_under_it_and_new_never_reuses_a_number(store):
@@ -239,7 +239,7 @@ def test_a_prompt_refines_the_lesion_under_it_and_new_never_reuses_a_number(stor
     under = run_inline(store, KINDS["refine"], _box_request("CT", CT), "demo")
     assert under["lesion"] == 3
     _add(store, _labels(L8=_found(((0, 0, 0), 7.0))))
-    store.decide("P1", DAY1, 3, "reject", "demo", "wrong")
+    store.decisions.decide("P1", DAY1, 3, "reject", "demo", "wrong")
     request = _box_request("CT", CT, lesion="new", parent_version=1)
     new = run_inline(store, KINDS["refine"], request, "demo")
     assert new["lesion"] == 9
@@ -268,9 +268,9 @@ def test_a_step_that_fails_leaves_a_failed_job_and_nothing_else(store):
     broken = type(kind)(kind.name, kind.prepare, dies, kind.record)
     with pytest.raises(OSError, match="disk"):
         run_inline(store, broken, _box_request("CT", CT), "demo")
-    assert [job["status"] for job in store.jobs()] == ["failed", "failed"]
-    assert "disk" not in store.jobs()[0]["message"], "a bug's own text may name a patient's files"
-    assert store.masks("P1") == []
+    assert [job["status"] for job in store.jobs.newest()] == ["failed", "failed"]
+    assert "disk" not in store.jobs.newest()[0]["message"], "a bug's own text may name a patient's files"
+    assert store.masks.of("P1") == []
     assert list((store.root / "jobs").iterdir()) == []
     assert store.verify() == []
 
@@ -283,15 +283,15 @@ def test_a_scan_gates_verdict_is_kept_with_the_scans_it_was_about(store, tmp_pat
     hashes = [scan["sha256"] for scan in params["scans"]]
     result = {"state": "no anchor", "score": None, "threshold": 0.5, "scan_sha256": hashes}
     assert kind.record(store, params, result, tmp_path, "ann") == result
-    (kept,) = store.ood_scores("P1")
+    (kept,) = store.verdicts.of_scans("P1")
     assert (kept["timepoint"], kept["state"], kept["score"], kept["person"]) == (DAY1, "no anchor", None, "ann")
-    assert kept["scan_sha256"] == [scan.sha256 for scan in store.scans("P1", DAY1)]
+    assert kept["scan_sha256"] == [scan.sha256 for scan in store.scans.of("P1", DAY1)]
 
 
 def test_the_demo_of_real_scans_says_where_it_looked_for_them(store, tmp_path):
     with pytest.raises(InputError, match=r"folder of real scans at .*nothing; it is not there\. Give it with --sts"):
         build(store, real=True, sts=tmp_path / "nothing")
-    assert store.patients() == []
+    assert store.patients.all() == []
 
 
 # ---------------------------------------------------------------- masks from elsewhere
@@ -302,7 +302,7 @@ def test_a_mask_on_the_pets_grid_is_brought_to_the_ct(store, tmp_path):
     ball = _ball(PET, (0, 0, 0), 15.0).astype(np.uint8) * 4
     write_nifti(tmp_path / "pet_mask.nii.gz", ball, PET)
     record = import_mask(store, tmp_path / "pet_mask.nii.gz", patient_id="P1", timepoint=DAY1, reviewer="ann")
-    labels = store.load_mask(record)
+    labels = store.masks.load(record)
     assert labels.grid.matches(CT)
     assert (labels.labels, record.method, record.reviewer) == ((4,), "import", "ann")
     points = CT.to_mm(np.argwhere(np.ones(CT.shape)))
@@ -329,7 +329,7 @@ def test_masks_that_cannot_be_placed_are_refused(store, tmp_path):
     ):
         with pytest.raises(InputError, match=message):
             import_mask(store, tmp_path / f"{name}.nii.gz", patient_id="P1", timepoint=DAY1, reviewer="ann")
-    assert store.masks("P1") == []
+    assert store.masks.of("P1") == []
     assert store.verify() == []
 
 
@@ -346,7 +346,7 @@ def test_an_imported_file_is_the_scan_it_was(store, tmp_path):
         person="ann",
         extra={"simulated": True},
     )
-    assert np.array_equal(store.load_volume(scan).array, volume.array)
+    assert np.array_equal(store.scans.load(scan).array, volume.array)
     assert (scan.scan_id, scan.imported_by, scan.metadata["format"]) == ("CT", "ann", "NIfTI")
     assert scan.metadata["simulated"] is True
 
@@ -424,7 +424,7 @@ bad("a zip that is none", InputError, "not a zip.*Make the zip again")(
     lambda s, f: _import(s, _written(f, b"PK nothing", "series.zip"))
 )
 bad("the same scan twice", StoreError, "is there already: CT of patient P1.*Nothing was imported")(
-    lambda s, f: _import(s, _written(f, (s.root / s.scans("P1", DAY1)[0].path).read_bytes()))
+    lambda s, f: _import(s, _written(f, (s.root / s.scans.of("P1", DAY1)[0].path).read_bytes()))
 )
 bad("a day that does not exist", InputError, "YYYY-MM-DD, got '2024-02-30'")(
     lambda s, f: _import(s, nifti(f), timepoint="2024-02-30")
@@ -513,23 +513,23 @@ bad("a parent in words", InputError, "mask version as a whole number, got 'last'
     lambda s, f: _refine(s, _box(5, 5, 9, 9), parent_version="last")
 )
 bad("neither accept nor reject", InputError, "accept, reject or withdraw, got 'maybe'")(
-    lambda s, f: s.decide("P1", DAY1, 1, "maybe", "demo", "ok")
+    lambda s, f: s.decisions.decide("P1", DAY1, 1, "maybe", "demo", "ok")
 )
 bad("no reason", InputError, "reason code of 1 to 64.*got ''")(
-    lambda s, f: s.decide("P1", DAY1, 1, "reject", "demo", "")
+    lambda s, f: s.decisions.decide("P1", DAY1, 1, "reject", "demo", "")
 )
 bad("accepting twice", StoreError, "is the accepted one already. Nothing was changed")(
-    lambda s, f: s.decide("P1", DAY1, 1, "accept", "demo", "ok")
+    lambda s, f: s.decisions.decide("P1", DAY1, 1, "accept", "demo", "ok")
 )
 bad("accepting what was rejected", StoreError, "was rejected, which is final. Make a new version")(
-    lambda s, f: s.decide("P1", DAY1, 2, "accept", "demo", "ok")
+    lambda s, f: s.decisions.decide("P1", DAY1, 2, "accept", "demo", "ok")
 )
 bad("no similar lesions at all", InputError, "k of at least 1, got 0")(
     lambda s, f: similar_lesions(s, "P1", DAY1, 1, k=0)
 )
 bad("a gate over no version", StoreError, "no mask version 7")(lambda s, f: score_mask(s, "P1", DAY1, 7, "demo"))
 bad("an event on no day", InputError, "YYYY-MM-DD")(
-    lambda s, f: s.add_event("P1", "2024-13-01", "surgery", "left", "demo")
+    lambda s, f: s.events.add("P1", "2024-13-01", "surgery", "left", "demo")
 )
 
 
@@ -541,15 +541,15 @@ def _everything_stored(store) -> dict[str, Any]:
         if not p.is_dir() and p.name != "ledger.jsonl"
     }  # it tells of jobs, failed ones too
     tables = {
-        "scans": store.scans("P1"),
-        "masks": store.masks("P1"),
-        "decisions": store.decisions("P1"),
-        "patients": store.patients(),
-        "events": store.events("P1"),
-        "people": store.people(),
-        "vectors": store.mask_vectors(),
-        "anomalies": store.mask_anomalies(),
-        "ood": store.ood_scores(),
+        "scans": store.scans.of("P1"),
+        "masks": store.masks.of("P1"),
+        "decisions": store.decisions.of("P1"),
+        "patients": store.patients.all(),
+        "events": store.events.of("P1"),
+        "people": store.people.all(),
+        "vectors": store.vectors.all(),
+        "anomalies": store.verdicts.of_masks(),
+        "ood": store.verdicts.of_scans(),
     }
     return {"files": files, **tables}
 
@@ -561,9 +561,9 @@ def test_after_every_kind_of_bad_request_nothing_is_stored_and_verify_is_clean(s
     _visit(store, DAY1, 1)
     _add(store, _labels(L1=_found(((0, 0, 0), 9.0))))
     _add(store, _labels(L1=_found(((0, 0, 0), 11.0))))
-    store.decide("P1", DAY1, 2, "reject", "demo", "leak")
-    store.decide("P1", DAY1, 1, "accept", "demo", "good")
-    store.add_scan(_body(PET, "PET", 9), dataset="d", patient_id="P1", timepoint=DAY3, person="demo")
+    store.decisions.decide("P1", DAY1, 2, "reject", "demo", "leak")
+    store.decisions.decide("P1", DAY1, 1, "accept", "demo", "good")
+    store.scans.add(_body(PET, "PET", 9), dataset="d", patient_id="P1", timepoint=DAY3, person="demo")
     lesion = LabelMap(_ball(PET, (0, 0, 0), 12.0).astype(np.uint8), PET)
     _add(store, lesion, DAY3)
     before = _everything_stored(store)

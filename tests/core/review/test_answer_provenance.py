@@ -80,7 +80,7 @@ class Desk:
         headers = {**self.headers, "If-Match": str(self.revision)}
         said = self.client.post(f"{DRAFT}/{self.draft}/save", headers=headers)
         assert said.status_code == 200, said.text
-        return self.store.mask("P1", DAY1, said.json()["version"])
+        return self.store.masks.version("P1", DAY1, said.json()["version"])
 
 
 @pytest.fixture
@@ -103,7 +103,7 @@ def desk(store, monkeypatch, book):
     monkeypatch.setattr(resources, "get_prompt_service", lambda: service)
     scan = add_scan(store)
     add_mask(store, 3)
-    store.add_person("other", by="demo")
+    store.people.add("other", by="demo")
     return Desk(store, scan)
 
 
@@ -118,7 +118,7 @@ def test_what_a_browser_claims_of_models_is_not_believed(desk):
         None,
         (),
     )
-    sidecar = desk.store.mask_path(record).with_name("mask_v002.json").read_text()
+    sidecar = desk.store.masks.path(record).with_name("mask_v002.json").read_text()
     assert "gpt" not in sidecar
     assert "f" * 64 not in sidecar
     assert desk.store.verify() == []

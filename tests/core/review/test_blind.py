@@ -37,12 +37,12 @@ def blind(store, monkeypatch):
     """v1 by the network (3 voxels of L1); ann's hidden v2 has 7 of L1 and 5 of L2; the day is read blind."""
     monkeypatch.setattr(resources, "get_store", lambda: store)
     monkeypatch.setattr(resources, "data_root", lambda: store.root)
-    store.add_person("ben", by="demo")
+    store.people.add("ben", by="demo")
     for n, day in enumerate((DAY1, DAY2)):
         add_scan(store, day=day, seed=n)
     add_mask(store, 3)
     add_mask(store, HIDDEN_VOXELS, 5, method="manual", reviewer="ann", parent_version=1)
-    store.set_reading("P1", DAY1, True, "demo")
+    store.readings.set_blind("P1", DAY1, True, "demo")
     return store
 
 
@@ -50,10 +50,10 @@ def blind(store, monkeypatch):
 def hidden_first(store, monkeypatch):
     """Only ann's hidden v1."""
     monkeypatch.setattr(resources, "get_store", lambda: store)
-    store.add_person("ben", by="demo")
+    store.people.add("ben", by="demo")
     add_scan(store)
     add_mask(store, HIDDEN_VOXELS, 5, method="manual", reviewer="ann")
-    store.set_reading("P1", DAY1, True, "demo")
+    store.readings.set_blind("P1", DAY1, True, "demo")
     return store
 
 
@@ -74,8 +74,8 @@ def drawn(first: int = 4) -> dict[int, Any]:
 
 def stored(store: Any, version: int) -> dict[str, Any]:
     """Row and sidecar of a version, which must be one and the same."""
-    record = store.mask("P1", DAY1, version)
-    sidecar = json.loads(store.mask_path(record).with_name(f"mask_v{version:03d}.json").read_text())
+    record = store.masks.version("P1", DAY1, version)
+    sidecar = json.loads(store.masks.path(record).with_name(f"mask_v{version:03d}.json").read_text())
     assert sidecar == json.loads(json.dumps(record.to_json()))
     return dict(sidecar)
 
@@ -116,7 +116,7 @@ def as_segment(store: Any, folder: Any, person: str = "ben", day: str = DAY1) ->
     found = np.zeros(SHAPE, bool)
     found[:4, 1:4, 1:4] = True
     found[6:10, 5:8, 4:7] = True
-    reference = store.load_volume(store.reference_scan("P1", day))
+    reference = store.scans.load(store.scans.reference("P1", day))
     numbered, matching = segment._number(components(found, grid(), min_volume_mm3=1.0), reference, params)
     write_nifti(folder / "mask.nii.gz", numbered, grid(), overwrite=True)
     result = {"mask": "mask.nii.gz", "checkpoint_sha256": "0" * 64, "seconds": {}, "matching": matching}
@@ -140,7 +140,7 @@ def test_an_import_a_refinement_and_a_proposal_beside_a_hidden_first_mask_have_n
     assert network["matching"] == {"prior": None}
     is_first(stored(store, network["version"]))
     is_first(network)
-    store.decide("P1", DAY1, network["version"], "reject", "demo", "test")
+    store.decisions.decide("P1", DAY1, network["version"], "reject", "demo", "test")
     record = as_import(store, tmp_path)
     assert record.parent_version == network["version"], "a rejected version is still a version"
 
@@ -188,8 +188,8 @@ def test_the_job_in_the_table_tells_nothing_of_the_hidden_mask(blind, tmp_path):
         "prompts": [{"type": "box", "slice": 2, "coords": [0, 0, 5, 5]}],
     }
     run_inline(blind, type(kind)(kind.name, kind.prepare, answers, kind.record), request, "ben")
-    (row,) = blind.jobs()
-    hidden = blind.mask("P1", DAY1, 2)
+    (row,) = blind.jobs.newest()
+    hidden = blind.masks.version("P1", DAY1, 2)
     assert row["result"]["parent_version"] == 1
     assert hidden.mask_id not in json.dumps(row, default=str)
     assert hidden.mask_sha256 not in json.dumps(row, default=str)
@@ -208,11 +208,11 @@ def test_nobody_begins_with_a_version_that_they_may_not_see(blind, tmp_path):
             answers=[],
             person="ben",
         )
-    assert [record.version for record in blind.masks("P1", DAY1)] == [1, 2]
+    assert [record.version for record in blind.masks.of("P1", DAY1)] == [1, 2]
 
 
 def test_who_has_finished_sees_and_begins_with_the_others(blind, tmp_path):
-    blind.finish_reading("P1", DAY1, "ben")
+    blind.readings.finish("P1", DAY1, "ben")
     assert as_import(blind, tmp_path).parent_version == 2
     params, _ = as_refine(blind, tmp_path, lesion="new")
     assert params["lesion"] == 3
@@ -229,7 +229,7 @@ def test_a_new_lesions_number_does_not_count_what_others_found(blind, tmp_path):
     data = viewer_data(blind, "P1", [shown], "ben", edit=True)
     assert data["next_label"] == 2
     assert as_refine(blind, tmp_path, lesion="new")[0]["lesion"] == 2
-    hidden = blind.mask("P1", DAY1, 2)
+    hidden = blind.masks.version("P1", DAY1, 2)
     assert hidden.mask_id not in json.dumps(data)
     assert '"L2"' not in json.dumps(data)
 
@@ -265,18 +265,18 @@ def test_a_version_whose_parent_is_hidden_is_shown_as_one_without(blind):
     found = seen_by.by_id(blind, claims, own.mask_id)
     assert found is not None
     is_first(found.to_json())
-    assert seen_by.by_id(blind, claims, blind.mask("P1", DAY1, 2).mask_id) is None
-    blind.finish_reading("P1", DAY1, "ben")
+    assert seen_by.by_id(blind, claims, blind.masks.version("P1", DAY1, 2).mask_id) is None
+    blind.readings.finish("P1", DAY1, "ben")
     assert visible_masks(blind, "P1", DAY1, "ben")[2] == own
 
 
 def test_a_draft_of_a_version_that_has_become_hidden_waits_and_can_be_discarded(blind):
-    blind.set_reading("P1", DAY1, False, "demo")
+    blind.readings.set_blind("P1", DAY1, False, "demo")
     headers = {HEADER: make_token("ben", "P1", (), (DAY1,), True)}
     client = TestClient(Starlette(routes=routes.ROUTES))
     body = {"patient_id": "P1", "timepoint": DAY1, "parent_version": 2}
     draft = client.post(DRAFT, json=body, headers=headers).json()["draft_id"]
-    blind.set_reading("P1", DAY1, True, "demo")
+    blind.readings.set_blind("P1", DAY1, True, "demo")
     on = {**headers, "If-Match": "0"}
     for answer in (
         client.get(f"{DRAFT}/{draft}/labels", headers=headers),
@@ -295,7 +295,7 @@ def test_agreement_and_consensus_are_for_those_who_have_finished(blind):
         with pytest.raises(InputError, match="is read blind, and ben has not finished") as caught:
             ask(blind, "P1", DAY1, "ben")
         assert "ann" not in str(caught.value)
-    blind.finish_reading("P1", DAY1, "ben")
+    blind.readings.finish("P1", DAY1, "ben")
     assert readers_of_timepoint(blind, "P1", DAY1, "ben")["readers"] == {"ann": 2, "ben": 3}
     made = add_consensus(blind, "P1", DAY1, "ben")
     assert made.version not in [record.version for record in visible_masks(blind, "P1", DAY1, "cara")]

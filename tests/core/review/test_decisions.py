@@ -19,6 +19,7 @@ from core.gates.mask.verdicts import reference, remember_vectors
 from core.review.decisions import check, lesions_after, rejected, standing_volume_mm3, statuses_after, unlike
 from core.review.worklist import work_items
 from core.twin.curve import accepted_by, left_out
+from core.twin.curve_points import volume_points
 from core.twin.trajectory import accepted, step
 from core.types import MaskRecord
 from store import Store, open_store, rebuild
@@ -109,20 +110,20 @@ def two_visits(store: Store) -> Store:
 
 
 def points(store: Store) -> list[tuple[str, str, float]]:
-    return [(p.lesion_id, p.timepoint, p.volume_mm3 / VOXEL_MM3) for p in store.volume_points("P1")]
+    return [(p.lesion_id, p.timepoint, p.volume_mm3 / VOXEL_MM3) for p in volume_points(store, "P1")]
 
 
 def test_a_rejected_lesion_is_absent_from_the_curve_and_the_total_and_its_voxels_stay(two_visits: Store) -> None:
     store = two_visits
-    before = store.mask_path(store.mask("P1", DAY2, 1)).read_bytes()
-    decision = store.decide("P1", DAY2, 1, "reject", "ann", "not-a-lesion", "a vessel", "L2")
+    before = store.masks.path(store.masks.version("P1", DAY2, 1)).read_bytes()
+    decision = store.decisions.decide("P1", DAY2, 1, "reject", "ann", "not-a-lesion", "a vessel", "L2")
     assert (decision.lesion_id, decision.verdict) == ("L2", "reject")
-    assert store.mask("P1", DAY2, 1).status == "proposed"
+    assert store.masks.version("P1", DAY2, 1).status == "proposed"
     assert points(store) == []
-    store.decide("P1", DAY1, 1, "accept", "ann", "agrees")
-    store.decide("P1", DAY2, 1, "accept", "ann", "agrees")
+    store.decisions.decide("P1", DAY1, 1, "accept", "ann", "agrees")
+    store.decisions.decide("P1", DAY2, 1, "accept", "ann", "agrees")
     assert points(store) == [("L1", DAY1, 4), ("L1", DAY2, 5), ("L2", DAY1, 2), ("total", DAY1, 6), ("total", DAY2, 5)]
-    assert store.mask_path(store.mask("P1", DAY2, 1)).read_bytes() == before
+    assert store.masks.path(store.masks.version("P1", DAY2, 1)).read_bytes() == before
     sidecar = json.loads((folder(store, day=DAY2) / "mask_v001.json").read_text())
     assert [lesion.get("rejected") for lesion in sidecar["lesions"]] == [None, True]
     assert store.verify() == []
@@ -131,19 +132,19 @@ def test_a_rejected_lesion_is_absent_from_the_curve_and_the_total_and_its_voxels
 def test_a_lesion_that_counts_nowhere_has_no_curve(two_visits: Store) -> None:
     store = two_visits
     for day in (DAY1, DAY2):
-        store.decide("P1", day, 1, "reject", "ann", "not-a-lesion", lesion_id="L2")
-        store.decide("P1", day, 1, "accept", "ann", "agrees")
+        store.decisions.decide("P1", day, 1, "reject", "ann", "not-a-lesion", lesion_id="L2")
+        store.decisions.decide("P1", day, 1, "accept", "ann", "agrees")
     assert points(store) == [("L1", DAY1, 4), ("L1", DAY2, 5), ("total", DAY1, 4), ("total", DAY2, 5)]
 
 
 def test_a_lesion_of_the_accepted_version_can_be_rejected_and_accepted_again(two_visits: Store) -> None:
     store = two_visits
-    store.decide("P1", DAY1, 1, "accept", "ann", "agrees")
-    store.decide("P1", DAY1, 1, "reject", "bob", "wrong-lesion", lesion_id="L1")
+    store.decisions.decide("P1", DAY1, 1, "accept", "ann", "agrees")
+    store.decisions.decide("P1", DAY1, 1, "reject", "bob", "wrong-lesion", lesion_id="L1")
     assert points(store) == [("L2", DAY1, 2), ("total", DAY1, 2)]
-    assert store.mask("P1", DAY1, 1).status == "accepted"
+    assert store.masks.version("P1", DAY1, 1).status == "accepted"
     assert os.readlink(folder(store) / "mask_final.nii.gz") == "mask_v001.nii.gz"
-    store.decide("P1", DAY1, 1, "accept", "bob", "agrees", lesion_id="L1")
+    store.decisions.decide("P1", DAY1, 1, "accept", "bob", "agrees", lesion_id="L1")
     assert points(store) == [("L1", DAY1, 4), ("L2", DAY1, 2), ("total", DAY1, 6)]
     text = (folder(store) / "mask_v001.json").read_text()
     assert '"rejected"' not in text
@@ -151,7 +152,7 @@ def test_a_lesion_of_the_accepted_version_can_be_rejected_and_accepted_again(two
 
 
 def test_a_new_version_starts_with_all_its_lesions_undecided(two_visits: Store) -> None:
-    two_visits.decide("P1", DAY1, 1, "reject", "ann", "under-segmented", lesion_id="L1")
+    two_visits.decisions.decide("P1", DAY1, 1, "reject", "ann", "under-segmented", lesion_id="L1")
     child = add_mask(two_visits, 6, 2)
     assert child.parent_version == 1
     assert rejected(child) == frozenset()
@@ -160,17 +161,17 @@ def test_a_new_version_starts_with_all_its_lesions_undecided(two_visits: Store) 
 def test_withdrawing_reopens_the_version_and_its_point_goes(two_visits: Store) -> None:
     store = two_visits
     add_mask(store, 1, 1)
-    store.decide("P1", DAY1, 1, "reject", "ann", "under-segmented", lesion_id="L2")
-    store.decide("P1", DAY1, 1, "accept", "ann", "agrees")
-    store.decide("P1", DAY1, 1, "withdraw", "bob", "withdrawn-error", "wrong side")
-    assert [r.status for r in store.masks("P1", DAY1)] == ["proposed", "superseded"]
+    store.decisions.decide("P1", DAY1, 1, "reject", "ann", "under-segmented", lesion_id="L2")
+    store.decisions.decide("P1", DAY1, 1, "accept", "ann", "agrees")
+    store.decisions.decide("P1", DAY1, 1, "withdraw", "bob", "withdrawn-error", "wrong side")
+    assert [r.status for r in store.masks.of("P1", DAY1)] == ["proposed", "superseded"]
     assert points(store) == []
     assert not os.path.lexists(folder(store) / "mask_final.nii.gz")
-    assert rejected(store.mask("P1", DAY1, 1)) == {"L2"}  # what was said of a lesion stands
+    assert rejected(store.masks.version("P1", DAY1, 1)) == {"L2"}  # what was said of a lesion stands
     assert store.verify() == []
-    store.decide("P1", DAY1, 1, "accept", "bob", "agrees")
+    store.decisions.decide("P1", DAY1, 1, "accept", "bob", "agrees")
     assert points(store) == [("L1", DAY1, 4), ("total", DAY1, 4)]
-    assert [(d.verdict, d.lesion_id, d.reviewer) for d in store.decisions("P1")] == [
+    assert [(d.verdict, d.lesion_id, d.reviewer) for d in store.decisions.of("P1")] == [
         ("reject", "L2", "ann"),
         ("accept", None, "ann"),
         ("withdraw", None, "bob"),
@@ -188,42 +189,42 @@ def test_decisions_that_make_no_sense_are_refused_in_words_and_nothing_is_writte
     ]
     for (verdict, lesion), kind, message in refused:
         with pytest.raises(kind, match=message):
-            store.decide("P1", DAY1, 1, verdict, "ann", "x", lesion_id=lesion)
-    assert store.decisions("P1") == []
-    store.decide("P1", DAY1, 1, "reject", "ann", "x", lesion_id="L1")
+            store.decisions.decide("P1", DAY1, 1, verdict, "ann", "x", lesion_id=lesion)
+    assert store.decisions.of("P1") == []
+    store.decisions.decide("P1", DAY1, 1, "reject", "ann", "x", lesion_id="L1")
     with pytest.raises(StoreError, match="L1 of version 1 of P1 on 2020-01-01 is rejected already"):
-        store.decide("P1", DAY1, 1, "reject", "ann", "x", lesion_id="L1")
-    store.decide("P1", DAY1, 1, "reject", "ann", "x", lesion_id="L2")
+        store.decisions.decide("P1", DAY1, 1, "reject", "ann", "x", lesion_id="L1")
+    store.decisions.decide("P1", DAY1, 1, "reject", "ann", "x", lesion_id="L2")
     with pytest.raises(StoreError, match="Every lesion of version 1"):
-        store.decide("P1", DAY1, 1, "accept", "ann", "x")
-    store.decide("P1", DAY1, 1, "accept", "ann", "x", lesion_id="L2")
-    store.decide("P1", DAY1, 1, "accept", "ann", "x")
+        store.decisions.decide("P1", DAY1, 1, "accept", "ann", "x")
+    store.decisions.decide("P1", DAY1, 1, "accept", "ann", "x", lesion_id="L2")
+    store.decisions.decide("P1", DAY1, 1, "accept", "ann", "x")
     with pytest.raises(StoreError, match=r"L2 is the last lesion .* that counts"):
-        store.decide("P1", DAY1, 1, "reject", "ann", "x", lesion_id="L2")
+        store.decisions.decide("P1", DAY1, 1, "reject", "ann", "x", lesion_id="L2")
     add_mask(store, 3)
-    store.decide("P1", DAY1, 2, "accept", "ann", "x")
+    store.decisions.decide("P1", DAY1, 2, "accept", "ann", "x")
     with pytest.raises(StoreError, match="superseded"):
-        store.decide("P1", DAY1, 1, "accept", "ann", "x", lesion_id="L1")
-    store.decide("P1", DAY1, 2, "reject", "ann", "x")
+        store.decisions.decide("P1", DAY1, 1, "accept", "ann", "x", lesion_id="L1")
+    store.decisions.decide("P1", DAY1, 2, "reject", "ann", "x")
     with pytest.raises(StoreError, match="rejected, which is final"):
-        store.decide("P1", DAY1, 2, "withdraw", "ann", "x")
+        store.decisions.decide("P1", DAY1, 2, "withdraw", "ann", "x")
     assert store.verify() == []
 
 
 def test_a_clock_that_went_back_keeps_no_decision_from_being_made_and_counting(
     two_visits: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    two_visits.decide("P1", DAY1, 1, "accept", "ann", "x")
+    two_visits.decisions.decide("P1", DAY1, 1, "accept", "ann", "x")
     monkeypatch.setattr("store.ledger.writing.utc_now", lambda: "2020-01-01T00:00:00.000000Z")
-    two_visits.decide("P1", DAY1, 1, "withdraw", "ann", "x")
-    assert two_visits.mask("P1", DAY1, 1).status == "proposed"
-    assert [d.verdict for d in two_visits.decisions("P1", DAY1)][-2:] == ["accept", "withdraw"]
+    two_visits.decisions.decide("P1", DAY1, 1, "withdraw", "ann", "x")
+    assert two_visits.masks.version("P1", DAY1, 1).status == "proposed"
+    assert [d.verdict for d in two_visits.decisions.of("P1", DAY1)][-2:] == ["accept", "withdraw"]
 
 
 def test_an_empty_version_can_be_accepted(store: Store) -> None:
     add_scan(store)
     add_mask(store, 0)
-    store.decide("P1", DAY1, 1, "accept", "ann", "agrees")
+    store.decisions.decide("P1", DAY1, 1, "accept", "ann", "agrees")
     assert points(store) == [("total", DAY1, 0)]
 
 
@@ -244,15 +245,15 @@ def decided_root(tmp_path: Path) -> Path:
             ("withdraw", None),
             ("accept", None),
         ):
-            store.decide("P1", DAY1, 1, verdict, "ann", "x", lesion_id=lesion)
-        store.decide("P1", DAY2, 1, "reject", "ann", "x", lesion_id="L1")
+            store.decisions.decide("P1", DAY1, 1, verdict, "ann", "x", lesion_id=lesion)
+        store.decisions.decide("P1", DAY2, 1, "reject", "ann", "x", lesion_id="L1")
     return root
 
 
 @pytest.mark.parametrize("audit", ["kept", "lost", "lost with all ledgers"])
 def test_a_rebuilt_store_has_the_same_curve(decided_root: Path, audit: str) -> None:
     with open_store(decided_root) as store:
-        before, masks = points(store), store.masks("P1")
+        before, masks = points(store), store.masks.of("P1")
         assert before == [("L1", DAY1, 4), ("total", DAY1, 4)]
     if audit != "kept":
         (decided_root / "audit.jsonl").unlink()
@@ -263,12 +264,12 @@ def test_a_rebuilt_store_has_the_same_curve(decided_root: Path, audit: str) -> N
     rebuild(decided_root)
     with open_store(decided_root) as store:
         assert store.verify() == []
-        assert len(store.decisions("P1")) == (0 if audit == "lost with all ledgers" else 7)
+        assert len(store.decisions.of("P1")) == (0 if audit == "lost with all ledgers" else 7)
         if audit == "lost with all ledgers":  # nobody is known to have accepted it until a person does so again
             assert points(store) == []
-            store.add_mask_anomaly(masks[0].mask_id, JUDGED, "demo")
-            with_people(store, "ann").decide("P1", DAY1, 1, "accept", "ann", "affirmed")
-        assert (points(store), store.masks("P1")) == (before, masks)
+            store.verdicts.add_mask_verdict(masks[0].mask_id, JUDGED, "demo")
+            with_people(store, "ann").decisions.decide("P1", DAY1, 1, "accept", "ann", "affirmed")
+        assert (points(store), store.masks.of("P1")) == (before, masks)
 
 
 def test_a_sidecar_that_hides_a_rejection_is_found(decided_root: Path) -> None:
@@ -298,11 +299,11 @@ def test_a_lesion_decision_that_was_cut_short_is_finished(decided_root: Path, mo
     with monkeypatch.context() as patched:
         patched.setattr("store.files.mask_files.replace_text", power_cut)
         with pytest.raises(StoreError):
-            store.decide("P1", DAY2, 1, "reject", "ann", "x", lesion_id="L2")
+            store.decisions.decide("P1", DAY2, 1, "reject", "ann", "x", lesion_id="L2")
     store.close()
     with open_store(decided_root) as again:
         assert again.verify() == []
-        assert rejected(again.mask("P1", DAY2, 1)) == {"L1", "L2"}
+        assert rejected(again.masks.version("P1", DAY2, 1)) == {"L1", "L2"}
 
 
 def test_many_random_decisions_leave_a_store_that_verifies(tmp_path: Path) -> None:
@@ -317,25 +318,25 @@ def test_many_random_decisions_leave_a_store_that_verifies(tmp_path: Path) -> No
             if lesion is None and verdict == "reject" and rng.random() < 0.8:
                 continue
             try:
-                store.decide("P1", DAY1, rng.randint(1, 3), verdict, "ann", "x", lesion_id=lesion)
+                store.decisions.decide("P1", DAY1, rng.randint(1, 3), verdict, "ann", "x", lesion_id=lesion)
                 done += 1
             except (InputError, StoreError):
                 pass
         assert done > 10
-        before = points(store), store.masks("P1")
+        before = points(store), store.masks.of("P1")
         assert store.verify() == []
     shutil.copy(tmp_path / "data" / "audit.jsonl", tmp_path / "audit.jsonl")
     rebuild(tmp_path / "data")
     with open_store(tmp_path / "data") as store:
-        assert (points(store), store.masks("P1")) == before
+        assert (points(store), store.masks.of("P1")) == before
 
 
 def test_totals_of_different_lesions_are_not_called_a_change(two_visits: Store) -> None:
     store = two_visits
     for day in (DAY1, DAY2):
-        store.decide("P1", day, 1, "accept", "ann", "agrees")
-    store.decide("P1", DAY2, 1, "reject", "ann", "under-segmented", lesion_id="L1")
-    totals = [p for p in store.volume_points("P1") if p.lesion_id == "total"]
+        store.decisions.decide("P1", day, 1, "accept", "ann", "agrees")
+    store.decisions.decide("P1", DAY2, 1, "reject", "ann", "under-segmented", lesion_id="L1")
+    totals = [p for p in volume_points(store, "P1") if p.lesion_id == "total"]
     change = step(totals[0], totals[1], accepted(store, "P1"), "CT")["change"]
     assert (change["verdict"], change["rule"]) == ("unknown", "totals of different lesions")
     assert "L1" in change["note"]
@@ -343,11 +344,11 @@ def test_totals_of_different_lesions_are_not_called_a_change(two_visits: Store) 
 
 def test_a_rejected_lesion_is_no_reference_for_the_mask_gate(two_visits: Store) -> None:
     store = two_visits
-    record = store.mask("P1", DAY1, 1)
-    remember_vectors(store, record, store.load_mask(record), "demo")
-    store.decide("P1", DAY1, 1, "accept", "ann", "agrees")
+    record = store.masks.version("P1", DAY1, 1)
+    remember_vectors(store, record, store.masks.load(record), "demo")
+    store.decisions.decide("P1", DAY1, 1, "accept", "ann", "agrees")
     assert [row["lesion_id"] for row in reference(store)] == ["L1", "L2"]
-    store.decide("P1", DAY1, 1, "reject", "ann", "wrong-lesion", lesion_id="L2")
+    store.decisions.decide("P1", DAY1, 1, "reject", "ann", "wrong-lesion", lesion_id="L2")
     assert [row["lesion_id"] for row in reference(store)] == ["L1"]
 
 
@@ -356,9 +357,9 @@ def test_what_is_left_out_and_what_waits_say_that_a_lesion_was_rejected_or_an_ac
 ) -> None:
     store = two_visits
     for day in (DAY1, DAY2):
-        store.decide("P1", day, 1, "accept", "ann", "agrees")
-    store.decide("P1", DAY1, 1, "reject", "ann", "under-segmented", lesion_id="L1")
-    store.decide("P1", DAY2, 1, "withdraw", "ann", "withdrawn-second-look")
+        store.decisions.decide("P1", day, 1, "accept", "ann", "agrees")
+    store.decisions.decide("P1", DAY1, 1, "reject", "ann", "under-segmented", lesion_id="L1")
+    store.decisions.decide("P1", DAY2, 1, "withdraw", "ann", "withdrawn-second-look")
     assert left_out(store, "P1") == {
         DAY1: "L1 of version 1: rejected, and not in that total",
         DAY2: "version 1 is proposed, its acceptance was withdrawn",
@@ -369,9 +370,9 @@ def test_what_is_left_out_and_what_waits_say_that_a_lesion_was_rejected_or_an_ac
 
 
 def test_who_accepted_a_lesion_did_not_accept_the_mask(two_visits: Store) -> None:
-    two_visits.decide("P1", DAY1, 1, "accept", "ann", "agrees")
-    two_visits.decide("P1", DAY1, 1, "accept", "bob", "agrees", lesion_id="L1")
-    assert accepted_by(two_visits.decisions("P1")) == {two_visits.mask("P1", DAY1, 1).mask_id: "ann"}
+    two_visits.decisions.decide("P1", DAY1, 1, "accept", "ann", "agrees")
+    two_visits.decisions.decide("P1", DAY1, 1, "accept", "bob", "agrees", lesion_id="L1")
+    assert accepted_by(two_visits.decisions.of("P1")) == {two_visits.masks.version("P1", DAY1, 1).mask_id: "ann"}
 
 
 def test_the_command_line_decides_on_lesions_and_withdraws(two_visits: Store, capsys: Any) -> None:

@@ -178,7 +178,7 @@ def test_a_blind_reader_sees_automatic_versions_and_their_own_until_finished():
 
 
 def test_a_consensus_is_stored_with_the_versions_it_is_of_and_the_store_stays_clean(store: Any):
-    store.add_person("ann", by="demo")
+    store.people.add("ann", by="demo")
     add_scan(store)
     add_mask(store, 4, method="nnunet")
     add_mask(store, 5, method="medsam", reviewer="ann", parent_version=1)
@@ -190,20 +190,20 @@ def test_a_consensus_is_stored_with_the_versions_it_is_of_and_the_store_stays_cl
     record = add_consensus(store, "P1", DAY1, "demo")
     assert (record.version, record.method, record.reviewer, record.parent_version) == (4, "staple", "demo", 3)
     assert record.prompts[0]["versions"] == [2, 3]
-    assert np.array_equal(store.load_mask(record).array, labels(5).array)  # only one of two saw lesion 2
+    assert np.array_equal(store.masks.load(record).array, labels(5).array)  # only one of two saw lesion 2
     assert store.verify() == []
 
 
 def test_blind_reading_and_who_has_finished_are_remembered_and_audited_once(store: Any):
-    store.add_person("ann", by="demo")
+    store.people.add("ann", by="demo")
     add_scan(store)
-    assert not store.is_blind("P1", DAY1)
+    assert not store.readings.is_blind("P1", DAY1)
     for blind in (True, True, False, True):
-        store.set_reading("P1", DAY1, blind, "demo")
+        store.readings.set_blind("P1", DAY1, blind, "demo")
     for _ in range(2):
-        store.finish_reading("P1", DAY1, "ann")
-    assert store.is_blind("P1", DAY1)
-    assert [row["person"] for row in store.readings_finished("P1", DAY1)] == ["ann"]
+        store.readings.finish("P1", DAY1, "ann")
+    assert store.readings.is_blind("P1", DAY1)
+    assert [row["person"] for row in store.readings.finished("P1", DAY1)] == ["ann"]
     actions = [e["action"] for e in store.audit.entries()]
     assert (actions.count("reading.set"), actions.count("reading.finished")) == (3, 1)
     assert store.verify() == []
@@ -216,5 +216,5 @@ def test_a_setting_that_makes_no_sense_is_refused_and_not_recorded(store: Any, t
     add_scan(store)
     before = len(store.audit.entries())
     with pytest.raises(TwinReviewError):
-        store.set_reading("P1", timepoint, blind, "demo")
+        store.readings.set_blind("P1", timepoint, blind, "demo")
     assert len(store.audit.entries()) == before

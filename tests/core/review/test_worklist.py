@@ -21,8 +21,8 @@ def test_doubts_come_first_then_proposals_then_what_nobody_segmented(store):
         add_scan(store, patient, day, next(seed))
     add_mask(store, 3, patient="P1", day=DAY2)
     odd = add_mask(store, 4, patient="P2", day=DAY1)
-    store.add_mask_anomaly(odd.mask_id, ODD, "demo")
-    store.add_ood_score("P3", DAY1, OUT, "demo")
+    store.verdicts.add_mask_verdict(odd.mask_id, ODD, "demo")
+    store.verdicts.add_scan_verdict("P3", DAY1, OUT, "demo")
     assert work_items(store) == [
         WorkItem(
             0, "P2", DAY1, 1, "Accept or reject", "mask gate: unusual shape (p = 0.012); version 1 (nnunet) is proposed"
@@ -37,23 +37,23 @@ def test_doubts_come_first_then_proposals_then_what_nobody_segmented(store):
 def test_an_accepted_timepoint_is_settled_whatever_the_gates_said(store):
     add_scan(store)
     record = add_mask(store, 3)
-    store.add_mask_anomaly(record.mask_id, ODD, "demo")
-    store.add_ood_score("P1", DAY1, OUT, "demo")
+    store.verdicts.add_mask_verdict(record.mask_id, ODD, "demo")
+    store.verdicts.add_scan_verdict("P1", DAY1, OUT, "demo")
     assert [item.urgency for item in work_items(store)] == [0]
-    store.decide("P1", DAY1, 1, "accept", "demo", "checked")
+    store.decisions.decide("P1", DAY1, 1, "accept", "demo", "checked")
     assert work_items(store) == []
 
 
 def test_the_last_word_of_a_gate_counts_and_the_newest_proposal_is_the_one_in_question(store):
     add_scan(store)
     first = add_mask(store, 3)
-    store.add_mask_anomaly(first.mask_id, ODD, "demo")
-    store.add_ood_score("P1", DAY1, OUT, "demo")
-    store.add_mask_anomaly(first.mask_id, USUAL, "demo")
-    store.add_ood_score("P1", DAY1, IN, "demo")
+    store.verdicts.add_mask_verdict(first.mask_id, ODD, "demo")
+    store.verdicts.add_scan_verdict("P1", DAY1, OUT, "demo")
+    store.verdicts.add_mask_verdict(first.mask_id, USUAL, "demo")
+    store.verdicts.add_scan_verdict("P1", DAY1, IN, "demo")
     assert [(item.urgency, item.version) for item in work_items(store)] == [(1, 1)]
     add_mask(store, 4, method="medsam")
-    store.add_mask_anomaly(first.mask_id, ODD, "demo")
+    store.verdicts.add_mask_verdict(first.mask_id, ODD, "demo")
     (item,) = work_items(store)
     assert (item.urgency, item.version, item.reason) == (1, 2, "version 2 (medsam) is proposed")
 
@@ -61,9 +61,9 @@ def test_the_last_word_of_a_gate_counts_and_the_newest_proposal_is_the_one_in_qu
 def test_no_anchor_and_too_few_references_are_no_doubts(store):
     add_scan(store)
     record = add_mask(store, 3)
-    store.add_ood_score("P1", DAY1, {"state": "no anchor", "score": None, "threshold": 0.5}, "demo")
+    store.verdicts.add_scan_verdict("P1", DAY1, {"state": "no anchor", "score": None, "threshold": 0.5}, "demo")
     none = {"verdict": "not enough reference masks", "flagged": None, "p_value": None}
-    store.add_mask_anomaly(record.mask_id, none, "demo")
+    store.verdicts.add_mask_verdict(record.mask_id, none, "demo")
     assert [item.urgency for item in work_items(store)] == [1]
 
 
@@ -71,11 +71,11 @@ def test_a_rejected_or_withdrawn_timepoint_waits_again_and_says_why(store):
     for number, day in enumerate((DAY1, DAY2, DAY3)):
         add_scan(store, day=day, seed=number + 1)
         add_mask(store, 3, day=day)
-    store.decide("P1", DAY1, 1, "reject", "demo", "leak")
+    store.decisions.decide("P1", DAY1, 1, "reject", "demo", "leak")
     add_mask(store, 4, day=DAY2)
-    store.decide("P1", DAY2, 2, "accept", "demo", "good")
-    store.decide("P1", DAY2, 2, "reject", "demo", "mistake")
-    store.decide("P1", DAY3, 1, "reject", "demo", "leak")
+    store.decisions.decide("P1", DAY2, 2, "accept", "demo", "good")
+    store.decisions.decide("P1", DAY2, 2, "reject", "demo", "mistake")
+    store.decisions.decide("P1", DAY3, 1, "reject", "demo", "leak")
     add_mask(store, 5, day=DAY3)
     assert [(item.timepoint, item.task, item.reason) for item in work_items(store)] == [
         (DAY3, "Accept or reject", "version 2 (nnunet) is proposed"),

@@ -9,6 +9,7 @@ import pytest
 from core.lesions.metrics import dice
 from core.simulation.demo import build
 from core.simulation.demo_stories import DEMO, demo_timepoint
+from core.twin.curve_points import volume_points
 
 STORIES = {story.patient_id: story for story in DEMO}
 
@@ -32,11 +33,11 @@ def test_a_complete_response_ends_in_an_accepted_empty_mask(store):
     weeks = (story.weeks[2], story.weeks[3])
     courses = tuple(replace(c, volumes_ml=c.volumes_ml[2:4], suv=(6, 0)) for c in story.courses)
     build(store, stories=[replace(story, weeks=weeks, courses=courses, what={1: "correct"})])
-    before, after = (store.final_mask("DEMO-03", story.date(week)) for week in weeks)
+    before, after = (store.masks.final("DEMO-03", story.date(week)) for week in weeks)
     assert [lesion["lesion_id"] for lesion in before.lesions] == ["L1"]
     assert not after.lesions
-    assert after.version == len(store.masks("DEMO-03", after.timepoint))
-    assert [p.volume_mm3 for p in store.volume_points("DEMO-03") if p.lesion_id == "L1"][-1] == 0
+    assert after.version == len(store.masks.of("DEMO-03", after.timepoint))
+    assert [p.volume_mm3 for p in volume_points(store, "DEMO-03") if p.lesion_id == "L1"][-1] == 0
 
 
 @pytest.mark.timeout(300)
@@ -45,11 +46,11 @@ def test_a_patient_is_segmented_well_decided_and_not_made_twice(store):
     made = build(store, stories=[story])
     assert (made["patients"], made["timepoints"], made["mask_versions"], made["decisions"]) == (1, 2, 2, 1)
     assert made["open"] == [f"DEMO-08 {story.date(story.weeks[1])}"]
-    for visit, record in enumerate(store.masks("DEMO-08")):
+    for visit, record in enumerate(store.masks.of("DEMO-08")):
         truth = demo_timepoint(story, visit).scan.truth.array > 0
-        assert dice(store.load_mask(record).array > 0, truth) > 0.8
+        assert dice(store.masks.load(record).array > 0, truth) > 0.8
         assert [lesion["lesion_id"] for lesion in record.lesions] == ["L1"]
-    assert [p.timepoint for p in store.volume_points("DEMO-08") if p.lesion_id == "total"] == [story.date(0)]
-    assert all(scan.metadata["simulated"] for scan in store.scans("DEMO-08"))
+    assert [p.timepoint for p in volume_points(store, "DEMO-08") if p.lesion_id == "total"] == [story.date(0)]
+    assert all(scan.metadata["simulated"] for scan in store.scans.of("DEMO-08"))
     assert build(store, stories=[story])["mask_versions"] == 2
     assert store.verify() == []

@@ -11,6 +11,7 @@ import pytest
 from core.errors import ModelError
 from core.growth.forecast import forecast
 from core.twin import curve, trajectory
+from core.twin.curve_points import volume_points
 from core.types import Decision, VolumePoint
 from pages.ui.compare import comparing
 from pages.ui.shared import charts, plotting
@@ -78,7 +79,7 @@ def test_events_are_days_from_the_first_timepoint_also_before_it():
 
 
 def test_lesions_of_unaccepted_masks_get_no_verdict_of_growth(opened):
-    first, second = opened.masks("BEN", clinic.DAYS[0])
+    first, second = opened.masks.of("BEN", clinic.DAYS[0])
     (row,) = comparing.lesion_rows(first, second, "CT", "timepoints")
     assert (row["Verdict"], row["Rule"]) == ("unknown", "not both masks are accepted")
     assert row["Left (mL)"] == pytest.approx(800 * clinic.VOXEL_ML)
@@ -87,7 +88,7 @@ def test_lesions_of_unaccepted_masks_get_no_verdict_of_growth(opened):
 
 
 def test_a_forecast_never_flattens_what_was_observed(opened):
-    points = trajectory.by_lesion(opened.volume_points("ANNA"))["L1"]
+    points = trajectory.by_lesion(volume_points(opened, "ANNA"))["L1"]
     gone = [*points, VolumePoint("2024-09-09", 252.0, 0.0, "L1", "x", 1)]
     for series in (points, gone):
         low, high = growth_panel.volume_range(series, forecast(series, [28, 84]))
@@ -97,7 +98,7 @@ def test_a_forecast_never_flattens_what_was_observed(opened):
 
 
 def test_on_the_page_nothing_is_drawn_in_near_black_and_the_data_stay(opened):
-    points = trajectory.by_lesion(opened.volume_points("ANNA"))
+    points = trajectory.by_lesion(volume_points(opened, "ANNA"))
     figure = growth_charts.growth_figure({"total": points["total"]}, forecast(points["total"], [28, 84]))
     shown = plotting.for_both_themes(figure)
     assert charts.TOTAL_COLOUR in figure.to_json()
@@ -107,9 +108,9 @@ def test_on_the_page_nothing_is_drawn_in_near_black_and_the_data_stay(opened):
 
 
 def test_points_for_the_csv_carry_volume_version_and_reviewer(opened):
-    points = trajectory.by_lesion(opened.volume_points("ANNA"))["L1"]
+    points = trajectory.by_lesion(volume_points(opened, "ANNA"))["L1"]
     rows = growth_panel.point_rows(
-        points, trajectory.accepted(opened, "ANNA"), curve.accepted_by(opened.decisions("ANNA"))
+        points, trajectory.accepted(opened, "ANNA"), curve.accepted_by(opened.decisions.of("ANNA"))
     )
     assert [row["volume_mL"] for row in rows] == pytest.approx([n * clinic.VOXEL_ML for n in (1000, 1300, 1700, 2200)])
     assert [row["accepted_by"] for row in rows] == ["demo", "second reader", "demo", "demo"]
@@ -143,7 +144,7 @@ def test_treatments_run_from_start_to_stop_and_a_stop_ends_what_it_names_or_the_
 
 
 def test_versions_that_are_not_accepted_carry_the_volume_they_would_have_given(opened):
-    records = opened.masks("BEN")
+    records = opened.masks.of("BEN")
     others = curve.other_versions(records, clinic.DAYS[0], "total")
     assert [(o.timepoint, o.version, o.status) for o in others] == [
         (r.timepoint, r.version, r.status) for r in records if r.status != "accepted"

@@ -21,7 +21,7 @@ GRID = Grid((48, 48, 28), np.eye(4))
 def visit(store, patient: str, day: str, *sides: int, verdict="accept", dataset="d", simulated=False):
     """A scan and its mask with a cube of each side (mm) as lesion 1, 2 ...; side 0: that lesion is not there."""
     noise = np.random.default_rng([sum(map(ord, patient)), DAYS.index(day)]).normal(size=GRID.shape)
-    store.add_scan(
+    store.scans.add(
         Volume(noise.astype(np.float32), GRID, "CT"),
         dataset=dataset,
         patient_id=patient,
@@ -34,8 +34,8 @@ def visit(store, patient: str, day: str, *sides: int, verdict="accept", dataset=
         array[corner : corner + side, :side, :side] = label
         corner += side
     labels = LabelMap(array, GRID)
-    newest = store.latest_mask(patient, day)
-    record = store.add_mask(
+    newest = store.masks.latest(patient, day)
+    record = store.masks.add(
         labels,
         patient_id=patient,
         timepoint=day,
@@ -46,7 +46,7 @@ def visit(store, patient: str, day: str, *sides: int, verdict="accept", dataset=
         verdict=JUDGED,
     )
     if verdict:
-        store.decide(patient, day, record.version, verdict, "demo", "test")
+        store.decisions.decide(patient, day, record.version, verdict, "demo", "test")
     return record
 
 
@@ -108,9 +108,9 @@ def test_baseline_is_the_first_accepted_timepoint_and_day_zero_of_everything(sto
     visit(store, "P1", DAYS[0], 25, verdict=None)
     visit(store, "P1", DAYS[1], 20)
     visit(store, "P1", DAYS[2], 21)
-    store.add_event("P1", "2024-02-11", "treatment-start", "doxorubicin", "demo")
-    store.add_event("P1", "2024-02-21", "treatment-stop", "end of cycles", "demo")
-    store.add_event("P1", "2024-01-22", "surgery", "biopsy", "demo")
+    store.events.add("P1", "2024-02-11", "treatment-start", "doxorubicin", "demo")
+    store.events.add("P1", "2024-02-21", "treatment-stop", "end of cycles", "demo")
+    store.events.add("P1", "2024-01-22", "surgery", "biopsy", "demo")
     found = one(store)
     assert [v.days for v in found.visits] == [0, 29]
     assert best(found).change_percent == pytest.approx(100 * (9261 / 8000 - 1))
@@ -124,7 +124,7 @@ def test_a_rejected_lesion_leaves_a_gap_and_the_others_count(store):
     visit(store, "P1", DAYS[0], 20, 10)
     second = visit(store, "P1", DAYS[1], 10, 10)
     visit(store, "P1", DAYS[2], 18, 10)
-    store.decide("P1", DAYS[1], second.version, "reject", "demo", "test", "", "L2")
+    store.decisions.decide("P1", DAYS[1], second.version, "reject", "demo", "test", "", "L2")
     found = one(store)
     gap = found.visits[1]
     assert (gap.change_percent, gap.category) == (None, "NE")
@@ -191,7 +191,7 @@ def test_progression_soon_after_radiotherapy_is_in_doubt_and_counts_all_the_same
     for patient in ("IRRADIATED", "NOT"):
         visit(store, patient, DAYS[0], 20)
         visit(store, patient, DAYS[1], 25)
-    store.add_event("IRRADIATED", DAYS[0], "radiotherapy", "50 Gy", "demo")
+    store.events.add("IRRADIATED", DAYS[0], "radiotherapy", "50 Gy", "demo")
     irradiated, other = (one(store, patient) for patient in ("IRRADIATED", "NOT"))
     assert progressed(irradiated) == 31
     assert irradiated.doubt == "necrosis or recurrence cannot be told apart (radiotherapy 2024-01-01)"
@@ -202,8 +202,8 @@ def test_rows_hold_what_the_figures_show_and_name_their_masks(store):
     masks = [visit(store, "GROWS", day, side, simulated=True) for day, side in zip(DAYS[:2], (20, 24), strict=True)]
     for day, side in zip(DAYS[:2], (20, 10), strict=True):
         visit(store, "SHRINKS", day, side)
-    store.add_event("SHRINKS", DAYS[0], "treatment-start", "pazopanib", "demo")
-    store.add_event("GROWS", DAYS[2], "death", "of disease", "demo")
+    store.events.add("SHRINKS", DAYS[0], "treatment-start", "pazopanib", "demo")
+    store.events.add("GROWS", DAYS[2], "death", "of disease", "demo")
     outcomes = cohort(store).outcomes
     first, second = best_rows(outcomes)
     assert (first["patient"], first["best_change_percent"], first["best_response"]) == ("GROWS", 72.8, "PD")

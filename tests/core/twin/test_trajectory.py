@@ -23,7 +23,7 @@ GRID = Grid((48, 48, 28), np.eye(4))
 def _scan(store, day: str, modality="CT") -> None:
     noise = np.random.default_rng(DAYS.index(day)).normal(size=GRID.shape).astype(np.float32)
     volume = Volume(noise, GRID, modality)
-    store.add_scan(volume, dataset="d", patient_id="P1", timepoint=day, person="demo")
+    store.scans.add(volume, dataset="d", patient_id="P1", timepoint=day, person="demo")
 
 
 def _cubes(store, day: str, *sides: int, method: str = "nnunet", verdict: str | None = "accept"):
@@ -34,8 +34,8 @@ def _cubes(store, day: str, *sides: int, method: str = "nnunet", verdict: str | 
         array[corner : corner + side, :side, :side] = label
         corner += side
     labels = LabelMap(array, GRID)
-    newest = store.latest_mask("P1", day)
-    record = store.add_mask(
+    newest = store.masks.latest("P1", day)
+    record = store.masks.add(
         labels,
         patient_id="P1",
         timepoint=day,
@@ -46,7 +46,7 @@ def _cubes(store, day: str, *sides: int, method: str = "nnunet", verdict: str | 
         verdict=JUDGED,
     )
     if verdict:
-        store.decide("P1", day, record.version, verdict, "demo", "test")
+        store.decisions.decide("P1", day, record.version, verdict, "demo", "test")
     return record
 
 
@@ -80,7 +80,7 @@ def test_only_accepted_masks_enter_and_the_others_are_named(store):
     _cubes(store, DAYS[1], 24, verdict=None)
     _cubes(store, DAYS[2], 28, verdict="reject")
     withdrawn = _cubes(store, DAYS[3], 22)
-    store.decide("P1", DAYS[3], withdrawn.version, "reject", "demo", "mistake")
+    store.decisions.decide("P1", DAYS[3], withdrawn.version, "reject", "demo", "mistake")
     found = twin(store, "P1")
     assert found["timepoints"] == list(DAYS)
     assert found["not_in_the_curve"] == list(DAYS[1:])

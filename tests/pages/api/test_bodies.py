@@ -234,7 +234,7 @@ def test_a_draft_with_an_edit_that_no_edit_may_be_opens_without_it_and_says_so(p
     page.is_well()
     saved = page.save()
     assert (saved.status_code, saved.json()["left_out"]) == (200, [2])
-    assert (page.store.load_mask(page.store.mask("P1", DAY1, 2)).array[2:5, 2, 3] == 1).all()
+    assert (page.store.masks.load(page.store.masks.version("P1", DAY1, 2)).array[2:5, 2, 3] == 1).all()
 
 
 def test_a_draft_of_bad_edits_alone_can_be_discarded(page):

@@ -29,7 +29,7 @@ def client(store, monkeypatch):
     monkeypatch.setattr(resources, "get_store", lambda: store)
     add_scan(store)
     add_mask(store, 3)
-    store.add_person("other", by="demo")
+    store.people.add("other", by="demo")
     return TestClient(Starlette(routes=routes.ROUTES))
 
 
@@ -87,9 +87,9 @@ def test_an_edit_is_read_back_and_saved_with_its_diff(client, store):
     assert said["volume_delta_mm3"] == pytest.approx(2 * 2.0)
     # The five border voxels' distances to the three are 0 0 0 1 2 mm; the three's are 0: the 95th percentile of five.
     assert said["hausdorff95_mm"] == pytest.approx(np.percentile([0, 0, 0, 1, 2], 95))
-    assert (store.load_mask(store.mask("P1", DAY1, 2)).array == array).all()
-    assert store.mask("P1", DAY1, 2).parent_version == 1
-    assert store.drafts("P1") == []
+    assert (store.masks.load(store.masks.version("P1", DAY1, 2)).array == array).all()
+    assert store.masks.version("P1", DAY1, 2).parent_version == 1
+    assert store.drafts.of("P1") == []
     assert store.verify() == []
 
 
@@ -109,7 +109,7 @@ def test_a_draft_that_is_saved_several_times_at_once_is_one_version(client, stor
     for thread in threads:
         thread.join()
     assert sorted(answer.status_code for answer in answers) == [200, 404, 404, 404]
-    assert [record.version for record in store.masks("P1", DAY1)] == [1, 2]
+    assert [record.version for record in store.masks.of("P1", DAY1)] == [1, 2]
 
 
 def test_a_draft_that_is_discarded_while_it_is_saved_is_a_version_or_none_and_says_so(client, store, monkeypatch):
@@ -137,7 +137,7 @@ def test_a_draft_that_is_discarded_while_it_is_saved_is_a_version_or_none_and_sa
     saver.join()
     discarder.join()
     assert (answers["save"].status_code, answers["discard"].status_code) == (200, 404)
-    assert [record.version for record in store.masks("P1", DAY1)] == [1, 2]
+    assert [record.version for record in store.masks.of("P1", DAY1)] == [1, 2]
 
 
 def test_a_stale_change_says_what_the_newest_is(client):
@@ -190,11 +190,11 @@ def test_no_draft_is_begun_on_a_version_that_a_blind_reader_may_not_see(client, 
     draft = begin(client)["draft_id"]
     put(client, draft, 0, slices(5))
     client.post(f"{URL}/{draft}/save", headers={**token(), "If-Match": "1"})
-    store.set_reading("P1", DAY1, True, "demo")
+    store.readings.set_blind("P1", DAY1, True, "demo")
     answer = client.post(URL, json={**BEGIN, "parent_version": 2}, headers=token(person="other"))
     assert answer.status_code == 403
     assert "may see" in answer.json()["error"]
-    assert store.drafts("P1") == []
+    assert store.drafts.of("P1") == []
 
 
 def test_a_draft_without_changes_is_no_version(client, store):
@@ -202,7 +202,7 @@ def test_a_draft_without_changes_is_no_version(client, store):
     answer = client.post(f"{URL}/{draft['draft_id']}/save", headers={**token(), "If-Match": "0"})
     assert answer.status_code == 422
     assert "differs from its version" in answer.json()["error"]
-    assert len(store.masks("P1", DAY1)) == 1
+    assert len(store.masks.of("P1", DAY1)) == 1
 
 
 def test_a_draft_that_was_discarded_is_told(client):

@@ -78,7 +78,7 @@ class Desk:
     def __init__(self, store: Any, monkeypatch: pytest.MonkeyPatch) -> None:
         rng = np.random.default_rng(1)
         volume = Volume(rng.normal(0, 50, SHAPE).astype(np.float32), Grid(SHAPE, np.diag([1.0, 1.0, 3.0, 1.0])), "CT")
-        self.scan = store.add_scan(volume, dataset="d", patient_id="P1", timepoint="2025-01-01", person="demo")
+        self.scan = store.scans.add(volume, dataset="d", patient_id="P1", timepoint="2025-01-01", person="demo")
         self.service = Service()
         monkeypatch.setattr(resources, "get_store", lambda: store)
         monkeypatch.setattr(resources, "get_prompt_service", lambda: self.service)
@@ -112,7 +112,7 @@ def test_a_box_gives_the_mask_of_its_slice(desk: Desk) -> None:
     assert len(base64.b64decode(values["mask"])) == 7  # 56 bits
     assert unpack(values, SHAPE[:2]).sum() == 56
     scan, axis, k, prompts = desk.service.asked[0]
-    assert (scan.path, scan.shape, axis, k) == (desk.store.scan_path(desk.scan).resolve(), SHAPE, 2, 4)
+    assert (scan.path, scan.shape, axis, k) == (desk.store.scans.path(desk.scan).resolve(), SHAPE, 2, 4)
     assert [(p.type, p.slice, p.coords, p.scan) for p in prompts] == [("box", 4, (5.0, 5.0, 12.0, 11.0), "CT")]
 
 
@@ -212,7 +212,7 @@ def test_prompts_work_beside_the_pages_and_leaving_stops_a_propagation(start_ser
     tube = np.where((i - 30) ** 2 + (j - 28) ** 2 < 200, 80.0, -100.0) + np.random.default_rng(1).normal(0, 5, shape)
     with open_store(tmp_path / "data") as store:
         volume = Volume(tube.astype(np.float32), Grid(shape, np.diag([1.0, 1.0, 3.0, 1.0])), "CT")
-        scan = store.add_scan(volume, dataset="d", patient_id="P1", timepoint="2025-01-01", person="demo")
+        scan = store.scans.add(volume, dataset="d", patient_id="P1", timepoint="2025-01-01", person="demo")
     server = start_server(tmp_path / "data")
     tab = Tab(server.url)
     token = tab.token("review", "patient_id=P1")

@@ -43,7 +43,7 @@ def clinic(store, monkeypatch):
     labels = np.zeros(SHAPE, np.uint8)
     labels[2:5, 3, 30:33] = 2
     mask = LabelMap(labels, grid)
-    record = store.add_mask(
+    record = store.masks.add(
         mask,
         patient_id="ANNA",
         timepoint=DAY,
@@ -56,7 +56,7 @@ def clinic(store, monkeypatch):
 
 
 def add(store, patient, day, volume):
-    return store.add_scan(volume, dataset="set", patient_id=patient, timepoint=day, person="demo")
+    return store.scans.add(volume, dataset="set", patient_id=patient, timepoint=day, person="demo")
 
 
 @pytest.fixture
@@ -153,7 +153,7 @@ def test_a_slab_of_no_number_is_not_found(clinic, client, n):
 
 @pytest.mark.parametrize("left", [0, 40, -12])
 def test_a_mask_whose_file_is_damaged_is_a_sentence(clinic, client, left):
-    path = clinic["store"].mask_path(clinic["mask"])
+    path = clinic["store"].masks.path(clinic["mask"])
     path.write_bytes(path.read_bytes()[:left])
     answer = client.get(f"/api/viewer/mask/{clinic['mask'].mask_id}", headers=token(clinic, "ct"))
     assert answer.status_code == 404
@@ -180,8 +180,8 @@ def test_a_mask_of_a_timepoint_that_the_token_does_not_name_is_refused(clinic, c
 
 def test_a_blind_reader_is_given_no_mask_and_no_picture_of_another_reader_until_finished(clinic, client):
     store, labels = clinic["store"], LabelMap(clinic["labels"], Grid(SHAPE, np.diag([2.0, 2.0, 3.0, 1.0])))
-    store.add_person("other", by="demo")
-    other = store.add_mask(
+    store.people.add("other", by="demo")
+    other = store.masks.add(
         labels,
         patient_id="ANNA",
         timepoint=DAY,
@@ -196,11 +196,11 @@ def test_a_blind_reader_is_given_no_mask_and_no_picture_of_another_reader_until_
         return [client.get(url, headers=token(clinic, "ct")).status_code for url in urls]
 
     assert given() == [200, 200]
-    store.set_reading("ANNA", DAY, True, "demo")
+    store.readings.set_blind("ANNA", DAY, True, "demo")
     assert given() == [403, 403]
     automatic = client.get(f"/api/viewer/mask/{clinic['mask'].mask_id}", headers=token(clinic, "ct"))
     assert automatic.status_code == 200
-    store.finish_reading("ANNA", DAY, "demo")
+    store.readings.finish("ANNA", DAY, "demo")
     assert given() == [200, 200]
 
 
@@ -215,7 +215,7 @@ def test_modules_may_be_kept_for_ever_and_others_are_not_served(client):
 
 def test_a_block_read_from_a_file_that_ends_too_early_says_so(clinic, tmp_path):
     path = tmp_path / "short.nii.gz"
-    with gzip.open(clinic["store"].scan_path(clinic["ct"])) as stream:
+    with gzip.open(clinic["store"].scans.path(clinic["ct"])) as stream:
         path.write_bytes(gzip.compress(stream.read()[:-100]))
     with pytest.raises(Exception, match="ends too early"):
         list(slabs.read_blocks(path))

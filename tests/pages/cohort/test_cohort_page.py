@@ -23,7 +23,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     clinic.build(made)
     with open_store(made) as store:  # a patient of another dataset
         for n, day in enumerate(clinic.DAYS[:2]):
-            store.add_scan(clinic.noise(80 + n), dataset="trial", patient_id="ZOE", timepoint=day, person="demo")
+            store.scans.add(clinic.noise(80 + n), dataset="trial", patient_id="ZOE", timepoint=day, person="demo")
             clinic.accept(store, clinic.add_mask(store, "ZOE", day, 1000 - 900 * n))
     return made
 

@@ -105,7 +105,7 @@ def test_what_could_not_be_made_is_tried_again_and_nothing_is_made_while_the_ser
 
 def test_only_an_administrator_may_clear_caches(store, monkeypatch):
     roles = {"ann": "administrator", "ben": "reviewer", "cleo": "viewer"}
-    monkeypatch.setattr(store, "people", lambda: [{"name": name, "role": role} for name, role in roles.items()])
+    monkeypatch.setattr(store.people, "all", lambda: [{"name": name, "role": role} for name, role in roles.items()])
     assert [name for name in (*roles, "nobody") if is_administrator(store, name)] == ["ann"]
 
 
@@ -114,7 +114,7 @@ def queued(tmp_path):
     """A data root with a patient and a job that waits: some seconds of work, the measuring of the scan gate."""
     with open_store(tmp_path / "data") as store:
         clinic.add_scan(store, "ANNA", clinic.DAYS[0], clinic.body(0))
-        job = store.create_job("evaluate_ood", {"resamplings": 1, "trees": 80}, "demo")
+        job = store.jobs.create("evaluate_ood", {"resamplings": 1, "trees": 80}, "demo")
     return tmp_path / "data", job
 
 
@@ -146,7 +146,7 @@ def test_no_message_ends_the_job_the_store_or_the_session_of_anybody(start_serve
     dashboard.stop()
     assert "Traceback" not in dashboard.log
     with open_store(root) as store:
-        assert (store.job(job)["status"], store.job(job)["message"]) == ("done", "Done")
+        assert (store.jobs.get(job)["status"], store.jobs.get(job)["message"]) == ("done", "Done")
 
 
 @pytest.mark.browser
@@ -160,7 +160,7 @@ def test_a_job_of_a_killed_server_is_taken_up_though_the_database_was_held_at_th
     # This server had taken the job up from the test, which counts as a start; a third would be one too many.
     (root / "jobs" / job / "restarts").unlink()
     with open_store(root) as holder:
-        assert holder.job(job)["status"] in ("queued", "running")
+        assert holder.jobs.get(job)["status"] in ("queued", "running")
         dashboard = start_server(root)
         wait_until(lambda: "not ready yet" in dashboard.log)
         with Tab(dashboard.url) as tab:
@@ -170,4 +170,4 @@ def test_a_job_of_a_killed_server_is_taken_up_though_the_database_was_held_at_th
         wait_until(lambda: not (root / "jobs" / job).exists())
     dashboard.stop()
     with open_store(root) as store:
-        assert (store.job(job)["status"], store.job(job)["message"]) == ("done", "Done")
+        assert (store.jobs.get(job)["status"], store.jobs.get(job)["message"]) == ("done", "Done")

@@ -107,7 +107,7 @@ def test_a_role_is_asked_for_at_every_request(store, monkeypatch):
 
     assert read("demo", True) is not None
     assert read("nobody", False) is None
-    monkeypatch.setattr(store, "people", lambda: [{"name": "demo", "role": "viewer", "added_at": ""}])
+    monkeypatch.setattr(store.people, "all", lambda: [{"name": "demo", "role": "viewer", "added_at": ""}])
     assert read("demo", True) is None, "the same token as before"
     assert read("demo", False) is not None
 
@@ -116,7 +116,7 @@ def test_a_role_is_asked_for_at_every_request(store, monkeypatch):
 def test_on_a_running_server_a_token_ends_with_its_tab(start_server, tmp_path):
     with open_store(tmp_path / "data") as store:
         clinic.add_scan(store, "ANNA", clinic.DAYS[0], clinic.body(0))
-        (scan,) = store.scans("ANNA", clinic.DAYS[0])
+        (scan,) = store.scans.of("ANNA", clinic.DAYS[0])
     dashboard = start_server(tmp_path / "data")
     url = f"/api/viewer/scan/{scan.sha256}/slab/0"
     with Tab(dashboard.url) as tab:

@@ -123,7 +123,7 @@ def picture(record: MaskRecord, patient: str = "GWEN", day: str = DAY, mask_id: 
 def test_a_thumbnail_is_a_small_picture_of_the_largest_slice_and_is_kept_on_disk(gwen, monkeypatch):
     store, record = gwen
     array = clinic.two_lesions(900, 150).array
-    k, labels = largest_slice(store.mask_path(record), array.shape)
+    k, labels = largest_slice(store.masks.path(record), array.shape)
     assert k == int(np.count_nonzero(array, axis=(0, 1)).argmax())
     np.testing.assert_array_equal(labels, array[:, :, k])
     answer = picture(record)
@@ -152,7 +152,7 @@ def test_an_empty_mask_has_a_picture_and_a_damaged_file_a_sentence(gwen):
     empty = clinic.add_child(store, clinic.two_lesions(0, 0), "GWEN", DAY, method="edit", reviewer="demo")
     assert picture(empty).status_code == 200
     broken = clinic.add_child(store, clinic.two_lesions(50, 9), "GWEN", DAY, method="edit", reviewer="demo")
-    store.mask_path(broken).write_bytes(b"no image")
+    store.masks.path(broken).write_bytes(b"no image")
     answer = picture(broken)
     assert answer.status_code == 404
     assert "is not the one that was stored" in answer.json()["error"]

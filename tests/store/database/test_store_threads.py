@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from core.errors import StoreError
+from core.twin.curve_points import volume_points
 from store import Store, open_store, rebuild
 from tests.store_phantom import DAY1, DAY2, add_mask, add_scan
 
@@ -55,16 +56,16 @@ def test_two_threads_that_import_the_same_image_at_once_import_it_once(store: St
 def test_two_threads_that_decide_at_once_leave_one_accepted_version(store: Store) -> None:
     add_scan(store)
     add_mask(store, 3), add_mask(store, 4)
-    together(*[lambda v=v: store.decide("P1", DAY1, v, "accept", "ann", "good") for v in (1, 2)])
-    assert sorted(r.status for r in store.masks("P1")) == ["accepted", "superseded"]
-    assert len(store.decisions("P1")) == 2
+    together(*[lambda v=v: store.decisions.decide("P1", DAY1, v, "accept", "ann", "good") for v in (1, 2)])
+    assert sorted(r.status for r in store.masks.of("P1")) == ["accepted", "superseded"]
+    assert len(store.decisions.of("P1")) == 2
     assert store.verify() == []
 
 
 def test_eight_threads_of_mixed_writes_lose_nothing(store: Store) -> None:
     for number in range(4):
         add_scan(store, f"P{number}", seed=number)
-    jobs = [store.create_job("segment", {}, "demo") for _ in range(2)]
+    jobs = [store.jobs.create("segment", {}, "demo") for _ in range(2)]
 
     def masks(patient: str) -> Callable[[], Any]:
         return lambda: [add_mask(store, n, patient=patient) for n in (2, 3, 4)]
@@ -72,15 +73,15 @@ def test_eight_threads_of_mixed_writes_lose_nothing(store: Store) -> None:
     def progress(job: str) -> Callable[[], Any]:
         def report() -> None:
             for n in range(21):
-                store.update_job(job, progress=n / 20, message=str(n))
+                store.jobs.update(job, progress=n / 20, message=str(n))
 
         return report
 
     def reads() -> None:
         for _ in range(20):
-            for record in store.masks("P0"):
+            for record in store.masks.of("P0"):
                 assert record.volume_mm3 > 0
-            assert store.patients()
+            assert store.patients.all()
 
     together(
         masks("P0"),
@@ -90,13 +91,13 @@ def test_eight_threads_of_mixed_writes_lose_nothing(store: Store) -> None:
         progress(jobs[1]),
         reads,
         lambda: [add_scan(store, "P2", DAY2, seed=20 + n) for n in range(4)],
-        lambda: [store.add_event("P3", DAY1, "steroids", n, "ann") for n in range(6)],
+        lambda: [store.events.add("P3", DAY1, "steroids", n, "ann") for n in range(6)],
     )
-    assert [r.version for r in store.masks("P0")] == [1, 2, 3, 4, 5, 6]
-    assert [r.version for r in store.masks("P1")] == [1, 2, 3]
-    assert [s.scan_id for s in store.scans("P2", DAY2)] == ["CT", "CT-2", "CT-3", "CT-4"]
-    assert sorted(e["detail"] for e in store.events("P3")) == list(range(6))
-    assert [store.job(job)["progress"] for job in jobs] == [1.0, 1.0]
+    assert [r.version for r in store.masks.of("P0")] == [1, 2, 3, 4, 5, 6]
+    assert [r.version for r in store.masks.of("P1")] == [1, 2, 3]
+    assert [s.scan_id for s in store.scans.of("P2", DAY2)] == ["CT", "CT-2", "CT-3", "CT-4"]
+    assert sorted(e["detail"] for e in store.events.of("P3")) == list(range(6))
+    assert [store.jobs.get(job)["progress"] for job in jobs] == [1.0, 1.0]
     assert store.verify() == []
 
 
@@ -104,11 +105,11 @@ def test_two_stores_of_one_process_on_one_folder_do_not_get_in_each_other_s_way(
     add_scan(store)
     with open_store(store.root) as other:
         together(*[lambda s=s: [add_mask(s, n) for n in (1, 2, 3)] for s in (store, other)])
-        assert [r.version for r in other.masks("P1")] == [1, 2, 3, 4, 5, 6]
+        assert [r.version for r in other.masks.of("P1")] == [1, 2, 3, 4, 5, 6]
     assert store.verify() == []
     store.close()
     with pytest.raises(StoreError, match="closed"):
-        store.masks("P1")
+        store.masks.of("P1")
 
 
 class Reviewing(RuleBasedStateMachine):
@@ -135,7 +136,7 @@ class Reviewing(RuleBasedStateMachine):
     def decide(self, pick: int, verdict: str) -> None:
         status = self.status.get(pick)
         try:
-            self.store.decide("P1", DAY1, pick, verdict, "ann", "code")
+            self.store.decisions.decide("P1", DAY1, pick, verdict, "ann", "code")
         except StoreError:
             assert status in (None, "rejected") or (status == "accepted" and verdict == "accept")
             return
@@ -161,12 +162,12 @@ class Reviewing(RuleBasedStateMachine):
     def everything_agrees(self) -> None:
         if not hasattr(self, "store"):
             return
-        assert {r.version: r.status for r in self.store.masks("P1")} == self.status
+        assert {r.version: r.status for r in self.store.masks.of("P1")} == self.status
         accepted = [v for v, s in self.status.items() if s == "accepted"]
         assert len(accepted) <= 1
-        final = self.store.final_mask("P1", DAY1)
+        final = self.store.masks.final("P1", DAY1)
         assert (final.version if final else None) == (accepted[0] if accepted else None)
-        assert bool(self.store.volume_points("P1")) == bool(accepted)
+        assert bool(volume_points(self.store, "P1")) == bool(accepted)
         assert self.store.verify() == []
 
 

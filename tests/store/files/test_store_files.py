@@ -24,6 +24,7 @@ from core.review.correction import timepoint_rows
 from core.review.readers import newest_visible_version
 from core.review.worklist import work_items
 from core.twin.curve import left_out
+from core.twin.curve_points import volume_points
 from core.types import MaskRecord
 from store import Store, open_store, rebuild
 from store.files.drafts import pack_edit
@@ -38,7 +39,7 @@ def room(store: Store) -> Store:
     for seed, day in enumerate((DAY1, DAY2)):
         add_scan(store, day=day, seed=seed)
         add_mask(store, 4, day=day)
-        store.decide("P1", day, 1, "accept", "demo", "good")
+        store.decisions.decide("P1", day, 1, "accept", "demo", "good")
     add_scan(store, "P2", seed=9)
     add_mask(store, 5, patient="P2")
     return store
@@ -84,39 +85,39 @@ DAMAGE: dict[str, tuple[Callable[[Path], None], str]] = {
 
 def builders(store: Any, record: MaskRecord) -> dict[str, Callable[[], Any]]:
     """Everything that would show a version or build upon it."""
-    draft = next(iter(store.drafts("P1", DAY1, "ann")), None)
+    draft = next(iter(store.drafts.of("P1", DAY1, "ann")), None)
     wanted: dict[str, Callable[[], Any]] = {
-        "its path": lambda: store.mask_path(record),
-        "its voxels": lambda: store.load_mask(record),
+        "its path": lambda: store.masks.path(record),
+        "its voxels": lambda: store.masks.load(record),
         "a child": lambda: add_mask(store, 6, parent_version=1),
         "a child with its verdict": lambda: common.add_version(
             store, labels(6), "P1", DAY1, method="edit", reviewer="demo", parent_version=1
         ),
-        "a new draft": lambda: store.open_draft("P1", DAY1, 1, "bob"),
+        "a new draft": lambda: store.drafts.begin("P1", DAY1, 1, "bob"),
     }
     if draft is not None:
-        wanted["the labels of a draft of it"] = lambda: store.draft_labels(draft)
+        wanted["the labels of a draft of it"] = lambda: store.drafts.labels(draft)
     return wanted
 
 
 @pytest.mark.parametrize("damage", DAMAGE)
 def test_a_mask_that_is_not_the_one_stored_is_read_by_nobody_and_leaves_the_curve(room: Any, damage: str):
-    record, path = room.mask("P1", DAY1, 1), mask_file(room)
-    room.open_draft("P1", DAY1, 1, "ann")
+    record, path = room.masks.version("P1", DAY1, 1), mask_file(room)
+    room.drafts.begin("P1", DAY1, 1, "ann")
     kept = room.root / "kept"
-    shutil.copy2(room.mask_path(record), kept)  # which reads it: the hash is in memory from now on
+    shutil.copy2(room.masks.path(record), kept)  # which reads it: the hash is in memory from now on
     change, said = DAMAGE[damage]
     change(path)
-    versions = len(room.masks("P1"))
+    versions = len(room.masks.of("P1"))
     for what, build in builders(room, record).items():
         with pytest.raises(StoreError, match=said) as caught:
             build()
         assert str(room.root) not in str(caught.value), what
-    assert len(room.masks("P1")) == versions
+    assert len(room.masks.of("P1")) == versions
     state = "altered" if "stored" in said else "missing"
     doubted = [e for e in room.audit_log(50) if e["action"] == "file.doubted"]
     assert [(e["person"], e["payload"]["state"]) for e in doubted] == [("system", state)], "told once"
-    assert {p.timepoint for p in room.volume_points("P1")} == {DAY2}
+    assert {p.timepoint for p in volume_points(room, "P1")} == {DAY2}
     assert left_out(room, "P1")[DAY1] == f"file {state}: accepted version 1, whose volume is unknown now"
     item = next(item for item in work_items(room) if item.patient_id == "P1")
     assert (item.urgency, item.timepoint, item.version) == (0, DAY1, 1)
@@ -126,9 +127,9 @@ def test_a_mask_that_is_not_the_one_stored_is_read_by_nobody_and_leaves_the_curv
     shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink(missing_ok=True)
     path.with_name("elsewhere.nii.gz").unlink(missing_ok=True)
     os.rename(kept, path)
-    assert np.array_equal(room.load_mask(record).array, labels(4).array)
+    assert np.array_equal(room.masks.load(record).array, labels(4).array)
     assert [e["action"] for e in room.audit_log(1)] == ["file.cleared"]
-    assert {p.timepoint for p in room.volume_points("P1")} == {DAY1, DAY2}
+    assert {p.timepoint for p in volume_points(room, "P1")} == {DAY1, DAY2}
     assert left_out(room, "P1") == {}
     assert room.verify() == []
 
@@ -136,35 +137,35 @@ def test_a_mask_that_is_not_the_one_stored_is_read_by_nobody_and_leaves_the_curv
 def test_a_version_whose_file_was_altered_before_its_decision_cannot_be_accepted(room: Any):
     another_mask(mask_file(room, "P2"))
     with pytest.raises(StoreError, match="is not the one that was stored"):
-        room.decide("P2", DAY1, 1, "accept", "demo", "good")
-    assert room.mask("P2", DAY1, 1).status == "proposed"
-    assert [row["state"] for row in room.doubted_files()] == ["altered"]
-    room.decide("P2", DAY1, 1, "reject", "demo", "scan-unusable")
+        room.decisions.decide("P2", DAY1, 1, "accept", "demo", "good")
+    assert room.masks.version("P2", DAY1, 1).status == "proposed"
+    assert [row["state"] for row in room.files.doubted()] == ["altered"]
+    room.decisions.decide("P2", DAY1, 1, "reject", "demo", "scan-unusable")
 
 
 def test_what_can_be_done_about_a_file_is_told_of_a_scan_and_of_a_mask_apart(room: Any):
-    (scan,) = room.scans("P1", DAY1)
+    (scan,) = room.scans.of("P1", DAY1)
     (room.root / scan.path).unlink()
     mask_file(room).unlink()
     with pytest.raises(StoreError, match=r"is missing, so it is not used\. Restore it from a backup\.$"):
-        room.scan_path(scan)
+        room.scans.path(scan)
     with pytest.raises(StoreError, match="If there is none, mark it lost"):
-        room.mask_path(room.mask("P1", DAY1, 1))
+        room.masks.path(room.masks.version("P1", DAY1, 1))
 
 
 def test_a_scan_that_is_not_the_one_stored_is_read_by_nobody(room: Any):
-    (scan,) = room.scans("P1", DAY1)
+    (scan,) = room.scans.of("P1", DAY1)
     described = common.describe(room, scan)
     common.read_scan(described)
     (room.root / scan.path).unlink()
     write_nifti(room.root / scan.path, scan_volume(77).array, grid())
     for build in (
-        lambda: room.scan_path(scan),
-        lambda: room.load_volume(scan),
-        lambda: room.load_reference_grid("P1", DAY1),
+        lambda: room.scans.path(scan),
+        lambda: room.scans.load(scan),
+        lambda: room.scans.reference_grid("P1", DAY1),
         lambda: add_mask(room, 3),
         lambda: common.describe(room, scan),
-        lambda: room.open_draft("P1", DAY1, None, "ann"),
+        lambda: room.drafts.begin("P1", DAY1, None, "ann"),
     ):
         with pytest.raises(StoreError, match="The file of the scan CT of P1 on 2020-01-01 is not the one"):
             build()
@@ -172,32 +173,32 @@ def test_a_scan_that_is_not_the_one_stored_is_read_by_nobody(room: Any):
         common.read_scan(described)
     item = next(item for item in work_items(room) if item.patient_id == "P1")
     assert (item.urgency, item.task, item.reason) == (0, "Look at the file", "scan file altered: CT")
-    assert room.masks("P1", DAY1)[-1].version == 1
+    assert room.masks.of("P1", DAY1)[-1].version == 1
 
 
 def test_the_pass_over_all_files_finds_what_nobody_has_read(room: Any):
-    assert room.check_files() == []
+    assert room.files.check() == []
     another_mask(mask_file(room, "P2"))
-    (scan,) = room.scans("P1", DAY2)
+    (scan,) = room.scans.of("P1", DAY2)
     (room.root / scan.path).unlink()
-    found = room.check_files()
+    found = room.files.check()
     assert len(found) == 2
     assert "scan CT of P1 on 2020-03-01 is missing" in found[0]
     assert "version 1 of P2 on 2020-01-01 is not the one that was stored" in found[1]
     assert not any(str(room.root) in sentence for sentence in found)
-    assert [(row["path"], row["state"]) for row in room.doubted_files()] == [
+    assert [(row["path"], row["state"]) for row in room.files.doubted()] == [
         (f"processed/set/P2/{DAY1}/mask_v001.nii.gz", "altered"),
         (scan.path, "missing"),
     ]
     entries = len(room.audit.entries())
-    assert room.check_files() == found
+    assert room.files.check() == found
     assert len(room.audit.entries()) == entries, "nothing new"
 
 
 def test_the_pass_in_the_background_tells_and_ends_when_the_store_closes(room: Any, monkeypatch: pytest.MonkeyPatch):
     another_mask(mask_file(room, "P2"))
     check_in_background(room).join(60)
-    assert [row["state"] for row in room.doubted_files()] == ["altered"]
+    assert [row["state"] for row in room.files.doubted()] == ["altered"]
     hashed, begun, closed = [], threading.Event(), threading.Event()
 
     def hashes(path: Path, fresh: bool = False) -> str | None:
@@ -220,9 +221,9 @@ def test_a_file_that_was_not_touched_is_hashed_once(room: Any, monkeypatch: pyte
     import hashlib
 
     path = mask_file(room)
-    assert file_hash(path) == room.mask("P1", DAY1, 1).mask_sha256
+    assert file_hash(path) == room.masks.version("P1", DAY1, 1).mask_sha256
     monkeypatch.setattr(hashlib, "file_digest", lambda *_: pytest.fail("hashed again"))
-    assert file_hash(path) == room.mask("P1", DAY1, 1).mask_sha256
+    assert file_hash(path) == room.masks.version("P1", DAY1, 1).mask_sha256
 
 
 # ---------------------------------------------------------------- links in the place of the store's own files
@@ -239,7 +240,7 @@ def test_no_file_that_grows_is_written_through_a_link_or_filled_from_behind_one(
     root, outside = room.root, tmp_path / "outside"
     room.close()
     with open_store(root) as store:
-        store.begin_signing("demo")
+        store.ledger.begin_signing("demo")
     if not dangling:
         outside.write_bytes(b"root:secret\n")
     kept = (root / name).read_bytes()
@@ -257,7 +258,7 @@ def test_no_file_that_grows_is_written_through_a_link_or_filled_from_behind_one(
         (root / name).unlink()
         (root / name).symlink_to(outside)
         with pytest.raises(StoreError, match=r"recorded, but .* is a symbolic link"):
-            store.add_event("P1", DAY1, "steroids", "x", "demo") if "P1" in name else store.add_person("z", by="demo")
+            store.events.add("P1", DAY1, "steroids", "x", "demo") if "P1" in name else store.people.add("z", by="demo")
         assert unchanged()
         assert any(name in text or "heads" in text for text in store.verify())
     with pytest.raises(StoreError, match=r"is a symbolic link") as caught:
@@ -287,7 +288,7 @@ def test_a_sidecar_that_is_a_link_is_named_and_a_decision_is_not_written_through
     sidecar.symlink_to(tmp_path / "outside.json")
     before = (tmp_path / "outside.json").read_bytes()
     assert room.verify() == [f"processed/set/P1/{DAY1}/mask_v001.json is a symbolic link, where a file was expected."]
-    room.decide("P1", DAY1, 1, "withdraw", "demo", "second-look")
+    room.decisions.decide("P1", DAY1, 1, "withdraw", "demo", "second-look")
     assert (tmp_path / "outside.json").read_bytes() == before
     assert not sidecar.is_symlink()
     assert room.verify() == []
@@ -320,20 +321,20 @@ def test_quarantine_behind_a_link_takes_nothing(room: Any, tmp_path: Path):
 
 
 def test_a_lost_file_no_longer_blocks_its_timepoint(room: Any):
-    draft = room.open_draft("P1", DAY1, 1, "ann")
-    room.edit_draft(draft.draft_id, 0, pack_edit({2: labels(3).array[:, :, 2]}, None, "brush"))
+    draft = room.drafts.begin("P1", DAY1, 1, "ann")
+    room.drafts.edit(draft.draft_id, 0, pack_edit({2: labels(3).array[:, :, 2]}, None, "brush"))
     mask_file(room).unlink()
     with pytest.raises(StoreError, match="mark it lost"):
-        room.mask_path(room.mask("P1", DAY1, 1))
-    room.mark_lost("P1", DAY1, 1, "a disk broke, no backup", "ann")
-    assert room.mask("P1", DAY1, 1).status == "accepted", "what was decided stays on record"
-    assert room.final_mask("P1", DAY1) is None
-    for what, build in builders(room, room.mask("P1", DAY1, 1)).items():
+        room.masks.path(room.masks.version("P1", DAY1, 1))
+    room.losses.mark_lost("P1", DAY1, 1, "a disk broke, no backup", "ann")
+    assert room.masks.version("P1", DAY1, 1).status == "accepted", "what was decided stays on record"
+    assert room.masks.final("P1", DAY1) is None
+    for what, build in builders(room, room.masks.version("P1", DAY1, 1)).items():
         with pytest.raises(StoreError, match=r"is lost \(a disk broke, no backup; said by ann\)") as caught:
             build()
         assert str(room.root) not in str(caught.value), what
     assert left_out(room, "P1") == {DAY1: "file lost: accepted version 1, whose volume is unknown now"}
-    assert {p.timepoint for p in room.volume_points("P1")} == {DAY2}
+    assert {p.timepoint for p in volume_points(room, "P1")} == {DAY2}
     assert "file lost" in next(item.reason for item in work_items(room) if item.timepoint == DAY1)
     assert [p for p in room.verify() if "is lost" not in p] == []
     (said,) = room.verify()
@@ -343,44 +344,44 @@ def test_a_lost_file_no_longer_blocks_its_timepoint(room: Any):
     assert newest_visible_version(room, "P1", DAY1, "ann") is None
     record = add_mask(room, 7)
     assert (record.version, record.parent_version, record.dice_vs_previous_version) == (2, None, None)
-    room.decide("P1", DAY1, 2, "accept", "demo", "good")
-    assert {p.timepoint: p.version for p in room.volume_points("P1")} == {DAY1: 2, DAY2: 1}
+    room.decisions.decide("P1", DAY1, 2, "accept", "demo", "good")
+    assert {p.timepoint: p.version for p in volume_points(room, "P1")} == {DAY1: 2, DAY2: 1}
     assert left_out(room, "P1") == {}
-    room.discard_draft(draft.draft_id)
+    room.drafts.discard(draft.draft_id)
 
 
 def test_a_lost_file_that_comes_back_is_found_again(room: Any):
     path = mask_file(room)
     os.rename(path, room.root / "away")
-    room.mark_lost("P1", DAY1, 1, "a disk broke", "ann")
+    room.losses.mark_lost("P1", DAY1, 1, "a disk broke", "ann")
     with pytest.raises(StoreError, match="is missing, or not the one that was stored"):
-        room.mark_found("P1", DAY1, 1, "ann")
+        room.losses.mark_found("P1", DAY1, 1, "ann")
     another_mask(path)
     with pytest.raises(StoreError, match="is missing, or not the one that was stored"):
-        room.mark_found("P1", DAY1, 1, "ann")
+        room.losses.mark_found("P1", DAY1, 1, "ann")
     os.replace(room.root / "away", path)
     with pytest.raises(StoreError, match="is lost"):
-        room.load_mask(room.mask("P1", DAY1, 1))
-    room.mark_found("P1", DAY1, 1, "bob")
-    assert {p.timepoint for p in room.volume_points("P1")} == {DAY1, DAY2}
-    assert room.losses() == {}
+        room.masks.load(room.masks.version("P1", DAY1, 1))
+    room.losses.mark_found("P1", DAY1, 1, "bob")
+    assert {p.timepoint for p in volume_points(room, "P1")} == {DAY1, DAY2}
+    assert room.masks.losses() == {}
     assert room.verify() == []
     with pytest.raises(StoreError, match="is not marked lost"):
-        room.mark_found("P1", DAY1, 1, "bob")
+        room.losses.mark_found("P1", DAY1, 1, "bob")
 
 
 def test_what_is_there_cannot_be_marked_lost_and_a_loss_needs_its_reason(room: Any):
     with pytest.raises(StoreError, match="is there, as it was stored"):
-        room.mark_lost("P1", DAY1, 1, "I do not like it", "demo")
+        room.losses.mark_lost("P1", DAY1, 1, "I do not like it", "demo")
     another_mask(mask_file(room))
     for reason in ("", "  ", "x" * 501):
         with pytest.raises(InputError, match="reason in 1 to 500"):
-            room.mark_lost("P1", DAY1, 1, reason, "demo")
+            room.losses.mark_lost("P1", DAY1, 1, reason, "demo")
     with pytest.raises(StoreError, match="no mask version 7"):
-        room.mark_lost("P1", DAY1, 7, "gone", "demo")
-    room.mark_lost("P1", DAY1, 1, "somebody wrote over it", "demo")
+        room.losses.mark_lost("P1", DAY1, 7, "gone", "demo")
+    room.losses.mark_lost("P1", DAY1, 1, "somebody wrote over it", "demo")
     with pytest.raises(StoreError, match="is lost"):
-        room.mark_lost("P1", DAY1, 1, "again", "demo")
+        room.losses.mark_lost("P1", DAY1, 1, "again", "demo")
 
 
 def test_a_loss_is_said_by_a_verb(room: Any, capsys: Any):
@@ -401,7 +402,7 @@ def test_a_loss_is_said_by_a_verb(room: Any, capsys: Any):
     assert "is missing" in err
     assert str(root) not in err
     with open_store(root) as store:
-        assert store.losses()[store.mask("P1", DAY1, 1).mask_id]["person"] == "demo"
+        assert store.masks.losses()[store.masks.version("P1", DAY1, 1).mask_id]["person"] == "demo"
 
 
 def test_nobody_outside_the_store_builds_the_path_of_a_stored_file():

@@ -148,7 +148,7 @@ def test_the_index_is_made_from_what_the_store_holds(store: Store) -> None:
     for number in range(3):
         add_scan(store, f"P{number}", seed=number)
         record = add_mask(store, number + 1, patient=f"P{number}")
-        store.add_mask_vector(record.mask_id, "L1", f"P{number}", [float(number), 0.0], ["a", "b"], "demo")
-    index = VectorIndex.from_rows(store.mask_vectors(), scale=lambda vector: vector * 10)
+        store.vectors.add(record.mask_id, "L1", f"P{number}", [float(number), 0.0], ["a", "b"], "demo")
+    index = VectorIndex.from_rows(store.vectors.all(), scale=lambda vector: vector * 10)
     found = index.query([0.0, 0.0], 2, exclude_patient="P0")
     assert [(n.patient_id, n.distance) for n in found] == [("P1", 10.0), ("P2", 20.0)]

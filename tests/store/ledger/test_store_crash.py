@@ -20,6 +20,7 @@ from store import Store, open_store, rebuild
 from store.files import mask_files
 from store.ledger import journal, ledgers
 from store.ledger.audit import Audit
+from store.ledger.writing import Ledger
 from tests.store_phantom import DAY1, add_mask, add_scan, folder
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -101,7 +102,7 @@ def test_adding_and_dying_at_any_moment_is_all_or_nothing(
         add_scan(store)
         add_mask(store, 3)
     with monkeypatch.context() as patch:
-        patch.setattr(Store, "_recover", lambda self, *_: None)
+        patch.setattr(Ledger, "_recover", lambda self, *_: None)
         patch.setattr(where, name, death())
         with pytest.raises(Crash):
             add_mask(store, 5) if kind == "mask" else add_scan(store)
@@ -109,7 +110,7 @@ def test_adding_and_dying_at_any_moment_is_all_or_nothing(
     store.close()
     with open_store(tmp_path) as again:
         assert again.verify() == []
-        found = len(again.masks("P1")) == 2 if kind == "mask" else len(again.scans("P1")) == 1
+        found = len(again.masks.of("P1")) == 2 if kind == "mask" else len(again.scans.of("P1")) == 1
         assert found == happened
         placed = moment in ("the image is in place", "the sidecar is in place", "the rows are there, not committed")
         assert bool(again.recovered) == placed
@@ -142,16 +143,16 @@ def test_deciding_and_dying_at_any_moment_is_all_or_nothing(
     store = open_store(tmp_path)
     add_scan(store)
     add_mask(store, 3), add_mask(store, 4)
-    store.decide("P1", DAY1, 1, "accept", "demo", "good")
+    store.decisions.decide("P1", DAY1, 1, "accept", "demo", "good")
     with monkeypatch.context() as patch:
-        patch.setattr(Store, "_recover", lambda self, *_: None)
+        patch.setattr(Ledger, "_recover", lambda self, *_: None)
         patch.setattr(where, name, death)
         with pytest.raises(Crash):
-            store.decide("P1", DAY1, 2, "accept", "demo", "good")
+            store.decisions.decide("P1", DAY1, 2, "accept", "demo", "good")
     store.close()
     with open_store(tmp_path) as again:
         assert again.verify() == []
-        final = again.final_mask("P1", DAY1)
+        final = again.masks.final("P1", DAY1)
         assert final is not None
         assert final.version == (2 if happened else 1)
         assert os.readlink(folder(again) / "mask_final.nii.gz") == f"mask_v00{final.version}.nii.gz"
@@ -163,15 +164,15 @@ def test_the_next_write_completes_what_an_error_left_behind(store: Store, monkey
     with monkeypatch.context() as patch:
         patch.setattr(mask_files, "set_final", lambda *_: (_ for _ in ()).throw(OSError(28, "No space left on device")))
         with pytest.raises(StoreError, match=r"is recorded, but .*\(No space left"):
-            store.decide("P1", DAY1, 1, "accept", "demo", "good")
+            store.decisions.decide("P1", DAY1, 1, "accept", "demo", "good")
     assert store.verify() != []
-    store.add_event("P1", DAY1, "steroids", "4 mg", "ann")
+    store.events.add("P1", DAY1, "steroids", "4 mg", "ann")
     assert store.verify() == []
     with monkeypatch.context() as patch:
         patch.setattr(mask_files, "place", lambda *_: (_ for _ in ()).throw(OSError(28, "No space left on device")))
         with pytest.raises(StoreError, match=r"No space left.* Nothing was recorded"):
             add_mask(store, 4)
-    assert len(store.masks("P1")) == 1
+    assert len(store.masks.of("P1")) == 1
     assert store.verify() == []
 
 
@@ -182,16 +183,16 @@ def test_a_write_that_was_cut_short_survives_the_loss_of_the_database(
     add_scan(store)
     add_mask(store, 3)
     with monkeypatch.context() as patch:
-        patch.setattr(Store, "_recover", lambda self, *_: None)
-        patch.setattr(Store, "_finish", dies_before)
+        patch.setattr(Ledger, "_recover", lambda self, *_: None)
+        patch.setattr(Ledger, "_finish", dies_before)
         with pytest.raises(Crash):
-            store.decide("P1", DAY1, 1, "accept", "demo", "good")
+            store.decisions.decide("P1", DAY1, 1, "accept", "demo", "good")
     store.close()
     (tmp_path / "twin.duckdb").unlink()
     assert rebuild(tmp_path)["decisions"] == 1
     with open_store(tmp_path) as again:
         assert again.verify() == []
-        assert again.final_mask("P1", DAY1) is not None
+        assert again.masks.final("P1", DAY1) is not None
 
 
 def test_kill_9_in_the_middle_of_writing_loses_nothing_that_was_committed(tmp_path: Path) -> None:
@@ -222,9 +223,9 @@ def test_kill_9_in_the_middle_of_writing_loses_nothing_that_was_committed(tmp_pa
     assert told, "the writer must have had time to write"
     with open_store(tmp_path) as store:
         assert store.verify() == []
-        stored = {record.version: record.mask_sha256 for record in store.masks("P1")}
+        stored = {record.version: record.mask_sha256 for record in store.masks.of("P1")}
         assert told.items() <= stored.items()
-        final = store.final_mask("P1", DAY1)
+        final = store.masks.final("P1", DAY1)
         assert (final.version if final else 0) >= accepted
         add_mask(store, 2)
         assert store.verify() == []

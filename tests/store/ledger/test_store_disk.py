@@ -62,7 +62,7 @@ def test_64_random_bytes_end_in_a_clear_sentence_or_a_clean_verify_and_rebuild_m
     try:
         with open_store(root) as store:
             problems = store.verify()
-            store.patients(), store.masks("P1"), store.jobs(), store.audit_log(5)
+            store.patients.all(), store.masks.of("P1"), store.jobs.newest(), store.audit_log(5)
         assert problems == []
     except StoreDamaged as error:
         told = str(error)
@@ -72,7 +72,7 @@ def test_64_random_bytes_end_in_a_clear_sentence_or_a_clean_verify_and_rebuild_m
     rebuild(root)
     with open_store(root) as store:
         assert store.verify() == []
-        assert len(store.masks("P1")) == 4
+        assert len(store.masks.of("P1")) == 4
 
 
 @pytest.mark.parametrize("place", [0, 8, 4096, 8192, 12288])
@@ -219,7 +219,7 @@ def test_a_full_disk_of_its_own_is_a_sentence_and_the_store_goes_on(tmp_path: Pa
             refusals: list[TwinReviewError] = []
             for number in range(60):
                 try:
-                    store.add_event("P1", DAY1, "steroids", "y" * 2000 + str(number), "demo")
+                    store.events.add("P1", DAY1, "steroids", "y" * 2000 + str(number), "demo")
                 except TwinReviewError as error:
                     refusals.append(error)
                     break
@@ -229,9 +229,9 @@ def test_a_full_disk_of_its_own_is_a_sentence_and_the_store_goes_on(tmp_path: Pa
                 with pytest.raises(TwinReviewError):
                     write()
             assert store.audit.entries()[: len(entries)] == entries
-            assert len(store.masks("P1")) == 1
+            assert len(store.masks.of("P1")) == 1
             filler.unlink()
-            store.add_event("P1", DAY1, "steroids", "there is room again", "demo")
+            store.events.add("P1", DAY1, "steroids", "there is room again", "demo")
             add_mask(store, 5)
             assert store.verify() == []
         with open_store(root) as store:
@@ -252,9 +252,9 @@ def check_looking_only(root: Path, capsys: Any) -> None:
     assert "rebuild" not in told
     with open_store(root) as store:
         assert store.read_only
-        assert len(store.masks("P1", DAY1)) == 3
+        assert len(store.masks.of("P1", DAY1)) == 3
         with pytest.raises(StoreReadOnly):
-            store.add_event("P1", DAY1, "steroids", "x", "demo")
+            store.events.add("P1", DAY1, "steroids", "x", "demo")
         with pytest.raises(TwinReviewError):
             add_scan(store, seed=77)
     assert {path: path.read_bytes() for path in root.rglob("*") if path.is_file()} == before
@@ -323,7 +323,7 @@ def test_what_cannot_be_read_is_named_by_verify_and_ends_neither_it_nor_the_rema
     monkeypatch.setenv("TWIN_AUDIT_KEY", "a key of a test, not of a clinic")
     root = tmp_path / "data"
     with open_store(root) as store:
-        store.begin_signing("demo")
+        store.ledger.begin_signing("demo")
         add_scan(store)
         add_mask(store, 3)
 

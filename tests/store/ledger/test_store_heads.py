@@ -31,10 +31,10 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         add_mask(store, 3)
     monkeypatch.setenv("TWIN_AUDIT_KEY", KEY)
     with open_store(tmp_path / "data") as store:
-        store.begin_signing("demo")
+        store.ledger.begin_signing("demo")
         add_mask(store, 4)
-        store.decide("P1", DAY1, 2, "reject", "demo", "leak")
-        store.add_event("P1", DAY1, "steroids", "4 mg", "demo")
+        store.decisions.decide("P1", DAY1, 2, "reject", "demo", "leak")
+        store.events.add("P1", DAY1, "steroids", "4 mg", "demo")
     return tmp_path / "data"
 
 
@@ -76,14 +76,14 @@ def test_signing_begins_by_an_act_of_its_own_and_every_write_after_it_is_signed(
         assert heads.signed_seqs(root / "heads.jsonl") == [4, 5, 6, 7]
         assert store.remarks() == ["4 of 7 audit entries are signed."]
         with pytest.raises(StoreError, match="begun already"):
-            store.begin_signing("demo")
+            store.ledger.begin_signing("demo")
     assert KEY not in (root / "heads.jsonl").read_text() + (root / "audit.jsonl").read_text()
     monkeypatch.delenv("TWIN_AUDIT_KEY")
     with open_store(root) as store:
         assert store.verify() == []
         assert "were not checked" in store.remarks()[0]
         with pytest.raises(StoreError, match="Set TWIN_AUDIT_KEY first"):
-            store.begin_signing("demo")
+            store.ledger.begin_signing("demo")
 
 
 def test_without_a_key_a_chain_written_anew_is_believed_and_with_one_it_is_not(
@@ -174,11 +174,11 @@ def test_opening_a_signed_store_without_its_key_says_that_nothing_will_be_signed
 def test_what_was_written_without_the_key_is_named(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("TWIN_AUDIT_KEY")
     with open_store(root) as store:
-        store.add_event("P1", DAY1, "steroids", "8 mg", "demo")
+        store.events.add("P1", DAY1, "steroids", "8 mg", "demo")
     monkeypatch.setenv("TWIN_AUDIT_KEY", KEY)
     assert problems(root) == ["Entry 8 is not signed, though signing began with entry 4."]
     with open_store(root) as store:
-        store.add_event("P1", DAY1, "steroids", "2 mg", "demo")
+        store.events.add("P1", DAY1, "steroids", "2 mg", "demo")
     assert problems(root) == ["Entry 8 is not signed, though signing began with entry 4."]
     monkeypatch.setenv("TWIN_AUDIT_KEY", KEY + " of another clinic")
     assert ["never begun" in text for text in problems(root)] == [True]
@@ -197,7 +197,7 @@ def test_a_write_that_dies_before_its_head_is_signed_is_signed_at_the_next_openi
     with monkeypatch.context() as patch:
         patch.setattr(heads, "add", dies)
         with pytest.raises(Crash):
-            store.add_event("P1", DAY1, "steroids", "8 mg", "demo")
+            store.events.add("P1", DAY1, "steroids", "8 mg", "demo")
     store.close()
     assert journal.pending(root) is not None
     assert problems(root) == []
@@ -229,18 +229,18 @@ def test_a_file_outside_shows_that_the_end_was_cut_off_with_its_signatures(
     anchor.parent.mkdir()
     monkeypatch.setenv("TWIN_AUDIT_ANCHOR", str(anchor))
     with open_store(root) as store:
-        store.add_event("P1", DAY1, "steroids", "8 mg", "demo")
+        store.events.add("P1", DAY1, "steroids", "8 mg", "demo")
         assert store.verify() == []
     assert [json.loads(line)["seq"] for line in anchor.read_text().splitlines()] == [7, 8]
     anchor.rename(anchor.with_name("away"))
     anchor.mkdir()  # cannot be written for a while: logged, and made good later
     with caplog.at_level(logging.WARNING), open_store(root) as store:
-        store.add_event("P1", DAY1, "steroids", "2 mg", "demo")
+        store.events.add("P1", DAY1, "steroids", "2 mg", "demo")
         assert "could not be added" in caplog.text
         anchor.rmdir()
         anchor.with_name("away").rename(anchor)
         assert any("ends at entry 8, the audit at 9" in text for text in store.verify())
-        store.add_event("P1", DAY1, "steroids", "1 mg", "demo")
+        store.events.add("P1", DAY1, "steroids", "1 mg", "demo")
         assert store.verify() == []
     edit_heads(root, lambda values: values.__delitem__(slice(-2, None)))
     rewrite(root, lambda entries: entries[:8])
@@ -266,7 +266,7 @@ def test_a_chain_made_anew_after_a_loss_is_unsigned_says_so_and_can_be_signed(ro
     assert [p.read_bytes() for p in (root / "before-rebuild").glob("*/heads.jsonl")] == [old]
     with open_store(root) as store:
         assert ["never begun" in text for text in store.verify()] == [True]
-        store.begin_signing("demo")
+        store.ledger.begin_signing("demo")
         assert store.verify() == []
 
 
@@ -297,13 +297,13 @@ def test_the_command_line_prints_a_head_checks_one_and_begins_signing(
 def test_leftovers_are_remarks_and_damaged_drafts_are_problems(store: Store) -> None:
     add_scan(store)
     add_mask(store, 3)
-    draft = store.open_draft("P1", DAY1, 1, "demo")
-    job = store.create_job("segment", {}, "demo")
+    draft = store.drafts.begin("P1", DAY1, 1, "demo")
+    job = store.jobs.create("segment", {}, "demo")
     (store.root / "jobs" / job).mkdir(parents=True)
     (store.root / "cache" / "thumbnails").mkdir(parents=True)
-    record = store.mask("P1", DAY1, 1)
+    record = store.masks.version("P1", DAY1, 1)
     (store.root / "cache" / "thumbnails" / f"{record.mask_sha256}-{record.scan_sha256[:16]}.png").write_bytes(b"x")
-    scan = store.scans("P1")[0]
+    scan = store.scans.of("P1")[0]
     (store.root / "cache" / "embeddings" / "model" / scan.sha256).mkdir(parents=True)
     assert (store.verify(), store.remarks()) == ([], [])
 
@@ -322,7 +322,7 @@ def test_leftovers_are_remarks_and_damaged_drafts_are_problems(store: Store) -> 
     ]
     (folder / "draft.json").write_text(whole.replace(record.mask_id, "gone"))
     (folder / "notes.txt").write_text("x")
-    store.update_job(job, status="done")
+    store.jobs.update(job, status="done")
     (store.root / "jobs" / "nobody").mkdir()
     (store.root / "drafts" / "x").mkdir()
     (store.root / "cache" / "thumbnails" / "other.png").write_bytes(b"x")

@@ -144,10 +144,10 @@ def test_after_a_rebuild_that_died_before_it_ended_a_cut_short_write_opening_adv
     root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store = open_store(root)
-    store.add_event("P1", DAY1, "steroids", "4 mg", "demo")
+    store.events.add("P1", DAY1, "steroids", "4 mg", "demo")
     with monkeypatch.context() as patch:  # a write dies before it is recorded
         patch.setattr(store.audit, "insert", dies)
-        patch.setattr(store, "_recover", lambda placed=None: None)
+        patch.setattr(store.ledger, "_recover", lambda placed=None: None)
         with pytest.raises(Killed):
             add_mask(store, 5)
     store.close()
@@ -182,7 +182,7 @@ def test_a_forged_journal_stops_writing_too_and_verify_names_it(root: Path) -> N
     with open_store(root) as store:
         (root / "journal.json").write_text('{"entry": {}, "files": ["../precious.txt"]}')
         with pytest.raises(StoreError, match="Nothing was touched"):
-            store.add_event("P1", DAY1, "steroids", "x", "demo")
+            store.events.add("P1", DAY1, "steroids", "x", "demo")
         assert any("journal.json" in problem for problem in store.verify())
     assert (root.parent / "precious.txt").read_text() == "keep"
 

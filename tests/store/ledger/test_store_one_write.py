@@ -21,6 +21,7 @@ from core.lesions.shape import VECTOR_NAMES
 from core.review.decisions import withdrawn
 from core.review.worklist import work_items
 from core.twin.curve import accepted_by
+from core.twin.curve_points import volume_points
 from store import open_store, rebuild
 from store.database import migrations
 from store.database.connection import Connection
@@ -37,11 +38,11 @@ def test_a_version_with_its_vectors_and_verdict_is_one_entry(store: Any):
     record = _save(store, 4)
     (entry,) = store.audit.entries()[before:]
     assert (entry["action"], entry["person"]) == ("mask.added", "demo")
-    rows = store.mask_vectors()
+    rows = store.vectors.all()
     assert [(row["mask_id"], row["lesion_id"]) for row in rows] == [(record.mask_id, "L1"), (record.mask_id, "L2")]
     assert tuple(rows[0]["names"]) == VECTOR_NAMES
     assert [row["vector"] for row in rows] == [row["vector"] for row in vectors_of(labels(4, 2))]
-    (said,) = store.mask_anomalies(mask_id=record.mask_id)
+    (said,) = store.verdicts.of_masks(mask_id=record.mask_id)
     assert (said["person"], said["created_at"]) == ("demo", record.created_at)
     assert said["result"] == verdict_on(store, vectors_of(labels(4, 2)), "P1")
     assert score_mask(store, "P1", DAY1, 1, "demo") == said["result"]
@@ -50,8 +51,8 @@ def test_a_version_with_its_vectors_and_verdict_is_one_entry(store: Any):
     store.close()
     rebuild(store.root)
     with open_store(store.root) as again:
-        assert [row["vector"] for row in again.mask_vectors()] == [row["vector"] for row in rows]
-        assert again.mask_anomalies()[0]["result"] == said["result"]
+        assert [row["vector"] for row in again.vectors.all()] == [row["vector"] for row in rows]
+        assert again.verdicts.of_masks()[0]["result"] == said["result"]
 
 
 def test_vectors_of_another_mask_are_refused_with_the_version(store: Any):
@@ -62,7 +63,7 @@ def test_vectors_of_another_mask_are_refused_with_the_version(store: Any):
             add_mask(store, 4, 2, vectors=vectors)
     with pytest.raises(InputError, match=r"finite|JSON"):
         add_mask(store, 4, 2, verdict={"p_value": float("inf")})
-    assert store.masks("P1") == []
+    assert store.masks.of("P1") == []
     assert store.verify() == []
 
 
@@ -73,12 +74,12 @@ def test_a_version_that_no_gate_has_judged_is_a_doubt_and_cannot_be_accepted_unt
     assert item.urgency == 0
     assert "mask gate: cannot be judged" in item.reason
     with pytest.raises(StoreError, match=r"has not judged version 1.*Score the mask.*cli\.py anomaly P1 2020-01-01 1"):
-        store.decide("P1", DAY1, 1, "accept", "ann", "good")
-    store.decide("P1", DAY1, 1, "reject", "ann", "not-a-lesion", lesion_id="L2")
+        store.decisions.decide("P1", DAY1, 1, "accept", "ann", "good")
+    store.decisions.decide("P1", DAY1, 1, "reject", "ann", "not-a-lesion", lesion_id="L2")
     score_mask(store, "P1", DAY1, 1, "ann")
     assert {e["person"] for e in store.audit_log(3)} == {"ann"}
     assert work_items(store)[0].urgency == 1
-    store.decide("P1", DAY1, 1, "accept", "ann", "good")
+    store.decisions.decide("P1", DAY1, 1, "accept", "ann", "good")
     assert store.verify() == []
 
 
@@ -115,10 +116,10 @@ def test_after_kills_while_versions_are_saved_every_version_has_its_verdict(tmp_
         os.kill(writer.pid, signal.SIGKILL)
         writer.join()
     with open_store(tmp_path) as store:
-        masks = {record.mask_id: len(record.lesions) for record in store.masks("P1")}
+        masks = {record.mask_id: len(record.lesions) for record in store.masks.of("P1")}
         assert len(masks) >= kills, "each of the writers saved at least one"
-        assert {row["mask_id"] for row in store.mask_anomalies()} == set(masks)
-        vectors = [row["mask_id"] for row in store.mask_vectors()]
+        assert {row["mask_id"] for row in store.verdicts.of_masks()} == set(masks)
+        vectors = [row["mask_id"] for row in store.vectors.all()]
         assert {mask_id: vectors.count(mask_id) for mask_id in masks} == masks
         assert store.verify() == []
 
@@ -136,22 +137,24 @@ def test_the_newest_is_what_was_written_last_whatever_the_clock_said(store: Any,
     clock("2031-01-01")
     add_scan(store)
     record = add_mask(store, 4)
-    store.add_ood_score("P1", DAY1, {"state": "out of distribution", "score": 0.9, "threshold": 0.5}, "demo")
-    store.add_mask_anomaly(record.mask_id, {**JUDGED, "flagged": True, "p_value": 0.01}, "demo")
-    store.add_reference_set("growth", {"n": 1}, "demo")
-    store.add_growth_fit("P1", "L1", "kept", {"n": 1}, "demo")
-    store.add_event("P1", DAY1, "steroids", "4 mg", "demo")
+    store.verdicts.add_scan_verdict(
+        "P1", DAY1, {"state": "out of distribution", "score": 0.9, "threshold": 0.5}, "demo"
+    )
+    store.verdicts.add_mask_verdict(record.mask_id, {**JUDGED, "flagged": True, "p_value": 0.01}, "demo")
+    store.reference_sets.add("growth", {"n": 1}, "demo")
+    store.forecasts.add("P1", "L1", "kept", {"n": 1}, "demo")
+    store.events.add("P1", DAY1, "steroids", "4 mg", "demo")
     clock("2030-01-01")
-    store.add_ood_score("P1", DAY1, {"state": "in distribution", "score": 0.1, "threshold": 0.5}, "demo")
-    store.add_mask_anomaly(record.mask_id, {**JUDGED, "flagged": False, "p_value": 0.9}, "demo")
-    store.add_reference_set("growth", {"n": 2}, "demo")
-    store.add_growth_fit("P1", "L1", "kept", {"n": 2}, "demo")
-    store.add_event("P1", DAY1, "steroids", "8 mg", "demo")
-    assert store.ood_scores("P1", DAY1)[-1]["score"] == 0.1
-    assert store.mask_anomalies("P1")[-1]["p_value"] == 0.9
-    assert store.reference_sets("growth")[-1]["detail"] == {"n": 2}
-    assert store.growth_fits("P1")[-1]["n"] == 2
-    assert store.events("P1")[-1]["detail"] == "8 mg"
+    store.verdicts.add_scan_verdict("P1", DAY1, {"state": "in distribution", "score": 0.1, "threshold": 0.5}, "demo")
+    store.verdicts.add_mask_verdict(record.mask_id, {**JUDGED, "flagged": False, "p_value": 0.9}, "demo")
+    store.reference_sets.add("growth", {"n": 2}, "demo")
+    store.forecasts.add("P1", "L1", "kept", {"n": 2}, "demo")
+    store.events.add("P1", DAY1, "steroids", "8 mg", "demo")
+    assert store.verdicts.of_scans("P1", DAY1)[-1]["score"] == 0.1
+    assert store.verdicts.of_masks("P1")[-1]["p_value"] == 0.9
+    assert store.reference_sets.all("growth")[-1]["detail"] == {"n": 2}
+    assert store.forecasts.of("P1")[-1]["n"] == 2
+    assert store.events.of("P1")[-1]["detail"] == "8 mg"
     assert [(item.urgency, item.reason) for item in work_items(store)] == [(1, "version 1 (nnunet) is proposed")]
     assert store.verify() == []
 
@@ -162,7 +165,7 @@ def test_a_scan_imported_while_the_clock_is_behind_does_not_become_the_reference
     add_mask(store, 4)
     clock("2030-01-01")
     add_scan(store, modality="MR", sequence="T2", seed=5)
-    assert store.reference_scan("P1", DAY1) == first
+    assert store.scans.reference("P1", DAY1) == first
     assert store.verify() == []
 
 
@@ -175,29 +178,29 @@ def test_the_decision_made_last_counts_whatever_the_clock_said_and_that_clocks_d
         for first in (3, 4):
             add_mask(store, first, day=day)
     clock("2031-01-01")
-    store.decide("P1", DAY1, 1, "accept", "demo", "good")
+    store.decisions.decide("P1", DAY1, 1, "accept", "demo", "good")
     clock("2030-01-01")
-    store.decide("P1", DAY2, 1, "accept", "demo", "good")
+    store.decisions.decide("P1", DAY2, 1, "accept", "demo", "good")
     assert store.remarks() == [], "another timepoint: nothing is turned about"
     caplog.clear()
-    store.decide("P1", DAY1, 2, "accept", "ann", "good")
+    store.decisions.decide("P1", DAY1, 2, "accept", "ann", "good")
     assert "2030-01-01" in caplog.text
     assert "2031-01-01" in caplog.text
 
     def check(opened: Any, years: list[str], final: int | None, back: set[int]) -> None:
-        assert [d.created_at[:4] for d in opened.decisions("P1", DAY1)] == years, "in the order of the audit"
-        assert (opened.final_mask("P1", DAY1) or SimpleNamespace(version=None)).version == final
-        assert {p.version for p in opened.volume_points("P1") if p.timepoint == DAY1} == ({final} - {None})
-        by_id = {m.mask_id: m.version for m in opened.masks("P1", DAY1)}
-        assert {by_id[mask_id] for mask_id in withdrawn(opened.decisions("P1", DAY1))} == back
+        assert [d.created_at[:4] for d in opened.decisions.of("P1", DAY1)] == years, "in the order of the audit"
+        assert (opened.masks.final("P1", DAY1) or SimpleNamespace(version=None)).version == final
+        assert {p.version for p in volume_points(opened, "P1") if p.timepoint == DAY1} == ({final} - {None})
+        by_id = {m.mask_id: m.version for m in opened.masks.of("P1", DAY1)}
+        assert {by_id[mask_id] for mask_id in withdrawn(opened.decisions.of("P1", DAY1))} == back
         assert opened.verify() == []
         (said,) = opened.remarks()
         assert f"The times of {len(years) - 1} of the decisions about P1 on {DAY1}" in said
 
     check(store, ["2031", "2030"], 2, set())
-    assert accepted_by(store.decisions("P1", DAY1))[store.mask("P1", DAY1, 2).mask_id] == "ann"
+    assert accepted_by(store.decisions.of("P1", DAY1))[store.masks.version("P1", DAY1, 2).mask_id] == "ann"
     clock("2029-01-01")
-    store.decide("P1", DAY1, 2, "withdraw", "demo", "second-look")
+    store.decisions.decide("P1", DAY1, 2, "withdraw", "demo", "second-look")
     check(store, ["2031", "2030", "2029"], None, {2})
     assert any(item.timepoint == DAY1 and "withdrawn" in item.reason for item in work_items(store))
     store.close()

@@ -18,6 +18,7 @@ import pytest
 
 import cli
 from core.errors import StoreError
+from core.twin.curve_points import volume_points
 from store import Store, open_store, open_to_look, rebuild
 from store.database.connection import Connection, StoreBusy, StoreDamaged, StoreReadOnly
 from store.database.migrations import MIGRATIONS, migrate
@@ -35,7 +36,7 @@ def root(tmp_path: Path) -> Path:
     with open_store(folder) as store:
         add_scan(store)
         add_mask(store, 4)
-        store.decide("P1", DAY1, 1, "accept", "demo", "good")
+        store.decisions.decide("P1", DAY1, 1, "accept", "demo", "good")
     (tmp_path / "old").mkdir()
     for name in ("twin.duckdb", "audit.jsonl"):
         shutil.copy(folder / name, tmp_path / "old" / name)
@@ -45,8 +46,8 @@ def root(tmp_path: Path) -> Path:
 def go_on(folder: Path) -> list[dict[str, Any]]:
     """Two more writes: the acceptance is withdrawn, which must not be forgotten; all entries then."""
     with open_store(folder) as store:
-        store.decide("P1", DAY1, 1, "withdraw", "demo", "second-look")
-        store.add_event("P1", DAY1, "steroids", "4 mg", "demo")
+        store.decisions.decide("P1", DAY1, 1, "withdraw", "demo", "second-look")
+        store.events.add("P1", DAY1, "steroids", "4 mg", "demo")
         return store.audit.entries()
 
 
@@ -75,8 +76,8 @@ def test_an_old_database_beside_a_newer_audit_file_is_refused_and_rebuild_brings
     assert rebuild(root)["audit"] == 6
     with open_store(root) as store:
         assert store.audit.entries() == entries
-        assert store.mask("P1", DAY1, 1).status == "proposed"
-        assert store.volume_points("P1") == []
+        assert store.masks.version("P1", DAY1, 1).status == "proposed"
+        assert volume_points(store, "P1") == []
         assert store.verify() == []
     assert [p.read_bytes() for p in (root / "before-rebuild").glob("*/twin.duckdb")] == [before["twin.duckdb"]]
 
@@ -127,7 +128,7 @@ def test_histories_that_part_are_not_opened_and_the_longer_one_is_rebuilt(root: 
         kept = [line for line in ledger.read_bytes().splitlines(True) if json.loads(line)["seq"] <= 4]
         ledger.write_bytes(b"".join(kept))
     with open_store(tmp_path / "other") as other:
-        other.add_event("P1", DAY1, "surgery", "", "demo")
+        other.events.add("P1", DAY1, "surgery", "", "demo")
     shutil.copy(tmp_path / "other" / "twin.duckdb", root / "twin.duckdb")
     before = state(root)
     with pytest.raises(StoreDamaged, match="part at entry 5: they tell different histories, of 5 and 6 entries"):
@@ -136,7 +137,7 @@ def test_histories_that_part_are_not_opened_and_the_longer_one_is_rebuilt(root: 
     rebuild(root)
     with open_store(root) as store:
         assert len(store.audit.entries()) == 6
-        assert store.volume_points("P1") == []
+        assert volume_points(store, "P1") == []
         assert store.verify() == []
 
 
@@ -279,7 +280,7 @@ def test_an_older_schema_is_migrated_with_a_copy_and_says_so(root: Path) -> None
         (kept,) = root.glob("twin.duckdb.v1-before-migration-*")
         assert any(kept.name in text and "schema 1" in text for text in store.recovered)
         assert store.audit_log(1)[0]["payload"]["text"] in store.recovered
-        assert [m.status for m in store.masks("P1")] == ["accepted"]
+        assert [m.status for m in store.masks.of("P1")] == ["accepted"]
         assert store.audit.verify() == []
     assert kept.read_bytes() == old
     with open_store(root) as store:
@@ -384,21 +385,21 @@ def test_reading_verbs_work_on_a_snapshot_beside_the_dashboard_and_writing_ones_
     for count in (1, 2):
         with open_to_look(root) as store:
             assert store.read_only
-            assert len(store.events("P1")) == count
+            assert len(store.events.of("P1")) == count
             with pytest.raises(StoreReadOnly):
-                store.add_event("P1", DAY1, "steroids", "1 mg", "demo")
+                store.events.add("P1", DAY1, "steroids", "1 mg", "demo")
             if count == 1:
                 write()
-                assert len(store.events("P1")) == 1
+                assert len(store.events.of("P1")) == 1
     assert [p.name for p in (root / "incoming").iterdir() if p.name.startswith("looking")] == []
 
 
 def test_a_look_in_the_same_process_shares_the_database_and_cannot_write(store: Store) -> None:
     with open_store(store.root, read_only=True) as look:
         add_scan(store)
-        assert len(look.scans("P1")) == 1
+        assert len(look.scans.of("P1")) == 1
         for write in (
-            lambda: look.add_person("eve", by="demo"),
+            lambda: look.people.add("eve", by="demo"),
             lambda: look.db.execute("DELETE FROM people"),
             lambda: look.db.execute_many("DELETE FROM people WHERE name = ?", [["demo"]]),
             lambda: look.db.transaction().__enter__(),
@@ -461,9 +462,9 @@ def check_kills(root: Path, tmp_path: Path, expected: list[dict[str, Any]] | Non
         with open_store(copy) as store:
             entries = store.audit.entries()
             if expected is None:
-                assert store.volume_points("P1") == []
+                assert volume_points(store, "P1") == []
                 assert [e["action"] for e in entries[:3]] == ["person.added", "store.recovered", "scan.adopted"]
-                assert [m.status for m in store.masks("P1")] == ["proposed"]
+                assert [m.status for m in store.masks.of("P1")] == ["proposed"]
             else:
                 assert entries == expected
             assert store.verify() == []
@@ -531,4 +532,4 @@ def test_looking_waits_for_a_writer_to_rest_but_not_for_ever(held: tuple[Path, C
     root, _ = held
     os.utime(root / "twin.duckdb.wal", (time.time() + 0.01, time.time() + 0.01))
     with open_store(root, read_only=True) as store:
-        assert store.patients()
+        assert store.patients.all()

@@ -239,67 +239,67 @@ def test_a_refused_write_leaves_no_trace(store: Store) -> None:
     with pytest.raises(StoreError):
         add_scan(store)
     with pytest.raises(InputError):
-        store.add_ood_score("P1", DAY1, {"score": float("inf")}, "demo")
+        store.verdicts.add_scan_verdict("P1", DAY1, {"score": float("inf")}, "demo")
     with pytest.raises(StoreError):
-        store.add_ood_score("P1", DAY2, {}, "demo")
+        store.verdicts.add_scan_verdict("P1", DAY2, {}, "demo")
     with pytest.raises(StoreError):
-        store.add_mask_anomaly("no-such-mask", {}, "demo")
+        store.verdicts.add_mask_verdict("no-such-mask", {}, "demo")
     with pytest.raises(InputError):
-        store.add_event("P1", "someday", "steroids", "x", "demo")
+        store.events.add("P1", "someday", "steroids", "x", "demo")
     with pytest.raises(StoreError):
-        store.add_event("P9", DAY1, "steroids", "x", "demo")
+        store.events.add("P9", DAY1, "steroids", "x", "demo")
     assert store.audit.entries() == before
     assert store.verify() == []
 
 
 def test_what_was_said_is_remembered(busy: Store) -> None:
-    (score,) = busy.ood_scores("P1", DAY1)
+    (score,) = busy.verdicts.of_scans("P1", DAY1)
     assert score["result"] == {"verdict": "in distribution", "score": 0.125, "crops": [0.1, 0.15]}
     assert (score["score"], score["person"], score["patient_id"]) == (0.125, "demo", "P1")
-    assert busy.ood_scores("P2") == []
-    anomaly = busy.mask_anomalies("P1")[-1]
+    assert busy.verdicts.of_scans("P2") == []
+    anomaly = busy.verdicts.of_masks("P1")[-1]
     assert (anomaly["version"], anomaly["p_value"]) == (2, 0.5)
-    assert [row["verdict"] for row in busy.mask_anomalies(mask_id=anomaly["mask_id"])] == [
+    assert [row["verdict"] for row in busy.verdicts.of_masks(mask_id=anomaly["mask_id"])] == [
         "not enough reference masks",
         "usual",
     ]
-    assert [(e["date"], e["detail"]) for e in busy.events("P1")] == [
+    assert [(e["date"], e["detail"]) for e in busy.events.of("P1")] == [
         (DAY1, "started"),
         (DAY2, {"dexamethasone_mg": 4}),
     ]
-    assert busy.growth_fits("P1", "L1")[0]["rate"] == 0.01
-    assert busy.models()[0]["detail"] == {"licence": "Apache-2.0"}
-    assert busy.reference_sets("mask-gate")[0]["detail"]["members"] == [anomaly["mask_id"]]
-    assert [(p["name"], p["role"]) for p in busy.people()] == [
+    assert busy.forecasts.of("P1", "L1")[0]["rate"] == 0.01
+    assert busy.models.all()[0]["detail"] == {"licence": "Apache-2.0"}
+    assert busy.reference_sets.all("mask-gate")[0]["detail"]["members"] == [anomaly["mask_id"]]
+    assert [(p["name"], p["role"]) for p in busy.people.all()] == [
         ("ann", "administrator"),
         ("demo", "administrator"),
     ]
-    assert busy.datasets() == ["set"]
-    first, second = busy.patients()
+    assert busy.patients.datasets() == ["set"]
+    first, second = busy.patients.all()
     assert (first["patient_id"], first["timepoints"], first["scans"], first["masks"]) == ("P1", 2, 4, 4)
     assert (first["accepted"], first["proposed"], second["proposed"]) == (1, 0, 1)
     assert (first["first_timepoint"], first["last_timepoint"]) == (DAY1, DAY2)
 
 
 def test_a_vector_replaces_that_of_the_same_lesion_and_must_be_finite(busy: Store) -> None:
-    rows = busy.mask_vectors()
+    rows = busy.vectors.all()
     assert [(r["lesion_id"], r["vector"], r["status"]) for r in rows] == [
         ("L1", [1.0, -2.5, 1e-9], "accepted"),
         ("L2", [1.0, -2.5, 1e-9], "accepted"),
     ]
     mask_id = rows[0]["mask_id"]
-    busy.add_mask_vector(mask_id, "L1", "P1", [4.0], ["a"], "demo")
-    assert busy.mask_vectors("accepted")[0]["vector"] == [4.0]
-    assert busy.mask_vectors("proposed") == []
+    busy.vectors.add(mask_id, "L1", "P1", [4.0], ["a"], "demo")
+    assert busy.vectors.all("accepted")[0]["vector"] == [4.0]
+    assert busy.vectors.all("proposed") == []
     for vector, names, patient in (([float("nan")], ["a"], "P1"), ([1.0], ["a", "b"], "P1"), ([1.0], ["a"], "P2")):
         with pytest.raises(InputError):
-            busy.add_mask_vector(mask_id, "L1", patient, vector, names, "demo")
+            busy.vectors.add(mask_id, "L1", patient, vector, names, "demo")
     assert busy.verify() == []
 
 
 def test_a_job_goes_from_queued_to_done(store: Store) -> None:
-    job_id = store.create_job("segment", {"patient_id": "P1"}, "demo")
-    assert {k: store.job(job_id)[k] for k in ("kind", "params", "person", "status", "progress", "result")} == {
+    job_id = store.jobs.create("segment", {"patient_id": "P1"}, "demo")
+    assert {k: store.jobs.get(job_id)[k] for k in ("kind", "params", "person", "status", "progress", "result")} == {
         "kind": "segment",
         "params": {"patient_id": "P1"},
         "person": "demo",
@@ -307,20 +307,20 @@ def test_a_job_goes_from_queued_to_done(store: Store) -> None:
         "progress": 0.0,
         "result": None,
     }
-    store.update_job(job_id, status="running")
+    store.jobs.update(job_id, status="running")
     audited = len(store.audit.entries())
-    store.update_job(job_id, progress=0.5, message="slice 3")
+    store.jobs.update(job_id, progress=0.5, message="slice 3")
     assert len(store.audit.entries()) == audited
-    assert (store.job(job_id)["status"], store.job(job_id)["message"]) == ("running", "slice 3")
-    store.update_job(job_id, status="done", progress=1, result={"version": 1})
-    assert store.job(job_id)["result"] == {"version": 1}
-    newer = store.create_job("propagate", {}, "ann")
-    assert [j["job_id"] for j in store.jobs()] == [newer, job_id]
-    assert [j["job_id"] for j in store.jobs(status="done")] == [job_id]
-    assert len(store.jobs(limit=1)) == 1
+    assert (store.jobs.get(job_id)["status"], store.jobs.get(job_id)["message"]) == ("running", "slice 3")
+    store.jobs.update(job_id, status="done", progress=1, result={"version": 1})
+    assert store.jobs.get(job_id)["result"] == {"version": 1}
+    newer = store.jobs.create("propagate", {}, "ann")
+    assert [j["job_id"] for j in store.jobs.newest()] == [newer, job_id]
+    assert [j["job_id"] for j in store.jobs.newest(status="done")] == [job_id]
+    assert len(store.jobs.newest(limit=1)) == 1
     for change in ({"status": "paused"}, {"progress": 1.5}, {"progress": float("nan")}, {"result": {"x": object()}}):
         with pytest.raises(InputError):
-            store.update_job(job_id, **change)
+            store.jobs.update(job_id, **change)
     with pytest.raises(StoreError, match="no job"):
-        store.update_job("nobody", progress=0.1)
+        store.jobs.update("nobody", progress=0.1)
     assert store.verify() == []

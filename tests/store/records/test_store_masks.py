@@ -12,6 +12,7 @@ import pytest
 
 from core.errors import GeometryError, InputError, StoreError
 from core.imaging.volumes import file_sha256, read_label_map
+from core.twin.curve_points import volume_points
 from core.types import Grid, MaskRecord, Prompt, Volume
 from store import Store
 from store.files import mask_files
@@ -39,16 +40,16 @@ def test_a_scan_is_stored_with_its_sidecar_and_read_back_the_same(store: Store) 
     assert scan.sha256 == file_sha256(store.root / scan.path)
     assert scan.metadata == {"kvp": 120.0, "filters": ["a", "b"]}
     assert json.loads((store.root / "raw/set/P1/2020-01-01/CT.json").read_text())["sha256"] == scan.sha256
-    assert store.scans("P1") == [scan]
-    np.testing.assert_array_equal(store.load_volume(scan).array, scan_volume(1).array)
-    assert store.load_reference_grid("P1", DAY1).matches(grid())
+    assert store.scans.of("P1") == [scan]
+    np.testing.assert_array_equal(store.scans.load(scan).array, scan_volume(1).array)
+    assert store.scans.reference_grid("P1", DAY1).matches(grid())
 
 
 def test_the_same_image_is_recognised_under_any_name(store: Store) -> None:
     add_scan(store)
     with pytest.raises(StoreError, match=r"there already: CT of patient P1 on 2020-01-01"):
         add_scan(store, "P2", DAY2, seed=1)
-    assert store.timepoints("P2") == []
+    assert store.patients.timepoints("P2") == []
     assert store.verify() == []
 
 
@@ -64,7 +65,7 @@ def test_several_scans_of_one_kind_are_numbered(store: Store) -> None:
 def test_the_reference_is_ct_then_the_first_mr_then_pet(store: Store, kinds: list[str], reference: str) -> None:
     for seed, kind in enumerate(kinds):
         add_scan(store, seed=seed, modality=kind)
-    assert store.reference_scan("P1", DAY1).scan_id == reference
+    assert store.scans.reference("P1", DAY1).scan_id == reference
 
 
 def test_a_scan_that_would_take_over_as_reference_is_refused_once_there_are_masks(store: Store) -> None:
@@ -91,7 +92,7 @@ def test_an_id_that_cannot_be_a_path_is_refused(store: Store) -> None:
             arguments: dict[str, Any] = {field: bad}
             with pytest.raises(InputError, match=field.replace("_", " ")):
                 add_scan(store, **arguments)
-    assert store.patients() == []
+    assert store.patients.all() == []
     assert not (store.root / "raw").exists()
 
 
@@ -107,7 +108,7 @@ def test_other_arguments_that_are_none_are_refused_and_nothing_remains(store: St
     for change, message in refused:
         with pytest.raises(InputError, match=message):
             add_scan(store, **change)
-    assert store.patients() == []
+    assert store.patients.all() == []
     assert store.verify() == []
     assert list((store.root / "incoming").glob("*")) == []
 
@@ -117,7 +118,7 @@ def test_an_image_with_nan_or_without_contrast_leaves_nothing(store: Store) -> N
     array[0, 0, 0] = np.nan
     for volume in (Volume(array, grid(), "CT"), Volume(np.zeros(grid().shape, np.float32), grid(), "CT")):
         with pytest.raises(InputError):
-            store.add_scan(volume, dataset="set", patient_id="P1", timepoint=DAY1, person="demo")
+            store.scans.add(volume, dataset="set", patient_id="P1", timepoint=DAY1, person="demo")
     assert list((store.root / "incoming").glob("*")) == []
     assert store.verify() == []
 
@@ -131,7 +132,7 @@ def test_the_first_version_has_no_parent_and_all_its_voxels_are_added(store: Sto
     assert (record.voxels_added, record.voxels_removed, record.voxels_unchanged) == (6, 0, 0)
     assert record.volume_mm3 == 6 * VOXEL_MM3
     assert record.scan_sha256 == scan.sha256
-    assert record.mask_sha256 == file_sha256(store.mask_path(record))
+    assert record.mask_sha256 == file_sha256(store.masks.path(record))
 
 
 def test_a_version_is_compared_with_its_parent(store: Store) -> None:
@@ -183,11 +184,11 @@ def test_the_sidecar_is_the_record_key_for_key_in_the_design_s_order(store: Stor
         "format_version",
         "model_files",
     ]
-    assert MaskRecord.from_json(sidecar) == record == store.mask("P1", DAY1, 1)
+    assert MaskRecord.from_json(sidecar) == record == store.masks.version("P1", DAY1, 1)
     assert sidecar["prompts"][0]["coords"] == [1.0, 2.0]
     assert [lesion["lesion_id"] for lesion in sidecar["lesions"]] == ["L1", "L2"]
     assert sum(lesion["volume_mm3"] for lesion in sidecar["lesions"]) == sidecar["volume_mm3"]
-    store.decide("P1", DAY1, 1, "accept", "ann", "good")
+    store.decisions.decide("P1", DAY1, 1, "accept", "ann", "good")
     changed = (folder(store) / "mask_v001.json").read_text()
     assert changed == text.replace('"proposed"', '"accepted"')
 
@@ -195,8 +196,8 @@ def test_the_sidecar_is_the_record_key_for_key_in_the_design_s_order(store: Stor
 def test_the_stored_mask_reads_back_as_it_was_also_by_another_library(store: Store) -> None:
     add_scan(store)
     record = add_mask(store, 4, 2)
-    np.testing.assert_array_equal(store.load_mask(record).array, labels(4, 2).array)
-    image = nib.nifti1.load(store.mask_path(record))
+    np.testing.assert_array_equal(store.masks.load(record).array, labels(4, 2).array)
+    image = nib.nifti1.load(store.masks.path(record))
     assert image.get_data_dtype() == np.uint8
     np.testing.assert_array_equal(np.asarray(image.dataobj), labels(4, 2).array)
     np.testing.assert_allclose(np.asarray(image.affine), grid().affine)
@@ -207,7 +208,7 @@ def test_a_mask_on_another_grid_is_refused(store: Store, where: Any) -> None:
     add_scan(store)
     mask = labels(3, where=where)
     with pytest.raises(GeometryError, match="grid of the reference scan"):
-        store.add_mask(
+        store.masks.add(
             mask,
             patient_id="P1",
             timepoint=DAY1,
@@ -216,7 +217,7 @@ def test_a_mask_on_another_grid_is_refused(store: Store, where: Any) -> None:
             lesions=measures(mask),
             parent_version=None,
         )
-    assert store.masks("P1") == []
+    assert store.masks.of("P1") == []
 
 
 def test_measurements_of_another_mask_are_refused(store: Store) -> None:
@@ -224,7 +225,7 @@ def test_measurements_of_another_mask_are_refused(store: Store) -> None:
     for other in (labels(3), labels(4, 1), labels(0)):
         with pytest.raises(InputError, match="measurement"):
             add_mask(store, 4, lesions=measures(other))
-    assert store.masks("P1") == []
+    assert store.masks.of("P1") == []
     assert store.verify() == []
 
 
@@ -237,17 +238,17 @@ def test_accepting_supersedes_the_accepted_and_the_proposed(store: Store) -> Non
     add_scan(store)
     for first in (1, 2, 3, 4):
         add_mask(store, first)
-    store.decide("P1", DAY1, 2, "reject", "ann", "leak")
-    store.decide("P1", DAY1, 1, "accept", "ann", "good")
-    assert [r.status for r in store.masks("P1")] == ["accepted", "rejected", "superseded", "superseded"]
-    store.decide("P1", DAY1, 3, "accept", "bob", "better", "second look")
-    assert [r.status for r in store.masks("P1")] == ["superseded", "rejected", "accepted", "superseded"]
+    store.decisions.decide("P1", DAY1, 2, "reject", "ann", "leak")
+    store.decisions.decide("P1", DAY1, 1, "accept", "ann", "good")
+    assert [r.status for r in store.masks.of("P1")] == ["accepted", "rejected", "superseded", "superseded"]
+    store.decisions.decide("P1", DAY1, 3, "accept", "bob", "better", "second look")
+    assert [r.status for r in store.masks.of("P1")] == ["superseded", "rejected", "accepted", "superseded"]
     link = folder(store) / "mask_final.nii.gz"
     assert os.readlink(link) == "mask_v003.nii.gz"
-    final = store.final_mask("P1", DAY1)
+    final = store.masks.final("P1", DAY1)
     assert final is not None
     assert file_sha256(link) == final.mask_sha256
-    assert [(d.verdict, d.reviewer, d.reason) for d in store.decisions("P1")] == [
+    assert [(d.verdict, d.reviewer, d.reason) for d in store.decisions.of("P1")] == [
         ("reject", "ann", "leak"),
         ("accept", "ann", "good"),
         ("accept", "bob", "better"),
@@ -258,14 +259,14 @@ def test_accepting_supersedes_the_accepted_and_the_proposed(store: Store) -> Non
 def test_an_accepted_version_can_be_withdrawn_and_its_number_is_never_used_again(store: Store) -> None:
     add_scan(store)
     add_mask(store, 1)
-    store.decide("P1", DAY1, 1, "accept", "ann", "good")
-    store.decide("P1", DAY1, 1, "reject", "ann", "wrong-patient")
-    assert store.final_mask("P1", DAY1) is None
+    store.decisions.decide("P1", DAY1, 1, "accept", "ann", "good")
+    store.decisions.decide("P1", DAY1, 1, "reject", "ann", "wrong-patient")
+    assert store.masks.final("P1", DAY1) is None
     assert not os.path.lexists(folder(store) / "mask_final.nii.gz")
-    assert store.volume_points("P1") == []
+    assert volume_points(store, "P1") == []
     assert add_mask(store, 2).version == 2
     with pytest.raises(StoreError, match="rejected, which is final"):
-        store.decide("P1", DAY1, 1, "accept", "ann", "good")
+        store.decisions.decide("P1", DAY1, 1, "accept", "ann", "good")
     assert store.verify() == []
 
 
@@ -280,13 +281,13 @@ def test_decisions_that_make_no_sense_are_refused(store: Store) -> None:
         ("P1", DAY1, 1, "accept", "ann", "x", "nul\x00"),
     ):
         with pytest.raises(InputError):
-            store.decide(*arguments)
+            store.decisions.decide(*arguments)
     with pytest.raises(StoreError, match="no mask version 2"):
-        store.decide("P1", DAY1, 2, "accept", "ann", "x")
-    store.decide("P1", DAY1, 1, "accept", "ann", "x")
+        store.decisions.decide("P1", DAY1, 2, "accept", "ann", "x")
+    store.decisions.decide("P1", DAY1, 1, "accept", "ann", "x")
     with pytest.raises(StoreError, match="already"):
-        store.decide("P1", DAY1, 1, "accept", "ann", "x")
-    assert len(store.decisions("P1")) == 1
+        store.decisions.decide("P1", DAY1, 1, "accept", "ann", "x")
+    assert len(store.decisions.of("P1")) == 1
 
 
 def test_a_version_keeps_clear_of_a_file_that_nobody_recorded(store: Store) -> None:
@@ -303,10 +304,10 @@ def test_only_accepted_masks_enter_the_curve_and_an_absent_lesion_counts_zero(st
     add_mask(store, 4, 0, day=DAY1)
     add_mask(store, 9, 9, day=DAY2)
     add_mask(store, 3, 5, day=DAY3)
-    assert store.volume_points("P1") == []
-    store.decide("P1", DAY1, 1, "accept", "ann", "good")
-    store.decide("P1", DAY3, 1, "accept", "ann", "good")
-    points = [(p.timepoint, p.days, p.lesion_id, p.volume_mm3) for p in store.volume_points("P1")]
+    assert volume_points(store, "P1") == []
+    store.decisions.decide("P1", DAY1, 1, "accept", "ann", "good")
+    store.decisions.decide("P1", DAY3, 1, "accept", "ann", "good")
+    points = [(p.timepoint, p.days, p.lesion_id, p.volume_mm3) for p in volume_points(store, "P1")]
     assert points == [
         (DAY1, 0.0, "L1", 8.0),
         (DAY3, 150.0, "L1", 6.0),
@@ -321,8 +322,8 @@ def test_days_count_from_the_first_timepoint_even_while_it_waits_for_review(stor
     for seed, day in enumerate((DAY1, DAY2)):
         add_scan(store, day=day, seed=seed)
     add_mask(store, 2, day=DAY2)
-    store.decide("P1", DAY2, 1, "accept", "ann", "good")
-    assert [p.days for p in store.volume_points("P1")] == [60.0, 60.0]
+    store.decisions.decide("P1", DAY2, 1, "accept", "ann", "good")
+    assert [p.days for p in volume_points(store, "P1")] == [60.0, 60.0]
 
 
 def test_a_real_scan_and_its_contour_go_in_and_come_out(store: Store, shared_data: Any) -> None:
@@ -331,8 +332,8 @@ def test_a_real_scan_and_its_contour_go_in_and_come_out(store: Store, shared_dat
     patient = sorted((shared_data / "sts").glob("STS_*"))[0]
     ct = read_volume(next(patient.glob("*[cC][tT]*.nii*")), "CT")
     contour = read_label_map(next(patient.glob("*_mask.nii.gz")), ct.grid, resample=True)
-    scan = store.add_scan(ct, dataset="sts", patient_id=patient.name, timepoint=DAY1, person="demo")
-    record = store.add_mask(
+    scan = store.scans.add(ct, dataset="sts", patient_id=patient.name, timepoint=DAY1, person="demo")
+    record = store.masks.add(
         contour,
         patient_id=patient.name,
         timepoint=DAY1,
@@ -341,8 +342,8 @@ def test_a_real_scan_and_its_contour_go_in_and_come_out(store: Store, shared_dat
         parent_version=None,
         lesions=measures(contour),
     )
-    np.testing.assert_array_equal(store.load_volume(scan).array, ct.array)
-    np.testing.assert_array_equal(store.load_mask(record).array, contour.array)
+    np.testing.assert_array_equal(store.scans.load(scan).array, ct.array)
+    np.testing.assert_array_equal(store.masks.load(record).array, contour.array)
     assert record.volume_mm3 == pytest.approx(contour.volume_mm3, rel=1e-5)
     assert store.verify() == []
 
@@ -351,8 +352,8 @@ def test_a_stored_mask_read_the_short_way_is_what_the_long_way_reads(store: Stor
     where = Grid(SHAPE, np.array([[0, -1.5, 0, 3], [1.25, 0, 0, -7], [0, 0, 2.0, 11], [0, 0, 0, 1]]))
     add_scan(store, where=where)
     mask = labels(4, 2, where)
-    path = store.mask_path(
-        store.add_mask(
+    path = store.masks.path(
+        store.masks.add(
             mask,
             patient_id="P1",
             timepoint=DAY1,

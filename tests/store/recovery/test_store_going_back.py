@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from core.twin.curve_points import volume_points
 from store import open_store, rebuild
 from tests.store_phantom import DAY1, add_mask
 
@@ -82,19 +83,19 @@ def test_the_older_rebuild_brings_back_what_was_recorded_since_and_the_newer_one
     with open_store(root) as store:
         assert len(list(root.glob("twin.duckdb.v2-before-migration-*"))) == 1
         add_mask(store, 3)
-        store.decide("P1", DAY1, 1, "accept", "demo", "good")
+        store.decisions.decide("P1", DAY1, 1, "accept", "demo", "good")
     (root / "twin.duckdb").rename(tmp_path / "away")
     assert by_the_older(older, root, "rebuild")["decisions"] == 1
     problems, statuses, events = by_the_older(older, root, "event")
     assert unknown_to_the_older(problems), problems
     assert (statuses, events) == (["accepted"], 2)
     with open_store(root) as store:  # updated once more
-        assert len(store.events("P1")) == 2
+        assert len(store.events.of("P1")) == 2
     rebuild(root)
     with open_store(root) as store:
         assert store.verify() == []
-        assert [m.status for m in store.masks("P1")] == ["accepted"]
-        assert len(store.volume_points("P1")) == 2
+        assert [m.status for m in store.masks.of("P1")] == ["accepted"]
+        assert len(volume_points(store, "P1")) == 2
 
 
 def test_the_copy_alone_is_no_way_back_and_an_entry_that_the_older_does_not_know_is_refused_in_words(
@@ -112,8 +113,8 @@ def test_the_copy_alone_is_no_way_back_and_an_entry_that_the_older_does_not_know
     assert any("audit.jsonl is broken" in text for text in problems)
     rebuild(root)
     with open_store(root) as store:
-        image = store.mask_path(record)
+        image = store.masks.path(record)
         image.rename(tmp_path / "lost")
-        store.check_files()
+        store.files.check()
     (root / "twin.duckdb").unlink()
     assert "'file.doubted' of a newer TwinReview" in by_the_older(older, root, "rebuild")

@@ -11,6 +11,7 @@ import pytest
 
 from core.errors import StoreError
 from core.review.worklist import work_items
+from core.twin.curve_points import volume_points
 from store import Store, open_store, rebuild
 from store.ledger.replay import TABLES
 from tests.store_phantom import DAY1, JUDGED, add_mask, busy_history
@@ -129,12 +130,12 @@ def test_where_an_entry_is_lost_everywhere_accepted_masks_wait_to_be_affirmed(
     assert counts["decisions"] == len(before["decisions"]) - 1
     with open_store(root) as store:
         assert store.verify() == []
-        assert store.volume_points("P1") == []
-        assert [m.status for m in store.masks("P1", DAY1)].count("accepted") == 0
-        assert store.events("P1")
+        assert volume_points(store, "P1") == []
+        assert [m.status for m in store.masks.of("P1", DAY1)].count("accepted") == 0
+        assert store.events.of("P1")
         assert any("are lost" in str(e["payload"]) for e in store.audit_log(50) if e["action"] == "store.recovered")
-        store.decide("P1", DAY1, 2, "accept", "demo", "affirmed")
-        assert store.volume_points("P1")
+        store.decisions.decide("P1", DAY1, 2, "accept", "demo", "affirmed")
+        assert volume_points(store, "P1")
         assert store.verify() == []
 
 
@@ -179,8 +180,8 @@ def test_one_lost_ledger_costs_its_patient_alone(busy_root: tuple[Path, dict[str
         for table in ("masks", "decisions", "mask_anomalies", "events", "growth_fits", "mask_vectors"):
             others = [row for row in before[table] if row.get("mask_id") not in lost or table == "masks"]
             assert unnumbered(after[table]) == unnumbered(others), table
-        assert store.volume_points("P1")
-        assert [r.status for r in store.masks("P2")] == ["proposed"]
+        assert volume_points(store, "P1")
+        assert [r.status for r in store.masks.of("P2")] == ["proposed"]
 
 
 def test_a_lost_common_ledger_costs_people_and_jobs_but_no_acceptance(
@@ -194,7 +195,7 @@ def test_a_lost_common_ledger_costs_people_and_jobs_but_no_acceptance(
     assert (counts["adopted"], counts["to_affirm"], counts["jobs"]) == (0, 0, 0)
     with open_store(root) as store:
         assert contents(store)["masks"] == before["masks"]
-        assert [person["name"] for person in store.people()] == ["demo"]
+        assert [person["name"] for person in store.people.all()] == ["demo"]
         (problem,) = store.verify()
         assert "decisions were made by 'ann', whom nobody added" in problem
 
@@ -213,8 +214,8 @@ def test_an_adopted_mask_waits_though_its_acceptance_is_proven(busy_root: tuple[
     ledger.write_text("".join(lines))
     assert rebuild(root)["to_affirm"] == 1
     with open_store(root) as store:
-        assert store.mask("P1", DAY1, 2).status == "proposed"
-        assert store.volume_points("P1") == []
+        assert store.masks.version("P1", DAY1, 2).status == "proposed"
+        assert volume_points(store, "P1") == []
         assert store.verify() == []
 
 
@@ -230,7 +231,7 @@ def test_a_ledger_with_a_line_cut_out_makes_nobody_s_acceptance_certain(
     counts = rebuild(root)
     assert (counts["gaps"], counts["to_affirm"]) == (1, 1)
     with open_store(root) as store:
-        assert store.volume_points("P1") == []
+        assert volume_points(store, "P1") == []
         assert store.verify() == []
 
 
@@ -246,17 +247,17 @@ def test_a_sidecar_edited_to_accepted_is_adopted_as_proposed_and_says_what_it_cl
     counts = rebuild(root)
     assert (counts["to_affirm"], counts["gaps"]) == (2, None), "nobody knows how much is lost"
     with open_store(root) as store:
-        assert store.volume_points("P2") == []
-        assert store.mask("P2", DAY1, 1).status == "proposed"
-        assert "claims that it was accepted" in store.masks_to_affirm()[values["mask_id"]]
+        assert volume_points(store, "P2") == []
+        assert store.masks.version("P2", DAY1, 1).status == "proposed"
+        assert "claims that it was accepted" in store.decisions.to_affirm()[values["mask_id"]]
         reasons = {item.timepoint: item.reason for item in work_items(store) if item.patient_id == "P2"}
         assert "waits to be affirmed" in reasons[DAY1]
         assert json.loads(sidecar.read_text())["status"] == "proposed"
         assert store.verify() == []
-        store.add_mask_anomaly(values["mask_id"], JUDGED, "demo")
-        store.decide("P2", DAY1, 1, "accept", "demo", "affirmed")
-        assert values["mask_id"] not in store.masks_to_affirm()
-        assert len(store.volume_points("P2")) == 2
+        store.verdicts.add_mask_verdict(values["mask_id"], JUDGED, "demo")
+        store.decisions.decide("P2", DAY1, 1, "accept", "demo", "affirmed")
+        assert values["mask_id"] not in store.decisions.to_affirm()
+        assert len(volume_points(store, "P2")) == 2
         assert store.verify() == []
 
 
@@ -295,7 +296,7 @@ def test_sidecars_alone_give_scans_masks_and_measurements(busy_root: tuple[Path,
         waiting = [{**row, "status": row["status"].replace("accepted", "proposed")} for row in before["masks"]]
         assert _without_seq(after["masks"]) == _without_seq(waiting)
         assert store.verify() == []
-        assert store.final_mask("P1", DAY1) is None
+        assert store.masks.final("P1", DAY1) is None
         assert not (root / "processed/set/P1" / DAY1 / "mask_final.nii.gz").is_symlink()
 
 
@@ -311,7 +312,7 @@ def test_a_mask_that_nobody_recorded_does_not_become_accepted_by_a_rebuild(
     rebuild(root)
     with open_store(root) as store:
         assert contents(store) == before
-        assert store.volume_points("P2") == []
+        assert volume_points(store, "P2") == []
         assert len([p for p in store.verify() if "belongs to no record" in p]) == 2
 
 

@@ -12,10 +12,12 @@ from typing import Any
 import pytest
 
 from core.errors import StoreError
+from core.twin.curve_points import volume_points
 from store import Store, open_store, rebuild
 from store.database.connection import StoreDamaged
 from store.ledger import journal, ledgers
 from store.ledger.audit import make_entry, read_file
+from store.ledger.writing import Ledger
 from tests.store.ledger.test_store_opening import Killed, kill_rebuild
 from tests.store_phantom import DAY1, DAY2, add_mask, add_scan, busy_history
 
@@ -35,7 +37,7 @@ def root(tmp_path: Path) -> Path:
     with open_store(tmp_path / "data") as store:
         add_scan(store)
         add_mask(store, 4, 2)
-        store.decide("P1", DAY1, 1, "accept", "demo", "good")
+        store.decisions.decide("P1", DAY1, 1, "accept", "demo", "good")
     return tmp_path / "data"
 
 
@@ -55,15 +57,15 @@ def end_of(root: Path, name: str, how: str) -> None:
 def waiting(root: Path) -> list[str]:
     """Opens the store, checks that nothing of P1 is in a curve and that all is in order; why masks wait."""
     with open_store(root) as store:
-        assert store.volume_points("P1") == []
+        assert volume_points(store, "P1") == []
         assert store.verify() == []
-        return list(store.masks_to_affirm().values())
+        return list(store.decisions.to_affirm().values())
 
 
 @pytest.mark.parametrize("how", ["torn", "cut", "garbled", "altered"])
 def test_a_withdrawal_whose_line_is_lost_does_not_bring_its_mask_back(root: Path, how: str) -> None:
     with open_store(root) as store:
-        store.decide("P1", DAY1, 1, "withdraw", "demo", "second-look")
+        store.decisions.decide("P1", DAY1, 1, "withdraw", "demo", "second-look")
     lose(root, "twin.duckdb", "audit.jsonl")
     end_of(root, P1, how)
     counts = rebuild(root)
@@ -76,17 +78,17 @@ def test_a_withdrawal_whose_line_is_lost_does_not_bring_its_mask_back(root: Path
 
 def test_a_rejected_lesion_whose_line_is_lost_is_not_counted_again(root: Path) -> None:
     with open_store(root) as store:
-        store.decide("P1", DAY1, 1, "reject", "demo", "vessel", lesion_id="L2")
+        store.decisions.decide("P1", DAY1, 1, "reject", "demo", "vessel", lesion_id="L2")
     lose(root, "twin.duckdb", "audit.jsonl")
     end_of(root, P1, "cut")
     assert rebuild(root)["to_affirm"] == 1
     with open_store(root) as store:
-        assert store.volume_points("P1") == []
+        assert volume_points(store, "P1") == []
 
 
 def test_the_torn_end_of_the_audit_file_counts_where_nothing_else_is_left(root: Path) -> None:
     with open_store(root) as store:
-        store.decide("P1", DAY1, 1, "withdraw", "demo", "second-look")
+        store.decisions.decide("P1", DAY1, 1, "withdraw", "demo", "second-look")
     lose(root, "twin.duckdb", P1, ledgers.COMMON)
     shutil.rmtree(root / "processed/set/P1" / DAY1)
     end_of(root, "audit.jsonl", "torn")
@@ -103,8 +105,8 @@ def test_a_patient_whose_ledger_is_gone_is_adopted_whoever_was_there_besides(roo
     counts = rebuild(root)
     assert (counts["gaps"], counts["adopted"], counts["to_affirm"]) == (None, 2, 0)
     with open_store(root) as store:
-        assert [row["patient_id"] for row in store.patients()] == ["P1", "P2"]
-        assert store.volume_points("P1")
+        assert [row["patient_id"] for row in store.patients.all()] == ["P1", "P2"]
+        assert volume_points(store, "P1")
         assert store.verify() == []
     only = root.with_name("only")
     lose(only, "twin.duckdb", "audit.jsonl", P1)
@@ -120,7 +122,7 @@ def test_a_half_line_of_an_entry_that_another_copy_has_is_no_loss(root: Path, lo
     counts = rebuild(root)
     assert (counts["gaps"], counts["to_affirm"]) == (0, 0)
     with open_store(root) as store:
-        assert store.volume_points("P1")
+        assert volume_points(store, "P1")
         assert store.verify() == []
 
 
@@ -131,14 +133,14 @@ def test_sidecars_put_back_with_an_older_ledger_are_no_sign_that_the_audit_file_
         add_mask(store, 4)
     shutil.copytree(root / "processed", old, symlinks=True)
     with open_store(root) as store:
-        store.decide("P1", DAY1, 1, "accept", "demo", "good")
+        store.decisions.decide("P1", DAY1, 1, "accept", "demo", "good")
     lose(root, "twin.duckdb")
     shutil.rmtree(root / "processed")
     shutil.copytree(old, root / "processed", symlinks=True)
     counts = rebuild(root)
     assert (counts["gaps"], counts["to_affirm"], counts["sidecars"]) == (0, 0, 1)
     with open_store(root) as store:
-        assert store.volume_points("P1")
+        assert volume_points(store, "P1")
         assert store.verify() == []
 
 
@@ -157,7 +159,7 @@ def facts(root: Path) -> dict[str, Any]:
             "growth_fits": "fit_id",
         }
         rows = {name: store.db.query(f"SELECT {what} FROM {name} ORDER BY {what}") for name, what in tables.items()}
-        return {**rows, "affirm": store.masks_to_affirm(), "points": store.volume_points("P1")}
+        return {**rows, "affirm": store.decisions.to_affirm(), "points": volume_points(store, "P1")}
 
 
 GAPS: dict[str, Callable[[Path], None]] = {
@@ -190,9 +192,9 @@ def test_a_rebuild_over_a_gap_that_is_killed_at_any_step_is_ended_by_the_next(
     if key:
         monkeypatch.setenv("TWIN_AUDIT_KEY", key)
         with open_store(root) as store:
-            store.begin_signing("ann")
-            store.add_event("P1", DAY2, "steroids", "4 mg", "ann")
-            store.add_event("P2", DAY1, "steroids", "4 mg", "ann")
+            store.ledger.begin_signing("ann")
+            store.events.add("P1", DAY2, "steroids", "4 mg", "ann")
+            store.events.add("P2", DAY1, "steroids", "4 mg", "ann")
     GAPS[gap](root)
     shutil.copytree(root, whole, symlinks=True)
     rebuild(whole)
@@ -218,16 +220,16 @@ def test_an_older_ledger_put_back_after_a_rebuild_over_a_gap_is_no_dead_end(root
     with open_store(root) as store:
         add_scan(store, "P2", seed=2)
         add_mask(store, 3, patient="P2")
-        store.decide("P2", DAY1, 1, "accept", "demo", "good")
+        store.decisions.decide("P2", DAY1, 1, "accept", "demo", "good")
         for day in range(12):
-            store.add_event("P2", DAY1, "steroids", f"{day} mg", "demo")
-        store.add_event("P1", DAY1, "steroids", "4 mg", "demo")
+            store.events.add("P2", DAY1, "steroids", f"{day} mg", "demo")
+        store.events.add("P1", DAY1, "steroids", "4 mg", "demo")
     for name in (P1, P2):
         shutil.copy(root / name, tmp_path / name.replace("/", "-"))
     lose(root, "twin.duckdb", "audit.jsonl", P2)
     assert rebuild(root)["gaps"]
     with open_store(root) as store:
-        store.decide("P2", DAY1, 1, "reject", "demo", "leak")
+        store.decisions.decide("P2", DAY1, 1, "reject", "demo", "leak")
         before = store.db.query("SELECT * FROM masks ORDER BY mask_id")
     for name in (P1, P2):
         shutil.copy(tmp_path / name.replace("/", "-"), root / name)
@@ -237,17 +239,17 @@ def test_an_older_ledger_put_back_after_a_rebuild_over_a_gap_is_no_dead_end(root
         with open_store(root) as store:
             assert store.verify() == []
             assert store.db.query("SELECT * FROM masks ORDER BY mask_id") == before
-            assert store.volume_points("P1")
+            assert volume_points(store, "P1")
 
 
 def test_what_only_an_older_chain_accepts_waits_for_a_person(root: Path, tmp_path: Path) -> None:
     """P2's ledger comes back after P2 was adopted and P2's acceptance withdrawn; the old acceptance must not count."""
     with open_store(root) as store:
         for day in range(12):
-            store.add_event("P1", DAY1, "steroids", f"{day} mg", "demo")
+            store.events.add("P1", DAY1, "steroids", f"{day} mg", "demo")
         add_scan(store, "P2", seed=2)
         add_mask(store, 3, patient="P2")
-        store.decide("P2", DAY1, 1, "accept", "demo", "good")
+        store.decisions.decide("P2", DAY1, 1, "accept", "demo", "good")
     shutil.copy(root / P2, tmp_path / "P2")
     lose(root, "twin.duckdb", "audit.jsonl", P2)
     (root / P1).write_bytes(b"".join((root / P1).read_bytes().splitlines(True)[:4]))
@@ -255,7 +257,7 @@ def test_what_only_an_older_chain_accepts_waits_for_a_person(root: Path, tmp_pat
     shutil.copy(tmp_path / "P2", root / P2)
     rebuild(root)
     with open_store(root) as store:
-        assert store.volume_points("P2") == []
+        assert volume_points(store, "P2") == []
         assert store.verify() == []
 
 
@@ -296,7 +298,7 @@ def test_one_odd_sidecar_of_a_mask_is_left_out_and_all_others_are_adopted(root: 
     assert (counts["adopted"], counts["left_out"]) == (2, 1)
     with open_store(root) as store:
         assert [p.endswith("belongs to no record.") for p in store.verify()] == [True, True]
-        assert [record.version for record in store.masks("P1")] == [1]
+        assert [record.version for record in store.masks.of("P1")] == [1]
 
 
 ODD_SCANS: dict[str, Callable[[dict[str, Any]], Any]] = {
@@ -329,7 +331,7 @@ def append(root: Path, action: str, payload: dict[str, Any]) -> None:
 
 def acceptance(store: Store) -> dict[str, Any]:
     """The payload of an acceptance of P1's first mask that nobody made."""
-    mask = store.mask("P1", DAY1, 1)
+    mask = store.masks.version("P1", DAY1, 1)
     decision = {
         "decision_id": "forged",
         "mask_id": mask.mask_id,
@@ -381,7 +383,7 @@ def test_a_column_that_an_entry_names_is_no_statement(root: Path, tmp_path: Path
     rebuild(root)
     assert not out.exists()
     with open_store(root) as store:
-        assert len(store.decisions("P1")) == 2
+        assert len(store.decisions.of("P1")) == 2
 
 
 @pytest.fixture
@@ -389,11 +391,11 @@ def signed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A signed history whose one mask was accepted, and that acceptance withdrawn."""
     monkeypatch.setenv("TWIN_AUDIT_KEY", KEY)
     with open_store(tmp_path / "data") as store:
-        store.begin_signing("demo")
+        store.ledger.begin_signing("demo")
         add_scan(store)
         add_mask(store, 4)
-        store.decide("P1", DAY1, 1, "accept", "demo", "good")
-        store.decide("P1", DAY1, 1, "withdraw", "demo", "second-look")
+        store.decisions.decide("P1", DAY1, 1, "accept", "demo", "good")
+        store.decisions.decide("P1", DAY1, 1, "withdraw", "demo", "second-look")
     return tmp_path / "data"
 
 
@@ -404,13 +406,13 @@ def test_an_unsigned_acceptance_behind_the_signed_end_waits_for_a_person(signed:
     counts = rebuild(signed)
     assert (counts["gaps"], counts["to_affirm"]) == (0, 1)
     with open_store(signed) as store:
-        assert store.volume_points("P1") == []
+        assert volume_points(store, "P1") == []
         assert store.verify() == ["Entry 7 is not signed, though signing began with entry 2."]
-        assert list(store.masks_to_affirm().values()) == ["it was accepted, but its acceptance is not signed"]
-        store.decide("P1", DAY1, 1, "accept", "demo", "affirmed")
+        assert list(store.decisions.to_affirm().values()) == ["it was accepted, but its acceptance is not signed"]
+        store.decisions.decide("P1", DAY1, 1, "accept", "demo", "affirmed")
     assert rebuild(signed)["to_affirm"] == 0
     with open_store(signed) as store:
-        assert store.volume_points("P1")
+        assert volume_points(store, "P1")
 
 
 def test_without_the_key_the_longest_history_counts(signed: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -453,9 +455,9 @@ def test_a_signed_history_without_its_signed_end_is_another_chain_and_says_so(si
     assert rebuild(signed)["to_affirm"] == 1
     assert not (signed / "heads.jsonl").exists()
     with open_store(signed) as store:
-        assert store.volume_points("P1") == []
+        assert volume_points(store, "P1") == []
         assert ["never begun" in text for text in store.verify()] == [True]
-        store.begin_signing("demo")
+        store.ledger.begin_signing("demo")
         assert store.verify() == []
 
 
@@ -468,7 +470,7 @@ def test_a_rebuild_killed_beside_a_cut_short_write_leaves_no_journal_that_looks_
     store = open_store(root)
     add_scan(store, "P2", seed=2)
     with monkeypatch.context() as patch:
-        patch.setattr(Store, "_recover", lambda self, *_: None)
+        patch.setattr(Ledger, "_recover", lambda self, *_: None)
         patch.setattr("store.ledger.audit.Audit.insert", dies)
         with pytest.raises(Killed):
             add_mask(store, 5)
@@ -485,4 +487,4 @@ def test_a_rebuild_killed_beside_a_cut_short_write_leaves_no_journal_that_looks_
     rebuild(root)
     with open_store(root) as store:
         assert store.verify() == []
-        assert [record.version for record in store.masks("P1")] == [1, 2]
+        assert [record.version for record in store.masks.of("P1")] == [1, 2]

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from core.twin.curve_points import volume_points
 from store import open_store, rebuild
 from store.database.connection import StoreDamaged
 from store.ledger import ledgers, lines
@@ -24,14 +25,14 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("TWIN_AUDIT_ANCHOR", str(tmp_path / "anchor"))
     root = tmp_path / "data"
     with open_store(root) as store:
-        store.begin_signing("demo")
+        store.ledger.begin_signing("demo")
         add_scan(store)
         add_mask(store, 4)
-        store.decide("P1", DAY1, 1, "accept", "demo", "good")
+        store.decisions.decide("P1", DAY1, 1, "accept", "demo", "good")
     shutil.copytree(root, tmp_path / "old", symlinks=True)
     with open_store(root) as store:
-        store.decide("P1", DAY1, 1, "withdraw", "demo", "second-look")
-        store.add_person("ann", "reviewer", by="demo")
+        store.decisions.decide("P1", DAY1, 1, "withdraw", "demo", "second-look")
+        store.people.add("ann", "reviewer", by="demo")
     return root
 
 
@@ -65,7 +66,7 @@ def test_a_patient_s_ledger_that_lacks_entries_is_completed_and_that_is_said(roo
     with open_store(root) as store:
         assert store.recovered == ["Ledgers were completed from the database: 1 of them."]
         assert store.verify() == []
-        store.add_event("P1", DAY1, "steroids", "4 mg", "demo")
+        store.events.add("P1", DAY1, "steroids", "4 mg", "demo")
         assert store.verify() == []
     assert path.read_bytes().startswith(whole)
     with open_store(root) as store:
@@ -118,7 +119,7 @@ def test_a_rebuild_goes_before_where_any_copy_has_what_was_signed(root: Path) ->
         open_store(root)
     rebuild(root)
     with open_store(root) as store:
-        assert store.volume_points("P1") == []
+        assert volume_points(store, "P1") == []
         assert store.verify() == []
 
 
@@ -137,13 +138,13 @@ def test_a_whole_folder_put_back_is_not_opened_while_the_file_outside_knows_more
     assert (state(root), (tmp_path / "anchor").read_bytes()) == (before, anchored)
     (tmp_path / "anchor").rename(tmp_path / "kept")  # what the sentence says, where the newer folder is lost
     with open_store(root) as store:
-        store.add_event("P1", DAY1, "steroids", "4 mg", "demo")
+        store.events.add("P1", DAY1, "steroids", "4 mg", "demo")
         assert store.verify() == []
     (tmp_path / "kept").rename(tmp_path / "anchor")
     with pytest.raises(StoreDamaged, match="ends with entry 6, the file of TWIN_AUDIT_ANCHOR knows entry 7"):
         open_store(root)
     with open_store_without_anchor(root) as store:
-        store.add_event("P1", DAY1, "steroids", "8 mg", "demo")
+        store.events.add("P1", DAY1, "steroids", "8 mg", "demo")
     with pytest.raises(StoreDamaged, match="Entry 7 of the history here is not the one in the file of TWIN_AUDIT_ANC"):
         open_store(root)
 
@@ -158,4 +159,4 @@ def test_an_anchor_that_is_away_keeps_nobody_out(root: Path, tmp_path: Path) -> 
     (tmp_path / "anchor").unlink()
     (tmp_path / "anchor").mkdir()
     with open_store(root) as store:
-        store.add_event("P1", DAY1, "steroids", "4 mg", "demo")
+        store.events.add("P1", DAY1, "steroids", "4 mg", "demo")

@@ -1,0 +1,255 @@
+"""What `core` asks of the store, one Protocol a part; `store.Store` has them all, and mypy holds it to them.
+
+A function names the parts that it needs by combining them: `class CurveStore(HasPatients, HasMasks, Protocol)`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from core.types import Decision, Grid, LabelMap, LesionMeasure, MaskRecord, Prompt, Scan, Volume
+
+Row = dict[str, Any]
+#: (index in the reference, its patient, distance in MAD units)
+Neighbour = tuple[int, str, float]
+
+
+class PatientSource(Protocol):
+    """Patients and the dates of their timepoints."""
+
+    def all(self) -> list[Row]: ...
+    def require(self, patient_id: str) -> None: ...
+    def timepoints(self, patient_id: str) -> list[str]: ...
+
+
+class ScanSource(Protocol):
+    """Scans and their files."""
+
+    def of(self, patient_id: str, timepoint: str | None = None) -> list[Scan]: ...
+    def reference(self, patient_id: str, timepoint: str) -> Scan: ...
+    def path(self, scan: Scan) -> Path: ...
+    def problems(self, patient_id: str | None = None) -> dict[tuple[str, str], list[str]]: ...
+    def load(self, scan: Scan) -> Volume: ...
+    def reference_grid(self, patient_id: str, timepoint: str) -> Grid: ...
+    def add(
+        self,
+        volume: Volume,
+        *,
+        dataset: str,
+        patient_id: str,
+        timepoint: str,
+        person: str,
+        metadata: Mapping[str, Any] | None = None,
+    ) -> Scan: ...
+
+
+class MaskSource(Protocol):
+    """Mask versions and their files."""
+
+    def of(self, patient_id: str, timepoint: str | None = None) -> list[MaskRecord]: ...
+    def version(self, patient_id: str, timepoint: str, version: int) -> MaskRecord: ...
+    def latest(self, patient_id: str, timepoint: str) -> MaskRecord | None: ...
+    def final(self, patient_id: str, timepoint: str) -> MaskRecord | None: ...
+    def path(self, record: MaskRecord) -> Path: ...
+    def load(self, record: MaskRecord) -> LabelMap: ...
+    def problems(self, patient_id: str | None = None) -> dict[str, str]: ...
+    def add(
+        self,
+        labels: LabelMap,
+        *,
+        patient_id: str,
+        timepoint: str,
+        method: str,
+        reviewer: str,
+        parent_version: int | None,
+        model_checkpoint: str | None = None,
+        checkpoint_sha256: str | None = None,
+        model_files: Mapping[str, str] | None = None,
+        prompts: Iterable[Prompt | Mapping[str, Any]] = (),
+        lesions: Sequence[LesionMeasure],
+        vectors: Sequence[Mapping[str, Any]] = (),
+        verdict: Mapping[str, Any] | None = None,
+    ) -> MaskRecord: ...
+
+
+class DecisionSource(Protocol):
+    """Decisions about masks."""
+
+    def of(self, patient_id: str, timepoint: str | None = None) -> list[Decision]: ...
+    def to_affirm(self) -> dict[str, str]: ...
+    def decide(
+        self,
+        patient_id: str,
+        timepoint: str,
+        version: int,
+        verdict: str,
+        reviewer: str,
+        reason: str,
+        comment: str = "",
+        lesion_id: str | None = None,
+    ) -> Decision: ...
+
+
+class ReadingSource(Protocol):
+    """Blind reading, and who has finished."""
+
+    def is_blind(self, patient_id: str, timepoint: str) -> bool: ...
+    def finished(self, patient_id: str, timepoint: str) -> list[Row]: ...
+
+
+class VerdictSource(Protocol):
+    """Verdicts of the gates."""
+
+    def of_scans(self, patient_id: str | None = None, timepoint: str | None = None) -> list[Row]: ...
+    def of_masks(
+        self, patient_id: str | None = None, timepoint: str | None = None, mask_id: str | None = None
+    ) -> list[Row]: ...
+    def add_scan_verdict(self, patient_id: str, timepoint: str, result: Mapping[str, Any], person: str) -> str: ...
+    def add_mask_verdict(self, mask_id: str, result: Mapping[str, Any], person: str) -> str: ...
+
+
+class NeighbourIndex(Protocol):
+    """Finds the nearest reference vectors; may be approximate (hnswlib), which can only make distances longer."""
+
+    def query(self, vector: NDArray[np.float64], k: int, exclude_patient: str) -> Sequence[Neighbour]:
+        """Up to k reference masks of other patients nearest to a *scaled* vector (d,), nearest first."""
+
+
+class VectorSource(Protocol):
+    """Shape vectors of masks."""
+
+    def all(self, status: str | None = None) -> list[Row]: ...
+    def add(
+        self, mask_id: str, lesion_id: str, patient_id: str, vector: Sequence[float], names: Sequence[str], person: str
+    ) -> None: ...
+    def index(self, vectors: NDArray[np.float64], patient_ids: Sequence[str]) -> NeighbourIndex: ...
+
+
+class EventSource(Protocol):
+    """Events of patients."""
+
+    def of(self, patient_id: str) -> list[Row]: ...
+    def add(self, patient_id: str, date: str, kind: str, detail: Any, person: str) -> str: ...
+
+
+class ForecastSource(Protocol):
+    """Fits and stored forecasts."""
+
+    def of(self, patient_id: str, lesion_id: str | None = None) -> list[Row]: ...
+    def add(self, patient_id: str, lesion_id: str, model: str, result: Mapping[str, Any], person: str) -> str: ...
+
+
+class ReferenceSetSource(Protocol):
+    """What gates and forecasts were calibrated on."""
+
+    def all(self, kind: str | None = None) -> list[Row]: ...
+    def add(self, kind: str, detail: Mapping[str, Any], person: str) -> str: ...
+
+
+class JobSource(Protocol):
+    """Rows of jobs."""
+
+    def create(self, kind: str, params: Mapping[str, Any], person: str) -> str: ...
+    def update(
+        self,
+        job_id: str,
+        *,
+        status: str | None = None,
+        progress: float | None = None,
+        message: str | None = None,
+        result: Mapping[str, Any] | None = None,
+        person: str | None = None,
+    ) -> None: ...
+    def get(self, job_id: str) -> Row: ...
+    def newest(self, limit: int = 100, status: str | None = None) -> list[Row]: ...
+
+
+class HasPatients(Protocol):
+    """A store of patients."""
+
+    @property
+    def patients(self) -> PatientSource: ...
+
+
+class HasScans(Protocol):
+    """A store of scans."""
+
+    @property
+    def scans(self) -> ScanSource: ...
+
+
+class HasMasks(Protocol):
+    """A store of masks."""
+
+    @property
+    def masks(self) -> MaskSource: ...
+
+
+class HasDecisions(Protocol):
+    """A store of decisions."""
+
+    @property
+    def decisions(self) -> DecisionSource: ...
+
+
+class HasReadings(Protocol):
+    """A store of readings."""
+
+    @property
+    def readings(self) -> ReadingSource: ...
+
+
+class HasVerdicts(Protocol):
+    """A store of verdicts."""
+
+    @property
+    def verdicts(self) -> VerdictSource: ...
+
+
+class HasVectors(Protocol):
+    """A store of shape vectors."""
+
+    @property
+    def vectors(self) -> VectorSource: ...
+
+
+class HasEvents(Protocol):
+    """A store of events."""
+
+    @property
+    def events(self) -> EventSource: ...
+
+
+class HasForecasts(Protocol):
+    """A store of fits and forecasts."""
+
+    @property
+    def forecasts(self) -> ForecastSource: ...
+
+
+class HasReferenceSets(Protocol):
+    """A store of reference sets."""
+
+    @property
+    def reference_sets(self) -> ReferenceSetSource: ...
+
+
+class HasJobs(Protocol):
+    """A store of jobs, with the folder in which they work."""
+
+    @property
+    def root(self) -> Path: ...
+    @property
+    def jobs(self) -> JobSource: ...
+
+
+class HasScratch(Protocol):
+    """A store that lends folders for files on their way in."""
+
+    def scratch(self) -> AbstractContextManager[Path]: ...

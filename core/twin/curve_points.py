@@ -1,0 +1,43 @@
+"""The points of growth curves: volumes of accepted masks alone."""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import Protocol
+
+from core.remembered.sources import HasMasks, HasPatients
+from core.review import decisions
+from core.types import VolumePoint, parse_date
+
+TOTAL = "total"
+
+
+class CurvePointStore(HasPatients, HasMasks, Protocol):
+    """What is read here."""
+
+
+def volume_points(store: CurvePointStore, patient_id: str) -> list[VolumePoint]:
+    """The volumes that may enter a curve: of accepted masks alone, by lesion and timepoint, lesion "total" last.
+
+    Days count from the patient's first timepoint. A lesion that another accepted mask of the patient has, and this
+    one has not, counts 0 mm3 here. A lesion that was rejected in an accepted mask has no point there (its volume is
+    not known, which is not 0) and is not in that total. A mask whose file is lost, altered or missing has no point
+    at all (`masks.problems`). [] when nothing was accepted.
+    """
+    unreadable = store.masks.problems(patient_id)
+    accepted = [r for r in store.masks.of(patient_id) if r.status == "accepted" and r.mask_id not in unreadable]
+    if not accepted:
+        return []
+    start = parse_date(store.patients.timepoints(patient_id)[0])
+    known = {lesion["lesion_id"]: int(lesion["label"]) for r in accepted for lesion in decisions.standing(r)}
+    points = []
+    for lesion_id in [*sorted(known, key=lambda name: known[name]), TOTAL]:
+        for record in accepted:
+            if lesion_id in decisions.rejected(record):
+                continue
+            volumes = {lesion["lesion_id"]: float(lesion["volume_mm3"]) for lesion in record.lesions}
+            total_mm3 = decisions.standing_volume_mm3(record)
+            volume_mm3 = total_mm3 if lesion_id == TOTAL else volumes.get(lesion_id, 0.0)
+            days = float((parse_date(record.timepoint) - start) / dt.timedelta(days=1))
+            points.append(VolumePoint(record.timepoint, days, volume_mm3, lesion_id, record.mask_id, record.version))
+    return points

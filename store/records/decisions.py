@@ -1,0 +1,121 @@
+"""Decisions about mask versions, and what waits for one."""
+
+from __future__ import annotations
+
+import json
+import logging
+import uuid
+from collections.abc import Mapping
+from typing import Any
+
+from core.errors import StoreError
+from core.review import decisions as rules
+from core.types import Decision, MaskRecord
+from store.ledger.writing import Change, Ledger, where
+from store.records.masks import Masks, in_words
+from store.values import check_person, check_reason, check_text
+
+logger = logging.getLogger("twinreview.store")
+
+
+class Decisions:
+    """What named people decided; append-only."""
+
+    def __init__(self, ledger: Ledger, masks: Masks) -> None:
+        self._ledger, self._masks = ledger, masks
+
+    def decide(
+        self,
+        patient_id: str,
+        timepoint: str,
+        version: int,
+        verdict: str,
+        reviewer: str,
+        reason: str,
+        comment: str = "",
+        lesion_id: str | None = None,
+    ) -> Decision:
+        """Accept, reject or withdraw a version, or accept or reject one lesion of it (`core.review.decisions` has the
+        rule).
+
+        The decision stays for ever, a change of mind is another one, and the last that was made counts, whatever the
+        computer's clock said. mask_final points at the accepted version, if
+        there is one. A rejected lesion does not enter a curve; the mask's voxels stay as they are.
+
+        Raises:
+            InputError: for another verdict, no person, or no reason code.
+            StoreError: if there is no such version or lesion, its status does not allow the verdict, or nothing would
+                change; or if a version is accepted that the mask gate has not judged, or whose file is not as stored.
+        """
+        check_person(reviewer), check_reason(reason), check_text("comment", comment)
+        if verdict == "accept":
+            self._masks.path(
+                self._masks.version(patient_id, timepoint, version)
+            )  # here too, so that an altered file is recorded
+
+        def build(at: str) -> Change:
+            record = self._masks.version(patient_id, timepoint, version)
+            earlier = self.of(patient_id, timepoint)
+            own = [d.verdict for d in earlier if (d.mask_id, d.lesion_id) == (record.mask_id, lesion_id)]
+            rules.check(record, verdict, lesion_id, own[-1] if own else None)
+            if verdict == "accept":
+                self._refuse_unready(record, whole=lesion_id is None)
+            if earlier and at <= earlier[-1].created_at:  # the audit orders them, so it counts; `remarks` tells of it
+                last = earlier[-1].created_at
+                logger.warning("a decision was made at %s, after one of %s: the clock is, or was, wrong", at, last)
+            statuses, final = rules.statuses_after(record, self._masks.of(patient_id, timepoint), verdict, lesion_id)
+            decision = {
+                "decision_id": str(uuid.uuid4()),
+                "mask_id": record.mask_id,
+                "lesion_id": lesion_id,
+                "verdict": verdict,
+                "reviewer": reviewer,
+                "reason": reason,
+                "comment": comment,
+                "created_at": at,
+            }
+            place = {"patient_id": patient_id, "timepoint": timepoint, "version": record.version}
+            payload = {"decision": decision, **place, "statuses": statuses, "final_version": final}
+            if lesion_id is not None:
+                payload["lesions"] = rules.lesions_after(record, verdict, lesion_id)
+            return Change(payload)
+
+        return _decision(self._ledger.write("mask.decided", reviewer, build)["payload"]["decision"])
+
+    def _refuse_unready(self, record: MaskRecord, whole: bool) -> None:
+        """Nothing is accepted of a file that is not as it was stored, nor a version that no gate has judged."""
+        self._masks.path(record)
+        if whole and not self._ledger.db.query(
+            "SELECT 1 FROM mask_anomalies WHERE mask_id = ? LIMIT 1", [record.mask_id]
+        ):
+            raise StoreError(
+                f"The mask gate has not judged {in_words(record)}, so it cannot be accepted. Press Score the mask on "
+                f"Review, or run `python cli.py anomaly {record.patient_id} {record.timepoint} {record.version}`."
+            )
+
+    def of(self, patient_id: str, timepoint: str | None = None) -> list[Decision]:
+        """What was decided about a patient's masks, in the order of the audit, oldest first."""
+        clause, values = where(m__patient_id=patient_id, m__timepoint=timepoint)
+        sql = f"SELECT d.* FROM decisions d JOIN masks m ON m.mask_id = d.mask_id{clause} ORDER BY d.seq"
+        return [_decision(row) for row in self._ledger.db.query(sql, values)]
+
+    def to_affirm(self) -> dict[str, str]:
+        """Masks that a rebuild could not prove to be accepted, and about which nobody has decided since: mask id -> why
+        in words. They are proposed until a person accepts them again."""
+        waiting: dict[str, tuple[int, str]] = {}
+        sql = "SELECT seq, action, payload FROM audit WHERE action IN ('mask.adopted', 'mask.unproven') ORDER BY seq"
+        for row in self._ledger.db.query(sql):
+            payload = json.loads(row["payload"])
+            if row["action"] == "mask.unproven":
+                why = f"it was accepted, but {payload.get('reason', 'entries are lost')}"
+                waiting |= {mask_id: (row["seq"], why) for mask_id in payload["mask_ids"]}
+            elif payload["claimed_status"] == "accepted":
+                why = "its file claims that it was accepted, but no decision is left"
+                waiting[payload["mask_id"]] = (row["seq"], why)
+        decided = self._ledger.db.query("SELECT mask_id, max(seq) AS seq FROM decisions GROUP BY mask_id")
+        newest = {row["mask_id"]: row["seq"] for row in decided}
+        return {mask_id: why for mask_id, (seq, why) in waiting.items() if (newest.get(mask_id) or 0) < seq}
+
+
+def _decision(values: Mapping[str, Any]) -> Decision:
+    return Decision(**{name: values[name] for name in Decision.__dataclass_fields__})

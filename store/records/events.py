@@ -1,0 +1,38 @@
+"""What happened to a patient: treatments, steroid doses, clinical status."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from typing import Any
+
+from core.types import parse_date
+from store.database.connection import Row
+from store.ledger.writing import Change, Ledger
+from store.values import check_id, check_text, check_texts, plain
+
+
+class Events:
+    """Events of patients, by date."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger = ledger
+
+    def add(self, patient_id: str, date: str, kind: str, detail: Any, person: str) -> str:
+        """Remember a treatment, steroid dose or clinical status; `detail` is text or JSON values. Returns its id."""
+        self._ledger.dataset_of(patient_id), check_text("date", date), parse_date(date)
+        check_texts("detail", detail)
+        values = {
+            "event_id": str(uuid.uuid4()),
+            "patient_id": patient_id,
+            "date": date,
+            "kind": check_id("kind", kind),
+            "detail": plain(detail, "detail"),
+        }
+        self._ledger.write("event.added", person, lambda at: Change(values))
+        return str(values["event_id"])
+
+    def of(self, patient_id: str) -> list[Row]:
+        """A patient's events by date: event_id, patient_id, date, kind, detail, person, created_at."""
+        rows = self._ledger.db.query("SELECT * FROM events WHERE patient_id = ? ORDER BY date, seq", [patient_id])
+        return [{**row, "detail": json.loads(row["detail"])} for row in rows]

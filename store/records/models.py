@@ -1,0 +1,56 @@
+"""Models that were used, and what gates were calibrated on."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections.abc import Mapping
+from typing import Any
+
+from store.database.connection import Row
+from store.ledger.writing import Change, Ledger, where
+from store.values import check_id, plain
+
+
+class Models:
+    """Models that were used, by id."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger = ledger
+
+    def add(self, model_id: str, sha256: str, detail: Mapping[str, Any], person: str) -> None:
+        """Remember a model that was used (source, licence, input ...); the same id and hash again change nothing."""
+        known = self._ledger.db.query("SELECT 1 FROM models WHERE model_id = ? AND sha256 = ?", [model_id, sha256])
+        if not known:
+            values = {"model_id": check_id("model id", model_id), "sha256": check_id("sha256", sha256)}
+            self._ledger.write(
+                "model.used", person, lambda at: Change({**values, "detail": plain(dict(detail), "detail")})
+            )
+
+    def all(self) -> list[Row]:
+        """Models that were used, by id: model_id, sha256, detail, person, created_at."""
+        rows = self._ledger.db.query("SELECT * FROM models ORDER BY model_id, created_at")
+        return [{**row, "detail": json.loads(row["detail"])} for row in rows]
+
+
+class ReferenceSets:
+    """What gates were calibrated on, oldest first."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger = ledger
+
+    def add(self, kind: str, detail: Mapping[str, Any], person: str) -> str:
+        """Remember what a gate was calibrated on (members, split, figures); returns the set's id."""
+        values = {
+            "set_id": str(uuid.uuid4()),
+            "kind": check_id("kind", kind),
+            "detail": plain(dict(detail), "detail"),
+        }
+        self._ledger.write("reference_set.added", person, lambda at: Change(values))
+        return str(values["set_id"])
+
+    def all(self, kind: str | None = None) -> list[Row]:
+        """Reference sets, oldest first: set_id, kind, detail, person, created_at."""
+        clause, values = where(kind=kind)
+        rows = self._ledger.db.query(f"SELECT * FROM reference_sets{clause} ORDER BY seq", values)
+        return [{**row, "detail": json.loads(row["detail"])} for row in rows]

@@ -1,0 +1,68 @@
+"""The shape vectors of masks."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from core.errors import InputError
+from core.review.decisions import REJECTED
+from store.database.connection import Row
+from store.files.vector_index import RowIndex
+from store.ledger.writing import Change, Ledger, where
+from store.records.masks import Masks
+from store.values import vector_values
+
+
+class Vectors:
+    """One shape vector a lesion of a mask."""
+
+    def __init__(self, ledger: Ledger, masks: Masks) -> None:
+        self._ledger, self._masks = ledger, masks
+
+    def add(
+        self,
+        mask_id: str,
+        lesion_id: str,
+        patient_id: str,
+        vector: Sequence[float],
+        names: Sequence[str],
+        person: str,
+    ) -> None:
+        """Remember the shape vector of a lesion in a mask; a second one of the same lesion replaces the first.
+
+        Raises:
+            InputError: unless the vector is finite, of one dimension with as many numbers as names, and of the mask's
+                own patient.
+        """
+        row = vector_values(lesion_id, vector, names)
+        if self._ledger.mask_row(mask_id)["patient_id"] != patient_id:
+            raise InputError("Expected the patient whose mask it is. Nearest masks never come from the same patient.")
+        values = {"mask_id": mask_id, "patient_id": patient_id, **row}
+        self._ledger.write("vector.added", person, lambda at: Change(values))
+
+    def index(self, vectors: NDArray[np.float64], patient_ids: Sequence[str]) -> RowIndex:
+        """The hnswlib index that the mask gate searches: rows of (n, d) scaled vectors and whose they are."""
+        return RowIndex(vectors, patient_ids)
+
+    def all(self, status: str | None = None) -> list[Row]:
+        """Shape vectors by mask and lesion: mask_id, lesion_id, patient_id, vector (list of numbers), names, and of
+        the mask timepoint, version, status. `status` "accepted" gives those of accepted masks alone, without the
+        lesions that were rejected in them and without masks whose file is lost, altered or missing."""
+        clause, values = where(m__status=status)
+        rows = self._ledger.db.query(
+            "SELECT v.*, m.timepoint, m.version, m.status, m.lesions FROM mask_vectors v "
+            f"JOIN masks m ON m.mask_id = v.mask_id{clause} ORDER BY v.mask_id, v.lesion_id",
+            values,
+        )
+        unreadable = self._masks.problems() if status == "accepted" else {}
+        kept = [(row, json.loads(row.pop("lesions"))) for row in rows if row["mask_id"] not in unreadable]
+        return [
+            {**row, "vector": json.loads(row["vector"]), "names": json.loads(row["names"])}
+            for row, lesions in kept
+            if status != "accepted"
+            or not any(lesion["lesion_id"] == row["lesion_id"] and lesion.get(REJECTED) for lesion in lesions)
+        ]
