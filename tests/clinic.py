@@ -57,12 +57,14 @@ def add_scan(store: Store, patient: str, day: str, volume: Volume, simulated: bo
     store.scans.add(volume, dataset="clinic", patient_id=patient, timepoint=day, person="demo", metadata=metadata)
 
 
-def add_mask(store: Any, patient: str, day: str, voxels: int, flat: float = 1.0, method: str = "nnunet") -> MaskRecord:
+def add_mask(
+    store: Store, patient: str, day: str, voxels: int, flat: float = 1.0, method: str = "nnunet"
+) -> MaskRecord:
     labels = LabelMap(lesion(voxels, flat).astype(np.uint8), grid())
     return add_child(store, labels, patient, day, method=method, reviewer="demo")
 
 
-def add_child(store: Any, labels: LabelMap, patient: str, day: str, **more: Any) -> MaskRecord:
+def add_child(store: Store, labels: LabelMap, patient: str, day: str, **more: Any) -> MaskRecord:
     """A version made from the newest one, unless `parent_version` says another."""
     parent = {"parent_version": newest_visible_version(store, patient, day, str(more["reviewer"]))}
     return add_version(store, labels, patient, day, **{**parent, **more})
@@ -117,7 +119,7 @@ def two_lesions(first: int, second: int) -> LabelMap:
 
 def build_long(root: Path) -> None:
     """IDA: forty timepoints six weeks apart, three lesions, the first nearly doubles at the end. JON: three."""
-    store: Any
+    store: Store
     with open_store(root) as store:
         for patient, count in (("IDA", 40), ("JON", 3)):
             for n in range(count):
@@ -138,7 +140,7 @@ def build_long(root: Path) -> None:
 def build_history(root: Path) -> None:
     """GWEN: three visits of two lesions, the first two accepted, v2 from v1 proposed on the third. HUGO: one visit with
     41 versions: v1 to v40 in a row, of which every tenth has a branch, and v41 accepted."""
-    store: Any
+    store: Store
     with open_store(root) as store:
         store.people.add("second reader", by="demo")
         for n, day in enumerate(DAYS[:3]):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -13,7 +13,8 @@ from core.gates.mask.verdicts import score_mask
 from core.imaging.volumes import write_nifti
 from core.jobs.jobs import run_inline
 from core.jobs.pipeline import KINDS
-from core.jobs.stages.common import add_version
+from core.jobs.stages.common import StageStore, add_version
+from core.remembered.sources import HasEvents, HasForecasts, HasJobs, HasReferenceSets, HasVerdicts
 from core.review.readers import newest_visible_version
 from core.simulation.demo_stories import (
     DEMO,
@@ -26,7 +27,7 @@ from core.simulation.demo_stories import (
 )
 from core.twin.kept_forecasts import keep_if_any
 from core.twin.trajectory import TOTAL
-from core.types import Progress, no_progress
+from core.types import MaskRecord, Progress, no_progress
 
 PERSON = "demo"
 FORECAST_WEEKS = 12
@@ -34,8 +35,12 @@ FORECAST_WEEKS = 12
 DECIDED = ("accept", "correct")
 
 
+class DemoStore(StageStore, HasEvents, HasForecasts, HasJobs, HasReferenceSets, HasVerdicts, Protocol):
+    """What is asked of the store: nearly all of it."""
+
+
 def build(
-    store: Any,
+    store: DemoStore,
     *,
     real: bool = False,
     sts: Path = Path(),
@@ -108,7 +113,7 @@ def write_phantom(folder: Path) -> dict[str, Any]:
     }
 
 
-def _add(store: Any, timepoint: DemoTimepoint) -> None:
+def _add(store: DemoStore, timepoint: DemoTimepoint) -> None:
     """One timepoint: scans, the gate's verdict on them, the network's proposal, and what the demo reviewer did."""
     patient, date = timepoint.patient_id, timepoint.date
     scans = store.scans.of(patient, date) if date in store.patients.timepoints(patient) else []
@@ -133,26 +138,33 @@ def _add(store: Any, timepoint: DemoTimepoint) -> None:
     run_inline(store, KINDS["score_ood"], request, PERSON)
 
 
-def _decide(store: Any, timepoint: DemoTimepoint, request: dict[str, Any]) -> None:
+def _decide(store: DemoStore, timepoint: DemoTimepoint, request: dict[str, Any]) -> None:
     """The network's proposal, the mask that was handed in where there is one, the demo reviewer's decision, and the
     forecast that is then kept to be judged at the next visit."""
     patient, date = timepoint.patient_id, timepoint.date
     run_inline(store, KINDS["segment"], request, PERSON)
-    right = timepoint.what == "correct" and not store.masks.latest(patient, date).lesions
+    right = timepoint.what == "correct" and not _newest(store, patient, date).lesions
     if timepoint.mask is not None and not right:
         parent = newest_visible_version(store, patient, date, PERSON)
         add_version(store, timepoint.mask, patient, date, method="import", reviewer=PERSON, parent_version=parent)
     if timepoint.what in DECIDED:
-        newest = store.masks.latest(patient, date)
+        newest = _newest(store, patient, date)
         store.decisions.decide(
             patient, date, newest.version, "accept", PERSON, "demo", "Decided by the demo, read by nobody."
         )
         keep_if_any(store, patient, TOTAL, FORECAST_WEEKS, PERSON)
 
 
-def _score(store: Any, visits: Iterable[tuple[str, str]]) -> None:
+def _newest(store: DemoStore, patient_id: str, timepoint: str) -> MaskRecord:
+    newest = store.masks.latest(patient_id, timepoint)
+    if newest is None:
+        raise InputError(f"Expected a mask of {patient_id} on {timepoint}, there is none. Make the demo cohort anew.")
+    return newest
+
+
+def _score(store: DemoStore, visits: Iterable[tuple[str, str]]) -> None:
     """The mask gate once more, now that the whole reference is there."""
     for patient, date in visits:
-        newest = store.masks.latest(patient, date)
+        newest = _newest(store, patient, date)
         if newest is not None:
             score_mask(store, patient, date, newest.version, PERSON)

@@ -17,7 +17,7 @@ from core.review.correction import correction
 from core.types import LabelMap
 from pages.ui.frame import resources
 from pages.ui.system.system_panels import WITHHELD
-from store import open_store
+from store import Store, open_store
 from tests import clinic
 
 PAGES = Path(__file__).resolve().parents[2] / "pages"
@@ -25,7 +25,7 @@ DAY, HIDDEN = clinic.DAYS[0], 1777
 BOX = {"type": "box", "slice": 12, "coords": [20, 18, 41, 37], "positive": True}
 
 
-def _flag(store: Any, record: Any) -> None:
+def _flag(store: Store, record: Any) -> None:
     said = next(row for row in store.verdicts.of_masks("ANNA") if row["version"] == record.version)["result"]
     store.verdicts.add_mask_verdict(record.mask_id, {**said, "flagged": True, "p_value": 0.01}, "demo")
 
@@ -34,7 +34,7 @@ def _flag(store: Any, record: Any) -> None:
 def root(tmp_path: Path) -> Path:
     """ANNA's day is read blind: v1 by the network, ann's v2 (hidden from ben, and flagged), the network's v3, which
     demo accepted. ann's job made v2. Four others have an accepted mask each, so that a distance can be told."""
-    store: Any
+    store: Store
     with open_store(tmp_path / "data") as store:
         for name in ("ann", "ben"):
             store.people.add(name, by="demo")

@@ -35,7 +35,7 @@ def vectors_of(labels: LabelMap) -> list[dict[str, Any]]:
     return out
 
 
-def remember_vectors(store: Any, record: MaskRecord, labels: LabelMap, person: str) -> None:
+def remember_vectors(store: GateStore, record: MaskRecord, labels: LabelMap, person: str) -> None:
     """Stores the shape vectors of a version that was stored without them, so that scoring it again reads no images."""
     for row in vectors_of(labels):
         store.vectors.add(record.mask_id, row["lesion_id"], record.patient_id, row["vector"], row["names"], person)

@@ -16,7 +16,7 @@ TREES = 200
 RESAMPLINGS = 20
 
 
-def prepare_evaluate_ood(store: Any, args: Mapping[str, Any], person: str) -> dict[str, Any]:
+def prepare_evaluate_ood(_store: object, args: Mapping[str, Any], person: str) -> dict[str, Any]:
     """args: resamplings (20), trees (200). Raises ModelError when the reference is not there or was altered."""
     from core.gates.scan.rfdeep import MODEL_ID
     from weights import registry
@@ -49,7 +49,7 @@ def compute_evaluate_ood(params: dict[str, Any], out_dir: Path, progress: Progre
 
 
 def record_evaluate_ood(
-    store: Any, params: dict[str, Any], result: dict[str, Any], out_dir: Path, person: str
+    _store: object, params: dict[str, Any], result: dict[str, Any], out_dir: Path, person: str
 ) -> dict[str, Any]:
     """Kept in the job's row, where the page finds it."""
     return result

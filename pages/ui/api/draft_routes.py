@@ -21,6 +21,7 @@ from pages.ui.api.prompt_routes import GIVEN
 from pages.ui.api.scan_routes import API
 from pages.ui.frame import resources, visible
 from pages.ui.guard.tokens import Claims, read_token
+from store import Store
 from store.files.drafts import Draft, StaleDraft, read_edit
 
 logger = logging.getLogger("twinreview.viewer")
@@ -128,7 +129,7 @@ def save(claims: Claims, request: Request, body: bytes) -> Response:
     """POST: the draft becomes a version -> the version and how it differs from its parent."""
     from core.jobs.stages.draft import save_draft
 
-    store: Any = resources.get_store()
+    store: Store = resources.get_store()
     with _closing(claims, request):
         draft, wanted = _draft(claims, request), _revision(request)
         drawn = store.drafts.labels(draft)

@@ -24,6 +24,7 @@ from pages.ui.shared.text import cells, plain
 from pages.ui.trajectory.growth_panel import VERDICT_HELP
 from pages.ui.viewer import viewer
 from pages.ui.viewer.describe import Shown, viewer_data
+from store import Store
 
 ML = 1000.0
 #: What stands above the pictures and below them, screen pixels: the first rows of the tables are in sight.
@@ -31,7 +32,7 @@ ABOVE_PX = 230
 LINK_HELP = "The right scan is turned and moved onto the left one (rigid registration), so both show one position."
 
 
-def choose_pair(store: Any, patient: str, left: DeltaGenerator, right: DeltaGenerator) -> tuple[str, str]:
+def choose_pair(store: Store, patient: str, left: DeltaGenerator, right: DeltaGenerator) -> tuple[str, str]:
     """Two different timepoints; the last two to begin with."""
     timepoints = store.patients.timepoints(patient)
     with left:
@@ -45,7 +46,7 @@ def choose_pair(store: Any, patient: str, left: DeltaGenerator, right: DeltaGene
 
 
 def choose_versions(
-    store: Any, patient: str, person: str, where: DeltaGenerator, left: DeltaGenerator, right: DeltaGenerator
+    store: Store, patient: str, person: str, where: DeltaGenerator, left: DeltaGenerator, right: DeltaGenerator
 ) -> tuple[str, MaskRecord, MaskRecord] | None:
     """A timepoint and two of its mask versions; None where it has fewer than two."""
     timepoints = store.patients.timepoints(patient)
@@ -72,7 +73,7 @@ def choose_versions(
 
 
 def show_timepoints(
-    store: Any,
+    store: Store,
     patient: str,
     days: Sequence[str],
     records: Sequence[MaskRecord | None],
@@ -95,7 +96,7 @@ def show_timepoints(
         st.caption(f"Linked: the right scan was turned by {turned:.1f}° and moved by {moved:.1f} mm.", help=LINK_HELP)
 
 
-def show_versions(store: Any, patient: str, first: MaskRecord, second: MaskRecord, person: str) -> None:
+def show_versions(store: Store, patient: str, first: MaskRecord, second: MaskRecord, person: str) -> None:
     """Two versions on the same slice; on the right, what was added and removed."""
     panes = [
         Shown(first.timepoint, first, title=f"v{first.version} {first.status}"),
@@ -130,7 +131,7 @@ def _mm(value: float) -> str:
     return f"{value:.1f} mm" if np.isfinite(value) else "one is empty"
 
 
-def unread(store: Any, records: Sequence[MaskRecord | None]) -> frozenset[str]:
+def unread(store: Store, records: Sequence[MaskRecord | None]) -> frozenset[str]:
     """Ids of the masks whose files cannot be read, and why on the page."""
     problems = {r.mask_id: file_problem(store, r) for r in records if r is not None}
     for problem in problems.values():

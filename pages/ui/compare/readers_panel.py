@@ -16,6 +16,7 @@ from pages.ui.frame import opening, resources, shell
 from pages.ui.guard import rights
 from pages.ui.review.deciding import decision_form
 from pages.ui.shared.text import cells, plain
+from store import Store
 
 BLIND_HELP = (
     "A blind reader sees what the network proposed and their own versions alone, until they say that they are finished."
@@ -25,7 +26,7 @@ SENSITIVITY_HELP = "Share of the consensus that this reader drew, as STAPLE esti
 SPECIFICITY_HELP = "Share of the surroundings that this reader left free, in a box around the lesion."
 
 
-def choose_timepoint(store: Any, patient: str, where: DeltaGenerator) -> str:
+def choose_timepoint(store: Store, patient: str, where: DeltaGenerator) -> str:
     """A timepoint, to begin with the last one that several people have read."""
     timepoints = store.patients.timepoints(patient)
     several = [t for t in timepoints if len(newest_by_reader(store.masks.of(patient, t))) > 1]
@@ -35,7 +36,7 @@ def choose_timepoint(store: Any, patient: str, where: DeltaGenerator) -> str:
         )
 
 
-def readers_panel(store: Any, patient: str, timepoint: str, person: str) -> None:
+def readers_panel(store: Store, patient: str, timepoint: str, person: str) -> None:
     """Everything about the readers of one timepoint."""
     if not _setting(store, patient, timepoint, person):
         return
@@ -53,7 +54,7 @@ def readers_panel(store: Any, patient: str, timepoint: str, person: str) -> None
     _adjudicate(store, patient, timepoint, readings, person)
 
 
-def _setting(store: Any, patient: str, timepoint: str, person: str) -> bool:
+def _setting(store: Store, patient: str, timepoint: str, person: str) -> bool:
     """Blind or not, and who has finished; False while this person may not see the others yet."""
     blind, finished = store.readings.is_blind(patient, timepoint), store.readings.finished(patient, timepoint)
     names = [str(row["person"]) for row in finished]
@@ -74,7 +75,7 @@ def _setting(store: Any, patient: str, timepoint: str, person: str) -> bool:
     return True
 
 
-def _pictures(store: Any, patient: str, readings: Sequence[MaskRecord], person: str) -> None:
+def _pictures(store: Store, patient: str, readings: Sequence[MaskRecord], person: str) -> None:
     """Two readers side by side; on the right, what one has and the other has not."""
     by_name = {record.reviewer: record for record in readings}
     left, right = st.columns(2)
@@ -113,7 +114,12 @@ def _agreement_table(pairs: Sequence[Mapping[str, Any]]) -> None:
 
 
 def _consensus(
-    store: Any, patient: str, timepoint: str, readings: Mapping[str, MaskRecord], found: Mapping[str, Any], person: str
+    store: Store,
+    patient: str,
+    timepoint: str,
+    readings: Mapping[str, MaskRecord],
+    found: Mapping[str, Any],
+    person: str,
 ) -> None:
     """STAPLE's estimate of each reader, and the button that makes the consensus a version."""
     st.subheader("Consensus", divider="gray")
@@ -165,7 +171,7 @@ def _consensus_of(records: Sequence[MaskRecord], versions: Sequence[int]) -> Mas
     return None
 
 
-def _adjudicate(store: Any, patient: str, timepoint: str, readings: Mapping[str, MaskRecord], person: str) -> None:
+def _adjudicate(store: Store, patient: str, timepoint: str, readings: Mapping[str, MaskRecord], person: str) -> None:
     """One version becomes the final one, by a named person's decision."""
     st.subheader("Adjudication", divider="gray")
     records = {record.version: f"v{record.version} · {plain(reader)}" for reader, record in readings.items()}

@@ -166,7 +166,7 @@ def readers_of_timepoint(patient: str, timepoint: str, readings: Sequence[MaskRe
 def _readers(patient: str, timepoint: str, readings_sha256: tuple[str, ...], person: str) -> dict[str, Any]:
     from core.jobs.stages.readers import readers_of_timepoint as compare
 
-    store: Any = get_store()
+    store: Store = get_store()
     return compare(store, patient, timepoint, person)
 
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any, TypedDict
+from typing import TypedDict
 
 from core.access import VIEWER, roles_that_may
+from store import Store
 
 
 class ButtonState(TypedDict):
@@ -14,7 +15,7 @@ class ButtonState(TypedDict):
     help: str | None
 
 
-def why_not(store: Any, person: str, action: str) -> str | None:
+def why_not(store: Store, person: str, action: str) -> str | None:
     """Why this person may not do what the audit calls `action`; None where they may."""
     if store.people.may(person, action):
         return None
@@ -22,13 +23,13 @@ def why_not(store: Any, person: str, action: str) -> str | None:
     return f"Needs the role {roles_that_may(action)}; {person} is {role}. An administrator gives roles on System."
 
 
-def button(store: Any, person: str, action: str, help_text: str | None = None, disabled: bool = False) -> ButtonState:
+def button(store: Store, person: str, action: str, help_text: str | None = None, disabled: bool = False) -> ButtonState:
     """`disabled` and `help` for a button: as given where the role allows the action, else grey with the reason."""
     reason = why_not(store, person, action)
     return {"disabled": disabled or reason is not None, "help": reason or help_text}
 
 
-def only_looks(store: Any, person: str) -> str | None:
+def only_looks(store: Store, person: str) -> str | None:
     """What the sidebar says to a viewer, before any button has to be tried; None for whoever may change something."""
     if store.people.role_of(person) != VIEWER:
         return None

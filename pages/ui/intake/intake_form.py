@@ -13,11 +13,12 @@ from core.jobs.pipeline import import_mask, import_scan
 from core.types import Scan
 from pages.ui.guard import rights, uploads
 from pages.ui.shared.text import plain
+from store import Store
 
 VERDICTS = {"in distribution": st.success, "out of distribution": st.warning}
 
 
-def import_files(store: Any, files: Sequence[Any], **details: Any) -> Scan:
+def import_files(store: Store, files: Sequence[Any], **details: Any) -> Scan:
     """Uploaded files -> a stored scan. Raises what `pipeline.import_scan` raises; the uploads are gone after."""
     with store.scratch() as folder:
         return import_scan(store, uploads.saved(files, folder), **details)
@@ -47,7 +48,7 @@ def asking_about_names(names: Sequence[str]) -> Iterator[None]:
     st.session_state["name-question"] = ("", (), turn)
 
 
-def show_arrival(store: Any, patient: str, timepoint: str, scan_id: str) -> None:
+def show_arrival(store: Store, patient: str, timepoint: str, scan_id: str) -> None:
     """What was understood of the file, so that a wrong guess is seen."""
     scan = next((s for s in store.scans.of(patient, timepoint) if s.scan_id == scan_id), None)
     if scan is None:
@@ -72,7 +73,7 @@ def show_verdict(result: dict[str, Any]) -> None:
     )
 
 
-def mask_form(store: Any, patient: str | None, person: str) -> None:
+def mask_form(store: Store, patient: str | None, person: str) -> None:
     """A mask drawn elsewhere becomes the next version."""
     if patient is None:
         st.info("Choose the patient in the sidebar first.")
@@ -101,7 +102,7 @@ def mask_form(store: Any, patient: str | None, person: str) -> None:
         st.success(plain(words))
 
 
-def scan_rows(store: Any, patient: str) -> list[dict[str, Any]]:
+def scan_rows(store: Store, patient: str) -> list[dict[str, Any]]:
     """The patient's scans as a table."""
     return [
         {

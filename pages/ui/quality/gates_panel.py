@@ -17,6 +17,7 @@ from pages.ui.frame import opening, resources, shell
 from pages.ui.guard import rights
 from pages.ui.shared import charts, job_panel, plotting
 from pages.ui.shared.text import cells, plain
+from store import Store
 from weights import registry
 
 JOB = "evaluate_ood"
@@ -171,7 +172,7 @@ def mask_facts(rows: Sequence[Mapping[str, Any]], known: np.ndarray) -> None:
         )
 
 
-def scored_masks(store: Any, person: str) -> list[dict[str, Any]]:
+def scored_masks(store: Store, person: str) -> list[dict[str, Any]]:
     """The newest result of each scored mask that this person may see, with its status; flagged ones first, then by
     p-value."""
     status = {record.mask_id: record.status for record in seen_of_all(store, person)}

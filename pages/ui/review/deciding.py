@@ -15,6 +15,7 @@ from pages.ui.guard import rights
 from pages.ui.shared.charts import lesion_colour_name
 from pages.ui.shared.lost_files import file_problem
 from pages.ui.shared.text import plain
+from store import Store
 
 ML = 1000.0
 OTHER = "other"
@@ -74,7 +75,7 @@ def keep_version() -> None:
 
 
 @st.dialog("Decide")
-def decision_dialog(store: Any, patient: str, timepoint: str, record: MaskRecord, person: str, verdict: str) -> None:
+def decision_dialog(store: Store, patient: str, timepoint: str, record: MaskRecord, person: str, verdict: str) -> None:
     """Asks for the reason of a decision that was begun by a key in the viewer."""
     if record.status == "accepted" and verdict == "accept":
         st.success(f"v{record.version} is accepted already. There is nothing to decide.")
@@ -84,7 +85,7 @@ def decision_dialog(store: Any, patient: str, timepoint: str, record: MaskRecord
 
 
 def decision_form(
-    store: Any, patient: str, timepoint: str, record: MaskRecord, person: str, verdict: str | None = None
+    store: Store, patient: str, timepoint: str, record: MaskRecord, person: str, verdict: str | None = None
 ) -> None:
     """Takes a decision where one is possible, and lists those of the timepoint.
 
@@ -109,7 +110,7 @@ def _settled(record: MaskRecord) -> str:
     return SETTLED[record.status] + (f" {plain(', '.join(out))} is rejected and stays out." if out else "")
 
 
-def _ask(store: Any, record: MaskRecord, person: str, verdict: str | None, said: Sequence[Decision]) -> None:
+def _ask(store: Store, record: MaskRecord, person: str, verdict: str | None, said: Sequence[Decision]) -> None:
     """The widgets of one decision; writes it when its button is pressed."""
     at = f"{record.mask_id}-{record.status}-{len(said)}-{verdict}"
     lesion = _choose_lesion(record, at)
@@ -148,7 +149,7 @@ def _ask(store: Any, record: MaskRecord, person: str, verdict: str | None, said:
         st.rerun()
 
 
-def _why_not(store: Any, record: MaskRecord, lesion: str | None) -> str | None:
+def _why_not(store: Store, record: MaskRecord, lesion: str | None) -> str | None:
     """Why the store would refuse to accept this version; None where it would not."""
     if file_problem(store, record):
         return "Its file cannot be read, so nobody can accept it."
@@ -206,7 +207,7 @@ def _choose_verdict(
     )
 
 
-def _remind(store: Any, record: MaskRecord, lesion: str | None) -> None:
+def _remind(store: Store, record: MaskRecord, lesion: str | None) -> None:
     """Rejections do not pass to a new version; whoever decides on that should know of them."""
     if lesion is not None or record.status != "proposed" or record.parent_version is None:
         return

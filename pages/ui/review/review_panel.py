@@ -15,6 +15,7 @@ from pages.ui.shared.lost_files import file_problem
 from pages.ui.shared.text import plain
 from pages.ui.viewer import viewer
 from pages.ui.viewer.describe import Shown, viewer_data
+from store import Store
 
 STATUS_ICON = {"proposed": "pending", "accepted": "check_circle", "rejected": "cancel", "superseded": "history"}
 ML = 1000.0
@@ -22,7 +23,7 @@ DICE_HELP = "Overlap with the version before: 2 |A and B| / (|A| + |B|); 1 is id
 HD95_HELP = "95 % Hausdorff distance: 95 % of either mask's border lies within this distance of the other's."
 
 
-def choose_mask(store: Any, patient: str, person: str) -> tuple[str, MaskRecord | None, str | None]:
+def choose_mask(store: Store, patient: str, person: str) -> tuple[str, MaskRecord | None, str | None]:
     """One line of widgets: timepoint, version, and what stands beside them; the newest of both to begin with."""
     timepoints = store.patients.timepoints(patient)
     if st.session_state.get("timepoint") not in timepoints:
@@ -66,7 +67,7 @@ def show_version(timepoint: str, version: int) -> None:
 
 
 def show(
-    store: Any, patient: str, timepoint: str, record: MaskRecord | None, beside: str | None, person: str
+    store: Store, patient: str, timepoint: str, record: MaskRecord | None, beside: str | None, person: str
 ) -> dict[str, Any]:
     """The viewer: this timepoint, with the changes since the version before, and another one beside it if asked for.
 
@@ -83,7 +84,7 @@ def show(
     return viewer(data, key=f"viewer-{patient}-{timepoint}")
 
 
-def may_draw(store: Any, record: MaskRecord | None, person: str) -> bool:
+def may_draw(store: Store, record: MaskRecord | None, person: str) -> bool:
     """Whether this person's role lets them draw here; nobody draws on a version whose file cannot be read, but beside
     one that is marked lost a mask is begun anew."""
     allowed = store.people.may(person, "draft.edited") and store.people.may(person, "mask.added")
@@ -92,7 +93,7 @@ def may_draw(store: Any, record: MaskRecord | None, person: str) -> bool:
     return bool(allowed) and file_problem(store, record) is None
 
 
-def gates(store: Any, patient: str, timepoint: str, record: MaskRecord | None, person: str) -> bool:
+def gates(store: Store, patient: str, timepoint: str, record: MaskRecord | None, person: str) -> bool:
     """What the two gates say, in one line each; True when the scan is to be scored."""
     pressed = False
     scores = store.verdicts.of_scans(patient, timepoint)
@@ -150,7 +151,7 @@ def choose_model() -> str | None:
 
 
 def refine_form(
-    store: Any, patient: str, timepoint: str, record: MaskRecord | None, person: str
+    store: Store, patient: str, timepoint: str, record: MaskRecord | None, person: str
 ) -> dict[str, Any] | None:
     """How prompts are drawn, and a box by numbers for those who do not draw; the job's request once it is pressed."""
     if (refused := rights.why_not(store, person, "draft.edited")) is not None:
@@ -190,7 +191,7 @@ def refine_form(
     return {"scan": scan.scan_id, "prompts": [box], "propagate": propagate, "lesion": lesion, **parent}
 
 
-def history(store: Any, patient: str, timepoint: str, record: MaskRecord | None, person: str) -> None:
+def history(store: Store, patient: str, timepoint: str, record: MaskRecord | None, person: str) -> None:
     """The shown version's diff to its parent, and the tree of all versions once it is opened."""
     if record is None:
         return
@@ -224,7 +225,7 @@ def history(store: Any, patient: str, timepoint: str, record: MaskRecord | None,
         st.json(record.to_json(), expanded=False)
 
 
-def decide_form(store: Any, patient: str, timepoint: str, record: MaskRecord | None, person: str) -> None:
+def decide_form(store: Store, patient: str, timepoint: str, record: MaskRecord | None, person: str) -> None:
     """Accept or reject, with a reason; says so where it is settled."""
     from pages.ui.review.deciding import decision_form
 

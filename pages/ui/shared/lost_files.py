@@ -10,9 +10,10 @@ from core.errors import TwinReviewError
 from core.types import MaskRecord
 from pages.ui.guard import rights
 from pages.ui.shared.text import plain
+from store import Store
 
 
-def file_problem(store: Any, record: MaskRecord) -> str | None:
+def file_problem(store: Store, record: MaskRecord) -> str | None:
     """Why the file of a version is not read, in a sentence; None where it is the one that was stored."""
     try:
         store.masks.path(record)
@@ -21,7 +22,7 @@ def file_problem(store: Any, record: MaskRecord) -> str | None:
     return None
 
 
-def file_panel(store: Any, record: MaskRecord | None, person: str) -> None:
+def file_panel(store: Store, record: MaskRecord | None, person: str) -> None:
     """Where a version's file cannot be read: says so, and lets it be marked lost, found again, or a draft of it go."""
     problem = None if record is None else file_problem(store, record)
     if record is None or problem is None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 import zlib
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from nibabel.filebasedimages import ImageFileError
@@ -22,6 +21,7 @@ from pages.ui.api.slabs import read_blocks, write
 from pages.ui.frame import resources, visible
 from pages.ui.guard.tokens import Claims, read_token
 from pages.ui.shared import slices
+from store import Store
 
 API = "/api/history/thumbnail/"
 #: Pixels of the picture; shown at half of that, so that it is sharp on a dense screen.
@@ -31,7 +31,7 @@ MARGIN_MM = 20.0
 _ONE = threading.Lock()
 
 
-def mask_thumbnail(store: Any, record: MaskRecord, cache: Path) -> bytes:
+def mask_thumbnail(store: Store, record: MaskRecord, cache: Path) -> bytes:
     """The version's largest slice on the reference scan, cropped around its lesions, as PNG.
 
     The middle slice, whole, where the mask is empty. Files are read in blocks: memory holds a few slices.
@@ -48,7 +48,7 @@ def mask_thumbnail(store: Any, record: MaskRecord, cache: Path) -> bytes:
     return kept.read_bytes()
 
 
-def _draw(store: Any, record: MaskRecord) -> bytes:
+def _draw(store: Store, record: MaskRecord) -> bytes:
     scan = store.scans.reference(record.patient_id, record.timepoint)
     grid = store.scans.reference_grid(record.patient_id, record.timepoint)
     k, labels = largest_slice(store.masks.path(record), scan.shape)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import streamlit as st
 
 from pages.ui.frame import resources
+from store import Store
 
 
-def clear(store: Any, person: str) -> None:
+def clear(store: Store, person: str) -> None:
     """A button for administrators; others are told who may."""
     st.markdown("Loaded volumes, fits and pictures are kept in memory for all visitors.")
     administrator = is_administrator(store, person)
@@ -26,6 +25,6 @@ def clear(store: Any, person: str) -> None:
         st.success("Forgotten.", icon=":material/mop:")
 
 
-def is_administrator(store: Any, person: str) -> bool:
+def is_administrator(store: Store, person: str) -> bool:
     """Whether the store knows the person as one."""
     return any(row["name"] == person and row["role"] == "administrator" for row in store.people.all())

@@ -14,6 +14,7 @@ from core.review.blind_reading import Closed
 from pages.ui.frame import resources
 from pages.ui.guard import rights
 from pages.ui.shared.text import cells, plain
+from store import Store
 
 #: What stands in an audit entry's place while its reader reads the timepoint blind.
 WITHHELD = "not shown: you read this timepoint blind"
@@ -64,7 +65,7 @@ def models() -> None:
         st.info(plain(describe_device()))
 
 
-def jobs(store: Any, person: str) -> None:
+def jobs(store: Store, person: str) -> None:
     """The latest jobs; those under way can be cancelled."""
     rows = store.jobs.newest(limit=100)
     if not rows:
@@ -100,7 +101,7 @@ MAY = {
 }
 
 
-def people(store: Any, person: str) -> None:
+def people(store: Store, person: str) -> None:
     """Who may be named on a record, and what their role lets them do; an administrator adds and changes."""
     known = {p["name"]: p for p in store.people.all()}
     st.dataframe(
@@ -139,7 +140,7 @@ def people(store: Any, person: str) -> None:
             st.rerun()
 
 
-def doubted_files(store: Any) -> None:
+def doubted_files(store: Store) -> None:
     """Says which stored files are not as they were stored; nothing where all are, as far as is known."""
     rows = store.files.doubted()
     if not rows:
@@ -159,7 +160,7 @@ def doubted_files(store: Any) -> None:
         st.rerun()
 
 
-def audit(store: Any, person: str) -> None:
+def audit(store: Store, person: str) -> None:
     """The newest entries of the hash-chained log; what was written of a timepoint that this person reads blind is left
     out of them."""
     count = st.slider("Entries", 20, 1000, 100, step=20)
@@ -181,7 +182,7 @@ def _is_hidden(payload: Mapping[str, Any], closed: Closed, asked: Mapping[str, A
     return not asked.keys() >= set(job) or closed.speaks_of([payload, *(asked[job_id] for job_id in job)])
 
 
-def check(store: Any) -> None:
+def check(store: Store) -> None:
     """Runs `verify` when asked."""
     st.markdown(
         "Compares every file's hash, every sidecar, the database and the audit chain, as `python cli.py verify` does."

@@ -18,6 +18,7 @@ from pages.ui.guard import rights
 from pages.ui.shared import plotting
 from pages.ui.shared.text import cells, plain
 from pages.ui.trajectory import forecast_panel
+from store import Store
 
 ML = 1000.0
 KEEP_HELP = (
@@ -35,7 +36,7 @@ VOLUMES = ("Volume (mL)", "Forecast (mL)", "80 % from", "80 % to", "Last value (
 FEW = 20
 
 
-def kept_forecasts(store: Any, patient: str, points: Sequence[VolumePoint], ahead: Forecast | None) -> None:
+def kept_forecasts(store: Store, patient: str, points: Sequence[VolumePoint], ahead: Forecast | None) -> None:
     """What was kept of this lesion, and a button to keep what is said now.
 
     Args:
@@ -62,7 +63,7 @@ def kept_forecasts(store: Any, patient: str, points: Sequence[VolumePoint], ahea
         st.caption("None yet. A kept forecast is judged at each visit that comes, as it was said.")
 
 
-def everybody(store: Any) -> None:
+def everybody(store: Store) -> None:
     """How the kept forecasts of all patients did, and each of them."""
     st.caption(
         "Forecasts that somebody kept on the Trajectory page before the visit came (Forecast check, Keep this "

@@ -19,6 +19,7 @@ from pages.ui.guard.tokens import make_token
 from pages.ui.shared.charts import LESION_COLOURS
 from pages.ui.shared.lost_files import file_problem
 from pages.ui.shared.slices import WINDOWS, outline_rgb
+from store import Store
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,7 @@ class Shown:
 
 
 def viewer_data(
-    store: Any,
+    store: Store,
     patient: str,
     panes: Sequence[Shown],
     person: str,
@@ -82,7 +83,7 @@ def viewer_data(
     }
 
 
-def _readable(store: Any, shown: Shown) -> Shown:
+def _readable(store: Store, shown: Shown) -> Shown:
     """The same without masks whose file cannot be read: neither they nor their recorded volumes are shown."""
     against = None if shown.against is None or file_problem(store, shown.against) else shown.against
     if shown.mask is None or file_problem(store, shown.mask) is None:
@@ -91,7 +92,7 @@ def _readable(store: Any, shown: Shown) -> Shown:
     return replace(shown, mask=None, against=None, title=title)
 
 
-def _pane(store: Any, patient: str, shown: Shown) -> dict[str, Any]:
+def _pane(store: Store, patient: str, shown: Shown) -> dict[str, Any]:
     reference = store.scans.reference(patient, shown.timepoint)
     scans = [reference, *[s for s in store.scans.of(patient, shown.timepoint) if s.scan_id != reference.scan_id]]
     simulated = next((s for s in scans if s.metadata.get("simulated")), None)
@@ -110,7 +111,7 @@ def _pane(store: Any, patient: str, shown: Shown) -> dict[str, Any]:
     }
 
 
-def _scan(store: Any, scan: Scan) -> dict[str, Any]:
+def _scan(store: Store, scan: Scan) -> dict[str, Any]:
     path = store.scans.path(scan)
     affine = nib.load(path).affine  # type: ignore[attr-defined]  # the header alone is read
     scale = slabs.scaling(path, scan.modality, slabs.slab_folder(resources.data_root(), scan.sha256))
@@ -130,7 +131,7 @@ def _scan(store: Any, scan: Scan) -> dict[str, Any]:
     }
 
 
-def _begin(store: Any, scan: Scan, mask: MaskRecord | None) -> None:
+def _begin(store: Store, scan: Scan, mask: MaskRecord | None) -> None:
     """Begins to make the slabs of the scan that is seen first, while the browser is still fetching the modules."""
     folder, k = slabs.slab_folder(resources.data_root(), scan.sha256), scan.shape[2] // 2
     if mask is not None and mask.lesions:
@@ -151,7 +152,7 @@ def _prompts(record: MaskRecord | None) -> list[dict[str, Any]]:
     return [dict(p) for p in (record.prompts if record else ()) if p.get("type") in ("box", "point")]
 
 
-def _draft(store: Any, patient: str, shown: Shown, person: str) -> dict[str, Any] | None:
+def _draft(store: Store, patient: str, shown: Shown, person: str) -> dict[str, Any] | None:
     """The person's open draft of the version that is shown."""
     version = None if shown.mask is None else shown.mask.version
     for draft in store.drafts.of(patient, shown.timepoint, person):

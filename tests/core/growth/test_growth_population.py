@@ -376,17 +376,17 @@ def accepted_mask(patient_id, timepoint, volume_mm3):
 
 
 def test_a_cohorts_own_history_is_learned_put_in_force_and_borrows_what_it_lacks(tmp_path):
-    store: Any = Remembered(simulated(60, seed=4, scans=7))
-    assert len(accepted_lesions(store)) == 60
-    answer = learn_own(store, "demo")
+    remembered: Any = Remembered(simulated(60, seed=4, scans=7))
+    assert len(accepted_lesions(remembered)) == 60
+    answer = learn_own(remembered, "demo")
     assert answer["lesions"] == 60
-    own = in_force(store.reference_sets.sets)
+    own = in_force(remembered.reference_sets.sets)
     assert own.source == "accepted masks of this installation (60 lesions)"
     # None of these lesions was at the floor: that state is the shipped one's.
     assert own.everyone.locf["at_floor"].tolist() == shipped().everyone.locf["at_floor"].tolist()
     assert own.everyone.locf["measurable"].tolist() != shipped().everyone.locf["measurable"].tolist()
     assert in_force([]) is shipped()
-    ahead = forecast([p for p in volume_points(store, "sim3") if p.lesion_id == "L1"], [28, 84], own)
+    ahead = forecast([p for p in volume_points(remembered, "sim3") if p.lesion_id == "L1"], [28, 84], own)
     assert ahead.learned_from == own.source
     assert np.isfinite(ahead.fan.quantiles_mm3).all()
 

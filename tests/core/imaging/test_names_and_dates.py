@@ -18,6 +18,7 @@ from core.imaging.pseudonym import NameQuestion, ask_about_id, ask_about_name
 from core.imaging.scanner_facts import kept_facts
 from core.imaging.volumes import open_scan
 from core.jobs.pipeline import import_scan
+from store import Store
 from tests.dicom_phantom import activity_tags, write_series
 
 DAY = "2001-11-30"
@@ -35,7 +36,7 @@ SPELLINGS = (
 )
 
 
-def _import(store: Any, *files: Path, modality: Any = "CT", **details: Any) -> Any:
+def _import(store: Store, *files: Path, modality: Any = "CT", **details: Any) -> Any:
     values = {"dataset": "d", "patient_id": "P1", "timepoint": DAY, "person": "demo", **details}
     return import_scan(store, list(files), modality=modality, **values)
 

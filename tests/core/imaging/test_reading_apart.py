@@ -73,12 +73,12 @@ def _image(path: Path, shape: tuple[int, int, int] = (6, 7, 8), dtype: type = np
     return path
 
 
-def _import(store: Any, *files: Path, modality: Any = "MR", **details):
+def _import(store: Store, *files: Path, modality: Any = "MR", **details):
     values = {"dataset": "d", "patient_id": "P1", "timepoint": DAY, "person": "demo", **details}
     return import_scan(store, list(files), modality=modality, **values)
 
 
-def _nothing_left(store: Any) -> None:
+def _nothing_left(store: Store) -> None:
     incoming = store.root / "incoming"
     assert not incoming.is_dir() or list(incoming.iterdir()) == []
     assert store.patients.all() == []
@@ -99,7 +99,7 @@ def _gb_of_this_process() -> float:
     return psutil.Process().memory_info().rss / 2**30
 
 
-def test_a_scan_arrives_as_it_would_be_read_here(store: Any, tmp_path: Path) -> None:
+def test_a_scan_arrives_as_it_would_be_read_here(store: Store, tmp_path: Path) -> None:
     path = _image(tmp_path / "x.nii.gz")
     scan = _import(store, path)
     np.testing.assert_array_equal(store.scans.load(scan).array, np.asarray(nib.load(path).dataobj))  # type: ignore[attr-defined]
@@ -107,7 +107,7 @@ def test_a_scan_arrives_as_it_would_be_read_here(store: Any, tmp_path: Path) -> 
     assert not list((store.root / "incoming").iterdir())
 
 
-def test_a_zipped_series_is_unpacked_in_the_store_s_own_scratch(store: Any, tmp_path: Path) -> None:
+def test_a_zipped_series_is_unpacked_in_the_store_s_own_scratch(store: Store, tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "x.zip", "w") as archive:
         for path in write_series(tmp_path / "series"):
             archive.write(path, f"DOE_JANE/{path.name}")
@@ -117,7 +117,7 @@ def test_a_zipped_series_is_unpacked_in_the_store_s_own_scratch(store: Any, tmp_
 
 
 @pytest.mark.parametrize("do", ["scan", "mask"])
-def test_what_declares_more_than_the_setting_allows_is_refused(store: Any, tmp_path: Path, monkeypatch, do) -> None:
+def test_what_declares_more_than_the_setting_allows_is_refused(store: Store, tmp_path: Path, monkeypatch, do) -> None:
     monkeypatch.setenv("TWIN_MAX_IMPORT_GB", "0.001")
     path = _bomb(tmp_path / "x.nii.gz", (100, 100, 100))
     read = (lambda: reading_apart.read_mask(path, tmp_path)) if do == "mask" else (lambda: _import(store, path))
@@ -126,7 +126,7 @@ def test_what_declares_more_than_the_setting_allows_is_refused(store: Any, tmp_p
     _nothing_left(store)
 
 
-def test_a_series_of_slices_is_measured_against_the_setting_too(store: Any, tmp_path: Path, monkeypatch) -> None:
+def test_a_series_of_slices_is_measured_against_the_setting_too(store: Store, tmp_path: Path, monkeypatch) -> None:
     monkeypatch.setenv("TWIN_MAX_IMPORT_GB", "0.0000001")
     write_series(tmp_path / "series")
     with pytest.raises(InputError, match="GB of voxels"):
@@ -134,7 +134,7 @@ def test_a_series_of_slices_is_measured_against_the_setting_too(store: Any, tmp_
     _nothing_left(store)
 
 
-def test_a_small_file_that_expands_to_much_takes_no_memory_of_this_process(store: Any, tmp_path: Path) -> None:
+def test_a_small_file_that_expands_to_much_takes_no_memory_of_this_process(store: Store, tmp_path: Path) -> None:
     path = _bomb(tmp_path / "x.nii.gz", (512, 512, 300))
     assert path.stat().st_size < 500_000
     before, most, done = _gb_of_this_process(), [0.0], threading.Event()
@@ -153,13 +153,13 @@ def test_a_small_file_that_expands_to_much_takes_no_memory_of_this_process(store
     _nothing_left(store)
 
 
-def test_a_header_that_says_little_gets_little_however_much_follows(store: Any, tmp_path: Path) -> None:
+def test_a_header_that_says_little_gets_little_however_much_follows(store: Store, tmp_path: Path) -> None:
     raw = gzip.decompress(_image(tmp_path / "small.nii.gz").read_bytes())
     (tmp_path / "x.nii.gz").write_bytes(gzip.compress(raw) + gzip.compress(bytes(2**24)) * 200)  # 3 GB
     assert _import(store, tmp_path / "x.nii.gz").shape == (6, 7, 8)
 
 
-def test_a_reader_that_needs_more_memory_than_it_may_take_is_a_sentence(store: Any, tmp_path: Path, monkeypatch):
+def test_a_reader_that_needs_more_memory_than_it_may_take_is_a_sentence(store: Store, tmp_path: Path, monkeypatch):
     path = write_series(tmp_path / "series")[0]
     ds = pydicom.dcmread(path)
     ds.add_new(0x00091001, "OB", b"")
@@ -179,7 +179,7 @@ def test_a_reader_that_needs_more_memory_than_it_may_take_is_a_sentence(store: A
     assert _import(store, tmp_path / "series", modality="CT").shape == (5, 6, 4)
 
 
-def test_a_reader_that_takes_too_long_is_a_sentence(store: Any, tmp_path: Path, monkeypatch) -> None:
+def test_a_reader_that_takes_too_long_is_a_sentence(store: Store, tmp_path: Path, monkeypatch) -> None:
     path = _bomb(tmp_path / "x.nii.gz", (512, 512, 300))
     monkeypatch.setenv("TWIN_IMPORT_SECONDS", "0.05")
     with pytest.raises(InputError, match=r"within 0.05 s.*TWIN_IMPORT_SECONDS"):
@@ -200,7 +200,7 @@ def _wait_for(find, seconds: float = 60.0):
 
 
 @pytest.mark.parametrize("victim", ["the child that reads", "the process that waits"])
-def test_a_killed_reader_is_a_sentence_for_one_person(store: Any, tmp_path: Path, victim: str) -> None:
+def test_a_killed_reader_is_a_sentence_for_one_person(store: Store, tmp_path: Path, victim: str) -> None:
     slow = _bomb(tmp_path / "slow.nii.gz", (512, 512, 300))
     failures: list[BaseException] = []
 
@@ -225,7 +225,7 @@ def test_a_killed_reader_is_a_sentence_for_one_person(store: Any, tmp_path: Path
     assert not list((store.root / "incoming").iterdir())
 
 
-def test_refusals_keep_their_kind_and_their_words(store: Any, tmp_path: Path) -> None:
+def test_refusals_keep_their_kind_and_their_words(store: Store, tmp_path: Path) -> None:
     nib.Nifti1Image(np.ones((3, 3, 3), np.uint8), np.diag([2, 2, 300, 1])).to_filename(tmp_path / "x.nii.gz")
     with pytest.raises(GeometryError, match="got 2 x 2 x 300 mm"):
         _import(store, tmp_path / "x.nii.gz")
@@ -271,7 +271,7 @@ def stand_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
 
 @pytest.mark.parametrize(("status", "read"), [(0, True), (1, False)])
 def test_a_reader_that_goes_to_rest_while_it_is_asked_is_replaced_and_one_that_fails_is_not(
-    store: Any, tmp_path: Path, stand_in: Any, status: int, read: bool
+    store: Store, tmp_path: Path, stand_in: Any, status: int, read: bool
 ) -> None:
     asked = tmp_path / "asked"
     stand_in(
@@ -286,7 +286,7 @@ def test_a_reader_that_goes_to_rest_while_it_is_asked_is_replaced_and_one_that_f
     assert asked.exists()
 
 
-def test_a_reader_that_rests_is_gone_at_once(store: Any, tmp_path: Path, stand_in: Any) -> None:
+def test_a_reader_that_rests_is_gone_at_once(store: Store, tmp_path: Path, stand_in: Any) -> None:
     stand_in("reader_process.IDLE_S = 0.2; atexit.register(time.sleep, 30)")
     for n in range(3):
         _import(store, _image(tmp_path / f"{n}.nii.gz", (6, 7, 8 + n)), patient_id=f"P{n}")
@@ -295,7 +295,7 @@ def test_a_reader_that_rests_is_gone_at_once(store: Any, tmp_path: Path, stand_i
 
 @pytest.mark.parametrize("megabytes", [2, 60])
 def test_an_answer_that_is_too_long_is_a_sentence_and_the_reader_stays(
-    store: Any, tmp_path: Path, stand_in: Any, megabytes: int
+    store: Store, tmp_path: Path, stand_in: Any, megabytes: int
 ) -> None:
     stand_in(f"reader_process.read_one = lambda request: {{'metadata': 'x' * {megabytes}_000_000}}")
     for _ in range(2):
@@ -307,7 +307,7 @@ def test_an_answer_that_is_too_long_is_a_sentence_and_the_reader_stays(
 
 @pytest.mark.parametrize("answer", ["b'{'", "b'[1]' + b'\\n'", "b'[' * 10**6 + b'\\n'", "b'y' * 10**8", "b''"])
 def test_a_child_that_a_file_has_taken_over_says_nothing_that_ends_the_reader(
-    store: Any, tmp_path: Path, stand_in: Any, answer: str
+    store: Store, tmp_path: Path, stand_in: Any, answer: str
 ) -> None:
     stand_in(f"reader_process._child = lambda request, pipe: (os.write(pipe, {answer}), os._exit(0))")
     for _ in range(2):
@@ -317,7 +317,7 @@ def test_a_child_that_a_file_has_taken_over_says_nothing_that_ends_the_reader(
     _nothing_left(store)
 
 
-def test_a_text_of_a_header_may_be_longer_than_any_answer(store: Any, tmp_path: Path) -> None:
+def test_a_text_of_a_header_may_be_longer_than_any_answer(store: Store, tmp_path: Path) -> None:
     def long(ds: pydicom.Dataset, n: int) -> None:
         ds.add_new(0x00080070, "UT", "x" * 1_500_000)  # Manufacturer
         ds.add_new(0x00180015, "UT", "THIGH\\" * 300_000)  # BodyPartExamined
@@ -327,7 +327,7 @@ def test_a_text_of_a_header_may_be_longer_than_any_answer(store: Any, tmp_path: 
     assert {"manufacturer", "body_part"} <= set(scan.metadata["not_kept"])
 
 
-def test_a_mask_arrives_and_a_broken_one_leaves_nothing(store: Any, tmp_path: Path) -> None:
+def test_a_mask_arrives_and_a_broken_one_leaves_nothing(store: Store, tmp_path: Path) -> None:
     scan = _import(store, _image(tmp_path / "x.nii.gz"))
     labels = np.zeros(scan.shape, np.uint8)
     labels[2:4, 2:4, 2:4] = 1

@@ -17,6 +17,7 @@ from core.review.model_answers import AnswerBook
 from pages.ui.api import draft_routes, prompt_routes, routes
 from pages.ui.frame import resources
 from pages.ui.guard.tokens import HEADER, make_token
+from store import Store
 from store.files.drafts import pack_edit
 from tests.pages.api.test_prompt_routes import Service
 from tests.store_phantom import DAY1, SHAPE, add_mask, add_scan
@@ -30,7 +31,7 @@ FORGED = {"model_id": "gpt", "checkpoint_sha256": "f" * 64, "method": "medsam"}
 class Desk:
     """A person's browser: asks for answers, keeps them as the viewer does, and saves."""
 
-    def __init__(self, store: Any, scan: Any, person: str = "demo") -> None:
+    def __init__(self, store: Store, scan: Any, person: str = "demo") -> None:
         self.store, self.scan, self.client = store, scan, TestClient(Starlette(routes=routes.ROUTES))
         self.headers = {HEADER: make_token(person, "P1", (scan.sha256,), (DAY1,), True)}
         self.begin(1)

@@ -25,6 +25,7 @@ from pages.ui.frame import resources
 from pages.ui.frame import visible as seen_by
 from pages.ui.guard.tokens import HEADER, make_token
 from pages.ui.viewer.describe import Shown, viewer_data
+from store import Store
 from store.files.drafts import pack_edit
 from tests.store_phantom import DAY1, DAY2, SHAPE, add_mask, add_scan, grid
 
@@ -72,7 +73,7 @@ def drawn(first: int = 4) -> dict[int, Any]:
     return {2: plane}
 
 
-def stored(store: Any, version: int) -> dict[str, Any]:
+def stored(store: Store, version: int) -> dict[str, Any]:
     """Row and sidecar of a version, which must be one and the same."""
     record = store.masks.version("P1", DAY1, version)
     sidecar = json.loads(store.masks.path(record).with_name(f"mask_v{version:03d}.json").read_text())
@@ -92,14 +93,14 @@ def as_draft(parent: int | None) -> Any:
     return said.json()
 
 
-def as_import(store: Any, folder: Any) -> Any:
+def as_import(store: Store, folder: Any) -> Any:
     array = np.zeros(SHAPE, np.uint8)
     array[:4, 2, 2] = 1
     write_nifti(folder / "mask.nii.gz", array, grid(), overwrite=True)
     return import_mask(store, folder / "mask.nii.gz", patient_id="P1", timepoint=DAY1, reviewer="ben")
 
 
-def as_refine(store: Any, folder: Any, **more: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+def as_refine(store: Store, folder: Any, **more: Any) -> tuple[dict[str, Any], dict[str, Any]]:
     """Prepared and recorded as the job does; the model's answer is laid down in the file that it would write."""
     box = {"type": "box", "slice": 2, "coords": [0, 0, 5, 5]}
     request = {"patient_id": "P1", "timepoint": DAY1, "scan": "CT", "prompts": [box], **more}
@@ -111,7 +112,9 @@ def as_refine(store: Any, folder: Any, **more: Any) -> tuple[dict[str, Any], dic
     return params, refine.record_refine(store, params, result, folder, "ben")
 
 
-def as_segment(store: Any, folder: Any, person: str = "ben", day: str = DAY1) -> tuple[dict[str, Any], dict[str, Any]]:
+def as_segment(
+    store: Store, folder: Any, person: str = "ben", day: str = DAY1
+) -> tuple[dict[str, Any], dict[str, Any]]:
     params = segment.prepare_segment(store, {"patient_id": "P1", "timepoint": day}, person)
     found = np.zeros(SHAPE, bool)
     found[:4, 1:4, 1:4] = True

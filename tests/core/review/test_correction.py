@@ -10,6 +10,7 @@ import pytest
 from core.errors import InputError, StoreError
 from core.review.correction import compare, correction
 from core.types import Grid, LabelMap
+from store import Store
 from tests import clinic
 
 
@@ -39,7 +40,7 @@ def test_an_empty_mask_has_no_distance_and_two_empty_ones_agree():
 
 
 @pytest.fixture
-def cohort(store: Any) -> Any:
+def cohort(store: Store) -> Any:
     """KIM: network 800, refined 1000, accepted 1000 of it. LEE: network accepted as it was. MAX: nothing accepted."""
     for seed, patient in enumerate(("KIM", "LEE", "MAX")):
         clinic.add_scan(store, patient, clinic.DAYS[0], clinic.noise(seed))
@@ -75,7 +76,7 @@ def test_what_is_absent_is_said_and_not_counted(cohort: Any):
     assert (alone["n"], alone["dice_mean"], alone["hd95_mm_n"]) == (0, None, 0)
 
 
-def test_nobody_to_measure_is_a_sentence(store: Any):
+def test_nobody_to_measure_is_a_sentence(store: Store):
     with pytest.raises(InputError, match="no mask yet"):
         correction(store)
     with pytest.raises(StoreError, match="NOBODY"):

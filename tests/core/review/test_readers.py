@@ -16,6 +16,7 @@ from core.errors import GeometryError, InputError
 from core.jobs.stages.readers import add_consensus, readers_of_timepoint
 from core.review.readers import MARGIN_VOXELS, agreement, newest_by_reader, staple, visible
 from core.types import Grid, LabelMap, MaskRecord
+from store import Store
 from tests.store_phantom import DAY1, DAY2, add_mask, add_scan, labels
 
 SIDE = 24
@@ -177,7 +178,7 @@ def test_a_blind_reader_sees_automatic_versions_and_their_own_until_finished():
     assert seen("ann", True, ["ann"]) == seen("ann", True, True) == seen("ann", False, False) == [1, 2, 3, 4]
 
 
-def test_a_consensus_is_stored_with_the_versions_it_is_of_and_the_store_stays_clean(store: Any):
+def test_a_consensus_is_stored_with_the_versions_it_is_of_and_the_store_stays_clean(store: Store):
     store.people.add("ann", by="demo")
     add_scan(store)
     add_mask(store, 4, method="nnunet")
@@ -194,7 +195,7 @@ def test_a_consensus_is_stored_with_the_versions_it_is_of_and_the_store_stays_cl
     assert store.verify() == []
 
 
-def test_blind_reading_and_who_has_finished_are_remembered_and_audited_once(store: Any):
+def test_blind_reading_and_who_has_finished_are_remembered_and_audited_once(store: Store):
     store.people.add("ann", by="demo")
     add_scan(store)
     assert not store.readings.is_blind("P1", DAY1)
@@ -210,7 +211,7 @@ def test_blind_reading_and_who_has_finished_are_remembered_and_audited_once(stor
 
 
 @pytest.mark.parametrize(("timepoint", "blind"), [(DAY2, True), (DAY1, "yes")])
-def test_a_setting_that_makes_no_sense_is_refused_and_not_recorded(store: Any, timepoint: str, blind: Any):
+def test_a_setting_that_makes_no_sense_is_refused_and_not_recorded(store: Store, timepoint: str, blind: Any):
     from core.errors import TwinReviewError
 
     add_scan(store)

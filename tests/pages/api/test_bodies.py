@@ -18,7 +18,7 @@ from core.review.model_answers import AnswerBook
 from pages.ui.api import draft_routes, prompt_routes, routes
 from pages.ui.frame import resources
 from pages.ui.guard.tokens import HEADER, make_token
-from store import open_store
+from store import Store, open_store
 from store.files.drafts import pack_edit
 from tests.pages.api.test_prompt_routes import Service
 from tests.store_phantom import DAY1, SHAPE, add_mask, add_scan
@@ -33,7 +33,7 @@ DEEP = b'{"slices": ' + b"[" * 100_000 + b"]" * 100_000 + b"}"
 class Page:
     """A browser with a token, and an open draft of version 1."""
 
-    def __init__(self, store: Any, scan: Any) -> None:
+    def __init__(self, store: Store, scan: Any) -> None:
         self.store, self.scan = store, scan
         self.client = TestClient(Starlette(routes=routes.ROUTES), raise_server_exceptions=False)
         self.headers = {HEADER: make_token("demo", "P1", (scan.sha256,), (DAY1,), True)}

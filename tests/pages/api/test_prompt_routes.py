@@ -25,6 +25,7 @@ from pages.ui.api import prompt_routes
 from pages.ui.api.prompt_routes import PROMPT_ROUTES
 from pages.ui.frame import resources
 from pages.ui.guard import tokens
+from store import Store
 
 SHAPE = (24, 20, 9)
 BOX = {"type": "box", "axis": 2, "slice": 4, "coords": [5, 5, 12, 11], "positive": True}
@@ -75,7 +76,7 @@ class Service:
 class Desk:
     """A client with a token for one stored scan."""
 
-    def __init__(self, store: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    def __init__(self, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
         rng = np.random.default_rng(1)
         volume = Volume(rng.normal(0, 50, SHAPE).astype(np.float32), Grid(SHAPE, np.diag([1.0, 1.0, 3.0, 1.0])), "CT")
         self.scan = store.scans.add(volume, dataset="d", patient_id="P1", timepoint="2025-01-01", person="demo")
@@ -94,7 +95,7 @@ class Desk:
 
 
 @pytest.fixture
-def desk(store: Any, monkeypatch: pytest.MonkeyPatch) -> Desk:
+def desk(store: Store, monkeypatch: pytest.MonkeyPatch) -> Desk:
     monkeypatch.setattr(prompt_routes, "GIVEN", AnswerBook())
     return Desk(store, monkeypatch)
 

@@ -19,6 +19,7 @@ from pages.ui.review.deciding import decision_line
 from pages.ui.review.history_tree import FOLD_FROM, describe, tree_rows
 from pages.ui.review.surface_panel import surface_figure
 from pages.ui.shared.thumbnails import SIDE_PX, largest_slice
+from store import Store
 from tests import clinic
 from tests.core.lesions.test_surface import ball, surface_of
 
@@ -105,7 +106,7 @@ def test_what_visitors_typed_is_shown_as_it_is():
 
 
 @pytest.fixture
-def gwen(store: Any, monkeypatch: pytest.MonkeyPatch) -> tuple[Any, MaskRecord]:
+def gwen(store: Store, monkeypatch: pytest.MonkeyPatch) -> tuple[Any, MaskRecord]:
     """A patient with one mask of two lesions."""
     monkeypatch.setattr(resources, "get_store", lambda: store)
     monkeypatch.setattr(resources, "data_root", lambda: store.root)

@@ -45,7 +45,7 @@ def room(store: Store) -> Store:
     return store
 
 
-def mask_file(store: Any, patient: str = "P1", version: int = 1) -> Path:
+def mask_file(store: Store, patient: str = "P1", version: int = 1) -> Path:
     return store.root / f"processed/set/{patient}/{DAY1}/mask_v{version:03d}.nii.gz"
 
 
@@ -83,7 +83,7 @@ DAMAGE: dict[str, tuple[Callable[[Path], None], str]] = {
 }
 
 
-def builders(store: Any, record: MaskRecord) -> dict[str, Callable[[], Any]]:
+def builders(store: Store, record: MaskRecord) -> dict[str, Callable[[], Any]]:
     """Everything that would show a version or build upon it."""
     draft = next(iter(store.drafts.of("P1", DAY1, "ann")), None)
     wanted: dict[str, Callable[[], Any]] = {

@@ -22,17 +22,17 @@ from core.review.decisions import withdrawn
 from core.review.worklist import work_items
 from core.twin.curve import accepted_by
 from core.twin.curve_points import volume_points
-from store import open_store, rebuild
+from store import Store, open_store, rebuild
 from store.database import migrations
 from store.database.connection import Connection
 from tests.store_phantom import DAY1, DAY2, JUDGED, add_mask, add_scan, busy_history, folder, labels
 
 
-def _save(store: Any, first: int, second: int = 2, parent: int | None = None) -> Any:
+def _save(store: Store, first: int, second: int = 2, parent: int | None = None) -> Any:
     return add_version(store, labels(first, second), "P1", DAY1, method="edit", reviewer="demo", parent_version=parent)
 
 
-def test_a_version_with_its_vectors_and_verdict_is_one_entry(store: Any):
+def test_a_version_with_its_vectors_and_verdict_is_one_entry(store: Store):
     add_scan(store)
     before = len(store.audit.entries())
     record = _save(store, 4)
@@ -55,7 +55,7 @@ def test_a_version_with_its_vectors_and_verdict_is_one_entry(store: Any):
         assert again.verdicts.of_masks()[0]["result"] == said["result"]
 
 
-def test_vectors_of_another_mask_are_refused_with_the_version(store: Any):
+def test_vectors_of_another_mask_are_refused_with_the_version(store: Store):
     add_scan(store)
     whole = vectors_of(labels(4, 2))
     for vectors in (whole[:1], vectors_of(labels(4)) * 2, [{**whole[0], "vector": [float("nan")] * 12}, whole[1]]):
@@ -67,7 +67,7 @@ def test_vectors_of_another_mask_are_refused_with_the_version(store: Any):
     assert store.verify() == []
 
 
-def test_a_version_that_no_gate_has_judged_is_a_doubt_and_cannot_be_accepted_until_it_is_scored(store: Any):
+def test_a_version_that_no_gate_has_judged_is_a_doubt_and_cannot_be_accepted_until_it_is_scored(store: Store):
     add_scan(store)
     add_mask(store, 4, 2, verdict=None)
     (item,) = work_items(store)
@@ -133,7 +133,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Any:
     return lambda day: monkeypatch.setattr("store.ledger.writing.utc_now", lambda: f"{day}T12:00:00.000000Z")
 
 
-def test_the_newest_is_what_was_written_last_whatever_the_clock_said(store: Any, clock: Any):
+def test_the_newest_is_what_was_written_last_whatever_the_clock_said(store: Store, clock: Any):
     clock("2031-01-01")
     add_scan(store)
     record = add_mask(store, 4)
@@ -159,7 +159,7 @@ def test_the_newest_is_what_was_written_last_whatever_the_clock_said(store: Any,
     assert store.verify() == []
 
 
-def test_a_scan_imported_while_the_clock_is_behind_does_not_become_the_reference(store: Any, clock: Any):
+def test_a_scan_imported_while_the_clock_is_behind_does_not_become_the_reference(store: Store, clock: Any):
     clock("2031-01-01")
     first = add_scan(store, modality="MR", sequence="T1")
     add_mask(store, 4)
@@ -170,7 +170,7 @@ def test_a_scan_imported_while_the_clock_is_behind_does_not_become_the_reference
 
 
 def test_the_decision_made_last_counts_whatever_the_clock_said_and_that_clocks_disagree_is_told(
-    store: Any, clock: Any, caplog: pytest.LogCaptureFixture
+    store: Store, clock: Any, caplog: pytest.LogCaptureFixture
 ):
     """A clock that was years ahead once must not block its timepoint for years; one set back turns nothing about."""
     for seed, day in enumerate((DAY1, DAY2)):
