@@ -24,6 +24,9 @@ MaskStatus = Literal["proposed", "accepted", "rejected", "superseded"]
 Verdict = Literal["real", "within noise", "unknown"]
 
 #: progress(fraction 0..1, message). May raise `JobCancelled`; engines call it often and hold nothing half-written.
+#: JSON from outside or from the database, of keys that its reader names.
+JsonObject = Mapping[str, Any]
+
 Progress = Callable[[float, str], None]
 
 

@@ -33,7 +33,7 @@ with shell.guarded():
     )
     neighbours.own_lesion(record, str(lesion))
     st.subheader("Most alike", divider="gray")
-    if not [row for row in reference(store) if row["patient_id"] != patient]:
+    if not [row for row in reference(store) if row.patient_id != patient]:
         st.info("No other patient has an accepted mask yet. Accept some: they become the evidence for this one.")
         if st.button("Go to the worklist", type="primary"):
             shell.go_to("worklist")

@@ -85,15 +85,15 @@ st.dataframe(
     cells(
         [
             {
-                "patient": row["patient_id"],
-                "dataset": row["dataset"],
-                "first": row["first_timepoint"],
-                "last": row["last_timepoint"],
-                "timepoints": row["timepoints"],
-                "scans": row["scans"],
-                "mask versions": row["masks"],
-                "accepted": row["accepted"],
-                "proposed": row["proposed"],
+                "patient": row.patient_id,
+                "dataset": row.dataset,
+                "first": row.first_timepoint,
+                "last": row.last_timepoint,
+                "timepoints": row.timepoints,
+                "scans": row.scans,
+                "mask versions": row.masks,
+                "accepted": row.accepted,
+                "proposed": row.proposed,
             }
             for row in patients
         ]

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter, shift
 
 from core.jobs.stages.common import add_version
+from core.remembered.rows import Event
 from core.review.readers import newest_visible_version
 from core.twin.kept_forecasts import keep_now
 from core.types import Grid, LabelMap, MaskRecord, Volume
@@ -57,6 +58,11 @@ def add_scan(store: Store, patient: str, day: str, volume: Volume, simulated: bo
     store.scans.add(volume, dataset="clinic", patient_id=patient, timepoint=day, person="demo", metadata=metadata)
 
 
+def event(date: str, kind: str, detail: Any = "") -> Event:
+    """An event of some patient, as the store lists it."""
+    return Event(f"{date} {kind}", "P1", date, kind, detail, "demo", f"{date}T00:00:00Z")
+
+
 def add_mask(
     store: Store, patient: str, day: str, voxels: int, flat: float = 1.0, method: str = "nnunet"
 ) -> MaskRecord:
@@ -79,7 +85,7 @@ def build(root: Path) -> None:
     the second scan shows nothing. CARA: a scan alone. DORA to FAY: two timepoints each, shapes of their own."""
     with open_store(root) as store:
         for name in ("demo", "second reader"):
-            if name not in [p["name"] for p in store.people.all()]:
+            if name not in [p.name for p in store.people.all()]:
                 store.people.add(name, by="demo")
         for n, day in enumerate(DAYS):
             add_scan(store, "ANNA", day, body(n, (n, 0, 0)), simulated=n > 0)

@@ -22,6 +22,7 @@ from scipy.special import ndtr, ndtri
 from core.errors import InputError
 from core.growth.prior import posterior
 from core.growth.series import FOLDS, LOG_FLOOR, MIN_HISTORY, Past
+from core.remembered.rows import ReferenceSet
 
 Floats = NDArray[np.float64]
 
@@ -125,9 +126,9 @@ def shipped() -> Population:
     return read_population(Path(__file__).with_name("population.json"))
 
 
-def in_force(own: Sequence[Mapping[str, Any]]) -> Population:
+def in_force(own: Sequence[ReferenceSet]) -> Population:
     """The newest of the reference sets of `KIND`, oldest first as the store lists them; else the shipped one."""
-    return Population.from_json(own[-1]["detail"]) if own else shipped()
+    return Population.from_json(own[-1].detail) if own else shipped()
 
 
 def prior_change(learned: Learned, law: str, past: Past, horizon: Floats) -> tuple[Floats, Floats]:

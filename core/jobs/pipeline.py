@@ -69,9 +69,9 @@ def import_scan(
 def _ask_about_names(store: StageStore, dataset: str, patient_id: str, sequence: str) -> None:
     """What is there already was confirmed once, or is older than the question."""
     known = store.patients.all()
-    if patient_id not in {row["patient_id"] for row in known}:
+    if patient_id not in {row.patient_id for row in known}:
         ask_about_id(patient_id)
-    if dataset not in {row["dataset"] for row in known}:
+    if dataset not in {row.dataset for row in known}:
         ask_about_name("dataset", dataset)
     ask_about_name("sequence", sequence)
 

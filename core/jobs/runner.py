@@ -24,6 +24,7 @@ from typing import Any
 from core.errors import InputError, JobCancelled, StoreError, TwinReviewError
 from core.jobs import cluster
 from core.jobs.jobs import CANCELLED, FINAL, JobKind, Reporter, apology, explain, fresh_folder, log_unexpected
+from core.remembered.rows import Job
 from core.remembered.sources import HasJobs
 
 logger = logging.getLogger("twinreview.jobs")
@@ -156,7 +157,7 @@ class JobRunner:
             StoreError: if this person may not.
         """
         with self._lock:
-            if self.store.jobs.get(job_id)["status"] in FINAL:
+            if self.store.jobs.get(job_id).status in FINAL:
                 return
             live = self._live.get(job_id)
             if live is None:
@@ -179,13 +180,13 @@ class JobRunner:
         """
         left = [j for s in ("queued", "running") for j in self.store.jobs.newest(limit=10_000, status=s)]
         fates = {}
-        for row in sorted(left, key=lambda r: str(r["created_at"])):
-            if row["job_id"] not in self._live:
+        for row in sorted(left, key=lambda r: str(r.created_at)):
+            if row.job_id not in self._live:
                 try:
-                    fates[row["job_id"]] = self._recover_one(row)
+                    fates[row.job_id] = self._recover_one(row)
                 except OSError as error:
-                    fates[row["job_id"]] = "failed"
-                    self.store.jobs.update(row["job_id"], status="failed", message=NO_ROOM.format(why=error.strerror))
+                    fates[row.job_id] = "failed"
+                    self.store.jobs.update(row.job_id, status="failed", message=NO_ROOM.format(why=error.strerror))
         return fates
 
     def close(self) -> None:
@@ -197,27 +198,27 @@ class JobRunner:
                 part.close()
         self._writer.shutdown(wait=True)
 
-    def _recover_one(self, row: dict[str, Any]) -> str:
-        job_id, folder = row["job_id"], self.store.root / "jobs" / row["job_id"]
+    def _recover_one(self, job: Job) -> str:
+        job_id, folder = job.job_id, self.store.root / "jobs" / job.job_id
         folder.mkdir(parents=True, exist_ok=True)
         if (folder / "recording").exists():
             status, message = "interrupted", STOPPED_RECORDING
         elif (folder / "cancel").exists():
             status, message = "cancelled", CANCELLED
-        elif row["kind"] not in self.kinds:
-            status, message = "interrupted", f"This version of TwinReview has no job of kind {row['kind']!r}."
+        elif job.kind not in self.kinds:
+            status, message = "interrupted", f"This version of TwinReview has no job of kind {job.kind!r}."
         elif _count(folder / "restarts") >= ATTEMPTS:
             status, message = "interrupted", STOPPED_TWICE
         else:
-            kind = self.kinds[row["kind"]]
+            kind = self.kinds[job.kind]
             try:
-                params = kind.prepare(self.store, row["params"], row["person"])
+                params = kind.prepare(self.store, job.params, job.person)
             except Exception as error:
                 status, message = "failed", explain(error)
             else:
                 (folder / "taken").unlink(missing_ok=True)
                 self.store.jobs.update(job_id, status="queued", message="Waiting; TwinReview was restarted")
-                self._queue(job_id, kind, params, row["person"])
+                self._queue(job_id, kind, params, job.person)
                 return "queued"
         self.store.jobs.update(job_id, status=status, message=message)
         shutil.rmtree(folder, ignore_errors=True)

@@ -13,9 +13,20 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from core.remembered.rows import (
+    Event,
+    FinishedReading,
+    GrowthFit,
+    Job,
+    LesionVector,
+    MaskVerdict,
+    Patient,
+    ReferenceSet,
+    ScanVerdict,
+    ShapeVector,
+)
 from core.types import Decision, Grid, LabelMap, LesionMeasure, MaskRecord, Prompt, Scan, Volume
 
-Row = dict[str, Any]
 #: (index in the reference, its patient, distance in MAD units)
 Neighbour = tuple[int, str, float]
 
@@ -23,7 +34,7 @@ Neighbour = tuple[int, str, float]
 class PatientSource(Protocol):
     """Patients and the dates of their timepoints."""
 
-    def all(self) -> list[Row]: ...
+    def all(self) -> list[Patient]: ...
     def require(self, patient_id: str) -> None: ...
     def timepoints(self, patient_id: str) -> list[str]: ...
 
@@ -73,7 +84,7 @@ class MaskSource(Protocol):
         model_files: Mapping[str, str] | None = None,
         prompts: Iterable[Prompt | Mapping[str, Any]] = (),
         lesions: Sequence[LesionMeasure],
-        vectors: Sequence[Mapping[str, Any]] = (),
+        vectors: Sequence[LesionVector] = (),
         verdict: Mapping[str, Any] | None = None,
     ) -> MaskRecord: ...
 
@@ -100,16 +111,16 @@ class ReadingSource(Protocol):
     """Blind reading, and who has finished."""
 
     def is_blind(self, patient_id: str, timepoint: str) -> bool: ...
-    def finished(self, patient_id: str, timepoint: str) -> list[Row]: ...
+    def finished(self, patient_id: str, timepoint: str) -> list[FinishedReading]: ...
 
 
 class VerdictSource(Protocol):
     """Verdicts of the gates."""
 
-    def of_scans(self, patient_id: str | None = None, timepoint: str | None = None) -> list[Row]: ...
+    def of_scans(self, patient_id: str | None = None, timepoint: str | None = None) -> list[ScanVerdict]: ...
     def of_masks(
         self, patient_id: str | None = None, timepoint: str | None = None, mask_id: str | None = None
-    ) -> list[Row]: ...
+    ) -> list[MaskVerdict]: ...
     def add_scan_verdict(self, patient_id: str, timepoint: str, result: Mapping[str, Any], person: str) -> str: ...
     def add_mask_verdict(self, mask_id: str, result: Mapping[str, Any], person: str) -> str: ...
 
@@ -124,7 +135,7 @@ class NeighbourIndex(Protocol):
 class VectorSource(Protocol):
     """Shape vectors of masks."""
 
-    def all(self, status: str | None = None) -> list[Row]: ...
+    def all(self, status: str | None = None) -> list[ShapeVector]: ...
     def add(
         self, mask_id: str, lesion_id: str, patient_id: str, vector: Sequence[float], names: Sequence[str], person: str
     ) -> None: ...
@@ -134,21 +145,21 @@ class VectorSource(Protocol):
 class EventSource(Protocol):
     """Events of patients."""
 
-    def of(self, patient_id: str) -> list[Row]: ...
+    def of(self, patient_id: str) -> list[Event]: ...
     def add(self, patient_id: str, date: str, kind: str, detail: Any, person: str) -> str: ...
 
 
 class ForecastSource(Protocol):
     """Fits and stored forecasts."""
 
-    def of(self, patient_id: str, lesion_id: str | None = None) -> list[Row]: ...
+    def of(self, patient_id: str, lesion_id: str | None = None) -> list[GrowthFit]: ...
     def add(self, patient_id: str, lesion_id: str, model: str, result: Mapping[str, Any], person: str) -> str: ...
 
 
 class ReferenceSetSource(Protocol):
     """What gates and forecasts were calibrated on."""
 
-    def all(self, kind: str | None = None) -> list[Row]: ...
+    def all(self, kind: str | None = None) -> list[ReferenceSet]: ...
     def add(self, kind: str, detail: Mapping[str, Any], person: str) -> str: ...
 
 
@@ -166,8 +177,8 @@ class JobSource(Protocol):
         result: Mapping[str, Any] | None = None,
         person: str | None = None,
     ) -> None: ...
-    def get(self, job_id: str) -> Row: ...
-    def newest(self, limit: int = 100, status: str | None = None) -> list[Row]: ...
+    def get(self, job_id: str) -> Job: ...
+    def newest(self, limit: int = 100, status: str | None = None) -> list[Job]: ...
 
 
 class HasPatients(Protocol):

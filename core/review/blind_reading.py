@@ -21,7 +21,7 @@ def closed_timepoints(store: ReadingStore, patient_id: str, person: str) -> list
         timepoint
         for timepoint in store.patients.timepoints(patient_id)
         if store.readings.is_blind(patient_id, timepoint)
-        and person not in {row["person"] for row in store.readings.finished(patient_id, timepoint)}
+        and person not in {row.person for row in store.readings.finished(patient_id, timepoint)}
     ]
 
 
@@ -38,7 +38,7 @@ def seen_of_patient(store: ReadingStore, patient_id: str, person: str) -> list[M
 
 def seen_of_all(store: ReadingStore, person: str) -> list[MaskRecord]:
     """The versions of every patient that this person may see."""
-    return [r for patient in store.patients.all() for r in seen_of_patient(store, str(patient["patient_id"]), person)]
+    return [r for patient in store.patients.all() for r in seen_of_patient(store, str(patient.patient_id), person)]
 
 
 def seen_version(store: ReadingStore, patient_id: str, timepoint: str, version: int, person: str) -> MaskRecord:
@@ -66,7 +66,7 @@ class Closed:
         """Of the whole store, for one person."""
         places = frozenset(
             (patient, timepoint)
-            for patient in (str(row["patient_id"]) for row in store.patients.all())
+            for patient in (str(row.patient_id) for row in store.patients.all())
             for timepoint in closed_timepoints(store, patient, person)
         )
         return cls(places, frozenset(r.mask_id for place in places for r in store.masks.of(*place)))

@@ -122,7 +122,7 @@ def correction(
     """
     if patient_id is not None:
         store.patients.require(patient_id)
-    names = [patient_id] if patient_id is not None else [str(p["patient_id"]) for p in store.patients.all()]
+    names = [patient_id] if patient_id is not None else [str(p.patient_id) for p in store.patients.all()]
     rows: list[dict[str, Any]] = []
     for name in names:
         records = [record for record in store.masks.of(name) if seen is None or record.mask_id in seen]

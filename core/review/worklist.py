@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
+from core.remembered.rows import MaskVerdict, ScanVerdict
 from core.remembered.sources import HasDecisions, HasMasks, HasPatients, HasScans, HasVerdicts
 from core.review.decisions import withdrawn
 from core.types import MaskRecord
@@ -44,12 +45,12 @@ def work_items(store: WorklistStore) -> list[WorkItem]:
     A timepoint whose mask is accepted is done, whatever a gate said: a named person has decided. Not so where the file
     of that mask, or of a scan, is lost, altered or missing: the decision was about another file than is there now.
     """
-    scans = {(row["patient_id"], row["timepoint"]): row for row in store.verdicts.of_scans()}
-    masks = {row["mask_id"]: row for row in store.verdicts.of_masks()}
+    scans = {(row.patient_id, row.timepoint): row for row in store.verdicts.of_scans()}
+    masks = {row.mask_id: row for row in store.verdicts.of_masks()}
     scan_files, files, to_affirm = store.scans.problems(), store.masks.problems(), store.decisions.to_affirm()
     items = []
     for patient in store.patients.all():
-        patient_id = str(patient["patient_id"])
+        patient_id = str(patient.patient_id)
         versions: dict[str, list[MaskRecord]] = {}
         for record in store.masks.of(patient_id):
             versions.setdefault(record.timepoint, []).append(record)
@@ -71,7 +72,7 @@ def _item(
     timepoint: str,
     versions: list[MaskRecord],
     doubts: list[str],
-    anomalies: dict[str, dict[str, Any]],
+    anomalies: Mapping[str, MaskVerdict],
     back: frozenset[str],
     files: Mapping[str, str],
 ) -> WorkItem | None:
@@ -99,8 +100,8 @@ def _item(
     anomaly = anomalies.get(newest.mask_id)
     if anomaly is None:
         doubts.append("mask gate: cannot be judged, as it was not scored")
-    elif anomaly["flagged"]:
-        doubts.append(f"mask gate: unusual shape (p = {anomaly['p_value']:.3f})")
+    elif anomaly.flagged:
+        doubts.append(f"mask gate: unusual shape (p = {anomaly.p_value:.3f})")
     again = ": its acceptance was withdrawn" if newest.mask_id in back else ""
     reason = "; ".join([*doubts, f"version {newest.version} ({newest.method}) is proposed{again}"])
     return WorkItem(0 if doubts else 1, patient_id, timepoint, newest.version, "Accept or reject", reason)
@@ -115,10 +116,10 @@ def _unproven(versions: list[MaskRecord], to_affirm: Mapping[str, str]) -> list[
     ]
 
 
-def _scan_doubts(scan: dict[str, Any] | None) -> list[str]:
-    if scan is None or scan["state"] != OOD_FLAG:
+def _scan_doubts(scan: ScanVerdict | None) -> list[str]:
+    if scan is None or scan.state != OOD_FLAG:
         return []
-    return [f"scan gate: out of distribution ({scan['score']:.2f}, threshold {scan['threshold']:.2f})"]
+    return [f"scan gate: out of distribution ({scan.score:.2f}, threshold {scan.threshold:.2f})"]
 
 
 def _file_item(

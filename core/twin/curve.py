@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
+from core.remembered.rows import Event
 from core.remembered.sources import HasDecisions, HasMasks, HasPatients, HasReferenceSets, HasScans
 from core.review.decisions import rejected, withdrawn
 from core.twin.curve_points import volume_points
@@ -66,18 +67,18 @@ class Treatment:
     end_days: float | None
 
 
-def treatments(events: Iterable[Mapping[str, Any]], first_timepoint: str) -> list[Treatment]:
+def treatments(events: Iterable[Event], first_timepoint: str) -> list[Treatment]:
     """Treatments by start, from events "treatment-start" and "treatment-stop" as the store lists them.
 
     A stop ends the treatment of that name, or else the one begun last that still goes on.
     """
     zero = parse_date(first_timepoint)
     found: list[Treatment] = []
-    for event in sorted(events, key=lambda event: str(event["date"])):
-        day, name = float((parse_date(str(event["date"])) - zero).days), _words(event["detail"])
-        if event["kind"] == "treatment-start":
+    for event in sorted(events, key=lambda event: str(event.date)):
+        day, name = float((parse_date(str(event.date)) - zero).days), _words(event.detail)
+        if event.kind == "treatment-start":
             found.append(Treatment(name, day, None))
-        elif event["kind"] == "treatment-stop":
+        elif event.kind == "treatment-stop":
             on = [n for n, treatment in enumerate(found) if treatment.end_days is None]
             named = [n for n in on if found[n].name == name]
             for n in (named or on)[-1:]:
@@ -114,16 +115,16 @@ def other_versions(records: Iterable[MaskRecord], first_timepoint: str, lesion_i
     ]
 
 
-def events_on_axis(events: Iterable[Mapping[str, Any]], first_timepoint: str) -> list[tuple[float, str]]:
+def events_on_axis(events: Iterable[Event], first_timepoint: str) -> list[tuple[float, str]]:
     """(days since the first timepoint, text) of each event as the store lists them; negative before it.
 
     Treatments that start and stop are bars (`treatments`) and not among them.
     """
     zero = parse_date(first_timepoint)
     return [
-        (float((parse_date(str(event["date"])) - zero).days), f"{event['kind']}: {_words(event['detail'])}")
+        (float((parse_date(str(event.date)) - zero).days), f"{event.kind}: {_words(event.detail)}")
         for event in events
-        if event["kind"] not in ("treatment-start", "treatment-stop")
+        if event.kind not in ("treatment-start", "treatment-stop")
     ]
 
 

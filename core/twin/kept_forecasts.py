@@ -88,15 +88,15 @@ def keep(store: FitStore, patient_id: str, lesion_id: str, said: Mapping[str, An
 def kept_as(store: FitStore, patient_id: str, lesion_id: str, said: Mapping[str, Any]) -> str | None:
     """The id under which just this is kept, or None."""
     rows = store.forecasts.of(patient_id, lesion_id)
-    return next((str(row["fit_id"]) for row in rows if row["model"] == MODEL and row["result"] == said), None)
+    return next((str(row.fit_id) for row in rows if row.model == MODEL and row.result == said), None)
 
 
 def kept(store: FitStore, patient_id: str, lesion_id: str) -> list[Kept]:
     """The lesion's kept forecasts, oldest first."""
     return [
         Kept(
-            str(row["created_at"]),
-            str(row["person"]),
+            str(row.created_at),
+            str(row.person),
             said["said_at"],
             said["last_mm3"],
             tuple(said["days_ahead"]),
@@ -106,8 +106,8 @@ def kept(store: FitStore, patient_id: str, lesion_id: str) -> list[Kept]:
             said["learned_sha256"],
         )
         for row in store.forecasts.of(patient_id, lesion_id)
-        if row["model"] == MODEL
-        for said in [row["result"]]
+        if row.model == MODEL
+        for said in [row.result]
     ]
 
 
@@ -202,8 +202,8 @@ def judged(store: KeepingStore, patient_id: str | None = None) -> list[Judged]:
     if patient_id is not None:
         store.patients.require(patient_id)
     out = []
-    for patient in [patient_id] if patient_id else [str(row["patient_id"]) for row in store.patients.all()]:
-        lesions = dict.fromkeys(str(row["lesion_id"]) for row in store.forecasts.of(patient))
+    for patient in [patient_id] if patient_id else [str(row.patient_id) for row in store.patients.all()]:
+        lesions = dict.fromkeys(str(row.lesion_id) for row in store.forecasts.of(patient))
         series = by_lesion(volume_points(store, patient)) if lesions else {}
         for lesion in lesions:
             points = series.get(lesion, [])

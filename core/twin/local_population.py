@@ -27,7 +27,7 @@ def accepted_lesions(store: OwnStore) -> list[Lesion]:
     """Every lesion with at least four accepted volumes; lesions of one patient share a fold."""
     out = []
     for row in store.patients.all():
-        patient = str(row["patient_id"])
+        patient = str(row.patient_id)
         for lesion, points in by_lesion(volume_points(store, patient)).items():
             days, volumes = prepare([p.days for p in points], [p.volume_mm3 for p in points])
             if lesion != TOTAL and days.size >= MIN_POINTS:

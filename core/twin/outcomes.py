@@ -13,6 +13,7 @@ from typing import Any, Protocol
 
 from core.errors import InputError
 from core.growth.rates import ChangeVerdict, change_verdict
+from core.remembered.rows import Event
 from core.remembered.sources import HasEvents, HasMasks, HasPatients, HasReferenceSets, HasScans
 from core.twin.curve import Treatment, events_on_axis, treatments
 from core.twin.curve_points import volume_points
@@ -142,18 +143,18 @@ def cohort(
     """
     if rule not in RULES:
         raise InputError(f"Unknown response rule {rule!r}. Known: {', '.join(RULES)}.")
-    rows = [row for row in store.patients.all() if datasets is None or row["dataset"] in datasets]
+    rows = [row for row in store.patients.all() if datasets is None or row.dataset in datasets]
     outcomes, left_out = [], {}
     for number, row in enumerate(rows):
-        patient = str(row["patient_id"])
+        patient = str(row.patient_id)
         progress(number / len(rows), f"{patient} ({number + 1} of {len(rows)})")
-        found = outcome(store, patient, str(row["dataset"]), rule) if row["accepted"] > 1 else None
+        found = outcome(store, patient, str(row.dataset), rule) if row.accepted > 1 else None
         if found is not None:
             outcomes.append(found)
-        elif row["accepted"] > 1:
+        elif row.accepted > 1:
             left_out[patient] = "no lesion in any accepted mask"
         else:
-            left_out[patient] = f"{row['accepted']} of {row['timepoints']} timepoints accepted; two are needed"
+            left_out[patient] = f"{row.accepted} of {row.timepoints} timepoints accepted; two are needed"
     progress(1.0, "")
     return Cohort(rule, tuple(outcomes), left_out)
 
@@ -176,7 +177,7 @@ def outcome(store: OutcomeStore, patient_id: str, dataset: str, rule: str = DEFA
     known = [visit for visit in counted if visit.change_percent is not None]
     best = min(known, key=lambda visit: visit.change_percent or 0.0) if known else None
     events, baseline = store.events.of(patient_id), visits[0].timepoint
-    ends = [event for event in events if event["kind"].lower().replace("_", "-") in ENDS]
+    ends = [event for event in events if event.kind.lower().replace("_", "-") in ENDS]
     others = [event for event in events if event not in ends]
     done = {visit.timepoint for visit in visits}
     return PatientOutcome(
@@ -196,7 +197,7 @@ def outcome(store: OutcomeStore, patient_id: str, dataset: str, rule: str = DEFA
     )
 
 
-def _doubt(events: Sequence[Mapping[str, Any]], visits: Sequence[Visit], not_read: Mapping[str, str]) -> str:
+def _doubt(events: Sequence[Event], visits: Sequence[Visit], not_read: Mapping[str, str]) -> str:
     first = next((visit for visit in visits if visit.category == "PD"), None)
     parts = [f"accepted mask of {timepoint}: {why}" for timepoint, why in not_read.items()]
     if first is not None:

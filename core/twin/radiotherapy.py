@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Iterable
 
+from core.remembered.rows import Event
 from core.types import parse_date
 
 CANNOT_TELL = "necrosis or recurrence cannot be told apart"
@@ -14,17 +14,17 @@ WINDOW_DAYS = 730
 _WORDS = {"radiotherapy", "radiation", "radiosurgery", "srs", "sbrt"}
 
 
-def radiotherapy_dates(events: Iterable[Mapping[str, Any]]) -> list[str]:
+def radiotherapy_dates(events: Iterable[Event]) -> list[str]:
     """Dates of events that name radiotherapy in their kind or detail."""
     found = []
     for event in events:
-        words = re.findall(r"[a-z]+", f"{event['kind']} {event['detail']}".lower())
-        if set(words) & _WORDS and event["kind"] != "treatment-stop":
-            found.append(str(event["date"]))
+        words = re.findall(r"[a-z]+", f"{event.kind} {event.detail}".lower())
+        if set(words) & _WORDS and event.kind != "treatment-stop":
+            found.append(str(event.date))
     return sorted(found)
 
 
-def cannot_tell(events: Iterable[Mapping[str, Any]], timepoint: str, percent_change: float | None) -> str | None:
+def cannot_tell(events: Iterable[Event], timepoint: str, percent_change: float | None) -> str | None:
     """The state's name and the date it rests on, for a lesion that has grown within two years of radiotherapy.
 
     Args:

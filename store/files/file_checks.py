@@ -19,9 +19,9 @@ from typing import NamedTuple
 
 from core.access import SYSTEM
 from core.errors import StoreError, TwinReviewError
-from store.database.connection import Row
+from core.remembered.rows import DoubtedFile
 from store.files.paths import inside
-from store.ledger.writing import Change, Ledger
+from store.ledger.writing import Change, Ledger, value_of
 
 ALTERED, MISSING, WELL = "altered", "missing", "well"
 #: How long `check_in_background` rests after each file, so that readers have the disk.
@@ -121,10 +121,10 @@ class StoredFiles:
         rows = self._ledger.db.query("SELECT state FROM file_states WHERE path = ?", [file.name])
         return str(rows[0]["state"]) if rows else WELL
 
-    def doubted(self) -> list[Row]:
-        """Files that are not as they were stored, by path: path (relative to the data root), state ("altered" or
-        "missing"), found_sha256 (None when missing), created_at (when that was found)."""
-        return self._ledger.db.query("SELECT * FROM file_states WHERE state <> ? ORDER BY path", [WELL])
+    def doubted(self) -> list[DoubtedFile]:
+        """Files that are not as they were stored, by path."""
+        rows = self._ledger.db.query("SELECT * FROM file_states WHERE state <> ? ORDER BY path", [WELL])
+        return [value_of(DoubtedFile, row) for row in rows]
 
     @property
     def db_error(self) -> type[Exception]:

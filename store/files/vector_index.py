@@ -1,6 +1,6 @@
 """Nearest masks by shape: an hnswlib index over the vectors that the database holds.
 
-The index is a cache: `from_rows(store.mask_vectors())` makes it again at any time. hnswlib's own traps, met here: `ef`
+The index is a cache: `from_rows(store.vectors.all())` makes it again at any time. hnswlib's own traps, met here: `ef`
 is not stored with an index and a low one misses neighbours, which would inflate distances and so raise false alarms;
 adding and querying must not overlap; NaN is accepted silently; 'l2' is the squared distance.
 
@@ -13,7 +13,7 @@ import hashlib
 import json
 import os
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 
@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from core.errors import InputError
+from core.remembered.rows import ShapeVector
 from store.files.mask_files import fsync_dir
 
 #: Up to this many vectors every query looks at all of them (ef >= n), which makes the answer exact.
@@ -61,20 +62,20 @@ class VectorIndex:
 
     @classmethod
     def from_rows(
-        cls, rows: Sequence[Mapping[str, Any]], scale: Callable[[NDArray[np.float64]], ArrayLike] | None = None
+        cls, rows: Sequence[ShapeVector], scale: Callable[[NDArray[np.float64]], ArrayLike] | None = None
     ) -> Self:
-        """An index of `Store.mask_vectors()` rows; `scale` is applied to each vector (n,) first.
+        """An index of the vectors of `Vectors.all`; `scale` is applied to each vector (n,) first.
 
         Raises:
             InputError: for no rows, vectors of different length, or numbers that are not finite.
         """
         if not rows:
             raise InputError("Expected at least one vector. Accept some masks first.")
-        vectors = [np.asarray(row["vector"], dtype=np.float64) for row in rows]
+        vectors = [np.asarray(row.vector, dtype=np.float64) for row in rows]
         scaled = [np.asarray(scale(v) if scale else v, dtype=np.float64) for v in vectors]
         index = cls(len(scaled[0]))
         for row, vector in zip(rows, scaled, strict=True):
-            index.add(row["mask_id"], row["lesion_id"], row["patient_id"], vector)
+            index.add(row.mask_id, row.lesion_id, row.patient_id, vector)
         return index
 
     def add(self, mask_id: str, lesion_id: str, patient_id: str, vector: ArrayLike) -> None:
@@ -156,13 +157,13 @@ class VectorIndex:
             fsync_dir(path.parent)
 
     @classmethod
-    def load(cls, path: Path, rows: Sequence[Mapping[str, Any]]) -> Self:
+    def load(cls, path: Path, rows: Sequence[ShapeVector]) -> Self:
         """The cached index of `rows` if the cache is of exactly these, else made anew from them.
 
         The cache must be the store's own: hnswlib's format is not safe to read from strangers.
         """
-        keys = [(row["mask_id"], row["lesion_id"], row["patient_id"]) for row in rows]
-        vectors = [np.asarray(row["vector"], dtype=np.float64) for row in rows]
+        keys = [(row.mask_id, row.lesion_id, row.patient_id) for row in rows]
+        vectors = [np.asarray(row.vector, dtype=np.float64) for row in rows]
         try:
             facts = json.loads(path.with_name(path.name + ".json").read_text(encoding="utf-8"))
             data = path.read_bytes()

@@ -7,8 +7,9 @@ import logging
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import fields
 from pathlib import Path
-from typing import Any, NamedTuple, Self
+from typing import Any, NamedTuple, Self, TypeVar
 
 from core.access import ADMINISTRATOR
 from core.errors import StoreError, TwinReviewError
@@ -22,11 +23,12 @@ from store.ledger.actors import check_actor
 from store.ledger.audit import Audit, Entry
 from store.values import check_id, check_person, utc_now
 
+Value = TypeVar("Value")
 logger = logging.getLogger("twinreview.store")
 #: Whom a new store knows.
 FIRST_PERSON = {"name": "demo", "role": ADMINISTRATOR}
 
-__all__ = ["AUDIT", "DATABASE", "Change", "Ledger", "mask_of", "mask_values", "where"]
+__all__ = ["AUDIT", "DATABASE", "Change", "Ledger", "mask_of", "mask_values", "value_of", "where"]
 
 
 class Change(NamedTuple):
@@ -331,3 +333,13 @@ def where(**conditions: Any) -> tuple[str, list[Any]]:
     if not used:
         return "", []
     return " WHERE " + " AND ".join(f"{name.replace('__', '.')} = ?" for name in used), list(used.values())
+
+
+def value_of(kind: type[Value], row: Row, *, decoded: Sequence[str] = ()) -> Value:
+    """A row as a value of the dataclass `kind`, which names its columns; those in `decoded` hold JSON."""
+    names = [field.name for field in fields(kind)]  # type: ignore[arg-type]
+    return kind(**{name: _decode_json(row[name]) if name in decoded else row[name] for name in names})
+
+
+def _decode_json(text: str | None) -> object:
+    return None if text is None else json.loads(text)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import uuid
 from typing import Any
 
+from core.remembered.rows import Event
 from core.types import parse_date
-from store.database.connection import Row
-from store.ledger.writing import Change, Ledger
+from store.ledger.writing import Change, Ledger, value_of
 from store.values import check_id, check_text, check_texts, plain
 
 
@@ -32,7 +31,7 @@ class Events:
         self._ledger.write("event.added", person, lambda at: Change(values))
         return str(values["event_id"])
 
-    def of(self, patient_id: str) -> list[Row]:
-        """A patient's events by date: event_id, patient_id, date, kind, detail, person, created_at."""
+    def of(self, patient_id: str) -> list[Event]:
+        """A patient's events by date."""
         rows = self._ledger.db.query("SELECT * FROM events WHERE patient_id = ? ORDER BY date, seq", [patient_id])
-        return [{**row, "detail": json.loads(row["detail"])} for row in rows]
+        return [value_of(Event, row, decoded=["detail"]) for row in rows]

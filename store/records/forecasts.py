@@ -6,9 +6,8 @@ import uuid
 from collections.abc import Mapping
 from typing import Any
 
-from store.database.connection import Row
-from store.ledger.writing import Change, Ledger, where
-from store.records.verdicts import decode_result
+from core.remembered.rows import GrowthFit
+from store.ledger.writing import Change, Ledger, value_of, where
 from store.values import check_id, plain
 
 
@@ -31,9 +30,8 @@ class Forecasts:
         self._ledger.write("growth.fitted", person, lambda at: Change(values))
         return str(values["fit_id"])
 
-    def of(self, patient_id: str, lesion_id: str | None = None) -> list[Row]:
-        """A patient's fits, oldest first: fit_id, patient_id, lesion_id, model, result, person, created_at, and the
-        result's keys."""
+    def of(self, patient_id: str, lesion_id: str | None = None) -> list[GrowthFit]:
+        """A patient's fits and stored forecasts, oldest first."""
         clause, values = where(patient_id=patient_id, lesion_id=lesion_id)
         rows = self._ledger.db.query(f"SELECT * FROM growth_fits{clause} ORDER BY seq", values)
-        return [decode_result(row) for row in rows]
+        return [value_of(GrowthFit, row, decoded=["result"]) for row in rows]

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import json
 import uuid
 from collections.abc import Mapping
 from typing import Any
 
 from core.access import SYSTEM
 from core.errors import InputError, StoreError
-from store.database.connection import Row
+from core.remembered.rows import Job
 from store.ledger import replay
-from store.ledger.writing import Change, Ledger, where
+from store.ledger.writing import Change, Ledger, value_of, where
 from store.values import check_id, check_text, plain, utc_now
 
 STATUSES = ("queued", "running", "done", "failed", "cancelled", "interrupted")
+_JSON = ("params", "result")
 
 
 class Jobs:
@@ -72,8 +72,8 @@ class Jobs:
             with self._ledger.db.transaction():
                 replay.update_job(self._ledger.db, job_id, changes, utc_now())
 
-    def get(self, job_id: str) -> Row:
-        """One job: job_id, kind, params, person, status, progress, message, result, created_at, updated_at.
+    def get(self, job_id: str) -> Job:
+        """One job.
 
         Raises:
             StoreError: if there is none.
@@ -81,18 +81,10 @@ class Jobs:
         rows = self._ledger.db.query("SELECT * FROM jobs WHERE job_id = ?", [job_id])
         if not rows:
             raise StoreError(f"There is no job {str(job_id)[:80]!r}.")
-        return _decode_json_columns(rows[0])
+        return value_of(Job, rows[0], decoded=_JSON)
 
-    def newest(self, limit: int = 100, status: str | None = None) -> list[Row]:
+    def newest(self, limit: int = 100, status: str | None = None) -> list[Job]:
         """The newest `limit` jobs, newest first."""
         clause, values = where(status=status)
         sql = f"SELECT * FROM jobs{clause} ORDER BY created_at DESC, job_id LIMIT ?"
-        return [_decode_json_columns(row) for row in self._ledger.db.query(sql, [*values, int(limit)])]
-
-
-def _decode_json_columns(row: Row) -> Row:
-    return {
-        **row,
-        "params": json.loads(row["params"]),
-        "result": None if row["result"] is None else json.loads(row["result"]),
-    }
+        return [value_of(Job, row, decoded=_JSON) for row in self._ledger.db.query(sql, [*values, int(limit)])]

@@ -11,12 +11,12 @@ import numpy as np
 
 from core.errors import GeometryError, InputError, StoreError
 from core.imaging.volumes import read_label_map, write_nifti
+from core.remembered.rows import LesionVector, Loss
 from core.types import FORMAT_VERSION, LabelMap, LesionMeasure, MaskRecord, Prompt
 from core.version import software
-from store.database.connection import Row
 from store.files import mask_files
 from store.files.file_checks import StoredFile, StoredFiles
-from store.ledger.writing import Change, Ledger, mask_of, where
+from store.ledger.writing import Change, Ledger, mask_of, value_of, where
 from store.records.scans import Scans
 from store.values import check_id, check_person, check_text, plain, vector_values
 
@@ -83,14 +83,14 @@ class Masks:
         name = (folder / mask_files.mask_name(record.version)).relative_to(self._ledger.root).as_posix()
         return StoredFile(name, record.mask_sha256, in_words(record))
 
-    def losses(self, patient_id: str | None = None) -> dict[str, Row]:
-        """The versions that are marked lost, by mask id: reason, person, created_at."""
+    def losses(self, patient_id: str | None = None) -> dict[str, Loss]:
+        """The versions that are marked lost, by mask id."""
         clause, values = where(m__patient_id=patient_id)
         sql = (
             "SELECT l.mask_id, l.reason, l.person, l.created_at FROM mask_losses l "
             f"JOIN masks m ON m.mask_id = l.mask_id{clause}{' AND' if clause else ' WHERE'} l.lost"
         )
-        return {row["mask_id"]: row for row in self._ledger.db.query(sql, values)}
+        return {row["mask_id"]: value_of(Loss, row) for row in self._ledger.db.query(sql, values)}
 
     def problems(self, patient_id: str | None = None) -> dict[str, str]:
         """Why the file of a version is not read, by mask id: "file lost", "file altered" or "file missing".
@@ -98,7 +98,7 @@ class Masks:
         As far as is known: a file is looked at when it is read, and by `StoredFiles.check`. Versions without a problem
         are not in it.
         """
-        doubted = {row["path"]: f"file {row['state']}" for row in self._files.doubted()}
+        doubted = {file.path: f"file {file.state}" for file in self._files.doubted()}
         found = {}
         if doubted:
             clause, values = where(patient_id=patient_id)
@@ -113,7 +113,7 @@ class Masks:
         loss = self.losses(record.patient_id).get(record.mask_id)
         if loss is not None:
             raise StoreError(
-                f"The file of {in_words(record)} is lost ({loss['reason']}; said by {loss['person']}), and nothing "
+                f"The file of {in_words(record)} is lost ({loss.reason}; said by {loss.person}), and nothing "
                 "can be made from it. Begin with another version, or with none; a draft of it can only be discarded."
             )
 
@@ -137,7 +137,7 @@ class Masks:
         model_files: Mapping[str, str] | None = None,
         prompts: Iterable[Prompt | Mapping[str, Any]] = (),
         lesions: Sequence[LesionMeasure],
-        vectors: Sequence[Mapping[str, Any]] = (),
+        vectors: Sequence[LesionVector] = (),
         verdict: Mapping[str, Any] | None = None,
     ) -> MaskRecord:
         """Store a new, proposed version in one write: the whole mask, its sidecar, its row, measurements, shape
@@ -149,7 +149,7 @@ class Masks:
                 has no Dice and no volume delta.
             model_files: SHA-256 of every file of the model that made it, by name.
             lesions: one measurement for each label of the mask.
-            vectors: lesion_id, vector and names of each lesion; none, or one for each.
+            vectors: none, or one for each lesion.
             verdict: the mask gate's result. A version without one cannot be accepted until it is scored.
 
         Raises:
@@ -228,10 +228,10 @@ def in_words(record: MaskRecord) -> str:
 
 
 def _scored(
-    lesion_ids: Sequence[str], vectors: Sequence[Mapping[str, Any]], verdict: Mapping[str, Any] | None
+    lesion_ids: Sequence[str], vectors: Sequence[LesionVector], verdict: Mapping[str, Any] | None
 ) -> dict[str, Any]:
     """What a version's entry holds beside its sidecar: "vectors" and "verdict", each only where it is given."""
-    rows = [vector_values(row["lesion_id"], row["vector"], row["names"]) for row in vectors]
+    rows = [vector_values(row.lesion_id, row.vector, row.names) for row in vectors]
     if rows and sorted(row["lesion_id"] for row in rows) != sorted(lesion_ids):
         raise InputError(f"Expected one shape vector for each lesion of the mask ({', '.join(lesion_ids)}), or none.")
     out: dict[str, Any] = {"vectors": rows} if rows else {}

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import uuid
 from collections.abc import Mapping
 from typing import Any
 
-from store.database.connection import Row
-from store.ledger.writing import Change, Ledger, where
+from core.remembered.rows import ReferenceSet, UsedModel
+from store.ledger.writing import Change, Ledger, value_of, where
 from store.values import check_id, plain
 
 
@@ -27,10 +26,10 @@ class Models:
                 "model.used", person, lambda at: Change({**values, "detail": plain(dict(detail), "detail")})
             )
 
-    def all(self) -> list[Row]:
-        """Models that were used, by id: model_id, sha256, detail, person, created_at."""
+    def all(self) -> list[UsedModel]:
+        """Models that were used, by id."""
         rows = self._ledger.db.query("SELECT * FROM models ORDER BY model_id, created_at")
-        return [{**row, "detail": json.loads(row["detail"])} for row in rows]
+        return [value_of(UsedModel, row, decoded=["detail"]) for row in rows]
 
 
 class ReferenceSets:
@@ -49,8 +48,8 @@ class ReferenceSets:
         self._ledger.write("reference_set.added", person, lambda at: Change(values))
         return str(values["set_id"])
 
-    def all(self, kind: str | None = None) -> list[Row]:
-        """Reference sets, oldest first: set_id, kind, detail, person, created_at."""
+    def all(self, kind: str | None = None) -> list[ReferenceSet]:
+        """Reference sets, oldest first."""
         clause, values = where(kind=kind)
         rows = self._ledger.db.query(f"SELECT * FROM reference_sets{clause} ORDER BY seq", values)
-        return [{**row, "detail": json.loads(row["detail"])} for row in rows]
+        return [value_of(ReferenceSet, row, decoded=["detail"]) for row in rows]

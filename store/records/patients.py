@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from store.database.connection import Row
-from store.ledger.writing import Ledger
+from core.remembered.rows import Patient
+from store.ledger.writing import Ledger, value_of
 
 
 class Patients:
@@ -18,10 +18,9 @@ class Patients:
             row["dataset"] for row in self._ledger.db.query("SELECT DISTINCT dataset FROM patients ORDER BY dataset")
         ]
 
-    def all(self) -> list[Row]:
-        """All patients by id: patient_id, dataset, added_at, first_timepoint, last_timepoint, and how many timepoints,
-        scans, masks, proposed and accepted ones there are (all numbers)."""
-        return self._ledger.db.query(
+    def all(self) -> list[Patient]:
+        """All patients by id, with how much there is of each."""
+        rows = self._ledger.db.query(
             """
             SELECT p.patient_id, p.dataset, p.added_at,
                    (SELECT min(t.timepoint) FROM timepoints t WHERE t.patient_id = p.patient_id) AS first_timepoint,
@@ -36,6 +35,7 @@ class Patients:
             FROM patients p ORDER BY p.patient_id
             """
         )
+        return [value_of(Patient, row) for row in rows]
 
     def require(self, patient_id: str) -> None:
         """Raise StoreError unless the patient is there, InputError if the id cannot be one."""

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from core.access import ADMINISTRATOR, REVIEWER, ROLES, SYSTEM
 from core.errors import InputError, StoreError
-from store.database.connection import Row
+from core.remembered.rows import Person
 from store.ledger import actors
-from store.ledger.writing import Change, Ledger
+from store.ledger.writing import Change, Ledger, value_of
 from store.values import check_person
 
 
@@ -44,9 +44,10 @@ class People:
         if actors.role_of(self._ledger.db, name) != role or not actors.may_act(self._ledger.db, "person.added", by):
             self._ledger.write("person.added", by, build)
 
-    def all(self) -> list[Row]:
-        """Those known, by name: name, role, added_at."""
-        return self._ledger.db.query("SELECT name, role, added_at FROM people ORDER BY name")
+    def all(self) -> list[Person]:
+        """Those known, by name."""
+        rows = self._ledger.db.query("SELECT name, role, added_at FROM people ORDER BY name")
+        return [value_of(Person, row) for row in rows]
 
     def role_of(self, person: str) -> str | None:
         """The role of a person; None for a name that nobody added."""

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from core.errors import InputError
-from store.database.connection import Row
-from store.ledger.writing import Change, Ledger
+from core.remembered.rows import FinishedReading
+from store.ledger.writing import Change, Ledger, value_of
 from store.records.scans import Scans
 from store.values import check_person
 
@@ -43,14 +43,15 @@ class Readings:
         """
         self._scans.reference(patient_id, timepoint)
         check_person(person)
-        if person not in {row["person"] for row in self.finished(patient_id, timepoint)}:
+        if person not in {row.person for row in self.finished(patient_id, timepoint)}:
             values = {"patient_id": patient_id, "timepoint": timepoint}
             self._ledger.write("reading.finished", person, lambda at: Change(values))
 
-    def finished(self, patient_id: str, timepoint: str) -> list[Row]:
-        """Who has finished reading a timepoint, and when: person, created_at; first come first."""
-        return self._ledger.db.query(
+    def finished(self, patient_id: str, timepoint: str) -> list[FinishedReading]:
+        """Who has finished reading a timepoint, and when; first come first."""
+        rows = self._ledger.db.query(
             "SELECT person, created_at FROM readings_finished WHERE patient_id = ? AND timepoint = ? "
             "ORDER BY created_at, person",
             [patient_id, timepoint],
         )
+        return [value_of(FinishedReading, row) for row in rows]

@@ -81,7 +81,7 @@ class Scans:
     def problems(self, patient_id: str | None = None) -> dict[tuple[str, str], list[str]]:
         """Scans whose file is not as it was stored, by patient and timepoint: "file altered: CT", "file missing: PET";
         as far as is known (`Masks.problems`)."""
-        doubted = {row["path"]: row["state"] for row in self._files.doubted()}
+        doubted = {file.path: file.state for file in self._files.doubted()}
         clause, values = where(patient_id=patient_id)
         found: dict[tuple[str, str], list[str]] = {}
         for row in self._ledger.db.query(f"SELECT * FROM scans{clause} ORDER BY seq", values) if doubted else ():

@@ -9,10 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.errors import InputError
+from core.remembered.rows import ShapeVector
 from core.review.decisions import REJECTED
 from store.database.connection import Row
 from store.files.vector_index import RowIndex
-from store.ledger.writing import Change, Ledger, where
+from store.ledger.writing import Change, Ledger, value_of, where
 from store.records.masks import Masks
 from store.values import vector_values
 
@@ -48,9 +49,8 @@ class Vectors:
         """The hnswlib index that the mask gate searches: rows of (n, d) scaled vectors and whose they are."""
         return RowIndex(vectors, patient_ids)
 
-    def all(self, status: str | None = None) -> list[Row]:
-        """Shape vectors by mask and lesion: mask_id, lesion_id, patient_id, vector (list of numbers), names, and of
-        the mask timepoint, version, status. `status` "accepted" gives those of accepted masks alone, without the
+    def all(self, status: str | None = None) -> list[ShapeVector]:
+        """Shape vectors by mask and lesion. `status` "accepted" gives those of accepted masks alone, without the
         lesions that were rejected in them and without masks whose file is lost, altered or missing."""
         clause, values = where(m__status=status)
         rows = self._ledger.db.query(
@@ -58,11 +58,12 @@ class Vectors:
             f"JOIN masks m ON m.mask_id = v.mask_id{clause} ORDER BY v.mask_id, v.lesion_id",
             values,
         )
-        unreadable = self._masks.problems() if status == "accepted" else {}
-        kept = [(row, json.loads(row.pop("lesions"))) for row in rows if row["mask_id"] not in unreadable]
-        return [
-            {**row, "vector": json.loads(row["vector"]), "names": json.loads(row["names"])}
-            for row, lesions in kept
-            if status != "accepted"
-            or not any(lesion["lesion_id"] == row["lesion_id"] and lesion.get(REJECTED) for lesion in lesions)
-        ]
+        if status == "accepted":
+            unreadable = self._masks.problems()
+            rows = [row for row in rows if row["mask_id"] not in unreadable and not _rejected(row)]
+        return [value_of(ShapeVector, row, decoded=["vector", "names"]) for row in rows]
+
+
+def _rejected(row: Row) -> bool:
+    lesions = json.loads(row["lesions"])
+    return any(lesion["lesion_id"] == row["lesion_id"] and lesion.get(REJECTED) for lesion in lesions)

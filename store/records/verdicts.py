@@ -2,21 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import uuid
 from collections.abc import Mapping
 from typing import Any
 
-from store.database.connection import Row
-from store.ledger.writing import Change, Ledger, where
+from core.remembered.rows import MaskVerdict, ScanVerdict
+from store.ledger.writing import Change, Ledger, value_of, where
 from store.records.scans import Scans
 from store.values import plain
-
-
-def decode_result(row: Row) -> Row:
-    """A row with its result as a value, the result's own keys at the top too where they are free."""
-    result = json.loads(row["result"])
-    return {**result, **row, "result": result}
 
 
 class Verdicts:
@@ -37,11 +30,11 @@ class Verdicts:
         self._ledger.write("ood.scored", person, lambda at: Change(values))
         return str(values["score_id"])
 
-    def of_scans(self, patient_id: str | None = None, timepoint: str | None = None) -> list[Row]:
-        """Scores, oldest first: score_id, patient_id, timepoint, result, person, created_at, and the result's keys."""
+    def of_scans(self, patient_id: str | None = None, timepoint: str | None = None) -> list[ScanVerdict]:
+        """Verdicts on scans, oldest first."""
         clause, values = where(patient_id=patient_id, timepoint=timepoint)
         rows = self._ledger.db.query(f"SELECT * FROM ood_scores{clause} ORDER BY seq", values)
-        return [decode_result(row) for row in rows]
+        return [value_of(ScanVerdict, row, decoded=["result"]) for row in rows]
 
     def add_mask_verdict(self, mask_id: str, result: Mapping[str, Any], person: str) -> str:
         """Remember what the mask gate said of a mask; returns the anomaly's id. Numbers in it must be finite."""
@@ -52,13 +45,12 @@ class Verdicts:
 
     def of_masks(
         self, patient_id: str | None = None, timepoint: str | None = None, mask_id: str | None = None
-    ) -> list[Row]:
-        """What the mask gate said, oldest first: anomaly_id, mask_id, patient_id, timepoint, version, result, person,
-        created_at, and the result's keys."""
+    ) -> list[MaskVerdict]:
+        """Verdicts on masks, oldest first."""
         clause, values = where(m__patient_id=patient_id, m__timepoint=timepoint, a__mask_id=mask_id)
         rows = self._ledger.db.query(
             "SELECT a.*, m.patient_id, m.timepoint, m.version FROM mask_anomalies a "
             f"JOIN masks m ON m.mask_id = a.mask_id{clause} ORDER BY a.seq",
             values,
         )
-        return [decode_result(row) for row in rows]
+        return [value_of(MaskVerdict, row, decoded=["result"]) for row in rows]

@@ -59,7 +59,7 @@ def test_a_flagged_mask_is_listed_and_opens_in_review(quality: Callable[..., Any
         clinic.add_scan(store, "ODD", clinic.DAYS[0], clinic.body(1))
         clinic.add_mask(store, "ODD", clinic.DAYS[0], 5000, flat=6)
         (row,) = store.verdicts.of_masks("ODD")
-        assert row["flagged"]
+        assert row.flagged
     page = quality(root)
     page.get_by_role("tab", name="Mask gate").click()
     metric(page, "Reference lesions", "25")

@@ -57,4 +57,4 @@ def test_models_jobs_people_and_a_check_that_notices(start_server, tmp_path, pag
     page.close()
     dashboard.stop()
     with open_store(tmp_path / "data") as store:
-        assert "Reader Two" in [row["name"] for row in store.people.all()]
+        assert "Reader Two" in [row.name for row in store.people.all()]

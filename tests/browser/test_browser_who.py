@@ -85,4 +85,4 @@ def test_each_browser_keeps_its_own_name_and_a_fresh_one_is_asked(two_people, br
         context.close()
     again.stop()
     with open_store(again.root) as store:
-        assert [row["name"] for row in store.people.all()] == ["ann", "demo"], "and nobody was invented"
+        assert [row.name for row in store.people.all()] == ["ann", "demo"], "and nobody was invented"

@@ -146,7 +146,7 @@ def test_where_nobody_is_administrator_a_reviewer_makes_one_and_a_viewer_does_no
 
 def test_a_new_store_knows_one_administrator(tmp_path):
     with open_store(tmp_path / "data") as store:
-        assert [(p["name"], p["role"]) for p in store.people.all()] == [("demo", "administrator")]
+        assert [(p.name, p.role) for p in store.people.all()] == [("demo", "administrator")]
 
 
 def test_a_viewer_opens_edits_and_discards_no_draft(room: Store):
@@ -176,7 +176,7 @@ def test_who_cancels_a_job_is_named_and_what_the_job_reports_is_the_stores_own(r
         ("job.cancelled", "bob"),
         ("job.updated", "system"),
     ]
-    assert room.jobs.get(job)["person"] == "ann"
+    assert room.jobs.get(job).person == "ann"
 
 
 def test_people_are_listed_and_added_by_a_verb(store: Store, capsys: Any):

@@ -26,7 +26,7 @@ BOX = {"type": "box", "slice": 12, "coords": [20, 18, 41, 37], "positive": True}
 
 
 def _flag(store: Store, record: Any) -> None:
-    said = next(row for row in store.verdicts.of_masks("ANNA") if row["version"] == record.version)["result"]
+    said = next(row for row in store.verdicts.of_masks("ANNA") if row.version == record.version).result
     store.verdicts.add_mask_verdict(record.mask_id, {**said, "flagged": True, "p_value": 0.01}, "demo")
 
 

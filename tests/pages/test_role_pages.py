@@ -37,7 +37,7 @@ def root(tmp_path: Path) -> Path:
             parent_version=1,
             lesions=measure(store.masks.load(record)),
         )
-        assert JUDGED["verdict"] == store.verdicts.of_masks()[0]["verdict"]
+        assert JUDGED["verdict"] == store.verdicts.of_masks()[0].verdict
     return tmp_path / "data"
 
 
@@ -94,7 +94,7 @@ def test_a_version_that_was_not_scored_says_so_and_is_scored_by_its_button(opene
     assert not button(page, "Accept v2").disabled
     assert not any("Mask gate: cannot be judged" in warning.value for warning in page.warning)
     said = store_of().verdicts.of_masks("KIM")[-1]
-    assert (said["version"], said["person"]) == (2, "ann")
+    assert (said.version, said.person) == (2, "ann")
 
 
 def test_an_acceptance_that_a_rebuild_could_not_prove_says_on_every_page_what_it_waits_for(root, monkeypatch):
@@ -124,7 +124,7 @@ def test_a_version_whose_file_is_gone_can_be_marked_lost_and_found_where_it_is_s
     next(t for t in page.text_input if t.label == "What became of the file").set_value("a disk broke")
     button(page, "Mark the file as lost").click().run()
     assert not page.exception
-    assert [row["reason"] for row in store_of().masks.losses().values()] == ["a disk broke"]
+    assert [row.reason for row in store_of().masks.losses().values()] == ["a disk broke"]
     assert any("is lost" in error.value for error in page.error)
     (root / "away").rename(path)
     button(page, "The file is back").click().run()

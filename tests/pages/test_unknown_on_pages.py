@@ -6,6 +6,8 @@ from dataclasses import replace
 
 from streamlit.testing.v1 import AppTest
 
+from core.remembered.rows import MaskVerdict
+from pages.ui.quality.gates_panel import ScoredMask
 from pages.ui.review.history_tree import Row, describe
 from tests.pages.review.test_history import version
 
@@ -16,27 +18,22 @@ def flagged(masks: list) -> None:
     flagged_list(masks)
 
 
-ROW = {
-    "mask_id": "m",
-    "patient_id": "P",
-    "timepoint": "2024-01-01",
-    "version": 1,
-    "status": "proposed",
-    "p_value": None,
-    "flagged": None,
-    "why": "",
-}
+def scored(**result: object) -> ScoredMask:
+    values = {"verdict": "usual", "flagged": None, "p_value": None, "lesions": [], **result}
+    return ScoredMask(
+        MaskVerdict("a", "m", "P", "2024-01-01", 1, values, "demo", "2024-01-01T00:00:00Z"), "proposed", None, ""
+    )
 
 
 def test_masks_that_could_not_be_judged_are_not_told_as_unflagged() -> None:
-    app = AppTest.from_function(flagged, args=([ROW, {**ROW, "flagged": False, "p_value": 0.4}],)).run()
+    app = AppTest.from_function(flagged, args=([scored(), scored(flagged=False, p_value=0.4)],)).run()
     assert [one.value for one in app.caption] == [
         "None of 2 scored masks is flagged; 1 of them could not be judged, which is no pass."
     ]
 
 
 def test_a_flagged_mask_without_a_p_value_is_listed() -> None:
-    app = AppTest.from_function(flagged, args=([{**ROW, "flagged": True}],)).run()
+    app = AppTest.from_function(flagged, args=([scored(flagged=True)],)).run()
     assert not app.exception
     assert any("p unknown" in one.value for one in app.markdown)
 

@@ -82,7 +82,7 @@ def add_consensus(store: StageStore, patient_id: str, timepoint: str, person: st
 
 def _several(store: StageStore, patient_id: str, timepoint: str, person: str) -> Mapping[str, MaskRecord]:
     timepoint_scans(store, patient_id, timepoint)  # says what is wrong with a date or patient that is not there
-    finished = {row["person"] for row in store.readings.finished(patient_id, timepoint)}
+    finished = {row.person for row in store.readings.finished(patient_id, timepoint)}
     if store.readings.is_blind(patient_id, timepoint) and person not in finished:
         raise InputError(
             f"{timepoint} is read blind, and {person} has not finished. Say so on Readers first: you then see the "

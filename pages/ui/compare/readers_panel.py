@@ -57,7 +57,7 @@ def readers_panel(store: Store, patient: str, timepoint: str, person: str) -> No
 def _setting(store: Store, patient: str, timepoint: str, person: str) -> bool:
     """Blind or not, and who has finished; False while this person may not see the others yet."""
     blind, finished = store.readings.is_blind(patient, timepoint), store.readings.finished(patient, timepoint)
-    names = [str(row["person"]) for row in finished]
+    names = [str(row.person) for row in finished]
     switch, done, button = st.columns([2, 5, 2], vertical_alignment="center")
     state = rights.button(store, person, "reading.set", BLIND_HELP)
     wanted = switch.toggle("Blind reading", value=blind, key=f"blind-{patient}-{timepoint}-{blind}", **state)

@@ -17,6 +17,7 @@ import streamlit as st
 
 from core.errors import StoreError, TwinReviewError
 from core.jobs.runner import JobRunner
+from core.remembered.rows import ReferenceSet
 from core.types import LabelMap, MaskRecord, Scan, Volume, VolumePoint
 from store import Store, open_store
 from store.files.file_checks import check_in_background
@@ -202,7 +203,7 @@ def forecast(
 
     frozen = tuple((name, tuple(points)) for name, points in series.items())
     own = get_store().reference_sets.all(KIND)
-    key = str(own[-1]["set_id"]) if own else "shipped"
+    key = str(own[-1].set_id) if own else "shipped"
     return _forecast(frozen, lesion, tuple(horizon_days), tuple(noise.items()), key, own)
 
 
@@ -213,7 +214,7 @@ def _forecast(
     horizon_days: tuple[float, ...],
     noise: tuple[tuple[str, float], ...],
     population: str,
-    _own: list[dict[str, Any]],
+    _own: list[ReferenceSet],
 ) -> Forecast:
     from core.growth.population import in_force
     from core.twin.trajectory import look_ahead

@@ -182,7 +182,7 @@ def _set_up_logging() -> None:
 
 def _choose_patient() -> None:
     """The patient survives a change of page in the session, and a reload or a shared link in the address."""
-    known = [str(patient["patient_id"]) for patient in resources.get_store().patients.all()]
+    known = [str(patient.patient_id) for patient in resources.get_store().patients.all()]
     wanted = st.session_state.get("patient_id") or st.query_params.get("patient_id")
     # Not `bind="query-params"`: a bound parameter makes st.switch_page fail.
     st.session_state["patient_id"] = wanted if wanted in known else None

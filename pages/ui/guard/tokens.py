@@ -166,7 +166,7 @@ def note_ended_sessions() -> None:
 def _still_allowed(claims: Claims) -> bool:
     """Whether the person is known and may (still) do what the token allows: the one place that asks at each request."""
     try:
-        roles = {str(row["name"]): str(row["role"]) for row in resources.get_store().people.all()}
+        roles = {str(row.name): str(row.role) for row in resources.get_store().people.all()}
     except TwinReviewError:
         return False
     role = roles.get(claims.person)

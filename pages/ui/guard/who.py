@@ -98,7 +98,7 @@ def settle() -> str | None:
 
 def names() -> list[str]:
     """Those whom the store knows, by name."""
-    return [str(row["name"]) for row in resources.get_store().people.all()]
+    return [str(row.name) for row in resources.get_store().people.all()]
 
 
 def person() -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from core.gates.mask import verdicts
 from core.gates.mask.anomaly import MaskGate, scores_needed
 from core.gates.scan.measuring import RESAMPLINGS, TREES
 from core.gates.scan.rfdeep import MODEL_ID, OodState, Reference
+from core.remembered.rows import MaskVerdict, ScanVerdict, ShapeVector
 from core.review.blind_reading import seen_of_all
 from pages.ui.frame import opening, resources, shell
 from pages.ui.guard import rights
@@ -58,24 +60,24 @@ def reference_facts(reference: Reference) -> None:
     threshold.metric("Threshold", f"{reference.threshold:.2f}", help=THRESHOLD_HELP)
 
 
-def latest_scores(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+def latest_scores(rows: Sequence[ScanVerdict]) -> list[ScanVerdict]:
     """The newest score of each timepoint; rows oldest first."""
-    return list({(row["patient_id"], row["timepoint"]): dict(row) for row in rows}.values())
+    return list({(row.patient_id, row.timepoint): row for row in rows}.values())
 
 
-def score_figure(reference: Reference | None, scores: Sequence[Mapping[str, Any]]) -> None:
+def score_figure(reference: Reference | None, scores: Sequence[ScanVerdict]) -> None:
     """Reference scans and this installation's scans on one axis."""
-    own = [float(row["score"]) for row in scores if row["score"] is not None]
+    own = [row.score for row in scores if row.score is not None]
     groups: dict[str, Sequence[float]] = {}
     if reference is not None:
         groups["reference, in distribution"] = reference.crossfit[~reference.ood].tolist()
         groups["reference, shifted"] = reference.crossfit[reference.ood].tolist()
     if own:
         groups["this installation"] = own
-    threshold = reference.threshold if reference is not None else scores[-1]["threshold"] if scores else None
+    threshold = reference.threshold if reference is not None else scores[-1].threshold if scores else None
     if groups and threshold is not None:
         plotting.draw(charts.ood_figure(groups, float(threshold)), "ood", 330, "Scan scores and the threshold")
-    counts = {state: sum(row["state"] == state for row in scores) for state in STATES}
+    counts = {state: sum(row.state == state for row in scores) for state in STATES}
     if scores:
         st.caption("This installation: " + ", ".join(f"{n} {state}" for state, n in counts.items()) + ".")
     else:
@@ -89,7 +91,7 @@ def evaluation(sha256: str) -> None:
     result = job_panel.job_panel(job_id, "Evaluation") if job_id else None
     if result is None:
         done = resources.get_store().jobs.newest(limit=1000, status="done")
-        results = [job["result"] for job in done if job["kind"] == JOB]
+        results = [dict(job.result) for job in done if job.kind == JOB and job.result is not None]
         result = next((r for r in results if r["sha256"] == sha256), None)
     if st.button(
         "Run the evaluation again" if result else "Run the evaluation",
@@ -138,26 +140,26 @@ def _spread(mean: float | None, deviation: float | None) -> str:
     return "–" if mean is None else f"{mean:.3f} ± {deviation:.3f}"
 
 
-def calibration(rows: Sequence[Mapping[str, Any]]) -> np.ndarray:
+def calibration(rows: Sequence[ShapeVector]) -> np.ndarray:
     """The mask gate's calibration scores (n,), of reference masks with enough neighbours of other patients."""
     if not rows:
         return np.empty(0)
     gate = MaskGate.fit(
-        np.array([row["vector"] for row in rows]),
-        [row["patient_id"] for row in rows],
+        np.array([row.vector for row in rows]),
+        [row.patient_id for row in rows],
         k=verdicts.K_NEAREST,
         alpha=verdicts.ALPHA,
-        names=rows[0]["names"],
+        names=rows[0].names,
     )
     return gate.calibration[~np.isnan(gate.calibration)]
 
 
-def mask_facts(rows: Sequence[Mapping[str, Any]], known: np.ndarray) -> None:
+def mask_facts(rows: Sequence[ShapeVector], known: np.ndarray) -> None:
     """How many reference masks there are and what they can show."""
     needed = scores_needed(verdicts.ALPHA)
     lesions, patients, smallest, state = st.columns(4)
     lesions.metric("Reference lesions", len(rows), help="Every lesion of every accepted mask.")
-    patients.metric("Patients", len({row["patient_id"] for row in rows}), help="A patient's own masks never judge it.")
+    patients.metric("Patients", len({row.patient_id for row in rows}), help="A patient's own masks never judge it.")
     smallest.metric(
         "Smallest possible p",
         f"{1 / (len(known) + 1):.3f}",
@@ -172,29 +174,49 @@ def mask_facts(rows: Sequence[Mapping[str, Any]], known: np.ndarray) -> None:
         )
 
 
-def scored_masks(store: Store, person: str) -> list[dict[str, Any]]:
-    """The newest result of each scored mask that this person may see, with its status; flagged ones first, then by
-    p-value."""
+@dataclass(frozen=True)
+class ScoredMask:
+    """The mask gate's newest verdict on a version that somebody may see.
+
+    Args:
+        status: of the version.
+        score: distance of its oddest lesion, in spreads; None where none could be measured.
+        why: that lesion's farthest features, in words.
+    """
+
+    verdict: MaskVerdict
+    status: str
+    score: float | None
+    why: str
+
+    @property
+    def name(self) -> str:
+        """ "P1 2025-01-20 v2"."""
+        return f"{self.verdict.patient_id} {self.verdict.timepoint} v{self.verdict.version}"
+
+
+def scored_masks(store: Store, person: str) -> list[ScoredMask]:
+    """The newest verdict on each scored mask that this person may see; flagged ones first, then by p-value."""
     status = {record.mask_id: record.status for record in seen_of_all(store, person)}
-    newest = {row["mask_id"]: dict(row) for row in store.verdicts.of_masks() if row["mask_id"] in status}
+    newest = {row.mask_id: row for row in store.verdicts.of_masks() if row.mask_id in status}
     out = []
-    for row in newest.values():
-        scores = [lesion for lesion in row.get("lesions", []) if lesion.get("score") is not None]
-        oddest = max(scores, key=lambda lesion: lesion["score"], default=None)
-        out.append(
-            {
-                **row,
-                "status": status[row["mask_id"]],
-                "score": oddest and oddest["score"],
-                "why": ", ".join(f"{name} {value:+.1f}" for name, value in oddest["top_features"]) if oddest else "",
-            }
-        )
-    return sorted(out, key=lambda row: (not row["flagged"], 2.0 if row["p_value"] is None else row["p_value"]))
+    for verdict in newest.values():
+        scores = [lesion for lesion in verdict.lesions if lesion.get("score") is not None]
+        oddest = max(scores, key=lambda lesion: float(lesion["score"]), default=None)
+        why = ", ".join(f"{name} {value:+.1f}" for name, value in oddest["top_features"]) if oddest else ""
+        score = None if oddest is None else float(oddest["score"])
+        out.append(ScoredMask(verdict, status[verdict.mask_id], score, why))
+    return sorted(out, key=_oddest_first)
 
 
-def mask_figure(known: np.ndarray, masks: Sequence[Mapping[str, Any]]) -> None:
+def _oddest_first(mask: ScoredMask) -> tuple[bool, float]:
+    p_value = mask.verdict.p_value
+    return not mask.verdict.flagged, 2.0 if p_value is None else p_value
+
+
+def mask_figure(known: np.ndarray, masks: Sequence[ScoredMask]) -> None:
     """The calibration scores, and one scored mask among them."""
-    by_id = {row["mask_id"]: row for row in masks if row["score"] is not None}
+    by_id = {mask.verdict.mask_id: mask for mask in masks if mask.score is not None}
     chosen = st.selectbox(
         "Show a mask among them",
         list(by_id),
@@ -202,38 +224,39 @@ def mask_figure(known: np.ndarray, masks: Sequence[Mapping[str, Any]]) -> None:
         placeholder="None",
         key="quality-mask",
         width=420,
-        format_func=lambda m: f"{by_id[m]['patient_id']} {by_id[m]['timepoint']} v{by_id[m]['version']}",
+        format_func=lambda m: by_id[m].name,
     )
-    row = by_id.get(chosen) if chosen else None
+    mask = by_id.get(chosen) if chosen else None
     # Without a mask in question the figure is not to say that a verdict is impossible: the metrics above say it.
-    p_value = row["p_value"] if row else 1.0
+    p_value = mask.verdict.p_value if mask else 1.0
     if len(known):
-        figure = charts.anomaly_figure(known.tolist(), row["score"] if row else None, p_value)
+        figure = charts.anomaly_figure(known.tolist(), mask.score if mask else None, p_value)
         plotting.draw(figure, "anomaly", 320, "Distances of reference masks to their neighbours")
 
 
-def flagged_list(masks: Sequence[Mapping[str, Any]]) -> None:
+def flagged_list(masks: Sequence[ScoredMask]) -> None:
     """Masks that the gate flagged, each with a way to look at it."""
-    flagged = [row for row in masks if row["flagged"]]
+    flagged = [mask for mask in masks if mask.verdict.flagged]
     st.subheader(f"Flagged masks ({len(flagged)})", divider="gray")
     if not flagged:
-        unjudged = sum(row["flagged"] is None for row in masks)
+        unjudged = sum(mask.verdict.flagged is None for mask in masks)
         st.caption(
             f"None of {len(masks)} scored masks is flagged"
             + (f"; {unjudged} of them could not be judged, which is no pass." if unjudged else ".")
         )
-    for row in flagged:
+    for mask in flagged:
+        row = mask.verdict
         who, why, button = st.columns([3, 6, 2], vertical_alignment="center")
-        mask = f"{plain(row['timepoint'])} v{row['version']} · {plain(row['status'])}"
-        who.markdown(f"**{plain(row['patient_id'])}**  \n{mask}")
-        p_value = "p unknown" if row["p_value"] is None else f"p = {row['p_value']:.3f}"
+        version = f"{plain(row.timepoint)} v{row.version} · {plain(mask.status)}"
+        who.markdown(f"**{plain(row.patient_id)}**  \n{version}")
+        p_value = "p unknown" if row.p_value is None else f"p = {row.p_value:.3f}"
         why.markdown(
-            f"{p_value}. Farthest features: {plain(row['why'] or 'unknown')}", help=f"{P_HELP} Features in spreads."
+            f"{p_value}. Farthest features: {plain(mask.why or 'unknown')}", help=f"{P_HELP} Features in spreads."
         )
         button.button(
             "Review",
-            key=f"review-{row['mask_id']}",
+            key=f"review-{row.mask_id}",
             width="stretch",
             on_click=opening.open_in_review,
-            args=(row["patient_id"], row["timepoint"]),
+            args=(row.patient_id, row.timepoint),
         )

@@ -99,9 +99,9 @@ def gates(store: Store, patient: str, timepoint: str, record: MaskRecord | None,
     scores = store.verdicts.of_scans(patient, timepoint)
     if scores:
         row = scores[-1]
-        value = "" if row["score"] is None else f" ({row['score']:.2f}, threshold {row['threshold']:.2f})"
-        kind = {"in distribution": st.success, "out of distribution": st.warning}.get(row["state"], st.info)
-        kind(f"Scan gate: {plain(row['state'])}{value}")
+        value = "" if row.score is None else f" ({row.score:.2f}, threshold {row.threshold:.2f})"
+        kind = {"in distribution": st.success, "out of distribution": st.warning}.get(row.state, st.info)
+        kind(f"Scan gate: {plain(row.state)}{value}")
     else:
         said, button = st.columns([3, 2], vertical_alignment="center")
         said.info("Scan gate: not scored yet.")
@@ -114,10 +114,10 @@ def gates(store: Store, patient: str, timepoint: str, record: MaskRecord | None,
         return pressed
     anomalies = store.verdicts.of_masks(patient, timepoint, record.mask_id)
     if anomalies:
-        row = anomalies[-1]
-        p_value = "" if row["p_value"] is None else f" (p = {row['p_value']:.3f}, {row['n_reference']:d} references)"
-        kind = st.warning if row["flagged"] else st.info if row["flagged"] is None else st.success
-        kind(f"Mask gate: {plain(row['verdict'])}{p_value}")
+        judged = anomalies[-1]
+        p_value = "" if judged.p_value is None else f" (p = {judged.p_value:.3f}, {judged.n_reference:d} references)"
+        kind = st.warning if judged.flagged else st.info if judged.flagged is None else st.success
+        kind(f"Mask gate: {plain(judged.verdict)}{p_value}")
     else:
         said, button = st.columns([3, 2], vertical_alignment="center")
         said.warning("Mask gate: cannot be judged; this version was not scored.")

@@ -25,14 +25,14 @@ def job_panel(job_id: str, what: str) -> dict[str, Any] | None:
         The job's result when it is done, else None (still going, failed or cancelled: said on the page).
     """
     job = resources.get_store().jobs.get(job_id)
-    if job["status"] not in FINAL:
+    if job.status not in FINAL:
         _watch(job_id, what)
         return None
-    if job["status"] == "done":
+    if job.status == "done":
         st.success(f"{plain(what)}: done.", icon=":material/check_circle:")
-        return dict(job["result"])
-    kind = st.info if job["status"] == "cancelled" else st.error
-    kind(f"{plain(what)}: {plain(job['status'])}. {plain(job['message'])}")
+        return None if job.result is None else dict(job.result)
+    kind = st.info if job.status == "cancelled" else st.error
+    kind(f"{plain(what)}: {plain(job.status)}. {plain(job.message)}")
     return None
 
 
@@ -44,10 +44,10 @@ def _cancel(job_id: str) -> None:
 @st.fragment(run_every=REFRESH_S)
 def _watch(job_id: str, what: str) -> None:
     job = resources.get_store().jobs.get(job_id)
-    if job["status"] in FINAL:
+    if job.status in FINAL:
         st.rerun()
     bar, button = st.columns([5, 1], vertical_alignment="center")
-    bar.progress(float(job["progress"] or 0.0), text=f"{plain(what)}: {plain(job['message'] or job['status'])}")
+    bar.progress(float(job.progress or 0.0), text=f"{plain(what)}: {plain(job.message or job.status)}")
     button.button(
         "Cancel",
         key=f"cancel-{job_id}",

@@ -27,4 +27,4 @@ def clear(store: Store, person: str) -> None:
 
 def is_administrator(store: Store, person: str) -> bool:
     """Whether the store knows the person as one."""
-    return any(row["name"] == person and row["role"] == "administrator" for row in store.people.all())
+    return any(row.name == person and row.role == "administrator" for row in store.people.all())

@@ -76,9 +76,9 @@ def jobs(store: Store, person: str) -> None:
         cells(
             [
                 {
-                    "started (UTC)": _minute(row["created_at"]),
-                    **{name: row[name] for name in columns},
-                    "job": row["job_id"],
+                    "started (UTC)": _minute(row.created_at),
+                    **{name: getattr(row, name) for name in columns},
+                    "job": row.job_id,
                 }
                 for row in rows
             ]
@@ -87,7 +87,7 @@ def jobs(store: Store, person: str) -> None:
         width="stretch",
         column_config={"progress": st.column_config.ProgressColumn(min_value=0.0, max_value=1.0, format="percent")},
     )
-    live = [row["job_id"] for row in rows if row["status"] not in FINAL]
+    live = [row.job_id for row in rows if row.status not in FINAL]
     chosen = st.selectbox("Cancel a job", live, index=None, placeholder="none is under way" if not live else "choose")
     if chosen and st.button("Cancel it", **rights.button(store, person, "job.cancelled")):
         resources.get_runner().cancel(chosen, person)
@@ -103,15 +103,15 @@ MAY = {
 
 def people(store: Store, person: str) -> None:
     """Who may be named on a record, and what their role lets them do; an administrator adds and changes."""
-    known = {p["name"]: p for p in store.people.all()}
+    known = {p.name: p for p in store.people.all()}
     st.dataframe(
         cells(
             [
                 {
-                    "name": p["name"],
-                    "role": p["role"],
-                    "may": MAY.get(p["role"], "nothing: no role of this TwinReview"),
-                    "since (UTC)": _minute(p["added_at"]),
+                    "name": p.name,
+                    "role": p.role,
+                    "may": MAY.get(p.role, "nothing: no role of this TwinReview"),
+                    "since (UTC)": _minute(p.added_at),
                 }
                 for p in known.values()
             ]
@@ -122,7 +122,7 @@ def people(store: Store, person: str) -> None:
     reason = rights.why_not(store, person, "person.added")
     if reason:
         st.info(plain(reason))
-    elif not any(p["role"] == "administrator" for p in known.values()):
+    elif not any(p.role == "administrator" for p in known.values()):
         st.info("Nobody is an administrator yet, so a reviewer may add people. Make somebody one.")
     with st.form("person", border=False):
         name, role = st.columns(2)
@@ -148,7 +148,7 @@ def doubted_files(store: Store) -> None:
     what = "file is not as it was stored" if len(rows) == 1 else "files are not as they were stored"
     st.error(f"{len(rows)} {what}, so nothing reads {'it' if len(rows) == 1 else 'them'}.", icon=":material/error:")
     st.dataframe(
-        cells([{"file": r["path"], "state": r["state"], "found (UTC)": _minute(r["created_at"])} for r in rows]),
+        cells([{"file": r.path, "state": r.state, "found (UTC)": _minute(r.created_at)} for r in rows]),
         hide_index=True,
         width="stretch",
     )
@@ -165,7 +165,7 @@ def audit(store: Store, person: str) -> None:
     out of them."""
     count = st.slider("Entries", 20, 1000, 100, step=20)
     rows, closed = store.audit_log(limit=count), Closed.to(store, person)
-    asked = {job["job_id"]: job["params"] for job in store.jobs.newest(limit=MOST_JOBS)} if closed else {}
+    asked = {job.job_id: job.params for job in store.jobs.newest(limit=MOST_JOBS)} if closed else {}
     for row in rows:
         hidden = closed and _is_hidden(row["payload"], closed, asked)
         row["payload"] = WITHHELD if hidden else json.dumps(row["payload"], default=str)[:300]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import math
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -18,6 +17,7 @@ from core.growth.series import Lesion
 from core.twin.radiotherapy import CANNOT_TELL, cannot_tell, radiotherapy_dates
 from core.types import VolumePoint
 from pages.ui.trajectory import scenario_charts
+from tests.clinic import event
 
 CERTAIN = (0.004, 0.004, 0.004)
 DAYS = list(range(0, 337, 7))
@@ -130,10 +130,10 @@ def test_a_file_without_arms_is_named(tmp_path):
 
 
 def test_growth_after_radiotherapy_is_a_state_of_its_own():
-    events: list[dict[str, Any]] = [
-        {"date": "2024-01-10", "kind": "treatment-start", "detail": "SBRT 5 x 7 Gy"},
-        {"date": "2024-01-20", "kind": "treatment-stop", "detail": "SBRT"},
-        {"date": "2023-01-01", "kind": "steroids", "detail": {"dexamethasone_mg": 4}},
+    events = [
+        event("2024-01-10", "treatment-start", "SBRT 5 x 7 Gy"),
+        event("2024-01-20", "treatment-stop", "SBRT"),
+        event("2023-01-01", "steroids", {"dexamethasone_mg": 4}),
     ]
     assert radiotherapy_dates(events) == ["2024-01-10"]
     assert cannot_tell(events, "2024-06-01", 40.0) == f"{CANNOT_TELL} (radiotherapy 2024-01-10)"

@@ -221,7 +221,7 @@ def test_a_killed_reader_is_a_sentence_for_one_person(store: Store, tmp_path: Pa
     assert "ended its reader" in str(failures[0])
     assert other.patient_id == "P2"
     _wait_for(lambda: not child.is_running() or child.status() == psutil.STATUS_ZOMBIE)
-    assert [p["patient_id"] for p in store.patients.all()] == ["P2"]
+    assert [p.patient_id for p in store.patients.all()] == ["P2"]
     assert not list((store.root / "incoming").iterdir())
 
 

@@ -285,7 +285,7 @@ def test_a_job_survives_one_restart_and_is_given_up_after_two(tmp_path):
     shutil.copytree(twice, once)
 
     with open_store(once) as store:
-        assert store.jobs.get(job_id)["status"] == "running"
+        assert store.jobs.get(job_id).status == "running"
         quick = JobRunner(store, {"sleep": JobKind("sleep", lambda s, a, p: {"steps": 1}, compute, record)})
         assert quick.recover() == {job_id: "queued"}
         assert quick.recover() == {}, "this process looks after it already"
@@ -295,9 +295,9 @@ def test_a_job_survives_one_restart_and_is_given_up_after_two(tmp_path):
 
     assert crash(tmp_path, "end") == job_id, "taken up, then the program ended as it should"
     with open_store(twice) as store:
-        assert store.jobs.get(job_id)["status"] == "running", "an end is not a cancel"
+        assert store.jobs.get(job_id).status == "running", "an end is not a cancel"
         assert JobRunner(store, KINDS).recover() == {job_id: "interrupted"}
-        assert store.jobs.get(job_id)["message"] == runner.STOPPED_TWICE
+        assert store.jobs.get(job_id).message == runner.STOPPED_TWICE
         assert scratch(store) == []
 
 

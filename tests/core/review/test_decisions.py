@@ -347,9 +347,9 @@ def test_a_rejected_lesion_is_no_reference_for_the_mask_gate(two_visits: Store) 
     record = store.masks.version("P1", DAY1, 1)
     remember_vectors(store, record, store.masks.load(record), "demo")
     store.decisions.decide("P1", DAY1, 1, "accept", "ann", "agrees")
-    assert [row["lesion_id"] for row in reference(store)] == ["L1", "L2"]
+    assert [row.lesion_id for row in reference(store)] == ["L1", "L2"]
     store.decisions.decide("P1", DAY1, 1, "reject", "ann", "wrong-lesion", lesion_id="L2")
-    assert [row["lesion_id"] for row in reference(store)] == ["L1"]
+    assert [row.lesion_id for row in reference(store)] == ["L1"]
 
 
 def test_what_is_left_out_and_what_waits_say_that_a_lesion_was_rejected_or_an_acceptance_withdrawn(

@@ -204,7 +204,7 @@ def test_blind_reading_and_who_has_finished_are_remembered_and_audited_once(stor
     for _ in range(2):
         store.readings.finish("P1", DAY1, "ann")
     assert store.readings.is_blind("P1", DAY1)
-    assert [row["person"] for row in store.readings.finished("P1", DAY1)] == ["ann"]
+    assert [row.person for row in store.readings.finished("P1", DAY1)] == ["ann"]
     actions = [e["action"] for e in store.audit.entries()]
     assert (actions.count("reading.set"), actions.count("reading.finished")) == (3, 1)
     assert store.verify() == []

@@ -68,9 +68,9 @@ def test_the_last_acceptance_names_the_reviewer_and_rejections_do_not():
 
 
 def test_events_are_days_from_the_first_timepoint_also_before_it():
-    events: list[dict[str, Any]] = [
-        {"date": "2024-01-11", "kind": "steroids", "detail": {"dexamethasone_mg": 4}},
-        {"date": "2023-12-31", "kind": "surgery", "detail": "biopsy"},
+    events = [
+        clinic.event("2024-01-11", "steroids", {"dexamethasone_mg": 4}),
+        clinic.event("2023-12-31", "surgery", "biopsy"),
     ]
     assert curve.events_on_axis(events, "2024-01-01") == [
         (10.0, "steroids: dexamethasone_mg 4"),

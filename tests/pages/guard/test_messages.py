@@ -146,7 +146,7 @@ def test_no_message_ends_the_job_the_store_or_the_session_of_anybody(start_serve
     dashboard.stop()
     assert "Traceback" not in dashboard.log
     with open_store(root) as store:
-        assert (store.jobs.get(job)["status"], store.jobs.get(job)["message"]) == ("done", "Done")
+        assert (store.jobs.get(job).status, store.jobs.get(job).message) == ("done", "Done")
 
 
 @pytest.mark.browser
@@ -160,7 +160,7 @@ def test_a_job_of_a_killed_server_is_taken_up_though_the_database_was_held_at_th
     # This server had taken the job up from the test, which counts as a start; a third would be one too many.
     (root / "jobs" / job / "restarts").unlink()
     with open_store(root) as holder:
-        assert holder.jobs.get(job)["status"] in ("queued", "running")
+        assert holder.jobs.get(job).status in ("queued", "running")
         dashboard = start_server(root)
         wait_until(lambda: "not ready yet" in dashboard.log)
         with Tab(dashboard.url) as tab:
@@ -170,4 +170,4 @@ def test_a_job_of_a_killed_server_is_taken_up_though_the_database_was_held_at_th
         wait_until(lambda: not (root / "jobs" / job).exists())
     dashboard.stop()
     with open_store(root) as store:
-        assert (store.jobs.get(job)["status"], store.jobs.get(job)["message"]) == ("done", "Done")
+        assert (store.jobs.get(job).status, store.jobs.get(job).message) == ("done", "Done")

@@ -96,8 +96,8 @@ def test_eight_threads_of_mixed_writes_lose_nothing(store: Store) -> None:
     assert [r.version for r in store.masks.of("P0")] == [1, 2, 3, 4, 5, 6]
     assert [r.version for r in store.masks.of("P1")] == [1, 2, 3]
     assert [s.scan_id for s in store.scans.of("P2", DAY2)] == ["CT", "CT-2", "CT-3", "CT-4"]
-    assert sorted(e["detail"] for e in store.events.of("P3")) == list(range(6))
-    assert [store.jobs.get(job)["progress"] for job in jobs] == [1.0, 1.0]
+    assert sorted(e.detail for e in store.events.of("P3")) == list(range(6))
+    assert [store.jobs.get(job).progress for job in jobs] == [1.0, 1.0]
     assert store.verify() == []
 
 

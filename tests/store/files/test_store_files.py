@@ -402,7 +402,7 @@ def test_a_loss_is_said_by_a_verb(room: Any, capsys: Any):
     assert "is missing" in err
     assert str(root) not in err
     with open_store(root) as store:
-        assert store.masks.losses()[store.masks.version("P1", DAY1, 1).mask_id]["person"] == "demo"
+        assert store.masks.losses()[store.masks.version("P1", DAY1, 1).mask_id].person == "demo"
 
 
 def test_nobody_outside_the_store_builds_the_path_of_a_stored_file():

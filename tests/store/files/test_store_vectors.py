@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,15 +11,16 @@ import numpy as np
 import pytest
 
 from core.errors import InputError
+from core.remembered.rows import ShapeVector
 from store import Store
 from store.files import vector_index
 from store.files.vector_index import VectorIndex
 from tests.store_phantom import add_mask, add_scan
 
 
-def rows_of(array: np.ndarray, patients: int = 50) -> list[dict[str, Any]]:
+def rows_of(array: np.ndarray, patients: int = 50) -> list[ShapeVector]:
     return [
-        {"mask_id": f"m{n}", "lesion_id": "L1", "patient_id": f"P{n % patients}", "vector": vector.tolist()}
+        ShapeVector("L1", vector.tolist(), (), f"m{n}", f"P{n % patients}", "2026-01-01", 1, "accepted")
         for n, vector in enumerate(array)
     ]
 
@@ -71,8 +73,8 @@ def test_when_nothing_is_eligible_the_answer_is_empty() -> None:
 
 def test_a_single_eligible_vector_among_many_of_the_same_patient_is_found() -> None:
     array = np.random.default_rng(1).normal(size=(300, 4))
-    rows = [{**row, "patient_id": "P1"} for row in rows_of(array)]
-    rows[137]["patient_id"] = "P2"
+    rows = [replace(row, patient_id="P1") for row in rows_of(array)]
+    rows[137] = replace(rows[137], patient_id="P2")
     index = VectorIndex.from_rows(rows)
     assert [n.mask_id for n in index.query(array[0], 5, exclude_patient="P1")] == ["m137"]
 
@@ -80,7 +82,7 @@ def test_a_single_eligible_vector_among_many_of_the_same_patient_is_found() -> N
 def test_beyond_the_exact_size_a_filter_that_leaves_little_still_gets_k(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(vector_index, "EXACT_UP_TO", 10)
     array = np.random.default_rng(2).normal(size=(5_000, 3))
-    rows = [{**row, "patient_id": "P1" if n % 500 else "P2"} for n, row in enumerate(rows_of(array))]
+    rows = [replace(row, patient_id="P1" if n % 500 else "P2") for n, row in enumerate(rows_of(array))]
     found = VectorIndex.from_rows(rows).query(array[1], 10, exclude_patient="P1")
     allowed = np.arange(5_000) % 500 == 0
     assert [n.mask_id for n in found] == [mask_id for mask_id, _ in exact(array, array[1], 10, allowed)]

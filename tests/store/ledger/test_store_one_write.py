@@ -8,6 +8,7 @@ import os
 import random
 import signal
 import time
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -39,26 +40,26 @@ def test_a_version_with_its_vectors_and_verdict_is_one_entry(store: Store):
     (entry,) = store.audit.entries()[before:]
     assert (entry["action"], entry["person"]) == ("mask.added", "demo")
     rows = store.vectors.all()
-    assert [(row["mask_id"], row["lesion_id"]) for row in rows] == [(record.mask_id, "L1"), (record.mask_id, "L2")]
-    assert tuple(rows[0]["names"]) == VECTOR_NAMES
-    assert [row["vector"] for row in rows] == [row["vector"] for row in vectors_of(labels(4, 2))]
+    assert [(row.mask_id, row.lesion_id) for row in rows] == [(record.mask_id, "L1"), (record.mask_id, "L2")]
+    assert tuple(rows[0].names) == VECTOR_NAMES
+    assert [row.vector for row in rows] == [row.vector for row in vectors_of(labels(4, 2))]
     (said,) = store.verdicts.of_masks(mask_id=record.mask_id)
-    assert (said["person"], said["created_at"]) == ("demo", record.created_at)
-    assert said["result"] == verdict_on(store, vectors_of(labels(4, 2)), "P1")
-    assert score_mask(store, "P1", DAY1, 1, "demo") == said["result"]
+    assert (said.person, said.created_at) == ("demo", record.created_at)
+    assert said.result == verdict_on(store, vectors_of(labels(4, 2)), "P1")
+    assert score_mask(store, "P1", DAY1, 1, "demo") == said.result
     assert "verdict" not in json.loads((folder(store) / "mask_v001.json").read_text()), "the sidecar is the record's"
     assert store.verify() == []
     store.close()
     rebuild(store.root)
     with open_store(store.root) as again:
-        assert [row["vector"] for row in again.vectors.all()] == [row["vector"] for row in rows]
-        assert again.verdicts.of_masks()[0]["result"] == said["result"]
+        assert [row.vector for row in again.vectors.all()] == [row.vector for row in rows]
+        assert again.verdicts.of_masks()[0].result == said.result
 
 
 def test_vectors_of_another_mask_are_refused_with_the_version(store: Store):
     add_scan(store)
     whole = vectors_of(labels(4, 2))
-    for vectors in (whole[:1], vectors_of(labels(4)) * 2, [{**whole[0], "vector": [float("nan")] * 12}, whole[1]]):
+    for vectors in (whole[:1], vectors_of(labels(4)) * 2, [replace(whole[0], vector=[float("nan")] * 12), whole[1]]):
         with pytest.raises(InputError):
             add_mask(store, 4, 2, vectors=vectors)
     with pytest.raises(InputError, match=r"finite|JSON"):
@@ -118,8 +119,8 @@ def test_after_kills_while_versions_are_saved_every_version_has_its_verdict(tmp_
     with open_store(tmp_path) as store:
         masks = {record.mask_id: len(record.lesions) for record in store.masks.of("P1")}
         assert len(masks) >= kills, "each of the writers saved at least one"
-        assert {row["mask_id"] for row in store.verdicts.of_masks()} == set(masks)
-        vectors = [row["mask_id"] for row in store.vectors.all()]
+        assert {row.mask_id for row in store.verdicts.of_masks()} == set(masks)
+        vectors = [row.mask_id for row in store.vectors.all()]
         assert {mask_id: vectors.count(mask_id) for mask_id in masks} == masks
         assert store.verify() == []
 
@@ -150,11 +151,11 @@ def test_the_newest_is_what_was_written_last_whatever_the_clock_said(store: Stor
     store.reference_sets.add("growth", {"n": 2}, "demo")
     store.forecasts.add("P1", "L1", "kept", {"n": 2}, "demo")
     store.events.add("P1", DAY1, "steroids", "8 mg", "demo")
-    assert store.verdicts.of_scans("P1", DAY1)[-1]["score"] == 0.1
-    assert store.verdicts.of_masks("P1")[-1]["p_value"] == 0.9
-    assert store.reference_sets.all("growth")[-1]["detail"] == {"n": 2}
-    assert store.forecasts.of("P1")[-1]["n"] == 2
-    assert store.events.of("P1")[-1]["detail"] == "8 mg"
+    assert store.verdicts.of_scans("P1", DAY1)[-1].score == 0.1
+    assert store.verdicts.of_masks("P1")[-1].p_value == 0.9
+    assert store.reference_sets.all("growth")[-1].detail == {"n": 2}
+    assert store.forecasts.of("P1")[-1].result["n"] == 2
+    assert store.events.of("P1")[-1].detail == "8 mg"
     assert [(item.urgency, item.reason) for item in work_items(store)] == [(1, "version 1 (nnunet) is proposed")]
     assert store.verify() == []
 

@@ -254,42 +254,42 @@ def test_a_refused_write_leaves_no_trace(store: Store) -> None:
 
 def test_what_was_said_is_remembered(busy: Store) -> None:
     (score,) = busy.verdicts.of_scans("P1", DAY1)
-    assert score["result"] == {"verdict": "in distribution", "score": 0.125, "crops": [0.1, 0.15]}
-    assert (score["score"], score["person"], score["patient_id"]) == (0.125, "demo", "P1")
+    assert score.result == {"verdict": "in distribution", "score": 0.125, "crops": [0.1, 0.15]}
+    assert (score.score, score.person, score.patient_id) == (0.125, "demo", "P1")
     assert busy.verdicts.of_scans("P2") == []
     anomaly = busy.verdicts.of_masks("P1")[-1]
-    assert (anomaly["version"], anomaly["p_value"]) == (2, 0.5)
-    assert [row["verdict"] for row in busy.verdicts.of_masks(mask_id=anomaly["mask_id"])] == [
+    assert (anomaly.version, anomaly.p_value) == (2, 0.5)
+    assert [row.verdict for row in busy.verdicts.of_masks(mask_id=anomaly.mask_id)] == [
         "not enough reference masks",
         "usual",
     ]
-    assert [(e["date"], e["detail"]) for e in busy.events.of("P1")] == [
+    assert [(e.date, e.detail) for e in busy.events.of("P1")] == [
         (DAY1, "started"),
         (DAY2, {"dexamethasone_mg": 4}),
     ]
-    assert busy.forecasts.of("P1", "L1")[0]["rate"] == 0.01
-    assert busy.models.all()[0]["detail"] == {"licence": "Apache-2.0"}
-    assert busy.reference_sets.all("mask-gate")[0]["detail"]["members"] == [anomaly["mask_id"]]
-    assert [(p["name"], p["role"]) for p in busy.people.all()] == [
+    assert busy.forecasts.of("P1", "L1")[0].result["rate"] == 0.01
+    assert busy.models.all()[0].detail == {"licence": "Apache-2.0"}
+    assert busy.reference_sets.all("mask-gate")[0].detail["members"] == [anomaly.mask_id]
+    assert [(p.name, p.role) for p in busy.people.all()] == [
         ("ann", "administrator"),
         ("demo", "administrator"),
     ]
     assert busy.patients.datasets() == ["set"]
     first, second = busy.patients.all()
-    assert (first["patient_id"], first["timepoints"], first["scans"], first["masks"]) == ("P1", 2, 4, 4)
-    assert (first["accepted"], first["proposed"], second["proposed"]) == (1, 0, 1)
-    assert (first["first_timepoint"], first["last_timepoint"]) == (DAY1, DAY2)
+    assert (first.patient_id, first.timepoints, first.scans, first.masks) == ("P1", 2, 4, 4)
+    assert (first.accepted, first.proposed, second.proposed) == (1, 0, 1)
+    assert (first.first_timepoint, first.last_timepoint) == (DAY1, DAY2)
 
 
 def test_a_vector_replaces_that_of_the_same_lesion_and_must_be_finite(busy: Store) -> None:
     rows = busy.vectors.all()
-    assert [(r["lesion_id"], r["vector"], r["status"]) for r in rows] == [
+    assert [(r.lesion_id, r.vector, r.status) for r in rows] == [
         ("L1", [1.0, -2.5, 1e-9], "accepted"),
         ("L2", [1.0, -2.5, 1e-9], "accepted"),
     ]
-    mask_id = rows[0]["mask_id"]
+    mask_id = rows[0].mask_id
     busy.vectors.add(mask_id, "L1", "P1", [4.0], ["a"], "demo")
-    assert busy.vectors.all("accepted")[0]["vector"] == [4.0]
+    assert busy.vectors.all("accepted")[0].vector == [4.0]
     assert busy.vectors.all("proposed") == []
     for vector, names, patient in (([float("nan")], ["a"], "P1"), ([1.0], ["a", "b"], "P1"), ([1.0], ["a"], "P2")):
         with pytest.raises(InputError):
@@ -299,7 +299,9 @@ def test_a_vector_replaces_that_of_the_same_lesion_and_must_be_finite(busy: Stor
 
 def test_a_job_goes_from_queued_to_done(store: Store) -> None:
     job_id = store.jobs.create("segment", {"patient_id": "P1"}, "demo")
-    assert {k: store.jobs.get(job_id)[k] for k in ("kind", "params", "person", "status", "progress", "result")} == {
+    assert {
+        k: getattr(store.jobs.get(job_id), k) for k in ("kind", "params", "person", "status", "progress", "result")
+    } == {
         "kind": "segment",
         "params": {"patient_id": "P1"},
         "person": "demo",
@@ -311,12 +313,12 @@ def test_a_job_goes_from_queued_to_done(store: Store) -> None:
     audited = len(store.audit.entries())
     store.jobs.update(job_id, progress=0.5, message="slice 3")
     assert len(store.audit.entries()) == audited
-    assert (store.jobs.get(job_id)["status"], store.jobs.get(job_id)["message"]) == ("running", "slice 3")
+    assert (store.jobs.get(job_id).status, store.jobs.get(job_id).message) == ("running", "slice 3")
     store.jobs.update(job_id, status="done", progress=1, result={"version": 1})
-    assert store.jobs.get(job_id)["result"] == {"version": 1}
+    assert store.jobs.get(job_id).result == {"version": 1}
     newer = store.jobs.create("propagate", {}, "ann")
-    assert [j["job_id"] for j in store.jobs.newest()] == [newer, job_id]
-    assert [j["job_id"] for j in store.jobs.newest(status="done")] == [job_id]
+    assert [j.job_id for j in store.jobs.newest()] == [newer, job_id]
+    assert [j.job_id for j in store.jobs.newest(status="done")] == [job_id]
     assert len(store.jobs.newest(limit=1)) == 1
     for change in ({"status": "paused"}, {"progress": 1.5}, {"progress": float("nan")}, {"result": {"x": object()}}):
         with pytest.raises(InputError):

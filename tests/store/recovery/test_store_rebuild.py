@@ -195,7 +195,7 @@ def test_a_lost_common_ledger_costs_people_and_jobs_but_no_acceptance(
     assert (counts["adopted"], counts["to_affirm"], counts["jobs"]) == (0, 0, 0)
     with open_store(root) as store:
         assert contents(store)["masks"] == before["masks"]
-        assert [person["name"] for person in store.people.all()] == ["demo"]
+        assert [person.name for person in store.people.all()] == ["demo"]
         (problem,) = store.verify()
         assert "decisions were made by 'ann', whom nobody added" in problem
 

@@ -105,7 +105,7 @@ def test_a_patient_whose_ledger_is_gone_is_adopted_whoever_was_there_besides(roo
     counts = rebuild(root)
     assert (counts["gaps"], counts["adopted"], counts["to_affirm"]) == (None, 2, 0)
     with open_store(root) as store:
-        assert [row["patient_id"] for row in store.patients.all()] == ["P1", "P2"]
+        assert [row.patient_id for row in store.patients.all()] == ["P1", "P2"]
         assert volume_points(store, "P1")
         assert store.verify() == []
     only = root.with_name("only")

@@ -1,0 +1,225 @@
+"""What the store remembers, row by row: frozen values, made by `store.records` from the database's rows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from core.types import JsonObject
+
+
+@dataclass(frozen=True)
+class Patient:
+    """A patient, and how much there is of them.
+
+    Args:
+        first_timepoint, last_timepoint: dates, YYYY-MM-DD; None for a patient without timepoints.
+        timepoints, scans, masks: how many there are; of masks, how many are `proposed` and `accepted`.
+    """
+
+    patient_id: str
+    dataset: str
+    added_at: str
+    first_timepoint: str | None
+    last_timepoint: str | None
+    timepoints: int
+    scans: int
+    masks: int
+    proposed: int
+    accepted: int
+
+
+@dataclass(frozen=True)
+class Person:
+    """Somebody who may be named on a record; `role` is one of `core.access.ROLES`."""
+
+    name: str
+    role: str
+    added_at: str
+
+
+@dataclass(frozen=True)
+class FinishedReading:
+    """A person who has finished reading a timepoint, and when."""
+
+    person: str
+    created_at: str
+
+
+@dataclass(frozen=True)
+class Loss:
+    """A mask version whose file a person marked lost."""
+
+    mask_id: str
+    reason: str
+    person: str
+    created_at: str
+
+
+@dataclass(frozen=True)
+class DoubtedFile:
+    """A stored file that is not as it was stored.
+
+    Args:
+        path: relative to the data root.
+        state: "altered" or "missing".
+        found_sha256: of what is there now; None when it is missing.
+        created_at: when that was found.
+    """
+
+    path: str
+    state: str
+    found_sha256: str | None
+    created_at: str
+
+
+@dataclass(frozen=True)
+class ScanVerdict:
+    """What the scan gate said of a timepoint; `result` is `core.gates.scan.rfdeep.OodResult` as JSON."""
+
+    score_id: str
+    patient_id: str
+    timepoint: str
+    result: JsonObject
+    person: str
+    created_at: str
+
+    @property
+    def state(self) -> str:
+        """ "in distribution", "out of distribution" or "no anchor"."""
+        return str(self.result["state"])
+
+    @property
+    def score(self) -> float | None:
+        """P(out of distribution), 0..1; None without an anchor."""
+        return None if self.result["score"] is None else float(self.result["score"])
+
+    @property
+    def threshold(self) -> float:
+        """Scores above it are out of distribution."""
+        return float(self.result["threshold"])
+
+
+@dataclass(frozen=True)
+class MaskVerdict:
+    """What the mask gate said of a mask version; `result` is that of `core.gates.mask.verdicts.verdict_on`."""
+
+    anomaly_id: str
+    mask_id: str
+    patient_id: str
+    timepoint: str
+    version: int
+    result: JsonObject
+    person: str
+    created_at: str
+
+    @property
+    def verdict(self) -> str:
+        """ "usual", "unusual", "not enough reference masks" or "empty mask"."""
+        return str(self.result["verdict"])
+
+    @property
+    def flagged(self) -> bool | None:
+        """Whether the shape is unusual; None where that cannot be judged."""
+        flagged = self.result["flagged"]
+        return None if flagged is None else bool(flagged)
+
+    @property
+    def p_value(self) -> float | None:
+        """Conformal p-value, 0..1; None where it cannot be judged."""
+        return None if self.result["p_value"] is None else float(self.result["p_value"])
+
+    @property
+    def n_reference(self) -> int:
+        """How many lesions of other patients' accepted masks it was compared with."""
+        return int(self.result["n_reference"])
+
+    @property
+    def lesions(self) -> list[JsonObject]:
+        """One result a lesion: lesion_id, score, p_value, verdict, top_features."""
+        return list(self.result.get("lesions", ()))
+
+
+@dataclass(frozen=True)
+class LesionVector:
+    """The shape vector of one lesion: the features, in the order of `names`."""
+
+    lesion_id: str
+    vector: Sequence[float]
+    names: Sequence[str]
+
+
+@dataclass(frozen=True)
+class ShapeVector(LesionVector):
+    """The shape vector of one lesion in a stored mask, and of which; `status` is the mask's."""
+
+    mask_id: str
+    patient_id: str
+    timepoint: str
+    version: int
+    status: str
+
+
+@dataclass(frozen=True)
+class Event:
+    """What happened to a patient on a day; `detail` is text or JSON values."""
+
+    event_id: str
+    patient_id: str
+    date: str
+    kind: str
+    detail: Any
+    person: str
+    created_at: str
+
+
+@dataclass(frozen=True)
+class GrowthFit:
+    """A fitted growth model or a stored forecast of a lesion; `result` names the masks that it was made of."""
+
+    fit_id: str
+    patient_id: str
+    lesion_id: str
+    model: str
+    result: JsonObject
+    person: str
+    created_at: str
+
+
+@dataclass(frozen=True)
+class UsedModel:
+    """A model that was used: its file's SHA-256, and source, licence and input in `detail`."""
+
+    model_id: str
+    sha256: str
+    detail: JsonObject
+    person: str
+    created_at: str
+
+
+@dataclass(frozen=True)
+class ReferenceSet:
+    """What a gate or a forecast was calibrated on: members, split and figures in `detail`."""
+
+    set_id: str
+    kind: str
+    detail: JsonObject
+    person: str
+    created_at: str
+
+
+@dataclass(frozen=True)
+class Job:
+    """Long work: what was asked for (`params`), how far it is (`progress`, 0..1) and what came of it (`result`)."""
+
+    job_id: str
+    kind: str
+    params: JsonObject
+    person: str
+    status: str
+    progress: float
+    message: str
+    result: JsonObject | None
+    created_at: str
+    updated_at: str
