@@ -24,8 +24,11 @@ MaskStatus = Literal["proposed", "accepted", "rejected", "superseded"]
 Verdict = Literal["real", "within noise", "unknown"]
 
 #: progress(fraction 0..1, message). May raise `JobCancelled`; engines call it often and hold nothing half-written.
-#: JSON from outside or from the database, of keys that its reader names.
+#: JSON from outside, and rows as the database gives them, of keys that its reader names; `Any` stands nowhere else.
 JsonObject = Mapping[str, Any]
+JsonDict = dict[str, Any]
+#: One JSON value of whatever kind.
+Json = Any
 
 Progress = Callable[[float, str], None]
 

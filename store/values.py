@@ -11,12 +11,11 @@ import json
 import math
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
 
 from core.errors import InputError
-from core.types import Prompt
+from core.types import Json, JsonDict, Prompt
 
 _ID = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,63}")
 _REASON = re.compile(r"[A-Za-z0-9_-]{1,64}")
@@ -81,7 +80,7 @@ def check_text(what: str, value: object) -> str:
     return value
 
 
-def check_texts(what: str, value: Any) -> Any:
+def check_texts(what: str, value: object) -> Json:
     """`value` if every text in it, keys too, is one that `check_text` takes; other values are left alone."""
     if isinstance(value, str):
         check_text(what, value)
@@ -94,7 +93,7 @@ def check_texts(what: str, value: Any) -> Any:
     return value
 
 
-def vector_values(lesion_id: object, vector: Sequence[float], names: Sequence[str]) -> dict[str, Any]:
+def vector_values(lesion_id: object, vector: Sequence[float], names: Sequence[str]) -> JsonDict:
     """A lesion's shape vector as it is stored: lesion_id, vector (finite numbers), names (as many).
 
     Raises:
@@ -109,7 +108,7 @@ def vector_values(lesion_id: object, vector: Sequence[float], names: Sequence[st
     return {"lesion_id": check_id("lesion id", lesion_id), "vector": numbers, "names": plain(list(names), "names")}
 
 
-def plain(value: Any, where: str = "value") -> Any:
+def plain(value: object, where: str = "value") -> Json:
     """`value` in JSON's own types: NumPy scalars and arrays, tuples, prompts and mappings are converted.
 
     Raises:
@@ -137,11 +136,11 @@ def plain(value: Any, where: str = "value") -> Any:
     raise InputError(f"Expected values that JSON can hold, got {type(value).__name__} at {where}.")
 
 
-def to_text(value: Any) -> str:
+def to_text(value: object) -> str:
     """JSON text for a column: keys in the order given, so that a sidecar written from a row keeps its order."""
     return json.dumps(value, allow_nan=False)
 
 
-def canonical(value: Any) -> str:
+def canonical(value: object) -> str:
     """The one JSON text of a value: sorted keys, no blanks, ASCII. What the audit chain hashes."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)

@@ -14,13 +14,14 @@ import weakref
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, Protocol, Self
+from typing import Protocol, Self
 
 import duckdb
 
 from core.errors import StoreError
+from core.types import JsonDict
 
-Row = dict[str, Any]
+Row = JsonDict
 
 
 class StoreBusy(StoreError):
@@ -72,7 +73,7 @@ def times_open_here(path: Path) -> int:
 class Writer(Protocol):
     """What an entry is applied to: a database, or a `store.ledger.replay.Batch` for one."""
 
-    def execute(self, sql: str, parameters: Sequence[Any] = ()) -> None: ...
+    def execute(self, sql: str, parameters: Sequence[object] = ()) -> None: ...
 
 
 class _Handle:
@@ -192,7 +193,7 @@ class Connection:
             self._root = self._connect()
             self._invalid = False
 
-    def query(self, sql: str, parameters: Sequence[Any] = ()) -> list[Row]:
+    def query(self, sql: str, parameters: Sequence[object] = ()) -> list[Row]:
         """All rows of a SELECT, as dicts by column name. Inside `transaction` it sees the transaction's own writes."""
         with self._errors_told():
             cursor = self._handle().cursor
@@ -200,7 +201,7 @@ class Connection:
             names = [column[0] for column in cursor.description or ()]
             return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
 
-    def execute(self, sql: str, parameters: Sequence[Any] = ()) -> None:
+    def execute(self, sql: str, parameters: Sequence[object] = ()) -> None:
         """One statement that writes; by itself a transaction unless it stands inside `transaction`."""
         with self.lock, self._errors_told():
             self._refuse_reading()
@@ -208,7 +209,7 @@ class Connection:
             cursor.execute(sql, list(parameters))
             cursor.fetchall()
 
-    def execute_many(self, sql: str, rows: Sequence[Sequence[Any]]) -> None:
+    def execute_many(self, sql: str, rows: Sequence[Sequence[object]]) -> None:
         """One writing statement for each of `rows`, in their order; about three times as fast as one by one."""
         with self.lock, self._errors_told():
             self._refuse_reading()

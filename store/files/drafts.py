@@ -17,13 +17,13 @@ import uuid
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
 from core.errors import InputError, StoreError
 from core.review.model_answers import Answer
-from core.types import LabelMap
+from core.types import JsonDict, LabelMap
 from store.files import mask_files
 from store.files.edits import Edit, pack_answers, pack_edit, read_answers, read_edit
 from store.ledger.actors import check_actor
@@ -74,7 +74,7 @@ class Drawn(NamedTuple):
 
     labels: LabelMap
     revision: int
-    prompts: list[dict[str, Any]]
+    prompts: list[JsonDict]
     answers: list[Answer]
     left_out: list[int]
 
@@ -218,7 +218,7 @@ class Drafts:
         if draft.parent_version is not None:
             parent = self._masks.version(draft.patient_id, draft.timepoint, draft.parent_version)
             labels = np.array(self._masks.load(parent).array, order="F")  # a copy
-        newest, prompts, cited, left_out = _revision(folder), list[dict[str, Any]](), list[str](), list[int]()
+        newest, prompts, cited, left_out = _revision(folder), list[JsonDict](), list[str](), list[int]()
         for number, edit in _edits(folder, newest, draft.shape):
             if edit is None:
                 left_out.append(number)

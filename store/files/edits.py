@@ -12,7 +12,7 @@ import json
 import struct
 import zlib
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +21,7 @@ from pydantic import Field, model_validator
 from core.errors import InputError
 from core.review.model_answers import CLAIMS, MAX_INDEX, MAX_PROMPTS, Answer, AnswerId, DrawnPrompt
 from core.strict import Strict, read_strictly
+from core.types import JsonDict, JsonObject
 
 #: Longest header of an edit, and longest list of answers beside one, bytes.
 MAX_HEADER_BYTES, MAX_ANSWERS_BYTES = 2**20, 64 * 2**20
@@ -30,7 +31,7 @@ MAX_WORDS = 200
 Labels = NDArray[np.uint8]
 
 
-class Header(Strict):
+class Header(Strict):  # type: ignore[explicit-any]  # what pydantic generates
     """What a browser says of an edit. A list that is absent (None) is as it was after the edit before."""
 
     slices: Annotated[list[Annotated[int, Field(ge=0, le=MAX_INDEX)]], Field(max_length=MAX_INDEX + 1)]
@@ -40,11 +41,11 @@ class Header(Strict):
 
     @model_validator(mode="before")
     @classmethod
-    def _without_claims(cls, values: Any) -> Any:
+    def _without_claims(cls, values: object) -> object:
         return {k: v for k, v in values.items() if k not in CLAIMS} if isinstance(values, dict) else values
 
 
-class AnswerList(Strict):
+class AnswerList(Strict):  # type: ignore[explicit-any]
     """The answers that an edit was the first to cite."""
 
     answers: Annotated[list[Answer], Field(max_length=MAX_ANSWERS)]
@@ -54,19 +55,19 @@ class Edit(NamedTuple):
     """One edit, read: its slices (k -> (I, J) labels), its prompts and cited answers or None, and what was done."""
 
     slices: dict[int, Labels]
-    prompts: list[dict[str, Any]] | None
+    prompts: list[JsonDict] | None
     answers: list[str] | None
     what: str
 
 
 def pack_edit(
     slices: Mapping[int, Labels],
-    prompts: Sequence[Mapping[str, Any]] | None,
+    prompts: Sequence[JsonObject] | None,
     what: str,
     answers: Sequence[str] | None = None,
 ) -> bytes:
     """An edit as the browser sends it."""
-    values: dict[str, Any] = {"slices": sorted(slices), "what": what}
+    values: JsonDict = {"slices": sorted(slices), "what": what}
     if prompts is not None:
         values["prompts"] = [dict(p) for p in prompts]
     if answers is not None:

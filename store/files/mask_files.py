@@ -17,16 +17,16 @@ import os
 import shutil
 import uuid
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import cast
 
 import nibabel as nib
 import numpy as np
 
 from core.errors import InputError, StoreError
-from core.types import Grid, LabelMap, LesionMeasure
+from core.types import Grid, JsonDict, JsonObject, LabelMap, LesionMeasure
 
 FINAL = "mask_final.nii.gz"
 
@@ -158,7 +158,7 @@ def copy_synced(source: Path, target: Path) -> None:
         os.fsync(new.fileno())
 
 
-def sidecar_text(values: Mapping[str, Any]) -> str:
+def sidecar_text(values: JsonObject) -> str:
     """A sidecar as it stands in its file."""
     return json.dumps(values, indent=2, allow_nan=False) + "\n"
 
@@ -235,15 +235,16 @@ def read_own(path: Path) -> LabelMap | None:
     it.
     """
     try:
-        image: Any = nib.load(path, mmap=False)
+        image = cast(nib.Nifti1Image, nib.load(path, mmap=False))
         if image.get_data_dtype() != np.uint8 or image.header.get_slope_inter() not in ((None, None), (1.0, 0.0)):
             return None
-        return LabelMap(image.dataobj.get_unscaled(), Grid(image.shape, image.affine))
+        voxels = image.dataobj.get_unscaled()  # type: ignore[attr-defined]
+        return LabelMap(voxels, Grid((image.shape[0], image.shape[1], image.shape[2]), image.affine))
     except (OSError, EOFError, ValueError, zlib.error, nib.filebasedimages.ImageFileError, InputError):
         return None
 
 
-def lesion_values(labels: LabelMap, lesions: Sequence[LesionMeasure]) -> list[dict[str, Any]]:
+def lesion_values(labels: LabelMap, lesions: Sequence[LesionMeasure]) -> list[JsonDict]:
     """The sidecar's lesions, one per label ascending; volumes are voxels times the voxel volume of `labels.grid`.
 
     Raises:

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path, PurePosixPath
-from typing import Any
 
 from core.errors import StoreError
-from core.types import parse_date
+from core.types import JsonDict, parse_date
 from store.values import check_id
 
 #: Where recorded files lie. Nothing that a record names is anywhere else.
@@ -47,7 +46,7 @@ def inside(root: Path, relative: object, tops: tuple[str, ...] = TOPS) -> Path:
     return root.joinpath(*parts)
 
 
-def scan_place(payload: dict[str, Any]) -> str:
+def scan_place(payload: JsonDict) -> str:
     """Where the image of a scan must lie, by its dataset, patient, timepoint and scan id.
 
     Raises:

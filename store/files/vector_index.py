@@ -15,7 +15,7 @@ import os
 import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple, Self
+from typing import TYPE_CHECKING, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -23,6 +23,9 @@ from numpy.typing import ArrayLike, NDArray
 from core.errors import InputError
 from core.remembered.rows import ShapeVector
 from store.files.mask_files import fsync_dir
+
+if TYPE_CHECKING:
+    import hnswlib
 
 #: Up to this many vectors every query looks at all of them (ef >= n), which makes the answer exact.
 EXACT_UP_TO = 20_000
@@ -206,7 +209,7 @@ class RowIndex:
         return [(int(neighbour.mask_id), neighbour.patient_id, neighbour.distance) for neighbour in found]
 
 
-def _new_index(dimension: int, capacity: int) -> Any:
+def _new_index(dimension: int, capacity: int) -> hnswlib.Index:
     import hnswlib  # here, so that the store can be imported where the package is not
 
     index = hnswlib.Index(space="l2", dim=dimension)

@@ -20,14 +20,14 @@ import hashlib
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from core.errors import StoreError
+from core.types import JsonDict
 from store.database.connection import Connection, Writer
 from store.ledger import lines
 from store.values import canonical, to_text
 
-Entry = dict[str, Any]
+Entry = JsonDict
 GENESIS = "0" * 64
 KEYS = ("seq", "created_at", "person", "action", "payload", "prev_hash", "hash")
 
@@ -38,7 +38,7 @@ def entry_hash(entry: Entry) -> str:
     return hashlib.sha256(canonical(body).encode("ascii")).hexdigest()
 
 
-def make_entry(seq: int, at: str, person: str, action: str, payload: Any, prev_hash: str) -> Entry:
+def make_entry(seq: int, at: str, person: str, action: str, payload: object, prev_hash: str) -> Entry:
     """A whole entry, ready to be appended."""
     entry = {
         "seq": seq,
@@ -105,7 +105,7 @@ class Audit:
         rows = self.db.query("SELECT seq, hash FROM audit WHERE seq = (SELECT max(seq) FROM audit)")
         return (int(rows[0]["seq"]), str(rows[0]["hash"])) if rows else (0, GENESIS)
 
-    def next_entry(self, at: str, person: str, action: str, payload: Any) -> Entry:
+    def next_entry(self, at: str, person: str, action: str, payload: object) -> Entry:
         """The entry that would follow the newest."""
         seq, previous = self.last()
         return make_entry(seq + 1, at, person, action, payload, previous)

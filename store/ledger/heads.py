@@ -16,9 +16,10 @@ import logging
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from core.errors import InputError, StoreError
+from core.types import JsonDict, JsonObject
 from store.ledger import lines
 from store.ledger.audit import Entry
 from store.ledger.histories import SIGNING
@@ -43,12 +44,12 @@ class Key(NamedTuple):
         """HMAC-SHA256, 64 hex digits, of one head."""
         return hmac.new(self.secret, f"twinreview head {seq} {digest}".encode("ascii"), hashlib.sha256).hexdigest()
 
-    def head(self, entry: Mapping[str, Any]) -> dict[str, Any]:
+    def head(self, entry: JsonObject) -> JsonDict:
         """The signed head of an entry, as its line in heads.jsonl."""
         seq, digest = entry["seq"], entry["hash"]
         return {"seq": seq, "hash": digest, "key": self.key_id, "signature": self.sign(seq, digest)}
 
-    def made(self, head: Mapping[str, Any]) -> bool:
+    def made(self, head: JsonObject) -> bool:
         """True if a line of heads.jsonl was made with this key."""
         seq, digest, signature = head.get("seq"), head.get("hash"), head.get("signature")
         if type(seq) is not int or not isinstance(digest, str) or not isinstance(signature, str):
@@ -161,7 +162,7 @@ def verify(path: Path, key: Key, entries: Sequence[Entry]) -> list[str]:
         heads, problems = _read(path)
     except (OSError, StoreError):
         return [f"{path.name} cannot be read, though signing began with entry {start}: no entry is proven."]
-    signed: dict[int, list[Mapping[str, Any]]] = {}
+    signed: dict[int, list[JsonObject]] = {}
     for head in heads:
         signed.setdefault(head["seq"], []).append(head)
     for entry in entries[start - 1 :]:
@@ -207,7 +208,7 @@ def signed_seqs(path: Path) -> list[int]:
     return [int(head["seq"]) for head in _read(path)[0]]
 
 
-def _read(path: Path) -> tuple[list[dict[str, Any]], list[str]]:
+def _read(path: Path) -> tuple[list[JsonDict], list[str]]:
     heads, problems = [], []
     for number, line in enumerate(lines.content(path).split(b"\n"), start=1):
         if line:

@@ -21,9 +21,10 @@ import json
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from core.errors import StoreError, TwinReviewError
+from core.types import Json
 from store.files.mask_files import replace_text, sidecar_of
 from store.files.paths import inside, mask_place, scan_place
 from store.ledger import histories
@@ -59,7 +60,7 @@ def pending(root: Path) -> Pending | None:
     """
     path = root / NAME
     try:
-        values: Any = None if path.is_symlink() else json.loads(path.read_text(encoding="utf-8"))
+        values: Json = None if path.is_symlink() else json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         return None
     except (ValueError, OSError, RecursionError):

@@ -12,9 +12,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
 
 from core.errors import StoreError
+from core.types import JsonObject
 from store.files.mask_files import replace_bytes
 from store.files.paths import inside
 from store.ledger import lines
@@ -26,7 +26,7 @@ COMMON = f"processed/{NAME}"
 
 
 def place_of(
-    payload: Mapping[str, Any], patient_of: Callable[[str], str | None], dataset_of: Callable[[str], str | None]
+    payload: JsonObject, patient_of: Callable[[str], str | None], dataset_of: Callable[[str], str | None]
 ) -> str:
     """The ledger of an entry, relative to the root: that of the patient whom its payload names, by `patient_id` or
     through `mask_id`; else the common one. New kinds of entry need nothing here."""

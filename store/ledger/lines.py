@@ -8,9 +8,10 @@ import os
 import stat
 from collections.abc import Iterable
 from pathlib import Path
-from typing import IO, Any, NamedTuple
+from typing import IO, NamedTuple
 
 from core.errors import StoreError
+from core.types import JsonDict
 from store.files.mask_files import fsync_dir
 
 _BLOCK = 65_536
@@ -20,7 +21,7 @@ class Tail(NamedTuple):
     """The end of such a file: its last whole line as a value (None: there is none, or it is no JSON object), that
     line's bytes, and what follows it without an end of line (b"" in a file that is whole)."""
 
-    value: dict[str, Any] | None
+    value: JsonDict | None
     line: bytes
     torn: bytes
 
@@ -62,7 +63,7 @@ def content(path: Path) -> bytes:
         return b""
 
 
-def line_of(value: Any) -> bytes:
+def line_of(value: object) -> bytes:
     """A value as its line."""
     return (json.dumps(value, allow_nan=False) + "\n").encode("ascii")
 
@@ -114,7 +115,7 @@ def tail(path: Path) -> Tail:
     return Tail(value_of(line), line, torn)
 
 
-def value_of(line: bytes) -> dict[str, Any] | None:
+def value_of(line: bytes) -> JsonDict | None:
     """The JSON object that a line is; None if it is none."""
     try:
         value = json.loads(line)

@@ -7,16 +7,15 @@ them in memory and compares. So the database cannot hold anything that the audit
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
 
 from core.errors import StoreError
-from core.types import MODALITIES, Decision, MaskRecord, Scan
+from core.types import MODALITIES, Decision, JsonDict, MaskRecord, Scan
 from store.database.connection import Connection, Row, Writer
 from store.files.paths import mask_place, scan_place
 from store.ledger.audit import Entry
 from store.values import check_id, to_text
 
-Payload = dict[str, Any]
+Payload = JsonDict
 
 
 class Batch:
@@ -27,10 +26,10 @@ class Batch:
     """
 
     def __init__(self) -> None:
-        self._inserts: dict[str, list[Sequence[Any]]] = {}
-        self._updates: list[tuple[str, list[Sequence[Any]]]] = []
+        self._inserts: dict[str, list[Sequence[object]]] = {}
+        self._updates: list[tuple[str, list[Sequence[object]]]] = []
 
-    def execute(self, sql: str, parameters: Sequence[Any] = ()) -> None:
+    def execute(self, sql: str, parameters: Sequence[object] = ()) -> None:
         """Keep a statement for later."""
         if sql.startswith("INSERT"):
             self._inserts.setdefault(sql, []).append(parameters)

@@ -6,12 +6,11 @@ import json
 import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
 
 from core.errors import StoreError, TwinReviewError
 from core.imaging.volumes import file_sha256
 from core.review.decisions import REJECTED
-from core.types import Scan
+from core.types import JsonObject, Scan
 from store.database import looking
 from store.database.connection import Connection, Row
 from store.database.migrations import migrate
@@ -86,7 +85,7 @@ def _references(scans: list[Row]) -> dict[tuple[str, str], Scan]:
 
 
 def _check_pair(
-    root: Path, image: str, sha256: str, values: Mapping[str, Any], expected: set[str], db: Connection | None = None
+    root: Path, image: str, sha256: str, values: JsonObject, expected: set[str], db: Connection | None = None
 ) -> list[str]:
     """An image against its hash and its sidecar against the row's values; with `db`, a mask may be marked lost."""
     sidecar = mask_files.sidecar_of(image)

@@ -5,15 +5,15 @@ from __future__ import annotations
 import json
 import logging
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import fields
 from pathlib import Path
-from typing import Any, NamedTuple, Self, TypeVar
+from typing import NamedTuple, Self, TypeVar
 
 from core.access import ADMINISTRATOR
 from core.errors import StoreError, TwinReviewError
-from core.types import MaskRecord
+from core.types import JsonDict, JsonObject, MaskRecord
 from store.database import looking
 from store.database.connection import Row, StoreReadOnly
 from store.database.looking import AUDIT, DATABASE
@@ -34,7 +34,7 @@ __all__ = ["AUDIT", "DATABASE", "Change", "Ledger", "mask_of", "mask_values", "v
 class Change(NamedTuple):
     """What a write is to do: the audit payload, and finished files with their places relative to the root."""
 
-    payload: Mapping[str, Any]
+    payload: JsonObject
     files: Sequence[tuple[Path, str]] = ()
 
 
@@ -322,12 +322,12 @@ def mask_of(row: Row) -> MaskRecord:
     return MaskRecord.from_json(values)
 
 
-def mask_values(row: Row) -> dict[str, Any]:
+def mask_values(row: Row) -> JsonDict:
     """A row of `masks` as its sidecar has it."""
     return mask_of(row).to_json()
 
 
-def where(**conditions: Any) -> tuple[str, list[Any]]:
+def where(**conditions: object) -> tuple[str, list[object]]:
     """A WHERE clause of equalities and its parameters; None leaves a condition out. Names are the caller's own."""
     used = {name: value for name, value in conditions.items() if value is not None}
     if not used:

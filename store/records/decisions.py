@@ -5,12 +5,10 @@ from __future__ import annotations
 import json
 import logging
 import uuid
-from collections.abc import Mapping
-from typing import Any
 
 from core.errors import StoreError
 from core.review import decisions as rules
-from core.types import Decision, MaskRecord
+from core.types import Decision, JsonObject, MaskRecord
 from store.ledger.writing import Change, Ledger, where
 from store.records.masks import Masks, in_words
 from store.values import check_person, check_reason, check_text
@@ -117,5 +115,5 @@ class Decisions:
         return {mask_id: why for mask_id, (seq, why) in waiting.items() if (newest.get(mask_id) or 0) < seq}
 
 
-def _decision(values: Mapping[str, Any]) -> Decision:
+def _decision(values: JsonObject) -> Decision:
     return Decision(**{name: values[name] for name in Decision.__dataclass_fields__})

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import uuid
-from typing import Any
 
 from core.remembered.rows import Event
-from core.types import parse_date
+from core.types import Json, parse_date
 from store.ledger.writing import Change, Ledger, value_of
 from store.values import check_id, check_text, check_texts, plain
 
@@ -17,7 +16,7 @@ class Events:
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
 
-    def add(self, patient_id: str, date: str, kind: str, detail: Any, person: str) -> str:
+    def add(self, patient_id: str, date: str, kind: str, detail: Json, person: str) -> str:
         """Remember a treatment, steroid dose or clinical status; `detail` is text or JSON values. Returns its id."""
         self._ledger.dataset_of(patient_id), check_text("date", date), parse_date(date)
         check_texts("detail", detail)

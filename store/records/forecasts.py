@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Mapping
-from typing import Any
 
 from core.remembered.rows import GrowthFit
+from core.types import JsonObject
 from store.ledger.writing import Change, Ledger, value_of, where
 from store.values import check_id, plain
 
@@ -17,7 +16,7 @@ class Forecasts:
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
 
-    def add(self, patient_id: str, lesion_id: str, model: str, result: Mapping[str, Any], person: str) -> str:
+    def add(self, patient_id: str, lesion_id: str, model: str, result: JsonObject, person: str) -> str:
         """Remember a growth model's fit, with the mask ids it was made of in `result`; returns its id."""
         self._ledger.dataset_of(patient_id)
         values = {

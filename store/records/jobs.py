@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Mapping
-from typing import Any
 
 from core.access import SYSTEM
 from core.errors import InputError, StoreError
 from core.remembered.rows import Job
+from core.types import JsonDict, JsonObject
 from store.ledger import replay
 from store.ledger.writing import Change, Ledger, value_of, where
 from store.values import check_id, check_text, plain, utc_now
@@ -23,7 +22,7 @@ class Jobs:
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
 
-    def create(self, kind: str, params: Mapping[str, Any], person: str) -> str:
+    def create(self, kind: str, params: JsonObject, person: str) -> str:
         """A new job, queued, at progress 0; returns its id (32 hex digits)."""
         job_id = uuid.uuid4().hex
         values = {"job_id": job_id, "kind": check_id("kind of job", kind), "params": plain(dict(params), "params")}
@@ -37,7 +36,7 @@ class Jobs:
         status: str | None = None,
         progress: float | None = None,
         message: str | None = None,
-        result: Mapping[str, Any] | None = None,
+        result: JsonObject | None = None,
         person: str | None = None,
     ) -> None:
         """Change what is given and leave the rest.
@@ -56,7 +55,7 @@ class Jobs:
         if progress is not None and not 0.0 <= progress <= 1.0:
             raise InputError(f"Expected progress between 0 and 1, got {progress}.")
         self.get(job_id)  # says so if there is none
-        changes: dict[str, Any] = {}
+        changes: JsonDict = {}
         if status is not None:
             changes["status"] = status
         if progress is not None:

@@ -5,14 +5,13 @@ from __future__ import annotations
 import uuid
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from core.errors import GeometryError, InputError, StoreError
 from core.imaging.volumes import read_label_map, write_nifti
 from core.remembered.rows import LesionVector, Loss
-from core.types import FORMAT_VERSION, LabelMap, LesionMeasure, MaskRecord, Prompt
+from core.types import FORMAT_VERSION, JsonDict, JsonObject, LabelMap, LesionMeasure, MaskRecord, Prompt
 from core.version import software
 from store.files import mask_files
 from store.files.file_checks import StoredFile, StoredFiles
@@ -135,10 +134,10 @@ class Masks:
         model_checkpoint: str | None = None,
         checkpoint_sha256: str | None = None,
         model_files: Mapping[str, str] | None = None,
-        prompts: Iterable[Prompt | Mapping[str, Any]] = (),
+        prompts: Iterable[Prompt | JsonObject] = (),
         lesions: Sequence[LesionMeasure],
         vectors: Sequence[LesionVector] = (),
-        verdict: Mapping[str, Any] | None = None,
+        verdict: JsonObject | None = None,
     ) -> MaskRecord:
         """Store a new, proposed version in one write: the whole mask, its sidecar, its row, measurements, shape
         vectors, and what the mask gate says of it.
@@ -171,7 +170,7 @@ class Masks:
         measured = mask_files.lesion_values(labels, lesions)
         scored = _scored([str(lesion["lesion_id"]) for lesion in measured], vectors, verdict)
         parent = None if parent_version is None else self.version(patient_id, timepoint, parent_version)
-        difference: Any = mask_files.difference(labels, None if parent is None else self.load(parent))
+        difference: JsonDict = mask_files.difference(labels, None if parent is None else self.load(parent))
         with mask_files.staging(self._ledger.root) as folder:
             image = folder / "mask.nii.gz"
             mask_sha256 = write_nifti(image, np.asarray(labels.array), grid)
@@ -227,14 +226,12 @@ def in_words(record: MaskRecord) -> str:
     return f"version {record.version} of {record.patient_id} on {record.timepoint}"
 
 
-def _scored(
-    lesion_ids: Sequence[str], vectors: Sequence[LesionVector], verdict: Mapping[str, Any] | None
-) -> dict[str, Any]:
+def _scored(lesion_ids: Sequence[str], vectors: Sequence[LesionVector], verdict: JsonObject | None) -> JsonDict:
     """What a version's entry holds beside its sidecar: "vectors" and "verdict", each only where it is given."""
     rows = [vector_values(row.lesion_id, row.vector, row.names) for row in vectors]
     if rows and sorted(row["lesion_id"] for row in rows) != sorted(lesion_ids):
         raise InputError(f"Expected one shape vector for each lesion of the mask ({', '.join(lesion_ids)}), or none.")
-    out: dict[str, Any] = {"vectors": rows} if rows else {}
+    out: JsonDict = {"vectors": rows} if rows else {}
     if verdict is not None:
         out["verdict"] = {"anomaly_id": str(uuid.uuid4()), "result": plain(dict(verdict), "verdict")}
     return out

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Mapping
-from typing import Any
 
 from core.remembered.rows import ReferenceSet, UsedModel
+from core.types import JsonObject
 from store.ledger.writing import Change, Ledger, value_of, where
 from store.values import check_id, plain
 
@@ -17,7 +16,7 @@ class Models:
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
 
-    def add(self, model_id: str, sha256: str, detail: Mapping[str, Any], person: str) -> None:
+    def add(self, model_id: str, sha256: str, detail: JsonObject, person: str) -> None:
         """Remember a model that was used (source, licence, input ...); the same id and hash again change nothing."""
         known = self._ledger.db.query("SELECT 1 FROM models WHERE model_id = ? AND sha256 = ?", [model_id, sha256])
         if not known:
@@ -38,7 +37,7 @@ class ReferenceSets:
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
 
-    def add(self, kind: str, detail: Mapping[str, Any], person: str) -> str:
+    def add(self, kind: str, detail: JsonObject, person: str) -> str:
         """Remember what a gate was calibrated on (members, split, figures); returns the set's id."""
         values = {
             "set_id": str(uuid.uuid4()),

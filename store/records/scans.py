@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import nibabel as nib
 
 from core.errors import InputError, StoreError
 from core.imaging.volumes import content_sha256, orientation, read_volume, write_nifti
-from core.types import FORMAT_VERSION, Grid, Scan, Volume, parse_date
+from core.types import FORMAT_VERSION, Grid, JsonDict, JsonObject, Scan, Volume, parse_date
 from core.version import software
 from store.database.connection import Row
 from store.files import mask_files
@@ -37,7 +35,7 @@ def scan_of(row: Row) -> Scan:
     return Scan.from_json(values)
 
 
-def scan_values(row: Row) -> dict[str, Any]:
+def scan_values(row: Row) -> JsonDict:
     """A row of `scans` as its sidecar has it."""
     return scan_of(row).to_json()
 
@@ -117,7 +115,7 @@ class Scans:
         patient_id: str,
         timepoint: str,
         person: str,
-        metadata: Mapping[str, Any] | None = None,
+        metadata: JsonObject | None = None,
     ) -> Scan:
         """Store an image as a timepoint's scan, with its sidecar and row.
 

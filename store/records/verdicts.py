@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Mapping
-from typing import Any
 
 from core.remembered.rows import MaskVerdict, ScanVerdict
+from core.types import JsonObject
 from store.ledger.writing import Change, Ledger, value_of, where
 from store.records.scans import Scans
 from store.values import plain
@@ -18,7 +17,7 @@ class Verdicts:
     def __init__(self, ledger: Ledger, scans: Scans) -> None:
         self._ledger, self._scans = ledger, scans
 
-    def add_scan_verdict(self, patient_id: str, timepoint: str, result: Mapping[str, Any], person: str) -> str:
+    def add_scan_verdict(self, patient_id: str, timepoint: str, result: JsonObject, person: str) -> str:
         """Remember what the scan gate said of a timepoint; returns the score's id. Numbers in it must be finite."""
         self._scans.reference(patient_id, timepoint)
         values = {
@@ -36,7 +35,7 @@ class Verdicts:
         rows = self._ledger.db.query(f"SELECT * FROM ood_scores{clause} ORDER BY seq", values)
         return [value_of(ScanVerdict, row, decoded=["result"]) for row in rows]
 
-    def add_mask_verdict(self, mask_id: str, result: Mapping[str, Any], person: str) -> str:
+    def add_mask_verdict(self, mask_id: str, result: JsonObject, person: str) -> str:
         """Remember what the mask gate said of a mask; returns the anomaly's id. Numbers in it must be finite."""
         self._ledger.mask_row(mask_id)
         values = {"anomaly_id": str(uuid.uuid4()), "mask_id": mask_id, "result": plain(dict(result), "result")}

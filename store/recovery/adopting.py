@@ -7,12 +7,12 @@ and a mask that claims to be accepted is proposed: it is out of the curve until 
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from core.errors import TwinReviewError
-from core.types import MaskRecord
+from core.types import JsonDict, JsonObject, MaskRecord
 from store.database.connection import Connection
 from store.database.migrations import migrate
 from store.files.paths import inside, mask_place, scan_place
@@ -25,7 +25,7 @@ from store.records.scans import scan_values
 #: A mask that claims one of these does not count in any case, so its claim is kept.
 _HARMLESS = ("rejected", "superseded")
 #: action, payload
-Told = tuple[str, dict[str, Any]]
+Told = tuple[str, JsonDict]
 
 
 class Known(NamedTuple):
@@ -82,7 +82,7 @@ def adopt(root: Path, known: Known) -> tuple[list[Told], list[str]]:
     return told, left
 
 
-def _place(name: str) -> tuple[Any, ...]:
+def _place(name: str) -> tuple[object, ...]:
     """Patient, timepoint and scan id (or version) by where a sidecar lies: a damaged one may not say."""
     top, _, patient_id, timepoint, file = name.split("/")
     stem = file.removesuffix(".json")
@@ -90,13 +90,13 @@ def _place(name: str) -> tuple[Any, ...]:
     return patient_id, timepoint, stem if top == "raw" else int(digits) if digits.isdecimal() else -1
 
 
-def _sidecars(root: Path, pattern: str) -> Iterator[tuple[str, dict[str, Any] | None]]:
+def _sidecars(root: Path, pattern: str) -> Iterator[tuple[str, JsonDict | None]]:
     for path in sorted(root.glob(pattern)):
         name = path.relative_to(root).as_posix()
         yield name, sidecar(root, name)
 
 
-def sidecar(root: Path, name: str) -> dict[str, Any] | None:
+def sidecar(root: Path, name: str) -> JsonDict | None:
     """The values of a sidecar; None where there is none that can be read, or a link in its place."""
     try:
         path = inside(root, name)
@@ -106,7 +106,7 @@ def sidecar(root: Path, name: str) -> dict[str, Any] | None:
     return values if isinstance(values, dict) else None
 
 
-def _scan(name: str, values: Mapping[str, Any] | None, known: Known, trial: Connection) -> dict[str, Any] | None:
+def _scan(name: str, values: JsonObject | None, known: Known, trial: Connection) -> JsonDict | None:
     if values is None or not set(SCAN_COLUMNS) - set(SCAN_LATER) <= values.keys():
         return None
     payload = {key: values[key] for key in SCAN_COLUMNS if key in values}
@@ -122,7 +122,7 @@ def _scan(name: str, values: Mapping[str, Any] | None, known: Known, trial: Conn
     return payload
 
 
-def _mask(name: str, values: Mapping[str, Any] | None, known: Known, trial: Connection) -> dict[str, Any] | None:
+def _mask(name: str, values: JsonObject | None, known: Known, trial: Connection) -> JsonDict | None:
     if values is None or not set(MASK_COLUMNS) - set(MASK_LATER) <= values.keys():
         return None
     payload = {key: values[key] for key in MASK_COLUMNS if key in values}
@@ -144,7 +144,7 @@ def _mask(name: str, values: Mapping[str, Any] | None, known: Known, trial: Conn
     return adopted
 
 
-def _try(trial: Connection, action: str, payload: dict[str, Any]) -> None:
+def _try(trial: Connection, action: str, payload: JsonDict) -> None:
     """Raises what the database or a conversion raises, or ValueError if the database does not give back what the
     sidecar says; the trial database is then as it was.
 

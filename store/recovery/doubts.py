@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
+from core.types import JsonDict
 from store.files.mask_files import sidecar_of
 from store.files.paths import mask_place
 from store.ledger import heads, histories, ledgers, lines
@@ -194,7 +195,7 @@ def signed_heads(paths: Sequence[Path], key: heads.Key | None) -> dict[str, int]
     found: dict[str, int] = {}
     for path in paths:
         for line in lines.content(path).split(b"\n"):
-            head: dict[str, Any] = lines.value_of(line) or {}
+            head: JsonDict = lines.value_of(line) or {}
             if type(head.get("seq")) is int and isinstance(head.get("hash"), str) and (key is None or key.made(head)):
                 found[head["hash"]] = head["seq"]
     return found
