@@ -11,9 +11,8 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 RULES = re.findall(r"`([\w/]+\.py)(?:::(\w+))?`", (ROOT / "docs/architecture.md").read_text(encoding="utf-8"))
 CONTRIBUTING = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
-STEPS = [place for place in re.findall(r"`((?:core|store|pages|weights|tests|docs)/[\w/.]*)`", CONTRIBUTING) if "NAME" not in place]
-    r"`((?:core|store|pages|weights|tests|docs)/[\w/.]*)`", (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
-)
+MENTIONED = re.findall(r"`((?:core|store|pages|weights|tests|docs)/[\w/.]*)`", CONTRIBUTING)
+STEPS = [place for place in MENTIONED if "NAME" not in place]
 TERMS = re.findall(r"\| `(\w+)` \|$", (ROOT / "docs/glossary.md").read_text(encoding="utf-8"), re.MULTILINE)
 
 
