@@ -14,7 +14,7 @@ export HNSWLIB_NO_NATIVE := 1
 unexport PYTHONHOME
 unexport PYTHONPATH
 
-.PHONY: help run test lint types pytest newest constraints bench soak demo screenshots attack clean
+.PHONY: help run test lint types pytest newest constraints bench soak demo settings screenshots attack clean
 .DEFAULT_GOAL := help
 
 help: ## what can be made
@@ -59,6 +59,9 @@ demo: $(VENV)/run.stamp ## the demo cohort, if there is no data yet
 	mkdir -p "$(TWIN_DATA)" && \
 	find build/demo -mindepth 1 -maxdepth 1 ! -name twin.duckdb -exec mv -t "$(TWIN_DATA)" {} + && \
 	mv build/demo/twin.duckdb "$(TWIN_DATA)"
+
+settings: $(VENV)/test.stamp ## docs/settings.md, made anew from core/settings.py
+	$(PY) -m tests.settings_table
 
 screenshots: $(VENV)/test.stamp ## the pictures in docs/screenshots, made anew (ARGS="--only review" for some)
 	$(PY) -m tests.screenshots $(ARGS)

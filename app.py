@@ -6,6 +6,7 @@ from pages.ui.api import routes
 from pages.ui.frame import shell
 from pages.ui.guard import doors
 
+shell.check_settings()
 app = st.App(
     "pages/ui/frame/main.py",
     routes=routes.ROUTES,

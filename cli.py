@@ -18,6 +18,7 @@ from typing import Any, NoReturn
 
 from core.access import ROLES
 from core.errors import InputError, TwinReviewError
+from core.settings import set_default, settings, unknown_variables
 from core.types import no_progress
 from store.files.file_rights import keep_private
 
@@ -399,7 +400,7 @@ def _who(arguments: argparse.Namespace, store: Any) -> str:
     Raises:
         InputError: without a name where there are several, for a verb that writes under one.
     """
-    given = getattr(arguments, "reviewer", None) or os.environ.get("TWIN_PERSON")
+    given = getattr(arguments, "reviewer", None) or settings().person
     if given:
         return str(given)
     known = [str(row["name"]) for row in store.people.all()]
@@ -479,10 +480,13 @@ def main(argv: list[str] | None = None) -> int:
         arguments = _parser().parse_args(asked)
     except _UsageError as error:
         raise SystemExit(_failed(str(error), "--json" in asked, 2)) from None
-    arguments.data = getattr(arguments, "data", None) or Path(os.environ.get("TWIN_DATA", "data"))
-    os.environ.setdefault("TWIN_CACHE", str(arguments.data / "cache"))  # not in the folder this is called from
     arguments.json, arguments.quiet = getattr(arguments, "json", False), getattr(arguments, "quiet", False)
+    for text in unknown_variables():
+        _say(text, sys.stderr)
     try:
+        in_force = settings()  # a wrong one is said before anything is done
+        arguments.data = getattr(arguments, "data", None) or in_force.data
+        set_default("TWIN_CACHE", str(arguments.data / "cache"))  # not in the folder this is called from
         if arguments.run in (rebuild, backtest, phantom):  # these need no open database
             result: Any = arguments.run(arguments, None)
         else:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import functools
-import os
 import platform
 import subprocess
 import tomllib
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+
+from core.settings import for_child
 
 ROOT = Path(__file__).resolve().parents[1]
 #: A file with one line that a release puts beside app.py.
@@ -61,7 +62,7 @@ def _described(root: Path) -> str:
             timeout=10,
             check=True,
             stdin=subprocess.DEVNULL,
-            env={k: v for k, v in os.environ.items() if not k.startswith("GIT_")} | {"GIT_OPTIONAL_LOCKS": "0"},
+            env=for_child({"GIT_OPTIONAL_LOCKS": "0"}, without="GIT_"),
         )
     except (OSError, subprocess.SubprocessError):
         return ""

@@ -33,11 +33,12 @@ ALLOWED: dict[str, set[str]] = {
         "core.version",
         "core.review.model_answers",
         "core.strict",
+        "core.settings",
     },
     "core": {"core"},
     "core.engines": {"core", "weights.registry"},
     "core.gates.scan": {"core", "weights.registry"},
-    "weights": {"weights", "core.errors", "core.types"},
+    "weights": {"weights", "core.errors", "core.settings", "core.types"},
     "weights.recipes": {"weights", "core"},
 }
 #: Libraries that a room never imports, at the top of a file or inside a function.

@@ -11,7 +11,6 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-import os
 import pickle
 import re
 import tomllib
@@ -23,6 +22,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any, Literal
 
 from core.errors import ModelError
+from core.settings import settings
 
 HERE = Path(__file__).resolve().parent
 Status = Literal["ready", "missing", "altered"]
@@ -86,8 +86,8 @@ class LoadedModel:
 
 def folders() -> tuple[Path, ...]:
     """The weights folders: the project's own, then TWIN_WEIGHTS where it is set."""
-    extra = os.environ.get("TWIN_WEIGHTS", "").strip()
-    return (HERE, Path(extra).expanduser().resolve()) if extra else (HERE,)
+    extra = settings().weights
+    return (HERE, extra.expanduser().resolve()) if extra else (HERE,)
 
 
 def models() -> tuple[ModelEntry, ...]:

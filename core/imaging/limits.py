@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 
 from core.errors import InputError
+from core.settings import settings
 
 
 @dataclass(frozen=True)
@@ -37,24 +37,11 @@ class ImportLimits:
 
 
 def import_limits() -> ImportLimits:
-    """The limits in force; raises InputError for a setting that is no positive number."""
+    """The limits in force; raises InputError as `core.settings.settings`."""
+    now = settings()
     return ImportLimits(
-        int(_positive("TWIN_MAX_IMPORT_GB", 4.0) * 2**30),
-        int(_positive("TWIN_MAX_UPLOAD_GB", 2.0) * 2**30),
-        int(_positive("TWIN_MAX_UPLOAD_FILES", 5000)),
-        _positive("TWIN_IMPORT_SECONDS", 300.0),
+        int(now.max_import_gb * 2**30), int(now.max_upload_gb * 2**30), now.max_upload_files, now.import_seconds
     )
-
-
-def _positive(variable: str, default: float) -> float:
-    text = os.environ.get(variable, str(default))
-    try:
-        value = float(text)
-    except ValueError:
-        value = 0.0
-    if not 0 < value < 1e6:
-        raise InputError(f"Expected {variable} as a number above 0, got {text!r}. Correct the setting.")
-    return value
 
 
 def check_voxel_bytes(name: str, shape: tuple[int, int, int]) -> None:

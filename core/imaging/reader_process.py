@@ -27,6 +27,7 @@ import numpy as np
 from core.errors import TwinReviewError
 from core.imaging.image_files import reading
 from core.imaging.volumes import open_scan, read_label_map
+from core.settings import adopt
 
 #: After so long without a request it ends; the next request starts it again.
 IDLE_S = 600.0
@@ -87,7 +88,7 @@ def _child(request: Mapping[str, Any], answer: int) -> None:
         nowhere = os.open(os.devnull, os.O_RDWR)
         for descriptor in (0, 1, 2):  # libraries print file names, which may be a patient's
             os.dup2(nowhere, descriptor)
-        os.environ.update(request["settings"])
+        adopt(request["settings"])
         _limit_itself(request["limits"])
         text = json.dumps(read_one(request)).encode() + b"\n"
         if len(text) > _ANSWER_BYTES:

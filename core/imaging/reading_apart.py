@@ -24,6 +24,7 @@ import numpy as np
 from core import errors
 from core.errors import InputError
 from core.imaging.limits import import_limits
+from core.settings import for_child, given
 from core.types import Grid, LabelMap, Modality, Volume
 
 logger = logging.getLogger("twinreview.reading")
@@ -79,7 +80,7 @@ def _ask(do: str, files: Sequence[Path], scratch: Path, **details: Any) -> dict[
         "files": [os.path.abspath(file) for file in files],
         "scratch": os.path.abspath(scratch),
         **details,
-        "settings": {key: os.environ[key] for key in _SETTINGS if key in os.environ},
+        "settings": given(_SETTINGS),
         "limits": {**asdict(limits), "memory_bytes": limits.memory_bytes, "file_bytes": limits.file_bytes},
     }
     answer = _READERS.ask(request, limits.seconds)
@@ -106,15 +107,13 @@ class _Reader:
     """One running reader process: a line out, a line in."""
 
     def __init__(self) -> None:
-        environment = {key: os.environ[key] for key in _ENVIRONMENT if key in os.environ}
-        path = [str(_HOME), *filter(None, [os.environ.get("PYTHONPATH")])]
         # One thread each: a child is forked from this process, and its memory is counted.
         threads = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS": "1"}
         self._popen = subprocess.Popen(
             [sys.executable, "-P", "-m", _WORKER],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            env={**environment, **threads, "PYTHONPATH": os.pathsep.join(path)},
+            env=for_child(threads, only=_ENVIRONMENT, home=_HOME),
         )
         self.pid = self._popen.pid
 

@@ -8,12 +8,11 @@ the one caller.
 from __future__ import annotations
 
 import math
-import os
 import re
 from collections.abc import Mapping
 from typing import Any
 
-from core.errors import InputError
+from core.settings import settings
 
 #: Facts of our own making, kept as they are.
 _OURS = ("format", "units", "contrast", "warnings")
@@ -113,10 +112,7 @@ _COMPOUNDS: Mapping[str, re.Pattern[str]] = {
 
 def date_mode() -> str:
     """TWIN_DATES: "keep" (the default) or "shift"; raises InputError for anything else."""
-    mode = os.environ.get("TWIN_DATES", "keep")
-    if mode not in ("keep", "shift"):
-        raise InputError(f"Expected TWIN_DATES as keep or shift, got {mode[:40]!r}. Correct the setting.")
-    return mode
+    return settings().dates
 
 
 def kept_facts(found: Mapping[str, Any], timepoint: str) -> dict[str, Any]:

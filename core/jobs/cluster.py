@@ -7,14 +7,7 @@ import os
 from typing import Any
 
 from core.errors import InputError
-
-
-def whole(variable: str, default: int) -> int:
-    """The whole number that a setting gives. Raises InputError for what is none, or less than 1."""
-    text = os.environ.get(variable, str(default))
-    if not text.isdecimal() or int(text) < 1:
-        raise InputError(f"Expected {variable} to be a whole number from 1 on, got {text!r}.")
-    return int(text)
+from core.settings import settings
 
 
 def own_cluster(workers: int, retries: int) -> Any:
@@ -54,7 +47,7 @@ def security_for(address: str) -> Any:
         return Security(require_encryption=True)
     host = rest.rpartition(":")[0].strip("[]")
     here = host in ("127.0.0.1", "::1", "localhost")
-    if scheme in ("", "tcp") and here and os.environ.get("TWIN_DASK_WITHOUT_TLS") == "yes":
+    if scheme in ("", "tcp") and here and settings().dask_without_tls:
         return None
     raise InputError(
         "Expected an address with TLS in TWIN_DASK, as tls://scheduler:8786: without it everybody who reaches the "
@@ -64,7 +57,7 @@ def security_for(address: str) -> Any:
 
 def _settings(workers: int, retries: int) -> dict[str, Any]:
     """Workers may have children (nnU-Net's pools), use their share of the cores, and are replaced `retries` times."""
-    threads = os.environ.get("OMP_NUM_THREADS") or str(max(1, (os.cpu_count() or 1) // workers))
+    threads = settings().omp_num_threads or str(max(1, (os.cpu_count() or 1) // workers))
     return {
         "distributed.worker.daemon": False,
         "distributed.worker.profile.enabled": False,

@@ -10,7 +10,6 @@ from __future__ import annotations
 import importlib
 import json
 import logging
-import os
 import shutil
 import threading
 import traceback
@@ -26,6 +25,7 @@ from core.jobs import cluster
 from core.jobs.jobs import CANCELLED, FINAL, JobKind, Reporter, apology, explain, fresh_folder, log_unexpected
 from core.remembered.rows import Job
 from core.remembered.sources import HasJobs
+from core.settings import settings
 
 logger = logging.getLogger("twinreview.jobs")
 
@@ -253,7 +253,7 @@ class JobRunner:
     def _connect(self) -> None:
         from distributed import Client
 
-        address = os.environ.get("TWIN_DASK")
+        address = settings().dask
         if address:
             security = cluster.security_for(address)
             try:
@@ -264,7 +264,7 @@ class JobRunner:
                     "Start it, correct the address or the certificates, or unset TWIN_DASK to compute on this machine."
                 ) from None
         else:
-            self._cluster = cluster.own_cluster(cluster.whole("TWIN_WORKERS", 1), ATTEMPTS - 1)
+            self._cluster = cluster.own_cluster(settings().workers, ATTEMPTS - 1)
             self._client = Client(self._cluster, set_as_default=False, security=self._cluster.security)
         self._client.subscribe_topic(TOPIC, self._heard)
 

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import logging
 import os
-import re
 import stat
 from pathlib import Path
 
 from core.errors import InputError
+from core.settings import PRIVATE, settings
 
 logger = logging.getLogger("twinreview.store")
-
-#: Nothing for the group, nothing for everybody.
-PRIVATE = 0o077
 
 
 def umask() -> int:
@@ -23,14 +20,7 @@ def umask() -> int:
         InputError: if it is no octal number of three digits (or four, of which the first is 0), takes rights from the
             owner, or lets everybody write.
     """
-    text = os.environ.get("TWIN_UMASK", f"{PRIVATE:03o}")
-    mask = int(text, 8) if re.fullmatch(r"0?[0-7]{3}", text, re.ASCII) else -1
-    if mask < 0 or mask & 0o700 or not mask & 0o002:
-        raise InputError(
-            f"Expected TWIN_UMASK as 077 (only this account), 007 (a group writes, too) or 027 (a group reads), got "
-            f"{text[:40]!r}. Correct the setting."
-        )
-    return mask
+    return settings().umask
 
 
 def keep_private() -> None:

@@ -13,12 +13,12 @@ from __future__ import annotations
 import hashlib
 import hmac
 import logging
-import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from core.errors import InputError, StoreError
+from core.settings import check_key, settings
 from core.types import JsonDict, JsonObject
 from store.ledger import lines
 from store.ledger.audit import Entry
@@ -26,7 +26,6 @@ from store.ledger.histories import SIGNING
 
 logger = logging.getLogger("twinreview.store")
 HEADS = "heads.jsonl"
-_SHORTEST = 16
 #: Said at every opening for writing that would leave entries unsigned for ever in a chain that is signed.
 UNSIGNED = (
     "The audit of this store is signed, but the key that it is signed with is not in TWIN_AUDIT_KEY: what is written "
@@ -60,15 +59,16 @@ class Key(NamedTuple):
             return False
 
 
-def key_of(root: Path, environment: Mapping[str, str] | None = None) -> Key | None:
+def key_of(root: Path) -> Key | None:
     """The key that TWIN_AUDIT_KEY gives; None without one.
 
     Raises:
         InputError: for a key that is too short, a key file that cannot be read, or one inside of the data root.
     """
-    value = (os.environ if environment is None else environment).get("TWIN_AUDIT_KEY", "")
-    if not value:
+    given = settings().audit_key
+    if given is None:
         return None
+    value = given.get_secret_value()
     if "/" in value:
         path = Path(value).expanduser().resolve()
         _refuse_inside(root, path, "TWIN_AUDIT_KEY")
@@ -78,21 +78,20 @@ def key_of(root: Path, environment: Mapping[str, str] | None = None) -> Key | No
             raise InputError(f"The key file that TWIN_AUDIT_KEY names cannot be read: {error.strerror}.") from None
     else:
         secret = value.strip().encode("utf-8")
-    if len(secret) < _SHORTEST:
-        raise InputError(f"Expected a key of at least {_SHORTEST} characters in TWIN_AUDIT_KEY, got {len(secret)}.")
+    check_key(secret)
     return Key(secret, hashlib.sha256(b"twinreview key id " + secret).hexdigest()[:16])
 
 
-def anchor_of(root: Path, environment: Mapping[str, str] | None = None) -> Path | None:
+def anchor_of(root: Path) -> Path | None:
     """The file that TWIN_AUDIT_ANCHOR names; None without one.
 
     Raises:
         InputError: if it is inside of the data root.
     """
-    value = (os.environ if environment is None else environment).get("TWIN_AUDIT_ANCHOR", "")
-    if not value:
+    given = settings().audit_anchor
+    if given is None:
         return None
-    path = Path(value).expanduser().resolve()
+    path = given.expanduser().resolve()
     _refuse_inside(root, path, "TWIN_AUDIT_ANCHOR")
     return path
 

@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from core.engines.base import PromptSegmenter
 from core.engines.prompt.encoder import cache_folder, write_whole
 from core.errors import InputError
+from core.settings import settings
 
 log = logging.getLogger("twinreview.engines")
 
@@ -158,14 +159,7 @@ def open_embeddings(folder: Path | None = None) -> EmbeddingStore:
     Raises:
         InputError: when that is not a number of 0 or more.
     """
-    text = os.environ.get("TWIN_EMBEDDING_CACHE_GB", "4")
-    try:
-        limit_gb = float(text)
-    except ValueError:
-        limit_gb = -1.0
-    if not 0 <= limit_gb < float("inf"):
-        raise InputError(f"Expected TWIN_EMBEDDING_CACHE_GB as a number of gigabytes, got {text!r}. Correct it.")
-    return EmbeddingStore(folder or cache_folder() / "embeddings", int(limit_gb * 1e9))
+    return EmbeddingStore(folder or cache_folder() / "embeddings", int(settings().embedding_cache_gb * 1e9))
 
 
 def _pack(features: Features) -> bytes:

@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from core.engines.device import pick_device
+from core.settings import settings
 
 if TYPE_CHECKING:
     import torch
@@ -38,7 +39,7 @@ RUNTIMES = ("openvino", "torch")
 
 def cache_folder() -> Path:
     """Where files lie that can be made again at any time: TWIN_CACHE, else `cache` in the data root."""
-    return Path(os.environ.get("TWIN_CACHE") or Path(os.environ.get("TWIN_DATA", "data")) / "cache")
+    return settings().cache_folder
 
 
 def quick_encoder(network: torch.nn.Module, size: int, checkpoint_sha256: str) -> tuple[Encoder, str]:
@@ -51,7 +52,7 @@ def quick_encoder(network: torch.nn.Module, size: int, checkpoint_sha256: str) -
         size: side S of its input in pixels.
         checkpoint_sha256: of the verified checkpoint its weights are from.
     """
-    wanted = os.environ.get("TWIN_ENCODER", "openvino") == "openvino" and pick_device().type == "cpu"
+    wanted = settings().encoder == "openvino" and pick_device().type == "cpu"
     if wanted and importlib.util.find_spec("openvino") is not None:
         try:
             return _OpenVino(network, size, cache_folder() / "encoders", checkpoint_sha256), "openvino"

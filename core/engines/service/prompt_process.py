@@ -5,13 +5,14 @@ from __future__ import annotations
 import contextlib
 import itertools
 import json
-import os
 import queue
 import subprocess
 import sys
 import threading
 from pathlib import Path
 from typing import Any
+
+from core.settings import for_child
 
 #: Seconds it is given to end by itself.
 GRACE_S = 5.0
@@ -24,14 +25,13 @@ class WorkerProcess:
 
     def __init__(self) -> None:
         # From the same folder, so that relative paths in settings mean the same; ours are the modules nevertheless.
-        path = [str(HOME), *filter(None, [os.environ.get("PYTHONPATH")])]
         self._popen = subprocess.Popen(
             [sys.executable, "-P", "-m", WORKER],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
             encoding="utf-8",
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(path)},
+            env=for_child({}, home=HOME),
         )
         self.pid = self._popen.pid
         self.died = False

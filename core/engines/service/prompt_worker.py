@@ -34,14 +34,13 @@ from core.engines.propagation.propagation import Start, walk
 from core.errors import InputError, TwinReviewError
 from core.imaging.volumes import file_sha256, read_volume
 from core.lesions.mask_bits import pack, unpack
+from core.settings import settings
 from core.types import Grid, Prompt
 
 log = logging.getLogger("twinreview.engines")
 
 #: Scans kept in memory, a byte a voxel.
 KEPT_SCANS = 4
-#: Without a request for so long the process ends.
-IDLE_MINUTES = 30.0
 Request = dict[str, Any]
 Reply = Callable[[Request], None]
 Work = tuple[int, Callable[[], None]]
@@ -270,7 +269,7 @@ def main() -> None:
         os._exit(0)
 
     threading.Thread(target=read, daemon=True).start()
-    worker.run(60 * float(os.environ.get("TWIN_PROMPT_IDLE_MINUTES", IDLE_MINUTES)))
+    worker.run(60 * settings().prompt_idle_minutes)
     os._exit(0)  # the memory of model and scans goes back; the next prompt starts another process
 
 

@@ -7,7 +7,6 @@ and masks are read-only arrays, so that visitors can share them; `max_entries` b
 from __future__ import annotations
 
 import logging
-import os
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -18,6 +17,7 @@ import streamlit as st
 from core.errors import StoreError, TwinReviewError
 from core.jobs.runner import JobRunner
 from core.remembered.rows import ReferenceSet
+from core.settings import settings
 from core.types import LabelMap, MaskRecord, Scan, Volume, VolumePoint
 from store import Store, open_store
 from store.files.file_checks import check_in_background
@@ -36,7 +36,7 @@ T = TypeVar("T")
 
 def data_root() -> Path:
     """The folder of everything that is remembered: TWIN_DATA, else ./data."""
-    return Path(os.environ.get("TWIN_DATA", "data"))
+    return settings().data
 
 
 class Lasting(Generic[T]):

@@ -16,11 +16,15 @@ from typing import Any, Literal
 import streamlit as st
 from streamlit.runtime.scriptrunner import StopException
 
+from core.errors import InputError
 from core.jobs.jobs import explain
+from core.settings import settings, unknown_variables
 from pages.ui.frame import resources
 from pages.ui.guard import doors, sessions, sockets, tokens, uploads, who
 from pages.ui.shared.text import plain
 from store.files.file_rights import keep_private
+
+logger = logging.getLogger("twinreview.pages")
 
 PageName = Literal["worklist", "intake", "review", "compare", "trajectory", "cohort", "evidence", "quality", "system"]
 
@@ -143,10 +147,20 @@ def _stoppable() -> Iterator[None]:
         return
 
 
+def check_settings() -> None:
+    """Before anything is served: ends the process with one sentence where a setting is wrong."""
+    try:
+        settings()
+    except InputError as error:
+        sys.exit(str(error))
+
+
 @asynccontextmanager
 async def lifespan(_app: Any) -> AsyncIterator[None]:
     """Around the server's life. The first page does not wait for what is started here."""
     _set_up_logging()
+    for text in unknown_variables():
+        logger.warning("%s", text)
     keep_private()
     keep_on_path()
     sockets.answer_at_once()

@@ -32,12 +32,13 @@ from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from streamlit import config
 
+from core.errors import InputError
+from core.settings import CONSENT, settings
 from pages.ui.guard import sessions, sockets
 from pages.ui.guard.messages import Messages
 
 logger = logging.getLogger("twinreview.pages")
 
-CONSENT = "yes-without-sign-in"
 EXPOSED = (
     "TwinReview has no sign-in, so it does not serve on an address that other machines reach. Start it with "
     f"--server.address 127.0.0.1, or set TWIN_OPEN_TO_NETWORK={CONSENT} if everybody who reaches this address "
@@ -70,13 +71,19 @@ def is_loopback(host: str) -> bool:
 
 
 def network_allowed() -> bool:
-    """Whether the settings say that other machines may reach a server without sign-in."""
-    return os.environ.get("TWIN_OPEN_TO_NETWORK", "").strip() == CONSENT
+    """Whether the settings say that other machines may reach a server without sign-in; never while one is wrong."""
+    try:
+        return settings().open_to_network
+    except InputError:
+        return False
 
 
-def hosts() -> set[str]:
-    """The further names of the server, from TWIN_HOSTS, in lower case."""
-    return {name.strip().lower().rstrip(".") for name in os.environ.get("TWIN_HOSTS", "").split(",")} - {""}
+def hosts() -> frozenset[str]:
+    """The further names of the server, from TWIN_HOSTS, in lower case; none while a setting is wrong."""
+    try:
+        return settings().hosts
+    except InputError:
+        return frozenset()
 
 
 def host_of(value: str) -> str | None:

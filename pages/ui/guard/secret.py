@@ -8,14 +8,12 @@ import secrets
 from functools import cache
 from pathlib import Path
 
-from core.errors import InputError
+from core.settings import settings
 from pages.ui.frame import resources
 
 logger = logging.getLogger("twinreview.pages")
 
 NAME = "secret"
-#: Fewest characters of TWIN_SECRET; as of TWIN_AUDIT_KEY.
-SHORTEST = 16
 
 
 def signing_secret() -> str:
@@ -27,15 +25,8 @@ def signing_secret() -> str:
     Raises:
         InputError: for a TWIN_SECRET that could be guessed.
     """
-    given = os.environ.get("TWIN_SECRET", "")
-    if not given:
-        return _kept(resources.data_root() / NAME)
-    if len(given.strip()) < SHORTEST:
-        raise InputError(
-            f"Expected at least {SHORTEST} characters in TWIN_SECRET, got {len(given.strip())}: names could be forged. "
-            "Set a longer one, or none: then one is made."
-        )
-    return given
+    given = settings().secret
+    return _kept(resources.data_root() / NAME) if given is None else given.get_secret_value()
 
 
 @cache

@@ -18,9 +18,10 @@ import psutil
 import pytest
 
 from core.errors import InputError, JobCancelled, ModelError, StoreError
-from core.jobs import cluster, jobs, runner
+from core.jobs import jobs, runner
 from core.jobs.jobs import FINAL, JobKind, Reporter, run_inline
 from core.jobs.runner import JobRunner
+from core.settings import settings
 from store import open_store
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -537,5 +538,5 @@ def test_who_has_no_certificate_runs_nothing_on_the_workers(running):
 @pytest.mark.parametrize("text", ["0", "-1", "two", "1.5", ""])
 def test_a_nonsensical_number_of_workers_is_refused(monkeypatch, text):
     monkeypatch.setenv("TWIN_WORKERS", text)
-    with pytest.raises(InputError, match="Expected TWIN_WORKERS to be a whole number"):
-        cluster.whole("TWIN_WORKERS", 1)
+    with pytest.raises(InputError, match="Expected TWIN_WORKERS as a whole number"):
+        settings()

@@ -204,22 +204,31 @@ def test_a_write_that_dies_before_its_head_is_signed_is_signed_at_the_next_openi
     assert heads.signed_seqs(root / "heads.jsonl") == [4, 5, 6, 7, 8]
 
 
-def test_the_key_may_lie_in_a_file_outside_of_the_data_folder_alone(tmp_path: Path) -> None:
+def test_the_key_may_lie_in_a_file_outside_of_the_data_folder_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def key_of(value: str) -> heads.Key | None:
+        monkeypatch.setenv("TWIN_AUDIT_KEY", value)
+        return heads.key_of(tmp_path / "data")
+
     (tmp_path / "data").mkdir()
     for place in (tmp_path / "key", tmp_path / "data" / "key"):
         place.write_text(KEY + "\n")
-    key = heads.key_of(tmp_path / "data", {"TWIN_AUDIT_KEY": str(tmp_path / "key")})
-    assert key == heads.key_of(tmp_path / "data", {"TWIN_AUDIT_KEY": KEY})
-    assert heads.key_of(tmp_path / "data", {}) is None
+    key = key_of(str(tmp_path / "key"))
+    assert key is not None
+    assert key == key_of(KEY)
+    assert key_of("") is None
     for value, sentence in (
         (str(tmp_path / "data" / "key"), "inside of the data folder"),
         (str(tmp_path / "nothing"), "cannot be read"),
         ("short", "at least 16 characters"),
     ):
         with pytest.raises(InputError, match=sentence):
-            heads.key_of(tmp_path / "data", {"TWIN_AUDIT_KEY": value})
+            key_of(value)
+    monkeypatch.delenv("TWIN_AUDIT_KEY")
+    monkeypatch.setenv("TWIN_AUDIT_ANCHOR", str(tmp_path / "data" / "x"))
     with pytest.raises(InputError, match="TWIN_AUDIT_ANCHOR names a file inside"):
-        heads.anchor_of(tmp_path / "data", {"TWIN_AUDIT_ANCHOR": str(tmp_path / "data" / "x")})
+        heads.anchor_of(tmp_path / "data")
 
 
 def test_a_file_outside_shows_that_the_end_was_cut_off_with_its_signatures(

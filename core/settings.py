@@ -1,0 +1,348 @@
+"""Every setting of an installation: environment variables, each with its meaning, unit, allowed values and default.
+
+`settings()` reads them when it is asked, so that a change holds from then on. A process that is started from here reads
+them from what it inherits (`for_child`). Nothing else of ours looks at the environment. `make settings` writes
+docs/settings.md from this module.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+import re
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from core.errors import InputError
+
+#: Fewest characters of a secret: fewer can be guessed.
+SHORTEST_SECRET = 16
+#: What an administrator writes who lets a server without sign-in be reached by other machines.
+CONSENT = "yes-without-sign-in"
+#: Nothing for the group, nothing for everybody.
+PRIVATE = 0o077
+#: Variables with our prefix that no room reads.
+OF_TESTS = {"TWIN_SHARED": "folder of the real scans with which tests and benchmarks work, else `../shared/data`"}
+_QUOTED = 40
+
+
+@dataclass(frozen=True)
+class Told:
+    """What is said of a variable beside its description.
+
+    Args:
+        allowed: the values it may have, as they follow "Expected NAME as …".
+        unit: of its number.
+        unset: what holds without it, where the default's value does not say so.
+    """
+
+    allowed: str
+    unit: str = ""
+    unset: str = ""
+
+
+def _blank_is_unset(text: str) -> str | None:
+    return text or None
+
+
+def _stripped_or_unset(text: str) -> str | None:
+    return text.strip() or None
+
+
+def _whole(text: str) -> int:
+    if not (text.isascii() and text.isdecimal()):
+        raise ValueError
+    return int(text)
+
+
+def _octal(text: str) -> int:
+    """Rights of `os.umask`: three octal digits that leave the owner all and let nobody else but a group write."""
+    mask = int(text, 8) if re.fullmatch(r"0?[0-7]{3}", text, re.ASCII) else -1
+    if mask < 0 or mask & 0o700 or not mask & 0o002:
+        raise ValueError
+    return mask
+
+
+def _names(text: str) -> frozenset[str]:
+    return frozenset({name.strip().lower().rstrip(".") for name in text.split(",")} - {""})
+
+
+def _threads(text: str) -> str | None:
+    if text.strip() and not re.fullmatch(r"[1-9][0-9]*( *, *[1-9][0-9]*)*", text.strip(), re.ASCII):
+        raise ValueError
+    return text.strip() or None
+
+
+def _one_word(word: str) -> BeforeValidator:
+    """Only that word is True; nothing and "no" are False."""
+
+    def read(text: str) -> bool:
+        if text.strip() not in (word, "no", ""):
+            raise ValueError
+        return text.strip() == word
+
+    return BeforeValidator(read)
+
+
+def _hard_to_guess(secret: SecretStr | None) -> SecretStr | None:
+    if secret is None:
+        return None
+    secret.get_secret_value().encode()  # ValueError: it cannot sign anything
+    if (length := len(secret.get_secret_value().strip())) < SHORTEST_SECRET:
+        raise InputError(
+            f"Expected at least {SHORTEST_SECRET} characters in TWIN_SECRET, got {length}: names could be forged. "
+            "Set a longer one, or none: then one is made."
+        )
+    return secret
+
+
+def _key_or_path(key: SecretStr | None) -> SecretStr | None:
+    """A path (it has a "/") is looked into when the store is opened (`store.ledger.heads.key_of`)."""
+    if key is not None and "/" not in key.get_secret_value():
+        check_key(key.get_secret_value().strip().encode())
+    return key
+
+
+def check_key(key: bytes) -> None:
+    """Raises InputError for a TWIN_AUDIT_KEY, or the content of the file it names, that could be guessed."""
+    if len(key) < SHORTEST_SECRET:
+        raise InputError(
+            f"Expected a key of at least {SHORTEST_SECRET} characters in TWIN_AUDIT_KEY, got {len(key)}. "
+            "Set a longer one, or none: then nothing is signed."
+        )
+
+
+_ABOVE_0 = "a number above 0 and below 1,000,000"
+_Amount = Annotated[float, Field(gt=0, lt=1e6)]
+_Unset = BeforeValidator(_blank_is_unset)
+
+
+class Settings(BaseSettings):
+    """The settings in force. Paths are as they were given: relative ones mean the folder that was started from."""
+
+    model_config = SettingsConfigDict(
+        frozen=True, case_sensitive=True, validate_default=False, hide_input_in_errors=True, allow_inf_nan=False
+    )
+
+    data: Annotated[Path, Told("a folder", unset="`./data`")] = Field(
+        default=Path("data"), validation_alias="TWIN_DATA", description="data root: everything that is remembered"
+    )
+    cache: Annotated[Path | None, _Unset, Told("a folder", unset="`cache` in the data root")] = Field(
+        default=None,
+        validation_alias="TWIN_CACHE",
+        description="folder of what can be made again: embedded slices, the converted encoder",
+    )
+    embedding_cache_gb: Annotated[float, Field(ge=0), Told("0 or a larger number of gigabytes", unit="GB")] = Field(
+        default=4.0,
+        validation_alias="TWIN_EMBEDDING_CACHE_GB",
+        description="most that embedded slices (2 MB each) may take; the least recently used go",
+    )
+    prompt_idle_minutes: Annotated[_Amount, Told(_ABOVE_0, unit="min")] = Field(
+        default=30.0,
+        validation_alias="TWIN_PROMPT_IDLE_MINUTES",
+        description="after so long without a prompt, the process that runs MedSAM (1 to 1.5 GB) ends; the next prompt "
+        "starts it again",
+    )
+    encoder: Annotated[Literal["openvino", "torch"], Told("openvino or torch")] = Field(
+        default="openvino",
+        validation_alias="TWIN_ENCODER",
+        description="`torch` keeps MedSAM's encoder in PyTorch, else OpenVINO is used on a CPU",
+    )
+    max_import_gb: Annotated[_Amount, Told(_ABOVE_0, unit="GiB")] = Field(
+        default=4.0,
+        validation_alias="TWIN_MAX_IMPORT_GB",
+        description="most that one image's voxels may take, as 4-byte numbers (4: a CT of 1024 x 1024 x 1024); its "
+        "reader gets four times that",
+    )
+    import_seconds: Annotated[_Amount, Told(_ABOVE_0, unit="s")] = Field(
+        default=300.0, validation_alias="TWIN_IMPORT_SECONDS", description="longest that reading one image may take"
+    )
+    max_upload_gb: Annotated[_Amount, Told(_ABOVE_0, unit="GiB")] = Field(
+        default=2.0,
+        validation_alias="TWIN_MAX_UPLOAD_GB",
+        description="most that one browser session may hold of files it sent; all together get four times that",
+    )
+    max_upload_files: Annotated[int, Field(gt=0, lt=10**6), Told("a whole number above 0 and below 1,000,000")] = Field(
+        default=5000,
+        validation_alias="TWIN_MAX_UPLOAD_FILES",
+        description="most files that one browser session may hold",
+    )
+    dates: Annotated[Literal["keep", "shift"], Told("keep or shift")] = Field(
+        default="keep",
+        validation_alias="TWIN_DATES",
+        description="`shift`: no date of a file is stored or shown; `keep`: the file's date where it is the one given",
+    )
+    umask: Annotated[
+        int,
+        BeforeValidator(_octal),
+        Told("077 (only this account), 007 (a group writes, too) or 027 (a group reads)", unset="`077`"),
+    ] = Field(
+        default=PRIVATE,
+        validation_alias="TWIN_UMASK",
+        description="rights that files and folders of TwinReview do not get: `077` leaves them to its account alone, "
+        "`007` shares them with the group of the data root, `027` lets that group read",
+    )
+    weights: Annotated[Path | None, BeforeValidator(_stripped_or_unset), Told("a folder", unset="none")] = Field(
+        default=None, validation_alias="TWIN_WEIGHTS", description="a further folder of models"
+    )
+    workers: Annotated[int, BeforeValidator(_whole), Field(ge=1), Told("a whole number from 1 on")] = Field(
+        default=1, validation_alias="TWIN_WORKERS", description="worker processes for jobs"
+    )
+    dask: Annotated[str | None, _Unset, Told("an address, `tls://…`", unset="none")] = Field(
+        default=None,
+        validation_alias="TWIN_DASK",
+        description="address of a Dask cluster instead; it must see the data root under the same path",
+    )
+    dask_without_tls: Annotated[bool, _one_word("yes"), Told("yes or no", unset="`no`")] = Field(
+        default=False,
+        validation_alias="TWIN_DASK_WITHOUT_TLS",
+        description="`yes` allows a `tcp://` address in `TWIN_DASK`, on this machine only: everybody with an account "
+        "on it then runs what they like as the workers",
+    )
+    open_to_network: Annotated[bool, _one_word(CONSENT), Told(f"{CONSENT} or no", unset="`no`: refuses")] = Field(
+        default=False,
+        validation_alias="TWIN_OPEN_TO_NETWORK",
+        description=f"`{CONSENT}` lets the dashboard serve on an address that other machines reach",
+    )
+    hosts: Annotated[
+        frozenset[str],
+        NoDecode,
+        BeforeValidator(_names),
+        Told("names and addresses, with commas between", unset="localhost and loopback addresses alone"),
+    ] = Field(
+        default=frozenset(),
+        validation_alias="TWIN_HOSTS",
+        description="further names and addresses under which browsers may open the dashboard",
+    )
+    secret: Annotated[
+        SecretStr | None,
+        _Unset,
+        AfterValidator(_hard_to_guess),
+        Told(f"{SHORTEST_SECRET} characters or more", unset="the file `secret` in the data root"),
+    ] = Field(
+        default=None,
+        validation_alias="TWIN_SECRET",
+        description="signs the cookie that keeps a person's name for their browser; the same for servers that share "
+        "browsers. Whoever knows it can work under any name",
+    )
+    audit_key: Annotated[
+        SecretStr | None,
+        _Unset,
+        AfterValidator(_key_or_path),
+        Told(f"a path with a `/`, or {SHORTEST_SECRET} characters or more", unset="none"),
+    ] = Field(
+        default=None,
+        validation_alias="TWIN_AUDIT_KEY",
+        description="signs the audit: the path of a key file outside of the data root if it has a `/`, else the key",
+    )
+    audit_anchor: Annotated[Path | None, _Unset, Told("a file", unset="none")] = Field(
+        default=None,
+        validation_alias="TWIN_AUDIT_ANCHOR",
+        description="a file outside of the data root, best on another machine, to which the head of the audit is added "
+        "with every write",
+    )
+    person: Annotated[
+        str | None, _Unset, Told("a name", unset="the only person known; with more, writing verbs refuse")
+    ] = Field(
+        default=None,
+        validation_alias="TWIN_PERSON",
+        description="who the command line writes as, and what it shows of what is read blind",
+    )
+    omp_num_threads: Annotated[
+        str | None,
+        BeforeValidator(_threads),
+        Told("a whole number from 1 on, or several with commas between", unset="the cores, shared out to the workers"),
+    ] = Field(default=None, validation_alias="OMP_NUM_THREADS", description="threads of each worker process for jobs")
+
+    @property
+    def cache_folder(self) -> Path:
+        """Where files lie that can be made again at any time."""
+        return self.cache or self.data / "cache"
+
+
+#: variable -> its field in `Settings`
+FIELDS = {str(field.validation_alias): name for name, field in Settings.model_fields.items()}
+
+
+def settings() -> Settings:
+    """The settings in force: read now, checked anew only after one has changed.
+
+    Raises:
+        InputError: the first variable that has a value it may not have, by name; a secret's value is not quoted.
+    """
+    return _read(tuple(given(FIELDS).items()))
+
+
+@lru_cache(maxsize=1)
+def _read(texts: tuple[tuple[str, str], ...]) -> Settings:
+    """`texts` is what they are read from: it decides whether they are read again."""
+    try:
+        return Settings()
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+    name = str(first["loc"][0])
+    got = "something else" if is_secret(name) else ascii(dict(texts).get(name, "")[:_QUOTED])
+    raise InputError(f"Expected {name} as {told(name).allowed}, got {got}. Correct the setting.")
+
+
+def is_secret(variable: str) -> bool:
+    """Whether nobody may see its value."""
+    return Settings.model_fields[FIELDS[variable]].annotation == SecretStr | None
+
+
+def told(variable: str) -> Told:
+    """What is said of a variable beside its description."""
+    return next(one for one in Settings.model_fields[FIELDS[variable]].metadata if isinstance(one, Told))
+
+
+def unknown_variables() -> list[str]:
+    """A sentence for each variable that is set, looks like a setting and is none; values are not quoted."""
+    sentences = []
+    for name in sorted(name for name in os.environ if name.startswith("TWIN_")):
+        if name in FIELDS or name in OF_TESTS:
+            continue
+        near = difflib.get_close_matches(name, FIELDS, n=1, cutoff=0.8)
+        meant = f"; did you mean {near[0]}?" if near else "."
+        sentences.append(
+            f"{ascii(name[:60])[1:-1]} is set, but TwinReview has no such setting{meant} docs/settings.md lists them."
+        )
+    return sentences
+
+
+def given(names: Iterable[str]) -> dict[str, str]:
+    """Name -> text of those variables that are set."""
+    return {name: os.environ[name] for name in names if name in os.environ}
+
+
+def adopt(values: Mapping[str, str]) -> None:
+    """Sets variables of this process, and so of those that it starts from now on."""
+    os.environ.update(values)
+
+
+def set_default(name: str, value: str) -> None:
+    """Sets a variable that is not set."""
+    os.environ.setdefault(name, value)
+
+
+def for_child(
+    values: Mapping[str, str], *, only: Collection[str] | None = None, without: str = "", home: Path | None = None
+) -> dict[str, str]:
+    """The environment of a process that is started from here.
+
+    Args:
+        values: variables that it gets as they stand here, whatever they are in this process.
+        only: of this process's variables it gets these alone; None for all.
+        without: those whose names begin so it does not get; "" keeps all.
+        home: a folder whose modules it finds before all others, in front of this process's PYTHONPATH.
+    """
+    handed_on = given(os.environ if only is None else only)
+    kept = {name: value for name, value in handed_on.items() if not (without and name.startswith(without))}
+    if home is not None:
+        kept["PYTHONPATH"] = os.pathsep.join([str(home), *filter(None, [os.environ.get("PYTHONPATH")])])
+    return {**kept, **values}
