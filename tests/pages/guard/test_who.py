@@ -158,6 +158,7 @@ def test_a_choice_of_a_closed_tab_or_a_made_up_or_old_one_is_none(client, monkey
 
 @pytest.mark.parametrize("short", ["x", "  x  ", "fifteen letters", " " * 40])
 def test_a_secret_that_can_be_guessed_signs_nothing_and_the_page_says_so(short, opened, monkeypatch):
+    opened.known("ann", "ben")  # opens the store, which a wrong setting would refuse
     monkeypatch.setenv("TWIN_SECRET", short)
     with pytest.raises(InputError, match="at least 16 characters in TWIN_SECRET"):
         secret.signing_secret()
