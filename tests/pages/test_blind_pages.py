@@ -146,7 +146,7 @@ def test_a_closed_timepoint_is_found_in_paths_and_lists_and_is_no_other_s(root):
         assert not Closed.to(store, "ben")
 
 
-def test_a_timepoint_with_hidden_versions_alone_is_as_one_without(store):
+def test_a_timepoint_with_hidden_versions_alone_is_as_one_without(store: Store):
     clinic.add_scan(store, "ANNA", DAY, clinic.body(0))
     labels = LabelMap(clinic.lesion(HIDDEN).astype(np.uint8), clinic.grid())
     clinic.add_child(store, labels, "ANNA", DAY, method="medsam", reviewer="ann")

@@ -12,7 +12,7 @@ from core.gates.mask.verdicts import score_mask, similar_lesions
 from core.jobs.stages.common import add_version
 from core.lesions.shape import VECTOR_NAMES
 from core.types import LabelMap
-from store import open_store
+from store import Store, open_store
 from tests.store_phantom import DAY1, DAY2, SHAPE, add_mask, add_scan, grid, labels
 
 #: 24 other patients with one lesion each, of the values 0, 1 ... 23: median 11.5, MAD 6.
@@ -20,7 +20,7 @@ N = 24
 SPREAD = 1.4826 * 6
 
 
-def _lesions(store, patient: str, day: str, *values: float):
+def _lesions(store: Store, patient: str, day: str, *values: float):
     """A proposed mask with one or two lesions of these vectors."""
     if day not in store.patients.timepoints(patient):
         add_scan(store, patient, day, seed=zlib.crc32(f"{patient} {day}".encode()))
@@ -30,7 +30,7 @@ def _lesions(store, patient: str, day: str, *values: float):
     return record
 
 
-def _accepted(store, patient: str, day: str, *values: float) -> None:
+def _accepted(store: Store, patient: str, day: str, *values: float) -> None:
     record = _lesions(store, patient, day, *values)
     store.decisions.decide(patient, day, record.version, "accept", "demo", "good")
 
@@ -73,7 +73,7 @@ def test_with_two_lesions_the_smallest_p_counts_twice(cohort):
     assert score_mask(cohort, "two", DAY1, usual.version, "demo")["p_value"] == 1.0
 
 
-def test_only_accepted_masks_of_other_patients_are_the_reference(store):
+def test_only_accepted_masks_of_other_patients_are_the_reference(store: Store):
     """19 scores are needed for a verdict at 0.05: 18 accepted, one proposed, one withdrawn and one own do not do."""
     for number in range(18):
         _accepted(store, f"R{number:02d}", DAY1, float(number))
@@ -91,7 +91,7 @@ def test_only_accepted_masks_of_other_patients_are_the_reference(store):
     assert score_mask(store, "P1", DAY2, record.version, "demo")["verdict"] == "usual"
 
 
-def test_without_any_reference_nothing_is_claimed(store):
+def test_without_any_reference_nothing_is_claimed(store: Store):
     record = _lesions(store, "P1", DAY1, 3.0, 4.0)
     result = score_mask(store, "P1", DAY1, record.version, "demo")
     assert (result["verdict"], result["p_value"], result["flagged"]) == ("not enough reference masks", None, None)
@@ -99,12 +99,12 @@ def test_without_any_reference_nothing_is_claimed(store):
     assert similar_lesions(store, "P1", DAY1, record.version) == []
 
 
-def test_an_empty_mask_is_called_so_and_has_no_p(store):
+def test_an_empty_mask_is_called_so_and_has_no_p(store: Store):
     add_scan(store)
     empty = LabelMap(np.zeros(SHAPE, np.uint8), grid())
     record = add_version(store, empty, "P1", DAY1, method="import", reviewer="demo", parent_version=None)
     (stored,) = store.verdicts.of_masks(mask_id=record.mask_id)
-    assert (stored["verdict"], stored["p_value"], stored["flagged"], stored["lesions"]) == (
+    assert (stored.verdict, stored.p_value, stored.flagged, stored.lesions) == (
         "empty mask",
         None,
         None,
@@ -113,19 +113,19 @@ def test_an_empty_mask_is_called_so_and_has_no_p(store):
     assert similar_lesions(store, "P1", DAY1, 1) == []
 
 
-def test_a_mask_whose_vectors_were_lost_to_a_crash_is_measured_and_not_called_empty(store):
+def test_a_mask_whose_vectors_were_lost_to_a_crash_is_measured_and_not_called_empty(store: Store):
     add_scan(store)
     record = add_mask(store, 5, 3, verdict=None)  # as an older TwinReview left it that died right after storing it
     assert store.vectors.all() == []
     result = score_mask(store, "P1", DAY1, record.version, "demo")
     assert result["verdict"] == "not enough reference masks"
     measured = store.vectors.all()
-    assert [row["lesion_id"] for row in measured] == ["L1", "L2"]
-    assert tuple(measured[0]["names"]) == VECTOR_NAMES
+    assert [row.lesion_id for row in measured] == ["L1", "L2"]
+    assert tuple(measured[0].names) == VECTOR_NAMES
     add_scan(store, "P2", seed=2)
     whole = add_version(store, labels(5, 3), "P2", DAY1, method="import", reviewer="demo", parent_version=None)
-    assert [row["vector"] for row in store.vectors.all() if row["mask_id"] == whole.mask_id] == [
-        row["vector"] for row in measured
+    assert [row.vector for row in store.vectors.all() if row.mask_id == whole.mask_id] == [
+        row.vector for row in measured
     ]
     assert store.verify() == []
 
@@ -149,7 +149,7 @@ def test_similar_lesions_come_nearest_first_and_never_from_the_same_patient(coho
     assert found[0]["lesion_id"] == "L1"
 
 
-def test_a_lesion_seen_at_many_timepoints_is_one_similar_lesion_as_it_was_when_most_alike(store):
+def test_a_lesion_seen_at_many_timepoints_is_one_similar_lesion_as_it_was_when_most_alike(store: Store):
     for number, value in enumerate((1.0, 1.5, 1.8, 2.4)):
         _accepted(store, "R0", f"2024-0{number + 1}-01", value)
     _accepted(store, "R1", DAY1, 9.0)
@@ -161,7 +161,7 @@ def test_a_lesion_seen_at_many_timepoints_is_one_similar_lesion_as_it_was_when_m
     ]
 
 
-def test_more_neighbours_than_there_are_gives_all_and_none_is_refused(store):
+def test_more_neighbours_than_there_are_gives_all_and_none_is_refused(store: Store):
     for number, value in enumerate((1.0, 2.0)):
         _accepted(store, f"R{number}", DAY1, value)
     record = _lesions(store, "P1", DAY1, 1.9)

@@ -69,7 +69,7 @@ def _everything(root: Path) -> str:
 @pytest.mark.parametrize("modality", ["CT", "PT"])
 @pytest.mark.parametrize("spelling", SPELLINGS)
 def test_another_date_in_the_file_is_nowhere_under_the_data_root(
-    tmp_path, store, monkeypatch, mode, modality, spelling
+    tmp_path, store: Store, monkeypatch, mode, modality, spelling
 ) -> None:
     monkeypatch.setenv("TWIN_DATES", mode)
     folder = _dated(tmp_path / "series", modality, spelling, **(activity_tags() if modality == "PT" else {}))
@@ -84,7 +84,9 @@ def test_another_date_in_the_file_is_nowhere_under_the_data_root(
     assert ("tracer" in scan.metadata["not_kept"]) is (modality == "PT")
 
 
-def test_the_file_s_own_date_is_kept_where_it_is_the_given_one_unless_dates_are_shifted(tmp_path, store, monkeypatch):
+def test_the_file_s_own_date_is_kept_where_it_is_the_given_one_unless_dates_are_shifted(
+    tmp_path, store: Store, monkeypatch
+):
     folder = _dated(tmp_path / "series")
     assert _import(store, folder, timepoint="2001-09-02").metadata["study_date"] == "2001-09-02"
     monkeypatch.setenv("TWIN_DATES", "shift")
@@ -112,7 +114,7 @@ def test_what_a_code_holds_beyond_a_code_is_not_repeated_in_a_refusal(tmp_path, 
     assert not [part for part in ("http", "DOE", "2001") if part in str(caught.value)]
 
 
-def test_a_wrong_setting_of_dates_is_said_before_anything_is_read(store, monkeypatch) -> None:
+def test_a_wrong_setting_of_dates_is_said_before_anything_is_read(store: Store, monkeypatch) -> None:
     monkeypatch.setenv("TWIN_DATES", "maybe")
     with pytest.raises(InputError, match="TWIN_DATES as keep or shift"):
         _import(store, Path("/nothing"))
@@ -361,7 +363,7 @@ PSEUDONYMS = [
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_an_id_that_looks_like_a_person_is_questioned_until_it_is_confirmed(store, tmp_path, name: str) -> None:
+def test_an_id_that_looks_like_a_person_is_questioned_until_it_is_confirmed(store: Store, tmp_path, name: str) -> None:
     with pytest.raises(NameQuestion, match=r"Expected a pseudonym.*--id-is-a-pseudonym") as caught:
         ask_about_id(name)
     assert name not in str(caught.value)
@@ -396,7 +398,7 @@ def test_sequences_and_datasets_are_not_taken_for_people(name: str) -> None:
     ask_about_name("dataset", name)
 
 
-def test_nothing_is_stored_under_a_questioned_name_and_a_known_one_is_not_asked_again(store, tmp_path) -> None:
+def test_nothing_is_stored_under_a_questioned_name_and_a_known_one_is_not_asked_again(store: Store, tmp_path) -> None:
     write_series(tmp_path / "one")
     for wrong in ({"patient_id": "DOE_JOHN_19540302"}, {"dataset": "Doe_John"}):
         with pytest.raises(NameQuestion):

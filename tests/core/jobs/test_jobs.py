@@ -22,12 +22,12 @@ from core.jobs import jobs, runner
 from core.jobs.jobs import FINAL, JobKind, Reporter, run_inline
 from core.jobs.runner import JobRunner
 from core.settings import settings
-from store import open_store
+from store import Store, open_store
 
 ROOT = Path(__file__).resolve().parents[3]
 
 
-def prepare(store, args, person):
+def prepare(store: Store, args, person):
     if args.get("refuse"):
         raise InputError("Expected a lesion, got none. Draw one.")
     return {**args, "prepared": True}
@@ -53,7 +53,7 @@ def compute(params, out_dir, progress):
     return {"pid": os.getpid(), "params": params}
 
 
-def record(store, params, result, out_dir, person):
+def record(store: Store, params, result, out_dir, person):
     if params.get("fail") == "record":
         raise InputError("Expected a free version number, got a taken one.")
     return {"by": person, "text": (out_dir / "mask").read_text(), "pid": result["pid"], "recorder": os.getpid()}
@@ -63,20 +63,20 @@ KIND = JobKind("sleep", prepare, compute, record)
 KINDS = {"sleep": KIND}
 
 
-def wait_for(store, job_id, statuses=FINAL, seconds=120):
+def wait_for(store: Store, job_id, statuses=FINAL, seconds=120):
     until = time.monotonic() + seconds
-    while (row := store.jobs.get(job_id))["status"] not in statuses:
-        assert time.monotonic() < until, f"still {row['status']}: {row['message']}"
+    while (row := store.jobs.get(job_id)).status not in statuses:
+        assert time.monotonic() < until, f"still {row.status}: {row.message}"
         time.sleep(0.05)
     return row
 
 
-def scratch(store):
+def scratch(store: Store):
     folder = store.root / "jobs"
     return sorted(path.name for path in folder.iterdir()) if folder.exists() else []
 
 
-def swept(store, *job_ids, seconds=30):
+def swept(store: Store, *job_ids, seconds=30):
     """True once nothing of these jobs lies about; a job's row is final just before its folder goes."""
     until = time.monotonic() + seconds
     while left := set(job_ids) & set(scratch(store)):
@@ -99,38 +99,38 @@ def running(tmp_path_factory):
         assert workers() == []
 
 
-def test_inline_computes_records_and_tells(store):
+def test_inline_computes_records_and_tells(store: Store):
     seen = []
     kept = run_inline(store, KIND, {"steps": 2}, "demo", lambda fraction, message: seen.append((fraction, message)))
     assert kept["by"] == "demo"
     assert kept["text"] == "voxels"
     assert seen[0] == (0.0, "step 0")
     (row,) = store.jobs.newest()
-    assert (row["status"], row["progress"], row["person"], row["kind"]) == ("done", 1.0, "demo", "sleep")
-    assert row["result"] == kept
+    assert (row.status, row.progress, row.person, row.kind) == ("done", 1.0, "demo", "sleep")
+    assert row.result == kept
     assert scratch(store) == []
 
 
-def test_inline_passes_the_words_on_and_keeps_them_in_the_row(store):
+def test_inline_passes_the_words_on_and_keeps_them_in_the_row(store: Store):
     with pytest.raises(ModelError, match="Expected weights"):
         run_inline(store, KIND, {"fail": "words"}, "demo")
     (row,) = store.jobs.newest()
-    assert (row["status"], row["message"]) == ("failed", "Expected weights, got none. Put them into weights/.")
+    assert (row.status, row.message) == ("failed", "Expected weights, got none. Put them into weights/.")
     assert scratch(store) == []
 
 
-def test_inline_bug_leaves_an_apology_without_the_bug_s_text(store, caplog):
+def test_inline_bug_leaves_an_apology_without_the_bug_s_text(store: Store, caplog):
     with pytest.raises(KeyError):
         run_inline(store, KIND, {"fail": "bug", "patient": "SECRET"}, "demo")
     (row,) = store.jobs.newest()
-    assert row["status"] == "failed"
-    error_id = row["message"].split("error ")[1][:8]
+    assert row.status == "failed"
+    error_id = row.message.split("error ")[1][:8]
     assert error_id in caplog.text
     assert "KeyError" in caplog.text
-    assert "SECRET" not in row["message"] + caplog.text
+    assert "SECRET" not in row.message + caplog.text
 
 
-def test_inline_cancel_is_not_a_failure(store):
+def test_inline_cancel_is_not_a_failure(store: Store):
     def cancelled(params, out_dir, progress):
         (out_dir.parent / "cancel").touch()
         progress(0.5, "half")
@@ -138,10 +138,10 @@ def test_inline_cancel_is_not_a_failure(store):
 
     with pytest.raises(JobCancelled):
         run_inline(store, JobKind("sleep", prepare, cancelled, record), {}, "demo")
-    assert [row["status"] for row in store.jobs.newest()] == ["cancelled"]
+    assert [row.status for row in store.jobs.newest()] == ["cancelled"]
 
 
-def test_a_refused_request_leaves_no_row(store):
+def test_a_refused_request_leaves_no_row(store: Store):
     with pytest.raises(InputError, match="Draw one"):
         run_inline(store, KIND, {"refuse": True}, "demo")
     with pytest.raises(InputError, match="Draw one"):
@@ -168,7 +168,7 @@ def test_progress_is_passed_on_at_most_twice_a_second(tmp_path, monkeypatch):
 
 def test_a_job_is_computed_by_a_worker_and_recorded_here(running):
     job_id = running.submit("sleep", {"steps": 30, "pool": True}, "demo")
-    assert running.store.jobs.get(job_id)["status"] == "queued", "submit waits for nothing, not even for Dask to start"
+    assert running.store.jobs.get(job_id).status == "queued", "submit waits for nothing, not even for Dask to start"
     row = wait_for(running.store, job_id, {"running"})
     fractions = []
     while row["status"] == "running":
@@ -191,12 +191,12 @@ def test_a_failing_job_says_why_and_the_next_one_runs(running, caplog, capfd):
     good = running.submit("sleep", {}, "demo")
     assert wait_for(running.store, words)["message"] == "Expected weights, got none. Put them into weights/."
     assert wait_for(running.store, bug)["status"] == "failed"
-    assert "(error " in running.store.jobs.get(bug)["message"]
+    assert "(error " in running.store.jobs.get(bug).message
     assert wait_for(running.store, stored)["message"] == "Expected a free version number, got a taken one."
     assert wait_for(running.store, good)["status"] == "done"
     out, err = capfd.readouterr()
     assert "KeyError" in caplog.text
-    assert "SECRET" not in caplog.text + out + err + running.store.jobs.get(bug)["message"]
+    assert "SECRET" not in caplog.text + out + err + running.store.jobs.get(bug).message
 
 
 def test_cancel_stops_a_running_job_and_a_queued_one_never_starts(running, tmp_path):
@@ -205,14 +205,14 @@ def test_cancel_stops_a_running_job_and_a_queued_one_never_starts(running, tmp_p
     wait_for(running.store, long, {"running"})
     running.cancel(queued, "demo")
     assert wait_for(running.store, queued)["status"] == "cancelled"
-    assert running.store.jobs.get(long)["status"] == "running"
+    assert running.store.jobs.get(long).status == "running"
     running.cancel(long, "demo")
     assert wait_for(running.store, long, seconds=10)["status"] == "cancelled"
     running.cancel(long, "demo")  # again: nothing happens
-    assert running.store.jobs.get(long)["status"] == "cancelled"
+    assert running.store.jobs.get(long).status == "cancelled"
     time.sleep(0.5)
     assert list(tmp_path.iterdir()) == []
-    assert running.store.jobs.get(queued)["status"] == "cancelled"
+    assert running.store.jobs.get(queued).status == "cancelled"
     said = [e for e in running.store.audit_log(50) if e["action"] == "job.cancelled"]
     assert {(e["person"], e["payload"]["job_id"]) for e in said} == {("demo", long), ("demo", queued)}
     assert swept(running.store, long, queued)
@@ -302,7 +302,7 @@ def test_a_job_survives_one_restart_and_is_given_up_after_two(tmp_path):
         assert scratch(store) == []
 
 
-def test_what_cannot_be_taken_up_says_why(store):
+def test_what_cannot_be_taken_up_says_why(store: Store):
     recording, unknown, cancelled, refused = (
         store.jobs.create(kind, args, "demo")
         for kind, args in (("sleep", {}), ("dream", {}), ("sleep", {}), ("sleep", {"refuse": True}))
@@ -317,26 +317,31 @@ def test_what_cannot_be_taken_up_says_why(store):
         cancelled: "cancelled",
         refused: "failed",
     }
-    assert store.jobs.get(recording)["message"] == runner.STOPPED_RECORDING
-    assert "no job of kind 'dream'" in store.jobs.get(unknown)["message"]
-    assert store.jobs.get(refused)["message"] == "Expected a lesion, got none. Draw one."
+    assert store.jobs.get(recording).message == runner.STOPPED_RECORDING
+    assert "no job of kind 'dream'" in store.jobs.get(unknown).message
+    assert store.jobs.get(refused).message == "Expected a lesion, got none. Draw one."
     assert scratch(store) == []
 
 
 class Refusing:
-    """The store, which refuses the first writes of a kind: those whose values `refuses` says yes to."""
+    """The store, whose jobs refuse the first writes of a kind: those whose values `refuses` says yes to."""
 
-    def __init__(self, store, refuses, times=1):
-        self._store, self._refuses, self.left = store, refuses, times
+    def __init__(self, store: Store, refuses, times=1):
+        self.root, self.jobs = store.root, RefusingJobs(store, refuses, times)
+
+
+class RefusingJobs:
+    def __init__(self, store: Store, refuses, times):
+        self._jobs, self._refuses, self.left = store.jobs, refuses, times
 
     def __getattr__(self, name):
-        return getattr(self._store, name)
+        return getattr(self._jobs, name)
 
-    def update_job(self, job_id, **values):
+    def update(self, job_id, **values):
         if self.left and self._refuses(values):
             self.left -= 1
             raise StoreError("The disk that holds the data is full.")
-        self._store.jobs.update(job_id, **values)
+        self._jobs.update(job_id, **values)
 
 
 def settled_by(store, outcome, kind=KIND, **args):
@@ -360,16 +365,16 @@ def settled_by(store, outcome, kind=KIND, **args):
         ({"status": "cancelled", "message": "Cancelled."}, "cancelled"),
     ],
 )
-def test_a_job_whose_end_cannot_be_written_ends_once_it_can(store, monkeypatch, caplog, outcome, status):
+def test_a_job_whose_end_cannot_be_written_ends_once_it_can(store: Store, monkeypatch, caplog, outcome, status):
     monkeypatch.setattr(runner, "RETRY_S", 0.3)
     full = Refusing(store, lambda values: values.get("status") in FINAL, times=3)
     started, job_id = settled_by(full, outcome)
     until = time.monotonic() + 30
-    while full.left == 3:
+    while full.jobs.left == 3:
         assert time.monotonic() < until
         time.sleep(0.01)
     started.cancel(job_id, "demo")
-    assert store.jobs.get(job_id)["status"] == "running", "too late: what it made is stored"
+    assert store.jobs.get(job_id).status == "running", "too late: what it made is stored"
     row = wait_for(store, job_id, seconds=30)
     assert row["status"] == status
     assert swept(store, job_id)
@@ -378,7 +383,7 @@ def test_a_job_whose_end_cannot_be_written_ends_once_it_can(store, monkeypatch, 
     started.close()
 
 
-def test_a_job_whose_result_cannot_stand_in_its_row_has_failed(store):
+def test_a_job_whose_result_cannot_stand_in_its_row_has_failed(store: Store):
     kind = JobKind("sleep", prepare, compute, lambda *args: {"share": float("nan")})
     started, job_id = settled_by(store, {"status": "computed", "result": {}}, kind)
     row = wait_for(store, job_id, seconds=30)
@@ -389,7 +394,7 @@ def test_a_job_whose_result_cannot_stand_in_its_row_has_failed(store):
     started.close()
 
 
-def test_a_job_that_has_no_room_for_its_files_has_failed(store, monkeypatch):
+def test_a_job_that_has_no_room_for_its_files_has_failed(store: Store, monkeypatch):
     touch = Path.touch
 
     def full(path, *args, **more):
@@ -419,33 +424,33 @@ def no_room_for_jobs(monkeypatch):
     monkeypatch.setattr(Path, "mkdir", full)
 
 
-def test_a_job_that_was_left_behind_and_finds_no_room_has_failed_and_stops_no_other(store, monkeypatch):
+def test_a_job_that_was_left_behind_and_finds_no_room_has_failed_and_stops_no_other(store: Store, monkeypatch):
     job_id = store.jobs.create("sleep", {}, "demo")
     started = JobRunner(store, KINDS)
     no_room_for_jobs(monkeypatch)
     assert started.recover() == {job_id: "failed"}
     monkeypatch.undo()
     row = store.jobs.get(job_id)
-    assert row["status"] == "failed"
-    assert "No space left on device" in row["message"]
-    assert str(store.root) not in row["message"]
+    assert row.status == "failed"
+    assert "No space left on device" in row.message
+    assert str(store.root) not in row.message
     assert started.recover() == {}
     started.close()
 
 
-def test_a_job_whose_folder_cannot_be_made_is_refused_and_does_not_wait_for_ever(store, monkeypatch):
+def test_a_job_whose_folder_cannot_be_made_is_refused_and_does_not_wait_for_ever(store: Store, monkeypatch):
     started = JobRunner(store, KINDS)
     no_room_for_jobs(monkeypatch)
     with pytest.raises(StoreError, match="No space left on device") as refused:
         started.submit("sleep", {}, "demo")
     monkeypatch.undo()
     assert str(store.root) not in str(refused.value)
-    assert [row["status"] for row in store.jobs.newest()] == ["failed"]
+    assert [row.status for row in store.jobs.newest()] == ["failed"]
     assert started._live == {}
     started.close()
 
 
-def test_progress_that_cannot_be_written_is_passed_over_and_the_next_says_that_the_job_runs(store):
+def test_progress_that_cannot_be_written_is_passed_over_and_the_next_says_that_the_job_runs(store: Store):
     full = Refusing(store, lambda values: values.get("message") == "step 0")
     job_id = store.jobs.create("sleep", {}, "demo")
     started = JobRunner(full, KINDS)
@@ -454,7 +459,7 @@ def test_progress_that_cannot_be_written_is_passed_over_and_the_next_says_that_t
         started._heard((0.0, {"job": job_id, "fraction": step / 2, "message": f"step {step}"}))
         started._writer.submit(lambda: None).result(30)
     row = store.jobs.get(job_id)
-    assert (row["status"], row["progress"], row["message"]) == ("running", 0.5, "step 1")
+    assert (row.status, row.progress, row.message) == ("running", 0.5, "step 1")
     started.close()
 
 
@@ -475,7 +480,7 @@ def certificates(tmp_path):
         yield
 
 
-def test_a_cluster_by_address_computes_by_tls(store, monkeypatch, certificates):
+def test_a_cluster_by_address_computes_by_tls(store: Store, monkeypatch, certificates):
     from distributed import LocalCluster, Security
 
     with LocalCluster(
@@ -505,7 +510,7 @@ def test_a_cluster_by_address_computes_by_tls(store, monkeypatch, certificates):
         ("tls://127.0.0.1:1", "", "No Dask scheduler answers"),  # nor are there certificates
     ],
 )
-def test_a_wrong_address_or_one_without_tls_is_refused_in_words(store, monkeypatch, address, allowed, words):
+def test_a_wrong_address_or_one_without_tls_is_refused_in_words(store: Store, monkeypatch, address, allowed, words):
     monkeypatch.setenv("TWIN_DASK", address)
     monkeypatch.setenv("TWIN_DASK_WITHOUT_TLS", allowed)
     monkeypatch.setattr(runner, "CONNECT_S", 1)

@@ -21,6 +21,7 @@ from core.lesions.matching import components
 from core.review.readers import newest_visible_version, next_visible_label
 from core.simulation.demo import build
 from core.types import Grid, LabelMap, Volume
+from store import Store
 from tests.core.imaging.test_bad_inputs import nifti
 
 DAY1, DAY2, DAY3 = "2024-01-01", "2024-02-01", "2024-03-01"
@@ -55,7 +56,9 @@ def _body(grid: Grid, modality: Any, seed: int, lesions=(), shift_mm: float = 0.
     return Volume((array + rng.normal(0, 0.01 * np.ptp(array), grid.shape)).astype(np.float32), grid, modality)
 
 
-def _visit(store, day: str, seed: int, lesions=(((0.0, 0.0, 0.0), 12.0),), shift_mm: float = 0.0, patient="P1") -> None:
+def _visit(
+    store: Store, day: str, seed: int, lesions=(((0.0, 0.0, 0.0), 12.0),), shift_mm: float = 0.0, patient="P1"
+) -> None:
     for grid, modality in ((CT, "CT"), (PET, "PET")):
         volume = _body(grid, modality, seed, lesions, shift_mm)
         store.scans.add(volume, dataset="d", patient_id=patient, timepoint=day, person="demo")
@@ -69,7 +72,7 @@ def _found(*balls: tuple[tuple[float, float, float], float], shift_mm: float = 0
     return array
 
 
-def _propose(store, day: str, found: np.ndarray, folder: Path) -> dict[str, Any]:
+def _propose(store: Store, day: str, found: np.ndarray, folder: Path) -> dict[str, Any]:
     """The segment job with this answer in the network's place."""
     params = segment.prepare_segment(store, {"patient_id": "P1", "timepoint": day}, "demo")
     pieces = components(found, CT, min_volume_mm3=segment.MIN_LESION_MM3)
@@ -88,12 +91,12 @@ def _labels(**lesions: np.ndarray) -> LabelMap:
     return LabelMap(array, CT)
 
 
-def _add(store, labels: LabelMap, day: str = DAY1) -> Any:
+def _add(store: Store, labels: LabelMap, day: str = DAY1) -> Any:
     parent = newest_visible_version(store, "P1", day, "demo")
     return add_version(store, labels, "P1", day, method="import", reviewer="demo", parent_version=parent)
 
 
-def _at(store, day: str, version: int, centre: tuple[float, float, float]) -> int:
+def _at(store: Store, day: str, version: int, centre: tuple[float, float, float]) -> int:
     """The lesion number at a point of the stored mask."""
     i, j, k = np.rint(CT.to_index(np.array([centre]))[0]).astype(int)
     return int(store.masks.load(store.masks.version("P1", day, version)).array[i, j, k])
@@ -102,7 +105,7 @@ def _at(store, day: str, version: int, centre: tuple[float, float, float]) -> in
 # ---------------------------------------------------------------- lesion numbers
 
 
-def test_numbers_follow_the_place_and_not_the_size_though_the_patient_moved(store, tmp_path):
+def test_numbers_follow_the_place_and_not_the_size_though_the_patient_moved(store: Store, tmp_path):
     """Moved by 18 mm, the left lesion lies exactly where the right one was; registration tells them apart."""
     _visit(store, DAY1, 1, ((LEFT, 8.0), (RIGHT, 6.5)))
     _visit(store, DAY2, 2, ((LEFT, 6.5), (RIGHT, 8.0)), shift_mm=18.0)
@@ -116,7 +119,7 @@ def test_numbers_follow_the_place_and_not_the_size_though_the_patient_moved(stor
     assert second["matching"]["new"] == second["matching"]["vanished"] == []
 
 
-def test_segmenting_a_timepoint_again_keeps_its_numbers_and_registers_nothing(store, tmp_path):
+def test_segmenting_a_timepoint_again_keeps_its_numbers_and_registers_nothing(store: Store, tmp_path):
     _visit(store, DAY1, 1)
     _add(store, _labels(L7=_found((LEFT, 7.0)), L3=_found((RIGHT, 7.0))))
     again = _propose(store, DAY1, _found((LEFT, 6.0), (RIGHT, 8.0)), tmp_path)
@@ -126,7 +129,7 @@ def test_segmenting_a_timepoint_again_keeps_its_numbers_and_registers_nothing(st
     assert again["matching"] == {"prior": DAY1, "merged": {}, "new": [], "vanished": []}
 
 
-def test_a_rejected_version_does_not_hide_the_numbers_of_the_one_before(store, tmp_path):
+def test_a_rejected_version_does_not_hide_the_numbers_of_the_one_before(store: Store, tmp_path):
     _visit(store, DAY1, 1)
     _add(store, _labels(L4=_found((LEFT, 7.0))))
     _add(store, _labels(L9=_found((LEFT, 7.0))))
@@ -137,7 +140,7 @@ def test_a_rejected_version_does_not_hide_the_numbers_of_the_one_before(store, t
     assert next_visible_label(store, "P1", "demo") == 11
 
 
-def test_a_lesion_that_returns_after_a_complete_response_has_its_old_number(store, tmp_path):
+def test_a_lesion_that_returns_after_a_complete_response_has_its_old_number(store: Store, tmp_path):
     for seed, day in enumerate((DAY1, DAY2, DAY3)):
         _visit(store, day, seed, () if day == DAY2 else ((LEFT, 7.0),))
     _add(store, _labels(L2=_found((LEFT, 7.0))))
@@ -149,7 +152,7 @@ def test_a_lesion_that_returns_after_a_complete_response_has_its_old_number(stor
     assert _at(store, DAY3, 1, LEFT) == 2
 
 
-def test_one_of_two_lesions_that_was_gone_returns_under_its_old_number(store, tmp_path):
+def test_one_of_two_lesions_that_was_gone_returns_under_its_old_number(store: Store, tmp_path):
     """The nearest earlier mask knows lesion 1 only; lesion 4 is found again in the one before that, 12 mm away."""
     both = ((LEFT, 7.0), (RIGHT, 7.0))
     for seed, (day, lesions) in enumerate(((DAY1, both), (DAY2, both[:1]), (DAY3, (*both, (FAR, 7.0))))):
@@ -162,7 +165,7 @@ def test_one_of_two_lesions_that_was_gone_returns_under_its_old_number(store, tm
     assert back["matching"]["vanished"] == []
 
 
-def test_a_timepoint_that_arrives_late_is_numbered_after_the_nearest_earlier_one_else_the_next(store, tmp_path):
+def test_a_timepoint_that_arrives_late_is_numbered_after_the_nearest_earlier_one_else_the_next(store: Store, tmp_path):
     for seed, day in enumerate((DAY1, DAY2, DAY3)):
         _visit(store, day, seed, ((LEFT, 7.0),))
     _add(store, _labels(L6=_found((LEFT, 7.0))), DAY3)
@@ -171,7 +174,7 @@ def test_a_timepoint_that_arrives_late_is_numbered_after_the_nearest_earlier_one
     assert _propose(store, DAY3, _found((LEFT, 7.0)), tmp_path)["matching"]["prior"] == DAY3, "its own before all"
 
 
-def test_two_lesions_that_became_one_are_said_to_have_merged(store, tmp_path):
+def test_two_lesions_that_became_one_are_said_to_have_merged(store: Store, tmp_path):
     _visit(store, DAY1, 1)
     _add(store, _labels(L1=_found((LEFT, 8.0)), L2=_found((RIGHT, 6.5))))
     merged = _propose(store, DAY1, _found((LEFT, 10.0), (RIGHT, 10.0)), tmp_path)
@@ -179,7 +182,7 @@ def test_two_lesions_that_became_one_are_said_to_have_merged(store, tmp_path):
     assert [lesion["label"] for lesion in merged["lesions"]] == [1]
 
 
-def test_pieces_below_half_a_millilitre_are_left_out(store, tmp_path):
+def test_pieces_below_half_a_millilitre_are_left_out(store: Store, tmp_path):
     """A ball of radius 4 mm has 268 mm3, one of 6 mm 905 mm3."""
     _visit(store, DAY1, 1)
     record = _propose(store, DAY1, _found((LEFT, 4.0), (RIGHT, 6.0)), tmp_path)
@@ -198,7 +201,7 @@ def _box_request(scan: str, grid: Grid, centre=(0.0, 0.0, 0.0), radius_mm=12.0, 
     return {"patient_id": "P1", "timepoint": DAY1, "scan": scan, "prompts": [box], **more}
 
 
-def test_without_propagation_only_the_prompted_slice_of_that_lesion_changes(store):
+def test_without_propagation_only_the_prompted_slice_of_that_lesion_changes(store: Store):
     _visit(store, DAY1, 1)
     # Lesion 2 covers a stripe through the ball: it must not lose a voxel to lesion 1.
     stripe = np.zeros(CT.shape, bool)
@@ -221,7 +224,7 @@ def test_without_propagation_only_the_prompted_slice_of_that_lesion_changes(stor
     assert store.verify() == []
 
 
-def test_a_box_on_the_pet_lands_where_it_was_meant_on_the_ct(store):
+def test_a_box_on_the_pet_lands_where_it_was_meant_on_the_ct(store: Store):
     _visit(store, DAY1, 1, (((10.0, 5.0, 3.0), 12.0),))
     kept = run_inline(store, KINDS["refine"], _box_request("PET", PET, (10.0, 5.0, 3.0)), "demo")
     (lesion,) = kept["lesions"]
@@ -233,7 +236,7 @@ def test_a_box_on_the_pet_lands_where_it_was_meant_on_the_ct(store):
     assert store.masks.load(store.masks.version("P1", DAY1, 1)).grid.matches(CT)
 
 
-def test_a_prompt_refines_the_lesion_under_it_and_new_never_reuses_a_number(store):
+def test_a_prompt_refines_the_lesion_under_it_and_new_never_reuses_a_number(store: Store):
     _visit(store, DAY1, 1)
     _add(store, _labels(L3=_found(((0, 0, 0), 7.0))))
     under = run_inline(store, KINDS["refine"], _box_request("CT", CT), "demo")
@@ -254,7 +257,7 @@ def test_lesion_under_takes_the_one_that_shares_most():
     assert refine.lesion_under(np.zeros(CT.shape, bool), labels) is None
 
 
-def test_a_step_that_fails_leaves_a_failed_job_and_nothing_else(store):
+def test_a_step_that_fails_leaves_a_failed_job_and_nothing_else(store: Store):
     _visit(store, DAY1, 1)
     with pytest.raises(ModelError, match="no-such-model"):
         run_inline(
@@ -268,14 +271,14 @@ def test_a_step_that_fails_leaves_a_failed_job_and_nothing_else(store):
     broken = type(kind)(kind.name, kind.prepare, dies, kind.record)
     with pytest.raises(OSError, match="disk"):
         run_inline(store, broken, _box_request("CT", CT), "demo")
-    assert [job["status"] for job in store.jobs.newest()] == ["failed", "failed"]
-    assert "disk" not in store.jobs.newest()[0]["message"], "a bug's own text may name a patient's files"
+    assert [job.status for job in store.jobs.newest()] == ["failed", "failed"]
+    assert "disk" not in store.jobs.newest()[0].message, "a bug's own text may name a patient's files"
     assert store.masks.of("P1") == []
     assert list((store.root / "jobs").iterdir()) == []
     assert store.verify() == []
 
 
-def test_a_scan_gates_verdict_is_kept_with_the_scans_it_was_about(store, tmp_path):
+def test_a_scan_gates_verdict_is_kept_with_the_scans_it_was_about(store: Store, tmp_path):
     _visit(store, DAY1, 1)
     kind = KINDS["score_ood"]
     params = kind.prepare(store, {"patient_id": "P1", "timepoint": DAY1}, "demo")
@@ -284,11 +287,11 @@ def test_a_scan_gates_verdict_is_kept_with_the_scans_it_was_about(store, tmp_pat
     result = {"state": "no anchor", "score": None, "threshold": 0.5, "scan_sha256": hashes}
     assert kind.record(store, params, result, tmp_path, "ann") == result
     (kept,) = store.verdicts.of_scans("P1")
-    assert (kept["timepoint"], kept["state"], kept["score"], kept["person"]) == (DAY1, "no anchor", None, "ann")
-    assert kept["scan_sha256"] == [scan.sha256 for scan in store.scans.of("P1", DAY1)]
+    assert (kept.timepoint, kept.state, kept.score, kept.person) == (DAY1, "no anchor", None, "ann")
+    assert kept.result["scan_sha256"] == [scan.sha256 for scan in store.scans.of("P1", DAY1)]
 
 
-def test_the_demo_of_real_scans_says_where_it_looked_for_them(store, tmp_path):
+def test_the_demo_of_real_scans_says_where_it_looked_for_them(store: Store, tmp_path):
     with pytest.raises(InputError, match=r"folder of real scans at .*nothing; it is not there\. Give it with --sts"):
         build(store, real=True, sts=tmp_path / "nothing")
     assert store.patients.all() == []
@@ -297,7 +300,7 @@ def test_the_demo_of_real_scans_says_where_it_looked_for_them(store, tmp_path):
 # ---------------------------------------------------------------- masks from elsewhere
 
 
-def test_a_mask_on_the_pets_grid_is_brought_to_the_ct(store, tmp_path):
+def test_a_mask_on_the_pets_grid_is_brought_to_the_ct(store: Store, tmp_path):
     _visit(store, DAY1, 1)
     ball = _ball(PET, (0, 0, 0), 15.0).astype(np.uint8) * 4
     write_nifti(tmp_path / "pet_mask.nii.gz", ball, PET)
@@ -315,7 +318,7 @@ def test_a_mask_on_the_pets_grid_is_brought_to_the_ct(store, tmp_path):
     assert np.array_equal(labels.array.ravel()[~tie], expected[~tie])
 
 
-def test_masks_that_cannot_be_placed_are_refused(store, tmp_path):
+def test_masks_that_cannot_be_placed_are_refused(store: Store, tmp_path):
     _visit(store, DAY1, 1)
     foreign = _grid((10, 10, 10), (3.0, 3.0, 3.0), (0.0, 0.0, 0.0))
     write_nifti(tmp_path / "foreign.nii.gz", np.ones(foreign.shape, np.uint8), foreign)
@@ -333,7 +336,7 @@ def test_masks_that_cannot_be_placed_are_refused(store, tmp_path):
     assert store.verify() == []
 
 
-def test_an_imported_file_is_the_scan_it_was(store, tmp_path):
+def test_an_imported_file_is_the_scan_it_was(store: Store, tmp_path):
     volume = _body(CT, "CT", 5)
     write_nifti(tmp_path / "ct.nii.gz", volume.array, CT)
     scan = import_scan(
@@ -367,7 +370,7 @@ def bad(kind: str, error: type[TwinReviewError], message: str) -> Callable[[Bad]
     return register
 
 
-def _import(store, *files: Path, **changes: Any) -> Any:
+def _import(store: Store, *files: Path, **changes: Any) -> Any:
     values: dict[str, Any] = {"dataset": "d", "patient_id": "P1", "timepoint": DAY2, "modality": "CT", "person": "demo"}
     return import_scan(store, files, **{**values, **changes})
 
@@ -377,11 +380,11 @@ def _mask_file(folder: Path, array: np.ndarray, grid: Grid = CT) -> Path:
     return folder / "mask.nii.gz"
 
 
-def _import_mask(store, path: Path, **changes: Any) -> Any:
+def _import_mask(store: Store, path: Path, **changes: Any) -> Any:
     return import_mask(store, path, **{"patient_id": "P1", "timepoint": DAY1, "reviewer": "demo", **changes})
 
 
-def _refine(store, *prompts: Any, **changes: Any) -> Any:
+def _refine(store: Store, *prompts: Any, **changes: Any) -> Any:
     request = {"patient_id": "P1", "timepoint": DAY1, "scan": "CT", "prompts": list(prompts), **changes}
     return run_inline(store, KINDS["refine"], request, "demo")
 
@@ -533,7 +536,7 @@ bad("an event on no day", InputError, "YYYY-MM-DD")(
 )
 
 
-def _everything_stored(store) -> dict[str, Any]:
+def _everything_stored(store: Store) -> dict[str, Any]:
     files = {
         p.relative_to(store.root).as_posix(): p.lstat().st_mtime_ns
         for top in ("raw", "processed", "incoming", "quarantine", "jobs")
@@ -554,7 +557,7 @@ def _everything_stored(store) -> dict[str, Any]:
     return {"files": files, **tables}
 
 
-def test_after_every_kind_of_bad_request_nothing_is_stored_and_verify_is_clean(store, tmp_path, monkeypatch):
+def test_after_every_kind_of_bad_request_nothing_is_stored_and_verify_is_clean(store: Store, tmp_path, monkeypatch):
     temporary = tmp_path / "tmp"
     temporary.mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(temporary))

@@ -98,7 +98,7 @@ def restart(monkeypatch):
 
 
 @pytest.fixture
-def desk(store, monkeypatch, book):
+def desk(store: Store, monkeypatch, book):
     service = Service()
     monkeypatch.setattr(resources, "get_store", lambda: store)
     monkeypatch.setattr(resources, "get_prompt_service", lambda: service)

@@ -34,7 +34,7 @@ DRAFT = "/api/viewer/draft"
 
 
 @pytest.fixture
-def blind(store, monkeypatch):
+def blind(store: Store, monkeypatch):
     """v1 by the network (3 voxels of L1); ann's hidden v2 has 7 of L1 and 5 of L2; the day is read blind."""
     monkeypatch.setattr(resources, "get_store", lambda: store)
     monkeypatch.setattr(resources, "data_root", lambda: store.root)
@@ -48,7 +48,7 @@ def blind(store, monkeypatch):
 
 
 @pytest.fixture
-def hidden_first(store, monkeypatch):
+def hidden_first(store: Store, monkeypatch):
     """Only ann's hidden v1."""
     monkeypatch.setattr(resources, "get_store", lambda: store)
     store.people.add("ben", by="demo")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from core.review.worklist import WorkItem, work_items
+from store import Store
 from tests.store_phantom import DAY1, DAY2, DAY3, add_mask, add_scan
 
 OUT = {"state": "out of distribution", "score": 0.81, "threshold": 0.5}
@@ -11,11 +12,11 @@ ODD = {"verdict": "unusual", "flagged": True, "p_value": 0.0123}
 USUAL = {"verdict": "usual", "flagged": False, "p_value": 0.4}
 
 
-def test_without_patients_nothing_waits(store):
+def test_without_patients_nothing_waits(store: Store):
     assert work_items(store) == []
 
 
-def test_doubts_come_first_then_proposals_then_what_nobody_segmented(store):
+def test_doubts_come_first_then_proposals_then_what_nobody_segmented(store: Store):
     seed = iter(range(1, 20))
     for patient, day in (("P1", DAY1), ("P1", DAY2), ("P2", DAY1), ("P2", DAY2), ("P3", DAY1)):
         add_scan(store, patient, day, next(seed))
@@ -34,7 +35,7 @@ def test_doubts_come_first_then_proposals_then_what_nobody_segmented(store):
     ]
 
 
-def test_an_accepted_timepoint_is_settled_whatever_the_gates_said(store):
+def test_an_accepted_timepoint_is_settled_whatever_the_gates_said(store: Store):
     add_scan(store)
     record = add_mask(store, 3)
     store.verdicts.add_mask_verdict(record.mask_id, ODD, "demo")
@@ -44,7 +45,7 @@ def test_an_accepted_timepoint_is_settled_whatever_the_gates_said(store):
     assert work_items(store) == []
 
 
-def test_the_last_word_of_a_gate_counts_and_the_newest_proposal_is_the_one_in_question(store):
+def test_the_last_word_of_a_gate_counts_and_the_newest_proposal_is_the_one_in_question(store: Store):
     add_scan(store)
     first = add_mask(store, 3)
     store.verdicts.add_mask_verdict(first.mask_id, ODD, "demo")
@@ -58,7 +59,7 @@ def test_the_last_word_of_a_gate_counts_and_the_newest_proposal_is_the_one_in_qu
     assert (item.urgency, item.version, item.reason) == (1, 2, "version 2 (medsam) is proposed")
 
 
-def test_no_anchor_and_too_few_references_are_no_doubts(store):
+def test_no_anchor_and_too_few_references_are_no_doubts(store: Store):
     add_scan(store)
     record = add_mask(store, 3)
     store.verdicts.add_scan_verdict("P1", DAY1, {"state": "no anchor", "score": None, "threshold": 0.5}, "demo")
@@ -67,7 +68,7 @@ def test_no_anchor_and_too_few_references_are_no_doubts(store):
     assert [item.urgency for item in work_items(store)] == [1]
 
 
-def test_a_rejected_or_withdrawn_timepoint_waits_again_and_says_why(store):
+def test_a_rejected_or_withdrawn_timepoint_waits_again_and_says_why(store: Store):
     for number, day in enumerate((DAY1, DAY2, DAY3)):
         add_scan(store, day=day, seed=number + 1)
         add_mask(store, 3, day=day)

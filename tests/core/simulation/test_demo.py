@@ -10,6 +10,7 @@ from core.lesions.metrics import dice
 from core.simulation.demo import build
 from core.simulation.demo_stories import DEMO, demo_timepoint
 from core.twin.curve_points import volume_points
+from store import Store
 
 STORIES = {story.patient_id: story for story in DEMO}
 
@@ -28,12 +29,14 @@ def test_the_scan_gate_catches_the_odd_scan_and_passes_the_one_before():
 
 
 @pytest.mark.timeout(300)
-def test_a_complete_response_ends_in_an_accepted_empty_mask(store):
+def test_a_complete_response_ends_in_an_accepted_empty_mask(store: Store):
     story = STORIES["DEMO-03"]
     weeks = (story.weeks[2], story.weeks[3])
     courses = tuple(replace(c, volumes_ml=c.volumes_ml[2:4], suv=(6, 0)) for c in story.courses)
     build(store, stories=[replace(story, weeks=weeks, courses=courses, what={1: "correct"})])
     before, after = (store.masks.final("DEMO-03", story.date(week)) for week in weeks)
+    assert before is not None
+    assert after is not None
     assert [lesion["lesion_id"] for lesion in before.lesions] == ["L1"]
     assert not after.lesions
     assert after.version == len(store.masks.of("DEMO-03", after.timepoint))
@@ -41,7 +44,7 @@ def test_a_complete_response_ends_in_an_accepted_empty_mask(store):
 
 
 @pytest.mark.timeout(300)
-def test_a_patient_is_segmented_well_decided_and_not_made_twice(store):
+def test_a_patient_is_segmented_well_decided_and_not_made_twice(store: Store):
     story = replace(STORIES["DEMO-08"], weeks=STORIES["DEMO-08"].weeks[:2], what={1: "open"})
     made = build(store, stories=[story])
     assert (made["patients"], made["timepoints"], made["mask_versions"], made["decisions"]) == (1, 2, 2, 1)

@@ -16,7 +16,7 @@ from core.types import Decision, VolumePoint
 from pages.ui.compare import comparing
 from pages.ui.shared import charts, plotting
 from pages.ui.trajectory import growth_charts, growth_panel, summary_panel
-from store import open_store
+from store import Store, open_store
 from tests import clinic
 
 
@@ -36,7 +36,7 @@ def test_every_timepoint_that_is_not_in_the_curve_says_why(opened):
     assert curve.left_out(opened, "BEN") == {}
 
 
-def test_a_proposed_mask_is_left_out_until_somebody_decides(store):
+def test_a_proposed_mask_is_left_out_until_somebody_decides(store: Store):
     clinic.add_scan(store, "GINA", clinic.DAYS[0], clinic.body(1))
     record = clinic.add_mask(store, "GINA", clinic.DAYS[0], 500)
     assert curve.left_out(store, "GINA") == {clinic.DAYS[0]: "version 1 is proposed, nobody has decided"}
@@ -126,9 +126,7 @@ def test_the_evaluation_refuses_without_a_reference(tmp_path: Path, monkeypatch:
 
 
 def test_treatments_run_from_start_to_stop_and_a_stop_ends_what_it_names_or_the_latest():
-    def event(date, kind, detail):
-        return {"date": date, "kind": kind, "detail": detail}
-
+    event = clinic.event
     found = curve.treatments(
         [
             event("2024-03-01", "treatment-stop", "end of cycles"),

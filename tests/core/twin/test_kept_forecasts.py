@@ -27,7 +27,7 @@ from core.twin.kept_forecasts import (
     rests_on_replaced,
 )
 from core.types import VolumePoint
-from store import open_store
+from store import Store, open_store
 from tests import clinic
 
 ZERO = dt.date(2024, 1, 1)
@@ -59,7 +59,7 @@ SAID = Kept(
 
 
 @pytest.fixture
-def patient(store):
+def patient(store: Store):
     """A store that knows ANNA."""
     clinic.add_scan(store, "ANNA", "2024-01-01", clinic.noise(1))
     return store

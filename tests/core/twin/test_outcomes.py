@@ -12,13 +12,14 @@ from core.lesions.masks import measure
 from core.twin.outcomes import PatientOutcome, Visit, best_rows, cohort, course_rows, outcome, visit_rows
 from core.twin.response import DEFAULT_RULE
 from core.types import Grid, LabelMap, Volume
+from store import Store
 from tests.store_phantom import JUDGED
 
 DAYS = ("2024-01-01", "2024-02-01", "2024-03-01", "2024-04-01")  # 0, 31, 60, 91
 GRID = Grid((48, 48, 28), np.eye(4))
 
 
-def visit(store, patient: str, day: str, *sides: int, verdict="accept", dataset="d", simulated=False):
+def visit(store: Store, patient: str, day: str, *sides: int, verdict="accept", dataset="d", simulated=False):
     """A scan and its mask with a cube of each side (mm) as lesion 1, 2 ...; side 0: that lesion is not there."""
     noise = np.random.default_rng([sum(map(ord, patient)), DAYS.index(day)]).normal(size=GRID.shape)
     store.scans.add(
@@ -50,7 +51,7 @@ def visit(store, patient: str, day: str, *sides: int, verdict="accept", dataset=
     return record
 
 
-def one(store, patient: str = "P1", rule: str = DEFAULT_RULE) -> PatientOutcome:
+def one(store: Store, patient: str = "P1", rule: str = DEFAULT_RULE) -> PatientOutcome:
     """The outcome of a patient who has one."""
     found = outcome(store, patient, "d", rule)
     assert found is not None
@@ -70,7 +71,7 @@ def progressed(found: PatientOutcome) -> float | None:
     return None if found.progression is None else found.progression.days
 
 
-def test_the_best_change_is_the_least_volume_up_to_the_first_progression(store):
+def test_the_best_change_is_the_least_volume_up_to_the_first_progression(store: Store):
     """20, 12, 15, 5 mm: 8000, 1728 (-78.4 %), 3375 (+95.3 % of the nadir: PD), 125 mm3 (-98.4 %, too late to count)."""
     for day, side in zip(DAYS, (20, 12, 15, 5), strict=True):
         visit(store, "P1", day, side)
@@ -84,14 +85,14 @@ def test_the_best_change_is_the_least_volume_up_to_the_first_progression(store):
     assert verdict(found) == "real"
 
 
-def test_another_rule_gives_another_best_response(store):
+def test_another_rule_gives_another_best_response(store: Store):
     for day, side in zip(DAYS[:2], (20, 17), strict=True):  # 4913 of 8000: -38.6 %
         visit(store, "P1", day, side)
     assert one(store).best_response == "SD"
     assert one(store, rule="beaumont").best_response == "PR"  # at -35 %
 
 
-def test_a_new_lesion_is_progression_and_adds_nothing_to_the_target(store):
+def test_a_new_lesion_is_progression_and_adds_nothing_to_the_target(store: Store):
     """16 mm of 20 mm is -48.8 %, whatever the new one measures."""
     visit(store, "P1", DAYS[0], 20, 0)
     visit(store, "P1", DAYS[1], 16, 10)
@@ -104,7 +105,7 @@ def test_a_new_lesion_is_progression_and_adds_nothing_to_the_target(store):
     assert found.visits[1].volume_mm3 == 4096
 
 
-def test_baseline_is_the_first_accepted_timepoint_and_day_zero_of_everything(store):
+def test_baseline_is_the_first_accepted_timepoint_and_day_zero_of_everything(store: Store):
     visit(store, "P1", DAYS[0], 25, verdict=None)
     visit(store, "P1", DAYS[1], 20)
     visit(store, "P1", DAYS[2], 21)
@@ -120,7 +121,7 @@ def test_baseline_is_the_first_accepted_timepoint_and_day_zero_of_everything(sto
     assert found.waiting == (DAYS[0],)
 
 
-def test_a_rejected_lesion_leaves_a_gap_and_the_others_count(store):
+def test_a_rejected_lesion_leaves_a_gap_and_the_others_count(store: Store):
     visit(store, "P1", DAYS[0], 20, 10)
     second = visit(store, "P1", DAYS[1], 10, 10)
     visit(store, "P1", DAYS[2], 18, 10)
@@ -135,7 +136,7 @@ def test_a_rejected_lesion_leaves_a_gap_and_the_others_count(store):
     assert visit_rows([found])[1]["volume_mL"] is None
 
 
-def test_without_a_lesion_at_baseline_there_is_no_best_change_and_it_is_said(store):
+def test_without_a_lesion_at_baseline_there_is_no_best_change_and_it_is_said(store: Store):
     visit(store, "P1", DAYS[0], 0)
     visit(store, "P1", DAYS[1], 10)
     found = one(store)
@@ -145,14 +146,14 @@ def test_without_a_lesion_at_baseline_there_is_no_best_change_and_it_is_said(sto
     assert (row["best_change_percent"], row["note"]) == (None, found.no_change)
 
 
-def test_complete_response_is_minus_100_percent_and_real(store):
+def test_complete_response_is_minus_100_percent_and_real(store: Store):
     visit(store, "P1", DAYS[0], 20)
     visit(store, "P1", DAYS[1], 0)
     found = one(store)
     assert (best(found).change_percent, found.best_response, verdict(found)) == (-100, "CR", "real")
 
 
-def test_who_has_no_two_accepted_timepoints_is_left_out_with_the_reason(store):
+def test_who_has_no_two_accepted_timepoints_is_left_out_with_the_reason(store: Store):
     visit(store, "ONE", DAYS[0], 20)
     visit(store, "ONE", DAYS[1], 20, verdict=None)
     visit(store, "REJECTED", DAYS[0], 20, verdict="reject")
@@ -168,7 +169,7 @@ def test_who_has_no_two_accepted_timepoints_is_left_out_with_the_reason(store):
     }
 
 
-def test_datasets_are_chosen_progress_is_told_and_an_unknown_rule_is_refused(store):
+def test_datasets_are_chosen_progress_is_told_and_an_unknown_rule_is_refused(store: Store):
     for patient, dataset in (("A", "one"), ("B", "two")):
         for day in DAYS[:2]:
             visit(store, patient, day, 20, dataset=dataset)
@@ -182,12 +183,12 @@ def test_datasets_are_chosen_progress_is_told_and_an_unknown_rule_is_refused(sto
         cohort(store, "WHO")
 
 
-def test_an_empty_store_has_an_empty_cohort(store):
+def test_an_empty_store_has_an_empty_cohort(store: Store):
     assert cohort(store).outcomes == ()
     assert cohort(store).left_out == {}
 
 
-def test_progression_soon_after_radiotherapy_is_in_doubt_and_counts_all_the_same(store):
+def test_progression_soon_after_radiotherapy_is_in_doubt_and_counts_all_the_same(store: Store):
     for patient in ("IRRADIATED", "NOT"):
         visit(store, patient, DAYS[0], 20)
         visit(store, patient, DAYS[1], 25)
@@ -198,7 +199,7 @@ def test_progression_soon_after_radiotherapy_is_in_doubt_and_counts_all_the_same
     assert other.doubt == ""
 
 
-def test_rows_hold_what_the_figures_show_and_name_their_masks(store):
+def test_rows_hold_what_the_figures_show_and_name_their_masks(store: Store):
     masks = [visit(store, "GROWS", day, side, simulated=True) for day, side in zip(DAYS[:2], (20, 24), strict=True)]
     for day, side in zip(DAYS[:2], (20, 10), strict=True):
         visit(store, "SHRINKS", day, side)

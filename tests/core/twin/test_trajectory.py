@@ -14,19 +14,20 @@ from core.errors import StoreError
 from core.lesions.masks import measure
 from core.twin.trajectory import TOTAL, accepted, by_lesion, clean, diameter_mm, look_ahead, twin
 from core.types import Grid, LabelMap, Volume, VolumePoint
+from store import Store
 from tests.store_phantom import JUDGED
 
 DAYS = ("2024-01-01", "2024-02-01", "2024-03-01", "2024-04-01", "2024-05-01")  # 0, 31, 60, 91, 121
 GRID = Grid((48, 48, 28), np.eye(4))
 
 
-def _scan(store, day: str, modality="CT") -> None:
+def _scan(store: Store, day: str, modality="CT") -> None:
     noise = np.random.default_rng(DAYS.index(day)).normal(size=GRID.shape).astype(np.float32)
     volume = Volume(noise, GRID, modality)
     store.scans.add(volume, dataset="d", patient_id="P1", timepoint=day, person="demo")
 
 
-def _cubes(store, day: str, *sides: int, method: str = "nnunet", verdict: str | None = "accept"):
+def _cubes(store: Store, day: str, *sides: int, method: str = "nnunet", verdict: str | None = "accept"):
     """A mask with a cube of each side (mm) as lesion 1, 2 ...; side 0: that lesion is not there."""
     array = np.zeros(GRID.shape, np.uint8)
     corner = 0
@@ -50,7 +51,7 @@ def _cubes(store, day: str, *sides: int, method: str = "nnunet", verdict: str | 
     return record
 
 
-def test_volumes_and_growth_rate_of_cubes(store):
+def test_volumes_and_growth_rate_of_cubes(store: Store):
     """20 mm to 24 mm cubes in 31 days: 8,000 to 13,824 mm3, SGR = 3 ln(1.2) / 31 = 1.764 % per day."""
     for day, side in zip(DAYS[:2], (20, 24), strict=True):
         _scan(store, day)
@@ -73,7 +74,7 @@ def test_volumes_and_growth_rate_of_cubes(store):
     assert found["not_in_the_curve"] == []
 
 
-def test_only_accepted_masks_enter_and_the_others_are_named(store):
+def test_only_accepted_masks_enter_and_the_others_are_named(store: Store):
     for day in DAYS:
         _scan(store, day)
     _cubes(store, DAYS[0], 20)
@@ -90,7 +91,7 @@ def test_only_accepted_masks_enter_and_the_others_are_named(store):
     assert found["lesions"]["L1"]["since_first"] is None
 
 
-def test_the_accepted_version_counts_and_not_the_newest(store):
+def test_the_accepted_version_counts_and_not_the_newest(store: Store):
     _scan(store, DAYS[0])
     _cubes(store, DAYS[0], 10)
     _cubes(store, DAYS[0], 20, verdict=None)
@@ -98,7 +99,7 @@ def test_the_accepted_version_counts_and_not_the_newest(store):
     assert (point["volume_mm3"], point["version"]) == (1000.0, 1)
 
 
-def test_a_lesion_that_vanishes_counts_nothing_and_the_total_adds_up(store):
+def test_a_lesion_that_vanishes_counts_nothing_and_the_total_adds_up(store: Store):
     for day, sides in ((DAYS[0], (20, 12)), (DAYS[1], (20, 0))):
         _scan(store, day)
         _cubes(store, day, *sides)
@@ -115,7 +116,7 @@ def test_a_lesion_that_vanishes_counts_nothing_and_the_total_adds_up(store):
     assert same["rate"]["text"] == "not distinguishable from no growth"
 
 
-def test_two_segmenters_widen_the_noise_and_are_said(store):
+def test_two_segmenters_widen_the_noise_and_are_said(store: Store):
     """+72.8 % is real beside 39 %, and not beside the +88 % of two different segmenters."""
     for day, side, method in ((DAYS[0], 20, "nnunet"), (DAYS[1], 24, "medsam")):
         _scan(store, day)
@@ -125,7 +126,7 @@ def test_two_segmenters_widen_the_noise_and_are_said(store):
     assert "different segmenters" in step["change"]["note"]
 
 
-def test_mr_has_no_rule_and_says_unknown(store):
+def test_mr_has_no_rule_and_says_unknown(store: Store):
     for day, side in ((DAYS[0], 20), (DAYS[1], 27)):
         _scan(store, day, "MR")
         _cubes(store, day, side)
@@ -134,7 +135,7 @@ def test_mr_has_no_rule_and_says_unknown(store):
     assert "MR" in step["change"]["rule"]
 
 
-def test_the_forecast_is_refused_below_three_points_and_else_stands_beside_locf(store):
+def test_the_forecast_is_refused_below_three_points_and_else_stands_beside_locf(store: Store):
     for day, side in zip(DAYS[:2], (20, 21), strict=True):
         _scan(store, day)
         _cubes(store, day, side)
@@ -153,7 +154,7 @@ def test_the_forecast_is_refused_below_three_points_and_else_stands_beside_locf(
     assert (check["said_at"], check["about"], check["came_mm3"]) == (DAYS[2], DAYS[3], 23**3)
 
 
-def test_everything_is_json_without_nan_whatever_the_series(store):
+def test_everything_is_json_without_nan_whatever_the_series(store: Store):
     for day, sides in zip(DAYS, ((20, 0), (0, 12), (0, 0), (1, 12), (20, 13)), strict=True):
         _scan(store, day)
         _cubes(store, day, *sides)
@@ -162,7 +163,7 @@ def test_everything_is_json_without_nan_whatever_the_series(store):
     assert [p["volume_mm3"] for p in found["lesions"][TOTAL]["points"]] == [8000, 1728, 0, 1729, 10197]
 
 
-def test_a_patient_without_accepted_masks_has_no_lesions_and_an_unknown_one_is_refused(store):
+def test_a_patient_without_accepted_masks_has_no_lesions_and_an_unknown_one_is_refused(store: Store):
     _scan(store, DAYS[0])
     assert twin(store, "P1") == {
         "patient_id": "P1",
@@ -188,7 +189,7 @@ def test_lesions_are_in_order_of_number_and_their_points_in_order_of_time():
     assert look_ahead({"L2": series["L2"][:2]}, "L2").refused
 
 
-def test_the_diameter_of_the_total_is_that_of_its_largest_lesion(store):
+def test_the_diameter_of_the_total_is_that_of_its_largest_lesion(store: Store):
     _scan(store, DAYS[0])
     record = _cubes(store, DAYS[0], 10, 20)
     large, small = diameter_mm(record, "L2"), diameter_mm(record, "L1")

@@ -17,6 +17,7 @@ from core.jobs.stages import draft as draft_stage
 from pages.ui.api import routes
 from pages.ui.frame import resources
 from pages.ui.guard.tokens import HEADER, make_token
+from store import Store
 from store.files.drafts import pack_edit
 from tests.store_phantom import DAY1, SHAPE, add_mask, add_scan
 
@@ -25,7 +26,7 @@ BEGIN = {"patient_id": "P1", "timepoint": DAY1, "parent_version": 1}
 
 
 @pytest.fixture
-def client(store, monkeypatch):
+def client(store: Store, monkeypatch):
     monkeypatch.setattr(resources, "get_store", lambda: store)
     add_scan(store)
     add_mask(store, 3)
@@ -73,7 +74,7 @@ def labels(client, draft_id):
     return array, int(answer.headers["x-revision"])
 
 
-def test_an_edit_is_read_back_and_saved_with_its_diff(client, store):
+def test_an_edit_is_read_back_and_saved_with_its_diff(client, store: Store):
     draft = begin(client)
     assert (draft["revision"], draft["prompts"], draft["parent_version"]) == (0, [], 1)
     assert put(client, draft["draft_id"], 0, slices(5)).json() == {"revision": 1, "unproven": []}
@@ -93,7 +94,7 @@ def test_an_edit_is_read_back_and_saved_with_its_diff(client, store):
     assert store.verify() == []
 
 
-def test_a_draft_that_is_saved_several_times_at_once_is_one_version(client, store):
+def test_a_draft_that_is_saved_several_times_at_once_is_one_version(client, store: Store):
     draft = begin(client)["draft_id"]
     put(client, draft, 0, slices(5))
     together, answers = threading.Barrier(4), []
@@ -112,7 +113,9 @@ def test_a_draft_that_is_saved_several_times_at_once_is_one_version(client, stor
     assert [record.version for record in store.masks.of("P1", DAY1)] == [1, 2]
 
 
-def test_a_draft_that_is_discarded_while_it_is_saved_is_a_version_or_none_and_says_so(client, store, monkeypatch):
+def test_a_draft_that_is_discarded_while_it_is_saved_is_a_version_or_none_and_says_so(
+    client, store: Store, monkeypatch
+):
     draft = begin(client)["draft_id"]
     put(client, draft, 0, slices(5))
     saving, go_on = threading.Event(), threading.Event()
@@ -186,7 +189,7 @@ def test_bad_changes_are_refused_in_words(client, headers, body, status):
     assert labels(client, draft["draft_id"])[1] == 0
 
 
-def test_no_draft_is_begun_on_a_version_that_a_blind_reader_may_not_see(client, store):
+def test_no_draft_is_begun_on_a_version_that_a_blind_reader_may_not_see(client, store: Store):
     draft = begin(client)["draft_id"]
     put(client, draft, 0, slices(5))
     client.post(f"{URL}/{draft}/save", headers={**token(), "If-Match": "1"})
@@ -197,7 +200,7 @@ def test_no_draft_is_begun_on_a_version_that_a_blind_reader_may_not_see(client, 
     assert store.drafts.of("P1") == []
 
 
-def test_a_draft_without_changes_is_no_version(client, store):
+def test_a_draft_without_changes_is_no_version(client, store: Store):
     draft = begin(client)
     answer = client.post(f"{URL}/{draft['draft_id']}/save", headers={**token(), "If-Match": "0"})
     assert answer.status_code == 422

@@ -18,6 +18,7 @@ from pages.ui.api.scan_routes import assets, assets_url
 from pages.ui.frame import resources
 from pages.ui.guard.tokens import HEADER, make_token
 from pages.ui.viewer.describe import Shown, viewer_data
+from store import Store
 from tests.store_phantom import measures
 
 SHAPE = (9, 7, 37)  # two whole slabs and one of five slices
@@ -26,7 +27,7 @@ DAY, LATER = "2024-01-01", "2024-03-01"
 
 
 @pytest.fixture
-def clinic(store, monkeypatch):
+def clinic(store: Store, monkeypatch):
     """A CT and a PET of ANNA with a mask, another CT of hers, and one of BEN."""
     monkeypatch.setattr(resources, "get_store", lambda: store)
     monkeypatch.setattr(resources, "data_root", lambda: store.root)
@@ -55,7 +56,7 @@ def clinic(store, monkeypatch):
     return {**scans, "ct array": ct, "pet array": pet, "labels": labels, "mask": record, "store": store}
 
 
-def add(store, patient, day, volume):
+def add(store: Store, patient, day, volume):
     return store.scans.add(volume, dataset="set", patient_id=patient, timepoint=day, person="demo")
 
 

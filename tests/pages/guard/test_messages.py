@@ -12,7 +12,7 @@ from core.errors import StoreError
 from pages.ui.frame import resources
 from pages.ui.guard import messages
 from pages.ui.system.caches_panel import is_administrator
-from store import open_store
+from store import Store, open_store
 from tests import clinic
 from tests.wire import Tab
 
@@ -103,7 +103,7 @@ def test_what_could_not_be_made_is_tried_again_and_nothing_is_made_while_the_ser
     assert lasting() == "store"
 
 
-def test_only_an_administrator_may_clear_caches(store, monkeypatch):
+def test_only_an_administrator_may_clear_caches(store: Store, monkeypatch):
     roles = {"ann": "administrator", "ben": "reviewer", "cleo": "viewer"}
     monkeypatch.setattr(store.people, "all", lambda: [{"name": name, "role": role} for name, role in roles.items()])
     assert [name for name in (*roles, "nobody") if is_administrator(store, name)] == ["ann"]

@@ -10,7 +10,7 @@ from starlette.requests import Request
 from pages.ui.frame import resources
 from pages.ui.guard import tokens
 from pages.ui.guard.tokens import LINGER_S, MAX_AGE_S, Claims, Registry
-from store import open_store
+from store import Store, open_store
 from tests import clinic
 from tests.store_phantom import add_scan
 from tests.wire import Tab
@@ -97,7 +97,7 @@ def test_another_person_ends_a_token_at_once_and_another_patient_after_the_last_
     assert clock.registry.read(elsewhere) == claims["person"]
 
 
-def test_a_role_is_asked_for_at_every_request(store, monkeypatch):
+def test_a_role_is_asked_for_at_every_request(store: Store, monkeypatch):
     monkeypatch.setattr(resources, "get_store", lambda: store)
     add_scan(store)  # by demo
 

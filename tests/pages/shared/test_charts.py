@@ -178,7 +178,8 @@ def test_the_mask_gate_colours_a_small_p_and_says_when_there_is_none():
 
 
 def test_importing_charts_imports_no_streamlit():
-    modules = ", ".join(f"pages.ui.{name}_charts" for name in ("growth", "fit", "forecast", "cohort", "scenario"))
+    modules = ", ".join(f"pages.ui.trajectory.{name}_charts" for name in ("growth", "fit", "forecast", "scenario"))
+    modules += ", pages.ui.cohort.cohort_charts, pages.ui.shared.charts"
     code = f"import sys, {modules}; sys.exit('streamlit' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=Path(__file__).parents[3], check=False).returncode == 0
 

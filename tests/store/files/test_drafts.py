@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from core.errors import InputError, StoreError
-from store import open_store
+from store import Store, open_store
 from store.files.drafts import StaleDraft, pack_edit, read_edit
 from store.recovery.rebuild import rebuild
 from tests.store_phantom import DAY1, SHAPE, add_mask, add_scan
@@ -31,7 +31,7 @@ BOX = {
 
 
 @pytest.fixture
-def draft(store):
+def draft(store: Store):
     """A draft of v1, which has three voxels of lesion 1 on slice 2."""
     add_scan(store)
     add_mask(store, 3)
@@ -42,7 +42,7 @@ def plane(value):
     return np.full(SHAPE[:2], value, np.uint8)
 
 
-def test_a_draft_begins_as_its_version_and_follows_every_edit(store, draft):
+def test_a_draft_begins_as_its_version_and_follows_every_edit(store: Store, draft):
     before = store.masks.load(store.masks.version("P1", DAY1, 1)).array
     drawn = store.drafts.labels(draft)
     assert (drawn.labels.array == before).all()
@@ -57,7 +57,7 @@ def test_a_draft_begins_as_its_version_and_follows_every_edit(store, draft):
     assert (drawn.revision, drawn.prompts) == (2, [BOX])
 
 
-def test_it_is_the_persons_own_one_of_that_version(store, draft):
+def test_it_is_the_persons_own_one_of_that_version(store: Store, draft):
     store.people.add("other", by="demo")
     assert store.drafts.begin("P1", DAY1, 1, "demo").draft_id == draft.draft_id
     assert store.drafts.begin("P1", DAY1, 1, "other").draft_id != draft.draft_id
@@ -68,7 +68,7 @@ def test_it_is_the_persons_own_one_of_that_version(store, draft):
         store.drafts.begin("P1", DAY1, 9, "demo")
 
 
-def test_a_change_on_an_old_revision_is_refused_and_nothing_of_it_is_written(store, draft):
+def test_a_change_on_an_old_revision_is_refused_and_nothing_of_it_is_written(store: Store, draft):
     store.drafts.edit(draft.draft_id, 0, pack_edit({1: plane(1)}, None, "a"))
     with pytest.raises(StaleDraft, match="on top of revision 1") as caught:
         store.drafts.edit(draft.draft_id, 0, pack_edit({1: plane(2)}, None, "b"))
@@ -77,7 +77,7 @@ def test_a_change_on_an_old_revision_is_refused_and_nothing_of_it_is_written(sto
     assert not list((store.root / "incoming").iterdir())
 
 
-def test_of_many_writers_of_one_revision_exactly_one_wins(store, draft):
+def test_of_many_writers_of_one_revision_exactly_one_wins(store: Store, draft):
     won, lost = [], []
 
     def write(value):
@@ -116,13 +116,13 @@ def bad_edits():
 
 
 @pytest.mark.parametrize(("what", "packed"), list(bad_edits()), ids=[what for what, _ in bad_edits()])
-def test_what_is_no_edit_is_refused_and_leaves_the_draft(store, draft, what, packed):
+def test_what_is_no_edit_is_refused_and_leaves_the_draft(store: Store, draft, what, packed):
     with pytest.raises(InputError, match="Expected an edit of whole slices of 12 x 10 voxels"):
         store.drafts.edit(draft.draft_id, 0, packed)
     assert store.drafts.labels(draft).revision == 0
 
 
-def test_a_damaged_edit_takes_nothing_else_away(store, draft):
+def test_a_damaged_edit_takes_nothing_else_away(store: Store, draft):
     for n in range(3):
         store.drafts.edit(draft.draft_id, n, pack_edit({n: plane(n + 1)}, None, "x"))
     file = store.root / "drafts" / draft.draft_id / "000002.edit"
@@ -152,7 +152,7 @@ def test_drafts_outlive_the_program_and_neither_verify_nor_rebuild_mind_them(tmp
         assert store.verify() == []
 
 
-def test_a_discarded_draft_is_gone_from_the_page_but_not_from_the_disk(store, draft):
+def test_a_discarded_draft_is_gone_from_the_page_but_not_from_the_disk(store: Store, draft):
     store.drafts.edit(draft.draft_id, 0, pack_edit({4: plane(9)}, None, "x"))
     store.drafts.discard(draft.draft_id)
     assert store.drafts.of("P1") == []
@@ -161,7 +161,7 @@ def test_a_discarded_draft_is_gone_from_the_page_but_not_from_the_disk(store, dr
     assert (store.root / "drafts/discarded" / draft.draft_id / "000001.edit").exists()
 
 
-def test_a_saved_draft_is_closed_unless_it_was_changed_meanwhile(store, draft):
+def test_a_saved_draft_is_closed_unless_it_was_changed_meanwhile(store: Store, draft):
     store.drafts.edit(draft.draft_id, 0, pack_edit({4: plane(9)}, None, "x"))
     assert not store.drafts.finish(draft.draft_id, 0)
     assert store.drafts.of("P1")
@@ -170,7 +170,7 @@ def test_a_saved_draft_is_closed_unless_it_was_changed_meanwhile(store, draft):
 
 
 @pytest.mark.parametrize("draft_id", ["", "../../audit.jsonl", "x" * 500, None])
-def test_an_id_is_never_a_path(store, draft_id):
+def test_an_id_is_never_a_path(store: Store, draft_id):
     with pytest.raises(InputError, match="Expected a draft's id"):
         store.drafts.get(draft_id)
 
@@ -180,7 +180,7 @@ edits = st.lists(st.dictionaries(st.integers(0, SHAPE[2] - 1), st.integers(0, 25
 
 @given(edits=edits)
 @settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_any_edits_give_what_they_give_on_an_array(store, edits):
+def test_any_edits_give_what_they_give_on_an_array(store: Store, edits):
     if not store.patients.all():
         add_scan(store)
         add_mask(store, 3)

@@ -139,7 +139,7 @@ def test_a_version_whose_file_was_altered_before_its_decision_cannot_be_accepted
     with pytest.raises(StoreError, match="is not the one that was stored"):
         room.decisions.decide("P2", DAY1, 1, "accept", "demo", "good")
     assert room.masks.version("P2", DAY1, 1).status == "proposed"
-    assert [row["state"] for row in room.files.doubted()] == ["altered"]
+    assert [row.state for row in room.files.doubted()] == ["altered"]
     room.decisions.decide("P2", DAY1, 1, "reject", "demo", "scan-unusable")
 
 
@@ -198,7 +198,7 @@ def test_the_pass_over_all_files_finds_what_nobody_has_read(room: Any):
 def test_the_pass_in_the_background_tells_and_ends_when_the_store_closes(room: Any, monkeypatch: pytest.MonkeyPatch):
     another_mask(mask_file(room, "P2"))
     check_in_background(room).join(60)
-    assert [row["state"] for row in room.files.doubted()] == ["altered"]
+    assert [row.state for row in room.files.doubted()] == ["altered"]
     hashed, begun, closed = [], threading.Event(), threading.Event()
 
     def hashes(path: Path, fresh: bool = False) -> str | None:
