@@ -184,7 +184,7 @@ def _ahead(ahead: Forecast) -> dict[str, Any]:
         "refused": ahead.refused,
         "moved_from_last_value": ahead.moved,
         "skill_vs_locf": ahead.skill_vs_locf,
-        "checks": [check._asdict() | {"inside80": check.inside80} for check in ahead.checks],
+        "checks": [check.to_json() for check in ahead.checks],
         "probabilities": {event: values.tolist() for event, values in ahead.probabilities.items()},
         "notes": list(ahead.notes),
         "learned_from": ahead.learned_from,
