@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 from core.remembered.rows import Event
 from core.remembered.sources import HasDecisions, HasMasks, HasPatients, HasReferenceSets, HasScans
-from core.review.decisions import rejected, withdrawn
+from core.review.decisions import rejected_lesion_ids, withdrawn_mask_ids
 from core.twin.curve_points import volume_points
 from core.twin.trajectory import TOTAL, accepted, by_lesion, step
 from core.types import Decision, MaskRecord, Verdict, VolumePoint, parse_date
@@ -22,7 +22,7 @@ def left_out(store: CurveStore, patient_id: str) -> dict[str, str]:
     """Timepoint -> why it, or a lesion of it, is not in the curve, by date; {} when every timepoint has an accepted
     mask without rejected lesions."""
     out = {}
-    back, files = withdrawn(store.decisions.of(patient_id)), store.masks.problems(patient_id)
+    back, files = withdrawn_mask_ids(store.decisions.of(patient_id)), store.masks.problems(patient_id)
     unproven = store.decisions.to_affirm()
     for timepoint in sorted(store.patients.timepoints(patient_id)):
         records = store.masks.of(patient_id, timepoint)
@@ -31,8 +31,8 @@ def left_out(store: CurveStore, patient_id: str) -> dict[str, str]:
             out[timepoint] = f"{files[final.mask_id]}: accepted version {final.version}, whose volume is unknown now"
             continue
         if final is not None:
-            if rejected(final):
-                lesions = ", ".join(sorted(rejected(final)))
+            if rejected_lesion_ids(final):
+                lesions = ", ".join(sorted(rejected_lesion_ids(final)))
                 out[timepoint] = f"{lesions} of version {final.version}: rejected, and not in that total"
             continue
         proposed = [record for record in records if record.status == "proposed"]

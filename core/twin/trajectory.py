@@ -18,7 +18,7 @@ from core.growth.forecast import Fan, Forecast, forecast
 from core.growth.population import KIND, Population, in_force
 from core.growth.rates import ChangeVerdict, change_verdict, noise_log_sd, specific_growth_rate
 from core.remembered.sources import HasMasks, HasPatients, HasReferenceSets, HasScans
-from core.review.decisions import standing, unlike
+from core.review.decisions import counted_lesions, lesions_in_one_total_only
 from core.twin.curve_points import volume_points
 from core.types import MaskRecord, VolumePoint, parse_date
 
@@ -62,7 +62,7 @@ def unread_points(store: TwinStore, patient_id: str, points: Sequence[VolumePoin
     if not records:
         return []
     names = {p.lesion_id for p in points if p.lesion_id != TOTAL}
-    names |= {str(lesion["lesion_id"]) for record in records for lesion in standing(record)}
+    names |= {str(lesion["lesion_id"]) for record in records for lesion in counted_lesions(record)}
     start = parse_date(store.patients.timepoints(patient_id)[0])
     return [
         VolumePoint(
@@ -94,7 +94,7 @@ def diameter_mm(record: MaskRecord, lesion_id: str) -> float:
     rejected."""
     found = [
         float(lesion["longest_diameter_mm"])
-        for lesion in standing(record)
+        for lesion in counted_lesions(record)
         if lesion_id in (TOTAL, str(lesion["lesion_id"]))
     ]
     return max(found, default=0.0)
@@ -118,7 +118,7 @@ def step(first: VolumePoint, second: VolumePoint, records: Mapping[str, MaskReco
     verdict = change_verdict(
         first.volume_mm3, second.volume_mm3, diameters[0] or diameters[1], before.method == after.method, modality
     )
-    different = unlike(before, after) if first.lesion_id == TOTAL else ()
+    different = lesions_in_one_total_only(before, after) if first.lesion_id == TOTAL else ()
     if different:
         note = f"{', '.join(different)} counts in one of the two totals only: rejected in the other mask."
         verdict = ChangeVerdict("unknown", "totals of different lesions", verdict.percent_change, None, note)
