@@ -179,9 +179,9 @@ def _check_seen(arguments: argparse.Namespace, store: Any) -> None:
 
 def growth(arguments: argparse.Namespace, store: Any) -> dict[str, Any]:
     """The twin's numbers."""
-    from core.twin.trajectory import twin
+    from core.twin.trajectory import growth_report
 
-    return twin(store, arguments.patient)
+    return growth_report(store, arguments.patient)
 
 
 def keep_forecast(arguments: argparse.Namespace, store: Any) -> dict[str, Any]:
@@ -371,9 +371,9 @@ def rebuild(arguments: argparse.Namespace, store: None) -> dict[str, Any]:
 
 def _json(result: Any) -> str:
     """One JSON document; NaN and infinities, for which JSON has no word, become null."""
-    from core.twin.trajectory import clean
+    from core.twin.trajectory import nan_to_null
 
-    return json.dumps(clean(result), indent=2, default=str, allow_nan=False)
+    return json.dumps(nan_to_null(result), indent=2, default=str, allow_nan=False)
 
 
 def _text(result: Any, indent: str = "") -> str:

@@ -10,7 +10,7 @@ from core.remembered.rows import Event
 from core.remembered.sources import HasDecisions, HasMasks, HasPatients, HasReferenceSets, HasScans
 from core.review.decisions import rejected_lesion_ids, withdrawn_mask_ids
 from core.twin.curve_points import volume_points
-from core.twin.trajectory import TOTAL, accepted, by_lesion, step
+from core.twin.trajectory import TOTAL, accepted_masks_by_timepoint, interval_change, points_by_lesion
 from core.types import Decision, MaskRecord, Verdict, VolumePoint, parse_date
 
 
@@ -155,13 +155,13 @@ class Outcome:
 
 def what_became(store: CurveStore, patient_id: str, timepoint: str, lesion_id: str) -> Outcome | None:
     """The lesion's change from an accepted timepoint to the next accepted one; None where there is no later one."""
-    points: Sequence[VolumePoint] = by_lesion(volume_points(store, patient_id)).get(lesion_id, [])
+    points: Sequence[VolumePoint] = points_by_lesion(volume_points(store, patient_id)).get(lesion_id, [])
     here = next((n for n, point in enumerate(points) if point.timepoint == timepoint), None)
     if here is None or here + 1 == len(points):
         return None
     before, after = points[here], points[here + 1]
     modality = store.scans.reference(patient_id, timepoint).modality
-    change = step(before, after, accepted(store, patient_id), modality)["change"]
+    change = interval_change(before, after, accepted_masks_by_timepoint(store, patient_id), modality)["change"]
     return Outcome(
         after.timepoint,
         after.days - before.days,

@@ -19,7 +19,15 @@ from core.growth.population import KIND, LEVELS, MEDIAN, Population, in_force
 from core.remembered.rows import GrowthFit
 from core.remembered.sources import HasForecasts
 from core.twin.curve_points import volume_points
-from core.twin.trajectory import TOTAL, TwinStore, accepted, by_lesion, look_ahead, noise_by_mask, weekly_days
+from core.twin.trajectory import (
+    TOTAL,
+    TrajectoryStore,
+    accepted_masks_by_timepoint,
+    forecast_lesion_or_total,
+    noise_by_mask,
+    points_by_lesion,
+    weekly_days,
+)
 from core.types import VolumePoint, parse_date
 
 MODEL = "combined"
@@ -30,7 +38,7 @@ class FitStore(HasForecasts, Protocol):
     """Store methods that read and write stored forecasts."""
 
 
-class ForecastStore(HasForecasts, TwinStore, Protocol):
+class ForecastStore(HasForecasts, TrajectoryStore, Protocol):
     """Store methods needed to make a forecast, store it and verify it."""
 
 
@@ -156,7 +164,7 @@ def make_and_store_forecast(store: ForecastStore, patient_id: str, lesion_id: st
     store.patients.require(patient_id)
     if not 1 <= weeks <= MAX_WEEKS:
         raise InputError(f"Expected 1 to {MAX_WEEKS} weeks ahead, got {weeks}.")
-    series = by_lesion(volume_points(store, patient_id))
+    series = points_by_lesion(volume_points(store, patient_id))
     if lesion_id not in series:
         known = ", ".join(series) or "none yet, accept a mask first"
         raise InputError(
@@ -164,9 +172,9 @@ def make_and_store_forecast(store: ForecastStore, patient_id: str, lesion_id: st
         )
     points = series[lesion_id]
     modality = store.scans.reference(patient_id, points[0].timepoint).modality
-    noise = noise_by_mask(accepted(store, patient_id).values(), lesion_id, modality)
+    noise = noise_by_mask(accepted_masks_by_timepoint(store, patient_id).values(), lesion_id, modality)
     population = in_force(store.reference_sets.all(KIND))
-    ahead = look_ahead(series, lesion_id, weekly_days(weeks), noise, population)
+    ahead = forecast_lesion_or_total(series, lesion_id, weekly_days(weeks), noise, population)
     return store_forecast(store, patient_id, lesion_id, forecast_record(ahead, points, population), person)
 
 
@@ -208,7 +216,7 @@ def verify_forecasts(store: ForecastStore, patient_id: str | None = None) -> lis
     verifications = []
     for patient in [patient_id] if patient_id else [row.patient_id for row in store.patients.all()]:
         lesions = dict.fromkeys(row.lesion_id for row in store.forecasts.of(patient))
-        series = by_lesion(volume_points(store, patient)) if lesions else {}
+        series = points_by_lesion(volume_points(store, patient)) if lesions else {}
         for lesion in lesions:
             points = series.get(lesion, [])
             for forecast in stored_forecasts(store, patient, lesion):

@@ -27,7 +27,7 @@ from core.review.decisions import (
 from core.review.worklist import work_items
 from core.twin.curve import accepted_by, left_out
 from core.twin.curve_points import volume_points
-from core.twin.trajectory import accepted, step
+from core.twin.trajectory import accepted_masks_by_timepoint, interval_change
 from core.types import MaskRecord
 from store import Store, open_store, rebuild
 from tests.store_phantom import DAY1, DAY2, JUDGED, VOXEL_MM3, add_mask, add_scan, folder, with_people
@@ -344,7 +344,7 @@ def test_totals_of_different_lesions_are_not_called_a_change(two_visits: Store) 
         store.decisions.decide("P1", day, 1, "accept", "ann", "agrees")
     store.decisions.decide("P1", DAY2, 1, "reject", "ann", "under-segmented", lesion_id="L1")
     totals = [p for p in volume_points(store, "P1") if p.lesion_id == "total"]
-    change = step(totals[0], totals[1], accepted(store, "P1"), "CT")["change"]
+    change = interval_change(totals[0], totals[1], accepted_masks_by_timepoint(store, "P1"), "CT")["change"]
     assert (change["verdict"], change["rule"]) == ("unknown", "totals of different lesions")
     assert "L1" in change["note"]
 
