@@ -180,24 +180,28 @@ def _check_seen(arguments: argparse.Namespace, store: Any) -> None:
 
 def growth(arguments: argparse.Namespace, store: Any) -> dict[str, Any]:
     """The twin's numbers."""
-    from core.twin.trajectory import twin
+    from core.twin.trajectory import growth_report
 
-    return twin(store, arguments.patient)
+    return growth_report(store, arguments.patient)
 
 
 def keep_forecast(arguments: argparse.Namespace, store: Any) -> dict[str, Any]:
     """Keeps what is forecast now of a lesion or of the total, to be judged at the visits that come."""
-    from core.twin.kept_forecasts import keep_now
+    from core.twin.kept_forecasts import make_and_store_forecast
 
-    return {"fit_id": keep_now(store, arguments.patient, arguments.lesion, arguments.weeks, arguments.reviewer)}
+    return {
+        "fit_id": make_and_store_forecast(
+            store, arguments.patient, arguments.lesion, arguments.weeks, arguments.reviewer
+        )
+    }
 
 
 def kept_forecasts(arguments: argparse.Namespace, store: Any) -> dict[str, Any]:
     """Kept forecasts of a patient or of all, what came of each, and how they did together."""
-    from core.twin.kept_forecasts import judged, record_so_far
+    from core.twin.kept_forecasts import prospective_performance, verify_forecasts
 
-    found = judged(store, arguments.patient)
-    return {"record": record_so_far(found), "forecasts": [one.to_json() for one in found]}
+    found = verify_forecasts(store, arguments.patient)
+    return {"record": prospective_performance(found), "forecasts": [one.to_json() for one in found]}
 
 
 def learn_growth(arguments: argparse.Namespace, store: Any) -> dict[str, Any]:
@@ -368,9 +372,9 @@ def rebuild(arguments: argparse.Namespace, store: None) -> dict[str, Any]:
 
 def _json(result: Any) -> str:
     """One JSON document; NaN and infinities, for which JSON has no word, become null."""
-    from core.twin.trajectory import clean
+    from core.twin.trajectory import nan_to_null
 
-    return json.dumps(clean(result), indent=2, default=str, allow_nan=False)
+    return json.dumps(nan_to_null(result), indent=2, default=str, allow_nan=False)
 
 
 def _text(result: Any, indent: str = "") -> str:

@@ -14,8 +14,8 @@ st.caption("Growth, response and forecast, made from accepted masks alone; every
 
 store, patient = resources.get_store(), opening.needed_patient()
 with shell.guarded():
-    lesions = trajectory.by_lesion(volume_points(store, patient))
-    left_out, not_read = curve.left_out(store, patient), trajectory.unread(store, patient)
+    lesions = trajectory.points_by_lesion(volume_points(store, patient))
+    left_out, not_read = curve.left_out(store, patient), trajectory.unreadable_accepted_masks(store, patient)
     growth_panel.warn_of_unread(not_read)
     if not lesions:
         if not not_read:  # those were accepted
@@ -23,7 +23,7 @@ with shell.guarded():
         growth_panel.left_out_list(patient, left_out)
         st.stop()
 
-    records = trajectory.accepted(store, patient)
+    records = trajectory.accepted_masks_by_timepoint(store, patient)
     which, axis, future, more = st.columns([4, 2, 4, 2], vertical_alignment="bottom")
     with which:
         lesion = growth_panel.choose_lesion(list(lesions))
@@ -74,7 +74,7 @@ with shell.guarded():
         growth_panel.step_table(changes, points)
     with response_tab:
         measured = [p for series in lesions.values() for p in series]
-        growth_panel.response_table([*measured, *trajectory.unread_points(store, patient, measured)])
+        growth_panel.response_table([*measured, *trajectory.unreadable_points(store, patient, measured)])
     with what_if_tab:
         scenario_panel.scenario_tab(points, changes[-1] if changes else None)
     with check_tab:

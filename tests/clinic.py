@@ -13,7 +13,7 @@ from scipy.ndimage import gaussian_filter, shift
 from core.jobs.stages.common import add_version
 from core.remembered.rows import Event
 from core.review.readers import newest_visible_version
-from core.twin.kept_forecasts import keep_now
+from core.twin.kept_forecasts import make_and_store_forecast
 from core.types import Grid, LabelMap, MaskRecord, Volume
 from store import Store, open_store
 
@@ -112,7 +112,7 @@ def keep_before_the_last_visit(root: Path) -> None:
         last = store.masks.final("ANNA", DAYS[3])
         assert last is not None
         store.decisions.decide("ANNA", DAYS[3], last.version, "withdraw", "demo", "second-look")
-        keep_now(store, "ANNA", "total", 12, "second reader")
+        make_and_store_forecast(store, "ANNA", "total", 12, "second reader")
         accept(store, last)
 
 

@@ -16,9 +16,9 @@ from scipy.stats import norm
 from core.growth.forecast import (
     MIN_POINTS,
     UNAWARE,
-    Check,
     Fan,
     Forecast,
+    HindcastResult,
     Usable,
     forecast,
     has_moved,
@@ -163,7 +163,7 @@ def total_forecast(
 
 def _checks(
     lesions: Mapping[str, Sequence[VolumePoint]], total: Usable, learned: Learned, noise: Mapping[str, float] | None
-) -> tuple[Check, ...]:
+) -> tuple[HindcastResult, ...]:
     """What would have been said at each visit of the total at the next."""
     seen = []
     for n in range(MIN_POINTS, total.days.size):
@@ -174,7 +174,7 @@ def _checks(
         then = _known(before, noise)
         said = _sum_at(then, _absent(before, then), learned, np.array([days]))[0][0]
         seen.append(
-            Check(
+            HindcastResult(
                 total.timepoints[n - 1],
                 total.timepoints[n],
                 days,

@@ -25,7 +25,7 @@ Floats = NDArray[np.float64]
 
 #: Fewer measurable volumes than this and nothing is forecast.
 MIN_POINTS = 3
-#: Skill on the patient's own series needs so many forecasts of a visit that has come.
+#: Fewest hindcasts from which skill on the patient's own series is computed.
 MIN_CHECKS = 2
 #: A forecast reaches no further than this, or twice the time observed, whichever is more.
 SHORT_DAYS = 84.0
@@ -58,32 +58,40 @@ class Fan:
         return self.quantiles_mm3[:, low], self.quantiles_mm3[:, len(LEVELS) - 1 - low]
 
 
-class Check(NamedTuple):
-    """What would have been said at one visit of the next, and what came. Volumes in mm3; `days` apart."""
+class HindcastResult(NamedTuple):
+    """A hindcast: the forecast made at one visit (or stored then) for a later one, with the volume observed there.
 
-    said_at: str
-    about: str
+    Volumes in mm3; `days` from the origin to the target.
+    """
+
+    origin_timepoint: str
+    target_timepoint: str
     days: float
     median_mm3: float
     low80_mm3: float
     high80_mm3: float
     last_mm3: float
-    came_mm3: float
+    observed_mm3: float
 
     @property
     def inside80(self) -> bool:
-        """It came within the 80 % band. Limits went through a logarithm, so that equal may be off by a last digit."""
-        return self.low80_mm3 * (1 - 1e-9) <= self.came_mm3 <= self.high80_mm3 * (1 + 1e-9)
+        """True if the observed volume lies in the 80 % band; limits went through a logarithm, so with a tolerance."""
+        return self.low80_mm3 * (1 - 1e-9) <= self.observed_mm3 <= self.high80_mm3 * (1 + 1e-9)
+
+    def to_json(self) -> dict[str, str | float | bool]:
+        """Plain values under the keys that the command line prints."""
+        printed = {"origin_timepoint": "said_at", "target_timepoint": "about", "observed_mm3": "came_mm3"}
+        return {printed.get(name, name): value for name, value in self._asdict().items()} | {"inside80": self.inside80}
 
 
 @dataclass(frozen=True, eq=False)
 class Forecast:
-    """One lesion ahead.
+    """Forecast of one lesion's volume, or of all lesions' together.
 
     Args:
         lesion_id: whose it is.
         fan, locf: the forecast, and the last value carried forward with its measured interval; empty when refused.
-        checks: what would have been said at each earlier visit about the next.
+        checks: hindcasts of each visit from the one before it.
         skill_vs_locf: 1 - (mean |log error| / that of LOCF) over the checks; None with fewer than two of them or when
             LOCF made no error at all.
         moved: the median is not the last value: what was learned has skill at these horizons and this history.
@@ -98,7 +106,7 @@ class Forecast:
     lesion_id: str
     fan: Fan = field(default_factory=Fan)
     locf: Fan = field(default_factory=Fan)
-    checks: tuple[Check, ...] = ()
+    checks: tuple[HindcastResult, ...] = ()
     skill_vs_locf: float | None = None
     moved: bool = False
     probabilities: Mapping[str, Floats] = field(default_factory=dict)
@@ -149,17 +157,17 @@ def _fan(known: Usable, quantiles: Floats, horizon: Floats) -> Fan:
     return Fan(known.days[-1] + horizon, known.volumes_mm3[-1] * np.exp(np.minimum(quantiles[0], 600.0)))
 
 
-def checks(known: Usable, learned: Learned) -> tuple[Check, ...]:
-    """The forecast of each visit as it would have been made at the visit before, the first from three usable points."""
+def checks(known: Usable, learned: Learned) -> tuple[HindcastResult, ...]:
+    """Hindcasts: the forecast of each visit from the one before it, the first from three usable points."""
     visits = [n for n in range(MIN_POINTS, known.days.size) if refusal(known.volumes_mm3[:n]) is None]
     if not visits:
         return ()
     before = [n - 1 for n in visits]
     apart = known.days[visits] - known.days[before]
     last = known.volumes_mm3[before]
-    said = last[:, None] * np.exp(combined(learned, past_until(known, *before), apart[:, None])[:, 0])
+    quantiles = last[:, None] * np.exp(combined(learned, past_until(known, *before), apart[:, None])[:, 0])
     return tuple(
-        Check(
+        HindcastResult(
             known.timepoints[n - 1],
             known.timepoints[n],
             float(days),
@@ -169,7 +177,7 @@ def checks(known: Usable, learned: Learned) -> tuple[Check, ...]:
             float(carried),
             float(known.volumes_mm3[n]),
         )
-        for n, days, limits, carried in zip(visits, apart, said, last, strict=True)
+        for n, days, limits, carried in zip(visits, apart, quantiles, last, strict=True)
     )
 
 
@@ -178,18 +186,18 @@ def has_moved(quantiles: Floats) -> bool:
     return bool(np.abs(quantiles[:, MEDIAN]).max(initial=0.0) > 1e-9)
 
 
-def skill(made: Sequence[Check]) -> float | None:
+def skill(made: Sequence[HindcastResult]) -> float | None:
     """1 - mean |log error| / that of LOCF; None for fewer than two checks, or where LOCF made no error.
 
-    Below 5 mm diameter all counts as 5 mm diameter: the total of lesions that are gone is said to be 0.
+    Below 5 mm diameter all counts as 5 mm diameter, since the forecast total of lesions that are gone is 0.
     """
-    ours = sum(_log_error(check.median_mm3, check.came_mm3) for check in made)
-    theirs = sum(_log_error(check.last_mm3, check.came_mm3) for check in made)
+    ours = sum(_log_error(check.median_mm3, check.observed_mm3) for check in made)
+    theirs = sum(_log_error(check.last_mm3, check.observed_mm3) for check in made)
     return 1.0 - ours / theirs if len(made) >= MIN_CHECKS and theirs > 0 else None
 
 
-def _log_error(said_mm3: float, came_mm3: float) -> float:
-    return abs(math.log(max(said_mm3, FLOOR_MM3) / max(came_mm3, FLOOR_MM3)))
+def _log_error(forecast_mm3: float, observed_mm3: float) -> float:
+    return abs(math.log(max(forecast_mm3, FLOOR_MM3) / max(observed_mm3, FLOOR_MM3)))
 
 
 def refusal(volumes_mm3: Floats) -> str | None:

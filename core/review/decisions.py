@@ -1,6 +1,6 @@
-"""What a decision about a mask version means: which are allowed, what follows, and which lesions stand.
+"""Decisions about mask versions: which are allowed, what follows, and which lesions count.
 
-A decision is about a whole version or about one lesion of it. A version has a status; a lesion is rejected or stands.
+A decision is about a whole version or about one lesion of it. A version has a status; a lesion is rejected or counts.
 Rejection of a lesion is written into the version's list of lesions ("rejected": true), beside its status, so that the
 sidecar alone tells what may enter a curve. Voxels never change. Pure values: the store applies them (docs/adr/0008).
 """
@@ -17,39 +17,39 @@ VERDICTS = ("accept", "reject", "withdraw")
 REJECTED = "rejected"
 
 
-def rejected(record: MaskRecord) -> frozenset[str]:
+def rejected_lesion_ids(record: MaskRecord) -> frozenset[str]:
     """The ids of the version's lesions that are rejected; empty where none is."""
     return frozenset(str(lesion["lesion_id"]) for lesion in record.lesions if lesion.get(REJECTED))
 
 
-def standing(record: MaskRecord) -> tuple[Mapping[str, Any], ...]:
-    """The version's lesions that are not rejected: those that enter a curve once the version is accepted."""
+def counted_lesions(record: MaskRecord) -> tuple[Mapping[str, Any], ...]:
+    """Lesions of the version that are not rejected: those that enter a curve once the version is accepted."""
     return tuple(lesion for lesion in record.lesions if not lesion.get(REJECTED))
 
 
-def standing_volume_mm3(record: MaskRecord) -> float:
-    """Volume of the lesions that stand, cubic millimetres; the mask's own where no lesion is rejected."""
-    if not rejected(record):
+def counted_volume_mm3(record: MaskRecord) -> float:
+    """Volume of the lesions that count, cubic millimetres; the mask's own where no lesion is rejected."""
+    if not rejected_lesion_ids(record):
         return record.volume_mm3
-    return float(sum(float(lesion["volume_mm3"]) for lesion in standing(record)))
+    return float(sum(float(lesion["volume_mm3"]) for lesion in counted_lesions(record)))
 
 
-def unlike(before: MaskRecord, after: MaskRecord) -> tuple[str, ...]:
-    """Lesions that stand in one of two masks and are rejected in the other: their totals are not of the same lesions.
+def lesions_in_one_total_only(before: MaskRecord, after: MaskRecord) -> tuple[str, ...]:
+    """Ids of lesions that count in one mask and are rejected in the other: the totals are not of the same lesions.
 
     A lesion that is rejected in both, or rejected in one and absent from the other, makes no difference.
     """
-    left, right = ({str(lesion["lesion_id"]) for lesion in standing(record)} for record in (before, after))
-    return tuple(sorted((rejected(before) & right) | (rejected(after) & left)))
+    left, right = ({str(lesion["lesion_id"]) for lesion in counted_lesions(record)} for record in (before, after))
+    return tuple(sorted((rejected_lesion_ids(before) & right) | (rejected_lesion_ids(after) & left)))
 
 
-def withdrawn(decisions: Iterable[Decision]) -> frozenset[str]:
+def withdrawn_mask_ids(decisions: Iterable[Decision]) -> frozenset[str]:
     """Mask ids whose newest decision on the whole version withdrew its acceptance; decisions oldest first."""
     newest = {d.mask_id: d.verdict for d in decisions if d.lesion_id is None}
     return frozenset(mask_id for mask_id, verdict in newest.items() if verdict == "withdraw")
 
 
-def check(record: MaskRecord, verdict: str, lesion_id: str | None, earlier: str | None = None) -> None:
+def check_decision(record: MaskRecord, verdict: str, lesion_id: str | None, earlier: str | None = None) -> None:
     """Refuses a decision that makes no sense; nothing is returned where it is allowed.
 
     Args:
@@ -73,7 +73,7 @@ def check(record: MaskRecord, verdict: str, lesion_id: str | None, earlier: str 
         raise StoreError(f"{name} is {record.status}, not accepted: there is nothing to withdraw.")
     elif verdict == "accept" and record.status == "accepted":
         raise StoreError(f"{name} is the accepted one already. Nothing was changed.")
-    elif verdict == "accept" and record.lesions and not standing(record):
+    elif verdict == "accept" and record.lesions and not counted_lesions(record):
         raise StoreError(
             f"Every lesion of {name[0].lower()}{name[1:]} is rejected, so nothing of it can be accepted. "
             "Reject the version, or make one without these lesions."
@@ -90,7 +90,7 @@ def _check_lesion(record: MaskRecord, name: str, verdict: str, lesion_id: str, e
         raise StoreError(f"{name} was superseded. Decide on its lesions in the version that took its place.")
     if verdict == earlier:
         raise StoreError(f"{lesion_id} of {name[0].lower()}{name[1:]} is {verdict}ed already. Nothing was changed.")
-    last = verdict == "reject" and {str(lesion["lesion_id"]) for lesion in standing(record)} <= {lesion_id}
+    last = verdict == "reject" and {str(lesion["lesion_id"]) for lesion in counted_lesions(record)} <= {lesion_id}
     if last and record.status == "accepted":
         raise StoreError(
             f"{lesion_id} is the last lesion of {name[0].lower()}{name[1:]} that counts. "

@@ -8,7 +8,7 @@ from typing import Protocol
 
 from core.remembered.rows import MaskVerdict, ScanVerdict
 from core.remembered.sources import HasDecisions, HasMasks, HasPatients, HasScans, HasVerdicts
-from core.review.decisions import withdrawn
+from core.review.decisions import withdrawn_mask_ids
 from core.types import MaskRecord
 
 
@@ -54,7 +54,7 @@ def work_items(store: WorklistStore) -> list[WorkItem]:
         versions: dict[str, list[MaskRecord]] = {}
         for record in store.masks.of(patient_id):
             versions.setdefault(record.timepoint, []).append(record)
-        back = withdrawn(store.decisions.of(patient_id))
+        back = withdrawn_mask_ids(store.decisions.of(patient_id))
         for timepoint in store.patients.timepoints(patient_id):
             here, scan = versions.get(timepoint, []), scans.get((patient_id, timepoint))
             altered = [f"scan {what}" for what in scan_files.get((patient_id, timepoint), [])]

@@ -25,7 +25,7 @@ from core.simulation.demo_stories import (
     demo_timepoints,
     real_timepoints,
 )
-from core.twin.kept_forecasts import keep_if_any
+from core.twin.kept_forecasts import try_store_forecast
 from core.twin.trajectory import TOTAL
 from core.types import MaskRecord, Progress, no_progress
 
@@ -152,7 +152,7 @@ def _decide(store: DemoStore, timepoint: DemoTimepoint, request: dict[str, Any])
         store.decisions.decide(
             patient, date, newest.version, "accept", PERSON, "demo", "Decided by the demo, read by nobody."
         )
-        keep_if_any(store, patient, TOTAL, FORECAST_WEEKS, PERSON)
+        try_store_forecast(store, patient, TOTAL, FORECAST_WEEKS, PERSON)
 
 
 def _newest(store: DemoStore, patient_id: str, timepoint: str) -> MaskRecord:

@@ -8,9 +8,9 @@ from typing import Any, Protocol
 
 from core.remembered.rows import Event
 from core.remembered.sources import HasDecisions, HasMasks, HasPatients, HasReferenceSets, HasScans
-from core.review.decisions import rejected, withdrawn
+from core.review.decisions import rejected_lesion_ids, withdrawn_mask_ids
 from core.twin.curve_points import volume_points
-from core.twin.trajectory import TOTAL, accepted, by_lesion, step
+from core.twin.trajectory import TOTAL, accepted_masks_by_timepoint, interval_change, points_by_lesion
 from core.types import Decision, MaskRecord, Verdict, VolumePoint, parse_date
 
 
@@ -22,7 +22,7 @@ def left_out(store: CurveStore, patient_id: str) -> dict[str, str]:
     """Timepoint -> why it, or a lesion of it, is not in the curve, by date; {} when every timepoint has an accepted
     mask without rejected lesions."""
     out = {}
-    back, files = withdrawn(store.decisions.of(patient_id)), store.masks.problems(patient_id)
+    back, files = withdrawn_mask_ids(store.decisions.of(patient_id)), store.masks.problems(patient_id)
     unproven = store.decisions.to_affirm()
     for timepoint in sorted(store.patients.timepoints(patient_id)):
         records = store.masks.of(patient_id, timepoint)
@@ -31,8 +31,8 @@ def left_out(store: CurveStore, patient_id: str) -> dict[str, str]:
             out[timepoint] = f"{files[final.mask_id]}: accepted version {final.version}, whose volume is unknown now"
             continue
         if final is not None:
-            if rejected(final):
-                lesions = ", ".join(sorted(rejected(final)))
+            if rejected_lesion_ids(final):
+                lesions = ", ".join(sorted(rejected_lesion_ids(final)))
                 out[timepoint] = f"{lesions} of version {final.version}: rejected, and not in that total"
             continue
         proposed = [record for record in records if record.status == "proposed"]
@@ -155,13 +155,13 @@ class Outcome:
 
 def what_became(store: CurveStore, patient_id: str, timepoint: str, lesion_id: str) -> Outcome | None:
     """The lesion's change from an accepted timepoint to the next accepted one; None where there is no later one."""
-    points: Sequence[VolumePoint] = by_lesion(volume_points(store, patient_id)).get(lesion_id, [])
+    points: Sequence[VolumePoint] = points_by_lesion(volume_points(store, patient_id)).get(lesion_id, [])
     here = next((n for n, point in enumerate(points) if point.timepoint == timepoint), None)
     if here is None or here + 1 == len(points):
         return None
     before, after = points[here], points[here + 1]
     modality = store.scans.reference(patient_id, timepoint).modality
-    change = step(before, after, accepted(store, patient_id), modality)["change"]
+    change = interval_change(before, after, accepted_masks_by_timepoint(store, patient_id), modality)["change"]
     return Outcome(
         after.timepoint,
         after.days - before.days,

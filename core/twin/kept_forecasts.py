@@ -1,7 +1,7 @@
-"""Forecasts that a person had written down on the day they were made, and what came of them.
+"""Stored prospective forecasts, and their verification against the volumes observed later.
 
-The check on earlier visits (`core.growth.forecast.checks`) is made in hindsight, from the masks and the method of
-today. A kept forecast is what was said then, whatever is corrected or learned afterwards.
+The hindcasts of earlier visits (`core.growth.forecast.checks`) are made from the masks and the method of today. A
+stored forecast stays as it was made, whatever is corrected or learned afterwards. The pages call it a kept forecast.
 """
 
 from __future__ import annotations
@@ -14,11 +14,20 @@ import numpy as np
 
 from core.errors import InputError
 from core.growth.curves import FLOOR_MM3
-from core.growth.forecast import Check, Forecast, skill, usable
+from core.growth.forecast import Forecast, HindcastResult, skill, usable
 from core.growth.population import KIND, LEVELS, MEDIAN, Population, in_force
+from core.remembered.rows import GrowthFit
 from core.remembered.sources import HasForecasts
 from core.twin.curve_points import volume_points
-from core.twin.trajectory import TOTAL, TwinStore, accepted, by_lesion, look_ahead, noise_by_mask, weekly_days
+from core.twin.trajectory import (
+    TOTAL,
+    TrajectoryStore,
+    accepted_masks_by_timepoint,
+    forecast_lesion_or_total,
+    noise_by_mask,
+    points_by_lesion,
+    weekly_days,
+)
 from core.types import VolumePoint, parse_date
 
 MODEL = "combined"
@@ -26,29 +35,29 @@ MAX_WEEKS = 104
 
 
 class FitStore(HasForecasts, Protocol):
-    """What is read and written here."""
+    """Store methods that read and write stored forecasts."""
 
 
-class KeepingStore(HasForecasts, TwinStore, Protocol):
-    """What is needed to make a forecast, keep it, and judge it."""
+class ForecastStore(HasForecasts, TrajectoryStore, Protocol):
+    """Store methods needed to make a forecast, store it and verify it."""
 
 
 @dataclass(frozen=True)
-class Kept:
-    """A forecast as it was said.
+class StoredForecast:
+    """A stored forecast, unchanged since it was made.
 
     Args:
-        kept_at, person: when (ISO 8601, UTC) and by whom it was kept.
-        said_at: the last timepoint it knew; last_mm3: the volume there.
-        days_ahead: (h,) days after `said_at`, rising.
+        stored_at, person: when (ISO 8601, UTC) and by whom it was stored.
+        origin_timepoint: the last timepoint that it was made from; last_mm3: the volume there.
+        days_ahead: (h,) days after `origin_timepoint`, rising.
         quantiles_mm3: (h, 7) at `core.growth.population.LEVELS`.
-        masks: the mask ids it was made of.
+        masks: ids of the masks that it was made from.
         learned_from, learned_sha256: the data behind it.
     """
 
-    kept_at: str
+    stored_at: str
     person: str
-    said_at: str
+    origin_timepoint: str
     last_mm3: float
     days_ahead: tuple[float, ...]
     quantiles_mm3: tuple[tuple[float, ...], ...]
@@ -57,8 +66,8 @@ class Kept:
     learned_sha256: str
 
 
-def as_said(ahead: Forecast, points: Sequence[VolumePoint], population: Population) -> dict[str, Any]:
-    """What is written down of a forecast of these points (one lesion's, or the total's).
+def forecast_record(ahead: Forecast, points: Sequence[VolumePoint], population: Population) -> dict[str, Any]:
+    """The record to store of a forecast made from these points (one lesion's, or the total's): plain JSON values.
 
     Raises:
         InputError: nothing was forecast.
@@ -78,84 +87,84 @@ def as_said(ahead: Forecast, points: Sequence[VolumePoint], population: Populati
     }
 
 
-def keep(store: FitStore, patient_id: str, lesion_id: str, said: Mapping[str, Any], person: str) -> str:
-    """Writes down what `as_said` gave; returns its id. What is kept already, by whomever, is not written twice."""
-    return kept_as(store, patient_id, lesion_id, said) or store.forecasts.add(
-        patient_id, lesion_id, MODEL, said, person
+def store_forecast(store: FitStore, patient_id: str, lesion_id: str, record: Mapping[str, Any], person: str) -> str:
+    """The id of the stored `forecast_record`; an equal one that is stored already, by whomever, is not stored twice."""
+    return find_stored_id(store, patient_id, lesion_id, record) or store.forecasts.add(
+        patient_id, lesion_id, MODEL, record, person
     )
 
 
-def kept_as(store: FitStore, patient_id: str, lesion_id: str, said: Mapping[str, Any]) -> str | None:
-    """The id under which just this is kept, or None."""
+def find_stored_id(store: FitStore, patient_id: str, lesion_id: str, record: Mapping[str, Any]) -> str | None:
+    """Id of the stored forecast with equal content, or None."""
     rows = store.forecasts.of(patient_id, lesion_id)
-    return next((str(row.fit_id) for row in rows if row.model == MODEL and row.result == said), None)
+    return next((row.fit_id for row in rows if row.model == MODEL and row.result == record), None)
 
 
-def kept(store: FitStore, patient_id: str, lesion_id: str) -> list[Kept]:
-    """The lesion's kept forecasts, oldest first."""
-    return [
-        Kept(
-            str(row.created_at),
-            str(row.person),
-            said["said_at"],
-            said["last_mm3"],
-            tuple(said["days_ahead"]),
-            tuple(map(tuple, said["quantiles_mm3"])),
-            tuple(said["masks"]),
-            said["learned_from"],
-            said["learned_sha256"],
-        )
-        for row in store.forecasts.of(patient_id, lesion_id)
-        if row.model == MODEL
-        for said in [row.result]
-    ]
+def stored_forecasts(store: FitStore, patient_id: str, lesion_id: str) -> list[StoredForecast]:
+    """The lesion's stored forecasts, oldest first."""
+    return [_stored_forecast(row) for row in store.forecasts.of(patient_id, lesion_id) if row.model == MODEL]
 
 
-def came(forecast: Kept, points: Sequence[VolumePoint]) -> tuple[Check, ...]:
-    """What came at each later accepted timepoint that the forecast reaches, by date.
+def _stored_forecast(row: GrowthFit) -> StoredForecast:
+    record = row.result
+    return StoredForecast(
+        stored_at=row.created_at,
+        person=row.person,
+        origin_timepoint=record["said_at"],
+        last_mm3=record["last_mm3"],
+        days_ahead=tuple(record["days_ahead"]),
+        quantiles_mm3=tuple(map(tuple, record["quantiles_mm3"])),
+        masks=tuple(record["masks"]),
+        learned_from=record["learned_from"],
+        learned_sha256=record["learned_sha256"],
+    )
 
-    Between two days of the forecast its limits are interpolated on the logarithm of volume.
+
+def compare_with_observed(forecast: StoredForecast, points: Sequence[VolumePoint]) -> tuple[HindcastResult, ...]:
+    """Comparison of the forecast with the volume at each later accepted timepoint within its horizon, by date.
+
+    Between two days of the forecast its quantiles are interpolated on the logarithm of volume.
     """
-    now = usable(points)
-    out = []
-    for timepoint, volume in zip(now.timepoints, now.volumes_mm3, strict=True):
-        days = float((parse_date(timepoint) - parse_date(forecast.said_at)).days)
+    observed = usable(points)
+    logs = np.log(np.maximum(forecast.quantiles_mm3, FLOOR_MM3))  # the forecast total of lesions that are gone is 0
+    comparisons = []
+    for timepoint, volume in zip(observed.timepoints, observed.volumes_mm3, strict=True):
+        days = float((parse_date(timepoint) - parse_date(forecast.origin_timepoint)).days)
         if not 0 < days <= forecast.days_ahead[-1]:
             continue
-        logs = np.log(np.maximum(forecast.quantiles_mm3, FLOOR_MM3))  # a total of lesions that are gone is said to be 0
-        said = np.exp([np.interp(days, forecast.days_ahead, logs[:, n]) for n in range(len(LEVELS))])
-        out.append(
-            Check(
-                forecast.said_at,
-                timepoint,
-                days,
-                float(said[MEDIAN]),
-                float(said[1]),
-                float(said[5]),
-                forecast.last_mm3,
-                float(volume),
+        quantiles = np.exp([np.interp(days, forecast.days_ahead, logs[:, n]) for n in range(len(LEVELS))])
+        comparisons.append(
+            HindcastResult(
+                origin_timepoint=forecast.origin_timepoint,
+                target_timepoint=timepoint,
+                days=days,
+                median_mm3=float(quantiles[MEDIAN]),
+                low80_mm3=float(quantiles[1]),
+                high80_mm3=float(quantiles[5]),
+                last_mm3=forecast.last_mm3,
+                observed_mm3=float(volume),
             )
         )
-    return tuple(out)
+    return tuple(comparisons)
 
 
-def rests_on_replaced(forecast: Kept, points: Sequence[VolumePoint]) -> bool:
-    """A mask it was made of is no longer the accepted one."""
+def masks_were_replaced(forecast: StoredForecast, points: Sequence[VolumePoint]) -> bool:
+    """True if a mask that the forecast was made from is no longer the accepted one."""
     return not set(forecast.masks) <= {p.mask_id for p in points}
 
 
-def keep_now(store: KeepingStore, patient_id: str, lesion_id: str, weeks: int, person: str) -> str:
-    """Keeps what is said now of a lesion, or of the total, for every week ahead; returns the id.
+def make_and_store_forecast(store: ForecastStore, patient_id: str, lesion_id: str, weeks: int, person: str) -> str:
+    """The id of the stored forecast of a lesion, or of the total, made now for every week ahead.
 
     Raises:
-        InputError: the weeks are not 1 to 104, the lesion has no accepted volume, or nothing is forecast of it (the
-            reason is told).
+        InputError: the weeks are not 1 to 104, the lesion has no accepted volume, or it cannot be forecast (the
+            message says why).
         StoreError: the patient is not known.
     """
     store.patients.require(patient_id)
     if not 1 <= weeks <= MAX_WEEKS:
         raise InputError(f"Expected 1 to {MAX_WEEKS} weeks ahead, got {weeks}.")
-    series = by_lesion(volume_points(store, patient_id))
+    series = points_by_lesion(volume_points(store, patient_id))
     if lesion_id not in series:
         known = ", ".join(series) or "none yet, accept a mask first"
         raise InputError(
@@ -163,81 +172,85 @@ def keep_now(store: KeepingStore, patient_id: str, lesion_id: str, weeks: int, p
         )
     points = series[lesion_id]
     modality = store.scans.reference(patient_id, points[0].timepoint).modality
-    noise = noise_by_mask(accepted(store, patient_id).values(), lesion_id, modality)
+    noise = noise_by_mask(accepted_masks_by_timepoint(store, patient_id).values(), lesion_id, modality)
     population = in_force(store.reference_sets.all(KIND))
-    ahead = look_ahead(series, lesion_id, weekly_days(weeks), noise, population)
-    return keep(store, patient_id, lesion_id, as_said(ahead, points, population), person)
+    ahead = forecast_lesion_or_total(series, lesion_id, weekly_days(weeks), noise, population)
+    return store_forecast(store, patient_id, lesion_id, forecast_record(ahead, points, population), person)
 
 
-def keep_if_any(store: KeepingStore, patient_id: str, lesion_id: str, weeks: int, person: str) -> str | None:
-    """As `keep_now`; None where nothing is forecast yet."""
+def try_store_forecast(store: ForecastStore, patient_id: str, lesion_id: str, weeks: int, person: str) -> str | None:
+    """The id as of `make_and_store_forecast`; None where no forecast can be made yet."""
     try:
-        return keep_now(store, patient_id, lesion_id, weeks, person)
+        return make_and_store_forecast(store, patient_id, lesion_id, weeks, person)
     except InputError:
         return None
 
 
-class Judged(NamedTuple):
-    """A kept forecast of one patient, with what came of it so far; `replaced`: see `rests_on_replaced`."""
+class ForecastVerification(NamedTuple):
+    """A stored forecast with its comparisons so far, one a visit; `masks_replaced`: see `masks_were_replaced`."""
 
     patient_id: str
     lesion_id: str
-    forecast: Kept
-    visits: tuple[Check, ...]
-    replaced: bool
+    forecast: StoredForecast
+    visits: tuple[HindcastResult, ...]
+    masks_replaced: bool
 
     def to_json(self) -> dict[str, Any]:
-        """Plain values, for the command line."""
-        visits = [visit._asdict() | {"inside80": visit.inside80} for visit in self.visits]
-        said = {"patient_id": self.patient_id, "lesion_id": self.lesion_id, **asdict(self.forecast)}
-        return {**said, "masks_replaced": self.replaced, "visits": visits}
+        """Plain values under the keys that the command line prints."""
+        forecast = asdict(self.forecast)
+        printed = {"kept_at": forecast.pop("stored_at"), "person": forecast.pop("person")}
+        printed |= {"said_at": forecast.pop("origin_timepoint"), **forecast}
+        visits = [visit.to_json() for visit in self.visits]
+        of_lesion = {"patient_id": self.patient_id, "lesion_id": self.lesion_id}
+        return {**of_lesion, **printed, "masks_replaced": self.masks_replaced, "visits": visits}
 
 
-def judged(store: KeepingStore, patient_id: str | None = None) -> list[Judged]:
-    """Every kept forecast of one patient, or of all; by patient and lesion, oldest first.
+def verify_forecasts(store: ForecastStore, patient_id: str | None = None) -> list[ForecastVerification]:
+    """Verifications of every stored forecast of one patient, or of all; by patient and lesion, oldest first.
 
     Raises:
         StoreError: the patient is not known.
     """
     if patient_id is not None:
         store.patients.require(patient_id)
-    out = []
-    for patient in [patient_id] if patient_id else [str(row.patient_id) for row in store.patients.all()]:
-        lesions = dict.fromkeys(str(row.lesion_id) for row in store.forecasts.of(patient))
-        series = by_lesion(volume_points(store, patient)) if lesions else {}
+    verifications = []
+    for patient in [patient_id] if patient_id else [row.patient_id for row in store.patients.all()]:
+        lesions = dict.fromkeys(row.lesion_id for row in store.forecasts.of(patient))
+        series = points_by_lesion(volume_points(store, patient)) if lesions else {}
         for lesion in lesions:
             points = series.get(lesion, [])
-            out += [
-                Judged(patient, lesion, said, came(said, points), rests_on_replaced(said, points))
-                for said in kept(store, patient, lesion)
-            ]
-    return out
+            for forecast in stored_forecasts(store, patient, lesion):
+                compared = compare_with_observed(forecast, points)
+                replaced = masks_were_replaced(forecast, points)
+                verifications.append(ForecastVerification(patient, lesion, forecast, compared, replaced))
+    return verifications
 
 
-def record_so_far(found: Iterable[Judged]) -> dict[str, dict[str, Any]]:
-    """How the kept forecasts did: of totals and of single lesions apart, since a total repeats its lesions.
+def prospective_performance(verifications: Iterable[ForecastVerification]) -> dict[str, dict[str, Any]]:
+    """Coverage and skill of stored forecasts: of totals and of single lesions apart, since a total repeats its lesions.
 
-    Of several kept at one timepoint of one lesion the first counts: a later one may have been chosen for its looks.
+    Of several stored at one timepoint of one lesion the first counts: a later one may have been chosen for its looks.
 
     Returns:
         "totals" and "single lesions" -> {"forecasts", "patients", "visits", "inside80", "skill_vs_locf"}: how many
-        counted and of how many patients; visits that came, and how many of them inside the 80 % band; skill as
+        counted and of how many patients; visits since, and how many of them inside the 80 % band; skill as
         `core.growth.forecast.skill` (None below two visits).
     """
-    first: dict[tuple[str, str, str], Judged] = {}
-    for one in found:
-        key = (one.patient_id, one.lesion_id, one.forecast.said_at)
-        if key not in first or one.forecast.kept_at < first[key].forecast.kept_at:
-            first[key] = one
-    out = {}
+    first: dict[tuple[str, str, str], ForecastVerification] = {}
+    for verification in verifications:
+        forecast = verification.forecast
+        key = (verification.patient_id, verification.lesion_id, forecast.origin_timepoint)
+        if key not in first or forecast.stored_at < first[key].forecast.stored_at:
+            first[key] = verification
+    performance = {}
     for name, is_total in (("totals", True), ("single lesions", False)):
-        mine = [one for one in first.values() if (one.lesion_id == TOTAL) == is_total]
-        visits = [visit for one in mine for visit in one.visits]
-        out[name] = {
-            "forecasts": len(mine),
-            "patients": len({one.patient_id for one in mine}),
+        group = [verification for verification in first.values() if (verification.lesion_id == TOTAL) == is_total]
+        visits = [visit for verification in group for visit in verification.visits]
+        performance[name] = {
+            "forecasts": len(group),
+            "patients": len({verification.patient_id for verification in group}),
             "visits": len(visits),
             "inside80": sum(visit.inside80 for visit in visits),
             "skill_vs_locf": skill(visits),
         }
-    return out
+    return performance

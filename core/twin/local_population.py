@@ -16,7 +16,7 @@ from core.growth.population import KIND
 from core.growth.series import Lesion
 from core.remembered.sources import HasMasks, HasPatients, HasReferenceSets
 from core.twin.curve_points import volume_points
-from core.twin.trajectory import TOTAL, by_lesion
+from core.twin.trajectory import TOTAL, points_by_lesion
 
 
 class OwnStore(HasPatients, HasMasks, HasReferenceSets, Protocol):
@@ -27,8 +27,8 @@ def accepted_lesions(store: OwnStore) -> list[Lesion]:
     """Every lesion with at least four accepted volumes; lesions of one patient share a fold."""
     out = []
     for row in store.patients.all():
-        patient = str(row.patient_id)
-        for lesion, points in by_lesion(volume_points(store, patient)).items():
+        patient = row.patient_id
+        for lesion, points in points_by_lesion(volume_points(store, patient)).items():
             days, volumes = prepare([p.days for p in points], [p.volume_mm3 for p in points])
             if lesion != TOTAL and days.size >= MIN_POINTS:
                 out.append(Lesion(f"{patient}-{lesion}", days, volumes))

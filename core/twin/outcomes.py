@@ -19,7 +19,7 @@ from core.twin.curve import Treatment, events_on_axis, treatments
 from core.twin.curve_points import volume_points
 from core.twin.radiotherapy import cannot_tell
 from core.twin.response import DEFAULT_RULE, RULES, Category, Response, volumetric_response
-from core.twin.trajectory import TOTAL, diameter_mm, unread, unread_points
+from core.twin.trajectory import TOTAL, diameter_mm, unreadable_accepted_masks, unreadable_points
 from core.types import Progress, VolumePoint, no_progress
 
 #: The best first; what cannot be evaluated comes after everything that can.
@@ -168,7 +168,7 @@ def outcome(store: OutcomeStore, patient_id: str, dataset: str, rule: str = DEFA
     Source: best response until progression: RECIST (10.1093/jnci/92.3.205), without its confirmation.
     """
     points = volume_points(store, patient_id)
-    points += unread_points(store, patient_id, points)
+    points += unreadable_points(store, patient_id, points)
     answers = volumetric_response(points, rule)
     if len(answers) < 2:
         return None
@@ -193,7 +193,7 @@ def outcome(store: OutcomeStore, patient_id: str, dataset: str, rule: str = DEFA
         events_on_axis(ends[:1], baseline)[0] if ends else None,
         tuple(t for t in store.patients.timepoints(patient_id) if t not in done),
         any(scan.metadata.get("simulated") for scan in store.scans.of(patient_id)),
-        _doubt(events, visits, unread(store, patient_id)),
+        _doubt(events, visits, unreadable_accepted_masks(store, patient_id)),
     )
 
 

@@ -1,4 +1,4 @@
-"""The reviewed digital twin of one patient: what the accepted masks say about growth, and nothing else."""
+"""Growth of one patient's lesions by the accepted masks alone: changes between visits, fits and forecasts."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from core.growth.forecast import Fan, Forecast, forecast
 from core.growth.population import KIND, Population, in_force
 from core.growth.rates import ChangeVerdict, change_verdict, noise_log_sd, specific_growth_rate
 from core.remembered.sources import HasMasks, HasPatients, HasReferenceSets, HasScans
-from core.review.decisions import standing, unlike
+from core.review.decisions import counted_lesions, lesions_in_one_total_only
 from core.twin.curve_points import volume_points
 from core.types import MaskRecord, VolumePoint, parse_date
 
@@ -27,42 +27,42 @@ HORIZON_DAYS = (28.0, 56.0, 84.0)
 TOTAL = "total"
 
 
-class TwinStore(HasPatients, HasScans, HasMasks, HasReferenceSets, Protocol):
-    """What the twin reads."""
+class TrajectoryStore(HasPatients, HasScans, HasMasks, HasReferenceSets, Protocol):
+    """Store methods that a growth report reads."""
 
 
-def accepted(store: TwinStore, patient_id: str) -> dict[str, MaskRecord]:
-    """Timepoint -> its accepted mask, in order of time; timepoints without one are not there."""
+def accepted_masks_by_timepoint(store: TrajectoryStore, patient_id: str) -> dict[str, MaskRecord]:
+    """The accepted mask of each timepoint that has one, by timepoint in order of time."""
     finals = {t: store.masks.final(patient_id, t) for t in sorted(store.patients.timepoints(patient_id))}
     return {t: record for t, record in finals.items() if record is not None}
 
 
-def unread(store: TwinStore, patient_id: str) -> dict[str, str]:
+def unreadable_accepted_masks(store: TrajectoryStore, patient_id: str) -> dict[str, str]:
     """Timepoint -> why the mask that was accepted there is not read ("file lost", "file altered", "file missing"), in
     order of time. Its volume is not known now, so it has no point in the curve; it was a visit all the same."""
     problems = store.masks.problems(patient_id)
-    return {record.timepoint: problems[record.mask_id] for record in _unread(store, patient_id, problems)}
+    return {record.timepoint: problems[record.mask_id] for record in _unreadable_records(store, patient_id, problems)}
 
 
-def _unread(store: TwinStore, patient_id: str, problems: Mapping[str, str]) -> list[MaskRecord]:
-    """By timepoint. `final_mask` knows none where it is marked lost, so it is not asked."""
+def _unreadable_records(store: TrajectoryStore, patient_id: str, problems: Mapping[str, str]) -> list[MaskRecord]:
+    """Accepted records whose file has a problem, by timepoint; `masks.final` gives none where a file is marked lost."""
     if not problems:
         return []
     records = [r for r in store.masks.of(patient_id) if r.status == "accepted" and r.mask_id in problems]
     return sorted(records, key=lambda record: record.timepoint)
 
 
-def unread_points(store: TwinStore, patient_id: str, points: Sequence[VolumePoint]) -> list[VolumePoint]:
-    """A point of NaN mm3 for every lesion at every timepoint of `unread`.
+def unreadable_points(store: TrajectoryStore, patient_id: str, points: Sequence[VolumePoint]) -> list[VolumePoint]:
+    """Points of NaN mm3, one for every lesion at every timepoint of `unreadable_accepted_masks`.
 
     Beside `points`, the patient's `volume_points`, they keep a response from taking the first mask that can be read
     for the baseline. Curves and forecasts are made without them.
     """
-    records = _unread(store, patient_id, store.masks.problems(patient_id))
+    records = _unreadable_records(store, patient_id, store.masks.problems(patient_id))
     if not records:
         return []
     names = {p.lesion_id for p in points if p.lesion_id != TOTAL}
-    names |= {str(lesion["lesion_id"]) for record in records for lesion in standing(record)}
+    names |= {str(lesion["lesion_id"]) for record in records for lesion in counted_lesions(record)}
     start = parse_date(store.patients.timepoints(patient_id)[0])
     return [
         VolumePoint(
@@ -83,8 +83,8 @@ def noise_by_mask(records: Iterable[MaskRecord], lesion_id: str, modality: str) 
     return {record.mask_id: noise_log_sd(diameter_mm(record, lesion_id), modality)[0] for record in records}
 
 
-def by_lesion(points: Sequence[VolumePoint]) -> dict[str, list[VolumePoint]]:
-    """Lesion id -> its points in order of time; "total" last."""
+def points_by_lesion(points: Sequence[VolumePoint]) -> dict[str, list[VolumePoint]]:
+    """Points of each lesion in order of time, by lesion id; "total" last."""
     lesions = sorted({p.lesion_id for p in points}, key=lambda name: (name == TOTAL, len(name), name))
     return {name: sorted((p for p in points if p.lesion_id == name), key=lambda p: p.days) for name in lesions}
 
@@ -94,14 +94,16 @@ def diameter_mm(record: MaskRecord, lesion_id: str) -> float:
     rejected."""
     found = [
         float(lesion["longest_diameter_mm"])
-        for lesion in standing(record)
+        for lesion in counted_lesions(record)
         if lesion_id in (TOTAL, str(lesion["lesion_id"]))
     ]
     return max(found, default=0.0)
 
 
-def step(first: VolumePoint, second: VolumePoint, records: Mapping[str, MaskRecord], modality: str) -> dict[str, Any]:
-    """The change from one accepted timepoint to a later one: rate with interval, and whether it is real.
+def interval_change(
+    first: VolumePoint, second: VolumePoint, records: Mapping[str, MaskRecord], modality: str
+) -> dict[str, Any]:
+    """Change of one lesion (or the total) from one accepted timepoint to a later one: growth rate and verdict.
 
     Totals of different lesions are not compared: where one is rejected in one mask and counts in the other, the verdict
     is "unknown".
@@ -118,24 +120,24 @@ def step(first: VolumePoint, second: VolumePoint, records: Mapping[str, MaskReco
     verdict = change_verdict(
         first.volume_mm3, second.volume_mm3, diameters[0] or diameters[1], before.method == after.method, modality
     )
-    different = unlike(before, after) if first.lesion_id == TOTAL else ()
+    different = lesions_in_one_total_only(before, after) if first.lesion_id == TOTAL else ()
     if different:
         note = f"{', '.join(different)} counts in one of the two totals only: rejected in the other mask."
         verdict = ChangeVerdict("unknown", "totals of different lesions", verdict.percent_change, None, note)
     return {"from": first.timepoint, "to": second.timepoint, "rate": asdict(rate), "change": asdict(verdict)}
 
 
-def look_ahead(
+def forecast_lesion_or_total(
     series: Mapping[str, Sequence[VolumePoint]],
     lesion_id: str,
     horizon_days: Sequence[float] = HORIZON_DAYS,
     noise_log_sd: Mapping[str, float] | None = None,
     population: Population | None = None,
 ) -> Forecast:
-    """The forecast of one lesion, or of the total from its lesions together.
+    """Forecast of one lesion, or of the total from its lesions together.
 
     Args:
-        series: `by_lesion` of one patient's points; lesion_id: one of its keys.
+        series: `points_by_lesion` of one patient's points; lesion_id: one of its keys.
         horizon_days: days ahead. The rest as in `core.growth.forecast.forecast`.
     """
     if lesion_id != TOTAL:
@@ -149,8 +151,8 @@ def weekly_days(weeks: int) -> tuple[float, ...]:
     return tuple(7.0 * week for week in range(weeks + 1))
 
 
-def fits(points: Sequence[VolumePoint]) -> dict[str, Any]:
-    """Each curve's parameters with intervals, or why there is none."""
+def fit_all_growth_laws(points: Sequence[VolumePoint]) -> dict[str, Any]:
+    """Parameters with intervals of every growth law, by its name; or why it cannot be fitted."""
     out: dict[str, Any] = {}
     for name in CURVES:
         try:
@@ -171,7 +173,7 @@ def fits(points: Sequence[VolumePoint]) -> dict[str, Any]:
     return out
 
 
-def _fan(fan: Fan) -> dict[str, list[float]]:
+def _quantile_report(fan: Fan) -> dict[str, list[float]]:
     out = {"days": fan.days.tolist(), "median_mm3": fan.median_mm3.tolist()}
     for percent in (50, 80, 95):
         low, high = fan.limits_mm3(percent)
@@ -179,22 +181,22 @@ def _fan(fan: Fan) -> dict[str, list[float]]:
     return out
 
 
-def _ahead(ahead: Forecast) -> dict[str, Any]:
+def _forecast_report(ahead: Forecast) -> dict[str, Any]:
     return {
         "refused": ahead.refused,
         "moved_from_last_value": ahead.moved,
         "skill_vs_locf": ahead.skill_vs_locf,
-        "checks": [check._asdict() | {"inside80": check.inside80} for check in ahead.checks],
+        "checks": [check.to_json() for check in ahead.checks],
         "probabilities": {event: values.tolist() for event, values in ahead.probabilities.items()},
         "notes": list(ahead.notes),
         "learned_from": ahead.learned_from,
-        "bands": _fan(ahead.fan),
-        "locf": _fan(ahead.locf),
+        "bands": _quantile_report(ahead.fan),
+        "locf": _quantile_report(ahead.locf),
     }
 
 
-def twin(store: TwinStore, patient_id: str) -> dict[str, Any]:
-    """Everything the command line prints of a patient's growth; plain JSON values, no NaN.
+def growth_report(store: TrajectoryStore, patient_id: str) -> dict[str, Any]:
+    """Growth report of a patient, as the command line prints it: plain JSON values, no NaN.
 
     "not_in_the_curve" are timepoints without a point, "not_read" those of them whose accepted mask cannot be read, with
     why; while there are such, forecasts give no probability of a response.
@@ -205,15 +207,15 @@ def twin(store: TwinStore, patient_id: str) -> dict[str, Any]:
     timepoints = store.patients.timepoints(patient_id)
     if not timepoints:
         raise StoreError(f"There is no patient {patient_id!r}. Import a scan first; the worklist shows who is there.")
-    not_read = unread(store, patient_id)
-    records = {t: record for t, record in accepted(store, patient_id).items() if t not in not_read}
+    not_read = unreadable_accepted_masks(store, patient_id)
+    records = {t: record for t, record in accepted_masks_by_timepoint(store, patient_id).items() if t not in not_read}
     lesions = {}
-    series = by_lesion(volume_points(store, patient_id))
+    series = points_by_lesion(volume_points(store, patient_id))
     population = in_force(store.reference_sets.all(KIND))
     for name, points in series.items():
         modality = store.scans.reference(patient_id, points[0].timepoint).modality
         noise = noise_by_mask(records.values(), name, modality)
-        ahead = _ahead(look_ahead(series, name, HORIZON_DAYS, noise, population))
+        ahead = _forecast_report(forecast_lesion_or_total(series, name, HORIZON_DAYS, noise, population))
         lesions[name] = {
             "points": [
                 {
@@ -223,12 +225,12 @@ def twin(store: TwinStore, patient_id: str) -> dict[str, Any]:
                 }
                 for p in points
             ],
-            "steps": [step(a, b, records, modality) for a, b in itertools.pairwise(points)],
-            "since_first": step(points[0], points[-1], records, modality) if len(points) > 1 else None,
-            "fits": fits(points),
+            "steps": [interval_change(a, b, records, modality) for a, b in itertools.pairwise(points)],
+            "since_first": interval_change(points[0], points[-1], records, modality) if len(points) > 1 else None,
+            "fits": fit_all_growth_laws(points),
             "forecast": ahead | ({"probabilities": {}} if not_read else {}),
         }
-    return clean(
+    return nan_to_null(
         {
             "patient_id": patient_id,
             "timepoints": timepoints,
@@ -239,12 +241,12 @@ def twin(store: TwinStore, patient_id: str) -> dict[str, Any]:
     )
 
 
-def clean(value: Any) -> Any:
-    """NaN and infinities become null: JSON has no word for them."""
+def nan_to_null(value: Any) -> Any:
+    """The same JSON values with None for NaN and infinities, which JSON does not have."""
     if isinstance(value, dict):
-        return {key: clean(item) for key, item in value.items()}
+        return {key: nan_to_null(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
-        return [clean(item) for item in value]
+        return [nan_to_null(item) for item in value]
     if isinstance(value, (float, np.floating)):
         return float(value) if np.isfinite(value) else None
     return value

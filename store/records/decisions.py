@@ -55,7 +55,7 @@ class Decisions:
             record = self._masks.version(patient_id, timepoint, version)
             earlier = self.of(patient_id, timepoint)
             own = [d.verdict for d in earlier if (d.mask_id, d.lesion_id) == (record.mask_id, lesion_id)]
-            rules.check(record, verdict, lesion_id, own[-1] if own else None)
+            rules.check_decision(record, verdict, lesion_id, own[-1] if own else None)
             if verdict == "accept":
                 self._refuse_unready(record, whole=lesion_id is None)
             if earlier and at <= earlier[-1].created_at:  # the audit orders them, so it counts; `remarks` tells of it

@@ -15,7 +15,7 @@ import numpy as np
 
 from core.growth.burden import total_forecast
 from core.growth.forecast import forecast
-from core.twin.trajectory import fits, weekly_days
+from core.twin.trajectory import fit_all_growth_laws, weekly_days
 from core.types import VolumePoint
 
 VISITS = (3, 6, 10, 40)
@@ -58,7 +58,7 @@ def run() -> list[dict[str, Any]]:
                 "visits": visits,
                 "one lesion ms": _milliseconds(forecast, one, days),
                 f"total of {LESIONS} ms": _milliseconds(total_forecast, lesions, total, days),
-                "eleven laws ms": _milliseconds(fits, one),
+                "eleven laws ms": _milliseconds(fit_all_growth_laws, one),
             }
         )
     return rows

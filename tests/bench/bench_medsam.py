@@ -29,8 +29,8 @@ from core.engines.prompt.embeddings import SliceEmbed, open_embeddings
 from core.engines.prompt.medsam import load_prompt_segmenter
 from core.engines.prompt.preparing import to_uint8
 from core.engines.prompt.prompting import overlap
-from core.engines.propagation.expectation import WEIGHTS, Weights
-from core.engines.propagation.propagation import RULES, refine
+from core.engines.propagation.expectation import DEFAULT_WEIGHTS, PriorWeights
+from core.engines.propagation.propagation import DEFAULT_STOPPING, segment_from_prompts
 from core.imaging.volumes import file_sha256, read_label_map, read_volume
 from core.types import Modality, Prompt, Volume
 from tests.bench import shared_data
@@ -40,10 +40,10 @@ OTHER, OTHER_SCANS = "OTHER", ("brain1", "breast1")
 HELD_OUT = ["STS_003", "STS_008", "STS_010", "STS_026", "STS_029", "STS_034"]
 #: Patient n of the sorted ones is measured with weights n % 4, fitted without it (`tests.bench.fit_expectation`).
 FOLDS = (
-    replace(WEIGHTS, bias=7.436, grey=0.610, form=8.073, vote=0.926),
-    replace(WEIGHTS, bias=8.152, grey=0.623, form=8.793, vote=0.797),
-    replace(WEIGHTS, bias=8.637, grey=0.687, form=9.226, vote=0.562),
-    replace(WEIGHTS, bias=7.848, grey=0.651, form=8.421, vote=0.733),
+    replace(DEFAULT_WEIGHTS, bias=7.436, grey=0.610, form=8.073, vote=0.926),
+    replace(DEFAULT_WEIGHTS, bias=8.152, grey=0.623, form=8.793, vote=0.797),
+    replace(DEFAULT_WEIGHTS, bias=8.637, grey=0.687, form=9.226, vote=0.562),
+    replace(DEFAULT_WEIGHTS, bias=7.848, grey=0.651, form=8.421, vote=0.733),
 )
 
 
@@ -71,7 +71,7 @@ def _encode_s(segmenter: Any, image: NDArray[np.uint8]) -> float:
     return time.perf_counter() - began
 
 
-def measure(volume: Volume, truth: NDArray[np.bool_], weights: Weights, cached: SliceEmbed) -> dict[str, Any]:
+def measure(volume: Volume, truth: NDArray[np.bool_], weights: PriorWeights, cached: SliceEmbed) -> dict[str, Any]:
     """One row: Dice of every way, where propagation stopped, and its time."""
     segmenter, modality = load_prompt_segmenter(), volume.modality
     slices, largest = np.flatnonzero(truth.any(axis=(0, 1))), int(truth.sum(axis=(0, 1)).argmax())
@@ -89,8 +89,13 @@ def measure(volume: Volume, truth: NDArray[np.bool_], weights: Weights, cached: 
 
     def found(ks: Sequence[int], propagate: bool = True, **rules: Any) -> Any:
         prompts = [box_of(truth, int(k), modality) for k in ks]
-        return refine(
-            volume, prompts, segmenter, propagate, rules=replace(RULES, weights=weights, **rules), embed=embed
+        return segment_from_prompts(
+            volume,
+            prompts,
+            segmenter,
+            propagate,
+            rules=replace(DEFAULT_STOPPING, weights=weights, **rules),
+            embed=embed,
         )
 
     def timed(ks: Sequence[int], **rules: Any) -> tuple[Any, float, int]:
@@ -151,7 +156,7 @@ def other_row(name: str) -> dict[str, Any]:
     path = shared_data() / "radiomics_baseline" / f"{name}_image.nrrd"
     truth = read_label_map(path.with_name(f"{name}_label.nrrd")).array > 0
     embed = open_embeddings().embedder(load_prompt_segmenter(), file_sha256(path), axis=2)
-    return {"scan": f"{name} MR", **measure(read_volume(path, "MR"), truth, WEIGHTS, embed)}
+    return {"scan": f"{name} MR", **measure(read_volume(path, "MR"), truth, DEFAULT_WEIGHTS, embed)}
 
 
 def run() -> list[dict[str, Any]]:

@@ -18,9 +18,9 @@ from numpy.typing import NDArray
 from core.engines.prompt.embeddings import SliceEmbed, open_embeddings
 from core.engines.prompt.medsam import load_prompt_segmenter
 from core.engines.prompt.preparing import to_uint8
-from core.engines.propagation.boxes import beside, box_of, widened
-from core.engines.propagation.expectation import WEIGHTS, Anchor, Expectation
-from core.engines.propagation.propagation import RULES
+from core.engines.propagation.boxes import bounding_box_2d, connected_to, widen_box
+from core.engines.propagation.expectation import DEFAULT_WEIGHTS, Anchor, LesionPrior
+from core.engines.propagation.propagation import DEFAULT_STOPPING
 from core.imaging.volumes import file_sha256, read_label_map, read_volume
 from core.types import Prompt, Volume
 from tests.bench import bench_medsam, shared_data
@@ -40,22 +40,26 @@ def examples(volume: Volume, truth: NDArray[np.bool_], embed: SliceEmbed) -> tup
         coords = tuple(float(c) for c in np.round(np.clip(box, 0, limit)))
         return segmenter.predict(embed(k, np.ascontiguousarray(grey[:, :, k])), [Prompt("box", k, coords)]).mask
 
-    box = box_of(truth[:, :, largest])
+    box = bounding_box_2d(truth[:, :, largest])
     anchor = Anchor(largest, box, ask(largest, box))
     usual, by_grey, by_distance = (
-        Expectation(grey, volume.grid, [anchor], weights)
+        LesionPrior(grey, volume.grid, [anchor], weights)
         for weights in (
-            WEIGHTS,
-            replace(WEIGHTS, bias=0, grey=1, form=0),
-            replace(WEIGHTS, bias=0, grey=0, form=-1),
+            DEFAULT_WEIGHTS,
+            replace(DEFAULT_WEIGHTS, bias=0, grey=1, form=0),
+            replace(DEFAULT_WEIGHTS, bias=0, grey=0, form=-1),
         )
     )
     cap, window = usual.cap(largest), usual.window
-    reach = int(FARTHEST * cap.semi_axis_mm / WEIGHTS.deep / volume.grid.spacing_mm[2])
+    reach = int(FARTHEST * cap.semi_axis_mm / DEFAULT_WEIGHTS.depth_ratio / volume.grid.spacing_mm[2])
     columns, answers = [], []
     for k in range(max(largest - reach, 0), min(largest + reach, truth.shape[2] - 1) + 1):
-        likely = beside(usual.decide(k, usual.beyond(k, largest, cap), []), anchor.mask)
-        boxes = [widened(box_of(likely), (wider - 1) / 2) for wider in RULES.asked_boxes] if likely.any() else []
+        likely = connected_to(usual.decide(k, usual.beyond(k, largest, cap), []), anchor.mask)
+        boxes = (
+            [widen_box(bounding_box_2d(likely), (wider - 1) / 2) for wider in DEFAULT_STOPPING.asked_boxes]
+            if likely.any()
+            else []
+        )
         vote = usual.vote([ask(k, b) for b in boxes] or [np.zeros_like(likely)])
         terms = (by_grey.beyond(k, largest, cap), by_distance.beyond(k, largest, cap), vote)
         columns.append(np.stack([term.ravel() for term in terms], axis=1))
@@ -66,7 +70,7 @@ def examples(volume: Volume, truth: NDArray[np.bool_], embed: SliceEmbed) -> tup
 
 
 def fit(parts: list[tuple[Rows, NDArray[np.bool_]]]) -> str:
-    """As keyword arguments of `Weights`."""
+    """As keyword arguments of `PriorWeights`."""
     from sklearn.linear_model import LogisticRegression
 
     model = LogisticRegression(max_iter=500).fit(

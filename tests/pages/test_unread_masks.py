@@ -69,8 +69,8 @@ def test_with_the_first_mask_lost_there_is_no_baseline_and_no_other_takes_its_pl
     store = without(DAYS[0])
     points = volume_points(store, "ANNA")
     assert {p.timepoint for p in points} == set(DAYS[1:4])
-    assert trajectory.unread(store, "ANNA") == {DAYS[0]: state}
-    lost = trajectory.unread_points(store, "ANNA", points)
+    assert trajectory.unreadable_accepted_masks(store, "ANNA") == {DAYS[0]: state}
+    lost = trajectory.unreadable_points(store, "ANNA", points)
     assert [(p.timepoint, p.lesion_id, p.days) for p in lost] == [(DAYS[0], "L1", 0.0)]
     assert math.isnan(lost[0].volume_mm3)
     answers = volumetric_response([*points, *lost])
@@ -97,7 +97,7 @@ def test_a_mask_lost_between_others_is_not_evaluable_there_and_doubted(without, 
 
 
 def test_the_twins_numbers_name_it_and_say_nothing_of_a_response_to_come(without, state):
-    found = trajectory.twin(without(DAYS[0]), "ANNA")
+    found = trajectory.growth_report(without(DAYS[0]), "ANNA")
     assert found["not_read"] == {DAYS[0]: state}
     assert DAYS[0] in found["not_in_the_curve"]
     assert all(lesion["forecast"]["probabilities"] == {} for lesion in found["lesions"].values())

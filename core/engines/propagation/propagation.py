@@ -1,6 +1,6 @@
-"""From the slices a person prompted to the whole lesion, slice by slice in both directions.
+"""Segmentation of a whole lesion from the prompted slices, slice by slice in both directions.
 
-How is in `core.engines.propagation.slice_propagation`: the rule that ended a direction is reported.
+`core.engines.propagation.slice_propagation` does it; the criterion that stopped each direction is reported.
 """
 
 from __future__ import annotations
@@ -15,24 +15,24 @@ from core.engines.prompt.embeddings import SliceEmbed
 from core.engines.prompt.preparing import to_uint8
 from core.engines.prompt.prompting import check_prompts
 from core.engines.propagation.boxes import Bool
-from core.engines.propagation.slice_propagation import RULES, Rules, Start, Walk
+from core.engines.propagation.slice_propagation import DEFAULT_STOPPING, SlicePropagator, StartSlice, StoppingCriteria
 from core.errors import GeometryError, InputError
 from core.types import Grid, Progress, Prompt, Volume, no_progress
 
-__all__ = ["RULES", "Rules", "Start", "refine", "walk"]
+__all__ = ["DEFAULT_STOPPING", "StartSlice", "StoppingCriteria", "propagate_slices", "segment_from_prompts"]
 
 
-def refine(
+def segment_from_prompts(
     volume: Volume,
     prompts: Sequence[Prompt],
     segmenter: PromptSegmenter,
     propagate: bool,
     progress: Progress = no_progress,
-    prior: Bool | None = None,
-    rules: Rules = RULES,
+    earlier_mask: Bool | None = None,
+    rules: StoppingCriteria = DEFAULT_STOPPING,
     embed: SliceEmbed | None = None,
 ) -> Propagation:
-    """One lesion from the prompts of one scan.
+    """Mask of one lesion from the prompts of one scan.
 
     Args:
         volume: the prompted scan.
@@ -40,10 +40,10 @@ def refine(
         segmenter: of `core.engines.prompt.medsam.load_prompt_segmenter`.
         propagate: True to go on beyond the prompted slices, and between them.
         progress: called for every slice; may raise JobCancelled.
-        prior: (I, J, K) bool on the scan's grid: an earlier mask of this lesion. Propagation then does not end before
+        earlier_mask: (I, J, K) bool on the scan's grid, of this lesion. Propagation then does not end before
             that mask does, unless nothing is found, and its extent is taken into the next slice's box.
         rules: when to stop.
-        embed: as `walk`.
+        embed: as `propagate_slices`.
 
     Returns:
         The mask on the scan's own grid; predicted IoU of each slice done; for both directions why it went no further
@@ -51,21 +51,21 @@ def refine(
 
     Raises:
         InputError: prompts that cannot be used, see `core.engines.prompt.prompting.check_prompts`.
-        GeometryError: a prior on another grid.
+        GeometryError: an earlier mask on another grid.
         JobCancelled: from `progress`.
     """
     check_prompts(prompts, volume.grid)
     grey = to_uint8(volume.array, volume.modality)
     mask, ious = np.zeros(volume.grid.shape, dtype=bool), dict[int, float]()
     stops = []
-    steps = walk(
+    steps = propagate_slices(
         grey,
         volume.grid,
         prompts,
         segmenter,
         propagate=propagate,
         progress=progress,
-        prior=prior,
+        earlier_mask=earlier_mask,
         rules=rules,
         embed=embed,
     )
@@ -78,18 +78,18 @@ def refine(
     return Propagation(mask, volume.grid, dict(sorted(ious.items())), tuple(stops))
 
 
-def walk(
+def propagate_slices(
     grey: NDArray[np.uint8],
     grid: Grid,
     prompts: Sequence[Prompt],
     segmenter: PromptSegmenter,
     *,
     propagate: bool = True,
-    start: Start | None = None,
+    start: StartSlice | None = None,
     until: tuple[int, int] | None = None,
     progress: Progress = no_progress,
-    prior: Bool | None = None,
-    rules: Rules = RULES,
+    earlier_mask: Bool | None = None,
+    rules: StoppingCriteria = DEFAULT_STOPPING,
     embed: SliceEmbed | None = None,
 ) -> Iterator[SliceFound | StopReason]:
     """The slices of one lesion as they are found, and why each direction ended. Closing it stops it between slices.
@@ -100,32 +100,36 @@ def walk(
     Args:
         grey: (I, J, K) uint8 from `core.engines.prompt.preparing.to_uint8`.
         grid: the scan's.
-        prompts: as `refine`; may be none with `start`.
-        segmenter: as `refine`.
-        propagate: as `refine`.
+        prompts: as `segment_from_prompts`; may be none with `start`.
+        segmenter: as `segment_from_prompts`.
+        propagate: as `segment_from_prompts`.
         start: go on from a slice whose mask is known, away from the prompted slices (both ways if there are none, or
             some on either side). The prompted slices themselves are then left alone, and `start` is not repeated.
         until: (low, high): go at least and at most to these slices: within them nothing but an empty slice ends it.
-        progress: as `refine`.
-        prior: as `refine`.
-        rules: as `refine`.
+        progress: as `segment_from_prompts`.
+        earlier_mask: as `segment_from_prompts`.
+        rules: as `segment_from_prompts`.
         embed: (k, image) -> embedding, in place of the segmenter's own.
 
     Raises:
-        InputError: as `refine`, or `start` or `until` outside the scan.
-        GeometryError: as `refine`.
+        InputError: as `segment_from_prompts`, or `start` or `until` outside the scan.
+        GeometryError: as `segment_from_prompts`.
         JobCancelled: from `progress`.
     """
     if prompts or start is None:
         check_prompts(prompts, grid)
     _check_range(start, until, grid)
-    if prior is not None and prior.shape != grid.shape:
-        raise GeometryError(f"The earlier mask has the shape {prior.shape}, the scan {grid.shape}. Resample it first.")
+    if earlier_mask is not None and earlier_mask.shape != grid.shape:
+        raise GeometryError(
+            f"The earlier mask has the shape {earlier_mask.shape}, the scan {grid.shape}. Resample it first."
+        )
     embed = embed or (lambda k, image: segmenter.embed(image))
-    return Walk(grey, grid, segmenter, embed, rules, progress, prior, until).steps(prompts, propagate, start)
+    return SlicePropagator(grey, grid, segmenter, embed, rules, progress, earlier_mask, until).segment_slices(
+        prompts, propagate, start
+    )
 
 
-def _check_range(start: Start | None, until: tuple[int, int] | None, grid: Grid) -> None:
+def _check_range(start: StartSlice | None, until: tuple[int, int] | None, grid: Grid) -> None:
     depth = grid.shape[2]
     if start is not None and (start.mask.shape != grid.shape[:2] or not 0 <= start.slice < depth):
         raise InputError(

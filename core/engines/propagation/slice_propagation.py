@@ -1,9 +1,9 @@
-"""One walk from the prompted slices outwards: what each slice is asked, what becomes of the answer, where it ends.
+"""Slice propagation: from the prompted slices outwards, the mask of each slice and the criterion that stops it.
 
-What is expected on a slice (`core.engines.propagation.expectation`) gives the boxes that the model is asked with, and
-is weighed against its answers. The previous mask alone is a bad guide: MedSAM fills whatever box it is given, so a box
-that has drifted stays adrift, and there is always something beyond an end. Only where a slice must be there (it was
-asked for, or is in an earlier mask) and nothing is expected, the previous mask's box is what is left.
+The lesion's prior (`core.engines.propagation.expectation`) gives the boxes that the model is prompted with, and is
+combined with its masks. The previous mask alone is a bad guide: MedSAM fills whatever box it is given, so a box
+that has drifted stays adrift, and there is always something beyond an end. Only where a slice is required (it was
+requested, or is in an earlier mask) and the prior is empty, the previous mask's box is used.
 """
 
 from __future__ import annotations
@@ -19,31 +19,31 @@ from numpy.typing import NDArray
 from core.engines.base import PromptSegmenter, SliceFound, SliceMask, StopReason
 from core.engines.prompt.embeddings import SliceEmbed
 from core.engines.prompt.prompting import similarity
-from core.engines.propagation.boxes import Bool, Box, around, beside, box_of, widened
-from core.engines.propagation.expectation import WEIGHTS, Anchor, Expectation, Floats, Weights
+from core.engines.propagation.boxes import Bool, Box, bounding_box_2d, connected_to, enclosing_box, widen_box
+from core.engines.propagation.expectation import DEFAULT_WEIGHTS, Anchor, Floats, LesionPrior, PriorWeights
 from core.types import Grid, Progress, Prompt
 
-END_OF_SCAN, AS_ASKED, PROMPTED = "end of scan", "as far as asked", "prompted slice"
+END_OF_SCAN, AS_REQUESTED, PROMPTED = "end of scan", "as far as asked", "prompted slice"
 
 
 @dataclass(frozen=True)
-class Rules:
-    """When propagation stops, and what the model is asked.
+class StoppingCriteria:
+    """When propagation stops, and with which boxes the model is prompted.
 
     Args:
-        asked_boxes: how much wider than what is expected the boxes are that a slice is asked with; each answer is a
+        asked_boxes: factors by which the model's boxes are wider than the prior's mask; each of its masks is a
             vote, and the first one's predicted IoU is reported. Empty: form and grey values alone decide, nothing
             beyond the prompted slices is embedded, and predicted IoU is that of the prompted slice.
-        margin: by how much the previous mask's box is widened where nothing is expected, as a share of its width and
+        margin: by how much the previous mask's box is widened where the prior is empty, as a share of its width and
             height on either side.
         min_voxels: below it a slice's mask counts as empty.
         min_area_share: below that share of the prompted slice's area it counts as empty, too.
-        min_predicted_iou: what the model must believe of its own mask, 0..1.
+        min_predicted_iou: lowest IoU that the model predicts of its own mask, 0..1.
         max_area_jump: growth or shrinkage from one slice to the next, as a factor.
         min_similarity: agreement of grey values with the prompted slice's lesion, 0..1 (`similarity`).
         max_extent: farthest slice, as a share of the prompted box's diagonal (both in millimetres). A longer lesion
             wants a prompt on a farther slice.
-        weights: of what is expected, and of the votes.
+        weights: of the prior, and of the model's votes.
     """
 
     asked_boxes: tuple[float, ...] = (1.15, 1.3)
@@ -54,22 +54,22 @@ class Rules:
     max_area_jump: float = 4.0
     min_similarity: float = 0.1
     max_extent: float = 0.6
-    weights: Weights = field(default=WEIGHTS)
+    weights: PriorWeights = field(default=DEFAULT_WEIGHTS)
 
 
-RULES = Rules()
+DEFAULT_STOPPING = StoppingCriteria()
 
 
 @dataclass(frozen=True, eq=False)
-class Start:
+class StartSlice:
     """A slice whose mask (I, J) bool is known, to go on from."""
 
     slice: int
     mask: Bool
 
 
-class Walk:
-    """The mask as it grows, and the boxes (x0, y0, x1, y1) of the slices that are known."""
+class SlicePropagator:
+    """Slice propagation of one lesion: its mask so far, and the boxes (x0, y0, x1, y1) of known slices."""
 
     def __init__(
         self,
@@ -77,149 +77,155 @@ class Walk:
         grid: Grid,
         segmenter: PromptSegmenter,
         embed: SliceEmbed,
-        rules: Rules,
+        rules: StoppingCriteria,
         progress: Progress,
-        prior: Bool | None,
-        until: tuple[int, int] | None,
+        earlier_mask: Bool | None,
+        requested_slices: tuple[int, int] | None,
     ) -> None:
         self.grey, self.grid, self.segmenter, self.embedder = grey, grid, segmenter, embed
-        self.rules, self.progress, self.prior, self.until = rules, progress, prior, until
+        self.rules, self.progress = rules, progress
+        self.earlier_mask, self.requested_slices = earlier_mask, requested_slices
         self.mask = np.zeros(grid.shape, dtype=bool)
         self.done = 0
-        self.least_iou = 1.0
-        #: Slices that are not to be done again.
-        self.settled: frozenset[int] = frozenset()
+        self.min_iou = 1.0
+        #: Slices that are left as they are.
+        self.prompted_slices: frozenset[int] = frozenset()
         self.boxes: dict[int, Box] = {}
-        self.expected: Expectation | None = None
+        self.lesion_prior: LesionPrior | None = None
 
-    def steps(
-        self, prompts: Sequence[Prompt], propagate: bool, start: Start | None
+    def segment_slices(
+        self, prompts: Sequence[Prompt], propagate: bool, start: StartSlice | None
     ) -> Iterator[SliceFound | StopReason]:
-        """See `core.engines.propagation.propagation.walk`."""
+        """Slices as they are found; see `core.engines.propagation.propagation.propagate_slices`."""
         anchors = sorted({p.slice for p in prompts})
         boxed = {k: [p.coords for p in prompts if p.slice == k and p.type == "box"] for k in anchors}
-        if start is not None:  # prompts are put to no model then: they say where the walk looks, and where it ends
+        if start is not None:  # no model sees the prompts then: they bound the prior's window and the directions
             self.mask[:, :, start.slice] = start.mask
-            self.boxes[start.slice] = around([], start.mask)
-            self.settled = frozenset(anchors)
-            self._expect([start.slice], {k: around(b, start.mask) for k, b in boxed.items() if b})
-            for direction in _away_from(anchors, start.slice):
-                yield from self.go(start.slice, direction)
+            self.boxes[start.slice] = enclosing_box([], start.mask)
+            self.prompted_slices = frozenset(anchors)
+            self._fit_prior([start.slice], {k: enclosing_box(b, start.mask) for k, b in boxed.items() if b})
+            for direction in _directions_away_from(anchors, start.slice):
+                yield from self.propagate_direction(start.slice, direction)
             return
         for n, k in enumerate(anchors):
             self.progress(0.05 * n / len(anchors), f"slice {k}")
             answer = self.segmenter.predict(self.embed(k), [p for p in prompts if p.slice == k])
-            self.least_iou = min(self.least_iou, answer.predicted_iou)
-            yield self.keep(k, answer)
-            self.boxes[k] = around(boxed[k], self.mask[:, :, k])
+            self.min_iou = min(self.min_iou, answer.predicted_iou)
+            yield self.accept_slice(k, answer)
+            self.boxes[k] = enclosing_box(boxed[k], self.mask[:, :, k])
         if not propagate:
             return
-        self._expect([k for k in anchors if self.mask[:, :, k].any()], {})
+        self._fit_prior([k for k in anchors if self.mask[:, :, k].any()], {})
         for low, high in pairwise(anchors):
-            yield from self.bridge(low, high)
-        yield from self.go(anchors[0], -1)
-        yield from self.go(anchors[-1], +1)
+            yield from self.fill_between(low, high)
+        yield from self.propagate_direction(anchors[0], -1)
+        yield from self.propagate_direction(anchors[-1], +1)
 
-    def _expect(self, known: Sequence[int], boxes: dict[int, Box]) -> None:
+    def _fit_prior(self, known: Sequence[int], boxes: dict[int, Box]) -> None:
         anchors = [Anchor(k, self.boxes[k], self.mask[:, :, k].copy()) for k in known if self.mask[:, :, k].any()]
         if anchors:
-            self.expected = Expectation(self.grey, self.grid, anchors, self.rules.weights, boxes)
+            self.lesion_prior = LesionPrior(self.grey, self.grid, anchors, self.rules.weights, boxes)
 
     def embed(self, k: int) -> Any:
         return self.embedder(k, np.ascontiguousarray(self.grey[:, :, k]))
 
-    def keep(self, k: int, answer: SliceMask) -> SliceFound:
+    def accept_slice(self, k: int, answer: SliceMask) -> SliceFound:
+        """The slice with its answer, which is written into the mask."""
         self.mask[:, :, k] = answer.mask
         self.done += 1
         return SliceFound(k, answer)
 
-    def go(self, anchor: int, direction: int) -> Iterator[SliceFound | StopReason]:
-        """From the outermost known slice outwards, until a rule says stop."""
+    def propagate_direction(self, anchor: int, direction: int) -> Iterator[SliceFound | StopReason]:
+        """Slices from the outermost known one outwards, until a criterion stops it; last the reason."""
         previous, last = self.mask[:, :, anchor], anchor
-        if self.expected is None or previous.sum() < self.rules.min_voxels:
+        if self.lesion_prior is None or previous.sum() < self.rules.min_voxels:
             yield StopReason(direction, anchor, "empty")
             return
-        cap = self.expected.cap(anchor).stretched(self._asked_mm(anchor, direction))
+        cap = self.lesion_prior.cap(anchor).stretched(self._requested_extent_mm(anchor, direction))
         k = anchor + direction
-        while (end := self._end(k, anchor)) is None:
+        while (end := self._stop_before_slice(k, anchor)) is None:
             self.progress(min(0.05 + 0.9 * self.done / self.grid.shape[2], 0.95), f"slice {k}")
-            answer = self._next(k, previous, self.expected.beyond(k, anchor, cap))
-            rule = self._verdict(answer, k, previous, anchor)
+            answer = self._segment_next_slice(k, previous, self.lesion_prior.beyond(k, anchor, cap))
+            rule = self._stop_after_slice(answer, k, previous, anchor)
             if rule is not None:
                 yield StopReason(direction, last, rule)
                 return
-            yield self.keep(k, answer)
+            yield self.accept_slice(k, answer)
             previous, last, k = answer.mask, k, k + direction
         yield StopReason(direction, last, end)
 
-    def _end(self, k: int, anchor: int) -> str | None:
-        """Why slice `k` is not even looked at, or None."""
+    def _stop_before_slice(self, k: int, anchor: int) -> str | None:
+        """The criterion that stops propagation before slice `k` is segmented, or None."""
         if not 0 <= k < self.grid.shape[2]:
             return END_OF_SCAN
-        if self.until is not None and not self._asked_for(k):
-            return AS_ASKED
-        if k in self.settled:
+        if self.requested_slices is not None and not self._is_requested(k):
+            return AS_REQUESTED
+        if k in self.prompted_slices:
             return PROMPTED
         away_mm = abs(k - anchor) * self.grid.spacing_mm[2]
-        return "maximum extent" if away_mm > self._reach_mm(anchor) and not self._must_be_there(k) else None
+        return "maximum extent" if away_mm > self._max_extent_mm(anchor) and not self._is_required(k) else None
 
-    def bridge(self, low: int, high: int) -> Iterator[SliceFound]:
-        """Between two prompted slices there is no end to find: what is expected is their form, in between."""
+    def fill_between(self, low: int, high: int) -> Iterator[SliceFound]:
+        """Slices between two prompted ones, where propagation never stops: the shape is interpolated."""
         first, second = self.mask[:, :, low], self.mask[:, :, high]
-        if self.expected is None or not (first.any() and second.any()):
+        if self.lesion_prior is None or not (first.any() and second.any()):
             return
         for k in range(low + 1, high):
             self.progress(0.05, f"slice {k}")
-            yield self.keep(k, self._weigh(k, first | second, self.expected.between(k, low, high)))
+            yield self.accept_slice(
+                k, self._combine_prior_and_model(k, first | second, self.lesion_prior.between(k, low, high))
+            )
 
-    def _reach_mm(self, anchor: int) -> float:
+    def _max_extent_mm(self, anchor: int) -> float:
         width, height = self.boxes[anchor][2:] - self.boxes[anchor][:2] + 1
         i_mm, j_mm, _ = self.grid.spacing_mm
         return self.rules.max_extent * float(np.hypot(width * i_mm, height * j_mm))
 
-    def _asked_mm(self, anchor: int, direction: int) -> float:
-        """How far it is to the slice that was asked for in this direction; 0 where none was."""
-        if self.until is None:
+    def _requested_extent_mm(self, anchor: int, direction: int) -> float:
+        """Distance (mm) from the anchor to the farthest requested slice in this direction; 0 without a request."""
+        if self.requested_slices is None:
             return 0.0
-        end = self.until[0] if direction < 0 else self.until[1]
+        end = self.requested_slices[0] if direction < 0 else self.requested_slices[1]
         return max((end - anchor) * direction, 0) * self.grid.spacing_mm[2]
 
-    def _was_there(self, k: int) -> bool:
-        return self.prior is not None and bool(self.prior[:, :, k].any())
+    def _in_earlier_mask(self, k: int) -> bool:
+        return self.earlier_mask is not None and bool(self.earlier_mask[:, :, k].any())
 
-    def _asked_for(self, k: int) -> bool:
-        return self.until is not None and self.until[0] <= k <= self.until[1]
+    def _is_requested(self, k: int) -> bool:
+        return self.requested_slices is not None and self.requested_slices[0] <= k <= self.requested_slices[1]
 
-    def _must_be_there(self, k: int) -> bool:
-        return self._was_there(k) or self._asked_for(k)
+    def _is_required(self, k: int) -> bool:
+        return self._in_earlier_mask(k) or self._is_requested(k)
 
-    def _next(self, k: int, previous: Bool, log_odds: Floats) -> SliceMask:
-        if self._was_there(k) and self.prior is not None:
-            return self._follow(k, previous | self.prior[:, :, k])
-        answer = self._weigh(k, previous, log_odds)
-        if answer.mask.sum() < self.rules.min_voxels and self._asked_for(k):
-            return self._follow(k, previous)
+    def _segment_next_slice(self, k: int, previous: Bool, log_odds: Floats) -> SliceMask:
+        if self._in_earlier_mask(k) and self.earlier_mask is not None:
+            return self._segment_around(k, previous | self.earlier_mask[:, :, k])
+        answer = self._combine_prior_and_model(k, previous, log_odds)
+        if answer.mask.sum() < self.rules.min_voxels and self._is_requested(k):
+            return self._segment_around(k, previous)
         return answer
 
-    def _weigh(self, k: int, hint: Bool, log_odds: Floats) -> SliceMask:
-        """What is expected, and the model's answers to boxes around it. Empty where nothing is."""
-        assert self.expected is not None
-        likely = beside(self.expected.decide(k, log_odds, []), hint)
+    def _combine_prior_and_model(self, k: int, hint: Bool, log_odds: Floats) -> SliceMask:
+        """Mask from the prior and the model's masks for boxes around it; empty if the prior is empty."""
+        assert self.lesion_prior is not None
+        likely = connected_to(self.lesion_prior.decide(k, log_odds, []), hint)
         if not likely.any():
             return SliceMask(likely, 0.0)
-        answers = self._ask(k, [widened(box_of(likely), (wider - 1) / 2) for wider in self.rules.asked_boxes])
+        answers = self._predict_boxes(
+            k, [widen_box(bounding_box_2d(likely), (wider - 1) / 2) for wider in self.rules.asked_boxes]
+        )
         if answers and max(int(a.mask.sum()) for a in answers) < self.rules.min_voxels:
-            return SliceMask(np.zeros_like(likely), answers[0].predicted_iou)  # not even the model sees anything
-        mask = self.expected.decide(k, log_odds, [a.mask for a in answers])
-        return SliceMask(beside(mask, hint), answers[0].predicted_iou if answers else self.least_iou)
+            return SliceMask(np.zeros_like(likely), answers[0].predicted_iou)  # the model finds nothing either
+        mask = self.lesion_prior.decide(k, log_odds, [a.mask for a in answers])
+        return SliceMask(connected_to(mask, hint), answers[0].predicted_iou if answers else self.min_iou)
 
-    def _follow(self, k: int, hint: Bool) -> SliceMask:
-        """The model's answer to a box around where the lesion was."""
-        (answer,) = self._ask(k, [widened(box_of(hint), self.rules.margin)])
-        return SliceMask(beside(answer.mask, hint), answer.predicted_iou)
+    def _segment_around(self, k: int, hint: Bool) -> SliceMask:
+        """The model's mask for a box around `hint`, where the lesion was."""
+        (answer,) = self._predict_boxes(k, [widen_box(bounding_box_2d(hint), self.rules.margin)])
+        return SliceMask(connected_to(answer.mask, hint), answer.predicted_iou)
 
-    def _ask(self, k: int, boxes: Sequence[Box]) -> list[SliceMask]:
-        """The model's answer to each box; the slice is embedded once, and not at all without boxes."""
+    def _predict_boxes(self, k: int, boxes: Sequence[Box]) -> list[SliceMask]:
+        """The model's masks, one a box; the slice is embedded once, and not at all without boxes."""
         if not boxes:
             return []
         embedding, limit = self.embed(k), np.tile(np.array(self.grid.shape[:2]) - 1, 2)
@@ -230,12 +236,12 @@ class Walk:
             answers.append(self.segmenter.predict(embedding, [prompt]))
         return answers
 
-    def _verdict(self, answer: SliceMask, k: int, previous: Bool, anchor: int) -> str | None:
-        """The rule that rejects this slice, or None. Where the lesion is known to be, only emptiness ends it."""
+    def _stop_after_slice(self, answer: SliceMask, k: int, previous: Bool, anchor: int) -> str | None:
+        """The criterion that rejects this slice, or None; a required slice is rejected only if empty."""
         rules, area = self.rules, int(answer.mask.sum())
         if area < max(rules.min_voxels, rules.min_area_share * self.mask[:, :, anchor].sum()):
             return "empty"
-        if self._must_be_there(k):
+        if self._is_required(k):
             return None
         if answer.predicted_iou < rules.min_predicted_iou:
             return "low predicted IoU"
@@ -250,7 +256,7 @@ class Walk:
         return None
 
 
-def _away_from(anchors: Sequence[int], k: int) -> tuple[int, ...]:
+def _directions_away_from(anchors: Sequence[int], k: int) -> tuple[int, ...]:
     """The directions from slice `k` in which no prompted slice lies; both where that leaves none."""
     free = tuple(d for d in (-1, 1) if all((a - k) * d <= 0 for a in anchors))
     return free or (-1, 1)

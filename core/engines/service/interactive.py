@@ -128,7 +128,7 @@ class PromptService:
         start: tuple[int, NDArray[np.bool_]] | None = None,
         until: tuple[int, int] | None = None,
     ) -> Generator[SliceFound | StopReason]:
-        """`core.engines.propagation.propagation.walk` on a stored scan. Closing it stops it within one slice.
+        """`core.engines.propagation.propagation.propagate_slices` on a stored scan; closing it stops it in a slice.
 
         Args:
             scan: the scan the prompts are on.

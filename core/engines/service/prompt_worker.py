@@ -30,7 +30,7 @@ from core.engines.prompt.embeddings import KeepsEmbeddings, open_embeddings
 from core.engines.prompt.medsam import load_prompt_segmenter
 from core.engines.prompt.preparing import to_uint8
 from core.engines.propagation import planes
-from core.engines.propagation.propagation import Start, walk
+from core.engines.propagation.propagation import StartSlice, propagate_slices
 from core.errors import InputError, TwinReviewError
 from core.imaging.volumes import file_sha256, read_volume
 from core.lesions.mask_bits import pack, unpack
@@ -183,9 +183,9 @@ class Worker:
         """A propagation, a slice at a time; nothing is read or computed before the first is asked for."""
         segmenter, scan = self._model(request), self._scan(request["scan"])
         given = request["start"]
-        start = Start(given["slice"], unpack(given, scan.grid.shape[:2])) if given else None
+        start = StartSlice(given["slice"], unpack(given, scan.grid.shape[:2])) if given else None
         until = request["until"]
-        steps = walk(
+        steps = propagate_slices(
             scan.grey,
             scan.grid,
             [_prompt(p) for p in request["prompts"]],

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from core.errors import InputError
-from core.twin.trajectory import clean
+from core.twin.trajectory import nan_to_null
 from core.types import Progress
 
 #: Fewer trees than the gate's own forest: minutes instead of half an hour, and the order of the detectors is the same.
@@ -45,7 +45,7 @@ def compute_evaluate_ood(params: dict[str, Any], out_dir: Path, progress: Progre
         progress(n / len(chosen), f"Measuring {method.name}")
         figures += [asdict(figure) for figure in evaluate(reference, [method], params["resamplings"])]
     keep = ("sha256", "resamplings", "trees")
-    return {**{key: params[key] for key in keep}, "figures": clean(figures)}
+    return {**{key: params[key] for key in keep}, "figures": nan_to_null(figures)}
 
 
 def record_evaluate_ood(

@@ -115,14 +115,14 @@ def compute_refine(params: dict[str, Any], out_dir: Path, progress: Progress) ->
     from core.engines.prompt.embeddings import open_embeddings
     from core.engines.prompt.medsam import load_prompt_segmenter
     from core.engines.prompt.prompting import mask_to_grid
-    from core.engines.propagation.propagation import refine
+    from core.engines.propagation.propagation import segment_from_prompts
 
     progress(0.0, "loading MedSAM")
     segmenter = load_prompt_segmenter(params["model_id"])
     volume, reference = read_scan(params["scan"]), read_scan(params["reference"])
     prompts = [prompt_from_json(p) for p in params["prompts"]]
     embed = open_embeddings().embedder(segmenter, params["scan"]["sha256"], axis=2)
-    answer = refine(
+    answer = segment_from_prompts(
         volume, prompts, segmenter, params["propagate"], lambda f, m: progress(0.05 + 0.85 * f, m), embed=embed
     )
     target = reference.grid

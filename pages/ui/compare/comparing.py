@@ -14,7 +14,7 @@ from core.growth.rates import change_verdict
 from core.imaging.registration import RigidTransform
 from core.lesions.masks import MaskDiff, diff
 from core.lesions.metrics import SurfaceDistances
-from core.review.decisions import rejected
+from core.review.decisions import rejected_lesion_ids
 from core.twin import trajectory
 from core.types import MaskRecord
 from pages.ui.frame import opening, resources, visible
@@ -178,7 +178,7 @@ def _verdict(
         return "unknown", "one of the masks cannot be read"
     if not first.status == second.status == "accepted":
         return "unknown", "not both masks are accepted"
-    if lesion in rejected(first) | rejected(second):
+    if lesion in rejected_lesion_ids(first) | rejected_lesion_ids(second):
         return "unknown", "rejected in one of the masks"
     diameter = trajectory.diameter_mm(first, lesion) or trajectory.diameter_mm(second, lesion)
     change = change_verdict(before, after, diameter, first.method == second.method, modality)

@@ -198,7 +198,7 @@ def _surfaces(sha256: str, _record: MaskRecord) -> list[Surface]:
 def forecast(
     series: Mapping[str, Sequence[VolumePoint]], lesion: str, horizon_days: Sequence[float], noise: Mapping[str, float]
 ) -> Forecast:
-    """`core.twin.trajectory.look_ahead` of one lesion or the total; the last 64 are kept."""
+    """`core.twin.trajectory.forecast_lesion_or_total` of one lesion or the total; the last 64 are kept."""
     from core.growth.population import KIND
 
     frozen = tuple((name, tuple(points)) for name, points in series.items())
@@ -217,21 +217,21 @@ def _forecast(
     _own: list[ReferenceSet],
 ) -> Forecast:
     from core.growth.population import in_force
-    from core.twin.trajectory import look_ahead
+    from core.twin.trajectory import forecast_lesion_or_total
 
-    return look_ahead(dict(series), lesion, horizon_days, dict(noise), in_force(_own))
+    return forecast_lesion_or_total(dict(series), lesion, horizon_days, dict(noise), in_force(_own))
 
 
 def curve_fits(points: Sequence[VolumePoint]) -> dict[str, Any]:
-    """`core.twin.trajectory.fits` of one lesion's points; the last 64 are kept."""
+    """`core.twin.trajectory.fit_all_growth_laws` of one lesion's points; the last 64 are kept."""
     return _fits(tuple(points))
 
 
 @st.cache_resource(show_spinner="Fitting the curves", max_entries=64)
 def _fits(points: tuple[VolumePoint, ...]) -> dict[str, Any]:
-    from core.twin.trajectory import fits
+    from core.twin.trajectory import fit_all_growth_laws
 
-    return fits(points)
+    return fit_all_growth_laws(points)
 
 
 def thumbnail(key: str, draw: Callable[[], str]) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 import streamlit as st
 
 from core.errors import TwinReviewError
-from core.review.decisions import rejected, standing
+from core.review.decisions import counted_lesions, rejected_lesion_ids
 from core.types import Decision, MaskRecord
 from pages.ui.frame import visible
 from pages.ui.guard import rights
@@ -106,7 +106,7 @@ def decision_form(
 
 
 def _settled(record: MaskRecord) -> str:
-    out = sorted(rejected(record)) if record.status == "accepted" else []
+    out = sorted(rejected_lesion_ids(record)) if record.status == "accepted" else []
     return SETTLED[record.status] + (f" {plain(', '.join(out))} is rejected and stays out." if out else "")
 
 
@@ -129,8 +129,8 @@ def _ask(store: Store, record: MaskRecord, person: str, verdict: str | None, sai
     )
     comment = st.text_input("Comment", key=f"comment-{at}", placeholder="optional", max_chars=500).strip()
     what = f"{lesion} of v{record.version}" if lesion else f"v{record.version}"
-    if lesion is None and chosen == "accept" and rejected(record):
-        what += f" without {', '.join(sorted(rejected(record)))}"
+    if lesion is None and chosen == "accept" and rejected_lesion_ids(record):
+        what += f" without {', '.join(sorted(rejected_lesion_ids(record)))}"
     refused = _why_not(store, record, lesion) if chosen == "accept" else None
     state = rights.button(store, person, "mask.decided", refused, disabled=refused is not None)
     label = f"{plain(chosen.capitalize())} {plain(what)}"
@@ -169,7 +169,7 @@ def _choose_lesion(record: MaskRecord, at: str) -> str | None:
     if len(record.lesions) < 2 or record.status == "superseded":
         return None
     names = {str(lesion["lesion_id"]): lesion_name(lesion) for lesion in record.lesions}
-    names |= {name: f"{names[name]} · rejected" for name in rejected(record)}
+    names |= {name: f"{names[name]} · rejected" for name in rejected_lesion_ids(record)}
     return st.selectbox(
         "Decide on",
         [None, *names],
@@ -191,10 +191,10 @@ def _choose_verdict(
         )
         return "withdraw" if wanted else None
     possible = ["accept", "reject"]
-    if lesion is None and record.lesions and not standing(record):
+    if lesion is None and record.lesions and not counted_lesions(record):
         st.info("Every lesion is rejected, so nothing of this version can be accepted.")
         possible = ["reject"]
-    elif lesion in rejected(record):
+    elif lesion in rejected_lesion_ids(record):
         possible = ["accept"]
     elif lesion and (record.status == "accepted" or any(d.lesion_id == lesion for d in said)):
         possible = ["reject"]
@@ -212,8 +212,8 @@ def _remind(store: Store, record: MaskRecord, lesion: str | None) -> None:
     if lesion is not None or record.status != "proposed" or record.parent_version is None:
         return
     parent = store.masks.version(record.patient_id, record.timepoint, record.parent_version)
-    here = {str(one["lesion_id"]) for one in standing(record)}
-    again = sorted(rejected(parent) & here)
+    here = {str(one["lesion_id"]) for one in counted_lesions(record)}
+    again = sorted(rejected_lesion_ids(parent) & here)
     if again:
         st.warning(f"{plain(', '.join(again))} was rejected in v{parent.version}. Accepted here, it enters the curve.")
 

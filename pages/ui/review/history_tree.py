@@ -9,7 +9,7 @@ from typing import Any
 
 import streamlit as st
 
-from core.review.decisions import rejected
+from core.review.decisions import rejected_lesion_ids
 from core.types import MaskRecord
 from pages.ui.guard.tokens import make_token
 from pages.ui.shared.thumbnails import API
@@ -115,8 +115,8 @@ def describe(row: Row, shown: int | None) -> dict[str, Any]:
     if record.prompts:
         made.append(f"{len(record.prompts)} prompt" + ("s" if len(record.prompts) > 1 else ""))
     status: str = record.status
-    if record.status == "accepted" and rejected(record):
-        status += f" without {', '.join(sorted(rejected(record)))}"
+    if record.status == "accepted" and rejected_lesion_ids(record):
+        status += f" without {', '.join(sorted(rejected_lesion_ids(record)))}"
     return {
         "id": record.mask_id,
         "version": record.version,

@@ -8,7 +8,7 @@ import plotly.graph_objects as go
 import streamlit as st
 
 from core.lesions.surface import Surface
-from core.review.decisions import rejected
+from core.review.decisions import rejected_lesion_ids
 from core.types import MaskRecord
 from pages.ui.frame import resources
 from pages.ui.review.deciding import lesion_name
@@ -31,7 +31,9 @@ def surface_panel(record: MaskRecord | None) -> None:
     with panel:
         surfaces = resources.lesion_surfaces(record)
         names = {int(lesion["label"]): lesion_name(lesion) for lesion in record.lesions}
-        out = {int(lesion["label"]) for lesion in record.lesions if str(lesion["lesion_id"]) in rejected(record)}
+        out = {
+            int(lesion["label"]) for lesion in record.lesions if str(lesion["lesion_id"]) in rejected_lesion_ids(record)
+        }
         st.plotly_chart(
             surface_figure(surfaces, names, out),
             theme=None,

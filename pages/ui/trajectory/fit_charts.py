@@ -22,7 +22,7 @@ def fits_figure(points: Sequence[VolumePoint], fits: Mapping[str, Mapping[str, A
     """Observed points, and each law whose parameters they determine, the least AICc first in the legend.
 
     Args:
-        points: one lesion's, by date; fits: law -> as `core.twin.trajectory.fits` gives it.
+        points: one lesion's, by date; fits: law -> as `core.twin.trajectory.fit_all_growth_laws` gives it.
         log: logarithmic volume axis.
     """
     figure = go.Figure()

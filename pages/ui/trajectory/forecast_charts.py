@@ -9,19 +9,19 @@ import numpy as np
 import plotly.graph_objects as go
 
 from core.growth.curves import FLOOR_MM3
-from core.growth.forecast import Check
+from core.growth.forecast import HindcastResult
 from core.types import parse_date
 from pages.ui.shared.charts import layout
 from pages.ui.shared.text import figure_text
 from pages.ui.trajectory.growth_charts import volume_axis
 
 
-def checks_figure(checks: Sequence[Check]) -> go.Figure:
+def checks_figure(checks: Sequence[HindcastResult]) -> go.Figure:
     """What was said at each visit about the next (80 % limits), the last value, and what came."""
     figure = go.Figure()
-    visits = [check.about for check in checks]
-    said = np.array([[c.median_mm3, c.low80_mm3, c.high80_mm3, c.last_mm3, c.came_mm3] for c in checks]).reshape(-1, 5)
-    median, low, high, last, came = np.maximum(said, FLOOR_MM3).T / 1000.0
+    visits = [check.target_timepoint for check in checks]
+    rows = [(c.median_mm3, c.low80_mm3, c.high80_mm3, c.last_mm3, c.observed_mm3) for c in checks]
+    median, low, high, last, observed = np.maximum(np.array(rows).reshape(-1, 5), FLOOR_MM3).T / 1000.0
     figure.add_trace(
         go.Scatter(
             x=visits,
@@ -41,7 +41,7 @@ def checks_figure(checks: Sequence[Check]) -> go.Figure:
     )
     for name, values, symbol, colour in (
         ("last value carried forward", last, "diamond-open", "#777777"),
-        ("what came", came, "circle", "#D55E00"),
+        ("what came", observed, "circle", "#D55E00"),
     ):
         figure.add_trace(
             go.Scatter(
@@ -73,19 +73,19 @@ def reliability_figure(bins: Sequence[Mapping[str, float]], event: str) -> go.Fi
             line={"color": "#777777", "dash": "longdash", "width": 1},
         )
     )
-    said, came = np.array([b["said"] for b in bins]), np.array([b["came"] for b in bins])
+    predicted, observed = np.array([b["said"] for b in bins]), np.array([b["came"] for b in bins])
     figure.add_trace(
         go.Scatter(
-            x=said,
-            y=came,
+            x=predicted,
+            y=observed,
             mode="lines+markers",
             name=figure_text(event),
             line={"color": "#0072B2"},
             error_y={
                 "type": "data",
                 "symmetric": False,
-                "array": np.array([b["high95"] for b in bins]) - came,
-                "arrayminus": came - np.array([b["low95"] for b in bins]),
+                "array": np.array([b["high95"] for b in bins]) - observed,
+                "arrayminus": observed - np.array([b["low95"] for b in bins]),
             },
             text=[f"{b['forecasts']} forecasts" for b in bins],
             hovertemplate="said %{x:.0%}, came %{y:.0%}<br>%{text}<extra></extra>",

@@ -83,14 +83,14 @@ def check_tab(ahead: Forecast) -> None:
         cells(
             [
                 {
-                    "Said at": c.said_at,
-                    "About": c.about,
+                    "Said at": c.origin_timepoint,
+                    "About": c.target_timepoint,
                     "Days ahead": c.days,
                     "Forecast (mL)": c.median_mm3 / ML,
                     "80 % from": c.low80_mm3 / ML,
                     "80 % to": c.high80_mm3 / ML,
                     "Last value (mL)": c.last_mm3 / ML,
-                    "Came (mL)": c.came_mm3 / ML,
+                    "Came (mL)": c.observed_mm3 / ML,
                     "Inside 80 %": c.inside80,
                 }
                 for c in ahead.checks

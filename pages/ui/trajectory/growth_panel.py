@@ -52,8 +52,8 @@ def choose_lesion(lesions: Sequence[str]) -> str:
 
 
 def steps(points: Sequence[VolumePoint], records: Mapping[str, MaskRecord], modality: str) -> list[dict[str, Any]]:
-    """`core.twin.trajectory.step` between neighbours in time."""
-    return [trajectory.step(a, b, records, modality) for a, b in itertools.pairwise(points)]
+    """`core.twin.trajectory.interval_change` between neighbours in time."""
+    return [trajectory.interval_change(a, b, records, modality) for a, b in itertools.pairwise(points)]
 
 
 def chart(
@@ -71,7 +71,7 @@ def chart(
         points if lesion != trajectory.TOTAL else [p for name, one in series.items() if name != lesion for p in one]
     )
     store = resources.get_store()
-    lost = trajectory.unread_points(store, patient, measured)
+    lost = trajectory.unreadable_points(store, patient, measured)
     measured = [*measured, *(p for p in lost if lesion in (trajectory.TOTAL, p.lesion_id))]
     modality = store.scans.reference(patient, points[0].timepoint).modality
     events, first = store.events.of(patient), store.patients.timepoints(patient)[0]
@@ -330,7 +330,7 @@ def point_table(patient: str, rows: Sequence[Mapping[str, Any]]) -> None:
 
 
 def warn_of_unread(not_read: Mapping[str, str]) -> None:
-    """Says which accepted masks are not in anything below, since their files cannot be read (`trajectory.unread`)."""
+    """Says which accepted masks are in nothing below, as their files cannot be read: `unreadable_accepted_masks`."""
     if not_read:
         days = ", ".join(f"{timepoint} ({why})" for timepoint, why in not_read.items())
         st.warning(

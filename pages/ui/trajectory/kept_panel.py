@@ -11,7 +11,14 @@ import streamlit as st
 from core.growth.forecast import MIN_CHECKS, Forecast
 from core.growth.population import KIND, MEDIAN, in_force
 from core.twin import trajectory
-from core.twin.kept_forecasts import Judged, as_said, judged, keep, kept_as, record_so_far
+from core.twin.kept_forecasts import (
+    ForecastVerification,
+    find_stored_id,
+    forecast_record,
+    prospective_performance,
+    store_forecast,
+    verify_forecasts,
+)
 from core.types import VolumePoint, parse_date
 from pages.ui.frame import shell
 from pages.ui.guard import rights
@@ -45,17 +52,17 @@ def kept_forecasts(store: Store, patient: str, points: Sequence[VolumePoint], ah
     """
     st.markdown("**Kept forecasts**", help=KEEP_HELP)
     lesion = points[0].lesion_id
-    before = [one for one in judged(store, patient) if one.lesion_id == lesion]
+    before = [one for one in verify_forecasts(store, patient) if one.lesion_id == lesion]
     if ahead is not None:
-        said = as_said(ahead, points, in_force(store.reference_sets.all(KIND)))
-        if kept_as(store, patient, lesion, said):
+        said = forecast_record(ahead, points, in_force(store.reference_sets.all(KIND)))
+        if find_stored_id(store, patient, lesion, said):
             st.caption("What is said now is kept.")
         elif st.button(
             "Keep this forecast",
             icon=":material/bookmark_add:",
             **rights.button(store, shell.person(), "growth.fitted", KEEP_HELP),
         ):
-            keep(store, patient, lesion, said, shell.person())
+            store_forecast(store, patient, lesion, said, shell.person())
             st.rerun()
     if before:
         _table([row for one in reversed(before) for row in _rows(one)])
@@ -69,11 +76,11 @@ def everybody(store: Store) -> None:
         "Forecasts that somebody kept on the Trajectory page before the visit came (Forecast check, Keep this "
         "forecast). Of several kept at one timepoint the first counts."
     )
-    found = judged(store)
+    found = verify_forecasts(store)
     if not found:
         st.info("No forecast was kept yet. Open a patient's Trajectory and keep one.", icon=":material/bookmark_add:")
         return
-    for name, figures in record_so_far(found).items():
+    for name, figures in prospective_performance(found).items():
         if figures["forecasts"]:
             _record(name, figures)
     rows = [
@@ -112,16 +119,16 @@ def _table(rows: Sequence[Mapping[str, Any]]) -> None:
     )
 
 
-def _rows(one: Judged) -> list[dict[str, Any]]:
+def _rows(one: ForecastVerification) -> list[dict[str, Any]]:
     """One row for each visit that came; when none has, one of what was said of the last day that it reaches."""
     said = one.forecast
-    ends = parse_date(said.said_at) + dt.timedelta(days=said.days_ahead[-1])
-    about = {"By": said.person, "Knew until": said.said_at}
+    ends = parse_date(said.origin_timepoint) + dt.timedelta(days=said.days_ahead[-1])
+    about = {"By": said.person, "Knew until": said.origin_timepoint}
     visits: list[dict[str, Any]] = [
         {
-            "Visit": c.about,
+            "Visit": c.target_timepoint,
             "Came": "inside 80 %" if c.inside80 else "outside 80 %",
-            "Volume (mL)": c.came_mm3 / ML,
+            "Volume (mL)": c.observed_mm3 / ML,
             **_said(c.median_mm3, c.low80_mm3, c.high80_mm3, c.last_mm3),
             "Days ahead": c.days,
         }
@@ -136,15 +143,15 @@ def _rows(one: Judged) -> list[dict[str, Any]]:
         "Days ahead": said.days_ahead[-1],
     }
     kept = {
-        "Kept": said.kept_at[:16].replace("T", " "),
+        "Kept": said.stored_at[:16].replace("T", " "),
         "Reaches to": ends.isoformat(),
-        "Masks": "changed since" if one.replaced else "the same",
+        "Masks": "changed since" if one.masks_replaced else "the same",
     }
     return [about | visit | kept for visit in visits or [awaited]]
 
 
 def _said(median_mm3: float, low80_mm3: float, high80_mm3: float, last_mm3: float) -> dict[str, float]:
-    """In the order of `VOLUMES`, after what came."""
+    """Forecast columns in the order of `VOLUMES`; the observed volume is the column before them."""
     return {
         name: volume / ML
         for name, volume in zip(VOLUMES[1:], (median_mm3, low80_mm3, high80_mm3, last_mm3), strict=True)

@@ -34,7 +34,7 @@ def scenario_tab(points: Sequence[VolumePoint], last: Mapping[str, Any] | None) 
     """Start, stop or delay a treatment, and what the laws of growth make of it.
 
     Args:
-        points: one lesion's accepted volumes; last: the newest of `core.twin.trajectory.step`.
+        points: one lesion's accepted volumes; last: the newest of `core.twin.trajectory.interval_change`.
     """
     st.warning(f"{ASSUMPTIONS[0]} Nothing here ranks treatments.", icon=":material/science:")
     with st.container(horizontal=True, vertical_alignment="bottom"):

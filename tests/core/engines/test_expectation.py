@@ -8,14 +8,14 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from core.engines.propagation.expectation import WEIGHTS, Anchor, Expectation, Weights, cap_beyond
+from core.engines.propagation.expectation import DEFAULT_WEIGHTS, Anchor, LesionPrior, PriorWeights, cap_beyond
 from core.types import Grid
 
 SHAPE = (60, 60, 41)
 GRID = Grid(SHAPE, np.diag([1.0, 1.0, 2.0, 1.0]))
 BOX = np.array([20.0, 20.0, 39.0, 39.0])  # 20 x 20 mm, its middle at 29.5
-ONLY_FORM = replace(WEIGHTS, bias=0.0, grey=0.0, form=-1.0)
-ONLY_GREY = replace(WEIGHTS, bias=0.0, grey=1.0, form=0.0)
+ONLY_FORM = replace(DEFAULT_WEIGHTS, bias=0.0, grey=0.0, form=-1.0)
+ONLY_GREY = replace(DEFAULT_WEIGHTS, bias=0.0, grey=1.0, form=0.0)
 
 
 def disc(radius: float = 10.0) -> NDArray[np.bool_]:
@@ -23,13 +23,15 @@ def disc(radius: float = 10.0) -> NDArray[np.bool_]:
     return (i - 29.5) ** 2 + (j - 29.5) ** 2 <= radius**2
 
 
-def expectation(weights: Weights = ONLY_FORM, *anchors: Anchor, grey: NDArray[np.uint8] | None = None) -> Expectation:
+def expectation(
+    weights: PriorWeights = ONLY_FORM, *anchors: Anchor, grey: NDArray[np.uint8] | None = None
+) -> LesionPrior:
     if grey is None:
         grey = np.where(disc()[:, :, None], 200, 50).astype(np.uint8) * np.ones(SHAPE, dtype=np.uint8)
-    return Expectation(grey, GRID, anchors or [Anchor(20, BOX, disc())], weights)
+    return LesionPrior(grey, GRID, anchors or [Anchor(20, BOX, disc())], weights)
 
 
-def at(found: Expectation, log_odds: NDArray[np.float32], i: int, j: int) -> float:
+def at(found: LesionPrior, log_odds: NDArray[np.float32], i: int, j: int) -> float:
     return float(log_odds[i - found.window[0].start, j - found.window[1].start])
 
 
@@ -86,7 +88,7 @@ def test_grey_values_say_nothing_where_the_box_leaves_no_surroundings() -> None:
 
 
 def test_answers_widen_what_is_expected_only_over_fitting_grey_values() -> None:
-    found = expectation(WEIGHTS)
+    found = expectation(DEFAULT_WEIGHTS)
     cap = found.cap(20)
     log_odds = found.beyond(21, 20, cap)
     nothing = np.zeros(SHAPE[:2], dtype=bool)

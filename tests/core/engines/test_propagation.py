@@ -18,7 +18,7 @@ from core.engines.base import Propagation, SliceFound, SliceMask
 from core.engines.prompt.medsam import load_prompt_segmenter
 from core.engines.prompt.preparing import to_uint8
 from core.engines.prompt.prompting import contrast, overlap, similarity
-from core.engines.propagation.propagation import RULES, Start, refine, walk
+from core.engines.propagation.propagation import DEFAULT_STOPPING, StartSlice, propagate_slices, segment_from_prompts
 from core.errors import GeometryError, InputError, JobCancelled
 from core.types import Grid, Prompt, Volume
 
@@ -68,7 +68,7 @@ def stops(answer: Propagation) -> list[tuple[int, int, str]]:
 
 def test_one_box_finds_the_whole_ball_and_ends_where_it_ends() -> None:
     truth = ball()
-    answer = refine(ct(truth), [around(truth, 10)], Threshold(), propagate=True)
+    answer = segment_from_prompts(ct(truth), [around(truth, 10)], Threshold(), propagate=True)
     # The ball's outermost slices, 4 and 16, hold one voxel: they count as empty.
     assert truth[:, :, 4].sum() == truth[:, :, 16].sum() == 1
     assert overlap(answer.mask, truth) > 0.95
@@ -80,7 +80,7 @@ def test_one_box_finds_the_whole_ball_and_ends_where_it_ends() -> None:
 
 def test_without_propagation_only_the_prompted_slices_are_touched() -> None:
     truth, model = ball(), Threshold()
-    answer = refine(ct(truth), [around(truth, 10), around(truth, 12)], model, propagate=False)
+    answer = segment_from_prompts(ct(truth), [around(truth, 10), around(truth, 12)], model, propagate=False)
     assert np.flatnonzero(answer.mask.any(axis=(0, 1))).tolist() == [10, 12]
     assert (answer.stops, model.embedded) == ((), 2)
 
@@ -88,7 +88,7 @@ def test_without_propagation_only_the_prompted_slices_are_touched() -> None:
 def test_it_ends_at_the_end_of_the_scan() -> None:
     tube = np.zeros((40, 40, 6), dtype=bool)
     tube[5:35, 5:35] = True
-    answer = refine(ct(tube), [around(tube, 3)], Threshold(), propagate=True)
+    answer = segment_from_prompts(ct(tube), [around(tube, 3)], Threshold(), propagate=True)
     assert overlap(answer.mask, tube) > 0.9
     assert stops(answer) == [(-1, 0, "end of scan"), (1, 5, "end of scan")]
 
@@ -96,11 +96,13 @@ def test_it_ends_at_the_end_of_the_scan() -> None:
 def test_it_goes_no_farther_than_the_maximum_extent() -> None:
     tube = np.zeros((40, 40, 41), dtype=bool)
     tube[5:35, 5:35] = True
-    rules = replace(RULES, max_extent=0.5)
-    answer = refine(ct(tube), [around(tube, 20)], Threshold(), propagate=True, rules=rules)
+    rules = replace(DEFAULT_STOPPING, max_extent=0.5)
+    answer = segment_from_prompts(ct(tube), [around(tube, 20)], Threshold(), propagate=True, rules=rules)
     # Half the diagonal of 30 x 30 mm is 21.2 mm: ten slices of 2 mm.
     assert stops(answer) == [(-1, 10, "maximum extent"), (1, 30, "maximum extent")]
-    farther = refine(ct(tube), [around(tube, 20), around(tube, 30)], Threshold(), propagate=True, rules=rules)
+    farther = segment_from_prompts(
+        ct(tube), [around(tube, 20), around(tube, 30)], Threshold(), propagate=True, rules=rules
+    )
     assert stops(farther) == [(-1, 10, "maximum extent"), (1, 40, "end of scan")]
     assert overlap(farther.mask[:, :, 20:31], tube[:, :, 20:31]) > 0.9
 
@@ -109,8 +111,8 @@ def test_it_ends_where_the_area_jumps() -> None:
     shape = np.zeros((40, 40, 9), dtype=bool)
     shape[10:30, 10:30, :6] = True
     shape[18:22, 18:22, 6:] = True
-    answer = refine(
-        ct(shape), [around(shape, 4)], Threshold(), propagate=True, rules=replace(RULES, min_area_share=0.01)
+    answer = segment_from_prompts(
+        ct(shape), [around(shape, 4)], Threshold(), propagate=True, rules=replace(DEFAULT_STOPPING, min_area_share=0.01)
     )
     assert stops(answer)[1] == (1, 5, "area jump")
 
@@ -120,28 +122,30 @@ def test_it_ends_where_the_grey_values_differ() -> None:
     tube[5:35, 5:35] = True
     value = np.full(tube.shape, 100.0, dtype=np.float32)
     value[:, :, 7:] = 300.0  # bone below the muscle
-    answer = refine(ct(tube, value), [around(tube, 4)], Threshold(), propagate=True)
+    answer = segment_from_prompts(ct(tube, value), [around(tube, 4)], Threshold(), propagate=True)
     assert stops(answer) == [(-1, 0, "end of scan"), (1, 6, "grey values differ")]
 
 
 def test_it_ends_where_the_model_doubts_itself() -> None:
     truth = ball()
-    answer = refine(ct(truth), [around(truth, 10)], Threshold(iou=0.2), propagate=True)
+    answer = segment_from_prompts(ct(truth), [around(truth, 10)], Threshold(iou=0.2), propagate=True)
     assert stops(answer) == [(-1, 10, "low predicted IoU"), (1, 10, "low predicted IoU")]
     assert np.flatnonzero(answer.mask.any(axis=(0, 1))).tolist() == [10]
 
 
 def test_an_earlier_mask_carries_it_over_doubt() -> None:
     truth = ball()
-    answer = refine(ct(truth), [around(truth, 10)], Threshold(iou=0.2), propagate=True, prior=truth)
+    answer = segment_from_prompts(
+        ct(truth), [around(truth, 10)], Threshold(iou=0.2), propagate=True, earlier_mask=truth
+    )
     assert np.array_equal(answer.mask[:, :, 5:16], truth[:, :, 5:16])
     with pytest.raises(GeometryError, match="earlier mask has the shape"):
-        refine(ct(truth), [around(truth, 10)], Threshold(), propagate=True, prior=truth[:, :, 1:])
+        segment_from_prompts(ct(truth), [around(truth, 10)], Threshold(), propagate=True, earlier_mask=truth[:, :, 1:])
 
 
 def test_between_two_prompted_slices_no_slice_is_left_out() -> None:
     truth = ball()
-    answer = refine(ct(truth), [around(truth, 7), around(truth, 13)], Threshold(), propagate=True)
+    answer = segment_from_prompts(ct(truth), [around(truth, 7), around(truth, 13)], Threshold(), propagate=True)
     assert answer.mask[:, :, 7:14].any(axis=(0, 1)).all()
     # Straight between the two boxes a ball bulges out by at most a sixth of its radius.
     assert overlap(answer.mask, truth) > 0.85
@@ -151,20 +155,20 @@ def test_a_neighbour_that_does_not_touch_is_not_taken_along() -> None:
     truth = ball()
     scene = truth.copy()
     scene[33:36, 20, 8:13] = True
-    answer = refine(ct(scene), [around(truth, 10)], Threshold(), propagate=True)
+    answer = segment_from_prompts(ct(scene), [around(truth, 10)], Threshold(), propagate=True)
     assert not answer.mask[33:36].any()
 
 
 def test_a_prompt_on_nothing_gives_nothing_and_says_empty() -> None:
-    answer = refine(ct(ball()), [Prompt("box", 10, (0.0, 0.0, 4.0, 4.0))], Threshold(), propagate=True)
+    answer = segment_from_prompts(ct(ball()), [Prompt("box", 10, (0.0, 0.0, 4.0, 4.0))], Threshold(), propagate=True)
     assert not answer.mask.any()
     assert stops(answer) == [(-1, 10, "empty"), (1, 10, "empty")]
 
 
 def steps_of(bright: NDArray[np.bool_], prompts: Sequence[Prompt], **more: Any) -> list[Any]:
-    """What `walk` gives, as (slice, share of what is bright there) and (direction, slice, rule)."""
+    """What `propagate_slices` gives, as (slice, share of what is bright there) and (direction, slice, rule)."""
     volume = ct(bright)
-    steps = walk(to_uint8(volume.array, "CT"), volume.grid, prompts, Threshold(), **more)
+    steps = propagate_slices(to_uint8(volume.array, "CT"), volume.grid, prompts, Threshold(), **more)
     return [
         (s.slice, round(overlap(s.answer.mask, bright[:, :, s.slice]), 1))
         if isinstance(s, SliceFound)
@@ -176,7 +180,7 @@ def steps_of(bright: NDArray[np.bool_], prompts: Sequence[Prompt], **more: Any) 
 def test_slices_come_as_they_are_found_and_closing_ends_it() -> None:
     truth, model = ball(), Threshold()
     volume = ct(truth)
-    steps = walk(to_uint8(volume.array, "CT"), volume.grid, [around(truth, 10)], model)
+    steps = propagate_slices(to_uint8(volume.array, "CT"), volume.grid, [around(truth, 10)], model)
     assert model.embedded == 0
     order = [s.slice for s in (next(steps), next(steps), next(steps)) if isinstance(s, SliceFound)]
     assert (order, model.embedded) == ([10, 9, 8], 3)
@@ -197,7 +201,9 @@ def test_it_goes_as_far_as_asked_and_no_farther() -> None:
 def test_where_it_is_asked_to_go_only_emptiness_ends_it() -> None:
     truth = ball()
     volume = ct(truth)
-    asked = walk(to_uint8(volume.array, "CT"), volume.grid, [around(truth, 10)], Threshold(iou=0.2), until=(0, 20))
+    asked = propagate_slices(
+        to_uint8(volume.array, "CT"), volume.grid, [around(truth, 10)], Threshold(iou=0.2), until=(0, 20)
+    )
     found = [s.slice for s in asked if isinstance(s, SliceFound)]
     assert sorted(found) == list(range(5, 16))
 
@@ -205,7 +211,7 @@ def test_where_it_is_asked_to_go_only_emptiness_ends_it() -> None:
 def test_it_goes_on_from_a_given_slice_away_from_the_prompts() -> None:
     tube = np.zeros((40, 40, 12), dtype=bool)
     tube[5:35, 5:35] = True
-    prompts, given = [around(tube, 3)], Start(6, tube[:, :, 6])
+    prompts, given = [around(tube, 3)], StartSlice(6, tube[:, :, 6])
     assert steps_of(tube, prompts, start=given) == [*((k, 0.9) for k in range(7, 12)), (1, 11, "end of scan")]
     # Without prompts it goes both ways.
     both = steps_of(tube, [], start=given, until=(4, 7))
@@ -223,7 +229,9 @@ def test_the_given_mask_is_what_the_next_slice_is_looked_for_by() -> None:
     mask[24:34, 24:34] = True
     volume = ct(tubes)
     prompt = Prompt("box", 3, (4.0, 4.0, 13.0, 13.0))
-    steps = walk(to_uint8(volume.array, "CT"), volume.grid, [prompt], Threshold(), start=Start(6, mask))
+    steps = propagate_slices(
+        to_uint8(volume.array, "CT"), volume.grid, [prompt], Threshold(), start=StartSlice(6, mask)
+    )
     found = [s for s in steps if isinstance(s, SliceFound)]
     assert found
     # The farthest are small already: the form that is expected closes there.
@@ -238,7 +246,7 @@ def test_slices_that_do_not_exist_cannot_be_asked_for(until: tuple[int, int]) ->
 
 
 def test_a_mask_to_go_on_from_must_fit_the_slice() -> None:
-    for wrong in (Start(21, ball()[:, :, 10]), Start(10, ball()[1:, :, 10])):
+    for wrong in (StartSlice(21, ball()[:, :, 10]), StartSlice(10, ball()[1:, :, 10])):
         with pytest.raises(InputError, match="mask to go on from"):
             steps_of(ball(), [], start=wrong)
 
@@ -252,14 +260,14 @@ def test_it_can_be_cancelled_between_slices() -> None:
             raise JobCancelled("cancelled")
 
     with pytest.raises(JobCancelled):
-        refine(ct(truth), [around(truth, 10)], model, True, cancel)
+        segment_from_prompts(ct(truth), [around(truth, 10)], model, True, cancel)
     assert model.embedded == 4
 
 
 def test_prompts_outside_the_scan_are_refused_before_anything_is_computed() -> None:
     model = Threshold()
     with pytest.raises(InputError, match=r"Slice 21 does not exist.*0\.\.20"):
-        refine(ct(ball()), [Prompt("box", 21, (1.0, 1.0, 5.0, 5.0))], model, True)
+        segment_from_prompts(ct(ball()), [Prompt("box", 21, (1.0, 1.0, 5.0, 5.0))], model, True)
     assert model.embedded == 0
 
 
@@ -291,6 +299,6 @@ def test_a_real_tumour_is_followed_to_its_neighbouring_slices(shared_data: Path)
     affine = volume.grid.affine.copy()
     affine[:3, 3] += (k - 1) * affine[:3, 2]
     cut = Volume(volume.array[:, :, part], Grid((*volume.grid.shape[:2], 3), affine), "CT")
-    answer = refine(cut, [around(truth[:, :, part], 1)], load_prompt_segmenter(), propagate=True)
+    answer = segment_from_prompts(cut, [around(truth[:, :, part], 1)], load_prompt_segmenter(), propagate=True)
     assert stops(answer) == [(-1, 0, "end of scan"), (1, 2, "end of scan")]
     assert overlap(answer.mask, truth[:, :, part]) > 0.85

@@ -74,14 +74,14 @@ def test_a_floored_lesion_stays_at_the_floor_and_cannot_shrink_further():
 def test_the_check_is_what_would_have_been_said_from_what_was_known_then():
     series = points([0, 42, 84, 126, 168], [1000, 1200, 1500, 1400, 2600])
     answer = forecast(series, [42])
-    assert [(c.said_at, c.about, c.days) for c in answer.checks] == [
+    assert [(c.origin_timepoint, c.target_timepoint, c.days) for c in answer.checks] == [
         ("day 84", "day 126", 42),
         ("day 126", "day 168", 42),
     ]
     then = forecast(series[:4], [42])
     assert answer.checks[1].median_mm3 == pytest.approx(then.fan.median_mm3[0])
     assert answer.checks[1].low80_mm3 == pytest.approx(then.fan.limits_mm3(80)[0][0])
-    assert (answer.checks[1].last_mm3, answer.checks[1].came_mm3) == (1400, 2600)
+    assert (answer.checks[1].last_mm3, answer.checks[1].observed_mm3) == (1400, 2600)
     # Both forecasts are the last value: ours and LOCF's errors are the same.
     assert answer.skill_vs_locf == pytest.approx(0.0)
 
@@ -215,7 +215,7 @@ def test_the_total_of_lesions_that_are_all_gone_stays_at_0_and_is_judged_at_the_
     answer = total_forecast(lesions, points(days, [1900, 1300, 800, 0, 0, 0], "total"), [28, 84])
     assert answer.fan.median_mm3.tolist() == answer.locf.median_mm3.tolist() == [0, 0]
     assert answer.checks[-1].median_mm3 == 0
-    assert answer.checks[-1].came_mm3 == pytest.approx(FLOOR_MM3)
+    assert answer.checks[-1].observed_mm3 == pytest.approx(FLOOR_MM3)
     assert answer.skill_vs_locf == pytest.approx(0.0, abs=0.01)
 
 

@@ -16,11 +16,18 @@ from hypothesis import strategies as st
 import cli
 from core.errors import InputError, StoreError
 from core.gates.mask.verdicts import reference, remember_vectors
-from core.review.decisions import check, lesions_after, rejected, standing_volume_mm3, statuses_after, unlike
+from core.review.decisions import (
+    check_decision,
+    counted_volume_mm3,
+    lesions_after,
+    lesions_in_one_total_only,
+    rejected_lesion_ids,
+    statuses_after,
+)
 from core.review.worklist import work_items
 from core.twin.curve import accepted_by, left_out
 from core.twin.curve_points import volume_points
-from core.twin.trajectory import accepted, step
+from core.twin.trajectory import accepted_masks_by_timepoint, interval_change
 from core.types import MaskRecord
 from store import Store, open_store, rebuild
 from tests.store_phantom import DAY1, DAY2, JUDGED, VOXEL_MM3, add_mask, add_scan, folder, with_people
@@ -71,7 +78,7 @@ def test_after_any_decisions_one_version_counts_at_most_and_only_with_lesions_th
         record = versions[index]
         key = (record.mask_id, lesion or "")
         try:
-            check(record, verdict, lesion, newest.get(key) if lesion else None)
+            check_decision(record, verdict, lesion, newest.get(key) if lesion else None)
         except (InputError, StoreError):
             continue
         newest[key] = verdict
@@ -86,18 +93,18 @@ def test_after_any_decisions_one_version_counts_at_most_and_only_with_lesions_th
         assert all(b.status != "rejected" or a.status == "rejected" for a, b in zip(versions, before, strict=True))
         for v in versions:
             own = {name for (mask, name), said in newest.items() if mask == v.mask_id and name and said == "reject"}
-            assert rejected(v) == own
-            assert standing_volume_mm3(v) == 14.0 - 10.0 * ("L1" in own) - 4.0 * ("L2" in own)
-            assert v.status != "accepted" or standing_volume_mm3(v) > 0
+            assert rejected_lesion_ids(v) == own
+            assert counted_volume_mm3(v) == 14.0 - 10.0 * ("L1" in own) - 4.0 * ("L2" in own)
+            assert v.status != "accepted" or counted_volume_mm3(v) > 0
 
 
 def test_totals_are_unlike_where_a_lesion_counts_in_one_of_them_only() -> None:
     whole, alone = version(1), version(2, lesions={"L1": 3.0})
     without = MaskRecord(**{**vars(whole), "lesions": tuple(lesions_after(whole, "reject", "L2"))})
-    assert unlike(whole, whole) == ()
-    assert unlike(whole, without) == unlike(without, whole) == ("L2",)
-    assert unlike(without, without) == ()
-    assert unlike(without, alone) == ()  # rejected in one, absent from the other
+    assert lesions_in_one_total_only(whole, whole) == ()
+    assert lesions_in_one_total_only(whole, without) == lesions_in_one_total_only(without, whole) == ("L2",)
+    assert lesions_in_one_total_only(without, without) == ()
+    assert lesions_in_one_total_only(without, alone) == ()  # rejected in one, absent from the other
 
 
 @pytest.fixture
@@ -155,7 +162,7 @@ def test_a_new_version_starts_with_all_its_lesions_undecided(two_visits: Store) 
     two_visits.decisions.decide("P1", DAY1, 1, "reject", "ann", "under-segmented", lesion_id="L1")
     child = add_mask(two_visits, 6, 2)
     assert child.parent_version == 1
-    assert rejected(child) == frozenset()
+    assert rejected_lesion_ids(child) == frozenset()
 
 
 def test_withdrawing_reopens_the_version_and_its_point_goes(two_visits: Store) -> None:
@@ -167,7 +174,7 @@ def test_withdrawing_reopens_the_version_and_its_point_goes(two_visits: Store) -
     assert [r.status for r in store.masks.of("P1", DAY1)] == ["proposed", "superseded"]
     assert points(store) == []
     assert not os.path.lexists(folder(store) / "mask_final.nii.gz")
-    assert rejected(store.masks.version("P1", DAY1, 1)) == {"L2"}  # what was said of a lesion stands
+    assert rejected_lesion_ids(store.masks.version("P1", DAY1, 1)) == {"L2"}  # what was said of a lesion stands
     assert store.verify() == []
     store.decisions.decide("P1", DAY1, 1, "accept", "bob", "agrees")
     assert points(store) == [("L1", DAY1, 4), ("total", DAY1, 4)]
@@ -303,7 +310,7 @@ def test_a_lesion_decision_that_was_cut_short_is_finished(decided_root: Path, mo
     store.close()
     with open_store(decided_root) as again:
         assert again.verify() == []
-        assert rejected(again.masks.version("P1", DAY2, 1)) == {"L1", "L2"}
+        assert rejected_lesion_ids(again.masks.version("P1", DAY2, 1)) == {"L1", "L2"}
 
 
 def test_many_random_decisions_leave_a_store_that_verifies(tmp_path: Path) -> None:
@@ -337,7 +344,7 @@ def test_totals_of_different_lesions_are_not_called_a_change(two_visits: Store) 
         store.decisions.decide("P1", day, 1, "accept", "ann", "agrees")
     store.decisions.decide("P1", DAY2, 1, "reject", "ann", "under-segmented", lesion_id="L1")
     totals = [p for p in volume_points(store, "P1") if p.lesion_id == "total"]
-    change = step(totals[0], totals[1], accepted(store, "P1"), "CT")["change"]
+    change = interval_change(totals[0], totals[1], accepted_masks_by_timepoint(store, "P1"), "CT")["change"]
     assert (change["verdict"], change["rule"]) == ("unknown", "totals of different lesions")
     assert "L1" in change["note"]
 

@@ -88,7 +88,7 @@ def test_lesions_of_unaccepted_masks_get_no_verdict_of_growth(opened):
 
 
 def test_a_forecast_never_flattens_what_was_observed(opened):
-    points = trajectory.by_lesion(volume_points(opened, "ANNA"))["L1"]
+    points = trajectory.points_by_lesion(volume_points(opened, "ANNA"))["L1"]
     gone = [*points, VolumePoint("2024-09-09", 252.0, 0.0, "L1", "x", 1)]
     for series in (points, gone):
         low, high = growth_panel.volume_range(series, forecast(series, [28, 84]))
@@ -98,7 +98,7 @@ def test_a_forecast_never_flattens_what_was_observed(opened):
 
 
 def test_on_the_page_nothing_is_drawn_in_near_black_and_the_data_stay(opened):
-    points = trajectory.by_lesion(volume_points(opened, "ANNA"))
+    points = trajectory.points_by_lesion(volume_points(opened, "ANNA"))
     figure = growth_charts.growth_figure({"total": points["total"]}, forecast(points["total"], [28, 84]))
     shown = plotting.for_both_themes(figure)
     assert charts.TOTAL_COLOUR in figure.to_json()
@@ -108,9 +108,9 @@ def test_on_the_page_nothing_is_drawn_in_near_black_and_the_data_stay(opened):
 
 
 def test_points_for_the_csv_carry_volume_version_and_reviewer(opened):
-    points = trajectory.by_lesion(volume_points(opened, "ANNA"))["L1"]
+    points = trajectory.points_by_lesion(volume_points(opened, "ANNA"))["L1"]
     rows = growth_panel.point_rows(
-        points, trajectory.accepted(opened, "ANNA"), curve.accepted_by(opened.decisions.of("ANNA"))
+        points, trajectory.accepted_masks_by_timepoint(opened, "ANNA"), curve.accepted_by(opened.decisions.of("ANNA"))
     )
     assert [row["volume_mL"] for row in rows] == pytest.approx([n * clinic.VOXEL_ML for n in (1000, 1300, 1700, 2200)])
     assert [row["accepted_by"] for row in rows] == ["demo", "second reader", "demo", "demo"]

@@ -13,18 +13,18 @@ from core.growth.curves import FLOOR_MM3
 from core.growth.forecast import forecast
 from core.growth.population import shipped
 from core.twin.kept_forecasts import (
-    Judged,
-    Kept,
-    as_said,
-    came,
-    judged,
-    keep,
-    keep_if_any,
-    keep_now,
-    kept,
-    kept_as,
-    record_so_far,
-    rests_on_replaced,
+    ForecastVerification,
+    StoredForecast,
+    compare_with_observed,
+    find_stored_id,
+    forecast_record,
+    make_and_store_forecast,
+    masks_were_replaced,
+    prospective_performance,
+    store_forecast,
+    stored_forecasts,
+    try_store_forecast,
+    verify_forecasts,
 )
 from core.types import VolumePoint
 from store import Store, open_store
@@ -41,7 +41,7 @@ def points(days, volumes):
 
 
 #: A week ahead everything is as at the start but the limits; two weeks ahead all is e times that.
-SAID = Kept(
+SAID = StoredForecast(
     "2024-03-01T10:00:00Z",
     "demo",
     "2024-02-26",
@@ -66,81 +66,85 @@ def patient(store: Store):
 
 
 def test_what_came_is_judged_by_date_between_two_days_on_the_logarithm():
-    (check,) = came(SAID, points([0, 28, 56, 67], [1, 1, 1000, 300]))
-    assert (check.said_at, check.about, check.days) == ("2024-02-26", "2024-03-08", 11)
+    (check,) = compare_with_observed(SAID, points([0, 28, 56, 67], [1, 1, 1000, 300]))
+    assert (check.origin_timepoint, check.target_timepoint, check.days) == ("2024-02-26", "2024-03-08", 11)
     share = 4 / 7
     assert check.median_mm3 == pytest.approx(1000 * math.exp(share))
     assert check.low80_mm3 == pytest.approx(200 * math.exp(share))
     assert check.high80_mm3 == pytest.approx(5000 * math.exp(share))
-    assert (check.last_mm3, check.came_mm3) == (1000, 300)
+    assert (check.last_mm3, check.observed_mm3) == (1000, 300)
     assert not check.inside80, "200 e^(4/7) = 354"
 
 
 def test_visits_it_knew_and_visits_beyond_its_reach_are_not_judged():
-    assert came(SAID, points([0, 28, 56], [1, 1, 1])) == ()
-    assert [c.days for c in came(SAID, points([56, 57, 70, 71], [9, 9, 9, 9]))] == [1, 14]
+    assert compare_with_observed(SAID, points([0, 28, 56], [1, 1, 1])) == ()
+    assert [c.days for c in compare_with_observed(SAID, points([56, 57, 70, 71], [9, 9, 9, 9]))] == [1, 14]
 
 
 def test_an_earlier_timepoint_accepted_later_moves_no_date():
     """Days count from the first accepted timepoint; the judgement goes by the calendar."""
     later = [replace(p, days=p.days + 100) for p in points([0, 28, 56, 63], [1, 1, 1000, 1000])]
     first = replace(later[0], timepoint="2023-09-23", days=0.0, mask_id="mask new")
-    assert [c.days for c in came(SAID, [first, *later])] == [7]
+    assert [c.days for c in compare_with_observed(SAID, [first, *later])] == [7]
 
 
 def test_a_lesion_that_is_gone_came_as_the_floor():
-    (check,) = came(SAID, points([56, 63], [1000, 0]))
-    assert check.came_mm3 == FLOOR_MM3
+    (check,) = compare_with_observed(SAID, points([56, 63], [1000, 0]))
+    assert check.observed_mm3 == FLOOR_MM3
 
 
 def test_a_total_of_lesions_that_are_gone_is_judged_at_the_floor():
     gone = replace(SAID, quantiles_mm3=((0.0,) * 7, (0.0,) * 5 + (300.0, 900.0), (0.0,) * 5 + (300.0, 900.0)))
-    back, still = (came(gone, points([56, 63], [1000, volume]))[0] for volume in (500, 0))
-    assert (still.median_mm3, still.came_mm3) == pytest.approx((FLOOR_MM3, FLOOR_MM3))
+    back, still = (compare_with_observed(gone, points([56, 63], [1000, volume]))[0] for volume in (500, 0))
+    assert (still.median_mm3, still.observed_mm3) == pytest.approx((FLOOR_MM3, FLOOR_MM3))
     assert still.inside80
     assert not back.inside80
 
 
 def test_a_lesion_at_the_floor_that_stays_there_came_inside_its_band():
     at_floor = replace(SAID, last_mm3=FLOOR_MM3, quantiles_mm3=((FLOOR_MM3,) * 7,) * 3)
-    (check,) = came(at_floor, points([56, 60], [0, 0]))
+    (check,) = compare_with_observed(at_floor, points([56, 60], [0, 0]))
     assert check.inside80
 
 
 def test_a_forecast_whose_masks_were_replaced_says_so():
     known = points([0, 28, 56, 63], [1, 1, 1, 1])
-    assert not rests_on_replaced(SAID, known)
-    assert rests_on_replaced(SAID, [known[0], replace(known[1], mask_id="mask 28 corrected"), *known[2:]])
+    assert not masks_were_replaced(SAID, known)
+    assert masks_were_replaced(SAID, [known[0], replace(known[1], mask_id="mask 28 corrected"), *known[2:]])
 
 
 def test_what_is_kept_comes_back_as_it_was_said_and_is_not_kept_twice(patient):
     known = points([0, 56, 112, 168], [1000, 1400, 1900, 2300])
     ahead = forecast(known, [0, 42, 84])
-    said = as_said(ahead, known, shipped())
-    fit_id = keep(patient, "ANNA", "L1", said, "demo")
-    assert keep(patient, "ANNA", "L1", said, "second reader") == fit_id == kept_as(patient, "ANNA", "L1", said)
-    (found,) = kept(patient, "ANNA", "L1")
-    assert (found.person, found.said_at, found.last_mm3) == ("demo", "2024-06-17", 2300)
+    said = forecast_record(ahead, known, shipped())
+    fit_id = store_forecast(patient, "ANNA", "L1", said, "demo")
+    assert (
+        store_forecast(patient, "ANNA", "L1", said, "second reader")
+        == fit_id
+        == find_stored_id(patient, "ANNA", "L1", said)
+    )
+    (found,) = stored_forecasts(patient, "ANNA", "L1")
+    assert (found.person, found.origin_timepoint, found.last_mm3) == ("demo", "2024-06-17", 2300)
     assert found.days_ahead == (0, 42, 84)
     assert [list(row) for row in found.quantiles_mm3] == ahead.fan.quantiles_mm3.tolist()
     assert found.masks == tuple(sorted(f"mask {day}" for day in (0, 56, 112, 168)))
     assert found.learned_sha256 == shipped().sha256
-    assert kept(patient, "ANNA", "total") == []
+    assert stored_forecasts(patient, "ANNA", "total") == []
     assert [entry["person"] for entry in patient.audit_log() if entry["action"] == "growth.fitted"] == ["demo"]
 
 
 def test_after_a_correction_another_forecast_can_be_kept_beside_the_first(patient):
     for last in (2300, 1200):
         known = points([0, 56, 112, 168], [1000, 1400, 1900, last])
-        keep(patient, "ANNA", "L1", as_said(forecast(known, [0, 84]), known, shipped()), "demo")
-    assert [found.last_mm3 for found in kept(patient, "ANNA", "L1")] == [2300, 1200]
+        store_forecast(patient, "ANNA", "L1", forecast_record(forecast(known, [0, 84]), known, shipped()), "demo")
+    assert [found.last_mm3 for found in stored_forecasts(patient, "ANNA", "L1")] == [2300, 1200]
 
 
 @pytest.mark.parametrize(("days", "horizon"), [([0, 56], [0, 84]), ([0, 56, 112], [0])])
 def test_where_nothing_is_forecast_nothing_can_be_kept(days, horizon):
     known = points(days, [1000] * len(days))
     with pytest.raises(InputError, match="Expected a forecast to keep, got none"):
-        as_said(forecast(known, horizon), known, shipped())
+        forecast_record(forecast(known, horizon), known, shipped())
 
 
 @pytest.fixture(scope="module")
@@ -154,21 +158,26 @@ def clinic_root(tmp_path_factory):
 
 def test_a_forecast_is_kept_before_the_visit_and_judged_after_it(clinic_root):
     with open_store(clinic_root) as store:
-        (found,) = judged(store)
-        assert judged(store, "BEN") == []
+        (found,) = verify_forecasts(store)
+        assert verify_forecasts(store, "BEN") == []
         assert (found.patient_id, found.lesion_id, found.forecast.person) == ("ANNA", "total", "second reader")
-        assert (found.forecast.said_at, found.forecast.days_ahead[-1]) == (clinic.DAYS[2], 84)
+        assert (found.forecast.origin_timepoint, found.forecast.days_ahead[-1]) == (clinic.DAYS[2], 84)
         (visit,) = found.visits
-        assert (visit.about, visit.days, visit.last_mm3, visit.came_mm3) == (clinic.DAYS[3], 56, 20400, 26400)
-        assert not found.replaced
-        assert record_so_far([found])["totals"] == {
+        assert (visit.target_timepoint, visit.days, visit.last_mm3, visit.observed_mm3) == (
+            clinic.DAYS[3],
+            56,
+            20400,
+            26400,
+        )
+        assert not found.masks_replaced
+        assert prospective_performance([found])["totals"] == {
             "forecasts": 1,
             "patients": 1,
             "visits": 1,
             "inside80": int(visit.inside80),
             "skill_vs_locf": None,
         }
-        assert record_so_far([found])["single lesions"]["forecasts"] == 0
+        assert prospective_performance([found])["single lesions"]["forecasts"] == 0
         json = found.to_json()
         assert (json["visits"][0]["about"], json["masks_replaced"]) == (clinic.DAYS[3], False)
         assert store.verify() == []
@@ -185,17 +194,19 @@ def test_what_cannot_be_kept_says_why(clinic_root):
             ("ANNA", "total", 105, InputError, "Expected 1 to 104 weeks ahead, got 105"),
         ):
             with pytest.raises(error, match=says):
-                keep_now(store, patient, lesion, weeks, "demo")
-        assert keep_if_any(store, "BEN", "total", 12, "demo") is None
-        assert len(judged(store)) == 1
+                make_and_store_forecast(store, patient, lesion, weeks, "demo")
+        assert try_store_forecast(store, "BEN", "total", 12, "demo") is None
+        assert len(verify_forecasts(store)) == 1
 
 
 def test_of_several_kept_at_one_timepoint_the_first_counts_and_totals_stand_apart():
     def one(patient, lesion, kept_at, volume):
-        said = replace(SAID, kept_at=kept_at)
-        return Judged(patient, lesion, said, came(said, points([56, 63, 70], [1000, volume, volume])), False)
+        said = replace(SAID, stored_at=kept_at)
+        return ForecastVerification(
+            patient, lesion, said, compare_with_observed(said, points([56, 63, 70], [1000, volume, volume])), False
+        )
 
-    record = record_so_far(
+    record = prospective_performance(
         [
             one("A", "L1", "2024-03-02T00:00:00Z", 1_000_000),
             one("A", "L1", "2024-03-01T00:00:00Z", 2000),
@@ -217,4 +228,4 @@ def test_of_several_kept_at_one_timepoint_the_first_counts_and_totals_stand_apar
     locf = [math.log(2)] * 2 + [math.log(5)] * 2 + [math.log(6)] * 2
     assert record["single lesions"]["skill_vs_locf"] == pytest.approx(1 - sum(ours) / sum(locf))
     assert record["totals"]["forecasts"] == 1
-    assert record_so_far([])["totals"]["visits"] == 0
+    assert prospective_performance([])["totals"]["visits"] == 0

@@ -12,7 +12,15 @@ from hypothesis import strategies as st
 
 from core.errors import StoreError
 from core.lesions.masks import measure
-from core.twin.trajectory import TOTAL, accepted, by_lesion, clean, diameter_mm, look_ahead, twin
+from core.twin.trajectory import (
+    TOTAL,
+    accepted_masks_by_timepoint,
+    diameter_mm,
+    forecast_lesion_or_total,
+    growth_report,
+    nan_to_null,
+    points_by_lesion,
+)
 from core.types import Grid, LabelMap, Volume, VolumePoint
 from store import Store
 from tests.store_phantom import JUDGED
@@ -56,7 +64,7 @@ def test_volumes_and_growth_rate_of_cubes(store: Store):
     for day, side in zip(DAYS[:2], (20, 24), strict=True):
         _scan(store, day)
         _cubes(store, day, side)
-    found = twin(store, "P1")
+    found = growth_report(store, "P1")
     lesion = found["lesions"]["L1"]
     assert [(p["days"], p["volume_mm3"]) for p in lesion["points"]] == [(0.0, 8000.0), (31.0, 13824.0)]
     assert lesion["points"][0]["longest_diameter_mm"] == pytest.approx(20 * math.sqrt(2), abs=1.0)
@@ -82,10 +90,10 @@ def test_only_accepted_masks_enter_and_the_others_are_named(store: Store):
     _cubes(store, DAYS[2], 28, verdict="reject")
     withdrawn = _cubes(store, DAYS[3], 22)
     store.decisions.decide("P1", DAYS[3], withdrawn.version, "reject", "demo", "mistake")
-    found = twin(store, "P1")
+    found = growth_report(store, "P1")
     assert found["timepoints"] == list(DAYS)
     assert found["not_in_the_curve"] == list(DAYS[1:])
-    assert list(accepted(store, "P1")) == [DAYS[0]]
+    assert list(accepted_masks_by_timepoint(store, "P1")) == [DAYS[0]]
     assert [p["timepoint"] for p in found["lesions"]["L1"]["points"]] == [DAYS[0]]
     assert found["lesions"]["L1"]["steps"] == []
     assert found["lesions"]["L1"]["since_first"] is None
@@ -95,7 +103,7 @@ def test_the_accepted_version_counts_and_not_the_newest(store: Store):
     _scan(store, DAYS[0])
     _cubes(store, DAYS[0], 10)
     _cubes(store, DAYS[0], 20, verdict=None)
-    (point,) = twin(store, "P1")["lesions"]["L1"]["points"]
+    (point,) = growth_report(store, "P1")["lesions"]["L1"]["points"]
     assert (point["volume_mm3"], point["version"]) == (1000.0, 1)
 
 
@@ -103,7 +111,7 @@ def test_a_lesion_that_vanishes_counts_nothing_and_the_total_adds_up(store: Stor
     for day, sides in ((DAYS[0], (20, 12)), (DAYS[1], (20, 0))):
         _scan(store, day)
         _cubes(store, day, *sides)
-    lesions = twin(store, "P1")["lesions"]
+    lesions = growth_report(store, "P1")["lesions"]
     assert list(lesions) == ["L1", "L2", TOTAL]
     assert [p["volume_mm3"] for p in lesions["L2"]["points"]] == [1728.0, 0.0]
     assert [p["longest_diameter_mm"] for p in lesions["L2"]["points"]][1] == 0.0
@@ -121,7 +129,7 @@ def test_two_segmenters_widen_the_noise_and_are_said(store: Store):
     for day, side, method in ((DAYS[0], 20, "nnunet"), (DAYS[1], 24, "medsam")):
         _scan(store, day)
         _cubes(store, day, side, method=method)
-    (step,) = twin(store, "P1")["lesions"]["L1"]["steps"]
+    (step,) = growth_report(store, "P1")["lesions"]["L1"]["steps"]
     assert step["change"]["verdict"] == "within noise"
     assert "different segmenters" in step["change"]["note"]
 
@@ -130,7 +138,7 @@ def test_mr_has_no_rule_and_says_unknown(store: Store):
     for day, side in ((DAYS[0], 20), (DAYS[1], 27)):
         _scan(store, day, "MR")
         _cubes(store, day, side)
-    (step,) = twin(store, "P1")["lesions"]["L1"]["steps"]
+    (step,) = growth_report(store, "P1")["lesions"]["L1"]["steps"]
     assert step["change"]["verdict"] == "unknown"
     assert "MR" in step["change"]["rule"]
 
@@ -139,11 +147,11 @@ def test_the_forecast_is_refused_below_three_points_and_else_stands_beside_locf(
     for day, side in zip(DAYS[:2], (20, 21), strict=True):
         _scan(store, day)
         _cubes(store, day, side)
-    assert "at least 3" in twin(store, "P1")["lesions"]["L1"]["forecast"]["refused"]
+    assert "at least 3" in growth_report(store, "P1")["lesions"]["L1"]["forecast"]["refused"]
     for day, side in zip(DAYS[2:4], (22, 23), strict=True):
         _scan(store, day)
         _cubes(store, day, side)
-    ahead = twin(store, "P1")["lesions"]["L1"]["forecast"]
+    ahead = growth_report(store, "P1")["lesions"]["L1"]["forecast"]
     assert not ahead["refused"]
     assert ahead["bands"]["days"] == [91 + 28, 91 + 56, 91 + 84]
     assert ahead["locf"]["median_mm3"] == [pytest.approx(23**3)] * 3
@@ -158,14 +166,14 @@ def test_everything_is_json_without_nan_whatever_the_series(store: Store):
     for day, sides in zip(DAYS, ((20, 0), (0, 12), (0, 0), (1, 12), (20, 13)), strict=True):
         _scan(store, day)
         _cubes(store, day, *sides)
-    found = twin(store, "P1")
+    found = growth_report(store, "P1")
     assert json.loads(json.dumps(found, allow_nan=False)) == found
     assert [p["volume_mm3"] for p in found["lesions"][TOTAL]["points"]] == [8000, 1728, 0, 1729, 10197]
 
 
 def test_a_patient_without_accepted_masks_has_no_lesions_and_an_unknown_one_is_refused(store: Store):
     _scan(store, DAYS[0])
-    assert twin(store, "P1") == {
+    assert growth_report(store, "P1") == {
         "patient_id": "P1",
         "timepoints": [DAYS[0]],
         "not_in_the_curve": [DAYS[0]],
@@ -173,7 +181,7 @@ def test_a_patient_without_accepted_masks_has_no_lesions_and_an_unknown_one_is_r
         "lesions": {},
     }
     with pytest.raises(StoreError, match=r"no patient 'P9'\. Import a scan first"):
-        twin(store, "P9")
+        growth_report(store, "P9")
 
 
 def test_lesions_are_in_order_of_number_and_their_points_in_order_of_time():
@@ -182,11 +190,11 @@ def test_lesions_are_in_order_of_number_and_their_points_in_order_of_time():
         for lesion in (TOTAL, "L10", "L2")
         for d in (9.0, 0.0, 4.0)
     ]
-    series = by_lesion(points)
+    series = points_by_lesion(points)
     assert list(series) == ["L2", "L10", TOTAL]
     assert [p.days for p in series["L10"]] == [0.0, 4.0, 9.0]
-    assert by_lesion([]) == {}
-    assert look_ahead({"L2": series["L2"][:2]}, "L2").refused
+    assert points_by_lesion([]) == {}
+    assert forecast_lesion_or_total({"L2": series["L2"][:2]}, "L2").refused
 
 
 def test_the_diameter_of_the_total_is_that_of_its_largest_lesion(store: Store):
@@ -207,6 +215,6 @@ plain = st.recursive(
 @settings(max_examples=50)
 @given(plain)
 def test_cleaning_leaves_nothing_that_json_cannot_say_and_changes_nothing_else(value):
-    text = json.dumps(clean(value), allow_nan=False)
+    text = json.dumps(nan_to_null(value), allow_nan=False)
     expected = json.loads(json.dumps(value), parse_constant=lambda _: None)  # NaN, Infinity, -Infinity
     assert json.loads(text) == expected

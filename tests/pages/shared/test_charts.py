@@ -218,7 +218,7 @@ def test_a_narrow_log_axis_has_more_ticks_and_a_wide_one_1_2_and_5():
 
 def test_only_laws_that_the_points_determine_are_drawn_and_no_further_than_they_reach():
     grown = points([1000 * math.exp(0.004 * 60 * n) for n in range(8)])
-    fits = trajectory.fits(grown)
+    fits = trajectory.fit_all_growth_laws(grown)
     figure = fit_charts.fits_figure(grown, fits, log=True)
     *laws, observed = figure.data
     assert list(observed.y) == pytest.approx([p.volume_mm3 / 1000 for p in grown])

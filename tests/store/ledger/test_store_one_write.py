@@ -19,7 +19,7 @@ from core.errors import InputError, StoreError
 from core.gates.mask.verdicts import score_mask, vectors_of, verdict_on
 from core.jobs.stages.common import add_version
 from core.lesions.shape import VECTOR_NAMES
-from core.review.decisions import withdrawn
+from core.review.decisions import withdrawn_mask_ids
 from core.review.worklist import work_items
 from core.twin.curve import accepted_by
 from core.twin.curve_points import volume_points
@@ -193,7 +193,7 @@ def test_the_decision_made_last_counts_whatever_the_clock_said_and_that_clocks_d
         assert (opened.masks.final("P1", DAY1) or SimpleNamespace(version=None)).version == final
         assert {p.version for p in volume_points(opened, "P1") if p.timepoint == DAY1} == ({final} - {None})
         by_id = {m.mask_id: m.version for m in opened.masks.of("P1", DAY1)}
-        assert {by_id[mask_id] for mask_id in withdrawn(opened.decisions.of("P1", DAY1))} == back
+        assert {by_id[mask_id] for mask_id in withdrawn_mask_ids(opened.decisions.of("P1", DAY1))} == back
         assert opened.verify() == []
         (said,) = opened.remarks()
         assert f"The times of {len(years) - 1} of the decisions about P1 on {DAY1}" in said
