@@ -16,6 +16,7 @@ import cli
 from core.imaging.volumes import read_label_map
 from core.jobs.stages.common import add_version
 from core.lesions.metrics import dice
+from core.remembered.rows import Person
 from core.types import LabelMap
 from store import open_store
 from tests import clinic
@@ -291,7 +292,7 @@ def test_a_verb_that_reads_needs_no_name_and_sees_of_what_is_read_blind_what_eve
 
 def test_the_only_person_of_a_store_is_who_the_command_line_writes_as(tmp_path, capsys, monkeypatch):
     monkeypatch.delenv("TWIN_PERSON", raising=False)
-    monkeypatch.setattr("store.records.people.People.all", lambda self: [{"name": "ann"}])
+    monkeypatch.setattr("store.records.people.People.all", lambda self: [Person("ann", "reviewer", "")])
     with open_store(tmp_path) as store:
         store.people.add("ann", by="demo")
         clinic.add_scan(store, "ANNA", clinic.DAYS[0], clinic.noise(1))

@@ -7,6 +7,7 @@ import time
 import pytest
 from starlette.requests import Request
 
+from core.remembered.rows import Person
 from pages.ui.frame import resources
 from pages.ui.guard import tokens
 from pages.ui.guard.tokens import LINGER_S, MAX_AGE_S, Claims, Registry
@@ -107,7 +108,7 @@ def test_a_role_is_asked_for_at_every_request(store: Store, monkeypatch):
 
     assert read("demo", True) is not None
     assert read("nobody", False) is None
-    monkeypatch.setattr(store.people, "all", lambda: [{"name": "demo", "role": "viewer", "added_at": ""}])
+    monkeypatch.setattr(store.people, "all", lambda: [Person("demo", "viewer", "")])
     assert read("demo", True) is None, "the same token as before"
     assert read("demo", False) is not None
 

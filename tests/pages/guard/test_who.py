@@ -12,6 +12,7 @@ from starlette.testclient import TestClient
 from streamlit.testing.v1 import AppTest
 
 from core.errors import InputError
+from core.remembered.rows import Person
 from pages.ui.api import routes
 from pages.ui.frame import resources
 from pages.ui.guard import secret, sessions, tokens, who
@@ -30,11 +31,12 @@ def opened(monkeypatch, tmp_path):
     resources.get_store.clear()
 
     def known(*names: str) -> None:
-        monkeypatch.setattr(resources.get_store(), "people", lambda: [{"name": n, "role": "reviewer"} for n in names])
+        everybody = [Person(name, "reviewer", "") for name in names]
+        monkeypatch.setattr(resources.get_store().people, "all", lambda: everybody)
 
     def run(*names):
         known(*names)
-        return AppTest.from_file(str(ROOT / "pages" / "ui" / "main.py"), default_timeout=120).run()
+        return AppTest.from_file(str(ROOT / "pages/ui/frame/main.py"), default_timeout=120).run()
 
     yield SimpleNamespace(run=run, known=known)
     resources.get_store.clear()
