@@ -29,6 +29,8 @@ JsonObject = Mapping[str, Any]
 JsonDict = dict[str, Any]
 #: One JSON value of whatever kind.
 Json = Any
+#: A row of a table as it is shown or saved: column -> value.
+TableRow = Mapping[str, object]
 
 Progress = Callable[[float, str], None]
 

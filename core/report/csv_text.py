@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
+
+from core.types import TableRow
 
 #: What a formula begins with, in a spreadsheet of any language: also in full width, as some keyboards write them.
 _FORMULA_BEGINS = tuple("=+-@\t\r\n＝＋－＠")
 
 
-def csv_text(rows: Sequence[Mapping[str, Any]]) -> str:
+def csv_text(rows: Sequence[TableRow]) -> str:
     """Rows as a CSV file with a header of the first row's names; "" for no rows.
 
     Text is quoted, so that no separator in it makes two cells, and a text that a spreadsheet would compute begins with

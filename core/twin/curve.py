@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from typing import Protocol
 
 from core.remembered.rows import Event
 from core.remembered.sources import HasDecisions, HasMasks, HasPatients, HasReferenceSets, HasScans
@@ -128,7 +128,7 @@ def events_on_axis(events: Iterable[Event], first_timepoint: str) -> list[tuple[
     ]
 
 
-def _words(detail: Any) -> str:
+def _words(detail: object) -> str:
     if isinstance(detail, Mapping):
         return ", ".join(f"{key} {value}" for key, value in detail.items())
     return str(detail)
@@ -161,12 +161,12 @@ def what_became(store: CurveStore, patient_id: str, timepoint: str, lesion_id: s
         return None
     before, after = points[here], points[here + 1]
     modality = store.scans.reference(patient_id, timepoint).modality
-    change = interval_change(before, after, accepted_masks_by_timepoint(store, patient_id), modality)["change"]
+    change = interval_change(before, after, accepted_masks_by_timepoint(store, patient_id), modality).change
     return Outcome(
         after.timepoint,
         after.days - before.days,
         after.volume_mm3,
-        change["percent_change"],
-        change["verdict"],
-        change["rule"],
+        change.percent_change,
+        change.verdict,
+        change.rule,
     )

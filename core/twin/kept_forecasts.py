@@ -6,9 +6,9 @@ stored forecast stays as it was made, whatever is corrected or learned afterward
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, NamedTuple, Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 
@@ -28,7 +28,7 @@ from core.twin.trajectory import (
     points_by_lesion,
     weekly_days,
 )
-from core.types import VolumePoint, parse_date
+from core.types import JsonDict, JsonObject, VolumePoint, parse_date
 
 MODEL = "combined"
 MAX_WEEKS = 104
@@ -66,7 +66,7 @@ class StoredForecast:
     learned_sha256: str
 
 
-def forecast_record(ahead: Forecast, points: Sequence[VolumePoint], population: Population) -> dict[str, Any]:
+def forecast_record(ahead: Forecast, points: Sequence[VolumePoint], population: Population) -> JsonDict:
     """The record to store of a forecast made from these points (one lesion's, or the total's): plain JSON values.
 
     Raises:
@@ -87,14 +87,14 @@ def forecast_record(ahead: Forecast, points: Sequence[VolumePoint], population: 
     }
 
 
-def store_forecast(store: FitStore, patient_id: str, lesion_id: str, record: Mapping[str, Any], person: str) -> str:
+def store_forecast(store: FitStore, patient_id: str, lesion_id: str, record: JsonObject, person: str) -> str:
     """The id of the stored `forecast_record`; an equal one that is stored already, by whomever, is not stored twice."""
     return find_stored_id(store, patient_id, lesion_id, record) or store.forecasts.add(
         patient_id, lesion_id, MODEL, record, person
     )
 
 
-def find_stored_id(store: FitStore, patient_id: str, lesion_id: str, record: Mapping[str, Any]) -> str | None:
+def find_stored_id(store: FitStore, patient_id: str, lesion_id: str, record: JsonObject) -> str | None:
     """Id of the stored forecast with equal content, or None."""
     rows = store.forecasts.of(patient_id, lesion_id)
     return next((row.fit_id for row in rows if row.model == MODEL and row.result == record), None)
@@ -195,7 +195,7 @@ class ForecastVerification(NamedTuple):
     visits: tuple[HindcastResult, ...]
     masks_replaced: bool
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> JsonDict:
         """Plain values under the keys that the command line prints."""
         forecast = asdict(self.forecast)
         printed = {"kept_at": forecast.pop("stored_at"), "person": forecast.pop("person")}
@@ -226,7 +226,7 @@ def verify_forecasts(store: ForecastStore, patient_id: str | None = None) -> lis
     return verifications
 
 
-def prospective_performance(verifications: Iterable[ForecastVerification]) -> dict[str, dict[str, Any]]:
+def prospective_performance(verifications: Iterable[ForecastVerification]) -> dict[str, JsonDict]:
     """Coverage and skill of stored forecasts: of totals and of single lesions apart, since a total repeats its lesions.
 
     Of several stored at one timepoint of one lesion the first counts: a later one may have been chosen for its looks.

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from typing import Any, Protocol
+from typing import Protocol
 
 from core.growth.curves import prepare
 from core.growth.learn import MIN_POINTS, document
@@ -17,6 +17,7 @@ from core.growth.series import Lesion
 from core.remembered.sources import HasMasks, HasPatients, HasReferenceSets
 from core.twin.curve_points import volume_points
 from core.twin.trajectory import TOTAL, points_by_lesion
+from core.types import JsonDict
 
 
 class OwnStore(HasPatients, HasMasks, HasReferenceSets, Protocol):
@@ -35,7 +36,7 @@ def accepted_lesions(store: OwnStore) -> list[Lesion]:
     return out
 
 
-def learn_own(store: OwnStore, person: str) -> dict[str, Any]:
+def learn_own(store: OwnStore, person: str) -> JsonDict:
     """Learn from the accepted masks of this installation, and put it in force.
 
     Raises:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict
-from typing import Any, Protocol
+from dataclasses import asdict, dataclass
+from typing import Protocol
 
 import numpy as np
 
@@ -16,11 +16,11 @@ from core.growth.curves import CURVES
 from core.growth.fitting import fit
 from core.growth.forecast import Fan, Forecast, forecast
 from core.growth.population import KIND, Population, in_force
-from core.growth.rates import ChangeVerdict, change_verdict, noise_log_sd, specific_growth_rate
+from core.growth.rates import ChangeVerdict, Rate, change_verdict, noise_log_sd, specific_growth_rate
 from core.remembered.sources import HasMasks, HasPatients, HasReferenceSets, HasScans
 from core.review.decisions import counted_lesions, lesions_in_one_total_only
 from core.twin.curve_points import volume_points
-from core.types import MaskRecord, VolumePoint, parse_date
+from core.types import Json, JsonDict, MaskRecord, VolumePoint, parse_date
 
 #: Days ahead at which a forecast is printed; the chart draws every week up to the last.
 HORIZON_DAYS = (28.0, 56.0, 84.0)
@@ -100,9 +100,24 @@ def diameter_mm(record: MaskRecord, lesion_id: str) -> float:
     return max(found, default=0.0)
 
 
+@dataclass(frozen=True)
+class IntervalChange:
+    """What happened between two accepted timepoints: growth rate, and whether the change is real."""
+
+    from_timepoint: str
+    to_timepoint: str
+    rate: Rate
+    change: ChangeVerdict
+
+    def to_json(self) -> JsonDict:
+        """Plain JSON values: from, to, rate, change."""
+        ends = {"from": self.from_timepoint, "to": self.to_timepoint}
+        return {**ends, "rate": asdict(self.rate), "change": asdict(self.change)}
+
+
 def interval_change(
     first: VolumePoint, second: VolumePoint, records: Mapping[str, MaskRecord], modality: str
-) -> dict[str, Any]:
+) -> IntervalChange:
     """Change of one lesion (or the total) from one accepted timepoint to a later one: growth rate and verdict.
 
     Totals of different lesions are not compared: where one is rejected in one mask and counts in the other, the verdict
@@ -124,7 +139,7 @@ def interval_change(
     if different:
         note = f"{', '.join(different)} counts in one of the two totals only: rejected in the other mask."
         verdict = ChangeVerdict("unknown", "totals of different lesions", verdict.percent_change, None, note)
-    return {"from": first.timepoint, "to": second.timepoint, "rate": asdict(rate), "change": asdict(verdict)}
+    return IntervalChange(first.timepoint, second.timepoint, rate, verdict)
 
 
 def forecast_lesion_or_total(
@@ -151,25 +166,53 @@ def weekly_days(weeks: int) -> tuple[float, ...]:
     return tuple(7.0 * week for week in range(weeks + 1))
 
 
-def fit_all_growth_laws(points: Sequence[VolumePoint]) -> dict[str, Any]:
+@dataclass(frozen=True)
+class LawFit:
+    """A growth law fitted to one lesion's points, or why it cannot be.
+
+    Args:
+        identifiable: the points determine every parameter.
+        reason: what they leave open, or "".
+        parameters: name -> value; {} where nothing could be fitted, and then `n` is 0 and the figures are NaN.
+        low95, high95: limits of the 95 % interval, in the order of the parameters.
+        aicc: Akaike's criterion for few points; residual_log_sd: scatter of ln(volume) about the curve.
+        n: how many points.
+    """
+
+    identifiable: bool
+    reason: str
+    parameters: Mapping[str, float]
+    low95: tuple[float, ...] = ()
+    high95: tuple[float, ...] = ()
+    aicc: float = math.nan
+    residual_log_sd: float = math.nan
+    n: int = 0
+
+    def to_json(self) -> JsonDict:
+        """Plain JSON values; only identifiable and reason where nothing could be fitted."""
+        out = asdict(self) | {"low95": list(self.low95), "high95": list(self.high95)}
+        return out if self.parameters else {"identifiable": False, "reason": self.reason}
+
+
+def fit_all_growth_laws(points: Sequence[VolumePoint]) -> dict[str, LawFit]:
     """Parameters with intervals of every growth law, by its name; or why it cannot be fitted."""
-    out: dict[str, Any] = {}
+    out = {}
     for name in CURVES:
         try:
             fitted = fit(name, [p.days for p in points], [p.volume_mm3 for p in points])
         except InputError as error:
-            out[name] = {"identifiable": False, "reason": str(error)}
+            out[name] = LawFit(False, str(error), {})
             continue
-        out[name] = {
-            "identifiable": fitted.identifiable,
-            "reason": fitted.reason,
-            "parameters": fitted.named(),
-            "low95": list(fitted.low95),
-            "high95": list(fitted.high95),
-            "aicc": fitted.aicc,
-            "residual_log_sd": fitted.residual_log_sd,
-            "n": fitted.n,
-        }
+        out[name] = LawFit(
+            fitted.identifiable,
+            fitted.reason,
+            fitted.named(),
+            fitted.low95,
+            fitted.high95,
+            fitted.aicc,
+            fitted.residual_log_sd,
+            fitted.n,
+        )
     return out
 
 
@@ -181,7 +224,7 @@ def _quantile_report(fan: Fan) -> dict[str, list[float]]:
     return out
 
 
-def _forecast_report(ahead: Forecast) -> dict[str, Any]:
+def _forecast_report(ahead: Forecast) -> JsonDict:
     return {
         "refused": ahead.refused,
         "moved_from_last_value": ahead.moved,
@@ -195,7 +238,7 @@ def _forecast_report(ahead: Forecast) -> dict[str, Any]:
     }
 
 
-def growth_report(store: TrajectoryStore, patient_id: str) -> dict[str, Any]:
+def growth_report(store: TrajectoryStore, patient_id: str) -> JsonDict:
     """Growth report of a patient, as the command line prints it: plain JSON values, no NaN.
 
     "not_in_the_curve" are timepoints without a point, "not_read" those of them whose accepted mask cannot be read, with
@@ -225,9 +268,11 @@ def growth_report(store: TrajectoryStore, patient_id: str) -> dict[str, Any]:
                 }
                 for p in points
             ],
-            "steps": [interval_change(a, b, records, modality) for a, b in itertools.pairwise(points)],
-            "since_first": interval_change(points[0], points[-1], records, modality) if len(points) > 1 else None,
-            "fits": fit_all_growth_laws(points),
+            "steps": [interval_change(a, b, records, modality).to_json() for a, b in itertools.pairwise(points)],
+            "since_first": interval_change(points[0], points[-1], records, modality).to_json()
+            if len(points) > 1
+            else None,
+            "fits": {name: fitted.to_json() for name, fitted in fit_all_growth_laws(points).items()},
             "forecast": ahead | ({"probabilities": {}} if not_read else {}),
         }
     return nan_to_null(
@@ -241,7 +286,7 @@ def growth_report(store: TrajectoryStore, patient_id: str) -> dict[str, Any]:
     )
 
 
-def nan_to_null(value: Any) -> Any:
+def nan_to_null(value: Json) -> Json:
     """The same JSON values with None for NaN and infinities, which JSON does not have."""
     if isinstance(value, dict):
         return {key: nan_to_null(item) for key, item in value.items()}

@@ -7,12 +7,12 @@ is passed on has lost its page.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import plotly.graph_objects as go
 
 from core.twin.outcomes import BEST_FIRST, MM3_PER_ML, PatientOutcome, Visit, worst_first
 from core.twin.response import RULES, Category, ResponseRule
+from core.types import JsonDict
 from pages.ui.shared.charts import RESPONSE_COLOURS, TOTAL_COLOUR, layout, say
 from pages.ui.shared.text import figure_text
 
@@ -172,7 +172,7 @@ def _level(shown: Sequence[PatientOutcome]) -> bool:
     return len(shown) * max(len(o.patient_id) for o in shown) <= 80
 
 
-def _names(shown: Sequence[PatientOutcome]) -> dict[str, Any]:
+def _names(shown: Sequence[PatientOutcome]) -> JsonDict:
     """Names under bars: level where they fit, else upright; none where they would lie over each other."""
     names = [figure_text(clipped(o.patient_id, 18)) for o in shown]
     if len(names) > _NAMED:

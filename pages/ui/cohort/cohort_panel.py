@@ -6,14 +6,14 @@ import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from statistics import median
-from typing import Any
 
 import plotly.graph_objects as go
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
 from core.twin.outcomes import BEST_FIRST, Cohort, PatientOutcome, cohort, worst_first
 from core.twin.response import DEFAULT_RULE, RULES
-from core.types import Progress
+from core.types import Progress, TableRow
 from pages.ui.frame import opening, shell
 from pages.ui.shared import plotting
 from pages.ui.shared.text import cells, plain
@@ -74,7 +74,7 @@ def outcomes(store: Store, rule: str, datasets: Sequence[str]) -> Cohort:
         place.empty()
 
 
-def late(show: Callable[[float, str], Any], patience_s: float) -> Progress:
+def late(show: Callable[[float, str], object], patience_s: float) -> Progress:
     """`show` as a progress callback that stays silent for the first seconds."""
     begun = time.monotonic()
 
@@ -96,7 +96,7 @@ def nothing_to_show(found: Cohort) -> None:
         left_out_list(found.left_out)
 
 
-def summary(found: Cohort, places: Sequence[Any]) -> None:
+def summary(found: Cohort, places: Sequence[DeltaGenerator]) -> None:
     """How many responded and progressed, and how long they were seen: a number in each of three places."""
     n, counts = len(found.outcomes), Counter(o.best_response for o in found.outcomes)
     of = ", ".join(f"{counts[name]:d} {name}" for name in BEST_FIRST if counts[name])
@@ -113,7 +113,7 @@ def summary(found: Cohort, places: Sequence[Any]) -> None:
     places[2].metric("Median days in view", f"{median(days):.0f}", help=f"From {min(days):.0f} to {max(days):.0f}.")
 
 
-def show(figure: go.Figure, name: str, rule: str, rows: Sequence[Mapping[str, Any]], help_text: str) -> None:
+def show(figure: go.Figure, name: str, rule: str, rows: Sequence[TableRow], help_text: str) -> None:
     """A figure, which the camera saves as SVG; below it what it means, white paper for it, and its data as CSV."""
     file_name = f"cohort_{name}_{rule}"
     place = st.container()
@@ -140,7 +140,7 @@ _ALT = {
 }
 
 
-def table_rows(found: Sequence[PatientOutcome], with_dataset: bool) -> list[dict[str, Any]]:
+def table_rows(found: Sequence[PatientOutcome], with_dataset: bool) -> list[TableRow]:
     """A patient a row, in the waterfall's order."""
     return [
         {

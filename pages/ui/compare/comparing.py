@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Mapping, Sequence
-from typing import Any
+from collections.abc import Collection, Sequence
 
 import numpy as np
 import streamlit as st
@@ -16,7 +15,7 @@ from core.lesions.masks import MaskDiff, diff
 from core.lesions.metrics import SurfaceDistances
 from core.review.decisions import rejected_lesion_ids
 from core.twin import trajectory
-from core.types import MaskRecord
+from core.types import JsonDict, MaskRecord, TableRow
 from pages.ui.frame import opening, resources, visible
 from pages.ui.review.review_panel import DICE_HELP, HD95_HELP
 from pages.ui.shared.lost_files import file_problem
@@ -142,7 +141,7 @@ def unread(store: Store, records: Sequence[MaskRecord | None]) -> frozenset[str]
 
 def lesion_rows(
     first: MaskRecord, second: MaskRecord, modality: str, between: str, not_read: Collection[str] = ()
-) -> list[dict[str, Any]]:
+) -> list[TableRow]:
     """Each lesion's volume in both masks and the change; None where one of them cannot be read.
 
     Args:
@@ -151,7 +150,7 @@ def lesion_rows(
             needs two accepted masks.
     """
     masks = [{str(lesion["lesion_id"]): lesion for lesion in record.lesions} for record in (first, second)]
-    rows = []
+    rows: list[TableRow] = []
     for lesion in sorted({*masks[0], *masks[1]}, key=lambda name: (len(name), name)):
         before, after = (
             math.nan if record.mask_id in not_read else float(mask[lesion]["volume_mm3"]) if lesion in mask else 0.0
@@ -163,7 +162,7 @@ def lesion_rows(
             "Change (mL)": (after - before) / ML,
             "Change (%)": 100 * (after / before - 1) if before else math.nan,
         }
-        row: dict[str, Any] = {"Lesion": lesion}
+        row: JsonDict = {"Lesion": lesion}
         row |= {name: value if math.isfinite(value) else None for name, value in figures.items()}
         if between == "timepoints":
             row["Verdict"], row["Rule"] = _verdict(first, second, lesion, before, after, modality)
@@ -185,7 +184,7 @@ def _verdict(
     return change.verdict, change.rule
 
 
-def lesion_table(rows: Sequence[Mapping[str, Any]]) -> None:
+def lesion_table(rows: Sequence[TableRow]) -> None:
     """The rows of `lesion_rows`."""
     if not rows:
         st.caption("Neither mask holds a lesion.")

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 from core.errors import TwinReviewError
 from core.review.readers import CONSENSUS_METHOD, newest_by_reader
-from core.types import MaskRecord
+from core.types import JsonObject, MaskRecord
 from pages.ui.compare import comparing
 from pages.ui.frame import opening, resources, shell
 from pages.ui.guard import rights
@@ -85,7 +84,7 @@ def _pictures(store: Store, patient: str, readings: Sequence[MaskRecord], person
     comparing.show_versions(store, patient, by_name[first], by_name[second], person)
 
 
-def _agreement_table(pairs: Sequence[Mapping[str, Any]]) -> None:
+def _agreement_table(pairs: Sequence[JsonObject]) -> None:
     st.subheader("Agreement", divider="gray")
     rows = [
         {
@@ -118,7 +117,7 @@ def _consensus(
     patient: str,
     timepoint: str,
     readings: Mapping[str, MaskRecord],
-    found: Mapping[str, Any],
+    found: JsonObject,
     person: str,
 ) -> None:
     """STAPLE's estimate of each reader, and the button that makes the consensus a version."""

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
 import streamlit as st
 
 from core.errors import InputError
 from core.twin import curve
-from core.types import MaskRecord
+from core.types import JsonObject, MaskRecord
 from pages.ui.frame import resources
 from pages.ui.shared import slices
 from pages.ui.shared.text import plain
@@ -78,7 +77,7 @@ def own_lesion(record: MaskRecord, lesion_id: str) -> None:
         )
 
 
-def similar_cards(found: Sequence[Mapping[str, Any]]) -> None:
+def similar_cards(found: Sequence[JsonObject]) -> None:
     """One card a neighbour, nearest first."""
     store = resources.get_store()
     for column, row in zip(st.columns(max(len(found), 5)), found, strict=False):
@@ -98,7 +97,7 @@ def similar_cards(found: Sequence[Mapping[str, Any]]) -> None:
             st.markdown(outcome_words(outcome), help=rule)
 
 
-def tally(found: Sequence[Mapping[str, Any]]) -> str:
+def tally(found: Sequence[JsonObject]) -> str:
     """How much evidence this is: lesions, patients, and how many have a later timepoint."""
     store = resources.get_store()
     later = [curve.what_became(store, r["patient_id"], r["timepoint"], r["lesion_id"]) for r in found]

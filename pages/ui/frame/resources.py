@@ -10,7 +10,7 @@ import logging
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 import streamlit as st
 
@@ -18,7 +18,8 @@ from core.errors import StoreError, TwinReviewError
 from core.jobs.runner import JobRunner
 from core.remembered.rows import ReferenceSet
 from core.settings import settings
-from core.types import LabelMap, MaskRecord, Scan, Volume, VolumePoint
+from core.twin.trajectory import LawFit
+from core.types import JsonDict, LabelMap, MaskRecord, Scan, Volume, VolumePoint
 from store import Store, open_store
 from store.files.file_checks import check_in_background
 
@@ -158,26 +159,26 @@ def _distances(first_sha256: str, second_sha256: str, _first: MaskRecord, _secon
     return measure(first.array, second.array, first.grid.spacing_mm)
 
 
-def readers_of_timepoint(patient: str, timepoint: str, readings: Sequence[MaskRecord], person: str) -> dict[str, Any]:
+def readers_of_timepoint(patient: str, timepoint: str, readings: Sequence[MaskRecord], person: str) -> JsonDict:
     """`core.jobs.stages.readers.readers_of_timepoint`, of these readings; the last 16 are kept."""
     return _readers(patient, timepoint, tuple(record.mask_sha256 for record in readings), person)
 
 
 @st.cache_resource(show_spinner="Comparing the readers", max_entries=16)
-def _readers(patient: str, timepoint: str, readings_sha256: tuple[str, ...], person: str) -> dict[str, Any]:
+def _readers(patient: str, timepoint: str, readings_sha256: tuple[str, ...], person: str) -> JsonDict:
     from core.jobs.stages.readers import readers_of_timepoint as compare
 
     store: Store = get_store()
     return compare(store, patient, timepoint, person)
 
 
-def correction(records: Sequence[MaskRecord]) -> dict[str, Any]:
+def correction(records: Sequence[MaskRecord]) -> JsonDict:
     """`core.review.correction.correction` of the whole cohort, of these versions alone; the last eight are kept."""
     return _correction(tuple((record.mask_id, record.status) for record in records))
 
 
 @st.cache_resource(show_spinner="Measuring what was corrected", max_entries=8)
-def _correction(versions: tuple[tuple[str, str], ...]) -> dict[str, Any]:
+def _correction(versions: tuple[tuple[str, str], ...]) -> JsonDict:
     from core.review.correction import correction as measure
 
     return measure(get_store(), seen=frozenset(mask_id for mask_id, _ in versions))
@@ -222,13 +223,13 @@ def _forecast(
     return forecast_lesion_or_total(dict(series), lesion, horizon_days, dict(noise), in_force(_own))
 
 
-def curve_fits(points: Sequence[VolumePoint]) -> dict[str, Any]:
+def curve_fits(points: Sequence[VolumePoint]) -> dict[str, LawFit]:
     """`core.twin.trajectory.fit_all_growth_laws` of one lesion's points; the last 64 are kept."""
     return _fits(tuple(points))
 
 
 @st.cache_resource(show_spinner="Fitting the curves", max_entries=64)
-def _fits(points: tuple[VolumePoint, ...]) -> dict[str, Any]:
+def _fits(points: tuple[VolumePoint, ...]) -> dict[str, LawFit]:
     from core.twin.trajectory import fit_all_growth_laws
 
     return fit_all_growth_laws(points)

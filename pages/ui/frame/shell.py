@@ -11,7 +11,7 @@ import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import streamlit as st
 from streamlit.runtime.scriptrunner import StopException
@@ -156,7 +156,7 @@ def check_settings() -> None:
 
 
 @asynccontextmanager
-async def lifespan(_app: Any) -> AsyncIterator[None]:
+async def lifespan(_app: object) -> AsyncIterator[None]:
     """Around the server's life. The first page does not wait for what is started here."""
     _set_up_logging()
     for text in unknown_variables():

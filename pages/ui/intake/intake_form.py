@@ -10,7 +10,7 @@ import streamlit as st
 
 from core.imaging.pseudonym import NameQuestion
 from core.jobs.pipeline import import_mask, import_scan
-from core.types import Scan
+from core.types import JsonDict, Scan, TableRow
 from pages.ui.guard import rights, uploads
 from pages.ui.shared.text import plain
 from store import Store
@@ -63,7 +63,7 @@ def show_arrival(store: Store, patient: str, timepoint: str, scan_id: str) -> No
         st.warning(plain(warning))
 
 
-def show_verdict(result: dict[str, Any]) -> None:
+def show_verdict(result: JsonDict) -> None:
     """The scan gate's verdict in a line."""
     value = (
         "" if result.get("score") is None else f", score {result['score']:.2f} (threshold {result['threshold']:.2f})"
@@ -102,7 +102,7 @@ def mask_form(store: Store, patient: str | None, person: str) -> None:
         st.success(plain(words))
 
 
-def scan_rows(store: Store, patient: str) -> list[dict[str, Any]]:
+def scan_rows(store: Store, patient: str) -> list[TableRow]:
     """The patient's scans as a table."""
     return [
         {

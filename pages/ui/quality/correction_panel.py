@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import streamlit as st
 
 from core.review.blind_reading import seen_of_all
+from core.types import JsonDict, JsonObject, TableRow
 from pages.ui.frame import resources
 from pages.ui.shared.text import cells
 from store import Store
@@ -43,7 +43,7 @@ def correction_panel(store: Store, person: str) -> None:
         _timepoints(found["timepoints"])
 
 
-def _summary(row: Mapping[str, Any]) -> dict[str, Any]:
+def _summary(row: JsonObject) -> JsonDict:
     return {
         "Comparison": row["comparison"],
         "Timepoints": row["n"],
@@ -55,7 +55,7 @@ def _summary(row: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _timepoints(rows: Sequence[Mapping[str, Any]]) -> None:
+def _timepoints(rows: Sequence[TableRow]) -> None:
     versions = ["" if row["missing"] else f"v{row['first_version']} and v{row['second_version']}" for row in rows]
     st.dataframe(
         cells(

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import streamlit as st
@@ -15,6 +14,7 @@ from core.gates.scan.measuring import RESAMPLINGS, TREES
 from core.gates.scan.rfdeep import MODEL_ID, OodState, Reference
 from core.remembered.rows import MaskVerdict, ScanVerdict, ShapeVector
 from core.review.blind_reading import seen_of_all
+from core.types import JsonObject
 from pages.ui.frame import opening, resources, shell
 from pages.ui.guard import rights
 from pages.ui.shared import charts, job_panel, plotting
@@ -110,7 +110,7 @@ def evaluation(sha256: str) -> None:
         _figures(result)
 
 
-def _figures(result: Mapping[str, Any]) -> None:
+def _figures(result: JsonObject) -> None:
     rows = [
         {
             "Detector": f["method"],

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import streamlit as st
 
 from core.errors import TwinReviewError
 from core.review.decisions import counted_lesions, rejected_lesion_ids
-from core.types import Decision, MaskRecord
+from core.types import Decision, JsonObject, MaskRecord
 from pages.ui.frame import visible
 from pages.ui.guard import rights
 from pages.ui.shared.charts import lesion_colour_name
@@ -158,7 +157,7 @@ def _why_not(store: Store, record: MaskRecord, lesion: str | None) -> str | None
     return None
 
 
-def lesion_name(lesion: Mapping[str, Any]) -> str:
+def lesion_name(lesion: JsonObject) -> str:
     """A lesion as people find it in the picture: "L2 · vermilion · 3.4 mL"."""
     name = str(lesion["lesion_id"])
     return f"{name} · {lesion_colour_name(name)} · {float(lesion['volume_mm3']) / ML:.1f} mL"

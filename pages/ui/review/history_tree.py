@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import streamlit as st
 
 from core.review.decisions import rejected_lesion_ids
-from core.types import MaskRecord
+from core.types import JsonDict, JsonObject, MaskRecord
 from pages.ui.guard.tokens import make_token
 from pages.ui.shared.thumbnails import API
 
@@ -99,7 +98,7 @@ def _volume_words(delta_mm3: float | None) -> str:
     return "volume change unknown" if delta_mm3 is None else f"{delta_mm3 / ML:+.1f} mL"
 
 
-def describe(row: Row, shown: int | None) -> dict[str, Any]:
+def describe(row: Row, shown: int | None) -> JsonDict:
     """A row as the browser has it: text only, ready to be shown."""
     record = row.record
     changes = [] if record.parent_version is None else [f"from v{record.parent_version}"]
@@ -146,7 +145,7 @@ def history_tree(
     rows = [describe(row, shown) for row in tree_rows(records, shown)]
 
     def opened() -> None:
-        told: Mapping[str, Any] = st.session_state[key]
+        told: JsonObject = st.session_state[key]
         if told.get("open"):
             on_open(int(told["open"]["version"]), bool(told["open"]["start"]))
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Literal
 
 import streamlit as st
 
 from core.gates.mask.verdicts import score_mask
-from core.types import MaskRecord, Prompt
+from core.types import JsonDict, MaskRecord, Prompt
 from pages.ui.frame import resources, visible
 from pages.ui.guard import rights
 from pages.ui.shared.lost_files import file_problem
@@ -30,7 +30,7 @@ def choose_mask(store: Store, patient: str, person: str) -> tuple[str, MaskRecor
         st.session_state["timepoint"] = timepoints[-1]
     title, first, second, third = st.columns([2, 2, 4, 3], vertical_alignment="center")
     title.title("Review")
-    hide: Any = "collapsed"
+    hide: Literal["collapsed"] = "collapsed"
     timepoint = first.selectbox(
         "Timepoint", timepoints, key="timepoint", help="Dates of this patient's scans.", label_visibility=hide
     )
@@ -68,7 +68,7 @@ def show_version(timepoint: str, version: int) -> None:
 
 def show(
     store: Store, patient: str, timepoint: str, record: MaskRecord | None, beside: str | None, person: str
-) -> dict[str, Any]:
+) -> JsonDict:
     """The viewer: this timepoint, with the changes since the version before, and another one beside it if asked for.
 
     Returns:
@@ -150,9 +150,7 @@ def choose_model() -> str | None:
     return str(entry.id)
 
 
-def refine_form(
-    store: Store, patient: str, timepoint: str, record: MaskRecord | None, person: str
-) -> dict[str, Any] | None:
+def refine_form(store: Store, patient: str, timepoint: str, record: MaskRecord | None, person: str) -> JsonDict | None:
     """How prompts are drawn, and a box by numbers for those who do not draw; the job's request once it is pressed."""
     if (refused := rights.why_not(store, person, "draft.edited")) is not None:
         st.info(plain(refused))

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import streamlit as st
 
 from core.jobs.runner import FINAL
+from core.types import JsonDict
 from pages.ui.frame import resources, shell
 from pages.ui.guard import rights
 from pages.ui.shared.text import plain
@@ -14,7 +13,7 @@ from pages.ui.shared.text import plain
 REFRESH_S = 0.5
 
 
-def job_panel(job_id: str, what: str) -> dict[str, Any] | None:
+def job_panel(job_id: str, what: str) -> JsonDict | None:
     """Draws a job until it ends; the page is run again once when it does.
 
     Args:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from functools import partial
 
 import streamlit as st
 
@@ -43,10 +44,10 @@ def file_panel(store: Store, record: MaskRecord | None, person: str) -> None:
         if draft.parent_version == record.version:
             state = rights.button(store, person, "draft.edited", "It was drawn on this version, which nobody can read.")
             if st.button("Discard your draft of it", key=f"discard-{draft.draft_id}", **state):
-                _do(lambda draft_id=draft.draft_id: store.drafts.discard(draft_id))
+                _do(partial(store.drafts.discard, draft.draft_id))
 
 
-def _do(what: Any) -> None:
+def _do(what: Callable[[], object]) -> None:
     try:
         what()
     except TwinReviewError as error:

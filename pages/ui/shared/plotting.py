@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from collections.abc import Sequence
+from typing import Literal
 
 import plotly.graph_objects as go
 import plotly.io as pio
 import streamlit as st
 
 from core.report.csv_text import csv_text
+from core.types import JsonDict, TableRow
 from pages.ui.shared.charts import TOTAL_COLOUR
 
 #: What `charts` draws for white paper -> what is legible on dark and on light. The page cannot ask which of the two is
@@ -59,20 +60,20 @@ def draw(figure: go.Figure, key: str, height: int, alt: str, file_name: str = ""
     st.plotly_chart(shown, theme=theme, key=key, alt=alt, config=controls(file_name or key))
 
 
-def controls(file_name: str) -> dict[str, Any]:
+def controls(file_name: str) -> JsonDict:
     """plotly's configuration: of its buttons the camera alone, which saves under that name."""
     camera = {"format": st.session_state.get("picture-format", "svg").lower(), "filename": file_name, "scale": 2}
     return {"displaylogo": False, "modeBarButtons": [["toImage"]], "toImageButtonOptions": camera}
 
 
-def csv_button(rows: Sequence[Mapping[str, Any]], name: str, label: str) -> None:
+def csv_button(rows: Sequence[TableRow], name: str, label: str) -> None:
     """Rows as a file; nothing where there are none."""
     if not rows:
         return
     st.download_button(label, csv_text(rows), f"{name}.csv", "text/csv", icon=":material/download:", on_click="ignore")
 
 
-def export(rows: Sequence[Mapping[str, Any]], name: str) -> None:
+def export(rows: Sequence[TableRow], name: str) -> None:
     """The page's figures as files: what the first shows as CSV, and in which format their cameras save pictures."""
     with st.popover("Export", icon=":material/download:"):
         csv_button(rows, name, "Data of the chart (CSV)")

@@ -6,7 +6,6 @@ import base64
 import io
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import nibabel as nib
 import numpy as np
@@ -46,7 +45,7 @@ class View:
     letters: tuple[str, str, str, str]
     pixel_mm: tuple[float, float]
 
-    def to_screen(self, plane: NDArray[Any]) -> NDArray[Any]:
+    def to_screen(self, plane: NDArray[np.number]) -> NDArray[np.number]:
         """(I, J) -> (rows, columns) as shown."""
         shown = plane if self.transpose else plane.T
         return shown[:: -1 if self.flip_y else 1, :: -1 if self.flip_x else 1]

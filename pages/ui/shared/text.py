@@ -10,10 +10,10 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 from core.report.csv_text import harmless
+from core.types import TableRow
 
 #: Shown as nothing, and enough to part what would be read together.
 _WORD_JOINER = "\u2060"
@@ -40,7 +40,7 @@ def plain(value: object) -> str:
     return _PUNCTUATION.sub(r"\\\1", _READ_TOGETHER.sub(rf"\g<0>{_WORD_JOINER}", text))
 
 
-def cells(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+def cells(rows: Sequence[TableRow]) -> list[dict[str, object]]:
     """Rows for `st.dataframe`, whose toolbar saves them as CSV in the browser: with no text that is a formula there."""
     return [
         {name: harmless(_printable(value)) if isinstance(value, str) else value for name, value in row.items()}

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from typing import Any
 
 import streamlit as st
 
 from core.access import ROLES
 from core.jobs.runner import FINAL
 from core.review.blind_reading import Closed
+from core.types import JsonObject
 from pages.ui.frame import resources
 from pages.ui.guard import rights
 from pages.ui.shared.text import cells, plain
@@ -175,7 +174,7 @@ def audit(store: Store, person: str) -> None:
     )
 
 
-def _is_hidden(payload: Mapping[str, Any], closed: Closed, asked: Mapping[str, Any]) -> bool:
+def _is_hidden(payload: JsonObject, closed: Closed, asked: JsonObject) -> bool:
     """Whether an entry tells of what is closed. Of a job's end it says not where it ran, so the job itself is asked:
     its params by id; of one that is not among them nothing is known."""
     job = [str(payload["job_id"])] if "job_id" in payload else []

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
 import plotly.graph_objects as go
 
 from core.growth.curves import CURVES, FLOOR_MM3
+from core.twin.trajectory import LawFit
 from core.types import VolumePoint
 from pages.ui.shared.charts import LESION_COLOURS, layout, lesion_colour
 from pages.ui.trajectory.growth_charts import volume_axis
@@ -18,7 +18,7 @@ _ML = 1000.0
 _DASHES = ("solid", "dash", "dot")
 
 
-def fits_figure(points: Sequence[VolumePoint], fits: Mapping[str, Mapping[str, Any]], log: bool) -> go.Figure:
+def fits_figure(points: Sequence[VolumePoint], fits: Mapping[str, LawFit], log: bool) -> go.Figure:
     """Observed points, and each law whose parameters they determine, the least AICc first in the legend.
 
     Args:
@@ -28,9 +28,9 @@ def fits_figure(points: Sequence[VolumePoint], fits: Mapping[str, Mapping[str, A
     figure = go.Figure()
     days = np.linspace(points[0].days, points[-1].days, 200)
     colour = lesion_colour(points[0].lesion_id)
-    shown = sorted((fitted["aicc"], name) for name, fitted in fits.items() if fitted["identifiable"])
+    shown = sorted((fitted.aicc, name) for name, fitted in fits.items() if fitted.identifiable)
     for n, (aicc, name) in enumerate(shown):
-        volumes = CURVES[name].volume_mm3(days - points[0].days, *fits[name]["parameters"].values())
+        volumes = CURVES[name].volume_mm3(days - points[0].days, *fits[name].parameters.values())
         style = {"color": LESION_COLOURS[n % len(LESION_COLOURS)], "dash": _DASHES[n % len(_DASHES)], "width": 2}
         told = f", AICc {aicc:.1f}" if math.isfinite(aicc) else ""
         figure.add_trace(

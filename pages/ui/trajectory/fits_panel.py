@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 
 import streamlit as st
 
 from core.growth.curves import CURVES, FLOOR_MM3
-from core.types import VolumePoint
+from core.twin.trajectory import LawFit
+from core.types import TableRow, VolumePoint
 from pages.ui.frame import resources
 from pages.ui.shared import plotting
 from pages.ui.shared.text import cells
@@ -36,7 +37,7 @@ def fits_tab(points: Sequence[VolumePoint], log: bool) -> None:
         "forward (docs/growth.md), so none is drawn beyond it, and none knows of treatment."
     )
     fits = resources.curve_fits(points)
-    if any(fitted["identifiable"] for fitted in fits.values()):
+    if any(fitted.identifiable for fitted in fits.values()):
         plotting.draw(
             fits_figure(points, fits, log),
             f"fits-{points[0].lesion_id}-{log}",
@@ -47,7 +48,7 @@ def fits_tab(points: Sequence[VolumePoint], log: bool) -> None:
         st.info("These points determine no law: too few, or too scattered.", icon=":material/block:")
     if any(p.volume_mm3 < FLOOR_MM3 for p in points):
         st.caption("Volumes below 5 mm diameter count as 5 mm diameter, also where the lesion was absent.")
-    order = sorted(fits, key=lambda name: (not fits[name]["identifiable"], fits[name].get("aicc", math.inf)))
+    order = sorted(fits, key=lambda name: (not fits[name].identifiable, _or_inf(fits[name].aicc)))
     text, number = st.column_config.TextColumn, st.column_config.NumberColumn
     st.dataframe(
         cells([_row(name, fits[name]) for name in order]),
@@ -59,45 +60,62 @@ def fits_tab(points: Sequence[VolumePoint], log: bool) -> None:
             PARAMETERS: text(help=COLUMN_HELP[PARAMETERS], width=470),
         },
     )
-    rows = [row for name in order for row in _parameter_rows(name, fits[name])]
+    rows = [asdict(row) for name in order for row in _parameter_rows(name, fits[name])]
     plotting.csv_button(rows, f"{points[0].lesion_id}_fits", "Parameters (CSV)")
 
 
-def _row(name: str, fitted: Mapping[str, Any]) -> dict[str, Any]:
-    determined = fitted["identifiable"]
-    scatter = fitted.get("residual_log_sd", math.nan)
-    told = "; ".join(_parameter(row) for row in _parameter_rows(name, fitted)) if determined else fitted["reason"]
+def _row(name: str, fitted: LawFit) -> TableRow:
+    determined = fitted.identifiable
+    scatter = fitted.residual_log_sd
+    told = "; ".join(_parameter(row) for row in _parameter_rows(name, fitted)) if determined else fitted.reason
     return {
         "Law": words(name),
         "Determined": "yes" if determined else "no",
-        "AICc": fitted["aicc"] if determined and math.isfinite(fitted["aicc"]) else None,
+        "AICc": fitted.aicc if determined and math.isfinite(fitted.aicc) else None,
         "Scatter (%)": 100.0 * math.expm1(scatter) if determined and math.isfinite(scatter) else None,
         PARAMETERS: told,
         "Equation": CURVES[name].equation,
     }
 
 
-def _parameter(row: Mapping[str, Any]) -> str:
-    name = row["parameter"].removesuffix("_mm3").removesuffix("_per_day").removesuffix("_mm3")
-    low, value, high = (
-        f"{row[key]:,.0f}" if abs(row[key]) >= 1000 else f"{row[key]:.3g}" for key in ("low95", "value", "high95")
-    )
-    return f"{name} {value} ({low} to {high})" + ("" if row["unit"] == "1" else f" {row['unit']}")
+@dataclass(frozen=True)
+class ParameterRow:
+    """One parameter of a law, as the table writes it and the file has it."""
+
+    law: str
+    parameter: str
+    unit: str
+    value: float
+    low95: float
+    high95: float
+    determined: bool
+    aicc: float
+    why_not: str
 
 
-def _parameter_rows(name: str, fitted: Mapping[str, Any]) -> list[dict[str, Any]]:
+def _or_inf(value: float) -> float:
+    return math.inf if math.isnan(value) else value
+
+
+def _parameter(row: ParameterRow) -> str:
+    name = row.parameter.removesuffix("_mm3").removesuffix("_per_day").removesuffix("_mm3")
+    low, value, high = (f"{x:,.0f}" if abs(x) >= 1000 else f"{x:.3g}" for x in (row.low95, row.value, row.high95))
+    return f"{name} {value} ({low} to {high})" + ("" if row.unit == "1" else f" {row.unit}")
+
+
+def _parameter_rows(name: str, fitted: LawFit) -> list[ParameterRow]:
     """One row a parameter, as computed even where it is not determined; none where nothing could be fitted."""
     return [
-        {
-            "law": name,
-            "parameter": parameter,
-            "unit": CURVES[name].units[n],
-            "value": value,
-            "low95": fitted["low95"][n],
-            "high95": fitted["high95"][n],
-            "determined": fitted["identifiable"],
-            "aicc": fitted["aicc"],
-            "why_not": fitted["reason"],
-        }
-        for n, (parameter, value) in enumerate(fitted.get("parameters", {}).items())
+        ParameterRow(
+            name,
+            parameter,
+            CURVES[name].units[n],
+            value,
+            fitted.low95[n],
+            fitted.high95[n],
+            fitted.identifiable,
+            fitted.aicc,
+            fitted.reason,
+        )
+        for n, (parameter, value) in enumerate(fitted.parameters.items())
     ]

@@ -5,16 +5,17 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import streamlit as st
 
 from core.growth.curves import FLOOR_MM3
 from core.growth.forecast import Forecast
+from core.growth.rates import Rate
 from core.twin import curve, trajectory
 from core.twin.radiotherapy import cannot_tell
 from core.twin.response import DEFAULT_RULE, RULES, response_by_rule, volumetric_response
-from core.types import MaskRecord, VolumePoint
+from core.twin.trajectory import IntervalChange
+from core.types import MaskRecord, TableRow, VolumePoint
 from pages.ui.frame import opening, resources, shell, visible
 from pages.ui.shared import plotting
 from pages.ui.shared.text import cells, plain
@@ -51,7 +52,7 @@ def choose_lesion(lesions: Sequence[str]) -> str:
     return str(chosen)
 
 
-def steps(points: Sequence[VolumePoint], records: Mapping[str, MaskRecord], modality: str) -> list[dict[str, Any]]:
+def steps(points: Sequence[VolumePoint], records: Mapping[str, MaskRecord], modality: str) -> list[IntervalChange]:
     """`core.twin.trajectory.interval_change` between neighbours in time."""
     return [trajectory.interval_change(a, b, records, modality) for a, b in itertools.pairwise(points)]
 
@@ -128,21 +129,21 @@ def _shown_since(points: Sequence[VolumePoint], ahead: Forecast | None) -> float
     return points[-1].days - recent if asked and recent is not None else None
 
 
-def after_radiotherapy(patient: str, lesion: str, changes: Sequence[Mapping[str, Any]]) -> None:
+def after_radiotherapy(patient: str, lesion: str, changes: Sequence[IntervalChange]) -> None:
     """Says so where the last change is growth after radiotherapy, and more than noise: it has no verdict."""
-    if not changes or changes[-1]["change"]["verdict"] == "within noise":
+    if not changes or changes[-1].change.verdict == "within noise":
         return
     last = changes[-1]
-    state = cannot_tell(resources.get_store().events.of(patient), last["to"], last["change"]["percent_change"])
+    state = cannot_tell(resources.get_store().events.of(patient), last.to_timepoint, last.change.percent_change)
     if state:
         name = "All lesions" if lesion == trajectory.TOTAL else plain(lesion)
         st.warning(f"{name}: {plain(state)}. The last change has no verdict of response.", icon=":material/help:")
 
 
-def chart_rows(points: Sequence[VolumePoint], ahead: Forecast | None) -> list[dict[str, Any]]:
+def chart_rows(points: Sequence[VolumePoint], ahead: Forecast | None) -> list[TableRow]:
     """What the chart shows: observed volumes, forecast and last value carried forward, with their limits, mL."""
     limits = [f"{end}{percent}_mL" for percent in (50, 80, 95) for end in ("low", "high")]
-    rows: list[dict[str, Any]] = [
+    rows: list[TableRow] = [
         {
             "kind": "observed",
             "lesion": p.lesion_id,
@@ -192,23 +193,23 @@ def volume_range(points: Sequence[VolumePoint], ahead: Forecast | None) -> tuple
     return low, high
 
 
-def step_table(changes: Sequence[Mapping[str, Any]], points: Sequence[VolumePoint]) -> None:
+def step_table(changes: Sequence[IntervalChange], points: Sequence[VolumePoint]) -> None:
     """One row from each accepted timepoint to the next."""
     if not changes:
         st.caption("A change needs two accepted timepoints.")
         return
     rows = [
         {
-            "From": step["from"],
-            "To": step["to"],
+            "From": step.from_timepoint,
+            "To": step.to_timepoint,
             "Days": b.days - a.days,
             "Volume (mL)": b.volume_mm3 / ML,
-            "Change (%)": step["change"]["percent_change"],
-            "Verdict": step["change"]["verdict"],
-            "Growth (% per day)": _rate(step["rate"]),
-            "Doubling time": doubling(step["rate"]),
-            "Rule": step["change"]["rule"],
-            "Note": step["change"]["note"],
+            "Change (%)": step.change.percent_change,
+            "Verdict": step.change.verdict,
+            "Growth (% per day)": _rate(step.rate),
+            "Doubling time": doubling(step.rate),
+            "Rule": step.change.rule,
+            "Note": step.change.note,
         }
         for step, (a, b) in zip(changes, itertools.pairwise(points), strict=True)
     ]
@@ -226,26 +227,26 @@ def step_table(changes: Sequence[Mapping[str, Any]], points: Sequence[VolumePoin
     )
 
 
-def bound(rate: Mapping[str, Any]) -> str:
+def bound(rate: Rate) -> str:
     """A sign before a rate that is a bound and no estimate, because a volume was below 5 mm diameter."""
-    if not rate["floored"] or rate["sgr_percent_per_day"] == 0:  # absent twice: a rate of 0 bounds nothing
+    if not rate.floored or rate.sgr_percent_per_day == 0:  # absent twice: a rate of 0 bounds nothing
         return ""
-    return "≥ " if rate["sgr_percent_per_day"] > 0 else "≤ "
+    return "≥ " if rate.sgr_percent_per_day > 0 else "≤ "
 
 
-def _rate(rate: Mapping[str, Any]) -> str:
+def _rate(rate: Rate) -> str:
     """With a minus sign and no plus: text that begins with "+" or "-" is a formula where the table is saved as CSV."""
-    told = f"{bound(rate)}{rate['sgr_percent_per_day']:.2f} ({rate['low95']:.2f} to {rate['high95']:.2f})"
+    told = f"{bound(rate)}{rate.sgr_percent_per_day:.2f} ({rate.low95:.2f} to {rate.high95:.2f})"
     return told.replace("-", "\u2212")
 
 
-def doubling(rate: Mapping[str, Any]) -> str:
+def doubling(rate: Rate) -> str:
     """Doubling or halving time in days with its interval, or that there is none."""
-    if rate["doubling_days"] is None:
-        return str(rate["text"])
-    kind = "doubling" if rate["doubling_days"] > 0 else "halving"
-    near, far = sorted(abs(rate[key]) for key in ("doubling_low_days", "doubling_high_days"))
-    return f"{kind} in {abs(rate['doubling_days']):.0f} days ({near:.0f}–{far:.0f})"
+    if rate.doubling_days is None:
+        return str(rate.text)
+    kind = "doubling" if rate.doubling_days > 0 else "halving"
+    near, far = sorted(abs(end or math.nan) for end in (rate.doubling_low_days, rate.doubling_high_days))
+    return f"{kind} in {abs(rate.doubling_days):.0f} days ({near:.0f}–{far:.0f})"
 
 
 def response_table(points: Sequence[VolumePoint]) -> None:
@@ -296,7 +297,7 @@ def response_table(points: Sequence[VolumePoint]) -> None:
 
 def point_rows(
     points: Sequence[VolumePoint], records: Mapping[str, MaskRecord], reviewers: Mapping[str, str]
-) -> list[dict[str, Any]]:
+) -> list[TableRow]:
     """The points with where they come from, for the table and the CSV."""
     return [
         {
@@ -314,7 +315,7 @@ def point_rows(
     ]
 
 
-def point_table(patient: str, rows: Sequence[Mapping[str, Any]]) -> None:
+def point_table(patient: str, rows: Sequence[TableRow]) -> None:
     """Every point of the curve and its mask; as a CSV file too."""
     st.dataframe(
         cells(rows),

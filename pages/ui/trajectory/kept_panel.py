@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import streamlit as st
 
@@ -19,7 +18,7 @@ from core.twin.kept_forecasts import (
     store_forecast,
     verify_forecasts,
 )
-from core.types import VolumePoint, parse_date
+from core.types import JsonDict, JsonObject, TableRow, VolumePoint, parse_date
 from pages.ui.frame import shell
 from pages.ui.guard import rights
 from pages.ui.shared import plotting
@@ -84,8 +83,11 @@ def everybody(store: Store) -> None:
         if figures["forecasts"]:
             _record(name, figures)
     rows = [
-        {"Patient": one.patient_id, "Lesion": "All lesions" if one.lesion_id == trajectory.TOTAL else one.lesion_id}
-        | row
+        {
+            "Patient": one.patient_id,
+            "Lesion": "All lesions" if one.lesion_id == trajectory.TOTAL else one.lesion_id,
+            **row,
+        }
         for one in found
         for row in _rows(one)
     ]
@@ -93,7 +95,7 @@ def everybody(store: Store) -> None:
     plotting.csv_button(rows, "kept_forecasts", "Download (CSV)")
 
 
-def _record(name: str, figures: Mapping[str, Any]) -> None:
+def _record(name: str, figures: JsonObject) -> None:
     st.markdown(f"**{plain(name.capitalize())}**")
     count, visits, inside, skill = st.columns(4)
     count.metric("Forecasts kept", figures["forecasts"], help=f"Patients: {figures['patients']}.")
@@ -108,7 +110,7 @@ def _record(name: str, figures: Mapping[str, Any]) -> None:
     skill.metric("Skill against last value", shown, help=f"{forecast_panel.SKILL_HELP} From {MIN_CHECKS} visits on.")
 
 
-def _table(rows: Sequence[Mapping[str, Any]]) -> None:
+def _table(rows: Sequence[TableRow]) -> None:
     number = st.column_config.NumberColumn
     st.dataframe(
         cells(rows),
@@ -119,12 +121,12 @@ def _table(rows: Sequence[Mapping[str, Any]]) -> None:
     )
 
 
-def _rows(one: ForecastVerification) -> list[dict[str, Any]]:
+def _rows(one: ForecastVerification) -> list[TableRow]:
     """One row for each visit that came; when none has, one of what was said of the last day that it reaches."""
     said = one.forecast
     ends = parse_date(said.origin_timepoint) + dt.timedelta(days=said.days_ahead[-1])
     about = {"By": said.person, "Knew until": said.origin_timepoint}
-    visits: list[dict[str, Any]] = [
+    visits: list[TableRow] = [
         {
             "Visit": c.target_timepoint,
             "Came": "inside 80 %" if c.inside80 else "outside 80 %",
@@ -135,7 +137,7 @@ def _rows(one: ForecastVerification) -> list[dict[str, Any]]:
         for c in one.visits
     ]
     end = said.quantiles_mm3[-1]
-    awaited: dict[str, Any] = {
+    awaited: JsonDict = {
         "Visit": "",
         "Came": "no visit yet",
         "Volume (mL)": None,
@@ -147,7 +149,7 @@ def _rows(one: ForecastVerification) -> list[dict[str, Any]]:
         "Reaches to": ends.isoformat(),
         "Masks": "changed since" if one.masks_replaced else "the same",
     }
-    return [about | visit | kept for visit in visits or [awaited]]
+    return [{**about, **visit, **kept} for visit in visits or [awaited]]
 
 
 def _said(median_mm3: float, low80_mm3: float, high80_mm3: float, last_mm3: float) -> dict[str, float]:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
 import streamlit as st
@@ -13,6 +12,7 @@ from core.growth import effects
 from core.growth.effects import Effect
 from core.growth.scenario import ASSUMPTIONS, Course, Simulated, simulate
 from core.twin.radiotherapy import CANNOT_TELL
+from core.twin.trajectory import IntervalChange
 from core.types import VolumePoint
 from pages.ui.shared import plotting
 from pages.ui.shared.text import plain
@@ -30,7 +30,7 @@ def _per_day(percent: float) -> float:
     return float(np.log1p(percent / 100.0) / EIGHT_WEEKS)
 
 
-def scenario_tab(points: Sequence[VolumePoint], last: Mapping[str, Any] | None) -> None:
+def scenario_tab(points: Sequence[VolumePoint], last: IntervalChange | None) -> None:
     """Start, stop or delay a treatment, and what the laws of growth make of it.
 
     Args:
@@ -85,15 +85,15 @@ def _weeks() -> tuple[float | None, float | None]:
     return float(start), None if stop is None else float(stop)
 
 
-def _growth(effect: Effect, last: Mapping[str, Any] | None) -> tuple[float, float, float]:
+def _growth(effect: Effect, last: IntervalChange | None) -> tuple[float, float, float]:
     """The untreated rate per day: 10, 50 and 90 %."""
     options = [SOURCE, HAND] if last is None else [SOURCE, OWN, HAND]
     chosen = st.segmented_control("Untreated growth", options, default=SOURCE, required=True, key="what-if-growth")
     if chosen == OWN and last is not None:
-        rate = last["rate"]
+        rate = last.rate
         # The 95 % interval of the rate reaches 1.96, its 10 and 90 % quantiles 1.28 standard deviations.
-        half = (rate["high95"] - rate["low95"]) / 2 * 1.2816 / 1.96
-        middle = rate["sgr_percent_per_day"]
+        half = (rate.high95 - rate.low95) / 2 * 1.2816 / 1.96
+        middle = rate.sgr_percent_per_day
         return tuple(float(x) / 100 for x in (middle - half, middle, middle + half))  # type: ignore[return-value]
     if chosen == HAND:
         percent = st.number_input("Growth (% in 8 weeks)", -50.0, 400.0, 30.0, 5.0, key="what-if-rate", width=190)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import streamlit as st
 
 from core.growth.curves import FLOOR_MM3
 from core.growth.forecast import Forecast
+from core.twin.trajectory import IntervalChange
 from core.types import VolumePoint
 from pages.ui.shared.text import plain
 from pages.ui.trajectory import growth_panel
@@ -18,7 +18,7 @@ ML = 1000.0
 BAND_HELP = "The 80 % band: four of five later volumes lie within; fewer where follow-up then ended (see Reliability)."
 
 
-def summary(points: Sequence[VolumePoint], last: Mapping[str, Any] | None, ahead: Forecast) -> None:
+def summary(points: Sequence[VolumePoint], last: IntervalChange | None, ahead: Forecast) -> None:
     """Four numbers: where it is, what it last did, how fast, and what may come."""
     volume, change, rate, future = st.columns(4)
     volume.metric(f"Volume {plain(points[-1].timepoint)}", f"{points[-1].volume_mm3 / ML:.1f} mL")
@@ -26,16 +26,14 @@ def summary(points: Sequence[VolumePoint], last: Mapping[str, Any] | None, ahead
         change.metric("Last change", "one timepoint", help="A change needs two accepted timepoints.")
         rate.metric("Growth (% per day)", "–", help=growth_panel.SGR_HELP)
     else:
-        verdict = last["change"]
-        told = (
-            _percent(verdict["percent_change"]) if points[-1].volume_mm3 > 0 or points[-2].volume_mm3 > 0 else "absent"
-        )
+        verdict = last.change
+        told = _percent(verdict.percent_change) if points[-1].volume_mm3 > 0 or points[-2].volume_mm3 > 0 else "absent"
         change.metric(
-            f"Last change: {plain(verdict['verdict'])}",
+            f"Last change: {plain(verdict.verdict)}",
             told,
-            help=f"{growth_panel.VERDICT_HELP} Rule: {plain(verdict['rule'])}.",
+            help=f"{growth_panel.VERDICT_HELP} Rule: {plain(verdict.rule)}.",
         )
-        per_day = f"{growth_panel.bound(last['rate'])}{last['rate']['sgr_percent_per_day']:+.2f}"
+        per_day = f"{growth_panel.bound(last.rate)}{last.rate.sgr_percent_per_day:+.2f}"
         rate.metric("Growth (% per day)", per_day, help=growth_panel.SGR_HELP)
     if ahead.refused:
         future.metric("Forecast", "refused", help=plain(ahead.refused))

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import streamlit as st
+
+from core.types import JsonDict, JsonObject
 
 _STATIC = Path(__file__).parent / "static"
 #: The modules are imported by an address that names their content; the component itself only does that.
@@ -41,8 +42,8 @@ def wide_page() -> None:
 
 
 def viewer(
-    data: Mapping[str, Any], *, key: str, above_px: int = 118, on_change: Callable[[], None] = lambda: None
-) -> dict[str, Any]:
+    data: JsonObject, *, key: str, above_px: int = 118, on_change: Callable[[], None] = lambda: None
+) -> JsonDict:
     """Shows what `describe.viewer_data` made; it is as high as the window, less what stands above it.
 
     Args:

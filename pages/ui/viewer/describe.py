@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import nibabel as nib
 import numpy as np
 
 from core.review.decisions import REJECTED
 from core.review.readers import next_visible_label
-from core.types import UNITS, MaskRecord, Scan
+from core.types import UNITS, JsonDict, JsonObject, MaskRecord, Scan
 from pages.ui.api import slabs
 from pages.ui.api.scan_routes import API, CONVERSIONS, assets_url
 from pages.ui.frame import resources
@@ -49,8 +48,8 @@ def viewer_data(
     *,
     mode: str = "review",
     edit: bool = False,
-    link: Mapping[str, Any] | None = None,
-) -> dict[str, Any]:
+    link: JsonObject | None = None,
+) -> JsonDict:
     """The whole description, with a token for just these scans and timepoints.
 
     Args:
@@ -92,7 +91,7 @@ def _readable(store: Store, shown: Shown) -> Shown:
     return replace(shown, mask=None, against=None, title=title)
 
 
-def _pane(store: Store, patient: str, shown: Shown) -> dict[str, Any]:
+def _pane(store: Store, patient: str, shown: Shown) -> JsonDict:
     reference = store.scans.reference(patient, shown.timepoint)
     scans = [reference, *[s for s in store.scans.of(patient, shown.timepoint) if s.scan_id != reference.scan_id]]
     simulated = next((s for s in scans if s.metadata.get("simulated")), None)
@@ -111,7 +110,7 @@ def _pane(store: Store, patient: str, shown: Shown) -> dict[str, Any]:
     }
 
 
-def _scan(store: Store, scan: Scan) -> dict[str, Any]:
+def _scan(store: Store, scan: Scan) -> JsonDict:
     path = store.scans.path(scan)
     affine = nib.load(path).affine  # type: ignore[attr-defined]  # the header alone is read
     scale = slabs.scaling(path, scan.modality, slabs.slab_folder(resources.data_root(), scan.sha256))
@@ -143,16 +142,16 @@ def _begin(store: Store, scan: Scan, mask: MaskRecord | None) -> None:
         CONVERSIONS.start(store.scans.path(scan), scan.modality, folder, wanted)
 
 
-def _version(record: MaskRecord | None) -> dict[str, Any] | None:
+def _version(record: MaskRecord | None) -> JsonDict | None:
     return None if record is None else {"mask_id": record.mask_id, "version": record.version, "status": record.status}
 
 
-def _prompts(record: MaskRecord | None) -> list[dict[str, Any]]:
+def _prompts(record: MaskRecord | None) -> list[JsonDict]:
     """The boxes and points that a version was made with."""
     return [dict(p) for p in (record.prompts if record else ()) if p.get("type") in ("box", "point")]
 
 
-def _draft(store: Store, patient: str, shown: Shown, person: str) -> dict[str, Any] | None:
+def _draft(store: Store, patient: str, shown: Shown, person: str) -> JsonDict | None:
     """The person's open draft of the version that is shown."""
     version = None if shown.mask is None else shown.mask.version
     for draft in store.drafts.of(patient, shown.timepoint, person):
@@ -166,7 +165,7 @@ def _colour(label: int) -> str:
     return f"#{red:02x}{green:02x}{blue:02x}"
 
 
-def _lesion(lesion: Mapping[str, Any]) -> dict[str, Any]:
+def _lesion(lesion: JsonObject) -> JsonDict:
     return {
         "label": int(lesion["label"]),
         "lesion_id": str(lesion["lesion_id"]),

@@ -344,9 +344,9 @@ def test_totals_of_different_lesions_are_not_called_a_change(two_visits: Store) 
         store.decisions.decide("P1", day, 1, "accept", "ann", "agrees")
     store.decisions.decide("P1", DAY2, 1, "reject", "ann", "under-segmented", lesion_id="L1")
     totals = [p for p in volume_points(store, "P1") if p.lesion_id == "total"]
-    change = interval_change(totals[0], totals[1], accepted_masks_by_timepoint(store, "P1"), "CT")["change"]
-    assert (change["verdict"], change["rule"]) == ("unknown", "totals of different lesions")
-    assert "L1" in change["note"]
+    change = interval_change(totals[0], totals[1], accepted_masks_by_timepoint(store, "P1"), "CT").change
+    assert (change.verdict, change.rule) == ("unknown", "totals of different lesions")
+    assert "L1" in change.note
 
 
 def test_a_rejected_lesion_is_no_reference_for_the_mask_gate(two_visits: Store) -> None:

@@ -10,6 +10,7 @@ import pytest
 
 from core.errors import ModelError
 from core.growth.forecast import forecast
+from core.growth.rates import Rate
 from core.twin import curve, trajectory
 from core.twin.curve_points import volume_points
 from core.types import Decision, VolumePoint
@@ -160,5 +161,5 @@ def test_a_forecast_is_told_in_two_digits_that_count(volume_ml, told):
 
 def test_a_rate_is_a_bound_where_a_volume_was_below_5_mm_but_not_where_both_were():
     rates = ((False, 1.0), (True, 1.0), (True, -1.0), (True, 0.0))
-    told = [growth_panel.bound({"floored": floored, "sgr_percent_per_day": rate}) for floored, rate in rates]
+    told = [growth_panel.bound(Rate(rate, rate, rate, None, None, None, "", floored)) for floored, rate in rates]
     assert told == ["", "≥ ", "≤ ", ""]

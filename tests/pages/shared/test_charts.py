@@ -222,7 +222,7 @@ def test_only_laws_that_the_points_determine_are_drawn_and_no_further_than_they_
     figure = fit_charts.fits_figure(grown, fits, log=True)
     *laws, observed = figure.data
     assert list(observed.y) == pytest.approx([p.volume_mm3 / 1000 for p in grown])
-    assert len(laws) == sum(fitted["identifiable"] for fitted in fits.values())
+    assert len(laws) == sum(fitted.identifiable for fitted in fits.values())
     (exponential,) = named(figure, "exponential")
     assert (exponential.x[0], exponential.x[-1]) == (0, 420)
     assert exponential.y[-1] == pytest.approx(math.exp(0.004 * 420), rel=1e-6)
