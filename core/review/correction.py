@@ -7,14 +7,14 @@ far they lie from the accepted mask is what the person's work changed; it is no 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 
 from core.errors import InputError
 from core.lesions.metrics import confusion, surface_distances
 from core.remembered.sources import HasMasks, HasPatients
-from core.types import LabelMap, MaskRecord
+from core.types import JsonDict, JsonObject, LabelMap, MaskRecord
 
 #: What is compared: a name and the methods of the two sides; None is the accepted version.
 COMPARISONS: Mapping[str, tuple[str, str | None]] = {
@@ -63,7 +63,7 @@ def sides(records: Iterable[MaskRecord]) -> dict[str | None, MaskRecord]:
 
 def timepoint_rows(
     store: CorrectionStore, patient_id: str, timepoint: str, records: Iterable[MaskRecord] | None = None
-) -> list[dict[str, Any]]:
+) -> list[JsonDict]:
     """One row for each comparison: its name, the two versions, the measures, and `missing`: why there are none.
 
     Args:
@@ -75,7 +75,7 @@ def timepoint_rows(
     unreadable = [problems[r.mask_id] for r in records if r.status == "accepted" and r.mask_id in problems]
     rows = []
     for name, (left, right) in COMPARISONS.items():
-        row: dict[str, Any] = {"patient_id": patient_id, "timepoint": timepoint, "comparison": name}
+        row: JsonDict = {"patient_id": patient_id, "timepoint": timepoint, "comparison": name}
         first, second = chosen.get(left), chosen.get(right)
         if first is None or second is None:
             absent = [_NAMES[side] for side in (left, right) if side is not None and side not in chosen]
@@ -89,12 +89,12 @@ def timepoint_rows(
     return rows
 
 
-def summarise(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+def summarise(rows: Sequence[JsonObject]) -> list[JsonDict]:
     """Mean, median and number of each comparison's measures; None, and n = 0, where no timepoint has both sides."""
     out = []
     for name in COMPARISONS:
         own = [row for row in rows if row["comparison"] == name and row["missing"] is None]
-        summary: dict[str, Any] = {"comparison": name, "n": len(own), "patients": len({r["patient_id"] for r in own})}
+        summary: JsonDict = {"comparison": name, "n": len(own), "patients": len({r["patient_id"] for r in own})}
         for measure in MEASURES:
             values = [float(row[measure]) for row in own if row[measure] is not None]
             summary[f"{measure}_mean"] = float(np.mean(values)) if values else None
@@ -104,9 +104,7 @@ def summarise(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     return out
 
 
-def correction(
-    store: CorrectionStore, patient_id: str | None = None, seen: Collection[str] | None = None
-) -> dict[str, Any]:
+def correction(store: CorrectionStore, patient_id: str | None = None, seen: Collection[str] | None = None) -> JsonDict:
     """One patient, or the whole cohort: rows by timepoint, their summary, and by patient.
 
     Args:
@@ -123,7 +121,7 @@ def correction(
     if patient_id is not None:
         store.patients.require(patient_id)
     names = [patient_id] if patient_id is not None else [str(p.patient_id) for p in store.patients.all()]
-    rows: list[dict[str, Any]] = []
+    rows: list[JsonDict] = []
     for name in names:
         records = [record for record in store.masks.of(name) if seen is None or record.mask_id in seen]
         for timepoint in sorted({record.timepoint for record in records}):

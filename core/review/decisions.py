@@ -7,11 +7,10 @@ sidecar alone tells what may enter a curve. Voxels never change. Pure values: th
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable, Sequence
 
 from core.errors import InputError, StoreError
-from core.types import Decision, MaskRecord, MaskStatus
+from core.types import Decision, JsonDict, JsonObject, MaskRecord, MaskStatus
 
 VERDICTS = ("accept", "reject", "withdraw")
 REJECTED = "rejected"
@@ -22,7 +21,7 @@ def rejected_lesion_ids(record: MaskRecord) -> frozenset[str]:
     return frozenset(str(lesion["lesion_id"]) for lesion in record.lesions if lesion.get(REJECTED))
 
 
-def counted_lesions(record: MaskRecord) -> tuple[Mapping[str, Any], ...]:
+def counted_lesions(record: MaskRecord) -> tuple[JsonObject, ...]:
     """Lesions of the version that are not rejected: those that enter a curve once the version is accepted."""
     return tuple(lesion for lesion in record.lesions if not lesion.get(REJECTED))
 
@@ -98,7 +97,7 @@ def _check_lesion(record: MaskRecord, name: str, verdict: str, lesion_id: str, e
         )
 
 
-def lesions_after(record: MaskRecord, verdict: str, lesion_id: str) -> list[dict[str, Any]]:
+def lesions_after(record: MaskRecord, verdict: str, lesion_id: str) -> list[JsonDict]:
     """The version's lesions once a lesion of it was accepted or rejected; others stay as they are."""
     out = []
     for lesion in record.lesions:

@@ -10,7 +10,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +19,7 @@ from pydantic import Field, model_validator
 from core.errors import InputError
 from core.lesions.mask_bits import unpack
 from core.strict import Strict
-from core.types import Prompt
+from core.types import JsonDict, Prompt
 
 #: No scan has an index beyond this along any axis.
 MAX_INDEX = 65_535
@@ -51,7 +51,7 @@ class AskedPrompt(Strict):
 
     @model_validator(mode="before")
     @classmethod
-    def _without_claims(cls, values: Any) -> Any:
+    def _without_claims(cls, values: object) -> object:
         return {k: v for k, v in values.items() if k not in CLAIMS} if isinstance(values, dict) else values
 
     @model_validator(mode="after")
@@ -125,7 +125,7 @@ class Answer(Rectangle):
         """Its mask on a slice of `shape`. Raises InputError if it does not fit in there."""
         return unpack({"origin": self.origin, "shape": self.shape, "mask": self.mask}, shape)
 
-    def sources(self) -> list[dict[str, Any]]:
+    def sources(self) -> list[JsonDict]:
         """What it came from, as a sidecar's `prompts` have it: its boxes and points, and the mask it went on from."""
         made = {"model_id": self.model_id, "checkpoint_sha256": self.checkpoint_sha256}
         more = {"propagate": True} if self.propagated else {}
@@ -148,7 +148,7 @@ class Answer(Rectangle):
 
 def newest_of_each_place(answers: Iterable[Answer]) -> list[Answer]:
     """Answers in the order of citation, without those that a later one replaced on the same slice and lesion."""
-    kept: dict[Any, Answer] = {}
+    kept: dict[object, Answer] = {}
     for answer in answers:
         kept.pop(answer.place, None)
         kept[answer.place] = answer

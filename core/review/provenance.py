@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from core.review.model_answers import Answer, newest_of_each_place
-from core.types import Grid
+from core.types import Grid, JsonDict
 
 #: A voxel this near to halfway between two slices or pixels may be taken either way; indices.
 TIE = 1e-6
@@ -20,7 +19,7 @@ Box = tuple[slice, slice, slice]
 Bools = NDArray[np.bool_]
 Marks = NDArray[np.uint8]
 #: Lowest and highest index along the three axes.
-Extent = tuple[NDArray[Any], NDArray[Any]]
+Extent = tuple[NDArray[np.int64], NDArray[np.int64]]
 
 
 @dataclass(frozen=True)
@@ -47,9 +46,9 @@ class Provenance:
             return "manual"
         return "medsam-manual" if self.by_hand else "medsam"
 
-    def prompts(self) -> list[dict[str, Any]]:
+    def prompts(self) -> list[JsonDict]:
         """The boxes and points behind it, each with the model that answered; each once."""
-        rows: list[dict[str, Any]] = []
+        rows: list[JsonDict] = []
         for answer in self.answers:
             rows += [row for row in answer.sources() if row not in rows]
         return rows
@@ -126,7 +125,7 @@ def _bits(answer: Answer, scan: Grid) -> Bools:
     return answer.bits((scan.shape[first], scan.shape[second]))
 
 
-def _extent(mask: NDArray[Any]) -> Extent | None:
+def _extent(mask: NDArray[np.generic]) -> Extent | None:
     """Lowest and highest index of what is not 0; None where nothing is."""
     sides = [np.flatnonzero(mask.any(axis=tuple(b for b in range(3) if b != a))) for a in range(3)]
     if not sides[0].size:
@@ -134,7 +133,7 @@ def _extent(mask: NDArray[Any]) -> Extent | None:
     return np.array([s[0] for s in sides]), np.array([s[-1] for s in sides])
 
 
-def _reach(answer: Answer, to_grid: NDArray[Any], low: Any, high: Any) -> Extent:
+def _reach(answer: Answer, to_grid: NDArray[np.generic], low: NDArray[np.int64], high: NDArray[np.int64]) -> Extent:
     """The voxels of a grid around a rectangle of the answer's slice, half a voxel wider; they may lie outside it."""
     first, second = (n for n in range(3) if n != answer.axis)
     corners = []
@@ -190,7 +189,7 @@ class _Seen:
                 return True
         return False
 
-    def _sampled(self, low: NDArray[Any], high: NDArray[Any]) -> Marks:
+    def _sampled(self, low: NDArray[np.int64], high: NDArray[np.int64]) -> Marks:
         """What the answer says at every voxel of a box of the window."""
         axis, shape = self.answer.axis, self.scan_shape
         first, second = (n for n in range(3) if n != axis)

@@ -10,7 +10,7 @@ import hashlib
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from itertools import combinations
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -290,7 +290,7 @@ def _known(value: float) -> float | None:
     return float(np.clip(value, 0.0, 1.0)) if np.isfinite(value) else None
 
 
-def _labels(array: NDArray[Any]) -> list[int]:
+def _labels(array: NDArray[np.uint8]) -> list[int]:
     return [int(v) for v in np.flatnonzero(np.bincount(array.ravel(), minlength=256)[1:]) + 1]
 
 
