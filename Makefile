@@ -14,7 +14,7 @@ export HNSWLIB_NO_NATIVE := 1
 unexport PYTHONHOME
 unexport PYTHONPATH
 
-.PHONY: help run test lint types pytest newest constraints bench soak demo settings screenshots attack clean
+.PHONY: help run test lint types pytest newest constraints sbom audit bench soak demo settings screenshots attack clean
 .DEFAULT_GOAL := help
 
 help: ## what can be made
@@ -25,9 +25,11 @@ run: $(VENV)/run.stamp demo ## the dashboard on http://localhost:8501, with a de
 
 test: lint types pytest ## everything that checks the project: lint, types, tests, browser tests
 
-lint: $(VENV)/test.stamp ## ruff: rules and format
+lint: $(VENV)/test.stamp ## ruff: rules and format; who imports whom; packages promised and used
 	$(PY) -m ruff check .
 	$(PY) -m ruff format --check .
+	$(VENV)/bin/lint-imports --no-cache --no-logo
+	$(PY) -m deptry .
 
 types: $(VENV)/test.stamp ## mypy
 	$(PY) -m mypy
@@ -45,6 +47,13 @@ newest: ## the tests with the newest of everything, in an environment of its own
 
 constraints: $(VENV)/test.stamp ## writes constraints.txt from what is installed; after a green suite
 	$(PY) .ci/constraints.py > constraints.new && mv constraints.new constraints.txt
+
+sbom: $(VENV)/test.stamp ## build/sbom.cdx.json: every installed package, its version and licence (CycloneDX)
+	@mkdir -p build
+	$(PY) -m cyclonedx_py environment --output-reproducible --output-file build/sbom.cdx.json $(PY)
+
+audit: $(VENV)/test.stamp ## known vulnerabilities of the tested versions; needs PyPI
+	$(PY) .ci/audit.py
 
 bench: $(VENV)/test.stamp ## side-by-side measurements, as Markdown tables
 	$(PY) -m tests.bench $(ARGS)

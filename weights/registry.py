@@ -1,7 +1,6 @@
 """The models there are, and the proof that a file is the one that was meant.
 
-`manifest.toml` lists what is known; trained nnU-Net v2 folders anywhere under the weights folders, and MedSAM, SAM and
-SAM2 checkpoints in a `local/` folder there, are found by themselves. Environment variable TWIN_WEIGHTS adds a folder.
+What the weights folders have is read by `weights.manifest`; environment variable TWIN_WEIGHTS adds a folder.
 Nothing is loaded but weights: `torch.load(weights_only=True)` from the very bytes whose SHA-256 was checked, and so are
 the plans that say how a network is built and its input prepared.
 """
@@ -10,12 +9,10 @@ from __future__ import annotations
 
 import hashlib
 import io
-import json
 import pickle
 import re
-import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from importlib import metadata
 from pathlib import Path, PurePosixPath
@@ -23,44 +20,10 @@ from typing import Any, Literal
 
 from core.errors import ModelError
 from core.settings import settings
+from weights.manifest import dropped_in, read_manifest
+from weights.model_entry import CHECKPOINT, DATASET, HERE, PLANS, ModelEntry
 
-HERE = Path(__file__).resolve().parent
 Status = Literal["ready", "missing", "altered"]
-KINDS = ("nnunet", "litemedsam", "sam_vit_b", "sam2", "rfdeep")
-CHECKPOINT = "checkpoint_final.pth"
-#: What an nnU-Net is loaded from beside its checkpoints.
-PLANS, DATASET = "plans.json", "dataset.json"
-
-
-@dataclass(frozen=True)
-class ModelEntry:
-    """One model: the manifest's line, or what was found in a folder.
-
-    Args:
-        path: relative to `root`, or "package:NAME/FILE".
-        sha256: of the checkpoint (of several folds: of their hashes, see `verify`): the manifest's, else as computed
-            from the file that is there, else "".
-        pinned: True if the manifest names the hash of everything that is loaded: of an nnU-Net also of its plans.
-        root: the weights folder.
-        preprocess: how a slice is prepared, see `core.engines.prompt.preparing.PREPROCESS`.
-        files: further files of the model and their SHA-256, by their place beside the checkpoint or in the folder.
-        expected: the manifest's `sha256`; "" where nobody has pinned it.
-    """
-
-    id: str
-    name: str
-    kind: str
-    source: str
-    licence: str
-    sha256: str
-    input: str
-    modality: tuple[str, ...]
-    path: str
-    pinned: bool = False
-    root: Path = HERE
-    preprocess: str = ""
-    files: tuple[tuple[str, str], ...] = field(default=())
-    expected: str = ""
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,11 +62,11 @@ def models() -> tuple[ModelEntry, ...]:
     entries: list[ModelEntry] = []
     for folder in folders():
         if (folder / "manifest.toml").is_file():
-            entries += _read_manifest(folder)
+            entries += read_manifest(folder, folders())
     taken = {(e.root / e.path).resolve() for e in entries if not e.path.startswith("package:")}
     names = {e.id for e in entries}
     for folder in folders():
-        for entry in _dropped_in(folder):
+        for entry in dropped_in(folder):
             if (entry.root / entry.path).resolve() in taken:
                 continue
             number = 2
@@ -326,105 +289,3 @@ def _unpack(data: bytes, entry: ModelEntry) -> dict[str, Any]:
     if not isinstance(state, dict):
         raise ModelError(f"The weights of {entry.name} are no table of parameters. Get them again from {entry.source}.")
     return state
-
-
-def _read_manifest(folder: Path) -> list[ModelEntry]:
-    known = {f.name for f in fields(ModelEntry)} - {"root", "pinned", "expected"}
-    try:
-        lines = tomllib.loads((folder / "manifest.toml").read_text(encoding="utf-8")).get("models", [])
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as problem:
-        raise ModelError(f"The manifest of the weights folder cannot be read: {problem}. Correct it.") from None
-    entries = []
-    for line in lines:
-        values = dict(line)
-        wrong = sorted(values.keys() - known) + sorted({"id", "name", "kind", "path", "sha256"} - values.keys())
-        pins = {name: str(digest) for name, digest in dict(values.get("files", {})).items()}
-        wrong += sorted(name for name, digest in pins.items() if not _is_pin(name, digest))
-        if wrong or values["kind"] not in KINDS or not re.fullmatch(r"[0-9a-f]{64}|", values["sha256"]):
-            raise ModelError(
-                f"The manifest's entry {values.get('id', '?')!r} is not right ({', '.join(wrong) or 'kind or hash'}). "
-                f"Correct manifest.toml; kinds are {', '.join(KINDS)}."
-            )
-        values = {
-            "source": "",
-            "licence": "unknown",
-            "input": "",
-            **values,
-            "modality": tuple(values.get("modality", ())),
-        }
-        values["files"] = tuple(sorted(pins.items()))
-        needed = {PLANS, DATASET} if values["kind"] == "nnunet" else set()
-        pinned = bool(values["sha256"]) and needed <= pins.keys()
-        root = _home(values["path"], folder)
-        entries.append(ModelEntry(**values, pinned=pinned, expected=values["sha256"], root=root))
-    if len({e.id for e in entries}) < len(entries):
-        raise ModelError("The manifest names one model id twice. Correct manifest.toml.")
-    return entries
-
-
-def _is_pin(name: str, digest: str) -> bool:
-    """A file within the model's folder, and a SHA-256."""
-    inside = not PurePosixPath(name).is_absolute() and ".." not in PurePosixPath(name).parts
-    return inside and re.fullmatch(r"[0-9a-f]{64}", digest) is not None
-
-
-def _home(path: str, folder: Path) -> Path:
-    """The first weights folder that has the model, so that a pinned hash also holds for a file under TWIN_WEIGHTS."""
-    places = [place for place in (folder, *folders()) if not path.startswith("package:") and (place / path).exists()]
-    return places[0] if places else folder
-
-
-def _dropped_in(folder: Path) -> list[ModelEntry]:
-    """Trained nnU-Nets anywhere in the folder; single checkpoints in its `local/`."""
-    found = []
-    for plans in sorted(folder.rglob("plans.json")):
-        home = plans.parent
-        if (home / "dataset.json").is_file() and any(home.glob(f"fold_*/{CHECKPOINT}")):
-            place = home.relative_to(folder)
-            channels = _channels(home / "dataset.json")
-            model_id = _slug("-".join(p for p in place.parts if p != "local") or home.name)
-            found.append(_entry(folder, model_id, str(place), "nnunet", ", ".join(channels), _modalities(channels)))
-    for file in sorted((folder / "local").glob("*.pt*")):
-        if file.suffix not in (".pt", ".pth") or not file.is_file():
-            continue
-        kind = "sam2" if file.suffix == ".pt" else "litemedsam" if "lite" in file.stem.lower() else "sam_vit_b"
-        checkpoint = str(file.relative_to(folder))
-        preprocess = {"sam2": "", "litemedsam": "litemedsam"}.get(
-            kind, "medsam" if "medsam" in file.stem.lower() else "sam"
-        )
-        entry = _entry(folder, _slug(file.stem), checkpoint, kind, "one slice; boxes and points", ("CT", "PET", "MR"))
-        found.append(replace(entry, preprocess=preprocess))
-    return found
-
-
-def _entry(folder: Path, model_id: str, path: str, kind: str, takes: str, modality: tuple[str, ...]) -> ModelEntry:
-    return ModelEntry(
-        id=model_id,
-        name=model_id,
-        kind=kind,
-        source="put into the weights folder by a user",
-        licence="unknown",
-        sha256="",
-        input=takes,
-        modality=modality,
-        path=path,
-        root=folder,
-    )
-
-
-def _channels(dataset_json: Path) -> list[str]:
-    """The channel names an nnU-Net was trained on; [] if its dataset.json cannot be read."""
-    try:
-        names = json.loads(dataset_json.read_text(encoding="utf-8")).get("channel_names", {})
-        return [str(names[key]) for key in sorted(names, key=int)]
-    except (ValueError, AttributeError, OSError):
-        return []
-
-
-def _modalities(channels: list[str]) -> tuple[str, ...]:
-    known = {"CT": "CT", "PET": "PET", "SUV": "PET"}
-    return tuple(dict.fromkeys(known.get(name.upper().split()[0] if name.split() else "", "MR") for name in channels))
-
-
-def _slug(text: str) -> str:
-    return re.sub(r"[^a-z0-9.]+", "-", text.lower()).strip("-") or "model"

@@ -1,5 +1,6 @@
 """Single image files (NIfTI, NRRD, MetaImage) into arrays on RAS+ grids, with every header claim checked before it is
-believed: shape, voxel type, size against the file's own length, geometry. `core.imaging.volumes` is the door to use."""
+believed: shape, voxel type, size against the file's own length, geometry. `core.imaging.open_scan` and
+`core.imaging.volumes` are what other rooms use."""
 
 from __future__ import annotations
 

@@ -26,7 +26,8 @@ import numpy as np
 
 from core.errors import TwinReviewError
 from core.imaging.image_files import reading
-from core.imaging.volumes import open_scan, read_label_map
+from core.imaging.open_scan import open_scan
+from core.imaging.volumes import read_label_map
 from core.settings import adopt
 
 #: After so long without a request it ends; the next request starts it again.

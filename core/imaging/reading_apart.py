@@ -43,7 +43,7 @@ _ENVIRONMENT = ("PATH", "HOME", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "SYSTEMROOT
 
 
 def read_scan(files: Sequence[Path], modality: Modality, sequence: str, scratch: Path) -> tuple[Volume, dict[str, Any]]:
-    """`core.imaging.volumes.open_scan`, in a process of its own.
+    """`core.imaging.open_scan.open_scan`, in a process of its own.
 
     Args:
         scratch: an empty folder of the store's own; the voxels stay in it and are read from there.

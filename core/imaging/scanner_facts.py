@@ -119,7 +119,7 @@ def kept_facts(found: Mapping[str, Any], timepoint: str) -> dict[str, Any]:
     """The metadata of a scan that is stored.
 
     Args:
-        found: what `core.imaging.volumes.open_scan` says.
+        found: what `core.imaging.open_scan.open_scan` says.
         timepoint: the date that the person gave, YYYY-MM-DD.
 
     Returns:

@@ -16,15 +16,9 @@ from core.jobs.pipeline import KINDS
 from core.jobs.stages.common import StageStore, add_version
 from core.remembered.sources import HasEvents, HasForecasts, HasJobs, HasReferenceSets, HasVerdicts
 from core.review.readers import newest_visible_version
-from core.simulation.demo_stories import (
-    DEMO,
-    REAL,
-    DemoTimepoint,
-    Story,
-    demo_timepoint,
-    demo_timepoints,
-    real_timepoints,
-)
+from core.simulation.demo_stories import DEMO, REAL
+from core.simulation.demo_timepoints import demo_timepoint, demo_timepoints, real_timepoints
+from core.simulation.story import DemoTimepoint, Story
 from core.twin.kept_forecasts import try_store_forecast
 from core.twin.trajectory import TOTAL
 from core.types import MaskRecord, Progress, no_progress

@@ -76,7 +76,7 @@ def _nnunet(cpu: Any, cuda: Any) -> list[dict[str, Any]]:
 
 def _prompt_segmenter(device: Any) -> Any:
     from core.engines.prompt import medsam, sam_segmenter
-    from core.engines.prompt.medsam import fill_network
+    from core.engines.prompt.network_weights import fill_network
     from core.engines.prompt.preparing import PREPROCESS
     from weights import registry
 

@@ -10,7 +10,8 @@ import pytest
 
 from core.imaging.volumes import read_label_map
 from core.simulation.demo import build
-from core.simulation.demo_stories import DEMO, demo_timepoints
+from core.simulation.demo_stories import DEMO
+from core.simulation.demo_timepoints import demo_timepoints
 from store import open_store
 
 pytestmark = pytest.mark.browser

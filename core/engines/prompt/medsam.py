@@ -10,10 +10,12 @@ from __future__ import annotations
 
 import logging
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from core.engines.base import PromptSegmenter
+from core.engines.prompt import sam2
 from core.engines.prompt.encoder import quick_encoder
+from core.engines.prompt.network_weights import fill_network
 from core.engines.prompt.preparing import PREPROCESS
 from core.engines.prompt.sam_segmenter import SamSegmenter
 from core.errors import ModelError
@@ -40,28 +42,6 @@ def build_network(kind: str) -> torch.nn.Module:
     raise ModelError(f"Expected a model of kind litemedsam or sam_vit_b, got {kind!r}. Choose another model.")
 
 
-def fill_network(network: torch.nn.Module, state: dict[str, Any], model_id: str) -> None:
-    """Loads `state` into `network`, all of it or not at all.
-
-    Raises:
-        ModelError: naming the parameters that are missing, unknown or of another shape.
-    """
-    state = state.get("model", state.get("state_dict", state))
-    state = {name.removeprefix("module."): value for name, value in state.items()}
-    own = network.state_dict()
-    missing = sorted(own.keys() - state.keys())
-    unknown = sorted(state.keys() - own.keys())
-    misfit = [n for n in own.keys() & state.keys() if tuple(getattr(state[n], "shape", ())) != tuple(own[n].shape)]
-    if missing or unknown or misfit:
-        sample = ", ".join((missing + unknown + sorted(misfit))[:3])
-        raise ModelError(
-            f"The weights of {model_id} are for another network: of {len(own)} parameters expected, {len(missing)} are "
-            f"missing, {len(misfit)} have another shape, and {len(unknown)} are unknown ({sample} ...). "
-            "Check that the file is the one its name says, or choose another model."
-        )
-    network.load_state_dict(state)
-
-
 @lru_cache(maxsize=2)
 def _warm(entry: registry.ModelEntry, stamp: int) -> SamSegmenter:
     """`stamp` is the file's time of change: a file replaced under the same name is loaded again."""
@@ -82,8 +62,6 @@ def _warm(entry: registry.ModelEntry, stamp: int) -> SamSegmenter:
 def _load(model_id: str) -> PromptSegmenter:
     entry = registry.find(model_id)
     if entry.kind == "sam2":
-        from core.engines.prompt import sam2
-
         return sam2.load_sam2(model_id)
     if entry.kind not in ("litemedsam", "sam_vit_b"):
         raise ModelError(f"{entry.name} is no model for boxes and points. Choose one of kind litemedsam or sam_vit_b.")
@@ -107,8 +85,6 @@ def load_prompt_segmenter(model_id: str | None = None) -> PromptSegmenter:
     try:
         return _load(wanted)
     except ModelError as problem:
-        from core.engines.prompt import sam2
-
         try:
             fallback = sam2.load_sam2(None)
         except ModelError as second:

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from core.engines.base import SliceMask
 from core.engines.device import pick_device
+from core.engines.prompt.network_weights import fill_network
 from core.engines.prompt.prompting import check_slice_prompts, group_prompts
 from core.errors import InputError, ModelError
 from core.types import Prompt
@@ -147,8 +148,6 @@ def _choose(model_id: str | None) -> registry.ModelEntry:
 def _warm(entry: registry.ModelEntry, stamp: int) -> Sam2Segmenter:
     from sam2.build_sam import build_sam2
     from sam2.sam2_image_predictor import SAM2ImagePredictor
-
-    from core.engines.prompt.medsam import fill_network
 
     config = config_for(registry.locate(entry).name)
     loaded = registry.load_model(entry)

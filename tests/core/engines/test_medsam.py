@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from core.engines.prompt import medsam, preparing, prompting
+from core.engines.prompt.network_weights import fill_network
 from core.errors import InputError, ModelError
 from core.types import Grid, Prompt
 
@@ -96,10 +97,10 @@ def test_weights_of_another_network_are_refused_with_what_does_not_fit() -> None
     with pytest.raises(
         ModelError, match=r"weights of x are for another network.*1 are unknown \(.*Check that the file"
     ):
-        medsam.fill_network(network, {"fc.weight": torch.zeros(2, 2)}, "x")
+        fill_network(network, {"fc.weight": torch.zeros(2, 2)}, "x")
     wrong = {**before, "mask_decoder.iou_token.weight": torch.zeros(1, 7)}
     with pytest.raises(ModelError, match=r"0 are missing, 1 have another shape, and 0 are unknown"):
-        medsam.fill_network(network, {"model": wrong}, "x")
+        fill_network(network, {"model": wrong}, "x")
     assert all(torch.equal(before[name], value) for name, value in network.state_dict().items())
     with pytest.raises(ModelError, match="kind litemedsam or sam_vit_b"):
         medsam.build_network("nnunet")

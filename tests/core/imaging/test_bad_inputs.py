@@ -20,7 +20,8 @@ import SimpleITK as sitk
 
 from core.errors import GeometryError, InputError
 from core.imaging.archives import unpacked
-from core.imaging.volumes import open_scan, read_label_map, read_volume, write_nifti
+from core.imaging.open_scan import open_scan
+from core.imaging.volumes import read_label_map, read_volume, write_nifti
 from core.types import Grid, LabelMap, Modality, Volume, parse_date
 from tests.dicom_phantom import activity_tags, stored_values, write_rtstruct, write_series
 

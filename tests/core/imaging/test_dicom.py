@@ -16,7 +16,8 @@ from pydicom.uid import generate_uid
 
 from core.errors import InputError
 from core.imaging.dicom import read_files, read_series
-from core.imaging.volumes import content_sha256, from_sitk, open_scan, orientation, read_volume
+from core.imaging.open_scan import open_scan
+from core.imaging.volumes import content_sha256, from_sitk, orientation, read_volume
 from tests.dicom_phantom import SECRETS, activity_tags, stored_values, write_rtstruct, write_series
 
 

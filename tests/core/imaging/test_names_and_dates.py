@@ -14,9 +14,9 @@ from pydicom import Dataset
 from streamlit.testing.v1 import AppTest
 
 from core.errors import InputError
+from core.imaging.open_scan import open_scan
 from core.imaging.pseudonym import NameQuestion, ask_about_id, ask_about_name
 from core.imaging.scanner_facts import kept_facts
-from core.imaging.volumes import open_scan
 from core.jobs.pipeline import import_scan
 from store import Store
 from tests.dicom_phantom import activity_tags, write_series

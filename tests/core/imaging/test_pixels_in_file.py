@@ -24,7 +24,8 @@ from pydicom.uid import UID
 from core.errors import InputError
 from core.imaging.headers.image_header import MAX_HEADER_BYTES
 from core.imaging.image_files import to_sitk
-from core.imaging.volumes import open_scan, read_label_map, read_volume
+from core.imaging.open_scan import open_scan
+from core.imaging.volumes import read_label_map, read_volume
 from core.types import Grid
 from tests.dicom_phantom import write_series
 

@@ -249,7 +249,7 @@ def test_the_reader_sees_no_key_of_this_process(tmp_path: Path, monkeypatch) -> 
 _STAND_IN = """
 import atexit, os, sys, time
 from pathlib import Path
-from core import reader_process
+from core.imaging import reader_process
 {line}
 if __name__ == "__main__":
     reader_process.main()

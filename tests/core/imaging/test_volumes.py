@@ -19,11 +19,11 @@ from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
 from core.errors import GeometryError, InputError
+from core.imaging.open_scan import open_scan
 from core.imaging.volumes import (
     content_sha256,
     file_sha256,
     from_sitk,
-    open_scan,
     orientation,
     read_label_map,
     read_volume,

@@ -8,7 +8,8 @@ import pytest
 
 from core.lesions.metrics import dice
 from core.simulation.demo import build
-from core.simulation.demo_stories import DEMO, demo_timepoint
+from core.simulation.demo_stories import DEMO
+from core.simulation.demo_timepoints import demo_timepoint
 from core.twin.curve_points import volume_points
 from store import Store
 

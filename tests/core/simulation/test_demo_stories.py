@@ -12,7 +12,9 @@ import pytest
 from scipy import ndimage
 
 from core.errors import InputError
-from core.simulation.demo_stories import DEMO, REAL, Story, demo_timepoint, demo_timepoints, real_timepoints
+from core.simulation.demo_stories import DEMO, REAL
+from core.simulation.demo_timepoints import demo_timepoint, demo_timepoints, real_timepoints
+from core.simulation.story import Story
 
 
 def story(patient_id: str) -> Story:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from core.simulation.demo_stories import real_scan
+from core.simulation.demo_timepoints import real_scan
 from core.simulation.simulate import LesionSpec, PhantomSpec, SimulatedTimepoint, follow_up, phantom
 
 FIRST_ANATOMY = 900
