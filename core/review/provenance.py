@@ -133,7 +133,7 @@ def _extent(mask: NDArray[np.generic]) -> Extent | None:
     return np.array([s[0] for s in sides]), np.array([s[-1] for s in sides])
 
 
-def _reach(answer: Answer, to_grid: NDArray[np.generic], low: NDArray[np.int64], high: NDArray[np.int64]) -> Extent:
+def _reach(answer: Answer, to_grid: NDArray[np.floating], low: NDArray[np.number], high: NDArray[np.number]) -> Extent:
     """The voxels of a grid around a rectangle of the answer's slice, half a voxel wider; they may lie outside it."""
     first, second = (n for n in range(3) if n != answer.axis)
     corners = []
