@@ -15,7 +15,7 @@ HOST = "http://viewer.test/"
 
 @pytest.fixture
 def run(page):
-    """run("shapes.js", "m.inPlane(1)", x=3) -> the value of an expression in which m is the module."""
+    """run("edit/shapes.js", "m.inPlane(1)", x=3) -> the value of an expression in which m is the module."""
 
     def serve(route):
         name = route.request.url.removeprefix(HOST)
@@ -36,7 +36,7 @@ def run(page):
 
 
 def visited(run, call, **values):
-    return set(run("shapes.js", f"(() => {{ const seen = []; m.{call}; return seen; }})()", **values))
+    return set(run("edit/shapes.js", f"(() => {{ const seen = []; m.{call}; return seen; }})()", **values))
 
 
 def numbers(mask):
@@ -107,7 +107,7 @@ def test_signed_distances_are_those_of_an_exact_transform(run):
     rng = np.random.default_rng(3)
     mask = ndimage.binary_opening(rng.random((14, 11)) > 0.4)
     got = run(
-        "shapes.js",
+        "edit/shapes.js",
         "[...m.signedDistance({n, m: rows, mask}, [1.5, 0.7])]",
         n=14,
         rows=11,
@@ -133,7 +133,7 @@ def edit(run):
 
     def evaluate(script, labels=LABELS):
         value, after, changes = run(
-            "edit.js",
+            "edit/edit.js",
             """(() => { const array = Uint8Array.from(labels), changes = [];
                  const e = new m.LabelEditor(shape, [1, 2, 3], array, (c) => changes.push([c.what, c.slices]));
                  const value = (() => { SCRIPT })();
@@ -267,7 +267,7 @@ def test_answers_on_another_grid_are_laid_on_the_reference_by_the_nearest_voxel(
     scan = {"shape": [6, 6, 4], "affine": affine.ravel().tolist()}
     said = {"origin": [1, 2], "shape": [2, 1], "mask": "Aw=="}  # both bits set
     found, axis = run(
-        "slice_answers.js",
+        "prompt/slice_answers.js",
         """(() => { const map = new m.SliceMap(scan, reference);
         return [map.voxels(2, 1, m.unpack(said)), [0, 1, 2].map((a) => map.axisAlong(a))]; })()""",
         scan=scan,
@@ -306,7 +306,7 @@ def test_the_server_explains_just_the_voxels_that_the_viewer_takes_of_an_answer(
         for name, g in (("scan", scan), ("reference", reference))
     }
     found = run(
-        "slice_answers.js",
+        "prompt/slice_answers.js",
         "new m.SliceMap(scan, reference).voxels(axis, k, m.unpack(said))",
         **grids,
         axis=axis,
@@ -337,7 +337,7 @@ def test_the_server_explains_just_the_voxels_that_the_viewer_takes_of_an_answer(
 
 def test_bits_packed_here_are_read_back(run):
     value = run(
-        "slice_answers.js",
+        "prompt/slice_answers.js",
         """(() => { const test = (a, b) => (a * 7 + b * 3) % 5 === 0 && a > 1 && b < 8;
         const packed = m.pack([13, 11], test), read = m.unpack(packed); let wrong = 0;
         for (let b = 0; b < 11; b++) for (let a = 0; a < 13; a++) if (m.has(read, a, b) !== test(a, b)) wrong++;
@@ -348,7 +348,7 @@ def test_bits_packed_here_are_read_back(run):
 
 def test_a_long_sentence_is_broken_into_lines_that_fit(run):
     def lines(text, most):
-        return run("words.js", "m.linesOf(text, (t) => t.length, most)", text=text, most=most)
+        return run("lib/words.js", "m.linesOf(text, (t) => t.length, most)", text=text, most=most)
 
     assert lines("the file of version 1 is missing", 12) == ["the file of", "version 1 is", "missing"]
     assert lines("short", 12) == ["short"]

@@ -1,5 +1,5 @@
 // The controls above the panes and the line below them. Everything here has a name for those who do not see it.
-import { PLANES } from "./geometry.js";
+import { PLANES } from "../lib/geometry.js";
 import { ADDED, REMOVED } from "./pane.js";
 
 export function element(tag, properties = {}, ...children) {

@@ -1,8 +1,8 @@
 // The tools that draw prompts, on any plane of the first timepoint: boxes, points that belong and points that do not. What
 // is there already is moved by its corner, edge or place. How prompts and the model's answer look is here, too.
-import { apply } from "./geometry.js";
-import { inScan } from "./pens.js";
-import { inPlane } from "./shapes.js";
+import { apply } from "../lib/geometry.js";
+import { inScan } from "../edit/pens.js";
+import { inPlane } from "../edit/shapes.js";
 
 const BOX = "#f0e442", PLUS = "#6cc3a0", MINUS = "#e5786d", GRIP_PX = 8;
 

@@ -1,10 +1,10 @@
 // One timepoint's mask being changed: the editor, its draft on the server, the tools' settings, and the lines of controls.
-import { spacing } from "./geometry.js";
+import { spacing } from "../lib/geometry.js";
 import { Draft } from "./draft.js";
 import { LabelEditor } from "./edit.js";
 import { penTools } from "./pens.js";
-import { Prompting } from "./prompts.js";
-import { promptTools } from "./prompt_tools.js";
+import { Prompting } from "../prompt/prompts.js";
+import { promptTools } from "../prompt/prompt_tools.js";
 import { EditBar } from "./edit_bar.js";
 
 // A new version's difference from its parent.

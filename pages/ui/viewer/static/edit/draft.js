@@ -1,6 +1,6 @@
 // Keeps a draft on the server as it is made: dirty slices only, one request at a time, with a revision. What could not be
 // saved stays dirty and is tried again; what somebody else saved meanwhile is never overwritten without being asked.
-import { fetchFrom } from "./volume.js";
+import { fetchFrom } from "../lib/volume.js";
 
 const DEBOUNCE_MS = 250, AGAIN_MS = [1000, 2000, 5000, 15000];
 

@@ -12,15 +12,15 @@
 //   viewer.addKey("b", "what it does", action), viewer.addControl(element), viewer.say(text), viewer.emit(name, value)
 //   viewer.on("data" | "lesion" | "labels" | "slice" | "close", f): told when the page gave new data, and so on
 //   viewer.lesion: the label that is worked on; viewer.data: what the page gave last; viewer.auth: {api, token}
-import { apply, invert, multiply, planeOf, PLANES } from "./geometry.js";
-import { Levels } from "./levels.js";
-import { Series } from "./series.js";
+import { apply, invert, multiply, planeOf, PLANES } from "../lib/geometry.js";
+import { Levels } from "../lib/levels.js";
+import { Series } from "../lib/series.js";
 import { Pane } from "./pane.js";
 import { bindPointer } from "./input.js";
 import { bindKeys, frameKeys } from "./keys.js";
 import { Toolbar } from "./toolbar.js";
 import { plainTools } from "./plain_tools.js";
-import { Editing } from "./editing.js";
+import { Editing } from "../edit/editing.js";
 
 const DRAWS_KEPT = 1000;
 export const LAYOUTS = ["one", "two", "planes"];

@@ -1,6 +1,6 @@
 // The tools that draw labels by hand: brush, eraser, polygon, and a click on a piece to keep or remove it.
 // `session` is editing.js's Editing: the editor, the lesion, and what the tools are set to.
-import { apply, multiply } from "./geometry.js";
+import { apply, multiply } from "../lib/geometry.js";
 
 const NEAR_PX = 10, LASSO_PX = 40;
 

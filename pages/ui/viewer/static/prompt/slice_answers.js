@@ -1,7 +1,7 @@
 // A model's answers for slices of a scan, and where they lie on the reference grid. Pure: no DOM, no network.
 // An answer is {origin: [a, b], shape: [n, m], bits: Uint8Array}: README.md, "Masks of `prompt` and `propagate`".
-import { apply, invert, multiply } from "./geometry.js";
-import { inPlane } from "./shapes.js";
+import { apply, invert, multiply } from "../lib/geometry.js";
+import { inPlane } from "../edit/shapes.js";
 
 export function unpack({ origin, shape, mask }) {
   return { origin, shape, bits: Uint8Array.from(atob(mask), (c) => c.charCodeAt(0)) };

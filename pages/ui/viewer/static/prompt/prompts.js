@@ -1,7 +1,7 @@
 // Boxes and points, what the model answers to them, and what becomes of the answers. An answer is a preview until it is
 // kept; the prompts stay, can be moved and deleted, and go into the draft and the version's sidecar.
-import { fetchFrom } from "./volume.js";
-import { inPlane } from "./shapes.js";
+import { fetchFrom } from "../lib/volume.js";
+import { inPlane } from "../edit/shapes.js";
 import { cropped, has, pack, SliceMap, unpack } from "./slice_answers.js";
 
 const AHEAD_MS = 300, POLL_MS = 1500;

@@ -1,8 +1,8 @@
 // One canvas: a plane of the reference scan with the image, what is fused over it, masks, crosshair, letters and scale.
-import { aligned, apply, mapped } from "./geometry.js";
-import { outlines, sampleColours, sampleLabels } from "./sample.js";
-import { Mip } from "./mip.js";
-import { drawWords } from "./words.js";
+import { aligned, apply, mapped } from "../lib/geometry.js";
+import { outlines, sampleColours, sampleLabels } from "../lib/sample.js";
+import { Mip } from "../lib/mip.js";
+import { drawWords } from "../lib/words.js";
 
 const EMPTY = 0xff000000, SETTLE_MS = 140, KEPT = 48;
 export const ADDED = "#c77dff", REMOVED = "#e69f00", CROSS = "#f0e442";

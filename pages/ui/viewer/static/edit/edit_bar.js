@@ -1,5 +1,5 @@
 // The line of controls for editing, the one for the model's answer, and what the draft's state is.
-import { element } from "./toolbar.js";
+import { element } from "../view/toolbar.js";
 
 export class EditBar {
   constructor(session) {
