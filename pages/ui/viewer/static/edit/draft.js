@@ -2,7 +2,8 @@
 // saved stays dirty and is tried again; what somebody else saved meanwhile is never overwritten without being asked.
 import { fetchFrom } from "../lib/volume.js";
 
-const DEBOUNCE_MS = 250, AGAIN_MS = [1000, 2000, 5000, 15000];
+const DEBOUNCE_MS = 250,
+  AGAIN_MS = [1000, 2000, 5000, 15000];
 
 const gzip = (parts) => new Response(new Blob(parts).stream().pipeThrough(new CompressionStream("gzip"))).arrayBuffer();
 
@@ -12,13 +13,30 @@ export class Draft {
   // onState(draft) is told whenever something below changes.
   constructor(auth, place, known, read, onState) {
     Object.assign(this, { auth, place, read, onState, id: known?.draft_id ?? null, revision: known?.revision ?? 0 });
-    Object.assign(this, { slices: new Set(), what: [], promptsDirty: false, failures: 0, sending: null, conflict: null, problem: "", notice: "", savedAt: null, closed: false });
-    this.guard = (event) => { if (this.dirty) event.preventDefault(); };
+    Object.assign(this, {
+      slices: new Set(),
+      what: [],
+      promptsDirty: false,
+      failures: 0,
+      sending: null,
+      conflict: null,
+      problem: "",
+      notice: "",
+      savedAt: null,
+      closed: false,
+    });
+    this.guard = (event) => {
+      if (this.dirty) event.preventDefault();
+    };
     window.addEventListener("beforeunload", this.guard);
   }
 
-  get dirty() { return this.slices.size > 0 || this.promptsDirty; }
-  get exists() { return this.id !== null || this.dirty; }
+  get dirty() {
+    return this.slices.size > 0 || this.promptsDirty;
+  }
+  get exists() {
+    return this.id !== null || this.dirty;
+  }
 
   // In words, for the line below the tools.
   get state() {
@@ -51,22 +69,33 @@ export class Draft {
     this.onState(this);
     await this.sending;
     this.sending = null;
-    if (this.dirty && !this.conflict && !this.problem) this.later(this.failures ? AGAIN_MS[Math.min(this.failures, AGAIN_MS.length) - 1] : 0);
+    if (this.dirty && !this.conflict && !this.problem)
+      this.later(this.failures ? AGAIN_MS[Math.min(this.failures, AGAIN_MS.length) - 1] : 0);
     this.onState(this);
   }
 
   async send() {
-    const slices = [...this.slices].sort((a, b) => a - b), { what, promptsDirty } = this, began = performance.now();
+    const slices = [...this.slices].sort((a, b) => a - b),
+      { what, promptsDirty } = this,
+      began = performance.now();
     Object.assign(this, { slices: new Set(), what: [], promptsDirty: false });
     try {
       if (this.id === null) await this.open();
       const header = { slices, what: what.length > 3 ? `${what.length} steps, last ${what.at(-1)}` : what.join(", ") };
       if (promptsDirty) Object.assign(header, { prompts: this.read.prompts(), answers: this.read.answers() });
-      const words = new TextEncoder().encode(JSON.stringify(header)), length = new Uint8Array(new Uint32Array([words.length]).buffer);
+      const words = new TextEncoder().encode(JSON.stringify(header)),
+        length = new Uint8Array(new Uint32Array([words.length]).buffer);
       const body = await gzip([length, words, ...slices.map((k) => this.read.slice(k))]);
       const answer = await this.request("PUT", `draft/${this.id}`, body);
-      Object.assign(this, { revision: answer.revision, failures: 0, problem: "", savedAt: new Date(), saveMs: performance.now() - began });
-      if (answer.unproven?.length) this.notice = `The server no longer remembers ${answer.unproven.length} of the model's answers here. What they changed counts as drawn by hand.`;
+      Object.assign(this, {
+        revision: answer.revision,
+        failures: 0,
+        problem: "",
+        savedAt: new Date(),
+        saveMs: performance.now() - began,
+      });
+      if (answer.unproven?.length)
+        this.notice = `The server no longer remembers ${answer.unproven.length} of the model's answers here. What they changed counts as drawn by hand.`;
     } catch (error) {
       for (const k of slices) this.slices.add(k);
       this.what = [...what, ...this.what];
@@ -81,20 +110,31 @@ export class Draft {
       const theirs = this.id === null ? null : await this.load().catch(() => null);
       if (theirs && this.read.same(theirs.array)) Object.assign(this, { revision: theirs.revision, failures: 0 });
       else this.conflict = { ...error.said };
-    } else if (error.status === undefined || error.status >= 500) this.failures++; // no network, or a server that restarts
+    } else if (error.status === undefined || error.status >= 500)
+      this.failures++; // no network, or a server that restarts
     else Object.assign(this, { problem: error.message, gone: error.status === 404 });
   }
 
   async open() {
     const answer = await this.request("POST", "draft", JSON.stringify(this.place), false);
     this.id = answer.draft_id;
-    if (answer.revision === 0) return void (this.revision = 0);
+    if (answer.revision === 0) {
+      this.revision = 0;
+      return;
+    }
     // Another window made a draft of this version since this page was loaded.
-    throw Object.assign(new Error("stale"), { status: 409, said: { error: "Another window of yours has begun a draft of this version.", revision: answer.revision } });
+    throw Object.assign(new Error("stale"), {
+      status: 409,
+      said: { error: "Another window of yours has begun a draft of this version.", revision: answer.revision },
+    });
   }
 
   request(method, path, body, matched = true) {
-    return fetchFrom(this.auth, path, { method, body, headers: matched ? { "If-Match": String(this.revision) } : {} }).then((answer) => answer.json());
+    return fetchFrom(this.auth, path, {
+      method,
+      body,
+      headers: matched ? { "If-Match": String(this.revision) } : {},
+    }).then((answer) => answer.json());
   }
 
   // The draft as it was left: {array, prompts, answers, left_out}; from then on changes go on top of it.
@@ -117,21 +157,35 @@ export class Draft {
     const theirs = await this.fetch();
     this.conflict = null;
     const differing = merge(theirs);
-    Object.assign(this, { slices: new Set(differing ?? []), what: differing ? ["kept my side"] : [], promptsDirty: differing !== null });
+    Object.assign(this, {
+      slices: new Set(differing ?? []),
+      what: differing ? ["kept my side"] : [],
+      promptsDirty: differing !== null,
+    });
     if (differing) await this.flush();
     this.onState(this);
   }
 
   // After the draft was saved or discarded elsewhere: a new one, with all that is on the screen.
   async again() {
-    Object.assign(this, { id: null, revision: 0, problem: "", gone: false, slices: new Set(Array.from({ length: this.read.depth }, (_, k) => k)), promptsDirty: true });
+    Object.assign(this, {
+      id: null,
+      revision: 0,
+      problem: "",
+      gone: false,
+      slices: new Set(Array.from({ length: this.read.depth }, (_, k) => k)),
+      promptsDirty: true,
+    });
     await this.flush();
   }
 
   // Makes a version of it. Raises with the server's words.
   async save() {
     await this.flush();
-    if (this.dirty) throw new Error(this.problem || "Not everything could be sent to the server yet. Try again when it can be reached.");
+    if (this.dirty)
+      throw new Error(
+        this.problem || "Not everything could be sent to the server yet. Try again when it can be reached.",
+      );
     const answer = await this.request("POST", `draft/${this.id}/save`);
     this.close();
     return answer;

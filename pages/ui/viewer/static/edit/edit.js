@@ -4,7 +4,8 @@
 // neighbour is ever overwritten. Whoever changes something calls begin(), set() …, commit(); the rest is built of these.
 import { between, component, holes, inPlane, sliceMask, visitPolygon, visitStroke } from "./shapes.js";
 
-const STEPS_KEPT = 200, VOXELS_KEPT = 20e6;
+const STEPS_KEPT = 200,
+  VOXELS_KEPT = 20e6;
 
 export class LabelEditor {
   // array: Uint8Array of the whole grid, changed in place. onChange({what, slices: [k …], taken}) after each step, undo
@@ -16,10 +17,18 @@ export class LabelEditor {
     this.edited = new Map(); // "axis label" -> slices drawn on, between which `interpolate` draws
   }
 
-  get grid() { return { shape: this.shape, spacing: this.spacing }; }
-  get dirty() { return this.done.length > 0; }
-  get undoes() { return this.done.at(-1)?.what ?? null; }
-  get redoes() { return this.undone.at(-1)?.what ?? null; }
+  get grid() {
+    return { shape: this.shape, spacing: this.spacing };
+  }
+  get dirty() {
+    return this.done.length > 0;
+  }
+  get undoes() {
+    return this.done.at(-1)?.what ?? null;
+  }
+  get redoes() {
+    return this.undone.at(-1)?.what ?? null;
+  }
 
   // ---- one step ---------------------------------------------------------------------------------------------------
   begin(what, label, byHand = true) {
@@ -29,7 +38,8 @@ export class LabelEditor {
 
   // Sets a voxel to the step's lesion, or takes it away from it.
   set(p, on) {
-    const { array, step } = this, now = array[p];
+    const { array, step } = this,
+      now = array[p];
     if (on ? now !== 0 : now !== step.label) return;
     const k = Math.floor(p / this.plane);
     if (!step.before.has(k)) step.before.set(k, array.slice(k * this.plane, (k + 1) * this.plane));
@@ -41,7 +51,9 @@ export class LabelEditor {
     const { step } = this;
     this.step = null;
     if (!step) return false;
-    const at = [], was = [], is = [];
+    const at = [],
+      was = [],
+      is = [];
     for (const [k, before] of step.before) {
       const base = k * this.plane;
       for (let p = 0; p < this.plane; p++) {
@@ -52,7 +64,14 @@ export class LabelEditor {
       }
     }
     if (!at.length) return false;
-    const change = { what: step.what, byHand: step.byHand, taken: step.taken, at: Uint32Array.from(at), was: Uint8Array.from(was), is: Uint8Array.from(is) };
+    const change = {
+      what: step.what,
+      byHand: step.byHand,
+      taken: step.taken,
+      at: Uint32Array.from(at),
+      was: Uint8Array.from(was),
+      is: Uint8Array.from(is),
+    };
     this.done.push(change);
     this.undone = [];
     this.forgetOldest();
@@ -67,8 +86,12 @@ export class LabelEditor {
     this.step = null;
   }
 
-  undo() { return this.turn(this.done, this.undone, "was", "undo"); }
-  redo() { return this.turn(this.undone, this.done, "is", "redo"); }
+  undo() {
+    return this.turn(this.done, this.undone, "was", "undo");
+  }
+  redo() {
+    return this.turn(this.undone, this.done, "is", "redo");
+  }
 
   // Puts back what a step changed; returns what that was, or null where there is nothing.
   turn(from, to, which, word) {
@@ -76,9 +99,16 @@ export class LabelEditor {
     const change = from.pop();
     if (!change) return null;
     to.push(change);
-    change.at.forEach((p, n) => { this.array[p] = change[which][n]; });
+    change.at.forEach((p, n) => {
+      this.array[p] = change[which][n];
+    });
     const back = which === "was";
-    this.note({ ...change, what: `${word} ${change.what}` }, back ? change.is : change.was, change[which], back ? change.taken?.before : change.taken?.after);
+    this.note(
+      { ...change, what: `${word} ${change.what}` },
+      back ? change.is : change.was,
+      change[which],
+      back ? change.taken?.before : change.taken?.after,
+    );
     return change.what;
   }
 
@@ -94,7 +124,8 @@ export class LabelEditor {
 
   forgetOldest() {
     let kept = this.done.reduce((sum, change) => sum + change.at.length, 0);
-    while (this.done.length > 50 && (this.done.length > STEPS_KEPT || kept > VOXELS_KEPT)) kept -= this.done.shift().at.length;
+    while (this.done.length > 50 && (this.done.length > STEPS_KEPT || kept > VOXELS_KEPT))
+      kept -= this.done.shift().at.length;
   }
 
   slicesDrawn(key) {
@@ -110,13 +141,17 @@ export class LabelEditor {
   // ---- what people do -----------------------------------------------------------------------------------------------
   // A piece of a stroke of the present step. axis: of the plane drawn on; ball: in all directions. allow(p) may refuse.
   stroke(from, to, radiusMm, axis, { ball = false, on = true, allow = null } = {}) {
-    visitStroke(this.grid, from, to, radiusMm, ball ? null : axis, (p) => { if (!allow || allow(p)) this.set(p, on); });
+    visitStroke(this.grid, from, to, radiusMm, ball ? null : axis, (p) => {
+      if (!allow || allow(p)) this.set(p, on);
+    });
     this.drew(axis, Math.round(to[axis]));
   }
 
   polygon(points, axis, label, on = true, allow = null) {
     this.begin(on ? `polygon L${label}` : `cut out of L${label}`, label);
-    visitPolygon(this.grid, points, axis, (p) => { if (!allow || allow(p)) this.set(p, on); });
+    visitPolygon(this.grid, points, axis, (p) => {
+      if (!allow || allow(p)) this.set(p, on);
+    });
     this.drew(axis, Math.round(points[0]?.[axis] ?? 0));
     return this.commit();
   }
@@ -138,7 +173,8 @@ export class LabelEditor {
     if (!label) return false;
     const seen = component(this.array, this.shape, p);
     this.begin(`${keep ? "keep one piece" : "remove a piece"} of L${label}`, label);
-    for (let q = 0; q < this.array.length; q++) if (this.array[q] === label && Boolean(seen[q]) !== keep) this.set(q, false);
+    for (let q = 0; q < this.array.length; q++)
+      if (this.array[q] === label && Boolean(seen[q]) !== keep) this.set(q, false);
     return this.commit();
   }
 
@@ -146,12 +182,15 @@ export class LabelEditor {
   interpolate(label, axis) {
     const drawn = [...this.slicesDrawn(`${axis} ${label}`)].sort((a, b) => a - b);
     const pictures = new Map(drawn.map((n) => [n, sliceMask(this.array, this.shape, label, axis, n)]));
-    const keys = drawn.filter((n) => pictures.get(n).mask.includes(1)), pixel = inPlane(axis).map((a) => this.spacing[a]);
+    const keys = drawn.filter((n) => pictures.get(n).mask.includes(1)),
+      pixel = inPlane(axis).map((a) => this.spacing[a]);
     let count = 0;
     this.begin(`interpolate L${label}`, label);
     keys.slice(1).forEach((high, n) => {
-      const low = keys[n], shape = high - low > 1 ? between(pictures.get(low), pictures.get(high), pixel) : null;
-      for (let slice = low + 1; slice < high; slice++, count++) this.putSlice(axis, slice, shape((slice - low) / (high - low)));
+      const low = keys[n],
+        shape = high - low > 1 ? between(pictures.get(low), pictures.get(high), pixel) : null;
+      for (let slice = low + 1; slice < high; slice++, count++)
+        this.putSlice(axis, slice, shape((slice - low) / (high - low)));
     });
     return this.commit() ? count : 0;
   }
@@ -190,7 +229,11 @@ export class LabelEditor {
       this.array[p] = array[p];
     }
     if (!change.at.length) return false;
-    Object.assign(change, { at: Uint32Array.from(change.at), was: Uint8Array.from(change.was), is: Uint8Array.from(change.is) });
+    Object.assign(change, {
+      at: Uint32Array.from(change.at),
+      was: Uint8Array.from(change.was),
+      is: Uint8Array.from(change.is),
+    });
     this.done.push(change);
     this.undone = [];
     this.note(change, change.was, change.is);
@@ -200,7 +243,8 @@ export class LabelEditor {
   // The map as it was left earlier: not a step, but counted.
   load(array) {
     for (let p = 0; p < array.length; p++) {
-      const was = this.array[p], is = array[p];
+      const was = this.array[p],
+        is = array[p];
       if (was === is) continue;
       if (was) this.voxels.set(was, (this.voxels.get(was) ?? 0) - 1);
       if (is) this.voxels.set(is, (this.voxels.get(is) ?? 0) + 1);
@@ -210,17 +254,24 @@ export class LabelEditor {
 
   // The lesion's box on a slice [x0, y0, x1, y1] in the plane's two coordinates, or null.
   boxOn(label, axis, slice) {
-    const { n, mask } = sliceMask(this.array, this.shape, label, axis, slice), box = [Infinity, Infinity, -Infinity, -Infinity];
+    const { n, mask } = sliceMask(this.array, this.shape, label, axis, slice),
+      box = [Infinity, Infinity, -Infinity, -Infinity];
     mask.forEach((v, p) => {
       if (!v) return;
-      const x = p % n, y = Math.floor(p / n);
-      box[0] = Math.min(box[0], x); box[1] = Math.min(box[1], y); box[2] = Math.max(box[2], x); box[3] = Math.max(box[3], y);
+      const x = p % n,
+        y = Math.floor(p / n);
+      box[0] = Math.min(box[0], x);
+      box[1] = Math.min(box[1], y);
+      box[2] = Math.max(box[2], x);
+      box[3] = Math.max(box[3], y);
     });
     return box[2] < 0 ? null : box;
   }
 
   labelAt(index) {
     const at = index.map(Math.round);
-    return at.some((v, a) => v < 0 || v >= this.shape[a]) ? 0 : this.array[at[0] + this.shape[0] * (at[1] + this.shape[1] * at[2])];
+    return at.some((v, a) => v < 0 || v >= this.shape[a])
+      ? 0
+      : this.array[at[0] + this.shape[0] * (at[1] + this.shape[1] * at[2])];
   }
 }

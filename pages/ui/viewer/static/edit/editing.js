@@ -8,15 +8,29 @@ import { promptTools } from "../prompt/prompt_tools.js";
 import { EditBar } from "./edit_bar.js";
 
 // A new version's difference from its parent.
-function inWords({ dice, voxels_added: added, voxels_removed: removed, volume_delta_mm3: delta, hausdorff95_mm: hd95 }) {
+function inWords({
+  dice,
+  voxels_added: added,
+  voxels_removed: removed,
+  volume_delta_mm3: delta,
+  hausdorff95_mm: hd95,
+}) {
   if (dice === null) return "";
-  const volume = `${delta < 0 ? "−" : "+"}${Math.abs(delta / 1000).toFixed(2)} mL`, far = hd95 === null ? "" : `, Hausdorff 95 % ${hd95.toFixed(1)} mm`;
+  const volume = `${delta < 0 ? "−" : "+"}${Math.abs(delta / 1000).toFixed(2)} mL`,
+    far = hd95 === null ? "" : `, Hausdorff 95 % ${hd95.toFixed(1)} mm`;
   return `Dice ${dice.toFixed(3)}, ${added} voxels added, ${removed} removed, ${volume}${far}`;
 }
 
 export class Editing {
   constructor(viewer) {
-    Object.assign(this, { viewer, series: viewer.series[0], editor: null, draft: null, problem: "", attached: undefined });
+    Object.assign(this, {
+      viewer,
+      series: viewer.series[0],
+      editor: null,
+      draft: null,
+      problem: "",
+      attached: undefined,
+    });
     this.options = { radiusMm: 6, ball: false, limit: false, low: null, high: null };
     this.prompting = new Prompting(this);
     for (const tool of [...promptTools(this), ...penTools(this)]) viewer.addTool(tool);
@@ -36,16 +50,30 @@ export class Editing {
   // ---- what is edited -------------------------------------------------------------------------------------------------
   // Takes the shown version as the one to start from, once its voxels are there; its draft is fetched if there is one.
   async attach() {
-    const { series, viewer } = this, maskId = series.data.mask?.mask_id ?? null;
-    if (this.attached === maskId || (maskId && !series.labels.array) || series.labels.maskId !== maskId) return this.bar.refresh();
+    const { series, viewer } = this,
+      maskId = series.data.mask?.mask_id ?? null;
+    if (this.attached === maskId || (maskId && !series.labels.array) || series.labels.maskId !== maskId)
+      return this.bar.refresh();
     this.attached = maskId;
     const left = this.draft;
     left?.flush().then(() => left.close());
-    const { labels } = series, [I, J, K] = labels.shape;
+    const { labels } = series,
+      [I, J, K] = labels.shape;
     labels.array ??= new Uint8Array(I * J * K);
-    const size = I * J, editor = new LabelEditor(labels.shape, spacing(labels.affine), labels.array, (change) => this.changed(change));
-    const place = { patient_id: viewer.data.patient, timepoint: series.data.timepoint, parent_version: series.data.mask?.version ?? null };
-    const read = { slice: (k) => editor.array.slice(k * size, (k + 1) * size), prompts: () => this.prompting.all, answers: () => this.prompting.taken.map(({ id }) => id), depth: K, same: (theirs) => theirs.every((label, p) => label === editor.array[p]) };
+    const size = I * J,
+      editor = new LabelEditor(labels.shape, spacing(labels.affine), labels.array, (change) => this.changed(change));
+    const place = {
+      patient_id: viewer.data.patient,
+      timepoint: series.data.timepoint,
+      parent_version: series.data.mask?.version ?? null,
+    };
+    const read = {
+      slice: (k) => editor.array.slice(k * size, (k + 1) * size),
+      prompts: () => this.prompting.all,
+      answers: () => this.prompting.taken.map(({ id }) => id),
+      depth: K,
+      same: (theirs) => theirs.every((label, p) => label === editor.array[p]),
+    };
     const draft = new Draft(viewer.auth, place, viewer.data.draft, read, (changed) => this.told(changed));
     Object.assign(this, { draft, editor: null, problem: "" });
     this.prompting.begin([], viewer.data.prompts);
@@ -65,7 +93,9 @@ export class Editing {
     editor.load(array);
     this.prompting.begin(prompts, this.viewer.data.prompts, answers);
     this.viewer.labelsChanged(this.series);
-    const damage = lost.length ? ` ${lost.length} of its changes (number ${lost.join(", ")}) could not be read and ${lost.length === 1 ? "is" : "are"} left out.` : "";
+    const damage = lost.length
+      ? ` ${lost.length} of its changes (number ${lost.join(", ")}) could not be read and ${lost.length === 1 ? "is" : "are"} left out.`
+      : "";
     this.viewer.say(`Your draft of this version is shown as you left it.${damage}`);
   }
 
@@ -97,8 +127,12 @@ export class Editing {
   }
 
   // ---- the lesion that is worked on ---------------------------------------------------------------------------------
-  get label() { return this.viewer.lesion ?? this.viewer.data.next_label; }
-  get lesionName() { return `L${this.label}`; }
+  get label() {
+    return this.viewer.lesion ?? this.viewer.data.next_label;
+  }
+  get lesionName() {
+    return `L${this.label}`;
+  }
 
   // The first number that no lesion of the patient has, in any version or in this draft.
   get nextLabel() {
@@ -108,7 +142,8 @@ export class Editing {
 
   // [label, name] of those there are, and a new one.
   get lesions() {
-    const known = this.series.data.lesions.map(({ label, lesion_id: id }) => [label, id]), next = this.nextLabel;
+    const known = this.series.data.lesions.map(({ label, lesion_id: id }) => [label, id]),
+      next = this.nextLabel;
     for (const label of [...(this.editor?.voxels.keys() ?? []), this.label]) {
       if (label !== next && !known.some(([number]) => number === label)) known.push([label, `L${label}`]);
     }
@@ -124,7 +159,8 @@ export class Editing {
   // Volume of the draft's lesion, and by how much it differs from the version's, in mL.
   volume(label) {
     const was = (this.series.data.lesions.find((lesion) => lesion.label === label)?.volume_mm3 ?? 0) / 1000;
-    const voxel = this.editor.spacing.reduce((a, b) => a * b, 1) / 1000, change = (this.editor.voxels.get(label) ?? 0) * voxel;
+    const voxel = this.editor.spacing.reduce((a, b) => a * b, 1) / 1000,
+      change = (this.editor.voxels.get(label) ?? 0) * voxel;
     return { now: was + change, change };
   }
 
@@ -137,18 +173,31 @@ export class Editing {
     return "";
   }
 
-  undo() { this.say(this.editor?.undo(), "Undone", "There is nothing to undo."); }
-  redo() { this.say(this.editor?.redo(), "Done again", "There is nothing to do again."); }
-  say(what, word, nothing) { this.viewer.say(what ? `${word}: ${what}` : nothing); }
+  undo() {
+    this.say(this.editor?.undo(), "Undone", "There is nothing to undo.");
+  }
+  redo() {
+    this.say(this.editor?.redo(), "Done again", "There is nothing to do again.");
+  }
+  say(what, word, nothing) {
+    this.viewer.say(what ? `${word}: ${what}` : nothing);
+  }
 
   run(what) {
-    const pane = this.viewer.active, why = this.refusal(pane);
+    const pane = this.viewer.active,
+      why = this.refusal(pane);
     if (why) return this.viewer.say(why);
-    const { axis } = pane.plane, { editor, label } = this;
-    if (what === "holes") this.viewer.say(editor.fillHoles(label, axis) ? "" : `${this.lesionName} has no holes in these slices.`);
+    const { axis } = pane.plane,
+      { editor, label } = this;
+    if (what === "holes")
+      this.viewer.say(editor.fillHoles(label, axis) ? "" : `${this.lesionName} has no holes in these slices.`);
     if (what === "interpolate") {
       const count = editor.interpolate(label, axis);
-      this.viewer.say(count ? `${count} slices drawn in between.` : "Draw on two slices of this plane first, with a gap between them.");
+      this.viewer.say(
+        count
+          ? `${count} slices drawn in between.`
+          : "Draw on two slices of this plane first, with a gap between them.",
+      );
     }
   }
 
@@ -159,8 +208,10 @@ export class Editing {
   }
 
   setLimit(on) {
-    const { scan } = this.viewer.active.volume, [centre, width] = this.viewer.levels.windowOf(scan);
-    if (on && this.options.low === null) Object.assign(this.options, { low: centre - width / 2, high: centre + width / 2 });
+    const { scan } = this.viewer.active.volume,
+      [centre, width] = this.viewer.levels.windowOf(scan);
+    if (on && this.options.low === null)
+      Object.assign(this.options, { low: centre - width / 2, high: centre + width / 2 });
     this.options.limit = on;
     this.bar.refresh();
   }
@@ -201,18 +252,26 @@ export class Editing {
 
   // ---- conflicts ----------------------------------------------------------------------------------------------------
   async settle(mine) {
-    const { editor, draft } = this, { shape } = editor, size = shape[0] * shape[1];
+    const { editor, draft } = this,
+      { shape } = editor,
+      size = shape[0] * shape[1];
     try {
       await draft.settle(({ array: theirs, answers }) => {
         if (!mine) {
           editor.onChange = () => {}; // what comes from the server need not go back there
-          editor.replace("taking the other side", theirs, { before: this.prompting.taken, after: this.prompting.asTaken(answers) });
+          editor.replace("taking the other side", theirs, {
+            before: this.prompting.taken,
+            after: this.prompting.asTaken(answers),
+          });
           this.prompting.taken = this.prompting.asTaken(answers);
           editor.onChange = (change) => this.changed(change);
           this.viewer.labelsChanged(this.series);
           return null;
         }
-        const differs = (k) => { for (let p = k * size; p < (k + 1) * size; p++) if (theirs[p] !== editor.array[p]) return true; return false; };
+        const differs = (k) => {
+          for (let p = k * size; p < (k + 1) * size; p++) if (theirs[p] !== editor.array[p]) return true;
+          return false;
+        };
         return Array.from({ length: shape[2] }, (_, k) => k).filter(differs);
       });
       this.viewer.say(mine ? "Your side is the draft now." : "The other side is shown; undo brings yours back.");
@@ -223,18 +282,31 @@ export class Editing {
   }
 
   keys() {
-    const { viewer } = this, tool = () => viewer.tools.get(viewer.tool);
+    const { viewer } = this,
+      tool = () => viewer.tools.get(viewer.tool);
     for (const { key, title, name } of viewer.tools.values()) {
-      if (!viewer.keys.some((known) => known.key === key)) viewer.addKey(key, title.toLowerCase(), () => viewer.setTool(name));
+      if (!viewer.keys.some((known) => known.key === key))
+        viewer.addKey(key, title.toLowerCase(), () => viewer.setTool(name));
     }
     viewer.addKey("[", "smaller brush", () => this.resize(1 / 1.25));
     viewer.addKey("]", "larger brush", () => this.resize(1.25));
-    viewer.addKey("j", "brush in all directions (ball), or flat", () => { this.options.ball = !this.options.ball; this.bar.refresh(); });
+    viewer.addKey("j", "brush in all directions (ball), or flat", () => {
+      this.options.ball = !this.options.ball;
+      this.bar.refresh();
+    });
     viewer.addKey("ctrl+z", "undo; with shift do again", (event) => (event.shiftKey ? this.redo() : this.undo()));
     viewer.addKey("ctrl+y", "do again", () => this.redo());
     viewer.addKey("ctrl+s", "save as a version", () => this.save());
-    viewer.addKey("Enter", "keep the model's answer; close a polygon", (event) => tool()?.enter?.(event) || this.prompting.keep());
-    viewer.addKey("Backspace", "drop the model's answer; a polygon's last corner", () => tool()?.back?.() || this.prompting.drop());
+    viewer.addKey(
+      "Enter",
+      "keep the model's answer; close a polygon",
+      (event) => tool()?.enter?.(event) || this.prompting.keep(),
+    );
+    viewer.addKey(
+      "Backspace",
+      "drop the model's answer; a polygon's last corner",
+      () => tool()?.back?.() || this.prompting.drop(),
+    );
     viewer.addKey("Delete", "delete the box or point under the pointer", () => this.prompting.deleteChosen());
   }
 

@@ -4,20 +4,33 @@ export const PLANES = ["axial", "coronal", "sagittal"];
 const LETTERS = { axial: ["R", "L", "A", "P"], coronal: ["R", "L", "S", "I"], sagittal: ["A", "P", "S", "I"] };
 // plane -> world axes (R = 0, A = 1, S = 2) that run across the screen, down it, and through it.
 const WORLD = { axial: [0, 1, 2], coronal: [0, 2, 1], sagittal: [1, 2, 0] };
-const ORDERS = [[0, 1, 2], [0, 2, 1], [1, 0, 2], [1, 2, 0], [2, 0, 1], [2, 1, 0]];
+const ORDERS = [
+  [0, 1, 2],
+  [0, 2, 1],
+  [1, 0, 2],
+  [1, 2, 0],
+  [2, 0, 1],
+  [2, 1, 0],
+];
 export const IDENTITY = [1, 0, 0, 0, 0, 1, 0, 0, 0, 0, 1, 0, 0, 0, 0, 1];
 
 export function multiply(a, b) {
   const out = new Array(16).fill(0);
-  for (let r = 0; r < 4; r++) for (let c = 0; c < 4; c++) for (let n = 0; n < 4; n++) out[4 * r + c] += a[4 * r + n] * b[4 * n + c];
+  for (let r = 0; r < 4; r++)
+    for (let c = 0; c < 4; c++) for (let n = 0; n < 4; n++) out[4 * r + c] += a[4 * r + n] * b[4 * n + c];
   return out;
 }
 
 // The inverse of an affine (last row 0 0 0 1).
 export function invert(m) {
   const [a, b, c, x, d, e, f, y, g, h, i, z] = m;
-  const A = e * i - f * h, B = f * g - d * i, C = d * h - e * g, det = a * A + b * B + c * C;
-  const r = [A, c * h - b * i, b * f - c * e, B, a * i - c * g, c * d - a * f, C, b * g - a * h, a * e - b * d].map((v) => v / det);
+  const A = e * i - f * h,
+    B = f * g - d * i,
+    C = d * h - e * g,
+    det = a * A + b * B + c * C;
+  const r = [A, c * h - b * i, b * f - c * e, B, a * i - c * g, c * d - a * f, C, b * g - a * h, a * e - b * d].map(
+    (v) => v / det,
+  );
   const shift = (n) => -(r[n] * x + r[n + 1] * y + r[n + 2] * z);
   return [r[0], r[1], r[2], shift(0), r[3], r[4], r[5], shift(3), r[6], r[7], r[8], shift(6), 0, 0, 0, 1];
 }
@@ -38,15 +51,28 @@ export function fileAxes(affine) {
 // A family of parallel planes of a grid, as radiologists hang them: the patient's right (or front) at the left, front or
 // head at the top, whatever the file's axes are. `at(slice)` gives the index of the first pixel's centre.
 export function planeOf(affine, shape, name) {
-  const axes = fileAxes(affine), [across, down, normal] = WORLD[name].map((world) => axes[world]);
+  const axes = fileAxes(affine),
+    [across, down, normal] = WORLD[name].map((world) => axes[world]);
   const [wu, wv, wn] = WORLD[name];
   const flipped = (world, axis) => affine[4 * world + axis] > 0; // screens run to the left, the back, the feet
-  const fu = flipped(wu, across), fv = flipped(wv, down);
-  const u = [0, 0, 0], v = [0, 0, 0], size = spacing(affine);
+  const fu = flipped(wu, across),
+    fv = flipped(wv, down);
+  const u = [0, 0, 0],
+    v = [0, 0, 0],
+    size = spacing(affine);
   u[across] = fu ? -1 : 1;
   v[down] = fv ? -1 : 1;
   return {
-    name, across, down, axis: normal, u, v, nu: shape[across], nv: shape[down], slices: shape[normal], letters: LETTERS[name],
+    name,
+    across,
+    down,
+    axis: normal,
+    u,
+    v,
+    nu: shape[across],
+    nv: shape[down],
+    slices: shape[normal],
+    letters: LETTERS[name],
     pixel: [size[across], size[down]],
     // +1 where a larger slice number lies towards the head, front or right: scrolling up goes there.
     upward: affine[4 * wn + normal] > 0 ? 1 : -1,

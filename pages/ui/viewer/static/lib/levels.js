@@ -2,12 +2,20 @@
 import { greyTable, hotTable } from "./sample.js";
 
 export class Levels {
-  constructor(viewer) { Object.assign(this, { viewer, windows: new Map(), inverted: new Map(), tables: new Map() }); }
+  constructor(viewer) {
+    Object.assign(this, { viewer, windows: new Map(), inverted: new Map(), tables: new Map() });
+  }
 
   // CT and PET have units, so a window is for all scans of the kind; MR's is the scan's own.
-  windowKey(scan) { return scan.modality === "MR" ? scan.sha256 : scan.modality; }
-  windowOf(scan) { return this.windows.get(this.windowKey(scan)) ?? scan.window; }
-  invertedOf(scan) { return this.inverted.get(scan.modality) ?? scan.modality === "PET"; }
+  windowKey(scan) {
+    return scan.modality === "MR" ? scan.sha256 : scan.modality;
+  }
+  windowOf(scan) {
+    return this.windows.get(this.windowKey(scan)) ?? scan.window;
+  }
+  invertedOf(scan) {
+    return this.inverted.get(scan.modality) ?? scan.modality === "PET";
+  }
 
   setWindow(scan, [centre, width]) {
     this.windows.set(this.windowKey(scan), [centre, Math.max(scan.slope, width)]);
@@ -28,8 +36,12 @@ export class Levels {
     return this.tables.get(key);
   }
 
-  greys(scan) { return this.table("grey", scan, () => greyTable(this.windowOf(scan), scan, this.invertedOf(scan))); }
-  hots(scan) { return this.table("hot", scan, () => hotTable(this.windowOf(scan), scan)); }
+  greys(scan) {
+    return this.table("grey", scan, () => greyTable(this.windowOf(scan), scan, this.invertedOf(scan)));
+  }
+  hots(scan) {
+    return this.table("hot", scan, () => hotTable(this.windowOf(scan), scan));
+  }
 
   presets(scan) {
     const known = this.viewer.data.presets[scan.modality] ?? [];

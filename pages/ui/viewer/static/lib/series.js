@@ -16,7 +16,9 @@ export class Series {
     this.take(data);
   }
 
-  makeLabels() { return Object.assign(new Labels(this.reference, this.viewer.auth), { id: made++ }); }
+  makeLabels() {
+    return Object.assign(new Labels(this.reference, this.viewer.auth), { id: made++ });
+  }
 
   // What the page says now: another mask is fetched, everything that is loaded stays.
   take(data) {
@@ -45,9 +47,15 @@ export class Series {
     if (which === "labels") this.viewer.maskLoaded(this);
   }
 
-  get scans() { return this.data.scans; }
-  get pet() { return this.scans.find((scan) => scan.modality === "PET"); }
-  scan(sha256) { return this.scans.find((scan) => scan.sha256 === sha256); }
+  get scans() {
+    return this.data.scans;
+  }
+  get pet() {
+    return this.scans.find((scan) => scan.modality === "PET");
+  }
+  scan(sha256) {
+    return this.scans.find((scan) => scan.sha256 === sha256);
+  }
   colour(label) {
     const { colours } = this.viewer.data; // those of lesions by number, for ones that the page does not know yet
     return label ? (this.colours.get(label) ?? colours[(label - 1) % colours.length]) : null;
@@ -65,5 +73,7 @@ export class Series {
     return volume;
   }
 
-  close() { for (const volume of this.volumes.values()) volume.close(); }
+  close() {
+    for (const volume of this.volumes.values()) volume.close();
+  }
 }

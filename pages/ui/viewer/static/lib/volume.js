@@ -1,16 +1,25 @@
 // A scan's voxels as they arrive, and a mask's labels.
 import { apply, invert } from "./geometry.js";
 
-const AT_ONCE = 2, TRIES = 3, CHUNK_BYTES = 2 << 20;
+const AT_ONCE = 2,
+  TRIES = 3,
+  CHUNK_BYTES = 2 << 20;
 export const pause = () => new Promise((resolve) => setTimeout(resolve, 0));
 
 // A request to the viewer's routes. Raises the server's own words as an Error with `status` and all that was `said`; a
 // server that cannot be reached gives an Error without a status.
 export async function fetchFrom(auth, path, { headers = {}, ...options } = {}) {
-  const answer = await fetch(new URL(auth.api + path, location.href), { cache: "no-store", ...options, headers: { ...headers, "x-twin-token": auth.token } });
+  const answer = await fetch(new URL(auth.api + path, location.href), {
+    cache: "no-store",
+    ...options,
+    headers: { ...headers, "x-twin-token": auth.token },
+  });
   if (answer.ok) return answer;
   const said = await answer.json().catch(() => ({}));
-  throw Object.assign(new Error(said.error ?? `The server answered ${answer.status}. Reload the page.`), { status: answer.status, said });
+  throw Object.assign(new Error(said.error ?? `The server answered ${answer.status}. Reload the page.`), {
+    status: answer.status,
+    said,
+  });
 }
 
 const fetchBytes = async (auth, path) => (await fetchFrom(auth, path)).arrayBuffer();
@@ -18,7 +27,15 @@ const fetchBytes = async (auth, path) => (await fetchFrom(auth, path)).arrayBuff
 export class Volume {
   // scan: an entry of `scans` (README.md); auth: {api, token}, the token being replaced at every rerun of the page.
   constructor(scan, auth, onSlab) {
-    Object.assign(this, { scan, auth, onSlab, shape: scan.shape, affine: scan.affine, slope: scan.slope, intercept: scan.intercept });
+    Object.assign(this, {
+      scan,
+      auth,
+      onSlab,
+      shape: scan.shape,
+      affine: scan.affine,
+      slope: scan.slope,
+      intercept: scan.intercept,
+    });
     this.inverse = invert(scan.affine);
     this.data = new Int16Array(scan.shape[0] * scan.shape[1] * scan.shape[2]);
     this.there = new Uint8Array(scan.shape[2] + 1); // slice -> its slab has arrived
@@ -29,7 +46,9 @@ export class Volume {
     this.problem = "";
   }
 
-  get complete() { return this.arrived === this.slabs; }
+  get complete() {
+    return this.arrived === this.slabs;
+  }
 
   // Starts loading, the slab of slice `focus` first and then outwards; moving `focus` later changes what comes next.
   load() {
@@ -40,7 +59,9 @@ export class Volume {
   }
 
   async worker(most = Infinity) {
-    for (let n, taken = 0; taken < most && (n = this.next()) !== undefined && !this.closed && !this.problem; taken++) {
+    for (let taken = 0; taken < most && !this.closed && !this.problem; taken++) {
+      const n = this.next();
+      if (n === undefined) return;
       this.asked.add(n);
       for (let tries = 1; !this.closed; tries++) {
         try {
@@ -66,7 +87,8 @@ export class Volume {
   }
 
   take(n, buffer) {
-    const [I, J, K] = this.shape, first = n * this.scan.slab;
+    const [I, J, K] = this.shape,
+      first = n * this.scan.slab;
     this.data.set(new Int16Array(buffer), first * I * J);
     this.there.fill(1, first, Math.min(K, first + this.scan.slab));
     this.arrived++;
@@ -75,19 +97,31 @@ export class Volume {
 
   // The value (HU, SUV …) of the voxel nearest to a point in mm; null outside, or where it has not arrived.
   valueAt(mm) {
-    const [i, j, k] = apply(this.inverse, mm).map(Math.round), [I, J, K] = this.shape;
+    const [i, j, k] = apply(this.inverse, mm).map(Math.round),
+      [I, J, K] = this.shape;
     if (i < 0 || j < 0 || k < 0 || i >= I || j >= J || k >= K || !this.there[k]) return null;
     return this.data[i + I * (j + J * k)] * this.slope + this.intercept;
   }
 
-  close() { this.closed = true; this.data = new Int16Array(0); this.there.fill(0); }
+  close() {
+    this.closed = true;
+    this.data = new Int16Array(0);
+    this.there.fill(0);
+  }
 }
 
 // Labels on the reference scan's grid. `array` may be replaced or changed in place by anybody who then calls
 // `changed()`: every picture of it is then made anew, and `largest` counted again.
 export class Labels {
   constructor(scan, auth) {
-    Object.assign(this, { shape: scan.shape, affine: scan.affine, inverse: invert(scan.affine), auth, array: null, revision: 0 });
+    Object.assign(this, {
+      shape: scan.shape,
+      affine: scan.affine,
+      inverse: invert(scan.affine),
+      auth,
+      array: null,
+      revision: 0,
+    });
     this.extent = new Map(); // label -> three arrays: voxels in each slice along i, j, k
     this.problem = "";
   }
@@ -99,11 +133,19 @@ export class Labels {
     await this.count();
   }
 
-  changed() { this.revision++; }
+  changed() {
+    this.revision++;
+  }
 
   // Counts voxels a slice and label, a few slices at a time: the page stays awake.
   async count() {
-    const revision = this.revision, { array, shape: [I, J, K] } = this, n = I * J, found = new Map();
+    const revision = this.revision,
+      {
+        array,
+        shape: [I, J, K],
+      } = this,
+      n = I * J,
+      found = new Map();
     const chunk = Math.max(1, Math.floor(CHUNK_BYTES / n));
     for (let k = 0; k < K; k++) {
       if (k % chunk === 0) await pause();
@@ -111,8 +153,13 @@ export class Labels {
       for (let p = k * n, end = p + n; p < end; p++) {
         const label = array[p];
         if (!label) continue;
-        if (!found.has(label)) found.set(label, [I, J, K].map((size) => new Uint32Array(size)));
-        const counts = found.get(label), inSlice = p - k * n;
+        if (!found.has(label))
+          found.set(
+            label,
+            [I, J, K].map((size) => new Uint32Array(size)),
+          );
+        const counts = found.get(label),
+          inSlice = p - k * n;
         counts[0][inSlice % I]++;
         counts[1][(inSlice / I) | 0]++;
         counts[2][k]++;

@@ -4,24 +4,48 @@ import { fetchFrom } from "../lib/volume.js";
 import { inPlane } from "../edit/shapes.js";
 import { cropped, has, pack, SliceMap, unpack } from "./slice_answers.js";
 
-const AHEAD_MS = 300, POLL_MS = 1500;
+const AHEAD_MS = 300,
+  POLL_MS = 1500;
 let made = 0;
 
 // What the server is sent of a prompt. Which model answered it the server knows by itself.
-const plain = ({ type, scan, axis, slice, coords, positive, lesion }) => ({ type, scan, axis, slice, coords, positive, lesion });
+const plain = ({ type, scan, axis, slice, coords, positive, lesion }) => ({
+  type,
+  scan,
+  axis,
+  slice,
+  coords,
+  positive,
+  lesion,
+});
 
 export class Prompting {
   constructor(session) {
-    Object.assign(this, { session, viewer: session.viewer, list: [], answers: new Map(), taken: [], preview: null, chosen: null, asking: 0, running: null, seconds: null });
+    Object.assign(this, {
+      session,
+      viewer: session.viewer,
+      list: [],
+      answers: new Map(),
+      taken: [],
+      preview: null,
+      chosen: null,
+      asking: 0,
+      running: null,
+      seconds: null,
+    });
     Object.assign(this, { ready: new Set(), stops: [], sparing: true, asked: 0, problem: "" });
   }
 
-  get series() { return this.session.series; }
+  get series() {
+    return this.session.series;
+  }
 
   // As they are in the draft: voxel indices of the scan, and whether the answer was kept. Those that the version came with
   // are seen, but belong to the draft only once they are used again. `taken` are the answers that the draft has, as {key,
   // id} in the order in which they were kept: by these ids the server knows what it answered.
-  get all() { return this.list.filter((prompt) => !prompt.old).map((prompt) => ({ ...plain(prompt), kept: prompt.kept })); }
+  get all() {
+    return this.list.filter((prompt) => !prompt.old).map((prompt) => ({ ...plain(prompt), kept: prompt.kept }));
+  }
 
   // Begins with the prompts of a draft, after those of the version that it is of.
   begin(ofDraft, ofVersion, answers = []) {
@@ -33,21 +57,34 @@ export class Prompting {
   }
 
   // Answers by their ids alone, as they come with a draft.
-  asTaken(ids) { return ids.map((id) => ({ key: id, id })); }
+  asTaken(ids) {
+    return ids.map((id) => ({ key: id, id }));
+  }
 
   // ---- where things are -----------------------------------------------------------------------------------------------
-  scanOf(prompt) { return this.series.scans.find((scan) => scan.scan_id === prompt.scan || scan.channel === prompt.scan); }
+  scanOf(prompt) {
+    return this.series.scans.find((scan) => scan.scan_id === prompt.scan || scan.channel === prompt.scan);
+  }
 
-  mapOf(scan) { return (scan.map ??= new SliceMap(scan, this.series.reference)); }
+  mapOf(scan) {
+    scan.map ??= new SliceMap(scan, this.series.reference);
+    return scan.map;
+  }
 
-  key({ scan, axis, slice, lesion }) { return `${scan} ${axis} ${slice} ${lesion}`; }
+  key({ scan, axis, slice, lesion }) {
+    return `${scan} ${axis} ${slice} ${lesion}`;
+  }
 
   // The shown scan's axis across a pane's slices and the slice that is seen; null where it lies obliquely to them.
   place(pane) {
-    const { scan } = pane.volume, axis = this.mapOf(scan).axisAlong(pane.plane.axis);
+    const { scan } = pane.volume,
+      axis = this.mapOf(scan).axisAlong(pane.plane.axis);
     if (axis === null) return null;
-    const index = this.viewer.cursorIndex(pane.frame.master), { toScan } = this.mapOf(scan);
-    const at = [0, 1, 2].map((n) => toScan[4 * n] * index[0] + toScan[4 * n + 1] * index[1] + toScan[4 * n + 2] * index[2] + toScan[4 * n + 3]);
+    const index = this.viewer.cursorIndex(pane.frame.master),
+      { toScan } = this.mapOf(scan);
+    const at = [0, 1, 2].map(
+      (n) => toScan[4 * n] * index[0] + toScan[4 * n + 1] * index[1] + toScan[4 * n + 2] * index[2] + toScan[4 * n + 3],
+    );
     return { scan, axis, slice: Math.max(0, Math.min(scan.shape[axis] - 1, Math.round(at[axis]))) };
   }
 
@@ -81,15 +118,26 @@ export class Prompting {
 
   // ---- the model's answers --------------------------------------------------------------------------------------------
   async ask(prompt) {
-    const key = this.key(prompt), scan = this.scanOf(prompt), run = ++this.asked, began = performance.now();
-    const used = this.list.filter((other) => this.key(other) === key), prompts = used.map(plain);
+    const key = this.key(prompt),
+      scan = this.scanOf(prompt),
+      run = ++this.asked,
+      began = performance.now();
+    const used = this.list.filter((other) => this.key(other) === key),
+      prompts = used.map(plain);
     for (const other of used) other.old = false;
     this.asking++;
     this.session.bar.refresh();
     try {
-      const body = JSON.stringify({ scan: scan.sha256, axis: prompt.axis, slice: prompt.slice, prompts, lesion: prompt.lesion });
+      const body = JSON.stringify({
+        scan: scan.sha256,
+        axis: prompt.axis,
+        slice: prompt.slice,
+        prompts,
+        lesion: prompt.lesion,
+      });
       const said = await (await fetchFrom(this.viewer.auth, "prompt", { method: "POST", body })).json();
-      if (this.asked === run || !this.answers.get(key) || this.answers.get(key).run < run) this.take(prompt, { ...said, run });
+      if (this.asked === run || !this.answers.get(key) || this.answers.get(key).run < run)
+        this.take(prompt, { ...said, run });
       this.seconds = { ...said.seconds, shown: (performance.now() - began) / 1000 };
       if (!said.shape[0]) this.viewer.say("The model found nothing there. Draw the box nearer to the lesion.");
     } catch (error) {
@@ -100,17 +148,32 @@ export class Prompting {
   }
 
   take({ scan, axis, slice, lesion }, said) {
-    const map = this.mapOf(this.scanOf({ scan })), answer = unpack(said);
+    const map = this.mapOf(this.scanOf({ scan })),
+      answer = unpack(said);
     const key = this.key({ scan, axis, slice, lesion });
     const { answer_id: id, predicted_iou: iou, run } = said;
-    this.answers.set(key, { key, id, scan, axis, slice, lesion, answer, iou, run, voxels: map.voxels(axis, slice, answer) });
+    this.answers.set(key, {
+      key,
+      id,
+      scan,
+      axis,
+      slice,
+      lesion,
+      answer,
+      iou,
+      run,
+      voxels: map.voxels(axis, slice, answer),
+    });
     this.rebuild();
   }
 
   rebuild() {
     const voxels = [...this.answers.values()].flatMap((one) => one.voxels);
-    this.preview = !this.answers.size ? null : !voxels.length ? { array: null }
-      : { ...cropped(voxels, this.series.reference), id: "preview", revision: made++ };
+    this.preview = !this.answers.size
+      ? null
+      : !voxels.length
+        ? { array: null }
+        : { ...cropped(voxels, this.series.reference), id: "preview", revision: made++ };
     this.session.bar.refresh();
     this.viewer.draw();
   }
@@ -131,13 +194,19 @@ export class Prompting {
     for (const [lesion, answers] of byLesion) {
       const voxels = new Map();
       for (const { scan, axis, slice } of answers) {
-        this.mapOf(this.scanOf({ scan })).visit(axis, slice, (p) => { if (editor.array[p] === lesion) voxels.set(p, false); });
+        this.mapOf(this.scanOf({ scan })).visit(axis, slice, (p) => {
+          if (editor.array[p] === lesion) voxels.set(p, false);
+        });
       }
       for (const one of answers) for (const p of one.voxels) voxels.set(p, true);
       const where = answers.length === 1 ? `slice ${answers[0].slice}` : `${answers.length} slices`;
       const others = this.taken.filter(({ key }) => !answers.some((one) => one.key === key));
-      const taken = { before: this.taken, after: [...others, ...answers.filter(({ id }) => id).map(({ key, id }) => ({ key, id }))] };
-      if (!editor.keep(`MedSAM's answer for L${lesion} on ${where}`, lesion, voxels, this.sparing, taken)) this.viewer.say(`${lesionName} is just so already.`);
+      const taken = {
+        before: this.taken,
+        after: [...others, ...answers.filter(({ id }) => id).map(({ key, id }) => ({ key, id }))],
+      };
+      if (!editor.keep(`MedSAM's answer for L${lesion} on ${where}`, lesion, voxels, this.sparing, taken))
+        this.viewer.say(`${lesionName} is just so already.`);
     }
     for (const prompt of this.list) {
       if (this.answers.has(this.key(prompt))) prompt.kept = true;
@@ -149,7 +218,8 @@ export class Prompting {
 
   // Gives up the answers and the prompts that were not kept.
   drop() {
-    const before = this.list.length, had = this.answers.size;
+    const before = this.list.length,
+      had = this.answers.size;
     this.stop();
     this.list = this.list.filter((prompt) => prompt.kept);
     this.clear();
@@ -159,35 +229,65 @@ export class Prompting {
 
   // A box around what the lesion has on its largest slice in this plane: the network's answer as the starting prompt.
   fromLesion() {
-    const { session, viewer } = this, pane = viewer.active, why = session.refusal(pane);
+    const { session, viewer } = this,
+      pane = viewer.active,
+      why = session.refusal(pane);
     if (why) return viewer.say(why);
-    const { label, editor } = session, { axis } = pane.plane;
-    const counts = Array.from({ length: editor.shape[axis] }, () => 0), size = editor.shape;
+    const { label, editor } = session,
+      { axis } = pane.plane;
+    const counts = Array.from({ length: editor.shape[axis] }, () => 0),
+      size = editor.shape;
     for (let p = 0; p < editor.array.length; p++) {
-      if (editor.array[p] === label) counts[axis === 0 ? p % size[0] : axis === 1 ? Math.floor(p / size[0]) % size[1] : Math.floor(p / (size[0] * size[1]))]++;
+      if (editor.array[p] === label)
+        counts[
+          axis === 0
+            ? p % size[0]
+            : axis === 1
+              ? Math.floor(p / size[0]) % size[1]
+              : Math.floor(p / (size[0] * size[1]))
+        ]++;
     }
     const slice = counts.indexOf(Math.max(...counts));
     if (!counts[slice]) return viewer.say(`${session.lesionName} has no voxels yet: draw a box.`);
     viewer.goTo(pane, slice);
-    const box = editor.boxOn(label, axis, slice), [u, v] = inPlane(axis), at = this.place(pane);
+    const box = editor.boxOn(label, axis, slice),
+      [u, v] = inPlane(axis),
+      at = this.place(pane);
     if (!at) return viewer.say("This scan lies obliquely to the plane. Choose another scan or plane.");
-    const corners = [[box[0], box[1]], [box[2], box[3]]].map(([x, y]) => {
+    const corners = [
+      [box[0], box[1]],
+      [box[2], box[3]],
+    ].map(([x, y]) => {
       const index = [0, 0, 0];
       [index[axis], index[u], index[v]] = [slice, x, y];
-      const m = this.mapOf(at.scan).toScan, found = [0, 1, 2].map((n) => m[4 * n] * index[0] + m[4 * n + 1] * index[1] + m[4 * n + 2] * index[2] + m[4 * n + 3]);
+      const m = this.mapOf(at.scan).toScan,
+        found = [0, 1, 2].map(
+          (n) => m[4 * n] * index[0] + m[4 * n + 1] * index[1] + m[4 * n + 2] * index[2] + m[4 * n + 3],
+        );
       return inPlane(at.axis).map((n) => Math.max(0, Math.min(at.scan.shape[n] - 1, Math.round(found[n]))));
     });
     const [[x0, y0], [x1, y1]] = corners;
-    this.add({ type: "box", scan: at.scan.scan_id, axis: at.axis, slice: at.slice, coords: [Math.min(x0, x1), Math.min(y0, y1), Math.max(x0, x1), Math.max(y0, y1)] });
+    this.add({
+      type: "box",
+      scan: at.scan.scan_id,
+      axis: at.axis,
+      slice: at.slice,
+      coords: [Math.min(x0, x1), Math.min(y0, y1), Math.max(x0, x1), Math.max(y0, y1)],
+    });
   }
 
   // ---- through the slices ---------------------------------------------------------------------------------------------
   // how: "all", "here" (to the slice that is seen), "from" (anew from the slice that is seen, outwards).
   async propagate(how) {
-    const { viewer, session } = this, pane = viewer.active, why = session.refusal(pane), at = why ? null : this.place(pane);
+    const { viewer, session } = this,
+      pane = viewer.active,
+      why = session.refusal(pane),
+      at = why ? null : this.place(pane);
     if (why) return viewer.say(why);
-    if (at?.axis !== 2) return viewer.say("Going through the slices works on the planes of the file (k). Choose that plane.");
-    const lesion = session.label, prompts = this.list.filter((p) => p.axis === 2 && p.scan === at.scan.scan_id && p.lesion === lesion);
+    if (at?.axis !== 2)
+      return viewer.say("Going through the slices works on the planes of the file (k). Choose that plane.");
+    const lesion = session.label,
+      prompts = this.list.filter((p) => p.axis === 2 && p.scan === at.scan.scan_id && p.lesion === lesion);
     const request = { scan: at.scan.sha256, lesion, prompts: prompts.map(plain), from: null, until: null };
     if (how === "from") {
       request.from = { slice: at.slice, ...this.maskOn(at, lesion) };
@@ -199,11 +299,16 @@ export class Prompting {
     }
     this.stop();
     if (!request.from) for (const prompt of prompts) prompt.old = false;
-    const run = (this.running = { abort: new AbortController(), slices: 0 });
+    const run = { abort: new AbortController(), slices: 0 };
+    this.running = run;
     this.stops = [];
     session.bar.refresh();
     try {
-      const answer = await fetchFrom(viewer.auth, "propagate", { method: "POST", body: JSON.stringify(request), signal: run.abort.signal });
+      const answer = await fetchFrom(viewer.auth, "propagate", {
+        method: "POST",
+        body: JSON.stringify(request),
+        signal: run.abort.signal,
+      });
       await this.read(answer, (line) => this.step(line, run, at.scan.scan_id, lesion));
     } catch (error) {
       if (error.name !== "AbortError") viewer.say(error.message);
@@ -214,7 +319,7 @@ export class Prompting {
 
   async read(answer, line) {
     const reader = answer.body.pipeThrough(new TextDecoderStream()).getReader();
-    for (let rest = ""; ;) {
+    for (let rest = ""; ; ) {
       const { done, value } = await reader.read();
       if (done) return;
       const parts = (rest + value).split("\n");
@@ -225,7 +330,10 @@ export class Prompting {
 
   step(said, run, scan, lesion) {
     if (said.error) return this.viewer.say(said.error);
-    if (said.stops) return void (this.stops = said.stops);
+    if (said.stops) {
+      this.stops = said.stops;
+      return;
+    }
     if (this.running !== run) return;
     run.slices++;
     run.slice = said.slice;
@@ -239,9 +347,19 @@ export class Prompting {
 
   // The lesion on a slice, of the preview where it has one: what `from` wants.
   maskOn({ scan, axis, slice }, lesion) {
-    const known = this.answers.get(this.key({ scan: scan.scan_id, axis, slice, lesion })), map = this.mapOf(scan), { array } = this.session.editor;
-    const test = known ? (a, b) => has(known.answer, a, b) : (a, b) => { const p = map.nearest(axis, slice, a, b); return p >= 0 && array[p] === lesion; };
-    return pack(inPlane(axis).map((n) => scan.shape[n]), test);
+    const known = this.answers.get(this.key({ scan: scan.scan_id, axis, slice, lesion })),
+      map = this.mapOf(scan),
+      { array } = this.session.editor;
+    const test = known
+      ? (a, b) => has(known.answer, a, b)
+      : (a, b) => {
+          const p = map.nearest(axis, slice, a, b);
+          return p >= 0 && array[p] === lesion;
+        };
+    return pack(
+      inPlane(axis).map((n) => scan.shape[n]),
+      test,
+    );
   }
 
   // ---- ahead of the cursor ----------------------------------------------------------------------------------------------
@@ -252,8 +370,16 @@ export class Prompting {
 
   // Has the slices around the cursor embedded. Until a prompt tool is chosen only once, which also wakes the model up.
   async ahead() {
-    const pane = this.viewer.active, working = this.viewer.tools.get(this.viewer.tool)?.kind === "Prompt";
-    if (!pane || pane.planeName === "mip" || pane.series !== this.series || (this.woken && !working) || !this.session.editor) return;
+    const pane = this.viewer.active,
+      working = this.viewer.tools.get(this.viewer.tool)?.kind === "Prompt";
+    if (
+      !pane ||
+      pane.planeName === "mip" ||
+      pane.series !== this.series ||
+      (this.woken && !working) ||
+      !this.session.editor
+    )
+      return;
     const at = this.place(pane);
     if (!at) return;
     this.woken = true;
@@ -272,10 +398,13 @@ export class Prompting {
 
   // How soon the model could answer on the slice that is seen.
   get readiness() {
-    const pane = this.viewer.active, at = pane?.series === this.series && pane.planeName !== "mip" ? this.place(pane) : null;
+    const pane = this.viewer.active,
+      at = pane?.series === this.series && pane.planeName !== "mip" ? this.place(pane) : null;
     if (this.problem) return this.problem;
     if (!at) return "";
-    return this.ready.has(at.slice) ? "the model is ready for this slice" : `preparing the slices around (${this.embedding ?? "…"} to go)`;
+    return this.ready.has(at.slice)
+      ? "the model is ready for this slice"
+      : `preparing the slices around (${this.embedding ?? "…"} to go)`;
   }
 
   close() {

@@ -1,10 +1,10 @@
 // The keyboard, and the list of it that `?` shows.
-import { LAYOUTS } from "./viewer.js";
 
 const TYPING = "input:not([type=range]):not([type=checkbox]), textarea, select, [contenteditable=true]";
 
 export function frameKeys(viewer) {
-  const key = (name, what, action) => viewer.addKey(name, what, action), { options } = viewer;
+  const key = (name, what, action) => viewer.addKey(name, what, action),
+    { options } = viewer;
   key("ArrowUp", "next slice, towards the head", () => viewer.scroll(viewer.active, 1));
   key("ArrowDown", "slice before", () => viewer.scroll(viewer.active, -1));
   key("PageUp", "ten slices on", () => viewer.scroll(viewer.active, 10));
@@ -24,11 +24,13 @@ export function frameKeys(viewer) {
   key("n", "next lesion", () => viewer.nextLesion(1));
   key("p", "lesion before", () => viewer.nextLesion(-1));
   key("l", "link or unlink the two timepoints", () => viewer.setLinked(!viewer.linked));
-  key("g", "layout: one, two, three planes", () => viewer.setLayout(nextLayout(viewer)));
+  key("g", "layout: one, two, three planes", () => viewer.setLayout(viewer.nextLayout()));
   key("+", "zoom in", () => viewer.zoom(viewer.active, 1.25));
   key("-", "zoom out", () => viewer.zoom(viewer.active, 0.8));
   key("0", "whole picture", () => viewer.fit());
-  key("Escape", "back to the crosshair", () => (viewer.toolbar.help.hidden ? viewer.setTool("cross") : viewer.toolbar.showHelp(false)));
+  key("Escape", "back to the crosshair", () =>
+    viewer.toolbar.help.hidden ? viewer.setTool("cross") : viewer.toolbar.showHelp(false),
+  );
   if (viewer.data.edit) {
     key("a", "accept this version (asks first)", () => viewer.emit("decide", { verdict: "accept" }));
     key("x", "reject this version (asks first)", () => viewer.emit("decide", { verdict: "reject" }));
@@ -37,24 +39,22 @@ export function frameKeys(viewer) {
 }
 
 function preset(viewer, n) {
-  const { scan } = viewer.active.volume, found = viewer.levels.presets(scan)[n];
+  const { scan } = viewer.active.volume,
+    found = viewer.levels.presets(scan)[n];
   if (found) viewer.levels.setWindow(scan, found.slice(1));
 }
 
 function nextScan(viewer) {
-  const { scans, shown } = viewer.active.series, at = scans.findIndex((scan) => scan.sha256 === shown);
+  const { scans, shown } = viewer.active.series,
+    at = scans.findIndex((scan) => scan.sha256 === shown);
   viewer.showScan(scans[(at + 1) % scans.length].channel);
-}
-
-function nextLayout(viewer) {
-  const possible = LAYOUTS.filter((layout) => layout !== "two" || viewer.series.length > 1);
-  return possible[(possible.indexOf(viewer.layout) + 1) % possible.length];
 }
 
 // Keys work wherever the visitor is, unless they type, or another part of the page has the focus.
 export function bindKeys(viewer) {
   const ours = (event) => {
-    const path = event.composedPath(), target = path[0];
+    const path = event.composedPath(),
+      target = path[0];
     if (target.matches?.(TYPING)) return false;
     return path.includes(viewer.root) || target === document.body;
   };
@@ -66,7 +66,8 @@ export function bindKeys(viewer) {
       return;
     }
     if (event.altKey || (event.key === "Enter" && event.composedPath()[0].tagName === "BUTTON")) return;
-    const name = (event.ctrlKey || event.metaKey ? "ctrl+" : "") + (event.key.length === 1 ? event.key.toLowerCase() : event.key);
+    const name =
+      (event.ctrlKey || event.metaKey ? "ctrl+" : "") + (event.key.length === 1 ? event.key.toLowerCase() : event.key);
     const onSlider = event.composedPath()[0].type === "range" && event.key.startsWith("Arrow");
     const found = onSlider ? null : viewer.keys.find(({ key }) => key === name || (key === "+" && name === "="));
     if (!found) return;
@@ -74,7 +75,9 @@ export function bindKeys(viewer) {
     event.stopPropagation(); // the page has keys of its own
     found.action(event);
   };
-  const up = (event) => { if (event.key === " ") viewer.spaceHeld = false; };
+  const up = (event) => {
+    if (event.key === " ") viewer.spaceHeld = false;
+  };
   window.addEventListener("keydown", down, true);
   window.addEventListener("keyup", up, true);
   return () => {

@@ -4,8 +4,12 @@ import { outlines, sampleColours, sampleLabels } from "../lib/sample.js";
 import { Mip } from "../lib/mip.js";
 import { drawWords } from "../lib/words.js";
 
-const EMPTY = 0xff000000, SETTLE_MS = 140, KEPT = 48;
-export const ADDED = "#c77dff", REMOVED = "#e69f00", CROSS = "#f0e442";
+const EMPTY = 0xff000000,
+  SETTLE_MS = 140,
+  KEPT = 48;
+export const ADDED = "#c77dff",
+  REMOVED = "#e69f00",
+  CROSS = "#f0e442";
 
 // An off-screen picture of n x m pixels and its bytes.
 class Picture {
@@ -18,7 +22,9 @@ class Picture {
     return this;
   }
 
-  put() { this.context.putImageData(this.image, 0, 0); }
+  put() {
+    this.context.putImageData(this.image, 0, 0);
+  }
 }
 
 export class Pane {
@@ -34,11 +40,17 @@ export class Pane {
   }
 
   // Where the labels lie that tools may change; `labelsChanged` after each change.
-  get labels() { return this.series.labels; }
+  get labels() {
+    return this.series.labels;
+  }
 
-  labelsChanged() { this.viewer.labelsChanged(this.series); }
+  labelsChanged() {
+    this.viewer.labelsChanged(this.series);
+  }
 
-  get frame() { return this.viewer.frameOf(this.series); }
+  get frame() {
+    return this.viewer.frameOf(this.series);
+  }
 
   get plane() {
     if (this.planeName !== "mip") return this.viewer.planeOf(this.frame.master, this.planeName);
@@ -46,14 +58,21 @@ export class Pane {
     return { name: "mip", nu: m.nu, nv: m.nv, pixel: m.pixel, letters: m.letters, slices: 1, axis: -1 };
   }
 
-  get slice() { return this.planeName === "mip" ? 0 : this.viewer.sliceOf(this.frame.master, this.plane); }
+  get slice() {
+    return this.planeName === "mip" ? 0 : this.viewer.sliceOf(this.frame.master, this.plane);
+  }
 
-  get volume() { return this.series.volume(this.planeName === "mip" ? this.series.pet.sha256 : this.series.shown); }
+  get volume() {
+    return this.series.volume(this.planeName === "mip" ? this.series.pet.sha256 : this.series.shown);
+  }
 
   get projection() {
     const volume = this.volume;
     if (this.mip?.volume !== volume) {
-      this.mip = new Mip(volume, () => { this.stale = true; this.draw(); });
+      this.mip = new Mip(volume, () => {
+        this.stale = true;
+        this.draw();
+      });
       this.mip.project(this.viewer.mipAngle);
       this.projected = volume.arrived;
     }
@@ -65,15 +84,22 @@ export class Pane {
       if (volume === this.volume && volume.complete) this.projection.project(this.viewer.mipAngle);
       return;
     }
-    const across = this.map(volume), k = across.o[2];
+    const across = this.map(volume),
+      k = across.o[2];
     const apart = !across.U[2] && !across.V[2] && Number.isInteger(k) && Math.floor(k / volume.scan.slab) !== n;
-    if (apart) this.draw(); // how much is loaded
+    if (apart)
+      this.draw(); // how much is loaded
     else this.redraw();
   }
 
-  map(volume) { return mapped(this.plane, this.slice, this.frame.toMm, volume.inverse); }
+  map(volume) {
+    return mapped(this.plane, this.slice, this.frame.toMm, volume.inverse);
+  }
 
-  redraw() { this.stale = true; this.draw(); }
+  redraw() {
+    this.stale = true;
+    this.draw();
+  }
 
   draw() {
     this.asked ??= requestAnimationFrame(() => {
@@ -84,18 +110,26 @@ export class Pane {
 
   // Where the picture lies on the canvas, in device pixels.
   place() {
-    const { width, height } = this.canvas, plane = this.plane, view = this.viewer.viewOf(this);
+    const { width, height } = this.canvas,
+      plane = this.plane,
+      view = this.viewer.viewOf(this);
     const mm = [plane.nu * plane.pixel[0], plane.nv * plane.pixel[1]];
     const scale = Math.min(width / mm[0], height / mm[1]) * 0.98 * view.zoom;
     return {
-      scale, x: width / 2 - (mm[0] / 2 + view.x) * scale, y: height / 2 - (mm[1] / 2 + view.y) * scale,
-      sx: plane.pixel[0] * scale, sy: plane.pixel[1] * scale,
+      scale,
+      x: width / 2 - (mm[0] / 2 + view.x) * scale,
+      y: height / 2 - (mm[1] / 2 + view.y) * scale,
+      sx: plane.pixel[0] * scale,
+      sy: plane.pixel[1] * scale,
     };
   }
 
   // A pointer's place: picture pixel, voxel index of the reference grid (fractional), mm of that grid's frame.
   locate(event) {
-    const box = this.canvas.getBoundingClientRect(), ratio = this.canvas.width / box.width, at = this.place(), plane = this.plane;
+    const box = this.canvas.getBoundingClientRect(),
+      ratio = this.canvas.width / box.width,
+      at = this.place(),
+      plane = this.plane;
     const screen = [(event.clientX - box.left) * ratio, (event.clientY - box.top) * ratio];
     const pixel = [(screen[0] - at.x) / at.sx, (screen[1] - at.y) / at.sy];
     if (this.planeName === "mip") return { screen, pixel };
@@ -104,11 +138,15 @@ export class Pane {
   }
 
   paint() {
-    const began = performance.now(), { canvas } = this, ratio = devicePixelRatio || 1;
-    const width = Math.round(canvas.clientWidth * ratio), height = Math.round(canvas.clientHeight * ratio);
+    const began = performance.now(),
+      { canvas } = this,
+      ratio = devicePixelRatio || 1;
+    const width = Math.round(canvas.clientWidth * ratio),
+      height = Math.round(canvas.clientHeight * ratio);
     if (!width || !height) return;
     if (canvas.width !== width || canvas.height !== height) Object.assign(canvas, { width, height });
-    const g = this.context ??= canvas.getContext("2d", { alpha: false });
+    this.context ??= canvas.getContext("2d", { alpha: false });
+    const g = this.context;
     g.setTransform(1, 0, 0, 1, 0, 0);
     g.fillStyle = "#000";
     g.fillRect(0, 0, width, height);
@@ -116,24 +154,33 @@ export class Pane {
     const at = this.place();
     this.sample();
     g.imageSmoothingEnabled = true;
-    const plane = this.plane, w = plane.nu * at.sx, h = plane.nv * at.sy;
+    const plane = this.plane,
+      w = plane.nu * at.sx,
+      h = plane.nv * at.sy;
     g.drawImage(this.base.canvas, at.x, at.y, w, h);
     if (this.planeName !== "mip") {
       if (this.overlay) this.drawOverlay(g, at, w, h);
       this.drawMasks(g, at, w, h);
     }
     this.drawCross(g, at);
-    this.viewer.tools.forEach((tool) => tool.draw?.(g, this, at));
+    for (const tool of this.viewer.tools.values()) tool.draw?.(g, this, at);
     drawWords(this, g, at);
-    this.viewer.drawn(this, performance.now() - began);
+    this.viewer.drawn(performance.now() - began);
   }
 
-  get overlay() { return this.series.overlay && this.series.overlay !== this.series.shown ? this.series.volume(this.series.overlay) : null; }
+  get overlay() {
+    return this.series.overlay && this.series.overlay !== this.series.shown
+      ? this.series.volume(this.series.overlay)
+      : null;
+  }
 
   sample() {
     if (!this.stale) return;
     this.stale = false;
-    const volume = this.volume, { nu, nv } = this.plane, table = this.viewer.levels.greys(volume.scan), base = this.base.size(nu, nv);
+    const volume = this.volume,
+      { nu, nv } = this.plane,
+      table = this.viewer.levels.greys(volume.scan),
+      base = this.base.size(nu, nv);
     if (this.planeName === "mip") {
       this.projection.colours(table, base.colours);
       base.put();
@@ -149,24 +196,34 @@ export class Pane {
   // Oblique pictures are drawn from the nearest voxels while they move, and interpolated when they come to rest.
   settle() {
     clearTimeout(this.settling);
-    this.settling = setTimeout(() => { this.smooth = true; this.redraw(); }, SETTLE_MS);
+    this.settling = setTimeout(() => {
+      this.smooth = true;
+      this.redraw();
+    }, SETTLE_MS);
   }
 
-  moved() { this.smooth = false; this.redraw(); }
+  moved() {
+    this.smooth = false;
+    this.redraw();
+  }
 
   sampleOverlay() {
     const volume = this.overlay;
     if (!volume) return;
-    const plane = this.plane, across = this.map(volume), coarse = Math.min(...[across.U, across.V].map((v) => Math.hypot(...v)));
+    const plane = this.plane,
+      across = this.map(volume),
+      coarse = Math.min(...[across.U, across.V].map((v) => Math.hypot(...v)));
     // A coarser scan is sampled at about half its own voxels; drawing it larger interpolates the rest.
     const step = Math.max(1, Math.min(4, Math.floor(0.5 / coarse)));
-    const n = Math.ceil(plane.nu / step), m = Math.ceil(plane.nv / step), shift = (step - 1) / 2;
+    const n = Math.ceil(plane.nu / step),
+      m = Math.ceil(plane.nv / step),
+      shift = (step - 1) / 2;
     const o = across.o.map((v, a) => v + shift * (across.U[a] + across.V[a]));
     const scaled = { o, U: across.U.map((v) => v * step), V: across.V.map((v) => v * step) };
     const over = this.over.size(n, m);
     sampleColours(volume, scaled, n, m, this.viewer.levels.hots(volume.scan), over.colours, 0, true);
     over.put();
-    this.overSize = [n * step / plane.nu, m * step / plane.nv];
+    this.overSize = [(n * step) / plane.nu, (m * step) / plane.nv];
   }
 
   drawOverlay(g, at, w, h) {
@@ -178,10 +235,12 @@ export class Pane {
   // Labels of this plane and their borders; computed once a slice and version.
   contours(labels) {
     if (!labels?.array) return null;
-    const plane = this.plane, key = `${this.planeName} ${this.slice} ${labels.id} ${labels.revision} ${this.viewer.linkState}`;
+    const plane = this.plane,
+      key = `${this.planeName} ${this.slice} ${labels.id} ${labels.revision} ${this.viewer.linkState}`;
     let found = this.cache.get(key);
     if (found === undefined) {
-      const across = mapped(plane, this.slice, this.frame.toMm, labels.inverse), pixels = new Uint8Array(plane.nu * plane.nv);
+      const across = mapped(plane, this.slice, this.frame.toMm, labels.inverse),
+        pixels = new Uint8Array(plane.nu * plane.nv);
       const box = sampleLabels(labels.array, labels.shape, across, plane.nu, plane.nv, pixels);
       found = box ? { pixels, box, paths: outlines(pixels, plane.nu, plane.nv, box) } : null;
       this.cache.set(key, found);
@@ -193,10 +252,12 @@ export class Pane {
   drawMasks(g, at, w, h) {
     const { options } = this.viewer;
     if (!options.mask) return;
-    const now = this.contours(this.series.labels), before = options.changes ? this.contours(this.series.before) : null;
+    const now = this.contours(this.series.labels),
+      before = options.changes ? this.contours(this.series.before) : null;
     if (options.changes && this.series.before?.array) this.drawChanges(g, at, w, h, now, before);
     if (!now) return;
-    if (options.style === "fill") this.drawFilled(g, at, w, h, (p) => this.series.colour(now.pixels[p]), options.maskOpacity, now.box);
+    if (options.style === "fill")
+      this.drawFilled(g, at, w, h, (p) => this.series.colour(now.pixels[p]), options.maskOpacity, now.box);
     g.save();
     g.setTransform(at.sx, 0, 0, at.sy, at.x, at.y);
     g.globalAlpha = options.style === "fill" ? 1 : Math.max(0.25, options.maskOpacity + 0.4);
@@ -213,7 +274,9 @@ export class Pane {
   }
 
   drawChanges(g, at, w, h, now, before) {
-    const n = now?.pixels, b = before?.pixels, boxes = [now?.box, before?.box].filter(Boolean);
+    const n = now?.pixels,
+      b = before?.pixels,
+      boxes = [now?.box, before?.box].filter(Boolean);
     if (!boxes.length) return;
     const box = [0, 1, 2, 3].map((i) => (i < 2 ? Math.min : Math.max)(...boxes.map((v) => v[i])));
     const colour = (p) => (n?.[p] && !b?.[p] ? ADDED : b?.[p] && !n?.[p] ? REMOVED : null);
@@ -221,7 +284,12 @@ export class Pane {
   }
 
   drawFilled(g, at, w, h, colour, opacity, [x0, y0, x1, y1]) {
-    const { nu, nv } = this.plane, fill = this.fill.size(nu, nv), numbers = new Map([[null, 0], [undefined, 0]]);
+    const { nu, nv } = this.plane,
+      fill = this.fill.size(nu, nv),
+      numbers = new Map([
+        [null, 0],
+        [undefined, 0],
+      ]);
     fill.colours.fill(0);
     for (let y = y0; y < y1; y++) {
       for (let p = y * nu + x0; p < y * nu + x1; p++) {
@@ -250,13 +318,20 @@ export class Pane {
 
   drawCross(g, at) {
     if (!this.viewer.options.cross) return;
-    const [px, py] = this.cursorPixel(), x = Math.round(at.x + px * at.sx) + 0.5, y = Math.round(at.y + py * at.sy) + 0.5;
+    const [px, py] = this.cursorPixel(),
+      x = Math.round(at.x + px * at.sx) + 0.5,
+      y = Math.round(at.y + py * at.sy) + 0.5;
     const gap = 9 * this.ratio;
     g.strokeStyle = CROSS;
     g.globalAlpha = 0.55;
     g.lineWidth = this.ratio;
     g.beginPath();
-    for (const [ax, ay, bx, by] of [[0, y, x - gap, y], [x + gap, y, this.canvas.width, y], [x, 0, x, y - gap], [x, y + gap, x, this.canvas.height]]) {
+    for (const [ax, ay, bx, by] of [
+      [0, y, x - gap, y],
+      [x + gap, y, this.canvas.width, y],
+      [x, 0, x, y - gap],
+      [x, y + gap, x, this.canvas.height],
+    ]) {
       g.moveTo(ax, ay);
       g.lineTo(bx, by);
     }

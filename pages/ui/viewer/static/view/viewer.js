@@ -23,14 +23,21 @@ import { plainTools } from "./plain_tools.js";
 import { Editing } from "../edit/editing.js";
 
 const DRAWS_KEPT = 1000;
-export const LAYOUTS = ["one", "two", "planes"];
+const LAYOUTS = ["one", "two", "planes"];
 
 export class Viewer {
   constructor(root, data, emit) {
     Object.assign(this, { root, data, emit, closed: false, tools: new Map(), keys: [], listeners: new Map() });
     this.startedMs = performance.now();
     this.auth = { api: data.api, token: data.token };
-    this.options = { mask: true, style: "outline", maskOpacity: 0.5, overlayOpacity: 0.6, cross: true, changes: data.panes.some((pane) => pane.against) };
+    this.options = {
+      mask: true,
+      style: "outline",
+      maskOpacity: 0.5,
+      overlayOpacity: 0.6,
+      cross: true,
+      changes: data.panes.some((pane) => pane.against),
+    };
     Object.assign(this, { levels: new Levels(this), views: new Map(), planes: new Map() });
     Object.assign(this, { mipAngle: 0, lesion: null, tool: "cross", draws: [], linkRun: 0, cursors: [], panes: [] });
     this.series = data.panes.map((pane) => new Series(this, pane));
@@ -50,12 +57,24 @@ export class Viewer {
   }
 
   // ---- what others add --------------------------------------------------------------------------------------------
-  addTool(tool) { this.tools.set(tool.name, tool); }
-  addKey(key, what, action) { this.keys.push({ key, what, action }); }
-  addControl(element) { this.toolbar.extra.append(element); }
-  on(event, f) { this.listeners.set(event, [...(this.listeners.get(event) ?? []), f]); }
-  tell(event, value) { for (const f of this.listeners.get(event) ?? []) f(value); }
-  say(text) { this.toolbar.say(text); }
+  addTool(tool) {
+    this.tools.set(tool.name, tool);
+  }
+  addKey(key, what, action) {
+    this.keys.push({ key, what, action });
+  }
+  addControl(element) {
+    this.toolbar.extra.append(element);
+  }
+  on(event, f) {
+    this.listeners.set(event, [...(this.listeners.get(event) ?? []), f]);
+  }
+  tell(event, value) {
+    for (const f of this.listeners.get(event) ?? []) f(value);
+  }
+  say(text) {
+    this.toolbar.say(text);
+  }
 
   // ---- the page's data ----------------------------------------------------------------------------------------------
   take(data, emit) {
@@ -64,7 +83,7 @@ export class Viewer {
     if (compared(data) !== compared(this.data)) this.options.changes = true; // a new version begins with what is new in it
     Object.assign(this, { data, emit });
     this.auth.token = data.token;
-    this.series.forEach((one, n) => one.take(data.panes[n]));
+    for (const [n, one] of this.series.entries()) one.take(data.panes[n]);
     if (this.lesion === null) this.jumpToLargest(); // the first mask has come
     if (link) this.setLink(data.link);
     this.tell("data", data);
@@ -73,7 +92,12 @@ export class Viewer {
   }
 
   // ---- space --------------------------------------------------------------------------------------------------------
-  middle(one) { return apply(one.reference.affine, one.reference.shape.map((n) => (n - 1) / 2)); }
+  middle(one) {
+    return apply(
+      one.reference.affine,
+      one.reference.shape.map((n) => (n - 1) / 2),
+    );
+  }
 
   setLink(link) {
     this.link = link ? { ...link, inverse: invert(link.matrix) } : null;
@@ -84,7 +108,10 @@ export class Viewer {
   setLinked(linked) {
     if (!this.link || linked === this.linked) return;
     if (!linked) this.cursors[1] = this.cursorOf(this.series[1]);
-    else this.say(this.link.converged ? "" : "This registration failed: what stands side by side need not be the same place.");
+    else
+      this.say(
+        this.link.converged ? "" : "This registration failed: what stands side by side need not be the same place.",
+      );
     this.linked = linked;
     this.relink();
     this.toolbar.refresh();
@@ -96,11 +123,14 @@ export class Viewer {
     if (this.linked) this.cursors[1] = apply(this.link.matrix, this.cursors[0]);
   }
 
-  get linkState() { return this.linkRun; }
+  get linkState() {
+    return this.linkRun;
+  }
 
   // The grid whose planes a timepoint is drawn in, and that grid's indices -> the timepoint's own millimetres.
   frameOf(one) {
-    if (!this.linked || one === this.series[0]) return { master: { series: one, ...one.reference }, toMm: one.reference.affine };
+    if (!this.linked || one === this.series[0])
+      return { master: { series: one, ...one.reference }, toMm: one.reference.affine };
     const first = this.series[0];
     return { master: { series: first, ...first.reference }, toMm: multiply(this.link.matrix, first.reference.affine) };
   }
@@ -111,8 +141,12 @@ export class Viewer {
     return this.planes.get(key);
   }
 
-  cursorOf(one) { return this.cursors[this.series.indexOf(one)]; }
-  cursorIndex(master) { return apply(invert(master.affine), this.cursorOf(master.series)); }
+  cursorOf(one) {
+    return this.cursors[this.series.indexOf(one)];
+  }
+  cursorIndex(master) {
+    return apply(invert(master.affine), this.cursorOf(master.series));
+  }
 
   sliceOf(master, plane) {
     return Math.max(0, Math.min(plane.slices - 1, Math.round(this.cursorIndex(master)[plane.axis])));
@@ -132,12 +166,16 @@ export class Viewer {
 
   scroll(pane, steps) {
     if (pane.planeName === "mip") return this.setMipAngle(this.mipAngle + 10 * steps);
-    const { master } = pane.frame, plane = pane.plane, index = this.cursorIndex(master);
+    const { master } = pane.frame,
+      plane = pane.plane,
+      index = this.cursorIndex(master);
     this.goTo(pane, this.sliceOf(master, plane) + steps * plane.upward, index);
   }
 
   goTo(pane, slice, index = this.cursorIndex(pane.frame.master)) {
-    const { master } = pane.frame, plane = pane.plane, to = [...index];
+    const { master } = pane.frame,
+      plane = pane.plane,
+      to = [...index];
     to[plane.axis] = Math.max(0, Math.min(plane.slices - 1, slice));
     this.setCursor(master.series, apply(master.affine, to));
   }
@@ -153,7 +191,9 @@ export class Viewer {
   }
 
   zoom(pane, factor, at) {
-    const view = this.viewOf(pane), before = pane.place().scale, { width, height } = pane.canvas;
+    const view = this.viewOf(pane),
+      before = pane.place().scale,
+      { width, height } = pane.canvas;
     const [x, y] = at ?? [width / 2, height / 2];
     view.zoom = Math.max(0.5, Math.min(20, view.zoom * factor));
     const after = pane.place().scale;
@@ -163,26 +203,41 @@ export class Viewer {
   }
 
   pan(pane, dx, dy) {
-    const view = this.viewOf(pane), { scale } = pane.place();
+    const view = this.viewOf(pane),
+      { scale } = pane.place();
     view.x -= dx / scale;
     view.y -= dy / scale;
     this.draw();
   }
 
-  fit() { this.views.clear(); this.draw(); }
+  fit() {
+    this.views.clear();
+    this.draw();
+  }
 
   // ---- panes --------------------------------------------------------------------------------------------------------
   setLayout(layout) {
     if (layout === "two" && this.series.length < 2) layout = "one";
     this.layout = layout;
-    const plane = this.active?.planeName ?? "axial", one = this.active?.series ?? this.series[0];
-    const wanted = { one: [[one, plane]], two: this.series.map((s) => [s, plane]), planes: PLANES.map((name) => [one, name]) }[layout];
+    const plane = this.active?.planeName ?? "axial",
+      one = this.active?.series ?? this.series[0];
+    const wanted = {
+      one: [[one, plane]],
+      two: this.series.map((s) => [s, plane]),
+      planes: PLANES.map((name) => [one, name]),
+    }[layout];
     this.panes = wanted.map(([series, name]) => new Pane(this, series, name));
     this.room.replaceChildren(...this.panes.map((pane) => pane.canvas));
     this.room.dataset.layout = layout;
     for (const pane of this.panes) bindPointer(this, pane);
     this.activate(this.panes[0]);
     this.redraw();
+  }
+
+  // The layout after the present one, among those that make sense here.
+  nextLayout() {
+    const possible = LAYOUTS.filter((layout) => layout !== "two" || this.series.length > 1);
+    return possible[(possible.indexOf(this.layout) + 1) % possible.length];
   }
 
   activate(pane) {
@@ -192,7 +247,8 @@ export class Viewer {
   }
 
   setPlane(name) {
-    if (name === "mip" && !this.active.series.pet) return this.say("A projection needs a PET scan; this timepoint has none.");
+    if (name === "mip" && !this.active.series.pet)
+      return this.say("A projection needs a PET scan; this timepoint has none.");
     for (const pane of this.layout === "planes" ? [this.active] : this.panes) {
       if (name === "mip" && !pane.series.pet) continue;
       pane.planeName = name;
@@ -259,17 +315,20 @@ export class Viewer {
   }
 
   nextLesion(step) {
-    const one = this.active.series, labels = one.data.lesions.map((lesion) => lesion.label);
+    const one = this.active.series,
+      labels = one.data.lesions.map((lesion) => lesion.label);
     if (!labels.length) return this.say("There is no lesion in this mask.");
     this.jumpTo(labels[(labels.indexOf(this.lesion) + step + labels.length) % labels.length]);
   }
 
   jumpTo(label, told = true) {
-    const pane = this.active ?? this.panes[0], one = pane?.series ?? this.series[0];
+    const pane = this.active ?? this.panes[0],
+      one = pane?.series ?? this.series[0];
     const known = one.data.lesions.find((lesion) => lesion.label === label);
     this.lesion = label;
     if (known?.centroid_mm) {
-      const { affine } = one.reference, index = apply(invert(affine), known.centroid_mm);
+      const { affine } = one.reference,
+        index = apply(invert(affine), known.centroid_mm);
       for (const name of PLANES) {
         const { axis } = this.planeOf({ series: one, ...one.reference }, name);
         index[axis] = one.labels.largest(label, axis) ?? index[axis];
@@ -282,14 +341,23 @@ export class Viewer {
   }
 
   // ---- drawing ------------------------------------------------------------------------------------------------------
-  slabArrived(series, volume, n) { for (const pane of this.panes) if (pane.series === series) pane.slabArrived(volume, n); }
-  draw() { for (const pane of this.panes) pane.draw(); }
-  redraw() { for (const pane of this.panes) pane.redraw(); }
+  slabArrived(series, volume, n) {
+    for (const pane of this.panes) if (pane.series === series) pane.slabArrived(volume, n);
+  }
+  draw() {
+    for (const pane of this.panes) pane.draw();
+  }
+  redraw() {
+    for (const pane of this.panes) pane.redraw();
+  }
 
-  drawn(pane, ms) {
+  drawn(ms) {
     this.draws.push(ms);
     if (this.draws.length > DRAWS_KEPT) this.draws.shift();
-    if (this.firstMs === undefined && this.panes.every((p) => p.base.canvas && p.volume.there[Math.round(p.volume.focus)])) {
+    if (
+      this.firstMs === undefined &&
+      this.panes.every((p) => p.base.canvas && p.volume.there[Math.round(p.volume.focus)])
+    ) {
       this.firstMs = performance.now();
     }
   }
@@ -307,7 +375,9 @@ export class Viewer {
 // Called by the page's component at every rerun: the same scans keep their state (zoom, slice, tool, loaded slabs).
 export function mount({ data, parentElement, setTriggerValue }) {
   const root = parentElement.querySelector(".twin-viewer");
-  const scans = data.panes.map((pane) => [pane.timepoint, pane.reference, ...pane.scans.map((scan) => scan.sha256)].join()).join(";");
+  const scans = data.panes
+    .map((pane) => [pane.timepoint, pane.reference, ...pane.scans.map((scan) => scan.sha256)].join())
+    .join(";");
   if (root.viewer?.scans === scans && !root.viewer.closed) root.viewer.take(data, setTriggerValue);
   else {
     root.viewer?.close();
