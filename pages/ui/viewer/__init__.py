@@ -17,7 +17,7 @@ export default function (component) {
   root.latest = component;
   root.style.setProperty("--above", data.above_px + "px");
   clearTimeout(root.closing);
-  import(new URL(data.assets + "view/viewer.js", location.href)).then(({ mount }) => {
+  import(new URL(data.assets + "view/mount.js", location.href)).then(({ mount }) => {
     if (root.latest === component && root.isConnected) mount(component);
   }).catch((error) => { root.textContent = "The viewer could not be loaded. Reload the page. " + error.message; });
   return () => { root.closing = setTimeout(() => { if (!root.isConnected) root.viewer?.close(); }, 1000); };

@@ -1,7 +1,24 @@
 // Pixels of a plane out of a volume. Pure functions on typed arrays; `map` is {o, U, V} of geometry.mapped.
 import { aligned } from "./geometry.js";
 
-// Fills `out` (Uint32, nu x nv) with lut[stored + 32768]; outside, and where the slab is not there yet, with `empty`.
+/** @import { Box, Mapping, Pair, Triple } from "./types.d.ts" */
+
+/**
+ * Voxels as they are stored, and which slices are there.
+ * @typedef {{shape: Triple, data: Int16Array, there: Uint8Array}} Voxels
+ */
+
+/**
+ * Fills `out` (Uint32, nu x nv) with lut[stored + 32768]; outside, and where the slab is not there yet, with `empty`.
+ * @param {Voxels} volume
+ * @param {Mapping} map
+ * @param {number} nu
+ * @param {number} nv
+ * @param {Uint32Array} lut
+ * @param {Uint32Array} out
+ * @param {number} empty
+ * @param {boolean} [smooth] interpolates
+ */
 export function sampleColours(volume, map, nu, nv, lut, out, empty, smooth) {
   if (aligned(map)) return alignedColours(volume, map, nu, nv, lut, out, empty);
   return smooth
@@ -9,7 +26,24 @@ export function sampleColours(volume, map, nu, nv, lut, out, empty, smooth) {
     : nearestColours(volume, map, nu, nv, lut, out, empty);
 }
 
-// Where pixels x0 .. x1 - 1 of a row lie inside [0, n) along every axis: no bounds check is needed in the inner loop.
+/**
+ * Where a picture's row begins, in voxel indices.
+ * @param {Triple} o
+ * @param {Triple} V
+ * @param {number} y
+ * @returns {Triple}
+ */
+const rowStart = (o, V, y) => [o[0] + V[0] * y, o[1] + V[1] * y, o[2] + V[2] * y];
+
+/**
+ * Where pixels x0 .. x1 - 1 of a row lie inside [0, n) along every axis: no bounds check is needed in the inner loop.
+ * @param {Triple} start
+ * @param {Triple} step
+ * @param {Triple} shape
+ * @param {number} nu
+ * @param {number} margin
+ * @returns {Pair}
+ */
 function inside(start, step, shape, nu, margin) {
   let low = 0,
     high = nu;
@@ -28,15 +62,25 @@ function inside(start, step, shape, nu, margin) {
   return low < high ? [low, high] : [0, 0];
 }
 
+/**
+ * @param {Voxels} volume
+ * @param {Mapping} map
+ * @param {number} nu
+ * @param {number} nv
+ * @param {Uint32Array} lut
+ * @param {Uint32Array} out
+ * @param {number} empty
+ */
 function alignedColours(volume, { o, U, V }, nu, nv, lut, out, empty) {
   const { shape, data, there } = volume,
     strides = [1, shape[0], shape[0] * shape[1]];
+  /** @param {Triple} v */
   const along = (v) => v[0] * strides[0] + v[1] * strides[1] + v[2] * strides[2];
   const su = along(U),
     base = along(o),
     sv = along(V);
   for (let y = 0; y < nv; y++) {
-    const start = [o[0] + V[0] * y, o[1] + V[1] * y, o[2] + V[2] * y];
+    const start = rowStart(o, V, y);
     const [low, high] = inside(start, U, shape, nu, 0);
     const row = y * nu;
     if (low > 0 || high < nu) out.fill(empty, row, row + nu);
@@ -50,13 +94,22 @@ function alignedColours(volume, { o, U, V }, nu, nv, lut, out, empty) {
   }
 }
 
+/**
+ * @param {Voxels} volume
+ * @param {Mapping} map
+ * @param {number} nu
+ * @param {number} nv
+ * @param {Uint32Array} lut
+ * @param {Uint32Array} out
+ * @param {number} empty
+ */
 function nearestColours(volume, { o, U, V }, nu, nv, lut, out, empty) {
   const { shape, data, there } = volume,
     I = shape[0],
     IJ = shape[0] * shape[1];
   const [u0, u1, u2] = U;
   for (let y = 0; y < nv; y++) {
-    const start = [o[0] + V[0] * y, o[1] + V[1] * y, o[2] + V[2] * y];
+    const start = rowStart(o, V, y);
     const [low, high] = inside(start, U, shape, nu, 0.499);
     const row = y * nu;
     if (low > 0 || high < nu) out.fill(empty, row, row + nu);
@@ -70,12 +123,21 @@ function nearestColours(volume, { o, U, V }, nu, nv, lut, out, empty) {
   }
 }
 
+/**
+ * @param {Voxels} volume
+ * @param {Mapping} map
+ * @param {number} nu
+ * @param {number} nv
+ * @param {Uint32Array} lut
+ * @param {Uint32Array} out
+ * @param {number} empty
+ */
 function linearColours(volume, { o, U, V }, nu, nv, lut, out, empty) {
   const { shape, data, there } = volume,
     [I, J, K] = shape,
     IJ = I * J;
   for (let y = 0; y < nv; y++) {
-    const start = [o[0] + V[0] * y, o[1] + V[1] * y, o[2] + V[2] * y];
+    const start = rowStart(o, V, y);
     const [low, high] = inside(start, U, shape, nu, 0.499);
     const row = y * nu;
     if (low > 0 || high < nu) out.fill(empty, row, row + nu);
@@ -107,7 +169,16 @@ function linearColours(volume, { o, U, V }, nu, nv, lut, out, empty) {
   }
 }
 
-// The labels under each pixel (nearest) into `out` (Uint8); returns the box [x0, y0, x1, y1) that holds them, or null.
+/**
+ * The labels under each pixel (nearest) into `out` (Uint8); returns the box [x0, y0, x1, y1) that holds them, or null.
+ * @param {Uint8Array} array
+ * @param {Triple} shape
+ * @param {Mapping} map
+ * @param {number} nu
+ * @param {number} nv
+ * @param {Uint8Array} out
+ * @returns {Box | null}
+ */
 export function sampleLabels(array, shape, { o, U, V }, nu, nv, out) {
   const I = shape[0],
     IJ = shape[0] * shape[1],
@@ -118,7 +189,7 @@ export function sampleLabels(array, shape, { o, U, V }, nu, nv, out) {
     y1 = 0;
   out.fill(0);
   for (let y = 0; y < nv; y++) {
-    const start = [o[0] + V[0] * y, o[1] + V[1] * y, o[2] + V[2] * y];
+    const start = rowStart(o, V, y);
     const [low, high] = inside(start, U, shape, nu, 0.499);
     let i = start[0] + 0.5 + u0 * low,
       j = start[1] + 0.5 + u1 * low,
@@ -137,17 +208,45 @@ export function sampleLabels(array, shape, { o, U, V }, nu, nv, out) {
   return x1 ? [x0, y0, x1, y1] : null;
 }
 
-// The borders of each label in a picture of labels, along pixel edges: Map of label -> Path2D in picture pixels.
+/**
+ * The borders of each label in a picture of labels, along pixel edges: Map of label -> Path2D in picture pixels.
+ * @param {Uint8Array} labels
+ * @param {number} nu
+ * @param {number} nv
+ * @param {Box} box
+ */
 export function outlines(labels, nu, nv, box) {
+  /** @type {Map<number, Path2D>} */
   const paths = new Map();
+  /**
+   * @param {number} label
+   * @param {number} ax
+   * @param {number} ay
+   * @param {number} bx
+   * @param {number} by
+   */
   const line = (label, ax, ay, bx, by) => {
-    if (!paths.has(label)) paths.set(label, new Path2D());
-    const path = paths.get(label);
+    const path = paths.get(label) ?? new Path2D();
+    paths.set(label, path);
     path.moveTo(ax, ay);
     path.lineTo(bx, by);
   };
   const [x0, y0, x1, y1] = box;
+  /**
+   * @param {number} x
+   * @param {number} y
+   */
   const at = (x, y) => (x < 0 || y < 0 || x >= nu || y >= nv ? 0 : labels[y * nu + x]);
+  /**
+   * Goes along the edges between pixels, in rows or in columns, and emits each straight piece once for each side's
+   * label.
+   * @param {number} outer
+   * @param {number} outerEnd
+   * @param {number} inner
+   * @param {number} innerEnd
+   * @param {(a: number, b: number) => Pair} pair
+   * @param {(label: number, a: number, from: number, to: number) => void} emit
+   */
   const walk = (outer, outerEnd, inner, innerEnd, pair, emit) => {
     for (let a = outer; a <= outerEnd; a++) {
       let from = inner,
@@ -180,30 +279,4 @@ export function outlines(labels, nu, nv, box) {
     (label, x, from, to) => line(label, x, from, x, to),
   );
   return paths;
-}
-
-// Grey levels: a window (centre, width) in the scan's unit, for every int16 value.
-export function greyTable([centre, width], { slope, intercept }, inverted, table = new Uint32Array(65536)) {
-  const low = centre - width / 2;
-  for (let n = 0; n < 65536; n++) {
-    let grey = (((n - 32768) * slope + intercept - low) / width) * 255;
-    grey = grey < 0 ? 0 : grey > 255 ? 255 : grey | 0;
-    if (inverted) grey = 255 - grey;
-    table[n] = 0xff000000 | (grey << 16) | (grey << 8) | grey;
-  }
-  return table;
-}
-
-// A hot scale that begins transparent, for what is laid over another scan.
-export function hotTable([centre, width], { slope, intercept }, table = new Uint32Array(65536)) {
-  const low = centre - width / 2;
-  for (let n = 0; n < 65536; n++) {
-    const t = Math.min(1, Math.max(0, ((n - 32768) * slope + intercept - low) / width));
-    const red = Math.min(255, t * 2.6 * 255) | 0,
-      green = Math.min(255, Math.max(0, (t - 0.36) * 2.6 * 255)) | 0;
-    const blue = Math.min(255, Math.max(0, (t - 0.75) * 4 * 255)) | 0,
-      alpha = Math.min(255, t * 3 * 255) | 0;
-    table[n] = (alpha << 24) | (blue << 16) | (green << 8) | red;
-  }
-  return table;
 }

@@ -1,60 +1,57 @@
 // A scan's voxels as they arrive, and a mask's labels.
-import { apply, invert } from "./geometry.js";
+import { apply, invert, perAxis, rounded } from "./geometry.js";
+import { fetchBytes, messageOf, pause } from "./requests.js";
+
+/** @import { Access, Axis, Grid, LabelMap, Scan, Triple } from "./types.d.ts" */
 
 const AT_ONCE = 2,
   TRIES = 3,
   CHUNK_BYTES = 2 << 20;
-export const pause = () => new Promise((resolve) => setTimeout(resolve, 0));
-
-// A request to the viewer's routes. Raises the server's own words as an Error with `status` and all that was `said`; a
-// server that cannot be reached gives an Error without a status.
-export async function fetchFrom(auth, path, { headers = {}, ...options } = {}) {
-  const answer = await fetch(new URL(auth.api + path, location.href), {
-    cache: "no-store",
-    ...options,
-    headers: { ...headers, "x-twin-token": auth.token },
-  });
-  if (answer.ok) return answer;
-  const said = await answer.json().catch(() => ({}));
-  throw Object.assign(new Error(said.error ?? `The server answered ${answer.status}. Reload the page.`), {
-    status: answer.status,
-    said,
-  });
-}
-
-const fetchBytes = async (auth, path) => (await fetchFrom(auth, path)).arrayBuffer();
 
 export class Volume {
-  // scan: an entry of `scans` (README.md); auth: {api, token}, the token being replaced at every rerun of the page.
+  /** @type {Promise<unknown> | undefined} */
+  loading;
+  /** slabs that were asked for @type {Set<number>} */
+  asked = new Set();
+  /** slabs that are there */
+  arrived = 0;
+  /** why no more comes, in words */
+  problem = "";
+  closed = false;
+
+  /**
+   * @param {Scan} scan
+   * @param {Access} auth
+   * @param {(volume: Volume, slab?: number) => void} onSlab told when a slab has arrived, or none will
+   */
   constructor(scan, auth, onSlab) {
-    Object.assign(this, {
-      scan,
-      auth,
-      onSlab,
-      shape: scan.shape,
-      affine: scan.affine,
-      slope: scan.slope,
-      intercept: scan.intercept,
-    });
+    this.scan = scan;
+    this.auth = auth;
+    this.onSlab = onSlab;
+    this.shape = scan.shape;
+    this.affine = scan.affine;
+    this.slope = scan.slope;
+    this.intercept = scan.intercept;
     this.inverse = invert(scan.affine);
     this.data = new Int16Array(scan.shape[0] * scan.shape[1] * scan.shape[2]);
-    this.there = new Uint8Array(scan.shape[2] + 1); // slice -> its slab has arrived
+    /** slice -> its slab has arrived */
+    this.there = new Uint8Array(scan.shape[2] + 1);
     this.slabs = Math.ceil(scan.shape[2] / scan.slab);
-    this.asked = new Set();
-    this.arrived = 0;
+    /** slice whose slab is wanted first */
     this.focus = scan.shape[2] >> 1;
-    this.problem = "";
   }
 
   get complete() {
     return this.arrived === this.slabs;
   }
 
-  // Starts loading, the slab of slice `focus` first and then outwards; moving `focus` later changes what comes next.
+  /**
+   * Starts loading, the slab of slice `focus` first and then outwards; moving `focus` later changes what comes
+   * next.
+   */
   load() {
-    if (this.loading) return this.loading;
     // The first slab alone: the server makes the one that is asked for first before all others.
-    this.loading = this.worker(1).then(() => Promise.all(Array.from({ length: AT_ONCE }, () => this.worker())));
+    this.loading ??= this.worker(1).then(() => Promise.all(Array.from({ length: AT_ONCE }, () => this.worker())));
     return this.loading;
   }
 
@@ -69,7 +66,7 @@ export class Volume {
           break;
         } catch (error) {
           if (tries < TRIES) continue;
-          this.problem = error.message;
+          this.problem = messageOf(error);
           this.onSlab(this);
           return;
         }
@@ -86,6 +83,10 @@ export class Volume {
     return best;
   }
 
+  /**
+   * @param {number} n
+   * @param {ArrayBuffer} buffer
+   */
   take(n, buffer) {
     const [I, J, K] = this.shape,
       first = n * this.scan.slab;
@@ -95,9 +96,12 @@ export class Volume {
     this.onSlab(this, n);
   }
 
-  // The value (HU, SUV …) of the voxel nearest to a point in mm; null outside, or where it has not arrived.
+  /**
+   * The value (HU, SUV …) of the voxel nearest to a point in mm; null outside, or where it has not arrived.
+   * @param {Triple} mm
+   */
   valueAt(mm) {
-    const [i, j, k] = apply(this.inverse, mm).map(Math.round),
+    const [i, j, k] = rounded(apply(this.inverse, mm)),
       [I, J, K] = this.shape;
     if (i < 0 || j < 0 || k < 0 || i >= I || j >= J || k >= K || !this.there[k]) return null;
     return this.data[i + I * (j + J * k)] * this.slope + this.intercept;
@@ -110,22 +114,36 @@ export class Volume {
   }
 }
 
-// Labels on the reference scan's grid. `array` may be replaced or changed in place by anybody who then calls
-// `changed()`: every picture of it is then made anew, and `largest` counted again.
+/**
+ * Labels on the reference scan's grid. `array` may be replaced or changed in place by anybody who then calls
+ * `changed()`: every picture of it is then made anew, and `largest` counted again.
+ * @implements {LabelMap}
+ */
 export class Labels {
-  constructor(scan, auth) {
-    Object.assign(this, {
-      shape: scan.shape,
-      affine: scan.affine,
-      inverse: invert(scan.affine),
-      auth,
-      array: null,
-      revision: 0,
-    });
-    this.extent = new Map(); // label -> three arrays: voxels in each slice along i, j, k
-    this.problem = "";
+  /** @type {Uint8Array | null} */
+  array = null;
+  revision = 0;
+  /** the mask that is in it or on its way; undefined: to be fetched again @type {string | null | undefined} */
+  maskId;
+  /** label -> voxels in each slice along i, j, k @type {Map<number, [Uint32Array, Uint32Array, Uint32Array]>} */
+  extent = new Map();
+  /** why it could not be loaded, in words */
+  problem = "";
+
+  /**
+   * @param {Grid} scan
+   * @param {Access} auth
+   * @param {number} id unlike that of any other labels
+   */
+  constructor(scan, auth, id) {
+    this.shape = scan.shape;
+    this.affine = scan.affine;
+    this.inverse = invert(scan.affine);
+    this.auth = auth;
+    this.id = id;
   }
 
+  /** @param {string} maskId */
   async load(maskId) {
     const buffer = await fetchBytes(this.auth, `mask/${maskId}`);
     this.array = new Uint8Array(buffer);
@@ -137,15 +155,15 @@ export class Labels {
     this.revision++;
   }
 
-  // Counts voxels a slice and label, a few slices at a time: the page stays awake.
+  /** Counts voxels a slice and label, a few slices at a time: the page stays awake. */
   async count() {
     const revision = this.revision,
-      {
-        array,
-        shape: [I, J, K],
-      } = this,
-      n = I * J,
-      found = new Map();
+      { array, shape } = this,
+      [I, J, K] = shape,
+      n = I * J;
+    /** @type {Labels["extent"]} */
+    const found = new Map();
+    if (!array) return;
     const chunk = Math.max(1, Math.floor(CHUNK_BYTES / n));
     for (let k = 0; k < K; k++) {
       if (k % chunk === 0) await pause();
@@ -153,13 +171,9 @@ export class Labels {
       for (let p = k * n, end = p + n; p < end; p++) {
         const label = array[p];
         if (!label) continue;
-        if (!found.has(label))
-          found.set(
-            label,
-            [I, J, K].map((size) => new Uint32Array(size)),
-          );
-        const counts = found.get(label),
+        const counts = found.get(label) ?? perAxis((a) => new Uint32Array(shape[a])),
           inSlice = p - k * n;
+        found.set(label, counts);
         counts[0][inSlice % I]++;
         counts[1][(inSlice / I) | 0]++;
         counts[2][k]++;
@@ -168,7 +182,11 @@ export class Labels {
     this.extent = found;
   }
 
-  // The slice along an axis in which the label is largest; null where it is nowhere (or not counted yet).
+  /**
+   * The slice along an axis in which the label is largest; null where it is nowhere (or not counted yet).
+   * @param {number} label
+   * @param {Axis} axis
+   */
   largest(label, axis) {
     const counts = this.extent.get(label)?.[axis];
     return counts ? counts.indexOf(Math.max(...counts)) : null;

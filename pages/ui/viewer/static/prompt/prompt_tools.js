@@ -1,44 +1,64 @@
-// The tools that draw prompts, on any plane of the first timepoint: boxes, points that belong and points that do not. What
-// is there already is moved by its corner, edge or place. How prompts and the model's answer look is here, too.
-import { apply } from "../lib/geometry.js";
-import { inScan } from "../edit/pens.js";
-import { inPlane } from "../edit/shapes.js";
+// The tools that draw prompts, on any plane of the first timepoint: boxes, points that belong and points that do not.
+// What is there already is moved by its corner, edge or place.
+import { apply, multiply } from "../lib/geometry.js";
+import { inPlane } from "../lib/grid.js";
+import { drawAnswer, drawPrompt, onScreen } from "./prompt_drawing.js";
 
-const BOX = "#f0e442",
-  PLUS = "#6cc3a0",
-  MINUS = "#e5786d",
-  GRIP_PX = 8;
+/** @import { Pair, Place, PointerPlace, Prompt, ScanSlice, Tool, Triple } from "../lib/types.d.ts" */
+/** @import { Editing } from "../edit/editing.js" */
+/** @import { ToolNames } from "../edit/pen.js" */
+/** @import { Pane } from "../view/pane.js" */
 
+/**
+ * A prompt that is held, by which of its corners (0..3), or null: all of it.
+ * @typedef {{prompt: Prompt, corner: number | null}} Grip
+ */
+
+/**
+ * What a held pointer draws: from where to where (coordinates in the scan's slice), or the prompt that it moves.
+ * @typedef {{place: ScanSlice, pane: Pane, from: Pair, to: Pair, grip: (Grip & {coords: number[]}) | null}} Drag
+ */
+
+const GRIP_PX = 8;
+
+/**
+ * @param {Editing} session
+ * @returns {Tool[]}
+ */
 export function promptTools(session) {
-  return [
-    new BoxTool(session),
-    new PointTool(session, {
-      name: "plus",
-      label: "+",
-      title: "Point that belongs to the lesion",
-      key: ".",
-      positive: true,
-    }),
-    new PointTool(session, {
-      name: "minus",
-      label: "−",
-      title: "Point that does not belong to it",
-      key: ",",
-      positive: false,
-    }),
-  ];
+  const plus = { name: "plus", label: "+", title: "Point that belongs to the lesion", key: "." },
+    minus = { name: "minus", label: "−", title: "Point that does not belong to it", key: "," };
+  return [new BoxTool(session), new PointTool(session, plus, true), new PointTool(session, minus, false)];
 }
 
+/** @implements {Tool} */
 class PromptTool {
-  constructor(session, values) {
-    Object.assign(this, { session, viewer: session.viewer, kind: "Prompt", cursor: "crosshair", ...values });
+  kind = /** @type {const} */ ("Prompt");
+  cursor = "crosshair";
+  /** @type {Drag | null} */
+  drag = null;
+
+  /**
+   * @param {Editing} session
+   * @param {ToolNames} names
+   */
+  constructor(session, { name, label, title, key }) {
+    this.session = session;
+    this.viewer = session.viewer;
+    this.name = name;
+    this.label = label;
+    this.title = title;
+    this.key = key;
   }
 
   get prompting() {
     return this.session.prompting;
   }
 
-  // {scan, axis, slice} of the pane, or null after saying why not.
+  /**
+   * The scan's slice of the pane, or null after saying why not.
+   * @param {Pane} pane
+   */
   ready(pane) {
     const why = this.session.refusal(pane),
       at = why ? null : this.prompting.place(pane);
@@ -46,211 +66,194 @@ class PromptTool {
     return at;
   }
 
-  // A place's coordinates in the scan's slice, within it.
+  /**
+   * A place's coordinates in the scan's slice, within it.
+   * @param {Pane} pane
+   * @param {Triple} index
+   * @param {ScanSlice} place
+   * @returns {Pair}
+   */
   coords(pane, index, { scan, axis }) {
-    const found = inScan(pane, index);
-    return inPlane(axis).map((n) => Math.max(0, Math.min(scan.shape[n] - 1, Math.round(found[n]))));
+    const found = apply(multiply(pane.volume.inverse, pane.frame.toMm), index);
+    /** @param {number} n */
+    const within = (n) => Math.max(0, Math.min(scan.shape[n] - 1, Math.round(found[n])));
+    const [u, v] = inPlane(axis);
+    return [within(u), within(v)];
   }
 
-  // The prompt under the pointer, and which of its corners is held: {prompt, corner} (corner null: all of it), or null.
+  /**
+   * The prompt under the pointer, or null.
+   * @param {PointerPlace} at
+   * @param {Pane} pane
+   * @returns {Grip | null}
+   */
   grip(at, pane) {
-    const place = pane.place();
+    const place = pane.place(),
+      near = GRIP_PX * pane.ratio,
+      [x, y] = at.screen;
     for (const prompt of [...this.prompting.list].reverse()) {
       const corners = onScreen(this.prompting, prompt, pane, place);
       if (!corners) continue;
-      const near = GRIP_PX * pane.ratio,
-        [x, y] = at.screen,
-        [a, b] = corners;
+      const [a, b] = corners;
       if (prompt.type === "point") {
         if (Math.hypot(x - a[0], y - a[1]) < 1.5 * near) return { prompt, corner: null };
         continue;
       }
-      const [x0, x1] = a[0] < b[0] ? [a[0], b[0]] : [b[0], a[0]],
-        [y0, y1] = a[1] < b[1] ? [a[1], b[1]] : [b[1], a[1]];
+      const x0 = Math.min(a[0], b[0]),
+        x1 = Math.max(a[0], b[0]),
+        y0 = Math.min(a[1], b[1]),
+        y1 = Math.max(a[1], b[1]);
       if (x < x0 - near || x > x1 + near || y < y0 - near || y > y1 + near) continue;
-      const corner = [
-        [a[0], a[1]],
-        [b[0], a[1]],
-        [a[0], b[1]],
-        [b[0], b[1]],
-      ].findIndex((c) => Math.hypot(x - c[0], y - c[1]) < 1.5 * near);
+      const ends = [a[1], b[1]].flatMap((v) => [a[0], b[0]].map((u) => [u, v])),
+        corner = ends.findIndex(([u, v]) => Math.hypot(x - u, y - v) < 1.5 * near);
       if (corner >= 0) return { prompt, corner };
-      if (Math.min(Math.abs(x - x0), Math.abs(x - x1), Math.abs(y - y0), Math.abs(y - y1)) < near)
-        return { prompt, corner: null };
+      const edge = Math.min(Math.abs(x - x0), Math.abs(x - x1), Math.abs(y - y0), Math.abs(y - y1));
+      if (edge < near) return { prompt, corner: null };
     }
     return null;
   }
 
+  /**
+   * @param {PointerPlace | null} at
+   * @param {Pane} pane
+   */
   hover(at, pane) {
-    const found = at?.screen && pane.planeName !== "mip" ? this.grip(at, pane) : null,
+    const found = at && pane.planeName !== "mip" ? this.grip(at, pane) : null,
       before = this.prompting.chosen;
     pane.canvas.style.cursor = !found ? "crosshair" : found.corner === null ? "move" : "nwse-resize";
     this.prompting.chosen = found?.prompt ?? null;
     if (before !== this.prompting.chosen) pane.draw();
   }
 
-  // Where a held prompt goes while the pointer is at `now`.
-  moved({ corner, from, coords }, now, { scan, axis }) {
-    const shift = now.map((v, n) => v - from[n]),
-      most = inPlane(axis).map((n) => scan.shape[n] - 1),
-      fit = (v, n) => Math.max(0, Math.min(most[n % 2], v));
-    if (corner === null) return coords.map((v, n) => fit(v + shift[n % 2], n));
+  /**
+   * Where a held prompt goes while the pointer is at a place.
+   * @param {NonNullable<Drag["grip"]>} grip
+   * @param {Drag} drag
+   */
+  moved({ corner, coords }, { from, to, place: { scan, axis } }) {
+    const shift = [to[0] - from[0], to[1] - from[1]],
+      most = inPlane(axis).map((n) => scan.shape[n] - 1);
+    /**
+     * @param {number} v
+     * @param {number} n
+     */
+    const within = (v, n) => Math.max(0, Math.min(most[n % 2], v));
+    if (corner === null) return coords.map((v, n) => within(v + shift[n % 2], n));
     const [x0, y0, x1, y1] = coords,
       x = [x0, x1],
       y = [y0, y1];
-    x[corner % 2] = fit(x[corner % 2] + shift[0], 0);
-    y[corner >> 1] = fit(y[corner >> 1] + shift[1], 1);
+    x[corner % 2] = within(x[corner % 2] + shift[0], 0);
+    y[corner >> 1] = within(y[corner >> 1] + shift[1], 1);
     return [Math.min(...x), Math.min(...y), Math.max(...x), Math.max(...y)];
   }
 
+  /**
+   * @param {PointerPlace} at
+   * @param {Pane} pane
+   */
   down(at, pane) {
     const place = this.ready(pane);
     this.drag = null;
-    if (!place) return;
-    const grip = this.grip(at, pane),
-      from = this.coords(pane, at.index, place);
-    this.drag = grip ? { ...grip, from, coords: grip.prompt.coords, place, pane } : this.begin(from, place, pane);
+    if (!place || !at.index) return;
+    const from = this.coords(pane, at.index, place),
+      grip = this.grip(at, pane);
+    this.drag = { place, pane, from, to: from, grip: grip && { ...grip, coords: grip.prompt.coords } };
   }
 
+  /**
+   * @param {PointerPlace} at
+   * @param {Pane} pane
+   */
   move(at, pane) {
     const { drag } = this;
     if (!drag || !at.index) return;
-    const now = this.coords(pane, at.index, drag.place);
-    if (drag.prompt) drag.prompt.coords = this.moved(drag, now, drag.place);
-    else drag.to = now;
+    drag.to = this.coords(pane, at.index, drag.place);
+    if (drag.grip) drag.grip.prompt.coords = this.moved(drag.grip, drag);
     pane.draw();
   }
 
+  /**
+   * @param {PointerPlace} at
+   * @param {Pane} pane
+   */
   up(at, pane) {
     const { drag } = this;
     this.drag = null;
     if (!drag || !at.index) return;
-    const now = this.coords(pane, at.index, drag.place);
-    if (!drag.prompt) this.finish(drag, now);
-    else if (now.join() !== drag.from.join()) this.prompting.move(drag.prompt, this.moved(drag, now, drag.place));
+    drag.to = this.coords(pane, at.index, drag.place);
+    if (!drag.grip) this.finish(drag);
+    else if (drag.to.join() !== drag.from.join()) this.prompting.move(drag.grip.prompt, this.moved(drag.grip, drag));
     pane.draw();
   }
 
   leave() {
-    if (this.drag?.prompt) this.drag.prompt.coords = this.drag.coords;
+    if (this.drag?.grip) this.drag.grip.prompt.coords = this.drag.grip.coords;
     this.drag = null;
   }
+
+  /**
+   * Makes a prompt of what was drawn.
+   * @param {Drag} _drag
+   */
+  finish(_drag) {}
 }
 
 class BoxTool extends PromptTool {
+  /** @param {Editing} session */
   constructor(session) {
     super(session, { name: "box", label: "Box", title: "Box around the lesion", key: "b" });
   }
 
-  begin(from, place, pane) {
-    return { from, to: from, place, pane };
+  /**
+   * @override
+   * @param {Drag} drag
+   */
+  finish({ from, to, place: { scan, axis, slice } }) {
+    if (from[0] === to[0] || from[1] === to[1]) return;
+    const coords = [
+      Math.min(from[0], to[0]),
+      Math.min(from[1], to[1]),
+      Math.max(from[0], to[0]),
+      Math.max(from[1], to[1]),
+    ];
+    this.prompting.add({ type: "box", scan: scan.scan_id, axis, slice, coords });
   }
 
-  finish({ from, place: { scan, axis, slice } }, to) {
-    const [x0, x1] = [from[0], to[0]].sort((p, q) => p - q),
-      [y0, y1] = [from[1], to[1]].sort((p, q) => p - q);
-    if (x0 === x1 || y0 === y1) return;
-    this.prompting.add({ type: "box", scan: scan.scan_id, axis, slice, coords: [x0, y0, x1, y1] });
-  }
-
-  // Draws for all three tools: prompts are seen whatever the tool.
+  /**
+   * Draws for all three tools: prompts are seen whatever the tool.
+   * @param {CanvasRenderingContext2D} g
+   * @param {Pane} pane
+   * @param {Place} place
+   */
   draw(g, pane, place) {
-    const { prompting } = this;
-    if (pane.series !== this.session.series || pane.planeName === "mip") return;
+    const { prompting, drag, session } = this;
+    if (pane.series !== session.series || pane.planeName === "mip") return;
     drawAnswer(g, pane, prompting.preview);
     for (const prompt of prompting.list) drawPrompt(g, pane, place, prompting, prompt);
-    const { drag } = this;
-    if (drag?.pane !== pane || drag.prompt || drag.from.join() === drag.to.join()) return;
+    if (!drag || drag.pane !== pane || drag.grip || drag.from.join() === drag.to.join()) return;
     const { scan, axis, slice } = drag.place,
-      drawn = {
-        type: "box",
-        scan: scan.scan_id,
-        axis,
-        slice,
-        coords: [...drag.from, ...drag.to],
-        lesion: this.session.label,
-      };
-    drawPrompt(g, pane, place, prompting, drawn, true);
+      coords = [...drag.from, ...drag.to],
+      what = { type: /** @type {const} */ ("box"), positive: true, kept: false, lesion: session.label };
+    drawPrompt(g, pane, place, prompting, { ...what, scan: scan.scan_id, axis, slice, coords }, true);
   }
 }
 
 class PointTool extends PromptTool {
-  begin(from, place, pane) {
-    return { from, place, pane };
+  /**
+   * @param {Editing} session
+   * @param {ToolNames} names
+   * @param {boolean} positive it belongs to the lesion
+   */
+  constructor(session, names, positive) {
+    super(session, names);
+    this.positive = positive;
   }
 
-  finish({ place: { scan, axis, slice } }, coords) {
-    this.prompting.add({ type: "point", scan: scan.scan_id, axis, slice, coords, positive: this.positive });
+  /**
+   * @override
+   * @param {Drag} drag
+   */
+  finish({ to, place: { scan, axis, slice } }) {
+    this.prompting.add({ type: "point", scan: scan.scan_id, axis, slice, coords: to, positive: this.positive });
   }
-}
-
-// Two corners of a prompt on the canvas (device pixels), pixel edges included for boxes; null where this slice has it not.
-function onScreen(prompting, prompt, pane, { x, y, sx, sy }) {
-  const scan = prompting.scanOf(prompt),
-    map = scan && prompting.mapOf(scan);
-  if (!map || pane.series !== prompting.series || map.axisAlong(pane.plane.axis) !== prompt.axis) return null;
-  const [u, v] = inPlane(prompt.axis),
-    [x0, y0, x1 = x0, y1 = y0] = prompt.coords,
-    half = prompt.type === "box" ? 0.5 : 0;
-  const corners = [
-    [Math.min(x0, x1) - half, Math.min(y0, y1) - half],
-    [Math.max(x0, x1) + half, Math.max(y0, y1) + half],
-  ].map(([a, b]) => {
-    const index = [0, 0, 0];
-    [index[prompt.axis], index[u], index[v]] = [prompt.slice, a, b];
-    return apply(map.toReference, index);
-  });
-  const thickness = Math.max(1, Math.hypot(...[0, 4, 8].map((n) => map.toReference[n + prompt.axis])));
-  if (Math.abs(corners[0][pane.plane.axis] - pane.slice) > thickness / 2 + 1e-6) return null;
-  return corners.map((index) => {
-    const [px, py] = pane.plane.toPixel(index);
-    return [x + px * sx, y + py * sy];
-  });
-}
-
-function drawPrompt(g, pane, place, prompting, prompt, dashed = false) {
-  const corners = onScreen(prompting, prompt, pane, place);
-  if (!corners) return;
-  const [a, b] = corners,
-    r = pane.ratio,
-    chosen = prompt === prompting.chosen;
-  g.lineWidth = (chosen ? 3 : 2) * r;
-  g.globalAlpha = prompt.kept && !chosen ? 0.55 : 1;
-  g.strokeStyle = prompt.type === "box" ? BOX : prompt.positive ? PLUS : MINUS;
-  g.setLineDash(dashed ? [6 * r, 4 * r] : []);
-  if (prompt.type === "box") {
-    g.strokeRect(a[0], a[1], b[0] - a[0], b[1] - a[1]);
-    if (chosen)
-      for (const x of [a[0], b[0]]) for (const y of [a[1], b[1]]) g.strokeRect(x - 3 * r, y - 3 * r, 6 * r, 6 * r);
-  } else {
-    g.beginPath();
-    g.moveTo(a[0] - 5 * r, a[1]);
-    g.lineTo(a[0] + 5 * r, a[1]);
-    if (prompt.positive) {
-      g.moveTo(a[0], a[1] - 5 * r);
-      g.lineTo(a[0], a[1] + 5 * r);
-    }
-    g.moveTo(a[0] + 8 * r, a[1]);
-    g.arc(a[0], a[1], 8 * r, 0, 2 * Math.PI);
-    g.stroke();
-  }
-  g.setLineDash([]);
-  g.globalAlpha = 1;
-}
-
-// The answer that is not yet kept: a white dashed line.
-function drawAnswer(g, pane, preview) {
-  const found = preview?.array ? pane.contours(preview) : null;
-  if (!found) return;
-  const at = pane.place(),
-    shape = new Path2D();
-  for (const path of found.paths.values()) shape.addPath(path, { a: at.sx, d: at.sy, e: at.x, f: at.y });
-  g.lineWidth = 4 * pane.ratio;
-  g.strokeStyle = "rgba(0,0,0,.6)";
-  g.stroke(shape);
-  g.lineWidth = 2 * pane.ratio;
-  g.strokeStyle = "#fff";
-  g.setLineDash([5 * pane.ratio, 3 * pane.ratio]);
-  g.stroke(shape);
-  g.setLineDash([]);
 }

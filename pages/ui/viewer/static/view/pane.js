@@ -1,45 +1,60 @@
 // One canvas: a plane of the reference scan with the image, what is fused over it, masks, crosshair, letters and scale.
-import { aligned, apply, mapped } from "../lib/geometry.js";
-import { outlines, sampleColours, sampleLabels } from "../lib/sample.js";
+import { aligned, apply, mapped, rounded } from "../lib/geometry.js";
 import { Mip } from "../lib/mip.js";
+import { drawable, OffScreen } from "../lib/off_screen.js";
+import { sampleColours } from "../lib/sample.js";
 import { drawWords } from "../lib/words.js";
+import { MaskLayer } from "./mask_layer.js";
+import { OverlayLayer } from "./overlay_layer.js";
+
+/** @import { LabelMap, Pair, Picture, PictureName, Place, Plane, PointerPlace, Triple } from "../lib/types.d.ts" */
+/** @import { Series } from "../lib/series.js" */
+/** @import { Volume } from "../lib/volume.js" */
+/** @import { Viewer } from "./viewer.js" */
 
 const EMPTY = 0xff000000,
   SETTLE_MS = 140,
-  KEPT = 48;
-export const ADDED = "#c77dff",
-  REMOVED = "#e69f00",
   CROSS = "#f0e442";
 
-// An off-screen picture of n x m pixels and its bytes.
-class Picture {
-  size(n, m) {
-    if (this.n === n && this.m === m) return this;
-    Object.assign(this, { n, m, canvas: new OffscreenCanvas(n, m) });
-    this.context = this.canvas.getContext("2d");
-    this.image = this.context.createImageData(n, m);
-    this.colours = new Uint32Array(this.image.data.buffer);
-    return this;
-  }
-
-  put() {
-    this.context.putImageData(this.image, 0, 0);
-  }
-}
-
 export class Pane {
-  // series: one timepoint's scans and masks (viewer.js); planeName: axial, coronal, sagittal or mip.
+  canvas = document.createElement("canvas");
+  context = drawable(this.canvas.getContext("2d", { alpha: false }));
+  /** device pixels a CSS pixel */
+  ratio = 1;
+  base = new OffScreen(1, 1);
+  fused = new OverlayLayer(this);
+  masks = new MaskLayer(this);
+  /** the image is no more what is to be seen */
+  stale = true;
+  /** oblique pictures are interpolated */
+  smooth = false;
+  /** @type {number | undefined} */
+  settling;
+  /** @type {number | undefined} */
+  frameRequest;
+  /** @type {Mip | undefined} */
+  mip;
+  /** what the canvas is called for those who do not see it */
+  named = "";
+  /** what is written at the crosshair @type {{mm: Triple, text: string} | undefined} */
+  readout;
+  /** the scale bar @type {{mm: number, pixels: number} | undefined} */
+  bar;
+
+  /**
+   * @param {Viewer} viewer
+   * @param {Series} series
+   * @param {PictureName} planeName
+   */
   constructor(viewer, series, planeName) {
-    Object.assign(this, { viewer, series, planeName, base: new Picture(), over: new Picture(), fill: new Picture() });
-    this.canvas = document.createElement("canvas");
+    this.viewer = viewer;
+    this.series = series;
+    this.planeName = planeName;
     this.canvas.tabIndex = 0;
     this.canvas.setAttribute("role", "img");
-    this.cache = new Map();
-    this.bytes = new Uint8Array(0);
-    this.stale = true;
   }
 
-  // Where the labels lie that tools may change; `labelsChanged` after each change.
+  /** Where the labels lie that tools may change; `labelsChanged` after each change. */
   get labels() {
     return this.series.labels;
   }
@@ -52,10 +67,18 @@ export class Pane {
     return this.viewer.frameOf(this.series);
   }
 
+  /** The plane that slices lie in. Throws on a projection, which has none. @returns {Plane} */
   get plane() {
-    if (this.planeName !== "mip") return this.viewer.planeOf(this.frame.master, this.planeName);
-    const m = this.projection;
-    return { name: "mip", nu: m.nu, nv: m.nv, pixel: m.pixel, letters: m.letters, slices: 1, axis: -1 };
+    if (this.planeName === "mip")
+      throw new Error("A projection has no plane. Look at `picture`, or ask for `planeName`.");
+    return this.viewer.planeOf(this.frame.master, this.planeName);
+  }
+
+  /** What is drawn, whether a plane or a projection. @returns {Picture} */
+  get picture() {
+    if (this.planeName !== "mip") return this.plane;
+    const { nu, nv, pixel, letters } = this.projection;
+    return { name: "mip", nu, nv, pixel, letters, slices: 1 };
   }
 
   get slice() {
@@ -63,35 +86,42 @@ export class Pane {
   }
 
   get volume() {
-    return this.series.volume(this.planeName === "mip" ? this.series.pet.sha256 : this.series.shown);
+    const { pet, shown } = this.series;
+    return this.series.volume(this.planeName === "mip" && pet ? pet.sha256 : shown);
+  }
+
+  /** The scan that is laid over the shown one. */
+  get overlay() {
+    const { overlay, shown } = this.series;
+    return overlay && overlay !== shown ? this.series.volume(overlay) : null;
   }
 
   get projection() {
-    const volume = this.volume;
-    if (this.mip?.volume !== volume) {
-      this.mip = new Mip(volume, () => {
-        this.stale = true;
-        this.draw();
-      });
-      this.mip.project(this.viewer.mipAngle);
-      this.projected = volume.arrived;
-    }
+    const { volume } = this;
+    if (this.mip?.volume === volume) return this.mip;
+    this.mip = new Mip(volume, () => this.redraw());
+    this.mip.project(this.viewer.mipAngle);
     return this.mip;
   }
 
+  /**
+   * @param {Volume} volume
+   * @param {number} [n] its slab; undefined where none will come
+   */
   slabArrived(volume, n) {
     if (this.planeName === "mip") {
       if (volume === this.volume && volume.complete) this.projection.project(this.viewer.mipAngle);
       return;
     }
-    const across = this.map(volume),
-      k = across.o[2];
-    const apart = !across.U[2] && !across.V[2] && Number.isInteger(k) && Math.floor(k / volume.scan.slab) !== n;
+    const { o, U, V } = this.map(volume),
+      k = o[2];
+    const apart = !U[2] && !V[2] && Number.isInteger(k) && Math.floor(k / volume.scan.slab) !== n;
     if (apart)
       this.draw(); // how much is loaded
     else this.redraw();
   }
 
+  /** @param {Volume} volume */
   map(volume) {
     return mapped(this.plane, this.slice, this.frame.toMm, volume.inverse);
   }
@@ -102,51 +132,54 @@ export class Pane {
   }
 
   draw() {
-    this.asked ??= requestAnimationFrame(() => {
-      this.asked = undefined;
+    this.frameRequest ??= requestAnimationFrame(() => {
+      this.frameRequest = undefined;
       if (this.canvas.isConnected) this.paint();
     });
   }
 
-  // Where the picture lies on the canvas, in device pixels.
+  /** Where the picture lies on the canvas. @returns {Place} */
   place() {
     const { width, height } = this.canvas,
-      plane = this.plane,
+      { nu, nv, pixel } = this.picture,
       view = this.viewer.viewOf(this);
-    const mm = [plane.nu * plane.pixel[0], plane.nv * plane.pixel[1]];
+    const mm = [nu * pixel[0], nv * pixel[1]];
     const scale = Math.min(width / mm[0], height / mm[1]) * 0.98 * view.zoom;
     return {
       scale,
       x: width / 2 - (mm[0] / 2 + view.x) * scale,
       y: height / 2 - (mm[1] / 2 + view.y) * scale,
-      sx: plane.pixel[0] * scale,
-      sy: plane.pixel[1] * scale,
+      sx: pixel[0] * scale,
+      sy: pixel[1] * scale,
     };
   }
 
-  // A pointer's place: picture pixel, voxel index of the reference grid (fractional), mm of that grid's frame.
+  /**
+   * A pointer's place.
+   * @param {MouseEvent} event
+   * @returns {PointerPlace}
+   */
   locate(event) {
     const box = this.canvas.getBoundingClientRect(),
       ratio = this.canvas.width / box.width,
-      at = this.place(),
-      plane = this.plane;
+      at = this.place();
+    /** @type {Pair} */
     const screen = [(event.clientX - box.left) * ratio, (event.clientY - box.top) * ratio];
+    /** @type {Pair} */
     const pixel = [(screen[0] - at.x) / at.sx, (screen[1] - at.y) / at.sy];
     if (this.planeName === "mip") return { screen, pixel };
-    const index = plane.toIndex(this.slice, ...pixel);
-    return { screen, pixel, index, voxel: index.map(Math.round), mm: apply(this.frame.master.affine, index) };
+    const index = this.plane.toIndex(this.slice, ...pixel);
+    return { screen, pixel, index, voxel: rounded(index), mm: apply(this.frame.master.affine, index) };
   }
 
   paint() {
     const began = performance.now(),
-      { canvas } = this,
+      { canvas, context: g } = this,
       ratio = devicePixelRatio || 1;
     const width = Math.round(canvas.clientWidth * ratio),
       height = Math.round(canvas.clientHeight * ratio);
     if (!width || !height) return;
     if (canvas.width !== width || canvas.height !== height) Object.assign(canvas, { width, height });
-    this.context ??= canvas.getContext("2d", { alpha: false });
-    const g = this.context;
     g.setTransform(1, 0, 0, 1, 0, 0);
     g.fillStyle = "#000";
     g.fillRect(0, 0, width, height);
@@ -154,13 +187,11 @@ export class Pane {
     const at = this.place();
     this.sample();
     g.imageSmoothingEnabled = true;
-    const plane = this.plane,
-      w = plane.nu * at.sx,
-      h = plane.nv * at.sy;
-    g.drawImage(this.base.canvas, at.x, at.y, w, h);
+    const { nu, nv } = this.picture;
+    g.drawImage(this.base.canvas, at.x, at.y, nu * at.sx, nv * at.sy);
     if (this.planeName !== "mip") {
-      if (this.overlay) this.drawOverlay(g, at, w, h);
-      this.drawMasks(g, at, w, h);
+      if (this.overlay) this.fused.draw(g, at);
+      this.masks.draw(g, at);
     }
     this.drawCross(g, at);
     for (const tool of this.viewer.tools.values()) tool.draw?.(g, this, at);
@@ -168,19 +199,14 @@ export class Pane {
     this.viewer.drawn(performance.now() - began);
   }
 
-  get overlay() {
-    return this.series.overlay && this.series.overlay !== this.series.shown
-      ? this.series.volume(this.series.overlay)
-      : null;
-  }
-
   sample() {
     if (!this.stale) return;
     this.stale = false;
-    const volume = this.volume,
-      { nu, nv } = this.plane,
+    const { volume } = this,
+      { nu, nv } = this.picture,
       table = this.viewer.levels.greys(volume.scan),
-      base = this.base.size(nu, nv);
+      base = this.base.sized(nu, nv);
+    this.base = base;
     if (this.planeName === "mip") {
       this.projection.colours(table, base.colours);
       base.put();
@@ -189,11 +215,11 @@ export class Pane {
     const across = this.map(volume);
     sampleColours(volume, across, nu, nv, table, base.colours, EMPTY, this.smooth);
     base.put();
-    this.sampleOverlay();
+    this.fused.sample();
     if (!this.smooth && !aligned(across)) this.settle();
   }
 
-  // Oblique pictures are drawn from the nearest voxels while they move, and interpolated when they come to rest.
+  /** Oblique pictures are drawn from the nearest voxels while they move, and interpolated when they come to rest. */
   settle() {
     clearTimeout(this.settling);
     this.settling = setTimeout(() => {
@@ -207,108 +233,12 @@ export class Pane {
     this.redraw();
   }
 
-  sampleOverlay() {
-    const volume = this.overlay;
-    if (!volume) return;
-    const plane = this.plane,
-      across = this.map(volume),
-      coarse = Math.min(...[across.U, across.V].map((v) => Math.hypot(...v)));
-    // A coarser scan is sampled at about half its own voxels; drawing it larger interpolates the rest.
-    const step = Math.max(1, Math.min(4, Math.floor(0.5 / coarse)));
-    const n = Math.ceil(plane.nu / step),
-      m = Math.ceil(plane.nv / step),
-      shift = (step - 1) / 2;
-    const o = across.o.map((v, a) => v + shift * (across.U[a] + across.V[a]));
-    const scaled = { o, U: across.U.map((v) => v * step), V: across.V.map((v) => v * step) };
-    const over = this.over.size(n, m);
-    sampleColours(volume, scaled, n, m, this.viewer.levels.hots(volume.scan), over.colours, 0, true);
-    over.put();
-    this.overSize = [(n * step) / plane.nu, (m * step) / plane.nv];
-  }
-
-  drawOverlay(g, at, w, h) {
-    g.globalAlpha = this.viewer.options.overlayOpacity;
-    g.drawImage(this.over.canvas, at.x, at.y, w * this.overSize[0], h * this.overSize[1]);
-    g.globalAlpha = 1;
-  }
-
-  // Labels of this plane and their borders; computed once a slice and version.
+  /** @param {LabelMap | null | undefined} labels */
   contours(labels) {
-    if (!labels?.array) return null;
-    const plane = this.plane,
-      key = `${this.planeName} ${this.slice} ${labels.id} ${labels.revision} ${this.viewer.linkState}`;
-    let found = this.cache.get(key);
-    if (found === undefined) {
-      const across = mapped(plane, this.slice, this.frame.toMm, labels.inverse),
-        pixels = new Uint8Array(plane.nu * plane.nv);
-      const box = sampleLabels(labels.array, labels.shape, across, plane.nu, plane.nv, pixels);
-      found = box ? { pixels, box, paths: outlines(pixels, plane.nu, plane.nv, box) } : null;
-      this.cache.set(key, found);
-      if (this.cache.size > KEPT) this.cache.delete(this.cache.keys().next().value);
-    }
-    return found;
+    return this.masks.contours(labels);
   }
 
-  drawMasks(g, at, w, h) {
-    const { options } = this.viewer;
-    if (!options.mask) return;
-    const now = this.contours(this.series.labels),
-      before = options.changes ? this.contours(this.series.before) : null;
-    if (options.changes && this.series.before?.array) this.drawChanges(g, at, w, h, now, before);
-    if (!now) return;
-    if (options.style === "fill")
-      this.drawFilled(g, at, w, h, (p) => this.series.colour(now.pixels[p]), options.maskOpacity, now.box);
-    g.save();
-    g.setTransform(at.sx, 0, 0, at.sy, at.x, at.y);
-    g.globalAlpha = options.style === "fill" ? 1 : Math.max(0.25, options.maskOpacity + 0.4);
-    for (const [label, path] of now.paths) {
-      g.strokeStyle = this.series.colour(label);
-      // Stroked without the transform, so that the line is equally wide on anisotropic voxels.
-      const shape = new Path2D();
-      shape.addPath(path, { a: at.sx, d: at.sy, e: at.x, f: at.y });
-      g.setTransform(1, 0, 0, 1, 0, 0);
-      g.lineWidth = (label === this.viewer.lesion ? 2 : 1.4) * this.ratio;
-      g.stroke(shape);
-    }
-    g.restore();
-  }
-
-  drawChanges(g, at, w, h, now, before) {
-    const n = now?.pixels,
-      b = before?.pixels,
-      boxes = [now?.box, before?.box].filter(Boolean);
-    if (!boxes.length) return;
-    const box = [0, 1, 2, 3].map((i) => (i < 2 ? Math.min : Math.max)(...boxes.map((v) => v[i])));
-    const colour = (p) => (n?.[p] && !b?.[p] ? ADDED : b?.[p] && !n?.[p] ? REMOVED : null);
-    this.drawFilled(g, at, w, h, colour, 0.6, box);
-  }
-
-  drawFilled(g, at, w, h, colour, opacity, [x0, y0, x1, y1]) {
-    const { nu, nv } = this.plane,
-      fill = this.fill.size(nu, nv),
-      numbers = new Map([
-        [null, 0],
-        [undefined, 0],
-      ]);
-    fill.colours.fill(0);
-    for (let y = y0; y < y1; y++) {
-      for (let p = y * nu + x0; p < y * nu + x1; p++) {
-        const name = colour(p);
-        if (!numbers.has(name)) {
-          const rgb = parseInt(name.slice(1), 16);
-          numbers.set(name, (0xff000000 | ((rgb & 255) << 16) | (rgb & 0xff00) | (rgb >> 16)) >>> 0);
-        }
-        fill.colours[p] = numbers.get(name);
-      }
-    }
-    fill.put();
-    g.globalAlpha = opacity;
-    g.imageSmoothingEnabled = false;
-    g.drawImage(fill.canvas, at.x, at.y, w, h);
-    g.globalAlpha = 1;
-  }
-
-  // The cursor's place in the picture's pixels.
+  /** The cursor's place in the picture's pixels. @returns {Pair} */
   cursorPixel() {
     const { master } = this.frame;
     if (this.planeName !== "mip") return this.plane.toPixel(this.viewer.cursorIndex(master));
@@ -316,21 +246,26 @@ export class Pane {
     return [this.projection.column(index), this.projection.row(index) + 0.5];
   }
 
+  /**
+   * @param {CanvasRenderingContext2D} g
+   * @param {Place} at
+   */
   drawCross(g, at) {
     if (!this.viewer.options.cross) return;
     const [px, py] = this.cursorPixel(),
       x = Math.round(at.x + px * at.sx) + 0.5,
-      y = Math.round(at.y + py * at.sy) + 0.5;
-    const gap = 9 * this.ratio;
+      y = Math.round(at.y + py * at.sy) + 0.5,
+      gap = 9 * this.ratio,
+      { width, height } = this.canvas;
     g.strokeStyle = CROSS;
     g.globalAlpha = 0.55;
     g.lineWidth = this.ratio;
     g.beginPath();
     for (const [ax, ay, bx, by] of [
       [0, y, x - gap, y],
-      [x + gap, y, this.canvas.width, y],
+      [x + gap, y, width, y],
       [x, 0, x, y - gap],
-      [x, y + gap, x, this.canvas.height],
+      [x, y + gap, x, height],
     ]) {
       g.moveTo(ax, ay);
       g.lineTo(bx, by);

@@ -1,5 +1,8 @@
 // The tools that change nothing: crosshair, scroll, window, pan.
 
+/** @import { Viewer } from "./viewer.js" */
+
+/** @param {Viewer} viewer */
 export function plainTools(viewer) {
   const plain = [
     ["cross", "Cross", "Crosshair", "k", "crosshair"],
