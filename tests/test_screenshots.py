@@ -46,7 +46,7 @@ def test_pictures_just_made_are_current(copy: Path) -> None:
         ("pages/ui/cohort/swimmer_chart.py", {"cohort"}),
         ("pages/ui/system/system_panels.py", {"system"}),
         ("pages/ui/review/history_tree.css", {"review", "editing", "compare"}),
-        ("pages/ui/viewer/static/toolbar.js", {"review", "editing", "compare"}),
+        ("pages/ui/viewer/static/view/toolbar.js", {"review", "editing", "compare"}),
         ("pages/ui/frame/shell.py", set(PAGE_OF)),
         ("pages/ui/frame/icon.svg", set(PAGE_OF)),
         (".streamlit/config.toml", set(PAGE_OF)),

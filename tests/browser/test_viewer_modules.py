@@ -15,10 +15,13 @@ HOST = "http://viewer.test/"
 
 @pytest.fixture
 def run(page):
-    """run("shapes.js", "m.inPlane(1)", x=3) -> the value of an expression in which m is the module."""
+    """run("lib/grid.js", "m.inPlane(axis)", axis=1) -> the value of an expression in which m is the module."""
 
     def serve(route):
         name = route.request.url.removeprefix(HOST)
+        if name and not (STATIC / name).is_file():
+            route.fulfill(status=404, body='{"error": "there is no server"}')
+            return
         body = (STATIC / name).read_text(encoding="utf-8") if name else "<!doctype html><title>modules</title>"
         route.fulfill(body=body, content_type="text/javascript" if name else "text/html")
 
@@ -36,7 +39,7 @@ def run(page):
 
 
 def visited(run, call, **values):
-    return set(run("shapes.js", f"(() => {{ const seen = []; m.{call}; return seen; }})()", **values))
+    return set(run("edit/shapes.js", f"(() => {{ const seen = []; m.{call}; return seen; }})()", **values))
 
 
 def numbers(mask):
@@ -107,7 +110,7 @@ def test_signed_distances_are_those_of_an_exact_transform(run):
     rng = np.random.default_rng(3)
     mask = ndimage.binary_opening(rng.random((14, 11)) > 0.4)
     got = run(
-        "shapes.js",
+        "edit/between.js",
         "[...m.signedDistance({n, m: rows, mask}, [1.5, 0.7])]",
         n=14,
         rows=11,
@@ -133,7 +136,7 @@ def edit(run):
 
     def evaluate(script, labels=LABELS):
         value, after, changes = run(
-            "edit.js",
+            "edit/edit.js",
             """(() => { const array = Uint8Array.from(labels), changes = [];
                  const e = new m.LabelEditor(shape, [1, 2, 3], array, (c) => changes.push([c.what, c.slices]));
                  const value = (() => { SCRIPT })();
@@ -267,7 +270,7 @@ def test_answers_on_another_grid_are_laid_on_the_reference_by_the_nearest_voxel(
     scan = {"shape": [6, 6, 4], "affine": affine.ravel().tolist()}
     said = {"origin": [1, 2], "shape": [2, 1], "mask": "Aw=="}  # both bits set
     found, axis = run(
-        "slice_answers.js",
+        "prompt/slice_answers.js",
         """(() => { const map = new m.SliceMap(scan, reference);
         return [map.voxels(2, 1, m.unpack(said)), [0, 1, 2].map((a) => map.axisAlong(a))]; })()""",
         scan=scan,
@@ -306,7 +309,7 @@ def test_the_server_explains_just_the_voxels_that_the_viewer_takes_of_an_answer(
         for name, g in (("scan", scan), ("reference", reference))
     }
     found = run(
-        "slice_answers.js",
+        "prompt/slice_answers.js",
         "new m.SliceMap(scan, reference).voxels(axis, k, m.unpack(said))",
         **grids,
         axis=axis,
@@ -337,10 +340,10 @@ def test_the_server_explains_just_the_voxels_that_the_viewer_takes_of_an_answer(
 
 def test_bits_packed_here_are_read_back(run):
     value = run(
-        "slice_answers.js",
+        "prompt/slice_answers.js",
         """(() => { const test = (a, b) => (a * 7 + b * 3) % 5 === 0 && a > 1 && b < 8;
         const packed = m.pack([13, 11], test), read = m.unpack(packed); let wrong = 0;
-        for (let b = 0; b < 11; b++) for (let a = 0; a < 13; a++) if (m.has(read, a, b) !== test(a, b)) wrong++;
+        for (let b = 0; b < 11; b++) for (let a = 0; a < 13; a++) if (m.hasBit(read, a, b) !== test(a, b)) wrong++;
         return [wrong, m.pack([5, 5], () => false)]; })()""",
     )
     assert value == [0, {"origin": [0, 0], "shape": [0, 0], "mask": ""}]
@@ -348,9 +351,128 @@ def test_bits_packed_here_are_read_back(run):
 
 def test_a_long_sentence_is_broken_into_lines_that_fit(run):
     def lines(text, most):
-        return run("words.js", "m.linesOf(text, (t) => t.length, most)", text=text, most=most)
+        return run("lib/words.js", "m.linesOf(text, (t) => t.length, most)", text=text, most=most)
 
     assert lines("the file of version 1 is missing", 12) == ["the file of", "version 1 is", "missing"]
     assert lines("short", 12) == ["short"]
     assert lines("unbelievably-long-word then", 10) == ["unbelievably-long-word", "then"]
     assert lines("", 10) == []
+
+
+#: A stand-in for the page around the drawing tools: an empty 12 x 10 x 8 map, a pane on slice 3 of the axial planes,
+#: and the five tools by name.
+TOOLS = """
+  const {LabelEditor} = await import('http://viewer.test/edit/edit.js'), AXES = {axial: 2, coronal: 1, sagittal: 0};
+  const shape = [12, 10, 8], array = new Uint8Array(960), said = [], scan = {sha256: 's', shape,
+    affine: [1, 0, 0, 0, 0, 1, 0, 0, 0, 0, 1, 0, 0, 0, 0, 1]};
+  const editor = new LabelEditor(shape, [1, 1, 1], array, () => {});
+  const options = {radiusMm: 1, ball: false, limit: false, low: null, high: null};
+  const viewer = {say: (text) => said.push(text), planeOf: (_, name) => ({axis: AXES[name]})};
+  const session = {viewer, editor, options, label: 1, lesionName: 'L1', refusal: () => ''};
+  const there = new Uint8Array(9).fill(1), data = new Int16Array(960).fill(7);
+  const pane = {planeName: 'axial', slice: 3, ratio: 1, frame: {master: scan}, series: {reference: scan},
+    volume: {scan, data, there, slope: 1, intercept: 0}, place: () => ({x: 0, y: 0, sx: 9, sy: 9}),
+    get plane() { return {axis: AXES[this.planeName], toPixel: (at) => at}; }, labelsChanged() {}, draw() {}};
+  const tools = Object.fromEntries(m.penTools(session).map((tool) => [tool.name, tool]));
+  const event = {shiftKey: false, detail: 1};
+  const at = (...index) => ({index, voxel: index, screen: [9 * index[0], 9 * index[1]]});
+  const set = () => [...array].flatMap((label, p) => label ? [p] : []);
+"""
+
+
+def test_a_stroke_that_is_undone_while_it_is_drawn_ends_there(run):
+    after = run(
+        "edit/pens.js",
+        f"(async () => {{ {TOOLS} tools.brush.down(at(5, 5, 3), pane, event); editor.undo();"
+        " tools.brush.move(at(7, 5, 3), pane, event); tools.brush.up(at(7, 5, 3), pane, event);"
+        " return [set(), editor.done.length]; })()",
+    )
+    assert after == [[], 0]
+
+
+def test_a_polygon_is_closed_on_the_plane_it_was_begun_on(run):
+    corners = ((2, 2), (6, 2), (6, 6), (2, 6))
+    clicks = "".join(f"tools.polygon.down(at({x}, {y}, 3), pane, event);" for x, y in corners)
+    found = run(
+        "edit/pens.js",
+        f"(async () => {{ {TOOLS} {clicks} pane.planeName = 'coronal'; tools.polygon.enter(event); return set(); }})()",
+    )
+    assert {p // 120 for p in found} == {3}
+    assert len(found) >= 16
+
+
+def test_a_limit_that_is_empty_limits_nothing_and_voxels_that_have_not_come_are_not_added(run):
+    def painted(setting):
+        return run(
+            "edit/pens.js",
+            f"(async () => {{ {TOOLS} Object.assign(options, {{limit: true, ball: true}}); data.fill(-7); {setting}"
+            " tools.brush.down(at(5, 5, 3), pane, event); tools.brush.up(at(5, 5, 3), pane, event);"
+            " return [...new Set(set().map((p) => Math.floor(p / 120)))]; })()",
+        )
+
+    assert painted("options.high = 0;") == [2, 3, 4]
+    assert painted("options.low = -9; there[4] = 0;") == [2, 3]
+    assert painted("options.low = 0;") == []
+
+
+def test_the_answer_to_a_prompt_that_was_dropped_meanwhile_is_not_shown(run):
+    left = run(
+        "prompt/prompts.js",
+        """(async () => {
+          const scan = {sha256: 's', scan_id: 'CT', channel: 'CT', shape: [8, 8, 4],
+            affine: [1, 0, 0, 0, 0, 1, 0, 0, 0, 0, 1, 0, 0, 0, 0, 1]};
+          const viewer = {auth: {api: '/api/', token: 't'}, say() {}, draw() {}, tools: new Map(), tool: ''};
+          const session = {viewer, series: {scans: [scan], reference: scan}, label: 1, bar: {refresh() {}},
+            promptsChanged() {}};
+          const prompting = new m.Prompting(session);
+          let answer; window.fetch = () => new Promise((resolve) => { answer = resolve; });
+          const ask = () => prompting.add({type: 'box', scan: 'CT', axis: 2, slice: 1, coords: [1, 1, 3, 3]});
+          const reply = () => answer(Response.json({origin: [1, 1], shape: [1, 1], mask: 'AQ==', answer_id: 'a',
+            predicted_iou: 0.9, seconds: {}}));
+          const kept = ask(); reply(); await kept; const seen = prompting.answers.size; prompting.drop();
+          const dropped = ask(); prompting.drop(); reply(); await dropped;
+          return [seen, prompting.answers.size, prompting.preview]; })()""",
+    )
+    assert left == [1, 0, None]
+
+
+def test_a_draft_is_saved_only_when_every_edit_has_arrived(run):
+    requests = run(
+        "edit/draft.js",
+        """(async () => {
+          const read = {slice: () => new Uint8Array(4), prompts: () => [], answers: () => [], depth: 2,
+            same: () => false};
+          const draft = new m.Draft({api: '/api/', token: 't'}, {}, {draft_id: 'd', revision: 1}, read, () => {});
+          const seen = []; let revision = 1, running = 0;
+          window.fetch = async (url, {method, headers}) => {
+            const name = `${method} ${headers['If-Match']}${running ? ' while another ran' : ''}`;
+            running++; await new Promise((resolve) => setTimeout(resolve, 20)); running--; seen.push(name);
+            return Response.json(method === 'PUT' ? {revision: ++revision} : {version: 2});
+          };
+          draft.changed({what: 'a', slices: [0]}); draft.flush();
+          draft.changed({what: 'b', slices: [1]}); draft.flush();
+          await draft.save(); return seen; })()""",
+    )
+    assert requests == ["PUT 1", "PUT 2", "POST 3"]
+
+
+def test_a_timepoint_without_a_pet_is_shown_in_slices_beside_a_projection(run):
+    planes = run(
+        "view/viewer.js",
+        """(async () => {
+          const scan = (name, modality) => ({sha256: name, scan_id: name, channel: name, modality, unit: 'HU', slope: 1,
+            shape: [4, 4, 4], affine: [1, 0, 0, 0, 0, 1, 0, 0, 0, 0, 1, 0, 0, 0, 0, 1], intercept: 0, slab: 4,
+            window: [0, 9]});
+          const pane = (timepoint, scans) => ({title: timepoint, timepoint, simulated: null, scans, mask: null,
+            reference: scans[0].sha256, shown: scans[0].sha256, against: null, lesions: []});
+          const panes = [pane('a', [scan('CT1', 'CT'), scan('PT1', 'PET')]), pane('b', [scan('CT2', 'CT')])];
+          const data = {api: '/api/', token: 't', mode: 'timepoints', edit: false, presets: {}, panes, link: null,
+            prompts: [], draft: null, next_label: 1, colours: ['#ffffff']};
+          const root = document.createElement('div'), room = document.createElement('div');
+          room.className = 'panes'; root.append(room); document.body.append(root);
+          const viewer = new m.Viewer(root, data, () => {});
+          viewer.panes[0].planeName = 'mip'; viewer.setLayout('one'); viewer.setLayout('two');
+          const shown = viewer.panes.map((one) => [one.planeName, one.volume.scan.sha256]);
+          viewer.close(); return shown; })()""",
+    )
+    assert planes == [["mip", "PT1"], ["axial", "CT2"]]

@@ -26,15 +26,14 @@ from pages.ui.guard.tokens import Claims, read_token
 STATIC = Path(__file__).parents[1] / "viewer/static"
 API = "/api/viewer/"
 _POLL_S, _PATIENCE_S = 0.01, 120.0
-_NAME = re.compile(r"[a-z0-9_-]+\.js")
 _DIGITS = re.compile(r"[0-9]{1,9}")
 CONVERSIONS = slabs.Conversions()
 
 
 @cache
 def assets() -> tuple[str, dict[str, bytes]]:
-    """A hash of all modules, and their bytes by name; read once, so that one visit never mixes two versions."""
-    files = {path.name: path.read_bytes() for path in sorted(STATIC.glob("*.js"))}
+    """A hash of all modules, and their bytes by "room/name.js". Read once, so that a visit never mixes two versions."""
+    files = {path.relative_to(STATIC).as_posix(): path.read_bytes() for path in sorted(STATIC.glob("*/*.js"))}
     digest = hashlib.sha256()
     for name, content in files.items():
         digest.update(name.encode() + b"\0" + content)
@@ -49,8 +48,8 @@ def assets_url() -> str:
 async def get_module(request: Request) -> Response:
     """A JavaScript module. The hash in the address names the content, so it may be kept for ever."""
     digest, files = assets()
-    name = request.path_params["name"]
-    if request.path_params["hash"] != digest or not _NAME.fullmatch(name) or name not in files:
+    name = "{room}/{name}".format(**request.path_params)
+    if request.path_params["hash"] != digest or name not in files:
         return problem(404, "Expected a module of this version of the viewer. Reload the page.")
     return Response(
         files[name], media_type="text/javascript", headers={"Cache-Control": "public, max-age=31536000, immutable"}
@@ -126,7 +125,7 @@ def _gzip(content: bytes | None) -> Response:
 
 
 SCAN_ROUTES = [
-    Route(API + "static/{hash}/{name}", get_module),
+    Route(API + "static/{hash}/{room}/{name}", get_module),
     Route(API + "scan/{sha256}/slab/{n}", get_slab),
     Route(API + "mask/{mask_id}", get_mask),
 ]

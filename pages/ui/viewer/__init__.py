@@ -18,7 +18,7 @@ export default function (component) {
   root.latest = component;
   root.style.setProperty("--above", data.above_px + "px");
   clearTimeout(root.closing);
-  import(new URL(data.assets + "viewer.js", location.href)).then(({ mount }) => {
+  import(new URL(data.assets + "view/mount.js", location.href)).then(({ mount }) => {
     if (root.latest === component && root.isConnected) mount(component);
   }).catch((error) => { root.textContent = "The viewer could not be loaded. Reload the page. " + error.message; });
   return () => { root.closing = setTimeout(() => { if (!root.isConnected) root.viewer?.close(); }, 1000); };
@@ -27,7 +27,7 @@ export default function (component) {
 _render = st.components.v2.component(
     "twin_viewer",
     html='<div class="twin-viewer"><div class="panes"></div></div>',
-    css=(_STATIC / "viewer.css").read_text(encoding="utf-8"),
+    css=(_STATIC / "view" / "viewer.css").read_text(encoding="utf-8"),
     js=_SCRIPT,
 )
 _ROOM = """<style>

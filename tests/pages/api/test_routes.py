@@ -23,7 +23,7 @@ from tests.store_phantom import DAY1, add_mask, add_scan
 LINES: dict[str, tuple[str, ...]] = {
     "/api/health": (),
     "/api/who": (),
-    "/api/viewer/static/{hash}/{name}": ("hash", "name"),
+    "/api/viewer/static/{hash}/{room}/{name}": ("hash", "room", "name"),
     "/api/viewer/scan/{sha256}/slab/{n}": ("sha256", "n"),
     "/api/viewer/mask/{mask_id}": ("mask_id",),
     "/api/viewer/draft": (),
@@ -77,6 +77,7 @@ def place(tmp_path_factory):
         mask = add_mask(store, 3)
         right = {
             "hash": assets()[0],
+            "room": "view",
             "name": "viewer.js",
             "sha256": scan.sha256,
             "n": "0",

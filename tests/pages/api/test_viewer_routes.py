@@ -206,12 +206,12 @@ def test_a_blind_reader_is_given_no_mask_and_no_picture_of_another_reader_until_
 
 
 def test_modules_may_be_kept_for_ever_and_others_are_not_served(client):
-    answer = client.get(assets_url() + "viewer.js")
+    answer = client.get(assets_url() + "view/viewer.js")
     assert answer.headers["cache-control"] == "public, max-age=31536000, immutable"
     assert answer.headers["content-type"].startswith("text/javascript")
-    for name in ("..%2f__init__.py", "viewer.css", "absent.js"):
+    for name in ("view/..%2f..%2f__init__.py", "view/viewer.css", "view/absent.js", "viewer.js", "lib/viewer.js"):
         assert client.get(assets_url() + name).status_code == 404
-    assert client.get(assets_url().replace(assets()[0], "0" * 16) + "viewer.js").status_code == 404
+    assert client.get(assets_url().replace(assets()[0], "0" * 16) + "view/viewer.js").status_code == 404
 
 
 def test_a_block_read_from_a_file_that_ends_too_early_says_so(clinic, tmp_path):
@@ -232,10 +232,10 @@ MARKUP = re.compile(
 def test_no_module_of_the_viewer_makes_markup_of_a_text():
     found = [
         f"{path.name}:{number}"
-        for path in sorted(STATIC.glob("*.js"))
+        for path in sorted(STATIC.rglob("*.js"))
         for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1)
         if MARKUP.search(line)
     ]
     assert found == []
-    assert len(list(STATIC.glob("*.js"))) > 20
+    assert len(list(STATIC.rglob("*.js"))) > 20
     assert MARKUP.search("made.innerHTML = name")

@@ -1,0 +1,273 @@
+// One timepoint's mask being changed: the editor, its draft on the server, and the tools' settings.
+import { spacing } from "../lib/geometry.js";
+import { messageOf } from "../lib/requests.js";
+import { promptTools } from "../prompt/prompt_tools.js";
+import { Prompting } from "../prompt/prompts.js";
+import { Draft } from "./draft.js";
+import { LabelEditor } from "./edit.js";
+import { EditBar } from "./edit_bar.js";
+import { editKeys } from "./edit_keys.js";
+import { penTools } from "./pens.js";
+
+/** @import { DraftSource } from "../lib/types.d.ts" */
+/** @import { Pane } from "../view/pane.js" */
+/** @import { Viewer } from "../view/viewer.js" */
+/** @import { ChangeNote } from "./steps.js" */
+
+const RECOUNT_MS = 600;
+
+/**
+ * What the tools are set to: the brush's radius, whether it is a ball, and limits of the values that it may add.
+ * @typedef {{radiusMm: number, ball: boolean, limit: boolean, low: number | null, high: number | null}} PenOptions
+ */
+
+export class Editing {
+  /** @type {LabelEditor | null} */
+  editor = null;
+  /** @type {Draft | null} */
+  draft = null;
+  /** why the draft could not be fetched, in words */
+  problem = "";
+  /** the mask that is edited; null: an empty one, undefined: none yet @type {string | null | undefined} */
+  attached;
+  saving = false;
+  /** @type {number | undefined} */
+  counting;
+  /** @type {PenOptions} */
+  options = { radiusMm: 6, ball: false, limit: false, low: null, high: null };
+
+  /** @param {Viewer} viewer */
+  constructor(viewer) {
+    this.viewer = viewer;
+    this.series = viewer.series[0];
+    this.prompting = new Prompting(this);
+    for (const tool of [...promptTools(this), ...penTools(this)]) viewer.addTool(tool);
+    this.bar = new EditBar(this);
+    editKeys(this);
+    viewer.events.on("labels", () => this.attach());
+    viewer.events.on("data", () => {
+      if (this.draft?.problem && !this.draft.gone) this.draft.flush(); // a new token has come
+      this.attach();
+    });
+    viewer.events.on("lesion", () => this.bar.refresh());
+    viewer.events.on("slice", () => this.prompting.ahead.moved());
+    viewer.events.on("close", () => this.close());
+    this.attach();
+  }
+
+  // ---- what is edited ----------------------------------------------------------------------------------------------
+  /**
+   * Takes the shown version as the one to start from, once its voxels are there; its draft is fetched if there is
+   * one.
+   */
+  async attach() {
+    const { series, viewer } = this,
+      { labels, data } = series,
+      maskId = data.mask?.mask_id ?? null;
+    if (this.attached === maskId || (maskId && !labels.array) || labels.maskId !== maskId) return this.bar.refresh();
+    this.attached = maskId;
+    const before = this.draft;
+    before?.flush().then(() => before.close());
+    const [I, J, K] = labels.shape,
+      array = labels.array ?? new Uint8Array(I * J * K);
+    labels.array = array;
+    const editor = new LabelEditor(labels.shape, spacing(labels.affine), array, (change) => this.changed(change));
+    const place = {
+      patient_id: viewer.data.patient,
+      timepoint: data.timepoint,
+      parent_version: data.mask?.version ?? null,
+    };
+    const draft = new Draft(viewer.auth, place, viewer.data.draft, this.source(editor), (one) => this.told(one));
+    this.draft = draft;
+    this.editor = null;
+    this.problem = "";
+    this.prompting.begin([], viewer.data.prompts);
+    try {
+      if (draft.id !== null) await this.restore(draft, editor);
+      this.editor = editor;
+    } catch (error) {
+      this.problem = `The draft of this version could not be fetched: ${messageOf(error)}`;
+    }
+    this.recount();
+    this.bar.refresh();
+    this.prompting.ahead.moved();
+  }
+
+  /**
+   * What a draft reads when it sends.
+   * @param {LabelEditor} editor
+   * @returns {DraftSource}
+   */
+  source({ array, plane, shape }) {
+    return {
+      slice: (k) => array.slice(k * plane, (k + 1) * plane),
+      prompts: () => this.prompting.all,
+      answers: () => this.prompting.taken.map(({ id }) => id),
+      depth: shape[2],
+      same: (theirs) => theirs.every((label, p) => label === array[p]),
+    };
+  }
+
+  /**
+   * @param {Draft} draft
+   * @param {LabelEditor} editor
+   */
+  async restore(draft, editor) {
+    const { array, prompts, answers, left_out: lost } = await draft.fetch();
+    editor.load(array);
+    this.prompting.begin(prompts, this.viewer.data.prompts, answers);
+    this.viewer.labelsChanged(this.series);
+    const changes = `${lost.length} of its changes (number ${lost.join(", ")})`,
+      are = lost.length === 1 ? "is" : "are",
+      damage = lost.length ? ` ${changes} could not be read and ${are} left out.` : "";
+    this.viewer.say(`Your draft of this version is shown as you left it.${damage}`);
+  }
+
+  /**
+   * The draft's state changed; what its person must know of it is said once.
+   * @param {Draft} draft
+   */
+  told(draft) {
+    this.bar.refresh();
+    if (!draft.notice) return;
+    this.viewer.say(draft.notice);
+    draft.notice = "";
+  }
+
+  /** @param {ChangeNote} change */
+  changed({ what, slices, taken }) {
+    if (taken) this.prompting.taken = taken;
+    this.draft?.changed({ what, slices, prompts: Boolean(taken) });
+    this.viewer.labelsChanged(this.series);
+    this.recount();
+    this.bar.refresh();
+  }
+
+  /** Counts voxels anew, after a while: the next lesion's largest slice is found by it. */
+  recount() {
+    clearTimeout(this.counting);
+    this.counting = setTimeout(() => this.series.labels.count(), RECOUNT_MS);
+  }
+
+  /** @param {string} what */
+  promptsChanged(what) {
+    if (this.draft && !this.draft.closed && this.editor) this.draft.changed({ what, prompts: true });
+    this.bar.refresh();
+    this.viewer.draw();
+  }
+
+  // ---- the lesion that is worked on ---------------------------------------------------------------------------------
+  get label() {
+    return this.viewer.lesion ?? this.viewer.data.next_label;
+  }
+
+  get lesionName() {
+    return `L${this.label}`;
+  }
+
+  /** The first number that no lesion of the patient has, in any version or in this draft. */
+  get nextLabel() {
+    const used = [...(this.editor?.voxels.keys() ?? []), ...this.prompting.list.map((prompt) => prompt.lesion)];
+    return Math.max(this.viewer.data.next_label, ...used.map((label) => label + 1));
+  }
+
+  /** [label, name] of those there are, and a new one. */
+  get lesions() {
+    /** @type {[number, string][]} */
+    const known = this.series.data.lesions.map(({ label, lesion_id: id }) => [label, id]);
+    const next = this.nextLabel;
+    for (const label of [...(this.editor?.voxels.keys() ?? []), this.label]) {
+      if (label !== next && !known.some(([number]) => number === label)) known.push([label, `L${label}`]);
+    }
+    known.push([next, `L${next} (new)`]);
+    return known;
+  }
+
+  /** @param {number} label */
+  choose(label) {
+    this.viewer.lesion = label;
+    this.viewer.events.tell("lesion", label);
+    this.viewer.draw();
+  }
+
+  /** Volume of the lesion in the draft, and by how much it differs from the version's, in mL. */
+  get volume() {
+    const known = this.series.data.lesions.find((lesion) => lesion.label === this.label),
+      [x, y, z] = spacing(this.series.labels.affine),
+      change = ((this.editor?.voxels.get(this.label) ?? 0) * x * y * z) / 1000;
+    return { now: (known?.volume_mm3 ?? 0) / 1000 + change, change };
+  }
+
+  // ---- steps --------------------------------------------------------------------------------------------------------
+  /**
+   * Why the mask cannot be changed on a pane; "" where it can.
+   * @param {Pane} pane
+   */
+  refusal(pane) {
+    if (pane.series !== this.series) return "Changes go on the first timepoint.";
+    if (pane.planeName === "mip") return "Changes go on slices, not on the projection.";
+    if (this.draft?.conflict) return "Decide first whose draft is kept (below).";
+    if (!this.editor) return this.problem || "The mask is still being loaded.";
+    return "";
+  }
+
+  undo() {
+    const what = this.editor?.undo();
+    this.viewer.say(what ? `Undone: ${what}` : "There is nothing to undo.");
+  }
+
+  redo() {
+    const what = this.editor?.redo();
+    this.viewer.say(what ? `Done again: ${what}` : "There is nothing to do again.");
+  }
+
+  /**
+   * Fills the holes of the lesion, or draws between its slices, in the plane that is seen.
+   * @param {"holes" | "interpolate"} what
+   */
+  run(what) {
+    const pane = this.viewer.active,
+      { editor, label } = this,
+      why = this.refusal(pane);
+    if (why || !editor) return this.viewer.say(why);
+    const { axis } = pane.plane;
+    if (what === "holes") {
+      this.viewer.say(editor.fillHoles(label, axis) ? "" : `${this.lesionName} has no holes in these slices.`);
+      return;
+    }
+    const count = editor.interpolate(label, axis),
+      nothing = "Draw on two slices of this plane first, with a gap between them.";
+    this.viewer.say(count ? `${count} slices drawn in between.` : nothing);
+  }
+
+  /** @param {number} factor */
+  resize(factor) {
+    this.options.radiusMm = Math.min(40, Math.max(0.5, this.options.radiusMm * factor));
+    this.bar.refresh();
+    this.viewer.draw();
+  }
+
+  toggleBall() {
+    this.options.ball = !this.options.ball;
+    this.bar.refresh();
+  }
+
+  /** @param {boolean} on */
+  setLimit(on) {
+    const { scan } = this.viewer.active.volume,
+      [centre, width] = this.viewer.levels.windowOf(scan);
+    const { low, high } = this.options;
+    if (on && low === null && high === null) {
+      Object.assign(this.options, { low: centre - width / 2, high: centre + width / 2 });
+    }
+    this.options.limit = on;
+    this.bar.refresh();
+  }
+
+  close() {
+    clearTimeout(this.counting);
+    this.prompting.close();
+    const { draft } = this;
+    draft?.flush().then(() => draft.close());
+  }
+}

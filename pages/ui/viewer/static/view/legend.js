@@ -1,0 +1,38 @@
+// What the colours mean, and what the registration said: the line below the panes.
+import { element } from "../lib/element.js";
+import { ADDED, REMOVED } from "./mask_layer.js";
+
+/** @import { Viewer } from "./viewer.js" */
+
+/**
+ * A text with the colour that it explains before it.
+ * @param {string} colour
+ * @param {string} text
+ */
+function entry(colour, text) {
+  const patch = element("i");
+  patch.style.background = colour;
+  return element("span", {}, patch, text);
+}
+
+/** @param {Viewer} viewer */
+export function legend(viewer) {
+  const { data } = viewer.active.series,
+    entries = [],
+    seen = new Set();
+  for (const { lesion_id: id, colour, volume_mm3: volume, rejected } of data.lesions) {
+    if (seen.has(id)) continue;
+    seen.add(id);
+    entries.push(entry(colour, `${id} ${(volume / 1000).toFixed(1)} mL${rejected ? ", rejected" : ""}`));
+  }
+  if (viewer.options.changes && data.against) {
+    entries.push(entry(ADDED, `added since v${data.against.version}`), entry(REMOVED, "removed"));
+  }
+  const { link } = viewer;
+  if (link && !link.converged) entries.push(element("span", { className: "warn" }, `Not linked. ${link.message}`));
+  else if (link && !viewer.linked) {
+    entries.push(element("span", { className: "warn" }, "Not linked: each side moves by itself."));
+  }
+  if (!entries.length) entries.push(element("span", {}, data.mask ? "The mask is empty." : "No mask is shown."));
+  return entries;
+}
