@@ -166,7 +166,7 @@ def test_what_the_store_says_of_a_file_is_what_the_viewer_shows(clinic, client, 
         raise StoreError("The file is not the one that was stored. Restore it from a backup.")
 
     monkeypatch.setattr(clinic["store"].scans, "path", altered)
-    monkeypatch.setattr(clinic["store"], "mask_path", altered)
+    monkeypatch.setattr(clinic["store"].masks, "path", altered)
     mask = clinic["mask"].mask_id
     for url in (slab_url(clinic["ct"]), f"/api/viewer/mask/{mask}", f"/api/history/thumbnail/{mask}"):
         answer = client.get(url, headers=token(clinic, "ct"))

@@ -98,7 +98,7 @@ def test_the_field_in_the_sidebar_gives_the_page_to_another(opened):
 
 
 def test_a_viewer_reads_beside_the_name_that_nothing_can_be_changed_and_others_do_not(opened, monkeypatch):
-    monkeypatch.setattr(resources.get_store(), "role_of", {"ann": "reviewer", "vic": "viewer"}.get)
+    monkeypatch.setattr(resources.get_store().people, "role_of", {"ann": "reviewer", "vic": "viewer"}.get)
     page = choose(opened.run("ann", "vic"), "vic")
     said = "vic is a viewer: may look at everything and change nothing."
     assert plain(said) in " ".join(caption.value for caption in page.sidebar.caption)
