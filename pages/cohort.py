@@ -4,14 +4,16 @@ import streamlit as st
 
 from core.twin.outcomes import best_rows, course_rows, visit_rows
 from pages.ui.cohort import cohort_charts, cohort_panel, swimmer_chart
-from pages.ui.frame import opening, resources, shell
+from pages.ui.frame import address, resources, session, shell
 
-opening.follow()
+TABS = ("Best change", "Course", "Time in view")
+
 st.title("Cohort")
 st.caption("Several patients at once, made from accepted masks alone. Day 0 is a patient's first accepted timepoint.")
 
 store = resources.get_store()
 with shell.guarded():
+    address.choose_tab([*TABS, "Left out"], session.COHORT_TAB)
     datasets = cohort_panel.choose_datasets(store.patients.datasets())
     criteria, *numbers = st.columns([2, 1, 1, 1], vertical_alignment="bottom")
     with criteria:
@@ -23,9 +25,8 @@ with shell.guarded():
         st.stop()
     cohort_panel.summary(found, numbers)
 
-    waterfall, spider, swimmer, missing = st.tabs(
-        ["Best change", "Course", "Time in view", f"Left out ({len(found.left_out)})"]
-    )
+    names = [*TABS, f"Left out ({len(found.left_out)})"]
+    waterfall, spider, swimmer, missing = address.tabs(names, session.COHORT_TAB)
     with waterfall:
         figure = cohort_charts.waterfall_figure(outcomes, rule)
         cohort_panel.show(figure, "waterfall", rule, best_rows(outcomes), cohort_panel.BEST_HELP)

@@ -3,7 +3,7 @@
 import streamlit as st
 
 from pages.ui.compare import comparing, readers_panel
-from pages.ui.frame import opening, resources, shell, visible
+from pages.ui.frame import address, opening, resources, session, shell, visible
 from pages.ui.shared.text import plain
 from pages.ui.viewer import wide_page
 
@@ -15,14 +15,9 @@ title.title("Compare")
 
 store, patient = resources.get_store(), opening.needed_patient()
 with shell.guarded():
-    what = kind.segmented_control(
-        "Compare",
-        [TIMEPOINTS, VERSIONS, READERS],
-        default=TIMEPOINTS,
-        required=True,
-        key="compare-what",
-        label_visibility="collapsed",
-    )
+    kinds = [TIMEPOINTS, VERSIONS, READERS]
+    what = address.choose("show", kinds, session.COMPARED, default=TIMEPOINTS, whose="on this page")
+    kind.segmented_control("Compare", kinds, required=True, key=session.COMPARED.key(), label_visibility="collapsed")
     if what == TIMEPOINTS:
         if len(store.patients.timepoints(patient)) < 2:
             st.info(f"{plain(patient)} has one timepoint. Import a second one to compare them.")

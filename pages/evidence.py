@@ -4,10 +4,9 @@ import streamlit as st
 
 from core.gates.mask.verdicts import reference, similar_lesions
 from pages.ui.evidence import neighbours
-from pages.ui.frame import opening, resources, shell, visible
+from pages.ui.frame import address, opening, resources, session, shell, visible
 from pages.ui.shared.text import plain
 
-opening.follow()
 st.title("Evidence")
 st.caption("The accepted lesions of other patients whose shape is most like this one, and what became of them.")
 
@@ -19,19 +18,26 @@ with shell.guarded():
     with when:
         default = with_mask[-1] if with_mask else timepoints[-1]
         timepoint = opening.choose_timepoint(
-            "Timepoint", timepoints, "evidence-timepoint", default, "Its newest mask version is compared."
+            "Timepoint",
+            timepoints,
+            session.EVIDENCE_TIMEPOINT,
+            [patient],
+            default,
+            "Its newest mask version is compared.",
         )
     record = next(reversed(visible.masks(store, patient, timepoint, shell.person())), None)
-    if record is None or not record.lesions:
+    lesions = [] if record is None else [str(lesion["lesion_id"]) for lesion in record.lesions]
+    place = f"of {patient} on {timepoint}"
+    if record is None or not lesions:
+        address.asked("lesion", lesions, whose=place)
         said = "has no mask yet" if record is None else "has an empty mask: there is no lesion to compare"
         st.info(f"{plain(timepoint)} {said}. Segment it in Review.")
         st.button("Go to Review", type="primary", on_click=opening.open_in_review, args=(patient, timepoint))
         st.stop()
-    lesions = [str(lesion["lesion_id"]) for lesion in record.lesions]
-    lesion = which.segmented_control(
-        "Lesion", lesions, default=lesions[0], required=True, key=f"evidence-lesion-{record.mask_id}", format_func=plain
-    )
-    neighbours.own_lesion(record, str(lesion))
+    key = session.EVIDENCE_LESION
+    lesion = address.choose("lesion", lesions, key, record.mask_id, default=lesions[0], whose=place)
+    which.segmented_control("Lesion", lesions, required=True, key=key.key(record.mask_id), format_func=plain)
+    neighbours.own_lesion(record, lesion)
     st.subheader("Most alike", divider="gray")
     if not [row for row in reference(store) if row.patient_id != patient]:
         st.info("No other patient has an accepted mask yet. Accept some: they become the evidence for this one.")

@@ -5,17 +5,20 @@ import datetime as dt
 import streamlit as st
 
 from core.types import MODALITIES, UNITS
-from pages.ui.frame import resources, shell
+from pages.ui.frame import address, resources, session, shell
 from pages.ui.guard import rights, uploads
 from pages.ui.intake import intake_form
 from pages.ui.shared import job_panel
 from pages.ui.shared.text import cells, plain
 
+TABS = ("Scan", "Mask")
+
 st.title("Intake")
 st.caption("Add a scan, or a mask drawn elsewhere. Files are checked first; when a check fails, nothing is stored.")
 
 store = resources.get_store()
-scan_tab, mask_tab = st.tabs(["Scan", "Mask"])
+address.choose_tab(TABS, session.INTAKE_TAB)
+scan_tab, mask_tab = address.tabs(TABS, session.INTAKE_TAB)
 
 with scan_tab, shell.guarded():
     files = uploads.uploader(
@@ -26,6 +29,7 @@ with scan_tab, shell.guarded():
         help="One NIfTI, NRRD or MHA image, or the files or a zip of one DICOM series. Of DICOM headers, scanner facts "
         "are kept; names and numbers of patients are not.",
     )
+    intake_form.only_for(shell.patient_id(), "scan-files", files)
     with st.form("scan", border=False):
         first, second, third = st.columns(3)
         datasets = store.patients.datasets()
@@ -51,14 +55,15 @@ with scan_tab, shell.guarded():
                 person=shell.person(),
                 confirm_id=confirmed,
             )
-        st.session_state["arrived"] = (scan.patient_id, scan.timepoint, scan.scan_id)
         request = {"patient_id": scan.patient_id, "timepoint": scan.timepoint}
-        st.session_state["arrived-job"] = resources.get_runner().submit("score_ood", request, shell.person())
+        job_id = resources.get_runner().submit("score_ood", request, shell.person())
+        session.IMPORTED_SCAN.set(session.ImportedScan(scan.patient_id, scan.timepoint, scan.scan_id, job_id))
         uploads.let_go("scan-files", files)
         st.rerun()
-    if "arrived" in st.session_state:
-        intake_form.show_arrival(store, *st.session_state["arrived"])
-        verdict = job_panel.job_panel(st.session_state["arrived-job"], "Scan gate")
+    arrived = session.IMPORTED_SCAN.get()
+    if arrived is not None:
+        intake_form.show_arrival(store, arrived.patient_id, arrived.timepoint, arrived.scan_id)
+        verdict = job_panel.job_panel(arrived.job_id, "Scan gate")
         if verdict:
             intake_form.show_verdict(verdict)
 

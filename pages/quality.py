@@ -3,20 +3,24 @@
 import streamlit as st
 
 from core.gates.mask import verdicts
-from pages.ui.frame import opening, resources, shell
+from pages.ui.frame import address, resources, session, shell
 from pages.ui.quality import correction_panel, gates_panel
 from pages.ui.trajectory import kept_panel
 
-opening.follow()
+TABS = ("Scan gate (RF-Deep)", "Mask gate", "Human correction", "Kept forecasts")
+
 st.title("Quality")
 st.caption(
     "What the gates rest on and flagged here; what people changed; how forecasts did that were kept before the visit."
 )
 
 store = resources.get_store()
-scan_tab, mask_tab, people_tab, forecast_tab = st.tabs(
-    ["Scan gate (RF-Deep)", "Mask gate", "Human correction", "Kept forecasts"]
-)
+address.choose_tab(TABS, session.QUALITY_TAB)
+masks = []
+with shell.guarded():
+    masks = gates_panel.scored_masks(store, shell.person())
+    gates_panel.mask_in_effect(masks)
+scan_tab, mask_tab, people_tab, forecast_tab = address.tabs(TABS, session.QUALITY_TAB)
 with scan_tab, shell.guarded():
     found = gates_panel.scan_reference()
     if found is not None:
@@ -29,7 +33,6 @@ with mask_tab, shell.guarded():
     rows = verdicts.reference(store)
     known = gates_panel.calibration(rows)
     gates_panel.mask_facts(rows, known)
-    masks = gates_panel.scored_masks(store, shell.person())
     if not rows and not masks:
         st.caption("Accepted masks become the reference; start with what waits for a decision.")
         if st.button("Go to the worklist", type="primary"):

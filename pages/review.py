@@ -3,28 +3,22 @@
 import streamlit as st
 
 from core.errors import TwinReviewError
-from pages.ui.frame import resources, shell
+from pages.ui.frame import opening, resources, session, shell
 from pages.ui.guard import rights
 from pages.ui.review import review_panel
-from pages.ui.review.deciding import decision_dialog, keep_version
+from pages.ui.review.deciding import decision_dialog
 from pages.ui.review.surface_panel import surface_panel
 from pages.ui.shared import job_panel
 from pages.ui.shared.lost_files import file_panel, file_problem
 from pages.ui.shared.text import plain
 from pages.ui.viewer import wide_page
 
-store, patient = resources.get_store(), shell.patient_id()
-if patient is None:
+if shell.patient_id() is None:
     st.title("Review")
-    st.info("No patient is chosen. Choose one in the sidebar, or start from the worklist.")
-    if st.button("Go to the worklist"):
-        shell.go_to("worklist")
-    st.stop()
+store, patient = resources.get_store(), opening.needed_patient()
 
 wide_page()
-keep_version()
 timepoint, record, beside = review_panel.choose_mask(store, patient, shell.person())
-job_key = f"job-{patient}-{timepoint}"
 
 
 def start(kind: str, what: str, request: dict) -> None:
@@ -36,7 +30,8 @@ def start(kind: str, what: str, request: dict) -> None:
     except TwinReviewError as error:
         st.error(plain(error))
         return
-    st.session_state.update({job_key: job_id, f"{job_key}-what": what, f"{job_key}-new": True})
+    session.REVIEW_JOB.set(session.StartedJob(job_id, what), patient, timepoint)
+    session.JOB_TO_SHOW.set(job_id, patient, timepoint)
     st.rerun()
 
 
@@ -45,23 +40,22 @@ with shell.guarded():
     with left:
         did = review_panel.show(store, patient, timepoint, record, beside, shell.person())
         if did["saved"]:
-            review_panel.show_version(timepoint, did["saved"]["version"])
+            review_panel.show_newest_version(patient, timepoint)
             st.rerun()
         if did["decide"] and record is not None:
             decision_dialog(store, patient, timepoint, record, shell.person(), did["decide"]["verdict"])
     with right:
-        if job_key in st.session_state:
-            result = job_panel.job_panel(
-                st.session_state[job_key], f"{st.session_state[job_key + '-what']} of {timepoint}"
-            )
-            if result and st.session_state.pop(job_key + "-new", False) and "version" in result:
+        job = session.REVIEW_JOB.get(patient, timepoint)
+        if job is not None:
+            result = job_panel.job_panel(job.job_id, f"{job.what} of {timepoint}")
+            if result and session.JOB_TO_SHOW.take(patient, timepoint) and "version" in result:
                 # Only once: the visitor may look at older versions afterwards.
-                review_panel.show_version(timepoint, result["version"])
+                review_panel.show_newest_version(patient, timepoint)
                 st.rerun()
         file_panel(store, record, shell.person())
         if review_panel.gates(store, patient, timepoint, record, shell.person()):
             start("score_ood", "Scan gate", {})
-        segment, refine, decide = st.tabs(["Segment", "Refine", "Decide"], default=review_panel.first_tab(record))
+        segment, refine, decide = review_panel.tabs(record)
         with segment:
             model_id = review_panel.choose_model()
             label = "Run nnU-Net again" if record else "Run nnU-Net"

@@ -2,16 +2,19 @@
 
 import streamlit as st
 
-from pages.ui.frame import resources, shell
+from pages.ui.frame import address, resources, session, shell
 from pages.ui.system import caches_panel, system_panels
+
+TABS = ("Models", "Jobs", "People", "Audit log", "Check")
 
 st.title("System")
 st.caption("Models and their checks, jobs, people, the audit log, and the proof that nothing was altered.")
 
 store = resources.get_store()
+address.choose_tab(TABS, session.SYSTEM_TAB)
 with shell.guarded():
     system_panels.doubted_files(store)
-models, jobs, people, audit, check = st.tabs(["Models", "Jobs", "People", "Audit log", "Check"])
+models, jobs, people, audit, check = address.tabs(TABS, session.SYSTEM_TAB)
 with models, shell.guarded():
     system_panels.models()
 with jobs, shell.guarded():

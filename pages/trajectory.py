@@ -4,11 +4,13 @@ import streamlit as st
 
 from core.twin import curve, trajectory
 from core.twin.curve_points import volume_points
-from pages.ui.frame import opening, resources, shell
+from pages.ui.frame import address, opening, resources, session, shell
 from pages.ui.shared.text import plain
 from pages.ui.trajectory import fits_panel, forecast_panel, growth_panel, kept_panel, scenario_panel, summary_panel
 
-opening.follow()
+AXES = ("Log", "Linear")
+TABS = ("Steps", "Response", "What if", "Forecast check", "Reliability", "Lesions", "Curve fits", "Points")
+
 st.title("Trajectory")
 st.caption("Growth, response and forecast, made from accepted masks alone; every change says whether it is real.")
 
@@ -24,19 +26,24 @@ with shell.guarded():
         st.stop()
 
     records = trajectory.accepted_masks_by_timepoint(store, patient)
+    names = [*TABS, f"Not in the curve ({len(left_out)})"]
     which, axis, future, more = st.columns([4, 2, 4, 2], vertical_alignment="bottom")
+    lesion = growth_panel.lesion_in_effect(patient, list(lesions))
+    scale = address.choose("axis", AXES, session.VOLUME_AXIS, default=AXES[0], whose="on this page")
+    weeks = forecast_panel.reach_in_effect()
+    growth_panel.rule_in_effect()
+    address.choose_tab(names, session.TRAJECTORY_TAB)
     with which:
-        lesion = growth_panel.choose_lesion(list(lesions))
-    scale = axis.segmented_control(
+        growth_panel.choose_lesion(patient, list(lesions))
+    axis.segmented_control(
         "Volume axis",
-        ["Log", "Linear"],
-        default="Log",
+        AXES,
         required=True,
-        key="axis",
+        key=session.VOLUME_AXIS.key(),
         help="On a logarithmic axis steady growth is a straight line.",
     )
     with future:
-        weeks = forecast_panel.reach()
+        forecast_panel.reach()
     all_versions = more.toggle(
         "All versions", help="Also masks that do not count, in grey: proposed, rejected, replaced."
     )
@@ -56,19 +63,8 @@ with shell.guarded():
     if simulated:
         st.caption(f":orange-badge[simulated] Scans of {plain(', '.join(dict.fromkeys(simulated)))} are simulated.")
 
-    names = [
-        "Steps",
-        "Response",
-        "What if",
-        "Forecast check",
-        "Reliability",
-        "Lesions",
-        "Curve fits",
-        "Points",
-        f"Not in the curve ({len(left_out)})",
-    ]
     step_tab, response_tab, what_if_tab, check_tab, reliability_tab, lesion_tab, fit_tab, point_tab, missing_tab = (
-        st.tabs(names)
+        address.tabs(names, session.TRAJECTORY_TAB)
     )
     with step_tab:
         growth_panel.step_table(changes, points)
@@ -76,7 +72,7 @@ with shell.guarded():
         measured = [p for series in lesions.values() for p in series]
         growth_panel.response_table([*measured, *trajectory.unreadable_points(store, patient, measured)])
     with what_if_tab:
-        scenario_panel.scenario_tab(points, changes[-1] if changes else None)
+        scenario_panel.scenario_tab(patient, points, changes[-1] if changes else None)
     with check_tab:
         forecast_panel.check_tab(ahead)
         kept_panel.kept_forecasts(store, patient, points, drawn)

@@ -3,7 +3,7 @@
 import streamlit as st
 
 from core.review.worklist import work_items
-from pages.ui.frame import resources, shell
+from pages.ui.frame import opening, resources, shell
 from pages.ui.shared.text import cells, plain
 
 st.title("Worklist")
@@ -28,18 +28,6 @@ with st.spinner("Looking through the patients", show_time=False):
 drafts = store.drafts.of(person=shell.person())
 
 
-def open_item(patient_id: str, timepoint: str, version: int | None = None) -> None:
-    """Chooses patient, timepoint and mask version for the page that is opened next."""
-    shell.choose_patient(patient_id)
-    st.session_state["timepoint"] = timepoint
-    if version is not None:
-        st.session_state[f"version-{timepoint}"] = version
-    st.session_state["go-to-review"] = True
-
-
-if st.session_state.pop("go-to-review", False):
-    shell.go_to("review")
-
 *columns, last = st.columns(len(URGENCY) + 1)
 for column, level in zip(columns, URGENCY, strict=True):
     column.metric(URGENCY[level][1], sum(item.urgency == level for item in items))
@@ -56,8 +44,8 @@ for item in items:
         why.markdown(plain(item.reason))
         what.button(
             plain(item.task),
-            key=f"open-{item.patient_id}-{item.timepoint}",
-            on_click=open_item,
+            key=f"open-{item.patient_id}/{item.timepoint}",
+            on_click=opening.open_in_review,
             width="stretch",
             args=(item.patient_id, item.timepoint),
             type="primary" if item.urgency == 0 else "secondary",
@@ -75,7 +63,7 @@ for draft in drafts:
         what.button(
             "Go on drawing",
             key=f"draft-{draft.draft_id}",
-            on_click=open_item,
+            on_click=opening.open_in_review,
             width="stretch",
             args=(draft.patient_id, draft.timepoint, draft.parent_version),
         )

@@ -59,10 +59,11 @@ def test_a_patient_comes_from_the_address_and_stays_from_page_to_page(two_patien
     expect(patient).to_have_value("P2")
 
 
-def test_an_unknown_patient_in_the_address_is_dropped(two_patients, page):
+def test_an_unknown_patient_in_the_address_is_said_and_nothing_else_is_shown(two_patients, page):
     page.goto(two_patients.url + "/?patient_id=nobody")
-    expect(page.get_by_role("heading", name="Worklist")).to_be_visible(timeout=SLOW_MS)
-    expect(page).not_to_have_url(re.compile("nobody"), timeout=SLOW_MS)
+    alert = page.get_by_test_id("stAlert")
+    expect(alert).to_contain_text("There is no patient “nobody” here; there are P1, P2.", timeout=SLOW_MS)
+    expect(page.get_by_role("heading", name="Worklist")).to_have_count(0)
 
 
 def test_people_are_offered_and_who_was_chosen_works(two_patients, page):

@@ -108,7 +108,7 @@ def test_an_acceptance_that_a_rebuild_could_not_prove_says_on_every_page_what_it
     for name, said in (("review", "Waits to be affirmed: its file claims"), ("trajectory", "waits to be affirmed")):
         page = AppTest.from_file(str(PAGES / f"{name}.py"), default_timeout=120)
         page.session_state["who"], page.session_state["patient_id"] = "demo", "KIM"
-        page.session_state[f"version-{DAY}"] = 1
+        page.session_state[f"version/KIM/{DAY}"] = 1
         page.run()
         assert not page.exception
         assert any(said in text.value.replace("\\", "") for text in [*page.warning, *page.markdown]), name

@@ -155,7 +155,7 @@ def test_compare_says_which_mask_it_cannot_read(without, state):
     store = without(DAYS[3])
     assert store.patients.timepoints("ANNA")[-2:] == list(DAYS[4:])
     app = page("compare")
-    app.selectbox(key="compare-left").set_value(DAYS[3]).run()
+    app.selectbox(key="compare-left/ANNA").set_value(DAYS[3]).run()
     assert not app.exception
     assert ("is missing" if state == "file missing" else "is lost") in said(app.error)
 

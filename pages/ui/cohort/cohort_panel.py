@@ -14,7 +14,7 @@ from streamlit.delta_generator import DeltaGenerator
 from core.twin.outcomes import BEST_FIRST, Cohort, PatientOutcome, cohort, worst_first
 from core.twin.response import DEFAULT_RULE, RULES
 from core.types import Progress, TableRow
-from pages.ui.frame import opening, shell
+from pages.ui.frame import address, opening, session, shell
 from pages.ui.shared import plotting
 from pages.ui.shared.text import cells, plain
 from pages.ui.trajectory.growth_panel import CATEGORY_HELP, VERDICT_HELP
@@ -45,24 +45,22 @@ def choose_datasets(known: Sequence[str]) -> list[str]:
     """All datasets or some; nothing is asked where there is one."""
     if len(known) < 2:
         return list(known)
-    chosen = st.pills(
-        "Datasets", known, selection_mode="multi", default=known, key="cohort-datasets", format_func=plain
-    )
-    return [str(name) for name in chosen] or list(known)
+    chosen = address.choose_several("datasets", known, session.COHORT_DATASETS, whose="here")
+    st.pills("Datasets", known, selection_mode="multi", key=session.COHORT_DATASETS.key(), format_func=plain)
+    return chosen or list(known)
 
 
 def choose_rule() -> str:
     """A key of `RULES`."""
-    return str(
-        st.selectbox(
-            "Rule in force",
-            list(RULES),
-            index=list(RULES).index(DEFAULT_RULE),
-            format_func=lambda r: RULES[r].title,
-            key="cohort-rule",
-            help="Criteria are never pooled. PD is tested first, against the nadir.",
-        )
+    rule = address.choose("rule", list(RULES), session.COHORT_RULE, default=DEFAULT_RULE, whose="on this page")
+    st.selectbox(
+        "Rule in force",
+        list(RULES),
+        format_func=lambda r: RULES[r].title,
+        key=session.COHORT_RULE.key(),
+        help="Criteria are never pooled. PD is tested first, against the nadir.",
     )
+    return rule
 
 
 def outcomes(store: Store, rule: str, datasets: Sequence[str]) -> Cohort:
@@ -171,11 +169,9 @@ def patient_table(found: Sequence[PatientOutcome], with_dataset: bool) -> None:
     rows = table_rows(found, with_dataset)
     st.subheader("Patients", divider="gray")
     which, go_there, _, data = st.columns([2, 2, 1, 1], vertical_alignment="bottom")
-    which.selectbox("Look closer at", [row["Patient"] for row in rows], key="cohort-patient")
+    which.selectbox("Look closer at", [row["Patient"] for row in rows], key=session.COHORT_PATIENT.key())
     # Read as it is clicked: a quick hand clicks before the page has run with the choice.
-    go_there.button(
-        "Open the trajectory", on_click=lambda: opening.open_in_trajectory(str(st.session_state["cohort-patient"]))
-    )
+    go_there.button("Open the trajectory", on_click=opening.open_chosen_in_trajectory)
     with data:
         plotting.csv_button(rows, "cohort_patients", "Table (CSV)")
     number, text = st.column_config.NumberColumn, st.column_config.TextColumn

@@ -16,7 +16,7 @@ from core.lesions.metrics import SurfaceDistances
 from core.review.decisions import rejected_lesion_ids
 from core.twin import trajectory
 from core.types import JsonDict, MaskRecord, TableRow
-from pages.ui.frame import opening, resources, visible
+from pages.ui.frame import address, opening, resources, session, visible
 from pages.ui.review.review_panel import DICE_HELP, HD95_HELP
 from pages.ui.shared.lost_files import file_problem
 from pages.ui.shared.text import cells, plain
@@ -34,13 +34,17 @@ LINK_HELP = "The right scan is turned and moved onto the left one (rigid registr
 def choose_pair(store: Store, patient: str, left: DeltaGenerator, right: DeltaGenerator) -> tuple[str, str]:
     """Two different timepoints; the last two to begin with."""
     timepoints = store.patients.timepoints(patient)
+    help_text = "The right one is moved onto this one."
     with left:
         first = opening.choose_timepoint(
-            "Left timepoint", timepoints, "compare-left", timepoints[-2], "The right one is moved onto this one."
+            "Left timepoint", timepoints, session.LEFT_TIMEPOINT, [patient], timepoints[-2], help_text, "left"
         )
     others = [t for t in timepoints if t != first]
+    key = session.RIGHT_TIMEPOINT
     with right:
-        second = opening.choose_timepoint("Right timepoint", others, "compare-right", others[-1], "Shown beside it.")
+        second = opening.choose_timepoint(
+            "Right timepoint", others, key, [patient, first], others[-1], "Shown beside it.", "right"
+        )
     return first, second
 
 
@@ -52,22 +56,26 @@ def choose_versions(
     several = [t for t in timepoints if len(visible.masks(store, patient, t, person)) > 1]
     with where:
         default = several[-1] if several else timepoints[-1]
-        timepoint = opening.choose_timepoint("Timepoint", timepoints, "compare-timepoint", default, "Whose versions.")
+        timepoint = opening.choose_timepoint(
+            "Timepoint", timepoints, session.VERSIONS_TIMEPOINT, [patient], default, "Whose versions."
+        )
     records = {record.version: record for record in visible.masks(store, patient, timepoint, person)}
-    if len(records) < 2:
+    versions, place = list(records), f"of {patient} on {timepoint}"
+    if len(versions) < 2:
+        for name in ("left_version", "right_version"):
+            address.asked(name, versions, whose=place)
         return None
+    keys = session.LEFT_VERSION, session.RIGHT_VERSION
+    about: tuple[str, str] = (patient, timepoint)
+    first = address.choose("left_version", versions, keys[0], *about, default=versions[-2], whose=place)
+    others = [version for version in versions if version != first]
+    second = address.choose("right_version", others, keys[1], *about, first, default=others[-1], whose=place)
 
     def named(version: int) -> str:
         return f"v{version} · {records[version].method} · {records[version].status}"
 
-    versions = list(records)
-    first = left.selectbox(
-        "Left version", versions, index=len(versions) - 2, format_func=named, key=f"compare-v1-{timepoint}"
-    )
-    others = [version for version in versions if version != first]
-    second = right.selectbox(
-        "Right version", others, index=len(others) - 1, format_func=named, key=f"compare-v2-{timepoint}-{first}"
-    )
+    left.selectbox("Left version", versions, format_func=named, key=keys[0].key(*about))
+    right.selectbox("Right version", others, format_func=named, key=keys[1].key(*about, first))
     return timepoint, records[first], records[second]
 
 

@@ -11,7 +11,7 @@ from core.errors import TwinReviewError
 from core.review.readers import CONSENSUS_METHOD, newest_by_reader
 from core.types import JsonObject, MaskRecord
 from pages.ui.compare import comparing
-from pages.ui.frame import opening, resources, shell
+from pages.ui.frame import address, opening, resources, session, shell
 from pages.ui.guard import rights
 from pages.ui.review.deciding import decision_form
 from pages.ui.shared.text import cells, plain
@@ -30,8 +30,9 @@ def choose_timepoint(store: Store, patient: str, where: DeltaGenerator) -> str:
     timepoints = store.patients.timepoints(patient)
     several = [t for t in timepoints if len(newest_by_reader(store.masks.of(patient, t))) > 1]
     with where:
+        default, help_text = (several or timepoints)[-1], "Whose readers are compared."
         return opening.choose_timepoint(
-            "Timepoint", timepoints, "readers-timepoint", (several or timepoints)[-1], "Whose readers are compared."
+            "Timepoint", timepoints, session.READERS_TIMEPOINT, [patient], default, help_text
         )
 
 
@@ -59,7 +60,7 @@ def _setting(store: Store, patient: str, timepoint: str, person: str) -> bool:
     names = [str(row.person) for row in finished]
     switch, done, button = st.columns([2, 5, 2], vertical_alignment="center")
     state = rights.button(store, person, "reading.set", BLIND_HELP)
-    wanted = switch.toggle("Blind reading", value=blind, key=f"blind-{patient}-{timepoint}-{blind}", **state)
+    wanted = switch.toggle("Blind reading", value=blind, key=f"blind/{patient}/{timepoint}/{blind}", **state)
     if wanted != blind:
         store.readings.set_blind(patient, timepoint, wanted, person)
         st.rerun()
@@ -77,10 +78,15 @@ def _setting(store: Store, patient: str, timepoint: str, person: str) -> bool:
 def _pictures(store: Store, patient: str, readings: Sequence[MaskRecord], person: str) -> None:
     """Two readers side by side; on the right, what one has and the other has not."""
     by_name = {record.reviewer: record for record in readings}
+    names, about = list(by_name), (patient, readings[0].timepoint)
+    place = f"of {patient} on {readings[0].timepoint}"
+    keys = session.LEFT_READER, session.RIGHT_READER
+    first = address.choose("left_reader", names, keys[0], *about, default=names[0], whose=place)
+    others = [name for name in names if name != first]
+    second = address.choose("right_reader", others, keys[1], *about, first, default=others[0], whose=place)
     left, right = st.columns(2)
-    first = left.selectbox("Left reader", list(by_name), key=f"reader-1-{readings[0].timepoint}")
-    others = [name for name in by_name if name != first]
-    second = right.selectbox("Right reader", others, key=f"reader-2-{readings[0].timepoint}-{first}")
+    left.selectbox("Left reader", names, key=keys[0].key(*about))
+    right.selectbox("Right reader", others, key=keys[1].key(*about, first))
     comparing.show_versions(store, patient, by_name[first], by_name[second], person)
 
 
@@ -182,7 +188,7 @@ def _adjudicate(store: Store, patient: str, timepoint: str, readings: Mapping[st
         sorted(records),
         format_func=records.__getitem__,
         horizontal=True,
-        key=f"adjudicate-{timepoint}",
+        key=session.ADJUDICATED_VERSION.key(patient, timepoint),
         index=len(records) - 1,
     )
     decision_form(store, patient, timepoint, store.masks.version(patient, timepoint, version), person)

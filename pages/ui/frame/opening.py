@@ -1,14 +1,14 @@
-"""Ways into a page and out of it: the patient it needs, and the timepoint that is opened in the reading room."""
+"""Ways into a page and out of it: the patient it needs, and the place that is opened on another page."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import streamlit as st
 
-from pages.ui.frame import shell
+from pages.ui.frame import address, session, shell
+from pages.ui.frame.session import SessionKey
 from pages.ui.shared.text import plain
-
-_FLAG = "go-to-review"
-_TRAJECTORY = "go-to-trajectory"
 
 
 def needed_patient() -> str:
@@ -29,29 +29,38 @@ def nothing_accepted(patient: str) -> None:
         shell.go_to("review")
 
 
-def open_in_review(patient: str, timepoint: str) -> None:
-    """For the `on_click` of a button: chooses both; `follow` then leaves."""
-    shell.choose_patient(patient)
-    st.session_state["timepoint"] = timepoint
-    st.session_state[_FLAG] = True
+def open_in_review(patient: str, timepoint: str, version: int | None = None, lesion: str | None = None) -> None:
+    """For the `on_click` of a button: the next run opens that place in the reading room."""
+    place = {address.PATIENT: patient, "timepoint": timepoint, "version": version, "lesion": lesion}
+    address.leave_for("review", place)
 
 
-def open_in_trajectory(patient: str) -> None:
-    """For the `on_click` of a button: chooses the patient; `follow` then leaves."""
-    shell.choose_patient(patient)
-    st.session_state[_TRAJECTORY] = True
+def open_in_trajectory(patient: str, lesion: str | None = None) -> None:
+    """For the `on_click` of a button: the next run opens the patient's trajectory."""
+    address.leave_for("trajectory", {address.PATIENT: patient, "lesion": lesion})
 
 
-def follow() -> None:
-    """Leaves for the page that one of the two asked for; pages that use them call it first."""
-    if st.session_state.pop(_FLAG, False):
-        shell.go_to("review")
-    if st.session_state.pop(_TRAJECTORY, False):
-        shell.go_to("trajectory")
+def open_chosen_in_trajectory() -> None:
+    """The same, of the patient who is chosen in the cohort's list as it is clicked."""
+    chosen = session.COHORT_PATIENT.get()
+    if chosen is not None:
+        open_in_trajectory(chosen)
 
 
-def choose_timepoint(label: str, timepoints: list[str], key: str, default: str, help_text: str) -> str:
-    """A selectbox that keeps its choice as long as it is a timepoint of this patient."""
-    if st.session_state.get(key) not in timepoints:
-        st.session_state[key] = default
-    return str(st.selectbox(label, timepoints, key=key, help=help_text))
+def choose_timepoint(
+    label: str,
+    timepoints: Sequence[str],
+    key: SessionKey[str],
+    about: Sequence[str],
+    default: str,
+    help_text: str,
+    name: str = "timepoint",
+) -> str:
+    """A selectbox that keeps its choice as long as it is a timepoint of this patient; `name` in the address.
+
+    Args:
+        about: the place of `key`, its patient first.
+    """
+    chosen = address.choose(name, timepoints, key, *about, default=default, whose=f"of {about[0]}")
+    st.selectbox(label, list(timepoints), key=key.key(*about), help=help_text)
+    return chosen

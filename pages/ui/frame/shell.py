@@ -1,6 +1,6 @@
 """The frame around every page: who is working, on which patient, where to go, and what is shown when things go wrong.
 
-Pages use `person()`, `patient_id()`, `go_to()` and `guarded()`; `st.session_state` holds ids only.
+Pages use `person()`, `patient_id()`, `go_to()` and `guarded()`; `address` settles what is chosen on them.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from streamlit.runtime.scriptrunner import StopException
 from core.errors import InputError
 from core.jobs.jobs import explain
 from core.settings import settings, unknown_variables
-from pages.ui.frame import resources
+from pages.ui.frame import address, resources, session
 from pages.ui.guard import doors, sessions, sockets, tokens, uploads, who
 from pages.ui.shared.text import plain
 from store.files.file_rights import keep_private
@@ -82,13 +82,20 @@ def show() -> None:
         with guarded():
             who.ask()
         return
+    if (leaving := address.departure()) is not None:
+        st.switch_page(str(FOLDER / f"{leaving.page}.py"), query_params=leaving.parameters)
+    address.begin(name, page.url_path)
+    known = [str(patient.patient_id) for patient in resources.get_store().patients.all()]
     with st.sidebar:
-        _choose_patient()
+        _choose_patient(known)
         who.switch(name)
         tokens.keep_only(name, patient_id())
         st.caption("For research. Not a medical device.")
-    with guarded(), _stoppable():
-        page.run()
+    with guarded():
+        with _stoppable():
+            address.refuse_patient(known)
+            page.run()
+        address.write()
 
 
 def person() -> str:
@@ -98,13 +105,7 @@ def person() -> str:
 
 def patient_id() -> str | None:
     """The patient chosen in the sidebar; None when nobody is."""
-    chosen = st.session_state.get("patient_id")
-    return str(chosen) if chosen else None
-
-
-def choose_patient(new_patient_id: str) -> None:
-    """Changes the patient; for the `on_click` of a button, as the sidebar is drawn before the page is."""
-    st.session_state["patient_id"] = new_patient_id
+    return session.PATIENT.get() or None
 
 
 def go_to(name: PageName) -> None:
@@ -194,18 +195,16 @@ def _set_up_logging() -> None:
     logging.getLogger("streamlit.error_util").addFilter(lambda record: record.exc_info is None)
 
 
-def _choose_patient() -> None:
+def _choose_patient(known: list[str]) -> None:
     """The patient survives a change of page in the session, and a reload or a shared link in the address."""
-    known = [str(patient.patient_id) for patient in resources.get_store().patients.all()]
-    wanted = st.session_state.get("patient_id") or st.query_params.get("patient_id")
     # Not `bind="query-params"`: a bound parameter makes st.switch_page fail.
-    st.session_state["patient_id"] = wanted if wanted in known else None
-    chosen = st.selectbox(
+    address.choose_patient(known)
+    st.selectbox(
         "Patient",
         known,
         index=None,
-        key="patient_id",
+        key=session.PATIENT.key(),
         disabled=not known,
         placeholder="Choose a patient" if known else "No patients yet",
+        on_change=address.forget,
     )
-    st.query_params.from_dict({"patient_id": chosen} if chosen else {})

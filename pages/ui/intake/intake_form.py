@@ -11,6 +11,8 @@ import streamlit as st
 from core.imaging.pseudonym import NameQuestion
 from core.jobs.pipeline import import_mask, import_scan
 from core.types import JsonDict, Scan, TableRow
+from pages.ui.frame import session
+from pages.ui.frame.session import QuestionedNames
 from pages.ui.guard import rights, uploads
 from pages.ui.shared.text import plain
 from store import Store
@@ -29,23 +31,23 @@ def name_question(names: Sequence[str]) -> bool:
 
     A tick holds for the very names that were asked about. With others there is no box, and each question has its own.
     """
-    question, asked, turn = st.session_state.get("name-question", ("", (), 0))
-    if not question or asked != tuple(names):
+    questioned = session.QUESTIONED_NAMES.get()
+    if questioned is None or not questioned.question or questioned.names != tuple(names):
         return False
-    st.error(plain(question), icon=":material/error:")
-    return st.checkbox("These are pseudonyms: they name no person", key=f"name-confirmed-{turn}")
+    st.error(plain(questioned.question), icon=":material/error:")
+    return st.checkbox("These are pseudonyms: they name no person", key=f"name-confirmed-{questioned.turn}")
 
 
 @contextmanager
 def asking_about_names(names: Sequence[str]) -> Iterator[None]:
     """A name that looks like a person's becomes a question in the form (`name_question`), and nothing is stored."""
-    turn = st.session_state.get("name-question", ("", (), 0))[2]
+    turn = (session.QUESTIONED_NAMES.get() or QuestionedNames()).turn
     try:
         yield
     except NameQuestion as question:
-        st.session_state["name-question"] = (str(question), tuple(names), turn + 1)
+        session.QUESTIONED_NAMES.set(QuestionedNames(str(question), tuple(names), turn + 1))
         st.rerun()
-    st.session_state["name-question"] = ("", (), turn)
+    session.QUESTIONED_NAMES.set(QuestionedNames(turn=turn))
 
 
 def show_arrival(store: Store, patient: str, timepoint: str, scan_id: str) -> None:
@@ -78,13 +80,14 @@ def mask_form(store: Store, patient: str | None, person: str) -> None:
     if patient is None:
         st.info("Choose the patient in the sidebar first.")
         return
-    timepoint = st.selectbox("Timepoint", store.patients.timepoints(patient), key="mask-timepoint")
+    timepoint = st.selectbox("Timepoint", store.patients.timepoints(patient), key=session.MASK_TIMEPOINT.key(patient))
     files = uploads.uploader(
         "mask-file",
         "Mask file",
         type=["nii", "gz", "nrrd", "mha"],
         help="Whole numbers from 0 (background) to 255; the number is the lesion. On the grid of one of the scans.",
     )
+    only_for(patient, "mask-file", files)
     state = rights.button(store, person, "mask.added", disabled=not files)
     if st.button("Import mask", type="primary", **state):
         with st.spinner("Checking and storing"), store.scratch() as folder:
@@ -92,14 +95,23 @@ def mask_form(store: Store, patient: str | None, person: str) -> None:
             record = import_mask(store, path, patient_id=patient, timepoint=timepoint, reviewer=person)
         lesions = f"{len(record.lesions)} lesion" + ("" if len(record.lesions) == 1 else "s")
         uploads.let_go("mask-file", files)
-        st.session_state["mask-arrived"] = (
-            patient,
-            f"Stored as version {record.version}: {record.volume_mm3 / 1000:.1f} mL in {lesions}.",
-        )
+        stored = f"Stored as version {record.version}: {record.volume_mm3 / 1000:.1f} mL in {lesions}."
+        session.IMPORTED_MASK.set(stored, patient)
         st.rerun()
-    whose, words = st.session_state.get("mask-arrived", (None, ""))
-    if whose == patient and not files:
+    words = session.IMPORTED_MASK.get(patient)
+    if words is not None and not files:
         st.success(plain(words))
+
+
+def only_for(patient: str | None, uploader: str, files: Sequence[Any]) -> None:
+    """Files that were chosen while one patient was chosen in the sidebar are let go where it is another: they would be
+    imported for the wrong one."""
+    before = session.FILES_FOR_PATIENT.get(uploader)
+    if patient is not None and patient != before:
+        session.FILES_FOR_PATIENT.set(patient, uploader)
+        if before is not None and files:
+            uploads.let_go(uploader, files)
+            st.rerun()
 
 
 def scan_rows(store: Store, patient: str) -> list[TableRow]:

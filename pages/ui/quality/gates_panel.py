@@ -15,7 +15,7 @@ from core.gates.scan.rfdeep import MODEL_ID, OodState, Reference
 from core.remembered.rows import MaskVerdict, ScanVerdict, ShapeVector
 from core.review.blind_reading import seen_of_all
 from core.types import JsonObject
-from pages.ui.frame import opening, resources, shell
+from pages.ui.frame import address, opening, resources, session, shell
 from pages.ui.guard import rights
 from pages.ui.shared import charts, job_panel, plotting
 from pages.ui.shared.text import cells, plain
@@ -87,7 +87,7 @@ def score_figure(reference: Reference | None, scores: Sequence[ScanVerdict]) -> 
 def evaluation(sha256: str) -> None:
     """The table of detectors on this reference, computed as a job when asked for."""
     st.subheader("How well it tells scans apart", divider="gray")
-    job_id = st.session_state.get("evaluation-job")
+    job_id = session.EVALUATION_JOB.get()
     result = job_panel.job_panel(job_id, "Evaluation") if job_id else None
     if result is None:
         done = resources.get_store().jobs.newest(limit=1000, status="done")
@@ -104,7 +104,7 @@ def evaluation(sha256: str) -> None:
         ),
     ):
         request = {"resamplings": RESAMPLINGS, "trees": TREES}
-        st.session_state["evaluation-job"] = resources.get_runner().submit(JOB, request, shell.person())
+        session.EVALUATION_JOB.set(resources.get_runner().submit(JOB, request, shell.person()))
         st.rerun()
     if result is not None:
         _figures(result)
@@ -214,15 +214,24 @@ def _oddest_first(mask: ScoredMask) -> tuple[bool, float]:
     return not mask.verdict.flagged, 2.0 if p_value is None else p_value
 
 
+def _with_score(masks: Sequence[ScoredMask]) -> dict[str, ScoredMask]:
+    return {mask.verdict.mask_id: mask for mask in masks if mask.score is not None}
+
+
+def mask_in_effect(masks: Sequence[ScoredMask]) -> str | None:
+    """The id of the mask that is shown among the others; None to begin with. Ends the page for an unknown one."""
+    return address.choose("mask", list(_with_score(masks)), session.QUALITY_MASK, whose="that was scored")
+
+
 def mask_figure(known: np.ndarray, masks: Sequence[ScoredMask]) -> None:
     """The calibration scores, and one scored mask among them."""
-    by_id = {mask.verdict.mask_id: mask for mask in masks if mask.score is not None}
+    by_id = _with_score(masks)
     chosen = st.selectbox(
         "Show a mask among them",
         list(by_id),
         index=None,
         placeholder="None",
-        key="quality-mask",
+        key=session.QUALITY_MASK.key(),
         width=420,
         format_func=lambda m: by_id[m].name,
     )
@@ -255,8 +264,8 @@ def flagged_list(masks: Sequence[ScoredMask]) -> None:
         )
         button.button(
             "Review",
-            key=f"review-{row.mask_id}",
+            key=f"review/{row.mask_id}",
             width="stretch",
             on_click=opening.open_in_review,
-            args=(row.patient_id, row.timepoint),
+            args=(row.patient_id, row.timepoint, row.version),
         )

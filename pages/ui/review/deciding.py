@@ -9,7 +9,7 @@ import streamlit as st
 from core.errors import TwinReviewError
 from core.review.decisions import counted_lesions, rejected_lesion_ids
 from core.types import Decision, JsonObject, MaskRecord
-from pages.ui.frame import visible
+from pages.ui.frame import address, session, visible
 from pages.ui.guard import rights
 from pages.ui.shared.charts import lesion_colour_name
 from pages.ui.shared.lost_files import file_problem
@@ -59,18 +59,17 @@ _ICONS = {
 }
 #: More decisions than this scroll in a box of their own.
 _IN_SIGHT = 5
-_SAME = "decided-version"
 
 
-def keep_version() -> None:
+def keep_version(patient: str, timepoint: str) -> None:
     """Before the page chooses a version: the one that was just decided on stays in view.
 
     A version's name in its box ends in its status. A browser that still has the old name shows that, and asks for
     a version which is no longer there under it, unless the value is set anew.
     """
-    if _SAME in st.session_state:
-        timepoint, version = st.session_state.pop(_SAME)
-        st.session_state[f"version-{timepoint}"] = version
+    version = session.DECIDED_VERSION.take(patient, timepoint)
+    if version is not None:
+        session.VERSION.set(version, patient, timepoint)
 
 
 @st.dialog("Decide")
@@ -113,6 +112,8 @@ def _ask(store: Store, record: MaskRecord, person: str, verdict: str | None, sai
     """The widgets of one decision; writes it when its button is pressed."""
     at = f"{record.mask_id}-{record.status}-{len(said)}-{verdict}"
     lesion = _choose_lesion(record, at)
+    if lesion is not None and verdict is None:
+        address.note("lesion", lesion)
     _remind(store, record, lesion)
     chosen = _choose_verdict(record, lesion, said, verdict, at)
     if chosen is None:
@@ -144,7 +145,7 @@ def _ask(store: Store, record: MaskRecord, person: str, verdict: str | None, sai
             st.error(plain(error))
             return
         st.toast(f"{plain(what)} {DONE[chosen]}.")
-        st.session_state[_SAME] = (record.timepoint, record.version)
+        session.DECIDED_VERSION.set(record.version, record.patient_id, record.timepoint)
         st.rerun()
 
 
@@ -169,11 +170,14 @@ def _choose_lesion(record: MaskRecord, at: str) -> str | None:
         return None
     names = {str(lesion["lesion_id"]): lesion_name(lesion) for lesion in record.lesions}
     names |= {name: f"{names[name]} · rejected" for name in rejected_lesion_ids(record)}
+    asked_for, key = session.LESION_ASKED_FOR.take(record.mask_id), session.LESION_TO_DECIDE
+    if asked_for in names:
+        key.set(asked_for, at)
     return st.selectbox(
         "Decide on",
         [None, *names],
         format_func=lambda n: names.get(n, "the whole mask"),
-        key=f"scope-{at}",
+        key=key.key(at),
         help="A rejected lesion stays out of the curve; the rest of the mask can be accepted without it.",
     )
 

@@ -9,7 +9,8 @@ from pathlib import Path
 import streamlit as st
 
 from core.review.decisions import rejected_lesion_ids
-from core.types import JsonDict, JsonObject, MaskRecord
+from core.types import JsonDict, MaskRecord
+from pages.ui.frame import session
 from pages.ui.guard.tokens import make_token
 from pages.ui.shared.thumbnails import API
 
@@ -131,7 +132,7 @@ def describe(row: Row, shown: int | None) -> JsonDict:
 
 
 def history_tree(
-    records: Sequence[MaskRecord], shown: int | None, person: str, key: str, on_open: Callable[[int, bool], None]
+    records: Sequence[MaskRecord], shown: int | None, person: str, on_open: Callable[[int, bool], None]
 ) -> None:
     """Draws the tree of one timepoint's versions.
 
@@ -144,9 +145,14 @@ def history_tree(
     token = make_token(person, records[0].patient_id, [], [records[0].timepoint], False)
     rows = [describe(row, shown) for row in tree_rows(records, shown)]
 
-    def opened() -> None:
-        told: JsonObject = st.session_state[key]
-        if told.get("open"):
-            on_open(int(told["open"]["version"]), bool(told["open"]["start"]))
+    place = records[0].patient_id, records[0].timepoint
 
-    _render(key=key, data={"rows": rows, "token": token, "api": API}, on_open_change=opened)
+    def opened() -> None:
+        told = session.HISTORY_TREE.get(*place)
+        chosen = told.get("open") if isinstance(told, Mapping) else None
+        if chosen:
+            on_open(int(chosen["version"]), bool(chosen["start"]))
+
+    _render(
+        key=session.HISTORY_TREE.key(*place), data={"rows": rows, "token": token, "api": API}, on_open_change=opened
+    )

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Literal
 
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
 from core.gates.mask.verdicts import score_mask
 from core.types import JsonDict, MaskRecord, Prompt
-from pages.ui.frame import resources, visible
+from pages.ui.frame import address, resources, session, visible
 from pages.ui.guard import rights
+from pages.ui.review.deciding import keep_version
 from pages.ui.shared.lost_files import file_problem
 from pages.ui.shared.text import plain
 from pages.ui.viewer import viewer
@@ -20,50 +23,78 @@ from store import Store
 STATUS_ICON = {"proposed": "pending", "accepted": "check_circle", "rejected": "cancel", "superseded": "history"}
 ML = 1000.0
 DICE_HELP = "Overlap with the version before: 2 |A and B| / (|A| + |B|); 1 is identical, 0 is disjoint."
+TABS = ("Segment", "Refine", "Decide")
 HD95_HELP = "95 % Hausdorff distance: 95 % of either mask's border lies within this distance of the other's."
 
 
 def choose_mask(store: Store, patient: str, person: str) -> tuple[str, MaskRecord | None, str | None]:
     """One line of widgets: timepoint, version, and what stands beside them; the newest of both to begin with."""
     timepoints = store.patients.timepoints(patient)
-    if st.session_state.get("timepoint") not in timepoints:
-        st.session_state["timepoint"] = timepoints[-1]
     title, first, second, third = st.columns([2, 2, 4, 3], vertical_alignment="center")
     title.title("Review")
-    hide: Literal["collapsed"] = "collapsed"
-    timepoint = first.selectbox(
-        "Timepoint", timepoints, key="timepoint", help="Dates of this patient's scans.", label_visibility=hide
+    timepoint = address.choose(
+        "timepoint", timepoints, session.TIMEPOINT, patient, default=timepoints[-1], whose=f"of {patient}"
     )
+    place = f"of {patient} on {timepoint}"
+    keep_version(patient, timepoint)
+    records = {record.version: record for record in reversed(visible.masks(store, patient, timepoint, person))}
+    newest = next(iter(records), None)
+    version = address.choose("version", list(records), session.VERSION, patient, timepoint, default=newest, whose=place)
     others = [t for t in reversed(timepoints) if t != timepoint]
-    beside = third.selectbox(
+    beside = address.choose("beside", others, session.BESIDE, patient, timepoint, whose=f"of {patient}")
+    record = None if version is None else records[version]
+    ask_for_lesion(record, place)
+    address.choose_tab(TABS, session.REVIEW_TAB, *_with_mask(record), default=first_tab(record))
+    hide: Literal["collapsed"] = "collapsed"
+    first.selectbox(
+        "Timepoint",
+        timepoints,
+        key=session.TIMEPOINT.key(patient),
+        help="Dates of this patient's scans.",
+        label_visibility=hide,
+    )
+    third.selectbox(
         "Beside it",
         [None, *others],
-        key=f"beside-{timepoint}",
+        key=session.BESIDE.key(patient, timepoint),
         label_visibility=hide,
         format_func=lambda t: "nothing beside it" if t is None else f"beside: {t}",
         help="Another timepoint in the same position of the body (rigid registration).",
     )
-    records = {record.version: record for record in reversed(visible.masks(store, patient, timepoint, person))}
-    if not records:
+    if record is None:
         second.selectbox("Mask version", ["no mask yet"], disabled=True, label_visibility=hide)
         return timepoint, None, beside
-    key = f"version-{timepoint}"
-    if st.session_state.get(key) not in records:
-        st.session_state[key] = next(iter(records))
-    version = second.selectbox(
+    second.selectbox(
         "Mask version",
         list(records),
-        key=key,
+        key=session.VERSION.key(patient, timepoint),
         label_visibility=hide,
         format_func=lambda v: f"v{v} · {records[v].method} · {records[v].status}",
         help="Every version is kept. Accepted versions alone enter the curve.",
     )
-    return timepoint, records[version], beside
+    return timepoint, record, beside
 
 
-def show_version(timepoint: str, version: int) -> None:
-    """The next run of the page shows this version."""
-    st.session_state.pop(f"version-{timepoint}", None)
+def ask_for_lesion(record: MaskRecord | None, place: str) -> None:
+    """The lesion that the address asks for is the one that the Decide tab opens at."""
+    lesions = [] if record is None else [str(lesion["lesion_id"]) for lesion in record.lesions]
+    lesion = address.asked("lesion", lesions, whose=place)
+    if record is not None and lesion is not None:
+        session.LESION_ASKED_FOR.set(lesion, record.mask_id)
+
+
+def show_newest_version(patient: str, timepoint: str) -> None:
+    """The next run of the page shows the version that was just made."""
+    session.VERSION.drop(patient, timepoint)
+
+
+def _with_mask(record: MaskRecord | None) -> tuple[str]:
+    return ("none" if record is None else "mask",)
+
+
+def tabs(record: MaskRecord | None) -> Sequence[DeltaGenerator]:
+    """The page's tabs, in the order of `TABS`."""
+    return address.tabs(TABS, session.REVIEW_TAB, *_with_mask(record))
 
 
 def show(
@@ -161,23 +192,31 @@ def refine_form(store: Store, patient: str, timepoint: str, record: MaskRecord |
         "**Save version**."
     )
     scan = store.scans.reference(patient, timepoint)
-    with st.expander("Type a box"), st.form("typed-box", border=False):
+
+    def key(field: str) -> str:
+        return session.TYPED_BOX.key(patient, timepoint, field)
+
+    with st.expander("Type a box"), st.form(key("form"), border=False):
         names = ("X0", "Y0", "X1", "Y1", "Slice")
         limits = [scan.shape[0], scan.shape[1], scan.shape[0], scan.shape[1], scan.shape[2]]
         *coords, k = [
-            st.number_input(name, 0, limit - 1, step=1, help=f"Voxel index in the file of {plain(scan.channel)}.")
+            st.number_input(
+                name, 0, limit - 1, step=1, key=key(name), help=f"Voxel index in the file of {plain(scan.channel)}."
+            )
             for name, limit in zip(names, limits, strict=True)
         ]
         numbers = [int(lesion["label"]) for lesion in record.lesions] if record else []
         lesion = st.selectbox(
             "Lesion",
             [None, *numbers, "new"],
+            key=key("lesion"),
             format_func=lambda n: "the one under the box" if n is None else n if n == "new" else f"L{n}",
             help="Which lesion the answer replaces. Other lesions' voxels are never overwritten.",
         )
         propagate = st.toggle(
             "Propagate through the slices",
             value=True,
+            key=key("propagate"),
             help="Carries the mask up and down until a stop rule says it has left the lesion.",
         )
         state = rights.button(store, person, "job.created")
@@ -213,12 +252,12 @@ def history(store: Store, patient: str, timepoint: str, record: MaskRecord | Non
         return
 
     def opened(version: int, start: bool) -> None:
-        st.session_state[f"version-{timepoint}"] = version
+        session.VERSION.set(version, patient, timepoint)
         if start:
             st.toast(f"v{version} is shown: what you make now begins with it.")
 
     with panel:
-        history_tree(records, record.version, person, f"tree-{patient}-{timepoint}", opened)
+        history_tree(records, record.version, person, opened)
         st.caption(f"Provenance of v{record.version}")
         st.json(record.to_json(), expanded=False)
 

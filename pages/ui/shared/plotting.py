@@ -11,6 +11,7 @@ import streamlit as st
 
 from core.report.csv_text import csv_text
 from core.types import JsonDict, TableRow
+from pages.ui.frame import session
 from pages.ui.shared.charts import TOTAL_COLOUR
 
 #: What `charts` draws for white paper -> what is legible on dark and on light. The page cannot ask which of the two is
@@ -62,7 +63,7 @@ def draw(figure: go.Figure, key: str, height: int, alt: str, file_name: str = ""
 
 def controls(file_name: str) -> JsonDict:
     """plotly's configuration: of its buttons the camera alone, which saves under that name."""
-    camera = {"format": st.session_state.get("picture-format", "svg").lower(), "filename": file_name, "scale": 2}
+    camera = {"format": (session.PICTURE_FORMAT.get() or "SVG").lower(), "filename": file_name, "scale": 2}
     return {"displaylogo": False, "modeBarButtons": [["toImage"]], "toImageButtonOptions": camera}
 
 
@@ -82,6 +83,6 @@ def export(rows: Sequence[TableRow], name: str) -> None:
             ["SVG", "PNG"],
             default="SVG",
             required=True,
-            key="picture-format",
+            key=session.PICTURE_FORMAT.key(),
             help="The camera on a chart saves it in this format.",
         )

@@ -10,7 +10,7 @@ from core.growth.forecast import Forecast
 from core.growth.population import KIND, in_force
 from core.twin import trajectory
 from core.types import VolumePoint
-from pages.ui.frame import resources
+from pages.ui.frame import address, resources, session
 from pages.ui.shared import plotting
 from pages.ui.shared.text import cells, plain
 from pages.ui.trajectory import forecast_charts, growth_charts
@@ -28,17 +28,20 @@ EVENT_WORDS = {
 }
 
 
-def reach() -> int:
-    """Weeks ahead, as chosen; 0 for no forecast."""
-    chosen = st.segmented_control(
+def reach_in_effect() -> int:
+    """Weeks ahead, as chosen; 0 for no forecast. Ends the page where the address asks for another."""
+    return REACH[address.choose("weeks", list(REACH), session.FORECAST_WEEKS, default="12", whose="on this page")]
+
+
+def reach() -> None:
+    """The widget that `reach_in_effect` has settled."""
+    st.segmented_control(
         "Forecast (weeks)",
         list(REACH),
-        default="12",
         required=True,
-        key="reach",
+        key=session.FORECAST_WEEKS.key(),
         help="Beside the last value carried forward. It ends where the time observed or the data behind it end.",
     )
-    return REACH[str(chosen)]
 
 
 def words(ahead: Forecast, chances: bool = True) -> None:

@@ -16,7 +16,7 @@ from core.twin.radiotherapy import cannot_tell
 from core.twin.response import DEFAULT_RULE, RULES, response_by_rule, volumetric_response
 from core.twin.trajectory import IntervalChange
 from core.types import MaskRecord, TableRow, VolumePoint
-from pages.ui.frame import opening, resources, shell, visible
+from pages.ui.frame import address, opening, resources, session, shell, visible
 from pages.ui.shared import plotting
 from pages.ui.shared.text import cells, plain
 from pages.ui.trajectory import growth_charts
@@ -37,19 +37,26 @@ DOUBLING_HELP = (
 CATEGORY_HELP = "CR, PR, SD, PD: complete or partial response, stable, progressive disease. NE: not evaluable."
 
 
-def choose_lesion(lesions: Sequence[str]) -> str:
-    """Total or one lesion; total to begin with."""
-    names = [trajectory.TOTAL, *[name for name in lesions if name != trajectory.TOTAL]]
-    chosen = st.segmented_control(
+def _total_first(lesions: Sequence[str]) -> list[str]:
+    return [trajectory.TOTAL, *[name for name in lesions if name != trajectory.TOTAL]]
+
+
+def lesion_in_effect(patient: str, lesions: Sequence[str]) -> str:
+    """Total or one lesion; total to begin with. Ends the page where the address asks for another."""
+    names, key = _total_first(lesions), session.TRAJECTORY_LESION
+    return address.choose("lesion", names, key, patient, default=trajectory.TOTAL, whose=f"of {patient}")
+
+
+def choose_lesion(patient: str, lesions: Sequence[str]) -> None:
+    """The widget that `lesion_in_effect` has settled."""
+    st.segmented_control(
         "Volume of",
-        names,
-        default=trajectory.TOTAL,
+        _total_first(lesions),
         required=True,
-        key="trajectory-lesion",
+        key=session.TRAJECTORY_LESION.key(patient),
         format_func=lambda name: "All lesions" if name == trajectory.TOTAL else plain(name),
         help="A lesion keeps its number through all timepoints of the patient.",
     )
-    return str(chosen)
 
 
 def steps(points: Sequence[VolumePoint], records: Mapping[str, MaskRecord], modality: str) -> list[IntervalChange]:
@@ -77,7 +84,7 @@ def chart(
     modality = store.scans.reference(patient, points[0].timepoint).modality
     events, first = store.events.of(patient), store.patients.timepoints(patient)[0]
     others = curve.other_versions(_seen(patient), first, lesion)
-    since = _shown_since(points, ahead)
+    since = _shown_since(patient, points, ahead)
     figure = growth_charts.growth_figure(
         {lesion: points},
         ahead,
@@ -106,7 +113,7 @@ def chart(
                 TIMES,
                 default=TIMES[0],
                 required=True,
-                key="time-shown",
+                key=session.TIME_SHOWN.key(patient),
                 help="Recent: three times as long as is looked ahead.",
             )
     if ahead is not None and ahead.fan.days.size:
@@ -122,10 +129,10 @@ def _recent_days(points: Sequence[VolumePoint], ahead: Forecast | None) -> float
     return recent if points[-1].days - points[0].days > recent else None
 
 
-def _shown_since(points: Sequence[VolumePoint], ahead: Forecast | None) -> float | None:
+def _shown_since(patient: str, points: Sequence[VolumePoint], ahead: Forecast | None) -> float | None:
     """Where the time axis starts, days; None for everything."""
     recent = _recent_days(points, ahead)
-    asked = st.session_state.get("time-shown", TIMES[0]) == TIMES[1]
+    asked = session.TIME_SHOWN.get(patient) == TIMES[1]
     return points[-1].days - recent if asked and recent is not None else None
 
 
@@ -249,14 +256,19 @@ def doubling(rate: Rate) -> str:
     return f"{kind} in {abs(rate.doubling_days):.0f} days ({near:.0f}–{far:.0f})"
 
 
+def rule_in_effect() -> str:
+    """A key of `RULES`. Ends the page where the address asks for another."""
+    return address.choose("rule", list(RULES), session.RESPONSE_RULE, default=DEFAULT_RULE, whose="on this page")
+
+
 def response_table(points: Sequence[VolumePoint]) -> None:
     """Response at every timepoint by the chosen rule, and where other rules disagree."""
-    rule = st.selectbox(
+    rule = rule_in_effect()
+    st.selectbox(
         "Rule in force",
         list(RULES),
-        index=list(RULES).index(DEFAULT_RULE),
         format_func=lambda r: RULES[r].title,
-        key="response-rule",
+        key=session.RESPONSE_RULE.key(),
         width=420,
         help="Criteria are never pooled. PD is tested first, against the nadir.",
     )
@@ -351,7 +363,7 @@ def left_out_list(patient: str, left_out: Mapping[str, str]) -> None:
         reason.markdown(plain(why))
         button.button(
             "Review",
-            key=f"review-{timepoint}",
+            key=f"review/{patient}/{timepoint}",
             on_click=opening.open_in_review,
             args=(patient, timepoint),
             width="stretch",

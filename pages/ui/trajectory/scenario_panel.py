@@ -14,6 +14,7 @@ from core.growth.scenario import ASSUMPTIONS, Course, Simulated, simulate
 from core.twin.radiotherapy import CANNOT_TELL
 from core.twin.trajectory import IntervalChange
 from core.types import VolumePoint
+from pages.ui.frame import session
 from pages.ui.shared import plotting
 from pages.ui.shared.text import plain
 from pages.ui.trajectory import scenario_charts
@@ -30,18 +31,19 @@ def _per_day(percent: float) -> float:
     return float(np.log1p(percent / 100.0) / EIGHT_WEEKS)
 
 
-def scenario_tab(points: Sequence[VolumePoint], last: IntervalChange | None) -> None:
+def scenario_tab(patient: str, points: Sequence[VolumePoint], last: IntervalChange | None) -> None:
     """Start, stop or delay a treatment, and what the laws of growth make of it.
 
     Args:
+        patient: what is tried for one is not tried for another.
         points: one lesion's accepted volumes; last: the newest of `core.twin.trajectory.interval_change`.
     """
     st.warning(f"{ASSUMPTIONS[0]} Nothing here ranks treatments.", icon=":material/science:")
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        effect = _effect()
-        start, stop = _weeks()
-        weeks = int(st.number_input("Weeks ahead", 8, 104, 48, 4, key="what-if-weeks", width=120))
-    growth = _growth(effect, last)
+        effect = _effect(patient)
+        start, stop = _weeks(patient)
+        weeks = int(st.number_input("Weeks ahead", 8, 104, 48, 4, key=session.WHAT_IF.key(patient, "weeks"), width=120))
+    growth = _growth(patient, effect, last)
     courses = [] if start is None else [Course(effect, 7.0 * start, None if stop is None else 7.0 * stop)]
     days = [7.0 * week for week in range(weeks + 1)]
     try:
@@ -55,7 +57,7 @@ def scenario_tab(points: Sequence[VolumePoint], last: IntervalChange | None) -> 
     _words(treated, effect, growth, bool(courses))
 
 
-def _effect() -> Effect:
+def _effect(patient: str) -> Effect:
     """The population whose effect is assumed, or one set by hand."""
     known = effects.shipped()
     names = [HAND, *(e.label for e in known)]
@@ -63,32 +65,40 @@ def _effect() -> Effect:
         "Effect seen in",
         names,
         index=1,
-        key="what-if-effect",
+        key=session.WHAT_IF.key(patient, "effect"),
         width=330,
         help="Study arms of Laleh et al. 2022 (10.1371/journal.pcbi.1009822), in the order of the file: rates of their "
         "lesions, first on treatment and growing again. The file numbers its arms; trial and treatment are assumed.",
     )
     if chosen != HAND:
         return known[names.index(chosen) - 1]
-    first = st.number_input("First change (% in 8 weeks)", -95.0, 200.0, -30.0, 5.0, key="what-if-first", width=190)
-    again = st.number_input("Growing again (% in 8 weeks)", 0.0, 400.0, 30.0, 5.0, key="what-if-again", width=190)
-    radiation = st.checkbox("Radiotherapy", key="what-if-radiation")
+    first = st.number_input(
+        "First change (% in 8 weeks)", -95.0, 200.0, -30.0, 5.0, key=session.WHAT_IF.key(patient, "first"), width=190
+    )
+    again = st.number_input(
+        "Growing again (% in 8 weeks)", 0.0, 400.0, 30.0, 5.0, key=session.WHAT_IF.key(patient, "again"), width=190
+    )
+    radiation = st.checkbox("Radiotherapy", key=session.WHAT_IF.key(patient, "radiation"))
     return effects.by_hand(_per_day(first), _per_day(again), radiation)
 
 
-def _weeks() -> tuple[float | None, float | None]:
-    treat = st.checkbox("Treat", True, key="what-if-treat")
+def _weeks(patient: str) -> tuple[float | None, float | None]:
+    treat = st.checkbox("Treat", True, key=session.WHAT_IF.key(patient, "treat"))
     if not treat:
         return None, None
-    start = st.number_input("Start in (weeks)", 0, 52, 0, 1, key="what-if-start", width=130)
-    stop = st.number_input("Stop in (weeks)", 1, 104, None, 1, key="what-if-stop", width=130, placeholder="never")
+    start = st.number_input("Start in (weeks)", 0, 52, 0, 1, key=session.WHAT_IF.key(patient, "start"), width=130)
+    stop = st.number_input(
+        "Stop in (weeks)", 1, 104, None, 1, key=session.WHAT_IF.key(patient, "stop"), width=130, placeholder="never"
+    )
     return float(start), None if stop is None else float(stop)
 
 
-def _growth(effect: Effect, last: IntervalChange | None) -> tuple[float, float, float]:
+def _growth(patient: str, effect: Effect, last: IntervalChange | None) -> tuple[float, float, float]:
     """The untreated rate per day: 10, 50 and 90 %."""
     options = [SOURCE, HAND] if last is None else [SOURCE, OWN, HAND]
-    chosen = st.segmented_control("Untreated growth", options, default=SOURCE, required=True, key="what-if-growth")
+    chosen = st.segmented_control(
+        "Untreated growth", options, default=SOURCE, required=True, key=session.WHAT_IF.key(patient, "growth")
+    )
     if chosen == OWN and last is not None:
         rate = last.rate
         # The 95 % interval of the rate reaches 1.96, its 10 and 90 % quantiles 1.28 standard deviations.
@@ -96,7 +106,9 @@ def _growth(effect: Effect, last: IntervalChange | None) -> tuple[float, float, 
         middle = rate.sgr_percent_per_day
         return tuple(float(x) / 100 for x in (middle - half, middle, middle + half))  # type: ignore[return-value]
     if chosen == HAND:
-        percent = st.number_input("Growth (% in 8 weeks)", -50.0, 400.0, 30.0, 5.0, key="what-if-rate", width=190)
+        percent = st.number_input(
+            "Growth (% in 8 weeks)", -50.0, 400.0, 30.0, 5.0, key=session.WHAT_IF.key(patient, "rate"), width=190
+        )
         return effects.by_hand(0.0, _per_day(percent)).regrowth
     return effect.regrowth
 

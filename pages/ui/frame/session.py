@@ -1,0 +1,184 @@
+"""What a tab remembers from one run of a page to the next: every key of Streamlit's session, in this file alone.
+
+What is about a patient is remembered by patient, what is about a timepoint by both, so that nothing chosen for one
+shows up for another. A key of a widget is one of these too: its choice is read and set here before it is drawn.
+`tests/pages/frame/test_session.py` holds that Streamlit's session occurs nowhere else.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Generic, TypeVar
+
+import streamlit as st
+
+T = TypeVar("T")
+
+
+class SessionKey(Generic[T]):
+    """One thing that is remembered, or one for each place that it is about: a typed getter and setter.
+
+    Args:
+        name: unique among all keys; the whole key where it is about no place.
+        kind: the type of its values; a value of another type counts as none.
+        about: what its place consists of, as ("patient", "timepoint").
+    """
+
+    def __init__(self, name: str, kind: type[T], *about: str) -> None:
+        self.name, self.kind, self.about = name, kind, about
+
+    def key(self, *place: str | int) -> str:
+        """The key itself, for the `key` of a widget. Ids and dates hold no "/", so no two places share one.
+
+        Raises:
+            ValueError: for a place of another length than `about`: a fault of the page.
+        """
+        if len(place) != len(self.about):
+            raise ValueError(f"{self.name} is about {self.about}, got {len(place)} of them. Give one value for each.")
+        return "/".join([self.name, *map(str, place)])
+
+    def get(self, *place: str | int) -> T | None:
+        """What is remembered for the place; None for nothing."""
+        value = st.session_state.get(self.key(*place))
+        return value if isinstance(value, self.kind) else None
+
+    def set(self, value: T | None, *place: str | int) -> None:
+        """Remember a value. The choice of a widget is set before the widget is drawn; None is nothing chosen."""
+        st.session_state[self.key(*place)] = value
+
+    def drop(self, *place: str | int) -> None:
+        """Forget it, so that the widget opens at its default."""
+        st.session_state.pop(self.key(*place), None)
+
+    def take(self, *place: str | int) -> T | None:
+        """What is remembered, and forget it."""
+        value = self.get(*place)
+        self.drop(*place)
+        return value
+
+
+@dataclass(frozen=True)
+class Visit:
+    """Who sees which page: with another of either, the address tells the place."""
+
+    person: str
+    page: str
+
+
+@dataclass
+class Arrival:
+    """Parameters of an address that the page has not taken over yet.
+
+    Args:
+        alone: whether what the address leaves out counts as not chosen; otherwise it is as it was left.
+        settled: names of the parameters that were taken over.
+    """
+
+    parameters: dict[str, str]
+    alone: bool
+    settled: set[str] = field(default_factory=set)
+
+
+@dataclass
+class Place:
+    """What a run of a page shows, as the parameters of its address; `refused` where the address names what is not."""
+
+    parameters: dict[str, str] = field(default_factory=dict)
+    refused: bool = False
+
+
+@dataclass(frozen=True)
+class Departure:
+    """Where a click leads: a page, and the parameters of its address."""
+
+    page: str
+    parameters: dict[str, str]
+
+
+@dataclass(frozen=True)
+class StartedJob:
+    """A job that was started on the Review page, and what it is in words."""
+
+    job_id: str
+    what: str
+
+
+@dataclass(frozen=True)
+class ImportedScan:
+    """The scan that was just imported, and the job that scores it."""
+
+    patient_id: str
+    timepoint: str
+    scan_id: str
+    job_id: str
+
+
+@dataclass(frozen=True)
+class QuestionedNames:
+    """Names (dataset, patient, sequence) that were questioned, and a number of its own for each question."""
+
+    question: str = ""
+    names: tuple[str, ...] = ()
+    turn: int = 0
+
+
+# The frame and the address
+PATIENT = SessionKey("patient_id", str)
+VISIT = SessionKey("visit", Visit)
+ARRIVAL = SessionKey("arrival", Arrival)
+PLACE = SessionKey("place", Place)
+DEPARTURE = SessionKey("departure", Departure)
+OPEN_INSTEAD: SessionKey[object] = SessionKey("open-instead", object, "parameter")
+
+# Review
+TIMEPOINT = SessionKey("timepoint", str, "patient")
+VERSION = SessionKey("version", int, "patient", "timepoint")
+BESIDE = SessionKey("beside", str, "patient", "timepoint")
+REVIEW_TAB = SessionKey("review-tab", str, "with or without a mask")
+REVIEW_JOB = SessionKey("review-job", StartedJob, "patient", "timepoint")
+JOB_TO_SHOW = SessionKey("review-job-to-show", str, "patient", "timepoint")
+DECIDED_VERSION = SessionKey("decided-version", int, "patient", "timepoint")
+HISTORY_TREE: SessionKey[object] = SessionKey("tree", object, "patient", "timepoint")
+LESION_TO_DECIDE = SessionKey("lesion-to-decide", str, "decision")
+LESION_ASKED_FOR = SessionKey("lesion-asked-for", str, "mask id")
+TYPED_BOX = SessionKey("typed-box", str, "patient", "timepoint", "field")
+
+# Compare
+COMPARED = SessionKey("compare-what", str)
+LEFT_TIMEPOINT = SessionKey("compare-left", str, "patient")
+RIGHT_TIMEPOINT = SessionKey("compare-right", str, "patient", "left timepoint")
+VERSIONS_TIMEPOINT = SessionKey("compare-timepoint", str, "patient")
+LEFT_VERSION = SessionKey("compare-v1", int, "patient", "timepoint")
+RIGHT_VERSION = SessionKey("compare-v2", int, "patient", "timepoint", "left version")
+READERS_TIMEPOINT = SessionKey("readers-timepoint", str, "patient")
+LEFT_READER = SessionKey("reader-1", str, "patient", "timepoint")
+RIGHT_READER = SessionKey("reader-2", str, "patient", "timepoint", "left reader")
+ADJUDICATED_VERSION = SessionKey("adjudicate", int, "patient", "timepoint")
+
+# Trajectory, Evidence, Cohort, Quality, System, Intake
+TRAJECTORY_LESION = SessionKey("trajectory-lesion", str, "patient")
+VOLUME_AXIS = SessionKey("axis", str)
+FORECAST_WEEKS = SessionKey("reach", str)
+TIME_SHOWN = SessionKey("time-shown", str, "patient")
+RESPONSE_RULE = SessionKey("response-rule", str)
+WHAT_IF = SessionKey("what-if", str, "patient", "field")
+TRAJECTORY_TAB = SessionKey("trajectory-tab", str)
+EVIDENCE_TIMEPOINT = SessionKey("evidence-timepoint", str, "patient")
+EVIDENCE_LESION = SessionKey("evidence-lesion", str, "mask id")
+COHORT_DATASETS: SessionKey[list[str]] = SessionKey("cohort-datasets", list)
+COHORT_RULE = SessionKey("cohort-rule", str)
+COHORT_PATIENT = SessionKey("cohort-patient", str)
+COHORT_TAB = SessionKey("cohort-tab", str)
+QUALITY_MASK = SessionKey("quality-mask", str)
+QUALITY_TAB = SessionKey("quality-tab", str)
+EVALUATION_JOB = SessionKey("evaluation-job", str)
+SYSTEM_TAB = SessionKey("system-tab", str)
+INTAKE_TAB = SessionKey("intake-tab", str)
+IMPORTED_SCAN = SessionKey("arrived", ImportedScan)
+QUESTIONED_NAMES = SessionKey("name-question", QuestionedNames)
+MASK_TIMEPOINT = SessionKey("mask-timepoint", str, "patient")
+IMPORTED_MASK = SessionKey("mask-arrived", str, "patient")
+FILES_FOR_PATIENT = SessionKey("files-for-patient", str, "uploader")
+
+# Every page with figures
+PICTURE_FORMAT = SessionKey("picture-format", str)
