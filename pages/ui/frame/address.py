@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from typing import TypeVar, overload
 
 import streamlit as st
-from streamlit.delta_generator import DeltaGenerator
+from streamlit.elements.lib.mutable_tab_container import TabContainer
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 from pages.ui.frame import session
@@ -219,7 +219,7 @@ def choose_tab(labels: Sequence[str], key: SessionKey[str], *about: str, default
     note("tab", name)
 
 
-def tabs(labels: Sequence[str], key: SessionKey[str], *about: str) -> Sequence[DeltaGenerator]:
+def tabs(labels: Sequence[str], key: SessionKey[str], *about: str) -> Sequence[TabContainer]:
     """`st.tabs` that opens at what `choose_tab` has settled, and runs the page when another one is opened."""
     chosen = key.get(*about) or ""
     if chosen not in labels:  # the number at its end is another one now

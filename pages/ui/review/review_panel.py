@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Literal
 
 import streamlit as st
-from streamlit.delta_generator import DeltaGenerator
+from streamlit.elements.lib.mutable_tab_container import TabContainer
 
 from core.gates.mask.verdicts import score_mask
 from core.types import JsonDict, MaskRecord, Prompt
@@ -92,7 +92,7 @@ def _with_mask(record: MaskRecord | None) -> tuple[str]:
     return ("none" if record is None else "mask",)
 
 
-def tabs(record: MaskRecord | None) -> Sequence[DeltaGenerator]:
+def tabs(record: MaskRecord | None) -> Sequence[TabContainer]:
     """The page's tabs, in the order of `TABS`."""
     return address.tabs(TABS, session.REVIEW_TAB, *_with_mask(record))
 
