@@ -73,9 +73,12 @@ function oneEntryAStep() {
   };
   return step;
 }
-export default function () {
+export default function ({ data }) {
   window.twinAddress ??= oneEntryAStep();
-  window.twinAddress.onItsWay = false;
+  // It is drawn anew with the last page's values, too, while the next one is on its way.
+  const shown = new URLSearchParams(location.search), page = location.pathname.split("/").pop();
+  if (page === data.page && Object.entries(data.place).every(([name, value]) => shown.get(name) === value))
+    window.twinAddress.onItsWay = false;
 }
 """
 _render = st.components.v2.component("twin_address", html="<span></span>", js=_SCRIPT)
