@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import re
-from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from playwright.sync_api import expect
 
-from store import open_store
+from store import Store, open_store
 from tests import clinic
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(900)]
@@ -21,7 +20,7 @@ DAY, LATER = clinic.DAYS[:2]
 def dashboard(start_server, tmp_path_factory):
     """KIM and LEO were scanned on one day: three versions of two lesions each; KIM on a later one, too."""
     root = tmp_path_factory.mktemp("addresses") / "data"
-    store: Any
+    store: Store
     with open_store(root) as store:
         store.people.add("ann", "reviewer", by="demo")
         for seed, patient in enumerate(("KIM", "LEO")):

@@ -12,7 +12,7 @@ from streamlit.testing.v1 import AppTest
 
 from core.types import LabelMap
 from pages.ui.frame import resources
-from store import open_store
+from store import Store, open_store
 from tests import clinic
 
 DAY, LATER = clinic.DAYS[:2]
@@ -45,7 +45,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """KIM and LEO on one day, of one shape: three versions of two lesions each, by ann and bob. KIM has a second day.
     MIA's one day is read blind: ann's version 2 is hidden from bob."""
     folder = tmp_path_factory.mktemp("addresses")
-    store: Any
+    store: Store
     with open_store(folder / "data") as store:
         for name in ("ann", "bob"):
             store.people.add(name, "reviewer", by="demo")
