@@ -34,7 +34,15 @@ ADDRESS = {"worklist": "", "editing": "review"}
 SLOW_MS = 300_000
 TRIES = 2
 #: What the demo cohort is made by.
-MADE_BY = ("cli.py", "core/**/*.py", "core/**/*.json", "store/**/*.py", "weights/*.toml", "weights/*.py")
+MADE_BY = (
+    "cli.py",
+    "commands/**/*.py",
+    "core/**/*.py",
+    "core/**/*.json",
+    "store/**/*.py",
+    "weights/*.toml",
+    "weights/*.py",
+)
 #: Every time of day is shown as one, and the day that a new scan is proposed for as another.
 _ONE_CLOCK = """() => {
   const walk = (root) => {

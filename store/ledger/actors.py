@@ -46,7 +46,7 @@ def check_actor(db: Connection, action: str, person: str) -> None:
     if role_of(db, person) is None:
         raise StoreError(
             f"Nobody added {name} to this store, so nothing can be recorded under that name. An administrator adds a "
-            "person on System, People, or by `python cli.py person add NAME --role ROLE`."
+            "person on System, People, or by `python cli.py people add NAME --role ROLE`."
         )
     raise StoreError(
         f"Expected {roles_that_may(action)} for this ({action}), {name} is {role_of(db, person)}. "

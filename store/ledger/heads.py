@@ -153,7 +153,7 @@ def verify(path: Path, key: Key, entries: Sequence[Entry]) -> list[str]:
     if start is None:
         return [
             "TWIN_AUDIT_KEY is set, but signing was never begun in this chain with that key. Begin it with "
-            "`python cli.py audit sign`; if it was begun before, this chain is another one."
+            "`python cli.py data sign-audit`; if it was begun before, this chain is another one."
         ]
     if not path.exists():
         return [f"{path.name} is missing, though signing began with entry {start}: no entry is proven."]

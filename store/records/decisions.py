@@ -88,7 +88,8 @@ class Decisions:
         ):
             raise StoreError(
                 f"The mask gate has not judged {in_words(record)}, so it cannot be accepted. Press Score the mask on "
-                f"Review, or run `python cli.py anomaly {record.patient_id} {record.timepoint} {record.version}`."
+                "Review, or run "
+                f"`python cli.py gate score-mask {record.patient_id} {record.timepoint} {record.version}`."
             )
 
     def of(self, patient_id: str, timepoint: str | None = None) -> list[Decision]:

@@ -74,7 +74,9 @@ def test_a_version_that_no_gate_has_judged_is_a_doubt_and_cannot_be_accepted_unt
     (item,) = work_items(store)
     assert item.urgency == 0
     assert "mask gate: cannot be judged" in item.reason
-    with pytest.raises(StoreError, match=r"has not judged version 1.*Score the mask.*cli\.py anomaly P1 2020-01-01 1"):
+    with pytest.raises(
+        StoreError, match=r"has not judged version 1.*Score the mask.*cli\.py gate score-mask P1 2020-01-01 1"
+    ):
         store.decisions.decide("P1", DAY1, 1, "accept", "ann", "good")
     store.decisions.decide("P1", DAY1, 1, "reject", "ann", "not-a-lesion", lesion_id="L2")
     score_mask(store, "P1", DAY1, 1, "ann")
