@@ -206,9 +206,9 @@ def kept_forecasts(arguments: argparse.Namespace, store: Any) -> dict[str, Any]:
 
 def learn_growth(arguments: argparse.Namespace, store: Any) -> dict[str, Any]:
     """Learns growth from this installation's accepted masks, and puts it in force."""
-    from core.twin.local_population import learn_own
+    from core.twin.local_population import fit_local_population
 
-    return learn_own(store, arguments.reviewer)
+    return fit_local_population(store, arguments.reviewer)
 
 
 def backtest(arguments: argparse.Namespace, store: None) -> dict[str, Any]:

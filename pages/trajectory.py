@@ -17,7 +17,7 @@ st.caption("Growth, response and forecast, made from accepted masks alone; every
 store, patient = resources.get_store(), opening.needed_patient()
 with shell.guarded():
     lesions = trajectory.points_by_lesion(volume_points(store, patient))
-    left_out, not_read = curve.left_out(store, patient), trajectory.unreadable_accepted_masks(store, patient)
+    left_out, not_read = curve.exclusion_reasons(store, patient), trajectory.unreadable_accepted_masks(store, patient)
     growth_panel.warn_of_unread(not_read)
     if not lesions:
         if not not_read:  # those were accepted

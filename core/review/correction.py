@@ -47,7 +47,7 @@ def compare(first: LabelMap, second: LabelMap) -> dict[str, float | None]:
     }
 
 
-def sides(records: Iterable[MaskRecord]) -> dict[str | None, MaskRecord]:
+def versions_to_compare(records: Iterable[MaskRecord]) -> dict[str | None, MaskRecord]:
     """Of one timepoint's versions: the accepted one (key None) and the newest of each method up to it; {} without."""
     records = list(records)
     final = next((r for r in records if r.status == "accepted"), None)
@@ -71,7 +71,7 @@ def timepoint_rows(
     """
     problems = store.masks.problems(patient_id)
     records = store.masks.of(patient_id, timepoint) if records is None else list(records)
-    chosen = sides(record for record in records if record.mask_id not in problems)
+    chosen = versions_to_compare(record for record in records if record.mask_id not in problems)
     unreadable = [problems[r.mask_id] for r in records if r.status == "accepted" and r.mask_id in problems]
     rows = []
     for name, (left, right) in COMPARISONS.items():

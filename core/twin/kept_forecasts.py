@@ -1,6 +1,6 @@
 """Stored prospective forecasts, and their verification against the volumes observed later.
 
-The hindcasts of earlier visits (`core.growth.forecast.checks`) are made from the masks and the method of today. A
+The hindcasts of earlier visits (`core.growth.forecast.hindcasts`) are made from the masks and the method of today. A
 stored forecast stays as it was made, whatever is corrected or learned afterwards. The pages call it a kept forecast.
 """
 
@@ -14,8 +14,8 @@ import numpy as np
 
 from core.errors import InputError
 from core.growth.curves import FLOOR_MM3
-from core.growth.forecast import Forecast, HindcastResult, skill, usable
-from core.growth.population import KIND, LEVELS, MEDIAN, Population, in_force
+from core.growth.forecast import Forecast, HindcastResult, clean_series, skill
+from core.growth.population import KIND, LEVELS, MEDIAN, Population, active_population
 from core.remembered.rows import GrowthFit
 from core.remembered.sources import HasForecasts
 from core.twin.curve_points import volume_points
@@ -74,7 +74,7 @@ def forecast_record(ahead: Forecast, points: Sequence[VolumePoint], population: 
     """
     if ahead.refused or ahead.fan.days.size < 2:
         raise InputError(f"Expected a forecast to keep, got none. {ahead.refused or 'Choose how many weeks ahead.'}")
-    known = usable(points)
+    known = clean_series(points)
     return {
         "said_at": known.timepoints[-1],
         "last_mm3": float(known.volumes_mm3[-1]),
@@ -125,7 +125,7 @@ def compare_with_observed(forecast: StoredForecast, points: Sequence[VolumePoint
 
     Between two days of the forecast its quantiles are interpolated on the logarithm of volume.
     """
-    observed = usable(points)
+    observed = clean_series(points)
     logs = np.log(np.maximum(forecast.quantiles_mm3, FLOOR_MM3))  # the forecast total of lesions that are gone is 0
     comparisons = []
     for timepoint, volume in zip(observed.timepoints, observed.volumes_mm3, strict=True):
@@ -173,7 +173,7 @@ def make_and_store_forecast(store: ForecastStore, patient_id: str, lesion_id: st
     points = series[lesion_id]
     modality = store.scans.reference(patient_id, points[0].timepoint).modality
     noise = noise_by_mask(accepted_masks_by_timepoint(store, patient_id).values(), lesion_id, modality)
-    population = in_force(store.reference_sets.all(KIND))
+    population = active_population(store.reference_sets.all(KIND))
     ahead = forecast_lesion_or_total(series, lesion_id, weekly_days(weeks), noise, population)
     return store_forecast(store, patient_id, lesion_id, forecast_record(ahead, points, population), person)
 

@@ -20,11 +20,11 @@ from core.twin.trajectory import TOTAL, points_by_lesion
 from core.types import JsonDict
 
 
-class OwnStore(HasPatients, HasMasks, HasReferenceSets, Protocol):
+class LocalPopulationStore(HasPatients, HasMasks, HasReferenceSets, Protocol):
     """What is read and written here."""
 
 
-def accepted_lesions(store: OwnStore) -> list[Lesion]:
+def accepted_lesions(store: LocalPopulationStore) -> list[Lesion]:
     """Every lesion with at least four accepted volumes; lesions of one patient share a fold."""
     out = []
     for row in store.patients.all():
@@ -36,7 +36,7 @@ def accepted_lesions(store: OwnStore) -> list[Lesion]:
     return out
 
 
-def learn_own(store: OwnStore, person: str) -> JsonDict:
+def fit_local_population(store: LocalPopulationStore, person: str) -> JsonDict:
     """Learn from the accepted masks of this installation, and put it in force.
 
     Raises:

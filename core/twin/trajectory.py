@@ -12,10 +12,10 @@ import numpy as np
 
 from core.errors import InputError, StoreError
 from core.growth.burden import total_forecast
-from core.growth.curves import CURVES
+from core.growth.curves import GROWTH_LAWS
 from core.growth.fitting import fit
-from core.growth.forecast import Fan, Forecast, forecast
-from core.growth.population import KIND, Population, in_force
+from core.growth.forecast import Forecast, QuantileForecast, forecast
+from core.growth.population import KIND, Population, active_population
 from core.growth.rates import ChangeVerdict, Rate, change_verdict, noise_log_sd, specific_growth_rate
 from core.remembered.sources import HasMasks, HasPatients, HasReferenceSets, HasScans
 from core.review.decisions import counted_lesions, lesions_in_one_total_only
@@ -197,7 +197,7 @@ class LawFit:
 def fit_all_growth_laws(points: Sequence[VolumePoint]) -> dict[str, LawFit]:
     """Parameters with intervals of every growth law, by its name; or why it cannot be fitted."""
     out = {}
-    for name in CURVES:
+    for name in GROWTH_LAWS:
         try:
             fitted = fit(name, [p.days for p in points], [p.volume_mm3 for p in points])
         except InputError as error:
@@ -216,7 +216,7 @@ def fit_all_growth_laws(points: Sequence[VolumePoint]) -> dict[str, LawFit]:
     return out
 
 
-def _quantile_report(fan: Fan) -> dict[str, list[float]]:
+def _quantile_report(fan: QuantileForecast) -> dict[str, list[float]]:
     out = {"days": fan.days.tolist(), "median_mm3": fan.median_mm3.tolist()}
     for percent in (50, 80, 95):
         low, high = fan.limits_mm3(percent)
@@ -254,7 +254,7 @@ def growth_report(store: TrajectoryStore, patient_id: str) -> JsonDict:
     records = {t: record for t, record in accepted_masks_by_timepoint(store, patient_id).items() if t not in not_read}
     lesions = {}
     series = points_by_lesion(volume_points(store, patient_id))
-    population = in_force(store.reference_sets.all(KIND))
+    population = active_population(store.reference_sets.all(KIND))
     for name, points in series.items():
         modality = store.scans.reference(patient_id, points[0].timepoint).modality
         noise = noise_by_mask(records.values(), name, modality)

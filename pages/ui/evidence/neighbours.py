@@ -56,7 +56,7 @@ def _draw(record: MaskRecord, label: int) -> str:
     )
 
 
-def outcome_words(outcome: curve.Outcome | None) -> str:
+def outcome_words(outcome: curve.NextChange | None) -> str:
     """What became of a lesion, in one or two lines of Markdown."""
     if outcome is None:
         return "No later accepted timepoint."
@@ -82,7 +82,7 @@ def similar_cards(found: Sequence[JsonObject]) -> None:
     store = resources.get_store()
     for column, row in zip(st.columns(max(len(found), 5)), found, strict=False):
         record = store.masks.version(row["patient_id"], row["timepoint"], row["version"])
-        outcome = curve.what_became(store, record.patient_id, record.timepoint, row["lesion_id"])
+        outcome = curve.next_change(store, record.patient_id, record.timepoint, row["lesion_id"])
         scan = store.scans.reference(record.patient_id, record.timepoint)
         with column.container(border=True, height="stretch"):
             name = f"{record.patient_id} {row['lesion_id']} of {record.timepoint}"
@@ -100,7 +100,7 @@ def similar_cards(found: Sequence[JsonObject]) -> None:
 def tally(found: Sequence[JsonObject]) -> str:
     """How much evidence this is: lesions, patients, and how many have a later timepoint."""
     store = resources.get_store()
-    later = [curve.what_became(store, r["patient_id"], r["timepoint"], r["lesion_id"]) for r in found]
+    later = [curve.next_change(store, r["patient_id"], r["timepoint"], r["lesion_id"]) for r in found]
     patients = len({row["patient_id"] for row in found})
     return (
         f"{len(found)} lesions of {patients} other {'patient' if patients == 1 else 'patients'}, "

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import plotly.graph_objects as go
 
-from core.growth.curves import CURVES, FLOOR_MM3
+from core.growth.curves import FLOOR_MM3, GROWTH_LAWS
 from core.twin.trajectory import LawFit
 from core.types import VolumePoint
 from pages.ui.shared.charts import LESION_COLOURS, layout, lesion_colour
@@ -30,7 +30,7 @@ def fits_figure(points: Sequence[VolumePoint], fits: Mapping[str, LawFit], log: 
     colour = lesion_colour(points[0].lesion_id)
     shown = sorted((fitted.aicc, name) for name, fitted in fits.items() if fitted.identifiable)
     for n, (aicc, name) in enumerate(shown):
-        volumes = CURVES[name].volume_mm3(days - points[0].days, *fits[name].parameters.values())
+        volumes = GROWTH_LAWS[name].volume_mm3(days - points[0].days, *fits[name].parameters.values())
         style = {"color": LESION_COLOURS[n % len(LESION_COLOURS)], "dash": _DASHES[n % len(_DASHES)], "width": 2}
         told = f", AICc {aicc:.1f}" if math.isfinite(aicc) else ""
         figure.add_trace(

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 
 import streamlit as st
 
-from core.growth.curves import CURVES, FLOOR_MM3
+from core.growth.curves import FLOOR_MM3, GROWTH_LAWS
 from core.twin.trajectory import LawFit
 from core.types import TableRow, VolumePoint
 from pages.ui.frame import resources
@@ -74,7 +74,7 @@ def _row(name: str, fitted: LawFit) -> TableRow:
         "AICc": fitted.aicc if determined and math.isfinite(fitted.aicc) else None,
         "Scatter (%)": 100.0 * math.expm1(scatter) if determined and math.isfinite(scatter) else None,
         PARAMETERS: told,
-        "Equation": CURVES[name].equation,
+        "Equation": GROWTH_LAWS[name].equation,
     }
 
 
@@ -109,7 +109,7 @@ def _parameter_rows(name: str, fitted: LawFit) -> list[ParameterRow]:
         ParameterRow(
             name,
             parameter,
-            CURVES[name].units[n],
+            GROWTH_LAWS[name].units[n],
             value,
             fitted.low95[n],
             fitted.high95[n],

@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 import streamlit as st
 
 from core.growth.forecast import Forecast
-from core.growth.population import KIND, in_force
+from core.growth.population import KIND, active_population
+from core.growth.response_thresholds import RECIST_SPHERE_PD_PERCENT, RECIST_SPHERE_PR_PERCENT
 from core.twin import trajectory
 from core.types import VolumePoint
 from pages.ui.frame import address, resources, session
@@ -23,8 +24,8 @@ SKILL_HELP = (
     "come. Above 0 the forecast did better; 0 where it is the last value."
 )
 EVENT_WORDS = {
-    "progression": "at least 72.8 % above the nadir (progression by volume)",
-    "partial response": "at least 65.7 % below the baseline (partial response by volume)",
+    "progression": f"at least {RECIST_SPHERE_PD_PERCENT:g} % above the nadir (progression by volume)",
+    "partial response": f"at least {-RECIST_SPHERE_PR_PERCENT:g} % below the baseline (partial response by volume)",
 }
 
 
@@ -110,7 +111,7 @@ def check_tab(ahead: Forecast) -> None:
 
 def reliability_tab() -> None:
     """How often what was said came true, in patients from whom nothing was learned."""
-    population = in_force(resources.get_store().reference_sets.all(KIND))
+    population = active_population(resources.get_store().reference_sets.all(KIND))
     st.caption(
         f"Over {population.lesions:d} lesions ({plain(population.source)}): how often each chance that was given came "
         "true. A chance is shown only while it is off by no more than 3 points on average."

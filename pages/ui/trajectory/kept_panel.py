@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import streamlit as st
 
 from core.growth.forecast import MIN_CHECKS, Forecast
-from core.growth.population import KIND, MEDIAN, in_force
+from core.growth.population import KIND, MEDIAN, active_population
 from core.twin import trajectory
 from core.twin.kept_forecasts import (
     ForecastVerification,
@@ -53,7 +53,7 @@ def kept_forecasts(store: Store, patient: str, points: Sequence[VolumePoint], ah
     lesion = points[0].lesion_id
     before = [one for one in verify_forecasts(store, patient) if one.lesion_id == lesion]
     if ahead is not None:
-        said = forecast_record(ahead, points, in_force(store.reference_sets.all(KIND)))
+        said = forecast_record(ahead, points, active_population(store.reference_sets.all(KIND)))
         if find_stored_id(store, patient, lesion, said):
             st.caption("What is said now is kept.")
         elif st.button(

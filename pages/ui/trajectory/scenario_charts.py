@@ -8,7 +8,7 @@ import numpy as np
 import plotly.graph_objects as go
 
 from core.growth.curves import FLOOR_MM3
-from core.growth.scenario import Course, Simulated
+from core.growth.scenario import Simulated, TreatmentPeriod
 from core.twin.curve import Treatment
 from core.twin.radiotherapy import CANNOT_TELL
 from core.types import VolumePoint
@@ -21,7 +21,7 @@ _ML = 1000.0
 
 
 def scenario_figure(
-    points: Sequence[VolumePoint], treated: Simulated, without: Simulated | None, courses: Sequence[Course]
+    points: Sequence[VolumePoint], treated: Simulated, without: Simulated | None, courses: Sequence[TreatmentPeriod]
 ) -> go.Figure:
     """Observed points, and what a simulation makes of them: 80 and 50 % bands, each law's median, and the median
     untreated where there is a treatment."""

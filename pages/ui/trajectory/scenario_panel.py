@@ -10,7 +10,7 @@ import streamlit as st
 from core.errors import InputError
 from core.growth import effects
 from core.growth.effects import Effect
-from core.growth.scenario import ASSUMPTIONS, Course, Simulated, simulate
+from core.growth.scenario import ASSUMPTIONS, Simulated, TreatmentPeriod, simulate
 from core.twin.radiotherapy import CANNOT_TELL
 from core.twin.trajectory import IntervalChange
 from core.types import VolumePoint
@@ -44,7 +44,7 @@ def scenario_tab(patient: str, points: Sequence[VolumePoint], last: IntervalChan
         start, stop = _weeks(patient)
         weeks = int(st.number_input("Weeks ahead", 8, 104, 48, 4, key=session.WHAT_IF.key(patient, "weeks"), width=120))
     growth = _growth(patient, effect, last)
-    courses = [] if start is None else [Course(effect, 7.0 * start, None if stop is None else 7.0 * stop)]
+    courses = [] if start is None else [TreatmentPeriod(effect, 7.0 * start, None if stop is None else 7.0 * stop)]
     days = [7.0 * week for week in range(weeks + 1)]
     try:
         treated = simulate(points[-1].volume_mm3, growth, courses, days)
@@ -59,7 +59,7 @@ def scenario_tab(patient: str, points: Sequence[VolumePoint], last: IntervalChan
 
 def _effect(patient: str) -> Effect:
     """The population whose effect is assumed, or one set by hand."""
-    known = effects.shipped()
+    known = effects.default_effects()
     names = [HAND, *(e.label for e in known)]
     chosen = st.selectbox(
         "Effect seen in",
