@@ -187,7 +187,7 @@ def growth(arguments: argparse.Namespace, store: Any) -> dict[str, Any]:
 
 def keep_forecast(arguments: argparse.Namespace, store: Any) -> dict[str, Any]:
     """Keeps what is forecast now of a lesion or of the total, to be judged at the visits that come."""
-    from core.twin.kept_forecasts import make_and_store_forecast
+    from core.twin.stored_forecasts import make_and_store_forecast
 
     return {
         "fit_id": make_and_store_forecast(
@@ -198,7 +198,7 @@ def keep_forecast(arguments: argparse.Namespace, store: Any) -> dict[str, Any]:
 
 def kept_forecasts(arguments: argparse.Namespace, store: Any) -> dict[str, Any]:
     """Kept forecasts of a patient or of all, what came of each, and how they did together."""
-    from core.twin.kept_forecasts import prospective_performance, verify_forecasts
+    from core.twin.stored_forecasts import prospective_performance, verify_forecasts
 
     found = verify_forecasts(store, arguments.patient)
     return {"record": prospective_performance(found), "forecasts": [one.to_json() for one in found]}

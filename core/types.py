@@ -23,7 +23,11 @@ UNITS: Mapping[str, str] = {"CT": "HU", "PET": "SUV", "MR": "a.u."}
 MaskStatus = Literal["proposed", "accepted", "rejected", "superseded"]
 Verdict = Literal["real", "within noise", "unknown"]
 
-#: progress(fraction 0..1, message). May raise `JobCancelled`; engines call it often and hold nothing half-written.
+#: The lesion id of all counted lesions of a timepoint together.
+TOTAL_LESION_ID = "total"
+#: Volumes are mm3 everywhere; people read mL.
+MM3_PER_ML = 1000.0
+
 #: JSON from outside, and rows as the database gives them, of keys that its reader names; `Any` stands nowhere else.
 JsonObject = Mapping[str, Any]
 JsonDict = dict[str, Any]
@@ -32,6 +36,7 @@ Json = Any
 #: A row of a table as it is shown or saved: column -> value.
 TableRow = Mapping[str, object]
 
+#: progress(fraction 0..1, message). May raise `JobCancelled`; engines call it often and hold nothing half-written.
 Progress = Callable[[float, str], None]
 
 
@@ -39,7 +44,7 @@ _PIECE = 1 << 20
 
 
 def no_progress(fraction: float, message: str) -> None:
-    """The progress callback of somebody who does not want to know."""
+    """A progress callback that does nothing."""
 
 
 def _frozen(array: NDArray[Any]) -> NDArray[Any]:

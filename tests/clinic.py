@@ -13,7 +13,7 @@ from scipy.ndimage import gaussian_filter, shift
 from core.jobs.stages.common import add_version
 from core.remembered.rows import Event
 from core.review.readers import newest_visible_version
-from core.twin.kept_forecasts import make_and_store_forecast
+from core.twin.stored_forecasts import make_and_store_forecast
 from core.types import Grid, LabelMap, MaskRecord, Volume
 from store import Store, open_store
 

@@ -39,7 +39,7 @@ from core.growth.population import (
     locf_quantiles,
 )
 from core.growth.series import LOG_FLOOR
-from core.types import VolumePoint
+from core.types import TOTAL_LESION_ID, VolumePoint
 
 Floats = NDArray[np.float64]
 
@@ -149,11 +149,11 @@ def total_forecast(
     refused = why_no_forecast(known_total.volumes_mm3)
     if refused is not None or not there:
         return Forecast(
-            "total", refused=refused or "No lesion counts in the last total.", learned_from=population.source
+            TOTAL_LESION_ID, refused=refused or "No lesion counts in the last total.", learned_from=population.source
         )
     if len(lesions) == 1:
         alone = forecast(next(iter(there.values())), horizon_days, population, noise_log_sd)
-        return replace(alone, lesion_id="total")
+        return replace(alone, lesion_id=TOTAL_LESION_ID)
     horizon = np.asarray(horizon_days, dtype=float)
     longest = longest_days(known_total, learned)
     horizon = horizon[horizon <= longest]
@@ -170,7 +170,7 @@ def total_forecast(
     )
     notes = _notes(sorted(set(lesions) - set(there)), known, longest if len(horizon) < len(horizon_days) else None)
     return Forecast(
-        "total",
+        TOTAL_LESION_ID,
         QuantileForecast(axis, made),
         QuantileForecast(axis, carried),
         seen,

@@ -14,7 +14,7 @@ import numpy as np
 from core.errors import InputError
 from core.lesions.metrics import confusion, surface_distances
 from core.remembered.sources import HasMasks, HasPatients
-from core.types import JsonDict, JsonObject, LabelMap, MaskRecord
+from core.types import MM3_PER_ML, JsonDict, JsonObject, LabelMap, MaskRecord
 
 #: What is compared: a name and the methods of the two sides; None is the accepted version.
 COMPARISONS: Mapping[str, tuple[str, str | None]] = {
@@ -30,7 +30,7 @@ class CorrectionStore(HasPatients, HasMasks, Protocol):
     """What is asked of the store."""
 
 
-def compare(first: LabelMap, second: LabelMap) -> dict[str, float | None]:
+def mask_agreement(first: LabelMap, second: LabelMap) -> dict[str, float | None]:
     """All lesions of two masks on one grid against each other.
 
     Returns:
@@ -43,7 +43,7 @@ def compare(first: LabelMap, second: LabelMap) -> dict[str, float | None]:
     return {
         "dice": 1.0 if total == 0 else 2.0 * both / total,
         "hd95_mm": hd95_mm if np.isfinite(hd95_mm) else None,
-        "volume_difference_ml": (added - removed) * first.grid.voxel_volume_mm3 / 1000.0,
+        "volume_difference_ml": (added - removed) * first.grid.voxel_volume_mm3 / MM3_PER_ML,
     }
 
 
@@ -83,7 +83,7 @@ def timepoint_rows(
             why = f"{unreadable[0]}: the accepted version cannot be read" if unreadable else why
             row |= {"first_version": None, "second_version": None, **dict.fromkeys(MEASURES), "missing": why}
         else:
-            measured = compare(store.masks.load(first), store.masks.load(second))
+            measured = mask_agreement(store.masks.load(first), store.masks.load(second))
             row |= {"first_version": first.version, "second_version": second.version, **measured, "missing": None}
         rows.append(row)
     return rows

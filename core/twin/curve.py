@@ -10,8 +10,8 @@ from core.remembered.rows import Event
 from core.remembered.sources import HasDecisions, HasMasks, HasPatients, HasReferenceSets, HasScans
 from core.review.decisions import rejected_lesion_ids, withdrawn_mask_ids
 from core.twin.curve_points import volume_points
-from core.twin.trajectory import TOTAL, accepted_masks_by_timepoint, interval_change, points_by_lesion
-from core.types import Decision, MaskRecord, Verdict, VolumePoint, parse_date
+from core.twin.trajectory import accepted_masks_by_timepoint, interval_change, points_by_lesion
+from core.types import TOTAL_LESION_ID, Decision, MaskRecord, Verdict, VolumePoint, parse_date
 
 
 class CurveStore(HasPatients, HasScans, HasMasks, HasDecisions, HasReferenceSets, Protocol):
@@ -105,7 +105,7 @@ def other_versions(records: Iterable[MaskRecord], first_timepoint: str, lesion_i
         MaskVolume(
             record.timepoint,
             float((parse_date(record.timepoint) - zero).days),
-            sum(float(x["volume_mm3"]) for x in record.lesions if lesion_id in (TOTAL, str(x["lesion_id"]))),
+            sum(float(x["volume_mm3"]) for x in record.lesions if lesion_id in (TOTAL_LESION_ID, str(x["lesion_id"]))),
             record.version,
             record.method,
             record.status,

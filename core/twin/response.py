@@ -13,7 +13,7 @@ from typing import Literal
 
 from core.errors import InputError
 from core.growth.response_thresholds import RECIST_SPHERE_PD_PERCENT, RECIST_SPHERE_PR_PERCENT
-from core.types import VolumePoint
+from core.types import TOTAL_LESION_ID, VolumePoint
 
 Category = Literal["baseline", "CR", "PR", "SD", "PD", "NE"]
 CATEGORIES: tuple[Category, ...] = ("baseline", "CR", "PR", "SD", "PD", "NE")
@@ -155,8 +155,8 @@ def volumetric_response(points: Sequence[VolumePoint], rule: str = DEFAULT_RULE)
     includes the baseline is assumed. RECIST's absolute 5 mm has no counterpart on summed volumes and is not applied.
     Thresholds: `RULES`.
     """
-    lesions = sorted({p.lesion_id for p in points if p.lesion_id != "total"})
-    times = sorted({(p.days, p.timepoint) for p in points if p.lesion_id != "total"})
+    lesions = sorted({p.lesion_id for p in points if p.lesion_id != TOTAL_LESION_ID})
+    times = sorted({(p.days, p.timepoint) for p in points if p.lesion_id != TOTAL_LESION_ID})
     volumes = {(p.lesion_id, p.days): float(p.volume_mm3) for p in points}
     if not times:
         return []

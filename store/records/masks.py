@@ -74,7 +74,7 @@ class Masks:
     def load(self, record: MaskRecord) -> LabelMap:
         """The label map of a version. Raises StoreError as `path`."""
         path = self.path(record)
-        return mask_files.read_own(path) or read_label_map(path)
+        return mask_files.read_stored_mask(path) or read_label_map(path)
 
     def file_of(self, record: MaskRecord) -> StoredFile:
         """The image file that a version's record names, whether it is there or not."""
@@ -170,7 +170,7 @@ class Masks:
         measured = mask_files.lesion_values(labels, lesions)
         scored = _scored([str(lesion["lesion_id"]) for lesion in measured], vectors, verdict)
         parent = None if parent_version is None else self.version(patient_id, timepoint, parent_version)
-        difference: JsonDict = mask_files.difference(labels, None if parent is None else self.load(parent))
+        difference: JsonDict = mask_files.version_diff(labels, None if parent is None else self.load(parent))
         with mask_files.staging(self._ledger.root) as folder:
             image = folder / "mask.nii.gz"
             mask_sha256 = write_nifti(image, np.asarray(labels.array), grid)

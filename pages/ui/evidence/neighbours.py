@@ -9,13 +9,12 @@ import streamlit as st
 
 from core.errors import InputError
 from core.twin import curve
-from core.types import JsonObject, MaskRecord
+from core.types import MM3_PER_ML, JsonObject, MaskRecord
 from pages.ui.frame import resources
 from pages.ui.shared import slices
 from pages.ui.shared.text import plain
 from pages.ui.trajectory.growth_panel import VERDICT_HELP
 
-ML = 1000.0
 MARGIN_MM = 25.0
 DISTANCE_HELP = (
     "How far apart the two shapes are, over all shape features together; 1 is the typical spread of one feature among "
@@ -66,14 +65,14 @@ def outcome_words(outcome: curve.NextChange | None) -> str:
     return f"**{percent}** in {outcome.days:.0f} days  \n{plain(outcome.verdict)}"
 
 
-def own_lesion(record: MaskRecord, lesion_id: str) -> None:
+def query_lesion(record: MaskRecord, lesion_id: str) -> None:
     """The lesion that is asked about."""
     with st.container(border=True):
         picture, text = st.columns([1, 6], vertical_alignment="center")
         picture.image(lesion_picture(record, lesion_id), width=110, alt=f"{lesion_id} of {record.timepoint}")
         text.markdown(
             f"**{plain(lesion_id)}** of {plain(record.timepoint)}, mask v{record.version} ({plain(record.status)})  \n"
-            f"{volume_mm3(record, lesion_id) / ML:.1f} mL"
+            f"{volume_mm3(record, lesion_id) / MM3_PER_ML:.1f} mL"
         )
 
 
@@ -90,7 +89,7 @@ def similar_cards(found: Sequence[JsonObject]) -> None:
             badge = "  \n:orange-badge[simulated]" if scan.metadata.get("simulated") else ""
             st.markdown(f"**{plain(record.patient_id)}** {plain(row['lesion_id'])}  \n{plain(record.timepoint)}{badge}")
             st.markdown(
-                f"{volume_mm3(record, row['lesion_id']) / ML:.1f} mL  \ndistance {row['distance']:.2f}",
+                f"{volume_mm3(record, row['lesion_id']) / MM3_PER_ML:.1f} mL  \ndistance {row['distance']:.2f}",
                 help=DISTANCE_HELP,
             )
             rule = None if outcome is None else f"{VERDICT_HELP} {plain(outcome.rule)}."

@@ -11,7 +11,7 @@ import streamlit as st
 from core.gates.mask import verdicts
 from core.gates.mask.anomaly import MaskGate, scores_needed
 from core.gates.scan.measuring import RESAMPLINGS, TREES
-from core.gates.scan.rfdeep import MODEL_ID, OodState, Reference
+from core.gates.scan.rfdeep import MODEL_ID, Reference, ScanGateState
 from core.remembered.rows import MaskVerdict, ScanVerdict, ShapeVector
 from core.review.blind_reading import seen_of_all
 from core.types import JsonObject
@@ -34,7 +34,7 @@ SHOWN_HELP = (
 )
 THRESHOLD_HELP = "Scores above it are out of distribution: 95 % of the in-distribution reference scans lie below."
 P_HELP = "Conformal p-value: the share of reference masks that are at least as odd. Flagged at 0.05 or less."
-STATES: tuple[OodState, ...] = ("in distribution", "out of distribution", "no anchor")
+STATES: tuple[ScanGateState, ...] = ("in distribution", "out of distribution", "no anchor")
 
 
 def scan_reference() -> tuple[Reference, str] | None:

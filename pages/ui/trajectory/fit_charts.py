@@ -10,11 +10,10 @@ import plotly.graph_objects as go
 
 from core.growth.curves import FLOOR_MM3, GROWTH_LAWS
 from core.twin.trajectory import LawFit
-from core.types import VolumePoint
+from core.types import MM3_PER_ML, VolumePoint
 from pages.ui.shared.charts import LESION_COLOURS, layout, lesion_colour
 from pages.ui.trajectory.growth_charts import volume_axis
 
-_ML = 1000.0
 _DASHES = ("solid", "dash", "dot")
 
 
@@ -36,14 +35,14 @@ def fits_figure(points: Sequence[VolumePoint], fits: Mapping[str, LawFit], log: 
         figure.add_trace(
             go.Scatter(
                 x=days,
-                y=volumes / _ML,
+                y=volumes / MM3_PER_ML,
                 mode="lines",
-                name=f"{words(name)}{told}",
+                name=f"{law_title(name)}{told}",
                 line=style,
-                hovertemplate=f"{words(name)}, day %{{x:.0f}}: %{{y:.4g}} mL<extra></extra>",
+                hovertemplate=f"{law_title(name)}, day %{{x:.0f}}: %{{y:.4g}} mL<extra></extra>",
             )
         )
-    seen = np.array([max(p.volume_mm3, FLOOR_MM3 if log else 0.0) for p in points]) / _ML
+    seen = np.array([max(p.volume_mm3, FLOOR_MM3 if log else 0.0) for p in points]) / MM3_PER_ML
     figure.add_trace(
         go.Scatter(
             x=[p.days for p in points],
@@ -59,7 +58,7 @@ def fits_figure(points: Sequence[VolumePoint], fits: Mapping[str, LawFit], log: 
     return figure
 
 
-def words(law: str) -> str:
+def law_title(law: str) -> str:
     """A law's name for people: "general Bertalanffy"."""
     names = {
         "bertalanffy": "Bertalanffy",

@@ -14,7 +14,7 @@ from core.types import TableRow, VolumePoint
 from pages.ui.frame import resources
 from pages.ui.shared import plotting
 from pages.ui.shared.text import cells
-from pages.ui.trajectory.fit_charts import fits_figure, words
+from pages.ui.trajectory.fit_charts import fits_figure, law_title
 
 PARAMETERS = "Parameters (95 % interval), or why not"
 COLUMN_HELP = {
@@ -69,7 +69,7 @@ def _row(name: str, fitted: LawFit) -> TableRow:
     scatter = fitted.residual_log_sd
     told = "; ".join(_parameter(row) for row in _parameter_rows(name, fitted)) if determined else fitted.reason
     return {
-        "Law": words(name),
+        "Law": law_title(name),
         "Determined": "yes" if determined else "no",
         "AICc": fitted.aicc if determined and math.isfinite(fitted.aicc) else None,
         "Scatter (%)": 100.0 * math.expm1(scatter) if determined and math.isfinite(scatter) else None,

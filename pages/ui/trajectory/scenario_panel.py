@@ -13,7 +13,7 @@ from core.growth.effects import Effect
 from core.growth.scenario import ASSUMPTIONS, Simulated, TreatmentPeriod, simulate
 from core.twin.radiotherapy import CANNOT_TELL
 from core.twin.trajectory import IntervalChange
-from core.types import VolumePoint
+from core.types import MM3_PER_ML, VolumePoint
 from pages.ui.frame import session
 from pages.ui.shared import plotting
 from pages.ui.shared.text import plain
@@ -118,7 +118,7 @@ def _people(effect: Effect) -> str:
 
 
 def _words(treated: Simulated, effect: Effect, growth: Sequence[float], with_treatment: bool) -> None:
-    ends = sorted(float(m[-1]) / 1000.0 for m in treated.medians_mm3.values())
+    ends = sorted(float(m[-1]) / MM3_PER_ML for m in treated.medians_mm3.values())
     rates = f"Untreated {_percent(growth[1])} ({_percent(growth[0])} to {_percent(growth[2])}) in eight weeks."
     if with_treatment:
         count = f", {effect.lesions:d} lesions, {effect.regrown:d} of them grew again" if effect.lesions else ""

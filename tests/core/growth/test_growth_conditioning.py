@@ -124,12 +124,12 @@ def test_a_fit_of_any_series_has_errors_or_says_why_not(curve, step, volumes):
 LEARNS = """
 import json
 from core.growth import learn
-from core.growth.population import Learned, combined
-from core.growth.series import origins
+from core.growth.population import PopulationParameters, combined_quantiles
+from core.growth.series import backtest_cases
 from tests.core.growth.test_growth_population import simulated
-o = origins(simulated(60, seed=4, scans=7))
+o = backtest_cases(simulated(60, seed=4, scans=7))
 made = learn.learn(o)
-print(json.dumps(combined(Learned.from_json(made), o.past, o.grid()[0]).tolist()))
+print(json.dumps(combined_quantiles(PopulationParameters.from_json(made), o.past, o.grid()[0]).tolist()))
 """
 
 

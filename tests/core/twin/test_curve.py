@@ -123,7 +123,7 @@ def test_the_evaluation_refuses_without_a_reference(tmp_path: Path, monkeypatch:
 
     monkeypatch.setattr(registry, "HERE", tmp_path)
     with pytest.raises(ModelError):
-        measuring.prepare_evaluate_ood(None, {}, "demo")
+        measuring.prepare_evaluate_scan_gate(None, {}, "demo")
 
 
 def test_treatments_run_from_start_to_stop_and_a_stop_ends_what_it_names_or_the_latest():

@@ -363,11 +363,11 @@ def test_a_stored_mask_read_the_short_way_is_what_the_long_way_reads(store: Stor
             lesions=measures(mask),
         )
     )
-    short, long = mask_files.read_own(path), read_label_map(path)
+    short, long = mask_files.read_stored_mask(path), read_label_map(path)
     assert short is not None
     assert np.array_equal(short.array, long.array)
     assert np.array_equal(short.grid.affine, long.grid.affine)
     content = path.read_bytes()
     for damage in (content[:-20], b"", content[:40]):
         path.write_bytes(damage)
-        assert mask_files.read_own(path) is None
+        assert mask_files.read_stored_mask(path) is None

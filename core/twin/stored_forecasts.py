@@ -20,7 +20,6 @@ from core.remembered.rows import GrowthFit
 from core.remembered.sources import HasForecasts
 from core.twin.curve_points import volume_points
 from core.twin.trajectory import (
-    TOTAL,
     TrajectoryStore,
     accepted_masks_by_timepoint,
     forecast_lesion_or_total,
@@ -28,7 +27,7 @@ from core.twin.trajectory import (
     points_by_lesion,
     weekly_days,
 )
-from core.types import JsonDict, JsonObject, VolumePoint, parse_date
+from core.types import TOTAL_LESION_ID, JsonDict, JsonObject, VolumePoint, parse_date
 
 MODEL = "combined"
 MAX_WEEKS = 104
@@ -244,7 +243,9 @@ def prospective_performance(verifications: Iterable[ForecastVerification]) -> di
             first[key] = verification
     performance = {}
     for name, is_total in (("totals", True), ("single lesions", False)):
-        group = [verification for verification in first.values() if (verification.lesion_id == TOTAL) == is_total]
+        group = [
+            verification for verification in first.values() if (verification.lesion_id == TOTAL_LESION_ID) == is_total
+        ]
         visits = [visit for verification in group for visit in verification.visits]
         performance[name] = {
             "forecasts": len(group),

@@ -12,7 +12,7 @@ from core.errors import InputError, StoreError
 from core.growth.curves import FLOOR_MM3
 from core.growth.forecast import forecast
 from core.growth.population import default_population
-from core.twin.kept_forecasts import (
+from core.twin.stored_forecasts import (
     ForecastVerification,
     StoredForecast,
     compare_with_observed,
