@@ -120,7 +120,7 @@ def import_mask(arguments: argparse.Namespace, store: Any) -> dict[str, Any]:
     from core.jobs.pipeline import import_mask as run
 
     record = run(
-        store, arguments.file, patient_id=arguments.patient, timepoint=arguments.date, reviewer=arguments.reviewer
+        store, arguments.file, patient_id=arguments.patient, timepoint=arguments.date, author=arguments.reviewer
     )
     return record.to_json()
 

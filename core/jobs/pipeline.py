@@ -22,7 +22,7 @@ from core.jobs.jobs import JobKind
 from core.jobs.stages import refine, scan_gate, segment
 from core.jobs.stages.common import StageStore, add_version
 from core.review.readers import newest_visible_version
-from core.types import Grid, LabelMap, MaskRecord, Modality, Scan, parse_date
+from core.types import Grid, LabelMap, MaskMethod, MaskRecord, Modality, Scan, parse_date
 
 
 def import_scan(
@@ -76,24 +76,24 @@ def _ask_about_names(store: StageStore, dataset: str, patient_id: str, sequence:
     ask_about_name("sequence", sequence)
 
 
-def import_mask(store: StageStore, file: Path, *, patient_id: str, timepoint: str, reviewer: str) -> MaskRecord:
+def import_mask(store: StageStore, file: Path, *, patient_id: str, timepoint: str, author: str) -> MaskRecord:
     """A mask drawn elsewhere becomes the next version; it must lie on the reference scan's grid.
 
     A mask on another scan's grid of the same timepoint is resampled (nearest neighbour) to the reference grid. Its
-    parent is the newest version that its reviewer may see.
+    parent is the newest version that its author may see.
     """
     grid = store.scans.reference_grid(patient_id, timepoint)
     with store.scratch() as scratch:
         own = read_mask(file, scratch)
         labels = own if own.grid.matches(grid) else _on_reference(store, own, grid, patient_id, timepoint)
-        parent = newest_visible_version(store, patient_id, timepoint, reviewer)
+        parent = newest_visible_version(store, patient_id, timepoint, author)
         return add_version(
             store,
             labels,
             patient_id,
             timepoint,
-            method="import",
-            reviewer=reviewer,
+            method=MaskMethod.IMPORT,
+            author=author,
             parent_version=parent,
         )
 

@@ -14,7 +14,7 @@ import numpy as np
 from core.errors import InputError
 from core.lesions.metrics import confusion, surface_distances
 from core.remembered.sources import HasMasks, HasPatients
-from core.types import MM3_PER_ML, JsonDict, JsonObject, LabelMap, MaskRecord
+from core.types import MM3_PER_ML, JsonDict, JsonObject, LabelMap, MaskMethod, MaskRecord
 
 #: What is compared: a name and the methods of the two sides; None is the accepted version.
 COMPARISONS: Mapping[str, tuple[str, str | None]] = {
@@ -24,6 +24,12 @@ COMPARISONS: Mapping[str, tuple[str, str | None]] = {
 }
 MEASURES = ("dice", "hd95_mm", "volume_difference_ml")
 _NAMES = {"nnunet": "nnU-Net", "medsam": "MedSAM"}
+#: Method of a version -> the side that it is on; refined with MedSAM and by hand counts as MedSAM's.
+_ENGINES: Mapping[str, str] = {
+    method: "nnunet" if method.is_automatic else "medsam"
+    for method in MaskMethod
+    if method.is_automatic or method.used_medsam
+}
 
 
 class CorrectionStore(HasPatients, HasMasks, Protocol):
@@ -55,8 +61,8 @@ def versions_to_compare(records: Iterable[MaskRecord]) -> dict[str | None, MaskR
         return {}
     out: dict[str | None, MaskRecord] = {None: final}
     for record in sorted(records, key=lambda r: r.version):
-        engine = record.method.split("-")[0]  # "medsam-manual": refined with MedSAM, and by hand
-        if record.version <= final.version and engine in _NAMES:
+        engine = _ENGINES.get(record.method)
+        if record.version <= final.version and engine is not None:
             out[engine] = record
     return out
 

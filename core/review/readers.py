@@ -18,11 +18,11 @@ from numpy.typing import NDArray
 from core.errors import GeometryError, InputError
 from core.lesions.metrics import bounding_box, confusion
 from core.remembered.sources import HasMasks, HasPatients, HasReadings
-from core.types import MM3_PER_ML, TOTAL_LESION_ID, Grid, LabelMap, MaskRecord
+from core.types import MM3_PER_ML, TOTAL_LESION_ID, Grid, LabelMap, MaskMethod, MaskRecord
 
 #: Methods that need no person's hand.
-AUTOMATIC_METHODS = frozenset({"nnunet"})
-CONSENSUS_METHOD = "staple"
+AUTOMATIC_METHODS = frozenset(method for method in MaskMethod if method.is_automatic)
+CONSENSUS_METHOD = MaskMethod.STAPLE
 #: Background voxels around the readers' union that STAPLE also sees: its prior is the share of lesion in the box.
 MARGIN_VOXELS = 5
 #: Cap on STAPLE iterations; with little overlap it converges slowly without changing the result.
@@ -79,7 +79,7 @@ def newest_by_reader(records: Iterable[MaskRecord]) -> dict[str, MaskRecord]:
     newest: dict[str, MaskRecord] = {}
     for record in sorted(records, key=lambda r: r.version):
         if is_reading(record) and record.status != "rejected":
-            newest[record.reviewer] = record
+            newest[record.author] = record
     return dict(sorted(newest.items()))
 
 
@@ -100,7 +100,7 @@ def visible(
     done = finished if isinstance(finished, bool) else person in finished
     if not blind or done:
         return list(records)
-    seen = [r for r in records if r.method in AUTOMATIC_METHODS or (is_reading(r) and r.reviewer == person)]
+    seen = [r for r in records if r.method in AUTOMATIC_METHODS or (is_reading(r) and r.author == person)]
     numbers = {record.version for record in seen}
     return [r if r.parent_version is None or r.parent_version in numbers else _without_parent(r) for r in seen]
 

@@ -20,7 +20,7 @@ from core.simulation.demo_stories import DEMO, REAL
 from core.simulation.demo_timepoints import demo_timepoint, demo_timepoints, real_timepoints
 from core.simulation.story import DemoTimepoint, Story
 from core.twin.stored_forecasts import try_store_forecast
-from core.types import TOTAL_LESION_ID, MaskRecord, Progress, no_progress
+from core.types import TOTAL_LESION_ID, MaskMethod, MaskRecord, Progress, no_progress
 
 PERSON = "demo"
 FORECAST_WEEKS = 12
@@ -139,7 +139,9 @@ def _decide(store: DemoStore, timepoint: DemoTimepoint, request: dict[str, Any])
     right = timepoint.what == "correct" and not _newest(store, patient, date).lesions
     if timepoint.mask is not None and not right:
         parent = newest_visible_version(store, patient, date, PERSON)
-        add_version(store, timepoint.mask, patient, date, method="import", reviewer=PERSON, parent_version=parent)
+        add_version(
+            store, timepoint.mask, patient, date, method=MaskMethod.IMPORT, author=PERSON, parent_version=parent
+        )
     if timepoint.what in DECIDED:
         newest = _newest(store, patient, date)
         store.decisions.decide(

@@ -11,7 +11,7 @@ from core.remembered.sources import HasDecisions, HasMasks, HasPatients, HasRefe
 from core.review.decisions import rejected_lesion_ids, withdrawn_mask_ids
 from core.twin.curve_points import volume_points
 from core.twin.trajectory import accepted_masks_by_timepoint, interval_change, points_by_lesion
-from core.types import TOTAL_LESION_ID, Decision, MaskRecord, Verdict, VolumePoint, parse_date
+from core.types import TOTAL_LESION_ID, Decision, EventKind, MaskRecord, Verdict, VolumePoint, parse_date
 
 
 class CurveStore(HasPatients, HasScans, HasMasks, HasDecisions, HasReferenceSets, Protocol):
@@ -76,9 +76,9 @@ def treatments(events: Iterable[Event], first_timepoint: str) -> list[Treatment]
     found: list[Treatment] = []
     for event in sorted(events, key=lambda event: str(event.date)):
         day, name = float((parse_date(str(event.date)) - zero).days), _detail_text(event.detail)
-        if event.kind == "treatment-start":
+        if event.kind == EventKind.TREATMENT_START:
             found.append(Treatment(name, day, None))
-        elif event.kind == "treatment-stop":
+        elif event.kind == EventKind.TREATMENT_STOP:
             on = [n for n, treatment in enumerate(found) if treatment.end_days is None]
             named = [n for n in on if found[n].name == name]
             for n in (named or on)[-1:]:
@@ -124,7 +124,7 @@ def events_on_axis(events: Iterable[Event], first_timepoint: str) -> list[tuple[
     return [
         (float((parse_date(str(event.date)) - zero).days), f"{event.kind}: {_detail_text(event.detail)}")
         for event in events
-        if event.kind not in ("treatment-start", "treatment-stop")
+        if event.kind not in (EventKind.TREATMENT_START, EventKind.TREATMENT_STOP)
     ]
 
 

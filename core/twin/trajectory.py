@@ -32,7 +32,7 @@ class TrajectoryStore(HasPatients, HasScans, HasMasks, HasReferenceSets, Protoco
 
 def accepted_masks_by_timepoint(store: TrajectoryStore, patient_id: str) -> dict[str, MaskRecord]:
     """The accepted mask of each timepoint that has one, by timepoint in order of time."""
-    finals = {t: store.masks.final(patient_id, t) for t in sorted(store.patients.timepoints(patient_id))}
+    finals = {t: store.masks.accepted(patient_id, t) for t in sorted(store.patients.timepoints(patient_id))}
     return {t: record for t, record in finals.items() if record is not None}
 
 
@@ -44,7 +44,7 @@ def unreadable_accepted_masks(store: TrajectoryStore, patient_id: str) -> dict[s
 
 
 def _unreadable_records(store: TrajectoryStore, patient_id: str, problems: Mapping[str, str]) -> list[MaskRecord]:
-    """Accepted records whose file has a problem, by timepoint; `masks.final` gives none where a file is marked lost."""
+    """Accepted records whose file has a problem, by timepoint; `masks.accepted` gives none for a lost file."""
     if not problems:
         return []
     records = [r for r in store.masks.of(patient_id) if r.status == "accepted" and r.mask_id in problems]

@@ -14,7 +14,7 @@ import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,15 +22,13 @@ from numpy.typing import NDArray
 from core.errors import ModelError
 from core.gates.scan.detectors import SEED, TREES, fit_forest, forest_scores
 from core.gates.scan.features import FEATURES_VERSION, TRAINING_CROPS, Encoder, scan_features
-from core.types import Progress, Volume, no_progress
+from core.types import Progress, ScanGateState, Volume, no_progress
 
 MODEL_ID = "rfdeep-sts-ctpet"
 IN_DISTRIBUTION = "in distribution"
 FOLDS = 8
 #: Share of in-distribution scans that the threshold is meant to let pass.
 PASS_SHARE = 0.95
-
-ScanGateState = Literal["in distribution", "out of distribution", "no anchor"]
 
 
 @dataclass(frozen=True)

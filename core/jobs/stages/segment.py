@@ -20,7 +20,7 @@ from core.jobs.stages.common import (
     timepoint_scans,
 )
 from core.review.readers import masks_for_all_to_see, readable
-from core.types import LabelMap, MaskRecord, Progress, Volume
+from core.types import LabelMap, MaskMethod, MaskRecord, Progress, Volume
 
 #: Components smaller than this are noise of the network, not lesions: half a millilitre, about a 10 mm sphere, below
 #: what RECIST 1.1 calls measurable.
@@ -171,8 +171,8 @@ def record_segment(
         labels,
         patient_id,
         timepoint,
-        method="nnunet",
-        reviewer=person,
+        method=MaskMethod.NNUNET,
+        author=person,
         model_checkpoint=params["model_id"],
         checkpoint_sha256=result["checkpoint_sha256"],
         model_files=result.get("model_files"),

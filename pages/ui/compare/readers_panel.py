@@ -77,7 +77,7 @@ def _setting(store: Store, patient: str, timepoint: str, person: str) -> bool:
 
 def _pictures(store: Store, patient: str, readings: Sequence[MaskRecord], person: str) -> None:
     """Two readers side by side; on the right, what one has and the other has not."""
-    by_name = {record.reviewer: record for record in readings}
+    by_name = {record.author: record for record in readings}
     names, about = list(by_name), (patient, readings[0].timepoint)
     place = f"of {patient} on {readings[0].timepoint}"
     keys = session.LEFT_READER, session.RIGHT_READER

@@ -92,7 +92,7 @@ def mask_form(store: Store, patient: str | None, person: str) -> None:
     if st.button("Import mask", type="primary", **state):
         with st.spinner("Checking and storing"), store.scratch() as folder:
             path = uploads.saved(files, folder)[0]
-            record = import_mask(store, path, patient_id=patient, timepoint=timepoint, reviewer=person)
+            record = import_mask(store, path, patient_id=patient, timepoint=timepoint, author=person)
         lesions = f"{len(record.lesions)} lesion" + ("" if len(record.lesions) == 1 else "s")
         uploads.let_go("mask-file", files)
         stored = f"Stored as version {record.version}: {record.volume_mm3 / MM3_PER_ML:.1f} mL in {lesions}."

@@ -110,7 +110,7 @@ def describe(row: Row, shown: int | None) -> JsonDict:
         ]
     else:
         changes += [f"{record.volume_mm3 / MM3_PER_ML:.1f} mL"]
-    made = [record.reviewer, record.created_at[:16].replace("T", " ")]
+    made = [record.author, record.created_at[:16].replace("T", " ")]
     if record.prompts:
         made.append(f"{len(record.prompts)} prompt" + ("s" if len(record.prompts) > 1 else ""))
     status: str = record.status

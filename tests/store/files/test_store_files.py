@@ -91,7 +91,7 @@ def builders(store: Store, record: MaskRecord) -> dict[str, Callable[[], Any]]:
         "its voxels": lambda: store.masks.load(record),
         "a child": lambda: add_mask(store, 6, parent_version=1),
         "a child with its verdict": lambda: common.add_version(
-            store, labels(6), "P1", DAY1, method="edit", reviewer="demo", parent_version=1
+            store, labels(6), "P1", DAY1, method="manual", author="demo", parent_version=1
         ),
         "a new draft": lambda: store.drafts.begin("P1", DAY1, 1, "bob"),
     }
@@ -328,7 +328,7 @@ def test_a_lost_file_no_longer_blocks_its_timepoint(room: Any):
         room.masks.path(room.masks.version("P1", DAY1, 1))
     room.losses.mark_lost("P1", DAY1, 1, "a disk broke, no backup", "ann")
     assert room.masks.version("P1", DAY1, 1).status == "accepted", "what was decided stays on record"
-    assert room.masks.final("P1", DAY1) is None
+    assert room.masks.accepted("P1", DAY1) is None
     for what, build in builders(room, room.masks.version("P1", DAY1, 1)).items():
         with pytest.raises(StoreError, match=r"is lost \(a disk broke, no backup; said by ann\)") as caught:
             build()
