@@ -38,7 +38,7 @@ def keep_forecast(
     weeks: Annotated[int, typer.Option(metavar="N", help="how far ahead")] = 12,
 ) -> object:
     """Keeps what is forecast now of a lesion or of the total, to be judged at the visits that come."""
-    from core.twin.kept_forecasts import make_and_store_forecast
+    from core.twin.stored_forecasts import make_and_store_forecast
 
     return {"fit_id": make_and_store_forecast(session.store, patient, lesion, weeks, session.person)}
 
@@ -46,7 +46,7 @@ def keep_forecast(
 @verb(forecasts, "list", READS, example="P1", old="kept-forecasts")
 def list_forecasts(session: Session, patient: PatientOrAll = None) -> object:
     """Kept forecasts of a patient or of all, what came of each, and how they did together."""
-    from core.twin.kept_forecasts import prospective_performance, verify_forecasts
+    from core.twin.stored_forecasts import prospective_performance, verify_forecasts
 
     found = verify_forecasts(session.store, patient)
     return {"record": prospective_performance(found), "forecasts": [one.to_json() for one in found]}
@@ -55,9 +55,9 @@ def list_forecasts(session: Session, patient: PatientOrAll = None) -> object:
 @verb(app, "learn", WRITES, old="learn-growth")
 def learn(session: Session) -> object:
     """Learns growth from this installation's accepted masks, and puts it in force."""
-    from core.twin.local_population import learn_own
+    from core.twin.local_population import fit_local_population
 
-    return learn_own(session.store, session.person)
+    return fit_local_population(session.store, session.person)
 
 
 @verb(app, "backtest", NO_STORE, example="lesions.csv --quick")

@@ -90,7 +90,7 @@ def import_mask(
     """Imports a mask drawn elsewhere."""
     from core.jobs.pipeline import import_mask as run
 
-    return run(session.store, file, patient_id=patient, timepoint=date, reviewer=session.person).to_json()
+    return run(session.store, file, patient_id=patient, timepoint=date, author=session.person).to_json()
 
 
 def _decide(

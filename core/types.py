@@ -9,6 +9,7 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import Any, Literal
 
 import numpy as np
@@ -23,7 +24,46 @@ UNITS: Mapping[str, str] = {"CT": "HU", "PET": "SUV", "MR": "a.u."}
 MaskStatus = Literal["proposed", "accepted", "rejected", "superseded"]
 Verdict = Literal["real", "within noise", "unknown"]
 
-#: progress(fraction 0..1, message). May raise `JobCancelled`; engines call it often and hold nothing half-written.
+#: What the mask gate says of a mask, and the scan gate of a timepoint's scans.
+MaskGateVerdict = Literal["usual", "unusual", "not enough reference masks", "empty mask"]
+MASK_GATE_VERDICTS: tuple[MaskGateVerdict, ...] = ("usual", "unusual", "not enough reference masks", "empty mask")
+ScanGateState = Literal["in distribution", "out of distribution", "no anchor"]
+SCAN_GATE_STATES: tuple[ScanGateState, ...] = ("in distribution", "out of distribution", "no anchor")
+
+
+class MaskMethod(StrEnum):
+    """How a mask version was made."""
+
+    NNUNET = "nnunet"
+    MEDSAM = "medsam"
+    MEDSAM_MANUAL = "medsam-manual"
+    MANUAL = "manual"
+    IMPORT = "import"
+    STAPLE = "staple"
+
+    @property
+    def is_automatic(self) -> bool:
+        """The network's mask: no person's hand and no other mask went into it."""
+        return self is MaskMethod.NNUNET
+
+    @property
+    def used_medsam(self) -> bool:
+        """Answers of the model for boxes and points are part of it."""
+        return self in (MaskMethod.MEDSAM, MaskMethod.MEDSAM_MANUAL)
+
+
+class EventKind(StrEnum):
+    """Kinds of event that something is computed from; a patient's history may hold any other kind as well."""
+
+    TREATMENT_START = "treatment-start"
+    TREATMENT_STOP = "treatment-stop"
+
+
+#: The lesion id of all counted lesions of a timepoint together.
+TOTAL_LESION_ID = "total"
+#: Volumes are mm3 everywhere; people read mL.
+MM3_PER_ML = 1000.0
+
 #: JSON from outside, and rows as the database gives them, of keys that its reader names; `Any` stands nowhere else.
 JsonObject = Mapping[str, Any]
 JsonDict = dict[str, Any]
@@ -32,6 +72,7 @@ Json = Any
 #: A row of a table as it is shown or saved: column -> value.
 TableRow = Mapping[str, object]
 
+#: progress(fraction 0..1, message). May raise `JobCancelled`; engines call it often and hold nothing half-written.
 Progress = Callable[[float, str], None]
 
 
@@ -39,7 +80,7 @@ _PIECE = 1 << 20
 
 
 def no_progress(fraction: float, message: str) -> None:
-    """The progress callback of somebody who does not want to know."""
+    """A progress callback that does nothing."""
 
 
 def _frozen(array: NDArray[Any]) -> NDArray[Any]:
@@ -283,9 +324,16 @@ class LesionMeasure:
     centroid_mm: tuple[float, float, float]
 
 
+#: Fields of `MaskRecord` whose key in the sidecar and the database is another.
+_STORED_MASK_KEYS = {"author": "reviewer"}
+
+
 @dataclass(frozen=True)
 class MaskRecord:
-    """One mask version: the sidecar, key for key (`to_json` gives the sidecar's order)."""
+    """One mask version: the sidecar, key for key (`to_json` gives the sidecar's order).
+
+    `author` is the person who made it; its stored key is "reviewer".
+    """
 
     mask_id: str
     patient_id: str
@@ -295,7 +343,7 @@ class MaskRecord:
     method: str
     model_checkpoint: str | None
     prompts: tuple[Mapping[str, Any], ...]
-    reviewer: str
+    author: str
     status: MaskStatus
     created_at: str
     dice_vs_previous_version: float | None
@@ -312,9 +360,15 @@ class MaskRecord:
     format_version: int = 1
     model_files: Mapping[str, str] | None = None
 
+    @classmethod
+    def stored_keys(cls) -> tuple[str, ...]:
+        """The sidecar's keys and the columns of the table, in the order of the fields."""
+        return tuple(_STORED_MASK_KEYS.get(name, name) for name in cls.__dataclass_fields__)
+
     def to_json(self) -> dict[str, Any]:
         """The sidecar: plain JSON values, keys in the order of the design; format 1 lacks the last two."""
-        out = {name: getattr(self, name) for name in self.__dataclass_fields__}
+        fields = self.__dataclass_fields__
+        out = {key: getattr(self, name) for key, name in zip(self.stored_keys(), fields, strict=True)}
         out["prompts"] = [dict(p) for p in self.prompts]
         out["lesions"] = [dict(lesion) for lesion in self.lesions]
         out["software"] = dict(self.software)
@@ -330,10 +384,11 @@ class MaskRecord:
             "format_version": values.get("format_version") or 1,
             "model_files": values.get("model_files"),
         }
-        missing = [name for name in cls.__dataclass_fields__ if name not in values and name not in later]
+        missing = [key for key in cls.stored_keys() if key not in values and key not in later]
         if missing:
             raise InputError(f"The sidecar lacks {', '.join(missing)}. Restore it from a backup or run `rebuild`.")
-        known = {name: values[name] for name in cls.__dataclass_fields__ if name not in later}
+        pairs = zip(cls.__dataclass_fields__, cls.stored_keys(), strict=True)
+        known = {name: values[key] for name, key in pairs if name not in later}
         known["prompts"] = tuple(known["prompts"])
         known["lesions"] = tuple(known["lesions"])
         return cls(**known, **later)

@@ -52,6 +52,6 @@ with shell.guarded():
         not_read = comparing.unread(store, [first, second])
         comparing.show_versions(store, patient, first, second, shell.person())
         if not not_read:
-            comparing.difference(first, second)
+            comparing.show_mask_diff(first, second)
         modality = store.scans.reference(patient, timepoint).modality
         comparing.lesion_table(comparing.lesion_rows(first, second, modality, "versions", not_read))

@@ -37,7 +37,7 @@ with shell.guarded():
     key = session.EVIDENCE_LESION
     lesion = address.choose("lesion", lesions, key, record.mask_id, default=lesions[0], whose=place)
     which.segmented_control("Lesion", lesions, required=True, key=key.key(record.mask_id), format_func=plain)
-    neighbours.own_lesion(record, lesion)
+    neighbours.query_lesion(record, lesion)
     st.subheader("Most alike", divider="gray")
     if not [row for row in reference(store) if row.patient_id != patient]:
         st.info("No other patient has an accepted mask yet. Accept some: they become the evidence for this one.")

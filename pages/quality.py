@@ -5,7 +5,7 @@ import streamlit as st
 from core.gates.mask import verdicts
 from pages.ui.frame import address, resources, session, shell
 from pages.ui.quality import correction_panel, gates_panel
-from pages.ui.trajectory import kept_panel
+from pages.ui.trajectory import stored_forecasts_panel
 
 TABS = ("Scan gate (RF-Deep)", "Mask gate", "Human correction", "Kept forecasts")
 
@@ -43,4 +43,4 @@ with mask_tab, shell.guarded():
 with people_tab, shell.guarded():
     correction_panel.correction_panel(store, shell.person())
 with forecast_tab, shell.guarded():
-    kept_panel.everybody(store)
+    stored_forecasts_panel.everybody(store)

@@ -6,7 +6,14 @@ from core.twin import curve, trajectory
 from core.twin.curve_points import volume_points
 from pages.ui.frame import address, opening, resources, session, shell
 from pages.ui.shared.text import plain
-from pages.ui.trajectory import fits_panel, forecast_panel, growth_panel, kept_panel, scenario_panel, summary_panel
+from pages.ui.trajectory import (
+    fits_panel,
+    forecast_panel,
+    growth_panel,
+    scenario_panel,
+    stored_forecasts_panel,
+    summary_panel,
+)
 
 AXES = ("Log", "Linear")
 TABS = ("Steps", "Response", "What if", "Forecast check", "Reliability", "Lesions", "Curve fits", "Points")
@@ -17,7 +24,7 @@ st.caption("Growth, response and forecast, made from accepted masks alone; every
 store, patient = resources.get_store(), opening.needed_patient()
 with shell.guarded():
     lesions = trajectory.points_by_lesion(volume_points(store, patient))
-    left_out, not_read = curve.left_out(store, patient), trajectory.unreadable_accepted_masks(store, patient)
+    left_out, not_read = curve.exclusion_reasons(store, patient), trajectory.unreadable_accepted_masks(store, patient)
     growth_panel.warn_of_unread(not_read)
     if not lesions:
         if not not_read:  # those were accepted
@@ -58,7 +65,7 @@ with shell.guarded():
     growth_panel.chart(patient, lesion, lesions, records, drawn, scale == "Log", all_versions)
     growth_panel.after_radiotherapy(patient, lesion, changes)
     if weeks:
-        forecast_panel.words(ahead, chances=not not_read)
+        forecast_panel.forecast_notes(ahead, chances=not not_read)
     simulated = [s.timepoint for s in store.scans.of(patient) if s.metadata.get("simulated")]
     if simulated:
         st.caption(f":orange-badge[simulated] Scans of {plain(', '.join(dict.fromkeys(simulated)))} are simulated.")
@@ -75,7 +82,7 @@ with shell.guarded():
         scenario_panel.scenario_tab(patient, points, changes[-1] if changes else None)
     with check_tab:
         forecast_panel.check_tab(ahead)
-        kept_panel.kept_forecasts(store, patient, points, drawn)
+        stored_forecasts_panel.stored_forecasts_of_lesion(store, patient, points, drawn)
     with reliability_tab:
         forecast_panel.reliability_tab()
     with lesion_tab:

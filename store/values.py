@@ -10,7 +10,7 @@ import datetime as dt
 import json
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
@@ -43,6 +43,14 @@ def check_id(what: str, value: object) -> str:
             f"got {str(value)[:80]!r}. Choose another."
         )
     return value
+
+
+def check_one_of(what: str, value: object, known: Iterable[str]) -> str:
+    """`value` as plain text if it is one of `known`; raises InputError naming `what` and those that there are."""
+    known = [str(text) for text in known]
+    if not isinstance(value, str) or str(value) not in known:
+        raise InputError(f"Expected a {what} of {', '.join(known)}, got {str(value)[:80]!r}. Choose one of them.")
+    return str(value)
 
 
 def check_person(value: object) -> str:

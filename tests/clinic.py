@@ -13,7 +13,7 @@ from scipy.ndimage import gaussian_filter, shift
 from core.jobs.stages.common import add_version
 from core.remembered.rows import Event
 from core.review.readers import newest_visible_version
-from core.twin.kept_forecasts import make_and_store_forecast
+from core.twin.stored_forecasts import make_and_store_forecast
 from core.types import Grid, LabelMap, MaskRecord, Volume
 from store import Store, open_store
 
@@ -67,12 +67,12 @@ def add_mask(
     store: Store, patient: str, day: str, voxels: int, flat: float = 1.0, method: str = "nnunet"
 ) -> MaskRecord:
     labels = LabelMap(lesion(voxels, flat).astype(np.uint8), grid())
-    return add_child(store, labels, patient, day, method=method, reviewer="demo")
+    return add_child(store, labels, patient, day, method=method, author="demo")
 
 
 def add_child(store: Store, labels: LabelMap, patient: str, day: str, **more: Any) -> MaskRecord:
     """A version made from the newest one, unless `parent_version` says another."""
-    parent = {"parent_version": newest_visible_version(store, patient, day, str(more["reviewer"]))}
+    parent = {"parent_version": newest_visible_version(store, patient, day, str(more["author"]))}
     return add_version(store, labels, patient, day, **{**parent, **more})
 
 
@@ -109,7 +109,7 @@ def build(root: Path) -> None:
 def keep_before_the_last_visit(root: Path) -> None:
     """What is forecast of ANNA's total at her third visit is kept by "second reader"; then her fourth counts again."""
     with open_store(root) as store:
-        last = store.masks.final("ANNA", DAYS[3])
+        last = store.masks.accepted("ANNA", DAYS[3])
         assert last is not None
         store.decisions.decide("ANNA", DAYS[3], last.version, "withdraw", "demo", "second-look")
         make_and_store_forecast(store, "ANNA", "total", 12, "second reader")
@@ -136,7 +136,7 @@ def build_long(root: Path) -> None:
                 ).array.copy()
                 if n > 12:
                     array[np.roll(lesion(40 + n), -18, axis=0)] = 3
-                accept(store, add_child(store, LabelMap(array, grid()), patient, day, method="edit", reviewer="demo"))
+                accept(store, add_child(store, LabelMap(array, grid()), patient, day, method="manual", author="demo"))
         store.events.add("IDA", "2018-02-01", "treatment-start", "doxorubicin", "demo")
         store.events.add("IDA", "2019-01-01", "treatment-stop", "doxorubicin", "demo")
         store.events.add("IDA", "2019-03-01", "treatment-start", "pazopanib", "demo")
@@ -152,10 +152,10 @@ def build_history(root: Path) -> None:
         for n, day in enumerate(DAYS[:3]):
             add_scan(store, "GWEN", day, body(40 + n))
             labels = two_lesions(1000 + 300 * n, 200 + 100 * n)
-            record = add_child(store, labels, "GWEN", day, method="nnunet", reviewer="demo")
+            record = add_child(store, labels, "GWEN", day, method="nnunet", author="demo")
             if n < 2:
                 accept(store, record)
-        add_child(store, two_lesions(1700, 500), "GWEN", DAYS[2], method="medsam", reviewer="second reader")
+        add_child(store, two_lesions(1700, 500), "GWEN", DAYS[2], method="medsam", author="second reader")
         add_scan(store, "HUGO", DAYS[0], body(50))
         previous = 0
         for n in range(40):
@@ -166,10 +166,10 @@ def build_history(root: Path) -> None:
                 "HUGO",
                 DAYS[0],
                 method="medsam" if n else "nnunet",
-                reviewer=("demo", "second reader")[n % 2],
+                author=("demo", "second reader")[n % 2],
                 parent_version=previous or None,
             )
             previous = previous if branch else record.version
             if n == 20:
                 accept(store, record)
-        accept(store, add_child(store, two_lesions(1000, 300), "HUGO", DAYS[0], method="edit", reviewer="demo"))
+        accept(store, add_child(store, two_lesions(1000, 300), "HUGO", DAYS[0], method="manual", author="demo"))

@@ -80,7 +80,7 @@ def add_mask(
         "patient_id": patient,
         "timepoint": day,
         "method": "nnunet",
-        "reviewer": "demo",
+        "author": "demo",
         "lesions": measures(mask),
         "parent_version": newest.version if newest else None,
         "verdict": JUDGED,
@@ -105,7 +105,7 @@ def busy_history(store: Store) -> None:
     box = Prompt("box", 2, (1, 1, 4, 4))
     add_mask(store, 4, 2)
     second = add_mask(store, 5, 2, method="medsam", prompts=[box], model_checkpoint="lite", checkpoint_sha256="ab" * 32)
-    add_mask(store, 6, reviewer="ann", parent_version=1)
+    add_mask(store, 6, author="ann", parent_version=1)
     store.decisions.decide("P1", DAY1, 3, "reject", "ann", "leak", "into the bone:\n\u00e9\u00df")
     store.decisions.decide("P1", DAY1, 2, "accept", "ann", "good-boundary")
     add_mask(store, 7, day=DAY2)
@@ -120,7 +120,7 @@ def busy_history(store: Store) -> None:
     os.rename(store.root / "away", image)
     store.losses.mark_found("P2", DAY1, 1, "demo")
     store.verdicts.add_scan_verdict(
-        "P1", DAY1, {"verdict": "in distribution", "score": 0.125, "crops": [0.1, 0.15]}, "demo"
+        "P1", DAY1, {"state": "in distribution", "score": 0.125, "crops": [0.1, 0.15]}, "demo"
     )
     store.verdicts.add_mask_verdict(second.mask_id, {"verdict": "usual", "p_value": 0.5}, "demo")
     store.events.add("P1", DAY2, "steroids", {"dexamethasone_mg": 4}, "ann")

@@ -137,7 +137,7 @@ def test_readers_and_the_value_of_correction_are_asked_for_by_a_verb(tmp_path, c
         for person, voxels in (("ann", 1000), ("ben", 1250)):
             labels = LabelMap(clinic.lesion(voxels).astype(np.uint8), clinic.grid())
             add_version(
-                store, labels, "KIM", clinic.DAYS[0], method="medsam", reviewer=person, parent_version=network.version
+                store, labels, "KIM", clinic.DAYS[0], method="medsam", author=person, parent_version=network.version
             )
         store.decisions.decide("KIM", clinic.DAYS[0], 2, "accept", "ann", "agrees")
     found = _run(tmp_path, capsys, "agreement", "KIM", clinic.DAYS[0])

@@ -1,4 +1,4 @@
-"""What would have been said, and what came: every method on a file of measured lesions.
+"""Back-test: every method's hindcasts on a file of measured lesions, against the volumes observed.
 
 No parameter comes from the patients it is scored on: each patient meets what was learned without their fold
 (`core.growth.series.fold_of`), which for a patient of another file is as good as any.
@@ -19,9 +19,9 @@ from numpy.typing import NDArray
 
 from core.errors import InputError
 from core.growth.methods import FITS, POPULATION, fit_forecast
-from core.growth.population import LEVELS, Population, shipped
+from core.growth.population import LEVELS, Population, default_population
 from core.growth.scores import score
-from core.growth.series import FOLDS, MIN_SCORED, Lesion, Origins, origins, read_lesions
+from core.growth.series import FOLDS, MIN_SCORED, BacktestCases, Lesion, backtest_cases, read_lesions
 from core.types import Progress, no_progress
 
 Floats = NDArray[np.float64]
@@ -33,14 +33,14 @@ HORIZONS = {"0-8": (0.0, 8.0), "8-16": (8.0, 16.0), "16-32": (16.0, 32.0), ">32"
 TIMED = 100
 
 
-def population_forecasts(name: str, o: Origins, population: Population) -> Floats:
+def population_forecasts(name: str, o: BacktestCases, population: Population) -> Floats:
     """Quantiles (m, 7) at every target, each by what was learned without the patient's fold."""
     horizon, column = o.grid()
     out = np.empty((len(o.target), len(LEVELS)))
     for fold in range(FOLDS):
         rows = o.folds == fold
         if rows.any():
-            made = POPULATION[name].forecast(population.folds[fold], o.past.where(rows), horizon[rows])
+            made = POPULATION[name].forecast(population.folds[fold], o.past.select(rows), horizon[rows])
             ahead = rows[o.target]
             out[ahead] = made[(np.cumsum(rows) - 1)[o.target[ahead]], column[ahead]]
     return out
@@ -59,7 +59,9 @@ def _fits_of(law: str, job: tuple[Lesion, list[tuple[int, Floats]]]) -> list[tup
     return made
 
 
-def fit_forecasts(name: str, lesions: Sequence[Lesion], o: Origins, pool: ProcessPoolExecutor) -> tuple[Floats, float]:
+def fit_forecasts(
+    name: str, lesions: Sequence[Lesion], o: BacktestCases, pool: ProcessPoolExecutor
+) -> tuple[Floats, float]:
     """Quantiles (m, 7) at every target by a law fitted to the lesion alone, and the median milliseconds a forecast."""
     first = np.searchsorted(o.target, np.arange(len(o.left) + 1))
     jobs: list[tuple[Lesion, list[tuple[int, Floats]]]] = [(lesion, []) for lesion in lesions]
@@ -70,19 +72,19 @@ def fit_forecasts(name: str, lesions: Sequence[Lesion], o: Origins, pool: Proces
     return np.concatenate([q for q, _ in parts]), 1000.0 * float(np.median([s for _, s in parts]))
 
 
-def _milliseconds(name: str, o: Origins, population: Population) -> float:
+def _milliseconds(name: str, o: BacktestCases, population: Population) -> float:
     """Median time of one lesion's forecast of its next scans, one lesion at a time."""
     horizon, _ = o.grid()
     taken = []
     for row in range(min(TIMED, len(o.left))):
-        one = o.past.where(np.arange(len(o.left)) == row)
+        one = o.past.select(np.arange(len(o.left)) == row)
         start = time.perf_counter()
         POPULATION[name].forecast(population.folds[o.folds[row]], one, horizon[row : row + 1])
         taken.append(time.perf_counter() - start)
     return 1000.0 * float(np.median(taken))
 
 
-def _cases(o: Origins) -> Iterator[tuple[str, str, NDArray[np.bool_]]]:
+def _cases(o: BacktestCases) -> Iterator[tuple[str, str, NDArray[np.bool_]]]:
     """(section, name, which targets (m,)): the last 1, 2, 3 scans held out; every origin, by horizon; the next scan, by
     whether follow-up went on after it."""
     for n in HOLDOUTS:
@@ -119,8 +121,8 @@ def backtest(
             f"Expected lesions of at least {MIN_SCORED} scans on different days, got none. Each line is one scan of "
             "one lesion; lines of one Pt_hashID belong together."
         )
-    population = population or shipped()
-    o = origins(lesions)
+    population = population or default_population()
+    o = backtest_cases(lesions)
     patients = o.patients[o.target]
     names = [*POPULATION, *(FITS if fits else ())]
     answer: dict[str, Any] = {

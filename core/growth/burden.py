@@ -16,21 +16,30 @@ from scipy.stats import norm
 from core.growth.forecast import (
     MIN_POINTS,
     UNAWARE,
-    Fan,
     Forecast,
     HindcastResult,
-    Usable,
+    LesionSeries,
+    QuantileForecast,
+    clean_series,
+    differs_from_locf,
     forecast,
-    has_moved,
+    histories_until,
     longest_days,
-    past_until,
-    refusal,
     skill,
-    usable,
+    why_no_forecast,
 )
-from core.growth.population import LEVELS, MEDIAN, Learned, Population, combined, locf, ordered, shipped
+from core.growth.population import (
+    LEVELS,
+    MEDIAN,
+    Population,
+    PopulationParameters,
+    combined_quantiles,
+    default_population,
+    fix_quantile_crossing,
+    locf_quantiles,
+)
 from core.growth.series import LOG_FLOOR
-from core.types import VolumePoint
+from core.types import TOTAL_LESION_ID, VolumePoint
 
 Floats = NDArray[np.float64]
 
@@ -49,7 +58,7 @@ def _scores(lesions: int) -> Floats:
     return np.sqrt(CORRELATION) * drawn[:, :1] + np.sqrt(1.0 - CORRELATION) * drawn[:, 1:]
 
 
-def add(quantiles: Sequence[Floats], last_mm3: Sequence[float], absent: Sequence[bool]) -> Floats:
+def sum_lesion_forecasts(quantiles: Sequence[Floats], last_mm3: Sequence[float], absent: Sequence[bool]) -> Floats:
     """Quantiles (h, 7) mm3 of a sum of lesions.
 
     Args:
@@ -73,27 +82,29 @@ def add(quantiles: Sequence[Floats], last_mm3: Sequence[float], absent: Sequence
 
 
 def _sum_at(
-    known: Mapping[str, Usable], absent: Mapping[str, bool], learned: Learned, horizon: Floats
+    known: Mapping[str, LesionSeries], absent: Mapping[str, bool], learned: PopulationParameters, horizon: Floats
 ) -> tuple[Floats, Floats]:
     """Quantiles (h, 7) mm3 of the forecast total and of LOCF's; a lesion that cannot be forecast is carried forward."""
     ours, theirs, last = [], [], []
     for points in known.values():
-        past = past_until(points, points.days.size - 1)
-        carried = locf(learned, past, horizon[None, :])[0]
+        past = histories_until(points, points.days.size - 1)
+        carried = locf_quantiles(learned, past, horizon[None, :])[0]
         theirs.append(carried)
-        ours.append(carried if refusal(points.volumes_mm3) else combined(learned, past, horizon[None, :])[0])
+        ours.append(
+            carried if why_no_forecast(points.volumes_mm3) else combined_quantiles(learned, past, horizon[None, :])[0]
+        )
         last.append(float(points.volumes_mm3[-1]))
     gone = list(absent.values())
     nothing = np.zeros(len(horizon))
     sums = []
     for quantiles in (ours, theirs):
-        drawn = add(quantiles, last, gone)
+        drawn = sum_lesion_forecasts(quantiles, last, gone)
         # The median of the sum of draws lies above the sum of medians, by the skew of the bands. That would move the
         # forecast from the last value where no lesion's own has earned it (docs/adr/0009): the middle is the plain sum.
         drawn[:, MEDIAN] = sum(
             v * np.exp(table[:, MEDIAN]) for table, v, out in zip(quantiles, last, gone, strict=True) if not out
         )
-        sums.append(ordered(drawn, nothing))
+        sums.append(fix_quantile_crossing(drawn, nothing))
     return sums[0], sums[1]
 
 
@@ -103,12 +114,12 @@ def _at(series: Mapping[str, Sequence[VolumePoint]], day: float) -> dict[str, li
     return {name: points for name, points in cut.items() if any(p.days == day for p in points)}
 
 
-def _known(series: Mapping[str, Sequence[VolumePoint]], noise: Mapping[str, float] | None) -> dict[str, Usable]:
-    usables = {name: usable(points, noise) for name, points in series.items()}
+def _known(series: Mapping[str, Sequence[VolumePoint]], noise: Mapping[str, float] | None) -> dict[str, LesionSeries]:
+    usables = {name: clean_series(points, noise) for name, points in series.items()}
     return {name: points for name, points in usables.items() if points.days.size}
 
 
-def _absent(series: Mapping[str, Sequence[VolumePoint]], known: Mapping[str, Usable]) -> dict[str, bool]:
+def _absent(series: Mapping[str, Sequence[VolumePoint]], known: Mapping[str, LesionSeries]) -> dict[str, bool]:
     """Whether each lesion was not there at its last point."""
     return {name: max(series[name], key=lambda p: p.days).volume_mm3 <= 0 for name in known}
 
@@ -131,56 +142,70 @@ def total_forecast(
         three usable points enter as the last value carried forward, with its interval. No probabilities of response:
         those were calibrated on single lesions.
     """
-    population = population or shipped()
+    population = population or default_population()
     learned = population.everyone
-    known_total = usable(total)
+    known_total = clean_series(total)
     there = _at(lesions, float(known_total.days[-1])) if known_total.days.size else {}
-    refused = refusal(known_total.volumes_mm3)
+    refused = why_no_forecast(known_total.volumes_mm3)
     if refused is not None or not there:
         return Forecast(
-            "total", refused=refused or "No lesion counts in the last total.", learned_from=population.source
+            TOTAL_LESION_ID, refused=refused or "No lesion counts in the last total.", learned_from=population.source
         )
     if len(lesions) == 1:
         alone = forecast(next(iter(there.values())), horizon_days, population, noise_log_sd)
-        return replace(alone, lesion_id="total")
+        return replace(alone, lesion_id=TOTAL_LESION_ID)
     horizon = np.asarray(horizon_days, dtype=float)
     longest = longest_days(known_total, learned)
     horizon = horizon[horizon <= longest]
     known = _known(there, noise_log_sd)
-    made, kept = _sum_at(known, _absent(there, known), learned, horizon)
-    seen = _checks(lesions, known_total, learned, noise_log_sd)
+    made, carried = _sum_at(known, _absent(there, known), learned, horizon)
+    seen = _total_hindcasts(lesions, known_total, learned, noise_log_sd)
     axis = known_total.days[-1] + horizon
     moved = any(
-        has_moved(combined(learned, past_until(points, points.days.size - 1), horizon[None, :])[0])
+        differs_from_locf(
+            combined_quantiles(learned, histories_until(points, points.days.size - 1), horizon[None, :])[0]
+        )
         for points in known.values()
-        if refusal(points.volumes_mm3) is None
+        if why_no_forecast(points.volumes_mm3) is None
     )
     notes = _notes(sorted(set(lesions) - set(there)), known, longest if len(horizon) < len(horizon_days) else None)
     return Forecast(
-        "total", Fan(axis, made), Fan(axis, kept), seen, skill(seen), moved, {}, None, notes, population.source
+        TOTAL_LESION_ID,
+        QuantileForecast(axis, made),
+        QuantileForecast(axis, carried),
+        seen,
+        skill(seen),
+        moved,
+        {},
+        None,
+        notes,
+        population.source,
     )
 
 
-def _checks(
-    lesions: Mapping[str, Sequence[VolumePoint]], total: Usable, learned: Learned, noise: Mapping[str, float] | None
+def _total_hindcasts(
+    lesions: Mapping[str, Sequence[VolumePoint]],
+    total: LesionSeries,
+    learned: PopulationParameters,
+    noise: Mapping[str, float] | None,
 ) -> tuple[HindcastResult, ...]:
-    """What would have been said at each visit of the total at the next."""
+    """Hindcasts of the total: the forecast of each visit from the one before it."""
     seen = []
     for n in range(MIN_POINTS, total.days.size):
         before = _at(lesions, float(total.days[n - 1]))
-        if refusal(total.volumes_mm3[:n]) or not before:
+        if why_no_forecast(total.volumes_mm3[:n]) or not before:
             continue
         days = float(total.days[n] - total.days[n - 1])
         then = _known(before, noise)
-        said = _sum_at(then, _absent(before, then), learned, np.array([days]))[0][0]
+        limits = _sum_at(then, _absent(before, then), learned, np.array([days]))[0][0]
         seen.append(
             HindcastResult(
                 total.timepoints[n - 1],
                 total.timepoints[n],
                 days,
-                float(said[MEDIAN]),
-                float(said[1]),
-                float(said[5]),
+                float(limits[MEDIAN]),
+                float(limits[1]),
+                float(limits[5]),
                 float(total.volumes_mm3[n - 1]),
                 float(total.volumes_mm3[n]),
             )
@@ -188,11 +213,11 @@ def _checks(
     return tuple(seen)
 
 
-def _notes(left_out: Sequence[str], known: Mapping[str, Usable], ends_days: float | None) -> tuple[str, ...]:
+def _notes(left_out: Sequence[str], known: Mapping[str, LesionSeries], ends_days: float | None) -> tuple[str, ...]:
     notes = [ASSUMED, UNAWARE]
     if left_out:
         notes.append(f"{', '.join(left_out)}: not in the last total (rejected there), and not in its forecast.")
-    carried = [name for name, points in known.items() if refusal(points.volumes_mm3)]
+    carried = [name for name, points in known.items() if why_no_forecast(points.volumes_mm3)]
     if carried:
         notes.append(f"{', '.join(carried)}: too few points, carried forward as last measured.")
     if ends_days is not None:

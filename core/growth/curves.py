@@ -42,11 +42,11 @@ class Parameter:
 
 
 @dataclass(frozen=True)
-class Curve:
+class GrowthLaw:
     """One growth law.
 
     Args:
-        name: its name in the table `CURVES`.
+        name: its name in the table `GROWTH_LAWS`.
         terms: its parameters, in the order of `log_volume`.
         log_volume: (days (n,), *parameters) -> ln(volume / mm3) (n,).
         bounds: (days, log volumes) -> (lower, upper) in natural units.
@@ -249,10 +249,10 @@ _RATES = (_V0, Parameter("growth_per_day", "1/day"), Parameter("decay_per_day", 
 _LALEH, _STEIN = "10.1371/journal.pcbi.1009822", "10.1634/theoncologist.2008-0075"
 
 #: Every law by name. Closed forms as in Laleh 2022 and the sources named.
-CURVES: Mapping[str, Curve] = {
+GROWTH_LAWS: Mapping[str, GrowthLaw] = {
     law.name: law
     for law in (
-        Curve(
+        GrowthLaw(
             "exponential",
             (_V0, Parameter("kappa_per_day", "1/day", "plain")),
             _exponential,
@@ -261,7 +261,7 @@ CURVES: Mapping[str, Curve] = {
             "v = v0 · exp(κt)",
             _LALEH,
         ),
-        Curve(
+        GrowthLaw(
             "linear",
             (_V0, Parameter("rate_mm3_per_day", "mm3/day", "plain")),
             _linear,
@@ -270,7 +270,7 @@ CURVES: Mapping[str, Curve] = {
             "v = v0 + rt, not below 5 mm diameter",
             "10.1158/0008-5472.CAN-12-4355",
         ),
-        Curve(
+        GrowthLaw(
             "power_law",
             (_V0, Parameter("kappa0_per_day", "1/day", "plain"), Parameter("b", "1", "plain")),
             _power,
@@ -279,7 +279,7 @@ CURVES: Mapping[str, Curve] = {
             "dv/dt = κ0 · v0^(1-b) · v^b",
             "10.1371/journal.pcbi.1003800",
         ),
-        Curve(
+        GrowthLaw(
             "logistic",
             _SATURATING,
             _logistic,
@@ -288,7 +288,7 @@ CURVES: Mapping[str, Curve] = {
             "v = v∞ / (1 + (v∞/v0 - 1)·exp(-ωt))",
             _LALEH,
         ),
-        Curve(
+        GrowthLaw(
             "gompertz",
             _SATURATING,
             _gompertz,
@@ -297,7 +297,7 @@ CURVES: Mapping[str, Curve] = {
             "v = v∞ · (v0/v∞)^exp(-ωt)",
             _LALEH,
         ),
-        Curve(
+        GrowthLaw(
             "reduced_gompertz",
             (_V0, Parameter("omega_per_day", "1/day", "plain")),
             _reduced,
@@ -306,7 +306,7 @@ CURVES: Mapping[str, Curve] = {
             "Gompertz with the plateau at 1 litre (assumed)",
             "10.1371/journal.pcbi.1007178",
         ),
-        Curve(
+        GrowthLaw(
             "classical_bertalanffy",
             _SATURATING,
             _classical,
@@ -315,7 +315,7 @@ CURVES: Mapping[str, Curve] = {
             "v = v∞ · (1 + ((v0/v∞)^(1/3) - 1)·exp(-ωt))^3",
             _LALEH,
         ),
-        Curve(
+        GrowthLaw(
             "general_bertalanffy",
             (*_SATURATING, Parameter("lambda", "1", "plain")),
             _general,
@@ -324,7 +324,7 @@ CURVES: Mapping[str, Curve] = {
             "v = v∞ · (1 + ((v0/v∞)^λ - 1)·exp(-ωt))^(1/λ)",
             _LALEH,
         ),
-        Curve(
+        GrowthLaw(
             "stein_fojo",
             _RATES,
             _stein_fojo,
@@ -333,7 +333,7 @@ CURVES: Mapping[str, Curve] = {
             "v = v0 · (exp(gt) + exp(-dt) - 1)",
             _STEIN,
         ),
-        Curve(
+        GrowthLaw(
             "stein_fojo_phi",
             (*_RATES, Parameter("phi", "1", "logit")),
             _stein_fojo_phi,
@@ -342,7 +342,7 @@ CURVES: Mapping[str, Curve] = {
             "v = v0 · ((1-φ)·exp(gt) + φ·exp(-dt))",
             _STEIN,
         ),
-        Curve(
+        GrowthLaw(
             "claret_tgi",
             (
                 _V0,

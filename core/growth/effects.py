@@ -147,7 +147,7 @@ def learn(path: Path) -> list[Effect]:
 
 
 @functools.cache
-def shipped() -> tuple[Effect, ...]:
+def default_effects() -> tuple[Effect, ...]:
     """`effects.json`, in the order of its source."""
     rows = json.loads(Path(__file__).with_name("effects.json").read_text(encoding="utf-8"))["effects"]
     return tuple(Effect(**{**row, "first": tuple(row["first"]), "regrowth": tuple(row["regrowth"])}) for row in rows)

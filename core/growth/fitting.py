@@ -17,7 +17,7 @@ from scipy.special import expit, logit
 from scipy.stats import t as student_t
 
 from core.errors import InputError
-from core.growth.curves import CURVES, Curve, Scale, prepare
+from core.growth.curves import GROWTH_LAWS, GrowthLaw, Scale, prepare
 
 Floats = NDArray[np.float64]
 
@@ -32,7 +32,7 @@ class Fit:
     """One curve fitted to one series.
 
     Args:
-        curve: the name in `CURVES`.
+        curve: the name in `GROWTH_LAWS`.
         parameters: natural units, in the curve's order; v0 is the volume at `first_day`.
         low95, high95: 95 % intervals of the parameters (NaN where no error could be estimated).
         standard_errors: of the parameters, natural units, by the delta method (NaN likewise).
@@ -62,15 +62,15 @@ class Fit:
 
     def volume_mm3(self, days: ArrayLike) -> Floats:
         """The fitted curve (n,) mm3 at `days` (n,) on the caller's axis."""
-        return CURVES[self.curve].volume_mm3(np.asarray(days, dtype=float) - self.first_day, *self.parameters)
+        return GROWTH_LAWS[self.curve].volume_mm3(np.asarray(days, dtype=float) - self.first_day, *self.parameters)
 
     def named(self) -> dict[str, float]:
         """Parameter name -> value."""
-        return dict(zip(CURVES[self.curve].parameters, self.parameters, strict=True))
+        return dict(zip(GROWTH_LAWS[self.curve].parameters, self.parameters, strict=True))
 
     def log_variance(self, days: ArrayLike) -> Floats:
         """Variance (n,) of the fitted log volume at `days` (n,) from the parameters' uncertainty (delta method)."""
-        curve = CURVES[self.curve]
+        curve = GROWTH_LAWS[self.curve]
         inner = _to_inner(curve, self.parameters)
         times = np.asarray(days, dtype=float) - self.first_day
         gradient = np.empty((times.size, inner.size))
@@ -90,11 +90,11 @@ def _natural(value: float, scale: Scale) -> float:
     return math.exp(min(value, 700.0)) if scale == "log" else float(expit(value)) if scale == "logit" else float(value)
 
 
-def _to_inner(curve: Curve, natural: Sequence[float] | Floats) -> Floats:
+def _to_inner(curve: GrowthLaw, natural: Sequence[float] | Floats) -> Floats:
     return np.array([_inner(float(x), term.scale) for x, term in zip(natural, curve.terms, strict=True)])
 
 
-def _to_natural(curve: Curve, inner: Floats) -> list[float]:
+def _to_natural(curve: GrowthLaw, inner: Floats) -> list[float]:
     return [_natural(x, term.scale) for x, term in zip(inner, curve.terms, strict=True)]
 
 
@@ -102,7 +102,7 @@ def fit(curve: str, days: ArrayLike, volumes_mm3: ArrayLike, noise_log_sd: float
     """Fit one law by bounded least squares on log volume, from several starts.
 
     Args:
-        curve: a name in `CURVES`.
+        curve: a name in `GROWTH_LAWS`.
         days: (n,) days, any origin; see `core.growth.curves.prepare` for order and duplicates.
         volumes_mm3: (n,) mm3; below 5 mm diameter floored.
         noise_log_sd: log-SD of one measurement, a lower limit on the scatter that the standard errors assume; it is
@@ -116,9 +116,9 @@ def fit(curve: str, days: ArrayLike, volumes_mm3: ArrayLike, noise_log_sd: float
     Raises:
         InputError: unknown curve, unusable values, or fewer distinct days than parameters.
     """
-    law = CURVES.get(curve)
+    law = GROWTH_LAWS.get(curve)
     if law is None:
-        raise InputError(f"Unknown growth curve {curve!r}. Known: {', '.join(CURVES)}.")
+        raise InputError(f"Unknown growth curve {curve!r}. Known: {', '.join(GROWTH_LAWS)}.")
     t, v = prepare(days, volumes_mm3)
     p = len(law.terms)
     if t.size < p:
@@ -141,7 +141,7 @@ def fit(curve: str, days: ArrayLike, volumes_mm3: ArrayLike, noise_log_sd: float
 
 
 def _summary(
-    law: Curve, inner: Floats, jacobian: Floats, rss: float, bounds: tuple[Floats, Floats], t: Floats, noise: float
+    law: GrowthLaw, inner: Floats, jacobian: Floats, rss: float, bounds: tuple[Floats, Floats], t: Floats, noise: float
 ) -> Fit:
     n, p = t.size, inner.size
     residual_sd = math.sqrt(rss / (n - p)) if n > p else math.nan

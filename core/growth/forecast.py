@@ -17,8 +17,16 @@ from numpy.typing import ArrayLike, NDArray
 from core.errors import InputError
 from core.growth import response_probability
 from core.growth.curves import FLOOR_MM3
-from core.growth.population import LEVELS, MEDIAN, Learned, Population, combined, locf, shipped
-from core.growth.series import LOG_FLOOR, PAST, Past, past_from, past_of
+from core.growth.population import (
+    LEVELS,
+    MEDIAN,
+    Population,
+    PopulationParameters,
+    combined_quantiles,
+    default_population,
+    locf_quantiles,
+)
+from core.growth.series import LOG_FLOOR, MAX_HISTORY_SCANS, LesionHistories, lesion_histories, padded_history
 from core.types import VolumePoint
 
 Floats = NDArray[np.float64]
@@ -41,7 +49,7 @@ def _no_quantiles() -> Floats:
 
 
 @dataclass(frozen=True, eq=False)
-class Fan:
+class QuantileForecast:
     """Quantiles (h, 7) mm3 at the levels of `core.growth.population.LEVELS`, at `days` (h,) as `VolumePoint.days`."""
 
     days: Floats = field(default_factory=_no_days)
@@ -104,8 +112,8 @@ class Forecast:
     """
 
     lesion_id: str
-    fan: Fan = field(default_factory=Fan)
-    locf: Fan = field(default_factory=Fan)
+    fan: QuantileForecast = field(default_factory=QuantileForecast)
+    locf: QuantileForecast = field(default_factory=QuantileForecast)
     checks: tuple[HindcastResult, ...] = ()
     skill_vs_locf: float | None = None
     moved: bool = False
@@ -115,8 +123,8 @@ class Forecast:
     learned_from: str = ""
 
 
-class Usable(NamedTuple):
-    """One lesion's usable points: in order of time, one a day, volumes floored at 5 mm diameter."""
+class LesionSeries(NamedTuple):
+    """The cleaned series of one lesion: in order of time, one point a day, volumes floored at 5 mm diameter."""
 
     timepoints: list[str]
     days: Floats
@@ -124,7 +132,7 @@ class Usable(NamedTuple):
     noise_log_sd: Floats
 
 
-def usable(points: Sequence[VolumePoint], noise_log_sd: Mapping[str, float] | None = None) -> Usable:
+def clean_series(points: Sequence[VolumePoint], noise_log_sd: Mapping[str, float] | None = None) -> LesionSeries:
     """The points that are finite and >= 0; of two on one day the one given last.
 
     Raises:
@@ -133,9 +141,9 @@ def usable(points: Sequence[VolumePoint], noise_log_sd: Mapping[str, float] | No
     lesions = sorted({p.lesion_id for p in points})
     if len(lesions) > 1:
         raise InputError(f"A forecast is of one lesion; got points of {', '.join(lesions)}.")
-    kept = {p.days: p for p in points if math.isfinite(p.days) and math.isfinite(p.volume_mm3) and p.volume_mm3 >= 0}
-    ordered = [kept[day] for day in sorted(kept)]
-    return Usable(
+    by_day = {p.days: p for p in points if math.isfinite(p.days) and math.isfinite(p.volume_mm3) and p.volume_mm3 >= 0}
+    ordered = [by_day[day] for day in sorted(by_day)]
+    return LesionSeries(
         [p.timepoint for p in ordered],
         np.array([p.days for p in ordered], dtype=float),
         np.maximum(np.array([p.volume_mm3 for p in ordered], dtype=float), FLOOR_MM3),
@@ -143,29 +151,33 @@ def usable(points: Sequence[VolumePoint], noise_log_sd: Mapping[str, float] | No
     )
 
 
-def past_until(known: Usable, *origins: int) -> Past:
-    """The lesion's past up to and with each of these points, one row for each."""
-    past = past_from([past_of(known.days, known.volumes_mm3, n) for n in origins], [n + 1 for n in origins])
-    noise = np.zeros((len(origins), PAST))
+def histories_until(known: LesionSeries, *origins: int) -> LesionHistories:
+    """The lesion's history up to and with each of these points, one row for each."""
+    past = lesion_histories(
+        [padded_history(known.days, known.volumes_mm3, n) for n in origins], [n + 1 for n in origins]
+    )
+    noise = np.zeros((len(origins), MAX_HISTORY_SCANS))
     for row, n in enumerate(origins):
-        recent = known.noise_log_sd[max(0, n + 1 - PAST) : n + 1]
+        recent = known.noise_log_sd[max(0, n + 1 - MAX_HISTORY_SCANS) : n + 1]
         noise[row, : recent.size] = recent
-    return Past(past.days, past.logs, past.seen, past.scans, noise)
+    return LesionHistories(past.days, past.logs, past.seen, past.scans, noise)
 
 
-def _fan(known: Usable, quantiles: Floats, horizon: Floats) -> Fan:
-    return Fan(known.days[-1] + horizon, known.volumes_mm3[-1] * np.exp(np.minimum(quantiles[0], 600.0)))
+def _fan(known: LesionSeries, quantiles: Floats, horizon: Floats) -> QuantileForecast:
+    return QuantileForecast(known.days[-1] + horizon, known.volumes_mm3[-1] * np.exp(np.minimum(quantiles[0], 600.0)))
 
 
-def checks(known: Usable, learned: Learned) -> tuple[HindcastResult, ...]:
+def hindcasts(known: LesionSeries, learned: PopulationParameters) -> tuple[HindcastResult, ...]:
     """Hindcasts: the forecast of each visit from the one before it, the first from three usable points."""
-    visits = [n for n in range(MIN_POINTS, known.days.size) if refusal(known.volumes_mm3[:n]) is None]
+    visits = [n for n in range(MIN_POINTS, known.days.size) if why_no_forecast(known.volumes_mm3[:n]) is None]
     if not visits:
         return ()
     before = [n - 1 for n in visits]
     apart = known.days[visits] - known.days[before]
     last = known.volumes_mm3[before]
-    quantiles = last[:, None] * np.exp(combined(learned, past_until(known, *before), apart[:, None])[:, 0])
+    quantiles = last[:, None] * np.exp(
+        combined_quantiles(learned, histories_until(known, *before), apart[:, None])[:, 0]
+    )
     return tuple(
         HindcastResult(
             known.timepoints[n - 1],
@@ -181,7 +193,7 @@ def checks(known: Usable, learned: Learned) -> tuple[HindcastResult, ...]:
     )
 
 
-def has_moved(quantiles: Floats) -> bool:
+def differs_from_locf(quantiles: Floats) -> bool:
     """The median of these quantiles (h, 7) of ln(later / last) is somewhere not the last value."""
     return bool(np.abs(quantiles[:, MEDIAN]).max(initial=0.0) > 1e-9)
 
@@ -200,8 +212,8 @@ def _log_error(forecast_mm3: float, observed_mm3: float) -> float:
     return abs(math.log(max(forecast_mm3, FLOOR_MM3) / max(observed_mm3, FLOOR_MM3)))
 
 
-def refusal(volumes_mm3: Floats) -> str | None:
-    """Why nothing can be forecast from these volumes (n,), or None."""
+def why_no_forecast(volumes_mm3: Floats) -> str | None:
+    """Why no forecast can be made from these volumes (n,), or None."""
     measurable = int((volumes_mm3 > FLOOR_MM3).sum())
     if measurable >= MIN_POINTS:
         return None
@@ -211,7 +223,7 @@ def refusal(volumes_mm3: Floats) -> str | None:
     )
 
 
-def longest_days(known: Usable, learned: Learned) -> float:
+def longest_days(known: LesionSeries, learned: PopulationParameters) -> float:
     """How far ahead this lesion is forecast, days: twice the time observed, at least twelve weeks, and no further than
     other lesions were followed."""
     return min(max(2.0 * float(known.days[-1] - known.days[0]), SHORT_DAYS), learned.max_days)
@@ -243,20 +255,20 @@ def forecast(
     horizon = np.atleast_1d(np.asarray(horizon_days, dtype=float))
     if horizon.ndim != 1 or not np.isfinite(horizon).all() or (horizon < 0).any():
         raise InputError("Expected horizons of at least 0 days after the last scan.")
-    known = usable(points, noise_log_sd)
+    known = clean_series(points, noise_log_sd)
     lesion = points[0].lesion_id if points else ""
-    population = population or shipped()
-    refused = refusal(known.volumes_mm3)
+    population = population or default_population()
+    refused = why_no_forecast(known.volumes_mm3)
     if refused is not None:
         return Forecast(lesion, refused=refused, learned_from=population.source)
     learned = population.everyone
     asked, longest = horizon.size, longest_days(known, learned)
     horizon = horizon[horizon <= longest]
-    past = past_until(known, known.days.size - 1)
-    ahead = combined(learned, past, horizon[None, :])
-    carried = locf(learned, past, horizon[None, :])
-    made = checks(known, learned)
-    moved = has_moved(ahead[0])
+    past = histories_until(known, known.days.size - 1)
+    ahead = combined_quantiles(learned, past, horizon[None, :])
+    carried = locf_quantiles(learned, past, horizon[None, :])
+    made = hindcasts(known, learned)
+    moved = differs_from_locf(ahead[0])
     return Forecast(
         lesion_id=lesion,
         fan=_fan(known, ahead, horizon),
@@ -270,7 +282,7 @@ def forecast(
     )
 
 
-def _probabilities(known: Usable, quantiles: Floats, population: Population) -> dict[str, Floats]:
+def _probabilities(known: LesionSeries, quantiles: Floats, population: Population) -> dict[str, Floats]:
     out = {}
     logs = np.log(known.volumes_mm3)
     for event, (_, _, up) in response_probability.EVENTS.items():
@@ -281,7 +293,7 @@ def _probabilities(known: Usable, quantiles: Floats, population: Population) -> 
     return out
 
 
-def _notes(known: Usable, moved: bool, cut: bool, longest: float) -> tuple[str, ...]:
+def _notes(known: LesionSeries, moved: bool, cut: bool, longest: float) -> tuple[str, ...]:
     notes = []
     if moved:
         notes.append(

@@ -31,23 +31,23 @@ from core.growth.population import (
     MEDIAN,
     STATES,
     WEIGHT_EDGES,
-    Learned,
+    PopulationParameters,
     State,
-    behaviour,
-    combined,
     combined_change,
-    features,
+    combined_quantiles,
+    default_population,
+    design_matrix,
+    history_summary,
     prior_change,
-    shipped,
 )
-from core.growth.prior import LAWS, bounds, from_vector, posterior, to_vector
-from core.growth.series import FOLDS, MIN_HISTORY, Lesion, Origins, fold_of, origins, read_lesions
+from core.growth.prior import GROWTH_PRIORS, bounds, from_vector, posterior, to_vector
+from core.growth.series import FOLDS, MIN_HISTORY, BacktestCases, Lesion, backtest_cases, fold_of, read_lesions
 
 Floats = NDArray[np.float64]
 
 #: Learning takes lesions that are too short to be scored as well.
 MIN_POINTS = 4
-#: An error is smoothed so about 0, log units; and how strongly parameters are held at their start.
+#: Smoothing of |error| near 0, log units; and the L2 penalty that pulls parameters to their start values.
 SMOOTH, HOLD = 0.02, 1e-4
 #: A prior's weight is one of these.
 FACTORS = (0.25, 0.5, 0.75, 1.0)
@@ -63,14 +63,14 @@ SOURCE = (
 )
 
 
-def learn_prior(law: str, o: Origins) -> dict[str, float]:
+def learn_prior(law: str, o: BacktestCases) -> dict[str, float]:
     """Parameters within `LIMITS` that forecast best: least mean absolute log error of every origin not at the floor."""
-    o = o.where(~o.past.floored)
+    o = o.select(~o.past.floored)
     horizon, column = o.grid()
     ahead, wanted, start = (
         horizon + o.past.span[:, None],
         o.outcome + o.past.last[o.target],
-        to_vector(law, LAWS[law].start),
+        to_vector(law, GROWTH_PRIORS[law].start),
     )
 
     def loss(vector: Floats) -> float:
@@ -82,8 +82,10 @@ def learn_prior(law: str, o: Origins) -> dict[str, float]:
     return from_vector(law, best.x)
 
 
-def advantage(ours: Floats, theirs: Floats, patients: NDArray[np.int64], resamples: int = RESAMPLES) -> Floats:
-    """Mean of ours - theirs and its 95 % limits by a bootstrap of patients (seeded): below 0 ours is better."""
+def paired_bootstrap_difference(
+    ours: Floats, theirs: Floats, patients: NDArray[np.int64], resamples: int = RESAMPLES
+) -> Floats:
+    """Mean of ours - theirs and its 95 % limits by a paired bootstrap of patients (seeded): below 0 ours is better."""
     _, index = np.unique(patients, return_inverse=True)
     total, count = np.bincount(index, ours - theirs), np.bincount(index)
     drawn = np.random.default_rng(0).integers(0, len(count), (resamples, len(count)))
@@ -91,7 +93,7 @@ def advantage(ours: Floats, theirs: Floats, patients: NDArray[np.int64], resampl
     return np.array([(ours - theirs).mean(), *np.quantile(means, (0.025, 0.975))])
 
 
-def learn_weights(o: Origins, change: dict[str, Floats]) -> dict[str, list[list[float]]]:
+def learn_weights(o: BacktestCases, change: dict[str, Floats]) -> dict[str, list[list[float]]]:
     """How far each prior may move the forecast from the last value: law -> (2, horizon bins).
 
     In every cell of history (third scan, later) and horizon, those priors count that beat LOCF clear of 0, each by its
@@ -103,16 +105,16 @@ def learn_weights(o: Origins, change: dict[str, Floats]) -> dict[str, list[list[
     weights = {law: np.zeros((2, len(WEIGHT_EDGES) - 1)) for law in change}
     late = o.past.scans[o.target] > MIN_HISTORY
     bins = np.digitize(o.horizon_days, WEIGHT_EDGES[1:-1], right=True)
-    usable = ~o.past.floored[o.target]
+    not_floored = ~o.past.floored[o.target]
     still = np.abs(o.outcome)
     for row, column in itertools.product((0, 1), range(len(WEIGHT_EDGES) - 1)):
-        cell = usable & (late == bool(row)) & (bins == column)
+        cell = not_floored & (late == bool(row)) & (bins == column)
         if cell.sum() < MIN_CELL:
             continue
         patients = o.patients[o.target[cell]]
         gains = {}
         for law, moved in change.items():
-            mean, _, high = advantage(np.abs(moved[cell] - o.outcome[cell]), still[cell], patients)
+            mean, _, high = paired_bootstrap_difference(np.abs(moved[cell] - o.outcome[cell]), still[cell], patients)
             if high < 0:
                 gains[law] = -mean
         if not gains:
@@ -130,7 +132,7 @@ def _regress(x: Floats, y: Floats, level: float) -> Floats:
     return np.asarray(fitted.coef_, dtype=float)
 
 
-def learn_band(x: Floats, y: Floats, folds: NDArray[np.int64]) -> tuple[list[list[float]], list[float]]:
+def fit_conformal_bands(x: Floats, y: Floats, folds: NDArray[np.int64]) -> tuple[list[list[float]], list[float]]:
     """Coefficients (7, features) of each level's quantile, and (7,) what to add so that it holds for unseen patients.
 
     The addition is split-conformal: the level's quantile of y minus what a regression without that patient's fold says.
@@ -147,7 +149,7 @@ def learn_band(x: Floats, y: Floats, folds: NDArray[np.int64]) -> tuple[list[lis
     return np.round(coefficients, 5).tolist(), np.round(shift, 5).tolist()
 
 
-def locf_table(o: Origins, at_floor: bool) -> tuple[list[float], list[list[float]]]:
+def locf_table(o: BacktestCases, at_floor: bool) -> tuple[list[float], list[list[float]]]:
     """Days (bins,) and quantiles (bins, 7) of ln(later / last), patients weighing the same; never narrower later."""
     days: list[float] = []
     table: list[list[float]] = []
@@ -166,55 +168,57 @@ def locf_table(o: Origins, at_floor: bool) -> tuple[list[float], list[list[float
     return days, table
 
 
-def learn(o: Origins) -> dict[str, Any]:
-    """One set: what `core.growth.population.Learned` reads."""
-    priors = {law: {k: float(f"{v:.6g}") for k, v in learn_prior(law, o).items()} for law in LAWS}
+def learn(o: BacktestCases) -> dict[str, Any]:
+    """One set: what `core.growth.population.PopulationParameters` reads."""
+    priors = {law: {k: float(f"{v:.6g}") for k, v in learn_prior(law, o).items()} for law in GROWTH_PRIORS}
     horizon, column = o.grid()
     empty: dict[str, Any] = {"standardised": {}, "weights": {}, "band": {}, "shift": {}, "locf_days": {}, "locf": {}}
     learned: dict[str, Any] = {"priors": priors, **empty, "max_days": _longest(o)}
-    so_far = Learned.from_json(learned)
+    so_far = PopulationParameters.from_json(learned)
     change = {}
-    for law in LAWS:
+    for law in GROWTH_PRIORS:
         mean, sd = (part[o.target, column] for part in prior_change(so_far, law, o.past, horizon))
         change[law] = mean
         learned["standardised"][law] = np.round(np.quantile((o.outcome - mean) / sd, LEVELS), 4).tolist()
     learned["weights"] = learn_weights(o, change)
-    moved = combined_change(Learned.from_json(learned), o.past, horizon)[o.target, column]
-    did = {name: value[o.target] for name, value in behaviour(o.past).items()}
+    moved = combined_change(PopulationParameters.from_json(learned), o.past, horizon)[o.target, column]
+    history = {name: value[o.target] for name, value in history_summary(o.past).items()}
     for state in STATES:
         rows = o.past.floored[o.target] == (state == "at_floor")
         if rows.sum() < MIN_STATE or len(np.unique(o.folds[o.target[rows]])) < 2:
-            _borrow(learned, state)
+            _use_default(learned, state)
             continue
-        x = features(state, {name: value[rows] for name, value in did.items()}, o.horizon_days[rows], moved[rows])
+        x = design_matrix(
+            state, {name: value[rows] for name, value in history.items()}, o.horizon_days[rows], moved[rows]
+        )
         y, folds = o.outcome[rows] - moved[rows], o.folds[o.target[rows]]
-        learned["band"][state], learned["shift"][state] = learn_band(x, y, folds)
+        learned["band"][state], learned["shift"][state] = fit_conformal_bands(x, y, folds)
         learned["locf_days"][state], learned["locf"][state] = locf_table(o, state == "at_floor")
     return learned
 
 
-def _borrow(learned: dict[str, Any], state: State) -> None:
-    """Too few lesions in this state to learn from: what was shipped serves."""
-    lent = shipped().everyone
+def _use_default(learned: dict[str, Any], state: State) -> None:
+    """Fall back to the shipped parameters of a state that has too few lesions to learn from."""
+    lent = default_population().everyone
     for name, table in (("band", lent.band), ("shift", lent.shift), ("locf_days", lent.locf_days), ("locf", lent.locf)):
         learned[name][state] = table[state].tolist()
 
 
-def _longest(o: Origins) -> float:
+def _longest(o: BacktestCases) -> float:
     """The longest horizon, in whole weeks, to which `MIN_FOLLOWED` lesions were followed."""
     most = [o.horizon_days[o.patients[o.target] == patient].max() for patient in np.unique(o.patients[o.target])]
     return 7.0 * int(np.sort(most)[-min(MIN_FOLLOWED, len(most))] // 7)
 
 
-def next_scan(o: Origins, quantiles: Floats) -> dict[str, dict[str, float]]:
+def next_scan(o: BacktestCases, quantiles: Floats) -> dict[str, dict[str, float]]:
     """How often the next scan came inside the 80 % band: of any, of a lesion's last, and of those before its last.
 
     Args:
         quantiles: (m, 7) at each target of `o`, by what was learned without that patient.
 
     Returns:
-        name of `Origins.next_scan` -> {"forecasts", "inside80", "above80"}: how many, and which shares of them were
-        inside and above (NaN has no place in JSON: 0 where there are none).
+        name of `BacktestCases.next_scan` -> {"forecasts", "inside80", "above80"}: how many, and which shares of them
+        were inside and above (NaN has no place in JSON: 0 where there are none).
     """
     inside, above = (o.outcome >= quantiles[:, 1]) & (o.outcome <= quantiles[:, 5]), o.outcome > quantiles[:, 5]
     return {
@@ -238,13 +242,13 @@ def document(lesions: Sequence[Lesion], source: str, sha256: str, made_by: str) 
             f"Expected at least {MIN_LESIONS} lesions with {MIN_POINTS} points, of different patients, to learn from; "
             f"got {len(lesions)}."
         )
-    o = origins(lesions)
-    folds = [learn(o.where(o.folds != fold)) for fold in range(FOLDS)]
+    o = backtest_cases(lesions)
+    folds = [learn(o.select(o.folds != fold)) for fold in range(FOLDS)]
     horizon, column = o.grid()
     quantiles = np.empty((len(o.target), len(LEVELS)))
     for fold, values in enumerate(folds):
         mine = o.folds[o.target] == fold
-        unseen = combined(Learned.from_json(values), o.past, horizon)
+        unseen = combined_quantiles(PopulationParameters.from_json(values), o.past, horizon)
         quantiles[mine] = unseen[o.target, column][mine]
     return {
         "version": 2,

@@ -11,17 +11,17 @@ from numpy.typing import NDArray
 from scipy.stats import t as student_t
 
 from core.errors import InputError
-from core.growth.curves import CURVES, FLOOR_MM3
+from core.growth.curves import FLOOR_MM3, GROWTH_LAWS
 from core.growth.fitting import Fit, fit
-from core.growth.population import LEVELS, MEDIAN, Learned, combined, locf, prior_alone
-from core.growth.prior import LAWS
+from core.growth.population import LEVELS, MEDIAN, PopulationParameters, combined_quantiles, locf_quantiles, prior_alone
+from core.growth.prior import GROWTH_PRIORS
 from core.growth.rates import READER_LOG_SD
-from core.growth.series import LOG_FLOOR, Past
+from core.growth.series import LOG_FLOOR, LesionHistories
 
 Floats = NDArray[np.float64]
 
 #: (learned, past of n lesions, horizons (n, h) days) -> quantiles (n, h, 7) of ln(later / last) at `LEVELS`.
-Forecaster = Callable[[Learned, Past, Floats], Floats]
+Forecaster = Callable[[PopulationParameters, LesionHistories, Floats], Floats]
 
 
 @dataclass(frozen=True)
@@ -33,22 +33,24 @@ class Method:
     forecast: Forecaster
 
 
-def _alone(law: str, learned: Learned, past: Past, horizon: Floats) -> Floats:
+def _alone(law: str, learned: PopulationParameters, past: LesionHistories, horizon: Floats) -> Floats:
     return prior_alone(learned, law, past, horizon)
 
 
 #: Those that learned from other patients, and the reference.
 POPULATION: Mapping[str, Method] = {
-    "locf": Method("locf", "last value carried forward, empirical quantiles of its errors", locf),
-    "combined": Method("combined", "last value, moved by the priors where they have skill; calibrated bands", combined),
+    "locf": Method("locf", "last value carried forward, empirical quantiles of its errors", locf_quantiles),
+    "combined": Method(
+        "combined", "last value, moved by the priors where they have skill; calibrated bands", combined_quantiles
+    ),
     **{
         f"{law}_prior": Method(f"{law}_prior", f"{law} prior alone, conformal bands", partial(_alone, law))
-        for law in LAWS
+        for law in GROWTH_PRIORS
     },
 }
 
 #: A growth law fitted to the one lesion: name -> law. They learn from nobody else.
-FITS: Mapping[str, str] = {f"{law}_fit": law for law in CURVES}
+FITS: Mapping[str, str] = {f"{law}_fit": law for law in GROWTH_LAWS}
 
 
 def fit_quantiles(fitted: Fit, days: Floats) -> Floats:

@@ -21,7 +21,7 @@ from scipy.special import ndtr, ndtri
 
 from core.errors import InputError
 from core.growth.prior import posterior
-from core.growth.series import FOLDS, LOG_FLOOR, MIN_HISTORY, Past
+from core.growth.series import FOLDS, LOG_FLOOR, MIN_HISTORY, LesionHistories
 from core.remembered.rows import ReferenceSet
 
 Floats = NDArray[np.float64]
@@ -39,13 +39,13 @@ STATES: tuple[State, State] = ("measurable", "at_floor")
 
 
 @dataclass(frozen=True, eq=False)
-class Learned:
-    """Everything learned from one set of patients.
+class PopulationParameters:
+    """Parameters of the population model, learned from one set of patients.
 
     Args:
         priors: law -> parameters; standardised: law -> (7,) quantiles of (outcome - mean) / sd at `LEVELS`.
         weights: law -> (2, 3): at the third scan and later, by the bins of `WEIGHT_EDGES`.
-        band: state -> (7, features) coefficients of `features`; the row of the median is not used.
+        band: state -> (7, features) coefficients of `design_matrix`; the row of the median is not used.
         shift: state -> (7,) what calibration adds to each quantile.
         locf_days, locf: state -> (bins,) days and (bins, 7) quantiles of ln(later / last).
         max_days: beyond it fewer than 50 lesions were followed: no forecast.
@@ -61,7 +61,7 @@ class Learned:
     max_days: float
 
     @classmethod
-    def from_json(cls, values: Mapping[str, Any]) -> Learned:
+    def from_json(cls, values: Mapping[str, Any]) -> PopulationParameters:
         """Read one of the sets in `population.json`."""
         arrays = ("standardised", "weights", "band", "shift", "locf_days", "locf")
         return cls(
@@ -84,8 +84,8 @@ class Population:
         source: data, licence and DOI; sha256 of the file; lesions: how many.
     """
 
-    everyone: Learned
-    folds: tuple[Learned, ...]
+    everyone: PopulationParameters
+    folds: tuple[PopulationParameters, ...]
     reliability: Mapping[str, Mapping[str, Any]]
     next_scan: Mapping[str, Mapping[str, float]]
     source: str
@@ -99,8 +99,8 @@ class Population:
         if values.get("version") != 2 or len(values.get("folds", ())) != FOLDS:
             raise InputError("Expected a growth population of version 2. Make it anew: python -m core.growth.learn.")
         return cls(
-            Learned.from_json(values["everyone"]),
-            tuple(Learned.from_json(v) for v in values["folds"]),
+            PopulationParameters.from_json(values["everyone"]),
+            tuple(PopulationParameters.from_json(v) for v in values["folds"]),
             values["reliability"],
             values.get("next_scan", {}),
             values["source"],
@@ -121,24 +121,26 @@ def read_population(path: Path) -> Population:
         ) from None
 
 
-def shipped() -> Population:
+def default_population() -> Population:
     """`population.json`, learned from Laleh 2022 (10.1371/journal.pcbi.1009822)."""
     return read_population(Path(__file__).with_name("population.json"))
 
 
-def in_force(own: Sequence[ReferenceSet]) -> Population:
+def active_population(reference_sets: Sequence[ReferenceSet]) -> Population:
     """The newest of the reference sets of `KIND`, oldest first as the store lists them; else the shipped one."""
-    return Population.from_json(own[-1].detail) if own else shipped()
+    return Population.from_json(reference_sets[-1].detail) if reference_sets else default_population()
 
 
-def prior_change(learned: Learned, law: str, past: Past, horizon: Floats) -> tuple[Floats, Floats]:
+def prior_change(
+    learned: PopulationParameters, law: str, past: LesionHistories, horizon: Floats
+) -> tuple[Floats, Floats]:
     """ln(later / last) by one prior: mean and standard deviation, each (n, h), for horizons (n, h) in days."""
     ahead = past.span[:, None] + horizon
     mean, variance = posterior(law, learned.priors[law], past.days, past.logs, past.seen, ahead, past.noise_log_sd)
     return mean - past.last[:, None], np.sqrt(variance)
 
 
-def combined_change(learned: Learned, past: Past, horizon: Floats) -> Floats:
+def combined_change(learned: PopulationParameters, past: LesionHistories, horizon: Floats) -> Floats:
     """ln(median / last) (n, h) of the combined forecast; 0, the last value carried forward, where no prior has skill.
 
     A lesion at the floor stays there.
@@ -151,13 +153,16 @@ def combined_change(learned: Learned, past: Past, horizon: Floats) -> Floats:
         weight = np.array([np.interp(h, WEIGHT_DAYS, table[row]) for h, row in zip(horizon, late, strict=True)])
         moves = weight.any(axis=1) & ~past.floored
         if moves.any():
-            some = past.where(moves)
+            some = past.select(moves)
             total[moves] += weight[moves] * prior_change(learned, law, some, horizon[moves])[0]
     return np.maximum(total, LOG_FLOOR - past.last[:, None])
 
 
-def behaviour(past: Past) -> dict[str, Floats]:
-    """What n lesions did so far, each (n,): mean step, latest slope, rise above nadir, size above the floor, span."""
+def history_summary(past: LesionHistories) -> dict[str, Floats]:
+    """Summary of the histories of n lesions, each (n,).
+
+    Mean step, latest slope, rise above nadir, size above the floor, span.
+    """
     gap = np.diff(past.days, axis=1)
     step = np.diff(past.logs, axis=1)
     both = past.seen[:, 1:] & past.seen[:, :-1]
@@ -174,13 +179,16 @@ def behaviour(past: Past) -> dict[str, Floats]:
     }
 
 
-def features(state: State, did: Mapping[str, Floats], horizon: Floats, moved: Floats) -> Floats:
-    """What a quantile is linear in, (m, features): everything (m,) long; `moved` is the combined forecast's change."""
+def design_matrix(state: State, history: Mapping[str, Floats], horizon: Floats, moved: Floats) -> Floats:
+    """Design matrix (m, features) of the quantile regression.
+
+    All values are (m,) long; `moved` is the combined forecast's change.
+    """
     one, root = np.ones_like(horizon), np.sqrt(horizon / 60.0)
     if state == "at_floor":
-        return np.stack([one, root, did["young"], root * did["young"]], axis=1)
-    step = np.clip(did["step"], 0.0, 1.5)
-    small = np.exp(-did["size"])
+        return np.stack([one, root, history["young"], root * history["young"]], axis=1)
+    step = np.clip(history["step"], 0.0, 1.5)
+    small = np.exp(-history["size"])
     return np.stack(
         [
             one,
@@ -188,19 +196,19 @@ def features(state: State, did: Mapping[str, Floats], horizon: Floats, moved: Fl
             root**2,
             step,
             step * root,
-            root * np.clip(did["size"], 0.0, 6.0),
+            root * np.clip(history["size"], 0.0, 6.0),
             root * small,
             small,
-            root * np.clip(did["slope"], -1.0, 1.0),
-            root * did["young"],
-            root * np.clip(did["rise"], 0.0, 2.0),
+            root * np.clip(history["slope"], -1.0, 1.0),
+            root * history["young"],
+            root * np.clip(history["rise"], 0.0, 2.0),
             np.clip(moved, -1.0, 1.0),
         ],
         axis=1,
     )
 
 
-def ordered(quantiles: Floats, floor: Floats) -> Floats:
+def fix_quantile_crossing(quantiles: Floats, floor: Floats) -> Floats:
     """(m, 7) so that no limit crosses the median or another limit, nor falls below the floor."""
     out = np.maximum(quantiles, floor[:, None])
     out[:, MEDIAN:] = np.maximum.accumulate(out[:, MEDIAN:], axis=1)
@@ -208,27 +216,27 @@ def ordered(quantiles: Floats, floor: Floats) -> Floats:
     return out
 
 
-def _floor(past: Past, h: int) -> Floats:
+def _floor(past: LesionHistories, h: int) -> Floats:
     return np.repeat(LOG_FLOOR - past.last, h)
 
 
-def combined(learned: Learned, past: Past, horizon: Floats) -> Floats:
+def combined_quantiles(learned: PopulationParameters, past: LesionHistories, horizon: Floats) -> Floats:
     """Quantiles (n, h, 7) of ln(later / last) at `LEVELS`, for horizons (n, h) in days: the forecast that is shown."""
     n, h = horizon.shape
     moved = combined_change(learned, past, horizon)
-    did = {name: np.repeat(value, h) for name, value in behaviour(past).items()}
+    history = {name: np.repeat(value, h) for name, value in history_summary(past).items()}
     flat, centre = horizon.ravel(), moved.ravel()
     out = np.empty((n * h, len(LEVELS)))
     for state in STATES:
         rows = np.repeat(past.floored == (state == "at_floor"), h)
-        mine = {name: value[rows] for name, value in did.items()}
-        limits = features(state, mine, flat[rows], centre[rows]) @ learned.band[state].T + learned.shift[state]
+        mine = {name: value[rows] for name, value in history.items()}
+        limits = design_matrix(state, mine, flat[rows], centre[rows]) @ learned.band[state].T + learned.shift[state]
         out[rows] = centre[rows, None] + limits
     out[:, MEDIAN] = centre
-    return ordered(out, _floor(past, h)).reshape(n, h, -1)
+    return fix_quantile_crossing(out, _floor(past, h)).reshape(n, h, -1)
 
 
-def locf(learned: Learned, past: Past, horizon: Floats) -> Floats:
+def locf_quantiles(learned: PopulationParameters, past: LesionHistories, horizon: Floats) -> Floats:
     """The same of the last value carried forward, by the empirical quantiles of its errors at each horizon."""
     n, h = horizon.shape
     out = np.empty((n, h, len(LEVELS)))
@@ -237,16 +245,16 @@ def locf(learned: Learned, past: Past, horizon: Floats) -> Floats:
         days, table = learned.locf_days[state], learned.locf[state]
         out[rows] = np.stack([np.interp(horizon[rows], days, column) for column in table.T], axis=-1)
     out[:, :, MEDIAN] = 0.0
-    return ordered(out.reshape(n * h, -1), _floor(past, h)).reshape(n, h, -1)
+    return fix_quantile_crossing(out.reshape(n * h, -1), _floor(past, h)).reshape(n, h, -1)
 
 
-def prior_alone(learned: Learned, law: str, past: Past, horizon: Floats) -> Floats:
+def prior_alone(learned: PopulationParameters, law: str, past: LesionHistories, horizon: Floats) -> Floats:
     """The same of one prior, its standard deviations scaled so that they cover what they say."""
     mean, sd = prior_change(learned, law, past, horizon)
     quantiles = mean[..., None] + sd[..., None] * learned.standardised[law]
     quantiles[..., MEDIAN] = mean
     n, h = horizon.shape
-    return ordered(quantiles.reshape(n * h, -1), _floor(past, h)).reshape(n, h, -1)
+    return fix_quantile_crossing(quantiles.reshape(n * h, -1), _floor(past, h)).reshape(n, h, -1)
 
 
 def probability_below(quantiles: Floats, value: Floats) -> Floats:
@@ -258,7 +266,7 @@ def probability_below(quantiles: Floats, value: Floats) -> Floats:
         if spread.size < 2:
             out[row] = np.inf if x > limits[0] else -np.inf
             continue
-        # Of limits that lie on the floor together the highest level counts: so much is at the floor itself.
+        # If several quantiles equal the floor, the highest level counts: that is the probability of being at the floor.
         side = scores[np.cumsum(equal) - 1]
         k = int(np.clip(np.searchsorted(spread, x), 1, spread.size - 1))
         slope = (side[k] - side[k - 1]) / (spread[k] - spread[k - 1])

@@ -71,9 +71,9 @@ def _gompertz_mean(days: Floats, v: Values) -> Floats:
 
 def _gompertz_covariance(a: Floats, b: Floats, v: Values) -> Floats:
     rate = v["omega"]
-    own = v["change_sd"] ** 2 * np.expm1(-rate * a) * np.expm1(-rate * b)
+    plateau = v["change_sd"] ** 2 * np.expm1(-rate * a) * np.expm1(-rate * b)
     noise = v["wander"] ** 2 / (2 * rate) * (np.exp(-rate * np.abs(a - b)) - np.exp(-rate * (a + b)))
-    return own + noise
+    return plateau + noise
 
 
 def _tgi_mean(days: Floats, v: Values) -> Floats:
@@ -87,7 +87,7 @@ def _tgi_covariance(a: Floats, b: Floats, v: Values) -> Floats:
 
 
 @dataclass(frozen=True)
-class Law:
+class GrowthPrior:
     """One prior's form. `start` are values to begin learning from; those in `positive` are learned on the log scale."""
 
     mean: Callable[[Floats, Values], Floats]
@@ -100,8 +100,8 @@ _ALWAYS = frozenset(
     {"noise", "wander", "decay", "trend_sd", "early_days", "omega", "change_sd", "resistance", "kill_sd", "growth_sd"}
 )
 
-LAWS: Mapping[str, Law] = {
-    "trend": Law(
+GROWTH_PRIORS: Mapping[str, GrowthPrior] = {
+    "trend": GrowthPrior(
         _trend_mean,
         _trend_covariance,
         {
@@ -115,13 +115,13 @@ LAWS: Mapping[str, Law] = {
         },
         _ALWAYS,
     ),
-    "gompertz": Law(
+    "gompertz": GrowthPrior(
         _gompertz_mean,
         _gompertz_covariance,
         {"change": -0.2, "change_sd": 0.5, "omega": 0.01, "noise": 0.1, "wander": 0.04},
         _ALWAYS,
     ),
-    "tgi": Law(
+    "tgi": GrowthPrior(
         _tgi_mean,
         _tgi_covariance,
         {
@@ -150,8 +150,8 @@ def posterior(
     """What n lesions' scans say of later log volumes, by one prior.
 
     Args:
-        law: a name in `LAWS`; values: its parameters, rates per day, standard deviations of log volume; beyond `LIMITS`
-            they count as the limit.
+        law: a name in `GROWTH_PRIORS`; values: its parameters, rates per day, standard deviations of log volume;
+            beyond `LIMITS` they count as the limit.
         days, logs, seen: (n, p) days since each lesion's first scan, ln(volume / mm3), and which entries are there.
         ahead: (n, h) days since the first scan at which to look.
         noise_log_sd: (n, p) of each measurement, where it is known to be more than the learned `noise`; None: learned.
@@ -159,7 +159,7 @@ def posterior(
     Returns:
         Mean (n, h) and variance (n, h) of a later *measurement*'s log volume; finite for finite input.
     """
-    form, values = LAWS[law], _within(values)
+    form, values = GROWTH_PRIORS[law], _within(values)
     level = LEVEL_SD**2
     noise = np.full(days.shape, values["noise"]) if noise_log_sd is None else np.maximum(noise_log_sd, values["noise"])
     both = seen[:, :, None] & seen[:, None, :]
@@ -183,18 +183,18 @@ def _within(values: Values) -> dict[str, float]:
 
 def bounds(law: str) -> list[tuple[float, float]]:
     """`LIMITS` as learning sees them, in the order of `to_vector`."""
-    low, high = (to_vector(law, {k: LIMITS[k][side] for k in LAWS[law].start}) for side in (0, 1))
+    low, high = (to_vector(law, {k: LIMITS[k][side] for k in GROWTH_PRIORS[law].start}) for side in (0, 1))
     return [(min(pair), max(pair)) for pair in zip(low.tolist(), high.tolist(), strict=True)]
 
 
 def to_vector(law: str, values: Values) -> Floats:
     """The parameters as learning sees them: logs of the positive ones, the others in units of their starting value."""
-    form = LAWS[law]
+    form = GROWTH_PRIORS[law]
     return np.array([math.log(values[k]) if k in form.positive else values[k] / form.start[k] for k in form.start])
 
 
 def from_vector(law: str, vector: Floats) -> dict[str, float]:
     """The inverse of `to_vector`."""
-    form = LAWS[law]
+    form = GROWTH_PRIORS[law]
     pairs = zip(form.start.items(), vector, strict=True)
     return {k: math.exp(x) if k in form.positive else float(x) * start for (k, start), x in pairs}

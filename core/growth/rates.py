@@ -8,17 +8,31 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from core.errors import InputError
 from core.growth.curves import FLOOR_MM3
 from core.types import MODALITIES, Verdict
 
-#: QIBA CT tumour volume claim (assumed): longest diameter [from, to) mm -> within-lesion coefficient of variation and
-#: the smallest change (percent, either direction) that is real with 95 % confidence; the last range includes 100 mm.
-QIBA_BANDS: tuple[tuple[float, float, float, float], ...] = (
-    (10.0, 35.0, 0.141, 39.0),
-    (35.0, 50.0, 0.103, 29.0),
-    (50.0, 100.0, 0.085, 24.0),
+
+class QibaBand(NamedTuple):
+    """One range of longest diameters, [low, high) mm, of the QIBA CT tumour volume claim (assumed).
+
+    Args:
+        coefficient_of_variation: within-lesion, of one volume measurement.
+        threshold_percent: the smallest change, in either direction, that is real with 95 % confidence.
+    """
+
+    low_mm: float
+    high_mm: float
+    coefficient_of_variation: float
+    threshold_percent: float
+
+
+QIBA_BANDS = (
+    QibaBand(10.0, 35.0, 0.141, 39.0),
+    QibaBand(35.0, 50.0, 0.103, 29.0),
+    QibaBand(50.0, 100.0, 0.085, 24.0),
 )
 #: Log-SD between readers of one lesion's volume: 8 readers, 14 brain metastases, median max/min ratio 1.68 (derived).
 READER_LOG_SD = 0.18
@@ -67,16 +81,22 @@ class ChangeVerdict:
     note: str
 
 
+def qiba_band(longest_diameter_mm: float) -> QibaBand | None:
+    """QIBA's band for a longest diameter, mm; the last one includes 100 mm; None outside 10 to 100 mm."""
+    if longest_diameter_mm == QIBA_BANDS[-1].high_mm:
+        return QIBA_BANDS[-1]
+    return next((band for band in QIBA_BANDS if band.low_mm <= longest_diameter_mm < band.high_mm), None)
+
+
 def noise_log_sd(longest_diameter_mm: float, modality: str) -> tuple[float, str]:
     """Log-SD of one volume measurement, and what it rests on.
 
     CT from 10 to 100 mm: QIBA's coefficients of variation (assumed). Anything else: 0.18, the spread between readers of
     brain metastases (derived from 8 readers, 14 lesions), labelled assumed: no citable repeatability is known.
     """
-    if modality == "CT":
-        for low, high, cv, _ in QIBA_BANDS:
-            if low <= longest_diameter_mm < high or longest_diameter_mm == high == QIBA_BANDS[-1][1]:
-                return cv, "QIBA CT tumour volume (assumed)"
+    band = qiba_band(longest_diameter_mm) if modality == "CT" else None
+    if band is not None:
+        return band.coefficient_of_variation, "QIBA CT tumour volume (assumed)"
     return READER_LOG_SD, "between readers, brain metastases (assumed)"
 
 
@@ -161,17 +181,15 @@ def change_verdict(
     if modality != "CT":
         note = f"No citable repeatability of tumour volume on {modality}. {warning}".strip()
         return ChangeVerdict("unknown", f"no rule for {modality}", percent, None, note)
-    band = next((b for b in QIBA_BANDS if b[0] <= longest_diameter_mm < b[1]), None)
-    if longest_diameter_mm == QIBA_BANDS[-1][1]:
-        band = QIBA_BANDS[-1]
+    band = qiba_band(longest_diameter_mm)
     if band is None:
         side = "below 10 mm" if longest_diameter_mm < 10 else "above 100 mm"
         note = f"QIBA claims nothing for a longest diameter {side}. {warning}".strip()
         return ChangeVerdict("unknown", f"no rule {side}", percent, None, note)
-    low, high, cv, threshold = band
-    rule = f"QIBA CT tumour volume, {low:.0f}–{high:.0f} mm (assumed)"
+    threshold = band.threshold_percent
+    rule = f"QIBA CT tumour volume, {band.low_mm:.0f}–{band.high_mm:.0f} mm (assumed)"
     if not same_method:
-        width = Z95 * math.sqrt(2.0) * math.hypot(cv, READER_LOG_SD)
+        width = Z95 * math.sqrt(2.0) * math.hypot(band.coefficient_of_variation, READER_LOG_SD)
         threshold = 100.0 * (math.expm1(width) if percent >= 0 else -math.expm1(-width))
         rule += ", widened for different segmenters (assumed)"
     verdict: Verdict = "real" if abs(percent) > threshold else "within noise"

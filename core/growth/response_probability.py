@@ -1,7 +1,7 @@
 """How probable it is that a lesion will cross a response threshold, and whether such probabilities can be believed.
 
-The thresholds are the volumetric equivalents of RECIST 1.1 (sphere): progression at +72.8 % of the nadir, partial
-response at -65.7 % of the baseline.
+The thresholds are the volumetric equivalents of RECIST 1.1 (sphere), from the nadir and from the baseline:
+`core.growth.response_thresholds`.
 """
 
 from __future__ import annotations
@@ -15,14 +15,15 @@ from numpy.typing import NDArray
 from scipy.stats import beta
 
 from core.growth.population import probability_below
-from core.growth.series import Lesion, Origins
+from core.growth.response_thresholds import RECIST_SPHERE_PD_PERCENT, RECIST_SPHERE_PR_PERCENT, volume_factor
+from core.growth.series import BacktestCases, Lesion
 
 Floats = NDArray[np.float64]
 
 #: event -> (factor, of which volume so far, whether it is crossed upwards).
 EVENTS: Mapping[str, tuple[float, str, bool]] = {
-    "progression": (1.728, "nadir", True),
-    "partial response": (0.343, "baseline", False),
+    "progression": (volume_factor(RECIST_SPHERE_PD_PERCENT), "nadir", True),
+    "partial response": (volume_factor(RECIST_SPHERE_PR_PERCENT), "baseline", False),
 }
 EDGES = (0.0, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
 #: Probabilities are shown when they are off by no more than this on average, over patients not learned from (assumed).
@@ -42,8 +43,8 @@ def probability(event: str, quantiles: Floats, change: Floats) -> Floats:
     return 1.0 - below if EVENTS[event][2] else below
 
 
-def reliability(lesions: Sequence[Lesion], o: Origins, quantiles: Floats) -> dict[str, Any]:
-    """Event -> how often it came, by how probable it was said to be.
+def reliability(lesions: Sequence[Lesion], o: BacktestCases, quantiles: Floats) -> dict[str, Any]:
+    """Reliability of the predicted probabilities: event -> how often it was observed, by predicted probability.
 
     Args:
         quantiles: (m, 7) at each target of `o`, by what was learned without that patient.
@@ -57,34 +58,34 @@ def reliability(lesions: Sequence[Lesion], o: Origins, quantiles: Floats) -> dic
         so_far = (np.log(lesions[p].volumes_mm3[:n]) for p, n in zip(o.patients, o.past.scans, strict=True))
         needed = np.array([threshold_change(event, logs) for logs in so_far])[o.target]
         open_ = needed > 0 if up else needed < 0
-        said = probability(event, quantiles[open_], needed[open_])
-        came = (o.outcome > needed if up else o.outcome < needed)[open_]
-        bins = [_bin(said, came, low, high) for low, high in itertools.pairwise(EDGES)]
+        predicted = probability(event, quantiles[open_], needed[open_])
+        observed = (o.outcome > needed if up else o.outcome < needed)[open_]
+        bins = [_reliability_bin(predicted, observed, low, high) for low, high in itertools.pairwise(EDGES)]
         bins = [b for b in bins if b["forecasts"]]
         if not bins:
             out[event] = {"bins": [], "forecasts": 0, "mean_error": 0.0, "calibrated": False}
             continue
-        error = sum(b["forecasts"] * abs(b["said"] - b["came"]) for b in bins) / len(said)
+        error = sum(b["forecasts"] * abs(b["said"] - b["came"]) for b in bins) / len(predicted)
         out[event] = {
             "bins": bins,
-            "forecasts": len(said),
+            "forecasts": len(predicted),
             "mean_error": round(error, 4),
-            "brier": round(float(((said - came) ** 2).mean()), 4),
-            "brier_of_the_base_rate": round(float(came.mean() * (1 - came.mean())), 4),
+            "brier": round(float(((predicted - observed) ** 2).mean()), 4),
+            "brier_of_the_base_rate": round(float(observed.mean() * (1 - observed.mean())), 4),
             "calibrated": bool(error <= MAX_ERROR),
         }
     return out
 
 
-def _bin(said: Floats, came: NDArray[np.bool_], low: float, high: float) -> dict[str, Any]:
-    inside = (said >= low) & ((said < high) | (high == EDGES[-1]))
-    n, k = int(inside.sum()), int(came[inside].sum())
+def _reliability_bin(predicted: Floats, observed: NDArray[np.bool_], low: float, high: float) -> dict[str, Any]:
+    inside = (predicted >= low) & ((predicted < high) | (high == EDGES[-1]))
+    n, k = int(inside.sum()), int(observed[inside].sum())
     limits = beta.ppf((0.025, 0.975), (k, k + 1), (n - k + 1, n - k))  # Clopper-Pearson
     return {
         "from": low,
         "to": high,
         "forecasts": n,
-        "said": round(float(said[inside].mean()), 4) if n else None,
+        "said": round(float(predicted[inside].mean()), 4) if n else None,
         "came": round(k / n, 4) if n else None,
         "low95": round(float(np.nan_to_num(limits[0], nan=0.0)), 4),
         "high95": round(float(np.nan_to_num(limits[1], nan=1.0)), 4),

@@ -18,8 +18,8 @@ from scipy.stats import norm
 from core.errors import InputError
 from core.growth.curves import FLOOR_MM3
 from core.growth.effects import Effect
-from core.growth.forecast import Fan
-from core.growth.population import LEVELS, shipped
+from core.growth.forecast import QuantileForecast
+from core.growth.population import LEVELS, default_population
 from core.growth.series import LOG_FLOOR
 
 Floats = NDArray[np.float64]
@@ -50,7 +50,7 @@ GROWTH: Mapping[str, Callable[[Floats, Floats], Floats]] = {
 
 
 @dataclass(frozen=True)
-class Course:
+class TreatmentPeriod:
     """A treatment from `start_days` after the last scan on, until `stop_days` (None: to the end)."""
 
     effect: Effect
@@ -68,7 +68,7 @@ class Simulated:
         cannot_tell_from: day after which growth cannot be told from radiation necrosis; None where there was none.
     """
 
-    fan: Fan
+    fan: QuantileForecast
     medians_mm3: Mapping[str, Floats]
     cannot_tell_from: float | None
 
@@ -80,7 +80,7 @@ def _draw(quantiles: Sequence[float], scores: Floats) -> Floats:
     return np.where(scores < 0, middle + scores * (middle - low) / at, middle + scores * (high - middle) / at)
 
 
-def check(last_mm3: float, growth: Sequence[float], courses: Sequence[Course], days: Floats) -> None:
+def check_scenario(last_mm3: float, growth: Sequence[float], courses: Sequence[TreatmentPeriod], days: Floats) -> None:
     """Raises InputError for volumes, rates, courses or days that make no sense."""
     if not (math.isfinite(last_mm3) and last_mm3 >= FLOOR_MM3):
         raise InputError("A simulation needs a lesion larger than 5 mm across at the last accepted timepoint.")
@@ -93,7 +93,9 @@ def check(last_mm3: float, growth: Sequence[float], courses: Sequence[Course], d
             raise InputError("A treatment starts after the last scan and stops after it started. Change start or stop.")
 
 
-def simulate(last_mm3: float, growth: Sequence[float], courses: Sequence[Course], days: Sequence[float]) -> Simulated:
+def simulate(
+    last_mm3: float, growth: Sequence[float], courses: Sequence[TreatmentPeriod], days: Sequence[float]
+) -> Simulated:
     """Run every law with the same draws.
 
     Args:
@@ -103,15 +105,15 @@ def simulate(last_mm3: float, growth: Sequence[float], courses: Sequence[Course]
         days: (h,) rising days after the last scan, 0 to 730.
 
     Raises:
-        InputError: see `check`.
+        InputError: see `check_scenario`.
     """
     wanted = np.asarray(days, dtype=float)
-    check(last_mm3, growth, courses, wanted)
+    check_scenario(last_mm3, growth, courses, wanted)
     random = np.random.default_rng(SEED)
     rate = _draw(growth, random.standard_normal(DRAWS))
     plateau = random.uniform(math.log(PLATEAU_TIMES[0]), math.log(PLATEAU_TIMES[1]), DRAWS)
     scores = random.standard_normal((len(courses), 2, DRAWS))
-    wears_off = shipped().everyone.priors["tgi"]["resistance"]
+    wears_off = default_population().everyone.priors["tgi"]["resistance"]
     steps = np.arange(math.ceil(wanted[-1]) + 1, dtype=float)
     kills = np.zeros((steps.size, DRAWS))
     for course, (first, again) in zip(courses, scores, strict=True):
@@ -124,7 +126,7 @@ def simulate(last_mm3: float, growth: Sequence[float], courses: Sequence[Course]
     together = np.exp(np.quantile(np.concatenate(list(at.values())), LEVELS, axis=0).T)
     after = [course.start_days for course in courses if course.effect.radiotherapy]
     return Simulated(
-        Fan(wanted, together),
+        QuantileForecast(wanted, together),
         {law: np.exp(np.median(table, axis=0)) for law, table in at.items()},
         min(after) if after else None,
     )

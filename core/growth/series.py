@@ -24,8 +24,8 @@ Floats = NDArray[np.float64]
 LOG_FLOOR = math.log(FLOOR_MM3)
 #: A lesion is scored with at least so many points, and forecast from at least so many.
 MIN_SCORED, MIN_HISTORY = 6, 3
-#: A forecast looks at the latest points up to and with its origin; more of them change nothing and cost time.
-PAST = 8
+#: How many of the latest points, up to and with its origin, a forecast uses; more change nothing and cost time.
+MAX_HISTORY_SCANS = 8
 FOLDS = 5
 
 
@@ -76,13 +76,14 @@ def fold_of(patient_id: str) -> int:
 
 
 @dataclass(frozen=True, eq=False)
-class Past:
-    """The latest scans of n lesions, up to and with the one from which is looked ahead.
+class LesionHistories:
+    """Padded histories of n lesions: the latest scans up to and with the forecast's origin.
 
     Args:
-        days, logs, seen: (n, PAST) days since the lesion's first scan, ln(volume / mm3), and which entries are there.
+        days, logs, seen: (n, MAX_HISTORY_SCANS) days since the lesion's first scan, ln(volume / mm3), and which
+            entries are there.
         scans: (n,) all scans up to then, also those left out.
-        noise_log_sd: (n, PAST) of each measurement, where it is known; None: as learned.
+        noise_log_sd: (n, MAX_HISTORY_SCANS) of each measurement, where it is known; None: as learned.
     """
 
     days: Floats
@@ -109,25 +110,25 @@ class Past:
         """(n,) the last volume is at the floor."""
         return self.last <= LOG_FLOOR + 1e-9
 
-    def where(self, keep: NDArray[np.bool_]) -> Past:
+    def select(self, keep: NDArray[np.bool_]) -> LesionHistories:
         """Those lesions (n,) that are kept."""
         noise = None if self.noise_log_sd is None else self.noise_log_sd[keep]
-        return Past(self.days[keep], self.logs[keep], self.seen[keep], self.scans[keep], noise)
+        return LesionHistories(self.days[keep], self.logs[keep], self.seen[keep], self.scans[keep], noise)
 
 
 @dataclass(frozen=True, eq=False)
-class Origins:
-    """Forecasts that could have been made: n of them, each from its last scans, of everything that came later.
+class BacktestCases:
+    """The back-test's n forecast origins, each with the history before it and every later scan as a target.
 
     Args:
-        past: what was known at each.
+        past: the history at each origin.
         patients: (n,) number of the lesion in the list these were made from; folds: (n,) `fold_of` its patient.
         left: (n,) points after it.
         target, horizon_days, outcome: (m,) the origin's row, days ahead, and ln(later / last) of each later point;
             in order of row, then of time.
     """
 
-    past: Past
+    past: LesionHistories
     patients: NDArray[np.int64]
     folds: NDArray[np.int64]
     left: NDArray[np.int64]
@@ -135,12 +136,12 @@ class Origins:
     horizon_days: Floats
     outcome: Floats
 
-    def where(self, keep: NDArray[np.bool_]) -> Origins:
+    def select(self, keep: NDArray[np.bool_]) -> BacktestCases:
         """Those of n rows that are kept, with their targets."""
         row = np.cumsum(keep) - 1
         ahead = keep[self.target]
-        return Origins(
-            self.past.where(keep),
+        return BacktestCases(
+            self.past.select(keep),
             self.patients[keep],
             self.folds[keep],
             self.left[keep],
@@ -162,23 +163,27 @@ class Origins:
         return np.where(horizon > 0, horizon, horizon.max(axis=1, keepdims=True)), column
 
 
-def past_of(days: Floats, volumes_mm3: Floats, origin: int) -> tuple[Floats, Floats, NDArray[np.bool_]]:
-    """The latest `PAST` points up to and with `origin`: days since the first scan, log volumes, seen; each (PAST,)."""
-    first = max(0, origin + 1 - PAST)
+def padded_history(days: Floats, volumes_mm3: Floats, origin: int) -> tuple[Floats, Floats, NDArray[np.bool_]]:
+    """The latest `MAX_HISTORY_SCANS` points up to and with `origin`, padded to that length.
+
+    Returns:
+        Days since the first scan, ln(volume / mm3), and which entries are there; each (MAX_HISTORY_SCANS,).
+    """
+    first = max(0, origin + 1 - MAX_HISTORY_SCANS)
     count = origin + 1 - first
-    padded, logs = np.zeros(PAST), np.zeros(PAST)
+    padded, logs = np.zeros(MAX_HISTORY_SCANS), np.zeros(MAX_HISTORY_SCANS)
     padded[:count] = days[first : origin + 1] - days[0]
     logs[:count] = np.log(volumes_mm3[first : origin + 1])
-    return padded, logs, np.arange(PAST) < count
+    return padded, logs, np.arange(MAX_HISTORY_SCANS) < count
 
 
-def past_from(rows: Sequence[tuple[Floats, Floats, NDArray[np.bool_]]], scans: Sequence[int]) -> Past:
-    """`Past` of several lesions, each as `past_of` gives it."""
+def lesion_histories(rows: Sequence[tuple[Floats, Floats, NDArray[np.bool_]]], scans: Sequence[int]) -> LesionHistories:
+    """`LesionHistories` of several lesions, each as `padded_history` gives it."""
     days, logs, seen = (np.array(part) for part in zip(*rows, strict=True))
-    return Past(days, logs, seen, np.asarray(scans, dtype=np.int64))
+    return LesionHistories(days, logs, seen, np.asarray(scans, dtype=np.int64))
 
 
-def origins(lesions: Sequence[Lesion]) -> Origins:
+def backtest_cases(lesions: Sequence[Lesion]) -> BacktestCases:
     """Every origin of every lesion: each of its points from the third to the last but one.
 
     Raises:
@@ -193,7 +198,7 @@ def origins(lesions: Sequence[Lesion]) -> Origins:
             row = np.full(n - 1 - origin, len(past))
             change = np.log(lesion.volumes_mm3[later] / lesion.volumes_mm3[origin])
             ahead.append((row, lesion.days[later] - lesion.days[origin], change))
-            past.append(past_of(lesion.days, lesion.volumes_mm3, origin))
+            past.append(padded_history(lesion.days, lesion.volumes_mm3, origin))
             facts.append((patient, fold, n - 1 - origin, origin + 1))
     if not past:
         raise InputError(
@@ -202,4 +207,4 @@ def origins(lesions: Sequence[Lesion]) -> Origins:
         )
     patients, folds, left, scans = np.array(facts, dtype=np.int64).T
     target, horizon, outcome = (np.concatenate(part) for part in zip(*ahead, strict=True))
-    return Origins(past_from(past, scans.tolist()), patients, folds, left, target, horizon, outcome)
+    return BacktestCases(lesion_histories(past, scans.tolist()), patients, folds, left, target, horizon, outcome)

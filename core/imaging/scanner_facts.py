@@ -115,7 +115,7 @@ def date_mode() -> str:
     return settings().dates
 
 
-def kept_facts(found: Mapping[str, Any], timepoint: str) -> dict[str, Any]:
+def permitted_facts(found: Mapping[str, Any], timepoint: str) -> dict[str, Any]:
     """The metadata of a scan that is stored.
 
     Args:
@@ -127,25 +127,25 @@ def kept_facts(found: Mapping[str, Any], timepoint: str) -> dict[str, Any]:
         and dates are kept, "warnings" says that they differ, without the date. "not_kept" names the keys that were
         dropped, where there are any.
     """
-    kept: dict[str, Any] = {key: found[key] for key in _OURS if key in found}
+    permitted: dict[str, Any] = {key: found[key] for key in _OURS if key in found}
     dropped = []
     for key, value in found.items():
         if key in _OURS or key == "study_date":
             continue
         if _is_number(key, value) if key in _NUMBERS else _is_text(key, value):
-            kept[key] = value
+            permitted[key] = value
         else:
             dropped.append(key if re.fullmatch(r"[a-z_]{1,40}", key) else "other")
     if date_mode() == "keep" and "study_date" in found:
         if found["study_date"] == timepoint:
-            kept["study_date"] = timepoint
+            permitted["study_date"] = timepoint
         else:
-            kept["warnings"] = [
-                *kept.get("warnings", []),
+            permitted["warnings"] = [
+                *permitted.get("warnings", []),
                 "The date in the file is not the date given for the scan. The one given is used, the file's is not "
                 "kept; check that it is the right one.",
             ]
-    return {**kept, **({"not_kept": sorted(set(dropped))} if dropped else {})}
+    return {**permitted, **({"not_kept": sorted(set(dropped))} if dropped else {})}
 
 
 def _is_number(key: str, value: Any) -> bool:

@@ -10,7 +10,7 @@ from core.errors import InputError
 from core.settings import settings
 
 
-def own_cluster(workers: int, retries: int) -> Any:
+def private_cluster(workers: int, retries: int) -> Any:
     """Worker processes on this machine that obey this process alone.
 
     A Dask scheduler runs whatever anybody sends who can reach it, and everybody with an account on the machine reaches

@@ -16,13 +16,13 @@ from core.errors import InputError
 from core.gates.scan import measuring
 from core.imaging.pseudonym import ask_about_id, ask_about_name
 from core.imaging.reading_apart import read_mask, read_scan
-from core.imaging.scanner_facts import date_mode, kept_facts
+from core.imaging.scanner_facts import date_mode, permitted_facts
 from core.imaging.volumes import resample
 from core.jobs.jobs import JobKind
-from core.jobs.stages import ood, refine, segment
+from core.jobs.stages import refine, scan_gate, segment
 from core.jobs.stages.common import StageStore, add_version
 from core.review.readers import newest_visible_version
-from core.types import Grid, LabelMap, MaskRecord, Modality, Scan, parse_date
+from core.types import Grid, LabelMap, MaskMethod, MaskRecord, Modality, Scan, parse_date
 
 
 def import_scan(
@@ -62,7 +62,7 @@ def import_scan(
             patient_id=patient_id,
             timepoint=timepoint,
             person=person,
-            metadata={**kept_facts(metadata, timepoint), **(extra or {})},
+            metadata={**permitted_facts(metadata, timepoint), **(extra or {})},
         )
 
 
@@ -76,38 +76,38 @@ def _ask_about_names(store: StageStore, dataset: str, patient_id: str, sequence:
     ask_about_name("sequence", sequence)
 
 
-def import_mask(store: StageStore, file: Path, *, patient_id: str, timepoint: str, reviewer: str) -> MaskRecord:
+def import_mask(store: StageStore, file: Path, *, patient_id: str, timepoint: str, author: str) -> MaskRecord:
     """A mask drawn elsewhere becomes the next version; it must lie on the reference scan's grid.
 
     A mask on another scan's grid of the same timepoint is resampled (nearest neighbour) to the reference grid. Its
-    parent is the newest version that its reviewer may see.
+    parent is the newest version that its author may see.
     """
     grid = store.scans.reference_grid(patient_id, timepoint)
     with store.scratch() as scratch:
         own = read_mask(file, scratch)
         labels = own if own.grid.matches(grid) else _on_reference(store, own, grid, patient_id, timepoint)
-        parent = newest_visible_version(store, patient_id, timepoint, reviewer)
+        parent = newest_visible_version(store, patient_id, timepoint, author)
         return add_version(
             store,
             labels,
             patient_id,
             timepoint,
-            method="import",
-            reviewer=reviewer,
+            method=MaskMethod.IMPORT,
+            author=author,
             parent_version=parent,
         )
 
 
-def _on_reference(store: StageStore, own: LabelMap, grid: Grid, patient_id: str, timepoint: str) -> LabelMap:
+def _on_reference(store: StageStore, labels_there: LabelMap, grid: Grid, patient_id: str, timepoint: str) -> LabelMap:
     """A mask of another scan of the timepoint, resampled; refused if it is of none, or loses a lesion on the way."""
     others = [store.scans.load(s).grid for s in store.scans.of(patient_id, timepoint)]
-    if not any(own.grid.matches(other) for other in others):
+    if not any(labels_there.grid.matches(other) for other in others):
         raise InputError(
-            f"The mask's grid {own.grid.shape} fits none of the timepoint's scans "
+            f"The mask's grid {labels_there.grid.shape} fits none of the timepoint's scans "
             f"({', '.join(str(g.shape) for g in others)}). Draw or resample it on one of them."
         )
-    labels = LabelMap(resample(own.array, own.grid, grid, "nearest").astype(np.uint8), grid)
-    lost = sorted(set(own.labels) - set(labels.labels))
+    labels = LabelMap(resample(labels_there.array, labels_there.grid, grid, "nearest").astype(np.uint8), grid)
+    lost = sorted(set(labels_there.labels) - set(labels.labels))
     if lost:
         raise InputError(
             f"Lesion {', '.join(map(str, lost))} of the mask has no voxel on the reference scan's grid: it lies "
@@ -119,8 +119,13 @@ def _on_reference(store: StageStore, own: LabelMap, grid: Grid, patient_id: str,
 KINDS: dict[str, JobKind] = {
     "segment": JobKind("segment", segment.prepare_segment, segment.compute_segment, segment.record_segment),
     "refine": JobKind("refine", refine.prepare_refine, refine.compute_refine, refine.record_refine),
-    "score_ood": JobKind("score_ood", ood.prepare_score_ood, ood.compute_score_ood, ood.record_score_ood),
+    "score_ood": JobKind(
+        "score_ood", scan_gate.prepare_score_scan, scan_gate.compute_score_scan, scan_gate.record_score_scan
+    ),
     "evaluate_ood": JobKind(
-        "evaluate_ood", measuring.prepare_evaluate_ood, measuring.compute_evaluate_ood, measuring.record_evaluate_ood
+        "evaluate_ood",
+        measuring.prepare_evaluate_scan_gate,
+        measuring.compute_evaluate_scan_gate,
+        measuring.record_evaluate_scan_gate,
     ),
 }

@@ -264,7 +264,7 @@ class JobRunner:
                     "Start it, correct the address or the certificates, or unset TWIN_DASK to compute on this machine."
                 ) from None
         else:
-            self._cluster = cluster.own_cluster(settings().workers, ATTEMPTS - 1)
+            self._cluster = cluster.private_cluster(settings().workers, ATTEMPTS - 1)
             self._client = Client(self._cluster, set_as_default=False, security=self._cluster.security)
         self._client.subscribe_topic(TOPIC, self._heard)
 

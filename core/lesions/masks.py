@@ -41,7 +41,7 @@ class MaskDiff:
     voxels_relabelled: int = 0
 
 
-def diff(previous: LabelMap | None, new: LabelMap) -> MaskDiff:
+def mask_diff(previous: LabelMap | None, new: LabelMap) -> MaskDiff:
     """Compare a mask version with the one that it came from.
 
     Args:

@@ -14,7 +14,7 @@ import numpy as np
 from core.errors import InputError
 from core.lesions.metrics import confusion, surface_distances
 from core.remembered.sources import HasMasks, HasPatients
-from core.types import JsonDict, JsonObject, LabelMap, MaskRecord
+from core.types import MM3_PER_ML, JsonDict, JsonObject, LabelMap, MaskMethod, MaskRecord
 
 #: What is compared: a name and the methods of the two sides; None is the accepted version.
 COMPARISONS: Mapping[str, tuple[str, str | None]] = {
@@ -24,13 +24,19 @@ COMPARISONS: Mapping[str, tuple[str, str | None]] = {
 }
 MEASURES = ("dice", "hd95_mm", "volume_difference_ml")
 _NAMES = {"nnunet": "nnU-Net", "medsam": "MedSAM"}
+#: Method of a version -> the side that it is on; refined with MedSAM and by hand counts as MedSAM's.
+_ENGINES: Mapping[str, str] = {
+    method: "nnunet" if method.is_automatic else "medsam"
+    for method in MaskMethod
+    if method.is_automatic or method.used_medsam
+}
 
 
 class CorrectionStore(HasPatients, HasMasks, Protocol):
     """What is asked of the store."""
 
 
-def compare(first: LabelMap, second: LabelMap) -> dict[str, float | None]:
+def mask_agreement(first: LabelMap, second: LabelMap) -> dict[str, float | None]:
     """All lesions of two masks on one grid against each other.
 
     Returns:
@@ -43,11 +49,11 @@ def compare(first: LabelMap, second: LabelMap) -> dict[str, float | None]:
     return {
         "dice": 1.0 if total == 0 else 2.0 * both / total,
         "hd95_mm": hd95_mm if np.isfinite(hd95_mm) else None,
-        "volume_difference_ml": (added - removed) * first.grid.voxel_volume_mm3 / 1000.0,
+        "volume_difference_ml": (added - removed) * first.grid.voxel_volume_mm3 / MM3_PER_ML,
     }
 
 
-def sides(records: Iterable[MaskRecord]) -> dict[str | None, MaskRecord]:
+def versions_to_compare(records: Iterable[MaskRecord]) -> dict[str | None, MaskRecord]:
     """Of one timepoint's versions: the accepted one (key None) and the newest of each method up to it; {} without."""
     records = list(records)
     final = next((r for r in records if r.status == "accepted"), None)
@@ -55,8 +61,8 @@ def sides(records: Iterable[MaskRecord]) -> dict[str | None, MaskRecord]:
         return {}
     out: dict[str | None, MaskRecord] = {None: final}
     for record in sorted(records, key=lambda r: r.version):
-        engine = record.method.split("-")[0]  # "medsam-manual": refined with MedSAM, and by hand
-        if record.version <= final.version and engine in _NAMES:
+        engine = _ENGINES.get(record.method)
+        if record.version <= final.version and engine is not None:
             out[engine] = record
     return out
 
@@ -71,7 +77,7 @@ def timepoint_rows(
     """
     problems = store.masks.problems(patient_id)
     records = store.masks.of(patient_id, timepoint) if records is None else list(records)
-    chosen = sides(record for record in records if record.mask_id not in problems)
+    chosen = versions_to_compare(record for record in records if record.mask_id not in problems)
     unreadable = [problems[r.mask_id] for r in records if r.status == "accepted" and r.mask_id in problems]
     rows = []
     for name, (left, right) in COMPARISONS.items():
@@ -83,7 +89,7 @@ def timepoint_rows(
             why = f"{unreadable[0]}: the accepted version cannot be read" if unreadable else why
             row |= {"first_version": None, "second_version": None, **dict.fromkeys(MEASURES), "missing": why}
         else:
-            measured = compare(store.masks.load(first), store.masks.load(second))
+            measured = mask_agreement(store.masks.load(first), store.masks.load(second))
             row |= {"first_version": first.version, "second_version": second.version, **measured, "missing": None}
         rows.append(row)
     return rows

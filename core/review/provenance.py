@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.review.model_answers import Answer, newest_of_each_place
-from core.types import Grid, JsonDict
+from core.types import Grid, JsonDict, MaskMethod
 
 #: A voxel this near to halfway between two slices or pixels may be taken either way; indices.
 TIE = 1e-6
@@ -40,11 +40,11 @@ class Provenance:
     answers: tuple[Answer, ...]
 
     @property
-    def method(self) -> str:
-        """ "medsam" if answers explain all of it, "medsam-manual" if some, "manual" if none."""
+    def method(self) -> MaskMethod:
+        """MedSAM's if answers explain all of it, MedSAM's and a hand's if some, a hand's if none."""
         if not self.answered:
-            return "manual"
-        return "medsam-manual" if self.by_hand else "medsam"
+            return MaskMethod.MANUAL
+        return MaskMethod.MEDSAM_MANUAL if self.by_hand else MaskMethod.MEDSAM
 
     def prompts(self) -> list[JsonDict]:
         """The boxes and points behind it, each with the model that answered; each once."""

@@ -18,16 +18,14 @@ from numpy.typing import NDArray
 from core.errors import GeometryError, InputError
 from core.lesions.metrics import bounding_box, confusion
 from core.remembered.sources import HasMasks, HasPatients, HasReadings
-from core.types import Grid, LabelMap, MaskRecord
+from core.types import MM3_PER_ML, TOTAL_LESION_ID, Grid, LabelMap, MaskMethod, MaskRecord
 
 #: Methods that need no person's hand.
-AUTOMATIC_METHODS = frozenset({"nnunet"})
-CONSENSUS_METHOD = "staple"
-#: The name of all lesions together, as in the curves.
-WHOLE = "total"
+AUTOMATIC_METHODS = frozenset(method for method in MaskMethod if method.is_automatic)
+CONSENSUS_METHOD = MaskMethod.STAPLE
 #: Background voxels around the readers' union that STAPLE also sees: its prior is the share of lesion in the box.
 MARGIN_VOXELS = 5
-#: Two readers who share little would iterate for long over a difference that means nothing.
+#: Cap on STAPLE iterations; with little overlap it converges slowly without changing the result.
 MAX_ITERATIONS = 200
 #: A voxel at exactly one half is undecided, and an undecided voxel is no lesion; this much is rounding.
 _UNDECIDED = 0.5 + 1e-6
@@ -81,7 +79,7 @@ def newest_by_reader(records: Iterable[MaskRecord]) -> dict[str, MaskRecord]:
     newest: dict[str, MaskRecord] = {}
     for record in sorted(records, key=lambda r: r.version):
         if is_reading(record) and record.status != "rejected":
-            newest[record.reviewer] = record
+            newest[record.author] = record
     return dict(sorted(newest.items()))
 
 
@@ -102,7 +100,7 @@ def visible(
     done = finished if isinstance(finished, bool) else person in finished
     if not blind or done:
         return list(records)
-    seen = [r for r in records if r.method in AUTOMATIC_METHODS or (is_reading(r) and r.reviewer == person)]
+    seen = [r for r in records if r.method in AUTOMATIC_METHODS or (is_reading(r) and r.author == person)]
     numbers = {record.version for record in seen}
     return [r if r.parent_version is None or r.parent_version in numbers else _without_parent(r) for r in seen]
 
@@ -201,7 +199,7 @@ def agreement(masks: Mapping[str, LabelMap]) -> list[Pair]:
     for first, second in combinations(readers, 2):
         for label in [*labels, None]:
             a, b = ((arrays[r] != 0) if label is None else (arrays[r] == label) for r in (first, second))
-            pairs.append(_pair(first, second, WHOLE if label is None else f"L{label}", a, b, grid))
+            pairs.append(_pair(first, second, TOTAL_LESION_ID if label is None else f"L{label}", a, b, grid))
     return pairs
 
 
@@ -216,7 +214,7 @@ def _pair(first: str, second: str, lesion: str, a: NDArray[np.bool_], b: NDArray
         dice=1.0 if total == 0 else 2.0 * both / total,
         volume_first_mm3=(removed + both) * voxel_mm3,
         volume_second_mm3=(added + both) * voxel_mm3,
-        difference_ml=(added - removed) * voxel_mm3 / 1000.0,
+        difference_ml=(added - removed) * voxel_mm3 / MM3_PER_ML,
         difference_percent=None if total == 0 else 200.0 * (added - removed) / total,
     )
 

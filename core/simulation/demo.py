@@ -19,9 +19,8 @@ from core.review.readers import newest_visible_version
 from core.simulation.demo_stories import DEMO, REAL
 from core.simulation.demo_timepoints import demo_timepoint, demo_timepoints, real_timepoints
 from core.simulation.story import DemoTimepoint, Story
-from core.twin.kept_forecasts import try_store_forecast
-from core.twin.trajectory import TOTAL
-from core.types import MaskRecord, Progress, no_progress
+from core.twin.stored_forecasts import try_store_forecast
+from core.types import TOTAL_LESION_ID, MaskMethod, MaskRecord, Progress, no_progress
 
 PERSON = "demo"
 FORECAST_WEEKS = 12
@@ -128,7 +127,7 @@ def _add(store: DemoStore, timepoint: DemoTimepoint) -> None:
         for event in timepoint.events:
             store.events.add(patient, event.date, event.kind.replace(" ", "-"), event.detail, PERSON)
         _decide(store, timepoint, request)
-    # Last: a timepoint with this verdict is a whole one.
+    # Scored last, so that a score marks the timepoint as complete.
     run_inline(store, KINDS["score_ood"], request, PERSON)
 
 
@@ -140,13 +139,15 @@ def _decide(store: DemoStore, timepoint: DemoTimepoint, request: dict[str, Any])
     right = timepoint.what == "correct" and not _newest(store, patient, date).lesions
     if timepoint.mask is not None and not right:
         parent = newest_visible_version(store, patient, date, PERSON)
-        add_version(store, timepoint.mask, patient, date, method="import", reviewer=PERSON, parent_version=parent)
+        add_version(
+            store, timepoint.mask, patient, date, method=MaskMethod.IMPORT, author=PERSON, parent_version=parent
+        )
     if timepoint.what in DECIDED:
         newest = _newest(store, patient, date)
         store.decisions.decide(
             patient, date, newest.version, "accept", PERSON, "demo", "Decided by the demo, read by nobody."
         )
-        try_store_forecast(store, patient, TOTAL, FORECAST_WEEKS, PERSON)
+        try_store_forecast(store, patient, TOTAL_LESION_ID, FORECAST_WEEKS, PERSON)
 
 
 def _newest(store: DemoStore, patient_id: str, timepoint: str) -> MaskRecord:

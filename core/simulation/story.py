@@ -59,7 +59,7 @@ class DemoTimepoint:
 
 
 @dataclass(frozen=True)
-class Course:
+class LesionScript:
     """One lesion over time: its volume in mL at each visit (0 = not there), and what it looks like."""
 
     volumes_ml: tuple[float, ...]
@@ -106,7 +106,7 @@ class Story:
     text: str
     start: str
     weeks: tuple[int, ...]
-    courses: tuple[Course, ...]
+    courses: tuple[LesionScript, ...]
     anatomy: int = 0
     leg_mm: tuple[float, float] = (18.0, 6.0)
     shape: tuple[int, int, int] = (152, 152, 52)

@@ -10,15 +10,15 @@ from core.remembered.rows import Event
 from core.remembered.sources import HasDecisions, HasMasks, HasPatients, HasReferenceSets, HasScans
 from core.review.decisions import rejected_lesion_ids, withdrawn_mask_ids
 from core.twin.curve_points import volume_points
-from core.twin.trajectory import TOTAL, accepted_masks_by_timepoint, interval_change, points_by_lesion
-from core.types import Decision, MaskRecord, Verdict, VolumePoint, parse_date
+from core.twin.trajectory import accepted_masks_by_timepoint, interval_change, points_by_lesion
+from core.types import TOTAL_LESION_ID, Decision, EventKind, MaskRecord, Verdict, VolumePoint, parse_date
 
 
 class CurveStore(HasPatients, HasScans, HasMasks, HasDecisions, HasReferenceSets, Protocol):
     """What is read here."""
 
 
-def left_out(store: CurveStore, patient_id: str) -> dict[str, str]:
+def exclusion_reasons(store: CurveStore, patient_id: str) -> dict[str, str]:
     """Timepoint -> why it, or a lesion of it, is not in the curve, by date; {} when every timepoint has an accepted
     mask without rejected lesions."""
     out = {}
@@ -75,10 +75,10 @@ def treatments(events: Iterable[Event], first_timepoint: str) -> list[Treatment]
     zero = parse_date(first_timepoint)
     found: list[Treatment] = []
     for event in sorted(events, key=lambda event: str(event.date)):
-        day, name = float((parse_date(str(event.date)) - zero).days), _words(event.detail)
-        if event.kind == "treatment-start":
+        day, name = float((parse_date(str(event.date)) - zero).days), _detail_text(event.detail)
+        if event.kind == EventKind.TREATMENT_START:
             found.append(Treatment(name, day, None))
-        elif event.kind == "treatment-stop":
+        elif event.kind == EventKind.TREATMENT_STOP:
             on = [n for n, treatment in enumerate(found) if treatment.end_days is None]
             named = [n for n in on if found[n].name == name]
             for n in (named or on)[-1:]:
@@ -105,7 +105,7 @@ def other_versions(records: Iterable[MaskRecord], first_timepoint: str, lesion_i
         MaskVolume(
             record.timepoint,
             float((parse_date(record.timepoint) - zero).days),
-            sum(float(x["volume_mm3"]) for x in record.lesions if lesion_id in (TOTAL, str(x["lesion_id"]))),
+            sum(float(x["volume_mm3"]) for x in record.lesions if lesion_id in (TOTAL_LESION_ID, str(x["lesion_id"]))),
             record.version,
             record.method,
             record.status,
@@ -122,20 +122,20 @@ def events_on_axis(events: Iterable[Event], first_timepoint: str) -> list[tuple[
     """
     zero = parse_date(first_timepoint)
     return [
-        (float((parse_date(str(event.date)) - zero).days), f"{event.kind}: {_words(event.detail)}")
+        (float((parse_date(str(event.date)) - zero).days), f"{event.kind}: {_detail_text(event.detail)}")
         for event in events
-        if event.kind not in ("treatment-start", "treatment-stop")
+        if event.kind not in (EventKind.TREATMENT_START, EventKind.TREATMENT_STOP)
     ]
 
 
-def _words(detail: object) -> str:
+def _detail_text(detail: object) -> str:
     if isinstance(detail, Mapping):
         return ", ".join(f"{key} {value}" for key, value in detail.items())
     return str(detail)
 
 
 @dataclass(frozen=True)
-class Outcome:
+class NextChange:
     """What became of a lesion by the next accepted timepoint.
 
     Args:
@@ -153,7 +153,7 @@ class Outcome:
     rule: str
 
 
-def what_became(store: CurveStore, patient_id: str, timepoint: str, lesion_id: str) -> Outcome | None:
+def next_change(store: CurveStore, patient_id: str, timepoint: str, lesion_id: str) -> NextChange | None:
     """The lesion's change from an accepted timepoint to the next accepted one; None where there is no later one."""
     points: Sequence[VolumePoint] = points_by_lesion(volume_points(store, patient_id)).get(lesion_id, [])
     here = next((n for n, point in enumerate(points) if point.timepoint == timepoint), None)
@@ -162,7 +162,7 @@ def what_became(store: CurveStore, patient_id: str, timepoint: str, lesion_id: s
     before, after = points[here], points[here + 1]
     modality = store.scans.reference(patient_id, timepoint).modality
     change = interval_change(before, after, accepted_masks_by_timepoint(store, patient_id), modality).change
-    return Outcome(
+    return NextChange(
         after.timepoint,
         after.days - before.days,
         after.volume_mm3,

@@ -7,9 +7,7 @@ from typing import Protocol
 
 from core.remembered.sources import HasMasks, HasPatients
 from core.review import decisions
-from core.types import VolumePoint, parse_date
-
-TOTAL = "total"
+from core.types import TOTAL_LESION_ID, VolumePoint, parse_date
 
 
 class CurvePointStore(HasPatients, HasMasks, Protocol):
@@ -31,13 +29,13 @@ def volume_points(store: CurvePointStore, patient_id: str) -> list[VolumePoint]:
     start = parse_date(store.patients.timepoints(patient_id)[0])
     known = {lesion["lesion_id"]: int(lesion["label"]) for r in accepted for lesion in decisions.counted_lesions(r)}
     points = []
-    for lesion_id in [*sorted(known, key=lambda name: known[name]), TOTAL]:
+    for lesion_id in [*sorted(known, key=lambda name: known[name]), TOTAL_LESION_ID]:
         for record in accepted:
             if lesion_id in decisions.rejected_lesion_ids(record):
                 continue
             volumes = {lesion["lesion_id"]: float(lesion["volume_mm3"]) for lesion in record.lesions}
             total_mm3 = decisions.counted_volume_mm3(record)
-            volume_mm3 = total_mm3 if lesion_id == TOTAL else volumes.get(lesion_id, 0.0)
+            volume_mm3 = total_mm3 if lesion_id == TOTAL_LESION_ID else volumes.get(lesion_id, 0.0)
             days = float((parse_date(record.timepoint) - start) / dt.timedelta(days=1))
             points.append(VolumePoint(record.timepoint, days, volume_mm3, lesion_id, record.mask_id, record.version))
     return points

@@ -16,27 +16,27 @@ from core.growth.population import KIND
 from core.growth.series import Lesion
 from core.remembered.sources import HasMasks, HasPatients, HasReferenceSets
 from core.twin.curve_points import volume_points
-from core.twin.trajectory import TOTAL, points_by_lesion
-from core.types import JsonDict
+from core.twin.trajectory import points_by_lesion
+from core.types import TOTAL_LESION_ID, JsonDict
 
 
-class OwnStore(HasPatients, HasMasks, HasReferenceSets, Protocol):
+class LocalPopulationStore(HasPatients, HasMasks, HasReferenceSets, Protocol):
     """What is read and written here."""
 
 
-def accepted_lesions(store: OwnStore) -> list[Lesion]:
+def accepted_lesions(store: LocalPopulationStore) -> list[Lesion]:
     """Every lesion with at least four accepted volumes; lesions of one patient share a fold."""
     out = []
     for row in store.patients.all():
         patient = row.patient_id
         for lesion, points in points_by_lesion(volume_points(store, patient)).items():
             days, volumes = prepare([p.days for p in points], [p.volume_mm3 for p in points])
-            if lesion != TOTAL and days.size >= MIN_POINTS:
+            if lesion != TOTAL_LESION_ID and days.size >= MIN_POINTS:
                 out.append(Lesion(f"{patient}-{lesion}", days, volumes))
     return out
 
 
-def learn_own(store: OwnStore, person: str) -> JsonDict:
+def fit_local_population(store: LocalPopulationStore, person: str) -> JsonDict:
     """Learn from the accepted masks of this installation, and put it in force.
 
     Raises:

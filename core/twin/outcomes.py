@@ -19,14 +19,13 @@ from core.twin.curve import Treatment, events_on_axis, treatments
 from core.twin.curve_points import volume_points
 from core.twin.radiotherapy import cannot_tell
 from core.twin.response import DEFAULT_RULE, RULES, Category, Response, volumetric_response
-from core.twin.trajectory import TOTAL, diameter_mm, unreadable_accepted_masks, unreadable_points
-from core.types import Progress, VolumePoint, no_progress
+from core.twin.trajectory import diameter_mm, unreadable_accepted_masks, unreadable_points
+from core.types import MM3_PER_ML, TOTAL_LESION_ID, Progress, VolumePoint, no_progress
 
 #: The best first; what cannot be evaluated comes after everything that can.
 BEST_FIRST: tuple[Category, ...] = ("CR", "PR", "SD", "PD", "NE")
 #: Kinds of event after which a patient is no longer followed.
 ENDS = frozenset({"death", "died", "lost-to-follow-up", "follow-up-end", "end-of-follow-up", "off-study"})
-MM3_PER_ML = 1000.0
 
 
 class OutcomeStore(HasPatients, HasScans, HasMasks, HasEvents, HasReferenceSets, Protocol):
@@ -246,7 +245,7 @@ def _verdict(store: OutcomeStore, patient_id: str, baseline: Visit, best: Visit)
     return change_verdict(
         baseline.volume_mm3,
         best.volume_mm3,
-        diameter_mm(before, TOTAL),
+        diameter_mm(before, TOTAL_LESION_ID),
         before.method == after.method,
         store.scans.reference(patient_id, baseline.timepoint).modality,
     )

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable
 
 from core.remembered.rows import Event
-from core.types import parse_date
+from core.types import EventKind, parse_date
 
 CANNOT_TELL = "necrosis or recurrence cannot be told apart"
 #: Growth within this many days of radiotherapy may be radiation necrosis: mostly within two years (assumed).
@@ -19,7 +19,7 @@ def radiotherapy_dates(events: Iterable[Event]) -> list[str]:
     found = []
     for event in events:
         words = re.findall(r"[a-z]+", f"{event.kind} {event.detail}".lower())
-        if set(words) & _WORDS and event.kind != "treatment-stop":
+        if set(words) & _WORDS and event.kind != EventKind.TREATMENT_STOP:
             found.append(str(event.date))
     return sorted(found)
 

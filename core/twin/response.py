@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from core.errors import InputError
-from core.types import VolumePoint
+from core.growth.response_thresholds import RECIST_SPHERE_PD_PERCENT, RECIST_SPHERE_PR_PERCENT
+from core.types import TOTAL_LESION_ID, VolumePoint
 
 Category = Literal["baseline", "CR", "PR", "SD", "PD", "NE"]
 CATEGORIES: tuple[Category, ...] = ("baseline", "CR", "PR", "SD", "PD", "NE")
@@ -44,8 +45,14 @@ class ResponseRule:
 
 
 _RULES = (
-    # A sphere whose diameter changes by -30 % / +20 % changes in volume by 0.7³ - 1 / 1.2³ - 1.
-    ResponseRule("recist_sphere", "RECIST 1.1 as sphere volumes", -65.7, 72.8, "RECIST 1.1, PMC2755245", False),
+    ResponseRule(
+        "recist_sphere",
+        "RECIST 1.1 as sphere volumes",
+        RECIST_SPHERE_PR_PERCENT,
+        RECIST_SPHERE_PD_PERCENT,
+        "RECIST 1.1, PMC2755245",
+        False,
+    ),
     # The equivalents of the product of two diameters: -50 % (0.5^1.5 - 1 = -65 %) and +25 % (1.25^1.5 - 1 = +40 %).
     ResponseRule("macdonald_sphere", "Macdonald as sphere volumes", -65.0, 40.0, "10.1200/JCO.1990.8.7.1277", False),
     ResponseRule("beaumont", "Noise band, lung CT (Beaumont 2015)", -35.0, 55.0, "10.1186/s40644-015-0052-2", False),
@@ -148,8 +155,8 @@ def volumetric_response(points: Sequence[VolumePoint], rule: str = DEFAULT_RULE)
     includes the baseline is assumed. RECIST's absolute 5 mm has no counterpart on summed volumes and is not applied.
     Thresholds: `RULES`.
     """
-    lesions = sorted({p.lesion_id for p in points if p.lesion_id != "total"})
-    times = sorted({(p.days, p.timepoint) for p in points if p.lesion_id != "total"})
+    lesions = sorted({p.lesion_id for p in points if p.lesion_id != TOTAL_LESION_ID})
+    times = sorted({(p.days, p.timepoint) for p in points if p.lesion_id != TOTAL_LESION_ID})
     volumes = {(p.lesion_id, p.days): float(p.volume_mm3) for p in points}
     if not times:
         return []

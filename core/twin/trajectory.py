@@ -12,19 +12,18 @@ import numpy as np
 
 from core.errors import InputError, StoreError
 from core.growth.burden import total_forecast
-from core.growth.curves import CURVES
+from core.growth.curves import GROWTH_LAWS
 from core.growth.fitting import fit
-from core.growth.forecast import Fan, Forecast, forecast
-from core.growth.population import KIND, Population, in_force
+from core.growth.forecast import Forecast, QuantileForecast, forecast
+from core.growth.population import KIND, Population, active_population
 from core.growth.rates import ChangeVerdict, Rate, change_verdict, noise_log_sd, specific_growth_rate
 from core.remembered.sources import HasMasks, HasPatients, HasReferenceSets, HasScans
 from core.review.decisions import counted_lesions, lesions_in_one_total_only
 from core.twin.curve_points import volume_points
-from core.types import Json, JsonDict, MaskRecord, VolumePoint, parse_date
+from core.types import TOTAL_LESION_ID, Json, JsonDict, MaskRecord, VolumePoint, parse_date
 
 #: Days ahead at which a forecast is printed; the chart draws every week up to the last.
 HORIZON_DAYS = (28.0, 56.0, 84.0)
-TOTAL = "total"
 
 
 class TrajectoryStore(HasPatients, HasScans, HasMasks, HasReferenceSets, Protocol):
@@ -33,7 +32,7 @@ class TrajectoryStore(HasPatients, HasScans, HasMasks, HasReferenceSets, Protoco
 
 def accepted_masks_by_timepoint(store: TrajectoryStore, patient_id: str) -> dict[str, MaskRecord]:
     """The accepted mask of each timepoint that has one, by timepoint in order of time."""
-    finals = {t: store.masks.final(patient_id, t) for t in sorted(store.patients.timepoints(patient_id))}
+    finals = {t: store.masks.accepted(patient_id, t) for t in sorted(store.patients.timepoints(patient_id))}
     return {t: record for t, record in finals.items() if record is not None}
 
 
@@ -45,7 +44,7 @@ def unreadable_accepted_masks(store: TrajectoryStore, patient_id: str) -> dict[s
 
 
 def _unreadable_records(store: TrajectoryStore, patient_id: str, problems: Mapping[str, str]) -> list[MaskRecord]:
-    """Accepted records whose file has a problem, by timepoint; `masks.final` gives none where a file is marked lost."""
+    """Accepted records whose file has a problem, by timepoint; `masks.accepted` gives none for a lost file."""
     if not problems:
         return []
     records = [r for r in store.masks.of(patient_id) if r.status == "accepted" and r.mask_id in problems]
@@ -61,7 +60,7 @@ def unreadable_points(store: TrajectoryStore, patient_id: str, points: Sequence[
     records = _unreadable_records(store, patient_id, store.masks.problems(patient_id))
     if not records:
         return []
-    names = {p.lesion_id for p in points if p.lesion_id != TOTAL}
+    names = {p.lesion_id for p in points if p.lesion_id != TOTAL_LESION_ID}
     names |= {str(lesion["lesion_id"]) for record in records for lesion in counted_lesions(record)}
     start = parse_date(store.patients.timepoints(patient_id)[0])
     return [
@@ -85,7 +84,7 @@ def noise_by_mask(records: Iterable[MaskRecord], lesion_id: str, modality: str) 
 
 def points_by_lesion(points: Sequence[VolumePoint]) -> dict[str, list[VolumePoint]]:
     """Points of each lesion in order of time, by lesion id; "total" last."""
-    lesions = sorted({p.lesion_id for p in points}, key=lambda name: (name == TOTAL, len(name), name))
+    lesions = sorted({p.lesion_id for p in points}, key=lambda name: (name == TOTAL_LESION_ID, len(name), name))
     return {name: sorted((p for p in points if p.lesion_id == name), key=lambda p: p.days) for name in lesions}
 
 
@@ -95,7 +94,7 @@ def diameter_mm(record: MaskRecord, lesion_id: str) -> float:
     found = [
         float(lesion["longest_diameter_mm"])
         for lesion in counted_lesions(record)
-        if lesion_id in (TOTAL, str(lesion["lesion_id"]))
+        if lesion_id in (TOTAL_LESION_ID, str(lesion["lesion_id"]))
     ]
     return max(found, default=0.0)
 
@@ -135,7 +134,7 @@ def interval_change(
     verdict = change_verdict(
         first.volume_mm3, second.volume_mm3, diameters[0] or diameters[1], before.method == after.method, modality
     )
-    different = lesions_in_one_total_only(before, after) if first.lesion_id == TOTAL else ()
+    different = lesions_in_one_total_only(before, after) if first.lesion_id == TOTAL_LESION_ID else ()
     if different:
         note = f"{', '.join(different)} counts in one of the two totals only: rejected in the other mask."
         verdict = ChangeVerdict("unknown", "totals of different lesions", verdict.percent_change, None, note)
@@ -155,10 +154,10 @@ def forecast_lesion_or_total(
         series: `points_by_lesion` of one patient's points; lesion_id: one of its keys.
         horizon_days: days ahead. The rest as in `core.growth.forecast.forecast`.
     """
-    if lesion_id != TOTAL:
+    if lesion_id != TOTAL_LESION_ID:
         return forecast(series[lesion_id], horizon_days, population, noise_log_sd)
-    lesions = {name: points for name, points in series.items() if name != TOTAL}
-    return total_forecast(lesions, series[TOTAL], horizon_days, population, noise_log_sd)
+    lesions = {name: points for name, points in series.items() if name != TOTAL_LESION_ID}
+    return total_forecast(lesions, series[TOTAL_LESION_ID], horizon_days, population, noise_log_sd)
 
 
 def weekly_days(weeks: int) -> tuple[float, ...]:
@@ -197,7 +196,7 @@ class LawFit:
 def fit_all_growth_laws(points: Sequence[VolumePoint]) -> dict[str, LawFit]:
     """Parameters with intervals of every growth law, by its name; or why it cannot be fitted."""
     out = {}
-    for name in CURVES:
+    for name in GROWTH_LAWS:
         try:
             fitted = fit(name, [p.days for p in points], [p.volume_mm3 for p in points])
         except InputError as error:
@@ -216,7 +215,7 @@ def fit_all_growth_laws(points: Sequence[VolumePoint]) -> dict[str, LawFit]:
     return out
 
 
-def _quantile_report(fan: Fan) -> dict[str, list[float]]:
+def _quantile_report(fan: QuantileForecast) -> dict[str, list[float]]:
     out = {"days": fan.days.tolist(), "median_mm3": fan.median_mm3.tolist()}
     for percent in (50, 80, 95):
         low, high = fan.limits_mm3(percent)
@@ -254,7 +253,7 @@ def growth_report(store: TrajectoryStore, patient_id: str) -> JsonDict:
     records = {t: record for t, record in accepted_masks_by_timepoint(store, patient_id).items() if t not in not_read}
     lesions = {}
     series = points_by_lesion(volume_points(store, patient_id))
-    population = in_force(store.reference_sets.all(KIND))
+    population = active_population(store.reference_sets.all(KIND))
     for name, points in series.items():
         modality = store.scans.reference(patient_id, points[0].timepoint).modality
         noise = noise_by_mask(records.values(), name, modality)

@@ -196,7 +196,7 @@ def set_final(root: Path, folder: Path, target: str | None) -> None:
         fsync_dir(folder)
 
 
-def difference(new: LabelMap, old: LabelMap | None) -> dict[str, float | int | None]:
+def version_diff(new: LabelMap, old: LabelMap | None) -> dict[str, float | int | None]:
     """How a version differs from the one before it, over all lesions together (voxel is or is not in any lesion).
 
     Returns:
@@ -228,7 +228,7 @@ def difference(new: LabelMap, old: LabelMap | None) -> dict[str, float | int | N
     }
 
 
-def read_own(path: Path) -> LabelMap | None:
+def read_stored_mask(path: Path) -> LabelMap | None:
     """A mask as the store writes it: the file's uint8 voxels as they are, a fifth of the time of reading any image.
 
     None for another kind of file, or one that is damaged: `core.imaging.volumes.read_label_map` says what is wrong with

@@ -133,15 +133,15 @@ def complete(root: Path, entries: list[Entry]) -> list[str]:
     return written
 
 
-def _completed(whole: bytes, own: list[Entry]) -> bytes | None:
+def _completed(whole: bytes, entries: list[Entry]) -> bytes | None:
     """The lines of a ledger with what they lack of its entries; None if they lack nothing."""
     found = [lines.value_of(line) or {} for line in whole.splitlines()]
-    by_hash = {entry["hash"]: entry for entry in own}
+    by_hash = {entry["hash"]: entry for entry in entries}
     if all(by_hash.get(str(value.get("hash"))) == value for value in found):
-        lacks = len({value["hash"] for value in found}) < len(own)
-        return b"".join(map(lines.line_of, own)) if lacks else None
+        lacks = len({value["hash"] for value in found}) < len(entries)
+        return b"".join(map(lines.line_of, entries)) if lacks else None
     ends = [value["seq"] for value in found if type(value.get("seq")) is int][-1:] or [0]
-    missing = [lines.line_of(entry) for entry in own if entry["seq"] > ends[0]]
+    missing = [lines.line_of(entry) for entry in entries if entry["seq"] > ends[0]]
     return whole + b"".join(missing) if missing else None
 
 

@@ -25,7 +25,7 @@ from store.ledger.journal import Pending
 from store.values import utc_now
 
 __all__ = ["AUDIT", "DATABASE"]
-_KEPT = "-before-migration-"
+_BACKUP_INFIX = "-before-migration-"
 
 
 @contextmanager
@@ -130,7 +130,7 @@ def _keep_before_migration(database: Path) -> None:
     with Connection(database, read_only=True) as db:
         version = schema_of(db)
     stamp = utc_now().replace(":", "").replace("-", "").replace(".", "-")
-    kept = database.with_name(f"{DATABASE}.v{version}{_KEPT}{stamp}")
+    kept = database.with_name(f"{DATABASE}.v{version}{_BACKUP_INFIX}{stamp}")
     staged: list[tuple[Path, Path]] = []
     try:
         for suffix in (".wal", ""):  # the log first: a copy without it is not as it was
@@ -148,7 +148,7 @@ def _keep_before_migration(database: Path) -> None:
 def untold_updates(root: Path, audit: Audit) -> list[str]:
     """A sentence for each copy of before an update that no entry of the audit names: one made just now, or one whose
     opening died before it could say so."""
-    kept = [path.name for path in sorted(root.glob(f"{DATABASE}.v*{_KEPT}*")) if path.suffix != ".wal"]
+    kept = [path.name for path in sorted(root.glob(f"{DATABASE}.v*{_BACKUP_INFIX}*")) if path.suffix != ".wal"]
     rows = audit.db.query("SELECT payload FROM audit WHERE action = 'store.recovered'") if kept else []
     return [
         f"The database was of an older TwinReview (schema {name.removeprefix(f'{DATABASE}.v').split('-')[0]}) and was "

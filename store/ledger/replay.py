@@ -44,7 +44,7 @@ class Batch:
             db.execute_many(sql, rows)
 
 
-MASK_COLUMNS = tuple(MaskRecord.__dataclass_fields__)
+MASK_COLUMNS = MaskRecord.stored_keys()
 SCAN_COLUMNS = tuple(Scan.__dataclass_fields__)
 _DECISION_COLUMNS = tuple(Decision.__dataclass_fields__)
 #: What sidecars and entries of format 1 have not (`core.types.FORMAT_VERSION`).

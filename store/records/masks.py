@@ -11,13 +11,23 @@ import numpy as np
 from core.errors import GeometryError, InputError, StoreError
 from core.imaging.volumes import read_label_map, write_nifti
 from core.remembered.rows import LesionVector, Loss
-from core.types import FORMAT_VERSION, JsonDict, JsonObject, LabelMap, LesionMeasure, MaskRecord, Prompt
+from core.types import (
+    FORMAT_VERSION,
+    MASK_GATE_VERDICTS,
+    JsonDict,
+    JsonObject,
+    LabelMap,
+    LesionMeasure,
+    MaskMethod,
+    MaskRecord,
+    Prompt,
+)
 from core.version import software
 from store.files import mask_files
 from store.files.file_checks import StoredFile, StoredFiles
 from store.ledger.writing import Change, Ledger, mask_of, value_of, where
 from store.records.scans import Scans
-from store.values import check_id, check_person, check_text, plain, vector_values
+from store.values import check_id, check_one_of, check_person, check_text, plain, vector_values
 
 
 class Masks:
@@ -56,7 +66,7 @@ class Masks:
         records = [r for r in self.of(patient_id, timepoint) if r.mask_id not in lost]
         return records[-1] if records else None
 
-    def final(self, patient_id: str, timepoint: str) -> MaskRecord | None:
+    def accepted(self, patient_id: str, timepoint: str) -> MaskRecord | None:
         """The accepted version, of which there is at most one; None also when its file is lost."""
         lost = self.losses(patient_id)
         records = self.of(patient_id, timepoint)
@@ -74,7 +84,7 @@ class Masks:
     def load(self, record: MaskRecord) -> LabelMap:
         """The label map of a version. Raises StoreError as `path`."""
         path = self.path(record)
-        return mask_files.read_own(path) or read_label_map(path)
+        return mask_files.read_stored_mask(path) or read_label_map(path)
 
     def file_of(self, record: MaskRecord) -> StoredFile:
         """The image file that a version's record names, whether it is there or not."""
@@ -129,7 +139,7 @@ class Masks:
         patient_id: str,
         timepoint: str,
         method: str,
-        reviewer: str,
+        author: str,
         parent_version: int | None,
         model_checkpoint: str | None = None,
         checkpoint_sha256: str | None = None,
@@ -156,7 +166,8 @@ class Masks:
             InputError: if an argument or a measurement does not fit the mask.
             StoreError: if there is no scan, no such parent, or the parent's file cannot be read.
         """
-        check_id("method", method), check_person(reviewer)
+        method = check_one_of("method", method, MaskMethod)
+        check_person(author)
         files = None if model_files is None else {check_text("file name", k): v for k, v in model_files.items()}
         for sha256 in (files or {}).values():
             check_id("sha256", sha256)
@@ -170,7 +181,7 @@ class Masks:
         measured = mask_files.lesion_values(labels, lesions)
         scored = _scored([str(lesion["lesion_id"]) for lesion in measured], vectors, verdict)
         parent = None if parent_version is None else self.version(patient_id, timepoint, parent_version)
-        difference: JsonDict = mask_files.difference(labels, None if parent is None else self.load(parent))
+        difference: JsonDict = mask_files.version_diff(labels, None if parent is None else self.load(parent))
         with mask_files.staging(self._ledger.root) as folder:
             image = folder / "mask.nii.gz"
             mask_sha256 = write_nifti(image, np.asarray(labels.array), grid)
@@ -190,7 +201,7 @@ class Masks:
                     method=method,
                     model_checkpoint=model_checkpoint,
                     prompts=tuple(plain(list(prompts), "prompts")),
-                    reviewer=reviewer,
+                    author=author,
                     status="proposed",
                     created_at=at,
                     volume_mm3=labels.volume_mm3,
@@ -208,7 +219,7 @@ class Masks:
                 path = self.file_of(record).name
                 return Change({**values, **scored}, [(image, path), (sidecar, mask_files.sidecar_of(path))])
 
-            entry = self._ledger.write("mask.added", reviewer, build)
+            entry = self._ledger.write("mask.added", author, build)
         return MaskRecord.from_json(entry["payload"])
 
     def _next_version(self, patient_id: str, timepoint: str) -> int:
@@ -233,6 +244,7 @@ def _scored(lesion_ids: Sequence[str], vectors: Sequence[LesionVector], verdict:
         raise InputError(f"Expected one shape vector for each lesion of the mask ({', '.join(lesion_ids)}), or none.")
     out: JsonDict = {"vectors": rows} if rows else {}
     if verdict is not None:
+        check_one_of("verdict of the mask gate", verdict.get("verdict"), MASK_GATE_VERDICTS)
         out["verdict"] = {"anomaly_id": str(uuid.uuid4()), "result": plain(dict(verdict), "verdict")}
     return out
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import uuid
 
 from core.remembered.rows import MaskVerdict, ScanVerdict
-from core.types import JsonObject
+from core.types import MASK_GATE_VERDICTS, SCAN_GATE_STATES, JsonObject
 from store.ledger.writing import Change, Ledger, value_of, where
 from store.records.scans import Scans
-from store.values import plain
+from store.values import check_one_of, plain
 
 
 class Verdicts:
@@ -20,6 +20,7 @@ class Verdicts:
     def add_scan_verdict(self, patient_id: str, timepoint: str, result: JsonObject, person: str) -> str:
         """Remember what the scan gate said of a timepoint; returns the score's id. Numbers in it must be finite."""
         self._scans.reference(patient_id, timepoint)
+        check_one_of("state of the scan gate", result.get("state"), SCAN_GATE_STATES)
         values = {
             "score_id": str(uuid.uuid4()),
             "patient_id": patient_id,
@@ -38,6 +39,7 @@ class Verdicts:
     def add_mask_verdict(self, mask_id: str, result: JsonObject, person: str) -> str:
         """Remember what the mask gate said of a mask; returns the anomaly's id. Numbers in it must be finite."""
         self._ledger.mask_row(mask_id)
+        check_one_of("verdict of the mask gate", result.get("verdict"), MASK_GATE_VERDICTS)
         values = {"anomaly_id": str(uuid.uuid4()), "mask_id": mask_id, "result": plain(dict(result), "result")}
         self._ledger.write("mask.scored", person, lambda at: Change(values))
         return values["anomaly_id"]

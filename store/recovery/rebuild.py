@@ -22,7 +22,7 @@ from store.ledger import heads, histories, journal, ledgers, lines, replay
 from store.ledger.audit import GENESIS, Entry, insert_row, make_entry
 from store.ledger.writing import AUDIT, DATABASE, FIRST_PERSON, mask_values
 from store.recovery import adopting, doubts, remains
-from store.recovery.remains import KEPT, Past
+from store.recovery.remains import BACKUP_FOLDER, Past
 from store.values import utc_now
 
 #: What a rebuild adds to a history.
@@ -226,7 +226,7 @@ class _Replaced:
     def __init__(self, root: Path) -> None:
         self.root = root
         stamp = utc_now().replace(":", "").replace("-", "").replace(".", "-")
-        self.folder = root / KEPT / stamp
+        self.folder = root / BACKUP_FOLDER / stamp
 
     def keep(self, name: str) -> None:
         """Copy a file (relative to the root) there, if it is there."""

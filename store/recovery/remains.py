@@ -15,7 +15,7 @@ from store.ledger.writing import AUDIT, DATABASE
 from store.recovery import adopting, doubts
 
 #: Where a rebuild keeps what it replaces.
-KEPT = "before-rebuild"
+BACKUP_FOLDER = "before-rebuild"
 
 
 class Past(NamedTuple):
@@ -36,7 +36,7 @@ def past(root: Path) -> Past:
     in_ledgers, _ = ledgers.read_all(root)
     table = _table(root / DATABASE)
     key = heads.key_of(root)
-    now, before = root / heads.HEADS, sorted(root.glob(f"{KEPT}/*/{heads.HEADS}"))
+    now, before = root / heads.HEADS, sorted(root.glob(f"{BACKUP_FOLDER}/*/{heads.HEADS}"))
     return Past(
         [*in_file, *(table or []), *in_ledgers],
         table,

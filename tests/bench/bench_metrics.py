@@ -17,7 +17,7 @@ import SimpleITK as sitk
 from numpy.typing import NDArray
 
 from core.imaging.volumes import read_label_map, to_sitk
-from core.lesions.masks import diff
+from core.lesions.masks import mask_diff
 from core.lesions.metrics import dice, surface_distances
 from core.types import Grid, LabelMap
 
@@ -85,7 +85,7 @@ def run(repeats: int = 3) -> list[dict[str, Any]]:
                 _row(name, measure, ours, theirs, images, repeats)
                 for measure, ours, theirs in (
                     ("dice", lambda b=before, a=after: dice(b.array, a.array), _itk_overlap),
-                    ("diff", lambda b=before, a=after: diff(b, a).dice, _itk_overlap),
+                    ("diff", lambda b=before, a=after: mask_diff(b, a).dice, _itk_overlap),
                     (
                         "hausdorff_mm",
                         lambda b=before, a=after: surface_distances(b.array, a.array, b.grid.spacing_mm).hausdorff_mm,

@@ -29,7 +29,7 @@ def root(tmp_path_factory):
         clinic.add_mask(store, "KIM", DAY, 800)
         for person, voxels in (("demo", 1000), ("ann", 1250)):
             labels = LabelMap(clinic.lesion(voxels).astype(np.uint8), clinic.grid())
-            add_version(store, labels, "KIM", DAY, method="medsam", reviewer=person, parent_version=1)
+            add_version(store, labels, "KIM", DAY, method="medsam", author=person, parent_version=1)
     return root
 
 

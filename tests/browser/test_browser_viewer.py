@@ -48,7 +48,7 @@ def dashboard(start_server, tmp_path_factory):
             patient_id="PERM",
             timepoint=DAY,
             method="manual",
-            reviewer="demo",
+            author="demo",
             lesions=measures(mask),
             parent_version=None,
         )

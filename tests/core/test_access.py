@@ -59,12 +59,14 @@ def _sign(store: Store, who: str) -> Any:
 WRITES: dict[str, Callable[[Store, str], Any]] = {
     "person.added": lambda s, who: s.people.add("new", "reviewer", by=who),
     "scan.added": lambda s, who: add_scan(s, "P9", seed=9, person=who),
-    "mask.added": lambda s, who: add_mask(s, 6, parent_version=1, reviewer=who),
+    "mask.added": lambda s, who: add_mask(s, 6, parent_version=1, author=who),
     "mask.decided": lambda s, who: s.decisions.decide("P1", DAY1, 1, "accept", who, "good"),
     "mask.lost": lambda s, who: s.losses.mark_lost("P1", DAY1, 2, "a disk broke", who),
     "mask.found": lambda s, who: s.losses.mark_found("P1", DAY1, 3, who),
     "mask.scored": lambda s, who: s.verdicts.add_mask_verdict(_mask_id(s), {"verdict": "usual"}, who),
-    "ood.scored": lambda s, who: s.verdicts.add_scan_verdict("P1", DAY1, {"score": 0.5}, who),
+    "ood.scored": lambda s, who: s.verdicts.add_scan_verdict(
+        "P1", DAY1, {"state": "in distribution", "score": 0.5}, who
+    ),
     "event.added": lambda s, who: s.events.add("P1", DAY1, "steroids", "4 mg", who),
     "growth.fitted": lambda s, who: s.forecasts.add("P1", "L1", "gompertz", {"rate": 0.1}, who),
     "model.used": lambda s, who: s.models.add("lite", "ab" * 32, {}, who),

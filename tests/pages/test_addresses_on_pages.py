@@ -53,17 +53,17 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
             clinic.add_scan(store, patient, DAY, clinic.noise(seed))
             for n, reader in enumerate(("ann", "bob", "ann")):
                 labels = clinic.two_lesions(900 + 50 * n, 200)
-                clinic.add_child(store, labels, patient, DAY, method="medsam", reviewer=reader)
+                clinic.add_child(store, labels, patient, DAY, method="medsam", author=reader)
             clinic.accept(store, store.masks.version(patient, DAY, 3))
         clinic.add_scan(store, "KIM", LATER, clinic.noise(4))
         clinic.accept(
-            store, clinic.add_child(store, clinic.two_lesions(1000, 300), "KIM", LATER, method="edit", reviewer="ann")
+            store, clinic.add_child(store, clinic.two_lesions(1000, 300), "KIM", LATER, method="edit", author="ann")
         )
         clinic.add_scan(store, "MIA", DAY, clinic.noise(5))
         clinic.add_mask(store, "MIA", DAY, 800)
         store.readings.set_blind("MIA", DAY, True, "demo")
         labels = LabelMap(clinic.lesion(777).astype(np.uint8), clinic.grid())
-        clinic.add_child(store, labels, "MIA", DAY, method="medsam", reviewer="ann")
+        clinic.add_child(store, labels, "MIA", DAY, method="medsam", author="ann")
     return folder / "data"
 
 

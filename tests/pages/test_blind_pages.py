@@ -47,7 +47,7 @@ def root(tmp_path: Path) -> Path:
         request = {"patient_id": "ANNA", "timepoint": DAY, "scan": "CT", "prompts": [BOX]}
         job = store.jobs.create("refine", request, "ann")
         labels = LabelMap(clinic.lesion(HIDDEN).astype(np.uint8), clinic.grid())
-        made = clinic.add_child(store, labels, "ANNA", DAY, method="medsam", reviewer="ann", prompts=[BOX])
+        made = clinic.add_child(store, labels, "ANNA", DAY, method="medsam", author="ann", prompts=[BOX])
         store.jobs.update(job, status="done", result={"version": 2, "volume_mm3": made.volume_mm3})
         _flag(store, made)
         clinic.accept(store, clinic.add_mask(store, "ANNA", DAY, 1100))
@@ -149,7 +149,7 @@ def test_a_closed_timepoint_is_found_in_paths_and_lists_and_is_no_other_s(root):
 def test_a_timepoint_with_hidden_versions_alone_is_as_one_without(store: Store):
     clinic.add_scan(store, "ANNA", DAY, clinic.body(0))
     labels = LabelMap(clinic.lesion(HIDDEN).astype(np.uint8), clinic.grid())
-    clinic.add_child(store, labels, "ANNA", DAY, method="medsam", reviewer="ann")
+    clinic.add_child(store, labels, "ANNA", DAY, method="medsam", author="ann")
     clinic.add_scan(store, "DORA", DAY, clinic.noise(1))
     clinic.add_mask(store, "DORA", DAY, 900)
     store.readings.set_blind("ANNA", DAY, True, "demo")

@@ -33,7 +33,7 @@ def root(tmp_path: Path) -> Path:
             patient_id="KIM",
             timepoint=DAY,
             method="manual",
-            reviewer="demo",
+            author="demo",
             parent_version=1,
             lesions=measure(store.masks.load(record)),
         )

@@ -104,8 +104,8 @@ def _predictor_class() -> Any:
 
 
 @dataclass(frozen=True, eq=False)
-class Pass:
-    """One look of the network at a timepoint: what every later step needs of it.
+class NetworkOutput:
+    """Cached output of one nnU-Net inference: preprocessed data, logits, geometry.
 
     Args:
         data: (channels, K', J', I') float32, what `preprocess` made of the scans.
@@ -122,8 +122,8 @@ class Pass:
     seconds: dict[str, float]
 
 
-#: A larger pass is not kept in memory for whoever asks next.
-KEEP_BYTES = 512 * 2**20
+#: A larger output is not cached.
+MAX_CACHED_BYTES = 512 * 2**20
 
 
 class NnUNetSegmenter:
@@ -163,7 +163,7 @@ class NnUNetSegmenter:
             raise self._unreadable(error) from None
         self.channel_names = tuple(str(name) for _, name in channels)
         self.mirroring = mirroring
-        self._kept: tuple[tuple[str, ...], Pass] | None = None
+        self._cached_output: tuple[tuple[str, ...], NetworkOutput] | None = None
         device = pick_device()
         with _quiet():
             self._predictor = _predictor_class()(
@@ -247,7 +247,7 @@ class NnUNetSegmenter:
         """nnU-Net's ConfigurationManager: patch_size, spacing (ordered as `preprocess` does), the rest of the plans."""
         return self._predictor.configuration_manager
 
-    def choose(self, volumes: Sequence[Volume]) -> list[Volume]:
+    def select_channels(self, volumes: Sequence[Volume]) -> list[Volume]:
         """The volumes that feed the model's channels, in its order. Raises InputError when one is missing."""
         if not volumes:
             raise InputError("The timepoint has no scans. Import at least one before running a model.")
@@ -260,7 +260,7 @@ class NnUNetSegmenter:
             (channels, K', J', I') float32 at the network's spacing; nnU-Net's properties to map back; the first
             channel's grid. Index order is SimpleITK's (k, j, i) under the plans' transpose_forward, as it was trained.
         """
-        chosen = self.choose(volumes)
+        chosen = self.select_channels(volumes)
         grid = chosen[0].grid
         arrays = [v.array if v.grid.matches(grid) else resample(v.array, v.grid, grid, "linear") for v in chosen]
         data = np.stack([a.transpose(2, 1, 0) for a in arrays]).astype(np.float32)
@@ -286,31 +286,31 @@ class NnUNetSegmenter:
         self._predictor.progress, self._predictor.done = progress, 0
         return self._predictor.predict_logits_from_preprocessed_data(torch.from_numpy(data))
 
-    def look(self, volumes: Sequence[Volume], progress: Progress = no_progress) -> Pass:
-        """The pass behind the last segmentation when it was of these very scans, else a new one.
+    def infer_cached(self, volumes: Sequence[Volume], progress: Progress = no_progress) -> NetworkOutput:
+        """The cached output where the last inference was of these very scans, else that of a new inference.
 
         Raises:
             InputError: a channel is missing. JobCancelled: from `progress`, between two windows.
         """
-        kept = self._kept
-        return kept[1] if kept and kept[0] == self._key(volumes) else self._look(volumes, progress)
+        cached = self._cached_output
+        return cached[1] if cached and cached[0] == self._key(volumes) else self._infer(volumes, progress)
 
     def _key(self, volumes: Sequence[Volume]) -> tuple[str, ...]:
-        # The content's hash does not say in which order the axes are stored; the pass depends on it.
-        return tuple(f"{content_sha256(v)} {v.grid.affine.tobytes().hex()}" for v in self.choose(volumes))
+        # The content's hash does not say in which order the axes are stored; the output depends on it.
+        return tuple(f"{content_sha256(v)} {v.grid.affine.tobytes().hex()}" for v in self.select_channels(volumes))
 
-    def _look(self, volumes: Sequence[Volume], progress: Progress) -> Pass:
-        """Preprocess, predict, and keep the pass for the scan gate, which asks next."""
+    def _infer(self, volumes: Sequence[Volume], progress: Progress) -> NetworkOutput:
+        """Preprocess, predict, and cache the output for the scan gate, which asks next."""
         progress(0.0, "preparing")
         started = time.perf_counter()
         data, properties, grid = self.preprocess(volumes)
         prepared = time.perf_counter()
         logits = self.raw_logits(data, progress)
         seconds = {"preprocess": prepared - started, "predict": time.perf_counter() - prepared}
-        seen = Pass(data, properties, grid, logits, seconds)
-        small = data.nbytes + logits.numel() * logits.element_size() <= KEEP_BYTES
-        self._kept = (self._key(volumes), seen) if small else None
-        return seen
+        output = NetworkOutput(data, properties, grid, logits, seconds)
+        small = data.nbytes + logits.numel() * logits.element_size() <= MAX_CACHED_BYTES
+        self._cached_output = (self._key(volumes), output) if small else None
+        return output
 
     def segment(
         self, volumes: Sequence[Volume], progress: Progress = no_progress, logits: bool = False
@@ -320,7 +320,7 @@ class NnUNetSegmenter:
         Raises:
             InputError: a channel is missing. JobCancelled: from `progress`, between two windows.
         """
-        seen = self._look(volumes, progress)
+        seen = self._infer(volumes, progress)
         started = time.perf_counter()
         progress(0.85, "resampling to the scan")
         labels, full = self._export(seen.logits, seen.properties, logits)
@@ -336,7 +336,7 @@ class NnUNetSegmenter:
             labels=LabelMap(np.ascontiguousarray(labels, dtype=np.uint8), grid),
             model_id=self.model_id,
             checkpoint_sha256=self.checkpoint_sha256,
-            channels=tuple(v.channel for v in self.choose(volumes)),
+            channels=tuple(v.channel for v in self.select_channels(volumes)),
             logits=full,
             seconds=seconds,
             model_files=self.model_files,

@@ -28,7 +28,7 @@ from core.settings import settings
 log = logging.getLogger("twinreview.engines")
 
 #: After eviction this share of the limit is left, so that it is not needed again at once.
-KEPT_SHARE = 0.9
+SHARE_AFTER_EVICTION = 0.9
 #: A temporary file older than this was left by a process that died.
 STALE_S = 3600.0
 _DIGEST_BYTES = 16
@@ -129,7 +129,7 @@ class EmbeddingStore:
         if total <= self.limit_bytes:
             return
         for _, size, path in files:
-            if total <= self.limit_bytes * KEPT_SHARE:
+            if total <= self.limit_bytes * SHARE_AFTER_EVICTION:
                 break
             path.unlink(missing_ok=True)
             total -= size

@@ -40,7 +40,7 @@ from core.types import Grid, Prompt
 log = logging.getLogger("twinreview.engines")
 
 #: Scans kept in memory, a byte a voxel.
-KEPT_SCANS = 4
+MAX_CACHED_SCANS = 4
 Request = dict[str, Any]
 Reply = Callable[[Request], None]
 Work = tuple[int, Callable[[], None]]
@@ -238,7 +238,7 @@ class Worker:
                     raise InputError("The scan's file is gone or was altered. Run `python cli.py verify` to see which.")
                 volume = read_volume(path, described["modality"], described["sequence"])
                 self._scans[sha256] = Prepared(to_uint8(volume.array, volume.modality), volume.grid)
-                while len(self._scans) > KEPT_SCANS:
+                while len(self._scans) > MAX_CACHED_SCANS:
                     self._scans.popitem(last=False)
             self._scans.move_to_end(sha256)
             return self._scans[sha256]

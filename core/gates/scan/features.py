@@ -37,8 +37,8 @@ class Encoder(Protocol):
     def network(self) -> Any: ...
     @property
     def configuration(self) -> Any: ...
-    def choose(self, volumes: Sequence[Volume]) -> list[Volume]: ...
-    def look(self, volumes: Sequence[Volume], progress: Progress = no_progress) -> Any: ...
+    def select_channels(self, volumes: Sequence[Volume]) -> list[Volume]: ...
+    def infer_cached(self, volumes: Sequence[Volume], progress: Progress = no_progress) -> Any: ...
 
 
 @dataclass(frozen=True, eq=False)
@@ -180,8 +180,8 @@ def scan_features(
     Raises:
         InputError: a channel is missing. JobCancelled: from `progress`, between two windows.
     """
-    chosen = segmenter.choose(volumes)
-    seen = segmenter.look(chosen, progress)
+    chosen = segmenter.select_channels(volumes)
+    seen = segmenter.infer_cached(chosen, progress)
     data, logits = seen.data, np.asarray(seen.logits, dtype=np.float32)
     # Every class that is not background is tumour to the gate, as it is to the worklist.
     tumour = logits.argmax(axis=0) > 0

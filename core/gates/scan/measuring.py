@@ -16,7 +16,7 @@ TREES = 200
 RESAMPLINGS = 20
 
 
-def prepare_evaluate_ood(_store: object, args: Mapping[str, Any], person: str) -> dict[str, Any]:
+def prepare_evaluate_scan_gate(_store: object, args: Mapping[str, Any], person: str) -> dict[str, Any]:
     """args: resamplings (20), trees (200). Raises ModelError when the reference is not there or was altered."""
     from core.gates.scan.rfdeep import MODEL_ID
     from weights import registry
@@ -33,7 +33,7 @@ def prepare_evaluate_ood(_store: object, args: Mapping[str, Any], person: str) -
     }
 
 
-def compute_evaluate_ood(params: dict[str, Any], out_dir: Path, progress: Progress) -> dict[str, Any]:
+def compute_evaluate_scan_gate(params: dict[str, Any], out_dir: Path, progress: Progress) -> dict[str, Any]:
     """`core.gates.scan.evaluate` under the protocol "unified", one method after the other."""
     from core.gates.scan.evaluate import evaluate, methods
     from core.gates.scan.rfdeep import read_reference
@@ -48,7 +48,7 @@ def compute_evaluate_ood(params: dict[str, Any], out_dir: Path, progress: Progre
     return {**{key: params[key] for key in keep}, "figures": nan_to_null(figures)}
 
 
-def record_evaluate_ood(
+def record_evaluate_scan_gate(
     _store: object, params: dict[str, Any], result: dict[str, Any], out_dir: Path, person: str
 ) -> dict[str, Any]:
     """Kept in the job's row, where the page finds it."""

@@ -14,7 +14,7 @@ import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from core.errors import ModelError
 from core.gates.scan.detectors import SEED, TREES, fit_forest, forest_scores
 from core.gates.scan.features import FEATURES_VERSION, TRAINING_CROPS, Encoder, scan_features
-from core.types import Progress, Volume, no_progress
+from core.types import Progress, ScanGateState, Volume, no_progress
 
 MODEL_ID = "rfdeep-sts-ctpet"
 IN_DISTRIBUTION = "in distribution"
@@ -30,11 +30,9 @@ FOLDS = 8
 #: Share of in-distribution scans that the threshold is meant to let pass.
 PASS_SHARE = 0.95
 
-OodState = Literal["in distribution", "out of distribution", "no anchor"]
-
 
 @dataclass(frozen=True)
-class OodResult:
+class ScanGateResult:
     """The gate's verdict on one timepoint's scans.
 
     Args:
@@ -48,7 +46,7 @@ class OodResult:
         note: what a person should know, one or two sentences.
     """
 
-    state: OodState
+    state: ScanGateState
     score: float | None
     threshold: float
     crop_scores: tuple[float, ...]
@@ -224,21 +222,21 @@ class RfDeep:
                 "shipped network, or build the gate again: weights/recipes/rfdeep/README.md says how."
             )
 
-    def score_rows(self, rows: NDArray[np.float32]) -> OodResult:
+    def score_rows(self, rows: NDArray[np.float32]) -> ScanGateResult:
         """(crops, features) of one scan -> the verdict; (0, features) -> "no anchor"."""
         n_reference = int(np.count_nonzero(~self.reference.ood))
         facts = (n_reference, self.model_id, self.checkpoint_sha256, FEATURES_VERSION)
         if len(rows) == 0:
-            return OodResult("no anchor", None, self.threshold, (), *facts, note=NO_ANCHOR_NOTE)
+            return ScanGateResult("no anchor", None, self.threshold, (), *facts, note=NO_ANCHOR_NOTE)
         crops = forest_scores(self._forest, rows[None])[0]
         score = float(crops.mean())
-        state: OodState = "out of distribution" if score > self.threshold else "in distribution"
+        state: ScanGateState = "out of distribution" if score > self.threshold else "in distribution"
         note = (ODD_NOTE if score > self.threshold else USUAL_NOTE).format(n=n_reference)
-        return OodResult(state, score, self.threshold, tuple(float(c) for c in crops), *facts, note=note)
+        return ScanGateResult(state, score, self.threshold, tuple(float(c) for c in crops), *facts, note=note)
 
     def score_scan(
         self, volumes: Sequence[Volume], progress: Progress = no_progress, segmenter: Encoder | None = None
-    ) -> OodResult:
+    ) -> ScanGateResult:
         """The verdict on a timepoint's scans, in any order.
 
         Args:
@@ -286,6 +284,6 @@ def load_rfdeep(model_id: str = MODEL_ID) -> RfDeep:
     return RfDeep(read_reference(registry.verify(entry), entry.sha256), entry.id)
 
 
-def score_scan(volumes: Sequence[Volume], progress: Progress = no_progress, model_id: str = MODEL_ID) -> OodResult:
+def score_scan(volumes: Sequence[Volume], progress: Progress = no_progress, model_id: str = MODEL_ID) -> ScanGateResult:
     """`load_rfdeep(model_id).score_scan(volumes, progress)`."""
     return load_rfdeep(model_id).score_scan(volumes, progress)

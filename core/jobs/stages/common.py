@@ -57,7 +57,7 @@ def add_version(
     timepoint: str,
     *,
     method: str,
-    reviewer: str,
+    author: str,
     parent_version: int | None,
     **more: Any,
 ) -> MaskRecord:
@@ -73,7 +73,7 @@ def add_version(
         patient_id=patient_id,
         timepoint=timepoint,
         method=method,
-        reviewer=reviewer,
+        author=author,
         parent_version=parent_version,
         lesions=measure(labels),
         vectors=vectors,

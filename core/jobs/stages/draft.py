@@ -64,7 +64,7 @@ def save_draft(
         patient_id,
         timepoint,
         method=made.method,
-        reviewer=person,
+        author=person,
         model_checkpoint=last.model_id if last else None,
         checkpoint_sha256=last.checkpoint_sha256 if last else None,
         prompts=made.prompts(),

@@ -74,7 +74,7 @@ def add_consensus(store: StageStore, patient_id: str, timepoint: str, person: st
         patient_id,
         timepoint,
         method=CONSENSUS_METHOD,
-        reviewer=person,
+        author=person,
         prompts=[made_of],
         parent_version=versions[-1],
     )

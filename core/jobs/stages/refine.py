@@ -23,7 +23,7 @@ from core.lesions.masks import replace_lesion
 from core.lesions.matching import MAX_LESIONS
 from core.review.blind_reading import seen_version
 from core.review.readers import newest_visible_mask, next_visible_label
-from core.types import LabelMap, MaskRecord, Progress, Prompt, Scan
+from core.types import LabelMap, MaskMethod, MaskRecord, Progress, Prompt, Scan
 
 
 def prepare_refine(store: StageStore, args: Mapping[str, Any], person: str) -> dict[str, Any]:
@@ -171,8 +171,8 @@ def record_refine(
         labels,
         params["patient_id"],
         params["timepoint"],
-        method="medsam",
-        reviewer=person,
+        method=MaskMethod.MEDSAM,
+        author=person,
         model_checkpoint=result["model_id"],
         checkpoint_sha256=result["checkpoint_sha256"],
         prompts=prompts,

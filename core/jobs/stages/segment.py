@@ -20,12 +20,12 @@ from core.jobs.stages.common import (
     timepoint_scans,
 )
 from core.review.readers import masks_for_all_to_see, readable
-from core.types import LabelMap, MaskRecord, Progress, Volume
+from core.types import LabelMap, MaskMethod, MaskRecord, Progress, Volume
 
 #: Components smaller than this are noise of the network, not lesions: half a millilitre, about a 10 mm sphere, below
 #: what RECIST 1.1 calls measurable.
 MIN_LESION_MM3 = 500.0
-#: How far (border to border, after registration) a lesion may lie from its last place and still be the same one.
+#: Largest distance, mm, between lesion centres (after registration) at which a lesion is still the same one.
 MAX_MATCH_MM = 10.0
 DEFAULT_MODEL = "sts-ctpet-small"
 
@@ -33,7 +33,7 @@ DEFAULT_MODEL = "sts-ctpet-small"
 def _priors(
     store: StageStore, patient_id: str, timepoint: str, known_masks: Mapping[str, Sequence[MaskRecord]]
 ) -> list[dict[str, Any]]:
-    """The masks whose lesion numbers count, the most telling first, each with the lesions that none before it knows.
+    """Masks to take lesion numbers from, by priority; each lists only lesions that are not in an earlier one.
 
     In order: this timepoint's, earlier ones from the nearest on, later ones. Of a timepoint it is the accepted version,
     else the newest that was not rejected. So a lesion that comes back after it was gone is found under its old number.
@@ -46,9 +46,10 @@ def _priors(
     priors: list[dict[str, Any]] = []
     known: set[int] = set()
     for other in [timepoint, *earlier, *(t for t in every if t > timepoint)]:
-        kept = [record for record in known_masks[other] if record.status != "rejected"]
-        kept = readable(store, patient_id, kept)
-        record = next((one for one in kept if one.status == "accepted"), kept[-1] if kept else None)
+        candidates = [record for record in known_masks[other] if record.status != "rejected"]
+        candidates = readable(store, patient_id, candidates)
+        newest = candidates[-1] if candidates else None
+        record = next((candidate for candidate in candidates if candidate.status == "accepted"), newest)
         lesions = {int(lesion["label"]) for lesion in record.lesions} - known if record else set()
         if record and lesions:
             known |= lesions
@@ -170,8 +171,8 @@ def record_segment(
         labels,
         patient_id,
         timepoint,
-        method="nnunet",
-        reviewer=person,
+        method=MaskMethod.NNUNET,
+        author=person,
         model_checkpoint=params["model_id"],
         checkpoint_sha256=result["checkpoint_sha256"],
         model_files=result.get("model_files"),

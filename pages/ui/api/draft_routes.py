@@ -37,7 +37,7 @@ class Denied(StoreError):
     """The draft is not this person's, or not of what is on the page."""
 
 
-def _own(claims: Claims, request: Request) -> Draft:
+def _draft_of_person(claims: Claims, request: Request) -> Draft:
     draft = resources.get_store().drafts.get(request.path_params["draft_id"])
     mine = draft.person == claims.person and draft.patient_id == claims.patient_id
     if not mine or draft.timepoint not in claims.timepoints:
@@ -47,7 +47,7 @@ def _own(claims: Claims, request: Request) -> Draft:
 
 def _draft(claims: Claims, request: Request) -> Draft:
     """The person's own draft, of a version that they may still see."""
-    draft = _own(claims, request)
+    draft = _draft_of_person(claims, request)
     if draft.parent_version not in _seen(claims, draft.timepoint):
         raise Denied(
             f"This draft began with version {draft.parent_version}, which you may not see while {draft.timepoint} is "
@@ -69,7 +69,7 @@ def _closing(claims: Claims, request: Request) -> threading.Lock:
 
     A lock is shared by several drafts, so that none must be kept for drafts that are gone.
     """
-    return _CLOSING[hash(_own(claims, request).draft_id) % len(_CLOSING)]
+    return _CLOSING[hash(_draft_of_person(claims, request).draft_id) % len(_CLOSING)]
 
 
 def _revision(request: Request) -> int:
@@ -159,7 +159,7 @@ def _forget_answers(draft: Draft) -> None:
 def discard(claims: Claims, request: Request, body: bytes) -> Response:
     """DELETE: the draft is closed, and nothing becomes of it."""
     with _closing(claims, request):
-        draft = _own(claims, request)
+        draft = _draft_of_person(claims, request)
         resources.get_store().drafts.discard(draft.draft_id)
     _forget_answers(draft)
     return JSONResponse({}, headers=NO_STORE)

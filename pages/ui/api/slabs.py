@@ -224,14 +224,14 @@ def packed(folder: Path, n: int) -> bytes | None:
     return None
 
 
-def packed_labels(path: Path, kept: Path) -> bytes:
+def packed_labels(path: Path, cache: Path) -> bytes:
     """A mask file's labels, uint8, i fastest, as gzip; made when first asked for."""
     try:
-        return kept.read_bytes()
+        return cache.read_bytes()
     except FileNotFoundError:
         pass
     squeeze = zlib.compressobj(1, zlib.DEFLATED, 31)
     parts = [squeeze.compress(block.astype(np.uint8).tobytes(order="F")) for block in read_blocks(path)]
     content = b"".join([*parts, squeeze.flush()])
-    write(kept, content)
+    write(cache, content)
     return content

@@ -10,9 +10,9 @@ from collections.abc import Sequence
 
 import plotly.graph_objects as go
 
-from core.twin.outcomes import BEST_FIRST, MM3_PER_ML, PatientOutcome, Visit, worst_first
+from core.twin.outcomes import BEST_FIRST, PatientOutcome, Visit, worst_first
 from core.twin.response import RULES, Category, ResponseRule
-from core.types import JsonDict
+from core.types import MM3_PER_ML, JsonDict
 from pages.ui.shared.charts import RESPONSE_COLOURS, TOTAL_COLOUR, layout, say
 from pages.ui.shared.text import figure_text
 

@@ -11,11 +11,11 @@ from streamlit.delta_generator import DeltaGenerator
 
 from core.growth.rates import change_verdict
 from core.imaging.registration import RigidTransform
-from core.lesions.masks import MaskDiff, diff
+from core.lesions.masks import MaskDiff, mask_diff
 from core.lesions.metrics import SurfaceDistances
 from core.review.decisions import rejected_lesion_ids
 from core.twin import trajectory
-from core.types import JsonDict, MaskRecord, TableRow
+from core.types import MM3_PER_ML, JsonDict, MaskRecord, TableRow
 from pages.ui.frame import address, opening, resources, session, visible
 from pages.ui.review.review_panel import DICE_HELP, HD95_HELP
 from pages.ui.shared.lost_files import file_problem
@@ -25,7 +25,6 @@ from pages.ui.viewer import viewer
 from pages.ui.viewer.describe import Shown, viewer_data
 from store import Store
 
-ML = 1000.0
 #: What stands above the pictures and below them, screen pixels: the first rows of the tables are in sight.
 ABOVE_PX = 230
 LINK_HELP = "The right scan is turned and moved onto the left one (rigid registration), so both show one position."
@@ -120,16 +119,16 @@ def motion(link: RigidTransform) -> tuple[float, float]:
     return float(np.degrees(np.arccos(np.clip(cosine, -1, 1)))), float(np.linalg.norm(link.matrix[:3, 3]))
 
 
-def difference(first: MaskRecord, second: MaskRecord) -> None:
+def show_mask_diff(first: MaskRecord, second: MaskRecord) -> None:
     """The second version against the first, in numbers."""
-    changed: MaskDiff = diff(resources.load_mask(first), resources.load_mask(second))
+    changed: MaskDiff = mask_diff(resources.load_mask(first), resources.load_mask(second))
     apart: SurfaceDistances = resources.surface_distances(first, second)
     st.subheader(f"v{second.version} against v{first.version}", divider="gray")
     dice, added, removed, volume, border = st.columns(5)
     dice.metric("Dice", f"{changed.dice:.3f}", help=DICE_HELP)
     added.metric("Voxels added", f"{changed.voxels_added:,}", help="In the right version, not so in the left.")
     removed.metric("Voxels removed", f"{changed.voxels_removed:,}", help="In the left version, not so in the right.")
-    delta = "unknown" if changed.volume_delta_mm3 is None else f"{changed.volume_delta_mm3 / ML:+.1f} mL"
+    delta = "unknown" if changed.volume_delta_mm3 is None else f"{changed.volume_delta_mm3 / MM3_PER_ML:+.1f} mL"
     volume.metric("Volume", delta, help="Right minus left.")
     border.metric("Hausdorff 95 %", _mm(apart.hausdorff95_mm), help=HD95_HELP)
 
@@ -165,9 +164,9 @@ def lesion_rows(
             for record, mask in zip((first, second), masks, strict=True)
         )
         figures = {
-            "Left (mL)": before / ML,
-            "Right (mL)": after / ML,
-            "Change (mL)": (after - before) / ML,
+            "Left (mL)": before / MM3_PER_ML,
+            "Right (mL)": after / MM3_PER_ML,
+            "Change (mL)": (after - before) / MM3_PER_ML,
             "Change (%)": 100 * (after / before - 1) if before else math.nan,
         }
         row: JsonDict = {"Lesion": lesion}

@@ -9,7 +9,7 @@ from streamlit.delta_generator import DeltaGenerator
 
 from core.errors import TwinReviewError
 from core.review.readers import CONSENSUS_METHOD, newest_by_reader
-from core.types import JsonObject, MaskRecord
+from core.types import MM3_PER_ML, JsonObject, MaskRecord
 from pages.ui.compare import comparing
 from pages.ui.frame import address, opening, resources, session, shell
 from pages.ui.guard import rights
@@ -77,7 +77,7 @@ def _setting(store: Store, patient: str, timepoint: str, person: str) -> bool:
 
 def _pictures(store: Store, patient: str, readings: Sequence[MaskRecord], person: str) -> None:
     """Two readers side by side; on the right, what one has and the other has not."""
-    by_name = {record.reviewer: record for record in readings}
+    by_name = {record.author: record for record in readings}
     names, about = list(by_name), (patient, readings[0].timepoint)
     place = f"of {patient} on {readings[0].timepoint}"
     keys = session.LEFT_READER, session.RIGHT_READER
@@ -97,8 +97,8 @@ def _agreement_table(pairs: Sequence[JsonObject]) -> None:
             "Readers": f"{pair['first']} and {pair['second']}",
             "Lesion": pair["lesion"],
             "Dice": pair["dice"],
-            "First (mL)": pair["volume_first_mm3"] / 1000,
-            "Second (mL)": pair["volume_second_mm3"] / 1000,
+            "First (mL)": pair["volume_first_mm3"] / MM3_PER_ML,
+            "Second (mL)": pair["volume_second_mm3"] / MM3_PER_ML,
             "Difference (mL)": pair["difference_ml"],
             "Difference (%)": pair["difference_percent"],
         }
@@ -152,7 +152,7 @@ def _consensus(
     same = _consensus_of(store.masks.of(patient, timepoint), versions)
     words, button = st.columns([5, 3], vertical_alignment="center")
     said = f"v{same.version} is the consensus of these versions." if same else "It becomes a version like any other."
-    words.caption(f"STAPLE: {found['staple']['volume_mm3'] / 1000:.1f} mL. {said}")
+    words.caption(f"STAPLE: {found['staple']['volume_mm3'] / MM3_PER_ML:.1f} mL. {said}")
     state = rights.button(store, shell.person(), "mask.added", disabled=same is not None)
     if button.button("Make the STAPLE consensus", type="primary", width="stretch", **state):
         from core.jobs.stages.readers import add_consensus

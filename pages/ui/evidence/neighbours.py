@@ -9,13 +9,12 @@ import streamlit as st
 
 from core.errors import InputError
 from core.twin import curve
-from core.types import JsonObject, MaskRecord
+from core.types import MM3_PER_ML, JsonObject, MaskRecord
 from pages.ui.frame import resources
 from pages.ui.shared import slices
 from pages.ui.shared.text import plain
 from pages.ui.trajectory.growth_panel import VERDICT_HELP
 
-ML = 1000.0
 MARGIN_MM = 25.0
 DISTANCE_HELP = (
     "How far apart the two shapes are, over all shape features together; 1 is the typical spread of one feature among "
@@ -56,7 +55,7 @@ def _draw(record: MaskRecord, label: int) -> str:
     )
 
 
-def outcome_words(outcome: curve.Outcome | None) -> str:
+def outcome_words(outcome: curve.NextChange | None) -> str:
     """What became of a lesion, in one or two lines of Markdown."""
     if outcome is None:
         return "No later accepted timepoint."
@@ -66,14 +65,14 @@ def outcome_words(outcome: curve.Outcome | None) -> str:
     return f"**{percent}** in {outcome.days:.0f} days  \n{plain(outcome.verdict)}"
 
 
-def own_lesion(record: MaskRecord, lesion_id: str) -> None:
+def query_lesion(record: MaskRecord, lesion_id: str) -> None:
     """The lesion that is asked about."""
     with st.container(border=True):
         picture, text = st.columns([1, 6], vertical_alignment="center")
         picture.image(lesion_picture(record, lesion_id), width=110, alt=f"{lesion_id} of {record.timepoint}")
         text.markdown(
             f"**{plain(lesion_id)}** of {plain(record.timepoint)}, mask v{record.version} ({plain(record.status)})  \n"
-            f"{volume_mm3(record, lesion_id) / ML:.1f} mL"
+            f"{volume_mm3(record, lesion_id) / MM3_PER_ML:.1f} mL"
         )
 
 
@@ -82,7 +81,7 @@ def similar_cards(found: Sequence[JsonObject]) -> None:
     store = resources.get_store()
     for column, row in zip(st.columns(max(len(found), 5)), found, strict=False):
         record = store.masks.version(row["patient_id"], row["timepoint"], row["version"])
-        outcome = curve.what_became(store, record.patient_id, record.timepoint, row["lesion_id"])
+        outcome = curve.next_change(store, record.patient_id, record.timepoint, row["lesion_id"])
         scan = store.scans.reference(record.patient_id, record.timepoint)
         with column.container(border=True, height="stretch"):
             name = f"{record.patient_id} {row['lesion_id']} of {record.timepoint}"
@@ -90,7 +89,7 @@ def similar_cards(found: Sequence[JsonObject]) -> None:
             badge = "  \n:orange-badge[simulated]" if scan.metadata.get("simulated") else ""
             st.markdown(f"**{plain(record.patient_id)}** {plain(row['lesion_id'])}  \n{plain(record.timepoint)}{badge}")
             st.markdown(
-                f"{volume_mm3(record, row['lesion_id']) / ML:.1f} mL  \ndistance {row['distance']:.2f}",
+                f"{volume_mm3(record, row['lesion_id']) / MM3_PER_ML:.1f} mL  \ndistance {row['distance']:.2f}",
                 help=DISTANCE_HELP,
             )
             rule = None if outcome is None else f"{VERDICT_HELP} {plain(outcome.rule)}."
@@ -100,7 +99,7 @@ def similar_cards(found: Sequence[JsonObject]) -> None:
 def tally(found: Sequence[JsonObject]) -> str:
     """How much evidence this is: lesions, patients, and how many have a later timepoint."""
     store = resources.get_store()
-    later = [curve.what_became(store, r["patient_id"], r["timepoint"], r["lesion_id"]) for r in found]
+    later = [curve.next_change(store, r["patient_id"], r["timepoint"], r["lesion_id"]) for r in found]
     patients = len({row["patient_id"] for row in found})
     return (
         f"{len(found)} lesions of {patients} other {'patient' if patients == 1 else 'patients'}, "

@@ -217,10 +217,10 @@ def _forecast(
     population: str,
     _own: list[ReferenceSet],
 ) -> Forecast:
-    from core.growth.population import in_force
+    from core.growth.population import active_population
     from core.twin.trajectory import forecast_lesion_or_total
 
-    return forecast_lesion_or_total(dict(series), lesion, horizon_days, dict(noise), in_force(_own))
+    return forecast_lesion_or_total(dict(series), lesion, horizon_days, dict(noise), active_population(_own))
 
 
 def curve_fits(points: Sequence[VolumePoint]) -> dict[str, LawFit]:

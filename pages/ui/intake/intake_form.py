@@ -10,7 +10,7 @@ import streamlit as st
 
 from core.imaging.pseudonym import NameQuestion
 from core.jobs.pipeline import import_mask, import_scan
-from core.types import JsonDict, Scan, TableRow
+from core.types import MM3_PER_ML, JsonDict, Scan, TableRow
 from pages.ui.frame import session
 from pages.ui.frame.session import QuestionedNames
 from pages.ui.guard import rights, uploads
@@ -92,10 +92,10 @@ def mask_form(store: Store, patient: str | None, person: str) -> None:
     if st.button("Import mask", type="primary", **state):
         with st.spinner("Checking and storing"), store.scratch() as folder:
             path = uploads.saved(files, folder)[0]
-            record = import_mask(store, path, patient_id=patient, timepoint=timepoint, reviewer=person)
+            record = import_mask(store, path, patient_id=patient, timepoint=timepoint, author=person)
         lesions = f"{len(record.lesions)} lesion" + ("" if len(record.lesions) == 1 else "s")
         uploads.let_go("mask-file", files)
-        stored = f"Stored as version {record.version}: {record.volume_mm3 / 1000:.1f} mL in {lesions}."
+        stored = f"Stored as version {record.version}: {record.volume_mm3 / MM3_PER_ML:.1f} mL in {lesions}."
         session.IMPORTED_MASK.set(stored, patient)
         st.rerun()
     words = session.IMPORTED_MASK.get(patient)

@@ -11,10 +11,10 @@ import streamlit as st
 from core.gates.mask import verdicts
 from core.gates.mask.anomaly import MaskGate, scores_needed
 from core.gates.scan.measuring import RESAMPLINGS, TREES
-from core.gates.scan.rfdeep import MODEL_ID, OodState, Reference
+from core.gates.scan.rfdeep import MODEL_ID, Reference
 from core.remembered.rows import MaskVerdict, ScanVerdict, ShapeVector
 from core.review.blind_reading import seen_of_all
-from core.types import JsonObject
+from core.types import SCAN_GATE_STATES, JsonObject
 from pages.ui.frame import address, opening, resources, session, shell
 from pages.ui.guard import rights
 from pages.ui.shared import charts, job_panel, plotting
@@ -34,7 +34,6 @@ SHOWN_HELP = (
 )
 THRESHOLD_HELP = "Scores above it are out of distribution: 95 % of the in-distribution reference scans lie below."
 P_HELP = "Conformal p-value: the share of reference masks that are at least as odd. Flagged at 0.05 or less."
-STATES: tuple[OodState, ...] = ("in distribution", "out of distribution", "no anchor")
 
 
 def scan_reference() -> tuple[Reference, str] | None:
@@ -77,7 +76,7 @@ def score_figure(reference: Reference | None, scores: Sequence[ScanVerdict]) -> 
     threshold = reference.threshold if reference is not None else scores[-1].threshold if scores else None
     if groups and threshold is not None:
         plotting.draw(charts.ood_figure(groups, float(threshold)), "ood", 330, "Scan scores and the threshold")
-    counts = {state: sum(row.state == state for row in scores) for state in STATES}
+    counts = {state: sum(row.state == state for row in scores) for state in SCAN_GATE_STATES}
     if scores:
         st.caption("This installation: " + ", ".join(f"{n} {state}" for state, n in counts.items()) + ".")
     else:

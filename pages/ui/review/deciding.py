@@ -8,7 +8,7 @@ import streamlit as st
 
 from core.errors import TwinReviewError
 from core.review.decisions import counted_lesions, rejected_lesion_ids
-from core.types import Decision, JsonObject, MaskRecord
+from core.types import MM3_PER_ML, Decision, JsonObject, MaskRecord
 from pages.ui.frame import address, session, visible
 from pages.ui.guard import rights
 from pages.ui.shared.charts import lesion_colour_name
@@ -16,7 +16,6 @@ from pages.ui.shared.lost_files import file_problem
 from pages.ui.shared.text import plain
 from store import Store
 
-ML = 1000.0
 OTHER = "other"
 REASONS: Mapping[str, Mapping[str, str]] = {
     "accept": {
@@ -108,14 +107,14 @@ def _settled(record: MaskRecord) -> str:
     return SETTLED[record.status] + (f" {plain(', '.join(out))} is rejected and stays out." if out else "")
 
 
-def _ask(store: Store, record: MaskRecord, person: str, verdict: str | None, said: Sequence[Decision]) -> None:
+def _ask(store: Store, record: MaskRecord, person: str, verdict: str | None, decisions: Sequence[Decision]) -> None:
     """The widgets of one decision; writes it when its button is pressed."""
-    at = f"{record.mask_id}-{record.status}-{len(said)}-{verdict}"
+    at = f"{record.mask_id}-{record.status}-{len(decisions)}-{verdict}"
     lesion = _choose_lesion(record, at)
     if lesion is not None and verdict is None:
         address.note("lesion", lesion)
     _remind(store, record, lesion)
-    chosen = _choose_verdict(record, lesion, said, verdict, at)
+    chosen = _choose_verdict(record, lesion, decisions, verdict, at)
     if chosen is None:
         return
     reasons = REASONS["reject lesion" if lesion and chosen == "reject" else chosen]
@@ -161,7 +160,7 @@ def _why_not(store: Store, record: MaskRecord, lesion: str | None) -> str | None
 def lesion_name(lesion: JsonObject) -> str:
     """A lesion as people find it in the picture: "L2 · vermilion · 3.4 mL"."""
     name = str(lesion["lesion_id"])
-    return f"{name} · {lesion_colour_name(name)} · {float(lesion['volume_mm3']) / ML:.1f} mL"
+    return f"{name} · {lesion_colour_name(name)} · {float(lesion['volume_mm3']) / MM3_PER_ML:.1f} mL"
 
 
 def _choose_lesion(record: MaskRecord, at: str) -> str | None:
@@ -183,7 +182,7 @@ def _choose_lesion(record: MaskRecord, at: str) -> str | None:
 
 
 def _choose_verdict(
-    record: MaskRecord, lesion: str | None, said: Sequence[Decision], verdict: str | None, at: str
+    record: MaskRecord, lesion: str | None, decisions: Sequence[Decision], verdict: str | None, at: str
 ) -> str | None:
     """accept, reject or withdraw, of those that are possible; None while there is nothing to decide."""
     if lesion is None and record.status == "accepted":
@@ -199,7 +198,7 @@ def _choose_verdict(
         possible = ["reject"]
     elif lesion in rejected_lesion_ids(record):
         possible = ["accept"]
-    elif lesion and (record.status == "accepted" or any(d.lesion_id == lesion for d in said)):
+    elif lesion and (record.status == "accepted" or any(d.lesion_id == lesion for d in decisions)):
         possible = ["reject"]
     wanted_first = verdict or ("reject" if lesion else "accept")
     index = possible.index(wanted_first) if wanted_first in possible else 0

@@ -9,12 +9,11 @@ from pathlib import Path
 import streamlit as st
 
 from core.review.decisions import rejected_lesion_ids
-from core.types import JsonDict, MaskRecord
+from core.types import MM3_PER_ML, JsonDict, MaskRecord
 from pages.ui.frame import session
 from pages.ui.guard.tokens import make_token
 from pages.ui.shared.thumbnails import API
 
-ML = 1000.0
 #: From this many on, neighbours that were superseded share one line until it is pressed.
 FOLD_FROM = 2
 #: Deeper branches are drawn no farther to the right: the panel is narrow, and each row names its parent anyway.
@@ -96,7 +95,7 @@ def _fold(rows: list[Row], shown: int | None) -> list[Row]:
 
 
 def _volume_words(delta_mm3: float | None) -> str:
-    return "volume change unknown" if delta_mm3 is None else f"{delta_mm3 / ML:+.1f} mL"
+    return "volume change unknown" if delta_mm3 is None else f"{delta_mm3 / MM3_PER_ML:+.1f} mL"
 
 
 def describe(row: Row, shown: int | None) -> JsonDict:
@@ -110,8 +109,8 @@ def describe(row: Row, shown: int | None) -> JsonDict:
             f"+{record.voxels_added:,} −{record.voxels_removed:,} voxels",
         ]
     else:
-        changes += [f"{record.volume_mm3 / ML:.1f} mL"]
-    made = [record.reviewer, record.created_at[:16].replace("T", " ")]
+        changes += [f"{record.volume_mm3 / MM3_PER_ML:.1f} mL"]
+    made = [record.author, record.created_at[:16].replace("T", " ")]
     if record.prompts:
         made.append(f"{len(record.prompts)} prompt" + ("s" if len(record.prompts) > 1 else ""))
     status: str = record.status

@@ -10,7 +10,7 @@ import streamlit as st
 from streamlit.elements.lib.mutable_tab_container import TabContainer
 
 from core.gates.mask.verdicts import score_mask
-from core.types import JsonDict, MaskRecord, Prompt
+from core.types import MM3_PER_ML, JsonDict, MaskRecord, Prompt
 from pages.ui.frame import address, resources, session, visible
 from pages.ui.guard import rights
 from pages.ui.review.deciding import keep_version
@@ -21,7 +21,6 @@ from pages.ui.viewer.describe import Shown, viewer_data
 from store import Store
 
 STATUS_ICON = {"proposed": "pending", "accepted": "check_circle", "rejected": "cancel", "superseded": "history"}
-ML = 1000.0
 DICE_HELP = "Overlap with the version before: 2 |A and B| / (|A| + |B|); 1 is identical, 0 is disjoint."
 TABS = ("Segment", "Refine", "Decide")
 HD95_HELP = "95 % Hausdorff distance: 95 % of either mask's border lies within this distance of the other's."
@@ -240,7 +239,7 @@ def history(store: Store, patient: str, timepoint: str, record: MaskRecord | Non
         st.subheader(f"v{record.version} against v{record.parent_version}", divider="gray")
         dice, delta, border = st.columns(3)  # not st.metric: its figures are too large for three in this panel
         dice.markdown(f":small[:gray[Dice]]  \n**{record.dice_vs_previous_version:.3f}**", help=DICE_HELP)
-        change = "unknown" if record.volume_delta_mm3 is None else f"{record.volume_delta_mm3 / ML:+.1f} mL"
+        change = "unknown" if record.volume_delta_mm3 is None else f"{record.volume_delta_mm3 / MM3_PER_ML:+.1f} mL"
         delta.markdown(f":small[:gray[Volume]]  \n**{change}**")
         distance = f"{apart:.1f} mm" if math.isfinite(apart) else "one is empty"
         border.markdown(f":small[:gray[HD95]]  \n**{distance}**", help=HD95_HELP)

@@ -8,13 +8,12 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import plotly.graph_objects as go
 
-from core.growth.curves import CURVES, FLOOR_MM3
+from core.growth.curves import FLOOR_MM3, GROWTH_LAWS
 from core.twin.trajectory import LawFit
-from core.types import VolumePoint
+from core.types import MM3_PER_ML, VolumePoint
 from pages.ui.shared.charts import LESION_COLOURS, layout, lesion_colour
 from pages.ui.trajectory.growth_charts import volume_axis
 
-_ML = 1000.0
 _DASHES = ("solid", "dash", "dot")
 
 
@@ -30,20 +29,20 @@ def fits_figure(points: Sequence[VolumePoint], fits: Mapping[str, LawFit], log: 
     colour = lesion_colour(points[0].lesion_id)
     shown = sorted((fitted.aicc, name) for name, fitted in fits.items() if fitted.identifiable)
     for n, (aicc, name) in enumerate(shown):
-        volumes = CURVES[name].volume_mm3(days - points[0].days, *fits[name].parameters.values())
+        volumes = GROWTH_LAWS[name].volume_mm3(days - points[0].days, *fits[name].parameters.values())
         style = {"color": LESION_COLOURS[n % len(LESION_COLOURS)], "dash": _DASHES[n % len(_DASHES)], "width": 2}
         told = f", AICc {aicc:.1f}" if math.isfinite(aicc) else ""
         figure.add_trace(
             go.Scatter(
                 x=days,
-                y=volumes / _ML,
+                y=volumes / MM3_PER_ML,
                 mode="lines",
-                name=f"{words(name)}{told}",
+                name=f"{law_title(name)}{told}",
                 line=style,
-                hovertemplate=f"{words(name)}, day %{{x:.0f}}: %{{y:.4g}} mL<extra></extra>",
+                hovertemplate=f"{law_title(name)}, day %{{x:.0f}}: %{{y:.4g}} mL<extra></extra>",
             )
         )
-    seen = np.array([max(p.volume_mm3, FLOOR_MM3 if log else 0.0) for p in points]) / _ML
+    seen = np.array([max(p.volume_mm3, FLOOR_MM3 if log else 0.0) for p in points]) / MM3_PER_ML
     figure.add_trace(
         go.Scatter(
             x=[p.days for p in points],
@@ -59,7 +58,7 @@ def fits_figure(points: Sequence[VolumePoint], fits: Mapping[str, LawFit], log: 
     return figure
 
 
-def words(law: str) -> str:
+def law_title(law: str) -> str:
     """A law's name for people: "general Bertalanffy"."""
     names = {
         "bertalanffy": "Bertalanffy",

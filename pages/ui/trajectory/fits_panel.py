@@ -8,13 +8,13 @@ from dataclasses import asdict, dataclass
 
 import streamlit as st
 
-from core.growth.curves import CURVES, FLOOR_MM3
+from core.growth.curves import FLOOR_MM3, GROWTH_LAWS
 from core.twin.trajectory import LawFit
 from core.types import TableRow, VolumePoint
 from pages.ui.frame import resources
 from pages.ui.shared import plotting
 from pages.ui.shared.text import cells
-from pages.ui.trajectory.fit_charts import fits_figure, words
+from pages.ui.trajectory.fit_charts import fits_figure, law_title
 
 PARAMETERS = "Parameters (95 % interval), or why not"
 COLUMN_HELP = {
@@ -69,12 +69,12 @@ def _row(name: str, fitted: LawFit) -> TableRow:
     scatter = fitted.residual_log_sd
     told = "; ".join(_parameter(row) for row in _parameter_rows(name, fitted)) if determined else fitted.reason
     return {
-        "Law": words(name),
+        "Law": law_title(name),
         "Determined": "yes" if determined else "no",
         "AICc": fitted.aicc if determined and math.isfinite(fitted.aicc) else None,
         "Scatter (%)": 100.0 * math.expm1(scatter) if determined and math.isfinite(scatter) else None,
         PARAMETERS: told,
-        "Equation": CURVES[name].equation,
+        "Equation": GROWTH_LAWS[name].equation,
     }
 
 
@@ -109,7 +109,7 @@ def _parameter_rows(name: str, fitted: LawFit) -> list[ParameterRow]:
         ParameterRow(
             name,
             parameter,
-            CURVES[name].units[n],
+            GROWTH_LAWS[name].units[n],
             value,
             fitted.low95[n],
             fitted.high95[n],

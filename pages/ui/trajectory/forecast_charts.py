@@ -10,7 +10,7 @@ import plotly.graph_objects as go
 
 from core.growth.curves import FLOOR_MM3
 from core.growth.forecast import HindcastResult
-from core.types import parse_date
+from core.types import MM3_PER_ML, parse_date
 from pages.ui.shared.charts import layout
 from pages.ui.shared.text import figure_text
 from pages.ui.trajectory.growth_charts import volume_axis
@@ -21,7 +21,7 @@ def checks_figure(checks: Sequence[HindcastResult]) -> go.Figure:
     figure = go.Figure()
     visits = [check.target_timepoint for check in checks]
     rows = [(c.median_mm3, c.low80_mm3, c.high80_mm3, c.last_mm3, c.observed_mm3) for c in checks]
-    median, low, high, last, observed = np.maximum(np.array(rows).reshape(-1, 5), FLOOR_MM3).T / 1000.0
+    median, low, high, last, observed = np.maximum(np.array(rows).reshape(-1, 5), FLOOR_MM3).T / MM3_PER_ML
     figure.add_trace(
         go.Scatter(
             x=visits,

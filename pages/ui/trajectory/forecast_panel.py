@@ -7,15 +7,14 @@ from collections.abc import Mapping, Sequence
 import streamlit as st
 
 from core.growth.forecast import Forecast
-from core.growth.population import KIND, in_force
-from core.twin import trajectory
-from core.types import VolumePoint
+from core.growth.population import KIND, active_population
+from core.growth.response_thresholds import RECIST_SPHERE_PD_PERCENT, RECIST_SPHERE_PR_PERCENT
+from core.types import MM3_PER_ML, TOTAL_LESION_ID, VolumePoint
 from pages.ui.frame import address, resources, session
 from pages.ui.shared import plotting
 from pages.ui.shared.text import cells, plain
 from pages.ui.trajectory import forecast_charts, growth_charts
 
-ML = 1000.0
 #: What can be chosen -> weeks.
 REACH = {"None": 0, "12": 12, "24": 24, "48": 48}
 SKILL_HELP = (
@@ -23,8 +22,8 @@ SKILL_HELP = (
     "come. Above 0 the forecast did better; 0 where it is the last value."
 )
 EVENT_WORDS = {
-    "progression": "at least 72.8 % above the nadir (progression by volume)",
-    "partial response": "at least 65.7 % below the baseline (partial response by volume)",
+    "progression": f"at least {RECIST_SPHERE_PD_PERCENT:g} % above the nadir (progression by volume)",
+    "partial response": f"at least {-RECIST_SPHERE_PR_PERCENT:g} % below the baseline (partial response by volume)",
 }
 
 
@@ -44,7 +43,7 @@ def reach() -> None:
     )
 
 
-def words(ahead: Forecast, chances: bool = True) -> None:
+def forecast_notes(ahead: Forecast, chances: bool = True) -> None:
     """What the forecast rests on, how good it was on this patient, or why there is none.
 
     Args:
@@ -89,11 +88,11 @@ def check_tab(ahead: Forecast) -> None:
                     "Said at": c.origin_timepoint,
                     "About": c.target_timepoint,
                     "Days ahead": c.days,
-                    "Forecast (mL)": c.median_mm3 / ML,
-                    "80 % from": c.low80_mm3 / ML,
-                    "80 % to": c.high80_mm3 / ML,
-                    "Last value (mL)": c.last_mm3 / ML,
-                    "Came (mL)": c.observed_mm3 / ML,
+                    "Forecast (mL)": c.median_mm3 / MM3_PER_ML,
+                    "80 % from": c.low80_mm3 / MM3_PER_ML,
+                    "80 % to": c.high80_mm3 / MM3_PER_ML,
+                    "Last value (mL)": c.last_mm3 / MM3_PER_ML,
+                    "Came (mL)": c.observed_mm3 / MM3_PER_ML,
                     "Inside 80 %": c.inside80,
                 }
                 for c in ahead.checks
@@ -110,7 +109,7 @@ def check_tab(ahead: Forecast) -> None:
 
 def reliability_tab() -> None:
     """How often what was said came true, in patients from whom nothing was learned."""
-    population = in_force(resources.get_store().reference_sets.all(KIND))
+    population = active_population(resources.get_store().reference_sets.all(KIND))
     st.caption(
         f"Over {population.lesions:d} lesions ({plain(population.source)}): how often each chance that was given came "
         "true. A chance is shown only while it is off by no more than 3 points on average."
@@ -143,6 +142,6 @@ def _bands(next_scan: Mapping[str, Mapping[str, float]]) -> str:
 
 def lesions_tab(series: Mapping[str, Sequence[VolumePoint]], log: bool) -> None:
     """Every lesion alone, on one scale."""
-    lesions = {name: points for name, points in series.items() if name != trajectory.TOTAL}
+    lesions = {name: points for name, points in series.items() if name != TOTAL_LESION_ID}
     figure = growth_charts.lesions_figure(lesions, log)
     plotting.draw(figure, f"lesions-{log}", int(figure.layout.height), "Volume of each lesion over time, millilitres")

@@ -14,7 +14,7 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from core.growth.curves import FLOOR_MM3
-from core.growth.forecast import Fan, Forecast
+from core.growth.forecast import Forecast, QuantileForecast
 from core.growth.rates import READER_LOG_SD, Z95
 from core.twin.curve import MaskVolume, Treatment
 from core.twin.response import RULES, Response
@@ -194,12 +194,12 @@ def _uncounted(others: Sequence[MaskVolume], scale: float, unit: str, log: bool)
     )
 
 
-def _not_below(fan: Fan, floor_mm3: float) -> Fan:
+def _not_below(fan: QuantileForecast, floor_mm3: float) -> QuantileForecast:
     """The fan where a log axis can show it: a total of lesions that are gone is 0."""
-    return Fan(fan.days, np.maximum(fan.quantiles_mm3, floor_mm3))
+    return QuantileForecast(fan.days, np.maximum(fan.quantiles_mm3, floor_mm3))
 
 
-def draw_fan(figure: go.Figure, fan: Fan, colour: str, scale: float, name: str) -> None:
+def draw_fan(figure: go.Figure, fan: QuantileForecast, colour: str, scale: float, name: str) -> None:
     """Bands of 95, 80 and 50 %, the darkest inside."""
     plain = {"mode": "lines", "line": {"width": 0}, "hoverinfo": "skip"}
     for percent, alpha in _BANDS:
@@ -228,7 +228,7 @@ def _draw_forecast(figure: go.Figure, forecast: Forecast, scale: float, unit: st
     _draw_locf(figure, _not_below(forecast.locf, floor_mm3), scale, unit)
 
 
-def _draw_locf(figure: go.Figure, locf: Fan, scale: float, unit: str) -> None:
+def _draw_locf(figure: go.Figure, locf: QuantileForecast, scale: float, unit: str) -> None:
     """The last value carried forward: grey, so that it belongs to no lesion, with dotted 80 % limits."""
     line = {"color": "#777777", "width": 1.5, "dash": "longdash"}
     figure.add_trace(

@@ -15,13 +15,12 @@ from core.twin import curve, trajectory
 from core.twin.radiotherapy import cannot_tell
 from core.twin.response import DEFAULT_RULE, RULES, response_by_rule, volumetric_response
 from core.twin.trajectory import IntervalChange
-from core.types import MaskRecord, TableRow, VolumePoint
+from core.types import MM3_PER_ML, TOTAL_LESION_ID, MaskRecord, TableRow, VolumePoint
 from pages.ui.frame import address, opening, resources, session, shell, visible
 from pages.ui.shared import plotting
 from pages.ui.shared.text import cells, plain
 from pages.ui.trajectory import growth_charts
 
-ML = 1000.0
 TIMES = ["All", "Recent"]
 VERDICT_HELP = (
     "real: more than measuring the same lesion twice would give, by the rule named. within noise: not more. "
@@ -38,13 +37,13 @@ CATEGORY_HELP = "CR, PR, SD, PD: complete or partial response, stable, progressi
 
 
 def _total_first(lesions: Sequence[str]) -> list[str]:
-    return [trajectory.TOTAL, *[name for name in lesions if name != trajectory.TOTAL]]
+    return [TOTAL_LESION_ID, *[name for name in lesions if name != TOTAL_LESION_ID]]
 
 
 def lesion_in_effect(patient: str, lesions: Sequence[str]) -> str:
     """Total or one lesion; total to begin with. Ends the page where the address asks for another."""
     names, key = _total_first(lesions), session.TRAJECTORY_LESION
-    return address.choose("lesion", names, key, patient, default=trajectory.TOTAL, whose=f"of {patient}")
+    return address.choose("lesion", names, key, patient, default=TOTAL_LESION_ID, whose=f"of {patient}")
 
 
 def choose_lesion(patient: str, lesions: Sequence[str]) -> None:
@@ -54,7 +53,7 @@ def choose_lesion(patient: str, lesions: Sequence[str]) -> None:
         _total_first(lesions),
         required=True,
         key=session.TRAJECTORY_LESION.key(patient),
-        format_func=lambda name: "All lesions" if name == trajectory.TOTAL else plain(name),
+        format_func=lambda name: "All lesions" if name == TOTAL_LESION_ID else plain(name),
         help="A lesion keeps its number through all timepoints of the patient.",
     )
 
@@ -76,11 +75,11 @@ def chart(
     """The growth figure of one lesion, and its data as a file."""
     points = series[lesion]
     measured = (
-        points if lesion != trajectory.TOTAL else [p for name, one in series.items() if name != lesion for p in one]
+        points if lesion != TOTAL_LESION_ID else [p for name, one in series.items() if name != lesion for p in one]
     )
     store = resources.get_store()
     lost = trajectory.unreadable_points(store, patient, measured)
-    measured = [*measured, *(p for p in lost if lesion in (trajectory.TOTAL, p.lesion_id))]
+    measured = [*measured, *(p for p in lost if lesion in (TOTAL_LESION_ID, p.lesion_id))]
     modality = store.scans.reference(patient, points[0].timepoint).modality
     events, first = store.events.of(patient), store.patients.timepoints(patient)[0]
     others = curve.other_versions(_seen(patient), first, lesion)
@@ -101,9 +100,9 @@ def chart(
     )
     low, high = volume_range([p for p in points if since is None or p.days >= since], ahead)
     if log:
-        figure.update_yaxes(range=[math.log10(low / ML), math.log10(high / ML)])
+        figure.update_yaxes(range=[math.log10(low / MM3_PER_ML), math.log10(high / MM3_PER_ML)])
     else:
-        figure.update_yaxes(range=[0, high / ML])
+        figure.update_yaxes(range=[0, high / MM3_PER_ML])
     plotting.draw(figure, f"growth-{lesion}-{log}", 420, f"Volume of {lesion} over time, millilitres")
     with st.container(horizontal=True, vertical_alignment="bottom"):
         plotting.export(chart_rows(points, ahead), f"{patient}_{lesion}_growth")
@@ -143,7 +142,7 @@ def after_radiotherapy(patient: str, lesion: str, changes: Sequence[IntervalChan
     last = changes[-1]
     state = cannot_tell(resources.get_store().events.of(patient), last.to_timepoint, last.change.percent_change)
     if state:
-        name = "All lesions" if lesion == trajectory.TOTAL else plain(lesion)
+        name = "All lesions" if lesion == TOTAL_LESION_ID else plain(lesion)
         st.warning(f"{name}: {plain(state)}. The last change has no verdict of response.", icon=":material/help:")
 
 
@@ -155,7 +154,7 @@ def chart_rows(points: Sequence[VolumePoint], ahead: Forecast | None) -> list[Ta
             "kind": "observed",
             "lesion": p.lesion_id,
             "day": p.days,
-            "volume_mL": p.volume_mm3 / ML,
+            "volume_mL": p.volume_mm3 / MM3_PER_ML,
             **dict.fromkeys(limits, ""),
             "mask_id": p.mask_id,
         }
@@ -164,7 +163,7 @@ def chart_rows(points: Sequence[VolumePoint], ahead: Forecast | None) -> list[Ta
     fans = {} if ahead is None else {"forecast": ahead.fan, "last value carried forward": ahead.locf}
     for kind, fan in fans.items():
         bands = {
-            f"{end}{percent}_mL": fan.limits_mm3(percent)[n] / ML
+            f"{end}{percent}_mL": fan.limits_mm3(percent)[n] / MM3_PER_ML
             for percent in (50, 80, 95)
             for n, end in enumerate(("low", "high"))
         }
@@ -173,7 +172,7 @@ def chart_rows(points: Sequence[VolumePoint], ahead: Forecast | None) -> list[Ta
                 "kind": kind,
                 "lesion": points[0].lesion_id,
                 "day": float(day),
-                "volume_mL": float(fan.median_mm3[n] / ML),
+                "volume_mL": float(fan.median_mm3[n] / MM3_PER_ML),
                 **{name: float(band[n]) for name, band in bands.items()},
                 "mask_id": "",
             }
@@ -210,7 +209,7 @@ def step_table(changes: Sequence[IntervalChange], points: Sequence[VolumePoint])
             "From": step.from_timepoint,
             "To": step.to_timepoint,
             "Days": b.days - a.days,
-            "Volume (mL)": b.volume_mm3 / ML,
+            "Volume (mL)": b.volume_mm3 / MM3_PER_ML,
             "Change (%)": step.change.percent_change,
             "Verdict": step.change.verdict,
             "Growth (% per day)": _rate(step.rate),
@@ -281,7 +280,7 @@ def response_table(points: Sequence[VolumePoint]) -> None:
         {
             "Timepoint": r.timepoint,
             "Response": r.category,
-            "Volume (mL)": r.volume_mm3 / ML,
+            "Volume (mL)": r.volume_mm3 / MM3_PER_ML,
             "From baseline (%)": r.change_from_baseline_percent,
             "From nadir (%)": r.change_from_nadir_percent,
             "New lesions": ", ".join(r.new_lesions),
@@ -316,7 +315,7 @@ def point_rows(
             "timepoint": p.timepoint,
             "days": p.days,
             "lesion": p.lesion_id,
-            "volume_mL": round(p.volume_mm3 / ML, 4),
+            "volume_mL": round(p.volume_mm3 / MM3_PER_ML, 4),
             "longest_diameter_mm": round(trajectory.diameter_mm(records[p.timepoint], p.lesion_id), 2),
             "mask_version": p.version,
             "method": records[p.timepoint].method,

@@ -8,20 +8,19 @@ import numpy as np
 import plotly.graph_objects as go
 
 from core.growth.curves import FLOOR_MM3
-from core.growth.scenario import Course, Simulated
+from core.growth.scenario import Simulated, TreatmentPeriod
 from core.twin.curve import Treatment
 from core.twin.radiotherapy import CANNOT_TELL
-from core.types import VolumePoint
+from core.types import MM3_PER_ML, VolumePoint
 from pages.ui.shared.charts import faded, layout, lesion_colour
 from pages.ui.shared.text import figure_text
 from pages.ui.trajectory.growth_charts import draw_treatments, volume_axis
 
 SIMULATED = "#9467BD"
-_ML = 1000.0
 
 
 def scenario_figure(
-    points: Sequence[VolumePoint], treated: Simulated, without: Simulated | None, courses: Sequence[Course]
+    points: Sequence[VolumePoint], treated: Simulated, without: Simulated | None, courses: Sequence[TreatmentPeriod]
 ) -> go.Figure:
     """Observed points, and what a simulation makes of them: 80 and 50 % bands, each law's median, and the median
     untreated where there is a treatment."""
@@ -31,7 +30,7 @@ def scenario_figure(
     figure.add_trace(
         go.Scatter(
             x=[p.days for p in points],
-            y=[max(p.volume_mm3, FLOOR_MM3) / _ML for p in points],
+            y=[max(p.volume_mm3, FLOOR_MM3) / MM3_PER_ML for p in points],
             mode="lines+markers",
             name="observed",
             line={"color": colour},
@@ -44,11 +43,11 @@ def scenario_figure(
     for percent, alpha in ((80, 0.25), (50, 0.5)):
         low, high = treated.fan.limits_mm3(percent)
         name = f"simulated {percent} %"
-        figure.add_trace(go.Scatter(x=days, y=high / _ML, showlegend=False, legendgroup=name, **plain))
+        figure.add_trace(go.Scatter(x=days, y=high / MM3_PER_ML, showlegend=False, legendgroup=name, **plain))
         figure.add_trace(
             go.Scatter(
                 x=days,
-                y=low / _ML,
+                y=low / MM3_PER_ML,
                 fill="tonexty",
                 name=name,
                 legendgroup=name,
@@ -61,7 +60,7 @@ def scenario_figure(
         figure.add_trace(
             go.Scatter(
                 x=days,
-                y=median / _ML,
+                y=median / MM3_PER_ML,
                 mode="lines",
                 name="each growth law",
                 legendgroup="laws",
@@ -74,7 +73,7 @@ def scenario_figure(
         figure.add_trace(
             go.Scatter(
                 x=days,
-                y=without.fan.median_mm3 / _ML,
+                y=without.fan.median_mm3 / MM3_PER_ML,
                 mode="lines",
                 name="simulated, untreated",
                 line={"color": "#777777", "dash": "dot", "width": 1.5},
@@ -124,7 +123,7 @@ def scenario_figure(
     volume_axis(figure, True, 0.0)
     seen = [max(p.volume_mm3, FLOOR_MM3) for p in points if since is None or p.days >= since]
     low, high = treated.fan.limits_mm3(80)
-    ends = np.array([min(*seen, *low), max(*seen, *high)]) / _ML
+    ends = np.array([min(*seen, *low), max(*seen, *high)]) / MM3_PER_ML
     figure.update_yaxes(range=[np.log10(ends[0] / 1.3), np.log10(ends[1] * 1.3)])
     return figure
 

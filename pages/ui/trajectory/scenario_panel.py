@@ -10,10 +10,10 @@ import streamlit as st
 from core.errors import InputError
 from core.growth import effects
 from core.growth.effects import Effect
-from core.growth.scenario import ASSUMPTIONS, Course, Simulated, simulate
+from core.growth.scenario import ASSUMPTIONS, Simulated, TreatmentPeriod, simulate
 from core.twin.radiotherapy import CANNOT_TELL
 from core.twin.trajectory import IntervalChange
-from core.types import VolumePoint
+from core.types import MM3_PER_ML, VolumePoint
 from pages.ui.frame import session
 from pages.ui.shared import plotting
 from pages.ui.shared.text import plain
@@ -44,7 +44,7 @@ def scenario_tab(patient: str, points: Sequence[VolumePoint], last: IntervalChan
         start, stop = _weeks(patient)
         weeks = int(st.number_input("Weeks ahead", 8, 104, 48, 4, key=session.WHAT_IF.key(patient, "weeks"), width=120))
     growth = _growth(patient, effect, last)
-    courses = [] if start is None else [Course(effect, 7.0 * start, None if stop is None else 7.0 * stop)]
+    courses = [] if start is None else [TreatmentPeriod(effect, 7.0 * start, None if stop is None else 7.0 * stop)]
     days = [7.0 * week for week in range(weeks + 1)]
     try:
         treated = simulate(points[-1].volume_mm3, growth, courses, days)
@@ -59,7 +59,7 @@ def scenario_tab(patient: str, points: Sequence[VolumePoint], last: IntervalChan
 
 def _effect(patient: str) -> Effect:
     """The population whose effect is assumed, or one set by hand."""
-    known = effects.shipped()
+    known = effects.default_effects()
     names = [HAND, *(e.label for e in known)]
     chosen = st.selectbox(
         "Effect seen in",
@@ -118,7 +118,7 @@ def _people(effect: Effect) -> str:
 
 
 def _words(treated: Simulated, effect: Effect, growth: Sequence[float], with_treatment: bool) -> None:
-    ends = sorted(float(m[-1]) / 1000.0 for m in treated.medians_mm3.values())
+    ends = sorted(float(m[-1]) / MM3_PER_ML for m in treated.medians_mm3.values())
     rates = f"Untreated {_percent(growth[1])} ({_percent(growth[0])} to {_percent(growth[2])}) in eight weeks."
     if with_treatment:
         count = f", {effect.lesions:d} lesions, {effect.regrown:d} of them grew again" if effect.lesions else ""

@@ -10,18 +10,17 @@ import streamlit as st
 from core.growth.curves import FLOOR_MM3
 from core.growth.forecast import Forecast
 from core.twin.trajectory import IntervalChange
-from core.types import VolumePoint
+from core.types import MM3_PER_ML, VolumePoint
 from pages.ui.shared.text import plain
 from pages.ui.trajectory import growth_panel
 
-ML = 1000.0
 BAND_HELP = "The 80 % band: four of five later volumes lie within; fewer where follow-up then ended (see Reliability)."
 
 
 def summary(points: Sequence[VolumePoint], last: IntervalChange | None, ahead: Forecast) -> None:
     """Four numbers: where it is, what it last did, how fast, and what may come."""
     volume, change, rate, future = st.columns(4)
-    volume.metric(f"Volume {plain(points[-1].timepoint)}", f"{points[-1].volume_mm3 / ML:.1f} mL")
+    volume.metric(f"Volume {plain(points[-1].timepoint)}", f"{points[-1].volume_mm3 / MM3_PER_ML:.1f} mL")
     if last is None:
         change.metric("Last change", "one timepoint", help="A change needs two accepted timepoints.")
         rate.metric("Growth (% per day)", "–", help=growth_panel.SGR_HELP)
@@ -46,7 +45,7 @@ def summary(points: Sequence[VolumePoint], last: IntervalChange | None, ahead: F
             "below 5 mm" if _tiny(high) else f"{short(low)}–{short(high)} mL",
             delta="median and last value below 5 mm"
             if _tiny(middle) and _tiny(last_value)
-            else f"median {middle / ML:.1f}, last value {last_value / ML:.1f} mL",
+            else f"median {middle / MM3_PER_ML:.1f}, last value {last_value / MM3_PER_ML:.1f} mL",
             delta_color="off",
             delta_arrow="off",
             help=BAND_HELP,
@@ -61,8 +60,8 @@ def _tiny(volume_mm3: float) -> bool:
 def short(volume_mm3: float) -> str:
     """Millilitres in two digits that count, never fewer than the whole ones: 0.71, 1.9, 160."""
     if _tiny(volume_mm3):
-        return f"<{FLOOR_MM3 / ML:.2f}"
-    return f"{volume_mm3 / ML:.{max(0, 1 - math.floor(math.log10(volume_mm3 / ML)))}f}"
+        return f"<{FLOOR_MM3 / MM3_PER_ML:.2f}"
+    return f"{volume_mm3 / MM3_PER_ML:.{max(0, 1 - math.floor(math.log10(volume_mm3 / MM3_PER_ML)))}f}"
 
 
 def _percent(value: float | None) -> str:

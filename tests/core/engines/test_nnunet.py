@@ -106,10 +106,10 @@ def test_the_scan_gate_gets_the_pass_of_the_segmentation_before_and_of_no_other_
     def listen(_: float, message: str) -> None:
         windows.append(message)
 
-    kept = segmenter.look([pet, ct], listen)
+    kept = segmenter.infer_cached([pet, ct], listen)
     assert windows == []
     altered = replace(pet, array=pet.array + np.float32(0.5))
-    other = segmenter.look([ct, altered], listen)
+    other = segmenter.infer_cached([ct, altered], listen)
     assert any(message.startswith("window") for message in windows)
     assert not np.array_equal(np.asarray(other.logits), np.asarray(kept.logits))
 

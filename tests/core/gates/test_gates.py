@@ -102,7 +102,7 @@ def test_without_any_reference_nothing_is_claimed(store: Store):
 def test_an_empty_mask_is_called_so_and_has_no_p(store: Store):
     add_scan(store)
     empty = LabelMap(np.zeros(SHAPE, np.uint8), grid())
-    record = add_version(store, empty, "P1", DAY1, method="import", reviewer="demo", parent_version=None)
+    record = add_version(store, empty, "P1", DAY1, method="import", author="demo", parent_version=None)
     (stored,) = store.verdicts.of_masks(mask_id=record.mask_id)
     assert (stored.verdict, stored.p_value, stored.flagged, stored.lesions) == (
         "empty mask",
@@ -123,7 +123,7 @@ def test_a_mask_whose_vectors_were_lost_to_a_crash_is_measured_and_not_called_em
     assert [row.lesion_id for row in measured] == ["L1", "L2"]
     assert tuple(measured[0].names) == VECTOR_NAMES
     add_scan(store, "P2", seed=2)
-    whole = add_version(store, labels(5, 3), "P2", DAY1, method="import", reviewer="demo", parent_version=None)
+    whole = add_version(store, labels(5, 3), "P2", DAY1, method="import", author="demo", parent_version=None)
     assert [row.vector for row in store.vectors.all() if row.mask_id == whole.mask_id] == [
         row.vector for row in measured
     ]

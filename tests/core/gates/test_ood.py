@@ -57,13 +57,13 @@ class ThresholdSegmenter:
         self.network.encoder = Encoder()
         self.network.eval()
 
-    def choose(self, volumes):
+    def select_channels(self, volumes):
         by_modality = {v.modality: v for v in volumes}
         if {"CT", "PET"} - by_modality.keys():
             raise InputError("The timepoint has no scan for its channel.")
         return [by_modality["CT"], by_modality["PET"]]
 
-    def look(self, volumes, progress=lambda fraction, message: None):
+    def infer_cached(self, volumes, progress=lambda fraction, message: None):
         data = np.stack([v.array.transpose(2, 1, 0) for v in volumes])
         progress(0.5, "window 1 of 1")
         summed = data.sum(axis=0)

@@ -15,11 +15,11 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from core.growth import learn
-from core.growth.curves import CURVES
+from core.growth.curves import GROWTH_LAWS
 from core.growth.fitting import fit
-from core.growth.population import LEVELS, Learned, combined
-from core.growth.prior import LAWS, LIMITS, bounds, posterior, to_vector
-from core.growth.series import Lesion, origins, past_from, past_of
+from core.growth.population import LEVELS, PopulationParameters, combined_quantiles
+from core.growth.prior import GROWTH_PRIORS, LIMITS, bounds, posterior, to_vector
+from core.growth.series import Lesion, backtest_cases, lesion_histories, padded_history
 
 ROOT = Path(__file__).parents[3]
 DAYS: NDArray[np.float64] = 42.0 * np.arange(7, dtype=np.float64)
@@ -49,9 +49,9 @@ KINDS = (
 )
 
 
-@pytest.mark.parametrize("law", LAWS)
+@pytest.mark.parametrize("law", GROWTH_PRIORS)
 def test_a_prior_without_noise_or_spread_has_an_answer(law):
-    nothing = {name: 1e-30 if name in LAWS[law].positive else 0.0 for name in LAWS[law].start}
+    nothing = {name: 1e-30 if name in GROWTH_PRIORS[law].positive else 0.0 for name in GROWTH_PRIORS[law].start}
     logs = np.full((1, 7), 7.0)
     mean, variance = posterior(law, nothing, DAYS[None], logs, np.ones((1, 7), bool), np.array([[300.0]]))
     assert mean[0, 0] == pytest.approx(7.0, abs=0.05)
@@ -61,8 +61,8 @@ def test_a_prior_without_noise_or_spread_has_an_answer(law):
 @settings(max_examples=60, deadline=None)
 @given(st.data())
 def test_a_prior_of_any_parameters_and_any_history_is_finite(data):
-    law = data.draw(st.sampled_from(sorted(LAWS)))
-    form = LAWS[law]
+    law = data.draw(st.sampled_from(sorted(GROWTH_PRIORS)))
+    form = GROWTH_PRIORS[law]
     values = {
         name: data.draw(MAGNITUDES) * (1 if name in form.positive else data.draw(st.sampled_from((-1, 1))))
         for name in form.start
@@ -79,9 +79,9 @@ def test_a_prior_of_any_parameters_and_any_history_is_finite(data):
     assert (variance > 0).all()
 
 
-@pytest.mark.parametrize("law", LAWS)
+@pytest.mark.parametrize("law", GROWTH_PRIORS)
 def test_learning_starts_and_what_is_shipped_lies_within_the_limits(law):
-    start = to_vector(law, LAWS[law].start)
+    start = to_vector(law, GROWTH_PRIORS[law].start)
     assert all(low < x < high for (low, high), x in zip(bounds(law), start, strict=True))
     shipped = json.loads((ROOT / "core/growth/population.json").read_text())
     for learned in (shipped["everyone"], *shipped["folds"]):
@@ -91,24 +91,24 @@ def test_learning_starts_and_what_is_shipped_lies_within_the_limits(law):
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_cohort_without_any_variety_is_learned_from_within_the_limits(kind):
-    o = origins(_cohort(kind))
-    for law in LAWS:
+    o = backtest_cases(_cohort(kind))
+    for law in GROWTH_PRIORS:
         for name, value in learn.learn_prior(law, o).items():
             low, high = LIMITS[name]
             assert low * (1 - 1e-9) <= value <= high * (1 + 1e-9), f"{law} {name}"
 
 
 def test_what_is_learned_from_a_cohort_without_any_variety_makes_a_forecast():
-    learned = Learned.from_json(learn.learn(origins(_cohort("all the same"))))
-    past = past_from([past_of(DAYS, 900 * np.exp(0.005 * DAYS), 6)], [7])
-    made = combined(learned, past, np.array([[28.0, 84.0]]))
+    learned = PopulationParameters.from_json(learn.learn(backtest_cases(_cohort("all the same"))))
+    past = lesion_histories([padded_history(DAYS, 900 * np.exp(0.005 * DAYS), 6)], [7])
+    made = combined_quantiles(learned, past, np.array([[28.0, 84.0]]))
     assert np.isfinite(made).all()
     assert (np.diff(made) >= 0).all()
 
 
 @settings(max_examples=40, deadline=None)
 @given(
-    st.sampled_from(sorted(CURVES)),
+    st.sampled_from(sorted(GROWTH_LAWS)),
     st.sampled_from([1e-3, 1.0, 4000.0]),
     st.lists(st.sampled_from([70.0, 1000.0, 1e6]), min_size=5, max_size=7),
 )
@@ -124,12 +124,12 @@ def test_a_fit_of_any_series_has_errors_or_says_why_not(curve, step, volumes):
 LEARNS = """
 import json
 from core.growth import learn
-from core.growth.population import Learned, combined
-from core.growth.series import origins
+from core.growth.population import PopulationParameters, combined_quantiles
+from core.growth.series import backtest_cases
 from tests.core.growth.test_growth_population import simulated
-o = origins(simulated(60, seed=4, scans=7))
+o = backtest_cases(simulated(60, seed=4, scans=7))
 made = learn.learn(o)
-print(json.dumps(combined(Learned.from_json(made), o.past, o.grid()[0]).tolist()))
+print(json.dumps(combined_quantiles(PopulationParameters.from_json(made), o.past, o.grid()[0]).tolist()))
 """
 
 

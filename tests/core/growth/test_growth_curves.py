@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from scipy.integrate import solve_ivp
 
 from core.errors import InputError
-from core.growth.curves import CURVES, FLOOR_MM3, prepare
+from core.growth.curves import FLOOR_MM3, GROWTH_LAWS, prepare
 from core.growth.fitting import fit
 from core.growth.rates import change_verdict, noise_log_sd, specific_growth_rate
 
@@ -25,11 +25,13 @@ def test_floor_is_the_sphere_of_5_mm_diameter():
 
 def test_curves_have_the_values_computed_by_hand():
     # Exponential: doubling in 100 days.
-    assert CURVES["exponential"].volume_mm3([0, 100, 200], 500, math.log(2) / 100) == pytest.approx([500, 1000, 2000])
+    assert GROWTH_LAWS["exponential"].volume_mm3([0, 100, 200], 500, math.log(2) / 100) == pytest.approx(
+        [500, 1000, 2000]
+    )
     # Logistic, half way when (v∞/v0 - 1)·exp(-ωt) = 1: v0 = 100, v∞ = 1000, ωt = ln 9.
-    assert CURVES["logistic"].volume_mm3([0, math.log(9) / 0.01], 100, 1000, 0.01) == pytest.approx([100, 500])
+    assert GROWTH_LAWS["logistic"].volume_mm3([0, math.log(9) / 0.01], 100, 1000, 0.01) == pytest.approx([100, 500])
     # Gompertz: after ln 2 / ω days the log distance to the plateau has halved: sqrt(100 · 10000) = 1000.
-    assert CURVES["gompertz"].volume_mm3([0, math.log(2) / 0.01], 100, 10000, 0.01) == pytest.approx([100, 1000])
+    assert GROWTH_LAWS["gompertz"].volume_mm3([0, math.log(2) / 0.01], 100, 10000, 0.01) == pytest.approx([100, 1000])
 
 
 #: Parameters that a lesion might have, and days at which they can be told.
@@ -63,7 +65,7 @@ SPEED: dict[str, Any] = {
 
 
 def test_eleven_laws_are_in_the_table():
-    assert set(CURVES) == set(TRUTH) == set(SPEED)
+    assert set(GROWTH_LAWS) == set(TRUTH) == set(SPEED)
 
 
 @pytest.mark.parametrize("name", TRUTH)
@@ -73,16 +75,16 @@ def test_closed_forms_solve_their_differential_equation(name):
     solved = solve_ivp(
         lambda day, v: [SPEED[name](day, v[0], *truth)], (0, end), [truth[0]], t_eval=t, rtol=1e-10, atol=1e-8
     )
-    assert CURVES[name].volume_mm3(t, *truth) == pytest.approx(solved.y[0], rel=1e-6)
+    assert GROWTH_LAWS[name].volume_mm3(t, *truth) == pytest.approx(solved.y[0], rel=1e-6)
 
 
 def test_general_bertalanffy_has_its_cases_as_limits():
     t, three = np.linspace(0, 900, 30), (700.0, 30000.0, 0.01)
-    general = CURVES["general_bertalanffy"]
+    general = GROWTH_LAWS["general_bertalanffy"]
     for lam, name in ((-1.0, "logistic"), (1e-6, "gompertz"), (-1e-9, "gompertz"), (1 / 3, "classical_bertalanffy")):
-        assert general.volume_mm3(t, *three, lam) == pytest.approx(CURVES[name].volume_mm3(t, *three), rel=1e-4)
-    reduced = CURVES["reduced_gompertz"].volume_mm3(t, 700, 0.004)
-    assert reduced == pytest.approx(CURVES["gompertz"].volume_mm3(t, 700, 1e6, 0.004))
+        assert general.volume_mm3(t, *three, lam) == pytest.approx(GROWTH_LAWS[name].volume_mm3(t, *three), rel=1e-4)
+    reduced = GROWTH_LAWS["reduced_gompertz"].volume_mm3(t, 700, 0.004)
+    assert reduced == pytest.approx(GROWTH_LAWS["gompertz"].volume_mm3(t, 700, 1e6, 0.004))
 
 
 @settings(max_examples=60)
@@ -94,20 +96,20 @@ def test_general_bertalanffy_has_its_cases_as_limits():
 )
 def test_every_law_has_a_value_everywhere_within_its_bounds(name, place, logs, step):
     days = np.arange(4) * step
-    low, high = CURVES[name].bounds(days, np.array(logs))
+    low, high = GROWTH_LAWS[name].bounds(days, np.array(logs))
     inside = [a + x * (b - a) for a, b, x in zip(low, high, place, strict=False)]
     with np.errstate(over="ignore"):
-        assert np.isfinite(CURVES[name].log_volume(days[:2] / 10, *inside)).all()
+        assert np.isfinite(GROWTH_LAWS[name].log_volume(days[:2] / 10, *inside)).all()
 
 
 @pytest.mark.parametrize("name", TRUTH)
 def test_a_fit_to_noiseless_data_gives_the_parameters_back(name):
     truth, end, count = TRUTH[name]
     days = np.linspace(0, end, count)
-    found = fit(name, days, CURVES[name].volume_mm3(days, *truth))
+    found = fit(name, days, GROWTH_LAWS[name].volume_mm3(days, *truth))
     assert found.parameters == pytest.approx(truth, rel=2e-3)
     assert found.identifiable
-    assert list(found.named()) == list(CURVES[name].parameters)
+    assert list(found.named()) == list(GROWTH_LAWS[name].parameters)
 
 
 @pytest.mark.parametrize("name", TRUTH)
@@ -115,7 +117,7 @@ def test_intervals_hold_the_true_parameters_95_percent_of_the_time(name):
     truth, end, count = TRUTH[name]
     days, runs = np.linspace(0, end, count), 300
     random = np.random.default_rng(20240501)
-    clean = CURVES[name].volume_mm3(days, *truth)
+    clean = GROWTH_LAWS[name].volume_mm3(days, *truth)
     covered = np.zeros(len(truth))
     for _ in range(runs):
         found = fit(name, days, clean * np.exp(random.normal(0, 0.1, days.size)))
@@ -138,13 +140,13 @@ def test_standard_errors_of_a_straight_line_are_those_of_linear_regression():
 
 
 def test_aicc_prefers_the_law_that_made_the_data():
-    v = CURVES["gompertz"].volume_mm3(DAYS, 500, 40000, 0.01) * np.exp(np.random.default_rng(3).normal(0, 0.05, 8))
-    three = [name for name, law in CURVES.items() if len(law.parameters) <= 3]
+    v = GROWTH_LAWS["gompertz"].volume_mm3(DAYS, 500, 40000, 0.01) * np.exp(np.random.default_rng(3).normal(0, 0.05, 8))
+    three = [name for name, law in GROWTH_LAWS.items() if len(law.parameters) <= 3]
     assert min(three, key=lambda name: fit(name, DAYS, v).aicc) == "gompertz"
 
 
 def test_a_plateau_that_was_not_approached_is_not_identifiable():
-    v = CURVES["exponential"].volume_mm3(DAYS, 500, 0.005) * np.exp(np.random.default_rng(1).normal(0, 0.1, 8))
+    v = GROWTH_LAWS["exponential"].volume_mm3(DAYS, 500, 0.005) * np.exp(np.random.default_rng(1).normal(0, 0.1, 8))
     found = fit("gompertz", DAYS, v)
     assert not found.identifiable
     assert "v_inf_mm3" in found.reason or "omega_per_day" in found.reason

@@ -10,10 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from core.errors import InputError
-from core.growth.burden import add, total_forecast
+from core.growth.burden import sum_lesion_forecasts, total_forecast
 from core.growth.curves import FLOOR_MM3
-from core.growth.forecast import forecast, longest_days, past_until, usable
-from core.growth.population import LEVELS, MEDIAN, combined, shipped
+from core.growth.forecast import clean_series, forecast, histories_until, longest_days
+from core.growth.population import LEVELS, MEDIAN, combined_quantiles, default_population
 from core.types import VolumePoint
 
 
@@ -39,7 +39,7 @@ def test_three_scans_on_one_day_are_one_point():
 
 
 def test_of_two_scans_on_one_day_the_one_given_last_counts():
-    assert usable(points([0, 30, 30], [500, 600, 700])).volumes_mm3.tolist() == [500, 700]
+    assert clean_series(points([0, 30, 30], [500, 600, 700])).volumes_mm3.tolist() == [500, 700]
 
 
 def test_a_forecast_lies_beside_locf_and_its_bands_hold_each_other():
@@ -103,8 +103,8 @@ def test_the_horizon_is_cut_at_twice_the_time_observed_and_that_is_said():
     answer = forecast(series, [90, 200, 201, 900])
     assert answer.fan.days.tolist() == [190, 300]
     assert any("ends after 29 weeks" in note for note in answer.notes)
-    long = usable(points(range(0, 4000, 100), [500] * 40))
-    assert longest_days(long, shipped().everyone) == shipped().everyone.max_days
+    long = clean_series(points(range(0, 4000, 100), [500] * 40))
+    assert longest_days(long, default_population().everyone) == default_population().everyone.max_days
 
 
 def test_chances_are_of_events_that_have_not_come_and_rise_with_nearness():
@@ -160,24 +160,24 @@ def test_the_total_of_one_lesion_is_that_lesions_forecast():
 
 
 def test_a_sum_of_two_lesions_shrinks_less_than_both_could_and_is_wider_than_one():
-    learned = shipped().everyone
-    known = usable(points([0, 42, 84, 126], [1000] * 4))
-    one = combined(learned, past_until(known, 3), np.array([[84.0]]))[0]
+    learned = default_population().everyone
+    known = clean_series(points([0, 42, 84, 126], [1000] * 4))
+    one = combined_quantiles(learned, histories_until(known, 3), np.array([[84.0]]))[0]
     alone = 1000 * np.exp(one[0])
-    both = add([one, one], [1000.0, 1000.0], [False, False])[0]
+    both = sum_lesion_forecasts([one, one], [1000.0, 1000.0], [False, False])[0]
     # What can double can only halve: the median of the sum lies a little above the sum of the medians.
     assert 2000 < both[MEDIAN] < 2250
     low, high = LEVELS.index(0.1), LEVELS.index(0.9)
     assert 2 * alone[low] < both[low] < both[MEDIAN] < both[high]
     assert both[high] - both[low] > alone[high] - alone[low]
-    assert add([one], [1000.0], [False])[0] == pytest.approx(alone, rel=0.12)
+    assert sum_lesion_forecasts([one], [1000.0], [False])[0] == pytest.approx(alone, rel=0.12)
 
 
 def test_an_absent_lesion_adds_nothing_until_it_comes_back():
-    learned = shipped().everyone
-    gone = usable(points([0, 42, 84, 126], [900, 300, 100, 0]))
-    table = combined(learned, past_until(gone, 3), np.array([[84.0]]))[0]
-    there, absent = (add([table], [FLOOR_MM3], [out])[0] for out in (False, True))
+    learned = default_population().everyone
+    gone = clean_series(points([0, 42, 84, 126], [900, 300, 100, 0]))
+    table = combined_quantiles(learned, histories_until(gone, 3), np.array([[84.0]]))[0]
+    there, absent = (sum_lesion_forecasts([table], [FLOOR_MM3], [out])[0] for out in (False, True))
     assert there[MEDIAN] == pytest.approx(FLOOR_MM3)
     assert absent[MEDIAN] == 0.0
     assert absent[-1] == pytest.approx(there[-1])

@@ -21,23 +21,30 @@ from core.errors import InputError
 from core.growth import learn, response_probability, scores
 from core.growth import population as module
 from core.growth.backtest import backtest
-from core.growth.curves import CURVES, FLOOR_MM3
+from core.growth.curves import FLOOR_MM3, GROWTH_LAWS
 from core.growth.forecast import forecast
 from core.growth.methods import FITS, POPULATION, fit_forecast
-from core.growth.population import LEVELS, MEDIAN, in_force, probability_below, read_population, shipped
-from core.growth.prior import LAWS, LEVEL_SD, from_vector, posterior, to_vector
-from core.growth.series import FOLDS, Lesion, fold_of, origins, past_from, past_of, read_lesions
+from core.growth.population import (
+    LEVELS,
+    MEDIAN,
+    active_population,
+    default_population,
+    probability_below,
+    read_population,
+)
+from core.growth.prior import GROWTH_PRIORS, LEVEL_SD, from_vector, posterior, to_vector
+from core.growth.series import FOLDS, Lesion, backtest_cases, fold_of, lesion_histories, padded_history, read_lesions
 from core.twin.curve_points import volume_points
-from core.twin.local_population import accepted_lesions, learn_own
+from core.twin.local_population import accepted_lesions, fit_local_population
 from core.types import MaskRecord
 
 LALEH = "growth/laleh2022_dev.csv"
 ROOT = Path(__file__).parents[3]
 
 
-@pytest.mark.parametrize("law", LAWS)
+@pytest.mark.parametrize("law", GROWTH_PRIORS)
 def test_a_posterior_is_the_conditional_of_the_joint_normal(law):
-    values, form = dict(LAWS[law].start), LAWS[law]
+    values, form = dict(GROWTH_PRIORS[law].start), GROWTH_PRIORS[law]
     days, ahead = np.array([0.0, 40.0, 95.0]), np.array([120.0, 200.0])
     logs = np.array([7.0, 7.3, 7.1])
     both = np.concatenate([days, ahead])
@@ -53,7 +60,7 @@ def test_a_posterior_is_the_conditional_of_the_joint_normal(law):
 
 
 def test_scans_that_are_not_there_change_nothing():
-    values = LAWS["trend"].start
+    values = GROWTH_PRIORS["trend"].start
     days, logs = np.array([[0.0, 40.0, 95.0]]), np.array([[7.0, 7.3, 7.1]])
     ahead = np.array([[150.0]])
     plain = posterior("trend", values, days, logs, np.ones((1, 3), bool), ahead)
@@ -69,19 +76,26 @@ def test_scans_that_are_not_there_change_nothing():
     assert padded[1] == pytest.approx(plain[1])
 
 
-@pytest.mark.parametrize("law", LAWS)
+@pytest.mark.parametrize("law", GROWTH_PRIORS)
 def test_parameters_survive_the_way_through_learning(law):
-    assert from_vector(law, to_vector(law, LAWS[law].start)) == pytest.approx(dict(LAWS[law].start))
+    assert from_vector(law, to_vector(law, GROWTH_PRIORS[law].start)) == pytest.approx(dict(GROWTH_PRIORS[law].start))
 
 
 def test_learning_forecasts_lesions_of_its_own_law_almost_as_well_as_the_truth_does():
     random = np.random.default_rng(5)
-    values = {**LAWS["gompertz"].start, "change": -1.5, "change_sd": 0.1, "omega": 0.02, "noise": 0.02, "wander": 0.002}
+    values = {
+        **GROWTH_PRIORS["gompertz"].start,
+        "change": -1.5,
+        "change_sd": 0.1,
+        "omega": 0.02,
+        "noise": 0.02,
+        "wander": 0.002,
+    }
     days = np.arange(0, 260, 42.0)
-    joint = LAWS["gompertz"].covariance(days[:, None], days[None, :], values) + 0.02**2 * np.eye(days.size)
-    mean = 10 + LAWS["gompertz"].mean(days, values)
+    joint = GROWTH_PRIORS["gompertz"].covariance(days[:, None], days[None, :], values) + 0.02**2 * np.eye(days.size)
+    mean = 10 + GROWTH_PRIORS["gompertz"].mean(days, values)
     logs = random.multivariate_normal(mean, joint, 80)
-    o = origins([Lesion(f"p{n}-1", days, np.exp(row)) for n, row in enumerate(logs)])
+    o = backtest_cases([Lesion(f"p{n}-1", days, np.exp(row)) for n, row in enumerate(logs)])
     horizon, column = o.grid()
 
     def error(with_values):
@@ -89,7 +103,7 @@ def test_learning_forecasts_lesions_of_its_own_law_almost_as_well_as_the_truth_d
         said, _ = posterior("gompertz", with_values, o.past.days, o.past.logs, o.past.seen, ahead)
         return np.abs(said[o.target, column] - o.outcome - o.past.last[o.target]).mean()
 
-    truth, naive = error(values), error(LAWS["gompertz"].start)
+    truth, naive = error(values), error(GROWTH_PRIORS["gompertz"].start)
     assert truth < 0.8 * naive
     assert error(learn.learn_prior("gompertz", o)) < 1.1 * truth
 
@@ -99,7 +113,7 @@ def test_a_prior_gets_weight_only_where_it_beats_the_last_value():
     # Every lesion shrinks at first and then rests: at the third scan there is something to win far ahead, later not.
     days = np.arange(0, 300, 42.0)
     rows = 10 - 0.5 * np.minimum(days, 160) / 40 + random.normal(0, 0.05, (80, days.size))
-    o = origins([Lesion(f"p{n}-1", days, np.exp(row)) for n, row in enumerate(rows)])
+    o = backtest_cases([Lesion(f"p{n}-1", days, np.exp(row)) for n, row in enumerate(rows)])
     perfect = np.where(o.past.scans[o.target] == 3, o.outcome, 0.3)
     weights = learn.learn_weights(o, {"good": perfect, "bad": np.full_like(perfect, 3.0)})
     assert weights["good"][0][1:] == [1.0, 1.0]
@@ -111,7 +125,7 @@ def test_calibration_makes_a_band_cover_patients_it_was_not_learned_from():
     random = np.random.default_rng(1)
     x = np.stack([np.ones(900), random.uniform(0, 2, 900)], axis=1)
     y = (0.2 + x[:, 1]) * random.standard_normal(900)
-    band, shift = learn.learn_band(x[:600], y[:600], np.arange(600) % 5)
+    band, shift = learn.fit_conformal_bands(x[:600], y[:600], np.arange(600) % 5)
     limits = x[600:] @ np.array(band).T + np.array(shift)
     inside = (y[600:] >= limits[:, 1]) & (y[600:] <= limits[:, 5])
     assert 0.73 <= inside.mean() <= 0.87  # 80 % of 300 fresh ones, three standard errors
@@ -190,15 +204,15 @@ def test_a_file_that_is_not_one_is_named(tmp_path, text, message):
 
 
 def test_origins_start_at_the_third_scan_and_look_at_everything_later():
-    o = origins([Lesion("a-1", np.array([-5.0, 10, 20, 50, 90]), np.array([100.0, 200, 400, 800, 200]))])
+    o = backtest_cases([Lesion("a-1", np.array([-5.0, 10, 20, 50, 90]), np.array([100.0, 200, 400, 800, 200]))])
     assert o.left.tolist() == [2, 1]
     assert o.past.scans.tolist() == [3, 4]
     assert o.past.span.tolist() == [25, 55]
     assert o.target.tolist() == [0, 0, 1]
     assert o.horizon_days.tolist() == [30, 70, 40]
     assert o.outcome == pytest.approx(np.log([2, 0.5, 0.25]))
-    assert o.where(np.array([False, True])).outcome == pytest.approx([math.log(0.25)])
-    long = past_from([past_of(np.arange(12.0), np.arange(100.0, 112), 11)], [12])
+    assert o.select(np.array([False, True])).outcome == pytest.approx([math.log(0.25)])
+    long = lesion_histories([padded_history(np.arange(12.0), np.arange(100.0, 112), 11)], [12])
     assert long.days[0].tolist() == [4, 5, 6, 7, 8, 9, 10, 11]
     assert long.last[0] == pytest.approx(math.log(111))
 
@@ -209,7 +223,7 @@ def test_a_next_scan_is_counted_by_whether_another_came_and_where_it_lay():
         Lesion(f"{n}-1", days, np.array([1000.0, 1000, 1000, 1000 * fourth, 1000 * fourth * fifth]))
         for n, (fourth, fifth) in enumerate([(1.0, 3.0), (0.2, 1.0), (1.0, 1.0)])
     ]
-    o = origins(lesions)
+    o = backtest_cases(lesions)
     # Everything from half to twice the last value is inside; the fifth scan seen from the third is no next scan.
     said = np.log(np.repeat([[0.25, 0.5, 0.8, 1.0, 1.25, 2.0, 4.0]], len(o.target), axis=0))
     found = learn.next_scan(o, said)
@@ -285,10 +299,10 @@ def test_a_file_without_a_long_enough_lesion_is_refused_and_an_unchanging_one_ha
 def test_no_forecast_knows_what_came_later():
     lesions = simulated(6)
     changed = [x._replace(volumes_mm3=np.append(x.volumes_mm3[:-1], 99.0)) for x in lesions]
-    o, other = origins(lesions), origins(changed)
+    o, other = backtest_cases(lesions), backtest_cases(changed)
     for name in ("combined", "trend_prior"):
         horizon, _ = o.grid()
-        made = [POPULATION[name].forecast(shipped().everyone, part.past, horizon) for part in (o, other)]
+        made = [POPULATION[name].forecast(default_population().everyone, part.past, horizon) for part in (o, other)]
         assert made[0] == pytest.approx(made[1])
 
 
@@ -298,7 +312,7 @@ def test_a_law_with_too_few_points_makes_no_forecast():
         "exponential", np.array([0.0, 50, 100]), 100 * np.exp(0.01 * np.array([0.0, 50, 100])), np.array([50.0])
     )
     assert made[0, MEDIAN] == pytest.approx(0.5, abs=1e-6)
-    assert set(FITS.values()) == set(CURVES)
+    assert set(FITS.values()) == set(GROWTH_LAWS)
 
 
 def test_the_shipped_file_carries_its_provenance_and_no_rows():
@@ -378,14 +392,14 @@ def accepted_mask(patient_id, timepoint, volume_mm3):
 def test_a_cohorts_own_history_is_learned_put_in_force_and_borrows_what_it_lacks(tmp_path):
     remembered: Any = Remembered(simulated(60, seed=4, scans=7))
     assert len(accepted_lesions(remembered)) == 60
-    answer = learn_own(remembered, "demo")
+    answer = fit_local_population(remembered, "demo")
     assert answer["lesions"] == 60
-    own = in_force(remembered.reference_sets.sets)
+    own = active_population(remembered.reference_sets.sets)
     assert own.source == "accepted masks of this installation (60 lesions)"
     # None of these lesions was at the floor: that state is the shipped one's.
-    assert own.everyone.locf["at_floor"].tolist() == shipped().everyone.locf["at_floor"].tolist()
-    assert own.everyone.locf["measurable"].tolist() != shipped().everyone.locf["measurable"].tolist()
-    assert in_force([]) is shipped()
+    assert own.everyone.locf["at_floor"].tolist() == default_population().everyone.locf["at_floor"].tolist()
+    assert own.everyone.locf["measurable"].tolist() != default_population().everyone.locf["measurable"].tolist()
+    assert active_population([]) is default_population()
     ahead = forecast([p for p in volume_points(remembered, "sim3") if p.lesion_id == "L1"], [28, 84], own)
     assert ahead.learned_from == own.source
     assert np.isfinite(ahead.fan.quantiles_mm3).all()
@@ -429,9 +443,9 @@ def test_on_real_lesions_the_forecast_is_as_good_as_is_claimed(shared_data, caps
 @given(st.lists(st.floats(0.0, 1e6), min_size=4, max_size=12), st.floats(1.0, 700.0))
 def test_limits_never_cross_nor_fall_below_the_floor(volumes, horizon):
     floored = np.maximum(np.array(volumes), FLOOR_MM3)
-    past = past_from([past_of(np.arange(floored.size) * 42.0, floored, floored.size - 1)], [floored.size])
+    past = lesion_histories([padded_history(np.arange(floored.size) * 42.0, floored, floored.size - 1)], [floored.size])
     for method in POPULATION.values():
-        made = method.forecast(shipped().everyone, past, np.array([[horizon]]))[0, 0]
+        made = method.forecast(default_population().everyone, past, np.array([[horizon]]))[0, 0]
         assert (np.diff(made) >= 0).all()
         assert math.exp(made[0]) * floored[-1] >= FLOOR_MM3 * (1 - 1e-9)
 

@@ -12,7 +12,7 @@ import pytest
 from core.errors import InputError
 from core.growth import effects
 from core.growth.effects import by_hand, first_rate, regrowth_rate
-from core.growth.scenario import GROWTH, Course, simulate
+from core.growth.scenario import GROWTH, TreatmentPeriod, simulate
 from core.growth.series import Lesion
 from core.twin.radiotherapy import CANNOT_TELL, cannot_tell, radiotherapy_dates
 from core.types import VolumePoint
@@ -46,7 +46,7 @@ def test_laws_agree_on_todays_rate_and_differ_on_what_comes():
 def test_a_treatment_changes_the_rate_from_its_start_to_its_stop():
     effect = by_hand(-0.01, 0.004)
     exact = effects.Effect("x", "x", 0, (-0.01, -0.01, -0.01), CERTAIN, 0)
-    path = simulate(1000, CERTAIN, [Course(exact, 70, 140)], DAYS).medians_mm3["exponential"]
+    path = simulate(1000, CERTAIN, [TreatmentPeriod(exact, 70, 140)], DAYS).medians_mm3["exponential"]
     rate = np.diff(np.log(path)) / 7
     assert rate[:10] == pytest.approx([0.004] * 10)
     assert rate[10] == pytest.approx(-0.01, abs=1e-3)  # its strength wears off day by day
@@ -57,12 +57,14 @@ def test_a_treatment_changes_the_rate_from_its_start_to_its_stop():
 
 def test_a_delayed_treatment_leaves_more_than_one_at_once():
     effect = by_hand(-0.01, 0.004)
-    ends = [simulate(1000, CERTAIN, [Course(effect, start)], [0, 200]).fan.median_mm3[1] for start in (0, 56, 112)]
+    ends = [
+        simulate(1000, CERTAIN, [TreatmentPeriod(effect, start)], [0, 200]).fan.median_mm3[1] for start in (0, 56, 112)
+    ]
     assert ends[0] < ends[1] < ends[2]
 
 
 def test_the_same_question_has_the_same_answer():
-    ask = [simulate(1000, (0.001, 0.004, 0.01), [Course(by_hand(-0.01, 0.004), 0)], DAYS) for _ in range(2)]
+    ask = [simulate(1000, (0.001, 0.004, 0.01), [TreatmentPeriod(by_hand(-0.01, 0.004), 0)], DAYS) for _ in range(2)]
     assert (ask[0].fan.quantiles_mm3 == ask[1].fan.quantiles_mm3).all()
 
 
@@ -74,7 +76,7 @@ def test_the_same_question_has_the_same_answer():
         (1000, (0.01, 0.0, 0.02), [], DAYS, "rising"),
         (1000, CERTAIN, [], [0, 900], "from 0 to 730"),
         (1000, CERTAIN, [], [], "from 0 to 730"),
-        (1000, CERTAIN, [Course(by_hand(-0.01, 0.01), 50, 50)], DAYS, "stops after it started"),
+        (1000, CERTAIN, [TreatmentPeriod(by_hand(-0.01, 0.01), 50, 50)], DAYS, "stops after it started"),
     ],
 )
 def test_what_makes_no_sense_is_refused(last, growth, courses, days, message):
@@ -93,8 +95,8 @@ def test_rates_of_a_lesion_by_hand():
 def test_shipped_effects_are_what_the_command_makes_of_the_real_file_and_carry_their_source(shared_data):
     text = Path(effects.__file__).with_name("effects.json").read_text()
     assert len(json.loads(text)["source_sha256"]) == 64
-    assert list(effects.shipped()) == effects.learn(shared_data / LALEH)
-    for effect in effects.shipped():
+    assert list(effects.default_effects()) == effects.learn(shared_data / LALEH)
+    for effect in effects.default_effects():
         assert "10.1371/journal.pcbi.1009822" in effect.source
         assert effect.first[0] <= effect.first[1] <= effect.first[2]
         assert effect.lesions >= effects.MIN_LESIONS
@@ -104,12 +106,12 @@ def test_what_is_called_docetaxel_shrinks_more_at_first_as_was_published_of_it()
     """The file numbers its arms; a swap of the two would show here."""
     for trial in ("POPLAR", "OAK"):
         chemotherapy, immunotherapy = (
-            next(e for e in effects.shipped() if (e.trial, e.treatment) == (trial, treatment))
+            next(e for e in effects.default_effects() if (e.trial, e.treatment) == (trial, treatment))
             for treatment in ("docetaxel", "atezolizumab")
         )
         assert chemotherapy.first[1] < immunotherapy.first[1]
-    assert effects.shipped()[-1].label == "atezolizumab, IMvigor210 (Study 5 Arm 1)"
-    assert effects.shipped()[-1].disease == "urothelial cancer"
+    assert effects.default_effects()[-1].label == "atezolizumab, IMvigor210 (Study 5 Arm 1)"
+    assert effects.default_effects()[-1].disease == "urothelial cancer"
     assert by_hand(0.0, 0.004).label == "set by hand"
 
 
@@ -145,7 +147,7 @@ def test_growth_after_radiotherapy_is_a_state_of_its_own():
 
 def test_simulated_never_looks_like_observed():
     points = [VolumePoint(f"2024-01-0{n + 1}", 42.0 * n, v, "L1", f"m{n}", 1) for n, v in enumerate((1000.0, 1500.0))]
-    course = Course(by_hand(-0.01, 0.004, radiotherapy=True), 28)
+    course = TreatmentPeriod(by_hand(-0.01, 0.004, radiotherapy=True), 28)
     runs = [simulate(1500, CERTAIN, courses, DAYS) for courses in ([course], [])]
     figure = scenario_charts.scenario_figure(points, runs[0], runs[1], [course])
     observed, *rest = figure.data

@@ -16,7 +16,7 @@ from streamlit.testing.v1 import AppTest
 from core.errors import InputError
 from core.imaging.open_scan import open_scan
 from core.imaging.pseudonym import NameQuestion, ask_about_id, ask_about_name
-from core.imaging.scanner_facts import kept_facts
+from core.imaging.scanner_facts import permitted_facts
 from core.jobs.pipeline import import_scan
 from store import Store
 from tests.dicom_phantom import activity_tags, write_series
@@ -90,7 +90,7 @@ def test_the_file_s_own_date_is_kept_where_it_is_the_given_one_unless_dates_are_
     folder = _dated(tmp_path / "series")
     assert _import(store, folder, timepoint="2001-09-02").metadata["study_date"] == "2001-09-02"
     monkeypatch.setenv("TWIN_DATES", "shift")
-    assert "study_date" not in kept_facts({"study_date": "2001-09-02", "warnings": []}, "2001-09-02")
+    assert "study_date" not in permitted_facts({"study_date": "2001-09-02", "warnings": []}, "2001-09-02")
 
 
 def test_a_refusal_of_several_series_shows_no_date_where_dates_are_shifted(tmp_path, monkeypatch) -> None:
@@ -177,7 +177,7 @@ def test_a_wrong_setting_of_dates_is_said_before_anything_is_read(store: Store, 
     ],
 )
 def test_the_field_s_own_words_are_kept(key: str, value: Any) -> None:
-    assert kept_facts({key: value}, DAY) == {key: value}
+    assert permitted_facts({key: value}, DAY) == {key: value}
 
 
 TEXT_KEYS = (
@@ -224,12 +224,12 @@ TEXT_KEYS = (
     ],
 )
 def test_other_text_is_dropped_and_only_its_key_is_said(key: str, value: str) -> None:
-    assert kept_facts({key: value, "format": "DICOM"}, DAY) == {"format": "DICOM", "not_kept": [key]}
+    assert permitted_facts({key: value, "format": "DICOM"}, DAY) == {"format": "DICOM", "not_kept": [key]}
 
 
 @given(st.sampled_from(TEXT_KEYS), st.text(min_size=1))
 def test_whatever_is_kept_is_short_plain_text_without_long_numbers(key: str, value: str) -> None:
-    kept = kept_facts({key: value}, DAY)
+    kept = permitted_facts({key: value}, DAY)
     if key in kept:
         assert len(value) <= 64
         assert value.isascii()
@@ -282,7 +282,7 @@ def test_no_date_beside_a_field_s_own_words_is_kept(words, day, form, between, f
     key, text = words
     date = day.strftime(form)
     value = f"{date}{between}{text}" if first else f"{text}{between}{date}"
-    assert kept_facts({key: value}, DAY) == {"not_kept": [key]}
+    assert permitted_facts({key: value}, DAY) == {"not_kept": [key]}
 
 
 @pytest.mark.parametrize(
@@ -301,12 +301,12 @@ def test_no_date_beside_a_field_s_own_words_is_kept(words, day, form, between, f
     ],
 )
 def test_a_number_that_no_scanner_has_is_dropped(key: str, value: float) -> None:
-    assert kept_facts({key: value}, DAY) == {"not_kept": [key]}
+    assert permitted_facts({key: value}, DAY) == {"not_kept": [key]}
 
 
 @pytest.mark.parametrize("value", ["NaN", float("nan"), float("inf"), True, "120", None, [1]])
 def test_a_number_that_is_none_is_dropped(value: Any) -> None:
-    assert kept_facts({"kvp": value, "note": "x"}, DAY) == {"not_kept": ["kvp", "note"]}
+    assert permitted_facts({"kvp": value, "note": "x"}, DAY) == {"not_kept": ["kvp", "note"]}
 
 
 # ---------------------------------------------------------------- ids

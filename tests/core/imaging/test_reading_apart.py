@@ -332,11 +332,11 @@ def test_a_mask_arrives_and_a_broken_one_leaves_nothing(store: Store, tmp_path: 
     labels = np.zeros(scan.shape, np.uint8)
     labels[2:4, 2:4, 2:4] = 1
     nib.Nifti1Image(labels, np.diag([1.0, 2.0, 3.0, 1.0])).to_filename(tmp_path / "m.nii.gz")
-    record = import_mask(store, tmp_path / "m.nii.gz", patient_id="P1", timepoint=DAY, reviewer="demo")
+    record = import_mask(store, tmp_path / "m.nii.gz", patient_id="P1", timepoint=DAY, author="demo")
     assert record.volume_mm3 == 48.0
     (tmp_path / "m.nii.gz").write_bytes((tmp_path / "m.nii.gz").read_bytes()[:60])
     with pytest.raises(InputError, match="truncated or damaged"):
-        import_mask(store, tmp_path / "m.nii.gz", patient_id="P1", timepoint=DAY, reviewer="demo")
+        import_mask(store, tmp_path / "m.nii.gz", patient_id="P1", timepoint=DAY, author="demo")
     assert len(store.masks.of("P1")) == 1
     assert not list((store.root / "incoming").iterdir())
 

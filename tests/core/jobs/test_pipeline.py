@@ -93,7 +93,7 @@ def _labels(**lesions: np.ndarray) -> LabelMap:
 
 def _add(store: Store, labels: LabelMap, day: str = DAY1) -> Any:
     parent = newest_visible_version(store, "P1", day, "demo")
-    return add_version(store, labels, "P1", day, method="import", reviewer="demo", parent_version=parent)
+    return add_version(store, labels, "P1", day, method="import", author="demo", parent_version=parent)
 
 
 def _at(store: Store, day: str, version: int, centre: tuple[float, float, float]) -> int:
@@ -304,10 +304,10 @@ def test_a_mask_on_the_pets_grid_is_brought_to_the_ct(store: Store, tmp_path):
     _visit(store, DAY1, 1)
     ball = _ball(PET, (0, 0, 0), 15.0).astype(np.uint8) * 4
     write_nifti(tmp_path / "pet_mask.nii.gz", ball, PET)
-    record = import_mask(store, tmp_path / "pet_mask.nii.gz", patient_id="P1", timepoint=DAY1, reviewer="ann")
+    record = import_mask(store, tmp_path / "pet_mask.nii.gz", patient_id="P1", timepoint=DAY1, author="ann")
     labels = store.masks.load(record)
     assert labels.grid.matches(CT)
-    assert (labels.labels, record.method, record.reviewer) == ((4,), "import", "ann")
+    assert (labels.labels, record.method, record.author) == ((4,), "import", "ann")
     points = CT.to_mm(np.argwhere(np.ones(CT.shape)))
     nearest = np.rint(PET.to_index(points)).astype(int)
     inside = ((nearest >= 0) & (nearest < PET.shape)).all(axis=1)
@@ -331,7 +331,7 @@ def test_masks_that_cannot_be_placed_are_refused(store: Store, tmp_path):
         ("edge", r"Lesion 2 of the mask has no voxel on the reference scan's grid.*Draw the mask on the reference"),
     ):
         with pytest.raises(InputError, match=message):
-            import_mask(store, tmp_path / f"{name}.nii.gz", patient_id="P1", timepoint=DAY1, reviewer="ann")
+            import_mask(store, tmp_path / f"{name}.nii.gz", patient_id="P1", timepoint=DAY1, author="ann")
     assert store.masks.of("P1") == []
     assert store.verify() == []
 
@@ -381,7 +381,7 @@ def _mask_file(folder: Path, array: np.ndarray, grid: Grid = CT) -> Path:
 
 
 def _import_mask(store: Store, path: Path, **changes: Any) -> Any:
-    return import_mask(store, path, **{"patient_id": "P1", "timepoint": DAY1, "reviewer": "demo", **changes})
+    return import_mask(store, path, **{"patient_id": "P1", "timepoint": DAY1, "author": "demo", **changes})
 
 
 def _refine(store: Store, *prompts: Any, **changes: Any) -> Any:

@@ -13,7 +13,7 @@ from scipy.spatial.distance import pdist
 
 from core.errors import GeometryError, InputError
 from core.imaging.volumes import read_label_map, to_sitk
-from core.lesions.masks import axial_axis, diff, longest_axial_diameter_mm, measure, replace_lesion, widest_span
+from core.lesions.masks import axial_axis, longest_axial_diameter_mm, mask_diff, measure, replace_lesion, widest_span
 from core.types import Grid, LabelMap
 
 GRID = Grid((12, 10, 8), np.array([[1.0, 0, 0, -5], [0, 2.0, 0, 10], [0, 0, 3.0, 100], [0, 0, 0, 1]]))
@@ -42,40 +42,40 @@ ONE = (slice(1, 5), slice(1, 4), slice(1, 3))
 
 
 def test_a_first_version_adds_every_voxel_and_has_no_dice():
-    found = diff(None, _map(L1=ONE))
+    found = mask_diff(None, _map(L1=ONE))
     assert (found.dice, found.volume_delta_mm3) == (None, None)
     assert (found.voxels_added, found.voxels_removed, found.voxels_unchanged) == (4 * 3 * 2, 0, 0)
 
 
 def test_a_grown_lesion_is_described_by_hand_counts():
-    found = diff(_map(L1=ONE), _map(L1=(slice(2, 8), slice(1, 4), slice(1, 3))))
+    found = mask_diff(_map(L1=ONE), _map(L1=(slice(2, 8), slice(1, 4), slice(1, 3))))
     assert (found.voxels_added, found.voxels_removed, found.voxels_unchanged) == (18, 6, 18)
     assert found.dice == pytest.approx(36 / 60)
     assert found.volume_delta_mm3 == pytest.approx(12 * 6.0)
 
 
 def test_two_empty_versions_are_the_same():
-    found = diff(_map(), _map())
+    found = mask_diff(_map(), _map())
     assert (found.dice, found.voxels_added, found.volume_delta_mm3) == (1.0, 0, 0.0)
 
 
 def test_a_renumbered_lesion_is_seen_though_no_voxel_left_the_foreground():
-    found = diff(_map(L1=ONE), _map(L2=ONE))
+    found = mask_diff(_map(L1=ONE), _map(L2=ONE))
     assert (found.voxels_added, found.voxels_removed, found.voxels_unchanged) == (0, 0, 24)
     assert (found.dice, found.volume_delta_mm3, found.voxels_relabelled) == (1.0, 0.0, 24)
-    assert diff(_map(L1=ONE), _map(L1=ONE)).voxels_relabelled == 0
+    assert mask_diff(_map(L1=ONE), _map(L1=ONE)).voxels_relabelled == 0
 
 
 def test_versions_on_different_grids_are_refused():
     moved = Grid(GRID.shape, GRID.affine + np.array([[0, 0, 0, 5.0]] + [[0.0] * 4] * 3))
     with pytest.raises(GeometryError, match="one grid"):
-        diff(_map(), LabelMap(np.zeros(GRID.shape, np.uint8), moved))
+        mask_diff(_map(), LabelMap(np.zeros(GRID.shape, np.uint8), moved))
 
 
 @given(LABELS, LABELS)
 @settings(max_examples=40)
 def test_the_diff_always_adds_up(before, after):
-    found = diff(LabelMap(before, SMALL), LabelMap(after, SMALL))
+    found = mask_diff(LabelMap(before, SMALL), LabelMap(after, SMALL))
     assert found.voxels_unchanged + found.voxels_removed == np.count_nonzero(before)
     assert found.voxels_unchanged + found.voxels_added == np.count_nonzero(after)
     total = 2 * found.voxels_unchanged + found.voxels_added + found.voxels_removed
@@ -91,7 +91,7 @@ def test_with_several_lesions_the_dice_by_number_is_simpleitks_overall_dice(befo
         return
     overlap = sitk.LabelOverlapMeasuresImageFilter()
     overlap.Execute(to_sitk(before, SMALL), to_sitk(after, SMALL))
-    found = diff(LabelMap(before, SMALL), LabelMap(after, SMALL))
+    found = mask_diff(LabelMap(before, SMALL), LabelMap(after, SMALL))
     same = found.voxels_unchanged - found.voxels_relabelled
     sizes = np.count_nonzero(before) + np.count_nonzero(after)
     assert 2 * same / sizes == pytest.approx(overlap.GetDiceCoefficient())

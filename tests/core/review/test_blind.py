@@ -42,7 +42,7 @@ def blind(store: Store, monkeypatch):
     for n, day in enumerate((DAY1, DAY2)):
         add_scan(store, day=day, seed=n)
     add_mask(store, 3)
-    add_mask(store, HIDDEN_VOXELS, 5, method="manual", reviewer="ann", parent_version=1)
+    add_mask(store, HIDDEN_VOXELS, 5, method="manual", author="ann", parent_version=1)
     store.readings.set_blind("P1", DAY1, True, "demo")
     return store
 
@@ -53,7 +53,7 @@ def hidden_first(store: Store, monkeypatch):
     monkeypatch.setattr(resources, "get_store", lambda: store)
     store.people.add("ben", by="demo")
     add_scan(store)
-    add_mask(store, HIDDEN_VOXELS, 5, method="manual", reviewer="ann")
+    add_mask(store, HIDDEN_VOXELS, 5, method="manual", author="ann")
     store.readings.set_blind("P1", DAY1, True, "demo")
     return store
 
@@ -97,7 +97,7 @@ def as_import(store: Store, folder: Any) -> Any:
     array = np.zeros(SHAPE, np.uint8)
     array[:4, 2, 2] = 1
     write_nifti(folder / "mask.nii.gz", array, grid(), overwrite=True)
-    return import_mask(store, folder / "mask.nii.gz", patient_id="P1", timepoint=DAY1, reviewer="ben")
+    return import_mask(store, folder / "mask.nii.gz", patient_id="P1", timepoint=DAY1, author="ben")
 
 
 def as_refine(store: Store, folder: Any, **more: Any) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -257,7 +257,7 @@ def test_a_later_visit_is_numbered_by_what_its_reader_may_see_of_the_blind_one(b
 
 def test_a_version_whose_parent_is_hidden_is_shown_as_one_without(blind):
     """As an earlier TwinReview recorded it: ben's own mask and a network's as children of ann's."""
-    own = add_mask(blind, 4, method="manual", reviewer="ben", parent_version=2)
+    own = add_mask(blind, 4, method="manual", author="ben", parent_version=2)
     network = add_mask(blind, 5, parent_version=2)
     assert own.voxels_removed > 0
     shown = {record.version: record for record in visible_masks(blind, "P1", DAY1, "ben")}
@@ -293,7 +293,7 @@ def test_a_draft_of_a_version_that_has_become_hidden_waits_and_can_be_discarded(
 
 
 def test_agreement_and_consensus_are_for_those_who_have_finished(blind):
-    add_mask(blind, 4, method="manual", reviewer="ben", parent_version=1)
+    add_mask(blind, 4, method="manual", author="ben", parent_version=1)
     for ask in (readers_of_timepoint, add_consensus):
         with pytest.raises(InputError, match="is read blind, and ben has not finished") as caught:
             ask(blind, "P1", DAY1, "ben")

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from core.errors import InputError, StoreError
-from core.review.correction import compare, correction
+from core.review.correction import correction, mask_agreement
 from core.types import Grid, LabelMap
 from store import Store
 from tests import clinic
@@ -26,7 +26,7 @@ def by_name(rows: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
 
 
 def test_two_bars_differ_by_what_counting_gives():
-    found = compare(bar(10), bar(15))
+    found = mask_agreement(bar(10), bar(15))
     assert found["dice"] == pytest.approx(20 / 25)
     assert found["volume_difference_ml"] == pytest.approx(0.05)
     # the longer bar's last voxels lie 2, 4 ... 10 mm beyond the other's end: the 95th percentile of 15 distances
@@ -35,8 +35,8 @@ def test_two_bars_differ_by_what_counting_gives():
 
 
 def test_an_empty_mask_has_no_distance_and_two_empty_ones_agree():
-    assert compare(bar(0), bar(5)) == {"dice": 0, "hd95_mm": None, "volume_difference_ml": pytest.approx(0.05)}
-    assert compare(bar(0), bar(0)) == {"dice": 1, "hd95_mm": 0, "volume_difference_ml": 0}
+    assert mask_agreement(bar(0), bar(5)) == {"dice": 0, "hd95_mm": None, "volume_difference_ml": pytest.approx(0.05)}
+    assert mask_agreement(bar(0), bar(0)) == {"dice": 1, "hd95_mm": 0, "volume_difference_ml": 0}
 
 
 @pytest.fixture

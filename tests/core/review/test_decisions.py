@@ -25,7 +25,7 @@ from core.review.decisions import (
     statuses_after,
 )
 from core.review.worklist import work_items
-from core.twin.curve import accepted_by, left_out
+from core.twin.curve import accepted_by, exclusion_reasons
 from core.twin.curve_points import volume_points
 from core.twin.trajectory import accepted_masks_by_timepoint, interval_change
 from core.types import MaskRecord
@@ -367,7 +367,7 @@ def test_what_is_left_out_and_what_waits_say_that_a_lesion_was_rejected_or_an_ac
         store.decisions.decide("P1", day, 1, "accept", "ann", "agrees")
     store.decisions.decide("P1", DAY1, 1, "reject", "ann", "under-segmented", lesion_id="L1")
     store.decisions.decide("P1", DAY2, 1, "withdraw", "ann", "withdrawn-second-look")
-    assert left_out(store, "P1") == {
+    assert exclusion_reasons(store, "P1") == {
         DAY1: "L1 of version 1: rejected, and not in that total",
         DAY2: "version 1 is proposed, its acceptance was withdrawn",
     }

@@ -41,10 +41,10 @@ def direct(arrays: list[NDArray[Any]]) -> tuple[NDArray[np.bool_], tuple[float, 
     return sitk.GetArrayFromImage(image) > 0.5, made.GetSensitivity(), made.GetSpecificity()
 
 
-def version(number: int, reviewer: str, method: str = "medsam", status: Any = "proposed") -> MaskRecord:
+def version(number: int, author: str, method: str = "medsam", status: Any = "proposed") -> MaskRecord:
     blank: dict[str, Any] = dict.fromkeys(MaskRecord.__dataclass_fields__)
     made = MaskRecord(**{**blank, "prompts": (), "lesions": (), "software": {}})
-    return replace(made, mask_id=f"m{number}", version=number, reviewer=reviewer, method=method, status=status)
+    return replace(made, mask_id=f"m{number}", version=number, author=author, method=method, status=status)
 
 
 def test_agreement_of_two_overlapping_cubes_is_what_counting_gives():
@@ -182,14 +182,14 @@ def test_a_consensus_is_stored_with_the_versions_it_is_of_and_the_store_stays_cl
     store.people.add("ann", by="demo")
     add_scan(store)
     add_mask(store, 4, method="nnunet")
-    add_mask(store, 5, method="medsam", reviewer="ann", parent_version=1)
+    add_mask(store, 5, method="medsam", author="ann", parent_version=1)
     with pytest.raises(InputError, match=r"at least two readers.*got 1 \(ann\)"):
         add_consensus(store, "P1", DAY1, "demo")
-    add_mask(store, 5, 2, method="import", reviewer="demo", parent_version=1)
+    add_mask(store, 5, 2, method="import", author="demo", parent_version=1)
     found = readers_of_timepoint(store, "P1", DAY1, "demo")
     assert found["readers"] == {"ann": 2, "demo": 3}
     record = add_consensus(store, "P1", DAY1, "demo")
-    assert (record.version, record.method, record.reviewer, record.parent_version) == (4, "staple", "demo", 3)
+    assert (record.version, record.method, record.author, record.parent_version) == (4, "staple", "demo", 3)
     assert record.prompts[0]["versions"] == [2, 3]
     assert np.array_equal(store.masks.load(record).array, labels(5).array)  # only one of two saw lesion 2
     assert store.verify() == []

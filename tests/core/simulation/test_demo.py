@@ -35,7 +35,7 @@ def test_a_complete_response_ends_in_an_accepted_empty_mask(store: Store):
     weeks = (story.weeks[2], story.weeks[3])
     courses = tuple(replace(c, volumes_ml=c.volumes_ml[2:4], suv=(6, 0)) for c in story.courses)
     build(store, stories=[replace(story, weeks=weeks, courses=courses, what={1: "correct"})])
-    before, after = (store.masks.final("DEMO-03", story.date(week)) for week in weeks)
+    before, after = (store.masks.accepted("DEMO-03", story.date(week)) for week in weeks)
     assert before is not None
     assert after is not None
     assert [lesion["lesion_id"] for lesion in before.lesions] == ["L1"]

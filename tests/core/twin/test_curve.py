@@ -30,29 +30,29 @@ def opened(tmp_path_factory: pytest.TempPathFactory):
 
 
 def test_every_timepoint_that_is_not_in_the_curve_says_why(opened):
-    assert curve.left_out(opened, "ANNA") == {
+    assert curve.exclusion_reasons(opened, "ANNA") == {
         clinic.DAYS[4]: "every version was rejected",
         clinic.DAYS[5]: "no mask yet",
     }
-    assert curve.left_out(opened, "BEN") == {}
+    assert curve.exclusion_reasons(opened, "BEN") == {}
 
 
 def test_a_proposed_mask_is_left_out_until_somebody_decides(store: Store):
     clinic.add_scan(store, "GINA", clinic.DAYS[0], clinic.body(1))
     record = clinic.add_mask(store, "GINA", clinic.DAYS[0], 500)
-    assert curve.left_out(store, "GINA") == {clinic.DAYS[0]: "version 1 is proposed, nobody has decided"}
+    assert curve.exclusion_reasons(store, "GINA") == {clinic.DAYS[0]: "version 1 is proposed, nobody has decided"}
     clinic.accept(store, record)
-    assert curve.left_out(store, "GINA") == {}
+    assert curve.exclusion_reasons(store, "GINA") == {}
 
 
 def test_what_became_of_a_lesion_is_its_change_to_the_next_accepted_timepoint(opened):
-    outcome = curve.what_became(opened, "ANNA", clinic.DAYS[0], "L1")
+    outcome = curve.next_change(opened, "ANNA", clinic.DAYS[0], "L1")
     assert outcome is not None
     assert (outcome.timepoint, outcome.days) == (clinic.DAYS[1], 56)
     assert outcome.percent_change == pytest.approx(30)
     assert outcome.verdict == "within noise"  # 1000 voxels of 12 mm3 are 28 mm across: QIBA asks for 39 %
-    assert curve.what_became(opened, "ANNA", clinic.DAYS[3], "L1") is None
-    assert curve.what_became(opened, "ANNA", clinic.DAYS[0], "L9") is None
+    assert curve.next_change(opened, "ANNA", clinic.DAYS[3], "L1") is None
+    assert curve.next_change(opened, "ANNA", clinic.DAYS[0], "L9") is None
 
 
 def test_the_last_acceptance_names_the_reviewer_and_rejections_do_not():
@@ -123,7 +123,7 @@ def test_the_evaluation_refuses_without_a_reference(tmp_path: Path, monkeypatch:
 
     monkeypatch.setattr(registry, "HERE", tmp_path)
     with pytest.raises(ModelError):
-        measuring.prepare_evaluate_ood(None, {}, "demo")
+        measuring.prepare_evaluate_scan_gate(None, {}, "demo")
 
 
 def test_treatments_run_from_start_to_stop_and_a_stop_ends_what_it_names_or_the_latest():

@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 from core.errors import StoreError
 from core.lesions.masks import measure
 from core.twin.trajectory import (
-    TOTAL,
     accepted_masks_by_timepoint,
     diameter_mm,
     forecast_lesion_or_total,
@@ -21,7 +20,7 @@ from core.twin.trajectory import (
     nan_to_null,
     points_by_lesion,
 )
-from core.types import Grid, LabelMap, Volume, VolumePoint
+from core.types import TOTAL_LESION_ID, Grid, LabelMap, Volume, VolumePoint
 from store import Store
 from tests.store_phantom import JUDGED
 
@@ -49,7 +48,7 @@ def _cubes(store: Store, day: str, *sides: int, method: str = "nnunet", verdict:
         patient_id="P1",
         timepoint=day,
         method=method,
-        reviewer="demo",
+        author="demo",
         lesions=measure(labels),
         parent_version=newest.version if newest else None,
         verdict=JUDGED,
@@ -78,7 +77,7 @@ def test_volumes_and_growth_rate_of_cubes(store: Store):
     assert step["change"]["verdict"] == "real"
     assert step["change"]["percent_change"] == pytest.approx(72.8)
     assert step == lesion["since_first"]
-    assert found["lesions"][TOTAL]["points"][1]["volume_mm3"] == 13824.0
+    assert found["lesions"][TOTAL_LESION_ID]["points"][1]["volume_mm3"] == 13824.0
     assert found["not_in_the_curve"] == []
 
 
@@ -112,10 +111,10 @@ def test_a_lesion_that_vanishes_counts_nothing_and_the_total_adds_up(store: Stor
         _scan(store, day)
         _cubes(store, day, *sides)
     lesions = growth_report(store, "P1")["lesions"]
-    assert list(lesions) == ["L1", "L2", TOTAL]
+    assert list(lesions) == ["L1", "L2", TOTAL_LESION_ID]
     assert [p["volume_mm3"] for p in lesions["L2"]["points"]] == [1728.0, 0.0]
     assert [p["longest_diameter_mm"] for p in lesions["L2"]["points"]][1] == 0.0
-    assert [p["volume_mm3"] for p in lesions[TOTAL]["points"]] == [9728.0, 8000.0]
+    assert [p["volume_mm3"] for p in lesions[TOTAL_LESION_ID]["points"]] == [9728.0, 8000.0]
     (gone,) = lesions["L2"]["steps"]
     assert (gone["change"]["verdict"], gone["change"]["percent_change"]) == ("real", -100.0)
     assert gone["rate"]["floored"] is True
@@ -168,7 +167,7 @@ def test_everything_is_json_without_nan_whatever_the_series(store: Store):
         _cubes(store, day, *sides)
     found = growth_report(store, "P1")
     assert json.loads(json.dumps(found, allow_nan=False)) == found
-    assert [p["volume_mm3"] for p in found["lesions"][TOTAL]["points"]] == [8000, 1728, 0, 1729, 10197]
+    assert [p["volume_mm3"] for p in found["lesions"][TOTAL_LESION_ID]["points"]] == [8000, 1728, 0, 1729, 10197]
 
 
 def test_a_patient_without_accepted_masks_has_no_lesions_and_an_unknown_one_is_refused(store: Store):
@@ -187,11 +186,11 @@ def test_a_patient_without_accepted_masks_has_no_lesions_and_an_unknown_one_is_r
 def test_lesions_are_in_order_of_number_and_their_points_in_order_of_time():
     points = [
         VolumePoint(f"2024-01-{int(d) + 1:02d}", d, 1.0, lesion, "m", 1)
-        for lesion in (TOTAL, "L10", "L2")
+        for lesion in (TOTAL_LESION_ID, "L10", "L2")
         for d in (9.0, 0.0, 4.0)
     ]
     series = points_by_lesion(points)
-    assert list(series) == ["L2", "L10", TOTAL]
+    assert list(series) == ["L2", "L10", TOTAL_LESION_ID]
     assert [p.days for p in series["L10"]] == [0.0, 4.0, 9.0]
     assert points_by_lesion([]) == {}
     assert forecast_lesion_or_total({"L2": series["L2"][:2]}, "L2").refused
@@ -201,7 +200,7 @@ def test_the_diameter_of_the_total_is_that_of_its_largest_lesion(store: Store):
     _scan(store, DAYS[0])
     record = _cubes(store, DAYS[0], 10, 20)
     large, small = diameter_mm(record, "L2"), diameter_mm(record, "L1")
-    assert 0 < small < large == diameter_mm(record, TOTAL)
+    assert 0 < small < large == diameter_mm(record, TOTAL_LESION_ID)
     assert diameter_mm(record, "L9") == 0.0
 
 

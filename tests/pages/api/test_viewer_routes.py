@@ -49,7 +49,7 @@ def clinic(store: Store, monkeypatch):
         patient_id="ANNA",
         timepoint=DAY,
         method="nnunet",
-        reviewer="demo",
+        author="demo",
         lesions=measures(mask),
         parent_version=None,
     )
@@ -187,7 +187,7 @@ def test_a_blind_reader_is_given_no_mask_and_no_picture_of_another_reader_until_
         patient_id="ANNA",
         timepoint=DAY,
         method="manual",
-        reviewer="other",
+        author="other",
         lesions=measures(labels),
         parent_version=None,
     )

@@ -36,7 +36,7 @@ def version(number: int, parent: int | None, status: str = "superseded", **more:
         "method": "medsam",
         "model_checkpoint": None,
         "prompts": (),
-        "reviewer": "ann",
+        "author": "ann",
         "status": status,
         "created_at": "2024-01-02T03:04:05.000000Z",
         "dice_vs_previous_version": None if parent is None else 0.9375,
@@ -111,7 +111,7 @@ def gwen(store: Store, monkeypatch: pytest.MonkeyPatch) -> tuple[Any, MaskRecord
     monkeypatch.setattr(resources, "get_store", lambda: store)
     monkeypatch.setattr(resources, "data_root", lambda: store.root)
     clinic.add_scan(store, "GWEN", DAY, clinic.body(1))
-    record = clinic.add_child(store, clinic.two_lesions(900, 150), "GWEN", DAY, method="nnunet", reviewer="demo")
+    record = clinic.add_child(store, clinic.two_lesions(900, 150), "GWEN", DAY, method="nnunet", author="demo")
     return store, record
 
 
@@ -150,9 +150,9 @@ def test_a_thumbnail_needs_a_token_of_that_patient_and_timepoint(gwen):
 
 def test_an_empty_mask_has_a_picture_and_a_damaged_file_a_sentence(gwen):
     store, _ = gwen
-    empty = clinic.add_child(store, clinic.two_lesions(0, 0), "GWEN", DAY, method="edit", reviewer="demo")
+    empty = clinic.add_child(store, clinic.two_lesions(0, 0), "GWEN", DAY, method="edit", author="demo")
     assert picture(empty).status_code == 200
-    broken = clinic.add_child(store, clinic.two_lesions(50, 9), "GWEN", DAY, method="edit", reviewer="demo")
+    broken = clinic.add_child(store, clinic.two_lesions(50, 9), "GWEN", DAY, method="edit", author="demo")
     store.masks.path(broken).write_bytes(b"no image")
     answer = picture(broken)
     assert answer.status_code == 404

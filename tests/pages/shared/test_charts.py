@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from core.growth.curves import FLOOR_MM3
-from core.growth.forecast import Fan, forecast
+from core.growth.forecast import QuantileForecast, forecast
 from core.twin import trajectory
 from core.twin.curve import MaskVolume, Treatment
 from core.twin.response import volumetric_response
@@ -89,7 +89,7 @@ def test_a_forecast_is_dashed_faded_and_named_and_stands_beside_locf():
 
 
 def test_a_total_of_lesions_that_are_gone_is_drawn_on_a_log_axis_at_5_mm():
-    gone = Fan(np.array([300.0, 330.0]), np.zeros((2, 7)))
+    gone = QuantileForecast(np.array([300.0, 330.0]), np.zeros((2, 7)))
     ahead = replace(forecast(RISING, [30, 60]), fan=gone, locf=gone)
     for log, lowest in ((True, FLOOR_MM3 / 1000), (False, 0.0)):
         figure = growth_charts.growth_figure({"L1": RISING}, ahead, log=log)

@@ -165,7 +165,7 @@ class Reviewing(RuleBasedStateMachine):
         assert {r.version: r.status for r in self.store.masks.of("P1")} == self.status
         accepted = [v for v, s in self.status.items() if s == "accepted"]
         assert len(accepted) <= 1
-        final = self.store.masks.final("P1", DAY1)
+        final = self.store.masks.accepted("P1", DAY1)
         assert (final.version if final else None) == (accepted[0] if accepted else None)
         assert bool(volume_points(self.store, "P1")) == bool(accepted)
         assert self.store.verify() == []

@@ -23,7 +23,7 @@ from core.jobs.stages.segment import prepare_segment
 from core.review.correction import timepoint_rows
 from core.review.readers import newest_visible_version
 from core.review.worklist import work_items
-from core.twin.curve import left_out
+from core.twin.curve import exclusion_reasons
 from core.twin.curve_points import volume_points
 from core.types import MaskRecord
 from store import Store, open_store, rebuild
@@ -91,7 +91,7 @@ def builders(store: Store, record: MaskRecord) -> dict[str, Callable[[], Any]]:
         "its voxels": lambda: store.masks.load(record),
         "a child": lambda: add_mask(store, 6, parent_version=1),
         "a child with its verdict": lambda: common.add_version(
-            store, labels(6), "P1", DAY1, method="edit", reviewer="demo", parent_version=1
+            store, labels(6), "P1", DAY1, method="manual", author="demo", parent_version=1
         ),
         "a new draft": lambda: store.drafts.begin("P1", DAY1, 1, "bob"),
     }
@@ -118,7 +118,7 @@ def test_a_mask_that_is_not_the_one_stored_is_read_by_nobody_and_leaves_the_curv
     doubted = [e for e in room.audit_log(50) if e["action"] == "file.doubted"]
     assert [(e["person"], e["payload"]["state"]) for e in doubted] == [("system", state)], "told once"
     assert {p.timepoint for p in volume_points(room, "P1")} == {DAY2}
-    assert left_out(room, "P1")[DAY1] == f"file {state}: accepted version 1, whose volume is unknown now"
+    assert exclusion_reasons(room, "P1")[DAY1] == f"file {state}: accepted version 1, whose volume is unknown now"
     item = next(item for item in work_items(room) if item.patient_id == "P1")
     assert (item.urgency, item.timepoint, item.version) == (0, DAY1, 1)
     assert f"file {state}" in item.reason
@@ -130,7 +130,7 @@ def test_a_mask_that_is_not_the_one_stored_is_read_by_nobody_and_leaves_the_curv
     assert np.array_equal(room.masks.load(record).array, labels(4).array)
     assert [e["action"] for e in room.audit_log(1)] == ["file.cleared"]
     assert {p.timepoint for p in volume_points(room, "P1")} == {DAY1, DAY2}
-    assert left_out(room, "P1") == {}
+    assert exclusion_reasons(room, "P1") == {}
     assert room.verify() == []
 
 
@@ -328,12 +328,12 @@ def test_a_lost_file_no_longer_blocks_its_timepoint(room: Any):
         room.masks.path(room.masks.version("P1", DAY1, 1))
     room.losses.mark_lost("P1", DAY1, 1, "a disk broke, no backup", "ann")
     assert room.masks.version("P1", DAY1, 1).status == "accepted", "what was decided stays on record"
-    assert room.masks.final("P1", DAY1) is None
+    assert room.masks.accepted("P1", DAY1) is None
     for what, build in builders(room, room.masks.version("P1", DAY1, 1)).items():
         with pytest.raises(StoreError, match=r"is lost \(a disk broke, no backup; said by ann\)") as caught:
             build()
         assert str(room.root) not in str(caught.value), what
-    assert left_out(room, "P1") == {DAY1: "file lost: accepted version 1, whose volume is unknown now"}
+    assert exclusion_reasons(room, "P1") == {DAY1: "file lost: accepted version 1, whose volume is unknown now"}
     assert {p.timepoint for p in volume_points(room, "P1")} == {DAY2}
     assert "file lost" in next(item.reason for item in work_items(room) if item.timepoint == DAY1)
     assert [p for p in room.verify() if "is lost" not in p] == []
@@ -346,7 +346,7 @@ def test_a_lost_file_no_longer_blocks_its_timepoint(room: Any):
     assert (record.version, record.parent_version, record.dice_vs_previous_version) == (2, None, None)
     room.decisions.decide("P1", DAY1, 2, "accept", "demo", "good")
     assert {p.timepoint: p.version for p in volume_points(room, "P1")} == {DAY1: 2, DAY2: 1}
-    assert left_out(room, "P1") == {}
+    assert exclusion_reasons(room, "P1") == {}
     room.drafts.discard(draft.draft_id)
 
 

@@ -152,7 +152,7 @@ def test_deciding_and_dying_at_any_moment_is_all_or_nothing(
     store.close()
     with open_store(tmp_path) as again:
         assert again.verify() == []
-        final = again.masks.final("P1", DAY1)
+        final = again.masks.accepted("P1", DAY1)
         assert final is not None
         assert final.version == (2 if happened else 1)
         assert os.readlink(folder(again) / "mask_final.nii.gz") == f"mask_v00{final.version}.nii.gz"
@@ -192,7 +192,7 @@ def test_a_write_that_was_cut_short_survives_the_loss_of_the_database(
     assert rebuild(tmp_path)["decisions"] == 1
     with open_store(tmp_path) as again:
         assert again.verify() == []
-        assert again.masks.final("P1", DAY1) is not None
+        assert again.masks.accepted("P1", DAY1) is not None
 
 
 def test_kill_9_in_the_middle_of_writing_loses_nothing_that_was_committed(tmp_path: Path) -> None:
@@ -225,7 +225,7 @@ def test_kill_9_in_the_middle_of_writing_loses_nothing_that_was_committed(tmp_pa
         assert store.verify() == []
         stored = {record.version: record.mask_sha256 for record in store.masks.of("P1")}
         assert told.items() <= stored.items()
-        final = store.masks.final("P1", DAY1)
+        final = store.masks.accepted("P1", DAY1)
         assert (final.version if final else 0) >= accepted
         add_mask(store, 2)
         assert store.verify() == []

@@ -30,7 +30,7 @@ from tests.store_phantom import DAY1, DAY2, JUDGED, add_mask, add_scan, busy_his
 
 
 def _save(store: Store, first: int, second: int = 2, parent: int | None = None) -> Any:
-    return add_version(store, labels(first, second), "P1", DAY1, method="edit", reviewer="demo", parent_version=parent)
+    return add_version(store, labels(first, second), "P1", DAY1, method="manual", author="demo", parent_version=parent)
 
 
 def test_a_version_with_its_vectors_and_verdict_is_one_entry(store: Store):
@@ -63,7 +63,7 @@ def test_vectors_of_another_mask_are_refused_with_the_version(store: Store):
         with pytest.raises(InputError):
             add_mask(store, 4, 2, vectors=vectors)
     with pytest.raises(InputError, match=r"finite|JSON"):
-        add_mask(store, 4, 2, verdict={"p_value": float("inf")})
+        add_mask(store, 4, 2, verdict={**JUDGED, "p_value": float("inf")})
     assert store.masks.of("P1") == []
     assert store.verify() == []
 
@@ -95,8 +95,8 @@ def _save_until_killed(root: str, ready: Any) -> None:
                 labels(1 + number % 9, number % 3),
                 "P1",
                 DAY1,
-                method="edit",
-                reviewer="demo",
+                method="manual",
+                author="demo",
                 parent_version=None,
             )
             ready.set()
@@ -192,7 +192,7 @@ def test_the_decision_made_last_counts_whatever_the_clock_said_and_that_clocks_d
 
     def check(opened: Any, years: list[str], final: int | None, back: set[int]) -> None:
         assert [d.created_at[:4] for d in opened.decisions.of("P1", DAY1)] == years, "in the order of the audit"
-        assert (opened.masks.final("P1", DAY1) or SimpleNamespace(version=None)).version == final
+        assert (opened.masks.accepted("P1", DAY1) or SimpleNamespace(version=None)).version == final
         assert {p.version for p in volume_points(opened, "P1") if p.timepoint == DAY1} == ({final} - {None})
         by_id = {m.mask_id: m.version for m in opened.masks.of("P1", DAY1)}
         assert {by_id[mask_id] for mask_id in withdrawn_mask_ids(opened.decisions.of("P1", DAY1))} == back

@@ -239,7 +239,7 @@ def test_a_refused_write_leaves_no_trace(store: Store) -> None:
     with pytest.raises(StoreError):
         add_scan(store)
     with pytest.raises(InputError):
-        store.verdicts.add_scan_verdict("P1", DAY1, {"score": float("inf")}, "demo")
+        store.verdicts.add_scan_verdict("P1", DAY1, {"state": "in distribution", "score": float("inf")}, "demo")
     with pytest.raises(StoreError):
         store.verdicts.add_scan_verdict("P1", DAY2, {}, "demo")
     with pytest.raises(StoreError):
@@ -254,7 +254,7 @@ def test_a_refused_write_leaves_no_trace(store: Store) -> None:
 
 def test_what_was_said_is_remembered(busy: Store) -> None:
     (score,) = busy.verdicts.of_scans("P1", DAY1)
-    assert score.result == {"verdict": "in distribution", "score": 0.125, "crops": [0.1, 0.15]}
+    assert score.result == {"state": "in distribution", "score": 0.125, "crops": [0.1, 0.15]}
     assert (score.score, score.person, score.patient_id) == (0.125, "demo", "P1")
     assert busy.verdicts.of_scans("P2") == []
     anomaly = busy.verdicts.of_masks("P1")[-1]

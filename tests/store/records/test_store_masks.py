@@ -135,6 +135,20 @@ def test_the_first_version_has_no_parent_and_all_its_voxels_are_added(store: Sto
     assert record.mask_sha256 == file_sha256(store.masks.path(record))
 
 
+def test_a_method_or_a_verdict_that_there_is_not_is_refused(store: Store) -> None:
+    add_scan(store)
+    with pytest.raises(InputError, match=r"a method of nnunet, medsam, .* got 'magic'"):
+        add_mask(store, 4, method="magic")
+    with pytest.raises(InputError, match=r"verdict of the mask gate of usual, .* got 'odd'"):
+        add_mask(store, 4, verdict={"verdict": "odd"})
+    with pytest.raises(InputError, match=r"state of the scan gate of in distribution, .* got 'odd'"):
+        store.verdicts.add_scan_verdict("P1", DAY1, {"state": "odd"}, "demo")
+    record = add_mask(store, 4)
+    with pytest.raises(InputError, match=r"verdict of the mask gate of usual"):
+        store.verdicts.add_mask_verdict(record.mask_id, {"verdict": "odd"}, "demo")
+    assert [one.mask_id for one in store.masks.of("P1")] == [record.mask_id]
+
+
 def test_a_version_is_compared_with_its_parent(store: Store) -> None:
     add_scan(store)
     add_mask(store, 4)
@@ -213,7 +227,7 @@ def test_a_mask_on_another_grid_is_refused(store: Store, where: Any) -> None:
             patient_id="P1",
             timepoint=DAY1,
             method="import",
-            reviewer="demo",
+            author="demo",
             lesions=measures(mask),
             parent_version=None,
         )
@@ -245,7 +259,7 @@ def test_accepting_supersedes_the_accepted_and_the_proposed(store: Store) -> Non
     assert [r.status for r in store.masks.of("P1")] == ["superseded", "rejected", "accepted", "superseded"]
     link = folder(store) / "mask_final.nii.gz"
     assert os.readlink(link) == "mask_v003.nii.gz"
-    final = store.masks.final("P1", DAY1)
+    final = store.masks.accepted("P1", DAY1)
     assert final is not None
     assert file_sha256(link) == final.mask_sha256
     assert [(d.verdict, d.reviewer, d.reason) for d in store.decisions.of("P1")] == [
@@ -261,7 +275,7 @@ def test_an_accepted_version_can_be_withdrawn_and_its_number_is_never_used_again
     add_mask(store, 1)
     store.decisions.decide("P1", DAY1, 1, "accept", "ann", "good")
     store.decisions.decide("P1", DAY1, 1, "reject", "ann", "wrong-patient")
-    assert store.masks.final("P1", DAY1) is None
+    assert store.masks.accepted("P1", DAY1) is None
     assert not os.path.lexists(folder(store) / "mask_final.nii.gz")
     assert volume_points(store, "P1") == []
     assert add_mask(store, 2).version == 2
@@ -338,7 +352,7 @@ def test_a_real_scan_and_its_contour_go_in_and_come_out(store: Store, shared_dat
         patient_id=patient.name,
         timepoint=DAY1,
         method="import",
-        reviewer="demo",
+        author="demo",
         parent_version=None,
         lesions=measures(contour),
     )
@@ -358,16 +372,16 @@ def test_a_stored_mask_read_the_short_way_is_what_the_long_way_reads(store: Stor
             patient_id="P1",
             timepoint=DAY1,
             method="import",
-            reviewer="demo",
+            author="demo",
             parent_version=None,
             lesions=measures(mask),
         )
     )
-    short, long = mask_files.read_own(path), read_label_map(path)
+    short, long = mask_files.read_stored_mask(path), read_label_map(path)
     assert short is not None
     assert np.array_equal(short.array, long.array)
     assert np.array_equal(short.grid.affine, long.grid.affine)
     content = path.read_bytes()
     for damage in (content[:-20], b"", content[:40]):
         path.write_bytes(damage)
-        assert mask_files.read_own(path) is None
+        assert mask_files.read_stored_mask(path) is None

@@ -296,7 +296,7 @@ def test_sidecars_alone_give_scans_masks_and_measurements(busy_root: tuple[Path,
         waiting = [{**row, "status": row["status"].replace("accepted", "proposed")} for row in before["masks"]]
         assert _without_seq(after["masks"]) == _without_seq(waiting)
         assert store.verify() == []
-        assert store.masks.final("P1", DAY1) is None
+        assert store.masks.accepted("P1", DAY1) is None
         assert not (root / "processed/set/P1" / DAY1 / "mask_final.nii.gz").is_symlink()
 
 

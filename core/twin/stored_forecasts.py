@@ -1,6 +1,6 @@
 """Stored prospective forecasts, and their verification against the volumes observed later.
 
-The hindcasts of earlier visits (`core.growth.forecast.checks`) are made from the masks and the method of today. A
+The hindcasts of earlier visits (`core.growth.forecast.hindcasts`) are made from the masks and the method of today. A
 stored forecast stays as it was made, whatever is corrected or learned afterwards. The pages call it a kept forecast.
 """
 
@@ -14,13 +14,12 @@ import numpy as np
 
 from core.errors import InputError
 from core.growth.curves import FLOOR_MM3
-from core.growth.forecast import Forecast, HindcastResult, skill, usable
-from core.growth.population import KIND, LEVELS, MEDIAN, Population, in_force
+from core.growth.forecast import Forecast, HindcastResult, clean_series, skill
+from core.growth.population import KIND, LEVELS, MEDIAN, Population, active_population
 from core.remembered.rows import GrowthFit
 from core.remembered.sources import HasForecasts
 from core.twin.curve_points import volume_points
 from core.twin.trajectory import (
-    TOTAL,
     TrajectoryStore,
     accepted_masks_by_timepoint,
     forecast_lesion_or_total,
@@ -28,7 +27,7 @@ from core.twin.trajectory import (
     points_by_lesion,
     weekly_days,
 )
-from core.types import JsonDict, JsonObject, VolumePoint, parse_date
+from core.types import TOTAL_LESION_ID, JsonDict, JsonObject, VolumePoint, parse_date
 
 MODEL = "combined"
 MAX_WEEKS = 104
@@ -74,7 +73,7 @@ def forecast_record(ahead: Forecast, points: Sequence[VolumePoint], population: 
     """
     if ahead.refused or ahead.fan.days.size < 2:
         raise InputError(f"Expected a forecast to keep, got none. {ahead.refused or 'Choose how many weeks ahead.'}")
-    known = usable(points)
+    known = clean_series(points)
     return {
         "said_at": known.timepoints[-1],
         "last_mm3": float(known.volumes_mm3[-1]),
@@ -125,7 +124,7 @@ def compare_with_observed(forecast: StoredForecast, points: Sequence[VolumePoint
 
     Between two days of the forecast its quantiles are interpolated on the logarithm of volume.
     """
-    observed = usable(points)
+    observed = clean_series(points)
     logs = np.log(np.maximum(forecast.quantiles_mm3, FLOOR_MM3))  # the forecast total of lesions that are gone is 0
     comparisons = []
     for timepoint, volume in zip(observed.timepoints, observed.volumes_mm3, strict=True):
@@ -173,7 +172,7 @@ def make_and_store_forecast(store: ForecastStore, patient_id: str, lesion_id: st
     points = series[lesion_id]
     modality = store.scans.reference(patient_id, points[0].timepoint).modality
     noise = noise_by_mask(accepted_masks_by_timepoint(store, patient_id).values(), lesion_id, modality)
-    population = in_force(store.reference_sets.all(KIND))
+    population = active_population(store.reference_sets.all(KIND))
     ahead = forecast_lesion_or_total(series, lesion_id, weekly_days(weeks), noise, population)
     return store_forecast(store, patient_id, lesion_id, forecast_record(ahead, points, population), person)
 
@@ -244,7 +243,9 @@ def prospective_performance(verifications: Iterable[ForecastVerification]) -> di
             first[key] = verification
     performance = {}
     for name, is_total in (("totals", True), ("single lesions", False)):
-        group = [verification for verification in first.values() if (verification.lesion_id == TOTAL) == is_total]
+        group = [
+            verification for verification in first.values() if (verification.lesion_id == TOTAL_LESION_ID) == is_total
+        ]
         visits = [visit for verification in group for visit in verification.visits]
         performance[name] = {
             "forecasts": len(group),

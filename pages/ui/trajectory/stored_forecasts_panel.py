@@ -8,9 +8,8 @@ from collections.abc import Sequence
 import streamlit as st
 
 from core.growth.forecast import MIN_CHECKS, Forecast
-from core.growth.population import KIND, MEDIAN, in_force
-from core.twin import trajectory
-from core.twin.kept_forecasts import (
+from core.growth.population import KIND, MEDIAN, active_population
+from core.twin.stored_forecasts import (
     ForecastVerification,
     find_stored_id,
     forecast_record,
@@ -18,7 +17,7 @@ from core.twin.kept_forecasts import (
     store_forecast,
     verify_forecasts,
 )
-from core.types import JsonDict, JsonObject, TableRow, VolumePoint, parse_date
+from core.types import MM3_PER_ML, TOTAL_LESION_ID, JsonDict, JsonObject, TableRow, VolumePoint, parse_date
 from pages.ui.frame import shell
 from pages.ui.guard import rights
 from pages.ui.shared import plotting
@@ -26,7 +25,6 @@ from pages.ui.shared.text import cells, plain
 from pages.ui.trajectory import forecast_panel
 from store import Store
 
-ML = 1000.0
 KEEP_HELP = (
     "Writes down what is said now, with your name, the masks it rests on and what it was learned from. Later visits "
     "are judged against it, whatever is corrected or learned until then."
@@ -42,7 +40,9 @@ VOLUMES = ("Volume (mL)", "Forecast (mL)", "80 % from", "80 % to", "Last value (
 FEW = 20
 
 
-def kept_forecasts(store: Store, patient: str, points: Sequence[VolumePoint], ahead: Forecast | None) -> None:
+def stored_forecasts_of_lesion(
+    store: Store, patient: str, points: Sequence[VolumePoint], ahead: Forecast | None
+) -> None:
     """What was kept of this lesion, and a button to keep what is said now.
 
     Args:
@@ -53,15 +53,15 @@ def kept_forecasts(store: Store, patient: str, points: Sequence[VolumePoint], ah
     lesion = points[0].lesion_id
     before = [one for one in verify_forecasts(store, patient) if one.lesion_id == lesion]
     if ahead is not None:
-        said = forecast_record(ahead, points, in_force(store.reference_sets.all(KIND)))
-        if find_stored_id(store, patient, lesion, said):
+        record = forecast_record(ahead, points, active_population(store.reference_sets.all(KIND)))
+        if find_stored_id(store, patient, lesion, record):
             st.caption("What is said now is kept.")
         elif st.button(
             "Keep this forecast",
             icon=":material/bookmark_add:",
             **rights.button(store, shell.person(), "growth.fitted", KEEP_HELP),
         ):
-            store_forecast(store, patient, lesion, said, shell.person())
+            store_forecast(store, patient, lesion, record, shell.person())
             st.rerun()
     if before:
         _table([row for one in reversed(before) for row in _rows(one)])
@@ -85,7 +85,7 @@ def everybody(store: Store) -> None:
     rows = [
         {
             "Patient": one.patient_id,
-            "Lesion": "All lesions" if one.lesion_id == trajectory.TOTAL else one.lesion_id,
+            "Lesion": "All lesions" if one.lesion_id == TOTAL_LESION_ID else one.lesion_id,
             **row,
         }
         for one in found
@@ -123,38 +123,38 @@ def _table(rows: Sequence[TableRow]) -> None:
 
 def _rows(one: ForecastVerification) -> list[TableRow]:
     """One row for each visit that came; when none has, one of what was said of the last day that it reaches."""
-    said = one.forecast
-    ends = parse_date(said.origin_timepoint) + dt.timedelta(days=said.days_ahead[-1])
-    about = {"By": said.person, "Knew until": said.origin_timepoint}
+    forecast = one.forecast
+    ends = parse_date(forecast.origin_timepoint) + dt.timedelta(days=forecast.days_ahead[-1])
+    about = {"By": forecast.person, "Knew until": forecast.origin_timepoint}
     visits: list[TableRow] = [
         {
             "Visit": c.target_timepoint,
             "Came": "inside 80 %" if c.inside80 else "outside 80 %",
-            "Volume (mL)": c.observed_mm3 / ML,
-            **_said(c.median_mm3, c.low80_mm3, c.high80_mm3, c.last_mm3),
+            "Volume (mL)": c.observed_mm3 / MM3_PER_ML,
+            **_forecast_columns(c.median_mm3, c.low80_mm3, c.high80_mm3, c.last_mm3),
             "Days ahead": c.days,
         }
         for c in one.visits
     ]
-    end = said.quantiles_mm3[-1]
+    end = forecast.quantiles_mm3[-1]
     awaited: JsonDict = {
         "Visit": "",
         "Came": "no visit yet",
         "Volume (mL)": None,
-        **_said(end[MEDIAN], end[1], end[5], said.last_mm3),
-        "Days ahead": said.days_ahead[-1],
+        **_forecast_columns(end[MEDIAN], end[1], end[5], forecast.last_mm3),
+        "Days ahead": forecast.days_ahead[-1],
     }
-    kept = {
-        "Kept": said.stored_at[:16].replace("T", " "),
+    stored = {
+        "Kept": forecast.stored_at[:16].replace("T", " "),
         "Reaches to": ends.isoformat(),
         "Masks": "changed since" if one.masks_replaced else "the same",
     }
-    return [{**about, **visit, **kept} for visit in visits or [awaited]]
+    return [{**about, **visit, **stored} for visit in visits or [awaited]]
 
 
-def _said(median_mm3: float, low80_mm3: float, high80_mm3: float, last_mm3: float) -> dict[str, float]:
+def _forecast_columns(median_mm3: float, low80_mm3: float, high80_mm3: float, last_mm3: float) -> dict[str, float]:
     """Forecast columns in the order of `VOLUMES`; the observed volume is the column before them."""
     return {
-        name: volume / ML
+        name: volume / MM3_PER_ML
         for name, volume in zip(VOLUMES[1:], (median_mm3, low80_mm3, high80_mm3, last_mm3), strict=True)
     }

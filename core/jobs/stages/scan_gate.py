@@ -10,14 +10,14 @@ from core.jobs.stages.common import StageStore, describe, read_scan, timepoint_s
 from core.types import Progress
 
 
-def prepare_score_ood(store: StageStore, args: Mapping[str, Any], person: str) -> dict[str, Any]:
+def prepare_score_scan(store: StageStore, args: Mapping[str, Any], person: str) -> dict[str, Any]:
     """args: patient_id, timepoint."""
     patient_id, timepoint = str(args["patient_id"]), str(args["timepoint"])
     scans = timepoint_scans(store, patient_id, timepoint)
     return {"patient_id": patient_id, "timepoint": timepoint, "scans": [describe(store, scan) for scan in scans]}
 
 
-def compute_score_ood(params: dict[str, Any], out_dir: Path, progress: Progress) -> dict[str, Any]:
+def compute_score_scan(params: dict[str, Any], out_dir: Path, progress: Progress) -> dict[str, Any]:
     """RF-Deep's verdict on the timepoint's scans (`core.gates.scan.rfdeep`)."""
     from core.gates.scan.rfdeep import score_scan
 
@@ -25,7 +25,7 @@ def compute_score_ood(params: dict[str, Any], out_dir: Path, progress: Progress)
     return {**result, "scan_sha256": [scan["sha256"] for scan in params["scans"]]}
 
 
-def record_score_ood(
+def record_score_scan(
     store: StageStore, params: dict[str, Any], result: dict[str, Any], out_dir: Path, person: str
 ) -> dict[str, Any]:
     """Kept beside the timepoint; the page asks for a decision when it is out of distribution."""

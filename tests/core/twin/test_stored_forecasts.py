@@ -11,8 +11,8 @@ import pytest
 from core.errors import InputError, StoreError
 from core.growth.curves import FLOOR_MM3
 from core.growth.forecast import forecast
-from core.growth.population import shipped
-from core.twin.kept_forecasts import (
+from core.growth.population import default_population
+from core.twin.stored_forecasts import (
     ForecastVerification,
     StoredForecast,
     compare_with_observed,
@@ -116,7 +116,7 @@ def test_a_forecast_whose_masks_were_replaced_says_so():
 def test_what_is_kept_comes_back_as_it_was_said_and_is_not_kept_twice(patient):
     known = points([0, 56, 112, 168], [1000, 1400, 1900, 2300])
     ahead = forecast(known, [0, 42, 84])
-    said = forecast_record(ahead, known, shipped())
+    said = forecast_record(ahead, known, default_population())
     fit_id = store_forecast(patient, "ANNA", "L1", said, "demo")
     assert (
         store_forecast(patient, "ANNA", "L1", said, "second reader")
@@ -128,7 +128,7 @@ def test_what_is_kept_comes_back_as_it_was_said_and_is_not_kept_twice(patient):
     assert found.days_ahead == (0, 42, 84)
     assert [list(row) for row in found.quantiles_mm3] == ahead.fan.quantiles_mm3.tolist()
     assert found.masks == tuple(sorted(f"mask {day}" for day in (0, 56, 112, 168)))
-    assert found.learned_sha256 == shipped().sha256
+    assert found.learned_sha256 == default_population().sha256
     assert stored_forecasts(patient, "ANNA", "total") == []
     assert [entry["person"] for entry in patient.audit_log() if entry["action"] == "growth.fitted"] == ["demo"]
 
@@ -136,7 +136,9 @@ def test_what_is_kept_comes_back_as_it_was_said_and_is_not_kept_twice(patient):
 def test_after_a_correction_another_forecast_can_be_kept_beside_the_first(patient):
     for last in (2300, 1200):
         known = points([0, 56, 112, 168], [1000, 1400, 1900, last])
-        store_forecast(patient, "ANNA", "L1", forecast_record(forecast(known, [0, 84]), known, shipped()), "demo")
+        store_forecast(
+            patient, "ANNA", "L1", forecast_record(forecast(known, [0, 84]), known, default_population()), "demo"
+        )
     assert [found.last_mm3 for found in stored_forecasts(patient, "ANNA", "L1")] == [2300, 1200]
 
 
@@ -144,7 +146,7 @@ def test_after_a_correction_another_forecast_can_be_kept_beside_the_first(patien
 def test_where_nothing_is_forecast_nothing_can_be_kept(days, horizon):
     known = points(days, [1000] * len(days))
     with pytest.raises(InputError, match="Expected a forecast to keep, got none"):
-        forecast_record(forecast(known, horizon), known, shipped())
+        forecast_record(forecast(known, horizon), known, default_population())
 
 
 @pytest.fixture(scope="module")
