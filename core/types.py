@@ -9,7 +9,6 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from enum import StrEnum
 from typing import Any, Literal
 
 import numpy as np
@@ -23,41 +22,6 @@ UNITS: Mapping[str, str] = {"CT": "HU", "PET": "SUV", "MR": "a.u."}
 
 MaskStatus = Literal["proposed", "accepted", "rejected", "superseded"]
 Verdict = Literal["real", "within noise", "unknown"]
-
-#: What the mask gate says of a mask, and the scan gate of a timepoint's scans.
-MaskGateVerdict = Literal["usual", "unusual", "not enough reference masks", "empty mask"]
-MASK_GATE_VERDICTS: tuple[MaskGateVerdict, ...] = ("usual", "unusual", "not enough reference masks", "empty mask")
-ScanGateState = Literal["in distribution", "out of distribution", "no anchor"]
-SCAN_GATE_STATES: tuple[ScanGateState, ...] = ("in distribution", "out of distribution", "no anchor")
-
-
-class MaskMethod(StrEnum):
-    """How a mask version was made."""
-
-    NNUNET = "nnunet"
-    MEDSAM = "medsam"
-    MEDSAM_MANUAL = "medsam-manual"
-    MANUAL = "manual"
-    IMPORT = "import"
-    STAPLE = "staple"
-
-    @property
-    def is_automatic(self) -> bool:
-        """The network's mask: no person's hand and no other mask went into it."""
-        return self is MaskMethod.NNUNET
-
-    @property
-    def used_medsam(self) -> bool:
-        """Answers of the model for boxes and points are part of it."""
-        return self in (MaskMethod.MEDSAM, MaskMethod.MEDSAM_MANUAL)
-
-
-class EventKind(StrEnum):
-    """Kinds of event that something is computed from; a patient's history may hold any other kind as well."""
-
-    TREATMENT_START = "treatment-start"
-    TREATMENT_STOP = "treatment-stop"
-
 
 #: The lesion id of all counted lesions of a timepoint together.
 TOTAL_LESION_ID = "total"

@@ -21,8 +21,9 @@ from core.imaging.volumes import resample
 from core.jobs.jobs import JobKind
 from core.jobs.stages import refine, scan_gate, segment
 from core.jobs.stages.common import StageStore, add_version
+from core.remembered.vocabulary import MaskMethod
 from core.review.readers import newest_visible_version
-from core.types import Grid, LabelMap, MaskMethod, MaskRecord, Modality, Scan, parse_date
+from core.types import Grid, LabelMap, MaskRecord, Modality, Scan, parse_date
 
 
 def import_scan(

@@ -15,12 +15,13 @@ from core.jobs.jobs import run_inline
 from core.jobs.pipeline import KINDS
 from core.jobs.stages.common import StageStore, add_version
 from core.remembered.sources import HasEvents, HasForecasts, HasJobs, HasReferenceSets, HasVerdicts
+from core.remembered.vocabulary import MaskMethod
 from core.review.readers import newest_visible_version
 from core.simulation.demo_stories import DEMO, REAL
 from core.simulation.demo_timepoints import demo_timepoint, demo_timepoints, real_timepoints
 from core.simulation.story import DemoTimepoint, Story
 from core.twin.stored_forecasts import try_store_forecast
-from core.types import TOTAL_LESION_ID, MaskMethod, MaskRecord, Progress, no_progress
+from core.types import TOTAL_LESION_ID, MaskRecord, Progress, no_progress
 
 PERSON = "demo"
 FORECAST_WEEKS = 12

@@ -8,10 +8,11 @@ from typing import Protocol
 
 from core.remembered.rows import Event
 from core.remembered.sources import HasDecisions, HasMasks, HasPatients, HasReferenceSets, HasScans
+from core.remembered.vocabulary import EventKind
 from core.review.decisions import rejected_lesion_ids, withdrawn_mask_ids
 from core.twin.curve_points import volume_points
 from core.twin.trajectory import accepted_masks_by_timepoint, interval_change, points_by_lesion
-from core.types import TOTAL_LESION_ID, Decision, EventKind, MaskRecord, Verdict, VolumePoint, parse_date
+from core.types import TOTAL_LESION_ID, Decision, MaskRecord, Verdict, VolumePoint, parse_date
 
 
 class CurveStore(HasPatients, HasScans, HasMasks, HasDecisions, HasReferenceSets, Protocol):

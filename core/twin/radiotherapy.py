@@ -6,7 +6,8 @@ import re
 from collections.abc import Iterable
 
 from core.remembered.rows import Event
-from core.types import EventKind, parse_date
+from core.remembered.vocabulary import EventKind
+from core.types import parse_date
 
 CANNOT_TELL = "necrosis or recurrence cannot be told apart"
 #: Growth within this many days of radiotherapy may be radiation necrosis: mostly within two years (assumed).

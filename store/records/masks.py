@@ -11,17 +11,8 @@ import numpy as np
 from core.errors import GeometryError, InputError, StoreError
 from core.imaging.volumes import read_label_map, write_nifti
 from core.remembered.rows import LesionVector, Loss
-from core.types import (
-    FORMAT_VERSION,
-    MASK_GATE_VERDICTS,
-    JsonDict,
-    JsonObject,
-    LabelMap,
-    LesionMeasure,
-    MaskMethod,
-    MaskRecord,
-    Prompt,
-)
+from core.remembered.vocabulary import MASK_GATE_VERDICTS, MaskMethod
+from core.types import FORMAT_VERSION, JsonDict, JsonObject, LabelMap, LesionMeasure, MaskRecord, Prompt
 from core.version import software
 from store.files import mask_files
 from store.files.file_checks import StoredFile, StoredFiles

@@ -22,7 +22,8 @@ from numpy.typing import NDArray
 from core.errors import ModelError
 from core.gates.scan.detectors import SEED, TREES, fit_forest, forest_scores
 from core.gates.scan.features import FEATURES_VERSION, TRAINING_CROPS, Encoder, scan_features
-from core.types import Progress, ScanGateState, Volume, no_progress
+from core.remembered.vocabulary import ScanGateState
+from core.types import Progress, Volume, no_progress
 
 MODEL_ID = "rfdeep-sts-ctpet"
 IN_DISTRIBUTION = "in distribution"

@@ -21,9 +21,10 @@ from core.jobs.stages.common import (
 )
 from core.lesions.masks import replace_lesion
 from core.lesions.matching import MAX_LESIONS
+from core.remembered.vocabulary import MaskMethod
 from core.review.blind_reading import seen_version
 from core.review.readers import newest_visible_mask, next_visible_label
-from core.types import LabelMap, MaskMethod, MaskRecord, Progress, Prompt, Scan
+from core.types import LabelMap, MaskRecord, Progress, Prompt, Scan
 
 
 def prepare_refine(store: StageStore, args: Mapping[str, Any], person: str) -> dict[str, Any]:

@@ -19,8 +19,9 @@ from core.jobs.stages.common import (
     summary,
     timepoint_scans,
 )
+from core.remembered.vocabulary import MaskMethod
 from core.review.readers import masks_for_all_to_see, readable
-from core.types import LabelMap, MaskMethod, MaskRecord, Progress, Volume
+from core.types import LabelMap, MaskRecord, Progress, Volume
 
 #: Components smaller than this are noise of the network, not lesions: half a millilitre, about a 10 mm sphere, below
 #: what RECIST 1.1 calls measurable.

@@ -13,8 +13,9 @@ from core.gates.mask.anomaly import MaskGate, scores_needed
 from core.gates.scan.measuring import RESAMPLINGS, TREES
 from core.gates.scan.rfdeep import MODEL_ID, Reference
 from core.remembered.rows import MaskVerdict, ScanVerdict, ShapeVector
+from core.remembered.vocabulary import SCAN_GATE_STATES
 from core.review.blind_reading import seen_of_all
-from core.types import SCAN_GATE_STATES, JsonObject
+from core.types import JsonObject
 from pages.ui.frame import address, opening, resources, session, shell
 from pages.ui.guard import rights
 from pages.ui.shared import charts, job_panel, plotting
