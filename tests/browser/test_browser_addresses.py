@@ -27,11 +27,11 @@ def dashboard(start_server, tmp_path_factory):
             clinic.add_scan(store, patient, DAY, clinic.noise(seed))
             for n in range(3):
                 labels = clinic.two_lesions(900 + 50 * n, 200)
-                clinic.add_child(store, labels, patient, DAY, method="edit", author="demo")
+                clinic.add_child(store, labels, patient, DAY, method="manual", author="demo")
             clinic.accept(store, store.masks.version(patient, DAY, 3))
         clinic.add_scan(store, "KIM", LATER, clinic.noise(7))
         labels = clinic.two_lesions(1000, 300)
-        clinic.accept(store, clinic.add_child(store, labels, "KIM", LATER, method="edit", author="demo"))
+        clinic.accept(store, clinic.add_child(store, labels, "KIM", LATER, method="manual", author="demo"))
     return start_server(root)
 
 

@@ -57,7 +57,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
             clinic.accept(store, store.masks.version(patient, DAY, 3))
         clinic.add_scan(store, "KIM", LATER, clinic.noise(4))
         clinic.accept(
-            store, clinic.add_child(store, clinic.two_lesions(1000, 300), "KIM", LATER, method="edit", author="ann")
+            store, clinic.add_child(store, clinic.two_lesions(1000, 300), "KIM", LATER, method="manual", author="ann")
         )
         clinic.add_scan(store, "MIA", DAY, clinic.noise(5))
         clinic.add_mask(store, "MIA", DAY, 800)

@@ -150,9 +150,9 @@ def test_a_thumbnail_needs_a_token_of_that_patient_and_timepoint(gwen):
 
 def test_an_empty_mask_has_a_picture_and_a_damaged_file_a_sentence(gwen):
     store, _ = gwen
-    empty = clinic.add_child(store, clinic.two_lesions(0, 0), "GWEN", DAY, method="edit", author="demo")
+    empty = clinic.add_child(store, clinic.two_lesions(0, 0), "GWEN", DAY, method="manual", author="demo")
     assert picture(empty).status_code == 200
-    broken = clinic.add_child(store, clinic.two_lesions(50, 9), "GWEN", DAY, method="edit", author="demo")
+    broken = clinic.add_child(store, clinic.two_lesions(50, 9), "GWEN", DAY, method="manual", author="demo")
     store.masks.path(broken).write_bytes(b"no image")
     answer = picture(broken)
     assert answer.status_code == 404
