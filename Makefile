@@ -39,6 +39,7 @@ lint: $(VENV)/test.stamp $(VENV)/javascript.stamp ## rules, format, types of the
 	$(TSC) --project tsconfig.json
 	$(VENV)/bin/lint-imports --no-cache --no-logo
 	$(PY) -m deptry .
+	$(PY) .ci/house.py
 
 format: $(VENV)/test.stamp $(VENV)/javascript.stamp ## writes Python and JavaScript as the formatters want them
 	$(PY) -m ruff format .
