@@ -26,6 +26,7 @@ from store.records.readings import Readings
 from store.records.scans import Scans
 from store.records.vectors import Vectors
 from store.records.verdicts import Verdicts
+from store.views import Views
 
 
 class Store:
@@ -54,6 +55,7 @@ class Store:
         self.reference_sets = ReferenceSets(self.ledger)
         self.jobs = Jobs(self.ledger)
         self.drafts = Drafts(self.ledger, self.scans, self.masks)
+        self.views = Views(self.ledger, self.masks)
 
     @property
     def recovered(self) -> list[str]:

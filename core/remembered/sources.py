@@ -27,23 +27,34 @@ from core.remembered.rows import (
 )
 from core.types import Decision, Grid, LabelMap, LesionMeasure, MaskRecord, Prompt, Scan, Volume
 
+
 #: (index in the reference, its patient, distance in MAD units)
 Neighbour = tuple[int, str, float]
 
 
-class PatientSource(Protocol):
+class TimepointSource(Protocol):
+    """The dates of patients' timepoints."""
+
+    def timepoints(self, patient_id: str) -> list[str]: ...
+
+
+class PatientSource(TimepointSource, Protocol):
     """Patients and the dates of their timepoints."""
 
     def all(self) -> list[Patient]: ...
     def require(self, patient_id: str) -> None: ...
-    def timepoints(self, patient_id: str) -> list[str]: ...
 
 
-class ScanSource(Protocol):
-    """Scans and their files."""
+class ScanRecordSource(Protocol):
+    """What is recorded of scans."""
 
     def of(self, patient_id: str, timepoint: str | None = None) -> list[Scan]: ...
     def reference(self, patient_id: str, timepoint: str) -> Scan: ...
+
+
+class ScanSource(ScanRecordSource, Protocol):
+    """Scans and their files."""
+
     def path(self, scan: Scan) -> Path: ...
     def problems(self, patient_id: str | None = None) -> dict[tuple[str, str], list[str]]: ...
     def load(self, scan: Scan) -> Volume: ...
@@ -60,16 +71,22 @@ class ScanSource(Protocol):
     ) -> Scan: ...
 
 
-class MaskSource(Protocol):
-    """Mask versions and their files."""
+class MaskRecordSource(Protocol):
+    """What is recorded of mask versions."""
 
     def of(self, patient_id: str, timepoint: str | None = None) -> list[MaskRecord]: ...
+    def problems(self, patient_id: str | None = None) -> dict[str, str]: ...
+
+
+class MaskSource(MaskRecordSource, Protocol):
+    """Mask versions and their files."""
+
+    def of_all(self) -> list[MaskRecord]: ...
     def version(self, patient_id: str, timepoint: str, version: int) -> MaskRecord: ...
     def latest(self, patient_id: str, timepoint: str) -> MaskRecord | None: ...
     def final(self, patient_id: str, timepoint: str) -> MaskRecord | None: ...
     def path(self, record: MaskRecord) -> Path: ...
     def load(self, record: MaskRecord) -> LabelMap: ...
-    def problems(self, patient_id: str | None = None) -> dict[str, str]: ...
     def add(
         self,
         labels: LabelMap,
@@ -142,10 +159,15 @@ class VectorSource(Protocol):
     def index(self, vectors: NDArray[np.float64], patient_ids: Sequence[str]) -> NeighbourIndex: ...
 
 
-class EventSource(Protocol):
-    """Events of patients."""
+class EventRecordSource(Protocol):
+    """Events of patients, to be read."""
 
     def of(self, patient_id: str) -> list[Event]: ...
+
+
+class EventSource(EventRecordSource, Protocol):
+    """Events of patients."""
+
     def add(self, patient_id: str, date: str, kind: str, detail: Any, person: str) -> str: ...
 
 
@@ -251,11 +273,16 @@ class HasReferenceSets(Protocol):
     def reference_sets(self) -> ReferenceSetSource: ...
 
 
-class HasJobs(Protocol):
-    """A store of jobs, with the folder in which they work."""
+class HasRoot(Protocol):
+    """A store in a folder."""
 
     @property
     def root(self) -> Path: ...
+
+
+class HasJobs(HasRoot, Protocol):
+    """A store of jobs, with the folder in which they work."""
+
     @property
     def jobs(self) -> JobSource: ...
 
