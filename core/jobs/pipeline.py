@@ -19,7 +19,7 @@ from core.imaging.reading_apart import read_mask, read_scan
 from core.imaging.scanner_facts import date_mode, kept_facts
 from core.imaging.volumes import resample
 from core.jobs.jobs import JobKind
-from core.jobs.stages import ood, refine, segment
+from core.jobs.stages import mask_gate, ood, refine, segment
 from core.jobs.stages.common import StageStore, add_version
 from core.review.readers import newest_visible_version
 from core.types import Grid, LabelMap, MaskRecord, Modality, Scan, parse_date
@@ -120,6 +120,7 @@ KINDS: dict[str, JobKind] = {
     "segment": JobKind("segment", segment.prepare_segment, segment.compute_segment, segment.record_segment),
     "refine": JobKind("refine", refine.prepare_refine, refine.compute_refine, refine.record_refine),
     "score_ood": JobKind("score_ood", ood.prepare_score_ood, ood.compute_score_ood, ood.record_score_ood),
+    mask_gate.KIND.name: mask_gate.KIND,
     "evaluate_ood": JobKind(
         "evaluate_ood", measuring.prepare_evaluate_ood, measuring.compute_evaluate_ood, measuring.record_evaluate_ood
     ),

@@ -10,9 +10,6 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, Protocol
 
-import numpy as np
-from numpy.typing import NDArray
-
 from core.remembered.rows import (
     Event,
     FinishedReading,
@@ -26,10 +23,6 @@ from core.remembered.rows import (
     ShapeVector,
 )
 from core.types import Decision, Grid, LabelMap, LesionMeasure, MaskRecord, Prompt, Scan, Volume
-
-
-#: (index in the reference, its patient, distance in MAD units)
-Neighbour = tuple[int, str, float]
 
 
 class TimepointSource(Protocol):
@@ -142,21 +135,16 @@ class VerdictSource(Protocol):
     def add_mask_verdict(self, mask_id: str, result: Mapping[str, Any], person: str) -> str: ...
 
 
-class NeighbourIndex(Protocol):
-    """Finds the nearest reference vectors; may be approximate (hnswlib), which can only make distances longer."""
-
-    def query(self, vector: NDArray[np.float64], k: int, exclude_patient: str) -> Sequence[Neighbour]:
-        """Up to k reference masks of other patients nearest to a *scaled* vector (d,), nearest first."""
-
-
 class VectorSource(Protocol):
     """Shape vectors of masks."""
 
     def all(self, status: str | None = None) -> list[ShapeVector]: ...
+    def of(self, mask_id: str) -> list[ShapeVector]: ...
+    def accepted_count(self) -> int: ...
+    def last_change(self) -> tuple[int, str]: ...
     def add(
         self, mask_id: str, lesion_id: str, patient_id: str, vector: Sequence[float], names: Sequence[str], person: str
     ) -> None: ...
-    def index(self, vectors: NDArray[np.float64], patient_ids: Sequence[str]) -> NeighbourIndex: ...
 
 
 class EventRecordSource(Protocol):
@@ -182,6 +170,7 @@ class ReferenceSetSource(Protocol):
     """What gates and forecasts were calibrated on."""
 
     def all(self, kind: str | None = None) -> list[ReferenceSet]: ...
+    def newest(self, kind: str) -> ReferenceSet | None: ...
     def add(self, kind: str, detail: Mapping[str, Any], person: str) -> str: ...
 
 
