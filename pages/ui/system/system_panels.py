@@ -191,7 +191,11 @@ def check(store: Store) -> None:
     )
     if st.button("Check now", type="primary", help="Others can go on working meanwhile."):
         place = st.empty()
-        problems = store.verify(full=full, progress=place.progress)
+
+        def show(fraction: float, message: str) -> None:
+            place.progress(fraction, message)
+
+        problems = store.verify(full=full, progress=show)
         place.empty()
         if problems:
             count = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
