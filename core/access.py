@@ -16,6 +16,7 @@ SYSTEM = "system"
 _REVIEWERS = frozenset({REVIEWER, ADMINISTRATOR})
 _ADMINISTRATORS = frozenset({ADMINISTRATOR})
 _STORE_ALONE = frozenset({SYSTEM})
+_REVIEWERS_AND_STORE = _REVIEWERS | _STORE_ALONE  # the mask gate is fitted anew without being asked
 
 #: action -> roles that may do it. An action without a line is refused to everybody.
 ACTIONS: Mapping[str, frozenset[str]] = {
@@ -30,11 +31,11 @@ ACTIONS: Mapping[str, frozenset[str]] = {
     "event.added": _REVIEWERS,
     "growth.fitted": _REVIEWERS,
     "model.used": _REVIEWERS,
-    "reference_set.added": _REVIEWERS,
+    "reference_set.added": _REVIEWERS_AND_STORE,
     "vector.added": _REVIEWERS,
     "reading.set": _REVIEWERS,
     "reading.finished": _REVIEWERS,
-    "job.created": _REVIEWERS,
+    "job.created": _REVIEWERS_AND_STORE,
     "job.cancelled": _REVIEWERS,
     "job.updated": _STORE_ALONE,  # what a worker reports; who began or cancelled the job stands in their own entries
     "file.doubted": _STORE_ALONE,

@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from core.gates.mask.verdicts import reference, similar_lesions
+from core.gates.mask.verdicts import gate_for, similar_lesions
 from pages.ui.evidence import neighbours
 from pages.ui.frame import address, opening, resources, session, shell, visible
 from pages.ui.shared.text import plain
@@ -39,7 +39,11 @@ with shell.guarded():
     which.segmented_control("Lesion", lesions, required=True, key=key.key(record.mask_id), format_func=plain)
     neighbours.query_lesion(record, lesion)
     st.subheader("Most alike", divider="gray")
-    if not [row for row in reference(store) if row.patient_id != patient]:
+    gate = gate_for(store, patient)
+    if gate is None:
+        st.info("The mask gate, which knows the accepted lesions, is being fitted. Come back in a minute.")
+        st.stop()
+    if all(known.patient_id == patient for known in gate.lesions):
         st.info("No other patient has an accepted mask yet. Accept some: they become the evidence for this one.")
         if st.button("Go to the worklist", type="primary"):
             shell.go_to("worklist")

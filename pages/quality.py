@@ -1,5 +1,6 @@
 """What the two gates know, how well they do, what they flagged; what people changed, and how kept forecasts did."""
 
+import numpy as np
 import streamlit as st
 
 from core.gates.mask import verdicts
@@ -30,15 +31,17 @@ with scan_tab, shell.guarded():
     if found is not None:
         gates_panel.evaluation(found[1])
 with mask_tab, shell.guarded():
-    rows = verdicts.reference(store)
-    known = gates_panel.calibration(rows)
-    gates_panel.mask_facts(rows, known)
-    if not rows and not masks:
+    gate = verdicts.gate_for(store)
+    if gate is None:
+        st.info("The mask gate is being fitted to what was accepted. Until that is done no mask can be judged.")
+    else:
+        gates_panel.mask_facts(gate)
+    if gate is not None and not gate.lesions and not masks:
         st.caption("Accepted masks become the reference; start with what waits for a decision.")
         if st.button("Go to the worklist", type="primary"):
             shell.go_to("worklist")
     else:
-        gates_panel.mask_figure(known, masks)
+        gates_panel.mask_figure(np.empty(0) if gate is None else gate.calibration, masks)
         gates_panel.flagged_list(masks)
 with people_tab, shell.guarded():
     correction_panel.correction_panel(store, shell.person())

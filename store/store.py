@@ -6,6 +6,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Self
 
+from core.types import Progress, no_progress
 from store.database.connection import StoreBusy, StoreFull
 from store.files import mask_files
 from store.files.drafts import Drafts
@@ -25,6 +26,7 @@ from store.records.readings import Readings
 from store.records.scans import Scans
 from store.records.vectors import Vectors
 from store.records.verdicts import Verdicts
+from store.views import Views
 
 
 class Store:
@@ -53,6 +55,7 @@ class Store:
         self.reference_sets = ReferenceSets(self.ledger)
         self.jobs = Jobs(self.ledger)
         self.drafts = Drafts(self.ledger, self.scans, self.masks)
+        self.views = Views(self.ledger, self.masks)
 
     @property
     def recovered(self) -> list[str]:
@@ -85,14 +88,18 @@ class Store:
         """The newest `limit` audit entries, newest first: seq, created_at, person, action, payload, prev_hash, hash."""
         return self.audit.entries(limit)
 
-    def verify(self) -> list[str]:
+    def verify(self, full: bool = False, progress: Progress = no_progress) -> list[str]:
         """A sentence for every disagreement between files, sidecars, database and audit; [] when all agree.
 
-        It reads and hashes every file, and writers wait meanwhile.
+        Others can write meanwhile.
+
+        Args:
+            full: hash every file; else only those that do not look as they did when they were last found well.
+            progress: told how far it is, 0..1.
         """
         from store.ledger.verify import verify  # here: it is long, and seldom asked for
 
-        return verify(self.ledger)
+        return verify(self.ledger, full, progress)
 
     def remarks(self) -> list[str]:
         """What is untidy, but no damage: leftovers in drafts, jobs and cache; and how much of the audit is signed."""

@@ -19,7 +19,7 @@ from core.imaging.reading_apart import read_mask, read_scan
 from core.imaging.scanner_facts import date_mode, permitted_facts
 from core.imaging.volumes import resample
 from core.jobs.jobs import JobKind
-from core.jobs.stages import refine, scan_gate, segment
+from core.jobs.stages import mask_gate, refine, scan_gate, segment
 from core.jobs.stages.common import StageStore, add_version
 from core.remembered.vocabulary import MaskMethod
 from core.review.readers import newest_visible_version
@@ -123,6 +123,7 @@ KINDS: dict[str, JobKind] = {
     "score_ood": JobKind(
         "score_ood", scan_gate.prepare_score_scan, scan_gate.compute_score_scan, scan_gate.record_score_scan
     ),
+    mask_gate.KIND.name: mask_gate.KIND,
     "evaluate_ood": JobKind(
         "evaluate_ood",
         measuring.prepare_evaluate_scan_gate,

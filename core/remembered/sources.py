@@ -10,9 +10,6 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, Protocol
 
-import numpy as np
-from numpy.typing import NDArray
-
 from core.remembered.rows import (
     Event,
     FinishedReading,
@@ -27,23 +24,30 @@ from core.remembered.rows import (
 )
 from core.types import Decision, Grid, LabelMap, LesionMeasure, MaskRecord, Prompt, Scan, Volume
 
-#: (index in the reference, its patient, distance in MAD units)
-Neighbour = tuple[int, str, float]
+
+class TimepointSource(Protocol):
+    """The dates of patients' timepoints."""
+
+    def timepoints(self, patient_id: str) -> list[str]: ...
 
 
-class PatientSource(Protocol):
+class PatientSource(TimepointSource, Protocol):
     """Patients and the dates of their timepoints."""
 
     def all(self) -> list[Patient]: ...
     def require(self, patient_id: str) -> None: ...
-    def timepoints(self, patient_id: str) -> list[str]: ...
 
 
-class ScanSource(Protocol):
-    """Scans and their files."""
+class ScanRecordSource(Protocol):
+    """What is recorded of scans."""
 
     def of(self, patient_id: str, timepoint: str | None = None) -> list[Scan]: ...
     def reference(self, patient_id: str, timepoint: str) -> Scan: ...
+
+
+class ScanSource(ScanRecordSource, Protocol):
+    """Scans and their files."""
+
     def path(self, scan: Scan) -> Path: ...
     def problems(self, patient_id: str | None = None) -> dict[tuple[str, str], list[str]]: ...
     def load(self, scan: Scan) -> Volume: ...
@@ -60,16 +64,22 @@ class ScanSource(Protocol):
     ) -> Scan: ...
 
 
-class MaskSource(Protocol):
-    """Mask versions and their files."""
+class MaskRecordSource(Protocol):
+    """What is recorded of mask versions."""
 
     def of(self, patient_id: str, timepoint: str | None = None) -> list[MaskRecord]: ...
+    def problems(self, patient_id: str | None = None) -> dict[str, str]: ...
+
+
+class MaskSource(MaskRecordSource, Protocol):
+    """Mask versions and their files."""
+
+    def of_all(self) -> list[MaskRecord]: ...
     def version(self, patient_id: str, timepoint: str, version: int) -> MaskRecord: ...
     def latest(self, patient_id: str, timepoint: str) -> MaskRecord | None: ...
     def accepted(self, patient_id: str, timepoint: str) -> MaskRecord | None: ...
     def path(self, record: MaskRecord) -> Path: ...
     def load(self, record: MaskRecord) -> LabelMap: ...
-    def problems(self, patient_id: str | None = None) -> dict[str, str]: ...
     def add(
         self,
         labels: LabelMap,
@@ -125,27 +135,27 @@ class VerdictSource(Protocol):
     def add_mask_verdict(self, mask_id: str, result: Mapping[str, Any], person: str) -> str: ...
 
 
-class NeighbourIndex(Protocol):
-    """Finds the nearest reference vectors; may be approximate (hnswlib), which can only make distances longer."""
-
-    def query(self, vector: NDArray[np.float64], k: int, exclude_patient: str) -> Sequence[Neighbour]:
-        """Up to k reference masks of other patients nearest to a *scaled* vector (d,), nearest first."""
-
-
 class VectorSource(Protocol):
     """Shape vectors of masks."""
 
     def all(self, status: str | None = None) -> list[ShapeVector]: ...
+    def of(self, mask_id: str) -> list[ShapeVector]: ...
+    def accepted_count(self) -> int: ...
+    def last_change(self) -> tuple[int, str]: ...
     def add(
         self, mask_id: str, lesion_id: str, patient_id: str, vector: Sequence[float], names: Sequence[str], person: str
     ) -> None: ...
-    def index(self, vectors: NDArray[np.float64], patient_ids: Sequence[str]) -> NeighbourIndex: ...
 
 
-class EventSource(Protocol):
-    """Events of patients."""
+class EventRecordSource(Protocol):
+    """Events of patients, to be read."""
 
     def of(self, patient_id: str) -> list[Event]: ...
+
+
+class EventSource(EventRecordSource, Protocol):
+    """Events of patients."""
+
     def add(self, patient_id: str, date: str, kind: str, detail: Any, person: str) -> str: ...
 
 
@@ -160,6 +170,7 @@ class ReferenceSetSource(Protocol):
     """What gates and forecasts were calibrated on."""
 
     def all(self, kind: str | None = None) -> list[ReferenceSet]: ...
+    def newest(self, kind: str) -> ReferenceSet | None: ...
     def add(self, kind: str, detail: Mapping[str, Any], person: str) -> str: ...
 
 
@@ -251,11 +262,16 @@ class HasReferenceSets(Protocol):
     def reference_sets(self) -> ReferenceSetSource: ...
 
 
-class HasJobs(Protocol):
-    """A store of jobs, with the folder in which they work."""
+class HasRoot(Protocol):
+    """A store in a folder."""
 
     @property
     def root(self) -> Path: ...
+
+
+class HasJobs(HasRoot, Protocol):
+    """A store of jobs, with the folder in which they work."""
+
     @property
     def jobs(self) -> JobSource: ...
 

@@ -5,14 +5,20 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import dataclass
-from typing import Any
+from itertools import groupby
+from typing import Any, Protocol
 
 from core.errors import StoreError
+from core.remembered.lists import HasViews
 from core.review.readers import ReadingStore, visible, visible_masks
 from core.types import MaskRecord
 
 #: Ids, dates and the parts of a path, as they stand in an audit entry.
 _NAMES = re.compile(r"[A-Za-z0-9._-]+")
+
+
+class SeenStore(ReadingStore, HasViews, Protocol):
+    """What is read of all patients at once."""
 
 
 def closed_timepoints(store: ReadingStore, patient_id: str, person: str) -> list[str]:
@@ -36,9 +42,24 @@ def seen_of_patient(store: ReadingStore, patient_id: str, person: str) -> list[M
     return seen
 
 
-def seen_of_all(store: ReadingStore, person: str) -> list[MaskRecord]:
-    """The versions of every patient that this person may see."""
-    return [r for patient in store.patients.all() for r in seen_of_patient(store, str(patient.patient_id), person)]
+def seen_of_all(store: SeenStore, person: str) -> list[MaskRecord]:
+    """The versions of every patient that this person may see, by patient, timepoint and version."""
+    closed = {(row.patient_id, row.timepoint) for row in store.views.closed_to(person)}
+    records = store.masks.of_all()
+    if not closed:
+        return records
+    seen: list[MaskRecord] = []
+    for place, versions in groupby(records, key=lambda record: (record.patient_id, record.timepoint)):
+        seen += visible(versions, person, place in closed, False)
+    return seen
+
+
+def hidden_of_all(store: SeenStore, person: str) -> frozenset[str]:
+    """The ids of the versions of any patient that this person may not see."""
+    there = {row.mask_id for row in store.views.closed_to(person) if row.mask_id is not None}
+    if not there:
+        return frozenset()
+    return frozenset(there - {record.mask_id for record in seen_of_all(store, person)})
 
 
 def seen_version(store: ReadingStore, patient_id: str, timepoint: str, version: int, person: str) -> MaskRecord:
@@ -62,14 +83,11 @@ class Closed:
     mask_ids: frozenset[str]
 
     @classmethod
-    def to(cls, store: ReadingStore, person: str) -> Closed:
+    def to(cls, store: SeenStore, person: str) -> Closed:
         """Of the whole store, for one person."""
-        places = frozenset(
-            (patient, timepoint)
-            for patient in (str(row.patient_id) for row in store.patients.all())
-            for timepoint in closed_timepoints(store, patient, person)
-        )
-        return cls(places, frozenset(r.mask_id for place in places for r in store.masks.of(*place)))
+        rows = store.views.closed_to(person)
+        places = frozenset((row.patient_id, row.timepoint) for row in rows)
+        return cls(places, frozenset(row.mask_id for row in rows if row.mask_id is not None))
 
     def __bool__(self) -> bool:
         return bool(self.places)

@@ -14,7 +14,7 @@ from core.imaging.volumes import write_nifti
 from core.jobs.jobs import run_inline
 from core.jobs.pipeline import KINDS
 from core.jobs.stages.common import StageStore, add_version
-from core.remembered.sources import HasEvents, HasForecasts, HasJobs, HasReferenceSets, HasVerdicts
+from core.remembered.sources import HasEvents, HasForecasts, HasJobs
 from core.remembered.vocabulary import MaskMethod
 from core.review.readers import newest_visible_version
 from core.simulation.demo_stories import DEMO, REAL
@@ -29,7 +29,7 @@ FORECAST_WEEKS = 12
 DECIDED = ("accept", "correct")
 
 
-class DemoStore(StageStore, HasEvents, HasForecasts, HasJobs, HasReferenceSets, HasVerdicts, Protocol):
+class DemoStore(StageStore, HasEvents, HasForecasts, HasJobs, Protocol):
     """What is asked of the store: nearly all of it."""
 
 

@@ -5,13 +5,18 @@ from __future__ import annotations
 import datetime as dt
 from typing import Protocol
 
-from core.remembered.sources import HasMasks, HasPatients
+from core.remembered.sources import MaskRecordSource, TimepointSource
 from core.review import decisions
 from core.types import TOTAL_LESION_ID, VolumePoint, parse_date
 
 
-class CurvePointStore(HasPatients, HasMasks, Protocol):
+class CurvePointStore(Protocol):
     """What is read here."""
+
+    @property
+    def patients(self) -> TimepointSource: ...
+    @property
+    def masks(self) -> MaskRecordSource: ...
 
 
 def volume_points(store: CurvePointStore, patient_id: str) -> list[VolumePoint]:

@@ -13,10 +13,12 @@ from typing import Any, Protocol
 
 from core.errors import InputError
 from core.growth.rates import ChangeVerdict, change_verdict
+from core.remembered.lists import HasViews
 from core.remembered.rows import Event
-from core.remembered.sources import HasEvents, HasMasks, HasPatients, HasReferenceSets, HasScans
+from core.remembered.sources import EventRecordSource, HasPatients, ScanRecordSource
+from core.twin.cohort_records import CohortRecords
 from core.twin.curve import Treatment, events_on_axis, treatments
-from core.twin.curve_points import volume_points
+from core.twin.curve_points import CurvePointStore, volume_points
 from core.twin.radiotherapy import cannot_tell
 from core.twin.response import DEFAULT_RULE, RULES, Category, Response, volumetric_response
 from core.twin.trajectory import diameter_mm, unreadable_accepted_masks, unreadable_points
@@ -28,8 +30,17 @@ BEST_FIRST: tuple[Category, ...] = ("CR", "PR", "SD", "PD", "NE")
 ENDS = frozenset({"death", "died", "lost-to-follow-up", "follow-up-end", "end-of-follow-up", "off-study"})
 
 
-class OutcomeStore(HasPatients, HasScans, HasMasks, HasEvents, HasReferenceSets, Protocol):
-    """What is read here."""
+class OutcomeStore(CurvePointStore, Protocol):
+    """What is read of one patient."""
+
+    @property
+    def scans(self) -> ScanRecordSource: ...
+    @property
+    def events(self) -> EventRecordSource: ...
+
+
+class CohortStore(HasPatients, HasViews, Protocol):
+    """What is read of all patients."""
 
 
 @dataclass(frozen=True)
@@ -128,7 +139,7 @@ class Cohort:
 
 
 def cohort(
-    store: OutcomeStore,
+    store: CohortStore,
     rule: str = DEFAULT_RULE,
     datasets: Collection[str] | None = None,
     progress: Progress = no_progress,
@@ -144,10 +155,11 @@ def cohort(
         raise InputError(f"Unknown response rule {rule!r}. Known: {', '.join(RULES)}.")
     rows = [row for row in store.patients.all() if datasets is None or row.dataset in datasets]
     outcomes, left_out = [], {}
+    records = CohortRecords(store.views.cohort())
     for number, row in enumerate(rows):
         patient = str(row.patient_id)
         progress(number / len(rows), f"{patient} ({number + 1} of {len(rows)})")
-        found = outcome(store, patient, str(row.dataset), rule) if row.accepted > 1 else None
+        found = outcome(records, patient, str(row.dataset), rule) if row.accepted > 1 else None
         if found is not None:
             outcomes.append(found)
         elif row.accepted > 1:

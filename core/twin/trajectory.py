@@ -19,7 +19,7 @@ from core.growth.population import KIND, Population, active_population
 from core.growth.rates import ChangeVerdict, Rate, change_verdict, noise_log_sd, specific_growth_rate
 from core.remembered.sources import HasMasks, HasPatients, HasReferenceSets, HasScans
 from core.review.decisions import counted_lesions, lesions_in_one_total_only
-from core.twin.curve_points import volume_points
+from core.twin.curve_points import CurvePointStore, volume_points
 from core.types import TOTAL_LESION_ID, Json, JsonDict, MaskRecord, VolumePoint, parse_date
 
 #: Days ahead at which a forecast is printed; the chart draws every week up to the last.
@@ -36,14 +36,14 @@ def accepted_masks_by_timepoint(store: TrajectoryStore, patient_id: str) -> dict
     return {t: record for t, record in finals.items() if record is not None}
 
 
-def unreadable_accepted_masks(store: TrajectoryStore, patient_id: str) -> dict[str, str]:
+def unreadable_accepted_masks(store: CurvePointStore, patient_id: str) -> dict[str, str]:
     """Timepoint -> why the mask that was accepted there is not read ("file lost", "file altered", "file missing"), in
     order of time. Its volume is not known now, so it has no point in the curve; it was a visit all the same."""
     problems = store.masks.problems(patient_id)
     return {record.timepoint: problems[record.mask_id] for record in _unreadable_records(store, patient_id, problems)}
 
 
-def _unreadable_records(store: TrajectoryStore, patient_id: str, problems: Mapping[str, str]) -> list[MaskRecord]:
+def _unreadable_records(store: CurvePointStore, patient_id: str, problems: Mapping[str, str]) -> list[MaskRecord]:
     """Accepted records whose file has a problem, by timepoint; `masks.accepted` gives none for a lost file."""
     if not problems:
         return []
@@ -51,7 +51,7 @@ def _unreadable_records(store: TrajectoryStore, patient_id: str, problems: Mappi
     return sorted(records, key=lambda record: record.timepoint)
 
 
-def unreadable_points(store: TrajectoryStore, patient_id: str, points: Sequence[VolumePoint]) -> list[VolumePoint]:
+def unreadable_points(store: CurvePointStore, patient_id: str, points: Sequence[VolumePoint]) -> list[VolumePoint]:
     """Points of NaN mm3, one for every lesion at every timepoint of `unreadable_accepted_masks`.
 
     Beside `points`, the patient's `volume_points`, they keep a response from taking the first mask that can be read

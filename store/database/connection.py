@@ -59,6 +59,9 @@ _RULES = (
     duckdb.InvalidInputException,
 )
 
+#: Rows of one statement of `Connection.insert_many`.
+_AT_ONCE = 5_000
+
 _registry_lock = threading.Lock()
 _write_locks: dict[str, threading.RLock] = {}
 _open_counts: dict[str, int] = {}
@@ -216,6 +219,20 @@ class Connection:
             if rows:
                 self._handle().cursor.executemany(sql, [list(row) for row in rows])
 
+    def insert_many(self, table: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
+        """New rows in one statement a few thousand, about a hundred times as fast as one by one.
+
+        Args:
+            table, columns: names of the caller's own.
+            rows: one value a column; what a column holds is of one type, or None.
+        """
+        with self.lock, self._errors_told():
+            self._refuse_reading()
+            for start in range(0, len(rows), _AT_ONCE):
+                values = [list(column) for column in zip(*rows[start : start + _AT_ONCE], strict=True)]
+                marks = ", ".join(["unnest(?)"] * len(columns))
+                self._handle().cursor.execute(f"INSERT INTO {table} ({', '.join(columns)}) SELECT {marks}", values)
+
     def _refuse_reading(self) -> None:
         if self.read_only:
             raise StoreReadOnly("The store is open for looking only; nothing was written.")
@@ -243,6 +260,28 @@ class Connection:
                 raise
             finally:
                 handle.in_transaction = False
+
+    @contextmanager
+    def snapshot(self) -> Iterator[None]:
+        """Whatever this thread queries inside is of one moment, while others go on writing; it may not write itself.
+
+        The moment is that of the first query inside: ask it while you hold `lock`, and nothing is half written.
+
+        Raises:
+            StoreError: if this thread is in a transaction already.
+        """
+        with self._errors_told():
+            handle = self._handle()
+            if handle.in_transaction:
+                raise StoreError("A transaction is open already in this thread; transactions do not nest.")
+            handle.cursor.execute("BEGIN TRANSACTION")
+            handle.in_transaction = True
+            try:
+                yield
+            finally:
+                handle.in_transaction = False
+                with suppress(duckdb.Error):  # it wrote nothing, and the store may have been closed meanwhile
+                    handle.cursor.execute("ROLLBACK")
 
     @property
     def closed(self) -> bool:

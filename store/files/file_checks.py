@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import NamedTuple
+from typing import BinaryIO, NamedTuple
 
 from core.access import SYSTEM
 from core.errors import StoreError, TwinReviewError
@@ -57,19 +57,25 @@ def file_hash(path: Path, fresh: bool = False) -> str | None:
         if not stat.S_ISREG(os.lstat(path).st_mode):
             return None  # a link would be another file in this one's place
         with open(path, "rb") as file:
-            before = _looks(os.fstat(file.fileno()))
+            before = looks_of(os.fstat(file.fileno()))
             known = _hashes.get(str(path))
             if known is not None and known[0] == before and not fresh:
                 return known[1]
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
-            if _looks(os.fstat(file.fileno())) == before:
+            digest = digest_of(file)
+            if looks_of(os.fstat(file.fileno())) == before:
                 _hashes[str(path)] = (before, digest)
             return digest
     except (FileNotFoundError, NotADirectoryError):
         return None
 
 
-def _looks(found: os.stat_result) -> tuple[int, ...]:
+def digest_of(file: BinaryIO) -> str:
+    """SHA-256 of an open file (64 hex digits)."""
+    return hashlib.file_digest(file, "sha256").hexdigest()  # type: ignore[arg-type]
+
+
+def looks_of(found: os.stat_result) -> tuple[int, ...]:
+    """Size, mtime, ctime (ns), device and inode: what tells that a file was changed."""
     return found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_dev, found.st_ino
 
 

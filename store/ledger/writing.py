@@ -8,6 +8,7 @@ import shutil
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import fields
+from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple, Self, TypeVar
 
@@ -317,9 +318,22 @@ def _why(error: OSError | StoreError) -> str:
 def mask_of(row: Row) -> MaskRecord:
     """A row of `masks` as a value."""
     values = {name: row[name] for name in replay.MASK_COLUMNS}
-    for name in ("prompts", "lesions", "software", "model_files"):
-        values[name] = None if row[name] is None else json.loads(row[name])
-    return MaskRecord.from_json(values)
+    values["prompts"] = () if row["prompts"] == "[]" else tuple(json.loads(row["prompts"]))
+    values["lesions"] = tuple(json.loads(row["lesions"]))
+    values["software"] = repeated_json(row["software"])
+    values["model_files"] = None if row["model_files"] is None else json.loads(row["model_files"])
+    return MaskRecord(**values | {"format_version": row["format_version"] or 1})
+
+
+@lru_cache(maxsize=256)
+def _repeated_json(text: str) -> JsonDict:
+    found: JsonDict = json.loads(text)
+    return found
+
+
+def repeated_json(text: str) -> JsonDict:
+    """An object that many rows have in the same words, such as the versions of software; a copy, for the caller."""
+    return dict(_repeated_json(text))
 
 
 def mask_values(row: Row) -> JsonDict:

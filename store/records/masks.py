@@ -14,11 +14,18 @@ from core.remembered.rows import LesionVector, Loss
 from core.remembered.vocabulary import MASK_GATE_VERDICTS, MaskMethod
 from core.types import FORMAT_VERSION, JsonDict, JsonObject, LabelMap, LesionMeasure, MaskRecord, Prompt
 from core.version import software
+from store.database.connection import Row
 from store.files import mask_files
 from store.files.file_checks import StoredFile, StoredFiles
 from store.ledger.writing import Change, Ledger, mask_of, value_of, where
 from store.records.scans import Scans
 from store.values import check_id, check_one_of, check_person, check_text, plain, vector_values
+
+#: What it takes to name the files of many versions at once.
+_NAMED = (
+    "SELECT m.mask_id, m.patient_id, m.timepoint, m.version, m.mask_sha256, p.dataset "
+    "FROM masks m JOIN patients p ON p.patient_id = m.patient_id"
+)
 
 
 class Masks:
@@ -34,6 +41,11 @@ class Masks:
             mask_of(r)
             for r in self._ledger.db.query(f"SELECT * FROM masks{clause} ORDER BY timepoint, version", values)
         ]
+
+    def of_all(self) -> list[MaskRecord]:
+        """Every version of every patient, by patient, timepoint and version."""
+        rows = self._ledger.db.query("SELECT * FROM masks ORDER BY patient_id, timepoint, version")
+        return [mask_of(row) for row in rows]
 
     def version(self, patient_id: str, timepoint: str, version: int) -> MaskRecord:
         """One version. Raises StoreError if there is none of that number."""
@@ -101,11 +113,10 @@ class Masks:
         doubted = {file.path: f"file {file.state}" for file in self._files.doubted()}
         found = {}
         if doubted:
-            clause, values = where(patient_id=patient_id)
-            for row in self._ledger.db.query(f"SELECT * FROM masks{clause}", values):
-                record = mask_of(row)
-                if self.file_of(record).name in doubted:
-                    found[record.mask_id] = doubted[self.file_of(record).name]
+            clause, values = where(m__patient_id=patient_id)
+            for row in self._ledger.db.query(f"{_NAMED}{clause}", values):
+                if (state := doubted.get(file_of_row(row).name)) is not None:
+                    found[row["mask_id"]] = state
         return found | dict.fromkeys(self.losses(patient_id), "file lost")
 
     def refuse_lost(self, record: MaskRecord) -> None:
@@ -119,9 +130,9 @@ class Masks:
 
     def files(self) -> list[StoredFile]:
         """The image file of every version that is not marked lost, by patient, timepoint and version."""
-        rows = self._ledger.db.query("SELECT * FROM masks ORDER BY patient_id, timepoint, version")
+        rows = self._ledger.db.query(f"{_NAMED} ORDER BY m.patient_id, m.timepoint, m.version")
         lost = self.losses()
-        return [self.file_of(record) for record in map(mask_of, rows) if record.mask_id not in lost]
+        return [file_of_row(row) for row in rows if row["mask_id"] not in lost]
 
     def add(
         self,
@@ -225,7 +236,18 @@ class Masks:
 
 def in_words(record: MaskRecord) -> str:
     """ "version 2 of P1 on 2026-01-05"."""
-    return f"version {record.version} of {record.patient_id} on {record.timepoint}"
+    return _in_words(record.patient_id, record.timepoint, record.version)
+
+
+def _in_words(patient_id: str, timepoint: str, version: int) -> str:
+    return f"version {version} of {patient_id} on {timepoint}"
+
+
+def file_of_row(row: Row) -> StoredFile:
+    """The image file of a row of `_NAMED`."""
+    patient_id, timepoint, version = row["patient_id"], row["timepoint"], row["version"]
+    name = f"{mask_files.processed_dir(row['dataset'], patient_id, timepoint)}/{mask_files.mask_name(version)}"
+    return StoredFile(name, row["mask_sha256"], _in_words(patient_id, timepoint, version))
 
 
 def _scored(lesion_ids: Sequence[str], vectors: Sequence[LesionVector], verdict: JsonObject | None) -> JsonDict:

@@ -47,6 +47,12 @@ class ReferenceSets:
         self._ledger.write("reference_set.added", person, lambda at: Change(values))
         return str(values["set_id"])
 
+    def newest(self, kind: str) -> ReferenceSet | None:
+        """The newest set of a kind; None where there is none."""
+        sql = "SELECT * FROM reference_sets WHERE kind = ? ORDER BY seq DESC LIMIT 1"
+        rows = self._ledger.db.query(sql, [kind])
+        return value_of(ReferenceSet, rows[0], decoded=["detail"]) if rows else None
+
     def all(self, kind: str | None = None) -> list[ReferenceSet]:
         """Reference sets, oldest first."""
         clause, values = where(kind=kind)

@@ -8,6 +8,7 @@ from pathlib import Path
 import nibabel as nib
 
 from core.errors import InputError, StoreError
+from core.imaging.reference_scan import reference_of
 from core.imaging.volumes import content_sha256, orientation, read_volume, write_nifti
 from core.types import FORMAT_VERSION, Grid, JsonDict, JsonObject, Scan, Volume, parse_date
 from core.version import software
@@ -15,24 +16,18 @@ from store.database.connection import Row
 from store.files import mask_files
 from store.files.file_checks import StoredFile, StoredFiles
 from store.ledger.replay import SCAN_COLUMNS
-from store.ledger.writing import Change, Ledger, where
+from store.ledger.writing import Change, Ledger, repeated_json, where
 from store.values import check_id, check_text, plain
-
-#: A timepoint's reference scan is its CT, else its first MR, else its PET; the first imported of several.
-_REFERENCE_ORDER = ("CT", "MR", "PET")
-
-
-def reference_of(scans: list[Scan]) -> Scan:
-    """The scan on whose grid a timepoint's masks lie; `scans` in order of import, at least one."""
-    return min(scans, key=lambda scan: _REFERENCE_ORDER.index(scan.modality))
 
 
 def scan_of(row: Row) -> Scan:
     """A row of `scans` as a value."""
-    values = {name: row[name] for name in SCAN_COLUMNS}
-    for name in ("shape", "spacing_mm", "metadata", "software"):
-        values[name] = None if row[name] is None else json.loads(row[name])
-    return Scan.from_json(values)
+    values = {name: row[name] for name in SCAN_COLUMNS if row[name] is not None}
+    values |= {name: tuple(json.loads(row[name])) for name in ("shape", "spacing_mm")}
+    values["metadata"] = json.loads(row["metadata"])
+    if row["software"] is not None:
+        values["software"] = repeated_json(row["software"])
+    return Scan(**values)
 
 
 def scan_values(row: Row) -> JsonDict:
@@ -80,12 +75,15 @@ class Scans:
         """Scans whose file is not as it was stored, by patient and timepoint: "file altered: CT", "file missing: PET";
         as far as is known (`Masks.problems`)."""
         doubted = {file.path: file.state for file in self._files.doubted()}
-        clause, values = where(patient_id=patient_id)
         found: dict[tuple[str, str], list[str]] = {}
-        for row in self._ledger.db.query(f"SELECT * FROM scans{clause} ORDER BY seq", values) if doubted else ():
-            if row["path"] in doubted:
-                place = (row["patient_id"], row["timepoint"])
-                found.setdefault(place, []).append(f"file {doubted[row['path']]}: {row['scan_id']}")
+        clause, values = where(patient_id=patient_id)
+        paths = [path for path in doubted if path.startswith("raw/")]
+        if not paths:
+            return found
+        named = f"{clause}{' AND' if clause else ' WHERE'} path IN ({', '.join('?' * len(paths))})"
+        for row in self._ledger.db.query(f"SELECT * FROM scans{named} ORDER BY seq", [*values, *paths]):
+            place = (row["patient_id"], row["timepoint"])
+            found.setdefault(place, []).append(f"file {doubted[row['path']]}: {row['scan_id']}")
         return found
 
     def load(self, scan: Scan) -> Volume:

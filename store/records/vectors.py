@@ -5,17 +5,25 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 
-import numpy as np
-from numpy.typing import NDArray
-
 from core.errors import InputError
 from core.remembered.rows import ShapeVector
 from core.review.decisions import REJECTED
 from store.database.connection import Row
-from store.files.vector_index import RowIndex
 from store.ledger.writing import Change, Ledger, value_of, where
 from store.records.masks import Masks
 from store.values import vector_values
+
+#: What changes which vectors `Vectors.all("accepted")` gives.
+_CHANGES = (
+    "mask.decided",
+    "mask.unproven",
+    "mask.adopted",
+    "mask.lost",
+    "mask.found",
+    "file.doubted",
+    "file.cleared",
+    "vector.added",
+)
 
 
 class Vectors:
@@ -45,9 +53,29 @@ class Vectors:
         values = {"mask_id": mask_id, "patient_id": patient_id, **row}
         self._ledger.write("vector.added", person, lambda at: Change(values))
 
-    def index(self, vectors: NDArray[np.float64], patient_ids: Sequence[str]) -> RowIndex:
-        """The hnswlib index that the mask gate searches: rows of (n, d) scaled vectors and whose they are."""
-        return RowIndex(vectors, patient_ids)
+    def of(self, mask_id: str) -> list[ShapeVector]:
+        """The shape vectors of one mask, by lesion."""
+        rows = self._ledger.db.query(
+            "SELECT v.*, m.timepoint, m.version, m.status FROM mask_vectors v JOIN masks m ON m.mask_id = v.mask_id "
+            "WHERE v.mask_id = ? ORDER BY v.lesion_id",
+            [mask_id],
+        )
+        return [value_of(ShapeVector, row, decoded=["vector", "names"]) for row in rows]
+
+    def accepted_count(self) -> int:
+        """How many vectors accepted masks have, those of rejected lesions and unreadable files too."""
+        sql = (
+            "SELECT count(*) AS n FROM mask_vectors v JOIN masks m ON m.mask_id = v.mask_id WHERE m.status = 'accepted'"
+        )
+        return int(self._ledger.db.query(sql)[0]["n"])
+
+    def last_change(self) -> tuple[int, str]:
+        """The newest audit entry that may have changed the vectors of accepted masks: its seq and when it was made;
+        (0, "") where there is none."""
+        marks = ", ".join("?" * len(_CHANGES))
+        sql = f"SELECT max(seq) AS seq, max(created_at) AS at FROM audit WHERE action IN ({marks})"
+        row = self._ledger.db.query(sql, _CHANGES)[0]
+        return int(row["seq"] or 0), str(row["at"] or "")
 
     def all(self, status: str | None = None) -> list[ShapeVector]:
         """Shape vectors by mask and lesion. `status` "accepted" gives those of accepted masks alone, without the

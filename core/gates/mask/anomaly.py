@@ -7,20 +7,21 @@ With too few of them there is no verdict, only the distance.
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from math import ceil
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.neighbors import NearestNeighbors
+from scipy.spatial.distance import cdist
 
 from core.errors import InputError
 from core.lesions.shape import VECTOR_NAMES
-from core.remembered.sources import Neighbour, NeighbourIndex
 
+#: (index in the reference, its patient, distance in MAD units)
+Neighbour = tuple[int, str, float]
 MaskVerdict = Literal["usual", "unusual", "not enough reference masks"]
 
 #: Features are logarithms and ratios: a spread below 5 % is not believed, or masks that all have one component would
@@ -28,29 +29,8 @@ MaskVerdict = Literal["usual", "unusual", "not enough reference masks"]
 SCALE_FLOOR = 0.05
 _MAD_TO_SD = 1.4826
 _MEAN_TO_SD = 1.2533
-
-
-class ExactIndex:
-    """The exact neighbour index: scikit-learn over (n, d) scaled vectors, Euclidean."""
-
-    def __init__(self, scaled: NDArray[np.float64], patient_ids: Sequence[str]) -> None:
-        self._patients = np.asarray(patient_ids, dtype=object)
-        self._most = max(Counter(patient_ids).values(), default=0)
-        self._search = NearestNeighbors().fit(scaled) if len(scaled) else None
-
-    def query(self, vector: NDArray[np.float64], k: int, exclude_patient: str) -> list[Neighbour]:
-        """As `NeighbourIndex.query`."""
-        if self._search is None:
-            return []
-        # No patient has more than `_most` masks, so that many beyond k are enough whoever is excluded.
-        wanted = min(k + self._most, len(self._patients))
-        distances, indices = self._search.kneighbors(vector[None], n_neighbors=wanted)
-        found = [
-            (int(index), str(self._patients[index]), float(distance))
-            for index, distance in zip(indices[0], distances[0], strict=True)
-            if self._patients[index] != exclude_patient
-        ]
-        return found[:k]
+#: Reference masks whose distances to all others are looked at together: 36 MB for 9,000 of them.
+_ROWS_AT_ONCE = 512
 
 
 @dataclass(frozen=True)
@@ -116,14 +96,23 @@ def scores_needed(alpha: float) -> int:
 
 @dataclass(frozen=True, eq=False)
 class MaskGate:
-    """A fitted gate. Make it by `MaskGate.fit`; then `score` any mask's vector."""
+    """A fitted gate. Make it by `MaskGate.fit`; then `score` any mask's vector.
+
+    Args:
+        names: (d,) of the features; centre, spread: (d,) median and spread of each.
+        patient_ids: (n,) whose the reference masks are.
+        scaled: (n, d) the reference in MAD units.
+        calibration: (n,) score of each against other patients' masks; NaN where these are fewer than k.
+        neighbours: (n, k) indices of the masks that the score is of; -1 where there are fewer.
+    """
 
     names: tuple[str, ...]
     centre: NDArray[np.float64]
     spread: NDArray[np.float64]
     patient_ids: tuple[str, ...]
+    scaled: NDArray[np.float64]
     calibration: NDArray[np.float64]
-    index: NeighbourIndex
+    neighbours: NDArray[np.int32]
     k: int
     alpha: float
 
@@ -135,7 +124,6 @@ class MaskGate:
         k: int = 3,
         alpha: float = 0.05,
         names: Sequence[str] | None = None,
-        make_index: Callable[[NDArray[np.float64], Sequence[str]], NeighbourIndex] = ExactIndex,
     ) -> MaskGate:
         """Learn what usual masks look like.
 
@@ -151,7 +139,6 @@ class MaskGate:
             k: neighbours in the score, >= 1.
             alpha: level of the flag, 0..1.
             names: (d,) feature names; `core.lesions.shape.VECTOR_NAMES` by default when d fits.
-            make_index: (scaled vectors, patient_ids) -> index; exact by default.
 
         Raises:
             InputError: shapes that do not fit, NaN or infinite features, k < 1, alpha outside (0, 1).
@@ -170,17 +157,41 @@ class MaskGate:
         labels = _names(names, table.shape[1])
         centre, spread = robust_scale(table)
         scaled = (table - centre) / spread
-        index = make_index(scaled, patients)
-        known = [_mean_distance(index.query(row, k, owner), k) for row, owner in zip(scaled, patients, strict=True)]
-        calibration = np.array([np.nan if value is None else value for value in known], dtype=np.float64)
-        return cls(labels, centre, spread, tuple(patients), calibration, index, k, alpha)
+        owners = np.array(patients, dtype=object)
+        found = [
+            _nearest(scaled, owners, slice(start, start + _ROWS_AT_ONCE), k)
+            for start in range(0, len(scaled), _ROWS_AT_ONCE)
+        ]
+        neighbours = np.concatenate([one for one, _ in found] or [np.empty((0, k), np.int32)])
+        calibration = np.concatenate([one for _, one in found] or [np.empty(0)])
+        return cls(labels, centre, spread, tuple(patients), scaled, calibration, neighbours, k, alpha)
 
     def scale(self, vector: NDArray[np.float64]) -> NDArray[np.float64]:
         """A shape vector (d,) in MAD units from the reference's median: the space of the neighbour index."""
         return (np.asarray(vector, dtype=np.float64) - self.centre) / self.spread
 
+    def distances(self, vector: NDArray[np.float64], patient_id: str) -> NDArray[np.float64]:
+        """(n,) distances of a shape vector (d,) to the reference, MAD units; infinite to masks of that patient."""
+        away = np.linalg.norm(self.scaled - self.scale(vector), axis=1)
+        return np.where(self._owners == patient_id, np.inf, away)
+
+    @cached_property
+    def _owners(self) -> NDArray[np.object_]:
+        return np.array(self.patient_ids, dtype=object)
+
+    def calibration_without(self, patient_id: str) -> NDArray[np.float64]:
+        """The calibration scores of other patients' masks, as if this patient had none: (m,), finite."""
+        own = self._owners == patient_id
+        usable = ~own & ~np.isnan(self.calibration)
+        scores = self.calibration.copy()
+        rests_on_own = np.flatnonzero(usable & (own[self.neighbours] & (self.neighbours >= 0)).any(axis=1))
+        for start in range(0, len(rests_on_own), _ROWS_AT_ONCE):
+            rows = rests_on_own[start : start + _ROWS_AT_ONCE]
+            scores[rows] = _nearest(self.scaled, self._owners, rows, self.k, own)[1]
+        return scores[usable & ~np.isnan(scores)]
+
     def score(self, vector: NDArray[np.float64], patient_id: str) -> AnomalyResult:
-        """Judge one mask; reference masks and calibration scores of the same patient take no part.
+        """Judge one mask; reference masks of the same patient take no part, nor do scores that rest on them.
 
         Raises:
             InputError: if the vector has the wrong length, NaN or infinite values.
@@ -189,9 +200,10 @@ class MaskGate:
         if values.shape != self.centre.shape or not np.isfinite(values).all():
             raise InputError(f"Expected {len(self.centre)} finite shape features, got an array of {values.shape}.")
         scaled = self.scale(values)
-        nearest = tuple(self.index.query(scaled, self.k, patient_id))
-        others = np.array([owner != patient_id for owner in self.patient_ids], dtype=bool)
-        calibration = self.calibration[others & ~np.isnan(self.calibration)]
+        away = self.distances(values, patient_id)
+        order = [int(n) for n in np.argsort(away, kind="stable")[: self.k] if np.isfinite(away[n])]
+        nearest = tuple((n, self.patient_ids[n], float(away[n])) for n in order)
+        calibration = self.calibration_without(patient_id)
         needed = scores_needed(self.alpha)
         score = float(np.mean([distance for _, _, distance in nearest])) if nearest else None
         comparable = _mean_distance(nearest, self.k)
@@ -209,7 +221,7 @@ class MaskGate:
             verdict=verdict,
             k=self.k,
             alpha=self.alpha,
-            n_reference=int(others.sum()),
+            n_reference=int(np.isfinite(away).sum()),
             n_calibration=len(calibration),
             n_needed=needed,
             p_min=1 / (len(calibration) + 1),
@@ -242,6 +254,37 @@ def _mean_distance(neighbours: Sequence[Neighbour], k: int) -> float | None:
     if len(neighbours) < k:
         return None
     return float(np.mean([distance for _, _, distance in neighbours]))
+
+
+def _nearest(
+    scaled: NDArray[np.float64],
+    owners: NDArray[np.object_],
+    rows: slice | NDArray[np.intp],
+    k: int,
+    left_out: NDArray[np.bool_] | None = None,
+) -> tuple[NDArray[np.int32], NDArray[np.float64]]:
+    """For some rows of (n, d) vectors their k nearest of other owners, exactly.
+
+    Args:
+        owners: (n,); left_out: (n,) rows that are nobody's neighbours.
+
+    Returns:
+        (rows, k) indices, nearest first, -1 where there are fewer; (rows,) mean distances, NaN where there are fewer.
+    """
+    away = cdist(scaled[rows], scaled)
+    away[owners[rows][:, None] == owners[None, :]] = np.inf
+    if left_out is not None:
+        away[:, left_out] = np.inf
+    found = np.full((len(away), k), -1, np.int32)
+    means = np.full(len(away), np.nan)
+    count = min(k, away.shape[1])
+    few = np.argpartition(away, count - 1, axis=1)[:, :count]
+    few = np.take_along_axis(few, np.argsort(np.take_along_axis(away, few, axis=1), axis=1, kind="stable"), axis=1)
+    distances = np.take_along_axis(away, few, axis=1)
+    found[:, :count] = np.where(np.isfinite(distances), few, -1)
+    whole = (found >= 0).all(axis=1)
+    means[whole] = distances[whole].mean(axis=1)
+    return found, means
 
 
 def _names(names: Sequence[str] | None, count: int) -> tuple[str, ...]:

@@ -1,29 +1,32 @@
 """The mask gate over the store: shape vectors of lesions, their distance to accepted ones, and similar lesions.
 
 The reference is every lesion that stands in an *accepted* mask of *other* patients (`core.gates.mask.anomaly` has the
-arithmetic).
+arithmetic). A large reference is fitted by a job (`core.gates.mask.fitting`) and its gate is stored
+(`core.gates.mask.fitted`); a small one, of up to `FIT_AT_NEED` lesions, is fitted in milliseconds when it is asked.
 """
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from typing import Any, Protocol
 
 import numpy as np
 
 from core.errors import InputError
-from core.gates.mask.anomaly import MaskGate
+from core.gates.mask import fitted
+from core.gates.mask.fitted import ALPHA, K_NEAREST, FittedGate, ReferenceLesion
 from core.lesions.shape import shape_vector
 from core.remembered.rows import LesionVector, ShapeVector
-from core.remembered.sources import HasMasks, HasVectors, HasVerdicts
+from core.remembered.sources import HasMasks, HasReferenceSets, HasRoot, HasVectors, HasVerdicts
 from core.types import LabelMap, MaskRecord
 
-K_NEAREST = 5
-ALPHA = 0.05
+__all__ = ["ALPHA", "K_NEAREST"]
+#: References of up to so many lesions are fitted whenever a mask is judged: some 30 ms, and always of today.
+FIT_AT_NEED = 1_000
+NOT_ENOUGH, NOT_FITTED = "not enough reference masks", "the mask gate is not fitted yet"
 
 
-class GateStore(HasMasks, HasVectors, HasVerdicts, Protocol):
+class GateStore(HasRoot, HasMasks, HasVectors, HasVerdicts, HasReferenceSets, Protocol):
     """What the gate asks of the store."""
 
 
@@ -44,7 +47,7 @@ def remember_vectors(store: GateStore, record: MaskRecord, labels: LabelMap, per
 
 def _own_vectors(store: GateStore, record: MaskRecord) -> Sequence[LesionVector]:
     """The version's vectors, one a lesion: those that were stored with it, else measured now and not stored."""
-    own = [row for row in store.vectors.all() if row.mask_id == record.mask_id]
+    own = store.vectors.of(record.mask_id)
     return own if len(own) >= len(record.lesions) else vectors_of(store.masks.load(record))
 
 
@@ -56,7 +59,7 @@ def reference(store: GateStore) -> list[ShapeVector]:
 def score_mask(store: GateStore, patient_id: str, timepoint: str, version: int, person: str) -> dict[str, Any]:
     """The gate's verdict on one stored mask version (`verdict_on`), recorded, its vectors too where it had none."""
     record = store.masks.version(patient_id, timepoint, version)
-    own: Sequence[LesionVector] = [row for row in store.vectors.all() if row.mask_id == record.mask_id]
+    own: Sequence[LesionVector] = store.vectors.of(record.mask_id)
     if len(own) < len(record.lesions):  # stored by an older TwinReview, or without its vectors
         labels = store.masks.load(record)
         remember_vectors(store, record, labels, person)
@@ -64,6 +67,22 @@ def score_mask(store: GateStore, patient_id: str, timepoint: str, version: int, 
     result = verdict_on(store, own, patient_id)
     store.verdicts.add_mask_verdict(record.mask_id, result, person)
     return result
+
+
+def gate_for(store: GateStore, patient_id: str | None = None) -> FittedGate | None:
+    """The gate that judges a patient's masks.
+
+    Args:
+        patient_id: of a small reference this patient's lesions are left out of everything; in a stored gate they take
+            part in the scale alone (median and spread), neither as neighbours nor in calibration scores.
+
+    Returns:
+        None where the reference is large and no gate was fitted yet.
+    """
+    if store.vectors.accepted_count() > FIT_AT_NEED:
+        return fitted.stored(store)
+    seq, _ = store.vectors.last_change()
+    return fitted.fit([row for row in reference(store) if row.patient_id != patient_id], seq)
 
 
 def verdict_on(store: GateStore, vectors: Sequence[LesionVector], patient_id: str) -> dict[str, Any]:
@@ -77,53 +96,36 @@ def verdict_on(store: GateStore, vectors: Sequence[LesionVector], patient_id: st
         patient_id: whose mask it is; lesions of the same patient are no reference.
 
     Returns:
-        verdict ("usual" | "unusual" | "not enough reference masks" | "empty mask"), p_value or None, flagged
-        (bool or None), n_reference, alpha, k, and `lesions`: one result each.
+        verdict ("usual" | "unusual" | "empty mask", and where it cannot be judged `NOT_ENOUGH` | `NOT_FITTED`),
+        p_value or None, flagged (bool or None), n_reference, gate (the `FittedGate.model_id` that judged, or None),
+        alpha, k, and `lesions`: one result each.
     """
-    names = vectors[0].names if vectors else None  # vectors of other features cannot be compared with these
-    rows = [r for r in reference(store) if r.patient_id != patient_id and names in (None, r.names)]
+    gate = gate_for(store, patient_id)
+    found = {"alpha": ALPHA, "k": K_NEAREST, "gate": None if gate is None else gate.model_id}
+    none: dict[str, Any] = {"p_value": None, "flagged": None}
     if not vectors:
-        result: dict[str, Any] = {
-            "verdict": "empty mask",
-            "p_value": None,
-            "flagged": None,
-            "n_reference": len(rows),
-            "lesions": [],
-        }
-    else:
-        lesions = _score_lesions(store, vectors, rows, patient_id)
-        p_values = [lesion["p_value"] for lesion in lesions if lesion["p_value"] is not None]
-        p_value = min(1.0, min(p_values) * len(p_values)) if p_values else None
-        flagged = None if p_value is None else p_value <= ALPHA
-        verdict = "not enough reference masks" if flagged is None else ("unusual" if flagged else "usual")
-        result = {
-            "verdict": verdict,
-            "p_value": p_value,
-            "flagged": flagged,
-            "n_reference": len(rows),
-            "lesions": lesions,
-        }
-    return {"alpha": ALPHA, "k": K_NEAREST, **result}
-
-
-def _score_lesions(
-    store: GateStore, own: Sequence[LesionVector], rows: Sequence[ShapeVector], patient_id: str
-) -> list[dict[str, Any]]:
-    names = own[0].names
-    if not rows:
-        return [
-            {"lesion_id": row.lesion_id, "score": None, "p_value": None, "verdict": "not enough reference masks"}
-            for row in own
-        ]
-    gate = MaskGate.fit(
-        np.array([row.vector for row in rows]),
-        [row.patient_id for row in rows],
-        k=K_NEAREST,
-        alpha=ALPHA,
-        names=names,
-        make_index=store.vectors.index,
-    )
-    return [{"lesion_id": row.lesion_id, **gate.score(np.array(row.vector), patient_id).to_json()} for row in own]
+        known = [] if gate is None else [lesion for lesion in gate.lesions if lesion.patient_id != patient_id]
+        return found | {"verdict": "empty mask", **none, "n_reference": len(known), "lesions": []}
+    names = tuple(vectors[0].names)  # vectors of other features cannot be compared with these
+    part = None if gate is None else gate.parts.get(names)
+    if part is None:
+        verdict = NOT_FITTED if gate is None else NOT_ENOUGH
+        unknown = [{"lesion_id": row.lesion_id, "score": None, "p_value": None, "verdict": verdict} for row in vectors]
+        return found | {"verdict": verdict, **none, "n_reference": 0, "lesions": unknown}
+    results = [part.gate.score(np.array(row.vector), patient_id) for row in vectors]
+    lesions = [{"lesion_id": row.lesion_id, **one.to_json()} for row, one in zip(vectors, results, strict=True)]
+    p_values = [one.p_value for one in results if one.p_value is not None]
+    p_value = min(1.0, min(p_values) * len(p_values)) if p_values else None
+    flagged = None if p_value is None else p_value <= ALPHA
+    verdict = NOT_ENOUGH if flagged is None else ("unusual" if flagged else "usual")
+    n_reference = results[0].n_reference
+    return found | {
+        "verdict": verdict,
+        "p_value": p_value,
+        "flagged": flagged,
+        "n_reference": n_reference,
+        "lesions": lesions,
+    }
 
 
 def similar_lesions(
@@ -133,46 +135,29 @@ def similar_lesions(
 
     A lesion that was accepted at several timepoints counts once, as it was when it was most alike.
     Distance is Euclidean over shape features scaled by the reference's median and MAD; its unit is "typical spreads".
+    Of a large reference they are those that the stored gate knows; [] until one is fitted.
     """
     if k < 1:
         raise InputError(f"Expected k of at least 1, got {k}.")
     own = _own_vectors(store, store.masks.version(patient_id, timepoint, version))
-    rows = [row for row in reference(store) if row.patient_id != patient_id]
-    if not rows:
-        return []
-    gate = MaskGate.fit(
-        np.array([row.vector for row in rows]),
-        [row.patient_id for row in rows],
-        k=_enough(rows, k),
-        alpha=ALPHA,
-        names=rows[0].names,
-        make_index=store.vectors.index,
-    )
-    out = []
+    gate = gate_for(store, patient_id)
+    out: list[dict[str, Any]] = []
     for row in own:
-        closest: dict[tuple[str, str], tuple[int, float]] = {}
-        for index, _, distance in gate.score(np.array(row.vector), patient_id).nearest:
-            closest.setdefault(_lesion(rows[index]), (index, distance))
-        ranked = enumerate(list(closest.values())[:k], 1)
-        out += [_similar(row, rows[index], distance, rank) for rank, (index, distance) in ranked]
+        if gate is None:
+            break
+        part = gate.parts.get(tuple(row.names))
+        if part is None:
+            continue
+        away = part.gate.distances(np.array(row.vector), patient_id)
+        closest: dict[tuple[str, str], tuple[ReferenceLesion, float]] = {}
+        for index in np.argsort(away, kind="stable"):
+            if len(closest) == k or not np.isfinite(away[index]):
+                break
+            lesion = part.lesions[index]
+            closest.setdefault((lesion.patient_id, lesion.lesion_id), (lesion, float(away[index])))
+        out += [_similar(row, *found, rank) for rank, found in enumerate(closest.values(), 1)]
     return out
 
 
-def _lesion(row: ShapeVector) -> tuple[str, str]:
-    return str(row.patient_id), str(row.lesion_id)
-
-
-def _enough(rows: Sequence[ShapeVector], k: int) -> int:
-    """How many neighbours hold k different lesions for sure."""
-    most = max(Counter(_lesion(row) for row in rows).values())
-    return min((k - 1) * most + 1, len(rows))
-
-
-def _similar(own: LesionVector, other: ShapeVector, distance: float, rank: int) -> dict[str, Any]:
-    keys = ("patient_id", "timepoint", "version", "mask_id", "lesion_id")
-    return {
-        "of": own.lesion_id,
-        "rank": rank,
-        **{key: getattr(other, key) for key in keys},
-        "distance": float(distance),
-    }
+def _similar(own: LesionVector, other: ReferenceLesion, distance: float, rank: int) -> dict[str, Any]:
+    return {"of": own.lesion_id, "rank": rank, **other._asdict(), "distance": distance}

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Generic, TypeVar
 
@@ -77,6 +78,7 @@ _ENDING = threading.Event()
 def _open_store() -> Store:
     store = open_store(data_root())
     check_in_background(store.files)
+    threading.Thread(target=_keep_gate_fitted, args=(store,), name="fit-mask-gate", daemon=True).start()
     if any(store.jobs.newest(limit=1, status=status) for status in ("queued", "running")):
         # In a thread, as the page that opened the store need not wait for the pipeline to be imported.
         threading.Thread(target=_take_up, name="take-up", daemon=True).start()
@@ -88,6 +90,13 @@ def _take_up() -> None:
         get_runner()
     except TwinReviewError as error:
         logger.warning("left jobs were not taken up: %s", error)  # the next job that is started tries again
+
+
+def _keep_gate_fitted(store: Store) -> None:
+    from core.gates.mask.fitting import keep_fitted
+
+    with suppress(store.db.Error):  # the store was closed meanwhile
+        keep_fitted(store, lambda *job: get_runner().submit(*job), lambda: store.db.closed)
 
 
 def _make_runner() -> JobRunner:

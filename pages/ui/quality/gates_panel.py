@@ -9,12 +9,13 @@ import numpy as np
 import streamlit as st
 
 from core.gates.mask import verdicts
-from core.gates.mask.anomaly import MaskGate, scores_needed
+from core.gates.mask.anomaly import scores_needed
+from core.gates.mask.fitted import FittedGate
 from core.gates.scan.measuring import RESAMPLINGS, TREES
 from core.gates.scan.rfdeep import MODEL_ID, Reference
-from core.remembered.rows import MaskVerdict, ScanVerdict, ShapeVector
+from core.remembered.rows import MaskVerdict, ScanVerdict
 from core.remembered.vocabulary import SCAN_GATE_STATES
-from core.review.blind_reading import seen_of_all
+from core.review.blind_reading import hidden_of_all
 from core.types import JsonObject
 from pages.ui.frame import address, opening, resources, session, shell
 from pages.ui.guard import rights
@@ -140,26 +141,13 @@ def _spread(mean: float | None, deviation: float | None) -> str:
     return "–" if mean is None else f"{mean:.3f} ± {deviation:.3f}"
 
 
-def calibration(rows: Sequence[ShapeVector]) -> np.ndarray:
-    """The mask gate's calibration scores (n,), of reference masks with enough neighbours of other patients."""
-    if not rows:
-        return np.empty(0)
-    gate = MaskGate.fit(
-        np.array([row.vector for row in rows]),
-        [row.patient_id for row in rows],
-        k=verdicts.K_NEAREST,
-        alpha=verdicts.ALPHA,
-        names=rows[0].names,
-    )
-    return gate.calibration[~np.isnan(gate.calibration)]
-
-
-def mask_facts(rows: Sequence[ShapeVector], known: np.ndarray) -> None:
+def mask_facts(gate: FittedGate) -> None:
     """How many reference masks there are and what they can show."""
-    needed = scores_needed(verdicts.ALPHA)
+    known, needed = gate.calibration, scores_needed(verdicts.ALPHA)
     lesions, patients, smallest, state = st.columns(4)
-    lesions.metric("Reference lesions", len(rows), help="Every lesion of every accepted mask.")
-    patients.metric("Patients", len({row.patient_id for row in rows}), help="A patient's own masks never judge it.")
+    lesions.metric("Reference lesions", len(gate.lesions), help="Every lesion of every accepted mask.")
+    owners = {lesion.patient_id for lesion in gate.lesions}
+    patients.metric("Patients", len(owners), help="A patient's own masks never judge it.")
     smallest.metric(
         "Smallest possible p",
         f"{1 / (len(known) + 1):.3f}",
@@ -197,15 +185,17 @@ class ScoredMask:
 
 def scored_masks(store: Store, person: str) -> list[ScoredMask]:
     """The newest verdict on each scored mask that this person may see; flagged ones first, then by p-value."""
-    status = {record.mask_id: record.status for record in seen_of_all(store, person)}
-    newest = {row.mask_id: row for row in store.verdicts.of_masks() if row.mask_id in status}
+    hidden = hidden_of_all(store, person)
     out = []
-    for verdict in newest.values():
+    for row in store.views.quality():
+        verdict = row.verdict
+        if verdict.mask_id in hidden:
+            continue
         scores = [lesion for lesion in verdict.lesions if lesion.get("score") is not None]
         oddest = max(scores, key=lambda lesion: float(lesion["score"]), default=None)
         why = ", ".join(f"{name} {value:+.1f}" for name, value in oddest["top_features"]) if oddest else ""
         score = None if oddest is None else float(oddest["score"])
-        out.append(ScoredMask(verdict, status[verdict.mask_id], score, why))
+        out.append(ScoredMask(verdict, row.status, score, why))
     return sorted(out, key=_oddest_first)
 
 

@@ -186,9 +186,17 @@ def check(store: Store) -> None:
     st.markdown(
         "Compares every file's hash, every sidecar, the database and the audit chain, as `python cli.py verify` does."
     )
-    if st.button("Check now", type="primary"):
-        with st.spinner("Reading every file", show_time=True):
-            problems = store.verify()
+    full = st.checkbox(
+        "Hash every file anew", help="Else only files that do not look as they did when they were last found well."
+    )
+    if st.button("Check now", type="primary", help="Others can go on working meanwhile."):
+        place = st.empty()
+
+        def show(fraction: float, message: str) -> None:
+            place.progress(fraction, message)
+
+        problems = store.verify(full=full, progress=show)
+        place.empty()
         if problems:
             count = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
             st.error(f"{count}. `python cli.py rebuild` makes the database again from the files.")

@@ -6,11 +6,12 @@ import json
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from core.errors import InputError
-from core.gates.mask.anomaly import ExactIndex, MaskGate, conformal_p, robust_scale, scores_needed
+from core.gates.mask import anomaly
+from core.gates.mask.anomaly import MaskGate, conformal_p, robust_scale, scores_needed
 
 
 def _reference(n: int, seed: int = 0, d: int = 6) -> tuple[np.ndarray, list[str]]:
@@ -114,27 +115,42 @@ def test_reference_masks_that_all_have_one_component_do_not_make_two_infinitely_
     assert robust_scale(vectors)[1][1] == pytest.approx(1.2533 * 0.2 * np.log(2))
 
 
-def test_another_index_serves_in_place_of_the_exact_one():
-    class Counting(ExactIndex):
-        asked = 0
-
-        def query(self, vector, k, exclude_patient):
-            Counting.asked += 1
-            return super().query(vector, k, exclude_patient)
-
-    vectors, patients = _reference(20)
-    gate = MaskGate.fit(vectors, patients, make_index=Counting)
-    assert gate.score(np.zeros(6), "new").score == MaskGate.fit(vectors, patients).score(np.zeros(6), "new").score
-    assert Counting.asked == 21
+def _left_out(vectors, patients, patient):
+    """The gate over everybody but this patient, in the scale of the whole reference."""
+    centre, spread = robust_scale(vectors)
+    keep = [n for n, owner in enumerate(patients) if owner != patient]
+    scaled = (vectors - centre) / spread
+    scores = []
+    for n in keep:
+        away = [np.linalg.norm(scaled[n] - scaled[m]) for m in keep if patients[m] != patients[n]]
+        scores.append(np.mean(sorted(away)[:3]))
+    return np.array(scores)
 
 
-def test_the_exact_index_finds_k_others_whoever_is_left_out():
-    vectors, _ = _reference(12)
-    patients = ["A"] * 8 + ["B"] * 4
-    found = ExactIndex(vectors, patients).query(vectors[0], 4, "A")
-    assert {owner for _, owner, _ in found} == {"B"}
-    assert len(found) == 4
-    assert ExactIndex(vectors, patients).query(vectors[0], 9, "A") == found
+@given(st.integers(0, 10_000), st.integers(2, 6))
+@settings(max_examples=25, deadline=None)
+def test_calibration_scores_do_not_rest_on_the_masks_of_the_patient_in_question(seed, owners):
+    rng = np.random.default_rng(seed)
+    vectors = rng.normal(size=(24, 4))
+    patients = [f"P{n}" for n in rng.integers(0, owners, 24)]
+    gate = MaskGate.fit(vectors, patients, k=3)
+    others = [owner for owner in patients if owner != "P0"]
+    enough = [sum(other != owner for other in others) >= 3 for owner in others]
+    expected = _left_out(vectors, patients, "P0")[enough] if all(enough) else None
+    found = gate.calibration_without("P0")
+    assert len(found) == sum(enough)
+    if expected is not None:
+        assert found == pytest.approx(expected)
+
+
+def test_a_large_reference_is_fitted_in_parts_and_is_the_same(monkeypatch):
+    vectors, patients = _reference(40)
+    whole = MaskGate.fit(vectors, patients)
+    monkeypatch.setattr(anomaly, "_ROWS_AT_ONCE", 7)
+    parts = MaskGate.fit(vectors, patients)
+    assert np.array_equal(whole.calibration, parts.calibration)
+    assert np.array_equal(whole.neighbours, parts.neighbours)
+    assert np.array_equal(whole.calibration_without("P4"), parts.calibration_without("P4"))
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf])

@@ -52,7 +52,7 @@ def test_the_score_is_the_mean_distance_to_the_five_nearest_and_p_its_rank(cohor
     assert (result["p_value"], result["verdict"], result["flagged"]) == (1.0, "usual", False)
     assert result["n_reference"] == N
     stored = cohort.verdicts.of_masks(mask_id=record.mask_id)[-1]
-    assert (stored["person"], stored["p_value"], stored["verdict"]) == ("demo", 1.0, "usual")
+    assert (stored.person, stored.p_value, stored.verdict) == ("demo", 1.0, "usual")
 
 
 def test_a_lesion_unlike_all_others_is_flagged_at_the_smallest_p(cohort):

@@ -159,11 +159,11 @@ for name, write in kinds.items():
             resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
         assert store.masks("P1") and store.patients()
 after = [len(store.ledger.audit.entries()), len(store.masks("P1")), len(store.scans("P1")), len(store.events("P1"))]
-problems = store.ledger.verify()
+problems = store.verify()
 quarantined = [str(p) for p in (root / "quarantine").rglob("*") if p.is_file()]
 for write in kinds.values():
     write()
-problems += store.ledger.verify()
+problems += store.verify()
 store.close()
 with open_store(root) as again:
     problems += again.verify()
@@ -327,11 +327,11 @@ def test_what_cannot_be_read_is_named_by_verify_and_ends_neither_it_nor_the_rema
         add_scan(store)
         add_mask(store, 3)
 
-        def failing(path: Path) -> str:
-            raise OSError(errno.EIO, "Input/output error", str(path))
+        def failing(file: object) -> str:
+            raise OSError(errno.EIO, "Input/output error")
 
         with monkeypatch.context() as patch:
-            patch.setattr("store.ledger.verify.file_sha256", failing)
+            patch.setattr("store.files.hash_memory.digest_of", failing)
             told = store.verify()
         assert [text.split(" (")[0] for text in told] == [
             f"raw/set/P1/{DAY1}/CT.nii.gz cannot be read",

@@ -38,7 +38,7 @@ else:
             volume = Volume(voxels, Grid((12, 10, 8), np.diag([1, 1, 2, 1.0])), "CT", "")
             store.add_scan(volume, dataset="set", patient_id="P1", timepoint="2020-01-01", person="demo")
         store.add_event("P1", "2020-01-01", "steroids", step, "demo")
-        answer = [store.ledger.verify(), [m.status for m in store.masks("P1")], len(store.events("P1"))]
+        answer = [store.verify(), [m.status for m in store.masks("P1")], len(store.events("P1"))]
 print(json.dumps(answer))
 """
 

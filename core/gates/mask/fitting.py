@@ -1,0 +1,110 @@
+"""The job that fits the mask gate, and when it is due: after what people accept has changed, never at a save."""
+
+from __future__ import annotations
+
+import datetime as dt
+import hashlib
+import logging
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, Protocol
+
+from core.access import SYSTEM
+from core.errors import TwinReviewError
+from core.gates.mask import fitted
+from core.gates.mask.fitted import FittedStore
+from core.gates.mask.verdicts import FIT_AT_NEED, GateStore, reference
+from core.remembered.rows import ShapeVector
+from core.remembered.sources import HasJobs
+from core.types import Progress
+
+logger = logging.getLogger("twinreview.gates")
+
+JOB = "fit_mask_gate"
+#: The gate is fitted anew once nothing was decided for so long, but no later than the second after the first change.
+QUIET_S = 30.0
+AT_MOST_S = 600.0
+#: How often it is looked whether that is so.
+LOOK_S = 10.0
+
+
+class FittingStore(GateStore, HasJobs, Protocol):
+    """What is asked for here."""
+
+
+def prepare_fit(store: FittingStore, args: Mapping[str, Any], person: str) -> dict[str, Any]:
+    """The vectors of all accepted lesions, and the newest audit entry that changed them."""
+    seq, _ = store.vectors.last_change()  # before the rows: what is decided meanwhile asks for another fit
+    return {"seq": seq, "rows": [asdict(row) for row in reference(store)]}
+
+
+def compute_fit(params: dict[str, Any], out_dir: Path, progress: Progress) -> dict[str, Any]:
+    """In the worker: the gate as a file."""
+    progress(0.1, f"Fitting the mask gate to {len(params['rows'])} lesions")
+    gate = fitted.fit([ShapeVector(**row) for row in params["rows"]], params["seq"])
+    data = gate.to_bytes()
+    (out_dir / "gate.npz").write_bytes(data)
+    lesions = gate.lesions
+    return {
+        "model_id": gate.model_id,
+        "sha256": hashlib.sha256(data).hexdigest(),
+        "seq": gate.seq,
+        "lesions": len(lesions),
+        "patients": len({lesion.patient_id for lesion in lesions}),
+    }
+
+
+def record_fit(
+    store: FittedStore, params: dict[str, Any], result: dict[str, Any], out_dir: Path, person: str
+) -> dict[str, Any]:
+    """The fitted gate is in force."""
+    return fitted.keep(store, out_dir / "gate.npz", result, person)
+
+
+def is_outdated(store: GateStore) -> bool:
+    """Whether a large reference changed since its gate was fitted, or has none; a small one is fitted at need."""
+    if store.vectors.accepted_count() <= FIT_AT_NEED:
+        return False
+    gate = fitted.stored(store)
+    return gate is None or gate.seq < store.vectors.last_change()[0]
+
+
+def is_due(store: FittingStore, now: dt.datetime) -> bool:
+    """Whether to fit now: it is outdated, nobody has decided for a while (or for long enough), and no fit is under way.
+
+    Args:
+        now: in UTC.
+    """
+    if not is_outdated(store):
+        return False
+    if any(job.kind == JOB for status in ("queued", "running") for job in store.jobs.newest(1000, status)):
+        return False
+    gate, newest = store.reference_sets.newest(fitted.KIND), store.vectors.last_change()[1]
+    if gate is None or fitted.stored(store) is None:
+        return True
+    return _seconds(now, newest) >= QUIET_S or _seconds(now, str(gate.created_at)) >= AT_MOST_S
+
+
+def _seconds(now: dt.datetime, then: str) -> float:
+    return (now - dt.datetime.fromisoformat(then)).total_seconds()
+
+
+def keep_fitted(
+    store: FittingStore, submit: Callable[[str, Mapping[str, Any], str], object], ended: Callable[[], bool]
+) -> None:
+    """Submit the job whenever it is due, until the store has ended; for a thread of its own.
+
+    Args:
+        submit: `JobRunner.submit`; ended: whether the store was closed.
+    """
+    pause = threading.Event()
+    while not ended():
+        try:
+            if is_due(store, dt.datetime.now(dt.UTC)):
+                submit(JOB, {}, SYSTEM)
+        except TwinReviewError as error:
+            if not ended():
+                logger.warning("the mask gate was not fitted: %s", error)
+        pause.wait(LOOK_S)

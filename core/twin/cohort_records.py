@@ -1,0 +1,60 @@
+"""The records of a whole cohort, read at once, as `core.twin.outcomes` asks for them: patient by patient."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from core.errors import StoreError
+from core.imaging.reference_scan import reference_of
+from core.remembered.lists import CohortRow
+from core.remembered.rows import Event
+from core.types import MaskRecord, Scan
+
+
+class CohortRecords:
+    """What the store would answer about each patient, from rows that are there already.
+
+    Of masks it knows the accepted ones alone.
+    """
+
+    def __init__(self, rows: Sequence[CohortRow]) -> None:
+        by_patient = {row.patient_id: row for row in rows}
+        self.patients = _Timepoints(by_patient)
+        self.masks = _AcceptedMasks(by_patient)
+        self.scans = _Scans(by_patient)
+        self.events = _Events(by_patient)
+
+
+class _Part:
+    def __init__(self, rows: Mapping[str, CohortRow]) -> None:
+        self._rows = rows
+
+
+class _Timepoints(_Part):
+    def timepoints(self, patient_id: str) -> list[str]:
+        return list(self._rows[patient_id].timepoints)
+
+
+class _AcceptedMasks(_Part):
+    def of(self, patient_id: str, timepoint: str | None = None) -> list[MaskRecord]:
+        return [r for r in self._rows[patient_id].accepted if timepoint in (None, r.timepoint)]
+
+    def problems(self, patient_id: str | None = None) -> dict[str, str]:
+        rows = self._rows.values() if patient_id is None else [self._rows[patient_id]]
+        return {mask_id: why for row in rows for mask_id, why in row.mask_problems.items()}
+
+
+class _Scans(_Part):
+    def of(self, patient_id: str, timepoint: str | None = None) -> list[Scan]:
+        return [s for s in self._rows[patient_id].scans if timepoint in (None, s.timepoint)]
+
+    def reference(self, patient_id: str, timepoint: str) -> Scan:
+        scans = self.of(patient_id, timepoint)
+        if not scans:
+            raise StoreError(f"There is no scan of {patient_id!r} on {timepoint!r}. Import one first.")
+        return reference_of(scans)
+
+
+class _Events(_Part):
+    def of(self, patient_id: str) -> list[Event]:
+        return list(self._rows[patient_id].events)

@@ -1,0 +1,84 @@
+"""What waits with 1,000 patients and 10,000 masks: the lists, one lesion's similar ones, the mask gate, `verify`."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable
+from typing import Any
+
+from core.gates.mask import verdicts
+from core.jobs.stages.mask_gate import fit_if_outdated
+from core.review.blind_reading import Closed, seen_of_all
+from core.review.worklist import work_items
+from core.twin.outcomes import cohort
+from store import Store, open_store
+from tests.bench.grown_store import grown
+
+RUNS = 5
+#: Seconds of processor time that the same took before the lists were read at once, the gate was stored and files were
+#: remembered (on the machine of docs/benchmarks.md, by the code of then).
+BEFORE_S = {
+    "worklist": 11.2,
+    "quality list": 12.3,
+    "cohort": 28.7,
+    "every mask that a person may see": 11.3,
+    "what is closed to a person": 6.4,
+    "similar lesions of one lesion": 52.3,
+    "mask gate at a save": 46.3,
+}
+
+
+def _measured(what: str, work: Callable[[], object], runs: int = RUNS) -> dict[str, Any]:
+    wall, processor = [], []
+    for _ in range(runs):
+        wall_began, processor_began = time.perf_counter(), time.process_time()
+        work()
+        wall.append(time.perf_counter() - wall_began)
+        processor.append(time.process_time() - processor_began)
+    return {
+        "what": what,
+        "before, processor s": BEFORE_S.get(what),
+        "processor s": statistics.median(processor),
+        "wall s": statistics.median(wall),
+        "runs": runs,
+    }
+
+
+def run() -> list[dict[str, Any]]:
+    """Medians over several runs, on a store that is made once and kept in build/ (some minutes)."""
+    from pages.ui.quality import gates_panel
+
+    with open_store(grown()) as store:
+        rows = [
+            _measured("worklist", lambda: work_items(store)),
+            _measured("patients", store.patients.all),
+            _measured("quality list", lambda: gates_panel.scored_masks(store, "demo")),
+            _measured("cohort", lambda: cohort(store)),
+            _measured("every mask that a person may see", lambda: seen_of_all(store, "demo")),
+            _measured("what is closed to a person", lambda: Closed.to(store, "demo")),
+        ]
+        if fitted := _measured("fit of the mask gate, in its job", lambda: fit_if_outdated(store), 1):
+            rows += [fitted] if fitted["processor s"] > 1 else []
+        rows += _of_one_mask(store)
+        rows.append(_verified("verify, every file hashed", store, full=True))
+        rows.append(_verified("verify, files that look as they did not hashed", store, full=False))
+    return rows
+
+
+def _of_one_mask(store: Store) -> list[dict[str, Any]]:
+    record = next(record for record in store.masks.of("P0500") if record.status == "accepted")
+    vectors = store.vectors.of(record.mask_id)
+    place = (record.patient_id, record.timepoint, record.version)
+    return [
+        _measured("similar lesions of one lesion", lambda: verdicts.similar_lesions(store, *place)),
+        _measured("mask gate at a save", lambda: verdicts.verdict_on(store, vectors, record.patient_id)),
+    ]
+
+
+def _verified(what: str, store: Store, full: bool) -> dict[str, Any]:
+    def work() -> None:
+        problems = store.verify(full=full)
+        assert problems == [], problems[:3]
+
+    return _measured(what, work, 2)

@@ -1,0 +1,167 @@
+"""The lists that are read at once say what one question a patient says."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from core.review.blind_reading import Closed, closed_timepoints, hidden_of_all, seen_of_all, seen_of_patient
+from core.review.decisions import withdrawn_mask_ids
+from core.review.worklist import work_items
+from core.twin.cohort_records import CohortRecords
+from core.twin.outcomes import cohort, outcome
+from core.twin.response import RULES
+from store import Store, open_store
+from tests import clinic
+from tests.store_phantom import DAY1, DAY2, JUDGED, add_mask, add_scan, busy_history, with_people
+
+PEOPLE = ("demo", "ann", "ben")
+
+
+@pytest.fixture(scope="module")
+def clinics(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """The clinic of the page tests, and the history of the store tests beside it."""
+    root = tmp_path_factory.mktemp("views") / "data"
+    clinic.build(root)
+    with open_store(root) as store:
+        busy_history(store)
+        yield store
+
+
+def of_each_patient(store: Store) -> list[tuple[Any, ...]]:
+    """What the worklist rests on, one question a patient: the newest verdicts, and what was withdrawn."""
+    scans = {(row.patient_id, row.timepoint): row.result for row in store.verdicts.of_scans()}
+    masks = {row.mask_id: row.result for row in store.verdicts.of_masks()}
+    rows: list[tuple[Any, ...]] = []
+    for patient in (row.patient_id for row in store.patients.all()):
+        back = withdrawn_mask_ids(store.decisions.of(patient))
+        for day in store.patients.timepoints(patient):
+            versions = [
+                (r.mask_id, r.version, r.method, r.status, r.mask_id in back, masks.get(r.mask_id))
+                for r in store.masks.of(patient, day)
+            ]
+            rows.append((patient, day, scans.get((patient, day)), versions))
+    return rows
+
+
+def of_the_view(store: Store) -> list[tuple[Any, ...]]:
+    return [
+        (
+            row.patient_id,
+            row.timepoint,
+            row.scan_verdict,
+            [
+                (v.mask_id, v.version, v.method, v.status, v.last_verdict == "withdraw", v.mask_verdict)
+                for v in row.versions
+            ],
+        )
+        for row in store.views.worklist()
+    ]
+
+
+def test_the_worklist_is_that_of_one_question_a_patient(clinics: Store) -> None:
+    assert of_the_view(clinics) == of_each_patient(clinics)
+
+
+def test_the_newest_verdict_on_each_version_is_listed_once(clinics: Store) -> None:
+    newest = {row.mask_id: row for row in clinics.verdicts.of_masks()}
+    rows = clinics.views.quality()
+    assert [row.verdict for row in rows] == list(newest.values()), "in the order in which they were scored first"
+    status = {record.mask_id: record.status for record in clinics.masks.of_all()}
+    assert [row.status for row in rows] == [status[row.verdict.mask_id] for row in rows]
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_the_outcomes_of_a_cohort_are_those_of_its_patients(clinics: Store, rule: str) -> None:
+    found = cohort(clinics, rule)
+    assert found.outcomes
+    for one in found.outcomes:
+        assert repr(one) == repr(outcome(clinics, one.patient_id, one.dataset, rule))
+
+
+def test_a_cohort_with_files_that_cannot_be_read_is_told_the_same(tmp_path: Path) -> None:
+    clinic.build(tmp_path / "data")
+    with open_store(tmp_path / "data") as store:
+        for patient, day in (("ANNA", clinic.DAYS[0]), ("BEN", clinic.DAYS[1])):
+            record = store.masks.accepted(patient, day)
+            assert record is not None
+            (store.root / store.masks.file_of(record).name).unlink()
+        store.files.check()
+        assert len(store.masks.problems()) == 2
+        for one in cohort(store).outcomes:
+            assert repr(one) == repr(outcome(store, one.patient_id, one.dataset))
+        assert [one.doubt for one in cohort(store).outcomes if one.patient_id == "ANNA"] != [""]
+
+
+def test_what_the_cohort_reads_of_a_patient_is_what_the_store_says(clinics: Store) -> None:
+    records = CohortRecords(clinics.views.cohort())
+    for patient in (row.patient_id for row in clinics.patients.all()):
+        assert records.patients.timepoints(patient) == clinics.patients.timepoints(patient)
+        assert records.masks.of(patient) == [r for r in clinics.masks.of(patient) if r.status == "accepted"]
+        assert records.scans.of(patient) == clinics.scans.of(patient)
+        assert records.events.of(patient) == clinics.events.of(patient)
+        day = clinics.patients.timepoints(patient)[0]
+        assert records.scans.reference(patient, day) == clinics.scans.reference(patient, day)
+
+
+@given(seed=st.integers(0, 2**32 - 1))
+@settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_what_a_blind_reader_sees_of_all_is_what_they_see_of_each(tmp_path_factory: Any, seed: int) -> None:
+    chance = random.Random(seed)
+    with open_store(tmp_path_factory.mktemp("blind") / "data") as store:
+        with_people(store, *PEOPLE[1:])
+        for number, patient in enumerate(("P1", "P2")):
+            for day in (DAY1, DAY2):
+                add_scan(store, patient, day, seed=2 * number + (day == DAY2))
+                for _ in range(chance.randint(0, 3)):
+                    method, who = chance.choice(("nnunet", "edit", "medsam", "staple")), chance.choice(PEOPLE)
+                    add_mask(store, chance.randint(1, 9), patient=patient, day=day, method=method, reviewer=who)
+                if chance.random() < 0.6:
+                    store.readings.set_blind(patient, day, True, "demo")
+                for person in PEOPLE:
+                    if chance.random() < 0.3:
+                        store.readings.finish(patient, day, person)
+        for person in PEOPLE:
+            patients = [row.patient_id for row in store.patients.all()]
+            seen = [record for patient in patients for record in seen_of_patient(store, patient, person)]
+            assert seen_of_all(store, person) == seen
+            every = {record.mask_id for record in store.masks.of_all()}
+            assert hidden_of_all(store, person) == every - {record.mask_id for record in seen}
+            places = {(patient, day) for patient in patients for day in closed_timepoints(store, patient, person)}
+            closed = Closed.to(store, person)
+            assert closed.places == places
+            assert closed.mask_ids == {r.mask_id for place in places for r in store.masks.of(*place)}
+
+
+def test_as_many_questions_for_many_patients_as_for_one(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+    query = store.db.query
+
+    def counted(sql: str, values: Any = ()) -> Any:
+        asked.append(sql)
+        return query(sql, values)
+
+    monkeypatch.setattr(store.db, "query", counted)
+
+    def count() -> list[int]:
+        counts = []
+        lists = (work_items, cohort, lambda s: s.views.quality(), lambda s: seen_of_all(s, "demo"))
+        for one in lists:
+            asked.clear()
+            one(store)
+            counts.append(len(asked))
+        return counts
+
+    add_scan(store, "P0", DAY1, seed=50)
+    add_mask(store, 3, patient="P0", verdict=JUDGED)
+    few = count()
+    for number in range(1, 6):
+        add_scan(store, f"P{number}", DAY1, seed=50 + number)
+        add_mask(store, 3, patient=f"P{number}")
+        store.decisions.decide(f"P{number}", DAY1, 1, "accept", "demo", "good")
+    assert count() == few
