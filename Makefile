@@ -14,7 +14,7 @@ export HNSWLIB_NO_NATIVE := 1
 unexport PYTHONHOME
 unexport PYTHONPATH
 
-.PHONY: help run test lint format types pytest newest constraints sbom audit bench soak demo settings screenshots attack clean
+.PHONY: help run test lint format types pytest newest constraints sbom audit bench soak mutants demo settings screenshots attack clean
 .DEFAULT_GOAL := help
 
 help: ## what can be made
@@ -74,6 +74,9 @@ bench: $(VENV)/test.stamp ## side-by-side measurements, as Markdown tables
 
 soak: $(VENV)/test.stamp ## the long tests
 	$(PY) -m pytest -m soak --timeout 0 $(ARGS)
+
+mutants: $(VENV)/test.stamp ## plants faults in the rules: do their tests notice? hours (ARGS=core/lesions/matching.py for one)
+	$(PY) -m tests.mutants $(ARGS)
 
 # Made aside and moved into place, the database last, so that a half-made cohort is never taken for a whole one.
 demo: $(VENV)/run.stamp ## the demo cohort, if there is no data yet

@@ -57,6 +57,8 @@ NOT_RUN: dict[str, str] = {
     "python cli.py data audit-head": _NAMES,
     "python cli.py data sign-audit": _NAMES,
     "python cli.py data audit-check SEQ HASH": _NAMES,
+    "make mutants": _LONG,
+    "make mutants ARGS=core/lesions/matching.py": _LONG,
     "make run CONSTRAINTS=": _INSTALLS,
     "make bench": _LONG,
     "EMBED_SCANS=20 make bench ARGS=embed": _LONG,
@@ -218,7 +220,7 @@ def test_a_target_that_is_only_shown_exists(command, copy):
     target = shlex.split(command.partition("make ")[2])
     done = subprocess.run(["make", "-n", *target], cwd=copy, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    name = re.search(r"ARGS=(\w+)", command)
+    name = re.search(r"bench ARGS=(\w+)", command)
     assert name is None or (ROOT / "tests" / "bench" / f"bench_{name[1]}.py").is_file()
 
 

@@ -1,4 +1,4 @@
-"""Growth laws, their fits, and growth rates."""
+"""Growth laws and their fits."""
 
 from __future__ import annotations
 
@@ -14,7 +14,6 @@ from scipy.integrate import solve_ivp
 from core.errors import InputError
 from core.growth.curves import FLOOR_MM3, GROWTH_LAWS, prepare
 from core.growth.fitting import fit
-from core.growth.rates import change_verdict, noise_log_sd, specific_growth_rate
 
 DAYS = np.linspace(0, 400, 8)
 
@@ -196,99 +195,3 @@ def test_exponential_rate_ignores_the_unit_of_volume_and_the_origin_of_time(volu
     two = fit("exponential", t + shift, np.array(volumes) * factor)
     assert two.parameters[1] == pytest.approx(one.parameters[1], abs=1e-6)
     assert two.parameters[0] == pytest.approx(one.parameters[0] * factor, rel=1e-4)
-
-
-def test_growth_rate_and_doubling_time_computed_by_hand():
-    # 1000 -> 2000 mm3 in 100 days: SGR 0.693 %/day, doubling 100 days; half width 1.96·√2·0.05/100 = 0.1386 %/day.
-    rate = specific_growth_rate(1000, 2000, 100, 0.05, 0.05)
-    assert rate.sgr_percent_per_day == pytest.approx(0.6931, abs=1e-4)
-    assert rate.doubling_days == pytest.approx(100)
-    assert (rate.low95, rate.high95) == pytest.approx((0.5545, 0.8317), abs=1e-4)
-    assert (rate.doubling_low_days, rate.doubling_high_days) == pytest.approx((83.34, 124.99), abs=0.02)
-    assert "doubling in 100 days" in rate.text
-    assert not rate.floored
-
-
-def test_a_shrinking_lesion_halves():
-    rate = specific_growth_rate(8000, 1000, 90, 0.1, 0.1)
-    assert rate.doubling_days == pytest.approx(-30)
-    assert "halving in 30 days" in rate.text
-
-
-def test_no_doubling_time_when_the_interval_spans_0():
-    rate = specific_growth_rate(1000, 1100, 60)
-    assert rate.text == "not distinguishable from no growth"
-    assert rate.doubling_days is None
-    assert rate.low95 < 0 < rate.high95
-
-
-def test_an_absent_lesion_counts_as_5_mm_and_says_so():
-    rate = specific_growth_rate(0, FLOOR_MM3 * math.e, 100)
-    assert rate.sgr_percent_per_day == pytest.approx(1.0)
-    assert rate.floored
-    assert specific_growth_rate(0, 0, 10).sgr_percent_per_day == 0
-
-
-def test_rates_refuse_no_time_and_no_volume():
-    with pytest.raises(InputError, match="later second timepoint"):
-        specific_growth_rate(1, 2, 0)
-    with pytest.raises(InputError, match="at least 0 mm3"):
-        specific_growth_rate(-1, 2, 10)
-
-
-@given(st.floats(100, 1e5), st.floats(100, 1e5), st.floats(1, 1000), st.floats(1.0, 1000))
-def test_growth_rate_ignores_the_unit_and_changes_sign_backwards(v1, v2, days, factor):
-    rate = specific_growth_rate(v1, v2, days).sgr_percent_per_day
-    assert specific_growth_rate(v1 * factor, v2 * factor, days).sgr_percent_per_day == pytest.approx(rate, abs=1e-9)
-    assert specific_growth_rate(v2, v1, days).sgr_percent_per_day == pytest.approx(-rate)
-
-
-@pytest.mark.parametrize(
-    ("diameter", "percent", "verdict", "threshold"),
-    [
-        (20, 38, "within noise", 39),
-        (20, 40, "real", 39),
-        (20, -40, "real", 39),
-        (34.9, 30, "within noise", 39),
-        (35, 30, "real", 29),
-        (49.9, 28, "within noise", 29),
-        (50, 25, "real", 24),
-        (100, 23, "within noise", 24),
-    ],
-)
-def test_ct_changes_are_judged_by_the_band_of_their_diameter(diameter, percent, verdict, threshold):
-    answer = change_verdict(1000, 1000 * (1 + percent / 100), diameter, True, "CT")
-    assert (answer.verdict, answer.threshold_percent) == (verdict, threshold)
-    assert answer.percent_change == pytest.approx(percent)
-    assert "assumed" in answer.rule
-
-
-def test_different_segmenters_widen_the_band_and_warn():
-    # exp(1.96·√2·√(0.141² + 0.18²)) - 1 = 88.5 %.
-    answer = change_verdict(1000, 1500, 20, False, "CT")
-    assert answer.verdict == "within noise"
-    assert answer.threshold_percent == pytest.approx(88.5, abs=0.1)
-    assert "different segmenters" in answer.note
-    assert change_verdict(1000, 520, 20, False, "CT").threshold_percent == pytest.approx(46.9, abs=0.1)
-
-
-@pytest.mark.parametrize(
-    ("v1", "diameter", "modality"),
-    [(100, 9.9, "CT"), (1e6, 101, "CT"), (1000, 20, "MR"), (1000, 20, "PET"), (0, 20, "CT")],
-)
-def test_without_a_citable_rule_the_answer_is_unknown(v1, diameter, modality):
-    answer = change_verdict(v1, 5000, diameter, True, modality)
-    assert answer.verdict == "unknown"
-    assert answer.threshold_percent is None
-    assert answer.note
-
-
-def test_a_vanished_lesion_is_a_real_change_and_an_absent_one_is_none():
-    assert change_verdict(5000, 0, 20, True, "CT").verdict == "real"
-    assert change_verdict(0, 0, 0, True, "CT").verdict == "within noise"
-
-
-def test_noise_is_taken_from_the_band_and_else_from_readers():
-    assert noise_log_sd(60, "CT") == (0.085, "QIBA CT tumour volume (assumed)")
-    assert noise_log_sd(100, "CT")[0] == 0.085
-    assert noise_log_sd(60, "MR")[0] == 0.18

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.stats import norm
 
 from core.errors import InputError
-from core.growth.burden import sum_lesion_forecasts, total_forecast
+from core.growth.burden import _scores, sum_lesion_forecasts, total_forecast
 from core.growth.curves import FLOOR_MM3
 from core.growth.forecast import clean_series, forecast, histories_until, longest_days
 from core.growth.population import LEVELS, MEDIAN, combined_quantiles, default_population
@@ -115,6 +117,33 @@ def test_chances_are_of_events_that_have_not_come_and_rise_with_nearness():
     assert set(across) == {"partial response"}
 
 
+@pytest.mark.parametrize("event", ["progression", "partial response"])
+def test_a_chance_that_is_not_calibrated_is_not_shown(event):
+    known = default_population()
+    uncalibrated = {**known.reliability, event: {**known.reliability[event], "calibrated": False}}
+    series = points([0, 42, 84, 126], [1000, 1000, 1000, 1000])
+    shown = forecast(series, [84], replace(known, reliability=uncalibrated)).probabilities
+    assert set(shown) == {"progression", "partial response"} - {event}
+    assert set(forecast(series, [84], known).probabilities) == {"progression", "partial response"}
+
+
+def test_no_chance_is_given_of_a_response_to_below_the_floor():
+    # A third of 190 mm3 is 65.2 mm3, below the 65.4 mm3 of the floor; of 200 mm3 it is 68.6 mm3.
+    for volume, shown in ((190, set()), (200, {"partial response"})):
+        chances = forecast(points([0, 42, 84, 126], [volume] * 4), [84]).probabilities
+        assert set(chances) == {"progression"} | shown
+
+
+def test_a_volume_at_the_floor_does_not_count_towards_the_three():
+    assert forecast(points([0, 42, 84, 126], [500, 600, FLOOR_MM3, FLOOR_MM3]), [28]).refused
+    assert forecast(points([0, 42, 84, 126], [500, 600, FLOOR_MM3 + 1, FLOOR_MM3]), [28]).refused is None
+
+
+def test_a_lesion_seen_for_a_short_time_is_forecast_for_twelve_weeks():
+    assert longest_days(clean_series(points([0, 10, 20], [500] * 3)), default_population().everyone) == 84
+    assert longest_days(clean_series(points([0, 20, 43], [500] * 3)), default_population().everyone) == 86
+
+
 def test_a_noisier_last_mask_counts_for_less():
     series = points([0, 42, 84], [4000, 2000, 1000])
     exact = forecast(series, [168]).fan.median_mm3[0]
@@ -171,6 +200,33 @@ def test_a_sum_of_two_lesions_shrinks_less_than_both_could_and_is_wider_than_one
     assert 2 * alone[low] < both[low] < both[MEDIAN] < both[high]
     assert both[high] - both[low] > alone[high] - alone[low]
     assert sum_lesion_forecasts([one], [1000.0], [False])[0] == pytest.approx(alone, rel=0.12)
+
+
+def test_the_scores_of_lesions_of_one_patient_are_correlated_by_a_half():
+    drawn = _scores(3)
+    assert drawn.std(axis=0) == pytest.approx([1, 1, 1], abs=0.04)  # 1/sqrt(2 * 4000) = 0.011 is one standard error
+    assert np.asarray(np.corrcoef(drawn.T))[np.triu_indices(3, 1)] == pytest.approx([0.5] * 3, abs=0.04)
+
+
+def test_a_total_of_two_lesions_spreads_as_their_correlation_says():
+    # Each is 1000 mm3 with a log-SD of 0.01, that is 10 mm3: together sqrt(10² + 10² + 2·0.5·10·10) = 17.3 mm3.
+    table = 0.01 * norm.ppf(LEVELS)[None, :]
+    both = sum_lesion_forecasts([table, table], [1000.0, 1000.0], [False, False])[0]
+    assert both == pytest.approx(2000 + math.sqrt(300) * norm.ppf(LEVELS), abs=2)  # 14.1 and 20 mm3 differ by 5
+
+
+def test_the_middle_of_a_total_is_the_sum_of_the_middles_and_not_of_the_draws():
+    days = [0, 42, 84, 126]
+    lesions = {name: points(days, [1000] * 4, name) for name in ("L1", "L2", "L3")}
+    answer = total_forecast(lesions, points(days, [3000] * 4, "total"), [28, 168])
+    assert answer.fan.median_mm3.tolist() == answer.locf.median_mm3.tolist() == pytest.approx([3000, 3000])
+
+
+def test_a_lesion_that_is_gone_counts_nothing_in_the_middle_of_a_total():
+    days = [0, 42, 84, 126]
+    lesions = {"L1": points(days, [1000] * 4), "L2": points(days, [900, 500, 300, 0], "L2")}
+    answer = total_forecast(lesions, points(days, [1900, 1500, 1300, 1000], "total"), [28])
+    assert answer.fan.median_mm3.tolist() == pytest.approx([1000])
 
 
 def test_an_absent_lesion_adds_nothing_until_it_comes_back():

@@ -7,6 +7,7 @@ import json
 import math
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +34,17 @@ from core.growth.population import (
     read_population,
 )
 from core.growth.prior import GROWTH_PRIORS, LEVEL_SD, from_vector, posterior, to_vector
-from core.growth.series import FOLDS, Lesion, backtest_cases, fold_of, lesion_histories, padded_history, read_lesions
+from core.growth.series import (
+    FOLDS,
+    LOG_FLOOR,
+    Lesion,
+    backtest_cases,
+    fold_of,
+    lesion_histories,
+    padded_history,
+    read_lesions,
+)
+from core.remembered.rows import ReferenceSet
 from core.twin.curve_points import volume_points
 from core.twin.local_population import accepted_lesions, fit_local_population
 from core.types import MaskRecord
@@ -74,6 +85,20 @@ def test_scans_that_are_not_there_change_nothing():
     )
     assert padded[0] == pytest.approx(plain[0])
     assert padded[1] == pytest.approx(plain[1])
+
+
+@pytest.mark.parametrize("law", GROWTH_PRIORS)
+def test_a_measurement_is_never_taken_for_less_noisy_than_measurements_were_learned_to_be(law):
+    values = GROWTH_PRIORS[law].start
+    days, logs, seen = np.array([[0.0, 40.0, 95.0]]), np.array([[7.0, 7.3, 7.1]]), np.ones((1, 3), bool)
+    ahead = np.array([[120.0]])
+    learned = posterior(law, values, days, logs, seen, ahead)
+    below, above = (posterior(law, values, days, logs, seen, ahead, np.full((1, 3), sd)) for sd in (0.05, 0.3))
+    assert (below[0], below[1]) == (learned[0], learned[1])
+    assert above[0] != pytest.approx(learned[0])
+    # A later measurement has that noise itself, however much is known of the lesion.
+    sure = posterior(law, {**values, "wander": 1e-9}, days, logs, seen, days[:, 1:2])
+    assert sure[1] > values["noise"] ** 2
 
 
 @pytest.mark.parametrize("law", GROWTH_PRIORS)
@@ -140,6 +165,38 @@ def test_probability_between_limits_goes_by_normal_scores():
     assert probability_below(floor, np.array([1e-9]))[0] == pytest.approx(0.75, abs=1e-3)
 
 
+def test_limits_do_not_cross_the_median_nor_fall_below_the_floor():
+    crossed = np.array([[-9.0, -1.0, 0.4, 0.2, 0.1, 0.6, 0.5]])
+    assert module.fix_quantile_crossing(crossed, np.array([-2.0]))[0].tolist() == [-2.0, -1.0, 0.2, 0.2, 0.2, 0.6, 0.6]
+
+
+def test_a_lesion_at_the_floor_does_not_move_and_none_moves_below_it():
+    learned = default_population().everyone
+    days = np.array([0.0, 42.0, 84.0])
+    far = np.array([[150.0]])
+
+    def moved(*volumes: float) -> float:
+        past = lesion_histories([padded_history(days, np.array(volumes), 2)], [3])
+        return float(module.combined_change(learned, past, far)[0, 0])
+
+    assert moved(8000, 5000, 3500) != 0
+    assert moved(900, 300, FLOOR_MM3) == 0
+    sinking = replace(learned, weights={law: np.full((2, 3), 50.0) for law in learned.weights})
+    past = lesion_histories([padded_history(days, np.array([9000.0, 900.0, 90.0]), 2)], [3])
+    assert module.combined_change(sinking, past, far)[0, 0] == LOG_FLOOR - math.log(90)
+
+
+def test_calibration_shifts_the_limits_and_not_the_median():
+    learned = default_population().everyone
+    past = lesion_histories([padded_history(np.array([0.0, 42.0, 84.0, 126.0]), np.full(4, 5000.0), 3)], [4])
+    wider = {state: shift + np.array([-1, -1, -1, 9, 1, 1, 1.0]) for state, shift in learned.shift.items()}
+    before, after = (
+        module.combined_quantiles(one, past, np.array([[56.0]]))[0, 0]
+        for one in (learned, replace(learned, shift=wider))
+    )
+    assert after - before == pytest.approx([-1, -1, -1, 0, 1, 1, 1])
+
+
 def test_scores_by_hand():
     assert scores.interval_score(np.array([0.0, 0, 0]), np.array([1.0, 1, 1]), np.array([0.5, 1.5, -0.1]), 0.8) == (
         pytest.approx([1.0, 1 + 10 * 0.5, 1 + 10 * 0.1])
@@ -175,6 +232,60 @@ def test_thresholds_are_of_nadir_and_baseline():
     assert response_probability.threshold_change("partial response", logs) == pytest.approx(
         math.log(0.343 * 1000 / 500)
     )
+
+
+def test_chances_are_calibrated_up_to_3_percent_of_error_over_lesions_that_are_not_across_yet():
+    """100 lesions that never changed and may have come to 1.8 of it: 10 % was said, and so many came."""
+    days = np.array([0.0, 40.0, 80.0, 120.0])
+    # ln(1.728) = 0.547 lies at the level of 0.9, and ln(0.343) far below all limits.
+    said = np.log(1.728) * norm.ppf(LEVELS) / norm.ppf(0.9)
+    for came, error, calibrated in ((10, 0.0, True), (13, 0.03, True), (14, 0.04, False), (6, 0.04, False)):
+        lesions = [Lesion(f"p{n}-1", days, np.array([1e3, 1e3, 1e3, 1800.0 if n < came else 1e3])) for n in range(100)]
+        # Ten more were across at their third scan.
+        lesions += [Lesion(f"q{n}-1", days, np.array([1e3, 1e3, 1800.0, 1800.0])) for n in range(10)]
+        o = backtest_cases(lesions)
+        quantiles = np.tile(said, (len(o.target), 1))
+        found = response_probability.reliability(lesions, o, quantiles)["progression"]
+        assert found["forecasts"] == 100
+        assert found["mean_error"] == pytest.approx(error, abs=1e-4)
+        assert found["calibrated"] is calibrated
+        (bin_,) = found["bins"]
+        assert (bin_["said"], bin_["came"]) == (pytest.approx(0.1, abs=1e-4), came / 100)
+        assert found["brier"] == pytest.approx(came / 100 * 0.81 + (1 - came / 100) * 0.01, abs=1e-3)
+        assert found["brier_of_the_base_rate"] == pytest.approx(came / 100 * (1 - came / 100), abs=1e-4)
+
+
+def test_the_interval_of_how_often_an_event_came_is_clopper_and_pearsons():
+    # 0 of 10: from 0 to 1 - 0.025^(1/10) = 0.3085; 10 of 10: from 0.6915 to 1. 2 of 10: 0.0252 to 0.5561, from tables.
+    said = np.full(10, 0.1)
+    for came, low, high in ((0, 0.0, 0.3085), (2, 0.0252, 0.5561), (10, 0.6915, 1.0)):
+        found = response_probability._reliability_bin(said, np.arange(10) < came, 0.1, 0.2)
+        assert (found["forecasts"], found["came"]) == (10, came / 10)
+        assert (found["low95"], found["high95"]) == (low, high)
+    assert response_probability._reliability_bin(np.array([1.0]), np.array([True]), 0.9, 1.0)["forecasts"] == 1
+    assert response_probability._reliability_bin(said, said > 0, 0.05, 0.1)["forecasts"] == 0, "0.1 is in the next bin"
+
+
+def test_an_event_of_which_no_forecast_was_made_is_not_calibrated():
+    days = np.array([0.0, 40.0, 80.0, 120.0])
+    lesions = [Lesion("p-1", days, np.array([1e3, 1e3, 1800.0, 1800.0]))]
+    o = backtest_cases(lesions)
+    found = response_probability.reliability(lesions, o, np.zeros((len(o.target), 7)))
+    assert found["progression"] == {"bins": [], "forecasts": 0, "mean_error": 0.0, "calibrated": False}
+
+
+def test_the_newest_population_that_was_learned_here_is_in_force():
+    assert active_population([]) is default_population()
+    file = json.loads((ROOT / "core/growth/population.json").read_text())
+    made = [ReferenceSet(name, module.KIND, {**file, "source": name}, "ann", "") for name in ("first", "second")]
+    assert active_population(made).source == "second"
+
+
+def test_a_population_of_another_version_or_without_its_folds_is_refused():
+    file = json.loads((ROOT / "core/growth/population.json").read_text())
+    for change in ({"version": 1}, {"version": 3}, {"folds": file["folds"][1:]}):
+        with pytest.raises(InputError, match="version 2"):
+            module.Population.from_json({**file, **change})
 
 
 def test_the_reader_handles_the_traps_of_the_file(tmp_path):

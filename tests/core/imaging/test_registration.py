@@ -10,6 +10,7 @@ import SimpleITK as sitk
 from scipy.spatial.transform import Rotation
 
 from core.errors import GeometryError
+from core.imaging import registration
 from core.imaging.registration import RigidTransform, rigid
 from core.imaging.volumes import read_label_map, read_volume, resample
 from core.types import Grid, Volume
@@ -105,6 +106,52 @@ def test_a_scan_that_shows_nothing_is_said_not_to_align():
     found = rigid(scan, Volume(np.zeros(scan.grid.shape, np.float32), scan.grid, "CT"))
     assert not found.converged
     assert np.isfinite([found.metric, *found.matrix.ravel()]).all()
+
+
+@pytest.mark.parametrize(
+    ("metric", "overlap", "stopped_early", "doubt"),
+    [
+        (0.15, 0.25, False, None),
+        (0.14, 1.0, False, "little information (0.14 nats, expected 0.15)"),
+        (1.0, 0.24, False, "Only 24% of either scan"),
+        (1.0, 1.0, True, "still moving after 120 steps"),
+    ],
+)
+def test_an_alignment_is_doubted_below_0_15_nats_below_a_quarter_of_overlap_or_when_it_did_not_come_to_rest(
+    metric, overlap, stopped_early, doubt
+):
+    found = registration._doubt(metric, overlap, stopped_early)
+    assert (found is None) if doubt is None else (doubt in found)
+
+
+def test_what_overlaps_is_counted_in_the_share_of_the_fixed_scan():
+    small = Volume(np.zeros((20, 20, 20), np.float32), Grid((20, 20, 20), np.eye(4)), "CT")
+    large = Volume(np.zeros((40, 20, 20), np.float32), Grid((40, 20, 20), np.eye(4)), "CT")
+    shift = np.eye(4)
+    assert registration._overlap(small, large, shift) == 1.0
+    assert registration._overlap(large, small, shift) == 0.5
+    shift[:2, 3] = -10, 15  # 10 of 20 lattice points along i, 5 of 20 along j
+    assert registration._overlap(small, small, shift) == pytest.approx(0.5 * 0.25)
+
+
+def test_scans_that_hardly_overlap_once_aligned_are_said_not_to_align(monkeypatch):
+    shares = iter((0.1, 0.2, 0.1, 0.3))
+    monkeypatch.setattr(registration, "_overlap", lambda *_: next(shares))
+    found = rigid(_ball(), _ball(1))
+    assert not found.converged
+    assert "Only 20% of either scan" in found.message
+    assert rigid(_ball(), _ball(1)).converged, "a small scan within a large one has a large share in one way"
+
+
+def test_scans_that_itk_gives_up_on_are_not_relied_on_and_stay_where_they_are(monkeypatch):
+    def gives_up(*_: object) -> None:
+        raise RuntimeError("All samples map outside moving image buffer")
+
+    monkeypatch.setattr(registration, "_best_start", gives_up)
+    found = rigid(_ball(), _ball())
+    assert (found.converged, found.metric) == (False, 0.0)
+    assert np.array_equal(found.matrix, np.eye(4))
+    assert "could not be aligned" in found.message
 
 
 def test_a_scan_of_a_few_slices_is_refused():

@@ -10,6 +10,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 from types import SimpleNamespace
@@ -344,7 +345,7 @@ class RefusingJobs:
         self._jobs.update(job_id, **values)
 
 
-def settled_by(store, outcome, kind=KIND, **args):
+def settled_by(store, outcome, kind=KIND, *, cancelled=False, **args):
     """A runner that was given the outcome of a job as Dask gives it, without Dask; and the job's id."""
     job_id = store.jobs.create("sleep", args, "demo")
     store.jobs.update(job_id, status="running", progress=0.5, message="half")
@@ -353,6 +354,8 @@ def settled_by(store, outcome, kind=KIND, **args):
     (folder / "out").mkdir(parents=True)
     (folder / "out" / "mask").write_text("voxels")
     started._live[job_id] = runner._Live(kind, args, "demo", folder, out_dir=folder / "out", running=True)
+    if cancelled:
+        started.cancel(job_id, "ann")
     started._write(started._settle, job_id, outcome)
     return started, job_id
 
@@ -380,6 +383,76 @@ def test_a_job_whose_end_cannot_be_written_ends_once_it_can(store: Store, monkey
     assert swept(store, job_id)
     assert started._live == {}
     assert job_id in caplog.text
+    started.close()
+
+
+@pytest.mark.parametrize(
+    ("outcome", "words"),
+    [
+        ({"status": "computed", "result": {"pid": 1}}, jobs.CANCELLED),
+        ({"status": "failed", "message": "Expected weights."}, "Expected weights."),
+        ({"status": "cancelled", "message": jobs.CANCELLED}, jobs.CANCELLED),
+    ],
+)
+def test_what_a_worker_had_computed_when_its_job_was_cancelled_is_not_stored(store: Store, outcome, words):
+    stored = []
+
+    def stores(*args):
+        stored.append(args)
+        return {}
+
+    kind = JobKind("sleep", prepare, compute, stores)
+    started, job_id = settled_by(store, outcome, kind, cancelled=True)
+    row = wait_for(store, job_id, seconds=30)
+    assert (row.status, row.message, row.result) == ("cancelled", words, None)
+    assert stored == []
+    assert swept(store, job_id)
+    assert [e["person"] for e in store.audit_log(9) if e["action"] == "job.cancelled"] == ["ann"]
+    started.close()
+
+
+def test_a_job_whose_result_is_being_stored_is_not_cancelled_any_more(store: Store):
+    storing, asked = threading.Event(), threading.Event()
+
+    def slow(*args):
+        storing.set()
+        assert asked.wait(30)
+        return {"version": 1}
+
+    started, job_id = settled_by(store, {"status": "computed", "result": {}}, JobKind("sleep", prepare, compute, slow))
+    assert storing.wait(30)
+    started.cancel(job_id, "ann")
+    assert (store.jobs.get(job_id).status, store.jobs.get(job_id).message) == ("running", "half")
+    asked.set()
+    row = wait_for(store, job_id, seconds=30)
+    assert (row.status, row.result) == ("done", {"version": 1})
+    assert [e for e in store.audit_log(9) if e["action"] == "job.cancelled"] == []
+    started.close()
+
+
+def test_progress_that_arrives_after_a_cancel_does_not_hide_it(store: Store):
+    job_id = store.jobs.create("sleep", {}, "demo")
+    started = JobRunner(store, KINDS)
+    folder = store.root / "jobs" / job_id
+    folder.mkdir(parents=True)
+    started._live[job_id] = runner._Live(KIND, {}, "demo", folder)
+    started.cancel(job_id, "ann")
+    started._heard((0.0, {"job": job_id, "fraction": 0.5, "message": "step 5"}))
+    started._writer.submit(lambda: None).result(30)
+    assert (store.jobs.get(job_id).message, store.jobs.get(job_id).progress) == ("Cancelling", 0.5)
+    started.close()
+
+
+def test_a_job_that_ended_is_not_cancelled(store: Store):
+    started = JobRunner(store, KINDS)
+    for status in sorted(FINAL):
+        job_id = store.jobs.create("sleep", {}, "demo")
+        store.jobs.update(job_id, status=status, message="ended")
+        started.cancel(job_id, "ann")
+        assert (store.jobs.get(job_id).status, store.jobs.get(job_id).message) == (status, "ended")
+    waits = store.jobs.create("sleep", {}, "demo")  # of a process that is gone
+    started.cancel(waits, "ann")
+    assert store.jobs.get(waits).status == "cancelled"
     started.close()
 
 

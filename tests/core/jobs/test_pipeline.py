@@ -5,14 +5,18 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 
+from core.engines.auto import nnunet
 from core.errors import InputError, ModelError, StoreError, TwinReviewError
 from core.gates.mask.verdicts import score_mask, similar_lesions
-from core.imaging.volumes import write_nifti
+from core.imaging import registration
+from core.imaging.registration import RigidTransform
+from core.imaging.volumes import read_label_map, write_nifti
 from core.jobs.jobs import run_inline
 from core.jobs.pipeline import KINDS, import_mask, import_scan
 from core.jobs.stages import refine, segment
@@ -20,7 +24,7 @@ from core.jobs.stages.common import add_version
 from core.lesions.matching import components
 from core.review.readers import newest_visible_version, next_visible_label
 from core.simulation.demo import build
-from core.types import Grid, LabelMap, Volume
+from core.types import Grid, LabelMap, Volume, no_progress
 from store import Store
 from tests.core.imaging.test_bad_inputs import nifti
 
@@ -189,6 +193,98 @@ def test_pieces_below_half_a_millilitre_are_left_out(store: Store, tmp_path):
     assert len(record["lesions"]) == 1
     assert _at(store, DAY1, 1, RIGHT) == 1
     assert _at(store, DAY1, 1, LEFT) == 0
+
+
+def _block(*voxels: tuple[slice | int, ...]) -> np.ndarray:
+    """Blocks of voxels of 3 x 3 x 4 = 36 mm3."""
+    array = np.zeros(CT.shape, dtype=bool)
+    for block in voxels:
+        array[block] = True
+    return array
+
+
+def test_the_smallest_lesion_that_the_network_may_propose_is_half_a_millilitre(store: Store, tmp_path, monkeypatch):
+    found = _block(np.s_[5:7, 5:12, 5], np.s_[20:33, 20, 5])  # 14 voxels are 504 mm3, 13 are 468
+
+    class Network:
+        def segment(self, volumes: Any, progress: Any) -> Any:
+            labels = LabelMap(found.astype(np.uint8), CT)
+            return SimpleNamespace(labels=labels, checkpoint_sha256="0" * 64, channels=(), model_files={}, seconds={})
+
+        def lesion_mask(self, array: np.ndarray) -> np.ndarray:
+            return array > 0
+
+    monkeypatch.setattr(nnunet, "load_segmenter", lambda model_id: Network())
+    _visit(store, DAY1, 1)
+    params = segment.prepare_segment(store, {"patient_id": "P1", "timepoint": DAY1}, "demo")
+    result = segment.compute_segment(params, tmp_path, no_progress)
+    assert np.array_equal(read_label_map(tmp_path / result["mask"]).array, found & (np.arange(40) < 10)[:, None, None])
+
+
+def test_a_lesion_whose_centre_moved_by_more_than_10_mm_is_new(store: Store, tmp_path):
+    """Voxels are 3 mm wide: 3 of them are 9 mm, 4 are 12 mm. Nothing overlaps."""
+    _visit(store, DAY1, 1)
+    _add(store, _labels(L2=_block(np.s_[10:12, 5:12, 5]), L5=_block(np.s_[10:12, 20:27, 5])))
+    moved = _propose(store, DAY1, _block(np.s_[13:15, 5:12, 5], np.s_[14:16, 20:27, 5]), tmp_path)
+    assert moved["matching"] == {"prior": DAY1, "merged": {}, "new": [6], "vanished": [5]}
+
+
+def _no_alignment(store: Store, monkeypatch: Any, day: str) -> None:
+    """From here on the scans of `day` do not align with any other: nothing is known of the motion."""
+    shown = store.scans.load(store.scans.reference("P1", day)).array
+
+    def fails(fixed: Volume, moving: Volume) -> RigidTransform:
+        aligned = not np.array_equal(moving.array, shown)
+        return RigidTransform(np.eye(4), 1.0 if aligned else 0.0, aligned, 0.0, "converged" if aligned else "no")
+
+    monkeypatch.setattr(registration, "rigid", fails)
+
+
+def test_the_nearest_timepoint_that_did_not_align_is_used_and_that_is_said(store: Store, tmp_path, monkeypatch):
+    for seed, day in enumerate((DAY1, DAY2)):
+        _visit(store, day, seed)
+    _add(store, _labels(L3=_found((LEFT, 7.0))))
+    _no_alignment(store, monkeypatch, DAY1)
+    found = _propose(store, DAY2, _found((LEFT, 7.0)), tmp_path)
+    assert found["matching"]["registration_converged"] is False
+    assert _at(store, DAY2, 1, LEFT) == 3
+
+
+@pytest.mark.parametrize("aligns", [True, False])
+def test_an_older_timepoint_that_did_not_align_gives_no_lesion_its_number(
+    store: Store, tmp_path, monkeypatch, aligns: bool
+):
+    """A lesion called new is found out in review; one under a wrong number may not be."""
+    for seed, day in enumerate((DAY1, DAY2, DAY3)):
+        _visit(store, day, seed)
+    _add(store, _labels(L1=_found((LEFT, 7.0)), L4=_found((RIGHT, 7.0))))
+    _add(store, _labels(L1=_found((LEFT, 7.0))), DAY2)
+    _no_alignment(store, monkeypatch, DAY3 if aligns else DAY1)
+    back = _propose(store, DAY3, _found((LEFT, 7.0), (RIGHT, 7.0)), tmp_path)
+    assert back["matching"]["registration_converged"] is True
+    assert _at(store, DAY3, 1, RIGHT) == (4 if aligns else 5)
+    assert back["matching"]["new"] == ([] if aligns else [5])
+
+
+def test_an_older_timepoint_gives_only_the_lesions_that_no_nearer_one_knows(store: Store, tmp_path, monkeypatch):
+    """Lesion 1 was at the right before, and is at the left since: what is at the right now is none of the known."""
+    for seed, day in enumerate((DAY1, DAY2, DAY3)):
+        _visit(store, day, seed)
+    _add(store, _labels(L1=_found((RIGHT, 7.0)), L2=_found((FAR, 5.0))))
+    _add(store, _labels(L1=_found((LEFT, 7.0))), DAY2)
+    _no_alignment(store, monkeypatch, DAY3)
+    found = _propose(store, DAY3, _found((LEFT, 7.0), (RIGHT, 7.0)), tmp_path)
+    assert (_at(store, DAY3, 1, LEFT), _at(store, DAY3, 1, RIGHT)) == (1, 3)
+    assert found["matching"]["new"] == [3]
+
+
+def test_the_accepted_version_tells_the_numbers_though_a_newer_one_is_proposed(store: Store, tmp_path):
+    _visit(store, DAY1, 1)
+    _add(store, _labels(L4=_found((LEFT, 7.0))))
+    store.decisions.decide("P1", DAY1, 1, "accept", "demo", "good")
+    _add(store, _labels(L9=_found((LEFT, 7.0))))
+    _propose(store, DAY1, _found((LEFT, 7.0)), tmp_path)
+    assert _at(store, DAY1, 3, LEFT) == 4
 
 
 # ---------------------------------------------------------------- refinement, with the real LiteMedSAM
