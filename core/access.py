@@ -7,6 +7,7 @@ free to all until there is a sign-in.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 VIEWER, REVIEWER, ADMINISTRATOR = "viewer", "reviewer", "administrator"
 ROLES = (VIEWER, REVIEWER, ADMINISTRATOR)
@@ -21,6 +22,10 @@ _REVIEWERS_AND_STORE = _REVIEWERS | _STORE_ALONE  # the mask gate is fitted anew
 #: action -> roles that may do it. An action without a line is refused to everybody.
 ACTIONS: Mapping[str, frozenset[str]] = {
     "person.added": _ADMINISTRATORS,
+    "role.set": _ADMINISTRATORS,
+    "person.disabled": _ADMINISTRATORS,
+    "person.enabled": _ADMINISTRATORS,
+    "person.identified": _ADMINISTRATORS,
     "scan.added": _REVIEWERS,
     "mask.added": _REVIEWERS,
     "mask.decided": _REVIEWERS,
@@ -47,6 +52,21 @@ ACTIONS: Mapping[str, frozenset[str]] = {
     "audit.signing": _ADMINISTRATORS,
     "draft.edited": _REVIEWERS,  # not in the audit: drafts are no part of the record (docs/adr/0007)
 }
+
+
+@dataclass(frozen=True)
+class Identity:
+    """Who somebody is, as an OpenID Connect provider vouches for it.
+
+    Args:
+        issuer: the provider, by its address (the claim `iss`).
+        subject: the account, by what the provider never gives to another one (the claim `sub`).
+        email: for people to read; nothing is decided by it, as it may pass to another account.
+    """
+
+    issuer: str
+    subject: str
+    email: str = ""
 
 
 def may(role: str | None, action: str) -> bool:

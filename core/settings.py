@@ -23,8 +23,6 @@ from core.errors import InputError
 
 #: Fewest characters of a secret: fewer can be guessed.
 SHORTEST_SECRET = 16
-#: What an administrator writes who lets a server without sign-in be reached by other machines.
-CONSENT = "yes-without-sign-in"
 #: Nothing for the group, nothing for everybody.
 PRIVATE = 0o077
 #: Variables with our prefix that no room reads.
@@ -204,11 +202,6 @@ class Settings(BaseSettings):
         validation_alias="TWIN_DASK_WITHOUT_TLS",
         description="`yes` allows a `tcp://` address in `TWIN_DASK`, on this machine only: everybody with an account "
         "on it then runs what they like as the workers",
-    )
-    open_to_network: Annotated[bool, _one_word(CONSENT), Told(f"{CONSENT} or no", unset="`no`: refuses")] = Field(
-        default=False,
-        validation_alias="TWIN_OPEN_TO_NETWORK",
-        description=f"`{CONSENT}` lets the dashboard serve on an address that other machines reach",
     )
     hosts: Annotated[
         frozenset[str],

@@ -3,7 +3,7 @@
 import streamlit as st
 
 from pages.ui.frame import address, resources, session, shell
-from pages.ui.system import caches_panel, system_panels
+from pages.ui.system import caches_panel, people_panel, system_panels
 
 TABS = ("Models", "Jobs", "People", "Audit log", "Check")
 
@@ -20,7 +20,7 @@ with models, shell.guarded():
 with jobs, shell.guarded():
     system_panels.jobs(store, shell.person())
 with people, shell.guarded():
-    system_panels.people(store, shell.person())
+    people_panel.people(store, shell.person())
 with audit, shell.guarded():
     system_panels.audit(store, shell.person())
 with check, shell.guarded():

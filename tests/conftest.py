@@ -66,6 +66,14 @@ def own_main_module() -> Iterator[None]:
     sys.modules["__main__"] = main
 
 
+@pytest.fixture(autouse=True)
+def nobody_works() -> Iterator[None]:
+    """Forgets who worked in a tab: all of Streamlit's AppTests have one session id."""
+    yield
+    if (working := sys.modules.get("pages.ui.guard.working")) is not None:
+        working.SESSIONS.note("test session id", None)
+
+
 @pytest.fixture
 def store(tmp_path: Path) -> Iterator[Any]:
     """An empty store of its own, in which "ann" and "bob" may review as well as "demo"."""

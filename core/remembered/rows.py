@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from core.access import Identity
 from core.types import JsonObject
 
 
@@ -32,11 +33,23 @@ class Patient:
 
 @dataclass(frozen=True)
 class Person:
-    """Somebody who may be named on a record; `role` is one of `core.access.ROLES`."""
+    """Somebody who may be named on a record.
+
+    Args:
+        name: as it stands beside everything this person records.
+        role: one of `core.access.ROLES`.
+        added_at: RFC 3339 in UTC.
+        identity: who signs in under this name; None for a name that nobody signs in under.
+        disabled: whether the person is kept out until an administrator lets them in again.
+        changes: how often role, identity or access were changed. What was given out before a change counts no more.
+    """
 
     name: str
     role: str
     added_at: str
+    identity: Identity | None = None
+    disabled: bool = False
+    changes: int = 0
 
 
 @dataclass(frozen=True)

@@ -88,6 +88,16 @@ CREATE TABLE readings_finished (
 """,
     ),
     Migration("order by the audit, formats of sidecars, files lost or doubted", AUDIT_ORDER),
+    Migration(
+        "who signs in, who is disabled",
+        """
+ALTER TABLE people ADD COLUMN issuer VARCHAR;
+ALTER TABLE people ADD COLUMN subject VARCHAR;
+ALTER TABLE people ADD COLUMN email VARCHAR;
+ALTER TABLE people ADD COLUMN disabled BOOLEAN DEFAULT FALSE;
+ALTER TABLE people ADD COLUMN changes INTEGER DEFAULT 0;
+""",
+    ),
 )
 
 

@@ -2,36 +2,68 @@
 
 from __future__ import annotations
 
-from core.access import ADMINISTRATOR, REVIEWER, SYSTEM, may, roles_that_may
+from core.access import ADMINISTRATOR, REVIEWER, SYSTEM, Identity, may, roles_that_may
 from core.errors import StoreError
-from store.database.connection import Connection
+from core.remembered.rows import Person
+from store.database.connection import Connection, Row
+
+#: What a store needs before anybody is an administrator of it.
+_FIRST_STEPS = frozenset({"person.added", "role.set"})
+_PERSON = "SELECT name, role, added_at, issuer, subject, email, disabled, changes FROM people"
+
+
+def _person_of(row: Row) -> Person:
+    known = row["issuer"] is not None and row["subject"] is not None
+    identity = Identity(str(row["issuer"]), str(row["subject"]), str(row["email"] or "")) if known else None
+    names = {name: str(row[name]) for name in ("name", "role", "added_at")}
+    return Person(**names, identity=identity, disabled=bool(row["disabled"]), changes=int(row["changes"] or 0))
+
+
+def all_people(db: Connection) -> list[Person]:
+    """Those known, by name."""
+    return [_person_of(row) for row in db.query(f"{_PERSON} ORDER BY name")]
+
+
+def person_named(db: Connection, name: str) -> Person | None:
+    """The person of that name; None for a name that nobody added, and for the store's own."""
+    rows = [] if name == SYSTEM else db.query(f"{_PERSON} WHERE name = ?", [name])
+    return _person_of(rows[0]) if rows else None
+
+
+def person_with(db: Connection, identity: Identity) -> Person | None:
+    """Who signs in as this account; None for one that no administrator has given a name."""
+    rows = db.query(f"{_PERSON} WHERE issuer = ? AND subject = ?", [identity.issuer, identity.subject])
+    return _person_of(rows[0]) if rows else None
 
 
 def role_of(db: Connection, person: str) -> str | None:
     """The role of a person, `SYSTEM` for the store itself; None for a name that nobody added."""
     if person == SYSTEM:
         return SYSTEM
-    rows = db.query("SELECT role FROM people WHERE name = ?", [person])
-    return str(rows[0]["role"]) if rows else None
+    found = person_named(db, person)
+    return found.role if found else None
 
 
 def administrators(db: Connection) -> list[str]:
-    """Names of the administrators, sorted; [] in a store of a time when roles meant nothing."""
-    return [str(r["name"]) for r in db.query("SELECT name FROM people WHERE role = ? ORDER BY name", [ADMINISTRATOR])]
+    """Names of the administrators who are let in, sorted; [] in a store of a time when roles meant nothing."""
+    return [one.name for one in all_people(db) if one.role == ADMINISTRATOR and not one.disabled]
 
 
 def may_act(db: Connection, action: str, person: str) -> bool:
-    """Whether `person` may do what the audit calls `action` (`core.access`).
+    """Whether `person` may do what the audit calls `action` (`core.access`). Who is disabled may do nothing.
 
     Two exceptions, both for adding people: the first person of a store is added by that name itself, and where nobody
-    is an administrator yet a reviewer may add people.
+    is an administrator yet a reviewer may add people and give roles.
     """
-    role = role_of(db, person)
-    if action == "person.added" and not may(role, action):
-        if role is None:
-            return not db.query("SELECT 1 FROM people LIMIT 1")
-        return role == REVIEWER and not administrators(db)
-    return may(role, action)
+    if person == SYSTEM:
+        return may(SYSTEM, action)
+    found = person_named(db, person)
+    if found is None:
+        return action == "person.added" and not db.query("SELECT 1 FROM people LIMIT 1")
+    if found.disabled:
+        return False
+    first = action in _FIRST_STEPS and found.role == REVIEWER
+    return may(found.role, action) or (first and not administrators(db))
 
 
 def check_actor(db: Connection, action: str, person: str) -> None:
@@ -42,11 +74,16 @@ def check_actor(db: Connection, action: str, person: str) -> None:
     """
     if may_act(db, action, person):
         return
-    name = repr(str(person)[:64])
-    if role_of(db, person) is None:
+    name, found = repr(str(person)[:64]), person_named(db, person)
+    if found is None and person != SYSTEM:
         raise StoreError(
             f"Nobody added {name} to this store, so nothing can be recorded under that name. An administrator adds a "
             "person on System, People, or by `python cli.py people add NAME --role ROLE`."
+        )
+    if found is not None and found.disabled:
+        raise StoreError(
+            f"{name} was disabled by an administrator, so nothing is recorded under that name. An administrator can "
+            "enable it again on System, People."
         )
     raise StoreError(
         f"Expected {roles_that_may(action)} for this ({action}), {name} is {role_of(db, person)}. "

@@ -127,6 +127,18 @@ def _person_added(db: Writer, entry: Entry, payload: Payload) -> None:
     insert(db, "people", row, "ON CONFLICT (name) DO UPDATE SET role = excluded.role")
 
 
+def _person_changed(*columns: str, disabled: bool | None = None) -> Callable[[Writer, Entry, Payload], None]:
+    """Sets columns of a person from the payload, and whether they are disabled; counted, so that tokens end with it."""
+    settings = [f"{name} = ?" for name in (*columns, *(() if disabled is None else ("disabled",)))]
+    sql = f"UPDATE people SET {', '.join(settings)}, changes = changes + 1 WHERE name = ?"
+
+    def apply_change(db: Writer, entry: Entry, payload: Payload) -> None:
+        values = [*(payload[name] for name in columns), *(() if disabled is None else (disabled,))]
+        db.execute(sql, [*values, payload["name"]])
+
+    return apply_change
+
+
 def _scan_added(db: Writer, entry: Entry, payload: Payload) -> None:
     scan_place(payload)  # what a rebuild reads may be anybody's
     if payload["modality"] not in MODALITIES:
@@ -279,6 +291,10 @@ def _nothing(db: Writer, entry: Entry, payload: Payload) -> None:
 
 ACTIONS: dict[str, Callable[[Writer, Entry, Payload], None]] = {
     "person.added": _person_added,
+    "role.set": _person_changed("role"),
+    "person.disabled": _person_changed(disabled=True),
+    "person.enabled": _person_changed(disabled=False),
+    "person.identified": _person_changed("issuer", "subject", "email"),
     "scan.added": _scan_added,
     "mask.added": _mask_added,
     "mask.decided": _mask_decided,

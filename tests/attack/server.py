@@ -149,7 +149,13 @@ def _token(here: Running) -> tuple[Any, dict[str, str]]:
         page.wait_for_timeout(200)
     if not here.tokens:
         raise Opened("the reading room never asked for a scan")
-    return page, {"x-twin-token": here.tokens[-1]}
+    return page, _headers_of(here, page)
+
+
+def _headers_of(here: Running, page: Any) -> dict[str, str]:
+    """What the page's own requests carry: its newest token, and the browser's cookies."""
+    cookies = "; ".join(f"{cookie['name']}={cookie['value']}" for cookie in page.context.cookies())
+    return {"x-twin-token": here.tokens[-1], "cookie": cookies}
 
 
 def _statuses(here: Running, paths: list[str], headers: dict[str, str]) -> dict[str, int]:
@@ -313,7 +319,7 @@ def _at_first(here: Running) -> tuple[Any, dict[str, str]]:
     until = time.monotonic() + 60
     while len(here.tokens) == known and time.monotonic() < until:
         page.wait_for_timeout(200)
-    return page, {"x-twin-token": here.tokens[-1]}
+    return page, _headers_of(here, page)
 
 
 def _nan_edit(folder: Path) -> str:

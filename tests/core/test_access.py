@@ -15,12 +15,14 @@ from hypothesis import strategies as st
 import cli
 from core import access
 from core.errors import InputError, StoreError
-from store import Store, open_store
+from store import Store, open_store, rebuild
 from store.files.drafts import pack_edit
 from store.ledger import heads, replay
 from store.ledger.actors import check_actor
 from store.values import check_person, check_text, check_texts
 from tests.store_phantom import DAY1, SHAPE, add_mask, add_scan, labels
+
+BOB = access.Identity("https://id.example.org", "account-7", "bob@example.org")
 
 
 def _gone(store: Store, version: int) -> None:
@@ -39,6 +41,8 @@ def room(store: Store) -> Store:
     store.losses.mark_lost("P1", DAY1, 3, "a disk broke", "demo")
     os.rename(store.root / "away-3", store.root / f"processed/set/P1/{DAY1}/mask_v003.nii.gz")
     store.people.add("vic", "viewer", by="demo")
+    store.people.add("eve", "reviewer", by="demo")
+    store.people.disable("eve", by="demo")
     return store
 
 
@@ -58,6 +62,10 @@ def _sign(store: Store, who: str) -> Any:
 
 WRITES: dict[str, Callable[[Store, str], Any]] = {
     "person.added": lambda s, who: s.people.add("new", "reviewer", by=who),
+    "role.set": lambda s, who: s.people.add("bob", "viewer", by=who),
+    "person.disabled": lambda s, who: s.people.disable("bob", by=who),
+    "person.enabled": lambda s, who: s.people.enable("eve", by=who),
+    "person.identified": lambda s, who: s.people.identify("bob", BOB, by=who),
     "scan.added": lambda s, who: add_scan(s, "P9", seed=9, person=who),
     "mask.added": lambda s, who: add_mask(s, 6, parent_version=1, author=who),
     "mask.decided": lambda s, who: s.decisions.decide("P1", DAY1, 1, "accept", who, "good"),
@@ -91,9 +99,9 @@ def test_every_action_of_the_audit_has_its_line_and_its_write_here():
     assert not access.may(access.ADMINISTRATOR, "no.such.action")
 
 
-@pytest.mark.parametrize("who", ["vic", "nobody", "system"])
-def test_a_viewer_a_stranger_and_the_stores_own_name_can_write_nothing(room: Store, who: str):
-    said = {"vic": "is viewer", "nobody": "Nobody added 'nobody'", "system": ""}[who]
+@pytest.mark.parametrize("who", ["vic", "nobody", "system", "eve"])
+def test_a_viewer_a_stranger_the_stores_own_name_and_who_is_disabled_can_write_nothing(room: Store, who: str):
+    said = {"vic": "is viewer", "nobody": "Nobody added 'nobody'", "system": "", "eve": "was disabled"}[who]
     for write in WRITES.values():
         before = room.audit.entries()
         with pytest.raises((StoreError, InputError)) as caught:
@@ -109,7 +117,7 @@ def test_a_viewer_a_stranger_and_the_stores_own_name_can_write_nothing(room: Sto
 def test_a_reviewer_may_do_all_but_add_people_and_the_audit_names_them(room: Store):
     room.people.add("cy", "administrator", by="demo")
     for action, write in WRITES.items():
-        who = "cy" if action in ("person.added", "audit.signing") else "ann"
+        who = "ann" if access.may(access.REVIEWER, action) else "cy"
         write(room, who)
         assert next(e for e in room.audit_log(9) if e["action"] == action)["person"] == who
 
@@ -144,6 +152,60 @@ def test_where_nobody_is_administrator_a_reviewer_makes_one_and_a_viewer_does_no
     store.people.add("ann", "administrator", by="ann")
     with pytest.raises(StoreError, match="'demo' is reviewer"):
         store.people.add("demo", "administrator", by="demo")
+
+
+def test_the_last_administrator_who_is_let_in_is_not_disabled(store: Store):
+    with pytest.raises(StoreError, match="only administrator"):
+        store.people.disable("demo", by="demo")
+    store.people.add("ann", "administrator", by="demo")
+    store.people.disable("demo", by="ann")
+    with pytest.raises(StoreError, match="only administrator"):
+        store.people.disable("ann", by="ann")
+    with pytest.raises(StoreError, match="only administrator"):
+        store.people.add("ann", "viewer", by="ann")
+    with pytest.raises(StoreError, match="'demo' was disabled"):
+        store.people.enable("demo", by="demo")
+    store.people.enable("demo", by="ann")
+    assert store.people.may("demo", "person.disabled")
+
+
+def test_a_change_of_what_somebody_may_is_in_the_audit_and_replayed(store: Store):
+    store.people.identify("ann", BOB, by="demo")
+    store.people.disable("ann", by="demo")
+    store.people.add("ann", "viewer", by="demo")
+    said = [(entry["action"], entry["payload"]) for entry in reversed(store.audit_log(3))]
+    assert said == [
+        ("person.identified", {"name": "ann", "issuer": BOB.issuer, "subject": BOB.subject, "email": BOB.email}),
+        ("person.disabled", {"name": "ann"}),
+        ("role.set", {"name": "ann", "role": "viewer"}),
+    ]
+    assert store.people.with_identity(BOB) == store.people.named("ann")
+    ann = store.people.named("ann")
+    assert ann is not None
+    assert (ann.role, ann.identity, ann.disabled, ann.changes) == ("viewer", BOB, True, 3)
+    assert store.verify() == []
+    store.close()
+    rebuild(store.root)
+    with open_store(store.root) as again:
+        assert again.people.named("ann") == ann
+
+
+def test_an_account_is_one_person_s_alone_and_may_be_taken_back(store: Store):
+    store.people.identify("ann", BOB, by="demo")
+    before = store.audit_log(1)
+    store.people.identify("ann", BOB, by="demo")
+    assert store.audit_log(1) == before, "the same again is no news"
+    with pytest.raises(StoreError, match="signs in as 'ann' already"):
+        store.people.identify("bob", BOB, by="demo")
+    with pytest.raises(StoreError, match="Nobody added 'cy'"):
+        store.people.identify("cy", BOB, by="demo")
+    store.people.identify("ann", None, by="demo")
+    assert store.people.with_identity(BOB) is None
+    store.people.identify("bob", BOB, by="demo")
+    assert store.people.with_identity(BOB) == store.people.named("bob")
+    for issuer, subject in (("", "x"), ("x", ""), ("x", "y" * 256), ("x\x00", "y"), (" x", "y")):
+        with pytest.raises(InputError, match="Expected the"):
+            store.people.identify("bob", access.Identity(issuer, subject), by="demo")
 
 
 def test_a_new_store_knows_one_administrator(tmp_path):

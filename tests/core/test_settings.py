@@ -38,7 +38,6 @@ WRONG = {
     "TWIN_UMASK": ["", "77", "0o77", "777", "078", "077 ", "000", "177", "nobody", "-77", "٠٧٧"],
     "TWIN_WORKERS": ["0", "-1", "two", "1.5", "", "²", "1_0"],
     "TWIN_DASK_WITHOUT_TLS": ["true", "1", "yes please"],
-    "TWIN_OPEN_TO_NETWORK": ["yes", "true", "1"],
     "TWIN_SECRET": ["zq", " " * 40, "fifteen letters"],
     "TWIN_AUDIT_KEY": ["short"],
     "OMP_NUM_THREADS": ["0", "all", "2;3"],
@@ -57,7 +56,6 @@ RIGHT: dict[str, list[tuple[str, object]]] = {
     "TWIN_WORKERS": [("3", 3)],
     "TWIN_DASK": [("", None), ("tls://a:1", "tls://a:1")],
     "TWIN_DASK_WITHOUT_TLS": [("yes", True), ("", False), ("no", False)],
-    "TWIN_OPEN_TO_NETWORK": [(" yes-without-sign-in ", True), ("", False), ("no", False)],
     "TWIN_HOSTS": [("", frozenset()), (" Twin.Example., 10.0.0.5,", frozenset({"twin.example", "10.0.0.5"}))],
     "TWIN_SECRET": [("", None), ("sixteen letters.", SecretStr("sixteen letters."))],
     "TWIN_AUDIT_KEY": [("", None), ("/k", SecretStr("/k"))],
@@ -110,7 +108,7 @@ def test_a_secret_is_neither_printed_nor_quoted(monkeypatch, name):
 def test_without_any_the_defaults_hold():
     now = settings()
     assert (now.data, now.cache_folder, now.workers, now.umask) == (Path("data"), Path("data/cache"), 1, 0o077)
-    assert (now.secret, now.audit_key, now.open_to_network, now.hosts) == (None, None, False, frozenset())
+    assert (now.secret, now.audit_key, now.hosts) == (None, None, frozenset())
 
 
 def test_they_cannot_be_changed_but_by_the_environment_which_is_looked_at_each_time(monkeypatch):

@@ -6,31 +6,27 @@ What is heavy is imported with the first prompt, not with the server.
 from __future__ import annotations
 
 import json
-import logging
 import math
 import uuid
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from starlette.concurrency import run_in_threadpool
-from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
-from starlette.routing import Route
 
 from core.errors import StoreError, TwinReviewError
 from core.review.model_answers import Answer, AnswerBook, AskedPrompt
 from core.strict import read_strictly
 from core.types import Prompt, Scan
-from pages.ui.api.answers import NO_STORE, UNFORESEEN, denied, problem, read_body, refusal
+from pages.ui.api.answers import NO_STORE
 from pages.ui.api.bodies import MAX_PROMPT_BYTES, AheadBody, PromptBody, PropagateBody, ScanBody
 from pages.ui.frame import resources
-from pages.ui.guard.tokens import Claims, read_token
+from pages.ui.guard.guard import Asked, ByToken, guarded
+from pages.ui.guard.tokens import Claims
 
 if TYPE_CHECKING:
     from core.engines.base import SliceFound, StopReason
     from core.engines.service.interactive import ScanFile
-
-logger = logging.getLogger("twinreview.viewer")
 
 #: What was answered lately. A draft cites it; a restart of the server forgets what no draft has cited by then.
 GIVEN = AnswerBook()
@@ -38,33 +34,13 @@ Values = dict[str, Any]
 Body = TypeVar("Body", bound=ScanBody)
 
 
-async def _answer(request: Request, kind: type[Body], work: Callable[[Claims, Body], Any]) -> Response | Any:
-    """Checks token and body, then does `work` in a thread; its errors become the sentence and a status."""
-    claims = read_token(request)
-    if claims is None:
-        return denied("this scan")
-    if not claims.edit:
-        return problem(403, "Prompts change a mask, and you may only read here. Ask for a role that reviews.")
-    text = await read_body(request, MAX_PROMPT_BYTES)
-    if text is None:
-        return problem(413, f"Expected a request of at most {MAX_PROMPT_BYTES >> 20} MB, got more. Send one slice.")
-    try:
-        body = read_strictly(kind, text, MAX_PROMPT_BYTES)
-        if body.scan not in claims.scans:
-            return problem(403, "This scan is not on your page. Reload the page.")
-        return await run_in_threadpool(work, claims, body)
-    except TwinReviewError as error:
-        return refusal(error)
-    except Exception as error:  # its text may name a patient's file
-        logger.error("a prompt's route failed: %s", type(error).__name__)
-        return problem(500, UNFORESEEN)
-
-
-def _stored(claims: Claims, sha256: str) -> Scan:
-    for scan in resources.get_store().scans.of(claims.patient_id):
-        if scan.sha256 == sha256:
-            return scan
-    raise StoreError("This scan is not stored any more. Reload the page.")
+def _read(asked: Asked, kind: type[Body]) -> tuple[Body, Scan]:
+    """The body, and the scan that it names: one on the page, and stored still."""
+    body = read_strictly(kind, asked.body, MAX_PROMPT_BYTES)
+    scan = asked.scan(body.scan)
+    if scan is None:
+        raise StoreError("This scan is not stored any more. Reload the page.")
+    return body, scan
 
 
 def _file(scan: Scan) -> ScanFile:
@@ -83,12 +59,13 @@ def _finite(value: float) -> float | None:
     return float(value) if math.isfinite(value) else None
 
 
-def _predict(claims: Claims, body: PromptBody) -> Response:
+def prompt(asked: Asked) -> Response:
+    """POST {"scan", "axis", "slice", "prompts", "lesion"} -> that slice's mask, and the answer's id."""
     from core.lesions.mask_bits import pack
 
-    scan = _stored(claims, body.scan)
-    asked = _prompts(body.prompts, scan)
-    answer = resources.get_prompt_service().predict(_file(scan), body.axis, body.slice, asked)
+    body, scan = _read(asked, PromptBody)
+    put = _prompts(body.prompts, scan)
+    answer = resources.get_prompt_service().predict(_file(scan), body.axis, body.slice, put)
     packed = pack(answer.found.mask)
     given = Answer(
         **packed,
@@ -105,7 +82,7 @@ def _predict(claims: Claims, body: PromptBody) -> Response:
     return JSONResponse(
         {
             **packed,
-            "answer_id": GIVEN.remember(claims.person, claims.patient_id, scan.timepoint, given),
+            "answer_id": GIVEN.remember(asked.person, asked.patient_id, scan.timepoint, given),
             "predicted_iou": _finite(answer.found.predicted_iou),
             "embedded": answer.embedded,
             "seconds": answer.seconds,
@@ -116,17 +93,18 @@ def _predict(claims: Claims, body: PromptBody) -> Response:
     )
 
 
-def _ahead(claims: Claims, body: AheadBody) -> Response:
-    scan = _file(_stored(claims, body.scan))
-    ready, queued = resources.get_prompt_service().ahead(scan, body.axis, body.slice)
+def ahead(asked: Asked) -> Response:
+    """POST {"scan", "axis", "slice"} -> which slices are embedded; embeds those around it."""
+    body, scan = _read(asked, AheadBody)
+    ready, queued = resources.get_prompt_service().ahead(_file(scan), body.axis, body.slice)
     return JSONResponse({"embedded": ready, "queued": queued}, headers=NO_STORE)
 
 
-def _propagate(claims: Claims, body: PropagateBody) -> Iterator[Values]:
+def _propagation(asked: Asked) -> Iterator[Values]:
     """The lines of a propagation; what cannot be asked is refused before the first."""
     from core.lesions.mask_bits import unpack
 
-    scan = _stored(claims, body.scan)
+    body, scan = _read(asked, PropagateBody)
     start = None
     if body.start is not None:
         start = (body.start.slice, unpack(body.start.model_dump(), scan.shape[:2]))
@@ -136,7 +114,7 @@ def _propagate(claims: Claims, body: PropagateBody) -> Iterator[Values]:
         until=(body.until[0], body.until[1]) if body.until else None,
         start=start,
     )
-    return _told(steps, claims, scan, body)
+    return _told(steps, asked.claims, scan, body)
 
 
 def _told(steps: Any, claims: Claims, scan: Scan, body: PropagateBody) -> Iterator[Values]:
@@ -179,10 +157,11 @@ def _told(steps: Any, claims: Claims, scan: Scan, body: PropagateBody) -> Iterat
         steps.close()
 
 
-async def _lines(request: Request, told: Any) -> AsyncIterator[str]:
-    """NDJSON as slices come. However this ends, also by the visitor's leaving, the propagation ends with it."""
+async def _lines(asked: Asked, told: Any) -> AsyncIterator[str]:
+    """NDJSON as slices come. However this ends, also by the visitor's leaving or being kept out, the propagation ends
+    with it."""
     try:
-        while not await request.is_disconnected():
+        while not await asked.request.is_disconnected() and await run_in_threadpool(asked.still_in_force):
             line = await run_in_threadpool(next, told, None)
             if line is None:
                 return
@@ -193,28 +172,22 @@ async def _lines(request: Request, told: Any) -> AsyncIterator[str]:
         told.close()
 
 
-async def prompt(request: Request) -> Response:
-    """POST {"scan", "axis", "slice", "prompts", "lesion"} -> that slice's mask, and the answer's id."""
-    return await _answer(request, PromptBody, _predict)
-
-
-async def ahead(request: Request) -> Response:
-    """POST {"scan", "axis", "slice"} -> which slices are embedded; embeds those around it."""
-    return await _answer(request, AheadBody, _ahead)
-
-
-async def propagate(request: Request) -> Response:
+async def propagate(asked: Asked) -> Response:
     """POST {"scan", "prompts", "from", "until"} -> a line a slice; closing the connection stops it."""
-    told = await _answer(request, PropagateBody, _propagate)
-    if isinstance(told, Response):
-        return told
+    told = await run_in_threadpool(_propagation, asked)
     # Named as it is, so that no middleware holds lines back to compress them together.
     headers = {**NO_STORE, "Content-Encoding": "identity", "X-Accel-Buffering": "no"}
-    return StreamingResponse(_lines(request, told), media_type="application/x-ndjson", headers=headers)
+    return StreamingResponse(_lines(asked, told), media_type="application/x-ndjson", headers=headers)
 
 
+_RULE = ByToken(
+    what="this scan",
+    only_reads="Prompts change a mask, and you may only read here. Ask for a role that reviews.",
+    most_bytes=MAX_PROMPT_BYTES,
+    too_long=f"Expected a request of at most {MAX_PROMPT_BYTES >> 20} MB, got more. Send one slice.",
+)
 PROMPT_ROUTES = [
-    Route("/api/viewer/prompt", prompt, methods=["POST"]),
-    Route("/api/viewer/propagate", propagate, methods=["POST"]),
-    Route("/api/viewer/ahead", ahead, methods=["POST"]),
+    guarded("/api/viewer/prompt", prompt, _RULE, ["POST"]),
+    guarded("/api/viewer/propagate", propagate, _RULE, ["POST"]),
+    guarded("/api/viewer/ahead", ahead, _RULE, ["POST"]),
 ]

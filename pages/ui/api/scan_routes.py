@@ -14,14 +14,12 @@ from nibabel.filebasedimages import ImageFileError
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route
 
 from core.errors import StoreError, TwinReviewError
-from core.types import Scan
 from pages.ui.api import slabs
-from pages.ui.api.answers import NO_STORE, denied, problem, refusal
-from pages.ui.frame import resources, visible
-from pages.ui.guard.tokens import Claims, read_token
+from pages.ui.api.answers import NO_STORE, problem
+from pages.ui.frame import resources
+from pages.ui.guard.guard import Asked, ByToken, guarded, open_to_all
 
 STATIC = Path(__file__).parents[1] / "viewer/static"
 API = "/api/viewer/"
@@ -56,30 +54,19 @@ async def get_module(request: Request) -> Response:
     )
 
 
-def _scan_of(claims: Claims, sha256: str) -> tuple[Scan, Path] | None:
-    store = resources.get_store()
-    scan = next((s for s in store.scans.of(claims.patient_id) if s.sha256 == sha256), None)
-    return None if scan is None else (scan, store.scans.path(scan))
-
-
 def _number(text: str) -> int | None:
     """The slab's number; None for what is none. `{n:int}` takes thousands of digits, at which Python's int fails."""
     return int(text) if _DIGITS.fullmatch(text) else None
 
 
-async def get_slab(request: Request) -> Response:
+async def get_slab(asked: Asked) -> Response:
     """Slab n of a scan: gzip of int16, slices n * 16 on."""
-    sha256, n = request.path_params["sha256"], _number(request.path_params["n"])
-    claims = read_token(request)
-    if claims is None or sha256 not in claims.scans:
-        return denied("this scan")
-    try:
-        found = await run_in_threadpool(_scan_of, claims, sha256)
-    except StoreError as error:  # the file is gone, or is another than was stored
-        return refusal(error)
-    if n is None or found is None or n >= slabs.slabs_of(found[0].shape):
+    sha256, n = asked.parameter("sha256"), _number(asked.parameter("n"))
+    scan = await run_in_threadpool(asked.scan, sha256)
+    if n is None or scan is None or n >= slabs.slabs_of(scan.shape):
         return problem(404, "Expected a slab of a stored scan; there is none of that number. Reload the page.")
-    scan, path = found
+    # Raises StoreError where the file is gone, or is another than was stored.
+    path = await run_in_threadpool(resources.get_store().scans.path, scan)
     folder = slabs.slab_folder(resources.data_root(), sha256)
     if not slabs.ready(folder, n):
         CONVERSIONS.start(path, scan.modality, folder, n)
@@ -94,28 +81,16 @@ async def get_slab(request: Request) -> Response:
     return _gzip(await run_in_threadpool(slabs.packed, folder, n))
 
 
-def _mask(claims: Claims, mask_id: str) -> bytes | None:
-    """The mask's labels as gzip; None where the claims do not cover it."""
-    store = resources.get_store()
-    record = visible.by_id(store, claims, mask_id)
-    if record is None:
-        return None
-    kept = resources.data_root() / "cache" / "masks" / f"{record.mask_sha256}.gz"
-    return slabs.packed_labels(store.masks.path(record), kept)
-
-
-async def get_mask(request: Request) -> Response:
+def get_mask(asked: Asked) -> Response:
     """A mask version: gzip of uint8 labels on the reference scan's grid."""
-    claims = read_token(request)
-    if claims is None:
-        return denied("this mask")
+    record = asked.mask(asked.parameter("mask_id"))
+    kept = resources.data_root() / "cache" / "masks" / f"{record.mask_sha256}.gz"
     try:
-        content = await run_in_threadpool(_mask, claims, request.path_params["mask_id"])
-    except StoreError as error:  # the file is gone, or is another than was stored
-        return refusal(error)
+        return _gzip(slabs.packed_labels(resources.get_store().masks.path(record), kept))
+    except StoreError:  # the file is gone, or is another than was stored: its own sentence
+        raise
     except (OSError, EOFError, zlib.error, ImageFileError, TwinReviewError):
         return problem(404, "The mask's file cannot be read. Run `verify`; restore it from a backup.")
-    return denied("this mask") if content is None else _gzip(content)
 
 
 def _gzip(content: bytes | None) -> Response:
@@ -125,7 +100,7 @@ def _gzip(content: bytes | None) -> Response:
 
 
 SCAN_ROUTES = [
-    Route(API + "static/{hash}/{room}/{name}", get_module),
-    Route(API + "scan/{sha256}/slab/{n}", get_slab),
-    Route(API + "mask/{mask_id}", get_mask),
+    open_to_all(API + "static/{hash}/{room}/{name}", get_module, "scripts of the viewer, the same for everybody"),
+    guarded(API + "scan/{sha256}/slab/{n}", get_slab, ByToken("this scan")),
+    guarded(API + "mask/{mask_id}", get_mask, ByToken("this mask")),
 ]

@@ -20,7 +20,7 @@ from core.errors import InputError
 from core.jobs.jobs import explain
 from core.settings import settings, unknown_variables
 from pages.ui.frame import address, resources, session
-from pages.ui.guard import doors, sessions, sockets, tokens, uploads, who
+from pages.ui.guard import doors, rights, sessions, signin, sockets, tokens, uploads, who
 from pages.ui.shared.text import plain
 from store.files.file_rights import keep_private
 
@@ -78,9 +78,12 @@ def show() -> None:
         show_problem(problem)
         st.caption("Whoever keeps this installation up finds the way back in docs/operation.md.")
         return
+    signs_in = signin.configured()
+    if not signs_in:
+        st.badge(signin.DEMO, icon=":material/theater_comedy:", color="orange")
     if name is None:
         with guarded():
-            who.ask()
+            signin.ask() if signs_in else who.ask()
         return
     if (leaving := address.departure()) is not None:
         st.switch_page(str(FOLDER / f"{leaving.page}.py"), query_params=leaving.parameters)
@@ -88,7 +91,9 @@ def show() -> None:
     known = [str(patient.patient_id) for patient in resources.get_store().patients.all()]
     with st.sidebar:
         _choose_patient(known)
-        who.switch(name)
+        signin.sidebar(name) if signs_in else who.switch(name)
+        if (reason := rights.only_looks(resources.get_store(), name)) is not None:
+            st.caption(plain(reason))
         tokens.keep_only(name, patient_id())
         st.caption("For research. Not a medical device.")
     with guarded():

@@ -2,12 +2,10 @@
 
 It stands before everything that this process serves, Streamlit's own routes included.
 
-Without sign-in whoever reaches the server is let in, so the server is reached from its own machine only, unless an
-administrator says otherwise in the settings:
-
-- `TWIN_OPEN_TO_NETWORK=yes-without-sign-in`: it may listen on other addresses than loopback;
-- `TWIN_HOSTS=twin.example.org,10.0.0.5`: further names and addresses under which browsers may ask for it. A page of
-  another site that makes its own name point here (DNS rebinding) is refused, since it asks under that name.
+Without sign-in whoever reaches the server is let in, so it then listens on loopback addresses alone and does not start
+on any other. `TWIN_HOSTS=twin.example.org,10.0.0.5` names further names and addresses under which browsers may ask for
+it, beside the one to which a provider sends people back. A page of another site that makes its own name point here (DNS
+rebinding) is refused, since it asks under that name.
 """
 
 from __future__ import annotations
@@ -33,16 +31,15 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from streamlit import config
 
 from core.errors import InputError
-from core.settings import CONSENT, settings
-from pages.ui.guard import sessions, sockets
+from core.settings import settings
+from pages.ui.guard import sessions, signin, sockets
 from pages.ui.guard.messages import Messages
 
 logger = logging.getLogger("twinreview.pages")
 
 EXPOSED = (
-    "TwinReview has no sign-in, so it does not serve on an address that other machines reach. Start it with "
-    f"--server.address 127.0.0.1, or set TWIN_OPEN_TO_NETWORK={CONSENT} if everybody who reaches this address "
-    "may see and change everything."
+    "TwinReview has no sign-in here, so it does not serve on an address that other machines reach: start it with "
+    "--server.address 127.0.0.1, or name an OpenID Connect provider in .streamlit/secrets.toml (docs/operation.md)."
 )
 WRONG_HOST = (
     "This server is not known under the name in the address. Open it as http://localhost, or have the administrator "
@@ -70,20 +67,23 @@ def is_loopback(host: str) -> bool:
         return False
 
 
-def network_allowed() -> bool:
-    """Whether the settings say that other machines may reach a server without sign-in; never while one is wrong."""
+def hosts() -> set[str]:
+    """The further names of the server, in lower case: from TWIN_HOSTS, and where a provider sends people back; none
+    while a setting is wrong."""
     try:
-        return settings().open_to_network
+        return {*settings().hosts, (signin.own_host() or "").lower()} - {""}
     except InputError:
-        return False
+        return set()
 
 
-def hosts() -> frozenset[str]:
-    """The further names of the server, from TWIN_HOSTS, in lower case; none while a setting is wrong."""
+def problem_at_start() -> str | None:
+    """Why this server must not start, in a sentence; None where it may."""
     try:
-        return settings().hosts
-    except InputError:
-        return frozenset()
+        signs_in = signin.configured()
+    except InputError as error:
+        return str(error)
+    address = config.get_option("server.address")
+    return None if signs_in or (address and is_loopback(str(address))) else EXPOSED
 
 
 def host_of(value: str) -> str | None:
@@ -131,6 +131,10 @@ class Doors:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan" and (said := problem_at_start()) is not None:
+            await receive()
+            await send({"type": "lifespan.startup.failed", "message": said})
+            return
         if scope["type"] not in ("http", "websocket"):
             await self._app(scope, receive, send)
             return
@@ -144,9 +148,13 @@ class Doors:
 
 def _refusal(scope: Scope, connection: HTTPConnection) -> tuple[int, str] | None:
     """The status and sentence with which a request is turned away; None for one that may pass."""
+    try:
+        signs_in = signin.configured()
+    except InputError as error:
+        return 503, str(error)
     server = scope.get("server")
     local = server is None or server[1] is None or is_loopback(server[0])  # a socket in the file system has no port
-    if not network_allowed() and (exposed or not local):
+    if not signs_in and (exposed or not local):
         return 503, EXPOSED
     headers = connection.headers
     if not host_allowed(headers.getlist("host")):
@@ -188,7 +196,7 @@ def _owned(path: str, browser: str) -> bool:
         return bool(browser) and sessions.may_download(browser, os.path.splitext(path.removeprefix(_MEDIA))[0])
     if path.startswith(_UPLOAD):
         session_id = path.removeprefix(_UPLOAD).partition("/")[0]
-        return bool(browser) and sessions.browser_of(session_id) == browser
+        return bool(browser) and sessions.is_own(session_id, browser)
     return True
 
 
@@ -201,10 +209,8 @@ class _Exposure:
     def __bool__(self) -> bool:
         if self._known is None:
             self._known = bool(exposed_addresses())
-            if self._known and network_allowed():
-                logger.warning("other machines reach this server, which has no sign-in, as TWIN_OPEN_TO_NETWORK allows")
-            elif self._known:
-                logger.error(EXPOSED)
+            if self._known:
+                logger.warning("other machines reach this server: people sign in, or nobody is served")
         return self._known
 
 
@@ -267,9 +273,11 @@ def _with_headers(connection: HTTPConnection, send: Send) -> Send:
 
 
 def _browser_cookie(connection: HTTPConnection) -> str:
+    """The cookie that tells a browser from others. Lax: it also comes along when a provider, or a link, leads here, so
+    that the browser is not taken for a new one."""
     secure = "; Secure" if connection.url.scheme == "https" else ""
     return (
-        f"{sessions.BROWSER_COOKIE}={secrets.token_urlsafe(32)}; Path=/; HttpOnly; SameSite=Strict; "
+        f"{sessions.BROWSER_COOKIE}={secrets.token_urlsafe(32)}; Path=/; HttpOnly; SameSite=Lax; "
         f"Max-Age={_BROWSER_DAYS * 86400}{secure}"
     )
 

@@ -10,6 +10,8 @@ import streamlit as st
 from streamlit import runtime
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 
+from pages.ui.guard.working import SESSIONS
+
 #: One a browser: random, HttpOnly, and the same for all its tabs.
 BROWSER_COOKIE = "twin-browser"
 
@@ -19,9 +21,15 @@ _OWNERS: dict[str, str] = {}
 _MOST_OWNERS = 10_000
 
 
+def own_browser() -> str | None:
+    """The browser of the session whose page is being run; None where it sent no cookie."""
+    browser = st.context.cookies.get(BROWSER_COOKIE)
+    return str(browser) if browser else None
+
+
 def note_owner() -> None:
     """Notes whose browser the running session is of, so that no other takes it up later."""
-    session, browser = current(), st.context.cookies.get(BROWSER_COOKIE)
+    session, browser = current(), own_browser()
     if session is None or not browser or session in _OWNERS:
         return
     _OWNERS[session] = browser
@@ -62,4 +70,9 @@ def may_download(browser: str, file_id: str) -> bool:
     # No public name says whose a file is. Were this one gone, everything would be refused, and a test would say so.
     held = getattr(runtime.get_instance().media_file_mgr, "_files_by_session_and_coord", {})
     holders = [session_id for session_id, files in list(held.items()) if file_id in list(files.values())]
-    return any(browser_of(session_id) == browser for session_id in holders)
+    return any(is_own(session_id, browser) for session_id in holders)
+
+
+def is_own(session_id: str, browser: str) -> bool:
+    """Whether the tab is one of that browser, and who works in it still may."""
+    return browser_of(session_id) == browser and SESSIONS.may_go_on(session_id)

@@ -1,8 +1,9 @@
-"""Who is working: a name that somebody chose, kept for their browser, and never assumed once there are two people.
+"""Who is working: who signed in (`pages.ui.guard.signin`); in a demo a name that was chosen, kept for the browser.
 
-The page offers the names that the store knows. The chosen one holds for the tab, and a script of ours hands it to the
-browser as a cookie (signed, HttpOnly, SameSite=Strict), from which other tabs, a reload and a server that was started
-again take it, for a working shift. There is no sign-in: who sits at the browser can choose any name.
+In a demo the page offers the names that the store knows, and never assumes one once there are two people. The chosen
+one holds for the tab, and a script of ours hands it to the browser as a cookie (signed, HttpOnly, SameSite=Strict),
+from which other tabs, a reload and a server that was started again take it, for a working shift. Who sits at the
+browser can choose any name. Where people have signed in, none can be chosen: their data folder is no demo.
 """
 
 from __future__ import annotations
@@ -17,19 +18,18 @@ import streamlit as st
 from itsdangerous import BadData, URLSafeTimedSerializer
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route
 
 from core.errors import InputError
 from pages.ui.api.answers import NO_STORE, problem
 from pages.ui.frame import resources
-from pages.ui.guard import rights, sessions
+from pages.ui.guard import sessions, signin
+from pages.ui.guard.guard import open_to_all
 from pages.ui.guard.secret import signing_secret
-from pages.ui.shared.text import plain
+from pages.ui.guard.working import SESSIONS, SHIFT_S, Working
 
 URL = "/api/who"
 HEADER = "x-twin-choice"
-#: How long a browser keeps a name: a working shift, as the next person at a reading station is another.
-MAX_AGE_S = 12 * 3600
+MAX_AGE_S = SHIFT_S
 _CHOICE_S = 60.0
 
 _SCRIPT = """
@@ -80,36 +80,55 @@ CHOICES = Choices()
 
 
 def settle() -> str | None:
-    """The name under which this run of the page works, kept in the session as "who"; None if it must be asked for.
-
-    The tab's own choice comes first, then the browser's cookie; the only person there is needs no choice. A name that
-    the store does not know (any more) counts for nothing.
+    """The name under which this run of the page works, kept in the session as "who"; None if nobody may work in it yet.
 
     Raises:
         StoreError: if the store cannot be opened.
+        InputError: if the settings of sign-in cannot work, or are missing where people have signed in before.
     """
+    st.session_state["who"] = None
+    name = _chosen_name() if not signin.configured() else None
+    working = signin.settle() if signin.configured() else Working(name) if name else None
+    SESSIONS.note(sessions.current(), working)
+    name = None if working is None else working.person
+    st.session_state["who"] = name
+    return name
+
+
+def _chosen_name() -> str | None:
+    """The tab's own choice, else the browser's cookie; the only person there is needs no choice. A name that the store
+    does not know (any more) counts for nothing."""
     known = names()
     chosen = st.session_state.get("chosen-person") or _of_cookie()
-    if chosen not in known:
-        chosen = known[0] if len(known) == 1 else None
-    st.session_state["who"] = chosen
-    return chosen
+    if chosen in known:
+        return str(chosen)
+    alone = len(known) == len(resources.get_store().people.all()) == 1  # who is disabled does not become the other
+    return known[0] if alone else None
 
 
 def names() -> list[str]:
-    """Those whom the store knows, by name."""
-    return [str(row.name) for row in resources.get_store().people.all()]
+    """Those who may be chosen in a demo, by name. Raises InputError where people sign in, and no provider is named."""
+    people = resources.get_store().people.all()
+    if any(person.identity is not None for person in people):
+        raise InputError(
+            "People sign in to this data folder, but no provider is named, so nobody can be let in. Name it again in "
+            ".streamlit/secrets.toml, or give a demo a data folder of its own (TWIN_DATA)."
+        )
+    return [person.name for person in people if not person.disabled]
 
 
 def person() -> str:
     """The name that `settle` found.
 
     Raises:
-        InputError: while nobody is chosen.
+        InputError: while nobody works here, or for somebody who was disabled or signed out meanwhile.
     """
     chosen = st.session_state.get("who")
     if not chosen:
         raise InputError("Expected to know who is working, got no name. Choose yours and do it again.")
+    known = resources.get_store().people.named(str(chosen))
+    if known is None or known.disabled or not SESSIONS.may_go_on(sessions.current()):
+        raise InputError("Expected somebody who may work here, got one who may not (any more). Reload the page.")
     return str(chosen)
 
 
@@ -137,8 +156,6 @@ def switch(chosen: str) -> None:
         args=("working-as",),
         help="Everything you do is recorded under this name.",
     )
-    if (reason := rights.only_looks(resources.get_store(), chosen)) is not None:
-        st.caption(plain(reason))
     session = sessions.current()
     choice = None if session is None else CHOICES.open_of(session)
     if choice is not None:
@@ -178,8 +195,8 @@ def _of_cookie() -> str | None:
 
 
 async def keep(request: Request) -> Response:
-    """POST: the browser takes the name that was just chosen on a page of its own."""
-    chosen = CHOICES.take(request.headers.get(HEADER, ""))
+    """POST: the browser takes the name that was just chosen on a page of its own; none where people sign in."""
+    chosen = None if signin.configured() else CHOICES.take(request.headers.get(HEADER, ""))
     if chosen is None:
         return problem(403, "Expected the choice that the page just made, got none. Choose the name again.")
     answer = Response(status_code=204, headers=NO_STORE)
@@ -194,4 +211,4 @@ async def keep(request: Request) -> Response:
     return answer
 
 
-WHO_ROUTES = [Route(URL, keep, methods=["POST"])]
+WHO_ROUTES = [open_to_all(URL, keep, "a word that a page made is its key, for one use within a minute", ["POST"])]

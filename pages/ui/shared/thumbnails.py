@@ -9,17 +9,14 @@ from pathlib import Path
 import numpy as np
 from nibabel.filebasedimages import ImageFileError
 from numpy.typing import NDArray
-from starlette.concurrency import run_in_threadpool
-from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route
 
 from core.errors import StoreError, TwinReviewError
 from core.types import Grid, MaskRecord, Volume
-from pages.ui.api.answers import NO_STORE, denied, problem, refusal
+from pages.ui.api.answers import NO_STORE, problem
 from pages.ui.api.slabs import read_blocks, write
-from pages.ui.frame import resources, visible
-from pages.ui.guard.tokens import Claims, read_token
+from pages.ui.frame import resources
+from pages.ui.guard.guard import Asked, ByToken, guarded
 from pages.ui.shared import slices
 from store import Store
 
@@ -87,27 +84,17 @@ def _square(labels: NDArray[np.uint8], spacing_mm: tuple[float, float, float]) -
     return parts[0], parts[1]
 
 
-def _thumbnail(claims: Claims, mask_id: str) -> bytes | None:
-    """The picture; None where the claims do not cover it."""
-    store = resources.get_store()
-    record = visible.by_id(store, claims, mask_id)
-    if record is None:
-        return None
-    return mask_thumbnail(store, record, resources.data_root() / "cache" / "thumbnails")
-
-
-async def get_thumbnail(request: Request) -> Response:
+def get_thumbnail(asked: Asked) -> Response:
     """A version's small picture: PNG."""
-    claims = read_token(request)
-    if claims is None:
-        return denied("this picture")
+    record = asked.mask(asked.parameter("mask_id"))
     try:
-        content = await run_in_threadpool(_thumbnail, claims, request.path_params["mask_id"])
-    except StoreError as error:  # the file is gone, or is another than was stored
-        return refusal(error)
+        cache = resources.data_root() / "cache" / "thumbnails"
+        content = mask_thumbnail(resources.get_store(), record, cache)
+    except StoreError:  # the file is gone, or is another than was stored: its own sentence
+        raise
     except (OSError, EOFError, zlib.error, ImageFileError, TwinReviewError):
         return problem(404, "The picture cannot be made: a stored file cannot be read. Run `verify`.")
-    return denied("this picture") if content is None else Response(content, media_type="image/png", headers=NO_STORE)
+    return Response(content, media_type="image/png", headers=NO_STORE)
 
 
-THUMBNAIL_ROUTES = [Route(API + "{mask_id}", get_thumbnail)]
+THUMBNAIL_ROUTES = [guarded(API + "{mask_id}", get_thumbnail, ByToken("this picture"))]

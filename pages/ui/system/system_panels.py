@@ -6,7 +6,6 @@ import json
 
 import streamlit as st
 
-from core.access import ROLES
 from core.jobs.runner import FINAL
 from core.review.blind_reading import Closed
 from core.types import JsonObject
@@ -91,52 +90,6 @@ def jobs(store: Store, person: str) -> None:
     if chosen and st.button("Cancel it", **rights.button(store, person, "job.cancelled")):
         resources.get_runner().cancel(chosen, person)
         st.rerun()
-
-
-MAY = {
-    "viewer": "look at everything, change nothing",
-    "reviewer": "import, segment, draw, decide, cancel jobs",
-    "administrator": "all of that, and add people and change roles",
-}
-
-
-def people(store: Store, person: str) -> None:
-    """Who may be named on a record, and what their role lets them do; an administrator adds and changes."""
-    known = {p.name: p for p in store.people.all()}
-    st.dataframe(
-        cells(
-            [
-                {
-                    "name": p.name,
-                    "role": p.role,
-                    "may": MAY.get(p.role, "nothing: no role of this TwinReview"),
-                    "since (UTC)": _minute(p.added_at),
-                }
-                for p in known.values()
-            ]
-        ),
-        hide_index=True,
-        width="stretch",
-    )
-    reason = rights.why_not(store, person, "person.added")
-    if reason:
-        st.info(plain(reason))
-    elif not any(p.role == "administrator" for p in known.values()):
-        st.info("Nobody is an administrator yet, so a reviewer may add people. Make somebody one.")
-    with st.form("person", border=False):
-        name, role = st.columns(2)
-        new = name.text_input("Name", max_chars=64, help="As it is to stand beside decisions. Sign-in comes later.")
-        chosen = role.selectbox("Role", ROLES, index=ROLES.index("reviewer"))
-        if st.form_submit_button("Add", **rights.button(store, person, "person.added")):
-            store.people.add(new, chosen, by=person)
-            st.rerun()
-    with st.form("role", border=False):
-        name, role = st.columns(2)
-        whose = name.selectbox("Person", list(known), key="role-of")
-        chosen = role.selectbox("New role", ROLES, key="new-role")
-        if st.form_submit_button("Change the role", **rights.button(store, person, "person.added")):
-            store.people.add(whose, chosen, by=person)
-            st.rerun()
 
 
 def doubted_files(store: Store) -> None:

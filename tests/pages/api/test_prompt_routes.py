@@ -220,7 +220,7 @@ def test_prompts_work_beside_the_pages_and_leaving_stops_a_propagation(start_ser
 
     def post(route: str, **values: Any) -> http.client.HTTPResponse:
         connection = http.client.HTTPConnection(server.url.removeprefix("http://"), timeout=120)
-        headers = {tokens.HEADER: token, "Accept-Encoding": "gzip"}
+        headers = {tokens.HEADER: token, "Accept-Encoding": "gzip", "Cookie": tab.cookie}
         connection.request("POST", f"/api/viewer/{route}", json.dumps({"scan": scan.sha256, **values}), headers)
         return connection.getresponse()
 

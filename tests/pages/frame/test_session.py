@@ -69,6 +69,11 @@ WRITTEN_IN_PLACE = (
     "'working-as'",
     "'role-of'",
     "'new-role'",
+    "'access-of'",
+    "'account-of'",
+    "'waiting-account'",
+    "'waiting-role'",
+    "sign-in-",  # of one provider
     "{key}-{",  # an uploader, emptied where the patient changes
     "name-confirmed-",  # of one question
     "paper-",  # a figure of the cohort on white

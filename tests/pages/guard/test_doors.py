@@ -18,7 +18,7 @@ from starlette.routing import Route
 from starlette.testclient import TestClient
 
 from pages.ui.api import routes
-from pages.ui.guard import doors, sockets
+from pages.ui.guard import doors, signin, sockets
 from tests.wire import answer_of, status_of
 
 HEADERS = {
@@ -150,11 +150,14 @@ def test_a_visit_over_an_address_of_the_network_is_answered_by_one_sentence(clie
     url = f"http://{shown}{path}"
     answer = client.get(url, headers={"Host": "localhost"})
     assert (answer.status_code, answer.text) == (503, doors.EXPOSED)
-    monkeypatch.setenv("TWIN_OPEN_TO_NETWORK", "yes")
-    assert client.get(url, headers={"Host": "localhost"}).status_code == 503, "not the words that mean it"
     monkeypatch.setenv("TWIN_OPEN_TO_NETWORK", "yes-without-sign-in")
+    assert client.get(url, headers={"Host": "localhost"}).status_code == 503, "no setting opens it without sign-in"
+    monkeypatch.setattr(signin, "configured", lambda: True)
+    monkeypatch.setattr(signin, "own_host", lambda: None)
     assert client.get(url, headers={"Host": "localhost"}).status_code != 503
     assert client.get(url).status_code == 421, "the names are looked at as before"
+    monkeypatch.setattr(signin, "own_host", lambda: address)
+    assert client.get(url).status_code != 421, "the name under which a provider sends people back"
 
 
 class _OfTheNetwork(socket.socket):
@@ -173,7 +176,8 @@ def test_while_the_server_waits_for_the_network_not_even_this_machine_is_served(
         for path in PATHS:
             answer = client.get(path)
             assert (answer.status_code, answer.text) == (503, doors.EXPOSED)
-        monkeypatch.setenv("TWIN_OPEN_TO_NETWORK", "yes-without-sign-in")
+        monkeypatch.setattr(signin, "configured", lambda: True)
+        monkeypatch.setattr(signin, "own_host", lambda: None)
         assert client.get("/api/health").status_code == 200
 
 

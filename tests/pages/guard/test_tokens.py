@@ -7,7 +7,6 @@ import time
 import pytest
 from starlette.requests import Request
 
-from core.remembered.rows import Person
 from pages.ui.frame import resources
 from pages.ui.guard import tokens
 from pages.ui.guard.tokens import LINGER_S, MAX_AGE_S, Claims, Registry
@@ -108,9 +107,15 @@ def test_a_role_is_asked_for_at_every_request(store: Store, monkeypatch):
 
     assert read("demo", True) is not None
     assert read("nobody", False) is None
-    monkeypatch.setattr(store.people, "all", lambda: [Person("demo", "viewer", "")])
-    assert read("demo", True) is None, "the same token as before"
-    assert read("demo", False) is not None
+    token = tokens.make_token("ann", "P1", (), (), True)
+    request = Request({"type": "http", "headers": [(b"x-twin-token", token.encode())]})
+    assert tokens.read_token(request) is not None
+    store.people.add("ann", "viewer", by="demo")
+    assert tokens.read_token(request) is None
+    assert read("ann", True) is None, "a viewer edits nothing, whatever a page claims"
+    assert read("ann", False) is not None
+    store.people.add("ann", "reviewer", by="demo")
+    assert tokens.read_token(request) is None, "it does not come back with the role"
 
 
 @pytest.mark.browser
@@ -125,8 +130,10 @@ def test_on_a_running_server_a_token_ends_with_its_tab(start_server, tmp_path):
         assert tab.get(url, x_twin_token=token) == 200
         assert tab.get(url) == 403
         assert tab.token("review", "patient_id=ANNA") == token
-    until, other = time.monotonic() + 60, Tab(dashboard.url)
-    while other.get(url, x_twin_token=token) == 200:
+    other = Tab(dashboard.url)
+    assert other.get(url, x_twin_token=token) == 403, "another browser"
+    until = time.monotonic() + 60
+    while tab.get(url, x_twin_token=token) == 200:
         assert time.monotonic() < until, "the token outlives its tab"
         time.sleep(0.2)
     assert other.get(url, x_twin_token=other.token("review", "patient_id=ANNA")) == 200

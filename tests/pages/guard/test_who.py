@@ -31,8 +31,9 @@ def opened(monkeypatch, tmp_path):
     resources.get_store.clear()
 
     def known(*names: str) -> None:
-        everybody = [Person(name, "reviewer", "") for name in names]
-        monkeypatch.setattr(resources.get_store().people, "all", lambda: everybody)
+        people = [Person(name, "reviewer", "") for name in names]
+        monkeypatch.setattr(resources.get_store().people, "all", lambda: people)
+        monkeypatch.setattr(resources.get_store().people, "named", {person.name: person for person in people}.get)
 
     def run(*names):
         known(*names)

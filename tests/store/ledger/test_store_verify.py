@@ -193,7 +193,8 @@ def test_every_write_is_in_the_audit_once_with_its_person(store: Store) -> None:
     for entry in entries:
         counts[entry["action"]] = counts.get(entry["action"], 0) + 1
     assert counts == {
-        "person.added": 4,
+        "person.added": 3,
+        "role.set": 1,
         "scan.added": 6,
         "mask.added": 5,
         "mask.decided": 4,
