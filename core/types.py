@@ -33,6 +33,9 @@ JsonObject = Mapping[str, Any]
 JsonDict = dict[str, Any]
 #: One JSON value of whatever kind.
 Json = Any
+#: Numbers of whatever type, as a file or a picture holds them; and a range of their indices.
+Voxels = NDArray[Any]
+Span = slice[Any, Any, Any]
 #: A row of a table as it is shown or saved: column -> value.
 TableRow = Mapping[str, object]
 
@@ -290,6 +293,7 @@ class LesionMeasure:
 
 #: Fields of `MaskRecord` whose key in the sidecar and the database is another.
 _STORED_MASK_KEYS = {"author": "reviewer"}
+_FIELD_OF_KEY = {key: name for name, key in _STORED_MASK_KEYS.items()}
 
 
 @dataclass(frozen=True)
@@ -328,6 +332,11 @@ class MaskRecord:
     def stored_keys(cls) -> tuple[str, ...]:
         """The sidecar's keys and the columns of the table, in the order of the fields."""
         return tuple(_STORED_MASK_KEYS.get(name, name) for name in cls.__dataclass_fields__)
+
+    @staticmethod
+    def field_of(stored_key: str) -> str:
+        """The name of the field that a key of the sidecar, or a column of the table, holds."""
+        return _FIELD_OF_KEY.get(stored_key, stored_key)
 
     def to_json(self) -> dict[str, Any]:
         """The sidecar: plain JSON values, keys in the order of the design; format 1 lacks the last two."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Required, TypedDict
 
 import numpy as np
 
@@ -24,6 +24,18 @@ from core.jobs.stages.common import StageStore, add_version
 from core.remembered.vocabulary import MaskMethod
 from core.review.readers import newest_visible_version
 from core.types import Grid, LabelMap, MaskRecord, Modality, Scan, parse_date
+
+
+class ScanDetails(TypedDict, total=False):
+    """What is said of a scan beside its file: arguments of `import_scan`."""
+
+    dataset: Required[str]
+    patient_id: Required[str]
+    timepoint: Required[str]
+    modality: Required[Modality]
+    sequence: str
+    person: Required[str]
+    confirm_id: bool
 
 
 def import_scan(

@@ -6,7 +6,7 @@ import json
 import re
 from dataclasses import dataclass
 from itertools import groupby
-from typing import Any, Protocol
+from typing import Protocol
 
 from core.errors import StoreError
 from core.remembered.lists import HasViews
@@ -92,7 +92,7 @@ class Closed:
     def __bool__(self) -> bool:
         return bool(self.places)
 
-    def speaks_of(self, values: Any) -> bool:
+    def speaks_of(self, values: object) -> bool:
         """Whether JSON values name a closed timepoint with its patient, or one of its masks, in a path as well."""
         found = _NAMES.findall(json.dumps(values, default=str))
         names = {*found, *(name.strip(".") for name in found)}

@@ -11,12 +11,12 @@ from numpy.typing import NDArray
 
 from core.remembered.vocabulary import MaskMethod
 from core.review.model_answers import Answer, newest_of_each_place
-from core.types import Grid, JsonDict
+from core.types import Grid, JsonDict, Span, Voxels
 
 #: A voxel this near to halfway between two slices or pixels may be taken either way; indices.
 TIE = 1e-6
 YES, NO, UNSURE = np.uint8(1), np.uint8(2), np.uint8(4)
-Box = tuple[slice, slice, slice]
+Box = tuple[Span, Span, Span]
 Bools = NDArray[np.bool_]
 Marks = NDArray[np.uint8]
 #: Lowest and highest index along the three axes.
@@ -126,7 +126,7 @@ def _bits(answer: Answer, scan: Grid) -> Bools:
     return answer.bits((scan.shape[first], scan.shape[second]))
 
 
-def _extent(mask: NDArray[np.generic]) -> Extent | None:
+def _extent(mask: Voxels) -> Extent | None:
     """Lowest and highest index of what is not 0; None where nothing is."""
     sides = [np.flatnonzero(mask.any(axis=tuple(b for b in range(3) if b != a))) for a in range(3)]
     if not sides[0].size:
@@ -134,7 +134,7 @@ def _extent(mask: NDArray[np.generic]) -> Extent | None:
     return np.array([s[0] for s in sides]), np.array([s[-1] for s in sides])
 
 
-def _reach(answer: Answer, to_grid: NDArray[np.floating], low: NDArray[np.number], high: NDArray[np.number]) -> Extent:
+def _reach(answer: Answer, to_grid: Voxels, low: Voxels, high: Voxels) -> Extent:
     """The voxels of a grid around a rectangle of the answer's slice, half a voxel wider; they may lie outside it."""
     first, second = (n for n in range(3) if n != answer.axis)
     corners = []

@@ -19,7 +19,7 @@ from core.errors import GeometryError, InputError
 from core.lesions.metrics import bounding_box, confusion
 from core.remembered.sources import HasMasks, HasPatients, HasReadings
 from core.remembered.vocabulary import MaskMethod
-from core.types import MM3_PER_ML, TOTAL_LESION_ID, Grid, LabelMap, MaskRecord
+from core.types import MM3_PER_ML, TOTAL_LESION_ID, Grid, LabelMap, MaskRecord, Span
 
 #: Methods that need no person's hand.
 AUTOMATIC_METHODS = frozenset(method for method in MaskMethod if method.is_automatic)
@@ -295,7 +295,7 @@ def _labels(array: NDArray[np.uint8]) -> list[int]:
 
 def _cropped(
     masks: Mapping[str, LabelMap], grid: Grid, margin: int
-) -> tuple[tuple[slice, slice, slice], dict[str, NDArray[np.uint8]]]:
+) -> tuple[tuple[Span, Span, Span], dict[str, NDArray[np.uint8]]]:
     """The box around everything that anyone drew, `margin` voxels wider, and each reader's part of it."""
     for reader, mask in masks.items():
         if not mask.grid.matches(grid):
@@ -311,9 +311,7 @@ def _cropped(
     return box, {reader: mask.array[box] for reader, mask in masks.items()}
 
 
-def _with_margin(
-    box: tuple[slice, slice, slice] | None, shape: tuple[int, ...], margin: int
-) -> tuple[slice, slice, slice]:
+def _with_margin(box: tuple[Span, Span, Span] | None, shape: tuple[int, ...], margin: int) -> tuple[Span, Span, Span]:
     """A box made wider by `margin` voxels, within the array; one voxel where there is no box."""
     if box is None:
         return slice(0, 1), slice(0, 1), slice(0, 1)

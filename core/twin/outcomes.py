@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
 from core.errors import InputError
 from core.growth.rates import ChangeVerdict, change_verdict
@@ -22,7 +22,7 @@ from core.twin.curve_points import CurvePointStore, volume_points
 from core.twin.radiotherapy import cannot_tell
 from core.twin.response import DEFAULT_RULE, RULES, Category, Response, volumetric_response
 from core.twin.trajectory import diameter_mm, unreadable_accepted_masks, unreadable_points
-from core.types import MM3_PER_ML, TOTAL_LESION_ID, Progress, VolumePoint, no_progress
+from core.types import MM3_PER_ML, TOTAL_LESION_ID, Progress, TableRow, VolumePoint, no_progress
 
 #: The best first; what cannot be evaluated comes after everything that can.
 BEST_FIRST: tuple[Category, ...] = ("CR", "PR", "SD", "PD", "NE")
@@ -263,7 +263,7 @@ def _verdict(store: OutcomeStore, patient_id: str, baseline: Visit, best: Visit)
     )
 
 
-def best_rows(outcomes: Sequence[PatientOutcome]) -> list[dict[str, Any]]:
+def best_rows(outcomes: Sequence[PatientOutcome]) -> list[TableRow]:
     """A patient a row, the worst best change first and unknown ones last: what the waterfall shows."""
     return [
         {
@@ -297,7 +297,7 @@ def worst_first(outcomes: Sequence[PatientOutcome]) -> list[PatientOutcome]:
     )
 
 
-def visit_rows(outcomes: Sequence[PatientOutcome]) -> list[dict[str, Any]]:
+def visit_rows(outcomes: Sequence[PatientOutcome]) -> list[TableRow]:
     """An accepted timepoint a row: what the spider shows."""
     return [
         {
@@ -320,9 +320,9 @@ def visit_rows(outcomes: Sequence[PatientOutcome]) -> list[dict[str, Any]]:
     ]
 
 
-def course_rows(outcomes: Sequence[PatientOutcome]) -> list[dict[str, Any]]:
+def course_rows(outcomes: Sequence[PatientOutcome]) -> list[TableRow]:
     """Whatever happened a row, in days since baseline: what the swimmer shows; `to_days` None: it goes on."""
-    rows = []
+    rows: list[TableRow] = []
     for o in outcomes:
         whats: list[tuple[str, float, float | None, str]] = [("observed", 0.0, o.days_observed, "")]
         whats += [("response", v.days, v.days, v.category) for v in o.visits]

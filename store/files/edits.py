@@ -31,7 +31,7 @@ MAX_WORDS = 200
 Labels = NDArray[np.uint8]
 
 
-class Header(Strict):  # type: ignore[explicit-any]  # what pydantic generates
+class Header(Strict):
     """What a browser says of an edit. A list that is absent (None) is as it was after the edit before."""
 
     slices: Annotated[list[Annotated[int, Field(ge=0, le=MAX_INDEX)]], Field(max_length=MAX_INDEX + 1)]
@@ -45,7 +45,7 @@ class Header(Strict):  # type: ignore[explicit-any]  # what pydantic generates
         return {k: v for k, v in values.items() if k not in CLAIMS} if isinstance(values, dict) else values
 
 
-class AnswerList(Strict):  # type: ignore[explicit-any]
+class AnswerList(Strict):
     """The answers that an edit was the first to cite."""
 
     answers: Annotated[list[Answer], Field(max_length=MAX_ANSWERS)]

@@ -322,7 +322,8 @@ def mask_of(row: Row) -> MaskRecord:
     values["lesions"] = tuple(json.loads(row["lesions"]))
     values["software"] = repeated_json(row["software"])
     values["model_files"] = None if row["model_files"] is None else json.loads(row["model_files"])
-    return MaskRecord(**values | {"format_version": row["format_version"] or 1})
+    values["format_version"] = row["format_version"] or 1
+    return MaskRecord(**{MaskRecord.field_of(name): value for name, value in values.items()})
 
 
 @lru_cache(maxsize=256)

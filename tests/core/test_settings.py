@@ -114,7 +114,7 @@ def test_without_any_the_defaults_hold():
 def test_they_cannot_be_changed_but_by_the_environment_which_is_looked_at_each_time(monkeypatch):
     before = settings()
     with pytest.raises(ValidationError):
-        before.workers = 2
+        before.workers = 2  # type: ignore[misc]
     monkeypatch.setenv("TWIN_WORKERS", "2")
     assert (settings().workers, before.workers) == (2, 1)
     monkeypatch.delenv("TWIN_WORKERS")

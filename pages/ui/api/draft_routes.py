@@ -5,11 +5,11 @@ from __future__ import annotations
 import gzip
 import threading
 from collections.abc import Callable
-from typing import Any
 
 from starlette.responses import JSONResponse, Response
 
 from core.strict import read_strictly
+from core.types import JsonDict
 from pages.ui.api.answers import NO_STORE, problem
 from pages.ui.api.bodies import MAX_BEGIN_BYTES, BeginBody, revision
 from pages.ui.api.prompt_routes import GIVEN
@@ -73,7 +73,7 @@ def begin(asked: Asked) -> Response:
         raise Denied("Expected a version that you may see, got another one. Reload the page.")
     store = resources.get_store()
     draft = store.drafts.begin(wanted.patient_id, wanted.timepoint, wanted.parent_version, asked.person)
-    said: dict[str, Any] = {"prompts": [], "answers": [], "left_out": []}
+    said: JsonDict = {"prompts": [], "answers": [], "left_out": []}
     if draft.revision:
         drawn = store.drafts.labels(draft)
         said = {

@@ -8,8 +8,8 @@ from __future__ import annotations
 import json
 import math
 import uuid
-from collections.abc import AsyncIterator, Iterator, Sequence
-from typing import TYPE_CHECKING, Any, TypeVar
+from collections.abc import AsyncIterator, Generator, Sequence
+from typing import TYPE_CHECKING, TypeVar
 
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import JSONResponse, Response, StreamingResponse
@@ -17,7 +17,7 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 from core.errors import StoreError, TwinReviewError
 from core.review.model_answers import Answer, AnswerBook, AskedPrompt
 from core.strict import read_strictly
-from core.types import Prompt, Scan
+from core.types import JsonDict, Prompt, Scan
 from pages.ui.api.answers import NO_STORE
 from pages.ui.api.bodies import MAX_PROMPT_BYTES, AheadBody, PromptBody, PropagateBody, ScanBody
 from pages.ui.frame import resources
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 #: What was answered lately. A draft cites it; a restart of the server forgets what no draft has cited by then.
 GIVEN = AnswerBook()
-Values = dict[str, Any]
+Values = JsonDict
 Body = TypeVar("Body", bound=ScanBody)
 
 
@@ -100,7 +100,7 @@ def ahead(asked: Asked) -> Response:
     return JSONResponse({"embedded": ready, "queued": queued}, headers=NO_STORE)
 
 
-def _propagation(asked: Asked) -> Iterator[Values]:
+def _propagation(asked: Asked) -> Generator[Values]:
     """The lines of a propagation; what cannot be asked is refused before the first."""
     from core.lesions.mask_bits import unpack
 
@@ -117,7 +117,9 @@ def _propagation(asked: Asked) -> Iterator[Values]:
     return _told(steps, asked.claims, scan, body)
 
 
-def _told(steps: Any, claims: Claims, scan: Scan, body: PropagateBody) -> Iterator[Values]:
+def _told(
+    steps: Generator[SliceFound | StopReason], claims: Claims, scan: Scan, body: PropagateBody
+) -> Generator[Values]:
     """Each slice as a line of the stream, remembered as an answer; the reasons last."""
     from core.engines.base import StopReason
     from core.lesions.mask_bits import pack
@@ -157,7 +159,7 @@ def _told(steps: Any, claims: Claims, scan: Scan, body: PropagateBody) -> Iterat
         steps.close()
 
 
-async def _lines(asked: Asked, told: Any) -> AsyncIterator[str]:
+async def _lines(asked: Asked, told: Generator[Values]) -> AsyncIterator[str]:
     """NDJSON as slices come. However this ends, also by the visitor's leaving or being kept out, the propagation ends
     with it."""
     try:

@@ -18,14 +18,13 @@ import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import BinaryIO, cast
 
 import nibabel as nib
 import numpy as np
-from numpy.typing import NDArray
 
 from core.errors import InputError
-from core.types import Modality
+from core.types import Modality, Voxels
 
 SLAB = 16
 #: Slices that are converted at once; a part of SLAB.
@@ -53,13 +52,13 @@ def slab_folder(root: Path, sha256: str) -> Path:
     return root / "cache" / "slabs" / sha256
 
 
-def read_blocks(path: Path, slices: int = SLAB, start: int = 0) -> Iterator[NDArray[Any]]:
+def read_blocks(path: Path, slices: int = SLAB, start: int = 0) -> Iterator[Voxels]:
     """The voxels of a .nii.gz from block `start` on: (I, J, up to `slices`) at a time, in the unit of the scan.
 
     Raises:
         InputError: if the file ends too early.
     """
-    header: Any = nib.load(path).header
+    header = cast(nib.Nifti1Image, nib.load(path)).header
     dtype, (i, j, k) = header.get_data_dtype(), header.get_data_shape()
     slope, intercept = _slope_inter(header)
     with path.open("rb") as stream:
@@ -72,7 +71,7 @@ def read_blocks(path: Path, slices: int = SLAB, start: int = 0) -> Iterator[NDAr
             yield block if (slope, intercept) == (1.0, 0.0) else block * np.float32(slope) + np.float32(intercept)
 
 
-def _slope_inter(header: Any) -> tuple[float, float]:
+def _slope_inter(header: nib.Nifti1Header) -> tuple[float, float]:
     slope, intercept = header.get_slope_inter()
     return (1.0, 0.0) if slope is None else (float(slope), float(intercept or 0.0))
 
@@ -80,7 +79,7 @@ def _slope_inter(header: Any) -> tuple[float, float]:
 class _Inflated:
     """The bytes inside a gzip stream, as many as are asked for."""
 
-    def __init__(self, stream: Any) -> None:
+    def __init__(self, stream: BinaryIO) -> None:
         self._stream, self._inflate, self._rest = stream, zlib.decompressobj(31), b""
 
     def skip(self, count: int) -> None:
@@ -178,7 +177,7 @@ class Conversions:
                 self._running.pop(folder.name, None)
 
 
-def to_int16(block: NDArray[Any], scale: Scaling) -> bytes:
+def to_int16(block: Voxels, scale: Scaling) -> bytes:
     """Voxels as stored for the browser: little-endian int16, i fastest; what does not fit is clipped."""
     out = np.empty(block.shape, "<i2", order="F")
     for k in range(block.shape[2]):  # slice by slice, so that no second float copy of the block is needed

@@ -14,16 +14,24 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, TypedDict, Unpack
 
 import streamlit as st
 from starlette.exceptions import HTTPException
 from streamlit.runtime import get_instance
 from streamlit.runtime.scriptrunner import get_script_run_ctx
-from streamlit.runtime.uploaded_file_manager import UploadedFileRec
+from streamlit.runtime.uploaded_file_manager import UploadedFile, UploadedFileRec, UploadFileUrlInfo
 
 from core.errors import InputError
 from core.imaging.limits import import_limits
+from core.types import Json
+
+if TYPE_CHECKING:
+    from streamlit.runtime import Runtime
+
+#: Streamlit's managers of sessions and of uploaded files, whose inner parts have no types of their own.
+Sessions = Json
+Uploads = Json
 
 logger = logging.getLogger("twinreview.uploads")
 
@@ -34,6 +42,14 @@ SESSIONS_AT_ONCE = 4
 _NAME = re.compile(r"[^\w.()+ -]")
 #: Of a name: file systems take 255, some that encrypt 143.
 _NAME_BYTES = 100
+
+
+class UploaderOptions(TypedDict, total=False):
+    """What else `st.file_uploader` is told."""
+
+    accept_multiple_files: bool
+    help: str
+    type: list[str]
 
 
 @dataclass
@@ -56,7 +72,7 @@ async def watched() -> AsyncIterator[None]:
         sweeping.cancel()
 
 
-async def _sweep(runtime: Any) -> None:
+async def _sweep(runtime: Runtime) -> None:
     while True:
         await asyncio.sleep(SWEEP_S)
         try:
@@ -65,7 +81,7 @@ async def _sweep(runtime: Any) -> None:
             logger.exception("closed sessions could not be looked through")
 
 
-def forget_closed_sessions(sessions: Any, uploads: Any) -> int:
+def forget_closed_sessions(sessions: Sessions, uploads: Uploads) -> int:
     """Let go of files whose session neither is connected nor may come back.
 
     A session that lost its connection may come back for two minutes. Streamlit only marks it as expired then; what it
@@ -89,7 +105,7 @@ def forget_closed_sessions(sessions: Any, uploads: Any) -> int:
     return len(gone)
 
 
-def limit_uploads(uploads: Any) -> None:
+def limit_uploads(uploads: Uploads) -> None:
     """Make Streamlit's manager refuse a file with which its session, or all together, would hold too much.
 
     An upload does not say of which uploader it is. But the addresses for files that are chosen together are asked for
@@ -99,7 +115,7 @@ def limit_uploads(uploads: Any) -> None:
     batches: dict[str, dict[str, _Batch]] = {}
     uploads.batches = batches
 
-    def addresses_of_a_batch(session_id: str, file_names: Sequence[str]) -> list[Any]:
+    def addresses_of_a_batch(session_id: str, file_names: Sequence[str]) -> list[UploadFileUrlInfo]:
         found, batch = addresses(session_id, file_names), _Batch()
         batches.setdefault(session_id, {}).update((one.file_id, batch) for one in found)
         return list(found)
@@ -132,7 +148,7 @@ def too_much() -> str:
     )
 
 
-def uploader(key: str, label: str, **options: Any) -> list[Any]:
+def uploader(key: str, label: str, **options: Unpack[UploaderOptions]) -> list[UploadedFile]:
     """Streamlit's file uploader, empty again after `let_go(key)`; what was chosen, as a list.
 
     Raises:
@@ -152,21 +168,21 @@ def uploader(key: str, label: str, **options: Any) -> list[Any]:
     return files
 
 
-def let_go(key: str, files: Sequence[Any]) -> None:
+def let_go(key: str, files: Sequence[UploadedFile]) -> None:
     """Remove files from memory and make the uploader of that key an empty one at the page's next run."""
-    context: Any = get_script_run_ctx()
+    context: Json = get_script_run_ctx()
     for file in files:
         if context is not None:
             context.uploaded_file_mgr.remove_file(context.session_id, file.file_id)
     st.session_state[f"{key}-turn"] = st.session_state.get(f"{key}-turn", 0) + 1
 
 
-def _was_refused(files: Sequence[Any]) -> bool:
+def _was_refused(files: Sequence[UploadedFile]) -> bool:
     """Whether a file that was chosen together with one of these was refused.
 
     Where none of such a batch arrived, nothing tells of which uploader it was: an empty one says so, once.
     """
-    context: Any = get_script_run_ctx()
+    context: Json = get_script_run_ctx()
     batches: dict[str, dict[str, _Batch]] = getattr(getattr(context, "uploaded_file_mgr", None), "batches", {})
     own = batches.get(context.session_id, {}) if context is not None else {}
     refused = [batch for batch in list(own.values()) if batch.refused]
@@ -177,7 +193,7 @@ def _was_refused(files: Sequence[Any]) -> bool:
     return bool(mine)
 
 
-def saved(files: Sequence[Any], folder: Path) -> list[Path]:
+def saved(files: Sequence[UploadedFile], folder: Path) -> list[Path]:
     """Uploads as files in `folder`, under the last part of their names; raises InputError when there are none."""
     if not files:
         raise InputError("Expected at least one file, got none. Choose the image first.")

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Unpack
 
 import streamlit as st
+from streamlit.runtime.uploaded_file_manager import UploadedFile
 
 from core.imaging.pseudonym import NameQuestion
-from core.jobs.pipeline import import_mask, import_scan
+from core.jobs.pipeline import ScanDetails, import_mask, import_scan
 from core.types import MM3_PER_ML, JsonDict, Scan, TableRow
 from pages.ui.frame import session
 from pages.ui.frame.session import QuestionedNames
@@ -20,7 +21,7 @@ from store import Store
 VERDICTS = {"in distribution": st.success, "out of distribution": st.warning}
 
 
-def import_files(store: Store, files: Sequence[Any], **details: Any) -> Scan:
+def import_files(store: Store, files: Sequence[UploadedFile], **details: Unpack[ScanDetails]) -> Scan:
     """Uploaded files -> a stored scan. Raises what `pipeline.import_scan` raises; the uploads are gone after."""
     with store.scratch() as folder:
         return import_scan(store, uploads.saved(files, folder), **details)
@@ -103,7 +104,7 @@ def mask_form(store: Store, patient: str | None, person: str) -> None:
         st.success(plain(words))
 
 
-def only_for(patient: str | None, uploader: str, files: Sequence[Any]) -> None:
+def only_for(patient: str | None, uploader: str, files: Sequence[UploadedFile]) -> None:
     """Files that were chosen while one patient was chosen in the sidebar are let go where it is another: they would be
     imported for the wrong one."""
     before = session.FILES_FOR_PATIENT.get(uploader)

@@ -16,7 +16,7 @@ from core.gates.scan.rfdeep import MODEL_ID, Reference
 from core.remembered.rows import MaskVerdict, ScanVerdict
 from core.remembered.vocabulary import SCAN_GATE_STATES
 from core.review.blind_reading import hidden_of_all
-from core.types import JsonObject
+from core.types import JsonObject, Voxels
 from pages.ui.frame import address, opening, resources, session, shell
 from pages.ui.guard import rights
 from pages.ui.shared import charts, job_panel, plotting
@@ -213,7 +213,7 @@ def mask_in_effect(masks: Sequence[ScoredMask]) -> str | None:
     return address.choose("mask", list(_with_score(masks)), session.QUALITY_MASK, whose="that was scored")
 
 
-def mask_figure(known: np.ndarray, masks: Sequence[ScoredMask]) -> None:
+def mask_figure(known: Voxels, masks: Sequence[ScoredMask]) -> None:
     """The calibration scores, and one scored mask among them."""
     by_id = _with_score(masks)
     chosen = st.selectbox(

@@ -14,7 +14,7 @@ from PIL import Image
 from scipy import ndimage
 
 from core.imaging.volumes import resample
-from core.types import Grid, LabelMap, Volume
+from core.types import Grid, LabelMap, Volume, Voxels
 from pages.ui.shared.charts import lesion_colour
 
 #: name -> (centre, width) in the modality's unit; MR has no unit, so its window follows the scan.
@@ -45,7 +45,7 @@ class View:
     letters: tuple[str, str, str, str]
     pixel_mm: tuple[float, float]
 
-    def to_screen(self, plane: NDArray[np.number]) -> NDArray[np.number]:
+    def to_screen(self, plane: Voxels) -> Voxels:
         """(I, J) -> (rows, columns) as shown."""
         shown = plane if self.transpose else plane.T
         return shown[:: -1 if self.flip_y else 1, :: -1 if self.flip_x else 1]

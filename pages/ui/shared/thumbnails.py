@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from starlette.responses import Response
 
 from core.errors import StoreError, TwinReviewError
-from core.types import Grid, MaskRecord, Volume
+from core.types import Grid, MaskRecord, Span, Volume
 from pages.ui.api.answers import NO_STORE, problem
 from pages.ui.api.slabs import read_blocks, write
 from pages.ui.frame import resources
@@ -71,7 +71,7 @@ def largest_slice(path: Path, shape: tuple[int, int, int]) -> tuple[int, NDArray
     return best, labels
 
 
-def _square(labels: NDArray[np.uint8], spacing_mm: tuple[float, float, float]) -> tuple[slice, slice]:
+def _square(labels: NDArray[np.uint8], spacing_mm: tuple[float, float, float]) -> tuple[Span, Span]:
     """A square around the lesions with a margin, within the slice; all of it where there are none."""
     inside = [np.flatnonzero((labels > 0).any(axis=1 - axis)) for axis in (0, 1)]
     if not inside[0].size:
