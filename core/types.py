@@ -28,17 +28,6 @@ TOTAL_LESION_ID = "total"
 #: Volumes are mm3 everywhere; people read mL.
 MM3_PER_ML = 1000.0
 
-#: JSON from outside, and rows as the database gives them, of keys that its reader names; `Any` stands nowhere else.
-JsonObject = Mapping[str, Any]
-JsonDict = dict[str, Any]
-#: One JSON value of whatever kind.
-Json = Any
-#: Numbers of whatever type, as a file or a picture holds them; and a range of their indices.
-Voxels = NDArray[Any]
-Span = slice[Any, Any, Any]
-#: A row of a table as it is shown or saved: column -> value.
-TableRow = Mapping[str, object]
-
 #: progress(fraction 0..1, message). May raise `JobCancelled`; engines call it often and hold nothing half-written.
 Progress = Callable[[float, str], None]
 

@@ -15,7 +15,8 @@ from collections.abc import Iterable, Mapping, Sequence
 import numpy as np
 
 from core.errors import InputError
-from core.types import Json, JsonDict, Prompt
+from core.remembered.untyped import Json, JsonDict
+from core.types import Prompt
 
 _ID = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,63}")
 _REASON = re.compile(r"[A-Za-z0-9_-]{1,64}")

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from core.remembered.rows import Event, MaskVerdict
-from core.types import JsonObject, MaskRecord, Scan
+from core.remembered.untyped import JsonObject
+from core.types import MaskRecord, Scan
 
 
 @dataclass(frozen=True)

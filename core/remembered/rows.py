@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from core.access import Identity
-from core.types import JsonObject
+from core.remembered.untyped import JsonObject
 
 
 @dataclass(frozen=True)

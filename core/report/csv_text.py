@@ -7,7 +7,7 @@ import io
 from collections.abc import Sequence
 from typing import Any
 
-from core.types import TableRow
+from core.remembered.untyped import TableRow
 
 #: What a formula begins with, in a spreadsheet of any language: also in full width, as some keyboards write them.
 _FORMULA_BEGINS = tuple("=+-@\t\r\n＝＋－＠")

@@ -14,8 +14,9 @@ import numpy as np
 from core.errors import InputError
 from core.lesions.metrics import confusion, surface_distances
 from core.remembered.sources import HasMasks, HasPatients
+from core.remembered.untyped import JsonDict, JsonObject
 from core.remembered.vocabulary import MaskMethod
-from core.types import MM3_PER_ML, JsonDict, JsonObject, LabelMap, MaskRecord
+from core.types import MM3_PER_ML, LabelMap, MaskRecord
 
 #: What is compared: a name and the methods of the two sides; None is the accepted version.
 COMPARISONS: Mapping[str, tuple[str, str | None]] = {

@@ -10,7 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from core.errors import InputError, StoreError
-from core.types import Decision, JsonDict, JsonObject, MaskRecord, MaskStatus
+from core.remembered.untyped import JsonDict, JsonObject
+from core.types import Decision, MaskRecord, MaskStatus
 
 VERDICTS = ("accept", "reject", "withdraw")
 REJECTED = "rejected"

@@ -18,8 +18,9 @@ from pydantic import Field, model_validator
 
 from core.errors import InputError
 from core.lesions.mask_bits import unpack
+from core.remembered.untyped import JsonDict
 from core.strict import Strict
-from core.types import JsonDict, Prompt
+from core.types import Prompt
 
 #: No scan has an index beyond this along any axis.
 MAX_INDEX = 65_535

@@ -9,9 +9,10 @@ from itertools import product
 import numpy as np
 from numpy.typing import NDArray
 
+from core.remembered.untyped import JsonDict, Span, Voxels
 from core.remembered.vocabulary import MaskMethod
 from core.review.model_answers import Answer, newest_of_each_place
-from core.types import Grid, JsonDict, Span, Voxels
+from core.types import Grid
 
 #: A voxel this near to halfway between two slices or pixels may be taken either way; indices.
 TIE = 1e-6

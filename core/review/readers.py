@@ -18,8 +18,9 @@ from numpy.typing import NDArray
 from core.errors import GeometryError, InputError
 from core.lesions.metrics import bounding_box, confusion
 from core.remembered.sources import HasMasks, HasPatients, HasReadings
+from core.remembered.untyped import Span
 from core.remembered.vocabulary import MaskMethod
-from core.types import MM3_PER_ML, TOTAL_LESION_ID, Grid, LabelMap, MaskRecord, Span
+from core.types import MM3_PER_ML, TOTAL_LESION_ID, Grid, LabelMap, MaskRecord
 
 #: Methods that need no person's hand.
 AUTOMATIC_METHODS = frozenset(method for method in MaskMethod if method.is_automatic)

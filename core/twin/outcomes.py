@@ -16,13 +16,14 @@ from core.growth.rates import ChangeVerdict, change_verdict
 from core.remembered.lists import HasViews
 from core.remembered.rows import Event
 from core.remembered.sources import EventRecordSource, HasPatients, ScanRecordSource
+from core.remembered.untyped import TableRow
 from core.twin.cohort_records import CohortRecords
 from core.twin.curve import Treatment, events_on_axis, treatments
 from core.twin.curve_points import CurvePointStore, volume_points
 from core.twin.radiotherapy import cannot_tell
 from core.twin.response import DEFAULT_RULE, RULES, Category, Response, volumetric_response
 from core.twin.trajectory import diameter_mm, unreadable_accepted_masks, unreadable_points
-from core.types import MM3_PER_ML, TOTAL_LESION_ID, Progress, TableRow, VolumePoint, no_progress
+from core.types import MM3_PER_ML, TOTAL_LESION_ID, Progress, VolumePoint, no_progress
 
 #: The best first; what cannot be evaluated comes after everything that can.
 BEST_FIRST: tuple[Category, ...] = ("CR", "PR", "SD", "PD", "NE")

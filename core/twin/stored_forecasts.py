@@ -18,6 +18,7 @@ from core.growth.forecast import Forecast, HindcastResult, clean_series, skill
 from core.growth.population import KIND, LEVELS, MEDIAN, Population, active_population
 from core.remembered.rows import GrowthFit
 from core.remembered.sources import HasForecasts
+from core.remembered.untyped import JsonDict, JsonObject
 from core.twin.curve_points import volume_points
 from core.twin.trajectory import (
     TrajectoryStore,
@@ -27,7 +28,7 @@ from core.twin.trajectory import (
     points_by_lesion,
     weekly_days,
 )
-from core.types import TOTAL_LESION_ID, JsonDict, JsonObject, VolumePoint, parse_date
+from core.types import TOTAL_LESION_ID, VolumePoint, parse_date
 
 MODEL = "combined"
 MAX_WEEKS = 104

@@ -18,9 +18,10 @@ from core.growth.forecast import Forecast, QuantileForecast, forecast
 from core.growth.population import KIND, Population, active_population
 from core.growth.rates import ChangeVerdict, Rate, change_verdict, noise_log_sd, specific_growth_rate
 from core.remembered.sources import HasMasks, HasPatients, HasReferenceSets, HasScans
+from core.remembered.untyped import Json, JsonDict
 from core.review.decisions import counted_lesions, lesions_in_one_total_only
 from core.twin.curve_points import CurvePointStore, volume_points
-from core.types import TOTAL_LESION_ID, Json, JsonDict, MaskRecord, VolumePoint, parse_date
+from core.types import TOTAL_LESION_ID, MaskRecord, VolumePoint, parse_date
 
 #: Days ahead at which a forecast is printed; the chart draws every week up to the last.
 HORIZON_DAYS = (28.0, 56.0, 84.0)

@@ -19,7 +19,7 @@ from typing import Protocol, Self
 import duckdb
 
 from core.errors import StoreError
-from core.types import JsonDict
+from core.remembered.untyped import JsonDict
 
 Row = JsonDict
 

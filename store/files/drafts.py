@@ -22,8 +22,9 @@ from typing import NamedTuple
 import numpy as np
 
 from core.errors import InputError, StoreError
+from core.remembered.untyped import JsonDict
 from core.review.model_answers import Answer
-from core.types import JsonDict, LabelMap
+from core.types import LabelMap
 from store.files import mask_files
 from store.files.edits import Edit, pack_answers, pack_edit, read_answers, read_edit
 from store.ledger.actors import check_actor

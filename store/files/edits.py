@@ -19,9 +19,9 @@ from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
 from core.errors import InputError
+from core.remembered.untyped import JsonDict, JsonObject
 from core.review.model_answers import CLAIMS, MAX_INDEX, MAX_PROMPTS, Answer, AnswerId, DrawnPrompt
 from core.strict import Strict, read_strictly
-from core.types import JsonDict, JsonObject
 
 #: Longest header of an edit, and longest list of answers beside one, bytes.
 MAX_HEADER_BYTES, MAX_ANSWERS_BYTES = 2**20, 64 * 2**20

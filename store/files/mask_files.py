@@ -26,7 +26,8 @@ import nibabel as nib
 import numpy as np
 
 from core.errors import InputError, StoreError
-from core.types import Grid, JsonDict, JsonObject, LabelMap, LesionMeasure
+from core.remembered.untyped import JsonDict, JsonObject
+from core.types import Grid, LabelMap, LesionMeasure
 
 FINAL = "mask_final.nii.gz"
 

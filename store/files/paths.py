@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path, PurePosixPath
 
 from core.errors import StoreError
-from core.types import JsonDict, parse_date
+from core.remembered.untyped import JsonDict
+from core.types import parse_date
 from store.values import check_id
 
 #: Where recorded files lie. Nothing that a record names is anywhere else.

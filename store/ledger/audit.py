@@ -22,7 +22,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from core.errors import StoreError
-from core.types import JsonDict
+from core.remembered.untyped import JsonDict
 from store.database.connection import Connection, Writer
 from store.ledger import lines
 from store.values import canonical, to_text

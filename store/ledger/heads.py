@@ -18,8 +18,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from core.errors import InputError, StoreError
+from core.remembered.untyped import JsonDict, JsonObject
 from core.settings import check_key, settings
-from core.types import JsonDict, JsonObject
 from store.ledger import lines
 from store.ledger.audit import Entry
 from store.ledger.histories import SIGNING

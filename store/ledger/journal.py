@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from core.errors import StoreError, TwinReviewError
-from core.types import Json
+from core.remembered.untyped import Json
 from store.files.mask_files import replace_text, sidecar_of
 from store.files.paths import inside, mask_place, scan_place
 from store.ledger import histories

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 
 from core.errors import StoreError
-from core.types import JsonObject
+from core.remembered.untyped import JsonObject
 from store.files.mask_files import replace_bytes
 from store.files.paths import inside
 from store.ledger import lines

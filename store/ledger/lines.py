@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import IO, NamedTuple
 
 from core.errors import StoreError
-from core.types import JsonDict
+from core.remembered.untyped import JsonDict
 from store.files.mask_files import fsync_dir
 
 _BLOCK = 65_536

@@ -12,7 +12,8 @@ from functools import cache
 from typing import NamedTuple
 
 from core.errors import StoreError
-from core.types import MODALITIES, Decision, JsonDict, MaskRecord, Scan
+from core.remembered.untyped import JsonDict
+from core.types import MODALITIES, Decision, MaskRecord, Scan
 from store.database.connection import Connection, Row, StoreConflict, Writer
 from store.files.paths import mask_place, scan_place
 from store.ledger.audit import Entry

@@ -17,8 +17,9 @@ from pathlib import Path
 
 from core.errors import StoreError
 from core.imaging.reference_scan import reference_of
+from core.remembered.untyped import JsonObject
 from core.review.decisions import REJECTED
-from core.types import JsonObject, Progress, no_progress
+from core.types import Progress, no_progress
 from store.database import looking
 from store.database.connection import Connection, Row
 from store.files import mask_files

@@ -14,7 +14,8 @@ from typing import NamedTuple, Self, TypeVar
 
 from core.access import ADMINISTRATOR
 from core.errors import StoreError, TwinReviewError
-from core.types import JsonDict, JsonObject, MaskRecord
+from core.remembered.untyped import JsonDict, JsonObject
+from core.types import MaskRecord
 from store.database import looking
 from store.database.connection import Row, StoreReadOnly
 from store.database.looking import AUDIT, DATABASE

@@ -7,8 +7,9 @@ import logging
 import uuid
 
 from core.errors import StoreError
+from core.remembered.untyped import JsonObject
 from core.review import decisions as rules
-from core.types import Decision, JsonObject, MaskRecord
+from core.types import Decision, MaskRecord
 from store.ledger.writing import Change, Ledger, where
 from store.records.masks import Masks, in_words
 from store.values import check_person, check_reason, check_text

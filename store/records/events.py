@@ -5,7 +5,8 @@ from __future__ import annotations
 import uuid
 
 from core.remembered.rows import Event
-from core.types import Json, parse_date
+from core.remembered.untyped import Json
+from core.types import parse_date
 from store.ledger.writing import Change, Ledger, value_of
 from store.values import check_id, check_text, check_texts, plain
 

@@ -7,7 +7,7 @@ import uuid
 from core.access import SYSTEM
 from core.errors import InputError, StoreError
 from core.remembered.rows import Job
-from core.types import JsonDict, JsonObject
+from core.remembered.untyped import JsonDict, JsonObject
 from store.ledger import replay
 from store.ledger.writing import Change, Ledger, value_of, where
 from store.values import check_id, check_text, plain, utc_now

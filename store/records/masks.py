@@ -11,8 +11,9 @@ import numpy as np
 from core.errors import GeometryError, InputError, StoreError
 from core.imaging.volumes import read_label_map, write_nifti
 from core.remembered.rows import LesionVector, Loss
+from core.remembered.untyped import JsonDict, JsonObject
 from core.remembered.vocabulary import MASK_GATE_VERDICTS, MaskMethod
-from core.types import FORMAT_VERSION, JsonDict, JsonObject, LabelMap, LesionMeasure, MaskRecord, Prompt
+from core.types import FORMAT_VERSION, LabelMap, LesionMeasure, MaskRecord, Prompt
 from core.version import software
 from store.database.connection import Row
 from store.files import mask_files

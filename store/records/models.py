@@ -5,7 +5,7 @@ from __future__ import annotations
 import uuid
 
 from core.remembered.rows import ReferenceSet, UsedModel
-from core.types import JsonObject
+from core.remembered.untyped import JsonObject
 from store.ledger.writing import Change, Ledger, value_of, where
 from store.values import check_id, plain
 

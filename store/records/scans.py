@@ -10,7 +10,8 @@ import nibabel as nib
 from core.errors import InputError, StoreError
 from core.imaging.reference_scan import reference_of
 from core.imaging.volumes import content_sha256, orientation, read_volume, write_nifti
-from core.types import FORMAT_VERSION, Grid, JsonDict, JsonObject, Scan, Volume, parse_date
+from core.remembered.untyped import JsonDict, JsonObject
+from core.types import FORMAT_VERSION, Grid, Scan, Volume, parse_date
 from core.version import software
 from store.database.connection import Row
 from store.files import mask_files

@@ -5,8 +5,8 @@ from __future__ import annotations
 import uuid
 
 from core.remembered.rows import MaskVerdict, ScanVerdict
+from core.remembered.untyped import JsonObject
 from core.remembered.vocabulary import MASK_GATE_VERDICTS, SCAN_GATE_STATES
-from core.types import JsonObject
 from store.ledger.writing import Change, Ledger, value_of, where
 from store.records.scans import Scans
 from store.values import check_one_of, plain

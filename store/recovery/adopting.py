@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from core.errors import TwinReviewError
-from core.types import JsonDict, JsonObject, MaskRecord
+from core.remembered.untyped import JsonDict, JsonObject
+from core.types import MaskRecord
 from store.database.connection import Connection
 from store.database.migrations import migrate
 from store.files.paths import inside, mask_place, scan_place

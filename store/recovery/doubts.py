@@ -10,7 +10,7 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from core.types import JsonDict
+from core.remembered.untyped import JsonDict
 from store.files.mask_files import sidecar_of
 from store.files.paths import mask_place
 from store.ledger import heads, histories, ledgers, lines

@@ -8,8 +8,8 @@ from collections.abc import Callable
 
 from starlette.responses import JSONResponse, Response
 
+from core.remembered.untyped import JsonDict
 from core.strict import read_strictly
-from core.types import JsonDict
 from pages.ui.api.answers import NO_STORE, problem
 from pages.ui.api.bodies import MAX_BEGIN_BYTES, BeginBody, revision
 from pages.ui.api.prompt_routes import GIVEN

@@ -15,9 +15,10 @@ from starlette.concurrency import run_in_threadpool
 from starlette.responses import JSONResponse, Response, StreamingResponse
 
 from core.errors import StoreError, TwinReviewError
+from core.remembered.untyped import JsonDict
 from core.review.model_answers import Answer, AnswerBook, AskedPrompt
 from core.strict import read_strictly
-from core.types import JsonDict, Prompt, Scan
+from core.types import Prompt, Scan
 from pages.ui.api.answers import NO_STORE
 from pages.ui.api.bodies import MAX_PROMPT_BYTES, AheadBody, PromptBody, PropagateBody, ScanBody
 from pages.ui.frame import resources

@@ -24,7 +24,8 @@ import nibabel as nib
 import numpy as np
 
 from core.errors import InputError
-from core.types import Modality, Voxels
+from core.remembered.untyped import Voxels
+from core.types import Modality
 
 SLAB = 16
 #: Slices that are converted at once; a part of SLAB.

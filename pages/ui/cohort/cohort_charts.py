@@ -10,9 +10,10 @@ from collections.abc import Sequence
 
 import plotly.graph_objects as go
 
+from core.remembered.untyped import JsonDict
 from core.twin.outcomes import BEST_FIRST, PatientOutcome, Visit, worst_first
 from core.twin.response import RULES, Category, ResponseRule
-from core.types import MM3_PER_ML, JsonDict
+from core.types import MM3_PER_ML
 from pages.ui.shared.charts import RESPONSE_COLOURS, TOTAL_COLOUR, layout, say
 from pages.ui.shared.text import figure_text
 

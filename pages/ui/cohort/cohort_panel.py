@@ -11,9 +11,10 @@ import plotly.graph_objects as go
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
+from core.remembered.untyped import TableRow
 from core.twin.outcomes import BEST_FIRST, Cohort, PatientOutcome, cohort, worst_first
 from core.twin.response import DEFAULT_RULE, RULES
-from core.types import Progress, TableRow
+from core.types import Progress
 from pages.ui.frame import address, opening, session, shell
 from pages.ui.shared import plotting
 from pages.ui.shared.text import cells, plain

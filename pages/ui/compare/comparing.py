@@ -13,9 +13,10 @@ from core.growth.rates import change_verdict
 from core.imaging.registration import RigidTransform
 from core.lesions.masks import MaskDiff, mask_diff
 from core.lesions.metrics import SurfaceDistances
+from core.remembered.untyped import JsonDict, TableRow
 from core.review.decisions import rejected_lesion_ids
 from core.twin import trajectory
-from core.types import MM3_PER_ML, JsonDict, MaskRecord, TableRow
+from core.types import MM3_PER_ML, MaskRecord
 from pages.ui.frame import address, opening, resources, session, visible
 from pages.ui.review.review_panel import DICE_HELP, HD95_HELP
 from pages.ui.shared.lost_files import file_problem

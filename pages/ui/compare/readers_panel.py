@@ -8,8 +8,9 @@ import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 from core.errors import TwinReviewError
+from core.remembered.untyped import JsonObject
 from core.review.readers import CONSENSUS_METHOD, newest_by_reader
-from core.types import MM3_PER_ML, JsonObject, MaskRecord
+from core.types import MM3_PER_ML, MaskRecord
 from pages.ui.compare import comparing
 from pages.ui.frame import address, opening, resources, session, shell
 from pages.ui.guard import rights

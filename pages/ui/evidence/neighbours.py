@@ -8,8 +8,9 @@ import numpy as np
 import streamlit as st
 
 from core.errors import InputError
+from core.remembered.untyped import JsonObject
 from core.twin import curve
-from core.types import MM3_PER_ML, JsonObject, MaskRecord
+from core.types import MM3_PER_ML, MaskRecord
 from pages.ui.frame import resources
 from pages.ui.shared import slices
 from pages.ui.shared.text import plain

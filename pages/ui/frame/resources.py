@@ -18,9 +18,10 @@ import streamlit as st
 from core.errors import StoreError, TwinReviewError
 from core.jobs.runner import JobRunner
 from core.remembered.rows import ReferenceSet
+from core.remembered.untyped import JsonDict
 from core.settings import settings
 from core.twin.trajectory import LawFit
-from core.types import JsonDict, LabelMap, MaskRecord, Scan, Volume, VolumePoint
+from core.types import LabelMap, MaskRecord, Scan, Volume, VolumePoint
 from store import Store, open_store
 from store.files.file_checks import check_in_background
 

@@ -24,7 +24,7 @@ from streamlit.runtime.uploaded_file_manager import UploadedFile, UploadedFileRe
 
 from core.errors import InputError
 from core.imaging.limits import import_limits
-from core.types import Json
+from core.remembered.untyped import Json
 
 if TYPE_CHECKING:
     from streamlit.runtime import Runtime

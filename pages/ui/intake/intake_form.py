@@ -11,7 +11,8 @@ from streamlit.runtime.uploaded_file_manager import UploadedFile
 
 from core.imaging.pseudonym import NameQuestion
 from core.jobs.pipeline import ScanDetails, import_mask, import_scan
-from core.types import MM3_PER_ML, JsonDict, Scan, TableRow
+from core.remembered.untyped import JsonDict, TableRow
+from core.types import MM3_PER_ML, Scan
 from pages.ui.frame import session
 from pages.ui.frame.session import QuestionedNames
 from pages.ui.guard import rights, uploads

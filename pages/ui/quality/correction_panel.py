@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 import streamlit as st
 
+from core.remembered.untyped import JsonDict, JsonObject, TableRow
 from core.review.blind_reading import seen_of_all
-from core.types import JsonDict, JsonObject, TableRow
 from pages.ui.frame import resources
 from pages.ui.shared.text import cells
 from store import Store

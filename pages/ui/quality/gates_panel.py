@@ -14,9 +14,9 @@ from core.gates.mask.fitted import FittedGate
 from core.gates.scan.measuring import RESAMPLINGS, TREES
 from core.gates.scan.rfdeep import MODEL_ID, Reference
 from core.remembered.rows import MaskVerdict, ScanVerdict
+from core.remembered.untyped import JsonObject, Voxels
 from core.remembered.vocabulary import SCAN_GATE_STATES
 from core.review.blind_reading import hidden_of_all
-from core.types import JsonObject, Voxels
 from pages.ui.frame import address, opening, resources, session, shell
 from pages.ui.guard import rights
 from pages.ui.shared import charts, job_panel, plotting

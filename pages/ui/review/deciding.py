@@ -7,8 +7,9 @@ from collections.abc import Mapping, Sequence
 import streamlit as st
 
 from core.errors import TwinReviewError
+from core.remembered.untyped import JsonObject
 from core.review.decisions import counted_lesions, rejected_lesion_ids
-from core.types import MM3_PER_ML, Decision, JsonObject, MaskRecord
+from core.types import MM3_PER_ML, Decision, MaskRecord
 from pages.ui.frame import address, session, visible
 from pages.ui.guard import rights
 from pages.ui.shared.charts import lesion_colour_name

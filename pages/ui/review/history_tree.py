@@ -8,8 +8,9 @@ from pathlib import Path
 
 import streamlit as st
 
+from core.remembered.untyped import JsonDict
 from core.review.decisions import rejected_lesion_ids
-from core.types import MM3_PER_ML, JsonDict, MaskRecord
+from core.types import MM3_PER_ML, MaskRecord
 from pages.ui.frame import session
 from pages.ui.guard.tokens import make_token
 from pages.ui.shared.thumbnails import API

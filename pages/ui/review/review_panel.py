@@ -10,7 +10,8 @@ import streamlit as st
 from streamlit.elements.lib.mutable_tab_container import TabContainer
 
 from core.gates.mask.verdicts import score_mask
-from core.types import MM3_PER_ML, JsonDict, MaskRecord, Prompt
+from core.remembered.untyped import JsonDict
+from core.types import MM3_PER_ML, MaskRecord, Prompt
 from pages.ui.frame import address, resources, session, visible
 from pages.ui.guard import rights
 from pages.ui.review.deciding import keep_version

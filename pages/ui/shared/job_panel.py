@@ -5,7 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from core.jobs.runner import FINAL
-from core.types import JsonDict
+from core.remembered.untyped import JsonDict
 from pages.ui.frame import resources, shell
 from pages.ui.guard import rights
 from pages.ui.shared.text import plain

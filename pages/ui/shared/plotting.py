@@ -9,8 +9,8 @@ import plotly.graph_objects as go
 import plotly.io as pio
 import streamlit as st
 
+from core.remembered.untyped import JsonDict, TableRow
 from core.report.csv_text import csv_text
-from core.types import JsonDict, TableRow
 from pages.ui.frame import session
 from pages.ui.shared.charts import TOTAL_COLOUR
 

@@ -14,7 +14,8 @@ from PIL import Image
 from scipy import ndimage
 
 from core.imaging.volumes import resample
-from core.types import Grid, LabelMap, Volume, Voxels
+from core.remembered.untyped import Voxels
+from core.types import Grid, LabelMap, Volume
 from pages.ui.shared.charts import lesion_colour
 
 #: name -> (centre, width) in the modality's unit; MR has no unit, so its window follows the scan.

@@ -12,8 +12,8 @@ import re
 import unicodedata
 from collections.abc import Sequence
 
+from core.remembered.untyped import TableRow
 from core.report.csv_text import harmless
-from core.types import TableRow
 
 #: Shown as nothing, and enough to part what would be read together.
 _WORD_JOINER = "\u2060"

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from starlette.responses import Response
 
 from core.errors import StoreError, TwinReviewError
-from core.types import Grid, MaskRecord, Span, Volume
+from core.remembered.untyped import Span
+from core.types import Grid, MaskRecord, Volume
 from pages.ui.api.answers import NO_STORE, problem
 from pages.ui.api.slabs import read_blocks, write
 from pages.ui.frame import resources

@@ -7,8 +7,8 @@ import json
 import streamlit as st
 
 from core.jobs.runner import FINAL
+from core.remembered.untyped import JsonObject
 from core.review.blind_reading import Closed
-from core.types import JsonObject
 from pages.ui.frame import resources
 from pages.ui.guard import rights
 from pages.ui.shared.text import cells, plain

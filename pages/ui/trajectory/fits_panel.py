@@ -9,8 +9,9 @@ from dataclasses import asdict, dataclass
 import streamlit as st
 
 from core.growth.curves import FLOOR_MM3, GROWTH_LAWS
+from core.remembered.untyped import TableRow
 from core.twin.trajectory import LawFit
-from core.types import TableRow, VolumePoint
+from core.types import VolumePoint
 from pages.ui.frame import resources
 from pages.ui.shared import plotting
 from pages.ui.shared.text import cells

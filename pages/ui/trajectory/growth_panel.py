@@ -11,11 +11,12 @@ import streamlit as st
 from core.growth.curves import FLOOR_MM3
 from core.growth.forecast import Forecast
 from core.growth.rates import Rate
+from core.remembered.untyped import TableRow
 from core.twin import curve, trajectory
 from core.twin.radiotherapy import cannot_tell
 from core.twin.response import DEFAULT_RULE, RULES, response_by_rule, volumetric_response
 from core.twin.trajectory import IntervalChange
-from core.types import MM3_PER_ML, TOTAL_LESION_ID, MaskRecord, TableRow, VolumePoint
+from core.types import MM3_PER_ML, TOTAL_LESION_ID, MaskRecord, VolumePoint
 from pages.ui.frame import address, opening, resources, session, shell, visible
 from pages.ui.shared import plotting
 from pages.ui.shared.text import cells, plain

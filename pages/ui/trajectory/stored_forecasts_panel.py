@@ -9,6 +9,7 @@ import streamlit as st
 
 from core.growth.forecast import MIN_CHECKS, Forecast
 from core.growth.population import KIND, MEDIAN, active_population
+from core.remembered.untyped import JsonDict, JsonObject, TableRow
 from core.twin.stored_forecasts import (
     ForecastVerification,
     find_stored_id,
@@ -17,7 +18,7 @@ from core.twin.stored_forecasts import (
     store_forecast,
     verify_forecasts,
 )
-from core.types import MM3_PER_ML, TOTAL_LESION_ID, JsonDict, JsonObject, TableRow, VolumePoint, parse_date
+from core.types import MM3_PER_ML, TOTAL_LESION_ID, VolumePoint, parse_date
 from pages.ui.frame import shell
 from pages.ui.guard import rights
 from pages.ui.shared import plotting

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import streamlit as st
 
-from core.types import JsonDict, JsonObject
+from core.remembered.untyped import JsonDict, JsonObject
 
 _STATIC = Path(__file__).parent / "static"
 #: The modules are imported by an address that names their content; the component itself only does that.

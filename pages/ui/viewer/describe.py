@@ -8,9 +8,10 @@ from dataclasses import dataclass, replace
 import nibabel as nib
 import numpy as np
 
+from core.remembered.untyped import JsonDict, JsonObject
 from core.review.decisions import REJECTED
 from core.review.readers import next_visible_label
-from core.types import UNITS, JsonDict, JsonObject, MaskRecord, Scan
+from core.types import UNITS, MaskRecord, Scan
 from pages.ui.api import slabs
 from pages.ui.api.scan_routes import API, CONVERSIONS, assets_url
 from pages.ui.frame import resources
