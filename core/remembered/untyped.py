@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from numpy.typing import NDArray
 
@@ -14,6 +14,9 @@ JsonDict = dict[str, Any]
 Json = Any
 #: Numbers of whatever type, as a file or a picture holds them; and a range of their indices.
 Voxels = NDArray[Any]
-Span = slice[Any, Any, Any]
+if TYPE_CHECKING:
+    Span = slice[Any, Any, Any]
+else:
+    Span = slice  # takes no types in this Python
 #: A row of a table as it is shown or saved: column -> value.
 TableRow = Mapping[str, object]

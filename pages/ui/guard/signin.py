@@ -209,5 +209,5 @@ def _ask_to_sign_in() -> None:
 def sidebar(name: str) -> None:
     """The sidebar's lines: who is signed in, and the way out."""
     role = resources.get_store().people.role_of(name)
-    st.caption(f"Signed in as **{plain(name)}**, {role}. Everything you do is recorded under this name.")
+    st.caption(f"Signed in as **{plain(name)}**, {plain(role)}. Everything you do is recorded under this name.")
     st.button("Sign out", on_click=sign_out, width="stretch")

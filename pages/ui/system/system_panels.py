@@ -146,7 +146,7 @@ def check(store: Store) -> None:
         place = st.empty()
 
         def show(fraction: float, message: str) -> None:
-            place.progress(fraction, message)
+            place.progress(fraction, plain(message))
 
         problems = store.verify(full=full, progress=show)
         place.empty()
