@@ -15,9 +15,14 @@ app = group("data", "The data folder: verifying and rebuilding it, its audit cha
 
 
 @verb(app, "verify", READS, old="verify")
-def verify(session: Session) -> object:
+def verify(
+    session: Session,
+    full: Annotated[
+        bool, typer.Option("--full", help="hash every file anew, those too that look as when they were last found well")
+    ] = False,
+) -> object:
     """Do files, sidecars and database agree?"""
-    problems = session.store.verify()
+    problems = session.store.verify(full=full, progress=session.request.progress)
     answer = {"clean": not problems, "problems": problems, "remarks": session.store.remarks()}
     if problems:
         return Failed(answer, f"{len(problems)} problems: files, sidecars and database disagree.")

@@ -105,8 +105,11 @@ def _decide(
 ) -> object:
     from dataclasses import asdict
 
+    from core.jobs.stages.mask_gate import fit_if_outdated
+
     which = None if lesion is None else f"L{lesion}"
     made = session.store.decisions.decide(patient, date, version, decision, session.person, reason, comment, which)
+    fit_if_outdated(session.store)  # a server does it in the background
     return asdict(made)
 
 

@@ -10,7 +10,9 @@ import typer
 from commands.parameters import Role
 from commands.running import READS, WRITES, Session
 from commands.verbs import group, verb
+from core.errors import InputError
 
+Name = Annotated[str, typer.Argument(metavar="NAME", help="of the person")]
 app = group("people", "People: who may write, in which role.")
 
 
@@ -23,9 +25,42 @@ def list_people(session: Session) -> object:
 @verb(app, "add", WRITES, example="ann --role reviewer")
 def add(
     session: Session,
-    name: Annotated[str, typer.Argument(metavar="NAME", help="of the person")],
+    name: Name,
     role: Role = "reviewer",
 ) -> object:
     """Adds a person, or changes a role."""
     session.store.people.add(name, role, by=session.person)
+    return list_people(session)
+
+
+@verb(app, "disable", WRITES, example="ann")
+def disable(session: Session, name: Name) -> object:
+    """Keeps a person out from now on; what they did stays on record."""
+    session.store.people.disable(name, by=session.person)
+    return list_people(session)
+
+
+@verb(app, "enable", WRITES, example="ann")
+def enable(session: Session, name: Name) -> object:
+    """Lets a person in again."""
+    session.store.people.enable(name, by=session.person)
+    return list_people(session)
+
+
+@verb(app, "identify", WRITES, example="ann --issuer https://login.clinic.example --subject 4711")
+def identify(
+    session: Session,
+    name: Name,
+    issuer: Annotated[
+        str | None, typer.Option(metavar="URL", help="the provider's address, as its tokens say it")
+    ] = None,
+    subject: Annotated[str | None, typer.Option(metavar="ID", help="the account's id there")] = None,
+) -> object:
+    """Says which account signs in under a name; without issuer and subject none does any more."""
+    from core.access import Identity
+
+    if (issuer is None) != (subject is None):
+        raise InputError("Expected --issuer and --subject together, or neither of them. An account needs both.")
+    account = None if issuer is None or subject is None else Identity(issuer, subject, "")
+    session.store.people.identify(name, account, by=session.person)
     return list_people(session)

@@ -46,6 +46,7 @@ class Batch:
         if not statement.inserts:
             if there is not None:
                 there.update(values)
+                there.update({name: (there.get(name) or 0) + 1 for name in statement.counts})
         elif there is None:
             rows[key] = values
         elif statement.updates:
@@ -77,20 +78,22 @@ class Batch:
 
 class _Statement(NamedTuple):
     """A statement taken apart: `columns` in the order of its parameters; on a row that is there, what it `updates`, or
-    that it `leaves` the row alone."""
+    that it `leaves` the row alone; and columns that it `counts` up by one."""
 
     inserts: bool
     table: str
     columns: tuple[str, ...]
     updates: tuple[str, ...] = ()
     leaves: bool = False
+    counts: tuple[str, ...] = ()
 
 
 @cache
 def _parsed(sql: str) -> _Statement:
     words = sql.split(" ", 3)
-    if words[0] == "UPDATE":  # UPDATE table SET a = ?, b = ? WHERE key = ?
-        return _Statement(False, words[1], tuple(re.findall(r"(\w+) = \?", words[3])))
+    if words[0] == "UPDATE":  # UPDATE table SET a = ?, b = b + 1 WHERE key = ?
+        counts = tuple(re.findall(r"(\w+) = \1 \+ 1", words[3]))
+        return _Statement(False, words[1], tuple(re.findall(r"(\w+) = \?", words[3])), counts=counts)
     inside, _, conflict = sql.partition(" VALUES ")
     columns = tuple(inside[inside.index("(") + 1 : inside.rindex(")")].split(", "))
     updates = tuple(re.findall(r"(\w+) = excluded\.", conflict))
@@ -125,6 +128,7 @@ def insert(db: Writer, table: str, row: Row, on_conflict: str = "") -> None:
 
 def _person_added(db: Writer, entry: Entry, payload: Payload) -> None:
     row = {"name": payload["name"], "role": payload["role"], "added_at": entry["created_at"]}
+    row |= {"disabled": False, "changes": 0}  # as the table has them by itself; what is replayed is compared with it
     insert(db, "people", row, "ON CONFLICT (name) DO UPDATE SET role = excluded.role")
 
 

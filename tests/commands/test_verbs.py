@@ -221,7 +221,7 @@ def test_a_command_line_that_makes_no_sense_is_answered_with_2_before_anything_i
 
 def test_what_a_library_prints_is_no_part_of_the_json(tmp_path, capsys, monkeypatch):
     open_store(tmp_path).close()
-    monkeypatch.setattr("store.Store.verify", lambda self: print("a library's banner") or [])
+    monkeypatch.setattr("store.Store.verify", lambda self, **_: print("a library's banner") or [])
     assert cli.main(["data", "verify", "--data", str(tmp_path), "--json"]) == 0
     out, err = capsys.readouterr()
     assert json.loads(out)["clean"] is True
@@ -250,8 +250,8 @@ def test_an_answer_that_is_a_failure_is_printed_and_said(capsys, monkeypatch):
 def test_help_whose_reader_goes_away_ends_without_a_word(line):
     reader, writer = os.pipe()
     os.close(reader)
-    answer = subprocess.run(
-        [sys.executable, "cli.py", *line],
+    answer = subprocess.run(  # from a shell, which completion looks for among its parents
+        ["bash", "-c", shlex.join([sys.executable, "cli.py", *line]) + "; exit $?"],
         check=False,
         cwd=ROOT,
         stdout=writer,
@@ -301,7 +301,12 @@ def test_a_bash_in_which_completion_was_installed_completes(tmp_path):
     (tmp_path / "python").symlink_to(sys.executable)
     env = {**os.environ, "HOME": str(tmp_path), "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
     subprocess.run(
-        ["bash", "-c", "./cli.py --install-completion"], cwd=ROOT, env=env, check=True, capture_output=True, text=True
+        ["bash", "-c", "./cli.py --install-completion; exit $?"],
+        cwd=ROOT,
+        env=env,
+        check=True,
+        capture_output=True,
+        text=True,
     )
     script = (
         f"source {tmp_path}/.bashrc; f=$(complete -p cli.py | sed 's/.*-F \\([^ ]*\\).*/\\1/');"
