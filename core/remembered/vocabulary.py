@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Literal
+from typing import Literal, get_args
 
 #: What the mask gate says of a mask, and the scan gate of a timepoint's scans.
-MaskGateVerdict = Literal["usual", "unusual", "not enough reference masks", "empty mask"]
-MASK_GATE_VERDICTS: tuple[MaskGateVerdict, ...] = ("usual", "unusual", "not enough reference masks", "empty mask")
+MaskGateVerdict = Literal[
+    "usual", "unusual", "not enough reference masks", "the mask gate is not fitted yet", "empty mask"
+]
+MASK_GATE_VERDICTS: tuple[MaskGateVerdict, ...] = get_args(MaskGateVerdict)
 ScanGateState = Literal["in distribution", "out of distribution", "no anchor"]
 SCAN_GATE_STATES: tuple[ScanGateState, ...] = ("in distribution", "out of distribution", "no anchor")
 

@@ -102,7 +102,9 @@ def test_every_action_of_the_audit_has_its_line_and_its_write_here():
 @pytest.mark.parametrize("who", ["vic", "nobody", "system", "eve"])
 def test_a_viewer_a_stranger_the_stores_own_name_and_who_is_disabled_can_write_nothing(room: Store, who: str):
     said = {"vic": "is viewer", "nobody": "Nobody added 'nobody'", "system": "", "eve": "was disabled"}[who]
-    for write in WRITES.values():
+    for action, write in WRITES.items():
+        if who == access.SYSTEM and access.may(who, action):
+            continue  # what the store does by itself
         before = room.audit.entries()
         with pytest.raises((StoreError, InputError)) as caught:
             write(room, who)

@@ -186,7 +186,7 @@ UNKNOWN: list[tuple[str, dict[str, str], str]] = [
         f"There is no timepoint “L9” of KIM; there are {DAY}, {LATER}.",
     ),
     ("cohort", {"rule": "mine"}, "There is no rule “mine” on this page; there are "),
-    ("quality", {"mask": "nothing"}, "There is no mask “nothing” that was scored; there are none."),
+    ("quality", {"mask": "nothing"}, "There is no mask “nothing” that was scored; there are "),
     ("system", {"tab": "Secrets"}, "There is no tab “Secrets” on this page; there are "),
     ("intake", {"tab": "Secrets"}, "There is no tab “Secrets” on this page; there are Scan, Mask."),
 ]

@@ -119,8 +119,8 @@ def test_what_a_blind_reader_sees_of_all_is_what_they_see_of_each(tmp_path_facto
             for day in (DAY1, DAY2):
                 add_scan(store, patient, day, seed=2 * number + (day == DAY2))
                 for _ in range(chance.randint(0, 3)):
-                    method, who = chance.choice(("nnunet", "edit", "medsam", "staple")), chance.choice(PEOPLE)
-                    add_mask(store, chance.randint(1, 9), patient=patient, day=day, method=method, reviewer=who)
+                    method, who = chance.choice(("nnunet", "manual", "medsam", "staple")), chance.choice(PEOPLE)
+                    add_mask(store, chance.randint(1, 9), patient=patient, day=day, method=method, author=who)
                 if chance.random() < 0.6:
                     store.readings.set_blind(patient, day, True, "demo")
                 for person in PEOPLE:

@@ -172,16 +172,16 @@ def test_a_job_is_computed_by_a_worker_and_recorded_here(running):
     assert running.store.jobs.get(job_id).status == "queued", "submit waits for nothing, not even for Dask to start"
     row = wait_for(running.store, job_id, {"running"})
     fractions = []
-    while row["status"] == "running":
-        fractions.append(row["progress"])
+    while row.status == "running":
+        fractions.append(row.progress)
         time.sleep(0.05)
         row = running.store.jobs.get(job_id)
     row = wait_for(running.store, job_id)
-    assert (row["status"], row["progress"], row["message"]) == ("done", 1.0, "Done")
+    assert (row.status, row.progress, row.message) == ("done", 1.0, "Done")
     assert fractions == sorted(fractions)
     assert len(set(fractions)) > 1, "progress is seen while the job runs"
-    assert row["result"]["by"] == "demo"
-    assert row["result"]["recorder"] == os.getpid() != row["result"]["pid"]
+    assert row.result["by"] == "demo"
+    assert row.result["recorder"] == os.getpid() != row.result["pid"]
     assert swept(running.store, job_id)
 
 
@@ -190,11 +190,11 @@ def test_a_failing_job_says_why_and_the_next_one_runs(running, caplog, capfd):
     bug = running.submit("sleep", {"fail": "bug", "patient": "SECRET"}, "demo")
     stored = running.submit("sleep", {"fail": "record"}, "demo")
     good = running.submit("sleep", {}, "demo")
-    assert wait_for(running.store, words)["message"] == "Expected weights, got none. Put them into weights/."
-    assert wait_for(running.store, bug)["status"] == "failed"
+    assert wait_for(running.store, words).message == "Expected weights, got none. Put them into weights/."
+    assert wait_for(running.store, bug).status == "failed"
     assert "(error " in running.store.jobs.get(bug).message
-    assert wait_for(running.store, stored)["message"] == "Expected a free version number, got a taken one."
-    assert wait_for(running.store, good)["status"] == "done"
+    assert wait_for(running.store, stored).message == "Expected a free version number, got a taken one."
+    assert wait_for(running.store, good).status == "done"
     out, err = capfd.readouterr()
     assert "KeyError" in caplog.text
     assert "SECRET" not in caplog.text + out + err + running.store.jobs.get(bug).message
@@ -205,10 +205,10 @@ def test_cancel_stops_a_running_job_and_a_queued_one_never_starts(running, tmp_p
     queued = running.submit("sleep", {"marks": str(tmp_path)}, "demo")
     wait_for(running.store, long, {"running"})
     running.cancel(queued, "demo")
-    assert wait_for(running.store, queued)["status"] == "cancelled"
+    assert wait_for(running.store, queued).status == "cancelled"
     assert running.store.jobs.get(long).status == "running"
     running.cancel(long, "demo")
-    assert wait_for(running.store, long, seconds=10)["status"] == "cancelled"
+    assert wait_for(running.store, long, seconds=10).status == "cancelled"
     running.cancel(long, "demo")  # again: nothing happens
     assert running.store.jobs.get(long).status == "cancelled"
     time.sleep(0.5)
@@ -224,14 +224,14 @@ def test_a_dead_worker_is_replaced_once(running, tmp_path, capfd):
     once.mkdir()
     always.mkdir()
     first = running.submit("sleep", {"die": "once", "marks": str(once), "steps": 8}, "demo")
-    assert wait_for(running.store, first)["status"] == "done"
+    assert wait_for(running.store, first).status == "done"
     assert len(list(once.iterdir())) == 2
     second = running.submit("sleep", {"die": "always", "marks": str(always), "steps": 3}, "demo")
     row = wait_for(running.store, second)
-    assert (row["status"], row["message"]) == ("failed", runner.WORKER_DIED)
+    assert (row.status, row.message) == ("failed", runner.WORKER_DIED)
     assert len(list(always.iterdir())) == 2
     third = running.submit("sleep", {}, "demo")
-    assert wait_for(running.store, third)["status"] == "done"
+    assert wait_for(running.store, third).status == "done"
 
 
 CRASHING = """
@@ -249,7 +249,7 @@ if __name__ == "__main__":
         job_id = runner.submit("sleep", {"steps": 100, "marks": str(marks)}, "demo")
     else:
         (job_id,) = runner.recover()
-    while store.job(job_id)["status"] != "running":
+    while store.jobs.get(job_id).status != "running":
         time.sleep(0.05)
     print(job_id, flush=True)
     if act == "end":
@@ -293,7 +293,7 @@ def test_a_job_survives_one_restart_and_is_given_up_after_two(tmp_path):
         assert quick.recover() == {}, "this process looks after it already"
         row = wait_for(store, job_id)
         quick.close()
-        assert (row["status"], row["result"]["by"]) == ("done", "demo")
+        assert (row.status, row.result["by"]) == ("done", "demo")
 
     assert crash(tmp_path, "end") == job_id, "taken up, then the program ended as it should"
     with open_store(twice) as store:
@@ -379,7 +379,7 @@ def test_a_job_whose_end_cannot_be_written_ends_once_it_can(store: Store, monkey
     started.cancel(job_id, "demo")
     assert store.jobs.get(job_id).status == "running", "too late: what it made is stored"
     row = wait_for(store, job_id, seconds=30)
-    assert row["status"] == status
+    assert row.status == status
     assert swept(store, job_id)
     assert started._live == {}
     assert job_id in caplog.text
@@ -460,8 +460,8 @@ def test_a_job_whose_result_cannot_stand_in_its_row_has_failed(store: Store):
     kind = JobKind("sleep", prepare, compute, lambda *args: {"share": float("nan")})
     started, job_id = settled_by(store, {"status": "computed", "result": {}}, kind)
     row = wait_for(store, job_id, seconds=30)
-    assert (row["status"], row["result"]) == ("failed", None)
-    assert "finite" in row["message"]
+    assert (row.status, row.result) == ("failed", None)
+    assert "finite" in row.message
     assert swept(store, job_id)
     assert started._live == {}
     started.close()
@@ -478,9 +478,9 @@ def test_a_job_that_has_no_room_for_its_files_has_failed(store: Store, monkeypat
     monkeypatch.setattr(Path, "touch", full)
     started, job_id = settled_by(store, {"status": "computed", "result": {"pid": 1}})
     row = wait_for(store, job_id, seconds=30)
-    assert row["status"] == "failed"
-    assert "No space left on device" in row["message"]
-    assert str(store.root) not in row["message"]
+    assert row.status == "failed"
+    assert "No space left on device" in row.message
+    assert str(store.root) not in row.message
     assert started._live == {}
     started.close()
 
@@ -567,7 +567,7 @@ def test_a_cluster_by_address_computes_by_tls(store: Store, monkeypatch, certifi
     ) as cluster:
         monkeypatch.setenv("TWIN_DASK", cluster.scheduler_address)
         remote = JobRunner(store, KINDS)
-        assert wait_for(store, remote.submit("sleep", {}, "demo"))["status"] == "done"
+        assert wait_for(store, remote.submit("sleep", {}, "demo")).status == "done"
         remote.close()
 
 
@@ -590,15 +590,15 @@ def test_a_wrong_address_or_one_without_tls_is_refused_in_words(store: Store, mo
     lost = JobRunner(store, KINDS)
     row = wait_for(store, lost.submit("sleep", {}, "demo"))
     lost.close()
-    assert row["status"] == "failed"
-    assert words in row["message"]
+    assert row.status == "failed"
+    assert words in row.message
 
 
 def test_who_has_no_certificate_runs_nothing_on_the_workers(running):
     """Everybody with an account on the machine reaches loopback."""
     from distributed import Client, Security
 
-    assert wait_for(running.store, running.submit("sleep", {}, "demo"))["status"] == "done"
+    assert wait_for(running.store, running.submit("sleep", {}, "demo")).status == "done"
     address = running._cluster.scheduler_address
     assert address.startswith("tls://127.0.0.1:")
     for url, security in (
@@ -610,7 +610,7 @@ def test_who_has_no_certificate_runs_nothing_on_the_workers(running):
             Client(url, security=security, timeout=2, set_as_default=False)
     worker = next(iter(running._client.scheduler_info()["workers"]))
     assert worker.startswith("tls://127.0.0.1:"), "nor does a worker listen without"
-    assert wait_for(running.store, running.submit("sleep", {}, "demo"))["status"] == "done"
+    assert wait_for(running.store, running.submit("sleep", {}, "demo")).status == "done"
 
 
 @pytest.mark.parametrize("text", ["0", "-1", "two", "1.5", ""])

@@ -193,7 +193,7 @@ def test_the_job_in_the_table_tells_nothing_of_the_hidden_mask(blind, tmp_path):
     run_inline(blind, type(kind)(kind.name, kind.prepare, answers, kind.record), request, "ben")
     (row,) = blind.jobs.newest()
     hidden = blind.masks.version("P1", DAY1, 2)
-    assert row["result"]["parent_version"] == 1
+    assert row.result["parent_version"] == 1
     assert hidden.mask_id not in json.dumps(row, default=str)
     assert hidden.mask_sha256 not in json.dumps(row, default=str)
 

@@ -186,7 +186,7 @@ def test_the_pass_over_all_files_finds_what_nobody_has_read(room: Any):
     assert "scan CT of P1 on 2020-03-01 is missing" in found[0]
     assert "version 1 of P2 on 2020-01-01 is not the one that was stored" in found[1]
     assert not any(str(room.root) in sentence for sentence in found)
-    assert [(row["path"], row["state"]) for row in room.files.doubted()] == [
+    assert [(row.path, row.state) for row in room.files.doubted()] == [
         (f"processed/set/P2/{DAY1}/mask_v001.nii.gz", "altered"),
         (scan.path, "missing"),
     ]
@@ -197,7 +197,7 @@ def test_the_pass_over_all_files_finds_what_nobody_has_read(room: Any):
 
 def test_the_pass_in_the_background_tells_and_ends_when_the_store_closes(room: Any, monkeypatch: pytest.MonkeyPatch):
     another_mask(mask_file(room, "P2"))
-    check_in_background(room).join(60)
+    check_in_background(room.files).join(60)
     assert [row.state for row in room.files.doubted()] == ["altered"]
     hashed, begun, closed = [], threading.Event(), threading.Event()
 
@@ -208,7 +208,7 @@ def test_the_pass_in_the_background_tells_and_ends_when_the_store_closes(room: A
         return file_hash(path, fresh)
 
     monkeypatch.setattr("store.files.file_checks.file_hash", hashes)
-    thread = check_in_background(room)
+    thread = check_in_background(room.files)
     assert begun.wait(60)
     room.close()
     closed.set()

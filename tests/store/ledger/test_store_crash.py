@@ -30,13 +30,13 @@ import sys
 from store import open_store
 from tests.store_phantom import DAY1, add_mask, add_scan
 store = open_store(sys.argv[1])
-if not store.patients():
+if not store.patients.all():
     add_scan(store)
 print("ready", flush=True)
 while True:
     record = add_mask(store, 1 + store.ledger.audit.last()[0] % 9)
     print("mask", record.version, record.mask_sha256, flush=True)
-    store.decide("P1", DAY1, record.version, "accept", "demo", "good")
+    store.decisions.decide("P1", DAY1, record.version, "accept", "demo", "good")
     print("accepted", record.version, "-", flush=True)
 """
 
@@ -82,7 +82,7 @@ MOMENTS: dict[str, tuple[Any, str, Callable[[], Callable[..., Any]], bool]] = {
     "the image is in place": (mask_files, "place", lambda: dies_after(mask_files.place), False),
     "the sidecar is in place": (mask_files, "place", lambda: dies_after(mask_files.place, 2), False),
     "the rows are there, not committed": (Audit, "insert", lambda: dies_after(Audit.insert), False),
-    "it is committed": (Store, "_finish", lambda: dies_before, True),
+    "it is committed": (Ledger, "_finish", lambda: dies_before, True),
     "the files follow, the ledger not": (ledgers, "append", lambda: dies_before, True),
     "half a line is in the ledger": (ledgers, "append", lambda: dies_within_the_ledger, True),
     "the files follow, the audit file not": (Audit, "mirror", lambda: dies_before, True),
@@ -127,7 +127,7 @@ def test_adding_and_dying_at_any_moment_is_all_or_nothing(
     [
         (journal, "begin", dies_after(journal.begin), False),
         (Audit, "insert", dies_after(Audit.insert), False),
-        (Store, "_finish", dies_before, True),
+        (Ledger, "_finish", dies_before, True),
         (mask_files, "replace_text", dies_after(mask_files.replace_text), True),
         (mask_files, "set_final", dies_before, True),
         (mask_files, "set_final", dies_after(mask_files.set_final), True),

@@ -134,16 +134,16 @@ root = Path(sys.argv[1])
 store = open_store(root)
 add_scan(store)
 add_mask(store, 3)
-job = store.create_job("segment", {}, "demo")
+job = store.jobs.create("segment", {}, "demo")
 kinds = {
-    "event": lambda: store.add_event("P1", DAY1, "steroids", "y" * 3000, "demo"),
+    "event": lambda: store.events.add("P1", DAY1, "steroids", "y" * 3000, "demo"),
     "scan": lambda: add_scan(store, seed=9),
     "mask": lambda: add_mask(store, 5),
-    "decision": lambda: store.decide("P1", DAY1, 1, "accept", "demo", "good", "c" * 3000),
-    "progress": lambda: store.update_job(job, message="m" * 3000),
-    "draft": lambda: store.open_draft("P1", DAY1, 1, "demo"),
+    "decision": lambda: store.decisions.decide("P1", DAY1, 1, "accept", "demo", "good", "c" * 3000),
+    "progress": lambda: store.jobs.update(job, message="m" * 3000),
+    "draft": lambda: store.drafts.begin("P1", DAY1, 1, "demo"),
 }
-before = [len(store.ledger.audit.entries()), len(store.masks("P1")), len(store.scans("P1")), len(store.events("P1"))]
+before = [len(store.audit.entries()), len(store.masks.of("P1")), len(store.scans.of("P1")), len(store.events.of("P1"))]
 wal = (root / "twin.duckdb.wal").stat().st_size
 answers = {}
 for name, write in kinds.items():
@@ -157,8 +157,8 @@ for name, write in kinds.items():
             assert str(root) not in str(error), error
         finally:
             resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
-        assert store.masks("P1") and store.patients()
-after = [len(store.ledger.audit.entries()), len(store.masks("P1")), len(store.scans("P1")), len(store.events("P1"))]
+        assert store.masks.of("P1") and store.patients.all()
+after = [len(store.audit.entries()), len(store.masks.of("P1")), len(store.scans.of("P1")), len(store.events.of("P1"))]
 problems = store.verify()
 quarantined = [str(p) for p in (root / "quarantine").rglob("*") if p.is_file()]
 for write in kinds.values():

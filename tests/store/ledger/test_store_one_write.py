@@ -42,7 +42,7 @@ def test_a_version_with_its_vectors_and_verdict_is_one_entry(store: Store):
     rows = store.vectors.all()
     assert [(row.mask_id, row.lesion_id) for row in rows] == [(record.mask_id, "L1"), (record.mask_id, "L2")]
     assert tuple(rows[0].names) == VECTOR_NAMES
-    assert [row.vector for row in rows] == [row.vector for row in vectors_of(labels(4, 2))]
+    assert [tuple(row.vector) for row in rows] == [row.vector for row in vectors_of(labels(4, 2))]
     (said,) = store.verdicts.of_masks(mask_id=record.mask_id)
     assert (said.person, said.created_at) == ("demo", record.created_at)
     assert said.result == verdict_on(store, vectors_of(labels(4, 2)), "P1")

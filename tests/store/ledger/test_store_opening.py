@@ -306,7 +306,7 @@ def test_an_update_whose_opening_died_before_it_was_recorded_is_recorded_by_the_
     def dies(*_: Any) -> None:
         raise Killed
 
-    for where in ("migrations.migrate", "opening.mend_copies"):  # after the copy; after the update
+    for where in ("database.migrations.migrate", "ledger.opening.mend_copies"):  # after the copy; after the update
         with monkeypatch.context() as patch:
             patch.setattr(f"store.{where}", dies)
             with pytest.raises(Killed):
@@ -327,11 +327,11 @@ from store import open_store
 from store.database.migrations import MIGRATIONS, migrate
 from tests.store_phantom import DAY1, add_mask
 store = open_store(sys.argv[1])
-store.add_event("P1", DAY1, "steroids", "2 mg", "demo")
+store.events.add("P1", DAY1, "steroids", "2 mg", "demo")
 print("ready", flush=True)
 for line in sys.stdin:
     if line.strip() == "event":
-        store.add_event("P1", DAY1, "steroids", "8 mg", "demo")
+        store.events.add("P1", DAY1, "steroids", "8 mg", "demo")
         print("done", flush=True)
 store.close()
 """
@@ -474,7 +474,8 @@ def check_kills(root: Path, tmp_path: Path, expected: list[dict[str, Any]] | Non
 
 REBUILD = """
 import os, sys
-from store import mask_files, rebuild
+from store import rebuild
+from store.files import mask_files
 replace = mask_files.replace_bytes
 def dies(*arguments):
     replace(*arguments)
