@@ -161,6 +161,6 @@ def _newest(store: DemoStore, patient_id: str, timepoint: str) -> MaskRecord:
 def _score(store: DemoStore, visits: Iterable[tuple[str, str]]) -> None:
     """The mask gate once more, now that the whole reference is there."""
     for patient, date in visits:
-        newest = _newest(store, patient, date)
-        if newest is not None:
+        newest = store.masks.latest(patient, date)
+        if newest is not None:  # a scan that has just arrived has none
             score_mask(store, patient, date, newest.version, PERSON)

@@ -7,11 +7,13 @@ from dataclasses import replace
 import pytest
 
 from core.lesions.metrics import dice
+from core.simulation import demo
 from core.simulation.demo import build
 from core.simulation.demo_stories import DEMO
 from core.simulation.demo_timepoints import demo_timepoint
 from core.twin.curve_points import volume_points
 from store import Store
+from tests.store_phantom import DAY1, add_scan
 
 STORIES = {story.patient_id: story for story in DEMO}
 
@@ -58,3 +60,9 @@ def test_a_patient_is_segmented_well_decided_and_not_made_twice(store: Store):
     assert all(scan.metadata["simulated"] for scan in store.scans.of("DEMO-08"))
     assert build(store, stories=[story])["mask_versions"] == 2
     assert store.verify() == []
+
+
+def test_a_visit_without_a_mask_is_passed_over_when_masks_are_scored_at_last(store: Store):
+    add_scan(store)
+    demo._score(store, [("P1", DAY1)])
+    assert store.verdicts.of_masks() == []
