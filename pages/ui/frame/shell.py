@@ -173,6 +173,7 @@ async def lifespan(_app: object) -> AsyncIterator[None]:
     doors.name_the_server()
     resources.begin()
     async with uploads.watched():
+        sessions.remember_files()
         yield
     resources.shut_down()
 

@@ -6,6 +6,8 @@ first page), which the WebSocket of the tab carries.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import streamlit as st
 from streamlit import runtime
 from streamlit.runtime.scriptrunner import get_script_run_ctx
@@ -19,6 +21,8 @@ BROWSER_COOKIE = "twin-browser"
 #: session -> browser of the latest ones whose page was run; a tab that is away keeps its place.
 _OWNERS: dict[str, str] = {}
 _MOST_OWNERS = 10_000
+#: session -> the files that it held when its page began to run anew.
+_HELD_BEFORE: dict[str, frozenset[str]] = {}
 
 
 def own_browser() -> str | None:
@@ -67,10 +71,41 @@ def may_download(browser: str, file_id: str) -> bool:
     """
     if not runtime.exists():
         return False
-    # No public name says whose a file is. Were this one gone, everything would be refused, and a test would say so.
-    held = getattr(runtime.get_instance().media_file_mgr, "_files_by_session_and_coord", {})
-    holders = [session_id for session_id, files in list(held.items()) if file_id in list(files.values())]
+    holders = [
+        session_id for session_id, files in list(_files_of_sessions().items()) if file_id in list(files.values())
+    ]
+    holders += [session_id for session_id, files in list(_HELD_BEFORE.items()) if file_id in files]
     return any(is_own(session_id, browser) for session_id in holders)
+
+
+def _files_of_sessions() -> Mapping[str, Mapping[str, str]]:
+    # No public name says whose a file is. Were this one gone, everything would be refused, and a test would say so.
+    found: Mapping[str, Mapping[str, str]] = getattr(
+        runtime.get_instance().media_file_mgr, "_files_by_session_and_coord", {}
+    )
+    return found
+
+
+def remember_files() -> None:
+    """Lets a tab fetch its files while its page runs anew.
+
+    Streamlit forgets at the start of a run whose files they are, and keeps the files themselves to its end: a click on
+    a download just after another one would be refused.
+    """
+    manager = runtime.get_instance().media_file_mgr
+    forget = manager.clear_session_refs
+
+    def remember_and_forget(session_id: str | None = None) -> None:
+        session = session_id or current()
+        held = _files_of_sessions().get(session or "")
+        if session is not None and held:
+            _HELD_BEFORE.pop(session, None)
+            _HELD_BEFORE[session] = frozenset(held.values())
+            for oldest in list(_HELD_BEFORE)[:-_MOST_OWNERS]:
+                del _HELD_BEFORE[oldest]
+        forget(session_id)
+
+    setattr(manager, "clear_session_refs", remember_and_forget)  # noqa: B010  # mypy refuses the plain assignment
 
 
 def is_own(session_id: str, browser: str) -> bool:
