@@ -65,7 +65,18 @@ NOT_RUN: dict[str, str] = {
     "EMBED_SCANS=20 make bench ARGS=embed": _LONG,
     **{
         f"make bench ARGS={name}": _LONG
-        for name in ("nnunet", "metrics", "viewer", "editing", "first_page", "growth", "forecast", "medsam", "cuda")
+        for name in (
+            "grown",
+            "nnunet",
+            "metrics",
+            "viewer",
+            "editing",
+            "first_page",
+            "growth",
+            "forecast",
+            "medsam",
+            "cuda",
+        )
     },
     "python cli.py GROUP VERB": "the form of all of them",
     "python cli.py data demo --real --sts DIR": _OWN,
