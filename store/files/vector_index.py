@@ -189,26 +189,6 @@ def _fingerprint(keys: Sequence[tuple[str, str, str]], vectors: Sequence[NDArray
     return digest.hexdigest()
 
 
-class RowIndex:
-    """The same index by row number, as the mask gate asks for its neighbours
-    (`core.gates.mask.anomaly.NeighbourIndex`).
-
-    Args:
-        vectors: (n, dimension) float64, n may be 0.
-        patient_ids: (n,) whose they are.
-    """
-
-    def __init__(self, vectors: NDArray[np.float64], patient_ids: Sequence[str]) -> None:
-        self._index = VectorIndex(max(1, vectors.shape[1]))
-        for number, (vector, patient_id) in enumerate(zip(vectors, patient_ids, strict=True)):
-            self._index.add(str(number), "row", patient_id, vector)
-
-    def query(self, vector: NDArray[np.float64], k: int, exclude_patient: str) -> list[tuple[int, str, float]]:
-        """Up to k rows of other patients: (row, patient, distance), nearest first."""
-        found = self._index.query(vector, k, exclude_patient)
-        return [(int(neighbour.mask_id), neighbour.patient_id, neighbour.distance) for neighbour in found]
-
-
 def _new_index(dimension: int, capacity: int) -> hnswlib.Index:
     import hnswlib  # here, so that the store can be imported where the package is not
 

@@ -23,6 +23,8 @@ from core.types import LabelMap, MaskRecord
 __all__ = ["ALPHA", "K_NEAREST"]
 #: References of up to so many lesions are fitted whenever a mask is judged: some 30 ms, and always of today.
 FIT_AT_NEED = 1_000
+#: What brings a gate about.
+FIT_IT = "The server fits it within a minute; a command line after its next decision."
 NOT_ENOUGH, NOT_FITTED = "not enough reference masks", "the mask gate is not fitted yet"
 
 
@@ -135,16 +137,22 @@ def similar_lesions(
 
     A lesion that was accepted at several timepoints counts once, as it was when it was most alike.
     Distance is Euclidean over shape features scaled by the reference's median and MAD; its unit is "typical spreads".
-    Of a large reference they are those that the stored gate knows; [] until one is fitted.
+    Of a large reference they are those that the stored gate knows.
+
+    Raises:
+        InputError: for k below 1, or while the gate of a large reference is not fitted: which are alike is not known,
+            which is not that none are.
     """
     if k < 1:
         raise InputError(f"Expected k of at least 1, got {k}.")
     own = _own_vectors(store, store.masks.version(patient_id, timepoint, version))
     gate = gate_for(store, patient_id)
+    if gate is None:
+        raise InputError(
+            f"Expected a fitted mask gate, but {NOT_FITTED}: which lesions are alike is not known. {FIT_IT}"
+        )
     out: list[dict[str, Any]] = []
     for row in own:
-        if gate is None:
-            break
         part = gate.parts.get(tuple(row.names))
         if part is None:
             continue

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from core.errors import InputError
 from core.gates.mask import anomaly, fitted, fitting, verdicts
 from core.gates.mask.verdicts import NOT_ENOUGH, NOT_FITTED, score_mask, similar_lesions
 from core.jobs.jobs import run_inline
@@ -51,7 +52,8 @@ def _judged(store: Store, patient: str, value: float) -> dict[str, Any]:
 def test_until_the_gate_of_a_large_reference_is_fitted_no_mask_is_judged(large: Store) -> None:
     result = _judged(large, "new", 11.2)
     assert (result["verdict"], result["flagged"], result["gate"]) == (NOT_FITTED, None, None)
-    assert similar_lesions(large, "new", DAY2, 1) == []
+    with pytest.raises(InputError, match="which lesions are alike is not known"):
+        similar_lesions(large, "new", DAY2, 1)
     large.decisions.decide("new", DAY2, 1, "accept", "demo", "good")  # a person decides, as for any mask not judged
 
 
