@@ -9,8 +9,10 @@ from typing import Any
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from core.access import Identity
 from core.lesions.masks import measure
 from pages.ui.frame import resources
+from pages.ui.system.system_panels import ACCOUNT_WITHHELD
 from pages.ui.viewer import describe
 from store import Store, open_store, rebuild
 from tests import clinic
@@ -160,3 +162,16 @@ def test_system_and_worklist_tell_of_files_that_are_not_as_they_were_stored(open
     page = opened("worklist", "vic")
     shown = [text.value.replace("\\", "").replace("\u2060", "") for text in page.markdown]
     assert any("version 1: file altered" in text for text in shown)
+
+
+def test_the_audit_log_shows_an_account_to_administrators_alone(opened):
+    resources.get_store().people.identify("ann", Identity("https://login.example", "4711", "ann@example"), by="demo")
+
+    def told(person: str) -> list[str]:
+        frames = [frame.value for frame in opened("system", person).dataframe if "payload" in frame.value.columns]
+        return [str(text) for frame in frames for text in frame["payload"]]
+
+    assert any("4711" in text for text in told("demo"))
+    for person in ("ann", "vic"):
+        assert not [text for text in told(person) if "4711" in text or "ann@example" in text]
+        assert ACCOUNT_WITHHELD in told(person)

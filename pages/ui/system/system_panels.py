@@ -16,6 +16,7 @@ from store import Store
 
 #: What stands in an audit entry's place while its reader reads the timepoint blind.
 WITHHELD = "not shown: you read this timepoint blind"
+ACCOUNT_WITHHELD = "not shown: accounts are for administrators"
 #: Most jobs that are looked up to know what their entries are about.
 MOST_JOBS = 10_000
 
@@ -117,10 +118,15 @@ def audit(store: Store, person: str) -> None:
     out of them."""
     count = st.slider("Entries", 20, 1000, 100, step=20)
     rows, closed = store.audit_log(limit=count), Closed.to(store, person)
+    identifies = store.people.may(person, "person.identified")  # accounts and e-mail are for who gives them names
     asked = {job.job_id: job.params for job in store.jobs.newest(limit=MOST_JOBS)} if closed else {}
     for row in rows:
-        hidden = closed and _is_hidden(row["payload"], closed, asked)
-        row["payload"] = WITHHELD if hidden else json.dumps(row["payload"], default=str)[:300]
+        if closed and _is_hidden(row["payload"], closed, asked):
+            row["payload"] = WITHHELD
+        elif row["action"] == "person.identified" and not identifies:
+            row["payload"] = ACCOUNT_WITHHELD
+        else:
+            row["payload"] = json.dumps(row["payload"], default=str)[:300]
     st.dataframe(cells(rows), hide_index=True, width="stretch")
     st.caption(
         "Append-only; every entry holds the hash of the one before. audit.jsonl in the data folder is its mirror."
