@@ -8,7 +8,10 @@ from pathlib import Path
 import streamlit as st
 
 from core.remembered.untyped import JsonDict, JsonObject
+from pages.ui.guard import signin
 
+#: What the mark of a demo, above every page, takes of the height.
+DEMO_MARK_PX = 38
 _STATIC = Path(__file__).parent / "static"
 #: The modules are imported by an address that names their content; the component itself only does that.
 _SCRIPT = """
@@ -55,7 +58,7 @@ def viewer(
     """
     told = _render(
         key=key,
-        data={**data, "above_px": above_px},
+        data={**data, "above_px": above_px + (0 if signin.configured() else DEMO_MARK_PX)},
         on_decide_change=on_change,
         on_saved_change=on_change,
     )
