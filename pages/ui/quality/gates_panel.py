@@ -205,27 +205,26 @@ def _oddest_first(mask: ScoredMask) -> tuple[bool, float]:
 
 
 def _with_score(masks: Sequence[ScoredMask]) -> dict[str, ScoredMask]:
-    return {mask.verdict.mask_id: mask for mask in masks if mask.score is not None}
+    return {mask.name: mask for mask in masks if mask.score is not None}
 
 
 def mask_in_effect(masks: Sequence[ScoredMask]) -> str | None:
-    """The id of the mask that is shown among the others; None to begin with. Ends the page for an unknown one."""
+    """The name of the mask that is shown among the others; None to begin with. Ends the page for an unknown one."""
     return address.choose("mask", list(_with_score(masks)), session.QUALITY_MASK, whose="that was scored")
 
 
 def mask_figure(known: Voxels, masks: Sequence[ScoredMask]) -> None:
     """The calibration scores, and one scored mask among them."""
-    by_id = _with_score(masks)
+    by_name = _with_score(masks)
     chosen = st.selectbox(
         "Show a mask among them",
-        list(by_id),
+        list(by_name),
         index=None,
         placeholder="None",
         key=session.QUALITY_MASK.key(),
         width=420,
-        format_func=lambda m: by_id[m].name,
     )
-    mask = by_id.get(chosen) if chosen else None
+    mask = by_name.get(chosen) if chosen else None
     # Without a mask in question the figure is not to say that a verdict is impossible: the metrics above say it.
     p_value = mask.verdict.p_value if mask else 1.0
     if len(known):
