@@ -326,7 +326,7 @@ GIVEN = {
     **dict.fromkeys(("anomaly", "similar", "gate score-mask", "mask similar", "mask mark-found"), "x 2025-01-20 1"),
     **dict.fromkeys(("masks", "growth", "keep-forecast", "mask list", "growth show", "growth forecasts keep"), "x"),
     "person": "list",
-    "people add": "x",
+    **dict.fromkeys(("people add", "people disable", "people enable", "people identify"), "x"),
     "audit": "head",
     "data audit-check": "1 x",
 }

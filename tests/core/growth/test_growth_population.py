@@ -9,6 +9,7 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -457,7 +458,7 @@ class Remembered:
         self.reference_sets = ReferenceSetsInMemory()
 
     def all(self):
-        return [{"patient_id": patient} for patient in self._lesions]
+        return [SimpleNamespace(patient_id=patient) for patient in self._lesions]
 
     def require(self, patient_id):
         assert patient_id in self._lesions
@@ -482,13 +483,13 @@ class ReferenceSetsInMemory:
         return self.sets
 
     def add(self, kind, detail, person):
-        self.sets.append({"kind": kind, "detail": json.loads(json.dumps(detail)), "person": person})
+        self.sets.append(ReferenceSet("set-1", kind, json.loads(json.dumps(detail)), person, "2026-01-01T00:00:00Z"))
         return "set-1"
 
 
 def accepted_mask(patient_id, timepoint, volume_mm3):
     lesion = {"label": 1, "lesion_id": "L1", "volume_mm3": float(volume_mm3)}
-    values = dict.fromkeys(MaskRecord.__dataclass_fields__)
+    values = dict.fromkeys(MaskRecord.stored_keys())
     values |= {"mask_id": f"{patient_id} {timepoint}", "patient_id": patient_id, "timepoint": timepoint, "version": 1}
     values |= {
         "status": "accepted",

@@ -36,9 +36,9 @@ else:
         if step == "make":
             voxels = np.random.default_rng(1).normal(size=(12, 10, 8)).astype(np.float32)
             volume = Volume(voxels, Grid((12, 10, 8), np.diag([1, 1, 2, 1.0])), "CT", "")
-            store.scans.add(volume, dataset="set", patient_id="P1", timepoint="2020-01-01", person="demo")
-        store.events.add("P1", "2020-01-01", "steroids", step, "demo")
-        answer = [store.verify(), [m.status for m in store.masks.of("P1")], len(store.events.of("P1"))]
+            store.add_scan(volume, dataset="set", patient_id="P1", timepoint="2020-01-01", person="demo")
+        store.add_event("P1", "2020-01-01", "steroids", step, "demo")
+        answer = [store.verify(), [m.status for m in store.masks("P1")], len(store.events("P1"))]
 print(json.dumps(answer))
 """
 
