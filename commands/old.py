@@ -48,7 +48,7 @@ def person(
     session: Session,
     what: Annotated[Literal["list", "add"], typer.Argument()],
     name: Annotated[str | None, typer.Argument(metavar="[NAME]")] = None,
-    role: Role = "reviewer",
+    role: Role = "reader",
 ) -> object:
     """Lists people and their roles, adds one, or changes a role. Now: people list, people add."""
     if what == "list":

@@ -62,6 +62,13 @@ def _roles() -> Sequence[str]:
     return ROLES
 
 
+def _role_now(word: str) -> str:
+    """The word as it is called today: "reviewer" is a reader."""
+    from core.access import role_now
+
+    return role_now(word)
+
+
 DataFolder = Annotated[
     Path | None, typer.Option("--data", metavar="DIR", help="data root (default: TWIN_DATA or ./data)")
 ]
@@ -81,7 +88,10 @@ Modality = Annotated[
     typer.Option(metavar="MODALITY", help="CT, PET or MR", callback=_one_of(_modalities), autocompletion=_modalities),
 ]
 Role = Annotated[
-    str, typer.Option(metavar="ROLE", help="what they may do", callback=_one_of(_roles), autocompletion=_roles)
+    str,
+    typer.Option(
+        metavar="ROLE", help="what they may do", parser=_role_now, callback=_one_of(_roles), autocompletion=_roles
+    ),
 ]
 Boxes = Annotated[
     list[str] | None,

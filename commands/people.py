@@ -22,11 +22,11 @@ def list_people(session: Session) -> object:
     return [asdict(person) for person in session.store.people.all()]
 
 
-@verb(app, "add", WRITES, example="ann --role reviewer")
+@verb(app, "add", WRITES, example="ann --role reader")
 def add(
     session: Session,
     name: Name,
-    role: Role = "reviewer",
+    role: Role = "reader",
 ) -> object:
     """Adds a person, or changes a role."""
     session.store.people.add(name, role, by=session.person)

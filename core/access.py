@@ -1,7 +1,7 @@
-"""Roles, and which of them may do what: one line for every action that the audit knows.
+"""Who may see and do what: roles, one line for every action that the audit knows, and grants per data set.
 
-The store asks before every write (`store.ledger.actors`), pages ask to say beforehand what would be refused. Reading is
-free to all until there is a sign-in.
+The store asks before every write (`store.ledger.actors`); pages ask to say beforehand what would be refused. What a
+person gets to see is `Scope`, and `Store.seen_by` gives nothing beyond it.
 """
 
 from __future__ import annotations
@@ -9,15 +9,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-VIEWER, REVIEWER, ADMINISTRATOR = "viewer", "reviewer", "administrator"
-ROLES = (VIEWER, REVIEWER, ADMINISTRATOR)
+VIEWER, READER, ADJUDICATOR, ADMINISTRATOR = "viewer", "reader", "adjudicator", "administrator"
+ROLES = (VIEWER, READER, ADJUDICATOR, ADMINISTRATOR)
+#: Words that stores of earlier versions hold, and what they mean now.
+_EARLIER_ROLES = {"reviewer": READER}
 #: The store itself, as the audit names it: what it did or found on its own. No person can have this name.
 SYSTEM = "system"
 
-_REVIEWERS = frozenset({REVIEWER, ADMINISTRATOR})
+_READERS = frozenset({READER, ADJUDICATOR, ADMINISTRATOR})
+_ADJUDICATORS = frozenset({ADJUDICATOR, ADMINISTRATOR})
 _ADMINISTRATORS = frozenset({ADMINISTRATOR})
 _STORE_ALONE = frozenset({SYSTEM})
-_REVIEWERS_AND_STORE = _REVIEWERS | _STORE_ALONE  # the mask gate is fitted anew without being asked
+_READERS_AND_STORE = _READERS | _STORE_ALONE  # the mask gate is fitted anew without being asked
 
 #: action -> roles that may do it. An action without a line is refused to everybody.
 ACTIONS: Mapping[str, frozenset[str]] = {
@@ -26,22 +29,23 @@ ACTIONS: Mapping[str, frozenset[str]] = {
     "person.disabled": _ADMINISTRATORS,
     "person.enabled": _ADMINISTRATORS,
     "person.identified": _ADMINISTRATORS,
-    "scan.added": _REVIEWERS,
-    "mask.added": _REVIEWERS,
-    "mask.decided": _REVIEWERS,
-    "mask.lost": _REVIEWERS,
-    "mask.found": _REVIEWERS,
-    "mask.scored": _REVIEWERS,
-    "ood.scored": _REVIEWERS,
-    "event.added": _REVIEWERS,
-    "growth.fitted": _REVIEWERS,
-    "model.used": _REVIEWERS,
-    "reference_set.added": _REVIEWERS_AND_STORE,
-    "vector.added": _REVIEWERS,
-    "reading.set": _REVIEWERS,
-    "reading.finished": _REVIEWERS,
-    "job.created": _REVIEWERS_AND_STORE,
-    "job.cancelled": _REVIEWERS,
+    "grant.set": _ADMINISTRATORS,
+    "scan.added": _READERS,
+    "mask.added": _READERS,
+    "mask.decided": _READERS,
+    "mask.lost": _READERS,
+    "mask.found": _READERS,
+    "mask.scored": _READERS,
+    "ood.scored": _READERS,
+    "event.added": _READERS,
+    "growth.fitted": _READERS,
+    "model.used": _READERS,
+    "reference_set.added": _READERS_AND_STORE,
+    "vector.added": _READERS,
+    "reading.set": _ADJUDICATORS,
+    "reading.finished": _READERS,
+    "job.created": _READERS_AND_STORE,
+    "job.cancelled": _READERS,
     "job.updated": _STORE_ALONE,  # what a worker reports; who began or cancelled the job stands in their own entries
     "file.doubted": _STORE_ALONE,
     "file.cleared": _STORE_ALONE,
@@ -50,8 +54,15 @@ ACTIONS: Mapping[str, frozenset[str]] = {
     "mask.adopted": _STORE_ALONE,
     "mask.unproven": _STORE_ALONE,
     "audit.signing": _ADMINISTRATORS,
-    "draft.edited": _REVIEWERS,  # not in the audit: drafts are no part of the record (docs/adr/0007)
+    # Not in the audit, as they change no record:
+    "draft.edited": _READERS,  # docs/adr/0007
+    "store.verified": _ADMINISTRATORS,  # its sentences name patients of every data set
 }
+
+
+#: Jobs about the installation that everybody sees the end of; others without a patient are their starter's and the
+#: administrators'.
+JOBS_OF_ALL = frozenset({"evaluate_ood", "fit_mask_gate"})
 
 
 @dataclass(frozen=True)
@@ -69,6 +80,44 @@ class Identity:
     email: str = ""
 
 
+@dataclass(frozen=True)
+class Scope:
+    """What of a store a person gets to see.
+
+    Args:
+        person: who looks.
+        role: one of `ROLES`.
+        datasets: names of the data sets that were granted to them; None: all.
+        closed: timepoints (patient id, date) that they read blind and have not finished, or that an adjudicator is to
+            read once every reader has finished. Of these they see what an engine made and what they drew themselves.
+    """
+
+    person: str
+    role: str
+    datasets: tuple[str, ...] | None
+    closed: tuple[tuple[str, str], ...]
+
+    @property
+    def is_everything(self) -> bool:
+        """Whether nothing is kept from them."""
+        return self.datasets is None and not self.closed
+
+
+def role_now(stored: str) -> str:
+    """The role that a stored word means: "reviewer", as it was called before, is a reader."""
+    return _EARLIER_ROLES.get(stored, stored)
+
+
+def datasets_of(role: str, granted: tuple[str, ...] | None) -> tuple[str, ...] | None:
+    """The data sets that somebody sees; None: all.
+
+    Args:
+        role: an administrator sees all, whatever was granted: who gives grants could give any to themselves.
+        granted: names; None: nobody has said anything, so all, as in an installation of one team.
+    """
+    return None if role == ADMINISTRATOR else granted
+
+
 def may(role: str | None, action: str) -> bool:
     """Whether a role may do what the audit would call `action`.
 
@@ -83,5 +132,5 @@ def may(role: str | None, action: str) -> bool:
 
 
 def roles_that_may(action: str) -> str:
-    """The roles that may do it, in words: "reviewer or administrator"; "nobody" for an action without a line."""
+    """The roles that may do it, in words: "adjudicator or administrator"; "nobody" for an action without a line."""
     return " or ".join(role for role in ROLES if may(role, action)) or "nobody"

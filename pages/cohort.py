@@ -4,14 +4,14 @@ import streamlit as st
 
 from core.twin.outcomes import best_rows, course_rows, visit_rows
 from pages.ui.cohort import cohort_charts, cohort_panel, swimmer_chart
-from pages.ui.frame import address, resources, session, shell
+from pages.ui.frame import address, session, shell
 
 TABS = ("Best change", "Course", "Time in view")
 
 st.title("Cohort")
 st.caption("Several patients at once, made from accepted masks alone. Day 0 is a patient's first accepted timepoint.")
 
-store = resources.get_store()
+store = shell.store()
 with shell.guarded():
     address.choose_tab([*TABS, "Left out"], session.COHORT_TAB)
     datasets = cohort_panel.choose_datasets(store.patients.datasets())

@@ -13,7 +13,7 @@ wide_page()
 title, kind, first_choice, second_choice, third_choice = st.columns([2, 5, 3, 3, 3], vertical_alignment="bottom")
 title.title("Compare")
 
-store, patient = resources.get_store(), opening.needed_patient()
+store, patient = shell.store(), opening.needed_patient()
 with shell.guarded():
     kinds = [TIMEPOINTS, VERSIONS, READERS]
     what = address.choose("show", kinds, session.COMPARED, default=TIMEPOINTS, whose="on this page")
@@ -25,7 +25,7 @@ with shell.guarded():
                 shell.go_to("intake")
             st.stop()
         days = comparing.choose_pair(store, patient, first_choice, second_choice)
-        records = [visible.best(store, patient, day, shell.person()) for day in days]
+        records = [visible.best(store, patient, day) for day in days]
         references = [store.scans.reference(patient, day) for day in days]
         link = resources.align(*references)
         not_read = comparing.unread(store, records)

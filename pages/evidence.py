@@ -4,16 +4,16 @@ import streamlit as st
 
 from core.gates.mask.verdicts import gate_for, similar_lesions
 from pages.ui.evidence import neighbours
-from pages.ui.frame import address, opening, resources, session, shell, visible
+from pages.ui.frame import address, opening, session, shell
 from pages.ui.shared.text import plain
 
 st.title("Evidence")
 st.caption("The accepted lesions of other patients whose shape is most like this one, and what became of them.")
 
-store, patient = resources.get_store(), opening.needed_patient()
+store, patient = shell.store(), opening.needed_patient()
 with shell.guarded():
     timepoints = store.patients.timepoints(patient)
-    with_mask = [t for t in timepoints if visible.masks(store, patient, t, shell.person())]
+    with_mask = [t for t in timepoints if store.masks.of(patient, t)]
     when, which = st.columns([1, 3], vertical_alignment="bottom")
     with when:
         default = with_mask[-1] if with_mask else timepoints[-1]
@@ -25,7 +25,7 @@ with shell.guarded():
             default,
             "Its newest mask version is compared.",
         )
-    record = next(reversed(visible.masks(store, patient, timepoint, shell.person())), None)
+    record = next(reversed(store.masks.of(patient, timepoint)), None)
     lesions = [] if record is None else [str(lesion["lesion_id"]) for lesion in record.lesions]
     place = f"of {patient} on {timepoint}"
     if record is None or not lesions:

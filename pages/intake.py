@@ -16,7 +16,7 @@ TABS = ("Scan", "Mask")
 st.title("Intake")
 st.caption("Add a scan, or a mask drawn elsewhere. Files are checked first; when a check fails, nothing is stored.")
 
-store = resources.get_store()
+store = shell.store()
 address.choose_tab(TABS, session.INTAKE_TAB)
 scan_tab, mask_tab = address.tabs(TABS, session.INTAKE_TAB)
 

@@ -4,7 +4,7 @@ import numpy as np
 import streamlit as st
 
 from core.gates.mask import verdicts
-from pages.ui.frame import address, resources, session, shell
+from pages.ui.frame import address, session, shell
 from pages.ui.quality import correction_panel, gates_panel
 from pages.ui.trajectory import stored_forecasts_panel
 
@@ -15,11 +15,11 @@ st.caption(
     "What the gates rest on and flagged here; what people changed; how forecasts did that were kept before the visit."
 )
 
-store = resources.get_store()
+store = shell.store()
 address.choose_tab(TABS, session.QUALITY_TAB)
 masks = []
 with shell.guarded():
-    masks = gates_panel.scored_masks(store, shell.person())
+    masks = gates_panel.scored_masks(store)
     gates_panel.mask_in_effect(masks)
 scan_tab, mask_tab, people_tab, forecast_tab = address.tabs(TABS, session.QUALITY_TAB)
 with scan_tab, shell.guarded():
@@ -44,6 +44,6 @@ with mask_tab, shell.guarded():
         gates_panel.mask_figure(np.empty(0) if gate is None else gate.calibration, masks)
         gates_panel.flagged_list(masks)
 with people_tab, shell.guarded():
-    correction_panel.correction_panel(store, shell.person())
+    correction_panel.correction_panel(store)
 with forecast_tab, shell.guarded():
     stored_forecasts_panel.everybody(store)

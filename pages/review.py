@@ -15,7 +15,7 @@ from pages.ui.viewer import wide_page
 
 if shell.patient_id() is None:
     st.title("Review")
-store, patient = resources.get_store(), opening.needed_patient()
+store, patient = shell.store(), opening.needed_patient()
 
 wide_page()
 timepoint, record, beside = review_panel.choose_mask(store, patient, shell.person())

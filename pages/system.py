@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from pages.ui.frame import address, resources, session, shell
+from pages.ui.frame import address, session, shell
 from pages.ui.system import caches_panel, people_panel, system_panels
 
 TABS = ("Models", "Jobs", "People", "Audit log", "Check")
@@ -10,7 +10,7 @@ TABS = ("Models", "Jobs", "People", "Audit log", "Check")
 st.title("System")
 st.caption("Models and their checks, jobs, people, the audit log, and the proof that nothing was altered.")
 
-store = resources.get_store()
+store = shell.store()
 address.choose_tab(TABS, session.SYSTEM_TAB)
 with shell.guarded():
     system_panels.doubted_files(store)
@@ -22,7 +22,7 @@ with jobs, shell.guarded():
 with people, shell.guarded():
     people_panel.people(store, shell.person())
 with audit, shell.guarded():
-    system_panels.audit(store, shell.person())
+    system_panels.audit(store)
 with check, shell.guarded():
     system_panels.check(store)
     caches_panel.clear(store, shell.person())

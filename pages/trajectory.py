@@ -21,7 +21,7 @@ TABS = ("Steps", "Response", "What if", "Forecast check", "Reliability", "Lesion
 st.title("Trajectory")
 st.caption("Growth, response and forecast, made from accepted masks alone; every change says whether it is real.")
 
-store, patient = resources.get_store(), opening.needed_patient()
+store, patient = shell.store(), opening.needed_patient()
 with shell.guarded():
     lesions = trajectory.points_by_lesion(volume_points(store, patient))
     left_out, not_read = curve.exclusion_reasons(store, patient), trajectory.unreadable_accepted_masks(store, patient)

@@ -3,7 +3,7 @@
 import streamlit as st
 
 from core.review.worklist import work_items
-from pages.ui.frame import opening, resources, shell
+from pages.ui.frame import opening, shell
 from pages.ui.shared.text import cells, plain
 
 st.title("Worklist")
@@ -15,7 +15,7 @@ URGENCY = {
     2: (":material/radio_button_unchecked:", "Not segmented yet"),
 }
 
-store = resources.get_store()
+store = shell.store()
 patients = store.patients.all()
 if not patients:
     st.info("There are no patients yet. Import a scan, or make the demo cohort with `python cli.py demo`.")

@@ -2,34 +2,19 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Self
 
 from core.types import Progress, no_progress
 from store.database.connection import StoreBusy, StoreFull
-from store.files import mask_files
-from store.files.drafts import Drafts
 from store.files.file_checks import StoredFile, StoredFiles
 from store.ledger.audit import Entry
 from store.ledger.writing import Ledger
-from store.records.decisions import Decisions
-from store.records.events import Events
-from store.records.forecasts import Forecasts
-from store.records.jobs import Jobs
-from store.records.mask_losses import Losses
-from store.records.masks import Masks
-from store.records.models import Models, ReferenceSets
-from store.records.patients import Patients
-from store.records.people import People
-from store.records.readings import Readings
-from store.records.scans import Scans
-from store.records.vectors import Vectors
-from store.records.verdicts import Verdicts
-from store.views import Views
+from store.parts import Parts
+from store.seen import SeenStore
 
 
-class Store:
+class Store(Parts):
     """The open store: one part for every kind of thing that is remembered, over one connection and one ledger.
 
     Any thread may call any method; writers wait for one another. Every write is one transaction with one audit entry.
@@ -38,24 +23,16 @@ class Store:
 
     def __init__(self, root: Path, *, create: bool = True, read_only: bool = False) -> None:
         self.ledger = Ledger(root, create=create, read_only=read_only)
-        self.root, self.db, self.audit = self.ledger.root, self.ledger.db, self.ledger.audit
-        self.files = StoredFiles(self.ledger, self._every_file)
-        self.people = People(self.ledger)
-        self.patients = Patients(self.ledger)
-        self.scans = Scans(self.ledger, self.files)
-        self.masks = Masks(self.ledger, self.files, self.scans)
-        self.losses = Losses(self.ledger, self.masks)
-        self.decisions = Decisions(self.ledger, self.masks)
-        self.readings = Readings(self.ledger, self.scans)
-        self.verdicts = Verdicts(self.ledger, self.scans)
-        self.vectors = Vectors(self.ledger, self.masks)
-        self.events = Events(self.ledger)
-        self.forecasts = Forecasts(self.ledger)
-        self.models = Models(self.ledger)
-        self.reference_sets = ReferenceSets(self.ledger)
-        self.jobs = Jobs(self.ledger)
-        self.drafts = Drafts(self.ledger, self.scans, self.masks)
-        self.views = Views(self.ledger, self.masks)
+        self.db, self.audit = self.ledger.db, self.ledger.audit
+        super().__init__(self.ledger, StoredFiles(self.ledger, self.every_file))
+
+    def seen_by(self, person: str) -> SeenStore:
+        """The store as that person gets to see it; what pages and routes are given.
+
+        Raises:
+            StoreError: for a name that nobody added, or that is disabled.
+        """
+        return SeenStore(self, person)
 
     @property
     def recovered(self) -> list[str]:
@@ -77,11 +54,8 @@ class Store:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def scratch(self) -> AbstractContextManager[Path]:
-        """A fresh folder of the store's own for files on their way in; gone afterwards, and swept after a kill."""
-        return mask_files.staging(self.root)
-
-    def _every_file(self) -> list[StoredFile]:
+    def every_file(self) -> list[StoredFile]:
+        """Every scan and mask that may be read."""
         return [*self.scans.files(), *self.masks.files()]
 
     def audit_log(self, limit: int = 100) -> list[Entry]:

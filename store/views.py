@@ -16,8 +16,9 @@ from core.remembered.lists import ClosedRow, CohortRow, QualityRow, WorklistRow,
 from core.remembered.rows import Event, MaskVerdict
 from core.types import MaskRecord, Scan
 from store.database.connection import Row
-from store.ledger.writing import Ledger, mask_of, value_of
+from store.ledger.writing import LedgerBase, mask_of, value_of
 from store.records.masks import Masks
+from store.records.readings import Readings
 from store.records.scans import scan_of
 
 P = TypeVar("P", MaskRecord, Scan)
@@ -49,20 +50,18 @@ ORDER BY a.first_seq, m.mask_id
 """
 
 _CLOSED = """
-SELECT r.patient_id, r.timepoint, m.mask_id
-FROM reading_settings r
-LEFT JOIN masks m ON m.patient_id = r.patient_id AND m.timepoint = r.timepoint
-WHERE r.blind AND NOT EXISTS (SELECT 1 FROM readings_finished f WHERE f.patient_id = r.patient_id
-                              AND f.timepoint = r.timepoint AND f.person = ?)
-ORDER BY r.patient_id, r.timepoint, m.version
+SELECT c.patient_id, c.timepoint, m.mask_id
+FROM (SELECT unnest(?::VARCHAR[]) AS patient_id, unnest(?::VARCHAR[]) AS timepoint) c
+LEFT JOIN masks m ON m.patient_id = c.patient_id AND m.timepoint = c.timepoint
+ORDER BY c.patient_id, c.timepoint, m.version
 """
 
 
 class Views:
     """The lists."""
 
-    def __init__(self, ledger: Ledger, masks: Masks) -> None:
-        self._db, self._masks = ledger.db, masks
+    def __init__(self, ledger: LedgerBase, masks: Masks, readings: Readings) -> None:
+        self._db, self._masks, self._readings = ledger.db, masks, readings
 
     def worklist(self) -> list[WorklistRow]:
         """Every timepoint with its versions, by patient and timepoint."""
@@ -81,8 +80,12 @@ class Views:
         ]
 
     def closed_to(self, person: str) -> list[ClosedRow]:
-        """The timepoints that this person reads blind and has not finished, one row a mask of theirs."""
-        return [ClosedRow(**row) for row in self._db.query(_CLOSED, [person])]
+        """The timepoints that are closed to this person (`Readings.closed_to`), one row a mask of theirs."""
+        closed = self._readings.closed_to(person)
+        if not closed:
+            return []
+        places = [[patient for patient, _ in closed], [day for _, day in closed]]
+        return [ClosedRow(**row) for row in self._db.query(_CLOSED, places)]
 
     def cohort(self) -> list[CohortRow]:
         """Every patient by id, with what the cohort is made of."""

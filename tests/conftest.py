@@ -81,7 +81,7 @@ def store(tmp_path: Path) -> Iterator[Any]:
 
     with open_store(tmp_path / "data") as opened:
         for name in ("ann", "bob"):
-            opened.people.add(name, "reviewer", by="demo")
+            opened.people.add(name, "reader", by="demo")
         yield opened
 
 

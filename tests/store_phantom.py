@@ -92,7 +92,7 @@ def add_mask(
 def with_people(store: Store, *names: str) -> Store:
     """The store, in which these names may review too."""
     for name in names:
-        store.people.add(name, "reviewer", by="demo")
+        store.people.add(name, "reader", by="demo")
     return store
 
 

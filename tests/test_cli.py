@@ -83,7 +83,7 @@ def test_the_whole_job_on_two_real_patients(root, shared_data, capsys, monkeypat
         stored = read_label_map(next(root.rglob(f"{patient}/{DATE}/mask_v002.nii.gz"))).array
         assert dice(stored == refined["lesion"], truth) > 0.5
 
-        _run(root, capsys, "person", "add", "reader-1", "--role", "reviewer")
+        _run(root, capsys, "person", "add", "reader-1", "--role", "reader")
         decision = _run(root, capsys, "accept", patient, DATE, 2, "--reviewer", "reader-1", "--reason", "corrected")
         assert decision["reviewer"] == "reader-1"
         versions = _run(root, capsys, "masks", patient)
@@ -294,7 +294,7 @@ def test_a_verb_that_reads_needs_no_name_and_sees_of_what_is_read_blind_what_eve
 
 def test_the_only_person_of_a_store_is_who_the_command_line_writes_as(tmp_path, capsys, monkeypatch):
     monkeypatch.delenv("TWIN_PERSON", raising=False)
-    monkeypatch.setattr("store.records.people.People.all", lambda self: [Person("ann", "reviewer", "")])
+    monkeypatch.setattr("store.records.people.People.all", lambda self: [Person("ann", "reader", "")])
     with open_store(tmp_path) as store:
         store.people.add("ann", by="demo")
         clinic.add_scan(store, "ANNA", clinic.DAYS[0], clinic.noise(1))

@@ -20,11 +20,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from core.access import SYSTEM
 from core.errors import InputError, JobCancelled, StoreError, TwinReviewError
 from core.jobs import cluster
 from core.jobs.jobs import CANCELLED, FINAL, JobKind, Reporter, apology, explain, fresh_folder, log_unexpected
 from core.remembered.rows import Job
-from core.remembered.sources import HasJobs
+from core.remembered.sources import HasJobs, HasPeoplesJobs
 from core.settings import settings
 
 logger = logging.getLogger("twinreview.jobs")
@@ -113,7 +114,7 @@ class JobRunner:
     which must see the data root under the same path and have this project importable. Either is spoken to by TLS.
     """
 
-    store: HasJobs
+    store: HasPeoplesJobs
     kinds: Mapping[str, JobKind]
     _live: dict[str, _Live] = field(default_factory=dict, init=False, repr=False)
     _client: Any = field(default=None, init=False, repr=False)
@@ -135,8 +136,9 @@ class JobRunner:
         """
         if kind not in self.kinds:
             raise InputError(f"Expected a job of kind {', '.join(sorted(self.kinds))}, got {kind!r}.")
-        params = self.kinds[kind].prepare(self.store, args, person)
-        job_id = self.store.jobs.create(kind, dict(args), person)
+        seen = self._seen_by(person)
+        params = self.kinds[kind].prepare(seen, args, person)
+        job_id = seen.jobs.create(kind, dict(args), person)
         try:
             self._queue(job_id, self.kinds[kind], params, person)
         except OSError as error:
@@ -144,6 +146,10 @@ class JobRunner:
             self.store.jobs.update(job_id, status="failed", message=why)
             raise StoreError(why) from None
         return job_id
+
+    def _seen_by(self, person: str) -> HasJobs:
+        """What a job is made of is what whoever asks for it sees; what the store does by itself, of all."""
+        return self.store if person == SYSTEM else self.store.seen_by(person)
 
     def cancel(self, job_id: str, person: str) -> None:
         """Asks a job to stop. Queued: it never starts. Running: it stops at its next report of progress.
@@ -154,8 +160,9 @@ class JobRunner:
             person: who cancels it; the audit names them.
 
         Raises:
-            StoreError: if this person may not.
+            StoreError: if this person may not, or does not see the job.
         """
+        self._seen_by(person).jobs.get(job_id)
         with self._lock:
             if self.store.jobs.get(job_id).status in FINAL:
                 return
@@ -212,7 +219,7 @@ class JobRunner:
         else:
             kind = self.kinds[job.kind]
             try:
-                params = kind.prepare(self.store, job.params, job.person)
+                params = kind.prepare(self._seen_by(job.person), job.params, job.person)
             except Exception as error:
                 status, message = "failed", explain(error)
             else:
@@ -349,7 +356,7 @@ class JobRunner:
         except OSError as error:
             return {"status": "failed", "message": NO_ROOM.format(why=error.strerror)}
         try:
-            kept = live.kind.record(self.store, live.params, result, live.out_dir, live.person)
+            kept = live.kind.record(self._seen_by(live.person), live.params, result, live.out_dir, live.person)
         except Exception as error:
             return {"status": "failed", "message": explain(error)}
         return {"status": "done", "message": "Done", "result": kept}

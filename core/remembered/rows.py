@@ -41,7 +41,9 @@ class Person:
         added_at: RFC 3339 in UTC.
         identity: who signs in under this name; None for a name that nobody signs in under.
         disabled: whether the person is kept out until an administrator lets them in again.
-        changes: how often role, identity or access were changed. What was given out before a change counts no more.
+        changes: how often role, identity, access or grants were changed. What was given out before a change counts no
+            more.
+        datasets: the data sets that were granted; None where nobody said anything, which means all.
     """
 
     name: str
@@ -50,6 +52,7 @@ class Person:
     identity: Identity | None = None
     disabled: bool = False
     changes: int = 0
+    datasets: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True)

@@ -122,6 +122,8 @@ class ReadingSource(Protocol):
 
     def is_blind(self, patient_id: str, timepoint: str) -> bool: ...
     def finished(self, patient_id: str, timepoint: str) -> list[FinishedReading]: ...
+    def closed_to(self, person: str) -> list[tuple[str, str]]: ...
+    def is_closed(self, patient_id: str, timepoint: str, person: str) -> bool: ...
 
 
 class VerdictSource(Protocol):
@@ -274,6 +276,12 @@ class HasJobs(HasRoot, Protocol):
 
     @property
     def jobs(self) -> JobSource: ...
+
+
+class HasPeoplesJobs(HasJobs, Protocol):
+    """The whole store, of which everybody who asks for a job gets to see their part."""
+
+    def seen_by(self, person: str) -> HasJobs: ...
 
 
 class HasScratch(Protocol):

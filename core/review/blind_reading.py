@@ -8,8 +8,10 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import Protocol
 
+from core.access import Scope
 from core.errors import StoreError
 from core.remembered.lists import HasViews
+from core.remembered.sources import HasMasks, HasPatients
 from core.review.readers import ReadingStore, visible, visible_masks
 from core.types import MaskRecord
 
@@ -17,18 +19,13 @@ from core.types import MaskRecord
 _NAMES = re.compile(r"[A-Za-z0-9._-]+")
 
 
-class SeenStore(ReadingStore, HasViews, Protocol):
+class AllPatientsStore(ReadingStore, HasViews, Protocol):
     """What is read of all patients at once."""
 
 
 def closed_timepoints(store: ReadingStore, patient_id: str, person: str) -> list[str]:
-    """The timepoints of a patient that are read blind and that this person has not finished."""
-    return [
-        timepoint
-        for timepoint in store.patients.timepoints(patient_id)
-        if store.readings.is_blind(patient_id, timepoint)
-        and person not in {row.person for row in store.readings.finished(patient_id, timepoint)}
-    ]
+    """The timepoints of a patient that are closed to this person."""
+    return [timepoint for patient, timepoint in store.readings.closed_to(person) if patient == patient_id]
 
 
 def seen_of_patient(store: ReadingStore, patient_id: str, person: str) -> list[MaskRecord]:
@@ -42,7 +39,7 @@ def seen_of_patient(store: ReadingStore, patient_id: str, person: str) -> list[M
     return seen
 
 
-def seen_of_all(store: SeenStore, person: str) -> list[MaskRecord]:
+def seen_of_all(store: AllPatientsStore, person: str) -> list[MaskRecord]:
     """The versions of every patient that this person may see, by patient, timepoint and version."""
     closed = {(row.patient_id, row.timepoint) for row in store.views.closed_to(person)}
     records = store.masks.of_all()
@@ -52,14 +49,6 @@ def seen_of_all(store: SeenStore, person: str) -> list[MaskRecord]:
     for place, versions in groupby(records, key=lambda record: (record.patient_id, record.timepoint)):
         seen += visible(versions, person, place in closed, False)
     return seen
-
-
-def hidden_of_all(store: SeenStore, person: str) -> frozenset[str]:
-    """The ids of the versions of any patient that this person may not see."""
-    there = {row.mask_id for row in store.views.closed_to(person) if row.mask_id is not None}
-    if not there:
-        return frozenset()
-    return frozenset(there - {record.mask_id for record in seen_of_all(store, person)})
 
 
 def seen_version(store: ReadingStore, patient_id: str, timepoint: str, version: int, person: str) -> MaskRecord:
@@ -75,25 +64,39 @@ def seen_version(store: ReadingStore, patient_id: str, timepoint: str, version: 
     )
 
 
-@dataclass(frozen=True)
-class Closed:
-    """What is closed to a person: timepoints (patient, timepoint) that they read blind, and every mask of these."""
+class HiddenStore(HasPatients, HasMasks, HasViews, Protocol):
+    """What is asked about all that is kept from somebody; the whole store."""
 
+
+@dataclass(frozen=True)
+class Hidden:
+    """What is kept from a person: patients of data sets that were not granted, timepoints (patient, date) that are
+    closed to them, and every mask of these."""
+
+    patients: frozenset[str]
     places: frozenset[tuple[str, str]]
     mask_ids: frozenset[str]
 
     @classmethod
-    def to(cls, store: SeenStore, person: str) -> Closed:
+    def of(cls, store: HiddenStore, scope: Scope) -> Hidden:
         """Of the whole store, for one person."""
-        rows = store.views.closed_to(person)
-        places = frozenset((row.patient_id, row.timepoint) for row in rows)
-        return cls(places, frozenset(row.mask_id for row in rows if row.mask_id is not None))
+        rows = store.views.closed_to(scope.person)
+        granted = scope.datasets
+        patients = frozenset(
+            patient.patient_id
+            for patient in store.patients.all()
+            if granted is not None and patient.dataset not in granted
+        )
+        masks = [record.mask_id for patient_id in patients for record in store.masks.of(patient_id)]
+        masks += [row.mask_id for row in rows if row.mask_id is not None]
+        return cls(patients, frozenset((row.patient_id, row.timepoint) for row in rows), frozenset(masks))
 
     def __bool__(self) -> bool:
-        return bool(self.places)
+        return bool(self.patients or self.places)
 
-    def speaks_of(self, values: object) -> bool:
-        """Whether JSON values name a closed timepoint with its patient, or one of its masks, in a path as well."""
+    def is_named_in(self, values: object) -> bool:
+        """Whether JSON values name a hidden patient, a closed timepoint with its patient, or one of the masks; also in
+        a path."""
         found = _NAMES.findall(json.dumps(values, default=str))
         names = {*found, *(name.strip(".") for name in found)}
-        return not names.isdisjoint(self.mask_ids) or any(names >= set(place) for place in self.places)
+        return not names.isdisjoint(self.patients | self.mask_ids) or any(names >= set(place) for place in self.places)

@@ -126,10 +126,8 @@ class ReadingStore(HasPatients, HasMasks, HasReadings, Protocol):
 
 def visible_masks(store: ReadingStore, patient_id: str, timepoint: str, person: str) -> list[MaskRecord]:
     """The versions of a timepoint that this person may see, oldest first (`visible`)."""
-    finished = {str(row.person) for row in store.readings.finished(patient_id, timepoint)}
-    return visible(
-        store.masks.of(patient_id, timepoint), person, store.readings.is_blind(patient_id, timepoint), finished
-    )
+    closed = store.readings.is_closed(patient_id, timepoint, person)
+    return visible(store.masks.of(patient_id, timepoint), person, closed, False)
 
 
 def readable(store: ReadingStore, patient_id: str, records: Iterable[MaskRecord]) -> list[MaskRecord]:

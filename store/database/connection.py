@@ -73,6 +73,12 @@ def times_open_here(path: Path) -> int:
         return _open_counts.get(str(path.resolve()), 0)
 
 
+class Reader(Protocol):
+    """What is asked: a database, or what a person gets to see of one (`store.seen`)."""
+
+    def query(self, sql: str, parameters: Sequence[object] = ()) -> list[Row]: ...
+
+
 class Writer(Protocol):
     """What an entry is applied to: a database, or a `store.ledger.replay.Batch` for one."""
 

@@ -98,6 +98,17 @@ ALTER TABLE people ADD COLUMN disabled BOOLEAN DEFAULT FALSE;
 ALTER TABLE people ADD COLUMN changes INTEGER DEFAULT 0;
 """,
     ),
+    Migration(
+        "grants per data set",
+        """
+CREATE TABLE grants (
+    name VARCHAR PRIMARY KEY,
+    datasets VARCHAR,
+    person VARCHAR NOT NULL,
+    created_at VARCHAR NOT NULL
+);
+""",
+    ),
 )
 
 

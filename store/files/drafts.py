@@ -28,12 +28,15 @@ from core.types import LabelMap
 from store.files import mask_files
 from store.files.edits import Edit, pack_answers, pack_edit, read_answers, read_edit
 from store.ledger.actors import check_actor
-from store.ledger.writing import Ledger
+from store.ledger.writing import LedgerBase
 from store.records.masks import Masks
 from store.records.scans import Scans
 from store.values import check_person, utc_now
 
 __all__ = ["Draft", "Drafts", "Drawn", "StaleDraft", "pack_edit", "read_edit"]
+
+
+_GONE = "This draft was saved or discarded meanwhile."
 
 
 class StaleDraft(StoreError):
@@ -86,7 +89,7 @@ class Drafts:
     #: One writer at a time: an edit's number is the next one only while nobody else takes it.
     _draft_lock = threading.RLock()
 
-    def __init__(self, ledger: Ledger, scans: Scans, masks: Masks) -> None:
+    def __init__(self, ledger: LedgerBase, scans: Scans, masks: Masks) -> None:
         self._ledger, self._scans, self._masks = ledger, scans, masks
 
     def _drafts_dir(self) -> Path:
@@ -98,12 +101,15 @@ class Drafts:
         except (ValueError, AttributeError, TypeError):
             raise InputError(f"Expected a draft's id, got {str(draft_id)[:40]!r}. Reload the page.") from None
         if not (folder / "draft.json").exists():
-            raise StoreError("This draft was saved or discarded meanwhile.")
+            raise StoreError(_GONE)
         return folder
 
     def get(self, draft_id: str) -> Draft:
-        """One open draft. Raises StoreError if there is none of that id (any more)."""
-        return _read(self._draft_dir(draft_id))
+        """One open draft. Raises StoreError if there is none of that id (any more), or it is somebody else's."""
+        draft = _read(self._draft_dir(draft_id))
+        if not self._is_seen(draft):
+            raise StoreError(_GONE)
+        return draft
 
     def of(self, patient_id: str | None = None, timepoint: str | None = None, person: str | None = None) -> list[Draft]:
         """The open drafts, oldest first; of one patient, timepoint or person only if so asked."""
@@ -113,10 +119,19 @@ class Drafts:
                 draft = _read(file.parent)
             except StoreError:  # discarded while we looked
                 continue
+            if not self._is_seen(draft):
+                continue
             wanted = (patient_id or draft.patient_id, timepoint or draft.timepoint, person or draft.person)
             if (draft.patient_id, draft.timepoint, draft.person) == wanted:
                 found.append(draft)
         return sorted(found, key=lambda draft: draft.created_at)
+
+    def _is_seen(self, draft: Draft) -> bool:
+        """A draft is its drawer's alone, and only while they see its patient."""
+        if self._ledger.person is None:
+            return True
+        days = self._ledger.db.query("SELECT 1 FROM patients WHERE patient_id = ?", [draft.patient_id])
+        return draft.person == self._ledger.person and bool(days)
 
     def begin(self, patient_id: str, timepoint: str, parent_version: int | None, person: str) -> Draft:
         """The person's open draft of a version (None: of no mask at all), made if there is none.
@@ -244,7 +259,7 @@ class Drafts:
     def finish(self, draft_id: str, revision: int) -> bool:
         """Close a draft that has become a version, which holds all of it; False if it was changed since `revision`."""
         with self._draft_lock:
-            folder = self._draft_dir(draft_id)
+            folder = self._draft_dir(self.get(draft_id).draft_id)
             if _revision(folder) != revision:
                 return False
             shutil.rmtree(folder, ignore_errors=True)

@@ -21,7 +21,7 @@ from core.access import SYSTEM
 from core.errors import StoreError, TwinReviewError
 from core.remembered.rows import DoubtedFile
 from store.files.paths import inside
-from store.ledger.writing import Change, Ledger, value_of
+from store.ledger.writing import Change, LedgerBase, value_of
 
 ALTERED, MISSING, WELL = "altered", "missing", "well"
 #: How long `check_in_background` rests after each file, so that readers have the disk.
@@ -86,7 +86,7 @@ class StoredFiles:
         every: names every file that may be read; masks that are marked lost are not among them.
     """
 
-    def __init__(self, ledger: Ledger, every: Callable[[], list[StoredFile]]) -> None:
+    def __init__(self, ledger: LedgerBase, every: Callable[[], list[StoredFile]]) -> None:
         self._ledger, self._every = ledger, every
 
     def checked(self, file: StoredFile, fresh: bool = False) -> Path:
@@ -120,15 +120,15 @@ class StoredFiles:
         """Record what became of a file, if that is news. A store that cannot write just now does so another time."""
         if state == self._known_state(file):  # readers do not wait for whoever writes or verifies
             return
-        with self._ledger.db.lock, suppress(StoreError):
+        with self._ledger.whole.db.lock, suppress(StoreError):
             if state != self._known_state(file):
                 values = {"path": file.name, "state": state, "found_sha256": found}
-                self._ledger.write(
+                self._ledger.whole.write(
                     "file.cleared" if state == WELL else "file.doubted", SYSTEM, lambda at: Change(values)
                 )
 
     def _known_state(self, file: StoredFile) -> str:
-        rows = self._ledger.db.query("SELECT state FROM file_states WHERE path = ?", [file.name])
+        rows = self._ledger.whole.db.query("SELECT state FROM file_states WHERE path = ?", [file.name])
         return str(rows[0]["state"]) if rows else WELL
 
     def doubted(self) -> list[DoubtedFile]:
@@ -139,7 +139,7 @@ class StoredFiles:
     @property
     def db_error(self) -> type[Exception]:
         """What the database raises once it is closed."""
-        return self._ledger.db.Error
+        return self._ledger.whole.db.Error
 
     def check(self, rest_s: float = 0.0) -> list[str]:
         """Hash every stored scan and mask anew; a sentence for each that is not as it was stored, [] when all are.
@@ -153,7 +153,7 @@ class StoredFiles:
 
     def _check_each(self, rest_s: float) -> Iterator[str]:
         for file in self._every():
-            if self._ledger.db.closed:
+            if self._ledger.whole.db.closed:
                 return  # nothing that is found now could be recorded, and another may have the folder already
             try:
                 self.checked(file, fresh=True)

@@ -116,6 +116,7 @@ _JSON = {
     "detail",
     "params",
     "model_files",
+    "datasets",
 }
 
 
@@ -135,13 +136,27 @@ def _person_added(db: Writer, entry: Entry, payload: Payload) -> None:
 def _person_changed(*columns: str, disabled: bool | None = None) -> Callable[[Writer, Entry, Payload], None]:
     """Sets columns of a person from the payload, and whether they are disabled; counted, so that tokens end with it."""
     settings = [f"{name} = ?" for name in (*columns, *(() if disabled is None else ("disabled",)))]
-    sql = f"UPDATE people SET {', '.join(settings)}, changes = changes + 1 WHERE name = ?"
+    sql = f"UPDATE people SET {', '.join([*settings, 'changes = changes + 1'])} WHERE name = ?"
 
     def apply_change(db: Writer, entry: Entry, payload: Payload) -> None:
         values = [*(payload[name] for name in columns), *(() if disabled is None else (disabled,))]
         db.execute(sql, [*values, payload["name"]])
 
     return apply_change
+
+
+_PERSON_COUNTED = _person_changed()
+
+
+def _grant_set(db: Writer, entry: Entry, payload: Payload) -> None:
+    """What was granted before is replaced, and the person's tokens end, as with any change of what they may do."""
+    row = {"name": payload["name"], "datasets": payload["datasets"]}
+    update = (
+        "ON CONFLICT (name) DO UPDATE SET datasets = excluded.datasets, person = excluded.person, "
+        "created_at = excluded.created_at"
+    )
+    insert(db, "grants", {**row, "person": entry["person"], "created_at": entry["created_at"]}, update)
+    _PERSON_COUNTED(db, entry, payload)
 
 
 def _scan_added(db: Writer, entry: Entry, payload: Payload) -> None:
@@ -300,6 +315,7 @@ ACTIONS: dict[str, Callable[[Writer, Entry, Payload], None]] = {
     "person.disabled": _person_changed(disabled=True),
     "person.enabled": _person_changed(disabled=False),
     "person.identified": _person_changed("issuer", "subject", "email"),
+    "grant.set": _grant_set,
     "scan.added": _scan_added,
     "mask.added": _mask_added,
     "mask.decided": _mask_decided,
@@ -335,6 +351,7 @@ ACTIONS: dict[str, Callable[[Writer, Entry, Payload], None]] = {
 #: The tables that the entries make, with the order in which two databases are compared.
 TABLES: dict[str, str] = {
     "people": "name",
+    "grants": "name",
     "patients": "patient_id",
     "timepoints": "patient_id, timepoint",
     "scans": "patient_id, timepoint, scan_id",

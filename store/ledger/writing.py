@@ -10,38 +10,32 @@ from contextlib import suppress
 from dataclasses import fields
 from functools import lru_cache
 from pathlib import Path
-from typing import NamedTuple, Self, TypeVar
+from typing import Self, TypeVar
 
 from core.access import ADMINISTRATOR
 from core.errors import StoreError, TwinReviewError
-from core.remembered.untyped import JsonDict, JsonObject
+from core.remembered.untyped import JsonDict
 from core.types import MaskRecord
 from store.database import looking
-from store.database.connection import Row, StoreReadOnly
+from store.database.connection import Connection, Row, StoreReadOnly
 from store.database.looking import AUDIT, DATABASE
 from store.files import mask_files
 from store.ledger import heads, journal, ledgers, opening, replay
 from store.ledger.actors import check_actor
 from store.ledger.audit import Audit, Entry
-from store.values import check_id, check_person, utc_now
+from store.ledger.base import Change, LedgerBase
+from store.values import check_person, utc_now
 
 Value = TypeVar("Value")
 logger = logging.getLogger("twinreview.store")
 #: Whom a new store knows.
 FIRST_PERSON = {"name": "demo", "role": ADMINISTRATOR}
 
-__all__ = ["AUDIT", "DATABASE", "Change", "Ledger", "mask_of", "mask_values", "value_of", "where"]
+__all__ = ["AUDIT", "DATABASE", "Change", "Ledger", "LedgerBase", "mask_of", "mask_values", "value_of", "where"]
 
 
-class Change(NamedTuple):
-    """What a write is to do: the audit payload, and finished files with their places relative to the root."""
-
-    payload: JsonObject
-    files: Sequence[tuple[Path, str]] = ()
-
-
-class Ledger:
-    """What every part of the store stands on: root folder, database, audit, and the one way to write.
+class Ledger(LedgerBase):
+    """All of the store: root folder, database, audit, and the one way to write.
 
     Args:
         root: the data root; its folders are made if they are not there.
@@ -61,7 +55,7 @@ class Ledger:
         self.signing_key, self._anchor = heads.key_of(self.root), heads.anchor_of(self.root)
         self._signing = False
         with opening.refusals_told():
-            self.db = opening.open_database(
+            self._db = opening.open_database(
                 self.root,
                 create=create,
                 read_only=read_only,
@@ -76,6 +70,21 @@ class Ledger:
         except BaseException:
             self.close()
             raise
+
+    @property
+    def db(self) -> Connection:
+        """The database."""
+        return self._db
+
+    @property
+    def person(self) -> None:
+        """Nobody in particular."""
+        return
+
+    @property
+    def whole(self) -> Ledger:
+        """Itself."""
+        return self
 
     def _settle(self) -> None:
         """What opening does before anything else may write: copies of the past compared, cut-short writes finished."""
@@ -292,24 +301,6 @@ class Ledger:
     def _report(self, text: str) -> None:
         self.recovered.append(text)
         self.write("store.recovered", "system", lambda at: Change({"text": text}))
-
-    def mask_row(self, mask_id: str) -> Row:
-        """The row of a mask. Raises StoreError if there is none of that id."""
-        rows = self.db.query("SELECT * FROM masks WHERE mask_id = ?", [mask_id])
-        if not rows:
-            raise StoreError(f"There is no mask {str(mask_id)[:80]!r}. `masks PATIENT` lists those that there are.")
-        return rows[0]
-
-    def dataset_of(self, patient_id: str) -> str:
-        """The data set of a patient. Raises StoreError for one who is not there, InputError for what can be no id."""
-        rows = self.db.query("SELECT dataset FROM patients WHERE patient_id = ?", [check_id("patient id", patient_id)])
-        if not rows:
-            raise StoreError(f"There is no patient {patient_id!r}. Import a scan of this patient first.")
-        return str(rows[0]["dataset"])
-
-    def masks_folder(self, patient_id: str, timepoint: str) -> Path:
-        """The folder of the masks of a timepoint, whether it is there or not."""
-        return self.root / mask_files.processed_dir(self.dataset_of(patient_id), patient_id, timepoint)
 
 
 def _why(error: OSError | StoreError) -> str:

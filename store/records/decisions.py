@@ -10,7 +10,7 @@ from core.errors import StoreError
 from core.remembered.untyped import JsonObject
 from core.review import decisions as rules
 from core.types import Decision, MaskRecord
-from store.ledger.writing import Change, Ledger, where
+from store.ledger.writing import Change, LedgerBase, where
 from store.records.masks import Masks, in_words
 from store.values import check_person, check_reason, check_text
 
@@ -20,7 +20,7 @@ logger = logging.getLogger("twinreview.store")
 class Decisions:
     """What named people decided; append-only."""
 
-    def __init__(self, ledger: Ledger, masks: Masks) -> None:
+    def __init__(self, ledger: LedgerBase, masks: Masks) -> None:
         self._ledger, self._masks = ledger, masks
 
     def decide(
@@ -62,7 +62,7 @@ class Decisions:
             if earlier and at <= earlier[-1].created_at:  # the audit orders them, so it counts; `remarks` tells of it
                 last = earlier[-1].created_at
                 logger.warning("a decision was made at %s, after one of %s: the clock is, or was, wrong", at, last)
-            statuses, final = rules.statuses_after(record, self._masks.of(patient_id, timepoint), verdict, lesion_id)
+            statuses, final = rules.statuses_after(record, self._masks.every(patient_id, timepoint), verdict, lesion_id)
             decision = {
                 "decision_id": str(uuid.uuid4()),
                 "mask_id": record.mask_id,
@@ -114,7 +114,12 @@ class Decisions:
                 waiting[payload["mask_id"]] = (row["seq"], why)
         decided = self._ledger.db.query("SELECT mask_id, max(seq) AS seq FROM decisions GROUP BY mask_id")
         newest = {row["mask_id"]: row["seq"] for row in decided}
-        return {mask_id: why for mask_id, (seq, why) in waiting.items() if (newest.get(mask_id) or 0) < seq}
+        known = {row["mask_id"] for row in self._ledger.db.query("SELECT mask_id FROM masks")} if waiting else set()
+        return {
+            mask_id: why
+            for mask_id, (seq, why) in waiting.items()
+            if mask_id in known and (newest.get(mask_id) or 0) < seq
+        }
 
 
 def _decision(values: JsonObject) -> Decision:

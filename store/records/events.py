@@ -7,14 +7,14 @@ import uuid
 from core.remembered.rows import Event
 from core.remembered.untyped import Json
 from core.types import parse_date
-from store.ledger.writing import Change, Ledger, value_of
+from store.ledger.writing import Change, LedgerBase, value_of
 from store.values import check_id, check_text, check_texts, plain
 
 
 class Events:
     """Events of patients, by date."""
 
-    def __init__(self, ledger: Ledger) -> None:
+    def __init__(self, ledger: LedgerBase) -> None:
         self._ledger = ledger
 
     def add(self, patient_id: str, date: str, kind: str, detail: Json, person: str) -> str:

@@ -6,14 +6,14 @@ import uuid
 
 from core.remembered.rows import GrowthFit
 from core.remembered.untyped import JsonObject
-from store.ledger.writing import Change, Ledger, value_of, where
+from store.ledger.writing import Change, LedgerBase, value_of, where
 from store.values import check_id, plain
 
 
 class Forecasts:
     """Fits and stored forecasts of patients, oldest first."""
 
-    def __init__(self, ledger: Ledger) -> None:
+    def __init__(self, ledger: LedgerBase) -> None:
         self._ledger = ledger
 
     def add(self, patient_id: str, lesion_id: str, model: str, result: JsonObject, person: str) -> str:

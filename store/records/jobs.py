@@ -9,7 +9,7 @@ from core.errors import InputError, StoreError
 from core.remembered.rows import Job
 from core.remembered.untyped import JsonDict, JsonObject
 from store.ledger import replay
-from store.ledger.writing import Change, Ledger, value_of, where
+from store.ledger.writing import Change, LedgerBase, value_of, where
 from store.values import check_id, check_text, plain, utc_now
 
 STATUSES = ("queued", "running", "done", "failed", "cancelled", "interrupted")
@@ -19,7 +19,7 @@ _JSON = ("params", "result")
 class Jobs:
     """Long work, by id."""
 
-    def __init__(self, ledger: Ledger) -> None:
+    def __init__(self, ledger: LedgerBase) -> None:
         self._ledger = ledger
 
     def create(self, kind: str, params: JsonObject, person: str) -> str:
@@ -68,8 +68,10 @@ class Jobs:
             action = "job.updated" if person is None else "job.cancelled"
             self._ledger.write(action, person or SYSTEM, lambda at: Change({"job_id": job_id, "changes": changes}))
         elif changes:
-            with self._ledger.db.transaction():
-                replay.update_job(self._ledger.db, job_id, changes, utc_now())
+            if self._ledger.person is not None:
+                raise StoreError("Expected a change of status; how far a job is, only the job itself says.")
+            with self._ledger.whole.db.transaction():
+                replay.update_job(self._ledger.whole.db, job_id, changes, utc_now())
 
     def get(self, job_id: str) -> Job:
         """One job.

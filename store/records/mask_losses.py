@@ -5,7 +5,7 @@ from __future__ import annotations
 from core.errors import InputError, StoreError
 from core.types import MaskRecord
 from store.files.file_checks import file_hash
-from store.ledger.writing import Change, Ledger
+from store.ledger.writing import Change, LedgerBase
 from store.records.masks import Masks
 from store.values import check_person, check_text
 
@@ -15,7 +15,7 @@ MAX_REASON = 500
 class Losses:
     """Lost mask files, and those that came back."""
 
-    def __init__(self, ledger: Ledger, masks: Masks) -> None:
+    def __init__(self, ledger: LedgerBase, masks: Masks) -> None:
         self._ledger, self._masks = ledger, masks
 
     def mark_lost(self, patient_id: str, timepoint: str, version: int, reason: str, person: str) -> None:

@@ -18,7 +18,7 @@ from core.version import software
 from store.database.connection import Row
 from store.files import mask_files
 from store.files.file_checks import StoredFile, StoredFiles
-from store.ledger.writing import Change, Ledger, mask_of, value_of, where
+from store.ledger.writing import Change, LedgerBase, mask_of, value_of, where
 from store.records.scans import Scans
 from store.values import check_id, check_one_of, check_person, check_text, plain, vector_values
 
@@ -32,7 +32,7 @@ _NAMED = (
 class Masks:
     """Every version of every mask; none is ever overwritten."""
 
-    def __init__(self, ledger: Ledger, files: StoredFiles, scans: Scans) -> None:
+    def __init__(self, ledger: LedgerBase, files: StoredFiles, scans: Scans) -> None:
         self._ledger, self._files, self._scans = ledger, files, scans
 
     def of(self, patient_id: str, timepoint: str | None = None) -> list[MaskRecord]:
@@ -42,6 +42,13 @@ class Masks:
             mask_of(r)
             for r in self._ledger.db.query(f"SELECT * FROM masks{clause} ORDER BY timepoint, version", values)
         ]
+
+    def every(self, patient_id: str, timepoint: str) -> list[MaskRecord]:
+        """The versions of a timepoint by number, also those that whoever asks may not see: for what holds among all of
+        them (which one is accepted, which number is free)."""
+        clause, values = where(patient_id=patient_id, timepoint=timepoint)
+        rows = self._ledger.whole.db.query(f"SELECT * FROM masks{clause} ORDER BY version", values)
+        return [mask_of(row) for row in rows]
 
     def of_all(self) -> list[MaskRecord]:
         """Every version of every patient, by patient, timepoint and version."""
@@ -226,9 +233,9 @@ class Masks:
         return MaskRecord.from_json(entry["payload"])
 
     def _next_version(self, patient_id: str, timepoint: str) -> int:
-        """One above every version that there is, in the database or as a file."""
+        """One above every version that there is, in the database or as a file, whoever may see it."""
         folder = self._ledger.masks_folder(patient_id, timepoint)
-        numbers = [record.version for record in self.of(patient_id, timepoint)]
+        numbers = [record.version for record in self.every(patient_id, timepoint)]
         for path in folder.glob("mask_v*"):
             digits = path.name.removeprefix("mask_v").split(".")[0]
             numbers.append(int(digits) if digits.isdigit() else 0)

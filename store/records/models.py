@@ -6,14 +6,14 @@ import uuid
 
 from core.remembered.rows import ReferenceSet, UsedModel
 from core.remembered.untyped import JsonObject
-from store.ledger.writing import Change, Ledger, value_of, where
+from store.ledger.writing import Change, LedgerBase, value_of, where
 from store.values import check_id, plain
 
 
 class Models:
     """Models that were used, by id."""
 
-    def __init__(self, ledger: Ledger) -> None:
+    def __init__(self, ledger: LedgerBase) -> None:
         self._ledger = ledger
 
     def add(self, model_id: str, sha256: str, detail: JsonObject, person: str) -> None:
@@ -34,7 +34,7 @@ class Models:
 class ReferenceSets:
     """What gates were calibrated on, oldest first."""
 
-    def __init__(self, ledger: Ledger) -> None:
+    def __init__(self, ledger: LedgerBase) -> None:
         self._ledger = ledger
 
     def add(self, kind: str, detail: JsonObject, person: str) -> str:

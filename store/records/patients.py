@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from core.remembered.rows import Patient
-from store.ledger.writing import Ledger, value_of
+from store.ledger.writing import LedgerBase, value_of
 
 
 class Patients:
     """Who is there, and when they were scanned."""
 
-    def __init__(self, ledger: Ledger) -> None:
+    def __init__(self, ledger: LedgerBase) -> None:
         self._ledger = ledger
 
     def datasets(self) -> list[str]:

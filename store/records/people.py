@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from core.access import ADMINISTRATOR, REVIEWER, ROLES, SYSTEM, Identity
+from collections.abc import Sequence
+
+from core.access import ADMINISTRATOR, READER, ROLES, SYSTEM, Identity, role_now
 from core.errors import InputError, StoreError
 from core.remembered.rows import Person
 from store.ledger import actors
-from store.ledger.writing import Change, Ledger
-from store.values import check_person, check_text
+from store.ledger.writing import Change, LedgerBase
+from store.values import check_id, check_person, check_text
 
 #: Longest issuer, subject and address of an e-mail that are kept (OpenID Connect allows 255 for a subject).
 _LONGEST_CLAIM = 255
@@ -16,15 +18,15 @@ _LONGEST_CLAIM = 255
 class People:
     """Those who may be named on a record."""
 
-    def __init__(self, ledger: Ledger) -> None:
+    def __init__(self, ledger: LedgerBase) -> None:
         self._ledger = ledger
 
-    def add(self, name: str, role: str = REVIEWER, *, by: str) -> None:
+    def add(self, name: str, role: str = READER, *, by: str) -> None:
         """Make a person known; of one who is known already the role is changed. The same again writes nothing.
 
         Args:
             role: one of `core.access.ROLES`.
-            by: who adds: an administrator; where there is none yet, a reviewer may.
+            by: who adds: an administrator; where there is none yet, a reader may.
 
         Raises:
             InputError: for a name or role that cannot be one.
@@ -33,6 +35,7 @@ class People:
         check_person(name), check_person(by)
         if SYSTEM in (name.strip().casefold(), by.strip().casefold()):
             raise InputError(f"Expected the name of a person; {SYSTEM!r} is the store itself. Choose another.")
+        role = role_now(role)
         if role not in ROLES:
             raise InputError(f"Expected a role of {', '.join(ROLES)}, got {str(role)[:40]!r}.")
         action = "role.set" if self.named(name) else "person.added"
@@ -91,6 +94,30 @@ class People:
         found = self.named(name)
         if found is None or found.identity != identity or not self.may(by, "person.identified"):
             self._ledger.write("person.identified", by, build)
+
+    def grant(self, name: str, datasets: Sequence[str] | None, *, by: str) -> None:
+        """Say which data sets a person sees, in place of what was said before. The same again writes nothing.
+
+        Args:
+            datasets: names, also of data sets that are still to come; an empty list: no patient at all; None: all.
+
+        Raises:
+            InputError: for a name that can be no data set's.
+            StoreError: for a person whom nobody added, for an administrator (who sees all), or if `by` may not.
+        """
+        granted = None if datasets is None else tuple(sorted({check_id("dataset", one) for one in datasets}))
+
+        def build(at: str) -> Change:
+            if self._known(name).role == ADMINISTRATOR and granted is not None:
+                raise StoreError(
+                    f"{name!r} is an administrator and sees every data set, since administrators give the grants. "
+                    "Change the role first."
+                )
+            return Change({"name": name, "datasets": None if granted is None else list(granted)})
+
+        found = self.named(name)
+        if found is None or found.datasets != granted or not self.may(by, "grant.set"):
+            self._ledger.write("grant.set", by, build)
 
     def _known(self, name: str) -> Person:
         found = self.named(name)

@@ -2,17 +2,46 @@
 
 from __future__ import annotations
 
+from core.access import ADJUDICATOR
 from core.errors import InputError
 from core.remembered.rows import FinishedReading
-from store.ledger.writing import Change, Ledger, value_of
+from core.review.readers import AUTOMATIC_METHODS, CONSENSUS_METHOD
+from store.database.connection import Connection
+from store.ledger import actors
+from store.ledger.writing import Change, LedgerBase, value_of
 from store.records.scans import Scans
 from store.values import check_person
+
+_CLOSED = """
+SELECT r.patient_id, r.timepoint FROM reading_settings r
+WHERE r.blind
+  AND NOT EXISTS (SELECT 1 FROM readings_finished f WHERE f.patient_id = r.patient_id AND f.timepoint = r.timepoint
+                                                      AND f.person = ?)
+  AND (NOT ? OR EXISTS (
+      SELECT 1 FROM masks m WHERE m.patient_id = r.patient_id AND m.timepoint = r.timepoint
+        AND m.status <> 'rejected' AND NOT list_contains(?::VARCHAR[], m.method)
+        AND NOT EXISTS (SELECT 1 FROM readings_finished f WHERE f.patient_id = r.patient_id
+                                                            AND f.timepoint = r.timepoint AND f.person = m.reviewer)))
+  AND (? IS NULL OR r.patient_id = ?) AND (? IS NULL OR r.timepoint = ?)
+ORDER BY r.patient_id, r.timepoint
+"""
+#: Methods of versions that are nobody's reading.
+_NO_READING = sorted(str(method) for method in (*AUTOMATIC_METHODS, CONSENSUS_METHOD))
+
+
+def _closed(
+    db: Connection, person: str, patient_id: str | None = None, timepoint: str | None = None
+) -> list[tuple[str, str]]:
+    adjudicates = actors.role_of(db, person) == ADJUDICATOR
+    place = [patient_id, patient_id, timepoint, timepoint]
+    rows = db.query(_CLOSED, [person, adjudicates, _NO_READING, *place])
+    return [(row["patient_id"], row["timepoint"]) for row in rows]
 
 
 class Readings:
     """Several readers of one timepoint."""
 
-    def __init__(self, ledger: Ledger, scans: Scans) -> None:
+    def __init__(self, ledger: LedgerBase, scans: Scans) -> None:
         self._ledger, self._scans = ledger, scans
 
     def set_blind(self, patient_id: str, timepoint: str, blind: bool, person: str) -> None:
@@ -34,6 +63,18 @@ class Readings:
         sql = "SELECT blind FROM reading_settings WHERE patient_id = ? AND timepoint = ?"
         rows = self._ledger.db.query(sql, [patient_id, timepoint])
         return bool(rows and rows[0]["blind"])
+
+    def closed_to(self, person: str) -> list[tuple[str, str]]:
+        """The timepoints (patient id, date) of which this person sees only what an engine made and their own readings.
+
+        Those that are read blind and that they have not finished. An adjudicator comes after the readers: to them a
+        timepoint is closed only while somebody who drew there, be it themselves, has not finished.
+        """
+        return _closed(self._ledger.whole.db, person)
+
+    def is_closed(self, patient_id: str, timepoint: str, person: str) -> bool:
+        """Whether that timepoint is among `closed_to`."""
+        return bool(_closed(self._ledger.whole.db, person, patient_id, timepoint))
 
     def finish(self, patient_id: str, timepoint: str, person: str) -> None:
         """A person says to have finished reading a timepoint, for good; a second time writes nothing.

@@ -17,7 +17,7 @@ from store.database.connection import Row
 from store.files import mask_files
 from store.files.file_checks import StoredFile, StoredFiles
 from store.ledger.replay import SCAN_COLUMNS
-from store.ledger.writing import Change, Ledger, repeated_json, where
+from store.ledger.writing import Change, LedgerBase, repeated_json, where
 from store.values import check_id, check_text, plain
 
 
@@ -44,7 +44,7 @@ def file_of_scan(scan: Scan) -> StoredFile:
 class Scans:
     """Imported images, one file and one sidecar each."""
 
-    def __init__(self, ledger: Ledger, files: StoredFiles) -> None:
+    def __init__(self, ledger: LedgerBase, files: StoredFiles) -> None:
         self._ledger, self._files = ledger, files
 
     def of(self, patient_id: str, timepoint: str | None = None) -> list[Scan]:
@@ -142,12 +142,7 @@ class Scans:
 
             def build(at: str) -> Change:
                 self._refuse_known(content)
-                known = self._ledger.db.query("SELECT dataset FROM patients WHERE patient_id = ?", [patient_id])
-                if known and known[0]["dataset"] != dataset:
-                    raise StoreError(
-                        f"Patient {patient_id} belongs to dataset {known[0]['dataset']}, not {dataset}. "
-                        "Use that dataset, or another patient id."
-                    )
+                self._refuse_other_dataset(patient_id, dataset)
                 scan_id = self._free_scan_id(volume, patient_id, timepoint)
                 path = f"{mask_files.raw_dir(dataset, patient_id, timepoint)}/{scan_id}.nii.gz"
                 scan = Scan(
@@ -177,13 +172,24 @@ class Scans:
             entry = self._ledger.write("scan.added", person, build)
         return Scan.from_json(entry["payload"])
 
+    def _refuse_other_dataset(self, patient_id: str, dataset: str) -> None:
+        sql = "SELECT dataset FROM patients WHERE patient_id = ?"
+        known = self._ledger.whole.db.query(sql, [patient_id])
+        if known and known[0]["dataset"] != dataset:
+            seen = bool(self._ledger.db.query(sql, [patient_id]))
+            raise StoreError(
+                f"Patient {patient_id} belongs to {'dataset ' + known[0]['dataset'] if seen else 'another dataset'}, "
+                f"not {dataset}. Use {'that dataset, or ' if seen else ''}another patient id."
+            )
+
     def _refuse_known(self, content: str) -> None:
         sql = "SELECT scan_id, patient_id, timepoint FROM scans WHERE content_sha256 = ?"
-        for row in self._ledger.db.query(sql, [content]):
-            raise StoreError(
-                f"This image is there already: {row['scan_id']} of patient {row['patient_id']} on {row['timepoint']}. "
-                "Nothing was imported."
-            )
+        if self._ledger.whole.db.query(sql, [content]):
+            seen = self._ledger.db.query(sql, [content])
+            place = "in a data set that was not granted to you"
+            for row in seen:
+                place = f"{row['scan_id']} of patient {row['patient_id']} on {row['timepoint']}"
+            raise StoreError(f"This image is there already: {place}. Nothing was imported.")
 
     def _free_scan_id(self, volume: Volume, patient_id: str, timepoint: str) -> str:
         base = "-".join(part for part in (volume.modality, volume.sequence) if part)
@@ -198,7 +204,7 @@ class Scans:
         if not present or reference_of([*present, scan]) is not scan:
             return
         clause, values = where(patient_id=scan.patient_id, timepoint=scan.timepoint)
-        masks = self._ledger.db.query(f"SELECT count(*) AS n FROM masks{clause}", values)[0]["n"]
+        masks = self._ledger.whole.db.query(f"SELECT count(*) AS n FROM masks{clause}", values)[0]["n"]
         if masks:
             raise StoreError(
                 f"{scan.patient_id} on {scan.timepoint} has {masks} mask version(s) on the grid of "

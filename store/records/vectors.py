@@ -9,7 +9,7 @@ from core.errors import InputError
 from core.remembered.rows import ShapeVector
 from core.review.decisions import REJECTED
 from store.database.connection import Row
-from store.ledger.writing import Change, Ledger, value_of, where
+from store.ledger.writing import Change, LedgerBase, value_of, where
 from store.records.masks import Masks
 from store.values import vector_values
 
@@ -29,7 +29,7 @@ _CHANGES = (
 class Vectors:
     """One shape vector a lesion of a mask."""
 
-    def __init__(self, ledger: Ledger, masks: Masks) -> None:
+    def __init__(self, ledger: LedgerBase, masks: Masks) -> None:
         self._ledger, self._masks = ledger, masks
 
     def add(

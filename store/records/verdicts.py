@@ -7,7 +7,7 @@ import uuid
 from core.remembered.rows import MaskVerdict, ScanVerdict
 from core.remembered.untyped import JsonObject
 from core.remembered.vocabulary import MASK_GATE_VERDICTS, SCAN_GATE_STATES
-from store.ledger.writing import Change, Ledger, value_of, where
+from store.ledger.writing import Change, LedgerBase, value_of, where
 from store.records.scans import Scans
 from store.values import check_one_of, plain
 
@@ -15,7 +15,7 @@ from store.values import check_one_of, plain
 class Verdicts:
     """Verdicts of the scan gate and the mask gate, oldest first."""
 
-    def __init__(self, ledger: Ledger, scans: Scans) -> None:
+    def __init__(self, ledger: LedgerBase, scans: Scans) -> None:
         self._ledger, self._scans = ledger, scans
 
     def add_scan_verdict(self, patient_id: str, timepoint: str, result: JsonObject, person: str) -> str:

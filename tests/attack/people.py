@@ -45,10 +45,10 @@ def _viewer(folder: Path) -> str:
 
 def _promote_oneself(folder: Path) -> str:
     root = copy_of_scene(folder)
-    cli(root, "person", "add", "reader-1", "--role", "reviewer", status=0)
+    cli(root, "person", "add", "reader-1", "--role", "reader", status=0)
     ran = cli(root, "person", "add", "reader-1", "--role", "administrator", "--reviewer", "reader-1")
     if ran.status == 0:
-        raise Opened("a reviewer made an administrator of himself")
+        raise Opened("a reader made an administrator of himself")
     return ran.err
 
 
@@ -75,7 +75,7 @@ def _markdown(folder: Path) -> str:
 DOORS = [
     Door("People", "writes under a name that nobody added", _unknown_name),
     Door("People", "a viewer decides, imports and promotes", _viewer),
-    Door("People", "a reviewer makes himself administrator", _promote_oneself),
+    Door("People", "a reader makes himself administrator", _promote_oneself),
     Door("People", "a name that is a spreadsheet's formula", _formula),
     Door("People", "a text that is Markdown", _markdown),
 ]

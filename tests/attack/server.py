@@ -67,7 +67,7 @@ def _dashboard(folder: Path) -> Running:
         home = folder.parent / "served"
         home.mkdir()
         root = copy_of_scene(home)
-        cli(root, "person", "add", "reader-1", "--role", "reviewer")
+        cli(root, "person", "add", "reader-1", "--role", "reader")
         url, process = _serve(root)
         _running.append(Running(url, root, process))
         _until_it_answers(url, process)

@@ -9,7 +9,7 @@ from typing import Any
 
 from core.gates.mask import verdicts
 from core.jobs.stages.mask_gate import fit_if_outdated
-from core.review.blind_reading import Closed, seen_of_all
+from core.review.blind_reading import Hidden, seen_of_all
 from core.review.worklist import work_items
 from core.twin.outcomes import cohort
 from store import Store, open_store
@@ -50,13 +50,14 @@ def run() -> list[dict[str, Any]]:
     from pages.ui.quality import gates_panel
 
     with open_store(grown()) as store:
+        seen = store.seen_by("demo")
         rows = [
             _measured("worklist", lambda: work_items(store)),
             _measured("patients", store.patients.all),
-            _measured("quality list", lambda: gates_panel.scored_masks(store, "demo")),
+            _measured("quality list", lambda: gates_panel.scored_masks(seen)),
             _measured("cohort", lambda: cohort(store)),
             _measured("every mask that a person may see", lambda: seen_of_all(store, "demo")),
-            _measured("what is closed to a person", lambda: Closed.to(store, "demo")),
+            _measured("what is closed to a person", lambda: Hidden.of(store, seen.scope)),
         ]
         if fitted := _measured("fit of the mask gate, in its job", lambda: fit_if_outdated(store), 1):
             rows += [fitted] if fitted["processor s"] > 1 else []

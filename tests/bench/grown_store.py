@@ -81,7 +81,7 @@ class Grown:
         with open_store(self.root) as store:
             self.entries = store.audit.entries()
             for name in PEOPLE[1:]:
-                self._write(PEOPLE[0], "person.added", {"name": name, "role": "reviewer"})
+                self._write(PEOPLE[0], "person.added", {"name": name, "role": "reader"})
             for number in range(self.patients):
                 self._patient(f"P{number:04d}", f"set-{number % 5}")
             batch, new = replay.Batch(), self.entries[1:]

@@ -22,7 +22,7 @@ def dashboard(start_server, tmp_path_factory):
     root = tmp_path_factory.mktemp("addresses") / "data"
     store: Store
     with open_store(root) as store:
-        store.people.add("ann", "reviewer", by="demo")
+        store.people.add("ann", "reader", by="demo")
         for seed, patient in enumerate(("KIM", "LEO")):
             clinic.add_scan(store, patient, DAY, clinic.noise(seed))
             for n in range(3):

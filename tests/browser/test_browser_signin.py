@@ -54,12 +54,12 @@ def provider() -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 def dashboard(provider: str, start_server: Callable[..., Server], tmp_path_factory: pytest.TempPathFactory) -> Server:
-    """ANNA with a scan and a mask; ann is a reviewer and root an administrator, each with an account."""
+    """ANNA with a scan and a mask; ann is a reader and root an administrator, each with an account."""
     folder = tmp_path_factory.mktemp("sign-in")
     with open_store(folder / "data") as store:
         clinic.add_scan(store, "ANNA", clinic.DAYS[0], clinic.body(0))
         clinic.add_mask(store, "ANNA", clinic.DAYS[0], 800)
-        for name, role in (("ann", "reviewer"), ("root", "administrator")):
+        for name, role in (("ann", "reader"), ("root", "administrator")):
             store.people.add(name, role, by="demo")
             store.people.identify(name, Identity(provider, f"account-{name}"), by="demo")
     secrets = folder / "secrets.toml"
@@ -193,7 +193,7 @@ def test_a_stranger_is_refused_let_in_by_an_administrator_and_put_out_while_work
     root.get_by_role("combobox", name=re.compile("^(Selected .*)?Person")).first.click()
     root.get_by_role("option", name="Eve New").click()
     root.get_by_role("combobox", name=re.compile("New role")).click()
-    root.get_by_role("option", name="reviewer").click()
+    root.get_by_role("option", name="reader").click()
     root.get_by_role("button", name="Change the role").click()
     eve_is_reviewer = eve.get_by_text("Signed in as Eve New, reviewer", exact=False)
     for _ in range(20):

@@ -284,7 +284,7 @@ def test_help_imports_nothing_heavy():
         ("growth forecasts ", {"keep", "list"}, set()),
         ("scan import --mod", {"--modality"}, {"--dataset"}),
         ("scan import x --modality ", {"CT", "PET", "MR"}, set()),
-        ("people add ann --role ", {"viewer", "reviewer", "administrator"}, set()),
+        ("people add ann --role ", {"viewer", "reader", "adjudicator", "administrator"}, set()),
     ],
 )
 def test_the_shell_completes_groups_verbs_options_and_words(typed, offered, not_offered):

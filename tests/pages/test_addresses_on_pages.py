@@ -31,7 +31,7 @@ def script(name: str) -> None:
     if leaving is not None:
         st.session_state["left for"] = (leaving.page, leaving.parameters)
     address.begin(st.session_state["who"], name)
-    known = [str(patient.patient_id) for patient in resources.get_store().patients.all()]
+    known = [str(patient.patient_id) for patient in resources.whole_store().patients.all()]
     with st.sidebar:
         shell._choose_patient(known)
     with shell._stoppable():
@@ -48,7 +48,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     store: Store
     with open_store(folder / "data") as store:
         for name in ("ann", "bob"):
-            store.people.add(name, "reviewer", by="demo")
+            store.people.add(name, "reader", by="demo")
         for seed, patient in enumerate(("KIM", "LEO")):
             clinic.add_scan(store, patient, DAY, clinic.noise(seed))
             for n, reader in enumerate(("ann", "bob", "ann")):
@@ -71,7 +71,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def opened(monkeypatch: pytest.MonkeyPatch, root: Path) -> Iterator[Callable[..., AppTest]]:
     """opened(page, person, **address) -> the page as that person sees it at that address, run once."""
     monkeypatch.setenv("TWIN_DATA", str(root))
-    resources.get_store.clear()
+    resources.whole_store.clear()
 
     def run(name: str, person: str = "ann", **parameters: str) -> AppTest:
         app = AppTest.from_function(script, args=(name,), default_timeout=120)
@@ -83,7 +83,7 @@ def opened(monkeypatch: pytest.MonkeyPatch, root: Path) -> Iterator[Callable[...
         return app
 
     yield run
-    resources.get_store.clear()
+    resources.whole_store.clear()
 
 
 def box(app: AppTest, label: str) -> Any:

@@ -12,12 +12,12 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 import cli
-from core.review.blind_reading import Closed, seen_of_all
+from core.review.blind_reading import Hidden, seen_of_all
 from core.review.correction import correction
 from core.types import LabelMap
 from pages.ui.frame import resources
-from pages.ui.system.system_panels import WITHHELD
 from store import Store, open_store
+from store.seen import WITHHELD
 from tests import clinic
 
 PAGES = Path(__file__).resolve().parents[2] / "pages"
@@ -58,7 +58,7 @@ def root(tmp_path: Path) -> Path:
 def opened(monkeypatch: pytest.MonkeyPatch, root: Path) -> Iterator[Callable[..., AppTest]]:
     """opened(page, person) -> the page as that person sees it, run once."""
     monkeypatch.setenv("TWIN_DATA", str(root))
-    resources.get_store.clear()
+    resources.whole_store.clear()
 
     def run(name: str, person: str) -> AppTest:
         page = AppTest.from_file(str(PAGES / f"{name}.py"), default_timeout=120)
@@ -68,7 +68,7 @@ def opened(monkeypatch: pytest.MonkeyPatch, root: Path) -> Iterator[Callable[...
         return page
 
     yield run
-    resources.get_store.clear()
+    resources.whole_store.clear()
 
 
 def rows(page: AppTest, column: str) -> list[dict[str, Any]]:
@@ -127,7 +127,7 @@ def test_the_audit_log_on_system_withholds_what_was_written_of_a_timepoint_that_
 def test_who_has_finished_and_where_nothing_is_read_blind_the_audit_log_shows_all(opened):
     payloads = [row["payload"] for row in rows(opened("system", "ben"), "payload")]
     assert WITHHELD in payloads
-    resources.get_store().readings.finish("ANNA", DAY, "ben")
+    resources.whole_store().readings.finish("ANNA", DAY, "ben")
     payloads = [row["payload"] for row in rows(opened("system", "ben"), "payload")]
     assert WITHHELD not in payloads
     assert any("coords" in payload for payload in payloads)
@@ -135,15 +135,15 @@ def test_who_has_finished_and_where_nothing_is_read_blind_the_audit_log_shows_al
 
 def test_a_closed_timepoint_is_found_in_paths_and_lists_and_is_no_other_s(root):
     with open_store(root) as store:
-        closed, hidden = Closed.to(store, "ben"), store.masks.version("ANNA", DAY, 2)
-        assert closed.speaks_of({"path": f"processed/clinic/ANNA/{DAY}/mask_v002.nii.gz"})
-        assert closed.speaks_of({"points": [{"made_of": [hidden.mask_id]}]})
-        assert closed.speaks_of({"text": f"The file of ANNA, {DAY}."})
-        assert not closed.speaks_of({"patient_id": "ANNA", "timepoint": clinic.DAYS[1]})
-        assert not closed.speaks_of({"patient_id": "ANNA-2", "timepoint": DAY})
-        assert Closed.to(store, "zoe").places == {("ANNA", DAY)}
+        closed, hidden = Hidden.of(store, store.seen_by("ben").scope), store.masks.version("ANNA", DAY, 2)
+        assert closed.is_named_in({"path": f"processed/clinic/ANNA/{DAY}/mask_v002.nii.gz"})
+        assert closed.is_named_in({"points": [{"made_of": [hidden.mask_id]}]})
+        assert closed.is_named_in({"text": f"The file of ANNA, {DAY}."})
+        assert not closed.is_named_in({"patient_id": "ANNA", "timepoint": clinic.DAYS[1]})
+        assert not closed.is_named_in({"patient_id": "ANNA-2", "timepoint": DAY})
+        assert closed.places == {("ANNA", DAY)}
         store.readings.finish("ANNA", DAY, "ben")
-        assert not Closed.to(store, "ben")
+        assert not Hidden.of(store, store.seen_by("ben").scope)
 
 
 def test_a_timepoint_with_hidden_versions_alone_is_as_one_without(store: Store):

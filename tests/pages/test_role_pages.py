@@ -12,9 +12,9 @@ from streamlit.testing.v1 import AppTest
 from core.access import Identity
 from core.lesions.masks import measure
 from pages.ui.frame import resources
-from pages.ui.system.system_panels import ACCOUNT_WITHHELD
 from pages.ui.viewer import describe
 from store import Store, open_store, rebuild
+from store.seen import ACCOUNT_WITHHELD
 from tests import clinic
 from tests.store_phantom import JUDGED
 
@@ -24,10 +24,10 @@ DAY = clinic.DAYS[0]
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
-    """KIM: v1 was scored, v2 was not; "vic" is a viewer, "ann" a reviewer."""
+    """KIM: v1 was scored, v2 was not; "vic" is a viewer, "ann" a reader."""
     with open_store(tmp_path / "data") as store:
         store.people.add("vic", "viewer", by="demo")
-        store.people.add("ann", "reviewer", by="demo")
+        store.people.add("ann", "reader", by="demo")
         clinic.add_scan(store, "KIM", DAY, clinic.noise(1))
         record = clinic.add_mask(store, "KIM", DAY, 800)
         store.masks.add(
@@ -47,7 +47,7 @@ def root(tmp_path: Path) -> Path:
 def opened(monkeypatch: pytest.MonkeyPatch, root: Path) -> Iterator[Callable[..., AppTest]]:
     """opened(page, person) -> the page as that person sees it, run once."""
     monkeypatch.setenv("TWIN_DATA", str(root))
-    resources.get_store.clear()
+    resources.whole_store.clear()
 
     def run(name: str, person: str, **state: Any) -> AppTest:
         page = AppTest.from_file(str(PAGES / f"{name}.py"), default_timeout=120)
@@ -58,7 +58,7 @@ def opened(monkeypatch: pytest.MonkeyPatch, root: Path) -> Iterator[Callable[...
         return page
 
     yield run
-    resources.get_store.clear()
+    resources.whole_store.clear()
 
 
 def button(page: AppTest, label: str) -> Any:
@@ -66,7 +66,7 @@ def button(page: AppTest, label: str) -> Any:
 
 
 def store_of() -> Store:
-    return resources.get_store()
+    return resources.whole_store()
 
 
 def test_a_viewer_sees_grey_buttons_that_say_why_and_may_not_draw(opened, monkeypatch):
@@ -106,7 +106,7 @@ def test_an_acceptance_that_a_rebuild_could_not_prove_says_on_every_page_what_it
         lost.unlink()
     assert rebuild(root)["to_affirm"] == 1
     monkeypatch.setenv("TWIN_DATA", str(root))
-    resources.get_store.clear()
+    resources.whole_store.clear()
     for name, said in (("review", "Waits to be affirmed: its file claims"), ("trajectory", "waits to be affirmed")):
         page = AppTest.from_file(str(PAGES / f"{name}.py"), default_timeout=120)
         page.session_state["who"], page.session_state["patient_id"] = "demo", "KIM"
@@ -114,7 +114,7 @@ def test_an_acceptance_that_a_rebuild_could_not_prove_says_on_every_page_what_it
         page.run()
         assert not page.exception
         assert any(said in text.value.replace("\\", "") for text in [*page.warning, *page.markdown]), name
-    resources.get_store.clear()
+    resources.whole_store.clear()
 
 
 def test_a_version_whose_file_is_gone_can_be_marked_lost_and_found_where_it_is_shown(opened, root):
@@ -139,11 +139,11 @@ def test_system_shows_roles_and_only_an_administrator_changes_them(opened):
     page = opened("system", "ann")
     for label in ("Add", "Change the role"):
         assert button(page, label).disabled
-    assert any("ann is reviewer" in info.value for info in page.info)
+    assert any("ann is reader" in info.value for info in page.info)
     page = opened("system", "demo")
     next(t for t in page.text_input if t.label == "Name").set_value("Reader Two")
     button(page, "Add").click().run()
-    assert store_of().people.role_of("Reader Two") == "reviewer"
+    assert store_of().people.role_of("Reader Two") == "reader"
     next(s for s in page.selectbox if s.label == "Person").set_value("Reader Two")
     next(s for s in page.selectbox if s.label == "New role").set_value("viewer")
     button(page, "Change the role").click().run()
@@ -165,7 +165,7 @@ def test_system_and_worklist_tell_of_files_that_are_not_as_they_were_stored(open
 
 
 def test_the_audit_log_shows_an_account_to_administrators_alone(opened):
-    resources.get_store().people.identify("ann", Identity("https://login.example", "4711", "ann@example"), by="demo")
+    resources.whole_store().people.identify("ann", Identity("https://login.example", "4711", "ann@example"), by="demo")
 
     def told(person: str) -> list[str]:
         frames = [frame.value for frame in opened("system", person).dataframe if "payload" in frame.value.columns]

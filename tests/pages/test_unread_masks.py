@@ -41,18 +41,18 @@ def without(state, whole, tmp_path, monkeypatch):
     """without(day) -> the store, where the file of ANNA's accepted mask of that day is gone, as `state` says."""
     root = shutil.copytree(whole, tmp_path / "data")
     monkeypatch.setenv("TWIN_DATA", str(root))
-    resources.get_store.clear()
+    resources.whole_store.clear()
 
     def lose(day: str) -> Store:
         (root / "processed" / "clinic" / "ANNA" / day / "mask_v001.nii.gz").unlink()
-        store = resources.get_store()
+        store = resources.whole_store()
         store.files.check()
         if state == "file lost":
             store.losses.mark_lost("ANNA", day, 1, "disk failure", "demo")
         return store
 
     yield lose
-    resources.get_store.clear()
+    resources.whole_store.clear()
 
 
 def page(name: str) -> AppTest:
@@ -133,7 +133,7 @@ def _decide(record) -> None:
     from pages.ui.frame import resources
     from pages.ui.review.deciding import decision_form
 
-    decision_form(resources.get_store(), record.patient_id, record.timepoint, record, "demo")
+    decision_form(resources.whole_store().seen_by("demo"), record.patient_id, record.timepoint, record, "demo")
 
 
 def test_no_picture_and_no_table_shows_what_it_held(without):

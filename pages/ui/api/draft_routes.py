@@ -14,8 +14,8 @@ from pages.ui.api.answers import NO_STORE, problem
 from pages.ui.api.bodies import MAX_BEGIN_BYTES, BeginBody, revision
 from pages.ui.api.prompt_routes import GIVEN
 from pages.ui.api.scan_routes import API
-from pages.ui.frame import resources, visible
 from pages.ui.guard.guard import Asked, ByToken, Denied, GuardedRoute, guarded
+from store import SeenStore
 from store.files.drafts import Draft, StaleDraft, read_edit
 
 #: Longest edit as it comes, compressed.
@@ -25,7 +25,7 @@ _CLOSING = tuple(threading.Lock() for _ in range(64))
 
 
 def _draft_of_person(asked: Asked) -> Draft:
-    draft = resources.get_store().drafts.get(asked.parameter("draft_id"))
+    draft = asked.store.drafts.get(asked.parameter("draft_id"))
     mine = draft.person == asked.person and draft.patient_id == asked.patient_id
     if not mine or draft.timepoint not in asked.claims.timepoints:
         raise Denied("Expected a draft of your own on this page, got another one. Reload the page.")
@@ -47,7 +47,7 @@ def _seen(asked: Asked, timepoint: str) -> set[int | None]:
     """The versions that a draft of this person may begin with; None is none at all."""
     return {
         None,
-        *(r.version for r in visible.masks(resources.get_store(), asked.patient_id, timepoint, asked.person)),
+        *(r.version for r in asked.store.masks.of(asked.patient_id, timepoint)),
     }
 
 
@@ -71,7 +71,7 @@ def begin(asked: Asked) -> Response:
     asked.check_timepoint(wanted.patient_id, wanted.timepoint)
     if wanted.parent_version not in _seen(asked, wanted.timepoint):
         raise Denied("Expected a version that you may see, got another one. Reload the page.")
-    store = resources.get_store()
+    store = asked.store
     draft = store.drafts.begin(wanted.patient_id, wanted.timepoint, wanted.parent_version, asked.person)
     said: JsonDict = {"prompts": [], "answers": [], "left_out": []}
     if draft.revision:
@@ -89,7 +89,7 @@ def begin(asked: Asked) -> Response:
 
 def labels(asked: Asked) -> Response:
     """GET -> gzip of uint8 labels, the whole grid; x-revision says of which revision."""
-    drawn = resources.get_store().drafts.labels(_draft(asked))
+    drawn = asked.store.drafts.labels(_draft(asked))
     headers = {**NO_STORE, "Content-Encoding": "gzip", "x-revision": str(drawn.revision)}
     packed = gzip.compress(drawn.labels.array.ravel(order="F").data, compresslevel=1)
     return Response(packed, media_type="application/octet-stream", headers=headers)
@@ -100,7 +100,7 @@ def edit(asked: Asked) -> Response:
 
     `unproven` are the cited answers that the server does not remember to have given: what they changed is by hand.
     """
-    store, draft, on = resources.get_store(), _draft(asked), _revision(asked)
+    store, draft, on = asked.store, _draft(asked), _revision(asked)
     cited = read_edit(asked.body, draft.shape).answers or []
     recorded = store.drafts.answers(draft) if cited else {}
     fresh = [answer_id for answer_id in dict.fromkeys(cited) if answer_id not in recorded]
@@ -115,7 +115,7 @@ def save(asked: Asked) -> Response:
     """POST: the draft becomes a version -> the version and how it differs from its parent."""
     from core.jobs.stages.draft import save_draft
 
-    store = resources.get_store()
+    store = asked.store
     with _closing(asked):
         draft, wanted = _draft(asked), _revision(asked)
         drawn = store.drafts.labels(draft)
@@ -132,13 +132,13 @@ def save(asked: Asked) -> Response:
         )
         closed = store.drafts.finish(draft.draft_id, drawn.revision)
     if closed:
-        _forget_answers(draft)
+        _forget_answers(asked.store, draft)
     return JSONResponse({**said, "left_out": drawn.left_out, "closed": closed}, headers=NO_STORE)
 
 
-def _forget_answers(draft: Draft) -> None:
+def _forget_answers(store: SeenStore, draft: Draft) -> None:
     """After a draft was closed; not while the person has another one of its timepoint, which may still cite them."""
-    if not resources.get_store().drafts.of(draft.patient_id, draft.timepoint, draft.person):
+    if not store.drafts.of(draft.patient_id, draft.timepoint, draft.person):
         GIVEN.forget(draft.person, draft.patient_id, draft.timepoint)
 
 
@@ -146,8 +146,8 @@ def discard(asked: Asked) -> Response:
     """DELETE: the draft is closed, and nothing becomes of it."""
     with _closing(asked):
         draft = _draft_of_person(asked)
-        resources.get_store().drafts.discard(draft.draft_id)
-    _forget_answers(draft)
+        asked.store.drafts.discard(draft.draft_id)
+    _forget_answers(asked.store, draft)
     return JSONResponse({}, headers=NO_STORE)
 
 

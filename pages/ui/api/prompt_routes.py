@@ -24,6 +24,7 @@ from pages.ui.api.bodies import MAX_PROMPT_BYTES, AheadBody, PromptBody, Propaga
 from pages.ui.frame import resources
 from pages.ui.guard.guard import Asked, ByToken, guarded
 from pages.ui.guard.tokens import Claims
+from store import SeenStore
 
 if TYPE_CHECKING:
     from core.engines.base import SliceFound, StopReason
@@ -44,10 +45,10 @@ def _read(asked: Asked, kind: type[Body]) -> tuple[Body, Scan]:
     return body, scan
 
 
-def _file(scan: Scan) -> ScanFile:
+def _file(store: SeenStore, scan: Scan) -> ScanFile:
     from core.engines.service.interactive import ScanFile
 
-    return ScanFile.of(scan, resources.get_store().scans.path(scan))
+    return ScanFile.of(scan, store.scans.path(scan))
 
 
 def _prompts(asked: Sequence[AskedPrompt], scan: Scan) -> list[Prompt]:
@@ -66,7 +67,7 @@ def prompt(asked: Asked) -> Response:
 
     body, scan = _read(asked, PromptBody)
     put = _prompts(body.prompts, scan)
-    answer = resources.get_prompt_service().predict(_file(scan), body.axis, body.slice, put)
+    answer = resources.get_prompt_service().predict(_file(asked.store, scan), body.axis, body.slice, put)
     packed = pack(answer.found.mask)
     given = Answer(
         **packed,
@@ -97,7 +98,7 @@ def prompt(asked: Asked) -> Response:
 def ahead(asked: Asked) -> Response:
     """POST {"scan", "axis", "slice"} -> which slices are embedded; embeds those around it."""
     body, scan = _read(asked, AheadBody)
-    ready, queued = resources.get_prompt_service().ahead(_file(scan), body.axis, body.slice)
+    ready, queued = resources.get_prompt_service().ahead(_file(asked.store, scan), body.axis, body.slice)
     return JSONResponse({"embedded": ready, "queued": queued}, headers=NO_STORE)
 
 
@@ -110,7 +111,7 @@ def _propagation(asked: Asked) -> Generator[Values]:
     if body.start is not None:
         start = (body.start.slice, unpack(body.start.model_dump(), scan.shape[:2]))
     steps = resources.get_prompt_service().propagate(
-        _file(scan),
+        _file(asked.store, scan),
         _prompts(body.prompts, scan),
         until=(body.until[0], body.until[1]) if body.until else None,
         start=start,

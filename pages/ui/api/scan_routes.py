@@ -66,7 +66,7 @@ async def get_slab(asked: Asked) -> Response:
     if n is None or scan is None or n >= slabs.slabs_of(scan.shape):
         return problem(404, "Expected a slab of a stored scan; there is none of that number. Reload the page.")
     # Raises StoreError where the file is gone, or is another than was stored.
-    path = await run_in_threadpool(resources.get_store().scans.path, scan)
+    path = await run_in_threadpool(asked.store.scans.path, scan)
     folder = slabs.slab_folder(resources.data_root(), sha256)
     if not slabs.ready(folder, n):
         CONVERSIONS.start(path, scan.modality, folder, n)
@@ -86,7 +86,7 @@ def get_mask(asked: Asked) -> Response:
     record = asked.mask(asked.parameter("mask_id"))
     kept = resources.data_root() / "cache" / "masks" / f"{record.mask_sha256}.gz"
     try:
-        return _gzip(slabs.packed_labels(resources.get_store().masks.path(record), kept))
+        return _gzip(slabs.packed_labels(asked.store.masks.path(record), kept))
     except StoreError:  # the file is gone, or is another than was stored: its own sentence
         raise
     except (OSError, EOFError, zlib.error, ImageFileError, TwinReviewError):

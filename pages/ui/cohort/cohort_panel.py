@@ -19,7 +19,7 @@ from pages.ui.frame import address, opening, session, shell
 from pages.ui.shared import plotting
 from pages.ui.shared.text import cells, plain
 from pages.ui.trajectory.growth_panel import CATEGORY_HELP, VERDICT_HELP
-from store import Store
+from store import SeenStore
 
 #: A progress bar that comes and goes in less is noise.
 PATIENCE_S = 1.0
@@ -64,7 +64,7 @@ def choose_rule() -> str:
     return rule
 
 
-def outcomes(store: Store, rule: str, datasets: Sequence[str]) -> Cohort:
+def outcomes(store: SeenStore, rule: str, datasets: Sequence[str]) -> Cohort:
     """`core.twin.outcomes.cohort`, with a progress bar where it takes longer than a second."""
     place = st.empty()
     try:

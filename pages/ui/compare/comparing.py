@@ -17,21 +17,21 @@ from core.remembered.untyped import JsonDict, TableRow
 from core.review.decisions import rejected_lesion_ids
 from core.twin import trajectory
 from core.types import MM3_PER_ML, MaskRecord
-from pages.ui.frame import address, opening, resources, session, visible
+from pages.ui.frame import address, opening, resources, session
 from pages.ui.review.review_panel import DICE_HELP, HD95_HELP
 from pages.ui.shared.lost_files import file_problem
 from pages.ui.shared.text import cells, plain
 from pages.ui.trajectory.growth_panel import VERDICT_HELP
 from pages.ui.viewer import viewer
 from pages.ui.viewer.describe import Shown, viewer_data
-from store import Store
+from store import SeenStore
 
 #: What stands above the pictures and below them, screen pixels: the first rows of the tables are in sight.
 ABOVE_PX = 230
 LINK_HELP = "The right scan is turned and moved onto the left one (rigid registration), so both show one position."
 
 
-def choose_pair(store: Store, patient: str, left: DeltaGenerator, right: DeltaGenerator) -> tuple[str, str]:
+def choose_pair(store: SeenStore, patient: str, left: DeltaGenerator, right: DeltaGenerator) -> tuple[str, str]:
     """Two different timepoints; the last two to begin with."""
     timepoints = store.patients.timepoints(patient)
     help_text = "The right one is moved onto this one."
@@ -49,17 +49,17 @@ def choose_pair(store: Store, patient: str, left: DeltaGenerator, right: DeltaGe
 
 
 def choose_versions(
-    store: Store, patient: str, person: str, where: DeltaGenerator, left: DeltaGenerator, right: DeltaGenerator
+    store: SeenStore, patient: str, person: str, where: DeltaGenerator, left: DeltaGenerator, right: DeltaGenerator
 ) -> tuple[str, MaskRecord, MaskRecord] | None:
     """A timepoint and two of its mask versions; None where it has fewer than two."""
     timepoints = store.patients.timepoints(patient)
-    several = [t for t in timepoints if len(visible.masks(store, patient, t, person)) > 1]
+    several = [t for t in timepoints if len(store.masks.of(patient, t)) > 1]
     with where:
         default = several[-1] if several else timepoints[-1]
         timepoint = opening.choose_timepoint(
             "Timepoint", timepoints, session.VERSIONS_TIMEPOINT, [patient], default, "Whose versions."
         )
-    records = {record.version: record for record in visible.masks(store, patient, timepoint, person)}
+    records = {record.version: record for record in store.masks.of(patient, timepoint)}
     versions, place = list(records), f"of {patient} on {timepoint}"
     if len(versions) < 2:
         for name in ("left_version", "right_version"):
@@ -80,7 +80,7 @@ def choose_versions(
 
 
 def show_timepoints(
-    store: Store,
+    store: SeenStore,
     patient: str,
     days: Sequence[str],
     records: Sequence[MaskRecord | None],
@@ -103,7 +103,7 @@ def show_timepoints(
         st.caption(f"Linked: the right scan was turned by {turned:.1f}° and moved by {moved:.1f} mm.", help=LINK_HELP)
 
 
-def show_versions(store: Store, patient: str, first: MaskRecord, second: MaskRecord, person: str) -> None:
+def show_versions(store: SeenStore, patient: str, first: MaskRecord, second: MaskRecord, person: str) -> None:
     """Two versions on the same slice; on the right, what was added and removed."""
     panes = [
         Shown(first.timepoint, first, title=f"v{first.version} {first.status}"),
@@ -138,7 +138,7 @@ def _mm(value: float) -> str:
     return f"{value:.1f} mm" if np.isfinite(value) else "one is empty"
 
 
-def unread(store: Store, records: Sequence[MaskRecord | None]) -> frozenset[str]:
+def unread(store: SeenStore, records: Sequence[MaskRecord | None]) -> frozenset[str]:
     """Ids of the masks whose files cannot be read, and why on the page."""
     problems = {r.mask_id: file_problem(store, r) for r in records if r is not None}
     for problem in problems.values():

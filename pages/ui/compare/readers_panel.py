@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
+from core.access import ADJUDICATOR
 from core.errors import TwinReviewError
 from core.remembered.untyped import JsonObject
 from core.review.readers import CONSENSUS_METHOD, newest_by_reader
@@ -16,7 +17,7 @@ from pages.ui.frame import address, opening, resources, session, shell
 from pages.ui.guard import rights
 from pages.ui.review.deciding import decision_form
 from pages.ui.shared.text import cells, plain
-from store import Store
+from store import SeenStore
 
 BLIND_HELP = (
     "A blind reader sees what the network proposed and their own versions alone, until they say that they are finished."
@@ -26,7 +27,7 @@ SENSITIVITY_HELP = "Share of the consensus that this reader drew, as STAPLE esti
 SPECIFICITY_HELP = "Share of the surroundings that this reader left free, in a box around the lesion."
 
 
-def choose_timepoint(store: Store, patient: str, where: DeltaGenerator) -> str:
+def choose_timepoint(store: SeenStore, patient: str, where: DeltaGenerator) -> str:
     """A timepoint, to begin with the last one that several people have read."""
     timepoints = store.patients.timepoints(patient)
     several = [t for t in timepoints if len(newest_by_reader(store.masks.of(patient, t))) > 1]
@@ -37,7 +38,7 @@ def choose_timepoint(store: Store, patient: str, where: DeltaGenerator) -> str:
         )
 
 
-def readers_panel(store: Store, patient: str, timepoint: str, person: str) -> None:
+def readers_panel(store: SeenStore, patient: str, timepoint: str, person: str) -> None:
     """Everything about the readers of one timepoint."""
     if not _setting(store, patient, timepoint, person):
         return
@@ -55,7 +56,7 @@ def readers_panel(store: Store, patient: str, timepoint: str, person: str) -> No
     _adjudicate(store, patient, timepoint, readings, person)
 
 
-def _setting(store: Store, patient: str, timepoint: str, person: str) -> bool:
+def _setting(store: SeenStore, patient: str, timepoint: str, person: str) -> bool:
     """Blind or not, and who has finished; False while this person may not see the others yet."""
     blind, finished = store.readings.is_blind(patient, timepoint), store.readings.finished(patient, timepoint)
     names = [str(row.person) for row in finished]
@@ -70,13 +71,18 @@ def _setting(store: Store, patient: str, timepoint: str, person: str) -> bool:
     if person not in names and button.button("I have finished reading", **state):
         store.readings.finish(patient, timepoint, person)
         st.rerun()
-    if blind and person not in names:
-        st.info(f"{plain(timepoint)} is read blind. You see the other readers once you say that you have finished.")
+    if store.readings.is_closed(patient, timepoint, person):
+        until = (
+            "once every reader has said to have finished"
+            if store.scope.role == ADJUDICATOR
+            else ("once you say that you have finished")
+        )
+        st.info(f"{plain(timepoint)} is read blind. You see the other readers {until}.")
         return False
     return True
 
 
-def _pictures(store: Store, patient: str, readings: Sequence[MaskRecord], person: str) -> None:
+def _pictures(store: SeenStore, patient: str, readings: Sequence[MaskRecord], person: str) -> None:
     """Two readers side by side; on the right, what one has and the other has not."""
     by_name = {record.author: record for record in readings}
     names, about = list(by_name), (patient, readings[0].timepoint)
@@ -120,7 +126,7 @@ def _agreement_table(pairs: Sequence[JsonObject]) -> None:
 
 
 def _consensus(
-    store: Store,
+    store: SeenStore,
     patient: str,
     timepoint: str,
     readings: Mapping[str, MaskRecord],
@@ -177,7 +183,9 @@ def _consensus_of(records: Sequence[MaskRecord], versions: Sequence[int]) -> Mas
     return None
 
 
-def _adjudicate(store: Store, patient: str, timepoint: str, readings: Mapping[str, MaskRecord], person: str) -> None:
+def _adjudicate(
+    store: SeenStore, patient: str, timepoint: str, readings: Mapping[str, MaskRecord], person: str
+) -> None:
     """One version becomes the final one, by a named person's decision."""
     st.subheader("Adjudication", divider="gray")
     records = {record.version: f"v{record.version} · {plain(reader)}" for reader, record in readings.items()}

@@ -11,7 +11,7 @@ from core.errors import InputError
 from core.remembered.untyped import JsonObject
 from core.twin import curve
 from core.types import MM3_PER_ML, MaskRecord
-from pages.ui.frame import resources
+from pages.ui.frame import resources, shell
 from pages.ui.shared import slices
 from pages.ui.shared.text import plain
 from pages.ui.trajectory.growth_panel import VERDICT_HELP
@@ -34,7 +34,7 @@ def lesion_picture(record: MaskRecord, lesion_id: str) -> str:
 
 
 def _draw(record: MaskRecord, label: int) -> str:
-    scan = resources.get_store().scans.reference(record.patient_id, record.timepoint)
+    scan = shell.store().scans.reference(record.patient_id, record.timepoint)
     volume, labels = resources.load_volume(scan), resources.load_mask(record).array
     counts = np.count_nonzero(labels == label, axis=(0, 1))
     if not counts.any():
@@ -79,7 +79,7 @@ def query_lesion(record: MaskRecord, lesion_id: str) -> None:
 
 def similar_cards(found: Sequence[JsonObject]) -> None:
     """One card a neighbour, nearest first."""
-    store = resources.get_store()
+    store = shell.store()
     for column, row in zip(st.columns(max(len(found), 5)), found, strict=False):
         record = store.masks.version(row["patient_id"], row["timepoint"], row["version"])
         outcome = curve.next_change(store, record.patient_id, record.timepoint, row["lesion_id"])
@@ -99,7 +99,7 @@ def similar_cards(found: Sequence[JsonObject]) -> None:
 
 def tally(found: Sequence[JsonObject]) -> str:
     """How much evidence this is: lesions, patients, and how many have a later timepoint."""
-    store = resources.get_store()
+    store = shell.store()
     later = [curve.next_change(store, r["patient_id"], r["timepoint"], r["lesion_id"]) for r in found]
     patients = len({row["patient_id"] for row in found})
     return (

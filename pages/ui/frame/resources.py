@@ -103,7 +103,7 @@ def _keep_gate_fitted(store: Store) -> None:
 def _make_runner() -> JobRunner:
     from core.jobs.pipeline import KINDS
 
-    runner = JobRunner(get_store(), KINDS)
+    runner = JobRunner(whole_store(), KINDS)
     runner.recover()
     return runner
 
@@ -116,7 +116,7 @@ def _make_prompt_service() -> PromptService:
 
 #: The one store of this process. Raises StoreError while another process (a command line) holds it. Whenever it is
 #: opened, jobs that an earlier process left behind are taken up.
-get_store = Lasting(_open_store, lambda store: store.close())
+whole_store = Lasting(_open_store, lambda store: store.close())
 #: The one job runner. Without left jobs it is made with the first job: it brings the whole pipeline with it.
 get_runner = Lasting(_make_runner, lambda runner: runner.close())
 #: The one process for boxes and points; it starts with the first prompt. Usable outside a page's run, too.
@@ -135,12 +135,12 @@ def load_mask(record: MaskRecord) -> LabelMap:
 
 @st.cache_resource(show_spinner="Loading the scan", max_entries=6)
 def _volume(sha256: str, _scan: Scan) -> Volume:
-    return get_store().scans.load(_scan)
+    return whole_store().scans.load(_scan)
 
 
 @st.cache_resource(show_spinner="Loading the mask", max_entries=24)
 def _mask(sha256: str, _record: MaskRecord) -> LabelMap:
-    return get_store().masks.load(_record)
+    return whole_store().masks.load(_record)
 
 
 def align(fixed: Scan, moving: Scan) -> RigidTransform:
@@ -152,7 +152,7 @@ def align(fixed: Scan, moving: Scan) -> RigidTransform:
 def _alignment(fixed_sha256: str, moving_sha256: str, _fixed: Scan, _moving: Scan) -> RigidTransform:
     from core.imaging.registration import rigid
 
-    store = get_store()  # not `load_volume`: nothing else needs these voxels, so they are not kept
+    store = whole_store()  # not `load_volume`: nothing else needs these voxels, so they are not kept
     return rigid(store.scans.load(_fixed), store.scans.load(_moving))
 
 
@@ -178,8 +178,7 @@ def readers_of_timepoint(patient: str, timepoint: str, readings: Sequence[MaskRe
 def _readers(patient: str, timepoint: str, readings_sha256: tuple[str, ...], person: str) -> JsonDict:
     from core.jobs.stages.readers import readers_of_timepoint as compare
 
-    store: Store = get_store()
-    return compare(store, patient, timepoint, person)
+    return compare(whole_store().seen_by(person), patient, timepoint, person)
 
 
 def correction(records: Sequence[MaskRecord]) -> JsonDict:
@@ -191,7 +190,7 @@ def correction(records: Sequence[MaskRecord]) -> JsonDict:
 def _correction(versions: tuple[tuple[str, str], ...]) -> JsonDict:
     from core.review.correction import correction as measure
 
-    return measure(get_store(), seen=frozenset(mask_id for mask_id, _ in versions))
+    return measure(whole_store(), seen=frozenset(mask_id for mask_id, _ in versions))
 
 
 def lesion_surfaces(record: MaskRecord) -> list[Surface]:
@@ -213,7 +212,7 @@ def forecast(
     from core.growth.population import KIND
 
     frozen = tuple((name, tuple(points)) for name, points in series.items())
-    own = get_store().reference_sets.all(KIND)
+    own = whole_store().reference_sets.all(KIND)
     key = str(own[-1].set_id) if own else "shipped"
     return _forecast(frozen, lesion, tuple(horizon_days), tuple(noise.items()), key, own)
 
@@ -280,7 +279,7 @@ def begin() -> None:
 
 def _warm_up() -> None:
     try:
-        get_store()
+        whole_store()
     except TwinReviewError as error:
         logger.warning("not ready yet: %s", error)  # the pages say so too, and try again
 
@@ -290,4 +289,4 @@ def shut_down() -> None:
     _ENDING.set()
     get_prompt_service.clear()
     get_runner.clear()
-    get_store.clear()
+    whole_store.clear()

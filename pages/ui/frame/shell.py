@@ -22,6 +22,7 @@ from core.settings import settings, unknown_variables
 from pages.ui.frame import address, resources, session
 from pages.ui.guard import doors, rights, sessions, signin, sockets, tokens, uploads, who
 from pages.ui.shared.text import plain
+from store import SeenStore
 from store.files.file_rights import keep_private
 
 logger = logging.getLogger("twinreview.pages")
@@ -88,11 +89,12 @@ def show() -> None:
     if (leaving := address.departure()) is not None:
         st.switch_page(str(FOLDER / f"{leaving.page}.py"), query_params=leaving.parameters)
     address.begin(name, page.url_path)
-    known = [str(patient.patient_id) for patient in resources.get_store().patients.all()]
+    seen = resources.whole_store().seen_by(name)
+    known = [str(patient.patient_id) for patient in seen.patients.all()]
     with st.sidebar:
         _choose_patient(known)
         signin.sidebar(name) if signs_in else who.switch(name)
-        if (reason := rights.only_looks(resources.get_store(), name)) is not None:
+        if (reason := rights.only_looks(seen, name)) is not None:
             st.caption(plain(reason))
         tokens.keep_only(name, patient_id())
         st.caption("For research. Not a medical device.")
@@ -106,6 +108,15 @@ def show() -> None:
 def person() -> str:
     """The name under which everything done on a page is recorded."""
     return who.person()
+
+
+def store() -> SeenStore:
+    """What the one who works here gets to see of the store, as it is now.
+
+    Raises:
+        InputError: as `person`.
+    """
+    return resources.whole_store().seen_by(person())
 
 
 def patient_id() -> str | None:

@@ -14,18 +14,20 @@ import inspect
 import logging
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
+from functools import cached_property
 
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
-from core.errors import TwinReviewError
+from core.errors import StoreError, TwinReviewError
 from core.types import MaskRecord, Scan
 from pages.ui.api.answers import UNFORESEEN, denied, problem, read_body, refusal
-from pages.ui.frame import resources, visible
+from pages.ui.frame import resources
 from pages.ui.guard import tokens
 from pages.ui.guard.tokens import Claims
+from store import SeenStore
 
 logger = logging.getLogger("twinreview.pages")
 
@@ -82,6 +84,11 @@ class Asked:
         """Under whose name it is asked."""
         return self.claims.person
 
+    @cached_property
+    def store(self) -> SeenStore:
+        """What they get to see of the store."""
+        return resources.whole_store().seen_by(self.person)
+
     @property
     def patient_id(self) -> str:
         """The one patient of the page."""
@@ -100,13 +107,16 @@ class Asked:
         """A scan on the page; None where it is not stored (any more). Raises Denied for one that is not on the page."""
         if sha256 not in self.claims.scans:
             raise Denied("Expected a scan on this page, got another one. Reload the page to get a new token.")
-        scans: list[Scan] = resources.get_store().scans.of(self.claims.patient_id)
+        scans: list[Scan] = self.store.scans.of(self.claims.patient_id)
         return next((scan for scan in scans if scan.sha256 == sha256), None)
 
     def mask(self, mask_id: str) -> MaskRecord:
         """A version on the page that the person may see. Raises Denied for every other, in the same words."""
-        record = visible.by_id(resources.get_store(), self.claims, mask_id)
-        if record is None:
+        try:
+            record: MaskRecord | None = self.store.masks.by_id(mask_id)
+        except StoreError:
+            record = None
+        if record is None or record.patient_id != self.patient_id or record.timepoint not in self.claims.timepoints:
             raise Denied("Expected a mask on this page, got another one. Reload the page to get a new token.")
         return record
 

@@ -128,7 +128,7 @@ def current() -> SignIn | None:
 
 def person_of(found: SignIn | None) -> Person | None:
     """Who that is here; None for an account without a name, or whose person is disabled."""
-    person = None if found is None else resources.get_store().people.with_identity(found.identity)
+    person = None if found is None else resources.whole_store().people.with_identity(found.identity)
     return None if person is None or person.disabled else person
 
 
@@ -164,7 +164,7 @@ class _Waiting:
 
     def all(self) -> list[SignIn]:
         """Those that still have no name."""
-        store = resources.get_store()
+        store = resources.whole_store()
         with self._lock:
             seen = list(self._seen.values())
         return [found for found in seen if store.people.with_identity(found.identity) is None]
@@ -179,8 +179,8 @@ def ask() -> None:
     if found is None:
         _ask_to_sign_in()
         return
-    known = resources.get_store().people.with_identity(found.identity)
-    administrators = [p.name for p in resources.get_store().people.all() if p.role == "administrator"]
+    known = resources.whole_store().people.with_identity(found.identity)
+    administrators = [p.name for p in resources.whole_store().people.all() if p.role == "administrator"]
     whom = plain(", ".join(administrators)) or "whoever keeps this installation up"
     if known is not None:
         st.title("Your access was taken away")
@@ -208,6 +208,6 @@ def _ask_to_sign_in() -> None:
 
 def sidebar(name: str) -> None:
     """The sidebar's lines: who is signed in, and the way out."""
-    role = resources.get_store().people.role_of(name)
+    role = resources.whole_store().people.role_of(name)
     st.caption(f"Signed in as **{plain(name)}**, {plain(role)}. Everything you do is recorded under this name.")
     st.button("Sign out", on_click=sign_out, width="stretch")

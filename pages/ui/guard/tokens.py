@@ -158,7 +158,7 @@ def make_token(person: str, patient_id: str, scans: Sequence[str], timepoints: S
     """The token of these claims, bound to the session whose page is being run and to its browser. One for a name that
     nobody added, or that is disabled, allows nothing."""
     claims, session = Claims(person, patient_id, tuple(scans), tuple(timepoints), edit), sessions.current()
-    if (known := resources.get_store().people.named(person)) is not None:
+    if (known := resources.whole_store().people.named(person)) is not None:
         claims = replace(claims, role=known.role, changes=known.changes)
     return _REGISTRY.make(claims, session, None if session is None else sessions.own_browser())
 
@@ -192,7 +192,7 @@ def note_ended_sessions() -> None:
 def _still_allowed(claims: Claims) -> bool:
     """Whether the person is known, let in, and what they were when the token was made: asked at each request."""
     try:
-        known = resources.get_store().people.named(claims.person)
+        known = resources.whole_store().people.named(claims.person)
     except TwinReviewError:
         return False
     if known is None or known.disabled or (known.role, known.changes) != (claims.role, claims.changes):

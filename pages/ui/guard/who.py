@@ -102,13 +102,13 @@ def _chosen_name() -> str | None:
     chosen = st.session_state.get("chosen-person") or _of_cookie()
     if chosen in known:
         return str(chosen)
-    alone = len(known) == len(resources.get_store().people.all()) == 1  # who is disabled does not become the other
+    alone = len(known) == len(resources.whole_store().people.all()) == 1  # who is disabled does not become the other
     return known[0] if alone else None
 
 
 def names() -> list[str]:
     """Those who may be chosen in a demo, by name. Raises InputError where people sign in, and no provider is named."""
-    people = resources.get_store().people.all()
+    people = resources.whole_store().people.all()
     if any(person.identity is not None for person in people):
         raise InputError(
             "People sign in to this data folder, but no provider is named, so nobody can be let in. Name it again in "
@@ -126,7 +126,7 @@ def person() -> str:
     chosen = st.session_state.get("who")
     if not chosen:
         raise InputError("Expected to know who is working, got no name. Choose yours and do it again.")
-    known = resources.get_store().people.named(str(chosen))
+    known = resources.whole_store().people.named(str(chosen))
     if known is None or known.disabled or not SESSIONS.may_go_on(sessions.current()):
         raise InputError("Expected somebody who may work here, got one who may not (any more). Reload the page.")
     return str(chosen)

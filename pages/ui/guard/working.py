@@ -80,7 +80,7 @@ class Sessions:
         if self.has_ended(working.sign_in, working.until):
             return False
         try:
-            known = resources.get_store().people.named(working.person)
+            known = resources.whole_store().people.named(working.person)
         except TwinReviewError:
             return False
         return known is not None and not known.disabled

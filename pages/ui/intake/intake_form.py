@@ -17,12 +17,12 @@ from pages.ui.frame import session
 from pages.ui.frame.session import QuestionedNames
 from pages.ui.guard import rights, uploads
 from pages.ui.shared.text import plain
-from store import Store
+from store import SeenStore
 
 VERDICTS = {"in distribution": st.success, "out of distribution": st.warning}
 
 
-def import_files(store: Store, files: Sequence[UploadedFile], **details: Unpack[ScanDetails]) -> Scan:
+def import_files(store: SeenStore, files: Sequence[UploadedFile], **details: Unpack[ScanDetails]) -> Scan:
     """Uploaded files -> a stored scan. Raises what `pipeline.import_scan` raises; the uploads are gone after."""
     with store.scratch() as folder:
         return import_scan(store, uploads.saved(files, folder), **details)
@@ -52,7 +52,7 @@ def asking_about_names(names: Sequence[str]) -> Iterator[None]:
     session.QUESTIONED_NAMES.set(QuestionedNames(turn=turn))
 
 
-def show_arrival(store: Store, patient: str, timepoint: str, scan_id: str) -> None:
+def show_arrival(store: SeenStore, patient: str, timepoint: str, scan_id: str) -> None:
     """What was understood of the file, so that a wrong guess is seen."""
     scan = next((s for s in store.scans.of(patient, timepoint) if s.scan_id == scan_id), None)
     if scan is None:
@@ -77,7 +77,7 @@ def show_verdict(result: JsonDict) -> None:
     )
 
 
-def mask_form(store: Store, patient: str | None, person: str) -> None:
+def mask_form(store: SeenStore, patient: str | None, person: str) -> None:
     """A mask drawn elsewhere becomes the next version."""
     if patient is None:
         st.info("Choose the patient in the sidebar first.")
@@ -116,7 +116,7 @@ def only_for(patient: str | None, uploader: str, files: Sequence[UploadedFile]) 
             st.rerun()
 
 
-def scan_rows(store: Store, patient: str) -> list[TableRow]:
+def scan_rows(store: SeenStore, patient: str) -> list[TableRow]:
     """The patient's scans as a table."""
     return [
         {

@@ -7,22 +7,21 @@ from collections.abc import Sequence
 import streamlit as st
 
 from core.remembered.untyped import JsonDict, JsonObject, TableRow
-from core.review.blind_reading import seen_of_all
 from pages.ui.frame import resources
 from pages.ui.shared.text import cells
-from store import Store
+from store import SeenStore
 
 DICE_HELP = "1: nothing had to be changed. Mean and median over timepoints with an accepted mask and both versions."
 HD95_HELP = "95th percentile of the distances between the two outlines; median over timepoints."
 
 
-def correction_panel(store: Store, person: str) -> None:
+def correction_panel(store: SeenStore) -> None:
     """The cohort's summary, and every timepoint on demand; of the versions that this person may see."""
     st.caption(
         "How far the network's masks, and those refined with MedSAM, lie from what a person accepted in the end. "
         "It measures people's work, not accuracy: nobody knows the truth."
     )
-    records = seen_of_all(store, person)
+    records = store.masks.of_all()
     if not any(record.status == "accepted" for record in records):
         st.info("Nothing was accepted yet: there is nothing to compare with.")
         return

@@ -16,12 +16,11 @@ from core.gates.scan.rfdeep import MODEL_ID, Reference
 from core.remembered.rows import MaskVerdict, ScanVerdict
 from core.remembered.untyped import JsonObject, Voxels
 from core.remembered.vocabulary import SCAN_GATE_STATES
-from core.review.blind_reading import hidden_of_all
 from pages.ui.frame import address, opening, resources, session, shell
 from pages.ui.guard import rights
 from pages.ui.shared import charts, job_panel, plotting
 from pages.ui.shared.text import cells, plain
-from store import Store
+from store import SeenStore
 from weights import registry
 
 JOB = "evaluate_ood"
@@ -91,14 +90,14 @@ def evaluation(sha256: str) -> None:
     job_id = session.EVALUATION_JOB.get()
     result = job_panel.job_panel(job_id, "Evaluation") if job_id else None
     if result is None:
-        done = resources.get_store().jobs.newest(limit=1000, status="done")
+        done = shell.store().jobs.newest(limit=1000, status="done")
         results = [dict(job.result) for job in done if job.kind == JOB and job.result is not None]
         result = next((r for r in results if r["sha256"] == sha256), None)
     if st.button(
         "Run the evaluation again" if result else "Run the evaluation",
         icon=":material/play_arrow:",
         **rights.button(
-            resources.get_store(),
+            shell.store(),
             shell.person(),
             "job.created",
             f"{RESAMPLINGS} resamplings of the reference, patients never on both sides; some minutes.",
@@ -183,14 +182,11 @@ class ScoredMask:
         return f"{self.verdict.patient_id} {self.verdict.timepoint} v{self.verdict.version}"
 
 
-def scored_masks(store: Store, person: str) -> list[ScoredMask]:
+def scored_masks(store: SeenStore) -> list[ScoredMask]:
     """The newest verdict on each scored mask that this person may see; flagged ones first, then by p-value."""
-    hidden = hidden_of_all(store, person)
     out = []
     for row in store.views.quality():
         verdict = row.verdict
-        if verdict.mask_id in hidden:
-            continue
         scores = [lesion for lesion in verdict.lesions if lesion.get("score") is not None]
         oddest = max(scores, key=lambda lesion: float(lesion["score"]), default=None)
         why = ", ".join(f"{name} {value:+.1f}" for name, value in oddest["top_features"]) if oddest else ""

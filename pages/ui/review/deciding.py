@@ -10,12 +10,12 @@ from core.errors import TwinReviewError
 from core.remembered.untyped import JsonObject
 from core.review.decisions import counted_lesions, rejected_lesion_ids
 from core.types import MM3_PER_ML, Decision, MaskRecord
-from pages.ui.frame import address, session, visible
+from pages.ui.frame import address, session
 from pages.ui.guard import rights
 from pages.ui.shared.charts import lesion_colour_name
 from pages.ui.shared.lost_files import file_problem
 from pages.ui.shared.text import plain
-from store import Store
+from store import SeenStore
 
 OTHER = "other"
 REASONS: Mapping[str, Mapping[str, str]] = {
@@ -73,7 +73,9 @@ def keep_version(patient: str, timepoint: str) -> None:
 
 
 @st.dialog("Decide")
-def decision_dialog(store: Store, patient: str, timepoint: str, record: MaskRecord, person: str, verdict: str) -> None:
+def decision_dialog(
+    store: SeenStore, patient: str, timepoint: str, record: MaskRecord, person: str, verdict: str
+) -> None:
     """Asks for the reason of a decision that was begun by a key in the viewer."""
     if record.status == "accepted" and verdict == "accept":
         st.success(f"v{record.version} is accepted already. There is nothing to decide.")
@@ -83,7 +85,7 @@ def decision_dialog(store: Store, patient: str, timepoint: str, record: MaskReco
 
 
 def decision_form(
-    store: Store, patient: str, timepoint: str, record: MaskRecord, person: str, verdict: str | None = None
+    store: SeenStore, patient: str, timepoint: str, record: MaskRecord, person: str, verdict: str | None = None
 ) -> None:
     """Takes a decision where one is possible, and lists those of the timepoint.
 
@@ -96,7 +98,7 @@ def decision_form(
         {"accepted": st.success, "rejected": st.error}.get(record.status, st.info)(_settled(record))
     if why := store.decisions.to_affirm().get(record.mask_id):
         st.warning(f"Waits to be affirmed: {plain(why)}. It is out of the curve until somebody accepts it anew.")
-    versions = {r.mask_id: r.version for r in visible.masks(store, patient, timepoint, person)}
+    versions = {r.mask_id: r.version for r in store.masks.of(patient, timepoint)}
     said = [d for d in store.decisions.of(patient, timepoint) if d.mask_id in versions]
     if record.status != "rejected":
         _ask(store, record, person, verdict, [d for d in said if d.mask_id == record.mask_id])
@@ -108,7 +110,7 @@ def _settled(record: MaskRecord) -> str:
     return SETTLED[record.status] + (f" {plain(', '.join(out))} is rejected and stays out." if out else "")
 
 
-def _ask(store: Store, record: MaskRecord, person: str, verdict: str | None, decisions: Sequence[Decision]) -> None:
+def _ask(store: SeenStore, record: MaskRecord, person: str, verdict: str | None, decisions: Sequence[Decision]) -> None:
     """The widgets of one decision; writes it when its button is pressed."""
     at = f"{record.mask_id}-{record.status}-{len(decisions)}-{verdict}"
     lesion = _choose_lesion(record, at)
@@ -149,7 +151,7 @@ def _ask(store: Store, record: MaskRecord, person: str, verdict: str | None, dec
         st.rerun()
 
 
-def _why_not(store: Store, record: MaskRecord, lesion: str | None) -> str | None:
+def _why_not(store: SeenStore, record: MaskRecord, lesion: str | None) -> str | None:
     """Why the store would refuse to accept this version; None where it would not."""
     if file_problem(store, record):
         return "Its file cannot be read, so nobody can accept it."
@@ -210,7 +212,7 @@ def _choose_verdict(
     )
 
 
-def _remind(store: Store, record: MaskRecord, lesion: str | None) -> None:
+def _remind(store: SeenStore, record: MaskRecord, lesion: str | None) -> None:
     """Rejections do not pass to a new version; whoever decides on that should know of them."""
     if lesion is not None or record.status != "proposed" or record.parent_version is None:
         return

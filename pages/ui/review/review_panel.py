@@ -19,7 +19,7 @@ from pages.ui.shared.lost_files import file_problem
 from pages.ui.shared.text import plain
 from pages.ui.viewer import viewer
 from pages.ui.viewer.describe import Shown, viewer_data
-from store import Store
+from store import SeenStore
 
 STATUS_ICON = {"proposed": "pending", "accepted": "check_circle", "rejected": "cancel", "superseded": "history"}
 DICE_HELP = "Overlap with the version before: 2 |A and B| / (|A| + |B|); 1 is identical, 0 is disjoint."
@@ -27,7 +27,7 @@ TABS = ("Segment", "Refine", "Decide")
 HD95_HELP = "95 % Hausdorff distance: 95 % of either mask's border lies within this distance of the other's."
 
 
-def choose_mask(store: Store, patient: str, person: str) -> tuple[str, MaskRecord | None, str | None]:
+def choose_mask(store: SeenStore, patient: str, person: str) -> tuple[str, MaskRecord | None, str | None]:
     """One line of widgets: timepoint, version, and what stands beside them; the newest of both to begin with."""
     timepoints = store.patients.timepoints(patient)
     title, first, second, third = st.columns([2, 2, 4, 3], vertical_alignment="center")
@@ -37,7 +37,7 @@ def choose_mask(store: Store, patient: str, person: str) -> tuple[str, MaskRecor
     )
     place = f"of {patient} on {timepoint}"
     keep_version(patient, timepoint)
-    records = {record.version: record for record in reversed(visible.masks(store, patient, timepoint, person))}
+    records = {record.version: record for record in reversed(store.masks.of(patient, timepoint))}
     newest = next(iter(records), None)
     version = address.choose("version", list(records), session.VERSION, patient, timepoint, default=newest, whose=place)
     others = [t for t in reversed(timepoints) if t != timepoint]
@@ -98,24 +98,24 @@ def tabs(record: MaskRecord | None) -> Sequence[TabContainer]:
 
 
 def show(
-    store: Store, patient: str, timepoint: str, record: MaskRecord | None, beside: str | None, person: str
+    store: SeenStore, patient: str, timepoint: str, record: MaskRecord | None, beside: str | None, person: str
 ) -> JsonDict:
     """The viewer: this timepoint, with the changes since the version before, and another one beside it if asked for.
 
     Returns:
         What the visitor did in it, as `pages.ui.viewer.viewer` gives it.
     """
-    parent = None if record is None else visible.parent(store, record, person)
+    parent = None if record is None else visible.parent(store, record)
     panes, link = [Shown(timepoint, record, parent)], None
     if beside is not None:
-        panes.append(Shown(beside, visible.best(store, patient, beside, person)))
+        panes.append(Shown(beside, visible.best(store, patient, beside)))
         found = resources.align(store.scans.reference(patient, timepoint), store.scans.reference(patient, beside))
         link = {"matrix": found.matrix, "converged": found.converged, "message": found.message}
     data = viewer_data(store, patient, panes, person, edit=may_draw(store, record, person), link=link)
     return viewer(data, key=f"viewer-{patient}-{timepoint}")
 
 
-def may_draw(store: Store, record: MaskRecord | None, person: str) -> bool:
+def may_draw(store: SeenStore, record: MaskRecord | None, person: str) -> bool:
     """Whether this person's role lets them draw here; nobody draws on a version whose file cannot be read, but beside
     one that is marked lost a mask is begun anew."""
     allowed = store.people.may(person, "draft.edited") and store.people.may(person, "mask.added")
@@ -124,7 +124,7 @@ def may_draw(store: Store, record: MaskRecord | None, person: str) -> bool:
     return bool(allowed) and file_problem(store, record) is None
 
 
-def gates(store: Store, patient: str, timepoint: str, record: MaskRecord | None, person: str) -> bool:
+def gates(store: SeenStore, patient: str, timepoint: str, record: MaskRecord | None, person: str) -> bool:
     """What the two gates say, in one line each; True when the scan is to be scored."""
     pressed = False
     scores = store.verdicts.of_scans(patient, timepoint)
@@ -181,7 +181,9 @@ def choose_model() -> str | None:
     return str(entry.id)
 
 
-def refine_form(store: Store, patient: str, timepoint: str, record: MaskRecord | None, person: str) -> JsonDict | None:
+def refine_form(
+    store: SeenStore, patient: str, timepoint: str, record: MaskRecord | None, person: str
+) -> JsonDict | None:
     """How prompts are drawn, and a box by numbers for those who do not draw; the job's request once it is pressed."""
     if (refused := rights.why_not(store, person, "draft.edited")) is not None:
         st.info(plain(refused))
@@ -228,13 +230,13 @@ def refine_form(store: Store, patient: str, timepoint: str, record: MaskRecord |
     return {"scan": scan.scan_id, "prompts": [box], "propagate": propagate, "lesion": lesion, **parent}
 
 
-def history(store: Store, patient: str, timepoint: str, record: MaskRecord | None, person: str) -> None:
+def history(store: SeenStore, patient: str, timepoint: str, record: MaskRecord | None, person: str) -> None:
     """The shown version's diff to its parent, and the tree of all versions once it is opened."""
     if record is None:
         return
     from pages.ui.review.history_tree import history_tree
 
-    parent = visible.parent(store, record, person)
+    parent = visible.parent(store, record)
     if parent is not None and not (file_problem(store, parent) or file_problem(store, record)):
         apart = resources.surface_distances(parent, record).hausdorff95_mm
         st.subheader(f"v{record.version} against v{record.parent_version}", divider="gray")
@@ -245,7 +247,7 @@ def history(store: Store, patient: str, timepoint: str, record: MaskRecord | Non
         distance = f"{apart:.1f} mm" if math.isfinite(apart) else "one is empty"
         border.markdown(f":small[:gray[HD95]]  \n**{distance}**", help=HD95_HELP)
         st.caption(f"Voxels added / removed: {record.voxels_added:,} / {record.voxels_removed:,}")
-    records = visible.masks(store, patient, timepoint, person)
+    records = store.masks.of(patient, timepoint)
     label = f"History and provenance ({len(records)})"
     panel = st.expander(label, key=f"history-{patient}-{timepoint}", on_change="rerun")
     if not panel.open:
@@ -262,7 +264,7 @@ def history(store: Store, patient: str, timepoint: str, record: MaskRecord | Non
         st.json(record.to_json(), expanded=False)
 
 
-def decide_form(store: Store, patient: str, timepoint: str, record: MaskRecord | None, person: str) -> None:
+def decide_form(store: SeenStore, patient: str, timepoint: str, record: MaskRecord | None, person: str) -> None:
     """Accept or reject, with a reason; says so where it is settled."""
     from pages.ui.review.deciding import decision_form
 

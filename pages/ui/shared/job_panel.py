@@ -23,7 +23,7 @@ def job_panel(job_id: str, what: str) -> JsonDict | None:
     Returns:
         The job's result when it is done, else None (still going, failed or cancelled: said on the page).
     """
-    job = resources.get_store().jobs.get(job_id)
+    job = shell.store().jobs.get(job_id)
     if job.status not in FINAL:
         _watch(job_id, what)
         return None
@@ -42,7 +42,7 @@ def _cancel(job_id: str) -> None:
 
 @st.fragment(run_every=REFRESH_S)
 def _watch(job_id: str, what: str) -> None:
-    job = resources.get_store().jobs.get(job_id)
+    job = shell.store().jobs.get(job_id)
     if job.status in FINAL:
         st.rerun()
     bar, button = st.columns([5, 1], vertical_alignment="center")
@@ -53,7 +53,5 @@ def _watch(job_id: str, what: str) -> None:
         on_click=_cancel,
         args=(job_id,),
         width="stretch",
-        **rights.button(
-            resources.get_store(), shell.person(), "job.cancelled", "Stops at the next step; nothing is stored."
-        ),
+        **rights.button(shell.store(), shell.person(), "job.cancelled", "Stops at the next step; nothing is stored."),
     )

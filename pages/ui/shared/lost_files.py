@@ -11,10 +11,10 @@ from core.errors import TwinReviewError
 from core.types import MaskRecord
 from pages.ui.guard import rights
 from pages.ui.shared.text import plain
-from store import Store
+from store import SeenStore
 
 
-def file_problem(store: Store, record: MaskRecord) -> str | None:
+def file_problem(store: SeenStore, record: MaskRecord) -> str | None:
     """Why the file of a version is not read, in a sentence; None where it is the one that was stored."""
     try:
         store.masks.path(record)
@@ -23,7 +23,7 @@ def file_problem(store: Store, record: MaskRecord) -> str | None:
     return None
 
 
-def file_panel(store: Store, record: MaskRecord | None, person: str) -> None:
+def file_panel(store: SeenStore, record: MaskRecord | None, person: str) -> None:
     """Where a version's file cannot be read: says so, and lets it be marked lost, found again, or a draft of it go."""
     problem = None if record is None else file_problem(store, record)
     if record is None or problem is None:

@@ -19,7 +19,7 @@ from pages.ui.api.slabs import read_blocks, write
 from pages.ui.frame import resources
 from pages.ui.guard.guard import Asked, ByToken, guarded
 from pages.ui.shared import slices
-from store import Store
+from store import SeenStore
 
 API = "/api/history/thumbnail/"
 #: Pixels of the picture; shown at half of that, so that it is sharp on a dense screen.
@@ -29,7 +29,7 @@ MARGIN_MM = 20.0
 _ONE = threading.Lock()
 
 
-def mask_thumbnail(store: Store, record: MaskRecord, cache: Path) -> bytes:
+def mask_thumbnail(store: SeenStore, record: MaskRecord, cache: Path) -> bytes:
     """The version's largest slice on the reference scan, cropped around its lesions, as PNG.
 
     The middle slice, whole, where the mask is empty. Files are read in blocks: memory holds a few slices.
@@ -46,7 +46,7 @@ def mask_thumbnail(store: Store, record: MaskRecord, cache: Path) -> bytes:
     return kept.read_bytes()
 
 
-def _draw(store: Store, record: MaskRecord) -> bytes:
+def _draw(store: SeenStore, record: MaskRecord) -> bytes:
     scan = store.scans.reference(record.patient_id, record.timepoint)
     grid = store.scans.reference_grid(record.patient_id, record.timepoint)
     k, labels = largest_slice(store.masks.path(record), scan.shape)
@@ -90,7 +90,7 @@ def get_thumbnail(asked: Asked) -> Response:
     record = asked.mask(asked.parameter("mask_id"))
     try:
         cache = resources.data_root() / "cache" / "thumbnails"
-        content = mask_thumbnail(resources.get_store(), record, cache)
+        content = mask_thumbnail(asked.store, record, cache)
     except StoreError:  # the file is gone, or is another than was stored: its own sentence
         raise
     except (OSError, EOFError, zlib.error, ImageFileError, TwinReviewError):

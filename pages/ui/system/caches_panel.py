@@ -5,10 +5,10 @@ from __future__ import annotations
 import streamlit as st
 
 from pages.ui.frame import resources
-from store import Store
+from store import SeenStore
 
 
-def clear(store: Store, person: str) -> None:
+def clear(store: SeenStore, person: str) -> None:
     """A button for administrators; others are told who may."""
     st.markdown("Loaded volumes, fits and pictures are kept in memory for all visitors.")
     administrator = is_administrator(store, person)
@@ -25,6 +25,6 @@ def clear(store: Store, person: str) -> None:
         st.success("Forgotten.", icon=":material/mop:")
 
 
-def is_administrator(store: Store, person: str) -> bool:
+def is_administrator(store: SeenStore, person: str) -> bool:
     """Whether the store knows the person as one."""
     return any(row.name == person and row.role == "administrator" for row in store.people.all())

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import streamlit as st
 
-from core.access import ADMINISTRATOR, ROLES
+from core.access import ADMINISTRATOR, READER, ROLES
 from core.remembered.rows import Person
 from pages.ui.guard import rights, signin
 from pages.ui.shared.text import cells, plain
-from store import Store
+from store import SeenStore
 
 MAY = {
     "viewer": "look at everything, change nothing",
@@ -17,7 +17,7 @@ MAY = {
 }
 
 
-def people(store: Store, person: str) -> None:
+def people(store: SeenStore, person: str) -> None:
     """Who may be named on a record, and what their role lets them do; an administrator adds and changes."""
     known = store.people.all()
     st.dataframe(cells([_row(one) for one in known]), hide_index=True, width="stretch")
@@ -27,7 +27,7 @@ def people(store: Store, person: str) -> None:
     if reason:
         st.info(plain(reason))
     elif not any(one.role == ADMINISTRATOR for one in known):
-        st.info("Nobody is an administrator yet, so a reviewer may add people. Make somebody one.")
+        st.info("Nobody is an administrator yet, so a reader may add people. Make somebody one.")
     if signin.configured() and reason is None:
         _waiting(store, person)
     _add(store, person)
@@ -49,17 +49,17 @@ def _row(one: Person) -> dict[str, str]:
     }
 
 
-def _add(store: Store, person: str) -> None:
+def _add(store: SeenStore, person: str) -> None:
     with st.form("person", border=False):
         name, role = st.columns(2)
         new = name.text_input("Name", max_chars=64, help="As it is to stand beside decisions.")
-        chosen = role.selectbox("Role", ROLES, index=ROLES.index("reviewer"))
+        chosen = role.selectbox("Role", ROLES, index=ROLES.index(READER))
         if st.form_submit_button("Add", **rights.button(store, person, "person.added")):
             store.people.add(new, chosen, by=person)
             st.rerun()
 
 
-def _role(store: Store, person: str, names: list[str]) -> None:
+def _role(store: SeenStore, person: str, names: list[str]) -> None:
     with st.form("role", border=False):
         name, role = st.columns(2)
         whose = name.selectbox("Person", names, key="role-of")
@@ -69,7 +69,7 @@ def _role(store: Store, person: str, names: list[str]) -> None:
             st.rerun()
 
 
-def _access(store: Store, person: str, known: list[Person]) -> None:
+def _access(store: SeenStore, person: str, known: list[Person]) -> None:
     """Keeps somebody out, at once, and lets them in again."""
     by_name = {one.name: one for one in known}
     whose = st.selectbox("Whose access", list(by_name), key="access-of")
@@ -84,7 +84,7 @@ def _access(store: Store, person: str, known: list[Person]) -> None:
         st.rerun()
 
 
-def _waiting(store: Store, person: str) -> None:
+def _waiting(store: SeenStore, person: str) -> None:
     """Accounts that signed in and have no name here: an administrator says whose they are."""
     waiting = {f"{found.name} ({found.identity.subject})": found for found in signin.WAITING.all()}
     if not waiting:
@@ -103,7 +103,7 @@ def _waiting(store: Store, person: str) -> None:
             st.rerun()
 
 
-def _account(store: Store, person: str, known: list[Person]) -> None:
+def _account(store: SeenStore, person: str, known: list[Person]) -> None:
     """Takes an account from a name again."""
     names = [one.name for one in known if one.identity is not None]
     with st.form("account", border=False):

@@ -7,18 +7,10 @@ import json
 import streamlit as st
 
 from core.jobs.runner import FINAL
-from core.remembered.untyped import JsonObject
-from core.review.blind_reading import Closed
 from pages.ui.frame import resources
 from pages.ui.guard import rights
 from pages.ui.shared.text import cells, plain
-from store import Store
-
-#: What stands in an audit entry's place while its reader reads the timepoint blind.
-WITHHELD = "not shown: you read this timepoint blind"
-ACCOUNT_WITHHELD = "not shown: accounts are for administrators"
-#: Most jobs that are looked up to know what their entries are about.
-MOST_JOBS = 10_000
+from store import SeenStore
 
 
 def _minute(moment: str) -> str:
@@ -64,7 +56,7 @@ def models() -> None:
         st.info(plain(describe_device()))
 
 
-def jobs(store: Store, person: str) -> None:
+def jobs(store: SeenStore, person: str) -> None:
     """The latest jobs; those under way can be cancelled."""
     rows = store.jobs.newest(limit=100)
     if not rows:
@@ -93,7 +85,7 @@ def jobs(store: Store, person: str) -> None:
         st.rerun()
 
 
-def doubted_files(store: Store) -> None:
+def doubted_files(store: SeenStore) -> None:
     """Says which stored files are not as they were stored; nothing where all are, as far as is known."""
     rows = store.files.doubted()
     if not rows:
@@ -113,19 +105,12 @@ def doubted_files(store: Store) -> None:
         st.rerun()
 
 
-def audit(store: Store, person: str) -> None:
-    """The newest entries of the hash-chained log; what was written of a timepoint that this person reads blind is left
-    out of them."""
+def audit(store: SeenStore) -> None:
+    """The newest entries of the hash-chained log, as this person gets to see them."""
     count = st.slider("Entries", 20, 1000, 100, step=20)
-    rows, closed = store.audit_log(limit=count), Closed.to(store, person)
-    identifies = store.people.may(person, "person.identified")  # accounts and e-mail are for who gives them names
-    asked = {job.job_id: job.params for job in store.jobs.newest(limit=MOST_JOBS)} if closed else {}
+    rows = store.audit_log(limit=count)
     for row in rows:
-        if closed and _is_hidden(row["payload"], closed, asked):
-            row["payload"] = WITHHELD
-        elif row["action"] == "person.identified" and not identifies:
-            row["payload"] = ACCOUNT_WITHHELD
-        else:
+        if not isinstance(row["payload"], str):
             row["payload"] = json.dumps(row["payload"], default=str)[:300]
     st.dataframe(cells(rows), hide_index=True, width="stretch")
     st.caption(
@@ -133,14 +118,7 @@ def audit(store: Store, person: str) -> None:
     )
 
 
-def _is_hidden(payload: JsonObject, closed: Closed, asked: JsonObject) -> bool:
-    """Whether an entry tells of what is closed. Of a job's end it says not where it ran, so the job itself is asked:
-    its params by id; of one that is not among them nothing is known."""
-    job = [str(payload["job_id"])] if "job_id" in payload else []
-    return not asked.keys() >= set(job) or closed.speaks_of([payload, *(asked[job_id] for job_id in job)])
-
-
-def check(store: Store) -> None:
+def check(store: SeenStore) -> None:
     """Runs `verify` when asked."""
     st.markdown(
         "Compares every file's hash, every sidecar, the database and the audit chain, as `python cli.py verify` does."
@@ -163,8 +141,7 @@ def check(store: Store) -> None:
                 st.markdown(f"- {plain(problem)}")
         else:
             st.success("Files, sidecars and database agree.", icon=":material/verified:")
-        for title, lines in (("Left over, and no damage", store.remarks()), ("At the last opening", store.recovered)):
-            if lines:
-                st.markdown(f"**{plain(title)}**")
-                for line in lines:
-                    st.markdown(f"- {plain(line)}")
+        if lines := store.remarks():
+            st.markdown("**No damage, but worth knowing**")
+            for line in lines:
+                st.markdown(f"- {plain(line)}")

@@ -10,7 +10,7 @@ from core.growth.forecast import Forecast
 from core.growth.population import KIND, active_population
 from core.growth.response_thresholds import RECIST_SPHERE_PD_PERCENT, RECIST_SPHERE_PR_PERCENT
 from core.types import MM3_PER_ML, TOTAL_LESION_ID, VolumePoint
-from pages.ui.frame import address, resources, session
+from pages.ui.frame import address, session, shell
 from pages.ui.shared import plotting
 from pages.ui.shared.text import cells, plain
 from pages.ui.trajectory import forecast_charts, growth_charts
@@ -109,7 +109,7 @@ def check_tab(ahead: Forecast) -> None:
 
 def reliability_tab() -> None:
     """How often what was said came true, in patients from whom nothing was learned."""
-    population = active_population(resources.get_store().reference_sets.all(KIND))
+    population = active_population(shell.store().reference_sets.all(KIND))
     st.caption(
         f"Over {population.lesions:d} lesions ({plain(population.source)}): how often each chance that was given came "
         "true. A chance is shown only while it is off by no more than 3 points on average."

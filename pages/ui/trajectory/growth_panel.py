@@ -17,7 +17,7 @@ from core.twin.radiotherapy import cannot_tell
 from core.twin.response import DEFAULT_RULE, RULES, response_by_rule, volumetric_response
 from core.twin.trajectory import IntervalChange
 from core.types import MM3_PER_ML, TOTAL_LESION_ID, MaskRecord, VolumePoint
-from pages.ui.frame import address, opening, resources, session, shell, visible
+from pages.ui.frame import address, opening, session, shell
 from pages.ui.shared import plotting
 from pages.ui.shared.text import cells, plain
 from pages.ui.trajectory import growth_charts
@@ -78,12 +78,12 @@ def chart(
     measured = (
         points if lesion != TOTAL_LESION_ID else [p for name, one in series.items() if name != lesion for p in one]
     )
-    store = resources.get_store()
+    store = shell.store()
     lost = trajectory.unreadable_points(store, patient, measured)
     measured = [*measured, *(p for p in lost if lesion in (TOTAL_LESION_ID, p.lesion_id))]
     modality = store.scans.reference(patient, points[0].timepoint).modality
     events, first = store.events.of(patient), store.patients.timepoints(patient)[0]
-    others = curve.other_versions(_seen(patient), first, lesion)
+    others = curve.other_versions(store.masks.of(patient), first, lesion)
     since = _shown_since(patient, points, ahead)
     figure = growth_charts.growth_figure(
         {lesion: points},
@@ -141,7 +141,7 @@ def after_radiotherapy(patient: str, lesion: str, changes: Sequence[IntervalChan
     if not changes or changes[-1].change.verdict == "within noise":
         return
     last = changes[-1]
-    state = cannot_tell(resources.get_store().events.of(patient), last.to_timepoint, last.change.percent_change)
+    state = cannot_tell(shell.store().events.of(patient), last.to_timepoint, last.change.percent_change)
     if state:
         name = "All lesions" if lesion == TOTAL_LESION_ID else plain(lesion)
         st.warning(f"{name}: {plain(state)}. The last change has no verdict of response.", icon=":material/help:")
@@ -180,13 +180,6 @@ def chart_rows(points: Sequence[VolumePoint], ahead: Forecast | None) -> list[Ta
             for n, day in enumerate(fan.days)
         ]
     return rows
-
-
-def _seen(patient: str) -> list[MaskRecord]:
-    store, person = resources.get_store(), shell.person()
-    return [
-        record for day in store.patients.timepoints(patient) for record in visible.masks(store, patient, day, person)
-    ]
 
 
 def volume_range(points: Sequence[VolumePoint], ahead: Forecast | None) -> tuple[float, float]:

@@ -24,7 +24,7 @@ from pages.ui.guard import rights
 from pages.ui.shared import plotting
 from pages.ui.shared.text import cells, plain
 from pages.ui.trajectory import forecast_panel
-from store import Store
+from store import SeenStore
 
 KEEP_HELP = (
     "Writes down what is said now, with your name, the masks it rests on and what it was learned from. Later visits "
@@ -42,7 +42,7 @@ FEW = 20
 
 
 def stored_forecasts_of_lesion(
-    store: Store, patient: str, points: Sequence[VolumePoint], ahead: Forecast | None
+    store: SeenStore, patient: str, points: Sequence[VolumePoint], ahead: Forecast | None
 ) -> None:
     """What was kept of this lesion, and a button to keep what is said now.
 
@@ -70,7 +70,7 @@ def stored_forecasts_of_lesion(
         st.caption("None yet. A kept forecast is judged at each visit that comes, as it was said.")
 
 
-def everybody(store: Store) -> None:
+def everybody(store: SeenStore) -> None:
     """How the kept forecasts of all patients did, and each of them."""
     st.caption(
         "Forecasts that somebody kept on the Trajectory page before the visit came (Forecast check, Keep this "

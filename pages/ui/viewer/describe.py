@@ -19,7 +19,7 @@ from pages.ui.guard.tokens import make_token
 from pages.ui.shared.charts import LESION_COLOURS
 from pages.ui.shared.lost_files import file_problem
 from pages.ui.shared.slices import WINDOWS, outline_rgb
-from store import Store
+from store import SeenStore
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class Shown:
 
 
 def viewer_data(
-    store: Store,
+    store: SeenStore,
     patient: str,
     panes: Sequence[Shown],
     person: str,
@@ -83,7 +83,7 @@ def viewer_data(
     }
 
 
-def _readable(store: Store, shown: Shown) -> Shown:
+def _readable(store: SeenStore, shown: Shown) -> Shown:
     """The same without masks whose file cannot be read: neither they nor their recorded volumes are shown."""
     against = None if shown.against is None or file_problem(store, shown.against) else shown.against
     if shown.mask is None or file_problem(store, shown.mask) is None:
@@ -92,7 +92,7 @@ def _readable(store: Store, shown: Shown) -> Shown:
     return replace(shown, mask=None, against=None, title=title)
 
 
-def _pane(store: Store, patient: str, shown: Shown) -> JsonDict:
+def _pane(store: SeenStore, patient: str, shown: Shown) -> JsonDict:
     reference = store.scans.reference(patient, shown.timepoint)
     scans = [reference, *[s for s in store.scans.of(patient, shown.timepoint) if s.scan_id != reference.scan_id]]
     simulated = next((s for s in scans if s.metadata.get("simulated")), None)
@@ -111,7 +111,7 @@ def _pane(store: Store, patient: str, shown: Shown) -> JsonDict:
     }
 
 
-def _scan(store: Store, scan: Scan) -> JsonDict:
+def _scan(store: SeenStore, scan: Scan) -> JsonDict:
     path = store.scans.path(scan)
     affine = nib.load(path).affine  # type: ignore[attr-defined]  # the header alone is read
     scale = slabs.scaling(path, scan.modality, slabs.slab_folder(resources.data_root(), scan.sha256))
@@ -131,7 +131,7 @@ def _scan(store: Store, scan: Scan) -> JsonDict:
     }
 
 
-def _begin(store: Store, scan: Scan, mask: MaskRecord | None) -> None:
+def _begin(store: SeenStore, scan: Scan, mask: MaskRecord | None) -> None:
     """Begins to make the slabs of the scan that is seen first, while the browser is still fetching the modules."""
     folder, k = slabs.slab_folder(resources.data_root(), scan.sha256), scan.shape[2] // 2
     if mask is not None and mask.lesions:
@@ -152,7 +152,7 @@ def _prompts(record: MaskRecord | None) -> list[JsonDict]:
     return [dict(p) for p in (record.prompts if record else ()) if p.get("type") in ("box", "point")]
 
 
-def _draft(store: Store, patient: str, shown: Shown, person: str) -> JsonDict | None:
+def _draft(store: SeenStore, patient: str, shown: Shown, person: str) -> JsonDict | None:
     """The person's open draft of the version that is shown."""
     version = None if shown.mask is None else shown.mask.version
     for draft in store.drafts.of(patient, shown.timepoint, person):

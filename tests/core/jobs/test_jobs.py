@@ -329,6 +329,7 @@ class Refusing:
 
     def __init__(self, store: Store, refuses, times=1):
         self.root, self.jobs = store.root, RefusingJobs(store, refuses, times)
+        self.seen_by = store.seen_by
 
 
 class RefusingJobs:
@@ -355,7 +356,7 @@ def settled_by(store, outcome, kind=KIND, *, cancelled=False, **args):
     (folder / "out" / "mask").write_text("voxels")
     started._live[job_id] = runner._Live(kind, args, "demo", folder, out_dir=folder / "out", running=True)
     if cancelled:
-        started.cancel(job_id, "ann")
+        started.cancel(job_id, "demo")
     started._write(started._settle, job_id, outcome)
     return started, job_id
 
@@ -421,7 +422,7 @@ def test_a_job_whose_result_is_being_stored_is_not_cancelled_any_more(store: Sto
 
     started, job_id = settled_by(store, {"status": "computed", "result": {}}, JobKind("sleep", prepare, compute, slow))
     assert storing.wait(30)
-    started.cancel(job_id, "ann")
+    started.cancel(job_id, "demo")
     assert (store.jobs.get(job_id).status, store.jobs.get(job_id).message) == ("running", "half")
     asked.set()
     row = wait_for(store, job_id, seconds=30)
@@ -436,7 +437,7 @@ def test_progress_that_arrives_after_a_cancel_does_not_hide_it(store: Store):
     folder = store.root / "jobs" / job_id
     folder.mkdir(parents=True)
     started._live[job_id] = runner._Live(KIND, {}, "demo", folder)
-    started.cancel(job_id, "ann")
+    started.cancel(job_id, "demo")
     started._heard((0.0, {"job": job_id, "fraction": 0.5, "message": "step 5"}))
     started._writer.submit(lambda: None).result(30)
     assert (store.jobs.get(job_id).message, store.jobs.get(job_id).progress) == ("Cancelling", 0.5)
@@ -448,7 +449,7 @@ def test_a_job_that_ended_is_not_cancelled(store: Store):
     for status in sorted(FINAL):
         job_id = store.jobs.create("sleep", {}, "demo")
         store.jobs.update(job_id, status=status, message="ended")
-        started.cancel(job_id, "ann")
+        started.cancel(job_id, "demo")
         assert (store.jobs.get(job_id).status, store.jobs.get(job_id).message) == (status, "ended")
     waits = store.jobs.create("sleep", {}, "demo")  # of a process that is gone
     started.cancel(waits, "ann")

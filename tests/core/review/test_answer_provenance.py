@@ -100,7 +100,7 @@ def restart(monkeypatch):
 @pytest.fixture
 def desk(store: Store, monkeypatch, book):
     service = Service()
-    monkeypatch.setattr(resources, "get_store", lambda: store)
+    monkeypatch.setattr(resources, "whole_store", lambda: store)
     monkeypatch.setattr(resources, "get_prompt_service", lambda: service)
     scan = add_scan(store)
     add_mask(store, 3)

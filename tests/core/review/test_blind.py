@@ -22,7 +22,6 @@ from core.review.readers import newest_visible_mask, next_visible_label, visible
 from core.types import LabelMap
 from pages.ui.api import routes
 from pages.ui.frame import resources
-from pages.ui.frame import visible as seen_by
 from pages.ui.guard.tokens import HEADER, make_token
 from pages.ui.viewer.describe import Shown, viewer_data
 from store import Store
@@ -36,7 +35,7 @@ DRAFT = "/api/viewer/draft"
 @pytest.fixture
 def blind(store: Store, monkeypatch):
     """v1 by the network (3 voxels of L1); ann's hidden v2 has 7 of L1 and 5 of L2; the day is read blind."""
-    monkeypatch.setattr(resources, "get_store", lambda: store)
+    monkeypatch.setattr(resources, "whole_store", lambda: store)
     monkeypatch.setattr(resources, "data_root", lambda: store.root)
     store.people.add("ben", by="demo")
     for n, day in enumerate((DAY1, DAY2)):
@@ -50,7 +49,7 @@ def blind(store: Store, monkeypatch):
 @pytest.fixture
 def hidden_first(store: Store, monkeypatch):
     """Only ann's hidden v1."""
-    monkeypatch.setattr(resources, "get_store", lambda: store)
+    monkeypatch.setattr(resources, "whole_store", lambda: store)
     store.people.add("ben", by="demo")
     add_scan(store)
     add_mask(store, HIDDEN_VOXELS, 5, method="manual", author="ann")
@@ -264,11 +263,10 @@ def test_a_version_whose_parent_is_hidden_is_shown_as_one_without(blind):
     assert list(shown) == [1, own.version, network.version]
     for version in (own.version, network.version):
         is_first(shown[version].to_json())
-    claims: Any = type("Claims", (), {"patient_id": "P1", "timepoints": (DAY1,), "person": "ben"})()
-    found = seen_by.by_id(blind, claims, own.mask_id)
-    assert found is not None
-    is_first(found.to_json())
-    assert seen_by.by_id(blind, claims, blind.masks.version("P1", DAY1, 2).mask_id) is None
+    view = blind.seen_by("ben")
+    is_first(view.masks.by_id(own.mask_id).to_json())
+    with pytest.raises(StoreError, match="There is no mask"):
+        view.masks.by_id(blind.masks.version("P1", DAY1, 2).mask_id)
     blind.readings.finish("P1", DAY1, "ben")
     assert visible_masks(blind, "P1", DAY1, "ben")[2] == own
 

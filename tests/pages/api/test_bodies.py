@@ -85,7 +85,7 @@ def sentence(answer: Any) -> str:
 def make(root: Any, monkeypatch: pytest.MonkeyPatch) -> Page:
     store = open_store(root)
     service = Service()
-    monkeypatch.setattr(resources, "get_store", lambda: store)
+    monkeypatch.setattr(resources, "whole_store", lambda: store)
     monkeypatch.setattr(resources, "get_prompt_service", lambda: service)
     for module in (prompt_routes, draft_routes):
         monkeypatch.setattr(module, "GIVEN", AnswerBook())

@@ -27,7 +27,7 @@ BEGIN = {"patient_id": "P1", "timepoint": DAY1, "parent_version": 1}
 
 @pytest.fixture
 def client(store: Store, monkeypatch):
-    monkeypatch.setattr(resources, "get_store", lambda: store)
+    monkeypatch.setattr(resources, "whole_store", lambda: store)
     add_scan(store)
     add_mask(store, 3)
     store.people.add("other", by="demo")

@@ -81,7 +81,7 @@ class Desk:
         volume = Volume(rng.normal(0, 50, SHAPE).astype(np.float32), Grid(SHAPE, np.diag([1.0, 1.0, 3.0, 1.0])), "CT")
         self.scan = store.scans.add(volume, dataset="d", patient_id="P1", timepoint="2025-01-01", person="demo")
         self.service = Service()
-        monkeypatch.setattr(resources, "get_store", lambda: store)
+        monkeypatch.setattr(resources, "whole_store", lambda: store)
         monkeypatch.setattr(resources, "get_prompt_service", lambda: self.service)
         self.client = TestClient(Starlette(routes=PROMPT_ROUTES))
         self.store = store

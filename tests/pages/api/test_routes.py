@@ -71,7 +71,7 @@ BODIES = (b"", b"{}", b"[]", b"null", b"\x00" * 8, gzip.compress(b"\xff" * 8), b
 def place(tmp_path_factory):
     """A store with a scan and a mask, the right parameters, and the routes."""
     with open_store(tmp_path_factory.mktemp("routes") / "data") as store, pytest.MonkeyPatch.context() as patch:
-        patch.setattr(resources, "get_store", lambda: store)
+        patch.setattr(resources, "whole_store", lambda: store)
         patch.setattr(resources, "data_root", lambda: store.root)
         scan = add_scan(store)
         mask = add_mask(store, 3)

@@ -29,7 +29,7 @@ DAY, LATER = "2024-01-01", "2024-03-01"
 @pytest.fixture
 def clinic(store: Store, monkeypatch):
     """A CT and a PET of ANNA with a mask, another CT of hers, and one of BEN."""
-    monkeypatch.setattr(resources, "get_store", lambda: store)
+    monkeypatch.setattr(resources, "whole_store", lambda: store)
     monkeypatch.setattr(resources, "data_root", lambda: store.root)
     random = np.random.default_rng(1)
     grid = Grid(SHAPE, np.diag([2.0, 2.0, 3.0, 1.0]))

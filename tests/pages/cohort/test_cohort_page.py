@@ -34,13 +34,13 @@ def opened(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[Path], AppTest
 
     def run(data: Path) -> AppTest:
         monkeypatch.setenv("TWIN_DATA", str(data))
-        resources.get_store.clear()
+        resources.whole_store.clear()
         page = AppTest.from_file(str(PAGE), default_timeout=120).run()
         assert not page.exception
         return page
 
     yield run
-    resources.get_store.clear()
+    resources.whole_store.clear()
 
 
 def metrics(page: AppTest) -> dict[str, str]:

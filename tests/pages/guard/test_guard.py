@@ -87,7 +87,7 @@ class Desk:
         self.people = working.Sessions(now=lambda: self.now)
         self.registry = tokens.Registry(is_active=lambda session: session in self.tabs, now=lambda: self.now)
         for module, name, value in (
-            (resources, "get_store", lambda: store),
+            (resources, "whole_store", lambda: store),
             (resources, "data_root", lambda: store.root),
             (resources, "get_prompt_service", Service),
             (sessions, "current", lambda: "tab"),
@@ -130,7 +130,7 @@ def desk(store: Store, monkeypatch: pytest.MonkeyPatch) -> Desk:
 
 def _role(desk: Desk) -> None:
     desk.store.people.add("bob", "administrator", by="demo")
-    desk.store.people.add("bob", "reviewer", by="demo")
+    desk.store.people.add("bob", "reader", by="demo")
 
 
 def _disabled(desk: Desk) -> None:
@@ -272,8 +272,8 @@ def frame(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Callable[
     monkeypatch.setenv("TWIN_DATA", str(tmp_path / "data"))
     with open_store(tmp_path / "data") as store:
         clinic.add_scan(store, "ANNA", clinic.DAYS[0], clinic.noise(1))
-        store.people.add("ann", "reviewer", by="demo")
-    resources.get_store.clear()
+        store.people.add("ann", "reader", by="demo")
+    resources.whole_store.clear()
 
     def run(name: str, person: str | None) -> AppTest:
         page = AppTest.from_file(str(ROOT / "pages/ui/frame/main.py"), default_timeout=120)
@@ -284,7 +284,7 @@ def frame(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Callable[
         return page.run()
 
     yield run
-    resources.get_store.clear()
+    resources.whole_store.clear()
 
 
 def said(page: AppTest) -> str:
@@ -300,8 +300,8 @@ def test_every_page_has_its_line():
 
 @pytest.mark.parametrize("name", PAGES)
 def test_a_page_is_drawn_for_who_works_there_and_for_nobody_else(frame: Callable[..., AppTest], name: str):
-    resources.get_store().people.add("eve", "reviewer", by="demo")
-    resources.get_store().people.disable("eve", by="demo")
+    resources.whole_store().people.add("eve", "reader", by="demo")
+    resources.whole_store().people.disable("eve", by="demo")
     for person in (None, "nobody", "system", "eve"):
         page = frame(name, person)
         assert [title.value for title in page.title] == ["Who is working?"], person
@@ -311,5 +311,5 @@ def test_a_page_is_drawn_for_who_works_there_and_for_nobody_else(frame: Callable
     assert not page.exception
     assert page.title[0].value == PAGES[name]
     assert page.session_state["who"] == "ann"
-    resources.get_store().people.disable("ann", by="demo")
+    resources.whole_store().people.disable("ann", by="demo")
     assert [title.value for title in page.run().title] == ["Who is working?"], "disabled while working"

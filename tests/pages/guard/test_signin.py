@@ -162,7 +162,7 @@ def test_a_sign_in_is_an_account_and_lasts_for_a_shift(user: dict[str, Any]):
 def test_an_account_is_found_by_issuer_and_subject_and_by_nothing_else(
     store: Store, user: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(resources, "get_store", lambda: store)
+    monkeypatch.setattr(resources, "whole_store", lambda: store)
     assert signin.settle() is None, "ann is known, but the account was not given her name"
     store.people.identify("ann", ANN, by="demo")
     worker = signin.settle()
@@ -181,7 +181,7 @@ def test_an_account_is_found_by_issuer_and_subject_and_by_nothing_else(
 def test_a_sign_out_ends_every_tab_of_that_sign_in_and_their_tokens(
     store: Store, user: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(resources, "get_store", lambda: store)
+    monkeypatch.setattr(resources, "whole_store", lambda: store)
     monkeypatch.setattr(tokens, "_REGISTRY", (registry := tokens.Registry(is_active=lambda session: True)))
     out: list[bool] = []
     monkeypatch.setattr(signin.st, "logout", lambda: out.append(True))
@@ -205,10 +205,10 @@ def frame(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Callable[
     monkeypatch.setenv("TWIN_DATA", str(tmp_path / "data"))
     with open_store(tmp_path / "data") as store:
         clinic.add_scan(store, "ANNA", clinic.DAYS[0], clinic.noise(1))
-        store.people.add("ann", "reviewer", by="demo")
-    resources.get_store.clear()
+        store.people.add("ann", "reader", by="demo")
+    resources.whole_store.clear()
     yield lambda: AppTest.from_file(str(ROOT / "pages/ui/frame/main.py"), default_timeout=120).run()
-    resources.get_store.clear()
+    resources.whole_store.clear()
 
 
 def text_of(page: AppTest) -> str:
@@ -235,7 +235,7 @@ def test_who_signed_in_works_under_the_name_that_the_account_was_given(
     assert ANN.subject in text_of(page)
     assert "ANNA" not in text_of(page)
     assert [found.identity for found in signin.WAITING.all()][-1] == ANN
-    store = resources.get_store()
+    store = resources.whole_store()
     store.people.identify("ann", ANN, by="demo")
     assert ANN not in [found.identity for found in signin.WAITING.all()]
     page.run()
@@ -252,7 +252,7 @@ def test_who_signed_in_works_under_the_name_that_the_account_was_given(
 
 
 def test_where_people_sign_in_no_name_can_be_chosen_once_the_provider_is_gone(frame: Callable[[], AppTest]):
-    resources.get_store().people.identify("ann", ANN, by="demo")
+    resources.whole_store().people.identify("ann", ANN, by="demo")
     page = frame()
     assert "no provider is named" in text_of(page)
     assert not page.selectbox

@@ -76,11 +76,11 @@ def test_a_token_that_was_ended_is_not_given_out_again() -> None:
     assert clock.registry.make(CLAIMS, "tab") != token
 
 
-@pytest.mark.parametrize(("role", "ends"), [("administrator", True), ("reviewer", False), ("viewer", True)])
+@pytest.mark.parametrize(("role", "ends"), [("administrator", True), ("reader", False), ("viewer", True)])
 def test_a_token_that_was_made_before_a_role_was_changed_is_over_for_good(
     store: Store, monkeypatch: pytest.MonkeyPatch, role: str, ends: bool
 ) -> None:
-    monkeypatch.setattr(resources, "get_store", lambda: store)
+    monkeypatch.setattr(resources, "whole_store", lambda: store)
 
     def read(token: str) -> Claims | None:
         return tokens.read_token(Request({"type": "http", "headers": [(b"x-twin-token", token.encode())]}))
@@ -88,7 +88,7 @@ def test_a_token_that_was_made_before_a_role_was_changed_is_over_for_good(
     made = {edit: tokens.make_token("ann", "P1", (), (), edit) for edit in (True, False)}
     store.people.add("ann", role, by="demo")
     assert [read(made[edit]) is None for edit in (True, False)] == [ends, ends]
-    store.people.add("ann", "reviewer", by="demo")
+    store.people.add("ann", "reader", by="demo")
     assert [read(made[edit]) is None for edit in (True, False)] == [ends, ends], "also when the role is back"
     assert read(tokens.make_token("nobody", "P1", (), (), False)) is None
 
@@ -99,7 +99,7 @@ def test_where_the_store_cannot_be_asked_for_a_role_nothing_is_allowed(
     def away() -> Store:
         raise StoreError("The store is open in another process.")
 
-    monkeypatch.setattr(resources, "get_store", lambda: store)
+    monkeypatch.setattr(resources, "whole_store", lambda: store)
     token = tokens.make_token("ann", "P1", (), (), False)
-    monkeypatch.setattr(resources, "get_store", away)
+    monkeypatch.setattr(resources, "whole_store", away)
     assert tokens.read_token(Request({"type": "http", "headers": [(b"x-twin-token", token.encode())]})) is None

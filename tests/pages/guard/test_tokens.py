@@ -98,7 +98,7 @@ def test_another_person_ends_a_token_at_once_and_another_patient_after_the_last_
 
 
 def test_a_role_is_asked_for_at_every_request(store: Store, monkeypatch):
-    monkeypatch.setattr(resources, "get_store", lambda: store)
+    monkeypatch.setattr(resources, "whole_store", lambda: store)
     add_scan(store)  # by demo
 
     def read(person, edit):
@@ -114,7 +114,7 @@ def test_a_role_is_asked_for_at_every_request(store: Store, monkeypatch):
     assert tokens.read_token(request) is None
     assert read("ann", True) is None, "a viewer edits nothing, whatever a page claims"
     assert read("ann", False) is not None
-    store.people.add("ann", "reviewer", by="demo")
+    store.people.add("ann", "reader", by="demo")
     assert tokens.read_token(request) is None, "it does not come back with the role"
 
 

@@ -28,19 +28,19 @@ def opened(monkeypatch, tmp_path):
     monkeypatch.setenv("TWIN_DATA", str(tmp_path / "data"))
     with open_store(tmp_path / "data") as store:
         clinic.add_scan(store, "ANNA", clinic.DAYS[0], clinic.noise(1))
-    resources.get_store.clear()
+    resources.whole_store.clear()
 
     def known(*names: str) -> None:
-        people = [Person(name, "reviewer", "") for name in names]
-        monkeypatch.setattr(resources.get_store().people, "all", lambda: people)
-        monkeypatch.setattr(resources.get_store().people, "named", {person.name: person for person in people}.get)
+        people = [Person(name, "reader", "") for name in names]
+        monkeypatch.setattr(resources.whole_store().people, "all", lambda: people)
+        monkeypatch.setattr(resources.whole_store().people, "named", {person.name: person for person in people}.get)
 
     def run(*names):
         known(*names)
         return AppTest.from_file(str(ROOT / "pages/ui/frame/main.py"), default_timeout=120).run()
 
     yield SimpleNamespace(run=run, known=known)
-    resources.get_store.clear()
+    resources.whole_store.clear()
 
 
 def asked(page):
@@ -99,7 +99,7 @@ def test_the_field_in_the_sidebar_gives_the_page_to_another(opened):
 
 
 def test_a_viewer_reads_beside_the_name_that_nothing_can_be_changed_and_others_do_not(opened, monkeypatch):
-    monkeypatch.setattr(resources.get_store().people, "role_of", {"ann": "reviewer", "vic": "viewer"}.get)
+    monkeypatch.setattr(resources.whole_store().people, "role_of", {"ann": "reader", "vic": "viewer"}.get)
     page = choose(opened.run("ann", "vic"), "vic")
     said = "vic is a viewer: may look at everything and change nothing."
     assert plain(said) in " ".join(caption.value for caption in page.sidebar.caption)

@@ -108,7 +108,7 @@ def test_what_visitors_typed_is_shown_as_it_is():
 @pytest.fixture
 def gwen(store: Store, monkeypatch: pytest.MonkeyPatch) -> tuple[Any, MaskRecord]:
     """A patient with one mask of two lesions."""
-    monkeypatch.setattr(resources, "get_store", lambda: store)
+    monkeypatch.setattr(resources, "whole_store", lambda: store)
     monkeypatch.setattr(resources, "data_root", lambda: store.root)
     clinic.add_scan(store, "GWEN", DAY, clinic.body(1))
     record = clinic.add_child(store, clinic.two_lesions(900, 150), "GWEN", DAY, method="nnunet", author="demo")

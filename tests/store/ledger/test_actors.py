@@ -13,12 +13,14 @@ from tests.store_phantom import DAY1, add_mask, add_scan
 def test_a_role_that_is_taken_away_or_given_counts_from_the_next_write(store: Store) -> None:
     add_scan(store, person="ann")
     store.people.add("ann", "viewer", by="demo")
-    with pytest.raises(StoreError, match=r"Expected reviewer or administrator .*\(mask.added\), 'ann' is viewer"):
+    with pytest.raises(
+        StoreError, match=r"Expected reader or adjudicator or administrator .*\(mask.added\), 'ann' is viewer"
+    ):
         add_mask(store, 3, author="ann")
     assert store.masks.of("P1") == []
-    store.people.add("ann", "reviewer", by="demo")
+    store.people.add("ann", "reader", by="demo")
     assert add_mask(store, 3, author="ann").author == "ann"
-    with pytest.raises(StoreError, match=r"Expected administrator for this \(person.added\), 'ann' is reviewer"):
+    with pytest.raises(StoreError, match=r"Expected administrator for this \(person.added\), 'ann' is reader"):
         store.people.add("cy", by="ann")
     store.people.add("ann", "administrator", by="demo")
     store.people.add("cy", by="ann")
@@ -31,7 +33,7 @@ def test_a_role_that_is_taken_away_or_given_counts_from_the_next_write(store: St
 def test_the_role_of_a_person_is_the_last_one_given(store: Store) -> None:
     assert [role_of(store.db, name) for name in ("demo", "ann", "nobody", "system")] == [
         "administrator",
-        "reviewer",
+        "reader",
         None,
         "system",
     ]

@@ -152,7 +152,7 @@ def test_files_that_look_as_they_did_are_not_hashed_again_even_after_a_restart(
 ) -> None:
     _settled(monkeypatch)
     hashed = Hashed(monkeypatch)
-    every = len(busy._every_file())
+    every = len(busy.every_file())
     assert hashed.of(busy) == (every, [])
     assert hashed.of(busy) == (0, [])
     add_mask(busy, 6, 1, patient="P1", day=DAY2)
@@ -168,7 +168,7 @@ def test_a_file_that_was_changed_just_now_is_not_believed_by_its_looks(
 ) -> None:
     monkeypatch.setattr(hash_memory, "SETTLED_NS", 10**18)
     hashed = Hashed(monkeypatch)
-    every = len(busy._every_file())
+    every = len(busy.every_file())
     assert hashed.of(busy) == hashed.of(busy) == (every, [])
 
 

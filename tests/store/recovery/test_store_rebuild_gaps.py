@@ -557,7 +557,7 @@ def test_a_rebuild_without_any_copy_adopts_a_sidecar_whose_mask_is_missing_and_c
 
 def test_a_role_that_was_changed_is_the_changed_one_after_a_rebuild(root: Path) -> None:
     with open_store(root) as store:
-        store.people.add("ann", "reviewer", by="demo")
+        store.people.add("ann", "reader", by="demo")
         store.people.add("ann", "viewer", by="demo")
         store.people.add("bob", "viewer", by="demo")
         store.people.add("bob", "administrator", by="demo")

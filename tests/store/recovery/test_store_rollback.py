@@ -32,7 +32,7 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     shutil.copytree(root, tmp_path / "old", symlinks=True)
     with open_store(root) as store:
         store.decisions.decide("P1", DAY1, 1, "withdraw", "demo", "second-look")
-        store.people.add("ann", "reviewer", by="demo")
+        store.people.add("ann", "reader", by="demo")
     return root
 
 

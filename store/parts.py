@@ -1,0 +1,53 @@
+"""The parts of the store, one for every kind of thing that is remembered, over one ledger."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager
+from pathlib import Path
+
+from store.files import mask_files
+from store.files.drafts import Drafts
+from store.files.file_checks import StoredFiles
+from store.ledger.base import LedgerBase
+from store.records.decisions import Decisions
+from store.records.events import Events
+from store.records.forecasts import Forecasts
+from store.records.jobs import Jobs
+from store.records.mask_losses import Losses
+from store.records.masks import Masks
+from store.records.models import Models, ReferenceSets
+from store.records.patients import Patients
+from store.records.people import People
+from store.records.readings import Readings
+from store.records.scans import Scans
+from store.records.vectors import Vectors
+from store.records.verdicts import Verdicts
+from store.views import Views
+
+
+class Parts:
+    """What `Store` and `SeenStore` have in common: the same parts, over the whole ledger or over a person's."""
+
+    def __init__(self, ledger: LedgerBase, files: StoredFiles) -> None:
+        self.root: Path = ledger.root
+        self.files = files
+        self.people = People(ledger)
+        self.patients = Patients(ledger)
+        self.scans = Scans(ledger, files)
+        self.masks = Masks(ledger, files, self.scans)
+        self.losses = Losses(ledger, self.masks)
+        self.decisions = Decisions(ledger, self.masks)
+        self.readings = Readings(ledger, self.scans)
+        self.verdicts = Verdicts(ledger, self.scans)
+        self.vectors = Vectors(ledger, self.masks)
+        self.events = Events(ledger)
+        self.forecasts = Forecasts(ledger)
+        self.models = Models(ledger)
+        self.reference_sets = ReferenceSets(ledger)
+        self.jobs = Jobs(ledger)
+        self.drafts = Drafts(ledger, self.scans, self.masks)
+        self.views = Views(ledger, self.masks, self.readings)
+
+    def scratch(self) -> AbstractContextManager[Path]:
+        """A fresh folder of the store's own for files on their way in; gone afterwards, and swept after a kill."""
+        return mask_files.staging(self.root)
