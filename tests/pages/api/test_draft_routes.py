@@ -162,6 +162,9 @@ def test_a_draft_is_its_own_persons_alone(client):
         client.get(f"{URL}/{draft['draft_id']}/labels", headers=token(person="other")),
         client.post(f"{URL}/{draft['draft_id']}/save", headers={**token(person="other"), "If-Match": "0"}),
         client.delete(f"{URL}/{draft['draft_id']}", headers=token(person="other")),
+    ):
+        assert (attempt.status_code, attempt.json()["error"]) == (404, "This draft was saved or discarded meanwhile.")
+    for attempt in (
         client.get(f"{URL}/{draft['draft_id']}/labels", headers=token(day="2020-03-01")),
         client.get(f"{URL}/{draft['draft_id']}/labels", headers=token(edit=False)),
         client.get(f"{URL}/{draft['draft_id']}/labels"),

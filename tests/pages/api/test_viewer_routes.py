@@ -19,6 +19,8 @@ from pages.ui.frame import resources
 from pages.ui.guard.tokens import HEADER, make_token
 from pages.ui.viewer.describe import Shown, viewer_data
 from store import Store
+from store.records.masks import Masks
+from store.records.scans import Scans
 from tests.store_phantom import measures
 
 SHAPE = (9, 7, 37)  # two whole slabs and one of five slices
@@ -165,8 +167,8 @@ def test_what_the_store_says_of_a_file_is_what_the_viewer_shows(clinic, client, 
     def altered(*_):
         raise StoreError("The file is not the one that was stored. Restore it from a backup.")
 
-    monkeypatch.setattr(clinic["store"].scans, "path", altered)
-    monkeypatch.setattr(clinic["store"].masks, "path", altered)
+    monkeypatch.setattr(Scans, "path", altered)
+    monkeypatch.setattr(Masks, "path", altered)
     mask = clinic["mask"].mask_id
     for url in (slab_url(clinic["ct"]), f"/api/viewer/mask/{mask}", f"/api/history/thumbnail/{mask}"):
         answer = client.get(url, headers=token(clinic, "ct"))

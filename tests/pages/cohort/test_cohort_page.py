@@ -35,7 +35,9 @@ def opened(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[Path], AppTest
     def run(data: Path) -> AppTest:
         monkeypatch.setenv("TWIN_DATA", str(data))
         resources.whole_store.clear()
-        page = AppTest.from_file(str(PAGE), default_timeout=120).run()
+        page = AppTest.from_file(str(PAGE), default_timeout=120)
+        page.session_state["who"] = "demo"
+        page.run()
         assert not page.exception
         return page
 

@@ -206,7 +206,7 @@ def test_a_good_token_is_let_in_and_no_other(desk: Desk, method: str, path: str)
     for token in (None, "", "x" * 43, "x" * 5000):
         assert desk.ask(method, path, token) == 403
     wrong_person = desk.ask(method, path, desk.token("ann"))
-    assert wrong_person == 403 if "{draft_id}" in path else wrong_person < 300, "a draft is one person's alone"
+    assert wrong_person == 404 if "{draft_id}" in path else wrong_person < 300, "a draft is one person's alone"
     assert desk.ask(method, path, desk.token("nobody")) == 403
     assert desk.ask(method, path, desk.token("bob", "P2")) == 403, "of another patient's page"
     reads = desk.ask(method, path, desk.token("bob", edit=False))

@@ -28,6 +28,8 @@ def opened(monkeypatch, tmp_path):
     monkeypatch.setenv("TWIN_DATA", str(tmp_path / "data"))
     with open_store(tmp_path / "data") as store:
         clinic.add_scan(store, "ANNA", clinic.DAYS[0], clinic.noise(1))
+        for name, role in (("ann", "reader"), ("ben", "reader"), ("vic", "viewer")):
+            store.people.add(name, role, by="demo")
     resources.whole_store.clear()
 
     def known(*names: str) -> None:
@@ -98,8 +100,7 @@ def test_the_field_in_the_sidebar_gives_the_page_to_another(opened):
     assert page.run().session_state["who"] == "ben"
 
 
-def test_a_viewer_reads_beside_the_name_that_nothing_can_be_changed_and_others_do_not(opened, monkeypatch):
-    monkeypatch.setattr(resources.whole_store().people, "role_of", {"ann": "reader", "vic": "viewer"}.get)
+def test_a_viewer_reads_beside_the_name_that_nothing_can_be_changed_and_others_do_not(opened):
     page = choose(opened.run("ann", "vic"), "vic")
     said = "vic is a viewer: may look at everything and change nothing."
     assert plain(said) in " ".join(caption.value for caption in page.sidebar.caption)
