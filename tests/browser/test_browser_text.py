@@ -55,9 +55,9 @@ def listener() -> Iterator[Listener]:
 
 
 class PlainPage(Server):
-    """`tests/plain_page.py` in a browser."""
+    """`tests/browser/plain_page.py` in a browser."""
 
-    script = "tests/plain_page.py"
+    script = "tests/browser/plain_page.py"
 
 
 #: Whatever Markdown of Streamlit draws beside text.
