@@ -11,6 +11,7 @@ from core.imaging.volumes import orientation, write_nifti
 from core.simulation.phantom import LesionSpec, PhantomSpec, SimulatedTimepoint, phantom
 from core.types import Grid
 from store import open_store
+from tests.browser import hands
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(900)]
 SLOW_MS = 90_000
@@ -41,10 +42,7 @@ def _stored(root: Path) -> list[str]:
 
 def _upload(page, path: Path) -> None:
     """Gives the form a file of patient P7."""
-    from playwright.sync_api import expect
-
-    page.get_by_test_id("stFileUploader").first.locator("input[type=file]").set_input_files(path)
-    expect(page.get_by_role("button", name=f"Remove {path.name}")).to_be_visible(timeout=SLOW_MS)
+    hands.upload(page, [path])
     page.get_by_role("textbox", name="Patient ID").fill("P7")
 
 
@@ -55,8 +53,7 @@ def _remove(page, path: Path) -> None:
     button = page.get_by_role("button", name=f"Remove {path.name}")
     button.click()
     expect(button).to_have_count(0)
-    page.wait_for_timeout(500)  # the page begins to run a moment after
-    expect(page.get_by_test_id("stApp")).to_have_attribute("data-test-script-state", "notRunning")
+    hands.settle(page)
 
 
 def test_an_empty_worklist_leads_to_intake_which_says_what_it_understood_and_what_it_cannot_use(

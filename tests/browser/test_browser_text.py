@@ -14,6 +14,7 @@ import pytest
 
 from store import open_store
 from tests import clinic
+from tests.browser import hands
 from tests.conftest import Server
 from tests.dicom_phantom import write_series
 
@@ -55,9 +56,9 @@ def listener() -> Iterator[Listener]:
 
 
 class PlainPage(Server):
-    """`tests/plain_page.py` in a browser."""
+    """`tests/browser/plain_page.py` in a browser."""
 
-    script = "tests/plain_page.py"
+    script = "tests/browser/plain_page.py"
 
 
 #: Whatever Markdown of Streamlit draws beside text.
@@ -208,9 +209,8 @@ def test_what_people_and_files_say_is_text_on_every_page(listener, start_server,
         for path in write_series(tmp_path / f"series{n}", SeriesDescription=f"![]({listener.url}/s{n}) :red[x]")
     ]
     page.goto(f"{dashboard.url}/intake")
-    page.get_by_test_id("stFileUploader").first.locator("input[type=file]").set_input_files(files)
+    hands.upload(page, files)
     page.get_by_role("textbox", name="Patient ID").fill("P7")
-    expect(page.get_by_role("button", name="Remove").first).to_be_visible()
     page.get_by_role("button", name="Import", exact=True).click()
     expect(page.get_by_role("alert").filter(has_text="series").first).to_be_visible()
     settled("Intake")

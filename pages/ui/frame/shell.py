@@ -81,7 +81,9 @@ def show() -> None:
         return
     signs_in = signin.configured()
     if not signs_in:
-        st.badge(signin.DEMO, icon=":material/theater_comedy:", color="orange")
+        with st.container(horizontal=True):
+            st.badge(signin.DEMO, icon=":material/theater_comedy:", color="orange")
+            who.hand_over()
     if name is None:
         with guarded():
             signin.ask() if signs_in else who.ask()

@@ -35,10 +35,12 @@ _CHOICE_S = 60.0
 _SCRIPT = """
 export default function ({ data, parentElement }) {
   const root = parentElement.querySelector(".twin-who");
-  if (root.sent === data.choice) return;
+  if (!data.choice || root.sent === data.choice) return;
   root.sent = data.choice;
   const failed = () => { root.textContent = "This browser could not keep the name. It will be asked for again."; };
-  fetch(new URL(data.url, location.href), { method: "POST", headers: { "x-twin-choice": data.choice } })
+  const headers = { "x-twin-choice": data.choice };
+  // Sent to its end even if the page is left at once.
+  fetch(new URL(data.url, location.href), { method: "POST", headers, keepalive: true })
     .then((answer) => { if (!answer.ok) failed(); }, failed);
 }
 """
@@ -156,10 +158,17 @@ def switch(chosen: str) -> None:
         args=("working-as",),
         help="Everything you do is recorded under this name.",
     )
+
+
+def hand_over() -> None:
+    """The place from which the browser takes a name that was just chosen; before anything else of the page is drawn.
+
+    It is there already while the name is asked for: once the page shows itself under a name, the browser has been given
+    it, and a reload does not ask for it again.
+    """
     session = sessions.current()
     choice = None if session is None else CHOICES.open_of(session)
-    if choice is not None:
-        _render(key="who-kept", data={"choice": choice, "url": URL})
+    _render(key="who-kept", data={"choice": choice or "", "url": URL})
 
 
 def _chosen(field_key: str) -> None:

@@ -1,4 +1,7 @@
-"""A page that shows the texts of a file, TEXTS (JSON), made plain, wherever Streamlit reads Markdown."""
+"""A page that shows the texts of a file, TEXTS (JSON), made plain, wherever Streamlit reads Markdown.
+
+Streamlit looks for modules, and for further pages, beside a page first: beside `tests/pages` this one would find those.
+"""
 
 import json
 import os

@@ -1,0 +1,35 @@
+"""What a person does in a browser, done to its end: what follows is not done to a page that is still on its way."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from playwright.sync_api import Page, Response, expect
+
+SLOW_MS = 120_000
+
+
+def settle(page: Page) -> None:
+    """Waits until the page has run with what was just done; it begins to run a moment after."""
+    page.wait_for_timeout(500)
+    expect(page.get_by_test_id("stApp")).to_have_attribute("data-test-script-state", "notRunning", timeout=SLOW_MS)
+
+
+def upload(page: Page, files: Sequence[Path]) -> None:
+    """Gives files to the page's first field for files, and waits until the page has them all.
+
+    A button that is pressed before is pressed without them, and what it says is gone when they have come.
+    """
+    arrived: list[Response] = []
+
+    def note(response: Response) -> None:
+        if "/_stcore/upload_file/" in response.url and response.request.method == "PUT":
+            arrived.append(response)
+
+    page.on("response", note)
+    page.get_by_test_id("stFileUploader").first.locator("input[type=file]").set_input_files(list(files))
+    while len(arrived) < len(files):
+        page.wait_for_timeout(100)  # the test's own timeout ends it
+    page.remove_listener("response", note)
+    settle(page)
