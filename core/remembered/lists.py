@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from core.remembered.rows import Event, MaskVerdict
+from core.remembered.rows import Event
 from core.remembered.untyped import JsonObject
-from core.types import MaskRecord, Scan
 
 
 @dataclass(frozen=True)
@@ -56,10 +55,37 @@ class WorklistRow:
 
 @dataclass(frozen=True)
 class QualityRow:
-    """The mask gate's newest verdict on a version, and the version's status."""
+    """The mask gate's newest verdict on a version.
 
-    verdict: MaskVerdict
+    Args:
+        status: of the version.
+        p_value: 0..1; None where it cannot be judged.
+        flagged: whether the shape is unusual; None where that cannot be judged.
+        score: distance of its oddest lesion, in spreads; None where none could be measured.
+        result: the whole verdict as JSON.
+    """
+
+    mask_id: str
+    patient_id: str
+    timepoint: str
+    version: int
     status: str
+    p_value: float | None
+    flagged: bool | None
+    score: float | None
+    result: str
+
+    @property
+    def name(self) -> str:
+        """ "P1 2025-01-20 v2"."""
+        return f"{self.patient_id} {self.timepoint} v{self.version}"
+
+    @property
+    def why(self) -> str:
+        """The oddest lesion's farthest features in words; "" where none could be measured."""
+        scores = [lesion for lesion in json.loads(self.result).get("lesions", ()) if lesion.get("score") is not None]
+        oddest = max(scores, key=lambda lesion: float(lesion["score"]), default=None)
+        return ", ".join(f"{name} {value:+.1f}" for name, value in oddest["top_features"]) if oddest else ""
 
 
 @dataclass(frozen=True)
@@ -69,6 +95,36 @@ class ClosedRow:
     patient_id: str
     timepoint: str
     mask_id: str | None
+
+
+@dataclass(frozen=True)
+class CohortMask:
+    """Of an accepted mask what a curve asks: a `core.remembered.sources.MeasuredMask`.
+
+    Args:
+        lesions: lesion_id, label, volume_mm3, longest_diameter_mm and rejected (None where it is not) of each.
+    """
+
+    mask_id: str
+    timepoint: str
+    version: int
+    status: str
+    method: str
+    volume_mm3: float
+    lesions: Sequence[JsonObject]
+
+
+@dataclass(frozen=True)
+class CohortScan:
+    """Of a scan what a cohort asks: a `core.remembered.sources.DescribedScan`.
+
+    Args:
+        metadata: {} where it does not say "simulated".
+    """
+
+    timepoint: str
+    modality: str
+    metadata: JsonObject
 
 
 @dataclass(frozen=True)
@@ -85,8 +141,8 @@ class CohortRow:
 
     patient_id: str
     timepoints: tuple[str, ...]
-    accepted: tuple[MaskRecord, ...]
-    scans: tuple[Scan, ...]
+    accepted: tuple[CohortMask, ...]
+    scans: tuple[CohortScan, ...]
     events: tuple[Event, ...]
     mask_problems: Mapping[str, str]
 

@@ -38,6 +38,24 @@ class PatientSource(TimepointSource, Protocol):
     def require(self, patient_id: str) -> None: ...
 
 
+class DescribedScan(Protocol):
+    """What lists of patients ask of a scan; `Scan` has it and more."""
+
+    @property
+    def timepoint(self) -> str: ...
+    @property
+    def modality(self) -> str: ...
+    @property
+    def metadata(self) -> Mapping[str, Any]: ...
+
+
+class DescribedScanSource(Protocol):
+    """What the scans of a patient are."""
+
+    def of(self, patient_id: str, timepoint: str | None = None) -> Sequence[DescribedScan]: ...
+    def reference(self, patient_id: str, timepoint: str) -> DescribedScan: ...
+
+
 class ScanRecordSource(Protocol):
     """What is recorded of scans."""
 
@@ -62,6 +80,32 @@ class ScanSource(ScanRecordSource, Protocol):
         person: str,
         metadata: Mapping[str, Any] | None = None,
     ) -> Scan: ...
+
+
+class MeasuredMask(Protocol):
+    """What curves ask of a mask version; `MaskRecord` has it and more."""
+
+    @property
+    def mask_id(self) -> str: ...
+    @property
+    def timepoint(self) -> str: ...
+    @property
+    def version(self) -> int: ...
+    @property
+    def status(self) -> str: ...
+    @property
+    def method(self) -> str: ...
+    @property
+    def volume_mm3(self) -> float: ...
+    @property
+    def lesions(self) -> Sequence[Mapping[str, Any]]: ...
+
+
+class MeasuredMaskSource(Protocol):
+    """The lesions of a patient's mask versions."""
+
+    def of(self, patient_id: str, timepoint: str | None = None) -> Sequence[MeasuredMask]: ...
+    def problems(self, patient_id: str | None = None) -> dict[str, str]: ...
 
 
 class MaskRecordSource(Protocol):

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from core.errors import InputError, StoreError
+from core.remembered.sources import MeasuredMask
 from core.remembered.untyped import JsonDict, JsonObject
 from core.types import Decision, MaskRecord, MaskStatus
 
@@ -17,17 +18,17 @@ VERDICTS = ("accept", "reject", "withdraw")
 REJECTED = "rejected"
 
 
-def rejected_lesion_ids(record: MaskRecord) -> frozenset[str]:
+def rejected_lesion_ids(record: MeasuredMask) -> frozenset[str]:
     """The ids of the version's lesions that are rejected; empty where none is."""
     return frozenset(str(lesion["lesion_id"]) for lesion in record.lesions if lesion.get(REJECTED))
 
 
-def counted_lesions(record: MaskRecord) -> tuple[JsonObject, ...]:
+def counted_lesions(record: MeasuredMask) -> tuple[JsonObject, ...]:
     """Lesions of the version that are not rejected: those that enter a curve once the version is accepted."""
     return tuple(lesion for lesion in record.lesions if not lesion.get(REJECTED))
 
 
-def counted_volume_mm3(record: MaskRecord) -> float:
+def counted_volume_mm3(record: MeasuredMask) -> float:
     """Volume of the lesions that count, cubic millimetres; the mask's own where no lesion is rejected."""
     if not rejected_lesion_ids(record):
         return record.volume_mm3

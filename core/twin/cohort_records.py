@@ -6,9 +6,8 @@ from collections.abc import Mapping, Sequence
 
 from core.errors import StoreError
 from core.imaging.reference_scan import reference_of
-from core.remembered.lists import CohortRow
+from core.remembered.lists import CohortMask, CohortRow, CohortScan
 from core.remembered.rows import Event
-from core.types import MaskRecord, Scan
 
 
 class CohortRecords:
@@ -36,7 +35,7 @@ class _Timepoints(_Part):
 
 
 class _AcceptedMasks(_Part):
-    def of(self, patient_id: str, timepoint: str | None = None) -> list[MaskRecord]:
+    def of(self, patient_id: str, timepoint: str | None = None) -> list[CohortMask]:
         return [r for r in self._rows[patient_id].accepted if timepoint in (None, r.timepoint)]
 
     def problems(self, patient_id: str | None = None) -> dict[str, str]:
@@ -45,10 +44,10 @@ class _AcceptedMasks(_Part):
 
 
 class _Scans(_Part):
-    def of(self, patient_id: str, timepoint: str | None = None) -> list[Scan]:
+    def of(self, patient_id: str, timepoint: str | None = None) -> list[CohortScan]:
         return [s for s in self._rows[patient_id].scans if timepoint in (None, s.timepoint)]
 
-    def reference(self, patient_id: str, timepoint: str) -> Scan:
+    def reference(self, patient_id: str, timepoint: str) -> CohortScan:
         scans = self.of(patient_id, timepoint)
         if not scans:
             raise StoreError(f"There is no scan of {patient_id!r} on {timepoint!r}. Import one first.")

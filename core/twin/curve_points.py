@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import datetime as dt
 from typing import Protocol
 
-from core.remembered.sources import MaskRecordSource, TimepointSource
+from core.remembered.sources import MeasuredMaskSource, TimepointSource
 from core.review import decisions
 from core.types import TOTAL_LESION_ID, VolumePoint, parse_date
 
@@ -16,7 +15,7 @@ class CurvePointStore(Protocol):
     @property
     def patients(self) -> TimepointSource: ...
     @property
-    def masks(self) -> MaskRecordSource: ...
+    def masks(self) -> MeasuredMaskSource: ...
 
 
 def volume_points(store: CurvePointStore, patient_id: str) -> list[VolumePoint]:
@@ -32,15 +31,17 @@ def volume_points(store: CurvePointStore, patient_id: str) -> list[VolumePoint]:
     if not accepted:
         return []
     start = parse_date(store.patients.timepoints(patient_id)[0])
-    known = {lesion["lesion_id"]: int(lesion["label"]) for r in accepted for lesion in decisions.counted_lesions(r)}
-    points = []
-    for lesion_id in [*sorted(known, key=lambda name: known[name]), TOTAL_LESION_ID]:
-        for record in accepted:
-            if lesion_id in decisions.rejected_lesion_ids(record):
-                continue
-            volumes = {lesion["lesion_id"]: float(lesion["volume_mm3"]) for lesion in record.lesions}
-            total_mm3 = decisions.counted_volume_mm3(record)
-            volume_mm3 = total_mm3 if lesion_id == TOTAL_LESION_ID else volumes.get(lesion_id, 0.0)
-            days = float((parse_date(record.timepoint) - start) / dt.timedelta(days=1))
-            points.append(VolumePoint(record.timepoint, days, volume_mm3, lesion_id, record.mask_id, record.version))
-    return points
+    known: dict[str, int] = {}
+    visits = []
+    for record in accepted:
+        known |= {lesion["lesion_id"]: int(lesion["label"]) for lesion in decisions.counted_lesions(record)}
+        volumes = {lesion["lesion_id"]: float(lesion["volume_mm3"]) for lesion in record.lesions}
+        volumes[TOTAL_LESION_ID] = decisions.counted_volume_mm3(record)
+        days = float((parse_date(record.timepoint) - start).days)
+        visits.append((record, days, volumes, decisions.rejected_lesion_ids(record)))
+    return [
+        VolumePoint(record.timepoint, days, volumes.get(lesion_id, 0.0), lesion_id, record.mask_id, record.version)
+        for lesion_id in [*sorted(known, key=lambda name: known[name]), TOTAL_LESION_ID]
+        for record, days, volumes, rejected in visits
+        if lesion_id not in rejected
+    ]

@@ -15,7 +15,7 @@ from core.errors import InputError
 from core.growth.rates import ChangeVerdict, change_verdict
 from core.remembered.lists import HasViews
 from core.remembered.rows import Event
-from core.remembered.sources import EventRecordSource, HasPatients, ScanRecordSource
+from core.remembered.sources import DescribedScanSource, EventRecordSource, HasPatients
 from core.remembered.untyped import TableRow
 from core.twin.cohort_records import CohortRecords
 from core.twin.curve import Treatment, events_on_axis, treatments
@@ -35,7 +35,7 @@ class OutcomeStore(CurvePointStore, Protocol):
     """What is read of one patient."""
 
     @property
-    def scans(self) -> ScanRecordSource: ...
+    def scans(self) -> DescribedScanSource: ...
     @property
     def events(self) -> EventRecordSource: ...
 

@@ -155,26 +155,33 @@ def volumetric_response(points: Sequence[VolumePoint], rule: str = DEFAULT_RULE)
     includes the baseline is assumed. RECIST's absolute 5 mm has no counterpart on summed volumes and is not applied.
     Thresholds: `RULES`.
     """
-    lesions = sorted({p.lesion_id for p in points if p.lesion_id != TOTAL_LESION_ID})
-    times = sorted({(p.days, p.timepoint) for p in points if p.lesion_id != TOTAL_LESION_ID})
-    volumes = {(p.lesion_id, p.days): float(p.volume_mm3) for p in points}
+    visits: dict[tuple[float, str], None] = {}
+    by_days: dict[float, dict[str, float]] = {}
+    for p in points:
+        if p.lesion_id != TOTAL_LESION_ID:
+            visits[p.days, p.timepoint] = None
+            by_days.setdefault(p.days, {})[p.lesion_id] = float(p.volume_mm3)
+    times = sorted(visits)
     if not times:
         return []
+    lesions = sorted(set().union(*by_days.values()))
     first = times[0][0]
     # What was not measured at baseline cannot be called new later.
-    old = [x for x in lesions if volumes.get((x, first), math.nan) != 0]
-    unmeasured = [x for x in old if math.isnan(volumes.get((x, first), math.nan))]
-    baseline = sum(volumes.get((x, first), math.nan) for x in old)
+    old = [x for x in lesions if by_days[first].get(x, math.nan) != 0]
+    later = [x for x in lesions if x not in old]
+    unmeasured = [x for x in old if math.isnan(by_days[first].get(x, math.nan))]
+    baseline = sum([by_days[first].get(x, math.nan) for x in old])
     answers: list[Response] = []
     nadir = baseline
     for days, timepoint in times:
-        volume = sum(volumes.get((x, days), math.nan) for x in old)
-        new = tuple(x for x in lesions if x not in old and volumes.get((x, days), 0.0) > 0)
-        missing = [x for x in old if math.isnan(volumes.get((x, days), math.nan))]
+        volumes = by_days[days]
+        volume = sum([volumes.get(x, math.nan) for x in old])
+        new = tuple([x for x in later if volumes.get(x, 0.0) > 0])
+        missing = [x for x in old if math.isnan(volumes.get(x, math.nan))]
         category: Category = "baseline"
         if days > first:
             category = classify_volume(baseline, nadir, volume, rule, bool(new))
-            part = sum(volumes[x, days] for x in old if x not in missing)
+            part = sum([volumes[x] for x in old if x not in missing])
             if missing and classify_volume(baseline, nadir, part, rule) == "PD":
                 category = "PD"  # what was measured is enough for it; the rest can only add
         note = _note(new, missing, unmeasured, nadir, volume)
@@ -184,7 +191,7 @@ def volumetric_response(points: Sequence[VolumePoint], rule: str = DEFAULT_RULE)
                 days,
                 category,
                 volume,
-                sum(volumes[x, days] for x in new),
+                sum([volumes[x] for x in new]),
                 baseline,
                 nadir,
                 _percent(volume, baseline),

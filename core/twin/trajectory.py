@@ -17,7 +17,7 @@ from core.growth.fitting import fit
 from core.growth.forecast import Forecast, QuantileForecast, forecast
 from core.growth.population import KIND, Population, active_population
 from core.growth.rates import ChangeVerdict, Rate, change_verdict, noise_log_sd, specific_growth_rate
-from core.remembered.sources import HasMasks, HasPatients, HasReferenceSets, HasScans
+from core.remembered.sources import HasMasks, HasPatients, HasReferenceSets, HasScans, MeasuredMask
 from core.remembered.untyped import Json, JsonDict
 from core.review.decisions import counted_lesions, lesions_in_one_total_only
 from core.twin.curve_points import CurvePointStore, volume_points
@@ -44,7 +44,7 @@ def unreadable_accepted_masks(store: CurvePointStore, patient_id: str) -> dict[s
     return {record.timepoint: problems[record.mask_id] for record in _unreadable_records(store, patient_id, problems)}
 
 
-def _unreadable_records(store: CurvePointStore, patient_id: str, problems: Mapping[str, str]) -> list[MaskRecord]:
+def _unreadable_records(store: CurvePointStore, patient_id: str, problems: Mapping[str, str]) -> list[MeasuredMask]:
     """Accepted records whose file has a problem, by timepoint; `masks.accepted` gives none for a lost file."""
     if not problems:
         return []
@@ -89,7 +89,7 @@ def points_by_lesion(points: Sequence[VolumePoint]) -> dict[str, list[VolumePoin
     return {name: sorted((p for p in points if p.lesion_id == name), key=lambda p: p.days) for name in lesions}
 
 
-def diameter_mm(record: MaskRecord, lesion_id: str) -> float:
+def diameter_mm(record: MeasuredMask, lesion_id: str) -> float:
     """Longest axial diameter of the lesion in that mask, mm; of the largest for "total"; 0 when it is not there or was
     rejected."""
     found = [

@@ -3,7 +3,8 @@
 Rules, measured on DuckDB 2: one process holds the file; every thread has a cursor of its own; all writers of the
 process share one lock (without it most concurrent updates of one row conflict); results are fetched whole at once,
 since they stream and a cursor has only one. Repositories use `?` parameters, standard ON CONFLICT, and the types
-VARCHAR, INTEGER, BIGINT, DOUBLE and BOOLEAN; time is RFC 3339 text and JSON is text.
+VARCHAR, INTEGER, BIGINT, DOUBLE and BOOLEAN; time is RFC 3339 text and JSON is text. Two lists (`store.views`) take
+numbers out of that text by DuckDB's `json_transform`; PostgreSQL has JSON_TABLE for it.
 """
 
 from __future__ import annotations

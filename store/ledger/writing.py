@@ -7,7 +7,6 @@ import logging
 import shutil
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import fields
 from functools import lru_cache
 from pathlib import Path
 from typing import Self, TypeVar
@@ -307,15 +306,19 @@ def _why(error: OSError | StoreError) -> str:
     return str(error.strerror if isinstance(error, OSError) else error)
 
 
+#: Fields of a `MaskRecord`, each with the column that holds it.
+_MASK_FIELDS = tuple((MaskRecord.field_of(column), column) for column in replay.MASK_COLUMNS)
+
+
 def mask_of(row: Row) -> MaskRecord:
     """A row of `masks` as a value."""
-    values = {name: row[name] for name in replay.MASK_COLUMNS}
+    values = {field: row[column] for field, column in _MASK_FIELDS}
     values["prompts"] = () if row["prompts"] == "[]" else tuple(json.loads(row["prompts"]))
     values["lesions"] = tuple(json.loads(row["lesions"]))
     values["software"] = repeated_json(row["software"])
     values["model_files"] = None if row["model_files"] is None else json.loads(row["model_files"])
     values["format_version"] = row["format_version"] or 1
-    return MaskRecord(**{MaskRecord.field_of(name): value for name, value in values.items()})
+    return MaskRecord(**values)
 
 
 @lru_cache(maxsize=256)
@@ -344,7 +347,7 @@ def where(**conditions: object) -> tuple[str, list[object]]:
 
 def value_of(kind: type[Value], row: Row, *, decoded: Sequence[str] = ()) -> Value:
     """A row as a value of the dataclass `kind`, which names its columns; those in `decoded` hold JSON."""
-    names = [field.name for field in fields(kind)]  # type: ignore[arg-type]
+    names = kind.__dataclass_fields__  # type: ignore[attr-defined]  # `fields` takes longer than all the rest
     return kind(**{name: _decode_json(row[name]) if name in decoded else row[name] for name in names})
 
 

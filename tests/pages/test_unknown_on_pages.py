@@ -6,8 +6,7 @@ from dataclasses import replace
 
 from streamlit.testing.v1 import AppTest
 
-from core.remembered.rows import MaskVerdict
-from pages.ui.quality.gates_panel import ScoredMask
+from core.remembered.lists import QualityRow
 from pages.ui.review.history_tree import Row, describe
 from tests.pages.review.test_history import version
 
@@ -18,11 +17,8 @@ def flagged(masks: list) -> None:
     flagged_list(masks)
 
 
-def scored(**result: object) -> ScoredMask:
-    values = {"verdict": "usual", "flagged": None, "p_value": None, "lesions": [], **result}
-    return ScoredMask(
-        MaskVerdict("a", "m", "P", "2024-01-01", 1, values, "demo", "2024-01-01T00:00:00Z"), "proposed", None, ""
-    )
+def scored(flagged: bool | None = None, p_value: float | None = None) -> QualityRow:
+    return QualityRow("m", "P", "2024-01-01", 1, "proposed", p_value, flagged, None, '{"lesions": []}')
 
 
 def test_masks_that_could_not_be_judged_are_not_told_as_unflagged() -> None:

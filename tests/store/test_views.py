@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from core.remembered.lists import CohortMask, CohortScan
 from core.review.blind_reading import Hidden, closed_timepoints, seen_of_all, seen_of_patient
 from core.review.decisions import withdrawn_mask_ids
 from core.review.worklist import work_items
@@ -71,9 +73,46 @@ def test_the_worklist_is_that_of_one_question_a_patient(clinics: Store) -> None:
 def test_the_newest_verdict_on_each_version_is_listed_once(clinics: Store) -> None:
     newest = {row.mask_id: row for row in clinics.verdicts.of_masks()}
     rows = clinics.views.quality()
-    assert [row.verdict for row in rows] == list(newest.values()), "in the order in which they were scored first"
+    assert [row.mask_id for row in rows] == list(newest), "in the order in which they were scored first"
     status = {record.mask_id: record.status for record in clinics.masks.of_all()}
-    assert [row.status for row in rows] == [status[row.verdict.mask_id] for row in rows]
+    for row in rows:
+        verdict = newest[row.mask_id]
+        assert (row.patient_id, row.timepoint, row.version) == (verdict.patient_id, verdict.timepoint, verdict.version)
+        said = (verdict.result.get("p_value"), verdict.result.get("flagged"))
+        assert (row.p_value, row.flagged, row.status) == (*said, status[row.mask_id])
+        scores = [lesion["score"] for lesion in verdict.lesions if lesion.get("score") is not None]
+        assert row.score == max(scores, default=None)
+        assert json.loads(row.result) == verdict.result
+
+
+def test_a_version_is_as_odd_as_its_oddest_lesion_by_the_newest_verdict(store: Store) -> None:
+    add_scan(store, "P0", DAY1, seed=50)
+    record = add_mask(store, 3, patient="P0", verdict=JUDGED)
+    lesions = [
+        {"lesion_id": "L1", "score": None},
+        {"lesion_id": "L2", "score": 1.5, "top_features": [["log_volume", 1.25]]},
+        {"lesion_id": "L3", "score": 2.25, "top_features": [["sphericity", -3.14], ["log_volume", 0.5]]},
+    ]
+    result = {"verdict": "unusual", "p_value": 0.03, "flagged": True, "lesions": lesions}
+    store.verdicts.add_mask_verdict(record.mask_id, result, "demo")
+    (row,) = store.views.quality()
+    assert (row.p_value, row.flagged, row.score) == (0.03, True, 2.25)
+    assert row.why == "sphericity -3.1, log_volume +0.5"
+    nothing: dict[str, Any] = {"verdict": "empty mask", "p_value": None, "flagged": None, "lesions": []}
+    store.verdicts.add_mask_verdict(record.mask_id, nothing, "demo")
+    (row,) = store.views.quality()
+    assert (row.p_value, row.flagged, row.score, row.why) == (None, None, None, "")
+
+
+def in_brief(kind: Any, record: Any) -> Any:
+    """What the cohort has of a record: what curves ask of lesions, and metadata that says "simulated"."""
+    values = {name: getattr(record, name) for name in kind.__dataclass_fields__}
+    if "lesions" in values:
+        asked = ("lesion_id", "label", "volume_mm3", "longest_diameter_mm", "rejected")
+        values["lesions"] = [{name: lesion.get(name) for name in asked} for lesion in record.lesions]
+    if "metadata" in values and "simulated" not in values["metadata"]:
+        values["metadata"] = {}
+    return kind(**values)
 
 
 @pytest.mark.parametrize("rule", RULES)
@@ -102,11 +141,21 @@ def test_what_the_cohort_reads_of_a_patient_is_what_the_store_says(clinics: Stor
     records = CohortRecords(clinics.views.cohort())
     for patient in (row.patient_id for row in clinics.patients.all()):
         assert records.patients.timepoints(patient) == clinics.patients.timepoints(patient)
-        assert records.masks.of(patient) == [r for r in clinics.masks.of(patient) if r.status == "accepted"]
-        assert records.scans.of(patient) == clinics.scans.of(patient)
+        accepted = [record for record in clinics.masks.of(patient) if record.status == "accepted"]
+        assert records.masks.of(patient) == [in_brief(CohortMask, record) for record in accepted]
+        assert records.scans.of(patient) == [in_brief(CohortScan, scan) for scan in clinics.scans.of(patient)]
         assert records.events.of(patient) == clinics.events.of(patient)
         day = clinics.patients.timepoints(patient)[0]
-        assert records.scans.reference(patient, day) == clinics.scans.reference(patient, day)
+        assert records.scans.reference(patient, day) == in_brief(CohortScan, clinics.scans.reference(patient, day))
+
+
+def test_the_cohort_knows_what_was_simulated(store: Store) -> None:
+    add_scan(store, "P0", DAY1, seed=50)
+    add_scan(store, "P1", DAY1, seed=51, metadata={"simulated": True, "kvp": 120.0})
+    scans = {row.patient_id: row.scans for row in store.views.cohort()}
+    assert [scan.metadata for scan in scans["P0"]] == [{}]
+    assert [scan.metadata for scan in scans["P1"]] == [store.scans.of("P1")[0].metadata]
+    assert scans["P1"][0].metadata["simulated"] is True
 
 
 @given(seed=st.integers(0, 2**32 - 1))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import streamlit as st
@@ -13,7 +12,8 @@ from core.gates.mask.anomaly import scores_needed
 from core.gates.mask.fitted import FittedGate
 from core.gates.scan.measuring import RESAMPLINGS, TREES
 from core.gates.scan.rfdeep import MODEL_ID, Reference
-from core.remembered.rows import MaskVerdict, ScanVerdict
+from core.remembered.lists import QualityRow
+from core.remembered.rows import ScanVerdict
 from core.remembered.untyped import JsonObject, Voxels
 from core.remembered.vocabulary import SCAN_GATE_STATES
 from pages.ui.frame import address, opening, resources, session, shell
@@ -161,55 +161,25 @@ def mask_facts(gate: FittedGate) -> None:
         )
 
 
-@dataclass(frozen=True)
-class ScoredMask:
-    """The mask gate's newest verdict on a version that somebody may see.
-
-    Args:
-        status: of the version.
-        score: distance of its oddest lesion, in spreads; None where none could be measured.
-        why: that lesion's farthest features, in words.
-    """
-
-    verdict: MaskVerdict
-    status: str
-    score: float | None
-    why: str
-
-    @property
-    def name(self) -> str:
-        """ "P1 2025-01-20 v2"."""
-        return f"{self.verdict.patient_id} {self.verdict.timepoint} v{self.verdict.version}"
-
-
-def scored_masks(store: SeenStore) -> list[ScoredMask]:
+def scored_masks(store: SeenStore) -> list[QualityRow]:
     """The newest verdict on each scored mask that this person may see; flagged ones first, then by p-value."""
-    out = []
-    for row in store.views.quality():
-        verdict = row.verdict
-        scores = [lesion for lesion in verdict.lesions if lesion.get("score") is not None]
-        oddest = max(scores, key=lambda lesion: float(lesion["score"]), default=None)
-        why = ", ".join(f"{name} {value:+.1f}" for name, value in oddest["top_features"]) if oddest else ""
-        score = None if oddest is None else float(oddest["score"])
-        out.append(ScoredMask(verdict, row.status, score, why))
-    return sorted(out, key=_oddest_first)
+    return sorted(store.views.quality(), key=_oddest_first)
 
 
-def _oddest_first(mask: ScoredMask) -> tuple[bool, float]:
-    p_value = mask.verdict.p_value
-    return not mask.verdict.flagged, 2.0 if p_value is None else p_value
+def _oddest_first(mask: QualityRow) -> tuple[bool, float]:
+    return not mask.flagged, 2.0 if mask.p_value is None else mask.p_value
 
 
-def _with_score(masks: Sequence[ScoredMask]) -> dict[str, ScoredMask]:
+def _with_score(masks: Sequence[QualityRow]) -> dict[str, QualityRow]:
     return {mask.name: mask for mask in masks if mask.score is not None}
 
 
-def mask_in_effect(masks: Sequence[ScoredMask]) -> str | None:
+def mask_in_effect(masks: Sequence[QualityRow]) -> str | None:
     """The name of the mask that is shown among the others; None to begin with. Ends the page for an unknown one."""
     return address.choose("mask", list(_with_score(masks)), session.QUALITY_MASK, whose="that was scored")
 
 
-def mask_figure(known: Voxels, masks: Sequence[ScoredMask]) -> None:
+def mask_figure(known: Voxels, masks: Sequence[QualityRow]) -> None:
     """The calibration scores, and one scored mask among them."""
     by_name = _with_score(masks)
     chosen = st.selectbox(
@@ -222,35 +192,34 @@ def mask_figure(known: Voxels, masks: Sequence[ScoredMask]) -> None:
     )
     mask = by_name.get(chosen) if chosen else None
     # Without a mask in question the figure is not to say that a verdict is impossible: the metrics above say it.
-    p_value = mask.verdict.p_value if mask else 1.0
+    p_value = mask.p_value if mask else 1.0
     if len(known):
         figure = charts.anomaly_figure(known.tolist(), mask.score if mask else None, p_value)
         plotting.draw(figure, "anomaly", 320, "Distances of reference masks to their neighbours")
 
 
-def flagged_list(masks: Sequence[ScoredMask]) -> None:
+def flagged_list(masks: Sequence[QualityRow]) -> None:
     """Masks that the gate flagged, each with a way to look at it."""
-    flagged = [mask for mask in masks if mask.verdict.flagged]
+    flagged = [mask for mask in masks if mask.flagged]
     st.subheader(f"Flagged masks ({len(flagged)})", divider="gray")
     if not flagged:
-        unjudged = sum(mask.verdict.flagged is None for mask in masks)
+        unjudged = sum(mask.flagged is None for mask in masks)
         st.caption(
             f"None of {len(masks)} scored masks is flagged"
             + (f"; {unjudged} of them could not be judged, which is no pass." if unjudged else ".")
         )
     for mask in flagged:
-        row = mask.verdict
         who, why, button = st.columns([3, 6, 2], vertical_alignment="center")
-        version = f"{plain(row.timepoint)} v{row.version} · {plain(mask.status)}"
-        who.markdown(f"**{plain(row.patient_id)}**  \n{version}")
-        p_value = "p unknown" if row.p_value is None else f"p = {row.p_value:.3f}"
+        version = f"{plain(mask.timepoint)} v{mask.version} · {plain(mask.status)}"
+        who.markdown(f"**{plain(mask.patient_id)}**  \n{version}")
+        p_value = "p unknown" if mask.p_value is None else f"p = {mask.p_value:.3f}"
         why.markdown(
             f"{p_value}. Farthest features: {plain(mask.why or 'unknown')}", help=f"{P_HELP} Features in spreads."
         )
         button.button(
             "Review",
-            key=f"review/{row.mask_id}",
+            key=f"review/{mask.mask_id}",
             width="stretch",
             on_click=opening.open_in_review,
-            args=(row.patient_id, row.timepoint, row.version),
+            args=(mask.patient_id, mask.timepoint, mask.version),
         )
