@@ -33,6 +33,23 @@ def add(
     return list_people(session)
 
 
+@verb(app, "grant", WRITES, example="ann --dataset clinic --dataset trial")
+def grant(
+    session: Session,
+    name: Name,
+    dataset: Annotated[
+        list[str] | None, typer.Option(metavar="NAME", help="a data set that the person sees; again for more")
+    ] = None,
+    every: Annotated[bool, typer.Option("--all", help="all data sets, with those that are still to come")] = False,
+    none: Annotated[bool, typer.Option("--none", help="no data set at all")] = False,
+) -> object:
+    """Says which data sets a person sees, in place of what was said before."""
+    if sum((bool(dataset), every, none)) != 1:
+        raise InputError("Expected one of --dataset NAME, --all and --none, which says what the person sees.")
+    session.store.people.grant(name, None if every else dataset or [], by=session.person)
+    return list_people(session)
+
+
 @verb(app, "disable", WRITES, example="ann")
 def disable(session: Session, name: Name) -> object:
     """Keeps a person out from now on; what they did stays on record."""

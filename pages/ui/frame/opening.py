@@ -8,6 +8,7 @@ import streamlit as st
 
 from pages.ui.frame import address, session, shell
 from pages.ui.frame.session import SessionKey
+from pages.ui.guard import rights
 from pages.ui.shared.text import plain
 
 
@@ -19,6 +20,8 @@ def needed_patient() -> str:
         if st.button("Go to the worklist"):
             shell.go_to("worklist")
         st.stop()
+    if (notice := rights.blind_days(shell.store(), patient)) is not None:
+        st.info(plain(notice), icon=":material/visibility_off:")
     return str(patient)
 
 

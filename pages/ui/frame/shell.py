@@ -96,8 +96,8 @@ def show() -> None:
     with st.sidebar:
         _choose_patient(known)
         signin.sidebar(name) if signs_in else who.switch(name)
-        if (reason := rights.only_looks(seen, name)) is not None:
-            st.caption(plain(reason))
+        for limit in rights.limits(seen):
+            st.caption(plain(limit))
         tokens.keep_only(name, patient_id())
         st.caption("For research. Not a medical device.")
     with guarded():

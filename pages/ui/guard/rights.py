@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TypedDict
 
-from core.access import VIEWER, roles_that_may
+from core.access import ADJUDICATOR, VIEWER, roles_that_may
 from store import SeenStore
 
 
@@ -31,8 +31,30 @@ def button(
     return {"disabled": disabled or reason is not None, "help": reason or help_text}
 
 
-def only_looks(store: SeenStore, person: str) -> str | None:
-    """What the sidebar says to a viewer, before any button has to be tried; None for whoever may change something."""
-    if store.people.role_of(person) != VIEWER:
+def limits(store: SeenStore) -> list[str]:
+    """What the sidebar says of what is kept from whoever works here; [] for who sees all and may change something."""
+    said, scope = [], store.scope
+    if scope.role == VIEWER:
+        said.append(f"{scope.person} is a viewer: may look and change nothing.")
+    if scope.datasets is not None:
+        seen = f"the data sets {', '.join(scope.datasets)}" if scope.datasets else "no data set"
+        said.append(f"{scope.person} sees {seen}. An administrator gives grants on System.")
+    if scope.closed:
+        days = "1 timepoint is" if len(scope.closed) == 1 else f"{len(scope.closed)} timepoints are"
+        said.append(f"{days} read blind: masks of others there are not shown and count nowhere, until {_until(store)}.")
+    return said
+
+
+def blind_days(store: SeenStore, patient: str) -> str | None:
+    """The same on a patient's pages, naming the days; None where nothing of theirs is kept back."""
+    days = [day for one, day in store.scope.closed if one == patient]
+    if not days:
         return None
-    return f"{person} is a viewer: may look at everything and change nothing."
+    which = f"{', '.join(days)} {'is' if len(days) == 1 else 'are'} read blind"
+    return f"{which}: masks of others are not shown and enter no number on this page, until {_until(store)}."
+
+
+def _until(store: SeenStore) -> str:
+    if store.scope.role == ADJUDICATOR:
+        return "every reader has said to have finished"
+    return f"{store.person} says to have finished reading (Compare, Readers)"

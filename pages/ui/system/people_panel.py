@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import streamlit as st
 
-from core.access import ADMINISTRATOR, READER, ROLES
+from core.access import ADMINISTRATOR, READER, ROLES, datasets_of
 from core.remembered.rows import Person
 from pages.ui.guard import rights, signin
 from pages.ui.shared.text import cells, plain
 from store import SeenStore
 
 MAY = {
-    "viewer": "look at everything, change nothing",
-    "reviewer": "import, segment, draw, decide, cancel jobs",
-    "administrator": "all of that, and add people, change roles, disable people",
+    "viewer": "look, change nothing",
+    "reader": "import, segment, draw, decide, cancel jobs",
+    "adjudicator": "all of that, have timepoints read blind, and compare the readers once all have finished",
+    "administrator": "all of that, and add people, change roles, give grants, disable people",
 }
+ALL, SOME = "All data sets", "Only these"
 
 
 def people(store: SeenStore, person: str) -> None:
@@ -33,6 +35,7 @@ def people(store: SeenStore, person: str) -> None:
     _add(store, person)
     names = [one.name for one in known]
     _role(store, person, names)
+    _grants(store, person, known)
     _access(store, person, known)
     if reason is None and any(one.identity for one in known):
         _account(store, person, known)
@@ -44,9 +47,15 @@ def _row(one: Person) -> dict[str, str]:
         "name": one.name,
         "role": one.role,
         "may": "nothing: disabled" if one.disabled else MAY.get(one.role, "nothing: no role of this TwinReview"),
+        "sees": _sees(one),
         "signs in as": "" if one.identity is None else one.identity.email or one.identity.subject,
         "since (UTC)": one.added_at[:16].replace("T", " "),
     }
+
+
+def _sees(one: Person) -> str:
+    datasets = datasets_of(one.role, one.datasets)
+    return ALL if datasets is None else ", ".join(datasets) or "no data set"
 
 
 def _add(store: SeenStore, person: str) -> None:
@@ -66,6 +75,33 @@ def _role(store: SeenStore, person: str, names: list[str]) -> None:
         chosen = role.selectbox("New role", ROLES, key="new-role")
         if st.form_submit_button("Change the role", **rights.button(store, person, "role.set")):
             store.people.add(whose, chosen, by=person)
+            st.rerun()
+
+
+def _grants(store: SeenStore, person: str, known: list[Person]) -> None:
+    """Which data sets somebody sees; administrators see all."""
+    narrowed = {one.name: one for one in known if one.role != ADMINISTRATOR}
+    if not narrowed:
+        return
+    whose = st.selectbox("Whose data sets", list(narrowed), key="grants-of")
+    granted = narrowed[whose].datasets
+    with st.form("grants", border=False):
+        extent, which = st.columns(2)
+        chosen = extent.radio(
+            "Sees",
+            (ALL, SOME),
+            index=int(granted is not None),
+            horizontal=True,
+            key=f"extent/{whose}/{granted is None}",
+            help="All, with those that are still to come; or only those that are named. What is not granted is not "
+            "there for them: no list, no page, no file has it.",
+        )
+        offered = sorted({*store.patients.datasets(), *(granted or ())})
+        names = which.multiselect(
+            "Data sets", offered, list(granted or ()), key=f"datasets/{whose}/{granted}", accept_new_options=True
+        )
+        if st.form_submit_button("Give these grants", **rights.button(store, person, "grant.set")):
+            store.people.grant(whose, names if chosen == SOME else None, by=person)
             st.rerun()
 
 

@@ -102,7 +102,7 @@ def test_the_field_in_the_sidebar_gives_the_page_to_another(opened):
 
 def test_a_viewer_reads_beside_the_name_that_nothing_can_be_changed_and_others_do_not(opened):
     page = choose(opened.run("ann", "vic"), "vic")
-    said = "vic is a viewer: may look at everything and change nothing."
+    said = "vic is a viewer: may look and change nothing."
     assert plain(said) in " ".join(caption.value for caption in page.sidebar.caption)
     page.sidebar.selectbox(key="working-as").set_value("ann").run()
     assert "viewer" not in " ".join(caption.value for caption in page.sidebar.caption)
