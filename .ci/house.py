@@ -73,6 +73,18 @@ def readers_of_the_environment(files: Files) -> Counter[PurePosixPath]:
     return Counter(p for p in found if not any(p.is_relative_to(folder) for folder in ("tests", "weights/recipes")))
 
 
+#: Who opens the store, hands out people's views of it, or says who somebody is.
+MAY_TOUCH_THE_WHOLE_STORE = ("pages/ui/frame/resources.py", "pages/ui/frame/shell.py", "pages/ui/guard")
+
+
+def touchers_of_the_whole_store(files: Files) -> Counter[PurePosixPath]:
+    """Pages and routes that ask for more of the store than `Store.seen_by` gives a person."""
+    found = matches(r"whole_[s]tore|open_[s]tore|import .*\b[S]tore\b|\._[w]hole\b", "pages")(files)
+    return Counter(
+        {p: n for p, n in found.items() if not any(p.is_relative_to(p2) for p2 in MAY_TOUCH_THE_WHOLE_STORE)}
+    )
+
+
 def long_modules(files: Files) -> Counter[PurePosixPath]:
     """Python and JavaScript of more lines than a reader keeps in mind; tests aside."""
     scripts = ((p, text) for p, text in files.items() if p.suffix in (".py", ".js") and p.parts[0] != "tests")
@@ -90,6 +102,7 @@ FIGURES = (
         matches(r"dict\[str, Any\]", "pages", "store", "core/twin", "core/review"),
     ),
     Figure("modules that read the environment", 2, readers_of_the_environment),
+    Figure("pages that touch the whole store", 0, touchers_of_the_whole_store),
     Figure(f"modules over {LONGEST_MODULE} lines", 0, long_modules),
 )
 

@@ -327,6 +327,7 @@ GIVEN = {
     **dict.fromkeys(("masks", "growth", "keep-forecast", "mask list", "growth show", "growth forecasts keep"), "x"),
     "person": "list",
     **dict.fromkeys(("people add", "people disable", "people enable", "people identify"), "x"),
+    "people grant": "x --all",
     "audit": "head",
     "data audit-check": "1 x",
 }

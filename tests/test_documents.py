@@ -53,6 +53,7 @@ NOT_RUN: dict[str, str] = {
     "make screenshots": _LONG,
     "make attack": _LONG,
     "python cli.py people add NAME --role ROLE": _NAMES,
+    "python cli.py people grant NAME --dataset DATASET": _NAMES,
     "python cli.py people identify demo --issuer URL --subject ID": _NAMES,
     "python cli.py mask mark-lost PATIENT DATE VERSION --reason TEXT": _NAMES,
     "python cli.py data audit-head": _NAMES,

@@ -81,7 +81,7 @@ class Reader(Protocol):
 
 
 class Writer(Protocol):
-    """What an entry is applied to: a database, or a `store.ledger.replay.Batch` for one."""
+    """What an entry is applied to: a database, or a `store.ledger.batch.Batch` for one."""
 
     def execute(self, sql: str, parameters: Sequence[object] = ()) -> None: ...
 

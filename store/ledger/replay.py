@@ -6,98 +6,17 @@ them in memory and compares. So the database cannot hold anything that the audit
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Sequence
-from functools import cache
-from typing import NamedTuple
 
 from core.errors import StoreError
 from core.remembered.untyped import JsonDict
 from core.types import MODALITIES, Decision, MaskRecord, Scan
-from store.database.connection import Connection, Row, StoreConflict, Writer
+from store.database.connection import Row, Writer
 from store.files.paths import mask_place, scan_place
 from store.ledger.audit import Entry
 from store.values import check_id, to_text
 
 Payload = JsonDict
-
-
-class Batch:
-    """The tables that entries make, row by row in memory, so that a database takes each table in one statement.
-
-    It knows the statements of this module and no others. What it holds is what a database would: a row that is there
-    is left or updated as the statement says, and one that is told twice is refused when it is written.
-    """
-
-    def __init__(self) -> None:
-        self._tables: dict[str, dict[tuple[object, ...], Row]] = {}
-        self._twice = ""
-        #: (table, key) of every row that was told or changed; whoever wants the newest ones clears it.
-        self.touched: set[tuple[str, tuple[object, ...]]] = set()
-
-    def execute(self, sql: str, parameters: Sequence[object] = ()) -> None:
-        """Do what the statement says."""
-        statement = _parsed(sql)
-        rows = self._tables.setdefault(statement.table, {})
-        values = dict(zip(statement.columns, parameters, strict=True))
-        key = tuple(values[name] for name in _KEYS[statement.table])
-        there = rows.get(key)
-        self.touched.add((statement.table, key))
-        if not statement.inserts:
-            if there is not None:
-                there.update(values)
-                there.update({name: (there.get(name) or 0) + 1 for name in statement.counts})
-        elif there is None:
-            rows[key] = values
-        elif statement.updates:
-            there.update({name: values[name] for name in statement.updates})
-        elif not statement.leaves:
-            self._twice = self._twice or f"The row {' '.join(map(str, key))} of {statement.table} is told twice."
-
-    def rows(self, table: str) -> dict[tuple[object, ...], Row]:
-        """The rows of a table by their keys. Raises StoreConflict as `write`."""
-        if self._twice:
-            raise StoreConflict(self._twice)
-        return self._tables.get(table, {})
-
-    def write(self, db: Connection) -> None:
-        """Insert all rows; part of the caller's transaction.
-
-        Raises:
-            StoreConflict: if a row was inserted twice without a word what to do then.
-        """
-        if self._twice:
-            raise StoreConflict(self._twice)
-        for table, rows in self._tables.items():
-            by_columns: dict[tuple[str, ...], list[Row]] = {}
-            for row in rows.values():
-                by_columns.setdefault(tuple(row), []).append(row)
-            for columns, alike in by_columns.items():
-                db.insert_many(table, columns, [list(row.values()) for row in alike])
-
-
-class _Statement(NamedTuple):
-    """A statement taken apart: `columns` in the order of its parameters; on a row that is there, what it `updates`, or
-    that it `leaves` the row alone; and columns that it `counts` up by one."""
-
-    inserts: bool
-    table: str
-    columns: tuple[str, ...]
-    updates: tuple[str, ...] = ()
-    leaves: bool = False
-    counts: tuple[str, ...] = ()
-
-
-@cache
-def _parsed(sql: str) -> _Statement:
-    words = sql.split(" ", 3)
-    if words[0] == "UPDATE":  # UPDATE table SET a = ?, b = b + 1 WHERE key = ?
-        counts = tuple(re.findall(r"(\w+) = \1 \+ 1", words[3]))
-        return _Statement(False, words[1], tuple(re.findall(r"(\w+) = \?", words[3])), counts=counts)
-    inside, _, conflict = sql.partition(" VALUES ")
-    columns = tuple(inside[inside.index("(") + 1 : inside.rindex(")")].split(", "))
-    updates = tuple(re.findall(r"(\w+) = excluded\.", conflict))
-    return _Statement(True, words[2], columns, updates, "DO NOTHING" in conflict)
 
 
 MASK_COLUMNS = MaskRecord.stored_keys()
@@ -348,32 +267,6 @@ ACTIONS: dict[str, Callable[[Writer, Entry, Payload], None]] = {
     "audit.signing": _nothing,
 }
 
-#: The tables that the entries make, with the order in which two databases are compared.
-TABLES: dict[str, str] = {
-    "people": "name",
-    "grants": "name",
-    "patients": "patient_id",
-    "timepoints": "patient_id, timepoint",
-    "scans": "patient_id, timepoint, scan_id",
-    "masks": "mask_id",
-    "lesions": "patient_id, lesion_id",
-    "measurements": "mask_id, label",
-    "decisions": "decision_id",
-    "ood_scores": "score_id",
-    "mask_anomalies": "anomaly_id",
-    "events": "event_id",
-    "growth_fits": "fit_id",
-    "models": "model_id, sha256",
-    "reference_sets": "set_id",
-    "mask_vectors": "mask_id, lesion_id",
-    "mask_losses": "mask_id",
-    "file_states": "path",
-    "reading_settings": "patient_id, timepoint",
-    "readings_finished": "patient_id, timepoint, person",
-}
-
-
-_KEYS = {table: tuple(order.split(", ")) for table, order in TABLES.items()} | {"jobs": ("job_id",), "audit": ("seq",)}
 
 #: What to do about an entry that nobody's TwinReview wrote, though its hash is right.
 FOREIGN = (

@@ -9,6 +9,7 @@ from store.database.connection import Connection, Row
 from store.database.migrations import migrate
 from store.ledger import replay
 from store.ledger.audit import Entry
+from store.ledger.batch import TABLES, Batch
 
 Key = tuple[object, ...]
 Table = Mapping[Key, Row]
@@ -16,11 +17,11 @@ Table = Mapping[Key, Row]
 
 def tables_of(db: Connection) -> dict[str, Table]:
     """All rows that the audit tells of, by table and key."""
-    return {table: _rows(db, table) for table in replay.TABLES}
+    return {table: _rows(db, table) for table in TABLES}
 
 
 def _rows(db: Connection, table: str) -> Table:
-    keys = replay.TABLES[table].split(", ")
+    keys = TABLES[table].split(", ")
     return {tuple(row[key] for key in keys): row for row in db.query(f"SELECT * FROM {table}")}
 
 
@@ -28,7 +29,7 @@ class Replayed:
     """The tables as the entries told so far make them."""
 
     def __init__(self) -> None:
-        self._batch = replay.Batch()
+        self._batch = Batch()
 
     def problems(self, entries: Iterable[Entry], tables: Mapping[str, Table]) -> list[str]:
         """A sentence for each row that is not as these entries make it; [] when all are.
@@ -40,7 +41,7 @@ class Replayed:
         refused = self._tell(told)
         if refused:
             return refused
-        if all(_same(tables[table], self._batch.rows(table)) for table in replay.TABLES):
+        if all(_same(tables[table], self._batch.rows(table)) for table in TABLES):
             return []
         memory = Connection(None)
         try:
@@ -52,7 +53,7 @@ class Replayed:
             return [_refusal(told[-1]["seq"], error)]
         finally:
             memory.close()
-        return [text for table in replay.TABLES for text in _differences(table, tables[table], made[table])]
+        return [text for table in TABLES for text in _differences(table, tables[table], made[table])]
 
     def problems_of_later(self, entries: Iterable[Entry], db: Connection) -> list[str]:
         """The same of a few entries that came after: of the rows that they touch alone, as they are in `db` now."""
@@ -61,8 +62,8 @@ class Replayed:
         if problems:
             return problems
         for table, key in sorted(self._batch.touched, key=repr):
-            if table in replay.TABLES:
-                names = replay.TABLES[table].split(", ")
+            if table in TABLES:
+                names = TABLES[table].split(", ")
                 clause = " AND ".join(f"{name} = ?" for name in names)
                 rows = db.query(f"SELECT * FROM {table} WHERE {clause}", key)
                 problems += _differences(table, {key: rows[0]} if rows else {}, {key: self._batch.rows(table)[key]})

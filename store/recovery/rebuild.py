@@ -20,6 +20,7 @@ from store.files import mask_files
 from store.files.paths import inside, mask_place
 from store.ledger import heads, histories, journal, ledgers, lines, replay
 from store.ledger.audit import GENESIS, Entry, insert_row, make_entry
+from store.ledger.batch import TABLES, Batch
 from store.ledger.writing import AUDIT, DATABASE, FIRST_PERSON, mask_values
 from store.recovery import adopting, doubts, remains
 from store.recovery.remains import BACKUP_FOLDER, Past
@@ -195,7 +196,7 @@ def _in_words(history: histories.History, found: doubts.Found, adopted: int, wai
 def _build(path: Path, entries: Sequence[Entry]) -> dict[str, int]:
     with Connection(path) as db:
         migrate(db)
-        batch = replay.Batch()
+        batch = Batch()
         for entry in entries:
             replay.apply(batch, entry)
             insert_row(batch, entry)
@@ -205,7 +206,7 @@ def _build(path: Path, entries: Sequence[Entry]) -> dict[str, int]:
         except StoreConflict:
             _refuse_unfit(entries)
             raise
-        tables = [*replay.TABLES, "jobs"]
+        tables = [*TABLES, "jobs"]
         return {table: int(db.query(f"SELECT count(*) AS n FROM {table}")[0]["n"]) for table in tables}
 
 

@@ -11,6 +11,7 @@ from store.database.connection import Connection, StoreBusy
 from store.files.paths import inside
 from store.ledger import heads, histories, journal, ledgers, replay
 from store.ledger.audit import GENESIS, Audit, Entry, read_file
+from store.ledger.batch import Batch
 from store.ledger.writing import AUDIT, DATABASE
 from store.recovery import adopting, doubts
 
@@ -87,7 +88,7 @@ def with_cut(root: Path, left: Past) -> tuple[histories.History, journal.Pending
 
 def _refuse_foreign(history: histories.History) -> None:
     """Before anything is written: what nobody's TwinReview wrote would stop the rebuild half-way."""
-    batch, places = replay.Batch(), ledgers.Places()
+    batch, places = Batch(), ledgers.Places()
     for entry in [*history.chain, *history.rest]:
         try:
             replay.apply(batch, entry)

@@ -30,6 +30,7 @@ from store import open_store
 from store.files import mask_files
 from store.ledger import ledgers, lines, replay
 from store.ledger.audit import Entry, insert_row, make_entry
+from store.ledger.batch import Batch
 from store.records.masks import _scored
 from store.values import plain
 
@@ -84,7 +85,7 @@ class Grown:
                 self._write(PEOPLE[0], "person.added", {"name": name, "role": "reader"})
             for number in range(self.patients):
                 self._patient(f"P{number:04d}", f"set-{number % 5}")
-            batch, new = replay.Batch(), self.entries[1:]
+            batch, new = Batch(), self.entries[1:]
             for entry in new:
                 replay.apply(batch, entry)
                 insert_row(batch, entry)

@@ -152,6 +152,33 @@ def test_system_shows_roles_and_only_an_administrator_changes_them(opened):
     assert store_of().audit_log(1)[0]["person"] == "demo"
 
 
+def test_an_administrator_grants_data_sets_and_a_patient_of_another_is_on_no_page(opened):
+    page = opened("system", "ann")
+    assert button(page, "Give these grants").disabled
+    page = opened("system", "demo")
+    next(s for s in page.selectbox if s.label == "Whose data sets").set_value("ann")
+    page.run()
+    next(r for r in page.radio if r.label == "Sees").set_value("Only these")
+    next(m for m in page.multiselect if m.label == "Data sets").set_value(["trial"])
+    button(page, "Give these grants").click().run()
+    assert not page.exception
+    known = store_of().people.named("ann")
+    assert known is not None
+    assert known.datasets == ("trial",)
+    people = next(frame.value for frame in page.dataframe if "sees" in frame.value.columns)
+    assert dict(zip(people["name"], people["sees"], strict=True)) == {
+        "ann": "trial",
+        "demo": "All data sets",
+        "vic": "All data sets",
+    }
+    for name in ("worklist", "cohort", "quality", "system", "intake"):
+        page = opened(name, "ann")
+        shown = [str(frame.value) for frame in page.dataframe] + [
+            text.value for text in [*page.markdown, *page.caption]
+        ]
+        assert not [text for text in shown if "KIM" in text], name
+
+
 def test_system_and_worklist_tell_of_files_that_are_not_as_they_were_stored(opened, root):
     path = root / "processed/clinic/KIM" / DAY / "mask_v001.nii.gz"
     path.write_bytes(path.read_bytes()[:-9])

@@ -8,6 +8,7 @@ arithmetic). A large reference is fitted by a job (`core.gates.mask.fitting`) an
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
 from typing import Any, Protocol
 
 import numpy as np
@@ -137,7 +138,7 @@ def similar_lesions(
 
     A lesion that was accepted at several timepoints counts once, as it was when it was most alike.
     Distance is Euclidean over shape features scaled by the reference's median and MAD; its unit is "typical spreads".
-    Of a large reference they are those that the stored gate knows.
+    Of a large reference they are those that the stored gate knows. What whoever asks does not see is passed over.
 
     Raises:
         InputError: for k below 1, or while the gate of a large reference is not fitted: which are alike is not known,
@@ -146,6 +147,7 @@ def similar_lesions(
     if k < 1:
         raise InputError(f"Expected k of at least 1, got {k}.")
     own = _own_vectors(store, store.masks.version(patient_id, timepoint, version))
+    seen = cache(lambda patient: {record.mask_id for record in store.masks.of(patient)})
     gate = gate_for(store, patient_id)
     if gate is None:
         raise InputError(
@@ -162,6 +164,8 @@ def similar_lesions(
             if len(closest) == k or not np.isfinite(away[index]):
                 break
             lesion = part.lesions[index]
+            if lesion.mask_id not in seen(lesion.patient_id):  # the gate knows more than whoever asks may see
+                continue
             closest.setdefault((lesion.patient_id, lesion.lesion_id), (lesion, float(away[index])))
         out += [_similar(row, *found, rank) for rank, found in enumerate(closest.values(), 1)]
     return out

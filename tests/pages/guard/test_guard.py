@@ -191,6 +191,7 @@ ENDS: dict[str, Callable[[Desk], None]] = {
     "disabled": _disabled,
     "disabled and enabled again": _enabled_again,
     "another account": _account,
+    "another grant": lambda desk: desk.store.people.grant("bob", [], by="demo"),
 }
 
 
@@ -238,6 +239,13 @@ def _request(token: str) -> Request:
 def test_a_role_that_no_longer_edits_is_told_so_before_its_body_is_read(desk: Desk):
     desk.store.people.add("vic", "viewer", by="demo")
     assert desk.ask("POST", "/api/viewer/draft", desk.token("vic", edit=True)) == 403, "whatever the page claimed"
+
+
+@pytest.mark.parametrize(("method", "path"), BEHIND)
+def test_a_token_for_a_patient_of_another_data_set_opens_nothing(desk: Desk, method: str, path: str):
+    """No page makes one; the route would find nothing all the same."""
+    desk.store.people.grant("ann", ["other"], by="demo")
+    assert desk.ask(method, path, desk.token("ann")) in (403, 404)
 
 
 async def _plain(_request: Request) -> PlainTextResponse:
@@ -311,5 +319,10 @@ def test_a_page_is_drawn_for_who_works_there_and_for_nobody_else(frame: Callable
     assert not page.exception
     assert page.title[0].value == PAGES[name]
     assert page.session_state["who"] == "ann"
+    assert name == "cohort" or "ANNA" in said(page) + "".join(page.selectbox(key="patient_id").options)
+    resources.whole_store().people.grant("ann", ["other"], by="demo")
+    page.run()
+    assert "ANNA" not in "".join(page.selectbox(key="patient_id").options)
+    assert "ANNA" not in said(page).replace("ANNA is not", ""), "of a data set that was not granted"
     resources.whole_store().people.disable("ann", by="demo")
     assert [title.value for title in page.run().title] == ["Who is working?"], "disabled while working"

@@ -13,7 +13,7 @@ from core.errors import StoreError
 from core.review.worklist import work_items
 from core.twin.curve_points import volume_points
 from store import Store, open_store, rebuild
-from store.ledger.replay import TABLES
+from store.ledger.batch import TABLES
 from tests.store_phantom import DAY1, JUDGED, add_mask, busy_history
 
 
