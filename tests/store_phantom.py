@@ -99,6 +99,8 @@ def with_people(store: Store, *names: str) -> Store:
 def busy_history(store: Store) -> None:
     """Two patients, three timepoints, every kind of write at least once."""
     store.people.add("ann", "administrator", by="demo")
+    store.people.add("cleo", "viewer", by="demo")
+    store.people.grant("cleo", ["set"], by="demo")
     for patient, day, seed in (("P1", DAY1, 1), ("P1", DAY2, 2), ("P2", DAY1, 3)):
         add_scan(store, patient, day, seed, metadata={"scanner": "phantom", "kvp": 120.0, "filters": ["B30f"]})
         add_scan(store, patient, day, seed + 10, modality="PET", where=grid((6, 5, 4)))

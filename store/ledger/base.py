@@ -5,17 +5,14 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from core.errors import StoreError
 from core.remembered.untyped import JsonObject
-from store.database.connection import Reader, Row
+from store.database.connection import Connection, Reader, Row
 from store.files import mask_files
 from store.ledger.audit import Entry
 from store.values import check_id
-
-if TYPE_CHECKING:
-    from store.ledger.writing import Ledger
 
 
 class Change(NamedTuple):
@@ -43,7 +40,7 @@ class LedgerBase(ABC):
 
     @property
     @abstractmethod
-    def whole(self) -> Ledger:
+    def whole(self) -> WholeLedger:
         """All of it: for rules about what the person may not see (the next free number, an image that is there
         already). What is found so never leaves in an answer or a sentence; a test lists who asks."""
 
@@ -73,3 +70,12 @@ class LedgerBase(ABC):
     def masks_folder(self, patient_id: str, timepoint: str) -> Path:
         """The folder of the masks of a timepoint, whether it is there or not."""
         return self.root / mask_files.processed_dir(self.dataset_of(patient_id), patient_id, timepoint)
+
+
+class WholeLedger(LedgerBase):
+    """All of it, with its database."""
+
+    @property
+    @abstractmethod
+    def db(self) -> Connection:
+        """The database."""

@@ -70,6 +70,8 @@ RULES: Mapping[str, str] = {
         SELECT * FROM main.file_states
         WHERE $everywhere OR split_part(path, '/', 2) IN (SELECT dataset FROM datasets_seen)""",
 }
+#: The same for who reads nothing blind: `masks` need not look for hidden parents.
+_NOTHING_CLOSED = {**RULES, "masks": _OF_PATIENT.format("masks")}
 #: Tables that hold nothing of a patient. The audit does: its payloads leave the store by `SeenStore.audit_log` alone,
 #: and by `Decisions.to_affirm`, which asks `masks` as well.
 OPEN = frozenset({"people", "grants", "models", "reference_sets", "schema_version", "audit"})
@@ -87,7 +89,7 @@ def scoped(scope: Scope, sql: str, parameters: Sequence[object] = ()) -> tuple[s
     """
     if scope.is_everything:
         return sql, list(parameters)
-    text, marks = _with_rules(sql)
+    text, marks = _with_rules(sql, bool(scope.closed))
     values = _values(scope)
     return text, [*(values[mark] for mark in marks), *parameters]
 
@@ -104,7 +106,7 @@ def _values(scope: Scope) -> dict[str, object]:
 
 
 @lru_cache(maxsize=1024)
-def _with_rules(sql: str) -> tuple[str, tuple[str, ...]]:
+def _with_rules(sql: str, some_closed: bool) -> tuple[str, tuple[str, ...]]:
     """The query below the rules that it needs, and the names of their parameters in order."""
     body = sql.strip()
     first, own = ("", body)
@@ -114,8 +116,9 @@ def _with_rules(sql: str) -> tuple[str, tuple[str, ...]]:
     for name, is_function in _TABLE.findall(body):
         if not is_function and name not in RULES and name not in OPEN and name not in made_here:
             raise StoreError(f"Expected a table with a rule who may see it (store.ledger.scope), got {name[:64]!r}.")
-    needed = _needed(set(_NAMED.findall(body)) - made_here)
-    rules = [(name, rule) for name, rule in RULES.items() if name in needed]
+    rules_of_all = RULES if some_closed else _NOTHING_CLOSED
+    needed = _needed(set(_NAMED.findall(body)) - made_here, rules_of_all)
+    rules = [(name, rule) for name, rule in rules_of_all.items() if name in needed]
     if not rules:
         return sql, ()
     marks = tuple(mark for _, rule in rules for mark in _MARK.findall(rule))
@@ -123,13 +126,13 @@ def _with_rules(sql: str) -> tuple[str, tuple[str, ...]]:
     return f"WITH {tables}{', ' if first else ' '}{own}", marks
 
 
-def _needed(names: set[str]) -> set[str]:
+def _needed(names: set[str], rules: Mapping[str, str]) -> set[str]:
     """Those rules and all that they stand on."""
     found = set(names)
-    while more := {other for name in found for other in _read_by(name)} - found:
+    while more := {other for name in found for other in _read_by(rules[name])} - found:
         found |= more
     return found
 
 
-def _read_by(name: str) -> set[str]:
-    return {other for other, _ in _TABLE.findall(RULES[name]) if other in RULES}
+def _read_by(rule: str) -> set[str]:
+    return {other for other, _ in _TABLE.findall(rule) if other in RULES}

@@ -22,7 +22,7 @@ from store.files import mask_files
 from store.ledger import heads, journal, ledgers, opening, replay
 from store.ledger.actors import check_actor
 from store.ledger.audit import Audit, Entry
-from store.ledger.base import Change, LedgerBase
+from store.ledger.base import Change, LedgerBase, WholeLedger
 from store.values import check_person, utc_now
 
 Value = TypeVar("Value")
@@ -33,7 +33,7 @@ FIRST_PERSON = {"name": "demo", "role": ADMINISTRATOR}
 __all__ = ["AUDIT", "DATABASE", "Change", "Ledger", "LedgerBase", "mask_of", "mask_values", "value_of", "where"]
 
 
-class Ledger(LedgerBase):
+class Ledger(WholeLedger):
     """All of the store: root folder, database, audit, and the one way to write.
 
     Args:

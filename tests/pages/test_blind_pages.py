@@ -177,3 +177,38 @@ def test_the_command_line_shows_what_its_reviewer_may_see(verb, root, capsys):
         assert json.loads(said)["error"] == (
             f"There is no mask version 2 of 'ANNA' on '{DAY}' that you may see; there is 1, 3."
         )
+
+
+@pytest.fixture
+def accepted(root: Path) -> Path:
+    """ann's hidden version is the accepted one of its day, and the day after, which is open, has an accepted one too."""
+    with open_store(root) as store:
+        clinic.accept(store, store.masks.version("ANNA", DAY, 2), "ann")
+        clinic.add_scan(store, "ANNA", clinic.DAYS[1], clinic.body(1))
+        clinic.accept(store, clinic.add_mask(store, "ANNA", clinic.DAYS[1], 700))
+    return root
+
+
+def everything(page: AppTest) -> str:
+    """All that a page says, its tables and figures too."""
+    told = [str(element.value) for kind in (page.markdown, page.caption, page.info, page.metric) for element in kind]
+    told += [frame.value.to_csv() for frame in page.dataframe]
+    told += [str(option) for box in page.selectbox for option in box.options]
+    return "\n".join([*told, *(str(element.proto) for element in page.get("plotly_chart"))])
+
+
+@pytest.mark.parametrize("name", ["worklist", "review", "compare", "trajectory", "cohort", "evidence", "quality"])
+def test_no_page_tells_a_blind_reader_what_another_s_accepted_version_holds(name, accepted, opened):
+    with open_store(accepted) as store:
+        hidden = store.masks.version("ANNA", DAY, 2)
+    resources.whole_store.clear()
+    told = everything(opened(name, "ben"))
+    for secret in (hidden.mask_id, f"{hidden.volume_mm3:.0f}", f"{hidden.volume_mm3 / 1000:.2f}"):
+        assert secret not in told, secret
+    if name in ("review", "compare", "trajectory", "evidence"):
+        assert (
+            f"{DAY} is read blind".replace("-", "\\-") in told.replace("\u2060", "") or f"{DAY} is read blind" in told
+        )
+    resources.whole_store().readings.finish("ANNA", DAY, "ben")
+    if name == "trajectory":
+        assert f"{hidden.volume_mm3 / 1000:.1f}" in everything(opened(name, "ben"))
