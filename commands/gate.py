@@ -19,7 +19,9 @@ def score_scan(session: Session, patient: Patient, date: Date) -> object:
 def score_mask(session: Session, patient: Patient, date: Date, version: Version) -> object:
     """Scores a mask version, and stores the mask gate's verdict."""
     from core.gates.mask.verdicts import score_mask as run
+    from core.jobs.stages.mask_gate import fit_if_outdated
     from core.review.blind_reading import seen_version
 
     seen_version(session.store, patient, date, version, session.person)
+    fit_if_outdated(session.store)  # whatever changed it, and where its file was left out of a backup
     return run(session.store, patient, date, version, session.person)

@@ -109,7 +109,7 @@ def _decide(
 
     which = None if lesion is None else f"L{lesion}"
     made = session.store.decisions.decide(patient, date, version, decision, session.person, reason, comment, which)
-    fit_if_outdated(session.store)  # a server does it in the background
+    fit_if_outdated(session.store)
     return asdict(made)
 
 
@@ -192,12 +192,18 @@ def mark_lost(
     reason: Annotated[str, typer.Option(metavar="TEXT", help="what became of the file")],
 ) -> object:
     """Marks the file of a mask version as lost."""
+    from core.jobs.stages.mask_gate import fit_if_outdated
+
     session.store.losses.mark_lost(patient, date, version, reason, session.person)
+    fit_if_outdated(session.store)
     return {"version": version, "lost": True}
 
 
 @verb(app, "mark-found", WRITES, example="P1 2025-01-20 2")
 def mark_found(session: Session, patient: Patient, date: Date, version: Version) -> object:
     """Marks the file of a mask version as found again, as it was stored."""
+    from core.jobs.stages.mask_gate import fit_if_outdated
+
     session.store.losses.mark_found(patient, date, version, session.person)
+    fit_if_outdated(session.store)
     return {"version": version, "lost": False}

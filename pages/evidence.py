@@ -39,7 +39,7 @@ with shell.guarded():
     which.segmented_control("Lesion", lesions, required=True, key=key.key(record.mask_id), format_func=plain)
     neighbours.query_lesion(record, lesion)
     st.subheader("Most alike", divider="gray")
-    gate = gate_for(store, patient)
+    gate = gate_for(store)
     if gate is None:
         st.info("The mask gate, which knows the accepted lesions, is being fitted. Come back in a minute.")
         st.stop()

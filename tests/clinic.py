@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter, shift
 
 from core.jobs.stages.common import add_version
+from core.jobs.stages.mask_gate import fit_if_outdated
 from core.remembered.rows import Event
 from core.review.readers import newest_visible_version
 from core.twin.stored_forecasts import make_and_store_forecast
@@ -77,7 +78,9 @@ def add_child(store: Store, labels: LabelMap, patient: str, day: str, **more: An
 
 
 def accept(store: Store, record: MaskRecord, reviewer: str = "demo") -> None:
+    """As the Review page and the command line do: a decision, and the mask gate is fitted to it."""
     store.decisions.decide(record.patient_id, record.timepoint, record.version, "accept", reviewer, "good-boundary")
+    fit_if_outdated(store)
 
 
 def build(root: Path) -> None:

@@ -68,6 +68,7 @@ NOT_RUN: dict[str, str] = {
         f"make bench ARGS={name}": _LONG
         for name in (
             "grown",
+            "neighbours",
             "nnunet",
             "metrics",
             "viewer",

@@ -14,6 +14,7 @@ from core.imaging.volumes import write_nifti
 from core.jobs.jobs import run_inline
 from core.jobs.pipeline import KINDS
 from core.jobs.stages.common import StageStore, add_version
+from core.jobs.stages.mask_gate import fit_if_outdated
 from core.remembered.sources import HasEvents, HasForecasts, HasJobs
 from core.remembered.vocabulary import MaskMethod
 from core.review.readers import newest_visible_version
@@ -160,6 +161,7 @@ def _newest(store: DemoStore, patient_id: str, timepoint: str) -> MaskRecord:
 
 def _score(store: DemoStore, visits: Iterable[tuple[str, str]]) -> None:
     """The mask gate once more, now that the whole reference is there."""
+    fit_if_outdated(store)
     for patient, date in visits:
         newest = store.masks.latest(patient, date)
         if newest is not None:  # a scan that has just arrived has none

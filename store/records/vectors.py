@@ -69,6 +69,11 @@ class Vectors:
         )
         return int(self._ledger.db.query(sql)[0]["n"])
 
+    def accepted_mask_ids(self) -> frozenset[str]:
+        """The ids of accepted masks."""
+        rows = self._ledger.db.query("SELECT mask_id FROM masks WHERE status = 'accepted'")
+        return frozenset(row["mask_id"] for row in rows)
+
     def last_change(self) -> tuple[int, str]:
         """The newest audit entry that may have changed the vectors of accepted masks: its seq and when it was made;
         (0, "") where there is none."""

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from core.access import Identity
+from core.access import SYSTEM, Identity
+from core.gates.mask import fitted
 from core.lesions.masks import measure
 from pages.ui.frame import resources
 from pages.ui.viewer import describe
@@ -97,6 +98,18 @@ def test_a_version_that_was_not_scored_says_so_and_is_scored_by_its_button(opene
     assert not any("Mask gate: cannot be judged" in warning.value for warning in page.warning)
     said = store_of().verdicts.of_masks("KIM")[-1]
     assert (said.version, said.person) == (2, "ann")
+
+
+def test_the_mask_gate_knows_what_was_just_accepted_on_the_page(opened):
+    page = opened("review", "ann")
+    button(page, "Score the mask").click().run()
+    button(page, "Accept v2").click().run()
+    assert not page.exception
+    gate, row = fitted.stored(store_of()), store_of().reference_sets.newest(fitted.KIND)
+    assert gate is not None
+    assert row is not None
+    assert gate.seq == store_of().vectors.last_change()[0]
+    assert row.person == SYSTEM
 
 
 def test_an_acceptance_that_a_rebuild_could_not_prove_says_on_every_page_what_it_waits_for(root, monkeypatch):

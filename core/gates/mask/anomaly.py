@@ -15,9 +15,9 @@ from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.spatial.distance import cdist
 
 from core.errors import InputError
+from core.gates.mask.neighbours import ROWS_AT_ONCE, nearest_of, nearest_of_all
 from core.lesions.shape import VECTOR_NAMES
 
 #: (index in the reference, its patient, distance in MAD units)
@@ -29,8 +29,6 @@ MaskVerdict = Literal["usual", "unusual", "not enough reference masks"]
 SCALE_FLOOR = 0.05
 _MAD_TO_SD = 1.4826
 _MEAN_TO_SD = 1.2533
-#: Reference masks whose distances to all others are looked at together: 36 MB for 9,000 of them.
-_ROWS_AT_ONCE = 512
 
 
 @dataclass(frozen=True)
@@ -158,12 +156,7 @@ class MaskGate:
         centre, spread = robust_scale(table)
         scaled = (table - centre) / spread
         owners = np.array(patients, dtype=object)
-        found = [
-            _nearest(scaled, owners, slice(start, start + _ROWS_AT_ONCE), k)
-            for start in range(0, len(scaled), _ROWS_AT_ONCE)
-        ]
-        neighbours = np.concatenate([one for one, _ in found] or [np.empty((0, k), np.int32)])
-        calibration = np.concatenate([one for _, one in found] or [np.empty(0)])
+        neighbours, calibration = nearest_of_all(scaled, owners, k)
         return cls(labels, centre, spread, tuple(patients), scaled, calibration, neighbours, k, alpha)
 
     def scale(self, vector: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -185,9 +178,9 @@ class MaskGate:
         usable = ~own & ~np.isnan(self.calibration)
         scores = self.calibration.copy()
         rests_on_own = np.flatnonzero(usable & (own[self.neighbours] & (self.neighbours >= 0)).any(axis=1))
-        for start in range(0, len(rests_on_own), _ROWS_AT_ONCE):
-            rows = rests_on_own[start : start + _ROWS_AT_ONCE]
-            scores[rows] = _nearest(self.scaled, self._owners, rows, self.k, own)[1]
+        for start in range(0, len(rests_on_own), ROWS_AT_ONCE):
+            rows = rests_on_own[start : start + ROWS_AT_ONCE]
+            scores[rows] = nearest_of(self.scaled, self._owners, rows, self.k, own)[1]
         return scores[usable & ~np.isnan(scores)]
 
     def score(self, vector: NDArray[np.float64], patient_id: str) -> AnomalyResult:
@@ -254,37 +247,6 @@ def _mean_distance(neighbours: Sequence[Neighbour], k: int) -> float | None:
     if len(neighbours) < k:
         return None
     return float(np.mean([distance for _, _, distance in neighbours]))
-
-
-def _nearest(
-    scaled: NDArray[np.float64],
-    owners: NDArray[np.object_],
-    rows: slice | NDArray[np.intp],
-    k: int,
-    left_out: NDArray[np.bool_] | None = None,
-) -> tuple[NDArray[np.int32], NDArray[np.float64]]:
-    """For some rows of (n, d) vectors their k nearest of other owners, exactly.
-
-    Args:
-        owners: (n,); left_out: (n,) rows that are nobody's neighbours.
-
-    Returns:
-        (rows, k) indices, nearest first, -1 where there are fewer; (rows,) mean distances, NaN where there are fewer.
-    """
-    away = cdist(scaled[rows], scaled)
-    away[owners[rows][:, None] == owners[None, :]] = np.inf
-    if left_out is not None:
-        away[:, left_out] = np.inf
-    found = np.full((len(away), k), -1, np.int32)
-    means = np.full(len(away), np.nan)
-    count = min(k, away.shape[1])
-    few = np.argpartition(away, count - 1, axis=1)[:, :count]
-    few = np.take_along_axis(few, np.argsort(np.take_along_axis(away, few, axis=1), axis=1, kind="stable"), axis=1)
-    distances = np.take_along_axis(away, few, axis=1)
-    found[:, :count] = np.where(np.isfinite(distances), few, -1)
-    whole = (found >= 0).all(axis=1)
-    means[whole] = distances[whole].mean(axis=1)
-    return found, means
 
 
 def _names(names: Sequence[str] | None, count: int) -> tuple[str, ...]:

@@ -138,7 +138,7 @@ def keep(store: FittedStore, file: Path, facts: Mapping[str, Any], person: str) 
         file: on the data root's file system; it is moved.
         facts: model_id, sha256, seq, lesions and patients.
     """
-    folder = _folder(store)
+    folder = folder_of(store)
     folder.mkdir(parents=True, exist_ok=True)
     os.replace(file, folder / _name(facts["sha256"]))
     store.reference_sets.add(KIND, facts, person)
@@ -154,7 +154,7 @@ def stored(store: FittedStore) -> FittedGate | None:
     if row is None:
         return None
     sha256 = str(row.detail["sha256"])
-    path = _folder(store) / _name(sha256)
+    path = folder_of(store) / _name(sha256)
     with _lock:
         if sha256 not in _loaded:
             try:
@@ -174,7 +174,8 @@ _lock = threading.Lock()
 _loaded: dict[str, FittedGate] = {}
 
 
-def _folder(store: FittedStore) -> Path:
+def folder_of(store: FittedStore) -> Path:
+    """Where the gate's file lies."""
     return store.root / "cache" / "gates"
 
 

@@ -1,10 +1,14 @@
-"""The job that fits the mask gate, and when it is due: after what people accept has changed, never at a save."""
+"""Fitting the mask gate, and when that is due: after what people accept has changed, never at a save.
+
+A small reference is fitted at once, by whoever changed it; a large one by a job, once people pause.
+"""
 
 from __future__ import annotations
 
 import datetime as dt
 import hashlib
 import logging
+import tempfile
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
@@ -15,15 +19,18 @@ from core.access import SYSTEM
 from core.errors import TwinReviewError
 from core.gates.mask import fitted
 from core.gates.mask.fitted import FittedStore
-from core.gates.mask.verdicts import FIT_AT_NEED, GateStore, reference
+from core.gates.mask.verdicts import GateStore, reference
 from core.remembered.rows import ShapeVector
 from core.remembered.sources import HasJobs
-from core.types import Progress
+from core.types import Progress, no_progress
 
 logger = logging.getLogger("twinreview.gates")
 
 JOB = "fit_mask_gate"
-#: The gate is fitted anew once nothing was decided for so long, but no later than the second after the first change.
+#: References of up to so many lesions are fitted in some 30 ms.
+SMALL = 1_000
+#: The gate of a large one is fitted anew once nothing was decided for so long, but no later than the second after the
+#: first change.
 QUIET_S = 30.0
 AT_MOST_S = 600.0
 #: How often it is looked whether that is so.
@@ -34,7 +41,7 @@ class FittingStore(GateStore, HasJobs, Protocol):
     """What is asked for here."""
 
 
-def prepare_fit(store: FittingStore, args: Mapping[str, Any], person: str) -> dict[str, Any]:
+def prepare_fit(store: GateStore, args: Mapping[str, Any], person: str) -> dict[str, Any]:
     """The vectors of all accepted lesions, and the newest audit entry that changed them."""
     seq, _ = store.vectors.last_change()  # before the rows: what is decided meanwhile asks for another fit
     return {"seq": seq, "rows": [asdict(row) for row in reference(store)]}
@@ -63,16 +70,37 @@ def record_fit(
     return fitted.keep(store, out_dir / "gate.npz", result, person)
 
 
+def fit_small(store: GateStore) -> bool:
+    """Fit here and now if the reference is small and has changed; for whoever has changed it.
+
+    Returns:
+        Whether a gate was fitted.
+    """
+    with _one_at_a_time:
+        if store.vectors.accepted_count() > SMALL or not is_outdated(store):
+            return False
+        folder = fitted.folder_of(store)
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=folder) as name:
+            params = prepare_fit(store, {}, SYSTEM)
+            record_fit(store, params, compute_fit(params, Path(name), no_progress), Path(name), SYSTEM)
+    return True
+
+
+_one_at_a_time = threading.Lock()
+
+
 def is_outdated(store: GateStore) -> bool:
-    """Whether a large reference changed since its gate was fitted, or has none; a small one is fitted at need."""
-    if store.vectors.accepted_count() <= FIT_AT_NEED:
-        return False
+    """Whether the reference changed since its gate was fitted, or there is one without a gate."""
     gate = fitted.stored(store)
-    return gate is None or gate.seq < store.vectors.last_change()[0]
+    if gate is None:
+        return store.vectors.accepted_count() > 0
+    return gate.seq < store.vectors.last_change()[0]
 
 
 def is_due(store: FittingStore, now: dt.datetime) -> bool:
-    """Whether to fit now: it is outdated, nobody has decided for a while (or for long enough), and no fit is under way.
+    """Whether to fit now: it is outdated and no fit is under way; of a large reference also, nobody has decided for a
+    while (or for long enough).
 
     Args:
         now: in UTC.
@@ -82,7 +110,7 @@ def is_due(store: FittingStore, now: dt.datetime) -> bool:
     if any(job.kind == JOB for status in ("queued", "running") for job in store.jobs.newest(1000, status)):
         return False
     gate, newest = store.reference_sets.newest(fitted.KIND), store.vectors.last_change()[1]
-    if gate is None or fitted.stored(store) is None:
+    if gate is None or fitted.stored(store) is None or store.vectors.accepted_count() <= SMALL:
         return True
     return _seconds(now, newest) >= QUIET_S or _seconds(now, str(gate.created_at)) >= AT_MOST_S
 
@@ -94,7 +122,7 @@ def _seconds(now: dt.datetime, then: str) -> float:
 def keep_fitted(
     store: FittingStore, submit: Callable[[str, Mapping[str, Any], str], object], ended: Callable[[], bool]
 ) -> None:
-    """Submit the job whenever it is due, until the store has ended; for a thread of its own.
+    """Fit, or submit the job, whenever it is due, until the store has ended; for a thread of its own.
 
     Args:
         submit: `JobRunner.submit`; ended: whether the store was closed.
@@ -103,7 +131,7 @@ def keep_fitted(
     while not ended():
         try:
             if is_due(store, dt.datetime.now(dt.UTC)):
-                submit(JOB, {}, SYSTEM)
+                fit_small(store) or submit(JOB, {}, SYSTEM)
         except TwinReviewError as error:
             if not ended():
                 logger.warning("the mask gate was not fitted: %s", error)

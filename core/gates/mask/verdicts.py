@@ -1,20 +1,20 @@
 """The mask gate over the store: shape vectors of lesions, their distance to accepted ones, and similar lesions.
 
 The reference is every lesion that stands in an *accepted* mask of *other* patients (`core.gates.mask.anomaly` has the
-arithmetic). A large reference is fitted by a job (`core.gates.mask.fitting`) and its gate is stored
-(`core.gates.mask.fitted`); a small one, of up to `FIT_AT_NEED` lesions, is fitted in milliseconds when it is asked.
+arithmetic). The gate is fitted after what is accepted has changed (`core.gates.mask.fitting`) and stored
+(`core.gates.mask.fitted`); what judges a mask only reads it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import cache
 from typing import Any, Protocol
 
 import numpy as np
 
 from core.errors import InputError
 from core.gates.mask import fitted
+from core.gates.mask.anomaly import scores_needed
 from core.gates.mask.fitted import ALPHA, K_NEAREST, FittedGate, ReferenceLesion
 from core.lesions.shape import shape_vector
 from core.remembered.rows import LesionVector, ShapeVector
@@ -22,10 +22,8 @@ from core.remembered.sources import HasMasks, HasReferenceSets, HasRoot, HasVect
 from core.types import LabelMap, MaskRecord
 
 __all__ = ["ALPHA", "K_NEAREST"]
-#: References of up to so many lesions are fitted whenever a mask is judged: some 30 ms, and always of today.
-FIT_AT_NEED = 1_000
 #: What brings a gate about.
-FIT_IT = "The server fits it within a minute; a command line after its next decision."
+FIT_IT = "The server fits it within a minute; on a command line `gate score-mask` does."
 NOT_ENOUGH, NOT_FITTED = "not enough reference masks", "the mask gate is not fitted yet"
 
 
@@ -72,20 +70,15 @@ def score_mask(store: GateStore, patient_id: str, timepoint: str, version: int, 
     return result
 
 
-def gate_for(store: GateStore, patient_id: str | None = None) -> FittedGate | None:
-    """The gate that judges a patient's masks.
-
-    Args:
-        patient_id: of a small reference this patient's lesions are left out of everything; in a stored gate they take
-            part in the scale alone (median and spread), neither as neighbours nor in calibration scores.
+def gate_for(store: GateStore) -> FittedGate | None:
+    """The stored gate. A patient's own lesions take part in its scale alone (median and spread), neither as neighbours
+    nor in calibration scores.
 
     Returns:
-        None where the reference is large and no gate was fitted yet.
+        One that knows no lesion where none is accepted; None where some are, but no gate was fitted yet.
     """
-    if store.vectors.accepted_count() > FIT_AT_NEED:
-        return fitted.stored(store)
-    seq, _ = store.vectors.last_change()
-    return fitted.fit([row for row in reference(store) if row.patient_id != patient_id], seq)
+    gate = fitted.stored(store)
+    return fitted.fit([], 0) if gate is None and store.vectors.accepted_count() == 0 else gate
 
 
 def verdict_on(store: GateStore, vectors: Sequence[LesionVector], patient_id: str) -> dict[str, Any]:
@@ -103,7 +96,7 @@ def verdict_on(store: GateStore, vectors: Sequence[LesionVector], patient_id: st
         p_value or None, flagged (bool or None), n_reference, gate (the `FittedGate.model_id` that judged, or None),
         alpha, k, and `lesions`: one result each.
     """
-    gate = gate_for(store, patient_id)
+    gate = gate_for(store)
     found = {"alpha": ALPHA, "k": K_NEAREST, "gate": None if gate is None else gate.model_id}
     none: dict[str, Any] = {"p_value": None, "flagged": None}
     if not vectors:
@@ -112,7 +105,8 @@ def verdict_on(store: GateStore, vectors: Sequence[LesionVector], patient_id: st
     names = tuple(vectors[0].names)  # vectors of other features cannot be compared with these
     part = None if gate is None else gate.parts.get(names)
     if part is None:
-        verdict = NOT_FITTED if gate is None else NOT_ENOUGH
+        too_few = gate is not None or store.vectors.accepted_count() < scores_needed(ALPHA)
+        verdict = NOT_ENOUGH if too_few else NOT_FITTED
         unknown = [{"lesion_id": row.lesion_id, "score": None, "p_value": None, "verdict": verdict} for row in vectors]
         return found | {"verdict": verdict, **none, "n_reference": 0, "lesions": unknown}
     results = [part.gate.score(np.array(row.vector), patient_id) for row in vectors]
@@ -138,17 +132,16 @@ def similar_lesions(
 
     A lesion that was accepted at several timepoints counts once, as it was when it was most alike.
     Distance is Euclidean over shape features scaled by the reference's median and MAD; its unit is "typical spreads".
-    Of a large reference they are those that the stored gate knows. What whoever asks does not see is passed over.
+    They are of those that the stored gate knows, that are still accepted, and that `store` shows.
 
     Raises:
-        InputError: for k below 1, or while the gate of a large reference is not fitted: which are alike is not known,
-            which is not that none are.
+        InputError: for k below 1, or while the gate is not fitted: which are alike is not known, which is not that
+            none are.
     """
     if k < 1:
         raise InputError(f"Expected k of at least 1, got {k}.")
     own = _own_vectors(store, store.masks.version(patient_id, timepoint, version))
-    seen = cache(lambda patient: {record.mask_id for record in store.masks.of(patient)})
-    gate = gate_for(store, patient_id)
+    gate, shown = gate_for(store), store.vectors.accepted_mask_ids()
     if gate is None:
         raise InputError(
             f"Expected a fitted mask gate, but {NOT_FITTED}: which lesions are alike is not known. {FIT_IT}"
@@ -164,7 +157,7 @@ def similar_lesions(
             if len(closest) == k or not np.isfinite(away[index]):
                 break
             lesion = part.lesions[index]
-            if lesion.mask_id not in seen(lesion.patient_id):  # the gate knows more than whoever asks may see
+            if lesion.mask_id not in shown:  # the gate knows more than whoever asks may see
                 continue
             closest.setdefault((lesion.patient_id, lesion.lesion_id), (lesion, float(away[index])))
         out += [_similar(row, *found, rank) for rank, found in enumerate(closest.values(), 1)]

@@ -11,11 +11,13 @@ KIND = JobKind(fitting.JOB, fitting.prepare_fit, fitting.compute_fit, fitting.re
 
 
 def fit_if_outdated(store: FittingStore) -> bool:
-    """Fit now if the reference is large and has changed since; for a command line, which works alone on the store.
+    """Fit now if the reference has changed since; for a command line, which works alone on the store.
 
     Returns:
         Whether a gate was fitted.
     """
+    if fitting.fit_small(store):
+        return True
     if not fitting.is_outdated(store):
         return False
     run_inline(store, KIND, {}, SYSTEM)

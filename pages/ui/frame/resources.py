@@ -100,6 +100,16 @@ def _keep_gate_fitted(store: Store) -> None:
         keep_fitted(store, lambda *job: get_runner().submit(*job), lambda: store.db.closed)
 
 
+def reference_changed() -> None:
+    """After a decision, or a mark on a file: a small reference's mask gate is fitted before the next mask is judged."""
+    from core.gates.mask.fitting import fit_small
+
+    try:
+        fit_small(whole_store())
+    except TwinReviewError as error:
+        logger.warning("the mask gate was not fitted: %s", error)  # `_keep_gate_fitted` tries again
+
+
 def _make_runner() -> JobRunner:
     from core.jobs.pipeline import KINDS
 

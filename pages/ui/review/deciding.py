@@ -10,7 +10,7 @@ from core.errors import TwinReviewError
 from core.remembered.untyped import JsonObject
 from core.review.decisions import counted_lesions, rejected_lesion_ids
 from core.types import MM3_PER_ML, Decision, MaskRecord
-from pages.ui.frame import address, session
+from pages.ui.frame import address, resources, session
 from pages.ui.guard import rights
 from pages.ui.shared.charts import lesion_colour_name
 from pages.ui.shared.lost_files import file_problem
@@ -143,6 +143,7 @@ def _ask(store: SeenStore, record: MaskRecord, person: str, verdict: str | None,
         try:
             place = (record.patient_id, record.timepoint, record.version)
             store.decisions.decide(*place, chosen, person, reason, comment, lesion_id=lesion)
+            resources.reference_changed()
         except TwinReviewError as error:
             st.error(plain(error))
             return

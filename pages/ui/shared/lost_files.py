@@ -9,6 +9,7 @@ import streamlit as st
 
 from core.errors import TwinReviewError
 from core.types import MaskRecord
+from pages.ui.frame import resources
 from pages.ui.guard import rights
 from pages.ui.shared.text import plain
 from store import SeenStore
@@ -50,6 +51,7 @@ def file_panel(store: SeenStore, record: MaskRecord | None, person: str) -> None
 def _do(what: Callable[[], object]) -> None:
     try:
         what()
+        resources.reference_changed()
     except TwinReviewError as error:
         st.error(plain(error))
         return

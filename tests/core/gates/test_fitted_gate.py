@@ -1,4 +1,4 @@
-"""The mask gate of a large reference is fitted by a job, stored, and only read when a mask is judged."""
+"""The mask gate is fitted after what is accepted has changed, stored, and only read when a mask is judged."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from core.errors import InputError
-from core.gates.mask import anomaly, fitted, fitting, verdicts
+from core.gates.mask import anomaly, fitted, fitting
 from core.gates.mask.verdicts import NOT_ENOUGH, NOT_FITTED, score_mask, similar_lesions
 from core.jobs.jobs import run_inline
 from core.jobs.stages.mask_gate import KIND, fit_if_outdated
@@ -37,10 +37,19 @@ def _accepted(store: Store, patient: str, day: str, value: float) -> None:
 @pytest.fixture
 def large(store: Store, monkeypatch: pytest.MonkeyPatch) -> Store:
     """24 patients with one accepted lesion each, of the values 0, 1 … 23, which counts as large here."""
+    monkeypatch.setattr(fitting, "SMALL", 10)
+    return _of_24(store)
+
+
+@pytest.fixture
+def small(store: Store) -> Store:
+    """The same patients; they are few."""
+    return _of_24(store)
+
+
+def _of_24(store: Store) -> Store:
     for number in range(N):
         _accepted(store, f"R{number:02d}", DAY1, float(number))
-    monkeypatch.setattr(verdicts, "FIT_AT_NEED", 10)
-    monkeypatch.setattr(fitting, "FIT_AT_NEED", 10)
     return store
 
 
@@ -57,14 +66,53 @@ def test_until_the_gate_of_a_large_reference_is_fitted_no_mask_is_judged(large: 
     large.decisions.decide("new", DAY2, 1, "accept", "demo", "good")  # a person decides, as for any mask not judged
 
 
-def test_the_stored_gate_says_what_one_fitted_at_need_says(large: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert fit_if_outdated(large)
-    by_stored = [_judged(large, "new", 11.2), _judged(large, "odd", 500.0)]
-    similar = similar_lesions(large, "new", DAY2, 1)
-    monkeypatch.setattr(verdicts, "FIT_AT_NEED", 1_000)
-    assert [_judged(large, "new", 11.2), _judged(large, "odd", 500.0)] == by_stored
-    assert similar_lesions(large, "new", DAY2, 1) == similar
-    assert [row["verdict"] for row in by_stored] == ["usual", "unusual"]
+def test_a_small_reference_without_a_gate_is_unknown_too_and_too_few_lesions_are_too_few(store: Store) -> None:
+    for number in range(18):
+        _accepted(store, f"R{number:02d}", DAY1, float(number))
+    assert _judged(store, "new", 11.2)["verdict"] == NOT_ENOUGH, "whatever the gate says of 18, there are 19 to come"
+    with pytest.raises(InputError, match="which lesions are alike is not known"):
+        similar_lesions(store, "new", DAY2, 1)
+    _accepted(store, "R18", DAY1, 18.0)
+    assert _judged(store, "new", 11.2)["verdict"] == NOT_FITTED
+    assert fitting.fit_small(store)
+    assert _judged(store, "new", 11.2)["verdict"] == "usual"
+    assert store.verify() == []
+
+
+def test_a_small_and_a_large_reference_say_the_same(small: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert fitting.fit_small(small)
+    assert not small.jobs.newest(10), "some milliseconds need no row in the list of jobs"
+    by_small = [_judged(small, "new", 11.2), _judged(small, "odd", 500.0)]
+    assert [row["verdict"] for row in by_small] == ["usual", "unusual"]
+    similar = similar_lesions(small, "new", DAY2, 1)
+    assert len(similar) == 5
+    monkeypatch.setattr(fitting, "SMALL", 10)
+    small.decisions.decide("R00", DAY1, 1, "withdraw", "demo", "second-look")
+    small.decisions.decide("R00", DAY1, 1, "accept", "demo", "good")
+    assert not fitting.fit_small(small), "a large one is for the job"
+    assert fit_if_outdated(small)
+    assert [job.kind for job in small.jobs.newest(10)] == [fitting.JOB]
+    assert [_judged(small, "new", 11.2), _judged(small, "odd", 500.0)] == by_small
+    assert similar_lesions(small, "new", DAY2, 1) == similar
+
+
+def test_a_small_reference_is_fitted_as_soon_as_it_changes_and_only_then(small: Store) -> None:
+    assert fitting.is_due(small, dt.datetime.now(dt.UTC))
+    assert fitting.fit_small(small)
+    assert not fitting.fit_small(small)
+    _accepted(small, "R99", DAY1, 30.0)
+    assert fitting.is_due(small, dt.datetime.now(dt.UTC)), "nobody waits until people pause"
+    assert fitting.fit_small(small)
+    assert _judged(small, "new", 11.2)["n_reference"] == N + 1
+
+
+def test_similar_lesions_are_those_that_a_person_may_see_and_that_are_still_accepted(large: Store) -> None:
+    fit_if_outdated(large)
+    _judged(large, "new", 11.2)
+    nearest = [row["patient_id"] for row in similar_lesions(large, "new", DAY2, 1)]
+    assert nearest == ["R11", "R12", "R10", "R13", "R09"]
+    large.decisions.decide("R12", DAY1, 1, "withdraw", "demo", "second-look")
+    assert [row["patient_id"] for row in similar_lesions(large, "new", DAY2, 1)] == ["R11", "R10", "R13", "R09", "R14"]
 
 
 def test_a_save_fits_nothing(large: Store, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -137,13 +185,10 @@ def test_a_fit_waits_until_people_pause_but_not_for_ever(large: Store) -> None:
     )
 
 
-def test_proposals_and_small_references_ask_for_no_fit(large: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_proposals_ask_for_no_fit(large: Store) -> None:
     fit_if_outdated(large)
     add_scan(large, "new", DAY1, seed=77)
     add_mask(large, 3, patient="new")
-    assert not fitting.is_outdated(large)
-    _accepted(large, "R99", DAY1, 30.0)
-    monkeypatch.setattr(fitting, "FIT_AT_NEED", 1_000)
     assert not fitting.is_outdated(large)
 
 
@@ -152,6 +197,11 @@ def test_the_thread_submits_a_fit_once_it_is_due_and_ends_with_the_store(large: 
     ended = iter([False, False, True])
     fitting.keep_fitted(large, lambda *job: submitted.append(job), lambda: bool(submitted) or next(ended))
     assert submitted == [(fitting.JOB, {}, "system")]
+
+
+def test_the_thread_fits_a_small_reference_itself(small: Store) -> None:
+    fitting.keep_fitted(small, lambda *job: pytest.fail(f"submitted {job}"), lambda: fitted.stored(small) is not None)
+    assert not fitting.is_outdated(small)
 
 
 def test_vectors_of_other_features_are_compared_among_themselves(large: Store) -> None:
