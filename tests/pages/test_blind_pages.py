@@ -181,7 +181,7 @@ def test_the_command_line_shows_what_its_reviewer_may_see(verb, root, capsys):
 
 @pytest.fixture
 def accepted(root: Path) -> Path:
-    """ann's hidden version is the accepted one of its day, and the day after, which is open, has an accepted one too."""
+    """ann's hidden version is the accepted one of its day; the next day, which is open, has an accepted one too."""
     with open_store(root) as store:
         clinic.accept(store, store.masks.version("ANNA", DAY, 2), "ann")
         clinic.add_scan(store, "ANNA", clinic.DAYS[1], clinic.body(1))
@@ -206,9 +206,7 @@ def test_no_page_tells_a_blind_reader_what_another_s_accepted_version_holds(name
     for secret in (hidden.mask_id, f"{hidden.volume_mm3:.0f}", f"{hidden.volume_mm3 / 1000:.2f}"):
         assert secret not in told, secret
     if name in ("review", "compare", "trajectory", "evidence"):
-        assert (
-            f"{DAY} is read blind".replace("-", "\\-") in told.replace("\u2060", "") or f"{DAY} is read blind" in told
-        )
+        assert f"{DAY} is read blind" in told.replace("\\", "").replace("\u2060", "")
     resources.whole_store().readings.finish("ANNA", DAY, "ben")
     if name == "trajectory":
         assert f"{hidden.volume_mm3 / 1000:.1f}" in everything(opened(name, "ben"))
