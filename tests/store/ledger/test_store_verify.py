@@ -193,7 +193,8 @@ def test_every_write_is_in_the_audit_once_with_its_person(store: Store) -> None:
     for entry in entries:
         counts[entry["action"]] = counts.get(entry["action"], 0) + 1
     assert counts == {
-        "person.added": 3,
+        "person.added": 4,
+        "grant.set": 1,
         "role.set": 1,
         "scan.added": 6,
         "mask.added": 5,
@@ -273,6 +274,7 @@ def test_what_was_said_is_remembered(busy: Store) -> None:
     assert busy.reference_sets.all("mask-gate")[0].detail["members"] == [anomaly.mask_id]
     assert [(p.name, p.role) for p in busy.people.all()] == [
         ("ann", "administrator"),
+        ("cleo", "viewer"),
         ("demo", "administrator"),
     ]
     assert busy.patients.datasets() == ["set"]
