@@ -20,7 +20,7 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from core.gates.mask.anomaly import MaskGate
+from core.gates.mask.conformal import MaskGate
 from core.remembered.rows import ShapeVector
 from core.remembered.sources import HasReferenceSets, HasRoot
 

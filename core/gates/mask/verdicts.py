@@ -1,6 +1,6 @@
 """The mask gate over the store: shape vectors of lesions, their distance to accepted ones, and similar lesions.
 
-The reference is every lesion that stands in an *accepted* mask of *other* patients (`core.gates.mask.anomaly` has the
+The reference is every lesion that stands in an *accepted* mask of *other* patients (`core.gates.mask.conformal` has the
 arithmetic). A large reference is fitted by a job (`core.gates.mask.fitting`) and its gate is stored
 (`core.gates.mask.fitted`); a small one, of up to `FIT_AT_NEED` lesions, is fitted in milliseconds when it is asked.
 """

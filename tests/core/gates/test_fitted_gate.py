@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from core.errors import InputError
-from core.gates.mask import anomaly, fitted, fitting, verdicts
+from core.gates.mask import conformal, fitted, fitting, verdicts
 from core.gates.mask.verdicts import NOT_ENOUGH, NOT_FITTED, score_mask, similar_lesions
 from core.jobs.jobs import run_inline
 from core.jobs.stages.mask_gate import KIND, fit_if_outdated
@@ -69,7 +69,7 @@ def test_the_stored_gate_says_what_one_fitted_at_need_says(large: Store, monkeyp
 
 def test_a_save_fits_nothing(large: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     fit_if_outdated(large)
-    monkeypatch.setattr(anomaly.MaskGate, "fit", lambda *_, **__: pytest.fail("the gate was fitted at a save"))
+    monkeypatch.setattr(conformal.MaskGate, "fit", lambda *_, **__: pytest.fail("the gate was fitted at a save"))
     assert _judged(large, "new", 11.2)["verdict"] == "usual"
 
 
@@ -84,7 +84,7 @@ def test_a_patients_own_lesions_are_no_neighbours_of_a_stored_gate_and_carry_no_
     gate = fitted.stored(large)
     assert gate is not None
     scores = gate.parts[("size",)].gate.calibration_without("own")
-    alone = anomaly.MaskGate.fit(np.arange(24.0)[:, None], [f"R{n:02d}" for n in range(N)], k=5)
+    alone = conformal.MaskGate.fit(np.arange(24.0)[:, None], [f"R{n:02d}" for n in range(N)], k=5)
     scale = alone.spread[0] / gate.parts[("size",)].gate.spread[0]
     assert sorted(scores) == pytest.approx(sorted(alone.calibration * scale))
     assert all(row["patient_id"] != "own" for row in similar_lesions(large, "own", DAY2, 1))

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from math import ceil
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,10 +19,10 @@ from scipy.spatial.distance import cdist
 
 from core.errors import InputError
 from core.lesions.shape import VECTOR_NAMES
+from core.remembered.vocabulary import MaskGateVerdict
 
 #: (index in the reference, its patient, distance in MAD units)
 Neighbour = tuple[int, str, float]
-MaskVerdict = Literal["usual", "unusual", "not enough reference masks"]
 
 #: Features are logarithms and ratios: a spread below 5 % is not believed, or masks that all have one component would
 #: make a second one infinitely odd.
@@ -34,7 +34,7 @@ _ROWS_AT_ONCE = 512
 
 
 @dataclass(frozen=True)
-class AnomalyResult:
+class MaskGateResult:
     """What the gate says about one mask.
 
     Args:
@@ -55,7 +55,7 @@ class AnomalyResult:
     score: float | None
     p_value: float | None
     flagged: bool | None
-    verdict: MaskVerdict
+    verdict: MaskGateVerdict
     k: int
     alpha: float
     n_reference: int
@@ -190,7 +190,7 @@ class MaskGate:
             scores[rows] = _nearest(self.scaled, self._owners, rows, self.k, own)[1]
         return scores[usable & ~np.isnan(scores)]
 
-    def score(self, vector: NDArray[np.float64], patient_id: str) -> AnomalyResult:
+    def score(self, vector: NDArray[np.float64], patient_id: str) -> MaskGateResult:
         """Judge one mask; reference masks of the same patient take no part, nor do scores that rest on them.
 
         Raises:
@@ -209,12 +209,12 @@ class MaskGate:
         comparable = _mean_distance(nearest, self.k)
         p_value: float | None = None
         flagged: bool | None = None
-        verdict: MaskVerdict = "not enough reference masks"
+        verdict: MaskGateVerdict = "not enough reference masks"
         if comparable is not None and len(calibration) >= needed:
             p_value = conformal_p(calibration, comparable)
             flagged = p_value <= self.alpha
             verdict = "unusual" if flagged else "usual"
-        return AnomalyResult(
+        return MaskGateResult(
             score=score,
             p_value=p_value,
             flagged=flagged,
