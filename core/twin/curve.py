@@ -16,7 +16,7 @@ from core.types import TOTAL_LESION_ID, Decision, MaskRecord, Verdict, VolumePoi
 
 
 class CurveStore(HasPatients, HasScans, HasMasks, HasDecisions, HasReferenceSets, Protocol):
-    """What is read here."""
+    """The parts of a store that a curve and its notes come from."""
 
 
 def exclusion_reasons(store: CurveStore, patient_id: str) -> dict[str, str]:

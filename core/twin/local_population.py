@@ -22,7 +22,7 @@ from core.types import TOTAL_LESION_ID
 
 
 class LocalPopulationStore(HasPatients, HasMasks, HasReferenceSets, Protocol):
-    """What is read and written here."""
+    """The parts of a store that a population is learned from and kept in."""
 
 
 def accepted_lesions(store: LocalPopulationStore) -> list[Lesion]:

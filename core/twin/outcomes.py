@@ -34,7 +34,7 @@ FOLLOW_UP_END_KINDS = frozenset(
 
 
 class PatientResponseStore(CurvePointStore, Protocol):
-    """What one patient's response is read from."""
+    """The parts of a store that one patient's response comes from."""
 
     @property
     def scans(self) -> DescribedScanSource: ...
@@ -43,7 +43,7 @@ class PatientResponseStore(CurvePointStore, Protocol):
 
 
 class CohortStore(HasPatients, HasViews, Protocol):
-    """What the responses of all patients are read from."""
+    """The parts of a store that the responses of all patients come from."""
 
 
 @dataclass(frozen=True)

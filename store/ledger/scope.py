@@ -30,7 +30,7 @@ RULES: Mapping[str, str] = {
     "patients": "SELECT * FROM main.patients WHERE $everywhere OR dataset IN (SELECT dataset FROM datasets_seen)",
     **{name: _OF_PATIENT.format(name) for name in ("timepoints", "scans", "ood_scores", "events")},
     **{name: _OF_PATIENT.format(name) for name in ("reading_settings", "readings_finished")},
-    # Of a closed timepoint what an engine made and the person's own readings, as `core.review.readers.visible` has it.
+    # Of a closed timepoint what an engine made and the person's own readings: `core.review.readers.masks_visible_to`.
     "masks_seen": f"""
         SELECT m.*, c.patient_id IS NOT NULL AS is_closed FROM main.masks m
         LEFT JOIN closed c ON c.patient_id = m.patient_id AND c.timepoint = m.timepoint

@@ -33,7 +33,7 @@ _ARRAYS = ("centre", "spread", "scaled", "calibration", "neighbours")
 
 
 class FittedStore(HasRoot, HasReferenceSets, Protocol):
-    """What is read here."""
+    """The parts of a store that a fitted gate lies in."""
 
 
 class ReferenceLesion(NamedTuple):
