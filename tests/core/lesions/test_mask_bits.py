@@ -65,6 +65,7 @@ def test_a_rectangle_may_reach_the_slices_border(origin):
         {"mask": "DwA="},  # four bits need one
         {"mask": ""},
         {"mask": "no base64"},
+        {"mask": "D w=="},  # nor is one with a blank in it
         {"mask": None},
         {"origin": None},
         {"origin": [1, 2, 3]},
@@ -74,6 +75,14 @@ def test_a_rectangle_may_reach_the_slices_border(origin):
 def test_what_is_no_such_rectangle_is_refused(change: dict[str, Any]):
     with pytest.raises(InputError, match="inside 6 x 5 voxels"):
         unpack({"origin": [0, 0], "shape": [2, 2], "mask": "Dw==", **change}, SHAPE)
+
+
+@pytest.mark.parametrize(
+    ("origin", "shape"), [([6, 0], [1, 2]), ([-1, 0], [1, 2]), ([0, 5], [2, 1]), ([0, -1], [2, 1])]
+)
+def test_one_line_outside_the_slice_is_refused_and_not_left_out(origin, shape):
+    with pytest.raises(InputError, match="inside 6 x 5 voxels"):
+        unpack({"origin": origin, "shape": shape, "mask": "Aw=="}, SHAPE)
 
 
 def test_a_rectangle_without_its_place_or_that_is_none_is_refused():

@@ -141,8 +141,9 @@ def test_a_block_measures_as_by_hand():
 
 def test_each_of_two_lesions_is_placed_where_it_lies_in_the_scan():
     """Indices (3, 2, 1) and (7, 6, 5): at spacing (1, 2, 3) from (-5, 10, 100) (-2, 14, 103) and (2, 22, 115)."""
-    near, far = (tuple(slice(n, n + 1) for n in at) for at in ((3, 2, 1), (7, 6, 5)))
-    first, second = measure(_map(L1=near, L2=far))
+    array = np.zeros(GRID.shape, dtype=np.uint8)
+    array[3, 2, 1], array[7, 6, 5] = 1, 2
+    first, second = measure(LabelMap(array, GRID))
     assert first.centroid_mm == pytest.approx((-2, 14, 103))
     assert second.centroid_mm == pytest.approx((2, 22, 115))
 
