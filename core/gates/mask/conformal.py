@@ -181,13 +181,13 @@ class MaskGate:
 
     def calibration_without(self, patient_id: str) -> NDArray[np.float64]:
         """The calibration scores of other patients' masks, as if this patient had none: (m,), finite."""
-        own = self._owners == patient_id
-        usable = ~own & ~np.isnan(self.calibration)
+        of_patient = self._owners == patient_id
+        usable = ~of_patient & ~np.isnan(self.calibration)
         scores = self.calibration.copy()
-        rests_on_own = np.flatnonzero(usable & (own[self.neighbours] & (self.neighbours >= 0)).any(axis=1))
+        rests_on_own = np.flatnonzero(usable & (of_patient[self.neighbours] & (self.neighbours >= 0)).any(axis=1))
         for start in range(0, len(rests_on_own), _ROWS_AT_ONCE):
             rows = rests_on_own[start : start + _ROWS_AT_ONCE]
-            scores[rows] = _nearest(self.scaled, self._owners, rows, self.k, own)[1]
+            scores[rows] = _nearest(self.scaled, self._owners, rows, self.k, of_patient)[1]
         return scores[usable & ~np.isnan(scores)]
 
     def score(self, vector: NDArray[np.float64], patient_id: str) -> MaskGateResult:

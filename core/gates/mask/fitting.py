@@ -60,14 +60,14 @@ def record_fit(
     store: FittedStore, params: dict[str, Any], result: dict[str, Any], out_dir: Path, person: str
 ) -> dict[str, Any]:
     """The fitted gate is in force."""
-    return fitted.keep(store, out_dir / "gate.npz", result, person)
+    return fitted.store_gate(store, out_dir / "gate.npz", result, person)
 
 
 def is_outdated(store: GateStore) -> bool:
     """Whether a large reference changed since its gate was fitted, or has none; a small one is fitted at need."""
     if store.vectors.accepted_count() <= FIT_AT_NEED:
         return False
-    gate = fitted.stored(store)
+    gate = fitted.stored_gate(store)
     return gate is None or gate.seq < store.vectors.last_change()[0]
 
 
@@ -82,7 +82,7 @@ def is_due(store: FittingStore, now: dt.datetime) -> bool:
     if any(job.kind == JOB for status in ("queued", "running") for job in store.jobs.newest(1000, status)):
         return False
     gate, newest = store.reference_sets.newest(fitted.KIND), store.vectors.last_change()[1]
-    if gate is None or fitted.stored(store) is None:
+    if gate is None or fitted.stored_gate(store) is None:
         return True
     return _seconds(now, newest) >= QUIET_S or _seconds(now, str(gate.created_at)) >= AT_MOST_S
 

@@ -50,8 +50,8 @@ def remember_vectors(store: GateStore, record: MaskRecord, labels: LabelMap, per
 
 def _own_vectors(store: GateStore, record: MaskRecord) -> Sequence[LesionVector]:
     """The version's vectors, one a lesion: those that were stored with it, else measured now and not stored."""
-    own = store.vectors.of(record.mask_id)
-    return own if len(own) >= len(record.lesions) else vectors_of(store.masks.load(record))
+    vectors = store.vectors.of(record.mask_id)
+    return vectors if len(vectors) >= len(record.lesions) else vectors_of(store.masks.load(record))
 
 
 def reference(store: GateStore) -> list[ShapeVector]:
@@ -62,12 +62,12 @@ def reference(store: GateStore) -> list[ShapeVector]:
 def score_mask(store: GateStore, patient_id: str, timepoint: str, version: int, person: str) -> dict[str, Any]:
     """The gate's verdict on one stored mask version (`verdict_on`), recorded, its vectors too where it had none."""
     record = store.masks.version(patient_id, timepoint, version)
-    own: Sequence[LesionVector] = store.vectors.of(record.mask_id)
-    if len(own) < len(record.lesions):  # stored by an older TwinReview, or without its vectors
+    vectors: Sequence[LesionVector] = store.vectors.of(record.mask_id)
+    if len(vectors) < len(record.lesions):  # stored by an older TwinReview, or without its vectors
         labels = store.masks.load(record)
         remember_vectors(store, record, labels, person)
-        own = vectors_of(labels)
-    result = verdict_on(store, own, patient_id)
+        vectors = vectors_of(labels)
+    result = verdict_on(store, vectors, patient_id)
     store.verdicts.add_mask_verdict(record.mask_id, result, person)
     return result
 
@@ -83,7 +83,7 @@ def gate_for(store: GateStore, patient_id: str | None = None) -> FittedGate | No
         None where the reference is large and no gate was fitted yet.
     """
     if store.vectors.accepted_count() > FIT_AT_NEED:
-        return fitted.stored(store)
+        return fitted.stored_gate(store)
     seq, _ = store.vectors.last_change()
     return fitted.fit([row for row in reference(store) if row.patient_id != patient_id], seq)
 
@@ -146,7 +146,7 @@ def similar_lesions(
     """
     if k < 1:
         raise InputError(f"Expected k of at least 1, got {k}.")
-    own = _own_vectors(store, store.masks.version(patient_id, timepoint, version))
+    vectors = _own_vectors(store, store.masks.version(patient_id, timepoint, version))
     seen = cache(lambda patient: {record.mask_id for record in store.masks.of(patient)})
     gate = gate_for(store, patient_id)
     if gate is None:
@@ -154,7 +154,7 @@ def similar_lesions(
             f"Expected a fitted mask gate, but {NOT_FITTED}: which lesions are alike is not known. {FIT_IT}"
         )
     out: list[dict[str, Any]] = []
-    for row in own:
+    for row in vectors:
         part = gate.parts.get(tuple(row.names))
         if part is None:
             continue

@@ -81,7 +81,7 @@ def test_a_patients_own_lesions_are_no_neighbours_of_a_stored_gate_and_carry_no_
     (lesion,) = result["lesions"]
     assert {owner for _, owner, _ in lesion["nearest"]} == {"R09", "R10", "R11", "R12", "R13"}
     assert (result["n_reference"], lesion["n_calibration"]) == (N, N)
-    gate = fitted.stored(large)
+    gate = fitted.stored_gate(large)
     assert gate is not None
     scores = gate.parts[("size",)].gate.calibration_without("own")
     alone = conformal.MaskGate.fit(np.arange(24.0)[:, None], [f"R{n:02d}" for n in range(N)], k=5)
@@ -159,7 +159,7 @@ def test_vectors_of_other_features_are_compared_among_themselves(large: Store) -
     large.vectors.add(record.mask_id, "L1", "R00", [1.0, 2.0], ["size", "roundness"], "demo")
     large.decisions.decide("R00", DAY1, record.version, "accept", "demo", "good")
     run_inline(large, KIND, {}, "demo")
-    gate = fitted.stored(large)
+    gate = fitted.stored_gate(large)
     assert gate is not None
     assert {names: len(part.lesions) for names, part in gate.parts.items()} == {
         ("size",): N - 1,
