@@ -61,7 +61,7 @@ def test_each_band_covers_what_lies_between_its_limits_or_on_them(outcome, insid
 
 
 def test_every_figure_of_two_forecasts_by_hand():
-    """Medians are off by 1 and by -3; of the last value 1 and 7. The second lies 2 beyond the 80 % band of 9."""
+    """Medians are off by 1 and by -3; of the last value 1 and 7. Both lie within the 80 % band, 9 wide."""
     figures = scores.score(np.array([QUANTILES, QUANTILES + 4]), np.array([-1.0, 7.0]), np.array([3, 3]))
     assert (figures["n"], figures["lesions"], figures["not_made"]) == (2, 1, 0)
     assert figures["mean_abs_log_error"] == pytest.approx(2.0)
@@ -70,6 +70,12 @@ def test_every_figure_of_two_forecasts_by_hand():
     assert figures["crps"] == pytest.approx(scores.crps(np.array([QUANTILES, QUANTILES - 3]), np.array([-1, 0])).mean())
     one_patient = 1 - 4 / 8
     assert (figures["skill_vs_locf"], figures["skill_low"], figures["skill_high"]) == (one_patient,) * 3
+
+
+def test_an_outcome_beyond_the_80_percent_band_counts_ten_times_the_distance():
+    assert scores.score(QUANTILES[None], np.array([7.0]), np.array([0]))["interval_score_80"] == pytest.approx(
+        9 + 10 * 2
+    )
 
 
 def test_a_forecast_beyond_all_numbers_has_a_finite_error():
@@ -99,3 +105,27 @@ def test_the_interval_of_a_skill_goes_over_patients():
     assert many[0] == pytest.approx(0.5)
     # A ratio of means: 1 / 2 of a mean whose standard deviation is 1 / sqrt(400): 0.5 / 2 * 1.96 / 20 each side.
     assert (many[1], many[2]) == pytest.approx((0.5 - 0.0245, 0.5 + 0.0245), abs=0.003)
+
+
+def test_the_interval_of_a_skill_is_that_of_a_thousand_seeded_resamples():
+    ours, locf = np.array([1.0, 0.2, 2.0, 0.7]), np.array([1.5, 1.0, 2.0, 0.4])
+    drawn = np.random.default_rng(0).integers(0, 4, (1000, 4))
+    low, high = np.quantile(1 - ours[drawn].sum(axis=1) / locf[drawn].sum(axis=1), (0.025, 0.975))
+    assert scores.skill(ours, locf, np.arange(4)) == pytest.approx((1 - 3.9 / 4.9, low, high), rel=1e-12)
+
+
+def test_the_crps_is_of_a_hundred_levels_on_lines_over_normal_scores_between_and_beyond_the_seven():
+    levels = np.linspace(0.005, 0.995, 100)
+    at, wanted = norm.ppf(LEVELS), norm.ppf(levels)
+    line = np.interp(wanted, at, QUANTILES)
+    below, above = wanted < at[0], wanted > at[-1]
+    line[below] = -7 + (wanted[below] - at[0]) * 3 / (at[1] - at[0])
+    line[above] = 9 + (wanted[above] - at[-1]) * 4 / (at[-1] - at[-2])
+    assert below.any()
+    assert above.any()
+    for outcome in (-9.0, -0.5, 3.0, 12.0):
+        loss = [
+            level * (outcome - q) if outcome > q else (1 - level) * (q - outcome)
+            for level, q in zip(levels, line, strict=True)
+        ]
+        assert scores.crps(QUANTILES[None], np.array([outcome]))[0] == pytest.approx(2 * np.mean(loss))
