@@ -108,7 +108,7 @@ def masks_visible_to(
 
 
 def _without_parent(record: MaskRecord) -> MaskRecord:
-    """The record as `store.add_mask` writes that of a version without a parent."""
+    """The record as `store.masks.add` writes that of a version without a parent."""
     return replace(
         record,
         parent_version=None,

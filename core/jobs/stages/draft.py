@@ -42,7 +42,7 @@ def save_draft(
 
     Raises:
         InputError: if the draft is just as its parent.
-        StoreError: if the person may not see the parent, and as `store.add_mask`.
+        StoreError: if the person may not see the parent, and as `store.masks.add`.
     """
     parent = _parent(store, patient_id, timepoint, parent_version, person)
     before = None if parent is None else store.masks.load(parent)
