@@ -93,6 +93,16 @@ def test_the_best_change_is_the_least_volume_up_to_the_first_progression(store: 
     assert verdict(found) == "real"
 
 
+def test_no_change_at_all_is_better_than_growth_and_worse_than_a_thousandth_less(store: Store):
+    """Of 8008 mm3: 8027, +0.24 %, then none; and none, then 8001, -0.09 %."""
+    for patient, sides in (("GREW", (2, 3, 2)), ("SHRANK", (2, 2, 1))):
+        for day, side in zip(DAYS[:3], sides, strict=True):
+            visit(store, patient, day, 20, side)
+    assert (best(one(store, "GREW")).timepoint, best(one(store, "GREW")).change_percent) == (DAYS[2], 0)
+    assert best(one(store, "SHRANK")).timepoint == DAYS[2]
+    assert best(one(store, "SHRANK")).change_percent == pytest.approx(-100 * 7 / 8008)
+
+
 def test_another_rule_gives_another_best_response(store: Store):
     for day, side in zip(DAYS[:2], (20, 17), strict=True):  # 4913 of 8000: -38.6 %
         visit(store, "P1", day, side)
@@ -168,6 +178,7 @@ def test_who_has_no_two_accepted_timepoints_is_left_out_with_the_reason(store: S
     for day in DAYS[:2]:
         visit(store, "EMPTY", day, 0)
         visit(store, "TWO", day, 20)
+    assert patient_response(store, "ONE", "d") is None
     found = cohort(store)
     assert [o.patient_id for o in found.responses] == ["TWO"]
     assert found.left_out == {
