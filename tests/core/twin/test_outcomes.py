@@ -27,7 +27,9 @@ DAYS = ("2024-01-01", "2024-02-01", "2024-03-01", "2024-04-01")  # 0, 31, 60, 91
 GRID = Grid((48, 48, 28), np.eye(4))
 
 
-def visit(store: Store, patient: str, day: str, *sides: int, verdict="accept", dataset="d", simulated=False):
+def visit(
+    store: Store, patient: str, day: str, *sides: int, verdict="accept", dataset="d", simulated=False, method="nnunet"
+):
     """A scan and its mask with a cube of each side (mm) as lesion 1, 2 ...; side 0: that lesion is not there."""
     noise = np.random.default_rng([sum(map(ord, patient)), DAYS.index(day)]).normal(size=GRID.shape)
     store.scans.add(
@@ -48,7 +50,7 @@ def visit(store: Store, patient: str, day: str, *sides: int, verdict="accept", d
         labels,
         patient_id=patient,
         timepoint=day,
-        method="nnunet",
+        method=method,
         author="demo",
         lesions=measure(labels),
         parent_version=newest.version if newest else None,
@@ -164,6 +166,16 @@ def test_without_a_lesion_at_baseline_there_is_no_best_change_and_it_is_said(sto
     assert (row["best_change_percent"], row["note"]) == (None, found.why_no_best_change)
 
 
+def test_the_verdict_of_a_best_change_knows_whether_one_method_made_both_masks(store: Store):
+    for patient, method in (("SAME", "nnunet"), ("OTHER", "manual")):
+        visit(store, patient, DAYS[0], 20)
+        visit(store, patient, DAYS[1], 16, method=method)
+    same, other = one(store, "SAME").verdict, one(store, "OTHER").verdict
+    assert same is not None
+    assert other is not None
+    assert ("widened" in same.rule, "widened" in other.rule) == (False, True)
+
+
 def test_complete_response_is_minus_100_percent_and_real(store: Store):
     visit(store, "P1", DAYS[0], 20)
     visit(store, "P1", DAYS[1], 0)
@@ -212,6 +224,10 @@ def test_progression_soon_after_radiotherapy_is_in_doubt_and_counts_all_the_same
         visit(store, patient, DAYS[0], 20)
         visit(store, patient, DAYS[1], 25)
     store.events.add("IRRADIATED", DAYS[0], "radiotherapy", "50 Gy", "demo")
+    for day in DAYS[:2]:
+        visit(store, "STABLE", day, 20)
+    store.events.add("STABLE", DAYS[0], "radiotherapy", "50 Gy", "demo")
+    assert one(store, "STABLE").doubt == ""
     irradiated, other = (one(store, patient) for patient in ("IRRADIATED", "NOT"))
     assert progressed(irradiated) == 31
     assert irradiated.doubt == "necrosis or recurrence cannot be told apart (radiotherapy 2024-01-01)"

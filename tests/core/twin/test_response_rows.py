@@ -67,6 +67,11 @@ def test_a_row_of_the_waterfall_is_the_best_change_and_where_it_comes_from():
     ]
 
 
+def test_no_change_at_all_is_written_as_zero_percent_and_not_left_out():
+    (row,) = waterfall_rows([replace(PATIENT, best=replace(BEST, change_percent=0.0))])
+    assert row["best_change_percent"] == 0.0
+
+
 def test_where_no_change_is_known_its_row_says_why_and_is_empty_else():
     (row,) = waterfall_rows([replace(UNKNOWN, visits=(BASELINE, BEST))])
     unknown = ("best_change_percent", "days", "volume_mL", "progression_days")
@@ -91,10 +96,10 @@ def test_the_baseline_alone_says_why_there_is_no_best_change():
 def test_the_worst_best_change_comes_first_then_the_patients_name_and_unknown_ones_last():
     patients = [
         replace(PATIENT, patient_id=name, best=None if percent is None else replace(BEST, change_percent=percent))
-        for name, percent in (("D", -80.0), ("A", None), ("C", 20.0), ("B", 20.0), ("E", 0.0))
+        for name, percent in (("D", -80.0), ("A", None), ("C", 20.0), ("B", 20.0), ("G", -0.5), ("E", 0.0), ("F", 0.5))
     ]
-    assert [response.patient_id for response in worst_first(patients)] == ["B", "C", "E", "D", "A"]
-    assert [row["patient"] for row in waterfall_rows(patients)] == ["B", "C", "E", "D", "A"]
+    assert [response.patient_id for response in worst_first(patients)] == ["B", "C", "F", "E", "G", "D", "A"]
+    assert [row["patient"] for row in waterfall_rows(patients)] == ["B", "C", "F", "E", "G", "D", "A"]
 
 
 def test_rows_of_the_spider_are_the_visits_of_one_patient_after_the_other():
