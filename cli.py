@@ -36,7 +36,7 @@ GROUPS = (scan, mask, gate, growth, people, data)
 def _verbs() -> str:
     """Every verb and what it is for, for the help."""
     verbs = [
-        [f"  {one.words:<24} {shorten(one.what, 52, placeholder=' …')}" for one in verbs_of(part.app)]
+        [f"  {one.words:<24} {shorten(one.summary, 52, placeholder=' …')}" for one in verbs_of(part.app)]
         for part in GROUPS
     ]
     return "\n\n".join("\n".join(["\b", *lines]) for lines in verbs)

@@ -108,9 +108,9 @@ def _decide(
     from core.jobs.stages.mask_gate import fit_if_outdated
 
     which = None if lesion is None else f"L{lesion}"
-    made = session.store.decisions.decide(patient, date, version, decision, session.person, reason, comment, which)
+    recorded = session.store.decisions.decide(patient, date, version, decision, session.person, reason, comment, which)
     fit_if_outdated(session.store)
-    return asdict(made)
+    return asdict(recorded)
 
 
 @verb(app, "accept", WRITES, example="P1 2025-01-20 2 --reason corrected", old="accept")

@@ -60,12 +60,12 @@ _FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
 def refusal(error: OSError, data: Path) -> str:
     """What the system refused, and what to do about it."""
-    what, place = error.strerror or "The system refused", error.filename or data
+    problem, place = error.strerror or "The system refused", error.filename or data
     if error.errno in _FULL:
-        return f"{what}: {place}. Free some space and run it again; nothing half-written remains."
+        return f"{problem}: {place}. Free some space and run it again; nothing half-written remains."
     if error.errno in _OF_THE_PATH:
-        return f"{what}: {place}. Check path and rights."
-    return f"{what}. Run it again; if it comes back, tell whoever runs TwinReview."
+        return f"{problem}: {place}. Check path and rights."
+    return f"{problem}. Run it again; if it comes back, tell whoever runs TwinReview."
 
 
 def say(text: str, to: TextIO) -> bool:

@@ -131,10 +131,10 @@ def group(name: str | None, about: str, cls: type[Group] = Group, within: typer.
 
 @dataclass(frozen=True)
 class VerbInfo:
-    """A verb of a group, by all its words: what it is for, and what it does to the store."""
+    """A verb of a group, by all its words: its summary, and what it does to the store."""
 
     words: str
-    what: str
+    summary: str
     access: AccessRule | None
 
 
@@ -142,14 +142,14 @@ def verbs_of(app: typer.Typer) -> list[VerbInfo]:
     """The verbs of a group and of those within it. `access` is None for one that was not added by `verb`."""
     out = [
         VerbInfo(
-            f"{_GROUP_PATHS[app]} {one.name}",
-            (one.help or "").partition("\n")[0],
-            getattr(one.callback, "access", None),
+            f"{_GROUP_PATHS[app]} {command.name}",
+            (command.help or "").partition("\n")[0],
+            getattr(command.callback, "access", None),
         )
-        for one in app.registered_commands
+        for command in app.registered_commands
     ]
-    for one in app.registered_groups:
-        out += verbs_of(one.typer_instance) if one.typer_instance is not None else []
+    for command in app.registered_groups:
+        out += verbs_of(command.typer_instance) if command.typer_instance is not None else []
     return out
 
 
@@ -160,8 +160,8 @@ def _entry(function: Callable[..., object], rule: AccessRule) -> Callable[..., i
 
     def entry(context: typer.Context, **given: object) -> int:
         access = rule if isinstance(rule, Access) else rule(given)
-        own = {name: value for name, value in given.items() if name not in common}
-        return perform(context, access, lambda session: function(session, **own))
+        arguments = {name: value for name, value in given.items() if name not in common}
+        return perform(context, access, lambda session: function(session, **arguments))
 
     keyword = inspect.Parameter.KEYWORD_ONLY
     parameters = [

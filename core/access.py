@@ -99,8 +99,8 @@ class Scope:
 
     @property
     def is_everything(self) -> bool:
-        """Whether nothing is kept from them."""
-        return self.datasets is None and not self.closed
+        """Whether nothing is kept from them, also of the work on the installation itself."""
+        return self.role == ADMINISTRATOR and not self.closed
 
 
 def role_now(stored: str) -> str:

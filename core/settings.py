@@ -31,7 +31,7 @@ _QUOTED = 40
 
 
 @dataclass(frozen=True)
-class Told:
+class Spec:
     """What is said of a variable beside its description.
 
     Args:
@@ -128,50 +128,50 @@ class Settings(BaseSettings):
         frozen=True, case_sensitive=True, validate_default=False, hide_input_in_errors=True, allow_inf_nan=False
     )
 
-    data: Annotated[Path, Told("a folder", unset="`./data`")] = Field(
+    data: Annotated[Path, Spec("a folder", unset="`./data`")] = Field(
         default=Path("data"), validation_alias="TWIN_DATA", description="data root: everything that is remembered"
     )
-    cache: Annotated[Path | None, _Unset, Told("a folder", unset="`cache` in the data root")] = Field(
+    cache: Annotated[Path | None, _Unset, Spec("a folder", unset="`cache` in the data root")] = Field(
         default=None,
         validation_alias="TWIN_CACHE",
         description="folder of what can be made again: embedded slices, the converted encoder",
     )
-    embedding_cache_gb: Annotated[float, Field(ge=0), Told("0 or a larger number of gigabytes", unit="GB")] = Field(
+    embedding_cache_gb: Annotated[float, Field(ge=0), Spec("0 or a larger number of gigabytes", unit="GB")] = Field(
         default=4.0,
         validation_alias="TWIN_EMBEDDING_CACHE_GB",
         description="most that embedded slices (2 MB each) may take; the least recently used go",
     )
-    prompt_idle_minutes: Annotated[_Amount, Told(_ABOVE_0, unit="min")] = Field(
+    prompt_idle_minutes: Annotated[_Amount, Spec(_ABOVE_0, unit="min")] = Field(
         default=30.0,
         validation_alias="TWIN_PROMPT_IDLE_MINUTES",
         description="after so long without a prompt, the process that runs MedSAM (1 to 1.5 GB) ends; the next prompt "
         "starts it again",
     )
-    encoder: Annotated[Literal["openvino", "torch"], Told("openvino or torch")] = Field(
+    encoder: Annotated[Literal["openvino", "torch"], Spec("openvino or torch")] = Field(
         default="openvino",
         validation_alias="TWIN_ENCODER",
         description="`torch` keeps MedSAM's encoder in PyTorch, else OpenVINO is used on a CPU",
     )
-    max_import_gb: Annotated[_Amount, Told(_ABOVE_0, unit="GiB")] = Field(
+    max_import_gb: Annotated[_Amount, Spec(_ABOVE_0, unit="GiB")] = Field(
         default=4.0,
         validation_alias="TWIN_MAX_IMPORT_GB",
         description="most that one image's voxels may take, as 4-byte numbers (4: a CT of 1024 x 1024 x 1024); its "
         "reader gets four times that",
     )
-    import_seconds: Annotated[_Amount, Told(_ABOVE_0, unit="s")] = Field(
+    import_seconds: Annotated[_Amount, Spec(_ABOVE_0, unit="s")] = Field(
         default=300.0, validation_alias="TWIN_IMPORT_SECONDS", description="longest that reading one image may take"
     )
-    max_upload_gb: Annotated[_Amount, Told(_ABOVE_0, unit="GiB")] = Field(
+    max_upload_gb: Annotated[_Amount, Spec(_ABOVE_0, unit="GiB")] = Field(
         default=2.0,
         validation_alias="TWIN_MAX_UPLOAD_GB",
         description="most that one browser session may hold of files it sent; all together get four times that",
     )
-    max_upload_files: Annotated[int, Field(gt=0, lt=10**6), Told("a whole number above 0 and below 1,000,000")] = Field(
+    max_upload_files: Annotated[int, Field(gt=0, lt=10**6), Spec("a whole number above 0 and below 1,000,000")] = Field(
         default=5000,
         validation_alias="TWIN_MAX_UPLOAD_FILES",
         description="most files that one browser session may hold",
     )
-    dates: Annotated[Literal["keep", "shift"], Told("keep or shift")] = Field(
+    dates: Annotated[Literal["keep", "shift"], Spec("keep or shift")] = Field(
         default="keep",
         validation_alias="TWIN_DATES",
         description="`shift`: no date of a file is stored or shown; `keep`: the file's date where it is the one given",
@@ -179,25 +179,25 @@ class Settings(BaseSettings):
     umask: Annotated[
         int,
         BeforeValidator(_octal),
-        Told("077 (only this account), 007 (a group writes, too) or 027 (a group reads)", unset="`077`"),
+        Spec("077 (only this account), 007 (a group writes, too) or 027 (a group reads)", unset="`077`"),
     ] = Field(
         default=PRIVATE,
         validation_alias="TWIN_UMASK",
         description="rights that files and folders of TwinReview do not get: `077` leaves them to its account alone, "
         "`007` shares them with the group of the data root, `027` lets that group read",
     )
-    weights: Annotated[Path | None, BeforeValidator(_stripped_or_unset), Told("a folder", unset="none")] = Field(
+    weights: Annotated[Path | None, BeforeValidator(_stripped_or_unset), Spec("a folder", unset="none")] = Field(
         default=None, validation_alias="TWIN_WEIGHTS", description="a further folder of models"
     )
-    workers: Annotated[int, BeforeValidator(_whole), Field(ge=1), Told("a whole number from 1 on")] = Field(
+    workers: Annotated[int, BeforeValidator(_whole), Field(ge=1), Spec("a whole number from 1 on")] = Field(
         default=1, validation_alias="TWIN_WORKERS", description="worker processes for jobs"
     )
-    dask: Annotated[str | None, _Unset, Told("an address, `tls://…`", unset="none")] = Field(
+    dask: Annotated[str | None, _Unset, Spec("an address, `tls://…`", unset="none")] = Field(
         default=None,
         validation_alias="TWIN_DASK",
         description="address of a Dask cluster instead; it must see the data root under the same path",
     )
-    dask_without_tls: Annotated[bool, _one_word("yes"), Told("yes or no", unset="`no`")] = Field(
+    dask_without_tls: Annotated[bool, _one_word("yes"), Spec("yes or no", unset="`no`")] = Field(
         default=False,
         validation_alias="TWIN_DASK_WITHOUT_TLS",
         description="`yes` allows a `tcp://` address in `TWIN_DASK`, on this machine only: everybody with an account "
@@ -207,7 +207,7 @@ class Settings(BaseSettings):
         frozenset[str],
         NoDecode,
         BeforeValidator(_names),
-        Told("names and addresses, with commas between", unset="localhost and loopback addresses alone"),
+        Spec("names and addresses, with commas between", unset="localhost and loopback addresses alone"),
     ] = Field(
         default=frozenset(),
         validation_alias="TWIN_HOSTS",
@@ -217,7 +217,7 @@ class Settings(BaseSettings):
         SecretStr | None,
         _Unset,
         AfterValidator(_hard_to_guess),
-        Told(f"{SHORTEST_SECRET} characters or more", unset="the file `secret` in the data root"),
+        Spec(f"{SHORTEST_SECRET} characters or more", unset="the file `secret` in the data root"),
     ] = Field(
         default=None,
         validation_alias="TWIN_SECRET",
@@ -228,20 +228,20 @@ class Settings(BaseSettings):
         SecretStr | None,
         _Unset,
         AfterValidator(_key_or_path),
-        Told(f"a path with a `/`, or {SHORTEST_SECRET} characters or more", unset="none"),
+        Spec(f"a path with a `/`, or {SHORTEST_SECRET} characters or more", unset="none"),
     ] = Field(
         default=None,
         validation_alias="TWIN_AUDIT_KEY",
         description="signs the audit: the path of a key file outside of the data root if it has a `/`, else the key",
     )
-    audit_anchor: Annotated[Path | None, _Unset, Told("a file", unset="none")] = Field(
+    audit_anchor: Annotated[Path | None, _Unset, Spec("a file", unset="none")] = Field(
         default=None,
         validation_alias="TWIN_AUDIT_ANCHOR",
         description="a file outside of the data root, best on another machine, to which the head of the audit is added "
         "with every write",
     )
     person: Annotated[
-        str | None, _Unset, Told("a name", unset="the only person known; with more, writing verbs refuse")
+        str | None, _Unset, Spec("a name", unset="the only person known; with more, writing verbs refuse")
     ] = Field(
         default=None,
         validation_alias="TWIN_PERSON",
@@ -250,7 +250,7 @@ class Settings(BaseSettings):
     omp_num_threads: Annotated[
         str | None,
         BeforeValidator(_threads),
-        Told("a whole number from 1 on, or several with commas between", unset="the cores, shared out to the workers"),
+        Spec("a whole number from 1 on, or several with commas between", unset="the cores, shared out to the workers"),
     ] = Field(default=None, validation_alias="OMP_NUM_THREADS", description="threads of each worker process for jobs")
 
     @property
@@ -281,7 +281,7 @@ def _read(texts: tuple[tuple[str, str], ...]) -> Settings:
         first = error.errors(include_url=False)[0]
     name = str(first["loc"][0])
     got = "something else" if is_secret(name) else ascii(dict(texts).get(name, "")[:_QUOTED])
-    raise InputError(f"Expected {name} as {told(name).allowed}, got {got}. Correct the setting.")
+    raise InputError(f"Expected {name} as {spec_of(name).allowed}, got {got}. Correct the setting.")
 
 
 def is_secret(variable: str) -> bool:
@@ -289,9 +289,9 @@ def is_secret(variable: str) -> bool:
     return Settings.model_fields[FIELDS[variable]].annotation == SecretStr | None
 
 
-def told(variable: str) -> Told:
+def spec_of(variable: str) -> Spec:
     """What is said of a variable beside its description."""
-    return next(one for one in Settings.model_fields[FIELDS[variable]].metadata if isinstance(one, Told))
+    return next(one for one in Settings.model_fields[FIELDS[variable]].metadata if isinstance(one, Spec))
 
 
 def unknown_variables() -> list[str]:
@@ -335,7 +335,7 @@ def for_child(
         home: a folder whose modules it finds before all others, in front of this process's PYTHONPATH.
     """
     handed_on = given(os.environ if only is None else only)
-    kept = {name: value for name, value in handed_on.items() if not (without and name.startswith(without))}
+    environment = {name: value for name, value in handed_on.items() if not (without and name.startswith(without))}
     if home is not None:
-        kept["PYTHONPATH"] = os.pathsep.join([str(home), *filter(None, [os.environ.get("PYTHONPATH")])])
-    return {**kept, **values}
+        environment["PYTHONPATH"] = os.pathsep.join([str(home), *filter(None, [os.environ.get("PYTHONPATH")])])
+    return {**environment, **values}

@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from core.twin.outcomes import best_rows, course_rows, visit_rows
+from core.twin.outcomes import spider_rows, swimmer_rows, waterfall_rows
 from pages.ui.cohort import cohort_charts, cohort_panel, swimmer_chart
 from pages.ui.frame import address, session, shell
 
@@ -19,7 +19,7 @@ with shell.guarded():
     with criteria:
         rule = cohort_panel.choose_rule()
     found = cohort_panel.outcomes(store, rule, datasets)
-    outcomes = found.outcomes
+    outcomes = found.responses
     if not outcomes:
         cohort_panel.nothing_to_show(found)
         st.stop()
@@ -29,13 +29,13 @@ with shell.guarded():
     waterfall, spider, swimmer, missing = address.tabs(names, session.COHORT_TAB)
     with waterfall:
         figure = cohort_charts.waterfall_figure(outcomes, rule)
-        cohort_panel.show(figure, "waterfall", rule, best_rows(outcomes), cohort_panel.BEST_HELP)
+        cohort_panel.show(figure, "waterfall", rule, waterfall_rows(outcomes), cohort_panel.BEST_HELP)
     with spider:
         figure = cohort_charts.spider_figure(outcomes, rule)
-        cohort_panel.show(figure, "spider", rule, visit_rows(outcomes), cohort_panel.COURSE_HELP)
+        cohort_panel.show(figure, "spider", rule, spider_rows(outcomes), cohort_panel.COURSE_HELP)
     with swimmer:
         figure = swimmer_chart.swimmer_figure(outcomes, rule)
-        cohort_panel.show(figure, "swimmer", rule, course_rows(outcomes), cohort_panel.TIME_HELP)
+        cohort_panel.show(figure, "swimmer", rule, swimmer_rows(outcomes), cohort_panel.TIME_HELP)
     with missing:
         cohort_panel.left_out_list(found.left_out)
     cohort_panel.patient_table(outcomes, len(datasets) > 1)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from core.settings import FIELDS, OF_TESTS, Settings, told
+from core.settings import FIELDS, OF_TESTS, Settings, spec_of
 
 HEAD = """\
 # Settings
@@ -37,7 +37,7 @@ def document() -> str:
 
 
 def _row(variable: str) -> str:
-    field, more = Settings.model_fields[FIELDS[variable]], told(variable)
+    field, more = Settings.model_fields[FIELDS[variable]], spec_of(variable)
     default = more.unset or (f"{field.default:g}" if isinstance(field.default, float | int) else f"`{field.default}`")
     unit = f" {more.unit} " if more.unit else " "
     return f"| `{variable}` | {field.description} |{unit}| {more.allowed} | {default} |"

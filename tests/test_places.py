@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ CONTRIBUTING = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
 MENTIONED = re.findall(r"`((?:core|store|pages|weights|tests|docs)/[\w/.]*)`", CONTRIBUTING)
 STEPS = [place for place in MENTIONED if "NAME" not in place]
 TERMS = re.findall(r"\| `(\w+)` \|$", (ROOT / "docs/glossary.md").read_text(encoding="utf-8"), re.MULTILINE)
+MUTATED: dict[str, list[str]] = tomllib.loads((ROOT / ".ci/mutants.toml").read_text(encoding="utf-8"))["modules"]
 
 
 def names_of(file: str) -> set[str]:
@@ -37,6 +39,13 @@ def test_every_place_of_the_architecture_is_there(file: str, name: str) -> None:
 @pytest.mark.parametrize("place", sorted(set(STEPS)))
 def test_every_file_to_touch_is_there(place: str) -> None:
     assert (ROOT / place).exists()
+
+
+@pytest.mark.parametrize("module", sorted(MUTATED))
+def test_every_module_to_plant_faults_in_is_there_and_so_are_its_tests(module: str) -> None:
+    assert (ROOT / module).is_file()
+    assert MUTATED[module]
+    assert [test for test in MUTATED[module] if not (ROOT / test).is_file()] == []
 
 
 def test_every_term_of_the_glossary_is_found_in_the_code() -> None:

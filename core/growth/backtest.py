@@ -40,23 +40,23 @@ def population_forecasts(name: str, o: BacktestCases, population: Population) ->
     for fold in range(FOLDS):
         rows = o.folds == fold
         if rows.any():
-            made = POPULATION[name].forecast(population.folds[fold], o.past.select(rows), horizon[rows])
+            quantiles = POPULATION[name].forecast(population.folds[fold], o.past.select(rows), horizon[rows])
             ahead = rows[o.target]
-            out[ahead] = made[(np.cumsum(rows) - 1)[o.target[ahead]], column[ahead]]
+            out[ahead] = quantiles[(np.cumsum(rows) - 1)[o.target[ahead]], column[ahead]]
     return out
 
 
 def _fits_of(law: str, job: tuple[Lesion, list[tuple[int, Floats]]]) -> list[tuple[Floats, float]]:
     """One lesion's forecasts by one law, from each of its origins, with the seconds each took."""
     lesion, wanted = job
-    made = []
+    timed_forecasts = []
     for origin, horizon in wanted:
         start = time.perf_counter()
         until = slice(0, origin + 1)
-        made.append(
+        timed_forecasts.append(
             (fit_forecast(law, lesion.days[until], lesion.volumes_mm3[until], horizon), time.perf_counter() - start)
         )
-    return made
+    return timed_forecasts
 
 
 def fit_forecasts(

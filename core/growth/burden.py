@@ -158,7 +158,7 @@ def total_forecast(
     longest = longest_days(known_total, learned)
     horizon = horizon[horizon <= longest]
     known = _known(there, noise_log_sd)
-    made, carried = _sum_at(known, _absent(there, known), learned, horizon)
+    summed, carried = _sum_at(known, _absent(there, known), learned, horizon)
     seen = _total_hindcasts(lesions, known_total, learned, noise_log_sd)
     axis = known_total.days[-1] + horizon
     moved = any(
@@ -171,7 +171,7 @@ def total_forecast(
     notes = _notes(sorted(set(lesions) - set(there)), known, longest if len(horizon) < len(horizon_days) else None)
     return Forecast(
         TOTAL_LESION_ID,
-        QuantileForecast(axis, made),
+        QuantileForecast(axis, summed),
         QuantileForecast(axis, carried),
         seen,
         skill(seen),

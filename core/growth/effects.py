@@ -124,9 +124,9 @@ def learn(path: Path) -> list[Effect]:
         arms = {row["Pt_hashID"]: row["Study_Arm"] for row in reader}
     out = []
     for arm in dict.fromkeys(arms.values()):
-        mine = [lesion for lesion in lesions if arms[lesion.patient_id] == arm]
-        first = [rate for rate in map(first_rate, mine) if rate is not None]
-        again = [rate for rate in map(regrowth_rate, mine) if rate is not None]
+        arm_lesions = [lesion for lesion in lesions if arms[lesion.patient_id] == arm]
+        first = [rate for rate in map(first_rate, arm_lesions) if rate is not None]
+        again = [rate for rate in map(regrowth_rate, arm_lesions) if rate is not None]
         if len(first) >= MIN_LESIONS and len(again) >= MIN_LESIONS:
             trial, disease = STUDIES.get(arm.split("_")[1] if arm.count("_") == 3 else "", ("", ""))
             treatment = "" if not trial else "docetaxel" if arm in DOCETAXEL else "atezolizumab"

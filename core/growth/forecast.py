@@ -198,14 +198,14 @@ def differs_from_locf(quantiles: Floats) -> bool:
     return bool(np.abs(quantiles[:, MEDIAN]).max(initial=0.0) > 1e-9)
 
 
-def skill(made: Sequence[HindcastResult]) -> float | None:
+def skill(checks: Sequence[HindcastResult]) -> float | None:
     """1 - mean |log error| / that of LOCF; None for fewer than two checks, or where LOCF made no error.
 
     Below 5 mm diameter all counts as 5 mm diameter, since the forecast total of lesions that are gone is 0.
     """
-    ours = sum(_log_error(check.median_mm3, check.observed_mm3) for check in made)
-    theirs = sum(_log_error(check.last_mm3, check.observed_mm3) for check in made)
-    return 1.0 - ours / theirs if len(made) >= MIN_CHECKS and theirs > 0 else None
+    ours = sum(_log_error(check.median_mm3, check.observed_mm3) for check in checks)
+    theirs = sum(_log_error(check.last_mm3, check.observed_mm3) for check in checks)
+    return 1.0 - ours / theirs if len(checks) >= MIN_CHECKS and theirs > 0 else None
 
 
 def _log_error(forecast_mm3: float, observed_mm3: float) -> float:
@@ -267,14 +267,14 @@ def forecast(
     past = histories_until(known, known.days.size - 1)
     ahead = combined_quantiles(learned, past, horizon[None, :])
     carried = locf_quantiles(learned, past, horizon[None, :])
-    made = hindcasts(known, learned)
+    checks = hindcasts(known, learned)
     moved = differs_from_locf(ahead[0])
     return Forecast(
         lesion_id=lesion,
         fan=_fan(known, ahead, horizon),
         locf=_fan(known, carried, horizon),
-        checks=made,
-        skill_vs_locf=skill(made),
+        checks=checks,
+        skill_vs_locf=skill(checks),
         moved=moved,
         probabilities=_probabilities(known, ahead[0], population),
         notes=_notes(known, moved, asked > horizon.size, longest),

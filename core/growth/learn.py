@@ -143,8 +143,8 @@ def fit_conformal_bands(x: Floats, y: Floats, folds: NDArray[np.int64]) -> tuple
             continue
         unseen = np.empty_like(y)
         for fold in np.unique(folds):
-            mine = folds == fold
-            unseen[mine] = y[mine] - x[mine] @ _regress(x[~mine], y[~mine], level)
+            in_fold = folds == fold
+            unseen[in_fold] = y[in_fold] - x[in_fold] @ _regress(x[~in_fold], y[~in_fold], level)
         coefficients[n], shift[n] = _regress(x, y, level), np.quantile(unseen, level)
     return np.round(coefficients, 5).tolist(), np.round(shift, 5).tolist()
 
@@ -247,9 +247,9 @@ def document(lesions: Sequence[Lesion], source: str, sha256: str, made_by: str) 
     horizon, column = o.grid()
     quantiles = np.empty((len(o.target), len(LEVELS)))
     for fold, values in enumerate(folds):
-        mine = o.folds[o.target] == fold
+        in_fold = o.folds[o.target] == fold
         unseen = combined_quantiles(PopulationParameters.from_json(values), o.past, horizon)
-        quantiles[mine] = unseen[o.target, column][mine]
+        quantiles[in_fold] = unseen[o.target, column][in_fold]
     return {
         "version": 2,
         "made_by": made_by,

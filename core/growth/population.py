@@ -229,8 +229,10 @@ def combined_quantiles(learned: PopulationParameters, past: LesionHistories, hor
     out = np.empty((n * h, len(LEVELS)))
     for state in STATES:
         rows = np.repeat(past.floored == (state == "at_floor"), h)
-        mine = {name: value[rows] for name, value in history.items()}
-        limits = design_matrix(state, mine, flat[rows], centre[rows]) @ learned.band[state].T + learned.shift[state]
+        state_history = {name: value[rows] for name, value in history.items()}
+        limits = (
+            design_matrix(state, state_history, flat[rows], centre[rows]) @ learned.band[state].T + learned.shift[state]
+        )
         out[rows] = centre[rows, None] + limits
     out[:, MEDIAN] = centre
     return fix_quantile_crossing(out, _floor(past, h)).reshape(n, h, -1)

@@ -66,10 +66,10 @@ def skill(ours: Floats, locf: Floats, patients: NDArray[np.int64]) -> tuple[floa
     if not locf.any():
         return float("nan"), float("nan"), float("nan")
     _, index = np.unique(patients, return_inverse=True)
-    mine, theirs = np.bincount(index, ours), np.bincount(index, locf)
-    drawn = np.random.default_rng(0).integers(0, len(mine), (RESAMPLES, len(mine)))
-    below = theirs[drawn].sum(axis=1)
-    ratios = 1.0 - mine[drawn].sum(axis=1)[below > 0] / below[below > 0]
+    method_error, locf_error = np.bincount(index, ours), np.bincount(index, locf)
+    resamples = np.random.default_rng(0).integers(0, len(method_error), (RESAMPLES, len(method_error)))
+    below = locf_error[resamples].sum(axis=1)
+    ratios = 1.0 - method_error[resamples].sum(axis=1)[below > 0] / below[below > 0]
     low, high = np.quantile(ratios, (0.025, 0.975))
     return 1.0 - float(ours.sum() / locf.sum()), float(low), float(high)
 
@@ -85,15 +85,15 @@ def score(quantiles: Floats, outcome: Floats, patients: NDArray[np.int64]) -> di
         Name -> number, always the same names; None where there is none: all of them when no forecast was made, the
         skill when LOCF made no error.
     """
-    made = np.isfinite(quantiles).all(axis=1)
+    has_forecast = np.isfinite(quantiles).all(axis=1)
     figures: dict[str, Any] = {
-        "n": int(made.sum()),
-        "lesions": len(np.unique(patients[made])),
-        "not_made": int((~made).sum()),
+        "n": int(has_forecast.sum()),
+        "lesions": len(np.unique(patients[has_forecast])),
+        "not_made": int((~has_forecast).sum()),
     }
-    if not made.any():
+    if not has_forecast.any():
         return figures | dict.fromkeys(FIGURES)
-    measured = _measure(quantiles[made], outcome[made], patients[made])
+    measured = _measure(quantiles[has_forecast], outcome[has_forecast], patients[has_forecast])
     return figures | {name: measured[name] if np.isfinite(measured[name]) else None for name in FIGURES}
 
 

@@ -64,7 +64,7 @@ def _checked(name: str, members: list[zipfile.ZipInfo], max_bytes: int) -> list[
         raise InputError(
             f"{name}: expected an open zip, got an encrypted one. Unpack it and zip it without a password."
         )
-    kept = []
+    images = []
     for member in members:
         # zipfile turns backslashes into slashes only on Windows, so look at what was written.
         parts = PurePosixPath(member.orig_filename.replace("\\", "/")).parts
@@ -74,11 +74,11 @@ def _checked(name: str, members: list[zipfile.ZipInfo], max_bytes: int) -> list[
                 "Do not trust this file; make a new zip of the images alone."
             )
         if not member.is_dir() and "__MACOSX" not in parts and not parts[-1].startswith("."):
-            kept.append(member)
-    size = sum(member.file_size for member in kept)
-    if size > max_bytes or len(kept) > MAX_FILES:
+            images.append(member)
+    size = sum(member.file_size for member in images)
+    if size > max_bytes or len(images) > MAX_FILES:
         raise InputError(
             f"{name}: expected at most {MAX_FILES:,} files and {max_bytes / 2**30:.3g} GB unpacked, "
-            f"got {len(kept):,} files and {size / 2**30:.3g} GB. Zip one series at a time."
+            f"got {len(images):,} files and {size / 2**30:.3g} GB. Zip one series at a time."
         )
-    return kept
+    return images

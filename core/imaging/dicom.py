@@ -140,16 +140,16 @@ def _tags() -> list[Any]:
     return [*_NEEDED, PHILIPS_SUV_FACTOR]
 
 
-def _choose(found: Sequence[DicomSlice], modality: Modality, name: str, series_uid: str | None) -> list[DicomSlice]:
+def _choose(slices: Sequence[DicomSlice], modality: Modality, name: str, series_uid: str | None) -> list[DicomSlice]:
     """The slices of the one series that is meant."""
     series: dict[str, list[DicomSlice]] = {}
-    for item in found:
+    for item in slices:
         header = item.header
         image = header.get("Modality") in _CODE.values() and "Rows" in header
         if image and "LOCALIZER" not in (header.get("ImageType") or ()):
             series.setdefault(str(header.get("SeriesInstanceUID") or ""), []).append(item)
     if not series:
-        kinds = Counter(code_word(item.header.get("Modality") or "UNKNOWN") for item in found)
+        kinds = Counter(code_word(item.header.get("Modality") or "UNKNOWN") for item in slices)
         got = ", ".join(f"{count} {kind}" for kind, count in sorted(kinds.items())[:8])
         raise InputError(f"{name}: expected CT, PET or MR images, got {got}. Choose the folder that holds the images.")
     wanted = {uid: s for uid, s in series.items() if s[0].header.Modality == _CODE[modality]}

@@ -88,7 +88,7 @@ def read_headers(files: Sequence[Path], name: str, tags: Sequence[Any]) -> list[
     Raises:
         InputError: none is DICOM, one is damaged, deflated, or may not be read.
     """
-    found = []
+    slices = []
     for path in files:
         if not is_dicom(path):
             with reading(path):
@@ -100,13 +100,13 @@ def read_headers(files: Sequence[Path], name: str, tags: Sequence[Any]) -> list[
         except _DAMAGED as error:
             raise InputError(f"{name}: expected DICOM, {path.name} is damaged. Copy or export it again.") from error
         if item is not None:
-            found.append(item)
-    if not found:
-        what = f"{len(files)} files of which none is DICOM" if files else "no files"
+            slices.append(item)
+    if not slices:
+        got = f"{len(files)} files of which none is DICOM" if files else "no files"
         raise InputError(
-            f"{name}: expected DICOM images, got {what}. Choose the folder that holds the series, or an image file."
+            f"{name}: expected DICOM images, got {got}. Choose the folder that holds the series, or an image file."
         )
-    return found
+    return slices
 
 
 def _read_header(path: Path, name: str, tags: Sequence[Any]) -> DicomSlice | None:

@@ -59,12 +59,12 @@ def ask_about_id(patient_id: str) -> None:
         )
 
 
-def ask_about_name(what: str, name: str) -> None:
-    """Raise NameQuestion if a `what` ("dataset", "sequence") holds a date or a given name beside another."""
+def ask_about_name(kind: str, name: str) -> None:
+    """Raise NameQuestion if a `kind` ("dataset", "sequence") holds a date or a given name beside another."""
     reason = _what_it_looks_like(name, strict=False)
     if reason:
         raise NameQuestion(
-            f"Expected a {what} that names no person, got one that looks like {reason}. Choose another, or confirm "
+            f"Expected a {kind} that names no person, got one that looks like {reason}. Choose another, or confirm "
             "that it names nobody (on the page by its box, on the command line with --id-is-a-pseudonym)."
         )
 

@@ -68,15 +68,15 @@ def _limit_itself(limits: Mapping[str, float]) -> None:
     ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     pages = int(Path("/proc/self/statm").read_text().split()[0])
     seconds = max(1, int(limits["seconds"]))
-    for what, most in (
+    for resource_kind, most in (
         (resource.RLIMIT_AS, pages * resource.getpagesize() + int(limits["memory_bytes"])),
         (resource.RLIMIT_CPU, seconds),
         (resource.RLIMIT_FSIZE, int(limits["file_bytes"])),
         (resource.RLIMIT_CORE, 0),  # a dump would hold the image
     ):
-        hard = resource.getrlimit(what)[1]
+        hard = resource.getrlimit(resource_kind)[1]
         least = most if hard == resource.RLIM_INFINITY else min(most, hard)
-        resource.setrlimit(what, (least, least))
+        resource.setrlimit(resource_kind, (least, least))
     signal.signal(signal.SIGXFSZ, signal.SIG_IGN)  # an OSError says it better
     with contextlib.suppress(OSError):  # not everywhere allowed, and only a preference
         Path("/proc/self/oom_score_adj").write_text("1000")

@@ -115,11 +115,11 @@ def date_mode() -> str:
     return settings().dates
 
 
-def permitted_facts(found: Mapping[str, Any], timepoint: str) -> dict[str, Any]:
+def permitted_facts(facts: Mapping[str, Any], timepoint: str) -> dict[str, Any]:
     """The metadata of a scan that is stored.
 
     Args:
-        found: what `core.imaging.open_scan.open_scan` says.
+        facts: what `core.imaging.open_scan.open_scan` says.
         timepoint: the date that the person gave, YYYY-MM-DD.
 
     Returns:
@@ -127,17 +127,17 @@ def permitted_facts(found: Mapping[str, Any], timepoint: str) -> dict[str, Any]:
         and dates are kept, "warnings" says that they differ, without the date. "not_kept" names the keys that were
         dropped, where there are any.
     """
-    permitted: dict[str, Any] = {key: found[key] for key in _OURS if key in found}
+    permitted: dict[str, Any] = {key: facts[key] for key in _OURS if key in facts}
     dropped = []
-    for key, value in found.items():
+    for key, value in facts.items():
         if key in _OURS or key == "study_date":
             continue
         if _is_number(key, value) if key in _NUMBERS else _is_text(key, value):
             permitted[key] = value
         else:
             dropped.append(key if re.fullmatch(r"[a-z_]{1,40}", key) else "other")
-    if date_mode() == "keep" and "study_date" in found:
-        if found["study_date"] == timepoint:
+    if date_mode() == "keep" and "study_date" in facts:
+        if facts["study_date"] == timepoint:
             permitted["study_date"] = timepoint
         else:
             permitted["warnings"] = [
@@ -160,11 +160,11 @@ def _is_text(key: str, value: Any) -> bool:
     text = _COMPOUNDS[key].sub(r"\1 ", value) if key in _COMPOUNDS else value
     if not value.isascii() or not value.isprintable() or _ADJACENT.search(text):
         return False
-    words, number = _VOCABULARY[key]
+    vocabulary, number = _VOCABULARY[key]
     parts = _WORD.findall(text)
     named = [part for part in parts if part.isalpha()]
     whole = "".join(named).lower()  # "NECK_CHEST", "Chest/Abd"
-    known = whole in words or all(part.lower() in words for part in named)
+    known = whole in vocabulary or all(part.lower() in vocabulary for part in named)
     counted = [part for part in parts if part.isdigit()]
     few = len(counted) <= _MOST_NUMBERS and sum(len(part) == 1 for part in named) <= _MOST_LETTERS
     return bool(named) and known and few and all(re.fullmatch(number, part) for part in counted) and len(parts) <= 12

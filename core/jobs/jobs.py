@@ -97,8 +97,8 @@ def run_inline(
             progress(fraction, message)
 
         result = kind.compute(params, out_dir, Reporter(tell, folder / "cancel"))
-        kept = kind.record(store, params, result, out_dir, person)
-        store.jobs.update(job_id, status="done", progress=1.0, message="Done", result=kept)
+        job_result = kind.record(store, params, result, out_dir, person)
+        store.jobs.update(job_id, status="done", progress=1.0, message="Done", result=job_result)
     except JobCancelled as error:
         store.jobs.update(job_id, status="cancelled", message=str(error))
         raise
@@ -110,7 +110,7 @@ def run_inline(
         raise
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-    return kept
+    return job_result
 
 
 class Reporter:

@@ -97,8 +97,10 @@ def import_mask(store: StageStore, file: Path, *, patient_id: str, timepoint: st
     """
     grid = store.scans.reference_grid(patient_id, timepoint)
     with store.scratch() as scratch:
-        own = read_mask(file, scratch)
-        labels = own if own.grid.matches(grid) else _on_reference(store, own, grid, patient_id, timepoint)
+        imported = read_mask(file, scratch)
+        labels = (
+            imported if imported.grid.matches(grid) else _on_reference(store, imported, grid, patient_id, timepoint)
+        )
         parent = newest_visible_version(store, patient_id, timepoint, author)
         return add_version(
             store,

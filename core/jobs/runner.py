@@ -101,7 +101,7 @@ class _Live:
     out_dir: Path = Path()
     running: bool = False
     #: Whether its row says that it runs.
-    told: bool = False
+    row_runs: bool = False
     recording: bool = False
     latest: tuple[float, str] | None = None
 
@@ -292,8 +292,10 @@ class JobRunner:
             if (live.folder / "cancel").exists():
                 message = "Cancelling"
             live.running = True
-            self.store.jobs.update(job_id, status=None if live.told else "running", progress=fraction, message=message)
-            live.told = True
+            self.store.jobs.update(
+                job_id, status=None if live.row_runs else "running", progress=fraction, message=message
+            )
+            live.row_runs = True
 
     def _collect(self, job_id: str, future: Any) -> None:
         """On Dask's callback thread: turns a finished future into an outcome."""
@@ -335,9 +337,9 @@ class JobRunner:
             try:
                 self.store.jobs.update(job_id, status=outcome["status"], message=outcome["message"], **done)
             except InputError as error:  # what no row can hold is no better the next time
-                told = outcome["status"] == "failed"
-                words = apology(log_unexpected("InputError", [])) if told else explain(error)
-                self._end(job_id, {"status": "failed", "message": words}, again_s)
+                failed = outcome["status"] == "failed"
+                message = apology(log_unexpected("InputError", [])) if failed else explain(error)
+                self._end(job_id, {"status": "failed", "message": message}, again_s)
                 return
             except Exception as error:
                 kind = type(error).__name__
@@ -356,18 +358,18 @@ class JobRunner:
         except OSError as error:
             return {"status": "failed", "message": NO_ROOM.format(why=error.strerror)}
         try:
-            kept = live.kind.record(self._seen_by(live.person), live.params, result, live.out_dir, live.person)
+            job_result = live.kind.record(self._seen_by(live.person), live.params, result, live.out_dir, live.person)
         except Exception as error:
             return {"status": "failed", "message": explain(error)}
-        return {"status": "done", "message": "Done", "result": kept}
+        return {"status": "done", "message": "Done", "result": job_result}
 
-    def _write(self, what: Callable[..., None], *args: Any) -> None:
+    def _write(self, action: Callable[..., None], *args: Any) -> None:
         if not self._closing:
-            self._writer.submit(self._logged, what, *args)
+            self._writer.submit(self._logged, action, *args)
 
-    def _logged(self, what: Callable[..., None], *args: Any) -> None:
+    def _logged(self, action: Callable[..., None], *args: Any) -> None:
         """The writer's executor would keep an error to itself."""
         try:
-            what(*args)
+            action(*args)
         except Exception as error:
             log_unexpected(type(error).__name__, traceback.format_tb(error.__traceback__))

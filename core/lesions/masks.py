@@ -88,11 +88,11 @@ def replace_lesion(label_map: LabelMap, lesion: int, mask: NDArray[np.bool_]) ->
         raise GeometryError(f"Expected a lesion mask of {label_map.array.shape} voxels, got {mask.shape}.")
     if mask.dtype != np.bool_:
         raise InputError(f"Expected a lesion mask of bool, got {mask.dtype}. Compare it with 0 first.")
-    own = label_map.array == lesion
+    in_lesion = label_map.array == lesion
     free = label_map.array == 0
     array = label_map.array.copy()
-    array[own] = 0
-    array[mask & (own | free)] = lesion
+    array[in_lesion] = 0
+    array[mask & (in_lesion | free)] = lesion
     return LabelMap(array, label_map.grid)
 
 

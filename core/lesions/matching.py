@@ -46,15 +46,15 @@ def components(binary: NDArray[Any], grid: Grid, min_volume_mm3: float = 30.0) -
     pieces, count = label(binary[box] != 0, structure=generate_binary_structure(3, 3))
     sizes = np.bincount(pieces.ravel(), minlength=count + 1)[1:]
     order = np.argsort(-sizes, kind="stable")
-    kept = order[sizes[order] * grid.voxel_volume_mm3 >= min_volume_mm3]
-    if len(kept) > MAX_LESIONS:
-        enough = float(sizes[kept[MAX_LESIONS]] + 1) * grid.voxel_volume_mm3
+    large_enough = order[sizes[order] * grid.voxel_volume_mm3 >= min_volume_mm3]
+    if len(large_enough) > MAX_LESIONS:
+        enough = float(sizes[large_enough[MAX_LESIONS]] + 1) * grid.voxel_volume_mm3
         raise InputError(
-            f"Expected at most {MAX_LESIONS} separate lesions, got {len(kept)} of at least {min_volume_mm3:g} mm3. "
-            f"Raise the smallest volume to {enough:g} mm3, or check that this is a tumour mask."
+            f"Expected at most {MAX_LESIONS} separate lesions, got {len(large_enough)} of at least "
+            f"{min_volume_mm3:g} mm3. Raise the smallest volume to {enough:g} mm3, or check that this is a tumour mask."
         )
     lookup = np.zeros(count + 1, dtype=np.uint8)
-    lookup[kept + 1] = np.arange(1, len(kept) + 1)
+    lookup[large_enough + 1] = np.arange(1, len(large_enough) + 1)
     numbered[box] = lookup[pieces]
     return numbered
 

@@ -92,7 +92,7 @@ class DoubtedFile:
 
 @dataclass(frozen=True)
 class ScanVerdict:
-    """What the scan gate said of a timepoint; `result` is `core.gates.scan.rfdeep.ScanGateResult` as JSON."""
+    """What the scan gate said of a timepoint; `result` is `core.gates.scan.scan_gate.ScanGateResult` as JSON."""
 
     score_id: str
     patient_id: str

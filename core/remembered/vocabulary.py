@@ -12,6 +12,8 @@ MaskGateVerdict = Literal[
 MASK_GATE_VERDICTS: tuple[MaskGateVerdict, ...] = get_args(MaskGateVerdict)
 ScanGateState = Literal["in distribution", "out of distribution", "no anchor"]
 SCAN_GATE_STATES: tuple[ScanGateState, ...] = ("in distribution", "out of distribution", "no anchor")
+#: The state that is a doubt.
+OUT_OF_DISTRIBUTION: ScanGateState = "out of distribution"
 
 
 class MaskMethod(StrEnum):

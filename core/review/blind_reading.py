@@ -12,7 +12,7 @@ from core.access import Scope
 from core.errors import StoreError
 from core.remembered.lists import HasViews
 from core.remembered.sources import HasMasks, HasPatients
-from core.review.readers import ReadingStore, visible, visible_masks
+from core.review.readers import ReadingStore, masks_visible_to, visible_masks
 from core.types import MaskRecord
 
 #: Ids, dates and the parts of a path, as they stand in an audit entry.
@@ -20,7 +20,7 @@ _NAMES = re.compile(r"[A-Za-z0-9._-]+")
 
 
 class AllPatientsStore(ReadingStore, HasViews, Protocol):
-    """What is read of all patients at once."""
+    """The parts of a store that say who sees what, of all patients at once."""
 
 
 def closed_timepoints(store: ReadingStore, patient_id: str, person: str) -> list[str]:
@@ -35,7 +35,9 @@ def seen_of_patient(store: ReadingStore, patient_id: str, person: str) -> list[M
         return records
     seen: list[MaskRecord] = []
     for day in sorted({record.timepoint for record in records}):
-        seen += visible([record for record in records if record.timepoint == day], person, day in closed, False)
+        seen += masks_visible_to(
+            [record for record in records if record.timepoint == day], person, day in closed, False
+        )
     return seen
 
 
@@ -47,7 +49,7 @@ def seen_of_all(store: AllPatientsStore, person: str) -> list[MaskRecord]:
         return records
     seen: list[MaskRecord] = []
     for place, versions in groupby(records, key=lambda record: (record.patient_id, record.timepoint)):
-        seen += visible(versions, person, place in closed, False)
+        seen += masks_visible_to(versions, person, place in closed, False)
     return seen
 
 

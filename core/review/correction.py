@@ -101,10 +101,14 @@ def summarise(rows: Sequence[JsonObject]) -> list[JsonDict]:
     """Mean, median and number of each comparison's measures; None, and n = 0, where no timepoint has both sides."""
     out = []
     for name in COMPARISONS:
-        own = [row for row in rows if row["comparison"] == name and row["missing"] is None]
-        summary: JsonDict = {"comparison": name, "n": len(own), "patients": len({r["patient_id"] for r in own})}
+        measured = [row for row in rows if row["comparison"] == name and row["missing"] is None]
+        summary: JsonDict = {
+            "comparison": name,
+            "n": len(measured),
+            "patients": len({r["patient_id"] for r in measured}),
+        }
         for measure in MEASURES:
-            values = [float(row[measure]) for row in own if row[measure] is not None]
+            values = [float(row[measure]) for row in measured if row[measure] is not None]
             summary[f"{measure}_mean"] = float(np.mean(values)) if values else None
             summary[f"{measure}_median"] = float(np.median(values)) if values else None
             summary[f"{measure}_n"] = len(values)
@@ -141,6 +145,6 @@ def correction(store: CorrectionStore, patient_id: str | None = None, seen: Coll
     return {
         "patient_id": patient_id,
         "timepoints": rows,
-        "patients": {name: summarise(own) for name, own in by_patient.items() if own},
+        "patients": {name: summarise(patient_rows) for name, patient_rows in by_patient.items() if patient_rows},
         "summary": summarise(rows),
     }

@@ -103,11 +103,11 @@ def lesions_after(record: MaskRecord, verdict: str, lesion_id: str) -> list[Json
     """The version's lesions once a lesion of it was accepted or rejected; others stay as they are."""
     out = []
     for lesion in record.lesions:
-        kept = dict(lesion)
+        decided = dict(lesion)
         if str(lesion["lesion_id"]) == lesion_id:
-            kept.pop(REJECTED, None)
-            kept |= {REJECTED: True} if verdict == "reject" else {}
-        out.append(kept)
+            decided.pop(REJECTED, None)
+            decided |= {REJECTED: True} if verdict == "reject" else {}
+        out.append(decided)
     return out
 
 

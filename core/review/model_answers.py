@@ -128,7 +128,7 @@ class Answer(Rectangle):
 
     def sources(self) -> list[JsonDict]:
         """What it came from, as a sidecar's `prompts` have it: its boxes and points, and the mask it went on from."""
-        made = {"model_id": self.model_id, "checkpoint_sha256": self.checkpoint_sha256}
+        model = {"model_id": self.model_id, "checkpoint_sha256": self.checkpoint_sha256}
         more = {"propagate": True} if self.propagated else {}
         rows = [{**prompt.model_dump(), "scan": self.scan, "lesion": self.lesion} for prompt in self.prompts]
         if self.began is not None:
@@ -144,16 +144,16 @@ class Answer(Rectangle):
                     "lesion": self.lesion,
                 }
             )
-        return [{**row, **more, **made} for row in rows]
+        return [{**row, **more, **model} for row in rows]
 
 
 def newest_of_each_place(answers: Iterable[Answer]) -> list[Answer]:
     """Answers in the order of citation, without those that a later one replaced on the same slice and lesion."""
-    kept: dict[object, Answer] = {}
+    newest: dict[object, Answer] = {}
     for answer in answers:
-        kept.pop(answer.place, None)
-        kept[answer.place] = answer
-    return list(kept.values())
+        newest.pop(answer.place, None)
+        newest[answer.place] = answer
+    return list(newest.values())
 
 
 #: A person's answers by id, oldest first, each with its patient and timepoint.

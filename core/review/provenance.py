@@ -76,30 +76,30 @@ def explain(
         answers: as cited, oldest first; of several to one slice and lesion the newest counts.
         grids: of the scans that were asked, by SHA-256; an answer on a scan that is not among them explains nothing.
     """
-    told = [answer for answer in newest_of_each_place(answers) if answer.lesion and answer.scan_sha256 in grids]
-    window = _window(before, after, reference, told, grids)
+    cited = [answer for answer in newest_of_each_place(answers) if answer.lesion and answer.scan_sha256 in grids]
+    window = _window(before, after, reference, cited, grids)
     if window is None:
         return Provenance(0, 0, 0, ())
     part = tuple(slice(a, b + 1) for a, b in zip(*window, strict=True))
     new = np.ascontiguousarray(after[part])
     old = np.zeros_like(new) if before is None else np.ascontiguousarray(before[part])
-    seen = [_Seen(answer, grids[answer.scan_sha256], reference, window) for answer in told]
+    seen = [_Seen(answer, grids[answer.scan_sha256], reference, window) for answer in cited]
     changed = old != new
     explained, by_hand = changed.copy(), np.zeros(changed.shape, bool)
     for label in sorted({*np.unique(old[changed]).tolist(), *np.unique(new[changed]).tolist()} - {0}):
-        if label not in {answer.lesion for answer in told}:
+        if label not in {answer.lesion for answer in cited}:
             explained[(old == label) | (new == label)] = False
-    for lesion in sorted({int(answer.lesion or 0) for answer in told}):
+    for lesion in sorted({int(answer.lesion or 0) for answer in cited}):
         was, now, marks = old == lesion, new == lesion, np.zeros(new.shape, np.uint8)
         near = _extent(was | now)
-        for one in seen:
-            for box, said in one.says(near) if one.answer.lesion == lesion else ():
-                marks[box] |= said
+        for seen_answer in seen:
+            for box, marks_of_answer in seen_answer.says(near) if seen_answer.answer.lesion == lesion else ():
+                marks[box] |= marks_of_answer
         explained &= ~(now & ~was & ((marks & YES) == 0)) & ~(was & ~now & ((marks & NO) == 0))
         by_hand |= ((marks == YES) & (new == 0)) | ((marks == NO) & now)
     by_hand |= changed & ~explained
     near = _extent(explained)
-    used = [one.answer for one in seen if one.explains_some(near, old, new, explained)]
+    used = [seen_answer.answer for seen_answer in seen if seen_answer.explains_some(near, old, new, explained)]
     return Provenance(int(changed.sum()), int(explained.sum()), int(by_hand.sum()), tuple(used))
 
 
@@ -184,9 +184,9 @@ class _Seen:
 
     def explains_some(self, near: Extent | None, old: Marks, new: Marks, explained: Bools) -> bool:
         """Whether it explains at least one of the voxels that are explained."""
-        for box, said in self.says(near):
-            added = ((said & YES) > 0) & (new[box] == self.answer.lesion)
-            gone = ((said & NO) > 0) & (old[box] == self.answer.lesion)
+        for box, marks in self.says(near):
+            added = ((marks & YES) > 0) & (new[box] == self.answer.lesion)
+            gone = ((marks & NO) > 0) & (old[box] == self.answer.lesion)
             if (explained[box] & (added | gone)).any():
                 return True
         return False
@@ -206,7 +206,7 @@ class _Seen:
             a, b = nearest[first].astype(int), nearest[second].astype(int)
             on = (nearest[axis] == self.answer.slice) & (a >= 0) & (b >= 0) & (a < shape[first]) & (b < shape[second])
             inside = self.bits[np.where(on, a, 0), np.where(on, b, 0)]
-            said = np.where(on, np.where(inside, YES, NO), np.uint8(0))
-            first_way = said if first_way is None else first_way
-            marks |= said | np.where(said != first_way, UNSURE, np.uint8(0))
+            sampled = np.where(on, np.where(inside, YES, NO), np.uint8(0))
+            first_way = sampled if first_way is None else first_way
+            marks |= sampled | np.where(sampled != first_way, UNSURE, np.uint8(0))
         return marks

@@ -85,7 +85,7 @@ def newest_by_reader(records: Iterable[MaskRecord]) -> dict[str, MaskRecord]:
     return dict(sorted(newest.items()))
 
 
-def visible(
+def masks_visible_to(
     records: Iterable[MaskRecord], person: str, blind: bool, finished: bool | Collection[str]
 ) -> list[MaskRecord]:
     """The versions of one timepoint that a person may see, in the order given.
@@ -108,7 +108,7 @@ def visible(
 
 
 def _without_parent(record: MaskRecord) -> MaskRecord:
-    """The record as `store.add_mask` writes that of a version without a parent."""
+    """The record as `store.masks.add` writes that of a version without a parent."""
     return replace(
         record,
         parent_version=None,
@@ -125,9 +125,9 @@ class ReadingStore(HasPatients, HasMasks, HasReadings, Protocol):
 
 
 def visible_masks(store: ReadingStore, patient_id: str, timepoint: str, person: str) -> list[MaskRecord]:
-    """The versions of a timepoint that this person may see, oldest first (`visible`)."""
+    """The versions of a timepoint that this person may see, oldest first (`masks_visible_to`)."""
     closed = store.readings.is_closed(patient_id, timepoint, person)
-    return visible(store.masks.of(patient_id, timepoint), person, closed, False)
+    return masks_visible_to(store.masks.of(patient_id, timepoint), person, closed, False)
 
 
 def readable(store: ReadingStore, patient_id: str, records: Iterable[MaskRecord]) -> list[MaskRecord]:
@@ -174,7 +174,7 @@ def masks_for_all_to_see(
     for other in store.patients.timepoints(patient_id):
         records = visible_masks(store, patient_id, other, person)
         if blind_here and store.readings.is_blind(patient_id, other):
-            public = {record.version for record in visible(store.masks.of(patient_id, other), "", True, False)}
+            public = {record.version for record in masks_visible_to(store.masks.of(patient_id, other), "", True, False)}
             accepted = {r.version for r in records if r.status == "accepted" and other != timepoint}
             records = [record for record in records if record.version in public | accepted]
         found[other] = records

@@ -8,6 +8,7 @@ from typing import Protocol
 
 from core.remembered.lists import HasViews, WorklistRow
 from core.remembered.sources import HasDecisions, HasMasks, HasScans
+from core.remembered.vocabulary import OUT_OF_DISTRIBUTION
 
 
 class WorklistStore(HasViews, HasScans, HasMasks, HasDecisions, Protocol):
@@ -32,9 +33,6 @@ class WorkItem:
     version: int | None
     task: str
     reason: str
-
-
-OOD_FLAG = "out of distribution"
 
 
 def work_items(store: WorklistStore) -> list[WorkItem]:
@@ -76,11 +74,11 @@ def _item(row: WorklistRow, doubts: list[str], files: Mapping[str, str]) -> Work
     readable = [record for record in open_versions if record.mask_id not in files]
     newest = (readable or open_versions)[-1]
     doubts = [*doubts, *(f"version {r.version}: {files[r.mask_id]}" for r in open_versions if r.mask_id in files)]
-    anomaly = newest.mask_verdict
-    if anomaly is None:
+    shape = newest.mask_verdict
+    if shape is None:
         doubts.append("mask gate: cannot be judged, as it was not scored")
-    elif anomaly["flagged"]:
-        doubts.append(f"mask gate: unusual shape (p = {anomaly['p_value']:.3f})")
+    elif shape["flagged"]:
+        doubts.append(f"mask gate: unusual shape (p = {shape['p_value']:.3f})")
     again = ": its acceptance was withdrawn" if newest.last_verdict == "withdraw" else ""
     reason = "; ".join([*doubts, f"version {newest.version} ({newest.method}) is proposed{again}"])
     urgency = 0 if doubts else 1
@@ -98,7 +96,7 @@ def _unproven(row: WorklistRow, to_affirm: Mapping[str, str]) -> list[str]:
 
 def _scan_doubts(row: WorklistRow) -> list[str]:
     scan = row.scan_verdict
-    if scan is None or scan["state"] != OOD_FLAG:
+    if scan is None or scan["state"] != OUT_OF_DISTRIBUTION:
         return []
     return [f"scan gate: out of distribution ({scan['score']:.2f}, threshold {scan['threshold']:.2f})"]
 

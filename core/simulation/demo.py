@@ -60,21 +60,21 @@ def build(
     stories = stories or (REAL if real else DEMO)
     source = real_timepoints(sts, stories) if real else demo_timepoints(stories)
     total = sum(len(story.weeks) for story in stories)
-    made: list[tuple[str, str, str, str]] = []
+    built: list[tuple[str, str, str, str]] = []
     for number, timepoint in enumerate(source):
         progress(number / total, f"{timepoint.patient_id} {timepoint.date} ({number + 1} of {total})")
         _add(store, timepoint)
-        made.append((timepoint.patient_id, timepoint.date, timepoint.story, timepoint.what))
-    _score(store, [(patient, date) for patient, date, _, _ in made])
+        built.append((timepoint.patient_id, timepoint.date, timepoint.story, timepoint.fate))
+    _score(store, [(patient, date) for patient, date, _, _ in built])
     progress(1.0, "the demo cohort is ready")
-    patients = sorted({patient for patient, *_ in made})
+    patients = sorted({patient for patient, *_ in built})
     return {
         "patients": len(patients),
-        "timepoints": len(made),
+        "timepoints": len(built),
         "mask_versions": sum(len(store.masks.of(patient)) for patient in patients),
         "decisions": sum(len(store.decisions.of(patient)) for patient in patients),
-        "stories": {patient: story for patient, _, story, _ in made},
-        "open": [f"{patient} {date}" for patient, date, _, what in made if what not in DECIDED],
+        "stories": {patient: story for patient, _, story, _ in built},
+        "open": [f"{patient} {date}" for patient, date, _, fate in built if fate not in DECIDED],
     }
 
 
@@ -125,7 +125,7 @@ def _add(store: DemoStore, timepoint: DemoTimepoint) -> None:
     if store.verdicts.of_scans(patient, date):
         return
     request = {"patient_id": patient, "timepoint": date}
-    if timepoint.what != "arrived" and not store.masks.of(patient, date):
+    if timepoint.fate != "arrived" and not store.masks.of(patient, date):
         for event in timepoint.events:
             store.events.add(patient, event.date, event.kind.replace(" ", "-"), event.detail, PERSON)
         _decide(store, timepoint, request)
@@ -138,13 +138,13 @@ def _decide(store: DemoStore, timepoint: DemoTimepoint, request: dict[str, Any])
     forecast that is then kept to be judged at the next visit."""
     patient, date = timepoint.patient_id, timepoint.date
     run_inline(store, KINDS["segment"], request, PERSON)
-    right = timepoint.what == "correct" and not _newest(store, patient, date).lesions
+    right = timepoint.fate == "correct" and not _newest(store, patient, date).lesions
     if timepoint.mask is not None and not right:
         parent = newest_visible_version(store, patient, date, PERSON)
         add_version(
             store, timepoint.mask, patient, date, method=MaskMethod.IMPORT, author=PERSON, parent_version=parent
         )
-    if timepoint.what in DECIDED:
+    if timepoint.fate in DECIDED:
         newest = _newest(store, patient, date)
         store.decisions.decide(
             patient, date, newest.version, "accept", PERSON, "demo", "Decided by the demo, read by nobody."

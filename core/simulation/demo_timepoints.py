@@ -99,9 +99,9 @@ def _pose(story: Story, visit: int) -> tuple[tuple[float, float, float], tuple[f
 
 
 def _timepoint(story: Story, dataset: str, scan: SimulatedTimepoint, visit: int) -> DemoTimepoint:
-    what = story.what.get(visit, "accept")
-    mask = scan.truth if what == "correct" else bad_mask(scan, story.fault, visit) if what == "bad_mask" else None
-    if what == "ood":
+    fate = story.fates.get(visit, "accept")
+    mask = scan.truth if fate == "correct" else bad_mask(scan, story.fault, visit) if fate == "bad_mask" else None
+    if fate == "ood":
         scan = out_of_distribution(scan, story.fault, visit)
     since = story.weeks[visit - 1] if visit else -1000
     events = tuple(
@@ -110,7 +110,7 @@ def _timepoint(story: Story, dataset: str, scan: SimulatedTimepoint, visit: int)
         if since < week <= story.weeks[visit]
     )
     return DemoTimepoint(
-        story.patient_id, dataset, story.date(story.weeks[visit]), story.text, scan, what, events, mask
+        story.patient_id, dataset, story.date(story.weeks[visit]), story.text, scan, fate, events, mask
     )
 
 

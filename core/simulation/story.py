@@ -18,7 +18,7 @@ from core.types import LabelMap
 #: "arrived"   the scans alone: the visitor runs the network;
 #: "ood"       the scan is out of distribution; its mask stays proposed;
 #: "bad_mask"  `DemoTimepoint.mask` was handed in and went wrong; it stays proposed.
-What = Literal["accept", "correct", "open", "arrived", "ood", "bad_mask"]
+MaskFate = Literal["accept", "correct", "open", "arrived", "ood", "bad_mask"]
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class DemoTimepoint:
         patient_id, dataset, date: where it is stored; the date (YYYY-MM-DD) names the timepoint.
         story: one line for people; the same at all of the patient's timepoints.
         scan: CT, PET, truth, true volumes and true motion.
-        what: what becomes of the mask, see `What`.
+        fate: of its mask, see `MaskFate`.
         events: since the visit before.
         mask: the mask that is handed in, for "bad_mask" and "correct"; else None.
     """
@@ -48,7 +48,7 @@ class DemoTimepoint:
     date: str
     story: str
     scan: SimulatedTimepoint
-    what: What
+    fate: MaskFate
     events: tuple[DemoEvent, ...] = ()
     mask: LabelMap | None = None
 
@@ -96,7 +96,7 @@ class Story:
         courses: the lesions; the first is label 1.
         anatomy, leg_mm, shape: the phantom's body and scan; not used for a real scan.
         warped: later visits are the first one warped, not drawn anew.
-        what: visit -> what becomes of it; absent: "accept".
+        fates: visit -> what becomes of its mask; absent: "accept".
         fault: kind of the out-of-distribution scan or of the bad mask, where `what` says so.
         events: (week, kind, detail).
         source: the folder of the real scan that the patient is made from, "" for a phantom.
@@ -112,7 +112,7 @@ class Story:
     shape: tuple[int, int, int] = (152, 152, 52)
     pet_spacing_mm: float = 5.47
     warped: bool = False
-    what: Mapping[int, What] = field(default_factory=dict)
+    fates: Mapping[int, MaskFate] = field(default_factory=dict)
     fault: str = ""
     events: tuple[tuple[int, str, str], ...] = ()
     source: str = ""

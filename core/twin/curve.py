@@ -16,7 +16,7 @@ from core.types import TOTAL_LESION_ID, Decision, MaskRecord, Verdict, VolumePoi
 
 
 class CurveStore(HasPatients, HasScans, HasMasks, HasDecisions, HasReferenceSets, Protocol):
-    """What is read here."""
+    """The parts of a store that a curve and its notes come from."""
 
 
 def exclusion_reasons(store: CurveStore, patient_id: str) -> dict[str, str]:
@@ -74,17 +74,17 @@ def treatments(events: Iterable[Event], first_timepoint: str) -> list[Treatment]
     A stop ends the treatment of that name, or else the one begun last that still goes on.
     """
     zero = parse_date(first_timepoint)
-    found: list[Treatment] = []
+    begun: list[Treatment] = []
     for event in sorted(events, key=lambda event: str(event.date)):
         day, name = float((parse_date(str(event.date)) - zero).days), _detail_text(event.detail)
         if event.kind == EventKind.TREATMENT_START:
-            found.append(Treatment(name, day, None))
+            begun.append(Treatment(name, day, None))
         elif event.kind == EventKind.TREATMENT_STOP:
-            on = [n for n, treatment in enumerate(found) if treatment.end_days is None]
-            named = [n for n in on if found[n].name == name]
+            on = [n for n, treatment in enumerate(begun) if treatment.end_days is None]
+            named = [n for n in on if begun[n].name == name]
             for n in (named or on)[-1:]:
-                found[n] = replace(found[n], end_days=day)
-    return found
+                begun[n] = replace(begun[n], end_days=day)
+    return begun
 
 
 @dataclass(frozen=True)

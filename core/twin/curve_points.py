@@ -10,7 +10,7 @@ from core.types import TOTAL_LESION_ID, VolumePoint, parse_date
 
 
 class CurvePointStore(Protocol):
-    """What is read here."""
+    """The parts of a store that the points of a curve come from."""
 
     @property
     def patients(self) -> TimepointSource: ...

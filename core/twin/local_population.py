@@ -22,7 +22,7 @@ from core.types import TOTAL_LESION_ID
 
 
 class LocalPopulationStore(HasPatients, HasMasks, HasReferenceSets, Protocol):
-    """What is read and written here."""
+    """The parts of a store that a population is learned from and kept in."""
 
 
 def accepted_lesions(store: LocalPopulationStore) -> list[Lesion]:
@@ -45,11 +45,11 @@ def fit_local_population(store: LocalPopulationStore, person: str) -> JsonDict:
     """
     lesions = accepted_lesions(store)
     text = json.dumps([[x.patient_id, x.days.tolist(), x.volumes_mm3.tolist()] for x in lesions])
-    made = document(
+    population = document(
         lesions,
         f"accepted masks of this installation ({len(lesions)} lesions)",
         hashlib.sha256(text.encode()).hexdigest(),
         "python cli.py learn-growth",
     )
-    set_id = store.reference_sets.add(KIND, made, person)
-    return {"set_id": set_id, "lesions": len(lesions), "reliability": made["reliability"]}
+    set_id = store.reference_sets.add(KIND, population, person)
+    return {"set_id": set_id, "lesions": len(lesions), "reliability": population["reliability"]}

@@ -28,11 +28,13 @@ from core.types import MM3_PER_ML, TOTAL_LESION_ID, Progress, VolumePoint, no_pr
 #: The best first; what cannot be evaluated comes after everything that can.
 BEST_FIRST: tuple[Category, ...] = ("CR", "PR", "SD", "PD", "NE")
 #: Kinds of event after which a patient is no longer followed.
-ENDS = frozenset({"death", "died", "lost-to-follow-up", "follow-up-end", "end-of-follow-up", "off-study"})
+FOLLOW_UP_END_KINDS = frozenset(
+    {"death", "died", "lost-to-follow-up", "follow-up-end", "end-of-follow-up", "off-study"}
+)
 
 
-class OutcomeStore(CurvePointStore, Protocol):
-    """What is read of one patient."""
+class PatientResponseStore(CurvePointStore, Protocol):
+    """The parts of a store that one patient's response comes from."""
 
     @property
     def scans(self) -> DescribedScanSource: ...
@@ -41,12 +43,12 @@ class OutcomeStore(CurvePointStore, Protocol):
 
 
 class CohortStore(HasPatients, HasViews, Protocol):
-    """What is read of all patients."""
+    """The parts of a store that the responses of all patients come from."""
 
 
 @dataclass(frozen=True)
 class Visit:
-    """One accepted timepoint.
+    """One accepted timepoint of a patient under one rule.
 
     Args:
         days: since baseline.
@@ -71,8 +73,8 @@ class Visit:
 
 
 @dataclass(frozen=True)
-class PatientOutcome:
-    """One patient under one rule.
+class PatientResponse:
+    """One patient's response under one rule.
 
     Args:
         visits: in order of time, at least two; the first is the baseline.
@@ -82,7 +84,7 @@ class PatientOutcome:
             no least duration.
         verdict: whether the best change is more than noise; None without one.
         treatments: in days since baseline; events: (days, text) of what else happened, but the end.
-        ended: (days, text) of the event of `ENDS`, or None.
+        ended: (days, text) of the event of `FOLLOW_UP_END_KINDS`, or None.
         waiting: timepoints without an accepted mask.
         simulated: any of the scans is.
         doubt: why the first progression may be none (`core.twin.radiotherapy.cannot_tell`), and which accepted masks
@@ -119,7 +121,7 @@ class PatientOutcome:
         return self.ended is None
 
     @property
-    def no_change(self) -> str:
+    def why_no_best_change(self) -> str:
         """Why there is no best change; "" where there is one."""
         if self.best is not None:
             return ""
@@ -135,7 +137,7 @@ class Cohort:
     """Several patients under one rule; `left_out`: patient -> why there is nothing to show."""
 
     rule: str
-    outcomes: tuple[PatientOutcome, ...]
+    responses: tuple[PatientResponse, ...]
     left_out: Mapping[str, str]
 
 
@@ -145,7 +147,7 @@ def cohort(
     datasets: Collection[str] | None = None,
     progress: Progress = no_progress,
 ) -> Cohort:
-    """The outcomes of all patients, or of those in the datasets named, by patient id.
+    """The responses of all patients, or of those in the datasets named, by patient id.
 
     A patient with fewer than two accepted timepoints, or without a lesion in any, is left out with the reason.
 
@@ -155,24 +157,26 @@ def cohort(
     if rule not in RULES:
         raise InputError(f"Unknown response rule {rule!r}. Known: {', '.join(RULES)}.")
     rows = [row for row in store.patients.all() if datasets is None or row.dataset in datasets]
-    outcomes, left_out = [], {}
+    responses, left_out = [], {}
     records = CohortRecords(store.views.cohort())
     for number, row in enumerate(rows):
         patient = str(row.patient_id)
         progress(number / len(rows), f"{patient} ({number + 1} of {len(rows)})")
-        found = outcome(records, patient, str(row.dataset), rule) if row.accepted > 1 else None
-        if found is not None:
-            outcomes.append(found)
+        response = patient_response(records, patient, str(row.dataset), rule) if row.accepted > 1 else None
+        if response is not None:
+            responses.append(response)
         elif row.accepted > 1:
             left_out[patient] = "no lesion in any accepted mask"
         else:
             left_out[patient] = f"{row.accepted} of {row.timepoints} timepoints accepted; two are needed"
     progress(1.0, "")
-    return Cohort(rule, tuple(outcomes), left_out)
+    return Cohort(rule, tuple(responses), left_out)
 
 
-def outcome(store: OutcomeStore, patient_id: str, dataset: str, rule: str = DEFAULT_RULE) -> PatientOutcome | None:
-    """One patient's outcome; None with fewer than two accepted timepoints or without a lesion in any of them.
+def patient_response(
+    store: PatientResponseStore, patient_id: str, dataset: str, rule: str = DEFAULT_RULE
+) -> PatientResponse | None:
+    """One patient's response; None with fewer than two accepted timepoints or without a lesion in any of them.
 
     Raises:
         InputError: unknown rule.
@@ -189,10 +193,10 @@ def outcome(store: OutcomeStore, patient_id: str, dataset: str, rule: str = DEFA
     known = [visit for visit in counted if visit.change_percent is not None]
     best = min(known, key=lambda visit: visit.change_percent or 0.0) if known else None
     events, baseline = store.events.of(patient_id), visits[0].timepoint
-    ends = [event for event in events if event.kind.lower().replace("_", "-") in ENDS]
+    ends = [event for event in events if event.kind.lower().replace("_", "-") in FOLLOW_UP_END_KINDS]
     others = [event for event in events if event not in ends]
     done = {visit.timepoint for visit in visits}
-    return PatientOutcome(
+    return PatientResponse(
         patient_id,
         dataset,
         rule,
@@ -251,7 +255,7 @@ def until_progression(visits: Sequence[Visit]) -> list[Visit]:
     return counted
 
 
-def _verdict(store: OutcomeStore, patient_id: str, baseline: Visit, best: Visit) -> ChangeVerdict:
+def _verdict(store: PatientResponseStore, patient_id: str, baseline: Visit, best: Visit) -> ChangeVerdict:
     """`change_verdict` on the target's volumes; the diameter is that of the largest lesion at baseline."""
     records = {record.mask_id: record for record in store.masks.of(patient_id)}
     before, after = records[baseline.mask_id], records[best.mask_id]
@@ -264,8 +268,8 @@ def _verdict(store: OutcomeStore, patient_id: str, baseline: Visit, best: Visit)
     )
 
 
-def best_rows(outcomes: Sequence[PatientOutcome]) -> list[TableRow]:
-    """A patient a row, the worst best change first and unknown ones last: what the waterfall shows."""
+def waterfall_rows(responses: Sequence[PatientResponse]) -> list[TableRow]:
+    """Rows of the waterfall: a patient each, the worst best change first, unknown ones last."""
     return [
         {
             "patient": o.patient_id,
@@ -282,24 +286,24 @@ def best_rows(outcomes: Sequence[PatientOutcome]) -> list[TableRow]:
             "volume_mL": None if o.best is None else _ml(o.best.volume_mm3),
             "progression_days": None if o.progression is None else o.progression.days,
             "doubt": o.doubt,
-            "note": o.no_change,
+            "note": o.why_no_best_change,
             "baseline_mask_id": o.visits[0].mask_id,
             "mask_id": "" if o.best is None else o.best.mask_id,
             "simulated": o.simulated,
         }
-        for o in worst_first(outcomes)
+        for o in worst_first(responses)
     ]
 
 
-def worst_first(outcomes: Sequence[PatientOutcome]) -> list[PatientOutcome]:
+def worst_first(responses: Sequence[PatientResponse]) -> list[PatientResponse]:
     """By best change, the greatest growth first, then by patient; those without a known change last."""
     return sorted(
-        outcomes, key=lambda o: (math.inf if o.best is None else -(o.best.change_percent or 0.0), o.patient_id)
+        responses, key=lambda o: (math.inf if o.best is None else -(o.best.change_percent or 0.0), o.patient_id)
     )
 
 
-def visit_rows(outcomes: Sequence[PatientOutcome]) -> list[TableRow]:
-    """An accepted timepoint a row: what the spider shows."""
+def spider_rows(responses: Sequence[PatientResponse]) -> list[TableRow]:
+    """Rows of the spider: an accepted timepoint each."""
     return [
         {
             "patient": o.patient_id,
@@ -316,34 +320,34 @@ def visit_rows(outcomes: Sequence[PatientOutcome]) -> list[TableRow]:
             "mask_id": v.mask_id,
             "simulated": o.simulated,
         }
-        for o in outcomes
+        for o in responses
         for v in o.visits
     ]
 
 
-def course_rows(outcomes: Sequence[PatientOutcome]) -> list[TableRow]:
-    """Whatever happened a row, in days since baseline: what the swimmer shows; `to_days` None: it goes on."""
+def swimmer_rows(responses: Sequence[PatientResponse]) -> list[TableRow]:
+    """Rows of the swimmer: a period or event each, in days since baseline; `to_days` None: it goes on."""
     rows: list[TableRow] = []
-    for o in outcomes:
-        whats: list[tuple[str, float, float | None, str]] = [("observed", 0.0, o.days_observed, "")]
-        whats += [("response", v.days, v.days, v.category) for v in o.visits]
-        whats += [("new lesion", v.days, v.days, ", ".join(v.appeared)) for v in o.visits if v.appeared]
-        whats += [("treatment", t.start_days, t.end_days, t.name) for t in o.treatments]
-        whats += [("event", days, days, text) for days, text in o.events]
+    for o in responses:
+        periods: list[tuple[str, float, float | None, str]] = [("observed", 0.0, o.days_observed, "")]
+        periods += [("response", v.days, v.days, v.category) for v in o.visits]
+        periods += [("new lesion", v.days, v.days, ", ".join(v.appeared)) for v in o.visits if v.appeared]
+        periods += [("treatment", t.start_days, t.end_days, t.name) for t in o.treatments]
+        periods += [("event", days, days, text) for days, text in o.events]
         end, why = o.ended or (o.days_observed, "")
-        whats.append(("follow-up ended", end, end, why) if o.ended else ("still followed", end, None, ""))
+        periods.append(("follow-up ended", end, end, why) if o.ended else ("still followed", end, None, ""))
         rows += [
             {
                 "patient": o.patient_id,
                 "dataset": o.dataset,
                 "rule": o.rule,
-                "what": what,
+                "what": kind,
                 "from_days": start,
                 "to_days": stop,
                 "detail": detail,
                 "simulated": o.simulated,
             }
-            for what, start, stop, detail in whats
+            for kind, start, stop, detail in periods
         ]
     return rows
 

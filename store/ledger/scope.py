@@ -30,7 +30,7 @@ RULES: Mapping[str, str] = {
     "patients": "SELECT * FROM main.patients WHERE $everywhere OR dataset IN (SELECT dataset FROM datasets_seen)",
     **{name: _OF_PATIENT.format(name) for name in ("timepoints", "scans", "ood_scores", "events")},
     **{name: _OF_PATIENT.format(name) for name in ("reading_settings", "readings_finished")},
-    # Of a closed timepoint what an engine made and the person's own readings, as `core.review.readers.visible` has it.
+    # Of a closed timepoint what an engine made and the person's own readings: `core.review.readers.masks_visible_to`.
     "masks_seen": f"""
         SELECT m.*, c.patient_id IS NOT NULL AS is_closed FROM main.masks m
         LEFT JOIN closed c ON c.patient_id = m.patient_id AND c.timepoint = m.timepoint
@@ -72,6 +72,12 @@ RULES: Mapping[str, str] = {
 }
 #: The same for who reads nothing blind: `masks` need not look for hidden parents.
 _NOTHING_CLOSED = {**RULES, "masks": _OF_PATIENT.format("masks")}
+#: The same for who sees every data set: only work on the installation is not theirs.
+_EVERY_PATIENT = {
+    "jobs": f"""
+        SELECT * FROM main.jobs WHERE json_extract_string(params, '$.patient_id') IS NOT NULL
+            OR person = $person OR kind IN ({_words(JOBS_OF_ALL)})"""
+}
 #: Tables that hold nothing of a patient. The audit does: its payloads leave the store by `SeenStore.audit_log` alone,
 #: and by `Decisions.to_affirm`, which asks `masks` as well.
 OPEN = frozenset({"people", "grants", "models", "reference_sets", "schema_version", "audit"})
@@ -89,7 +95,7 @@ def scoped(scope: Scope, sql: str, parameters: Sequence[object] = ()) -> tuple[s
     """
     if scope.is_everything:
         return sql, list(parameters)
-    text, marks = _with_rules(sql, bool(scope.closed))
+    text, marks = _with_rules(sql, bool(scope.closed), scope.datasets is not None)
     values = _values(scope)
     return text, [*(values[mark] for mark in marks), *parameters]
 
@@ -106,7 +112,7 @@ def _values(scope: Scope) -> dict[str, object]:
 
 
 @lru_cache(maxsize=1024)
-def _with_rules(sql: str, some_closed: bool) -> tuple[str, tuple[str, ...]]:
+def _with_rules(sql: str, some_closed: bool, narrowed: bool) -> tuple[str, tuple[str, ...]]:
     """The query below the rules that it needs, and the names of their parameters in order."""
     body = sql.strip()
     first, own = ("", body)
@@ -116,8 +122,8 @@ def _with_rules(sql: str, some_closed: bool) -> tuple[str, tuple[str, ...]]:
     for name, is_function in _TABLE.findall(body):
         if not is_function and name not in RULES and name not in OPEN and name not in made_here:
             raise StoreError(f"Expected a table with a rule who may see it (store.ledger.scope), got {name[:64]!r}.")
-    rules_of_all = RULES if some_closed else _NOTHING_CLOSED
-    needed = _needed(set(_NAMED.findall(body)) - made_here, rules_of_all)
+    rules_of_all = RULES if some_closed else _NOTHING_CLOSED if narrowed else _EVERY_PATIENT
+    needed = _needed((set(_NAMED.findall(body)) - made_here) & set(rules_of_all), rules_of_all)
     rules = [(name, rule) for name, rule in rules_of_all.items() if name in needed]
     if not rules:
         return sql, ()

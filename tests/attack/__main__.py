@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from tempfile import mkdtemp
 
-from tests.attack import files, people, records, scene, server
+from tests.attack import dashboard, files, people, records, scene, server
 from tests.attack.door import Door, Outcome, attempt
 
 
@@ -25,7 +25,7 @@ def outcomes(chosen: list[Door]) -> Iterator[Outcome]:
             yield attempt(door, folder / str(number))
             shutil.rmtree(folder / str(number), ignore_errors=True)
     finally:
-        server.stop()
+        dashboard.stop()
         scene.forget_scene()
         shutil.rmtree(folder, ignore_errors=True)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gzip
 import json
-import os
 import re
 import socket
 import struct
@@ -12,14 +11,23 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tests.attack.door import LIMIT_S, ROOT, Door, Opened, Skipped, cli
+from tests.attack.dashboard import (
+    WAIT_MS,
+    Running,
+    browser_of,
+    dashboard,
+    headers_of,
+    serve,
+    session_of,
+    statuses,
+    token_of,
+)
+from tests.attack.door import Door, Opened, Skipped
 from tests.attack.scene import FIRST, PATIENT, copy_of_scene
 
-WAIT_MS = 60_000
 HEADERS = {
     "content-security-policy": "frame-ancestors 'none'",
     "x-frame-options": "DENY",
@@ -28,149 +36,12 @@ HEADERS = {
 }
 
 
-@dataclass
-class Running:
-    """A dashboard on this machine with two known people, and a browser that works as one of them."""
-
-    url: str
-    root: Path
-    process: subprocess.Popen[bytes]
-    browser: Any = None
-    playwright: Any = None
-    tokens: list[str] = field(default_factory=list)
-
-    @property
-    def port(self) -> int:
-        return int(self.url.rsplit(":", 1)[1])
-
-
-_running: list[Running] = []
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-def _serve(root: Path, *more: str) -> tuple[str, subprocess.Popen[bytes]]:
-    port = _free_port()
-    command = [sys.executable, "-m", "streamlit", "run", "app.py", "--server.port", str(port), *more]
-    log = (root.parent / "server.log").open("wb")
-    process = subprocess.Popen(command, cwd=ROOT, stdout=log, stderr=log, env={**os.environ, "TWIN_DATA": str(root)})
-    return f"http://127.0.0.1:{port}", process
-
-
-def _dashboard(folder: Path) -> Running:
-    """The one dashboard of all doors, started with the first that needs it."""
-    if not _running:
-        home = folder.parent / "served"
-        home.mkdir()
-        root = copy_of_scene(home)
-        cli(root, "person", "add", "reader-1", "--role", "reader")
-        url, process = _serve(root)
-        _running.append(Running(url, root, process))
-        _until_it_answers(url, process)
-    return _running[0]
-
-
-def _until_it_answers(url: str, process: subprocess.Popen[bytes]) -> None:
-    import httpx
-
-    for _ in range(LIMIT_S * 2):
-        if process.poll() is not None:
-            raise Opened(f"the dashboard ended with {process.returncode} instead of starting")
-        try:
-            if httpx.get(url + "/api/health", timeout=2).status_code == 200:
-                return
-        except httpx.HTTPError:
-            time.sleep(0.5)
-    raise Opened("the dashboard does not answer")
-
-
-def stop() -> None:
-    """Ends what was started."""
-    for running in _running:
-        if running.browser is not None:
-            running.browser.close()
-            running.playwright.stop()
-        running.process.terminate()
-        try:
-            running.process.wait(30)
-        except subprocess.TimeoutExpired:
-            running.process.kill()
-    _running.clear()
-
-
-def _browser(here: Running) -> Any:
-    from tests.conftest import CHROMIUM_ARGS, find_chromium
-
-    if here.browser is None:
-        found = find_chromium()
-        if found is None:
-            raise Skipped("needs Chromium")
-        from playwright.sync_api import sync_playwright
-
-        here.playwright = sync_playwright().start()
-        here.browser = here.playwright.chromium.launch(executable_path=found, args=list(CHROMIUM_ARGS))
-    return here.browser
-
-
-def _session(here: Running, page_name: str = "review") -> Any:
-    """A page of a browser of its own that works as reader-1; `here.tokens` gets the tokens that it used."""
-    page = _browser(here).new_context(viewport={"width": 1400, "height": 900}).new_page()
-    page.set_default_timeout(WAIT_MS)
-    here.tokens.clear()
-    page.on("request", lambda request: _note_token(here, request))
-    page.goto(f"{here.url}/{page_name}?patient_id={PATIENT}")
-    _work_as(page, "reader-1")
-    return page
-
-
-def _note_token(here: Running, request: Any) -> None:
-    token = request.headers.get("x-twin-token")
-    if token and token not in here.tokens:
-        here.tokens.append(token)
-
-
-def _work_as(page: Any, name: str) -> None:
-    page.get_by_role("heading", name="Who is working?").wait_for()
-    page.get_by_role("combobox").first.click()
-    page.get_by_role("option", name=name, exact=True).click()
-    page.get_by_role("button", name="Continue").click()
-    page.get_by_role("combobox", name=re.compile("Working as")).wait_for()
-
-
-def _token(here: Running) -> tuple[Any, dict[str, str]]:
-    """An open page of the reading room, and the header that its requests carry."""
-    page = _session(here)
-    until = time.monotonic() + 90
-    while not here.tokens and time.monotonic() < until:
-        page.wait_for_timeout(200)
-    if not here.tokens:
-        raise Opened("the reading room never asked for a scan")
-    return page, _headers_of(here, page)
-
-
-def _headers_of(here: Running, page: Any) -> dict[str, str]:
-    """What the page's own requests carry: its newest token, and the browser's cookies."""
-    cookies = "; ".join(f"{cookie['name']}={cookie['value']}" for cookie in page.context.cookies())
-    return {"x-twin-token": here.tokens[-1], "cookie": cookies}
-
-
-def _statuses(here: Running, paths: list[str], headers: dict[str, str]) -> dict[str, int]:
-    import httpx
-
-    with httpx.Client(base_url=here.url, timeout=10) as client:
-        return {path: client.get(path, headers=headers).status_code for path in paths}
-
-
 def _rebinding(folder: Path) -> str:
     """The requests of a page of evil.example whose name now means 127.0.0.1."""
-    here, said = _dashboard(folder), []
+    here, said = dashboard(folder), []
     for host in ("evil.example", f"evil.example:{here.port}", "127.0.0.1.evil.example"):
         paths = ["/", "/api/health", "/_stcore/health", "/review"]
-        for path, status in _statuses(here, paths, {"Host": host}).items():
+        for path, status in statuses(here, paths, {"Host": host}).items():
             if status < 400:
                 raise Opened(f"{path} answers {status} to Host: {host}")
         status = _handshake(here.port, host, f"http://{host}")
@@ -181,7 +52,7 @@ def _rebinding(folder: Path) -> str:
 
 
 def _other_site(folder: Path) -> str:
-    here = _dashboard(folder)
+    here = dashboard(folder)
     status = _handshake(here.port, f"127.0.0.1:{here.port}", "http://evil.example")
     if status == 101:
         raise Opened("the WebSocket opens for a page of evil.example")
@@ -207,7 +78,7 @@ def _every_interface(folder: Path) -> str:
     import httpx
 
     root = copy_of_scene(folder)
-    url, process = _serve(root, "--server.address", "0.0.0.0")
+    url, process = serve(root, "--server.address", "0.0.0.0")
     try:
         for _ in range(80):
             if process.poll() is not None:
@@ -229,7 +100,7 @@ def _every_interface(folder: Path) -> str:
 def _plain_start(folder: Path) -> str:
     import psutil
 
-    here = _dashboard(folder)
+    here = dashboard(folder)
     places = {
         c.laddr.ip for c in psutil.Process(here.process.pid).net_connections("inet") if c.status == psutil.CONN_LISTEN
     }
@@ -242,7 +113,7 @@ def _plain_start(folder: Path) -> str:
 def _headers(folder: Path) -> str:
     import httpx
 
-    here = _dashboard(folder)
+    here = dashboard(folder)
     for path in ("/", "/review", "/api/health", "/api/viewer/scan/x/slab/0"):
         headers = httpx.get(here.url + path, timeout=10).headers
         for name, value in HEADERS.items():
@@ -256,7 +127,7 @@ def _without_token(folder: Path) -> str:
 
     from pages.ui.api import routes
 
-    here, tried = _dashboard(folder), 0
+    here, tried = dashboard(folder), 0
     junk = ("x", "0", "9" * 5000, "%00", "..%2f..%2fetc%2fpasswd", "%ff")
     for route in routes.ROUTES:
         for value in junk:
@@ -276,7 +147,7 @@ def _without_token(folder: Path) -> str:
 def _absurd_slab(folder: Path) -> str:
     import httpx
 
-    here = _dashboard(folder)
+    here = dashboard(folder)
     page, headers = _at_first(here)
     scan = json.loads(next(here.root.glob(f"raw/*/*/{FIRST}/CT.json")).read_text())["sha256"]
     place, said = f"{here.url}/api/viewer/scan/{scan}/slab", []
@@ -313,17 +184,17 @@ def _first_timepoint(page: Any) -> None:
 
 
 def _at_first(here: Running) -> tuple[Any, dict[str, str]]:
-    page, _ = _token(here)
+    page, _ = token_of(here)
     known = len(here.tokens)
     _first_timepoint(page)
     until = time.monotonic() + 60
     while len(here.tokens) == known and time.monotonic() < until:
         page.wait_for_timeout(200)
-    return page, _headers_of(here, page)
+    return page, headers_of(here, page)
 
 
 def _nan_edit(folder: Path) -> str:
-    here = _dashboard(folder)
+    here = dashboard(folder)
     page, headers = _at_first(here)
     client, draft = _draft(here, headers)
     place = f"/api/viewer/draft/{draft['draft_id']}"
@@ -347,7 +218,7 @@ def _nan_edit(folder: Path) -> str:
 
 def _invented(folder: Path) -> str:
     """A drawing by hand that says it was MedSAM's answer."""
-    here = _dashboard(folder)
+    here = dashboard(folder)
     page, headers = _at_first(here)
     client, draft = _draft(here, headers)
     place = f"/api/viewer/draft/{draft['draft_id']}"
@@ -381,7 +252,7 @@ def _invented(folder: Path) -> str:
 def _after_the_session(folder: Path) -> str:
     import httpx
 
-    here = _dashboard(folder)
+    here = dashboard(folder)
     page, headers = _at_first(here)
     scan = json.loads(next(here.root.glob(f"raw/*/*/{FIRST}/CT.json")).read_text())["sha256"]
     place = f"{here.url}/api/viewer/scan/{scan}/slab/0"
@@ -404,8 +275,8 @@ def _clear_cache(folder: Path) -> str:
     from websockets.sync.client import connect
     from websockets.typing import Origin, Subprotocol
 
-    here = _dashboard(folder)
-    page = _session(here, "review")
+    here = dashboard(folder)
+    page = session_of(here, "review")
     page.get_by_role("button", name="Score the scan").click()
     ports = _dask_ports(here, wait_s=90)
     if not ports:
@@ -444,7 +315,7 @@ def _dask_ports(here: Running, wait_s: float) -> set[int]:
 
 def _scheduler(folder: Path) -> str:
     """Another user of this machine hands Dask a function."""
-    here = _dashboard(folder)
+    here = dashboard(folder)
     ports = _dask_ports(here, wait_s=0)
     if not ports:
         raise Skipped("no job was running, so Dask was not there")
@@ -466,8 +337,8 @@ def _scheduler(folder: Path) -> str:
 def _csv(folder: Path) -> str:
     import httpx
 
-    here = _dashboard(folder)
-    page = _session(here, "trajectory")
+    here = dashboard(folder)
+    page = session_of(here, "trajectory")
     page.get_by_role("button", name="Export").first.click()
     with page.expect_download(timeout=WAIT_MS) as waiting:
         page.get_by_role("button", name="Data of the chart (CSV)").click()
@@ -482,8 +353,8 @@ def _csv(folder: Path) -> str:
 
 
 def _fresh_window(folder: Path) -> str:
-    here = _dashboard(folder)
-    page = _browser(here).new_context().new_page()
+    here = dashboard(folder)
+    page = browser_of(here).new_context().new_page()
     page.set_default_timeout(WAIT_MS)
     page.goto(f"{here.url}/review?patient_id={PATIENT}")
     asked = page.get_by_role("heading", name="Who is working?")

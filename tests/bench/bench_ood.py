@@ -16,7 +16,7 @@ RESAMPLINGS, TREES = 20, 300
 def run() -> list[dict[str, Any]]:
     """One row a detector and protocol, then the seconds to fit the shipped gate and to score one real scan."""
     from core.gates.scan.evaluate import ID_ONLY, SAW_OOD, evaluate, methods
-    from core.gates.scan.rfdeep import MODEL_ID, read_reference
+    from core.gates.scan.scan_gate import MODEL_ID, read_reference
     from weights import registry
 
     reference = read_reference(registry.verify(registry.find(MODEL_ID)))
@@ -50,12 +50,12 @@ def run() -> list[dict[str, Any]]:
 
 def _cost() -> list[dict[str, Any]]:
     from core.engines.auto.nnunet import load_segmenter
-    from core.gates.scan.rfdeep import load_rfdeep
+    from core.gates.scan.scan_gate import load_scan_gate
     from core.imaging.volumes import read_volume
     from tests.bench import shared_data
 
     started = time.perf_counter()
-    gate = load_rfdeep()
+    gate = load_scan_gate()
     fitted = time.perf_counter()
     folder = shared_data() / "sts" / "STS_003"
     volumes = [read_volume(folder / "CT_image.nii.gz", "CT"), read_volume(folder / "PET_image.nii.gz", "PET")]

@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from core.gates.mask.anomaly import MaskGate
+from core.gates.mask.conformal import MaskGate
 from core.gates.mask.verdicts import ALPHA, K_NEAREST, vectors_of
 from core.imaging.volumes import write_nifti
 from core.lesions.masks import measure

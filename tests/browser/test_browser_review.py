@@ -22,7 +22,7 @@ SLOW_MS = 400_000
 def visits(tmp_path_factory):
     """A store with DEMO-01's first two visits accepted and the third just arrived; (root, the third's date)."""
     root = tmp_path_factory.mktemp("demo")
-    story = replace(DEMO[0], weeks=DEMO[0].weeks[:3], what={})
+    story = replace(DEMO[0], weeks=DEMO[0].weeks[:3], fates={})
     with open_store(root) as store:
         build(store, stories=[replace(story, weeks=story.weeks[:2])])
         arrived = list(demo_timepoints([story]))[2]

@@ -16,7 +16,7 @@ from pydantic import SecretStr, ValidationError
 import cli
 from core import settings as module
 from core.errors import InputError
-from core.settings import FIELDS, Settings, for_child, settings, told, unknown_variables
+from core.settings import FIELDS, Settings, for_child, settings, spec_of, unknown_variables
 from store.files import file_rights
 from tests import settings_table
 
@@ -90,7 +90,7 @@ def test_a_wrong_value_is_one_sentence_that_names_the_variable(monkeypatch, name
     if module.is_secret(name):
         assert text.strip() == "" or text not in sentence
     else:
-        assert told(name).allowed in sentence
+        assert spec_of(name).allowed in sentence
         assert ascii(text) in sentence
 
 
@@ -204,7 +204,7 @@ def test_a_process_started_from_here_reads_the_same_settings(monkeypatch):
 def test_every_setting_says_what_it_is_for_and_what_it_may_be():
     for name, field in FIELDS.items():
         assert Settings.model_fields[field].description
-        assert told(name).allowed
+        assert spec_of(name).allowed
         assert name in (f"TWIN_{field.upper()}", field.upper())
     assert set(FIELDS) == RIGHT.keys() | WRONG.keys(), "each is tried here"
 

@@ -105,7 +105,7 @@ def test_the_mask_gate_knows_what_was_just_accepted_on_the_page(opened):
     button(page, "Score the mask").click().run()
     button(page, "Accept v2").click().run()
     assert not page.exception
-    gate, row = fitted.stored(store_of()), store_of().reference_sets.newest(fitted.KIND)
+    gate, row = fitted.stored_gate(store_of()), store_of().reference_sets.newest(fitted.KIND)
     assert gate is not None
     assert row is not None
     assert gate.seq == store_of().vectors.last_change()[0]

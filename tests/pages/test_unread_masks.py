@@ -10,7 +10,7 @@ from streamlit.testing.v1 import AppTest
 
 from core.twin import trajectory
 from core.twin.curve_points import volume_points
-from core.twin.outcomes import outcome
+from core.twin.outcomes import patient_response
 from core.twin.response import volumetric_response
 from pages.ui.compare import comparing
 from pages.ui.frame import resources
@@ -82,7 +82,7 @@ def test_with_the_first_mask_lost_there_is_no_baseline_and_no_other_takes_its_pl
 
 def test_a_cohort_gives_no_best_change_without_a_baseline_and_says_which_mask_is_gone(without, state):
     store = without(DAYS[0])
-    found = outcome(store, "ANNA", "clinic")
+    found = patient_response(store, "ANNA", "clinic")
     assert found is not None
     assert (found.best, found.best_response) == (None, "NE")
     assert found.doubt == f"accepted mask of {DAYS[0]}: {state}"
@@ -90,7 +90,7 @@ def test_a_cohort_gives_no_best_change_without_a_baseline_and_says_which_mask_is
 
 
 def test_a_mask_lost_between_others_is_not_evaluable_there_and_doubted(without, state):
-    found = outcome(without(DAYS[1]), "ANNA", "clinic")
+    found = patient_response(without(DAYS[1]), "ANNA", "clinic")
     assert found is not None
     assert [v.category for v in found.visits] == ["baseline", "NE", "SD", "PD"]
     assert f"accepted mask of {DAYS[1]}: {state}" in found.doubt

@@ -111,6 +111,17 @@ def test_who_sees_everything_asks_just_what_was_asked() -> None:
     )
 
 
+def test_work_on_the_installation_is_its_starters_and_the_administrators(two: Store) -> None:
+    """What `verify` found names patients; how well the gate does is for all."""
+    jobs = {kind: two.jobs.create(kind, {}, "demo") for kind in ("verify", "evaluate_ood")}
+    jobs["own"] = two.jobs.create("learn", {}, "ann")
+    for person, seen in (("demo", {"verify", "evaluate_ood", "own"}), ("ann", {"evaluate_ood", "own"})):
+        listed = {job.job_id for job in two.seen_by(person).jobs.newest()}
+        assert {name for name, job_id in jobs.items() if job_id in listed} == seen
+    with pytest.raises(StoreError, match="There is no job"):
+        two.seen_by("ann").jobs.get(jobs["verify"])
+
+
 @pytest.mark.parametrize("part", LISTS)
 def test_of_a_data_set_that_was_not_granted_nothing_is_listed(part: str, two: Store) -> None:
     told = repr(LISTS[part](two.seen_by("bob")))

@@ -16,7 +16,7 @@ from core.review.blind_reading import Hidden, closed_timepoints, seen_of_all, se
 from core.review.decisions import withdrawn_mask_ids
 from core.review.worklist import work_items
 from core.twin.cohort_records import CohortRecords
-from core.twin.outcomes import cohort, outcome
+from core.twin.outcomes import cohort, patient_response
 from core.twin.response import RULES
 from store import Store, open_store
 from tests import clinic
@@ -116,11 +116,11 @@ def in_brief(kind: Any, record: Any) -> Any:
 
 
 @pytest.mark.parametrize("rule", RULES)
-def test_the_outcomes_of_a_cohort_are_those_of_its_patients(clinics: Store, rule: str) -> None:
+def test_the_responses_of_a_cohort_are_those_of_its_patients(clinics: Store, rule: str) -> None:
     found = cohort(clinics, rule)
-    assert found.outcomes
-    for one in found.outcomes:
-        assert repr(one) == repr(outcome(clinics, one.patient_id, one.dataset, rule))
+    assert found.responses
+    for one in found.responses:
+        assert repr(one) == repr(patient_response(clinics, one.patient_id, one.dataset, rule))
 
 
 def test_a_cohort_with_files_that_cannot_be_read_is_told_the_same(tmp_path: Path) -> None:
@@ -132,9 +132,9 @@ def test_a_cohort_with_files_that_cannot_be_read_is_told_the_same(tmp_path: Path
             (store.root / store.masks.file_of(record).name).unlink()
         store.files.check()
         assert len(store.masks.problems()) == 2
-        for one in cohort(store).outcomes:
-            assert repr(one) == repr(outcome(store, one.patient_id, one.dataset))
-        assert [one.doubt for one in cohort(store).outcomes if one.patient_id == "ANNA"] != [""]
+        for one in cohort(store).responses:
+            assert repr(one) == repr(patient_response(store, one.patient_id, one.dataset))
+        assert [one.doubt for one in cohort(store).responses if one.patient_id == "ANNA"] != [""]
 
 
 def test_what_the_cohort_reads_of_a_patient_is_what_the_store_says(clinics: Store) -> None:

@@ -49,9 +49,11 @@ def channel_for(name: str, volumes: Sequence[Volume]) -> Volume:
         if fits:
             break
     have = ", ".join(v.channel for v in volumes) or "no scan"
-    what = f"has several scans that could be its channel {name!r}" if fits else f"has no scan for its channel {name!r}"
+    problem = (
+        f"has several scans that could be its channel {name!r}" if fits else f"has no scan for its channel {name!r}"
+    )
     raise InputError(
-        f"The timepoint {what} (it has {have}). Import a {name} scan for this date, or choose another model."
+        f"The timepoint {problem} (it has {have}). Import a {name} scan for this date, or choose another model."
     )
 
 

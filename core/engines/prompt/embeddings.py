@@ -70,15 +70,15 @@ class Slot:
         except OSError:
             return None
         try:
-            found = _unpack(content)
+            features = _unpack(content)
             os.utime(self.path)  # the last use decides what is evicted first
         except ValueError:
             log.warning("a damaged embedding was removed; it is computed again")
             self.path.unlink(missing_ok=True)
             return None
         except OSError:  # evicted meanwhile: what was read is whole
-            return found
-        return found
+            return features
+        return features
 
     def write(self, features: Features) -> None:
         """Keeps it, whole or not at all. A disk that is full or read-only is logged, not raised: it is only a cache."""

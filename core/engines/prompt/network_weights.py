@@ -18,15 +18,17 @@ def fill_network(network: torch.nn.Module, state: dict[str, Any], model_id: str)
     """
     state = state.get("model", state.get("state_dict", state))
     state = {name.removeprefix("module."): value for name, value in state.items()}
-    own = network.state_dict()
-    missing = sorted(own.keys() - state.keys())
-    unknown = sorted(state.keys() - own.keys())
-    misfit = [n for n in own.keys() & state.keys() if tuple(getattr(state[n], "shape", ())) != tuple(own[n].shape)]
+    expected = network.state_dict()
+    missing = sorted(expected.keys() - state.keys())
+    unknown = sorted(state.keys() - expected.keys())
+    misfit = [
+        n for n in expected.keys() & state.keys() if tuple(getattr(state[n], "shape", ())) != tuple(expected[n].shape)
+    ]
     if missing or unknown or misfit:
         sample = ", ".join((missing + unknown + sorted(misfit))[:3])
         raise ModelError(
-            f"The weights of {model_id} are for another network: of {len(own)} parameters expected, {len(missing)} are "
-            f"missing, {len(misfit)} have another shape, and {len(unknown)} are unknown ({sample} ...). "
-            "Check that the file is the one its name says, or choose another model."
+            f"The weights of {model_id} are for another network: of {len(expected)} parameters expected, "
+            f"{len(missing)} are missing, {len(misfit)} have another shape, and {len(unknown)} are unknown "
+            f"({sample} ...). Check that the file is the one its name says, or choose another model."
         )
     network.load_state_dict(state)

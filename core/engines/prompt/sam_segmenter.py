@@ -98,8 +98,8 @@ class SamSegmenter:
         self.network: Any = network.eval().to(self.device)
         # Channels last is what convolutions are quickest on, by a fifth on a CPU.
         self.network.image_encoder.to(memory_format=torch.channels_last)
-        own: Any = self.network.image_encoder
-        self._encoder: Encoder = own if encoder is None else encoder
+        image_encoder: Any = self.network.image_encoder
+        self._encoder: Encoder = image_encoder if encoder is None else encoder
         self._cache: OrderedDict[str, Embedding] = OrderedDict()
         self._lock, self._encoding = threading.Lock(), threading.Lock()
 
@@ -113,18 +113,18 @@ class SamSegmenter:
         if image.ndim != 2 or image.dtype != np.uint8 or min(image.shape) < 1:
             raise InputError(f"Expected a slice (I, J) of uint8, got {image.shape} of {image.dtype}.")
         key = _content_key(image)
-        found = self._remembered(key) or (self._recall(image, slot) if slot else None)
-        if found is None:
+        embedding = self._remembered(key) or (self._recall(image, slot) if slot else None)
+        if embedding is None:
             with self._encoding:
-                found = self._remembered(key)  # another thread may have been at it
-                if found is None:
-                    found = self._compute(image)
+                embedding = self._remembered(key)  # another thread may have been at it
+                if embedding is None:
+                    embedding = self._compute(image)
                     if slot:
-                        slot.write(Features(found.features.half().cpu().numpy(), found.resized))
-                self._remember(key, found)
+                        slot.write(Features(embedding.features.half().cpu().numpy(), embedding.resized))
+                self._remember(key, embedding)
         else:
-            self._remember(key, found)
-        return found
+            self._remember(key, embedding)
+        return embedding
 
     def remembers(self, image: NDArray[np.uint8]) -> bool:
         """Whether `embed` has this slice in memory."""
@@ -152,11 +152,11 @@ class SamSegmenter:
     def _recall(self, image: NDArray[np.uint8], slot: Slot) -> Embedding | None:
         import torch
 
-        kept = slot.read()
-        if kept is None or kept.resized != self._resized(image.shape):
+        features_on_disk = slot.read()
+        if features_on_disk is None or features_on_disk.resized != self._resized(image.shape):
             return None
-        features = torch.from_numpy(kept.features.astype(np.float32)).to(self.device)
-        return Embedding(image.copy(), features, kept.resized)
+        features = torch.from_numpy(features_on_disk.features.astype(np.float32)).to(self.device)
+        return Embedding(image.copy(), features, features_on_disk.resized)
 
     def _compute(self, image: NDArray[np.uint8]) -> Embedding:
         import torch
@@ -251,8 +251,8 @@ class SamSegmenter:
         if clicks:
             # The centre of voxel x lies at (x + 0.5) * scale; the encoder adds half a pixel itself.
             where = (np.array([p.coords for p in clicks]) + 0.5) * scale - 0.5
-            what = np.array([1.0 if p.positive else 0.0 for p in clicks])
-            points = tuple(torch.as_tensor(a[None], dtype=torch.float32, device=self.device) for a in (where, what))
+            labels = np.array([1.0 if p.positive else 0.0 for p in clicks])
+            points = tuple(torch.as_tensor(a[None], dtype=torch.float32, device=self.device) for a in (where, labels))
         net = self.network
         with torch.inference_mode():
             sparse, dense = net.prompt_encoder(points=points, boxes=box, masks=self._mask_prompt(embedding, prior))

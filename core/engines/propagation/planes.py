@@ -93,8 +93,8 @@ class Square:
             else:
                 coords = tuple((c + 0.5) * f - 0.5 for c, f in zip(prompt.coords, (fx, fy), strict=True))
             limits = (wide - 1, high - 1) * (len(coords) // 2)
-            kept = tuple(float(min(max(c, 0), limit)) for c, limit in zip(coords, limits, strict=True))
-            moved.append(replace(prompt, coords=kept))
+            clamped = tuple(float(min(max(c, 0), limit)) for c, limit in zip(coords, limits, strict=True))
+            moved.append(replace(prompt, coords=clamped))
         return moved
 
 

@@ -58,7 +58,7 @@ def segment_from_prompts(
     grey = to_uint8(volume.array, volume.modality)
     mask, ious = np.zeros(volume.grid.shape, dtype=bool), dict[int, float]()
     stops = []
-    steps = propagate_slices(
+    results = propagate_slices(
         grey,
         volume.grid,
         prompts,
@@ -69,11 +69,11 @@ def segment_from_prompts(
         rules=rules,
         embed=embed,
     )
-    for step in steps:
-        if isinstance(step, StopReason):
-            stops.append(step)
+    for result in results:
+        if isinstance(result, StopReason):
+            stops.append(result)
         else:
-            mask[:, :, step.slice], ious[step.slice] = step.answer.mask, step.answer.predicted_iou
+            mask[:, :, result.slice], ious[result.slice] = result.answer.mask, result.answer.predicted_iou
     progress(1.0, "done")
     return Propagation(mask, volume.grid, dict(sorted(ious.items())), tuple(stops))
 

@@ -94,8 +94,8 @@ class Worker:
         while True:
             with self._changed:
                 while (found := take_next()) is None:
-                    told = self._changed.wait(idle_s)
-                    if not told and not self._walks and not self._ahead:
+                    woken = self._changed.wait(idle_s)
+                    if not woken and not self._walks and not self._ahead:
                         return
             self._guarded(*found)
 
@@ -185,7 +185,7 @@ class Worker:
         given = request["start"]
         start = StartSlice(given["slice"], unpack(given, scan.grid.shape[:2])) if given else None
         until = request["until"]
-        steps = propagate_slices(
+        results = propagate_slices(
             scan.grey,
             scan.grid,
             [_prompt(p) for p in request["prompts"]],
@@ -194,14 +194,14 @@ class Worker:
             until=(until[0], until[1]) if until else None,
             embed=self._embeddings.embedder(segmenter, request["scan"]["sha256"], axis=2),
         )
-        for step in steps:
-            if isinstance(step, StopReason):
-                yield {"direction": step.direction, "slice": step.slice, "rule": step.rule}
+        for result in results:
+            if isinstance(result, StopReason):
+                yield {"direction": result.direction, "slice": result.slice, "rule": result.rule}
             else:
                 yield {
-                    "slice": step.slice,
-                    **pack(step.answer.mask),
-                    "predicted_iou": step.answer.predicted_iou,
+                    "slice": result.slice,
+                    **pack(result.answer.mask),
+                    "predicted_iou": result.answer.predicted_iou,
                     "model_id": segmenter.model_id,
                     "checkpoint_sha256": segmenter.checkpoint_sha256,
                 }

@@ -20,7 +20,7 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from core.gates.mask.anomaly import MaskGate
+from core.gates.mask.conformal import MaskGate
 from core.remembered.rows import ShapeVector
 from core.remembered.sources import HasReferenceSets, HasRoot
 
@@ -33,7 +33,7 @@ _ARRAYS = ("centre", "spread", "scaled", "calibration", "neighbours")
 
 
 class FittedStore(HasRoot, HasReferenceSets, Protocol):
-    """What is read here."""
+    """The parts of a store that a fitted gate lies in."""
 
 
 class ReferenceLesion(NamedTuple):
@@ -100,11 +100,11 @@ class FittedGate:
             if header["format"] != _FORMAT:
                 raise ValueError(f"Expected a mask gate of format {_FORMAT}, got {header['format']}.")
             parts = {}
-            for number, told in enumerate(header["parts"]):
-                lesions = tuple(ReferenceLesion(*lesion) for lesion in told["lesions"])
+            for number, part_header in enumerate(header["parts"]):
+                lesions = tuple(ReferenceLesion(*lesion) for lesion in part_header["lesions"])
                 values = {name: arrays[f"{name}_{number}"] for name in _ARRAYS}
                 owners = tuple(lesion.patient_id for lesion in lesions)
-                names = tuple(told["names"])
+                names = tuple(part_header["names"])
                 gate = MaskGate(names=names, patient_ids=owners, k=header["k"], alpha=header["alpha"], **values)
                 parts[names] = FeatureGate(lesions, gate)
             return cls(header["model_id"], header["seq"], parts)
@@ -131,7 +131,7 @@ def _part(names: tuple[str, ...], rows: Sequence[ShapeVector]) -> FeatureGate:
     return FeatureGate(lesions, MaskGate.fit(vectors, owners, k=K_NEAREST, alpha=ALPHA, names=names))
 
 
-def keep(store: FittedStore, file: Path, facts: Mapping[str, Any], person: str) -> dict[str, Any]:
+def store_gate(store: FittedStore, file: Path, facts: Mapping[str, Any], person: str) -> dict[str, Any]:
     """Put a fitted gate in force: its file first, then the record that names it. Older files are taken away.
 
     Args:
@@ -148,7 +148,7 @@ def keep(store: FittedStore, file: Path, facts: Mapping[str, Any], person: str) 
     return dict(facts)
 
 
-def stored(store: FittedStore) -> FittedGate | None:
+def stored_gate(store: FittedStore) -> FittedGate | None:
     """The gate in force; None where none was fitted yet, or its file is gone or another one (it is fitted again)."""
     row = store.reference_sets.newest(KIND)
     if row is None:

@@ -67,7 +67,7 @@ def record_fit(
     store: FittedStore, params: dict[str, Any], result: dict[str, Any], out_dir: Path, person: str
 ) -> dict[str, Any]:
     """The fitted gate is in force."""
-    return fitted.keep(store, out_dir / "gate.npz", result, person)
+    return fitted.store_gate(store, out_dir / "gate.npz", result, person)
 
 
 def fit_small(store: GateStore) -> bool:
@@ -92,7 +92,7 @@ _one_at_a_time = threading.Lock()
 
 def is_outdated(store: GateStore) -> bool:
     """Whether the reference changed since its gate was fitted, or there is one without a gate."""
-    gate = fitted.stored(store)
+    gate = fitted.stored_gate(store)
     if gate is None:
         return store.vectors.accepted_count() > 0
     return gate.seq < store.vectors.last_change()[0]
@@ -110,7 +110,7 @@ def is_due(store: FittingStore, now: dt.datetime) -> bool:
     if any(job.kind == JOB for status in ("queued", "running") for job in store.jobs.newest(1000, status)):
         return False
     gate, newest = store.reference_sets.newest(fitted.KIND), store.vectors.last_change()[1]
-    if gate is None or fitted.stored(store) is None or store.vectors.accepted_count() <= SMALL:
+    if gate is None or fitted.stored_gate(store) is None or store.vectors.accepted_count() <= SMALL:
         return True
     return _seconds(now, newest) >= QUIET_S or _seconds(now, str(gate.created_at)) >= AT_MOST_S
 

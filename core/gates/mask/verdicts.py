@@ -1,6 +1,6 @@
 """The mask gate over the store: shape vectors of lesions, their distance to accepted ones, and similar lesions.
 
-The reference is every lesion that stands in an *accepted* mask of *other* patients (`core.gates.mask.anomaly` has the
+The reference is every lesion that stands in an *accepted* mask of *other* patients (`core.gates.mask.conformal` has the
 arithmetic). The gate is fitted after what is accepted has changed (`core.gates.mask.fitting`) and stored
 (`core.gates.mask.fitted`); what judges a mask only reads it.
 """
@@ -14,7 +14,7 @@ import numpy as np
 
 from core.errors import InputError
 from core.gates.mask import fitted
-from core.gates.mask.anomaly import scores_needed
+from core.gates.mask.conformal import scores_needed
 from core.gates.mask.fitted import ALPHA, K_NEAREST, FittedGate, ReferenceLesion
 from core.lesions.shape import shape_vector
 from core.remembered.rows import LesionVector, ShapeVector
@@ -48,8 +48,8 @@ def remember_vectors(store: GateStore, record: MaskRecord, labels: LabelMap, per
 
 def _own_vectors(store: GateStore, record: MaskRecord) -> Sequence[LesionVector]:
     """The version's vectors, one a lesion: those that were stored with it, else measured now and not stored."""
-    own = store.vectors.of(record.mask_id)
-    return own if len(own) >= len(record.lesions) else vectors_of(store.masks.load(record))
+    vectors = store.vectors.of(record.mask_id)
+    return vectors if len(vectors) >= len(record.lesions) else vectors_of(store.masks.load(record))
 
 
 def reference(store: GateStore) -> list[ShapeVector]:
@@ -60,12 +60,12 @@ def reference(store: GateStore) -> list[ShapeVector]:
 def score_mask(store: GateStore, patient_id: str, timepoint: str, version: int, person: str) -> dict[str, Any]:
     """The gate's verdict on one stored mask version (`verdict_on`), recorded, its vectors too where it had none."""
     record = store.masks.version(patient_id, timepoint, version)
-    own: Sequence[LesionVector] = store.vectors.of(record.mask_id)
-    if len(own) < len(record.lesions):  # stored by an older TwinReview, or without its vectors
+    vectors: Sequence[LesionVector] = store.vectors.of(record.mask_id)
+    if len(vectors) < len(record.lesions):  # stored by an older TwinReview, or without its vectors
         labels = store.masks.load(record)
         remember_vectors(store, record, labels, person)
-        own = vectors_of(labels)
-    result = verdict_on(store, own, patient_id)
+        vectors = vectors_of(labels)
+    result = verdict_on(store, vectors, patient_id)
     store.verdicts.add_mask_verdict(record.mask_id, result, person)
     return result
 
@@ -77,7 +77,7 @@ def gate_for(store: GateStore) -> FittedGate | None:
     Returns:
         One that knows no lesion where none is accepted; None where some are, but no gate was fitted yet.
     """
-    gate = fitted.stored(store)
+    gate = fitted.stored_gate(store)
     return fitted.fit([], 0) if gate is None and store.vectors.accepted_count() == 0 else gate
 
 
@@ -140,14 +140,14 @@ def similar_lesions(
     """
     if k < 1:
         raise InputError(f"Expected k of at least 1, got {k}.")
-    own = _own_vectors(store, store.masks.version(patient_id, timepoint, version))
+    vectors = _own_vectors(store, store.masks.version(patient_id, timepoint, version))
     gate, shown = gate_for(store), store.vectors.accepted_mask_ids()
     if gate is None:
         raise InputError(
             f"Expected a fitted mask gate, but {NOT_FITTED}: which lesions are alike is not known. {FIT_IT}"
         )
     out: list[dict[str, Any]] = []
-    for row in own:
+    for row in vectors:
         part = gate.parts.get(tuple(row.names))
         if part is None:
             continue

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from core.gates.scan import detectors
 from core.gates.scan.detectors import TREES, Detector, Labels, Rows
 from core.gates.scan.features import LOGIT_SCORES, TRAINING_CROPS
-from core.gates.scan.rfdeep import MODEL_ID, Reference, read_reference
+from core.gates.scan.scan_gate import MODEL_ID, Reference, read_reference
 
 RESAMPLINGS = 100
 #: As in RF-Deep's outlier exposure: this many scans of each class are learned from.
@@ -105,10 +105,10 @@ def draw_split(reference: Reference, seed: int, left_out: str | None = None, sca
         groups = rng.permutation(np.unique(reference.group[reference.domain == domain]))
         # Of an odd number, chance decides which side gets one more.
         learn.update(groups[: (len(groups) + int(rng.integers(2))) // 2].tolist())
-    mine = np.isin(reference.group, list(learn))
-    inside = rng.permutation(np.flatnonzero(mine & ~reference.ood))[:scans]
+    in_training_groups = np.isin(reference.group, list(learn))
+    inside = rng.permutation(np.flatnonzero(in_training_groups & ~reference.ood))[:scans]
     pools = [
-        rng.permutation(np.flatnonzero(mine & (reference.kind == kind))).tolist()
+        rng.permutation(np.flatnonzero(in_training_groups & (reference.kind == kind))).tolist()
         for kind in rng.permutation(np.unique(reference.kind[reference.ood]))
         if kind != left_out
     ]
@@ -117,7 +117,7 @@ def draw_split(reference: Reference, seed: int, left_out: str | None = None, sca
         for pool in pools:
             if pool and len(outside) < scans:
                 outside.append(pool.pop())
-    tested = ~mine & (~reference.ood | (reference.kind == left_out) | (left_out is None))
+    tested = ~in_training_groups & (~reference.ood | (reference.kind == left_out) | (left_out is None))
     return Split(np.concatenate([inside, np.array(outside, dtype=np.int64)]), np.flatnonzero(tested))
 
 
@@ -156,7 +156,7 @@ def evaluate(
     figures = []
     protocol = LEAVE_OUT if kinds else UNIFIED
     for kind in kinds or [""]:
-        found: dict[str, list[tuple[float, float]]] = {method.name: [] for method in chosen}
+        pairs: dict[str, list[tuple[float, float]]] = {method.name: [] for method in chosen}
         for seed in range(resamplings):
             split = draw_split(reference, seed, kind or None)
             truth = reference.ood[split.test]
@@ -164,8 +164,8 @@ def evaluate(
                 continue
             for method in chosen:
                 scores = score_split(reference, split, method, seed)
-                found[method.name].append((auroc(scores, truth), fpr_at_tpr(scores, truth)))
-        figures += [summarise(method, protocol, kind, found[method.name]) for method in chosen]
+                pairs[method.name].append((auroc(scores, truth), fpr_at_tpr(scores, truth)))
+        figures += [summarise(method, protocol, kind, pairs[method.name]) for method in chosen]
     return figures
 
 
@@ -197,8 +197,8 @@ def left_out_table(figures: Sequence[Figure]) -> str:
         lines.append(f"| {kind} | " + " | ".join(f"{row[n].auroc:.3f} / {row[n].fpr95:.3f}" for n in names) + " |")
     means = []
     for name in names:
-        mine = np.array([(row[name].auroc, row[name].fpr95) for row in by_kind.values()])
-        means.append("{:.3f} / {:.3f}".format(*np.nanmean(mine, axis=0)))
+        pairs = np.array([(row[name].auroc, row[name].fpr95) for row in by_kind.values()])
+        means.append("{:.3f} / {:.3f}".format(*np.nanmean(pairs, axis=0)))
     return "\n".join([*lines, "| mean of kinds | " + " | ".join(means) + " |"])
 
 

@@ -18,7 +18,7 @@ RESAMPLINGS = 20
 
 def prepare_evaluate_scan_gate(_store: object, args: Mapping[str, Any], person: str) -> dict[str, Any]:
     """args: resamplings (20), trees (200). Raises ModelError when the reference is not there or was altered."""
-    from core.gates.scan.rfdeep import MODEL_ID
+    from core.gates.scan.scan_gate import MODEL_ID
     from weights import registry
 
     entry = registry.find(MODEL_ID)
@@ -36,7 +36,7 @@ def prepare_evaluate_scan_gate(_store: object, args: Mapping[str, Any], person: 
 def compute_evaluate_scan_gate(params: dict[str, Any], out_dir: Path, progress: Progress) -> dict[str, Any]:
     """`core.gates.scan.evaluate` under the protocol "unified", one method after the other."""
     from core.gates.scan.evaluate import evaluate, methods
-    from core.gates.scan.rfdeep import read_reference
+    from core.gates.scan.scan_gate import read_reference
 
     reference = read_reference(Path(params["reference"]), params["sha256"])
     chosen = methods(params["trees"])

@@ -53,7 +53,7 @@ class ImageHeader:
     warnings: tuple[str, ...] = ()
 
 
-def header_lines(stream: IO[bytes], name: str, what: str) -> Iterator[str]:
+def header_lines(stream: IO[bytes], name: str, wanted: str) -> Iterator[str]:
     """The lines of a header, without their ends, until the caller has seen the last one.
 
     Raises:
@@ -64,7 +64,7 @@ def header_lines(stream: IO[bytes], name: str, what: str) -> Iterator[str]:
         line = stream.readline(left)
         if not line:
             raise InputError(
-                f"{name}: expected {what} whose header has an end, got a file that ends before its header does. "
+                f"{name}: expected {wanted} whose header has an end, got a file that ends before its header does. "
                 "It is damaged or truncated: export it again."
             )
         left -= len(line)
@@ -72,7 +72,7 @@ def header_lines(stream: IO[bytes], name: str, what: str) -> Iterator[str]:
             break
         yield line.decode("latin-1").strip()
     raise InputError(
-        f"{name}: expected {what} whose header ends within {MAX_HEADER_BYTES // 2**20} MB, got one that does not. "
+        f"{name}: expected {wanted} whose header ends within {MAX_HEADER_BYTES // 2**20} MB, got one that does not. "
         "Export it again, as .nii.gz if it stays so."
     )
 
@@ -95,12 +95,12 @@ def elsewhere(name: str) -> InputError:
     )
 
 
-def unusable(name: str, what: str, problem: str) -> InputError:
+def unusable(name: str, wanted: str, problem: str) -> InputError:
     """The refusal of a header that breaks its format, or uses a part of it that is not read here."""
-    return InputError(f"{name}: expected {what}, its header {problem}. Export it again, or as .nii.gz.")
+    return InputError(f"{name}: expected {wanted}, its header {problem}. Export it again, or as .nii.gz.")
 
 
-def numbers(text: str, name: str, what: str, field: str) -> list[float]:
+def numbers(text: str, name: str, wanted: str, field: str) -> list[float]:
     """The finite numbers of a field, separated by blanks or commas; raises InputError about `field`.
 
     No more are looked at than a square of `MAX_AXES` holds: what follows is no number then.
@@ -108,11 +108,11 @@ def numbers(text: str, name: str, what: str, field: str) -> list[float]:
     parts = text.replace(",", " ").split(maxsplit=MAX_AXES**2)
     found = [float(part) if _REAL.fullmatch(part) else float("nan") for part in parts]
     if not np.isfinite(found).all():
-        raise unusable(name, what, f"has no numbers in '{field}': {quoted(text)}")
+        raise unusable(name, wanted, f"has no numbers in '{field}': {quoted(text)}")
     return found
 
 
-def axis_sizes(sizes: str, count: str, name: str, what: str, fields: tuple[str, str]) -> list[int]:
+def axis_sizes(sizes: str, count: str, name: str, wanted: str, fields: tuple[str, str]) -> list[int]:
     """The sizes of an image's axes, as declared.
 
     Args:
@@ -122,17 +122,17 @@ def axis_sizes(sizes: str, count: str, name: str, what: str, fields: tuple[str, 
     Raises:
         InputError: no whole numbers, another number of them than said, none, or more than `MAX_AXES`.
     """
-    found = _whole_numbers(sizes, name, what, fields[0])
+    found = _whole_numbers(sizes, name, wanted, fields[0])
     if len(found) > MAX_AXES:
-        raise unusable(name, f"{what} of at most {MAX_AXES} axes", "declares more")
-    if _whole_numbers(count, name, what, fields[1]) != [len(found)] or not found:
-        raise unusable(name, what, f"contradicts itself: {fields[1]} is not the number of its sizes")
+        raise unusable(name, f"{wanted} of at most {MAX_AXES} axes", "declares more")
+    if _whole_numbers(count, name, wanted, fields[1]) != [len(found)] or not found:
+        raise unusable(name, wanted, f"contradicts itself: {fields[1]} is not the number of its sizes")
     return found
 
 
-def _whole_numbers(text: str, name: str, what: str, field: str) -> list[int]:
+def _whole_numbers(text: str, name: str, wanted: str, field: str) -> list[int]:
     """The whole numbers of a field, separated by blanks; raises InputError about `field`."""
     parts = text.split(maxsplit=MAX_AXES + 1)[: MAX_AXES + 1]
     if not all(_WHOLE.fullmatch(part) for part in parts):
-        raise unusable(name, what, f"has no whole numbers in '{field}': {quoted(text)}")
+        raise unusable(name, wanted, f"has no whole numbers in '{field}': {quoted(text)}")
     return [int(part) for part in parts]

@@ -71,15 +71,15 @@ def _header(name: str, stream: IO[bytes]) -> nib.Nifti1Header:
 def _offset(name: str, header: nib.Nifti1Header) -> int:
     """Where the voxels begin. 0 means right after the header, as nifti1.h and ITK have it."""
     least = header.sizeof_hdr + 4  # four bytes say whether extensions follow
-    said = float(header["vox_offset"])
-    if said == 0:
+    offset = float(header["vox_offset"])
+    if offset == 0:
         return least
-    if not least <= said <= MAX_HEADER_BYTES:  # NaN fails this, too
+    if not least <= offset <= MAX_HEADER_BYTES:  # NaN fails this, too
         raise InputError(
-            f"{name}: expected voxels between byte {least} and {MAX_HEADER_BYTES:,}, the header says byte {said:g}. "
+            f"{name}: expected voxels between byte {least} and {MAX_HEADER_BYTES:,}, the header says byte {offset:g}. "
             "The header is damaged: export it again."
         )
-    return int(said)
+    return int(offset)
 
 
 def _affine(name: str, header: nib.Nifti1Header) -> tuple[NDArray[np.float64], tuple[str, ...]]:

@@ -65,7 +65,7 @@ def add_version(
 
     Args:
         parent_version: the version that its maker began with; None where there was none, or they could see none.
-        more: what else `store.add_mask` takes: model_checkpoint, checkpoint_sha256, model_files, prompts.
+        more: what else `store.masks.add` takes: model_checkpoint, checkpoint_sha256, model_files, prompts.
     """
     vectors = vectors_of(labels)
     return store.masks.add(

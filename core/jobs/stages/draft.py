@@ -42,7 +42,7 @@ def save_draft(
 
     Raises:
         InputError: if the draft is just as its parent.
-        StoreError: if the person may not see the parent, and as `store.add_mask`.
+        StoreError: if the person may not see the parent, and as `store.masks.add`.
     """
     parent = _parent(store, patient_id, timepoint, parent_version, person)
     before = None if parent is None else store.masks.load(parent)
@@ -50,24 +50,24 @@ def save_draft(
         raise InputError(
             "Expected a draft that differs from its version, got one that is just the same. Nothing saved."
         )
-    made = explain(
+    provenance = explain(
         None if before is None else before.array,
         labels.array,
         labels.grid,
         answers,
         _grids(store, patient_id, timepoint, answers),
     )
-    last = made.answers[-1] if made.answers else None
+    last = provenance.answers[-1] if provenance.answers else None
     record = add_version(
         store,
         labels,
         patient_id,
         timepoint,
-        method=made.method,
+        method=provenance.method,
         author=person,
         model_checkpoint=last.model_id if last else None,
         checkpoint_sha256=last.checkpoint_sha256 if last else None,
-        prompts=made.prompts(),
+        prompts=provenance.prompts(),
         parent_version=parent_version,
     )
     return {

@@ -66,11 +66,11 @@ def _parent(store: StageStore, patient_id: str, timepoint: str, wanted: Any, per
     return seen_version(store, patient_id, timepoint, _whole(wanted, "a mask version"), person)
 
 
-def _whole(value: Any, what: str) -> int:
+def _whole(value: Any, wanted: str) -> int:
     try:
         return int(value)
     except (TypeError, ValueError, OverflowError):
-        raise InputError(f"Expected {what} as a whole number, got {value!r}.") from None
+        raise InputError(f"Expected {wanted} as a whole number, got {value!r}.") from None
 
 
 def _lesion_number(value: Any, free: int) -> int:

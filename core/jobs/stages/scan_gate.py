@@ -18,8 +18,8 @@ def prepare_score_scan(store: StageStore, args: Mapping[str, Any], person: str) 
 
 
 def compute_score_scan(params: dict[str, Any], out_dir: Path, progress: Progress) -> dict[str, Any]:
-    """RF-Deep's verdict on the timepoint's scans (`core.gates.scan.rfdeep`)."""
-    from core.gates.scan.rfdeep import score_scan
+    """RF-Deep's verdict on the timepoint's scans (`core.gates.scan.scan_gate`)."""
+    from core.gates.scan.scan_gate import score_scan
 
     result = score_scan([read_scan(scan) for scan in params["scans"]], progress).to_json()
     return {**result, "scan_sha256": [scan["sha256"] for scan in params["scans"]]}

@@ -106,20 +106,20 @@ def compute_segment(params: dict[str, Any], out_dir: Path, progress: Progress) -
     }
 
 
-def _number(found: np.ndarray, reference: Volume, params: Mapping[str, Any]) -> tuple[np.ndarray, dict[str, Any]]:
+def _number(components: np.ndarray, reference: Volume, params: Mapping[str, Any]) -> tuple[np.ndarray, dict[str, Any]]:
     """Component numbers -> lesion numbers of the patient. Without any other mask the largest is lesion 1."""
     from core.lesions.matching import match_lesions
 
     first_free = int(params["next_label"])
     if not params["priors"]:
-        return found, {"prior": None}
+        return components, {"prior": None}
     nearest, *older = params["priors"]
     note: dict[str, Any] = {"prior": nearest["timepoint"]}
     to_prior, converged = _motion(reference, nearest, params["timepoint"])
     if converged is not None:
         note["registration_converged"] = converged
     match = partial(match_lesions, max_distance_mm=MAX_MATCH_MM, next_label=first_free)
-    matching = match(read_label_map(Path(nearest["mask"])), found, reference.grid, to_prior)
+    matching = match(read_label_map(Path(nearest["mask"])), components, reference.grid, to_prior)
     merged = dict(matching.merges)
     lost = matching.lost
     for prior in older:
@@ -131,7 +131,7 @@ def _number(found: np.ndarray, reference: Volume, params: Mapping[str, Any]) -> 
         unknown = [component for component, lesion in matching.numbers.items() if lesion in matching.new]
         again = match(
             _only(read_label_map(Path(prior["mask"])), prior["lesions"]),
-            np.where(np.isin(found, unknown), found, 0).astype(np.uint8),
+            np.where(np.isin(components, unknown), components, 0).astype(np.uint8),
             reference.grid,
             to_prior,
         )
@@ -142,7 +142,7 @@ def _number(found: np.ndarray, reference: Volume, params: Mapping[str, Any]) -> 
         "new": list(matching.new),
         "vanished": list(lost),
     }
-    return matching.relabel(found, reference.grid).array, note
+    return matching.relabel(components, reference.grid).array, note
 
 
 def _motion(reference: Volume, prior: Mapping[str, Any], timepoint: str) -> tuple[np.ndarray, bool | None]:

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import plotly.graph_objects as go
 
 from core.remembered.untyped import JsonDict
-from core.twin.outcomes import BEST_FIRST, PatientOutcome, Visit, worst_first
+from core.twin.outcomes import BEST_FIRST, PatientResponse, Visit, worst_first
 from core.twin.response import RULES, Category, ResponseRule
 from core.types import MM3_PER_ML
 from pages.ui.shared.charts import RESPONSE_COLOURS, TOTAL_COLOUR, layout, say
@@ -38,7 +38,7 @@ def definition(category: Category, rule: ResponseRule) -> str:
     }[category]
 
 
-def count_words(outcomes: Sequence[PatientOutcome], rule: ResponseRule) -> str:
+def count_words(outcomes: Sequence[PatientResponse], rule: ResponseRule) -> str:
     """The rule, how many patients, how many of them simulated."""
     simulated = sum(o.simulated for o in outcomes)
     patients = "1 patient" if len(outcomes) == 1 else f"{len(outcomes)} patients"
@@ -78,11 +78,11 @@ def _thresholds(figure: go.Figure, rule: ResponseRule, pr_right: bool, pd_right:
     _threshold(figure, rule.pd_percent, f"PD {rule.pd_percent:+g} % where baseline is the nadir", "PD", pd_right)
 
 
-def _present(outcomes: Sequence[PatientOutcome]) -> list[Category]:
+def _present(outcomes: Sequence[PatientResponse]) -> list[Category]:
     return [category for category in BEST_FIRST if any(o.best_response == category for o in outcomes)]
 
 
-def waterfall_figure(outcomes: Sequence[PatientOutcome], rule_name: str) -> go.Figure:
+def waterfall_figure(outcomes: Sequence[PatientResponse], rule_name: str) -> go.Figure:
     """Best change of the target from baseline, a bar a patient, from the worst to the best.
 
     Args:
@@ -158,7 +158,7 @@ def _change(visit: Visit | None) -> float:
     return 0.0 if visit is None else visit.change_percent or 0.0
 
 
-def _noise(outcome: PatientOutcome) -> bool:
+def _noise(outcome: PatientResponse) -> bool:
     return outcome.verdict is not None and outcome.verdict.verdict == "within noise"
 
 
@@ -168,12 +168,12 @@ def _bar_text(change: float, few: bool) -> str:
     return f"{change:+z.0f} %" if few else ""
 
 
-def _level(shown: Sequence[PatientOutcome]) -> bool:
+def _level(shown: Sequence[PatientResponse]) -> bool:
     """Whether the names fit side by side under the bars of a page 1280 wide."""
     return len(shown) * max(len(o.patient_id) for o in shown) <= 80
 
 
-def _names(shown: Sequence[PatientOutcome]) -> JsonDict:
+def _names(shown: Sequence[PatientResponse]) -> JsonDict:
     """Names under bars: level where they fit, else upright; none where they would lie over each other."""
     names = [figure_text(clipped(o.patient_id, 18)) for o in shown]
     if len(names) > _NAMED:
@@ -188,7 +188,7 @@ def _names(shown: Sequence[PatientOutcome]) -> JsonDict:
     }
 
 
-def _best_hover(outcome: PatientOutcome, rule: ResponseRule) -> str:
+def _best_hover(outcome: PatientResponse, rule: ResponseRule) -> str:
     best, verdict = outcome.best, outcome.verdict
     if best is None or verdict is None:
         return figure_text(outcome.patient_id)
@@ -207,7 +207,7 @@ def _best_hover(outcome: PatientOutcome, rule: ResponseRule) -> str:
     return "<br>".join(lines)
 
 
-def spider_figure(outcomes: Sequence[PatientOutcome], rule_name: str) -> go.Figure:
+def spider_figure(outcomes: Sequence[PatientResponse], rule_name: str) -> go.Figure:
     """Change of the target from baseline over time, a line a patient in the colour of its best response.
 
     Args:
@@ -269,13 +269,13 @@ def spider_figure(outcomes: Sequence[PatientOutcome], rule_name: str) -> go.Figu
     return figure
 
 
-def _spider_symbol(outcome: PatientOutcome, visit: Visit) -> str:
+def _spider_symbol(outcome: PatientResponse, visit: Visit) -> str:
     """A star where a new lesion is first seen, a triangle at the first progression by growth, else a dot."""
     return "star" if visit.appeared else "triangle-up" if visit is outcome.progression else "circle"
 
 
 def _end_names(
-    figure: go.Figure, shown: Sequence[PatientOutcome], box: tuple[float, float, float], lines: Sequence[float]
+    figure: go.Figure, shown: Sequence[PatientResponse], box: tuple[float, float, float], lines: Sequence[float]
 ) -> None:
     """The patient's name behind its last point, moved up as far as another one's or a level line would lie on it.
 
@@ -311,7 +311,7 @@ def _end_names(
         )
 
 
-def visit_hover(outcome: PatientOutcome, visit: Visit, rule: ResponseRule) -> str:
+def visit_hover(outcome: PatientResponse, visit: Visit, rule: ResponseRule) -> str:
     """Patient, date, volume, change and what its category asks for."""
     change = "change not known" if visit.change_percent is None else f"{visit.change_percent:+.1f} %"
     volume = "not measured" if visit.volume_mm3 != visit.volume_mm3 else f"{visit.volume_mm3 / MM3_PER_ML:.1f} mL"

@@ -12,7 +12,7 @@ import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 from core.remembered.untyped import TableRow
-from core.twin.outcomes import BEST_FIRST, Cohort, PatientOutcome, cohort, worst_first
+from core.twin.outcomes import BEST_FIRST, Cohort, PatientResponse, cohort, worst_first
 from core.twin.response import DEFAULT_RULE, RULES
 from core.types import Progress
 from pages.ui.frame import address, opening, session, shell
@@ -97,18 +97,18 @@ def nothing_to_show(found: Cohort) -> None:
 
 def summary(found: Cohort, places: Sequence[DeltaGenerator]) -> None:
     """How many responded and progressed, and how long they were seen: a number in each of three places."""
-    n, counts = len(found.outcomes), Counter(o.best_response for o in found.outcomes)
+    n, counts = len(found.responses), Counter(o.best_response for o in found.responses)
     of = ", ".join(f"{counts[name]:d} {name}" for name in BEST_FIRST if counts[name])
     places[0].metric(
         "Responded",
         f"{counts['CR'] + counts['PR']:d} of {n:d}",
         help=f"Best response CR or PR. All best responses: {of}. {CATEGORY_HELP}",
     )
-    progressed = sum(o.progression is not None for o in found.outcomes)
+    progressed = sum(o.progression is not None for o in found.responses)
     places[1].metric(
         "Progressed", f"{progressed:d} of {n:d}", help="PD at an accepted timepoint, whatever the best response."
     )
-    days = [o.days_observed for o in found.outcomes]
+    days = [o.days_observed for o in found.responses]
     places[2].metric("Median days in view", f"{median(days):.0f}", help=f"From {min(days):.0f} to {max(days):.0f}.")
 
 
@@ -139,7 +139,7 @@ _ALT = {
 }
 
 
-def table_rows(found: Sequence[PatientOutcome], with_dataset: bool) -> list[TableRow]:
+def table_rows(found: Sequence[PatientResponse], with_dataset: bool) -> list[TableRow]:
     """A patient a row, in the waterfall's order."""
     return [
         {
@@ -147,7 +147,7 @@ def table_rows(found: Sequence[PatientOutcome], with_dataset: bool) -> list[Tabl
             **({"Dataset": o.dataset} if with_dataset else {}),
             "Best response": o.best_response,
             "Best change (%)": None if o.best is None else o.best.change_percent,
-            "On": o.no_change if o.best is None else o.best.timepoint,
+            "On": o.why_no_best_change if o.best is None else o.best.timepoint,
             "Is it real": "" if o.verdict is None else o.verdict.verdict,
             "Last response": o.visits[-1].category,
             "Last change (%)": o.visits[-1].change_percent,
@@ -165,7 +165,7 @@ def table_rows(found: Sequence[PatientOutcome], with_dataset: bool) -> list[Tabl
     ]
 
 
-def patient_table(found: Sequence[PatientOutcome], with_dataset: bool) -> None:
+def patient_table(found: Sequence[PatientResponse], with_dataset: bool) -> None:
     """The table, and a way from it to a patient's trajectory."""
     rows = table_rows(found, with_dataset)
     st.subheader("Patients", divider="gray")

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import plotly.graph_objects as go
 
 from core.twin.curve import Treatment
-from core.twin.outcomes import BEST_FIRST, PatientOutcome, Visit
+from core.twin.outcomes import BEST_FIRST, PatientResponse, Visit
 from core.twin.response import RULES, Category, ResponseRule
 from pages.ui.cohort.cohort_charts import EMPTY, clipped, count_words, frame, visit_hover
 from pages.ui.shared.charts import RESPONSE_COLOURS, TOTAL_COLOUR, faded, say
@@ -27,7 +27,7 @@ _ROW_PX = 26
 EDGES = (-0.2, 1.5)
 
 
-def swimmer_figure(outcomes: Sequence[PatientOutcome], rule_name: str) -> go.Figure:
+def swimmer_figure(outcomes: Sequence[PatientResponse], rule_name: str) -> go.Figure:
     """Time in view, a bar a patient, the longest on top: when the response changed, what was new, what was given.
 
     Args:
@@ -70,17 +70,17 @@ def swimmer_figure(outcomes: Sequence[PatientOutcome], rule_name: str) -> go.Fig
     return figure
 
 
-def _end(outcome: PatientOutcome) -> float:
+def _end(outcome: PatientResponse) -> float:
     return max(outcome.days_observed, outcome.ended[0] if outcome.ended else 0.0)
 
 
-def _days(outcome: PatientOutcome) -> list[float]:
+def _days(outcome: PatientResponse) -> list[float]:
     """Every day that something is drawn at."""
     given = [day for t in outcome.treatments for day in (t.start_days, t.end_days) if day is not None]
     return [0.0, _end(outcome), *given, *(day for day, _ in outcome.events)]
 
 
-def _stop(outcome: PatientOutcome, treatment: Treatment) -> float:
+def _stop(outcome: PatientResponse, treatment: Treatment) -> float:
     """Where a treatment's bar ends: where the patient's does, if nobody recorded its stop."""
     return max(treatment.start_days, _end(outcome)) if treatment.end_days is None else treatment.end_days
 
@@ -89,7 +89,7 @@ def _held(day: float, edges: tuple[float, float]) -> float:
     return min(max(day, edges[0]), edges[1])
 
 
-def _draw_time(figure: go.Figure, shown: Sequence[PatientOutcome], edges: tuple[float, float]) -> None:
+def _draw_time(figure: go.Figure, shown: Sequence[PatientResponse], edges: tuple[float, float]) -> None:
     """The bars: time in view, and under it the treatments; one whose stop nobody recorded is paler."""
     figure.add_trace(
         go.Bar(
@@ -131,7 +131,7 @@ def _draw_time(figure: go.Figure, shown: Sequence[PatientOutcome], edges: tuple[
             )
 
 
-def _time_hover(outcome: PatientOutcome) -> str:
+def _time_hover(outcome: PatientResponse) -> str:
     lines = [
         f"<b>{figure_text(outcome.patient_id)}</b>{' · simulated' if outcome.simulated else ''}",
         f"{outcome.days_observed:.0f} days from baseline to the last of {len(outcome.visits)} accepted timepoints",
@@ -144,10 +144,10 @@ def _time_hover(outcome: PatientOutcome) -> str:
     return "<br>".join(lines)
 
 
-def _draw_changes(figure: go.Figure, shown: Sequence[PatientOutcome], rule: ResponseRule) -> None:
+def _draw_changes(figure: go.Figure, shown: Sequence[PatientResponse], rule: ResponseRule) -> None:
     """A mark in shape and colour where the response is another than before, and a tick at every other visit."""
-    marks: dict[Category, list[tuple[int, PatientOutcome, Visit]]] = {category: [] for category in BEST_FIRST}
-    same: list[tuple[int, PatientOutcome, Visit]] = []
+    marks: dict[Category, list[tuple[int, PatientResponse, Visit]]] = {category: [] for category in BEST_FIRST}
+    same: list[tuple[int, PatientResponse, Visit]] = []
     for n, o in enumerate(shown):
         for before, visit in zip(o.visits, o.visits[1:], strict=False):
             (same if visit.category == before.category else marks[visit.category]).append((n, o, visit))
@@ -159,7 +159,7 @@ def _draw_changes(figure: go.Figure, shown: Sequence[PatientOutcome], rule: Resp
 def _marks(
     figure: go.Figure,
     name: str,
-    found: Sequence[tuple[int, PatientOutcome, Visit]],
+    found: Sequence[tuple[int, PatientResponse, Visit]],
     symbol: str,
     colour: str,
     size: int,
@@ -180,7 +180,7 @@ def _marks(
 
 
 def _draw_happenings(
-    figure: go.Figure, shown: Sequence[PatientOutcome], edges: tuple[float, float], past_days: float
+    figure: go.Figure, shown: Sequence[PatientResponse], edges: tuple[float, float], past_days: float
 ) -> None:
     """New lesions above the bar, treatment's start and stop and other events under it, and how the bar ends.
 

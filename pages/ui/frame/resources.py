@@ -27,7 +27,7 @@ from store.files.file_checks import check_in_background
 
 if TYPE_CHECKING:  # what only some pages need is imported by those that come to need it
     from core.engines.service.interactive import PromptService
-    from core.gates.scan.rfdeep import Reference
+    from core.gates.scan.scan_gate import Reference
     from core.growth.forecast import Forecast
     from core.imaging.registration import RigidTransform
     from core.lesions.metrics import SurfaceDistances
@@ -264,14 +264,14 @@ def _thumbnail(key: str, _draw: Callable[[], str]) -> str:
     return _draw()
 
 
-def rfdeep_reference(path: Path, sha256: str) -> Reference:
+def scan_gate_reference(path: Path, sha256: str) -> Reference:
     """The scan gate's reference features; the caller has verified the file to have that hash."""
     return _reference(sha256, path)
 
 
 @st.cache_resource(show_spinner="Reading the reference scans' features", max_entries=2)
 def _reference(sha256: str, _path: Path) -> Reference:
-    from core.gates.scan.rfdeep import read_reference
+    from core.gates.scan.scan_gate import read_reference
 
     return read_reference(_path, sha256)
 

@@ -8,10 +8,10 @@ import numpy as np
 import streamlit as st
 
 from core.gates.mask import verdicts
-from core.gates.mask.anomaly import scores_needed
+from core.gates.mask.conformal import scores_needed
 from core.gates.mask.fitted import FittedGate
 from core.gates.scan.measuring import RESAMPLINGS, TREES
-from core.gates.scan.rfdeep import MODEL_ID, Reference
+from core.gates.scan.scan_gate import MODEL_ID, Reference
 from core.remembered.lists import QualityRow
 from core.remembered.rows import ScanVerdict
 from core.remembered.untyped import JsonObject, Voxels
@@ -48,7 +48,7 @@ def scan_reference() -> tuple[Reference, str] | None:
             "weights/recipes/rfdeep/README.md says how it is built."
         )
         return None
-    return resources.rfdeep_reference(registry.verify(entry), entry.sha256), entry.sha256
+    return resources.scan_gate_reference(registry.verify(entry), entry.sha256), entry.sha256
 
 
 def reference_facts(reference: Reference) -> None:
@@ -76,7 +76,7 @@ def score_figure(reference: Reference | None, scores: Sequence[ScanVerdict]) -> 
         groups["this installation"] = own
     threshold = reference.threshold if reference is not None else scores[-1].threshold if scores else None
     if groups and threshold is not None:
-        plotting.draw(charts.ood_figure(groups, float(threshold)), "ood", 330, "Scan scores and the threshold")
+        plotting.draw(charts.scan_gate_figure(groups, float(threshold)), "ood", 330, "Scan scores and the threshold")
     counts = {state: sum(row.state == state for row in scores) for state in SCAN_GATE_STATES}
     if scores:
         st.caption("This installation: " + ", ".join(f"{n} {state}" for state, n in counts.items()) + ".")
@@ -194,7 +194,7 @@ def mask_figure(known: Voxels, masks: Sequence[QualityRow]) -> None:
     # Without a mask in question the figure is not to say that a verdict is impossible: the metrics above say it.
     p_value = mask.p_value if mask else 1.0
     if len(known):
-        figure = charts.anomaly_figure(known.tolist(), mask.score if mask else None, p_value)
+        figure = charts.mask_gate_figure(known.tolist(), mask.score if mask else None, p_value)
         plotting.draw(figure, "anomaly", 320, "Distances of reference masks to their neighbours")
 
 

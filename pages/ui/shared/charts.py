@@ -106,12 +106,12 @@ def say(figure: go.Figure, text: str, y: float = 0.5) -> None:
     )
 
 
-def ood_figure(scores: Mapping[str, Sequence[float]], threshold: float, score: float | None = None) -> go.Figure:
+def scan_gate_figure(scores: Mapping[str, Sequence[float]], threshold: float, score: float | None = None) -> go.Figure:
     """Scan scores of known scans by group, the threshold, and this scan.
 
     Args:
         scores: group ("in distribution", "out of distribution" …) -> scan scores, each in 0..1.
-        threshold: at or above it a scan is flagged.
+        threshold: above it a scan is out of distribution.
         score: of the scan in question; None: not scored (no anchor).
     """
     figure = go.Figure()
@@ -135,7 +135,7 @@ def ood_figure(scores: Mapping[str, Sequence[float]], threshold: float, score: f
     return figure
 
 
-def anomaly_figure(reference_scores: Sequence[float], score: float | None, p: float | None) -> go.Figure:
+def mask_gate_figure(reference_scores: Sequence[float], score: float | None, p: float | None) -> go.Figure:
     """How far reference masks lie from their neighbours, and how far this one does.
 
     Args:

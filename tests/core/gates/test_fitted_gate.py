@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from core.errors import InputError
-from core.gates.mask import anomaly, fitted, fitting
+from core.gates.mask import conformal, fitted, fitting
 from core.gates.mask.verdicts import NOT_ENOUGH, NOT_FITTED, score_mask, similar_lesions
 from core.jobs.jobs import run_inline
 from core.jobs.stages.mask_gate import KIND, fit_if_outdated
@@ -117,7 +117,7 @@ def test_similar_lesions_are_those_that_a_person_may_see_and_that_are_still_acce
 
 def test_a_save_fits_nothing(large: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     fit_if_outdated(large)
-    monkeypatch.setattr(anomaly.MaskGate, "fit", lambda *_, **__: pytest.fail("the gate was fitted at a save"))
+    monkeypatch.setattr(conformal.MaskGate, "fit", lambda *_, **__: pytest.fail("the gate was fitted at a save"))
     assert _judged(large, "new", 11.2)["verdict"] == "usual"
 
 
@@ -129,10 +129,10 @@ def test_a_patients_own_lesions_are_no_neighbours_of_a_stored_gate_and_carry_no_
     (lesion,) = result["lesions"]
     assert {owner for _, owner, _ in lesion["nearest"]} == {"R09", "R10", "R11", "R12", "R13"}
     assert (result["n_reference"], lesion["n_calibration"]) == (N, N)
-    gate = fitted.stored(large)
+    gate = fitted.stored_gate(large)
     assert gate is not None
     scores = gate.parts[("size",)].gate.calibration_without("own")
-    alone = anomaly.MaskGate.fit(np.arange(24.0)[:, None], [f"R{n:02d}" for n in range(N)], k=5)
+    alone = conformal.MaskGate.fit(np.arange(24.0)[:, None], [f"R{n:02d}" for n in range(N)], k=5)
     scale = alone.spread[0] / gate.parts[("size",)].gate.spread[0]
     assert sorted(scores) == pytest.approx(sorted(alone.calibration * scale))
     assert all(row["patient_id"] != "own" for row in similar_lesions(large, "own", DAY2, 1))
@@ -200,7 +200,8 @@ def test_the_thread_submits_a_fit_once_it_is_due_and_ends_with_the_store(large: 
 
 
 def test_the_thread_fits_a_small_reference_itself(small: Store) -> None:
-    fitting.keep_fitted(small, lambda *job: pytest.fail(f"submitted {job}"), lambda: fitted.stored(small) is not None)
+    ended = lambda: fitted.stored_gate(small) is not None  # noqa: E731
+    fitting.keep_fitted(small, lambda *job: pytest.fail(f"submitted {job}"), ended)
     assert not fitting.is_outdated(small)
 
 
@@ -209,7 +210,7 @@ def test_vectors_of_other_features_are_compared_among_themselves(large: Store) -
     large.vectors.add(record.mask_id, "L1", "R00", [1.0, 2.0], ["size", "roundness"], "demo")
     large.decisions.decide("R00", DAY1, record.version, "accept", "demo", "good")
     run_inline(large, KIND, {}, "demo")
-    gate = fitted.stored(large)
+    gate = fitted.stored_gate(large)
     assert gate is not None
     assert {names: len(part.lesions) for names, part in gate.parts.items()} == {
         ("size",): N - 1,

@@ -7,7 +7,7 @@ import pytest
 from numpy.typing import NDArray
 
 from core.gates.mask import neighbours
-from core.gates.mask.anomaly import MaskGate
+from core.gates.mask.conformal import MaskGate
 from core.gates.mask.neighbours import nearest_of, nearest_of_all, recall_of
 
 COUNT, K = 1_500, 5

@@ -126,7 +126,7 @@ import json
 from core.growth import learn
 from core.growth.population import PopulationParameters, combined_quantiles
 from core.growth.series import backtest_cases
-from tests.core.growth.test_growth_population import simulated
+from tests.core.growth.simulated_lesions import simulated
 o = backtest_cases(simulated(60, seed=4, scans=7))
 made = learn.learn(o)
 print(json.dumps(combined_quantiles(PopulationParameters.from_json(made), o.past, o.grid()[0]).tolist()))

@@ -45,6 +45,7 @@ def test_a_first_version_adds_every_voxel_and_has_no_dice():
     found = mask_diff(None, _map(L1=ONE))
     assert (found.dice, found.volume_delta_mm3) == (None, None)
     assert (found.voxels_added, found.voxels_removed, found.voxels_unchanged) == (4 * 3 * 2, 0, 0)
+    assert found.voxels_relabelled == 0
 
 
 def test_a_grown_lesion_is_described_by_hand_counts():
@@ -116,6 +117,11 @@ def test_a_lesion_number_out_of_range_is_refused(lesion):
         replace_lesion(_map(), lesion, np.zeros(GRID.shape, bool))
 
 
+@pytest.mark.parametrize("lesion", [1, 255])
+def test_the_first_and_the_last_lesion_number_are_taken(lesion):
+    assert replace_lesion(_map(), lesion, _map(L1=ONE).array == 1).labels == (lesion,)
+
+
 def test_a_mask_of_the_wrong_kind_is_refused():
     with pytest.raises(InputError, match="bool"):
         replace_lesion(_map(), 1, np.zeros(GRID.shape, np.uint8))
@@ -131,6 +137,15 @@ def test_a_block_measures_as_by_hand():
     assert found.centroid_mm == pytest.approx((-2.5, 14, 104.5))
     # 4 x 1 mm by 3 x 2 mm; the outline is cut at the corners: from (0.5 px, 0) to (3.5 px, 3 px) = 3 mm by 6 mm.
     assert found.longest_diameter_mm == pytest.approx(np.hypot(3, 6))
+
+
+def test_each_of_two_lesions_is_placed_where_it_lies_in_the_scan():
+    """Indices (3, 2, 1) and (7, 6, 5): at spacing (1, 2, 3) from (-5, 10, 100) (-2, 14, 103) and (2, 22, 115)."""
+    array = np.zeros(GRID.shape, dtype=np.uint8)
+    array[3, 2, 1], array[7, 6, 5] = 1, 2
+    first, second = measure(LabelMap(array, GRID))
+    assert first.centroid_mm == pytest.approx((-2, 14, 103))
+    assert second.centroid_mm == pytest.approx((2, 22, 115))
 
 
 def test_one_voxel_measures_its_longer_edge_and_nothing_measures_nothing():
@@ -163,10 +178,20 @@ def test_axial_follows_the_patient_not_the_array():
     sagittal = Grid((5, 5, 5), np.array([[0, 0, 4.0, 0], [1.0, 0, 0, 0], [0, -1.0, 0, 0], [0, 0, 0, 1]]))
     assert axial_axis(GRID) == 2
     assert axial_axis(sagittal) == 1
+    # 30 degrees off feet-head along the short third axis, 60 degrees along the second, of which a step goes higher.
+    tilted = np.array([[1.0, 0, 0, 0], [0, 8 * np.sqrt(0.75), -0.5, 0], [0, 4.0, np.sqrt(0.75), 0], [0, 0, 0, 1]])
+    assert axial_axis(Grid((5, 5, 5), tilted)) == 2
     array = np.zeros((5, 5, 5), dtype=np.uint8)
     array[2, :, 2] = 1  # runs feet-head: one voxel (1 x 4 mm) in every axial slice
     (found,) = measure(LabelMap(array, sagittal))
     assert found.longest_diameter_mm == pytest.approx(4)
+
+
+def test_a_slice_that_runs_across_the_axes_is_not_passed_over_for_one_along_them():
+    mask = np.zeros((8, 8, 2), dtype=bool)
+    mask[range(8), range(8), 0] = True  # outermost: (-0.5, 0) and (7.5, 7), pixels
+    mask[:4, 0, 1] = True  # 4 long
+    assert longest_axial_diameter_mm(mask, Grid((8, 8, 2), np.eye(4))) == pytest.approx(np.hypot(8, 7))
 
 
 @given(PLANES)
@@ -186,6 +211,7 @@ def test_the_widest_span_survives_points_in_one_line_or_none():
     assert widest_span(np.zeros((0, 3))) == 0
     assert widest_span(np.zeros((1, 3))) == 0
     assert widest_span(np.array([[0.0, 0, 0], [1, 1, 1], [2, 2, 2]])) == pytest.approx(np.sqrt(12))
+    assert widest_span(np.array([[0.0, 0], [3, 4]])) == 5
 
 
 def test_a_real_tumours_volume_and_centre_are_simpleitks(shared_data: Path):

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from core.errors import GeometryError, InputError
 from core.jobs.stages.readers import add_consensus, readers_of_timepoint
-from core.review.readers import MARGIN_VOXELS, agreement, newest_by_reader, staple, visible
+from core.review.readers import MARGIN_VOXELS, agreement, masks_visible_to, newest_by_reader, staple
 from core.types import Grid, LabelMap, MaskRecord
 from store import Store
 from tests.store_phantom import DAY1, DAY2, add_mask, add_scan, labels
@@ -170,7 +170,7 @@ def test_a_blind_reader_sees_automatic_versions_and_their_own_until_finished():
     records = [version(1, "ann", "nnunet"), version(2, "ann"), version(3, "ben"), version(4, "ben", "staple")]
 
     def seen(person: str, blind: bool, finished: Any) -> list[int]:
-        return [r.version for r in visible(records, person, blind, finished)]
+        return [r.version for r in masks_visible_to(records, person, blind, finished)]
 
     assert seen("ann", True, False) == [1, 2]
     assert seen("ben", True, False) == [1, 3]

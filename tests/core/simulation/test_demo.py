@@ -19,14 +19,14 @@ STORIES = {story.patient_id: story for story in DEMO}
 
 
 def _verdict(visit):
-    from core.gates.scan.rfdeep import score_scan
+    from core.gates.scan.scan_gate import score_scan
 
     scan = demo_timepoint(STORIES["DEMO-06"], visit).scan
     return score_scan([scan.ct, scan.pet]).state
 
 
 def test_the_scan_gate_catches_the_odd_scan_and_passes_the_one_before():
-    assert STORIES["DEMO-06"].what == {3: "ood"}
+    assert STORIES["DEMO-06"].fates == {3: "ood"}
     assert _verdict(3) == "out of distribution"
     assert _verdict(2) == "in distribution"
 
@@ -36,7 +36,7 @@ def test_a_complete_response_ends_in_an_accepted_empty_mask(store: Store):
     story = STORIES["DEMO-03"]
     weeks = (story.weeks[2], story.weeks[3])
     courses = tuple(replace(c, volumes_ml=c.volumes_ml[2:4], suv=(6, 0)) for c in story.courses)
-    build(store, stories=[replace(story, weeks=weeks, courses=courses, what={1: "correct"})])
+    build(store, stories=[replace(story, weeks=weeks, courses=courses, fates={1: "correct"})])
     before, after = (store.masks.accepted("DEMO-03", story.date(week)) for week in weeks)
     assert before is not None
     assert after is not None
@@ -48,7 +48,7 @@ def test_a_complete_response_ends_in_an_accepted_empty_mask(store: Store):
 
 @pytest.mark.timeout(300)
 def test_a_patient_is_segmented_well_decided_and_not_made_twice(store: Store):
-    story = replace(STORIES["DEMO-08"], weeks=STORIES["DEMO-08"].weeks[:2], what={1: "open"})
+    story = replace(STORIES["DEMO-08"], weeks=STORIES["DEMO-08"].weeks[:2], fates={1: "open"})
     made = build(store, stories=[story])
     assert (made["patients"], made["timepoints"], made["mask_versions"], made["decisions"]) == (1, 2, 2, 1)
     assert made["open"] == [f"DEMO-08 {story.date(story.weeks[1])}"]

@@ -35,8 +35,8 @@ def test_every_story_is_complete(stories):
         for course in s.courses:
             assert len(course.volumes_ml) == visits
             assert isinstance(course.suv, float | int) or len(course.suv) == visits
-        assert set(s.what) <= set(range(visits))
-        assert bool(s.fault) == bool({"ood", "bad_mask"} & set(s.what.values()))
+        assert set(s.fates) <= set(range(visits))
+        assert bool(s.fault) == bool({"ood", "bad_mask"} & set(s.fates.values()))
 
 
 @pytest.mark.parametrize("stories", [DEMO, REAL], ids=["demo", "real"])
@@ -46,7 +46,7 @@ def test_enough_masks_are_accepted_for_the_mask_gate(stories):
     for s in stories:
         for visit in range(len(s.weeks)):
             alive = any(c.volumes_ml[visit] > 0 for c in s.courses)
-            accepted[s.patient_id] += alive and s.what.get(visit, "accept") == "accept"
+            accepted[s.patient_id] += alive and s.fates.get(visit, "accept") == "accept"
     for s in stories:
         assert sum(accepted.values()) - accepted[s.patient_id] >= 19
 
@@ -63,11 +63,11 @@ def test_the_demo_has_the_stories_that_were_promised():
     assert volumes("DEMO-03")[-2:] == [0, 0]
     assert volumes("DEMO-04", 1)[:3] == [0, 0, 44]
     assert len(story("DEMO-05").courses) == 2
-    kinds = Counter(what for s in DEMO for what in s.what.values())
+    kinds = Counter(fate for s in DEMO for fate in s.fates.values())
     assert kinds["ood"] == kinds["bad_mask"] == 1
     assert kinds["open"] >= 3
     assert kinds["arrived"] == 1
-    assert all(s.what[len(s.weeks) - 1] == "open" for s in DEMO if "open" in s.what.values())
+    assert all(s.fates[len(s.weeks) - 1] == "open" for s in DEMO if "open" in s.fates.values())
 
 
 def test_timepoints_are_the_same_every_time_and_labelled_simulated():
@@ -81,7 +81,7 @@ def test_timepoints_are_the_same_every_time_and_labelled_simulated():
 
 def test_complete_response_leaves_an_empty_mask_for_the_reviewer():
     visits = list(demo_timepoints([story("DEMO-03")]))
-    assert [v.what for v in visits] == ["accept", "accept", "accept", "correct", "correct"]
+    assert [v.fate for v in visits] == ["accept", "accept", "accept", "correct", "correct"]
     assert visits[3].scan.truth.labels == ()
     assert visits[3].mask is not None
     assert visits[3].mask.labels == ()
@@ -104,15 +104,15 @@ def test_a_warped_patient_grows_by_the_known_factor_and_moves():
     assert last.scan.volumes_mm3[1] == pytest.approx(1e3 * volumes_ml[4], rel=0.02)
     assert np.array_equal(first.scan.motion, np.eye(4))
     assert np.abs(last.scan.motion - np.eye(4)).max() > 0.5
-    assert last.what == "arrived"
+    assert last.fate == "arrived"
 
 
 def test_the_faults_are_where_the_stories_say():
     odd = demo_timepoint(story("DEMO-06"), 3)
-    assert odd.what == "ood"
+    assert odd.fate == "ood"
     assert odd.metadata["fault"] == story("DEMO-06").fault
     bad = demo_timepoint(story("DEMO-07"), 3)
-    assert bad.what == "bad_mask"
+    assert bad.fate == "bad_mask"
     assert bad.mask is not None
     assert bad.mask.volume_mm3 > 1.02 * bad.scan.truth.volume_mm3
 

@@ -9,7 +9,15 @@ import pytest
 
 from core.errors import InputError
 from core.lesions.masks import measure
-from core.twin.outcomes import PatientOutcome, Visit, best_rows, cohort, course_rows, outcome, visit_rows
+from core.twin.outcomes import (
+    PatientResponse,
+    Visit,
+    cohort,
+    patient_response,
+    spider_rows,
+    swimmer_rows,
+    waterfall_rows,
+)
 from core.twin.response import DEFAULT_RULE
 from core.types import Grid, LabelMap, Volume
 from store import Store
@@ -19,7 +27,9 @@ DAYS = ("2024-01-01", "2024-02-01", "2024-03-01", "2024-04-01")  # 0, 31, 60, 91
 GRID = Grid((48, 48, 28), np.eye(4))
 
 
-def visit(store: Store, patient: str, day: str, *sides: int, verdict="accept", dataset="d", simulated=False):
+def visit(
+    store: Store, patient: str, day: str, *sides: int, verdict="accept", dataset="d", simulated=False, method="nnunet"
+):
     """A scan and its mask with a cube of each side (mm) as lesion 1, 2 ...; side 0: that lesion is not there."""
     noise = np.random.default_rng([sum(map(ord, patient)), DAYS.index(day)]).normal(size=GRID.shape)
     store.scans.add(
@@ -40,7 +50,7 @@ def visit(store: Store, patient: str, day: str, *sides: int, verdict="accept", d
         labels,
         patient_id=patient,
         timepoint=day,
-        method="nnunet",
+        method=method,
         author="demo",
         lesions=measure(labels),
         parent_version=newest.version if newest else None,
@@ -51,23 +61,23 @@ def visit(store: Store, patient: str, day: str, *sides: int, verdict="accept", d
     return record
 
 
-def one(store: Store, patient: str = "P1", rule: str = DEFAULT_RULE) -> PatientOutcome:
-    """The outcome of a patient who has one."""
-    found = outcome(store, patient, "d", rule)
+def one(store: Store, patient: str = "P1", rule: str = DEFAULT_RULE) -> PatientResponse:
+    """The response of a patient who has one."""
+    found = patient_response(store, patient, "d", rule)
     assert found is not None
     return found
 
 
-def best(found: PatientOutcome) -> Visit:
+def best(found: PatientResponse) -> Visit:
     assert found.best is not None
     return found.best
 
 
-def verdict(found: PatientOutcome) -> str:
+def verdict(found: PatientResponse) -> str:
     return "" if found.verdict is None else found.verdict.verdict
 
 
-def progressed(found: PatientOutcome) -> float | None:
+def progressed(found: PatientResponse) -> float | None:
     return None if found.progression is None else found.progression.days
 
 
@@ -83,6 +93,16 @@ def test_the_best_change_is_the_least_volume_up_to_the_first_progression(store: 
     assert progressed(found) == 60
     assert found.days_observed == 91
     assert verdict(found) == "real"
+
+
+def test_no_change_at_all_is_better_than_growth_and_worse_than_a_thousandth_less(store: Store):
+    """Of 8008 mm3: 8027, +0.24 %, then none; and none, then 8001, -0.09 %."""
+    for patient, sides in (("GREW", (2, 3, 2)), ("SHRANK", (2, 2, 1))):
+        for day, side in zip(DAYS[:3], sides, strict=True):
+            visit(store, patient, day, 20, side)
+    assert (best(one(store, "GREW")).timepoint, best(one(store, "GREW")).change_percent) == (DAYS[2], 0)
+    assert best(one(store, "SHRANK")).timepoint == DAYS[2]
+    assert best(one(store, "SHRANK")).change_percent == pytest.approx(-100 * 7 / 8008)
 
 
 def test_another_rule_gives_another_best_response(store: Store):
@@ -133,7 +153,7 @@ def test_a_rejected_lesion_leaves_a_gap_and_the_others_count(store: Store):
     assert best(found).timepoint == DAYS[2]
     assert best(found).change_percent == pytest.approx(100 * ((5832 + 1000) / 9000 - 1))
     assert found.best_response == "SD"
-    assert visit_rows([found])[1]["volume_mL"] is None
+    assert spider_rows([found])[1]["volume_mL"] is None
 
 
 def test_without_a_lesion_at_baseline_there_is_no_best_change_and_it_is_said(store: Store):
@@ -141,9 +161,19 @@ def test_without_a_lesion_at_baseline_there_is_no_best_change_and_it_is_said(sto
     visit(store, "P1", DAYS[1], 10)
     found = one(store)
     assert (found.best, found.verdict, found.best_response) == (None, None, "PD")
-    assert "no lesion at baseline" in found.no_change
-    (row,) = best_rows([found])
-    assert (row["best_change_percent"], row["note"]) == (None, found.no_change)
+    assert "no lesion at baseline" in found.why_no_best_change
+    (row,) = waterfall_rows([found])
+    assert (row["best_change_percent"], row["note"]) == (None, found.why_no_best_change)
+
+
+def test_the_verdict_of_a_best_change_knows_whether_one_method_made_both_masks(store: Store):
+    for patient, method in (("SAME", "nnunet"), ("OTHER", "manual")):
+        visit(store, patient, DAYS[0], 20)
+        visit(store, patient, DAYS[1], 16, method=method)
+    same, other = one(store, "SAME").verdict, one(store, "OTHER").verdict
+    assert same is not None
+    assert other is not None
+    assert ("widened" in same.rule, "widened" in other.rule) == (False, True)
 
 
 def test_complete_response_is_minus_100_percent_and_real(store: Store):
@@ -160,8 +190,9 @@ def test_who_has_no_two_accepted_timepoints_is_left_out_with_the_reason(store: S
     for day in DAYS[:2]:
         visit(store, "EMPTY", day, 0)
         visit(store, "TWO", day, 20)
+    assert patient_response(store, "ONE", "d") is None
     found = cohort(store)
-    assert [o.patient_id for o in found.outcomes] == ["TWO"]
+    assert [o.patient_id for o in found.responses] == ["TWO"]
     assert found.left_out == {
         "ONE": "1 of 2 timepoints accepted; two are needed",
         "REJECTED": "0 of 1 timepoints accepted; two are needed",
@@ -173,9 +204,9 @@ def test_datasets_are_chosen_progress_is_told_and_an_unknown_rule_is_refused(sto
     for patient, dataset in (("A", "one"), ("B", "two")):
         for day in DAYS[:2]:
             visit(store, patient, day, 20, dataset=dataset)
-    assert [o.patient_id for o in cohort(store).outcomes] == ["A", "B"]
-    assert [o.patient_id for o in cohort(store, datasets=["two"]).outcomes] == ["B"]
-    assert cohort(store, datasets=[]).outcomes == ()
+    assert [o.patient_id for o in cohort(store).responses] == ["A", "B"]
+    assert [o.patient_id for o in cohort(store, datasets=["two"]).responses] == ["B"]
+    assert cohort(store, datasets=[]).responses == ()
     told: list[tuple[float, str]] = []
     cohort(store, progress=lambda fraction, text: told.append((fraction, text)))
     assert told == [(0.0, "A (1 of 2)"), (0.5, "B (2 of 2)"), (1.0, "")]
@@ -184,7 +215,7 @@ def test_datasets_are_chosen_progress_is_told_and_an_unknown_rule_is_refused(sto
 
 
 def test_an_empty_store_has_an_empty_cohort(store: Store):
-    assert cohort(store).outcomes == ()
+    assert cohort(store).responses == ()
     assert cohort(store).left_out == {}
 
 
@@ -193,6 +224,10 @@ def test_progression_soon_after_radiotherapy_is_in_doubt_and_counts_all_the_same
         visit(store, patient, DAYS[0], 20)
         visit(store, patient, DAYS[1], 25)
     store.events.add("IRRADIATED", DAYS[0], "radiotherapy", "50 Gy", "demo")
+    for day in DAYS[:2]:
+        visit(store, "STABLE", day, 20)
+    store.events.add("STABLE", DAYS[0], "radiotherapy", "50 Gy", "demo")
+    assert one(store, "STABLE").doubt == ""
     irradiated, other = (one(store, patient) for patient in ("IRRADIATED", "NOT"))
     assert progressed(irradiated) == 31
     assert irradiated.doubt == "necrosis or recurrence cannot be told apart (radiotherapy 2024-01-01)"
@@ -205,19 +240,19 @@ def test_rows_hold_what_the_figures_show_and_name_their_masks(store: Store):
         visit(store, "SHRINKS", day, side)
     store.events.add("SHRINKS", DAYS[0], "treatment-start", "pazopanib", "demo")
     store.events.add("GROWS", DAYS[2], "death", "of disease", "demo")
-    outcomes = cohort(store).outcomes
-    first, second = best_rows(outcomes)
+    outcomes = cohort(store).responses
+    first, second = waterfall_rows(outcomes)
     assert (first["patient"], first["best_change_percent"], first["best_response"]) == ("GROWS", 72.8, "PD")
     assert (first["baseline_mL"], first["volume_mL"], first["simulated"]) == (8.0, 13.824, True)
     assert (first["baseline_mask_id"], first["mask_id"]) == (masks[0].mask_id, masks[1].mask_id)
     assert (second["patient"], second["best_change_percent"]) == ("SHRINKS", -87.5)
-    assert [row["change_percent"] for row in visit_rows(outcomes)] == [0.0, 72.8, 0.0, -87.5]
+    assert [row["change_percent"] for row in spider_rows(outcomes)] == [0.0, 72.8, 0.0, -87.5]
     grows, shrinks = outcomes
     assert not grows.still_followed
     assert grows.ended == (60, "death: of disease")
     assert grows.events == ()
     assert shrinks.still_followed
-    whats = [(row["what"], row["from_days"], row["to_days"], row["detail"]) for row in course_rows([shrinks])]
+    whats = [(row["what"], row["from_days"], row["to_days"], row["detail"]) for row in swimmer_rows([shrinks])]
     assert whats == [
         ("observed", 0, 31, ""),
         ("response", 0, 0, "baseline"),
@@ -225,4 +260,4 @@ def test_rows_hold_what_the_figures_show_and_name_their_masks(store: Store):
         ("treatment", 0, None, "pazopanib"),
         ("still followed", 31, None, ""),
     ]
-    assert course_rows([grows])[-1]["what"] == "follow-up ended"
+    assert swimmer_rows([grows])[-1]["what"] == "follow-up ended"

@@ -38,7 +38,20 @@ def test_sphere_thresholds_are_the_cubes_of_the_diameter_thresholds():
 
 def test_what_was_not_reread_is_titled_assumed():
     assert RULES["rano2_volumetric"].title == "RANO 2.0 volumetric (assumed)"
-    assert "assumed" not in RULES["recist_sphere"].title
+    assert {name for name, rule in RULES.items() if "assumed" in rule.title} == {"rano2_volumetric"}
+
+
+@pytest.mark.parametrize(
+    ("rule", "volume", "category"),
+    [
+        *[(rule, *row) for rule in ("macdonald_sphere", "rano2_volumetric") for row in ((350, "PR"), (351, "SD"))],
+        *[(rule, *row) for rule in ("macdonald_sphere", "rano2_volumetric") for row in ((1399, "SD"), (1400, "PD"))],
+        *[("beaumont", *row) for row in ((650, "PR"), (651, "SD"), (1549, "SD"), (1550, "PD"))],
+    ],
+)
+def test_each_rule_changes_its_answer_at_its_thresholds(rule, volume, category):
+    """Of 1000 mm3: -65 % and +40 %; Beaumont's -35 % and +55 %."""
+    assert classify_volume(1000, 1000, volume, rule) == category
 
 
 @pytest.mark.parametrize(
@@ -101,11 +114,24 @@ def test_a_new_lesion_is_progression_while_it_is_there_whatever_the_sum():
     assert "New lesion L2" in rows[2].note
 
 
+def test_a_new_lesion_may_be_as_small_as_half_a_cubic_millimetre_and_is_not_new_where_it_was_not_measured():
+    assert categories(L1=[1000, 1000], L2=[0, 0.5]) == ["baseline", "PD"]
+    rows = volumetric_response(table(L1=[1000, 1000, 1000], L2=[0, None, 50]))
+    assert [(r.category, r.new_lesions, r.new_volume_mm3) for r in rows[1:]] == [("SD", (), 0), ("PD", ("L2",), 50)]
+
+
+def test_a_change_from_less_than_one_cubic_millimetre_has_a_percentage():
+    assert volumetric_response(table(L1=[0.5, 1.0]))[1].change_from_baseline_percent == 100
+
+
 def test_complete_response_and_relapse():
     rows = volumetric_response(table(L1=[1000, 0, 30]))
     assert [r.category for r in rows] == ["baseline", "CR", "PD"]
     assert rows[2].change_from_nadir_percent is None
     assert "Back after complete response" in rows[2].note
+    assert rows[1].note == ""
+    assert volumetric_response(table(L1=[1000, 0, 0]))[2].note == ""
+    assert "Back after complete response" in volumetric_response(table(L1=[1000, 0, 0.5]))[2].note
 
 
 def test_a_missing_lesion_cannot_be_evaluated_unless_the_rest_has_progressed():
@@ -133,6 +159,10 @@ def test_total_is_ignored_and_no_points_give_no_answers():
 
 def test_no_lesion_at_baseline_has_no_response_until_one_comes():
     assert categories(L1=[0, 0, 100]) == ["baseline", "NE", "PD"]
+
+
+def test_where_nothing_is_known_nothing_is_evaluated():
+    assert classify_volume(math.nan, math.nan, None) == "NE"
 
 
 def test_unknown_rules_and_negative_volumes_are_errors():
@@ -183,6 +213,7 @@ def test_response_ignores_the_unit_of_volume_and_the_origin_of_time(volumes, rul
         (100, 50, 50, {"nontarget_progression": True}, "PD"),
         (100, 50, 0, {}, "CR"),
         (100, 50, 0, {"nontarget_complete": False}, "PR"),
+        (100, 50, 1, {}, "PR"),  # a millimetre left is not gone
         (100, 50, 9, {"node_short_axes_mm": (9.0,)}, "CR"),  # the sum need not be 0
         (100, 50, 10, {"node_short_axes_mm": (10.0,)}, "PR"),
         (100, 50, 15, {"node_short_axes_mm": (9.0,)}, "PR"),  # 6 mm of non-nodal disease left
@@ -191,6 +222,10 @@ def test_response_ignores_the_unit_of_volume_and_the_origin_of_time(volumes, rul
 )
 def test_recist_1_1_table(baseline, nadir, now, more, category):
     assert classify_recist(baseline, nadir, now, **more) == category
+
+
+def test_the_three_sums_can_be_given_by_their_names():
+    assert classify_recist(baseline_sum_mm=100, nadir_sum_mm=40, sum_mm=60) == "PD"
 
 
 def test_recist_refuses_negative_lengths():

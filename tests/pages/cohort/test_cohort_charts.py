@@ -12,7 +12,7 @@ import pytest
 
 from core.growth.rates import ChangeVerdict
 from core.twin.curve import Treatment
-from core.twin.outcomes import BEST_FIRST, PatientOutcome, until_progression, visits_of
+from core.twin.outcomes import BEST_FIRST, PatientResponse, until_progression, visits_of
 from core.twin.response import RULES, volumetric_response
 from core.types import VolumePoint
 from pages.ui.cohort import cohort_charts, swimmer_chart
@@ -43,7 +43,7 @@ def patient(name: str, *volumes_ml: float, new_ml: tuple[float, ...] = (), real:
         **more,
     }
     response = min((v.category for v in counted), key=BEST_FIRST.index)
-    return PatientOutcome(name, "d", RULE, visits, best, response, verdict, **values)
+    return PatientResponse(name, "d", RULE, visits, best, response, verdict, **values)
 
 
 GROWS, STABLE, SHRINKS, GONE = (

@@ -162,18 +162,18 @@ def test_no_two_colours_look_alike_with_red_green_blindness(sight, colours):
 
 
 def test_the_scan_gate_shows_groups_threshold_and_this_scan():
-    figure = charts.ood_figure({"in": [0.1, 0.2], "out": [0.9]}, 0.5, 0.7)
+    figure = charts.scan_gate_figure({"in": [0.1, 0.2], "out": [0.9]}, 0.5, 0.7)
     assert [trace.name for trace in figure.data] == ["in (n = 2)", "out (n = 1)"]
     assert [shape.x0 for shape in figure.layout.shapes] == [0.5, 0.7]
-    assert len(charts.ood_figure({"in": [0.1]}, 0.5).layout.shapes) == 1
+    assert len(charts.scan_gate_figure({"in": [0.1]}, 0.5).layout.shapes) == 1
 
 
 def test_the_mask_gate_colours_a_small_p_and_says_when_there_is_none():
-    flagged = charts.anomaly_figure([1.0, 1.2], 3.0, 0.01)
+    flagged = charts.mask_gate_figure([1.0, 1.2], 3.0, 0.01)
     assert flagged.layout.shapes[0].line.color == charts.RESPONSE_COLOURS["PD"]
     assert "p = 0.01" in flagged.layout.annotations[0].text
-    assert charts.anomaly_figure([1.0], 1.0, 0.5).layout.shapes[0].line.color == charts.TOTAL_COLOUR
-    silent = charts.anomaly_figure([], 1.0, None)
+    assert charts.mask_gate_figure([1.0], 1.0, 0.5).layout.shapes[0].line.color == charts.TOTAL_COLOUR
+    silent = charts.mask_gate_figure([], 1.0, None)
     assert any("Not enough reference masks" in a.text for a in silent.layout.annotations)
 
 

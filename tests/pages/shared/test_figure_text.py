@@ -79,7 +79,7 @@ FIGURES = {
     "spider": lambda: cohort_charts.spider_figure([evil_patient()], RULE),
     "swimmer": lambda: swimmer_chart.swimmer_figure([evil_patient()], RULE),
     "surfaces": lambda: surface_panel.surface_figure([surface_of(ball(4.0))], {1: EVIL}),
-    "scan scores": lambda: charts.ood_figure({EVIL: [0.1, 0.9]}, 0.5, 0.4),
+    "scan scores": lambda: charts.scan_gate_figure({EVIL: [0.1, 0.9]}, 0.5, 0.4),
     "chances": lambda: forecast_charts.reliability_figure(
         [{"said": 0.5, "came": 0.4, "low95": 0.1, "high95": 0.9, "forecasts": 3}], EVIL
     ),

@@ -23,7 +23,7 @@ from store import open_store, rebuild
 from store.database.connection import Connection, StoreBusy, StoreConflict, StoreDamaged, StoreFull, StoreReadOnly
 from store.files import mask_files
 from store.ledger import journal, opening
-from tests.store.ledger.test_store_opening import older
+from tests.store.reopening import older
 from tests.store_phantom import DAY1, add_mask, add_scan, busy_history
 
 ROOT = Path(__file__).resolve().parents[3]

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from core.gates.scan.detectors import geometry, histogram
 from core.gates.scan.features import CROPS, FEATURES_VERSION, ScanFeatures, scan_features
-from core.gates.scan.rfdeep import IN_DISTRIBUTION, MODEL_ID, Reference, crossfit
+from core.gates.scan.scan_gate import IN_DISTRIBUTION, MODEL_ID, Reference, crossfit
 from core.imaging.volumes import read_volume
 from core.simulation.phantom import LesionSpec, PhantomSpec, phantom
 from core.simulation.simulate import follow_up

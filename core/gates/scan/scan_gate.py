@@ -1,4 +1,4 @@
-"""RF-Deep: does this scan look like those the network knows? A forest over encoder features of crops around the tumour.
+"""The scan gate, by RF-Deep: is this scan like those the network knows? A forest over features of crops at the tumour.
 
 Rangnekar & Veeraraghavan 2025, arXiv 2512.08216. What is shipped is not a forest but the reference scans' features
 (`weights/rfdeep_sts_ctpet/reference.npz`, plain arrays); the forest is fitted from them when first asked for.
@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from core.errors import ModelError
 from core.gates.scan.detectors import SEED, TREES, fit_forest, forest_scores
 from core.gates.scan.features import FEATURES_VERSION, TRAINING_CROPS, Encoder, scan_features
-from core.remembered.vocabulary import ScanGateState
+from core.remembered.vocabulary import OUT_OF_DISTRIBUTION, ScanGateState
 from core.types import Progress, Volume, no_progress
 
 MODEL_ID = "rfdeep-sts-ctpet"
@@ -189,8 +189,8 @@ def _forest(rows: NDArray[np.float32], ood: NDArray[np.bool_], trees: int, jobs:
     return fit_forest(used.reshape(-1, used.shape[-1]), np.repeat(ood, used.shape[1]), SEED, trees, jobs)
 
 
-class RfDeep:
-    """The gate, fitted.
+class ScanGate:
+    """The scan gate, fitted: RF-Deep's forest and its threshold.
 
     Args:
         reference: with cross-fitted scores.
@@ -231,7 +231,7 @@ class RfDeep:
             return ScanGateResult("no anchor", None, self.threshold, (), *facts, note=NO_ANCHOR_NOTE)
         crops = forest_scores(self._forest, rows[None])[0]
         score = float(crops.mean())
-        state: ScanGateState = "out of distribution" if score > self.threshold else "in distribution"
+        state: ScanGateState = OUT_OF_DISTRIBUTION if score > self.threshold else "in distribution"
         note = (ODD_NOTE if score > self.threshold else USUAL_NOTE).format(n=n_reference)
         return ScanGateResult(state, score, self.threshold, tuple(float(c) for c in crops), *facts, note=note)
 
@@ -269,7 +269,7 @@ USUAL_NOTE = (
 
 
 @functools.lru_cache(maxsize=2)
-def load_rfdeep(model_id: str = MODEL_ID) -> RfDeep:
+def load_scan_gate(model_id: str = MODEL_ID) -> ScanGate:
     """The fitted gate of a registered model, verified by SHA-256; seconds the first time, nothing the second.
 
     Raises:
@@ -282,9 +282,9 @@ def load_rfdeep(model_id: str = MODEL_ID) -> RfDeep:
         raise ModelError(
             f"Model {model_id!r} is of kind {entry.kind!r}; expected an out-of-distribution gate (rfdeep)."
         )
-    return RfDeep(read_reference(registry.verify(entry), entry.sha256), entry.id)
+    return ScanGate(read_reference(registry.verify(entry), entry.sha256), entry.id)
 
 
 def score_scan(volumes: Sequence[Volume], progress: Progress = no_progress, model_id: str = MODEL_ID) -> ScanGateResult:
-    """`load_rfdeep(model_id).score_scan(volumes, progress)`."""
-    return load_rfdeep(model_id).score_scan(volumes, progress)
+    """`load_scan_gate(model_id).score_scan(volumes, progress)`."""
+    return load_scan_gate(model_id).score_scan(volumes, progress)

@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from core.errors import InputError
-from core.gates.mask import anomaly, neighbours
-from core.gates.mask.anomaly import MaskGate, conformal_p, robust_scale, scores_needed
+from core.gates.mask import conformal, neighbours
+from core.gates.mask.conformal import MaskGate, conformal_p, robust_scale, scores_needed
 
 
 def _reference(n: int, seed: int = 0, d: int = 6) -> tuple[np.ndarray, list[str]]:
@@ -146,7 +146,7 @@ def test_calibration_scores_do_not_rest_on_the_masks_of_the_patient_in_question(
 def test_a_large_reference_is_fitted_in_parts_and_is_the_same(monkeypatch):
     vectors, patients = _reference(40)
     whole = MaskGate.fit(vectors, patients)
-    for module in (anomaly, neighbours):
+    for module in (conformal, neighbours):
         monkeypatch.setattr(module, "ROWS_AT_ONCE", 7)
     parts = MaskGate.fit(vectors, patients)
     assert np.array_equal(whole.calibration, parts.calibration)

@@ -1,4 +1,4 @@
-"""The OOD gate: crops and features on a small encoder, the forest's verdict, and the evaluation's arithmetic."""
+"""The scan gate: crops and features on a small encoder, the forest's verdict, and the evaluation's arithmetic."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from core.errors import InputError, JobCancelled, ModelError
-from core.gates.scan import detectors, evaluate, features, rfdeep
-from core.gates.scan.rfdeep import IN_DISTRIBUTION, Reference, RfDeep
+from core.gates.scan import detectors, evaluate, features, scan_gate
+from core.gates.scan.scan_gate import IN_DISTRIBUTION, Reference, ScanGate
 from core.types import Grid, Volume
 
 CHECKPOINT = "a" * 64
@@ -97,7 +97,7 @@ def make_reference(apart=3.0, seed=0, scans=24, width=6):
         crossfit=np.full(len(kinds), np.nan, np.float32),
         provenance={"features_version": features.FEATURES_VERSION, "checkpoint_sha256": CHECKPOINT, "network": "net"},
     )
-    return replace(reference, crossfit=rfdeep.crossfit(reference, folds=4, trees=TREES))
+    return replace(reference, crossfit=scan_gate.crossfit(reference, folds=4, trees=TREES))
 
 
 @pytest.fixture(scope="module")
@@ -107,7 +107,7 @@ def reference():
 
 @pytest.fixture(scope="module")
 def gate(reference):
-    return RfDeep(reference, trees=120, jobs=1)
+    return ScanGate(reference, trees=120, jobs=1)
 
 
 # Crops
@@ -226,7 +226,7 @@ def test_a_score_is_the_mean_of_its_crops_in_any_order_and_the_same_for_a_gate_f
     result = gate.score_rows(rows)
     assert result.score == pytest.approx(np.mean(result.crop_scores))
     assert gate.score_rows(rows[::-1]).score == pytest.approx(result.score)
-    again = RfDeep(reference, trees=120, jobs=2).score_rows(rows)
+    again = ScanGate(reference, trees=120, jobs=2).score_rows(rows)
     assert again.to_json() == result.to_json()
     assert result.to_json()["crop_scores"] == list(result.crop_scores)
     assert result.n_reference == 24
@@ -239,13 +239,13 @@ def test_scoring_a_scan_says_which_network_and_refuses_another(segmenter):
     base = make_reference()
     rows[4:] += 2  # a planted shift in every feature
     small = Reference(
-        **{name: getattr(base, name)[:9] for name in rfdeep.ARRAYS if name not in ("rows", "kind", "crossfit")},
+        **{name: getattr(base, name)[:9] for name in scan_gate.ARRAYS if name not in ("rows", "kind", "crossfit")},
         rows=rows,
         kind=np.array([IN_DISTRIBUTION] * 4 + ["shift A"] * 5),
         crossfit=np.linspace(0, 0.4, 9, dtype="f4"),
         provenance=base.provenance,
     )
-    gate = RfDeep(small, trees=TREES, jobs=1)
+    gate = ScanGate(small, trees=TREES, jobs=1)
     result = gate.score_scan([volume("PET", seed=30), volume("CT", seed=30)], segmenter=segmenter)
     assert result.score is not None
     assert result.score < 0.5
@@ -261,22 +261,22 @@ def test_scoring_a_scan_says_which_network_and_refuses_another(segmenter):
 def test_features_of_another_version_or_without_threshold_are_refused(reference):
     old = replace(reference, provenance={**reference.provenance, "features_version": 0})
     with pytest.raises(ModelError, match="version 0"):
-        RfDeep(old, trees=TREES)
+        ScanGate(old, trees=TREES)
     with pytest.raises(ModelError):
-        RfDeep(replace(reference, crossfit=np.full(48, np.nan, np.float32)), trees=TREES)
+        ScanGate(replace(reference, crossfit=np.full(48, np.nan, np.float32)), trees=TREES)
 
 
 def test_the_threshold_is_the_conformal_rank_of_the_cross_fitted_scores():
-    assert rfdeep.pass_threshold(np.arange(1, 20) / 20) == pytest.approx(0.95)  # 19 of 19: the largest
-    assert rfdeep.pass_threshold(np.arange(1, 40) / 40) == pytest.approx(0.95)  # ceil(40 * .95) = 38th of 39
-    assert rfdeep.pass_threshold(np.array([0.3, 0.1])) == pytest.approx(0.3)
-    assert np.isnan(rfdeep.pass_threshold(np.array([])))
+    assert scan_gate.pass_threshold(np.arange(1, 20) / 20) == pytest.approx(0.95)  # 19 of 19: the largest
+    assert scan_gate.pass_threshold(np.arange(1, 40) / 40) == pytest.approx(0.95)  # ceil(40 * .95) = 38th of 39
+    assert scan_gate.pass_threshold(np.array([0.3, 0.1])) == pytest.approx(0.3)
+    assert np.isnan(scan_gate.pass_threshold(np.array([])))
 
 
 @given(st.integers(1, 40), st.integers(2, 8))
 def test_a_patient_is_never_in_two_folds(patients, folds):
     groups = np.array([f"P{n % patients}" for n in range(2 * patients + 3)])
-    fold = rfdeep.fold_of(groups, folds)
+    fold = scan_gate.fold_of(groups, folds)
     assert all(len(set(fold[groups == g])) == 1 for g in groups)
     assert fold.max() < folds
 
@@ -291,7 +291,7 @@ def test_cross_fitting_sees_nothing_of_a_scans_own_patient():
         name: getattr(base, name)[:32] for name in ("centre", "logits", "histogram", "geometry", "crossfit", "domain")
     }
     copied = Reference(**twins, rows=rows, kind=kinds, group=groups, provenance=base.provenance)
-    scores = rfdeep.crossfit(copied, folds=6, trees=TREES)
+    scores = scan_gate.crossfit(copied, folds=6, trees=TREES)
     assert evaluate.auroc(scores, copied.ood) < 0.85
 
 
@@ -299,19 +299,19 @@ def test_reference_features_survive_the_file_and_a_damaged_or_pickled_one_is_ref
     path = tmp_path / "reference.npz"
     path.write_bytes(reference.to_bytes())
     assert path.read_bytes() == reference.to_bytes()
-    back = rfdeep.read_reference(path)
-    for name in rfdeep.ARRAYS:
+    back = scan_gate.read_reference(path)
+    for name in scan_gate.ARRAYS:
         assert np.array_equal(getattr(back, name), getattr(reference, name)), name
     assert back.provenance == reference.provenance
     path.write_bytes(reference.to_bytes()[:500])
     with pytest.raises(ModelError, match=r"reference\.npz"):
-        rfdeep.read_reference(path)
-    arrays = {name: getattr(reference, name) for name in rfdeep.ARRAYS}
+        scan_gate.read_reference(path)
+    arrays = {name: getattr(reference, name) for name in scan_gate.ARRAYS}
     np.savez(path, **{**arrays, "kind": reference.kind.astype(object)}, provenance="{}")
     with pytest.raises(ModelError):
-        rfdeep.read_reference(path)
+        scan_gate.read_reference(path)
     with pytest.raises(ModelError):
-        rfdeep.read_reference(tmp_path / "absent.npz")
+        scan_gate.read_reference(tmp_path / "absent.npz")
 
 
 def test_features_that_are_not_finite_or_of_one_class_are_refused(reference):
@@ -403,6 +403,6 @@ def test_histograms_are_shares_by_modality_and_values_beyond_the_edges_fall_in_t
 
 
 def test_importing_the_gate_does_not_import_torch_or_scikit_learn():
-    code = "import sys, core.gates.scan.rfdeep, core.gates.scan.evaluate;"
+    code = "import sys, core.gates.scan.scan_gate, core.gates.scan.evaluate;"
     code += "sys.exit('torch' in sys.modules or 'sklearn' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

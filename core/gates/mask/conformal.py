@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from math import ceil
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,10 +19,10 @@ from numpy.typing import NDArray
 from core.errors import InputError
 from core.gates.mask.neighbours import ROWS_AT_ONCE, nearest_of, nearest_of_all
 from core.lesions.shape import VECTOR_NAMES
+from core.remembered.vocabulary import MaskGateVerdict
 
 #: (index in the reference, its patient, distance in MAD units)
 Neighbour = tuple[int, str, float]
-MaskVerdict = Literal["usual", "unusual", "not enough reference masks"]
 
 #: Features are logarithms and ratios: a spread below 5 % is not believed, or masks that all have one component would
 #: make a second one infinitely odd.
@@ -32,7 +32,7 @@ _MEAN_TO_SD = 1.2533
 
 
 @dataclass(frozen=True)
-class AnomalyResult:
+class MaskGateResult:
     """What the gate says about one mask.
 
     Args:
@@ -53,7 +53,7 @@ class AnomalyResult:
     score: float | None
     p_value: float | None
     flagged: bool | None
-    verdict: MaskVerdict
+    verdict: MaskGateVerdict
     k: int
     alpha: float
     n_reference: int
@@ -174,16 +174,16 @@ class MaskGate:
 
     def calibration_without(self, patient_id: str) -> NDArray[np.float64]:
         """The calibration scores of other patients' masks, as if this patient had none: (m,), finite."""
-        own = self._owners == patient_id
-        usable = ~own & ~np.isnan(self.calibration)
+        of_patient = self._owners == patient_id
+        usable = ~of_patient & ~np.isnan(self.calibration)
         scores = self.calibration.copy()
-        rests_on_own = np.flatnonzero(usable & (own[self.neighbours] & (self.neighbours >= 0)).any(axis=1))
+        rests_on_own = np.flatnonzero(usable & (of_patient[self.neighbours] & (self.neighbours >= 0)).any(axis=1))
         for start in range(0, len(rests_on_own), ROWS_AT_ONCE):
             rows = rests_on_own[start : start + ROWS_AT_ONCE]
-            scores[rows] = nearest_of(self.scaled, self._owners, rows, self.k, own)[1]
+            scores[rows] = nearest_of(self.scaled, self._owners, rows, self.k, of_patient)[1]
         return scores[usable & ~np.isnan(scores)]
 
-    def score(self, vector: NDArray[np.float64], patient_id: str) -> AnomalyResult:
+    def score(self, vector: NDArray[np.float64], patient_id: str) -> MaskGateResult:
         """Judge one mask; reference masks of the same patient take no part, nor do scores that rest on them.
 
         Raises:
@@ -202,12 +202,12 @@ class MaskGate:
         comparable = _mean_distance(nearest, self.k)
         p_value: float | None = None
         flagged: bool | None = None
-        verdict: MaskVerdict = "not enough reference masks"
+        verdict: MaskGateVerdict = "not enough reference masks"
         if comparable is not None and len(calibration) >= needed:
             p_value = conformal_p(calibration, comparable)
             flagged = p_value <= self.alpha
             verdict = "unusual" if flagged else "usual"
-        return AnomalyResult(
+        return MaskGateResult(
             score=score,
             p_value=p_value,
             flagged=flagged,
