@@ -1,4 +1,5 @@
-"""The job runner: Dask computes, the process that owns the store prepares and records.
+"""The job runner: Dask computes, the process that owns the store prepares and records; and what must ask the store
+(`core.jobs.jobs.AtStore`) is computed by a thread beside it.
 
 A job's scratch folder {root}/jobs/{job_id}/ holds `cancel` (a flag file), `taken` (how often a worker took the job up),
 `restarts` (how often TwinReview was started since), `recording` (the result is being stored) and an `out-…` folder that
@@ -23,7 +24,17 @@ from typing import Any
 from core.access import SYSTEM
 from core.errors import InputError, JobCancelled, StoreError, TwinReviewError
 from core.jobs import cluster
-from core.jobs.jobs import CANCELLED, FINAL, JobKind, Reporter, apology, explain, fresh_folder, log_unexpected
+from core.jobs.jobs import (
+    CANCELLED,
+    FINAL,
+    AtStore,
+    JobKind,
+    Reporter,
+    apology,
+    explain,
+    fresh_folder,
+    log_unexpected,
+)
 from core.remembered.rows import Job
 from core.remembered.sources import HasJobs, HasPeoplesJobs
 from core.settings import settings
@@ -122,8 +133,9 @@ class JobRunner:
     _closing: bool = field(default=False, init=False, repr=False)
     #: Guards `_live` and every write to a job's row, so that no late progress overwrites a final status.
     _lock: threading.RLock = field(default_factory=threading.RLock, init=False, repr=False)
-    #: One thread starts Dask and sends; one thread writes what comes back, in order.
+    #: One thread starts Dask and sends; one computes at the store; one writes what comes back, in order.
     _sender: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(1, "job-sender"), init=False)
+    _at_store: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(1, "job-at-store"), init=False)
     _writer: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(1, "job-writer"), init=False)
 
     def submit(self, kind: str, args: Mapping[str, Any], person: str) -> str:
@@ -200,6 +212,7 @@ class JobRunner:
         """Stops Dask. Jobs under way keep their row and are taken up by the next `recover`."""
         self._closing = True
         self._sender.shutdown(wait=True, cancel_futures=True)
+        self._at_store.shutdown(wait=True, cancel_futures=True)
         for part in (self._client, self._cluster):
             if part is not None:
                 part.close()
@@ -236,9 +249,32 @@ class JobRunner:
         folder.mkdir(parents=True, exist_ok=True)
         with self._lock:
             self._live[job_id] = _Live(kind, params, person, folder)
-        self._sender.submit(self._send, job_id)
+        if isinstance(kind.compute, AtStore):
+            self._at_store.submit(self._compute_at_store, job_id, kind.compute)
+        else:
+            work = f"{kind.compute.__module__}:{kind.compute.__qualname__}"
+            self._sender.submit(self._send, job_id, work)
 
-    def _send(self, job_id: str) -> None:
+    def _compute_at_store(self, job_id: str, compute: AtStore) -> None:
+        live = self._live[job_id]
+
+        def tell(fraction: float, message: str) -> None:
+            if self._closing:
+                raise JobCancelled(CANCELLED)  # nothing is written then: the next start takes the job up again
+            self._hear(job_id, fraction, message)
+
+        report = Reporter(tell, live.folder / "cancel")
+        try:
+            report(0.0, "Started")
+            result = compute.work(self._seen_by(live.person), live.params, report)
+            outcome = {"status": "computed", "result": json.loads(json.dumps(result))}
+        except JobCancelled as error:
+            outcome = {"status": "cancelled", "message": str(error)}
+        except Exception as error:
+            outcome = {"status": "failed", "message": explain(error)}
+        self._write(self._settle, job_id, outcome)
+
+    def _send(self, job_id: str, work: str) -> None:
         live = self._live[job_id]
         try:
             if self._client is None:
@@ -246,7 +282,6 @@ class JobRunner:
             with self._lock:
                 if (live.folder / "cancel").exists():
                     raise JobCancelled("The job was cancelled before it started.")
-                work = f"{live.kind.compute.__module__}:{live.kind.compute.__qualname__}"
                 key = f"{job_id}-{uuid.uuid4().hex[:6]}"  # a key Dask has not seen, also after a restart
                 live.out_dir = live.folder / f"out-{key[-6:]}"
                 live.future = self._client.submit(_attempt, work, live.params, str(live.out_dir), key=key, pure=False)
@@ -276,12 +311,16 @@ class JobRunner:
         self._client.subscribe_topic(TOPIC, self._heard)
 
     def _heard(self, event: tuple[float, dict[str, Any]]) -> None:
-        """On Dask's own thread: notes the progress and leaves the writing to the writer."""
-        live = self._live.get(event[1]["job"])
+        """On Dask's own thread."""
+        self._hear(event[1]["job"], event[1]["fraction"], event[1]["message"])
+
+    def _hear(self, job_id: str, fraction: float, message: str) -> None:
+        """Notes the progress and leaves the writing to the writer."""
+        live = self._live.get(job_id)
         if live is not None:
-            waiting, live.latest = live.latest, (event[1]["fraction"], event[1]["message"])
+            waiting, live.latest = live.latest, (fraction, message)
             if waiting is None:
-                self._write(self._note, event[1]["job"])
+                self._write(self._note, job_id)
 
     def _note(self, job_id: str) -> None:
         with self._lock:
