@@ -408,7 +408,7 @@ def test_what_a_worker_had_computed_when_its_job_was_cancelled_is_not_stored(sto
     assert (row.status, row.message, row.result) == ("cancelled", words, None)
     assert stored == []
     assert swept(store, job_id)
-    assert [e["person"] for e in store.audit_log(9) if e["action"] == "job.cancelled"] == ["ann"]
+    assert [e["person"] for e in store.audit_log(9) if e["action"] == "job.cancelled"] == ["demo"]
     started.close()
 
 
