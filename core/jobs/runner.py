@@ -8,7 +8,6 @@ A job's scratch folder {root}/jobs/{job_id}/ holds `cancel` (a flag file), `take
 
 from __future__ import annotations
 
-import importlib
 import json
 import logging
 import shutil
@@ -22,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from core.access import SYSTEM
-from core.errors import InputError, JobCancelled, StoreError, TwinReviewError
+from core.errors import InputError, JobCancelled, StoreError
 from core.jobs import cluster
 from core.jobs.jobs import (
     CANCELLED,
@@ -32,25 +31,18 @@ from core.jobs.jobs import (
     Reporter,
     apology,
     explain,
-    fresh_folder,
     log_unexpected,
 )
+from core.jobs.worker import ATTEMPTS, TOPIC, WORKER_DIED, attempt, count
 from core.remembered.rows import Job
 from core.remembered.sources import HasJobs, HasPeoplesJobs
 from core.settings import settings
 
 logger = logging.getLogger("twinreview.jobs")
 
-TOPIC = "twinreview-jobs"
-#: A job is started at most this often: once more after a dead worker, once more after a restart of TwinReview.
-ATTEMPTS = 2
 #: How long a cluster of somebody else's has to answer.
 CONNECT_S = 10
 
-WORKER_DIED = (
-    "The worker process died twice while it ran this job; running out of memory is the usual cause. "
-    "Close other programs or set TWIN_WORKERS=1, then start the job again."
-)
 STOPPED_TWICE = "TwinReview was stopped twice while this job was under way. Start it again if it is still wanted."
 STOPPED_RECORDING = (
     "TwinReview was stopped while it stored this job's result, which may be there or not. "
@@ -59,45 +51,6 @@ STOPPED_RECORDING = (
 NO_ROOM = "The data folder refused this job's files ({why}); nothing was stored. Make room, then start it again."
 #: How long after a row could not be closed it is tried again, at first and at most; seconds.
 RETRY_S, RETRY_AT_MOST_S = 5.0, 300.0
-
-
-def _count(file: Path) -> int:
-    """Adds one to the number in `file`; returns it."""
-    count = (int(file.read_text()) if file.exists() else 0) + 1
-    file.write_text(str(count))
-    return count
-
-
-def _attempt(work: str, params: dict[str, Any], out_name: str) -> dict[str, Any]:
-    """In the worker: one go at a job.
-
-    Returns an outcome rather than raising: Dask would log the arguments, which name a patient's files.
-    """
-    from distributed import get_worker
-
-    worker, out_dir = get_worker(), Path(out_name)
-    folder = out_dir.parent
-
-    def tell(fraction: float, message: str) -> None:
-        worker.log_event(TOPIC, {"job": folder.name, "fraction": fraction, "message": message})
-
-    try:
-        taken = _count(folder / "taken")
-        if taken > ATTEMPTS:  # a cluster of somebody else's may retry more often than ours
-            return {"status": "failed", "message": WORKER_DIED}
-        started = "Started" if taken == 1 else "Started again, as the worker process died"
-        Reporter(tell, folder / "cancel")(0.0, started)
-        module, _, name = work.rpartition(":")
-        compute = getattr(importlib.import_module(module), name)
-        result = compute(params, fresh_folder(out_dir), Reporter(tell, folder / "cancel"))
-        return {"status": "computed", "result": json.loads(json.dumps(result))}
-    except JobCancelled as error:
-        return {"status": "cancelled", "message": str(error)}
-    except TwinReviewError as error:
-        return {"status": "failed", "message": str(error)}
-    except Exception as error:
-        frames = traceback.format_tb(error.__traceback__)
-        return {"status": "failed", "bug": type(error).__name__, "frames": frames}
 
 
 @dataclass
@@ -227,7 +180,7 @@ class JobRunner:
             status, message = "cancelled", CANCELLED
         elif job.kind not in self.kinds:
             status, message = "interrupted", f"This version of TwinReview has no job of kind {job.kind!r}."
-        elif _count(folder / "restarts") >= ATTEMPTS:
+        elif count(folder / "restarts") >= ATTEMPTS:
             status, message = "interrupted", STOPPED_TWICE
         else:
             kind = self.kinds[job.kind]
@@ -284,7 +237,7 @@ class JobRunner:
                     raise JobCancelled("The job was cancelled before it started.")
                 key = f"{job_id}-{uuid.uuid4().hex[:6]}"  # a key Dask has not seen, also after a restart
                 live.out_dir = live.folder / f"out-{key[-6:]}"
-                live.future = self._client.submit(_attempt, work, live.params, str(live.out_dir), key=key, pure=False)
+                live.future = self._client.submit(attempt, work, live.params, str(live.out_dir), key=key, pure=False)
             live.future.add_done_callback(lambda future: self._collect(job_id, future))
         except JobCancelled as error:
             self._write(self._settle, job_id, {"status": "cancelled", "message": str(error)})
