@@ -24,5 +24,5 @@ with people, shell.guarded():
 with audit, shell.guarded():
     system_panels.audit(store)
 with check, shell.guarded():
-    system_panels.check(store)
+    system_panels.check(store, shell.person())
     caches_panel.clear(store, shell.person())

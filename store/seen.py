@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 #: What stands in an audit entry's place.
 WITHHELD = "not shown: it is about what you do not see (a data set that was not granted, or a blind reading)"
 ACCOUNT_WITHHELD = "not shown: accounts are for administrators"
+CHECK_WITHHELD = "not shown: what a check of the whole store found is for administrators"
 #: Most jobs that are looked up to know what their entries are about.
 _MOST_JOBS = 10_000
 
@@ -138,16 +139,19 @@ class SeenStore(Parts):
     def audit_log(self, limit: int = 100) -> list[Entry]:
         """The newest `limit` audit entries, newest first; of what the person does not see, a sentence for the payload.
 
-        Accounts are for whoever may give them names.
+        Accounts are for whoever may give them names, and what a check found for whoever may check.
         """
         entries, hidden = self._whole.audit_log(limit), Hidden.of(self._whole, self._scope)
         identifies = may_act(self._whole.db, "person.identified", self.person)
+        checks = may_act(self._whole.db, "store.verified", self.person)
         asked = {job.job_id: job.params for job in self._whole.jobs.newest(limit=_MOST_JOBS)} if hidden else {}
         for entry in entries:
             if hidden and _is_hidden(entry["payload"], hidden, asked):
                 entry["payload"] = WITHHELD
             elif entry["action"] == "person.identified" and not identifies:
                 entry["payload"] = ACCOUNT_WITHHELD
+            elif not checks and _tells_of_a_check(entry["payload"]):
+                entry["payload"] = CHECK_WITHHELD
         return entries
 
     def verify(self, full: bool = False, progress: Progress = no_progress) -> list[str]:
@@ -173,3 +177,9 @@ def _is_hidden(payload: JsonObject, hidden: Hidden, asked: JsonObject) -> bool:
     its params by id; of one that is not among them nothing is known."""
     job = [str(payload["job_id"])] if "job_id" in payload else []
     return not asked.keys() >= set(job) or hidden.is_named_in([payload, *(asked[job_id] for job_id in job)])
+
+
+def _tells_of_a_check(payload: JsonObject) -> bool:
+    """Whether an entry holds the sentences of a job that verified the store (`core.jobs.stages.verify`)."""
+    result = payload.get("changes", {}).get("result") or {}
+    return {"problems", "remarks"} <= result.keys()

@@ -2,7 +2,8 @@
 
 A job has three steps. `prepare` checks the request and turns it into plain JSON values (paths, hashes, numbers);
 `compute` works on files alone, in a Dask worker; `record` writes what came out. So a worker never opens the database
-and a page never waits. `run_inline` does the same three steps in one process, for the command line; `core.jobs.runner`
+and a page never waits. What must ask the database itself (`AtStore`) is computed by a thread of the process that owns
+it. `run_inline` does the same three steps in one process, for the command line; `core.jobs.runner`
 does them for the pages. A job's scratch folder is {root}/jobs/{job_id}; it goes when the job ends.
 """
 
@@ -31,6 +32,18 @@ CANCELLED = "The job was cancelled; nothing was stored."
 
 
 @dataclass(frozen=True)
+class AtStore:
+    """The `compute` of work that asks the database, and not files alone: no worker does it, but a thread of the process
+    that owns the store.
+
+    Args:
+        work: (store, params, progress) -> result, as of `JobKind.compute`.
+    """
+
+    work: Callable[[Any, dict[str, Any], Progress], dict[str, Any]]
+
+
+@dataclass(frozen=True)
 class JobKind:
     """One kind of long work.
 
@@ -39,13 +52,14 @@ class JobKind:
         prepare: (store, args, person) -> params, JSON values only, of what that person may see; raises a
             TwinReviewError when the request makes no sense.
         compute: (params, out_dir, progress) -> result, JSON values only; a module-level function, as the worker finds
-            it by its dotted name. It calls progress often, which raises JobCancelled once the job is cancelled.
+            it by its dotted name; or `AtStore`. It calls progress often, which raises JobCancelled once the job is
+            cancelled.
         record: (store, params, result, out_dir, person) -> what is kept in the job's row, JSON values only.
     """
 
     name: str
     prepare: Callable[[Any, Mapping[str, Any], str], dict[str, Any]]
-    compute: Callable[[dict[str, Any], Path, Progress], dict[str, Any]]
+    compute: Callable[[dict[str, Any], Path, Progress], dict[str, Any]] | AtStore
     record: Callable[[Any, dict[str, Any], dict[str, Any], Path, str], dict[str, Any]]
 
 
@@ -96,7 +110,11 @@ def run_inline(
             store.jobs.update(job_id, progress=fraction, message=message)
             progress(fraction, message)
 
-        result = kind.compute(params, out_dir, Reporter(tell, folder / "cancel"))
+        report = Reporter(tell, folder / "cancel")
+        if isinstance(kind.compute, AtStore):
+            result = kind.compute.work(store, params, report)
+        else:
+            result = kind.compute(params, out_dir, report)
         job_result = kind.record(store, params, result, out_dir, person)
         store.jobs.update(job_id, status="done", progress=1.0, message="Done", result=job_result)
     except JobCancelled as error:

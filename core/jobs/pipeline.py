@@ -19,7 +19,7 @@ from core.imaging.reading_apart import read_mask, read_scan
 from core.imaging.scanner_facts import date_mode, permitted_facts
 from core.imaging.volumes import resample
 from core.jobs.jobs import JobKind
-from core.jobs.stages import mask_gate, refine, scan_gate, segment
+from core.jobs.stages import mask_gate, refine, scan_gate, segment, verify
 from core.jobs.stages.common import StageStore, add_version
 from core.remembered.vocabulary import MaskMethod
 from core.review.readers import newest_visible_version
@@ -144,4 +144,5 @@ KINDS: dict[str, JobKind] = {
         measuring.compute_evaluate_scan_gate,
         measuring.record_evaluate_scan_gate,
     ),
+    verify.KIND.name: verify.KIND,
 }

@@ -1,4 +1,5 @@
-"""The job runner: Dask computes, the process that owns the store prepares and records.
+"""The job runner: Dask computes, the process that owns the store prepares and records; and what must ask the store
+(`core.jobs.jobs.AtStore`) is computed by a thread beside it.
 
 A job's scratch folder {root}/jobs/{job_id}/ holds `cancel` (a flag file), `taken` (how often a worker took the job up),
 `restarts` (how often TwinReview was started since), `recording` (the result is being stored) and an `out-…` folder that
@@ -7,7 +8,6 @@ A job's scratch folder {root}/jobs/{job_id}/ holds `cancel` (a flag file), `take
 
 from __future__ import annotations
 
-import importlib
 import json
 import logging
 import shutil
@@ -21,25 +21,28 @@ from pathlib import Path
 from typing import Any
 
 from core.access import SYSTEM
-from core.errors import InputError, JobCancelled, StoreError, TwinReviewError
+from core.errors import InputError, JobCancelled, StoreError
 from core.jobs import cluster
-from core.jobs.jobs import CANCELLED, FINAL, JobKind, Reporter, apology, explain, fresh_folder, log_unexpected
+from core.jobs.jobs import (
+    CANCELLED,
+    FINAL,
+    AtStore,
+    JobKind,
+    Reporter,
+    apology,
+    explain,
+    log_unexpected,
+)
+from core.jobs.worker import ATTEMPTS, TOPIC, WORKER_DIED, attempt, count
 from core.remembered.rows import Job
 from core.remembered.sources import HasJobs, HasPeoplesJobs
 from core.settings import settings
 
 logger = logging.getLogger("twinreview.jobs")
 
-TOPIC = "twinreview-jobs"
-#: A job is started at most this often: once more after a dead worker, once more after a restart of TwinReview.
-ATTEMPTS = 2
 #: How long a cluster of somebody else's has to answer.
 CONNECT_S = 10
 
-WORKER_DIED = (
-    "The worker process died twice while it ran this job; running out of memory is the usual cause. "
-    "Close other programs or set TWIN_WORKERS=1, then start the job again."
-)
 STOPPED_TWICE = "TwinReview was stopped twice while this job was under way. Start it again if it is still wanted."
 STOPPED_RECORDING = (
     "TwinReview was stopped while it stored this job's result, which may be there or not. "
@@ -48,45 +51,6 @@ STOPPED_RECORDING = (
 NO_ROOM = "The data folder refused this job's files ({why}); nothing was stored. Make room, then start it again."
 #: How long after a row could not be closed it is tried again, at first and at most; seconds.
 RETRY_S, RETRY_AT_MOST_S = 5.0, 300.0
-
-
-def _count(file: Path) -> int:
-    """Adds one to the number in `file`; returns it."""
-    count = (int(file.read_text()) if file.exists() else 0) + 1
-    file.write_text(str(count))
-    return count
-
-
-def _attempt(work: str, params: dict[str, Any], out_name: str) -> dict[str, Any]:
-    """In the worker: one go at a job.
-
-    Returns an outcome rather than raising: Dask would log the arguments, which name a patient's files.
-    """
-    from distributed import get_worker
-
-    worker, out_dir = get_worker(), Path(out_name)
-    folder = out_dir.parent
-
-    def tell(fraction: float, message: str) -> None:
-        worker.log_event(TOPIC, {"job": folder.name, "fraction": fraction, "message": message})
-
-    try:
-        taken = _count(folder / "taken")
-        if taken > ATTEMPTS:  # a cluster of somebody else's may retry more often than ours
-            return {"status": "failed", "message": WORKER_DIED}
-        started = "Started" if taken == 1 else "Started again, as the worker process died"
-        Reporter(tell, folder / "cancel")(0.0, started)
-        module, _, name = work.rpartition(":")
-        compute = getattr(importlib.import_module(module), name)
-        result = compute(params, fresh_folder(out_dir), Reporter(tell, folder / "cancel"))
-        return {"status": "computed", "result": json.loads(json.dumps(result))}
-    except JobCancelled as error:
-        return {"status": "cancelled", "message": str(error)}
-    except TwinReviewError as error:
-        return {"status": "failed", "message": str(error)}
-    except Exception as error:
-        frames = traceback.format_tb(error.__traceback__)
-        return {"status": "failed", "bug": type(error).__name__, "frames": frames}
 
 
 @dataclass
@@ -122,8 +86,9 @@ class JobRunner:
     _closing: bool = field(default=False, init=False, repr=False)
     #: Guards `_live` and every write to a job's row, so that no late progress overwrites a final status.
     _lock: threading.RLock = field(default_factory=threading.RLock, init=False, repr=False)
-    #: One thread starts Dask and sends; one thread writes what comes back, in order.
+    #: One thread starts Dask and sends; one computes at the store; one writes what comes back, in order.
     _sender: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(1, "job-sender"), init=False)
+    _at_store: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(1, "job-at-store"), init=False)
     _writer: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(1, "job-writer"), init=False)
 
     def submit(self, kind: str, args: Mapping[str, Any], person: str) -> str:
@@ -200,6 +165,7 @@ class JobRunner:
         """Stops Dask. Jobs under way keep their row and are taken up by the next `recover`."""
         self._closing = True
         self._sender.shutdown(wait=True, cancel_futures=True)
+        self._at_store.shutdown(wait=True, cancel_futures=True)
         for part in (self._client, self._cluster):
             if part is not None:
                 part.close()
@@ -214,7 +180,7 @@ class JobRunner:
             status, message = "cancelled", CANCELLED
         elif job.kind not in self.kinds:
             status, message = "interrupted", f"This version of TwinReview has no job of kind {job.kind!r}."
-        elif _count(folder / "restarts") >= ATTEMPTS:
+        elif count(folder / "restarts") >= ATTEMPTS:
             status, message = "interrupted", STOPPED_TWICE
         else:
             kind = self.kinds[job.kind]
@@ -236,9 +202,32 @@ class JobRunner:
         folder.mkdir(parents=True, exist_ok=True)
         with self._lock:
             self._live[job_id] = _Live(kind, params, person, folder)
-        self._sender.submit(self._send, job_id)
+        if isinstance(kind.compute, AtStore):
+            self._at_store.submit(self._compute_at_store, job_id, kind.compute)
+        else:
+            work = f"{kind.compute.__module__}:{kind.compute.__qualname__}"
+            self._sender.submit(self._send, job_id, work)
 
-    def _send(self, job_id: str) -> None:
+    def _compute_at_store(self, job_id: str, compute: AtStore) -> None:
+        live = self._live[job_id]
+
+        def tell(fraction: float, message: str) -> None:
+            if self._closing:
+                raise JobCancelled(CANCELLED)  # nothing is written then: the next start takes the job up again
+            self._hear(job_id, fraction, message)
+
+        report = Reporter(tell, live.folder / "cancel")
+        try:
+            report(0.0, "Started")
+            result = compute.work(self._seen_by(live.person), live.params, report)
+            outcome = {"status": "computed", "result": json.loads(json.dumps(result))}
+        except JobCancelled as error:
+            outcome = {"status": "cancelled", "message": str(error)}
+        except Exception as error:
+            outcome = {"status": "failed", "message": explain(error)}
+        self._write(self._settle, job_id, outcome)
+
+    def _send(self, job_id: str, work: str) -> None:
         live = self._live[job_id]
         try:
             if self._client is None:
@@ -246,10 +235,9 @@ class JobRunner:
             with self._lock:
                 if (live.folder / "cancel").exists():
                     raise JobCancelled("The job was cancelled before it started.")
-                work = f"{live.kind.compute.__module__}:{live.kind.compute.__qualname__}"
                 key = f"{job_id}-{uuid.uuid4().hex[:6]}"  # a key Dask has not seen, also after a restart
                 live.out_dir = live.folder / f"out-{key[-6:]}"
-                live.future = self._client.submit(_attempt, work, live.params, str(live.out_dir), key=key, pure=False)
+                live.future = self._client.submit(attempt, work, live.params, str(live.out_dir), key=key, pure=False)
             live.future.add_done_callback(lambda future: self._collect(job_id, future))
         except JobCancelled as error:
             self._write(self._settle, job_id, {"status": "cancelled", "message": str(error)})
@@ -276,12 +264,16 @@ class JobRunner:
         self._client.subscribe_topic(TOPIC, self._heard)
 
     def _heard(self, event: tuple[float, dict[str, Any]]) -> None:
-        """On Dask's own thread: notes the progress and leaves the writing to the writer."""
-        live = self._live.get(event[1]["job"])
+        """On Dask's own thread."""
+        self._hear(event[1]["job"], event[1]["fraction"], event[1]["message"])
+
+    def _hear(self, job_id: str, fraction: float, message: str) -> None:
+        """Notes the progress and leaves the writing to the writer."""
+        live = self._live.get(job_id)
         if live is not None:
-            waiting, live.latest = live.latest, (event[1]["fraction"], event[1]["message"])
+            waiting, live.latest = live.latest, (fraction, message)
             if waiting is None:
-                self._write(self._note, event[1]["job"])
+                self._write(self._note, job_id)
 
     def _note(self, job_id: str) -> None:
         with self._lock:

@@ -236,7 +236,13 @@ class JobSource(Protocol):
         person: str | None = None,
     ) -> None: ...
     def get(self, job_id: str) -> Job: ...
-    def newest(self, limit: int = 100, status: str | None = None) -> list[Job]: ...
+    def newest(self, limit: int = 100, status: str | None = None, kind: str | None = None) -> list[Job]: ...
+
+
+class PeopleSource(Protocol):
+    """What people may do."""
+
+    def may(self, person: str, action: str) -> bool: ...
 
 
 class HasPatients(Protocol):
@@ -327,6 +333,13 @@ class HasPeoplesJobs(HasJobs, Protocol):
     """The whole store, of which everybody who asks for a job gets to see their part."""
 
     def seen_by(self, person: str) -> HasJobs: ...
+
+
+class HasPeople(Protocol):
+    """A store that knows people."""
+
+    @property
+    def people(self) -> PeopleSource: ...
 
 
 class HasScratch(Protocol):

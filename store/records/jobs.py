@@ -84,8 +84,8 @@ class Jobs:
             raise StoreError(f"There is no job {str(job_id)[:80]!r}.")
         return value_of(Job, rows[0], decoded=_JSON)
 
-    def newest(self, limit: int = 100, status: str | None = None) -> list[Job]:
-        """The newest `limit` jobs, newest first."""
-        clause, values = where(status=status)
+    def newest(self, limit: int = 100, status: str | None = None, kind: str | None = None) -> list[Job]:
+        """The newest `limit` jobs, newest first; of a status, of a kind."""
+        clause, values = where(status=status, kind=kind)
         sql = f"SELECT * FROM jobs{clause} ORDER BY created_at DESC, job_id LIMIT ?"
         return [value_of(Job, row, decoded=_JSON) for row in self._ledger.db.query(sql, [*values, int(limit)])]

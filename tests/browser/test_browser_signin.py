@@ -12,6 +12,7 @@ import time
 import urllib.request
 from collections.abc import Callable, Iterator
 from typing import Any
+from urllib.parse import urlencode, urlsplit
 
 import pytest
 from playwright.sync_api import Page, expect
@@ -19,6 +20,7 @@ from playwright.sync_api import Page, expect
 from core.access import Identity
 from store import open_store
 from tests import clinic
+from tests.browser import hands
 from tests.conftest import Server, works_as
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(900)]
@@ -151,6 +153,39 @@ def test_a_reader_signs_in_works_and_signs_out_in_every_tab(dashboard: Server, v
     heading(stranger, "Sign in")  # a copy of the cookie is of a sign-in that was ended
 
 
+def test_who_came_by_a_link_is_there_after_the_sign_in(dashboard: Server, visitor: Callable[[], Page]) -> None:
+    page = visitor()
+    link = f"{dashboard.url}/review?patient_id=ANNA&timepoint={clinic.DAYS[0]}&version=1&tab=Refine"
+    page.goto(link)
+    heading(page, "Sign in")
+    page.get_by_role("button", name="Sign in").click()
+    page.get_by_role("button", name="Deny").click(timeout=SLOW_MS)
+    sign_in(page, "account-ann")
+    expect(page.get_by_role("tab", name="Refine")).to_have_attribute("aria-selected", "true", timeout=SLOW_MS)
+    expect(page).to_have_url(link)
+    page.goto(dashboard.url)
+    heading(page, "Worklist")  # and goes there once
+    page.wait_for_timeout(2000)
+    expect(page).to_have_url(f"{dashboard.url}/")
+
+
+def test_no_word_of_an_address_leads_elsewhere_after_the_sign_in(
+    provider: str, dashboard: Server, visitor: Callable[[], Page]
+) -> None:
+    page = visitor()
+    seen: list[str] = []
+    page.on("request", lambda request: seen.append(request.url) if request.is_navigation_request() else None)
+    elsewhere = "https://example.org/review"
+    forged = urlencode(dict.fromkeys(("next", "page", "redirect_uri", "leaving", "patient_id"), elsewhere))
+    page.goto(f"{dashboard.url}/review?{forged}")
+    sign_in(page, "account-ann")
+    expect(page.get_by_text("There is no patient", exact=False)).to_be_visible(timeout=SLOW_MS)
+    hands.settle(page)
+    places = {f"{parts.scheme}://{parts.netloc}" for parts in map(urlsplit, seen)}
+    assert places == {dashboard.url, provider}
+    assert urlsplit(page.url).path == "/review"
+
+
 def test_who_turns_back_at_the_provider_is_asked_again(visitor: Callable[[], Page]) -> None:
     page = visitor()
     heading(page, "Sign in")
@@ -187,6 +222,7 @@ def test_a_stranger_is_refused_let_in_by_an_administrator_and_put_out_while_work
     expect(root.get_by_text("Somebody signed in", exact=False)).to_be_visible(timeout=SLOW_MS)
     root.get_by_role("button", name="Let this account in").click()
     expect(root.get_by_text("Somebody signed in", exact=False)).to_have_count(0, timeout=SLOW_MS)
+    hands.settle(root)  # until then the fields of before stand beside those of after
 
     eve.get_by_role("button", name="Look again").click()
     expect(eve.get_by_text("Signed in as Eve New", exact=False)).to_be_visible(timeout=SLOW_MS)

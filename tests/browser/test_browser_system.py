@@ -8,6 +8,7 @@ import re
 import pytest
 
 from store import open_store
+from tests.browser import hands
 from tests.store_phantom import DAY1, add_mask, add_scan, folder
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(900)]
@@ -40,6 +41,7 @@ def test_models_jobs_people_and_a_check_that_notices(start_server, tmp_path, pag
     page.get_by_role("tab", name="People").click()
     page.get_by_role("textbox", name="Name").fill("Reader Two")
     page.get_by_role("button", name="Add", exact=True).click()
+    hands.settle(page)
     person = page.get_by_role("combobox", name=re.compile("Working as"))
     expect(person).to_have_value("demo")
     page.get_by_role("tab", name="Check").click()
@@ -48,8 +50,14 @@ def test_models_jobs_people_and_a_check_that_notices(start_server, tmp_path, pag
 
     facts = json.loads(sidecar.read_text())
     sidecar.write_text(json.dumps({**facts, "reviewer": "somebody else"}))
-    page.get_by_role("button", name="Check now").click()
+    page.get_by_role("button", name="Check again").click()
+    page.get_by_role("tab", name="People").click()  # it goes on while nobody looks
+    page.get_by_role("tab", name="Check").click()
     expect(page.get_by_text(re.compile(r"^1 problem\. "))).to_be_visible()
+    expect(page.get_by_text(re.compile(r"^Done \d{4}-\d\d-\d\d \d\d:\d\d \(UTC\), asked for by demo"))).to_be_visible()
+    expect(page.get_by_text(re.compile("mask_v001.json and the database disagree on reviewer"))).to_be_visible()
+
+    page.reload()
     expect(page.get_by_text(re.compile("mask_v001.json and the database disagree on reviewer"))).to_be_visible()
 
     page.get_by_role("tab", name="Audit log").click()

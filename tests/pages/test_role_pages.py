@@ -11,11 +11,13 @@ from streamlit.testing.v1 import AppTest
 
 from core.access import SYSTEM, Identity
 from core.gates.mask import fitted
+from core.jobs.jobs import run_inline
+from core.jobs.stages import verify
 from core.lesions.masks import measure
 from pages.ui.frame import resources
 from pages.ui.viewer import describe
 from store import Store, open_store, rebuild
-from store.seen import ACCOUNT_WITHHELD
+from store.seen import ACCOUNT_WITHHELD, CHECK_WITHHELD
 from tests import clinic
 from tests.store_phantom import JUDGED
 
@@ -215,3 +217,29 @@ def test_the_audit_log_shows_an_account_to_administrators_alone(opened):
     for person in ("ann", "vic"):
         assert not [text for text in told(person) if "4711" in text or "ann@example" in text]
         assert ACCOUNT_WITHHELD in told(person)
+
+
+def test_what_a_check_found_is_for_administrators_alone(opened, root):
+    (root / "processed/clinic/KIM" / DAY / "mask_v001.nii.gz").unlink()
+    store = resources.whole_store()
+    store.people.add("adm", "administrator", by="demo")
+    run_inline(store, verify.KIND, {}, "adm")
+
+    def told(person: str) -> tuple[bool, str, list[str]]:
+        page = opened("system", person)
+        shown = [text.value.replace("\\", "").replace("\u2060", "") for text in [*page.markdown, *page.caption]]
+        frames = [frame.value for frame in page.dataframe if "payload" in frame.value.columns]
+        payloads = [str(text) for frame in frames for text in frame["payload"]]
+        return any(b.label == "Check again" for b in page.button), " ".join(shown), payloads
+
+    button_there, shown, payloads = told("demo")
+    assert button_there
+    assert "asked for by adm; files hashed that did not look as before" in shown
+    assert "mask_v001.nii.gz" in shown
+    assert CHECK_WITHHELD not in payloads
+    for person in ("ann", "vic"):
+        button_there, shown, payloads = told(person)
+        assert not button_there
+        assert "mask_v001.nii.gz is missing" not in shown
+        assert CHECK_WITHHELD in payloads
+        assert not [text for text in payloads if "is missing" in text]

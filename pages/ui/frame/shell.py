@@ -86,8 +86,10 @@ def show() -> None:
             who.hand_over()
     if name is None:
         with guarded():
-            signin.ask() if signs_in else who.ask()
+            signin.ask(page.url_path) if signs_in else who.ask()
         return
+    if signs_in and (asked := signin.asked_for(page.url_path)) is not None:
+        st.switch_page(str(FOLDER / f"{asked.page or 'worklist'}.py"), query_params=asked.parameters)
     if (leaving := address.departure()) is not None:
         st.switch_page(str(FOLDER / f"{leaving.page}.py"), query_params=leaving.parameters)
     address.begin(name, page.url_path)

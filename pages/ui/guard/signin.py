@@ -5,7 +5,8 @@ keeps it in the browser as a signed cookie. Here the account (issuer and subject
 store: who has no name there, or is disabled, sees whom to ask and nothing else.
 
 Streamlit itself would keep a sign-in for 30 days and in every open tab after a sign-out. Here it lasts for a shift from
-when the provider gave it, and a sign-out ends it in all tabs of the browser, at once.
+when the provider gave it, and a sign-out ends it in all tabs of the browser, at once. Streamlit also leads everybody
+back to its first page; here the place that was asked for is kept meanwhile, by the browser's cookie.
 
 Without [auth] this is a demo: names are chosen (`pages.ui.guard.who`), and only this machine is let in.
 """
@@ -14,6 +15,7 @@ from __future__ import annotations
 
 import hashlib
 import threading
+import time
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -30,7 +32,7 @@ from core.access import Identity
 from core.errors import InputError
 from core.remembered.rows import Person
 from pages.ui.frame import resources
-from pages.ui.guard import tokens
+from pages.ui.guard import sessions, tokens
 from pages.ui.guard.working import SESSIONS, SHIFT_S, Working
 from pages.ui.shared.text import plain
 
@@ -40,6 +42,9 @@ DEMO = "Demo: names are chosen, nobody is signed in"
 SHORTEST_SECRET = 16
 _SECTION = "the section [auth] of .streamlit/secrets.toml"
 _MOST_WAITING = 100
+#: How long somebody may take to sign in and still be led to the place that they asked for.
+_ASKED_FOR_S = 600.0
+_MOST_ASKED_FOR = 1_000
 
 
 @dataclass(frozen=True)
@@ -173,11 +178,63 @@ class _Waiting:
 WAITING = _Waiting({}, threading.Lock())
 
 
-def ask() -> None:
-    """The page of whoever does not work here: how to sign in, or whom to ask for a role."""
+@dataclass(frozen=True)
+class AskedFor:
+    """A place that was asked for before a sign-in.
+
+    Args:
+        page: the address of a page of ours, as Streamlit found it; "" for the first one.
+        parameters: of the address.
+        at: on the monotonic clock, in seconds.
+    """
+
+    page: str
+    parameters: Mapping[str, str]
+    at: float
+
+
+@dataclass
+class _AskedFor:
+    """The places that browsers asked for, the latest last; each led to once, within ten minutes.
+
+    A place never comes from what leads back from the provider, so nobody can make up another one on the way.
+    """
+
+    _places: dict[str, AskedFor]
+    _lock: threading.Lock
+
+    def note(self, browser: str | None, place: AskedFor) -> None:
+        if not browser or not (place.page or place.parameters):  # the first page is where everybody comes back
+            return
+        with self._lock:
+            self._places.pop(browser, None)
+            self._places[browser] = place
+            for oldest in list(self._places)[:-_MOST_ASKED_FOR]:
+                del self._places[oldest]
+
+    def take(self, browser: str | None) -> AskedFor | None:
+        with self._lock:
+            place = self._places.pop(browser or "", None)
+        return place if place is not None and time.monotonic() - place.at < _ASKED_FOR_S else None
+
+
+ASKED_FOR = _AskedFor({}, threading.Lock())
+
+
+def asked_for(page: str) -> AskedFor | None:
+    """Where whoever has just signed in wanted to go, once; None on any page but the first, where they come back."""
+    return None if page or st.query_params else ASKED_FOR.take(sessions.own_browser())
+
+
+def ask(page: str) -> None:
+    """The page of whoever does not work here: how to sign in, or whom to ask for a role.
+
+    Args:
+        page: that was asked for, by its address; "" for the first one.
+    """
     found = current()
     if found is None:
-        _ask_to_sign_in()
+        _ask_to_sign_in(page)
         return
     known = resources.whole_store().people.with_identity(found.identity)
     administrators = [p.name for p in resources.whole_store().people.all() if p.role == "administrator"]
@@ -198,12 +255,18 @@ def ask() -> None:
     st.button("Sign out", on_click=sign_out)
 
 
-def _ask_to_sign_in() -> None:
+def _ask_to_sign_in(page: str) -> None:
     st.title("Sign in")
     st.caption("Everything you do is recorded under your name. A sign-in lasts for twelve hours.")
     for provider in _providers():
         label = "Sign in" if provider is None else f"Sign in with {plain(provider)}"
-        st.button(label, type="primary", on_click=st.login, args=(provider,), key=f"sign-in-{provider}")
+        place = (provider, page, st.query_params.to_dict())
+        st.button(label, type="primary", on_click=_sign_in, args=place, key=f"sign-in-{provider}")
+
+
+def _sign_in(provider: str | None, page: str, parameters: Mapping[str, str]) -> None:
+    ASKED_FOR.note(sessions.own_browser(), AskedFor(page, parameters, time.monotonic()))
+    st.login(provider)
 
 
 def sidebar(name: str) -> None:

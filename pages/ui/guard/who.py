@@ -88,9 +88,13 @@ def settle() -> str | None:
         StoreError: if the store cannot be opened.
         InputError: if the settings of sign-in cannot work, or are missing where people have signed in before.
     """
-    st.session_state["who"] = None
-    name = _chosen_name() if not signin.configured() else None
-    working = signin.settle() if signin.configured() else Working(name) if name else None
+    try:
+        name = _chosen_name() if not signin.configured() else None
+        working = signin.settle() if signin.configured() else Working(name) if name else None
+    except Exception:
+        st.session_state["who"] = None
+        raise
+    # Not None in between: a click that ends this run here, for one of its own, is of whoever worked before.
     SESSIONS.note(sessions.current(), working)
     name = None if working is None else working.person
     st.session_state["who"] = name
@@ -176,6 +180,7 @@ def _chosen(field_key: str) -> None:
     name, session = st.session_state.get(field_key), sessions.current()
     if not name:
         return
+    st.session_state["who"] = None  # a click is of nobody until the page is drawn for the new one
     st.session_state["chosen-person"] = name
     if session is not None:
         CHOICES.make(session, str(name))

@@ -7,8 +7,12 @@ import json
 import streamlit as st
 
 from core.jobs.runner import FINAL
-from pages.ui.frame import resources
+from core.jobs.stages import verify
+from core.remembered.rows import Job
+from core.remembered.untyped import JsonObject
+from pages.ui.frame import resources, shell
 from pages.ui.guard import rights
+from pages.ui.shared import job_panel
 from pages.ui.shared.text import cells, plain
 from store import SeenStore
 
@@ -118,30 +122,51 @@ def audit(store: SeenStore) -> None:
     )
 
 
-def check(store: SeenStore) -> None:
-    """Runs `verify` when asked."""
+def check(store: SeenStore, person: str) -> None:
+    """`verify` as a job in the background, and what the newest one found; for administrators, as it names patients."""
     st.markdown(
-        "Compares every file's hash, every sidecar, the database and the audit chain, as `python cli.py verify` does."
+        "Compares every file's hash, every sidecar, the database and the audit chain, as `python cli.py data verify` "
+        "does. Others can go on working meanwhile, and so can you."
     )
+    state = rights.button(store, person, verify.ACTION)
+    if state["disabled"]:
+        st.info(plain(state["help"] or ""))
+        return
+    newest = next(iter(store.jobs.newest(1, kind=verify.NAME)), None)
+    under_way = newest is not None and newest.status not in FINAL
+    if newest is not None and newest.status != "done":
+        job_panel.job_panel(newest.job_id, "Check")
+    done = next(iter(store.jobs.newest(1, status="done", kind=verify.NAME)), None)
     full = st.checkbox(
         "Hash every file anew", help="Else only files that do not look as they did when they were last found well."
     )
-    if st.button("Check now", type="primary", help="Others can go on working meanwhile."):
-        place = st.empty()
+    # By a callback: a click that follows at once, as on another tab, would end the run that was to see the press.
+    words = "Check again" if done else "Check now"
+    st.button(words, type="primary", disabled=under_way, on_click=_begin_check, args=(full,))
+    if done is not None and done.result is not None:
+        _found(done, done.result)
 
-        def show(fraction: float, message: str) -> None:
-            place.progress(fraction, plain(message))
 
-        problems = store.verify(full=full, progress=show)
-        place.empty()
-        if problems:
-            count = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
-            st.error(f"{count}. `python cli.py rebuild` makes the database again from the files.")
-            for problem in problems:
-                st.markdown(f"- {plain(problem)}")
-        else:
-            st.success("Files, sidecars and database agree.", icon=":material/verified:")
-        if lines := store.remarks():
-            st.markdown("**No damage, but worth knowing**")
-            for line in lines:
-                st.markdown(f"- {plain(line)}")
+def _begin_check(full: bool) -> None:
+    with shell.guarded():
+        resources.get_runner().submit(verify.NAME, {"full": full}, shell.person())
+
+
+def _found(job: Job, result: JsonObject) -> None:
+    """What a check found, when, and who asked for it."""
+    how = "every file hashed" if result["full"] else "files hashed that did not look as before"
+    st.caption(f"Done {_minute(job.updated_at)} (UTC), asked for by {plain(job.person)}; {plain(how)}.")
+    count = int(result["count"])
+    if count:
+        said = "1 problem" if count == 1 else f"{count} problems"
+        st.error(f"{said}. `python cli.py data rebuild` makes the database again from the files.")
+        for problem in result["problems"]:
+            st.markdown(f"- {plain(problem)}")
+        if count > len(result["problems"]):
+            st.markdown(f"- and {count - len(result['problems'])} more: `python cli.py data verify` names them all")
+    else:
+        st.success("Files, sidecars and database agree.", icon=":material/verified:")
+    if lines := result["remarks"]:
+        st.markdown("**No damage, but worth knowing**")
+        for line in lines:
+            st.markdown(f"- {plain(line)}")

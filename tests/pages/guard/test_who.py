@@ -122,6 +122,43 @@ def test_where_nobody_is_known_nobody_works_and_nobody_is_invented(opened):
     assert page.session_state["who"] is None
 
 
+class Ended(BaseException):
+    """As Streamlit ends a run for the next one, wherever it asks for what a tab remembers."""
+
+
+def test_a_run_that_a_click_ends_leaves_who_works_as_it_was(monkeypatch):
+    class State(dict):
+        def get(self, key, default=None):
+            raise Ended
+
+    state = State(who="ann")
+    monkeypatch.setattr(who.st, "session_state", state)
+    monkeypatch.setattr(who, "names", lambda: ["ann", "ben"])
+    with pytest.raises(Ended):
+        who.settle()
+    assert state["who"] == "ann", "the click is ann's"
+
+
+def test_a_run_that_cannot_settle_who_works_leaves_nobody(monkeypatch):
+    def closed():
+        raise InputError("Expected a store, got none.")
+
+    state = {"who": "ann"}
+    monkeypatch.setattr(who.st, "session_state", state)
+    monkeypatch.setattr(who, "names", closed)
+    with pytest.raises(InputError, match="Expected a store"):
+        who.settle()
+    assert state["who"] is None
+
+
+def test_a_click_before_the_page_is_drawn_for_a_new_name_is_nobody_s(monkeypatch):
+    state = {"who": "ann", "working-as": "ben"}
+    monkeypatch.setattr(who.st, "session_state", state)
+    who._chosen("working-as")
+    with pytest.raises(InputError, match="who is working"):
+        who.person()
+
+
 def test_no_name_is_no_person():
     with pytest.raises(InputError, match="who is working"):
         who.person()
