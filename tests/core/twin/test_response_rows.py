@@ -21,9 +21,9 @@ from core.twin.response import volumetric_response
 from core.types import VolumePoint
 
 BASELINE = Visit("2024-01-11", 0.0, 12345.67, 0.0, 0.0, "baseline", (), "mask-1", 3, "")
-BEST = Visit("2024-02-10", 30.0, 6172.835, 0.0, -50.004, "PR", (), "mask-2", 2, "note of the second")
+BEST = Visit("2024-02-10", 30.0, 6172.835, 0.0, -50.046, "PR", (), "mask-2", 2, "note of the second")
 WORSE = Visit("2024-03-11", 60.0, 12345.67, 500.0, 0.0, "PD", ("L2", "L3"), "mask-3", 1, "")
-VERDICT = ChangeVerdict("real", "QIBA", -50.004, 39.0, "")
+VERDICT = ChangeVerdict("real", "QIBA", -50.046, 39.0, "")
 PATIENT = PatientResponse(
     "P1",
     "set",
@@ -49,7 +49,7 @@ def test_a_row_of_the_waterfall_is_the_best_change_and_where_it_comes_from():
             "dataset": "set",
             "rule": "recist_sphere",
             "best_response": "PR",
-            "best_change_percent": -50.0,
+            "best_change_percent": -50.05,
             "verdict": "real",
             "verdict_rule": "QIBA",
             "timepoint": "2024-02-10",
@@ -120,7 +120,7 @@ def test_rows_of_the_spider_are_the_visits_of_one_patient_after_the_other():
         "mask_id": "mask-3",
         "simulated": True,
     }
-    assert [row["change_percent"] for row in rows] == [0.0, -50.0, 0.0, 0.0]
+    assert [row["change_percent"] for row in rows] == [0.0, -50.05, 0.0, 0.0]
     assert (rows[1]["note"], rows[3]["volume_mL"], rows[3]["simulated"]) == ("note of the second", None, False)
     (gap,) = spider_rows([replace(PATIENT, visits=(replace(BEST, change_percent=None),))])
     assert gap["change_percent"] is None
