@@ -18,7 +18,10 @@ URGENCY = {
 store = shell.store()
 patients = store.patients.all()
 if not patients:
-    st.info("There are no patients yet. Import a scan, or make the demo cohort with `python cli.py demo`.")
+    if store.scope.datasets is None:
+        st.info("There are no patients yet. Import a scan, or make the demo cohort with `python cli.py data demo`.")
+    else:
+        st.info("There are no patients in the data sets that were granted to you. The sidebar says which these are.")
     if st.button("Import a scan", type="primary"):
         shell.go_to("intake")
     st.stop()

@@ -9,15 +9,17 @@ something is written, and only about what they see. The rules are `core.access`;
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from core.access import Scope, datasets_of
 from core.errors import StoreError
+from core.remembered.lists import HasViews
+from core.remembered.sources import HasJobs, HasMasks, HasPatients, HasReadings
 from core.remembered.untyped import JsonObject
 from core.review.blind_reading import Hidden
 from core.types import Progress, no_progress
 from store.database.connection import Connection, Row
-from store.files.file_checks import StoredFiles
+from store.files.file_checks import StoredFile, StoredFiles
 from store.ledger.actors import may_act, person_named
 from store.ledger.audit import Entry
 from store.ledger.base import Change, LedgerBase
@@ -25,15 +27,25 @@ from store.ledger.scope import scoped
 from store.ledger.writing import Ledger
 from store.parts import Parts
 
-if TYPE_CHECKING:
-    from store.store import Store
-
 #: What stands in an audit entry's place.
 WITHHELD = "not shown: it is about what you do not see (a data set that was not granted, or a blind reading)"
 ACCOUNT_WITHHELD = "not shown: accounts are for administrators"
 CHECK_WITHHELD = "not shown: what a check of the whole store found is for administrators"
 #: Most jobs that are looked up to know what their entries are about.
 _MOST_JOBS = 10_000
+
+
+class WholeStore(HasPatients, HasMasks, HasReadings, HasJobs, HasViews, Protocol):
+    """What is asked of the whole store (`store.store.Store`, which makes these views)."""
+
+    @property
+    def recovered(self) -> list[str]: ...
+    @property
+    def ledger(self) -> Ledger: ...
+    def every_file(self) -> list[StoredFile]: ...
+    def audit_log(self, limit: int = 100) -> list[Entry]: ...
+    def verify(self, full: bool = False, progress: Progress = no_progress) -> list[str]: ...
+    def remarks(self) -> list[str]: ...
 
 
 class SeenTables:
@@ -113,8 +125,8 @@ class SeenStore(Parts):
         StoreError: for a name that nobody added, or that is disabled.
     """
 
-    def __init__(self, whole: Store, person: str) -> None:
-        known = person_named(whole.db, person)
+    def __init__(self, whole: WholeStore, person: str) -> None:
+        known = person_named(whole.ledger.db, person)
         if known is None or known.disabled:
             raise StoreError(
                 "Expected somebody whom an administrator added and who is let in, got "
@@ -142,8 +154,8 @@ class SeenStore(Parts):
         Accounts are for whoever may give them names, and what a check found for whoever may check.
         """
         entries, hidden = self._whole.audit_log(limit), Hidden.of(self._whole, self._scope)
-        identifies = may_act(self._whole.db, "person.identified", self.person)
-        checks = may_act(self._whole.db, "store.verified", self.person)
+        identifies = may_act(self._whole.ledger.db, "person.identified", self.person)
+        checks = may_act(self._whole.ledger.db, "store.verified", self.person)
         asked = {job.job_id: job.params for job in self._whole.jobs.newest(limit=_MOST_JOBS)} if hidden else {}
         for entry in entries:
             if hidden and _is_hidden(entry["payload"], hidden, asked):
@@ -165,7 +177,7 @@ class SeenStore(Parts):
         return [*self._whole.remarks(), *self._whole.recovered]
 
     def _refuse_unless_administrator(self) -> None:
-        if not may_act(self._whole.db, "store.verified", self.person):
+        if not may_act(self._whole.ledger.db, "store.verified", self.person):
             raise StoreError(
                 f"Expected an administrator for this, as it names patients of every data set; {self.person} is "
                 f"{self._scope.role}. An administrator can change the role on System, People."

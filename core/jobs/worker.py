@@ -12,7 +12,8 @@ from core.errors import JobCancelled, TwinReviewError
 from core.jobs.jobs import Reporter, fresh_folder
 
 TOPIC = "twinreview-jobs"
-#: A job is started at most this often: once more after a dead worker, once more after a restart of TwinReview.
+#: A job is tried at most so often in one life of TwinReview (once more after a dead worker), and is taken up in at most
+#: so many lives (once more after a restart), each of which begins to count its workers anew.
 ATTEMPTS = 2
 WORKER_DIED = (
     "The worker process died twice while it ran this job; running out of memory is the usual cause. "

@@ -35,9 +35,7 @@ def seen_of_patient(store: ReadingStore, patient_id: str, person: str) -> list[M
         return records
     seen: list[MaskRecord] = []
     for day in sorted({record.timepoint for record in records}):
-        seen += masks_visible_to(
-            [record for record in records if record.timepoint == day], person, day in closed, False
-        )
+        seen += masks_visible_to([record for record in records if record.timepoint == day], person, day in closed)
     return seen
 
 
@@ -49,7 +47,7 @@ def seen_of_all(store: AllPatientsStore, person: str) -> list[MaskRecord]:
         return records
     seen: list[MaskRecord] = []
     for place, versions in groupby(records, key=lambda record: (record.patient_id, record.timepoint)):
-        seen += masks_visible_to(versions, person, place in closed, False)
+        seen += masks_visible_to(versions, person, place in closed)
     return seen
 
 

@@ -7,7 +7,7 @@ pressed the button; a consensus is of several readers and therefore nobody's rea
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from itertools import combinations
 from typing import Protocol
@@ -85,22 +85,20 @@ def newest_by_reader(records: Iterable[MaskRecord]) -> dict[str, MaskRecord]:
     return dict(sorted(newest.items()))
 
 
-def masks_visible_to(
-    records: Iterable[MaskRecord], person: str, blind: bool, finished: bool | Collection[str]
-) -> list[MaskRecord]:
+def masks_visible_to(records: Iterable[MaskRecord], person: str, closed: bool) -> list[MaskRecord]:
     """The versions of one timepoint that a person may see, in the order given.
 
+    The same rule for tables is `masks` in `store.ledger.scope`; a test holds the two together.
+
     Args:
-        blind: whether the timepoint is read blind.
-        finished: whether this person has said to be finished, or the names of those who have.
+        closed: whether the timepoint is closed to them: read blind, and they have not finished (`readings.closed_to`).
 
     Returns:
-        All versions, unless the reading is blind and the person has not finished: then the automatic ones and the
-        person's own. A consensus is hidden with the readings that it is made of, even from whom made it. A version
-        whose parent is hidden comes as one without a parent: its Dice and differences are of the hidden mask.
+        All versions, unless it is closed: then the automatic ones and the person's own. A consensus is hidden with the
+        readings that it is made of, even from whom made it. A version whose parent is hidden comes as one without a
+        parent: its Dice and differences are of the hidden mask.
     """
-    done = finished if isinstance(finished, bool) else person in finished
-    if not blind or done:
+    if not closed:
         return list(records)
     seen = [r for r in records if r.method in AUTOMATIC_METHODS or (is_reading(r) and r.author == person)]
     numbers = {record.version for record in seen}
@@ -127,7 +125,7 @@ class ReadingStore(HasPatients, HasMasks, HasReadings, Protocol):
 def visible_masks(store: ReadingStore, patient_id: str, timepoint: str, person: str) -> list[MaskRecord]:
     """The versions of a timepoint that this person may see, oldest first (`masks_visible_to`)."""
     closed = store.readings.is_closed(patient_id, timepoint, person)
-    return masks_visible_to(store.masks.of(patient_id, timepoint), person, closed, False)
+    return masks_visible_to(store.masks.of(patient_id, timepoint), person, closed)
 
 
 def readable(store: ReadingStore, patient_id: str, records: Iterable[MaskRecord]) -> list[MaskRecord]:
@@ -174,7 +172,7 @@ def masks_for_all_to_see(
     for other in store.patients.timepoints(patient_id):
         records = visible_masks(store, patient_id, other, person)
         if blind_here and store.readings.is_blind(patient_id, other):
-            public = {record.version for record in masks_visible_to(store.masks.of(patient_id, other), "", True, False)}
+            public = {record.version for record in masks_visible_to(store.masks.of(patient_id, other), "", True)}
             accepted = {r.version for r in records if r.status == "accepted" and other != timepoint}
             records = [record for record in records if record.version in public | accepted]
         found[other] = records

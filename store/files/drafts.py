@@ -185,7 +185,7 @@ class Drafts:
         read_edit(packed, draft.shape)
         with self._draft_lock:
             folder = self._draft_dir(draft_id)
-            self._check_revision(folder, revision)
+            self.refuse_stale(draft_id, revision)
             try:
                 if answers:  # first: an edit must never cite what a crash then takes away
                     os.replace(self._staged(pack_answers(answers)), folder / _answers_name(revision + 1))
@@ -217,7 +217,9 @@ class Drafts:
                 continue
         return found
 
-    def _check_revision(self, folder: Path, revision: int) -> None:
+    def refuse_stale(self, draft_id: str, revision: int) -> None:
+        """Raise StaleDraft, with when the newest edit was saved, unless `revision` is the newest."""
+        folder = self._draft_dir(self.get(draft_id).draft_id)
         newest = _revision(folder)
         if revision != newest:
             file = folder / (_edit_name(newest) if newest else "draft.json")

@@ -35,8 +35,8 @@ SURROUNDINGS, LOOKED_AT = 1.4, 1.8
 class PriorWeights:
     """Log-odds = bias + grey * log-likelihood ratio - form * distance + vote * share of the model's masks.
 
-    The distance is from the ellipsoid's middle, 1 on its surface; the ellipsoid is `deep` times as deep as the box is
-    wide. A voxel belongs to the lesion where its probability exceeds `least`.
+    The distance is from the ellipsoid's middle, 1 on its surface; the ellipsoid is `depth_ratio` times as deep as the
+    box is wide. A voxel belongs to the lesion where its probability exceeds `min_probability`.
     """
 
     bias: float = 8.0

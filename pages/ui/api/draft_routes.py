@@ -119,8 +119,7 @@ def save(asked: Asked) -> Response:
     with _closing(asked):
         draft, wanted = _draft(asked), _revision(asked)
         drawn = store.drafts.labels(draft)
-        if drawn.revision != wanted:
-            raise StaleDraft(drawn.revision, "a moment ago")
+        store.drafts.refuse_stale(draft.draft_id, wanted)  # after it was read: what was read is no newer one
         said = save_draft(
             store,
             draft.patient_id,

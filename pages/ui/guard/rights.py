@@ -37,7 +37,8 @@ def limits(store: SeenStore) -> list[str]:
     if scope.role == VIEWER:
         said.append(f"{scope.person} is a viewer: may look and change nothing.")
     if scope.datasets is not None:
-        seen = f"the data sets {', '.join(scope.datasets)}" if scope.datasets else "no data set"
+        several = "the data set" if len(scope.datasets) == 1 else "the data sets"
+        seen = f"{several} {', '.join(scope.datasets)} alone" if scope.datasets else "no data set"
         said.append(f"{scope.person} sees {seen}. An administrator gives grants on System.")
     if scope.closed:
         days = "1 timepoint is" if len(scope.closed) == 1 else f"{len(scope.closed)} timepoints are"

@@ -13,8 +13,8 @@ from store import SeenStore
 MAY = {
     "viewer": "look, change nothing",
     "reader": "import, segment, draw, decide, cancel jobs",
-    "adjudicator": "all of that, have timepoints read blind, and compare the readers once all have finished",
-    "administrator": "all of that, and add people, change roles, give grants, disable people",
+    "adjudicator": "the same, and set blind reading, compare readers",
+    "administrator": "everything, also people, grants, checks",
 }
 ALL, SOME = "All data sets", "Only these"
 
@@ -46,8 +46,8 @@ def _row(one: Person) -> dict[str, str]:
     return {
         "name": one.name,
         "role": one.role,
-        "may": "nothing: disabled" if one.disabled else MAY.get(one.role, "nothing: no role of this TwinReview"),
         "sees": _sees(one),
+        "may": "nothing: disabled" if one.disabled else MAY.get(one.role, "nothing: no role of this TwinReview"),
         "signs in as": "" if one.identity is None else one.identity.email or one.identity.subject,
         "since (UTC)": one.added_at[:16].replace("T", " "),
     }
