@@ -155,7 +155,7 @@ def _begin_check(full: bool) -> None:
 def _found(job: Job, result: JsonObject) -> None:
     """What a check found, when, and who asked for it."""
     how = "every file hashed" if result["full"] else "files hashed that did not look as before"
-    st.caption(f"Done {_minute(job.updated_at)} (UTC), asked for by {plain(job.person)}; {plain(how)}.")
+    st.caption(f"Done {plain(_minute(job.updated_at))} (UTC), asked for by {plain(job.person)}; {plain(how)}.")
     count = int(result["count"])
     if count:
         said = "1 problem" if count == 1 else f"{count} problems"
