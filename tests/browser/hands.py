@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from playwright.sync_api import Page, Response, expect
+from playwright.sync_api import Locator, Page, Response, expect
 
 SLOW_MS = 120_000
 
@@ -33,3 +33,11 @@ def upload(page: Page, files: Sequence[Path]) -> None:
         page.wait_for_timeout(100)  # the test's own timeout ends it
     page.remove_listener("response", note)
     settle(page)
+
+
+def choose(box: Locator, option: str) -> None:
+    """Chooses in a select box; brought into view before, as its list closes when the page scrolls."""
+    box.scroll_into_view_if_needed()
+    settle(box.page)
+    box.click()
+    box.page.get_by_role("option", name=option).click()
