@@ -55,10 +55,11 @@ PAGES: dict[str, list[tuple[PageName, str, str]]] = {
 def show() -> None:
     """Draws the frame and runs the chosen page in it."""
     st.set_page_config(page_title="TwinReview", page_icon=str(ICON), layout="wide")
-    name, problem = None, None
+    name, seen, problem = None, None, None
     sessions.note_owner()
     try:
         name = who.settle()
+        seen = resources.whole_store().seen_by(name) if name else None
     except Exception as error:  # shown below, in the frame
         problem = error
     page = st.navigation(
@@ -84,7 +85,7 @@ def show() -> None:
         with st.container(horizontal=True):
             st.badge(signin.DEMO, icon=":material/theater_comedy:", color="orange")
             who.hand_over()
-    if name is None:
+    if name is None or seen is None:
         with guarded():
             signin.ask(page.url_path) if signs_in else who.ask()
         return
@@ -93,7 +94,6 @@ def show() -> None:
     if (leaving := address.departure()) is not None:
         st.switch_page(str(FOLDER / f"{leaving.page}.py"), query_params=leaving.parameters)
     address.begin(name, page.url_path)
-    seen = resources.whole_store().seen_by(name)
     known = [str(patient.patient_id) for patient in seen.patients.all()]
     with st.sidebar:
         _choose_patient(known)
