@@ -19,7 +19,7 @@ from store.database.migrations import MIGRATIONS, migrate
 from store.files import mask_files
 from tests.store_phantom import DAY1
 
-ROOT = Path(__file__).resolve().parents[3]
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def go_on(folder: Path) -> list[dict[str, Any]]:

@@ -70,6 +70,8 @@ WRITTEN_IN_PLACE = (
     "'role-of'",
     "'new-role'",
     "'access-of'",
+    "'grants-of'",
+    "{whose}",  # of one person's grants
     "'account-of'",
     "'waiting-account'",
     "'waiting-role'",
