@@ -122,6 +122,10 @@ def audit(store: SeenStore) -> None:
     )
 
 
+def _newest_check(store: SeenStore) -> Job | None:
+    return next(iter(store.jobs.newest(1, kind=verify.NAME)), None)
+
+
 def check(store: SeenStore, person: str) -> None:
     """`verify` as a job in the background, and what the newest one found; for administrators, as it names patients."""
     st.markdown(
@@ -132,10 +136,11 @@ def check(store: SeenStore, person: str) -> None:
     if state["disabled"]:
         st.info(plain(state["help"] or ""))
         return
-    newest = next(iter(store.jobs.newest(1, kind=verify.NAME)), None)
-    under_way = newest is not None and newest.status not in FINAL
+    newest = _newest_check(store)
     if newest is not None and newest.status != "done":
         job_panel.job_panel(newest.job_id, "Check")
+        newest = _newest_check(store)  # as it ended meanwhile, or else the panel runs the page again when it does
+    under_way = newest is not None and newest.status not in FINAL
     done = next(iter(store.jobs.newest(1, status="done", kind=verify.NAME)), None)
     full = st.checkbox(
         "Hash every file anew", help="Else only files that do not look as they did when they were last found well."
