@@ -130,6 +130,26 @@ def test_back_and_forward_lead_through_the_places_one_step_at_a_time(dashboard, 
     shows_version(page, 3)
 
 
+def test_going_back_twice_at_once_leaves_no_place_that_nobody_was_at(dashboard, page):
+    """The run that the first step back asked for is under way when the second one comes: its page is no entry."""
+    page.goto(f"{dashboard.url}/review?patient_id=KIM&timepoint={DAY}")
+    shows_version(page, 3)
+    choose(page, "Mask version", "v1")
+    at(page, "review", patient_id="KIM", timepoint=DAY, version="1")
+    go_to(page, "Trajectory")
+    at(page, "trajectory", patient_id="KIM", lesion="total")
+    page.get_by_role("tab", name="Response").click()
+    at(page, "trajectory", patient_id="KIM", tab="Response")
+    # 60 ms: the run of the first step has been asked for and has not begun. `go_back` would wait longer.
+    page.evaluate("() => { history.back(); setTimeout(() => history.back(), 60); }")
+    at(page, "review", patient_id="KIM", timepoint=DAY, version="1")
+    shows_version(page, 1)
+    page.wait_for_timeout(1500)
+    page.go_back()
+    at(page, "review", patient_id="KIM", timepoint=DAY, version="3")
+    shows_version(page, 3)
+
+
 def test_back_from_what_a_button_opened_is_the_page_of_the_button(dashboard, page):
     page.goto(f"{dashboard.url}/cohort")
     button = page.get_by_role("button", name="Open the trajectory")

@@ -65,6 +65,9 @@ function oneEntryAStep() {
     const leaving = next.searchParams.has("leaving");
     if (leaving && samePage) return;
     next.searchParams.delete("leaving");
+    // A run was under way when somebody went back: Streamlit puts its page before the parameters of theirs.
+    if (!samePage && location.search && next.search === location.search) return;
+    if (next.href === location.href) return replace(state, title, next);
     const said = [...new URLSearchParams(location.search)];
     const saysMore = said.every(([name, value]) => next.searchParams.get(name) === value);
     if (samePage && step.onItsWay && saysMore) return replace(state, title, next);
