@@ -132,8 +132,12 @@ class SeenStore(Parts):
                 "Expected somebody whom an administrator added and who is let in, got "
                 f"{'somebody who was disabled' if known else 'another name'}. An administrator helps on System, People."
             )
-        closed = tuple(whole.readings.closed_to(person))
-        self._scope = Scope(person, known.role, datasets_of(known.role, known.datasets), closed)
+        datasets, closed = datasets_of(known.role, known.datasets), whole.readings.closed_to(person)
+        if closed and datasets is not None:  # that somebody reads blind elsewhere is none of theirs
+            rows = whole.ledger.db.query("SELECT patient_id, dataset FROM patients")
+            theirs = {row["patient_id"] for row in rows if row["dataset"] in datasets}
+            closed = [place for place in closed if place[0] in theirs]
+        self._scope = Scope(person, known.role, datasets, tuple(closed))
         self._whole = whole
         self._ledger = SeenLedger(whole.ledger, self._scope)
         super().__init__(self._ledger, StoredFiles(self._ledger, whole.every_file))

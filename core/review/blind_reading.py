@@ -87,7 +87,7 @@ class Hidden:
             for patient in store.patients.all()
             if granted is not None and patient.dataset not in granted
         )
-        masks = [record.mask_id for patient_id in patients for record in store.masks.of(patient_id)]
+        masks = [record.mask_id for record in store.masks.of_all() if record.patient_id in patients] if patients else []
         masks += [row.mask_id for row in rows if row.mask_id is not None]
         return cls(patients, frozenset((row.patient_id, row.timepoint) for row in rows), frozenset(masks))
 

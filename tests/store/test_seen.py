@@ -148,6 +148,11 @@ def test_a_patient_of_another_data_set_is_as_one_who_is_not_there(part: str, two
     assert asked(bob, "X1") == asked(two, "X1")
 
 
+def test_of_blind_reading_elsewhere_nothing_is_told(two: Store) -> None:
+    assert two.readings.closed_to("bob") == [("P1", DAY2)]
+    assert two.seen_by("bob").scope.closed == ()
+
+
 def test_what_is_asked_by_id_is_not_there_either(two: Store) -> None:
     bob, mask = two.seen_by("bob"), two.masks.version("P1", DAY1, 2)
     job = two.jobs.newest()[-1].job_id
