@@ -17,7 +17,7 @@ from core.growth.curves import FLOOR_MM3
 from core.growth.forecast import Forecast, HindcastResult, clean_series, skill
 from core.growth.population import KIND, LEVELS, MEDIAN, Population, active_population
 from core.remembered.rows import GrowthFit
-from core.remembered.sources import HasForecasts
+from core.remembered.sources import HasForecasts, HasReadings
 from core.remembered.untyped import JsonDict, JsonObject
 from core.twin.curve_points import volume_points
 from core.twin.trajectory import (
@@ -34,11 +34,11 @@ MODEL = "combined"
 MAX_WEEKS = 104
 
 
-class FitStore(HasForecasts, Protocol):
+class FitStore(HasForecasts, HasReadings, Protocol):
     """Store methods that read and write stored forecasts."""
 
 
-class ForecastStore(HasForecasts, TrajectoryStore, Protocol):
+class ForecastStore(FitStore, TrajectoryStore, Protocol):
     """Store methods needed to make a forecast, store it and verify it."""
 
 
@@ -88,7 +88,18 @@ def forecast_record(ahead: Forecast, points: Sequence[VolumePoint], population: 
 
 
 def store_forecast(store: FitStore, patient_id: str, lesion_id: str, record: JsonObject, person: str) -> str:
-    """The id of the stored `forecast_record`; an equal one that is stored already, by whomever, is not stored twice."""
+    """The id of the stored `forecast_record`; an equal one that is stored already, by whomever, is not stored twice.
+
+    Raises:
+        InputError: while a timepoint of the patient is closed to the person: their curve lacks it, and a forecast that
+            is judged later has to say all that was known.
+    """
+    closed = [timepoint for patient, timepoint in store.readings.closed_to(person) if patient == patient_id]
+    if closed:
+        raise InputError(
+            f"Expected a forecast from the whole curve, but {', '.join(closed)} is read blind by {person}. Keep it "
+            "once the reading is finished."
+        )
     return find_stored_id(store, patient_id, lesion_id, record) or store.forecasts.add(
         patient_id, lesion_id, MODEL, record, person
     )
@@ -158,7 +169,7 @@ def make_and_store_forecast(store: ForecastStore, patient_id: str, lesion_id: st
 
     Raises:
         InputError: the weeks are not 1 to 104, the lesion has no accepted volume, or it cannot be forecast (the
-            message says why).
+            message says why); or as of `store_forecast`.
         StoreError: the patient is not known.
     """
     store.patients.require(patient_id)

@@ -113,6 +113,17 @@ def test_a_forecast_whose_masks_were_replaced_says_so():
     assert masks_were_replaced(SAID, [known[0], replace(known[1], mask_id="mask 28 corrected"), *known[2:]])
 
 
+def test_who_reads_a_timepoint_blind_keeps_no_forecast_from_a_curve_that_lacks_it(tmp_path):
+    clinic.build(tmp_path / "data")
+    with open_store(tmp_path / "data") as store:
+        store.readings.set_blind("ANNA", clinic.DAYS[1], True, "demo")
+        for view in (store, store.seen_by("second reader")):
+            with pytest.raises(InputError, match=f"whole curve, but {clinic.DAYS[1]} is read blind by second reader"):
+                make_and_store_forecast(view, "ANNA", "total", 12, "second reader")
+        store.readings.finish("ANNA", clinic.DAYS[1], "second reader")
+        assert make_and_store_forecast(store.seen_by("second reader"), "ANNA", "total", 12, "second reader")
+
+
 def test_what_is_kept_comes_back_as_it_was_said_and_is_not_kept_twice(patient):
     known = points([0, 56, 112, 168], [1000, 1400, 1900, 2300])
     ahead = forecast(known, [0, 42, 84])
