@@ -15,7 +15,7 @@ from pages.ui.viewer import wide_page
 
 if shell.patient_id() is None:
     st.title("Review")
-store, patient = shell.store(), opening.needed_patient()
+store, patient = shell.store(), opening.needed_patient(tell_of_blind_days=False)
 
 wide_page()
 timepoint, record, beside = review_panel.choose_mask(store, patient, shell.person())
@@ -45,6 +45,7 @@ with shell.guarded():
         if did["decide"] and record is not None:
             decision_dialog(store, patient, timepoint, record, shell.person(), did["decide"]["verdict"])
     with right:
+        opening.tell_of_blind(patient)  # not above the picture, which would lose its last lines
         job = session.REVIEW_JOB.get(patient, timepoint)
         if job is not None:
             result = job_panel.job_panel(job.job_id, f"{job.what} of {timepoint}")

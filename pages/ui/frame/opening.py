@@ -12,17 +12,27 @@ from pages.ui.guard import rights
 from pages.ui.shared.text import plain
 
 
-def needed_patient() -> str:
-    """The chosen patient; without one the page says what to do and ends."""
+def needed_patient(tell_of_blind_days: bool = True) -> str:
+    """The chosen patient; without one the page says what to do and ends.
+
+    Args:
+        tell_of_blind_days: say here what is kept from whoever looks. False: the page says it itself (`tell_of_blind`).
+    """
     patient = shell.patient_id()
     if patient is None:
         st.info("No patient is chosen. Choose one in the sidebar, or start from the worklist.")
         if st.button("Go to the worklist"):
             shell.go_to("worklist")
         st.stop()
+    if tell_of_blind_days:
+        tell_of_blind(str(patient))
+    return str(patient)
+
+
+def tell_of_blind(patient: str) -> None:
+    """What is kept from whoever looks while they read some of the patient's timepoints blind; nothing where none is."""
     if (notice := rights.blind_days(shell.store(), patient)) is not None:
         st.info(plain(notice), icon=":material/visibility_off:")
-    return str(patient)
 
 
 def nothing_accepted(patient: str) -> None:
