@@ -373,7 +373,7 @@ class Decision:
     lesion_id: str | None = None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class VolumePoint:
     """One point of a growth curve: an accepted mask's volume of one lesion (or of all: lesion_id "total")."""
 

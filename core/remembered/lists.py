@@ -11,7 +11,7 @@ from core.remembered.rows import Event
 from core.remembered.untyped import JsonObject
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class WorklistVersion:
     """One mask version of a timepoint.
 
@@ -33,7 +33,7 @@ class WorklistVersion:
         return None if self.mask_result is None else json.loads(self.mask_result)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class WorklistRow:
     """One timepoint.
 
@@ -53,7 +53,7 @@ class WorklistRow:
         return None if self.scan_result is None else json.loads(self.scan_result)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class QualityRow:
     """The mask gate's newest verdict on a version.
 
@@ -97,7 +97,7 @@ class ClosedRow:
     mask_id: str | None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class CohortMask:
     """Of an accepted mask what a curve asks: a `core.remembered.sources.MeasuredMask`.
 
@@ -114,7 +114,7 @@ class CohortMask:
     lesions: Sequence[JsonObject]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class CohortScan:
     """Of a scan what a cohort asks: a `core.remembered.sources.DescribedScan`.
 
@@ -127,7 +127,7 @@ class CohortScan:
     metadata: JsonObject
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class CohortRow:
     """What is known of one patient for the cohort.
 

@@ -20,12 +20,12 @@ REJECTED = "rejected"
 
 def rejected_lesion_ids(record: MeasuredMask) -> frozenset[str]:
     """The ids of the version's lesions that are rejected; empty where none is."""
-    return frozenset(str(lesion["lesion_id"]) for lesion in record.lesions if lesion.get(REJECTED))
+    return frozenset([str(lesion["lesion_id"]) for lesion in record.lesions if lesion.get(REJECTED)])
 
 
 def counted_lesions(record: MeasuredMask) -> tuple[JsonObject, ...]:
     """Lesions of the version that are not rejected: those that enter a curve once the version is accepted."""
-    return tuple(lesion for lesion in record.lesions if not lesion.get(REJECTED))
+    return tuple([lesion for lesion in record.lesions if not lesion.get(REJECTED)])
 
 
 def counted_volume_mm3(record: MeasuredMask) -> float:

@@ -46,7 +46,7 @@ class CohortStore(HasPatients, HasViews, Protocol):
     """The parts of a store that the responses of all patients come from."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Visit:
     """One accepted timepoint of a patient under one rule.
 

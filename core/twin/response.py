@@ -62,7 +62,7 @@ RULES: Mapping[str, ResponseRule] = {rule.name: rule for rule in _RULES}
 DEFAULT_RULE = "recist_sphere"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Response:
     """One timepoint's answer under one rule.
 
@@ -177,7 +177,7 @@ def volumetric_response(points: Sequence[VolumePoint], rule: str = DEFAULT_RULE)
         volumes = by_days[days]
         volume = sum([volumes.get(x, math.nan) for x in old])
         new = tuple([x for x in later if volumes.get(x, 0.0) > 0])
-        missing = [x for x in old if math.isnan(volumes.get(x, math.nan))]
+        missing = [x for x in old if math.isnan(volumes.get(x, math.nan))] if math.isnan(volume) else []
         category: Category = "baseline"
         if days > first:
             category = classify_volume(baseline, nadir, volume, rule, bool(new))

@@ -49,10 +49,13 @@ def _measured(what: str, work: Callable[[], object], runs: int = RUNS) -> dict[s
 
 def run() -> list[dict[str, Any]]:
     """Medians over several runs, on a store that is made once and kept in build/ (some minutes)."""
+    from pages.ui.frame.collecting import collect_rarely
     from pages.ui.quality import gates_panel
 
     with open_store(grown()) as store:
         narrow(store)
+        plain = [_measured("cohort, with Python's own garbage collection", partial(cohort, store.seen_by("demo")))]
+        collect_rarely()  # as the server does when it starts
         rows = []
         for person, who in (("demo", ""), ("zoe", NARROWED)):
             seen = store.seen_by(person)
@@ -61,7 +64,9 @@ def run() -> list[dict[str, Any]]:
                 _measured(f"patients{who}", seen.patients.all),
                 _measured(f"quality list{who}", partial(gates_panel.scored_masks, seen)),
                 _measured(f"cohort{who}", partial(cohort, seen)),
+                *plain,
             ]
+            plain = []
         rows += [
             _measured("who somebody is and what they see", lambda: store.seen_by("zoe")),
             _measured("every mask that a person may see", lambda: seen_of_all(store, "demo")),

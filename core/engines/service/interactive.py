@@ -33,7 +33,7 @@ log = logging.getLogger("twinreview.engines")
 
 #: Slices embedded ahead on either side of the cursor.
 AHEAD = 8
-ATTEMPTS = 2
+PROMPT_ATTEMPTS = 2
 DIED_TWICE = (
     "The process that runs MedSAM died twice while it worked on this; running out of memory is the usual cause. "
     "Close other programs, then try again."
@@ -215,7 +215,7 @@ class PromptService:
     def _ask(self, request: dict[str, Any]) -> Generator[dict[str, Any]]:
         """Its replies as they come. After a death it is asked again, and what was given already is passed over."""
         given = 0
-        for attempt in range(ATTEMPTS):
+        for attempt in range(PROMPT_ATTEMPTS):
             if attempt:
                 log.warning("the process that runs MedSAM died; it is started again")
             process = self._running()

@@ -1,8 +1,9 @@
-"""The mask gate: is this mask's shape like those that people accepted for other patients?
+"""The mask gate, one lesion: is its shape like those of lesions that people accepted for other patients?
 
-A mask's score is its mean distance to the k nearest reference masks, none of the same patient, over shape features
+A lesion's score is its mean distance to the k nearest reference masks, none of the same patient, over shape features
 scaled by the reference's median and MAD. The score's rank among the reference's own scores gives a conformal p-value.
-With too few of them there is no verdict, only the distance.
+With too few of them there is no verdict, only the distance. A whole mask's p-value is made of its lesions'
+(`core.gates.mask.verdicts.verdict_on`).
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ _MEAN_TO_SD = 1.2533
 
 @dataclass(frozen=True)
 class MaskGateResult:
-    """What the gate says about one mask.
+    """What the gate says about one lesion.
 
     Args:
         score: mean distance to the k nearest reference masks of other patients, in MAD units; None without any.
@@ -184,7 +185,7 @@ class MaskGate:
         return scores[usable & ~np.isnan(scores)]
 
     def score(self, vector: NDArray[np.float64], patient_id: str) -> MaskGateResult:
-        """Judge one mask; reference masks of the same patient take no part, nor do scores that rest on them.
+        """Judge one lesion; reference masks of the same patient take no part, nor do scores that rest on them.
 
         Raises:
             InputError: if the vector has the wrong length, NaN or infinite values.

@@ -107,7 +107,10 @@ def compute_segment(params: dict[str, Any], out_dir: Path, progress: Progress) -
 
 
 def _number(components: np.ndarray, reference: Volume, params: Mapping[str, Any]) -> tuple[np.ndarray, dict[str, Any]]:
-    """Component numbers -> lesion numbers of the patient. Without any other mask the largest is lesion 1."""
+    """Component numbers -> lesion numbers of the patient; new lesions count on from params["next_label"].
+
+    Without a mask that numbers may be taken from the largest is lesion 1.
+    """
     from core.lesions.matching import match_lesions
 
     first_free = int(params["next_label"])

@@ -19,7 +19,7 @@ from streamlit.runtime.scriptrunner import StopException
 from core.errors import InputError
 from core.jobs.jobs import explain
 from core.settings import settings, unknown_variables
-from pages.ui.frame import address, resources, session
+from pages.ui.frame import address, collecting, resources, session
 from pages.ui.guard import doors, rights, sessions, signin, sockets, tokens, uploads, who
 from pages.ui.shared.text import plain
 from store import SeenStore
@@ -187,6 +187,7 @@ async def lifespan(_app: object) -> AsyncIterator[None]:
     sockets.answer_at_once()
     doors.name_the_server()
     resources.begin()
+    collecting.collect_rarely()
     async with uploads.watched():
         sessions.remember_files()
         yield
