@@ -59,7 +59,7 @@ _FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
 
 def refusal(error: OSError, data: Path) -> str:
-    """What the system refused, and what to do about it."""
+    """The sentence for what the system refused, and what to do about it."""
     problem, place = error.strerror or "The system refused", error.filename or data
     if error.errno in _FULL:
         return f"{problem}: {place}. Free some space and run it again; nothing half-written remains."

@@ -80,7 +80,7 @@ class Verb(TyperCommand):
     """A verb."""
 
     def parse_args(self, ctx: Context, args: list[str]) -> list[str]:
-        """As Typer does, after `_normalised_words`."""
+        """Parses as Typer does, after `_normalised_words`."""
         return super().parse_args(
             ctx, args if ctx.resilient_parsing else _normalised_words(ctx, args, to_the_verb=False)
         )
@@ -92,7 +92,7 @@ class Group(TyperGroup):
     default_verb: str | None = None
 
     def parse_args(self, ctx: Context, args: list[str]) -> list[str]:
-        """As Typer does, after `_normalised_words`."""
+        """Parses as Typer does, after `_normalised_words`."""
         return super().parse_args(
             ctx, args if ctx.resilient_parsing else _normalised_words(ctx, args, to_the_verb=True)
         )

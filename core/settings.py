@@ -255,7 +255,7 @@ class Settings(BaseSettings):
 
     @property
     def cache_folder(self) -> Path:
-        """Where files lie that can be made again at any time."""
+        """Folder of files that can be made again at any time."""
         return self.cache or self.data / "cache"
 
 
@@ -290,7 +290,7 @@ def is_secret(variable: str) -> bool:
 
 
 def spec_of(variable: str) -> Spec:
-    """What is said of a variable beside its description."""
+    """The notes on a variable beside its description."""
     return next(one for one in Settings.model_fields[FIELDS[variable]].metadata if isinstance(one, Spec))
 
 

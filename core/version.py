@@ -49,7 +49,7 @@ def _package_version(name: str) -> str:
 
 
 def _described(root: Path) -> str:
-    """Of the checkout in `root` itself; not of one that happens to lie around it."""
+    """Commit of the checkout in `root` itself; not of one that happens to lie around it."""
     if not (root / ".git").exists():
         return ""
     try:

@@ -36,7 +36,7 @@ _MOST_JOBS = 10_000
 
 
 class WholeStore(HasPatients, HasMasks, HasReadings, HasJobs, HasViews, Protocol):
-    """What is asked of the whole store (`store.store.Store`, which makes these views)."""
+    """Parts of the whole store that views need (`store.store.Store`, which makes these views)."""
 
     @property
     def recovered(self) -> list[str]: ...
@@ -68,17 +68,17 @@ class SeenLedger(LedgerBase):
 
     @property
     def db(self) -> SeenTables:
-        """What the person sees."""
+        """The tables, narrowed to what the person sees."""
         return self._tables
 
     @property
     def person(self) -> str:
-        """Whose ledger it is."""
+        """The person whose ledger it is."""
         return self._scope.person
 
     @property
     def whole(self) -> Ledger:
-        """All of it."""
+        """The whole ledger."""
         return self._whole
 
     def write(self, action: str, person: str, build: Callable[[str], Change]) -> Entry:
@@ -149,7 +149,7 @@ class SeenStore(Parts):
 
     @property
     def scope(self) -> Scope:
-        """What they see."""
+        """The scope: data sets and timepoints that the person sees."""
         return self._scope
 
     def audit_log(self, limit: int = 100) -> list[Entry]:

@@ -36,7 +36,7 @@ class Store(Parts):
 
     @property
     def recovered(self) -> list[str]:
-        """What was found and mended when the store was opened, in sentences."""
+        """Sentences on what was found and mended when the store was opened."""
         return self.ledger.recovered
 
     @property

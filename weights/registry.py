@@ -89,7 +89,7 @@ Stamp = tuple[str, int, int, int, int]
 
 
 def _stamp(file: Path) -> Stamp:
-    """What changes when a file does. Its time of change, unlike that of its content, nobody can set."""
+    """A value that changes when a file does. Its time of change, unlike that of its content, nobody can set."""
     facts = file.stat()
     return str(file), facts.st_mtime_ns, facts.st_ctime_ns, facts.st_size, facts.st_ino
 

@@ -27,12 +27,12 @@ class ImportLimits:
 
     @property
     def memory_bytes(self) -> int:
-        """Of the process that reads: the stored voxels (8 bytes each at most) beside two float32 copies, and a rest."""
+        """Memory limit of the reading process: stored voxels (8 bytes each at most), two float32 copies, and a rest."""
         return 4 * self.voxel_bytes + 2**28
 
     @property
     def file_bytes(self) -> int:
-        """Of all files of a zip together, and of any file that the process that reads writes: voxels of 8 bytes."""
+        """Size limit of a zip's files together, and of any file that the reading process writes: voxels of 8 bytes."""
         return 2 * self.voxel_bytes + 2**26
 
 

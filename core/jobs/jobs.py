@@ -71,14 +71,14 @@ def log_unexpected(kind: str, frames: list[str]) -> str:
 
 
 def explain(error: BaseException) -> str:
-    """What a person gets to read: a TwinReviewError's own text, else an id under which the rest is logged."""
+    """The message for people: a TwinReviewError's own text, else an id under which the rest is logged."""
     if isinstance(error, TwinReviewError):
         return str(error)
     return apology(log_unexpected(type(error).__name__, traceback.format_tb(error.__traceback__)))
 
 
 def apology(error_id: str) -> str:
-    """What a person reads when a bug was met."""
+    """The message for people when a bug was met."""
     return (
         f"Something in TwinReview went wrong (error {error_id}). Try again; if it comes back, tell whoever runs "
         f"TwinReview that number: the log has the details."

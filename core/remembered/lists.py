@@ -29,7 +29,7 @@ class WorklistVersion:
 
     @property
     def mask_verdict(self) -> JsonObject | None:
-        """What the mask gate said: flagged, p_value and more."""
+        """The mask gate's verdict: flagged, p_value and more."""
         return None if self.mask_result is None else json.loads(self.mask_result)
 
 
@@ -49,7 +49,7 @@ class WorklistRow:
 
     @property
     def scan_verdict(self) -> JsonObject | None:
-        """What the scan gate said: state, score, threshold and more."""
+        """The scan gate's verdict: state, score, threshold and more."""
         return None if self.scan_result is None else json.loads(self.scan_result)
 
 
@@ -99,7 +99,7 @@ class ClosedRow:
 
 @dataclass(frozen=True, slots=True)
 class CohortMask:
-    """Of an accepted mask what a curve asks: a `core.remembered.sources.MeasuredMask`.
+    """An accepted mask, as far as a curve needs it: a `core.remembered.sources.MeasuredMask`.
 
     Args:
         lesions: lesion_id, label, volume_mm3, longest_diameter_mm and rejected (None where it is not) of each.
@@ -116,7 +116,7 @@ class CohortMask:
 
 @dataclass(frozen=True, slots=True)
 class CohortScan:
-    """Of a scan what a cohort asks: a `core.remembered.sources.DescribedScan`.
+    """A scan, as far as a cohort needs it: a `core.remembered.sources.DescribedScan`.
 
     Args:
         metadata: {} where it does not say "simulated".
@@ -129,7 +129,7 @@ class CohortScan:
 
 @dataclass(frozen=True, slots=True)
 class CohortRow:
-    """What is known of one patient for the cohort.
+    """One patient's records, as far as the cohort needs them.
 
     Args:
         timepoints: dates, ascending.

@@ -92,7 +92,7 @@ class DoubtedFile:
 
 @dataclass(frozen=True)
 class ScanVerdict:
-    """What the scan gate said of a timepoint; `result` is `core.gates.scan.scan_gate.ScanGateResult` as JSON."""
+    """The scan gate's verdict on a timepoint; `result` is `core.gates.scan.scan_gate.ScanGateResult` as JSON."""
 
     score_id: str
     patient_id: str
@@ -119,7 +119,7 @@ class ScanVerdict:
 
 @dataclass(frozen=True)
 class MaskVerdict:
-    """What the mask gate said of a mask version; `result` is that of `core.gates.mask.verdicts.verdict_on`."""
+    """The mask gate's verdict on a mask version; `result` is that of `core.gates.mask.verdicts.verdict_on`."""
 
     anomaly_id: str
     mask_id: str
@@ -179,7 +179,7 @@ class ShapeVector(LesionVector):
 
 @dataclass(frozen=True)
 class Event:
-    """What happened to a patient on a day; `detail` is text or JSON values."""
+    """An event of a patient on a day; `detail` is text or JSON values."""
 
     event_id: str
     patient_id: str
@@ -216,7 +216,7 @@ class UsedModel:
 
 @dataclass(frozen=True)
 class ReferenceSet:
-    """What a gate or a forecast was calibrated on: members, split and figures in `detail`."""
+    """A reference set of a gate or a forecast: members, split and figures in `detail`."""
 
     set_id: str
     kind: str

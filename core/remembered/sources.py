@@ -39,7 +39,7 @@ class PatientSource(TimepointSource, Protocol):
 
 
 class DescribedScan(Protocol):
-    """What lists of patients ask of a scan; `Scan` has it and more."""
+    """Fields of a scan that lists of patients need; `Scan` has it and more."""
 
     @property
     def timepoint(self) -> str: ...
@@ -50,14 +50,14 @@ class DescribedScan(Protocol):
 
 
 class DescribedScanSource(Protocol):
-    """What the scans of a patient are."""
+    """Scans of a patient."""
 
     def of(self, patient_id: str, timepoint: str | None = None) -> Sequence[DescribedScan]: ...
     def reference(self, patient_id: str, timepoint: str) -> DescribedScan: ...
 
 
 class ScanRecordSource(Protocol):
-    """What is recorded of scans."""
+    """Records of scans."""
 
     def of(self, patient_id: str, timepoint: str | None = None) -> list[Scan]: ...
     def reference(self, patient_id: str, timepoint: str) -> Scan: ...
@@ -83,7 +83,7 @@ class ScanSource(ScanRecordSource, Protocol):
 
 
 class MeasuredMask(Protocol):
-    """What curves ask of a mask version; `MaskRecord` has it and more."""
+    """Fields of a mask version that curves need; `MaskRecord` has it and more."""
 
     @property
     def mask_id(self) -> str: ...
@@ -109,7 +109,7 @@ class MeasuredMaskSource(Protocol):
 
 
 class MaskRecordSource(Protocol):
-    """What is recorded of mask versions."""
+    """Records of mask versions."""
 
     def of(self, patient_id: str, timepoint: str | None = None) -> list[MaskRecord]: ...
     def problems(self, patient_id: str | None = None) -> dict[str, str]: ...
@@ -214,7 +214,7 @@ class ForecastSource(Protocol):
 
 
 class ReferenceSetSource(Protocol):
-    """What gates and forecasts were calibrated on."""
+    """Reference sets of gates and forecasts."""
 
     def all(self, kind: str | None = None) -> list[ReferenceSet]: ...
     def newest(self, kind: str) -> ReferenceSet | None: ...
@@ -240,7 +240,7 @@ class JobSource(Protocol):
 
 
 class PeopleSource(Protocol):
-    """What people may do."""
+    """People and their roles."""
 
     def may(self, person: str, action: str) -> bool: ...
 

@@ -65,7 +65,7 @@ def seen_version(store: ReadingStore, patient_id: str, timepoint: str, version: 
 
 
 class HiddenStore(HasPatients, HasMasks, HasViews, Protocol):
-    """What is asked about all that is kept from somebody; the whole store."""
+    """Store parts that tell what is kept from somebody; of the whole store."""
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,7 @@ class Hidden:
 
     @classmethod
     def of(cls, store: HiddenStore, scope: Scope) -> Hidden:
-        """Of the whole store, for one person."""
+        """Everything that is hidden from one person, from the whole store."""
         rows = store.views.closed_to(scope.person)
         granted = scope.datasets
         patients = frozenset(

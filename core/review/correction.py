@@ -35,7 +35,7 @@ _ENGINES: Mapping[str, str] = {
 
 
 class CorrectionStore(HasPatients, HasMasks, Protocol):
-    """What is asked of the store."""
+    """Store parts that are read here."""
 
 
 def mask_agreement(first: LabelMap, second: LabelMap) -> dict[str, float | None]:
@@ -56,7 +56,7 @@ def mask_agreement(first: LabelMap, second: LabelMap) -> dict[str, float | None]
 
 
 def versions_to_compare(records: Iterable[MaskRecord]) -> dict[str | None, MaskRecord]:
-    """Of one timepoint's versions: the accepted one (key None) and the newest of each method up to it; {} without."""
+    """A timepoint's accepted version (key None) and the newest of each method up to it; {} without an accepted one."""
     records = list(records)
     final = next((r for r in records if r.status == "accepted"), None)
     if final is None:

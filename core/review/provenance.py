@@ -192,7 +192,7 @@ class _Seen:
         return False
 
     def _sampled(self, low: NDArray[np.int64], high: NDArray[np.int64]) -> Marks:
-        """What the answer says at every voxel of a box of the window."""
+        """The answer's label at every voxel of a box of the window."""
         axis, shape = self.answer.axis, self.scan_shape
         first, second = (n for n in range(3) if n != axis)
         places = np.meshgrid(*[np.arange(a, b + 1) for a, b in zip(low, high, strict=True)], indexing="ij")

@@ -57,7 +57,7 @@ class Pair:
 
 @dataclass(frozen=True)
 class Performance:
-    """What STAPLE estimates of one reader and lesion, 0..1 in the box it looked at; None where nothing tells."""
+    """STAPLE's estimates of one reader for a lesion, 0..1 in the box it looked at; None where nothing tells."""
 
     sensitivity: float | None
     specificity: float | None
@@ -119,7 +119,7 @@ def _without_parent(record: MaskRecord) -> MaskRecord:
 
 
 class ReadingStore(HasPatients, HasMasks, HasReadings, Protocol):
-    """What is asked of the store about who sees what."""
+    """Store parts that tell who sees what."""
 
 
 def visible_masks(store: ReadingStore, patient_id: str, timepoint: str, person: str) -> list[MaskRecord]:

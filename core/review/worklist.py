@@ -12,7 +12,7 @@ from core.remembered.vocabulary import OUT_OF_DISTRIBUTION
 
 
 class WorklistStore(HasViews, HasScans, HasMasks, HasDecisions, Protocol):
-    """What the worklist reads."""
+    """Store parts that the worklist reads."""
 
 
 @dataclass(frozen=True)

@@ -31,7 +31,7 @@ DECIDED = ("accept", "correct")
 
 
 class DemoStore(StageStore, HasEvents, HasForecasts, HasJobs, Protocol):
-    """What is asked of the store: nearly all of it."""
+    """Store parts that the demo writes: nearly all of them."""
 
 
 def build(

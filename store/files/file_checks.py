@@ -138,7 +138,7 @@ class StoredFiles:
 
     @property
     def db_error(self) -> type[Exception]:
-        """What the database raises once it is closed."""
+        """The error that the database raises once it is closed."""
         return self._ledger.whole.db.Error
 
     def check(self, rest_s: float = 0.0) -> list[str]:

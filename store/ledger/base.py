@@ -16,7 +16,7 @@ from store.values import check_id
 
 
 class Change(NamedTuple):
-    """What a write is to do: the audit payload, and finished files with their places relative to the root."""
+    """One write: the audit payload, and finished files with their places relative to the root."""
 
     payload: JsonObject
     files: Sequence[tuple[Path, str]] = ()
@@ -31,12 +31,12 @@ class LedgerBase(ABC):
     @property
     @abstractmethod
     def db(self) -> Reader:
-        """What is read: of a person's ledger, nothing that they may not see."""
+        """The rows that are read; in a person's ledger none that they may not see."""
 
     @property
     @abstractmethod
     def person(self) -> str | None:
-        """Whose ledger it is; None for the whole one."""
+        """The person whose ledger it is; None for the whole one."""
 
     @property
     @abstractmethod

@@ -35,19 +35,19 @@ NAME = "journal.json"
 
 
 class Pending(NamedTuple):
-    """What the journal says: the entry, and the files (relative to the root) that it puts in place."""
+    """A write under way: the entry, and the files (relative to the root) that it puts in place."""
 
     entry: Entry
     files: tuple[str, ...]
 
 
 def begin(root: Path, entry: Entry, files: Sequence[str]) -> None:
-    """Step 1."""
+    """Writes the journal (step 1), before any effect of the write."""
     replace_text(root, root / NAME, json.dumps({"entry": entry, "files": list(files)}, allow_nan=False))
 
 
 def end(root: Path) -> None:
-    """Step 6."""
+    """Removes the journal (step 6): the write is complete."""
     (root / NAME).unlink(missing_ok=True)
 
 
@@ -99,7 +99,7 @@ def _places(root: Path, entry: Entry, files: Sequence[str]) -> list[str]:
 
 
 def forged(why: str, first: str = "Move") -> StoreError:
-    """What is said of a journal that is not a write of this store; `first` begins the advice to move it away."""
+    """The message about a journal that is not a write of this store; `first` begins the advice to move it away."""
     return StoreError(
         f"{NAME} in the data folder is not a write of this store: {why}. It was changed by hand, or the disk is "
         f"failing. Nothing was touched. {first} it away, open the store again and run `verify`."

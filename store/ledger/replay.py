@@ -90,7 +90,7 @@ def _scan_added(db: Writer, entry: Entry, payload: Payload) -> None:
 
 
 def _columns(payload: Payload, names: Sequence[str], later: Sequence[str]) -> Row:
-    """Of the payload what the table holds; None for what an entry of format 1 does not have."""
+    """The table's columns from the payload; None for what an entry of format 1 does not have."""
     return {name: payload.get(name) if name in later else payload[name] for name in names}
 
 

@@ -181,7 +181,7 @@ class _FileCheck:
         self.expected: set[str] = set()
 
     def all(self, timepoints: Mapping[Place, _Timepoint], progress: Progress = no_progress) -> dict[Place, Found]:
-        """What is wrong with each of them."""
+        """The faults of each of them."""
         found = {}
         for number, (place, records) in enumerate(timepoints.items()):
             found[place] = self._timepoint(place, records)

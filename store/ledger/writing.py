@@ -259,7 +259,7 @@ class Ledger(WholeLedger):
         )
 
     def verify_heads(self, entries: Sequence[Entry]) -> list[str]:
-        """What signatures and the file outside say of the chain; [] when they agree, or there are neither."""
+        """Faults that signatures and the file outside show in the chain; [] when they agree, or there are neither."""
         problems = [] if self.signing_key is None else heads.verify(self.root / heads.HEADS, self.signing_key, entries)
         return problems + ([] if self._anchor is None else heads.verify_anchor(self._anchor, entries))
 

@@ -18,7 +18,7 @@ logger = logging.getLogger("twinreview.store")
 
 
 class Decisions:
-    """What named people decided; append-only."""
+    """Decisions of named people; append-only."""
 
     def __init__(self, ledger: LedgerBase, masks: Masks) -> None:
         self._ledger, self._masks = ledger, masks
@@ -94,7 +94,7 @@ class Decisions:
             )
 
     def of(self, patient_id: str, timepoint: str | None = None) -> list[Decision]:
-        """What was decided about a patient's masks, in the order of the audit, oldest first."""
+        """Decisions about a patient's masks, in the order of the audit, oldest first."""
         clause, values = where(m__patient_id=patient_id, m__timepoint=timepoint)
         sql = f"SELECT d.* FROM decisions d JOIN masks m ON m.mask_id = d.mask_id{clause} ORDER BY d.seq"
         return [_decision(row) for row in self._ledger.db.query(sql, values)]

@@ -1,4 +1,4 @@
-"""What happened to a patient: treatments, steroid doses, clinical status."""
+"""Events of patients: treatments, steroid doses, clinical status."""
 
 from __future__ import annotations
 

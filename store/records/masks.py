@@ -259,7 +259,7 @@ def file_of_row(row: Row) -> StoredFile:
 
 
 def _scored(lesion_ids: Sequence[str], vectors: Sequence[LesionVector], verdict: JsonObject | None) -> JsonDict:
-    """What a version's entry holds beside its sidecar: "vectors" and "verdict", each only where it is given."""
+    """The parts of a version's entry beside its sidecar: "vectors" and "verdict", each only where it is given."""
     rows = [vector_values(row.lesion_id, row.vector, row.names) for row in vectors]
     if rows and sorted(row["lesion_id"] for row in rows) != sorted(lesion_ids):
         raise InputError(f"Expected one shape vector for each lesion of the mask ({', '.join(lesion_ids)}), or none.")

@@ -32,7 +32,7 @@ class Models:
 
 
 class ReferenceSets:
-    """What gates were calibrated on, oldest first."""
+    """Reference sets of gates, oldest first."""
 
     def __init__(self, ledger: LedgerBase) -> None:
         self._ledger = ledger

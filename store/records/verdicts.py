@@ -1,4 +1,4 @@
-"""What the gates said of scans and masks."""
+"""The gates' verdicts on scans and masks."""
 
 from __future__ import annotations
 

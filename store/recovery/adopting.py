@@ -40,7 +40,7 @@ class Known(NamedTuple):
 
 
 def known_of(payloads: Collection[Told]) -> Known:
-    """What a history tells of."""
+    """Scans, masks and patients that a history tells of."""
     known = Known(set(), set(), set(), {})
     for action, payload in payloads:
         if action in ("scan.added", "scan.adopted"):

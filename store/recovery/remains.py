@@ -129,5 +129,5 @@ def _without_echoes(history: histories.History) -> histories.History:
 
 
 def told(entries: Sequence[Entry]) -> list[adopting.Told]:
-    """What entries tell, without who, when and their numbers."""
+    """The entries' payloads, without who, when and their numbers."""
     return [(entry["action"], entry["payload"]) for entry in entries]

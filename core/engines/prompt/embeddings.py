@@ -50,7 +50,7 @@ class KeepsEmbeddings(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class Features:
-    """What is kept of an embedding: features (1, C, H, W) float16, and the slice's size there before padding."""
+    """A stored embedding: features (1, C, H, W) float16, and the slice's size there before padding."""
 
     features: NDArray[np.float16]
     resized: tuple[int, int]
@@ -64,7 +64,7 @@ class Slot:
     path: Path
 
     def read(self) -> Features | None:
-        """What is there; None if nothing is, or if it is damaged (it is then removed)."""
+        """The stored embedding; None without one, or if it is damaged (it is then removed)."""
         try:
             content = self.path.read_bytes()
         except OSError:

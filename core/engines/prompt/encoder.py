@@ -38,7 +38,7 @@ RUNTIMES = ("openvino", "torch")
 
 
 def cache_folder() -> Path:
-    """Where files lie that can be made again at any time: TWIN_CACHE, else `cache` in the data root."""
+    """Folder of files that can be made again at any time: TWIN_CACHE, else `cache` in the data root."""
     return settings().cache_folder
 
 

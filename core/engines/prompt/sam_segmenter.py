@@ -56,7 +56,7 @@ class Embedding:
 
     @property
     def shape(self) -> tuple[int, int]:
-        """Of the slice: (I, J)."""
+        """Shape (I, J) of the slice."""
         return self.image.shape[0], self.image.shape[1]
 
 

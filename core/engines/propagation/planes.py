@@ -25,7 +25,7 @@ LONGEST_SIDE = 1024
 
 
 def in_plane(values: Sequence[Any], axis: int) -> tuple[Any, Any]:
-    """Of three values along (i, j, k) the two that a slice across `axis` has."""
+    """The two of three values along (i, j, k) that a slice across `axis` has."""
     first, second = (n for n in range(3) if n != axis)
     return values[first], values[second]
 

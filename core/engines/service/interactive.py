@@ -57,7 +57,7 @@ class ScanFile:
         return cls(path.resolve(), scan.sha256, scan.modality, scan.sequence, scan.shape)
 
     def to_json(self) -> dict[str, str]:
-        """As it goes to the process."""
+        """The message to the process."""
         return {
             "path": str(self.path),
             "sha256": self.sha256,

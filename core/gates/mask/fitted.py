@@ -80,7 +80,7 @@ class FittedGate:
         return scores[~np.isnan(scores)]
 
     def to_bytes(self) -> bytes:
-        """As a file: NumPy's own format, without pickles."""
+        """The bytes of a file in NumPy's own format, without pickles."""
         arrays: dict[str, NDArray[Any]] = {}
         parts = []
         for number, (names, part) in enumerate(self.parts.items()):
@@ -175,7 +175,7 @@ _loaded: dict[str, FittedGate] = {}
 
 
 def folder_of(store: FittedStore) -> Path:
-    """Where the gate's file lies."""
+    """Path of the gate's file."""
     return store.root / "cache" / "gates"
 
 

@@ -38,7 +38,7 @@ LOOK_S = 10.0
 
 
 class FittingStore(GateStore, HasJobs, Protocol):
-    """What is asked for here."""
+    """Store parts that fitting reads and writes."""
 
 
 def prepare_fit(store: GateStore, args: Mapping[str, Any], person: str) -> dict[str, Any]:

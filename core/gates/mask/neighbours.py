@@ -72,7 +72,7 @@ def nearest_of(
 
 
 def _least(away: NDArray[np.float64], labels: NDArray[np.int32], k: int) -> Neighbours:
-    """Of (rows, m) distances, inf where there is no neighbour, the k least and their labels."""
+    """The k least of (rows, m) distances, inf where there is no neighbour, and their labels."""
     found = np.full((len(away), k), -1, np.int32)
     means = np.full(len(away), np.nan)
     count = min(k, away.shape[1])

@@ -28,7 +28,7 @@ NOT_ENOUGH, NOT_FITTED = "not enough reference masks", "the mask gate is not fit
 
 
 class GateStore(HasRoot, HasMasks, HasVectors, HasVerdicts, HasReferenceSets, Protocol):
-    """What the gate asks of the store."""
+    """Store parts that the gate reads."""
 
 
 def vectors_of(labels: LabelMap) -> list[LesionVector]:

@@ -69,7 +69,7 @@ def _header(name: str, stream: IO[bytes]) -> nib.Nifti1Header:
 
 
 def _offset(name: str, header: nib.Nifti1Header) -> int:
-    """Where the voxels begin. 0 means right after the header, as nifti1.h and ITK have it."""
+    """Offset of the first voxel, bytes. 0 means right after the header, as nifti1.h and ITK have it."""
     least = header.sizeof_hdr + 4  # four bytes say whether extensions follow
     offset = float(header["vox_offset"])
     if offset == 0:

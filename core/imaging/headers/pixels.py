@@ -109,7 +109,7 @@ class _Zlib:
         self._inflate = zlib.decompressobj(47)  # 32 + 15: either wrapping
 
     def readinto(self, buffer: memoryview, /) -> int:
-        """As much as fits; 0 at the end of the payload."""
+        """Reads as much as fits; returns the number of bytes, 0 at the end of the payload."""
         while not self._inflate.eof:
             packed = self._inflate.unconsumed_tail or self._stream.read(2**16)
             piece = self._inflate.decompress(packed, len(buffer))

@@ -16,7 +16,7 @@ from core.types import LabelMap, MaskRecord, Scan, Volume, parse_date
 
 
 class StageStore(GateStore, HasPatients, HasScans, HasDecisions, HasReadings, HasScratch, Protocol):
-    """What the pipeline asks of the store (see `store.Store`)."""
+    """Store parts that the pipeline uses (see `store.Store`)."""
 
 
 def describe(store: StageStore, scan: Scan) -> dict[str, str]:

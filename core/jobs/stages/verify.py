@@ -19,7 +19,7 @@ MOST_SENTENCES = 500
 
 
 class VerifiedStore(HasPeople, Protocol):
-    """What can be verified."""
+    """A store that can be verified."""
 
     def verify(self, full: bool = False, progress: Progress = ...) -> list[str]: ...
     def remarks(self) -> list[str]: ...

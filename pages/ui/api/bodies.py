@@ -27,7 +27,7 @@ class BeginBody(Strict):
 
 
 class ScanBody(Strict):
-    """What all routes of prompts are sent: which scan."""
+    """Fields of every prompt's body: the scan."""
 
     scan: Sha256
 

@@ -52,12 +52,12 @@ def _file(store: SeenStore, scan: Scan) -> ScanFile:
 
 
 def _prompts(asked: Sequence[AskedPrompt], scan: Scan) -> list[Prompt]:
-    """What is asked, as the engine takes it."""
+    """The prompts as the engine takes them."""
     return [prompt.prompt(scan.channel) for prompt in asked]
 
 
 def _finite(value: float) -> float | None:
-    """What a model believes of its answer; None where that is no number."""
+    """A model's own score of its answer; None where that is no number."""
     return float(value) if math.isfinite(value) else None
 
 

@@ -39,7 +39,7 @@ def assets() -> tuple[str, dict[str, bytes]]:
 
 
 def assets_url() -> str:
-    """Where the browser imports the modules from."""
+    """Address from which the browser imports the modules."""
     return f"{API}static/{assets()[0]}/"
 
 

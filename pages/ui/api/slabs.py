@@ -49,7 +49,7 @@ def slabs_of(shape: tuple[int, int, int]) -> int:
 
 
 def slab_folder(root: Path, sha256: str) -> Path:
-    """Where the slabs of a scan are kept."""
+    """Folder of a scan's slabs."""
     return root / "cache" / "slabs" / sha256
 
 

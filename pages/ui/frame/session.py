@@ -38,7 +38,7 @@ class SessionKey(Generic[T]):
         return "/".join([self.name, *map(str, place)])
 
     def get(self, *place: str | int) -> T | None:
-        """What is remembered for the place; None for nothing."""
+        """The value remembered for the place; None for nothing."""
         value = st.session_state.get(self.key(*place))
         return value if isinstance(value, self.kind) else None
 
@@ -51,7 +51,7 @@ class SessionKey(Generic[T]):
         st.session_state.pop(self.key(*place), None)
 
     def take(self, *place: str | int) -> T | None:
-        """What is remembered, and forget it."""
+        """The value remembered, which is then forgotten."""
         value = self.get(*place)
         self.drop(*place)
         return value
@@ -89,7 +89,7 @@ class Place:
 
 @dataclass(frozen=True)
 class Departure:
-    """Where a click leads: a page, and the parameters of its address."""
+    """A click's destination: a page, and the parameters of its address."""
 
     page: str
     parameters: dict[str, str]

@@ -1,4 +1,4 @@
-"""Of the versions that a person sees: the one that stands for a timepoint, and the one that another came from."""
+"""The version that stands for a timepoint, and the one that another came from, among those that a person sees."""
 
 from __future__ import annotations
 

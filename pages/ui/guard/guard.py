@@ -86,7 +86,7 @@ class Asked:
 
     @cached_property
     def store(self) -> SeenStore:
-        """What they get to see of the store."""
+        """The store as they see it."""
         return resources.whole_store().seen_by(self.person)
 
     @property

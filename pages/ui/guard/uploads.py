@@ -45,7 +45,7 @@ _NAME_BYTES = 100
 
 
 class UploaderOptions(TypedDict, total=False):
-    """What else `st.file_uploader` is told."""
+    """Further arguments of `st.file_uploader`."""
 
     accept_multiple_files: bool
     help: str

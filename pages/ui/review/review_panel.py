@@ -160,7 +160,7 @@ def gates(store: SeenStore, patient: str, timepoint: str, record: MaskRecord | N
 
 
 def first_tab(record: MaskRecord | None) -> str:
-    """Where the work is."""
+    """Name of the tab that opens first."""
     return "Segment" if record is None else "Decide"
 
 

@@ -52,7 +52,7 @@ def lesion_colour(lesion_id: str) -> str:
 
 
 def lesion_colour_name(lesion_id: str) -> str:
-    """What people call that colour; "grey" where it is not a lesion."""
+    """Name of the colour; "grey" where it is not a lesion."""
     number = lesion_number(lesion_id)
     return _COLOUR_NAMES[(number - 1) % len(_COLOUR_NAMES)] if number else "grey"
 

@@ -17,7 +17,7 @@ from pages.ui.trajectory.growth_charts import volume_axis
 
 
 def checks_figure(checks: Sequence[HindcastResult]) -> go.Figure:
-    """What was said at each visit about the next (80 % limits), the last value, and what came."""
+    """Hindcasts: each visit's forecast for the next (80 % limits), last value carried forward, observed volume."""
     figure = go.Figure()
     visits = [check.target_timepoint for check in checks]
     rows = [(c.median_mm3, c.low80_mm3, c.high80_mm3, c.last_mm3, c.observed_mm3) for c in checks]

@@ -72,7 +72,7 @@ def forecast_notes(ahead: Forecast, chances: bool = True) -> None:
 
 
 def check_tab(ahead: Forecast) -> None:
-    """What would have been said at each visit about the next, and what came."""
+    """The hindcasts: forecasts from each visit for the next, with the observed volumes."""
     if not ahead.checks:
         st.caption("The first forecast that can be checked is of the fourth usable visit.")
         return

@@ -130,7 +130,7 @@ def _recent_days(points: Sequence[VolumePoint], ahead: Forecast | None) -> float
 
 
 def _shown_since(patient: str, points: Sequence[VolumePoint], ahead: Forecast | None) -> float | None:
-    """Where the time axis starts, days; None for everything."""
+    """First day of the time axis; None for everything."""
     recent = _recent_days(points, ahead)
     asked = session.TIME_SHOWN.get(patient) == TIMES[1]
     return points[-1].days - recent if asked and recent is not None else None
@@ -148,7 +148,7 @@ def after_radiotherapy(patient: str, lesion: str, changes: Sequence[IntervalChan
 
 
 def chart_rows(points: Sequence[VolumePoint], ahead: Forecast | None) -> list[TableRow]:
-    """What the chart shows: observed volumes, forecast and last value carried forward, with their limits, mL."""
+    """The chart's rows: observed volumes, forecast and last value carried forward, with their limits, mL."""
     limits = [f"{end}{percent}_mL" for percent in (50, 80, 95) for end in ("low", "high")]
     rows: list[TableRow] = [
         {

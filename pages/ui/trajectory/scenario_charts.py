@@ -129,6 +129,6 @@ def scenario_figure(
 
 
 def _shown_since(points: Sequence[VolumePoint], days_ahead: float) -> float | None:
-    """Where the time axis begins: of a long history twice as much is shown as is simulated; None: all of it."""
+    """First day of the time axis: of a long history twice as much is shown as is simulated; None: all of it."""
     start = points[-1].days - 2.0 * days_ahead
     return start if start > points[0].days else None

@@ -44,7 +44,7 @@ FEW = 20
 def stored_forecasts_of_lesion(
     store: SeenStore, patient: str, points: Sequence[VolumePoint], ahead: Forecast | None
 ) -> None:
-    """What was kept of this lesion, and a button to keep what is said now.
+    """Stored forecasts of this lesion, and a button that stores the one shown.
 
     Args:
         points: the accepted points of one lesion, or of the total, by date.

@@ -53,7 +53,7 @@ def summary(points: Sequence[VolumePoint], last: IntervalChange | None, ahead: F
 
 
 def _tiny(volume_mm3: float) -> bool:
-    """What a forecast calls 5 mm across is that or less, or absent."""
+    """True at or below a volume of 5 mm across, where forecasts cannot tell small from absent."""
     return volume_mm3 <= FLOOR_MM3 * (1 + 1e-9)
 
 
