@@ -18,7 +18,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from core.errors import StoreError
 from core.twin.curve_points import volume_points
 from store import Store, open_store, rebuild
-from tests.store_phantom import DAY1, DAY2, add_mask, add_scan
+from tests.store_phantom import DAY1, DAY2, add_mask, add_scan, with_people
 
 
 def together(*tasks: Callable[[], Any]) -> list[Any]:
@@ -118,7 +118,7 @@ class Reviewing(RuleBasedStateMachine):
     @initialize()
     def begin(self) -> None:
         self.root = Path(tempfile.mkdtemp())
-        self.store = open_store(self.root)
+        self.store = with_people(open_store(self.root), "ann")
         add_scan(self.store)
         self.status: dict[int, str] = {}
 
@@ -137,7 +137,8 @@ class Reviewing(RuleBasedStateMachine):
         status = self.status.get(pick)
         try:
             self.store.decisions.decide("P1", DAY1, pick, verdict, "ann", "code")
-        except StoreError:
+        except StoreError as refusal:
+            assert "Nobody added" not in str(refusal)  # or nothing would ever be decided here
             assert status in (None, "rejected") or (status == "accepted" and verdict == "accept")
             return
         assert status is not None
