@@ -90,6 +90,29 @@ WRITES: dict[str, Callable[[Store, str], Any]] = {
 STORE_ALONE = {action for action, roles in access.ACTIONS.items() if roles == {access.SYSTEM}}
 
 
+@pytest.mark.parametrize(
+    ("role", "closed", "everything"),
+    [
+        ("administrator", (), True),
+        ("administrator", (("P1", DAY1),), False),
+        ("adjudicator", (), False),
+        ("reader", (), False),
+        ("viewer", (("P1", DAY1),), False),
+    ],
+)
+def test_nothing_is_kept_from_an_administrator_who_reads_nothing_blind(
+    role: str, closed: tuple[tuple[str, str], ...], everything: bool
+):
+    assert access.Scope("ann", role, None, closed).is_everything is everything
+
+
+def test_a_grant_narrows_everybody_but_administrators():
+    for role in access.ROLES:
+        assert access.datasets_of(role, None) is None, "nobody has said anything"
+        for granted in ((), ("set",), ("other", "set")):
+            assert access.datasets_of(role, granted) == (None if role == "administrator" else granted)
+
+
 def test_every_action_of_the_audit_has_its_line_and_its_write_here():
     assert set(replay.ACTIONS) == set(access.ACTIONS) - {"draft.edited", "store.verified"}
     assert set(WRITES) == set(replay.ACTIONS) - STORE_ALONE
