@@ -212,7 +212,7 @@ def _read(path: Path) -> tuple[list[JsonDict], list[str]]:
     for number, line in enumerate(lines.content(path).split(b"\n"), start=1):
         if line:
             value = lines.value_of(line)
-            if value is None or type(value.get("seq")) is not int:
+            if value is None or type(value.get("seq")) is not int or not isinstance(value.get("hash"), str):
                 problems.append(f"{path.name} line {number} is no head: torn or altered.")
             else:
                 heads.append(value)

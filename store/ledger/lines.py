@@ -84,7 +84,7 @@ def append(path: Path, lines: Iterable[bytes]) -> None:
     if before.line == new[0] and not before.torn:
         del new[0]
     with opened(path, "ab") as file:
-        if before.torn and new and new[0].startswith(before.torn):
+        if before.torn and new[0].startswith(before.torn):
             file.truncate(file.seek(0, os.SEEK_END) - len(before.torn))
         elif before.torn:
             file.write(b"\n")

@@ -242,12 +242,12 @@ class Ledger(WholeLedger):
         for name in files:
             if self.db.query("SELECT 1 FROM scans WHERE path = ?", [name]):
                 return True
-            patient_id, timepoint, image = name.split("/")[2:5]
-            digits = image.removeprefix("mask_v").split(".")[0]
-            sql = "SELECT 1 FROM masks WHERE patient_id = ? AND timepoint = ? AND version = ?"
-            number = int(digits) if digits.isdigit() else -1
-            if name.startswith("processed/") and self.db.query(sql, [patient_id, timepoint, number]):
-                return True
+            if name.startswith("processed/"):  # the journal has held it against `mask_files.mask_name`
+                patient_id, timepoint, image = name.split("/")[2:5]
+                version = int(image.removeprefix("mask_v").split(".")[0])
+                sql = "SELECT 1 FROM masks WHERE patient_id = ? AND timepoint = ? AND version = ?"
+                if self.db.query(sql, [patient_id, timepoint, version]):
+                    return True
         return False
 
     def _signing_began(self, key: heads.Key | None) -> bool:
@@ -284,7 +284,7 @@ class Ledger(WholeLedger):
     def _anchor_heads(self, path: Path) -> None:
         """Add to the file outside every head that it lacks."""
         seq, known = self.audit.last()[0], heads.anchored(path)[0]
-        if known == seq - 1 or known < 1:
+        if known < 1:
             heads.anchor(path, self.audit.entries(1))
         elif known < seq:
             heads.anchor(path, self.audit.entries(seq - known)[::-1])

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from core.access import Identity
 from core.errors import StoreError
 from store import Store
-from store.ledger.actors import administrators, check_actor, may_act, role_of
+from store.ledger.actors import administrators, check_actor, may_act, person_named, person_with, role_of
 from tests.store_phantom import DAY1, add_mask, add_scan
 
 
@@ -68,3 +69,33 @@ def test_what_is_refused_is_said_with_at_most_64_characters_of_the_name(store: S
         check_actor(store.db, "scan.added", "x" * 70)
     check_actor(store.db, "scan.added", "ann")
     check_actor(store.db, "store.recovered", "system")
+
+
+def test_who_is_disabled_may_do_nothing_and_is_told_so(store: Store) -> None:
+    store.people.add("ann", "administrator", by="demo")
+    store.people.disable("ann", by="demo")
+    assert not any(may_act(store.db, action, "ann") for action in ("person.added", "scan.added", "store.verified"))
+    with pytest.raises(StoreError, match="'ann' was disabled by an administrator"):
+        check_actor(store.db, "scan.added", "ann")
+    store.people.enable("ann", by="demo")
+    check_actor(store.db, "scan.added", "ann")
+
+
+def test_who_signs_in_is_found_by_account_and_an_account_is_whole_or_none(store: Store) -> None:
+    account = Identity("https://id.example.org", "account-7", "ann@example.org")
+    plain = person_named(store.db, "ann")
+    assert plain is not None
+    assert (plain.identity, plain.changes, plain.disabled) == (None, 0, False)
+    assert person_with(store.db, account) is None
+    store.people.identify("ann", account, by="demo")
+    store.people.disable("ann", by="demo")
+    found = person_with(store.db, account)
+    assert found is not None
+    assert (found.name, found.identity, found.changes, found.disabled) == ("ann", account, 2, True)
+    assert person_with(store.db, Identity(account.issuer, "account-8")) is None
+    for column in ("issuer", "subject"):
+        store.db.execute("UPDATE people SET issuer = 'x', subject = 'y' WHERE name = 'ann'")
+        store.db.execute(f"UPDATE people SET {column} = NULL WHERE name = 'ann'")
+        half = person_named(store.db, "ann")
+        assert half is not None
+        assert half.identity is None, "half an account is nobody's"
