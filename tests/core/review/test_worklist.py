@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import SimpleNamespace
+from typing import Any
+
+from core.remembered.lists import WorklistRow, WorklistVersion
 from core.review.worklist import WorkItem, work_items
 from store import Store
 from tests.store_phantom import DAY1, DAY2, DAY3, add_mask, add_scan
@@ -83,3 +88,52 @@ def test_a_rejected_or_withdrawn_timepoint_waits_again_and_says_why(store: Store
         (DAY1, "Segment again", "every version was rejected"),
         (DAY2, "Segment again", "the accepted version was withdrawn"),
     ]
+
+
+def row(*statuses: str, day: str = DAY1) -> WorklistRow:
+    """A timepoint of P1 with one version of each status, "m1" the first; none was judged by a gate."""
+    usual = '{"flagged": false, "p_value": 0.4}'
+    versions = [WorklistVersion(f"m{n}", n, "nnunet", status, None, usual) for n, status in enumerate(statuses, 1)]
+    return WorklistRow("P1", day, None, tuple(versions))
+
+
+def waiting(
+    rows: list[WorklistRow],
+    scan_files: Mapping[tuple[str, str], list[str]] | None = None,
+    mask_files: Mapping[str, str] | None = None,
+    to_affirm: Mapping[str, str] | None = None,
+) -> list[WorkItem]:
+    """The worklist of a store that says this of its files, and of what a rebuild could not prove."""
+    store: Any = SimpleNamespace(
+        views=SimpleNamespace(worklist=lambda: rows),
+        scans=SimpleNamespace(problems=lambda: scan_files or {}),
+        masks=SimpleNamespace(problems=lambda: mask_files or {}),
+        decisions=SimpleNamespace(to_affirm=lambda: to_affirm or {}),
+    )
+    return work_items(store)
+
+
+def test_a_decided_timepoint_waits_again_where_a_file_of_it_is_not_what_was_decided():
+    decided = row("superseded", "accepted", day=DAY2)
+    late = row("proposed", day=DAY1)
+    assert waiting([decided], mask_files={"m1": "altered"}) == [], "the version that left the curve anyway"
+    waits = WorkItem(
+        0, "P1", DAY2, 2, "Look at the file", "scan CT is missing; accepted version 2: altered, so it left the curve"
+    )
+    assert waiting([late, decided], {("P1", DAY2): ["CT is missing"]}, {"m2": "altered"})[0] == waits
+    doubted = WorkItem(0, "P1", DAY1, 1, "Accept or reject", "scan CT is missing; version 1 (nnunet) is proposed")
+    assert waiting([decided, late], {("P1", DAY1): ["CT is missing"]}, {"m2": "altered"})[0] == doubted, "by date"
+
+
+def test_the_newest_proposal_that_can_be_read_is_in_question_and_the_broken_one_is_named():
+    (item,) = waiting([row("proposed", "proposed")], mask_files={"m2": "lost"})
+    assert (item.urgency, item.version) == (0, 1)
+    assert item.reason == "version 2: lost; version 1 (nnunet) is proposed"
+    (item,) = waiting([row("proposed", "proposed")], mask_files={"m1": "altered", "m2": "lost"})
+    assert (item.version, item.reason) == (2, "version 1: altered; version 2: lost; version 2 (nnunet) is proposed")
+
+
+def test_a_proposal_that_a_rebuild_could_not_prove_is_a_doubt_and_a_rejected_one_is_none():
+    (item,) = waiting([row("rejected", "proposed")], to_affirm={"m1": "not signed", "m2": "not signed"})
+    assert item.urgency == 0
+    assert item.reason == "version 2 waits to be affirmed: not signed; version 2 (nnunet) is proposed"
