@@ -287,7 +287,7 @@ def _known(value: float) -> float | None:
 
 
 def _labels(array: NDArray[np.uint8]) -> list[int]:
-    return [int(v) for v in np.flatnonzero(np.bincount(array.ravel(), minlength=256)[1:]) + 1]
+    return [int(v) for v in np.flatnonzero(np.bincount(array.ravel())[1:]) + 1]
 
 
 def _cropped(
@@ -311,6 +311,7 @@ def _cropped(
 def _with_margin(box: tuple[Span, Span, Span] | None, shape: tuple[int, ...], margin: int) -> tuple[Span, Span, Span]:
     """A box made wider by `margin` voxels, within the array; one voxel where there is no box."""
     if box is None:
-        return slice(0, 1), slice(0, 1), slice(0, 1)
+        one = slice(0, 1)
+        return one, one, one
     i, j, k = (slice(max(p.start - margin, 0), min(p.stop + margin, n)) for p, n in zip(box, shape, strict=True))
     return i, j, k

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -14,7 +17,18 @@ from numpy.typing import NDArray
 
 from core.errors import GeometryError, InputError
 from core.jobs.stages.readers import add_consensus, readers_of_timepoint
-from core.review.readers import MARGIN_VOXELS, agreement, masks_visible_to, newest_by_reader, staple
+from core.review import readers
+from core.review.readers import (
+    MARGIN_VOXELS,
+    Performance,
+    agreement,
+    masks_for_all_to_see,
+    masks_visible_to,
+    newest_by_reader,
+    newest_visible_version,
+    next_visible_label,
+    staple,
+)
 from core.types import Grid, LabelMap, MaskRecord
 from store import Store
 from tests.store_phantom import DAY1, DAY2, add_mask, add_scan, labels
@@ -58,6 +72,15 @@ def test_agreement_of_two_overlapping_cubes_is_what_counting_gives():
         assert pair.difference_percent == pytest.approx(100 * 61 / 94.5)
 
 
+def test_what_each_of_two_readers_drew_beyond_the_other_counts_against_them_and_cancels_in_the_difference():
+    # 64 voxels from 4 to 8 and 125 from 6 to 11, 2^3 = 8 in both: Dice 16 / 189; the difference as before
+    pair = agreement({"ann": mask(cube(4, 8)), "zoe": mask(cube(6, 11))})[-1]
+    assert pair.dice == pytest.approx(16 / 189)
+    assert (pair.volume_first_mm3, pair.volume_second_mm3) == pytest.approx((640, 1250))
+    assert pair.difference_ml == pytest.approx(0.61)
+    assert pair.difference_percent == pytest.approx(100 * 61 / 94.5)
+
+
 def test_a_lesion_that_one_reader_did_not_see_has_dice_0_there_and_none_where_neither_did():
     both = cube(2, 6)
     more = both | cube(10, 12, label=2)
@@ -99,6 +122,36 @@ def test_staple_on_the_box_gives_the_mask_of_the_filter_on_the_whole_image():
     assert of_c is not None
     assert of_a is not None
     assert of_c > of_a
+
+
+def test_of_two_lesions_that_claim_a_voxel_with_one_probability_the_lower_number_gets_it(monkeypatch):
+    def certain(drawn: Mapping[str, NDArray[np.bool_]]) -> Any:
+        return np.full(next(iter(drawn.values())).shape, 0.8), dict.fromkeys(drawn, Performance(1.0, 1.0))
+
+    monkeypatch.setattr(readers, "_estimate", certain)
+    one, two = cube(4, 8), cube(8, 10, label=2)
+    claimed = staple({"a": mask(one | two), "b": mask(one | two)}, GRID).labels.array
+    assert set(np.unique(claimed[:13, :13, :13])) == {1}, "the first lesion's box and its margin"
+    assert claimed[14, 14, 14] == 2
+
+
+def test_a_rate_is_between_0_and_1_whatever_rounding_made_of_it_and_unknown_where_there_is_none():
+    assert [readers._known(value) for value in (-1e-9, 0.25, 1 + 1e-9, math.nan)] == [0, 0.25, 1, None]
+
+
+def test_staple_judges_each_lesion_in_the_box_around_it_and_five_voxels_of_background():
+    """The prior is the share of lesion in the box, so the rates tell how large it was; at the border it is cut."""
+    far = np.zeros(GRID.shape, np.uint8)
+    far[20:22, 20:22, 20:22] = 2
+    for low in (8, 3):
+        drawn = {"a": cube(low, low + 5), "b": cube(low + 1, low + 6), "c": cube(low, low + 6)}
+        consensus = staple({reader: mask(array | far) for reader, array in drawn.items()}, GRID)
+        box = slice(max(low - 5, 0), low + 11)
+        expected, sensitivity, specificity = direct([array[box, box, box] for array in drawn.values()])
+        assert np.array_equal(consensus.labels.array[box, box, box] == 1, expected)
+        for n, reader in enumerate("abc"):
+            assert consensus.readers[reader][1].sensitivity == pytest.approx(sensitivity[n], abs=1e-6)
+            assert consensus.readers[reader][1].specificity == pytest.approx(specificity[n], abs=1e-6)
 
 
 def test_identical_masks_one_reader_and_empty_masks_have_the_documented_answers():
@@ -176,6 +229,69 @@ def test_a_blind_reader_sees_automatic_versions_and_their_own_until_finished():
     assert seen("ben", True) == [1, 3]
     assert seen("cara", True) == [1]
     assert seen("ann", False) == [1, 2, 3, 4]
+
+
+def reading_store(
+    drawn: Mapping[str, list[MaskRecord]], blind: Sequence[str] = (), closed: Sequence[str] = (), broken: str = ""
+) -> Any:
+    """A store of one patient's versions by timepoint: which are read blind, which are closed to whom is asking, and
+    the id of one whose file is lost."""
+    return SimpleNamespace(
+        patients=SimpleNamespace(timepoints=lambda patient: list(drawn)),
+        masks=SimpleNamespace(of=lambda patient, day: drawn[day], problems=lambda patient: {broken: "lost"}),
+        readings=SimpleNamespace(
+            is_blind=lambda patient, day: day in blind, is_closed=lambda patient, day, person: day in closed
+        ),
+    )
+
+
+def test_an_automatic_version_of_a_blind_timepoint_is_made_of_what_everybody_may_see_there():
+    """Of other blind timepoints also of what was accepted: that is in the curve."""
+    drawn = [version(1, "ann", "nnunet"), version(2, "ann", status="accepted"), version(3, "ann")]
+
+    def made_of(*blind: str) -> dict[str, list[int]]:
+        found = masks_for_all_to_see(reading_store({DAY1: drawn, DAY2: drawn}, blind), "P1", DAY1, "ann")
+        return {day: [record.version for record in records] for day, records in found.items()}
+
+    assert made_of(DAY1, DAY2) == {DAY1: [1], DAY2: [1, 2]}
+    assert made_of(DAY1) == {DAY1: [1], DAY2: [1, 2, 3]}
+    assert made_of(DAY2) == made_of() == {DAY1: [1, 2, 3], DAY2: [1, 2, 3]}
+
+
+def test_what_is_made_from_a_timepoint_begins_with_the_newest_version_that_can_be_seen_and_read():
+    drawn = {DAY1: [version(1, "ann", "nnunet"), version(2, "ben"), version(3, "ann")]}
+
+    def newest(person: str, closed: Sequence[str] = (), broken: str = "") -> int | None:
+        return newest_visible_version(reading_store(drawn, closed, closed, broken), "P1", DAY1, person)
+
+    assert [newest("ben"), newest("ben", [DAY1]), newest("cara", [DAY1])] == [3, 2, 1]
+    assert [newest("ben", broken="m3"), newest("cara", [DAY1], "m1")] == [2, None]
+
+
+def test_a_new_lesions_number_follows_the_highest_that_its_reader_has_seen_at_any_timepoint():
+    def with_lesions(record: MaskRecord, *numbers: int) -> MaskRecord:
+        return replace(record, lesions=tuple({"label": number} for number in numbers))
+
+    drawn = {
+        DAY1: [with_lesions(version(1, "ann", "nnunet"), 1, 4), with_lesions(version(2, "ann"), 7)],
+        DAY2: [with_lesions(version(1, "ann", "nnunet"), 2), with_lesions(version(2, "ben"))],
+    }
+    assert next_visible_label(reading_store(drawn), "P1", "ben") == 8
+    assert next_visible_label(reading_store(drawn, [DAY1], [DAY1]), "P1", "ben") == 5
+    assert next_visible_label(reading_store({DAY1: []}), "P1", "ben") == 1
+
+
+def test_a_version_whose_parent_is_hidden_is_seen_as_one_that_was_drawn_from_nothing():
+    changed = {"dice_vs_previous_version": 0.5, "volume_delta_mm3": -4.0}
+    voxels = {"voxels_added": 3, "voxels_removed": 5, "voxels_unchanged": 7}
+    child = replace(version(3, "ben"), **changed, **voxels)
+    records = [version(1, "ann", "nnunet"), version(2, "ann")]
+    hidden, seen = (replace(child, parent_version=parent) for parent in (2, 1))
+    assert masks_visible_to([*records, seen], "ben", True)[-1] == seen
+    shown = masks_visible_to([*records, hidden], "ben", True)[-1]
+    assert (shown.parent_version, shown.dice_vs_previous_version, shown.volume_delta_mm3) == (None, None, None)
+    assert (shown.voxels_added, shown.voxels_removed, shown.voxels_unchanged) == (10, 0, 0)
+    assert masks_visible_to([*records, hidden], "ben", False)[-1] == hidden
 
 
 def test_a_consensus_is_stored_with_the_versions_it_is_of_and_the_store_stays_clean(store: Store):
