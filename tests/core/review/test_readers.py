@@ -282,8 +282,8 @@ def test_a_new_lesions_number_follows_the_highest_that_its_reader_has_seen_at_an
 
 
 def test_a_version_whose_parent_is_hidden_is_seen_as_one_that_was_drawn_from_nothing():
-    changed = {"dice_vs_previous_version": 0.5, "volume_delta_mm3": -4.0}
-    voxels = {"voxels_added": 3, "voxels_removed": 5, "voxels_unchanged": 7}
+    changed: dict[str, Any] = {"dice_vs_previous_version": 0.5, "volume_delta_mm3": -4.0}
+    voxels: dict[str, Any] = {"voxels_added": 3, "voxels_removed": 5, "voxels_unchanged": 7}
     child = replace(version(3, "ben"), **changed, **voxels)
     records = [version(1, "ann", "nnunet"), version(2, "ann")]
     hidden, seen = (replace(child, parent_version=parent) for parent in (2, 1))
