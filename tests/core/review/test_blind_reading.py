@@ -125,6 +125,7 @@ def test_something_is_hidden_where_a_patient_or_a_timepoint_is():
         ({"path": f"set/P1/{DAY1}/mask.nii.gz"}, True),
         ({"text": f"The file of P1, {DAY1}."}, True),
         ({"made_of": [{"mask": "secret"}]}, True),
+        (["P1", DAY1], True),
         ({"patient": "P1", "day": DAY2}, False),
         ({"patient": "P3", "day": DAY1}, False),
         ({"patient": "P2-b"}, False),
