@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -71,6 +72,10 @@ def test_an_answer_that_was_kept_as_it_is_explains_all_that_changed():
     assert found.prompts() == [
         {**BOX, "axis": 2, "positive": True, "scan": "CT", "model_id": "litemedsam", "checkpoint_sha256": "c" * 64}
     ]
+
+
+def test_where_nothing_is_or_was_nothing_changed():
+    assert explained(empty(), empty()) == explained(None, empty()) == Provenance(0, 0, 0, ())
 
 
 def test_one_voxel_more_or_less_than_the_answer_is_by_hand():
@@ -205,6 +210,91 @@ def test_answers_as_kept_are_never_by_hand_and_every_other_voxel_is(drawn: Any, 
     found = explained(before, after, *given)
     assert found.by_hand == changed
     assert found.answered == clean.answered
+
+
+LAID_ON = Grid((5, 4, 3), np.diag([1.0, 1.0, 2.0, 1.0]))
+
+
+def placed(shape: tuple[int, int, int], axes: Any, offset: Any) -> Grid:
+    affine = np.eye(4)
+    affine[:3, :3], affine[:3, 3] = axes, offset
+    return Grid(shape, affine)
+
+
+#: Scans whose voxels are LAID_ON's, lie between them, hold several, lie along other axes, and askew.
+GRIDS = {
+    "a" * 64: LAID_ON,
+    "b" * 64: placed((5, 4, 3), np.diag([1.0, 1.0, 2.0]), (0.5, 0.0, 1.0)),
+    "c" * 64: placed((3, 4, 2), np.diag([2.0, 1.0, 4.0]), (0.5, 0.0, 2.0)),
+    "d" * 64: placed((4, 5, 3), [[0, 0, 2], [1, 0, 0], [0, -1, 0]], (0.0, 0.0, 4.0)),
+    "e" * 64: placed((4, 5, 3), [[1.2, -0.5, 0.0], [0.5, 1.2, 0.0], [0.0, 0.0, 1.7]], (0.3, -0.4, 0.2)),
+}
+
+
+def said_of(voxel: tuple[int, ...], one: Answer, scan: Grid) -> set[bool | None]:
+    """What an answer may say of a voxel, by each of its scan's voxels that are as near as any other: the lesion, not
+    the lesion, or (None) nothing; empty where it says nothing in any case."""
+    where = (np.linalg.inv(scan.affine) @ LAID_ON.affine @ [*voxel, 1.0])[:3]
+    nearest = [{int(np.floor(x + 0.5 - 1e-6)), int(np.floor(x + 0.5 + 1e-6))} for x in where]
+    first, second = (n for n in range(3) if n != one.axis)
+    bits, found = one.bits((scan.shape[first], scan.shape[second])), set()
+    for place in product(*nearest):
+        on = place[one.axis] == one.slice and all(0 <= p < n for p, n in zip(place, scan.shape, strict=True))
+        found.add(bool(bits[place[first], place[second]]) if on else None)
+    return found - {None} if len(found) == 1 else found
+
+
+def by_voxel(before: np.ndarray, after: np.ndarray, answers: list[Answer]) -> tuple[int, int, int, list[str]]:
+    """Changed, answered and by hand, and the answers that explain something: the rule, a voxel at a time."""
+    changed = answered = by_hand = 0
+    used = set()
+    for voxel in product(*map(range, LAID_ON.shape)):
+        old, new = int(before[voxel]), int(after[voxel])
+        said = [(one, said_of(voxel, one, GRIDS[one.scan_sha256])) for one in answers]
+        of = {n: set().union(*(words for one, words in said if one.lesion == n)) for n in {old, new, 1, 2, 3} - {0}}
+        explained = old != new and (not new or True in of[new]) and (not old or False in of[old])
+        undone = any((of[n] == {True} and not new) or (of[n] == {False} and new == n) for n in of)
+        changed, answered = changed + (old != new), answered + explained
+        by_hand += undone or (old != new and not explained)
+        if explained:
+            used |= {
+                one.answer_id
+                for one, words in said
+                if (True in words and one.lesion == new) or (False in words and one.lesion == old)
+            }
+    return changed, answered, by_hand, [one.answer_id for one in answers if one.answer_id in used]
+
+
+@pytest.mark.parametrize("scans", [*GRIDS, "all"], ids=lambda name: name[:3])
+def test_each_voxel_is_explained_by_what_answers_say_of_it_on_whatever_scan_they_lie(scans: str):
+    rng = np.random.default_rng(7)
+    names = list(GRIDS) if scans == "all" else [scans]
+    methods = set()
+    for _ in range(40):
+        before = (rng.integers(0, 4, LAID_ON.shape) * (rng.random(LAID_ON.shape) < rng.random())).astype(np.uint8)
+        given = []
+        for number in range(int(rng.integers(1, 4))):
+            name, axis = names[int(rng.integers(0, len(names)))], int(rng.integers(0, 3))
+            first, second = (n for n in range(3) if n != axis)
+            mask = rng.random((GRIDS[name].shape[first], GRIDS[name].shape[second])) < rng.random()
+            mask[0, 0] |= not mask.any()
+            k, lesion = int(rng.integers(0, GRIDS[name].shape[axis])), int(rng.integers(1, 4))
+            given.append(answer(mask, k, number, axis=axis, lesion=lesion, scan_sha256=name))
+        given, after = newest_of_each_place(given), before.copy()
+        for voxel in product(*map(range, LAID_ON.shape)):
+            for one in given:
+                said = said_of(voxel, one, GRIDS[one.scan_sha256])
+                if True in said and after[voxel] == 0:
+                    after[voxel] = one.lesion or 0
+                elif False in said and after[voxel] == one.lesion:
+                    after[voxel] = 0
+        for _ in range(int(rng.integers(0, 3))):
+            after[tuple(int(rng.integers(0, n)) for n in LAID_ON.shape)] = rng.integers(0, 4)
+        found = explain(before, after, LAID_ON, given, GRIDS)
+        used = [one.answer_id for one in found.answers]
+        assert (found.changed, found.answered, found.by_hand, used) == by_voxel(before, after, given)
+        methods.add(found.method)
+    assert methods >= {"medsam", "medsam-manual"}
 
 
 def test_the_book_of_answers_is_each_persons_own_and_bounded():
