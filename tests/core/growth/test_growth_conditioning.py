@@ -18,7 +18,7 @@ from core.growth import learn
 from core.growth.curves import GROWTH_LAWS
 from core.growth.fitting import fit
 from core.growth.population import LEVELS, PopulationParameters, combined_quantiles
-from core.growth.prior import GROWTH_PRIORS, LIMITS, bounds, posterior, to_vector
+from core.growth.prior import GROWTH_PRIORS, LIMITS, posterior
 from core.growth.series import Lesion, backtest_cases, lesion_histories, padded_history
 
 ROOT = Path(__file__).parents[3]
@@ -77,16 +77,6 @@ def test_a_prior_of_any_parameters_and_any_history_is_finite(data):
     assert np.isfinite(mean).all()
     assert np.isfinite(variance).all()
     assert (variance > 0).all()
-
-
-@pytest.mark.parametrize("law", GROWTH_PRIORS)
-def test_learning_starts_and_what_is_shipped_lies_within_the_limits(law):
-    start = to_vector(law, GROWTH_PRIORS[law].start)
-    assert all(low < x < high for (low, high), x in zip(bounds(law), start, strict=True))
-    shipped = json.loads((ROOT / "core/growth/population.json").read_text())
-    for learned in (shipped["everyone"], *shipped["folds"]):
-        for name, value in learned["priors"][law].items():
-            assert LIMITS[name][0] < value < LIMITS[name][1], name
 
 
 @pytest.mark.parametrize("kind", KINDS)
