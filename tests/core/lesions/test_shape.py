@@ -154,3 +154,13 @@ def test_scaling_a_shape_moves_logs_only():
     assert large["log_volume"] - small["log_volume"] == pytest.approx(np.log(8), abs=1e-5)
     for name in ("elongation", "flatness", "convex_hull_density", "bounding_box_density"):
         assert large[name] == pytest.approx(small[name], abs=1e-5)
+
+
+@pytest.mark.parametrize("axis", [0, 1, 2])
+@pytest.mark.parametrize(("start", "share"), [(0, 16 / 56), (1, 0.0), (5, 0.0), (6, 16 / 56)])
+def test_border_contact_is_the_share_of_the_border_that_lies_on_the_scan_s_first_or_last_layer(axis, start, share):
+    mask = np.zeros((10, 10, 10), dtype=bool)
+    place = [slice(3, 7)] * 3
+    place[axis] = slice(start, start + 4)
+    mask[tuple(place)] = True
+    assert dict(zip(*shape_vector(mask, CUBE), strict=True))["border_contact"] == pytest.approx(share)

@@ -82,3 +82,11 @@ def test_lesions_share_the_room_and_an_empty_mask_has_none():
     assert lesion_surfaces(LabelMap(np.zeros((5, 5, 5), np.uint8), Grid((5, 5, 5), np.eye(4)))) == []
     with pytest.raises(InputError, match="at least 100"):
         lesion_surface(labels, 1, 10)
+
+
+def test_specks_that_so_few_triangles_cannot_show_give_an_empty_surface_and_no_error():
+    specks = np.zeros((60, 60, 60), dtype=np.uint8)
+    specks[::19, ::19, ::19] = 1  # 64 single voxels, which take 512 triangles
+    labels = LabelMap(specks, Grid(specks.shape, np.eye(4)))
+    assert len(surface_of(labels).triangles) == 512
+    assert len(surface_of(labels, 1, 100).triangles) == 0
