@@ -3,7 +3,7 @@
 A mutant is a module with one small change: another comparison, a number one higher, a condition turned round, a loop
 left out (the operators of cosmic-ray). A mutant that no test notices is a survivor: either a test is missing, or the
 change makes no difference that counts, and then `.ci/mutants-accepted.txt` says why. `.ci/mutants.toml` says which
-modules, and which tests are to notice.
+modules, which tests are to notice, and which functions have no rule in them.
 
 A mutant is never written to disk. Each is tested in a fork of this process, which has loaded the large libraries once:
 cosmic-ray's own runner starts a new interpreter for each, which takes longer than the tests. So a process that a test
@@ -24,6 +24,7 @@ import sys
 import time
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
+from fnmatch import fnmatchcase
 from pathlib import Path
 from types import CodeType, ModuleType
 from typing import ClassVar, NamedTuple
@@ -70,8 +71,12 @@ class Mutant(NamedTuple):
         return f"{self.before} => {self.after}"
 
 
-def mutants_of(path: str) -> list[Mutant]:
-    """All mutants of a module, in order of line; none that compiles to the same, as a changed annotation does."""
+def mutants_of(path: str, no_rules: Sequence[str] = ()) -> list[Mutant]:
+    """All mutants of a module, in order of line; none that compiles to the same, as a changed annotation does.
+
+    Args:
+        no_rules: functions that are left as they are, by name; "*" stands for anything.
+    """
     source = (ROOT / path).read_text(encoding="utf-8")
     seen, found = {_meaning(source)}, []
     for name in OPERATORS:
@@ -80,7 +85,17 @@ def mutants_of(path: str) -> list[Mutant]:
             if meaning is not None and meaning not in seen:
                 seen.add(meaning)
                 found.append(_described(path, source, changed))
-    return sorted(found, key=lambda mutant: (mutant.line, mutant.change))
+    left_out = _lines_of_functions(source, no_rules)
+    return sorted(
+        (mutant for mutant in found if mutant.line not in left_out), key=lambda mutant: (mutant.line, mutant.change)
+    )
+
+
+def _lines_of_functions(source: str, patterns: Sequence[str]) -> set[int]:
+    """Line numbers (from 1) of the functions whose names match."""
+    functions = (node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.FunctionDef))
+    chosen = (node for node in functions if any(fnmatchcase(node.name, pattern) for pattern in patterns))
+    return {line for node in chosen for line in range(node.lineno, (node.end_lineno or node.lineno) + 1)}
 
 
 def _occurrences(source: str, name: str) -> Iterator[str]:
@@ -223,13 +238,13 @@ def accepted_changes() -> dict[tuple[str, str], str]:
     return found
 
 
-def run_module(path: str, tests: Sequence[str], sample: int | None) -> list[Mutant]:
+def run_module(path: str, tests: Sequence[str], no_rules: Sequence[str], sample: int | None) -> list[Mutant]:
     """Tests a module's mutants, or so many of them, and prints the figures; returns the survivors.
 
     Raises:
         SystemExit: the tests do not pass on the module as it is.
     """
-    every = mutants_of(path)
+    every = mutants_of(path, no_rules)
     chosen = every
     if sample is not None and sample < len(every):
         chosen = sorted(random.Random(SEED).sample(every, sample), key=lambda mutant: mutant.line)
@@ -265,19 +280,24 @@ def main() -> int:
     args = parser.parse_args()
     config = tomllib.loads(CONFIG.read_text(encoding="utf-8"))
     rooms: dict[str, list[str]] = config["modules"]
+    no_rules: dict[str, list[str]] = config["no_rules"]
     unknown = [path for path in args.modules if path not in rooms]
     if unknown:
         parser.error(f"expected modules that .ci/mutants.toml lists, got {', '.join(unknown)}")
     sample = args.sample if args.modules else args.sample or int(config["sample"])
     if args.list:
         for path in args.modules or rooms:
-            print(*(f"{path}:{mutant.line}: {mutant.change}" for mutant in mutants_of(path)), sep="\n")
+            print(*(f"{path}:{m.line}: {m.change}" for m in mutants_of(path, no_rules.get(path, ()))), sep="\n")
         return 0
     os.environ |= dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")  # a fork has one thread
     for name in LIBRARIES:
         importlib.import_module(name)
     os.chdir(ROOT)
-    survivors = [mutant for path in args.modules or rooms for mutant in run_module(path, rooms[path], sample)]
+    survivors = [
+        mutant
+        for path in args.modules or rooms
+        for mutant in run_module(path, rooms[path], no_rules.get(path, ()), sample)
+    ]
     return 1 if survivors else 0
 
 

@@ -138,6 +138,28 @@ def test_standard_errors_of_a_straight_line_are_those_of_linear_regression():
     assert found.aicc == pytest.approx(5 * math.log(3 * s2 / 5) + 6 + 24, rel=1e-6)
 
 
+def test_the_band_around_a_fitted_line_is_that_of_linear_regression():
+    logs = np.array([6.0, 6.3, 6.1, 6.6, 6.5])
+    t = np.array([0.0, 30, 60, 90, 120])
+    s2 = ((logs - np.polyval(np.polyfit(t, logs, 1), t)) ** 2).sum() / 3
+    at = np.array([0.0, 60.0, 200.0])
+    by_hand = s2 * (1 / 5 + (at - 60) ** 2 / ((t - 60) ** 2).sum())
+    assert fit("exponential", t, np.exp(logs)).log_variance(at) == pytest.approx(by_hand, rel=1e-3)
+    assert fit("exponential", t + 500, np.exp(logs)).log_variance(at + 500) == pytest.approx(by_hand, rel=1e-3)
+
+
+def test_points_closer_to_the_line_than_their_noise_get_the_interval_of_that_noise_by_the_normal_law():
+    t = np.array([0.0, 30, 60, 90, 120])
+    logs = 6 + 0.004 * t + np.array([0.01, -0.01, 0.0, -0.01, 0.01])
+    found = fit("exponential", t, np.exp(logs), noise_log_sd=0.2)
+    error = 0.2 / math.sqrt(((t - 60) ** 2).sum())
+    assert found.standard_errors[1] == pytest.approx(error, rel=1e-3)
+    assert found.high95[1] - found.low95[1] == pytest.approx(2 * 1.959964 * error, rel=1e-3)
+    # Scatter above the noise, by contrast, is itself estimated from three degrees of freedom: Student's t, 3.182.
+    wide = fit("exponential", t, np.exp(logs), noise_log_sd=0.001)
+    assert wide.high95[1] - wide.low95[1] == pytest.approx(2 * 3.182446 * wide.standard_errors[1], rel=1e-3)
+
+
 def test_aicc_prefers_the_law_that_made_the_data():
     v = GROWTH_LAWS["gompertz"].volume_mm3(DAYS, 500, 40000, 0.01) * np.exp(np.random.default_rng(3).normal(0, 0.05, 8))
     three = [name for name, law in GROWTH_LAWS.items() if len(law.parameters) <= 3]

@@ -76,6 +76,7 @@ def test_the_same_question_has_the_same_answer():
         (1000, (0.01, 0.0, 0.02), [], DAYS, "rising"),
         (1000, CERTAIN, [], [0, 900], "from 0 to 730"),
         (1000, CERTAIN, [], [], "from 0 to 730"),
+        (1000, CERTAIN, [], [0, 30, 30], "rising days"),
         (1000, CERTAIN, [TreatmentPeriod(by_hand(-0.01, 0.01), 50, 50)], DAYS, "stops after it started"),
     ],
 )
