@@ -19,7 +19,7 @@ from core.growth import learn
 from core.growth import population as module
 from core.growth.forecast import forecast
 from core.growth.population import active_population, default_population, read_population
-from core.growth.series import FOLDS, read_lesions
+from core.growth.series import FOLDS, Lesion, read_lesions
 from core.remembered.rows import ReferenceSet
 from core.twin.curve_points import volume_points
 from core.twin.local_population import accepted_lesions, fit_local_population
@@ -116,6 +116,12 @@ def accepted_mask(patient_id, timepoint, volume_mm3):
         "software": {},
     }
     return MaskRecord.from_json(values)
+
+
+def test_a_lesion_with_four_accepted_volumes_is_learned_from_and_no_total_is():
+    four, three = (Lesion(f"{name}-L1", np.arange(n) * 30.0, np.full(n, 900.0)) for name, n in (("A", 4), ("B", 3)))
+    remembered: Any = Remembered([four, three])
+    assert [lesion.patient_id for lesion in accepted_lesions(remembered)] == ["A-L1"]
 
 
 def test_a_cohorts_own_history_is_learned_put_in_force_and_borrows_what_it_lacks(tmp_path):

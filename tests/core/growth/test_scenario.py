@@ -161,3 +161,19 @@ def test_simulated_never_looks_like_observed():
     texts = {a.text for a in figure.layout.annotations}
     assert {"SIMULATION", CANNOT_TELL} <= texts
     assert min(rest[0].x) == 42
+
+
+@pytest.mark.parametrize(
+    ("timepoint", "percent_change", "told"),
+    [
+        ("2024-01-09", 40.0, False),  # the day before
+        ("2024-01-10", 40.0, True),  # the day itself
+        ("2026-01-09", 40.0, True),  # 730 days after, 2024 being a leap year
+        ("2026-01-10", 40.0, False),
+        ("2024-06-01", 0.0, False),
+        ("2024-06-01", 0.5, True),
+    ],
+)
+def test_growth_within_730_days_of_radiotherapy_and_no_shrinking_may_be_necrosis(timepoint, percent_change, told):
+    events = [event("2024-01-10", "treatment-start", "SBRT 5 x 7 Gy")]
+    assert (cannot_tell(events, timepoint, percent_change) is not None) is told

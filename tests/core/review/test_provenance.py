@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from core.lesions.mask_bits import pack
-from core.review.model_answers import Answer, AnswerBook, newest_of_each_place
+from core.review.model_answers import Answer, AnswerBook, AskedPrompt, newest_of_each_place
 from core.review.provenance import Provenance, explain
 from core.types import Grid
 
@@ -318,3 +318,8 @@ def test_the_book_of_answers_is_each_persons_own_and_bounded():
     assert book.recall("demo", "P1", "2020-01-01", ids) == [], "who asked longest ago goes first"
     book.forget("ann", "P1", "2020-01-01")
     assert len(book) == 1
+
+
+def test_a_box_or_point_that_a_browser_sends_without_a_sign_asks_for_what_is_there():
+    assert AskedPrompt(type="point", slice=2, coords=[3, 4]).prompt().positive
+    assert not AskedPrompt(type="point", slice=2, coords=[3, 4], positive=False).prompt().positive
