@@ -119,8 +119,8 @@ def accepted_mask(patient_id, timepoint, volume_mm3):
 
 
 def test_a_lesion_with_four_accepted_volumes_is_learned_from_and_no_total_is():
-    four, three = (Lesion(f"{name}-L1", np.arange(n) * 30.0, np.full(n, 900.0)) for name, n in (("A", 4), ("B", 3)))
-    remembered: Any = Remembered([four, three])
+    days, volumes = np.array([0.0, 30.0, 60.0, 90.0]), np.full(4, 900.0)
+    remembered: Any = Remembered([Lesion("A-L1", days, volumes), Lesion("B-L1", days[:3], volumes[:3])])
     assert [lesion.patient_id for lesion in accepted_lesions(remembered)] == ["A-L1"]
 
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from types import SimpleNamespace
-from typing import Any
+from typing import cast
 
 from core.remembered.lists import WorklistRow, WorklistVersion
-from core.review.worklist import WorkItem, work_items
+from core.review.worklist import WorkItem, WorklistStore, work_items
 from store import Store
 from tests.store_phantom import DAY1, DAY2, DAY3, add_mask, add_scan
 
@@ -104,13 +104,13 @@ def waiting(
     to_affirm: Mapping[str, str] | None = None,
 ) -> list[WorkItem]:
     """The worklist of a store that says this of its files, and of what a rebuild could not prove."""
-    store: Any = SimpleNamespace(
+    parts = SimpleNamespace(
         views=SimpleNamespace(worklist=lambda: rows),
         scans=SimpleNamespace(problems=lambda: scan_files or {}),
         masks=SimpleNamespace(problems=lambda: mask_files or {}),
         decisions=SimpleNamespace(to_affirm=lambda: to_affirm or {}),
     )
-    return work_items(store)
+    return work_items(cast(WorklistStore, parts))
 
 
 def test_a_decided_timepoint_waits_again_where_a_file_of_it_is_not_what_was_decided():
