@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from core.errors import ModelError
+from core.errors import ModelError, StoreError
 from core.growth.forecast import forecast
 from core.growth.rates import Rate
 from core.twin import curve, trajectory
@@ -45,12 +47,44 @@ def test_a_proposed_mask_is_left_out_until_somebody_decides(store: Store):
     assert curve.exclusion_reasons(store, "GINA") == {}
 
 
+def test_each_timepoint_says_its_own_reason_whatever_those_before_it_say(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for n, day in enumerate(clinic.DAYS):
+        clinic.add_scan(store, "GINA", day, clinic.noise(n))
+    records = [
+        clinic.add_child(store, clinic.two_lesions(500 + 10 * n, 100), "GINA", day, method="nnunet", author="demo")
+        for n, day in enumerate(clinic.DAYS[:5])
+    ]
+    for record in (records[0], records[1], records[3]):
+        clinic.accept(store, record)
+    store.decisions.decide("GINA", clinic.DAYS[1], 1, "reject", "demo", "other-finding", lesion_id="L2")
+    store.decisions.decide("GINA", clinic.DAYS[3], 1, "withdraw", "demo", "second-look")
+    os.remove(store.masks.path(records[0]))
+    with pytest.raises(StoreError, match="is missing"):
+        store.masks.load(records[0])
+    monkeypatch.setattr(store.decisions, "to_affirm", lambda: {records[4].mask_id: "its decision was lost"})
+    assert curve.exclusion_reasons(store, "GINA") == {
+        clinic.DAYS[0]: "file missing: accepted version 1, whose volume is unknown now",
+        clinic.DAYS[1]: "L2 of version 1: rejected, and not in that total",
+        clinic.DAYS[2]: "version 1 is proposed, nobody has decided",
+        clinic.DAYS[3]: "version 1 is proposed, its acceptance was withdrawn",
+        clinic.DAYS[4]: "version 1 is proposed, and waits to be affirmed: its decision was lost",
+        clinic.DAYS[5]: "no mask yet",
+    }
+
+
 def test_what_became_of_a_lesion_is_its_change_to_the_next_accepted_timepoint(opened):
     outcome = curve.next_change(opened, "ANNA", clinic.DAYS[0], "L1")
     assert outcome is not None
     assert (outcome.timepoint, outcome.days) == (clinic.DAYS[1], 56)
     assert outcome.percent_change == pytest.approx(30)
     assert outcome.verdict == "within noise"  # 1000 voxels of 12 mm3 are 28 mm across: QIBA asks for 39 %
+    for here, there in ((1, 2), (2, 3)):
+        outcome = curve.next_change(opened, "ANNA", clinic.DAYS[here], "L1")
+        assert outcome is not None
+        assert (outcome.timepoint, outcome.days) == (clinic.DAYS[there], 56)
+        assert outcome.volume_mm3 == pytest.approx(12 * (1000, 1300, 1700, 2200)[there])
     assert curve.next_change(opened, "ANNA", clinic.DAYS[3], "L1") is None
     assert curve.next_change(opened, "ANNA", clinic.DAYS[0], "L9") is None
 
@@ -65,7 +99,8 @@ def test_the_last_acceptance_names_the_reviewer_and_rejections_do_not():
         decision(4, "a", "reject", "cy"),
         decision(2, "b", "reject", "bob"),
     ]
-    assert curve.accepted_by(decisions) == {"a": "ann"}
+    of_a_lesion = replace(decision(5, "c", "accept", "dee"), lesion_id="L1")
+    assert curve.accepted_by([*decisions, of_a_lesion]) == {"a": "ann"}
 
 
 def test_events_are_days_from_the_first_timepoint_also_before_it():

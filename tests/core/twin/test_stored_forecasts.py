@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import math
+import shutil
 from dataclasses import replace
 
 import pytest
@@ -110,6 +111,7 @@ def test_a_lesion_at_the_floor_that_stays_there_came_inside_its_band():
 def test_a_forecast_whose_masks_were_replaced_says_so():
     known = points([0, 28, 56, 63], [1, 1, 1, 1])
     assert not masks_were_replaced(SAID, known)
+    assert not masks_were_replaced(SAID, known[:3]), "nothing came since"
     assert masks_were_replaced(SAID, [known[0], replace(known[1], mask_id="mask 28 corrected"), *known[2:]])
 
 
@@ -212,6 +214,16 @@ def test_what_cannot_be_kept_says_why(clinic_root):
         assert len(verify_forecasts(store)) == 1
 
 
+def test_a_forecast_is_kept_for_one_week_to_two_years_of_weeks(clinic_root, tmp_path):
+    shutil.copytree(clinic_root, tmp_path / "copy", symlinks=True)
+    with open_store(tmp_path / "copy") as store:
+        for weeks in (1, 104):
+            make_and_store_forecast(store, "ANNA", "L1", weeks, "demo")
+        short, long = stored_forecasts(store, "ANNA", "L1")
+        assert (short.origin_timepoint, short.days_ahead) == (clinic.DAYS[3], (0, 7))
+        assert long.days_ahead[:3] == (0, 7, 14)
+
+
 def test_of_several_kept_at_one_timepoint_the_first_counts_and_totals_stand_apart():
     def one(patient, lesion, kept_at, volume):
         said = replace(SAID, stored_at=kept_at)
@@ -223,6 +235,7 @@ def test_of_several_kept_at_one_timepoint_the_first_counts_and_totals_stand_apar
         [
             one("A", "L1", "2024-03-02T00:00:00Z", 1_000_000),
             one("A", "L1", "2024-03-01T00:00:00Z", 2000),
+            one("A", "L1", "2024-03-01T00:00:00Z", 1_000_000),
             one("A", "L2", "2024-03-01T00:00:00Z", 200),
             one("B", "L1", "2024-03-01T00:00:00Z", 6000),
             one("A", "total", "2024-03-01T00:00:00Z", 1000),

@@ -75,6 +75,25 @@ def test_what_is_recorded_and_cannot_be_followed_is_completed_by_the_next_write(
     assert [entry["action"] for entry in store.audit_log(2)] == ["event.added", "mask.decided"]
 
 
+def test_what_the_journal_explains_is_no_difference_at_the_next_opening(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    add_scan(store)
+
+    def refuses(*_: object) -> None:
+        raise StoreError("A link.")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(ledgers, "append", refuses)
+        with pytest.raises(StoreError, match="The change is recorded"):
+            _event(store)
+    store.close()
+    with open_store(store.root) as again:
+        assert again.recovered == []
+        assert again.audit_log(1)[0]["action"] == "event.added"
+        assert again.verify() == []
+
+
 def test_nothing_is_signed_before_signing_begins_nor_after_it_was_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
