@@ -115,7 +115,7 @@ def read_population(path: Path) -> Population:
     """A learned population. Raises InputError if the file is none."""
     try:
         return Population.from_json(json.loads(path.read_text(encoding="utf-8")))
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise InputError(
             f"{path.name} is no growth population: {error}. Make it anew with core.growth.learn."
         ) from None

@@ -136,6 +136,11 @@ def test_the_next_scan_is_the_first_target_of_a_row_and_the_last_one_has_none_af
     assert found["not the last"].tolist() == [False, True, False, False, False]
 
 
+def test_scans_within_a_day_are_apart_by_what_they_are():
+    o = backtest_cases([Lesion("a-1", np.array([0.0, 1, 2, 2.25, 3]), np.full(5, 500.0))])
+    assert o.grid()[0].tolist() == [[0.25, 1], [0.75, 0.75]]
+
+
 def test_lesions_of_three_points_have_no_origin_with_a_scan_after_it():
     with pytest.raises(InputError, match="more than 3 points, got none"):
         backtest_cases([Lesion("a-1", np.array([0.0, 10, 20]), np.array([100.0, 200, 300]))])
