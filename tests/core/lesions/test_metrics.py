@@ -13,6 +13,7 @@ from scipy.ndimage import binary_erosion, shift
 
 from core.errors import GeometryError, InputError
 from core.imaging.volumes import read_label_map, to_sitk
+from core.lesions import metrics
 from core.lesions.metrics import border, bounding_box, confusion, dice, label_confusion, surface_distances
 from core.types import Grid
 
@@ -92,9 +93,11 @@ def test_masks_of_different_shapes_are_refused():
         dice(a, b)
     with pytest.raises(GeometryError, match="one shape"):
         surface_distances(a, b, SPACING)
+    with pytest.raises(GeometryError, match="one shape"):
+        label_confusion(a, b)
 
 
-@pytest.mark.parametrize("spacing", [(1, 1, 0), (1, -1, 1), (1, np.nan, 1), (1, 1)])
+@pytest.mark.parametrize("spacing", [(1, 1, 0), (1, -1, 1), (1, np.nan, 1), (np.inf, 1, 1), (1, 1), (1, 1, 1, 1)])
 def test_impossible_spacing_is_refused(spacing):
     a = np.ones((3, 3, 3), dtype=bool)
     with pytest.raises(InputError, match="above 0 mm"):
@@ -106,6 +109,31 @@ def test_a_changed_label_is_counted_apart_from_voxels_that_came_or_went():
     b = np.array([1, 2, 2, 1, 0], dtype=np.uint8).reshape(5, 1, 1)
     assert label_confusion(a, b) == (1, 1, 3, 1)
     assert confusion(a, b) == (1, 1, 3)
+
+
+@pytest.mark.parametrize("size", [1, 4, 7, 60, 100])
+def test_counting_in_pieces_counts_every_voxel_once(monkeypatch, size):
+    monkeypatch.setattr(metrics, "_CHUNK", size)
+    rng = np.random.default_rng(3)
+    a, b = (rng.integers(0, 3, (5, 4, 3)).astype(np.uint8) for _ in range(2))
+    came, went, both = ((a == 0) & (b != 0)).sum(), ((a != 0) & (b == 0)).sum(), ((a != 0) & (b != 0)).sum()
+    relabelled = ((a != 0) & (b != 0) & (a != b)).sum()
+    for one, other in ((a, b), (np.asfortranarray(a), np.asfortranarray(b)), (np.asfortranarray(a), b)):
+        assert confusion(one, other) == (came, went, both)
+        assert label_confusion(one, other) == (came, went, both, relabelled)
+
+
+@pytest.mark.parametrize("share", [-1.0, 2.0])
+def test_the_farthest_voxel_is_found_by_tree_and_by_distance_transform_alike(monkeypatch, share):
+    monkeypatch.setattr(metrics, "_TREE_SHARE", share)
+    solid = np.zeros((9, 9, 9), dtype=bool)
+    solid[1:8, 1:8, 1:8] = True
+    part = solid.copy()
+    part[3:, :, :] = False
+    found = surface_distances(solid, part, (2.0, 1.0, 1.0))
+    assert found.hausdorff_mm == 2 * 5
+    assert surface_distances(part, solid, (2.0, 1.0, 1.0)).hausdorff_mm == 2 * 5
+    assert surface_distances(solid, solid, SPACING).hausdorff_mm == 0
 
 
 @given(PAIRS)
