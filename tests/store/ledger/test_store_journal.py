@@ -281,3 +281,13 @@ def test_every_write_of_the_store_passes_its_own_check(store: Store, monkeypatch
     busy_history(store)
     assert {"scan.added", "mask.added", "mask.decided", "event.added", "job.updated"} <= set(seen)
     assert store.verify() == []
+
+
+def test_quarantine_passes_over_what_is_not_there_and_keeps_every_file_of_one_name(tmp_path: Path) -> None:
+    for words in ("first", "second", "third"):
+        (tmp_path / SCAN).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / SCAN).write_text(words)
+        assert journal.quarantine(tmp_path, ["raw/set/P1/gone.nii.gz", SCAN]) == [SCAN]
+    kept = {name: (tmp_path / "quarantine" / f"{SCAN}{name}").read_text() for name in ("", ".2", ".3")}
+    assert kept == {"": "first", ".2": "second", ".3": "third"}
+    assert not (tmp_path / SCAN).exists()
