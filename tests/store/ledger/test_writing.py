@@ -94,6 +94,18 @@ def test_what_the_journal_explains_is_no_difference_at_the_next_opening(
         assert again.verify() == []
 
 
+def test_an_entry_goes_to_the_ledger_of_its_patient_also_if_it_names_a_mask_alone(store: Store) -> None:
+    add_scan(store)
+    made = add_mask(store, 3)
+    store.verdicts.add_mask_verdict(made.mask_id, {"verdict": "usual"}, "demo")
+    store.models.add("lite", "ab" * 32, {}, "demo")
+    last = {name: (store.root / name).read_text().splitlines()[-1] for name in ledgers.there(store.root)}
+    assert {name: json.loads(line)["action"] for name, line in last.items()} == {
+        "processed/set/P1/ledger.jsonl": "mask.scored",
+        "processed/ledger.jsonl": "model.used",
+    }
+
+
 def test_nothing_is_signed_before_signing_begins_nor_after_it_was_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
