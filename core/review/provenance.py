@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import product
+from itertools import chain, product
 
 import numpy as np
 from numpy.typing import NDArray
@@ -91,9 +91,11 @@ def explain(
             explained[(old == label) | (new == label)] = False
     for lesion in sorted({int(answer.lesion or 0) for answer in cited}):
         was, now, marks = old == lesion, new == lesion, np.zeros(new.shape, np.uint8)
-        near = _extent(was | now)
-        for seen_answer in seen:
-            for box, marks_of_answer in seen_answer.says(near) if seen_answer.answer.lesion == lesion else ():
+        ours = [seen_answer for seen_answer in seen if seen_answer.answer.lesion == lesion]
+        for near in (None, was | now):
+            # What one answer draws counts for the others too: another may have taken it away again.
+            extent = None if near is None else _extent(near | ((marks & YES) != 0))
+            for box, marks_of_answer in chain.from_iterable(seen_answer.says(extent) for seen_answer in ours):
                 marks[box] |= marks_of_answer
         explained &= ~(now & ~was & ((marks & YES) == 0)) & ~(was & ~now & ((marks & NO) == 0))
         by_hand |= ((marks == YES) & (new == 0)) | ((marks == NO) & now)

@@ -130,6 +130,18 @@ def test_answers_across_two_axes_may_cross():
     assert explained(None, after, flat, upright).method == "medsam"
 
 
+def test_what_one_answer_added_and_a_crossing_one_took_away_is_not_by_hand():
+    """The second takes away what stood out at the side, so that no lesion is or was near it."""
+    row, end = np.zeros(SHAPE[:2], bool), np.zeros((7, 6), bool)
+    row[2:6, 2] = row[5, 5] = end[2, 3] = True
+    flat, upright = answer(row), answer(end, axis=0, k=5, number=2)
+    after = kept(empty(), flat)
+    after[5, 5, 3] = 0
+    alone, crossed = explained(None, after, flat), explained(None, after, flat, upright)
+    assert (alone.method, alone.by_hand) == ("medsam-manual", 1)
+    assert (crossed.method, crossed.by_hand) == ("medsam", 0)
+
+
 def test_an_answer_on_a_coarser_scan_is_laid_on_the_grid_as_the_viewer_lays_it():
     """The scan's voxels are 2 x 2 x 4 mm; of the reference's slices 2 and 3 its slice 1 is the nearest one."""
     affine = np.diag([2.0, 2.0, 4.0, 1.0])
@@ -276,8 +288,10 @@ def test_each_voxel_is_explained_by_what_answers_say_of_it_on_whatever_scan_they
         for number in range(int(rng.integers(1, 4))):
             name, axis = names[int(rng.integers(0, len(names)))], int(rng.integers(0, 3))
             first, second = (n for n in range(3) if n != axis)
-            mask = rng.random((GRIDS[name].shape[first], GRIDS[name].shape[second])) < rng.random()
-            mask[0, 0] |= not mask.any()
+            shape = (GRIDS[name].shape[first], GRIDS[name].shape[second])
+            mask = rng.random(shape) < rng.random()
+            mask[: int(rng.integers(0, shape[0]))] = mask[:, : int(rng.integers(0, shape[1]))] = False
+            mask[-1, -1] |= not mask.any()
             k, lesion = int(rng.integers(0, GRIDS[name].shape[axis])), int(rng.integers(1, 4))
             given.append(answer(mask, k, number, axis=axis, lesion=lesion, scan_sha256=name))
         given, after = newest_of_each_place(given), before.copy()
@@ -288,7 +302,7 @@ def test_each_voxel_is_explained_by_what_answers_say_of_it_on_whatever_scan_they
                     after[voxel] = one.lesion or 0
                 elif False in said and after[voxel] == one.lesion:
                     after[voxel] = 0
-        for _ in range(int(rng.integers(0, 3))):
+        for _ in range(int(rng.integers(0, 9))):
             after[tuple(int(rng.integers(0, n)) for n in LAID_ON.shape)] = rng.integers(0, 4)
         found = explain(before, after, LAID_ON, given, GRIDS)
         used = [one.answer_id for one in found.answers]
