@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import re
 import tomllib
+from fnmatch import fnmatchcase
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,8 @@ CONTRIBUTING = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
 MENTIONED = re.findall(r"`((?:core|store|pages|weights|tests|docs)/[\w/.]*)`", CONTRIBUTING)
 STEPS = [place for place in MENTIONED if "NAME" not in place]
 TERMS = re.findall(r"\| `(\w+)` \|$", (ROOT / "docs/glossary.md").read_text(encoding="utf-8"), re.MULTILINE)
-MUTATED: dict[str, list[str]] = tomllib.loads((ROOT / ".ci/mutants.toml").read_text(encoding="utf-8"))["modules"]
+MUTANTS: dict[str, dict[str, list[str]]] = tomllib.loads((ROOT / ".ci/mutants.toml").read_text(encoding="utf-8"))
+MUTATED, NO_RULES = MUTANTS["modules"], MUTANTS["no_rules"]
 
 
 def names_of(file: str) -> set[str]:
@@ -45,7 +47,17 @@ def test_every_file_to_touch_is_there(place: str) -> None:
 def test_every_module_to_plant_faults_in_is_there_and_so_are_its_tests(module: str) -> None:
     assert (ROOT / module).is_file()
     assert MUTATED[module]
-    assert [test for test in MUTATED[module] if not (ROOT / test).is_file()] == []
+    for test in MUTATED[module]:
+        file, _, name = test.partition("::")
+        assert (ROOT / file).is_file(), test
+        assert not name or name in names_of(file), test
+
+
+def test_functions_without_a_rule_are_of_modules_that_faults_are_planted_in() -> None:
+    for module, patterns in NO_RULES.items():
+        assert module in MUTATED
+        for pattern in patterns:
+            assert any(fnmatchcase(name, pattern) for name in names_of(module)), pattern
 
 
 def test_every_term_of_the_glossary_is_found_in_the_code() -> None:
