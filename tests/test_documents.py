@@ -91,6 +91,13 @@ NOT_RUN: dict[str, str] = {
     "python -m tests.bench.fit_expectation": _LONG,
     "python -m weights.recipes.sts_ctpet.train": _OWN,
     "python -m weights.recipes.sts_ctpet.evaluate": _OWN,
+    "python -m weights.recipes.sts_wide_view.prepare": _OWN,
+    "python -m weights.recipes.sts_wide_view.prepare --sts ../shared/data/sts --to cases.npz": _LONG,
+    "python -m weights.recipes.sts_wide_view.train --cases cases.npz --to trained --seed 0": _LONG,
+    "python -m weights.recipes.sts_wide_view.train --cases cases.npz --to trained --seed 1": _LONG,
+    "python -m weights.recipes.sts_wide_view.export --from trained --names seed0 seed1": _OWN,
+    "python -m weights.recipes.sts_wide_view.evaluate --sts ../shared/data/sts": _LONG,
+    "python -m weights.recipes.sts_wide_view.card --to weights/sts_ctpet_wide_view/README.md": "writes the card anew",
     "python -m weights.recipes.rfdeep.build --sts ../shared/data/sts --shared ../shared --model sts-ctpet-small": _OWN,
 }
 #: What is run after README's example, on the data that it made: document -> commands.

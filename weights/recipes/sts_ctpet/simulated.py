@@ -31,7 +31,8 @@ def tumour_free_phantom(anatomy: int) -> SimulatedTimepoint:
     return phantom(PhantomSpec(anatomy, (), (x, y), (152, 152, 52)), seed=anatomy)
 
 
-def _tumour_phantom(anatomy: int) -> SimulatedTimepoint:
+def tumour_phantom(anatomy: int) -> SimulatedTimepoint:
+    """A thigh with one tumour of 8 to 60 mL."""
     rng = np.random.default_rng([anatomy, 5])
     x, y, z = rng.uniform((-26, -26, -25), (26, 26, 25)).tolist()
     lesion = LesionSpec(
@@ -55,4 +56,4 @@ def simulated_cases(sts: Path, training: list[str]) -> Iterator[tuple[str, Simul
             yield f"SMALL_{patient}", follow_up(real.ct, real.pet, real.truth, SHRUNK, shift_mm=(-4, 4, 3), seed=n)
     for anatomy in range(FIRST_ANATOMY, FIRST_ANATOMY + 6):
         yield f"FREE_PHANTOM_{anatomy}", tumour_free_phantom(anatomy)
-        yield f"SMALL_PHANTOM_{anatomy}", _tumour_phantom(anatomy + 50)
+        yield f"SMALL_PHANTOM_{anatomy}", tumour_phantom(anatomy + 50)
