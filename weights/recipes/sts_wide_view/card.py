@@ -20,6 +20,8 @@ TEMPLATE = Path(__file__).with_name("card_template.md")
 
 def rows_table(rows: Sequence[Row]) -> str:
     """Markdown of rows that have the same keys."""
+    if not rows:
+        return "Not measured yet; `.evaluate` goes on where it stopped."
     keys = list(rows[0])
     lines = ["| " + " | ".join(keys) + " |", "|" + " --- |" * len(keys)]
     return "\n".join([*lines, *("| " + " | ".join(str(row[k]) for k in keys) + " |" for row in rows)])
@@ -28,7 +30,10 @@ def rows_table(rows: Sequence[Row]) -> str:
 def beside(figures: dict[str, Figures]) -> str:
     """The summaries of both networks, a line a figure."""
     new, old = summary(figures[NEW]), summary(figures[OLD])
-    return rows_table([{"figure": name, "this network": new[name], "sts-ctpet-small": old[name]} for name in new])
+    rows: list[Row] = [
+        {"figure": name, "this network": new[name], "sts-ctpet-small": old.get(name, "not measured")} for name in new
+    ]
+    return rows_table(rows)
 
 
 def worst_moves(rows: Sequence[Row], count: int = 8) -> list[Row]:

@@ -150,30 +150,33 @@ def mean(rows: Sequence[Row], key: str) -> float:
 
 
 def summary(figures: Figures) -> dict[str, str | float]:
-    """The figures that the goals are set in, those of patients held out first."""
+    """The figures that the goals are set in, those of patients held out first; what was not measured is left out."""
     held, training = figures["held out"], figures["training"]
     out: dict[str, str | float] = {}
     patients = {str(row["patient"]) for row in held}
     for name, of in (("held out", True), ("training patients", False)):
         rows = [row for row in figures["painted out"] if (row["patient"] in patients) == of]
         for way in (*WAYS, "follow-up"):
-            some = [row for row in rows if row["way"] == way]
-            anywhere = sum(float(row["found_mL"]) > 0 for row in some)
-            there = sum(float(row["where_it_was_mL"]) > 0 for row in some)
-            out[f"painted out ({way}), {name}"] = (
-                f"{anywhere} of {len(some)} get a tumour, {there} where it was (mean {mean(some, 'found_mL'):g} mL)"
-            )
+            if some := [row for row in rows if row["way"] == way]:
+                anywhere = sum(float(row["found_mL"]) > 0 for row in some)
+                there = sum(float(row["where_it_was_mL"]) > 0 for row in some)
+                out[f"painted out ({way}), {name}"] = (
+                    f"{anywhere} of {len(some)} get a tumour, {there} where it was (mean {mean(some, 'found_mL'):g} mL)"
+                )
         for how in ("moved", "cut"):
-            part = [row for row in figures[how] if (row["patient"] in patients) == of]
-            whole, seen = mean(part, "whole"), mean(part, "seen")
-            out[f"field of view {how} by 42 mm, {name}"] = (
-                f"{whole - seen:.3f} lost ({whole:.3f} to {seen:.3f}, {len(part)} moves)"
-            )
-    out["Dice, held out"], out["Dice, held out, mirrored"] = mean(held, "dice"), mean(figures["mirrored"], "dice")
-    out["Dice, training patients"] = mean(training, "dice")
-    out["false lesions a scan, held out"] = mean(held, "false_lesions")
-    out["false lesions a scan, training patients"] = mean(training, "false_lesions")
-    out["seconds a scan"] = mean([*held, *training], "seconds")
+            if part := [row for row in figures[how] if (row["patient"] in patients) == of]:
+                whole, seen = mean(part, "whole"), mean(part, "seen")
+                out[f"field of view {how} by 42 mm, {name}"] = (
+                    f"{whole - seen:.3f} lost ({whole:.3f} to {seen:.3f}, {len(part)} moves)"
+                )
+    for name, rows in (
+        ("held out", held),
+        ("held out, mirrored", figures["mirrored"]),
+        ("training patients", training),
+    ):
+        if rows:
+            out[f"Dice, {name}"] = mean(rows, "dice")
+            out[f"false lesions a scan, {name}"] = mean(rows, "false_lesions")
     return out
 
 
