@@ -97,7 +97,9 @@ def test_crops_show_the_tumour_off_the_middle_and_often_none(case):
 def test_fields_of_view_beside_the_tumour_hold_none_of_it_and_no_scan_becomes_too_thin(case):
     rng, place = np.random.default_rng(2), place_of(case)
     for _ in range(60):
-        first, last = beside(place, rng)
+        seen = beside(place, rng)
+        assert seen is not None
+        first, last = seen
         assert not case.tumour[tuple(slice(a, b + 1) for a, b in zip(first, last, strict=True))].any()
         box = cut(place.size, rng)
         assert ((box[1] - box[0] + 1) >= LEAST).all()
