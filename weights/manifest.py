@@ -36,6 +36,7 @@ def read_manifest(folder: Path, places: Sequence[Path]) -> list[ModelEntry]:
         wrong = sorted(values.keys() - known) + sorted({"id", "name", "kind", "path", "sha256"} - values.keys())
         pins = {name: str(digest) for name, digest in dict(values.get("files", {})).items()}
         wrong += sorted(name for name, digest in pins.items() if not _is_pin(name, digest))
+        wrong += [] if isinstance(values.get("candidate", False), bool) else ["candidate"]
         if wrong or values["kind"] not in KINDS or not re.fullmatch(r"[0-9a-f]{64}|", values["sha256"]):
             raise ModelError(
                 f"The manifest's entry {values.get('id', '?')!r} is not right ({', '.join(wrong) or 'kind or hash'}). "

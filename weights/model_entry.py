@@ -25,6 +25,7 @@ class ModelEntry:
         preprocess: how a slice is prepared, see `core.engines.prompt.preparing.PREPROCESS`.
         files: further files of the model and their SHA-256, by their place beside the checkpoint or in the folder.
         expected: the manifest's `sha256`; "" where nobody has pinned it.
+        candidate: measured, and offered nowhere yet: it is in no list, and is found by its id alone.
     """
 
     id: str
@@ -41,3 +42,4 @@ class ModelEntry:
     preprocess: str = ""
     files: tuple[tuple[str, str], ...] = field(default=())
     expected: str = ""
+    candidate: bool = False

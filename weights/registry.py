@@ -53,8 +53,11 @@ def folders() -> tuple[Path, ...]:
     return (HERE, extra.expanduser().resolve()) if extra else (HERE,)
 
 
-def models() -> tuple[ModelEntry, ...]:
+def models(candidates: bool = False) -> tuple[ModelEntry, ...]:
     """All models, the manifest's first, then what was dropped in, in alphabetical order.
+
+    Args:
+        candidates: with those that are offered nowhere yet (`ModelEntry.candidate`).
 
     Raises:
         ModelError: if a manifest cannot be read.
@@ -75,7 +78,8 @@ def models() -> tuple[ModelEntry, ...]:
                 number += 1
             names.add(entry.id)
             entries.append(entry)
-    return tuple(entry if entry.expected else _with_computed_hash(entry) for entry in entries)
+    listed = (entry for entry in entries if candidates or not entry.candidate)
+    return tuple(entry if entry.expected else _with_computed_hash(entry) for entry in listed)
 
 
 def _with_computed_hash(entry: ModelEntry) -> ModelEntry:
@@ -101,12 +105,11 @@ def _known_sha256(stamp: Stamp) -> str:
 
 
 def find(model_id: str) -> ModelEntry:
-    """The entry of that id; ModelError naming the ids there are."""
-    entries = models()
-    for entry in entries:
+    """The entry of that id, of a candidate too; ModelError naming the ids that are offered."""
+    for entry in models(candidates=True):
         if entry.id == model_id:
             return entry
-    raise ModelError(f"There is no model {model_id!r}. Choose one of: {', '.join(e.id for e in entries)}.")
+    raise ModelError(f"There is no model {model_id!r}. Choose one of: {', '.join(e.id for e in models())}.")
 
 
 def locate(entry: ModelEntry) -> Path:
