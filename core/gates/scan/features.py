@@ -28,7 +28,7 @@ Rows = NDArray[np.float32]
 
 
 class Encoder(Protocol):
-    """The methods of a segmenter that are used here (`core.engines.auto.nnunet.NnUNetSegmenter` has it)."""
+    """The methods of a segmenter that are used here (`core.engines.auto.nnunet.NnUNetSegmenter` has them)."""
 
     model_id: str
     checkpoint_sha256: str
