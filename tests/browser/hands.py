@@ -16,6 +16,12 @@ def settle(page: Page) -> None:
     expect(page.get_by_test_id("stApp")).to_have_attribute("data-test-script-state", "notRunning", timeout=SLOW_MS)
 
 
+def reload(page: Page) -> None:
+    """Reloads the page once its address says what it shows, which it does when its run has ended."""
+    settle(page)
+    page.reload()
+
+
 def upload(page: Page, files: Sequence[Path]) -> None:
     """Gives files to the page's first field for files, and waits until the page has them all.
 
@@ -36,7 +42,7 @@ def upload(page: Page, files: Sequence[Path]) -> None:
 
 
 def choose(box: Locator, option: str) -> None:
-    """Chooses in a select box; brought into view before, as its list closes when the page scrolls."""
+    """Chooses in a select box; its list closes when the page scrolls, and when it is drawn anew by a run."""
     box.scroll_into_view_if_needed()
     settle(box.page)
     box.click()

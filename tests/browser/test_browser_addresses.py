@@ -10,6 +10,7 @@ from playwright.sync_api import expect
 
 from store import Store, open_store
 from tests import clinic
+from tests.browser import hands
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(900)]
 SLOW_MS = 120_000
@@ -53,8 +54,7 @@ def box(page, label: str):
 
 
 def choose(page, label: str, option: str) -> None:
-    box(page, label).click()
-    page.get_by_role("option", name=option).click()
+    hands.choose(box(page, label), option)
 
 
 def shows_version(page, number: int) -> None:
@@ -75,8 +75,7 @@ def test_a_copied_link_opens_the_same_place_in_another_browser_after_its_name_wa
     other = context.new_page()
     other.goto(link)
     expect(other.get_by_role("heading", name="Who is working?")).to_be_visible(timeout=SLOW_MS)
-    box(other, "Name").click()
-    other.get_by_role("option", name="ann").click()
+    choose(other, "Name", "ann")
     other.get_by_role("button", name="Continue").click()
     shows_version(other, 2)
     expect(box(other, "Patient")).to_have_value("KIM")

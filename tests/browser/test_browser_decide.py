@@ -7,6 +7,7 @@ import re
 import pytest
 
 from tests import clinic
+from tests.browser import hands
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(300)]
 THIRD = clinic.DAYS[2]
@@ -38,8 +39,7 @@ def _curve(page, url, lesion):
 
 
 def _choose(page, box, option):
-    page.get_by_role("combobox", name=box).click()
-    page.get_by_role("option", name=option).click()
+    hands.choose(page.get_by_role("combobox", name=box), option)
 
 
 def test_one_lesion_is_rejected_the_rest_accepted_and_the_acceptance_withdrawn(dashboard, page):

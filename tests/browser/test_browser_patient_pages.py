@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from tests import clinic
+from tests.browser import hands
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(600)]
 PATIENCE_MS = 120_000
@@ -236,8 +237,7 @@ def test_a_figure_of_the_cohort_is_saved_as_svg_on_white_and_its_data_as_csv(vis
 
 def test_from_the_cohort_a_patients_trajectory_is_opened(visit: Callable[..., Any]):
     page = visit("cohort")
-    page.get_by_role("combobox", name="Look closer at").click()
-    page.get_by_role("option", name="BEN").click()
+    hands.choose(page.get_by_role("combobox", name="Look closer at"), "BEN")
     page.get_by_role("button", name="Open the trajectory").click()
     page.get_by_role("heading", name="Trajectory", level=1).wait_for()
     chosen(page, "Patient", "BEN")

@@ -57,7 +57,7 @@ def test_models_jobs_people_and_a_check_that_notices(start_server, tmp_path, pag
     expect(page.get_by_text(re.compile(r"^Done \d{4}-\d\d-\d\d \d\d:\d\d \(UTC\), asked for by demo"))).to_be_visible()
     expect(page.get_by_text(re.compile("mask_v001.json and the database disagree on reviewer"))).to_be_visible()
 
-    page.reload()
+    hands.reload(page)
     expect(page.get_by_text(re.compile("mask_v001.json and the database disagree on reviewer"))).to_be_visible()
 
     page.get_by_role("tab", name="Audit log").click()

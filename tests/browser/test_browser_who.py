@@ -9,6 +9,7 @@ from playwright.sync_api import Route, expect
 
 from store import open_store
 from tests import clinic
+from tests.browser import hands
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(600)]
 SLOW_MS = 120_000
@@ -30,8 +31,7 @@ def asked(page):
 
 
 def choose(page, name):
-    page.get_by_role("combobox", name=re.compile("Name")).click()
-    page.get_by_role("option", name=name).click()
+    hands.choose(page.get_by_role("combobox", name=re.compile("Name")), name)
     with page.expect_response(re.compile("/api/who$")) as kept:
         page.get_by_role("button", name="Continue").click()
     assert kept.value.status == 204

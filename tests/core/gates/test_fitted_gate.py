@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import datetime as dt
 import hashlib
+import shutil
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +17,7 @@ from core.gates.mask import conformal, fitted, fitting
 from core.gates.mask.verdicts import NOT_ENOUGH, NOT_FITTED, score_mask, similar_lesions
 from core.jobs.jobs import run_inline
 from core.jobs.stages.mask_gate import KIND, fit_if_outdated
-from store import Store
+from store import Store, open_store
 from tests.store_phantom import DAY1, DAY2, add_mask, add_scan
 
 N = 24
@@ -34,23 +36,29 @@ def _accepted(store: Store, patient: str, day: str, value: float) -> None:
     store.decisions.decide(patient, day, record.version, "accept", "demo", "good")
 
 
+@pytest.fixture(scope="module")
+def of_24(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """24 patients with one accepted lesion each, of the values 0, 1 … 23; to be copied."""
+    root = tmp_path_factory.mktemp("of-24") / "data"
+    with open_store(root) as store:
+        for number in range(N):
+            _accepted(store, f"R{number:02d}", DAY1, float(number))
+    return root
+
+
 @pytest.fixture
-def large(store: Store, monkeypatch: pytest.MonkeyPatch) -> Store:
-    """24 patients with one accepted lesion each, of the values 0, 1 … 23, which counts as large here."""
+def small(of_24: Path, tmp_path: Path) -> Iterator[Store]:
+    """Those patients; they are few."""
+    root = shutil.copytree(of_24, tmp_path / "few", symlinks=True)
+    with open_store(root) as store:
+        yield store
+
+
+@pytest.fixture
+def large(small: Store, monkeypatch: pytest.MonkeyPatch) -> Store:
+    """The same patients, which count as many here."""
     monkeypatch.setattr(fitting, "SMALL", 10)
-    return _of_24(store)
-
-
-@pytest.fixture
-def small(store: Store) -> Store:
-    """The same patients; they are few."""
-    return _of_24(store)
-
-
-def _of_24(store: Store) -> Store:
-    for number in range(N):
-        _accepted(store, f"R{number:02d}", DAY1, float(number))
-    return store
+    return small
 
 
 def _judged(store: Store, patient: str, value: float) -> dict[str, Any]:
@@ -192,14 +200,18 @@ def test_proposals_ask_for_no_fit(large: Store) -> None:
     assert not fitting.is_outdated(large)
 
 
-def test_the_thread_submits_a_fit_once_it_is_due_and_ends_with_the_store(large: Store) -> None:
+def test_the_thread_submits_a_fit_once_it_is_due_and_ends_with_the_store(
+    large: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fitting, "LOOK_S", 0.01)
     submitted: list[Any] = []
     ended = iter([False, False, True])
     fitting.keep_fitted(large, lambda *job: submitted.append(job), lambda: bool(submitted) or next(ended))
     assert submitted == [(fitting.JOB, {}, "system")]
 
 
-def test_the_thread_fits_a_small_reference_itself(small: Store) -> None:
+def test_the_thread_fits_a_small_reference_itself(small: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fitting, "LOOK_S", 0.01)
     ended = lambda: fitted.stored_gate(small) is not None  # noqa: E731
     fitting.keep_fitted(small, lambda *job: pytest.fail(f"submitted {job}"), ended)
     assert not fitting.is_outdated(small)

@@ -102,7 +102,7 @@ def _save_until_killed(root: str, ready: Any) -> None:
             ready.set()
 
 
-@pytest.mark.parametrize("kills", [12, pytest.param(30, marks=pytest.mark.soak)])
+@pytest.mark.parametrize("kills", [5, pytest.param(30, marks=pytest.mark.soak)])
 def test_after_kills_while_versions_are_saved_every_version_has_its_verdict(tmp_path: Path, kills: int):
     with open_store(tmp_path) as store:
         add_scan(store)
