@@ -50,10 +50,12 @@ types: $(VENV)/test.stamp ## mypy
 
 # pytest's 5: no test was chosen, which is an error unless ARGS chose.
 NONE_IS_FINE = $(if $(ARGS),|| [ $$? -eq 5 ])
+# The rooms of tests that drive a browser; the others need not be loaded for them.
+BROWSER_ROOMS := tests/browser tests/pages/guard
 # Files of tests in parallel. A browser and the server it talks to take turns: two of them serve two workers.
 pytest: $(VENV)/test.stamp ## tests, then browser tests (ARGS="-k jobs" for some of both)
 	$(PY) -m pytest -m "not soak and not browser" -n auto --maxprocesses 4 --dist loadfile $(ARGS) $(NONE_IS_FINE)
-	$(PY) -m pytest -m "browser and not soak" -n auto --maxprocesses 2 --dist loadfile $(ARGS) $(NONE_IS_FINE)
+	$(PY) -m pytest -m "browser and not soak" -n auto --maxprocesses 2 --dist loadfile $(or $(ARGS),$(BROWSER_ROOMS)) $(NONE_IS_FINE)
 
 newest: ## the tests with the newest of everything, in an environment of its own (.venv-newest)
 	rm -f .venv-newest/*.stamp

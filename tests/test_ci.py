@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import re
 import sys
 from pathlib import Path, PurePosixPath
 from types import ModuleType
@@ -115,3 +116,15 @@ def test_without_a_checkout_the_folder_is_walked(tmp_path):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text("x")
     assert set(map(str, program("house").read_files(tmp_path))) == {"core/a.py", "pages/d.js"}
+
+
+def test_every_test_that_drives_a_browser_lies_where_make_looks_for_it():
+    rooms = re.search(r"^BROWSER_ROOMS := (.+)$", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)
+    assert rooms is not None
+    mark = "mark." + "browser"
+    found = [
+        path.relative_to(ROOT) for path in (ROOT / "tests").rglob("*.py") if mark in path.read_text(encoding="utf-8")
+    ]
+    assert len(found) > 10
+    outside = [path for path in found if not any(path.is_relative_to(room) for room in rooms[1].split())]
+    assert outside == [], "BROWSER_ROOMS in the Makefile names their rooms"

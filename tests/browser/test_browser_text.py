@@ -182,7 +182,7 @@ def test_what_people_and_files_say_is_text_on_every_page(listener, start_server,
     def settled(name: str) -> None:
         expect(page.get_by_role("heading", name=name, exact=True, level=1)).to_be_visible()
         expect(page.get_by_test_id("stApp")).to_have_attribute("data-test-script-state", "notRunning")
-        page.wait_for_timeout(1500)
+        page.wait_for_timeout(700)  # what would be drawn late
         assert page.locator(f"img[src*='{listener.url}'], a[href*='{listener.url}'], .katex").count() == 0
         assert page.locator("svg a").count() == 0  # of a figure
 
