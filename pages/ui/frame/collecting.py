@@ -11,7 +11,7 @@ THRESHOLDS = (20_000, 20, 50)
 def collect_rarely() -> None:
     """Sets what is loaded already aside for good, and looks at the rest seldom; for the whole process.
 
-    With Python's own numbers a third of a cohort's time goes into looking again and again at rows that are all in
+    With Python's own numbers a fifth of a cohort's time goes into looking again and again at rows that are all in
     use (`make bench ARGS=grown` tells both). Only circles of references wait longer; all else is freed at once as ever.
     """
     gc.collect()

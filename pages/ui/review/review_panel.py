@@ -134,13 +134,10 @@ def gates(store: SeenStore, patient: str, timepoint: str, record: MaskRecord | N
         kind = {"in distribution": st.success, "out of distribution": st.warning}.get(row.state, st.info)
         kind(f"Scan gate: {plain(row.state)}{value}")
     else:
-        said, button = st.columns([3, 2], vertical_alignment="center")
-        said.info("Scan gate: not scored yet.")
-        pressed = button.button(
-            "Score the scan",
-            width="stretch",
-            **rights.button(store, person, "ood.scored", "Does it look like those the network knows?"),
-        )
+        with st.container(horizontal=True, vertical_alignment="center"):
+            st.info("Scan gate: not scored yet.")
+            state = rights.button(store, person, "ood.scored", "Does it look like those the network knows?")
+            pressed = st.button("Score the scan", **state)
     if record is None:
         return pressed
     anomalies = store.verdicts.of_masks(patient, timepoint, record.mask_id)
@@ -150,10 +147,11 @@ def gates(store: SeenStore, patient: str, timepoint: str, record: MaskRecord | N
         kind = st.warning if judged.flagged else st.info if judged.flagged is None else st.success
         kind(f"Mask gate: {plain(judged.verdict)}{p_value}")
     else:
-        said, button = st.columns([3, 2], vertical_alignment="center")
-        said.warning("Mask gate: cannot be judged; this version was not scored.")
-        state = rights.button(store, person, "mask.scored", "Compares its shape with masks that people accepted.")
-        if button.button("Score the mask", width="stretch", **state):
+        with st.container(horizontal=True, vertical_alignment="center"):
+            st.warning("Mask gate: cannot be judged; this version was not scored.")
+            state = rights.button(store, person, "mask.scored", "Compares its shape with masks that people accepted.")
+            pressed_for_mask = st.button("Score the mask", **state)
+        if pressed_for_mask:
             score_mask(store, patient, timepoint, record.version, person)
             st.rerun()
     return pressed

@@ -76,7 +76,9 @@ def check_tab(ahead: Forecast) -> None:
     if not ahead.checks:
         st.caption("The first forecast that can be checked is of the fourth usable visit.")
         return
-    st.caption("What would have been said at each visit about the next one, from what was known then, and what came.")
+    st.caption(
+        "The forecast of each visit for the next one, from what was known then, beside the volume that was observed."
+    )
     plotting.draw(
         forecast_charts.checks_figure(ahead.checks), f"checks-{ahead.lesion_id}", 320, "Forecasts of past visits"
     )
@@ -85,14 +87,14 @@ def check_tab(ahead: Forecast) -> None:
         cells(
             [
                 {
-                    "Said at": c.origin_timepoint,
-                    "About": c.target_timepoint,
+                    "Forecast of": c.origin_timepoint,
+                    "For": c.target_timepoint,
                     "Days ahead": c.days,
                     "Forecast (mL)": c.median_mm3 / MM3_PER_ML,
                     "80 % from": c.low80_mm3 / MM3_PER_ML,
                     "80 % to": c.high80_mm3 / MM3_PER_ML,
                     "Last value (mL)": c.last_mm3 / MM3_PER_ML,
-                    "Came (mL)": c.observed_mm3 / MM3_PER_ML,
+                    "Observed (mL)": c.observed_mm3 / MM3_PER_ML,
                     "Inside 80 %": c.inside80,
                 }
                 for c in ahead.checks
@@ -101,7 +103,7 @@ def check_tab(ahead: Forecast) -> None:
         hide_index=True,
         column_config={
             name: number(format="%.1f")
-            for name in ("Forecast (mL)", "80 % from", "80 % to", "Last value (mL)", "Came (mL)")
+            for name in ("Forecast (mL)", "80 % from", "80 % to", "Last value (mL)", "Observed (mL)")
         }
         | {"Days ahead": number(format="%d")},
     )

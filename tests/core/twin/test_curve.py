@@ -170,11 +170,18 @@ def test_treatments_run_from_start_to_stop_and_a_stop_ends_what_it_names_or_the_
             event("2024-01-31", "treatment-start", "B"),
             event("2024-04-10", "treatment-stop", "A"),
             event("2024-05-01", "treatment-start", "C"),
+            event("2024-05-11", "treatment-start", "D"),
+            event("2024-05-21", "treatment-stop", "C"),
             event("2024-01-05", "surgery", "biopsy"),
         ],
         "2024-01-01",
     )
-    assert [(t.name, t.start_days, t.end_days) for t in found] == [("A", 10, 100), ("B", 30, 60), ("C", 121, None)]
+    assert [(t.name, t.start_days, t.end_days) for t in found] == [
+        ("A", 10, 100),
+        ("B", 30, 60),
+        ("C", 121, 141),
+        ("D", 131, None),
+    ]
 
 
 def test_versions_that_are_not_accepted_carry_the_volume_they_would_have_given(opened):

@@ -7,6 +7,7 @@ import os
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from core.errors import StoreError
@@ -101,8 +102,11 @@ def test_a_lesion_is_forecast_by_itself_and_the_total_from_its_lesions() -> None
         found = forecast_lesion_or_total(series, lesion, ahead).fan.median_mm3
         assert found.tolist() == forecast(series[lesion], ahead).fan.median_mm3.tolist()
     lesions = {name: series[name] for name in ("L1", "L2")}
-    total = forecast_lesion_or_total(series, TOTAL_LESION_ID, ahead).fan.median_mm3
-    assert total.tolist() == total_forecast(lesions, series[TOTAL_LESION_ID], ahead).fan.median_mm3.tolist()
+    total = forecast_lesion_or_total(series, TOTAL_LESION_ID, ahead).fan.limits_mm3(80)
+    expected = total_forecast(lesions, series[TOTAL_LESION_ID], ahead).fan.limits_mm3(80)
+    alone = forecast(series[TOTAL_LESION_ID], ahead).fan.limits_mm3(80)
+    assert np.array_equal(total, expected)
+    assert not np.allclose(total, alone), "as if it were one lesion"
 
 
 def test_weeks_are_seven_days_from_the_last_scan_on() -> None:
