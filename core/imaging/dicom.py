@@ -16,11 +16,12 @@ from pydicom import Dataset
 
 from core.errors import GeometryError, InputError
 from core.imaging.dicom_files import DicomSlice, check_voxels_there, gdcm_reader, is_dicom, read_headers, read_plane
+from core.imaging.headers.dicom_times import moment
 from core.imaging.headers.image_header import code_word, quoted
 from core.imaging.image_files import StoredImage, check_grid, check_shape, reading
 from core.imaging.limits import check_voxel_bytes
 from core.imaging.scanner_facts import LONGEST, date_mode
-from core.imaging.suv import PHILIPS_SUV_FACTOR, moment, suv_factor
+from core.imaging.suv import PHILIPS_ACTIVITY_FACTOR, PHILIPS_SUV_FACTOR, SuvScale, suv_scale
 from core.imaging.volumes import make_volume, unit_warnings
 from core.types import Grid, Modality, Volume
 
@@ -77,6 +78,7 @@ _NEEDED = [
     "StudyDate",
     "AcquisitionDate",
     "AcquisitionTime",
+    "TimezoneOffsetFromUTC",
     "ContrastBolusAgent",
     "LossyImageCompression",
     "BitsAllocated",
@@ -126,18 +128,20 @@ def read_files(
     grid = check_grid(name, shape, affine)
     for item in slices:
         check_voxels_there(item, name)
-    factor, warnings = suv_factor([s.header for s in slices], name) if modality == "PET" else (1.0, [])
+    scale = suv_scale([s.header for s in slices], name) if modality == "PET" else SuvScale(1.0)
+    warnings = list(scale.warnings)
     array = _voxels(slices, grid, name)
-    if factor != 1.0:
-        array *= np.float32(factor)
+    if scale.factor != 1.0:
+        array *= np.float32(scale.factor)
     volume = make_volume(name, StoredImage(array, grid), modality, sequence)
     if str(slices[0].header.get("LossyImageCompression") or "00") == "01":
         warnings.append("The images were compressed with loss; fine texture and small volumes may be altered.")
-    return volume, {**_metadata(slices[0].header, modality), "warnings": [*warnings, *unit_warnings(volume)]}
+    facts = {**_metadata(slices[0].header, modality), **dict(scale.facts)}
+    return volume, {**facts, "warnings": [*warnings, *unit_warnings(volume)]}
 
 
 def _tags() -> list[Any]:
-    return [*_NEEDED, PHILIPS_SUV_FACTOR]
+    return [*_NEEDED, PHILIPS_SUV_FACTOR, PHILIPS_ACTIVITY_FACTOR]
 
 
 def _choose(slices: Sequence[DicomSlice], modality: Modality, name: str, series_uid: str | None) -> list[DicomSlice]:

@@ -26,6 +26,10 @@ _NUMBERS: Mapping[str, float] = {
     "inversion_time_ms": 10_000.0,
     "flip_angle_deg": 360.0,
     "tube_current_ma": 1500.0,
+    "suv_factor": 1000.0,
+    "weight_kg": 300.0,
+    "injected_mbq": 10_000.0,
+    "uptake_h": 1500.0,
 }
 #: Characters of a text; none is longer that is a scanner's.
 LONGEST = 64

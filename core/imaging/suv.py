@@ -1,37 +1,60 @@
 """PET voxels of a DICOM series into standardised uptake values by body weight (SUVbw, g/mL).
 
-Source: QIBA FDG-PET/CT profile, vendor-neutral pseudo-code for SUV; units as DICOM PS3.3 C.8.9.1 defines them.
+Source: QIBA FDG-PET/CT profile, vendor-neutral pseudo-code for SUV; units as DICOM PS3.3 C.8.9.1 defines them. What a
+header says is used only where it is possible, and refused otherwise: one wrong number makes every SUV wrong.
 """
 
 from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from pydicom import Dataset
 from pydicom.tag import BaseTag, Tag
 
 from core.errors import InputError
+from core.imaging.headers.dicom_times import moment, zone
 from core.imaging.headers.image_header import code_word
+from core.imaging.nuclides import check_half_life
 
+#: Philips' own: counts -> SUV, and counts -> Bq/mL.
 PHILIPS_SUV_FACTOR: BaseTag = Tag(0x7053, 0x1000)
-_LEAST_DOSE_BQ = 1e5  # less cannot be imaged: the number is in MBq or mCi
-_LONGEST_HOURS = 24.0
+PHILIPS_ACTIVITY_FACTOR: BaseTag = Tag(0x7053, 0x1009)
+_WEIGHT_KG = (2.0, 300.0)
+#: Less cannot be imaged: the number is in MBq or mCi. More is given to nobody before a scan.
+_DOSE_BQ = (1e5, 1e10)
+#: After so many half-lives a thousandth is left, too little for an image.
+_MOST_HALF_LIVES = 10.0
+#: Without a date an injection later in the day than the scan was on the day before, if that is no longer ago than this.
+_HALF_LIVES_OVER_MIDNIGHT = 4.0
+_SHORTEST_H = 1.0  # of the shortest-lived, too
 
 
-def suv_factor(slices: Sequence[Dataset], name: str) -> tuple[float, list[str]]:
-    """What rescaled voxels (stored value x rescale slope) are multiplied by to become SUVbw.
+@dataclass(frozen=True)
+class SuvScale:
+    """How rescaled voxels (stored value x rescale slope) become SUVbw.
 
-    GML is SUV already (1); CNTS uses Philips' own factor; BQML is
-    weight [g] / dose decayed to the time the voxels are corrected to [Bq].
+    Args:
+        factor: what they are multiplied by.
+        warnings: what is doubtful about it.
+        facts: what it was computed from, as metadata: "suv_factor", and for activity "weight_kg", "injected_mbq" and
+            "uptake_h", the hours from the injection to the time that voxels are corrected to.
+    """
+
+    factor: float
+    warnings: tuple[str, ...] = ()
+    facts: tuple[tuple[str, float], ...] = ()
+
+
+def suv_scale(slices: Sequence[Dataset], name: str) -> SuvScale:
+    """GML is SUV already (1); CNTS uses Philips' own factors; BQML is weight [g] / dose decayed to the time the voxels
+    are corrected to [Bq].
 
     Args:
         slices: the headers of one PET series.
         name: what to call it in messages.
-
-    Returns:
-        The factor, and warnings.
 
     Raises:
         InputError: another unit or SUV type, no decay correction, or missing or impossible facts, all of them named.
@@ -46,38 +69,54 @@ def suv_factor(slices: Sequence[Dataset], name: str) -> tuple[float, list[str]]:
             raise InputError(
                 f"{name}: expected SUV by body weight (BW), got {code_word(kind)}. Export the series as SUV BW or BQML."
             )
-        return 1.0, []
+        return _scale(1.0)
     if units == "CNTS":
-        factor = _number(first.get(PHILIPS_SUV_FACTOR).value if PHILIPS_SUV_FACTOR in first else None)
-        if not factor:
-            raise InputError(
-                f"{name}: expected PET in BQML or GML, got counts without an SUV factor. Export it as BQML."
-            )
-        return factor, []
+        return _from_counts(slices, name)
     if units != "BQML":
         got = code_word(units) if units else "none"
         raise InputError(f"{name}: expected PET in BQML or GML, got unit '{got}'. Export it as BQML.")
     return _from_activity(slices, name)
 
 
-def _from_activity(slices: Sequence[Dataset], name: str) -> tuple[float, list[str]]:
+def _scale(factor: float, warnings: Sequence[str] = (), **facts: float) -> SuvScale:
+    return SuvScale(factor, tuple(warnings), (("suv_factor", factor), *facts.items()))
+
+
+def _from_counts(slices: Sequence[Dataset], name: str) -> SuvScale:
+    """Philips' SUV factor where it is there, else its factor to Bq/mL."""
+
+    def common(tag: BaseTag) -> float:
+        values = {_number(header[tag].value if tag in header else None) for header in slices}
+        if len(values) > 1:
+            raise InputError(f"{name}: expected one factor from counts, the slices have several. Export it as BQML.")
+        return values.pop()
+
+    if factor := common(PHILIPS_SUV_FACTOR):
+        return _scale(factor)
+    if activity := common(PHILIPS_ACTIVITY_FACTOR):
+        found = _from_activity(slices, name)
+        facts = {**dict(found.facts), "suv_factor": activity * found.factor}
+        return SuvScale(activity * found.factor, found.warnings, tuple(facts.items()))
+    raise InputError(f"{name}: expected PET in BQML or GML, got counts without an SUV factor. Export it as BQML.")
+
+
+def _from_activity(slices: Sequence[Dataset], name: str) -> SuvScale:
     first = slices[0]
     tracer = (first.get("RadiopharmaceuticalInformationSequence") or [Dataset()])[0]
     weight = _number(first.get("PatientWeight"))
     dose = _number(tracer.get("RadionuclideTotalDose"))
     half_life = _number(tracer.get("RadionuclideHalfLife"))
     correction = str(first.get("DecayCorrection") or "")
+    started, warnings = _scan_start(slices)
+    injected = _injection(tracer, first, name) if correction == "START" else None
     missing = [
         *(["PatientWeight (0010,1030)"] if not weight else []),
         *(["RadionuclideTotalDose (0018,1074)"] if not dose else []),
         *(["RadionuclideHalfLife (0018,1075)"] if not half_life and correction != "ADMIN" else []),
         *(["DecayCorrection (0054,1102)"] if not correction else []),
+        *(["RadiopharmaceuticalStartTime (0018,1072)"] if correction == "START" and not injected else []),
+        *(["SeriesTime (0008,0031)"] if correction == "START" and not started else []),
     ]
-    injected = _injection(tracer, first)
-    started, warnings = _scan_start(slices)
-    if correction == "START":
-        missing += [] if injected else ["RadiopharmaceuticalStartTime (0018,1072)"]
-        missing += [] if started else ["SeriesTime (0008,0031)"]
     if missing:
         raise InputError(
             f"{name}: expected what SUV is computed from, the series lacks {', '.join(missing)}. "
@@ -87,30 +126,80 @@ def _from_activity(slices: Sequence[Dataset], name: str) -> tuple[float, list[st
         raise InputError(
             f"{name}: expected decay-corrected PET (START or ADMIN), got {code_word(correction)}. Export it corrected."
         )
-    if dose < _LEAST_DOSE_BQ:
-        raise InputError(f"{name}: expected a dose in Bq, got {dose:g}, probably MBq or mCi. Correct (0018,1074).")
+    _check_amounts(weight, dose, name)
+    if half_life:
+        warnings += check_half_life(tracer, half_life, name)
     if "ATTN" not in str(first.get("CorrectedImage") or ""):
         warnings.append("The PET is not marked as attenuation-corrected; its SUV may be wrong.")
+    given = {"weight_kg": weight, "injected_mbq": dose / 1e6}
     if correction == "ADMIN":
-        return weight * 1000.0 / dose, warnings
-    assert injected  # it is in `missing` otherwise,
-    assert started  # and so is this
-    if started < injected and started.date() == injected.date():
-        injected -= dt.timedelta(days=1)  # only the time of day is recorded: the injection was before midnight
-    hours = (started - injected).total_seconds() / 3600.0
-    if not 0 <= hours <= _LONGEST_HOURS:
+        return _scale(weight * 1000.0 / dose, warnings, **given)
+    assert injected is not None  # it is in `missing` otherwise,
+    assert started is not None  # and so is this
+    hours = _uptake_hours(injected, started, half_life / 3600.0, name)
+    left = dose * 2.0 ** (-hours * 3600.0 / half_life)
+    return _scale(weight * 1000.0 / left, warnings, **given, uptake_h=hours)
+
+
+def _check_amounts(weight_kg: float, dose_bq: float, name: str) -> None:
+    if not _WEIGHT_KG[0] <= weight_kg <= _WEIGHT_KG[1]:
         raise InputError(
-            f"{name}: expected the scan 0 to 24 h after injection, got {hours:.1f} h. "
-            "Correct (0018,1072) or (0018,1078)."
+            f"{name}: expected a patient of {_WEIGHT_KG[0]:g} to {_WEIGHT_KG[1]:g} kg, got {weight_kg:g} kg, which SUV "
+            "would be computed from. Correct (0010,1030), or export the series as SUV (GML)."
         )
-    return weight * 1000.0 / (dose * 2.0 ** (-hours * 3600.0 / half_life)), warnings
+    if dose_bq < _DOSE_BQ[0]:
+        raise InputError(f"{name}: expected a dose in Bq, got {dose_bq:g}, probably MBq or mCi. Correct (0018,1074).")
+    if dose_bq > _DOSE_BQ[1]:
+        raise InputError(
+            f"{name}: expected a dose in Bq of at most {_DOSE_BQ[1] / 1e6:,.0f} MBq, got {dose_bq / 1e6:,.0f} MBq. "
+            "Correct (0018,1074)."
+        )
 
 
-def _injection(tracer: Dataset, first: Dataset) -> dt.datetime | None:
-    whole = str(tracer.get("RadiopharmaceuticalStartDateTime") or "")
-    if len(whole) >= 14:
-        return moment(whole[:8], whole[8:])
-    return moment(first.get("SeriesDate"), tracer.get("RadiopharmaceuticalStartTime"))
+@dataclass(frozen=True)
+class _Injection:
+    """When the tracer was given, on the clock of the series; `dated`: the header says the day, too."""
+
+    time: dt.datetime
+    dated: bool
+
+
+def _injection(tracer: Dataset, first: Dataset, name: str) -> _Injection | None:
+    whole = str(tracer.get("RadiopharmaceuticalStartDateTime") or "").strip()
+    by_clock = moment(first.get("SeriesDate"), tracer.get("RadiopharmaceuticalStartTime"))
+    dated = moment(whole[:8], whole[8:]) if len(whole) >= 12 else None
+    if dated is None:
+        return None if by_clock is None else _Injection(by_clock, dated=False)
+    own, of_series = zone(whole), zone(str(first.get("TimezoneOffsetFromUTC") or ""))
+    if own is None or own == of_series:
+        return _Injection(dated, dated=True)
+    if of_series is not None:
+        return _Injection(dated + of_series - own, dated=True)
+    if by_clock is not None and by_clock.time() == dated.time():
+        return _Injection(dated, dated=True)  # both are on the same clock, whatever its offset
+    raise InputError(
+        f"{name}: expected TimezoneOffsetFromUTC (0008,0201), as RadiopharmaceuticalStartDateTime (0018,1078) has an "
+        "offset from UTC and the scan's times have none. Export it with (0008,0201), or as SUV (GML)."
+    )
+
+
+def _uptake_hours(injected: _Injection, started: dt.datetime, half_life_h: float, name: str) -> float:
+    """Hours from the injection to the moment that voxels are corrected to."""
+    hours = (started - injected.time).total_seconds() / 3600.0
+    longest = max(_HALF_LIVES_OVER_MIDNIGHT * half_life_h, _SHORTEST_H)
+    if hours < 0 and not injected.dated and hours + 24.0 <= longest:
+        hours += 24.0  # only the time of day is recorded: the injection was before midnight
+    if hours < 0:
+        raise InputError(
+            f"{name}: expected the scan after its injection, got a scan {-hours * 60:.0f} min before it. "
+            "Correct (0018,1072) or (0018,1078), or export the series as SUV (GML)."
+        )
+    if hours > _MOST_HALF_LIVES * half_life_h:
+        raise InputError(
+            f"{name}: expected the scan 0 to {_MOST_HALF_LIVES * half_life_h:.3g} h after injection (ten half-lives), "
+            f"got {hours:.1f} h. Correct (0018,1072) or (0018,1078)."
+        )
+    return hours
 
 
 def _scan_start(slices: Sequence[Dataset]) -> tuple[dt.datetime | None, list[str]]:
@@ -123,15 +212,6 @@ def _scan_start(slices: Sequence[Dataset]) -> tuple[dt.datetime | None, list[str
             "The PET series is dated after its acquisition; SUV is corrected to the first acquisition time."
         ]
     return series or earliest, []
-
-
-def moment(date: Any, time: Any) -> dt.datetime | None:
-    """A DICOM DA and TM value as a datetime (fractions dropped), or None if either is missing or malformed."""
-    clock = str(time or "").split(".")[0].split("+")[0].split("-")[0]
-    try:
-        return dt.datetime.strptime(str(date or "") + clock.ljust(6, "0"), "%Y%m%d%H%M%S") if clock else None
-    except ValueError:
-        return None
 
 
 def _number(value: Any) -> float:
