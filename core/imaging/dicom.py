@@ -20,6 +20,8 @@ from core.imaging.headers.dicom_times import moment
 from core.imaging.headers.image_header import code_word, quoted
 from core.imaging.image_files import StoredImage, check_grid, check_shape, reading
 from core.imaging.limits import check_voxel_bytes
+from core.imaging.padding import KEYWORDS as PADDING
+from core.imaging.padding import padding_to_air
 from core.imaging.scanner_facts import LONGEST, date_mode
 from core.imaging.suv import PHILIPS_ACTIVITY_FACTOR, PHILIPS_SUV_FACTOR, SuvScale, suv_scale
 from core.imaging.volumes import make_volume, unit_warnings
@@ -30,6 +32,8 @@ __all__ = ["is_dicom", "read_files", "read_series"]
 _CODE = {"CT": "CT", "PET": "PT", "MR": "MR"}
 _LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 _SAME_PLACE_MM = 1e-3
+#: A position written to 0.1 mm is off by half of that, and the line through such positions by a little more.
+_ROUNDED_MM = 0.06
 
 #: Scanner facts that are kept: metadata key -> DICOM keyword. Nothing here names a patient, a person or a place.
 _NUMBERS = {
@@ -82,6 +86,7 @@ _NEEDED = [
     "ContrastBolusAgent",
     "LossyImageCompression",
     "BitsAllocated",
+    *PADDING,
 ]
 
 
@@ -130,7 +135,8 @@ def read_files(
         check_voxels_there(item, name)
     scale = suv_scale([s.header for s in slices], name) if modality == "PET" else SuvScale(1.0)
     warnings = list(scale.warnings)
-    array = _voxels(slices, grid, name)
+    array, padding = _voxels(slices, grid, name, modality)
+    warnings += padding
     if scale.factor != 1.0:
         array *= np.float32(scale.factor)
     volume = make_volume(name, StoredImage(array, grid), modality, sequence)
@@ -261,9 +267,10 @@ def _step(position: NDArray[np.float64], normal: NDArray[np.float64], name: str)
             f"{name}: expected slices {usual:.4g} mm apart, got a gap of {gaps[worst]:.4g} mm after slice "
             f"{worst + 1} of {len(along)} (about {missing} missing). Export the complete series."
         )
-    even = np.linspace(along[0], along[-1], len(along))
+    number = np.arange(len(along))
+    even = np.polyval(np.polyfit(number, along, 1), number)
     # Positions are often written to 0.1 mm, so judge where slices lie, not the single steps.
-    if np.abs(along - even).max() > 0.1 * usual:
+    if np.abs(along - even).max() > max(0.1 * usual, _ROUNDED_MM):
         raise GeometryError(
             f"{name}: expected evenly spaced slices, got steps of {gaps.min():.4g} to {gaps.max():.4g} mm. "
             "Export the original series, or resample it evenly."
@@ -271,14 +278,20 @@ def _step(position: NDArray[np.float64], normal: NDArray[np.float64], name: str)
     return (position[-1] - position[0]) / (len(position) - 1)
 
 
-def _voxels(slices: Sequence[DicomSlice], grid: Grid, name: str) -> NDArray[np.float32]:
-    """(I, J, K) float32, every slice's own rescale slope and intercept applied."""
+def _voxels(
+    slices: Sequence[DicomSlice], grid: Grid, name: str, modality: Modality
+) -> tuple[NDArray[np.float32], list[str]]:
+    """(I, J, K) float32, every slice's own rescale slope and intercept applied, and what is to be said of padding."""
     reader = gdcm_reader()
     array = np.empty(grid.shape, np.float32, order="F")
+    warnings: dict[str, None] = {}
     # Slice by slice: the series reader takes the number type of the first slice for all, and PET slopes differ.
     for k, item in enumerate(slices):
-        array[..., k] = read_plane(reader, item, name).T
-    return array
+        plane = read_plane(reader, item, name)
+        if modality == "CT" and (warning := padding_to_air(plane, item.header)):
+            warnings.setdefault(warning)
+        array[..., k] = plane.T
+    return array, list(warnings)
 
 
 def _metadata(header: Dataset, modality: Modality) -> dict[str, Any]:

@@ -7,6 +7,7 @@ are refused.
 
 from __future__ import annotations
 
+import re
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,7 +21,7 @@ import SimpleITK as sitk
 from numpy.typing import NDArray
 from pydicom import Dataset, uid
 from pydicom.errors import InvalidDicomError
-from pydicom.filereader import read_file_meta_info, read_partial
+from pydicom.filereader import read_dataset, read_file_meta_info, read_partial
 from pydicom.tag import BaseTag, Tag
 
 from core.errors import InputError
@@ -42,6 +43,9 @@ _PACKED = (
     uid.JPEG2000,
     uid.RLELossless,
 )
+#: How a file without preamble begins: with a tag of group 8, or of its meta information.
+_FIRST_TAGS = (b"\x08\x00\x00\x00", b"\x08\x00\x05\x00", b"\x08\x00\x08\x00")
+_FIRST_META_TAGS = (b"\x02\x00\x00\x00", b"\x02\x00\x01\x00", b"\x02\x00\x02\x00")
 _PIXEL_DATA = 0x7FE00010
 _PIXELS = (_PIXEL_DATA, 0x7FE00008, 0x7FE00009)  # and of floating-point numbers
 _UNDEFINED = 0xFFFFFFFF
@@ -79,7 +83,12 @@ def is_dicom(path: Path) -> bool:
             start = stream.read(132)
     except OSError:
         return False
-    return start[128:] == b"DICM" or start[:4] in (b"\x08\x00\x00\x00", b"\x08\x00\x05\x00", b"\x08\x00\x08\x00")
+    return start[128:] == b"DICM" or start[:4] in _FIRST_TAGS or _is_bare_meta(start)
+
+
+def _is_bare_meta(start: bytes) -> bool:
+    """Whether a file begins with its meta information, without the 128 bytes and "DICM" before it."""
+    return start[:4] in _FIRST_META_TAGS and start[4:6] in (b"UL", b"OB", b"UI")
 
 
 def read_headers(files: Sequence[Path], name: str, tags: Sequence[Any]) -> list[DicomSlice]:
@@ -88,11 +97,12 @@ def read_headers(files: Sequence[Path], name: str, tags: Sequence[Any]) -> list[
     Raises:
         InputError: none is DICOM, one is damaged, deflated, or may not be read.
     """
-    slices = []
+    slices, others = [], []
     for path in files:
         if not is_dicom(path):
             with reading(path):
                 path.open("rb").close()  # a file that may not be read is not the same as one that is not DICOM
+            others.append(path)
             continue
         try:
             with reading(path):
@@ -106,11 +116,30 @@ def read_headers(files: Sequence[Path], name: str, tags: Sequence[Any]) -> list[
         raise InputError(
             f"{name}: expected DICOM images, got {got}. Choose the folder that holds the series, or an image file."
         )
+    _check_none_is_broken(others, slices, name)
     return slices
 
 
+def _check_none_is_broken(others: Sequence[Path], slices: Sequence[DicomSlice], name: str) -> None:
+    """Refuse a folder in which a file that is called like a slice is none: the series would lack it without a word."""
+
+    def pattern(path: Path) -> tuple[Path, str]:
+        return path.parent, re.sub(r"\d+", "#", path.name)
+
+    like = {pattern(item.path) for item in slices}
+    broken = [path for path in others if path.suffix.lower() == ".dcm" or pattern(path) in like]
+    if broken:
+        named = ", ".join(path.name for path in broken[:3]) + (" ..." if len(broken) > 3 else "")
+        empty = sum(path.stat().st_size == 0 for path in broken)
+        what = "empty (0 bytes)" if empty == len(broken) else "not DICOM"
+        raise InputError(
+            f"{name}: expected DICOM in every file of the series, {len(broken)} of {len(slices) + len(broken)} cannot "
+            f"be read: {named} is {what}. Copy or export it again, or take it out of the folder."
+        )
+
+
 def _read_header(path: Path, name: str, tags: Sequence[Any]) -> DicomSlice | None:
-    meta = read_file_meta_info(path) if _has_preamble(path) else Dataset()
+    meta = _read_meta(path)
     syntax = meta.get("TransferSyntaxUID")
     if meta.get("MediaStorageSOPClassUID") == uid.MediaStorageDirectoryStorage or path.name.upper() == "DICOMDIR":
         return None
@@ -138,9 +167,16 @@ def _read_header(path: Path, name: str, tags: Sequence[Any]) -> DicomSlice | Non
     return DicomSlice(path, header, None if packed else max(0, min(seen.get("length", 0), left)))
 
 
-def _has_preamble(path: Path) -> bool:
+def _read_meta(path: Path) -> Dataset:
+    """The meta information at the start of a file; empty where it has none."""
     with path.open("rb") as stream:
-        return stream.read(132)[128:] == b"DICM"
+        start = stream.read(132)
+        if start[128:] == b"DICM":
+            return read_file_meta_info(path)
+        if not _is_bare_meta(start):
+            return Dataset()
+        stream.seek(0)
+        return read_dataset(stream, False, True, stop_when=lambda tag, vr, length: tag.group != 2)
 
 
 def _unsupported(name: str, path: Path) -> InputError:

@@ -14,7 +14,7 @@ import SimpleITK as sitk
 from pydicom import Dataset
 from pydicom.uid import generate_uid
 
-from core.errors import InputError
+from core.errors import GeometryError, InputError
 from core.imaging.dicom import read_files, read_series
 from core.imaging.open_scan import open_scan
 from core.imaging.volumes import content_sha256, from_sitk, orientation, read_volume
@@ -61,6 +61,49 @@ def test_geometry_agrees_with_the_series_reader_of_itk(tmp_path: Path) -> None:
 def test_positions_rounded_to_a_tenth_are_still_even(tmp_path: Path) -> None:
     write_series(tmp_path, positions=[(0, 0, z) for z in (0.0, 1.3, 2.5, 3.8)])  # 1.25 mm, written to 0.1 mm
     assert read_series(tmp_path, "CT")[0].grid.spacing_mm[2] == pytest.approx(3.8 / 3)
+
+
+@pytest.mark.parametrize("step", [0.5, 0.625, 1.25, 2.35, 3.0])
+@pytest.mark.parametrize("first", [0.0, 5.03])
+def test_steps_are_known_though_positions_were_rounded(tmp_path: Path, step: float, first: float) -> None:
+    write_series(tmp_path, positions=[(0, 0, round(first + n * step, 1)) for n in range(12)], stored=stored_values(12))
+    assert read_series(tmp_path, "CT")[0].grid.spacing_mm[2] == pytest.approx(step, abs=0.1 / 11)
+
+
+def test_a_slice_that_lies_out_of_its_place_is_no_rounding(tmp_path: Path) -> None:
+    heights = [0.0, 0.6, 1.3, 1.7, 2.5, 3.1]  # the fourth lies .2 mm off
+    write_series(tmp_path, positions=[(0, 0, z) for z in heights], stored=stored_values(6))
+    with pytest.raises(GeometryError, match="evenly spaced"):
+        read_series(tmp_path, "CT")
+
+
+@pytest.mark.parametrize("content", [b"", b"<html><body>404</body></html>", b"\0" * 500])
+@pytest.mark.parametrize("file", ["3-CT-007.dcm", "other.dcm", "IM000099"])
+def test_a_file_called_like_a_slice_that_is_none_is_named(tmp_path: Path, file: str, content: bytes) -> None:
+    for n, path in enumerate(write_series(tmp_path)):
+        if file == "IM000099":
+            path.rename(tmp_path / f"IM{n:06d}")
+    (tmp_path / file).write_bytes(content)
+    with pytest.raises(InputError, match=f"1 of 5 cannot be read: {file} is {'not DICOM' if content else 'empty'}"):
+        read_series(tmp_path, "CT")
+
+
+def test_other_files_beside_a_series_are_passed_over(tmp_path: Path) -> None:
+    write_series(tmp_path)
+    for name in ("readme.txt", "VERSION", "report1.pdf", ".DS_Store"):
+        (tmp_path / name).write_bytes(b"")
+    assert read_series(tmp_path, "CT")[0].grid.shape[2] == 4
+
+
+@pytest.mark.parametrize("uid", ["1.2.840.10008.1.2.1", "1.2.840.10008.1.2"])
+def test_a_series_without_preamble_is_read_by_its_own_transfer_syntax(tmp_path: Path, uid: str) -> None:
+    expected = stored_values(4)
+    for path in write_series(tmp_path, stored=expected):
+        ds = pydicom.dcmread(path)
+        ds.file_meta.TransferSyntaxUID = uid
+        ds.save_as(path, implicit_vr=uid.endswith("1.2"), little_endian=True, enforce_file_format=True)
+        path.write_bytes(path.read_bytes()[132:])
+    np.testing.assert_array_equal(read_series(tmp_path, "CT")[0].array, expected.transpose(2, 1, 0))
 
 
 def test_every_slice_has_its_own_rescale_slope(tmp_path: Path) -> None:

@@ -26,6 +26,9 @@ def cases(shared_data: Path) -> Path:
     [
         ("pet-times-with-colons", "PET", None, 11.69),
         ("pet-philips-activity-factor", "PET", None, 20.45),
+        ("no-preamble-with-meta", "CT", -1012, 127),
+        ("padding-63536-unsigned", "CT", -1024, 127),
+        ("positions-rounded-0.625", "CT", -1012, 127),
     ],
 )
 def test_a_series_is_read_as_it_should_be(cases: Path, case: str, modality: Modality, low: float, high: float) -> None:
@@ -41,6 +44,7 @@ def test_a_series_is_read_as_it_should_be(cases: Path, case: str, modality: Moda
         ("pet-weight-1-kg", "PET", "got 1 kg"),
         ("pet-scan-before-injection", "PET", "10 min before"),
         ("short-pixeldata", "CT", "IM005.dcm"),
+        ("end-slice-empty", "CT", r"1 of 12 cannot be read: IM011\.dcm is empty"),
         ("number-of-frames-not-a-number", "CT", "NumberOfFrames"),
     ],
 )
