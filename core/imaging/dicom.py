@@ -13,9 +13,19 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from pydicom import Dataset
+from pydicom.pixels.processing import apply_modality_lut
 
 from core.errors import GeometryError, InputError
-from core.imaging.dicom_files import DicomSlice, check_voxels_there, gdcm_reader, is_dicom, read_headers, read_plane
+from core.imaging.dicom_files import (
+    DAMAGED,
+    DicomSlice,
+    check_voxels_there,
+    gdcm_reader,
+    is_dicom,
+    read_headers,
+    read_plane,
+)
+from core.imaging.extras import without_extras
 from core.imaging.headers.dicom_times import moment
 from core.imaging.headers.image_header import code_word, quoted
 from core.imaging.image_files import StoredImage, check_grid, check_shape, reading
@@ -62,6 +72,7 @@ _NEEDED = [
     *_NUMBERS.values(),
     *_CODES.values(),
     "Modality",
+    "SOPClassUID",
     "SeriesInstanceUID",
     "SeriesDescription",
     "Rows",
@@ -86,6 +97,7 @@ _NEEDED = [
     "ContrastBolusAgent",
     "LossyImageCompression",
     "BitsAllocated",
+    "ModalityLUTSequence",
     *PADDING,
 ]
 
@@ -127,6 +139,7 @@ def read_files(
     if modality not in _CODE:
         raise InputError(f"Expected modality CT, PET or MR, got {modality!r}. Choose one of these.")
     slices = _choose(read_headers(files, name, _tags()), modality, name, series_uid)
+    slices, passed_over = without_extras(slices)
     slices, affine = _arranged(slices, name)
     shape = check_shape(name, (int(slices[0].header.Columns), int(slices[0].header.Rows), len(slices)))
     check_voxel_bytes(name, shape)
@@ -134,7 +147,7 @@ def read_files(
     for item in slices:
         check_voxels_there(item, name)
     scale = suv_scale([s.header for s in slices], name) if modality == "PET" else SuvScale(1.0)
-    warnings = list(scale.warnings)
+    warnings = [*passed_over, *scale.warnings]
     array, padding = _voxels(slices, grid, name, modality)
     warnings += padding
     if scale.factor != 1.0:
@@ -287,11 +300,24 @@ def _voxels(
     warnings: dict[str, None] = {}
     # Slice by slice: the series reader takes the number type of the first slice for all, and PET slopes differ.
     for k, item in enumerate(slices):
-        plane = read_plane(reader, item, name)
+        plane = _looked_up(read_plane(reader, item, name), item, name)
         if modality == "CT" and (warning := padding_to_air(plane, item.header)):
             warnings.setdefault(warning)
         array[..., k] = plane.T
     return array, list(warnings)
+
+
+def _looked_up(plane: NDArray[np.float32], item: DicomSlice, name: str) -> NDArray[np.float32]:
+    """The slice by its Modality LUT Sequence (0028,3000) where it has one, which stands in for slope and intercept."""
+    if not item.header.get("ModalityLUTSequence"):
+        return plane
+    try:
+        return apply_modality_lut(plane.astype(np.int32), item.header).astype(np.float32)
+    except DAMAGED as error:
+        raise InputError(
+            f"{name}: expected a table from stored values to HU (0028,3000), that of {item.path.name} cannot be read. "
+            "Export the series with slope and intercept."
+        ) from error
 
 
 def _metadata(header: Dataset, modality: Modality) -> dict[str, Any]:

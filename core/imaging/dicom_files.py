@@ -51,7 +51,8 @@ _PIXELS = (_PIXEL_DATA, 0x7FE00008, 0x7FE00009)  # and of floating-point numbers
 _UNDEFINED = 0xFFFFFFFF
 _BITS = "0028|0100"  # BitsAllocated, as GDCM names it
 _WHOLE_BYTES = (8, 16, 32)  # with others in it GDCM writes beyond its own memory
-_DAMAGED = (
+#: What pydicom raises for bytes that are no DICOM, or not as its standard has them.
+DAMAGED = (
     InvalidDicomError,
     ValueError,
     KeyError,
@@ -107,7 +108,7 @@ def read_headers(files: Sequence[Path], name: str, tags: Sequence[Any]) -> list[
         try:
             with reading(path):
                 item = _read_header(path, name, tags)
-        except _DAMAGED as error:
+        except DAMAGED as error:
             raise InputError(f"{name}: expected DICOM, {path.name} is damaged. Copy or export it again.") from error
         if item is not None:
             slices.append(item)

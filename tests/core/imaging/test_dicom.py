@@ -12,7 +12,7 @@ import pydicom
 import pytest
 import SimpleITK as sitk
 from pydicom import Dataset
-from pydicom.uid import generate_uid
+from pydicom.uid import UID, generate_uid
 
 from core.errors import GeometryError, InputError
 from core.imaging.dicom import read_files, read_series
@@ -100,7 +100,7 @@ def test_a_series_without_preamble_is_read_by_its_own_transfer_syntax(tmp_path: 
     expected = stored_values(4)
     for path in write_series(tmp_path, stored=expected):
         ds = pydicom.dcmread(path)
-        ds.file_meta.TransferSyntaxUID = uid
+        ds.file_meta.TransferSyntaxUID = UID(uid)
         ds.save_as(path, implicit_vr=uid.endswith("1.2"), little_endian=True, enforce_file_format=True)
         path.write_bytes(path.read_bytes()[132:])
     np.testing.assert_array_equal(read_series(tmp_path, "CT")[0].array, expected.transpose(2, 1, 0))

@@ -29,6 +29,10 @@ def cases(shared_data: Path) -> Path:
         ("no-preamble-with-meta", "CT", -1012, 127),
         ("padding-63536-unsigned", "CT", -1024, 127),
         ("positions-rounded-0.625", "CT", -1012, 127),
+        ("modality-lut", "CT", 988, 2127),
+        ("copy-of-one-file", "CT", -1012, 127),
+        ("dose-report-in-the-series", "CT", -1012, 127),
+        ("scout-not-marked", "CT", -1012, 127),
     ],
 )
 def test_a_series_is_read_as_it_should_be(cases: Path, case: str, modality: Modality, low: float, high: float) -> None:

@@ -59,7 +59,7 @@ def test_only_padding_denser_than_any_tissue_becomes_air(about: Any, before: Any
 def test_padding_of_a_series_is_said_once(tmp_path: Path):
     stored = stored_values(4).astype(np.uint16) + 1000
     stored[:, 0, 0] = 63536
-    write_series(tmp_path, "CT", stored=stored, PixelPaddingValue=63536, PixelRepresentation=0)
+    write_series(tmp_path, "CT", stored=stored.view(np.int16), PixelPaddingValue=63536, PixelRepresentation=0)
     volume, metadata = read_series(tmp_path, "CT")
     assert (volume.array[0, 0] == AIR_HU).all()
     assert sum("made air" in warning for warning in metadata["warnings"]) == 1
