@@ -40,8 +40,8 @@ def check_prompts(prompts: Sequence[Prompt], grid: Grid) -> None:
         grid: that scan's.
 
     Raises:
-        InputError: none at all, several lesions or scans at once, a slice with negative points only, or one outside the
-            image; the message names the valid range.
+        InputError: none at all, several lesions or scans at once, a slice with negative points only, a box of no
+            extent, or one outside the image; the message names the valid range.
     """
     if not prompts:
         raise InputError("Expected at least one box or point, got none. Draw a box around the lesion.")
@@ -51,6 +51,12 @@ def check_prompts(prompts: Sequence[Prompt], grid: Grid) -> None:
         if not 0 <= k < grid.shape[2]:
             raise InputError(
                 f"Slice {k} does not exist in the {prompts[0].scan} image: it must be 0..{grid.shape[2] - 1}."
+            )
+    for box in (p for p in prompts if p.type == "box"):
+        if min(np.subtract(box.coords[2:], box.coords[:2])) < 1:
+            raise InputError(
+                f"The box at {_text(box.coords)} on slice {box.slice} holds no lesion: expected at least 2 pixels "
+                "each way. Draw a box around the lesion, or use a point."
             )
     for k in sorted({p.slice for p in prompts}):
         check_slice_prompts([p for p in prompts if p.slice == k], grid.shape[:2])

@@ -200,6 +200,11 @@ GRID = Grid((20, 30, 10), np.diag([1.0, 2.0, 3.0, 1.0]))
     [
         ([], "at least one box or point"),
         ([point(3, 3, positive=False)], "negative points alone"),
+        ([box(2, 2, 2, 2)], r"\(2, 2, 2, 2\) on slice 0 .*at least 2 pixels.*use a point"),
+        ([box(2, 2, 2, 9)], "at least 2 pixels"),
+        ([box(2, 2, 9, 2)], "at least 2 pixels"),
+        ([box(2, 2, 2.9, 9)], "at least 2 pixels"),
+        ([box(1, 1, 5, 5), box(2, 2, 2, 2, k=3)], "on slice 3"),
         ([box(1, 1, 5, 5, k=10)], r"Slice 10 does not exist.*0\.\.9"),
         ([box(1, 1, 5, 5, k=-1)], r"Slice -1 does not exist.*0\.\.9"),
         ([box(1, 1, 20, 5)], r"\(1, 1, 20, 5\) on slice 0.*X must be 0\.\.19 and Y 0\.\.29"),
