@@ -52,10 +52,11 @@ types: $(VENV)/test.stamp ## mypy
 NONE_IS_FINE = $(if $(ARGS),|| [ $$? -eq 5 ])
 # The rooms of tests that drive a browser; the others need not be loaded for them.
 BROWSER_ROOMS := tests/browser tests/pages/guard
-# Files of tests in parallel. A browser and the server it talks to take turns: two of them serve two workers.
+# Files of tests in parallel, one more than there are processors: some test always waits for a process or a browser.
+TEST_WORKERS ?= $(shell expr $$(getconf _NPROCESSORS_ONLN || echo 2) + 1)
 pytest: $(VENV)/test.stamp ## tests, then browser tests (ARGS="-k jobs" for some of both)
-	$(PY) -m pytest -m "not soak and not browser" -n auto --maxprocesses 4 --dist loadfile $(ARGS) $(NONE_IS_FINE)
-	$(PY) -m pytest -m "browser and not soak" -n auto --maxprocesses 2 --dist loadfile $(or $(ARGS),$(BROWSER_ROOMS)) $(NONE_IS_FINE)
+	$(PY) -m pytest -m "not soak and not browser" -n $(TEST_WORKERS) --maxprocesses 4 --dist loadfile $(ARGS) $(NONE_IS_FINE)
+	$(PY) -m pytest -m "browser and not soak" -n $(TEST_WORKERS) --maxprocesses 3 --dist loadfile $(or $(ARGS),$(BROWSER_ROOMS)) $(NONE_IS_FINE)
 
 newest: ## the tests with the newest of everything, in an environment of its own (.venv-newest)
 	rm -f .venv-newest/*.stamp
