@@ -128,7 +128,8 @@ def _check_none_is_broken(others: Sequence[Path], slices: Sequence[DicomSlice], 
         return path.parent, re.sub(r"\d+", "#", path.name)
 
     like = {pattern(item.path) for item in slices}
-    broken = [path for path in others if path.suffix.lower() == ".dcm" or pattern(path) in like]
+    seen = [path for path in others if not path.name.startswith(".")]  # a Mac writes ._IM1.dcm beside IM1.dcm
+    broken = [path for path in seen if path.suffix.lower() == ".dcm" or pattern(path) in like]
     if broken:
         named = ", ".join(path.name for path in broken[:3]) + (" ..." if len(broken) > 3 else "")
         empty = sum(path.stat().st_size == 0 for path in broken)

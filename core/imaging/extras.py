@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Sequence
+from operator import sub
 
 from core.imaging.dicom_files import DicomSlice
 from core.imaging.image_files import reading
@@ -13,6 +14,8 @@ from core.imaging.volumes import file_sha256
 _CAPTURES = "1.2.840.10008.5.1.4.1.1.7"
 #: A scan has one scout, or two across each other.
 _MOST_SCOUTS = 2
+#: A scout lies across the slices: some cosine of its rows or columns differs by more than this.
+_TURNED = 0.5
 
 
 def without_extras(slices: Sequence[DicomSlice]) -> tuple[list[DicomSlice], list[str]]:
@@ -47,9 +50,16 @@ def _captures(slices: Sequence[DicomSlice]) -> list[DicomSlice]:
 
 def _scouts(slices: Sequence[DicomSlice]) -> list[DicomSlice]:
     axes = [_rounded(item, "ImageOrientationPatient", 2) for item in slices]
-    usual, count = Counter(axes).most_common(1)[0]
-    found = [item for item, own in zip(slices, axes, strict=True) if own != usual and own is not None]
-    return found if usual is not None and count > _MOST_SCOUTS >= len(found) else []
+    usual = Counter(axes).most_common(1)[0][0]
+    if usual is None:
+        return []
+    # What is turned by less is a slice, and whether it fits to the others is for the geometry to say.
+    found = [item for item, own in zip(slices, axes, strict=True) if own is not None and _across(own, usual)]
+    return found if len(slices) - len(found) > _MOST_SCOUTS >= len(found) else []
+
+
+def _across(one: tuple[float, ...], other: tuple[float, ...]) -> bool:
+    return len(one) != len(other) or max(map(abs, map(sub, one, other))) > _TURNED
 
 
 def _copies(slices: Sequence[DicomSlice]) -> list[DicomSlice]:

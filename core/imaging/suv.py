@@ -25,6 +25,12 @@ PHILIPS_ACTIVITY_FACTOR: BaseTag = Tag(0x7053, 0x1009)
 _WEIGHT_KG = (2.0, 300.0)
 #: Less cannot be imaged: the number is in MBq or mCi. More is given to nobody before a scan.
 _DOSE_BQ = (1e5, 1e10)
+_TRACER_FACTS = (
+    "RadionuclideTotalDose",
+    "RadionuclideHalfLife",
+    "RadiopharmaceuticalStartTime",
+    "RadiopharmaceuticalStartDateTime",
+)
 #: After so many half-lives a thousandth is left, too little for an image.
 _MOST_HALF_LIVES = 10.0
 #: Without a date an injection later in the day than the scan was on the day before, if that is no longer ago than this.
@@ -102,7 +108,7 @@ def _from_counts(slices: Sequence[Dataset], name: str) -> SuvScale:
 
 def _from_activity(slices: Sequence[Dataset], name: str) -> SuvScale:
     first = slices[0]
-    tracer = (first.get("RadiopharmaceuticalInformationSequence") or [Dataset()])[0]
+    tracer = _tracer(slices, name)
     weight = _number(first.get("PatientWeight"))
     dose = _number(tracer.get("RadionuclideTotalDose"))
     half_life = _number(tracer.get("RadionuclideHalfLife"))
@@ -139,6 +145,25 @@ def _from_activity(slices: Sequence[Dataset], name: str) -> SuvScale:
     hours = _uptake_hours(injected, started, half_life / 3600.0, name)
     left = dose * 2.0 ** (-hours * 3600.0 / half_life)
     return _scale(weight * 1000.0 / left, warnings, **given, uptake_h=hours)
+
+
+def _tracer(slices: Sequence[Dataset], name: str) -> Dataset:
+    """The one tracer of a series; what SUV is computed from must be the same in every slice."""
+    if any(len(header.get("RadiopharmaceuticalInformationSequence") or []) > 1 for header in slices):
+        raise InputError(f"{name}: expected one tracer, the series names several. Export the series as SUV (GML).")
+    tracers = [(header.get("RadiopharmaceuticalInformationSequence") or [Dataset()])[0] for header in slices]
+    facts = {
+        (
+            *(str(header.get(word)) for word in ("PatientWeight", "DecayCorrection")),
+            *(str(tracer.get(word)) for word in _TRACER_FACTS),
+        )
+        for header, tracer in zip(slices, tracers, strict=True)
+    }
+    if len(facts) > 1:
+        raise InputError(
+            f"{name}: expected one weight, dose, half-life and injection, the slices have several. Export it again."
+        )
+    return tracers[0]
 
 
 def _check_amounts(weight_kg: float, dose_bq: float, name: str) -> None:

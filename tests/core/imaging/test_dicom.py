@@ -90,9 +90,11 @@ def test_a_file_called_like_a_slice_that_is_none_is_named(tmp_path: Path, file: 
 
 def test_other_files_beside_a_series_are_passed_over(tmp_path: Path) -> None:
     write_series(tmp_path)
-    for name in ("readme.txt", "VERSION", "report1.pdf", ".DS_Store"):
+    for name in ("readme.txt", "VERSION", "report1.pdf"):
         (tmp_path / name).write_bytes(b"")
-    assert read_series(tmp_path, "CT")[0].grid.shape[2] == 4
+    for path in sorted(tmp_path.glob("*.dcm")):
+        (tmp_path / f"._{path.name}").write_bytes(b"Mac OS X")
+    assert read_files(sorted(tmp_path.iterdir()), "CT", "uploaded")[0].grid.shape[2] == 4
 
 
 @pytest.mark.parametrize("uid", ["1.2.840.10008.1.2.1", "1.2.840.10008.1.2"])

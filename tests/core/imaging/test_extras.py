@@ -52,6 +52,23 @@ def test_scouts_that_do_not_say_so_are_passed_over(tmp_path: Path, scouts: int):
     assert "probably a scout" in warning
 
 
+@pytest.mark.parametrize("turned", [0.0004, 0.02, 0.3])
+def test_a_slice_that_is_turned_a_little_is_never_passed_over(tmp_path: Path, turned: float):
+    """Its cosines may round to others than its neighbours'; without it the volume would lack its end."""
+
+    def tilt(ds: Dataset, n: int) -> None:
+        angle = 0.0049 + (turned if n == 3 else 0.0)
+        c, s = round(float(np.cos(angle)), 6), round(float(np.sin(angle)), 6)
+        ds.ImageOrientationPatient = [c, s, 0, -s, c, 0]
+
+    write_series(tmp_path, edit=tilt)
+    if turned < 1e-3:
+        assert said(tmp_path) == []
+    else:
+        with pytest.raises(GeometryError, match="one orientation"):
+            read_series(tmp_path, "CT")
+
+
 def test_a_plane_of_its_own_is_no_scout(tmp_path: Path):
     uid = generate_uid()
     write_series(tmp_path, uid=uid)

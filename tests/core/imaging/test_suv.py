@@ -68,6 +68,21 @@ def test_an_impossible_dose_is_refused(dose: float, says: str):
         scale(RadionuclideTotalDose=dose)
 
 
+@pytest.mark.parametrize(
+    "change", [{"PatientWeight": 71}, {"RadionuclideTotalDose": 351e6}, {"RadiopharmaceuticalStartTime": "110100"}]
+)
+def test_the_first_slice_does_not_speak_for_others_that_say_something_else(change: dict[str, Any]):
+    with pytest.raises(InputError, match="the slices have several"):
+        suv_scale([header(), header(**change)], "pet")
+
+
+def test_of_two_tracers_none_is_chosen():
+    both = header()
+    both.RadiopharmaceuticalInformationSequence = [*both.RadiopharmaceuticalInformationSequence, Dataset()]
+    with pytest.raises(InputError, match="expected one tracer"):
+        suv_scale([both], "pet")
+
+
 # --- when it was injected ---
 
 
