@@ -8,6 +8,7 @@ import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
+from typing import NamedTuple
 
 from core.errors import InputError
 from core.imaging.image_files import image_suffix, reading
@@ -16,41 +17,72 @@ from core.imaging.limits import import_limits
 MAX_FILES = 20_000
 
 
+class Member(NamedTuple):
+    """A file of a zip where it was unpacked, and its path within the zip."""
+
+    path: Path
+    label: str
+
+
 @contextmanager
 def unpacked(path: Path, scratch: Path, max_bytes: int | None = None) -> Iterator[list[Path]]:
-    """The files of a zip, in a folder inside `scratch` that is gone afterwards, in the zip's order.
-
-    They are renamed to numbers (suffix kept): names inside a zip may be a patient's, or an attack.
-
-    Args:
-        scratch: a folder of the data root's own, which is swept when a process dies in the middle; the system's folder
-            for temporary files is not.
-        max_bytes: of all files together; by default what the settings allow (`core.imaging.limits`).
-
-    Raises:
-        InputError: not a zip, damaged, encrypted, with paths that lead outside, with links, larger than `max_bytes`
-            unpacked, or of more than 20,000 files.
-    """
+    """The files of a zip, in a folder inside `scratch` that is gone afterwards, in the zip's order. As `unpack`."""
     folder = Path(scratch) / "unpacked"
     try:
         with reading(path):
             folder.mkdir()
-            files = _extract(path, folder, import_limits().file_bytes if max_bytes is None else max_bytes)
-        yield files
+        yield [member.path for member in unpack(path, folder, max_bytes)]
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _extract(path: Path, folder: Path, max_bytes: int) -> list[Path]:
+def unpack(path: Path, folder: Path, max_bytes: int | None = None) -> list[Member]:
+    """Unpack a zip, and zips that lie in it, one level deep: download portals put a zip in a zip.
+
+    The files are renamed to numbers (suffix kept): names inside a zip may be a patient's, or an attack.
+
+    Args:
+        folder: one of the data root's own, which is swept when a process dies in the middle; the system's folder for
+            temporary files is not.
+        max_bytes: of all files together; by default what the settings allow (`core.imaging.limits`).
+
+    Raises:
+        InputError: not a zip, damaged, encrypted, with paths that lead outside, with links, larger than `max_bytes`
+            unpacked, or of more than 20,000 files; zips in a zip in a zip.
+    """
+    limit = import_limits().file_bytes if max_bytes is None else max_bytes
+    with reading(path):
+        found = _extract(path, folder, limit, MAX_FILES)
+        files = [member for member in found if not _is_zip(member.label)]
+        left = limit - sum(member.path.stat().st_size for member in found)
+        for number, inner in enumerate(member for member in found if _is_zip(member.label)):
+            home = folder / f"inner{number}"
+            home.mkdir()
+            inside = _extract(inner.path, home, left, MAX_FILES - len(files))
+            if any(_is_zip(member.label) for member in inside):
+                raise InputError(
+                    f"{path.name}: expected a zip of images, got zips in a zip in a zip. Unpack it, and zip the images."
+                )
+            left -= sum(member.path.stat().st_size for member in inside)
+            inner.path.unlink()
+            files += [Member(member.path, f"{inner.label}/{member.label}") for member in inside]
+    return files
+
+
+def _is_zip(label: str) -> bool:
+    return label.lower().endswith(".zip")
+
+
+def _extract(path: Path, folder: Path, max_bytes: int, max_files: int) -> list[Member]:
     try:
         with zipfile.ZipFile(path) as archive:
-            members = _checked(path.name, archive.infolist(), max_bytes)
+            members = _checked(path.name, archive.infolist(), max_bytes, max_files)
             files = []
             for number, member in enumerate(members):
                 target = folder / f"{number:06d}{image_suffix(member.filename) or '.dcm'}"
                 with archive.open(member) as source, target.open("xb") as sink:
                     shutil.copyfileobj(source, sink, 2**20)  # zipfile stops at the declared size and checks the CRC
-                files.append(target)
+                files.append(Member(target, member.orig_filename.replace("\\", "/")))
             return files
     except (zipfile.BadZipFile, NotImplementedError) as error:
         raise InputError(
@@ -59,7 +91,7 @@ def _extract(path: Path, folder: Path, max_bytes: int) -> list[Path]:
         ) from error
 
 
-def _checked(name: str, members: list[zipfile.ZipInfo], max_bytes: int) -> list[zipfile.ZipInfo]:
+def _checked(name: str, members: list[zipfile.ZipInfo], max_bytes: int, max_files: int) -> list[zipfile.ZipInfo]:
     if any(member.flag_bits & 0x1 for member in members):
         raise InputError(
             f"{name}: expected an open zip, got an encrypted one. Unpack it and zip it without a password."
@@ -76,7 +108,7 @@ def _checked(name: str, members: list[zipfile.ZipInfo], max_bytes: int) -> list[
         if not member.is_dir() and "__MACOSX" not in parts and not parts[-1].startswith("."):
             images.append(member)
     size = sum(member.file_size for member in images)
-    if size > max_bytes or len(images) > MAX_FILES:
+    if size > max_bytes or len(images) > max_files:
         raise InputError(
             f"{name}: expected at most {MAX_FILES:,} files and {max_bytes / 2**30:.3g} GB unpacked, "
             f"got {len(images):,} files and {size / 2**30:.3g} GB. Zip one series at a time."
