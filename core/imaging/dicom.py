@@ -29,12 +29,13 @@ from core.imaging.extras import without_extras
 from core.imaging.headers.dicom_times import moment
 from core.imaging.headers.image_header import code_word, quoted
 from core.imaging.image_files import StoredImage, check_grid, check_shape, reading
+from core.imaging.judging import checked_by_values
 from core.imaging.limits import check_voxel_bytes
 from core.imaging.padding import KEYWORDS as PADDING
 from core.imaging.padding import padding_to_air
 from core.imaging.scanner_facts import LONGEST, date_mode
 from core.imaging.suv import PHILIPS_ACTIVITY_FACTOR, PHILIPS_SUV_FACTOR, SuvScale, suv_scale
-from core.imaging.volumes import make_volume, unit_warnings
+from core.imaging.volumes import make_volume
 from core.types import Grid, Modality, Volume
 
 __all__ = ["is_dicom", "read_files", "read_series"]
@@ -156,7 +157,7 @@ def read_files(
     if str(slices[0].header.get("LossyImageCompression") or "00") == "01":
         warnings.append("The images were compressed with loss; fine texture and small volumes may be altered.")
     facts = {**_metadata(slices[0].header, modality), **dict(scale.facts)}
-    return volume, {**facts, "warnings": [*warnings, *unit_warnings(volume)]}
+    return volume, {**facts, "warnings": [*warnings, *checked_by_values(name, volume, named_by_file=True)]}
 
 
 def _tags() -> list[Any]:

@@ -13,7 +13,8 @@ from core.errors import InputError
 from core.imaging import dicom
 from core.imaging.archives import unpacked
 from core.imaging.image_files import image_suffix, read_image, reading
-from core.imaging.volumes import make_volume, unit_warnings
+from core.imaging.judging import checked_by_values
+from core.imaging.volumes import make_volume
 from core.types import Modality, Volume
 
 
@@ -71,4 +72,4 @@ def _with_metadata(name: str, path: Path, modality: Modality, sequence: str) -> 
     image = read_image(path)
     volume = make_volume(name, image, modality, sequence)
     kind = {".nrrd": "NRRD", ".mha": "MetaImage"}.get(image_suffix(path.name) or "", "NIfTI")
-    return volume, {"format": kind, "warnings": [*image.warnings, *unit_warnings(volume)]}
+    return volume, {"format": kind, "warnings": [*image.warnings, *checked_by_values(name, volume)]}

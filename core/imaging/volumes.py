@@ -32,7 +32,6 @@ __all__ = [
     "read_volume",
     "resample",
     "to_sitk",
-    "unit_warnings",
     "write_nifti",
 ]
 
@@ -279,22 +278,3 @@ def _resampled(array: NDArray[Any], source: Grid, target: Grid, order: str, fill
 def orientation(grid: Grid) -> str:
     """Where the axes (i, j, k) point, e.g. "LPS": i to the patient's left, j to posterior, k to superior."""
     return "".join(nib.aff2axcodes(grid.affine))
-
-
-def unit_warnings(volume: Volume) -> list[str]:
-    """What is implausible about the voxels' unit: sentences for people, [] when nothing is.
-
-    CT should be HU (air -1000, fat about -100); PET should be SUV (g/mL; above 1000 it is more likely Bq/mL).
-    """
-    low, high = float(volume.array.min()), float(volume.array.max())
-    if volume.modality == "CT" and low >= -1 and high <= 1:
-        return [f"CT values lie between {low:.3g} and {high:.3g}: normalised, not HU. Import the original."]
-    if volume.modality == "CT" and low >= 0:
-        return [
-            f"No CT value is below 0 ({low:.4g} to {high:.4g}): neither air nor fat. Is the rescale intercept applied?"
-        ]
-    if volume.modality == "PET" and high > 1000:
-        return [f"PET reaches {high:.4g}: too high for SUV, perhaps Bq/mL. Import DICOM, which can be converted."]
-    if volume.modality == "PET" and low < -1:
-        return [f"PET goes down to {low:.3g} SUV; uptake is not negative. Check the reconstruction or the scale."]
-    return []

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
 from core.errors import GeometryError, InputError
+from core.imaging.judging import doubts
 from core.imaging.open_scan import open_scan
 from core.imaging.volumes import (
     content_sha256,
@@ -29,7 +30,6 @@ from core.imaging.volumes import (
     read_volume,
     resample,
     to_sitk,
-    unit_warnings,
     write_nifti,
 )
 from core.types import Grid, LabelMap, Volume
@@ -261,7 +261,7 @@ def test_a_zip_of_one_image_is_that_image(tmp_path: Path) -> None:
 )
 def test_values_that_cannot_be_the_unit_are_warned_of(modality: str, low: float, high: float, expected: str) -> None:
     array = np.linspace(low, high, 27, dtype=np.float32).reshape(3, 3, 3)
-    found = unit_warnings(Volume(array, Grid((3, 3, 3), np.eye(4)), modality))  # type: ignore[arg-type]
+    found = doubts(Volume(array, Grid((3, 3, 3), np.eye(4)), modality))  # type: ignore[arg-type]
     assert (len(found) == 1 and expected in found[0]) if expected else found == []
 
 
