@@ -44,7 +44,7 @@ def write_series(
     """Write one slice a file (file names in no order); positions default to 2.5 mm steps up z. Returns the paths."""
     folder.mkdir(parents=True, exist_ok=True)
     stored = stored_values(4) if stored is None else stored
-    uid = uid or generate_uid()
+    uid, study = uid or generate_uid(), generate_uid()
     paths = []
     for n, plane in enumerate(stored):
         ds = Dataset()
@@ -52,7 +52,7 @@ def write_series(
         ds.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
         ds.file_meta.MediaStorageSOPClassUID = ds.SOPClassUID = UID(SOP_CLASS[modality])
         ds.file_meta.MediaStorageSOPInstanceUID = ds.SOPInstanceUID = generate_uid()
-        ds.Modality, ds.SeriesInstanceUID, ds.StudyInstanceUID = modality, uid, generate_uid()
+        ds.Modality, ds.SeriesInstanceUID, ds.StudyInstanceUID = modality, uid, study
         ds.ImageType = ["ORIGINAL", "PRIMARY", "AXIAL"]
         ds.PatientName, ds.PatientID, ds.PatientBirthDate = SECRETS[0], SECRETS[1], SECRETS[2]
         ds.ReferringPhysicianName, ds.InstitutionName = SECRETS[3], SECRETS[4]

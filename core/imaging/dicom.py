@@ -28,6 +28,9 @@ from core.imaging.dicom_files import (
 from core.imaging.extras import without_extras
 from core.imaging.headers.dicom_times import moment
 from core.imaging.headers.image_header import code_word, quoted
+from core.imaging.identifiers import KEY as IDENTIFIERS
+from core.imaging.identifiers import KEYWORDS as UIDS
+from core.imaging.identifiers import identifiers_of
 from core.imaging.image_files import StoredImage, check_grid, check_shape, reading
 from core.imaging.judging import checked_by_values
 from core.imaging.limits import check_voxel_bytes
@@ -73,8 +76,6 @@ _NEEDED = [
     *_NUMBERS.values(),
     *_CODES.values(),
     "Modality",
-    "SOPClassUID",
-    "SeriesInstanceUID",
     "SeriesDescription",
     "Rows",
     "Columns",
@@ -100,6 +101,7 @@ _NEEDED = [
     "BitsAllocated",
     "ModalityLUTSequence",
     *PADDING,
+    *UIDS,
 ]
 
 
@@ -119,7 +121,8 @@ def read_series(
     Returns:
         The volume, (columns, rows, slices), slices ascending along the normal; and metadata: "format", "warnings",
         "study_date" (YYYY-MM-DD), "manufacturer", "model", "slice_thickness_mm", "kvp", "magnetic_field_t", "tracer",
-        "units" … as far as the series says. Never names, identifiers, birth dates, UIDs or comments.
+        "units" … as far as the series says. Never names, patients' ids, birth dates or comments; "identifiers" holds
+        the UIDs (`core.imaging.identifiers`), which are taken out before anything is stored.
 
     Raises:
         InputError: no DICOM, no such modality, several series, duplicated slices, not convertible to SUV.
@@ -157,6 +160,8 @@ def read_files(
     if str(slices[0].header.get("LossyImageCompression") or "00") == "01":
         warnings.append("The images were compressed with loss; fine texture and small volumes may be altered.")
     facts = {**_metadata(slices[0].header, modality), **dict(scale.facts)}
+    if uids := identifiers_of([item.header for item in slices]):
+        facts[IDENTIFIERS] = uids.to_json()
     return volume, {**facts, "warnings": [*warnings, *checked_by_values(name, volume, named_by_file=True)]}
 
 

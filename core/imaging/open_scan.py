@@ -28,7 +28,7 @@ def open_scan(
 
     Returns:
         The volume, and scanner metadata: "format", "warnings" (list of sentences) and, from DICOM, what
-        `core.imaging.dicom.read_series` gives. Never names, identifiers, birth dates, UIDs or comments.
+        `core.imaging.dicom.read_series` gives. Never names, patients' ids, birth dates or comments.
 
     Raises:
         InputError, GeometryError: as `read_volume` and `core.imaging.dicom.read_series`; nothing given; several images

@@ -25,6 +25,7 @@ from typing import Any
 import numpy as np
 
 from core.errors import TwinReviewError
+from core.imaging.identifiers import KEY as IDENTIFIERS
 from core.imaging.image_files import reading
 from core.imaging.open_scan import open_scan
 from core.imaging.volumes import read_label_map
@@ -41,7 +42,8 @@ def read_one(request: Mapping[str, Any]) -> dict[str, Any]:
     """Reads what the request names; the voxels go to `voxels.npy` in its scratch folder.
 
     Returns:
-        "affine" (4x4 as lists), "metadata" (of a scan), or "refused" (the error's class) and "text".
+        "affine" (4x4 as lists), of a scan "metadata" and "identifiers" (its UIDs or None); or "refused" (the error's
+        class) and "text".
     """
     paths = [Path(path) for path in request["files"]]
     scratch = Path(request["scratch"])
@@ -53,7 +55,8 @@ def read_one(request: Mapping[str, Any]) -> dict[str, Any]:
                 return {"affine": labels.grid.affine.tolist()}
             volume, metadata = open_scan(paths, request["modality"], request["sequence"], scratch=scratch)
             np.save(scratch / "voxels.npy", volume.array, allow_pickle=False)
-            return {"affine": volume.grid.affine.tolist(), "metadata": metadata}
+            uids = metadata.pop(IDENTIFIERS, None)
+            return {"affine": volume.grid.affine.tolist(), "metadata": metadata, IDENTIFIERS: uids}
     except TwinReviewError as error:
         return {"refused": type(error).__name__, "text": str(error)}
     except Exception as error:  # a file that no check foresaw; what it is goes to the log, without what it quotes

@@ -17,13 +17,16 @@ import threading
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from core import errors
 from core.errors import InputError
+from core.imaging.identifiers import KEY as IDENTIFIERS
+from core.imaging.identifiers import ScanIdentifiers
 from core.imaging.limits import import_limits
+from core.remembered.untyped import JsonDict, JsonObject
 from core.settings import for_child, given
 from core.types import Grid, LabelMap, Modality, Volume
 
@@ -42,7 +45,22 @@ _SETTINGS = ("TWIN_MAX_IMPORT_GB", "TWIN_DATES")
 _ENVIRONMENT = ("PATH", "HOME", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "SYSTEMROOT", "TMPDIR", "VIRTUAL_ENV")
 
 
-def read_scan(files: Sequence[Path], modality: Modality, sequence: str, scratch: Path) -> tuple[Volume, dict[str, Any]]:
+class ReadScan(NamedTuple):
+    """A scan as it was read.
+
+    Args:
+        volume: its voxels mapped from the scratch folder.
+        metadata: what `core.imaging.open_scan.open_scan` says of it, without its UIDs; not yet what may be stored
+            (`core.imaging.scanner_facts.permitted_facts`).
+        identifiers: the UIDs of its DICOM series; None where there are none, or none are kept.
+    """
+
+    volume: Volume
+    metadata: JsonDict
+    identifiers: ScanIdentifiers | None
+
+
+def read_scan(files: Sequence[Path], modality: Modality, sequence: str, scratch: Path) -> ReadScan:
     """`core.imaging.open_scan.open_scan`, in a process of its own.
 
     Args:
@@ -55,7 +73,15 @@ def read_scan(files: Sequence[Path], modality: Modality, sequence: str, scratch:
         raise InputError("Expected at least one file or folder, got none. Choose an image, a DICOM folder or a zip.")
     answer = _ask("scan", files, scratch, modality=modality, sequence=sequence)
     array, grid = _result(scratch, answer, np.float32)
-    return Volume(array, grid, modality, sequence), answer["metadata"]
+    return ReadScan(Volume(array, grid, modality, sequence), answer["metadata"], _identifiers(answer))
+
+
+def _identifiers(answer: JsonObject) -> ScanIdentifiers | None:
+    uids = answer.get(IDENTIFIERS)
+    try:
+        return None if uids is None else ScanIdentifiers.from_json(uids)
+    except (KeyError, TypeError, ValueError):
+        raise InputError("Expected UIDs from the reader, got something else. Try again.") from None
 
 
 def read_mask(file: Path, scratch: Path) -> LabelMap:

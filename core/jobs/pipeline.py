@@ -68,14 +68,14 @@ def import_scan(
     if not confirm_id:
         _ask_about_names(store, dataset, patient_id, sequence)
     with store.scratch() as scratch:
-        volume, metadata = read_scan(list(files), modality, sequence, scratch)
+        read = read_scan(list(files), modality, sequence, scratch)
         return store.scans.add(
-            volume,
+            read.volume,
             dataset=dataset,
             patient_id=patient_id,
             timepoint=timepoint,
             person=person,
-            metadata={**permitted_facts(metadata, timepoint), **(extra or {})},
+            metadata={**permitted_facts(read.metadata, timepoint), **(extra or {})},
         )
 
 

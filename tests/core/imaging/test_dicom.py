@@ -176,6 +176,7 @@ def test_a_named_series_is_read_from_several(tmp_path: Path) -> None:
 def test_metadata_is_plain_json_and_names_nobody(tmp_path: Path) -> None:
     write_series(tmp_path, "CT", KVP=120, ConvolutionKernel="B30f")
     metadata = read_series(tmp_path, "CT")[1]
+    assert json.dumps(metadata.pop("identifiers"))  # apart from all else: tests/core/imaging/test_identifiers.py
     text = json.dumps(metadata)
     assert metadata["kvp"] == 120.0
     assert metadata["manufacturer"] == "ACME"
