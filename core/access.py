@@ -32,6 +32,7 @@ ACTIONS: Mapping[str, frozenset[str]] = {
     "grant.set": _ADMINISTRATORS,
     "scan.added": _READERS,
     "mask.added": _READERS,
+    "study.added": _READERS,  # scans and masks that came together, in one change
     "mask.decided": _READERS,
     "mask.lost": _READERS,
     "mask.found": _READERS,

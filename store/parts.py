@@ -20,6 +20,7 @@ from store.records.patients import Patients
 from store.records.people import People
 from store.records.readings import Readings
 from store.records.scans import Scans
+from store.records.studies import Studies
 from store.records.vectors import Vectors
 from store.records.verdicts import Verdicts
 from store.views import Views
@@ -35,6 +36,7 @@ class Parts:
         self.patients = Patients(ledger)
         self.scans = Scans(ledger, files)
         self.masks = Masks(ledger, files, self.scans)
+        self.studies = Studies(ledger, self.scans, self.masks)
         self.losses = Losses(ledger, self.masks)
         self.decisions = Decisions(ledger, self.masks)
         self.readings = Readings(ledger, self.scans)

@@ -23,6 +23,7 @@ from store.files.file_checks import StoredFile, StoredFiles
 from store.ledger.actors import may_act, person_named
 from store.ledger.audit import Entry
 from store.ledger.base import Change, LedgerBase
+from store.ledger.compound import STUDY
 from store.ledger.scope import scoped
 from store.ledger.writing import Ledger
 from store.parts import Parts
@@ -102,7 +103,7 @@ class SeenLedger(LedgerBase):
     def _check_place(self, action: str, payload: JsonObject) -> None:
         """Raise StoreError unless what is written is about what the person sees."""
         datasets = self._scope.datasets
-        if action == "scan.added":
+        if action in ("scan.added", STUDY):
             if datasets is not None and payload["dataset"] not in datasets:
                 raise StoreError(
                     f"Expected a data set that was granted to {self.person} ({', '.join(datasets) or 'none'}), got "

@@ -28,13 +28,14 @@ from core.errors import TwinReviewError
 from core.imaging.identifiers import KEY as IDENTIFIERS
 from core.imaging.image_files import reading
 from core.imaging.open_scan import open_scan
+from core.imaging.study.apart import answer_examine, answer_survey
 from core.imaging.volumes import read_label_map
 from core.settings import adopt
 
 #: After so long without a request it ends; the next request starts it again.
 IDLE_S = 600.0
-#: More than any answer: metadata of one scan, or one sentence.
-_ANSWER_BYTES = 2**20
+#: More than any answer: a survey of 20,000 files with their names.
+_ANSWER_BYTES = 16 * 2**20
 _PR_SET_PDEATHSIG = 1
 
 
@@ -42,6 +43,7 @@ def read_one(request: Mapping[str, Any]) -> dict[str, Any]:
     """Reads what the request names; the voxels go to `voxels.npy` in its scratch folder.
 
     Returns:
+        Of a survey or a look into a series what `core.imaging.study.apart` says; of an image
         "affine" (4x4 as lists), of a scan "metadata" and "identifiers" (its UIDs or None); or "refused" (the error's
         class) and "text".
     """
@@ -49,6 +51,10 @@ def read_one(request: Mapping[str, Any]) -> dict[str, Any]:
     scratch = Path(request["scratch"])
     try:
         with reading(paths[0]):
+            if request["do"] == "survey":
+                return answer_survey(request, scratch)
+            if request["do"] == "examine":
+                return answer_examine(request)
             if request["do"] == "mask":
                 labels = read_label_map(paths[0])
                 np.save(scratch / "voxels.npy", labels.array, allow_pickle=False)

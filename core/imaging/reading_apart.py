@@ -71,7 +71,7 @@ def read_scan(files: Sequence[Path], modality: Modality, sequence: str, scratch:
     """
     if not files:
         raise InputError("Expected at least one file or folder, got none. Choose an image, a DICOM folder or a zip.")
-    answer = _ask("scan", files, scratch, modality=modality, sequence=sequence)
+    answer = ask("scan", files, scratch, modality=modality, sequence=sequence)
     array, grid = _result(scratch, answer, np.float32)
     return ReadScan(Volume(array, grid, modality, sequence), answer["metadata"], _identifiers(answer))
 
@@ -86,7 +86,7 @@ def _identifiers(answer: JsonObject) -> ScanIdentifiers | None:
 
 def read_mask(file: Path, scratch: Path) -> LabelMap:
     """`core.imaging.volumes.read_label_map` of the file's own grid, in a process of its own. As `read_scan`."""
-    array, grid = _result(scratch, _ask("mask", [file], scratch), np.uint8)
+    array, grid = _result(scratch, ask("mask", [file], scratch), np.uint8)
     return LabelMap(array, grid)
 
 
@@ -97,8 +97,14 @@ def _result(scratch: Path, answer: dict[str, Any], dtype: type) -> tuple[np.ndar
     return array, Grid(array.shape, np.array(answer["affine"]))
 
 
-def _ask(do: str, files: Sequence[Path], scratch: Path, **details: Any) -> dict[str, Any]:
-    """The reader's answer; its refusals and its end are raised as sentences."""
+def ask(do: str, files: Sequence[Path], scratch: Path, **details: Any) -> dict[str, Any]:
+    """The reader's answer to one request; its refusals and its end are raised as sentences.
+
+    Args:
+        do: what `core.imaging.reader_process.read_one` is to do.
+        scratch: a folder of the store's own, for what the reader writes.
+        details: further JSON values of the request.
+    """
     name = Path(files[0]).name
     limits = import_limits()
     request = {

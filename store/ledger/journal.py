@@ -29,6 +29,7 @@ from store.files.mask_files import replace_text, sidecar_of
 from store.files.paths import inside, mask_place, scan_place
 from store.ledger import histories
 from store.ledger.audit import Entry
+from store.ledger.compound import parts_of
 from store.values import check_id
 
 NAME = "journal.json"
@@ -83,16 +84,17 @@ def pending(root: Path) -> Pending | None:
 
 def _places(root: Path, entry: Entry, files: Sequence[str]) -> list[str]:
     """The files that an entry puts in place. A mask's entry does not name the dataset; any is as good as another."""
-    payload = entry["payload"]
-    if entry["action"] == "scan.added":
-        image = scan_place(payload)
-    elif entry["action"] == "mask.added":
-        dataset = [*files[0].split("/"), ""][1]
-        check_id("mask id", payload["mask_id"])
-        image = mask_place(dataset, payload["patient_id"], payload["timepoint"], payload["version"])
-    else:
-        return []
-    places = [image, sidecar_of(image)]
+    places = []
+    for action, payload in parts_of(entry["action"], entry["payload"]):
+        if action == "scan.added":
+            image = scan_place(dict(payload))
+        elif action == "mask.added":
+            dataset = [*files[0].split("/"), ""][1]
+            check_id("mask id", payload["mask_id"])
+            image = mask_place(dataset, payload["patient_id"], payload["timepoint"], payload["version"])
+        else:
+            continue
+        places += [image, sidecar_of(image)]
     for place in places:
         inside(root, place, ("raw", "processed"))
     return places

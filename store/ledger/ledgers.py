@@ -19,6 +19,7 @@ from store.files.mask_files import replace_bytes
 from store.files.paths import inside
 from store.ledger import lines
 from store.ledger.audit import Entry, read_file
+from store.ledger.compound import parts_of
 from store.values import check_id
 
 NAME = "ledger.jsonl"
@@ -34,7 +35,7 @@ def place_of(
     if not isinstance(patient_id, str):
         mask_id = payload.get("mask_id")
         patient_id = patient_of(mask_id) if isinstance(mask_id, str) else None
-    dataset = payload.get("dataset") if "scan_id" in payload else None
+    dataset = payload.get("dataset") if "scan_id" in payload or "scans" in payload else None
     if patient_id is not None and not isinstance(dataset, str):
         dataset = dataset_of(patient_id)
     if patient_id is None or not isinstance(dataset, str):
@@ -52,10 +53,11 @@ class Places:
     def of(self, entry: Entry) -> str:
         """The place of the next entry."""
         payload = entry["payload"] if isinstance(entry["payload"], Mapping) else {}
-        if {"scan_id", "dataset", "patient_id"} <= payload.keys():
-            self._datasets.setdefault(payload["patient_id"], payload["dataset"])
-        if {"mask_id", "patient_id", "version"} <= payload.keys():
-            self._patients[payload["mask_id"]] = payload["patient_id"]
+        for _, part in parts_of(entry["action"], payload):
+            if {"scan_id", "dataset", "patient_id"} <= part.keys():
+                self._datasets.setdefault(part["patient_id"], part["dataset"])
+            if {"mask_id", "patient_id", "version"} <= part.keys():
+                self._patients[part["mask_id"]] = part["patient_id"]
         return place_of(payload, self._patients.get, self._datasets.get)
 
 

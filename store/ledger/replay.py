@@ -14,6 +14,7 @@ from core.types import MODALITIES, Decision, MaskRecord, Scan
 from store.database.connection import Row, Writer
 from store.files.paths import mask_place, scan_place
 from store.ledger.audit import Entry
+from store.ledger.compound import STUDY, parts_of
 from store.values import check_id, to_text
 
 Payload = JsonDict
@@ -87,6 +88,13 @@ def _scan_added(db: Writer, entry: Entry, payload: Payload) -> None:
     insert(db, "patients", {"patient_id": patient_id, "dataset": payload["dataset"], "added_at": at}, nothing)
     insert(db, "timepoints", {"patient_id": patient_id, "timepoint": timepoint, "added_at": at}, nothing)
     insert(db, "scans", {**_columns(payload, SCAN_COLUMNS, SCAN_LATER), "seq": entry["seq"]})
+
+
+def _study_added(db: Writer, entry: Entry, payload: Payload) -> None:
+    for action, part in parts_of(entry["action"], payload):
+        if (part["patient_id"], part["timepoint"]) != (payload["patient_id"], payload["timepoint"]):
+            raise StoreError("It tells of a study of one patient and day, and holds a scan or mask of another.")
+        ACTIONS[action](db, entry, dict(part))
 
 
 def _columns(payload: Payload, names: Sequence[str], later: Sequence[str]) -> Row:
@@ -237,6 +245,7 @@ ACTIONS: dict[str, Callable[[Writer, Entry, Payload], None]] = {
     "grant.set": _grant_set,
     "scan.added": _scan_added,
     "mask.added": _mask_added,
+    STUDY: _study_added,
     "mask.decided": _mask_decided,
     "ood.scored": _row_of("ood_scores", ("score_id", "patient_id", "timepoint", "result")),
     "mask.scored": _row_of("mask_anomalies", ("anomaly_id", "mask_id", "result")),

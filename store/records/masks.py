@@ -2,25 +2,23 @@
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
-
-from core.errors import GeometryError, InputError, StoreError
-from core.imaging.volumes import read_label_map, write_nifti
+from core.errors import GeometryError, StoreError
+from core.imaging.volumes import read_label_map
 from core.remembered.rows import LesionVector, Loss
-from core.remembered.untyped import JsonDict, JsonObject
-from core.remembered.vocabulary import MASK_GATE_VERDICTS, MaskMethod
-from core.types import FORMAT_VERSION, LabelMap, LesionMeasure, MaskRecord, Prompt
-from core.version import software
+from core.remembered.untyped import JsonObject
+from core.remembered.vocabulary import MaskMethod
+from core.types import LabelMap, LesionMeasure, MaskRecord, Prompt
 from store.database.connection import Row
 from store.files import mask_files
 from store.files.file_checks import StoredFile, StoredFiles
 from store.ledger.writing import Change, LedgerBase, mask_of, value_of, where
 from store.records.scans import Scans
-from store.values import check_id, check_one_of, check_person, check_text, plain, vector_values
+from store.records.staged_masks import Making, staged_mask
+from store.values import check_id, check_one_of, check_person, check_text, plain
 
 #: What it takes to name the files of many versions at once.
 _NAMED = (
@@ -176,10 +174,15 @@ class Masks:
             InputError: if an argument or a measurement does not fit the mask.
             StoreError: if there is no scan, no such parent, or the parent's file cannot be read.
         """
-        method = check_one_of("method", method, MaskMethod)
-        check_person(author)
-        files = None if model_files is None else {check_text("file name", k): v for k, v in model_files.items()}
-        for sha256 in (files or {}).values():
+        made = Making(
+            method=check_one_of("method", method, MaskMethod),
+            author=check_person(author),
+            model_checkpoint=model_checkpoint,
+            checkpoint_sha256=checkpoint_sha256,
+            model_files=model_files and {check_text("file name", k): v for k, v in model_files.items()},
+            prompts=tuple(plain(list(prompts), "prompts")),
+        )
+        for sha256 in (made.model_files or {}).values():
             check_id("sha256", sha256)
         grid = self._scans.reference_grid(patient_id, timepoint)
         if not labels.grid.matches(grid):
@@ -188,13 +191,10 @@ class Masks:
                 f"got {labels.grid.shape} with {_mm(labels.grid.spacing_mm)} or another position. Resample it first."
             )
         labels = LabelMap(labels.array, grid)  # the same to 1e-2 mm; all versions' volumes by one and the same voxel
-        measured = mask_files.lesion_values(labels, lesions)
-        scored = _scored([str(lesion["lesion_id"]) for lesion in measured], vectors, verdict)
         parent = None if parent_version is None else self.version(patient_id, timepoint, parent_version)
-        difference: JsonDict = mask_files.version_diff(labels, None if parent is None else self.load(parent))
         with mask_files.staging(self._ledger.root) as folder:
-            image = folder / "mask.nii.gz"
-            mask_sha256 = write_nifti(image, np.asarray(labels.array), grid)
+            before = None if parent is None else self.load(parent)
+            staged = staged_mask(labels, made, before, lesions, vectors, verdict, folder, "mask")
 
             def build(at: str) -> Change:
                 reference = self._scans.reference(patient_id, timepoint)
@@ -202,39 +202,19 @@ class Masks:
                     raise StoreError("The timepoint's reference scan has changed meanwhile. Make the mask again.")
                 if parent is not None:
                     self.refuse_lost(parent)
-                record = MaskRecord(
-                    mask_id=str(uuid.uuid4()),
-                    patient_id=patient_id,
-                    timepoint=timepoint,
-                    version=self._next_version(patient_id, timepoint),
-                    parent_version=parent.version if parent else None,
-                    method=method,
-                    model_checkpoint=model_checkpoint,
-                    prompts=tuple(plain(list(prompts), "prompts")),
-                    author=author,
-                    status="proposed",
-                    created_at=at,
-                    volume_mm3=labels.volume_mm3,
-                    scan_sha256=reference.sha256,
-                    mask_sha256=mask_sha256,
-                    checkpoint_sha256=checkpoint_sha256,
-                    lesions=tuple(measured),
-                    software=software(),
-                    format_version=FORMAT_VERSION,
-                    model_files=files,
-                    **difference,
-                )
-                values = record.to_json()
-                sidecar = mask_files.write_synced(folder / "mask.json", mask_files.sidecar_text(values))
-                path = self.file_of(record).name
-                return Change({**values, **scored}, [(image, path), (sidecar, mask_files.sidecar_of(path))])
+                record = staged.record(patient_id, timepoint, self.next_version(patient_id, timepoint), reference, at)
+                record = replace(record, parent_version=parent.version if parent else None)
+                return Change(*staged.placed(record, self.file_of(record).name))
 
             entry = self._ledger.write("mask.added", author, build)
         return MaskRecord.from_json(entry["payload"])
 
-    def _next_version(self, patient_id: str, timepoint: str) -> int:
+    def next_version(self, patient_id: str, timepoint: str) -> int:
         """One above every version that there is, in the database or as a file, whoever may see it."""
-        folder = self._ledger.masks_folder(patient_id, timepoint)
+        try:
+            folder = self._ledger.masks_folder(patient_id, timepoint)
+        except StoreError:  # a patient who comes with this very change
+            return 1
         numbers = [record.version for record in self.every(patient_id, timepoint)]
         for path in folder.glob("mask_v*"):
             digits = path.name.removeprefix("mask_v").split(".")[0]
@@ -256,18 +236,6 @@ def file_of_row(row: Row) -> StoredFile:
     patient_id, timepoint, version = row["patient_id"], row["timepoint"], row["version"]
     name = f"{mask_files.processed_dir(row['dataset'], patient_id, timepoint)}/{mask_files.mask_name(version)}"
     return StoredFile(name, row["mask_sha256"], _in_words(patient_id, timepoint, version))
-
-
-def _scored(lesion_ids: Sequence[str], vectors: Sequence[LesionVector], verdict: JsonObject | None) -> JsonDict:
-    """The parts of a version's entry beside its sidecar: "vectors" and "verdict", each only where it is given."""
-    rows = [vector_values(row.lesion_id, row.vector, row.names) for row in vectors]
-    if rows and sorted(row["lesion_id"] for row in rows) != sorted(lesion_ids):
-        raise InputError(f"Expected one shape vector for each lesion of the mask ({', '.join(lesion_ids)}), or none.")
-    out: JsonDict = {"vectors": rows} if rows else {}
-    if verdict is not None:
-        check_one_of("verdict of the mask gate", verdict.get("verdict"), MASK_GATE_VERDICTS)
-        out["verdict"] = {"anomaly_id": str(uuid.uuid4()), "result": plain(dict(verdict), "verdict")}
-    return out
 
 
 def _mm(spacing: tuple[float, float, float]) -> str:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import nibabel as nib
 
@@ -11,7 +13,7 @@ from core.errors import InputError, StoreError
 from core.imaging.reference_scan import reference_of
 from core.imaging.volumes import content_sha256, orientation, read_volume, write_nifti
 from core.remembered.untyped import JsonDict, JsonObject
-from core.types import FORMAT_VERSION, Grid, Scan, Volume, parse_date
+from core.types import FORMAT_VERSION, Grid, Modality, Scan, Volume, parse_date
 from core.version import software
 from store.database.connection import Row
 from store.files import mask_files
@@ -19,6 +21,9 @@ from store.files.file_checks import StoredFile, StoredFiles
 from store.ledger.replay import SCAN_COLUMNS
 from store.ledger.writing import Change, LedgerBase, repeated_json, where
 from store.values import check_id, check_text, plain
+
+#: Files of a change, each with its place relative to the root.
+Placed = list[tuple[Path, str]]
 
 
 def scan_of(row: Row) -> Scan:
@@ -39,6 +44,26 @@ def scan_values(row: Row) -> JsonDict:
 def file_of_scan(scan: Scan) -> StoredFile:
     """The image file that a scan's record names."""
     return StoredFile(scan.path, scan.sha256, f"the scan {scan.scan_id} of {scan.patient_id} on {scan.timepoint}")
+
+
+class ScanPlace(NamedTuple):
+    """Whose a scan is, and when it was made."""
+
+    dataset: str
+    patient_id: str
+    timepoint: str
+
+
+class StagedScan(NamedTuple):
+    """A scan whose file is written and not yet in its place."""
+
+    modality: Modality
+    sequence: str
+    grid: Grid
+    sha256: str
+    content: str
+    facts: JsonDict
+    image: Path
 
 
 class Scans:
@@ -127,50 +152,70 @@ class Scans:
             StoreError: if this very image is there already, the patient belongs to another dataset, or the scan would
                 become the reference of a timepoint that has masks.
         """
-        check_id("dataset", dataset), check_id("patient id", patient_id)
-        check_text("timepoint", timepoint), parse_date(timepoint)
+        place = ScanPlace(dataset, patient_id, timepoint)
+        with mask_files.staging(self._ledger.root) as folder:
+            staged = self.staged(volume, place, metadata or {}, folder, "image")
+
+            def build(at: str) -> Change:
+                scan, files = self.placed(staged, place, person, at, self.of(patient_id, timepoint))
+                return Change(plain(scan.to_json()), files)
+
+            entry = self._ledger.write("scan.added", person, build)
+        return Scan.from_json(entry["payload"])
+
+    def staged(self, volume: Volume, place: ScanPlace, metadata: JsonObject, folder: Path, name: str) -> StagedScan:
+        """An image checked and written into `folder`, before the change that puts it in its place. Raises as `add`."""
+        check_id("dataset", place.dataset), check_id("patient id", place.patient_id)
+        check_text("timepoint", place.timepoint), parse_date(place.timepoint)
         if volume.sequence:
             check_id("sequence", volume.sequence)
-        facts = plain(dict(metadata or {}), "metadata")
+        facts = plain(dict(metadata), "metadata")
         if volume.array.min() == volume.array.max():
             raise InputError("Expected an image, got voxels that are all the same. Export it again.")
         content = content_sha256(volume)
         self._refuse_known(content)  # before the file is written; once more inside the lock
-        with mask_files.staging(self._ledger.root) as folder:
-            image = folder / "image.nii.gz"
-            sha256 = write_nifti(image, volume.array, volume.grid)
+        image = folder / f"{name}.nii.gz"
+        sha256 = write_nifti(image, volume.array, volume.grid)
+        return StagedScan(volume.modality, volume.sequence, volume.grid, sha256, content, facts, image)
 
-            def build(at: str) -> Change:
-                self._refuse_known(content)
-                self._refuse_other_dataset(patient_id, dataset)
-                scan_id = self._free_scan_id(volume, patient_id, timepoint)
-                path = f"{mask_files.raw_dir(dataset, patient_id, timepoint)}/{scan_id}.nii.gz"
-                scan = Scan(
-                    scan_id,
-                    dataset,
-                    patient_id,
-                    timepoint,
-                    volume.modality,
-                    volume.sequence,
-                    path,
-                    volume.grid.shape,
-                    volume.grid.spacing_mm,
-                    orientation(volume.grid),
-                    sha256,
-                    content,
-                    facts,
-                    person,
-                    at,
-                    FORMAT_VERSION,
-                    software(),
-                )
-                self._refuse_new_reference(scan)
-                values = plain(scan.to_json())
-                sidecar = mask_files.write_synced(folder / "scan.json", mask_files.sidecar_text(values))
-                return Change(values, [(image, path), (sidecar, mask_files.sidecar_of(path))])
+    def placed(
+        self, staged: StagedScan, place: ScanPlace, person: str, at: str, present: Sequence[Scan]
+    ) -> tuple[Scan, Placed]:
+        """The record of a staged scan and the files of its change; inside the lock.
 
-            entry = self._ledger.write("scan.added", person, build)
-        return Scan.from_json(entry["payload"])
+        Args:
+            present: the scans of its timepoint, and those that come with it in the same change.
+
+        Raises:
+            StoreError: as `add`.
+        """
+        self._refuse_known(staged.content)
+        self._refuse_other_dataset(place.patient_id, place.dataset)
+        scan_id = _free_scan_id(staged.modality, staged.sequence, present)
+        path = f"{mask_files.raw_dir(place.dataset, place.patient_id, place.timepoint)}/{scan_id}.nii.gz"
+        scan = Scan(
+            scan_id,
+            place.dataset,
+            place.patient_id,
+            place.timepoint,
+            staged.modality,
+            staged.sequence,
+            path,
+            staged.grid.shape,
+            staged.grid.spacing_mm,
+            orientation(staged.grid),
+            staged.sha256,
+            staged.content,
+            staged.facts,
+            person,
+            at,
+            FORMAT_VERSION,
+            software(),
+        )
+        self._refuse_new_reference(scan)
+        text = mask_files.sidecar_text(plain(scan.to_json()))
+        sidecar = mask_files.write_synced(staged.image.with_name(f"{staged.image.name}.json"), text)
+        return scan, [(staged.image, path), (sidecar, mask_files.sidecar_of(path))]
 
     def _refuse_other_dataset(self, patient_id: str, dataset: str) -> None:
         sql = "SELECT dataset FROM patients WHERE patient_id = ?"
@@ -191,14 +236,6 @@ class Scans:
                 place = f"{row['scan_id']} of patient {row['patient_id']} on {row['timepoint']}"
             raise StoreError(f"This image is there already: {place}. Nothing was imported.")
 
-    def _free_scan_id(self, volume: Volume, patient_id: str, timepoint: str) -> str:
-        base = "-".join(part for part in (volume.modality, volume.sequence) if part)
-        used = {scan.scan_id for scan in self.of(patient_id, timepoint)}
-        number = 1
-        while (base if number == 1 else f"{base}-{number}") in used:
-            number += 1
-        return base if number == 1 else f"{base}-{number}"
-
     def _refuse_new_reference(self, scan: Scan) -> None:
         present = self.of(scan.patient_id, scan.timepoint)
         if not present or reference_of([*present, scan]) is not scan:
@@ -211,3 +248,12 @@ class Scans:
                 f"{reference_of(present).scan_id}; a {scan.modality} would become the reference and leave them on the "
                 "wrong grid. Import it under another date, or under another patient id."
             )
+
+
+def _free_scan_id(modality: str, sequence: str, present: Sequence[Scan]) -> str:
+    base = "-".join(part for part in (modality, sequence) if part)
+    used = {scan.scan_id for scan in present}
+    number = 1
+    while (base if number == 1 else f"{base}-{number}") in used:
+        number += 1
+    return base if number == 1 else f"{base}-{number}"

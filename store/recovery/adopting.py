@@ -19,6 +19,7 @@ from store.database.migrations import migrate
 from store.files.paths import inside, mask_place, scan_place
 from store.ledger import replay
 from store.ledger.audit import make_entry
+from store.ledger.compound import parts_of
 from store.ledger.replay import MASK_COLUMNS, MASK_LATER, SCAN_COLUMNS, SCAN_LATER
 from store.ledger.writing import mask_values
 from store.records.scans import scan_values
@@ -42,7 +43,7 @@ class Known(NamedTuple):
 def known_of(payloads: Collection[Told]) -> Known:
     """Scans, masks and patients that a history tells of."""
     known = Known(set(), set(), set(), {})
-    for action, payload in payloads:
+    for action, payload in (part for one in payloads for part in parts_of(*one)):
         if action in ("scan.added", "scan.adopted"):
             known.scans.add((payload["patient_id"], payload["timepoint"], payload["scan_id"]))
             known.datasets.setdefault(payload["patient_id"], payload["dataset"])

@@ -15,6 +15,7 @@ from store.files.mask_files import sidecar_of
 from store.files.paths import mask_place
 from store.ledger import heads, histories, ledgers, lines
 from store.ledger.audit import Entry
+from store.ledger.compound import parts_of
 from store.ledger.writing import AUDIT
 from store.recovery import adopting
 from store.recovery.adopting import Told
@@ -83,12 +84,13 @@ def masks_of(entries: Sequence[Entry]) -> dict[str, Mask]:
     places = ledgers.Places()
     for entry in entries:
         payload, place = entry["payload"], places.of(entry)
-        if entry["action"] in ("mask.added", "mask.adopted"):
-            at = (payload["timepoint"], payload["version"])
-            masks[payload["mask_id"]] = Mask(
-                payload["patient_id"], place, at, payload["status"], payload["lesions"], entry
-            )
-        elif entry["action"] == "mask.decided":
+        for action, mask_told in parts_of(entry["action"], payload):
+            if action in ("mask.added", "mask.adopted"):
+                at = (mask_told["timepoint"], mask_told["version"])
+                masks[mask_told["mask_id"]] = Mask(
+                    mask_told["patient_id"], place, at, mask_told["status"], mask_told["lesions"], entry
+                )
+        if entry["action"] == "mask.decided":
             own = payload["decision"]["mask_id"]
             for mask_id in {own, *payload["statuses"]}:
                 mask = masks.get(mask_id, Mask(payload["patient_id"], place, None, "proposed", None, entry))

@@ -31,7 +31,7 @@ from store.files import mask_files
 from store.ledger import ledgers, lines, replay
 from store.ledger.audit import Entry, insert_row, make_entry
 from store.ledger.batch import Batch
-from store.records.masks import _scored
+from store.records.staged_masks import scored_parts
 from store.values import plain
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -194,7 +194,7 @@ class Grown:
         values = record.to_json()
         self._sidecar(values, image)
         vectors = vectors_of(labels)
-        scored = _scored([str(lesion["lesion_id"]) for lesion in lesions], vectors, self._verdict(record, vectors))
+        scored = scored_parts([str(lesion["lesion_id"]) for lesion in lesions], vectors, self._verdict(record, vectors))
         self._write(record.author, "mask.added", {**values, **scored})
         return record
 

@@ -37,30 +37,33 @@ def gather(paths: Sequence[Path], scratch: Path) -> list[GivenFile]:
     if not paths:
         raise InputError("Expected at least one file or folder, got none. Choose an image, a DICOM folder or a zip.")
     files: list[GivenFile] = []
-    for number, path in enumerate(paths):
+    for path in paths:
         with reading(path):
             if not path.exists():
                 raise InputError(f"{path.name}: expected a file or folder, there is none. Check the path.")
-            if path.is_dir():
-                files += [
-                    GivenFile(found, found.relative_to(path).as_posix())
-                    for found in sorted(path.rglob("*"))
-                    if found.is_file() and not _is_hidden(found.relative_to(path))
-                ]
-            else:
-                files.append(GivenFile(path, path.name))
+            for file in _listed(path):
+                files += _opened(file, scratch / f"zip{len(files)}")
         if len(files) > MAX_FILES:
             raise InputError(
                 f"{path.name}: expected at most {MAX_FILES:,} files, got more. Hand in one study at a time."
             )
-        if path.is_dir():
-            continue
-        if path.name.lower().endswith(".zip"):
-            files.pop()
-            home = scratch / f"zip{number}"
-            home.mkdir()
-            files += [GivenFile(member.path, member.label) for member in unpack(path, home)]
     return files
+
+
+def _listed(path: Path) -> list[GivenFile]:
+    if not path.is_dir():
+        return [GivenFile(path, path.name)]
+    found = [one for one in sorted(path.rglob("*")) if one.is_file() and not _is_hidden(one.relative_to(path))]
+    return [GivenFile(one, one.relative_to(path).as_posix()) for one in found]
+
+
+def _opened(file: GivenFile, home: Path) -> list[GivenFile]:
+    """The file itself, or what is in it where it is a zip."""
+    if not file.name.lower().endswith(".zip"):
+        return [file]
+    home.mkdir()
+    folder = f"{file.folder}/" if file.folder else ""
+    return [GivenFile(member.path, f"{folder}{member.label}") for member in unpack(file.path, home)]
 
 
 def _is_hidden(path: Path) -> bool:

@@ -1,0 +1,187 @@
+"""A study on its way in: scans of one patient and day and the masks that came with them, stored as one change."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from core.errors import InputError
+from core.gates.mask.verdicts import vectors_of, verdict_on
+from core.imaging.masks.drawn import MaskOnGrid
+from core.imaging.orienting import canonical
+from core.imaging.reading_apart import ReadScan, read_mask, read_scan
+from core.imaging.reference_scan import reference_of
+from core.imaging.scanner_facts import date_mode
+from core.imaging.study.apart import survey_apart
+from core.imaging.study.dates import check_scan_date
+from core.imaging.study.found import Becomes, PatientFound, Preview, SeriesFound, StudyFound
+from core.imaging.study.gathering import GivenFile
+from core.imaging.study.survey import SCANS
+from core.imaging.volumes import orientation
+from core.jobs.mask_import import as_incoming
+from core.jobs.scan_import import AgreedDay, agreed_day, ask_about_names, check_sequence, stored_facts
+from core.jobs.stages.common import StageStore
+from core.lesions.masks import measure
+from core.remembered.incoming import NewMask, NewScan, StoredStudy
+from core.types import Grid, Modality, Progress, Volume, no_progress
+
+
+@dataclass(frozen=True)
+class Taken:
+    """A series that is to be stored.
+
+    Args:
+        key: which one (`SeriesFound.key`).
+        becomes: "scan" or "mask".
+        modality: of a scan whose file does not say it.
+        sequence: of an MR.
+        without_broken: a person said that it may be taken without files that cannot be read.
+    """
+
+    key: str
+    becomes: Becomes = "scan"
+    modality: Modality | None = None
+    sequence: str = ""
+    without_broken: bool = False
+
+
+def import_study(
+    store: StageStore,
+    paths: Sequence[Path],
+    taken: Sequence[Taken],
+    *,
+    dataset: str,
+    patient_id: str,
+    timepoint: str | None = None,
+    person: str,
+    date_differs: str = "",
+    confirm_id: bool = False,
+    progress: Progress = no_progress,
+) -> StoredStudy:
+    """Reads, checks and stores what was taken of a study: all of it or nothing.
+
+    Args:
+        paths: as they were previewed (`core.imaging.study.apart.preview`).
+        taken: series of one patient and one day.
+        timepoint: the date, YYYY-MM-DD; None takes the files'.
+        date_differs: why the date is another than the files', where it is.
+        confirm_id: somebody said that ids which look like a person's are pseudonyms.
+
+    Returns:
+        The scans, and the masks as proposed versions.
+
+    Raises:
+        InputError: nothing taken, of several patients or days, a date that it cannot be, no scan among it for its masks.
+        NameQuestion: as `core.jobs.scan_import.import_scan`. StoreError: one of the scans is there already.
+    """
+    date_mode()
+    if timepoint is not None:
+        check_scan_date(timepoint)
+    if not confirm_id:
+        ask_about_names(store, dataset, patient_id, [one.sequence for one in taken])
+    with store.scratch() as scratch:
+        progress(0.0, "sorting the files")
+        found, files = survey_apart(paths, scratch)
+        chosen = _chosen(found, taken)
+        day = _day(chosen, timepoint, date_differs)
+        scans, masks = ([one for one in chosen if one.taken.becomes == kind] for kind in ("scan", "mask"))
+        read = []
+        for number, one in enumerate(scans):
+            progress(0.1 + 0.6 * number / len(chosen), f"reading scan {number + 1} of {len(scans)}")
+            read.append(_read(one, files, scratch / f"scan{number}"))
+        reference = _reference(store, read, patient_id, day.date)
+        incoming = []
+        for number, mask in enumerate(masks):
+            progress(0.7 + 0.2 * number / len(masks), f"reading mask {number + 1} of {len(masks)}")
+            placed = _placed(mask, files, scratch / f"mask{number}", reference)
+            incoming.append(_incoming(store, placed, patient_id, day.date, person, reference))
+        progress(0.9, "storing")
+        return store.studies.add(
+            [NewScan(one.volume, stored_facts(one, day)) for one in read],
+            incoming,
+            dataset=dataset,
+            patient_id=patient_id,
+            timepoint=day.date,
+            person=person,
+        )
+
+
+@dataclass(frozen=True)
+class _Chosen:
+    patient: PatientFound
+    study: StudyFound
+    series: SeriesFound
+    taken: Taken
+
+
+def _chosen(found: Preview, taken: Sequence[Taken]) -> list[_Chosen]:
+    there = {series.key: (patient, study, series) for patient, study, series in found.series()}
+    missing = [one.key for one in taken if one.key not in there]
+    if missing or not taken:
+        raise InputError(
+            f"Expected series that the files hold, got {', '.join(missing) or 'none'}. Look at the preview again, and "
+            "tick what is to be stored."
+        )
+    chosen = [_Chosen(*there[one.key], one) for one in taken]
+    if len({(one.patient.patient, one.study.date) for one in chosen}) > 1:
+        raise InputError(
+            "Expected series of one patient and one day, got several. Import each day of each patient on its own."
+        )
+    return chosen
+
+
+def _day(chosen: Sequence[_Chosen], timepoint: str | None, reason: str) -> AgreedDay:
+    study, patient = chosen[0].study, chosen[0].patient
+    facts = {"study_date": study.date, "date_from": study.date_from, "birth_year": patient.birth_year}
+    return agreed_day(timepoint, facts, reason)
+
+
+def _read(one: _Chosen, files: Sequence[GivenFile], scratch: Path) -> ReadScan:
+    series, taken = one.series, one.taken
+    if series.broken and not taken.without_broken:
+        raise InputError(
+            f"{len(series.broken)} files beside a series cannot be read, and it may lack slices at its ends. Copy or "
+            "export it again, or say that it is to be taken without them."
+        )
+    modality = series.modality if series.modality in SCANS.values() else taken.modality
+    if modality is None:
+        raise InputError(f"Expected to know whether {series.key} is CT, PET or MR. Choose it in the preview.")
+    check_sequence(modality, taken.sequence)  # type: ignore[arg-type]
+    scratch.mkdir()
+    read = read_scan([files[n].path for n in series.files], modality, taken.sequence, scratch)  # type: ignore[arg-type]
+    facts = {**read.metadata, "file_orientation": orientation(read.volume.grid)}
+    return read._replace(volume=canonical(read.volume), metadata=facts)
+
+
+def _reference(store: StageStore, read: Sequence[ReadScan], patient_id: str, timepoint: str) -> Volume | None:
+    """The scan on whose grid the timepoint's masks will lie."""
+    present = store.scans.of(patient_id, timepoint)
+    if not read and not present:
+        return None
+    best = reference_of([*present, *(one.volume for one in read)])
+    return best if isinstance(best, Volume) else store.scans.load(best)
+
+
+def _placed(one: _Chosen, files: Sequence[GivenFile], scratch: Path, reference: Volume | None) -> MaskOnGrid:
+    if reference is None:
+        raise InputError(
+            "Expected a scan with the masks, got masks alone. Take the scan that they were drawn on as well."
+        )
+    scratch.mkdir()
+    grid: Grid = reference.grid
+    return read_mask(files[one.series.files[0]].path, scratch, grid)
+
+
+def _incoming(
+    store: StageStore, mask: MaskOnGrid, patient_id: str, timepoint: str, person: str, reference: Volume | None
+) -> NewMask:
+    numbered, prompt = as_incoming(store, mask, patient_id, timepoint, person, reference)
+    vectors = vectors_of(numbered)
+    return NewMask(
+        numbered,
+        tuple(measure(numbered)),
+        tuple(vectors),
+        verdict_on(store, vectors, patient_id),
+        prompts=(prompt,),
+    )
