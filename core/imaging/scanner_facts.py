@@ -15,7 +15,7 @@ from typing import Any
 from core.settings import settings
 
 #: Facts of our own making, kept as they are.
-_OURS = ("format", "units", "contrast", "warnings")
+_OURS = ("format", "units", "contrast", "warnings", "file_orientation")
 #: key -> the most that it can be, from 0: more than any scanner does, and less than a date read as a number.
 _NUMBERS: Mapping[str, float] = {
     "kvp": 500.0,

@@ -6,87 +6,22 @@ Knows no SQL and no page: stores come as `core.jobs.stages.common.StageStore`. E
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Required, TypedDict
 
 import numpy as np
 
 from core.errors import InputError
 from core.gates.scan import measuring
-from core.imaging.pseudonym import ask_about_id, ask_about_name
-from core.imaging.reading_apart import read_mask, read_scan
-from core.imaging.scanner_facts import date_mode, permitted_facts
-from core.imaging.volumes import resample
+from core.imaging.orienting import canonical
+from core.imaging.reading_apart import read_mask
+from core.imaging.volumes import orientation, resample
 from core.jobs.jobs import JobKind
+from core.jobs.scan_import import ScanDetails, import_scan
 from core.jobs.stages import mask_gate, refine, scan_gate, segment, verify
 from core.jobs.stages.common import StageStore, add_version
 from core.remembered.vocabulary import MaskMethod
 from core.review.readers import newest_visible_version
-from core.types import Grid, LabelMap, MaskRecord, Modality, Scan, parse_date
-
-
-class ScanDetails(TypedDict, total=False):
-    """What is said of a scan beside its file: arguments of `import_scan`."""
-
-    dataset: Required[str]
-    patient_id: Required[str]
-    timepoint: Required[str]
-    modality: Required[Modality]
-    sequence: str
-    person: Required[str]
-    confirm_id: bool
-
-
-def import_scan(
-    store: StageStore,
-    files: Sequence[Path],
-    *,
-    dataset: str,
-    patient_id: str,
-    timepoint: str,
-    modality: Modality,
-    sequence: str = "",
-    person: str,
-    extra: Mapping[str, Any] | None = None,
-    confirm_id: bool = False,
-) -> Scan:
-    """Reads, checks and stores one scan; nothing is kept when any check fails.
-
-    Args:
-        extra: further metadata of the caller's own.
-        confirm_id: somebody said that ids which look like a person's are pseudonyms.
-
-    Raises:
-        InputError: the files are not one image, or the names cannot be used. NameQuestion: a new patient's id, a new
-            dataset or the sequence looks like a person's name. StoreError: the scan is there already.
-    """
-    parse_date(timepoint)
-    date_mode()  # a wrong setting is said before anything is read
-    if sequence and modality != "MR":
-        raise InputError(f"Expected a sequence for MR only, got {sequence!r} for {modality}. Leave it empty.")
-    if not confirm_id:
-        _ask_about_names(store, dataset, patient_id, sequence)
-    with store.scratch() as scratch:
-        read = read_scan(list(files), modality, sequence, scratch)
-        return store.scans.add(
-            read.volume,
-            dataset=dataset,
-            patient_id=patient_id,
-            timepoint=timepoint,
-            person=person,
-            metadata={**permitted_facts(read.metadata, timepoint), **(extra or {})},
-        )
-
-
-def _ask_about_names(store: StageStore, dataset: str, patient_id: str, sequence: str) -> None:
-    """What is there already was confirmed once, or is older than the question."""
-    known = store.patients.all()
-    if patient_id not in {row.patient_id for row in known}:
-        ask_about_id(patient_id)
-    if dataset not in {row.dataset for row in known}:
-        ask_about_name("dataset", dataset)
-    ask_about_name("sequence", sequence)
+from core.types import Grid, LabelMap, MaskRecord
 
 
 def import_mask(store: StageStore, file: Path, *, patient_id: str, timepoint: str, author: str) -> MaskRecord:
@@ -97,7 +32,7 @@ def import_mask(store: StageStore, file: Path, *, patient_id: str, timepoint: st
     """
     grid = store.scans.reference_grid(patient_id, timepoint)
     with store.scratch() as scratch:
-        imported = read_mask(file, scratch)
+        imported = canonical(read_mask(file, scratch), orientation(grid))
         labels = (
             imported if imported.grid.matches(grid) else _on_reference(store, imported, grid, patient_id, timepoint)
         )
@@ -130,6 +65,8 @@ def _on_reference(store: StageStore, labels_there: LabelMap, grid: Grid, patient
         )
     return labels
 
+
+__all__ = ["KINDS", "ScanDetails", "import_mask", "import_scan"]
 
 KINDS: dict[str, JobKind] = {
     "segment": JobKind("segment", segment.prepare_segment, segment.compute_segment, segment.record_segment),

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, Required, TypedDict
 
 from core.errors import InputError
+from core.imaging.orienting import canonical
 from core.imaging.pseudonym import ask_about_id, ask_about_name
 from core.imaging.reading_apart import ReadScan, read_scan
 from core.imaging.scanner_facts import date_mode, permitted_facts
@@ -14,6 +15,7 @@ from core.imaging.study.apart import survey_apart
 from core.imaging.study.dates import DateFound, check_against_file, check_scan_date
 from core.imaging.study.found import Preview, SeriesFound
 from core.imaging.study.survey import SCANS
+from core.imaging.volumes import orientation
 from core.jobs.stages.common import StageStore
 from core.remembered.untyped import JsonDict, JsonObject
 from core.types import MODALITIES, Modality, Scan, parse_date
@@ -77,7 +79,7 @@ def import_scan(
             series = _one_series(found, modality, series_uid, without_broken)
             files, modality = [given[n].path for n in series.files], _modality(series, modality)
         check_sequence(modality, sequence)
-        read = read_scan(list(files), modality, sequence, scratch)
+        read = in_canonical_order(read_scan(list(files), modality, sequence, scratch))
         day = agreed_day(timepoint, read.metadata, date_differs)
         return store.scans.add(
             read.volume,
@@ -87,6 +89,12 @@ def import_scan(
             person=person,
             metadata={**stored_facts(read, day), **(extra or {})},
         )
+
+
+def in_canonical_order(read: ReadScan) -> ReadScan:
+    """The scan in the one order of axes in which all are stored, and the file's own order among its facts."""
+    facts = {**read.metadata, "file_orientation": orientation(read.volume.grid)}
+    return read._replace(volume=canonical(read.volume), metadata=facts)
 
 
 class AgreedDay(NamedTuple):

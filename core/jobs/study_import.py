@@ -9,7 +9,6 @@ from pathlib import Path
 from core.errors import InputError
 from core.gates.mask.verdicts import vectors_of, verdict_on
 from core.imaging.masks.drawn import MaskOnGrid
-from core.imaging.orienting import canonical
 from core.imaging.reading_apart import ReadScan, read_mask, read_scan
 from core.imaging.reference_scan import reference_of
 from core.imaging.scanner_facts import date_mode
@@ -18,9 +17,15 @@ from core.imaging.study.dates import check_scan_date
 from core.imaging.study.found import Becomes, PatientFound, Preview, SeriesFound, StudyFound
 from core.imaging.study.gathering import GivenFile
 from core.imaging.study.survey import SCANS
-from core.imaging.volumes import orientation
 from core.jobs.mask_import import as_incoming
-from core.jobs.scan_import import AgreedDay, agreed_day, ask_about_names, check_sequence, stored_facts
+from core.jobs.scan_import import (
+    AgreedDay,
+    agreed_day,
+    ask_about_names,
+    check_sequence,
+    in_canonical_order,
+    stored_facts,
+)
 from core.jobs.stages.common import StageStore
 from core.lesions.masks import measure
 from core.remembered.incoming import NewMask, NewScan, StoredStudy
@@ -72,7 +77,7 @@ def import_study(
         The scans, and the masks as proposed versions.
 
     Raises:
-        InputError: nothing taken, of several patients or days, a date that it cannot be, no scan among it for its masks.
+        InputError: nothing taken, of several patients or days, a date that it cannot be, no scan for masks.
         NameQuestion: as `core.jobs.scan_import.import_scan`. StoreError: one of the scans is there already.
     """
     date_mode()
@@ -149,9 +154,8 @@ def _read(one: _Chosen, files: Sequence[GivenFile], scratch: Path) -> ReadScan:
         raise InputError(f"Expected to know whether {series.key} is CT, PET or MR. Choose it in the preview.")
     check_sequence(modality, taken.sequence)  # type: ignore[arg-type]
     scratch.mkdir()
-    read = read_scan([files[n].path for n in series.files], modality, taken.sequence, scratch)  # type: ignore[arg-type]
-    facts = {**read.metadata, "file_orientation": orientation(read.volume.grid)}
-    return read._replace(volume=canonical(read.volume), metadata=facts)
+    paths = [files[number].path for number in series.files]
+    return in_canonical_order(read_scan(paths, modality, taken.sequence, scratch))  # type: ignore[arg-type]
 
 
 def _reference(store: StageStore, read: Sequence[ReadScan], patient_id: str, timepoint: str) -> Volume | None:

@@ -18,9 +18,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from core.engines.auto.channels import lesion_classes, scans_for
 from core.engines.base import Segmentation
 from core.engines.device import pick_device
-from core.errors import InputError, ModelError
+from core.errors import ModelError
+from core.imaging.orienting import ANATOMICAL_ORDER, axis_order, canonical
 from core.imaging.volumes import content_sha256, resample
 from core.types import Grid, LabelMap, Progress, Volume, no_progress
 
@@ -33,39 +35,6 @@ def _quiet() -> Iterator[None]:
     """nnunetv2 prints advice for its command line on import and construction; it would fill a server's log."""
     with contextlib.redirect_stdout(io.StringIO()):
         yield
-
-
-def channel_for(name: str, volumes: Sequence[Volume]) -> Volume:
-    """The volume that a model's channel asks for: by channel name ("MR T1"), else sequence ("T1"), else modality.
-
-    Raises:
-        InputError: none or several fit; names what the timepoint has.
-    """
-    wanted = name.strip().lower()
-    for key in ("channel", "sequence", "modality"):
-        fits = [v for v in volumes if getattr(v, key).lower() == wanted]
-        if len(fits) == 1:
-            return fits[0]
-        if fits:
-            break
-    have = ", ".join(v.channel for v in volumes) or "no scan"
-    problem = (
-        f"has several scans that could be its channel {name!r}" if fits else f"has no scan for its channel {name!r}"
-    )
-    raise InputError(
-        f"The timepoint {problem} (it has {have}). Import a {name} scan for this date, or choose another model."
-    )
-
-
-def lesion_classes(labels: dict[str, Any]) -> tuple[int, ...]:
-    """The class values that mean lesion: those named so, else every class but the background.
-
-    A model that segments organs and tumours must not have its organs reviewed as lesions.
-    """
-    words = ("tumour", "tumor", "lesion", "cancer", "metast", "carcinoma", "nodule", "gtv")
-    values = {name.lower(): value for name, value in labels.items() if isinstance(value, int) and value > 0}
-    named = tuple(v for name, v in values.items() if any(word in name for word in words))
-    return named or tuple(values.values())
 
 
 def check_plans(plans: dict[str, Any]) -> None:
@@ -112,7 +81,7 @@ class NetworkOutput:
     Args:
         data: (channels, K', J', I') float32, what `preprocess` made of the scans.
         properties: nnU-Net's, to map back.
-        grid: the first channel's.
+        grid: the first channel's, its axes in the training's order.
         logits: (classes, K', J', I') torch tensor on the CPU.
         seconds: "preprocess" and "predict".
     """
@@ -124,6 +93,8 @@ class NetworkOutput:
     seconds: dict[str, float]
 
 
+#: nnU-Net's readers that turn what they read to RAS, at training as well.
+_RAS_READERS = ("NibabelIOWithReorient",)
 #: A larger output is not cached.
 MAX_CACHED_BYTES = 512 * 2**20
 
@@ -164,6 +135,8 @@ class NnUNetSegmenter:
         except (ValueError, KeyError, AttributeError, TypeError) as error:
             raise self._unreadable(error) from None
         self.channel_names = tuple(str(name) for _, name in channels)
+        # nnU-Net's readers hand over the file's own order, but for the one that turns everything to RAS first.
+        self._order = "RAS" if planned.get("image_reader_writer") in _RAS_READERS else ANATOMICAL_ORDER
         self.mirroring = mirroring
         self._cached_output: tuple[tuple[str, ...], NetworkOutput] | None = None
         device = pick_device()
@@ -250,19 +223,20 @@ class NnUNetSegmenter:
         return self._predictor.configuration_manager
 
     def select_channels(self, volumes: Sequence[Volume]) -> list[Volume]:
-        """The volumes that feed the model's channels, in its order. Raises InputError when one is missing."""
-        if not volumes:
-            raise InputError("The timepoint has no scans. Import at least one before running a model.")
-        return [channel_for(name, volumes) for name in self.channel_names]
+        """The volumes that feed the model's channels, in its order (`channels.scans_for`)."""
+        return scans_for(self.channel_names, volumes)
 
     def preprocess(self, volumes: Sequence[Volume]) -> tuple[NDArray[np.float32], dict[str, Any], Grid]:
         """As nnU-Net's own pipeline: channels on the first channel's grid -> cropped, normalised, resampled.
 
+        The axes are the training's, however the volumes are stored: the same scan gives the same numbers.
+
         Returns:
             (channels, K', J', I') float32 at the network's spacing; nnU-Net's properties to map back; the first
-            channel's grid. Index order is SimpleITK's (k, j, i) under the plans' transpose_forward, as it was trained.
+            channel's grid in the training's order of axes. Index order is SimpleITK's (k, j, i) under the plans'
+            transpose_forward, as it was trained.
         """
-        chosen = self.select_channels(volumes)
+        chosen = [canonical(volume, self._order) for volume in self.select_channels(volumes)]
         grid = chosen[0].grid
         arrays = [v.array if v.grid.matches(grid) else resample(v.array, v.grid, grid, "linear") for v in chosen]
         data = np.stack([a.transpose(2, 1, 0) for a in arrays]).astype(np.float32)
@@ -298,8 +272,7 @@ class NnUNetSegmenter:
         return cached[1] if cached and cached[0] == self._key(volumes) else self._infer(volumes, progress)
 
     def _key(self, volumes: Sequence[Volume]) -> tuple[str, ...]:
-        # The content's hash does not say in which order the axes are stored; the output depends on it.
-        return tuple(f"{content_sha256(v)} {v.grid.affine.tobytes().hex()}" for v in self.select_channels(volumes))
+        return tuple(content_sha256(volume) for volume in self.select_channels(volumes))
 
     def _infer(self, volumes: Sequence[Volume], progress: Progress) -> NetworkOutput:
         """Preprocess, predict, and cache the output for the scan gate, which asks next."""
@@ -326,16 +299,16 @@ class NnUNetSegmenter:
         started = time.perf_counter()
         progress(0.85, "resampling to the scan")
         labels, full = self._export(seen.logits, seen.properties, logits)
-        grid = seen.grid
-        if not volumes[0].grid.matches(grid):
-            target = volumes[0].grid
-            labels = resample(labels, grid, target, "nearest")
-            full = None if full is None else np.stack([resample(c, grid, target, "linear") for c in full])
-            grid = target
+        stored = axis_order(volumes[0].grid, self._order)
+        if not stored.grid.matches(seen.grid):
+            labels = resample(labels, seen.grid, stored.grid, "nearest")
+            full = None if full is None else np.stack([resample(c, seen.grid, stored.grid, "linear") for c in full])
+        labels = stored.turn_back(labels)
+        full = None if full is None else np.stack([stored.turn_back(c) for c in full])
         progress(1.0, "done")
         seconds = {**seen.seconds, "export": time.perf_counter() - started}
         return Segmentation(
-            labels=LabelMap(np.ascontiguousarray(labels, dtype=np.uint8), grid),
+            labels=LabelMap(np.ascontiguousarray(labels, dtype=np.uint8), volumes[0].grid),
             model_id=self.model_id,
             checkpoint_sha256=self.checkpoint_sha256,
             channels=tuple(v.channel for v in self.select_channels(volumes)),

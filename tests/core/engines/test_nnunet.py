@@ -8,7 +8,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from core.engines.auto.nnunet import NnUNetSegmenter, channel_for, check_plans, lesion_classes, load_segmenter
+from core.engines.auto.channels import channel_for, lesion_classes
+from core.engines.auto.nnunet import NnUNetSegmenter, check_plans, load_segmenter
 from core.errors import InputError, JobCancelled, ModelError
 from core.imaging.volumes import read_label_map, read_volume
 from core.lesions.metrics import dice

@@ -24,6 +24,8 @@ import pytest
 
 from core.errors import GeometryError, InputError
 from core.imaging import reading_apart
+from core.imaging.orienting import canonical
+from core.imaging.volumes import read_volume
 from core.jobs.pipeline import import_mask, import_scan
 from store import Store, open_store
 from tests.dicom_phantom import write_series
@@ -102,8 +104,9 @@ def _gb_of_this_process() -> float:
 def test_a_scan_arrives_as_it_would_be_read_here(store: Store, tmp_path: Path) -> None:
     path = _image(tmp_path / "x.nii.gz")
     scan = _import(store, path)
-    np.testing.assert_array_equal(store.scans.load(scan).array, np.asarray(nib.load(path).dataobj))  # type: ignore[attr-defined]
-    assert scan.metadata == {"format": "NIfTI", "warnings": []}
+    here = canonical(read_volume(path, "CT"))
+    np.testing.assert_array_equal(store.scans.load(scan).array, here.array)
+    assert scan.metadata == {"format": "NIfTI", "warnings": [], "file_orientation": "RAS"}
     assert not list((store.root / "incoming").iterdir())
 
 

@@ -7,12 +7,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from core.errors import InputError, ModelError
+from core.errors import InputError, ModelError, StoreError
+from core.imaging.orienting import canonical
 from core.imaging.volumes import write_nifti
 from core.jobs.jobs import run_inline
 from core.jobs.pipeline import KINDS, import_mask, import_scan
 from core.jobs.stages import refine
 from core.simulation.demo import build
+from core.types import LabelMap
 from store import Store
 from tests.core.jobs.scene import (
     CT,
@@ -30,6 +32,7 @@ from tests.core.jobs.scene import (
     grid_of,
     labels_of,
 )
+from tests.orders import stored_as
 
 
 def test_without_propagation_only_the_prompted_slice_of_that_lesion_changes(store: Store):
@@ -177,6 +180,35 @@ def test_an_imported_file_is_the_scan_it_was(store: Store, tmp_path):
         person="ann",
         extra={"simulated": True},
     )
-    assert np.array_equal(store.scans.load(scan).array, volume.array)
+    assert np.array_equal(store.scans.load(scan).array, canonical(volume).array)
     assert (scan.scan_id, scan.imported_by, scan.metadata["format"]) == ("CT", "ann", "NIfTI")
     assert scan.metadata["simulated"] is True
+
+
+@pytest.mark.parametrize("order", ["LPS", "RAS", "SLP", "AIR"])
+def test_a_scan_is_stored_in_one_order_of_axes_and_the_file_s_own_is_told(store: Store, tmp_path, order):
+    volume = stored_as(body_image(CT, "CT", 5), order)
+    write_nifti(tmp_path / "ct.nii.gz", volume.array, volume.grid)
+    asked = {"dataset": "d", "patient_id": "P1", "timepoint": DAY1, "modality": "CT", "person": "ann"}
+    scan = import_scan(store, [tmp_path / "ct.nii.gz"], **asked)
+    assert (scan.orientation, scan.metadata["file_orientation"]) == ("LPS", order)
+    assert np.array_equal(store.scans.load(scan).array, stored_as(volume, "LPS").array)
+    again = stored_as(volume, "PRI")
+    write_nifti(tmp_path / "again.nii.gz", again.array, again.grid)
+    with pytest.raises(StoreError, match="already"):
+        import_scan(store, [tmp_path / "again.nii.gz"], **asked)
+
+
+def test_a_mask_in_another_order_of_axes_lies_where_it_was_drawn(store: Store, tmp_path):
+    volume = body_image(CT, "CT", 5)
+    write_nifti(tmp_path / "ct.nii.gz", volume.array, CT)
+    import_scan(
+        store, [tmp_path / "ct.nii.gz"], dataset="d", patient_id="P1", timepoint=DAY1, modality="CT", person="ann"
+    )
+    drawn = np.zeros(CT.shape, np.uint8)
+    drawn[3:7, 4:6, 2:5] = 1
+    for order in ("LPS", "SAR"):
+        mask = stored_as(LabelMap(drawn, CT), order)
+        write_nifti(tmp_path / f"{order}.nii.gz", mask.array, mask.grid)
+        record = import_mask(store, tmp_path / f"{order}.nii.gz", patient_id="P1", timepoint=DAY1, author="ann")
+        assert np.array_equal(stored_as(store.masks.load(record), "RAS").array, drawn)

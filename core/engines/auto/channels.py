@@ -1,0 +1,93 @@
+"""What a model asks for and answers, by name: which scan feeds which channel, and which classes are lesions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Protocol, TypeVar
+
+from core.errors import InputError
+
+
+class Channelled(Protocol):
+    """A scan as it is remembered, or as it is read: both know by which names models ask for it."""
+
+    @property
+    def channel(self) -> str: ...
+    @property
+    def sequence(self) -> str: ...
+    @property
+    def modality(self) -> str: ...
+
+
+V = TypeVar("V", bound=Channelled)
+
+
+class WaitsForScan(InputError):
+    """A model's channel has no scan yet: what was asked has to wait until it is imported."""
+
+    def __init__(self, missing: Sequence[str], have: Sequence[str]) -> None:
+        self.missing = tuple(missing)
+        several = len(missing) > 1
+        super().__init__(
+            f"Waits for {waiting_words(missing)}: import {'them' if several else 'it'} for this date. The timepoint "
+            f"has no scan for its channel {' and '.join(map(repr, missing))} (it has "
+            f"{', '.join(have) or 'no scan'}). Import a {' and a '.join(missing)} scan for this date, or choose "
+            "another model."
+        )
+
+
+def waiting_words(missing: Sequence[str]) -> str:
+    """ "PET", "CT and PET"."""
+    return " and ".join(missing)
+
+
+def channel_for(name: str, volumes: Sequence[V]) -> V:
+    """The volume that a model's channel asks for: by channel name ("MR T1"), else sequence ("T1"), else modality.
+
+    Raises:
+        WaitsForScan: none fits. InputError: several fit. Either names what the timepoint has.
+    """
+    wanted = name.strip().lower()
+    for key in ("channel", "sequence", "modality"):
+        fits = [v for v in volumes if getattr(v, key).lower() == wanted]
+        if len(fits) == 1:
+            return fits[0]
+        if fits:
+            break
+    have = [v.channel for v in volumes]
+    if not fits:
+        raise WaitsForScan([name], have)
+    raise InputError(
+        f"The timepoint has several scans that could be its channel {name!r} (it has {', '.join(have)}). "
+        f"Import a {name} scan for this date, or choose another model."
+    )
+
+
+def scans_for(names: Iterable[str], volumes: Sequence[V]) -> list[V]:
+    """The volumes that feed a model's channels, in its order.
+
+    Raises:
+        WaitsForScan: naming every channel without one. InputError: there is no volume at all, or several fit.
+    """
+    if not volumes:
+        raise InputError("The timepoint has no scans. Import at least one before running a model.")
+    chosen, missing = [], []
+    for name in names:
+        try:
+            chosen.append(channel_for(name, volumes))
+        except WaitsForScan:
+            missing.append(name)
+    if missing:
+        raise WaitsForScan(missing, [v.channel for v in volumes])
+    return chosen
+
+
+def lesion_classes(labels: Mapping[str, object]) -> tuple[int, ...]:
+    """The class values that mean lesion: those named so, else every class but the background.
+
+    A model that segments organs and tumours must not have its organs reviewed as lesions.
+    """
+    words = ("tumour", "tumor", "lesion", "cancer", "metast", "carcinoma", "nodule", "gtv")
+    values = {name.lower(): value for name, value in labels.items() if isinstance(value, int) and value > 0}
+    named = tuple(v for name, v in values.items() if any(word in name for word in words))
+    return named or tuple(values.values())
