@@ -16,6 +16,7 @@ from core.errors import InputError
 from core.gates.mask import fitted
 from core.gates.mask.conformal import scores_needed
 from core.gates.mask.fitted import ALPHA, K_NEAREST, FittedGate, ReferenceLesion
+from core.imaging.orienting import canonical
 from core.lesions.shape import shape_vector
 from core.remembered.rows import LesionVector, ShapeVector
 from core.remembered.sources import HasMasks, HasReferenceSets, HasRoot, HasVectors, HasVerdicts
@@ -32,8 +33,12 @@ class GateStore(HasRoot, HasMasks, HasVectors, HasVerdicts, HasReferenceSets, Pr
 
 
 def vectors_of(labels: LabelMap) -> list[LesionVector]:
-    """The shape vectors of a mask's lesions, stored or not; [] for an empty mask."""
+    """The shape vectors of a mask's lesions, stored or not; [] for an empty mask.
+
+    They are the same however the mask's axes are stored.
+    """
     out = []
+    labels = canonical(labels)
     for label in labels.labels:
         names, vector = shape_vector(labels.array == label, labels.grid.spacing_mm)
         out.append(LesionVector(f"L{label}", tuple(float(v) for v in vector), tuple(names)))

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from core.imaging.orienting import axis_order
 from core.types import Volume
 
 Array = NDArray[np.float64]
@@ -44,8 +45,9 @@ def histogram(volumes: Sequence[Volume]) -> Rows:
 
 
 def geometry(volumes: Sequence[Volume]) -> Rows:
-    """(6,) float32: log spacing and log extent of the first volume, millimetres: a control that sees no voxel."""
-    grid = volumes[0].grid
+    """(6,) float32: log spacing and log extent of the first volume, millimetres, to the left, to posterior and up: a
+    control that sees no voxel."""
+    grid = axis_order(volumes[0].grid).grid
     spacing = np.array(grid.spacing_mm)
     return np.log(np.concatenate([spacing, spacing * grid.shape])).astype(np.float32)
 

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.errors import ModelError
+from core.imaging.orienting import canonical
 from core.imaging.volumes import content_sha256
 from core.types import Progress, Volume, no_progress
 
@@ -170,7 +171,7 @@ def scan_features(
     segmenter: Encoder, volumes: Sequence[Volume], crops: int = CROPS, progress: Progress = no_progress
 ) -> ScanFeatures:
     """Segment at the network's spacing, crop around what was found, encode. 2 to 4 s a scan on one core, less after a
-    segmentation of the same scans.
+    segmentation of the same scans. The numbers are the same however the scans' axes are stored.
 
     Args:
         segmenter: the network, warm; its own mirroring setting is used, the shipped reference has none.
@@ -180,7 +181,7 @@ def scan_features(
     Raises:
         InputError: a channel is missing. JobCancelled: from `progress`, between two windows.
     """
-    chosen = segmenter.select_channels(volumes)
+    chosen = [canonical(volume) for volume in segmenter.select_channels(volumes)]
     seen = segmenter.infer_cached(chosen, progress)
     data, logits = seen.data, np.asarray(seen.logits, dtype=np.float32)
     # Every class that is not background is tumour to the gate, as it is to the worklist.

@@ -189,7 +189,7 @@ def test_an_imported_file_is_the_scan_it_was(store: Store, tmp_path):
 def test_a_scan_is_stored_in_one_order_of_axes_and_the_file_s_own_is_told(store: Store, tmp_path, order):
     volume = stored_as(body_image(CT, "CT", 5), order)
     write_nifti(tmp_path / "ct.nii.gz", volume.array, volume.grid)
-    asked = {"dataset": "d", "patient_id": "P1", "timepoint": DAY1, "modality": "CT", "person": "ann"}
+    asked: dict[str, Any] = {"dataset": "d", "patient_id": "P1", "timepoint": DAY1, "modality": "CT", "person": "ann"}
     scan = import_scan(store, [tmp_path / "ct.nii.gz"], **asked)
     assert (scan.orientation, scan.metadata["file_orientation"]) == ("LPS", order)
     assert np.array_equal(store.scans.load(scan).array, stored_as(volume, "LPS").array)
