@@ -45,8 +45,11 @@ def image_suffix(name: str) -> str | None:
     return next((suffix for suffix in SUFFIXES if name.lower().endswith(suffix)), None)
 
 
-def read_image(path: Path) -> StoredImage:
+def read_image(path: Path, thin: bool = False) -> StoredImage:
     """Read one image file.
+
+    Args:
+        thin: one slice is enough, as of a mask that is cropped around a lesion.
 
     Raises:
         InputError: not there, not readable, not an image, truncated, not three-dimensional, not real-valued.
@@ -69,13 +72,13 @@ def read_image(path: Path) -> StoredImage:
         if path.stat().st_size == 0:
             raise InputError(f"{path.name}: expected an image, got an empty file (0 bytes). Copy or export it again.")
         with path.open("rb") as stream:
-            return _read(stream, path.name, suffix)
+            return _read(stream, path.name, suffix, thin)
 
 
-def _read(stream: IO[bytes], name: str, suffix: str) -> StoredImage:
+def _read(stream: IO[bytes], name: str, suffix: str, thin: bool) -> StoredImage:
     header = pixels_in_file(stream, name, suffix)
     _check_real(name, not header.kind, header.kind)
-    shape = check_shape(name, header.shape)
+    shape = check_shape(name, header.shape, thin)
     check_voxel_bytes(name, shape)
     grid = check_grid(name, shape, header.affine)
     stored = read_payload(stream, name, header, shape)
@@ -109,8 +112,9 @@ def reading(path: Path) -> Iterator[None]:
         ) from error
 
 
-def check_shape(name: str, shape: Sequence[int]) -> tuple[int, int, int]:
-    """The three spatial dimensions of `shape` (trailing ones dropped), refusing 2-D, 4-D, zero and absurd sizes."""
+def check_shape(name: str, shape: Sequence[int], thin: bool = False) -> tuple[int, int, int]:
+    """The three spatial dimensions of `shape` (trailing ones dropped), refusing 2-D, 4-D, zero and absurd sizes, and
+    single slices unless `thin` ones will do."""
     sizes = [int(n) for n in shape]
     if any(n < 1 for n in sizes):
         raise InputError(f"{name}: expected dimensions of at least one voxel, got {tuple(sizes)}. Export it again.")
@@ -121,7 +125,7 @@ def check_shape(name: str, shape: Sequence[int]) -> tuple[int, int, int]:
             f"{name}: expected a 3-D image, got {len(sizes)} dimensions {tuple(sizes)}. "
             "Split the frames or channels and import the one you need."
         )
-    if len(sizes) < 3 or min(sizes) < 2:
+    if len(sizes) < 3 or (min(sizes) < 2 and not thin):
         raise InputError(
             f"{name}: expected a volume, got a single slice {tuple(sizes)}. "
             "Import the whole series: volumes need depth."

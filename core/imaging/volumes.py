@@ -58,7 +58,7 @@ def read_volume(path: Path, modality: Modality, sequence: str = "") -> Volume:
 
 def make_volume(name: str, image: StoredImage, modality: Modality, sequence: str = "") -> Volume:
     """The image as a Volume, if its voxels are finite and not all the same; else InputError about `name`."""
-    _check_finite(name, image.array)
+    check_finite(name, image.array)
     low, high = float(image.array.min()), float(image.array.max())
     if low == high:
         raise InputError(
@@ -85,8 +85,8 @@ def read_label_map(path: Path, grid: Grid | None = None, resample: bool = False)
     """
     path = Path(path)
     image = read_image(path)
-    _check_finite(path.name, image.array)
-    labels = LabelMap(_whole_labels(path.name, image.array), image.grid)
+    check_finite(path.name, image.array)
+    labels = LabelMap(whole_labels(path.name, image.array), image.grid)
     if grid is None or grid.matches(labels.grid):
         return labels if grid is None else LabelMap(labels.array, grid)
     if not resample:
@@ -103,7 +103,8 @@ def read_label_map(path: Path, grid: Grid | None = None, resample: bool = False)
     return moved
 
 
-def _whole_labels(name: str, array: NDArray[np.float32]) -> NDArray[np.uint8]:
+def whole_labels(name: str, array: NDArray[np.float32]) -> NDArray[np.uint8]:
+    """The labels 0 to 255 of a mask that is stored as floats; InputError about `name` for other values."""
     low, high = float(array.min()), float(array.max())
     if round(low) < 0 or round(high) > 255:
         raise InputError(
@@ -123,7 +124,8 @@ def _whole_labels(name: str, array: NDArray[np.float32]) -> NDArray[np.uint8]:
     return labels
 
 
-def _check_finite(name: str, array: NDArray[np.float32]) -> None:
+def check_finite(name: str, array: NDArray[np.float32]) -> None:
+    """Refuse voxels that are NaN or infinite, with InputError about `name`."""
     # slice by slice: an image that is mapped from a file is looked through without a copy of it
     bad = array.size - sum(int(np.count_nonzero(np.isfinite(array[..., k]))) for k in range(array.shape[2]))
     if bad:
@@ -169,7 +171,7 @@ def write_nifti(path: Path, array: NDArray[Any], grid: Grid, overwrite: bool = F
         raise GeometryError(
             f"{path.name}: expected the grid's shape {grid.shape}, got {array.shape}. Pass the array's own."
         )
-    _check_finite(path.name, array)
+    check_finite(path.name, array)
     if path.exists() and not overwrite:
         raise InputError(
             f"{path.name}: expected a new file, there is one already. Stored images are never overwritten."

@@ -1,0 +1,228 @@
+"""Every mask comes onto a scan's grid by one rule: where it lies in space, with its volume kept.
+
+Taking a voxel where its centre lies in the mask (nearest neighbour) loses a fifth to a half of a small lesion between
+grids of different spacing, or adds as much. Here a segment gets as many voxels as its volume has room in, those first
+of which it fills the largest share; the volume before and after is said.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from core.errors import InputError
+from core.imaging.masks.drawn import DrawnMask, DrawnSegment, MaskOnGrid, PlacedSegment
+from core.imaging.masks.shares import Shares, shares_on
+from core.types import Grid, LabelMap
+
+#: A mask of more than this share of a scan is the outline of a body, or what is not lesion.
+MOST_OF_A_SCAN = 0.5
+#: Shares are compared to this many digits, so that the order of a file's axes decides nothing.
+_DIGITS = 5
+#: A change of volume by more than this, percent, is a doubt and not a remark.
+_MUCH_PERCENT = 10.0
+#: Where the voxels that were taken are filled by less than this on average, the shape cannot be told on this grid.
+_THIN = 0.4
+#: Of a segment outside the scan, or given to another, from which on it is a doubt.
+_PART = 0.01
+_MOVED_MM = 0.05
+_ROUNDS = 50
+
+
+@dataclass
+class _Claim:
+    """What one segment asks for: voxels of the grid in its order of preference, and how many it has room in."""
+
+    segment: DrawnSegment
+    shares: Shares
+    flat: NDArray[np.int64]
+    share: NDArray[np.float64]
+    room: int
+    inside_mm3: float
+    overlap_mm3: float = 0.0
+
+
+def onto_grid(mask: DrawnMask, grid: Grid) -> MaskOnGrid:
+    """The mask on the grid of a scan.
+
+    Segments that overlap cannot both have a voxel: the smaller one gets it, since it would vanish in the larger, and
+    the volume that the larger one lost is said.
+
+    Raises:
+        InputError: a segment that lies off the scan, that is smaller than half of its voxels' volume or covered by
+            others, or a mask over most of the scan.
+    """
+    shares = [shares_on(segment, grid) for segment in mask.segments]
+    claims = _claims(mask.segments, shares, grid)
+    array = np.zeros(grid.shape, np.uint8, order="F")
+    for claim, taken in zip(claims, _divided(claims), strict=True):
+        _refuse_lost(claim, len(taken), grid)
+        array[np.unravel_index(taken, grid.shape)] = claim.segment.number
+    labels = LabelMap(array, grid)
+    covered = int(np.count_nonzero(array)) / array.size
+    if covered > MOST_OF_A_SCAN:
+        raise InputError(
+            f"Expected a mask of lesions, got one over {covered:.0%} of the scan: an outline of the body, or inverted, "
+            "so that it marks what is not lesion. Export the lesions alone."
+        )
+    placed = _placed(claims, labels)
+    same = mask.kind != "RTSTRUCT" and all(found.same_lattice for found in shares)
+    if not mask.segments:
+        same = mask.grid is not None and mask.grid.matches(grid)
+    warnings, doubts = _words(claims, placed, same)
+    return MaskOnGrid(
+        labels,
+        mask.kind,
+        placed,
+        mask.provenance,
+        _resampling(mask, placed, same),
+        same,
+        (*mask.warnings, *warnings),
+        (*mask.doubts, *doubts),
+    )
+
+
+def _claims(segments: Sequence[DrawnSegment], shares: Sequence[Shares], grid: Grid) -> list[_Claim]:
+    """What each segment asks for, in the order of the segments; from the smallest on each leaves the next its rest."""
+    taken: NDArray[np.float64] | None = np.zeros(grid.shape, np.float32) if len(segments) > 1 else None
+    claims: dict[int, _Claim] = {}
+    for place in sorted(range(len(segments)), key=lambda n: (segments[n].volume_mm3, n)):
+        found, voxel_mm3 = shares[place], grid.voxel_volume_mm3
+        share, inside_mm3 = found.share, float(found.share.sum()) * voxel_mm3
+        if taken is not None:
+            box = tuple(slice(a, a + n) for a, n in zip(found.start, share.shape, strict=True))
+            share = np.minimum(share, np.maximum(1.0 - taken[box], 0.0))
+            taken[box] += share
+        flat, ordered = _preferred(share, found.start, grid)
+        kept_mm3 = float(share.sum()) * voxel_mm3
+        room = int(np.floor(kept_mm3 / voxel_mm3 + 0.5))
+        overlap = inside_mm3 - kept_mm3
+        claims[place] = _Claim(segments[place], found, flat, ordered, room, inside_mm3, max(overlap, 0.0))
+    return [claims[place] for place in range(len(segments))]
+
+
+def _preferred(
+    share: NDArray[np.float64], start: tuple[int, int, int], grid: Grid
+) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """The voxels that hold some of a segment: most filled first, of equal ones those nearest to its middle."""
+    index = np.argwhere(share > 10.0**-_DIGITS)
+    filled = share[tuple(index.T)]
+    if not len(index):
+        return np.zeros(0, np.int64), filled
+    spread = (index - np.average(index, axis=0, weights=filled)) * grid.spacing_mm
+    distance = np.round(np.square(spread).sum(axis=1), 3)
+    flat = np.ravel_multi_index(tuple((index + start).T), grid.shape).astype(np.int64)
+    order = np.lexsort((flat, distance, -np.round(filled, _DIGITS)))
+    return flat[order], filled[order]
+
+
+def _divided(claims: Sequence[_Claim]) -> list[NDArray[np.int64]]:
+    """The voxels of each segment. One that two ask for goes to whom fills more of it, and then to the smaller one."""
+    lost = [np.zeros(len(claim.flat), bool) for claim in claims]
+    for _ in range(_ROUNDS):
+        asked = [np.flatnonzero(~gone)[: claim.room] for claim, gone in zip(claims, lost, strict=True)]
+        whose = np.concatenate([np.full(len(at), n) for n, at in enumerate(asked)] or [np.zeros(0, int)])
+        place = np.concatenate([*asked, np.zeros(0, int)]).astype(int)
+        voxel = np.concatenate([*(c.flat[at] for c, at in zip(claims, asked, strict=True)), np.zeros(0, np.int64)])
+        filled = np.concatenate([*(c.share[at] for c, at in zip(claims, asked, strict=True)), np.zeros(0)])
+        rooms = np.array([claim.room for claim in claims] or [0])[whose]
+        order = np.lexsort((whose, rooms, -np.round(filled, _DIGITS), voxel))
+        again = np.zeros(len(order), bool)
+        again[1:] = voxel[order][1:] == voxel[order][:-1]
+        if not again.any():
+            break
+        for loser in order[again]:
+            lost[whose[loser]][place[loser]] = True
+    return [claim.flat[np.flatnonzero(~gone)[: claim.room]] for claim, gone in zip(claims, lost, strict=True)]
+
+
+def _refuse_lost(claim: _Claim, voxels: int, grid: Grid) -> None:
+    if voxels:
+        return
+    number, drawn = claim.segment.number, claim.segment.volume_mm3
+    head = f"Lesion {number} of the mask has no voxel on the reference scan's grid: "
+    if claim.inside_mm3 < 1e-3 * drawn:
+        raise InputError(
+            f"{head}it lies outside that scan. Check that both are of one patient, date and frame. Draw the mask on "
+            "the reference scan."
+        )
+    if claim.overlap_mm3 > claim.inside_mm3 / 2:
+        raise InputError(
+            f"{head}other segments cover it. A mask holds one lesion a voxel: choose the segments that are wanted, or "
+            "export them apart. Draw the mask on the reference scan."
+        )
+    raise InputError(
+        f"{head}it lies outside that scan, or between its voxels, with {claim.inside_mm3:.3g} mm3 of it where a voxel "
+        f"has {grid.voxel_volume_mm3:.3g} mm3. Draw the mask on the reference scan."
+    )
+
+
+def _placed(claims: Sequence[_Claim], labels: LabelMap) -> tuple[PlacedSegment, ...]:
+    counts, out = labels.voxel_counts, []
+    for claim in claims:
+        number, drawn, voxels = claim.segment.number, claim.segment.volume_mm3, int(counts[claim.segment.number])
+        outside = max(drawn - claim.inside_mm3, 0.0)
+        out.append(
+            PlacedSegment(
+                label=number,
+                number=number,
+                name=claim.segment.name,
+                drawn_volume_mm3=drawn,
+                volume_mm3=voxels * labels.grid.voxel_volume_mm3,
+                voxels=voxels,
+                overlap_mm3=claim.overlap_mm3 if claim.overlap_mm3 > 1e-6 * drawn else 0.0,
+                outside_mm3=outside if outside > 1e-3 * drawn else 0.0,
+            )
+        )
+    return tuple(out)
+
+
+def _resampling(mask: DrawnMask, placed: Sequence[PlacedSegment], same: bool) -> str:
+    if same:
+        return "Its voxels are voxels of the reference scan: nothing was resampled."
+    if not placed:
+        return "Drawn on another grid; there is nothing in it to bring to the reference scan's."
+    each = "; ".join(
+        f"{s.number}: {s.drawn_volume_mm3:.6g} to {s.volume_mm3:.6g} mm3 ({s.change_percent:+.1f} %)" for s in placed
+    )
+    drawn = "Contours, filled on" if mask.kind == "RTSTRUCT" else "Drawn on another grid and brought to"
+    return (
+        f"{drawn} the reference scan's grid by the share of each voxel that is in them. Volume where it was drawn, and "
+        f"there: {each}."
+    )
+
+
+def _words(claims: Sequence[_Claim], placed: Sequence[PlacedSegment], same: bool) -> tuple[list[str], list[str]]:
+    """What a person should know of the way to the grid: remarks, and what is doubtful."""
+    warnings, doubts = [], []
+    moved = max((claim.shares.moved_mm for claim in claims), default=0.0)
+    if moved > _MOVED_MM:
+        warnings.append(
+            f"The mask's grid is the scan's but for up to {moved:.2f} mm, as headers round; it was taken as the same."
+        )
+    for claim, segment in zip(claims, placed, strict=True):
+        drawn, number = segment.drawn_volume_mm3, segment.number
+        if segment.overlap_mm3:
+            doubts.append(
+                f"Segment {number} overlaps smaller ones, which got {segment.overlap_mm3:.6g} mm3 of its {drawn:.6g} "
+                "mm3: a mask holds one lesion a voxel."
+            )
+        if segment.outside_mm3 > _PART * drawn:
+            doubts.append(f"{segment.outside_mm3:.6g} mm3 of segment {number} lie outside the scan and were cut off.")
+        filled = float(claim.share[: segment.voxels].mean()) if segment.voxels else 1.0
+        expected = drawn - segment.overlap_mm3 - segment.outside_mm3
+        change = 100.0 * (segment.volume_mm3 / expected - 1.0) if expected > 0 else 0.0
+        if not same and filled < _THIN:
+            doubts.append(
+                f"Segment {number} is thinner than the scan's voxels: those it got are filled to {filled:.0%}. Its "
+                "volume was kept, its shape was not."
+            )
+        if abs(change) > _MUCH_PERCENT:
+            doubts.append(
+                f"Segment {number} has {drawn:.6g} mm3 where it was drawn and {segment.volume_mm3:.6g} mm3 "
+                f"({change:+.0f} %) on the scan's grid, whose voxels are too large for it."
+            )
+    return warnings, doubts
