@@ -69,6 +69,11 @@ def _role_now(word: str) -> str:
     return role_now(word)
 
 
+def _if_given(check: Callable[[str], str]) -> Callable[[str | None], str | None]:
+    """The check, for an option that need not be given."""
+    return lambda value: None if value is None else check(value)
+
+
 DataFolder = Annotated[
     Path | None, typer.Option("--data", metavar="DIR", help="data root (default: TWIN_DATA or ./data)")
 ]
@@ -87,6 +92,25 @@ Modality = Annotated[
     str,
     typer.Option(metavar="MODALITY", help="CT, PET or MR", callback=_one_of(_modalities), autocompletion=_modalities),
 ]
+GivenModality = Annotated[
+    str | None,
+    typer.Option(
+        "--modality",
+        metavar="MODALITY",
+        help="CT, PET or MR (default: what DICOM says)",
+        callback=_if_given(_one_of(_modalities)),
+        autocompletion=_modalities,
+    ),
+]
+Dataset = Annotated[str, typer.Option(metavar="NAME", help="the data set that it belongs to")]
+NewPatient = Annotated[str, typer.Option(metavar="PATIENT", help="id of the patient, a pseudonym")]
+GivenDate = Annotated[
+    str | None, typer.Option("--date", metavar="YYYY-MM-DD", help="day of the timepoint (default: what the file says)")
+]
+DateDiffers = Annotated[
+    str, typer.Option("--date-differs", metavar="REASON", help="why the date is another than the file's")
+]
+IsPseudonym = Annotated[bool, typer.Option("--id-is-a-pseudonym", help="an id that looks like a name is none")]
 Role = Annotated[
     str,
     typer.Option(

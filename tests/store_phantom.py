@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from core.errors import StoreError
+from core.remembered.incoming import NewMask, NewScan, StoredStudy
 from core.types import Grid, LabelMap, LesionMeasure, MaskRecord, Prompt, Scan, Volume
 from store import Store
 
@@ -87,6 +88,14 @@ def add_mask(
         **changes,
     }
     return store.masks.add(mask, **values)
+
+
+def add_study(store: Store, patient: str = "P1", day: str = DAY1, seed: int = 40, **changes: Any) -> StoredStudy:
+    """A CT and a PET of one day and a mask on the CT, in one change."""
+    mask = labels(5, 2)
+    values: dict[str, Any] = {"dataset": "set", "patient_id": patient, "timepoint": day, "person": "demo", **changes}
+    scans = [NewScan(scan_volume(seed, "PET", where=grid((6, 5, 4)))), NewScan(scan_volume(seed + 1), {"kvp": 120.0})]
+    return store.studies.add(scans, [NewMask(mask, tuple(measures(mask)), verdict=JUDGED)], **values)
 
 
 def with_people(store: Store, *names: str) -> Store:

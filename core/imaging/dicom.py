@@ -26,7 +26,6 @@ from core.imaging.dicom_files import (
     read_plane,
 )
 from core.imaging.extras import without_extras
-from core.imaging.headers.dicom_times import moment
 from core.imaging.headers.image_header import code_word, quoted
 from core.imaging.identifiers import KEY as IDENTIFIERS
 from core.imaging.identifiers import KEYWORDS as UIDS
@@ -37,6 +36,8 @@ from core.imaging.limits import check_voxel_bytes
 from core.imaging.padding import KEYWORDS as PADDING
 from core.imaging.padding import padding_to_air
 from core.imaging.scanner_facts import LONGEST, date_mode
+from core.imaging.study.dates import KEYWORDS as DATES
+from core.imaging.study.dates import birth_year_of, date_of
 from core.imaging.suv import PHILIPS_ACTIVITY_FACTOR, PHILIPS_SUV_FACTOR, SuvScale, suv_scale
 from core.imaging.volumes import make_volume
 from core.types import Grid, Modality, Volume
@@ -90,10 +91,9 @@ _NEEDED = [
     "PatientWeight",
     "RadiopharmaceuticalInformationSequence",
     "CorrectedImage",
-    "SeriesDate",
+    *DATES,
+    "PatientBirthDate",
     "SeriesTime",
-    "StudyDate",
-    "AcquisitionDate",
     "AcquisitionTime",
     "TimezoneOffsetFromUTC",
     "ContrastBolusAgent",
@@ -328,10 +328,9 @@ def _looked_up(plane: NDArray[np.float32], item: DicomSlice, name: str) -> NDArr
 
 def _metadata(header: Dataset, modality: Modality) -> dict[str, Any]:
     out: dict[str, Any] = {"format": "DICOM"}
-    dates = (header.get(key) for key in ("AcquisitionDate", "SeriesDate", "StudyDate"))
-    date = next((found for found in (moment(value, "000000") for value in dates) if found), None)
-    if date:
-        out["study_date"] = date.date().isoformat()
+    day = date_of(header)
+    out |= {} if day.date is None else {"study_date": day.date, "date_from": day.source}
+    out |= {} if (born := birth_year_of(header)) is None else {"birth_year": born}
     for key, keyword in _NUMBERS.items():
         try:
             out[key] = float(header[keyword].value)

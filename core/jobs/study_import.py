@@ -17,7 +17,6 @@ from core.imaging.study.dates import check_scan_date
 from core.imaging.study.found import Becomes, PatientFound, Preview, SeriesFound, StudyFound
 from core.imaging.study.gathering import GivenFile
 from core.imaging.study.survey import SCANS
-from core.jobs.mask_import import as_incoming
 from core.jobs.scan_import import (
     AgreedDay,
     agreed_day,
@@ -29,7 +28,7 @@ from core.jobs.scan_import import (
 from core.jobs.stages.common import StageStore
 from core.lesions.masks import measure
 from core.remembered.incoming import NewMask, NewScan, StoredStudy
-from core.types import Grid, Modality, Progress, Volume, no_progress
+from core.types import Grid, Modality, Progress, Scan, Volume, no_progress
 
 
 @dataclass(frozen=True)
@@ -49,6 +48,26 @@ class Taken:
     modality: Modality | None = None
     sequence: str = ""
     without_broken: bool = False
+
+
+def taken_of(found: Preview, keys: Sequence[str] | None = None) -> list[Taken]:
+    """What is taken of a preview: the series named by key or UID, else those that it ticks."""
+    every = [series for _, _, series in found.series() if series.becomes is not None]
+    if keys:
+        named = [(key, [series for series in every if key in (series.key, series.uid)]) for key in keys]
+        lacking = [key for key, fits in named if not fits]
+        if lacking:
+            raise InputError(
+                f"Expected series that can be stored, got {', '.join(lacking)}. `scan preview` shows what there is, "
+                "and why something is not taken."
+            )
+        every = [series for _, fits in named for series in fits]
+    else:
+        every = [series for series in every if series.ticked]
+    return [
+        Taken(series.key, series.becomes or "scan", sequence=series.sequence if series.becomes == "scan" else "")
+        for series in every
+    ]
 
 
 def import_study(
@@ -163,7 +182,8 @@ def _reference(store: StageStore, read: Sequence[ReadScan], patient_id: str, tim
     present = store.scans.of(patient_id, timepoint)
     if not read and not present:
         return None
-    best = reference_of([*present, *(one.volume for one in read)])
+    new = [one.volume for one in read]
+    best: Scan | Volume = reference_of([*present, *new])
     return best if isinstance(best, Volume) else store.scans.load(best)
 
 

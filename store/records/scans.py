@@ -190,6 +190,8 @@ class Scans:
             StoreError: as `add`.
         """
         self._refuse_known(staged.content)
+        if staged.content in {scan.content_sha256 for scan in present}:  # it comes twice in this very change
+            raise StoreError("The same image is there twice in what came together. Take it once. Nothing was imported.")
         self._refuse_other_dataset(place.patient_id, place.dataset)
         scan_id = _free_scan_id(staged.modality, staged.sequence, present)
         path = f"{mask_files.raw_dir(place.dataset, place.patient_id, place.timepoint)}/{scan_id}.nii.gz"

@@ -20,7 +20,7 @@ from store.files.drafts import pack_edit
 from store.ledger import heads, replay
 from store.ledger.actors import check_actor
 from store.values import check_person, check_text, check_texts
-from tests.store_phantom import DAY1, SHAPE, add_mask, add_scan, labels
+from tests.store_phantom import DAY1, SHAPE, add_mask, add_scan, add_study, labels
 
 BOB = access.Identity("https://id.example.org", "account-7", "bob@example.org")
 
@@ -69,6 +69,7 @@ WRITES: dict[str, Callable[[Store, str], Any]] = {
     "grant.set": lambda s, who: s.people.grant("bob", ["set"], by=who),
     "scan.added": lambda s, who: add_scan(s, "P9", seed=9, person=who),
     "mask.added": lambda s, who: add_mask(s, 6, parent_version=1, author=who),
+    "study.added": lambda s, who: add_study(s, "P9", person=who),
     "mask.decided": lambda s, who: s.decisions.decide("P1", DAY1, 1, "accept", who, "good"),
     "mask.lost": lambda s, who: s.losses.mark_lost("P1", DAY1, 2, "a disk broke", who),
     "mask.found": lambda s, who: s.losses.mark_found("P1", DAY1, 3, who),

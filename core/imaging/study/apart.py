@@ -12,6 +12,7 @@ from core.imaging.study.examining import examined
 from core.imaging.study.found import PatientFound, Preview, Refused, SeriesFound, StudyFound
 from core.imaging.study.gathering import GivenFile, gather
 from core.imaging.study.survey import survey
+from core.imaging.study.ticks import with_ticks
 from core.remembered.untyped import JsonDict, JsonObject
 from core.types import Progress, no_progress
 
@@ -37,7 +38,7 @@ def preview(paths: Sequence[Path], scratch: Path, progress: Progress = no_progre
         done += 1
         return _examined_apart(series, files, home)
 
-    return _each_series(sorted_files, look), files
+    return with_ticks(each_series(sorted_files, look)), files
 
 
 def survey_apart(paths: Sequence[Path], scratch: Path) -> tuple[Preview, list[GivenFile]]:
@@ -68,7 +69,8 @@ def _with_labels(text: str, files: Sequence[GivenFile], series: SeriesFound) -> 
     return text
 
 
-def _each_series(found: Preview, change: Callable[[SeriesFound], SeriesFound]) -> Preview:
+def each_series(found: Preview, change: Callable[[SeriesFound], SeriesFound]) -> Preview:
+    """The preview with every series changed."""
     patients = [
         replace(p, studies=tuple(replace(s, series=tuple(change(one) for one in s.series)) for s in p.studies))
         for p in found.patients

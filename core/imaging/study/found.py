@@ -41,6 +41,7 @@ class SeriesFound:
         ticked: whether it is taken unless a person says otherwise.
         why_not: why it becomes nothing.
         warnings: sentences.
+        sequence: of an MR, what its description calls it, as "T1"; "" where it says nothing.
         about: a short excerpt of its description, for the person who has the files.
         of_series: of a mask, the SeriesInstanceUID of the series that it was drawn on.
         shape: voxels along i, j, k; None where it has no volume, or none that can be read.
@@ -59,6 +60,7 @@ class SeriesFound:
     ticked: bool = False
     why_not: str | None = None
     warnings: tuple[str, ...] = ()
+    sequence: str = ""
     about: str = ""
     of_series: str | None = None
     shape: tuple[int, int, int] | None = None
@@ -83,6 +85,7 @@ class SeriesFound:
             "spacing_mm": None if self.spacing_mm is None else list(self.spacing_mm),
             "becomes": self.becomes,
             "ticked": self.ticked,
+            "sequence": self.sequence,
             "of_series": self.of_series,
             "description": self.about,
             "asked": list(self.asked),

@@ -18,6 +18,7 @@ from core.imaging.scanner_facts import date_mode
 from core.imaging.study.dates import DateFound, birth_year_of, date_of
 from core.imaging.study.found import PatientFound, Preview, Refused, SeriesFound, StudyFound
 from core.imaging.study.gathering import GivenFile
+from core.imaging.study.ticks import sequence_in
 
 #: DICOM's modalities that are volumes here, and what they are called.
 SCANS = {"CT": "CT", "PT": "PET", "MR": "MR"}
@@ -205,6 +206,7 @@ def _described(files: Sequence[GivenFile], key: str, one: _Series) -> SeriesFoun
         becomes=becomes,  # type: ignore[arg-type]  # mypy takes the tuple's texts for any
         ticked=becomes == "scan",
         why_not=why_not,
+        sequence=sequence_in(about) if code == "MR" else "",
         about=about if date_mode() == "keep" else "",
         of_series=_of_series(header) if code in MASKS else None,
         broken=tuple(files[number].label for number in one.broken),

@@ -12,6 +12,8 @@ from typing import Generic, TypeVar
 
 import streamlit as st
 
+from core.imaging.study.found import Preview
+
 T = TypeVar("T")
 
 
@@ -104,12 +106,26 @@ class StartedJob:
 
 
 @dataclass(frozen=True)
-class ImportedScan:
-    """The scan that was just imported, and the job that scores it."""
+class StudyPreview:
+    """What lies in the files that an uploader holds, and a number of its own for each time that it was looked at.
+
+    Args:
+        sent: ids of the files.
+    """
+
+    sent: tuple[str, ...]
+    found: Preview
+    turn: int
+
+
+@dataclass(frozen=True)
+class ImportedStudy:
+    """What was just imported, and the job that scores it; "" for none."""
 
     patient_id: str
     timepoint: str
-    scan_id: str
+    scans: tuple[str, ...]
+    versions: tuple[int, ...]
     job_id: str
 
 
@@ -174,7 +190,17 @@ QUALITY_TAB = SessionKey("quality-tab", str)
 EVALUATION_JOB = SessionKey("evaluation-job", str)
 SYSTEM_TAB = SessionKey("system-tab", str)
 INTAKE_TAB = SessionKey("intake-tab", str)
-IMPORTED_SCAN = SessionKey("arrived", ImportedScan)
+STUDY_PREVIEW = SessionKey("study-preview", StudyPreview)
+STUDY_SHOWN = SessionKey("study-shown", int, "preview")
+SERIES_TICKED = SessionKey("series-ticked", bool, "preview", "series", "whether it may be stored")
+SERIES_MODALITY = SessionKey("series-modality", str, "preview", "series")
+SERIES_SEQUENCE = SessionKey("series-sequence", str, "preview", "series")
+WITHOUT_BROKEN = SessionKey("without-broken", bool, "preview", "series")
+STUDY_PATIENT = SessionKey("study-patient", str, "preview", "patient")
+STUDY_DATE: SessionKey[object] = SessionKey("study-date", object, "preview", "date")
+DATE_DIFFERS = SessionKey("date-differs", bool, "preview", "date")
+DATE_REASON = SessionKey("date-reason", str, "preview")
+IMPORTED_STUDY = SessionKey("arrived", ImportedStudy)
 QUESTIONED_NAMES = SessionKey("name-question", QuestionedNames)
 MASK_TIMEPOINT = SessionKey("mask-timepoint", str, "patient")
 IMPORTED_MASK = SessionKey("mask-arrived", str, "patient")

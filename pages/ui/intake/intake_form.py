@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Unpack
 
 import streamlit as st
 from streamlit.runtime.uploaded_file_manager import UploadedFile
 
 from core.imaging.pseudonym import NameQuestion
-from core.jobs.pipeline import ScanDetails, import_mask, import_scan
+from core.jobs.pipeline import import_mask
 from core.remembered.untyped import JsonDict, TableRow
 from core.types import MM3_PER_ML, Scan
 from pages.ui.frame import session
@@ -20,12 +19,6 @@ from pages.ui.shared.text import plain
 from store import SeenStore
 
 VERDICTS = {"in distribution": st.success, "out of distribution": st.warning}
-
-
-def import_files(store: SeenStore, files: Sequence[UploadedFile], **details: Unpack[ScanDetails]) -> Scan:
-    """Uploaded files -> a stored scan. Raises what `pipeline.import_scan` raises; the uploads are gone after."""
-    with store.scratch() as folder:
-        return import_scan(store, uploads.saved(files, folder), **details)
 
 
 def name_question(names: Sequence[str]) -> bool:
@@ -52,16 +45,13 @@ def asking_about_names(names: Sequence[str]) -> Iterator[None]:
     session.QUESTIONED_NAMES.set(QuestionedNames(turn=turn))
 
 
-def show_arrival(store: SeenStore, patient: str, timepoint: str, scan_id: str) -> None:
-    """What was understood of the file, so that a wrong guess is seen."""
-    scan = next((s for s in store.scans.of(patient, timepoint) if s.scan_id == scan_id), None)
-    if scan is None:
-        return
+def show_scan(scan: Scan) -> None:
+    """What was understood of a file, so that a wrong guess is seen."""
     size = " x ".join(str(n) for n in scan.shape)
     spacing = " x ".join(f"{mm:.2f}" for mm in scan.spacing_mm)
     st.success(
-        f"{plain(scan.channel)} of {plain(patient)}, {plain(timepoint)}: {plain(size)} voxels of {spacing} mm, "
-        f"orientation {plain(scan.orientation)}."
+        f"{plain(scan.channel)} of {plain(scan.patient_id)}, {plain(scan.timepoint)}: {plain(size)} voxels of "
+        f"{spacing} mm, orientation {plain(scan.orientation)}."
     )
     for warning in scan.metadata.get("warnings", []):
         st.warning(plain(warning))
@@ -86,8 +76,8 @@ def mask_form(store: SeenStore, patient: str | None, person: str) -> None:
     files = uploads.uploader(
         "mask-file",
         "Mask file",
-        type=["nii", "gz", "nrrd", "mha"],
-        help="Whole numbers from 0 (background) to 255; the number is the lesion. On the grid of one of the scans.",
+        help="A label map (NIfTI, NRRD, MHA), a Slicer segmentation, or a DICOM RTSTRUCT or SEG. It is brought to the "
+        "reference scan; what its volume gains or loses by that is said.",
     )
     only_for(patient, "mask-file", files)
     state = rights.button(store, person, "mask.added", disabled=not files)
