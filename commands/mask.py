@@ -85,12 +85,21 @@ def import_mask(
     session: Session,
     patient: Patient,
     date: Date,
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="the mask, as an image file")],
+    file: Annotated[
+        Path, typer.Argument(metavar="FILE", help="the mask: an image file, .seg.nrrd, or DICOM RTSTRUCT or SEG")
+    ],
+    segment: Annotated[
+        list[int] | None,
+        typer.Option(metavar="N", help="number of a segment in the file that is a lesion; repeat it (default: all)"),
+    ] = None,
 ) -> object:
-    """Imports a mask drawn elsewhere."""
-    from core.jobs.pipeline import import_mask as run
+    """Imports a mask drawn elsewhere, and says what became of its segments on the way to the reference scan."""
+    from core.jobs.mask_import import import_mask as run
+    from core.jobs.mask_import import import_of
 
-    return run(session.store, file, patient_id=patient, timepoint=date, author=session.person).to_json()
+    record = run(session.store, file, patient_id=patient, timepoint=date, author=session.person, segments=segment or [])
+    said = import_of(record)
+    return {**record.to_json(), **{key: said[key] for key in ("kind", "segments", "resampling", "warnings", "doubts")}}
 
 
 def _decide(

@@ -27,10 +27,11 @@ import numpy as np
 from core.errors import TwinReviewError
 from core.imaging.identifiers import KEY as IDENTIFIERS
 from core.imaging.image_files import reading
+from core.imaging.masks.reading import describe_mask, mask_on
 from core.imaging.open_scan import open_scan
 from core.imaging.study.apart import answer_examine, answer_survey
-from core.imaging.volumes import read_label_map
 from core.settings import adopt
+from core.types import Grid
 
 #: After so long without a request it ends; the next request starts it again.
 IDLE_S = 600.0
@@ -43,9 +44,9 @@ def read_one(request: Mapping[str, Any]) -> dict[str, Any]:
     """Reads what the request names; the voxels go to `voxels.npy` in its scratch folder.
 
     Returns:
-        Of a survey or a look into a series what `core.imaging.study.apart` says; of an image
-        "affine" (4x4 as lists), of a scan "metadata" and "identifiers" (its UIDs or None); or "refused" (the error's
-        class) and "text".
+        "affine" (4x4 as lists), of a scan "metadata" and "identifiers" (its UIDs or None), of a mask "said"; or
+        "described" (a mask that was only to be described); or "refused" (the error's class) and "text".
+        Of a survey or a look into a series, what `core.imaging.study.apart` makes of it.
     """
     paths = [Path(path) for path in request["files"]]
     scratch = Path(request["scratch"])
@@ -55,10 +56,8 @@ def read_one(request: Mapping[str, Any]) -> dict[str, Any]:
                 return answer_survey(request, scratch)
             if request["do"] == "examine":
                 return answer_examine(request)
-            if request["do"] == "mask":
-                labels = read_label_map(paths[0])
-                np.save(scratch / "voxels.npy", labels.array, allow_pickle=False)
-                return {"affine": labels.grid.affine.tolist()}
+            if request["do"] in ("mask", "describe mask"):
+                return _read_mask(paths[0], request, scratch)
             volume, metadata = open_scan(paths, request["modality"], request["sequence"], scratch=scratch)
             np.save(scratch / "voxels.npy", volume.array, allow_pickle=False)
             uids = metadata.pop(IDENTIFIERS, None)
@@ -68,6 +67,16 @@ def read_one(request: Mapping[str, Any]) -> dict[str, Any]:
     except Exception as error:  # a file that no check foresaw; what it is goes to the log, without what it quotes
         frames = [f"{Path(f.filename).name}:{f.lineno} {f.name}" for f in traceback.extract_tb(error.__traceback__)]
         return {"ended": "error", "log": f"{type(error).__name__} at {' < '.join(reversed(frames[-6:]))}"}
+
+
+def _read_mask(file: Path, request: Mapping[str, Any], scratch: Path) -> dict[str, Any]:
+    """A mask on the request's "grid" ("shape" and "affine", or None for its own), or its description."""
+    grid = request["grid"] and Grid(tuple(request["grid"]["shape"]), np.array(request["grid"]["affine"]))
+    if request["do"] == "describe mask":
+        return {"described": describe_mask(file, grid).to_json()}
+    mask = mask_on(file, grid, request["segments"])
+    np.save(scratch / "voxels.npy", mask.labels.array, allow_pickle=False)
+    return {"affine": mask.labels.grid.affine.tolist(), "said": mask.said()}
 
 
 def _limit_itself(limits: Mapping[str, float]) -> None:

@@ -26,6 +26,7 @@ from core.errors import InputError
 from core.imaging.identifiers import KEY as IDENTIFIERS
 from core.imaging.identifiers import ScanIdentifiers
 from core.imaging.limits import import_limits
+from core.imaging.masks.drawn import MaskDescription, MaskOnGrid
 from core.remembered.untyped import JsonDict, JsonObject
 from core.settings import for_child, given
 from core.types import Grid, LabelMap, Modality, Volume
@@ -84,10 +85,21 @@ def _identifiers(answer: JsonObject) -> ScanIdentifiers | None:
         raise InputError("Expected UIDs from the reader, got something else. Try again.") from None
 
 
-def read_mask(file: Path, scratch: Path) -> LabelMap:
-    """`core.imaging.volumes.read_label_map` of the file's own grid, in a process of its own. As `read_scan`."""
-    array, grid = _result(scratch, ask("mask", [file], scratch), np.uint8)
-    return LabelMap(array, grid)
+def read_mask(file: Path, scratch: Path, grid: Grid | None = None, segments: Sequence[int] = ()) -> MaskOnGrid:
+    """`core.imaging.masks.reading.mask_on`, in a process of its own. Scratch and errors as of `read_scan`."""
+    answer = ask("mask", [file], scratch, grid=_grid_json(grid), segments=list(segments))
+    array, own = _result(scratch, answer, np.uint8)
+    return MaskOnGrid.of(LabelMap(array, grid or own), answer["said"])
+
+
+def describe_mask(file: Path, scratch: Path, grid: Grid | None = None) -> MaskDescription:
+    """`core.imaging.masks.reading.describe_mask`, in a process of its own. Scratch and errors as of `read_scan`."""
+    answer = ask("describe mask", [file], scratch, grid=_grid_json(grid))
+    return MaskDescription.from_json(answer["described"])
+
+
+def _grid_json(grid: Grid | None) -> JsonDict | None:
+    return None if grid is None else {"shape": list(grid.shape), "affine": grid.affine.tolist()}
 
 
 def _result(scratch: Path, answer: dict[str, Any], dtype: type) -> tuple[np.ndarray, Grid]:

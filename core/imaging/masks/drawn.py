@@ -117,6 +117,7 @@ class MaskOnGrid:
         labels: (I, J, K) on the scan's grid; the values are `PlacedSegment.label`.
         resampling: what was done to bring it there, with the volumes, in words.
         same_lattice: its voxels are voxels of the scan, so that nothing was gained or lost.
+        drawn_on: the grid of the file; None for contours.
         warnings, doubts: as in `MaskDescription`, and of the way to the grid.
     """
 
@@ -128,6 +129,7 @@ class MaskOnGrid:
     same_lattice: bool
     warnings: tuple[str, ...] = ()
     doubts: tuple[str, ...] = ()
+    drawn_on: Grid | None = None
 
     def said(self) -> JsonDict:
         """All but the voxels, as plain JSON values."""
@@ -139,11 +141,13 @@ class MaskOnGrid:
             "same_lattice": self.same_lattice,
             "warnings": list(self.warnings),
             "doubts": list(self.doubts),
+            "drawn_on": None if self.drawn_on is None else [self.drawn_on.shape, self.drawn_on.affine.tolist()],
         }
 
     @classmethod
     def of(cls, labels: LabelMap, said: JsonObject) -> MaskOnGrid:
         """Inverse of `said`, with the voxels."""
+        drawn_on = said["drawn_on"]
         return cls(
             labels,
             said["kind"],
@@ -153,6 +157,7 @@ class MaskOnGrid:
             bool(said["same_lattice"]),
             tuple(said["warnings"]),
             tuple(said["doubts"]),
+            None if drawn_on is None else Grid(tuple(drawn_on[0]), np.array(drawn_on[1])),
         )
 
 

@@ -10,7 +10,7 @@ from scipy.ndimage import find_objects
 
 from core.errors import InputError
 from core.imaging.image_files import StoredImage, image_suffix, read_image
-from core.imaging.masks.drawn import MAX_LABEL, DrawnMask, DrawnSegment, MaskProvenance, cropped, part_of
+from core.imaging.masks.drawn import MAX_LABEL, DrawnMask, DrawnSegment, MaskKind, MaskProvenance, cropped, part_of
 from core.imaging.masks.slicer_segments import SlicerSegments, read_layers, read_slicer_segments
 from core.imaging.volumes import check_finite, whole_labels
 
@@ -51,10 +51,9 @@ def _labelled(drawn: list[DrawnSegment], image: StoredImage, slicer: SlicerSegme
     (only,) = drawn
     words = [*image.warnings, *slicer.warnings]
     if only.number != 1:
-        words.append(f"The only value in the file is {only.number}: it is one lesion, and was taken as number 1.")
-    kind = "0/255" if only.number == MAX_LABEL else "label map"
-    one = DrawnSegment(1, only.name, only.share, only.grid)
-    return DrawnMask(kind, (one,), image.grid, provenance, tuple(words))  # type: ignore[arg-type]
+        words.append(f"The only value in the file is {only.number}: it marks one lesion, and is not its number.")
+    kind: MaskKind = "0/255" if only.number == MAX_LABEL else "label map"
+    return DrawnMask(kind, (only,), image.grid, provenance, tuple(words))
 
 
 def _of_probability(image: StoredImage, sha256: str) -> DrawnMask:
@@ -70,8 +69,9 @@ def _of_probability(image: StoredImage, sha256: str) -> DrawnMask:
 
 
 def _is_probability(array: NDArray[np.float32]) -> bool:
-    """Whether the values lie from 0 to 1 and some are neither."""
-    if float(array.min()) < -_WHOLE or float(array.max()) > 1 + _WHOLE:
+    """Whether the values lie from 0 to 1, are not all the same, and some are neither."""
+    low, high = float(array.min()), float(array.max())
+    if low < -_WHOLE or high > 1 + _WHOLE or low == high:
         return False
     return any(bool((np.abs(plane - np.rint(plane)) > _WHOLE).any()) for plane in np.moveaxis(array, 2, 0))
 

@@ -48,6 +48,7 @@ class _Claim:
 def onto_grid(mask: DrawnMask, grid: Grid) -> MaskOnGrid:
     """The mask on the grid of a scan.
 
+    One segment alone becomes label 1, whatever its number; several keep their numbers as labels.
     Segments that overlap cannot both have a voxel: the smaller one gets it, since it would vanish in the larger, and
     the volume that the larger one lost is said.
 
@@ -60,7 +61,7 @@ def onto_grid(mask: DrawnMask, grid: Grid) -> MaskOnGrid:
     array = np.zeros(grid.shape, np.uint8, order="F")
     for claim, taken in zip(claims, _divided(claims), strict=True):
         _refuse_lost(claim, len(taken), grid)
-        array[np.unravel_index(taken, grid.shape)] = claim.segment.number
+        array[np.unravel_index(taken, grid.shape)] = claim.segment.number if len(claims) > 1 else 1
     labels = LabelMap(array, grid)
     covered = int(np.count_nonzero(array)) / array.size
     if covered > MOST_OF_A_SCAN:
@@ -81,7 +82,8 @@ def onto_grid(mask: DrawnMask, grid: Grid) -> MaskOnGrid:
         _resampling(mask, placed, same),
         same,
         (*mask.warnings, *warnings),
-        (*mask.doubts, *doubts),
+        (*mask.doubts, *doubts, *_inverted(mask)),
+        mask.grid,
     )
 
 
@@ -139,6 +141,23 @@ def _divided(claims: Sequence[_Claim]) -> list[NDArray[np.int64]]:
     return [claim.flat[np.flatnonzero(~gone)[: claim.room]] for claim, gone in zip(claims, lost, strict=True)]
 
 
+def _inverted(mask: DrawnMask) -> list[str]:
+    """A doubt where all corners of the mask's own grid are marked, and something within is not."""
+    if mask.grid is None:
+        return []
+    top = np.array(mask.grid.shape) - 1
+    corners = mask.grid.to_mm(top * np.array([[i, j, k] for i in (0, 1) for j in (0, 1) for k in (0, 1)]))
+    marked = np.zeros(8, bool)
+    for segment in mask.segments:
+        at = np.rint(segment.grid.to_index(corners)).astype(int)
+        there = ((at >= 0) & (at < segment.share.shape)).all(axis=1)
+        marked[there] |= segment.share[tuple(at[there].T)] >= 0.5
+    full = sum(int(np.count_nonzero(segment.share)) for segment in mask.segments) >= np.prod(mask.grid.shape)
+    if not marked.all() or full:
+        return []
+    return ["The mask marks all corners of its grid: it seems to be inverted, and to mark what is not lesion."]
+
+
 def _refuse_lost(claim: _Claim, voxels: int, grid: Grid) -> None:
     if voxels:
         return
@@ -163,11 +182,13 @@ def _refuse_lost(claim: _Claim, voxels: int, grid: Grid) -> None:
 def _placed(claims: Sequence[_Claim], labels: LabelMap) -> tuple[PlacedSegment, ...]:
     counts, out = labels.voxel_counts, []
     for claim in claims:
-        number, drawn, voxels = claim.segment.number, claim.segment.volume_mm3, int(counts[claim.segment.number])
+        number, drawn = claim.segment.number, claim.segment.volume_mm3
+        label = number if len(claims) > 1 else 1
+        voxels = int(counts[label])
         outside = max(drawn - claim.inside_mm3, 0.0)
         out.append(
             PlacedSegment(
-                label=number,
+                label=label,
                 number=number,
                 name=claim.segment.name,
                 drawn_volume_mm3=drawn,

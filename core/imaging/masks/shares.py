@@ -37,6 +37,15 @@ class Shares:
     same_lattice: bool
 
 
+def is_part_of(own: Grid, grid: Grid) -> bool:
+    """Whether the voxels of one grid are voxels of the other, whatever the order of its axes: it may reach beyond."""
+    to_grid = np.linalg.inv(grid.affine) @ own.affine
+    axes = np.argmax(np.abs(to_grid[:3, :3]), axis=0)
+    if sorted(axes) != [0, 1, 2]:
+        return False
+    return bool((_stray(to_grid, _lattice(to_grid, axes, own), own) <= SAME_LATTICE).all())
+
+
 def shares_on(segment: DrawnSegment, grid: Grid) -> Shares:
     """The segment on `grid`; a box without voxels where it lies off the grid."""
     to_grid = np.linalg.inv(grid.affine) @ segment.grid.affine
@@ -45,8 +54,7 @@ def shares_on(segment: DrawnSegment, grid: Grid) -> Shares:
         scale = to_grid[axes, range(3)]
         along = _along(to_grid, axes, scale, segment.grid)
         moved = _stray(to_grid, along, segment.grid)
-        lattice = _along(to_grid, axes, np.sign(scale), segment.grid)
-        lattice[:3, 3] = np.rint(lattice[:3, 3])
+        lattice = _lattice(to_grid, axes, segment.grid)
         off = _stray(to_grid, lattice, segment.grid)
         if (off <= SAME_LATTICE).all():
             moved_mm = float(np.linalg.norm(off * grid.spacing_mm))
@@ -65,6 +73,13 @@ def _along(
     out[axes, range(3)] = scale
     middle = (np.array(own.shape) - 1) / 2
     out[:3, 3] = to_grid[:3, :3] @ middle + to_grid[:3, 3] - out[:3, :3] @ middle
+    return out
+
+
+def _lattice(to_grid: NDArray[np.float64], axes: NDArray[np.int64], own: Grid) -> NDArray[np.float64]:
+    """As `_along`, from voxel to voxel."""
+    out = _along(to_grid, axes, np.sign(to_grid[axes, range(3)]), own)
+    out[:3, 3] = np.rint(out[:3, 3])
     return out
 
 

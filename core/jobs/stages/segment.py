@@ -31,7 +31,7 @@ MAX_MATCH_MM = 10.0
 DEFAULT_MODEL = "sts-ctpet-small"
 
 
-def _priors(
+def lesion_priors(
     store: StageStore, patient_id: str, timepoint: str, known_masks: Mapping[str, Sequence[MaskRecord]]
 ) -> list[dict[str, Any]]:
     """Masks to take lesion numbers from, by priority; each lists only lesions that are not in an earlier one.
@@ -75,7 +75,7 @@ def prepare_segment(store: StageStore, args: Mapping[str, Any], person: str) -> 
         "timepoint": timepoint,
         "model_id": args.get("model_id") or DEFAULT_MODEL,
         "scans": [describe(store, scan) for scan in scans],
-        "priors": _priors(store, patient_id, timepoint, known),
+        "priors": lesion_priors(store, patient_id, timepoint, known),
         "next_label": max(labels, default=0) + 1,
     }
 
@@ -118,7 +118,7 @@ def _number(components: np.ndarray, reference: Volume, params: Mapping[str, Any]
         return components, {"prior": None}
     nearest, *older = params["priors"]
     note: dict[str, Any] = {"prior": nearest["timepoint"]}
-    to_prior, converged = _motion(reference, nearest, params["timepoint"])
+    to_prior, converged = motion_to(reference, nearest, params["timepoint"])
     if converged is not None:
         note["registration_converged"] = converged
     match = partial(match_lesions, max_distance_mm=MAX_MATCH_MM, next_label=first_free)
@@ -128,12 +128,12 @@ def _number(components: np.ndarray, reference: Volume, params: Mapping[str, Any]
     for prior in older:
         if not matching.new:
             break
-        to_prior, converged = _motion(reference, prior, params["timepoint"])
+        to_prior, converged = motion_to(reference, prior, params["timepoint"])
         if not converged:
             continue  # a lesion called new is found out in review; one under a wrong number may not be
         unknown = [component for component, lesion in matching.numbers.items() if lesion in matching.new]
         again = match(
-            _only(read_label_map(Path(prior["mask"])), prior["lesions"]),
+            only_lesions(read_label_map(Path(prior["mask"])), prior["lesions"]),
             np.where(np.isin(components, unknown), components, 0).astype(np.uint8),
             reference.grid,
             to_prior,
@@ -148,7 +148,7 @@ def _number(components: np.ndarray, reference: Volume, params: Mapping[str, Any]
     return matching.relabel(components, reference.grid).array, note
 
 
-def _motion(reference: Volume, prior: Mapping[str, Any], timepoint: str) -> tuple[np.ndarray, bool | None]:
+def motion_to(reference: Volume, prior: Mapping[str, Any], timepoint: str) -> tuple[np.ndarray, bool | None]:
     """4x4 from this scan's mm to the prior's, and whether to rely on it; identity and None within one timepoint."""
     from core.imaging.registration import rigid
 
@@ -158,7 +158,7 @@ def _motion(reference: Volume, prior: Mapping[str, Any], timepoint: str) -> tupl
     return motion.matrix, bool(motion.converged)
 
 
-def _only(labels: LabelMap, lesions: Sequence[int]) -> LabelMap:
+def only_lesions(labels: LabelMap, lesions: Sequence[int]) -> LabelMap:
     return LabelMap(np.where(np.isin(labels.array, lesions), labels.array, 0).astype(np.uint8), labels.grid)
 
 

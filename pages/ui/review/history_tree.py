@@ -112,8 +112,9 @@ def describe(row: Row, shown: int | None) -> JsonDict:
     else:
         changes += [f"{record.volume_mm3 / MM3_PER_ML:.1f} mL"]
     made = [record.author, record.created_at[:16].replace("T", " ")]
-    if record.prompts:
-        made.append(f"{len(record.prompts)} prompt" + ("s" if len(record.prompts) > 1 else ""))
+    drawn = sum(prompt.get("type") in ("box", "point") for prompt in record.prompts)
+    if drawn:
+        made.append(f"{drawn} prompt" + ("s" if drawn > 1 else ""))
     status: str = record.status
     if record.status == "accepted" and rejected_lesion_ids(record):
         status += f" without {', '.join(sorted(rejected_lesion_ids(record)))}"

@@ -1,0 +1,144 @@
+"""A mask drawn elsewhere becomes a version: read apart, brought to the reference scan, numbered by place, and stored
+with where it comes from and what was done to it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import numpy as np
+
+from core.errors import InputError
+from core.imaging.masks.body import share_of_body
+from core.imaging.masks.drawn import MaskOnGrid
+from core.imaging.masks.shares import is_part_of
+from core.imaging.reading_apart import read_mask
+from core.jobs.stages.common import StageStore, add_version
+from core.jobs.stages.numbering import number_by_place
+from core.remembered.untyped import JsonDict
+from core.remembered.vocabulary import MaskMethod
+from core.review.readers import newest_visible_version
+from core.types import Grid, MaskRecord
+
+#: `type` of the one prompt of an imported version.
+IMPORT = "import"
+#: From this share of a scan on, it is asked how much of the body a mask covers.
+_MUCH_OF_A_SCAN = 0.02
+_MOST_OF_A_BODY = 0.5
+
+
+def import_mask(
+    store: StageStore,
+    file: Path,
+    *,
+    patient_id: str,
+    timepoint: str,
+    author: str,
+    segments: Sequence[int] = (),
+) -> MaskRecord:
+    """The mask in a file becomes the next version of a timepoint.
+
+    Args:
+        file: a label map, a probability map, a Slicer segmentation, an RTSTRUCT or a SEG
+            (`core.imaging.masks.reading.mask_on`).
+        segments: the numbers in the file of those that are lesions; all where there are none.
+
+    Returns:
+        The version. The one entry of its `prompts` is of type "import" and says what `MaskOnGrid.said` does: tool, hash
+        of the file, each segment's volume where it was drawn and on the reference scan, warnings and doubts.
+
+    Raises:
+        InputError: no mask, off the scan, or over most of it. StoreError: no scan there.
+    """
+    grid = store.scans.reference_grid(patient_id, timepoint)
+    with store.scratch() as scratch:
+        return store_mask(
+            store,
+            read_mask(file, scratch, grid, segments),
+            patient_id=patient_id,
+            timepoint=timepoint,
+            author=author,
+        )
+
+
+def store_mask(store: StageStore, mask: MaskOnGrid, *, patient_id: str, timepoint: str, author: str) -> MaskRecord:
+    """A mask on the grid of a timepoint's reference scan becomes its next version, numbered by place.
+
+    Its parent is the newest version that its author may see.
+
+    Raises:
+        GeometryError: on another grid. StoreError: no scan there.
+    """
+    numbering = number_by_place(store, mask.labels, patient_id, timepoint, author)
+    looked_at = replace(
+        mask,
+        labels=numbering.applied(mask.labels),
+        segments=tuple(replace(s, label=numbering.numbers[s.label]) for s in mask.segments),
+        warnings=(*mask.warnings, *numbering.warnings),
+        doubts=(*mask.doubts, *_doubts(store, mask, patient_id, timepoint), *numbering.doubts),
+    )
+    return add_version(
+        store,
+        looked_at.labels,
+        patient_id,
+        timepoint,
+        method=MaskMethod.IMPORT,
+        author=author,
+        parent_version=newest_visible_version(store, patient_id, timepoint, author),
+        prompts=[import_prompt(looked_at)],
+    )
+
+
+def import_prompt(mask: MaskOnGrid) -> JsonDict:
+    """Where a mask comes from and what was done to it, as the version's record keeps it."""
+    return {
+        "type": IMPORT,
+        "kind": mask.kind,
+        **asdict(mask.provenance),
+        "resampling": mask.resampling,
+        "segments": [
+            {**asdict(s), "lesion_id": f"L{s.label}", "change_percent": round(s.change_percent, 3)}
+            for s in mask.segments
+        ],
+        "warnings": list(mask.warnings),
+        "doubts": list(mask.doubts),
+    }
+
+
+def import_of(record: MaskRecord) -> JsonDict:
+    """What `import_prompt` said of an imported version; {} for others, and for those imported before it was kept."""
+    return next((dict(prompt) for prompt in record.prompts if prompt.get("type") == IMPORT), {})
+
+
+def _doubts(store: StageStore, mask: MaskOnGrid, patient_id: str, timepoint: str) -> list[str]:
+    """What only the timepoint's scans tell: a grid that is none of theirs, and a mask over most of the body."""
+    doubts = []
+    if not mask.same_lattice and mask.drawn_on is not None:
+        grids = [store.scans.load(scan).grid for scan in store.scans.of(patient_id, timepoint)]
+        if not any(is_part_of(mask.drawn_on, grid) for grid in grids):
+            _refuse_all_marked(mask, grids)
+            doubts.append(
+                "The mask was drawn on a grid that is of none of the timepoint's scans. Whether it lies in their frame "
+                "cannot be told: look whether it lies on the lesion."
+            )
+    counts = mask.labels.voxel_counts
+    if int(counts[1:].sum()) > _MUCH_OF_A_SCAN * int(counts.sum()):
+        body = share_of_body(mask.labels, store.scans.load(store.scans.reference(patient_id, timepoint)))
+        if body is not None and body > _MOST_OF_A_BODY:
+            doubts.append(
+                f"The mask covers {body:.0%} of the body in the scan: more an outline or organs than lesions."
+            )
+    return doubts
+
+
+def _refuse_all_marked(mask: MaskOnGrid, grids: Sequence[Grid]) -> None:
+    """Where a mask marks all of a grid that is foreign, nothing tells that it was drawn on anything."""
+    if mask.drawn_on is None or sum(s.drawn_volume_mm3 for s in mask.segments) < 0.999 * (
+        mask.drawn_on.voxel_volume_mm3 * np.prod(mask.drawn_on.shape)
+    ):
+        return
+    raise InputError(
+        f"The mask's grid {mask.drawn_on.shape} fits none of the timepoint's scans "
+        f"({', '.join(str(grid.shape) for grid in grids)}), and all of it is marked. Draw or resample it on one of them."
+    )
