@@ -10,7 +10,7 @@ TABS = ("Study", "Mask")
 
 st.title("Intake")
 st.caption(
-    "Add a study: scans and masks as they come. You see first what lies in the files; nothing is stored until you say so."
+    "Add a study as it comes, scans and masks. First you see what lies in it; nothing is stored until you say so."
 )
 
 store = shell.store()

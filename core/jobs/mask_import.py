@@ -14,12 +14,13 @@ from core.imaging.masks.body import share_of_body
 from core.imaging.masks.drawn import MaskOnGrid
 from core.imaging.masks.shares import is_part_of
 from core.imaging.reading_apart import read_mask
+from core.imaging.reference_scan import reference_of
 from core.jobs.stages.common import StageStore, add_version
-from core.jobs.stages.numbering import number_by_place
+from core.jobs.stages.numbering import Numbering, number_by_place
 from core.remembered.untyped import JsonDict
 from core.remembered.vocabulary import MaskMethod
 from core.review.readers import newest_visible_version
-from core.types import Grid, MaskRecord
+from core.types import Grid, MaskRecord, Volume
 
 #: `type` of the one prompt of an imported version.
 IMPORT = "import"
@@ -70,14 +71,9 @@ def store_mask(store: StageStore, mask: MaskOnGrid, *, patient_id: str, timepoin
     Raises:
         GeometryError: on another grid. StoreError: no scan there.
     """
+    scans = [store.scans.load(scan) for scan in store.scans.of(patient_id, timepoint)]
     numbering = number_by_place(store, mask.labels, patient_id, timepoint, author)
-    looked_at = replace(
-        mask,
-        labels=numbering.applied(mask.labels),
-        segments=tuple(replace(s, label=numbering.numbers[s.label]) for s in mask.segments),
-        warnings=(*mask.warnings, *numbering.warnings),
-        doubts=(*mask.doubts, *_doubts(store, mask, patient_id, timepoint), *numbering.doubts),
-    )
+    looked_at = numbered_mask(mask, numbering, scans)
     return add_version(
         store,
         looked_at.labels,
@@ -87,6 +83,17 @@ def store_mask(store: StageStore, mask: MaskOnGrid, *, patient_id: str, timepoin
         author=author,
         parent_version=newest_visible_version(store, patient_id, timepoint, author),
         prompts=[import_prompt(looked_at)],
+    )
+
+
+def numbered_mask(mask: MaskOnGrid, numbering: Numbering, scans: Sequence[Volume]) -> MaskOnGrid:
+    """The mask with the patient's lesion numbers, and with what only the timepoint's scans tell of it."""
+    return replace(
+        mask,
+        labels=numbering.applied(mask.labels),
+        segments=tuple(replace(s, label=numbering.numbers[s.label]) for s in mask.segments),
+        warnings=(*mask.warnings, *numbering.warnings),
+        doubts=(*mask.doubts, *_doubts(mask, scans), *numbering.doubts),
     )
 
 
@@ -111,11 +118,11 @@ def import_of(record: MaskRecord) -> JsonDict:
     return next((dict(prompt) for prompt in record.prompts if prompt.get("type") == IMPORT), {})
 
 
-def _doubts(store: StageStore, mask: MaskOnGrid, patient_id: str, timepoint: str) -> list[str]:
+def _doubts(mask: MaskOnGrid, scans: Sequence[Volume]) -> list[str]:
     """What only the timepoint's scans tell: a grid that is none of theirs, and a mask over most of the body."""
     doubts = []
     if not mask.same_lattice and mask.drawn_on is not None:
-        grids = [store.scans.load(scan).grid for scan in store.scans.of(patient_id, timepoint)]
+        grids = [scan.grid for scan in scans]
         if not any(is_part_of(mask.drawn_on, grid) for grid in grids):
             _refuse_all_marked(mask, grids)
             doubts.append(
@@ -124,7 +131,7 @@ def _doubts(store: StageStore, mask: MaskOnGrid, patient_id: str, timepoint: str
             )
     counts = mask.labels.voxel_counts
     if int(counts[1:].sum()) > _MUCH_OF_A_SCAN * int(counts.sum()):
-        body = share_of_body(mask.labels, store.scans.load(store.scans.reference(patient_id, timepoint)))
+        body = share_of_body(mask.labels, reference_of(scans))
         if body is not None and body > _MOST_OF_A_BODY:
             doubts.append(
                 f"The mask covers {body:.0%} of the body in the scan: more an outline or organs than lesions."
@@ -140,5 +147,5 @@ def _refuse_all_marked(mask: MaskOnGrid, grids: Sequence[Grid]) -> None:
         return
     raise InputError(
         f"The mask's grid {mask.drawn_on.shape} fits none of the timepoint's scans "
-        f"({', '.join(str(grid.shape) for grid in grids)}), and all of it is marked. Draw or resample it on one of them."
+        f"({', '.join(str(grid.shape) for grid in grids)}), and all of it is marked. Draw it on one of them."
     )

@@ -8,7 +8,6 @@ from pathlib import Path
 
 from core.errors import InputError
 from core.gates.mask.verdicts import vectors_of, verdict_on
-from core.imaging.masks.drawn import MaskOnGrid
 from core.imaging.reading_apart import ReadScan, read_mask, read_scan
 from core.imaging.reference_scan import reference_of
 from core.imaging.scanner_facts import date_mode
@@ -17,6 +16,7 @@ from core.imaging.study.dates import check_scan_date
 from core.imaging.study.found import Becomes, PatientFound, Preview, SeriesFound, StudyFound
 from core.imaging.study.gathering import GivenFile
 from core.imaging.study.survey import SCANS
+from core.jobs.mask_import import import_prompt, numbered_mask
 from core.jobs.scan_import import (
     AgreedDay,
     agreed_day,
@@ -26,9 +26,10 @@ from core.jobs.scan_import import (
     stored_facts,
 )
 from core.jobs.stages.common import StageStore
+from core.jobs.stages.numbering import number_by_place
 from core.lesions.masks import measure
 from core.remembered.incoming import NewMask, NewScan, StoredStudy
-from core.types import Grid, Modality, Progress, Scan, Volume, no_progress
+from core.types import Modality, Progress, Volume, no_progress
 
 
 @dataclass(frozen=True)
@@ -114,12 +115,12 @@ def import_study(
         for number, one in enumerate(scans):
             progress(0.1 + 0.6 * number / len(chosen), f"reading scan {number + 1} of {len(scans)}")
             read.append(_read(one, files, scratch / f"scan{number}"))
-        reference = _reference(store, read, patient_id, day.date)
+        every = _scans_then(store, read, patient_id, day.date) if masks else []
         incoming = []
         for number, mask in enumerate(masks):
             progress(0.7 + 0.2 * number / len(masks), f"reading mask {number + 1} of {len(masks)}")
-            placed = _placed(mask, files, scratch / f"mask{number}", reference)
-            incoming.append(_incoming(store, placed, patient_id, day.date, person, reference))
+            file, home = files[mask.series.files[0]].path, scratch / f"mask{number}"
+            incoming.append(_incoming(store, file, home, every, patient_id, day.date, person))
         progress(0.9, "storing")
         return store.studies.add(
             [NewScan(one.volume, stored_facts(one, day)) for one in read],
@@ -177,35 +178,23 @@ def _read(one: _Chosen, files: Sequence[GivenFile], scratch: Path) -> ReadScan:
     return in_canonical_order(read_scan(paths, modality, taken.sequence, scratch))  # type: ignore[arg-type]
 
 
-def _reference(store: StageStore, read: Sequence[ReadScan], patient_id: str, timepoint: str) -> Volume | None:
-    """The scan on whose grid the timepoint's masks will lie."""
-    present = store.scans.of(patient_id, timepoint)
-    if not read and not present:
-        return None
-    new = [one.volume for one in read]
-    best: Scan | Volume = reference_of([*present, *new])
-    return best if isinstance(best, Volume) else store.scans.load(best)
-
-
-def _placed(one: _Chosen, files: Sequence[GivenFile], scratch: Path, reference: Volume | None) -> MaskOnGrid:
-    if reference is None:
-        raise InputError(
-            "Expected a scan with the masks, got masks alone. Take the scan that they were drawn on as well."
-        )
-    scratch.mkdir()
-    grid: Grid = reference.grid
-    return read_mask(files[one.series.files[0]].path, scratch, grid)
+def _scans_then(store: StageStore, read: Sequence[ReadScan], patient_id: str, timepoint: str) -> list[Volume]:
+    """The scans that the timepoint will have, those that are stored first."""
+    present = [store.scans.load(scan) for scan in store.scans.of(patient_id, timepoint)]
+    return [*present, *(one.volume for one in read)]
 
 
 def _incoming(
-    store: StageStore, mask: MaskOnGrid, patient_id: str, timepoint: str, person: str, reference: Volume | None
+    store: StageStore, file: Path, scratch: Path, scans: Sequence[Volume], patient_id: str, day: str, person: str
 ) -> NewMask:
-    numbered, prompt = as_incoming(store, mask, patient_id, timepoint, person, reference)
-    vectors = vectors_of(numbered)
-    return NewMask(
-        numbered,
-        tuple(measure(numbered)),
-        tuple(vectors),
-        verdict_on(store, vectors, patient_id),
-        prompts=(prompt,),
-    )
+    """A mask on the grid of what will be the timepoint's reference scan, with the patient's lesion numbers."""
+    if not scans:
+        raise InputError("Expected a scan with the masks, got masks alone. Take the scan that they were drawn on too.")
+    scratch.mkdir()
+    reference = reference_of(scans)
+    placed = read_mask(file, scratch, reference.grid)
+    numbering = number_by_place(store, placed.labels, patient_id, day, person, reference)
+    mask = numbered_mask(placed, numbering, scans)
+    vectors = tuple(vectors_of(mask.labels))
+    verdict = verdict_on(store, vectors, patient_id)
+    return NewMask(mask.labels, tuple(measure(mask.labels)), vectors, verdict, prompts=(import_prompt(mask),))

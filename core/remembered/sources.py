@@ -10,6 +10,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, Protocol
 
+from core.remembered.incoming import NewMask, NewScan, StoredStudy
 from core.remembered.rows import (
     Event,
     FinishedReading,
@@ -250,6 +251,26 @@ class HasPatients(Protocol):
 
     @property
     def patients(self) -> PatientSource: ...
+
+
+class StudySource(Protocol):
+    """The way in for scans and masks that come together."""
+
+    def add(
+        self,
+        scans: Sequence[NewScan],
+        masks: Sequence[NewMask],
+        *,
+        dataset: str,
+        patient_id: str,
+        timepoint: str,
+        person: str,
+    ) -> StoredStudy: ...
+
+
+class HasStudies(Protocol):
+    @property
+    def studies(self) -> StudySource: ...
 
 
 class HasScans(Protocol):

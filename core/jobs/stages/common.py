@@ -11,11 +11,11 @@ from core.errors import InputError
 from core.gates.mask.verdicts import GateStore, vectors_of, verdict_on
 from core.imaging.volumes import file_sha256, read_volume
 from core.lesions.masks import measure
-from core.remembered.sources import HasDecisions, HasPatients, HasReadings, HasScans, HasScratch
+from core.remembered.sources import HasDecisions, HasPatients, HasReadings, HasScans, HasScratch, HasStudies
 from core.types import LabelMap, MaskRecord, Scan, Volume, parse_date
 
 
-class StageStore(GateStore, HasPatients, HasScans, HasDecisions, HasReadings, HasScratch, Protocol):
+class StageStore(GateStore, HasPatients, HasScans, HasStudies, HasDecisions, HasReadings, HasScratch, Protocol):
     """Store parts that the pipeline uses (see `store.Store`)."""
 
 

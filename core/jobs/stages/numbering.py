@@ -14,7 +14,7 @@ from core.jobs.stages.segment import MAX_MATCH_MM, lesion_priors, motion_to, onl
 from core.lesions.matching import MAX_LESIONS, match_lesions
 from core.remembered.untyped import JsonObject
 from core.review.readers import next_visible_label, visible_masks
-from core.types import LabelMap
+from core.types import LabelMap, Volume
 
 #: Other timepoints that are aligned with this one, at most: each takes seconds, and a person waits for it.
 MOST_ALIGNED = 2
@@ -43,19 +43,30 @@ class Numbering:
         return LabelMap(lookup[labels.array], labels.grid)
 
 
-def number_by_place(store: StageStore, labels: LabelMap, patient_id: str, timepoint: str, author: str) -> Numbering:
+def number_by_place(
+    store: StageStore,
+    labels: LabelMap,
+    patient_id: str,
+    timepoint: str,
+    author: str,
+    reference: Volume | None = None,
+) -> Numbering:
     """The lesion that lies where a segment lies has its number; what lies elsewhere is new.
 
     Asked are the masks that `author` may see: of this timepoint, then of the nearest others, aligned first. Of several
     segments on one lesion, the one that overlaps it most is it. Where a timepoint cannot be aligned, its numbers say
     nothing; if none can, the file's numbers stay, with a doubt.
+
+    Args:
+        reference: the scan that the mask lies on, where it is not stored yet.
     """
-    visible = {t: visible_masks(store, patient_id, t, author) for t in store.patients.timepoints(patient_id)}
+    days = {*store.patients.timepoints(patient_id), timepoint}
+    visible = {t: visible_masks(store, patient_id, t, author) for t in days}
     priors = lesion_priors(store, patient_id, timepoint, visible)
     if not priors:
         return _first(labels)
     free = next_visible_label(store, patient_id, author)
-    numbers, asked, failed = _matched(store, labels, priors, (patient_id, timepoint), free)
+    numbers, asked, failed = _matched(store, labels, priors, (patient_id, timepoint), free, reference)
     loose = [label for label in labels.labels if label not in numbers]
     if loose and not asked:
         kept = {label: label for label in labels.labels}
@@ -86,13 +97,17 @@ def _first(labels: LabelMap) -> Numbering:
 
 
 def _matched(
-    store: StageStore, labels: LabelMap, priors: Sequence[JsonObject], where: tuple[str, str], free: int
+    store: StageStore,
+    labels: LabelMap,
+    priors: Sequence[JsonObject],
+    where: tuple[str, str],
+    free: int,
+    reference: Volume | None,
 ) -> tuple[dict[int, int], list[str], list[str]]:
     """Numbers of the segments that are known lesions; the timepoints that were asked; those that cannot be aligned."""
     numbers: dict[int, int] = {}
     asked: list[str] = []
     failed: list[str] = []
-    reference = None
     for prior in priors:
         loose = [label for label in labels.labels if label not in numbers]
         elsewhere = prior["timepoint"] != where[1]
@@ -100,7 +115,9 @@ def _matched(
             break
         if elsewhere and reference is None:
             reference = store.scans.load(store.scans.reference(*where))
-        motion, converged = (np.eye(4), None) if reference is None else motion_to(reference, prior, where[1])
+        motion, converged = (
+            (np.eye(4), None) if reference is None or not elsewhere else motion_to(reference, prior, where[1])
+        )
         if converged is False:
             failed.append(prior["timepoint"])
             continue

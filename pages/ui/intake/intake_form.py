@@ -9,9 +9,9 @@ import streamlit as st
 from streamlit.runtime.uploaded_file_manager import UploadedFile
 
 from core.imaging.pseudonym import NameQuestion
-from core.jobs.pipeline import import_mask
+from core.jobs.mask_import import import_mask, import_of
 from core.remembered.untyped import JsonDict, TableRow
-from core.types import MM3_PER_ML, Scan
+from core.types import MM3_PER_ML, MaskRecord, Scan
 from pages.ui.frame import session
 from pages.ui.frame.session import QuestionedNames
 from pages.ui.guard import rights, uploads
@@ -93,6 +93,12 @@ def mask_form(store: SeenStore, patient: str | None, person: str) -> None:
     words = session.IMPORTED_MASK.get(patient)
     if words is not None and not files:
         st.success(plain(words))
+
+
+def import_words(record: MaskRecord) -> list[str]:
+    """What is to be said of an imported mask: how it came to the scan's grid, and what should be looked at."""
+    said = import_of(record)
+    return [text for text in (said.get("resampling"), *said.get("warnings", ()), *said.get("doubts", ())) if text]
 
 
 def only_for(patient: str | None, uploader: str, files: Sequence[UploadedFile]) -> None:
