@@ -16,7 +16,7 @@ from streamlit.testing.v1 import AppTest
 from core.errors import InputError
 from core.imaging.open_scan import open_scan
 from core.imaging.pseudonym import NameQuestion, ask_about_id, ask_about_name
-from core.imaging.scanner_facts import permitted_facts
+from core.imaging.scanner_facts import date_mode, permitted_facts
 from core.jobs.pipeline import import_scan
 from store import Store
 from tests.dicom_phantom import activity_tags, write_series
@@ -37,7 +37,8 @@ SPELLINGS = (
 
 
 def _import(store: Store, *files: Path, modality: Any = "CT", **details: Any) -> Any:
-    values = {"dataset": "d", "patient_id": "P1", "timepoint": DAY, "person": "demo", **details}
+    said = {"date_differs": "moved on purpose"} if date_mode() == "keep" else {}
+    values = {"dataset": "d", "patient_id": "P1", "timepoint": DAY, "person": "demo", **said, **details}
     return import_scan(store, list(files), modality=modality, **values)
 
 
@@ -426,6 +427,8 @@ def test_the_command_line_has_a_flag_for_it(tmp_path: Path, capsys: pytest.Captu
         DAY,
         "--modality",
         "CT",
+        "--date-differs",
+        "moved on purpose",
     ]
     assert cli.main(command) == 1
     assert "--id-is-a-pseudonym" in capsys.readouterr().err

@@ -296,7 +296,7 @@ def test_a_reader_that_rests_is_gone_at_once(store: Store, tmp_path: Path, stand
         _wait_for(lambda: not _readers(), 10.0)
 
 
-@pytest.mark.parametrize("megabytes", [2, 60])
+@pytest.mark.parametrize("megabytes", [17, 60])
 def test_an_answer_that_is_too_long_is_a_sentence_and_the_reader_stays(
     store: Store, tmp_path: Path, stand_in: Any, megabytes: int
 ) -> None:
