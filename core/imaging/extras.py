@@ -69,10 +69,10 @@ def _copies(slices: Sequence[DicomSlice]) -> list[DicomSlice]:
         places[_rounded(item, "ImagePositionPatient", 3)].append(item)
     found = []
     for items in places.values():
-        seen: set[str] = set()
+        seen: set[tuple[str, int]] = set()
         for item in items if len(items) > 1 else ():
             with reading(item.path):
-                digest = file_sha256(item.path)
+                digest = file_sha256(item.path), item.frame
             if digest in seen:
                 found.append(item)
             seen.add(digest)

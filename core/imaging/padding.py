@@ -64,3 +64,11 @@ def _stored(value: Any, signed: bool) -> int | None:
     if not isinstance(value, int):
         return None
     return value - 2**16 if signed and value >= 2**15 else value
+
+
+def beyond_bits(header: Dataset, bits_stored: int) -> bool:
+    """Whether padding is a value that the bits of a voxel cannot hold: a scanner wrote it across all that there are."""
+    signed = header.get("PixelRepresentation") == 1
+    low, high = (-(2 ** (bits_stored - 1)), 2 ** (bits_stored - 1) - 1) if signed else (0, 2**bits_stored - 1)
+    value = _stored(header.get("PixelPaddingValue"), signed)
+    return value is not None and not low <= value <= high

@@ -59,9 +59,14 @@ def _(folder: Path) -> Volume:
     return scan(folder)
 
 
-@bad("gantry tilt", "sheared", "Resample it to a rectangular grid", GeometryError)
+@bad("slices shifted sideways", "shifted sideways by up to", "Export the original series", GeometryError)
 def _(folder: Path) -> Volume:
-    return scan(*write_series(folder, positions=[(0, 0.5 * n, 2.5 * n) for n in range(4)]))
+    return scan(*write_series(folder, positions=[(0, 3 * (n == 2), 2.5 * n) for n in range(4)]))
+
+
+@bad("slices that lean too far", "leans by 63 degrees", "Export the original series", GeometryError)
+def _(folder: Path) -> Volume:
+    return scan(*write_series(folder, positions=[(0, 5 * n, 2.5 * n) for n in range(4)]))
 
 
 @bad("mixed orientations", "got several", "Import each plane on its own", GeometryError)
@@ -88,7 +93,7 @@ def _(folder: Path) -> Volume:
     return scan(*write_series(folder, edit=lambda ds, n: delattr(ds, "ImagePositionPatient") if n == 2 else None))
 
 
-@bad("multi-frame DICOM", "multi-frame (enhanced)", "convert it to NIfTI")
+@bad("multi-frame DICOM", "says it of none of its frames", "Export it as one file a slice")
 def _(folder: Path) -> Volume:
     return scan(*write_series(folder, NumberOfFrames=3))
 
