@@ -147,5 +147,6 @@ def _refuse_all_marked(mask: MaskOnGrid, grids: Sequence[Grid]) -> None:
         return
     raise InputError(
         f"The mask's grid {mask.drawn_on.shape} fits none of the timepoint's scans "
-        f"({', '.join(str(grid.shape) for grid in grids)}), and all of it is marked. Draw it on one of them."
+        f"({', '.join(str(grid.shape) for grid in grids)}), and all of it is marked. Draw or resample it on one of "
+        "them."
     )

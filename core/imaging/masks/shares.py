@@ -14,6 +14,8 @@ from core.types import Grid
 SAME_LATTICE = 0.25
 #: Axes that stray by no more than this, voxels, run along those of the other grid.
 _ALONG = 0.05
+#: Spacings that differ by no more than this part are equal, as headers round.
+_AS_LARGE = 0.01
 #: Points along a voxel's side, at least so many to each voxel of the other grid.
 _POINTS, _FEWEST, _MOST = 4, 2, 16
 _MOST_POINTS = 2**28
@@ -26,7 +28,8 @@ class Shares:
 
     Args:
         start: index of the box's first voxel in the grid.
-        share: (I, J, K) float64 of the box, 0 to 1: how much of each voxel the segment fills.
+        share: (I, J, K) float64 of the box, 0 to 1: how much of each voxel the segment fills; a little more than 1
+            where it was counted by points.
         moved_mm: how far the farthest of its corners was moved where the lattices were taken as one; 0 else.
         same_lattice: its voxels are voxels of the grid.
     """
@@ -43,7 +46,7 @@ def is_part_of(own: Grid, grid: Grid) -> bool:
     axes = np.argmax(np.abs(to_grid[:3, :3]), axis=0)
     if sorted(axes) != [0, 1, 2]:
         return False
-    return bool((_stray(to_grid, _lattice(to_grid, axes, own), own) <= SAME_LATTICE).all())
+    return _is_one(to_grid, axes, own)
 
 
 def shares_on(segment: DrawnSegment, grid: Grid) -> Shares:
@@ -54,10 +57,9 @@ def shares_on(segment: DrawnSegment, grid: Grid) -> Shares:
         scale = to_grid[axes, range(3)]
         along = _along(to_grid, axes, scale, segment.grid)
         moved = _stray(to_grid, along, segment.grid)
-        lattice = _lattice(to_grid, axes, segment.grid)
-        off = _stray(to_grid, lattice, segment.grid)
-        if (off <= SAME_LATTICE).all():
-            moved_mm = float(np.linalg.norm(off * grid.spacing_mm))
+        if _is_one(to_grid, axes, segment.grid):
+            lattice = _lattice(to_grid, axes, segment.grid)
+            moved_mm = float(np.linalg.norm(_stray(to_grid, lattice, segment.grid) * grid.spacing_mm))
             return _copied(segment, lattice, axes, grid, moved_mm)
         if (moved <= _ALONG).all():
             return _overlapped(segment, along, axes, grid)
@@ -81,6 +83,12 @@ def _lattice(to_grid: NDArray[np.float64], axes: NDArray[np.int64], own: Grid) -
     out = _along(to_grid, axes, np.sign(to_grid[axes, range(3)]), own)
     out[:3, 3] = np.rint(out[:3, 3])
     return out
+
+
+def _is_one(to_grid: NDArray[np.float64], axes: NDArray[np.int64], own: Grid) -> bool:
+    """Whether voxels of the one are as large as voxels of the other, and lie on them."""
+    as_large = np.abs(np.abs(to_grid[axes, range(3)]) - 1.0) <= _AS_LARGE
+    return bool(as_large.all() and (_stray(to_grid, _lattice(to_grid, axes, own), own) <= SAME_LATTICE).all())
 
 
 def _stray(exact: NDArray[np.float64], taken: NDArray[np.float64], own: Grid) -> NDArray[np.float64]:
@@ -159,4 +167,4 @@ def _sampled(segment: DrawnSegment, to_grid: NDArray[np.float64], grid: Grid) ->
         out += np.bincount(flat, np.repeat(weight[at : at + step], len(within))[inside], minlength=out.size)
     out *= segment.grid.voxel_volume_mm3 / grid.voxel_volume_mm3 / len(within)
     i, j, k = (int(n) for n in low)
-    return Shares((i, j, k), np.minimum(out, 1.0).reshape(size), 0.0, False)
+    return Shares((i, j, k), out.reshape(size), 0.0, False)
