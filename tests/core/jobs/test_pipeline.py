@@ -138,15 +138,12 @@ def test_a_mask_on_the_pets_grid_is_brought_to_the_ct(store: Store, tmp_path):
     record = import_mask(store, tmp_path / "pet_mask.nii.gz", patient_id="P1", timepoint=DAY1, author="ann")
     labels = store.masks.load(record)
     assert labels.grid.matches(CT)
-    assert (labels.labels, record.method, record.author) == ((4,), "import", "ann")
+    assert (labels.labels, record.method, record.author) == ((1,), "import", "ann"), "the only value is one lesion"
+    assert abs(labels.volume_mm3 - float((ball > 0).sum()) * 125.0) <= 18.0, "half a voxel of the CT"
     points = CT.to_mm(np.argwhere(np.ones(CT.shape)))
-    nearest = np.rint(PET.to_index(points)).astype(int)
-    inside = ((nearest >= 0) & (nearest < PET.shape)).all(axis=1)
-    expected = np.zeros(len(points), np.uint8)
-    expected[inside] = ball[tuple(nearest[inside].T)]
-    # Exactly between two PET voxels either neighbour is the nearest one.
-    tie = (np.abs(PET.to_index(points) % 1 - 0.5) < 1e-6).any(axis=1)
-    assert np.array_equal(labels.array.ravel()[~tie], expected[~tie])
+    nearest = np.clip(np.rint(PET.to_index(points)).astype(int), 0, np.array(PET.shape) - 1)
+    by_centre = (ball[tuple(nearest.T)] > 0).reshape(CT.shape)
+    assert 2 * (by_centre & (labels.array > 0)).sum() / (by_centre.sum() + (labels.array > 0).sum()) > 0.93
 
 
 def test_masks_that_cannot_be_placed_are_refused(store: Store, tmp_path):

@@ -143,8 +143,8 @@ def test_a_sheet_thinner_than_a_voxel_keeps_its_volume_and_its_shape_is_doubted(
     [
         (np.ones((3, 3, 3), np.uint8), grid_of((3, 3, 3), origin=(200.0, 0.0, 0.0)), "outside that scan"),
         (np.ones((1, 1, 1), np.uint8), grid_of((1, 1, 1), (0.5, 0.5, 0.5)), "between its voxels"),
-        (1 - ball(SCAN, (0, 0, 0), 8.0), SCAN, "over 9.% of the scan"),
-        (np.ones(SCAN.shape, np.uint8), SCAN, "over 100% of the scan"),
+        (1 - ball(SCAN, (0, 0, 0), 8.0), SCAN, "over 97.7 % of the scan"),
+        (np.ones(SCAN.shape, np.uint8), SCAN, "over 100 % of the scan"),
     ],
 )
 def test_masks_off_the_scan_between_its_voxels_and_over_most_of_it_are_refused(labels, grid, says) -> None:

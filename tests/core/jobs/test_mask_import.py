@@ -1,0 +1,191 @@
+"""Masks drawn elsewhere become versions: with their volume, their origin, and the patient's own lesion numbers."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from core.errors import InputError
+from core.imaging import registration
+from core.imaging.registration import RigidTransform
+from core.imaging.volumes import read_volume, write_nifti
+from core.jobs.mask_import import import_mask, import_of
+from core.types import Grid, MaskRecord
+from store import Store
+from tests.core.jobs.scene import (
+    CT,
+    DAY1,
+    DAY2,
+    LEFT,
+    PET,
+    RIGHT,
+    add_scans,
+    add_version_of,
+    ball_of,
+    body_image,
+    grid_of,
+    label_at,
+    labels_of,
+)
+from tests.mask_phantom import write_rtstruct
+
+
+@pytest.fixture
+def cases(shared_data: Path) -> Path:
+    folder = shared_data.parent / "cases" / "intake"
+    if not folder.is_dir():
+        pytest.skip("needs cases/intake beside the real data")
+    return folder
+
+
+def _scan(store: Store, path: Path, day: str, modality: Any = "CT", sequence: str = "") -> None:
+    volume = read_volume(path, modality, sequence)
+    store.scans.add(volume, dataset="d", patient_id="P1", timepoint=day, person="demo")
+
+
+def _mask(store: Store, path: Path, day: str = DAY1, **more: Any) -> MaskRecord:
+    return import_mask(store, path, patient_id="P1", timepoint=day, author="demo", **more)
+
+
+def _file(folder: Path, labels: np.ndarray, grid: Grid = CT, name: str = "m.nii.gz") -> Path:
+    write_nifti(folder / name, labels, grid, overwrite=True)
+    return folder / name
+
+
+def _volumes(record: MaskRecord) -> dict[str, float]:
+    return {lesion["lesion_id"]: round(lesion["volume_mm3"], 3) for lesion in record.lesions}
+
+
+def test_labels_that_change_places_between_visits_are_matched_by_place(store: Store, cases: Path) -> None:
+    folder = cases / "labels-swapped-between-visits"
+    for number, day in enumerate((DAY1, DAY2), start=1):
+        _scan(store, folder / f"ct{number}.nii.gz", day)
+    first, second = (_mask(store, folder / f"mask{n}.nii.gz", day) for n, day in ((1, DAY1), (2, DAY2)))
+    assert _volumes(first) == {"L1": 2895, "L2": 477}
+    assert _volumes(second) == {"L1": 477, "L2": 2175}, "A shrank and B grew"
+    said = import_of(second)
+    assert any(f"by their place, as on {DAY1}" in word and "1 is L2, 2 is L1" in word for word in said["warnings"])
+    assert [(s["number"], s["lesion_id"]) for s in said["segments"]] == [(1, "L2"), (2, "L1")]
+
+
+def test_255_at_one_visit_and_1_at_the_next_are_one_lesion(store: Store, cases: Path) -> None:
+    folder = cases / "mask-0-255"
+    for number, day in enumerate((DAY1, DAY2), start=1):
+        _scan(store, folder / f"ct{number}.nii.gz", day)
+    records = [_mask(store, folder / f"mask{n}.nii.gz", day) for n, day in ((1, DAY1), (2, DAY2))]
+    assert [_volumes(record) for record in records] == [{"L1": 2175}, {"L1": 1383}]
+
+
+def test_a_mask_drawn_on_the_mr_keeps_its_volume_on_the_ct_and_both_are_stored(store: Store, cases: Path) -> None:
+    folder = cases / "mask-drawn-on-fine-mr"
+    _scan(store, folder / "ct.nii.gz", DAY1)
+    _scan(store, folder / "mr.nii.gz", DAY1, "MR", "T1")
+    for name, drawn_mm3 in (("r2", 29.75), ("r3", 106.25), ("r3_off", 112.5)):
+        record = _mask(store, folder / f"{name}.nii.gz")
+        assert abs(record.volume_mm3 - drawn_mm3) <= 2.5
+        said = import_of(record)
+        assert said["segments"][0]["drawn_volume_mm3"] == pytest.approx(drawn_mm3)
+        assert said["segments"][0]["change_percent"] == pytest.approx(
+            100 * (record.volume_mm3 / drawn_mm3 - 1), abs=0.01
+        )
+        assert said["doubts"] == [], "its grid is the MR's"
+
+
+def test_where_a_mask_comes_from_is_in_its_sidecar(store: Store, tmp_path: Path) -> None:
+    add_scans(store, DAY1, 1)
+    square = [[-15.0, -15.0], [15.0, -15.0], [15.0, 15.0], [-15.0, 15.0]]
+    contours = [[[x, y, z] for x, y in square] for z in (-2.0, 2.0, 6.0)]
+    path = write_rtstruct(tmp_path / "rs.dcm", {"GTV": contours, "Jane Doe": []})
+    record = _mask(store, path)
+    sidecar = json.loads(store.root.joinpath(store.masks.file_of(record).name.replace(".nii.gz", ".json")).read_text())
+    (said,) = sidecar["prompts"]
+    assert said == import_of(store.masks.by_id(record.mask_id))
+    assert (said["type"], said["kind"], said["tool"]) == ("import", "RTSTRUCT", "MIM Software Inc.")
+    assert said["file_sha256"] == hashlib.sha256(path.read_bytes()).hexdigest()
+    assert said["segments"][0]["name"] == "GTV"
+    assert "Jane" not in json.dumps(sidecar)
+    assert "rs.dcm" not in json.dumps(sidecar)
+    assert store.verify() == []
+
+
+def test_one_of_several_segments_can_be_chosen(store: Store, tmp_path: Path) -> None:
+    add_scans(store, DAY1, 1)
+    both = labels_of(L3=ball_of(CT, LEFT, 7.0), L9=ball_of(CT, RIGHT, 8.0))
+    record = _mask(store, _file(tmp_path, np.array(both.array)), segments=[9])
+    assert _volumes(record) == {"L1": round(float(ball_of(CT, RIGHT, 8.0).sum()) * 36, 3)}
+    assert any("1 of 2 segments" in word for word in import_of(record)["warnings"])
+
+
+def test_a_lesion_that_is_drawn_again_in_two_parts_keeps_its_number_for_the_larger(
+    store: Store, tmp_path: Path
+) -> None:
+    add_scans(store, DAY1, 1)
+    add_version_of(store, labels_of(L4=ball_of(CT, LEFT, 7.0) | ball_of(CT, RIGHT, 8.0)))
+    both = labels_of(L1=ball_of(CT, LEFT, 7.0), L2=ball_of(CT, RIGHT, 8.0))
+    record = _mask(store, _file(tmp_path, np.array(both.array)))
+    assert (label_at(store, DAY1, 2, LEFT), label_at(store, DAY1, 2, RIGHT)) == (5, 4)
+    assert record.parent_version == 1
+    assert any("1 is L5 (new), 2 is L4" in word for word in import_of(record)["warnings"])
+
+
+def test_where_visits_cannot_be_aligned_the_files_numbers_stay_in_doubt(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    add_scans(store, DAY1, 1)
+    add_scans(store, DAY2, 2)
+    add_version_of(store, labels_of(L1=ball_of(CT, LEFT, 7.0), L2=ball_of(CT, RIGHT, 7.0)))
+    monkeypatch.setattr(registration, "rigid", lambda *_: RigidTransform(np.eye(4), 0.0, False, 0.0, "no"))
+    swapped = labels_of(L2=ball_of(CT, LEFT, 7.0), L1=ball_of(CT, RIGHT, 7.0))
+    record = _mask(store, _file(tmp_path, np.array(swapped.array)), DAY2)
+    assert label_at(store, DAY2, 1, LEFT) == 2
+    assert any(f"could not be aligned with that of {DAY1}" in doubt for doubt in import_of(record)["doubts"])
+
+
+def test_large_numbers_of_a_first_mask_leave_room_for_later_lesions(store: Store, tmp_path: Path) -> None:
+    add_scans(store, DAY1, 1)
+    both = labels_of(L128=ball_of(CT, LEFT, 7.0), L255=ball_of(CT, RIGHT, 8.0))
+    record = _mask(store, _file(tmp_path, np.array(both.array)))
+    assert sorted(_volumes(record)) == ["L1", "L2"]
+    assert any("numbered from 1" in word for word in import_of(record)["warnings"])
+
+
+def test_a_mask_on_a_foreign_grid_is_doubted_and_one_that_fills_it_is_refused(store: Store, tmp_path: Path) -> None:
+    add_scans(store, DAY1, 1)
+    foreign = grid_of((20, 20, 20), (1.5, 1.5, 1.5), (-15.0, -15.0, -15.0))
+    record = _mask(store, _file(tmp_path, ball_of(foreign, (0, 0, 0), 9.0).astype(np.uint8), foreign))
+    assert any("of none of the timepoint's scans" in doubt for doubt in import_of(record)["doubts"])
+    part = Grid((12, 11, 9), CT.affine)
+    record = _mask(store, _file(tmp_path, np.ones(part.shape, np.uint8), part))
+    assert import_of(record)["doubts"] == [], "a part of the scan's own grid"
+    with pytest.raises(InputError, match="fits none of the timepoint's scans"):
+        _mask(store, _file(tmp_path, np.ones(foreign.shape, np.uint8), foreign))
+
+
+def test_a_mask_over_most_of_the_body_is_doubted_with_its_share(store: Store, tmp_path: Path) -> None:
+    add_scans(store, DAY1, 1)
+    body = body_image(CT, "CT", 1).array > -500
+    of_body = body[:, :, 4:].sum() / body.sum()
+    body[:, :, :4] = False
+    record = _mask(store, _file(tmp_path, body.astype(np.uint8)))
+    (doubt,) = import_of(record)["doubts"]
+    assert f"covers {of_body:.0%} of the body" in doubt
+
+
+def test_an_inverted_mask_is_refused(store: Store, tmp_path: Path) -> None:
+    add_scans(store, DAY1, 1)
+    with pytest.raises(InputError, match=r"over 99.7 % of the scan: an outline of the body, or inverted"):
+        _mask(store, _file(tmp_path, (~ball_of(CT, LEFT, 7.0)).astype(np.uint8)))
+    assert store.masks.of("P1") == []
+
+
+def test_a_mask_of_the_pet_is_of_a_scan_of_the_timepoint(store: Store, tmp_path: Path) -> None:
+    add_scans(store, DAY1, 1)
+    record = _mask(store, _file(tmp_path, ball_of(PET, (0, 0, 0), 15.0).astype(np.uint8), PET))
+    (segment,) = import_of(record)["segments"]
+    assert abs(segment["volume_mm3"] - segment["drawn_volume_mm3"]) <= 18.0
+    assert import_of(record)["doubts"] == []
