@@ -16,6 +16,9 @@ _EARLIER_ROLES = {"reviewer": READER}
 #: The store itself, as the audit names it: what it did or found on its own. No person can have this name.
 SYSTEM = "system"
 
+#: To see the UIDs of the images that a scan came from.
+IDENTIFIERS_READ = "identifiers.read"
+
 _READERS = frozenset({READER, ADJUDICATOR, ADMINISTRATOR})
 _ADJUDICATORS = frozenset({ADJUDICATOR, ADMINISTRATOR})
 _ADMINISTRATORS = frozenset({ADMINISTRATOR})
@@ -58,6 +61,7 @@ ACTIONS: Mapping[str, frozenset[str]] = {
     # Not in the audit, as they change no record:
     "draft.edited": _READERS,  # docs/adr/0007
     "store.verified": _ADMINISTRATORS,  # its sentences name patients of every data set
+    IDENTIFIERS_READ: _ADJUDICATORS,  # docs/adr/0028: who sends results back to the archive; reading needs no UID
 }
 
 

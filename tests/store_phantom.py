@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from core.errors import StoreError
+from core.remembered.identifiers import ScanIdentifiers, SliceIdentifiers
 from core.remembered.incoming import NewMask, NewScan, StoredStudy
 from core.types import Grid, LabelMap, LesionMeasure, MaskRecord, Prompt, Scan, Volume
 from store import Store
@@ -42,6 +43,13 @@ def add_scan(store: Store, patient: str = "P1", day: str = DAY1, seed: int = 1, 
     volume = scan_volume(seed, changes.pop("modality", "CT"), changes.pop("sequence", ""), changes.pop("where", None))
     values: dict[str, Any] = {"dataset": "set", "patient_id": patient, "timepoint": day, "person": "demo", **changes}
     return store.scans.add(volume, **values)
+
+
+def uids(seed: int, slices: int = SHAPE[2]) -> ScanIdentifiers:
+    """Of a series of its own."""
+    study = f"1.2.826.4711.{seed}"
+    images = tuple(SliceIdentifiers("1.2.840.10008.5.1.4.1.1.2", f"{study}.3.{k}") for k in range(slices))
+    return ScanIdentifiers(study, f"{study}.1", f"{study}.2", images)
 
 
 def labels(first: int, second: int = 0, where: Grid | None = None) -> LabelMap:
@@ -111,7 +119,8 @@ def busy_history(store: Store) -> None:
     store.people.add("cleo", "viewer", by="demo")
     store.people.grant("cleo", ["set"], by="demo")
     for patient, day, seed in (("P1", DAY1, 1), ("P1", DAY2, 2), ("P2", DAY1, 3)):
-        add_scan(store, patient, day, seed, metadata={"scanner": "phantom", "kvp": 120.0, "filters": ["B30f"]})
+        facts = {"scanner": "phantom", "kvp": 120.0, "filters": ["B30f"]}
+        add_scan(store, patient, day, seed, metadata=facts, identifiers=uids(seed))
         add_scan(store, patient, day, seed + 10, modality="PET", where=grid((6, 5, 4)))
     box = Prompt("box", 2, (1, 1, 4, 4))
     add_mask(store, 4, 2)

@@ -24,9 +24,9 @@ import numpy as np
 from core import errors
 from core.errors import InputError
 from core.imaging.identifiers import KEY as IDENTIFIERS
-from core.imaging.identifiers import ScanIdentifiers
 from core.imaging.limits import import_limits
 from core.imaging.masks.drawn import MaskDescription, MaskOnGrid
+from core.remembered.identifiers import ScanIdentifiers
 from core.remembered.untyped import JsonDict, JsonObject
 from core.settings import for_child, given
 from core.types import Grid, LabelMap, Modality, Volume

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, Required, TypedDict
 
 from core.errors import InputError
-from core.imaging.orienting import canonical
+from core.imaging.orienting import axis_order, canonical
 from core.imaging.pseudonym import ask_about_id, ask_about_name
 from core.imaging.reading_apart import ReadScan, read_scan
 from core.imaging.scanner_facts import date_mode, permitted_facts
@@ -88,13 +88,16 @@ def import_scan(
             timepoint=day.date,
             person=person,
             metadata={**stored_facts(read, day), **(extra or {})},
+            identifiers=read.identifiers,
         )
 
 
 def in_canonical_order(read: ReadScan) -> ReadScan:
     """The scan in the one order of axes in which all are stored, and the file's own order among its facts."""
     facts = {**read.metadata, "file_orientation": orientation(read.volume.grid)}
-    return read._replace(volume=canonical(read.volume), metadata=facts)
+    order = axis_order(read.volume.grid)
+    uids = read.identifiers and read.identifiers.along(order.axes.index(2), order.flipped[order.axes.index(2)])
+    return read._replace(volume=canonical(read.volume), metadata=facts, identifiers=uids)
 
 
 class AgreedDay(NamedTuple):

@@ -123,7 +123,7 @@ def import_study(
             incoming.append(_incoming(store, file, home, every, patient_id, day.date, person))
         progress(0.9, "storing")
         return store.studies.add(
-            [NewScan(one.volume, stored_facts(one, day)) for one in read],
+            [NewScan(one.volume, stored_facts(one, day), one.identifiers) for one in read],
             incoming,
             dataset=dataset,
             patient_id=patient_id,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from core.remembered.identifiers import ScanIdentifiers
 from core.remembered.rows import LesionVector
 from core.remembered.untyped import JsonObject
 from core.remembered.vocabulary import MaskMethod
@@ -16,10 +17,12 @@ class NewScan:
 
     Args:
         metadata: scanner facts, JSON values; nothing that names a patient.
+        identifiers: the UIDs of its DICOM series, which are kept apart.
     """
 
     volume: Volume
     metadata: JsonObject = field(default_factory=dict)
+    identifiers: ScanIdentifiers | None = None
 
 
 @dataclass(frozen=True, eq=False)

@@ -10,6 +10,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, Protocol
 
+from core.remembered.identifiers import ScanIdentifiers
 from core.remembered.incoming import NewMask, NewScan, StoredStudy
 from core.remembered.rows import (
     Event,
@@ -80,6 +81,7 @@ class ScanSource(ScanRecordSource, Protocol):
         timepoint: str,
         person: str,
         metadata: Mapping[str, Any] | None = None,
+        identifiers: ScanIdentifiers | None = None,
     ) -> Scan: ...
 
 

@@ -109,6 +109,16 @@ CREATE TABLE grants (
 );
 """,
     ),
+    # `seq` is that of the scan's row, which it keeps whatever becomes of its patient or date.
+    Migration(
+        "UIDs of scans",
+        """
+CREATE TABLE scan_identifiers (
+    content_sha256 VARCHAR PRIMARY KEY,
+    identifiers_sha256 VARCHAR NOT NULL
+);
+""",
+    ),
 )
 
 

@@ -10,7 +10,7 @@ from core.types import parse_date
 from store.values import check_id
 
 #: Where recorded files lie. Nothing that a record names is anywhere else.
-TOPS = ("raw", "processed", "quarantine")
+TOPS = ("raw", "processed", "quarantine")  # and identifiers, for those who name it
 
 
 def inside(root: Path, relative: object, tops: tuple[str, ...] = TOPS) -> Path:

@@ -16,6 +16,7 @@ TABLES: dict[str, str] = {
     "patients": "patient_id",
     "timepoints": "patient_id, timepoint",
     "scans": "patient_id, timepoint, scan_id",
+    "scan_identifiers": "content_sha256",
     "masks": "mask_id",
     "lesions": "patient_id, lesion_id",
     "measurements": "mask_id, label",

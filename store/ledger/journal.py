@@ -25,6 +25,7 @@ from typing import NamedTuple
 
 from core.errors import StoreError, TwinReviewError
 from core.remembered.untyped import Json
+from store.files import identifier_files
 from store.files.mask_files import replace_text, sidecar_of
 from store.files.paths import inside, mask_place, scan_place
 from store.ledger import histories
@@ -33,6 +34,8 @@ from store.ledger.compound import parts_of
 from store.values import check_id
 
 NAME = "journal.json"
+#: Below which a write puts its files.
+_TOPS = ("raw", "processed", identifier_files.FOLDER)
 
 
 class Pending(NamedTuple):
@@ -95,8 +98,10 @@ def _places(root: Path, entry: Entry, files: Sequence[str]) -> list[str]:
         else:
             continue
         places += [image, sidecar_of(image)]
+        if action == "scan.added":
+            places += identifier_files.places_of(dict(payload))
     for place in places:
-        inside(root, place, ("raw", "processed"))
+        inside(root, place, _TOPS)
     return places
 
 
@@ -109,11 +114,15 @@ def forged(why: str, first: str = "Move") -> StoreError:
 
 
 def quarantine(root: Path, files: Sequence[str]) -> list[str]:
-    """Move files that belong to no record out of the way; returns those that were there."""
+    """Move files that belong to no record out of the way; returns those that were there. UIDs are taken away: in
+    quarantine/ they would lie where others may look."""
     moved = []
     for name in files:
-        source = inside(root, name, ("raw", "processed"))
+        source = inside(root, name, _TOPS)
         if not source.exists():
+            continue
+        if name.startswith(f"{identifier_files.FOLDER}/"):
+            source.unlink()
             continue
         target = inside(root, f"quarantine/{name}")
         number = 1

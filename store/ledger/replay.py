@@ -12,6 +12,7 @@ from core.errors import StoreError
 from core.remembered.untyped import JsonDict
 from core.types import MODALITIES, Decision, MaskRecord, Scan
 from store.database.connection import Row, Writer
+from store.files import identifier_files
 from store.files.paths import mask_place, scan_place
 from store.ledger.audit import Entry
 from store.ledger.compound import STUDY, parts_of
@@ -88,6 +89,13 @@ def _scan_added(db: Writer, entry: Entry, payload: Payload) -> None:
     insert(db, "patients", {"patient_id": patient_id, "dataset": payload["dataset"], "added_at": at}, nothing)
     insert(db, "timepoints", {"patient_id": patient_id, "timepoint": timepoint, "added_at": at}, nothing)
     insert(db, "scans", {**_columns(payload, SCAN_COLUMNS, SCAN_LATER), "seq": entry["seq"]})
+    if identifier_files.places_of(payload):  # refuses what is no hash
+        # by the image: of several that come together, and wherever one of them is moved to, it stays the same
+        named = {"content_sha256": payload["content_sha256"], identifier_files.SHA256: payload[identifier_files.SHA256]}
+        update = (
+            f"ON CONFLICT (content_sha256) DO UPDATE SET {identifier_files.SHA256} = excluded.{identifier_files.SHA256}"
+        )
+        insert(db, "scan_identifiers", named, update)
 
 
 def _study_added(db: Writer, entry: Entry, payload: Payload) -> None:

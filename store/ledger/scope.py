@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 
-from core.access import ADMINISTRATOR, JOBS_OF_ALL, Scope
+from core.access import ADMINISTRATOR, IDENTIFIERS_READ, JOBS_OF_ALL, Scope, may
 from core.errors import StoreError
 from core.remembered.vocabulary import MaskMethod
 from core.review.readers import AUTOMATIC_METHODS
@@ -30,6 +30,10 @@ RULES: Mapping[str, str] = {
     "patients": "SELECT * FROM main.patients WHERE $everywhere OR dataset IN (SELECT dataset FROM datasets_seen)",
     **{name: _OF_PATIENT.format(name) for name in ("timepoints", "scans", "ood_scores", "events")},
     **{name: _OF_PATIENT.format(name) for name in ("reading_settings", "readings_finished")},
+    # A UID leads back to the archive, where it names a person: reading needs none.
+    "scan_identifiers": """
+        SELECT * FROM main.scan_identifiers
+        WHERE $identified AND content_sha256 IN (SELECT content_sha256 FROM scans)""",
     # Of a closed timepoint what an engine made and the person's own readings: `core.review.readers.masks_visible_to`.
     "masks_seen": f"""
         SELECT m.*, c.patient_id IS NOT NULL AS is_closed FROM main.masks m
@@ -72,11 +76,12 @@ RULES: Mapping[str, str] = {
 }
 #: The same for who reads nothing blind: `masks` need not look for hidden parents.
 _NOTHING_CLOSED = {**RULES, "masks": _OF_PATIENT.format("masks")}
-#: The same for who sees every data set: only work on the installation is not theirs.
+#: The same for who sees every data set: only UIDs, and work on the installation, may not be theirs.
 _EVERY_PATIENT = {
+    "scan_identifiers": "SELECT * FROM main.scan_identifiers WHERE $identified",
     "jobs": f"""
         SELECT * FROM main.jobs WHERE json_extract_string(params, '$.patient_id') IS NOT NULL
-            OR person = $person OR kind IN ({_words(JOBS_OF_ALL)})"""
+            OR person = $person OR kind IN ({_words(JOBS_OF_ALL)})""",
 }
 #: Tables that hold nothing of a patient. The audit does: its payloads leave the store by `SeenStore.audit_log` alone,
 #: and by `Decisions.to_affirm`, which asks `masks` as well.
@@ -104,6 +109,7 @@ def _values(scope: Scope) -> dict[str, object]:
     return {
         "person": scope.person,
         "administers": scope.role == ADMINISTRATOR,
+        "identified": may(scope.role, IDENTIFIERS_READ),
         "everywhere": scope.datasets is None,
         "datasets": list(scope.datasets or ()),
         "closed_patients": [patient_id for patient_id, _ in scope.closed],

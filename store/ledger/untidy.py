@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from core.errors import InputError, StoreError
-from store.files import drafts
+from store.files import drafts, identifier_files
 from store.ledger import heads
 from store.ledger.writing import Ledger
 
@@ -51,7 +51,7 @@ def remarks(store: Ledger) -> list[str]:
     """A sentence for everything that may be cleared away, for how much of the audit is signed, and for each timepoint
     where clocks disagree; [] when all is tidy and nothing is signed."""
     with store.db.lock:
-        return [*_signed(store), *_clocks(store), *_drafts(store), *_jobs(store), *_cache(store)]
+        return [*_signed(store), *_clocks(store), *_drafts(store), *_jobs(store), *_cache(store), *_identifiers(store)]
 
 
 def _signed(store: Ledger) -> list[str]:
@@ -124,6 +124,11 @@ def _jobs(store: Ledger) -> list[str]:
         elif status[path.name] in _FINISHED:
             found.append(f"jobs/{path.name} was left by a job that is {status[path.name]}.")
     return found
+
+
+def _identifiers(store: Ledger) -> list[str]:
+    rows = store.db.query("SELECT identifiers_sha256 FROM scan_identifiers")
+    return identifier_files.remarks(store.root, {str(row["identifiers_sha256"]) for row in rows})
 
 
 def _cache(store: Ledger) -> list[str]:

@@ -22,7 +22,7 @@ from core.review.decisions import REJECTED
 from core.types import Progress, no_progress
 from store.database import looking
 from store.database.connection import Connection, Row
-from store.files import mask_files
+from store.files import identifier_files, mask_files
 from store.files.hash_memory import HashMemory
 from store.files.paths import inside
 from store.ledger import journal, ledgers, table_check, untidy
@@ -75,6 +75,7 @@ def verify(store: Ledger, full: bool = False, progress: Progress = no_progress) 
         known = check.expected | set(ledgers.there(store.root))
         strange = [name for name in strange if name not in known and os.path.lexists(store.root / name)]
         problems += [f"{name} belongs to no record." for name in strange]
+        problems += identifier_files.problems(store.root, _identifiers(store.db))
         problems += copies.problems(later)
         problems += untidy.unreadable_drafts(store.root)
         problems += in_tables or replayed.problems_of_later(later, store.db)
@@ -322,6 +323,10 @@ def _check_decisions(db: Connection) -> list[str]:
         f"{row['n']} decisions were made by {row['reviewer']!r}, whom nobody added. Add this person, if there is one."
         for row in strangers
     ]
+
+
+def _identifiers(db: Connection) -> list[str]:
+    return [str(row["identifiers_sha256"]) for row in db.query("SELECT identifiers_sha256 FROM scan_identifiers")]
 
 
 def _files(root: Path) -> Iterator[str]:

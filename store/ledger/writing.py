@@ -18,7 +18,7 @@ from core.types import MaskRecord
 from store.database import looking
 from store.database.connection import Connection, Row, StoreReadOnly
 from store.database.looking import AUDIT, DATABASE
-from store.files import mask_files
+from store.files import identifier_files, mask_files
 from store.ledger import heads, journal, ledgers, opening, replay
 from store.ledger.actors import check_actor
 from store.ledger.audit import Audit, Entry
@@ -242,6 +242,10 @@ class Ledger(WholeLedger):
         for name in files:
             if self.db.query("SELECT 1 FROM scans WHERE path = ?", [name]):
                 return True
+            if name.startswith(f"{identifier_files.FOLDER}/"):
+                sha256 = Path(name).stem
+                if self.db.query("SELECT 1 FROM scan_identifiers WHERE identifiers_sha256 = ?", [sha256]):
+                    return True
             if name.startswith("processed/"):  # the journal has held it against `mask_files.mask_name`
                 patient_id, timepoint, image = name.split("/")[2:5]
                 version = int(image.removeprefix("mask_v").split(".")[0])

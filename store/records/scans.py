@@ -12,11 +12,13 @@ import nibabel as nib
 from core.errors import InputError, StoreError
 from core.imaging.reference_scan import reference_of
 from core.imaging.volumes import content_sha256, orientation, read_volume, write_nifti
+from core.remembered.identifiers import ScanIdentifiers
+from core.remembered.incoming import NewScan
 from core.remembered.untyped import JsonDict, JsonObject
 from core.types import FORMAT_VERSION, Grid, Modality, Scan, Volume, parse_date
 from core.version import software
 from store.database.connection import Row
-from store.files import mask_files
+from store.files import identifier_files, mask_files
 from store.files.file_checks import StoredFile, StoredFiles
 from store.ledger.replay import SCAN_COLUMNS
 from store.ledger.writing import Change, LedgerBase, repeated_json, where
@@ -55,7 +57,7 @@ class ScanPlace(NamedTuple):
 
 
 class StagedScan(NamedTuple):
-    """A scan whose file is written and not yet in its place."""
+    """A scan whose file is written and not yet in its place; `uids`: the file of its UIDs, and its hash."""
 
     modality: Modality
     sequence: str
@@ -64,6 +66,7 @@ class StagedScan(NamedTuple):
     content: str
     facts: JsonDict
     image: Path
+    uids: tuple[Path, str] | None = None
 
 
 class Scans:
@@ -116,6 +119,23 @@ class Scans:
         """The image of a scan. Raises StoreError as `path`."""
         return read_volume(self.path(scan), scan.modality, scan.sequence)
 
+    def identifiers(self, scan: Scan) -> ScanIdentifiers | None:
+        """The UIDs of the images that a scan came from, in the order of its slices.
+
+        Returns:
+            None for a scan that came without (an image file, or TWIN_DATES=shift), and for whoever may not see UIDs
+            (`core.access.IDENTIFIERS_READ`).
+
+        Raises:
+            StoreError: if their file is missing, altered or unreadable.
+        """
+        rows = self._ledger.db.query(
+            "SELECT i.identifiers_sha256 FROM scan_identifiers i JOIN scans s ON s.content_sha256 = i.content_sha256 "
+            "WHERE s.patient_id = ? AND s.timepoint = ? AND s.scan_id = ?",
+            [scan.patient_id, scan.timepoint, scan.scan_id],
+        )
+        return identifier_files.read(self._ledger.root, rows[0]["identifiers_sha256"]) if rows else None
+
     def reference_grid(self, patient_id: str, timepoint: str) -> Grid:
         """The grid of the reference scan, read from the file's header alone once its hash was compared.
 
@@ -140,12 +160,14 @@ class Scans:
         timepoint: str,
         person: str,
         metadata: JsonObject | None = None,
+        identifiers: ScanIdentifiers | None = None,
     ) -> Scan:
         """Store an image as a timepoint's scan, with its sidecar and row.
 
         Args:
             timepoint: the date of the scan, YYYY-MM-DD.
             metadata: scanner facts, JSON values; nothing that names a patient.
+            identifiers: the UIDs of its source, which go to a file of their own; one for every slice, or InputError.
 
         Raises:
             InputError: for an id that is none, a date that is none, an image without contrast or with NaN.
@@ -154,34 +176,38 @@ class Scans:
         """
         place = ScanPlace(dataset, patient_id, timepoint)
         with mask_files.staging(self._ledger.root) as folder:
-            staged = self.staged(volume, place, metadata or {}, folder, "image")
+            staged = self.staged(NewScan(volume, metadata or {}, identifiers), place, folder, "image")
 
             def build(at: str) -> Change:
-                scan, files = self.placed(staged, place, person, at, self.of(patient_id, timepoint))
-                return Change(plain(scan.to_json()), files)
+                _, values, files = self.placed(staged, place, person, at, self.of(patient_id, timepoint))
+                return Change(values, files)
 
             entry = self._ledger.write("scan.added", person, build)
         return Scan.from_json(entry["payload"])
 
-    def staged(self, volume: Volume, place: ScanPlace, metadata: JsonObject, folder: Path, name: str) -> StagedScan:
+    def staged(self, new: NewScan, place: ScanPlace, folder: Path, name: str) -> StagedScan:
         """An image checked and written into `folder`, before the change that puts it in its place. Raises as `add`."""
+        volume, identifiers = new.volume, new.identifiers
         check_id("dataset", place.dataset), check_id("patient id", place.patient_id)
         check_text("timepoint", place.timepoint), parse_date(place.timepoint)
         if volume.sequence:
             check_id("sequence", volume.sequence)
-        facts = plain(dict(metadata), "metadata")
+        facts = plain(dict(new.metadata), "metadata")
         if volume.array.min() == volume.array.max():
             raise InputError("Expected an image, got voxels that are all the same. Export it again.")
+        if identifiers is not None and len(identifiers.slices) != (slices := volume.grid.shape[identifiers.axis]):
+            raise InputError(f"Expected the UIDs of {slices} slices, got {len(identifiers.slices)}. Import it again.")
         content = content_sha256(volume)
         self._refuse_known(content)  # before the file is written; once more inside the lock
         image = folder / f"{name}.nii.gz"
+        uids = None if identifiers is None else identifier_files.write_staged(folder, identifiers)
         sha256 = write_nifti(image, volume.array, volume.grid)
-        return StagedScan(volume.modality, volume.sequence, volume.grid, sha256, content, facts, image)
+        return StagedScan(volume.modality, volume.sequence, volume.grid, sha256, content, facts, image, uids)
 
     def placed(
         self, staged: StagedScan, place: ScanPlace, person: str, at: str, present: Sequence[Scan]
-    ) -> tuple[Scan, Placed]:
-        """The record of a staged scan and the files of its change; inside the lock.
+    ) -> tuple[Scan, JsonDict, Placed]:
+        """The record of a staged scan, what its entry says, and the files of its change; inside the lock.
 
         Args:
             present: the scans of its timepoint, and those that come with it in the same change.
@@ -215,9 +241,15 @@ class Scans:
             software(),
         )
         self._refuse_new_reference(scan)
-        text = mask_files.sidecar_text(plain(scan.to_json()))
-        sidecar = mask_files.write_synced(staged.image.with_name(f"{staged.image.name}.json"), text)
-        return scan, [(staged.image, path), (sidecar, mask_files.sidecar_of(path))]
+        values = plain(scan.to_json())
+        sidecar = mask_files.write_synced(
+            staged.image.with_name(f"{staged.image.name}.json"), mask_files.sidecar_text(values)
+        )
+        files = [(staged.image, path), (sidecar, mask_files.sidecar_of(path))]
+        if staged.uids is not None:
+            values = {**values, identifier_files.SHA256: staged.uids[1]}
+            files.append((staged.uids[0], identifier_files.place_of(staged.uids[1])))
+        return scan, values, files
 
     def _refuse_other_dataset(self, patient_id: str, dataset: str) -> None:
         sql = "SELECT dataset FROM patients WHERE patient_id = ?"

@@ -49,7 +49,7 @@ class Studies:
         check_person(person)
         place = ScanPlace(dataset, patient_id, timepoint)
         with mask_files.staging(self._ledger.root) as folder:
-            images = [self._scans.staged(s.volume, place, s.metadata, folder, f"scan{n}") for n, s in enumerate(scans)]
+            images = [self._scans.staged(scan, place, folder, f"scan{n}") for n, scan in enumerate(scans)]
             drawn = [_staged(mask, person, folder, f"mask{n}") for n, mask in enumerate(masks)]
 
             def build(at: str) -> Change:
@@ -74,10 +74,10 @@ class Studies:
         new: list[JsonDict] = []
         files: list[tuple[Path, str]] = []
         for image in images:
-            scan, placed = self._scans.placed(image, place, person, at, present)
+            scan, values, placed = self._scans.placed(image, place, person, at, present)
             present.append(scan)
             grids[scan.scan_id] = image.grid
-            new.append(plain(scan.to_json()))
+            new.append(values)
             files += placed
         versions: list[JsonDict] = []
         if drawn:
