@@ -21,7 +21,7 @@ from core.errors import InputError
 from core.growth.methods import FITS, POPULATION, fit_forecast
 from core.growth.population import LEVELS, Population, default_population
 from core.growth.scores import score
-from core.growth.series import FOLDS, MIN_SCORED, BacktestCases, Lesion, backtest_cases, read_lesions
+from core.growth.series import FOLDS, MIN_SCORED, BacktestCases, Lesion, backtest_cases, lesions_of, read_table
 from core.types import Progress, no_progress
 
 Floats = NDArray[np.float64]
@@ -154,4 +154,6 @@ def backtest(
 
 def backtest_file(path: Path, fits: bool = True, progress: Progress = no_progress) -> dict[str, Any]:
     """`backtest` of a file with the columns Pt_hashID, T_days, Lesion_vol."""
-    return {"file": path.name, **backtest(read_lesions(path), fits=fits, progress=progress)}
+    table = read_table(path)
+    answer = backtest(lesions_of(table), fits=fits, progress=progress)
+    return {"file": path.name, "read_as": table.read_as, **answer}

@@ -13,7 +13,6 @@ docetaxel lesions shrink more at first, as was published of POPLAR (Clin Cancer 
 from __future__ import annotations
 
 import argparse
-import csv
 import functools
 import hashlib
 import json
@@ -27,7 +26,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.errors import InputError
-from core.growth.series import Lesion, read_lesions
+from core.growth.series import Lesion, lesions_of, read_table
 
 Floats = NDArray[np.float64]
 
@@ -116,12 +115,9 @@ def learn(path: Path) -> list[Effect]:
     Raises:
         InputError: the file is not one of lesions, or has no column Study_Arm.
     """
-    lesions = read_lesions(path, 2)
-    with path.open(newline="", encoding="utf-8-sig") as file:  # spreadsheets put a mark before the first name
-        reader = csv.DictReader(file)
-        if "Study_Arm" not in (reader.fieldnames or ()):
-            raise InputError(f"{path.name} lacks the column Study_Arm.")
-        arms = {row["Pt_hashID"]: row["Study_Arm"] for row in reader}
+    table = read_table(path, ["Study_Arm"])
+    lesions = lesions_of(table, 2)
+    arms = {row.values["Pt_hashID"]: row.values["Study_Arm"] for row in table.rows}
     out = []
     for arm in dict.fromkeys(arms.values()):
         arm_lesions = [lesion for lesion in lesions if arms[lesion.patient_id] == arm]

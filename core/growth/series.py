@@ -5,7 +5,6 @@ The columns are those of Laleh et al. 2022 (10.1371/journal.pcbi.1009822): Pt_ha
 
 from __future__ import annotations
 
-import csv
 import hashlib
 import math
 from collections.abc import Sequence
@@ -17,10 +16,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.errors import InputError
+from core.growth.csv_table import CsvTable, read_csv
 from core.growth.curves import FLOOR_MM3, prepare
 
 Floats = NDArray[np.float64]
 
+COLUMNS = ("Pt_hashID", "T_days", "Lesion_vol")
 LOG_FLOOR = math.log(FLOOR_MM3)
 #: A lesion is scored with at least so many points, and forecast from at least so many.
 MIN_SCORED, MIN_HISTORY = 6, 3
@@ -37,7 +38,17 @@ class Lesion(NamedTuple):
     volumes_mm3: Floats
 
 
+def read_table(path: Path, more: Sequence[str] = ()) -> CsvTable:
+    """The file with its columns and the `more` named ones. Raises InputError as `core.growth.csv_table.read_csv`."""
+    return read_csv(path, [*COLUMNS, *more], COLUMNS[1:])
+
+
 def read_lesions(path: Path, min_points: int = MIN_SCORED) -> list[Lesion]:
+    """`lesions_of` a file."""
+    return lesions_of(read_table(path), min_points)
+
+
+def lesions_of(table: CsvTable, min_points: int = MIN_SCORED) -> list[Lesion]:
     """One lesion an id, in the order of the file.
 
     Duplicate days keep the row given last, disorder is sorted, negative days (before the first dose) are days like any
@@ -45,23 +56,19 @@ def read_lesions(path: Path, min_points: int = MIN_SCORED) -> list[Lesion]:
     than `min_points` distinct days are left out.
 
     Raises:
-        InputError: the file is not there, lacks a column, or holds no number (or a negative volume) in one.
+        InputError: a line has no id, no number or a negative volume; it is named, and whose it is.
     """
     rows: dict[str, tuple[list[float], list[float]]] = {}
-    try:
-        with path.open(newline="", encoding="utf-8-sig") as file:  # spreadsheets put a mark before the first name
-            reader = csv.DictReader(file)
-            missing = {"Pt_hashID", "T_days", "Lesion_vol"} - set(reader.fieldnames or ())
-            if missing:
-                raise InputError(f"{path.name} lacks the columns {', '.join(sorted(missing))}.")
-            for row in reader:
-                days, volumes = rows.setdefault(row["Pt_hashID"], ([], []))
-                days.append(float(row["T_days"]))
-                volumes.append(float(row["Lesion_vol"]))
-    except OSError as error:
-        raise InputError(f"Cannot read {path}: {error.strerror}.") from None
-    except (ValueError, TypeError, UnicodeDecodeError):
-        raise InputError(f"{path.name}, row {reader.line_num}: expected numbers in T_days and Lesion_vol.") from None
+    for row in table.rows:
+        name = row.values["Pt_hashID"]
+        if not name:
+            table.refuse(row.line, "has no Pt_hashID: nobody knows whose it is. Give it, or leave the line out")
+        day, volume = (table.number(row, column, name) for column in COLUMNS[1:])
+        if volume < 0:
+            table.refuse(row.line, f"({name}): expected a volume of at least 0 mm3, got {volume:g}. Correct it")
+        days, volumes = rows.setdefault(name, ([], []))
+        days.append(day)
+        volumes.append(volume)
     lesions = (Lesion(name, *prepare(*pair)) for name, pair in rows.items())
     return [lesion for lesion in lesions if lesion.days.size >= min_points]
 

@@ -38,7 +38,7 @@ def test_the_reader_handles_the_traps_of_the_file(tmp_path):
     ("text", "message"),
     [
         ("x,y\n1,2\n", "lacks the columns"),
-        ("Pt_hashID,T_days,Lesion_vol\na,soon,1\n", "row 2"),
+        ("Pt_hashID,T_days,Lesion_vol\na,soon,1\n", "line 2"),
         ("Pt_hashID,T_days,Lesion_vol\na,1,-5\n", "at least 0 mm3"),
     ],
 )
