@@ -57,6 +57,16 @@ ACTIONS: Mapping[str, frozenset[str]] = {
     "scan.adopted": _STORE_ALONE,  # what a rebuild takes over on trust, and what it has to doubt
     "mask.adopted": _STORE_ALONE,
     "mask.unproven": _STORE_ALONE,
+    # Putting right changes what others have decided about, and whose record it is: not a reader's, whose own it may be.
+    # What erases for good is for those who answer for the installation.
+    "timepoint.moved": _ADJUDICATORS,
+    "scan.moved": _ADJUDICATORS,
+    "timepoint.withdrawn": _ADJUDICATORS,
+    "scan.withdrawn": _ADJUDICATORS,
+    "timepoint.restored": _ADJUDICATORS,
+    "scan.restored": _ADJUDICATORS,
+    "patients.merged": _ADJUDICATORS,
+    "patient.deleted": _ADMINISTRATORS,
     "audit.signing": _ADMINISTRATORS,
     # Not in the audit, as they change no record:
     "draft.edited": _READERS,  # docs/adr/0007

@@ -176,6 +176,8 @@ class LabelMap:
 #: ("software" too where it is a scan's).
 FORMAT_VERSION = 2
 _SINCE_FORMAT_2 = frozenset({"format_version", "software", "model_files"})
+#: In the sidecar of what was moved, and of nothing else: where it came from each time, why, when and by whom.
+_MOVED = "moved"
 
 
 @dataclass(frozen=True)
@@ -183,7 +185,9 @@ class Scan:
     """What is remembered of one imported image.
 
     `sha256` is of the stored .nii.gz; `content_sha256` of its voxels and geometry, so that the same image is recognised
-    whatever file it came in. `metadata` holds scanner facts only, never anything that names a patient.
+    whatever file it came in. `metadata` holds scanner facts only, never anything that names a patient. `moved` says
+    where it lay before it was put right: from_patient_id, from_timepoint, from_scan_id, reason, person, moved_at of
+    each move, oldest first.
     """
 
     scan_id: str
@@ -203,18 +207,22 @@ class Scan:
     imported_at: str = ""
     format_version: int = 1
     software: Mapping[str, str] = field(default_factory=dict)
+    moved: tuple[Mapping[str, Any], ...] = ()
 
     def to_json(self) -> dict[str, Any]:
-        """The sidecar: plain JSON values; one of format 1 without the keys that came later."""
+        """The sidecar: plain JSON values; one of format 1 without the keys that came later, one that was never moved
+        without `moved`."""
         out = {name: getattr(self, name) for name in self.__dataclass_fields__}
         out |= {"shape": list(self.shape), "spacing_mm": list(self.spacing_mm), "metadata": dict(self.metadata)}
-        out["software"] = dict(self.software)
-        return {name: value for name, value in out.items() if self.format_version > 1 or name not in _SINCE_FORMAT_2}
+        out |= {"software": dict(self.software), _MOVED: [dict(move) for move in self.moved]}
+        later = (frozenset() if self.format_version > 1 else _SINCE_FORMAT_2) | (set() if self.moved else {_MOVED})
+        return {name: value for name, value in out.items() if name not in later}
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Scan:
         """Inverse of `to_json`."""
         known = {name: values[name] for name in cls.__dataclass_fields__ if values.get(name) is not None}
+        known |= {_MOVED: tuple(known.get(_MOVED, ()))}
         return cls(**{**known, "shape": tuple(values["shape"]), "spacing_mm": tuple(values["spacing_mm"])})
 
     @property
@@ -289,7 +297,7 @@ _FIELD_OF_KEY = {key: name for name, key in _STORED_MASK_KEYS.items()}
 class MaskRecord:
     """One mask version: the sidecar, key for key (`to_json` gives the sidecar's order).
 
-    `author` is the person who made it; its stored key is "reviewer".
+    `author` is the person who made it; its stored key is "reviewer". `moved` is as a scan's.
     """
 
     mask_id: str
@@ -316,6 +324,7 @@ class MaskRecord:
     software: Mapping[str, str]
     format_version: int = 1
     model_files: Mapping[str, str] | None = None
+    moved: tuple[Mapping[str, Any], ...] = ()
 
     @classmethod
     def stored_keys(cls) -> tuple[str, ...]:
@@ -328,15 +337,19 @@ class MaskRecord:
         return _FIELD_OF_KEY.get(stored_key, stored_key)
 
     def to_json(self) -> dict[str, Any]:
-        """The sidecar: plain JSON values, keys in the order of the design; format 1 lacks the last two."""
+        """The sidecar: plain JSON values, keys in the order of the design; format 1 lacks its last two, and what was
+        never moved lacks `moved`."""
         fields = self.__dataclass_fields__
         out = {key: getattr(self, name) for key, name in zip(self.stored_keys(), fields, strict=True)}
         out["prompts"] = [dict(p) for p in self.prompts]
         out["lesions"] = [dict(lesion) for lesion in self.lesions]
         out["software"] = dict(self.software)
         out["model_files"] = None if self.model_files is None else dict(self.model_files)
+        out[_MOVED] = [dict(move) for move in self.moved]
         if self.format_version == 1:
             del out["format_version"], out["model_files"]
+        if not self.moved:
+            del out[_MOVED]
         return out
 
     @classmethod
@@ -345,6 +358,7 @@ class MaskRecord:
         later: dict[str, Any] = {
             "format_version": values.get("format_version") or 1,
             "model_files": values.get("model_files"),
+            _MOVED: tuple(values.get(_MOVED) or ()),
         }
         missing = [key for key in cls.stored_keys() if key not in values and key not in later]
         if missing:

@@ -9,6 +9,7 @@ from store.files import mask_files
 from store.files.drafts import Drafts
 from store.files.file_checks import StoredFiles
 from store.ledger.base import LedgerBase
+from store.records.corrections import Corrections
 from store.records.decisions import Decisions
 from store.records.events import Events
 from store.records.forecasts import Forecasts
@@ -48,6 +49,7 @@ class Parts:
         self.reference_sets = ReferenceSets(ledger)
         self.jobs = Jobs(ledger)
         self.drafts = Drafts(ledger, self.scans, self.masks)
+        self.corrections = Corrections(ledger, self.drafts, self.readings)
         self.views = Views(ledger, self.masks, self.readings)
 
     def scratch(self) -> AbstractContextManager[Path]:

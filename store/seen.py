@@ -20,6 +20,7 @@ from core.review.blind_reading import Hidden
 from core.types import Progress, no_progress
 from store.database.connection import Connection, Row
 from store.files.file_checks import StoredFile, StoredFiles
+from store.ledger import putting_right
 from store.ledger.actors import may_act, person_named
 from store.ledger.audit import Entry
 from store.ledger.base import Change, LedgerBase
@@ -27,6 +28,7 @@ from store.ledger.compound import STUDY
 from store.ledger.scope import scoped
 from store.ledger.writing import Ledger
 from store.parts import Parts
+from store.records.withdrawals import former_names
 
 #: What stands in an audit entry's place.
 WITHHELD = "not shown: it is about what you do not see (a data set that was not granted, or a blind reading)"
@@ -82,6 +84,10 @@ class SeenLedger(LedgerBase):
         """The whole ledger."""
         return self._whole
 
+    def sees_dataset(self, dataset: str) -> bool:
+        """Whether that data set was granted to the person."""
+        return self._scope.datasets is None or dataset in self._scope.datasets
+
     def write(self, action: str, person: str, build: Callable[[str], Change]) -> Entry:
         """`Ledger.write` under the person's own name, about what they see.
 
@@ -109,6 +115,12 @@ class SeenLedger(LedgerBase):
                     f"Expected a data set that was granted to {self.person} ({', '.join(datasets) or 'none'}), got "
                     f"{payload['dataset']!r}. Nothing was recorded. An administrator gives grants on System, People."
                 )
+            return
+        if action in putting_right.ACTIONS:  # of a patient who may be in no table any more, or not yet
+            if not all(
+                self.sees_dataset(str(payload.get(end, payload["dataset"]))) for end in ("dataset", "to_dataset")
+            ):
+                raise StoreError("Expected what was granted to you, at both ends. Nothing was recorded.")
             return
         patient_id = payload.get("patient_id") or payload.get("params", {}).get("patient_id")
         if patient_id is not None:
@@ -158,7 +170,7 @@ class SeenStore(Parts):
 
         Accounts are for whoever may give them names, and what a check found for whoever may check.
         """
-        entries, hidden = self._whole.audit_log(limit), Hidden.of(self._whole, self._scope)
+        entries, hidden = self._whole.audit_log(limit), self._hidden()
         identifies = may_act(self._whole.ledger.db, "person.identified", self.person)
         checks = may_act(self._whole.ledger.db, "store.verified", self.person)
         asked = {job.job_id: job.params for job in self._whole.jobs.newest(limit=_MOST_JOBS)} if hidden else {}
@@ -170,6 +182,16 @@ class SeenStore(Parts):
             elif not checks and _tells_of_a_check(entry["payload"]):
                 entry["payload"] = CHECK_WITHHELD
         return entries
+
+    def _hidden(self) -> Hidden:
+        """What is kept from the person, with patients and masks that left the tables: entries still name them."""
+        hidden, seen = Hidden.of(self._whole, self._scope), {one.patient_id for one in self.patients.all()}
+        former = [one for one in former_names(self._whole.ledger.db) if not self._ledger.sees_dataset(one[1])]
+        return Hidden(
+            hidden.patients | {patient_id for patient_id, _, _ in former if patient_id not in seen},
+            hidden.places,
+            hidden.mask_ids | {mask_id for _, _, masks in former for mask_id in masks},
+        )
 
     def verify(self, full: bool = False, progress: Progress = no_progress) -> list[str]:
         """`Store.verify`. Raises StoreError for who is no administrator: its sentences name patients."""

@@ -56,6 +56,42 @@ class Person:
 
 
 @dataclass(frozen=True)
+class Correction:
+    """What was put right: a scan or timepoint moved, withdrawn or restored, patients merged, a patient deleted.
+
+    Args:
+        seq, created_at, person: of the audit entry.
+        action: as "timepoint.moved".
+        reason: in the person's words.
+        patient_id, to_patient_id: whose it was, and whose it is after a move or merge; None for what has no other end.
+        timepoints, to_timepoints: the dates, and those after a move, one for one.
+        scan_id: of the one scan that was moved, withdrawn or restored; None for whole timepoints.
+        scans, masks: how many there were.
+        to_affirm: of the masks, those that were accepted and wait for a person since.
+        forecasts: stored forecasts and fits that were set aside, or went along with what was withdrawn.
+        withdrawal_id: of a withdrawal or its restoration; what `restore` is asked for with.
+        can_be_restored: whether it is a withdrawal that still stands.
+    """
+
+    seq: int
+    created_at: str
+    person: str
+    action: str
+    reason: str
+    patient_id: str
+    to_patient_id: str | None
+    timepoints: tuple[str, ...]
+    to_timepoints: tuple[str, ...]
+    scan_id: str | None
+    scans: int
+    masks: int
+    to_affirm: int
+    forecasts: int
+    withdrawal_id: str | None
+    can_be_restored: bool
+
+
+@dataclass(frozen=True)
 class FinishedReading:
     """A person who has finished reading a timepoint, and when."""
 

@@ -109,7 +109,7 @@ CREATE TABLE grants (
 );
 """,
     ),
-    # `seq` is that of the scan's row, which it keeps whatever becomes of its patient or date.
+    # By image: whatever becomes of its patient, date or number, it is the same one.
     Migration(
         "UIDs of scans",
         """
@@ -117,6 +117,13 @@ CREATE TABLE scan_identifiers (
     content_sha256 VARCHAR PRIMARY KEY,
     identifiers_sha256 VARCHAR NOT NULL
 );
+""",
+    ),
+    Migration(
+        "where scans and masks were moved from",
+        """
+ALTER TABLE scans ADD COLUMN moved VARCHAR;
+ALTER TABLE masks ADD COLUMN moved VARCHAR;
 """,
     ),
 )

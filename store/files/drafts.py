@@ -15,6 +15,7 @@ import shutil
 import threading
 import uuid
 from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -125,6 +126,15 @@ class Drafts:
             if (draft.patient_id, draft.timepoint, draft.person) == wanted:
                 found.append(draft)
         return sorted(found, key=lambda draft: draft.created_at)
+
+    def everybodys(self, patient_id: str, timepoint: str) -> list[Draft]:
+        """The open drafts of a timepoint, whoever drew them: for what may not happen while there is one."""
+        return Drafts(self._ledger.whole, self._scans, self._masks).of(patient_id, timepoint)
+
+    @classmethod
+    def held(cls) -> AbstractContextManager[bool]:
+        """Nobody begins, edits or closes a draft meanwhile."""
+        return cls._draft_lock
 
     def _is_seen(self, draft: Draft) -> bool:
         """A draft is its drawer's alone, and only while they see its patient."""

@@ -105,6 +105,7 @@ class StoredFiles:
         if found == file.sha256:
             self._remember_state(file, WELL, found)
             return path
+        self._refuse_moved(file)
         self._remember_state(file, ALTERED if found else MISSING, found)
         why = "is not the one that was stored" if found else "is missing"
         raise StoreError(
@@ -115,6 +116,13 @@ class StoredFiles:
                 else ""
             )
         )
+
+    def _refuse_moved(self, file: StoredFile) -> None:
+        """A record that was read before somebody moved or withdrew what it is of names a file that is no longer there,
+        or another one: nothing is wrong with it. Raises StoreError then."""
+        with self._ledger.whole.db.lock:  # a change under way is either not begun or all done
+            if self._ledger.whole.recorded_sha256(file.name) != file.sha256:
+                raise StoreError(f"{file.what} was moved or withdrawn meanwhile. Load the page again.")
 
     def _remember_state(self, file: StoredFile, state: str, found: str | None) -> None:
         """Record what became of a file, if that is news. A store that cannot write just now does so another time."""

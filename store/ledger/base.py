@@ -44,6 +44,10 @@ class LedgerBase(ABC):
         """All of it: for rules about what the person may not see (the next free number, an image that is there
         already). What is found so never leaves in an answer or a sentence; a test lists who asks."""
 
+    def sees_dataset(self, dataset: str) -> bool:
+        """Whether patients of that data set are the person's to see; of the whole ledger all are."""
+        return True
+
     @abstractmethod
     def write(self, action: str, person: str, build: Callable[[str], Change]) -> Entry:
         """One change, whole or not at all.

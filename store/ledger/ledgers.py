@@ -17,7 +17,7 @@ from core.errors import StoreError
 from core.remembered.untyped import JsonObject
 from store.files.mask_files import replace_bytes
 from store.files.paths import inside
-from store.ledger import lines
+from store.ledger import lines, putting_right
 from store.ledger.audit import Entry, read_file
 from store.ledger.compound import parts_of
 from store.values import check_id
@@ -35,7 +35,7 @@ def place_of(
     if not isinstance(patient_id, str):
         mask_id = payload.get("mask_id")
         patient_id = patient_of(mask_id) if isinstance(mask_id, str) else None
-    dataset = payload.get("dataset") if "scan_id" in payload or "scans" in payload else None
+    dataset = payload.get("dataset")  # of a patient who may be there no more, or not yet
     if patient_id is not None and not isinstance(dataset, str):
         dataset = dataset_of(patient_id)
     if patient_id is None or not isinstance(dataset, str):
@@ -58,7 +58,26 @@ class Places:
                 self._datasets.setdefault(part["patient_id"], part["dataset"])
             if {"mask_id", "patient_id", "version"} <= part.keys():
                 self._patients[part["mask_id"]] = part["patient_id"]
+        if entry["action"] in putting_right.ACTIONS:
+            self._put_right(entry["action"], payload)
         return place_of(payload, self._patients.get, self._datasets.get)
+
+    def _put_right(self, action: str, payload: JsonObject) -> None:
+        """Whose the masks are from then on, and which patients are there no more."""
+        patient_id = payload["patient_id"]
+        if action in putting_right.MOVED:
+            self._datasets.setdefault(payload["to_patient_id"], payload["to_dataset"])
+            for move in payload["moves"]:
+                self._patients |= {mask["mask_id"]: payload["to_patient_id"] for mask in move["masks"]}
+        masks = [*(row["mask_id"] for row in putting_right.mask_rows(payload)), *payload.get("mask_ids", ())]
+        if action in putting_right.RESTORED:
+            self._datasets.setdefault(patient_id, payload["dataset"])
+            self._patients |= dict.fromkeys(masks, patient_id)
+            return
+        for mask_id in masks:
+            self._patients.pop(mask_id, None)
+        if payload.get("gone", action == putting_right.DELETED):
+            self._datasets.pop(patient_id, None)
 
 
 def by_place(entries: Iterable[Entry]) -> dict[str, list[Entry]]:

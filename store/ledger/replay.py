@@ -14,8 +14,10 @@ from core.types import MODALITIES, Decision, MaskRecord, Scan
 from store.database.connection import Row, Writer
 from store.files import identifier_files
 from store.files.paths import mask_place, scan_place
+from store.ledger import putting_right
 from store.ledger.audit import Entry
 from store.ledger.compound import STUDY, parts_of
+from store.ledger.statements import insert
 from store.values import check_id, to_text
 
 Payload = JsonDict
@@ -25,27 +27,7 @@ MASK_COLUMNS = MaskRecord.stored_keys()
 SCAN_COLUMNS = tuple(Scan.__dataclass_fields__)
 _DECISION_COLUMNS = tuple(Decision.__dataclass_fields__)
 #: What sidecars and entries of format 1 have not (`core.types.FORMAT_VERSION`).
-SCAN_LATER, MASK_LATER = ("format_version", "software"), ("format_version", "model_files")
-_JSON = {
-    "prompts",
-    "lesions",
-    "software",
-    "shape",
-    "spacing_mm",
-    "metadata",
-    "result",
-    "detail",
-    "params",
-    "model_files",
-    "datasets",
-}
-
-
-def insert(db: Writer, table: str, row: Row, on_conflict: str = "") -> None:
-    """Insert a row; columns that hold JSON are given as values."""
-    values = [to_text(value) if name in _JSON and value is not None else value for name, value in row.items()]
-    marks = ", ".join("?" * len(row))
-    db.execute(f"INSERT INTO {table} ({', '.join(row)}) VALUES ({marks}) {on_conflict}", values)
+SCAN_LATER, MASK_LATER = ("format_version", "software", "moved"), ("format_version", "model_files", "moved")
 
 
 def _person_added(db: Writer, entry: Entry, payload: Payload) -> None:
@@ -281,6 +263,7 @@ ACTIONS: dict[str, Callable[[Writer, Entry, Payload], None]] = {
     "scan.adopted": _scan_added,
     "mask.adopted": _mask_adopted,
     "mask.unproven": _mask_unproven,
+    **putting_right.ACTIONS,
     "audit.signing": _nothing,
 }
 

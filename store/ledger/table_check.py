@@ -66,7 +66,8 @@ class Replayed:
                 names = TABLES[table].split(", ")
                 clause = " AND ".join(f"{name} = ?" for name in names)
                 rows = db.query(f"SELECT * FROM {table} WHERE {clause}", key)
-                problems += _differences(table, {key: rows[0]} if rows else {}, {key: self._batch.rows(table)[key]})
+                told = self._batch.rows(table).get(key)
+                problems += _differences(table, {key: rows[0]} if rows else {}, {key: told} if told else {})
         return problems
 
     def _tell(self, entries: Iterable[Entry]) -> list[str]:

@@ -28,8 +28,8 @@ from store.files.paths import inside
 from store.ledger import journal, ledgers, table_check, untidy
 from store.ledger.audit import Entry
 from store.ledger.copies_check import Copies
-from store.ledger.writing import Ledger, mask_values
-from store.records.scans import scan_of, scan_values
+from store.ledger.stored_values import mask_values, scan_of, scan_values
+from store.ledger.writing import Ledger
 
 _RELATIVE = 1e-9
 #: A timepoint: (patient, date).
@@ -127,6 +127,9 @@ def _touched(db: Connection, entries: Iterable[Entry]) -> set[Place]:
         payload = entry["payload"]
         if isinstance(payload.get("timepoint"), str):
             places.add((payload["patient_id"], payload["timepoint"]))
+        for move in payload.get("moves", ()):
+            places.add((payload["patient_id"], move["timepoint"]))
+            places.add((payload["to_patient_id"], move["to_timepoint"]))
         for mask_id in payload.get("mask_ids", ()):
             rows = db.query("SELECT patient_id, timepoint FROM masks WHERE mask_id = ?", [mask_id])
             places |= {(row["patient_id"], row["timepoint"]) for row in rows}

@@ -7,22 +7,20 @@ import logging
 import shutil
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from functools import lru_cache
 from pathlib import Path
 from typing import Self, TypeVar
 
 from core.access import ADMINISTRATOR
 from core.errors import StoreError, TwinReviewError
-from core.remembered.untyped import JsonDict
-from core.types import MaskRecord
 from store.database import looking
 from store.database.connection import Connection, Row, StoreReadOnly
 from store.database.looking import AUDIT, DATABASE
-from store.files import identifier_files, mask_files
+from store.files import following, identifier_files, mask_files
 from store.ledger import heads, journal, ledgers, opening, replay
 from store.ledger.actors import check_actor
 from store.ledger.audit import Audit, Entry
 from store.ledger.base import Change, LedgerBase, WholeLedger
+from store.ledger.stored_values import mask_of, mask_values
 from store.values import check_person, utc_now
 
 Value = TypeVar("Value")
@@ -189,6 +187,7 @@ class Ledger(WholeLedger):
                 folder = place.parent
             final = payload["final_version"]
             mask_files.set_final(self.root, folder, None if final is None else mask_files.mask_name(final))
+        following.follow(self.root, self.db, entry)
         ledgers.append(self.root, self._ledger_of(entry), entry)
         self.audit.mirror(entry)
         if self.signing_key is not None and self._signing:
@@ -254,6 +253,19 @@ class Ledger(WholeLedger):
                     return True
         return False
 
+    def recorded_sha256(self, name: str) -> str | None:
+        """The SHA-256 of the scan or mask that is recorded at a place below the data root; None if none is."""
+        rows = self.db.query("SELECT sha256 FROM scans WHERE path = ?", [name])
+        if name.startswith("processed/"):
+            _, dataset, patient_id, timepoint, image = name.split("/")
+            sql = (
+                "SELECT m.mask_sha256 AS sha256 FROM masks m JOIN patients p ON p.patient_id = m.patient_id "
+                "WHERE p.dataset = ? AND m.patient_id = ? AND m.timepoint = ? AND m.version = ?"
+            )
+            version = int(image.removeprefix("mask_v").split(".")[0])
+            rows = self.db.query(sql, [dataset, patient_id, timepoint, version])
+        return str(rows[0]["sha256"]) if rows else None
+
     def _signing_began(self, key: heads.Key | None) -> bool:
         """True if signing began in this chain with that key; with any, for None."""
         rows = self.db.query("SELECT payload FROM audit WHERE action = ? ORDER BY seq", [heads.SIGNING])
@@ -308,37 +320,6 @@ class Ledger(WholeLedger):
 
 def _why(error: OSError | StoreError) -> str:
     return str(error.strerror if isinstance(error, OSError) else error)
-
-
-#: Fields of a `MaskRecord`, each with the column that holds it.
-_MASK_FIELDS = tuple((MaskRecord.field_of(column), column) for column in replay.MASK_COLUMNS)
-
-
-def mask_of(row: Row) -> MaskRecord:
-    """A row of `masks` as a value."""
-    values = {field: row[column] for field, column in _MASK_FIELDS}
-    values["prompts"] = () if row["prompts"] == "[]" else tuple(json.loads(row["prompts"]))
-    values["lesions"] = tuple(json.loads(row["lesions"]))
-    values["software"] = repeated_json(row["software"])
-    values["model_files"] = None if row["model_files"] is None else json.loads(row["model_files"])
-    values["format_version"] = row["format_version"] or 1
-    return MaskRecord(**values)
-
-
-@lru_cache(maxsize=256)
-def _repeated_json(text: str) -> JsonDict:
-    found: JsonDict = json.loads(text)
-    return found
-
-
-def repeated_json(text: str) -> JsonDict:
-    """An object that many rows have in the same words, such as the versions of software; a copy, for the caller."""
-    return dict(_repeated_json(text))
-
-
-def mask_values(row: Row) -> JsonDict:
-    """A row of `masks` as its sidecar has it."""
-    return mask_of(row).to_json()
 
 
 def where(**conditions: object) -> tuple[str, list[object]]:

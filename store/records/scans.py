@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -17,30 +16,14 @@ from core.remembered.incoming import NewScan
 from core.remembered.untyped import JsonDict, JsonObject
 from core.types import FORMAT_VERSION, Grid, Modality, Scan, Volume, parse_date
 from core.version import software
-from store.database.connection import Row
 from store.files import identifier_files, mask_files
 from store.files.file_checks import StoredFile, StoredFiles
-from store.ledger.replay import SCAN_COLUMNS
-from store.ledger.writing import Change, LedgerBase, repeated_json, where
+from store.ledger.stored_values import scan_of
+from store.ledger.writing import Change, LedgerBase, where
 from store.values import check_id, check_text, plain
 
 #: Files of a change, each with its place relative to the root.
 Placed = list[tuple[Path, str]]
-
-
-def scan_of(row: Row) -> Scan:
-    """A row of `scans` as a value."""
-    values = {name: row[name] for name in SCAN_COLUMNS if row[name] is not None}
-    values |= {name: tuple(json.loads(row[name])) for name in ("shape", "spacing_mm")}
-    values["metadata"] = json.loads(row["metadata"])
-    if row["software"] is not None:
-        values["software"] = repeated_json(row["software"])
-    return Scan(**values)
-
-
-def scan_values(row: Row) -> JsonDict:
-    """A row of `scans` as its sidecar has it."""
-    return scan_of(row).to_json()
 
 
 def file_of_scan(scan: Scan) -> StoredFile:

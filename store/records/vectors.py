@@ -9,6 +9,7 @@ from core.errors import InputError
 from core.remembered.rows import ShapeVector
 from core.review.decisions import REJECTED
 from store.database.connection import Row
+from store.ledger import putting_right
 from store.ledger.writing import Change, LedgerBase, value_of, where
 from store.records.masks import Masks
 from store.values import vector_values
@@ -23,6 +24,7 @@ _CHANGES = (
     "file.doubted",
     "file.cleared",
     "vector.added",
+    *putting_right.ACTIONS,
 )
 
 

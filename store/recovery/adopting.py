@@ -17,12 +17,11 @@ from core.types import MaskRecord
 from store.database.connection import Connection
 from store.database.migrations import migrate
 from store.files.paths import inside, mask_place, scan_place
-from store.ledger import replay
+from store.ledger import putting_right, replay
 from store.ledger.audit import make_entry
 from store.ledger.compound import parts_of
 from store.ledger.replay import MASK_COLUMNS, MASK_LATER, SCAN_COLUMNS, SCAN_LATER
-from store.ledger.writing import mask_values
-from store.records.scans import scan_values
+from store.ledger.stored_values import mask_values, scan_values
 
 #: A mask that claims one of these does not count in any case, so its claim is kept.
 _HARMLESS = ("rejected", "superseded")
@@ -39,17 +38,56 @@ class Known(NamedTuple):
     mask_ids: set[str]
     datasets: dict[str, str]
 
+    def tell(self, action: str, payload: JsonObject) -> None:
+        """What the next entry of a history adds, moves or takes away."""
+        if action in ("scan.added", "scan.adopted"):
+            self.scans.add((payload["patient_id"], payload["timepoint"], payload["scan_id"]))
+            self.datasets.setdefault(payload["patient_id"], payload["dataset"])
+        elif action in ("mask.added", "mask.adopted"):
+            self.versions.add((payload["patient_id"], payload["timepoint"], payload["version"]))
+            self.mask_ids.add(payload["mask_id"])
+        elif action in putting_right.MOVED:
+            self._move(payload)
+        elif action in putting_right.WITHDRAWN:
+            self._take_away(payload["rows"])
+        elif action in putting_right.RESTORED:
+            rows = payload["rows"]
+            for row in rows.get("scans", ()):
+                self.tell("scan.added", row)
+            for row in rows.get("masks", ()):
+                self.tell("mask.added", row)
+        if action in putting_right.ACTIONS and payload.get("gone", action == putting_right.DELETED):
+            self._forget(payload["patient_id"])
+
+    def _move(self, payload: JsonObject) -> None:
+        old, new = payload["patient_id"], payload["to_patient_id"]
+        self.datasets.setdefault(new, payload["to_dataset"])
+        for move in payload["moves"]:
+            for scan in move["scans"]:
+                self.scans.discard((old, move["timepoint"], scan["scan_id"]))
+                self.scans.add((new, move["to_timepoint"], scan["to_scan_id"]))
+            for mask in move["masks"]:
+                self.versions.discard((old, move["timepoint"], mask["version"]))
+                self.versions.add((new, move["to_timepoint"], mask["version"]))
+
+    def _take_away(self, rows: JsonObject) -> None:
+        """The ids of its masks stay known: no other mask may take them."""
+        for row in rows.get("scans", ()):
+            self.scans.discard((row["patient_id"], row["timepoint"], row["scan_id"]))
+        for row in rows.get("masks", ()):
+            self.versions.discard((row["patient_id"], row["timepoint"], row["version"]))
+
+    def _forget(self, patient_id: str) -> None:
+        self.datasets.pop(patient_id, None)
+        for places in (self.scans, self.versions):
+            places -= {place for place in places if place[0] == patient_id}  # type: ignore[operator]
+
 
 def known_of(payloads: Collection[Told]) -> Known:
-    """Scans, masks and patients that a history tells of."""
+    """Scans, masks and patients that a history tells of, as they are at its end."""
     known = Known(set(), set(), set(), {})
     for action, payload in (part for one in payloads for part in parts_of(*one)):
-        if action in ("scan.added", "scan.adopted"):
-            known.scans.add((payload["patient_id"], payload["timepoint"], payload["scan_id"]))
-            known.datasets.setdefault(payload["patient_id"], payload["dataset"])
-        elif action in ("mask.added", "mask.adopted"):
-            known.versions.add((payload["patient_id"], payload["timepoint"], payload["version"]))
-            known.mask_ids.add(payload["mask_id"])
+        known.tell(action, payload)
     return known
 
 

@@ -6,6 +6,7 @@ garbled after the last entry, a scan or mask that no entry tells of, a sidecar t
 
 from __future__ import annotations
 
+import json
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -13,7 +14,7 @@ from typing import NamedTuple
 from core.remembered.untyped import JsonDict
 from store.files.mask_files import sidecar_of
 from store.files.paths import mask_place
-from store.ledger import heads, histories, ledgers, lines
+from store.ledger import heads, histories, ledgers, lines, putting_right
 from store.ledger.audit import Entry
 from store.ledger.compound import parts_of
 from store.ledger.writing import AUDIT
@@ -103,7 +104,30 @@ def masks_of(entries: Sequence[Entry]) -> dict[str, Mask]:
                 for mask_id in payload["mask_ids"]
                 if mask_id in masks
             }
+        elif entry["action"] in putting_right.ACTIONS:
+            _put_right(masks, entry)
     return masks
+
+
+def _put_right(masks: dict[str, Mask], entry: Entry) -> None:
+    """Masks that were moved, left or came back by an entry; those to affirm are accepted no more."""
+    payload = entry["payload"]
+    for move in payload.get("moves", ()):
+        place = f"processed/{payload['to_dataset']}/{payload['to_patient_id']}/{ledgers.NAME}"
+        for mask in move["masks"]:
+            known = masks.get(mask["mask_id"])
+            version = (move["to_timepoint"], mask["version"])
+            lesions = None if known is None else known.lesions
+            masks[mask["mask_id"]] = Mask(payload["to_patient_id"], place, version, mask["status"], lesions, entry)
+    if entry["action"] in putting_right.RESTORED:
+        place = f"processed/{payload['dataset']}/{payload['patient_id']}/{ledgers.NAME}"
+        for row in putting_right.mask_rows(payload):
+            version = (row["timepoint"], row["version"])
+            lesions = json.loads(row["lesions"])
+            masks[row["mask_id"]] = Mask(row["patient_id"], place, version, row["status"], lesions, entry)
+    else:
+        for mask_id in (*(row["mask_id"] for row in putting_right.mask_rows(payload)), *payload.get("mask_ids", ())):
+            masks.pop(mask_id, None)
 
 
 def _broken(left: Left) -> tuple[set[str], set[str]]:

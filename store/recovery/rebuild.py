@@ -16,7 +16,7 @@ from typing import NamedTuple
 from core.errors import StoreError
 from store.database.connection import Connection, StoreConflict, times_open_here
 from store.database.migrations import migrate
-from store.files import mask_files
+from store.files import following, mask_files
 from store.files.paths import inside, mask_place
 from store.ledger import heads, histories, journal, ledgers, lines, replay
 from store.ledger.audit import GENESIS, Entry, insert_row, make_entry
@@ -97,6 +97,9 @@ def _rebuild(root: Path) -> dict[str, int | None]:
     replaced.write(AUDIT, b"".join(map(lines.line_of, new.entries)))
     if not new.another and past.key is not None and heads.begun(new.entries, past.key) and _goes_on(history, past):
         heads.add(root / heads.HEADS, past.key, _to_sign(new.entries, past))
+    if cut is not None and cut.entry["hash"] in {entry["hash"] for entry in new.entries}:
+        with Connection(database) as db:  # it was committed, and its files may not have followed yet
+            following.follow(root, db, cut.entry)
     counts["sidecars"] = _follow(root, database, replaced)
     _write_ledgers(root, new.entries, replaced)
     if cut is not None:  # before the swap: beside the new database the journal would look forged

@@ -122,8 +122,7 @@ def _without_echoes(history: histories.History) -> histories.History:
             continue
         texts.add(text)
         rest.append(entry)
-        for there, more in ((known.scans, own.scans), (known.versions, own.versions), (known.mask_ids, own.mask_ids)):
-            there |= more  # type: ignore[operator]
+        known.tell(entry["action"], payload)
     # of numbers in two chains nobody can count what is missing
     return histories.History(history.chain, rest, history.missing if len(rest) == len(history.rest) else 0)
 

@@ -20,7 +20,7 @@ from store.files.drafts import pack_edit
 from store.ledger import heads, replay
 from store.ledger.actors import check_actor
 from store.values import check_person, check_text, check_texts
-from tests.store_phantom import DAY1, SHAPE, add_mask, add_scan, add_study, labels
+from tests.store_phantom import DAY1, DAY2, DAY3, SHAPE, add_mask, add_scan, add_study, labels
 
 BOB = access.Identity("https://id.example.org", "account-7", "bob@example.org")
 
@@ -28,6 +28,10 @@ BOB = access.Identity("https://id.example.org", "account-7", "bob@example.org")
 def _gone(store: Store, version: int) -> None:
     """The file of a version is moved away."""
     os.rename(store.root / f"processed/set/P1/{DAY1}/mask_v00{version}.nii.gz", store.root / f"away-{version}")
+
+
+#: Patients with a scan each, of whom something is put right; of P10 and P11 something is withdrawn already.
+PUT_RIGHT = ("P5", "P6", "P7", "P8", "P10", "P11", "P12", "P13")
 
 
 @pytest.fixture
@@ -40,6 +44,11 @@ def room(store: Store) -> Store:
         _gone(store, version)
     store.losses.mark_lost("P1", DAY1, 3, "a disk broke", "demo")
     os.rename(store.root / "away-3", store.root / f"processed/set/P1/{DAY1}/mask_v003.nii.gz")
+    for number, patient in enumerate(PUT_RIGHT):
+        add_scan(store, patient, DAY2, seed=20 + number)
+    add_scan(store, "P11", DAY2, seed=40, modality="PET")
+    store.corrections.withdraw_timepoint("P10", DAY2, reason="nobody's", person="demo")
+    store.corrections.withdraw_scan("P11", DAY2, "PET", reason="nobody's", person="demo")
     store.people.add("vic", "viewer", by="demo")
     store.people.add("eve", "reader", by="demo")
     store.people.disable("eve", by="demo")
@@ -58,6 +67,11 @@ def _sign(store: Store, who: str) -> Any:
     except BaseException:
         store.ledger.signing_key = None
         raise
+
+
+def _restore(store: Store, patient: str, who: str) -> Any:
+    (one,) = [c for c in store.corrections.withdrawn() if c.patient_id == patient and c.person == "demo"]
+    return store.corrections.restore(str(one.withdrawal_id), reason="it was right", person=who)
 
 
 WRITES: dict[str, Callable[[Store, str], Any]] = {
@@ -85,6 +99,18 @@ WRITES: dict[str, Callable[[Store, str], Any]] = {
     "reading.set": lambda s, who: s.readings.set_blind("P1", DAY1, True, who),
     "reading.finished": lambda s, who: s.readings.finish("P1", DAY1, who),
     "job.created": lambda s, who: s.jobs.create("segment", {}, who),
+    "timepoint.moved": lambda s, who: s.corrections.move_timepoint(
+        "P5", DAY2, to_timepoint=DAY3, reason="a slip", person=who
+    ),
+    "scan.moved": lambda s, who: s.corrections.move_scan(
+        "P6", DAY2, "CT", to_timepoint=DAY3, reason="a slip", person=who
+    ),
+    "timepoint.withdrawn": lambda s, who: s.corrections.withdraw_timepoint("P7", DAY2, reason="a slip", person=who),
+    "scan.withdrawn": lambda s, who: s.corrections.withdraw_scan("P8", DAY2, "CT", reason="a slip", person=who),
+    "timepoint.restored": lambda s, who: _restore(s, "P10", who),
+    "scan.restored": lambda s, who: _restore(s, "P11", who),
+    "patients.merged": lambda s, who: s.corrections.merge_patients("P12", "P1", reason="one person", person=who),
+    "patient.deleted": lambda s, who: s.corrections.delete_patient("P13", confirm="P13", reason="asked", person=who),
     "audit.signing": lambda s, who: _sign(s, who),
     "job.cancelled": lambda s, who: s.jobs.update(s.jobs.create("segment", {}, "demo"), status="cancelled", person=who),
 }

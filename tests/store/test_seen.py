@@ -365,7 +365,9 @@ def test_a_draft_is_its_drawers_alone(blind: Store) -> None:
 def test_few_places_ask_about_what_the_person_may_not_see() -> None:
     """Each is named here, with what it does with the answer."""
     asked = {
-        "store/files/file_checks.py": 5,  # whether a file is as it was stored is nobody's secret, and not told
+        "store/files/drafts.py": 1,  # that somebody draws there: what is put right would leave their draft behind
+        "store/files/file_checks.py": 7,  # whether a file is as it was stored is nobody's secret, and not told
+        "store/records/corrections.py": 4,  # what goes along, and what would be mixed; both ends are theirs to see
         "store/records/decisions.py": 0,
         "store/records/jobs.py": 2,  # how far a job is, of the job itself
         "store/records/masks.py": 1,  # which number is free, which version was accepted before
