@@ -321,13 +321,16 @@ class Plans:
         self._refuse_other_grid(place, place, own, there, False)
 
     def refuse_under_way(self, place: Place) -> None:
-        """Refuse while a job that could write there is under way. Raises StoreError."""
+        """Refuse while a job that could write there is under way; without a date, anywhere of the patient. Raises
+        StoreError."""
         marks = ", ".join("?" * len(UNDER_WAY))
         for row in self._db.query(f"SELECT kind, params, status FROM jobs WHERE status IN ({marks})", UNDER_WAY):
             params = json.loads(row["params"])
-            if params.get("patient_id") == place.patient_id and params.get("timepoint") in (None, place.timepoint):
+            at = place if place.timepoint else place.patient_id
+            here = not place.timepoint or params.get("timepoint") in (None, place.timepoint)
+            if params.get("patient_id") == place.patient_id and here:
                 raise StoreError(
-                    f"A job ({row['kind']}) on {place} is {row['status']}. Wait until it has ended, or cancel it; one "
+                    f"A job ({row['kind']}) on {at} is {row['status']}. Wait until it has ended, or cancel it; one "
                     "that a stopped server left ends when the dashboard is next started."
                 )
 
