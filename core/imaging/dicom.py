@@ -28,10 +28,10 @@ from core.imaging.padding import AIR_HU, padding_to_air
 from core.imaging.padding import KEYWORDS as PADDING
 from core.imaging.planes import KEYWORDS as VOXELS
 from core.imaging.planes import check_voxels_there, read_planes
+from core.imaging.scan_dates import KEYWORDS as DATES
+from core.imaging.scan_dates import birth_year_of, date_of
 from core.imaging.scanner_facts import LONGEST, date_mode
 from core.imaging.slice_order import SliceStack, placed, stacked
-from core.imaging.study.dates import KEYWORDS as DATES
-from core.imaging.study.dates import birth_year_of, date_of
 from core.imaging.suv import PHILIPS_ACTIVITY_FACTOR, PHILIPS_SUV_FACTOR, SuvScale, suv_scale
 from core.imaging.volumes import make_volume
 from core.types import Modality, Volume

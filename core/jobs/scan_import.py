@@ -10,9 +10,9 @@ from core.errors import InputError
 from core.imaging.orienting import axis_order, canonical
 from core.imaging.pseudonym import ask_about_id, ask_about_name
 from core.imaging.reading_apart import ReadScan, read_scan
+from core.imaging.scan_dates import DateFound, check_against_file, check_scan_date
 from core.imaging.scanner_facts import date_mode, permitted_facts
 from core.imaging.study.apart import survey_apart
-from core.imaging.study.dates import DateFound, check_against_file, check_scan_date
 from core.imaging.study.found import Preview, SeriesFound
 from core.imaging.study.survey import SCANS
 from core.imaging.volumes import orientation

@@ -10,9 +10,9 @@ from core.errors import InputError
 from core.gates.mask.verdicts import vectors_of, verdict_on
 from core.imaging.reading_apart import ReadScan, read_mask, read_scan
 from core.imaging.reference_scan import reference_of
+from core.imaging.scan_dates import check_scan_date
 from core.imaging.scanner_facts import date_mode
 from core.imaging.study.apart import survey_apart
-from core.imaging.study.dates import check_scan_date
 from core.imaging.study.found import Becomes, PatientFound, Preview, SeriesFound, StudyFound
 from core.imaging.study.gathering import GivenFile
 from core.imaging.study.survey import SCANS

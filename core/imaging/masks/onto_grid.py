@@ -68,8 +68,8 @@ def onto_grid(mask: DrawnMask, grid: Grid) -> MaskOnGrid:
     covered = int(np.count_nonzero(array)) / array.size
     if covered > MOST_OF_A_SCAN:
         raise InputError(
-            f"Expected a mask of lesions, got one over {100 * covered:.3g} % of the scan: an outline of the body, or inverted, "
-            "so that it marks what is not lesion. Export the lesions alone."
+            f"Expected a mask of lesions, got one over {100 * covered:.3g} % of the scan: an outline of the body, or "
+            "inverted, so that it marks what is not lesion. Export the lesions alone."
         )
     placed = _placed(claims, labels)
     same = mask.kind != "RTSTRUCT" and all(found.same_lattice for found in shares)

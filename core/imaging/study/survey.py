@@ -14,8 +14,8 @@ from core.errors import TwinReviewError
 from core.imaging.dicom_files import is_dicom, read_headers
 from core.imaging.headers.image_header import code_word
 from core.imaging.image_files import image_suffix
+from core.imaging.scan_dates import DateFound, birth_year_of, date_of
 from core.imaging.scanner_facts import date_mode
-from core.imaging.study.dates import DateFound, birth_year_of, date_of
 from core.imaging.study.found import PatientFound, Preview, Refused, SeriesFound, StudyFound
 from core.imaging.study.gathering import GivenFile
 from core.imaging.study.ticks import sequence_in

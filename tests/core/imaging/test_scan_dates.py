@@ -8,7 +8,7 @@ import pytest
 from pydicom import Dataset
 
 from core.errors import InputError
-from core.imaging.study.dates import DateFound, birth_year_of, check_against_file, check_scan_date, date_of
+from core.imaging.scan_dates import DateFound, birth_year_of, check_against_file, check_scan_date, date_of
 
 TODAY = dt.date(2026, 3, 2)
 
