@@ -105,9 +105,10 @@ def survey(files: Sequence[GivenFile]) -> Preview:
 
 def _header_of(file: GivenFile) -> Dataset | None:
     try:
-        return read_headers([file.path], file.name, _TAGS)[0].header
+        slices, _ = read_headers([file.path], file.name, _TAGS)
     except TwinReviewError:
         return None
+    return slices[0].header if slices else None
 
 
 def _key(header: Dataset) -> tuple[str, str]:
