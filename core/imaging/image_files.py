@@ -33,11 +33,13 @@ sitk.ProcessObject.SetGlobalWarningDisplay(False)
 
 @dataclass(frozen=True, eq=False)
 class StoredImage:
-    """What one file holds: (I, J, K) float32 in stored index order, scaled as the header says; its grid; warnings."""
+    """What one file holds: (I, J, K) float32 in stored index order, scaled as the header says; its grid; warnings; and
+    whether its header calls the values labels."""
 
     array: NDArray[np.float32]
     grid: Grid
     warnings: tuple[str, ...] = ()
+    says_labels: bool = False
 
 
 def image_suffix(name: str) -> str | None:
@@ -82,7 +84,7 @@ def _read(stream: IO[bytes], name: str, suffix: str, thin: bool) -> StoredImage:
     check_voxel_bytes(name, shape)
     grid = check_grid(name, shape, header.affine)
     stored = read_payload(stream, name, header, shape)
-    return StoredImage(_scaled(stored, header.slope, header.inter), grid, header.warnings)
+    return StoredImage(_scaled(stored, header.slope, header.inter), grid, header.warnings, header.says_labels)
 
 
 @contextmanager

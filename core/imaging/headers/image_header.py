@@ -38,6 +38,7 @@ class ImageHeader:
         slope, inter: stored * slope + inter is the value; slope None leaves it as it is.
         from_end: the payload is the file's last bytes, whatever lies between (NRRD "byte skip: -1").
         warnings: sentences for people.
+        says_labels: the header calls the values labels.
     """
 
     format: Literal["NIfTI", "NRRD", "MetaImage"]
@@ -51,6 +52,7 @@ class ImageHeader:
     inter: float | None = None
     from_end: bool = False
     warnings: tuple[str, ...] = ()
+    says_labels: bool = False
 
 
 def header_lines(stream: IO[bytes], name: str, wanted: str) -> Iterator[str]:

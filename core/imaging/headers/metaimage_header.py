@@ -122,6 +122,8 @@ def _affine(fields: dict[str, str], axes: int, name: str) -> tuple[np.ndarray, t
             raise unusable(name, _WHAT, f"has {len(found)} numbers in {key}, expected {len(default)}")
         return np.array(found)
 
+    if axes >= 3 and not {"elementspacing", "elementsize"} & fields.keys():
+        raise unusable(name, _WHAT, "does not say how large its voxels are (ElementSpacing)")
     spacing = each("elementspacing" if "elementspacing" in fields else "elementsize", [1.0] * axes)
     origin = each("offset", [0.0] * axes)
     directions = each("transformmatrix", np.eye(axes).ravel().tolist()).reshape(axes, axes)

@@ -16,7 +16,12 @@ from numpy.typing import NDArray
 
 from core.errors import GeometryError, InputError
 from core.imaging.headers.image_header import MAX_HEADER_BYTES, UNPLACED, ImageHeader
+from core.types import Grid
 
+#: Beyond this, sform and qform are two places; below, one that was rounded on its way through a quaternion.
+_FORMS_APART_MM = 0.1
+_LABELS = 1002
+_STATISTICS = range(2, 25)
 _MM_PER_UNIT = {1: 1000.0, 3: 1e-3}  # NIfTI xyzt_units: 1 metre, 2 millimetre, 3 micrometre, 0 unknown (millimetre)
 
 
@@ -47,7 +52,8 @@ def read_nifti_header(raw: IO[bytes], name: str) -> ImageHeader:
         "" if dtype.kind in "iuf" else str(dtype),
         slope,
         inter,
-        warnings=warnings,
+        warnings=(*warnings, *_told(header)),
+        says_labels=int(header["intent_code"]) == _LABELS,
     )
 
 
@@ -83,6 +89,8 @@ def _offset(name: str, header: nib.Nifti1Header) -> int:
 
 
 def _affine(name: str, header: nib.Nifti1Header) -> tuple[NDArray[np.float64], tuple[str, ...]]:
+    """The sform where it has a code, as nibabel takes it; else the qform. An sform that is no grid at right angles
+    (a registration with shear) gives way to a qform. ITK prefers the qform to an sform of another code than 1."""
     try:
         affine = np.array(header.get_best_affine(), dtype=float)
         qform = header.get_qform(coded=True)[0]
@@ -93,16 +101,46 @@ def _affine(name: str, header: nib.Nifti1Header) -> tuple[NDArray[np.float64], t
     warnings = []
     if header["sform_code"] == 0 and header["qform_code"] == 0:
         warnings.append(UNPLACED)
+    elif header["sform_code"] > 0 and qform is not None and not _at_right_angles(affine) and _at_right_angles(qform):
+        warnings.append("The file's sform is no grid at right angles; its qform is used.")
+        affine = np.array(qform, dtype=float)
     elif header["sform_code"] > 0 and qform is not None and np.isfinite([affine, qform]).all():
-        corner = np.array([*header.get_data_shape()[:3], 1.0])
-        if len(corner) == 4:
-            apart = max(np.abs((affine - qform) @ corner).max(), np.abs((affine - qform)[:3, 3]).max())
-            if apart > 1.0:
-                warnings.append(
-                    f"The file's two orientations (sform, qform) differ by up to {apart:.1f} mm; sform is used."
-                )
+        apart = _apart_mm(affine, qform, header.get_data_shape())
+        if apart > _FORMS_APART_MM:
+            warnings.append(
+                f"The file's two orientations (sform, qform) differ by up to {apart:.1f} mm; sform is used. Programs "
+                "that use the other see the image elsewhere."
+            )
     unit = _MM_PER_UNIT.get(int(header["xyzt_units"]) & 7)
     if unit is not None:
         affine[:3] *= unit
         warnings.append(f"The file's lengths are not in millimetres; they were multiplied by {unit:g}.")
     return affine, tuple(warnings)
+
+
+def _apart_mm(one: NDArray[np.float64], other: NDArray[np.float64], shape: tuple[int, ...]) -> float:
+    """How far the two put a voxel apart, at most, of those at the corners of an image."""
+    sizes = [*map(int, shape[:3]), 1, 1, 1][:3]
+    corners = np.array([[i, j, k, 1] for i in (0, 1) for j in (0, 1) for k in (0, 1)], dtype=float)
+    corners[:, :3] *= np.array(sizes) - 1.0
+    return float(np.abs(corners @ (one - other)[:3].T).max())
+
+
+def _at_right_angles(affine: NDArray[np.float64]) -> bool:
+    """Whether an affine is a grid."""
+    try:
+        Grid((1, 1, 1), affine)
+    except GeometryError:
+        return False
+    return True
+
+
+def _told(header: nib.Nifti1Header) -> tuple[str, ...]:
+    """What the header says of its values that is no matter of course."""
+    told = []
+    scale = np.array([header["scl_slope"], header["scl_inter"]], dtype=float)
+    if not np.isfinite(scale[0]) and not np.isnan(scale).all():  # both are NaN where a program left them open
+        told.append("The file's intensity scale is no number; its values are taken as they are stored.")
+    if int(header["intent_code"]) in _STATISTICS:
+        told.append("The file calls its values a statistic, not an image (its intent). Is it the scan?")
+    return tuple(told)

@@ -201,7 +201,9 @@ def _by_spacings(fields: dict[str, str], axes: int, name: str) -> tuple[NDArray[
         known = [default if part == "nan" else _one_number(part, name, field) for part in parts]
         return (known or [default] * axes) + [default] * 3
 
-    spacings, least = each("spacings", 1.0), each("axismins", 0.0)
+    spacings, least = each("spacings", float("nan")), each("axismins", 0.0)
+    if np.isnan(spacings[:3]).any():
+        raise unusable(name, _WHAT, "does not say how large its voxels are (spacings, or space directions)")
     centers = (fields.get("centers") or fields.get("centerings") or "").split() + [""] * 3
     half = [0.5 if "axismins" in fields and center != "node" else 0.0 for center in centers]
     affine = np.diag([*spacings[:3], 1.0])

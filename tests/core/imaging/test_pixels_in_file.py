@@ -35,6 +35,7 @@ OWN = bytes(range(64))
 NRRD = "type: uint8\ndimension: 3\nspace: left-posterior-superior\nsizes: 4 4 4\n"
 NRRD += "space directions: (1,0,0) (0,1,0) (0,0,1)\nspace origin: (0,0,0)\n"
 MHA = "ObjectType = Image\nNDims = 3\nDimSize = 4 4 4\nElementType = MET_UCHAR\nTransformMatrix = 1 0 0 0 1 0 0 0 1\n"
+MHA += "ElementSpacing = 1 1 1\n"
 
 
 def _nrrd(*lines: str, first: str = "NRRD0004", end: str = "\n", payload: bytes = OWN) -> bytes:

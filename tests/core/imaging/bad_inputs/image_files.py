@@ -320,3 +320,18 @@ def _(folder: Path) -> Volume:
 @bad("constant image", "all 4", "export it again")
 def _(folder: Path) -> Volume:
     return scan(nifti(folder, np.full((3, 3, 3), 4, np.int16)))
+
+
+@bad("MetaImage without spacing", "how large its voxels are (ElementSpacing)", "Export it again")
+def _(folder: Path) -> Volume:
+    path = folder / "scan.mha"
+    head = "NDims = 3\nDimSize = 2 2 2\nElementType = MET_UCHAR\nElementDataFile = LOCAL\n"
+    path.write_bytes(head.encode() + bytes(range(8)))
+    return scan(path)
+
+
+@bad("NRRD without spacing", "how large its voxels are (spacings", "Export it again")
+def _(folder: Path) -> Volume:
+    path = folder / "scan.nrrd"
+    path.write_bytes(b"NRRD0004\ntype: uint8\ndimension: 3\nsizes: 2 2 2\nencoding: raw\n\n" + bytes(range(8)))
+    return scan(path)
