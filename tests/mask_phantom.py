@@ -10,7 +10,7 @@ import numpy as np
 import pydicom
 from numpy.typing import NDArray
 from pydicom import Dataset
-from pydicom.uid import ExplicitVRLittleEndian, generate_uid
+from pydicom.uid import UID, ExplicitVRLittleEndian, generate_uid
 
 from core.types import Grid
 from tests.dicom_phantom import SECRETS, SOP_CLASS, write_series
@@ -53,7 +53,7 @@ def write_rtstruct(
     ds = Dataset()
     ds.file_meta = pydicom.dataset.FileMetaDataset()
     ds.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
-    ds.file_meta.MediaStorageSOPClassUID = ds.SOPClassUID = SOP_CLASS["RTSTRUCT"]
+    ds.file_meta.MediaStorageSOPClassUID = ds.SOPClassUID = UID(SOP_CLASS["RTSTRUCT"])
     ds.file_meta.MediaStorageSOPInstanceUID = ds.SOPInstanceUID = generate_uid()
     ds.Modality, ds.Manufacturer, ds.StructureSetLabel = "RTSTRUCT", "MIM Software Inc.", "contours"
     ds.PatientName, ds.PatientID, ds.OperatorsName = SECRETS[0], SECRETS[1], SECRETS[3]
@@ -97,9 +97,8 @@ def write_seg(
     from highdicom.sr.coding import CodedConcept
 
     n, rows, columns = masks.shape[:3]
-    paths = write_series(
-        folder / "ct", stored=np.zeros((n, rows, columns), np.int16) + np.arange(columns, dtype=np.int16)
-    )
+    stored = np.broadcast_to(np.arange(columns, dtype=np.int16), (n, rows, columns))
+    paths = write_series(folder / "ct", stored=stored)
     sources = []
     for path in sorted(paths, key=lambda p: float(pydicom.dcmread(p).ImagePositionPatient[2])):
         ds = pydicom.dcmread(path)

@@ -11,7 +11,7 @@ import pytest
 import SimpleITK as sitk
 
 from core.errors import InputError
-from core.imaging.image_files import to_sitk
+from core.imaging.image_files import read_image, to_sitk
 from core.imaging.masks.reading import describe_mask, mask_on, referenced_series
 from core.imaging.volumes import write_nifti
 from core.types import Grid
@@ -28,8 +28,7 @@ def _cases(shared_data: Path) -> Path:
 
 
 def _scan(path: Path) -> Grid:
-    image = nib.load(path)
-    return Grid(image.shape, image.affine)
+    return read_image(path).grid
 
 
 @pytest.mark.parametrize(

@@ -38,6 +38,12 @@ def turned(labels: np.ndarray, grid: Grid, order: tuple[int, ...], flips: tuple[
     return drawn(labels, Grid(labels.shape, affine))
 
 
+def _covering(side_mm: float, spacing: tuple[float, float, float]) -> tuple[int, int, int]:
+    """Voxels along a cube of this side."""
+    i, j, k = (int(side_mm / mm) + 1 for mm in spacing)
+    return i, j, k
+
+
 @pytest.mark.parametrize("order", list(itertools.permutations(range(3))))
 @pytest.mark.parametrize("flips", list(itertools.product((False, True), repeat=3)))
 def test_the_order_of_a_files_axes_changes_nothing(order: tuple[int, ...], flips: tuple[bool, ...]) -> None:
@@ -88,12 +94,12 @@ def test_a_crop_that_reaches_beyond_the_scan_loses_that_part_in_words() -> None:
     angle=st.sampled_from([0.0, 0.0, 0.2, 1.0]),
 )
 def test_the_volume_is_kept_to_a_voxel(radius, centre, fine, coarse, angle) -> None:
-    own = grid_of(tuple(int(24 / mm) + 1 for mm in fine), fine, (-12.0, -12.0, -12.0))
+    own = grid_of(_covering(24, fine), fine, (-12.0, -12.0, -12.0))
     if angle:
         turn = np.eye(4)
         turn[:2, :2] = [[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]]
         own = Grid(own.shape, turn @ own.affine)
-    scan = grid_of(tuple(int(50 / mm) + 1 for mm in coarse), coarse, (-25.0, -25.0, -25.0))
+    scan = grid_of(_covering(50, coarse), coarse, (-25.0, -25.0, -25.0))
     labels = ball(own, centre, radius)
     if labels.sum() * own.voxel_volume_mm3 < scan.voxel_volume_mm3:
         return

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import nibabel as nib
 import numpy as np
 import pydicom
 import pytest
 
 from core.errors import InputError
 from core.imaging.dicom import read_series
+from core.imaging.image_files import read_image
 from core.imaging.masks.polygons import even_odd_shares
 from core.imaging.masks.reading import describe_mask, mask_on, referenced_series
-from core.types import Grid
 from tests.dicom_phantom import SECRETS
 from tests.mask_phantom import SERIES, grid_of, square, write_rtstruct
 
@@ -23,11 +22,11 @@ GRID = grid_of((40, 40, 10), (1.0, 1.0, 3.0))
 @pytest.mark.parametrize("name", ["CT", "PET"])
 def test_the_contours_of_sts_008_are_the_given_mask(shared_data: Path, name: str) -> None:
     folder = shared_data / "dicom" / "STS_008" / name
-    given = nib.load(shared_data / "sts" / "STS_008" / f"{name}_mask.nii.gz")
-    truth = np.asarray(given.dataobj) > 0
+    given = read_image(shared_data / "sts" / "STS_008" / f"{name}_mask.nii.gz")
+    truth = given.array > 0
     volume, _ = read_series(folder / "image", name)  # type: ignore[arg-type]
     mask = mask_on(folder / "mask" / "RS.dcm", volume.grid)
-    assert volume.grid.matches(Grid(truth.shape, given.affine))
+    assert volume.grid.matches(given.grid)
     drawn = mask.labels.array == 1
     assert 2 * (drawn & truth).sum() / (drawn.sum() + truth.sum()) >= 0.97
     assert mask.segments[0].name == f"GTV_Mass_{name}"
@@ -38,8 +37,7 @@ def test_the_contours_of_sts_008_are_the_given_mask(shared_data: Path, name: str
 
 
 def test_a_contour_of_the_pet_comes_to_the_ct_with_its_volume(shared_data: Path) -> None:
-    given = nib.load(shared_data / "sts" / "STS_008" / "CT_mask.nii.gz")
-    grid = Grid(given.shape, given.affine)
+    grid = read_image(shared_data / "sts" / "STS_008" / "CT_mask.nii.gz").grid
     mask = mask_on(shared_data / "dicom" / "STS_008" / "PET" / "mask" / "RS.dcm", grid)
     assert abs(mask.segments[0].volume_mm3 - mask.segments[0].drawn_volume_mm3) <= grid.voxel_volume_mm3
 
