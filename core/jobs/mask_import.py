@@ -3,7 +3,7 @@ with where it comes from and what was done to it."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -71,9 +71,9 @@ def store_mask(store: StageStore, mask: MaskOnGrid, *, patient_id: str, timepoin
     Raises:
         GeometryError: on another grid. StoreError: no scan there.
     """
-    scans = [store.scans.load(scan) for scan in store.scans.of(patient_id, timepoint)]
     numbering = number_by_place(store, mask.labels, patient_id, timepoint, author)
-    looked_at = numbered_mask(mask, numbering, scans)
+    scans = store.scans.of(patient_id, timepoint)
+    looked_at = numbered_mask(mask, numbering, lambda: [store.scans.load(scan) for scan in scans])
     return add_version(
         store,
         looked_at.labels,
@@ -86,8 +86,12 @@ def store_mask(store: StageStore, mask: MaskOnGrid, *, patient_id: str, timepoin
     )
 
 
-def numbered_mask(mask: MaskOnGrid, numbering: Numbering, scans: Sequence[Volume]) -> MaskOnGrid:
-    """The mask with the patient's lesion numbers, and with what only the timepoint's scans tell of it."""
+def numbered_mask(mask: MaskOnGrid, numbering: Numbering, scans: Callable[[], Sequence[Volume]]) -> MaskOnGrid:
+    """The mask with the patient's lesion numbers, and with what only the timepoint's scans tell of it.
+
+    Args:
+        scans: reads them; not called for a mask of the reference scan's own voxels that covers little of it.
+    """
     return replace(
         mask,
         labels=numbering.applied(mask.labels),
@@ -118,11 +122,11 @@ def import_of(record: MaskRecord) -> JsonDict:
     return next((dict(prompt) for prompt in record.prompts if prompt.get("type") == IMPORT), {})
 
 
-def _doubts(mask: MaskOnGrid, scans: Sequence[Volume]) -> list[str]:
+def _doubts(mask: MaskOnGrid, scans: Callable[[], Sequence[Volume]]) -> list[str]:
     """What only the timepoint's scans tell: a grid that is none of theirs, and a mask over most of the body."""
     doubts = []
     if not mask.same_lattice and mask.drawn_on is not None:
-        grids = [scan.grid for scan in scans]
+        grids = [scan.grid for scan in scans()]
         if not any(is_part_of(mask.drawn_on, grid) for grid in grids):
             _refuse_all_marked(mask, grids)
             doubts.append(
@@ -131,7 +135,7 @@ def _doubts(mask: MaskOnGrid, scans: Sequence[Volume]) -> list[str]:
             )
     counts = mask.labels.voxel_counts
     if int(counts[1:].sum()) > _MUCH_OF_A_SCAN * int(counts.sum()):
-        body = share_of_body(mask.labels, reference_of(scans))
+        body = share_of_body(mask.labels, reference_of(scans()))
         if body is not None and body > _MOST_OF_A_BODY:
             doubts.append(
                 f"The mask covers {body:.0%} of the body in the scan: more an outline or organs than lesions."

@@ -194,7 +194,7 @@ def _incoming(
     reference = reference_of(scans)
     placed = read_mask(file, scratch, reference.grid)
     numbering = number_by_place(store, placed.labels, patient_id, day, person, reference)
-    mask = numbered_mask(placed, numbering, scans)
+    mask = numbered_mask(placed, numbering, lambda: scans)
     vectors = tuple(vectors_of(mask.labels))
     verdict = verdict_on(store, vectors, patient_id)
     return NewMask(mask.labels, tuple(measure(mask.labels)), vectors, verdict, prompts=(import_prompt(mask),))

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from core.errors import InputError
 from core.imaging.volumes import read_label_map
 from core.jobs.stages.common import StageStore
 from core.jobs.stages.segment import MAX_MATCH_MM, lesion_priors, motion_to, only_lesions
@@ -83,7 +84,10 @@ def number_by_place(
         numbers[label] = free
         free += 1
     if max(numbers.values(), default=0) > MAX_LESIONS:
-        return _first(labels)
+        raise InputError(
+            f"Expected lesion numbers up to {MAX_LESIONS}, but this patient would need {max(numbers.values())}. Choose "
+            "the segments that are lesions."
+        )
     return Numbering(numbers, _words(numbers, loose, asked), tuple(doubts))
 
 
