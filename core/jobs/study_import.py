@@ -8,6 +8,7 @@ from pathlib import Path
 
 from core.errors import InputError
 from core.gates.mask.verdicts import vectors_of, verdict_on
+from core.imaging.masks.drawn import MaskOnGrid
 from core.imaging.reading_apart import ReadScan, read_mask, read_scan
 from core.imaging.reference_scan import reference_of
 from core.imaging.scan_dates import check_scan_date
@@ -42,6 +43,7 @@ class Taken:
         modality: of a scan whose file does not say it.
         sequence: of an MR.
         without_broken: a person said that it may be taken without files that cannot be read.
+        segments: of a mask, the numbers of those that are lesions; all where there are none.
     """
 
     key: str
@@ -49,6 +51,7 @@ class Taken:
     modality: Modality | None = None
     sequence: str = ""
     without_broken: bool = False
+    segments: tuple[int, ...] = ()
 
 
 def taken_of(found: Preview, keys: Sequence[str] | None = None) -> list[Taken]:
@@ -119,8 +122,8 @@ def import_study(
         incoming = []
         for number, mask in enumerate(masks):
             progress(0.7 + 0.2 * number / len(masks), f"reading mask {number + 1} of {len(masks)}")
-            file, home = files[mask.series.files[0]].path, scratch / f"mask{number}"
-            incoming.append(_incoming(store, file, home, every, patient_id, day.date, person))
+            placed = _placed(mask, files, scratch / f"mask{number}", every)
+            incoming.append(_incoming(store, placed, every, patient_id, day.date, person))
         progress(0.9, "storing")
         return store.studies.add(
             [NewScan(one.volume, stored_facts(one, day), one.identifiers) for one in read],
@@ -184,16 +187,19 @@ def _scans_then(store: StageStore, read: Sequence[ReadScan], patient_id: str, ti
     return [*present, *(one.volume for one in read)]
 
 
-def _incoming(
-    store: StageStore, file: Path, scratch: Path, scans: Sequence[Volume], patient_id: str, day: str, person: str
-) -> NewMask:
-    """A mask on the grid of what will be the timepoint's reference scan, with the patient's lesion numbers."""
+def _placed(one: _Chosen, files: Sequence[GivenFile], scratch: Path, scans: Sequence[Volume]) -> MaskOnGrid:
+    """A mask on the grid of what will be the timepoint's reference scan."""
     if not scans:
         raise InputError("Expected a scan with the masks, got masks alone. Take the scan that they were drawn on too.")
     scratch.mkdir()
-    reference = reference_of(scans)
-    placed = read_mask(file, scratch, reference.grid)
-    numbering = number_by_place(store, placed.labels, patient_id, day, person, reference)
+    return read_mask(files[one.series.files[0]].path, scratch, reference_of(scans).grid, one.taken.segments)
+
+
+def _incoming(
+    store: StageStore, placed: MaskOnGrid, scans: Sequence[Volume], patient_id: str, day: str, person: str
+) -> NewMask:
+    """A mask with the patient's lesion numbers, measured and judged by the gate."""
+    numbering = number_by_place(store, placed.labels, patient_id, day, person, reference_of(scans))
     mask = numbered_mask(placed, numbering, lambda: scans)
     vectors = tuple(vectors_of(mask.labels))
     verdict = verdict_on(store, vectors, patient_id)

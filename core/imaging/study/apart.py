@@ -9,7 +9,7 @@ from pathlib import Path
 from core.errors import TwinReviewError
 from core.imaging.reading_apart import ask
 from core.imaging.study.examining import examined
-from core.imaging.study.found import PatientFound, Preview, Refused, SeriesFound, StudyFound
+from core.imaging.study.found import PatientFound, Preview, Refused, SegmentFound, SeriesFound, StudyFound
 from core.imaging.study.gathering import GivenFile, gather
 from core.imaging.study.survey import survey
 from core.imaging.study.ticks import with_ticks
@@ -92,7 +92,8 @@ def answer_examine(request: JsonObject) -> JsonDict:
 def series_of(values: JsonObject) -> SeriesFound:
     """A series from its fields in JSON."""
     lists = {key: tuple(value) for key, value in values.items() if isinstance(value, list)}
-    return SeriesFound(**{**values, **lists})
+    segments = tuple(SegmentFound(**one) for one in values.get("segments", ()))
+    return SeriesFound(**{**values, **lists, "segments": segments})
 
 
 def preview_of(values: JsonObject) -> Preview:

@@ -17,7 +17,8 @@ from core.errors import TwinReviewError
 from core.imaging.dicom import read_files
 from core.imaging.image_files import read_image
 from core.imaging.judging import judge
-from core.imaging.study.found import SeriesFound
+from core.imaging.masks.reading import describe_mask
+from core.imaging.study.found import SegmentFound, SeriesFound
 from core.imaging.study.survey import SCANS
 from core.imaging.volumes import make_volume
 from core.remembered.untyped import JsonObject
@@ -37,11 +38,14 @@ def examined(series: SeriesFound, paths: Sequence[Path]) -> SeriesFound:
     Args:
         paths: all files of the survey; the series knows which are its own.
     """
-    if series.becomes != "scan":
+    if series.becomes is None:
         return series
     own = [paths[number] for number in series.files]
     try:
-        found = _dicom(series, own) if series.modality in SCANS.values() else _image(series, own[0])
+        if series.becomes == "mask":
+            found = _mask(series, own[0])
+        else:
+            found = _dicom(series, own) if series.modality in SCANS.values() else _image(series, own[0])
     except TwinReviewError as error:
         return replace(series, becomes=None, ticked=False, why_not=str(error))
     return _without_broken(found) if series.broken else found
@@ -62,22 +66,37 @@ def _dicom(series: SeriesFound, own: Sequence[Path]) -> SeriesFound:
 
 def _image(series: SeriesFound, path: Path) -> SeriesFound:
     """An image file: its modality is judged by its values, and asked where they show nothing for certain."""
+    if path.name.lower().endswith(".seg.nrrd"):
+        return _mask(series, path)
     image = read_image(path)
     found = judge(image.array)
-    is_mask = found.modality == "mask"
-    if not is_mask:
-        make_volume("The image", image, "MR")  # whatever it is: finite, and not all the same
+    if found.modality == "mask":
+        shown = replace(series, shape=image.grid.shape, spacing_mm=image.grid.spacing_mm)
+        return replace(_mask(shown, path), thumbnail=_thumbnail(image.array, image.grid, "mask"))
+    make_volume("The image", image, "MR")  # whatever it is: finite, and not all the same
     return replace(
         series,
-        modality=found.modality if found.certain and not is_mask else None,
-        becomes="mask" if is_mask else "scan",
-        ticked=not is_mask,
+        modality=found.modality if found.certain else None,
         shape=image.grid.shape,
         spacing_mm=image.grid.spacing_mm,
         warnings=(*series.warnings, *image.warnings),
         facts=(f"By its values: {found.why}",),
         asked=() if found.certain else (MODALITY,),
         thumbnail=_thumbnail(image.array, image.grid, found.modality),
+    )
+
+
+def _mask(series: SeriesFound, path: Path) -> SeriesFound:
+    """A mask: what it holds, and what is to be said of it. What of it is lesions, a person says."""
+    mask = describe_mask(path)
+    total = sum(segment.volume_mm3 for segment in mask.segments)
+    return replace(
+        series,
+        becomes="mask",
+        ticked=False,
+        segments=tuple(SegmentFound(one.number, one.name, one.volume_mm3) for one in mask.segments),
+        facts=(f"{mask.kind}: {len(mask.segments)} segment{'' if len(mask.segments) == 1 else 's'}, {total:,.0f} mm3",),
+        warnings=(*series.warnings, *mask.warnings, *mask.doubts),
     )
 
 

@@ -6,12 +6,26 @@ Nothing of it is stored. The numbers of patients and the descriptions of series 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Literal
 
 from core.remembered.untyped import JsonDict
 
 Becomes = Literal["scan", "mask"]
+
+
+@dataclass(frozen=True)
+class SegmentFound:
+    """One segment, structure or label of a mask, where it was drawn.
+
+    Args:
+        number: within the file; never an identity.
+        name: what the file calls it; "" for nothing that may be shown.
+    """
+
+    number: int
+    name: str
+    volume_mm3: float
 
 
 @dataclass(frozen=True)
@@ -48,6 +62,7 @@ class SeriesFound:
         spacing_mm: likewise.
         broken: files that look like slices of it and cannot be read.
         asked: what a person has to say before it can be stored, as "modality".
+        segments: of a mask, what it holds.
         thumbnail: its middle slice as a PNG, base64; "" for none.
         facts: what is shown of it beside that, in words: the factors of a PET.
     """
@@ -67,6 +82,7 @@ class SeriesFound:
     spacing_mm: tuple[float, float, float] | None = None
     broken: tuple[str, ...] = ()
     asked: tuple[str, ...] = ()
+    segments: tuple[SegmentFound, ...] = ()
     thumbnail: str = field(default="", repr=False)
     facts: tuple[str, ...] = ()
 
@@ -88,6 +104,7 @@ class SeriesFound:
             "sequence": self.sequence,
             "of_series": self.of_series,
             "description": self.about,
+            "segments": [asdict(segment) for segment in self.segments],
             "asked": list(self.asked),
             "facts": list(self.facts),
             "warnings": list(self.warnings),

@@ -12,7 +12,7 @@ from core.imaging.study.apart import preview
 from core.imaging.study.examining import MODALITY, WITHOUT_BROKEN
 from core.imaging.study.found import Preview, SeriesFound, StudyFound
 from core.jobs.study_import import Taken
-from core.types import MODALITIES, UNITS, Modality
+from core.types import MM3_PER_ML, MODALITIES, UNITS, Modality
 from pages.ui.frame import session
 from pages.ui.guard import uploads
 from pages.ui.shared.text import cells, plain
@@ -131,8 +131,11 @@ def _choices(series: SeriesFound, number: int) -> Taken | None:
     ticked = st.checkbox(
         label, value=series.ticked or without_broken, disabled=not able, key=session.SERIES_TICKED.key(*place, able)
     )
+    if becomes == "mask":
+        segments = _segments(series, place)
+        return Taken(series.key, becomes, segments=segments) if ticked and able else None
     modality: Modality | None = None
-    if MODALITY in series.asked and becomes == "scan":
+    if MODALITY in series.asked:
         modality = st.selectbox(
             "It is",
             MODALITIES,
@@ -153,6 +156,27 @@ def _choices(series: SeriesFound, number: int) -> Taken | None:
             help="T1, T1c, T2, FLAIR … in letters and digits. Tells MR scans of one day apart.",
         )
     return Taken(series.key, becomes, modality, sequence.strip(), without_broken) if ticked and able else None
+
+
+def _segments(series: SeriesFound, place: tuple[int, int]) -> tuple[int, ...]:
+    """Which segments of a mask are lesions."""
+    if len(series.segments) < 2:
+        return ()
+    by_number = {one.number: one for one in series.segments}
+
+    def words(number: int) -> str:
+        one = by_number[number]
+        return plain(f"{number} {one.name}".strip() + f", {one.volume_mm3 / MM3_PER_ML:.2f} mL")
+
+    chosen = st.multiselect(
+        "Lesions among its segments",
+        list(by_number),
+        default=list(by_number),
+        format_func=words,
+        key=session.MASK_SEGMENTS.key(*place),
+        help="Organs and outlines are no lesions: take them out. A number is no identity; lesions are told by place.",
+    )
+    return tuple(chosen)
 
 
 def _not_taken(series: Sequence[SeriesFound]) -> None:
