@@ -3,10 +3,10 @@
 import streamlit as st
 
 from pages.ui.frame import address, session, shell
-from pages.ui.intake import intake_form, study_form
+from pages.ui.intake import intake_form, put_right_panel, study_form
 from pages.ui.shared.text import cells, plain
 
-TABS = ("Study", "Mask")
+TABS = ("Study", "Mask", "Put right")
 
 st.title("Intake")
 st.caption(
@@ -15,13 +15,16 @@ st.caption(
 
 store = shell.store()
 address.choose_tab(TABS, session.INTAKE_TAB)
-study_tab, mask_tab = address.tabs(TABS, session.INTAKE_TAB)
+study_tab, mask_tab, put_right_tab = address.tabs(TABS, session.INTAKE_TAB)
 
 with study_tab, shell.guarded():
     study_form.study_tab(store)
 
 with mask_tab, shell.guarded():
     intake_form.mask_form(store, shell.patient_id(), shell.person())
+
+with put_right_tab, shell.guarded():
+    put_right_panel.put_right_tab(store, shell.patient_id())
 
 chosen = shell.patient_id()
 if chosen:

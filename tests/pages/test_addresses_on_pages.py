@@ -188,7 +188,7 @@ UNKNOWN: list[tuple[str, dict[str, str], str]] = [
     ("cohort", {"rule": "mine"}, "There is no rule “mine” on this page; there are "),
     ("quality", {"mask": "nothing"}, "There is no mask “nothing” that was scored; there are "),
     ("system", {"tab": "Secrets"}, "There is no tab “Secrets” on this page; there are "),
-    ("intake", {"tab": "Secrets"}, "There is no tab “Secrets” on this page; there are Study, Mask."),
+    ("intake", {"tab": "Secrets"}, "There is no tab “Secrets” on this page; there are Study, Mask, Put right."),
 ]
 
 

@@ -68,6 +68,9 @@ def _with_words(one: SeriesFound, taken: bool, reference: str | None) -> SeriesF
         return replace(
             one,
             ticked=False,
-            warnings=(*one.warnings, f"Another {one.modality} of this study is ticked, of thinner slices or the first."),
+            warnings=(
+                *one.warnings,
+                f"Another {one.modality} of this study is ticked, of thinner slices or the first.",
+            ),
         )
     return replace(one, ticked=taken and one.becomes == "scan")
