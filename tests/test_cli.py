@@ -324,6 +324,12 @@ GIVEN = {
     "person": "list",
     **dict.fromkeys(("people add", "people disable", "people enable", "people identify"), "x"),
     "people grant": "x --all",
+    **dict.fromkeys(("scan move", "scan withdraw"), "x 2025-01-20 CT --reason x"),
+    **dict.fromkeys(("timepoint move", "timepoint withdraw"), "x 2025-01-20 --reason x"),
+    "timepoint restore": "x --reason x",
+    "patient merge": "x y --reason x",
+    "patient delete": "x --confirm x --reason x",
+    "patient history": "x",
     "audit": "head",
     "data audit-check": "1 x",
 }

@@ -56,6 +56,14 @@ NOT_RUN: dict[str, str] = {
     "python cli.py people grant NAME --dataset DATASET": _NAMES,
     "python cli.py people identify demo --issuer URL --subject ID": _NAMES,
     "python cli.py mask mark-lost PATIENT DATE VERSION --reason TEXT": _NAMES,
+    **dict.fromkeys(
+        (
+            'python cli.py timepoint move PATIENT DATE --to-date DATE --reason "TEXT"',
+            'python cli.py timepoint withdraw PATIENT DATE --reason "TEXT"',
+            'python cli.py patient delete PATIENT --confirm PATIENT --reason "TEXT"',
+        ),
+        _NAMES,
+    ),
     "python cli.py data audit-head": _NAMES,
     "python cli.py data sign-audit": _NAMES,
     "python cli.py data audit-check SEQ HASH": _NAMES,

@@ -15,7 +15,8 @@ in the entry, so that whoever reads a table, by whatever path, finds nothing of 
         file_states   what was found of files at their old places
         gone          whether the patient has no timepoint left; then their events go along
     scan.withdrawn, timepoint.withdrawn, scan.restored, timepoint.restored
-        patient_id, dataset, timepoint, withdrawal_id, reason; files at their places; rows by table; lesions, gone
+        patient_id, dataset, timepoint, withdrawal_id, reason; files at their places, those of them that were
+        not_as_stored; rows by table; lesions, gone
     patient.deleted
         patient_id, dataset, reason; mask_ids, job_ids, drafts, file_states; scan_sha256, mask_sha256 for the caches
 """

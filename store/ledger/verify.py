@@ -25,7 +25,7 @@ from store.database.connection import Connection, Row
 from store.files import identifier_files, mask_files
 from store.files.hash_memory import HashMemory
 from store.files.paths import inside
-from store.ledger import journal, ledgers, table_check, untidy
+from store.ledger import journal, ledgers, table_check, untidy, withdrawn_check
 from store.ledger.audit import Entry
 from store.ledger.copies_check import Copies
 from store.ledger.stored_values import mask_values, scan_of, scan_values
@@ -43,7 +43,7 @@ def verify(store: Ledger, full: bool = False, progress: Progress = no_progress) 
     by key; mask_final against the accepted version; files that belong to no record; lesions against their mask; who
     accepted what; the audit chain, in the table, in the file and in the ledgers, and with TWIN_AUDIT_KEY and
     TWIN_AUDIT_ANCHOR what they prove; drafts that cannot be read; and every table against what the audit says it must
-    hold. What is untidy and no damage is told by `store.remarks`.
+    hold; and what was withdrawn, in its own folder. What is untidy and no damage is told by `store.remarks`.
 
     Args:
         full: hash every file, also those that look as they did when they were last found well.
@@ -64,6 +64,7 @@ def verify(store: Ledger, full: bool = False, progress: Progress = no_progress) 
     check.all(
         _timepoints(store.db, _touched(store.db, _entries_after(store, start)))
     )  # what can be done before the lock
+    withdrawn_check.problems(store.root, store.db, hashes, full, check.expected)  # hashed before the lock
     with store.db.lock:
         later = _entries_after(store, start)
         doubted = {place for place, problems in found.items() if any(problems)}
@@ -76,6 +77,7 @@ def verify(store: Ledger, full: bool = False, progress: Progress = no_progress) 
         strange = [name for name in strange if name not in known and os.path.lexists(store.root / name)]
         problems += [f"{name} belongs to no record." for name in strange]
         problems += identifier_files.problems(store.root, _identifiers(store.db))
+        problems += withdrawn_check.problems(store.root, store.db, hashes, full, check.expected)
         problems += copies.problems(later)
         problems += untidy.unreadable_drafts(store.root)
         problems += in_tables or replayed.problems_of_later(later, store.db)

@@ -173,16 +173,19 @@ class Plans:
         names = [(scan.path, scan.sha256) for scan in scans]
         names += [(self._mask_file(place, row), row["mask_sha256"]) for row in masks if not self._is_lost(row)]
         for name, sha256 in names:
-            try:
-                found = file_hash(self._root / name)
-            except OSError as error:
-                raise StoreError(f"A file of {place} cannot be read ({error.strerror}). Mend its rights.") from None
-            if found != sha256:
+            if self._found(name) != sha256:
                 raise StoreError(
                     f"A file of {place} ({name.rsplit('/')[-1]}) is not there as it was stored. Restore it from a "
                     "backup first, or withdraw the timepoint."
                 )
         return [name for name, _ in names]
+
+    def _found(self, name: str) -> str | None:
+        """The SHA-256 of a file as it is. Raises StoreError if it cannot be read."""
+        try:
+            return file_hash(self._root / name)
+        except OSError as error:
+            raise StoreError(f"A file cannot be read ({error.strerror}). Mend its rights. Nothing was done.") from None
 
     def _mask_file(self, place: Place, row: Row) -> str:
         return f"{mask_files.processed_dir(*place)}/{mask_files.mask_name(row['version'])}"
@@ -266,7 +269,8 @@ class Plans:
         days = self._db.query("SELECT timepoint FROM timepoints WHERE patient_id = ?", [place.patient_id])
         gone = whole and len(days) == 1
         lesions = self.lesions(place.patient_id, mask_ids)
-        images = [scan.path for scan in own] + [self._mask_file(place, row) for row in masks]
+        images = [(scan.path, scan.sha256) for scan in own]
+        images += [(self._mask_file(place, row), row["mask_sha256"]) for row in masks]
         rows: JsonDict = {"scans": scans, "ood_scores": self.rows("ood_scores", place, "seq")}
         if whole:
             rows |= self._rows_of_timepoint(place, masks, gone)
@@ -276,11 +280,17 @@ class Plans:
         )
         rows["file_states"] = [
             row
-            for name in self.file_states(images)
+            for name in self.file_states([name for name, _ in images])
             for row in self._db.query("SELECT * FROM file_states WHERE path = ?", [name])
         ]
-        files = [part for image in images for part in (image, mask_files.sidecar_of(image))]
-        return {"rows": {k: v for k, v in rows.items() if v}, "files": files, "lesions": lesions, "gone": gone}
+        files = [part for image, _ in images for part in (image, mask_files.sidecar_of(image))]
+        return {
+            "rows": {k: v for k, v in rows.items() if v},
+            "files": files,
+            "not_as_stored": [name.rsplit("/")[-1] for name, sha256 in images if self._found(name) != sha256],
+            "lesions": lesions,
+            "gone": gone,
+        }
 
     def _rows_of_timepoint(self, place: Place, masks: Sequence[Row], gone: bool) -> JsonDict:
         rows: JsonDict = {"masks": list(masks)}

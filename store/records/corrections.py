@@ -195,7 +195,7 @@ class Corrections:
             payload = entry["payload"]
             place = Place(payload["dataset"], payload["patient_id"], payload["timepoint"])
             self._plans().refuse_return(place, payload["rows"], "timepoints" in payload["rows"])
-            kept = ("withdrawal_id", "files", "rows", *(("scan",) if "scan" in payload else ()))
+            kept = ("withdrawal_id", "files", "rows", "not_as_stored", *(("scan",) if "scan" in payload else ()))
             return Change({**place._asdict(), "reason": reason, **{name: payload[name] for name in kept}})
 
         entry = next((e for e in self._open() if e["payload"]["withdrawal_id"] == withdrawal_id), None)

@@ -317,6 +317,15 @@ def test_a_withdrawn_timepoint_is_nowhere_and_comes_back_as_it_was(two: Store) -
     ]
     assert [c.withdrawal_id for c in two.corrections.withdrawn()] == [made.withdrawal_id]
     assert two.verify() == []
+    for text, name in (("is not the file that was withdrawn", "CT.nii.gz"), ("belongs to no withdrawal", "x")):
+        path = two.root / away / name
+        kept = path.read_bytes() if path.exists() else None
+        path.write_bytes(b"altered")
+        assert [text in problem for problem in two.verify()] == [True]
+        path.unlink()
+        if kept is not None:
+            assert ["is missing" in problem for problem in two.verify()] == [True]
+            path.write_bytes(kept)
     two.corrections.restore(str(made.withdrawal_id), reason="it was right", person="demo")
     assert (rows(two), names(two, "raw", "processed"), names(two, "withdrawn")) == (before, files, [])
     assert two.corrections.withdrawn() == []
