@@ -15,7 +15,7 @@ from tests.store_phantom import DAY1, DAY2, DAY3, add_mask, add_scan
 
 @pytest.fixture
 def two(store: Store) -> Store:
-    """P1 and P2 of data set "set", X1 of "other", each with an accepted mask. bob adjudicates "other" alone, ada all."""
+    """P1 and P2 of data set "set", X1 of "other", each with an accepted mask. bob adjudicates "other", ada all."""
     for patient, day, dataset, seed in (("P1", DAY1, "set", 1), ("P2", DAY2, "set", 2), ("X1", DAY3, "other", 3)):
         add_scan(store, patient, day, seed, dataset=dataset)
         add_mask(store, 3, patient=patient, day=day)
