@@ -6,7 +6,7 @@ from pages.ui.frame import address, session, shell
 from pages.ui.intake import intake_form, put_right_panel, study_form
 from pages.ui.shared.text import cells, plain
 
-TABS = ("Study", "Mask", "Put right")
+TABS = ("Study", "Mask", put_right_panel.TAB)
 
 st.title("Intake")
 st.caption(

@@ -45,11 +45,11 @@ def places_of(payload: JsonObject) -> list[str]:
     return [place_of(payload[SHA256])] if SHA256 in payload else []
 
 
-def write_staged(folder: Path, identifiers: ScanIdentifiers) -> tuple[Path, str]:
+def write_staged(folder: Path, name: str, identifiers: ScanIdentifiers) -> tuple[Path, str]:
     """Writes and fsyncs the file in a staging folder; returns it, and its SHA-256."""
     values = {"salt": secrets.token_hex(_SALT_BYTES), **identifiers.to_json()}
     data = (json.dumps(values, allow_nan=False) + "\n").encode()
-    path = folder / "identifiers.json"
+    path = folder / f"{name}-identifiers.json"
     with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
         os.fchmod(file.fileno(), 0o600)  # whatever TWIN_UMASK lets a group read
         file.write(data)

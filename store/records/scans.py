@@ -183,7 +183,7 @@ class Scans:
         content = content_sha256(volume)
         self._refuse_known(content)  # before the file is written; once more inside the lock
         image = folder / f"{name}.nii.gz"
-        uids = None if identifiers is None else identifier_files.write_staged(folder, identifiers)
+        uids = None if identifiers is None else identifier_files.write_staged(folder, name, identifiers)
         sha256 = write_nifti(image, volume.array, volume.grid)
         return StagedScan(volume.modality, volume.sequence, volume.grid, sha256, content, facts, image, uids)
 

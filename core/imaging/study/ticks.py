@@ -47,7 +47,15 @@ def _ticked(series: Sequence[SeriesFound]) -> tuple[SeriesFound, ...]:
             taken.add(min(fits, key=lambda one: (one.spacing_mm or (0, 0, 99))[2]).key)
     scans = [_Scan(one) for one in series if one.key in taken and one.modality is not None]
     reference = reference_of(scans).series.uid if scans else None
-    return tuple(_with_words(one, one.key in taken, reference) for one in series)
+    ordered = sorted(series, key=_order)
+    return tuple(_with_words(one, one.key in taken, reference) for one in ordered)
+
+
+def _order(one: SeriesFound) -> tuple[int, int]:
+    """Scans before masks before what becomes nothing; of scans those that masks lie on first."""
+    kind = ("scan", "mask", None).index(one.becomes)
+    modality = one.modality if kind == 0 else None
+    return kind, ("CT", "MR", "PET", None).index(modality if modality in ("CT", "MR", "PET") else None)
 
 
 class _Scan:
@@ -70,7 +78,7 @@ def _with_words(one: SeriesFound, taken: bool, reference: str | None) -> SeriesF
             ticked=False,
             warnings=(
                 *one.warnings,
-                f"Another {one.modality} of this study is ticked, of thinner slices or the first.",
+                f"Another {one.modality} of this study is ticked: thinner, or the first.",
             ),
         )
     return replace(one, ticked=taken and one.becomes == "scan")

@@ -95,10 +95,15 @@ def mask_form(store: SeenStore, patient: str | None, person: str) -> None:
         st.success(plain(words))
 
 
-def import_words(record: MaskRecord) -> list[str]:
-    """What is to be said of an imported mask: how it came to the scan's grid, and what should be looked at."""
+def show_import(record: MaskRecord) -> None:
+    """A mask that was imported: what it holds, how it came to the scan's grid, and what should be looked at."""
     said = import_of(record)
-    return [text for text in (said.get("resampling"), *said.get("warnings", ()), *said.get("doubts", ())) if text]
+    lesions = f"{len(record.lesions)} lesion" + ("" if len(record.lesions) == 1 else "s")
+    st.success(f"Stored as version {record.version}: {record.volume_mm3 / MM3_PER_ML:.1f} mL in {lesions}.")
+    if said.get("resampling"):
+        st.caption(plain(said["resampling"]))
+    for text in (*said.get("warnings", ()), *said.get("doubts", ())):
+        st.warning(plain(text))
 
 
 def only_for(patient: str | None, uploader: str, files: Sequence[UploadedFile]) -> None:

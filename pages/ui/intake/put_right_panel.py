@@ -14,6 +14,8 @@ from pages.ui.guard import rights
 from pages.ui.shared.text import cells, plain
 from store import SeenStore
 
+#: As the page names the tab.
+TAB = "Put right"
 MOVE, WITHDRAW, MERGE, DELETE = "Move", "Withdraw", "Merge", "Delete for good"
 ACTIONS = (MOVE, WITHDRAW, MERGE, DELETE)
 #: action of the audit -> what was done, in a word.
@@ -183,7 +185,7 @@ def _finish(done: Correction, patient: str | None) -> None:
     """Tells what was done on the page that opens, for the patient who is there then."""
     session.PUT_RIGHT_DONE.set(_words(done))
     there = patient is not None and patient in {one.patient_id for one in shell.store().patients.all()}
-    address.leave_for("intake", {address.PATIENT: patient if there else None, "tab": "put-right"})
+    address.leave_for("intake", {address.PATIENT: patient if there else None, "tab": TAB})
     st.rerun()
 
 

@@ -117,12 +117,11 @@ def _whose(store: SeenStore, patient: PatientFound, study: StudyFound) -> _Whose
     first, second, third = st.columns(3)
     datasets = store.patients.datasets()
     dataset = first.text_input("Dataset", datasets[0] if datasets else "clinic", help="Letters, digits, . _ -")
-    own = "" if patient.patient is None else f" The files say {patient.patient}."
     patient_id = second.text_input(
         "Patient ID",
         shell.patient_id() or _pseudonym(patient.patient),
         key=session.STUDY_PATIENT.key(turn, shell.patient_id() or ""),
-        help=plain(f"A pseudonym, never a name.{own}"),
+        help="A pseudonym, never a name.",
     )
     in_file = None if study.date is None else dt.date.fromisoformat(study.date)
     date = third.date_input(
@@ -132,8 +131,13 @@ def _whose(store: SeenStore, patient: PatientFound, study: StudyFound) -> _Whose
         max_value=dt.date.today() + dt.timedelta(days=1),
         format="YYYY-MM-DD",
         key=session.STUDY_DATE.key(turn, study.date or ""),
-        help=plain(f"{study.date_from} of the files." if in_file else "The files do not say it."),
+        help="Another day than the files say has to be confirmed, with the reason.",
     )
+    said = [
+        f"day {study.date} ({study.date_from})" if in_file else "no day",
+        f"patient {patient.patient or 'not named'}",
+    ]
+    st.caption(plain(f"The files say: {', '.join(said)}."))
     differs = ""
     if in_file is not None and date is not None and date != in_file:
         st.warning(f"The files say {plain(in_file)} ({plain(study.date_from)}), you say {plain(date)}.")

@@ -108,6 +108,8 @@ def _card(series: SeriesFound, number: int) -> Taken | None:
 
 
 def _geometry(series: SeriesFound) -> str:
+    if series.segments and series.shape is None:
+        return ", ".join(one.name for one in series.segments if one.name)
     images = _counted(series.images, "image")
     if series.shape is None or series.spacing_mm is None:
         return images
