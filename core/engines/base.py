@@ -9,6 +9,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from core.imaging.coverage import Coverage
 from core.types import Grid, LabelMap, Progress, Prompt, Volume, no_progress
 
 
@@ -24,6 +25,7 @@ class Segmentation:
         channels: which volume fed which channel, by channel name.
         seconds: by stage ("load", "preprocess", "predict", "export").
         model_files: SHA-256 of every file that was loaded, by name.
+        coverage: how much of the first channel's scan each of the others covers.
     """
 
     labels: LabelMap
@@ -33,6 +35,7 @@ class Segmentation:
     logits: NDArray[np.float32] | None = None
     seconds: dict[str, float] = field(default_factory=dict)
     model_files: dict[str, str] = field(default_factory=dict)
+    coverage: tuple[Coverage, ...] = ()
 
 
 class AutoSegmenter(Protocol):

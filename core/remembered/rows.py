@@ -139,12 +139,12 @@ class ScanVerdict:
 
     @property
     def state(self) -> str:
-        """ "in distribution", "out of distribution" or "no anchor"."""
+        """One of `core.remembered.vocabulary.SCAN_GATE_STATES`."""
         return str(self.result["state"])
 
     @property
     def score(self) -> float | None:
-        """P(out of distribution), 0..1; None without an anchor."""
+        """P(out of distribution), 0..1; None without an anchor, and where it cannot be judged."""
         return None if self.result["score"] is None else float(self.result["score"])
 
     @property

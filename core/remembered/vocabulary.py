@@ -10,10 +10,15 @@ MaskGateVerdict = Literal[
     "usual", "unusual", "not enough reference masks", "the mask gate is not fitted yet", "empty mask"
 ]
 MASK_GATE_VERDICTS: tuple[MaskGateVerdict, ...] = get_args(MaskGateVerdict)
-ScanGateState = Literal["in distribution", "out of distribution", "no anchor"]
-SCAN_GATE_STATES: tuple[ScanGateState, ...] = ("in distribution", "out of distribution", "no anchor")
-#: The state that is a doubt.
+ScanGateState = Literal["in distribution", "out of distribution", "no anchor", "doubtful", "cannot be judged"]
+SCAN_GATE_STATES: tuple[ScanGateState, ...] = get_args(ScanGateState)
 OUT_OF_DISTRIBUTION: ScanGateState = "out of distribution"
+#: The scans do not fit each other (`ScanGateResult.doubts` says how); a scan that is needed is missing, or covers too
+#: little of the other.
+DOUBTFUL: ScanGateState = "doubtful"
+CANNOT_BE_JUDGED: ScanGateState = "cannot be judged"
+#: The states that are a doubt.
+DOUBTED_STATES: tuple[ScanGateState, ...] = (OUT_OF_DISTRIBUTION, DOUBTFUL, CANNOT_BE_JUDGED)
 
 
 class MaskMethod(StrEnum):

@@ -8,7 +8,7 @@ from typing import Protocol
 
 from core.remembered.lists import HasViews, WorklistRow
 from core.remembered.sources import HasDecisions, HasMasks, HasScans
-from core.remembered.vocabulary import OUT_OF_DISTRIBUTION
+from core.remembered.vocabulary import DOUBTED_STATES, OUT_OF_DISTRIBUTION
 
 
 class WorklistStore(HasViews, HasScans, HasMasks, HasDecisions, Protocol):
@@ -96,9 +96,15 @@ def _unproven(row: WorklistRow, to_affirm: Mapping[str, str]) -> list[str]:
 
 def _scan_doubts(row: WorklistRow) -> list[str]:
     scan = row.scan_verdict
-    if scan is None or scan["state"] != OUT_OF_DISTRIBUTION:
+    if scan is None or scan["state"] not in DOUBTED_STATES:
         return []
-    return [f"scan gate: out of distribution ({scan['score']:.2f}, threshold {scan['threshold']:.2f})"]
+    said = []
+    if scan["state"] == OUT_OF_DISTRIBUTION:
+        said.append(f"out of distribution ({scan['score']:.2f}, threshold {scan['threshold']:.2f})")
+        said += scan.get("doubts") or []
+    else:
+        said.append(f"{scan['state']}: {' '.join(scan.get('doubts') or [scan.get('note') or 'no reason was stored'])}")
+    return [f"scan gate: {words.rstrip('.')}" for words in said]
 
 
 def _file_item(row: WorklistRow, altered_scans: list[str], files: Mapping[str, str]) -> WorkItem | None:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Protocol, TypeVar
 
-from core.errors import InputError
+from core.errors import InputError, ModelError
 
 
 class Channelled(Protocol):
@@ -26,19 +27,18 @@ class WaitsForScan(InputError):
     """A model's channel has no scan yet: what was asked has to wait until it is imported."""
 
     def __init__(self, missing: Sequence[str], have: Sequence[str]) -> None:
-        self.missing = tuple(missing)
-        several = len(missing) > 1
+        self.missing, self._have = tuple(missing), tuple(have)
+        #: One sentence for a page.
+        self.brief = f"Waits for {' and '.join(missing)}: import {'it' if len(missing) == 1 else 'them'} for this date."
         super().__init__(
-            f"Waits for {waiting_words(missing)}: import {'them' if several else 'it'} for this date. The timepoint "
-            f"has no scan for its channel {' and '.join(map(repr, missing))} (it has "
+            f"{self.brief} The timepoint has no scan for its channel {' and '.join(map(repr, missing))} (it has "
             f"{', '.join(have) or 'no scan'}). Import a {' and a '.join(missing)} scan for this date, or choose "
             "another model."
         )
 
-
-def waiting_words(missing: Sequence[str]) -> str:
-    """ "PET", "CT and PET"."""
-    return " and ".join(missing)
+    def __reduce__(self) -> tuple[type[WaitsForScan], tuple[tuple[str, ...], tuple[str, ...]]]:
+        """A worker hands it on as it is."""
+        return WaitsForScan, (self.missing, self._have)
 
 
 def channel_for(name: str, volumes: Sequence[V]) -> V:
@@ -80,6 +80,25 @@ def scans_for(names: Iterable[str], volumes: Sequence[V]) -> list[V]:
     if missing:
         raise WaitsForScan(missing, [v.channel for v in volumes])
     return chosen
+
+
+def channels_of(model_id: str) -> tuple[str, ...]:
+    """The names of a registered network's channels, as its dataset.json says; () where there is no such model, or it
+    cannot be read: what is wrong is said when it is loaded.
+    """
+    from weights import registry
+
+    try:
+        described = json.loads((registry.locate(registry.find(model_id)) / "dataset.json").read_bytes())
+        return channel_names(described)
+    except (ModelError, OSError, ValueError, KeyError, AttributeError, TypeError):
+        return ()
+
+
+def channel_names(dataset: Mapping[str, Mapping[str, object]]) -> tuple[str, ...]:
+    """The channels of a dataset.json's content, in their order."""
+    channels = sorted(dataset["channel_names"].items(), key=lambda item: int(item[0]))
+    return tuple(str(name) for _, name in channels)
 
 
 def lesion_classes(labels: Mapping[str, object]) -> tuple[int, ...]:

@@ -18,10 +18,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from core.engines.auto.channels import lesion_classes, scans_for
+from core.engines.auto.channels import channel_names, lesion_classes, scans_for
 from core.engines.base import Segmentation
 from core.engines.device import pick_device
 from core.errors import ModelError
+from core.imaging.coverage import Coverage, check_coverage
 from core.imaging.orienting import ANATOMICAL_ORDER, axis_order, canonical
 from core.imaging.volumes import content_sha256, resample
 from core.types import Grid, LabelMap, Progress, Volume, no_progress
@@ -84,6 +85,7 @@ class NetworkOutput:
         grid: the first channel's, its axes in the training's order.
         logits: (classes, K', J', I') torch tensor on the CPU.
         seconds: "preprocess" and "predict".
+        coverage: of the first channel by each of the others.
     """
 
     data: NDArray[np.float32]
@@ -91,6 +93,7 @@ class NetworkOutput:
     grid: Grid
     logits: Any
     seconds: dict[str, float]
+    coverage: tuple[Coverage, ...] = ()
 
 
 #: nnU-Net's readers that turn what they read to RAS, at training as well.
@@ -129,12 +132,11 @@ class NnUNetSegmenter:
         self.model_files = dict(model_files or {})
         try:
             planned, described = json.loads(plans), json.loads(dataset)
-            channels = sorted(described["channel_names"].items(), key=lambda item: int(item[0]))
+            self.channel_names = channel_names(described)
             self._lesion_classes = lesion_classes(described["labels"])
             check_plans(planned)
         except (ValueError, KeyError, AttributeError, TypeError) as error:
             raise self._unreadable(error) from None
-        self.channel_names = tuple(str(name) for _, name in channels)
         # nnU-Net's readers hand over the file's own order, but for the one that turns everything to RAS first.
         self._order = "RAS" if planned.get("image_reader_writer") in _RAS_READERS else ANATOMICAL_ORDER
         self.mirroring = mirroring
@@ -266,7 +268,8 @@ class NnUNetSegmenter:
         """The cached output where the last inference was of these very scans, else that of a new inference.
 
         Raises:
-            InputError: a channel is missing. JobCancelled: from `progress`, between two windows.
+            InputError: a channel is missing. GeometryError: one covers too little of the first
+                (`core.imaging.coverage`). JobCancelled: from `progress`, between two windows.
         """
         cached = self._cached_output
         return cached[1] if cached and cached[0] == self._key(volumes) else self._infer(volumes, progress)
@@ -278,11 +281,12 @@ class NnUNetSegmenter:
         """Preprocess, predict, and cache the output for the scan gate, which asks next."""
         progress(0.0, "preparing")
         started = time.perf_counter()
+        coverage = check_coverage(self.select_channels(volumes))
         data, properties, grid = self.preprocess(volumes)
         prepared = time.perf_counter()
         logits = self.raw_logits(data, progress)
         seconds = {"preprocess": prepared - started, "predict": time.perf_counter() - prepared}
-        output = NetworkOutput(data, properties, grid, logits, seconds)
+        output = NetworkOutput(data, properties, grid, logits, seconds, coverage)
         small = data.nbytes + logits.numel() * logits.element_size() <= MAX_CACHED_BYTES
         self._cached_output = (self._key(volumes), output) if small else None
         return output
@@ -293,7 +297,8 @@ class NnUNetSegmenter:
         """Class labels on the grid of `volumes[0]` (the reference scan). See `core.engines.base.AutoSegmenter`.
 
         Raises:
-            InputError: a channel is missing. JobCancelled: from `progress`, between two windows.
+            InputError: a channel is missing. GeometryError: one covers too little of the first
+                (`core.imaging.coverage`). JobCancelled: from `progress`, between two windows.
         """
         seen = self._infer(volumes, progress)
         started = time.perf_counter()
@@ -315,6 +320,7 @@ class NnUNetSegmenter:
             logits=full,
             seconds=seconds,
             model_files=self.model_files,
+            coverage=seen.coverage,
         )
 
     def _export(

@@ -12,17 +12,20 @@ import io
 import json
 import zipfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from core.engines.auto.channels import WaitsForScan
 from core.errors import ModelError
 from core.gates.scan.detectors import SEED, TREES, fit_forest, forest_scores
 from core.gates.scan.features import FEATURES_VERSION, TRAINING_CROPS, Encoder, scan_features
-from core.remembered.vocabulary import OUT_OF_DISTRIBUTION, ScanGateState
+from core.gates.scan.one_body import ScansMatch, match_of
+from core.remembered.untyped import JsonDict
+from core.remembered.vocabulary import CANNOT_BE_JUDGED, DOUBTFUL, OUT_OF_DISTRIBUTION, ScanGateState
 from core.types import Progress, Volume, no_progress
 
 MODEL_ID = "rfdeep-sts-ctpet"
@@ -38,13 +41,19 @@ class ScanGateResult:
 
     Args:
         state: "no anchor" when the network segmented nothing: then there is no score, and nothing is vouched for.
-        score: mean over the crops of P(OOD), 0..1; None without an anchor.
+            "doubtful" when `doubts` names something and the score alone would not; "cannot be judged" when a scan is
+            missing or covers too little of the other.
+        score: mean over the crops of P(OOD), 0..1; None without an anchor, and where it cannot be judged.
         threshold: above it, the scan is out of distribution.
         crop_scores: P(OOD) of each crop.
         n_reference: in-distribution scans behind the verdict.
         model_id, checkpoint_sha256: the gate, and the network whose features these are.
         features_version: `core.gates.scan.features.FEATURES_VERSION`.
-        note: what a person should know, one or two sentences.
+        note: what a person should know, a few sentences.
+        doubts: why the scans may not fit each other, a sentence each.
+        waits_for: channels whose scan is not there yet.
+        coverage: `core.imaging.coverage.Coverage` of each further channel, as JSON.
+        one_body: `core.gates.scan.one_body.OneBody` as JSON; None where there is no CT and PET to compare.
     """
 
     state: ScanGateState
@@ -56,10 +65,15 @@ class ScanGateResult:
     checkpoint_sha256: str
     features_version: int
     note: str
+    doubts: tuple[str, ...] = ()
+    waits_for: tuple[str, ...] = ()
+    coverage: tuple[JsonDict, ...] = ()
+    one_body: JsonDict | None = None
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> JsonDict:
         """Plain JSON values."""
-        return {**{name: getattr(self, name) for name in self.__dataclass_fields__}, "crop_scores": [*self.crop_scores]}
+        values = {name: getattr(self, name) for name in self.__dataclass_fields__}
+        return {name: [*value] if isinstance(value, tuple) else value for name, value in values.items()}
 
 
 @dataclass(frozen=True, eq=False)
@@ -223,10 +237,16 @@ class ScanGate:
                 "shipped network, or build the gate again: weights/recipes/rfdeep/README.md says how."
             )
 
+    @property
+    def _facts(self) -> tuple[int, str, str, int]:
+        """What every result ends with: n_reference, model_id, checkpoint_sha256, features_version."""
+        n_reference = int(np.count_nonzero(~self.reference.ood))
+        return n_reference, self.model_id, self.checkpoint_sha256, FEATURES_VERSION
+
     def score_rows(self, rows: NDArray[np.float32]) -> ScanGateResult:
         """(crops, features) of one scan -> the verdict; (0, features) -> "no anchor"."""
-        n_reference = int(np.count_nonzero(~self.reference.ood))
-        facts = (n_reference, self.model_id, self.checkpoint_sha256, FEATURES_VERSION)
+        facts = self._facts
+        n_reference = facts[0]
         if len(rows) == 0:
             return ScanGateResult("no anchor", None, self.threshold, (), *facts, note=NO_ANCHOR_NOTE)
         crops = forest_scores(self._forest, rows[None])[0]
@@ -238,20 +258,51 @@ class ScanGate:
     def score_scan(
         self, volumes: Sequence[Volume], progress: Progress = no_progress, segmenter: Encoder | None = None
     ) -> ScanGateResult:
-        """The verdict on a timepoint's scans, in any order.
+        """The verdict on a timepoint's scans, in any order; "cannot be judged" while one is missing that it needs.
 
         Args:
             segmenter: the warm network; by default the registered one that the gate was built on.
 
         Raises:
-            ModelError: another network than the gate's. InputError: a channel is missing.
+            ModelError: another network than the gate's. InputError: there is no scan, or several fit a channel.
         """
         if segmenter is None:
             from core.engines.auto.nnunet import load_segmenter
 
             segmenter = load_segmenter(self.network_id)
         self.check_network(segmenter.checkpoint_sha256)
-        return self.score_rows(scan_features(segmenter, volumes, progress=progress).rows)
+        try:
+            chosen = segmenter.select_channels(volumes)
+        except WaitsForScan as waiting:
+            return self._unjudged(waiting.brief, waits_for=waiting.missing)
+        match = match_of(chosen)
+        if match.too_little is not None:
+            return self._unjudged(match.too_little, coverage=match.coverage)
+        scored = self.score_rows(scan_features(segmenter, volumes, progress=progress).rows)
+        return with_doubts(scored, match)
+
+    def _unjudged(
+        self, note: str, waits_for: tuple[str, ...] = (), coverage: tuple[JsonDict, ...] = ()
+    ) -> ScanGateResult:
+        return ScanGateResult(
+            CANNOT_BE_JUDGED, None, self.threshold, (), *self._facts, note, waits_for=waits_for, coverage=coverage
+        )
+
+
+def with_doubts(result: ScanGateResult, match: ScansMatch) -> ScanGateResult:
+    """The score's verdict, and what is doubtful of how the scans fit each other.
+
+    What the score doubts stays out of distribution; what it does not is doubtful where there is a doubt.
+    """
+    doubtful = bool(match.doubts) and result.state != OUT_OF_DISTRIBUTION
+    return replace(
+        result,
+        state=DOUBTFUL if doubtful else result.state,
+        note=" ".join([*match.doubts, result.note]),
+        doubts=match.doubts,
+        coverage=match.coverage,
+        one_body=match.one_body,
+    )
 
 
 NO_ANCHOR_NOTE = (

@@ -10,6 +10,8 @@ from typing import Any
 
 import numpy as np
 
+from core.engines.auto.channels import channels_of, scans_for
+from core.imaging.coverage import partial_words
 from core.imaging.volumes import read_label_map, write_nifti
 from core.jobs.stages.common import (
     StageStore,
@@ -65,15 +67,20 @@ def prepare_segment(store: StageStore, args: Mapping[str, Any], person: str) -> 
 
     Its parent is the newest version that `person` may see; of a timepoint that is read blind the newest automatic one,
     since everybody sees what comes out.
+
+    Raises:
+        WaitsForScan: the model needs a scan that is not there yet.
     """
     patient_id, timepoint = str(args["patient_id"]), str(args["timepoint"])
     scans = timepoint_scans(store, patient_id, timepoint)
+    model_id = str(args.get("model_id") or DEFAULT_MODEL)
+    scans_for(channels_of(model_id), scans)
     known = masks_for_all_to_see(store, patient_id, timepoint, person)
     labels = [int(lesion["label"]) for records in known.values() for record in records for lesion in record.lesions]
     return {
         "patient_id": patient_id,
         "timepoint": timepoint,
-        "model_id": args.get("model_id") or DEFAULT_MODEL,
+        "model_id": model_id,
         "scans": [describe(store, scan) for scan in scans],
         "priors": lesion_priors(store, patient_id, timepoint, known),
         "next_label": max(labels, default=0) + 1,
@@ -102,6 +109,11 @@ def compute_segment(params: dict[str, Any], out_dir: Path, progress: Progress) -
         "channels": list(answer.channels),
         "model_files": dict(answer.model_files),
         "seconds": {k: round(v, 2) for k, v in answer.seconds.items()},
+        "coverage": [
+            {"type": "coverage", **one.to_json(), "words": partial_words(one)}
+            for one in answer.coverage
+            if not one.whole
+        ],
         "matching": matching,
     }
 
@@ -165,7 +177,11 @@ def only_lesions(labels: LabelMap, lesions: Sequence[int]) -> LabelMap:
 def record_segment(
     store: StageStore, params: dict[str, Any], result: dict[str, Any], out_dir: Path, person: str
 ) -> dict[str, Any]:
-    """The network's proposal becomes a mask version with the model's hash."""
+    """The network's proposal becomes a mask version with the model's hash.
+
+    Where a scan covers only a part of the other, that is kept with the version, beside what else it was made from
+    (`prompts`, an entry of type "coverage"), and is told in the notes.
+    """
     labels = read_label_map(out_dir / result["mask"])
     patient_id, timepoint = params["patient_id"], params["timepoint"]
     now = masks_for_all_to_see(store, patient_id, timepoint, person)[timepoint]  # not as it was when this was begun
@@ -180,6 +196,8 @@ def record_segment(
         model_checkpoint=params["model_id"],
         checkpoint_sha256=result["checkpoint_sha256"],
         model_files=result.get("model_files"),
+        prompts=result.get("coverage", []),
         parent_version=seen[-1].version if seen else None,
     )
-    return {**summary(record), "seconds": result["seconds"], "matching": result["matching"]}
+    notes = [str(one["words"]) for one in result.get("coverage", [])]
+    return {**summary(record), "seconds": result["seconds"], "matching": result["matching"], "notes": notes}

@@ -18,7 +18,7 @@ from pages.ui.guard import rights, uploads
 from pages.ui.shared.text import plain
 from store import SeenStore
 
-VERDICTS = {"in distribution": st.success, "out of distribution": st.warning}
+VERDICTS = {"in distribution": st.success, "out of distribution": st.warning, "doubtful": st.warning}
 
 
 def name_question(names: Sequence[str]) -> bool:

@@ -115,6 +115,7 @@ def describe(row: Row, shown: int | None) -> JsonDict:
     drawn = sum(prompt.get("type") in ("box", "point") for prompt in record.prompts)
     if drawn:
         made.append(f"{drawn} prompt" + ("s" if drawn > 1 else ""))
+    made += [str(entry["words"]) for entry in record.prompts if entry.get("type") == "coverage"]
     status: str = record.status
     if record.status == "accepted" and rejected_lesion_ids(record):
         status += f" without {', '.join(sorted(rejected_lesion_ids(record)))}"

@@ -11,6 +11,7 @@ from streamlit.elements.lib.mutable_tab_container import TabContainer
 
 from core.gates.mask.verdicts import score_mask
 from core.remembered.untyped import JsonDict
+from core.remembered.vocabulary import CANNOT_BE_JUDGED, DOUBTED_STATES
 from core.types import MM3_PER_ML, MaskRecord, Prompt
 from pages.ui.frame import address, resources, session, visible
 from pages.ui.guard import rights
@@ -131,8 +132,9 @@ def gates(store: SeenStore, patient: str, timepoint: str, record: MaskRecord | N
     if scores:
         row = scores[-1]
         value = "" if row.score is None else f" ({row.score:.2f}, threshold {row.threshold:.2f})"
-        kind = {"in distribution": st.success, "out of distribution": st.warning}.get(row.state, st.info)
-        kind(f"Scan gate: {plain(row.state)}{value}")
+        kind = st.success if row.state == "in distribution" else st.warning if row.state in DOUBTED_STATES else st.info
+        reasons = row.result.get("doubts") or ([row.result.get("note")] if row.state == CANNOT_BE_JUDGED else [])
+        kind(f"Scan gate: {plain(row.state)}{value}" + "".join(f". {plain(str(reason))}" for reason in reasons))
     else:
         with st.container(horizontal=True, vertical_alignment="center"):
             st.info("Scan gate: not scored yet.")

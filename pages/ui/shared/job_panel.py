@@ -29,7 +29,10 @@ def job_panel(job_id: str, what: str) -> JsonDict | None:
         return None
     if job.status == "done":
         st.success(f"{plain(what)}: done.", icon=":material/check_circle:")
-        return None if job.result is None else dict(job.result)
+        result = None if job.result is None else dict(job.result)
+        for note in (result or {}).get("notes") or ():
+            st.warning(plain(str(note)))
+        return result
     kind = st.info if job.status == "cancelled" else st.error
     kind(f"{plain(what)}: {plain(job.status)}. {plain(job.message)}")
     return None

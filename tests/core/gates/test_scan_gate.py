@@ -13,7 +13,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core.errors import InputError, JobCancelled, ModelError
+from core.engines.auto.channels import WaitsForScan
+from core.errors import JobCancelled, ModelError
 from core.gates.scan import detectors, evaluate, features, scan_gate
 from core.gates.scan.scan_gate import IN_DISTRIBUTION, Reference, ScanGate
 from core.types import Grid, Volume
@@ -60,7 +61,7 @@ class ThresholdSegmenter:
     def select_channels(self, volumes):
         by_modality = {v.modality: v for v in volumes}
         if {"CT", "PET"} - by_modality.keys():
-            raise InputError("The timepoint has no scan for its channel.")
+            raise WaitsForScan(sorted({"CT", "PET"} - by_modality.keys()), sorted(by_modality))
         return [by_modality["CT"], by_modality["PET"]]
 
     def infer_cached(self, volumes, progress=lambda fraction, message: None):
@@ -254,8 +255,10 @@ def test_scoring_a_scan_says_which_network_and_refuses_another(segmenter):
     other.checkpoint_sha256 = "b" * 64
     with pytest.raises(ModelError, match="bbbbbbbbbbbb"):
         gate.score_scan([volume("CT"), volume("PET")], segmenter=other)
-    with pytest.raises(InputError):
-        gate.score_scan([volume("CT")], segmenter=segmenter)
+    waiting = gate.score_scan([volume("CT")], segmenter=segmenter)
+    assert (waiting.state, waiting.score, waiting.waits_for) == ("cannot be judged", None, ("PET",))
+    assert waiting.note == "Waits for PET: import it for this date."
+    assert (waiting.threshold, waiting.n_reference) == (result.threshold, result.n_reference)
 
 
 def test_features_of_another_version_or_without_threshold_are_refused(reference):

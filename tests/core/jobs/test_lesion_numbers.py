@@ -135,7 +135,9 @@ def test_the_smallest_lesion_that_the_network_may_propose_is_half_a_millilitre(s
     class Network:
         def segment(self, volumes: Any, progress: Any) -> Any:
             labels = LabelMap(found.astype(np.uint8), CT)
-            return SimpleNamespace(labels=labels, checkpoint_sha256="0" * 64, channels=(), model_files={}, seconds={})
+            return SimpleNamespace(
+                labels=labels, checkpoint_sha256="0" * 64, channels=(), model_files={}, seconds={}, coverage=()
+            )
 
         def lesion_mask(self, array: np.ndarray) -> np.ndarray:
             return array > 0

@@ -40,6 +40,7 @@ def blind(store: Store, monkeypatch):
     store.people.add("ben", by="demo")
     for n, day in enumerate((DAY1, DAY2)):
         add_scan(store, day=day, seed=n)
+        add_scan(store, day=day, seed=10 + n, modality="PET")
     add_mask(store, 3)
     add_mask(store, HIDDEN_VOXELS, 5, method="manual", author="ann", parent_version=1)
     store.readings.set_blind("P1", DAY1, True, "demo")
@@ -52,6 +53,7 @@ def hidden_first(store: Store, monkeypatch):
     monkeypatch.setattr(resources, "whole_store", lambda: store)
     store.people.add("ben", by="demo")
     add_scan(store)
+    add_scan(store, seed=10, modality="PET")
     add_mask(store, HIDDEN_VOXELS, 5, method="manual", author="ann")
     store.readings.set_blind("P1", DAY1, True, "demo")
     return store
