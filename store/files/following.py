@@ -16,7 +16,7 @@ from pathlib import Path
 from core.errors import StoreError
 from core.remembered.untyped import JsonObject
 from store.database.connection import Reader
-from store.files import mask_files
+from store.files import identifier_files, mask_files
 from store.files.paths import inside
 from store.ledger import putting_right
 from store.ledger.audit import Entry
@@ -151,6 +151,8 @@ def _erase(root: Path, payload: JsonObject) -> None:
             _remove(path)
     for name in (f"drafts/{draft}" for draft in payload["drafts"]):
         _remove(root / name)
+    for sha256 in payload["identifiers"].values():
+        _remove(root / identifier_files.place_of(sha256))
     for job_id in payload["job_ids"]:
         _remove(root / "jobs" / job_id)
     _erase_cache(root / "cache", payload["scan_sha256"], payload["mask_sha256"])

@@ -83,3 +83,7 @@ class WholeLedger(LedgerBase):
     @abstractmethod
     def db(self) -> Connection:
         """The database."""
+
+    @abstractmethod
+    def recorded_sha256(self, name: str) -> str | None:
+        """The SHA-256 of the scan or mask that is recorded at a place below the data root; None if none is."""

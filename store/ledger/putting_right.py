@@ -18,7 +18,8 @@ in the entry, so that whoever reads a table, by whatever path, finds nothing of 
         patient_id, dataset, timepoint, withdrawal_id, reason; files at their places, those of them that were
         not_as_stored; rows by table; lesions, gone
     patient.deleted
-        patient_id, dataset, reason; mask_ids, job_ids, drafts, file_states; scan_sha256, mask_sha256 for the caches
+        patient_id, dataset, reason; mask_ids, job_ids, drafts, file_states; identifiers (image -> file of its UIDs);
+        scan_sha256, mask_sha256 for the caches
 """
 
 from __future__ import annotations
@@ -157,7 +158,7 @@ def check_deleted(payload: JsonObject) -> None:
     """Refuse what names another file than one of the patient's. Raises StoreError; KeyError for what is missing."""
     check_places(payload)
     names = {
-        _SHA256: [*payload["scan_sha256"], *payload["mask_sha256"]],
+        _SHA256: [*payload["scan_sha256"], *payload["mask_sha256"], *payload["identifiers"].values()],
         _FOLDER: [*payload["drafts"], *payload["job_ids"]],
     }
     for pattern, given in names.items():
@@ -173,6 +174,8 @@ def _deleted(db: Writer, entry: Entry, payload: JsonDict) -> None:
             delete(db, table, {"mask_id": mask_id})
     for table in _OF_PATIENT:
         delete(db, table, {"patient_id": payload["patient_id"]})
+    for content in payload["identifiers"]:
+        delete(db, "scan_identifiers", {"content_sha256": content})
     for job_id in payload["job_ids"]:
         delete(db, "jobs", {"job_id": job_id})
     for path in payload["file_states"]:

@@ -102,7 +102,7 @@ class Corrections:
         def build(at: str) -> Change:
             here = Place(self._ledger.dataset_of(source[0]), *source)
             there = Place(self._dataset_at(to_patient_id, here.dataset), to_patient_id, to_timepoint)
-            self._refuse_busy(here, person), self._refuse_busy(there, person)
+            self._refuse_busy(person, here, there)
             plans = self._plans()
             move = plans.move(here, there, scan_id, {"reason": reason, "person": person, "moved_at": at})
             another = here.patient_id != there.patient_id
@@ -132,7 +132,7 @@ class Corrections:
                 day = row["timepoint"]
                 here, there = Place(dataset, patient_id, day), Place(to_dataset, into_patient_id, day)
                 try:
-                    self._refuse_busy(here, person), self._refuse_busy(there, person)
+                    self._refuse_busy(person, here, there)
                     said = {"reason": reason, "person": person, "moved_at": at}
                     moves.append(plans.move(here, there, None, said))
                 except StoreError as error:
@@ -167,7 +167,7 @@ class Corrections:
 
         def build(at: str) -> Change:
             place = Place(self._ledger.dataset_of(patient_id), patient_id, timepoint)
-            self._refuse_busy(place, person)
+            self._refuse_busy(person, place)
             found = self._plans().withdrawal(place, scan_id)
             said = {"withdrawal_id": str(uuid.uuid4()), "reason": reason}
             what = {} if scan_id is None else {"scan": scan_id}
@@ -273,21 +273,22 @@ class Corrections:
             raise StoreError(f"Patient {patient_id} belongs to another dataset. Use another patient id.")
         return str(rows[0]["dataset"]) if rows else otherwise
 
-    def _refuse_busy(self, place: Place, person: str) -> None:
+    def _refuse_busy(self, person: str, *places: Place) -> None:
         """Refuse while something would be left behind: a draft, a job, a blind reading of the person's own."""
-        if self._ledger.person is not None and self._readings.is_closed(place.patient_id, place.timepoint, person):
-            raise StoreError(
-                f"{place} is read blind and not finished, so {person} does not see all that would be changed. Finish "
-                "the reading first, or ask an adjudicator or administrator who does not read it."
-            )
-        drafts = self._drafts.everybodys(place.patient_id, place.timepoint)
-        if drafts:
-            names = ", ".join(sorted({draft.person for draft in drafts}))
-            raise StoreError(
-                f"There is an open draft of {place} ({names}). Save or discard it first: it would be left without its "
-                "scan."
-            )
-        self._plans().refuse_under_way(place)
+        for place in places:
+            if self._ledger.person is not None and self._readings.is_closed(*place[1:], person):
+                raise StoreError(
+                    f"{place} is read blind and not finished, so {person} does not see all that would be changed. "
+                    "Finish the reading first, or ask an adjudicator or administrator who does not read it."
+                )
+            drafts = self._drafts.everybodys(place.patient_id, place.timepoint)
+            if drafts:
+                names = ", ".join(sorted({draft.person for draft in drafts}))
+                raise StoreError(
+                    f"There is an open draft of {place} ({names}). Save or discard it first: it would be left without "
+                    "its scan."
+                )
+            self._plans().refuse_under_way(place)
 
     def _write(self, action: str, person: str, reason: str, build: Callable[[str], Change]) -> Correction:
         check_person(person)

@@ -184,6 +184,7 @@ class Masks:
         )
         for sha256 in (made.model_files or {}).values():
             check_id("sha256", sha256)
+        drawn_on = self._scans.reference(patient_id, timepoint)
         grid = self._scans.reference_grid(patient_id, timepoint)
         if not labels.grid.matches(grid):
             raise GeometryError(
@@ -198,7 +199,8 @@ class Masks:
 
             def build(at: str) -> Change:
                 reference = self._scans.reference(patient_id, timepoint)
-                if not self._scans.reference_grid(patient_id, timepoint).matches(grid):
+                same = reference.sha256 == drawn_on.sha256  # another timepoint may have been moved to this date
+                if not same or not self._scans.reference_grid(patient_id, timepoint).matches(grid):
                     raise StoreError("The timepoint's reference scan has changed meanwhile. Make the mask again.")
                 if parent is not None:
                     self.refuse_lost(parent)

@@ -60,7 +60,9 @@ def former_names(db: Reader) -> list[tuple[str, str, tuple[str, ...]]]:
 def of_patient(db: Reader, root: Path, patient_id: str, dataset: str) -> JsonDict:
     """What is erased with a patient beside the rows that name them: masks, jobs, drafts, and what caches are of."""
     gone = [e["payload"]["rows"] for e in entries_of(db) if e["payload"]["patient_id"] == patient_id and _has_rows(e)]
-    scans = db.query("SELECT sha256 FROM scans WHERE patient_id = ?", [patient_id])
+    scans = db.query("SELECT sha256, content_sha256 FROM scans WHERE patient_id = ?", [patient_id])
+    images = _distinct(scans, gone, "scans", "content_sha256")
+    uids = [row for row in db.query("SELECT * FROM scan_identifiers") if row["content_sha256"] in images]
     masks = db.query("SELECT mask_id, mask_sha256 FROM masks WHERE patient_id = ? ORDER BY mask_id", [patient_id])
     jobs = db.query("SELECT job_id, params FROM jobs ORDER BY job_id")
     states = db.query("SELECT path FROM file_states ORDER BY path")
@@ -69,6 +71,7 @@ def of_patient(db: Reader, root: Path, patient_id: str, dataset: str) -> JsonDic
         "job_ids": [row["job_id"] for row in jobs if json.loads(row["params"]).get("patient_id") == patient_id],
         "drafts": _drafts_of(root / "drafts", patient_id),
         "file_states": [row["path"] for row in states if row["path"].split("/")[1:3] == [dataset, patient_id]],
+        "identifiers": {row["content_sha256"]: row["identifiers_sha256"] for row in uids},
         "scan_sha256": _distinct(scans, gone, "scans", "sha256"),
         "mask_sha256": _distinct(masks, gone, "masks", "mask_sha256"),
     }

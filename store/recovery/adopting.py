@@ -19,7 +19,7 @@ from store.database.migrations import migrate
 from store.files.paths import inside, mask_place, scan_place
 from store.ledger import putting_right, replay
 from store.ledger.audit import make_entry
-from store.ledger.compound import parts_of
+from store.ledger.compound import STUDY, parts_of
 from store.ledger.replay import MASK_COLUMNS, MASK_LATER, SCAN_COLUMNS, SCAN_LATER
 from store.ledger.stored_values import mask_values, scan_values
 
@@ -40,7 +40,10 @@ class Known(NamedTuple):
 
     def tell(self, action: str, payload: JsonObject) -> None:
         """What the next entry of a history adds, moves or takes away."""
-        if action in ("scan.added", "scan.adopted"):
+        if action == STUDY:
+            for part in parts_of(action, payload):
+                self.tell(*part)
+        elif action in ("scan.added", "scan.adopted"):
             self.scans.add((payload["patient_id"], payload["timepoint"], payload["scan_id"]))
             self.datasets.setdefault(payload["patient_id"], payload["dataset"])
         elif action in ("mask.added", "mask.adopted"):
@@ -80,7 +83,7 @@ class Known(NamedTuple):
     def _forget(self, patient_id: str) -> None:
         self.datasets.pop(patient_id, None)
         for places in (self.scans, self.versions):
-            places -= {place for place in places if place[0] == patient_id}  # type: ignore[operator]
+            places -= {place for place in places if place[0] == patient_id}
 
 
 def known_of(payloads: Collection[Told]) -> Known:

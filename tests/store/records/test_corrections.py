@@ -15,8 +15,9 @@ from core.twin.stored_forecasts import stored_forecasts
 from store import Store, open_store, rebuild
 from store.files.drafts import pack_edit
 from store.ledger.batch import TABLES
-from tests.store_phantom import DAY1, DAY2, DAY3, VOXEL_MM3, add_mask, add_scan, folder, grid, labels
+from tests.store_phantom import DAY1, DAY2, DAY3, VOXEL_MM3, add_mask, add_scan, folder, grid, labels, uids
 
+UIDS = uids(1)
 WHY: dict[str, Any] = {"reason": "the date was typed wrong", "person": "demo"}
 TRUE_DAY = "2020-02-01"
 
@@ -157,6 +158,12 @@ def _in_the_way(store: Store) -> None:
     (place / "CT.json").write_text("{}")
 
 
+def _two_readings(store: Store) -> None:
+    add_scan(store, "P4", seed=8)
+    for patient in ("P1", "P4"):
+        store.readings.finish(patient, DAY1, "demo")
+
+
 def _nothing(store: Store) -> None:
     pass
 
@@ -220,11 +227,7 @@ REFUSED: dict[str, tuple[Callable[[Store], Any], Callable[[Store], Any], str]] =
         "another one, CT, would become the reference",
     ),
     "readings on both": (
-        lambda s: (
-            add_scan(s, "P4", seed=8),
-            s.readings.finish("P4", DAY1, "demo"),
-            s.readings.finish("P1", DAY1, "demo"),
-        ),
+        _two_readings,
         lambda s: s.corrections.move_timepoint("P4", DAY1, to_patient_id="P1", **WHY),
         "Readings are set up on both",
     ),
@@ -405,7 +408,8 @@ def test_a_deleted_patient_leaves_no_file_and_no_row_and_the_audit_is_whole(two:
     picture = two.root / f"cache/thumbnails/{record.mask_sha256}-x.png"
     slices = two.root / f"cache/embeddings/lite/{two.scans.of('P1')[0].sha256}"
     (two.root / "quarantine/raw/set/P1").mkdir(parents=True)
-    picture.parent.mkdir(parents=True), slices.mkdir(parents=True)
+    for folder_ in (picture.parent, slices):
+        folder_.mkdir(parents=True)
     picture.write_bytes(b"x")
     job = two.jobs.create("segment", {"patient_id": "P1", "timepoint": DAY1}, "demo")
     two.jobs.update(job, status="done")
@@ -446,3 +450,17 @@ def test_a_record_that_was_read_before_the_move_does_not_doubt_the_file(two: Sto
         with pytest.raises(StoreError, match="was moved or withdrawn meanwhile"):
             read()
     assert (two.files.doubted(), two.verify()) == ([], [])
+
+
+def test_uids_stay_with_the_image_wherever_it_goes_and_are_erased_with_the_patient(two: Store) -> None:
+    add_scan(two, "P2", DAY3, 60, identifiers=UIDS)
+    add_scan(two, "P2", TRUE_DAY, 61, identifiers=UIDS)
+    made = two.corrections.withdraw_timepoint("P2", DAY3, **WHY)
+    two.corrections.restore(str(made.withdrawal_id), **WHY)
+    two.corrections.move_timepoint("P2", DAY3, to_timepoint=DAY1, **WHY)
+    assert two.scans.identifiers(two.scans.of("P2", DAY1)[0]) == UIDS
+    two.corrections.withdraw_timepoint("P2", TRUE_DAY, **WHY)
+    assert (len(names(two, "identifiers")), two.verify(), two.remarks()) == (2, [], [])
+    two.corrections.delete_patient("P2", confirm="P2", **WHY)
+    assert (names(two, "identifiers"), two.remarks()) == ([], [])
+    is_whole(two)
