@@ -85,14 +85,13 @@ def mask_form(store: SeenStore, patient: str | None, person: str) -> None:
         with st.spinner("Checking and storing"), store.scratch() as folder:
             path = uploads.saved(files, folder)[0]
             record = import_mask(store, path, patient_id=patient, timepoint=timepoint, author=person)
-        lesions = f"{len(record.lesions)} lesion" + ("" if len(record.lesions) == 1 else "s")
         uploads.let_go("mask-file", files)
-        stored = f"Stored as version {record.version}: {record.volume_mm3 / MM3_PER_ML:.1f} mL in {lesions}."
-        session.IMPORTED_MASK.set(stored, patient)
+        session.IMPORTED_MASK.set(record.mask_id, patient)
         st.rerun()
-    words = session.IMPORTED_MASK.get(patient)
-    if words is not None and not files:
-        st.success(plain(words))
+    arrived = session.IMPORTED_MASK.get(patient)
+    for record in store.masks.of(patient):
+        if record.mask_id == arrived and not files:
+            show_import(record)
 
 
 def show_import(record: MaskRecord) -> None:

@@ -13,7 +13,6 @@ from streamlit.runtime.uploaded_file_manager import UploadedFile
 from core.imaging.pseudonym import NameQuestion, ask_about_id
 from core.imaging.study.found import PatientFound, Preview, StudyFound
 from core.jobs.study_import import Taken, import_study
-from core.types import MM3_PER_ML
 from pages.ui.frame import opening, resources, session, shell
 from pages.ui.guard import rights, uploads
 from pages.ui.intake import intake_form, study_preview
@@ -190,12 +189,7 @@ def _arrival(store: SeenStore) -> None:
             intake_form.show_scan(scan)
     for record in store.masks.of(arrived.patient_id, arrived.timepoint):
         if record.version in arrived.versions:
-            st.success(
-                f"Mask version {record.version}, proposed: {record.volume_mm3 / MM3_PER_ML:.1f} mL in "
-                f"{len(record.lesions)} lesion{'' if len(record.lesions) == 1 else 's'}."
-            )
-            for words in intake_form.import_words(record):
-                st.warning(plain(words))
+            intake_form.show_import(record)
     if arrived.job_id:
         verdict = job_panel.job_panel(arrived.job_id, "Scan gate")
         if verdict:
