@@ -18,7 +18,7 @@ from typing import IO, Any, cast
 
 import pydicom
 from pydicom import Dataset, uid
-from pydicom.errors import InvalidDicomError
+from pydicom.errors import BytesLengthException, InvalidDicomError
 from pydicom.filereader import read_dataset, read_partial
 from pydicom.filereader import read_preamble as skip_preamble
 from pydicom.tag import BaseTag, Tag
@@ -47,6 +47,7 @@ _SERIES_TAG = re.compile(rb"\x20\x00\x0e\x00(?:UI(..)|(..)\x00\x00)", re.DOTALL)
 #: What pydicom raises for bytes that are no DICOM, or not as its standard has them.
 DAMAGED = (
     InvalidDicomError,
+    BytesLengthException,
     ValueError,
     KeyError,
     TypeError,
@@ -205,6 +206,7 @@ def _read_header(path: Path, tags: Sequence[Any]) -> DicomSlice | None:
             header = read_partial(cast(Any, stream), at_pixels, force=True, specific_tags=wanted)
         begin = stream.tell() + seen.get("head", 0)
     size = begin if isinstance(stream, Inflating) else path.stat().st_size
+    _check_kinds(header)
     _check_not_cut(meta, header, "tag" in seen, seen["end"] > size)
     length = seen.get("length", 0)
     held = length if isinstance(stream, Inflating) else max(0, min(length, size - begin))
@@ -213,6 +215,25 @@ def _read_header(path: Path, tags: Sequence[Any]) -> DicomSlice | None:
     return DicomSlice(
         path, header, None if packed else held, syntax or _guessed(header), begin, keyword, seen.get("vr", "")
     )
+
+
+def _check_kinds(header: Dataset) -> None:
+    """Refuse a header with a value of no kind that there is, or of another length than its kind has: pydicom reads
+    values when they are asked for, and says it then. A number that is malformed is for whoever needs it to name.
+
+    Raises:
+        NotImplementedError, BytesLengthException: there is one.
+    """
+    for tag in list(header.keys()):
+        try:
+            element = header[tag]
+        except (NotImplementedError, BytesLengthException):
+            raise
+        except DAMAGED:
+            continue
+        if element.VR == "SQ":
+            for item in element.value:
+                _check_kinds(item)
 
 
 def _check_not_cut(meta: Dataset, header: Dataset, has_voxels: bool, overruns: bool) -> None:
