@@ -19,12 +19,18 @@ from core.types import Modality, Volume
 
 
 def open_scan(
-    paths: Sequence[Path], modality: Modality, sequence: str = "", *, scratch: Path | None = None
+    paths: Sequence[Path],
+    modality: Modality,
+    sequence: str = "",
+    *,
+    scratch: Path | None = None,
+    without_broken: bool = False,
 ) -> tuple[Volume, dict[str, Any]]:
     """Whatever a person hands in: one image file, a DICOM folder, the files of a DICOM series, or a zip of either.
 
     Args:
         scratch: a folder of the data root's own, in which a zip is unpacked; without one, a zip is refused.
+        without_broken: as `core.imaging.dicom.read_files`.
 
     Returns:
         The volume, and scanner metadata: "format", "warnings" (list of sentences) and, from DICOM, what
@@ -38,26 +44,29 @@ def open_scan(
     if not paths:
         raise InputError("Expected at least one file or folder, got none. Choose an image, a DICOM folder or a zip.")
     with reading(paths[0]):
-        return _open_paths(paths, modality, sequence, scratch)
+        return _open_paths(paths, modality, sequence, scratch, without_broken)
 
 
 def _open_paths(
-    paths: Sequence[Path], modality: Modality, sequence: str, scratch: Path | None
+    paths: Sequence[Path], modality: Modality, sequence: str, scratch: Path | None, without_broken: bool
 ) -> tuple[Volume, dict[str, Any]]:
     first = paths[0]
     if len(paths) == 1 and first.is_dir():
-        return dicom.read_series(first, modality, sequence=sequence)
+        return dicom.read_series(first, modality, sequence=sequence, without_broken=without_broken)
     if len(paths) == 1 and first.name.lower().endswith(".zip") and first.is_file():
         if scratch is None:
             raise InputError(f"{first.name}: expected an image or a folder here, got a zip. Unpack it first.")
         with unpacked(first, scratch) as files:
-            return _open_files(files, modality, sequence, first.name)
+            return _open_files(files, modality, sequence, first.name, without_broken)
     if len(paths) == 1 and not dicom.is_dicom(first):
         return _with_metadata(first.name, first, modality, sequence)
-    return _open_files(paths, modality, sequence, first.name if len(paths) == 1 else f"{len(paths)} files")
+    name = first.name if len(paths) == 1 else f"{len(paths)} files"
+    return _open_files(paths, modality, sequence, name, without_broken)
 
 
-def _open_files(files: Sequence[Path], modality: Modality, sequence: str, name: str) -> tuple[Volume, dict[str, Any]]:
+def _open_files(
+    files: Sequence[Path], modality: Modality, sequence: str, name: str, without_broken: bool
+) -> tuple[Volume, dict[str, Any]]:
     images = [path for path in files if image_suffix(path.name)]
     if len(images) > 1:
         raise InputError(
@@ -65,7 +74,7 @@ def _open_files(files: Sequence[Path], modality: Modality, sequence: str, name: 
         )
     if images and not any(dicom.is_dicom(path) for path in files):
         return _with_metadata(images[0].name if len(files) == 1 else name, images[0], modality, sequence)
-    return dicom.read_files(files, modality, name, sequence=sequence)
+    return dicom.read_files(files, modality, name, sequence=sequence, without_broken=without_broken)
 
 
 def _with_metadata(name: str, path: Path, modality: Modality, sequence: str) -> tuple[Volume, dict[str, Any]]:

@@ -58,7 +58,13 @@ def read_one(request: Mapping[str, Any]) -> dict[str, Any]:
                 return answer_examine(request)
             if request["do"] in ("mask", "describe mask"):
                 return _read_mask(paths[0], request, scratch)
-            volume, metadata = open_scan(paths, request["modality"], request["sequence"], scratch=scratch)
+            volume, metadata = open_scan(
+                paths,
+                request["modality"],
+                request["sequence"],
+                scratch=scratch,
+                without_broken=bool(request.get("without_broken")),
+            )
             np.save(scratch / "voxels.npy", volume.array, allow_pickle=False)
             uids = metadata.pop(IDENTIFIERS, None)
             return {"affine": volume.grid.affine.tolist(), "metadata": metadata, IDENTIFIERS: uids}

@@ -61,18 +61,21 @@ class ReadScan(NamedTuple):
     identifiers: ScanIdentifiers | None
 
 
-def read_scan(files: Sequence[Path], modality: Modality, sequence: str, scratch: Path) -> ReadScan:
+def read_scan(
+    files: Sequence[Path], modality: Modality, sequence: str, scratch: Path, without_broken: bool = False
+) -> ReadScan:
     """`core.imaging.open_scan.open_scan`, in a process of its own.
 
     Args:
         scratch: an empty folder of the store's own; the voxels stay in it and are read from there.
+        without_broken: a person's word that a series may be taken without files that cannot be read, at its ends.
 
     Raises:
         InputError, GeometryError: as `open_scan`; too much memory or time; the reader did not survive the file.
     """
     if not files:
         raise InputError("Expected at least one file or folder, got none. Choose an image, a DICOM folder or a zip.")
-    answer = ask("scan", files, scratch, modality=modality, sequence=sequence)
+    answer = ask("scan", files, scratch, modality=modality, sequence=sequence, without_broken=without_broken)
     array, grid = _result(scratch, answer, np.float32)
     return ReadScan(Volume(array, grid, modality, sequence), answer["metadata"], _identifiers(answer))
 

@@ -77,9 +77,10 @@ def import_scan(
         if series_uid is not None or modality is None or without_broken:
             found, given = survey_apart(files, scratch)
             series = _one_series(found, modality, series_uid, without_broken)
-            files, modality = [given[n].path for n in series.files], _modality(series, modality)
+            numbers = [*series.files, *(series.broken_files if without_broken else ())]
+            files, modality = [given[n].path for n in numbers], _modality(series, modality)
         check_sequence(modality, sequence)
-        read = in_canonical_order(read_scan(list(files), modality, sequence, scratch))
+        read = in_canonical_order(read_scan(list(files), modality, sequence, scratch, without_broken))
         day = agreed_day(timepoint, read.metadata, date_differs)
         return store.scans.add(
             read.volume,

@@ -177,8 +177,10 @@ def _read(one: _Chosen, files: Sequence[GivenFile], scratch: Path) -> ReadScan:
         raise InputError(f"Expected to know whether {series.key} is CT, PET or MR. Choose it in the preview.")
     check_sequence(modality, taken.sequence)  # type: ignore[arg-type]
     scratch.mkdir()
-    paths = [files[number].path for number in series.files]
-    return in_canonical_order(read_scan(paths, modality, taken.sequence, scratch))  # type: ignore[arg-type]
+    numbers = [*series.files, *(series.broken_files if taken.without_broken else ())]
+    paths = [files[number].path for number in numbers]
+    read = read_scan(paths, modality, taken.sequence, scratch, taken.without_broken)  # type: ignore[arg-type]
+    return in_canonical_order(read)
 
 
 def _scans_then(store: StageStore, read: Sequence[ReadScan], patient_id: str, timepoint: str) -> list[Volume]:

@@ -60,7 +60,7 @@ class SeriesFound:
         of_series: of a mask, the SeriesInstanceUID of the series that it was drawn on.
         shape: voxels along i, j, k; None where it has no volume, or none that can be read.
         spacing_mm: likewise.
-        broken: files that look like slices of it and cannot be read.
+        broken: labels of files that look like slices of it and cannot be read. broken_files: their numbers.
         asked: what a person has to say before it can be stored, as "modality".
         segments: of a mask, what it holds.
         thumbnail: its middle slice as a PNG, base64; "" for none.
@@ -81,6 +81,7 @@ class SeriesFound:
     shape: tuple[int, int, int] | None = None
     spacing_mm: tuple[float, float, float] | None = None
     broken: tuple[str, ...] = ()
+    broken_files: tuple[int, ...] = ()
     asked: tuple[str, ...] = ()
     segments: tuple[SegmentFound, ...] = ()
     thumbnail: str = field(default="", repr=False)

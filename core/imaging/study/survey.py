@@ -211,6 +211,7 @@ def _described(files: Sequence[GivenFile], key: str, one: _Series) -> SeriesFoun
         about=about if date_mode() == "keep" else "",
         of_series=_of_series(header) if code in MASKS else None,
         broken=tuple(files[number].label for number in one.broken),
+        broken_files=tuple(one.broken),
     )
 
 
