@@ -1,7 +1,8 @@
 """Hands every test file of pydicom, nibabel and highdicom to the reader that a user's file goes to, and counts.
 
-`python -m tests.library_files [FOLDER ...]` reads the files of the installed packages and of the folders named (a
-checkout of highdicom keeps its own in data/test_files, which its package does not carry). Each file is offered as what
+`python -m tests.library_files [NAME=FOLDER ...] [--keep]` reads the files of the installed packages and of the folders
+named (highdicom keeps its own in data/test_files of its repository, which its package does not carry); `--keep` writes
+the counts into docs/formats.md. Each file is offered as what
 it says it is, or where it says nothing, as CT, PET, MR and as a mask. A DICOM slice alone is no volume, so one of one
 grey value a voxel is offered a second time as two slices, one a millimetre above the other, and each series as a whole.
 
@@ -11,6 +12,7 @@ reader or gave other voxels.
 
 from __future__ import annotations
 
+import argparse
 import sys
 import tempfile
 import warnings
@@ -33,9 +35,10 @@ from core.errors import TwinReviewError
 from core.imaging import reading_apart
 from core.imaging.dicom import is_dicom
 from core.imaging.image_files import image_suffix
+from core.imaging.masks.reading import mask_on
 from core.imaging.open_scan import open_scan
-from core.imaging.volumes import read_label_map
-from core.types import MODALITIES, LabelMap, Modality, Volume
+from core.types import MODALITIES, Modality
+from tests.formats import keep_counts
 
 OUTCOMES = ("read", "refused", "crashed", "garbage")
 _OF_DICOM: dict[str, Modality] = {"CT": "CT", "PT": "PET", "MR": "MR"}
@@ -66,15 +69,15 @@ def opened_apart(paths: Sequence[Path], kind: str) -> NDArray[Any]:
     """As an import on a page or the command line: in a process of its own."""
     with tempfile.TemporaryDirectory() as scratch:
         if kind == "mask":
-            return np.array(reading_apart.read_mask(paths[0], Path(scratch)).array)
+            return np.array(reading_apart.read_mask(paths[0], Path(scratch)).labels.array)
         return np.array(reading_apart.read_scan(paths, _modality(kind), "", Path(scratch))[0].array)
 
 
 def opened_here(paths: Sequence[Path], kind: str) -> NDArray[Any]:
     """As the reading process does it, in this one."""
-    found: LabelMap | Volume
-    found = read_label_map(paths[0]) if kind == "mask" else open_scan(paths, _modality(kind))[0]
-    return found.array
+    if kind == "mask":
+        return mask_on(paths[0], None).labels.array
+    return open_scan(paths, _modality(kind))[0].array
 
 
 def _modality(kind: str) -> Modality:
@@ -123,6 +126,8 @@ def _header(path: Path) -> Dataset | None:
 def _kinds(header: Dataset | None) -> tuple[str, ...]:
     if header is None:
         return (*MODALITIES, "mask")
+    if header.get("Modality") in ("SEG", "RTSTRUCT"):
+        return ("mask",)
     return (_OF_DICOM.get(str(header.get("Modality")), "CT"),)
 
 
@@ -171,8 +176,12 @@ def _compared(found: NDArray[Any], paths: Sequence[Path], kind: str, header: Dat
         return ""
     if expected is None:
         return ""
+    if kind == "mask" and header is not None:  # its order of axes is its own
+        return "" if np.count_nonzero(found) == np.count_nonzero(expected) else "other voxels are labelled"
     if expected.shape != found.shape:
         return f"shape {found.shape}, its own reader has {expected.shape}"
+    if kind == "mask":  # values are renumbered
+        return "" if np.array_equal(found > 0, expected != 0) else "other voxels are labelled"
     if kind == "PET" and header is not None:  # SUV: in proportion
         expected = expected * (float(found.max()) / float(expected.max()))
     apart = float(np.abs(found.astype(float) - expected).max())
@@ -219,19 +228,28 @@ def table(tried: Sequence[Tried]) -> str:
     return "\n".join(lines)
 
 
-def main(folders: Sequence[str]) -> int:
-    """Prints what was neither read nor refused, the refusals by kind, and the counts; returns the exit status."""
+def main() -> int:
+    """Prints what was neither read nor refused, and the counts; returns the exit status."""
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.library_files", description="Reads the libraries' own files."
+    )
+    parser.add_argument("more", nargs="*", metavar="NAME=FOLDER", help="a library, and the folder of its test files")
+    parser.add_argument("--keep", action="store_true", help="write the counts into docs/formats.md")
+    given = parser.parse_args()
     files = packages()
-    for folder in folders:
-        found = sorted(path for path in Path(folder).rglob("*") if path.is_file())
-        files[Path(folder).resolve().parts[-1]] = found
+    for name, equals, folder in (argument.partition("=") for argument in given.more):
+        if not equals or not Path(folder).is_dir():
+            parser.error(f"Expected NAME=FOLDER, got {name!r}. Name the library and the folder of its files.")
+        files[name] = sorted(path for path in Path(folder).rglob("*") if path.is_file())
     tried = [item for library, paths in files.items() for item in try_all(library, paths, opened_apart)]
     for item in tried:
         if item.outcome in ("crashed", "garbage"):
             print(f"{item.outcome}: {item.library}, {item.file}: {item.says}")
     print(table(tried))
+    if given.keep:
+        keep_counts(table(tried))
     return int(any(item.outcome in ("crashed", "garbage") for item in tried))
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(main())

@@ -44,6 +44,8 @@ NOT_RUN: dict[str, str] = {
     "make test": _INSTALLS,
     "make newest": _INSTALLS,
     "make constraints": _INSTALLS,
+    "python -m tests.formats": "writes a document; a test of its own compares it",
+    "python -m tests.library_files": _LONG,
     "make settings": "writes a document; a test of its own compares it",
     "make sbom": _LONG,
     "make audit": _ASKS,

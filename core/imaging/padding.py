@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from pydicom import Dataset
+from pydicom.pixels import apply_modality_lut
 
 AIR_HU = -1024.0
 #: The most that a CT measures in 12 bits with its usual intercept; what is above is metal, or padding.
@@ -41,7 +42,7 @@ def padding_to_air(plane: NDArray[np.float32], header: Dataset) -> str | None:
             "edges of the field of view."
         )
     plane[padded] = AIR_HU
-    return f"Padding outside the field of view ({low:g} HU by the file's slope and intercept) was made air."
+    return f"Padding outside the field of view ({low:g} HU by the file's own scale) was made air."
 
 
 def _limits_hu(header: Dataset) -> tuple[float, float] | None:
@@ -51,11 +52,22 @@ def _limits_hu(header: Dataset) -> tuple[float, float] | None:
     known = [value for value in values if value is not None]
     if values[0] is None:
         return None
+    if header.get("ModalityLUTSequence"):
+        return _through_table(known, header)
     try:
         slope, intercept = (float(header.get(word, usual)) for word, usual in zip(KEYWORDS[3:], (1, 0), strict=True))
     except (TypeError, ValueError):
         return None
     scaled = sorted(np.float32(value * slope + intercept) for value in known)
+    return float(scaled[0]), float(scaled[-1])
+
+
+def _through_table(stored: list[int], header: Dataset) -> tuple[float, float] | None:
+    """The padding that a table (Modality LUT) makes of stored values; of those between two, it is taken to ascend."""
+    try:
+        scaled = np.sort(apply_modality_lut(np.array(stored, np.int32), header).astype(float))
+    except (ValueError, KeyError, TypeError, AttributeError, IndexError, NotImplementedError):
+        return None  # the slice itself is refused for it
     return float(scaled[0]), float(scaled[-1])
 
 

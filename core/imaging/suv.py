@@ -35,6 +35,7 @@ _TRACER_FACTS = (
 _MOST_HALF_LIVES = 10.0
 #: Without a date an injection later in the day than the scan was on the day before, if that is no longer ago than this.
 _HALF_LIVES_OVER_MIDNIGHT = 4.0
+_SAME_MINUTE_S = 60.0
 _SHORTEST_H = 1.0  # of the shortest-lived, too
 
 
@@ -142,6 +143,7 @@ def _from_activity(slices: Sequence[Dataset], name: str) -> SuvScale:
         return _scale(weight * 1000.0 / dose, warnings, **given)
     assert injected is not None  # it is in `missing` otherwise,
     assert started is not None  # and so is this
+    warnings += [injected.contradiction] if injected.contradiction else []
     hours = _uptake_hours(injected, started, half_life / 3600.0, name)
     left = dose * 2.0 ** (-hours * 3600.0 / half_life)
     return _scale(weight * 1000.0 / left, warnings, **given, uptake_h=hours)
@@ -183,10 +185,25 @@ def _check_amounts(weight_kg: float, dose_bq: float, name: str) -> None:
 
 @dataclass(frozen=True)
 class _Injection:
-    """When the tracer was given, on the clock of the series; `dated`: the header says the day, too."""
+    """When the tracer was given, on the clock of the series; `dated`: the header says the day, too. `by_clock` is what
+    it says as a time of day alone."""
 
     time: dt.datetime
     dated: bool
+    by_clock: dt.datetime | None = None
+
+    @property
+    def contradiction(self) -> str:
+        """In words, where the two times of the header are more than a minute apart; else empty."""
+        if self.by_clock is None:
+            return ""
+        apart = abs((self.time - self.by_clock).total_seconds()) % 86_400
+        if min(apart, 86_400 - apart) <= _SAME_MINUTE_S:
+            return ""
+        return (
+            f"The file has two times of injection, {self.time:%H:%M} with a date (0018,1078) and {self.by_clock:%H:%M} "
+            "without (0018,1072); SUV is computed from the dated one."
+        )
 
 
 def _injection(tracer: Dataset, first: Dataset, name: str) -> _Injection | None:
@@ -197,9 +214,9 @@ def _injection(tracer: Dataset, first: Dataset, name: str) -> _Injection | None:
         return None if by_clock is None else _Injection(by_clock, dated=False)
     own, of_series = zone(whole), zone(str(first.get("TimezoneOffsetFromUTC") or ""))
     if own is None or own == of_series:
-        return _Injection(dated, dated=True)
+        return _Injection(dated, True, by_clock)
     if of_series is not None:
-        return _Injection(dated + of_series - own, dated=True)
+        return _Injection(dated + of_series - own, True, by_clock)
     if by_clock is not None and by_clock.time() == dated.time():
         return _Injection(dated, dated=True)  # both are on the same clock, whatever its offset
     raise InputError(

@@ -10,6 +10,7 @@ import pytest
 
 from core.errors import InputError
 from core.imaging.dicom import read_series
+from tests.core.imaging.outcomes import shows
 from tests.dicom_phantom import stored_values, write_series
 
 HTML = b"<html><body>404</body></html>"
@@ -41,6 +42,9 @@ def spoil(path: Path, how: str) -> None:
 HOWS = ("empty", "page", "cut header", "cut behind the series", "cut voxels")
 
 
+@shows(
+    "DICOM: files and series", "a slice with 0 bytes, a cut header, a web page, cut voxels", "refused", "with its name"
+)
 @pytest.mark.parametrize("how", HOWS)
 @pytest.mark.parametrize("which", [0, 5, 2])
 def test_a_series_with_a_broken_file_is_refused_by_the_files_name(tmp_path: Path, how: str, which: int):
@@ -49,6 +53,7 @@ def test_a_series_with_a_broken_file_is_refused_by_the_files_name(tmp_path: Path
         read_series(tmp_path, "CT")
 
 
+@shows("DICOM: files and series", "end slices that cannot be read", "by a person's word", "left out, with their number")
 @pytest.mark.parametrize("how", HOWS)
 @pytest.mark.parametrize("broken", [[0], [5], [0, 5], [4, 5]])
 def test_ends_are_left_out_at_a_persons_word_and_said(tmp_path: Path, how: str, broken: list[int]):
@@ -64,6 +69,7 @@ def test_ends_are_left_out_at_a_persons_word_and_said(tmp_path: Path, how: str, 
     assert not any("IM0" in warning for warning in metadata["warnings"])
 
 
+@shows("DICOM: files and series", "slices between others that cannot be read", "refused", "whatever a person says")
 @pytest.mark.parametrize("how", HOWS)
 @pytest.mark.parametrize("broken", [[2], [0, 3], [1, 3, 5]])
 def test_slices_between_others_are_never_left_out(tmp_path: Path, how: str, broken: list[int]):
@@ -92,6 +98,7 @@ def test_nothing_is_left_out_of_a_whole_series(tmp_path: Path):
     assert not any("left out" in warning for warning in metadata["warnings"])
 
 
+@shows("DICOM: files and series", "a broken file of another series", "read and said", "passed over")
 @pytest.mark.parametrize("how", ["empty", "page", "cut header", "cut behind the series"])
 def test_a_broken_file_of_another_series_does_not_stop_this_one(tmp_path: Path, how: str):
     in_order(tmp_path)

@@ -18,9 +18,11 @@ from core.errors import GeometryError, InputError
 from core.imaging.dicom import read_files, read_series
 from core.imaging.open_scan import open_scan
 from core.imaging.volumes import content_sha256, from_sitk, orientation, read_volume
+from tests.core.imaging.outcomes import shows
 from tests.dicom_phantom import SECRETS, activity_tags, stored_values, write_rtstruct, write_series
 
 
+@shows("DICOM: files and series", "files in any order", "read", "in the order of their positions")
 def test_slices_are_ordered_by_position_and_indexed_column_row_slice(tmp_path: Path) -> None:
     stored = stored_values(5)
     write_series(tmp_path, stored=stored)
@@ -34,6 +36,7 @@ def test_slices_are_ordered_by_position_and_indexed_column_row_slice(tmp_path: P
     assert metadata["slice_thickness_mm"] == 2.5
 
 
+@shows("DICOM: files and series", "sagittal, coronal, oblique", "read")
 def test_sagittal_series_keeps_its_own_axes(tmp_path: Path) -> None:
     # rows run to posterior, columns to the feet: the normal (0,1,0) x (0,0,-1) = (-1,0,0) points to the right
     positions = [(5.0 - 3.0 * n, 0.0, 0.0) for n in range(4)]
@@ -63,6 +66,7 @@ def test_positions_rounded_to_a_tenth_are_still_even(tmp_path: Path) -> None:
     assert read_series(tmp_path, "CT")[0].grid.spacing_mm[2] == pytest.approx(3.8 / 3)
 
 
+@shows("DICOM: files and series", "thin slices whose positions are written to 0.1 mm", "read")
 @pytest.mark.parametrize("step", [0.5, 0.625, 1.25, 2.35, 3.0])
 @pytest.mark.parametrize("first", [0.0, 5.03])
 def test_steps_are_known_though_positions_were_rounded(tmp_path: Path, step: float, first: float) -> None:
@@ -70,6 +74,7 @@ def test_steps_are_known_though_positions_were_rounded(tmp_path: Path, step: flo
     assert read_series(tmp_path, "CT")[0].grid.spacing_mm[2] == pytest.approx(step, abs=0.1 / 11)
 
 
+@shows("DICOM: files and series", "unevenly spaced slices", "refused", "with the steps")
 def test_a_slice_that_lies_out_of_its_place_is_no_rounding(tmp_path: Path) -> None:
     heights = [0.0, 0.6, 1.3, 1.7, 2.5, 3.1]  # the fourth lies .2 mm off
     write_series(tmp_path, positions=[(0, 0, z) for z in heights], stored=stored_values(6))
@@ -77,6 +82,7 @@ def test_a_slice_that_lies_out_of_its_place_is_no_rounding(tmp_path: Path) -> No
         read_series(tmp_path, "CT")
 
 
+@shows("DICOM: files and series", "0 bytes or a web page in a file called like a slice", "refused", "with its name")
 @pytest.mark.parametrize("content", [b"", b"<html><body>404</body></html>", b"\0" * 500])
 @pytest.mark.parametrize("file", ["3-CT-007.dcm", "other.dcm", "IM000099"])
 def test_a_file_called_like_a_slice_that_is_none_is_named(tmp_path: Path, file: str, content: bytes) -> None:
@@ -88,6 +94,7 @@ def test_a_file_called_like_a_slice_that_is_none_is_named(tmp_path: Path, file: 
         read_series(tmp_path, "CT")
 
 
+@shows("DICOM: files and series", "other files beside a series", "read", "passed over")
 def test_other_files_beside_a_series_are_passed_over(tmp_path: Path) -> None:
     write_series(tmp_path)
     for name in ("readme.txt", "VERSION", "report1.pdf"):
@@ -97,6 +104,7 @@ def test_other_files_beside_a_series_are_passed_over(tmp_path: Path) -> None:
     assert read_files(sorted(tmp_path.iterdir()), "CT", "uploaded")[0].grid.shape[2] == 4
 
 
+@shows("DICOM: files and series", "no preamble, with or without meta information", "read")
 @pytest.mark.parametrize("uid", ["1.2.840.10008.1.2.1", "1.2.840.10008.1.2"])
 def test_a_series_without_preamble_is_read_by_its_own_transfer_syntax(tmp_path: Path, uid: str) -> None:
     expected = stored_values(4)
@@ -108,6 +116,7 @@ def test_a_series_without_preamble_is_read_by_its_own_transfer_syntax(tmp_path: 
     np.testing.assert_array_equal(read_series(tmp_path, "CT")[0].array, expected.transpose(2, 1, 0))
 
 
+@shows("DICOM: how voxels are stored", "a slope of its own in each slice", "read")
 def test_every_slice_has_its_own_rescale_slope(tmp_path: Path) -> None:
     stored = stored_values(4) + 1100
     slopes = (0.5, 0.25, 2.0, 0.125)
@@ -116,6 +125,12 @@ def test_every_slice_has_its_own_rescale_slope(tmp_path: Path) -> None:
     np.testing.assert_allclose(read_series(tmp_path, "PET")[0].array, expected, rtol=1e-6)
 
 
+@shows(
+    "PET to SUV",
+    "BQML and GML; decay corrected to START or ADMIN",
+    "read",
+    "the factor is stored with what it is computed from",
+)
 @pytest.mark.parametrize(
     ("changes", "factor"),
     [
@@ -135,6 +150,7 @@ def test_pet_becomes_suv_by_body_weight(tmp_path: Path, changes: dict[str, objec
     assert metadata["units"] == "SUV"
 
 
+@shows("PET to SUV", "a series dated after its acquisition", "read and said", "corrected to the acquisition")
 def test_a_reprocessed_pet_is_corrected_to_its_acquisition_and_says_so(tmp_path: Path) -> None:
     stored = stored_values(4) + 5000
     write_series(tmp_path, "PT", stored=stored, **activity_tags(), SeriesTime="180000")
@@ -154,6 +170,9 @@ def test_philips_counts_use_the_factor_of_philips(tmp_path: Path) -> None:
     np.testing.assert_allclose(read_series(tmp_path, "PET")[0].array, stored.transpose(2, 1, 0) * 1e-3, rtol=1e-6)
 
 
+@shows(
+    "DICOM: files and series", "other modalities, marked localizers, RTSTRUCT beside the series", "read", "passed over"
+)
 def test_the_asked_modality_is_picked_from_a_whole_study(tmp_path: Path) -> None:
     write_series(tmp_path / "a", "CT")
     write_series(tmp_path / "b", "PT", stored=stored_values(3) + 1000, Units="GML")
@@ -241,6 +260,7 @@ def test_real_pet_as_activity_is_the_same_suv(shared_data: Path, tmp_path: Path)
     np.testing.assert_allclose(read_files(files, "PET", "pet")[0].array, suv.array, rtol=1e-6)
 
 
+@shows("DICOM: files and series", "a slice is missing", "refused", "with the place of the gap")
 def test_real_series_with_a_slice_lost_is_refused(shared_data: Path, tmp_path: Path) -> None:
     shutil.copytree(shared_data / "dicom/STS_008/CT/image", tmp_path / "ct")
     (tmp_path / "ct/000020.dcm").unlink()

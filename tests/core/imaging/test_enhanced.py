@@ -12,12 +12,14 @@ from pydicom.uid import UID
 
 from core.errors import GeometryError, InputError
 from core.imaging.dicom import read_series
+from tests.core.imaging.outcomes import shows
 from tests.dicom_enhanced import LEGACY_CT, item, write_enhanced
 from tests.dicom_phantom import activity_tags, stored_values, write_series
 
 ORDER = (3, 0, 4, 1, 2)
 
 
+@shows("DICOM: files and series", "enhanced multi-frame CT and MR", "read")
 @pytest.mark.parametrize("modality", ["CT", "MR"])
 def test_frames_are_the_slices_of_a_series_in_any_order_each_with_its_own_scale(tmp_path: Path, modality: str):
     stored, slopes = stored_values(5), (1, 2, 0.5, 4, 0.25)
@@ -36,6 +38,7 @@ def test_frames_are_the_slices_of_a_series_in_any_order_each_with_its_own_scale(
     assert metadata["slice_thickness_mm"] == 2.5
 
 
+@shows("DICOM: files and series", "legacy converted enhanced", "read")
 def test_what_a_classic_series_said_is_found_in_a_legacy_converted_one(tmp_path: Path):
     def legacy(ds: Dataset) -> None:
         ds.file_meta.MediaStorageSOPClassUID = ds.SOPClassUID = UID(LEGACY_CT)
@@ -49,6 +52,7 @@ def test_what_a_classic_series_said_is_found_in_a_legacy_converted_one(tmp_path:
     assert metadata["kvp"] == 100
 
 
+@shows("PET to SUV", "enhanced PET", "read", "refused where it does not say what SUV takes")
 def test_a_pet_becomes_suv_where_it_says_what_that_takes(tmp_path: Path):
     stored = stored_values(4) + 5000
     write_enhanced(tmp_path / "whole", stored, "PT", **activity_tags())
@@ -69,6 +73,12 @@ def twice(kind: str, keyword: str):
     return frame, [(10.0, 20.0, 2.5 * (n // 2)) for n in range(8)]
 
 
+@shows(
+    "DICOM: files and series",
+    "several echoes, time points, b-values or phases in one place",
+    "refused",
+    "with their number",
+)
 @pytest.mark.parametrize(
     ("kind", "keyword", "says"),
     [
@@ -87,6 +97,7 @@ def test_several_images_in_one_place_are_refused_by_what_they_differ_in(
         read_series(tmp_path, "MR")
 
 
+@shows("DICOM: files and series", "several stacks in one file", "refused", "with their names")
 def test_several_stacks_are_refused_by_name(tmp_path: Path):
     def stack(groups: Dataset, n: int) -> None:
         groups.FrameContentSequence = item(StackID=str(n // 2 + 1))
@@ -105,6 +116,7 @@ def test_echoes_of_a_classic_series_are_named_too(tmp_path: Path):
         read_series(tmp_path, "MR")
 
 
+@shows("DICOM: files and series", "another number of frames than is described", "refused")
 @pytest.mark.parametrize("count", [0, 3, 5, -1, 2**31 - 1])
 def test_another_number_of_frames_than_is_described_is_refused(tmp_path: Path, count: int):
     def wrong(ds: Dataset) -> None:

@@ -13,6 +13,7 @@ from pydicom.uid import UID, generate_uid
 
 from core.errors import GeometryError, InputError
 from core.imaging.dicom import read_series
+from tests.core.imaging.outcomes import shows
 from tests.dicom_phantom import stored_values, write_series
 
 CORONAL = (1, 0, 0, 0, 0, -1)
@@ -29,6 +30,12 @@ def capture(ds: Dataset, n: int) -> None:
     del ds.ImagePositionPatient, ds.ImageOrientationPatient, ds.PixelSpacing
 
 
+@shows(
+    "DICOM: files and series",
+    "secondary captures in a series",
+    "read and said",
+    "passed over; a series of nothing else is refused",
+)
 def test_pages_of_text_in_a_series_are_passed_over_whatever_their_number_and_size(tmp_path: Path):
     uid = generate_uid()
     write_series(tmp_path, uid=uid)
@@ -43,6 +50,7 @@ def test_a_series_of_nothing_but_screenshots_is_none(tmp_path: Path):
         read_series(tmp_path, "CT")
 
 
+@shows("DICOM: files and series", "one or two scouts that do not say so", "read and said", "passed over")
 @pytest.mark.parametrize("scouts", [1, 2])
 def test_scouts_that_do_not_say_so_are_passed_over(tmp_path: Path, scouts: int):
     uid = generate_uid()
@@ -69,6 +77,7 @@ def test_a_slice_that_is_turned_a_little_is_never_passed_over(tmp_path: Path, tu
             read_series(tmp_path, "CT")
 
 
+@shows("DICOM: files and series", "mixed orientations", "refused")
 def test_a_plane_of_its_own_is_no_scout(tmp_path: Path):
     uid = generate_uid()
     write_series(tmp_path, uid=uid)
@@ -85,6 +94,12 @@ def test_of_two_images_none_is_the_scout(tmp_path: Path):
         read_series(tmp_path, "CT")
 
 
+@shows(
+    "DICOM: files and series",
+    "a slice twice",
+    "read and said",
+    "a copy bit for bit is passed over, another image in its place is refused",
+)
 def test_a_copy_is_passed_over_and_another_slice_in_the_same_place_is_not(tmp_path: Path):
     paths = write_series(tmp_path)
     for n, path in enumerate(paths[:3]):
@@ -98,6 +113,7 @@ def test_a_copy_is_passed_over_and_another_slice_in_the_same_place_is_not(tmp_pa
         read_series(tmp_path, "CT")
 
 
+@shows("DICOM: how voxels are stored", "Modality LUT Sequence", "read", "refused where it is damaged")
 @pytest.mark.parametrize("broken", ["", "no values", "another number of values", "no descriptor's bits"])
 def test_values_go_through_the_files_own_table_or_are_refused(tmp_path: Path, broken: str):
     values = np.array([0, 500, 1000, 3000], "<u2")

@@ -15,6 +15,7 @@ from core.errors import InputError
 from core.imaging.image_files import read_image
 from core.imaging.judging import checked_by_values, contradiction, judge
 from core.types import Grid, Modality, Volume
+from tests.core.imaging.outcomes import shows
 
 SHAPE = (24, 24, 12)
 
@@ -50,6 +51,12 @@ def padded() -> np.ndarray:
     return array
 
 
+@shows(
+    "Which modality it is",
+    "NIfTI, NRRD and MetaImage without a modality",
+    "read and said",
+    "judged by values: certain for CT and masks, asked for PET and MR",
+)
 @pytest.mark.parametrize(
     ("array", "modality", "certain", "why"),
     [
@@ -88,6 +95,11 @@ def test_whatever_the_values_there_is_an_answer(array: np.ndarray):
     assert found.modality is not None or not found.certain
 
 
+@shows(
+    "Which modality it is",
+    "a label map, an MR or a normalised image offered as CT; CT or Bq/mL offered as PET",
+    "refused",
+)
 @pytest.mark.parametrize(
     ("array", "modality", "says"),
     [

@@ -11,6 +11,7 @@ from pydicom import Dataset
 
 from core.imaging.dicom import read_series
 from core.imaging.padding import AIR_HU, padding_to_air
+from tests.core.imaging.outcomes import shows
 from tests.dicom_phantom import stored_values, write_series
 
 
@@ -25,6 +26,12 @@ def plane(*values: float) -> Any:
     return np.array([values], np.float32)
 
 
+@shows(
+    "DICOM: how voxels are stored",
+    "PixelPaddingValue above 3071 HU",
+    "read and said",
+    "made air; padding that tissue may have is left and said",
+)
 @pytest.mark.parametrize(
     ("about", "before", "after", "says"),
     [
@@ -63,3 +70,19 @@ def test_padding_of_a_series_is_said_once(tmp_path: Path):
     volume, metadata = read_series(tmp_path, "CT")
     assert (volume.array[0, 0] == AIR_HU).all()
     assert sum("made air" in warning for warning in metadata["warnings"]) == 1
+
+
+@shows("DICOM: how voxels are stored", "PixelPaddingValue where there is a Modality LUT", "read and said", "the same")
+def test_padding_goes_through_the_files_own_table_as_its_voxels_do():
+    table = Dataset()
+    table.LUTDescriptor, table.ModalityLUTType = [4, 0, 16], "HU"
+    table.LUTData = [0, 1000, 2000, 60000]
+    air, ends = plane(60000, 1000, 2000), plane(60000, 2000, 1000)
+    warning = padding_to_air(air, header(PixelPaddingValue=3, ModalityLUTSequence=[table]))
+    assert warning is not None
+    assert "60000 HU" in warning
+    np.testing.assert_array_equal(air, plane(AIR_HU, 1000, 2000))
+    left = padding_to_air(ends, header(PixelPaddingValue=1, PixelPaddingRangeLimit=2, ModalityLUTSequence=[table]))
+    assert left is not None
+    assert "left as it is" in left or "left as it was" in left
+    np.testing.assert_array_equal(ends, plane(60000, 2000, 1000))

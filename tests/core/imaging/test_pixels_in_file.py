@@ -27,6 +27,7 @@ from core.imaging.image_files import to_sitk
 from core.imaging.open_scan import open_scan
 from core.imaging.volumes import read_label_map, read_volume
 from core.types import Grid
+from tests.core.imaging.outcomes import shows
 from tests.dicom_phantom import write_series
 
 SECRET = b"root:x:0:0:the secret of another patient:/root:/bin/bash\n" * 3
@@ -402,6 +403,7 @@ def test_a_deflated_file_is_expanded_no_further_than_an_image_is_large(tmp_path:
     assert peak < 2**23
 
 
+@shows("DICOM: how voxels are stored", "PixelData shorter than rows x columns x frames", "refused", "with the file")
 @pytest.mark.parametrize("cut", [2, 40])
 def test_voxels_that_the_file_does_not_hold_are_never_taken_from_memory(tmp_path: Path, cut: int) -> None:
     path = write_series(tmp_path)[2]
@@ -478,6 +480,7 @@ def test_a_series_without_voxels_is_refused(tmp_path: Path) -> None:
         open_scan([tmp_path], "CT")
 
 
+@shows("DICOM: files and series", "a malformed number in a header", "refused", "with the field")
 def test_a_number_of_frames_that_is_none_is_named(tmp_path: Path) -> None:
     for path in write_series(tmp_path):
         path.write_bytes(

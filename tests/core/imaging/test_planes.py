@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pydicom
+import pydicom.data
 import pytest
 import SimpleITK as sitk
 from numpy.typing import NDArray
@@ -17,6 +19,8 @@ from pydicom.uid import UID
 
 from core.errors import InputError
 from core.imaging.dicom import read_series
+from core.types import Volume
+from tests.core.imaging.outcomes import shows
 from tests.dicom_phantom import stored_values, write_series
 
 EXPLICIT, IMPLICIT, BIG, DEFLATED = (
@@ -109,6 +113,12 @@ def values(kind: str) -> NDArray[Any]:
     return (i * 3000 + j * 40 + k - (1000 if kind[0] == "i" else 0)).astype(kind)
 
 
+@shows(
+    "DICOM: how voxels are stored",
+    "implicit, explicit, big endian, deflated, RLE, JPEG-LS, JPEG 2000; 8 and 16 bits, signed or not",
+    "read",
+    "exactly",
+)
 @pytest.mark.parametrize("syntax", [EXPLICIT, IMPLICIT, BIG, DEFLATED, RLE, JPEG_LS, J2K])
 @pytest.mark.parametrize("kind", ["u1", "i1", "u2", "i2"])
 def test_lossless_voxels_are_read_exactly(tmp_path: Path, syntax: str, kind: str):
@@ -117,6 +127,7 @@ def test_lossless_voxels_are_read_exactly(tmp_path: Path, syntax: str, kind: str
     np.testing.assert_array_equal(read_series(tmp_path, "CT")[0].array, stored.transpose(2, 1, 0))
 
 
+@shows("DICOM: how voxels are stored", "32 bits", "read")
 @pytest.mark.parametrize("syntax", [EXPLICIT, IMPLICIT, BIG, DEFLATED])
 @pytest.mark.parametrize("kind", ["u4", "i4"])
 def test_voxels_of_32_bits_are_read(tmp_path: Path, syntax: str, kind: str):
@@ -126,12 +137,14 @@ def test_voxels_of_32_bits_are_read(tmp_path: Path, syntax: str, kind: str):
     np.testing.assert_array_equal(read_series(tmp_path, "CT")[0].array, expected)
 
 
+@shows("DICOM: how voxels are stored", "JPEG lossless", "read", "exactly")
 def test_jpeg_lossless_is_read_exactly_and_scaled_once(tmp_path: Path):
     stored = values("<i2")
     write(tmp_path, LOSSLESS_SV1, stored, RescaleSlope=2, RescaleIntercept=-7)
     np.testing.assert_array_equal(read_series(tmp_path, "CT")[0].array, stored.transpose(2, 1, 0) * 2.0 - 7)
 
 
+@shows("DICOM: how voxels are stored", "JPEG-LS near-lossless, JPEG 2000 lossy", "read and said")
 @pytest.mark.parametrize(("syntax", "most"), [(NEAR_LS, 2), (J2K_LOSSY, 60)])
 def test_lossy_voxels_are_near_and_said_to_be(tmp_path: Path, syntax: str, most: int):
     stored = values("<i2")
@@ -141,6 +154,7 @@ def test_lossy_voxels_are_near_and_said_to_be(tmp_path: Path, syntax: str, most:
     assert any("compressed with loss" in warning for warning in metadata["warnings"])
 
 
+@shows("DICOM: how voxels are stored", "JPEG baseline", "read")
 def test_jpeg_baseline_of_8_bits_is_read(tmp_path: Path):
     import io
 
@@ -162,6 +176,7 @@ def test_jpeg_baseline_of_8_bits_is_read(tmp_path: Path):
     assert np.abs(array - stored.transpose(2, 1, 0).astype(float)).max() <= 4
 
 
+@shows("DICOM: how voxels are stored", "something else in the bits beyond those stored", "read", "left out")
 @pytest.mark.parametrize("kind", ["u2", "i2"])
 def test_bits_beyond_those_stored_are_no_part_of_a_voxel(tmp_path: Path, kind: str):
     """12 bits stored of 16, an overlay in the others."""
@@ -180,6 +195,7 @@ def test_padding_that_needs_the_bits_beyond_is_padding_all_the_same(tmp_path: Pa
     assert volume.array[1:].min() >= -1000
 
 
+@shows("DICOM: how voxels are stored", "slope or intercept negative, missing or empty", "read", "1 and 0 where missing")
 @pytest.mark.parametrize(
     ("slope", "intercept"), [("-1", "100"), ("0.5", "-1024"), (None, None), ("", ""), (None, "-1024"), ("1e-3", "0")]
 )
@@ -196,6 +212,7 @@ def test_slope_and_intercept_are_applied_as_written_and_1_and_0_where_missing(tm
     np.testing.assert_allclose(read_series(tmp_path, "CT")[0].array, expected, rtol=1e-6)
 
 
+@shows("DICOM: how voxels are stored", "slope or intercept that is no number", "refused", "with the field")
 @pytest.mark.parametrize(("keyword", "value"), [("RescaleSlope", b"x1 "), ("RescaleIntercept", b"--1 ")])
 def test_a_scale_that_is_no_number_is_named(tmp_path: Path, keyword: str, value: bytes):
     for path in write_series(tmp_path):
@@ -207,17 +224,20 @@ def test_a_scale_that_is_no_number_is_named(tmp_path: Path, keyword: str, value:
         read_series(tmp_path, "CT")
 
 
+@shows("DICOM: how voxels are stored", "slope 0", "refused")
 def test_a_slope_of_0_is_refused(tmp_path: Path):
     write_series(tmp_path, slopes=(1, 0, 1, 1))
     with pytest.raises(InputError, match="RescaleSlope other than 0"):
         read_series(tmp_path, "CT")
 
 
+@shows("DICOM: how voxels are stored", "MONOCHROME1", "read", "as stored")
 def test_monochrome1_is_a_way_of_showing_and_changes_no_value(tmp_path: Path):
     write_series(tmp_path, PhotometricInterpretation="MONOCHROME1")
     np.testing.assert_array_equal(read_series(tmp_path, "CT")[0].array, stored_values(4).transpose(2, 1, 0))
 
 
+@shows("DICOM: how voxels are stored", "colour, PALETTE COLOR, 1 or 12 bits allocated", "refused")
 @pytest.mark.parametrize(
     ("tags", "says"),
     [
@@ -235,6 +255,7 @@ def test_what_is_no_grey_value_of_whole_bytes_is_refused(tmp_path: Path, tags: d
         read_series(tmp_path, "CT")
 
 
+@shows("DICOM: how voxels are stored", "float and double pixel data", "read")
 @pytest.mark.parametrize(("keyword", "kind"), [("FloatPixelData", "<f4"), ("DoubleFloatPixelData", "<f8")])
 def test_floating_point_voxels_are_read(tmp_path: Path, keyword: str, kind: str):
     stored = (stored_values(4) / 8).astype(kind)
@@ -248,6 +269,9 @@ def test_floating_point_voxels_are_read(tmp_path: Path, keyword: str, kind: str)
     np.testing.assert_array_equal(read_series(tmp_path, "CT")[0].array, stored.transpose(2, 1, 0).astype(np.float32))
 
 
+@shows(
+    "DICOM: how voxels are stored", "packed voxels that are cut short or of another size", "refused", "with the file"
+)
 @pytest.mark.parametrize("syntax", [RLE, JPEG_LS, J2K, LOSSLESS_SV1])
 @pytest.mark.parametrize("cut", [0.3, 0.9])
 def test_packed_voxels_that_are_cut_short_are_refused(tmp_path: Path, syntax: str, cut: float):
@@ -272,6 +296,7 @@ def test_a_packed_image_of_another_size_than_the_header_says_is_refused(tmp_path
         read_series(tmp_path, "CT")
 
 
+@shows("DICOM: how voxels are stored", "more voxels than the header says", "refused")
 @pytest.mark.parametrize(("rows", "read"), [(6, True), (3, False), (2, False)])
 def test_voxels_of_more_images_than_the_header_says_are_refused(tmp_path: Path, rows: int, read: bool):
     def padded(ds: Dataset, n: int) -> None:
@@ -284,3 +309,49 @@ def test_voxels_of_more_images_than_the_header_says_are_refused(tmp_path: Path, 
     else:
         with pytest.raises(InputError, match="more than its header says"):
             read_series(tmp_path, "CT")
+
+
+#: 12 x 13 values 137 row - 61 column - 300, as OpenJPH packs them.
+_HTJ2K = (
+    "/0//UQApQAAAAAANAAAADAAAAAAAAAAAAAAADQAAAAwAAAAAAAAAAAABjwEB/1AACAACAAAACv9SAAwAAgABAAUEBEAB/1wAEyCI"
+    "kJCQkJCQkJCQkJCQiIiI/2QAFwABT3BlbkpQSCBWZXIgMC4yNi4zLv+QAAoAAAAAAGIAAf+TwAAl+wBHdAAAwAATQAATAEn8Aod0"
+    "ACj5Awd0AMAAE0AAEwDn5wGCdADL5QAiNACgAAqwZpppppnAQgG+tgCgABaQECEgICAgIP76BjAj9jGB7LoA/9k="
+)
+
+
+@shows("DICOM: how voxels are stored", "HTJ2K", "read", "exactly")
+@pytest.mark.parametrize("syntax", ["1.2.840.10008.1.2.4.201", "1.2.840.10008.1.2.4.202", "1.2.840.10008.1.2.4.203"])
+def test_high_throughput_jpeg_2000_is_read(tmp_path: Path, syntax: str):
+    def edit(ds: Dataset, n: int) -> None:
+        ds.file_meta.TransferSyntaxUID = UID(syntax)
+        ds.PixelData = encapsulate([base64.b64decode(_HTJ2K)])
+        ds["PixelData"].VR, ds["PixelData"].is_undefined_length = "OB", True
+
+    write_series(tmp_path, stored=np.zeros((3, 12, 13), np.int16), edit=edit)
+    row, column = np.indices((12, 13))
+    array = read_series(tmp_path, "CT")[0].array
+    for n in range(3):
+        np.testing.assert_array_equal(array[..., n], (137 * row - 61 * column - 300).T)
+
+
+@shows("DICOM: how voxels are stored", "JPEG extended, 12 bits", "read", "within the loss of the same image, unpacked")
+def test_jpeg_extended_of_12_bits_is_the_same_image_as_packed_without_loss(tmp_path: Path):
+    lossy = _as_a_pair(tmp_path / "lossy", "JPGExtended.dcm")
+    assert lossy.array.shape == (256, 1024, 2)
+    assert 0 <= lossy.array.min() < lossy.array.max() < 4096
+    # the values that pydicom's own tests have for it, row and column: reversed here to (column, row)
+    for (row, column), value in {(420, 140): 244, (230, 120): 95}.items():
+        assert lossy.array[column, row, 0] == value
+
+
+def _as_a_pair(folder: Path, name: str) -> Volume:
+    path = pydicom.data.get_testdata_file(name, download=False)
+    folder.mkdir()
+    for n in (0, 1):
+        ds = pydicom.dcmread(str(path))
+        ds.Modality, ds.ImageType = "MR", ["DERIVED", "PRIMARY"]
+        ds.SOPClassUID = ds.file_meta.MediaStorageSOPClassUID = UID("1.2.840.10008.5.1.4.1.1.4")
+        ds.ImageOrientationPatient, ds.PixelSpacing = [1, 0, 0, 0, 1, 0], [1, 1]
+        ds.ImagePositionPatient = [0, 0, n]
+        ds.save_as(folder / f"{n}.dcm")
+    return read_series(folder, "MR")[0]

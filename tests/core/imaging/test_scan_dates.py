@@ -9,6 +9,7 @@ from pydicom import Dataset
 
 from core.errors import InputError
 from core.imaging.scan_dates import DateFound, birth_year_of, check_against_file, check_scan_date, date_of
+from tests.core.imaging.outcomes import shows
 
 TODAY = dt.date(2026, 3, 2)
 
@@ -44,6 +45,7 @@ def test_a_year_of_birth_is_taken_where_it_is_one(born, year):
     assert birth_year_of(header(PatientBirthDate=born)) == year
 
 
+@shows("Studies, dates and people", "dates in the future or before birth", "refused")
 @pytest.mark.parametrize(
     ("date", "birth_year", "says"),
     [
@@ -69,6 +71,7 @@ def test_today_is_a_day_of_a_scan_wherever_on_earth_it_is_and_next_week_is_none(
         check_scan_date((dt.date.today() + dt.timedelta(days=7)).isoformat())
 
 
+@shows("Studies, dates and people", "another date than the file's", "by a person's word", "both are named")
 def test_another_day_than_the_file_s_needs_a_reason_and_the_refusal_names_both():
     of_file = DateFound("2024-03-05", "StudyDate")
     with pytest.raises(InputError, match=r"2024-03-05 \(StudyDate\), you say 2025-09-30"):

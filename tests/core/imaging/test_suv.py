@@ -13,6 +13,7 @@ from core.errors import InputError
 from core.imaging.headers.dicom_times import moment, zone
 from core.imaging.nuclides import HALF_LIFE_S, nuclide
 from core.imaging.suv import PHILIPS_ACTIVITY_FACTOR, PHILIPS_SUV_FACTOR, SuvScale, suv_scale
+from tests.core.imaging.outcomes import shows
 from tests.dicom_phantom import activity_tags
 
 F18_S = 6586.2
@@ -56,18 +57,21 @@ def test_suv_is_proportional_to_a_possible_weight(weight: float):
     assert scale(PatientWeight=weight).factor == pytest.approx(scale().factor * weight / 70)
 
 
+@shows("PET to SUV", "weight below 2 or above 300 kg", "refused", "with the weight")
 @pytest.mark.parametrize("weight", [0.07, 1, 1.99, 300.1, 70_000])
 def test_an_impossible_weight_is_refused_with_its_value(weight: float):
     with pytest.raises(InputError, match=rf"2 to 300 kg, got {weight:g} kg.*0010,1030"):
         scale(PatientWeight=weight)
 
 
+@shows("PET to SUV", "dose 0, in MBq, or above 10,000 MBq", "refused", "with the dose")
 @pytest.mark.parametrize(("dose", "says"), [(0, "lacks RadionuclideTotalDose"), (350, "MBq"), (3.5e11, "350,000 MBq")])
 def test_an_impossible_dose_is_refused(dose: float, says: str):
     with pytest.raises(InputError, match=says):
         scale(RadionuclideTotalDose=dose)
 
 
+@shows("PET to SUV", "slices that disagree on weight, dose or injection", "refused")
 @pytest.mark.parametrize(
     "change", [{"PatientWeight": 71}, {"RadionuclideTotalDose": 351e6}, {"RadiopharmaceuticalStartTime": "110100"}]
 )
@@ -76,6 +80,7 @@ def test_the_first_slice_does_not_speak_for_others_that_say_something_else(chang
         suv_scale([header(), header(**change)], "pet")
 
 
+@shows("PET to SUV", "several tracers", "refused")
 def test_of_two_tracers_none_is_chosen():
     both = header()
     both.RadiopharmaceuticalInformationSequence = [*both.RadiopharmaceuticalInformationSequence, Dataset()]
@@ -86,6 +91,7 @@ def test_of_two_tracers_none_is_chosen():
 # --- when it was injected ---
 
 
+@shows("PET to SUV", "an injection before midnight without a date", "read", "within four half-lives")
 @pytest.mark.parametrize(
     ("injected", "scan", "hours"),
     [
@@ -103,6 +109,7 @@ def test_a_time_of_day_is_of_the_scans_day_or_the_evening_before(injected: str, 
     assert found.factor == pytest.approx(after_hours(hours))
 
 
+@shows("PET to SUV", "a scan before its injection", "refused", "with the minutes")
 @pytest.mark.parametrize(("injected", "minutes"), [("121000", 10), ("120001", 0), ("180000", 360)])
 def test_a_scan_before_its_injection_is_refused_and_not_taken_for_the_next_day(injected: str, minutes: int):
     with pytest.raises(InputError, match=f"got a scan {minutes} min before it"):
@@ -116,6 +123,9 @@ def test_a_dated_injection_is_never_moved_to_another_day():
     assert night.factor == pytest.approx(after_hours(1))
 
 
+@shows(
+    "PET to SUV", "offset from UTC in the injection's time", "read", "refused where the scan has none to set it against"
+)
 @pytest.mark.parametrize(
     ("injected", "offset", "hours"),
     [
@@ -187,6 +197,7 @@ def test_the_half_life_of_the_nuclide_is_used(meaning: str | None, half_life: fl
     assert scale(meaning=meaning, RadionuclideHalfLife=half_life).warnings == ()
 
 
+@shows("PET to SUV", "half-life of another nuclide than the one named", "refused")
 @pytest.mark.parametrize(
     ("meaning", "half_life", "says"),
     [
@@ -213,6 +224,7 @@ def counts(suv: Any, activity: Any) -> Dataset:
     return dataset
 
 
+@shows("PET to SUV", "CNTS with Philips' factor to SUV or to Bq/mL", "read", "without either it is refused")
 def test_counts_become_suv_by_the_factor_of_philips_or_by_activity():
     assert suv_scale([counts("0.001", "1.75")], "pet").factor == 0.001
     for absent in ("0", None):
@@ -246,3 +258,23 @@ def test_offsets_have_a_sign():
         None,
     ]
     assert zone("-0130") == -(zone("+0130") or 0)
+
+
+@shows("PET to SUV", "two times of injection that contradict each other", "read and said", "the dated one is used")
+@pytest.mark.parametrize(
+    ("dated", "clock", "said"),
+    [
+        ("20240305113000", "110000", True),
+        ("20240305110030", "110000", False),
+        ("20240304235930", "000000", False),  # a minute apart over midnight
+        ("20240305113000", None, False),
+    ],
+)
+def test_a_time_with_a_date_counts_and_another_one_is_told(dated: str, clock: str | None, said: bool):
+    found = scale(
+        RadiopharmaceuticalStartDateTime=dated, RadiopharmaceuticalStartTime=clock, RadionuclideHalfLife=6586.2
+    )
+    assert [("two times of injection" in warning) for warning in found.warnings] == [True] * said
+    if said:
+        assert "11:30 with a date (0018,1078) and 11:00 without" in found.warnings[0]
+        assert found.factor == pytest.approx(after_hours(0.5))

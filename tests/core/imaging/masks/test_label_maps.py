@@ -15,6 +15,7 @@ from core.imaging.image_files import read_image, to_sitk
 from core.imaging.masks.reading import describe_mask, mask_on, referenced_series
 from core.imaging.volumes import write_nifti
 from core.types import Grid
+from tests.core.imaging.outcomes import shows
 from tests.mask_phantom import ball, grid_of
 
 SCAN = grid_of((12, 10, 8), (1.0, 1.0, 3.0), (-5.0, -6.0, -7.0))
@@ -31,6 +32,7 @@ def _scan(path: Path) -> Grid:
     return read_image(path).grid
 
 
+@shows("Masks", "another order of axes, cropped .seg.nrrd", "read")
 @pytest.mark.parametrize(
     ("case", "scan", "file", "drawn_mm3", "within_mm3"),
     [
@@ -65,6 +67,7 @@ def test_both_orders_of_axes_are_one_mask(shared_data: Path) -> None:
     assert np.array_equal(first.labels.array, second.labels.array)
 
 
+@shows("Masks", "overlapping layers (4-D .seg.nrrd)", "read and said")
 def test_layers_are_two_lesions_and_the_overlap_is_told(shared_data: Path) -> None:
     folder = _cases(shared_data) / "seg-nrrd-layers"
     mask = mask_on(folder / "two.seg.nrrd", _scan(folder / "ct.nii.gz"))
@@ -74,6 +77,7 @@ def test_layers_are_two_lesions_and_the_overlap_is_told(shared_data: Path) -> No
     assert any("segmentation of 2 layers" in word for word in mask.warnings)
 
 
+@shows("Masks", "0/255, 0/1", "read", "one lesion")
 @pytest.mark.parametrize("suffix", [".nii.gz", ".nii", ".nrrd", ".mha"])
 @pytest.mark.parametrize("value", [1, 4, 255])
 def test_one_value_is_one_lesion_whatever_it_is(tmp_path: Path, suffix: str, value: int) -> None:
@@ -96,6 +100,7 @@ def test_several_labels_keep_their_numbers_within_the_file(tmp_path: Path) -> No
     assert np.array_equal(mask_on(tmp_path / "m.nii.gz", SCAN).labels.array, labels)
 
 
+@shows("Masks", "probability maps", "read and said", "cut at a half")
 def test_a_probability_map_is_cut_at_a_half_and_it_is_said(tmp_path: Path) -> None:
     values = ball(SCAN, (0, 0, 0), 4.0).astype(np.float32)
     values[0, 0, 0], values[0, 0, 1] = 0.49, 0.5
@@ -106,6 +111,7 @@ def test_a_probability_map_is_cut_at_a_half_and_it_is_said(tmp_path: Path) -> No
     assert "at least 0.5 is in the lesion" in " ".join(mask.warnings)
 
 
+@shows("Masks", "values that are no labels", "refused")
 @pytest.mark.parametrize(
     ("values", "says"),
     [
@@ -124,6 +130,7 @@ def test_values_that_are_no_labels_are_refused_in_words(tmp_path: Path, values: 
         describe_mask(tmp_path / "m.nii.gz")
 
 
+@shows("Masks", "an empty mask", "read and said", "a doubt")
 def test_an_empty_mask_is_one_and_is_doubted(tmp_path: Path) -> None:
     write_nifti(tmp_path / "m.nii.gz", np.zeros(SCAN.shape, np.uint8), SCAN)
     mask = mask_on(tmp_path / "m.nii.gz", SCAN)

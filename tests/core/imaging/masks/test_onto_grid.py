@@ -14,6 +14,7 @@ from core.imaging.masks.drawn import DrawnMask, DrawnSegment, cropped
 from core.imaging.masks.onto_grid import onto_grid
 from core.imaging.masks.shares import is_part_of
 from core.types import Grid
+from tests.core.imaging.outcomes import shows
 from tests.mask_phantom import ball, grid_of
 
 SCAN = grid_of((40, 40, 20), (1.0, 1.0, 3.0), (-20.0, -20.0, -30.0))
@@ -58,6 +59,7 @@ def test_the_order_of_a_files_axes_changes_nothing(order: tuple[int, ...], flips
     assert np.array_equal(straight.labels.array, other.labels.array)
 
 
+@shows("Masks", "0.02 mm of origin, 4e-4 of direction", "read")
 def test_headers_that_round_are_no_error() -> None:
     labels = ball(SCAN, (3.0, -4.0, 1.0), 9.0)
     affine = SCAN.affine.copy()
@@ -85,6 +87,7 @@ def test_a_crop_that_reaches_beyond_the_scan_loses_that_part_in_words() -> None:
     assert any("900 mm3 of segment 1 lie outside the scan" in doubt for doubt in placed.doubts)
 
 
+@shows("Masks", "a mask on a finer or coarser grid", "read", "its volume is kept to a voxel")
 @settings(deadline=None, max_examples=60)
 @given(
     radius=st.floats(2.0, 8.0),
@@ -144,6 +147,7 @@ def test_a_sheet_thinner_than_a_voxel_keeps_its_volume_and_its_shape_is_doubted(
     assert any("thinner than the scan's voxels" in doubt for doubt in placed.doubts)
 
 
+@shows("Masks", "masks off the scan or over most of it", "refused")
 @pytest.mark.parametrize(
     ("labels", "grid", "says"),
     [
@@ -158,6 +162,7 @@ def test_masks_off_the_scan_between_its_voxels_and_over_most_of_it_are_refused(l
         onto_grid(drawn(labels, grid), SCAN)
 
 
+@shows("Masks", "an inverted mask", "read and said", "a doubt")
 def test_an_inverted_mask_of_a_smaller_scan_is_doubted() -> None:
     pet = grid_of((8, 8, 6), (3.0, 3.0, 3.0), (-12.0, -12.0, -9.0))
     placed = onto_grid(drawn(1 - ball(pet, (0, 0, 0), 5.0), pet), SCAN)

@@ -10,6 +10,7 @@ import pytest
 
 from core.errors import InputError
 from core.imaging.masks.reading import describe_mask, mask_on, referenced_series
+from tests.core.imaging.outcomes import shows
 from tests.dicom_phantom import SECRETS
 from tests.mask_phantom import write_seg
 
@@ -24,6 +25,7 @@ def _on_grid(labels: np.ndarray) -> np.ndarray:
     return labels.transpose(2, 1, 0)
 
 
+@shows("Masks", "SEG, BINARY and LABELMAP, empty frames missing", "read")
 @pytest.mark.parametrize("kind", ["BINARY", "LABELMAP"])
 @pytest.mark.parametrize("omit", [True, False])
 def test_whole_segments_come_in_where_they_are_though_empty_frames_are_missing(
@@ -40,6 +42,7 @@ def test_whole_segments_come_in_where_they_are_though_empty_frames_are_missing(
     assert len(mask.provenance.file_sha256) == 64
 
 
+@shows("Masks", "SEG, FRACTIONAL", "read and said")
 @pytest.mark.parametrize("kind", ["PROBABILITY", "OCCUPANCY"])
 def test_fractions_are_cut_at_a_half_and_it_is_said(tmp_path: Path, kind: str) -> None:
     fractions = np.zeros((7, 8, 9, 1), np.float32)
@@ -53,6 +56,7 @@ def test_fractions_are_cut_at_a_half_and_it_is_said(tmp_path: Path, kind: str) -
     assert f"{(8 + 4 * 0.25) * 0.7 * 0.8 * 2.5:.3g}" in words, "the volume by fractions, to the 1/255 that are stored"
 
 
+@shows("Masks", "SEG, overlapping segments", "read and said")
 def test_of_overlapping_segments_the_smaller_keeps_its_voxels_and_the_larger_says_what_it_lost(tmp_path: Path) -> None:
     masks = np.zeros((7, 8, 9, 2), np.uint8)
     masks[1:6, 1:7, 1:7, 0] = 1

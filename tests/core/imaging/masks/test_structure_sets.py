@@ -13,12 +13,14 @@ from core.imaging.dicom import read_series
 from core.imaging.image_files import read_image
 from core.imaging.masks.polygons import even_odd_shares
 from core.imaging.masks.reading import describe_mask, mask_on, referenced_series
+from tests.core.imaging.outcomes import shows
 from tests.dicom_phantom import SECRETS
 from tests.mask_phantom import SERIES, grid_of, square, write_rtstruct
 
 GRID = grid_of((40, 40, 10), (1.0, 1.0, 3.0))
 
 
+@shows("Masks", "RTSTRUCT", "read", "on real data the given mask")
 @pytest.mark.parametrize("name", ["CT", "PET"])
 def test_the_contours_of_sts_008_are_the_given_mask(shared_data: Path, name: str) -> None:
     folder = shared_data / "dicom" / "STS_008" / name
@@ -42,6 +44,7 @@ def test_a_contour_of_the_pet_comes_to_the_ct_with_its_volume(shared_data: Path)
     assert abs(mask.segments[0].volume_mm3 - mask.segments[0].drawn_volume_mm3) <= grid.voxel_volume_mm3
 
 
+@shows("Masks", "RTSTRUCT with several structures", "read")
 def test_several_structures_keep_their_numbers_and_names(tmp_path: Path) -> None:
     path = write_rtstruct(
         tmp_path / "rs.dcm",
@@ -63,6 +66,7 @@ KEYHOLE = [
 ]
 
 
+@shows("Masks", "RTSTRUCT with holes and keyholes", "read")
 @pytest.mark.parametrize("kind", ["CLOSED_PLANAR", "CLOSEDPLANAR_XOR"])
 @pytest.mark.parametrize("way", ["inner contour", "keyhole"])
 def test_a_hole_is_a_hole(tmp_path: Path, way: str, kind: str) -> None:
@@ -105,6 +109,7 @@ def test_a_contour_that_comes_twice_is_no_hole(tmp_path: Path) -> None:
     assert any("twice in one plane" in doubt for doubt in mask.doubts)
 
 
+@shows("Masks", "RTSTRUCT with contours between slices", "read")
 def test_contours_between_the_slices_and_on_finer_ones_keep_their_volume(tmp_path: Path) -> None:
     fine = [square(4.5, 14.5, z) for z in np.arange(6.5, 15.4, 1.0)]  # 9 mm from 6 to 15, on slices at 0, 3, 6 …
     mask = mask_on(write_rtstruct(tmp_path / "rs.dcm", {"GTV": fine}), GRID)

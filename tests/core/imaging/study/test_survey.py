@@ -19,6 +19,7 @@ from core.imaging.study.found import Preview, SeriesFound
 from core.imaging.study.gathering import gather
 from core.imaging.study.survey import survey
 from core.imaging.study.ticks import sequence_in, with_ticks
+from tests.core.imaging.outcomes import shows
 from tests.dicom_phantom import activity_tags, write_rtstruct, write_series
 
 
@@ -54,6 +55,12 @@ def disc(tmp_path: Path) -> Path:
     return home
 
 
+@shows(
+    "Studies, dates and people",
+    "several patients or dates in one folder, DICOMDIR, nested folders",
+    "read and said",
+    "split, never merged",
+)
 def test_a_disc_is_split_by_patient_and_day_and_what_is_no_image_is_named(disc: Path, tmp_path: Path):
     found = look(tmp_path / "scratch", disc)
     assert sorted(kinds(found), key=str) == sorted(
@@ -71,6 +78,7 @@ def test_a_disc_is_split_by_patient_and_day_and_what_is_no_image_is_named(disc: 
     assert (mr.sequence, mr.images) == ("T1c", 4)
 
 
+@shows("Studies, dates and people", "a zip, a zip in a zip, __MACOSX", "read")
 @pytest.mark.parametrize("nested", [False, True])
 def test_a_zip_and_a_zip_in_a_zip_show_what_the_folder_shows(disc: Path, tmp_path: Path, nested: bool):
     whole = shutil.make_archive(str(tmp_path / "disc"), "zip", disc)
@@ -98,6 +106,7 @@ def test_a_zip_in_a_zip_in_a_zip_is_refused(tmp_path: Path):
         gather([inside], tmp_path / "scratch")
 
 
+@shows("Studies, dates and people", "files without extension", "read")
 def test_names_say_nothing_files_without_extension_are_read(tmp_path: Path):
     for number, path in enumerate(write_series(tmp_path / "series", "CT")):
         path.rename(path.with_name(f"1.2.840.99999.{number}"))
