@@ -29,7 +29,7 @@ import pydicom.data
 from numpy.typing import NDArray
 from pydicom import Dataset
 from pydicom.pixels import apply_modality_lut, pixel_array
-from pydicom.uid import generate_uid
+from pydicom.uid import MRImageStorage, generate_uid
 
 from core.errors import TwinReviewError
 from core.imaging import reading_apart
@@ -143,7 +143,7 @@ def _as_a_pair(library: str, path: Path, header: Dataset, open_it: Open) -> Iter
             for n in (0, 1):
                 ds = pydicom.dcmread(path, force=True)
                 ds.Modality, ds.ImageType = "MR", ["DERIVED", "PRIMARY"]
-                ds.SOPClassUID = ds.file_meta.MediaStorageSOPClassUID = "1.2.840.10008.5.1.4.1.1.4"
+                ds.SOPClassUID = ds.file_meta.MediaStorageSOPClassUID = MRImageStorage
                 ds.ImageOrientationPatient, ds.PixelSpacing = [1, 0, 0, 0, 1, 0], [1, 1]
                 ds.ImagePositionPatient, ds.InstanceNumber = [0, 0, n], n + 1
                 ds.SOPInstanceUID = generate_uid()
