@@ -18,6 +18,7 @@ from typing import IO, Any, cast
 
 import pydicom
 from pydicom import Dataset, uid
+from pydicom.datadict import dictionary_has_tag, dictionary_VR
 from pydicom.errors import BytesLengthException, InvalidDicomError
 from pydicom.filereader import read_dataset, read_partial
 from pydicom.filereader import read_preamble as skip_preamble
@@ -218,11 +219,12 @@ def _read_header(path: Path, tags: Sequence[Any]) -> DicomSlice | None:
 
 
 def _check_kinds(header: Dataset) -> None:
-    """Refuse a header with a value of no kind that there is, or of another length than its kind has: pydicom reads
-    values when they are asked for, and says it then. A number that is malformed is for whoever needs it to name.
+    """Refuse a header with a value of no kind that there is, of another length than its kind has, or that should be a
+    sequence and is none: pydicom reads values when they are asked for, and says it then. A number that is malformed is
+    for whoever needs it to name.
 
     Raises:
-        NotImplementedError, BytesLengthException: there is one.
+        NotImplementedError, BytesLengthException, ValueError: there is one.
     """
     for tag in list(header.keys()):
         try:
@@ -234,6 +236,8 @@ def _check_kinds(header: Dataset) -> None:
         if element.VR == "SQ":
             for item in element.value:
                 _check_kinds(item)
+        elif dictionary_has_tag(tag) and dictionary_VR(tag) == "SQ":
+            raise ValueError("expected a sequence")
 
 
 def _check_not_cut(meta: Dataset, header: Dataset, has_voxels: bool, overruns: bool) -> None:

@@ -7,7 +7,8 @@ import gzip
 import json
 import shutil
 import zlib
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -21,10 +22,28 @@ _M_PERTURB, _M_MMAP_THRESHOLD = -6, -3
 _LIBC = ctypes.CDLL(None)
 
 
-def fill_freed_memory(byte: int) -> None:
-    """What freed and fresh memory of the C library holds from now on, so that unwritten voxels are other ones."""
+@contextmanager
+def unwritten_memory(byte: int) -> Iterator[None]:
+    """Within it, memory that nobody wrote holds that byte: what numpy leaves empty, and most of the C library's."""
     _LIBC.mallopt(_M_MMAP_THRESHOLD, 2**30)  # large pieces too; the kernel's own are zeros
     _LIBC.mallopt(_M_PERTURB, byte)
+    empty, empty_like = np.empty, np.empty_like
+
+    def filled(make: Callable[..., np.ndarray]) -> Callable[..., np.ndarray]:
+        def made(*args: object, **kwargs: object) -> np.ndarray:
+            array = make(*args, **kwargs)
+            if not array.dtype.hasobject:
+                ctypes.memset(array.ctypes.data, byte, array.nbytes)  # it is whole: nothing lies between
+            return array
+
+        return made
+
+    np.empty, np.empty_like = filled(empty), filled(empty_like)  # type: ignore[assignment]
+    try:
+        yield
+    finally:
+        np.empty, np.empty_like = empty, empty_like
+        _LIBC.mallopt(_M_PERTURB, 0)
 
 
 def outcome(kind: Kind, files: Mapping[str, bytes], home: Path) -> str:
@@ -49,8 +68,8 @@ def outcome(kind: Kind, files: Mapping[str, bytes], home: Path) -> str:
 
 def _answer(kind: Kind, handed: Path, scratch: Path, byte: int) -> JsonDict:
     scratch.mkdir()
-    fill_freed_memory(byte)
-    return reader_process.read_one({**kind.request, "files": [str(handed)], "scratch": str(scratch)})
+    with unwritten_memory(byte):
+        return reader_process.read_one({**kind.request, "files": [str(handed)], "scratch": str(scratch)})
 
 
 def _judged(kind: Kind, files: Mapping[str, bytes], home: Path, first: JsonDict, second: JsonDict) -> str:

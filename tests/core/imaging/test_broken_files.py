@@ -136,10 +136,13 @@ def test_a_broken_file_in_a_folder_of_its_own_may_be_anybodys(tmp_path: Path):
         (b"\x28\x00\x30\x00DS", b"\x28\x00\x30\x00ZZ"),  # PixelSpacing of no kind that there is
         (b"\x28\x00\x10\x00US\x02\x00\x06\x00", b"\x28\x00\x10\x00US\x03\x00\x06\x00\x00"),  # Rows of three bytes
         (b"\x18\x00\x60\x00DS", b"\x18\x00\x60\x00QQ"),  # KVP, which nothing needs
+        (b"\x28\x00\x00\x30SQ", b"\x28\x00\x00\x30OB"),  # a table from stored values to HU that is none
     ],
 )
 def test_a_value_of_no_kind_that_there_is_is_a_file_that_cannot_be_read(tmp_path: Path, tag: bytes, value: bytes):
-    path = write_series(tmp_path, KVP=120)[1]
+    lut = pydicom.Dataset()
+    lut.LUTDescriptor, lut.LUTData, lut.ModalityLUTType = [2, 0, 16], [1, 2], "HU"
+    path = write_series(tmp_path, KVP=120, ModalityLUTSequence=[lut])[1]
     data = path.read_bytes()
     assert data.count(tag) == 1
     path.write_bytes(data.replace(tag, value))
