@@ -80,6 +80,7 @@ _NEEDED = [
     "CorrectedImage",
     *DATES,
     "PatientBirthDate",
+    "PatientID",
     "SeriesTime",
     "AcquisitionTime",
     "TimezoneOffsetFromUTC",
@@ -144,6 +145,7 @@ def read_files(
     found, broken = read_headers(files, name, _tags())
     wanted = _choose(found, modality, name, series_uid)
     others = [item for item in found if item not in wanted]
+    several = _of_several_patients(wanted, others, name)
     wanted, left_out = whole_slices(wanted, others, broken, name, without_broken)
     slices, passed_over = without_extras([frame for item in wanted for frame in frames_of(item, name)])
     stack = _arranged(slices, name)
@@ -158,13 +160,26 @@ def read_files(
     if scale.factor != 1.0:
         array *= np.float32(scale.factor)
     volume = make_volume(name, StoredImage(array, grid), modality, sequence)
-    warnings = [*left_out, *passed_over, *_told(stack, header), *scale.warnings, *padding]
+    warnings = [*several, *left_out, *passed_over, *_told(stack, header), *scale.warnings, *padding]
     facts = {**_metadata(header, modality), **dict(scale.facts)}
     several = len({item.path for item in stack.slices}) < len(stack.slices)
     frames = [item.frame + 1 for item in stack.slices] if several else None
     if uids := identifiers_of([item.header for item in stack.slices], frames):
         facts[IDENTIFIERS] = uids.to_json()
     return volume, {**facts, "warnings": [*warnings, *checked_by_values(name, volume, named_by_file=True)]}
+
+
+def _of_several_patients(wanted: Sequence[DicomSlice], others: Sequence[DicomSlice], name: str) -> list[str]:
+    """What is said where the files are of several patients. Raises InputError if the series itself is."""
+    mine = {str(item.header.get("PatientID") or "").strip() for item in wanted}
+    if len(mine) > 1:
+        raise InputError(
+            f"{name}: expected a series of one patient, got one whose slices name {len(mine)}. Export it again."
+        )
+    every = mine | {str(item.header.get("PatientID") or "").strip() for item in others}
+    if len(every) == 1:
+        return []
+    return [f"The files held images of {len(every)} patients; those of one were taken. Check that it is the right one."]
 
 
 def _told(stack: SliceStack, header: Dataset) -> list[str]:
@@ -207,7 +222,7 @@ def _choose(slices: Sequence[DicomSlice], modality: Modality, name: str, series_
     if len(wanted) > 1:
         raise InputError(
             f"{name}: expected one {modality} series, got {len(wanted)}: {_listed(wanted)}. "
-            "Choose the folder of one of them."
+            "Choose the folder of one of them, or name it by its UID (--series; `scan preview` lists them)."
         )
     return next(iter(wanted.values()))
 

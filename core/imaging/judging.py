@@ -28,6 +28,8 @@ _LEAST_AIR, _LEAST_SOFT = 0.005, 0.08
 #: A label is the same in neighbouring voxels; of neighbours in an MR of 8 bits less than a fifth are.
 _LEAST_SAME = 0.8
 _MOST_LABEL = 255
+#: Of a CT without air or fat: at least so much is soft tissue, less than so much bone, and less its lowest value.
+_MOSTLY, _BONE_HU, _MOST_BONE, _LEAST_BACKGROUND = 0.5, 300.0, 0.1, 0.05
 #: Of what is judged; and of what is called PET, beyond which the unit is another.
 _MOST_SUV, _MOST_PET_SUV = 100.0, 1000.0
 
@@ -98,13 +100,22 @@ def contradiction(volume: Volume) -> str | None:
         return f"expected a {volume.modality} image, got what looks like CT ({found.why}) Import it as CT."
     if volume.modality == "CT" and low >= -1 and high <= 1:
         return f"expected CT in HU, got {spread}: normalised. Import the original."
-    if volume.modality == "CT" and low >= 0:
+    if volume.modality == "CT" and low >= 0 and not _is_soft_tissue_alone(volume.array):
         return (
             f"expected CT in HU, got {spread}: neither air nor fat. If it is MR, say so; else import the DICOM series."
         )
     if volume.modality == "PET" and high > _MOST_PET_SUV:
         return f"expected PET in SUV, got {spread}, perhaps Bq/mL. Import the DICOM series, which is converted."
     return None
+
+
+def _is_soft_tissue_alone(array: NDArray[np.float32]) -> bool:
+    """Whether values without any below 0 can be a part of a CT that holds neither air nor fat: mostly soft tissue, and
+    no background of one value."""
+    seen = _sample(array)
+    soft = float(np.mean((seen >= _SOFT_HU[0]) & (seen <= _SOFT_HU[1])))
+    bone = float(np.mean(seen > _BONE_HU))
+    return soft >= _MOSTLY and bone < _MOST_BONE and float(np.mean(seen == seen.min())) < _LEAST_BACKGROUND
 
 
 def doubts(volume: Volume) -> list[str]:
