@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+import cli
 from core.errors import InputError
 from core.imaging import registration
 from core.imaging.registration import RigidTransform
@@ -189,3 +190,23 @@ def test_a_mask_of_the_pet_is_of_a_scan_of_the_timepoint(store: Store, tmp_path:
     (segment,) = import_of(record)["segments"]
     assert abs(segment["volume_mm3"] - segment["drawn_volume_mm3"]) <= 18.0
     assert import_of(record)["doubts"] == []
+
+
+def test_the_command_line_says_what_became_of_each_segment(store: Store, tmp_path: Path, capsys, monkeypatch) -> None:
+    monkeypatch.setenv("TWIN_PERSON", "demo")
+    add_scans(store, DAY1, 1)
+    root = store.root
+    fine = grid_of((40, 40, 40), (1.0, 1.0, 1.0), (-20.0, -20.0, -20.0))
+    both = ball_of(fine, LEFT, 5.0).astype(np.uint8) + 2 * ball_of(fine, RIGHT, 6.0).astype(np.uint8)
+    path = _file(tmp_path, both, fine)
+    store.close()
+    asked = ["mask", "import", "P1", DAY1, str(path), "--segment", "2", "--data", str(root), "--json"]
+    assert cli.main(asked) == 0
+    answer = json.loads(capsys.readouterr().out)
+    (segment,) = answer["segments"]
+    assert (segment["number"], segment["lesion_id"], answer["kind"]) == (2, "L1", "label map")
+    assert segment["drawn_volume_mm3"] == float((both == 2).sum())
+    assert f"{segment['change_percent']:+.1f} %" in answer["resampling"]
+    assert any("1 of 2 segments" in word for word in answer["warnings"])
+    assert any("of none of the timepoint's scans" in doubt for doubt in answer["doubts"])
+    assert (answer["version"], answer["method"]) == (1, "import")
