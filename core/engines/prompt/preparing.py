@@ -19,7 +19,7 @@ from core.types import MODALITIES, Modality
 CT_WINDOW_HU, CT_LEVEL_HU = 400.0, 40.0
 PERCENTILES = (0.5, 99.5)
 #: Part of what kept embeddings are named by: raise it when a slice is prepared in another way.
-PREPARATION = 1
+PREPARATION = 2
 
 
 @dataclass(frozen=True)

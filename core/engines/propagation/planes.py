@@ -1,7 +1,8 @@
-"""Slices across any axis of a scan, with square pixels, as the networks were trained on.
+"""Slices across any axis of a scan as the networks were trained on: in anatomical order, with square pixels.
 
-Across axis 2 a slice is (i, j), as it lies in the file; across axis 1 (i, k); across axis 0 (j, k). Only slices of axes
-0 and 1 are resampled: their pixels are as long as the scan's slices are apart.
+Across axis 2 a slice is (i, j), as it lies in the file; across axis 1 (i, k); across axis 0 (j, k). A network sees the
+same picture of the same plane of the body however the file orders its axes (`PlaneOrder`). Pixels whose sides differ,
+as those across the thick slices of a scan do, are resampled (`Square`).
 """
 
 from __future__ import annotations
@@ -14,8 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from core.engines.base import PromptSegmenter, SliceMask
 from core.engines.prompt.prompting import check_prompts
 from core.errors import InputError
+from core.imaging.orienting import AxisOrder, axis_order
 from core.types import Grid, Prompt
 
 #: Pixels whose sides differ by less are square enough.
@@ -98,10 +101,111 @@ class Square:
         return moved
 
 
+@dataclass(frozen=True, eq=False)
+class PlaneOrder:
+    """Between slices across one axis as they are stored and the same slices in anatomical order.
+
+    Args:
+        order: the scan's (`core.imaging.orienting.axis_order`).
+        axis: the stored axis that the slices lie across.
+    """
+
+    order: AxisOrder
+    axis: int
+
+    @property
+    def across(self) -> int:
+        """Which anatomical axis they lie across: 0 to the left, 1 to posterior, 2 to superior."""
+        return self.order.axes.index(self.axis)
+
+    @property
+    def grid(self) -> Grid:
+        """The scan's, with the slices' plane first, in anatomical order, and the axis across it last."""
+        turned = self.order.grid
+        first, second = in_plane(range(3), self.across)
+        axes = [first, second, self.across]
+        affine = turned.affine.copy()
+        affine[:, :3] = affine[:, axes]
+        i, j, k = (turned.shape[axis] for axis in axes)
+        return Grid((i, j, k), affine)
+
+    def index(self, k: int) -> int:
+        """The slice's index as stored -> in anatomical order; and back."""
+        return self.order.stored.shape[self.axis] - 1 - k if self.order.flipped[self.across] else k
+
+    def direction(self, step: int) -> int:
+        """A step of +1 or -1 along the slices as stored -> in anatomical order; and back."""
+        return -step if self.order.flipped[self.across] else step
+
+    @property
+    def _swapped(self) -> bool:
+        first, second = in_plane(self.order.axes, self.across)
+        return bool(first > second)
+
+    @property
+    def _steps(self) -> tuple[slice, slice]:
+        first, second = (slice(None, None, -1 if flip else 1) for flip in in_plane(self.order.flipped, self.across))
+        return first, second
+
+    def image(self, image: NDArray[Any]) -> NDArray[Any]:
+        """A slice as stored -> in anatomical order (contiguous)."""
+        return np.ascontiguousarray((image.T if self._swapped else image)[self._steps])
+
+    def image_back(self, image: NDArray[Any]) -> NDArray[Any]:
+        """A slice in anatomical order -> as stored (contiguous); the inverse of `image`."""
+        turned = image[self._steps]
+        return np.ascontiguousarray(turned.T if self._swapped else turned)
+
+    def volume(self, array: NDArray[Any]) -> NDArray[Any]:
+        """(I, J, K) as stored -> on `grid`; a view."""
+        return np.moveaxis(self.order.turn(array), self.across, 2)
+
+    def prompts(self, prompts: Sequence[Prompt]) -> list[Prompt]:
+        """Prompts on slices as stored -> on slices in anatomical order."""
+        return [replace(p, slice=self.index(p.slice), coords=self._coords(p.coords)) for p in prompts]
+
+    def _coords(self, coords: tuple[float, ...]) -> tuple[float, ...]:
+        first, second = coords[0::2], coords[1::2]
+        turned = []
+        for values, flip, size in zip(
+            (second, first) if self._swapped else (first, second),
+            in_plane(self.order.flipped, self.across),
+            in_plane(self.order.grid.shape, self.across),
+            strict=True,
+        ):
+            turned.append(tuple(size - 1 - v for v in reversed(values)) if flip else values)
+        return tuple(value for pair in zip(*turned, strict=True) for value in pair)
+
+
+def plane_order(grid: Grid, axis: int) -> PlaneOrder:
+    """How slices across the stored `axis` of a scan are turned to anatomical order."""
+    return PlaneOrder(axis_order(grid), axis)
+
+
+class SquarePixels:
+    """A segmenter for slices whose pixels are not square: prompts and masks are of the slices as they are.
+
+    What it embeds has gone through `Square.image` already.
+    """
+
+    def __init__(self, segmenter: PromptSegmenter, square: Square) -> None:
+        self.model_id, self.checkpoint_sha256 = segmenter.model_id, segmenter.checkpoint_sha256
+        self._segmenter, self._square = segmenter, square
+
+    def embed(self, image: NDArray[np.uint8]) -> Any:
+        """As the segmenter's."""
+        return self._segmenter.embed(image)
+
+    def predict(self, embedding: Any, prompts: Sequence[Prompt], prior: NDArray[np.bool_] | None = None) -> SliceMask:
+        """As the segmenter's, of a slice's own pixels; takes no prior."""
+        answer = self._segmenter.predict(embedding, self._square.prompts(prompts))
+        return SliceMask(self._square.mask(answer.mask), answer.predicted_iou)
+
+
 def square(grid: Grid, axis: int) -> Square:
-    """How slices across `axis` of a scan become square; slices across axis 2 are left as they are."""
+    """How slices across `axis` of a scan become square."""
     (n, m), (a_mm, b_mm) = in_plane(grid.shape, axis), in_plane(grid.spacing_mm, axis)
-    if axis == 2 or max(a_mm, b_mm) / min(a_mm, b_mm) < SQUARE:
+    if max(a_mm, b_mm) / min(a_mm, b_mm) < SQUARE:
         return Square((n, m), (n, m))
     pixel_mm = max(min(a_mm, b_mm), max(n * a_mm, m * b_mm) / LONGEST_SIDE)
     return Square((n, m), (max(round(n * a_mm / pixel_mm), 1), max(round(m * b_mm / pixel_mm), 1)))

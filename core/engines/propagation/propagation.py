@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +15,7 @@ from core.engines.base import PromptSegmenter, Propagation, SliceFound, StopReas
 from core.engines.prompt.embeddings import SliceEmbed
 from core.engines.prompt.preparing import to_uint8
 from core.engines.prompt.prompting import check_prompts
+from core.engines.propagation import planes
 from core.engines.propagation.boxes import Bool
 from core.engines.propagation.slice_propagation import DEFAULT_STOPPING, SlicePropagator, StartSlice, StoppingCriteria
 from core.errors import GeometryError, InputError
@@ -94,8 +96,9 @@ def propagate_slices(
 ) -> Iterator[SliceFound | StopReason]:
     """The slices of one lesion as they are found, and why each direction ended. Closing it stops it between slices.
 
-    First the prompted slices, then those between them, then downwards, then upwards; each direction's StopReason
-    follows its last slice.
+    First the prompted slices, then those between them, then downwards, then upwards (of anatomical order); each
+    direction's StopReason follows its last slice. Slices lie across the grid's last axis, and are put to the model in
+    anatomical order with square pixels: what is found lies at the same place however the file orders its axes.
 
     Args:
         grey: (I, J, K) uint8 from `core.engines.prompt.preparing.to_uint8`.
@@ -123,10 +126,35 @@ def propagate_slices(
         raise GeometryError(
             f"The earlier mask has the shape {earlier_mask.shape}, the scan {grid.shape}. Resample it first."
         )
-    embed = embed or (lambda k, image: segmenter.embed(image))
-    return SlicePropagator(grey, grid, segmenter, embed, rules, progress, earlier_mask, until).segment_slices(
-        prompts, propagate, start
+    plane = planes.plane_order(grid, 2)
+    square, given = planes.square(plane.grid, 2), embed or (lambda k, image: segmenter.embed(image))
+    found = SlicePropagator(
+        plane.volume(grey),
+        plane.grid,
+        segmenter if square.resampled == square.shape else planes.SquarePixels(segmenter, square),
+        lambda k, image: given(plane.index(k), square.image(image)),
+        rules,
+        progress,
+        None if earlier_mask is None else plane.volume(earlier_mask),
+        None if until is None else _ordered(plane.index(until[0]), plane.index(until[1])),
+    ).segment_slices(
+        plane.prompts(prompts),
+        propagate,
+        None if start is None else StartSlice(plane.index(start.slice), plane.image(start.mask)),
     )
+    return (_as_stored(result, plane) for result in found)
+
+
+def _ordered(a: int, b: int) -> tuple[int, int]:
+    return min(a, b), max(a, b)
+
+
+def _as_stored(result: SliceFound | StopReason, plane: planes.PlaneOrder) -> SliceFound | StopReason:
+    """What was found in anatomical order, on the slices as stored."""
+    if isinstance(result, StopReason):
+        return replace(result, direction=plane.direction(result.direction), slice=plane.index(result.slice))
+    answer = replace(result.answer, mask=plane.image_back(result.answer.mask))
+    return replace(result, slice=plane.index(result.slice), answer=answer)
 
 
 def _check_range(start: StartSlice | None, until: tuple[int, int] | None, grid: Grid) -> None:

@@ -146,13 +146,12 @@ class Worker:
         began = time.perf_counter()
         segmenter, scan = self._model(request), self._scan(request["scan"])
         axis, k, loaded = request["axis"], request["slice"], time.perf_counter()
-        square = planes.square(scan.grid, axis)
-        image = square.image(planes.take_slice(scan.grey, axis, k))
+        plane, square, image = _picture(scan, axis, k)
         was_there = self._is_embedded(segmenter, request["scan"], image, axis, k)
         embedding = self._embeddings.embedder(segmenter, request["scan"]["sha256"], axis)(k, image)
         embedded = time.perf_counter()
-        answer = segmenter.predict(embedding, square.prompts([_prompt(p) for p in request["prompts"]]))
-        mask = square.mask(answer.mask)
+        answer = segmenter.predict(embedding, square.prompts(plane.prompts([_prompt(p) for p in request["prompts"]])))
+        mask = plane.image_back(square.mask(answer.mask))
         seconds = {
             "wait": began - request["came"],
             "load": loaded - began,
@@ -210,7 +209,7 @@ class Worker:
         segmenter = self._model({})
         if isinstance(segmenter, KeepsEmbeddings):  # else it would be for nothing
             scan = self._scan(described)
-            image = planes.square(scan.grid, axis).image(planes.take_slice(scan.grey, axis, k))
+            _, _, image = _picture(scan, axis, k)
             if not self._is_embedded(segmenter, described, image, axis, k):
                 self._embeddings.embedder(segmenter, described["sha256"], axis)(k, image)
 
@@ -242,6 +241,13 @@ class Worker:
                     self._scans.popitem(last=False)
             self._scans.move_to_end(sha256)
             return self._scans[sha256]
+
+
+def _picture(scan: Prepared, axis: int, k: int) -> tuple[planes.PlaneOrder, planes.Square, NDArray[np.uint8]]:
+    """Slice `k` across the stored `axis` as the network sees it, and the two steps to it from the slice as stored."""
+    plane = planes.plane_order(scan.grid, axis)
+    square = planes.square(plane.grid, 2)
+    return plane, square, square.image(plane.image(planes.take_slice(scan.grey, axis, k)))
 
 
 def _prompt(values: Request) -> Prompt:
