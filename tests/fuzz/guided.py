@@ -11,7 +11,7 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-import atheris
+import atheris  # type: ignore[import-untyped,unused-ignore,import-not-found]
 
 with atheris.instrument_imports(include=["core.imaging", "nibabel", "pydicom"]):
     from core.imaging import reader_process  # noqa: F401

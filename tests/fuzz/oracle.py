@@ -38,11 +38,11 @@ def unwritten_memory(byte: int) -> Iterator[None]:
 
         return made
 
-    np.empty, np.empty_like = filled(empty), filled(empty_like)  # type: ignore[assignment]
+    vars(np).update(empty=filled(empty), empty_like=filled(empty_like))
     try:
         yield
     finally:
-        np.empty, np.empty_like = empty, empty_like
+        vars(np).update(empty=empty, empty_like=empty_like)
         _LIBC.mallopt(_M_PERTURB, 0)
 
 

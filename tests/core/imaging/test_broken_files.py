@@ -141,7 +141,7 @@ def test_a_broken_file_in_a_folder_of_its_own_may_be_anybodys(tmp_path: Path):
 )
 def test_a_value_of_no_kind_that_there_is_is_a_file_that_cannot_be_read(tmp_path: Path, tag: bytes, value: bytes):
     lut = pydicom.Dataset()
-    lut.LUTDescriptor, lut.LUTData, lut.ModalityLUTType = [2, 0, 16], [1, 2], "HU"
+    lut.LUTDescriptor, lut.LUTData, lut.ModalityLUTType = [2, 0, 16], b"\1\0\2\0", "HU"
     path = write_series(tmp_path, KVP=120, ModalityLUTSequence=[lut])[1]
     data = path.read_bytes()
     assert data.count(tag) == 1

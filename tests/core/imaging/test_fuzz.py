@@ -79,12 +79,9 @@ def test_unwritten_memory_is_noticed(kinds: dict[str, Kind], home: Path, monkeyp
 @settings(max_examples=120)
 @given(st.sampled_from(NAMES), st.integers(0, 2**31))
 def test_files_changed_at_random(tmp_path_factory: pytest.TempPathFactory, name: str, seed: int) -> None:
-    kind = (
-        _KINDS.setdefault("all", make_kinds(tmp_path_factory.mktemp("kinds")))[name]
-        if not _KINDS
-        else _KINDS["all"][name]
-    )
-    home = tmp_path_factory.mktemp("home")
+    if not _KINDS:
+        _KINDS.update(make_kinds(tmp_path_factory.mktemp("kinds")))
+    kind, home = _KINDS[name], tmp_path_factory.mktemp("home")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("TWIN_MAX_IMPORT_GB", "0.05")
         assert outcome(kind, files_of(kind, name, seed, 0), home) in (READ, REFUSED)

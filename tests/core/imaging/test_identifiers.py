@@ -76,9 +76,31 @@ def test_frames_of_one_file_are_numbered_and_survive_json() -> None:
     assert ScanIdentifiers.from_json(found.to_json()) == found
 
 
+def test_uids_follow_a_volume_whose_axes_are_turned(tmp_path: Path, store: Store) -> None:
+    # slices from right to left, rows to posterior, columns to the feet; stored, i runs to the left and k to the head
+    positions = [(-5.0 + 3.0 * n, 0.0, 0.0) for n in range(4)]
+    paths = write_series(tmp_path / "mr", "MR", positions=positions, orientation=(0, 1, 0, 0, 0, -1))
+    scan = import_scan(
+        store, [tmp_path / "mr"], dataset="d", patient_id="P1", timepoint="2024-03-05", modality="MR", person="demo"
+    )
+    found = store.scans.identifiers(scan)
+    assert found is not None
+    assert found.axis == 0
+    assert len(found.slices) == scan.shape[0]
+    array, by_uid = store.scans.load(scan).array, {str(ds.SOPInstanceUID): ds for ds in map(pydicom.dcmread, paths)}
+    for i, one in enumerate(found.slices):
+        assert sorted(array[i].ravel().tolist()) == sorted(by_uid[one.sop_instance_uid].pixel_array.ravel().tolist())
+
+
 @pytest.mark.parametrize(
     ("key", "value"),
-    [("study_instance_uid", "x"), ("slices", [["1.2", "1.2.3"]]), ("slices", [["1.2", "DOE", None]]), ("slices", None)],
+    [
+        ("study_instance_uid", "x"),
+        ("slices", [["1.2", "1.2.3"]]),
+        ("slices", [["1.2", "DOE", None]]),
+        ("slices", None),
+        ("axis", 3),
+    ],
 )
 def test_an_answer_that_holds_something_else_is_a_sentence(key: str, value: object) -> None:
     uids = identifiers_of([_header()])

@@ -17,6 +17,7 @@ import pytest
 from dicognito.anonymizer import Anonymizer
 from pydicom import Dataset
 from pydicom.datadict import DicomDictionary, RepeatersDictionary, tag_for_keyword
+from pydicom.uid import UID
 
 from core.errors import TwinReviewError
 from core.imaging.dicom import read_series
@@ -28,7 +29,7 @@ from tests.dicom_phantom import activity_tags, write_series
 HOME = Path(__file__).resolve().parents[3]
 DAY = "2024-03-05"
 #: By what a field can hold. The number is a birth date and no date of the series.
-NAME, NUMBER, UID = "ZQX^JANE", "19510203", "1.2.826.951.19510203"
+NAME, NUMBER, SECRET_UID = "ZQX^JANE", "19510203", "1.2.826.951.19510203"
 SECRETS = ("ZQX", "JANE", "19510203", "1951-02-03", "1.2.826.951")
 _TEXT = {"AE", "CS", "LO", "LT", "PN", "SH", "ST", "UC", "UT"}
 _BY_VR: dict[str, Any] = {
@@ -39,7 +40,7 @@ _BY_VR: dict[str, Any] = {
     "AS": "951Y",
     "IS": NUMBER,
     "DS": NUMBER,
-    "UI": UID,
+    "UI": SECRET_UID,
     "UR": f"http://{NAME}",
     **dict.fromkeys(("FL", "FD"), 19510203.0),
     **dict.fromkeys(("UL", "SL"), 19510203),
@@ -104,7 +105,7 @@ def _everywhere(root: Path) -> Iterator[tuple[str, bytes]]:
         if path.is_file() and not path.name.endswith(".gz"):
             yield path.relative_to(root).as_posix(), path.read_bytes()
         elif path.is_file():
-            image = nib.load(path)
+            image: Any = nib.load(path)
             yield path.name, image.header.binaryblock + b"".join(e.get_content() for e in image.header.extensions)
     with open_store(root) as store:
         tables = [row["table_name"] for row in store.db.query("SELECT table_name FROM information_schema.tables")]
@@ -114,8 +115,8 @@ def _everywhere(root: Path) -> Iterator[tuple[str, bytes]]:
 
 def _import(root: Path, *files: Path, modality: str) -> tuple[int, bytes]:
     """Exit status of the command line, and all that it printed and logged."""
-    command = [sys.executable, "cli.py", "scan", "import", *files, "--dataset", "d", "--patient", "P1", "--date", DAY]
-    command += ["--modality", modality, "--data", root, "--reviewer", "demo", "--json"]
+    command = [sys.executable, "cli.py", "scan", "import", *map(str, files), "--dataset", "d", "--patient", "P1"]
+    command += ["--date", DAY, "--modality", modality, "--data", str(root), "--reviewer", "demo", "--json"]
     done = subprocess.run(command, cwd=HOME, capture_output=True, check=False)
     return done.returncode, done.stdout + done.stderr
 
@@ -130,7 +131,8 @@ def test_no_attribute_of_the_dictionary_leaves_a_trace(tmp_path: Path, modality:
         filled.append(_fill(ds))
         for tracer in ds.get("RadiopharmaceuticalInformationSequence", []):
             _fill(tracer, {*_NEEDED, *dir(tracer)})
-        ds.file_meta.SourceApplicationEntityTitle = ds.file_meta.PrivateInformationCreatorUID = "1.2.826.951"
+        ds.file_meta.SourceApplicationEntityTitle = NAME
+        ds.file_meta.PrivateInformationCreatorUID = UID("1.2.826.951")
 
     files = write_series(tmp_path / "series", modality, edit=edit, **tags)
     assert filled[0] > 4000
