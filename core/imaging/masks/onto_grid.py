@@ -61,7 +61,7 @@ def onto_grid(mask: DrawnMask, grid: Grid) -> MaskOnGrid:
     shares = [shares_on(segment, grid) for segment in mask.segments]
     claims = _claims(mask.segments, shares, grid)
     array = np.zeros(grid.shape, np.uint8, order="F")
-    for claim, taken in zip(claims, _divided(claims), strict=True):
+    for claim, taken in zip(claims, _divided(claims, grid), strict=True):
         _refuse_lost(claim, len(taken), grid)
         array[np.unravel_index(taken, grid.shape)] = claim.segment.number if len(claims) > 1 else 1
     labels = LabelMap(array, grid)
@@ -113,36 +113,55 @@ def _claims(segments: Sequence[DrawnSegment], shares: Sequence[Shares], grid: Gr
 def _preferred(
     share: NDArray[np.float64], start: tuple[int, int, int], grid: Grid
 ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """The voxels that hold some of a segment: most filled first, of equal ones those nearest to its middle."""
-    index = np.argwhere(share > 10.0**-_DIGITS)
-    filled = share[tuple(index.T)]
+    """The voxels that hold some of a segment: most filled first, of equal ones those nearest to its middle.
+
+    Those that are full come in the order of the grid, since it has room in all of them.
+    """
+    full = share >= 1.0 - 10.0**-_DIGITS
+    whole = np.argwhere(full)
+    index = np.argwhere((share > 10.0**-_DIGITS) & ~full)
+    flat = np.ravel_multi_index(tuple((whole + start).T), grid.shape).astype(np.int64)
     if not len(index):
-        return np.zeros(0, np.int64), filled
-    spread = (index - np.average(index, axis=0, weights=filled)) * grid.spacing_mm
-    distance = np.round(np.square(spread).sum(axis=1), 3)
-    flat = np.ravel_multi_index(tuple((index + start).T), grid.shape).astype(np.int64)
-    order = np.lexsort((flat, distance, -np.round(filled, _DIGITS)))
-    return flat[order], filled[order]
+        return flat, np.ones(len(flat))
+    filled = share[tuple(index.T)]
+    weight = len(whole) + float(filled.sum())
+    middle = (whole.sum(axis=0) + (index * filled[:, None]).sum(axis=0)) / weight
+    distance = np.round(np.square((index - middle) * grid.spacing_mm).sum(axis=1), 3)
+    partial = np.ravel_multi_index(tuple((index + start).T), grid.shape).astype(np.int64)
+    order = np.lexsort((partial, distance, -np.round(filled, _DIGITS)))
+    return np.concatenate([flat, partial[order]]), np.concatenate([np.ones(len(flat)), filled[order]])
 
 
-def _divided(claims: Sequence[_Claim]) -> list[NDArray[np.int64]]:
+def _divided(claims: Sequence[_Claim], grid: Grid) -> list[NDArray[np.int64]]:
     """The voxels of each segment. One that two ask for goes to whom fills more of it, and then to the smaller one."""
-    lost = [np.zeros(len(claim.flat), bool) for claim in claims]
-    for _ in range(_ROUNDS):
-        asked = [np.flatnonzero(~gone)[: claim.room] for claim, gone in zip(claims, lost, strict=True)]
-        whose = np.concatenate([np.full(len(at), n) for n, at in enumerate(asked)] or [np.zeros(0, int)])
-        place = np.concatenate([*asked, np.zeros(0, int)]).astype(int)
-        voxel = np.concatenate([*(c.flat[at] for c, at in zip(claims, asked, strict=True)), np.zeros(0, np.int64)])
-        filled = np.concatenate([*(c.share[at] for c, at in zip(claims, asked, strict=True)), np.zeros(0)])
-        rooms = np.array([claim.room for claim in claims] or [0])[whose]
-        order = np.lexsort((whose, rooms, -np.round(filled, _DIGITS), voxel))
+    lost = [np.zeros(0, np.int64) for _ in claims]
+    shared = _wanted_by_several(claims, grid) if len(claims) > 1 else []
+    rooms = np.array([claim.room for claim in claims])
+    for _ in range(_ROUNDS if shared else 0):
+        asked = []
+        for claim, places, gone in zip(claims, shared, lost, strict=True):
+            left = np.setdiff1d(places, gone, assume_unique=True)
+            asked.append(left[left - np.searchsorted(gone, left) < claim.room])  # its rank among what is left
+        whose = np.concatenate([np.full(len(places), n) for n, places in enumerate(asked)])
+        place = np.concatenate(asked)
+        voxel = np.concatenate([claim.flat[at] for claim, at in zip(claims, asked, strict=True)])
+        filled = np.concatenate([claim.share[at] for claim, at in zip(claims, asked, strict=True)])
+        order = np.lexsort((whose, rooms[whose], -np.round(filled, _DIGITS), voxel))
         again = np.zeros(len(order), bool)
         again[1:] = voxel[order][1:] == voxel[order][:-1]
         if not again.any():
             break
-        for loser in order[again]:
-            lost[whose[loser]][place[loser]] = True
-    return [claim.flat[np.flatnonzero(~gone)[: claim.room]] for claim, gone in zip(claims, lost, strict=True)]
+        losers = order[again]
+        lost = [np.union1d(gone, place[losers[whose[losers] == n]]) for n, gone in enumerate(lost)]
+    return [np.delete(claim.flat, gone)[: claim.room] for claim, gone in zip(claims, lost, strict=True)]
+
+
+def _wanted_by_several(claims: Sequence[_Claim], grid: Grid) -> list[NDArray[np.int64]]:
+    """Of each segment, the places in its order of those voxels of which others hold a share too."""
+    wanted = np.zeros(int(np.prod(grid.shape)), np.uint8)
+    for claim in claims:
+        wanted[claim.flat] += 1
+    return [np.flatnonzero(wanted[claim.flat] > 1) for claim in claims]
 
 
 def _inverted(mask: DrawnMask) -> list[str]:

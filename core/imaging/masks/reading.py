@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pydicom
 from pydicom import Dataset
+from pydicom.errors import BytesLengthException
 
 from core.errors import InputError, TwinReviewError
 from core.imaging.dicom_files import DAMAGED, is_dicom
@@ -23,6 +24,8 @@ from core.imaging.masks.onto_grid import onto_grid
 from core.imaging.masks.structure_sets import read_structure_set
 from core.imaging.volumes import file_sha256
 from core.types import Grid
+
+_DAMAGED = (*DAMAGED, BytesLengthException, np.linalg.LinAlgError)
 
 
 def describe_mask(file: Path, grid: Grid | None = None) -> MaskDescription:
@@ -82,7 +85,7 @@ def referenced_series(file: Path) -> str | None:
         for frame in header.get("ReferencedFrameOfReferenceSequence") or ():
             for study in frame.get("RTReferencedStudySequence") or ():
                 found += [item.get("SeriesInstanceUID") for item in study.get("RTReferencedSeriesSequence") or ()]
-    except DAMAGED:
+    except _DAMAGED:
         return None
     return next((str(uid) for uid in found if uid), None)
 
@@ -121,7 +124,7 @@ def _read_dicom(file: Path, grid: Grid | None) -> DrawnMask:
             return read_segmentation(header, file, sha256)
     except TwinReviewError:
         raise
-    except (*DAMAGED, np.linalg.LinAlgError) as error:
+    except _DAMAGED as error:
         raise InputError(
             f"{file.name}: expected an RTSTRUCT or SEG that can be read, got one that is damaged. Copy or export it "
             "again."

@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 from pydicom import Dataset
+from pydicom.dataelem import RawDataElement
 
 from core.errors import InputError
 from core.imaging.masks.drawn import MAX_LABEL, DrawnMask, DrawnSegment, MaskProvenance, cropped
@@ -109,7 +110,7 @@ def _structures(header: Dataset, name: str) -> list[_Structure]:
 
 def _points(contour: Dataset, name: str) -> Points:
     """(n, 3) in RAS mm."""
-    values = np.asarray(contour.get("ContourData") if contour.get("ContourData") is not None else [], dtype=float)
+    values = _numbers(contour)
     said = contour.get("NumberOfContourPoints")
     if values.ndim != 1 or values.size % 3 or values.size < 9 or not np.isfinite(values).all():
         raise InputError(
@@ -122,6 +123,15 @@ def _points(contour: Dataset, name: str) -> Points:
             "The file is damaged, or was cut short: export it again."
         )
     return values.reshape(-1, 3) * (-1.0, -1.0, 1.0)
+
+
+def _numbers(contour: Dataset) -> Points:
+    """The numbers of a contour; of one that is not yet parsed at once, since a million of them one by one take long."""
+    item = contour.get_item("ContourData") if "ContourData" in contour else None
+    if isinstance(item, RawDataElement) and isinstance(item.value, bytes):
+        text = item.value.decode("ascii", "replace").strip(" \0")
+        return np.array(text.split("\\") if text else [], dtype=float)
+    return np.array([] if item is None or item.value is None else item.value, dtype=float)
 
 
 def _rasterised(
