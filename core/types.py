@@ -172,12 +172,10 @@ class LabelMap:
         return float(np.count_nonzero(self.array)) * self.grid.voxel_volume_mm3
 
 
-#: Of sidecars as they are written now. Those of format 1, before it was told, lack the keys in `_SINCE_FORMAT_2`
-#: ("software" too where it is a scan's).
+#: Of sidecars as they are written now. Those of format 1 lack the keys in `_SINCE_FORMAT_2` ("software" if a scan's).
 FORMAT_VERSION = 2
 _SINCE_FORMAT_2 = frozenset({"format_version", "software", "model_files"})
-#: In the sidecar of what was moved, and of nothing else: where it came from each time, why, when and by whom.
-_MOVED = "moved"
+_MOVED = "moved"  # only in the sidecar of what was moved
 
 
 @dataclass(frozen=True)
@@ -185,9 +183,8 @@ class Scan:
     """What is remembered of one imported image.
 
     `sha256` is of the stored .nii.gz; `content_sha256` of its voxels and geometry, so that the same image is recognised
-    whatever file it came in. `metadata` holds scanner facts only, never anything that names a patient. `moved` says
-    where it lay before it was put right: from_patient_id, from_timepoint, from_scan_id, reason, person, moved_at of
-    each move, oldest first.
+    whatever file it came in. `metadata` holds scanner facts only, never anything that names a patient. `moved` has one
+    item a move, oldest first: from_patient_id, from_timepoint, from_scan_id, reason, person, moved_at.
     """
 
     scan_id: str
@@ -210,8 +207,7 @@ class Scan:
     moved: tuple[Mapping[str, Any], ...] = ()
 
     def to_json(self) -> dict[str, Any]:
-        """The sidecar: plain JSON values; one of format 1 without the keys that came later, one that was never moved
-        without `moved`."""
+        """The sidecar: plain JSON values; without the keys that came after its format, and `moved` if it never was."""
         out = {name: getattr(self, name) for name in self.__dataclass_fields__}
         out |= {"shape": list(self.shape), "spacing_mm": list(self.spacing_mm), "metadata": dict(self.metadata)}
         out |= {"software": dict(self.software), _MOVED: [dict(move) for move in self.moved]}
@@ -337,15 +333,13 @@ class MaskRecord:
         return _FIELD_OF_KEY.get(stored_key, stored_key)
 
     def to_json(self) -> dict[str, Any]:
-        """The sidecar: plain JSON values, keys in the order of the design; format 1 lacks its last two, and what was
-        never moved lacks `moved`."""
+        """The sidecar: plain JSON values in the order of the design; without what its format has not, as a scan's."""
         fields = self.__dataclass_fields__
         out = {key: getattr(self, name) for key, name in zip(self.stored_keys(), fields, strict=True)}
-        out["prompts"] = [dict(p) for p in self.prompts]
-        out["lesions"] = [dict(lesion) for lesion in self.lesions]
+        for name in ("prompts", "lesions", _MOVED):
+            out[name] = [dict(item) for item in out[name]]
         out["software"] = dict(self.software)
         out["model_files"] = None if self.model_files is None else dict(self.model_files)
-        out[_MOVED] = [dict(move) for move in self.moved]
         if self.format_version == 1:
             del out["format_version"], out["model_files"]
         if not self.moved:
@@ -355,18 +349,14 @@ class MaskRecord:
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> MaskRecord:
         """Inverse of `to_json`; raises InputError naming the keys that are missing."""
-        later: dict[str, Any] = {
-            "format_version": values.get("format_version") or 1,
-            "model_files": values.get("model_files"),
-            _MOVED: tuple(values.get(_MOVED) or ()),
-        }
+        later: dict[str, Any] = {"format_version": values.get("format_version") or 1}
+        later |= {"model_files": values.get("model_files"), _MOVED: tuple(values.get(_MOVED) or ())}
         missing = [key for key in cls.stored_keys() if key not in values and key not in later]
         if missing:
             raise InputError(f"The sidecar lacks {', '.join(missing)}. Restore it from a backup or run `rebuild`.")
         pairs = zip(cls.__dataclass_fields__, cls.stored_keys(), strict=True)
         known = {name: values[key] for name, key in pairs if name not in later}
-        known["prompts"] = tuple(known["prompts"])
-        known["lesions"] = tuple(known["lesions"])
+        known |= {name: tuple(known[name]) for name in ("prompts", "lesions")}
         return cls(**known, **later)
 
 

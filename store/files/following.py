@@ -56,6 +56,7 @@ def follow(root: Path, db: Reader, entry: Entry) -> None:
         away = withdrawn_dir(payload)
         for name in payload["files"]:
             _rename(root, f"{away}/{Path(name).name}", name)
+        _rewrite(root, db, payload)
         _set_final(root, db, payload["dataset"], payload["patient_id"], payload["timepoint"])
         _remove_empty(root, inside(root, f"{away}/x", ("withdrawn",)).parent, root / "withdrawn")
     elif action == putting_right.DELETED:
@@ -109,6 +110,17 @@ def _move_pair(root: Path, old: str, new: str, values: JsonObject | None) -> Non
     if os.path.lexists(before):
         before.unlink()
         mask_files.fsync_dir(before.parent)
+
+
+def _rewrite(root: Path, db: Reader, payload: JsonObject) -> None:
+    """The sidecars of masks that came back and are accepted no more."""
+    for mask_id in payload["to_affirm"]:
+        for row in db.query("SELECT * FROM masks WHERE mask_id = ?", [mask_id]):
+            folder = mask_files.processed_dir(payload["dataset"], payload["patient_id"], payload["timepoint"])
+            name = mask_files.sidecar_of(f"{folder}/{mask_files.mask_name(row['version'])}")
+            place = inside(root, name, ("processed",))
+            if place.exists():
+                mask_files.replace_text(root, place, mask_files.sidecar_text(mask_values(row)))
 
 
 def _set_final(root: Path, db: Reader, dataset: str, patient_id: str, timepoint: str) -> None:

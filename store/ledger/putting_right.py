@@ -16,7 +16,7 @@ in the entry, so that whoever reads a table, by whatever path, finds nothing of 
         gone          whether the patient has no timepoint left; then their events go along
     scan.withdrawn, timepoint.withdrawn, scan.restored, timepoint.restored
         patient_id, dataset, timepoint, withdrawal_id, reason; files at their places, those of them that were
-        not_as_stored; rows by table; lesions, gone
+        not_as_stored; rows by table; lesions, gone; to_affirm: of masks that come back, those that are accepted no more
     patient.deleted
         patient_id, dataset, reason; mask_ids, job_ids, drafts, file_states; identifiers (image -> file of its UIDs);
         scan_sha256, mask_sha256 for the caches
@@ -151,7 +151,12 @@ def _withdrawn(db: Writer, entry: Entry, payload: JsonDict) -> None:
 def _restored(db: Writer, entry: Entry, payload: JsonDict) -> None:
     check_places(payload)
     for table, row in _rows(payload):
+        if table not in _SHARED:  # still there where the entry that withdrew it is lost
+            delete(db, table, {name: row[name] for name in KEYS[table]})
         insert_stored(db, table, row, _NOTHING if table in _SHARED else "")
+    # the patient may have gone after what was withdrawn
+    patient = {"patient_id": payload["patient_id"], "dataset": payload["dataset"], "added_at": entry["created_at"]}
+    insert(db, "patients", patient, _NOTHING)
 
 
 def check_deleted(payload: JsonObject) -> None:
@@ -197,5 +202,6 @@ def mask_rows(payload: JsonObject) -> list[JsonObject]:
 
 
 def unproven(payload: JsonObject) -> list[str]:
-    """The masks that a move to another patient leaves for a person to affirm."""
-    return [mask["mask_id"] for move in payload.get("moves", ()) for mask in move["masks"] if mask.get("to_affirm")]
+    """The masks that a move to another patient, or coming back to other masks, leaves for a person to affirm."""
+    moved = [mask["mask_id"] for move in payload.get("moves", ()) for mask in move["masks"] if mask.get("to_affirm")]
+    return [*moved, *payload.get("to_affirm", ())]

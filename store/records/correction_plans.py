@@ -309,6 +309,17 @@ class Plans:
         sql = f"SELECT * FROM {table} WHERE patient_id = ? AND {column} = ?"
         return [row for value in values for row in self._db.query(sql, [patient_id, value])]
 
+    def to_affirm(self, patient_id: str, rows: JsonObject, since: str) -> list[str]:
+        """Of masks that come back, the accepted ones, if the patient got other masks after `since`, when they were
+        withdrawn: whoever numbered lesions then did not know of theirs."""
+        masks = [mask_of(row) for row in self._db.query("SELECT * FROM masks WHERE patient_id = ?", [patient_id])]
+        later = any(
+            mask.created_at > since
+            or any(move["moved_at"] > since and move["from_patient_id"] != patient_id for move in mask.moved)
+            for mask in masks
+        )
+        return [row["mask_id"] for row in rows.get("masks", ()) if later and row["status"] == "accepted"]
+
     def refuse_return(self, place: Place, rows: JsonObject, whole: bool) -> None:
         """Refuse to put rows back where something else has come meanwhile. Raises StoreError."""
         known = self._db.query("SELECT dataset FROM patients WHERE patient_id = ?", [place.patient_id])

@@ -176,7 +176,8 @@ class Corrections:
         return self._write(action, person, reason, build)
 
     def restore(self, withdrawal_id: str, *, reason: str, person: str) -> Correction:
-        """Put back what was withdrawn, just as it was: rows, decisions and files.
+        """Put back what was withdrawn, as it was: rows, decisions and files. If the patient got other masks meanwhile,
+        those that were accepted wait to be affirmed: their lesions were not known when others were numbered.
 
         Args:
             withdrawal_id: of a `Correction` that `withdrawn` lists.
@@ -195,8 +196,15 @@ class Corrections:
             payload = entry["payload"]
             place = Place(payload["dataset"], payload["patient_id"], payload["timepoint"])
             self._plans().refuse_return(place, payload["rows"], "timepoints" in payload["rows"])
-            kept = ("withdrawal_id", "files", "rows", "not_as_stored", *(("scan",) if "scan" in payload else ()))
-            return Change({**place._asdict(), "reason": reason, **{name: payload[name] for name in kept}})
+            doubted = self._plans().to_affirm(place.patient_id, payload["rows"], entry["created_at"])
+            masks = [
+                {**row, "status": "proposed"} if row["mask_id"] in doubted else row
+                for row in payload["rows"].get("masks", ())
+            ]
+            rows = {**payload["rows"], **({"masks": masks} if masks else {})}
+            kept = ("withdrawal_id", "files", "not_as_stored", *(("scan",) if "scan" in payload else ()))
+            said = {"reason": reason, **{name: payload[name] for name in kept}, "rows": rows, "to_affirm": doubted}
+            return Change({**place._asdict(), **said})
 
         entry = next((e for e in self._open() if e["payload"]["withdrawal_id"] == withdrawal_id), None)
         one_scan = entry is not None and entry["action"] == "scan.withdrawn"

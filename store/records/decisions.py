@@ -104,15 +104,15 @@ class Decisions:
         """Masks that a rebuild could not prove to be accepted, and about which nobody has decided since: mask id -> why
         in words. They are proposed until a person accepts them again."""
         waiting: dict[str, tuple[int, str]] = {}
-        actions = ("mask.adopted", "mask.unproven", *putting_right.MOVED)
+        actions = ("mask.adopted", "mask.unproven", *putting_right.MOVED, *putting_right.RESTORED)
         sql = f"SELECT seq, action, payload FROM audit WHERE action IN ({', '.join('?' * len(actions))}) ORDER BY seq"
         for row in self._ledger.db.query(sql, actions):
             payload = json.loads(row["payload"])
             if row["action"] == "mask.unproven":
                 why = f"it was accepted, but {payload.get('reason', 'entries are lost')}"
                 waiting |= {mask_id: (row["seq"], why) for mask_id in payload["mask_ids"]}
-            elif row["action"] in putting_right.MOVED:
-                why = "it was accepted as another patient's, so its lesion numbers may mean other lesions"
+            elif row["action"] in putting_right.ACTIONS:
+                why = "it was accepted among other masks, so its lesion numbers may mean other lesions"
                 waiting |= {mask_id: (row["seq"], why) for mask_id in putting_right.unproven(payload)}
             elif payload["claimed_status"] == "accepted":
                 why = "its file claims that it was accepted, but no decision is left"

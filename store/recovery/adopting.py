@@ -74,11 +74,12 @@ class Known(NamedTuple):
                 self.versions.add((new, move["to_timepoint"], mask["version"]))
 
     def _take_away(self, rows: JsonObject) -> None:
-        """The ids of its masks stay known: no other mask may take them."""
+        """What lies at its place all the same came back, by an entry that is lost."""
         for row in rows.get("scans", ()):
             self.scans.discard((row["patient_id"], row["timepoint"], row["scan_id"]))
         for row in rows.get("masks", ()):
             self.versions.discard((row["patient_id"], row["timepoint"], row["version"]))
+            self.mask_ids.discard(row["mask_id"])
 
     def _forget(self, patient_id: str) -> None:
         self.datasets.pop(patient_id, None)
@@ -142,7 +143,7 @@ def _sidecars(root: Path, pattern: str) -> Iterator[tuple[str, JsonDict | None]]
 def sidecar(root: Path, name: str) -> JsonDict | None:
     """The values of a sidecar; None where there is none that can be read, or a link in its place."""
     try:
-        path = inside(root, name)
+        path = inside(root, name, ("raw", "processed", "withdrawn"))
         values = None if path.is_symlink() else json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError, TwinReviewError):
         return None

@@ -69,6 +69,7 @@ def find(left: Left) -> Found:
     cut_off, broken = _broken(left)
     spread = bool(left.history.rest or not left.history.chain or cut_off or left.adopted)
     disowned = {mask_id for mask_id, mask in accepted.items() if _disowned(left, mask_id, mask)}
+    disowned |= _moved_on(left, accepted)
     hit = _hit(left, accepted, broken if left.history.rest else cut_off) if spread else set()
     unsigned = _unsigned(left, accepted)
     found: dict[tuple[str, str], list[str]] = {}
@@ -163,7 +164,9 @@ def _hit(left: Left, accepted: Mapping[str, Mask], broken: Collection[str]) -> s
     says, beside which another one went on.
     """
     adopted = {payload["mask_id"] for action, payload in left.adopted if action == "mask.adopted"}
-    suspects = {payload["patient_id"] for _, payload in left.adopted} | {
+    suspects = {payload["patient_id"] for _, payload in left.adopted}
+    suspects |= {str(move.get("from_patient_id")) for _, payload in left.adopted for move in payload.get("moved") or ()}
+    suspects |= {
         mask.patient_id
         for mask in accepted.values()
         if mask.place in broken or mask.place == ledgers.COMMON or not (left.root / mask.place).is_file()
@@ -202,6 +205,24 @@ def _disowned(left: Left, mask_id: str, mask: Mask) -> bool:
         return False
     older = (left.root / mask.place).is_file() and mask.last["hash"] not in left.in_ledgers
     return not older and (found.get("status") != "accepted" or found.get("lesions") != mask.lesions)
+
+
+def _moved_on(left: Left, accepted: Mapping[str, Mask]) -> set[str]:
+    """The accepted masks that are not where the entries say, and lie elsewhere or among what was withdrawn: the entry
+    that took them there is lost."""
+    away = {
+        mask_id
+        for mask_id, mask in accepted.items()
+        if mask.version is not None
+        and mask.place != ledgers.COMMON
+        and mask.last["hash"] != (left.cut or {}).get("hash")
+        and not (left.root / mask_place(mask.place.split("/")[1], mask.patient_id, *mask.version)).is_file()
+    }
+    if not away:
+        return away
+    names = [*left.root.glob("processed/*/*/*/mask_v*.json"), *left.root.glob("withdrawn/*/*/*/*/mask_v*.json")]
+    found = [adopting.sidecar(left.root, path.relative_to(left.root).as_posix()) for path in names]
+    return away & {str(values.get("mask_id")) for values in found if values is not None}
 
 
 def _unsigned(left: Left, accepted: Mapping[str, Mask]) -> set[str]:

@@ -9,7 +9,7 @@ from typing import NamedTuple
 from core.errors import StoreError, TwinReviewError
 from store.database.connection import Connection, StoreBusy
 from store.files.paths import inside
-from store.ledger import heads, histories, journal, ledgers, replay
+from store.ledger import heads, histories, journal, ledgers, putting_right, replay
 from store.ledger.audit import GENESIS, Audit, Entry, read_file
 from store.ledger.batch import Batch
 from store.ledger.writing import AUDIT, DATABASE
@@ -114,8 +114,11 @@ def _without_echoes(history: histories.History) -> histories.History:
     rest = []
     for entry in history.rest:
         text, payload = histories.told(entry), entry["payload"]
-        own = adopting.known_of([(entry["action"], payload)])
+        puts_right = entry["action"] in putting_right.ACTIONS  # it names what is known, and is no second import of it
+        own = adopting.known_of([] if puts_right else [(entry["action"], payload)])
         older = entry["created_at"] < history.chain[-1]["created_at"]
+        if older and puts_right:
+            continue  # this chain went on without it
         if older and entry["action"] == "mask.decided" and payload["decision"]["mask_id"] in known.mask_ids:
             continue  # this chain went on without that decision, and may have decided since
         if text in texts or own.scans & known.scans or own.versions & known.versions or own.mask_ids & known.mask_ids:

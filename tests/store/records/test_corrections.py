@@ -350,6 +350,26 @@ def test_the_same_image_is_imported_again_after_its_withdrawal_and_then_cannot_c
     is_whole(two)
 
 
+def test_what_comes_back_beside_masks_that_came_meanwhile_waits_for_a_person(two: Store) -> None:
+    made = two.corrections.withdraw_timepoint("P1", DAY1, **WHY)
+    add_mask(two, 5, 2, patient="P1", day=DAY3)
+    assert two.corrections.restore(str(made.withdrawal_id), **WHY).to_affirm == 1
+    (record,) = two.masks.of("P1", DAY1)
+    assert (record.status, list(two.decisions.to_affirm())) == ("proposed", [record.mask_id])
+    two.decisions.decide("P1", DAY1, 1, "accept", "demo", "affirmed")
+    assert two.decisions.to_affirm() == {}
+    is_whole(two)
+
+
+def test_a_patient_who_went_after_the_withdrawal_is_there_again_with_what_comes_back(two: Store) -> None:
+    made = two.corrections.withdraw_timepoint("P1", DAY1, **WHY)
+    two.corrections.move_timepoint("P1", DAY3, to_patient_id="P7", **WHY)
+    assert [p.patient_id for p in two.patients.all()] == ["P2", "P7"]
+    two.corrections.restore(str(made.withdrawal_id), **WHY)
+    assert [(p.patient_id, p.accepted) for p in two.patients.all()] == [("P1", 1), ("P2", 1), ("P7", 1)]
+    is_whole(two)
+
+
 def test_a_withdrawn_scan_leaves_its_timepoint_and_comes_back(two: Store) -> None:
     before = rows(two)
     made = two.corrections.withdraw_scan("P1", DAY1, "PET", **WHY)
