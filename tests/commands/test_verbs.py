@@ -43,7 +43,8 @@ SHOWN = {words: command for words, command in ALL.items() if not command.hidden}
 
 
 def test_every_verb_has_its_place_in_a_group_and_the_old_ones_are_not_shown():
-    assert {words[0] for words in SHOWN} == {"scan", "mask", "gate", "growth", "people", "data"}
+    groups = {"scan", "timepoint", "patient", "mask", "gate", "growth", "people", "data"}
+    assert {words[0] for words in SHOWN} == groups
     assert all(len(words) == 1 for words in ALL.keys() - SHOWN.keys())
     assert len(ALL) - len(SHOWN) == len(OLD_VERBS.registered_commands) == 24
 
@@ -110,6 +111,8 @@ def test_old_and_new_names_do_the_same_to_the_store():
         "mask correction",
         "growth show",
         "growth forecasts list",
+        "timepoint withdrawn",
+        "patient history",
         "people list",
         "data verify",
         "data audit-head",
