@@ -13,7 +13,9 @@ from pydicom.uid import generate_uid
 from core.errors import InputError
 from core.imaging import reading_apart
 from core.imaging.identifiers import identifiers_of
+from core.jobs.pipeline import import_scan
 from core.remembered.identifiers import ScanIdentifiers, SliceIdentifiers
+from store import Store
 from tests.dicom_phantom import write_series
 
 CT = "1.2.840.10008.5.1.4.1.1.2"
