@@ -41,6 +41,15 @@ def test_a_body_elsewhere_has_another_outline():
     assert found.doubts[0].startswith("the outlines of the body on CT and PET differ (Dice ")
 
 
+def test_a_pet_that_fits_better_elsewhere_is_doubted_with_the_way_there():
+    """Moved by 20 mm to the front: the outlines still overlap, the information is more at 20 mm than here."""
+    found = one_body(limb("CT"), limb("PET", shift=(0, 20)))
+    assert found.outline is not None
+    assert found.outline > LEAST_OUTLINE
+    assert found.elsewhere_mm == 20
+    assert any("fit each other better with the PET moved by 20 mm" in doubt for doubt in found.doubts)
+
+
 def test_a_pet_of_noise_in_the_same_outline_shares_no_information():
     """Uptake that has nothing to do with the CT: chance alone gives 24 x 24 bins some, which is taken off."""
     ct, noise = limb("CT"), np.random.default_rng(2).lognormal(0, 1, SHAPE)
