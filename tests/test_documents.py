@@ -54,6 +54,8 @@ NOT_RUN: dict[str, str] = {
     "make constraints VENV=.venv-newest": _INSTALLS,
     "make screenshots": _LONG,
     "make attack": _LONG,
+    "python -m tests.bench coverage": _LONG,
+    "python -m tests.bench one_body": _LONG,
     "python cli.py people add NAME --role ROLE": _NAMES,
     "python cli.py people grant NAME --dataset DATASET": _NAMES,
     "python cli.py people identify demo --issuer URL --subject ID": _NAMES,

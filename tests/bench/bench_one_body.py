@@ -1,10 +1,10 @@
 """Whether CT and PET show one body: what the scan gate misses of wrong PETs, and whom it doubts wrongly.
 
-24 sarcoma patients (10.7937/K9/TCIA.2015.7GO2GSKS). Wrong are the PETs of two other patients each, put where
-the right one lay, and the right one flipped left to right or shifted along one axis. The limits of outline and information were chosen
-on the patients of even number in the list (12); the rows say what comes of them on the others. That the PET fits better
-elsewhere was tried on all 24: its limit, .9, is a round number below all their right pairs, so the false alarms of that
-doubt are not of patients that it was not chosen on. The most is missed in the first rows. Three minutes.
+24 sarcoma patients (10.7937/K9/TCIA.2015.7GO2GSKS). Wrong are the PETs of two other patients each, put where the right
+one lay, and the right one flipped left to right or shifted along one axis. The limits of outline and information were
+chosen on the patients of even number in the list (12); the rows say what comes of them on the others. That the PET fits
+better elsewhere was tried on all 24: its limit, .9, is a round number below all their right pairs, so its false alarms
+were measured on nobody new. The most is missed in the first rows. Three minutes.
 """
 
 from __future__ import annotations
