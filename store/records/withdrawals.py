@@ -61,7 +61,9 @@ def of_patient(db: Reader, root: Path, patient_id: str, dataset: str) -> JsonDic
     """What is erased with a patient beside the rows that name them: masks, jobs, drafts, and what caches are of."""
     gone = [e["payload"]["rows"] for e in entries_of(db) if e["payload"]["patient_id"] == patient_id and _has_rows(e)]
     scans = db.query("SELECT sha256, content_sha256 FROM scans WHERE patient_id = ?", [patient_id])
-    images = _distinct(scans, gone, "scans", "content_sha256")
+    images = set(_distinct(scans, gone, "scans", "content_sha256"))
+    # what was withdrawn here and came in again elsewhere is somebody else's now
+    images -= {row["content_sha256"] for row in db.query("SELECT * FROM scans WHERE patient_id <> ?", [patient_id])}
     uids = [row for row in db.query("SELECT * FROM scan_identifiers") if row["content_sha256"] in images]
     masks = db.query("SELECT mask_id, mask_sha256 FROM masks WHERE patient_id = ? ORDER BY mask_id", [patient_id])
     jobs = db.query("SELECT job_id, params FROM jobs ORDER BY job_id")

@@ -14,11 +14,12 @@ from typing import Any
 import pytest
 
 from core.errors import InputError, StoreError
+from core.remembered.incoming import NewScan
 from store import Store, open_store, rebuild
 from store.ledger.audit import make_entry
 from store.ledger.scope import scoped
 from store.values import utc_now
-from tests.store_phantom import DAY1, add_mask, add_scan, uids
+from tests.store_phantom import DAY1, DAY2, add_mask, add_scan, scan_volume, uids
 
 ROOT = Path(__file__).resolve().parents[3]
 UIDS = uids(1)
@@ -148,6 +149,53 @@ def test_a_file_open_to_others_and_one_of_no_scan_are_named(store: Store) -> Non
     file.chmod(0o600)
     file.with_name("x.json").write_text("{}")
     assert store.remarks() == ["identifiers/x.json is of no stored scan. It may name a person's images: take it away."]
+
+
+def test_each_scan_of_a_study_keeps_its_own(store: Store) -> None:
+    scans = [NewScan(scan_volume(n, modality), {}, uids(n)) for n, modality in ((1, "CT"), (2, "PET"))]
+    plain = NewScan(scan_volume(3, "MR"))
+    details = {"dataset": "set", "patient_id": "P1", "timepoint": DAY1, "person": "demo"}
+    stored = store.studies.add([*scans, plain], [], **details).scans
+    assert [store.scans.identifiers(scan) for scan in stored] == [uids(1), uids(2), None]
+    assert store.verify() == []
+    store.close()
+    assert len(_files(store.root)) == 2
+    assert _elsewhere(store.root) == []
+
+
+def test_uids_go_along_when_a_scan_is_moved_and_wait_while_it_is_withdrawn(store: Store) -> None:
+    scan = add_scan(store, identifiers=UIDS)
+    store.corrections.move_scan(
+        "P1", DAY1, scan.scan_id, to_patient_id="P2", to_timepoint=DAY2, reason="wrong patient", person="demo"
+    )
+    (moved,) = store.scans.of("P2")
+    assert store.scans.identifiers(moved) == UIDS
+    store.corrections.withdraw_scan("P2", DAY2, moved.scan_id, reason="wrong patient", person="demo")
+    assert store.scans.identifiers(moved) is None
+    assert len(_files(store.root)) == 1
+    assert store.verify() == []
+
+
+@pytest.mark.parametrize("withdrawn", [False, True])
+def test_uids_are_gone_for_good_with_their_patient(store: Store, withdrawn: bool) -> None:
+    scan, other = add_scan(store, identifiers=UIDS), add_scan(store, "P2", seed=2, identifiers=uids(2))
+    if withdrawn:
+        store.corrections.withdraw_scan("P1", DAY1, scan.scan_id, reason="wrong patient", person="demo")
+    store.corrections.delete_patient("P1", confirm="P1", reason="withdrew consent", person="demo")
+    assert len(_files(store.root)) == 1
+    assert store.scans.identifiers(other) == uids(2)
+    assert store.db.query("SELECT count(*) AS n FROM scan_identifiers")[0]["n"] == 1
+    assert store.verify() == []
+    assert not [text for text in store.remarks() if "UIDs" in text]
+
+
+def test_uids_of_an_image_that_came_in_again_elsewhere_stay(store: Store) -> None:
+    scan = add_scan(store, identifiers=UIDS)
+    store.corrections.withdraw_scan("P1", DAY1, scan.scan_id, reason="wrong patient", person="demo")
+    again = add_scan(store, "P2", identifiers=UIDS)
+    store.corrections.delete_patient("P1", confirm="P1", reason="withdrew consent", person="demo")
+    assert store.scans.identifiers(again) == UIDS
+    assert store.verify() == []
 
 
 def test_uids_of_another_number_of_slices_are_refused(store: Store) -> None:
