@@ -13,6 +13,8 @@ from pydicom import Dataset
 
 from core.errors import InputError
 from core.imaging.broken_files import whole_slices
+from core.imaging.burned_in import KEYWORDS as BURNED_IN
+from core.imaging.burned_in import burned_in_warnings
 from core.imaging.dicom_files import DicomSlice, is_dicom, read_headers
 from core.imaging.enhanced import KEYWORDS as FRAMES
 from core.imaging.enhanced import by_file, check_one_stack, frames_of, whole_number
@@ -92,6 +94,7 @@ _NEEDED = [
     "DiffusionBValue",
     *PADDING,
     *UIDS,
+    *BURNED_IN,
     *VOXELS,
     *FRAMES,
 ]
@@ -160,7 +163,8 @@ def read_files(
     if scale.factor != 1.0:
         array *= np.float32(scale.factor)
     volume = make_volume(name, StoredImage(array, grid), modality, sequence)
-    warnings = [*several, *left_out, *passed_over, *_told(stack, header), *scale.warnings, *padding]
+    pictured = burned_in_warnings([item.header for item in stack.slices])
+    warnings = [*several, *left_out, *passed_over, *pictured, *_told(stack, header), *scale.warnings, *padding]
     facts = {**_metadata(header, modality), **dict(scale.facts)}
     several = len({item.path for item in stack.slices}) < len(stack.slices)
     frames = [item.frame + 1 for item in stack.slices] if several else None
