@@ -182,6 +182,7 @@ def test_what_dicognito_would_change_changes_nothing_that_is_kept(tmp_path: Path
     (volume, facts), (again, others) = (read_series(folder, "CT") for folder in (tmp_path / "as-it-came", clean))
     for found in (facts, others):
         del found["identifiers"], found["study_date"]  # the UIDs lie apart, and the day is what the person said
+        del found["birth_year"]  # is held against the day and not stored (`core.jobs.scan_import.stored_facts`)
     assert facts == others
     assert facts["model"] == "Biograph 64"
     assert np.array_equal(volume.array, again.array)
