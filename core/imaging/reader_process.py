@@ -16,6 +16,7 @@ import os
 import select
 import signal
 import sys
+import tempfile
 import time
 import traceback
 from collections.abc import Mapping
@@ -114,6 +115,7 @@ def _child(request: Mapping[str, Any], answer: int) -> None:
         for descriptor in (0, 1, 2):  # libraries print file names, which may be a patient's
             os.dup2(nowhere, descriptor)
         adopt(request["settings"])
+        tempfile.tempdir = request["scratch"]  # what a decoder writes is taken away with it
         _limit_itself(request["limits"])
         text = json.dumps(read_one(request)).encode() + b"\n"
         if len(text) > _ANSWER_BYTES:

@@ -296,6 +296,18 @@ def test_a_reader_that_rests_is_gone_at_once(store: Store, tmp_path: Path, stand
         _wait_for(lambda: not _readers(), 10.0)
 
 
+def test_what_a_decoder_writes_down_lies_where_it_is_taken_away(store: Store, tmp_path: Path, stand_in: Any) -> None:
+    told = tmp_path / "told"
+    stand_in(
+        "import tempfile; read = reader_process.read_one; reader_process.read_one = lambda request: "
+        f"(Path({str(told)!r}).write_text(tempfile.gettempdir() + ' ' + request['scratch']), read(request))[1]"
+    )
+    _import(store, _image(tmp_path / "x.nii.gz"))
+    temporary, scratch = told.read_text().split()
+    assert temporary == scratch
+    assert not Path(scratch).exists()
+
+
 @pytest.mark.parametrize("megabytes", [17, 60])
 def test_an_answer_that_is_too_long_is_a_sentence_and_the_reader_stays(
     store: Store, tmp_path: Path, stand_in: Any, megabytes: int
