@@ -28,7 +28,7 @@ from store.ledger.compound import STUDY
 from store.ledger.scope import scoped
 from store.ledger.writing import Ledger
 from store.parts import Parts
-from store.records.withdrawals import former_names
+from store.records.withdrawals import former_names, withdrawn_unread
 
 #: What stands in an audit entry's place.
 WITHHELD = "not shown: it is about what you do not see (a data set that was not granted, or a blind reading)"
@@ -190,7 +190,9 @@ class SeenStore(Parts):
         return Hidden(
             hidden.patients | {patient_id for patient_id, _, _ in former if patient_id not in seen},
             hidden.places,
-            hidden.mask_ids | {mask_id for _, _, masks in former for mask_id in masks},
+            hidden.mask_ids
+            | {mask_id for _, _, masks in former for mask_id in masks}
+            | frozenset(withdrawn_unread(self._whole.ledger.db, self.person)),
         )
 
     def verify(self, full: bool = False, progress: Progress = no_progress) -> list[str]:

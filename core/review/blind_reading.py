@@ -92,7 +92,7 @@ class Hidden:
         return cls(patients, frozenset((row.patient_id, row.timepoint) for row in rows), frozenset(masks))
 
     def __bool__(self) -> bool:
-        return bool(self.patients or self.places)
+        return bool(self.patients or self.places or self.mask_ids)
 
     def is_named_in(self, values: object) -> bool:
         """Whether JSON values name a hidden patient, a closed timepoint with its patient, or one of the masks; also in

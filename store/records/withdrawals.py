@@ -57,6 +57,17 @@ def former_names(db: Reader) -> list[tuple[str, str, tuple[str, ...]]]:
     return found
 
 
+def withdrawn_unread(db: Reader, person: str) -> list[str]:
+    """The masks of withdrawn timepoints that are read blind and not finished by this person: they may come back."""
+    found = []
+    for entry in open_withdrawals(entries_of(db)):
+        rows = entry["payload"]["rows"]
+        blind = any(row["blind"] for row in rows.get("reading_settings", ()))
+        if blind and person not in {row["person"] for row in rows.get("readings_finished", ())}:
+            found += [str(row["mask_id"]) for row in rows.get("masks", ())]
+    return found
+
+
 def of_patient(db: Reader, root: Path, patient_id: str, dataset: str) -> JsonDict:
     """What is erased with a patient beside the rows that name them: masks, jobs, drafts, and what caches are of."""
     gone = [e["payload"]["rows"] for e in entries_of(db) if e["payload"]["patient_id"] == patient_id and _has_rows(e)]

@@ -82,6 +82,18 @@ def test_others_write_while_files_are_hashed_and_that_is_no_damage(
     assert held.end() == []
 
 
+def test_what_is_put_right_while_files_are_hashed_is_no_damage(busy: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rows leave tables and files change their places under its feet."""
+    why: dict[str, Any] = {"reason": "a slip", "person": "demo"}
+    held = Held(busy, monkeypatch)
+    busy.corrections.move_timepoint("P1", DAY1, to_timepoint="2019-01-01", **why)
+    gone = busy.corrections.withdraw_timepoint("P1", DAY2, **why)
+    busy.corrections.restore(str(gone.withdrawal_id), **why)
+    busy.corrections.withdraw_scan("P1", DAY2, "PET", **why)
+    busy.corrections.move_timepoint("P1", "2019-01-01", to_patient_id="P7", **why)
+    assert held.end() == []
+
+
 def test_a_file_of_a_write_meanwhile_that_is_damaged_before_the_end_is_found(
     busy: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:

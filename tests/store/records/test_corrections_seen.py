@@ -124,3 +124,16 @@ def test_what_is_read_blind_and_not_finished_is_moved_by_nobody_who_reads_it(two
     assert two.readings.is_blind("P1", DAY2)
     assert [f.person for f in two.readings.finished("P1", DAY2)] == ["eve"]
     assert two.verify() == []
+
+
+def test_of_a_blind_reading_that_is_withdrawn_the_audit_tells_a_reader_as_little_as_before(two: Store) -> None:
+    for name in ("eve", "ann"):
+        two.people.add(name, "reader", by="demo")
+    two.readings.set_blind("P1", DAY1, True, "ada")
+    record = add_mask(two, 5, method="manual", author="eve", parent_version=None)
+    for name in ("eve", "demo"):
+        two.readings.finish("P1", DAY1, name)
+    two.corrections.withdraw_timepoint("P1", DAY1, **_why("demo"))
+    for name, sees in (("ann", False), ("eve", True)):
+        about = [e for e in two.seen_by(name).audit_log(100) if record.mask_id in str(e["payload"])]
+        assert bool(about) is sees, name
