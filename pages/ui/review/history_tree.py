@@ -112,7 +112,7 @@ def describe(row: Row, shown: int | None) -> JsonDict:
     else:
         changes += [f"{record.volume_mm3 / MM3_PER_ML:.1f} mL"]
     made = [record.author, record.created_at[:16].replace("T", " ")]
-    drawn = sum(prompt.get("type") in ("box", "point") for prompt in record.prompts)
+    drawn = sum(prompt.get("type") != "import" for prompt in record.prompts)
     if drawn:
         made.append(f"{drawn} prompt" + ("s" if drawn > 1 else ""))
     made += [str(entry["words"]) for entry in record.prompts if entry.get("type") == "coverage"]

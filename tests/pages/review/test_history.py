@@ -96,6 +96,8 @@ def test_a_row_says_what_changed_who_made_it_and_with_how_many_prompts():
     assert said["made"] == "ann · 2024-01-02 03:04 · 2 prompts"
     assert (said["status_text"], said["shown"]) == ("accepted without L1", True)
     assert describe(tree_rows([version(1, None)])[0], None)["changes"] == "5.0 mL"
+    imported = version(1, None, prompts=({"type": "import"},))
+    assert describe(tree_rows([imported])[0], None)["made"] == "ann · 2024-01-02 03:04", "where it is from is no prompt"
 
 
 def test_what_visitors_typed_is_shown_as_it_is():
