@@ -166,8 +166,8 @@ def read_files(
     pictured = burned_in_warnings([item.header for item in stack.slices])
     warnings = [*several, *left_out, *passed_over, *pictured, *_told(stack, header), *scale.warnings, *padding]
     facts = {**_metadata(header, modality), **dict(scale.facts)}
-    several = len({item.path for item in stack.slices}) < len(stack.slices)
-    frames = [item.frame + 1 for item in stack.slices] if several else None
+    multi_frame = len({item.path for item in stack.slices}) < len(stack.slices)
+    frames = [item.frame + 1 for item in stack.slices] if multi_frame else None
     if uids := identifiers_of([item.header for item in stack.slices], frames):
         facts[IDENTIFIERS] = uids.to_json()
     return volume, {**facts, "warnings": [*warnings, *checked_by_values(name, volume, named_by_file=True)]}
