@@ -47,15 +47,15 @@ def _ticked(series: Sequence[SeriesFound]) -> tuple[SeriesFound, ...]:
             taken.add(min(fits, key=lambda one: (one.spacing_mm or (0, 0, 99))[2]).key)
     scans = [_Scan(one) for one in series if one.key in taken and one.modality is not None]
     reference = reference_of(scans).series.uid if scans else None
-    ordered = sorted(series, key=_order)
-    return tuple(_with_words(one, one.key in taken, reference) for one in ordered)
+    return tuple(sorted((_with_words(one, one.key in taken, reference) for one in series), key=_order))
 
 
 def _order(one: SeriesFound) -> tuple[int, int]:
-    """Scans before masks before what becomes nothing; of scans those that masks lie on first."""
+    """Scans, masks, then what becomes nothing; first the scans that masks lie on, and the masks that are taken."""
     kind = ("scan", "mask", None).index(one.becomes)
-    modality = one.modality if kind == 0 else None
-    return kind, ("CT", "MR", "PET", None).index(modality if modality in ("CT", "MR", "PET") else None)
+    if kind == 0:
+        return kind, ("CT", "MR", "PET").index(one.modality) if one.modality in ("CT", "MR", "PET") else 3
+    return kind, not one.ticked
 
 
 class _Scan:
