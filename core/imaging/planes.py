@@ -8,6 +8,7 @@ once, whoever unpacks.
 
 from __future__ import annotations
 
+import struct
 import tempfile
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
@@ -44,6 +45,8 @@ _DECODERS = {
     uid.HTJ2K: "pylibjpeg",
 }
 _BY_GDCM = (uid.JPEGBaseline8Bit, uid.JPEGExtended12Bit, uid.JPEGLossless, uid.JPEGLosslessSV1)
+#: Markers of JPEG that tell the size of the image: baseline, extended, progressive, lossless.
+_JPEG_FRAMES = (0xC0, 0xC1, 0xC2, 0xC3)
 #: Bits of a stored voxel that are read, by the kind of voxels.
 _BITS = {"PixelData": (8, 16, 32), "FloatPixelData": (32,), "DoubleFloatPixelData": (64,)}
 #: Of the header, what voxels are unpacked and scaled by.
@@ -178,7 +181,29 @@ def _options(item: DicomSlice) -> dict[str, Any]:
     return options
 
 
+def _check_jpeg(packed: bytes, options: Mapping[str, Any]) -> None:
+    """Refuse a packed image that begins otherwise than JPEG does or is of another size than the header says: GDCM
+    would write beyond its own memory.
+
+    Raises:
+        ValueError: it is.
+    """
+    at = 2
+    while packed[:2] == b"\xff\xd8" and packed[at : at + 1] == b"\xff" and at + 4 <= len(packed):
+        marker, length = packed[at + 1], int.from_bytes(packed[at + 2 : at + 4], "big")
+        if marker in _JPEG_FRAMES:
+            bits, rows, columns, parts = struct.unpack(">BHHB", packed[at + 4 : at + 10])
+            if (rows, columns, parts) == (options["rows"], options["columns"], 1) and bits <= options["bits_allocated"]:
+                return
+            break
+        if length < 2 or marker == 0xDA:
+            break
+        at += 2 + length
+    raise ValueError("a packed image of another kind or size than the header says")
+
+
 def _by_gdcm(packed: bytes, syntax: uid.UID, options: Mapping[str, Any]) -> NDArray[Any]:
+    _check_jpeg(packed, options)
     image = Dataset()
     image.file_meta = FileMetaDataset()
     image.file_meta.TransferSyntaxUID = syntax

@@ -355,3 +355,26 @@ def _as_a_pair(folder: Path, name: str) -> Volume:
         ds.ImagePositionPatient = [0, 0, n]
         ds.save_as(folder / f"{n}.dcm")
     return read_series(folder, "MR")[0]
+
+
+@pytest.mark.parametrize(
+    ("at", "value"),
+    [
+        (0, b"\x00"),  # no beginning
+        (3, b"\xc4"),  # no frame
+        (4, b"\xff\xff"),  # a frame that ends beyond the file
+        (6, b"\x20"),  # 32 bits
+        (7, b"\x40\x00"),  # 16,384 rows
+        (9, b"\x40\x00"),  # 16,384 columns
+        (11, b"\x04"),  # four colours
+    ],
+)
+def test_a_jpeg_that_says_another_size_itself_never_comes_to_its_decoder(tmp_path: Path, at: int, value: bytes):
+    write(tmp_path, LOSSLESS_SV1, values("<i2"))
+    for path in tmp_path.iterdir():
+        raw = bytearray(path.read_bytes())
+        start = raw.index(b"\xff\xd8\xff\xc3") + at
+        raw[start : start + len(value)] = value
+        path.write_bytes(raw)
+    with pytest.raises(InputError, match="can be read"):
+        read_series(tmp_path, "CT")
