@@ -156,6 +156,7 @@ def test_a_study_comes_in_its_date_is_corrected_and_the_curve_follows(start_serv
     _fill(page, "Why it is another date", "read from the letter")
     button.click()
     expect(page.get_by_text("Stored as version 1: 27.6 mL in 1 lesion.")).to_be_visible()
+    expect(page.get_by_text("Scan gate: done.")).to_be_visible()  # while it runs nothing can be moved
     page.get_by_role("button", name="Open STS_008, 2001-10-02 in Review").click()
     expect(page.get_by_role("heading", name="Review")).to_be_visible()
     dashboard.stop()
