@@ -95,7 +95,8 @@ class Server:
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             port = probe.getsockname()[1]
-        self.root, self.url, self._log = root, f"http://127.0.0.1:{port}", log
+        below = env.get("STREAMLIT_SERVER_BASE_URL_PATH", "")
+        self.root, self.url, self._log = root, f"http://127.0.0.1:{port}{below and '/'}{below}", log
         command = [
             sys.executable,
             "-m",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from urllib.parse import urlsplit
 
 import numpy as np
 import pytest
@@ -331,3 +332,32 @@ def test_on_a_tablet_a_tap_points_one_finger_scrolls_and_two_zoom(browser, dashb
     drag(((x, y), (x + 30, y)))
     assert ask(page, "[...v.editing.editor.array].reduce((a, b) => a + (b > 0), 0)") > marked
     window.close()
+
+
+def test_under_a_path_behind_a_proxy_the_reading_room_asks_for_nothing_beside_it(start_server, tmp_path, page):
+    """As behind a proxy that forwards /twin/ alone: whatever is asked for elsewhere would not come."""
+    with open_store(tmp_path / "data") as store:
+        clinic.add_scan(store, "KIM", DAY, clinic.body(3))
+        clinic.add_mask(store, "KIM", DAY, 1000)
+    dashboard = start_server(tmp_path / "data", STREAMLIT_SERVER_BASE_URL_PATH="twin")
+    page.set_default_timeout(PATIENCE_MS)
+    asked: list[str] = []
+
+    def forward(route, request):
+        path = urlsplit(request.url).path
+        asked.append(path)
+        if path.startswith("/twin/"):
+            route.continue_()
+        else:
+            route.fulfill(status=404)
+
+    page.route("**/*", forward)
+    page.goto(f"{dashboard.url}/review?patient_id=KIM")
+    page.locator(".twin-viewer canvas").first.wait_for()
+    for _ in range(300):
+        if ask(page, "v.panes.every(p => p.volume.complete && p.readout) && !v.waitsForMask"):
+            break
+        page.wait_for_timeout(100)
+    assert ask(page, "v.panes.every(p => p.volume.complete)")
+    assert any(path.startswith("/twin/api/viewer/scan/") for path in asked)
+    assert [path for path in asked if not path.startswith("/twin/")] == []

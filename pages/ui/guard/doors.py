@@ -33,6 +33,7 @@ from streamlit import config
 from core.errors import InputError
 from core.settings import settings
 from pages.ui.guard import sessions, signin, sockets
+from pages.ui.guard.base_path import below_base, to_own_routes
 from pages.ui.guard.messages import Messages
 
 logger = logging.getLogger("twinreview.pages")
@@ -143,7 +144,7 @@ class Doors:
         app = self._app if refused is None else PlainTextResponse(refused[1], refused[0])
         if scope["type"] == "websocket":
             scope = _without_a_stranger_s_session(scope, connection)
-        await app(scope, receive, _with_headers(connection, send))
+        await app(to_own_routes(scope), receive, _with_headers(connection, send))
 
 
 def _refusal(scope: Scope, connection: HTTPConnection) -> tuple[int, str] | None:
@@ -162,7 +163,7 @@ def _refusal(scope: Scope, connection: HTTPConnection) -> tuple[int, str] | None
     changes = scope["type"] == "websocket" or scope["method"] not in _SAFE
     if changes and not origin_allowed(headers):
         return 403, WRONG_ORIGIN
-    path = _streamlit_s(scope["path"])
+    path = below_base(scope["path"])
     if path.rstrip("/") == _METRICS:
         return 404, NO_COUNTS
     return None if _owned(path, connection.cookies.get(sessions.BROWSER_COOKIE, "")) else (403, NOT_YOURS)
@@ -182,12 +183,6 @@ def _without_a_stranger_s_session(scope: Scope, connection: HTTPConnection) -> S
         return scope
     others = [(key, value) for key, value in scope["headers"] if key != name]
     return {**scope, "headers": [*others, (name, ", ".join(parts[:2] or ["streamlit"]).encode("latin-1"))]}
-
-
-def _streamlit_s(path: str) -> str:
-    """A request's path as Streamlit's routes have it: below the path that the server is set to lie under."""
-    path = path.removeprefix("/" + (config.get_option("server.baseUrlPath") or "").strip("/"))
-    return path if path.startswith("/") else f"/{path}"
 
 
 def _owned(path: str, browser: str) -> bool:

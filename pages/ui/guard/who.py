@@ -23,6 +23,7 @@ from core.errors import InputError
 from pages.ui.api.answers import NO_STORE, problem
 from pages.ui.frame import resources
 from pages.ui.guard import sessions, signin
+from pages.ui.guard.base_path import in_browser
 from pages.ui.guard.guard import open_to_all
 from pages.ui.guard.secret import signing_secret
 from pages.ui.guard.working import SESSIONS, SHIFT_S, Working
@@ -172,7 +173,7 @@ def hand_over() -> None:
     """
     session = sessions.current()
     choice = None if session is None else CHOICES.open_of(session)
-    _render(key="who-kept", data={"choice": choice or "", "url": URL})
+    _render(key="who-kept", data={"choice": choice or "", "url": in_browser(URL)})
 
 
 def _chosen(field_key: str) -> None:

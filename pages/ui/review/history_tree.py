@@ -12,6 +12,7 @@ from core.remembered.untyped import JsonDict
 from core.review.decisions import rejected_lesion_ids
 from core.types import MM3_PER_ML, MaskRecord
 from pages.ui.frame import session
+from pages.ui.guard.base_path import in_browser
 from pages.ui.guard.tokens import make_token
 from pages.ui.shared.thumbnails import API
 
@@ -155,6 +156,5 @@ def history_tree(
         if chosen:
             on_open(int(chosen["version"]), bool(chosen["start"]))
 
-    _render(
-        key=session.HISTORY_TREE.key(*place), data={"rows": rows, "token": token, "api": API}, on_open_change=opened
-    )
+    data = {"rows": rows, "token": token, "api": in_browser(API)}
+    _render(key=session.HISTORY_TREE.key(*place), data=data, on_open_change=opened)

@@ -15,6 +15,7 @@ from core.types import UNITS, MaskRecord, Scan
 from pages.ui.api import slabs
 from pages.ui.api.scan_routes import API, CONVERSIONS, assets_url
 from pages.ui.frame import resources
+from pages.ui.guard.base_path import in_browser
 from pages.ui.guard.tokens import make_token
 from pages.ui.shared.charts import LESION_COLOURS
 from pages.ui.shared.lost_files import file_problem
@@ -61,8 +62,8 @@ def viewer_data(
     described = [_pane(store, patient, shown) for shown in panes]
     scans = [scan["sha256"] for pane in described for scan in pane["scans"]]
     return {
-        "assets": assets_url(),
-        "api": API,
+        "assets": in_browser(assets_url()),
+        "api": in_browser(API),
         "token": make_token(person, patient, scans, [shown.timepoint for shown in panes], edit),
         "mode": mode,
         "patient": patient,
