@@ -152,6 +152,21 @@ def permitted_facts(facts: Mapping[str, Any], timepoint: str) -> dict[str, Any]:
     return {**permitted, **({"not_kept": sorted(set(dropped))} if dropped else {})}
 
 
+def suv_in_words(facts: Mapping[str, Any]) -> str:
+    """What a PET's SUV were made with, of its metadata; "" for other scans, and where nothing was kept."""
+    if facts.get("suv_factor") is None:
+        return ""
+    parts = [f"SUV = stored value x {facts['suv_factor']:.4g}"]
+    for key, text in (
+        ("weight_kg", "{:g} kg"),
+        ("injected_mbq", "{:.4g} MBq injected"),
+        ("uptake_h", "{:.2f} h before the scan"),
+    ):
+        if facts.get(key) is not None:
+            parts.append(text.format(facts[key]))
+    return ", ".join(parts)
+
+
 def _is_number(key: str, value: Any) -> bool:
     real = isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
     return real and 0 <= value <= _NUMBERS[key]

@@ -18,10 +18,10 @@ from core.imaging.dicom import read_files
 from core.imaging.image_files import read_image
 from core.imaging.judging import judge
 from core.imaging.masks.reading import describe_mask
+from core.imaging.scanner_facts import suv_in_words
 from core.imaging.study.found import SegmentFound, SeriesFound
 from core.imaging.study.survey import SCANS
 from core.imaging.volumes import make_volume
-from core.remembered.untyped import JsonObject
 from core.types import Grid, Modality
 
 #: The longer side of a thumbnail, pixels.
@@ -59,7 +59,7 @@ def _dicom(series: SeriesFound, own: Sequence[Path]) -> SeriesFound:
         shape=volume.grid.shape,
         spacing_mm=volume.grid.spacing_mm,
         warnings=(*series.warnings, *metadata["warnings"]),
-        facts=_facts(metadata),
+        facts=tuple(filter(None, [suv_in_words(metadata)])),
         thumbnail=_thumbnail(volume.array, volume.grid, modality),
     )
 
@@ -111,21 +111,6 @@ def _without_broken(series: SeriesFound) -> SeriesFound:
         "series may lack slices at its ends. Copy or export it again, or say that it is to be taken without them."
     )
     return replace(series, becomes=None, ticked=False, why_not=why, asked=(WITHOUT_BROKEN,))
-
-
-def _facts(metadata: JsonObject) -> tuple[str, ...]:
-    """What a PET's values were made with, in words."""
-    if metadata.get("suv_factor") is None:
-        return ()
-    parts = [f"SUV = stored value x {metadata['suv_factor']:.4g}"]
-    for key, text in (
-        ("weight_kg", "{:g} kg"),
-        ("injected_mbq", "{:.4g} MBq injected"),
-        ("uptake_h", "{:.2f} h before the scan"),
-    ):
-        if metadata.get(key) is not None:
-            parts.append(text.format(metadata[key]))
-    return (", ".join(parts),)
 
 
 def _thumbnail(array: NDArray[np.float32], grid: Grid, modality: str | None) -> str:

@@ -9,6 +9,7 @@ import streamlit as st
 from streamlit.runtime.uploaded_file_manager import UploadedFile
 
 from core.imaging.pseudonym import NameQuestion
+from core.imaging.scanner_facts import suv_in_words
 from core.jobs.mask_import import import_mask, import_of
 from core.remembered.untyped import JsonDict, TableRow
 from core.types import MM3_PER_ML, MaskRecord, Scan
@@ -53,6 +54,8 @@ def show_scan(scan: Scan) -> None:
         f"{plain(scan.channel)} of {plain(scan.patient_id)}, {plain(scan.timepoint)}: {plain(size)} voxels of "
         f"{spacing} mm, orientation {plain(scan.orientation)}."
     )
+    if words := suv_in_words(scan.metadata):
+        st.caption(plain(words))
     for warning in scan.metadata.get("warnings", []):
         st.warning(plain(warning))
 
@@ -125,6 +128,7 @@ def scan_rows(store: SeenStore, patient: str) -> list[TableRow]:
             "voxels": " x ".join(str(n) for n in s.shape),
             "spacing (mm)": " x ".join(f"{mm:.2f}" for mm in s.spacing_mm),
             "orientation": s.orientation,
+            "SUV": suv_in_words(s.metadata),
             "simulated": bool(s.metadata.get("simulated")),
             "imported by": s.imported_by,
             "at (UTC)": s.imported_at[:16].replace("T", " "),
