@@ -100,7 +100,14 @@ def _checked(name: str, members: list[zipfile.ZipInfo], max_bytes: int, max_file
     for member in members:
         # zipfile turns backslashes into slashes only on Windows, so look at what was written.
         parts = PurePosixPath(member.orig_filename.replace("\\", "/")).parts
-        if not parts or parts[0] == "/" or ".." in parts or ":" in parts[0] or stat.S_ISLNK(member.external_attr >> 16):
+        if (
+            not member.filename
+            or not parts
+            or parts[0] == "/"
+            or ".." in parts
+            or ":" in parts[0]
+            or stat.S_ISLNK(member.external_attr >> 16)
+        ):
             raise InputError(
                 f"{name}: expected plain files, got a path or link that leads out of the zip. "
                 "Do not trust this file; make a new zip of the images alone."

@@ -216,13 +216,21 @@ def _moved_on(left: Left, accepted: Mapping[str, Mask]) -> set[str]:
         if mask.version is not None
         and mask.place != ledgers.COMMON
         and mask.last["hash"] != (left.cut or {}).get("hash")
-        and not (left.root / mask_place(mask.place.split("/")[1], mask.patient_id, *mask.version)).is_file()
+        and not (left.root / _image_of(mask)).is_file()
     }
     if not away:
         return away
-    names = [*left.root.glob("processed/*/*/*/mask_v*.json"), *left.root.glob("withdrawn/*/*/*/*/mask_v*.json")]
-    found = [adopting.sidecar(left.root, path.relative_to(left.root).as_posix()) for path in names]
+    own = {_image_of(accepted[mask_id]) for mask_id in away}
+    paths = [*left.root.glob("processed/*/*/*/mask_v*.json"), *left.root.glob("withdrawn/*/*/*/*/mask_v*.json")]
+    names = {path.relative_to(left.root).as_posix() for path in paths} - {sidecar_of(image) for image in own}
+    found = [adopting.sidecar(left.root, name) for name in sorted(names)]
     return away & {str(values.get("mask_id")) for values in found if values is not None}
+
+
+def _image_of(mask: Mask) -> str:
+    """Where the image of a mask whose timepoint and version are known must lie, relative to the root."""
+    timepoint, version = mask.version or ("", 0)
+    return mask_place(mask.place.split("/")[1], mask.patient_id, timepoint, version)
 
 
 def _unsigned(left: Left, accepted: Mapping[str, Mask]) -> set[str]:

@@ -156,7 +156,8 @@ def test_a_study_comes_in_its_date_is_corrected_and_the_curve_follows(start_serv
     _fill(page, "Why it is another date", "read from the letter")
     button.click()
     expect(page.get_by_text("Stored as version 1: 27.6 mL in 1 lesion.")).to_be_visible()
-    expect(page.get_by_text("Scan gate: done.")).to_be_visible()  # while it runs nothing can be moved
+    # while it runs nothing can be moved
+    expect(page.get_by_text("Scan gate: done.")).to_be_visible(timeout=4 * SLOW_MS)
     page.get_by_role("button", name="Open STS_008, 2001-10-02 in Review").click()
     expect(page.get_by_role("heading", name="Review")).to_be_visible()
     dashboard.stop()
@@ -210,7 +211,8 @@ def test_a_mask_is_imported_as_a_version_and_one_from_elsewhere_refused(start_se
     dashboard = start_server(tmp_path / "data")
     page.goto(f"{dashboard.url}/intake")
     page.get_by_role("tab", name="Mask").click()
-    expect(page.get_by_text("Choose the patient in the sidebar first.")).to_be_visible()
+    chosen_first = page.get_by_role("tabpanel", name="Mask").get_by_text("Choose the patient in the sidebar first.")
+    expect(chosen_first).to_be_visible()
 
     page.goto(f"{dashboard.url}/intake?patient_id=P1")
     expect(page.get_by_role("heading", name="Scans of P1")).to_be_visible()

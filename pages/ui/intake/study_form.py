@@ -78,7 +78,7 @@ def _import(
     bar = st.progress(0.0, "Checking and storing")
 
     def show(share: float, words: str) -> None:
-        bar.progress(share, f"Checking and storing: {words}")
+        bar.progress(share, f"Checking and storing: {plain(words)}")
 
     with store.scratch() as folder, intake_form.asking_about_names(names):
         stored = import_study(

@@ -38,7 +38,7 @@ def preview_of(store: SeenStore, files: Sequence[UploadedFile]) -> Preview | Non
         scratch.mkdir()
 
         def show(share: float, words: str) -> None:
-            bar.progress(share, f"Looking into the files: {words}")
+            bar.progress(share, f"Looking into the files: {plain(words)}")
 
         found, _ = preview(uploads.saved(files, given), scratch, show)
     bar.empty()

