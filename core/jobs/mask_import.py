@@ -128,7 +128,7 @@ def _doubts(mask: MaskOnGrid, scans: Callable[[], Sequence[Volume]]) -> list[str
     if not mask.same_lattice and mask.drawn_on is not None:
         grids = [scan.grid for scan in scans()]
         if not any(is_part_of(mask.drawn_on, grid) for grid in grids):
-            _refuse_all_marked(mask, grids)
+            _refuse_all_or_nothing(mask, grids)
             doubts.append(
                 "The mask was drawn on a grid that is of none of the timepoint's scans. Whether it lies in their frame "
                 "cannot be told: look whether it lies on the lesion."
@@ -143,14 +143,17 @@ def _doubts(mask: MaskOnGrid, scans: Callable[[], Sequence[Volume]]) -> list[str
     return doubts
 
 
-def _refuse_all_marked(mask: MaskOnGrid, grids: Sequence[Grid]) -> None:
-    """Where a mask marks all of a grid that is foreign, nothing tells that it was drawn on anything."""
-    if mask.drawn_on is None or sum(s.drawn_volume_mm3 for s in mask.segments) < 0.999 * (
-        mask.drawn_on.voxel_volume_mm3 * np.prod(mask.drawn_on.shape)
-    ):
+def _refuse_all_or_nothing(mask: MaskOnGrid, grids: Sequence[Grid]) -> None:
+    """Where a mask marks all of a grid that is foreign, or nothing of it, nothing tells that it was drawn on this scan:
+    an empty one would say that the tumour is gone."""
+    if mask.drawn_on is None:
+        return
+    whole = mask.drawn_on.voxel_volume_mm3 * np.prod(mask.drawn_on.shape)
+    marked = sum(s.drawn_volume_mm3 for s in mask.segments)
+    if 0 < marked < 0.999 * whole:
         return
     raise InputError(
         f"The mask's grid {mask.drawn_on.shape} fits none of the timepoint's scans "
-        f"({', '.join(str(grid.shape) for grid in grids)}), and all of it is marked. Draw or resample it on one of "
-        "them."
+        f"({', '.join(str(grid.shape) for grid in grids)}), and {'all' if marked else 'nothing'} of it is marked. Draw "
+        "or resample it on one of them."
     )

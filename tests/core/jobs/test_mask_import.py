@@ -210,3 +210,12 @@ def test_the_command_line_says_what_became_of_each_segment(store: Store, tmp_pat
     assert any("1 of 2 segments" in word for word in answer["warnings"])
     assert any("of none of the timepoint's scans" in doubt for doubt in answer["doubts"])
     assert (answer["version"], answer["method"]) == (1, "import")
+
+
+def test_an_empty_mask_of_a_foreign_grid_does_not_say_that_the_tumour_is_gone(store: Store, tmp_path: Path):
+    add_scans(store, DAY1, 1)
+    foreign = Grid((9, 9, 9), np.diag([3.0, 3.0, 3.0, 1.0]))
+    write_nifti(tmp_path / "empty.nii.gz", np.zeros(foreign.shape, np.uint8), foreign)
+    with pytest.raises(InputError, match=r"grid \(9, 9, 9\) fits none of the timepoint's scans.*nothing of it is"):
+        import_mask(store, tmp_path / "empty.nii.gz", patient_id="P1", timepoint=DAY1, author="ann")
+    assert store.masks.of("P1") == []
