@@ -183,7 +183,7 @@ def _series_of(path: Path) -> str | None:
 def _read_header(path: Path, tags: Sequence[Any]) -> DicomSlice | None:
     meta = _read_meta(path)
     syntax = meta.get("TransferSyntaxUID")
-    if syntax is not None and not isinstance(syntax, str):
+    if syntax is not None and not isinstance(syntax, uid.UID):
         raise ValueError("several transfer syntaxes")
     if meta.get("MediaStorageSOPClassUID") == uid.MediaStorageDirectoryStorage or path.name.upper() == "DICOMDIR":
         return None
