@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -149,6 +150,7 @@ def read_files(
     wanted = _choose(found, modality, name, series_uid)
     others = [item for item in found if item not in wanted]
     several = _of_several_patients(wanted, others, name)
+    _check_one_day(wanted, name)
     wanted, left_out = whole_slices(wanted, others, broken, name, without_broken)
     slices, passed_over = without_extras([frame for item in wanted for frame in frames_of(item, name)])
     stack = _arranged(slices, name)
@@ -184,6 +186,15 @@ def _of_several_patients(wanted: Sequence[DicomSlice], others: Sequence[DicomSli
     if len(every) == 1:
         return []
     return [f"The files held images of {len(every)} patients; those of one were taken. Check that it is the right one."]
+
+
+def _check_one_day(wanted: Sequence[DicomSlice], name: str) -> None:
+    """Refuse a series whose slices are of several days: the first would speak for all. One may go on over midnight."""
+    days = sorted({dt.date.fromisoformat(day) for item in wanted if (day := date_of(item.header).date)})
+    if days and (days[-1] - days[0]).days > 1:
+        raise InputError(
+            f"{name}: expected slices of one day, got slices of {len(days)}. Export each day as a series of its own."
+        )
 
 
 def _told(stack: SliceStack, header: Dataset) -> list[str]:

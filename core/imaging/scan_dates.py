@@ -15,6 +15,8 @@ from core.types import parse_date
 KEYWORDS = ("StudyDate", "SeriesDate", "AcquisitionDate", "ContentDate")
 #: A contour is drawn, and a series made anew, long after; only these tell when the patient lay in the scanner.
 _OF_THE_SCAN = ("StudyDate", "AcquisitionDate")
+#: Characters of a reason.
+MAX_REASON = 500
 #: An examination may go on over midnight.
 _SAME_VISIT_DAYS = 1
 
@@ -72,25 +74,24 @@ def check_scan_date(date: str, birth_year: int | None = None, today: dt.date | N
     return day
 
 
-def check_against_file(date: str, of_file: DateFound, reason: str) -> list[str]:
-    """What is to be stored where a person's date is not the file's: a sentence without the file's date.
+def differs_from_file(date: str, of_file: DateFound, reason: str) -> bool:
+    """Whether a person's date is another than the file's, for which they gave a reason.
 
     Args:
         date: what the person says.
         reason: why it is another than the file's; "" where they did not say.
 
     Raises:
-        InputError: the dates differ and there is no reason; names both.
+        InputError: the dates differ and there is no reason (names both), or it is too long or no plain text.
     """
     if of_file.date is None or of_file.date == date:
-        return []
+        return False
     if not reason.strip():
         raise InputError(
             f"The file says {of_file.date} ({of_file.source}), you say {date}. Nothing was stored. Take the file's "
             "date, or say why it is another one (on the page by its box, on the command line with "
             "--date-differs REASON)."
         )
-    return [
-        "The date in the file is not the date given for the scan. The one given is used, the file's is not kept; "
-        "whoever imported it confirmed that."
-    ]
+    if len(reason) > MAX_REASON or not reason.isprintable():
+        raise InputError(f"Expected the reason of another date in at most {MAX_REASON} printable characters.")
+    return True

@@ -10,7 +10,7 @@ from core.errors import InputError
 from core.imaging.orienting import axis_order, canonical
 from core.imaging.pseudonym import ask_about_id, ask_about_name
 from core.imaging.reading_apart import ReadScan, read_scan
-from core.imaging.scan_dates import DateFound, check_against_file, check_scan_date
+from core.imaging.scan_dates import DateFound, check_scan_date, differs_from_file
 from core.imaging.scanner_facts import date_mode, permitted_facts
 from core.imaging.study.apart import survey_apart
 from core.imaging.study.found import Preview, SeriesFound
@@ -128,7 +128,7 @@ def agreed_day(timepoint: str | None, facts: JsonObject, reason: str) -> AgreedD
             "line with --date YYYY-MM-DD)."
         )
     check_scan_date(date, facts.get("birth_year") if keep else None)
-    differs = check_against_file(date, of_file, reason)
+    differs = differs_from_file(date, of_file, reason)
     return AgreedDay(parse_date(date).isoformat(), reason.strip() if differs else "")
 
 

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from core.errors import InputError, StoreError
+from core.imaging.scan_dates import check_scan_date
 from core.remembered.rows import Correction
 from core.remembered.untyped import JsonDict, JsonObject
 from core.types import parse_date
@@ -95,7 +96,7 @@ class Corrections:
     ) -> Correction:
         to_patient_id = check_id("patient id", target[0] or source[0])
         to_timepoint = check_text("timepoint", target[1] or source[1])
-        check_text("timepoint", source[1]), parse_date(source[1]), parse_date(to_timepoint)
+        check_text("timepoint", source[1]), parse_date(source[1]), check_scan_date(to_timepoint)
         if (to_patient_id, to_timepoint) == source:
             raise InputError("Expected another date or another patient to move to, got the same. Nothing was changed.")
 

@@ -20,7 +20,7 @@ from core.imaging.judging import judge
 from core.imaging.masks.reading import describe_mask
 from core.imaging.scanner_facts import suv_in_words
 from core.imaging.study.found import SegmentFound, SeriesFound
-from core.imaging.study.survey import SCANS
+from core.imaging.study.survey import NO_UID, SCANS
 from core.imaging.volumes import make_volume
 from core.types import Grid, Modality
 
@@ -53,7 +53,7 @@ def examined(series: SeriesFound, paths: Sequence[Path]) -> SeriesFound:
 
 def _dicom(series: SeriesFound, own: Sequence[Path]) -> SeriesFound:
     modality: Modality = series.modality  # type: ignore[assignment]  # one of SCANS, as the caller looked
-    volume, metadata = read_files(own, modality, "The series", series.uid)
+    volume, metadata = read_files(own, modality, "The series", None if series.uid == NO_UID else series.uid)
     return replace(
         series,
         shape=volume.grid.shape,

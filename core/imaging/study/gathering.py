@@ -9,6 +9,7 @@ from typing import NamedTuple
 from core.errors import InputError
 from core.imaging.archives import MAX_FILES, unpack
 from core.imaging.image_files import reading
+from core.imaging.limits import import_limits
 
 
 class GivenFile(NamedTuple):
@@ -37,12 +38,16 @@ def gather(paths: Sequence[Path], scratch: Path) -> list[GivenFile]:
     if not paths:
         raise InputError("Expected at least one file or folder, got none. Choose an image, a DICOM folder or a zip.")
     files: list[GivenFile] = []
+    left = import_limits().file_bytes  # of all zips together
     for path in paths:
         with reading(path):
             if not path.exists():
                 raise InputError(f"{path.name}: expected a file or folder, there is none. Check the path.")
             for file in _listed(path):
-                files += _opened(file, scratch / f"zip{len(files)}")
+                opened = _opened(file, scratch / f"zip{len(files)}", left)
+                if opened != [file]:
+                    left -= sum(one.path.stat().st_size for one in opened)
+                files += opened
         if len(files) > MAX_FILES:
             raise InputError(
                 f"{path.name}: expected at most {MAX_FILES:,} files, got more. Hand in one study at a time."
@@ -57,13 +62,13 @@ def _listed(path: Path) -> list[GivenFile]:
     return [GivenFile(one, one.relative_to(path).as_posix()) for one in found]
 
 
-def _opened(file: GivenFile, home: Path) -> list[GivenFile]:
+def _opened(file: GivenFile, home: Path, max_bytes: int) -> list[GivenFile]:
     """The file itself, or what is in it where it is a zip."""
     if not file.name.lower().endswith(".zip"):
         return [file]
     home.mkdir()
     folder = f"{file.folder}/" if file.folder else ""
-    return [GivenFile(member.path, f"{folder}{member.label}") for member in unpack(file.path, home)]
+    return [GivenFile(member.path, f"{folder}{member.label}") for member in unpack(file.path, home, max_bytes)]
 
 
 def _is_hidden(path: Path) -> bool:

@@ -42,6 +42,8 @@ _TAGS = (
     "ReferencedFrameOfReferenceSequence",
     "ReferencedSeriesSequence",
 )
+#: In the key of a series without a UID.
+NO_UID = "no UID"
 #: A description is for recognising a series, not for reading.
 _ABOUT = 64
 _NO_IMAGES = {
@@ -113,7 +115,7 @@ def _header_of(file: GivenFile) -> Dataset | None:
 
 def _key(header: Dataset) -> tuple[str, str]:
     """What belongs together: a series of one patient. Each mask's file is one of its own."""
-    uid = str(header.get("SeriesInstanceUID") or "no UID")
+    uid = str(header.get("SeriesInstanceUID") or NO_UID)
     if header.get("Modality") in MASKS:
         uid = f"{uid}#{header.get('SOPInstanceUID') or 'no UID'}"
     return _patient_of(header), uid
@@ -156,12 +158,16 @@ def _passed_over(
 def _patients(files: Sequence[GivenFile], series: Mapping[tuple[str, str], _Series]) -> list[PatientFound]:
     of_patient: dict[str, list[tuple[DateFound, SeriesFound]]] = defaultdict(list)
     born: dict[str, int | None] = {}
-    dates = {key[1].partition("#")[0]: _date(one.header) for key, one in series.items()}
+    dates = {(patient, uid): _date(one.header) for (patient, uid), one in series.items()}
     counts = Counter(key[1].partition("#")[0] for key in series)
+    seen: Counter[str] = Counter()
     for (patient, uid), one in series.items():
-        found = _described(files, uid if counts[uid.partition("#")[0]] > 1 else uid.partition("#")[0], one)
+        # A careless anonymiser leaves two patients under one UID: they are two series, each with a key of its own.
+        seen[uid] += 1
+        key = uid if counts[uid.partition("#")[0]] > 1 else uid.partition("#")[0]
+        found = _described(files, f"{key}#{seen[uid]}" if seen[uid] > 1 else key, one)
         # A contour is drawn long after the scan: it belongs to the day of the series that it was drawn on.
-        date = dates.get(found.of_series or "", dates[uid.partition("#")[0]])
+        date = dates.get((patient, found.of_series or ""), _date(one.header))
         of_patient[patient].append((date, found))
         born[patient] = born.get(patient) or birth_year_of(one.header)
     return [

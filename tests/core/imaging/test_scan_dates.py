@@ -8,7 +8,7 @@ import pytest
 from pydicom import Dataset
 
 from core.errors import InputError
-from core.imaging.scan_dates import DateFound, birth_year_of, check_against_file, check_scan_date, date_of
+from core.imaging.scan_dates import DateFound, birth_year_of, check_scan_date, date_of, differs_from_file
 from tests.core.imaging.outcomes import shows
 
 TODAY = dt.date(2026, 3, 2)
@@ -75,8 +75,10 @@ def test_today_is_a_day_of_a_scan_wherever_on_earth_it_is_and_next_week_is_none(
 def test_another_day_than_the_file_s_needs_a_reason_and_the_refusal_names_both():
     of_file = DateFound("2024-03-05", "StudyDate")
     with pytest.raises(InputError, match=r"2024-03-05 \(StudyDate\), you say 2025-09-30"):
-        check_against_file("2025-09-30", of_file, "  ")
-    (said,) = check_against_file("2025-09-30", of_file, "shifted on purpose")
-    assert "2024" not in said  # what is stored does not hold the file's date
-    assert check_against_file("2024-03-05", of_file, "") == []
-    assert check_against_file("2025-09-30", DateFound(None, None), "") == []
+        differs_from_file("2025-09-30", of_file, "  ")
+    for reason in ("x" * 501, "a\nb"):
+        with pytest.raises(InputError, match="printable characters"):
+            differs_from_file("2025-09-30", of_file, reason)
+    assert differs_from_file("2025-09-30", of_file, "shifted on purpose")
+    assert not differs_from_file("2024-03-05", of_file, "")
+    assert not differs_from_file("2025-09-30", DateFound(None, None), "")

@@ -484,3 +484,10 @@ def test_uids_stay_with_the_image_wherever_it_goes_and_are_erased_with_the_patie
     two.corrections.delete_patient("P2", confirm="P2", **WHY)
     assert (names(two, "identifiers"), two.remarks()) == ([], [])
     is_whole(two)
+
+
+def test_no_timepoint_moves_into_the_future(store: Store) -> None:
+    add_scan(store, "P1", DAY1)
+    with pytest.raises(InputError, match="in the future"):
+        store.corrections.move_timepoint("P1", DAY1, to_timepoint="2999-01-01", reason="typed", person="demo")
+    assert store.patients.timepoints("P1") == [DAY1]

@@ -194,3 +194,35 @@ def test_the_sequence_is_found_in_a_description(text, name):
 def test_a_preview_survives_the_way_through_json(disc: Path, tmp_path: Path):
     found = look(tmp_path / "scratch", disc)
     assert preview_of(json.loads(json.dumps(asdict(found)))) == found
+
+
+def test_two_patients_under_one_uid_stay_two_series(tmp_path: Path):
+    write_series(tmp_path / "a", "CT", PatientID="A", uid="1.2.3")
+    write_series(tmp_path / "b", "CT", PatientID="B", uid="1.2.3", StudyDate="20240905")
+    found = look(tmp_path / "scratch", tmp_path)
+    assert [(p.patient, st.date, s.uid, s.images) for p, st, s in found.series()] == [
+        ("A", "2024-03-05", "1.2.3", 4),
+        ("B", "2024-09-05", "1.2.3", 4),
+    ]
+    assert len({s.key for _, _, s in found.series()}) == 2
+
+
+def test_a_series_whose_slices_are_of_several_days_is_refused_and_over_midnight_it_is_one(tmp_path: Path):
+    def dated(*days: str):
+        return lambda ds, n: setattr(ds, "StudyDate", days[n % len(days)])
+
+    write_series(tmp_path / "two", "CT", uid="1.2.1", edit=dated("20240305", "20240905"))
+    write_series(tmp_path / "night", "CT", uid="1.2.2", edit=dated("20240305", "20240306"))
+    found = {s.key: s for _, _, s in look(tmp_path / "scratch", tmp_path).series()}
+    assert "slices of one day" in (found["1.2.1"].why_not or "")
+    assert found["1.2.2"].becomes == "scan"
+
+
+def test_many_zips_share_one_budget(tmp_path: Path, monkeypatch):
+    for name in "abc":
+        with zipfile.ZipFile(tmp_path / f"{name}.zip", "w") as archive:
+            archive.writestr("x.dcm", bytes(50 * 2**20))
+    monkeypatch.setenv("TWIN_MAX_IMPORT_GB", "0.02")  # 104 MB of files: two of them
+    (tmp_path / "scratch").mkdir()
+    with pytest.raises(InputError, match="GB unpacked"):
+        gather([tmp_path / f"{name}.zip" for name in "abc"], tmp_path / "scratch")
