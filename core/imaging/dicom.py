@@ -79,6 +79,9 @@ _NEEDED = [
     "Units",
     "SUVType",
     "PatientWeight",
+    "PatientSize",
+    "PatientSex",
+    "ActualFrameDuration",
     "RadiopharmaceuticalInformationSequence",
     "CorrectedImage",
     *DATES,
@@ -160,10 +163,10 @@ def read_files(
     for item in stack.slices:
         check_voxels_there(item, name)
     header = stack.slices[0].header
-    scale = suv_scale([s.header for s in stack.slices], name) if modality == "PET" else SuvScale(1.0)
+    scale = suv_scale([s.header for s in stack.slices], name) if modality == "PET" else SuvScale((1.0,))
     array, padding = _voxels(stack, name, modality)
-    if scale.factor != 1.0:
-        array *= np.float32(scale.factor)
+    if scale.factors != (1.0,):
+        array *= np.asarray(scale.factors, np.float32)  # one for all, or one a slice: the last axis
     volume = make_volume(name, StoredImage(array, grid), modality, sequence)
     pictured = burned_in_warnings([item.header for item in stack.slices])
     warnings = [*several, *left_out, *passed_over, *pictured, *_told(stack, header), *scale.warnings, *padding]

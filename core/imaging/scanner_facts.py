@@ -27,6 +27,9 @@ _NUMBERS: Mapping[str, float] = {
     "flip_angle_deg": 360.0,
     "tube_current_ma": 1500.0,
     "suv_factor": 1000.0,
+    "suv_factor_highest": 1000.0,
+    "lean_mass_ratio": 1.0,
+    "surface_ratio": 10.0,
     "weight_kg": 300.0,
     "injected_mbq": 10_000.0,
     "uptake_h": 1500.0,
@@ -157,10 +160,14 @@ def suv_in_words(facts: Mapping[str, Any]) -> str:
     if facts.get("suv_factor") is None:
         return ""
     parts = [f"SUV = stored value x {facts['suv_factor']:.4g}"]
+    if facts.get("suv_factor_highest") is not None:
+        parts[0] += f" to {facts['suv_factor_highest']:.4g}, slice by slice"
     for key, text in (
         ("weight_kg", "{:g} kg"),
         ("injected_mbq", "{:.4g} MBq injected"),
         ("uptake_h", "{:.2f} h before the scan"),
+        ("lean_mass_ratio", "by lean mass (SUL): SUV x {:.3f}"),
+        ("surface_ratio", "by body surface: SUV x {:.3f} cm2/g"),
     ):
         if facts.get(key) is not None:
             parts.append(text.format(facts[key]))

@@ -6,23 +6,22 @@ header says is used only where it is possible, and refused otherwise: one wrong 
 
 from __future__ import annotations
 
-import datetime as dt
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from pydicom import Dataset
 from pydicom.tag import BaseTag, Tag
 
 from core.errors import InputError
-from core.imaging.headers.dicom_times import moment, zone
+from core.imaging.body_size import WEIGHT_KG, size_facts, to_body_weight
 from core.imaging.headers.image_header import code_word
 from core.imaging.nuclides import check_half_life
+from core.imaging.uptake import Frame, frames_of, injection, scan_start, uptake_hours
 
 #: Philips' own: counts -> SUV, and counts -> Bq/mL.
 PHILIPS_SUV_FACTOR: BaseTag = Tag(0x7053, 0x1000)
 PHILIPS_ACTIVITY_FACTOR: BaseTag = Tag(0x7053, 0x1009)
-_WEIGHT_KG = (2.0, 300.0)
 #: Less cannot be imaged: the number is in MBq or mCi. More is given to nobody before a scan.
 _DOSE_BQ = (1e5, 1e10)
 _TRACER_FACTS = (
@@ -31,12 +30,10 @@ _TRACER_FACTS = (
     "RadiopharmaceuticalStartTime",
     "RadiopharmaceuticalStartDateTime",
 )
-#: After so many half-lives a thousandth is left, too little for an image.
-_MOST_HALF_LIVES = 10.0
-#: Without a date an injection later in the day than the scan was on the day before, if that is no longer ago than this.
-_HALF_LIVES_OVER_MIDNIGHT = 4.0
-_SAME_MINUTE_S = 60.0
-_SHORTEST_H = 1.0  # of the shortest-lived, too
+#: DecayCorrection that is computed from the time of injection.
+_BY_CLOCK = ("START", "NONE")
+#: What counts in any of these must be the same in every slice.
+_BODY_FACTS = ("PatientWeight", "PatientSize", "PatientSex")
 
 
 @dataclass(frozen=True)
@@ -44,66 +41,92 @@ class SuvScale:
     """How rescaled voxels (stored value x rescale slope) become SUVbw.
 
     Args:
-        factor: what they are multiplied by.
+        factors: what each slice is multiplied by; one for all, except where the scanner did not correct for decay.
         warnings: what is doubtful about it.
-        facts: what it was computed from, as metadata: "suv_factor", and for activity "weight_kg", "injected_mbq" and
-            "uptake_h", the hours from the injection to the time that voxels are corrected to.
+        facts: what it was computed from, as metadata: "suv_factor" (and "suv_factor_highest" where slices have their
+            own), for activity "weight_kg", "injected_mbq" and "uptake_h", the hours from the injection to the time that
+            voxels are corrected to; "lean_mass_ratio" and "surface_ratio" (`core.imaging.body_size`) where known.
     """
 
-    factor: float
+    factors: tuple[float, ...]
     warnings: tuple[str, ...] = ()
     facts: tuple[tuple[str, float], ...] = ()
 
+    @property
+    def factor(self) -> float:
+        """The first slice's."""
+        return self.factors[0]
+
 
 def suv_scale(slices: Sequence[Dataset], name: str) -> SuvScale:
-    """GML is SUV already (1); CNTS uses Philips' own factors; BQML is weight [g] / dose decayed to the time the voxels
-    are corrected to [Bq].
+    """GML and CM2ML are SUV already, by weight or converted to it; CNTS uses Philips' own factors; BQML is weight [g] /
+    dose decayed to the time the voxels are corrected to [Bq].
 
     Args:
-        slices: the headers of one PET series.
+        slices: the headers of one PET series, in the order of its slices.
         name: what to call it in messages.
 
     Raises:
-        InputError: another unit or SUV type, no decay correction, or missing or impossible facts, all of them named.
+        InputError: another unit or SUV type, or missing or impossible facts, all of them named.
     """
-    first = slices[0]
-    units = str(first.get("Units") or "")
-    if any(str(header.get("Units") or "") != units for header in slices):
-        raise InputError(f"{name}: expected one unit, the slices have several. Export the series again.")
-    if units == "GML":
-        kind = str(first.get("SUVType") or "BW")
-        if kind != "BW":
-            raise InputError(
-                f"{name}: expected SUV by body weight (BW), got {code_word(kind)}. Export the series as SUV BW or BQML."
-            )
-        return _scale(1.0)
-    if units == "CNTS":
-        return _from_counts(slices, name)
-    if units != "BQML":
+    units = _common(slices, "Units", name)
+    for keyword in _BODY_FACTS:
+        _common(slices, keyword, name)
+    if units in ("GML", "CM2ML"):
+        scale = _from_suv(slices, units, name)
+    elif units == "CNTS":
+        scale = _from_counts(slices, name)
+    elif units == "BQML":
+        scale = _from_activity(slices, name)
+    else:
         got = code_word(units) if units else "none"
         raise InputError(f"{name}: expected PET in BQML or GML, got unit '{got}'. Export it as BQML.")
-    return _from_activity(slices, name)
+    return replace(scale, facts=(*scale.facts, *size_facts(slices[0]).items()))
 
 
-def _scale(factor: float, warnings: Sequence[str] = (), **facts: float) -> SuvScale:
-    return SuvScale(factor, tuple(warnings), (("suv_factor", factor), *facts.items()))
+def _common(slices: Sequence[Dataset], keyword: str, name: str) -> str:
+    """What all slices say under a keyword; "" for nothing."""
+    found = {str(value) if (value := header.get(keyword)) is not None else "" for header in slices}
+    if len(found) > 1:
+        raise InputError(f"{name}: expected one {keyword}, the slices have several. Export the series again.")
+    return found.pop()
+
+
+def _scale(factors: Sequence[float], warnings: Sequence[str] = (), **facts: float) -> SuvScale:
+    lowest, highest = min(factors), max(factors)
+    spread = {"suv_factor_highest": highest} if highest > lowest else {}
+    return SuvScale(tuple(factors), tuple(warnings), tuple({"suv_factor": lowest, **spread, **facts}.items()))
+
+
+def _from_suv(slices: Sequence[Dataset], units: str, name: str) -> SuvScale:
+    kind = _common(slices, "SUVType", name) or ("BW" if units == "GML" else "BSA")
+    if (kind == "BSA") != (units == "CM2ML"):
+        raise InputError(
+            f"{name}: expected SUV by body surface in CM2ML and others in GML, got {code_word(kind)} in {units}. "
+            "Export the series as SUV BW or BQML."
+        )
+    if kind == "BW":
+        return _scale([1.0])
+    factor = to_body_weight(slices[0], kind, name)
+    told = f"The file holds SUV by {kind}; they were converted to SUV by body weight (x {factor:.3g})."
+    return _scale([factor], [told])
 
 
 def _from_counts(slices: Sequence[Dataset], name: str) -> SuvScale:
     """Philips' SUV factor where it is there, else its factor to Bq/mL."""
 
-    def common(tag: BaseTag) -> float:
+    def one(tag: BaseTag) -> float:
         values = {_number(header[tag].value if tag in header else None) for header in slices}
         if len(values) > 1:
             raise InputError(f"{name}: expected one factor from counts, the slices have several. Export it as BQML.")
         return values.pop()
 
-    if factor := common(PHILIPS_SUV_FACTOR):
-        return _scale(factor)
-    if activity := common(PHILIPS_ACTIVITY_FACTOR):
+    if factor := one(PHILIPS_SUV_FACTOR):
+        return _scale([factor])
+    if activity := one(PHILIPS_ACTIVITY_FACTOR):
         found = _from_activity(slices, name)
-        facts = {**dict(found.facts), "suv_factor": activity * found.factor}
-        return SuvScale(activity * found.factor, found.warnings, tuple(facts.items()))
+        facts = {key: value for key, value in found.facts if not key.startswith("suv_factor")}
+        return _scale([activity * factor for factor in found.factors], found.warnings, **facts)
     raise InputError(f"{name}: expected PET in BQML or GML, got counts without an SUV factor. Export it as BQML.")
 
 
@@ -114,24 +137,31 @@ def _from_activity(slices: Sequence[Dataset], name: str) -> SuvScale:
     dose = _number(tracer.get("RadionuclideTotalDose"))
     half_life = _number(tracer.get("RadionuclideHalfLife"))
     correction = str(first.get("DecayCorrection") or "")
-    started, warnings = _scan_start(slices)
-    injected = _injection(tracer, first, name) if correction == "START" else None
+    started, warnings = scan_start(slices)
+    injected = injection(tracer, first, name) if correction != "ADMIN" else None
+    frames = frames_of(slices) if correction == "NONE" else None
     missing = [
         *(["PatientWeight (0010,1030)"] if not weight else []),
         *(["RadionuclideTotalDose (0018,1074)"] if not dose else []),
         *(["RadionuclideHalfLife (0018,1075)"] if not half_life and correction != "ADMIN" else []),
         *(["DecayCorrection (0054,1102)"] if not correction else []),
-        *(["RadiopharmaceuticalStartTime (0018,1072)"] if correction == "START" and not injected else []),
+        *(["RadiopharmaceuticalStartTime (0018,1072)"] if correction in _BY_CLOCK and not injected else []),
         *(["SeriesTime (0008,0031)"] if correction == "START" and not started else []),
+        *(
+            ["AcquisitionTime (0008,0032) and ActualFrameDuration (0018,1242) of every slice"]
+            if correction == "NONE" and not frames
+            else []
+        ),
     ]
     if missing:
         raise InputError(
             f"{name}: expected what SUV is computed from, the series lacks {', '.join(missing)}. "
             "Export it with these kept, or as SUV (GML)."
         )
-    if correction not in ("START", "ADMIN"):
+    if correction not in (*_BY_CLOCK, "ADMIN"):
         raise InputError(
-            f"{name}: expected decay-corrected PET (START or ADMIN), got {code_word(correction)}. Export it corrected."
+            f"{name}: expected PET whose DecayCorrection (0054,1102) is START, ADMIN or NONE, got "
+            f"{code_word(correction)}. Export it corrected."
         )
     _check_amounts(weight, dose, name)
     if half_life:
@@ -139,14 +169,22 @@ def _from_activity(slices: Sequence[Dataset], name: str) -> SuvScale:
     if "ATTN" not in str(first.get("CorrectedImage") or ""):
         warnings.append("The PET is not marked as attenuation-corrected; its SUV may be wrong.")
     given = {"weight_kg": weight, "injected_mbq": dose / 1e6}
-    if correction == "ADMIN":
-        return _scale(weight * 1000.0 / dose, warnings, **given)
-    assert injected is not None  # it is in `missing` otherwise,
-    assert started is not None  # and so is this
+    if injected is None:
+        return _scale([weight * 1000.0 / dose], warnings, **given)
     warnings += [injected.contradiction] if injected.contradiction else []
-    hours = _uptake_hours(injected, started, half_life / 3600.0, name)
-    left = dose * 2.0 ** (-hours * 3600.0 / half_life)
-    return _scale(weight * 1000.0 / left, warnings, **given, uptake_h=hours)
+    if frames is None:
+        assert started is not None  # it is in `missing` otherwise
+        frames = [Frame(started)]
+    else:
+        warnings.append(
+            "The scanner did not correct the PET for decay; each slice was corrected to the start of its own frame."
+        )
+    hours = [uptake_hours(injected, frame.start, half_life / 3600.0, name) for frame in frames]
+    factors = [
+        weight * 1000.0 / (dose * 2.0 ** (-after * 3600.0 / half_life)) * frame.correction_to_start(half_life)
+        for after, frame in zip(hours, frames, strict=True)
+    ]
+    return _scale(factors, warnings, **given, uptake_h=min(hours))
 
 
 def _tracer(slices: Sequence[Dataset], name: str) -> Dataset:
@@ -169,9 +207,9 @@ def _tracer(slices: Sequence[Dataset], name: str) -> Dataset:
 
 
 def _check_amounts(weight_kg: float, dose_bq: float, name: str) -> None:
-    if not _WEIGHT_KG[0] <= weight_kg <= _WEIGHT_KG[1]:
+    if not WEIGHT_KG[0] <= weight_kg <= WEIGHT_KG[1]:
         raise InputError(
-            f"{name}: expected a patient of {_WEIGHT_KG[0]:g} to {_WEIGHT_KG[1]:g} kg, got {weight_kg:g} kg, which SUV "
+            f"{name}: expected a patient of {WEIGHT_KG[0]:g} to {WEIGHT_KG[1]:g} kg, got {weight_kg:g} kg, which SUV "
             "would be computed from. Correct (0010,1030), or export the series as SUV (GML)."
         )
     if dose_bq < _DOSE_BQ[0]:
@@ -181,79 +219,6 @@ def _check_amounts(weight_kg: float, dose_bq: float, name: str) -> None:
             f"{name}: expected a dose in Bq of at most {_DOSE_BQ[1] / 1e6:,.0f} MBq, got {dose_bq / 1e6:,.0f} MBq. "
             "Correct (0018,1074)."
         )
-
-
-@dataclass(frozen=True)
-class _Injection:
-    """When the tracer was given, on the clock of the series; `dated`: the header says the day, too. `by_clock` is what
-    it says as a time of day alone."""
-
-    time: dt.datetime
-    dated: bool
-    by_clock: dt.datetime | None = None
-
-    @property
-    def contradiction(self) -> str:
-        """In words, where the two times of the header are more than a minute apart; else empty."""
-        if self.by_clock is None:
-            return ""
-        apart = abs((self.time - self.by_clock).total_seconds()) % 86_400
-        if min(apart, 86_400 - apart) <= _SAME_MINUTE_S:
-            return ""
-        return (
-            f"The file has two times of injection, {self.time:%H:%M} with a date (0018,1078) and {self.by_clock:%H:%M} "
-            "without (0018,1072); SUV is computed from the dated one."
-        )
-
-
-def _injection(tracer: Dataset, first: Dataset, name: str) -> _Injection | None:
-    whole = str(tracer.get("RadiopharmaceuticalStartDateTime") or "").strip()
-    by_clock = moment(first.get("SeriesDate"), tracer.get("RadiopharmaceuticalStartTime"))
-    dated = moment(whole[:8], whole[8:]) if len(whole) >= 12 else None
-    if dated is None:
-        return None if by_clock is None else _Injection(by_clock, dated=False)
-    own, of_series = zone(whole), zone(str(first.get("TimezoneOffsetFromUTC") or ""))
-    if own is None or own == of_series:
-        return _Injection(dated, True, by_clock)
-    if of_series is not None:
-        return _Injection(dated + of_series - own, True, by_clock)
-    if by_clock is not None and by_clock.time() == dated.time():
-        return _Injection(dated, dated=True)  # both are on the same clock, whatever its offset
-    raise InputError(
-        f"{name}: expected TimezoneOffsetFromUTC (0008,0201), as RadiopharmaceuticalStartDateTime (0018,1078) has an "
-        "offset from UTC and the scan's times have none. Export it with (0008,0201), or as SUV (GML)."
-    )
-
-
-def _uptake_hours(injected: _Injection, started: dt.datetime, half_life_h: float, name: str) -> float:
-    """Hours from the injection to the moment that voxels are corrected to."""
-    hours = (started - injected.time).total_seconds() / 3600.0
-    longest = max(_HALF_LIVES_OVER_MIDNIGHT * half_life_h, _SHORTEST_H)
-    if hours < 0 and not injected.dated and hours + 24.0 <= longest:
-        hours += 24.0  # only the time of day is recorded: the injection was before midnight
-    if hours < 0:
-        raise InputError(
-            f"{name}: expected the scan after its injection, got a scan {-hours * 60:.0f} min before it. "
-            "Correct (0018,1072) or (0018,1078), or export the series as SUV (GML)."
-        )
-    if hours > _MOST_HALF_LIVES * half_life_h:
-        raise InputError(
-            f"{name}: expected the scan 0 to {_MOST_HALF_LIVES * half_life_h:.3g} h after injection (ten half-lives), "
-            f"got {hours:.1f} h. Correct (0018,1072) or (0018,1078)."
-        )
-    return hours
-
-
-def _scan_start(slices: Sequence[Dataset]) -> tuple[dt.datetime | None, list[str]]:
-    """The moment START-corrected voxels are corrected to: the series' start, unless that is after the acquisition."""
-    series = moment(slices[0].get("SeriesDate"), slices[0].get("SeriesTime"))
-    acquired = [moment(header.get("AcquisitionDate"), header.get("AcquisitionTime")) for header in slices]
-    earliest = min((time for time in acquired if time), default=None)
-    if series and earliest and series > earliest:
-        return earliest, [
-            "The PET series is dated after its acquisition; SUV is corrected to the first acquisition time."
-        ]
-    return series or earliest, []
 
 
 def _number(value: Any) -> float:

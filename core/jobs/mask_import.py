@@ -17,6 +17,7 @@ from core.imaging.reading_apart import read_mask
 from core.imaging.reference_scan import reference_of
 from core.jobs.stages.common import StageStore, add_version
 from core.jobs.stages.numbering import Numbering, number_by_place
+from core.remembered.identifiers import any_of
 from core.remembered.untyped import JsonDict
 from core.remembered.vocabulary import MaskMethod
 from core.review.readers import newest_visible_version
@@ -73,7 +74,8 @@ def store_mask(store: StageStore, mask: MaskOnGrid, *, patient_id: str, timepoin
     """
     numbering = number_by_place(store, mask.labels, patient_id, timepoint, author)
     scans = store.scans.of(patient_id, timepoint)
-    looked_at = numbered_mask(mask, numbering, lambda: [store.scans.load(scan) for scan in scans])
+    frames = store.scans.lie_under(patient_id, timepoint, mask.origin)
+    looked_at = numbered_mask(mask, numbering, lambda: [store.scans.load(scan) for scan in scans], frames)
     return add_version(
         store,
         looked_at.labels,
@@ -86,18 +88,22 @@ def store_mask(store: StageStore, mask: MaskOnGrid, *, patient_id: str, timepoin
     )
 
 
-def numbered_mask(mask: MaskOnGrid, numbering: Numbering, scans: Callable[[], Sequence[Volume]]) -> MaskOnGrid:
+def numbered_mask(
+    mask: MaskOnGrid, numbering: Numbering, scans: Callable[[], Sequence[Volume]], frames: Sequence[bool | None]
+) -> MaskOnGrid:
     """The mask with the patient's lesion numbers, and with what only the timepoint's scans tell of it.
 
     Args:
         scans: reads them; not called for a mask of the reference scan's own voxels that covers little of it.
+        frames: of each of these scans whether the mask's file says that it lies in its frame (`MaskOrigin.lies_on`).
     """
+    of_file, told = _of_file(mask, any_of(frames))
     return replace(
         mask,
         labels=numbering.applied(mask.labels),
         segments=tuple(replace(s, label=numbering.numbers[s.label]) for s in mask.segments),
-        warnings=(*mask.warnings, *numbering.warnings),
-        doubts=(*mask.doubts, *_doubts(mask, scans), *numbering.doubts),
+        warnings=(*mask.warnings, *told, *numbering.warnings),
+        doubts=(*mask.doubts, *of_file, *_doubts(mask, scans), *numbering.doubts),
     )
 
 
@@ -120,6 +126,21 @@ def import_prompt(mask: MaskOnGrid) -> JsonDict:
 def import_of(record: MaskRecord) -> JsonDict:
     """What `import_prompt` said of an imported version; {} for others, and for those imported before it was kept."""
     return next((dict(prompt) for prompt in record.prompts if prompt.get("type") == IMPORT), {})
+
+
+def _of_file(mask: MaskOnGrid, in_frame: bool | None) -> tuple[list[str], list[str]]:
+    """Doubts and warnings of what the mask's file says it was drawn on."""
+    if in_frame is False:
+        return [
+            "The file says that the mask was drawn in another frame of reference than the timepoint's scans have (by "
+            "their DICOM UIDs). It may be of another day or patient: look whether it lies on the lesion."
+        ], []
+    if in_frame is None and (mask.origin.series or mask.origin.frames):
+        return [], [
+            "The file names the series that the mask was drawn on; whether it is of this timepoint cannot be told: a "
+            "scan of it was stored without its DICOM UIDs."
+        ]
+    return [], []
 
 
 def _doubts(mask: MaskOnGrid, scans: Callable[[], Sequence[Volume]]) -> list[str]:

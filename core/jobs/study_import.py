@@ -123,7 +123,9 @@ def import_study(
         for number, mask in enumerate(masks):
             progress(0.7 + 0.2 * number / len(masks), f"reading mask {number + 1} of {len(masks)}")
             placed = _placed(mask, files, scratch / f"mask{number}", every)
-            incoming.append(_incoming(store, placed, every, patient_id, day.date, person))
+            frames = store.scans.lie_under(patient_id, day.date, placed.origin)
+            frames += [placed.origin.lies_on(one.identifiers) for one in read]
+            incoming.append(_incoming(store, placed, every, frames, patient_id, day.date, person))
         progress(0.9, "storing")
         return store.studies.add(
             [NewScan(one.volume, stored_facts(one, day), one.identifiers) for one in read],
@@ -198,11 +200,17 @@ def _placed(one: _Chosen, files: Sequence[GivenFile], scratch: Path, scans: Sequ
 
 
 def _incoming(
-    store: StageStore, placed: MaskOnGrid, scans: Sequence[Volume], patient_id: str, day: str, person: str
+    store: StageStore,
+    placed: MaskOnGrid,
+    scans: Sequence[Volume],
+    frames: Sequence[bool | None],
+    patient_id: str,
+    day: str,
+    person: str,
 ) -> NewMask:
     """A mask with the patient's lesion numbers, measured and judged by the gate."""
     numbering = number_by_place(store, placed.labels, patient_id, day, person, reference_of(scans))
-    mask = numbered_mask(placed, numbering, lambda: scans)
+    mask = numbered_mask(placed, numbering, lambda: scans, frames)
     vectors = tuple(vectors_of(mask.labels))
     verdict = verdict_on(store, vectors, patient_id)
     return NewMask(mask.labels, tuple(measure(mask.labels)), vectors, verdict, prompts=(import_prompt(mask),))

@@ -1,8 +1,10 @@
-"""The UIDs of a scan's source series, as they are remembered: apart from all else (docs/adr/0028)."""
+"""The UIDs of a scan's source series, as they are remembered: apart from all else (docs/adr/0028); and what a mask's
+file says of the series that it was drawn on."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from core.remembered.untyped import JsonDict, JsonObject
@@ -71,6 +73,35 @@ class ScanIdentifiers:
         if type(axis) is not int or axis not in (0, 1, 2):
             raise ValueError("expected an axis, 0 to 2")
         return cls(study, series, frame, slices, axis)
+
+
+@dataclass(frozen=True)
+class MaskOrigin:
+    """The UIDs of what a mask's file says it was drawn on; empty where it says nothing. Never stored.
+
+    Args:
+        series: SeriesInstanceUIDs, the first one first. frames: FrameOfReferenceUIDs.
+    """
+
+    series: tuple[str, ...] = ()
+    frames: tuple[str, ...] = ()
+
+    def lies_on(self, scan: ScanIdentifiers | None) -> bool | None:
+        """Whether it lies in the frame of a scan; None where the one or the other does not say."""
+        if scan is None:
+            return None
+        if scan.series_instance_uid in self.series:
+            return True
+        if self.frames and scan.frame_of_reference_uid:
+            return scan.frame_of_reference_uid in self.frames
+        return None
+
+
+def any_of(answers: Sequence[bool | None]) -> bool | None:
+    """Whether one of a timepoint's scans is the one, by the answers of them all; None where that cannot be told."""
+    if True in answers:
+        return True
+    return None if None in answers or not answers else False
 
 
 _OF_SERIES = ("study_instance", "series_instance", "frame_of_reference")

@@ -10,7 +10,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, Protocol
 
-from core.remembered.identifiers import ScanIdentifiers
+from core.remembered.identifiers import MaskOrigin, ScanIdentifiers
 from core.remembered.incoming import NewMask, NewScan, StoredStudy
 from core.remembered.rows import (
     Event,
@@ -72,6 +72,7 @@ class ScanSource(ScanRecordSource, Protocol):
     def problems(self, patient_id: str | None = None) -> dict[tuple[str, str], list[str]]: ...
     def load(self, scan: Scan) -> Volume: ...
     def reference_grid(self, patient_id: str, timepoint: str) -> Grid: ...
+    def lie_under(self, patient_id: str, timepoint: str, mask: MaskOrigin) -> list[bool | None]: ...
     def add(
         self,
         volume: Volume,

@@ -11,7 +11,7 @@ import nibabel as nib
 from core.errors import InputError, StoreError
 from core.imaging.reference_scan import reference_of
 from core.imaging.volumes import content_sha256, orientation, read_volume, write_nifti
-from core.remembered.identifiers import ScanIdentifiers
+from core.remembered.identifiers import MaskOrigin, ScanIdentifiers
 from core.remembered.incoming import NewScan
 from core.remembered.untyped import JsonDict, JsonObject
 from core.types import FORMAT_VERSION, Grid, Modality, Scan, Volume, parse_date
@@ -118,6 +118,24 @@ class Scans:
             [scan.patient_id, scan.timepoint, scan.scan_id],
         )
         return identifier_files.read(self._ledger.root, rows[0]["identifiers_sha256"]) if rows else None
+
+    def lie_under(self, patient_id: str, timepoint: str, mask: MaskOrigin) -> list[bool | None]:
+        """Of each scan of a timepoint whether a mask's file says that it lies in its frame; None where that cannot be
+        told. It is asked of the whole ledger: the answer holds no UID, and masks are drawn by those, too, who see none.
+        """
+        sql = (
+            "SELECT i.identifiers_sha256 FROM scans s LEFT JOIN scan_identifiers i ON s.content_sha256 = "
+            "i.content_sha256 WHERE s.patient_id = ? AND s.timepoint = ? AND s.scan_id = ?"
+        )
+        answers: list[bool | None] = []
+        for scan in self.of(patient_id, timepoint):
+            [row] = self._ledger.whole.db.query(sql, [patient_id, timepoint, scan.scan_id])
+            try:
+                sha256 = row["identifiers_sha256"]
+                answers.append(mask.lies_on(identifier_files.read(self._ledger.root, sha256) if sha256 else None))
+            except StoreError:
+                answers.append(None)  # `verify` tells of their file; the mask can be drawn
+        return answers
 
     def reference_grid(self, patient_id: str, timepoint: str) -> Grid:
         """The grid of the reference scan, read from the file's header alone once its hash was compared.

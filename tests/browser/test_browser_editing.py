@@ -148,7 +148,8 @@ def test_a_draft_is_there_again_after_a_reload_and_after_the_browser_is_gone(rev
     saved(page)
     review("RELOAD", page)
     assert (array(page) == drawn).all()
-    page.locator(".twin-viewer").get_by_text("Your draft of this version is shown").wait_for()
+    said = page.get_by_role("status", name="Draft")
+    assert said.get_by_text("Your draft of this version is shown as you left it").is_visible(), "and not for a moment"
     page.context.close()  # as a crash: nothing is said to the page
     again = review("RELOAD")
     assert (array(again) == drawn).all()

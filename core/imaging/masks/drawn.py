@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from core.errors import InputError
+from core.remembered.identifiers import MaskOrigin
 from core.remembered.untyped import JsonDict, JsonObject
 from core.types import Grid, LabelMap
 
@@ -118,6 +119,7 @@ class MaskOnGrid:
         resampling: what was done to bring it there, with the volumes, in words.
         same_lattice: its voxels are voxels of the scan, so that nothing was gained or lost.
         drawn_on: the grid of the file; None for contours.
+        origin: the UIDs that it names; they are compared, and go into no record.
         warnings, doubts: as in `MaskDescription`, and of the way to the grid.
     """
 
@@ -130,6 +132,7 @@ class MaskOnGrid:
     warnings: tuple[str, ...] = ()
     doubts: tuple[str, ...] = ()
     drawn_on: Grid | None = None
+    origin: MaskOrigin = field(default_factory=MaskOrigin)
 
     def said(self) -> JsonDict:
         """All but the voxels, as plain JSON values."""
@@ -142,6 +145,7 @@ class MaskOnGrid:
             "warnings": list(self.warnings),
             "doubts": list(self.doubts),
             "drawn_on": None if self.drawn_on is None else [self.drawn_on.shape, self.drawn_on.affine.tolist()],
+            "origin": asdict(self.origin),
         }
 
     @classmethod
@@ -158,6 +162,7 @@ class MaskOnGrid:
             tuple(said["warnings"]),
             tuple(said["doubts"]),
             None if drawn_on is None else Grid(tuple(drawn_on[0]), np.array(drawn_on[1])),
+            MaskOrigin(*(tuple(said["origin"][key]) for key in ("series", "frames"))),
         )
 
 
@@ -192,6 +197,7 @@ class DrawnMask:
 
     Args:
         grid: all of the grid that it was drawn on; None for contours, which lie on none.
+        origin: the UIDs of what it was drawn on.
     """
 
     kind: MaskKind
@@ -200,6 +206,7 @@ class DrawnMask:
     provenance: MaskProvenance = field(default_factory=MaskProvenance)
     warnings: tuple[str, ...] = ()
     doubts: tuple[str, ...] = ()
+    origin: MaskOrigin = field(default_factory=MaskOrigin)
 
     def described(self) -> MaskDescription:
         """It, without its voxels."""
@@ -224,7 +231,7 @@ def chosen(mask: DrawnMask, numbers: Sequence[int]) -> DrawnMask:
     kept = tuple(segment for segment in mask.segments if segment.number in set(numbers))
     left = len(mask.segments) - len(kept)
     words = (f"{left} of {left + len(kept)} segments of the file were left out, as was chosen.",) if left else ()
-    return DrawnMask(mask.kind, kept, mask.grid, mask.provenance, (*mask.warnings, *words), mask.doubts)
+    return replace(mask, segments=kept, warnings=(*mask.warnings, *words))
 
 
 def cropped(share: NDArray[np.bool_] | NDArray[np.float32], grid: Grid, number: int, name: str) -> DrawnSegment | None:

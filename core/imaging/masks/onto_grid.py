@@ -86,6 +86,7 @@ def onto_grid(mask: DrawnMask, grid: Grid) -> MaskOnGrid:
         (*mask.warnings, *warnings),
         (*mask.doubts, *doubts, *_inverted(mask)),
         mask.grid,
+        mask.origin,
     )
 
 

@@ -1,4 +1,4 @@
-"""Masks drawn elsewhere: what a file holds, which series it was drawn on, and how it lies on a scan's grid.
+"""Masks drawn elsewhere: what a file holds, and how it lies on a scan's grid.
 
 Files from outside are parsed here, so these functions belong in the process that may die of one
 (`core.imaging.reader_process`); other rooms call `core.imaging.reading_apart.read_mask` and `describe_mask`, which do.
@@ -7,6 +7,7 @@ Files from outside are parsed here, so these functions belong in the process tha
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +22,7 @@ from core.imaging.image_files import SUFFIXES, image_suffix, reading
 from core.imaging.masks.drawn import DrawnMask, MaskDescription, MaskOnGrid, chosen
 from core.imaging.masks.label_maps import read_label_image
 from core.imaging.masks.onto_grid import onto_grid
+from core.imaging.masks.origin import origin_of
 from core.imaging.masks.structure_sets import read_structure_set
 from core.imaging.volumes import file_sha256
 from core.types import Grid
@@ -67,29 +69,6 @@ def mask_on(file: Path, grid: Grid | None, segments: Sequence[int] = ()) -> Mask
     return onto_grid(drawn, target)
 
 
-def referenced_series(file: Path) -> str | None:
-    """The SeriesInstanceUID of the (first) series that an RTSTRUCT or SEG says it was drawn on; None for other files,
-    and where it says nothing."""
-    file = Path(file)
-    if not is_dicom(file):
-        return None
-    try:
-        with reading(file):
-            header = pydicom.dcmread(
-                file,
-                force=True,
-                stop_before_pixels=True,
-                specific_tags=["Modality", "ReferencedFrameOfReferenceSequence", "ReferencedSeriesSequence"],
-            )
-        found = [item.get("SeriesInstanceUID") for item in header.get("ReferencedSeriesSequence") or ()]
-        for frame in header.get("ReferencedFrameOfReferenceSequence") or ():
-            for study in frame.get("RTReferencedStudySequence") or ():
-                found += [item.get("SeriesInstanceUID") for item in study.get("RTReferencedSeriesSequence") or ()]
-    except _DAMAGED:
-        return None
-    return next((str(uid) for uid in found if uid), None)
-
-
 def read_drawn(file: Path, grid: Grid | None) -> DrawnMask:
     """The mask of a file as it was drawn; arguments and errors as of `describe_mask`."""
     file = Path(file)
@@ -108,7 +87,7 @@ def read_drawn(file: Path, grid: Grid | None) -> DrawnMask:
     if mask.segments:
         return mask
     words = "The mask is empty: nothing is marked in it, as after a complete response."
-    return DrawnMask(mask.kind, (), mask.grid, mask.provenance, mask.warnings, (*mask.doubts, words))
+    return replace(mask, segments=(), doubts=(*mask.doubts, words))
 
 
 def _read_dicom(file: Path, grid: Grid | None) -> DrawnMask:
@@ -117,11 +96,11 @@ def _read_dicom(file: Path, grid: Grid | None) -> DrawnMask:
         header: Dataset = pydicom.dcmread(file, force=True)
         modality = str(header.get("Modality") or "")
         if modality == "RTSTRUCT":
-            return read_structure_set(header, file, sha256, grid)
+            return replace(read_structure_set(header, file, sha256, grid), origin=origin_of(header))
         if modality == "SEG":
             from core.imaging.masks.segmentations import read_segmentation
 
-            return read_segmentation(header, file, sha256)
+            return replace(read_segmentation(header, file, sha256), origin=origin_of(header))
     except TwinReviewError:
         raise
     except _DAMAGED as error:

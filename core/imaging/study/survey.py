@@ -14,6 +14,7 @@ from core.errors import TwinReviewError
 from core.imaging.dicom_files import is_dicom, read_headers
 from core.imaging.headers.image_header import code_word
 from core.imaging.image_files import image_suffix
+from core.imaging.masks.origin import KEYWORDS, origin_of
 from core.imaging.scan_dates import DateFound, birth_year_of, date_of
 from core.imaging.scanner_facts import date_mode
 from core.imaging.study.found import PatientFound, Preview, Refused, SeriesFound, StudyFound
@@ -39,8 +40,7 @@ _TAGS = (
     "SeriesDate",
     "AcquisitionDate",
     "ContentDate",
-    "ReferencedFrameOfReferenceSequence",
-    "ReferencedSeriesSequence",
+    *KEYWORDS,
 )
 #: In the key of a series without a UID.
 NO_UID = "no UID"
@@ -215,7 +215,7 @@ def _described(files: Sequence[GivenFile], key: str, one: _Series) -> SeriesFoun
         why_not=why_not,
         sequence=sequence_in(about) if code == "MR" else "",
         about=about if date_mode() == "keep" else "",
-        of_series=_of_series(header) if code in MASKS else None,
+        of_series=next(iter(origin_of(header).series), None) if code in MASKS else None,
         broken=tuple(files[number].label for number in one.broken),
         broken_files=tuple(one.broken),
     )
@@ -227,17 +227,6 @@ def _what_it_is(code: str, header: Dataset) -> str:
         name = UID(str(header.get("SOPClassUID") or "")).name
         kind = f"of a kind that is not read here ({name[:60]})" if name and name[0].isalpha() else "of an unknown kind"
     return f"It is {kind}: no CT, PET or MR volume, and no mask."
-
-
-def _of_series(header: Dataset) -> str | None:
-    """The SeriesInstanceUID of the series that a contour or segmentation was drawn on."""
-    try:
-        if header.get("Modality") == "SEG":
-            return str(header.ReferencedSeriesSequence[0].SeriesInstanceUID)
-        study = header.ReferencedFrameOfReferenceSequence[0].RTReferencedStudySequence[0]
-        return str(study.RTReferencedSeriesSequence[0].SeriesInstanceUID)
-    except (AttributeError, IndexError, KeyError, TypeError, ValueError):
-        return None
 
 
 def _of_images(files: Sequence[GivenFile], images: Sequence[int]) -> list[PatientFound]:

@@ -16,8 +16,10 @@ from core.imaging import registration
 from core.imaging.registration import RigidTransform
 from core.imaging.volumes import read_volume, write_nifti
 from core.jobs.mask_import import import_mask, import_of
+from core.remembered.identifiers import ScanIdentifiers, SliceIdentifiers
 from core.types import Grid, MaskRecord
 from store import Store
+from tests.core.imaging.outcomes import shows
 from tests.core.jobs.scene import (
     CT,
     DAY1,
@@ -33,7 +35,7 @@ from tests.core.jobs.scene import (
     label_at,
     labels_of,
 )
-from tests.mask_phantom import write_rtstruct
+from tests.mask_phantom import SERIES, square, write_rtstruct
 
 
 @pytest.fixture
@@ -219,3 +221,42 @@ def test_an_empty_mask_of_a_foreign_grid_does_not_say_that_the_tumour_is_gone(st
     with pytest.raises(InputError, match=r"grid \(9, 9, 9\) fits none of the timepoint's scans.*nothing of it is"):
         import_mask(store, tmp_path / "empty.nii.gz", patient_id="P1", timepoint=DAY1, author="ann")
     assert store.masks.of("P1") == []
+
+
+@shows("Masks", "RTSTRUCT or SEG of another frame of reference than the scans", "read and said", "a doubt")
+@pytest.mark.parametrize(
+    ("series", "frame", "doubts"), [(SERIES, "1.2.8", 0), ("1.2.7", "1.2.4", 0), ("1.2.7", "1.2.8", 1)]
+)
+@pytest.mark.parametrize("person", ["demo", "rita"])
+def test_a_mask_of_another_frame_of_reference_is_doubted_whoever_imports_it(
+    store: Store, tmp_path: Path, series: str, frame: str, doubts: int, person: str
+) -> None:
+    uids = tuple(SliceIdentifiers("", f"1.2.9.{k + 1}") for k in range(CT.shape[2]))
+    store.scans.add(
+        body_image(CT, "CT", 0), dataset="d", patient_id="P1", timepoint=DAY1, person="demo",
+        identifiers=ScanIdentifiers("1.2.1", series, frame, uids),
+    )  # fmt: skip
+    path = write_rtstruct(tmp_path / "rs.dcm", {"GTV": _contours()}, FrameOfReferenceUID="1.2.4")
+    if person == "demo":
+        record = _mask(store, path)
+    else:
+        store.people.add(person, "reader", by="demo")
+        record = import_mask(store.seen_by(person), path, patient_id="P1", timepoint=DAY1, author=person)
+    said = import_of(record)
+    assert ["another frame of reference" in doubt for doubt in said["doubts"]] == [True] * doubts
+    assert not [word for word in said["warnings"] if "cannot be told" in word]
+    kept = [(path, path.read_text()) for path in (store.root / "processed").rglob("*.json")]
+    assert kept
+    assert not [path for path, text in kept if "1.2.4" in text or SERIES in text]
+
+
+def test_whether_a_mask_is_of_a_scan_without_uids_cannot_be_told_and_is_said(store: Store, tmp_path: Path) -> None:
+    add_scans(store, DAY1, 0)
+    path = write_rtstruct(tmp_path / "rs.dcm", {"GTV": _contours()}, FrameOfReferenceUID="1.2.4")
+    warnings = import_of(_mask(store, path))["warnings"]
+    assert any("whether it is of this timepoint cannot be told" in word for word in warnings)
+
+
+def _contours() -> list[list[list[float]]]:
+    low, high = CT.to_mm(np.array([[8, 8, 3], [16, 16, 7]]))
+    return [square(low[0], high[0], float(CT.to_mm(np.array([[8, 8, k]]))[0][2])) for k in range(3, 8)]

@@ -131,7 +131,11 @@ def _(folder: Path) -> Volume:
     return scan(*write_series(folder, "PT", **activity_tags(RadionuclideTotalDose=350)), modality="PET")
 
 
-@bad("PET not decay-corrected", "got NONE", "Export it corrected")
+@bad(
+    "PET not decay-corrected, without its frames' durations",
+    "ActualFrameDuration (0018,1242) of every slice",
+    "Export it with these kept",
+)
 def _(folder: Path) -> Volume:
     return scan(*write_series(folder, "PT", **activity_tags(DecayCorrection="NONE")), modality="PET")
 
@@ -152,6 +156,6 @@ def _(folder: Path) -> Volume:
     return scan(*write_series(folder, "PT"), modality="PET")
 
 
-@bad("SUV by lean body mass", "got LBM", "SUV BW or BQML")
+@bad("SUV by a lean mass of no named formula", "got LBM", "SUV BW or BQML")
 def _(folder: Path) -> Volume:
     return scan(*write_series(folder, "PT", **activity_tags(Units="GML", SUVType="LBM")), modality="PET")

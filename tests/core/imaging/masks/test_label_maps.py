@@ -12,8 +12,9 @@ import SimpleITK as sitk
 
 from core.errors import InputError
 from core.imaging.image_files import read_image, to_sitk
-from core.imaging.masks.reading import describe_mask, mask_on, referenced_series
+from core.imaging.masks.reading import describe_mask, mask_on, read_drawn
 from core.imaging.volumes import write_nifti
+from core.remembered.identifiers import MaskOrigin
 from core.types import Grid
 from tests.core.imaging.outcomes import shows
 from tests.mask_phantom import ball, grid_of
@@ -88,7 +89,7 @@ def test_one_value_is_one_lesion_whatever_it_is(tmp_path: Path, suffix: str, val
     assert mask.kind == ("0/255" if value == 255 else "label map")
     assert [(s.label, s.number) for s in mask.segments] == [(1, value)]
     assert any(f"only value in the file is {value}" in word for word in mask.warnings) == (value != 1)
-    assert referenced_series(tmp_path / f"m{suffix}") is None
+    assert read_drawn(tmp_path / f"m{suffix}", None).origin == MaskOrigin()
 
 
 def test_several_labels_keep_their_numbers_within_the_file(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import pydicom
 import pytest
 
 from core.errors import InputError
-from core.imaging.masks.reading import describe_mask, mask_on, referenced_series
+from core.imaging.masks.reading import describe_mask, mask_on, read_drawn
 from tests.core.imaging.outcomes import shows
 from tests.dicom_phantom import SECRETS
 from tests.mask_phantom import write_seg
@@ -95,7 +95,8 @@ def test_names_of_persons_are_not_kept_and_the_series_is_known(tmp_path: Path) -
     assert [s.name for s in description.segments] == ["GTV primary", ""]
     assert "The names of 1 segments were not kept" in " ".join(description.warnings)
     assert not any(secret in str(description) for secret in SECRETS)
-    assert referenced_series(path) == str(pydicom.dcmread(next((tmp_path / "ct").iterdir())).SeriesInstanceUID)
+    origin, ct = read_drawn(path, None).origin, pydicom.dcmread(next((tmp_path / "ct").iterdir()))
+    assert (origin.series, origin.frames) == ((str(ct.SeriesInstanceUID),), ("1.2.4",))
 
 
 def test_a_damaged_seg_and_an_image_are_refused_in_words(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from core.errors import InputError
 from core.imaging.dicom import read_series
 from core.imaging.image_files import read_image
 from core.imaging.masks.polygons import even_odd_shares
-from core.imaging.masks.reading import describe_mask, mask_on, referenced_series
+from core.imaging.masks.reading import describe_mask, mask_on, read_drawn
 from tests.core.imaging.outcomes import shows
 from tests.dicom_phantom import SECRETS
 from tests.mask_phantom import SERIES, grid_of, square, write_rtstruct
@@ -35,7 +35,7 @@ def test_the_contours_of_sts_008_are_the_given_mask(shared_data: Path, name: str
     assert mask.provenance.tool == "MIM Software Inc. MIM"
     assert mask.doubts == ()
     series = pydicom.dcmread(next((folder / "image").glob("*.dcm"))).SeriesInstanceUID
-    assert referenced_series(folder / "mask" / "RS.dcm") == series
+    assert read_drawn(folder / "mask" / "RS.dcm", None).origin.series == (series,)
 
 
 def test_a_contour_of_the_pet_comes_to_the_ct_with_its_volume(shared_data: Path) -> None:
@@ -185,7 +185,7 @@ def test_without_a_scan_contours_are_described_with_their_volume(tmp_path: Path)
     path = write_rtstruct(tmp_path / "rs.dcm", {"GTV": [square(4.5, 14.5, z) for z in (6.0, 9.0)]})
     (segment,) = describe_mask(path).segments
     assert segment.volume_mm3 == pytest.approx(100 * 6)
-    assert referenced_series(path) == SERIES
+    assert read_drawn(path, None).origin.series == (SERIES,)
     with pytest.raises(InputError, match="Import the scan first"):
         mask_on(path, None)
 

@@ -203,9 +203,11 @@ export class EditBar {
 
   /** What becomes of the draft. */
   draftWords() {
-    const { draft } = this.session;
+    const { session } = this,
+      { draft } = session;
     if (draft?.state === "saving") return "Saving the draft …";
-    if (draft?.state === "saved") return `Draft saved ${draft.savedAt?.toLocaleTimeString() ?? ""}`;
+    if (draft?.state === "saved")
+      return draft.savedAt ? `Draft saved ${draft.savedAt.toLocaleTimeString()}` : session.restored;
     return draft?.state === "offline" ? "Not saved: the server cannot be reached. Trying again …" : "";
   }
 

@@ -28,6 +28,8 @@ export class Editing {
   draft = null;
   /** why the draft could not be fetched, in words */
   problem = "";
+  /** that a draft was fetched, and what of it was lost; stands until it is saved again */
+  restored = "";
   /** the mask that is edited; null: an empty one, undefined: none yet @type {string | null | undefined} */
   attached;
   saving = false;
@@ -80,7 +82,7 @@ export class Editing {
     const draft = new Draft(viewer.auth, place, viewer.data.draft, this.source(editor), (one) => this.told(one));
     this.draft = draft;
     this.editor = null;
-    this.problem = "";
+    this.problem = this.restored = "";
     this.prompting.begin([], viewer.data.prompts);
     try {
       if (draft.id !== null) await this.restore(draft, editor);
@@ -120,7 +122,7 @@ export class Editing {
     const changes = `${lost.length} of its changes (number ${lost.join(", ")})`,
       are = lost.length === 1 ? "is" : "are",
       damage = lost.length ? ` ${changes} could not be read and ${are} left out.` : "";
-    this.viewer.say(`Your draft of this version is shown as you left it.${damage}`);
+    this.restored = `Your draft of this version is shown as you left it.${damage}`;
   }
 
   /**
