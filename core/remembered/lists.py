@@ -85,7 +85,7 @@ class QualityRow:
         """The oddest lesion's farthest features in words; "" where none could be measured."""
         scores = [lesion for lesion in json.loads(self.result).get("lesions", ()) if lesion.get("score") is not None]
         oddest = max(scores, key=lambda lesion: float(lesion["score"]), default=None)
-        return ", ".join(f"{name} {value:+.1f}" for name, value in oddest["top_features"]) if oddest else ""
+        return ", ".join(f"{name} {value:+z.1f}" for name, value in oddest["top_features"]) if oddest else ""
 
 
 @dataclass(frozen=True)

@@ -166,6 +166,11 @@ class MaskOnGrid:
         )
 
 
+def in_mm3(volume_mm3: float) -> str:
+    """A volume in words, to four digits or the whole number: "29.75 mm3", "2,333,415 mm3"."""
+    return f"{volume_mm3:,.0f} mm3" if volume_mm3 >= 1000 else f"{volume_mm3:.4g} mm3"
+
+
 @dataclass(frozen=True, eq=False)
 class DrawnSegment:
     """One segment as it was drawn.

@@ -10,7 +10,16 @@ from scipy.ndimage import find_objects
 
 from core.errors import InputError
 from core.imaging.image_files import StoredImage, image_suffix, read_image
-from core.imaging.masks.drawn import MAX_LABEL, DrawnMask, DrawnSegment, MaskKind, MaskProvenance, cropped, part_of
+from core.imaging.masks.drawn import (
+    MAX_LABEL,
+    DrawnMask,
+    DrawnSegment,
+    MaskKind,
+    MaskProvenance,
+    cropped,
+    in_mm3,
+    part_of,
+)
 from core.imaging.masks.slicer_segments import SlicerSegments, read_layers, read_slicer_segments
 from core.imaging.volumes import check_finite, whole_labels
 
@@ -61,7 +70,7 @@ def _of_probability(image: StoredImage, sha256: str) -> DrawnMask:
     between = float(image.array.sum(dtype=np.float64)) * image.grid.voxel_volume_mm3
     words = (
         f"The file holds fractions from 0 to 1, taken as a probability map: what is at least {THRESHOLD:g} is in the "
-        f"lesion. The sum of all fractions is {between:.6g} mm3.",
+        f"lesion. The sum of all fractions is {in_mm3(between)}.",
     )
     segments = () if inside is None else (inside,)
     provenance = MaskProvenance(file_sha256=sha256)

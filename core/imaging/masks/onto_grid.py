@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.errors import InputError
-from core.imaging.masks.drawn import DrawnMask, DrawnSegment, MaskOnGrid, PlacedSegment
+from core.imaging.masks.drawn import DrawnMask, DrawnSegment, MaskOnGrid, PlacedSegment, in_mm3
 from core.imaging.masks.shares import Shares, shares_on
 from core.types import Grid, LabelMap
 
@@ -231,7 +231,8 @@ def _resampling(mask: DrawnMask, placed: Sequence[PlacedSegment], same: bool) ->
     if not placed:
         return "Drawn on another grid; there is nothing in it to bring to the reference scan's."
     each = "; ".join(
-        f"{s.number}: {s.drawn_volume_mm3:.6g} to {s.volume_mm3:.6g} mm3 ({s.change_percent:+.1f} %)" for s in placed
+        f"{s.number}: {in_mm3(s.drawn_volume_mm3)} to {in_mm3(s.volume_mm3)} ({s.change_percent:+z.1f} %)"
+        for s in placed
     )
     drawn = "Contours, filled on" if mask.kind == "RTSTRUCT" else "Drawn on another grid and brought to"
     return (
@@ -252,11 +253,11 @@ def _words(claims: Sequence[_Claim], placed: Sequence[PlacedSegment], same: bool
         drawn, number = segment.drawn_volume_mm3, segment.number
         if segment.overlap_mm3:
             doubts.append(
-                f"Segment {number} overlaps smaller ones, which got {segment.overlap_mm3:.6g} mm3 of its {drawn:.6g} "
-                "mm3: a mask holds one lesion a voxel."
+                f"Segment {number} overlaps smaller ones, which got {in_mm3(segment.overlap_mm3)} of its "
+                f"{in_mm3(drawn)}: a mask holds one lesion a voxel."
             )
         if segment.outside_mm3 > _PART * drawn:
-            doubts.append(f"{segment.outside_mm3:.6g} mm3 of segment {number} lie outside the scan and were cut off.")
+            doubts.append(f"{in_mm3(segment.outside_mm3)} of segment {number} lie outside the scan and were cut off.")
         filled = float(claim.share[: segment.voxels].mean()) if segment.voxels else 1.0
         expected = drawn - segment.overlap_mm3 - segment.outside_mm3
         change = 100.0 * (segment.volume_mm3 / expected - 1.0) if expected > 0 else 0.0
@@ -267,7 +268,7 @@ def _words(claims: Sequence[_Claim], placed: Sequence[PlacedSegment], same: bool
             )
         if abs(change) > _MUCH_PERCENT:
             doubts.append(
-                f"Segment {number} has {drawn:.6g} mm3 where it was drawn and {segment.volume_mm3:.6g} mm3 "
-                f"({change:+.0f} %) on the scan's grid, whose voxels are too large for it."
+                f"Segment {number} has {in_mm3(drawn)} where it was drawn and {in_mm3(segment.volume_mm3)} "
+                f"({change:+z.0f} %) on the scan's grid, whose voxels are too large for it."
             )
     return warnings, doubts

@@ -15,7 +15,7 @@ from core.errors import GeometryError, InputError
 from core.imaging.headers.image_header import LPS_TO_RAS
 from core.imaging.image_files import check_grid
 from core.imaging.limits import check_voxel_bytes
-from core.imaging.masks.drawn import MAX_LABEL, DrawnMask, DrawnSegment, MaskProvenance, cropped
+from core.imaging.masks.drawn import MAX_LABEL, DrawnMask, DrawnSegment, MaskProvenance, cropped, in_mm3
 from core.imaging.masks.harmless import harmless_algorithm, harmless_name, harmless_tool
 from core.imaging.masks.label_maps import THRESHOLD
 from core.remembered.untyped import Voxels
@@ -95,7 +95,7 @@ def _of_fractions(seg: Segmentation, segment: DrawnSegment, share: Voxels, grid:
     total = float(share.sum(dtype=np.float64)) * grid.voxel_volume_mm3
     return (
         f"Segment {segment.number} is fractional ({'occupancy' if kind == 'occupancy' else 'probability'}): what is at "
-        f"least {THRESHOLD:g} is in the lesion. The sum of all fractions is {total:.6g} mm3."
+        f"least {THRESHOLD:g} is in the lesion. The sum of all fractions is {in_mm3(total)}."
     )
 
 

@@ -164,7 +164,7 @@ def _noise(outcome: PatientResponse) -> bool:
 
 def _bar_text(change: float, few: bool) -> str:
     if change > CUT_PERCENT:
-        return f"▲ {change:+,.0f} %"
+        return f"▲ {change:+z,.0f} %"
     return f"{change:+z.0f} %" if few else ""
 
 
@@ -195,7 +195,7 @@ def _best_hover(outcome: PatientResponse, rule: ResponseRule) -> str:
     category = outcome.best_response
     lines = [
         f"<b>{figure_text(outcome.patient_id)}</b>{' · simulated' if outcome.simulated else ''}",
-        f"{_change(best):+.1f} % on {figure_text(best.timepoint)} (day {best.days:.0f}), {best.category} there",
+        f"{_change(best):+z.1f} % on {figure_text(best.timepoint)} (day {best.days:.0f}), {best.category} there",
         f"{outcome.visits[0].volume_mm3 / MM3_PER_ML:.1f} → {best.volume_mm3 / MM3_PER_ML:.1f} mL: {verdict.verdict}",
         f"by {figure_text(verdict.rule)}",
         f"best response {category}: {definition(category, rule)}",
@@ -257,7 +257,7 @@ def spider_figure(outcomes: Sequence[PatientResponse], rule_name: str) -> go.Fig
     top = min(max(1.1 * max(changes), 1.3 * rule.pd_percent), SPIDER_TOP_PERCENT)
     bottom, last = 1.12 * min(*changes, rule.pr_percent), max(o.days_observed for o in shown)
     beyond = sum(any((v.change_percent or 0.0) > top for v in o.visits) for o in shown)
-    foot = count_words(outcomes, rule) + (f" · {beyond} beyond {top:+.0f} %, not drawn in full" if beyond else "")
+    foot = count_words(outcomes, rule) + (f" · {beyond} beyond {top:+z.0f} %, not drawn in full" if beyond else "")
     frame(figure, x, y, foot, 430)
     named = len(shown) <= 20  # lines begin on the left, names stand on the right: the thresholds' where there is less
     _thresholds(figure, rule, pr_right=not named, pd_right=not named)
@@ -313,7 +313,7 @@ def _end_names(
 
 def visit_hover(outcome: PatientResponse, visit: Visit, rule: ResponseRule) -> str:
     """Patient, date, volume, change and what its category asks for."""
-    change = "change not known" if visit.change_percent is None else f"{visit.change_percent:+.1f} %"
+    change = "change not known" if visit.change_percent is None else f"{visit.change_percent:+z.1f} %"
     volume = "not measured" if visit.volume_mm3 != visit.volume_mm3 else f"{visit.volume_mm3 / MM3_PER_ML:.1f} mL"
     return "<br>".join(
         [

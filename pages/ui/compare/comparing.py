@@ -129,7 +129,7 @@ def show_mask_diff(first: MaskRecord, second: MaskRecord) -> None:
     dice.metric("Dice", f"{changed.dice:.3f}", help=DICE_HELP)
     added.metric("Voxels added", f"{changed.voxels_added:,}", help="In the right version, not so in the left.")
     removed.metric("Voxels removed", f"{changed.voxels_removed:,}", help="In the left version, not so in the right.")
-    delta = "unknown" if changed.volume_delta_mm3 is None else f"{changed.volume_delta_mm3 / MM3_PER_ML:+.1f} mL"
+    delta = "unknown" if changed.volume_delta_mm3 is None else f"{changed.volume_delta_mm3 / MM3_PER_ML:+z.1f} mL"
     volume.metric("Volume", delta, help="Right minus left.")
     border.metric("Hausdorff 95 %", _mm(apart.hausdorff95_mm), help=HD95_HELP)
 

@@ -97,7 +97,7 @@ def _fold(rows: list[Row], shown: int | None) -> list[Row]:
 
 
 def _volume_words(delta_mm3: float | None) -> str:
-    return "volume change unknown" if delta_mm3 is None else f"{delta_mm3 / MM3_PER_ML:+.1f} mL"
+    return "volume change unknown" if delta_mm3 is None else f"{delta_mm3 / MM3_PER_ML:+z.1f} mL"
 
 
 def describe(row: Row, shown: int | None) -> JsonDict:

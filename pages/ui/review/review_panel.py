@@ -242,7 +242,7 @@ def history(store: SeenStore, patient: str, timepoint: str, record: MaskRecord |
         st.subheader(f"v{record.version} against v{record.parent_version}", divider="gray")
         dice, delta, border = st.columns(3)  # not st.metric: its figures are too large for three in this panel
         dice.markdown(f":small[:gray[Dice]]  \n**{record.dice_vs_previous_version:.3f}**", help=DICE_HELP)
-        change = "unknown" if record.volume_delta_mm3 is None else f"{record.volume_delta_mm3 / MM3_PER_ML:+.1f} mL"
+        change = "unknown" if record.volume_delta_mm3 is None else f"{record.volume_delta_mm3 / MM3_PER_ML:+z.1f} mL"
         delta.markdown(f":small[:gray[Volume]]  \n**{change}**")
         distance = f"{apart:.1f} mm" if math.isfinite(apart) else "one is empty"
         border.markdown(f":small[:gray[HD95]]  \n**{distance}**", help=HD95_HELP)

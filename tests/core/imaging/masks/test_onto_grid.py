@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from core.errors import InputError
-from core.imaging.masks.drawn import DrawnMask, DrawnSegment, cropped
+from core.imaging.masks.drawn import DrawnMask, DrawnSegment, cropped, in_mm3
 from core.imaging.masks.onto_grid import onto_grid
 from core.imaging.masks.shares import is_part_of
 from core.types import Grid
@@ -112,7 +112,7 @@ def test_the_volume_is_kept_to_a_voxel(radius, centre, fine, coarse, angle) -> N
     middle = own.to_mm(np.argwhere(labels)).mean(axis=0)
     found = scan.to_mm(np.argwhere(placed.labels.array)).mean(axis=0)
     assert np.abs(found - middle).max() <= max(coarse), "of a few voxels the middle may be off by one"
-    assert f"({segment.change_percent:+.1f} %)" in placed.resampling or placed.same_lattice
+    assert f"({segment.change_percent:+z.1f} %)" in placed.resampling or placed.same_lattice
 
 
 def test_the_voxels_that_are_filled_most_are_taken() -> None:
@@ -188,3 +188,11 @@ def test_one_thin_slice_is_no_slice_of_the_scan() -> None:
 def test_an_empty_mask_stays_empty() -> None:
     placed = onto_grid(DrawnMask("label map", (), SCAN), SCAN)
     assert (placed.labels.labels, placed.segments, placed.same_lattice) == ((), (), True)
+
+
+@pytest.mark.parametrize(
+    ("volume_mm3", "words"),
+    [(0.0, "0 mm3"), (29.75, "29.75 mm3"), (274.333, "274.3 mm3"), (2_333_414.6, "2,333,415 mm3")],
+)
+def test_volumes_are_told_without_exponents(volume_mm3: float, words: str):
+    assert in_mm3(volume_mm3) == words
