@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from core.errors import TwinReviewError
@@ -139,6 +139,7 @@ def test_a_nifti_header_is_what_is_read_or_refused(tmp_path_factory, shape, kind
     slope=st.sampled_from(["1", "0", "-2", "0.5", "nan", "1e40", "x", ""]),
     missing=st.integers(-4, 4),
 )
+@example(rows=4, columns=4, bits=8, stored=8, signed=0, slope="1", missing=-1)
 def test_a_slice_is_what_its_header_says_or_refused(
     tmp_path_factory, rows, columns, bits, stored, signed, slope, missing
 ) -> None:
@@ -166,7 +167,9 @@ def test_a_slice_is_what_its_header_says_or_refused(
     except TwinReviewError:
         return
     assert volume.grid.shape == (columns, rows, 4)
-    assert missing >= 0
+    held = rows * columns * (bits // 8) + missing
+    assert missing >= 0 or held % 2, "DICOM pads to an even length: of odd bytes one more is there, and cannot be told"
+    assert missing >= -1
     assert np.isfinite(volume.array).all()
 
 
