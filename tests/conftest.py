@@ -43,6 +43,31 @@ CHROMIUM_ARGS = (
     "--disable-sync",
 )
 
+#: Files of tests that take longest, the longest first: where whole files run side by side, a short one ends last.
+LONGEST = (
+    "core/engines/test_interactive.py",
+    "test_cli.py",
+    "core/simulation/test_demo.py",
+    "pages/guard/test_guard.py",
+    "test_documents.py",
+    "core/jobs/test_jobs.py",
+    "core/imaging/test_nothing_of_a_person.py",
+    "core/engines/test_embeddings.py",
+    "core/simulation/test_demo_stories.py",
+    "store/ledger/test_putting_right_crash.py",
+    "store/test_views.py",
+    "pages/api/test_prompt_routes.py",
+    "core/jobs/test_waiting_for_scans.py",
+    "core/growth/test_backtest.py",
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The files of `LONGEST` first, all else in the order of their names."""
+    rank = {ROOT / "tests" / name: place for place, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: rank.get(item.path, len(LONGEST)))
+
+
 # A shared machine makes deadlines flaky; in CI the same examples come every time.
 settings.register_profile("twin", deadline=None, derandomize=bool(os.environ.get("CI")), database=None)
 settings.load_profile("twin")

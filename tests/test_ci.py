@@ -11,6 +11,8 @@ from types import ModuleType
 
 import pytest
 
+from tests.conftest import LONGEST
+
 ROOT = Path(__file__).resolve().parents[1]
 
 
@@ -128,3 +130,7 @@ def test_every_test_that_drives_a_browser_lies_where_make_looks_for_it():
     assert len(found) > 10
     outside = [path for path in found if not any(path.is_relative_to(room) for room in rooms[1].split())]
     assert outside == [], "BROWSER_ROOMS in the Makefile names their rooms"
+
+
+def test_the_files_that_begin_first_are_there() -> None:
+    assert [name for name in LONGEST if not (ROOT / "tests" / name).is_file()] == []

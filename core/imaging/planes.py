@@ -47,6 +47,9 @@ _DECODERS = {
 _BY_GDCM = (uid.JPEGBaseline8Bit, uid.JPEGExtended12Bit, uid.JPEGLossless, uid.JPEGLosslessSV1)
 #: Markers of JPEG that tell the size of the image: baseline, extended, progressive, lossless.
 _JPEG_FRAMES = (0xC0, 0xC1, 0xC2, 0xC3)
+_JPEG_LS = (uid.JPEGLSLossless, uid.JPEGLSNearLossless)
+#: The marker that ends a JPEG stream, and in how many of its last bytes it is looked for: padding follows it.
+_JPEG_END, _JPEG_TAIL = b"\xff\xd9", 64
 #: Bits of a stored voxel that are read, by the kind of voxels.
 _BITS = {"PixelData": (8, 16, 32), "FloatPixelData": (32,), "DoubleFloatPixelData": (64,)}
 #: Of the header, what voxels are unpacked and scaled by.
@@ -149,6 +152,9 @@ def _stored(item: DicomSlice) -> Iterator[NDArray[Any]]:
             for packed in generate_frames(stream, number_of_frames=options["number_of_frames"]):
                 yield _by_gdcm(packed, item.syntax, options)
             return
+        if item.syntax in _JPEG_LS:
+            _check_ends(stream, options["number_of_frames"])
+            stream.seek(item.voxels_at)
         syntax = uid.UID(str(item.syntax))
         source = cast(BinaryIO, stream)
         for array, _ in get_decoder(syntax).iter_array(source, raw=True, decoding_plugin=_DECODERS[syntax], **options):
@@ -200,6 +206,17 @@ def _check_jpeg(packed: bytes, options: Mapping[str, Any]) -> None:
             break
         at += 2 + length
     raise ValueError("a packed image of another kind or size than the header says")
+
+
+def _check_ends(stream: Any, frames: int) -> None:
+    """Refuse JPEG-LS that ends without its end marker: CharLS takes seconds for each image that is cut short.
+
+    Raises:
+        ValueError: it does.
+    """
+    for packed in generate_frames(stream, number_of_frames=frames):
+        if _JPEG_END not in packed[-_JPEG_TAIL:]:
+            raise ValueError("a packed image that ends too early")
 
 
 def _by_gdcm(packed: bytes, syntax: uid.UID, options: Mapping[str, Any]) -> NDArray[Any]:

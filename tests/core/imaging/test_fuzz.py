@@ -76,7 +76,7 @@ def test_unwritten_memory_is_noticed(kinds: dict[str, Kind], home: Path, monkeyp
     assert outcome(kinds["nii"], kinds["nii"].files, home) not in (READ, REFUSED)
 
 
-@settings(max_examples=120)
+@settings(max_examples=60)
 @given(st.sampled_from(NAMES), st.integers(0, 2**31))
 def test_files_changed_at_random(tmp_path_factory: pytest.TempPathFactory, name: str, seed: int) -> None:
     if not _KINDS:

@@ -54,7 +54,7 @@ def _rows(store: Store) -> dict[str, list[str]]:
     return {table: sorted(map(repr, store.db.query(f"SELECT * FROM {table}"))) for table in TABLES}
 
 
-@settings(max_examples=10, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=5, deadline=None, suppress_health_check=list(HealthCheck))
 @given(steps=st.lists(_STEP, min_size=3, max_size=9))
 def test_any_sequence_leaves_a_store_that_agrees_with_itself(steps: list[tuple[Any, ...]]) -> None:
     with tempfile.TemporaryDirectory() as folder:
