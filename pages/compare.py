@@ -2,6 +2,7 @@
 
 import streamlit as st
 
+from core.twin.measured_visits import measured_visits
 from pages.ui.compare import comparing, readers_panel
 from pages.ui.frame import address, opening, resources, session, shell, visible
 from pages.ui.shared.text import plain
@@ -36,8 +37,8 @@ with shell.guarded():
             if st.button("Go to Review"):
                 shell.go_to("review")
         else:
-            modality = references[0].modality
-            comparing.lesion_table(comparing.lesion_rows(first, second, modality, "timepoints", not_read))
+            visits = measured_visits(store, patient)
+            comparing.lesion_table(comparing.lesion_rows(first, second, visits, "timepoints", not_read))
     elif what == READERS:
         day = readers_panel.choose_timepoint(store, patient, first_choice)
         readers_panel.readers_panel(store, patient, day, shell.person())
@@ -48,10 +49,9 @@ with shell.guarded():
             if st.button("Go to Review"):
                 shell.go_to("review")
             st.stop()
-        timepoint, first, second = pair
+        _, first, second = pair
         not_read = comparing.unread(store, [first, second])
         comparing.show_versions(store, patient, first, second, shell.person())
         if not not_read:
             comparing.show_mask_diff(first, second)
-        modality = store.scans.reference(patient, timepoint).modality
-        comparing.lesion_table(comparing.lesion_rows(first, second, modality, "versions", not_read))
+        comparing.lesion_table(comparing.lesion_rows(first, second, {}, "versions", not_read))

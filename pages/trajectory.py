@@ -4,6 +4,7 @@ import streamlit as st
 
 from core.twin import curve, trajectory
 from core.twin.curve_points import volume_points
+from core.twin.measured_visits import measured_visits
 from pages.ui.frame import address, opening, resources, session, shell
 from pages.ui.shared.text import plain
 from pages.ui.trajectory import (
@@ -56,13 +57,13 @@ with shell.guarded():
     )
 
     points = lesions[lesion]
-    modality = store.scans.reference(patient, points[0].timepoint).modality
-    changes = growth_panel.steps(points, records, modality)
-    noise = trajectory.noise_by_mask(records.values(), lesion, modality)
+    visits = measured_visits(store, patient)
+    changes = growth_panel.steps(points, visits)
+    noise = trajectory.noise_by_mask(visits, lesion)
     ahead = resources.forecast(lesions, lesion, trajectory.weekly_days(weeks or 1), noise)
     summary_panel.summary(points, changes[-1] if changes else None, ahead)
     drawn = ahead if weeks and not ahead.refused else None
-    growth_panel.chart(patient, lesion, lesions, records, drawn, scale == "Log", all_versions)
+    growth_panel.chart(patient, lesion, lesions, noise, drawn, scale == "Log", all_versions)
     growth_panel.after_radiotherapy(patient, lesion, changes)
     if weeks:
         forecast_panel.forecast_notes(ahead, chances=not not_read)

@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
+from collections.abc import Callable
 from functools import lru_cache
 from itertools import groupby
 from operator import itemgetter
+from typing import TypeVar
 
 from core.remembered.lists import ClosedRow, CohortMask, CohortRow, CohortScan, QualityRow, WorklistRow, WorklistVersion
-from core.remembered.rows import Event
+from core.remembered.rows import Event, MaskVerdict, ScanVerdict
+from core.types import Decision
 from store.database.connection import Row
 from store.ledger.writing import LedgerBase, value_of
 from store.records.masks import Masks
@@ -56,17 +59,46 @@ LEFT JOIN masks m ON m.patient_id = c.patient_id AND m.timepoint = c.timepoint
 ORDER BY c.patient_id, c.timepoint, m.version
 """
 
-_ACCEPTED = """
-SELECT patient_id, mask_id, timepoint, version, status, method, volume_mm3, json_transform(lesions,
-    '[{"lesion_id": "VARCHAR", "label": "INTEGER", "volume_mm3": "DOUBLE", "longest_diameter_mm": "DOUBLE",
-       "rejected": "BOOLEAN"}]') AS lesions
-FROM masks WHERE status = 'accepted' ORDER BY timepoint, version
+T = TypeVar("T")
+
+#: Accepted masks, and of those that a person changed the versions that they may be drawn from.
+_MASKS = """
+SELECT m.patient_id, m.mask_id, m.timepoint, m.version, m.parent_version, m.status, m.method, m.reviewer AS author,
+       m.checkpoint_sha256, m.voxels_added, m.voxels_removed, m.scan_sha256, m.volume_mm3, json_transform(m.lesions,
+    '[{"lesion_id": "VARCHAR", "label": "INTEGER", "voxels": "BIGINT", "volume_mm3": "DOUBLE",
+       "longest_diameter_mm": "DOUBLE", "centroid_mm": ["DOUBLE"], "rejected": "BOOLEAN"}]') AS lesions
+FROM masks m
+LEFT JOIN masks f ON f.patient_id = m.patient_id AND f.timepoint = m.timepoint AND f.status = 'accepted'
+       AND f.method IN ('manual', 'medsam-manual') AND f.parent_version IS NOT NULL AND m.version < f.version
+WHERE m.status = 'accepted' OR f.mask_id IS NOT NULL
+ORDER BY m.timepoint, m.version
 """
 
 _SCANS = """
-SELECT patient_id, timepoint, modality,
-       CASE WHEN position('"simulated"' IN metadata) > 0 THEN metadata ELSE '{}' END AS metadata
+SELECT patient_id, timepoint, modality, sequence, spacing_mm, sha256,
+       CASE WHEN position('"simulated"' IN metadata) > 0 OR position('"slice_thickness_mm"' IN metadata) > 0
+            THEN metadata ELSE '{}' END AS metadata
 FROM scans ORDER BY timepoint, seq, scan_id
+"""
+
+_ACCEPTANCES = """
+SELECT m.patient_id, d.* FROM decisions d JOIN masks m ON m.mask_id = d.mask_id
+WHERE m.status = 'accepted' AND d.verdict = 'accept' AND d.lesion_id IS NULL ORDER BY d.seq
+"""
+
+_DOUBTED_MASKS = """
+SELECT * FROM (
+    SELECT a.*, m.patient_id, m.timepoint, m.version,
+           row_number() OVER (PARTITION BY a.mask_id ORDER BY a.seq DESC NULLS FIRST) AS newest
+    FROM mask_anomalies a JOIN masks m ON m.mask_id = a.mask_id AND m.status = 'accepted')
+WHERE newest = 1 AND json_extract_string(result, '$.flagged') = 'true'
+"""
+
+_DOUBTED_SCANS = """
+SELECT * FROM (
+    SELECT *, row_number() OVER (PARTITION BY patient_id, timepoint ORDER BY seq DESC NULLS FIRST) AS newest
+    FROM ood_scores)
+WHERE newest = 1 AND json_extract_string(result, '$.state') IN ('out of distribution', 'doubtful')
 """
 
 
@@ -99,16 +131,15 @@ class Views:
 
     def cohort(self) -> list[CohortRow]:
         """Every patient by id, with what the cohort is made of."""
-        masks, problems = self._accepted(), self._masks.problems()
-        scans: dict[str, list[CohortScan]] = defaultdict(list)
-        for row in self._db.query(_SCANS):
-            scans[row["patient_id"]].append(_scan(row["timepoint"], row["modality"], row["metadata"]))
-        events: dict[str, list[Event]] = defaultdict(list)
-        for event in self._db.query("SELECT * FROM events ORDER BY date, seq"):
-            events[event["patient_id"]].append(value_of(Event, event, decoded=["detail"]))
-        dates: dict[str, list[str]] = defaultdict(list)
-        for row in self._db.query("SELECT patient_id, timepoint FROM timepoints ORDER BY timepoint"):
-            dates[row["patient_id"]].append(row["timepoint"])
+        masks, problems = self._by_patient(_MASKS, lambda row: CohortMask(**row)), self._masks.problems()
+        scans = self._by_patient(_SCANS, lambda row: _scan(**row))
+        events = self._values("SELECT * FROM events ORDER BY date, seq", Event, "detail")
+        dates = self._by_patient(
+            "SELECT patient_id, timepoint FROM timepoints ORDER BY timepoint", lambda row: str(row["timepoint"])
+        )
+        acceptances = self._values(_ACCEPTANCES, Decision)
+        of_masks = self._values(_DOUBTED_MASKS, MaskVerdict, "result")
+        of_scans = self._values(_DOUBTED_SCANS, ScanVerdict, "result")
         return [
             CohortRow(
                 patient,
@@ -117,22 +148,34 @@ class Views:
                 tuple(scans[patient]),
                 tuple(events[patient]),
                 {m.mask_id: problems[m.mask_id] for m in masks[patient] if m.mask_id in problems} if problems else {},
+                tuple(acceptances[patient]),
+                tuple(of_masks[patient]),
+                tuple(of_scans[patient]),
             )
             for patient in (
                 r["patient_id"] for r in self._db.query("SELECT patient_id FROM patients ORDER BY patient_id")
             )
         ]
 
-    def _accepted(self) -> dict[str, list[CohortMask]]:
-        masks: dict[str, list[CohortMask]] = defaultdict(list)
-        for row in self._db.query(_ACCEPTED):
-            masks[row.pop("patient_id")].append(CohortMask(**row))
-        return masks
+    def _by_patient(self, sql: str, made: Callable[[Row], T]) -> dict[str, list[T]]:
+        """What is made of the rows without their patient_id, by that."""
+        found: dict[str, list[T]] = defaultdict(list)
+        for row in self._db.query(sql):
+            found[row.pop("patient_id")].append(made(row))
+        return found
+
+    def _values(self, sql: str, kind: type[T], *decoded: str) -> dict[str, list[T]]:
+        """Records of one kind by patient."""
+        found: dict[str, list[T]] = defaultdict(list)
+        for row in self._db.query(sql):
+            found[row["patient_id"]].append(value_of(kind, row, decoded=list(decoded)))
+        return found
 
 
 @lru_cache(maxsize=4096)
-def _scan(timepoint: str, modality: str, metadata: str) -> CohortScan:
-    return CohortScan(timepoint, modality, json.loads(metadata))
+def _scan(timepoint: str, modality: str, sequence: str, spacing_mm: str, sha256: str, metadata: str) -> CohortScan:
+    i, j, k = json.loads(spacing_mm)
+    return CohortScan(timepoint, modality, sequence, (float(i), float(j), float(k)), sha256, json.loads(metadata))
 
 
 def _version(row: Row) -> WorklistVersion:

@@ -7,8 +7,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from core.remembered.rows import Event
+from core.remembered.rows import Event, MaskVerdict, ScanVerdict
 from core.remembered.untyped import JsonObject
+from core.types import Decision
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,17 +100,25 @@ class ClosedRow:
 
 @dataclass(frozen=True, slots=True)
 class CohortMask:
-    """An accepted mask, as far as a curve needs it: a `core.remembered.sources.MeasuredMask`.
+    """A mask version, as far as a curve and its changes need it: a `core.twin.measured_visits.TracedMask`.
 
     Args:
-        lesions: lesion_id, label, volume_mm3, longest_diameter_mm and rejected (None where it is not) of each.
+        author: who made it. scan_sha256: the scan whose grid it is of.
+        lesions: lesion_id, label, voxels, volume_mm3, longest_diameter_mm, centroid_mm and rejected (None where it is
+            not) of each.
     """
 
     mask_id: str
     timepoint: str
     version: int
+    parent_version: int | None
     status: str
     method: str
+    author: str
+    checkpoint_sha256: str | None
+    voxels_added: int
+    voxels_removed: int
+    scan_sha256: str
     volume_mm3: float
     lesions: Sequence[JsonObject]
 
@@ -119,11 +128,14 @@ class CohortScan:
     """A scan, as far as a cohort needs it: a `core.remembered.sources.DescribedScan`.
 
     Args:
-        metadata: {} where it does not say "simulated".
+        metadata: {} where it says neither "simulated" nor "slice_thickness_mm".
     """
 
     timepoint: str
     modality: str
+    sequence: str
+    spacing_mm: tuple[float, float, float]
+    sha256: str
     metadata: JsonObject
 
 
@@ -133,18 +145,28 @@ class CohortRow:
 
     Args:
         timepoints: dates, ascending.
-        accepted: the accepted masks, by timepoint and version.
+        masks: the accepted ones and the earlier versions that an accepted one was drawn from, by timepoint and version.
         scans: by timepoint, then in order of import.
         events: by date.
         mask_problems: mask id -> why its file is not read.
+        acceptances: decisions that accepted the accepted masks, oldest first.
+        mask_verdicts, scan_verdicts: the newest of each accepted mask and each timepoint, where they are a doubt.
     """
 
     patient_id: str
     timepoints: tuple[str, ...]
-    accepted: tuple[CohortMask, ...]
+    masks: tuple[CohortMask, ...]
     scans: tuple[CohortScan, ...]
     events: tuple[Event, ...]
     mask_problems: Mapping[str, str]
+    acceptances: tuple[Decision, ...] = ()
+    mask_verdicts: tuple[MaskVerdict, ...] = ()
+    scan_verdicts: tuple[ScanVerdict, ...] = ()
+
+    @property
+    def accepted(self) -> tuple[CohortMask, ...]:
+        """The accepted masks."""
+        return tuple(mask for mask in self.masks if mask.status == "accepted")
 
 
 class ViewSource(Protocol):

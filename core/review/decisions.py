@@ -35,7 +35,7 @@ def counted_volume_mm3(record: MeasuredMask) -> float:
     return float(sum(float(lesion["volume_mm3"]) for lesion in counted_lesions(record)))
 
 
-def lesions_in_one_total_only(before: MaskRecord, after: MaskRecord) -> tuple[str, ...]:
+def lesions_in_one_total_only(before: MeasuredMask, after: MeasuredMask) -> tuple[str, ...]:
     """Ids of lesions that count in one mask and are rejected in the other: the totals are not of the same lesions.
 
     A lesion that is rejected in both, or rejected in one and absent from the other, makes no difference.

@@ -7,21 +7,25 @@ from collections.abc import Mapping, Sequence
 from core.errors import StoreError
 from core.imaging.reference_scan import reference_of
 from core.remembered.lists import CohortMask, CohortRow, CohortScan
-from core.remembered.rows import Event
+from core.remembered.rows import Event, MaskVerdict, ScanVerdict
+from core.types import Decision
 
 
 class CohortRecords:
     """What the store would answer about each patient, from rows that are there already.
 
-    Of masks it knows the accepted ones alone.
+    Of masks it knows the accepted ones and what they were drawn from, of verdicts those that are a doubt, and of
+    decisions those that accepted.
     """
 
     def __init__(self, rows: Sequence[CohortRow]) -> None:
         by_patient = {row.patient_id: row for row in rows}
         self.patients = _Timepoints(by_patient)
-        self.masks = _AcceptedMasks(by_patient)
+        self.masks = _Masks(by_patient)
         self.scans = _Scans(by_patient)
         self.events = _Events(by_patient)
+        self.decisions = _Acceptances(by_patient)
+        self.verdicts = _Doubts(by_patient)
 
 
 class _Part:
@@ -34,9 +38,9 @@ class _Timepoints(_Part):
         return list(self._rows[patient_id].timepoints)
 
 
-class _AcceptedMasks(_Part):
+class _Masks(_Part):
     def of(self, patient_id: str, timepoint: str | None = None) -> list[CohortMask]:
-        return [r for r in self._rows[patient_id].accepted if timepoint in (None, r.timepoint)]
+        return [r for r in self._rows[patient_id].masks if timepoint in (None, r.timepoint)]
 
     def problems(self, patient_id: str | None = None) -> dict[str, str]:
         rows = self._rows.values() if patient_id is None else [self._rows[patient_id]]
@@ -57,3 +61,16 @@ class _Scans(_Part):
 class _Events(_Part):
     def of(self, patient_id: str) -> list[Event]:
         return list(self._rows[patient_id].events)
+
+
+class _Acceptances(_Part):
+    def of(self, patient_id: str) -> list[Decision]:
+        return list(self._rows[patient_id].acceptances)
+
+
+class _Doubts(_Part):
+    def of_masks(self, patient_id: str) -> list[MaskVerdict]:
+        return list(self._rows[patient_id].mask_verdicts)
+
+    def of_scans(self, patient_id: str) -> list[ScanVerdict]:
+        return list(self._rows[patient_id].scan_verdicts)

@@ -7,15 +7,17 @@ from dataclasses import dataclass, replace
 from typing import Protocol
 
 from core.remembered.rows import Event
-from core.remembered.sources import HasDecisions, HasMasks, HasPatients, HasReferenceSets, HasScans
+from core.remembered.sources import HasDecisions, HasMasks, HasPatients, HasReferenceSets, HasScans, HasVerdicts
 from core.remembered.vocabulary import EventKind
 from core.review.decisions import rejected_lesion_ids, withdrawn_mask_ids
 from core.twin.curve_points import volume_points
-from core.twin.trajectory import accepted_masks_by_timepoint, interval_change, points_by_lesion
-from core.types import TOTAL_LESION_ID, Decision, MaskRecord, Verdict, VolumePoint, parse_date
+from core.twin.measured_visits import accepted_by as accepted_by
+from core.twin.measured_visits import measured_visits
+from core.twin.trajectory import interval_change, points_by_lesion
+from core.types import TOTAL_LESION_ID, MaskRecord, Verdict, VolumePoint, parse_date
 
 
-class CurveStore(HasPatients, HasScans, HasMasks, HasDecisions, HasReferenceSets, Protocol):
+class CurveStore(HasPatients, HasScans, HasMasks, HasDecisions, HasVerdicts, HasReferenceSets, Protocol):
     """The parts of a store that a curve and its notes come from."""
 
 
@@ -52,11 +54,6 @@ def _why_open(mask_id: str, back: Collection[str], unproven: Mapping[str, str]) 
     if mask_id in unproven:
         return f"and waits to be affirmed: {unproven[mask_id]}"
     return "its acceptance was withdrawn" if mask_id in back else "nobody has decided"
-
-
-def accepted_by(decisions: Iterable[Decision]) -> dict[str, str]:
-    """Mask id -> who accepted it (the whole version) last; decisions oldest first, as the store lists them."""
-    return {d.mask_id: d.reviewer for d in decisions if d.lesion_id is None and d.verdict == "accept"}
 
 
 @dataclass(frozen=True)
@@ -161,13 +158,12 @@ def next_change(store: CurveStore, patient_id: str, timepoint: str, lesion_id: s
     if here is None or here + 1 == len(points):
         return None
     before, after = points[here], points[here + 1]
-    modality = store.scans.reference(patient_id, timepoint).modality
-    change = interval_change(before, after, accepted_masks_by_timepoint(store, patient_id), modality).change
+    change = interval_change(before, after, measured_visits(store, patient_id)).change
     return NextChange(
         after.timepoint,
         after.days - before.days,
         after.volume_mm3,
-        change.percent_change,
+        change.percent,
         change.verdict,
         change.rule,
     )

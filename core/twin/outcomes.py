@@ -12,17 +12,18 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from core.errors import InputError
-from core.growth.rates import ChangeVerdict, change_verdict
 from core.remembered.lists import HasViews
 from core.remembered.rows import Event
-from core.remembered.sources import DescribedScanSource, EventRecordSource, HasPatients
+from core.remembered.sources import EventRecordSource, HasPatients
 from core.remembered.untyped import TableRow
+from core.twin.change import Change, change_between
 from core.twin.cohort_records import CohortRecords
 from core.twin.curve import Treatment, events_on_axis, treatments
-from core.twin.curve_points import CurvePointStore, volume_points
+from core.twin.curve_points import volume_points
+from core.twin.measured_visits import MeasuredVisitStore, measured_end, measured_visits
 from core.twin.radiotherapy import cannot_tell
 from core.twin.response import DEFAULT_RULE, RULES, Category, Response, volumetric_response
-from core.twin.trajectory import diameter_mm, unreadable_accepted_masks, unreadable_points
+from core.twin.trajectory import unreadable_accepted_masks, unreadable_points
 from core.types import MM3_PER_ML, TOTAL_LESION_ID, Progress, VolumePoint, no_progress
 
 #: The best first; what cannot be evaluated comes after everything that can.
@@ -33,11 +34,9 @@ FOLLOW_UP_END_KINDS = frozenset(
 )
 
 
-class PatientResponseStore(CurvePointStore, Protocol):
+class PatientResponseStore(MeasuredVisitStore, Protocol):
     """The parts of a store that one patient's response comes from."""
 
-    @property
-    def scans(self) -> DescribedScanSource: ...
     @property
     def events(self) -> EventRecordSource: ...
 
@@ -97,7 +96,7 @@ class PatientResponse:
     visits: tuple[Visit, ...]
     best: Visit | None
     best_response: Category
-    verdict: ChangeVerdict | None
+    verdict: Change | None
     treatments: tuple[Treatment, ...]
     events: tuple[tuple[float, str], ...]
     ended: tuple[float, str] | None
@@ -255,17 +254,14 @@ def until_progression(visits: Sequence[Visit]) -> list[Visit]:
     return counted
 
 
-def _verdict(store: PatientResponseStore, patient_id: str, baseline: Visit, best: Visit) -> ChangeVerdict:
-    """`change_verdict` on the target's volumes; the diameter is that of the largest lesion at baseline."""
-    records = {record.mask_id: record for record in store.masks.of(patient_id)}
-    before, after = records[baseline.mask_id], records[best.mask_id]
-    return change_verdict(
-        baseline.volume_mm3,
-        best.volume_mm3,
-        diameter_mm(before, TOTAL_LESION_ID),
-        before.method == after.method,
-        store.scans.reference(patient_id, baseline.timepoint).modality,
+def _verdict(store: PatientResponseStore, patient_id: str, baseline: Visit, best: Visit) -> Change:
+    """`change_between` the target's volumes at baseline and then; the diameters are those of the largest lesions."""
+    measured = measured_visits(store, patient_id)
+    before, after = (
+        measured_end(measured[visit.timepoint], TOTAL_LESION_ID, visit.volume_mm3, visit.days)
+        for visit in (baseline, best)
     )
+    return change_between(before, after)
 
 
 def waterfall_rows(responses: Sequence[PatientResponse]) -> list[TableRow]:

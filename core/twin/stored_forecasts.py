@@ -20,9 +20,9 @@ from core.remembered.rows import GrowthFit
 from core.remembered.sources import HasForecasts, HasReadings
 from core.remembered.untyped import JsonDict, JsonObject
 from core.twin.curve_points import volume_points
+from core.twin.measured_visits import measured_visits
 from core.twin.trajectory import (
     TrajectoryStore,
-    accepted_masks_by_timepoint,
     forecast_lesion_or_total,
     noise_by_mask,
     points_by_lesion,
@@ -182,8 +182,7 @@ def make_and_store_forecast(store: ForecastStore, patient_id: str, lesion_id: st
             f"Expected a lesion of {patient_id} with an accepted volume, got {lesion_id!r}. Known: {known}."
         )
     points = series[lesion_id]
-    modality = store.scans.reference(patient_id, points[0].timepoint).modality
-    noise = noise_by_mask(accepted_masks_by_timepoint(store, patient_id).values(), lesion_id, modality)
+    noise = noise_by_mask(measured_visits(store, patient_id), lesion_id)
     population = active_population(store.reference_sets.all(KIND))
     ahead = forecast_lesion_or_total(series, lesion_id, weekly_days(weeks), noise, population)
     return store_forecast(store, patient_id, lesion_id, forecast_record(ahead, points, population), person)

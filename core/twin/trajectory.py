@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Protocol
 
@@ -16,18 +16,34 @@ from core.growth.curves import GROWTH_LAWS
 from core.growth.fitting import fit
 from core.growth.forecast import Forecast, QuantileForecast, forecast
 from core.growth.population import KIND, Population, active_population
-from core.growth.rates import ChangeVerdict, Rate, change_verdict, noise_log_sd, specific_growth_rate
-from core.remembered.sources import HasMasks, HasPatients, HasReferenceSets, HasScans, MeasuredMask
+from core.remembered.sources import (
+    HasDecisions,
+    HasMasks,
+    HasPatients,
+    HasReferenceSets,
+    HasScans,
+    HasVerdicts,
+    MeasuredMask,
+)
 from core.remembered.untyped import Json, JsonDict
 from core.review.decisions import counted_lesions, lesions_in_one_total_only
+from core.twin.change import Change, change_between, unknown_change
 from core.twin.curve_points import CurvePointStore, volume_points
+from core.twin.measured_visits import (
+    MeasuredVisit,
+    counted_volume_mm3,
+    measured_end,
+    measured_visits,
+)
+from core.twin.measured_visits import diameter_mm as diameter_mm
+from core.twin.noise import volume_log_sd
 from core.types import TOTAL_LESION_ID, MaskRecord, VolumePoint, parse_date
 
 #: Days ahead at which a forecast is printed; the chart draws every week up to the last.
 HORIZON_DAYS = (28.0, 56.0, 84.0)
 
 
-class TrajectoryStore(HasPatients, HasScans, HasMasks, HasReferenceSets, Protocol):
+class TrajectoryStore(HasPatients, HasScans, HasMasks, HasDecisions, HasVerdicts, HasReferenceSets, Protocol):
     """Store methods that a growth report reads."""
 
 
@@ -78,9 +94,11 @@ def unreadable_points(store: CurvePointStore, patient_id: str, points: Sequence[
     ]
 
 
-def noise_by_mask(records: Iterable[MaskRecord], lesion_id: str, modality: str) -> dict[str, float]:
-    """Mask id -> log-SD of that lesion's volume in it (`core.growth.rates.noise_log_sd`), by its diameter there."""
-    return {record.mask_id: noise_log_sd(diameter_mm(record, lesion_id), modality)[0] for record in records}
+def noise_by_mask(visits: Mapping[str, MeasuredVisit], lesion_id: str) -> dict[str, float]:
+    """Mask id -> log-SD of that lesion's volume in it, by its own modality, slices, size and doubts
+    (`core.twin.noise.volume_log_sd`)."""
+    ends = [measured_end(v, lesion_id, counted_volume_mm3(v.record, lesion_id), 0.0) for v in visits.values()]
+    return {end.mask_id: volume_log_sd(end) for end in ends}
 
 
 def points_by_lesion(points: Sequence[VolumePoint]) -> dict[str, list[VolumePoint]]:
@@ -89,57 +107,65 @@ def points_by_lesion(points: Sequence[VolumePoint]) -> dict[str, list[VolumePoin
     return {name: sorted((p for p in points if p.lesion_id == name), key=lambda p: p.days) for name in lesions}
 
 
-def diameter_mm(record: MeasuredMask, lesion_id: str) -> float:
-    """Longest axial diameter of the lesion in that mask, mm; of the largest for "total"; 0 when it is not there or was
-    rejected."""
-    found = [
-        float(lesion["longest_diameter_mm"])
-        for lesion in counted_lesions(record)
-        if lesion_id in (TOTAL_LESION_ID, str(lesion["lesion_id"]))
-    ]
-    return max(found, default=0.0)
-
-
 @dataclass(frozen=True)
 class IntervalChange:
-    """What happened between two accepted timepoints: growth rate, and whether the change is real."""
+    """What happened to a lesion, or to the total, between two accepted timepoints."""
 
+    lesion_id: str
     from_timepoint: str
     to_timepoint: str
-    rate: Rate
-    change: ChangeVerdict
+    change: Change
 
     def to_json(self) -> JsonDict:
-        """Plain JSON values: from, to, rate, change."""
-        ends = {"from": self.from_timepoint, "to": self.to_timepoint}
-        return {**ends, "rate": asdict(self.rate), "change": asdict(self.change)}
+        """Plain JSON values: the keys of a timeline's change, and "rate" and "change" as they have always been."""
+        found = self.change
+        return {
+            "lesion_id": self.lesion_id,
+            "from": self.from_timepoint,
+            "to": self.to_timepoint,
+            **found.to_json(),
+            "rate": {
+                "sgr_percent_per_day": found.growth_percent_per_day,
+                "low95": found.growth_low95,
+                "high95": found.growth_high95,
+                "doubling_days": found.doubling_days,
+                "doubling_low_days": found.doubling_low_days,
+                "doubling_high_days": found.doubling_high_days,
+                "text": found.growth_text,
+                "floored": found.is_bound,
+            },
+            "change": {
+                "verdict": found.verdict,
+                "rule": found.rule,
+                "percent_change": found.percent,
+                "threshold_percent": found.smallest_real_percent,
+                "note": found.why,
+            },
+        }
 
 
-def interval_change(
-    first: VolumePoint, second: VolumePoint, records: Mapping[str, MaskRecord], modality: str
-) -> IntervalChange:
-    """Change of one lesion (or the total) from one accepted timepoint to a later one: growth rate and verdict.
+def interval_change(first: VolumePoint, second: VolumePoint, visits: Mapping[str, MeasuredVisit]) -> IntervalChange:
+    """Change of one lesion (or the total) from one accepted timepoint to a later one: `change_between` its two masks.
 
-    Totals of different lesions are not compared: where one is rejected in one mask and counts in the other, the verdict
-    is "unknown".
+    Totals of different lesions are not compared: where a lesion is rejected in one mask and counts in the other, or was
+    not there before, the verdict is "unknown". One that is gone stays in the total, as 0.
     """
-    before, after = records[first.timepoint], records[second.timepoint]
-    diameters = [diameter_mm(record, first.lesion_id) for record in (before, after)]
-    rate = specific_growth_rate(
-        first.volume_mm3,
-        second.volume_mm3,
-        second.days - first.days,
-        noise_log_sd(diameters[0], modality)[0],
-        noise_log_sd(diameters[1], modality)[0],
-    )
-    verdict = change_verdict(
-        first.volume_mm3, second.volume_mm3, diameters[0] or diameters[1], before.method == after.method, modality
-    )
-    different = lesions_in_one_total_only(before, after) if first.lesion_id == TOTAL_LESION_ID else ()
-    if different:
-        note = f"{', '.join(different)} counts in one of the two totals only: rejected in the other mask."
-        verdict = ChangeVerdict("unknown", "totals of different lesions", verdict.percent_change, None, note)
-    return IntervalChange(first.timepoint, second.timepoint, rate, verdict)
+    lesion, visit, later = first.lesion_id, visits[first.timepoint], visits[second.timepoint]
+    before = measured_end(visit, lesion, first.volume_mm3, first.days)
+    after = measured_end(later, lesion, second.volume_mm3, second.days)
+    why = why_not_one_total(visit.record, later.record) if lesion == TOTAL_LESION_ID and first.volume_mm3 > 0 else ""
+    change = unknown_change(before, after, "totals of different lesions", why) if why else change_between(before, after)
+    return IntervalChange(lesion, first.timepoint, second.timepoint, change)
+
+
+def why_not_one_total(before: MeasuredMask, after: MeasuredMask) -> str:
+    """Why the totals of two masks are of different lesions; "" where they are of the same."""
+    rejected = lesions_in_one_total_only(before, after)
+    if rejected:
+        return f"{', '.join(rejected)} counts in one of the two totals only: rejected in the other mask"
+    there = {str(lesion["lesion_id"]) for lesion in before.lesions}
+    new = [str(lesion["lesion_id"]) for lesion in counted_lesions(after) if str(lesion["lesion_id"]) not in there]
+    return f"{', '.join(new)} was not there before and counts in the second total only" if new else ""
 
 
 def forecast_lesion_or_total(
@@ -251,27 +277,24 @@ def growth_report(store: TrajectoryStore, patient_id: str) -> JsonDict:
     if not timepoints:
         raise StoreError(f"There is no patient {patient_id!r}. Import a scan first; the worklist shows who is there.")
     not_read = unreadable_accepted_masks(store, patient_id)
-    records = {t: record for t, record in accepted_masks_by_timepoint(store, patient_id).items() if t not in not_read}
+    visits = {t: visit for t, visit in measured_visits(store, patient_id).items() if t not in not_read}
     lesions = {}
     series = points_by_lesion(volume_points(store, patient_id))
     population = active_population(store.reference_sets.all(KIND))
     for name, points in series.items():
-        modality = store.scans.reference(patient_id, points[0].timepoint).modality
-        noise = noise_by_mask(records.values(), name, modality)
+        noise = noise_by_mask(visits, name)
         ahead = _forecast_report(forecast_lesion_or_total(series, name, HORIZON_DAYS, noise, population))
         lesions[name] = {
             "points": [
                 {
                     **asdict(p),
-                    "method": records[p.timepoint].method,
-                    "longest_diameter_mm": diameter_mm(records[p.timepoint], name),
+                    "method": visits[p.timepoint].record.method,
+                    "longest_diameter_mm": diameter_mm(visits[p.timepoint].record, name),
                 }
                 for p in points
             ],
-            "steps": [interval_change(a, b, records, modality).to_json() for a, b in itertools.pairwise(points)],
-            "since_first": interval_change(points[0], points[-1], records, modality).to_json()
-            if len(points) > 1
-            else None,
+            "steps": [interval_change(a, b, visits).to_json() for a, b in itertools.pairwise(points)],
+            "since_first": interval_change(points[0], points[-1], visits).to_json() if len(points) > 1 else None,
             "fits": {name: fitted.to_json() for name, fitted in fit_all_growth_laws(points).items()},
             "forecast": ahead | ({"probabilities": {}} if not_read else {}),
         }
@@ -279,7 +302,7 @@ def growth_report(store: TrajectoryStore, patient_id: str) -> JsonDict:
         {
             "patient_id": patient_id,
             "timepoints": timepoints,
-            "not_in_the_curve": [t for t in timepoints if t not in records],
+            "not_in_the_curve": [t for t in timepoints if t not in visits],
             "not_read": not_read,
             "lesions": lesions,
         }

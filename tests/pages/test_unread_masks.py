@@ -145,7 +145,7 @@ def test_no_picture_and_no_table_shows_what_it_held(without):
     assert (lost["mask"], lost["lesions"]) == (None, [])
     assert lost["title"] == "v1 accepted · mask cannot be read"
     assert [lesion["lesion_id"] for lesion in there["lesions"]] == ["L1"]
-    (row,) = comparing.lesion_rows(first, second, "CT", "timepoints", {first.mask_id})
+    (row,) = comparing.lesion_rows(first, second, {}, "timepoints", {first.mask_id})
     assert (row["Left (mL)"], row["Change (mL)"], row["Change (%)"]) == (None, None, None)
     assert row["Right (mL)"] == pytest.approx(1300 * clinic.VOXEL_ML)
     assert (row["Verdict"], row["Rule"]) == ("unknown", "one of the masks cannot be read")

@@ -105,12 +105,12 @@ def test_a_version_is_as_odd_as_its_oddest_lesion_by_the_newest_verdict(store: S
 
 
 def in_brief(kind: Any, record: Any) -> Any:
-    """What the cohort has of a record: what curves ask of lesions, and metadata that says "simulated"."""
+    """What the cohort has of a record: what changes ask of lesions, and metadata that says one of two facts."""
     values = {name: getattr(record, name) for name in kind.__dataclass_fields__}
     if "lesions" in values:
-        asked = ("lesion_id", "label", "volume_mm3", "longest_diameter_mm", "rejected")
+        asked = (*("lesion_id", "label", "voxels", "volume_mm3", "longest_diameter_mm", "centroid_mm", "rejected"),)
         values["lesions"] = [{name: lesion.get(name) for name in asked} for lesion in record.lesions]
-    if "metadata" in values and "simulated" not in values["metadata"]:
+    if "metadata" in values and not {"simulated", "slice_thickness_mm"} & set(values["metadata"]):
         values["metadata"] = {}
     return kind(**values)
 
@@ -147,6 +147,28 @@ def test_what_the_cohort_reads_of_a_patient_is_what_the_store_says(clinics: Stor
         assert records.events.of(patient) == clinics.events.of(patient)
         day = clinics.patients.timepoints(patient)[0]
         assert records.scans.reference(patient, day) == in_brief(CohortScan, clinics.scans.reference(patient, day))
+
+
+def test_the_cohort_knows_what_an_accepted_mask_was_drawn_from_and_what_doubts_it(store: Store) -> None:
+    add_scan(store, "P1", DAY1, seed=50, metadata={"slice_thickness_mm": 2.5})
+    add_mask(store, 3, patient="P1", verdict=JUDGED)
+    add_mask(store, 4, patient="P1", method="medsam", author="ann", parent_version=1, verdict=JUDGED)
+    drawn = add_mask(store, 5, patient="P1", method="manual", author="ann", parent_version=2, verdict=JUDGED)
+    store.decisions.decide("P1", DAY1, 3, "accept", "bob", "good")
+    odd: dict[str, Any] = {"verdict": "unusual", "p_value": 0.03, "flagged": True, "lesions": []}
+    store.verdicts.add_mask_verdict(drawn.mask_id, odd, "demo")
+    store.verdicts.add_scan_verdict("P1", DAY1, {"state": "doubtful", "score": None, "threshold": 0.5}, "demo")
+    (row,) = store.views.cohort()
+    assert [mask.version for mask in row.masks] == [1, 2, 3]
+    assert [mask.version for mask in row.accepted] == [3]
+    assert row.scans[0].metadata["slice_thickness_mm"] == 2.5
+    assert [decision.reviewer for decision in row.acceptances] == ["bob"]
+    assert row.mask_verdicts == tuple(store.verdicts.of_masks(mask_id=drawn.mask_id)[-1:])
+    assert row.scan_verdicts == tuple(store.verdicts.of_scans("P1")[-1:])
+    store.verdicts.add_mask_verdict(drawn.mask_id, {**odd, "verdict": "usual", "flagged": False}, "demo")
+    store.verdicts.add_scan_verdict("P1", DAY1, {"state": "in distribution", "score": 0.1, "threshold": 0.5}, "demo")
+    (row,) = store.views.cohort()
+    assert (row.mask_verdicts, row.scan_verdicts) == ((), ())
 
 
 def test_the_cohort_knows_what_was_simulated(store: Store) -> None:

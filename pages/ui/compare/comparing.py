@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
-from core.growth.rates import change_verdict
 from core.imaging.registration import RigidTransform
 from core.lesions.masks import MaskDiff, mask_diff
 from core.lesions.metrics import SurfaceDistances
 from core.remembered.untyped import JsonDict, TableRow
 from core.review.decisions import rejected_lesion_ids
-from core.twin import trajectory
-from core.types import MM3_PER_ML, MaskRecord
+from core.twin.change import change_between
+from core.twin.measured_visits import MeasuredVisit, measured_end
+from core.types import MM3_PER_ML, MaskRecord, parse_date
 from pages.ui.frame import address, opening, resources, session
 from pages.ui.review.review_panel import DICE_HELP, HD95_HELP
 from pages.ui.shared.lost_files import file_problem
@@ -148,11 +148,16 @@ def unread(store: SeenStore, records: Sequence[MaskRecord | None]) -> frozenset[
 
 
 def lesion_rows(
-    first: MaskRecord, second: MaskRecord, modality: str, between: str, not_read: Collection[str] = ()
+    first: MaskRecord,
+    second: MaskRecord,
+    visits: Mapping[str, MeasuredVisit],
+    between: str,
+    not_read: Collection[str] = (),
 ) -> list[TableRow]:
     """Each lesion's volume in both masks and the change; None where one of them cannot be read.
 
     Args:
+        visits: the patient's `core.twin.measured_visits.measured_visits`; {} for versions.
         not_read: ids of masks that cannot be read (`unread`): what they hold is not known.
         between: "timepoints" or "versions". Between versions there is no verdict: nothing grew. Between timepoints it
             needs two accepted masks.
@@ -173,13 +178,18 @@ def lesion_rows(
         row: JsonDict = {"Lesion": lesion}
         row |= {name: value if math.isfinite(value) else None for name, value in figures.items()}
         if between == "timepoints":
-            row["Verdict"], row["Rule"] = _verdict(first, second, lesion, before, after, modality)
+            row["Verdict"], row["Rule"] = _verdict(first, second, lesion, before, after, visits)
         rows.append(row)
     return rows
 
 
 def _verdict(
-    first: MaskRecord, second: MaskRecord, lesion: str, before: float, after: float, modality: str
+    first: MaskRecord,
+    second: MaskRecord,
+    lesion: str,
+    before: float,
+    after: float,
+    visits: Mapping[str, MeasuredVisit],
 ) -> tuple[str, str]:
     if math.isnan(before) or math.isnan(after):
         return "unknown", "one of the masks cannot be read"
@@ -187,8 +197,11 @@ def _verdict(
         return "unknown", "not both masks are accepted"
     if lesion in rejected_lesion_ids(first) | rejected_lesion_ids(second):
         return "unknown", "rejected in one of the masks"
-    diameter = trajectory.diameter_mm(first, lesion) or trajectory.diameter_mm(second, lesion)
-    change = change_verdict(before, after, diameter, first.method == second.method, modality)
+    ends = [
+        measured_end(visits[record.timepoint], lesion, volume, float(parse_date(record.timepoint).toordinal()))
+        for record, volume in ((first, before), (second, after))
+    ]
+    change = change_between(ends[0], ends[1])
     return change.verdict, change.rule
 
 

@@ -10,9 +10,10 @@ import streamlit as st
 
 from core.growth.curves import FLOOR_MM3
 from core.growth.forecast import Forecast
-from core.growth.rates import Rate
 from core.remembered.untyped import TableRow
 from core.twin import curve, trajectory
+from core.twin.change import Change
+from core.twin.measured_visits import MeasuredVisit
 from core.twin.radiotherapy import cannot_tell
 from core.twin.response import DEFAULT_RULE, RULES, response_by_rule, volumetric_response
 from core.twin.trajectory import IntervalChange
@@ -25,15 +26,13 @@ from pages.ui.trajectory import growth_charts
 TIMES = ["All", "Recent"]
 VERDICT_HELP = (
     "real: more than measuring the same lesion twice would give, by the rule named. within noise: not more. "
-    "unknown: no rule covers this lesion or modality."
+    "unknown: no rule covers both ends. The note says what widened the noise."
 )
 SGR_HELP = (
-    "Specific growth rate ln(V2/V1)/days, % per day, with its 95 % interval from the noise of both measurements. "
-    "≤ or ≥: a volume was below 5 mm diameter and counted as that, so the rate is a bound."
+    "Specific growth rate ln(V2/V1)/days, % per day, with its 95 % interval from the noise that the verdict is by, or "
+    "an assumed one where there is no verdict. ≤: the lesion is gone and counted as 5 mm across: a bound."
 )
-DOUBLING_HELP = (
-    "ln 2 / growth rate. Where the rate's interval holds 0 there is none: growth cannot be told from no growth."
-)
+DOUBLING_HELP = "ln 2 / growth rate, of real changes alone: within noise, growth cannot be told from no growth."
 CATEGORY_HELP = "CR, PR, SD, PD: complete or partial response, stable, progressive disease. NE: not evaluable."
 
 
@@ -59,21 +58,21 @@ def choose_lesion(patient: str, lesions: Sequence[str]) -> None:
     )
 
 
-def steps(points: Sequence[VolumePoint], records: Mapping[str, MaskRecord], modality: str) -> list[IntervalChange]:
+def steps(points: Sequence[VolumePoint], visits: Mapping[str, MeasuredVisit]) -> list[IntervalChange]:
     """`core.twin.trajectory.interval_change` between neighbours in time."""
-    return [trajectory.interval_change(a, b, records, modality) for a, b in itertools.pairwise(points)]
+    return [trajectory.interval_change(a, b, visits) for a, b in itertools.pairwise(points)]
 
 
 def chart(
     patient: str,
     lesion: str,
     series: Mapping[str, Sequence[VolumePoint]],
-    records: Mapping[str, MaskRecord],
+    noise: Mapping[str, float],
     ahead: Forecast | None,
     log: bool,
     with_others: bool,
 ) -> None:
-    """The growth figure of one lesion, and its data as a file."""
+    """The growth figure of one lesion, and its data as a file; `noise`: mask id -> log-SD of its volume."""
     points = series[lesion]
     measured = (
         points if lesion != TOTAL_LESION_ID else [p for name, one in series.items() if name != lesion for p in one]
@@ -81,7 +80,6 @@ def chart(
     store = shell.store()
     lost = trajectory.unreadable_points(store, patient, measured)
     measured = [*measured, *(p for p in lost if lesion in (TOTAL_LESION_ID, p.lesion_id))]
-    modality = store.scans.reference(patient, points[0].timepoint).modality
     events, first = store.events.of(patient), store.patients.timepoints(patient)[0]
     others = curve.other_versions(store.masks.of(patient), first, lesion)
     since = _shown_since(patient, points, ahead)
@@ -95,7 +93,7 @@ def chart(
         treatments=curve.treatments(events, first),
         others=others,
         others_drawn=with_others,
-        noise_log_sd=trajectory.noise_by_mask(records.values(), lesion, modality),
+        noise_log_sd=noise,
         reviewers=curve.accepted_by(store.decisions.of(patient)),
         responses=volumetric_response(measured) if len(points) > 1 else (),
     )
@@ -141,7 +139,7 @@ def after_radiotherapy(patient: str, lesion: str, changes: Sequence[IntervalChan
     if not changes or changes[-1].change.verdict == "within noise":
         return
     last = changes[-1]
-    state = cannot_tell(shell.store().events.of(patient), last.to_timepoint, last.change.percent_change)
+    state = cannot_tell(shell.store().events.of(patient), last.to_timepoint, last.change.percent)
     if state:
         name = "All lesions" if lesion == TOTAL_LESION_ID else plain(lesion)
         st.warning(f"{name}: {plain(state)}. The last change has no verdict of response.", icon=":material/help:")
@@ -204,12 +202,12 @@ def step_table(changes: Sequence[IntervalChange], points: Sequence[VolumePoint])
             "To": step.to_timepoint,
             "Days": b.days - a.days,
             "Volume (mL)": b.volume_mm3 / MM3_PER_ML,
-            "Change (%)": step.change.percent_change,
+            "Change (%)": step.change.percent,
             "Verdict": step.change.verdict,
-            "Growth (% per day)": _rate(step.rate),
-            "Doubling time": doubling(step.rate),
+            "Growth (% per day)": _rate(step.change),
+            "Doubling time": doubling(step.change),
             "Rule": step.change.rule,
-            "Note": step.change.note,
+            "Note": step.change.why,
         }
         for step, (a, b) in zip(changes, itertools.pairwise(points), strict=True)
     ]
@@ -227,26 +225,28 @@ def step_table(changes: Sequence[IntervalChange], points: Sequence[VolumePoint])
     )
 
 
-def bound(rate: Rate) -> str:
-    """A sign before a rate that is a bound and no estimate, because a volume was below 5 mm diameter."""
-    if not rate.floored or rate.sgr_percent_per_day == 0:  # absent twice: a rate of 0 bounds nothing
-        return ""
-    return "≥ " if rate.sgr_percent_per_day > 0 else "≤ "
+def bound(change: Change) -> str:
+    """A sign before a rate that is a bound and no estimate, because the lesion is gone and counted as 5 mm across."""
+    return "≤ " if change.is_bound else ""
 
 
-def _rate(rate: Rate) -> str:
+def _rate(change: Change) -> str:
     """With a minus sign and no plus: text that begins with "+" or "-" is a formula where the table is saved as CSV."""
-    told = f"{bound(rate)}{rate.sgr_percent_per_day:.2f} ({rate.low95:.2f} to {rate.high95:.2f})"
+    if change.growth_percent_per_day is None:
+        return "unknown"
+    told = f"{bound(change)}{change.growth_percent_per_day:.2f}"
+    if change.growth_low95 is not None:
+        told += f" ({change.growth_low95:.2f} to {change.growth_high95:.2f})"
     return told.replace("-", "\u2212")
 
 
-def doubling(rate: Rate) -> str:
+def doubling(change: Change) -> str:
     """Doubling or halving time in days with its interval, or that there is none."""
-    if rate.doubling_days is None:
-        return str(rate.text)
-    kind = "doubling" if rate.doubling_days > 0 else "halving"
-    near, far = sorted(abs(end or math.nan) for end in (rate.doubling_low_days, rate.doubling_high_days))
-    return f"{kind} in {abs(rate.doubling_days):.0f} days ({near:.0f}–{far:.0f})"
+    if change.doubling_days is None:
+        return "unknown" if change.verdict == "unknown" else change.growth_text
+    kind = "doubling" if change.doubling_days > 0 else "halving"
+    near, far = sorted(abs(end or math.nan) for end in (change.doubling_low_days, change.doubling_high_days))
+    return f"{kind} in {abs(change.doubling_days):.0f} days ({near:.0f}–{far:.0f})"
 
 
 def rule_in_effect() -> str:

@@ -95,15 +95,17 @@ def _weeks(patient: str) -> tuple[float | None, float | None]:
 
 def _growth(patient: str, effect: Effect, last: IntervalChange | None) -> tuple[float, float, float]:
     """The untreated rate per day: 10, 50 and 90 %."""
-    options = [SOURCE, HAND] if last is None else [SOURCE, OWN, HAND]
+    own = None if last is None else last.change
+    if own is not None and own.growth_low95 is None:
+        own = None
+    options = [SOURCE, HAND] if own is None else [SOURCE, OWN, HAND]
     chosen = st.segmented_control(
         "Untreated growth", options, default=SOURCE, required=True, key=session.WHAT_IF.key(patient, "growth")
     )
-    if chosen == OWN and last is not None:
-        rate = last.rate
+    if chosen == OWN and own is not None:
+        middle, low, high = (float(x or 0.0) for x in (own.growth_percent_per_day, own.growth_low95, own.growth_high95))
         # The 95 % interval of the rate reaches 1.96, its 10 and 90 % quantiles 1.28 standard deviations.
-        half = (rate.high95 - rate.low95) / 2 * 1.2816 / 1.96
-        middle = rate.sgr_percent_per_day
+        half = (high - low) / 2 * 1.2816 / 1.96
         return tuple(float(x) / 100 for x in (middle - half, middle, middle + half))  # type: ignore[return-value]
     if chosen == HAND:
         percent = st.number_input(

@@ -26,13 +26,14 @@ def summary(points: Sequence[VolumePoint], last: IntervalChange | None, ahead: F
         rate.metric("Growth (% per day)", "–", help=growth_panel.SGR_HELP)
     else:
         verdict = last.change
-        told = _percent(verdict.percent_change) if points[-1].volume_mm3 > 0 or points[-2].volume_mm3 > 0 else "absent"
+        told = _percent(verdict.percent) if points[-1].volume_mm3 > 0 or points[-2].volume_mm3 > 0 else "absent"
         change.metric(
             f"Last change: {plain(verdict.verdict)}",
             told,
-            help=f"{growth_panel.VERDICT_HELP} Rule: {plain(verdict.rule)}.",
+            help=f"{growth_panel.VERDICT_HELP} Rule: {plain(verdict.rule)}. {plain(verdict.why)}",
         )
-        per_day = f"{growth_panel.bound(last.rate)}{last.rate.sgr_percent_per_day:+.2f}"
+        speed = verdict.growth_percent_per_day
+        per_day = "unknown" if speed is None else f"{growth_panel.bound(verdict)}{speed:+.2f}"
         rate.metric("Growth (% per day)", per_day, help=growth_panel.SGR_HELP)
     if ahead.refused:
         future.metric("Forecast", "refused", help=plain(ahead.refused))

@@ -71,7 +71,7 @@ def test_ct_to_ct_is_judged_by_the_published_growth_of_its_band_and_its_mirror(
 
 
 #: Kinds "modality" and "noise" of ../shared/cases/timeline.tsv, and what is right there.
-LINES = {
+LINES: dict[str, tuple[float, dict[str, Any], dict[str, Any], str]] = {
     # CT -> MR -> CT, +53 % then -35 %: unknown twice.
     "CT then MR": (1.53, {}, {"modality": "MR", "sequence": "T1"}, "unknown"),
     "MR then CT": (0.65, {"modality": "MR", "sequence": "T1"}, {}, "unknown"),
@@ -321,17 +321,17 @@ def test_an_installation_s_own_repeated_scans_make_the_rule_where_they_are_enoug
     pairs = [RepeatedMeasurement(1000.0, 1000.0 * math.exp(0.1 * (-1) ** n), 20.0 + 4 * n, "CT") for n in range(10)]
     own = estimate_noise(pairs)
     ends = (end(30_000.0), end(30_000.0 * 1.26, day=60.0))
-    change = change_between(*ends, [own])
+    change = change_between(ends[0], ends[1], [own])
     assert change.rule == "own repeatability, CT, 20–56 mm, 10 repeated scans"
     assert change.smallest_real_percent == pytest.approx(24.96, abs=0.01)
-    assert (change.verdict, change_between(*ends).verdict) == ("real", "within noise")
+    assert (change.verdict, change_between(ends[0], ends[1]).verdict) == ("real", "within noise")
     few = estimate_noise(pairs[:9])
-    assert "QIBA" in change_between(*ends, [few]).rule
+    assert "QIBA" in change_between(ends[0], ends[1], [few]).rule
     assert "QIBA" in change_between(end(9e4, 60.0), end(9e4, 60.0), [own]).rule  # larger than what was repeated
-    mr = [replace(e, modality="MR", sequence="T1") for e in ends]
-    assert change_between(*mr, [own]).verdict == "unknown"
+    mr = [replace(found, modality="MR", sequence="T1") for found in ends]
+    assert change_between(mr[0], mr[1], [own]).verdict == "unknown"
     mr_own = estimate_noise([replace(pair, modality="MR", sequence="T1") for pair in pairs])
-    assert change_between(*mr, [own, mr_own]).verdict == "real"
+    assert change_between(mr[0], mr[1], [own, mr_own]).verdict == "real"
 
 
 def test_an_installation_s_own_readers_replace_the_spread_between_readers() -> None:
@@ -401,7 +401,7 @@ def test_told_backwards_a_change_is_the_negative_and_as_real(before: MeasuredEnd
 def test_the_unit_of_volume_changes_nothing(before: MeasuredEnd, after: MeasuredEnd, factor: float) -> None:
     plain = change_between(before, after)
     scaled = [replace(found, volume_mm3=found.volume_mm3 * factor) for found in (before, after)]
-    other = change_between(*scaled)
+    other = change_between(scaled[0], scaled[1])
     assert (plain.rule, plain.log_sd) == (other.rule, other.log_sd)
     if plain.log_change is not None:
         assert other.log_change == pytest.approx(plain.log_change, abs=1e-9)
@@ -431,18 +431,18 @@ def test_widening_never_makes_a_change_real(
     assert wider.log_sd is None or wider.log_sd >= _log_sd(plain)
 
 
-@given(st.floats(10.0, 100.0), st.integers(600, 200_000), st.floats(0.0, 1.0), st.booleans())
+@given(st.floats(10.0, 100.0), st.integers(700, 200_000), st.floats(0.0, 1.0), st.booleans())
 def test_one_voxel_more_by_hand_moves_the_noise_by_less_than_a_hundredth(
     diameter: float, voxels: int, share: float, same_reader: bool
 ) -> None:
-    """Of 600 voxels or more, a ball of 10.5 mm in voxels of 1 mm."""
+    """Of 700 voxels or more, a ball of 11 mm in voxels of 1 mm; of 65 voxels one is up to 10 %."""
     changed = min(int(share * voxels), voxels - 1)
 
     def log_sd(count: int) -> float:
         more = {"edited_share": count / voxels, "reader": "ann" if same_reader else "bob"}
         return _log_sd(judged(1.3, {"diameter_mm": diameter}, {"diameter_mm": diameter, **more}))
 
-    assert log_sd(changed + 1) / log_sd(changed) == pytest.approx(1.0, abs=0.0101)
+    assert log_sd(changed + 1) / log_sd(changed) == pytest.approx(1.0, abs=0.01)
 
 
 def test_the_hand_counts_as_another_segmenter_from_the_spread_between_readers_on() -> None:
@@ -450,6 +450,7 @@ def test_the_hand_counts_as_another_segmenter_from_the_spread_between_readers_on
 
 
 def test_slices_of_5_mm_are_thin_and_what_is_beyond_adds_by_and_by() -> None:
-    thin, thick = (widenings(*[end(1000.0, 40.0, slice_thickness_mm=mm)] * 2)[0] for mm in (5.0, 5.001))
+    ends = (end(1000.0, 40.0, slice_thickness_mm=mm) for mm in (5.0, 5.001))
+    thin, thick = (widenings(one, one)[0] for one in ends)
     assert thin == []
     assert sum(found.before_variance for found in thick) == pytest.approx(0.0, abs=1e-5)

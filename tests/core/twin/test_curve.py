@@ -12,8 +12,8 @@ import pytest
 
 from core.errors import ModelError, StoreError
 from core.growth.forecast import forecast
-from core.growth.rates import Rate
 from core.twin import curve, trajectory
+from core.twin.change import Change
 from core.twin.curve_points import volume_points
 from core.types import Decision, VolumePoint
 from pages.ui.compare import comparing
@@ -116,11 +116,11 @@ def test_events_are_days_from_the_first_timepoint_also_before_it():
 
 def test_lesions_of_unaccepted_masks_get_no_verdict_of_growth(opened):
     first, second = opened.masks.of("BEN", clinic.DAYS[0])
-    (row,) = comparing.lesion_rows(first, second, "CT", "timepoints")
+    (row,) = comparing.lesion_rows(first, second, {}, "timepoints")
     assert (row["Verdict"], row["Rule"]) == ("unknown", "not both masks are accepted")
     assert row["Left (mL)"] == pytest.approx(800 * clinic.VOXEL_ML)
     assert row["Change (%)"] == pytest.approx(50)
-    assert "Verdict" not in comparing.lesion_rows(first, second, "CT", "versions")[0]
+    assert "Verdict" not in comparing.lesion_rows(first, second, {}, "versions")[0]
 
 
 def test_a_forecast_never_flattens_what_was_observed(opened):
@@ -201,7 +201,28 @@ def test_a_forecast_is_told_in_two_digits_that_count(volume_ml, told):
     assert summary_panel.short(1000 * volume_ml) == told
 
 
-def test_a_rate_is_a_bound_where_a_volume_was_below_5_mm_but_not_where_both_were():
-    rates = ((False, 1.0), (True, 1.0), (True, -1.0), (True, 0.0))
-    told = [growth_panel.bound(Rate(rate, rate, rate, None, None, None, "", floored)) for floored, rate in rates]
-    assert told == ["", "≥ ", "≤ ", ""]
+def test_a_rate_is_a_bound_where_the_lesion_is_gone():
+    told = [growth_panel.bound(Change(-100.0, "real", "QIBA", is_bound=gone)) for gone in (False, True)]
+    assert told == ["", "≤ "]
+
+
+def test_a_row_never_says_two_things_of_one_change():
+    real = Change(
+        30.0,
+        "real",
+        "QIBA",
+        growth_percent_per_day=0.5,
+        growth_low95=0.1,
+        growth_high95=0.9,
+        doubling_days=139.0,
+        doubling_low_days=77.0,
+        doubling_high_days=693.0,
+    )
+    noise = Change(20.0, "within noise", "QIBA", growth_percent_per_day=0.1, growth_low95=-0.1, growth_high95=0.3)
+    unknown = Change(
+        150.0, "unknown", "no rule for MR", growth_percent_per_day=1.5, growth_low95=0.7, growth_high95=2.4
+    )
+    assert growth_panel.doubling(real) == "doubling in 139 days (77–693)"
+    assert growth_panel.doubling(noise) == "not distinguishable from no growth"
+    assert growth_panel.doubling(unknown) == "unknown"
+    assert growth_panel.doubling(Change(None, "unknown", "no rule for a new lesion")) == "unknown"

@@ -68,6 +68,6 @@ def test_pairs_that_are_no_measurements_of_one_thing_are_refused() -> None:
         estimate_noise([])
     with pytest.raises(InputError, match=r"one modality and sequence, got CT, MR T1\."):
         estimate_noise([*pairs(0.1), replace(pairs(0.1)[0], modality="MR", sequence="T1")])
-    for broken in ({"first_mm3": 0.0}, {"second_mm3": math.nan}, {"longest_diameter_mm": 0.0}):
+    for figures in ((0.0, 1.0, 20.0), (1.0, math.nan, 20.0), (1.0, 1.0, 0.0)):
         with pytest.raises(InputError, match="two volumes and a diameter above 0"):
-            estimate_noise([replace(pairs(0.1)[0], **broken)])
+            estimate_noise([RepeatedMeasurement(*figures, "CT")])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 
-from core.growth.rates import ChangeVerdict
+from core.twin.change import Change
 from core.twin.curve import Treatment
 from core.twin.outcomes import (
     PatientResponse,
@@ -23,7 +23,7 @@ from core.types import VolumePoint
 BASELINE = Visit("2024-01-11", 0.0, 12345.67, 0.0, 0.0, "baseline", (), "mask-1", 3, "")
 BEST = Visit("2024-02-10", 30.0, 6172.835, 0.0, -50.046, "PR", (), "mask-2", 2, "note of the second")
 WORSE = Visit("2024-03-11", 60.0, 12345.67, 500.0, 0.0, "PD", ("L2", "L3"), "mask-3", 1, "")
-VERDICT = ChangeVerdict("real", "QIBA", -50.046, 39.0, "")
+VERDICT = Change(-50.046, "real", "QIBA")
 PATIENT = PatientResponse(
     "P1",
     "set",

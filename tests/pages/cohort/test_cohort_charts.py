@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from core.growth.rates import ChangeVerdict
+from core.twin.change import Change
 from core.twin.curve import Treatment
 from core.twin.outcomes import BEST_FIRST, PatientResponse, until_progression, visits_of
 from core.twin.response import RULES, volumetric_response
@@ -33,7 +33,7 @@ def patient(name: str, *volumes_ml: float, new_ml: tuple[float, ...] = (), real:
     counted = until_progression(visits)
     known = [v for v in counted if v.change_percent is not None]
     best = min(known, key=lambda v: v.change_percent or 0.0) if known else None
-    verdict = ChangeVerdict("real" if real else "within noise", "QIBA", 0.0, 39.0, "") if best else None
+    verdict = Change(0.0, "real" if real else "within noise", "QIBA") if best else None
     values: dict[str, Any] = {
         "treatments": (),
         "events": (),

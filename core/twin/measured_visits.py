@@ -1,0 +1,256 @@
+"""How each accepted mask was measured, from stored rows: what `core.twin.change` asks of both ends of a change."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from core.remembered.rows import MaskVerdict, ScanVerdict
+from core.remembered.sources import MeasuredMask, TimepointSource
+from core.remembered.untyped import JsonObject
+from core.remembered.vocabulary import DOUBTFUL, OUT_OF_DISTRIBUTION, MaskMethod
+from core.review.decisions import counted_lesions
+from core.twin.measured_end import MeasuredEnd
+from core.types import TOTAL_LESION_ID, Decision
+
+#: Ways of changing a mask that keep what they do not touch: the contour stays that of the version they began with.
+_EDITS = (MaskMethod.MANUAL, MaskMethod.MEDSAM_MANUAL)
+
+
+class TracedMask(MeasuredMask, Protocol):
+    """A mask version with what it was made from; `MaskRecord` has it and more."""
+
+    @property
+    def parent_version(self) -> int | None: ...
+    @property
+    def author(self) -> str: ...
+    @property
+    def checkpoint_sha256(self) -> str | None: ...
+    @property
+    def voxels_added(self) -> int: ...
+    @property
+    def voxels_removed(self) -> int: ...
+    @property
+    def scan_sha256(self) -> str: ...
+
+
+class ScanFacts(Protocol):
+    """How an image was made; `Scan` has it and more."""
+
+    @property
+    def timepoint(self) -> str: ...
+    @property
+    def sha256(self) -> str: ...
+    @property
+    def modality(self) -> str: ...
+    @property
+    def sequence(self) -> str: ...
+    @property
+    def spacing_mm(self) -> tuple[float, float, float]: ...
+    @property
+    def metadata(self) -> JsonObject: ...
+
+
+class TracedMaskSource(Protocol):
+    """Mask versions with what they were made from."""
+
+    def of(self, patient_id: str, timepoint: str | None = None) -> Sequence[TracedMask]: ...
+    def problems(self, patient_id: str | None = None) -> dict[str, str]: ...
+
+
+class ScanFactsSource(Protocol):
+    """How a patient's images were made."""
+
+    def of(self, patient_id: str, timepoint: str | None = None) -> Sequence[ScanFacts]: ...
+    def reference(self, patient_id: str, timepoint: str) -> ScanFacts: ...
+
+
+class VerdictOfPatientSource(Protocol):
+    """Verdicts of the gates on one patient's scans and masks, oldest first."""
+
+    def of_masks(self, patient_id: str) -> Sequence[MaskVerdict]: ...
+    def of_scans(self, patient_id: str) -> Sequence[ScanVerdict]: ...
+
+
+class DecisionOfPatientSource(Protocol):
+    """Decisions about one patient's masks, oldest first."""
+
+    def of(self, patient_id: str) -> Sequence[Decision]: ...
+
+
+class MeasuredVisitStore(Protocol):
+    """The parts of a store that say how a volume was measured."""
+
+    @property
+    def patients(self) -> TimepointSource: ...
+    @property
+    def masks(self) -> TracedMaskSource: ...
+    @property
+    def scans(self) -> ScanFactsSource: ...
+    @property
+    def verdicts(self) -> VerdictOfPatientSource: ...
+    @property
+    def decisions(self) -> DecisionOfPatientSource: ...
+
+
+@dataclass(frozen=True)
+class MeasuredVisit:
+    """One accepted mask with all that says how its lesions were measured.
+
+    Args:
+        record: the mask; versions: of its timepoint, itself among them.
+        scan: on whose grid it lies.
+        accepted_by: who accepted it; None: not known.
+        doubts: standing doubts of the gates on the scan and on the whole mask, in words.
+        lesion_doubts: lesion id -> doubts on that lesion.
+    """
+
+    record: TracedMask
+    versions: Sequence[TracedMask]
+    scan: ScanFacts
+    accepted_by: str | None = None
+    doubts: tuple[str, ...] = ()
+    lesion_doubts: Mapping[str, tuple[str, ...]] | None = None
+
+
+@dataclass(frozen=True)
+class _Contour:
+    """Whose a contour is.
+
+    Args:
+        base: the version that made it: a network's, an imported or a drawn one.
+        hands: who changed it since. changed_voxels: at most so many since; None: not known.
+    """
+
+    base: TracedMask
+    hands: tuple[str, ...]
+    changed_voxels: int | None
+
+
+def _contour_of(record: TracedMask, versions: Sequence[TracedMask]) -> _Contour:
+    """The version that a mask's contour comes from, back through what persons changed.
+
+    What several changes moved together is at most their sum, so the sum is a bound that no order of them escapes.
+    """
+    known = {version.version: version for version in versions}
+    hands: list[str] = []
+    changed = 0
+    while record.method in _EDITS and record.parent_version is not None:
+        parent = known.get(record.parent_version)
+        if parent is None or parent.version >= record.version:  # not to be seen, or lost
+            return _Contour(record, tuple(hands), None)
+        hands.append(record.author)
+        changed += record.voxels_added + record.voxels_removed
+        record = parent
+    return _Contour(record, tuple(hands), changed)
+
+
+def _lesions(record: MeasuredMask, lesion_id: str) -> list[JsonObject]:
+    return [x for x in counted_lesions(record) if lesion_id in (TOTAL_LESION_ID, str(x["lesion_id"]))]
+
+
+def _same_voxels(lesion: JsonObject, others: Iterable[JsonObject]) -> bool:
+    """A lesion of as many voxels, as long and with the same centre: nobody touched it."""
+    keys = ("voxels", "volume_mm3", "longest_diameter_mm", "centroid_mm")
+    return any(all(key in lesion and lesion[key] == other.get(key) for key in keys) for other in others)
+
+
+def edited_share(record: TracedMask, versions: Sequence[TracedMask], lesion_id: str) -> float | None:
+    """At most which share of a lesion's voxels a person changed, 0..1; None where that is not known.
+
+    0 for a network's own mask, and for a lesion that is just as the network made it, whatever else was changed; 1 where
+    a person drew, prompted or imported it. All changes of the mask may have been in this lesion, so they count as if.
+    """
+    contour = _contour_of(record, versions)
+    if contour.changed_voxels is None:
+        return None
+    if contour.base.method != MaskMethod.NNUNET:
+        return 1.0
+    now, then = _lesions(record, lesion_id), _lesions(contour.base, lesion_id)
+    if all(_same_voxels(lesion, contour.base.lesions) for lesion in now) and len(now) >= len(then):
+        return 0.0
+    if any("voxels" not in lesion for lesion in (*now, *then)):
+        return None
+    voxels = max(sum(int(lesion["voxels"]) for lesion in lesions) for lesions in (now, then))
+    return min(1.0, contour.changed_voxels / voxels) if voxels else 0.0
+
+
+def diameter_mm(record: MeasuredMask, lesion_id: str) -> float:
+    """Longest axial diameter of the lesion in that mask, mm; of the largest for "total"; 0 when it is not there or was
+    rejected."""
+    return max((float(lesion["longest_diameter_mm"]) for lesion in _lesions(record, lesion_id)), default=0.0)
+
+
+def counted_volume_mm3(record: MeasuredMask, lesion_id: str) -> float:
+    """Volume of the lesion in that mask, or of all that count for "total"; 0 when it is not there or was rejected."""
+    return sum(float(lesion["volume_mm3"]) for lesion in _lesions(record, lesion_id))
+
+
+def measured_end(visit: MeasuredVisit, lesion_id: str, volume_mm3: float, day: float) -> MeasuredEnd:
+    """One end of a change of a lesion, or of the total; the volume as the curve has it."""
+    contour = _contour_of(visit.record, visit.versions)
+    share = edited_share(visit.record, visit.versions, lesion_id)
+    automatic = contour.base.method == MaskMethod.NNUNET
+    hands = {*contour.hands, *(() if automatic else (contour.base.author,))}
+    of_lesions = visit.lesion_doubts or {}
+    names = of_lesions if lesion_id == TOTAL_LESION_ID else [lesion_id]
+    doubts = (*visit.doubts, *(doubt for name in names for doubt in of_lesions.get(name, ())))
+    thickness = visit.scan.metadata.get("slice_thickness_mm")
+    known = isinstance(thickness, int | float) and thickness > 0
+    return MeasuredEnd(
+        volume_mm3,
+        diameter_mm(visit.record, lesion_id),
+        visit.scan.modality,
+        visit.scan.sequence,
+        slice_thickness_mm=float(str(thickness)) if known else None,
+        spacing_mm=visit.scan.spacing_mm,
+        method=str(contour.base.method),
+        checkpoint_sha256=contour.base.checkpoint_sha256,
+        reader=visit.accepted_by if share == 0 else ", ".join(sorted(hands)) or None,
+        edited_share=share,
+        doubts=tuple(dict.fromkeys(doubts)),
+        mask_id=visit.record.mask_id,
+        day=day,
+    )
+
+
+def measured_visits(store: MeasuredVisitStore, patient_id: str) -> dict[str, MeasuredVisit]:
+    """The accepted mask of each timepoint that has one, with how it was measured; by timepoint in order of time."""
+    versions, scans = store.masks.of(patient_id), store.scans.of(patient_id)
+    finals = sorted((v for v in versions if v.status == "accepted"), key=lambda version: version.timepoint)
+    people = accepted_by(store.decisions.of(patient_id))
+    of_masks = {verdict.mask_id: verdict for verdict in store.verdicts.of_masks(patient_id)}  # the newest stays
+    of_scans = {verdict.timepoint: verdict for verdict in store.verdicts.of_scans(patient_id)}
+    visits = {}
+    for record in finals:
+        day = record.timepoint
+        own = [scan for scan in scans if scan.timepoint == day and scan.sha256 == record.scan_sha256]
+        visits[day] = MeasuredVisit(
+            record,
+            [version for version in versions if version.timepoint == day],
+            own[0] if own else store.scans.reference(patient_id, day),
+            people.get(record.mask_id),
+            scan_doubts(of_scans.get(day)),
+            lesion_doubts(of_masks.get(record.mask_id)),
+        )
+    return visits
+
+
+def accepted_by(decisions: Iterable[Decision]) -> dict[str, str]:
+    """Mask id -> who accepted it (the whole version) last; decisions oldest first, as the store lists them."""
+    return {d.mask_id: d.reviewer for d in decisions if d.lesion_id is None and d.verdict == "accept"}
+
+
+def scan_doubts(verdict: ScanVerdict | None) -> tuple[str, ...]:
+    """What the scan gate's newest verdict says against the scan; () where it says nothing, or cannot judge."""
+    against = verdict is not None and verdict.state in (OUT_OF_DISTRIBUTION, DOUBTFUL)
+    return (f"scan {verdict.state}",) if verdict is not None and against else ()
+
+
+def lesion_doubts(verdict: MaskVerdict | None) -> dict[str, tuple[str, ...]]:
+    """Lesion id -> what the mask gate's newest verdict says against it, for those that it finds unusual."""
+    if verdict is None or not verdict.flagged:
+        return {}
+    odd = [lesion for lesion in verdict.lesions if lesion.get("verdict") == "unusual"]
+    return {str(lesion["lesion_id"]): (f"shape of {lesion['lesion_id']} unusual",) for lesion in odd}
