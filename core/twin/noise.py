@@ -170,9 +170,15 @@ def widenings(
         if thick >= ANOTHER_PROTOCOL_RATIO * thin:
             words = f"slice thickness {before.slice_mm:g} mm → {after.slice_mm:g} mm"
             found.append(Widening(words, unit**2, unit**2))
-    for end, where in ((before, "before"), (after, "after")):
-        if end.slice_thickness_mm is None and end.slice_mm is not None:
-            remarks.append(f"slice thickness not known ({where}), the voxels' {end.slice_mm:g} mm taken for it")
+    taken = {
+        where: f"{end.slice_mm:g} mm"
+        for where, end in (("before", before), ("after", after))
+        if end.slice_thickness_mm is None and end.slice_mm is not None
+    }
+    if taken:
+        remarks.append(
+            f"slice thickness not known ({', '.join(taken)}), the voxels' {' and '.join(taken.values())} taken for it"
+        )
     if own is not None:
         remarks.append(f"between readers: {own.rule}")
     return found, remarks
@@ -226,14 +232,14 @@ def _contour(before: MeasuredEnd, after: MeasuredEnd, unit: float) -> tuple[list
     shares = (before.edited_share, after.edited_share)
     if shares[0] is None or shares[1] is None:
         where = [name for name, share in zip(("before", "after"), shares, strict=True) if share is None]
-        reasons.append((f"how much a person changed is not known ({', '.join(where)})", unit))
+        reasons.append((f"a person's changes, not known how many ({', '.join(where)})", unit))
     elif shares[0] > 0 or shares[1] > 0:
         hands = (hand_log_sd(shares[0], unit), hand_log_sd(shares[1], unit))
         changed = f"{_percent(shares[0])} and {_percent(shares[1])} of the voxels"
         if before.reader is None or before.reader != after.reader:
             reasons.append((f"different readers ({_readers(before, after)}), whose hand changed {changed}", max(hands)))
         elif hands[0] != hands[1]:
-            reasons.append((f"a person changed {changed}", abs(hands[0] - hands[1])))
+            reasons.append((f"a person's changes of {changed}", abs(hands[0] - hands[1])))
     elif before.reader != after.reader:
         remarks.append(f"different readers ({_readers(before, after)}), of whom neither changed a voxel")
     reasons.sort(key=lambda reason: -reason[1])

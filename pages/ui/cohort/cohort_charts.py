@@ -13,9 +13,8 @@ import plotly.graph_objects as go
 from core.remembered.untyped import JsonDict
 from core.twin.outcomes import BEST_FIRST, PatientResponse, Visit, worst_first
 from core.twin.response import RULES, Category, ResponseRule
-from core.types import MM3_PER_ML
 from pages.ui.shared.charts import RESPONSE_COLOURS, TOTAL_COLOUR, layout, say
-from pages.ui.shared.text import figure_text
+from pages.ui.shared.text import figure_text, millilitres
 
 #: Change from baseline above which a bar is cut, percent.
 CUT_PERCENT = 200.0
@@ -196,7 +195,7 @@ def _best_hover(outcome: PatientResponse, rule: ResponseRule) -> str:
     lines = [
         f"<b>{figure_text(outcome.patient_id)}</b>{' · simulated' if outcome.simulated else ''}",
         f"{_change(best):+z.1f} % on {figure_text(best.timepoint)} (day {best.days:.0f}), {best.category} there",
-        f"{outcome.visits[0].volume_mm3 / MM3_PER_ML:.1f} → {best.volume_mm3 / MM3_PER_ML:.1f} mL: {verdict.verdict}",
+        f"{millilitres(outcome.visits[0].volume_mm3)} → {millilitres(best.volume_mm3)} mL: {verdict.verdict}",
         f"by {figure_text(verdict.rule)}",
         f"best response {category}: {definition(category, rule)}",
     ]
@@ -314,7 +313,7 @@ def _end_names(
 def visit_hover(outcome: PatientResponse, visit: Visit, rule: ResponseRule) -> str:
     """Patient, date, volume, change and what its category asks for."""
     change = "change not known" if visit.change_percent is None else f"{visit.change_percent:+z.1f} %"
-    volume = "not measured" if visit.volume_mm3 != visit.volume_mm3 else f"{visit.volume_mm3 / MM3_PER_ML:.1f} mL"
+    volume = "not measured" if visit.volume_mm3 != visit.volume_mm3 else f"{millilitres(visit.volume_mm3)} mL"
     return "<br>".join(
         [
             f"<b>{figure_text(outcome.patient_id)}</b> · {figure_text(visit.timepoint)} (day {visit.days:.0f})"

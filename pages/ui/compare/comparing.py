@@ -215,9 +215,9 @@ def lesion_table(rows: Sequence[TableRow]) -> None:
         cells(rows),
         hide_index=True,
         column_config={
-            "Left (mL)": number(format="%.1f"),
-            "Right (mL)": number(format="%.1f"),
-            "Change (mL)": number(format="%+.1f"),
+            "Left (mL)": number(format="%.2f"),
+            "Right (mL)": number(format="%.2f"),
+            "Change (mL)": number(format="%+.2f"),
             "Change (%)": number(format="%+.0f", help="Of the left volume."),
             "Verdict": st.column_config.TextColumn(help=VERDICT_HELP),
         },

@@ -10,10 +10,10 @@ import streamlit as st
 from core.errors import InputError
 from core.remembered.untyped import JsonObject
 from core.twin import curve
-from core.types import MM3_PER_ML, MaskRecord
+from core.types import MaskRecord
 from pages.ui.frame import resources, shell
 from pages.ui.shared import slices
-from pages.ui.shared.text import plain
+from pages.ui.shared.text import millilitres, plain
 from pages.ui.trajectory.growth_panel import VERDICT_HELP
 
 MARGIN_MM = 25.0
@@ -73,7 +73,7 @@ def query_lesion(record: MaskRecord, lesion_id: str) -> None:
         picture.image(lesion_picture(record, lesion_id), width=110, alt=f"{lesion_id} of {record.timepoint}")
         text.markdown(
             f"**{plain(lesion_id)}** of {plain(record.timepoint)}, mask v{record.version} ({plain(record.status)})  \n"
-            f"{volume_mm3(record, lesion_id) / MM3_PER_ML:.1f} mL"
+            f"{millilitres(volume_mm3(record, lesion_id))} mL"
         )
 
 
@@ -90,7 +90,7 @@ def similar_cards(found: Sequence[JsonObject]) -> None:
             badge = "  \n:orange-badge[simulated]" if scan.metadata.get("simulated") else ""
             st.markdown(f"**{plain(record.patient_id)}** {plain(row['lesion_id'])}  \n{plain(record.timepoint)}{badge}")
             st.markdown(
-                f"{volume_mm3(record, row['lesion_id']) / MM3_PER_ML:.1f} mL  \ndistance {row['distance']:.2f}",
+                f"{millilitres(volume_mm3(record, row['lesion_id']))} mL  \ndistance {row['distance']:.2f}",
                 help=DISTANCE_HELP,
             )
             rule = None if outcome is None else f"{VERDICT_HELP} {plain(outcome.rule)}."

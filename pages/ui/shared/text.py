@@ -14,6 +14,7 @@ from collections.abc import Sequence
 
 from core.remembered.untyped import TableRow
 from core.report.csv_text import harmless
+from core.types import MM3_PER_ML
 
 #: Shown as nothing, and enough to part what would be read together.
 _WORD_JOINER = "\u2060"
@@ -38,6 +39,14 @@ def plain(value: object) -> str:
     """
     text = " ".join(_printable(str(value)).split())
     return _PUNCTUATION.sub(r"\\\1", _READ_TOGETHER.sub(rf"\g<0>{_WORD_JOINER}", text))
+
+
+def millilitres(volume_mm3: float) -> str:
+    """A volume as people read it, without its unit: one digit after the point, two below 1 mL: 163.0, 0.03, <0.01."""
+    volume_ml = volume_mm3 / MM3_PER_ML
+    if 0 < volume_ml < 0.01:
+        return "<0.01"
+    return f"{volume_ml:.2f}" if 0 < volume_ml < 0.995 else f"{volume_ml:.1f}"
 
 
 def cells(rows: Sequence[TableRow]) -> list[dict[str, object]]:

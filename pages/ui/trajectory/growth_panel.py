@@ -26,7 +26,7 @@ from pages.ui.trajectory import growth_charts
 TIMES = ["All", "Recent"]
 VERDICT_HELP = (
     "real: more than measuring the same lesion twice would give, by the rule named. within noise: not more. "
-    "unknown: no rule covers both ends. The note says what widened the noise."
+    "unknown: no rule holds for both ends."
 )
 SGR_HELP = (
     "Specific growth rate ln(V2/V1)/days, % per day, with its 95 % interval from the noise that the verdict is by, or "
@@ -215,7 +215,7 @@ def step_table(changes: Sequence[IntervalChange], points: Sequence[VolumePoint])
         cells(rows),
         hide_index=True,
         column_config={
-            "Volume (mL)": st.column_config.NumberColumn(format="%.1f", help="At the later timepoint."),
+            "Volume (mL)": st.column_config.NumberColumn(format="%.2f", help="At the later timepoint."),
             "Change (%)": st.column_config.NumberColumn(format="%+.0f", help="Of the earlier volume."),
             "Days": st.column_config.NumberColumn(format="%d"),
             "Verdict": st.column_config.TextColumn(help=VERDICT_HELP),
@@ -293,7 +293,7 @@ def response_table(points: Sequence[VolumePoint]) -> None:
         hide_index=True,
         column_config={
             "Response": st.column_config.TextColumn(help=CATEGORY_HELP),
-            "Volume (mL)": number(format="%.1f", help="Of the lesions that were there at baseline."),
+            "Volume (mL)": number(format="%.2f", help="Of the lesions that were there at baseline."),
             "From baseline (%)": number(format="%+.0f", help="Baseline: the first accepted timepoint."),
             "From nadir (%)": number(format="%+.0f", help="Nadir: the least volume before, baseline included."),
         },

@@ -11,7 +11,7 @@ from core.growth.curves import FLOOR_MM3
 from core.growth.forecast import Forecast
 from core.twin.trajectory import IntervalChange
 from core.types import MM3_PER_ML, VolumePoint
-from pages.ui.shared.text import plain
+from pages.ui.shared.text import millilitres, plain
 from pages.ui.trajectory import growth_panel
 
 BAND_HELP = "The 80 % band: four of five later volumes lie within; fewer where follow-up then ended (see Reliability)."
@@ -20,7 +20,7 @@ BAND_HELP = "The 80 % band: four of five later volumes lie within; fewer where f
 def summary(points: Sequence[VolumePoint], last: IntervalChange | None, ahead: Forecast) -> None:
     """Four numbers: where it is, what it last did, how fast, and what may come."""
     volume, change, rate, future = st.columns(4)
-    volume.metric(f"Volume {plain(points[-1].timepoint)}", f"{points[-1].volume_mm3 / MM3_PER_ML:.1f} mL")
+    volume.metric(f"Volume {plain(points[-1].timepoint)}", f"{millilitres(points[-1].volume_mm3)} mL")
     if last is None:
         change.metric("Last change", "one timepoint", help="A change needs two accepted timepoints.")
         rate.metric("Growth (% per day)", "–", help=growth_panel.SGR_HELP)

@@ -119,7 +119,7 @@ def test_the_lines_of_modality_and_noise_are_answered_as_is_right(name: str) -> 
         (
             "one voxel erased",
             "QIBA CT tumour volume, 35–50 mm (assumed), widened (assumed)",
-            ("a person changed 0 % and 0.04 % of the voxels",),
+            ("a person's changes of 0 % and 0.04 % of the voxels",),
             29.0003,
         ),
         (
@@ -232,13 +232,18 @@ BASE = math.log(1.29) / (1.959964 * math.sqrt(2))  # 0.0919, of one volume of 35
             2 * 0.05**2,
             "different readers (ann → bob), whose hand changed 5 % and 2 % of the voxels",
         ),
-        ({"edited_share": 0.05}, {}, 2 * 0.05**2, "a person changed 5 % and 0 % of the voxels"),
-        ({"edited_share": None}, {}, 2 * 0.18**2, "how much a person changed is not known (before)"),
+        ({"edited_share": 0.05}, {}, 2 * 0.05**2, "a person's changes of 5 % and 0 % of the voxels"),
+        ({"edited_share": None}, {}, 2 * 0.18**2, "a person's changes, not known how many (before)"),
         ({"slice_thickness_mm": None}, {}, 0.18**2, "slice thickness not known (before)"),
         ({"slice_thickness_mm": 7.0}, {"slice_thickness_mm": 7.0}, 2 * 24 / 9600, "slices of 7 mm (before)"),
         ({}, {"doubts": ("odd shape", "odd scan")}, 0.18**2, "doubt: odd scan (after)"),
         # Another segmenter that was also changed by hand is one other contour, not two.
-        ({"method": "manual", "edited_share": 1.0}, {}, 2 * 0.18**2, "a person changed 100 % and 0 % of the voxels"),
+        (
+            {"method": "manual", "edited_share": 1.0},
+            {},
+            2 * 0.18**2,
+            "a person's changes of 100 % and 0 % of the voxels",
+        ),
     ],
 )
 def test_what_widens_is_named_and_adds_its_variance(
@@ -257,6 +262,9 @@ def test_what_is_not_known_but_widens_nothing_is_said() -> None:
     change = judged(1.3, {"slice_thickness_mm": None, "spacing_mm": (0.8, 0.8, 3.0)}, {"slice_thickness_mm": 3.0})
     assert _log_sd(change) == pytest.approx(math.sqrt(2) * BASE)
     assert "slice thickness not known (before), the voxels' 3 mm taken for it" in change.why
+    by_voxels = {"slice_thickness_mm": None, "spacing_mm": (0.8, 0.8, 3.0)}
+    told = "slice thickness not known (before, after), the voxels' 3 mm and 3 mm taken for it"
+    assert told in judged(1.3, by_voxels, by_voxels).why
     assert "different readers (ann → bob), of whom neither changed a voxel" in judged(1.3, {}, {"reader": "bob"}).why
     none = {"checkpoint_sha256": None}
     assert "checkpoints not recorded, taken for one" in judged(1.3, none, none).why

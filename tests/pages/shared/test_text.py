@@ -13,7 +13,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from core.report.csv_text import csv_text, harmless
-from pages.ui.shared.text import cells, figure_text, plain
+from pages.ui.shared.text import cells, figure_text, millilitres, plain
 
 #: What a spreadsheet computes, in half and in full width; and what parts cells and rows.
 FORMULA_BEGINS = "=+-@\t\r\n＝＋－＠"
@@ -103,3 +103,19 @@ def test_numbers_stay_numbers_and_usual_text_is_as_it_was() -> None:
 def test_a_row_with_a_column_of_its_own_is_refused() -> None:
     with pytest.raises(ValueError, match="columns"):
         csv_text([{"a": 1}, {"a": 1, "b": 2}])
+
+
+@pytest.mark.parametrize(
+    ("volume_mm3", "told"),
+    [
+        (0.0, "0.0"),
+        (5.0, "<0.01"),
+        (33.0, "0.03"),
+        (81.0, "0.08"),
+        (994.0, "0.99"),
+        (999.0, "1.0"),
+        (163_040.0, "163.0"),
+    ],
+)
+def test_small_volumes_are_told_in_digits_that_count(volume_mm3: float, told: str) -> None:
+    assert millilitres(volume_mm3) == told
