@@ -228,7 +228,7 @@ def _contour(before: MeasuredEnd, after: MeasuredEnd, unit: float) -> tuple[list
         names = [(end.checkpoint_sha256 or "not recorded")[:12] for end in (before, after)]
         reasons.append((f"different segmenters ({before.method}, checkpoint {names[0]} → {names[1]})", unit))
     elif before.checkpoint_sha256 is None and before.method == "nnunet":
-        remarks.append("checkpoints not recorded, taken for one")
+        reasons.append(("segmenters whose checkpoints were not recorded", unit))
     shares = (before.edited_share, after.edited_share)
     if shares[0] is None or shares[1] is None:
         where = [name for name, share in zip(("before", "after"), shares, strict=True) if share is None]

@@ -266,8 +266,13 @@ def test_what_is_not_known_but_widens_nothing_is_said() -> None:
     told = "slice thickness not known (before, after), the voxels' 3 mm and 3 mm taken for it"
     assert told in judged(1.3, by_voxels, by_voxels).why
     assert "different readers (ann → bob), of whom neither changed a voxel" in judged(1.3, {}, {"reader": "bob"}).why
+
+
+def test_a_network_whose_checkpoint_is_not_recorded_may_be_another() -> None:
     none = {"checkpoint_sha256": None}
-    assert "checkpoints not recorded, taken for one" in judged(1.3, none, none).why
+    change = judged(1.3, none, none)
+    assert change.widened_by == ("segmenters whose checkpoints were not recorded",)
+    assert _log_sd(change) == pytest.approx(_log_sd(judged(1.3, none, {})))
 
 
 def test_one_person_s_own_drawings_are_one_segmenter_and_two_persons_are_not() -> None:

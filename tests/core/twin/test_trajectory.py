@@ -48,6 +48,7 @@ def _cubes(store: Store, day: str, *sides: int, method: str = "nnunet", verdict:
         patient_id="P1",
         timepoint=day,
         method=method,
+        checkpoint_sha256="ab" * 32 if method == "nnunet" else None,
         author="demo",
         lesions=measure(labels),
         parent_version=newest.version if newest else None,
