@@ -17,16 +17,16 @@ from core.twin.measured_end import MeasuredEnd
 
 
 class QibaBand(NamedTuple):
-    """One range of longest diameters, [low, high) mm, of the QIBA CT tumour volume claim (assumed).
+    """One range of longest diameters, from low_mm to below high_mm, of QIBA's claim for CT tumour volume (assumed).
+
+    The last one holds 100 mm too.
 
     Args:
-        coefficient_of_variation: within-lesion, of one volume, as the profile states it; `log_sd` is what is used.
         smallest_real_percent: the smallest growth that is real with 95 % confidence.
     """
 
     low_mm: float
     high_mm: float
-    coefficient_of_variation: float
     smallest_real_percent: float
 
     @property
@@ -35,7 +35,8 @@ class QibaBand(NamedTuple):
 
         The difference of two logs has √2 times the SD of one, so growth is real from exp(1.96·√2·s) on:
         s = ln(1 + limit/100)/(1.96·√2) = 0.1188 / 0.0919 / 0.0776 for 39 / 29 / 24 %. The profile's limits are
-        2.77·wCV in percent of the earlier volume, which is the log's first term: ln 1.39 = 0.329, 2.77·0.141 = 0.391.
+        2.77·wCV (of 0.141 / 0.103 / 0.085) in percent of the earlier volume, which is the log's first term:
+        2.77·0.141 = 0.391, ln 1.39 = 0.329.
         One SD cannot hold both +39 % and −39 %: a change told backwards must have the same verdict, and +39 %
         backwards is −28 %. So the smallest real shrinkage is −28.1 / −22.5 / −19.4 %, less than the profile's figure
         read as a loss. With wCV itself as log-SD the limits were +47.8 / +33.0 / +26.6 % and −32.4 / −24.8 / −21.0 %.
@@ -44,21 +45,14 @@ class QibaBand(NamedTuple):
 
 
 QIBA_BANDS = (
-    QibaBand(10.0, 35.0, 0.141, 39.0),
-    QibaBand(35.0, 50.0, 0.103, 29.0),
-    QibaBand(50.0, 100.0, 0.085, 24.0),
+    QibaBand(10.0, 35.0, 39.0),
+    QibaBand(35.0, 50.0, 29.0),
+    QibaBand(50.0, 100.0, 24.0),
 )
 #: QIBA's claim, and RECIST's measurability, hold for slices up to so thick.
 THIN_SLICE_MM = 5.0
 #: Slices that differ by this factor are another protocol.
 ANOTHER_PROTOCOL_RATIO = 2.0
-
-
-def qiba_band(longest_diameter_mm: float) -> QibaBand | None:
-    """QIBA's band for a longest diameter, mm; the last one includes 100 mm; None outside 10 to 100 mm."""
-    if longest_diameter_mm == QIBA_BANDS[-1].high_mm:
-        return QIBA_BANDS[-1]
-    return next((band for band in QIBA_BANDS if band.low_mm <= longest_diameter_mm < band.high_mm), None)
 
 
 @dataclass(frozen=True)
@@ -124,16 +118,15 @@ def repeatability(before: MeasuredEnd, after: MeasuredEnd, installation: Sequenc
         why = f"no citable repeatability of tumour volume on {before.modality}"
         return Repeatability(f"no rule for {before.modality}", READER_LOG_SD, why)
     smallest, largest = _range_mm(before, after)
-    if smallest < 10 or largest > 100:
-        side = "below 10 mm" if smallest < 10 else "above 100 mm"
+    if smallest < QIBA_BANDS[0].low_mm or largest > QIBA_BANDS[-1].high_mm:
+        side = "below 10 mm" if smallest < QIBA_BANDS[0].low_mm else "above 100 mm"
         why = f"QIBA claims nothing for a longest diameter {side} (here {smallest:.1f} to {largest:.1f} mm)"
         return Repeatability(f"no QIBA verdict {side}", READER_LOG_SD, why)
     thickest = max(before.slice_mm or 0.0, after.slice_mm or 0.0)
     if thickest > THIN_SLICE_MM and smallest < 2 * thickest:
         why = f"{smallest:.1f} mm across, less than two slices of {thickest:g} mm"
         return Repeatability("no QIBA verdict below two slices", READER_LOG_SD, why)
-    band = qiba_band(smallest)
-    assert band is not None  # 10 to 100 mm
+    band = max(band for band in QIBA_BANDS if band.low_mm <= smallest)
     return Repeatability(f"QIBA CT tumour volume, {band.low_mm:.0f}–{band.high_mm:.0f} mm (assumed)", band.log_sd)
 
 

@@ -467,3 +467,34 @@ def test_slices_of_5_mm_are_thin_and_what_is_beyond_adds_by_and_by() -> None:
     thin, thick = (widenings(one, one)[0] for one in ends)
     assert thin == []
     assert sum(found.before_variance for found in thick) == pytest.approx(0.0, abs=1e-5)
+
+
+def test_another_protocol_begins_where_slices_are_twice_as_thick() -> None:
+    """1.5 mm to 2.9 mm is one protocol, to 3 mm another, whichever came first."""
+    for there, another in (((1.5, 2.9), False), ((1.5, 3.0), True), ((3.0, 1.5), True)):
+        ends = [end(1000.0, 40.0, slice_thickness_mm=mm) for mm in there]
+        assert [found.words for found in widenings(ends[0], ends[1])[0]] == (
+            [f"slice thickness {there[0]:g} mm → {there[1]:g} mm"] if another else []
+        )
+
+
+@pytest.mark.parametrize(
+    ("diameter", "thickness", "rule"),
+    [
+        (11.9, 6.0, "no QIBA verdict below two slices"),
+        (12.0, 6.0, "QIBA CT tumour volume, 10–35 mm (assumed), widened (assumed)"),
+        (10.0, 5.0, "QIBA CT tumour volume, 10–35 mm (assumed)"),
+        (10.5, 1.0, "QIBA CT tumour volume, 10–35 mm (assumed)"),
+    ],
+)
+def test_a_lesion_of_thick_slices_needs_two_of_them(diameter: float, thickness: float, rule: str) -> None:
+    of_end = {"diameter_mm": diameter, "slice_thickness_mm": thickness}
+    assert judged(1.1, of_end, of_end).rule == rule
+
+
+def test_own_repeatability_holds_to_the_sizes_that_were_repeated_and_these_included() -> None:
+    pairs = [RepeatedMeasurement(1000.0, 1000.0 * math.exp(0.1 * (-1) ** n), 20.0 + 4 * n, "CT") for n in range(10)]
+    own = [estimate_noise(pairs)]
+    for before, after, of_own in ((20.0, 56.0, True), (19.9, 56.0, False), (20.0, 56.1, False)):
+        change = change_between(end(0.5, before), end(0.9, after), own)
+        assert change.rule.startswith("own repeatability") is of_own
