@@ -498,3 +498,17 @@ def test_own_repeatability_holds_to_the_sizes_that_were_repeated_and_these_inclu
     for before, after, of_own in ((20.0, 56.0, True), (19.9, 56.0, False), (20.0, 56.1, False)):
         change = change_between(end(0.5, before), end(0.9, after), own)
         assert change.rule.startswith("own repeatability") is of_own
+
+
+def test_a_rate_is_by_the_days_between_however_few() -> None:
+    """Threefold within half a day: doubling in 0.5·ln 2/ln 3 = 0.315 days; the axis may begin anywhere."""
+    change = judged(3.0, {"day": 100.0}, {"day": 100.5})
+    assert change.doubling_days == pytest.approx(0.315, abs=1e-3)
+    assert "doubling in 0 days" in change.growth_text
+    assert not change.is_bound
+    back = judged(1 / 3, {"day": 100.0}, {"day": 100.5})
+    assert back.doubling_days == pytest.approx(-0.315, abs=1e-3)
+    assert "halving in 0 days" in back.growth_text
+    never = change_between(end(0.0, 0.0, day=100.0), end(0.0, 0.0, day=110.0))
+    assert never.growth_high95 == pytest.approx(100 * 1.959964 * math.sqrt(2) * 0.18 / 10)
+    assert judged(2.0, {}, {"day": -1.0}).growth_percent_per_day is None
