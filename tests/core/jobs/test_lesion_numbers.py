@@ -163,7 +163,8 @@ def _no_alignment(store: Store, monkeypatch: Any, day: str) -> None:
 
     def fails(fixed: Volume, moving: Volume) -> RigidTransform:
         aligned = not np.array_equal(moving.array, shown)
-        return RigidTransform(np.eye(4), 1.0 if aligned else 0.0, aligned, 0.0, "converged" if aligned else "no")
+        state = "good" if aligned else "failed"
+        return RigidTransform(np.eye(4), 1.0 if aligned else 0.0, state, 0.0, "converged" if aligned else "no")
 
     monkeypatch.setattr(registration, "rigid", fails)
 

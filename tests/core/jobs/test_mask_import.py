@@ -142,7 +142,7 @@ def test_where_visits_cannot_be_aligned_the_files_numbers_stay_in_doubt(
     add_scans(store, DAY1, 1)
     add_scans(store, DAY2, 2)
     add_version_of(store, labels_of(L1=ball_of(CT, LEFT, 7.0), L2=ball_of(CT, RIGHT, 7.0)))
-    monkeypatch.setattr(registration, "rigid", lambda *_: RigidTransform(np.eye(4), 0.0, False, 0.0, "no"))
+    monkeypatch.setattr(registration, "rigid", lambda *_: RigidTransform(np.eye(4), 0.0, "failed", 0.0, "no"))
     swapped = labels_of(L2=ball_of(CT, LEFT, 7.0), L1=ball_of(CT, RIGHT, 7.0))
     record = _mask(store, _file(tmp_path, np.array(swapped.array)), DAY2)
     assert label_at(store, DAY2, 1, LEFT) == 2
