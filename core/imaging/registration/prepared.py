@@ -75,7 +75,8 @@ def body_of(array: NDArray[np.float32], modality: str) -> NDArray[np.bool_]:
     else:
         low, high = (float(value) for value in np.percentile(array, [1.0, 99.0]))
         darkest = low + BODY_SHARE * (high - low)
-    above = ndimage.binary_opening(array > darkest) if min(array.shape) >= FEWEST_VOXELS else array > darkest
+    # Beyond the field it is taken to go on as at its edge, or opening would cut the body's corners off there.
+    above = ndimage.binary_opening(np.pad(array > darkest, 2, mode="edge"))[2:-2, 2:-2, 2:-2]
     pieces, count = ndimage.label(above)
     if not count:
         return np.zeros(array.shape, dtype=bool)

@@ -23,7 +23,8 @@ class Level:
     Args:
         shrink: whole number by which the images of about 3 mm are averaged down.
         sigma_mm: of smoothing.
-        share: of the fixed voxels that are looked at.
+        share: of the fixed voxels that are looked at, if they are `least_places` or more.
+        least_places: so many are looked at where there are so many.
         step_mm, least_mm: the first and the last step.
         iterations: the most.
     """
@@ -31,13 +32,14 @@ class Level:
     shrink: int
     sigma_mm: float
     share: float
+    least_places: int
     step_mm: float
     least_mm: float
     iterations: int
 
 
-COARSE = Level(shrink=2, sigma_mm=3.0, share=0.5, step_mm=4.0, least_mm=0.15, iterations=50)
-FINE = Level(shrink=1, sigma_mm=0.0, share=0.2, step_mm=1.0, least_mm=0.01, iterations=100)
+COARSE = Level(shrink=2, sigma_mm=3.0, share=0.5, least_places=10_000, step_mm=4.0, least_mm=0.15, iterations=50)
+FINE = Level(shrink=1, sigma_mm=0.0, share=0.2, least_places=30_000, step_mm=1.0, least_mm=0.01, iterations=100)
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,7 +63,7 @@ def refine(
     Args:
         within: (I, J, K) of the fixed image, the only voxels that are looked at.
     """
-    method = method_of(level)
+    method = method_of(level, fixed.GetNumberOfPixels() if within is None else int(within.sum()))
     if within is not None:
         mask = sitk.GetImageFromArray(within.transpose(2, 1, 0).astype(np.uint8))
         mask.CopyInformation(fixed)
@@ -79,14 +81,15 @@ def refine(
     return Refined(matrix, information, method.GetOptimizerIteration() >= level.iterations)
 
 
-def method_of(level: Level) -> sitk.ImageRegistrationMethod:
-    """ITK's method for one level."""
+def method_of(level: Level, voxels: int) -> sitk.ImageRegistrationMethod:
+    """ITK's method for one level of an image of so many voxels (before it is shrunk)."""
+    places = voxels / level.shrink**3
     method = sitk.ImageRegistrationMethod()
     method.SetNumberOfThreads(1)
     method.SetNumberOfWorkUnits(1)
     method.SetMetricAsMattesMutualInformation(numberOfHistogramBins=BINS)
     method.SetMetricSamplingStrategy(method.REGULAR)
-    method.SetMetricSamplingPercentage(level.share, seed=1)
+    method.SetMetricSamplingPercentage(min(1.0, max(level.share, level.least_places / places)), seed=1)
     method.SetInterpolator(sitk.sitkLinear)
     method.SetOptimizerAsRegularStepGradientDescent(
         learningRate=level.step_mm,

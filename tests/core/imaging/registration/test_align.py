@@ -46,6 +46,7 @@ def test_two_real_visits_are_aligned_as_their_authors_did(shared_data: Path, pat
     assert np.linalg.norm(found.apply(before) - after, axis=1).mean() < 1.0
 
 
+@pytest.mark.soak
 def test_the_heads_of_two_patients_do_not_pass_for_one(shared_data: Path):
     one, other = (
         read_volume(shared_data / "ms_longitudinal" / name / "study1_FLAIR.nii.gz", "MR", "FLAIR")
