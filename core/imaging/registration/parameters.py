@@ -23,8 +23,8 @@ COARSER = 1.2
 #: Of two places that fit alike the one with more of the fields in common is taken: information times overlap to this.
 OVERLAP_POWER = 0.25
 #: Skin, neck and fat slide over a brain: MR and MR are at last aligned by what lies deeper than this under the skin,
-#: mm, where that is this share of the body. Chosen on the two MS patients, so proven on none: without it patient03 comes
-#: 1.4 to 1.8 mm off the published transform, with 20 mm 1.1, with 30 mm 0.6 to 0.8; patient12 0.4 in any case.
+#: mm, where that is this share of the body. Chosen on the two MS patients, so proven on none: without it patient03
+#: comes 1.4 to 1.8 mm off the published transform, with 20 mm 1.1, with 30 mm 0.6 to 0.8; patient12 0.4 in any case.
 DEEP_MM, LEAST_DEEP = 30.0, 0.1
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from core.engines.auto import nnunet
 from core.imaging import registration
-from core.imaging.registration import RigidTransform
+from core.imaging.registration import RigidTransform, State
 from core.imaging.volumes import read_label_map
 from core.jobs.stages import segment
 from core.review.readers import next_visible_label
@@ -163,7 +163,7 @@ def _no_alignment(store: Store, monkeypatch: Any, day: str) -> None:
 
     def fails(fixed: Volume, moving: Volume) -> RigidTransform:
         aligned = not np.array_equal(moving.array, shown)
-        state = "good" if aligned else "failed"
+        state: State = "good" if aligned else "failed"
         return RigidTransform(np.eye(4), 1.0 if aligned else 0.0, state, 0.0, "converged" if aligned else "no")
 
     monkeypatch.setattr(registration, "rigid", fails)

@@ -80,7 +80,7 @@ def test_the_same_pair_gives_the_same_matrix_to_the_last_bit():
 def test_an_answer_names_what_it_was_made_with_and_other_parameters_have_another_hash():
     found = rigid(ball(), ball())
     assert found.parameters == PARAMETERS
-    assert found.parameters_hash == PARAMETERS_HASH == parameters_hash(dict(reversed(PARAMETERS.items())))
+    assert found.parameters_hash == PARAMETERS_HASH == parameters_hash(dict(reversed(list(PARAMETERS.items()))))
     assert parameters_hash({**PARAMETERS, "version": -1}) != PARAMETERS_HASH
     assert {"edges", "overlap", "inverse"} <= found.quality.keys()
     assert found.quality["inverse"].unit == "mm"
