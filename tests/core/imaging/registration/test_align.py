@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from core.errors import GeometryError
-from core.imaging.registration import align, rigid
+from core.imaging.registration import align
+from core.imaging.registration.align import rigid
 from core.imaging.registration.parameters import PARAMETERS, PARAMETERS_HASH, parameters_hash
 from core.imaging.volumes import read_volume
 from core.types import Grid, Volume
