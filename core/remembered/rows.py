@@ -173,8 +173,8 @@ class MaskVerdict:
 
     @property
     def flagged(self) -> bool | None:
-        """Whether the shape is unusual; None where that cannot be judged."""
-        flagged = self.result["flagged"]
+        """Whether the shape is unusual; None where that cannot be judged, or the record does not say it."""
+        flagged = self.result.get("flagged")
         return None if flagged is None else bool(flagged)
 
     @property

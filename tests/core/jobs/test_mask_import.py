@@ -19,7 +19,6 @@ from core.jobs.mask_import import import_mask, import_of
 from core.remembered.identifiers import ScanIdentifiers, SliceIdentifiers
 from core.types import Grid, MaskRecord
 from store import Store
-from tests.core.imaging.outcomes import shows
 from tests.core.jobs.scene import (
     CT,
     DAY1,
@@ -223,7 +222,6 @@ def test_an_empty_mask_of_a_foreign_grid_does_not_say_that_the_tumour_is_gone(st
     assert store.masks.of("P1") == []
 
 
-@shows("Masks", "RTSTRUCT or SEG of another frame of reference than the scans", "read and said", "a doubt")
 @pytest.mark.parametrize(
     ("series", "frame", "doubts"), [(SERIES, "1.2.8", 0), ("1.2.7", "1.2.4", 0), ("1.2.7", "1.2.8", 1)]
 )

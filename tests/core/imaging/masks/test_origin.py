@@ -7,12 +7,14 @@ from pydicom import Dataset
 
 from core.imaging.masks.origin import origin_of
 from core.remembered.identifiers import MaskOrigin, ScanIdentifiers, SliceIdentifiers, any_of
+from tests.core.imaging.outcomes import shows
 
 
 def scan(series: str, frame: str) -> ScanIdentifiers:
     return ScanIdentifiers("1.2.1", series, frame, (SliceIdentifiers("", "1.2.9"),))
 
 
+@shows("Masks", "RTSTRUCT or SEG of another frame of reference than the scans", "read and said", "a doubt")
 @pytest.mark.parametrize(
     ("mask", "of_scan", "lies"),
     [
