@@ -54,11 +54,12 @@ NONE_IS_FINE = $(if $(ARGS),|| [ $$? -eq 5 ])
 BROWSER_ROOMS := tests/browser tests/pages/guard
 # Files of tests in parallel, one more than there are processors: some test always waits for a process or a browser.
 TEST_WORKERS ?= $(shell expr $$(getconf _NPROCESSORS_ONLN || echo 2) + 1)
-# A file's tests stay together; files in the order of tests/conftest.py, which begins with the longest.
+# A file's tests stay together; files in the order of tests/conftest.py, which begins with the longest. Browser tests: by
+# their number in a file.
 BY_FILE := --dist loadfile --no-loadscope-reorder
 pytest: $(VENV)/test.stamp ## tests, then browser tests (ARGS="-k jobs" for some of both)
 	$(PY) -m pytest -m "not soak and not browser" -n $(TEST_WORKERS) --maxprocesses 4 $(BY_FILE) $(ARGS) $(NONE_IS_FINE)
-	$(PY) -m pytest -m "browser and not soak" -n $(TEST_WORKERS) --maxprocesses 3 $(BY_FILE) $(or $(ARGS),$(BROWSER_ROOMS)) $(NONE_IS_FINE)
+	$(PY) -m pytest -m "browser and not soak" -n $(TEST_WORKERS) --maxprocesses 3 --dist loadfile $(or $(ARGS),$(BROWSER_ROOMS)) $(NONE_IS_FINE)
 
 newest: ## the tests with the newest of everything, in an environment of its own (.venv-newest)
 	rm -f .venv-newest/*.stamp
