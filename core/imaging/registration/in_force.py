@@ -16,6 +16,7 @@ import SimpleITK as sitk
 from numpy.typing import NDArray
 
 from core.errors import GeometryError
+from core.imaging.registration.refine import to_matrix
 from core.imaging.registration.transform import RigidTransform, State
 from core.imaging.volumes import to_sitk
 from core.types import Volume
@@ -29,7 +30,6 @@ _FEWEST_VOXELS = 4
 #: a repeated scan above 1.
 _LEAST_INFORMATION = 0.15
 _LEAST_OVERLAP = 0.25
-_FLIP = np.diag([-1.0, -1.0, 1.0, 1.0])
 
 
 def rigid(fixed: Volume, moving: Volume) -> RigidTransform:
@@ -73,7 +73,7 @@ def rigid(fixed: Volume, moving: Volume) -> RigidTransform:
             time.perf_counter() - began,
             "The scans could not be aligned: they do not overlap or show nothing. Check that they are of one region.",
         )
-    matrix = _ras_matrix(start)
+    matrix = to_matrix(start)
     overlap = max(_overlap(fixed, moving, matrix), _overlap(moving, fixed, np.linalg.inv(matrix).astype(np.float64)))
     message = _doubt(metric, overlap, stopped_early)
     state: State = "good" if message is None else "failed"
@@ -144,16 +144,6 @@ def _best_start(method: sitk.ImageRegistrationMethod, fixed: sitk.Image, moving:
 def _centred(fixed: sitk.Image, moving: sitk.Image, mode: str) -> sitk.Euler3DTransform:
     how = getattr(sitk.CenteredTransformInitializerFilter, mode)
     return sitk.Euler3DTransform(sitk.CenteredTransformInitializer(fixed, moving, sitk.Euler3DTransform(), how))
-
-
-def _ras_matrix(transform: sitk.Euler3DTransform) -> NDArray[np.float64]:
-    """ITK's LPS rotation about a centre -> a 4x4 matrix over RAS mm."""
-    rotation = np.reshape(transform.GetMatrix(), (3, 3))
-    centre = np.array(transform.GetCenter())
-    matrix = np.eye(4)
-    matrix[:3, :3] = rotation
-    matrix[:3, 3] = np.array(transform.GetTranslation()) + centre - rotation @ centre
-    return _FLIP @ matrix @ _FLIP
 
 
 def _overlap(fixed: Volume, moving: Volume, matrix: NDArray[np.float64]) -> float:

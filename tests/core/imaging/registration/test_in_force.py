@@ -10,9 +10,10 @@ import SimpleITK as sitk
 from scipy.spatial.transform import Rotation
 
 from core.errors import GeometryError
-from core.imaging.registration import RigidTransform, in_force, rigid
+from core.imaging.registration import in_force, rigid
 from core.imaging.volumes import read_label_map, read_volume, resample
 from core.types import Grid, Volume
+from tests.core.imaging.registration.scans import ball, errors_mm
 
 
 def _motion(grid: Grid, degrees: tuple[float, float, float], shift_mm: tuple[float, float, float]) -> np.ndarray:
@@ -32,26 +33,12 @@ def _moved(scan: Volume, matrix: np.ndarray, noise: float) -> Volume:
     return Volume(seen.astype(np.float32), scan.grid, scan.modality, scan.sequence)
 
 
-def _errors_mm(found: RigidTransform, truth: np.ndarray, grid: Grid) -> np.ndarray:
-    axes = [np.linspace(0, n - 1, 6) for n in grid.shape]
-    points = grid.to_mm(np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, 3))
-    return np.linalg.norm(found.apply(points) - (points @ truth[:3, :3].T + truth[:3, 3]), axis=1)
-
-
-def _ball(shift: int = 0) -> Volume:
-    grid = Grid((48, 44, 40), np.diag([2.0, 2.0, 2.0, 1.0]))
-    i, j, k = np.ogrid[:48, :44, :40]
-    array = np.exp(-(((i - 20 - shift) / 9) ** 2) - ((j - 22) / 7) ** 2 - ((k - 20) / 5) ** 2)
-    array = array + 0.5 * ((i - 30 - shift) ** 2 + (j - 14) ** 2 + (k - 24) ** 2 < 25)
-    return Volume((100 * array).astype(np.float32), grid, "CT")
-
-
 def test_a_known_motion_of_a_real_ct_is_recovered_within_a_millimetre(shared_data: Path):
     scan = read_volume(shared_data / "sts" / "STS_003" / "CT_image.nii.gz", "CT")
     truth = _motion(scan.grid, (2.0, -3.0, 4.0), (8.0, -6.0, 5.0))
     found = rigid(scan, _moved(scan, truth, noise=20.0))
     assert found.converged, found.message
-    assert _errors_mm(found, truth, scan.grid).max() < 1.0
+    assert errors_mm(found, truth, scan.grid).max() < 1.0
 
 
 def test_two_real_visits_are_aligned_as_their_authors_did(shared_data: Path):
@@ -71,13 +58,13 @@ def test_two_real_visits_are_aligned_as_their_authors_did(shared_data: Path):
 
 
 def test_the_matrix_maps_fixed_points_to_moving_points():
-    found = rigid(_ball(), _ball(shift=3))
+    found = rigid(ball(), ball(shift=3))
     assert found.converged, found.message
     assert found.apply(np.array([[40.0, 44.0, 40.0]]))[0] == pytest.approx([46.0, 44.0, 40.0], abs=0.5)
 
 
 def test_the_same_scan_twice_and_another_table_position_are_no_trouble():
-    scan = _ball()
+    scan = ball()
     assert np.abs(rigid(scan, scan).matrix - np.eye(4)).max() < 0.2
     table = scan.grid.affine.copy()
     table[:3, 3] += 900
@@ -87,12 +74,12 @@ def test_the_same_scan_twice_and_another_table_position_are_no_trouble():
 
 
 def test_the_same_pair_gives_the_same_answer():
-    first, second = rigid(_ball(), _ball(2)), rigid(_ball(), _ball(2))
+    first, second = rigid(ball(), ball(2)), rigid(ball(), ball(2))
     assert first.matrix == pytest.approx(second.matrix, abs=1e-6)
 
 
 def test_a_scan_of_noise_is_said_not_to_align():
-    scan = _ball()
+    scan = ball()
     noise = np.random.default_rng(0).normal(0, 100, scan.grid.shape).astype(np.float32)
     found = rigid(scan, Volume(noise, scan.grid, "CT"))
     assert not found.converged
@@ -101,7 +88,7 @@ def test_a_scan_of_noise_is_said_not_to_align():
 
 
 def test_a_scan_that_shows_nothing_is_said_not_to_align():
-    scan = _ball()
+    scan = ball()
     found = rigid(scan, Volume(np.zeros(scan.grid.shape, np.float32), scan.grid, "CT"))
     assert not found.converged
     assert np.isfinite([found.metric, *found.matrix.ravel()]).all()
@@ -136,10 +123,10 @@ def test_what_overlaps_is_counted_in_the_share_of_the_fixed_scan():
 def test_scans_that_hardly_overlap_once_aligned_are_said_not_to_align(monkeypatch):
     shares = iter((0.1, 0.2, 0.1, 0.3))
     monkeypatch.setattr(in_force, "_overlap", lambda *_: next(shares))
-    found = rigid(_ball(), _ball(1))
+    found = rigid(ball(), ball(1))
     assert not found.converged
     assert "Only 20% of either scan" in found.message
-    assert rigid(_ball(), _ball(1)).converged, "a small scan within a large one has a large share in one way"
+    assert rigid(ball(), ball(1)).converged, "a small scan within a large one has a large share in one way"
 
 
 def test_scans_that_itk_gives_up_on_are_not_relied_on_and_stay_where_they_are(monkeypatch):
@@ -147,7 +134,7 @@ def test_scans_that_itk_gives_up_on_are_not_relied_on_and_stay_where_they_are(mo
         raise RuntimeError("All samples map outside moving image buffer")
 
     monkeypatch.setattr(in_force, "_best_start", gives_up)
-    found = rigid(_ball(), _ball())
+    found = rigid(ball(), ball())
     assert (found.converged, found.metric) == (False, 0.0)
     assert np.array_equal(found.matrix, np.eye(4))
     assert "could not be aligned" in found.message
