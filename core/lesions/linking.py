@@ -1,0 +1,321 @@
+"""Which lesion of the patient each label of a mask is: proposed from all known masks together, with its evidence.
+
+A person confirms or changes what is proposed here (`core.remembered.links`); no voxel is changed.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from core.errors import InputError
+from core.lesions.linking_assignment import MOST, Assignment, assign, overlap_score
+from core.lesions.linking_evidence import (
+    MIN_OVERLAP,
+    Cloud,
+    KnownLesions,
+    Look,
+    Overlap,
+    clouds,
+    gap_mm,
+    look,
+    near,
+    surface_mm,
+)
+from core.lesions.linking_history import LastWord, in_order, last_word, look_at, untold, weight
+from core.remembered.links import LabelRelation, LinkProposal, MissingRelation, is_unlinked
+from core.remembered.untyped import JsonDict
+from core.types import LabelMap, parse_date
+
+__all__ = ["KnownLesions", "propose_links"]
+
+#: A new lesion so near to one that is gone may be that one.
+NEAR_GONE_MM = 15.0
+#: A second lesion that fits at least this well, of the best, makes a link doubtful.
+_RIVAL = 0.5
+#: A link by less overlap of the smaller is doubtful; so is one of which less lies in view.
+_LITTLE, _WHOLE = 0.3, 0.9
+#: The best confidence of a link that distance alone speaks for.
+_DISTANCE_CONFIDENCE = 0.3
+_NUMBER = re.compile(r"L([1-9]\d*)")
+
+
+@dataclass(frozen=True, eq=False)
+class _Case:
+    """All that proposals of one mask are made from."""
+
+    here: Mapping[int, Cloud]
+    known: Sequence[KnownLesions]
+    looks: Sequence[Look]
+    timepoint: str
+    found: Assignment
+    lost: Mapping[str, Cloud]  # lesions that no label is, and that no label swallowed, where their place is in view
+
+    def word(self, lesion: str) -> LastWord:
+        return last_word(lesion, self.known, self.looks, self.timepoint)
+
+
+def propose_links(
+    current: LabelMap, known: Sequence[KnownLesions], timepoint: str, next_number: int
+) -> tuple[LinkProposal, ...]:
+    """Say for every label of a mask which lesion it is, and for every known lesion without one where it is.
+
+    All known masks are asked together: what best speaks for a label being a lesion, in whichever of them, is what the
+    pair scores (overlap, and by far less the distance of surfaces; the nearest visit counts most, a doubtful
+    registration less), and the sum over all pairs is made largest. Relations:
+
+    - "stable": the lesion was there when last looked at; "reappeared": it was there earlier, and gone or absent since.
+    - "new": no earlier visit has it. It is numbered from `next_number`, largest first, unless another version of this
+      visit already names it.
+    - "split": one of several labels of one lesion. "merged": it holds several lesions, and is the one of which it holds
+      most; each other one is "merged into" it, without a label.
+    - without a label: "gone": there when last looked at, and not here, though at least half of its place is in view.
+      "not in view": less is. "not assessed": no registration tells its place. What was gone before has no proposal.
+    - "unlinked": there are known lesions, and no registration tells the place of any: no label is told.
+
+    `confidence`, a figure from 0 to 1 to sort by and no probability; halved where the registration is doubtful: of a
+    link, the share of the smaller that overlaps, times 1 - second best score / best; by distance alone at most 0.3; of
+    "new", 1 - the largest share of it that lies in any lesion's place; of "gone", the share of its place in view, less
+    what lies in other labels; of "merged into" and "not in view", the share of it that does. None for the first mask,
+    "unlinked" and "not assessed": nothing was measured.
+
+    Args:
+        current: the mask to be linked.
+        known: linked masks of the patient that may be told of; unreviewed ones are left out by the caller.
+        timepoint: of the mask, YYYY-MM-DD.
+        next_number: the first number that the patient has never used, from 1.
+
+    Returns:
+        One proposal a label, ascending, then one a lesion without a label; () for an empty mask and nothing known.
+
+    Raises:
+        GeometryError: if a transform is not a finite 4x4 that can be turned back.
+        InputError: if a timepoint is no date, or `next_number` is in use.
+
+    Source: the assignment is solved as in Crouse 2016, 10.1109/TAES.2016.140952.
+    """
+    parse_date(timepoint)
+    names = {name for one in known for name in one.present | one.gone}
+    _check_number(next_number, names)
+    looks, here = [], clouds(current)
+    for rank, one in in_order(known, timepoint):
+        if one.tells:
+            looks.append(look(current, here, one, rank, weight(rank, one)))
+    if names and not looks:
+        return _untold(current, known, names)
+    words = {name: last_word(name, known, looks, timepoint) for name in names}
+    found = assign(here, looks, frozenset(name for name in names if words[name] in ("present", "this visit")))
+    left = names - set(found.lesion_of.values()) - set(found.swallowed)
+    sought = {name: look_at(name, looks) for name in left if words[name] != "later"}
+    lost = {name: seen.lesions[name] for name, seen in sought.items() if seen and seen.in_view[name] >= MOST}
+    case = _Case(here, known, looks, timepoint, found, lost)
+    fresh = [label for label in here if label not in found.lesion_of]
+    fresh.sort(key=lambda label: -here[label].volume_mm3)
+    numbers = {label: f"L{next_number + place}" for place, label in enumerate(fresh)}
+    labelled = [
+        _new(case, label, numbers[label]) if label in numbers else _linked(case, label) for label in current.labels
+    ]
+    without = left | set(found.swallowed)
+    missing = [_missing(case, name, words[name], numbers) for name in sorted(without, key=_natural)]
+    return (*labelled, *(one for one in missing if one is not None))
+
+
+def _check_number(next_number: int, names: Iterable[str]) -> None:
+    used = [int(match[1]) for name in names if (match := _NUMBER.fullmatch(name))]
+    if next_number < 1 or next_number <= max(used, default=0):
+        raise InputError(
+            f"Expected the next lesion number to be above {max(used, default=0)}, which the patient has used; got "
+            f"{next_number}. Count the patient's lesions over all timepoints."
+        )
+
+
+def _untold(current: LabelMap, known: Sequence[KnownLesions], names: Iterable[str]) -> tuple[LinkProposal, ...]:
+    """Nothing can be told by place: not which lesion a label is, nor whether a lesion is gone."""
+    why = {one.timepoint: one.registration_state or "none" for one in known}
+    days = _listed(f"{day}: {why[day]}" for day in sorted(why))
+    doubt = f"No registration with another scan can be relied on ({days}): by its place nobody can tell "
+    evidence = {"doubts": [doubt + "which lesion it is."]}
+    labels = [LinkProposal(label, None, "unlinked", evidence=evidence) for label in current.labels]
+    there = {name for one in known for name in one.present} & set(names)
+    return (*labels, *(_not_assessed(name, doubt + "whether it is there.") for name in sorted(there, key=_natural)))
+
+
+def _not_assessed(lesion: str, doubt: str) -> LinkProposal:
+    return LinkProposal(None, lesion, "not assessed", evidence={"doubts": [doubt]})
+
+
+def _linked(case: _Case, label: int) -> LinkProposal:
+    lesion = case.found.lesion_of[label]
+    edge = case.found.edges[label, lesion]
+    merged, one, overlap = case.found.came_together(label), edge.look, edge.overlap
+    apart = surface_mm(case.here[label], one.lesions[lesion])
+    rival_score, rival = case.found.rival(label)
+    margin = max(0.0, 1 - rival_score / edge.score)
+    share = overlap.of_smaller if overlap else _DISTANCE_CONFIDENCE * max(0.0, 1 - apart / NEAR_GONE_MM)
+    doubts = _merge_doubts(lesion, merged)
+    if overlap is None:
+        doubts.append(f"It overlaps no known lesion; {lesion} lies nearest, {apart:.0f} mm away.")
+    elif overlap.of_smaller < _LITTLE:
+        doubts.append(f"Only {overlap.of_smaller:.0%} of the smaller of it and {lesion} overlap.")
+    relation = _relation(case, label, bool(merged))
+    if relation == "split" and overlap and overlap.of_label < _WHOLE:
+        doubts.append(f"Only {overlap.of_label:.0%} of it lies where {lesion} was: it may be no piece of that.")
+    if rival is not None and rival_score > _RIVAL * edge.score:
+        doubts.append(f"{rival} fits {'better' if rival_score > edge.score else 'nearly as well'}.")
+    nearer = [other for other in case.looks if other.rank < one.rank and lesion in other.lesions]
+    if overlap and any(not overlap_score(other, label, lesion) for other in nearer):
+        doubts.append(f"It lies where {lesion} was on {one.known.timepoint}, and not where it was seen since.")
+    if one.in_view[lesion] < _WHOLE:
+        doubts.append(f"Only {one.in_view[lesion]:.0%} of {lesion}'s place lies in this scan.")
+    return LinkProposal(
+        label,
+        lesion,
+        relation,
+        _rounded(share * margin, one),
+        tuple(sorted([lesion, *merged], key=_natural)) if merged else (),
+        _evidence(one, overlap.of_smaller if overlap else 0.0, apart, doubts),
+    )
+
+
+def _relation(case: _Case, label: int, merged: bool) -> LabelRelation:
+    lesion = case.found.lesion_of[label]
+    if merged:
+        return "merged"
+    if len(case.found.labels_of(lesion)) > 1:
+        return "split"
+    word = case.word(lesion)
+    return "reappeared" if word == "absent" else "new" if word == "this visit" else "stable"
+
+
+def _merge_doubts(lesion: str, merged: Sequence[str]) -> list[str]:
+    if not merged:
+        return []
+    return [f"{_listed(merged)} lay where it lies now: grown together with {lesion}, or gone and overgrown."]
+
+
+def _new(case: _Case, label: int, lesion: str) -> LinkProposal:
+    """A label that is no known lesion; the evidence is of the nearest look."""
+    cloud = case.here[label]
+    seen = {
+        (one.known.timepoint, name): overlap
+        for one in case.looks
+        for (number, name), overlap in one.overlaps.items()
+        if number == label and overlap.of_smaller >= MIN_OVERLAP
+    }
+    largest = max((overlap.of_label for overlap in seen.values()), default=0.0)
+    doubts = _touching(seen)
+    beside = False
+    for name, close in zip(case.lost, near(cloud, case.lost.values(), NEAR_GONE_MM), strict=True):
+        if close and (apart := gap_mm(cloud, case.lost[name])) <= NEAR_GONE_MM:
+            beside = True
+            doubts.append(f"{name}, which is gone, lay {apart:.0f} mm from it: it may be that one.")
+    doubts += _not_looked_at(case)
+    if not case.looks:
+        return LinkProposal(label, lesion, "new", evidence={"doubts": doubts} if doubts else {})
+    confidence = (1 - min(1.0, largest)) * (0.5 if beside else 1.0)
+    evidence = _evidence(case.looks[0], largest, None, doubts)
+    return LinkProposal(label, lesion, "new", _rounded(confidence, case.looks[0]), evidence=evidence)
+
+
+def _touching(seen: Mapping[tuple[str, str], Overlap]) -> list[str]:
+    """What a new lesion overlaps, of each known lesion the most."""
+    most: dict[str, tuple[float, str]] = {}
+    for (day, name), overlap in seen.items():
+        most[name] = max(most.get(name, (0.0, "")), (overlap.of_label, day))
+    doubts = []
+    for name, (share, day) in sorted(most.items(), key=lambda item: _natural(item[0])):
+        what = f"label {name.removeprefix('unlinked-')}, which is not linked," if is_unlinked(name) else name
+        doubts.append(f"{share:.0%} of it lies where {what} was on {day}: it may be that, or a part of it.")
+    return doubts
+
+
+def _not_looked_at(case: _Case) -> list[str]:
+    days = [one.timepoint for one in untold(case.known, case.looks)]
+    return [f"The scan of {_listed(days)} could not be aligned: its lesions were not looked for."] if days else []
+
+
+def _missing(case: _Case, lesion: str, word: LastWord, new: Mapping[int, str]) -> LinkProposal | None:
+    """What is said of a lesion that no label is; None for one in view that was gone before, or came later."""
+    one = look_at(lesion, case.looks)
+    if one is None:
+        if word in ("absent", "never"):
+            return None
+        return _not_assessed(lesion, "No registration that can be relied on tells where it would lie in this scan.")
+    in_view = one.in_view[lesion]
+    if lesion in case.found.swallowed:
+        label = case.found.swallowed[lesion]
+        into = case.found.lesion_of[label]
+        overlap = one.overlaps[label, lesion].of_lesion
+        doubts = [f"It may be gone, and its place overgrown by {into}."]
+        return _without(lesion, "merged into", one, overlap, overlap, doubts, (into,))
+    if in_view < MOST:
+        return _without(lesion, "not in view", one, 1 - in_view, None, [])
+    if word not in ("present", "this visit"):
+        return None
+    doubts, held = _gone_doubts(case, one, lesion, new)
+    return _without(lesion, "gone", one, max(0.0, in_view - held), held, doubts)
+
+
+def _gone_doubts(case: _Case, one: Look, lesion: str, new: Mapping[int, str]) -> tuple[list[str], float]:
+    """What speaks against a lesion being gone, and the share of its place that lies in labels now."""
+    doubts, place = [], one.lesions[lesion]
+    held = [(label, seen.of_lesion) for (label, name), seen in one.overlaps.items() if name == lesion]
+    for label, share in sorted(pair for pair in held if pair[1] >= MIN_OVERLAP):
+        name = case.found.lesion_of.get(label) or new[label]
+        doubts.append(f"{share:.0%} of its place lies in {name}: it may have merged into that.")
+    for label, close in zip(new, near(place, (case.here[n] for n in new), NEAR_GONE_MM), strict=True):
+        if close and (apart := gap_mm(case.here[label], place)) <= NEAR_GONE_MM:
+            doubts.append(f"{new[label]}, which is new, lies {apart:.0f} mm from its place: it may be that one.")
+    if one.in_view[lesion] < _WHOLE:
+        doubts.append(f"Only {one.in_view[lesion]:.0%} of its place lies in this scan.")
+    if one.known.timepoint == case.timepoint:
+        doubts.append("Another version of this visit has it.")
+    return doubts + _not_looked_at(case), sum(share for _, share in held)
+
+
+def _without(
+    lesion: str,
+    relation: MissingRelation,
+    one: Look,
+    confidence: float,
+    overlap: float | None,
+    doubts: Sequence[str],
+    into: tuple[str, ...] = (),
+) -> LinkProposal:
+    evidence = _evidence(one, overlap, None, doubts)
+    return LinkProposal(None, lesion, relation, _rounded(confidence, one), into, evidence)
+
+
+def _rounded(confidence: float, one: Look) -> float:
+    halved = 0.5 if one.known.registration_state == "doubtful" else 1.0
+    return round(min(1.0, confidence) * halved, 3)
+
+
+def _evidence(one: Look, overlap: float | None, apart_mm: float | None, doubts: Sequence[str]) -> JsonDict:
+    """Plain JSON, with the doubts that the look itself brings; what was not measured is left out."""
+    known, all_doubts = one.known, list(doubts)
+    if known.registration_state == "doubtful":
+        all_doubts.append(f"The registration with the scan of {known.timepoint} is doubtful.")
+    if not known.accepted:
+        all_doubts.append(f"The mask of {known.timepoint} that it was told by is not accepted.")
+    evidence = {
+        "from_timepoint": known.timepoint,
+        "from_mask_id": known.mask_id,
+        "overlap": None if overlap is None else round(min(1.0, overlap), 3),
+        "surface_mm": None if apart_mm is None else round(apart_mm, 1),
+        "transform_id": known.transform_id,
+        "registration_state": known.registration_state,
+        "doubts": all_doubts or None,
+    }
+    return {key: value for key, value in evidence.items() if value is not None}
+
+
+def _natural(lesion: str) -> tuple[int, str]:
+    """L2 before L10."""
+    match = _NUMBER.fullmatch(lesion)
+    return (int(match[1]) if match else 0), lesion
+
+
+def _listed(names: Iterable[str]) -> str:
+    return ", ".join(names)
