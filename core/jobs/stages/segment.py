@@ -1,10 +1,9 @@
-"""nnU-Net's stage: a proposal with the lesions numbered as at the timepoint before."""
+"""nnU-Net's stage: a proposal, and which lesion of the patient each piece of it may be."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,45 +20,17 @@ from core.jobs.stages.common import (
     summary,
     timepoint_scans,
 )
+from core.jobs.stages.linking import Proposed, link_summary, prepare_links, propose, store_transforms
+from core.lesions.matching import MAX_LESIONS
 from core.remembered.vocabulary import MaskMethod
+from core.review.identity import lesion_number
 from core.review.readers import masks_for_all_to_see, readable
-from core.types import LabelMap, MaskRecord, Progress, Volume
+from core.types import LabelMap, Progress, Volume, no_progress
 
 #: Components smaller than this are noise of the network, not lesions: half a millilitre, about a 10 mm sphere, below
 #: what RECIST 1.1 calls measurable.
 MIN_LESION_MM3 = 500.0
-#: Largest distance, mm, between lesion centres (after registration) at which a lesion is still the same one.
-MAX_MATCH_MM = 10.0
 DEFAULT_MODEL = "sts-ctpet-small"
-
-
-def lesion_priors(
-    store: StageStore, patient_id: str, timepoint: str, known_masks: Mapping[str, Sequence[MaskRecord]]
-) -> list[dict[str, Any]]:
-    """Masks to take lesion numbers from, by priority; each lists only lesions that are not in an earlier one.
-
-    In order: this timepoint's, earlier ones from the nearest on, later ones. Of a timepoint it is the accepted version,
-    else the newest that was not rejected. So a lesion that comes back after it was gone is found under its old number.
-
-    Args:
-        known_masks: the versions that may be made use of, by timepoint.
-    """
-    every = sorted(known_masks)
-    earlier = [t for t in reversed(every) if t < timepoint]
-    priors: list[dict[str, Any]] = []
-    known: set[int] = set()
-    for other in [timepoint, *earlier, *(t for t in every if t > timepoint)]:
-        candidates = [record for record in known_masks[other] if record.status != "rejected"]
-        candidates = readable(store, patient_id, candidates)
-        newest = candidates[-1] if candidates else None
-        record = next((candidate for candidate in candidates if candidate.status == "accepted"), newest)
-        lesions = {int(lesion["label"]) for lesion in record.lesions} - known if record else set()
-        if record and lesions:
-            known |= lesions
-            scan = describe(store, store.scans.reference(patient_id, other))
-            mask = str(store.masks.path(record))
-            priors.append({"timepoint": other, "mask": mask, "scan": scan, "lesions": sorted(lesions)})
-    return priors
 
 
 def prepare_segment(store: StageStore, args: Mapping[str, Any], person: str) -> dict[str, Any]:
@@ -76,14 +47,12 @@ def prepare_segment(store: StageStore, args: Mapping[str, Any], person: str) -> 
     model_id = str(args.get("model_id") or DEFAULT_MODEL)
     scans_for(channels_of(model_id), scans)
     known = masks_for_all_to_see(store, patient_id, timepoint, person)
-    labels = [int(lesion["label"]) for records in known.values() for record in records for lesion in record.lesions]
     return {
         "patient_id": patient_id,
         "timepoint": timepoint,
         "model_id": model_id,
         "scans": [describe(store, scan) for scan in scans],
-        "priors": lesion_priors(store, patient_id, timepoint, known),
-        "next_label": max(labels, default=0) + 1,
+        "linking": prepare_links(store, patient_id, timepoint, known),
     }
 
 
@@ -98,10 +67,10 @@ def compute_segment(params: dict[str, Any], out_dir: Path, progress: Progress) -
     answer = segmenter.segment(volumes, lambda f, m: progress(0.8 * f, m))
     grid = answer.labels.grid
     found = components(segmenter.lesion_mask(answer.labels.array), grid, min_volume_mm3=MIN_LESION_MM3)
-    progress(0.85, "matching lesions with the timepoint before")
-    numbered, matching = _number(found, volumes[0], params)
+    here = [(volume, scan["sha256"]) for volume, scan in zip(volumes, params["scans"], strict=True)]
+    labels, proposed = linked(LabelMap(found, grid), here, params["linking"], lambda f, m: progress(0.85 + 0.14 * f, m))
     path = out_dir / "mask.nii.gz"
-    write_nifti(path, numbered, grid)
+    write_nifti(path, labels.array, grid)
     progress(1.0, "done")
     return {
         "mask": path.name,
@@ -114,64 +83,41 @@ def compute_segment(params: dict[str, Any], out_dir: Path, progress: Progress) -
             for one in answer.coverage
             if not one.whole
         ],
-        "matching": matching,
+        "proposed": proposed.to_json(),
     }
 
 
-def _number(components: np.ndarray, reference: Volume, params: Mapping[str, Any]) -> tuple[np.ndarray, dict[str, Any]]:
-    """Component numbers -> lesion numbers of the patient; new lesions count on from params["next_label"].
-
-    Without a mask that numbers may be taken from the largest is lesion 1.
-    """
-    from core.lesions.matching import match_lesions
-
-    first_free = int(params["next_label"])
-    if not params["priors"]:
-        return components, {"prior": None}
-    nearest, *older = params["priors"]
-    note: dict[str, Any] = {"prior": nearest["timepoint"]}
-    to_prior, converged = motion_to(reference, nearest, params["timepoint"])
-    if converged is not None:
-        note["registration_converged"] = converged
-    match = partial(match_lesions, max_distance_mm=MAX_MATCH_MM, next_label=first_free)
-    matching = match(read_label_map(Path(nearest["mask"])), components, reference.grid, to_prior)
-    merged = dict(matching.merges)
-    lost = matching.lost
-    for prior in older:
-        if not matching.new:
-            break
-        to_prior, converged = motion_to(reference, prior, params["timepoint"])
-        if not converged:
-            continue  # a lesion called new is found out in review; one under a wrong number may not be
-        unknown = [component for component, lesion in matching.numbers.items() if lesion in matching.new]
-        again = match(
-            only_lesions(read_label_map(Path(prior["mask"])), prior["lesions"]),
-            np.where(np.isin(components, unknown), components, 0).astype(np.uint8),
-            reference.grid,
-            to_prior,
-        )
-        merged |= again.merges
-        matching = replace(again, numbers={**matching.numbers, **again.numbers})
-    note |= {
-        "merged": {str(lesion): list(parts) for lesion, parts in merged.items()},
-        "new": list(matching.new),
-        "vanished": list(lost),
-    }
-    return matching.relabel(components, reference.grid).array, note
+def linked(
+    components: LabelMap,
+    here: Sequence[tuple[Volume, str]],
+    linking: Mapping[str, Any],
+    progress: Progress = no_progress,
+) -> tuple[LabelMap, Proposed]:
+    """Components as labels, each with the lesion that it is proposed to be; the label is the lesion's number where no
+    other component has it, so that files read alike, but says nothing."""
+    proposed = propose(components, here, linking, progress)
+    labels = _labels(proposed.lesion_of())
+    lookup = np.zeros(256, dtype=np.uint8)
+    for component, label in labels.items():
+        lookup[component] = label
+    links = tuple(replace(x, label=labels[x.label]) if x.label is not None else x for x in proposed.links)
+    return LabelMap(lookup[components.array], components.grid), replace(proposed, links=links)
 
 
-def motion_to(reference: Volume, prior: Mapping[str, Any], timepoint: str) -> tuple[np.ndarray, bool | None]:
-    """4x4 from this scan's mm to the prior's, and whether to rely on it; identity and None within one timepoint."""
-    from core.imaging.registration import rigid
-
-    if prior["timepoint"] == timepoint:
-        return np.eye(4), None
-    motion = rigid(reference, read_scan(prior["scan"]))
-    return motion.matrix, bool(motion.converged)
-
-
-def only_lesions(labels: LabelMap, lesions: Sequence[int]) -> LabelMap:
-    return LabelMap(np.where(np.isin(labels.array, lesions), labels.array, 0).astype(np.uint8), labels.grid)
+def _labels(lesion_of: Mapping[int, str | None]) -> dict[int, int]:
+    """Component -> label, each once."""
+    wanted = {component: lesion_number(lesion or "") for component, lesion in lesion_of.items()}
+    labels: dict[int, int] = {}
+    for component in sorted(lesion_of):
+        number = wanted[component]
+        if 1 <= number <= MAX_LESIONS and number not in labels.values():
+            labels[component] = number
+    free = (n for n in range(1, MAX_LESIONS + 1) if n not in {*labels.values(), *wanted.values()})
+    spare = (n for n in range(1, MAX_LESIONS + 1) if n not in labels.values())
+    for component in sorted(set(lesion_of) - set(labels)):
+        label = next(free, None)
+        labels[component] = label if label is not None else next(n for n in spare if n not in labels.values())
+    return labels
 
 
 def record_segment(
@@ -198,6 +144,8 @@ def record_segment(
         model_files=result.get("model_files"),
         prompts=result.get("coverage", []),
         parent_version=seen[-1].version if seen else None,
+        links=store_transforms(store, patient_id, Proposed.from_json(result["proposed"]), person),
     )
     notes = [str(one["words"]) for one in result.get("coverage", [])]
-    return {**summary(record), "seconds": result["seconds"], "matching": result["matching"], "notes": notes}
+    links = [link_summary(link) for link in store.links.of_mask(record.mask_id)]
+    return {**summary(record), "seconds": result["seconds"], "links": links, "notes": notes}
