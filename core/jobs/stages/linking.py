@@ -115,13 +115,32 @@ def _known(
     }
 
 
-def propose(
-    labels: LabelMap, here: Sequence[tuple[Volume, str]], params: JsonObject, progress: Progress = no_progress
-) -> Proposed:
-    """Links of a mask's labels, and the transforms that had to be computed for them.
+@dataclass(frozen=True, eq=False)
+class KnownHere:
+    """The lesions that are known of a patient, with where they lie in the scan that is looked at.
 
     Args:
-        here: the scans of its timepoint, each with the SHA-256 of its file ("" where it is not stored yet).
+        lesions: of each mask that tells of them.
+        transforms: those that were computed for it.
+        timepoint: of the scan. next_number: the first that the patient has never used.
+    """
+
+    lesions: tuple[KnownLesions, ...]
+    transforms: tuple[NewTransform, ...]
+    timepoint: str
+    next_number: int
+
+    def links(self, labels: LabelMap) -> tuple[LinkProposal, ...]:
+        """What the labels of a mask of that timepoint are, and where the lesions are that it has not."""
+        links = propose_links(labels, self.lesions, self.timepoint, self.next_number)
+        return tuple(_without_specks(labels, _as_labelled(links, self.next_number)))
+
+
+def known_here(here: Sequence[tuple[Volume, str]], params: JsonObject, progress: Progress = no_progress) -> KnownHere:
+    """Reads the known masks, and registers scans that never were.
+
+    Args:
+        here: the scans of the timepoint, each with the SHA-256 of its file ("" where it is not stored yet).
         params: of `prepare_links`.
         progress: told which scan is registered.
     """
@@ -145,9 +164,15 @@ def propose(
             )
         )
     progress(1.0, "")
-    first = int(params["next_number"])
-    links = _as_labelled(propose_links(labels, known, str(params["timepoint"]), first), first)
-    return Proposed(tuple(_without_specks(labels, links)), tuple(transforms))
+    return KnownHere(tuple(known), tuple(transforms), str(params["timepoint"]), int(params["next_number"]))
+
+
+def propose(
+    labels: LabelMap, here: Sequence[tuple[Volume, str]], params: JsonObject, progress: Progress = no_progress
+) -> Proposed:
+    """Links of a mask's labels, and the transforms that had to be computed for them; arguments as `known_here`."""
+    known = known_here(here, params, progress)
+    return Proposed(known.links(labels), known.transforms)
 
 
 def _place(here: Sequence[tuple[Volume, str]], one: JsonObject, timepoint: str) -> tuple[Any, Any, str | None, Any]:

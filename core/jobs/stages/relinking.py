@@ -14,7 +14,7 @@ from core.jobs.stages.linking import (
     propose_for,
     store_transforms,
 )
-from core.remembered.links import LesionLink, LinkProposal
+from core.remembered.links import LesionLink, LinkChange, LinkProposal
 from core.review.identity import offered_labels, standing_links
 from core.review.readers import visible_masks
 from core.types import Decision, LabelMap, MaskRecord, Progress, no_progress
@@ -45,14 +45,15 @@ def accept(
     reviewer: str,
     reason: str,
     comment: str = "",
+    links: Sequence[LinkChange] = (),
     progress: Progress = no_progress,
 ) -> Decision:
-    """Accept a version with its lesions as they stand; told anew before, where they were told before others were
-    accepted. Raises as `store.decisions.decide`."""
+    """Accept a version with its lesions as they stand, or as the reviewer changes them (`links`); they are told anew
+    before, where they were told before others were accepted. Raises as `store.decisions.decide`."""
     record = store.masks.version(patient_id, timepoint, version)
     if store.links.why_outdated(record.mask_id):
         relink(store, record, reviewer, progress)
-    return store.decisions.decide(patient_id, timepoint, version, "accept", reviewer, reason, comment)
+    return store.decisions.decide(patient_id, timepoint, version, "accept", reviewer, reason, comment, links=links)
 
 
 def draft_links(

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from core.engines.auto.channels import channels_of, scans_for
+from core.errors import InputError
 from core.imaging.coverage import partial_words
 from core.imaging.volumes import read_label_map, write_nifti
 from core.jobs.stages.common import (
@@ -20,8 +21,8 @@ from core.jobs.stages.common import (
     summary,
     timepoint_scans,
 )
-from core.jobs.stages.linking import Proposed, link_summary, prepare_links, propose, store_transforms
-from core.lesions.matching import MAX_LESIONS
+from core.jobs.stages.linking import KnownHere, Proposed, known_here, link_summary, prepare_links, store_transforms
+from core.lesions.matching import MAX_LESIONS, components
 from core.remembered.vocabulary import MaskMethod
 from core.review.identity import lesion_number
 from core.review.readers import masks_for_all_to_see, readable
@@ -59,16 +60,15 @@ def prepare_segment(store: StageStore, args: Mapping[str, Any], person: str) -> 
 def compute_segment(params: dict[str, Any], out_dir: Path, progress: Progress) -> dict[str, Any]:
     """Runs the network, splits its answer into lesions, and gives each the number it had at the timepoint before."""
     from core.engines.auto.nnunet import load_segmenter
-    from core.lesions.matching import components
 
     progress(0.0, "loading the model")
     segmenter = load_segmenter(params["model_id"])
     volumes = [read_scan(scan) for scan in params["scans"]]
     answer = segmenter.segment(volumes, lambda f, m: progress(0.8 * f, m))
     grid = answer.labels.grid
-    found = components(segmenter.lesion_mask(answer.labels.array), grid, min_volume_mm3=MIN_LESION_MM3)
+    found = LabelMap(np.asarray(segmenter.lesion_mask(answer.labels.array)).astype(np.uint8), grid)
     here = [(volume, scan["sha256"]) for volume, scan in zip(volumes, params["scans"], strict=True)]
-    labels, proposed = linked(LabelMap(found, grid), here, params["linking"], lambda f, m: progress(0.85 + 0.14 * f, m))
+    labels, proposed = linked(found, here, params["linking"], lambda f, m: progress(0.85 + 0.14 * f, m))
     path = out_dir / "mask.nii.gz"
     write_nifti(path, labels.array, grid)
     progress(1.0, "done")
@@ -88,20 +88,48 @@ def compute_segment(params: dict[str, Any], out_dir: Path, progress: Progress) -
 
 
 def linked(
-    components: LabelMap,
-    here: Sequence[tuple[Volume, str]],
-    linking: Mapping[str, Any],
-    progress: Progress = no_progress,
+    lesion: LabelMap, here: Sequence[tuple[Volume, str]], linking: Mapping[str, Any], progress: Progress = no_progress
 ) -> tuple[LabelMap, Proposed]:
-    """Components as labels, each with the lesion that it is proposed to be; the label is the lesion's number where no
-    other component has it, so that files read alike, but says nothing."""
-    proposed = propose(components, here, linking, progress)
-    labels = _labels(proposed.lesion_of())
+    """The network's answer as labels, each with the lesion that it is proposed to be.
+
+    A piece below `MIN_LESION_MM3` is left out as noise, but where a known lesion was and nothing larger is: what is
+    left of it is not nothing. A label is the lesion's number where no other piece has it, so that files read alike; it
+    says nothing.
+
+    Args:
+        lesion: 1 where the network found a lesion.
+        here, linking, progress: as `core.jobs.stages.linking.known_here` takes them.
+    """
+    known = known_here(here, linking, progress)
+    pieces = _pieces(lesion)
+    sizes = pieces.voxel_counts * lesion.grid.voxel_volume_mm3
+    kept = _without_noise(pieces, [n for n in pieces.labels if sizes[n] >= MIN_LESION_MM3], known)
+    links = known.links(kept)
+    labels = _labels({link.label: link.lesion_id for link in links if link.label is not None})
     lookup = np.zeros(256, dtype=np.uint8)
     for component, label in labels.items():
         lookup[component] = label
-    links = tuple(replace(x, label=labels[x.label]) if x.label is not None else x for x in proposed.links)
-    return LabelMap(lookup[components.array], components.grid), replace(proposed, links=links)
+    renamed = tuple(replace(x, label=labels[x.label]) if x.label is not None else x for x in links)
+    return LabelMap(lookup[kept.array], kept.grid), Proposed(renamed, known.transforms)
+
+
+def _pieces(lesion: LabelMap) -> LabelMap:
+    """Connected pieces, the largest first; small ones too, unless there are too many to be anything but noise."""
+    try:
+        return LabelMap(components(lesion.array, lesion.grid), lesion.grid)
+    except InputError:
+        return LabelMap(components(lesion.array, lesion.grid, min_volume_mm3=MIN_LESION_MM3), lesion.grid)
+
+
+def _without_noise(pieces: LabelMap, large: Sequence[int], known: KnownHere) -> LabelMap:
+    """Large pieces, and of the small ones those that are all that is left of a known lesion."""
+    if len(large) == len(pieces.labels):
+        return pieces
+    links = known.links(pieces)
+    found = {link.lesion_id for link in links if link.label in large}
+    left = [x.label for x in links if x.relation in ("stable", "split", "merged") and x.lesion_id not in found]
+    wanted = [n for n in pieces.labels if n in large or n in left]
+    return LabelMap(np.where(np.isin(pieces.array, wanted), pieces.array, 0).astype(np.uint8), pieces.grid)
 
 
 def _labels(lesion_of: Mapping[int, str | None]) -> dict[int, int]:
