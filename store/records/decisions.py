@@ -115,7 +115,7 @@ class Decisions:
             raise StoreError(
                 f"{in_words(record)[:1].upper()}{in_words(record)[1:]} cannot be accepted yet: {outdated}. Look at its "
                 "lesions on Review, or run "
-                f"`python cli.py link {record.patient_id} {record.timepoint} {record.version} --again`."
+                f"`python cli.py lesion propose {record.patient_id} {record.timepoint} {record.version}`."
             )
         if whole and not self._ledger.db.query(
             "SELECT 1 FROM mask_anomalies WHERE mask_id = ? LIMIT 1", [record.mask_id]

@@ -6,15 +6,18 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from core.jobs.stages.common import StageStore
+from core.errors import InputError
+from core.jobs.stages.common import StageStore, describe, timepoint_scans
 from core.jobs.stages.linking import (
     kept_numbers,
     prepare_links,
     propose,
     propose_for,
+    register,
+    scans_here,
     store_transforms,
 )
-from core.remembered.links import LesionLink, LinkChange, LinkProposal
+from core.remembered.links import LesionLink, LinkChange, LinkProposal, StoredTransform
 from core.review.identity import offered_labels, standing_links
 from core.review.readers import visible_masks
 from core.types import Decision, LabelMap, MaskRecord, Progress, no_progress
@@ -54,6 +57,28 @@ def accept(
     if store.links.why_outdated(record.mask_id):
         relink(store, record, reviewer, progress)
     return store.decisions.decide(patient_id, timepoint, version, "accept", reviewer, reason, comment, links=links)
+
+
+def registered(
+    store: StageStore, patient_id: str, first: str, second: str, person: str, *, again: bool = False
+) -> StoredTransform:
+    """Where the scans of one timepoint lie in those of another: as it is stored, else computed (seconds) and stored.
+
+    Args:
+        again: compute it also where it is stored.
+
+    Raises:
+        InputError: for one timepoint twice. StoreError: if one has no scan, or its file is not as it was stored.
+    """
+    if first == second:
+        raise InputError(f"Expected two timepoints to register, got {first} twice. Nothing was done.")
+    stored = None if again else store.transforms.between(patient_id, first, second)
+    if stored is None:
+        there = [describe(store, scan) for scan in timepoint_scans(store, patient_id, second)]
+        new = register(scans_here(store, patient_id, first), there, first, second)
+        stored = store.transforms.add(patient_id, new, person)
+        stored = store.transforms.between(patient_id, first, second) or stored
+    return stored
 
 
 def draft_links(
