@@ -21,13 +21,11 @@ from core.jobs.stages.common import (
     summary,
     timepoint_scans,
 )
+from core.lesions.sizes import MIN_LESION_MM3 as MIN_LESION_MM3
 from core.remembered.vocabulary import MaskMethod
 from core.review.readers import masks_for_all_to_see, readable
 from core.types import LabelMap, MaskRecord, Progress, Volume
 
-#: Components smaller than this are noise of the network, not lesions: half a millilitre, about a 10 mm sphere, below
-#: what RECIST 1.1 calls measurable.
-MIN_LESION_MM3 = 500.0
 #: Largest distance, mm, between lesion centres (after registration) at which a lesion is still the same one.
 MAX_MATCH_MM = 10.0
 DEFAULT_MODEL = "sts-ctpet-small"
