@@ -321,6 +321,7 @@ GIVEN = {
     **dict.fromkeys(("mask withdraw", "lost", "mask mark-lost"), "x 2025-01-20 1 --reason x"),
     **dict.fromkeys(("anomaly", "similar", "gate score-mask", "mask similar", "mask mark-found"), "x 2025-01-20 1"),
     **dict.fromkeys(("masks", "growth", "keep-forecast", "mask list", "growth show", "growth forecasts keep"), "x"),
+    **dict.fromkeys(("timeline", "patient timeline"), "x"),
     "person": "list",
     **dict.fromkeys(("people add", "people disable", "people enable", "people identify"), "x"),
     "people grant": "x --all",
