@@ -36,6 +36,7 @@ export class Toolbar extends Controls {
     const { viewer } = this;
     this.bar.replaceChildren(planeGroup(this), layoutGroup(this), imageGroup(this), maskGroup(this), lesionGroup(this));
     if (viewer.link) this.bar.append(linkGroup(this));
+    if (viewer.registering) this.bar.append(viewer.registering.group(this));
     this.bar.append(
       this.group(
         "Help",
