@@ -37,6 +37,9 @@ ACTIONS: Mapping[str, frozenset[str]] = {
     "mask.added": _READERS,
     "study.added": _READERS,  # scans and masks that came together, in one change
     "mask.decided": _READERS,
+    "links.set": _READERS,
+    "transform.added": _READERS,
+    "transform.judged": _READERS,
     "mask.lost": _READERS,
     "mask.found": _READERS,
     "mask.scored": _READERS,

@@ -14,6 +14,7 @@ from store.records.decisions import Decisions
 from store.records.events import Events
 from store.records.forecasts import Forecasts
 from store.records.jobs import Jobs
+from store.records.links import Links
 from store.records.mask_losses import Losses
 from store.records.masks import Masks
 from store.records.models import Models, ReferenceSets
@@ -22,6 +23,7 @@ from store.records.people import People
 from store.records.readings import Readings
 from store.records.scans import Scans
 from store.records.studies import Studies
+from store.records.transforms import Transforms
 from store.records.vectors import Vectors
 from store.records.verdicts import Verdicts
 from store.views import Views
@@ -36,13 +38,15 @@ class Parts:
         self.people = People(ledger)
         self.patients = Patients(ledger)
         self.scans = Scans(ledger, files)
-        self.masks = Masks(ledger, files, self.scans)
+        self.links = Links(ledger)
+        self.transforms = Transforms(ledger)
+        self.masks = Masks(ledger, files, self.scans, self.links)
         self.studies = Studies(ledger, self.scans, self.masks)
         self.losses = Losses(ledger, self.masks)
-        self.decisions = Decisions(ledger, self.masks)
+        self.decisions = Decisions(ledger, self.masks, self.links)
         self.readings = Readings(ledger, self.scans)
-        self.verdicts = Verdicts(ledger, self.scans)
-        self.vectors = Vectors(ledger, self.masks)
+        self.verdicts = Verdicts(ledger, self.scans, self.links)
+        self.vectors = Vectors(ledger, self.masks, self.links)
         self.events = Events(ledger)
         self.forecasts = Forecasts(ledger)
         self.models = Models(ledger)
@@ -50,7 +54,7 @@ class Parts:
         self.jobs = Jobs(ledger)
         self.drafts = Drafts(ledger, self.scans, self.masks)
         self.corrections = Corrections(ledger, self.drafts, self.readings)
-        self.views = Views(ledger, self.masks, self.readings)
+        self.views = Views(ledger, self.masks, self.readings, self.links, self.transforms)
 
     def scratch(self) -> AbstractContextManager[Path]:
         """A fresh folder of the store's own for files on their way in; gone afterwards, and swept after a kill."""

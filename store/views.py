@@ -14,13 +14,18 @@ from itertools import groupby
 from operator import itemgetter
 from typing import TypeVar
 
+from core.remembered.links import LesionLink
 from core.remembered.lists import ClosedRow, CohortMask, CohortRow, CohortScan, QualityRow, WorklistRow, WorklistVersion
 from core.remembered.rows import Event, MaskVerdict, ScanVerdict
+from core.review.identity import ChangedIds, with_lesion_ids
 from core.types import Decision
 from store.database.connection import Row
 from store.ledger.writing import LedgerBase, value_of
+from store.records.links import Links
 from store.records.masks import Masks
 from store.records.readings import Readings
+from store.records.transforms import Transforms
+from store.records.verdicts import linked_verdict
 
 _WORKLIST = """
 SELECT t.patient_id, t.timepoint, s.result AS scan_result, m.mask_id, m.version, m.method, m.status,
@@ -105,8 +110,11 @@ WHERE newest = 1 AND json_extract_string(result, '$.state') IN ('out of distribu
 class Views:
     """The lists."""
 
-    def __init__(self, ledger: LedgerBase, masks: Masks, readings: Readings) -> None:
+    def __init__(
+        self, ledger: LedgerBase, masks: Masks, readings: Readings, links: Links, transforms: Transforms
+    ) -> None:
         self._db, self._masks, self._readings = ledger.db, masks, readings
+        self._links, self._transforms = links, transforms
 
     def worklist(self) -> list[WorklistRow]:
         """Every timepoint with its versions, by patient and timepoint."""
@@ -131,7 +139,12 @@ class Views:
 
     def cohort(self) -> list[CohortRow]:
         """Every patient by id, with what the cohort is made of."""
-        masks, problems = self._by_patient(_MASKS, lambda row: CohortMask(**row)), self._masks.problems()
+        ids, problems = self._links.changed_ids(), self._masks.problems()
+        masks = self._by_patient(_MASKS, lambda row: _mask(row, ids.get(row["mask_id"], {})))
+        links: dict[str, list[LesionLink]] = defaultdict(list)
+        for patient_id, link in self._links.of_all():
+            links[patient_id].append(link)
+        transforms = self._transforms.by_patient()
         scans = self._by_patient(_SCANS, lambda row: _scan(**row))
         events = self._values("SELECT * FROM events ORDER BY date, seq", Event, "detail")
         dates = self._by_patient(
@@ -149,8 +162,10 @@ class Views:
                 tuple(events[patient]),
                 {m.mask_id: problems[m.mask_id] for m in masks[patient] if m.mask_id in problems} if problems else {},
                 tuple(acceptances[patient]),
-                tuple(of_masks[patient]),
+                tuple(linked_verdict(verdict, ids.get(verdict.mask_id, {})) for verdict in of_masks[patient]),
                 tuple(of_scans[patient]),
+                tuple(links[patient]),
+                tuple(transforms.get(patient, ())),
             )
             for patient in (
                 r["patient_id"] for r in self._db.query("SELECT patient_id FROM patients ORDER BY patient_id")
@@ -170,6 +185,10 @@ class Views:
         for row in self._db.query(sql):
             found[row["patient_id"]].append(value_of(kind, row, decoded=list(decoded)))
         return found
+
+
+def _mask(row: Row, ids: ChangedIds) -> CohortMask:
+    return CohortMask(**{**row, "lesions": with_lesion_ids(row["lesions"], ids)})
 
 
 @lru_cache(maxsize=4096)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from core.remembered.identifiers import ScanIdentifiers
+from core.remembered.links import LinkProposal
 from core.remembered.rows import LesionVector
 from core.remembered.untyped import JsonObject
 from core.remembered.vocabulary import MaskMethod
@@ -32,6 +33,7 @@ class NewMask:
     Args:
         prompts: what it was made from (`{"type": "import", …}`).
         verdict: what the mask gate says of it.
+        links: which lesions its labels are, as matching proposes.
     """
 
     labels: LabelMap
@@ -40,6 +42,7 @@ class NewMask:
     verdict: JsonObject | None = None
     method: str = MaskMethod.IMPORT
     prompts: tuple[JsonObject, ...] = ()
+    links: tuple[LinkProposal, ...] = ()
 
 
 @dataclass(frozen=True)

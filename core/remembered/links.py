@@ -74,6 +74,23 @@ class LesionLink(LinkProposal):
     created_at: str = ""
 
 
+@dataclass(frozen=True)
+class LinkChange:
+    """What a person says of one label, or of a lesion that a version has not.
+
+    Args:
+        label: 1..255; None for a lesion that is not there.
+        lesion_id: which lesion it is; None: cannot be told. Without a label: of which lesion it is said.
+        relation: only without a label: "gone", "merged into", "not in view" …
+        into: of "merged into": into which.
+    """
+
+    label: int | None
+    lesion_id: str | None
+    relation: str = ""
+    into: tuple[str, ...] = ()
+
+
 def unlinked_id(label: int) -> str:
     """What stands for the lesion id of a label that is linked to none; it is never the id of a lesion."""
     return f"unlinked-{label}"

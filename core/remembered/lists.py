@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from core.remembered.links import LesionLink, StoredTransform
 from core.remembered.rows import Event, MaskVerdict, ScanVerdict
 from core.remembered.untyped import JsonObject
 from core.types import Decision
@@ -150,6 +151,7 @@ class CohortRow:
         events: by date.
         mask_problems: mask id -> why its file is not read.
         acceptances: decisions that accepted the accepted masks, oldest first.
+        links: what is said of the masks' labels now. transforms: between the scans, oldest first.
         mask_verdicts, scan_verdicts: the newest of each accepted mask and each timepoint, where they are a doubt.
     """
 
@@ -162,6 +164,8 @@ class CohortRow:
     acceptances: tuple[Decision, ...] = ()
     mask_verdicts: tuple[MaskVerdict, ...] = ()
     scan_verdicts: tuple[ScanVerdict, ...] = ()
+    links: tuple[LesionLink, ...] = ()
+    transforms: tuple[StoredTransform, ...] = ()
 
     @property
     def accepted(self) -> tuple[CohortMask, ...]:

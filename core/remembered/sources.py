@@ -12,6 +12,7 @@ from typing import Any, Protocol
 
 from core.remembered.identifiers import MaskOrigin, ScanIdentifiers
 from core.remembered.incoming import NewMask, NewScan, StoredStudy
+from core.remembered.links import LinkChange, LinkProposal
 from core.remembered.rows import (
     Event,
     FinishedReading,
@@ -144,6 +145,7 @@ class MaskSource(MaskRecordSource, Protocol):
         lesions: Sequence[LesionMeasure],
         vectors: Sequence[LesionVector] = (),
         verdict: Mapping[str, Any] | None = None,
+        links: Sequence[LinkProposal] = (),
     ) -> MaskRecord: ...
 
 
@@ -162,6 +164,7 @@ class DecisionSource(Protocol):
         reason: str,
         comment: str = "",
         lesion_id: str | None = None,
+        links: Sequence[LinkChange] = (),
     ) -> Decision: ...
 
 

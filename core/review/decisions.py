@@ -7,7 +7,7 @@ sidecar alone tells what may enter a curve. Voxels never change. Pure values: th
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 from core.errors import InputError, StoreError
 from core.remembered.sources import MeasuredMask
@@ -99,12 +99,13 @@ def _check_lesion(record: MaskRecord, name: str, verdict: str, lesion_id: str, e
         )
 
 
-def lesions_after(record: MaskRecord, verdict: str, lesion_id: str) -> list[JsonDict]:
-    """The version's lesions once a lesion of it was accepted or rejected; others stay as they are."""
+def lesions_after(lesions: Sequence[JsonObject], verdict: str, labels: Collection[int]) -> list[JsonDict]:
+    """The version's lesions as they are stored once a lesion of it, which has these labels, was accepted or rejected;
+    others stay as they are."""
     out = []
-    for lesion in record.lesions:
+    for lesion in lesions:
         decided = dict(lesion)
-        if str(lesion["lesion_id"]) == lesion_id:
+        if int(lesion["label"]) in labels:
             decided.pop(REJECTED, None)
             decided |= {REJECTED: True} if verdict == "reject" else {}
         out.append(decided)

@@ -126,6 +126,48 @@ ALTER TABLE scans ADD COLUMN moved VARCHAR;
 ALTER TABLE masks ADD COLUMN moved VARCHAR;
 """,
     ),
+    # Links by mask and transforms by scan: wherever these are moved to, what was said of them goes along. Label 0: of a
+    # lesion that the version has no voxels of.
+    Migration(
+        "links of lesions, transforms between scans",
+        """
+CREATE TABLE lesion_links (
+    mask_id VARCHAR NOT NULL,
+    label INTEGER NOT NULL,
+    lesion_id VARCHAR,
+    relation VARCHAR NOT NULL,
+    confidence DOUBLE,
+    into_lesions VARCHAR NOT NULL,
+    evidence VARCHAR NOT NULL,
+    confirmed_by VARCHAR,
+    reason VARCHAR NOT NULL,
+    person VARCHAR NOT NULL,
+    created_at VARCHAR NOT NULL,
+    seq BIGINT NOT NULL,
+    place INTEGER NOT NULL,
+    PRIMARY KEY (seq, mask_id, place)
+);
+CREATE TABLE transforms (
+    transform_id VARCHAR PRIMARY KEY,
+    from_scan_sha256 VARCHAR NOT NULL,
+    to_scan_sha256 VARCHAR NOT NULL,
+    matrix VARCHAR NOT NULL,
+    state VARCHAR NOT NULL,
+    method VARCHAR NOT NULL,
+    overlap DOUBLE,
+    figures VARCHAR NOT NULL,
+    parameters VARCHAR NOT NULL,
+    message VARCHAR NOT NULL,
+    sha256 VARCHAR NOT NULL,
+    person VARCHAR NOT NULL,
+    created_at VARCHAR NOT NULL,
+    seq BIGINT NOT NULL,
+    verdict VARCHAR,
+    judged_by VARCHAR,
+    judged_reason VARCHAR NOT NULL
+);
+""",
+    ),
 )
 
 

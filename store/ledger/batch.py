@@ -22,6 +22,8 @@ TABLES: dict[str, str] = {
     "masks": "mask_id",
     "lesions": "patient_id, lesion_id",
     "measurements": "mask_id, label",
+    "lesion_links": "seq, mask_id, place",
+    "transforms": "transform_id",
     "decisions": "decision_id",
     "ood_scores": "score_id",
     "mask_anomalies": "anomaly_id",

@@ -57,7 +57,7 @@ _OF_PATIENT = (
     "readings_finished",
 )
 #: The same by mask_id.
-_OF_MASK = ("measurements", "decisions", "mask_anomalies", "mask_vectors", "mask_losses")
+_OF_MASK = ("measurements", "decisions", "mask_anomalies", "mask_vectors", "mask_losses", "lesion_links")
 _SHA256, _FOLDER = re.compile("[0-9a-f]{64}"), re.compile("(discarded/)?[0-9a-f-]{32,36}")
 #: Of what comes back, rows of which the patient may have one already.
 _SHARED = ("patients", "lesions", "file_states")
@@ -181,6 +181,9 @@ def _deleted(db: Writer, entry: Entry, payload: JsonDict) -> None:
         delete(db, table, {"patient_id": payload["patient_id"]})
     for content in payload["identifiers"]:
         delete(db, "scan_identifiers", {"content_sha256": content})
+    for sha256 in payload["scan_sha256"]:
+        for end in ("from_scan_sha256", "to_scan_sha256"):
+            delete(db, "transforms", {end: sha256})
     for job_id in payload["job_ids"]:
         delete(db, "jobs", {"job_id": job_id})
     for path in payload["file_states"]:

@@ -14,7 +14,7 @@ from core.types import MODALITIES, Decision, MaskRecord, Scan
 from store.database.connection import Row, Writer
 from store.files import identifier_files
 from store.files.paths import mask_place, scan_place
-from store.ledger import putting_right
+from store.ledger import linking, putting_right
 from store.ledger.audit import Entry
 from store.ledger.compound import STUDY, parts_of
 from store.ledger.statements import insert
@@ -120,6 +120,7 @@ def _mask_added(db: Writer, entry: Entry, payload: Payload) -> None:
     if "verdict" in payload:
         said = {**payload["verdict"], "mask_id": payload["mask_id"]}
         ACTIONS["mask.scored"](db, entry, said)
+    linking.insert_links(db, entry, payload["mask_id"], payload.get("links", ()))
 
 
 def _mask_adopted(db: Writer, entry: Entry, payload: Payload) -> None:
@@ -139,6 +140,7 @@ def _mask_decided(db: Writer, entry: Entry, payload: Payload) -> None:
     if "lesions" in payload:  # one of them was accepted or rejected
         mask_id = payload["decision"]["mask_id"]
         db.execute("UPDATE masks SET lesions = ? WHERE mask_id = ?", [to_text(payload["lesions"]), mask_id])
+    linking.insert_links(db, entry, payload["decision"]["mask_id"], payload.get("links", ()))
 
 
 def _mask_unproven(db: Writer, entry: Entry, payload: Payload) -> None:
@@ -237,6 +239,7 @@ ACTIONS: dict[str, Callable[[Writer, Entry, Payload], None]] = {
     "mask.added": _mask_added,
     STUDY: _study_added,
     "mask.decided": _mask_decided,
+    **linking.ACTIONS,
     "ood.scored": _row_of("ood_scores", ("score_id", "patient_id", "timepoint", "result")),
     "mask.scored": _row_of("mask_anomalies", ("anomaly_id", "mask_id", "result")),
     "event.added": _row_of("events", ("event_id", "patient_id", "date", "kind", "detail")),

@@ -56,6 +56,10 @@ RULES: Mapping[str, str] = {
               FROM masks_seen s) m""",
     **{name: _OF_MASK.format(name) for name in ("decisions", "mask_anomalies", "mask_vectors", "mask_losses")},
     "measurements": _OF_MASK.format("measurements"),
+    "lesion_links": _OF_MASK.format("lesion_links"),
+    "transforms": """
+        SELECT * FROM main.transforms
+        WHERE from_scan_sha256 IN (SELECT sha256 FROM scans) AND to_scan_sha256 IN (SELECT sha256 FROM scans)""",
     "lesions": "SELECT * FROM main.lesions WHERE first_mask_id IN (SELECT mask_id FROM masks)",
     # Somebody else's fit may hold the volume of a mask that is hidden.
     "growth_fits": """

@@ -25,6 +25,11 @@ _JSON = frozenset(
         "model_files",
         "datasets",
         "moved",
+        "into_lesions",
+        "evidence",
+        "matrix",
+        "figures",
+        "parameters",
     }
 )
 _NAME = re.compile(r"[a-z][a-z0-9_]*")

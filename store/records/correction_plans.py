@@ -297,7 +297,7 @@ class Plans:
         rows["timepoints"] = self.rows("timepoints", place, "timepoint")
         for table in ("reading_settings", "readings_finished"):
             rows[table] = self.rows(table, place, "created_at")
-        for table in ("measurements", "decisions", "mask_anomalies", "mask_vectors", "mask_losses"):
+        for table in ("measurements", "decisions", "mask_anomalies", "mask_vectors", "mask_losses", "lesion_links"):
             sql = f"SELECT * FROM {table} WHERE mask_id = ? ORDER BY {TABLES[table]}"
             rows[table] = [row for mask in masks for row in self._db.query(sql, [mask["mask_id"]])]
         if gone:

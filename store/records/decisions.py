@@ -5,13 +5,19 @@ from __future__ import annotations
 import json
 import logging
 import uuid
+from collections.abc import Sequence
 
 from core.errors import StoreError
-from core.remembered.untyped import JsonObject
+from core.remembered.links import LinkChange
+from core.remembered.untyped import JsonDict, JsonObject
 from core.review import decisions as rules
+from core.review import identity
 from core.types import Decision, MaskRecord
+from store.database.connection import Row
 from store.ledger import putting_right
+from store.ledger.linking import link_rows
 from store.ledger.writing import Change, LedgerBase, where
+from store.records.links import Links
 from store.records.masks import Masks, in_words
 from store.values import check_person, check_reason, check_text
 
@@ -21,8 +27,8 @@ logger = logging.getLogger("twinreview.store")
 class Decisions:
     """Decisions of named people; append-only."""
 
-    def __init__(self, ledger: LedgerBase, masks: Masks) -> None:
-        self._ledger, self._masks = ledger, masks
+    def __init__(self, ledger: LedgerBase, masks: Masks, links: Links) -> None:
+        self._ledger, self._masks, self._links = ledger, masks, links
 
     def decide(
         self,
@@ -34,6 +40,7 @@ class Decisions:
         reason: str,
         comment: str = "",
         lesion_id: str | None = None,
+        links: Sequence[LinkChange] = (),
     ) -> Decision:
         """Accept, reject or withdraw a version, or accept or reject one lesion of it (`core.review.decisions` has the
         rule).
@@ -41,6 +48,12 @@ class Decisions:
         The decision stays for ever, a change of mind is another one, and the last that was made counts, whatever the
         computer's clock said. mask_final points at the accepted version, if
         there is one. A rejected lesion does not enter a curve; the mask's voxels stay as they are.
+
+        Who accepts a version confirms which lesions its labels are, and which of the patient's lesions are gone.
+
+        Args:
+            links: what the reviewer changes of that (`core.review.identity`); the rest is confirmed as it stands. What
+                nobody could link stays so.
 
         Raises:
             InputError: for another verdict, no person, or no reason code.
@@ -76,11 +89,22 @@ class Decisions:
             }
             place = {"patient_id": patient_id, "timepoint": timepoint, "version": record.version}
             payload = {"decision": decision, **place, "statuses": statuses, "final_version": final}
+            row = self._ledger.mask_row(record.mask_id)
             if lesion_id is not None:
-                payload["lesions"] = rules.lesions_after(record, verdict, lesion_id)
+                own_labels = {int(x["label"]) for x in record.lesions if str(x["lesion_id"]) == lesion_id}
+                payload["lesions"] = rules.lesions_after(json.loads(row["lesions"]), verdict, own_labels)
+            elif verdict == "accept":
+                payload["links"] = self._confirmed(row, links, reviewer)
             return Change(payload)
 
         return _decision(self._ledger.write("mask.decided", reviewer, build)["payload"]["decision"])
+
+    def _confirmed(self, row: Row, changes: Sequence[LinkChange], reviewer: str) -> list[JsonDict]:
+        """The links of a version as its reviewer confirms them, for the entry."""
+        record = self._links.linked(row)
+        standing = self._links.standing(row)
+        after = identity.links_after(standing, changes, self._links.known_elsewhere(record))
+        return link_rows(after, [int(lesion["label"]) for lesion in record.lesions], reviewer)
 
     def _refuse_unready(self, record: MaskRecord, whole: bool) -> None:
         """Nothing is accepted of a file that is not as it was stored, nor a version that no gate has judged."""

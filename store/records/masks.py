@@ -8,14 +8,17 @@ from pathlib import Path
 
 from core.errors import GeometryError, StoreError
 from core.imaging.volumes import read_label_map
+from core.remembered.links import LinkProposal
 from core.remembered.rows import LesionVector, Loss
 from core.remembered.untyped import JsonObject
 from core.remembered.vocabulary import MaskMethod
+from core.review.identity import linked_record
 from core.types import LabelMap, LesionMeasure, MaskRecord, Prompt
 from store.database.connection import Row
 from store.files import mask_files
 from store.files.file_checks import StoredFile, StoredFiles
 from store.ledger.writing import Change, LedgerBase, mask_of, value_of, where
+from store.records.links import Links
 from store.records.scans import Scans
 from store.records.staged_masks import Making, staged_mask
 from store.values import check_id, check_one_of, check_person, check_text, plain
@@ -30,28 +33,25 @@ _NAMED = (
 class Masks:
     """Every version of every mask; none is ever overwritten."""
 
-    def __init__(self, ledger: LedgerBase, files: StoredFiles, scans: Scans) -> None:
-        self._ledger, self._files, self._scans = ledger, files, scans
+    def __init__(self, ledger: LedgerBase, files: StoredFiles, scans: Scans, links: Links) -> None:
+        self._ledger, self._files, self._scans, self._links = ledger, files, scans, links
 
     def of(self, patient_id: str, timepoint: str | None = None) -> list[MaskRecord]:
         """A patient's mask versions by timepoint and version; [] when there is none."""
         clause, values = where(patient_id=patient_id, timepoint=timepoint)
-        return [
-            mask_of(r)
-            for r in self._ledger.db.query(f"SELECT * FROM masks{clause} ORDER BY timepoint, version", values)
-        ]
+        rows = self._ledger.db.query(f"SELECT * FROM masks{clause} ORDER BY timepoint, version", values)
+        return self._records(rows, patient_id=patient_id, timepoint=timepoint)
 
     def every(self, patient_id: str, timepoint: str) -> list[MaskRecord]:
         """The versions of a timepoint by number, also those that whoever asks may not see: for what holds among all of
         them (which one is accepted, which number is free)."""
         clause, values = where(patient_id=patient_id, timepoint=timepoint)
         rows = self._ledger.whole.db.query(f"SELECT * FROM masks{clause} ORDER BY version", values)
-        return [mask_of(row) for row in rows]
+        return self._records(rows, whole=True, patient_id=patient_id, timepoint=timepoint)
 
     def of_all(self) -> list[MaskRecord]:
         """Every version of every patient, by patient, timepoint and version."""
-        rows = self._ledger.db.query("SELECT * FROM masks ORDER BY patient_id, timepoint, version")
-        return [mask_of(row) for row in rows]
+        return self._records(self._ledger.db.query("SELECT * FROM masks ORDER BY patient_id, timepoint, version"))
 
     def version(self, patient_id: str, timepoint: str, version: int) -> MaskRecord:
         """One version. Raises StoreError if there is none of that number."""
@@ -63,11 +63,16 @@ class Masks:
                 f"There is no mask version {version} of {patient_id!r} on {timepoint!r}; "
                 f"there {'is ' + ', '.join(versions) if versions else 'are none'}."
             )
-        return mask_of(rows[0])
+        return self._links.linked(rows[0])
 
     def by_id(self, mask_id: str) -> MaskRecord:
         """One version by its id. Raises StoreError if there is none."""
-        return mask_of(self._ledger.mask_row(mask_id))
+        return self._links.linked(self._ledger.mask_row(mask_id))
+
+    def _records(self, rows: Sequence[Row], *, whole: bool = False, **of: object) -> list[MaskRecord]:
+        """Rows as records are given out: every label under the lesion that it is linked to."""
+        ids = self._links.changed_ids(whole=whole, **of) if rows else {}
+        return [linked_record(mask_of(row), ids.get(row["mask_id"], {})) for row in rows]
 
     def latest(self, patient_id: str, timepoint: str) -> MaskRecord | None:
         """The version of the highest number, whatever its status, of those whose file is not lost."""
@@ -156,9 +161,10 @@ class Masks:
         lesions: Sequence[LesionMeasure],
         vectors: Sequence[LesionVector] = (),
         verdict: JsonObject | None = None,
+        links: Sequence[LinkProposal] = (),
     ) -> MaskRecord:
         """Store a new, proposed version in one write: the whole mask, its sidecar, its row, measurements, shape
-        vectors, and what the mask gate says of it.
+        vectors, what the mask gate says of it, and which lesions its labels are.
 
         Args:
             labels: on the grid of the timepoint's reference scan.
@@ -168,6 +174,8 @@ class Masks:
             lesions: one measurement for each label of the mask.
             vectors: none, or one for each lesion.
             verdict: the mask gate's result. A version without one cannot be accepted until it is scored.
+            links: as matching proposes, and what it says of lesions that are not there; of a label without one the
+                lesion is that of its number.
 
         Raises:
             GeometryError: if the mask is on another grid.
@@ -195,7 +203,7 @@ class Masks:
         parent = None if parent_version is None else self.version(patient_id, timepoint, parent_version)
         with mask_files.staging(self._ledger.root) as folder:
             before = None if parent is None else self.load(parent)
-            staged = staged_mask(labels, made, before, lesions, vectors, verdict, folder, "mask")
+            staged = staged_mask(labels, made, before, lesions, vectors, verdict, folder, "mask", links)
 
             def build(at: str) -> Change:
                 reference = self._scans.reference(patient_id, timepoint)
@@ -209,7 +217,7 @@ class Masks:
                 return Change(*staged.placed(record, self.file_of(record).name))
 
             entry = self._ledger.write("mask.added", author, build)
-        return MaskRecord.from_json(entry["payload"])
+        return self.by_id(entry["payload"]["mask_id"])
 
     def next_version(self, patient_id: str, timepoint: str) -> int:
         """One above every version that there is, in the database or as a file, whoever may see it."""

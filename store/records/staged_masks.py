@@ -11,12 +11,14 @@ import numpy as np
 
 from core.errors import InputError
 from core.imaging.volumes import write_nifti
+from core.remembered.links import LinkProposal
 from core.remembered.rows import LesionVector
 from core.remembered.untyped import JsonDict, JsonObject
 from core.remembered.vocabulary import MASK_GATE_VERDICTS
 from core.types import FORMAT_VERSION, LabelMap, LesionMeasure, MaskRecord, Scan
 from core.version import software
 from store.files import mask_files
+from store.ledger.linking import link_rows
 from store.values import check_one_of, plain, vector_values
 
 
@@ -36,7 +38,7 @@ class StagedMask(NamedTuple):
 
     Args:
         difference: what it has more and less than the version that it was made from (`mask_files.version_diff`).
-        scored: the parts of its entry beside its sidecar: "vectors" and "verdict".
+        scored: the parts of its entry beside its sidecar: "vectors", "verdict" and "links".
         image: its file.
     """
 
@@ -91,18 +93,22 @@ def staged_mask(
     verdict: JsonObject | None,
     folder: Path,
     name: str,
+    links: Sequence[LinkProposal] = (),
 ) -> StagedMask:
     """A mask checked against its measurements and written into `folder`.
 
     Args:
         labels: on the very grid of its timepoint's reference scan.
         before: the version that it was made from.
+        links: which lesions its labels are, as matching proposes; () where nothing was matched.
 
     Raises:
-        InputError: if a measurement, vector or verdict does not fit the mask.
+        InputError: if a measurement, vector, verdict or link does not fit the mask.
     """
     measured = mask_files.lesion_values(labels, lesions)
     scored = scored_parts([str(lesion["lesion_id"]) for lesion in measured], vectors, verdict)
+    if links:
+        scored["links"] = link_rows(links, [int(lesion["label"]) for lesion in measured])
     difference: JsonDict = mask_files.version_diff(labels, before)
     image = folder / f"{name}.nii.gz"
     sha256 = write_nifti(image, np.asarray(labels.array), labels.grid)

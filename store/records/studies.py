@@ -10,7 +10,7 @@ from core.imaging.reference_scan import reference_of
 from core.remembered.incoming import NewMask, NewScan, StoredStudy
 from core.remembered.untyped import JsonDict
 from core.remembered.vocabulary import MaskMethod
-from core.types import Grid, LabelMap, MaskRecord, Scan
+from core.types import Grid, LabelMap, Scan
 from store.files import mask_files
 from store.ledger.compound import STUDY
 from store.ledger.writing import Change, LedgerBase
@@ -58,7 +58,7 @@ class Studies:
             payload = self._ledger.write(STUDY, person, build)["payload"]
         return StoredStudy(
             tuple(Scan.from_json(values) for values in payload["scans"]),
-            tuple(MaskRecord.from_json(values) for values in payload["masks"]),
+            tuple(self._masks.by_id(values["mask_id"]) for values in payload["masks"]),
         )
 
     def _change(
@@ -102,4 +102,4 @@ def _staged(mask: NewMask, person: str, folder: Path, name: str) -> StagedMask:
     prompts = tuple(plain(list(mask.prompts), "prompts"))
     made = Making(check_one_of("method", mask.method, MaskMethod), person, prompts=prompts)
     labels = LabelMap(mask.labels.array, mask.labels.grid)
-    return staged_mask(labels, made, None, mask.lesions, mask.vectors, mask.verdict, folder, name)
+    return staged_mask(labels, made, None, mask.lesions, mask.vectors, mask.verdict, folder, name, mask.links)

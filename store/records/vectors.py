@@ -8,15 +8,18 @@ from collections.abc import Sequence
 from core.errors import InputError
 from core.remembered.rows import ShapeVector
 from core.review.decisions import REJECTED
+from core.review.identity import lesion_number
 from store.database.connection import Row
 from store.ledger import putting_right
 from store.ledger.writing import Change, LedgerBase, value_of, where
+from store.records.links import Links
 from store.records.masks import Masks
 from store.values import vector_values
 
 #: What changes which vectors `Vectors.all("accepted")` gives.
 _CHANGES = (
     "mask.decided",
+    "links.set",
     "mask.unproven",
     "mask.adopted",
     "mask.lost",
@@ -31,8 +34,8 @@ _CHANGES = (
 class Vectors:
     """One shape vector a lesion of a mask."""
 
-    def __init__(self, ledger: LedgerBase, masks: Masks) -> None:
-        self._ledger, self._masks = ledger, masks
+    def __init__(self, ledger: LedgerBase, masks: Masks, links: Links) -> None:
+        self._ledger, self._masks, self._links = ledger, masks, links
 
     def add(
         self,
@@ -62,7 +65,7 @@ class Vectors:
             "WHERE v.mask_id = ? ORDER BY v.lesion_id",
             [mask_id],
         )
-        return [value_of(ShapeVector, row, decoded=["vector", "names"]) for row in rows]
+        return self._linked(rows, mask_id=mask_id)
 
     def accepted_count(self) -> int:
         """How many vectors accepted masks have, those of rejected lesions and unreadable files too."""
@@ -96,7 +99,16 @@ class Vectors:
         if status == "accepted":
             unreadable = self._masks.problems()
             rows = [row for row in rows if row["mask_id"] not in unreadable and not _rejected(row)]
-        return [value_of(ShapeVector, row, decoded=["vector", "names"]) for row in rows]
+        return self._linked(rows)
+
+    def _linked(self, rows: Sequence[Row], mask_id: str | None = None) -> list[ShapeVector]:
+        """The vectors under the lesions that their labels are linked to; they are stored under the label's number."""
+        ids, vectors = self._links.changed_ids(mask_id=mask_id), []
+        for row in rows:
+            changed = ids.get(row["mask_id"], {})
+            lesion_id = changed.get(lesion_number(row["lesion_id"]), row["lesion_id"])
+            vectors.append(value_of(ShapeVector, {**row, "lesion_id": lesion_id}, decoded=["vector", "names"]))
+        return vectors
 
 
 def _rejected(row: Row) -> bool:

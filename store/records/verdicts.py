@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import uuid
+from dataclasses import replace
 
 from core.remembered.rows import MaskVerdict, ScanVerdict
 from core.remembered.untyped import JsonObject
 from core.remembered.vocabulary import MASK_GATE_VERDICTS, SCAN_GATE_STATES
+from core.review.identity import ChangedIds, lesion_number
 from store.ledger.writing import Change, LedgerBase, value_of, where
+from store.records.links import Links
 from store.records.scans import Scans
 from store.values import check_one_of, plain
 
@@ -15,8 +18,8 @@ from store.values import check_one_of, plain
 class Verdicts:
     """Verdicts of the scan gate and the mask gate, oldest first."""
 
-    def __init__(self, ledger: LedgerBase, scans: Scans) -> None:
-        self._ledger, self._scans = ledger, scans
+    def __init__(self, ledger: LedgerBase, scans: Scans, links: Links) -> None:
+        self._ledger, self._scans, self._links = ledger, scans, links
 
     def add_scan_verdict(self, patient_id: str, timepoint: str, result: JsonObject, person: str) -> str:
         """Remember what the scan gate said of a timepoint; returns the score's id. Numbers in it must be finite."""
@@ -55,4 +58,17 @@ class Verdicts:
             f"JOIN masks m ON m.mask_id = a.mask_id{clause} ORDER BY a.seq",
             values,
         )
-        return [value_of(MaskVerdict, row, decoded=["result"]) for row in rows]
+        ids = self._links.changed_ids(patient_id=patient_id, timepoint=timepoint, mask_id=mask_id) if rows else {}
+        verdicts = [value_of(MaskVerdict, row, decoded=["result"]) for row in rows]
+        return [linked_verdict(verdict, ids.get(verdict.mask_id, {})) for verdict in verdicts]
+
+
+def linked_verdict(verdict: MaskVerdict, ids: ChangedIds) -> MaskVerdict:
+    """A verdict whose lesions are called as their labels are linked; the gate called each by its label's number."""
+    if not ids or not verdict.lesions:
+        return verdict
+    lesions = [
+        {**lesion, "lesion_id": ids.get(lesion_number(str(lesion["lesion_id"])), lesion["lesion_id"])}
+        for lesion in verdict.lesions
+    ]
+    return replace(verdict, result={**verdict.result, "lesions": lesions})

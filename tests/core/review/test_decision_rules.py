@@ -24,7 +24,7 @@ from tests.core.review.test_decisions import version
 def without(record: MaskRecord, *lesions: str) -> MaskRecord:
     """The version once these lesions of it were rejected."""
     for name in lesions:
-        record = replace(record, lesions=tuple(lesions_after(record, "reject", name)))
+        record = replace(record, lesions=tuple(lesions_after(record.lesions, "reject", {int(name[1:])})))
     return record
 
 
@@ -42,7 +42,7 @@ def test_a_lesion_that_is_accepted_again_is_as_it_was_and_the_others_stay_as_the
     record = version(1)
     less = without(record, "L1", "L2")
     assert [lesion.get("rejected") for lesion in less.lesions] == [True, True]
-    again = lesions_after(less, "accept", "L1")
+    again = lesions_after(less.lesions, "accept", {1})
     assert again == [{"label": 1, "lesion_id": "L1", "volume_mm3": 10.0}, less.lesions[1]]
     assert record.lesions[0].get("rejected") is None, "what was given is not changed"
 

@@ -87,7 +87,7 @@ def test_after_any_decisions_one_version_counts_at_most_and_only_with_lesions_th
         before = versions
         versions = [MaskRecord(**{**vars(v), "status": statuses.get(v.mask_id, v.status)}) for v in versions]
         if lesion:
-            changed = tuple(lesions_after(record, verdict, lesion))
+            changed = tuple(lesions_after(record.lesions, verdict, {int(lesion[1:])}))
             versions[index] = MaskRecord(**{**vars(versions[index]), "lesions": changed})
         now = [v for v in versions if v.status == "accepted"]
         assert [v.version for v in now] == ([] if final is None else [final])
@@ -101,7 +101,7 @@ def test_after_any_decisions_one_version_counts_at_most_and_only_with_lesions_th
 
 def test_totals_are_unlike_where_a_lesion_counts_in_one_of_them_only() -> None:
     whole, alone = version(1), version(2, lesions={"L1": 3.0})
-    without = MaskRecord(**{**vars(whole), "lesions": tuple(lesions_after(whole, "reject", "L2"))})
+    without = MaskRecord(**{**vars(whole), "lesions": tuple(lesions_after(whole.lesions, "reject", {2}))})
     assert lesions_in_one_total_only(whole, whole) == ()
     assert lesions_in_one_total_only(whole, without) == lesions_in_one_total_only(without, whole) == ("L2",)
     assert lesions_in_one_total_only(without, without) == ()

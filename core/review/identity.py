@@ -1,0 +1,115 @@
+"""Which lesion each label of a mask is: links laid over what was measured, and what a person may say of them.
+
+What is stored of a mask names each label's lesion "L<label>", as it was numbered in the file. The links say which
+lesion of the patient that is (docs/adr/0034). Pure values: the store applies them to every record that it gives out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
+
+from core.errors import InputError
+from core.remembered.links import LesionLink, LinkChange, LinkProposal, is_unlinked, unlinked_id
+from core.remembered.untyped import JsonDict, JsonObject
+from core.types import MaskRecord
+
+#: Lesion ids of the labels of one mask that are not "L<label>".
+ChangedIds = Mapping[int, str]
+
+
+def numbered_id(label: int) -> str:
+    """The lesion that a label is where nobody has linked it."""
+    return f"L{label}"
+
+
+def lesion_number(lesion_id: str) -> int:
+    """3 of "L3"; 0 of what is no lesion's id."""
+    return int(lesion_id[1:]) if lesion_id[:1] == "L" and lesion_id[1:].isdigit() else 0
+
+
+def changed_id(label: int, lesion_id: str | None) -> str:
+    """What a label is linked to, as records name it: a lesion, or `unlinked_id`."""
+    return unlinked_id(label) if lesion_id is None else lesion_id
+
+
+def with_lesion_ids(lesions: Sequence[JsonObject], ids: ChangedIds) -> tuple[JsonObject, ...]:
+    """Measured lesions under the ids that their labels are linked to; label and figures stay."""
+    if not ids:
+        return tuple(lesions)
+    return tuple({**lesion, "lesion_id": ids.get(int(lesion["label"]), lesion["lesion_id"])} for lesion in lesions)
+
+
+def linked_record(record: MaskRecord, ids: ChangedIds) -> MaskRecord:
+    """A mask's record under the ids that its labels are linked to."""
+    return replace(record, lesions=with_lesion_ids(record.lesions, ids)) if ids else record
+
+
+def next_lesion_number(lesion_ids: Collection[str]) -> int:
+    """The first number above all that these lesions have; 1 for none."""
+    return max((lesion_number(name) for name in lesion_ids), default=0) + 1
+
+
+def implied_links(record: MaskRecord, known_elsewhere: Collection[str]) -> list[LinkProposal]:
+    """What the labels of a version are of which nothing was said: the lesion that they are numbered as.
+
+    Args:
+        record: as linked. known_elsewhere: lesions of the patient's other timepoints.
+    """
+    found = []
+    for lesion in record.lesions:
+        name = str(lesion["lesion_id"])
+        if is_unlinked(name):
+            found.append(LinkProposal(int(lesion["label"]), None, "unlinked"))
+        else:
+            found.append(LinkProposal(int(lesion["label"]), name, "stable" if name in known_elsewhere else "new"))
+    return found
+
+
+def links_after(
+    standing: Sequence[LinkProposal], changes: Sequence[LinkChange], known_elsewhere: Collection[str]
+) -> list[LinkProposal]:
+    """The links of a version once a person has changed some of them; the others stay as they are.
+
+    A lesion that gets a label here is not gone any more. What a label was called before by itself ("merged" and so on)
+    does not stay with another lesion.
+
+    Raises:
+        InputError: for a label that the version has not.
+    """
+    of_labels = {link.label: link for link in standing if link.label is not None}
+    missing = {str(link.lesion_id): link for link in standing if link.label is None}
+    for change in changes:
+        if change.label is None:
+            missing[str(change.lesion_id)] = LinkProposal(
+                None,
+                change.lesion_id,
+                change.relation,  # type: ignore[arg-type]  # the store refuses what is none
+                into=change.into,
+            )
+            continue
+        if change.label not in of_labels:
+            known = ", ".join(str(label) for label in sorted(of_labels)) or "none"
+            raise InputError(f"Expected one of this version's labels ({known}), got {change.label}. Nothing was done.")
+        of_labels[change.label] = _changed(of_labels[change.label], change, known_elsewhere)
+    there = {link.lesion_id for link in of_labels.values()}
+    return [*of_labels.values(), *(link for name, link in missing.items() if name not in there)]
+
+
+def _changed(link: LinkProposal, change: LinkChange, known_elsewhere: Collection[str]) -> LinkProposal:
+    if change.lesion_id == link.lesion_id and change.lesion_id is not None:
+        return link
+    if change.lesion_id is None:
+        return LinkProposal(link.label, None, "unlinked", evidence={"was": link.lesion_id or ""})
+    relation = "stable" if change.lesion_id in known_elsewhere else "new"
+    evidence: JsonDict = {"was": link.lesion_id or "", **({"proposed": dict(link.evidence)} if link.evidence else {})}
+    return LinkProposal(link.label, change.lesion_id, relation, None, (), evidence)  # type: ignore[arg-type]
+
+
+def standing_links(
+    record: MaskRecord, links: Sequence[LesionLink], known_elsewhere: Collection[str]
+) -> list[LinkProposal]:
+    """What is said of every label of a version, and of lesions that it has not: stored links, else as numbered."""
+    said: dict[int | None, LinkProposal] = {link.label: link for link in links if link.label is not None}
+    implied = implied_links(record, known_elsewhere)
+    return [*(said.get(link.label, link) for link in implied), *(link for link in links if link.label is None)]
