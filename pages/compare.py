@@ -13,7 +13,7 @@ from pages.ui.viewer import wide_page
 OF_TWO = (TIMEPOINTS, REGISTRATION)
 
 wide_page()
-title, kind, first_choice, second_choice, third_choice = st.columns([2, 7, 3, 3, 3], vertical_alignment="bottom")
+title, kind, first_choice, second_choice, third_choice = st.columns([5, 15, 6, 6, 6], vertical_alignment="bottom")
 title.title("Compare")
 
 store, patient = shell.store(), opening.needed_patient()

@@ -105,8 +105,9 @@ def show_timepoints(
     if found.numbers_lesions:
         turned, moved = motion(found)
         with st.container(horizontal=True, vertical_alignment="center"):
+            doubt = ":orange[:material/help:] " if found.registration_state == "doubtful" else ""
             st.caption(
-                f"Linked: the right scan was turned by {turned:.1f}° and moved by {moved:.1f} mm "
+                f"{doubt}Linked: the right scan was turned by {turned:.1f}° and moved by {moved:.1f} mm "
                 f"({plain(judged_in_words(found))}).",
                 help=LINK_HELP,
                 width="content",
@@ -116,7 +117,7 @@ def show_timepoints(
 
 def _look_at_it(patient: str, days: Sequence[str]) -> None:
     place = {address.PATIENT: patient, "show": REGISTRATION, "left": days[0], "right": days[1]}
-    st.button("Look at the registration", on_click=address.leave_for, args=("compare", place))
+    st.button("Look at the registration", type="tertiary", on_click=address.leave_for, args=("compare", place))
 
 
 def judged_in_words(found: StoredTransform) -> str:

@@ -195,7 +195,7 @@ def correction_panel(store: SeenStore, correction: Correction, person: str) -> N
         st.warning(plain(correction.problem))
     if not correction.changed:
         return
-    st.info(plain(f"Not saved: {_in_words(correction)}"))
+    st.markdown(f":orange[:material/edit:] Not saved: {plain(_in_words(correction))}")
     save, undo = st.columns([3, 2])
     if save.button("Save and accept", type="primary", width="stretch", help=SAVE_HELP):
         _save(store, correction, person)
@@ -218,7 +218,8 @@ def _fields(correction: Correction) -> None:
                 key=key.key(*correction.place, field),
                 help=HELPS[kind].format(axis=axis, towards=_TOWARDS[axis]),
             )
-    st.caption(MOVE_HELP)
+    if not correction.changed:
+        st.caption(MOVE_HELP)
 
 
 def _marks(correction: Correction) -> None:
@@ -236,7 +237,10 @@ def _marks(correction: Correction) -> None:
         {"Pair": n + 1, "Residual (mm)": value, "Left (mm)": _place(left, n), "Right (mm)": _place(right, n)}
         for n, value in enumerate(apart)
     ]
-    config = {"Residual (mm)": st.column_config.NumberColumn(format="%.1f", help=RESIDUAL_HELP)}
+    config = {
+        "Pair": st.column_config.NumberColumn(width=44),
+        "Residual (mm)": st.column_config.NumberColumn(format="%.1f", help=RESIDUAL_HELP, width=96),
+    }
     st.dataframe(cells(rows), hide_index=True, column_config=config)
     missing = FEWEST_PAIRS - min(len(left), len(right))
     if missing > 0:
@@ -244,7 +248,7 @@ def _marks(correction: Correction) -> None:
 
 
 def _place(places: Sequence[tuple[float, float, float]], n: int) -> str:
-    return ", ".join(f"{value:.0f}" for value in places[n]) if n < len(places) else "not marked yet"
+    return f"({', '.join(f'{value:.0f}' for value in places[n])})" if n < len(places) else "not marked yet"
 
 
 def _in_words(correction: Correction) -> str:
@@ -261,7 +265,8 @@ def _save(store: SeenStore, correction: Correction, person: str) -> None:
     """Stores the correction as a transform of its own, which its maker accepts."""
     try:
         added = store.transforms.add(correction.patient, correction.result(), person)
-        store.transforms.judge(added.transform_id, "accepted", person, "corrected by hand")
+        if added.verdict != "accepted":  # the same correction was stored before
+            store.transforms.judge(added.transform_id, "accepted", person, "corrected by hand")
     except TwinReviewError as error:
         st.error(plain(error))
         return

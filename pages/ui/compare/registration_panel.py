@@ -91,7 +91,7 @@ def _state(found: StoredTransform) -> None:
         reason = f": {found.judged_reason}" if found.judged_reason else ""
         st.markdown(f"{found.verdict.capitalize()} by {plain(found.judged_by)}{plain(reason)}")
     if found.message != "converged":
-        st.markdown(plain(found.message))
+        (st.caption if found.numbers_lesions else st.markdown)(plain(found.message))
     with st.container(gap=None):
         overlap = "not measured" if found.overlap is None else f"{found.overlap:.0%}"
         st.caption(f"Overlap: **{plain(overlap)}**", help=OVERLAP_HELP)
@@ -122,17 +122,17 @@ def _made(found: StoredTransform) -> str:
 
 def _judge(store: SeenStore, found: StoredTransform, correction: correcting.Correction, person: str) -> None:
     """Accept or refuse what is stored; whatever was said before can be changed."""
+    if correction.changed:  # what is seen is not what is stored
+        return
     why = "It is not stored, so there is nothing to judge." if not found.transform_id else None
-    if correction.changed:
-        why = "Save the correction first, or undo it: this would judge what was there before."
-    accept, refuse = st.columns(2)
+    places = iter(st.columns(2))
     if found.verdict != "accepted":
         state = rights.button(store, person, "transform.judged", why or "You looked at it and stand for it.", bool(why))
-        if accept.button("Accept", type="primary", width="stretch", **state):
+        if next(places).button("Accept", type="primary", width="stretch", **state):
             judge(store, found.transform_id, "accepted", person, "looked at")
     if found.verdict != "refused":
         state = rights.button(store, person, "transform.judged", why or "The scans then move by themselves.", bool(why))
-        with refuse.popover("Refuse", width="stretch", **state):
+        with next(places).popover("Refuse", width="stretch", **state):
             reason = st.text_input(
                 "Why",
                 key=session.REFUSED_BECAUSE.key(correction.patient, found.transform_id),

@@ -92,7 +92,7 @@ def viewer_data(
 def linking(found: StoredTransform) -> JsonDict:
     """A stored transform as `link`: what failed or was refused links nothing, and the viewer says so."""
     state = found.registration_state
-    refused = f"The registration was refused by {found.judged_by}: {found.judged_reason}"
+    refused = f"The registration was refused by {found.judged_by}: “{found.judged_reason}”."
     return {
         "matrix": found.matrix,
         "converged": found.numbers_lesions,

@@ -66,7 +66,7 @@ function dragTool(registering, what, carry) {
     ...what,
     chosen,
     down(at, pane) {
-      from = pane.over.volume && { at, before: registering.carried };
+      from = pane.over.volume ? { at, before: registering.carried } : null;
       registering.held = from !== null;
       if (!from) viewer.say("Move and turn it where one scan lies over the other: choose Overlay.");
     },

@@ -149,19 +149,22 @@ export class Registering {
       ),
       opacity,
       square,
-      ...(viewer.tools.has("mark") ? this.markButtons(bar) : []),
     );
   }
 
-  /** @param {Controls} bar */
-  markButtons(bar) {
-    const back = bar.button("Take back", "Take the last mark back (Backspace)", () =>
-        this.setMarks(this.marks.slice(0, -1)),
-      ),
-      clear = bar.button("Clear marks", "Take all marks back", () => this.setMarks([]));
+  /**
+   * Below the tools: marks are taken back.
+   * @param {Controls} bar
+   */
+  markGroup(bar) {
+    const group = bar.group(
+      "Marks",
+      bar.button("Back", "Back: take the last mark back", () => this.setMarks(this.marks.slice(0, -1))),
+      bar.button("Clear", "Clear all marks", () => this.setMarks([])),
+    );
     bar.updates.push(() => {
-      back.hidden = clear.hidden = !this.marks.length;
+      group.hidden = !this.marks.length;
     });
-    return [back, clear];
+    return group;
   }
 }

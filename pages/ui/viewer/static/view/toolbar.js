@@ -45,6 +45,7 @@ export class Toolbar extends Controls {
     );
     this.help.addEventListener("click", () => this.showHelp(false));
     this.rail.prepend(...toolGroups(this));
+    if (viewer.registering) this.rail.append(viewer.registering.markGroup(this));
     this.footer.prepend(this.status);
     const work = element("div", { className: "work" }, this.rail, viewer.room);
     viewer.root.replaceChildren(this.bar, ...this.lines, work, this.help, this.footer);
