@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,9 @@ import numpy as np
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from core.imaging.registration import RigidTransform
+from core.imaging.registration.to_remember import found_transform
+from core.imaging.registration.transform import about
 from core.remembered.links import StoredTransform
 from pages.ui.frame import resources, session
 from pages.ui.frame.session import PlacesMarked
@@ -21,15 +25,28 @@ DAYS = clinic.DAYS[:2]
 PAIR = ("KIM", *DAYS)
 
 
-@pytest.fixture
-def root(tmp_path: Path) -> Path:
-    """KIM: two scans that fit. LEO: the second shows nothing. "vic" is a viewer."""
-    with open_store(tmp_path / "data") as store:
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """KIM: two scans that fit, registered. LEO: the second shows nothing, which was found. MIA: two that nobody has
+    registered. "vic" is a viewer."""
+    root = tmp_path_factory.mktemp("registration") / "data"
+    with open_store(root) as store:
         store.people.add("vic", "viewer", by="demo")
         for n, day in enumerate(DAYS):
             clinic.add_scan(store, "KIM", day, clinic.body(n, (n, 0, 0)))
             clinic.add_scan(store, "LEO", day, clinic.noise(5) if n else clinic.body(3))
-    return tmp_path / "data"
+            clinic.add_scan(store, "MIA", day, clinic.body(6 + n))
+        for patient, state, why in (("KIM", "good", "converged"), ("LEO", "failed", "The scans share nothing.")):
+            scans = [store.scans.reference(patient, day) for day in DAYS]
+            found = RigidTransform(about(np.eye(3), np.zeros(3), [2, 0, 0]), 0.9, state, 1.0, why, 0.75)
+            store.transforms.add(patient, found_transform(found, scans[0], scans[1]), "demo")
+    return root
+
+
+@pytest.fixture
+def root(made: Path, tmp_path: Path) -> Path:
+    """A copy for each test."""
+    return shutil.copytree(made, tmp_path / "data", symlinks=True)
 
 
 @pytest.fixture
@@ -70,22 +87,22 @@ def field(app: AppTest, name: str) -> Any:
 
 
 def test_a_pair_is_registered_once_whichever_way_round_it_is_looked_at(opened):
-    said = told(opened())
-    (one,) = stored()
+    said = told(opened("MIA"))
+    (one,) = stored("MIA")
     assert (one.person, one.method, one.from_timepoint) == ("demo", "rigid", DAYS[0])
     assert f"By demo on {one.created_at[:10]}" in said
     assert one.transform_id[:8] in said
     assert "Overlap: **" in said
     assert " nats**" in said
-    app = opened(show="Timepoints")
-    app.selectbox(key=session.LEFT_TIMEPOINT.key("KIM")).set_value(DAYS[1]).run()
+    app = opened("MIA", show="Timepoints")
+    app.selectbox(key=session.LEFT_TIMEPOINT.key("MIA")).set_value(DAYS[1]).run()
     assert "nobody has looked at it" in told(app)
-    assert [t.transform_id for t in stored()] == [one.transform_id]
+    assert [t.transform_id for t in stored("MIA")] == [one.transform_id]
 
 
 def test_a_viewer_looks_at_it_and_neither_stores_nor_judges_nor_corrects(opened):
-    app = opened(person="vic")
-    assert stored() == []
+    app = opened("MIA", person="vic")
+    assert stored("MIA") == []
     assert "Not stored: your role does not allow it." in told(app)
     assert button(app, "Accept").disabled
     assert not app.number_input
