@@ -1,36 +1,40 @@
-"""Two timepoints in one position, two versions of one mask, or several readers, side by side."""
+"""Two timepoints in one position and how that was found, two versions of one mask, or several readers."""
 
 import streamlit as st
 
 from core.twin.timeline import patient_timeline
-from pages.ui.compare import comparing, readers_panel
+from pages.ui.compare import comparing, readers_panel, registration_panel
+from pages.ui.compare.comparing import READERS, REGISTRATION, TIMEPOINTS, VERSIONS
 from pages.ui.frame import address, opening, resources, session, shell, visible
 from pages.ui.shared.text import plain
 from pages.ui.viewer import wide_page
 
-TIMEPOINTS, VERSIONS, READERS = "Timepoints", "Versions", "Readers"
+#: What needs two timepoints.
+OF_TWO = (TIMEPOINTS, REGISTRATION)
 
 wide_page()
-title, kind, first_choice, second_choice, third_choice = st.columns([2, 5, 3, 3, 3], vertical_alignment="bottom")
+title, kind, first_choice, second_choice, third_choice = st.columns([5, 15, 6, 6, 6], vertical_alignment="bottom")
 title.title("Compare")
 
 store, patient = shell.store(), opening.needed_patient()
 with shell.guarded():
-    kinds = [TIMEPOINTS, VERSIONS, READERS]
+    kinds = [TIMEPOINTS, REGISTRATION, VERSIONS, READERS]
     what = address.choose("show", kinds, session.COMPARED, default=TIMEPOINTS, whose="on this page")
     kind.segmented_control("Compare", kinds, required=True, key=session.COMPARED.key(), label_visibility="collapsed")
-    if what == TIMEPOINTS:
+    if what in OF_TWO:
         if len(store.patients.timepoints(patient)) < 2:
             st.info(f"{plain(patient)} has one timepoint. Import a second one to compare them.")
             if st.button("Import a scan", type="primary"):
                 shell.go_to("intake")
             st.stop()
         days = comparing.choose_pair(store, patient, first_choice, second_choice)
+        found = resources.aligned(store, patient, *days)
+    if what == REGISTRATION:
+        registration_panel.registration_panel(store, patient, days, found, shell.person())
+    elif what == TIMEPOINTS:
         records = [visible.best(store, patient, day) for day in days]
-        references = [store.scans.reference(patient, day) for day in days]
-        link = resources.align(*references)
         not_read = comparing.unread(store, records)
-        comparing.show_timepoints(store, patient, days, records, link, shell.person())
+        comparing.show_timepoints(store, patient, days, records, found, shell.person())
         first, second = records
         if first is None or second is None:
             st.info("Volumes are compared once both timepoints have a mask.")

@@ -476,3 +476,12 @@ def test_a_timepoint_without_a_pet_is_shown_in_slices_beside_a_projection(run):
           viewer.close(); return shown; })()""",
     )
     assert planes == [["mip", "PT1"], ["axial", "CT2"]]
+
+
+def test_a_picture_turned_within_its_plane_turns_about_the_place_that_stays(run):
+    # Across the screen runs -x, down it -y: a quarter turn takes -x to -y, and leaves the centre and z alone.
+    values = {"across": [-2, 0, 0], "down": [0, -3, 0], "angle": np.pi / 2, "centre": [10, 20, 5]}
+    matrix = np.reshape(run("register/hands.js", "m.turned(across, down, angle, centre)", **values), (4, 4))
+    assert matrix @ [10, 20, 5, 1] == pytest.approx([10, 20, 5, 1])
+    assert matrix @ [9, 20, 7, 1] == pytest.approx([10, 19, 7, 1])
+    assert matrix[:3, :3] @ matrix[:3, :3].T == pytest.approx(np.eye(3))

@@ -105,6 +105,7 @@ PLACES: list[tuple[str, dict[str, str]]] = [
     ("review", REVIEW),
     ("review", {**REVIEW, "version": "3", "lesion": "L2", "tab": "Decide"}),
     ("compare", {"patient_id": "KIM", "show": "Timepoints", "left": LATER, "right": DAY}),
+    ("compare", {"patient_id": "KIM", "show": "Registration", "left": LATER, "right": DAY}),
     ("compare", {"patient_id": "KIM", "show": "Versions", "timepoint": DAY, "left_version": "3", "right_version": "1"}),
     (
         "compare",

@@ -9,9 +9,9 @@ import numpy as np
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
-from core.imaging.registration import RigidTransform
 from core.lesions.masks import MaskDiff, mask_diff
 from core.lesions.metrics import SurfaceDistances
+from core.remembered.links import StoredTransform
 from core.remembered.untyped import JsonDict, TableRow
 from core.twin.timeline import PatientTimeline
 from core.twin.timeline_cells import Cell
@@ -23,11 +23,13 @@ from pages.ui.shared.lost_files import file_problem
 from pages.ui.shared.text import cells, plain
 from pages.ui.trajectory.growth_panel import VERDICT_HELP
 from pages.ui.viewer import viewer
-from pages.ui.viewer.describe import Shown, viewer_data
+from pages.ui.viewer.describe import Shown, linking, viewer_data
 from store import SeenStore
 
 #: What stands above the pictures and below them, screen pixels: the first rows of the tables are in sight.
 ABOVE_PX = 230
+#: Kinds of comparison, as the address has them.
+TIMEPOINTS, VERSIONS, READERS, REGISTRATION = "Timepoints", "Versions", "Readers", "Registration"
 LINK_HELP = "The right scan is turned and moved onto the left one (rigid registration), so both show one position."
 
 
@@ -84,23 +86,45 @@ def show_timepoints(
     patient: str,
     days: Sequence[str],
     records: Sequence[MaskRecord | None],
-    link: RigidTransform,
+    found: StoredTransform,
     person: str,
 ) -> None:
-    """Two timepoints in one position; each by itself where the registration cannot be relied on."""
+    """Two timepoints in one position; each by itself where the registration failed or was refused."""
     panes = [
         Shown(day, record, title=f"{day} · " + ("no mask" if record is None else f"v{record.version} {record.status}"))
         for day, record in zip(days, records, strict=True)
     ]
-    if not link.converged:
-        said = f"The two scans are not linked. {plain(link.message)} Each moves by itself."
-        st.warning(said, icon=":material/link_off:")
-    known = {"matrix": link.matrix, "converged": link.converged, "message": link.message}
-    data = viewer_data(store, patient, panes, person, mode="timepoints", link=known)
+    link = linking(found)
+    if not found.numbers_lesions:
+        with st.container(horizontal=True, vertical_alignment="center"):
+            said = f"The two scans are not linked. {plain(str(link['message']))} Each moves by itself."
+            st.warning(said, icon=":material/link_off:")
+            _look_at_it(patient, days)
+    data = viewer_data(store, patient, panes, person, mode="timepoints", link=link)
     viewer(data, key=f"compare-{patient}-{'-'.join(days)}", above_px=ABOVE_PX)
-    if link.converged:
-        turned, moved = motion(link)
-        st.caption(f"Linked: the right scan was turned by {turned:.1f}° and moved by {moved:.1f} mm.", help=LINK_HELP)
+    if found.numbers_lesions:
+        turned, moved = motion(found)
+        with st.container(horizontal=True, vertical_alignment="center"):
+            doubt = ":orange[:material/help:] " if found.registration_state == "doubtful" else ""
+            st.caption(
+                f"{doubt}Linked: the right scan was turned by {turned:.1f}° and moved by {moved:.1f} mm "
+                f"({plain(judged_in_words(found))}).",
+                help=LINK_HELP,
+                width="content",
+            )
+            _look_at_it(patient, days)
+
+
+def _look_at_it(patient: str, days: Sequence[str]) -> None:
+    place = {address.PATIENT: patient, "show": REGISTRATION, "left": days[0], "right": days[1]}
+    st.button("Look at the registration", type="tertiary", on_click=address.leave_for, args=("compare", place))
+
+
+def judged_in_words(found: StoredTransform) -> str:
+    """Who stands for a registration: "good, nobody has looked at it", "accepted by ann"."""
+    if found.verdict is not None:
+        return f"{found.verdict} by {found.judged_by}"
+    return f"{found.state}, nobody has looked at it"
 
 
 def show_versions(store: SeenStore, patient: str, first: MaskRecord, second: MaskRecord, person: str) -> None:
@@ -114,10 +138,11 @@ def show_versions(store: SeenStore, patient: str, first: MaskRecord, second: Mas
     viewer(data, key=f"versions-{patient}-{first.timepoint}", above_px=ABOVE_PX)
 
 
-def motion(link: RigidTransform) -> tuple[float, float]:
+def motion(found: StoredTransform) -> tuple[float, float]:
     """How much a transform turns (degrees, 0..180) and moves the frame's origin (mm)."""
-    cosine = (np.trace(link.matrix[:3, :3]) - 1) / 2
-    return float(np.degrees(np.arccos(np.clip(cosine, -1, 1)))), float(np.linalg.norm(link.matrix[:3, 3]))
+    matrix = np.asarray(found.matrix)
+    cosine = (np.trace(matrix[:3, :3]) - 1) / 2
+    return float(np.degrees(np.arccos(np.clip(cosine, -1, 1)))), float(np.linalg.norm(matrix[:3, 3]))
 
 
 def show_mask_diff(first: MaskRecord, second: MaskRecord) -> None:

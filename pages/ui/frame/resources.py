@@ -32,6 +32,8 @@ if TYPE_CHECKING:  # what only some pages need is imported by those that come to
     from core.imaging.registration import RigidTransform
     from core.lesions.metrics import SurfaceDistances
     from core.lesions.surface import Surface
+    from core.remembered.links import StoredTransform
+    from store import SeenStore
 
 logger = logging.getLogger("twinreview.pages")
 T = TypeVar("T")
@@ -153,12 +155,38 @@ def _mask(sha256: str, _record: MaskRecord) -> LabelMap:
     return whole_store().masks.load(_record)
 
 
-def align(fixed: Scan, moving: Scan) -> RigidTransform:
-    """`core.imaging.registration.rigid` of two scans; seconds the first time, and the last 32 are kept."""
-    return _alignment(fixed.sha256, moving.sha256, fixed, moving)
+def aligned(store: SeenStore, patient: str, first: str, second: str) -> StoredTransform:
+    """Where the first timepoint's reference scan lies in the second's: the stored one of the pair, else it is computed.
+
+    That takes seconds. What was computed is stored under the person's name, if their role allows it; otherwise it has
+    no id, and counts for this visit alone.
+    """
+    from core.imaging.registration.to_remember import found_transform
+    from core.remembered.links import StoredTransform
+
+    scans = store.scans.reference(patient, first), store.scans.reference(patient, second)
+    if (known := _stored_transform(store, patient, *scans)) is not None:
+        return known
+    found = found_transform(_alignment(scans[0].sha256, scans[1].sha256, *scans), *scans)
+    if not store.people.may(store.person, "transform.added"):
+        return StoredTransform(**vars(found), patient_id=patient)
+    with _STORING:  # two tabs that waited for one answer store it once
+        known = _stored_transform(store, patient, *scans)
+        return known or store.transforms.add(patient, found, store.person)
 
 
-@st.cache_resource(show_spinner="Aligning the two scans", max_entries=32)
+_STORING = threading.Lock()
+
+
+def _stored_transform(store: SeenStore, patient: str, first: Scan, second: Scan) -> StoredTransform | None:
+    """The pair's transform; None too where it was made of other files than are there now."""
+    known = store.transforms.between(patient, first.timepoint, second.timepoint)
+    if known is None or (known.from_scan_sha256, known.to_scan_sha256) != (first.sha256, second.sha256):
+        return None
+    return known
+
+
+@st.cache_resource(show_spinner="Aligning the two scans", show_time=True, max_entries=32)
 def _alignment(fixed_sha256: str, moving_sha256: str, _fixed: Scan, _moving: Scan) -> RigidTransform:
     from core.imaging.registration import rigid
 

@@ -138,6 +138,17 @@ class QuestionedNames:
     turn: int = 0
 
 
+@dataclass(frozen=True)
+class PlacesMarked:
+    """Places that were marked in two scans, in the order in which they were: side (0 left, 1 right), and RAS mm."""
+
+    marks: tuple[tuple[int, tuple[float, float, float]], ...] = ()
+
+    def of(self, side: int) -> list[tuple[float, float, float]]:
+        """The places of one side; the n-th of each side are a pair."""
+        return [mm for one, mm in self.marks if one == side]
+
+
 # The frame and the address
 PATIENT = SessionKey("patient_id", str)
 VISIT = SessionKey("visit", Visit)
@@ -169,6 +180,12 @@ RIGHT_VERSION = SessionKey("compare-v2", int, "patient", "timepoint", "left vers
 READERS_TIMEPOINT = SessionKey("readers-timepoint", str, "patient")
 LEFT_READER = SessionKey("reader-1", str, "patient", "timepoint")
 RIGHT_READER = SessionKey("reader-2", str, "patient", "timepoint", "left reader")
+CORRECTED_BY = SessionKey("correct-by", str, "patient", "left timepoint", "right timepoint")
+MOVED_BY = SessionKey("moved-by", float, "patient", "left timepoint", "right timepoint", "field")
+PLACES_MARKED = SessionKey("places-marked", PlacesMarked, "patient", "left timepoint", "right timepoint")
+CORRECTION_TURN = SessionKey("correction-turn", int, "patient", "left timepoint", "right timepoint")
+MOVES_HEARD = SessionKey("moves-heard", int, "patient", "left timepoint", "right timepoint")
+REFUSED_BECAUSE = SessionKey("refused-because", str, "patient", "transform")
 ADJUDICATED_VERSION = SessionKey("adjudicate", int, "patient", "timepoint")
 
 # Trajectory, Evidence, Cohort, Quality, System, Intake

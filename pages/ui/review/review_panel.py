@@ -19,7 +19,7 @@ from pages.ui.review.deciding import keep_version
 from pages.ui.shared.lost_files import file_problem
 from pages.ui.shared.text import plain
 from pages.ui.viewer import viewer
-from pages.ui.viewer.describe import Shown, viewer_data
+from pages.ui.viewer.describe import Shown, linking, viewer_data
 from store import SeenStore
 
 STATUS_ICON = {"proposed": "pending", "accepted": "check_circle", "rejected": "cancel", "superseded": "history"}
@@ -110,8 +110,7 @@ def show(
     panes, link = [Shown(timepoint, record, parent)], None
     if beside is not None:
         panes.append(Shown(beside, visible.best(store, patient, beside)))
-        found = resources.align(store.scans.reference(patient, timepoint), store.scans.reference(patient, beside))
-        link = {"matrix": found.matrix, "converged": found.converged, "message": found.message}
+        link = linking(resources.aligned(store, patient, timepoint, beside))
     data = viewer_data(store, patient, panes, person, edit=may_draw(store, record, person), link=link)
     return viewer(data, key=f"viewer-{patient}-{timepoint}")
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 import nibabel as nib
 import numpy as np
 
+from core.remembered.links import StoredTransform
 from core.remembered.untyped import JsonDict, JsonObject
 from core.review.decisions import REJECTED
 from core.review.readers import next_visible_label
@@ -51,12 +52,15 @@ def viewer_data(
     mode: str = "review",
     edit: bool = False,
     link: JsonObject | None = None,
+    registration: JsonObject | None = None,
 ) -> JsonDict:
     """The whole description, with a token for just these scans and timepoints.
 
     Args:
         edit: the first pane's mask may be changed; the person's draft of it is then told, if there is one.
         link: {"matrix": 4x4, mm of pane 0 -> mm of pane 1, "converged", "message"}.
+        registration: what is done to correct that link (README.md, "registration"); the second pane is then laid over
+            the first.
     """
     panes = [_readable(store, shown) for shown in panes]
     described = [_pane(store, patient, shown) for shown in panes]
@@ -77,10 +81,22 @@ def viewer_data(
         "link": None
         if link is None
         else {**link, "matrix": [float(v) for v in np.asarray(link["matrix"], float).ravel()]},
+        "registration": registration,
         "prompts": _prompts(panes[0].mask),
         "draft": _draft(store, patient, panes[0], person) if edit else None,
         "next_label": next_visible_label(store, patient, person),
         "colours": [_colour(n + 1) for n in range(len(LESION_COLOURS))],
+    }
+
+
+def linking(found: StoredTransform) -> JsonDict:
+    """A stored transform as `link`: what failed or was refused links nothing, and the viewer says so."""
+    state = found.registration_state
+    refused = f"The registration was refused by {found.judged_by}: “{found.judged_reason}”."
+    return {
+        "matrix": found.matrix,
+        "converged": found.numbers_lesions,
+        "message": refused if state == "refused" else found.message,
     }
 
 

@@ -1,6 +1,6 @@
 // Grey levels: the window (centre, width) of each kind of scan, inverted or not, and the colour tables made of them.
 
-/** @import { Pair, Preset, Scan } from "./types.d.ts" */
+/** @import { Pair, Preset, Scan, Triple } from "./types.d.ts" */
 /** @import { Viewer } from "../view/viewer.js" */
 
 export class Levels {
@@ -74,6 +74,11 @@ export class Levels {
     return this.table("hot", scan, () => hotTable(this.windowOf(scan), scan));
   }
 
+  /** @param {Scan} scan */
+  tints(scan) {
+    return this.table("tint", scan, () => greyTable(this.windowOf(scan), scan, false, tintedGrey));
+  }
+
   /**
    * @param {Scan} scan
    * @returns {Preset[]}
@@ -84,20 +89,31 @@ export class Levels {
   }
 }
 
+/** @type {(grey: number) => Triple} */
+const plainGrey = (grey) => [grey, grey, grey];
+
+/** Grey levels of a scan that is laid over a grey one. @type {(grey: number) => Triple} */
+export const tintedGrey = (grey) => [grey, (grey * 0.62) | 0, (grey * 0.12) | 0];
+
 /**
  * Grey levels: a window (centre, width) in the scan's unit, for every int16 value.
  * @param {Pair} window
  * @param {Pick<Scan, "slope" | "intercept">} scan
  * @param {boolean} inverted
+ * @param {(grey: number) => Triple} colour of a grey level
  */
-function greyTable([centre, width], { slope, intercept }, inverted) {
+function greyTable([centre, width], { slope, intercept }, inverted, colour = plainGrey) {
   const table = new Uint32Array(65536);
   const low = centre - width / 2;
+  const colours = Array.from({ length: 256 }, (_, grey) => {
+    const [red, green, blue] = colour(grey);
+    return 0xff000000 | (blue << 16) | (green << 8) | red;
+  });
   for (let n = 0; n < 65536; n++) {
     let grey = (((n - 32768) * slope + intercept - low) / width) * 255;
     grey = grey < 0 ? 0 : grey > 255 ? 255 : grey | 0;
     if (inverted) grey = 255 - grey;
-    table[n] = 0xff000000 | (grey << 16) | (grey << 8) | grey;
+    table[n] = colours[grey];
   }
   return table;
 }

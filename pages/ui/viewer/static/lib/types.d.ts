@@ -73,6 +73,27 @@ export interface Registration {
   message: string;
 }
 
+/** A place that was marked in one of two scans. */
+export interface Mark {
+  /** 0: pane 0's scan, 1: pane 1's */
+  side: number;
+  /** in the frame of that scan */
+  mm: Triple;
+}
+
+/** What a person has done so far to correct a registration. */
+export interface Correction {
+  /** the tools are there */
+  correct: boolean;
+  /** where the picture of pane 1's scan was carried: mm of pane 0 -> mm of pane 0 */
+  carried: Affine;
+  marks: Mark[];
+  /** how many moves the page has heard of when it said so */
+  heard: number;
+  /** number of the correction: another one begins anew */
+  turn: number;
+}
+
 export interface KnownDraft {
   draft_id: string;
   revision: number;
@@ -84,13 +105,14 @@ export interface ViewerData {
   assets: string;
   api: string;
   token: string;
-  mode: "review" | "timepoints" | "versions";
+  mode: "review" | "timepoints" | "versions" | "registration";
   patient: string;
   person: string;
   edit: boolean;
   presets: Record<string, Preset[]>;
   panes: PaneData[];
   link: Registration | null;
+  registration: Correction | null;
   prompts: StoredPrompt[];
   draft: KnownDraft | null;
   next_label: number;
@@ -99,7 +121,7 @@ export interface ViewerData {
 }
 
 /** Tells the page something: Streamlit's setTriggerValue. */
-export type Emit = (name: "saved" | "decide", value: object) => void;
+export type Emit = (name: "saved" | "decide" | "moved" | "marked", value: object) => void;
 
 /** What Streamlit calls a component with. */
 export interface Component {
@@ -379,7 +401,7 @@ export interface PointerPlace {
 
 export interface Tool {
   name: string;
-  kind: "Look" | "Prompt" | "Draw";
+  kind: "Look" | "Prompt" | "Draw" | "Correct";
   label: string;
   title: string;
   key: string;
@@ -391,6 +413,8 @@ export interface Tool {
   up?(at: PointerPlace, pane: Pane, event: PointerEvent): void;
   /** null: the pointer has left the pane */
   hover?(at: PointerPlace | null, pane: Pane): void;
+  /** it is chosen */
+  chosen?(): void;
   /** another tool is chosen */
   leave?(): void;
   /** after every paint of a pane */

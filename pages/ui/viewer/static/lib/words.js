@@ -4,6 +4,7 @@ import { barLength } from "./geometry.js";
 
 /** @import { Place } from "./types.d.ts" */
 /** @import { Pane } from "../view/pane.js" */
+/** @import { Series } from "./series.js" */
 
 const FONT = "system-ui, sans-serif",
   BRIGHT = "#dde3e8",
@@ -66,9 +67,16 @@ export function drawWords(pane, g, at) {
   write(right, width - 12 * r, height / 2, letter);
   write(top, width / 2, 13 * r, letter);
   write(bottom, width / 2, height - 13 * r, letter);
-  const fused = pane.overlay && pane.planeName !== "mip" ? ` + ${pane.overlay.scan.channel}` : "";
   const narrow = width < 340 * r; // small panes name the scan alone: their neighbour has the rest
-  const title = narrow ? `${scan.channel}${fused}` : `${pane.series.data.title} · ${scan.channel}${fused}`;
+  /** @type {(series: Series, channel: string) => string} */
+  const named = ({ data }, channel) => (narrow ? channel : `${data.title} · ${channel}`);
+  const over = pane.over.series;
+  const fused = over
+    ? ` + ${named(over, over.shownScan.channel)}`
+    : pane.overlay && pane.planeName !== "mip"
+      ? ` + ${pane.overlay.scan.channel}`
+      : "";
+  const title = named(pane.series, scan.channel) + fused;
   write(title, 8 * r, 13 * r, { weight: 600 });
   if (pane.series.data.simulated) write("simulated", 8 * r, 30 * r, { colour: WARNING, size: 11 });
   const number =
@@ -96,10 +104,12 @@ function drawProblem(pane, g, write) {
   const r = pane.ratio,
     { width, height } = pane.canvas,
     { volume } = pane,
-    problem = volume.problem || pane.series.labels.problem;
+    over = pane.over.volume,
+    problem = volume.problem || over?.problem || pane.series.labels.problem;
   if (!problem) {
-    const percent = Math.round((100 * volume.arrived) / volume.slabs);
-    if (!volume.complete) write(`loading ${percent} %`, 8 * r, 46 * r, { colour: DIM, size: 11 });
+    const percent = Math.round((100 * (volume.arrived + (over?.arrived ?? 0))) / (volume.slabs + (over?.slabs ?? 0)));
+    if (!volume.complete || over?.complete === false)
+      write(`loading ${percent} %`, 8 * r, 46 * r, { colour: DIM, size: 11 });
     return;
   }
   g.font = `600 ${13 * r}px ${FONT}`;

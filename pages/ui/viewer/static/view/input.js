@@ -99,10 +99,11 @@ function begin(viewer, pane, event, second) {
   const from = { x: event.clientX, y: event.clientY, firstX: event.clientX, firstY: event.clientY, scrolled: 0 };
   if (second) return { kind: "pinch", held: false, ...from };
   const at = pane.locate(event),
-    tool = viewer.tools.get(viewer.tool);
-  let kind = event.button === 2 ? "window" : event.button === 1 || viewer.spaceHeld ? "pan" : viewer.tool;
+    name = viewer.registering?.toolOf(event) ?? viewer.tool,
+    tool = viewer.tools.get(name);
+  let kind = event.button === 2 ? "window" : event.button === 1 || viewer.spaceHeld ? "pan" : name;
   if (kind === "cross" && event.pointerType === "touch") kind = "finger";
-  const held = tool?.down !== undefined && kind === viewer.tool;
+  const held = tool?.down !== undefined && kind === name;
   if (held) tool.down?.(at, pane, event);
   if (kind === "cross") putCursor(viewer, pane, at);
   return { kind, held, ...from };

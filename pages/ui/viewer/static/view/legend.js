@@ -1,5 +1,6 @@
 // What the colours mean, and what the registration said: the line below the panes.
 import { element } from "../lib/element.js";
+import { tintedGrey } from "../lib/levels.js";
 import { ADDED, REMOVED } from "./mask_layer.js";
 
 /** @import { Viewer } from "./viewer.js" */
@@ -27,6 +28,11 @@ export function legend(viewer) {
   }
   if (viewer.options.changes && data.against) {
     entries.push(entry(ADDED, `added since v${data.against.version}`), entry(REMOVED, "removed"));
+  }
+  const over = viewer.active.over.series;
+  if (over && viewer.registering?.look === "overlay") {
+    const [red, green, blue] = tintedGrey(255);
+    entries.push(entry(`rgb(${red} ${green} ${blue})`, `laid over: ${over.data.title}`));
   }
   const { link } = viewer;
   if (link && !link.converged) entries.push(element("span", { className: "warn" }, `Not linked. ${link.message}`));

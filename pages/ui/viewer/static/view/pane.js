@@ -4,6 +4,7 @@ import { Mip } from "../lib/mip.js";
 import { drawable, OffScreen } from "../lib/off_screen.js";
 import { sampleColours } from "../lib/sample.js";
 import { drawWords } from "../lib/words.js";
+import { MovingScan } from "../register/moving_scan.js";
 import { MaskLayer } from "./mask_layer.js";
 import { OverlayLayer } from "./overlay_layer.js";
 
@@ -23,6 +24,8 @@ export class Pane {
   ratio = 1;
   base = new OffScreen(1, 1);
   fused = new OverlayLayer(this);
+  /** the other timepoint, where a registration is looked at */
+  over = new MovingScan(this);
   masks = new MaskLayer(this);
   /** the image is no more what is to be seen */
   stale = true;
@@ -191,6 +194,7 @@ export class Pane {
     g.drawImage(this.base.canvas, at.x, at.y, nu * at.sx, nv * at.sy);
     if (this.planeName !== "mip") {
       if (this.overlay) this.fused.draw(g, at);
+      this.over.draw(g, at);
       this.masks.draw(g, at);
     }
     this.drawCross(g, at);
@@ -216,7 +220,8 @@ export class Pane {
     sampleColours(volume, across, nu, nv, table, base.colours, EMPTY, this.smooth);
     base.put();
     this.fused.sample();
-    if (!this.smooth && !aligned(across)) this.settle();
+    this.over.sample();
+    if (!this.smooth && (this.over.rough || !aligned(across))) this.settle();
   }
 
   /** Oblique pictures are drawn from the nearest voxels while they move, and interpolated when they come to rest. */

@@ -36,6 +36,7 @@ export class Toolbar extends Controls {
     const { viewer } = this;
     this.bar.replaceChildren(planeGroup(this), layoutGroup(this), imageGroup(this), maskGroup(this), lesionGroup(this));
     if (viewer.link) this.bar.append(linkGroup(this));
+    if (viewer.registering) this.bar.append(viewer.registering.group(this));
     this.bar.append(
       this.group(
         "Help",
@@ -44,6 +45,7 @@ export class Toolbar extends Controls {
     );
     this.help.addEventListener("click", () => this.showHelp(false));
     this.rail.prepend(...toolGroups(this));
+    if (viewer.registering) this.rail.append(viewer.registering.markGroup(this));
     this.footer.prepend(this.status);
     const work = element("div", { className: "work" }, this.rail, viewer.room);
     viewer.root.replaceChildren(this.bar, ...this.lines, work, this.help, this.footer);

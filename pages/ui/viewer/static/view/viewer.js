@@ -13,6 +13,7 @@ import { Events } from "../lib/events.js";
 import { apply, PLANES } from "../lib/geometry.js";
 import { Levels } from "../lib/levels.js";
 import { Series } from "../lib/series.js";
+import { Registering } from "../register/registering.js";
 import { bindPointer } from "./input.js";
 import { bindKeys, frameKeys } from "./keys.js";
 import { jumpTo, jumpToLargest } from "./lesions.js";
@@ -55,6 +56,8 @@ export class Viewer extends Space {
   panes = [];
   /** @type {Editing | undefined} */
   editing;
+  /** two timepoints are laid over each other @type {Registering | undefined} */
+  registering;
 
   /**
    * @param {HTMLElement} root
@@ -85,13 +88,16 @@ export class Viewer extends Space {
     this.setSeries(data.panes.map((pane) => new Series(this, pane)));
     this.setLink(data.link);
     /** @type {Layout} */
-    this.layout = this.series.length > 1 ? "two" : "one";
-    this.panes = this.series.map((one) => new Pane(this, one, "axial"));
+    this.layout = this.series.length > 1 && !data.registration ? "two" : "one";
+    this.panes = (this.layout === "two" ? this.series : this.series.slice(0, 1)).map(
+      (one) => new Pane(this, one, "axial"),
+    );
     this.active = this.panes[0];
     jumpToLargest(this);
     frameKeys(this);
     plainTools(this);
     if (data.edit) this.editing = new Editing(this);
+    if (data.registration) this.registering = new Registering(this);
     this.toolbar.build();
     this.unbind = bindKeys(this);
     this.showPanes();
@@ -145,7 +151,7 @@ export class Viewer extends Space {
   /** @param {boolean} linked */
   setLinked(linked) {
     if (!this.link || linked === this.linked) return;
-    const failed = "This registration failed: what stands side by side need not be the same place.";
+    const failed = "This registration is not relied on: what stands side by side need not be the same place.";
     if (linked) this.say(this.link.converged ? "" : failed);
     this.relink(linked);
     this.toolbar.refresh();
@@ -183,7 +189,8 @@ export class Viewer extends Space {
   // ---- panes --------------------------------------------------------------------------------------------------------
   /** @param {Layout} layout */
   setLayout(layout) {
-    const { series: one, planeName } = this.active;
+    const { series, planeName } = this.active,
+      one = this.registering ? this.series[0] : series;
     this.layout = layout === "two" && this.series.length < 2 ? "one" : layout;
     if (this.layout === "planes") this.panes = PLANES.map((name) => new Pane(this, one, name));
     else {
@@ -220,6 +227,7 @@ export class Viewer extends Space {
   setTool(name) {
     this.tools.get(this.tool)?.leave?.();
     this.tool = name;
+    this.tools.get(name)?.chosen?.();
     for (const pane of this.panes) pane.canvas.style.cursor = this.tools.get(name)?.cursor ?? "crosshair";
     this.events.tell("slice", undefined); // slices that a tool needs are made ready
     this.toolbar.refresh();
@@ -260,7 +268,10 @@ export class Viewer extends Space {
    * @param {number} [n] its slab; undefined where none will come
    */
   slabArrived(series, volume, n) {
-    for (const pane of this.panes) if (pane.series === series) pane.slabArrived(volume, n);
+    for (const pane of this.panes) {
+      if (pane.series === series) pane.slabArrived(volume, n);
+      else if (pane.over.volume === volume) pane.redraw();
+    }
   }
 
   draw() {
