@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from core.errors import InputError
 from core.lesions.linking_assignment import MOST, Assignment, assign, overlap_score
+from core.lesions.linking_checks import drifts, few_found
 from core.lesions.linking_evidence import (
     MIN_OVERLAP,
     Cloud,
@@ -35,7 +36,7 @@ NEAR_GONE_MM = 15.0
 #: A second lesion that fits at least this well, of the best, makes a link doubtful.
 _RIVAL = 0.5
 #: A link by less overlap of the smaller is doubtful; so is one of which less lies in view.
-_LITTLE, _WHOLE = 0.3, 0.9
+_LITTLE, _WHOLE = 0.5, 0.9
 #: The best confidence of a link that distance alone speaks for.
 _DISTANCE_CONFIDENCE = 0.3
 _NUMBER = re.compile(r"L([1-9]\d*)")
@@ -51,6 +52,8 @@ class _Case:
     timepoint: str
     found: Assignment
     lost: Mapping[str, Cloud]  # lesions that no label is, and that no label swallowed, where their place is in view
+    drifts: Mapping[str, float]  # mask id -> mm by which all lesions told by it lie to one side
+    few: str | None  # a doubt of all that is new or gone
 
     def word(self, lesion: str) -> LastWord:
         return last_word(lesion, self.known, self.looks, self.timepoint)
@@ -74,7 +77,8 @@ def propose_links(
       "not in view": less is. "not assessed": no registration tells its place. What was gone before has no proposal.
     - "unlinked": there are known lesions, and no registration tells the place of any: no label is told.
 
-    `confidence`, a figure from 0 to 1 to sort by and no probability; halved where the registration is doubtful: of a
+    `confidence`, a figure from 0 to 1 to sort by and no probability; halved where the registration is doubtful, or all
+    lesions lie to one side: of a
     link, the share of the smaller that overlaps, times 1 - second best score / best; by distance alone at most 0.3; of
     "new", 1 - the largest share of it that lies in any lesion's place; of "gone", the share of its place in view, less
     what lies in other labels; of "merged into" and "not in view", the share of it that does. None for the first mask,
@@ -109,9 +113,11 @@ def propose_links(
     left = names - set(found.lesion_of.values()) - set(found.swallowed)
     sought = {name: look_at(name, looks) for name in left if words[name] != "later"}
     lost = {name: seen.lesions[name] for name, seen in sought.items() if seen and seen.in_view[name] >= MOST}
-    case = _Case(here, known, looks, timepoint, found, lost)
     fresh = [label for label in here if label not in found.lesion_of]
     fresh.sort(key=lambda label: -here[label].volume_mm3)
+    vanished = sum(words[name] in ("present", "this visit") for name in lost)
+    few = few_found(len(found.lesion_of) + len(found.swallowed), len(fresh), vanished)
+    case = _Case(here, known, looks, timepoint, found, lost, drifts(here, looks, found), few)
     numbers = {label: f"L{next_number + place}" for place, label in enumerate(fresh)}
     labelled = [
         _new(case, label, numbers[label]) if label in numbers else _linked(case, label) for label in current.labels
@@ -172,9 +178,9 @@ def _linked(case: _Case, label: int) -> LinkProposal:
         label,
         lesion,
         relation,
-        _rounded(share * margin, one),
+        _rounded(case, share * margin, one),
         tuple(sorted([lesion, *merged], key=_natural)) if merged else (),
-        _evidence(one, overlap.of_smaller if overlap else 0.0, apart, doubts),
+        _evidence(case, one, overlap.of_smaller if overlap else 0.0, apart, doubts),
     )
 
 
@@ -210,12 +216,12 @@ def _new(case: _Case, label: int, lesion: str) -> LinkProposal:
         if close and (apart := gap_mm(cloud, case.lost[name])) <= NEAR_GONE_MM:
             beside = True
             doubts.append(f"{name}, which is gone, lay {apart:.0f} mm from it: it may be that one.")
-    doubts += _not_looked_at(case)
+    doubts += _doubts_of_all(case)
     if not case.looks:
         return LinkProposal(label, lesion, "new", evidence={"doubts": doubts} if doubts else {})
     confidence = (1 - min(1.0, largest)) * (0.5 if beside else 1.0)
-    evidence = _evidence(case.looks[0], largest, None, doubts)
-    return LinkProposal(label, lesion, "new", _rounded(confidence, case.looks[0]), evidence=evidence)
+    evidence = _evidence(case, case.looks[0], largest, None, doubts)
+    return LinkProposal(label, lesion, "new", _rounded(case, confidence, case.looks[0]), evidence=evidence)
 
 
 def _touching(seen: Mapping[tuple[str, str], Overlap]) -> list[str]:
@@ -230,9 +236,11 @@ def _touching(seen: Mapping[tuple[str, str], Overlap]) -> list[str]:
     return doubts
 
 
-def _not_looked_at(case: _Case) -> list[str]:
+def _doubts_of_all(case: _Case) -> list[str]:
+    """What speaks against everything that is new or gone."""
     days = [one.timepoint for one in untold(case.known, case.looks)]
-    return [f"The scan of {_listed(days)} could not be aligned: its lesions were not looked for."] if days else []
+    blind = f"The scan of {_listed(days)} could not be aligned: its lesions were not looked for."
+    return [*([blind] if days else []), *([case.few] if case.few else [])]
 
 
 def _missing(case: _Case, lesion: str, word: LastWord, new: Mapping[int, str]) -> LinkProposal | None:
@@ -248,13 +256,13 @@ def _missing(case: _Case, lesion: str, word: LastWord, new: Mapping[int, str]) -
         into = case.found.lesion_of[label]
         overlap = one.overlaps[label, lesion].of_lesion
         doubts = [f"It may be gone, and its place overgrown by {into}."]
-        return _without(lesion, "merged into", one, overlap, overlap, doubts, (into,))
+        return _without(case, lesion, "merged into", one, overlap, overlap, doubts, (into,))
     if in_view < MOST:
-        return _without(lesion, "not in view", one, 1 - in_view, None, [])
+        return _without(case, lesion, "not in view", one, 1 - in_view, None, [])
     if word not in ("present", "this visit"):
         return None
     doubts, held = _gone_doubts(case, one, lesion, new)
-    return _without(lesion, "gone", one, max(0.0, in_view - held), held, doubts)
+    return _without(case, lesion, "gone", one, max(0.0, in_view - held), held, doubts)
 
 
 def _gone_doubts(case: _Case, one: Look, lesion: str, new: Mapping[int, str]) -> tuple[list[str], float]:
@@ -271,10 +279,11 @@ def _gone_doubts(case: _Case, one: Look, lesion: str, new: Mapping[int, str]) ->
         doubts.append(f"Only {one.in_view[lesion]:.0%} of its place lies in this scan.")
     if one.known.timepoint == case.timepoint:
         doubts.append("Another version of this visit has it.")
-    return doubts + _not_looked_at(case), sum(share for _, share in held)
+    return doubts + _doubts_of_all(case), sum(share for _, share in held)
 
 
 def _without(
+    case: _Case,
     lesion: str,
     relation: MissingRelation,
     one: Look,
@@ -283,20 +292,26 @@ def _without(
     doubts: Sequence[str],
     into: tuple[str, ...] = (),
 ) -> LinkProposal:
-    evidence = _evidence(one, overlap, None, doubts)
-    return LinkProposal(None, lesion, relation, _rounded(confidence, one), into, evidence)
+    evidence = _evidence(case, one, overlap, None, doubts)
+    return LinkProposal(None, lesion, relation, _rounded(case, confidence, one), into, evidence)
 
 
-def _rounded(confidence: float, one: Look) -> float:
-    halved = 0.5 if one.known.registration_state == "doubtful" else 1.0
+def _rounded(case: _Case, confidence: float, one: Look) -> float:
+    doubtful = one.known.registration_state == "doubtful" or one.known.mask_id in case.drifts
+    halved = 0.5 if doubtful else 1.0
     return round(min(1.0, confidence) * halved, 3)
 
 
-def _evidence(one: Look, overlap: float | None, apart_mm: float | None, doubts: Sequence[str]) -> JsonDict:
+def _evidence(case: _Case, one: Look, overlap: float | None, apart_mm: float | None, doubts: Sequence[str]) -> JsonDict:
     """Plain JSON, with the doubts that the look itself brings; what was not measured is left out."""
     known, all_doubts = one.known, list(doubts)
     if known.registration_state == "doubtful":
         all_doubts.append(f"The registration with the scan of {known.timepoint} is doubtful.")
+    if known.mask_id in case.drifts:
+        all_doubts.append(
+            f"All lesions lie some {case.drifts[known.mask_id]:.0f} mm to one side of where they were on "
+            f"{known.timepoint}: the scans may not be aligned well."
+        )
     if not known.accepted:
         all_doubts.append(f"The mask of {known.timepoint} that it was told by is not accepted.")
     evidence = {
