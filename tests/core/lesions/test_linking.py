@@ -257,8 +257,19 @@ def test_all_lesions_are_told_together_where_each_alone_would_take_its_neighbour
     before = row((1, 10, 19), (2, 21, 30), (3, 32, 41))
     found = proposed(row((1, 16, 25), (2, 27, 36), (3, 38, 47)), seen(MAY, before))
     assert told(found) == {n: (f"L{n}", "stable") for n in (1, 2, 3)}
-    assert found[1].doubts == ("L2 fits better.",)
+    assert found[1].doubts == (
+        "Only 40% of the smaller of it and L1 overlap.",
+        "L2 fits better.",
+        f"All lesions lie some 6 mm to one side of where they were on {MAY}: the scans may not be aligned well.",
+    )
     assert found[1].confidence == 0.0
+
+
+def test_a_registration_by_which_nothing_is_found_again_is_a_doubt_of_all():
+    found = proposed(row((1, 60, 69)), seen(MAY, row((1, 10, 19))))
+    assert told(found) == {1: ("L9", "new"), "L1": ("L1", "gone")}
+    assert "0 are found again, 1 are gone, and 1 are new" in found[1].doubts[0]
+    assert found[1].doubts == found["L1"].doubts
 
 
 def test_another_version_of_the_visit_names_its_new_lesion():
