@@ -169,6 +169,21 @@ def test_what_only_touches_a_lesion_is_no_piece_of_it():
     assert found[2].doubts == (f"33% of it lies where L1 was on {MAY}: it may be that, or a part of it.",)
 
 
+def test_a_new_lesion_up_to_5_mm_from_a_place_may_be_a_piece_and_a_gone_one_may_have_merged():
+    known = seen(MAY, row((1, 10, 39)))
+    found = proposed(row((1, 10, 39), (2, 44, 49)), known)
+    assert told(found) == {1: ("L1", "stable"), 2: ("L9", "new")}
+    assert found[2].doubts == ("L1 lay 5 mm from it: it may be a piece of that.",)
+    assert found[1].doubts == ("L9, which is new, lies 5 mm from its place: it may be a piece of it.",)
+    assert proposed(row((1, 10, 39), (2, 45, 50)), known)[2].doubts == ()
+    beside = seen(MAY, row((1, 10, 39), (2, 50, 54)))
+    found = proposed(row((1, 10, 45)), beside)
+    assert told(found) == {1: ("L1", "stable"), "L2": ("L2", "gone")}
+    assert found[1].doubts == ("L2, which is gone, lay 5 mm from it: it may have merged into this.",)
+    assert found["L2"].doubts == ("L1 lies 5 mm from its place: it may have merged into that.",)
+    assert proposed(row((1, 10, 44)), beside)[1].doubts == ()
+
+
 def test_a_lesion_that_comes_back_after_two_visits_is_itself_again():
     only_one = row((1, 10, 19))
     known = [seen(JAN, row((1, 10, 19), (2, 60, 69))), seen(MAR, only_one), seen(MAY, only_one)]
