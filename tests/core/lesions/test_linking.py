@@ -110,6 +110,7 @@ def test_a_lesion_that_appears_is_new_and_one_that_vanishes_is_gone():
     assert told(found) == {1: ("L1", "stable"), 2: ("L256", "new"), "L2": ("L2", "gone")}
     assert [found[key].confidence for key in (2, "L2")] == [1.0, 1.0]
     assert [found[key].doubts for key in (2, "L2")] == [(), ()]
+    assert told(proposed(row(), seen(MAY, row((1, 10, 19))))) == {"L1": ("L1", "gone")}
 
 
 def test_a_new_lesion_beside_one_that_is_gone_is_a_doubt_of_both_up_to_15_mm():
