@@ -121,6 +121,8 @@ def _blobs(
     Those are in no blob, and so stay in the label.
     """
     pieces, count = label(mask, structure=generate_binary_structure(3, 3))
+    if count == 1:
+        return [(tuple(slice(0, n) for n in mask.shape), mask)], 0
     sizes = np.bincount(pieces.ravel(), minlength=count + 1)[1:]
     asked = np.argsort(-sizes, kind="stable")[:_MOST_PIECES]
     boxes = find_objects(pieces)
@@ -144,11 +146,15 @@ def _joined(edges: list[NDArray[np.int64]], spacing_mm: NDArray[np.float64], gap
     blob_of = np.arange(len(edges))
     low = np.array([edge.min(axis=0) for edge in edges]) * spacing_mm
     high = np.array([edge.max(axis=0) for edge in edges]) * spacing_mm
-    trees = [KDTree(edge * spacing_mm) for edge in edges]
+    trees: dict[int, KDTree] = {}  # of large pieces costly, and few lie near another
     for n in range(len(edges)):
         between = np.maximum(0.0, np.maximum(low - high[n], low[n] - high) - spacing_mm)
         for other in np.flatnonzero(np.linalg.norm(between, axis=1) <= gap_mm):
-            if blob_of[n] != blob_of[other] and _free_mm(trees[n], edges[n], edges[other], spacing_mm) <= gap_mm:
+            if blob_of[n] == blob_of[other]:
+                continue
+            if n not in trees:
+                trees[n] = KDTree(edges[n] * spacing_mm)
+            if _free_mm(trees[n], edges[n], edges[other], spacing_mm) <= gap_mm:
                 blob_of[blob_of == blob_of[other]] = blob_of[n]
     return np.unique(blob_of, return_inverse=True)[1]
 

@@ -5,55 +5,30 @@ A person confirms or changes what is proposed here (`core.remembered.links`); no
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
 
 from core.errors import InputError
-from core.lesions.linking_assignment import MOST, Assignment, assign, overlap_score
-from core.lesions.linking_evidence import (
-    MIN_OVERLAP,
-    Cloud,
-    KnownLesions,
-    Look,
-    Overlap,
-    clouds,
-    gap_mm,
-    look,
-    near,
-    surface_mm,
+from core.lesions.linking_assignment import MOST, assign
+from core.lesions.linking_checks import (
+    NEAR_GONE_MM,
+    NUMBER,
+    LinkCase,
+    doubts_of_gone,
+    doubts_of_link,
+    doubts_of_new,
+    doubts_of_view,
+    natural,
 )
-from core.lesions.linking_history import LastWord, in_order, last_word, look_at, untold, weight
-from core.remembered.links import LabelRelation, LinkProposal, MissingRelation, is_unlinked
+from core.lesions.linking_evidence import KnownLesions, Look, clouds, look, surface_mm
+from core.lesions.linking_history import LastWord, in_order, last_word, look_at, weight
+from core.remembered.links import LabelRelation, LinkProposal, MissingRelation
 from core.remembered.untyped import JsonDict
 from core.types import LabelMap, parse_date
 
 __all__ = ["KnownLesions", "propose_links"]
 
-#: A new lesion so near to one that is gone may be that one.
-NEAR_GONE_MM = 15.0
-#: A second lesion that fits at least this well, of the best, makes a link doubtful.
-_RIVAL = 0.5
-#: A link by less overlap of the smaller is doubtful; so is one of which less lies in view.
-_LITTLE, _WHOLE = 0.3, 0.9
 #: The best confidence of a link that distance alone speaks for.
 _DISTANCE_CONFIDENCE = 0.3
-_NUMBER = re.compile(r"L([1-9]\d*)")
-
-
-@dataclass(frozen=True, eq=False)
-class _Case:
-    """All that proposals of one mask are made from."""
-
-    here: Mapping[int, Cloud]
-    known: Sequence[KnownLesions]
-    looks: Sequence[Look]
-    timepoint: str
-    found: Assignment
-    lost: Mapping[str, Cloud]  # lesions that no label is, and that no label swallowed, where their place is in view
-
-    def word(self, lesion: str) -> LastWord:
-        return last_word(lesion, self.known, self.looks, self.timepoint)
 
 
 def propose_links(
@@ -74,11 +49,11 @@ def propose_links(
       "not in view": less is. "not assessed": no registration tells its place. What was gone before has no proposal.
     - "unlinked": there are known lesions, and no registration tells the place of any: no label is told.
 
-    `confidence`, a figure from 0 to 1 to sort by and no probability; halved where the registration is doubtful: of a
-    link, the share of the smaller that overlaps, times 1 - second best score / best; by distance alone at most 0.3; of
-    "new", 1 - the largest share of it that lies in any lesion's place; of "gone", the share of its place in view, less
-    what lies in other labels; of "merged into" and "not in view", the share of it that does. None for the first mask,
-    "unlinked" and "not assessed": nothing was measured.
+    `confidence`, a figure from 0 to 1 to sort by and no probability: of a link, the share of the smaller that overlaps,
+    times 1 - second best score / best; by distance alone at most 0.3; of "new", 1 - the largest share of it that lies
+    in any lesion's place; of "gone", the share of its place in view, less what lies in other labels; of "merged into"
+    and "not in view", the share of it that does. Halved where the registration is doubtful, or all lesions lie to one
+    side. None for the first mask, "unlinked" and "not assessed": nothing was measured.
 
     Args:
         current: the mask to be linked.
@@ -109,20 +84,20 @@ def propose_links(
     left = names - set(found.lesion_of.values()) - set(found.swallowed)
     sought = {name: look_at(name, looks) for name in left if words[name] != "later"}
     lost = {name: seen.lesions[name] for name, seen in sought.items() if seen and seen.in_view[name] >= MOST}
-    case = _Case(here, known, looks, timepoint, found, lost)
     fresh = [label for label in here if label not in found.lesion_of]
     fresh.sort(key=lambda label: -here[label].volume_mm3)
     numbers = {label: f"L{next_number + place}" for place, label in enumerate(fresh)}
+    case = LinkCase(here, known, looks, timepoint, found, numbers, lost)
     labelled = [
         _new(case, label, numbers[label]) if label in numbers else _linked(case, label) for label in current.labels
     ]
     without = left | set(found.swallowed)
-    missing = [_missing(case, name, words[name], numbers) for name in sorted(without, key=_natural)]
+    missing = [_missing(case, name, words[name]) for name in sorted(without, key=natural)]
     return (*labelled, *(one for one in missing if one is not None))
 
 
 def _check_number(next_number: int, names: Iterable[str]) -> None:
-    used = [int(match[1]) for name in names if (match := _NUMBER.fullmatch(name))]
+    used = [int(match[1]) for name in names if (match := NUMBER.fullmatch(name))]
     if next_number < 1 or next_number <= max(used, default=0):
         raise InputError(
             f"Expected the next lesion number to be above {max(used, default=0)}, which the patient has used; got "
@@ -133,52 +108,38 @@ def _check_number(next_number: int, names: Iterable[str]) -> None:
 def _untold(current: LabelMap, known: Sequence[KnownLesions], names: Iterable[str]) -> tuple[LinkProposal, ...]:
     """Nothing can be told by place: not which lesion a label is, nor whether a lesion is gone."""
     why = {one.timepoint: one.registration_state or "none" for one in known}
-    days = _listed(f"{day}: {why[day]}" for day in sorted(why))
+    days = ", ".join(f"{day}: {why[day]}" for day in sorted(why))
     doubt = f"No registration with another scan can be relied on ({days}): by its place nobody can tell "
     evidence = {"doubts": [doubt + "which lesion it is."]}
     labels = [LinkProposal(label, None, "unlinked", evidence=evidence) for label in current.labels]
     there = {name for one in known for name in one.present} & set(names)
-    return (*labels, *(_not_assessed(name, doubt + "whether it is there.") for name in sorted(there, key=_natural)))
+    return (*labels, *(_not_assessed(name, doubt + "whether it is there.") for name in sorted(there, key=natural)))
 
 
 def _not_assessed(lesion: str, doubt: str) -> LinkProposal:
     return LinkProposal(None, lesion, "not assessed", evidence={"doubts": [doubt]})
 
 
-def _linked(case: _Case, label: int) -> LinkProposal:
+def _linked(case: LinkCase, label: int) -> LinkProposal:
     lesion = case.found.lesion_of[label]
     edge = case.found.edges[label, lesion]
     merged, one, overlap = case.found.came_together(label), edge.look, edge.overlap
     apart = surface_mm(case.here[label], one.lesions[lesion])
-    rival_score, rival = case.found.rival(label)
-    margin = max(0.0, 1 - rival_score / edge.score)
+    margin = max(0.0, 1 - case.found.rival(label)[0] / edge.score)
     share = overlap.of_smaller if overlap else _DISTANCE_CONFIDENCE * max(0.0, 1 - apart / NEAR_GONE_MM)
-    doubts = _merge_doubts(lesion, merged)
-    if overlap is None:
-        doubts.append(f"It overlaps no known lesion; {lesion} lies nearest, {apart:.0f} mm away.")
-    elif overlap.of_smaller < _LITTLE:
-        doubts.append(f"Only {overlap.of_smaller:.0%} of the smaller of it and {lesion} overlap.")
     relation = _relation(case, label, bool(merged))
-    if relation == "split" and overlap and overlap.of_label < _WHOLE:
-        doubts.append(f"Only {overlap.of_label:.0%} of it lies where {lesion} was: it may be no piece of that.")
-    if rival is not None and rival_score > _RIVAL * edge.score:
-        doubts.append(f"{rival} fits {'better' if rival_score > edge.score else 'nearly as well'}.")
-    nearer = [other for other in case.looks if other.rank < one.rank and lesion in other.lesions]
-    if overlap and any(not overlap_score(other, label, lesion) for other in nearer):
-        doubts.append(f"It lies where {lesion} was on {one.known.timepoint}, and not where it was seen since.")
-    if one.in_view[lesion] < _WHOLE:
-        doubts.append(f"Only {one.in_view[lesion]:.0%} of {lesion}'s place lies in this scan.")
+    doubts = doubts_of_link(case, label, relation, apart)
     return LinkProposal(
         label,
         lesion,
         relation,
-        _rounded(share * margin, one),
-        tuple(sorted([lesion, *merged], key=_natural)) if merged else (),
-        _evidence(one, overlap.of_smaller if overlap else 0.0, apart, doubts),
+        _rounded(case, share * margin, one),
+        tuple(sorted([lesion, *merged], key=natural)) if merged else (),
+        _evidence(case, one, overlap.of_smaller if overlap else 0.0, apart, doubts),
     )
 
 
-def _relation(case: _Case, label: int, merged: bool) -> LabelRelation:
+def _relation(case: LinkCase, label: int, merged: bool) -> LabelRelation:
     lesion = case.found.lesion_of[label]
     if merged:
         return "merged"
@@ -188,54 +149,17 @@ def _relation(case: _Case, label: int, merged: bool) -> LabelRelation:
     return "reappeared" if word == "absent" else "new" if word == "this visit" else "stable"
 
 
-def _merge_doubts(lesion: str, merged: Sequence[str]) -> list[str]:
-    if not merged:
-        return []
-    return [f"{_listed(merged)} lay where it lies now: grown together with {lesion}, or gone and overgrown."]
-
-
-def _new(case: _Case, label: int, lesion: str) -> LinkProposal:
+def _new(case: LinkCase, label: int, lesion: str) -> LinkProposal:
     """A label that is no known lesion; the evidence is of the nearest look."""
-    cloud = case.here[label]
-    seen = {
-        (one.known.timepoint, name): overlap
-        for one in case.looks
-        for (number, name), overlap in one.overlaps.items()
-        if number == label and overlap.of_smaller >= MIN_OVERLAP
-    }
-    largest = max((overlap.of_label for overlap in seen.values()), default=0.0)
-    doubts = _touching(seen)
-    beside = False
-    for name, close in zip(case.lost, near(cloud, case.lost.values(), NEAR_GONE_MM), strict=True):
-        if close and (apart := gap_mm(cloud, case.lost[name])) <= NEAR_GONE_MM:
-            beside = True
-            doubts.append(f"{name}, which is gone, lay {apart:.0f} mm from it: it may be that one.")
-    doubts += _not_looked_at(case)
+    doubts, largest, beside = doubts_of_new(case, label)
     if not case.looks:
         return LinkProposal(label, lesion, "new", evidence={"doubts": doubts} if doubts else {})
     confidence = (1 - min(1.0, largest)) * (0.5 if beside else 1.0)
-    evidence = _evidence(case.looks[0], largest, None, doubts)
-    return LinkProposal(label, lesion, "new", _rounded(confidence, case.looks[0]), evidence=evidence)
+    evidence = _evidence(case, case.looks[0], largest, None, doubts)
+    return LinkProposal(label, lesion, "new", _rounded(case, confidence, case.looks[0]), evidence=evidence)
 
 
-def _touching(seen: Mapping[tuple[str, str], Overlap]) -> list[str]:
-    """What a new lesion overlaps, of each known lesion the most."""
-    most: dict[str, tuple[float, str]] = {}
-    for (day, name), overlap in seen.items():
-        most[name] = max(most.get(name, (0.0, "")), (overlap.of_label, day))
-    doubts = []
-    for name, (share, day) in sorted(most.items(), key=lambda item: _natural(item[0])):
-        what = f"label {name.removeprefix('unlinked-')}, which is not linked," if is_unlinked(name) else name
-        doubts.append(f"{share:.0%} of it lies where {what} was on {day}: it may be that, or a part of it.")
-    return doubts
-
-
-def _not_looked_at(case: _Case) -> list[str]:
-    days = [one.timepoint for one in untold(case.known, case.looks)]
-    return [f"The scan of {_listed(days)} could not be aligned: its lesions were not looked for."] if days else []
-
-
-def _missing(case: _Case, lesion: str, word: LastWord, new: Mapping[int, str]) -> LinkProposal | None:
+def _missing(case: LinkCase, lesion: str, word: LastWord) -> LinkProposal | None:
     """What is said of a lesion that no label is; None for one in view that was gone before, or came later."""
     one = look_at(lesion, case.looks)
     if one is None:
@@ -248,33 +172,17 @@ def _missing(case: _Case, lesion: str, word: LastWord, new: Mapping[int, str]) -
         into = case.found.lesion_of[label]
         overlap = one.overlaps[label, lesion].of_lesion
         doubts = [f"It may be gone, and its place overgrown by {into}."]
-        return _without(lesion, "merged into", one, overlap, overlap, doubts, (into,))
+        return _without(case, lesion, "merged into", one, overlap, overlap, doubts, (into,))
     if in_view < MOST:
-        return _without(lesion, "not in view", one, 1 - in_view, None, [])
+        return _without(case, lesion, "not in view", one, 1 - in_view, None, doubts_of_view(case, one, lesion))
     if word not in ("present", "this visit"):
         return None
-    doubts, held = _gone_doubts(case, one, lesion, new)
-    return _without(lesion, "gone", one, max(0.0, in_view - held), held, doubts)
-
-
-def _gone_doubts(case: _Case, one: Look, lesion: str, new: Mapping[int, str]) -> tuple[list[str], float]:
-    """What speaks against a lesion being gone, and the share of its place that lies in labels now."""
-    doubts, place = [], one.lesions[lesion]
-    held = [(label, seen.of_lesion) for (label, name), seen in one.overlaps.items() if name == lesion]
-    for label, share in sorted(pair for pair in held if pair[1] >= MIN_OVERLAP):
-        name = case.found.lesion_of.get(label) or new[label]
-        doubts.append(f"{share:.0%} of its place lies in {name}: it may have merged into that.")
-    for label, close in zip(new, near(place, (case.here[n] for n in new), NEAR_GONE_MM), strict=True):
-        if close and (apart := gap_mm(case.here[label], place)) <= NEAR_GONE_MM:
-            doubts.append(f"{new[label]}, which is new, lies {apart:.0f} mm from its place: it may be that one.")
-    if one.in_view[lesion] < _WHOLE:
-        doubts.append(f"Only {one.in_view[lesion]:.0%} of its place lies in this scan.")
-    if one.known.timepoint == case.timepoint:
-        doubts.append("Another version of this visit has it.")
-    return doubts + _not_looked_at(case), sum(share for _, share in held)
+    doubts, held = doubts_of_gone(case, one, lesion)
+    return _without(case, lesion, "gone", one, max(0.0, in_view - held), held, doubts)
 
 
 def _without(
+    case: LinkCase,
     lesion: str,
     relation: MissingRelation,
     one: Look,
@@ -283,20 +191,28 @@ def _without(
     doubts: Sequence[str],
     into: tuple[str, ...] = (),
 ) -> LinkProposal:
-    evidence = _evidence(one, overlap, None, doubts)
-    return LinkProposal(None, lesion, relation, _rounded(confidence, one), into, evidence)
+    evidence = _evidence(case, one, overlap, None, doubts)
+    return LinkProposal(None, lesion, relation, _rounded(case, confidence, one), into, evidence)
 
 
-def _rounded(confidence: float, one: Look) -> float:
-    halved = 0.5 if one.known.registration_state == "doubtful" else 1.0
+def _rounded(case: LinkCase, confidence: float, one: Look) -> float:
+    doubtful = one.known.registration_state == "doubtful" or one.known.mask_id in case.drifts
+    halved = 0.5 if doubtful else 1.0
     return round(min(1.0, confidence) * halved, 3)
 
 
-def _evidence(one: Look, overlap: float | None, apart_mm: float | None, doubts: Sequence[str]) -> JsonDict:
+def _evidence(
+    case: LinkCase, one: Look, overlap: float | None, apart_mm: float | None, doubts: Sequence[str]
+) -> JsonDict:
     """Plain JSON, with the doubts that the look itself brings; what was not measured is left out."""
     known, all_doubts = one.known, list(doubts)
     if known.registration_state == "doubtful":
         all_doubts.append(f"The registration with the scan of {known.timepoint} is doubtful.")
+    if known.mask_id in case.drifts:
+        all_doubts.append(
+            f"All lesions lie some {case.drifts[known.mask_id]:.0f} mm to one side of where they were on "
+            f"{known.timepoint}: the scans may not be aligned well."
+        )
     if not known.accepted:
         all_doubts.append(f"The mask of {known.timepoint} that it was told by is not accepted.")
     evidence = {
@@ -309,13 +225,3 @@ def _evidence(one: Look, overlap: float | None, apart_mm: float | None, doubts: 
         "doubts": all_doubts or None,
     }
     return {key: value for key, value in evidence.items() if value is not None}
-
-
-def _natural(lesion: str) -> tuple[int, str]:
-    """L2 before L10."""
-    match = _NUMBER.fullmatch(lesion)
-    return (int(match[1]) if match else 0), lesion
-
-
-def _listed(names: Iterable[str]) -> str:
-    return ", ".join(names)

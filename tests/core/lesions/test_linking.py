@@ -110,6 +110,7 @@ def test_a_lesion_that_appears_is_new_and_one_that_vanishes_is_gone():
     assert told(found) == {1: ("L1", "stable"), 2: ("L256", "new"), "L2": ("L2", "gone")}
     assert [found[key].confidence for key in (2, "L2")] == [1.0, 1.0]
     assert [found[key].doubts for key in (2, "L2")] == [(), ()]
+    assert told(proposed(row(), seen(MAY, row((1, 10, 19))))) == {"L1": ("L1", "gone")}
 
 
 def test_a_new_lesion_beside_one_that_is_gone_is_a_doubt_of_both_up_to_15_mm():
@@ -167,6 +168,21 @@ def test_what_only_touches_a_lesion_is_no_piece_of_it():
     found = proposed(row((1, 10, 29), (2, 38, 49)), seen(MAY, row((1, 10, 41))))
     assert told(found) == {1: ("L1", "stable"), 2: ("L9", "new")}
     assert found[2].doubts == (f"33% of it lies where L1 was on {MAY}: it may be that, or a part of it.",)
+
+
+def test_a_new_lesion_up_to_5_mm_from_a_place_may_be_a_piece_and_a_gone_one_may_have_merged():
+    known = seen(MAY, row((1, 10, 39)))
+    found = proposed(row((1, 10, 39), (2, 44, 49)), known)
+    assert told(found) == {1: ("L1", "stable"), 2: ("L9", "new")}
+    assert found[2].doubts == ("L1 lay 5 mm from it: it may be a piece of that.",)
+    assert found[1].doubts == ("L9, which is new, lies 5 mm from its place: it may be a piece of it.",)
+    assert proposed(row((1, 10, 39), (2, 45, 50)), known)[2].doubts == ()
+    beside = seen(MAY, row((1, 10, 39), (2, 50, 54)))
+    found = proposed(row((1, 10, 45)), beside)
+    assert told(found) == {1: ("L1", "stable"), "L2": ("L2", "gone")}
+    assert found[1].doubts == ("L2, which is gone, lay 5 mm from it: it may have merged into this.",)
+    assert found["L2"].doubts == ("L1 lies 5 mm from its place: it may have merged into that.",)
+    assert proposed(row((1, 10, 44)), beside)[1].doubts == ()
 
 
 def test_a_lesion_that_comes_back_after_two_visits_is_itself_again():
@@ -257,8 +273,19 @@ def test_all_lesions_are_told_together_where_each_alone_would_take_its_neighbour
     before = row((1, 10, 19), (2, 21, 30), (3, 32, 41))
     found = proposed(row((1, 16, 25), (2, 27, 36), (3, 38, 47)), seen(MAY, before))
     assert told(found) == {n: (f"L{n}", "stable") for n in (1, 2, 3)}
-    assert found[1].doubts == ("L2 fits better.",)
+    assert found[1].doubts == (
+        "Only 40% of the smaller of it and L1 overlap.",
+        "L2 fits better.",
+        f"All lesions lie some 6 mm to one side of where they were on {MAY}: the scans may not be aligned well.",
+    )
     assert found[1].confidence == 0.0
+
+
+def test_a_registration_by_which_nothing_is_found_again_is_a_doubt_of_all():
+    found = proposed(row((1, 60, 69)), seen(MAY, row((1, 10, 19))))
+    assert told(found) == {1: ("L9", "new"), "L1": ("L1", "gone")}
+    assert "0 are found again, 1 are gone, and 1 are new" in found[1].doubts[0]
+    assert found[1].doubts == found["L1"].doubts
 
 
 def test_another_version_of_the_visit_names_its_new_lesion():
