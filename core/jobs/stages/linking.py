@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass, replace
 from functools import partial
 from itertools import count
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -195,23 +195,17 @@ def register(
         here: volumes with the SHA-256 of their files, the reference first. there: as `describe` gives them.
     """
     from core.imaging.registration import rigid
+    from core.imaging.registration.to_remember import found_transform
 
     (volume, sha256), described = _pair(here, there)
-    motion = rigid(volume, read_scan(described))
-    figures = {name: asdict(figure) for name, figure in motion.quality.items()}
-    return NewTransform(
-        timepoint,
-        other,
-        sha256,
-        described["sha256"],
-        _rows(motion.matrix.tolist()),
-        motion.state,
-        overlap=float(np.clip(motion.overlap, 0, 1)),
-        figures={**figures, "metric": {"value": motion.metric, "unit": "nats", "means": "mutual information"}},
-        parameters={**motion.parameters, "sha256": motion.parameters_hash},
-        message=motion.message,
-        transform_id=str(uuid.uuid4()),
-    )
+    found = rigid(volume, read_scan(described))
+    new = found_transform(found, _Registered(timepoint, sha256), _Registered(other, described["sha256"]))
+    return replace(new, transform_id=str(uuid.uuid4()))
+
+
+class _Registered(NamedTuple):
+    timepoint: str
+    sha256: str
 
 
 def _pair(here: Sequence[tuple[Volume, str]], there: Sequence[Described]) -> tuple[tuple[Volume, str], Described]:
