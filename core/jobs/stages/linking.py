@@ -213,7 +213,8 @@ def good_path(
         if state in ("good", "accepted"):
             matrix = np.asarray(one.matrix, dtype=np.float64)
             steps.setdefault(one.from_timepoint, []).append((one.to_timepoint, matrix, one.transform_id))
-            steps.setdefault(one.to_timepoint, []).append((one.from_timepoint, np.linalg.inv(matrix), one.transform_id))
+            back = np.linalg.inv(matrix).astype(np.float64)
+            steps.setdefault(one.to_timepoint, []).append((one.from_timepoint, back, one.transform_id))
     reached: dict[str, tuple[NDArray[np.float64], tuple[str, ...]]] = {start: (np.eye(4), ())}
     for _ in range(MOST_STEPS):
         for day, (so_far, ids) in list(reached.items()):
