@@ -289,6 +289,29 @@ def test_a_scan_s_verdict_that_is_stale_or_cannot_judge_is_a_doubt(result, doubt
     assert timeline(mask(D1, lesion("L1", 30)), scan_verdicts=[said]).cell("L1", D1).doubts == doubts
 
 
+def test_what_no_gate_has_judged_is_told_and_widens_nothing() -> None:
+    short = {"verdict": "not enough reference masks", "p_value": None, "flagged": None}
+    few = MaskVerdict("a", f"m-{D1}", "P1", D1, 1, short, "demo", "")
+    masks = mask(D1, lesion("L1", 40)), mask(D2, lesion("L1", 49))
+    found = timeline(*masks, scan_verdicts=[], mask_verdicts=[few])
+    not_asked = "the scan gate has not judged the scan"
+    assert found.cell("L1", D1).doubts == (not_asked, "not enough reference masks")
+    assert found.cell("L1", D2).doubts == (not_asked, "the mask gate has not judged the mask")
+    (change,) = lesion_changes(found, "L1")
+    assert (change.change.verdict, change.change.widened_by) == ("real", ())
+
+
+def test_what_speaks_against_a_link_widens_the_change_until_a_person_confirms_it() -> None:
+    unsure = link(D2, 1, "L1", "stable", confidence=0.4, evidence={"doubts": ["Matched by distance alone."]})
+    masks = mask(D1, lesion("L1", 40)), mask(D2, lesion("L1", 44.5))
+    for said, verdict, doubts in (
+        (unsure, "within noise", ("doubt: Matched by distance alone. (after)",)),
+        (replace(unsure, confirmed_by="ann"), "real", ()),
+    ):
+        (change,) = lesion_changes(timeline(*masks, links=[said]), "L1")
+        assert (change.change.verdict, change.change.widened_by) == (verdict, doubts)
+
+
 # --- what holds for every timeline
 
 _masks = st.lists(
