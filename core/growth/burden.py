@@ -216,7 +216,7 @@ def _total_hindcasts(
 def _notes(left_out: Sequence[str], known: Mapping[str, LesionSeries], ends_days: float | None) -> tuple[str, ...]:
     notes = [ASSUMED, UNAWARE]
     if left_out:
-        notes.append(f"{', '.join(left_out)}: not by itself in the last total, and not in its forecast.")
+        notes.append(f"{', '.join(left_out)}: not in the last total by itself, and not in its forecast.")
     carried = [name for name, points in known.items() if why_no_forecast(points.volumes_mm3)]
     if carried:
         notes.append(f"{', '.join(carried)}: too few points, carried forward as last measured.")
