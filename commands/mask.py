@@ -114,10 +114,14 @@ def _decide(
 ) -> object:
     from dataclasses import asdict
 
+    from core.jobs.stages import relinking
     from core.jobs.stages.mask_gate import fit_if_outdated
 
-    which = None if lesion is None else f"L{lesion}"
-    recorded = session.store.decisions.decide(patient, date, version, decision, session.person, reason, comment, which)
+    which, said = None if lesion is None else f"L{lesion}", (session.person, reason, comment)
+    if decision == "accept" and lesion is None:
+        recorded = relinking.accept(session.store, patient, date, version, *said)
+    else:
+        recorded = session.store.decisions.decide(patient, date, version, decision, *said, which)
     fit_if_outdated(session.store)
     return asdict(recorded)
 

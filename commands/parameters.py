@@ -79,7 +79,10 @@ DataFolder = Annotated[
 ]
 Json = Annotated[bool, typer.Option("--json", help="print one JSON document")]
 Quiet = Annotated[bool, typer.Option("--quiet", help="no progress")]
-Reviewer = Annotated[str | None, typer.Option(metavar="NAME", help="who does this (default: TWIN_PERSON)")]
+Reviewer = Annotated[
+    str | None,
+    typer.Option("--reviewer", "--person", metavar="NAME", help="who does this (default: TWIN_PERSON)"),
+]
 
 Patient = Annotated[str, typer.Argument(metavar="PATIENT", help="id of the patient")]
 PatientOrAll = Annotated[str | None, typer.Argument(metavar="[PATIENT]", help="id of a patient (default: all)")]

@@ -1,4 +1,4 @@
-"""Verbs on patients: merging two records of one person, deleting one for good, and what was put right."""
+"""Verbs on patients: the timeline of one, merging two records of one person, deleting one for good, and history."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from commands.running import READS, WRITES, Session
 from commands.timepoint import Reason, shown
 from commands.verbs import group, verb
 
-app = group("patient", "Patients: merging and deleting them, and what was put right.")
+app = group("patient", "Patients: their timelines, merging and deleting them, and what was put right.")
 
 Into = Annotated[str, typer.Argument(metavar="INTO", help="id of the patient who stays")]
 Confirm = Annotated[str, typer.Option(metavar="PATIENT", help="the patient's id once more")]
@@ -28,6 +28,18 @@ def delete(session: Session, patient: Patient, confirm: Confirm, reason: Reason)
     """Erases a patient's rows and files for good; the audit's entries stay."""
     corrections = session.store.corrections
     return shown(corrections.delete_patient(patient, confirm=confirm, reason=reason, person=session.person))
+
+
+@verb(app, "timeline", READS, example="P1 --json", old="timeline")
+def timeline(session: Session, patient: Patient) -> object:
+    """Every lesion at every timepoint in one state, the changes between them, and the response.
+
+    Volumes in mm3, lengths in mm, rates in % a day; what is not known is null, and 0 is said only of what was looked
+    for and is gone.
+    """
+    from core.twin.timeline_json import timeline_report
+
+    return timeline_report(session.store, patient)
 
 
 @verb(app, "history", READS, example="P1")

@@ -38,6 +38,7 @@ ACTIONS: Mapping[str, frozenset[str]] = {
     "study.added": _READERS,  # scans and masks that came together, in one change
     "mask.decided": _READERS,
     "links.set": _READERS,
+    "links.proposed": _READERS,
     "transform.added": _READERS,
     "transform.judged": _READERS,
     "mask.lost": _READERS,

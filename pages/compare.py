@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from core.twin.measured_visits import measured_visits
+from core.twin.timeline import patient_timeline
 from pages.ui.compare import comparing, readers_panel, registration_panel
 from pages.ui.compare.comparing import READERS, REGISTRATION, TIMEPOINTS, VERSIONS
 from pages.ui.frame import address, opening, resources, session, shell, visible
@@ -41,8 +41,8 @@ with shell.guarded():
             if st.button("Go to Review"):
                 shell.go_to("review")
         else:
-            visits = measured_visits(store, patient)
-            comparing.lesion_table(comparing.lesion_rows(first, second, visits, "timepoints", not_read))
+            timeline = patient_timeline(store, patient)
+            comparing.lesion_table(comparing.lesion_rows(first, second, timeline, "timepoints", not_read))
     elif what == READERS:
         day = readers_panel.choose_timepoint(store, patient, first_choice)
         readers_panel.readers_panel(store, patient, day, shell.person())
@@ -58,4 +58,4 @@ with shell.guarded():
         comparing.show_versions(store, patient, first, second, shell.person())
         if not not_read:
             comparing.show_mask_diff(first, second)
-        comparing.lesion_table(comparing.lesion_rows(first, second, {}, "versions", not_read))
+        comparing.lesion_table(comparing.lesion_rows(first, second, None, "versions", not_read))

@@ -3,8 +3,9 @@
 import streamlit as st
 
 from core.twin import curve, trajectory
-from core.twin.curve_points import volume_points
-from core.twin.measured_visits import measured_visits
+from core.twin.timeline import patient_timeline
+from core.twin.timeline_changes import lesion_changes
+from core.twin.timeline_response import response_points
 from pages.ui.frame import address, opening, resources, session, shell
 from pages.ui.shared.text import plain
 from pages.ui.trajectory import (
@@ -24,8 +25,9 @@ st.caption("Growth, response and forecast, made from accepted masks alone; every
 
 store, patient = shell.store(), opening.needed_patient()
 with shell.guarded():
-    lesions = trajectory.points_by_lesion(volume_points(store, patient))
-    left_out, not_read = curve.exclusion_reasons(store, patient), trajectory.unreadable_accepted_masks(store, patient)
+    timeline = patient_timeline(store, patient)
+    lesions = trajectory.points_by_lesion(timeline.points)
+    left_out, not_read = curve.exclusions(timeline), trajectory.not_read_of(timeline)
     growth_panel.warn_of_unread(not_read)
     if not lesions:
         if not not_read:  # those were accepted
@@ -57,13 +59,12 @@ with shell.guarded():
     )
 
     points = lesions[lesion]
-    visits = measured_visits(store, patient)
-    changes = growth_panel.steps(points, visits)
-    noise = trajectory.noise_by_mask(visits, lesion)
+    changes = lesion_changes(timeline, lesion)
+    noise = trajectory.noise_by_mask(timeline.visits, lesion)
     ahead = resources.forecast(lesions, lesion, trajectory.weekly_days(weeks or 1), noise)
     summary_panel.summary(points, changes[-1] if changes else None, ahead)
     drawn = ahead if weeks and not ahead.refused else None
-    growth_panel.chart(patient, lesion, lesions, noise, drawn, scale == "Log", all_versions)
+    growth_panel.chart(timeline, lesion, noise, drawn, scale == "Log", all_versions)
     growth_panel.after_radiotherapy(patient, lesion, changes)
     if weeks:
         forecast_panel.forecast_notes(ahead, chances=not not_read)
@@ -77,8 +78,7 @@ with shell.guarded():
     with step_tab:
         growth_panel.step_table(changes, points)
     with response_tab:
-        measured = [p for series in lesions.values() for p in series]
-        growth_panel.response_table([*measured, *trajectory.unreadable_points(store, patient, measured)])
+        growth_panel.response_table(response_points(timeline))
     with what_if_tab:
         scenario_panel.scenario_tab(patient, points, changes[-1] if changes else None)
     with check_tab:

@@ -16,11 +16,13 @@ from core.imaging.masks.shares import is_part_of
 from core.imaging.reading_apart import read_mask
 from core.imaging.reference_scan import reference_of
 from core.jobs.stages.common import StageStore, add_version
-from core.jobs.stages.numbering import Numbering, number_by_place
+from core.jobs.stages.linking import propose_for
+from core.lesions.blobs import separate_blobs
 from core.remembered.identifiers import any_of
+from core.remembered.links import LinkProposal
 from core.remembered.untyped import JsonDict
 from core.remembered.vocabulary import MaskMethod
-from core.review.readers import newest_visible_version
+from core.review.readers import newest_visible_version, visible_masks
 from core.types import Grid, MaskRecord, Volume
 
 #: `type` of the one prompt of an imported version.
@@ -65,17 +67,18 @@ def import_mask(
 
 
 def store_mask(store: StageStore, mask: MaskOnGrid, *, patient_id: str, timepoint: str, author: str) -> MaskRecord:
-    """A mask on the grid of a timepoint's reference scan becomes its next version, numbered by place.
+    """A mask on the grid of a timepoint's reference scan becomes its next version, its lesions told by their place.
 
     Its parent is the newest version that its author may see.
 
     Raises:
         GeometryError: on another grid. StoreError: no scan there.
     """
-    numbering = number_by_place(store, mask.labels, patient_id, timepoint, author)
     scans = store.scans.of(patient_id, timepoint)
     frames = store.scans.lie_under(patient_id, timepoint, mask.origin)
-    looked_at = numbered_mask(mask, numbering, lambda: [store.scans.load(scan) for scan in scans], frames)
+    looked_at = looked_at_mask(mask, lambda: [store.scans.load(scan) for scan in scans], frames)
+    visible = {day: visible_masks(store, patient_id, day, author) for day in store.patients.timepoints(patient_id)}
+    links = propose_for(store, looked_at.labels, patient_id, timepoint, visible, author)
     return add_version(
         store,
         looked_at.labels,
@@ -84,43 +87,60 @@ def store_mask(store: StageStore, mask: MaskOnGrid, *, patient_id: str, timepoin
         method=MaskMethod.IMPORT,
         author=author,
         parent_version=newest_visible_version(store, patient_id, timepoint, author),
-        prompts=[import_prompt(looked_at)],
+        prompts=[import_prompt(looked_at, links)],
+        links=links,
     )
 
 
-def numbered_mask(
-    mask: MaskOnGrid, numbering: Numbering, scans: Callable[[], Sequence[Volume]], frames: Sequence[bool | None]
+def looked_at_mask(
+    mask: MaskOnGrid, scans: Callable[[], Sequence[Volume]], frames: Sequence[bool | None]
 ) -> MaskOnGrid:
-    """The mask with the patient's lesion numbers, and with what only the timepoint's scans tell of it.
+    """The mask with blobs that lie apart as lesions of their own, and with what only the timepoint's scans tell of it.
 
     Args:
         scans: reads them; not called for a mask of the reference scan's own voxels that covers little of it.
         frames: of each of these scans whether the mask's file says that it lies in its frame (`MaskOrigin.lies_on`).
     """
     of_file, told = _of_file(mask, any_of(frames))
+    apart = separate_blobs(mask.labels)
     return replace(
         mask,
-        labels=numbering.applied(mask.labels),
-        segments=tuple(replace(s, label=numbering.numbers[s.label]) for s in mask.segments),
-        warnings=(*mask.warnings, *told, *numbering.warnings),
-        doubts=(*mask.doubts, *of_file, *_doubts(mask, scans), *numbering.doubts),
+        labels=apart.labels,
+        warnings=(*mask.warnings, *told, *apart.words),
+        doubts=(*mask.doubts, *of_file, *_doubts(mask, scans)),
     )
 
 
-def import_prompt(mask: MaskOnGrid) -> JsonDict:
+def import_prompt(mask: MaskOnGrid, links: Sequence[LinkProposal]) -> JsonDict:
     """Where a mask comes from and what was done to it, as the version's record keeps it."""
+    lesion_of = {link.label: link.lesion_id for link in links if link.label is not None}
     return {
         "type": IMPORT,
         "kind": mask.kind,
         **asdict(mask.provenance),
         "resampling": mask.resampling,
         "segments": [
-            {**asdict(s), "lesion_id": f"L{s.label}", "change_percent": round(s.change_percent, 3)}
+            {**asdict(s), "lesion_id": lesion_of.get(s.label), "change_percent": round(s.change_percent, 3)}
             for s in mask.segments
         ],
-        "warnings": list(mask.warnings),
-        "doubts": list(mask.doubts),
+        "warnings": [*mask.warnings, *_link_words(links)],
+        "doubts": [*mask.doubts, *(f"{_named(x)}: {doubt}" for x in links if x.label for doubt in x.doubts)],
     }
+
+
+def _named(link: LinkProposal) -> str:
+    return f"Label {link.label} ({link.lesion_id or 'linked to no lesion'})"
+
+
+def _link_words(links: Sequence[LinkProposal]) -> list[str]:
+    """Which lesions the labels are, where that is not their number."""
+    other = [x for x in links if x.label is not None and x.lesion_id not in (None, f"L{x.label}")]
+    if not other:
+        return []
+    each = ", ".join(f"{x.label} is {x.lesion_id}{' (new)' if x.relation == 'new' else ''}" for x in other)
+    days = sorted({str(x.evidence["from_timepoint"]) for x in other if "from_timepoint" in x.evidence})
+    where = f", as on {', '.join(days)}," if days else ""
+    return [f"Lesions were told by their place{where} and not by the file's numbers: {each}."]
 
 
 def import_of(record: MaskRecord) -> JsonDict:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from core.errors import InputError
@@ -17,7 +17,7 @@ from core.imaging.study.apart import survey_apart
 from core.imaging.study.found import Becomes, PatientFound, Preview, SeriesFound, StudyFound
 from core.imaging.study.gathering import GivenFile
 from core.imaging.study.survey import SCANS
-from core.jobs.mask_import import import_prompt, numbered_mask
+from core.jobs.mask_import import import_prompt, looked_at_mask
 from core.jobs.scan_import import (
     AgreedDay,
     agreed_day,
@@ -27,9 +27,11 @@ from core.jobs.scan_import import (
     stored_facts,
 )
 from core.jobs.stages.common import StageStore
-from core.jobs.stages.numbering import number_by_place
+from core.jobs.stages.linking import Proposed, prepare_links, propose
 from core.lesions.masks import measure
 from core.remembered.incoming import NewMask, NewScan, StoredStudy
+from core.remembered.links import LinkProposal
+from core.review.readers import visible_masks
 from core.types import Modality, Progress, Volume, no_progress
 
 
@@ -208,9 +210,25 @@ def _incoming(
     day: str,
     person: str,
 ) -> NewMask:
-    """A mask with the patient's lesion numbers, measured and judged by the gate."""
-    numbering = number_by_place(store, placed.labels, patient_id, day, person, reference_of(scans))
-    mask = numbered_mask(placed, numbering, lambda: scans, frames)
+    """A mask whose lesions were told by their place, measured and judged by the gate.
+
+    Where its scan lies in others is not stored with it: the scan is not stored yet.
+    """
+    mask = looked_at_mask(placed, lambda: scans, frames)
+    days = {*store.patients.timepoints(patient_id), day}
+    visible = {one: visible_masks(store, patient_id, one, person) for one in days}
+    reference = reference_of(scans)
+    here = [(reference, ""), *((scan, "") for scan in scans if scan is not reference)]
+    proposed = propose(mask.labels, here, prepare_links(store, patient_id, day, visible))
+    links = tuple(_without_transform(link, proposed) for link in proposed.links)
     vectors = tuple(vectors_of(mask.labels))
     verdict = verdict_on(store, vectors, patient_id)
-    return NewMask(mask.labels, tuple(measure(mask.labels)), vectors, verdict, prompts=(import_prompt(mask),))
+    prompts = (import_prompt(mask, links),)
+    return NewMask(mask.labels, tuple(measure(mask.labels)), vectors, verdict, prompts=prompts, links=links)
+
+
+def _without_transform(link: LinkProposal, proposed: Proposed) -> LinkProposal:
+    """The link without the id of a transform that will not be stored."""
+    if link.evidence.get("transform_id") not in {one.transform_id for one in proposed.transforms}:
+        return link
+    return replace(link, evidence={k: v for k, v in link.evidence.items() if k != "transform_id"})

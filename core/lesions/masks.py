@@ -8,12 +8,14 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import find_objects
+from scipy.ndimage import find_objects, generate_binary_structure
+from scipy.ndimage import label as label_pieces
 from scipy.spatial import ConvexHull, QhullError
 from scipy.spatial.distance import pdist
 
 from core.errors import GeometryError, InputError
 from core.lesions.metrics import bounding_box, label_confusion
+from core.lesions.sizes import MIN_PIECE_MM3
 from core.types import Grid, LabelMap, LesionMeasure
 
 
@@ -101,7 +103,8 @@ def measure(label_map: LabelMap) -> tuple[LesionMeasure, ...]:
 
     Volume is voxels times voxel volume. The diameter is RECIST's longest in-plane diameter in the slices nearest to
     axial, edge to edge: the widest span of the convex hull of the outline halfway between inside and outside pixels,
-    so that a single pixel measures its longer edge. A lesion in several pieces is measured across them.
+    so that a single pixel measures its longer edge. Of a lesion in pieces that lie apart the diameters of the
+    pieces add up, and the gap does not; pieces below `MIN_PIECE_MM3` are specks and add nothing.
 
     Source: Eisenhauer 2009, 10.1016/j.ejca.2008.10.026 (RECIST 1.1).
     """
@@ -124,7 +127,7 @@ def measure(label_map: LabelMap) -> tuple[LesionMeasure, ...]:
                 lesion_id=f"L{label}",
                 volume_mm3=voxels * grid.voxel_volume_mm3,
                 voxels=voxels,
-                longest_diameter_mm=longest_axial_diameter_mm(mask, grid),
+                longest_diameter_mm=added_diameters_mm(mask, grid),
                 centroid_mm=(float(x), float(y), float(z)),
             )
         )
@@ -134,6 +137,23 @@ def measure(label_map: LabelMap) -> tuple[LesionMeasure, ...]:
 def axial_axis(grid: Grid) -> int:
     """The array axis (0, 1 or 2) that runs nearest to feet-head: slices across it are the axial ones."""
     return int(np.argmax(np.abs(grid.affine[2, :3]) / np.asarray(grid.spacing_mm)))
+
+
+def added_diameters_mm(mask: NDArray[np.bool_], grid: Grid) -> float:
+    """Longest in-plane diameters of a lesion's separate pieces added up, millimetres; 0 for an empty mask.
+
+    Pieces share no face, edge or corner. Those below `MIN_PIECE_MM3` add nothing; where all are, the largest counts.
+
+    Args: as `longest_axial_diameter_mm`. Source: Eisenhauer 2009, 10.1016/j.ejca.2008.10.026 (a lesion that fragments).
+    """
+    pieces, count = label_pieces(mask, structure=generate_binary_structure(3, 3))
+    if count <= 1:
+        return longest_axial_diameter_mm(mask, grid)
+    sizes_mm3 = np.bincount(pieces.ravel(), minlength=count + 1)[1:] * grid.voxel_volume_mm3
+    counted = np.flatnonzero(sizes_mm3 >= MIN_PIECE_MM3)
+    counted = counted if counted.size else np.array([int(np.argmax(sizes_mm3))])
+    boxes = find_objects(pieces)
+    return sum(longest_axial_diameter_mm(pieces[boxes[n]] == n + 1, grid) for n in counted.tolist())
 
 
 def longest_axial_diameter_mm(mask: NDArray[np.bool_], grid: Grid) -> float:

@@ -16,7 +16,8 @@ from core.remembered.untyped import JsonObject
 #: What a link says of a label.
 LabelRelation = Literal["new", "stable", "reappeared", "merged", "split", "unlinked"]
 #: What a version says of a lesion that it has no label of.
-MissingRelation = Literal["gone", "merged into", "split into", "not in view", "not assessed"]
+#: "not said": nothing is said of it any more.
+MissingRelation = Literal["gone", "merged into", "split into", "not in view", "not assessed", "not said"]
 LinkRelation = LabelRelation | MissingRelation
 LABEL_RELATIONS: tuple[LabelRelation, ...] = get_args(LabelRelation)
 MISSING_RELATIONS: tuple[MissingRelation, ...] = get_args(MissingRelation)
@@ -114,6 +115,7 @@ class NewTransform:
         overlap: share of the smaller field of view that lies in the other, 0..1; None: not measured.
         figures: name -> {"value", "unit", "means"}; parameters: what it was made with.
         message: in words, what was found or is doubted.
+        transform_id: "" before it is stored, unless links name it already.
     """
 
     from_timepoint: str
@@ -127,6 +129,7 @@ class NewTransform:
     figures: JsonObject = field(default_factory=dict)
     parameters: JsonObject = field(default_factory=dict)
     message: str = ""
+    transform_id: str = ""
 
 
 @dataclass(frozen=True)
@@ -139,7 +142,6 @@ class StoredTransform(NewTransform):
         person, created_at: who had it made, and when.
     """
 
-    transform_id: str = ""
     patient_id: str = ""
     sha256: str = ""
     person: str = ""
@@ -169,6 +171,9 @@ class LinkWriter(LinkSource, Protocol):
     """Links, to be read and changed."""
 
     def of_mask(self, mask_id: str) -> list[LesionLink]: ...
+    def propose(self, mask_id: str, links: Sequence[LinkProposal], person: str) -> list[LesionLink]: ...
+    def change(self, mask_id: str, changes: Sequence[LinkChange], person: str, reason: str) -> list[LesionLink]: ...
+    def why_outdated(self, mask_id: str) -> str: ...
     def history(self, mask_id: str) -> list[LesionLink]: ...
     def set(self, mask_id: str, label: int, lesion_id: str | None, person: str, reason: str) -> LesionLink: ...
 

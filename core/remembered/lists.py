@@ -153,6 +153,7 @@ class CohortRow:
         acceptances: decisions that accepted the accepted masks, oldest first.
         links: what is said of the masks' labels now. transforms: between the scans, oldest first.
         mask_verdicts, scan_verdicts: the newest of each accepted mask and each timepoint, where they are a doubt.
+        links: of the accepted masks, as they stand now. transforms: between the patient's scans.
     """
 
     patient_id: str

@@ -10,6 +10,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 
 from core.errors import InputError
+from core.lesions.matching import MAX_LESIONS
 from core.remembered.links import LesionLink, LinkChange, LinkProposal, is_unlinked, unlinked_id
 from core.remembered.untyped import JsonDict, JsonObject
 from core.types import MaskRecord
@@ -93,7 +94,8 @@ def links_after(
             raise InputError(f"Expected one of this version's labels ({known}), got {change.label}. Nothing was done.")
         of_labels[change.label] = _changed(of_labels[change.label], change, known_elsewhere)
     there = {link.lesion_id for link in of_labels.values()}
-    return [*of_labels.values(), *(link for name, link in missing.items() if name not in there)]
+    found = [LinkProposal(None, name, "not said") if name in there else link for name, link in missing.items()]
+    return [*of_labels.values(), *found]
 
 
 def _changed(link: LinkProposal, change: LinkChange, known_elsewhere: Collection[str]) -> LinkProposal:
@@ -113,3 +115,22 @@ def standing_links(
     said: dict[int | None, LinkProposal] = {link.label: link for link in links if link.label is not None}
     implied = implied_links(record, known_elsewhere)
     return [*(said.get(link.label, link) for link in implied), *(link for link in links if link.label is None)]
+
+
+def offered_labels(record: MaskRecord | None, lesion_ids: Collection[str]) -> dict[int, str]:
+    """Labels under which a brush offers lesions of the patient that a version has not: label -> lesion.
+
+    The lesion's own number where no other label of the version has it, else the highest that is free; the same lesions
+    give the same labels, so that what a browser sends can be understood again.
+
+    Args:
+        record: as linked; None for an empty mask. lesion_ids: lesions of the patient.
+    """
+    mine = () if record is None else record.lesions
+    used = {int(lesion["label"]) for lesion in mine}
+    there = {str(lesion["lesion_id"]) for lesion in mine}
+    wanted = sorted((lesion_number(name), name) for name in set(lesion_ids) - there if lesion_number(name))
+    own = {number: name for number, name in wanted if number <= MAX_LESIONS and number not in used}
+    free = [label for label in range(MAX_LESIONS, 0, -1) if label not in used and label not in own]
+    left = [name for number, name in wanted if own.get(number) != name]
+    return {**own, **dict(zip(free, left, strict=False))}

@@ -3,29 +3,43 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Protocol
 
 from core.errors import StoreError
 from core.imaging.reference_scan import reference_of
+from core.remembered.links import LesionLink, StoredTransform
 from core.remembered.lists import CohortMask, CohortRow, CohortScan
 from core.remembered.rows import Event, MaskVerdict, ScanVerdict
-from core.types import Decision
+from core.types import Decision, Grid
 
 
 class CohortRecords:
     """What the store would answer about each patient, from rows that are there already.
 
     Of masks it knows the accepted ones and what they were drawn from, of verdicts those that are a doubt, and of
-    decisions those that accepted.
+    decisions those that accepted; so a timeline made of it does not say why a timepoint has no accepted mask.
+
+    Args:
+        grids: reads where a scan lies, one header at a time, for the few lesions of which no link says what became of
+            them; None: it is taken that every scan reaches everywhere.
     """
 
-    def __init__(self, rows: Sequence[CohortRow]) -> None:
+    def __init__(self, rows: Sequence[CohortRow], grids: GridSource | None = None) -> None:
         by_patient = {row.patient_id: row for row in rows}
         self.patients = _Timepoints(by_patient)
         self.masks = _Masks(by_patient)
-        self.scans = _Scans(by_patient)
+        self.scans = _Scans(by_patient) if grids is None else _ScansWithGrids(by_patient, grids)
+        self.links = _Links(by_patient)
+        self.transforms = _Transforms(by_patient)
         self.events = _Events(by_patient)
         self.decisions = _Acceptances(by_patient)
         self.verdicts = _Doubts(by_patient)
+
+
+class GridSource(Protocol):
+    """Where scans lie in space."""
+
+    def reference_grid(self, patient_id: str, timepoint: str) -> Grid: ...
 
 
 class _Part:
@@ -58,6 +72,30 @@ class _Scans(_Part):
         return reference_of(scans)
 
 
+class _ScansWithGrids(_Scans):
+    def __init__(self, rows: Mapping[str, CohortRow], grids: GridSource) -> None:
+        super().__init__(rows)
+        self._grids = grids
+
+    def reference_grid(self, patient_id: str, timepoint: str) -> Grid:
+        return self._grids.reference_grid(patient_id, timepoint)
+
+
+class _Links(_Part):
+    def of(self, patient_id: str, timepoint: str | None = None) -> list[LesionLink]:
+        return [link for link in self._rows[patient_id].links if timepoint in (None, link.timepoint)]
+
+
+class _Transforms(_Part):
+    def of(self, patient_id: str) -> list[StoredTransform]:
+        return list(self._rows[patient_id].transforms)
+
+    def between(self, patient_id: str, first: str, second: str) -> StoredTransform | None:
+        ends = (first, second)
+        found = (one for one in self.of(patient_id) if (one.from_timepoint, one.to_timepoint) == ends)
+        return max(found, key=lambda one: one.created_at, default=None)
+
+
 class _Events(_Part):
     def of(self, patient_id: str) -> list[Event]:
         return list(self._rows[patient_id].events)
@@ -66,6 +104,9 @@ class _Events(_Part):
 class _Acceptances(_Part):
     def of(self, patient_id: str) -> list[Decision]:
         return list(self._rows[patient_id].acceptances)
+
+    def to_affirm(self) -> dict[str, str]:
+        return {}
 
 
 class _Doubts(_Part):

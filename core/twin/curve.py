@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+import math
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Protocol
 
 from core.remembered.rows import Event
 from core.remembered.sources import HasDecisions, HasMasks, HasPatients, HasReferenceSets, HasScans, HasVerdicts
 from core.remembered.vocabulary import EventKind
-from core.review.decisions import rejected_lesion_ids, withdrawn_mask_ids
-from core.twin.curve_points import volume_points
 from core.twin.measured_visits import accepted_by as accepted_by
-from core.twin.measured_visits import measured_visits
-from core.twin.trajectory import interval_change, points_by_lesion
-from core.types import TOTAL_LESION_ID, MaskRecord, Verdict, VolumePoint, parse_date
+from core.twin.timeline import PatientTimeline, patient_timeline, rejected_at
+from core.twin.timeline_changes import interval_change, number_timepoints, volume_end
+from core.types import TOTAL_LESION_ID, MaskRecord, Verdict, parse_date
 
 
 class CurveStore(HasPatients, HasScans, HasMasks, HasDecisions, HasVerdicts, HasReferenceSets, Protocol):
@@ -22,38 +21,30 @@ class CurveStore(HasPatients, HasScans, HasMasks, HasDecisions, HasVerdicts, Has
 
 
 def exclusion_reasons(store: CurveStore, patient_id: str) -> dict[str, str]:
-    """Timepoint -> why it, or a lesion of it, is not in the curve, by date; {} when every timepoint has an accepted
-    mask without rejected lesions."""
+    """`exclusions` of the patient's timeline."""
+    return exclusions(patient_timeline(store, patient_id))
+
+
+def exclusions(timeline: PatientTimeline) -> dict[str, str]:
+    """Timepoint -> why it, or a lesion of it, is not in the curve, by date; {} when every cell of an accepted mask is a
+    number at every timepoint."""
     out = {}
-    back, files = withdrawn_mask_ids(store.decisions.of(patient_id)), store.masks.problems(patient_id)
-    unproven = store.decisions.to_affirm()
-    for timepoint in sorted(store.patients.timepoints(patient_id)):
-        records = store.masks.of(patient_id, timepoint)
-        final = next((record for record in records if record.status == "accepted"), None)
-        if final is not None and final.mask_id in files:
-            out[timepoint] = f"{files[final.mask_id]}: accepted version {final.version}, whose volume is unknown now"
+    for day in timeline.timepoints:
+        if day in timeline.why_open:
+            out[day] = timeline.why_open[day]
             continue
-        if final is not None:
-            if rejected_lesion_ids(final):
-                lesions = ", ".join(sorted(rejected_lesion_ids(final)))
-                out[timepoint] = f"{lesions} of version {final.version}: rejected, and not in that total"
-            continue
-        proposed = [record for record in records if record.status == "proposed"]
-        if not records:
-            out[timepoint] = "no mask yet"
-        elif proposed:
-            out[timepoint] = (
-                f"version {proposed[-1].version} is proposed, {_why_open(proposed[-1].mask_id, back, unproven)}"
-            )
-        else:
-            out[timepoint] = "every version was rejected"
+        version = timeline.visits[day].record.version
+        rejected = rejected_at(timeline, day)
+        parts = [f"{', '.join(rejected)} of version {version}: rejected, and not in that total"] if rejected else []
+        parts += [
+            f"{cell.lesion_id} {cell.state}{' ' + ', '.join(cell.into) if cell.into else ''}: {cell.why}"
+            for cell in timeline.column(day)
+            if not cell.is_number and cell.state != "rejected" and cell.lesion_id in timeline.followed
+        ]
+        parts += [f"{one.lesion_id}: nobody can tell which lesion it is" for one in timeline.unlinked_at(day)]
+        if parts:
+            out[day] = "; ".join(part.rstrip(".") for part in parts)
     return out
-
-
-def _why_open(mask_id: str, back: Collection[str], unproven: Mapping[str, str]) -> str:
-    if mask_id in unproven:
-        return f"and waits to be affirmed: {unproven[mask_id]}"
-    return "its acceptance was withdrawn" if mask_id in back else "nobody has decided"
 
 
 @dataclass(frozen=True)
@@ -152,17 +143,20 @@ class NextChange:
 
 
 def next_change(store: CurveStore, patient_id: str, timepoint: str, lesion_id: str) -> NextChange | None:
-    """The lesion's change from an accepted timepoint to the next accepted one; None where there is no later one."""
-    points: Sequence[VolumePoint] = points_by_lesion(volume_points(store, patient_id)).get(lesion_id, [])
-    here = next((n for n, point in enumerate(points) if point.timepoint == timepoint), None)
-    if here is None or here + 1 == len(points):
+    """The lesion's change from an accepted timepoint to the next at which it is a number; None where there is none."""
+    timeline = patient_timeline(store, patient_id)
+    days = number_timepoints(timeline, lesion_id)
+    if timepoint not in days or timepoint == days[-1]:
         return None
-    before, after = points[here], points[here + 1]
-    change = interval_change(before, after, measured_visits(store, patient_id)).change
+    later = days[days.index(timepoint) + 1]
+    after, change = (
+        volume_end(timeline, lesion_id, later),
+        interval_change(timeline, lesion_id, timepoint, later).change,
+    )
     return NextChange(
-        after.timepoint,
-        after.days - before.days,
-        after.volume_mm3,
+        later,
+        timeline.days(later) - timeline.days(timepoint),
+        math.nan if after is None else after.volume_mm3,
         change.percent,
         change.verdict,
         change.rule,

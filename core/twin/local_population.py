@@ -14,14 +14,14 @@ from core.growth.curves import prepare
 from core.growth.learn import MIN_POINTS, document
 from core.growth.population import KIND
 from core.growth.series import Lesion
-from core.remembered.sources import HasMasks, HasPatients, HasReferenceSets
+from core.remembered.sources import HasDecisions, HasMasks, HasPatients, HasReferenceSets, HasScans, HasVerdicts
 from core.remembered.untyped import JsonDict
 from core.twin.curve_points import volume_points
 from core.twin.trajectory import points_by_lesion
 from core.types import TOTAL_LESION_ID
 
 
-class LocalPopulationStore(HasPatients, HasMasks, HasReferenceSets, Protocol):
+class LocalPopulationStore(HasPatients, HasScans, HasMasks, HasDecisions, HasVerdicts, HasReferenceSets, Protocol):
     """The parts of a store that a population is learned from and kept in."""
 
 

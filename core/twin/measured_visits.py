@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 from core.remembered.rows import MaskVerdict, ScanVerdict
 from core.remembered.sources import MeasuredMask, TimepointSource
 from core.remembered.untyped import JsonObject
-from core.remembered.vocabulary import DOUBTFUL, OUT_OF_DISTRIBUTION, MaskMethod
+from core.remembered.vocabulary import DOUBTED_STATES, MaskMethod
 from core.review.decisions import counted_lesions
 from core.twin.measured_end import MeasuredEnd
 from core.types import TOTAL_LESION_ID, Decision
@@ -74,9 +74,10 @@ class VerdictOfPatientSource(Protocol):
 
 
 class DecisionOfPatientSource(Protocol):
-    """Decisions about one patient's masks, oldest first."""
+    """Decisions about one patient's masks, oldest first, and which masks wait to be affirmed since a rebuild."""
 
     def of(self, patient_id: str) -> Sequence[Decision]: ...
+    def to_affirm(self) -> dict[str, str]: ...
 
 
 class MeasuredVisitStore(Protocol):
@@ -115,7 +116,7 @@ class MeasuredVisit:
 
 
 @dataclass(frozen=True)
-class _Contour:
+class Contour:
     """Whose a contour is.
 
     Args:
@@ -127,8 +128,13 @@ class _Contour:
     hands: tuple[str, ...]
     changed_voxels: int | None
 
+    @property
+    def is_automatic(self) -> bool:
+        """Whether a network drew it, whatever a person changed since."""
+        return self.base.method == MaskMethod.NNUNET
 
-def _contour_of(record: TracedMask, versions: Sequence[TracedMask]) -> _Contour:
+
+def contour_of(record: TracedMask, versions: Sequence[TracedMask]) -> Contour:
     """The version that a mask's contour comes from, back through what persons changed.
 
     What several changes moved together is at most their sum, so the sum is a bound that no order of them escapes.
@@ -139,11 +145,11 @@ def _contour_of(record: TracedMask, versions: Sequence[TracedMask]) -> _Contour:
     while record.method in _EDITS and record.parent_version is not None:
         parent = known.get(record.parent_version)
         if parent is None or parent.version >= record.version:  # not to be seen, or lost
-            return _Contour(record, tuple(hands), None)
+            return Contour(record, tuple(hands), None)
         hands.append(record.author)
         changed += record.voxels_added + record.voxels_removed
         record = parent
-    return _Contour(record, tuple(hands), changed)
+    return Contour(record, tuple(hands), changed)
 
 
 def _lesions(record: MeasuredMask, lesion_id: str) -> list[JsonObject]:
@@ -162,12 +168,15 @@ def edited_share(record: TracedMask, versions: Sequence[TracedMask], lesion_id: 
     0 for a network's own mask, and for a lesion that is just as the network made it, whatever else was changed; 1 where
     a person drew, prompted or imported it. All changes of the mask may have been in this lesion, so they count as if.
     """
-    contour = _contour_of(record, versions)
+    contour = contour_of(record, versions)
     if contour.changed_voxels is None:
         return None
-    if contour.base.method != MaskMethod.NNUNET:
+    if not contour.is_automatic:
         return 1.0
     now, then = _lesions(record, lesion_id), _lesions(contour.base, lesion_id)
+    labels = {lesion["label"] for lesion in now if "label" in lesion}
+    if labels and lesion_id != TOTAL_LESION_ID:  # an edit keeps the labels; which lesions they are may be said anew
+        then = [lesion for lesion in counted_lesions(contour.base) if lesion.get("label") in labels]
     if all(_same_voxels(lesion, contour.base.lesions) for lesion in now) and len(now) >= len(then):
         return 0.0
     if any("voxels" not in lesion for lesion in (*now, *then)):
@@ -177,9 +186,13 @@ def edited_share(record: TracedMask, versions: Sequence[TracedMask], lesion_id: 
 
 
 def diameter_mm(record: MeasuredMask, lesion_id: str) -> float:
-    """Longest axial diameter of the lesion in that mask, mm; of the largest for "total"; 0 when it is not there or was
-    rejected."""
-    return max((float(lesion["longest_diameter_mm"]) for lesion in _lesions(record, lesion_id)), default=0.0)
+    """Longest axial diameter of the lesion in that mask, mm, its labels added up (RECIST 1.1: fragments); the largest
+    lesion's for "total"; 0 when it is not there or was rejected."""
+    sums: dict[str, float] = {}
+    for lesion in _lesions(record, lesion_id):
+        name = str(lesion["lesion_id"])
+        sums[name] = sums.get(name, 0.0) + float(lesion["longest_diameter_mm"])
+    return max(sums.values(), default=0.0)
 
 
 def counted_volume_mm3(record: MeasuredMask, lesion_id: str) -> float:
@@ -189,30 +202,37 @@ def counted_volume_mm3(record: MeasuredMask, lesion_id: str) -> float:
 
 def measured_end(visit: MeasuredVisit, lesion_id: str, volume_mm3: float, day: float) -> MeasuredEnd:
     """One end of a change of a lesion, or of the total; the volume as the curve has it."""
-    contour = _contour_of(visit.record, visit.versions)
+    contour = contour_of(visit.record, visit.versions)
     share = edited_share(visit.record, visit.versions, lesion_id)
-    automatic = contour.base.method == MaskMethod.NNUNET
-    hands = {*contour.hands, *(() if automatic else (contour.base.author,))}
-    of_lesions = visit.lesion_doubts or {}
-    names = of_lesions if lesion_id == TOTAL_LESION_ID else [lesion_id]
-    doubts = (*visit.doubts, *(doubt for name in names for doubt in of_lesions.get(name, ())))
-    thickness = visit.scan.metadata.get("slice_thickness_mm")
-    known = isinstance(thickness, int | float) and thickness > 0
+    hands = {*contour.hands, *(() if contour.is_automatic else (contour.base.author,))}
     return MeasuredEnd(
         volume_mm3,
         diameter_mm(visit.record, lesion_id),
         visit.scan.modality,
         visit.scan.sequence,
-        slice_thickness_mm=float(str(thickness)) if known else None,
+        slice_thickness_mm=slice_thickness_mm(visit.scan),
         spacing_mm=visit.scan.spacing_mm,
         method=str(contour.base.method),
         checkpoint_sha256=contour.base.checkpoint_sha256,
         reader=visit.accepted_by if share == 0 else ", ".join(sorted(hands)) or None,
         edited_share=share,
-        doubts=tuple(dict.fromkeys(doubts)),
+        doubts=standing_doubts(visit, lesion_id),
         mask_id=visit.record.mask_id,
         day=day,
     )
+
+
+def standing_doubts(visit: MeasuredVisit, lesion_id: str) -> tuple[str, ...]:
+    """What stands against a lesion there, or against any of them for "total", each once."""
+    of_lesions = visit.lesion_doubts or {}
+    names = of_lesions if lesion_id == TOTAL_LESION_ID else [lesion_id]
+    return tuple(dict.fromkeys((*visit.doubts, *(doubt for name in names for doubt in of_lesions.get(name, ())))))
+
+
+def slice_thickness_mm(scan: ScanFacts) -> float | None:
+    """As the scanner said it, > 0; None where it said nothing that can be."""
+    thickness = scan.metadata.get("slice_thickness_mm")
+    return float(thickness) if isinstance(thickness, int | float) and thickness > 0 else None
 
 
 def measured_visits(store: MeasuredVisitStore, patient_id: str) -> dict[str, MeasuredVisit]:
@@ -225,14 +245,15 @@ def measured_visits(store: MeasuredVisitStore, patient_id: str) -> dict[str, Mea
     visits = {}
     for record in finals:
         day = record.timepoint
-        own = [scan for scan in scans if scan.timepoint == day and scan.sha256 == record.scan_sha256]
+        there = [scan for scan in scans if scan.timepoint == day]
+        own = [scan for scan in there if scan.sha256 == record.scan_sha256]
         visits[day] = MeasuredVisit(
             record,
             [version for version in versions if version.timepoint == day],
             own[0] if own else store.scans.reference(patient_id, day),
             people.get(record.mask_id),
-            scan_doubts(of_scans.get(day)),
-            lesion_doubts(of_masks.get(record.mask_id)),
+            scan_doubts(of_scans.get(day), [scan.sha256 for scan in there]),
+            lesion_doubts(of_masks.get(record.mask_id), record),
         )
     return visits
 
@@ -242,15 +263,32 @@ def accepted_by(decisions: Iterable[Decision]) -> dict[str, str]:
     return {d.mask_id: d.reviewer for d in decisions if d.lesion_id is None and d.verdict == "accept"}
 
 
-def scan_doubts(verdict: ScanVerdict | None) -> tuple[str, ...]:
-    """What the scan gate's newest verdict says against the scan; () where it says nothing, or cannot judge."""
-    against = verdict is not None and verdict.state in (OUT_OF_DISTRIBUTION, DOUBTFUL)
-    return (f"scan {verdict.state}",) if verdict is not None and against else ()
+def scan_doubts(verdict: ScanVerdict | None, sha256s: Collection[str] = ()) -> tuple[str, ...]:
+    """What the scan gate's newest verdict says against the scans, whose files are `sha256s`.
+
+    "cannot be judged" is a doubt, and so is a verdict on other images than those that are there ("seen" in it says
+    which they were; one that does not say it cannot be told to be stale).
+    """
+    if verdict is None:
+        return ()
+    seen = verdict.result.get("seen")
+    stale = seen is not None and not set(sha256s) <= {str(sha256) for sha256 in seen}
+    found = [f"scan {verdict.state}"] if verdict.state in DOUBTED_STATES else []
+    return (*found, *(["the scan's verdict is of other images"] if stale else []))
 
 
-def lesion_doubts(verdict: MaskVerdict | None) -> dict[str, tuple[str, ...]]:
-    """Lesion id -> what the mask gate's newest verdict says against it, for those that it finds unusual."""
+def lesion_doubts(verdict: MaskVerdict | None, record: MeasuredMask) -> dict[str, tuple[str, ...]]:
+    """Lesion id -> what the mask gate's newest verdict says against it, for those that it finds unusual.
+
+    The gate names lesions by their labels ("L2" is label 2 of the file); here they have the names that they are linked
+    to. "not enough reference masks" is no doubt: it would widen every change of an installation that begins.
+    """
     if verdict is None or not verdict.flagged:
         return {}
-    odd = [lesion for lesion in verdict.lesions if lesion.get("verdict") == "unusual"]
-    return {str(lesion["lesion_id"]): (f"shape of {lesion['lesion_id']} unusual",) for lesion in odd}
+    of_label = {f"L{lesion['label']}": str(lesion["lesion_id"]) for lesion in record.lesions if "label" in lesion}
+    found: dict[str, tuple[str, ...]] = {}
+    for lesion in verdict.lesions:
+        if lesion.get("verdict") == "unusual":
+            name = of_label.get(str(lesion["lesion_id"]), str(lesion["lesion_id"]))
+            found[name] = (f"shape of {name} unusual",)
+    return found

@@ -8,22 +8,24 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from core.errors import InputError
 from core.remembered.lists import HasViews
 from core.remembered.rows import Event
-from core.remembered.sources import EventRecordSource, HasPatients
+from core.remembered.sources import EventRecordSource, HasPatients, HasScans
 from core.remembered.untyped import TableRow
 from core.twin.change import Change, change_between
 from core.twin.cohort_records import CohortRecords
 from core.twin.curve import Treatment, events_on_axis, treatments
-from core.twin.curve_points import volume_points
-from core.twin.measured_visits import MeasuredVisitStore, measured_end, measured_visits
+from core.twin.measured_visits import MeasuredVisitStore, measured_end
 from core.twin.radiotherapy import cannot_tell
 from core.twin.response import DEFAULT_RULE, RULES, Category, Response, volumetric_response
-from core.twin.trajectory import unreadable_accepted_masks, unreadable_points
+from core.twin.timeline import PatientTimeline, patient_timeline
+from core.twin.timeline_changes import registration_state
+from core.twin.timeline_response import response_points
+from core.twin.trajectory import not_read_of
 from core.types import MM3_PER_ML, TOTAL_LESION_ID, Progress, VolumePoint, no_progress
 
 #: The best first; what cannot be evaluated comes after everything that can.
@@ -41,7 +43,7 @@ class PatientResponseStore(MeasuredVisitStore, Protocol):
     def events(self) -> EventRecordSource: ...
 
 
-class CohortStore(HasPatients, HasViews, Protocol):
+class CohortStore(HasPatients, HasScans, HasViews, Protocol):
     """The parts of a store that the responses of all patients come from."""
 
 
@@ -157,7 +159,7 @@ def cohort(
         raise InputError(f"Unknown response rule {rule!r}. Known: {', '.join(RULES)}.")
     rows = [row for row in store.patients.all() if datasets is None or row.dataset in datasets]
     responses, left_out = [], {}
-    records = CohortRecords(store.views.cohort())
+    records = CohortRecords(store.views.cohort(), store.scans)
     for number, row in enumerate(rows):
         patient = str(row.patient_id)
         progress(number / len(rows), f"{patient} ({number + 1} of {len(rows)})")
@@ -182,8 +184,8 @@ def patient_response(
 
     Source: best response until progression: RECIST (10.1093/jnci/92.3.205), without its confirmation.
     """
-    points = volume_points(store, patient_id)
-    points += unreadable_points(store, patient_id, points)
+    timeline = patient_timeline(store, patient_id)
+    points = response_points(timeline)
     answers = volumetric_response(points, rule)
     if len(answers) < 2:
         return None
@@ -202,13 +204,13 @@ def patient_response(
         visits,
         best,
         min((visit.category for visit in counted), key=BEST_FIRST.index),
-        None if best is None else _verdict(store, patient_id, visits[0], best),
+        None if best is None else _verdict(timeline, visits[0], best),
         tuple(treatments(events, baseline)),
         tuple(events_on_axis(others, baseline)),
         events_on_axis(ends[:1], baseline)[0] if ends else None,
         tuple(t for t in store.patients.timepoints(patient_id) if t not in done),
         any(scan.metadata.get("simulated") for scan in store.scans.of(patient_id)),
-        _doubt(events, visits, unreadable_accepted_masks(store, patient_id)),
+        _doubt(events, visits, not_read_of(timeline)),
     )
 
 
@@ -254,11 +256,15 @@ def until_progression(visits: Sequence[Visit]) -> list[Visit]:
     return counted
 
 
-def _verdict(store: PatientResponseStore, patient_id: str, baseline: Visit, best: Visit) -> Change:
+def _verdict(timeline: PatientTimeline, baseline: Visit, best: Visit) -> Change:
     """`change_between` the target's volumes at baseline and then; the diameters are those of the largest lesions."""
-    measured = measured_visits(store, patient_id)
+    first, second = baseline.timepoint, best.timepoint
+    state = registration_state(timeline, TOTAL_LESION_ID, first, second)
     before, after = (
-        measured_end(measured[visit.timepoint], TOTAL_LESION_ID, visit.volume_mm3, visit.days)
+        replace(
+            measured_end(timeline.visits[visit.timepoint], TOTAL_LESION_ID, visit.volume_mm3, visit.days),
+            registration_state=state,
+        )
         for visit in (baseline, best)
     )
     return change_between(before, after)

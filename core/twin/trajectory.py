@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -23,21 +22,16 @@ from core.remembered.sources import (
     HasReferenceSets,
     HasScans,
     HasVerdicts,
-    MeasuredMask,
 )
 from core.remembered.untyped import Json, JsonDict
-from core.review.decisions import counted_lesions, lesions_in_one_total_only
-from core.twin.change import Change, change_between, unknown_change
-from core.twin.curve_points import CurvePointStore, volume_points
-from core.twin.measured_visits import (
-    MeasuredVisit,
-    counted_volume_mm3,
-    measured_end,
-    measured_visits,
-)
+from core.twin.curve_points import CurvePointStore
+from core.twin.measured_visits import MeasuredVisit, counted_volume_mm3, measured_end
 from core.twin.measured_visits import diameter_mm as diameter_mm
 from core.twin.noise import volume_log_sd
-from core.types import TOTAL_LESION_ID, MaskRecord, VolumePoint, parse_date
+from core.twin.timeline import PatientTimeline, lesions_of_masks, patient_timeline
+from core.twin.timeline_changes import IntervalChange as IntervalChange
+from core.twin.timeline_changes import change_since_first, lesion_changes
+from core.types import TOTAL_LESION_ID, MaskRecord, VolumePoint
 
 #: Days ahead at which a forecast is printed; the chart draws every week up to the last.
 HORIZON_DAYS = (28.0, 56.0, 84.0)
@@ -54,42 +48,31 @@ def accepted_masks_by_timepoint(store: TrajectoryStore, patient_id: str) -> dict
 
 
 def unreadable_accepted_masks(store: CurvePointStore, patient_id: str) -> dict[str, str]:
+    """`not_read_of` the patient's timeline."""
+    return not_read_of(patient_timeline(store, patient_id))
+
+
+def not_read_of(timeline: PatientTimeline) -> dict[str, str]:
     """Timepoint -> why the mask that was accepted there is not read ("file lost", "file altered", "file missing"), in
     order of time. Its volume is not known now, so it has no point in the curve; it was a visit all the same."""
-    problems = store.masks.problems(patient_id)
-    return {record.timepoint: problems[record.mask_id] for record in _unreadable_records(store, patient_id, problems)}
+    return {day: timeline.why_open[day].partition(":")[0] for day in timeline.not_read}
 
 
-def _unreadable_records(store: CurvePointStore, patient_id: str, problems: Mapping[str, str]) -> list[MeasuredMask]:
-    """Accepted records whose file has a problem, by timepoint; `masks.accepted` gives none for a lost file."""
-    if not problems:
-        return []
-    records = [r for r in store.masks.of(patient_id) if r.status == "accepted" and r.mask_id in problems]
-    return sorted(records, key=lambda record: record.timepoint)
+def unreadable_points(store: CurvePointStore, patient_id: str) -> list[VolumePoint]:
+    """`not_read_points` of the patient's timeline."""
+    return not_read_points(patient_timeline(store, patient_id))
 
 
-def unreadable_points(store: CurvePointStore, patient_id: str, points: Sequence[VolumePoint]) -> list[VolumePoint]:
-    """Points of NaN mm3, one for every lesion at every timepoint of `unreadable_accepted_masks`.
+def not_read_points(timeline: PatientTimeline) -> list[VolumePoint]:
+    """Points of NaN mm3, one for every lesion at every timepoint of `not_read_of`.
 
-    Beside `points`, the patient's `volume_points`, they keep a response from taking the first mask that can be read
-    for the baseline. Curves and forecasts are made without them.
+    Beside the timeline's points they keep a response from taking the first mask that can be read for the baseline.
+    Curves and forecasts are made without them.
     """
-    records = _unreadable_records(store, patient_id, store.masks.problems(patient_id))
-    if not records:
-        return []
-    names = {p.lesion_id for p in points if p.lesion_id != TOTAL_LESION_ID}
-    names |= {str(lesion["lesion_id"]) for record in records for lesion in counted_lesions(record)}
-    start = parse_date(store.patients.timepoints(patient_id)[0])
+    names = lesions_of_masks(timeline)
     return [
-        VolumePoint(
-            record.timepoint,
-            float((parse_date(record.timepoint) - start).days),
-            math.nan,
-            name,
-            record.mask_id,
-            record.version,
-        )
-        for record in records
+        VolumePoint(day, timeline.days(day), math.nan, name, record.mask_id, record.version)
+        for day, record in timeline.not_read.items()
         for name in sorted(names)
     ]
 
@@ -105,67 +88,6 @@ def points_by_lesion(points: Sequence[VolumePoint]) -> dict[str, list[VolumePoin
     """Points of each lesion in order of time, by lesion id; "total" last."""
     lesions = sorted({p.lesion_id for p in points}, key=lambda name: (name == TOTAL_LESION_ID, len(name), name))
     return {name: sorted((p for p in points if p.lesion_id == name), key=lambda p: p.days) for name in lesions}
-
-
-@dataclass(frozen=True)
-class IntervalChange:
-    """What happened to a lesion, or to the total, between two accepted timepoints."""
-
-    lesion_id: str
-    from_timepoint: str
-    to_timepoint: str
-    change: Change
-
-    def to_json(self) -> JsonDict:
-        """Plain JSON values: the keys of a timeline's change, and "rate" and "change" as they have always been."""
-        found = self.change
-        return {
-            "lesion_id": self.lesion_id,
-            "from": self.from_timepoint,
-            "to": self.to_timepoint,
-            **found.to_json(),
-            "rate": {
-                "sgr_percent_per_day": found.growth_percent_per_day,
-                "low95": found.growth_low95,
-                "high95": found.growth_high95,
-                "doubling_days": found.doubling_days,
-                "doubling_low_days": found.doubling_low_days,
-                "doubling_high_days": found.doubling_high_days,
-                "text": found.growth_text,
-                "floored": found.is_bound,
-            },
-            "change": {
-                "verdict": found.verdict,
-                "rule": found.rule,
-                "percent_change": found.percent,
-                "threshold_percent": found.smallest_real_percent,
-                "note": found.why,
-            },
-        }
-
-
-def interval_change(first: VolumePoint, second: VolumePoint, visits: Mapping[str, MeasuredVisit]) -> IntervalChange:
-    """Change of one lesion (or the total) from one accepted timepoint to a later one: `change_between` its two masks.
-
-    Totals of different lesions are not compared: where a lesion is rejected in one mask and counts in the other, or was
-    not there before, the verdict is "unknown". One that is gone stays in the total, as 0.
-    """
-    lesion, visit, later = first.lesion_id, visits[first.timepoint], visits[second.timepoint]
-    before = measured_end(visit, lesion, first.volume_mm3, first.days)
-    after = measured_end(later, lesion, second.volume_mm3, second.days)
-    why = why_not_one_total(visit.record, later.record) if lesion == TOTAL_LESION_ID and first.volume_mm3 > 0 else ""
-    change = unknown_change(before, after, "totals of different lesions", why) if why else change_between(before, after)
-    return IntervalChange(lesion, first.timepoint, second.timepoint, change)
-
-
-def why_not_one_total(before: MeasuredMask, after: MeasuredMask) -> str:
-    """Why the totals of two masks are of different lesions; "" where they are of the same."""
-    rejected = lesions_in_one_total_only(before, after)
-    if rejected:
-        return f"{', '.join(rejected)} counts in one of the two totals only: rejected in the other mask"
-    there = {str(lesion["lesion_id"]) for lesion in before.lesions}
-    new = [str(lesion["lesion_id"]) for lesion in counted_lesions(after) if str(lesion["lesion_id"]) not in there]
-    return f"{', '.join(new)} was not there before and counts in the second total only" if new else ""
 
 
 def forecast_lesion_or_total(
@@ -276,13 +198,14 @@ def growth_report(store: TrajectoryStore, patient_id: str) -> JsonDict:
     timepoints = store.patients.timepoints(patient_id)
     if not timepoints:
         raise StoreError(f"There is no patient {patient_id!r}. Import a scan first; the worklist shows who is there.")
-    not_read = unreadable_accepted_masks(store, patient_id)
-    visits = {t: visit for t, visit in measured_visits(store, patient_id).items() if t not in not_read}
+    timeline = patient_timeline(store, patient_id)
+    not_read, visits = not_read_of(timeline), timeline.visits
     lesions = {}
-    series = points_by_lesion(volume_points(store, patient_id))
+    series = points_by_lesion(timeline.points)
     population = active_population(store.reference_sets.all(KIND))
     for name, points in series.items():
         noise = noise_by_mask(visits, name)
+        since_first = change_since_first(timeline, name)
         ahead = _forecast_report(forecast_lesion_or_total(series, name, HORIZON_DAYS, noise, population))
         lesions[name] = {
             "points": [
@@ -293,8 +216,8 @@ def growth_report(store: TrajectoryStore, patient_id: str) -> JsonDict:
                 }
                 for p in points
             ],
-            "steps": [interval_change(a, b, visits).to_json() for a, b in itertools.pairwise(points)],
-            "since_first": interval_change(points[0], points[-1], visits).to_json() if len(points) > 1 else None,
+            "steps": [change.to_json() for change in lesion_changes(timeline, name)],
+            "since_first": None if since_first is None else since_first.to_json(),
             "fits": {name: fitted.to_json() for name, fitted in fit_all_growth_laws(points).items()},
             "forecast": ahead | ({"probabilities": {}} if not_read else {}),
         }

@@ -3,6 +3,7 @@
     mask.added, study.added    links: as proposed, one a label and one a lesion that the version has not
     mask.decided               links: as confirmed by who accepted the version
     links.set                  mask_id, reason, links: as a person changed them
+    links.proposed             the same, as matching proposes anew
     transform.added            transform_id, patient_id and the columns of `transforms`
     transform.judged           transform_id, patient_id, verdict, reason
 
@@ -155,6 +156,7 @@ def _transform_judged(db: Writer, entry: Entry, payload: JsonDict) -> None:
 
 ACTIONS: Mapping[str, Callable[[Writer, Entry, JsonDict], None]] = {
     "links.set": _links_set,
+    "links.proposed": _links_set,
     "transform.added": _transform_added,
     "transform.judged": _transform_judged,
 }

@@ -107,8 +107,16 @@ class Decisions:
         return link_rows(after, [int(lesion["label"]) for lesion in record.lesions], reviewer)
 
     def _refuse_unready(self, record: MaskRecord, whole: bool) -> None:
-        """Nothing is accepted of a file that is not as it was stored, nor a version that no gate has judged."""
+        """Nothing is accepted of a file that is not as it was stored, nor a version that no gate has judged, nor one
+        whose lesions were told before there was more to tell them by."""
         self._masks.path(record)
+        outdated = self._links.why_outdated(record.mask_id) if whole else ""
+        if outdated:
+            raise StoreError(
+                f"{in_words(record)[:1].upper()}{in_words(record)[1:]} cannot be accepted yet: {outdated}. Look at its "
+                "lesions on Review, or run "
+                f"`python cli.py lesion propose {record.patient_id} {record.timepoint} {record.version}`."
+            )
         if whole and not self._ledger.db.query(
             "SELECT 1 FROM mask_anomalies WHERE mask_id = ? LIMIT 1", [record.mask_id]
         ):

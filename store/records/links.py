@@ -20,7 +20,8 @@ _NEWEST = """
 SELECT l.*, m.timepoint, m.version FROM (
     SELECT *, row_number() OVER (PARTITION BY mask_id, label, CASE WHEN label = 0 THEN lesion_id ELSE '' END
                                  ORDER BY seq DESC, place DESC) AS newest FROM lesion_links) l
-JOIN masks m ON m.mask_id = l.mask_id{0} l.newest = 1 ORDER BY m.timepoint, m.version, l.label, l.lesion_id
+JOIN masks m ON m.mask_id = l.mask_id{0} l.newest = 1 AND l.relation <> 'not said'
+ORDER BY m.timepoint, m.version, l.label, l.lesion_id
 """
 #: Only labels that are not the lesion of their number: seldom any.
 _CHANGED = """
@@ -113,6 +114,50 @@ class Links:
 
         self._ledger.write("links.set", person, build)
         return self.of_mask(mask_id)
+
+    def propose(self, mask_id: str, links: Sequence[LinkProposal], person: str) -> list[LesionLink]:
+        """Matching says anew what a version's labels are; what a person confirmed or said stays as it is.
+
+        Raises:
+            InputError: for a link that does not fit the mask.
+            StoreError: if there is no such mask.
+        """
+
+        def build(at: str) -> Change:
+            row, standing = self._ledger.mask_row(mask_id), self.of_mask(mask_id)
+            said = {(link.label, link.label or link.lesion_id) for link in standing if link.confirmed_by}
+            new = [link for link in links if (link.label, link.label or link.lesion_id) not in said]
+            labels = [int(lesion["label"]) for lesion in json.loads(row["lesions"])]
+            named = {link.lesion_id for link in new if link.label is None}
+            left = [link.lesion_id for link in standing if link.label is None and not link.confirmed_by]
+            new += [LinkProposal(None, name, "not said") for name in left if name not in named]
+            place = {name: row[name] for name in ("patient_id", "timepoint", "version")}
+            return Change({"mask_id": mask_id, **place, "reason": "", "links": link_rows(new, labels)})
+
+        self._ledger.write("links.proposed", person, build)
+        return self.of_mask(mask_id)
+
+    def why_outdated(self, mask_id: str) -> str:
+        """Why the proposed links of a version say too little, in words: masks of other timepoints were accepted, or
+        taken back, since, or were not looked at. "" where they do not, and where nothing was proposed."""
+        sql = (
+            "SELECT max(d.seq) AS seq FROM decisions d JOIN masks m ON m.mask_id = d.mask_id JOIN masks o "
+            "ON o.patient_id = m.patient_id AND o.timepoint <> m.timepoint "
+            "WHERE o.mask_id = ? AND d.lesion_id IS NULL AND d.verdict <> 'reject'"
+        )
+        decided = self._ledger.db.query(sql, [mask_id])[0]["seq"] or 0
+        open_rows = (
+            "SELECT min(seq) AS seq FROM (SELECT *, row_number() OVER (PARTITION BY label, CASE WHEN label = 0 THEN "
+            "lesion_id ELSE '' END ORDER BY seq DESC, place DESC) AS newest FROM lesion_links WHERE mask_id = ?) "
+            "WHERE newest = 1 AND confirmed_by IS NULL AND relation <> 'not said'"
+        )
+        proposed = self._ledger.db.query(open_rows, [mask_id])[0]["seq"]
+        if proposed is None:
+            return ""
+        if decided > proposed:
+            return "masks of other timepoints were accepted or taken back since its lesions were told"
+        pending = {day for link in self.of_mask(mask_id) for day in link.evidence.get("pending", ())}
+        return f"its lesions were not looked for on {', '.join(sorted(pending))} yet" if pending else ""
 
     def linked(self, row: Row) -> MaskRecord:
         """A row of `masks` as records are given out."""

@@ -15,7 +15,7 @@ from core.remembered.untyped import JsonDict
 from store.database.connection import Row
 from store.ledger.linking import TRANSFORM_VERDICTS, check_transform
 from store.ledger.writing import Change, LedgerBase, where
-from store.values import canonical, check_one_of, check_person, check_text, plain
+from store.values import canonical, check_id, check_one_of, check_person, check_text, plain
 
 #: Of one patient's two scans: one between scans of which one was moved to another patient is nobody's.
 _ALL = """
@@ -84,7 +84,7 @@ class Transforms:
         known = [one for one in self.of(patient_id) if one.sha256 == values["sha256"]]
         if known:
             return known[-1]
-        transform_id = str(uuid.uuid4())
+        transform_id = check_id("transform id", transform.transform_id or str(uuid.uuid4()))
         check_transform({**values, "transform_id": transform_id})
         days = {"timepoint": transform.from_timepoint, "to_timepoint": transform.to_timepoint}
         payload = {"transform_id": transform_id, "patient_id": patient_id, **days, **values}

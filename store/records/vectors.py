@@ -20,6 +20,7 @@ from store.values import vector_values
 _CHANGES = (
     "mask.decided",
     "links.set",
+    "links.proposed",
     "mask.unproven",
     "mask.adopted",
     "mask.lost",

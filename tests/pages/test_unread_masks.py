@@ -12,6 +12,7 @@ from core.twin import trajectory
 from core.twin.curve_points import volume_points
 from core.twin.outcomes import patient_response
 from core.twin.response import volumetric_response
+from core.twin.timeline import patient_timeline
 from pages.ui.compare import comparing
 from pages.ui.frame import resources
 from pages.ui.review import review_panel
@@ -70,7 +71,7 @@ def test_with_the_first_mask_lost_there_is_no_baseline_and_no_other_takes_its_pl
     points = volume_points(store, "ANNA")
     assert {p.timepoint for p in points} == set(DAYS[1:4])
     assert trajectory.unreadable_accepted_masks(store, "ANNA") == {DAYS[0]: state}
-    lost = trajectory.unreadable_points(store, "ANNA", points)
+    lost = trajectory.unreadable_points(store, "ANNA")
     assert [(p.timepoint, p.lesion_id, p.days) for p in lost] == [(DAYS[0], "L1", 0.0)]
     assert math.isnan(lost[0].volume_mm3)
     answers = volumetric_response([*points, *lost])
@@ -145,7 +146,7 @@ def test_no_picture_and_no_table_shows_what_it_held(without):
     assert (lost["mask"], lost["lesions"]) == (None, [])
     assert lost["title"] == "v1 accepted · mask cannot be read"
     assert [lesion["lesion_id"] for lesion in there["lesions"]] == ["L1"]
-    (row,) = comparing.lesion_rows(first, second, {}, "timepoints", {first.mask_id})
+    (row,) = comparing.lesion_rows(first, second, patient_timeline(store, "ANNA"), "timepoints", {first.mask_id})
     assert (row["Left (mL)"], row["Change (mL)"], row["Change (%)"]) == (None, None, None)
     assert row["Right (mL)"] == pytest.approx(1300 * clinic.VOXEL_ML)
     assert (row["Verdict"], row["Rule"]) == ("unknown", "one of the masks cannot be read")

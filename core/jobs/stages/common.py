@@ -11,11 +11,23 @@ from core.errors import InputError
 from core.gates.mask.verdicts import GateStore, vectors_of, verdict_on
 from core.imaging.volumes import file_sha256, read_volume
 from core.lesions.masks import measure
+from core.remembered.links import HasLinks, HasTransforms
 from core.remembered.sources import HasDecisions, HasPatients, HasReadings, HasScans, HasScratch, HasStudies
 from core.types import LabelMap, MaskRecord, Scan, Volume, parse_date
 
 
-class StageStore(GateStore, HasPatients, HasScans, HasStudies, HasDecisions, HasReadings, HasScratch, Protocol):
+class StageStore(
+    GateStore,
+    HasPatients,
+    HasScans,
+    HasStudies,
+    HasDecisions,
+    HasReadings,
+    HasLinks,
+    HasTransforms,
+    HasScratch,
+    Protocol,
+):
     """Store parts that the pipeline uses (see `store.Store`)."""
 
 
@@ -65,7 +77,7 @@ def add_version(
 
     Args:
         parent_version: the version that its maker began with; None where there was none, or they could see none.
-        more: what else `store.masks.add` takes: model_checkpoint, checkpoint_sha256, model_files, prompts.
+        more: what else `store.masks.add` takes: model_checkpoint, checkpoint_sha256, model_files, prompts, links.
     """
     vectors = vectors_of(labels)
     return store.masks.add(

@@ -10,6 +10,7 @@ import numpy as np
 
 from core.errors import InputError, StoreError
 from core.jobs.stages.common import StageStore, add_version
+from core.jobs.stages.relinking import draft_links
 from core.lesions.metrics import surface_distances
 from core.review.model_answers import Answer
 from core.review.provenance import explain
@@ -69,6 +70,7 @@ def save_draft(
         checkpoint_sha256=last.checkpoint_sha256 if last else None,
         prompts=provenance.prompts(),
         parent_version=parent_version,
+        links=draft_links(store, labels, parent, patient_id, timepoint, person),
     )
     return {
         "version": record.version,

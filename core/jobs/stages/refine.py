@@ -19,8 +19,10 @@ from core.jobs.stages.common import (
     summary,
     timepoint_scans,
 )
+from core.jobs.stages.relinking import draft_links
 from core.lesions.masks import replace_lesion
 from core.lesions.matching import MAX_LESIONS
+from core.remembered.links import LinkProposal
 from core.remembered.vocabulary import MaskMethod
 from core.review.blind_reading import seen_version
 from core.review.readers import newest_visible_mask, next_visible_label
@@ -178,5 +180,12 @@ def record_refine(
         checkpoint_sha256=result["checkpoint_sha256"],
         prompts=prompts,
         parent_version=params["parent_version"],
+        links=_links(store, labels, params, person),
     )
     return {**summary(record), "lesion": result["lesion"], "stops": result["stops"]}
+
+
+def _links(store: StageStore, labels: LabelMap, params: Mapping[str, Any], person: str) -> tuple[LinkProposal, ...]:
+    patient_id, timepoint, number = params["patient_id"], params["timepoint"], params["parent_version"]
+    parent = None if number is None else store.masks.version(patient_id, timepoint, number)
+    return draft_links(store, labels, parent, patient_id, timepoint, person)

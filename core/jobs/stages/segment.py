@@ -1,16 +1,16 @@
-"""nnU-Net's stage: a proposal with the lesions numbered as at the timepoint before."""
+"""nnU-Net's stage: a proposal, and which lesion of the patient each piece of it may be."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from core.engines.auto.channels import channels_of, scans_for
+from core.errors import InputError
 from core.imaging.coverage import partial_words
 from core.imaging.volumes import read_label_map, write_nifti
 from core.jobs.stages.common import (
@@ -21,45 +21,15 @@ from core.jobs.stages.common import (
     summary,
     timepoint_scans,
 )
+from core.jobs.stages.linking import KnownHere, Proposed, known_here, link_summary, prepare_links, store_transforms
+from core.lesions.matching import MAX_LESIONS, components
+from core.lesions.sizes import MIN_LESION_MM3 as MIN_LESION_MM3
 from core.remembered.vocabulary import MaskMethod
+from core.review.identity import lesion_number
 from core.review.readers import masks_for_all_to_see, readable
-from core.types import LabelMap, MaskRecord, Progress, Volume
+from core.types import LabelMap, Progress, Volume, no_progress
 
-#: Components smaller than this are noise of the network, not lesions: half a millilitre, about a 10 mm sphere, below
-#: what RECIST 1.1 calls measurable.
-MIN_LESION_MM3 = 500.0
-#: Largest distance, mm, between lesion centres (after registration) at which a lesion is still the same one.
-MAX_MATCH_MM = 10.0
 DEFAULT_MODEL = "sts-ctpet-small"
-
-
-def lesion_priors(
-    store: StageStore, patient_id: str, timepoint: str, known_masks: Mapping[str, Sequence[MaskRecord]]
-) -> list[dict[str, Any]]:
-    """Masks to take lesion numbers from, by priority; each lists only lesions that are not in an earlier one.
-
-    In order: this timepoint's, earlier ones from the nearest on, later ones. Of a timepoint it is the accepted version,
-    else the newest that was not rejected. So a lesion that comes back after it was gone is found under its old number.
-
-    Args:
-        known_masks: the versions that may be made use of, by timepoint.
-    """
-    every = sorted(known_masks)
-    earlier = [t for t in reversed(every) if t < timepoint]
-    priors: list[dict[str, Any]] = []
-    known: set[int] = set()
-    for other in [timepoint, *earlier, *(t for t in every if t > timepoint)]:
-        candidates = [record for record in known_masks[other] if record.status != "rejected"]
-        candidates = readable(store, patient_id, candidates)
-        newest = candidates[-1] if candidates else None
-        record = next((candidate for candidate in candidates if candidate.status == "accepted"), newest)
-        lesions = {int(lesion["label"]) for lesion in record.lesions} - known if record else set()
-        if record and lesions:
-            known |= lesions
-            scan = describe(store, store.scans.reference(patient_id, other))
-            mask = str(store.masks.path(record))
-            priors.append({"timepoint": other, "mask": mask, "scan": scan, "lesions": sorted(lesions)})
-    return priors
 
 
 def prepare_segment(store: StageStore, args: Mapping[str, Any], person: str) -> dict[str, Any]:
@@ -76,32 +46,29 @@ def prepare_segment(store: StageStore, args: Mapping[str, Any], person: str) -> 
     model_id = str(args.get("model_id") or DEFAULT_MODEL)
     scans_for(channels_of(model_id), scans)
     known = masks_for_all_to_see(store, patient_id, timepoint, person)
-    labels = [int(lesion["label"]) for records in known.values() for record in records for lesion in record.lesions]
     return {
         "patient_id": patient_id,
         "timepoint": timepoint,
         "model_id": model_id,
         "scans": [describe(store, scan) for scan in scans],
-        "priors": lesion_priors(store, patient_id, timepoint, known),
-        "next_label": max(labels, default=0) + 1,
+        "linking": prepare_links(store, patient_id, timepoint, known),
     }
 
 
 def compute_segment(params: dict[str, Any], out_dir: Path, progress: Progress) -> dict[str, Any]:
     """Runs the network, splits its answer into lesions, and gives each the number it had at the timepoint before."""
     from core.engines.auto.nnunet import load_segmenter
-    from core.lesions.matching import components
 
     progress(0.0, "loading the model")
     segmenter = load_segmenter(params["model_id"])
     volumes = [read_scan(scan) for scan in params["scans"]]
     answer = segmenter.segment(volumes, lambda f, m: progress(0.8 * f, m))
     grid = answer.labels.grid
-    found = components(segmenter.lesion_mask(answer.labels.array), grid, min_volume_mm3=MIN_LESION_MM3)
-    progress(0.85, "matching lesions with the timepoint before")
-    numbered, matching = _number(found, volumes[0], params)
+    found = LabelMap(np.asarray(segmenter.lesion_mask(answer.labels.array)).astype(np.uint8), grid)
+    here = [(volume, scan["sha256"]) for volume, scan in zip(volumes, params["scans"], strict=True)]
+    labels, proposed = linked(found, here, params["linking"], lambda f, m: progress(0.85 + 0.14 * f, m))
     path = out_dir / "mask.nii.gz"
-    write_nifti(path, numbered, grid)
+    write_nifti(path, labels.array, grid)
     progress(1.0, "done")
     return {
         "mask": path.name,
@@ -114,64 +81,69 @@ def compute_segment(params: dict[str, Any], out_dir: Path, progress: Progress) -
             for one in answer.coverage
             if not one.whole
         ],
-        "matching": matching,
+        "proposed": proposed.to_json(),
     }
 
 
-def _number(components: np.ndarray, reference: Volume, params: Mapping[str, Any]) -> tuple[np.ndarray, dict[str, Any]]:
-    """Component numbers -> lesion numbers of the patient; new lesions count on from params["next_label"].
+def linked(
+    lesion: LabelMap, here: Sequence[tuple[Volume, str]], linking: Mapping[str, Any], progress: Progress = no_progress
+) -> tuple[LabelMap, Proposed]:
+    """The network's answer as labels, each with the lesion that it is proposed to be.
 
-    Without a mask that numbers may be taken from the largest is lesion 1.
+    A piece below `MIN_LESION_MM3` is left out as noise, but where a known lesion was and nothing larger is: what is
+    left of it is not nothing. A label is the lesion's number where no other piece has it, so that files read alike; it
+    says nothing.
+
+    Args:
+        lesion: 1 where the network found a lesion.
+        here, linking, progress: as `core.jobs.stages.linking.known_here` takes them.
     """
-    from core.lesions.matching import match_lesions
-
-    first_free = int(params["next_label"])
-    if not params["priors"]:
-        return components, {"prior": None}
-    nearest, *older = params["priors"]
-    note: dict[str, Any] = {"prior": nearest["timepoint"]}
-    to_prior, converged = motion_to(reference, nearest, params["timepoint"])
-    if converged is not None:
-        note["registration_converged"] = converged
-    match = partial(match_lesions, max_distance_mm=MAX_MATCH_MM, next_label=first_free)
-    matching = match(read_label_map(Path(nearest["mask"])), components, reference.grid, to_prior)
-    merged = dict(matching.merges)
-    lost = matching.lost
-    for prior in older:
-        if not matching.new:
-            break
-        to_prior, converged = motion_to(reference, prior, params["timepoint"])
-        if not converged:
-            continue  # a lesion called new is found out in review; one under a wrong number may not be
-        unknown = [component for component, lesion in matching.numbers.items() if lesion in matching.new]
-        again = match(
-            only_lesions(read_label_map(Path(prior["mask"])), prior["lesions"]),
-            np.where(np.isin(components, unknown), components, 0).astype(np.uint8),
-            reference.grid,
-            to_prior,
-        )
-        merged |= again.merges
-        matching = replace(again, numbers={**matching.numbers, **again.numbers})
-    note |= {
-        "merged": {str(lesion): list(parts) for lesion, parts in merged.items()},
-        "new": list(matching.new),
-        "vanished": list(lost),
-    }
-    return matching.relabel(components, reference.grid).array, note
+    known = known_here(here, linking, progress)
+    pieces = _pieces(lesion)
+    sizes = pieces.voxel_counts * lesion.grid.voxel_volume_mm3
+    kept = _without_noise(pieces, [n for n in pieces.labels if sizes[n] >= MIN_LESION_MM3], known)
+    links = known.links(kept)
+    labels = _labels({link.label: link.lesion_id for link in links if link.label is not None})
+    lookup = np.zeros(256, dtype=np.uint8)
+    for component, label in labels.items():
+        lookup[component] = label
+    renamed = tuple(replace(x, label=labels[x.label]) if x.label is not None else x for x in links)
+    return LabelMap(lookup[kept.array], kept.grid), Proposed(renamed, known.transforms)
 
 
-def motion_to(reference: Volume, prior: Mapping[str, Any], timepoint: str) -> tuple[np.ndarray, bool | None]:
-    """4x4 from this scan's mm to the prior's, and whether to rely on it; identity and None within one timepoint."""
-    from core.imaging.registration import rigid
-
-    if prior["timepoint"] == timepoint:
-        return np.eye(4), None
-    motion = rigid(reference, read_scan(prior["scan"]))
-    return motion.matrix, bool(motion.converged)
+def _pieces(lesion: LabelMap) -> LabelMap:
+    """Connected pieces, the largest first; small ones too, unless there are too many to be anything but noise."""
+    try:
+        return LabelMap(components(lesion.array, lesion.grid), lesion.grid)
+    except InputError:
+        return LabelMap(components(lesion.array, lesion.grid, min_volume_mm3=MIN_LESION_MM3), lesion.grid)
 
 
-def only_lesions(labels: LabelMap, lesions: Sequence[int]) -> LabelMap:
-    return LabelMap(np.where(np.isin(labels.array, lesions), labels.array, 0).astype(np.uint8), labels.grid)
+def _without_noise(pieces: LabelMap, large: Sequence[int], known: KnownHere) -> LabelMap:
+    """Large pieces, and of the small ones those that are all that is left of a known lesion."""
+    if len(large) == len(pieces.labels):
+        return pieces
+    links = known.links(pieces)
+    found = {link.lesion_id for link in links if link.label in large}
+    left = [x.label for x in links if x.relation in ("stable", "split", "merged") and x.lesion_id not in found]
+    wanted = [n for n in pieces.labels if n in large or n in left]
+    return LabelMap(np.where(np.isin(pieces.array, wanted), pieces.array, 0).astype(np.uint8), pieces.grid)
+
+
+def _labels(lesion_of: Mapping[int, str | None]) -> dict[int, int]:
+    """Component -> label, each once."""
+    wanted = {component: lesion_number(lesion or "") for component, lesion in lesion_of.items()}
+    labels: dict[int, int] = {}
+    for component in sorted(lesion_of):
+        number = wanted[component]
+        if 1 <= number <= MAX_LESIONS and number not in labels.values():
+            labels[component] = number
+    free = (n for n in range(1, MAX_LESIONS + 1) if n not in {*labels.values(), *wanted.values()})
+    spare = (n for n in range(1, MAX_LESIONS + 1) if n not in labels.values())
+    for component in sorted(set(lesion_of) - set(labels)):
+        label = next(free, None)
+        labels[component] = label if label is not None else next(n for n in spare if n not in labels.values())
+    return labels
 
 
 def record_segment(
@@ -198,6 +170,8 @@ def record_segment(
         model_files=result.get("model_files"),
         prompts=result.get("coverage", []),
         parent_version=seen[-1].version if seen else None,
+        links=store_transforms(store, patient_id, Proposed.from_json(result["proposed"]), person),
     )
     notes = [str(one["words"]) for one in result.get("coverage", [])]
-    return {**summary(record), "seconds": result["seconds"], "matching": result["matching"], "notes": notes}
+    links = [link_summary(link) for link in store.links.of_mask(record.mask_id)]
+    return {**summary(record), "seconds": result["seconds"], "links": links, "notes": notes}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 
 import numpy as np
 import streamlit as st
@@ -13,10 +13,10 @@ from core.lesions.masks import MaskDiff, mask_diff
 from core.lesions.metrics import SurfaceDistances
 from core.remembered.links import StoredTransform
 from core.remembered.untyped import JsonDict, TableRow
-from core.review.decisions import rejected_lesion_ids
-from core.twin.change import change_between
-from core.twin.measured_visits import MeasuredVisit, measured_end
-from core.types import MM3_PER_ML, MaskRecord, parse_date
+from core.twin.timeline import PatientTimeline
+from core.twin.timeline_cells import Cell
+from core.twin.timeline_changes import interval_change
+from core.types import MM3_PER_ML, MaskRecord
 from pages.ui.frame import address, opening, resources, session
 from pages.ui.review.review_panel import DICE_HELP, HD95_HELP
 from pages.ui.shared.lost_files import file_problem
@@ -175,24 +175,25 @@ def unread(store: SeenStore, records: Sequence[MaskRecord | None]) -> frozenset[
 def lesion_rows(
     first: MaskRecord,
     second: MaskRecord,
-    visits: Mapping[str, MeasuredVisit],
+    timeline: PatientTimeline | None,
     between: str,
     not_read: Collection[str] = (),
 ) -> list[TableRow]:
-    """Each lesion's volume in both masks and the change; None where one of them cannot be read.
+    """Each lesion's volume in both masks and the change; None where one of them is not known.
 
     Args:
-        visits: the patient's `core.twin.measured_visits.measured_visits`; {} for versions.
+        timeline: the patient's; None for versions. Of an accepted mask it says what became of a lesion that is not
+            in it: 0 is said only of one that is absent.
         not_read: ids of masks that cannot be read (`unread`): what they hold is not known.
         between: "timepoints" or "versions". Between versions there is no verdict: nothing grew. Between timepoints it
             needs two accepted masks.
     """
-    masks = [{str(lesion["lesion_id"]): lesion for lesion in record.lesions} for record in (first, second)]
+    names = {str(lesion["lesion_id"]) for record in (first, second) for lesion in record.lesions}
     rows: list[TableRow] = []
-    for lesion in sorted({*masks[0], *masks[1]}, key=lambda name: (len(name), name)):
+    for lesion in sorted(names, key=lambda name: (len(name), name)):
         before, after = (
-            math.nan if record.mask_id in not_read else float(mask[lesion]["volume_mm3"]) if lesion in mask else 0.0
-            for record, mask in zip((first, second), masks, strict=True)
+            math.nan if record.mask_id in not_read else _volume_mm3(record, lesion, timeline)
+            for record in (first, second)
         )
         figures = {
             "Left (mL)": before / MM3_PER_ML,
@@ -202,31 +203,39 @@ def lesion_rows(
         }
         row: JsonDict = {"Lesion": lesion}
         row |= {name: value if math.isfinite(value) else None for name, value in figures.items()}
-        if between == "timepoints":
-            row["Verdict"], row["Rule"] = _verdict(first, second, lesion, before, after, visits)
+        if timeline is not None and between == "timepoints":
+            unknown = {first.mask_id, second.mask_id} & set(not_read)
+            said = ("unknown", "one of the masks cannot be read") if unknown else None
+            row["Verdict"], row["Rule"] = said or _verdict(first, second, lesion, timeline)
         rows.append(row)
     return rows
 
 
-def _verdict(
-    first: MaskRecord,
-    second: MaskRecord,
-    lesion: str,
-    before: float,
-    after: float,
-    visits: Mapping[str, MeasuredVisit],
-) -> tuple[str, str]:
-    if math.isnan(before) or math.isnan(after):
-        return "unknown", "one of the masks cannot be read"
+def _cell(record: MaskRecord, lesion: str, timeline: PatientTimeline | None) -> Cell | None:
+    """What the timeline has of a lesion, where that mask is the accepted one."""
+    cell = None if timeline is None else timeline.cell(lesion, record.timepoint)
+    return cell if cell is not None and cell.mask_id == record.mask_id else None
+
+
+def _volume_mm3(record: MaskRecord, lesion: str, timeline: PatientTimeline | None) -> float:
+    """Of all its labels, whatever a person said of them; without one 0, or NaN where the timeline does not say so."""
+    labels = [float(one["volume_mm3"]) for one in record.lesions if one["lesion_id"] == lesion]
+    cell = _cell(record, lesion, timeline)
+    return math.nan if not labels and cell is not None and cell.state != "absent" else sum(labels)
+
+
+def _verdict(first: MaskRecord, second: MaskRecord, lesion: str, timeline: PatientTimeline) -> tuple[str, str]:
     if not first.status == second.status == "accepted":
         return "unknown", "not both masks are accepted"
-    if lesion in rejected_lesion_ids(first) | rejected_lesion_ids(second):
+    cells = [_cell(record, lesion, timeline) for record in (first, second)]
+    if any(cell is not None and cell.state == "rejected" for cell in cells):
         return "unknown", "rejected in one of the masks"
-    ends = [
-        measured_end(visits[record.timepoint], lesion, volume, float(parse_date(record.timepoint).toordinal()))
-        for record, volume in ((first, before), (second, after))
-    ]
-    change = change_between(ends[0], ends[1])
+    for cell in cells:
+        if cell is None:
+            return "unknown", "nobody can tell which lesion this is"
+        if not cell.is_number:
+            return "unknown", " ".join([cell.state, ", ".join(cell.into)]).strip()
+    change = interval_change(timeline, lesion, first.timepoint, second.timepoint).change
     return change.verdict, change.rule
 
 

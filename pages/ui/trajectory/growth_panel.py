@@ -13,9 +13,10 @@ from core.growth.forecast import Forecast
 from core.remembered.untyped import TableRow
 from core.twin import curve, trajectory
 from core.twin.change import Change
-from core.twin.measured_visits import MeasuredVisit
 from core.twin.radiotherapy import cannot_tell
 from core.twin.response import DEFAULT_RULE, RULES, response_by_rule, volumetric_response
+from core.twin.timeline import PatientTimeline
+from core.twin.timeline_response import response_points
 from core.twin.trajectory import IntervalChange
 from core.types import MM3_PER_ML, TOTAL_LESION_ID, MaskRecord, VolumePoint
 from pages.ui.frame import address, opening, session, shell
@@ -58,28 +59,18 @@ def choose_lesion(patient: str, lesions: Sequence[str]) -> None:
     )
 
 
-def steps(points: Sequence[VolumePoint], visits: Mapping[str, MeasuredVisit]) -> list[IntervalChange]:
-    """`core.twin.trajectory.interval_change` between neighbours in time."""
-    return [trajectory.interval_change(a, b, visits) for a, b in itertools.pairwise(points)]
-
-
 def chart(
-    patient: str,
+    timeline: PatientTimeline,
     lesion: str,
-    series: Mapping[str, Sequence[VolumePoint]],
     noise: Mapping[str, float],
     ahead: Forecast | None,
     log: bool,
     with_others: bool,
 ) -> None:
     """The growth figure of one lesion, and its data as a file; `noise`: mask id -> log-SD of its volume."""
-    points = series[lesion]
-    measured = (
-        points if lesion != TOTAL_LESION_ID else [p for name, one in series.items() if name != lesion for p in one]
-    )
-    store = shell.store()
-    lost = trajectory.unreadable_points(store, patient, measured)
-    measured = [*measured, *(p for p in lost if lesion in (TOTAL_LESION_ID, p.lesion_id))]
+    patient, store = timeline.patient_id, shell.store()
+    points = [point for point in timeline.points if point.lesion_id == lesion]
+    measured = [point for point in response_points(timeline) if lesion in (TOTAL_LESION_ID, point.lesion_id)]
     events, first = store.events.of(patient), store.patients.timepoints(patient)[0]
     others = curve.other_versions(store.masks.of(patient), first, lesion)
     since = _shown_since(patient, points, ahead)

@@ -72,6 +72,10 @@ class Remembered:
     def __init__(self, lesions):
         self._lesions = {lesion.patient_id.split("-")[0]: lesion for lesion in lesions}
         self.patients = self.masks = self
+        scan = SimpleNamespace(modality="CT", metadata={})
+        self.scans = SimpleNamespace(of=lambda patient: [], reference=lambda patient, day: scan)
+        self.decisions = SimpleNamespace(of=lambda patient: [], to_affirm=dict)
+        self.verdicts = SimpleNamespace(of_masks=lambda patient: [], of_scans=lambda patient: [])
         self.reference_sets = ReferenceSetsInMemory()
 
     def all(self):
@@ -105,7 +109,7 @@ class ReferenceSetsInMemory:
 
 
 def accepted_mask(patient_id, timepoint, volume_mm3):
-    lesion = {"label": 1, "lesion_id": "L1", "volume_mm3": float(volume_mm3)}
+    lesion = {"label": 1, "lesion_id": "L1", "volume_mm3": float(volume_mm3), "longest_diameter_mm": 1.0}
     values = dict.fromkeys(MaskRecord.stored_keys())
     values |= {"mask_id": f"{patient_id} {timepoint}", "patient_id": patient_id, "timepoint": timepoint, "version": 1}
     values |= {

@@ -10,7 +10,7 @@ import numpy as np
 from core.imaging.volumes import write_nifti
 from core.jobs.stages import segment
 from core.jobs.stages.common import add_version
-from core.lesions.matching import components
+from core.jobs.stages.linking import scans_here
 from core.review.readers import newest_visible_version
 from core.types import Grid, LabelMap, Volume
 from store import Store
@@ -68,11 +68,11 @@ def as_the_network_finds(*balls: tuple[tuple[float, float, float], float], shift
 def propose(store: Store, day: str, found: np.ndarray, folder: Path) -> dict[str, Any]:
     """The segment job with this answer in the network's place."""
     params = segment.prepare_segment(store, {"patient_id": "P1", "timepoint": day}, "demo")
-    pieces = components(found, CT, min_volume_mm3=segment.MIN_LESION_MM3)
-    reference = store.scans.load(store.scans.reference("P1", day))
-    numbered, matching = segment._number(pieces, reference, params)
-    write_nifti(folder / "mask.nii.gz", numbered, CT, overwrite=True)
-    result = {"mask": "mask.nii.gz", "checkpoint_sha256": "0" * 64, "seconds": {}, "matching": matching}
+    here = scans_here(store, "P1", day)
+    labels, proposed = segment.linked(LabelMap(found.astype(np.uint8), CT), here, params["linking"])
+    write_nifti(folder / "mask.nii.gz", labels.array, CT, overwrite=True)
+    said = {"proposed": proposed.to_json(), "seconds": {}}
+    result = {"mask": "mask.nii.gz", "checkpoint_sha256": "0" * 64, **said}
     return segment.record_segment(store, params, result, folder, "demo")
 
 

@@ -27,8 +27,8 @@ from core.review.decisions import (
 from core.review.worklist import work_items
 from core.twin.curve import accepted_by, exclusion_reasons
 from core.twin.curve_points import volume_points
-from core.twin.measured_visits import measured_visits
-from core.twin.trajectory import interval_change
+from core.twin.timeline import patient_timeline
+from core.twin.timeline_changes import lesion_changes
 from core.types import MaskRecord
 from store import Store, open_store, rebuild
 from tests.store_phantom import DAY1, DAY2, JUDGED, VOXEL_MM3, add_mask, add_scan, folder, with_people
@@ -344,8 +344,7 @@ def test_totals_of_different_lesions_are_not_called_a_change(two_visits: Store) 
     for day in (DAY1, DAY2):
         store.decisions.decide("P1", day, 1, "accept", "ann", "agrees")
     store.decisions.decide("P1", DAY2, 1, "reject", "ann", "under-segmented", lesion_id="L1")
-    totals = [p for p in volume_points(store, "P1") if p.lesion_id == "total"]
-    change = interval_change(totals[0], totals[1], measured_visits(store, "P1")).change
+    change = lesion_changes(patient_timeline(store, "P1"), "total")[0].change
     assert (change.verdict, change.rule) == ("unknown", "totals of different lesions")
     assert "L1" in change.why
 

@@ -15,6 +15,7 @@ from core.growth.forecast import forecast
 from core.twin import curve, trajectory
 from core.twin.change import Change
 from core.twin.curve_points import volume_points
+from core.twin.timeline import patient_timeline
 from core.types import Decision, VolumePoint
 from pages.ui.compare import comparing
 from pages.ui.shared import charts, plotting
@@ -116,11 +117,11 @@ def test_events_are_days_from_the_first_timepoint_also_before_it():
 
 def test_lesions_of_unaccepted_masks_get_no_verdict_of_growth(opened):
     first, second = opened.masks.of("BEN", clinic.DAYS[0])
-    (row,) = comparing.lesion_rows(first, second, {}, "timepoints")
+    (row,) = comparing.lesion_rows(first, second, patient_timeline(opened, "BEN"), "timepoints")
     assert (row["Verdict"], row["Rule"]) == ("unknown", "not both masks are accepted")
     assert row["Left (mL)"] == pytest.approx(800 * clinic.VOXEL_ML)
     assert row["Change (%)"] == pytest.approx(50)
-    assert "Verdict" not in comparing.lesion_rows(first, second, {}, "versions")[0]
+    assert "Verdict" not in comparing.lesion_rows(first, second, None, "versions")[0]
 
 
 def test_a_forecast_never_flattens_what_was_observed(opened):

@@ -3,27 +3,25 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from types import SimpleNamespace
 from typing import Any
 
 from core.twin.curve_points import volume_points
 from core.types import MaskRecord
 from tests.core.review.test_decisions import version
+from tests.core.twin.timeline_phantom import rows
 
 DAYS = ("2020-01-01", "2020-01-11", "2020-03-01")  # day 0, 10 and 60: 2020 has a 29th of February
 
 
 def visit(number: int, day: str, status: str = "accepted", **volumes: float) -> MaskRecord:
     """A version with lesions of these volumes."""
-    return replace(version(number, status, volumes), timepoint=day)
+    lesions = tuple({**one, "longest_diameter_mm": 1.0} for one in version(number, status, volumes).lesions)
+    return replace(version(number, status, volumes), timepoint=day, method="manual", lesions=lesions)
 
 
 def points(*masks: MaskRecord, problems: Any = ()) -> list[tuple[str, float, float, str]]:
     """(lesion, days, mm3, mask) in the order in which they are given."""
-    store = SimpleNamespace(
-        masks=SimpleNamespace(problems=lambda patient: dict(problems), of=lambda patient: list(masks)),
-        patients=SimpleNamespace(timepoints=lambda patient: list(DAYS)),
-    )
+    store = rows(*masks, problems=dict(problems), days=DAYS)
     return [(p.lesion_id, p.days, p.volume_mm3, p.mask_id) for p in volume_points(store, "P1")]
 
 

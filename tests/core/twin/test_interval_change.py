@@ -18,14 +18,16 @@ from core.growth.curves import GROWTH_LAWS
 from core.growth.forecast import forecast
 from core.review.decisions import REJECTED
 from core.twin import stored_forecasts
-from core.twin.curve_points import volume_points
+from core.twin.change import Change
 from core.twin.measured_visits import MeasuredVisit
+from core.twin.timeline import TimelineRows, build_timeline
+from core.twin.timeline_changes import lesion_changes
+from core.twin.timeline_places import Fields
 from core.twin.trajectory import (
     LawFit,
     fit_all_growth_laws,
     forecast_lesion_or_total,
     growth_report,
-    interval_change,
     noise_by_mask,
     unreadable_accepted_masks,
     unreadable_points,
@@ -44,11 +46,13 @@ def record(store: Store) -> MaskRecord:
     return made
 
 
-def _with(record: MaskRecord, **diameters: float) -> MaskRecord:
+def _with(record: MaskRecord, volume_mm3: float = 1000.0, **diameters: float) -> MaskRecord:
+    """Lesions of these diameters, each of that volume, drawn by hand in the scan's field."""
     lesions = tuple(
-        {**record.lesions[0], "lesion_id": name, "longest_diameter_mm": mm} for name, mm in diameters.items()
+        {**record.lesions[0], "label": n, "lesion_id": name, "longest_diameter_mm": mm, "volume_mm3": volume_mm3}
+        for n, (name, mm) in enumerate(diameters.items(), start=1)
     )
-    return replace(record, lesions=lesions)
+    return replace(record, lesions=lesions, volume_mm3=volume_mm3 * len(lesions), method="manual")
 
 
 def _visit(record: MaskRecord, **scan: Any) -> MeasuredVisit:
@@ -58,12 +62,17 @@ def _visit(record: MaskRecord, **scan: Any) -> MeasuredVisit:
     return MeasuredVisit(record, (record,), SimpleNamespace(**facts))
 
 
-def _points(first: float, second: float, lesion: str = "L1") -> tuple[VolumePoint, VolumePoint]:
-    """On day 7 and on day 38."""
-    return (
-        VolumePoint(DAYS[0], 7.0, first, lesion, "a", 1),
-        VolumePoint(DAYS[1], 38.0, second, lesion, "b", 1),
-    )
+def _change(first: MeasuredVisit, second: MeasuredVisit, lesion: str = "L1") -> Change:
+    """From day 7 to day 38."""
+    visits = {
+        day: replace(visit, record=replace(visit.record, timepoint=day))
+        for day, visit in zip((DAYS[0], DAYS[1]), (first, second), strict=True)
+    }
+    days = ("2023-12-25", *visits)
+    rows = TimelineRows("P1", days, visits, {}, {days[0]: "no mask yet"}, (), (), Fields())
+    (change,) = lesion_changes(build_timeline(rows), lesion)
+    assert (change.from_timepoint, change.to_timepoint) == days[1:]
+    return change.change
 
 
 @pytest.mark.parametrize(("before_mm", "after_mm"), [(30.0, 40.0), (40.0, 30.0), (40.0, 40.0)])
@@ -71,8 +80,7 @@ def test_the_band_is_that_of_the_smaller_diameter_for_verdict_and_rate_alike(
     record: MaskRecord, before_mm: float, after_mm: float
 ) -> None:
     """+35 %: QIBA asks for 39 % below 35 mm and for 29 % from there on."""
-    visits = {DAYS[0]: _visit(_with(record, L1=before_mm)), DAYS[1]: _visit(_with(record, L1=after_mm))}
-    change = interval_change(*_points(1000.0, 1350.0), visits).change
+    change = _change(_visit(_with(record, L1=before_mm)), _visit(_with(record, 1350.0, L1=after_mm)))
     limit = 0.39 if min(before_mm, after_mm) < 35 else 0.29
     assert change.verdict == ("within noise" if limit > 0.35 else "real")
     sgr, half = 100 * math.log(1.35) / 31, 100 * math.log1p(limit) / 31
@@ -80,14 +88,15 @@ def test_the_band_is_that_of_the_smaller_diameter_for_verdict_and_rate_alike(
 
 
 def test_both_ends_are_asked_for_their_modality_and_slices(record: MaskRecord) -> None:
-    visit = _visit(_with(record, L1=40.0))
-    for other, rule in (
-        (_visit(_with(record, L1=40.0), modality="MR", sequence="T1"), "no rule for two modalities"),
-        (_visit(_with(record, L1=40.0), metadata={"slice_thickness_mm": 10.0}), ", widened (assumed)"),
-        (_visit(_with(record, L1=40.0), metadata={}, spacing_mm=(1.0, 1.0, 10.0)), ", widened (assumed)"),
+    small, large = _with(record, L1=40.0), _with(record, 1500.0, L1=40.0)
+    thin: dict[str, Any] = {}
+    for facts, rule in (
+        ({"modality": "MR", "sequence": "T1"}, "no rule for two modalities"),
+        ({"metadata": {"slice_thickness_mm": 10.0}}, ", widened (assumed)"),
+        ({"metadata": {}, "spacing_mm": (1.0, 1.0, 10.0)}, ", widened (assumed)"),
     ):
-        for visits in ((visit, other), (other, visit)):
-            change = interval_change(*_points(1000.0, 1500.0), dict(zip(DAYS, visits, strict=False))).change
+        for before, after in ((thin, facts), (facts, thin)):
+            change = _change(_visit(small, **before), _visit(large, **after))
             assert (change.verdict != "real", rule in change.rule) == (True, True)
 
 
@@ -105,24 +114,23 @@ def test_each_measurement_has_the_noise_of_its_own_end(record: MaskRecord) -> No
 
 
 def test_totals_of_different_lesions_are_not_compared_and_the_lesions_themselves_are(record: MaskRecord) -> None:
-    before = _with(record, L1=30.0, L2=20.0)
-    rejected = ({**before.lesions[0]}, {**before.lesions[1], REJECTED: True})
-    visits = {DAYS[0]: _visit(before), DAYS[1]: _visit(replace(before, lesions=rejected))}
-    total = interval_change(*_points(2000.0, 4000.0, TOTAL_LESION_ID), visits).change
+    before, after = _with(record, L1=30.0, L2=20.0), _with(record, 4000.0, L1=30.0, L2=20.0)
+    rejected = ({**after.lesions[0]}, {**after.lesions[1], REJECTED: True})
+    left_out = _visit(replace(after, lesions=rejected))
+    total = _change(_visit(before), left_out, TOTAL_LESION_ID)
     assert (total.verdict, total.rule, total.percent) == ("unknown", "totals of different lesions", 100.0)
     assert (total.growth_percent_per_day, total.doubling_days) == (None, None)
     assert total.why == "L2 counts in one of the two totals only: rejected in the other mask."
-    assert interval_change(*_points(1000.0, 2000.0), visits).change.verdict == "real"
-    same = {DAYS[0]: _visit(before), DAYS[1]: _visit(before)}
-    assert interval_change(*_points(2000.0, 4000.0, TOTAL_LESION_ID), same).change.verdict == "real"
+    assert _change(_visit(before), left_out).verdict == "real"
+    assert _change(_visit(before), _visit(after), TOTAL_LESION_ID).verdict == "real"
 
 
 def test_a_new_lesion_is_no_growth_of_the_total_and_a_lesion_that_is_gone_shrinks_it(record: MaskRecord) -> None:
     one, two = _visit(_with(record, L1=30.0)), _visit(_with(record, L1=30.0, L2=20.0))
-    grown = interval_change(*_points(2000.0, 4000.0, TOTAL_LESION_ID), {DAYS[0]: one, DAYS[1]: two}).change
+    grown = _change(one, two, TOTAL_LESION_ID)
     assert (grown.verdict, grown.rule) == ("unknown", "totals of different lesions")
-    assert grown.why == "L2 was not there before and counts in the second total only."
-    shrunk = interval_change(*_points(4000.0, 2000.0, TOTAL_LESION_ID), {DAYS[0]: two, DAYS[1]: one}).change
+    assert grown.why == "new lesion L2 was not there before and counts in the second total only."
+    shrunk = _change(two, one, TOTAL_LESION_ID)
     assert (shrunk.verdict, shrunk.percent) == ("real", -50.0)
 
 
@@ -192,9 +200,8 @@ def test_an_accepted_mask_that_cannot_be_read_is_a_visit_without_a_volume(store:
     for day, sides in zip(DAYS, ((20, 10), (22,), (24, 0), (26, 12), (28,)), strict=True):
         _scan(store, day)
         _cubes(store, day, *sides)
-    points = volume_points(store, "P1")
     assert unreadable_accepted_masks(store, "P1") == {}
-    assert unreadable_points(store, "P1", points) == []
+    assert unreadable_points(store, "P1") == []
     accepted = [store.masks.accepted("P1", day) for day in DAYS]
     proposed = _cubes(store, DAYS[2], 25, verdict=None)
     for record in (accepted[3], accepted[1], proposed):
@@ -203,7 +210,7 @@ def test_an_accepted_mask_that_cannot_be_read_is_a_visit_without_a_volume(store:
         with pytest.raises(StoreError, match="is missing"):
             store.masks.load(record)
     assert unreadable_accepted_masks(store, "P1") == {DAYS[1]: "file missing", DAYS[3]: "file missing"}
-    found = unreadable_points(store, "P1", volume_points(store, "P1"))
+    found = unreadable_points(store, "P1")
     assert [(p.timepoint, p.days, p.lesion_id) for p in found] == [
         (day, days, lesion) for day, days in ((DAYS[1], 31.0), (DAYS[3], 91.0)) for lesion in ("L1", "L2")
     ]

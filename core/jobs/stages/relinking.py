@@ -1,0 +1,164 @@
+"""The lesions of a version told anew when more is known, and those of a draft that a person drew."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from core.errors import InputError
+from core.jobs.stages.common import StageStore, describe, timepoint_scans
+from core.jobs.stages.linking import (
+    kept_numbers,
+    prepare_links,
+    propose,
+    propose_for,
+    register,
+    scans_here,
+    store_transforms,
+)
+from core.remembered.links import LesionLink, LinkChange, LinkProposal, StoredTransform
+from core.review.identity import offered_labels, standing_links
+from core.review.readers import visible_masks
+from core.types import Decision, LabelMap, MaskRecord, Progress, no_progress
+
+#: In a link's evidence: a person chose the lesion when drawing it; timepoints that it was not looked for on yet.
+CHOSEN, PENDING = "chosen", "pending"
+
+
+def relink(store: StageStore, record: MaskRecord, person: str, progress: Progress = no_progress) -> list[LesionLink]:
+    """Tell the lesions of a version by the masks that are accepted now; what a person said of them stays.
+
+    Scans that were never registered with its own are, which takes seconds each; `progress` is told.
+    """
+    visible = _others(store, record.patient_id, person, record)
+    labels = store.masks.load(record)
+    links = propose_for(store, labels, record.patient_id, record.timepoint, visible, person, progress)
+    before = store.links.of_mask(record.mask_id)
+    chosen = {link.label for link in before if link.evidence.get(CHOSEN)}
+    fresh = [link for link in kept_numbers(links, before) if link.label is None or link.label not in chosen]
+    return store.links.propose(record.mask_id, fresh, person)
+
+
+def accept(
+    store: StageStore,
+    patient_id: str,
+    timepoint: str,
+    version: int,
+    reviewer: str,
+    reason: str,
+    comment: str = "",
+    links: Sequence[LinkChange] = (),
+    progress: Progress = no_progress,
+) -> Decision:
+    """Accept a version with its lesions as they stand, or as the reviewer changes them (`links`); they are told anew
+    before, where they were told before others were accepted. Raises as `store.decisions.decide`."""
+    record = store.masks.version(patient_id, timepoint, version)
+    if store.links.why_outdated(record.mask_id):
+        relink(store, record, reviewer, progress)
+    return store.decisions.decide(patient_id, timepoint, version, "accept", reviewer, reason, comment, links=links)
+
+
+def registered(
+    store: StageStore, patient_id: str, first: str, second: str, person: str, *, again: bool = False
+) -> StoredTransform:
+    """Where the scans of one timepoint lie in those of another: as it is stored, else computed (seconds) and stored.
+
+    Args:
+        again: compute it also where it is stored.
+
+    Raises:
+        InputError: for one timepoint twice. StoreError: if one has no scan, or its file is not as it was stored.
+    """
+    if first == second:
+        raise InputError(f"Expected two timepoints to register, got {first} twice. Nothing was done.")
+    stored = None if again else store.transforms.between(patient_id, first, second)
+    if stored is None:
+        there = [describe(store, scan) for scan in timepoint_scans(store, patient_id, second)]
+        new = register(scans_here(store, patient_id, first), there, first, second)
+        stored = store.transforms.add(patient_id, new, person)
+        stored = store.transforms.between(patient_id, first, second) or stored
+    return stored
+
+
+def draft_links(
+    store: StageStore, labels: LabelMap, parent: MaskRecord | None, patient_id: str, timepoint: str, person: str
+) -> tuple[LinkProposal, ...]:
+    """The lesions of a draft: those of the version that it was drawn on, those that its person chose to draw, and by
+    their place what was drawn as new. Scans that were never registered are not now: saving does not wait for it.
+    """
+    visible = _others(store, patient_id, person, None)
+    inherited = [] if parent is None else _inherited(store, parent, labels)
+    known = {link.label for link in inherited}
+    elsewhere = {
+        str(lesion["lesion_id"]) for records in visible.values() for record in records for lesion in record.lesions
+    }
+    offered = offered_labels(parent, elsewhere)
+    chosen = [
+        LinkProposal(label, offered[label], "stable", evidence={CHOSEN: True})
+        for label in labels.labels
+        if label not in known and label in offered
+    ]
+    known |= {link.label for link in chosen}
+    fresh = [label for label in labels.labels if label not in known]
+    named = {link.lesion_id for link in (*inherited, *chosen)}
+    placed = _placed(store, labels, fresh, patient_id, timepoint, visible, person)
+    return (
+        *inherited,
+        *chosen,
+        *(x for x in placed if x.label is not None or (parent is None and x.lesion_id not in named)),
+    )
+
+
+def _others(store: StageStore, patient_id: str, person: str, record: MaskRecord | None) -> dict[str, list[MaskRecord]]:
+    """The versions that a person may see, by timepoint, without this one."""
+    own = record.mask_id if record is not None else ""
+    days = store.patients.timepoints(patient_id)
+    return {day: [r for r in visible_masks(store, patient_id, day, person) if r.mask_id != own] for day in days}
+
+
+def _inherited(store: StageStore, parent: MaskRecord, labels: LabelMap) -> list[LinkProposal]:
+    """What was said of the parent; a lesion whose voxels were all taken away is gone, unless its reviewer says else."""
+    there, evidence = set(labels.labels), {"as_in_version": parent.version}
+    links = standing_links(parent, store.links.of_mask(parent.mask_id), ())
+    kept = [x for x in links if x.label in there]
+    named = {x.lesion_id for x in kept}
+    taken = [x for x in links if x.label is not None and x.label not in there and x.lesion_id not in named]
+    erased = [LinkProposal(None, x.lesion_id, "gone", evidence=evidence) for x in taken if x.lesion_id is not None]
+    missing = [x for x in links if x.label is None and x.lesion_id not in named]
+    return [_from_parent(x, parent.version) for x in (*kept, *missing)] + _once(erased, missing)
+
+
+def _once(erased: Sequence[LinkProposal], missing: Sequence[LinkProposal]) -> list[LinkProposal]:
+    said = {link.lesion_id for link in missing}
+    return list({link.lesion_id: link for link in erased if link.lesion_id not in said}.values())
+
+
+def _from_parent(link: LinkProposal, version: int) -> LinkProposal:
+    evidence = {**link.evidence, "as_in_version": version}
+    return LinkProposal(link.label, link.lesion_id, link.relation, link.confidence, link.into, evidence)
+
+
+def _placed(
+    store: StageStore,
+    labels: LabelMap,
+    fresh: Sequence[int],
+    patient_id: str,
+    timepoint: str,
+    visible: Mapping[str, Sequence[MaskRecord]],
+    person: str,
+) -> tuple[LinkProposal, ...]:
+    """Links of some labels by the registrations that there are; what was not looked at is named in the evidence."""
+    if not fresh:
+        return ()
+    params = prepare_links(store, patient_id, timepoint, visible)
+    told = [one for one in params["known"] if one["timepoint"] == timepoint or one["transform"] is not None]
+    pending = [one["timepoint"] for one in params["known"] if one not in told]
+    part = LabelMap(np.where(np.isin(labels.array, list(fresh)), labels.array, 0).astype(np.uint8), labels.grid)
+    links = store_transforms(store, patient_id, propose(part, [], {**params, "known": told}), person)
+    if not pending:
+        return links
+    return tuple(
+        LinkProposal(x.label, x.lesion_id, x.relation, x.confidence, x.into, {**x.evidence, PENDING: pending})
+        for x in links
+    )

@@ -1,0 +1,127 @@
+"""What is known of one lesion at one timepoint: exactly one state, its figures, and where they come from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+from core.errors import InputError
+
+CellState = Literal[
+    "measured",
+    "absent",
+    "too small to measure",
+    "not in view",
+    "merged into",
+    "split into",
+    "rejected",
+    "not assessed",
+]
+CELL_STATES: tuple[CellState, ...] = get_args(CellState)
+#: The states that are a number; "absent" alone is 0.
+NUMBER_STATES: frozenset[CellState] = frozenset({"measured", "absent"})
+#: The states that go on at later visits until the lesion is seen, or said to be gone.
+PASSED_ON_STATES: frozenset[CellState] = frozenset({"merged into", "split into"})
+
+
+@dataclass(frozen=True)
+class CellLink:
+    """How sure it is that this is the lesion.
+
+    Args:
+        confidence: 0..1, the least of its labels; None where nothing was measured.
+        confirmed_by: who confirmed all of it; None: proposed, and nobody has.
+    """
+
+    confidence: float | None
+    confirmed_by: str | None
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One lesion at one timepoint.
+
+    Args:
+        state: one of `CELL_STATES`; into: the lesions that it was merged or split into.
+        volume_mm3: of all its labels, > 0 where "measured"; 0 where "absent"; None in every other state.
+        longest_diameter_mm: in-plane, of its labels and their fragments added up; as the volume.
+        short_axis_mm: the largest perpendicular in the same slice; None where it was not stored with the mask.
+        modality, slice_thickness_mm: of the scan; None where not known.
+        mask_id, version, method, checkpoint_sha256, made_by, accepted_by: of the accepted mask and its contour; None
+            where there is none, or it is not recorded.
+        doubts: standing doubts of the gates and of the link, in words.
+        link: None for a mask without links: its labels are the lesions.
+        why: a sentence for people.
+
+    Raises:
+        InputError: a state that is none, a volume where the state is no number, or none where it is.
+    """
+
+    lesion_id: str
+    timepoint: str
+    state: CellState
+    why: str
+    into: tuple[str, ...] = ()
+    volume_mm3: float | None = None
+    longest_diameter_mm: float | None = None
+    short_axis_mm: float | None = None
+    modality: str | None = None
+    slice_thickness_mm: float | None = None
+    mask_id: str | None = None
+    version: int | None = None
+    method: str | None = None
+    checkpoint_sha256: str | None = None
+    made_by: str | None = None
+    accepted_by: str | None = None
+    doubts: tuple[str, ...] = ()
+    link: CellLink | None = None
+
+    def __post_init__(self) -> None:
+        if self.state not in CELL_STATES:
+            raise InputError(f"Expected a state of {', '.join(CELL_STATES)}, got {self.state!r}.")
+        known = self.volume_mm3 is not None
+        if known != self.is_number or (self.state == "absent" and self.volume_mm3 != 0):
+            raise InputError(
+                f"Expected a volume where it is measured, 0 where absent, got {self.volume_mm3} mm3, "
+                f"{self.state}. Give None in every other state."
+            )
+
+    @property
+    def is_number(self) -> bool:
+        """Whether it is a volume: measured, or looked for and gone."""
+        return self.state in NUMBER_STATES
+
+    @property
+    def confirmed(self) -> bool:
+        """Whether a person said that this is the lesion."""
+        return self.link is not None and self.link.confirmed_by is not None
+
+
+@dataclass(frozen=True)
+class Total:
+    """All lesions of a visit together.
+
+    Args:
+        volume_mm3: None where a lesion is no number: a part of them is no total.
+        lesions: those that are in it, the ones that are absent or rejected not.
+        why: why it is not known, a sentence; "" where it is.
+    """
+
+    timepoint: str
+    mask_id: str
+    version: int
+    volume_mm3: float | None
+    lesions: tuple[str, ...]
+    why: str = ""
+
+
+@dataclass(frozen=True)
+class UnlinkedLabel:
+    """A label of an accepted mask of which nobody can tell which lesion it is: it is in no curve and no total."""
+
+    timepoint: str
+    mask_id: str
+    version: int
+    label: int
+    lesion_id: str
+    volume_mm3: float
