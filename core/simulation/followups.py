@@ -130,12 +130,12 @@ def simulated_visit(volumes: Sequence[Volume], truth: LabelMap, visit: Visit) ->
     if any(f != 1 for f in factors.values()):
         lesions = {n: signed[n] for n in factors}
         warps, at_rest, still = grow(own, factors, np.eye(4), lesions)
-        still = nearest_label(signed, at_rest, near.grid) if visit.planted else still
+        still = nearest_label(signed, at_rest, near.grid, exact=True) if visit.planted else still
     motion = rigid(visit.rotation_deg, visit.shift_mm, _middle(grid).tolist())
     target = field_of(grid, visit, grid)
     points = grid_points(target, np.linalg.inv(motion))
     inside, points = _inside(points, grid), through(warps, points)
-    shown = np.where(inside, nearest_label(signed, points, near.grid), 0).astype(np.uint8)
+    shown = np.where(inside, nearest_label(signed, points, near.grid, exact=True), 0).astype(np.uint8)
     remnant = np.isin(shown, gone)
     shown[remnant] = 0
     drawn, lesions_of = drawn_pieces(LabelMap(shown, target))

@@ -117,18 +117,20 @@ def grow(
     Args:
         truth, factors: the lesions, and the volume factor of each; 0: it shrinks as far as it can be painted over.
         unmove: 4x4, mm of the new scan -> mm of the old one.
-        signed: label -> distance from its surface, as `signed_distance` or `smooth_distance` give it; None: the former.
+        signed: label -> distance from its surface, as `signed_distance` or `smooth_distance` give it; None: the former,
+            interpolated by lines.
     """
     grid = truth.grid
     wanted = {label: factor or _VANISHING for label, factor in factors.items()}
     asked = dict(wanted)
+    exact = signed is not None
     signed = signed or {label: signed_distance(truth.array == label, grid) for label in wanted}
     still = grid_points(grid, unmove)
     shapes = {label: radial_warp(_surface(truth.array == label, grid), 1.0) for label in wanted}
     for attempt in range(6):
         warps = [replace(shapes[label], factor=factor) for label, factor in asked.items() if factor != 1]
         points = through(warps, still)
-        labels = nearest_label(signed, points, grid)
+        labels = nearest_label(signed, points, grid, exact=exact)
         error = {
             label: count_mm3(LabelMap(labels, grid), label) / (factor * count_mm3(truth, label)) - 1
             for label, factor in wanted.items()
@@ -194,12 +196,20 @@ def smooth_distance(inside: NDArray[np.bool_], grid: Grid) -> Array:
     return np.asarray(smooth - np.float32(between.mean()), dtype=np.float32)
 
 
-def nearest_label(signed: Mapping[int, Array], points: Array, grid: Grid) -> NDArray[np.uint8]:
-    """Labels at `points` (original positions): the lesion they are deepest in, 0 outside all."""
+def nearest_label(signed: Mapping[int, Array], points: Array, grid: Grid, *, exact: bool = False) -> NDArray[np.uint8]:
+    """Labels at `points` (original positions): the lesion they are deepest in, 0 outside all.
+
+    Args:
+        exact: near the surface the distance is interpolated by cubics. Between voxels a line lies above the distance
+            from a round lesion, which so loses about 0.7 % of its volume wherever it is moved.
+    """
     labels, best = np.zeros(points.shape[1:], np.uint8), np.zeros(points.shape[1:], np.float32)
     index = _index(points, grid)
     for label, distance in signed.items():
         here = ndimage.map_coordinates(distance, index, order=1, mode="nearest", output=np.float32)
+        if exact:
+            near = np.abs(here) < max(grid.spacing_mm)
+            here[near] = ndimage.map_coordinates(distance, index[:, near], order=3, mode="nearest", output=np.float32)
         labels[here < best] = label
         best = np.minimum(best, here)
     return labels

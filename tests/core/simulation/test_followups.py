@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -15,7 +17,7 @@ from core.types import Grid, LabelMap, Volume
 RADIUS_MM = 15.0
 #: Off the voxels' own symmetry: whole shells of a ball in the middle would come and go at once.
 CENTRE_MM = np.array([0.63, -0.41, 0.97])
-QUIET = {"noise_hu": 0.0, "pet_noise": 0.0}
+QUIET: dict[str, Any] = {"noise_hu": 0.0, "pet_noise": 0.0}
 
 
 def ball_scan() -> tuple[list[Volume], LabelMap]:
