@@ -42,13 +42,15 @@ class GradedRun:
     """One simulated follow-up of one lesion.
 
     Args:
-        known_percent: the change that was simulated. measured_percent: that was measured; None: not measured.
+        known_percent: the change that was asked for. true_percent: that the simulated lesion has, which is within 1 %
+            of its volume of it; None: not simulated. measured_percent: that was measured; None: not measured.
         volume_error_percent: measured over known volume of that visit, less 1; None likewise.
         slice_mm: of that visit.
         why_not: why it was not measured, in words; "" where it was.
     """
 
     known_percent: float
+    true_percent: float | None
     measured_percent: float | None
     volume_error_percent: float | None
     slice_mm: float
@@ -78,8 +80,8 @@ class LesionGrade:
     Args:
         lesion_id: "L1" and so on. true_mm3: in the accepted mask; measured_mm3: on the scan itself; None: not found.
         volume_bias_percent: of the measured volumes, from the known ones, over all runs (geometric mean).
-        change_bias_percent: of the measured changes from the known ones, likewise.
-        spread_log_sd: SD of ln(measured change / known change) over all runs.
+        change_bias_percent: of the measured changes from the true ones, likewise.
+        spread_log_sd: SD of ln(measured change / true change) over all runs.
         zero_log_sd: SD of ln(measured change) over the runs without change.
         smallest_growth_percent, smallest_loss_percent: the smallest simulated change that, with every larger one, comes
             out beyond 1.96 * zero_log_sd; None: none does.
@@ -203,7 +205,8 @@ def grade(
         slices = visit.slice_mm or mask.grid.spacing_mm[2]
         found, known, why_not = _measured(volumes, mask, visit, measure, wanted)
         for lesion, rows in runs.items():
-            rows.append(_run(percent, slices, found.get(lesion), known.get(lesion), first.get(lesion), why_not))
+            volumes_mm3 = found.get(lesion), known.get(lesion), first.get(lesion), true_first[lesion]
+            rows.append(_run(percent, slices, volumes_mm3, why_not))
     lesions = tuple(
         _graded(lesion, true_first[lesion], first.get(lesion), rows, assumed_rule(ends[lesion]))
         for lesion, rows in runs.items()
@@ -252,33 +255,41 @@ def _measured(
 
 
 def _run(
-    percent: float, slice_mm: float, found: float | None, known: float | None, first: float | None, why_not: str
+    percent: float, slice_mm: float, volumes_mm3: tuple[float | None, float | None, float | None, float], why_not: str
 ) -> GradedRun:
-    if why_not or known is None or found is None or first is None:
+    """One row, from the volumes found and known of the follow-up, and found and true of the first visit."""
+    found, known, first, true_first = volumes_mm3
+    if known is None:
+        return GradedRun(percent, None, None, None, slice_mm, why_not or "a part of it lies outside the scan")
+    true_percent = 100 * (known / true_first - 1)
+    if found is None or first is None:
         where = "the scan itself" if first is None else "the follow-up"
-        why = why_not or ("a part of it lies outside the scan" if known is None else f"not found on {where}")
-        return GradedRun(percent, None, None, slice_mm, why)
-    return GradedRun(percent, 100 * (found / first - 1), 100 * (found / known - 1), slice_mm)
+        return GradedRun(percent, true_percent, None, None, slice_mm, f"not found on {where}")
+    return GradedRun(percent, true_percent, 100 * (found / first - 1), 100 * (found / known - 1), slice_mm)
 
 
 def _graded(
     lesion: str, true_mm3: float, measured_mm3: float | None, runs: Sequence[GradedRun], assumed: AssumedRule
 ) -> LesionGrade:
-    done = [(run.known_percent, run.measured_percent, run.volume_error_percent) for run in runs]
-    changes = [(k, math.log1p(m / 100), math.log1p(v / 100)) for k, m, v in done if m is not None and v is not None]
-    off = [change - math.log1p(known / 100) for known, change, _ in changes]
-    zero_log_sd = _deviation([change for known, change, _ in changes if known == 0])
+    changes, off, volumes = [], [], []
+    for run in runs:
+        if run.true_percent is None or run.measured_percent is None or run.volume_error_percent is None:
+            continue
+        changes.append((run.known_percent, math.log1p(run.measured_percent / 100)))
+        off.append(changes[-1][1] - math.log1p(run.true_percent / 100))
+        volumes.append(math.log1p(run.volume_error_percent / 100))
+    zero_log_sd = _deviation([change for known, change in changes if known == 0])
     limit = None if zero_log_sd is None else Z95 * zero_log_sd
     return LesionGrade(
         lesion,
         true_mm3,
         measured_mm3,
-        _percent([volume for *_, volume in changes]),
+        _percent(volumes),
         _percent(off),
         _deviation(off),
         zero_log_sd,
-        _smallest([(k, c) for k, c, _ in changes if k > 0], limit),
-        _smallest([(-k, -c) for k, c, _ in changes if k < 0], limit),
+        _smallest([(k, c) for k, c in changes if k > 0], limit),
+        _smallest([(-k, -c) for k, c in changes if k < 0], limit),
         assumed,
         tuple(runs),
     )
