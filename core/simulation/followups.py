@@ -101,6 +101,22 @@ class SimulatedVisit:
     metadata: Mapping[str, Any]
 
 
+@dataclass
+class _Place:
+    """Where what a visit shows lay in the original scans; the last grid's answer is kept, since scans share grids."""
+
+    warps: Sequence[RadialWarp]
+    unmove: NDArray[Any]
+    _last: tuple[Grid, Grid, Mask, Array] | None = None
+
+    def of(self, target: Grid, original: Grid) -> tuple[Mask, Array]:
+        """Of the voxels of a new grid: which lay in the original field (I, J, K), and where, mm (3, I, J, K)."""
+        if self._last is None or not (self._last[0].matches(target) and self._last[1].matches(original)):
+            points = grid_points(target, self.unmove)
+            self._last = target, original, _inside(points, original), through(self.warps, points)
+        return self._last[2], self._last[3]
+
+
 def simulated_visit(volumes: Sequence[Volume], truth: LabelMap, visit: Visit) -> SimulatedVisit:
     """What a visit would show.
 
@@ -134,8 +150,8 @@ def simulated_visit(volumes: Sequence[Volume], truth: LabelMap, visit: Visit) ->
         still = nearest_label(signed, at_rest, near.grid, exact=True) if visit.planted else still
     motion = rigid(visit.rotation_deg, visit.shift_mm, _middle(grid).tolist())
     target = field_of(grid, visit, grid)
-    points = grid_points(target, np.linalg.inv(motion))
-    inside, points = _inside(points, grid), through(warps, points)
+    place = _Place(warps, np.linalg.inv(motion))
+    inside, points = place.of(target, grid)
     shown = np.where(inside, nearest_label(signed, points, near.grid, exact=True), 0).astype(np.uint8)
     remnant = np.isin(shown, gone)
     shown[remnant] = 0
@@ -145,7 +161,7 @@ def simulated_visit(volumes: Sequence[Volume], truth: LabelMap, visit: Visit) ->
     places = {n: near.grid.to_mm(np.argwhere(still == n)) for n in signed if n not in gone}
     in_view = {n: _share_in(target, points_mm, motion) for n, points_mm in places.items()}
     return SimulatedVisit(
-        tuple(_seen(scan, visit, warps, motion, grid, (remnant, target), rng) for scan in scans),
+        tuple(_seen(scan, visit, place, grid, (remnant, target), rng) for scan in scans),
         LabelMap(shown, target),
         drawn,
         lesions_of,
@@ -247,8 +263,7 @@ def field_of(grid: Grid, visit: Visit, reference: Grid) -> Grid:
 def _seen(
     scan: Volume,
     visit: Visit,
-    warps: Sequence[RadialWarp],
-    motion: NDArray[np.float64],
+    place: _Place,
     reference: Grid,
     gone: tuple[Mask, Grid],
     rng: np.random.Generator,
@@ -256,9 +271,8 @@ def _seen(
     """The scan of that visit: thick slices average what they hold; what is gone is painted over, and noise added."""
     target = field_of(scan.grid, visit, reference)
     parts = max(1, round(target.spacing_mm[2] / scan.grid.spacing_mm[2]))
-    points = grid_points(_thinner(target, parts), np.linalg.inv(motion))
-    inside = _inside(points, scan.grid)
-    values = np.where(inside, sample(scan, through(warps, points)), scan.array.min())
+    inside, points = place.of(_thinner(target, parts), scan.grid)
+    values = np.where(inside, sample(scan, points), scan.array.min())
     values = values.reshape(*target.shape, parts).mean(axis=3)
     found = without(Volume(values.astype(np.float32), target, scan.modality, scan.sequence), *gone, rng).array
     if scan.modality == "CT":

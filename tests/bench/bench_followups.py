@@ -11,7 +11,9 @@ scans come first. These are one scan's tissue twice: easier than a real second v
 from __future__ import annotations
 
 import argparse
+import importlib
 import importlib.util
+import json
 import os
 import sys
 import time
@@ -160,13 +162,16 @@ def changes(first: SimulatedVisit, now: SimulatedVisit) -> dict[str, float]:
     return out
 
 
-def of_patient(folder: Path, seed: int) -> list[dict[str, Any]]:
-    """All rows of a patient; in a process of its own, on one thread."""
+def of_patient(folder: Path, seed: int, kept: Path | None = None) -> list[dict[str, Any]]:
+    """All rows of a patient that are not kept yet; in a process of its own, on one thread."""
+    had = {(row["patient"], row["situation"], row["seed"]) for row in kept_rows(kept)}
     sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(1)
     scan, mask = read_volume(folder / "CT_image.nii.gz", "CT"), read_label_map(folder / "CT_mask.nii.gz")
     rows: list[dict[str, Any]] = []
     seen: dict[str, SimulatedVisit] = {}
     for name, situation in situations(scan, mask, seed).items():
+        if (folder.name, name, seed) in had:
+            continue
         try:
             if situation.why_not:
                 raise InputError(situation.why_not)
@@ -178,8 +183,19 @@ def of_patient(folder: Path, seed: int) -> list[dict[str, Any]]:
             rows.append(measured(folder.name, name, visits))
         except InputError as error:
             rows.append({"situation": name, "patient": folder.name, "not simulated": str(error)})
+        rows[-1]["seed"] = seed
         print(rows[-1], file=sys.stderr, flush=True)
+        if kept is not None:
+            with kept.open("a") as file:  # one line at once: processes write beside each other
+                file.write(json.dumps(rows[-1]) + "\n")
     return rows
+
+
+def kept_rows(kept: Path | None) -> list[dict[str, Any]]:
+    """Rows of an earlier run, if there was one."""
+    if kept is None or not kept.exists():
+        return []
+    return [json.loads(line) for line in kept.read_text().splitlines()]
 
 
 def with_network(folder: Path, changes_percent: Sequence[float] = (-50, 0, 50)) -> list[dict[str, Any]]:
@@ -217,14 +233,20 @@ def summary(name: str, rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     return out
 
 
-def run(patients: int = 12, workers: int = 2, network: int = 0, seed: int = 1) -> list[dict[str, Any]]:
-    """One row a situation, worst first; every row of a patient with something wrong or told is printed before."""
+def run(
+    patients: int = 12, workers: int = 2, network: int = 0, seed: int = 1, kept: Path | None = None
+) -> list[dict[str, Any]]:
+    """One row a situation, worst first; every row of a patient with something wrong or told is printed before.
+
+    Args:
+        kept: a file that rows are added to as they come; what it holds already is not measured again.
+    """
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     folders = list((shared_data() / "sts").glob("STS_*"))
     folders = sorted(folders, key=lambda home: (home / "CT_image.nii.gz").stat().st_size)[:patients]
-    rows: list[dict[str, Any]] = []
+    rows = [row for row in kept_rows(kept) if row["seed"] == seed and row["patient"] in {f.name for f in folders}]
     with ProcessPoolExecutor(workers) as pool:
-        for done in as_completed([pool.submit(of_patient, folder, seed) for folder in folders]):
+        for done in as_completed([pool.submit(of_patient, folder, seed, kept) for folder in folders]):
             rows += done.result()
     rows.sort(key=lambda row: [-row.get(verdict, 0) for verdict in VERDICTS[:-1]])
     print(table([row for row in rows if any(row.get(v) for v in VERDICTS[:-1]) or "not simulated" in row]), "\n")
@@ -244,5 +266,6 @@ if __name__ == "__main__":
     parser.add_argument("--workers", type=int, default=2, help="processes, each on one thread")
     parser.add_argument("--network", type=int, default=0, metavar="N", help="nnU-Net too, on N patients (slow)")
     parser.add_argument("--seed", type=int, default=1, help="draws motions and noise")
+    parser.add_argument("--rows", type=Path, metavar="FILE", help="keep rows there as they come, and go on from them")
     given = parser.parse_args()
-    print(table(run(given.patients, given.workers, given.network, given.seed)))
+    print(table(run(given.patients, given.workers, given.network, given.seed, given.rows)))
