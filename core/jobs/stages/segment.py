@@ -21,6 +21,7 @@ from core.jobs.stages.common import (
     summary,
     timepoint_scans,
 )
+from core.remembered.links import TransformState
 from core.remembered.vocabulary import MaskMethod
 from core.review.readers import masks_for_all_to_see, readable
 from core.types import LabelMap, MaskRecord, Progress, Volume
@@ -130,9 +131,10 @@ def _number(components: np.ndarray, reference: Volume, params: Mapping[str, Any]
         return components, {"prior": None}
     nearest, *older = params["priors"]
     note: dict[str, Any] = {"prior": nearest["timepoint"]}
-    to_prior, converged = motion_to(reference, nearest, params["timepoint"])
-    if converged is not None:
-        note["registration_converged"] = converged
+    to_prior, state = motion_to(reference, nearest, params["timepoint"])
+    if state is not None:
+        note["registration_state"] = state
+        note["registration_converged"] = state == "good"
     match = partial(match_lesions, max_distance_mm=MAX_MATCH_MM, next_label=first_free)
     matching = match(read_label_map(Path(nearest["mask"])), components, reference.grid, to_prior)
     merged = dict(matching.merges)
@@ -140,8 +142,8 @@ def _number(components: np.ndarray, reference: Volume, params: Mapping[str, Any]
     for prior in older:
         if not matching.new:
             break
-        to_prior, converged = motion_to(reference, prior, params["timepoint"])
-        if not converged:
+        to_prior, state = motion_to(reference, prior, params["timepoint"])
+        if state != "good":
             continue  # a lesion called new is found out in review; one under a wrong number may not be
         unknown = [component for component, lesion in matching.numbers.items() if lesion in matching.new]
         again = match(
@@ -160,14 +162,14 @@ def _number(components: np.ndarray, reference: Volume, params: Mapping[str, Any]
     return matching.relabel(components, reference.grid).array, note
 
 
-def motion_to(reference: Volume, prior: Mapping[str, Any], timepoint: str) -> tuple[np.ndarray, bool | None]:
-    """4x4 from this scan's mm to the prior's, and whether to rely on it; identity and None within one timepoint."""
+def motion_to(reference: Volume, prior: Mapping[str, Any], timepoint: str) -> tuple[np.ndarray, TransformState | None]:
+    """4x4 from this scan's mm to the prior's, and how far to rely on it; identity and None within one timepoint."""
     from core.imaging.registration import rigid
 
     if prior["timepoint"] == timepoint:
         return np.eye(4), None
     motion = rigid(reference, read_scan(prior["scan"]))
-    return motion.matrix, bool(motion.converged)
+    return motion.matrix, motion.state
 
 
 def only_lesions(labels: LabelMap, lesions: Sequence[int]) -> LabelMap:

@@ -87,18 +87,21 @@ def show_timepoints(
     link: RigidTransform,
     person: str,
 ) -> None:
-    """Two timepoints in one position; each by itself where the registration cannot be relied on."""
+    """Two timepoints in one position, with a warning where that is doubtful; each by itself where it failed."""
     panes = [
         Shown(day, record, title=f"{day} · " + ("no mask" if record is None else f"v{record.version} {record.status}"))
         for day, record in zip(days, records, strict=True)
     ]
-    if not link.converged:
+    linked = link.state != "failed"
+    if not linked:
         said = f"The two scans are not linked. {plain(link.message)} Each moves by itself."
         st.warning(said, icon=":material/link_off:")
-    known = {"matrix": link.matrix, "converged": link.converged, "message": link.message}
+    elif link.state == "doubtful":
+        st.warning(f"The two scans are linked, but look before you rely on it. {plain(link.message)}")
+    known = {"matrix": link.matrix, "converged": linked, "message": link.message}
     data = viewer_data(store, patient, panes, person, mode="timepoints", link=known)
     viewer(data, key=f"compare-{patient}-{'-'.join(days)}", above_px=ABOVE_PX)
-    if link.converged:
+    if linked:
         turned, moved = motion(link)
         st.caption(f"Linked: the right scan was turned by {turned:.1f}° and moved by {moved:.1f} mm.", help=LINK_HELP)
 

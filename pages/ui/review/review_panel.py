@@ -111,7 +111,7 @@ def show(
     if beside is not None:
         panes.append(Shown(beside, visible.best(store, patient, beside)))
         found = resources.align(store.scans.reference(patient, timepoint), store.scans.reference(patient, beside))
-        link = {"matrix": found.matrix, "converged": found.converged, "message": found.message}
+        link = {"matrix": found.matrix, "converged": found.state == "good", "message": found.message}
     data = viewer_data(store, patient, panes, person, edit=may_draw(store, record, person), link=link)
     return viewer(data, key=f"viewer-{patient}-{timepoint}")
 
