@@ -144,8 +144,8 @@ class PatientTimeline:
         """Whether a lesion is first measured there, after a visit in which its place was in view and it was absent; a
         part of a lesion that was split is not new."""
         row = self.row(lesion_id)
-        first = next((n for n, cell in enumerate(row) if cell.state in ("measured", "too small to measure")), None)
-        if first is None or row[first].timepoint != timepoint or row[first].state != "measured":
+        first = next((n for n, cell in enumerate(row) if cell.state == "measured"), None)
+        if first is None or row[first].timepoint != timepoint:
             return False
         split = any(c.state == "split into" and lesion_id in c.into for c in self.column(timepoint))
         return not split and any(cell.state == "absent" for cell in row[:first])

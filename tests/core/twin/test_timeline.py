@@ -123,6 +123,8 @@ def test_what_the_network_alone_draws_below_half_a_millilitre_is_kept_and_no_num
         mask(D1, lesion("L1", 40)), mask(D2, lesion("L1", 40), {**small, "lesion_id": "L2", "label": 2}, **net)
     )
     assert (states(speck, "L2"), responses(speck)) == (["absent", "too small to measure"], ["baseline", "SD"])
+    grown = mask(D3, lesion("L1", 40), lesion("L2", 20))
+    assert timeline(mask(D1, lesion("L1", 40)), mask(D2, lesion("L1", 40), **net), grown).new_lesions == {"L2": D3}
 
 
 def test_a_new_lesion_is_told_as_new_and_the_total_is_not_judged_as_one_lesion() -> None:
@@ -229,6 +231,15 @@ def test_a_timepoint_without_an_accepted_mask_that_can_be_read_is_not_assessed_a
         "No mask yet.",
     ]
     assert [p.volume_mm3 for p in response_points(found)][1:] == [pytest.approx(float("nan"), nan_ok=True)]
+
+
+def test_a_lesion_of_a_mask_that_cannot_be_read_is_not_0_elsewhere() -> None:
+    lost = mask(D2, lesion("L1", 40), lesion("L2", 20), mask_id="lost")
+    found = timeline(mask(D1, lesion("L1", 40)), lost, problems={"lost": "file lost"})
+    assert states(found, "L2") == ["not assessed"]
+    assert found.followed == ("L1",)
+    assert total_at(found, D1).volume_mm3 == pytest.approx(ball_mm3(40))
+    assert {p.lesion_id for p in response_points(found) if p.timepoint == D2} == {"L1", "L2"}
 
 
 def test_a_rejected_lesion_has_no_number_and_is_in_no_total() -> None:
