@@ -8,10 +8,11 @@ from dataclasses import dataclass, replace
 
 from core.errors import InputError
 from core.remembered.untyped import JsonDict
+from core.review.decisions import lesions_in_one_total_only
 from core.twin.change import Change, change_between, unknown_change
 from core.twin.measured_end import MeasuredEnd, RegistrationState
 from core.twin.measured_visits import measured_end
-from core.twin.timeline import PatientTimeline, rejected_at
+from core.twin.timeline import PatientTimeline
 from core.twin.timeline_places import transform_of_pair
 from core.types import TOTAL_LESION_ID
 
@@ -158,7 +159,7 @@ def _counted(timeline: PatientTimeline, timepoint: str) -> tuple[str, ...]:
 def _why_not_one_total(timeline: PatientTimeline, first: str, second: str) -> tuple[str, str] | None:
     rule = "totals of different lesions"
     before, after = set(_counted(timeline, first)), set(_counted(timeline, second))
-    rejected = sorted((before & set(rejected_at(timeline, second))) | (after & set(rejected_at(timeline, first))))
+    rejected = lesions_in_one_total_only(*(timeline.visits[timepoint].record for timepoint in (first, second)))
     if rejected:
         return rule, f"{', '.join(rejected)} counts in one of the two totals only: rejected in the other mask"
     new = [name for name in timeline.lesions if name in after - before - _became(timeline, before, first, second)]

@@ -176,7 +176,10 @@ def _looked_for(
         if (labels := rows.labels_of(lesion_id))
         and (largest := max(labels, key=lambda lesion: float(lesion["volume_mm3"]))).get("centroid_mm")
     ]
-    if not seen:  # only in masks without places, or in one that cannot be read
+    if not any(rows.labels_of(lesion_id) for rows in visits.values()):
+        why = "It is only in a mask that cannot be read, so nobody can tell where to look for it."
+        return Cell(lesion_id, timepoint, "not assessed", why, **sources)
+    if not seen:  # masks without places
         return _absent(lesion_id, timepoint, "Not in the accepted mask.", sources)
     _, other, place = min(seen, key=lambda one: one[:2])
     in_view, how = fields.view(place, other, timepoint, transforms)

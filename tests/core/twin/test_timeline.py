@@ -5,13 +5,11 @@ from __future__ import annotations
 import itertools
 from dataclasses import replace
 
-import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from core.errors import InputError
-from core.lesions.masks import measure
 from core.remembered.rows import MaskVerdict, ScanVerdict
 from core.twin import curve
 from core.twin.response import volumetric_response
@@ -19,7 +17,7 @@ from core.twin.timeline import PatientTimeline
 from core.twin.timeline_cells import CELL_STATES, NUMBER_STATES, Cell, CellLink, Total
 from core.twin.timeline_changes import all_changes, interval_change, lesion_changes
 from core.twin.timeline_response import response_points
-from core.types import TOTAL_LESION_ID, Grid, LabelMap
+from core.types import TOTAL_LESION_ID, Grid
 from tests.core.twin.timeline_phantom import (
     DAYS,
     FIELD,
@@ -125,6 +123,8 @@ def test_what_the_network_alone_draws_below_half_a_millilitre_is_kept_and_no_num
         mask(D1, lesion("L1", 40)), mask(D2, lesion("L1", 40), {**small, "lesion_id": "L2", "label": 2}, **net)
     )
     assert (states(speck, "L2"), responses(speck)) == (["absent", "too small to measure"], ["baseline", "SD"])
+    grown = mask(D3, lesion("L1", 40), lesion("L2", 20))
+    assert timeline(mask(D1, lesion("L1", 40)), mask(D2, lesion("L1", 40), **net), grown).new_lesions == {"L2": D3}
 
 
 def test_a_new_lesion_is_told_as_new_and_the_total_is_not_judged_as_one_lesion() -> None:
@@ -140,27 +140,11 @@ def test_a_new_lesion_is_told_as_new_and_the_total_is_not_judged_as_one_lesion()
     assert responses(found) == ["baseline", "PD"]
 
 
-def test_two_pieces_of_a_lesion_add_up_and_the_gap_between_them_does_not() -> None:
-    def ball(k: int) -> np.ndarray:
-        i, j, z = np.meshgrid(*[np.arange(n) for n in (160, 30, 30)], indexing="ij")
-        return (i - k) ** 2 + (j - 15) ** 2 + (z - 15) ** 2 <= 5.5**2
-
-    array = (ball(20) | ball(130)).astype(np.uint8)
-    array[75, 15, 15] = 1  # a speck of 1 mm3
-    (one,) = measure(LabelMap(array, Grid(array.shape, np.eye(4))))
-    assert one.longest_diameter_mm == pytest.approx(24, abs=1.0)
+def test_two_labels_of_one_lesion_add_up_and_the_gap_between_them_does_not() -> None:
     half = lesion("L1", 12)
-    found = timeline(mask(D1, half, {**half, "label": 2}))  # the same as two labels
-    cell = at(found, "L1", D1)
+    cell = at(timeline(mask(D1, half, {**half, "label": 2, "centroid_mm": (100.0, 100.0, 190.0)})), "L1", D1)
     assert (cell.longest_diameter_mm, cell.volume_mm3) == (24, pytest.approx(2 * ball_mm3(12)))
     assert cell.short_axis_mm is None
-
-
-def test_pieces_that_are_all_specks_are_as_long_as_the_largest() -> None:
-    array = np.zeros((20, 20, 3), np.uint8)
-    array[2:5, 2, 1] = array[10:16, 2, 1] = 1
-    (one,) = measure(LabelMap(array, Grid(array.shape, np.eye(4))))
-    assert one.longest_diameter_mm == pytest.approx(6)
 
 
 # --- what else a cell can be
@@ -247,6 +231,15 @@ def test_a_timepoint_without_an_accepted_mask_that_can_be_read_is_not_assessed_a
         "No mask yet.",
     ]
     assert [p.volume_mm3 for p in response_points(found)][1:] == [pytest.approx(float("nan"), nan_ok=True)]
+
+
+def test_a_lesion_of_a_mask_that_cannot_be_read_is_not_0_elsewhere() -> None:
+    lost = mask(D2, lesion("L1", 40), lesion("L2", 20), mask_id="lost")
+    found = timeline(mask(D1, lesion("L1", 40)), lost, problems={"lost": "file lost"})
+    assert states(found, "L2") == ["not assessed"]
+    assert found.followed == ("L1",)
+    assert total_at(found, D1).volume_mm3 == pytest.approx(ball_mm3(40))
+    assert {p.lesion_id for p in response_points(found) if p.timepoint == D2} == {"L1", "L2"}
 
 
 def test_a_rejected_lesion_has_no_number_and_is_in_no_total() -> None:
