@@ -101,16 +101,20 @@ def change_since_first(timeline: PatientTimeline, lesion_id: str) -> IntervalCha
 
 
 def volume_end(timeline: PatientTimeline, lesion_id: str, timepoint: str) -> MeasuredEnd | None:
-    """How the lesion, or the total, was measured there; None where it is no number."""
+    """How the lesion, or the total, was measured there; None where it is no number. What speaks against the lesion's
+    link is a doubt at that end, as those of the gates are."""
+    linked: tuple[str, ...] = ()
     if lesion_id == TOTAL_LESION_ID:
         total = timeline.total(timepoint)
         volume = None if total is None else total.volume_mm3
     else:
         cell = timeline.cell(lesion_id, timepoint)
         volume = None if cell is None else cell.volume_mm3
+        linked = () if cell is None or cell.link is None else cell.link.doubts
     if volume is None:
         return None
-    return measured_end(timeline.visits[timepoint], lesion_id, volume, timeline.days(timepoint))
+    end = measured_end(timeline.visits[timepoint], lesion_id, volume, timeline.days(timepoint))
+    return replace(end, doubts=(*end.doubts, *linked))
 
 
 def registration_state(timeline: PatientTimeline, lesion_id: str, first: str, second: str) -> RegistrationState | None:

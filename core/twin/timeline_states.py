@@ -193,7 +193,8 @@ def _sources(rows: VisitRows, lesion_id: str, links: Sequence[LesionLink] = ()) 
     """The fields of a cell that say where it comes from. What a person confirmed is no doubt any more."""
     visit, record = rows.visit, rows.visit.record
     contour = contour_of(record, visit.versions)
-    of_links = tuple(doubt for link in links if link.confirmed_by is None for doubt in link.doubts)
+    linked = _cell_link(links)
+    doubts = (*standing_doubts(visit, lesion_id), *visit.not_judged, *(linked.doubts if linked is not None else ()))
     return {
         "modality": visit.scan.modality,
         "slice_thickness_mm": slice_thickness_mm(visit.scan),
@@ -203,7 +204,7 @@ def _sources(rows: VisitRows, lesion_id: str, links: Sequence[LesionLink] = ()) 
         "checkpoint_sha256": contour.base.checkpoint_sha256,
         "made_by": record.author,
         "accepted_by": visit.accepted_by,
-        "doubts": tuple(dict.fromkeys((*standing_doubts(visit, lesion_id), *of_links))),
+        "doubts": tuple(dict.fromkeys(doubts)),
     }
 
 
@@ -213,4 +214,5 @@ def _cell_link(links: Sequence[LesionLink]) -> CellLink | None:
     known = [link.confidence for link in links if link.confidence is not None]
     people = list(dict.fromkeys(link.confirmed_by for link in links if link.confirmed_by is not None))
     all_of_them = all(link.confirmed_by is not None for link in links)
-    return CellLink(min(known, default=None), ", ".join(people) if all_of_them else None)
+    doubts = dict.fromkeys(doubt for link in links if link.confirmed_by is None for doubt in link.doubts)
+    return CellLink(min(known, default=None), ", ".join(people) if all_of_them else None, tuple(doubts))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +19,16 @@ from core.types import Scan
 _ROUNDED = 1e-3
 
 
-def found_transform(found: RigidTransform, first: Scan, second: Scan) -> NewTransform:
+class RegisteredScan(Protocol):
+    """A scan that was registered; `Scan` has it and more."""
+
+    @property
+    def timepoint(self) -> str: ...
+    @property
+    def sha256(self) -> str: ...
+
+
+def found_transform(found: RigidTransform, first: RegisteredScan, second: RegisteredScan) -> NewTransform:
     """What a registration found, fixed scan first."""
     figures = {
         name: {"value": figure.value, "unit": figure.unit, "means": figure.means}
