@@ -60,6 +60,14 @@ def learn(session: Session) -> object:
     return fit_local_population(session.store, session.person)
 
 
+@verb(app, "noise", WRITES)
+def noise(session: Session) -> object:
+    """Learns how far this installation's readers differ on one scan, and puts it in force."""
+    from core.twin.own_noise import learn_own_noise
+
+    return learn_own_noise(session.store, session.person)
+
+
 @verb(app, "backtest", NO_STORE, example="lesions.csv --quick")
 def backtest(
     request: Request,
