@@ -52,9 +52,12 @@ def available() -> list[str]:
     return sorted(path.stem.removeprefix("bench_") for path in Path(__file__).parent.glob("bench_*.py"))
 
 
-def main(names: Sequence[str], data: str | None = None, workers: int | None = None) -> int:
-    """Runs the named measurements (all when none is named) and prints them; returns the exit status."""
-    options = {name: value for name, value in {"data": data, "workers": workers}.items() if value is not None}
+def main(names: Sequence[str], options: Mapping[str, Any] | None = None) -> int:
+    """Runs the named measurements (all when none is named) and prints them; returns the exit status.
+
+    Args:
+        options: given to those whose `run` has an argument of that name.
+    """
     unknown = set(names) - set(available())
     if unknown:
         print(f"Expected some of {', '.join(available())}, got {', '.join(sorted(unknown))}.", file=sys.stderr)
@@ -66,7 +69,7 @@ def main(names: Sequence[str], data: str | None = None, workers: int | None = No
         try:
             module = importlib.import_module(f"tests.bench.bench_{name}")
             title = (module.__doc__ or name).strip().splitlines()[0].rstrip(".")
-            taken = {n: value for n, value in options.items() if n in inspect.signature(module.run).parameters}
+            taken = {n: value for n, value in (options or {}).items() if n in inspect.signature(module.run).parameters}
             print(f"## {title}\n\n{table(module.run(**taken))}\n")
         except Exception:
             failed += 1
@@ -81,5 +84,6 @@ if __name__ == "__main__":  # nnU-Net's processes load this file too
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(available()) or 'none yet'}")
     parser.add_argument("--data", metavar="FOLDER", help="what is measured on, for the measurements that ask for it")
     parser.add_argument("--workers", type=int, metavar="N", help="processes, for the same; as many as there are cores")
-    given = parser.parse_args()
-    sys.exit(main(given.names, given.data, given.workers))
+    parser.add_argument("--most", type=int, metavar="N", help="of every kind of pair, to see that it runs")
+    given = vars(parser.parse_args())
+    sys.exit(main(given.pop("names"), {name: value for name, value in given.items() if value is not None}))
