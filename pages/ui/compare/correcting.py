@@ -218,7 +218,7 @@ def _fields(correction: Correction) -> None:
                 step=step,
                 format="%.1f",
                 key=key.key(*correction.place, field),
-                help=HELPS[kind].format(axis=axis, towards=_TOWARDS[axis]),
+                help=plain(HELPS[kind].format(axis=axis, towards=_TOWARDS[axis])),
             )
     if not correction.changed:
         st.caption(MOVE_HELP)

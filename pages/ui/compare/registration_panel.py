@@ -87,11 +87,11 @@ def _state(found: StoredTransform) -> None:
     state = found.registration_state
     icon, colour, means = _STATES[state]
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
-        st.badge(state, icon=icon, color=colour, help=means)
+        st.badge(plain(state), icon=icon, color=colour, help=means)
         st.caption(plain(METHODS[found.method]), width="content")
     if found.verdict is not None:
         reason = f": {found.judged_reason}" if found.judged_reason else ""
-        st.markdown(f"{found.verdict.capitalize()} by {plain(found.judged_by)}{plain(reason)}")
+        st.markdown(f"{plain(found.verdict.capitalize())} by {plain(found.judged_by)}{plain(reason)}")
     if found.message != "converged":
         (st.caption if found.numbers_lesions else st.markdown)(plain(found.message))
     with st.container(gap=None):
