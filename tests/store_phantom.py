@@ -11,6 +11,7 @@ import numpy as np
 from core.errors import StoreError
 from core.remembered.identifiers import ScanIdentifiers, SliceIdentifiers
 from core.remembered.incoming import NewMask, NewScan, StoredStudy
+from core.remembered.links import NewTransform
 from core.types import Grid, LabelMap, LesionMeasure, MaskRecord, Prompt, Scan, Volume
 from store import Store
 
@@ -114,6 +115,13 @@ def with_people(store: Store, *names: str) -> Store:
     return store
 
 
+def transform(store: Store, patient: str = "P1", first: str = DAY1, second: str = DAY2) -> NewTransform:
+    """Between the reference scans of two days, which lie alike; not stored yet."""
+    ends = [store.scans.reference(patient, day).sha256 for day in (first, second)]
+    same = tuple(tuple(float(i == j) for j in range(4)) for i in range(4))
+    return NewTransform(first, second, ends[0], ends[1], same, "good", overlap=1.0)
+
+
 def busy_history(store: Store) -> None:
     """Two patients, three timepoints, every kind of write at least once."""
     store.people.add("ann", "administrator", by="demo")
@@ -132,6 +140,9 @@ def busy_history(store: Store) -> None:
     add_mask(store, 7, day=DAY2)
     store.decisions.decide("P1", DAY2, 1, "accept", "demo", "good")
     store.decisions.decide("P1", DAY2, 1, "reject", "ann", "withdrawn")
+    registered = store.transforms.add("P1", transform(store), "ann")
+    store.transforms.judge(registered.transform_id, "accepted", "demo", "looked at it")
+    store.links.set(store.masks.version("P1", DAY2, 1).mask_id, 1, "L1", "ann", "the same")
     gone = add_mask(store, 3, patient="P2")
     image = store.masks.path(gone)
     os.rename(image, store.root / "away")

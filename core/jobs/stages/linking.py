@@ -83,7 +83,9 @@ def prepare_links(
         known = [one for one in known if one["accepted"]]
     lesions = [str(lesion["lesion_id"]) for records in visible.values() for r in records for lesion in r.lesions]
     known.sort(key=lambda one: abs((parse_date(one["timepoint"]) - parse_date(timepoint)).days))
-    among = [asdict(one) for one in store.transforms.of(patient_id)]
+    pairs = {frozenset((one.from_timepoint, one.to_timepoint)) for one in store.transforms.of(patient_id)}
+    counting = [store.transforms.between(patient_id, *sorted(pair)) for pair in pairs if len(pair) == 2]
+    among = [asdict(one) for one in counting if one is not None]  # not what a person corrected since, or refused
     return {"timepoint": timepoint, "known": known, "among": among, "next_number": next_lesion_number(lesions)}
 
 

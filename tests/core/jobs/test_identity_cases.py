@@ -154,8 +154,8 @@ def test_a_piece_of_9_8_mm_where_the_tumour_was_is_kept_and_too_small_to_measure
     registered(visits, DAY2, DAY1)
     add_version_of(visits, labels_of(L1=ball_of(CT, LEFT, 12.0)))
     accept(visits, DAY1)
-    piece, elsewhere = as_the_network_finds((LEFT, 4.9)), as_the_network_finds(((30.0, 0.0, 0.0), 4.9))
-    assert 0 < piece.sum() * 36.0 < MIN_LESION_MM3
+    piece, elsewhere = (as_the_network_finds(((x, 0.0, 2.0), 4.9)) for x in (-9.0, 30.0))  # 11 voxels each
+    assert piece.sum() * 36.0 == elsewhere.sum() * 36.0 == 396.0 < MIN_LESION_MM3
     propose(visits, DAY2, piece | elsewhere, tmp_path)
     assert np.array_equal(visits.masks.load(visits.masks.version("P1", DAY2, 1)).array == 1, piece)
     assert said_of(visits, DAY2) == {1: ("L1", "stable")}, "what is as small elsewhere is noise"

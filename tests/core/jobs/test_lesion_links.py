@@ -11,6 +11,8 @@ import pytest
 from core.engines.auto import nnunet
 from core.imaging.volumes import read_label_map
 from core.jobs.stages import segment
+from core.jobs.stages.linking import good_path, prepare_links
+from core.remembered.links import StoredTransform
 from core.types import LabelMap, no_progress
 from store import Store
 from tests.core.jobs.scene import (
@@ -199,6 +201,23 @@ def test_an_older_timepoint_that_did_not_align_tells_no_lesion(store: Store, tmp
     assert any(f"{DAY1} could not be aligned" in doubt for doubt in right["doubts"]) == (not aligns)
 
 
+def test_by_way_of_another_visit_the_registration_counts_that_a_person_set_right(store: Store, tmp_path):
+    """The third day is registered with the second alone, and that first lay 18 mm off: there L1 would be L2."""
+    for seed, day in enumerate((DAY1, DAY2, DAY3)):
+        add_scans(store, day, seed)
+    known(store, DAY1, L1=(LEFT, 7.0), L2=(RIGHT, 7.0))
+    registered(store, DAY2, DAY1, shift_mm=18.0)
+    registered(store, DAY3, DAY2)
+    right = registered(store, DAY2, DAY1)
+    store.transforms.judge(right.transform_id, "accepted", "ann", "set by hand")
+    propose(store, DAY3, as_the_network_finds((LEFT, 7.0)), tmp_path)
+    assert lesion_at(store, DAY3, 1, LEFT) == "L1"
+    assert len(store.transforms.of("P1")) == 3, "nothing was registered again"
+    store.transforms.judge(right.transform_id, "refused", "ann", "it is off too")
+    params = prepare_links(store, "P1", DAY3, {DAY1: store.masks.of("P1", DAY1), DAY2: []})
+    assert good_path([StoredTransform(**one) for one in params["among"]], DAY3, DAY1) is None
+
+
 def test_the_nearest_timepoint_says_where_a_lesion_is_before_older_ones(store: Store, tmp_path):
     """L1 was at the right before, and is at the left since: what is at the left now is L1."""
     days(store, DAY1, DAY2, DAY3)
@@ -226,4 +245,3 @@ def test_a_person_s_word_on_a_lesion_stays_when_it_is_told_anew(store: Store, tm
     accept(store, DAY1)
     accept(store, DAY2)
     assert lesion_at(store, DAY2, 1, LEFT) == "L7"
-    assert said_of(store, DAY2)["L1"] == ("L1", "gone")
