@@ -119,10 +119,10 @@ def _matched(
             break
         if elsewhere and reference is None:
             reference = store.scans.load(store.scans.reference(*where))
-        motion, converged = (
+        motion, state = (
             (np.eye(4), None) if reference is None or not elsewhere else motion_to(reference, prior, where[1])
         )
-        if converged is False:
+        if state not in (None, "good"):
             failed.append(prior["timepoint"])
             continue
         asked.append(prior["timepoint"])
