@@ -157,7 +157,7 @@ def best_of(fixed: Prepared, moving: Prepared) -> Found | None:
     if not hopeless and not ends:
         return None
     ends.sort(key=lambda end: end.fit, reverse=True)
-    best = ends[0] if ends else End(first.matrix, first.information, False, coarse_fits[0])
+    best = ends[0] if ends else End(first.matrix, coarse_information(fixed, moving, first), False, coarse_fits[0])
     rivals = [end.fit for end in ends[1:] if apart_mm(end.matrix, best.matrix) > ONE_OPTIMUM_MM]
     if hopeless or (others and not near_rival):
         rivals = [best.fit * fit / coarse_fits[0] for fit in coarse_fits[1:] if coarse_fits[0] > 0]
@@ -181,6 +181,12 @@ def apart_starts(
         if all(apart_mm(start.matrix, other) > ONE_START_MM for other in starts):
             starts.append(start.matrix)
     return starts
+
+
+def coarse_information(fixed: Prepared, moving: Prepared, found: Refined) -> float:
+    """Information at a coarse place on fine images, nats, as it is told of all others; what was found if they part."""
+    information = information_at(fixed.image, moving.image, found.matrix, FINE)
+    return found.information if information is None else information
 
 
 def nothing_speaks_for(fixed: Prepared, moving: Prepared, matrix: Matrix) -> bool:
