@@ -16,8 +16,8 @@ from core.types import Grid, LabelMap, LesionMeasure, MaskRecord, Prompt, Scan, 
 from store import Store
 
 SHAPE = (12, 10, 8)
-#: Of one voxel: more than `core.lesions.sizes.MIN_LESION_MM3`, so that it is a lesion that a network may find.
-VOXEL_MM3 = 1024.0
+#: More than `core.lesions.sizes.MIN_LESION_MM3`: one voxel is a lesion that a network may find.
+VOXEL_MM3 = 1280.0
 #: What a mask gate without a reference says.
 JUDGED: dict[str, Any] = {
     "verdict": "not enough reference masks",
@@ -30,8 +30,8 @@ DAY1, DAY2, DAY3 = "2020-01-01", "2020-03-01", "2020-05-30"
 
 
 def grid(shape: tuple[int, int, int] = SHAPE, origin: float = 0.0) -> Grid:
-    """8 x 8 x 16 mm: powers of two, so that volumes are exact."""
-    affine = np.diag([8.0, 8.0, 16.0, 1.0])
+    """8 x 8 x 20 mm."""
+    affine = np.diag([8.0, 8.0, 20.0, 1.0])
     affine[0, 3] = origin
     return Grid(shape, affine)
 

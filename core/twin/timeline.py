@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import cast
 
 from core.remembered.links import LesionLink, LinkSource, StoredTransform, TransformSource, by_mask, is_unlinked
@@ -102,7 +103,7 @@ class PatientTimeline:
         """Since the first timepoint."""
         return float((parse_date(timepoint) - parse_date(self.timepoints[0])).days)
 
-    @property
+    @cached_property
     def followed(self) -> tuple[str, ...]:
         """Lesions that count somewhere; one that was rejected wherever it is has no curve."""
         seen = {cell.lesion_id for cell in self.cells if cell.state in ("measured", "too small to measure")}
@@ -125,12 +126,13 @@ class PatientTimeline:
 
     def held_by(self, lesion_id: str, timepoint: str) -> frozenset[str]:
         """The other lesions that are part of that one's contour there, as they were merged into it."""
+        merged = [cell for cell in self.column(timepoint) if cell.state == "merged into"]
         found: set[str] = set()
-        column, size = self.column(timepoint), -1
+        size = -1 if merged else 0
         while size < len(found):  # what was merged into one of them is in it too
             size = len(found)
             within = {lesion_id, *found}
-            found |= {c.lesion_id for c in column if c.state == "merged into" and within & set(c.into)} - {lesion_id}
+            found |= {cell.lesion_id for cell in merged if within & set(cell.into)} - {lesion_id}
         return frozenset(found)
 
     def parts_of(self, lesion_id: str, timepoint: str) -> tuple[Cell, ...]:
@@ -252,8 +254,7 @@ def build_timeline(rows: TimelineRows) -> PatientTimeline:
         rows.why_open,
         tuple(rows.transforms),
     )
-    totals = tuple(_total(timeline, visit) for visit in visits.values())
-    return PatientTimeline(**{**vars(timeline), "totals": totals})
+    return replace(timeline, totals=tuple(_total(timeline, visit) for visit in visits.values()))
 
 
 def lesion_number(lesion_id: str) -> tuple[int, str]:

@@ -162,9 +162,11 @@ def _why_not_one_total(timeline: PatientTimeline, first: str, second: str) -> tu
     rejected = lesions_in_one_total_only(*(timeline.visits[timepoint].record for timepoint in (first, second)))
     if rejected:
         return rule, f"{', '.join(rejected)} counts in one of the two totals only: rejected in the other mask"
-    new = [name for name in timeline.lesions if name in after - before - _became(timeline, before, first, second)]
+    new = after - before
+    new -= _became(timeline, before, first, second) if new else set()
     if new:
-        words = ", ".join(f"new lesion {name}" if timeline.is_new(name, second) else name for name in new)
+        names = [name for name in timeline.lesions if name in new]
+        words = ", ".join(f"new lesion {name}" if timeline.is_new(name, second) else name for name in names)
         return rule, f"{words} was not there before and counts in the second total only"
     low, high = sorted((first, second))
     unknown = [total for total in timeline.totals if low < total.timepoint < high and total.volume_mm3 is None]
@@ -176,5 +178,6 @@ def _why_not_one_total(timeline: PatientTimeline, first: str, second: str) -> tu
 
 def _became(timeline: PatientTimeline, before: set[str], first: str, second: str) -> set[str]:
     """Lesions that count in the second total as parts of one that counted in the first, or that held them then."""
-    parts = {cell.lesion_id for name in before for cell in timeline.parts_of(name, second)}
+    split = [cell for cell in timeline.column(second) if cell.state == "split into" and cell.lesion_id in before]
+    parts = {part for cell in split for part in cell.into}
     return parts | {other for name in before for other in timeline.held_by(name, first)}

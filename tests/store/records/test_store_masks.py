@@ -35,7 +35,7 @@ from tests.store_phantom import (
 def test_a_scan_is_stored_with_its_sidecar_and_read_back_the_same(store: Store) -> None:
     scan = add_scan(store, metadata={"kvp": np.float32(120), "filters": ("a", "b")})
     assert scan.path == "raw/set/P1/2020-01-01/CT.nii.gz"
-    assert scan.spacing_mm == (8.0, 8.0, 16.0)
+    assert scan.spacing_mm == (8.0, 8.0, 20.0)
     assert scan.orientation == "RAS"
     assert scan.sha256 == file_sha256(store.root / scan.path)
     assert scan.metadata == {"kvp": 120.0, "filters": ["a", "b"]}
