@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Literal
 
 import streamlit as st
@@ -34,7 +35,15 @@ _STATES: dict[str, tuple[str, Literal["green", "orange", "red"], str]] = {
 }
 METHODS = {"rigid": "found by the program", "adjusted": "moved by hand", "landmarks": "set by landmarks"}
 OVERLAP_HELP = "Share of the smaller field of view that lies inside the other one; nothing can be linked outside it."
+#: With more figures than so many, those in mm are told first: they say how far off it is.
+IN_SIGHT = 5
+TOLD_FIRST = ("block_distance", "outline_distance", "inverse")
 NAMES = {
+    "edges": "Edges along each other",
+    "drift": "Drift of small pieces",
+    "correlation": "Correlation of grey values",
+    "agreement": "Starts that came here",
+    "of_one_mind": "Small pieces of one mind",
     "information": "Mutual information",
     "blocks_at_home": "Small pieces in their place",
     "blocks": "Small pieces looked for",
@@ -97,10 +106,18 @@ def _state(found: StoredTransform) -> None:
     with st.container(gap=None):
         overlap = "not measured" if found.overlap is None else f"{found.overlap:.0%}"
         st.caption(f"Overlap: **{plain(overlap)}**", help=OVERLAP_HELP)
-        for name, figure in found.figures.items():
-            if name != "overlap":
-                st.caption(_figure(name, figure), help=plain(str(figure.get("means", ""))))
+        figures = {name: figure for name, figure in found.figures.items() if name != "overlap"}
+        many = len(figures) > IN_SIGHT
+        _figures({name: figure for name, figure in figures.items() if name in TOLD_FIRST or not many})
         st.caption(_made(found), help="Every transform is kept, with who made it and who judged it.")
+    if many:
+        with st.popover(f"All {len(figures)} figures", type="tertiary"), st.container(gap=None):
+            _figures(figures)
+
+
+def _figures(figures: Mapping[str, JsonObject]) -> None:
+    for name, figure in figures.items():
+        st.caption(_figure(name, figure), help=plain(str(figure.get("means", ""))))
 
 
 def _figure(name: str, figure: JsonObject) -> str:
