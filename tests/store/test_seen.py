@@ -370,7 +370,7 @@ def test_few_places_ask_about_what_the_person_may_not_see() -> None:
         "store/records/corrections.py": 4,  # what goes along, and what would be mixed; both ends are theirs to see
         "store/records/decisions.py": 0,
         "store/records/jobs.py": 2,  # how far a job is, of the job itself
-        "store/records/links.py": 1,  # which lesions a version's labels are, of versions that have a verdict to lose
+        "store/records/links.py": 1,  # which lesions the labels are of every version that a decision may supersede
         "store/records/masks.py": 1,  # which number is free, which version was accepted before
         "store/records/readings.py": 2,  # who has finished decides what is closed
         "store/records/scans.py": 4,  # an image, an id that is taken, UIDs a mask names; the sentence names nothing

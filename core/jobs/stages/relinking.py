@@ -19,7 +19,7 @@ from core.jobs.stages.linking import (
 )
 from core.remembered.links import LesionLink, LinkChange, LinkProposal, StoredTransform
 from core.review.identity import offered_labels, standing_links
-from core.review.readers import visible_masks
+from core.review.readers import AUTOMATIC_METHODS, masks_for_all_to_see, visible_masks
 from core.types import Decision, LabelMap, MaskRecord, Progress, no_progress
 
 #: In a link's evidence: a person chose the lesion when drawing it; timepoints that it was not looked for on yet.
@@ -103,18 +103,24 @@ def draft_links(
     fresh = [label for label in labels.labels if label not in known]
     named = {link.lesion_id for link in (*inherited, *chosen)}
     placed = _placed(store, labels, fresh, patient_id, timepoint, visible, person)
-    return (
+    links = (
         *inherited,
         *chosen,
         *(x for x in placed if x.label is not None or (parent is None and x.lesion_id not in named)),
     )
+    there = {link.lesion_id for link in links if link.label is not None}
+    return tuple(link for link in links if link.label is not None or link.lesion_id not in there)
 
 
 def _others(store: StageStore, patient_id: str, person: str, record: MaskRecord | None) -> dict[str, list[MaskRecord]]:
-    """The versions that a person may see, by timepoint, without this one."""
+    """The versions that a person may see, by timepoint, without this one; of what everybody sees (an automatic version)
+    those that everybody may hear of, since its links name them."""
+    if record is not None and record.method in AUTOMATIC_METHODS:
+        seen = masks_for_all_to_see(store, patient_id, record.timepoint, person)
+    else:
+        seen = {day: visible_masks(store, patient_id, day, person) for day in store.patients.timepoints(patient_id)}
     own = record.mask_id if record is not None else ""
-    days = store.patients.timepoints(patient_id)
-    return {day: [r for r in visible_masks(store, patient_id, day, person) if r.mask_id != own] for day in days}
+    return {day: [r for r in records if r.mask_id != own] for day, records in seen.items()}
 
 
 def _inherited(store: StageStore, parent: MaskRecord, labels: LabelMap) -> list[LinkProposal]:

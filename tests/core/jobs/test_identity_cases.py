@@ -83,8 +83,8 @@ def test_where_the_registration_failed_lesions_are_unlinked_and_nothing_on_the_c
     accept(visits, DAY1)
     before = [point for point in patient_timeline(visits, "P1").points if point.lesion_id != "total"]
     propose(visits, DAY2, as_the_network_finds((LEFT, 7.0)), visits.root.parent)
-    label = {1: (None, "unlinked")}
-    assert said_of(visits, DAY2) == {**label, "L1": ("L1", "not assessed"), "L2": ("L2", "not assessed")}
+    told = [(None, "unlinked"), ("L1", "not assessed"), ("L2", "not assessed")]
+    assert said_of(visits, DAY2) == dict(zip([1, "L1", "L2"], told, strict=True))
     (link,) = [link for link in visits.links.of("P1", DAY2) if link.label]
     assert any(f"{DAY1}: failed" in doubt for doubt in link.doubts), "and that is said"
     accept(visits, DAY2)

@@ -11,6 +11,7 @@ import pytest
 from core.engines.auto import nnunet
 from core.imaging.volumes import read_label_map
 from core.jobs.stages import segment
+from core.jobs.stages.draft import save_draft
 from core.jobs.stages.linking import good_path, prepare_links
 from core.remembered.links import StoredTransform
 from core.types import LabelMap, no_progress
@@ -233,6 +234,22 @@ def test_the_accepted_version_tells_the_lesions_though_a_newer_one_is_proposed(s
     add_version_of(store, labels_of(L9=as_the_network_finds((LEFT, 7.0))))
     propose(store, DAY1, as_the_network_finds((LEFT, 7.0)), tmp_path)
     assert lesion_at(store, DAY1, 3, LEFT) == "L4"
+
+
+def test_a_lesion_that_is_erased_and_drawn_again_under_another_label_is_not_gone(store: Store):
+    """It is told by its place in the version before; and one that was gone is there again once the brush draws it."""
+    days(store, DAY1, DAY2)
+    known(store, DAY1, L1=(LEFT, 7.0), L2=(RIGHT, 7.0))
+    left, right = (as_the_network_finds(ball) for ball in BOTH)
+
+    def draw(parent: int | None, **lesions: np.ndarray) -> dict[int | str, tuple[str | None, str]]:
+        drawn: Any = {"parent_version": parent, "labels": labels_of(**lesions), "answers": [], "person": "ann"}
+        return said_of(store, DAY2, save_draft(store, "P1", DAY2, **drawn)["version"])
+
+    assert draw(None, L1=left) == {1: ("L1", "stable")}
+    assert draw(1, L9=left) == {9: ("L1", "stable")}
+    assert draw(1, L2=right) == {2: ("L2", "stable"), "L1": ("L1", "gone")}
+    assert draw(3, L1=left, L2=right) == {1: ("L1", "stable"), 2: ("L2", "stable")}
 
 
 def test_a_person_s_word_on_a_lesion_stays_when_it_is_told_anew(store: Store, tmp_path):

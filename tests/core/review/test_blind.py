@@ -18,6 +18,7 @@ from core.jobs.stages import refine, segment
 from core.jobs.stages.draft import save_draft
 from core.jobs.stages.linking import scans_here
 from core.jobs.stages.readers import add_consensus, readers_of_timepoint
+from core.jobs.stages.relinking import relink
 from core.review.readers import newest_visible_mask, next_visible_label, visible_masks
 from core.types import LabelMap
 from pages.ui.api import routes
@@ -26,7 +27,7 @@ from pages.ui.guard.tokens import HEADER, make_token
 from pages.ui.viewer.describe import Shown, viewer_data
 from store import Store
 from store.files.drafts import pack_edit
-from tests.store_phantom import DAY1, DAY2, SHAPE, add_mask, add_scan, grid
+from tests.store_phantom import DAY1, DAY2, SHAPE, VOXEL_MM3, add_mask, add_scan, grid
 
 HIDDEN_VOXELS = 7
 DRAFT = "/api/viewer/draft"
@@ -75,10 +76,11 @@ def drawn(first: int = 4) -> dict[int, Any]:
 
 
 def stored(store: Store, version: int) -> dict[str, Any]:
-    """Row and sidecar of a version, which must be one and the same."""
+    """Row and sidecar of a version, which must be one and the same; the sidecar has lesions by their label's number."""
     record = store.masks.version("P1", DAY1, version)
     sidecar = json.loads(store.masks.path(record).with_name(f"mask_v{version:03d}.json").read_text())
-    assert sidecar == json.loads(json.dumps(record.to_json()))
+    numbered = [{**lesion, "lesion_id": f"L{lesion['label']}"} for lesion in record.lesions]
+    assert sidecar == json.loads(json.dumps({**record.to_json(), "lesions": numbered}))
     return dict(sidecar)
 
 
@@ -171,7 +173,7 @@ def test_beside_an_automatic_version_that_one_is_the_parent(blind, tmp_path, mak
     assert record["parent_version"] == 1
     if make != "segment":
         assert record["dice_vs_previous_version"] == pytest.approx(2 * 3 / (3 + 4))
-        assert record["volume_delta_mm3"] == pytest.approx(2.0)
+        assert record["volume_delta_mm3"] == pytest.approx(VOXEL_MM3)
     assert blind.verify() == []
 
 
@@ -245,6 +247,14 @@ def test_a_network_run_by_the_one_reader_shows_the_other_nothing_of_the_first_on
     assert (params["linking"]["next_number"], record["parent_version"]) == (2, 1)
     assert [(link["label"], link["lesion_id"]) for link in record["links"]] == [(1, "L1"), (2, "L2")]
     assert blind.masks.version("P1", DAY1, 2).mask_id not in json.dumps(record)
+
+
+def test_links_that_one_reader_has_told_anew_tell_the_other_nothing_of_a_hidden_mask(blind):
+    """Everybody sees the links of an automatic version, whoever asked for them."""
+    relink(blind, blind.masks.version("P1", DAY1, 1), "ann")
+    (link,) = blind.seen_by("ben").links.of("P1")
+    assert (link.lesion_id, link.relation) == ("L1", "new")
+    assert blind.masks.version("P1", DAY1, 2).mask_id not in repr(link)
 
 
 def test_a_later_visit_is_numbered_by_what_its_reader_may_see_of_the_blind_one(blind, tmp_path):

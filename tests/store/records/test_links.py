@@ -33,10 +33,10 @@ def accept(store: Store, version: int = 1, changes: tuple[LinkChange, ...] = ())
     store.decisions.decide("P1", DAY2, version, "accept", "ann", "good", links=changes)
 
 
-def volumes(store: Store, day: str = DAY2) -> dict[str, float]:
-    """What is on the curves on a day."""
+def voxels(store: Store, day: str = DAY2) -> dict[str, int]:
+    """What is on the curves on a day, in voxels."""
     cells = patient_timeline(store, "P1").column(day)
-    return {cell.lesion_id: cell.volume_mm3 for cell in cells if cell.volume_mm3 is not None}
+    return {cell.lesion_id: round(cell.volume_mm3 / VOXEL_MM3) for cell in cells if cell.volume_mm3 is not None}
 
 
 def said(store: Store, mask_id: str) -> dict[int | None, tuple[str | None, str, str | None]]:
@@ -70,7 +70,7 @@ def test_record_vectors_verdict_curve_and_cohort_call_a_label_by_the_lesion_that
     for lesion in ("L1", "L2"):
         store.vectors.add(mask_id, lesion, "P1", [1.0], ["a"], "demo")
     accept(store)
-    assert volumes(store) == {"L2": 7 * VOXEL_MM3, "L1": 3 * VOXEL_MM3}
+    assert voxels(store) == {"L2": 7, "L1": 3}
     store.links.set(mask_id, 1, "L5", **WHO)
     record = store.masks.by_id(mask_id)
     assert [(x["label"], x["lesion_id"], x["voxels"]) for x in record.lesions] == [(1, "L5", 7), (2, "L1", 3)]
@@ -80,7 +80,7 @@ def test_record_vectors_verdict_curve_and_cohort_call_a_label_by_the_lesion_that
     (row,) = store.views.cohort()
     assert [x["lesion_id"] for x in row.masks[-1].lesions] == ["L5", "L1"]
     assert [(x.label, x.lesion_id) for x in row.links if x.mask_id == mask_id] == [(1, "L5"), (2, "L1")]
-    assert volumes(store) == {"L5": 7 * VOXEL_MM3, "L1": 3 * VOXEL_MM3, "L2": 0.0}
+    assert voxels(store) == {"L5": 7, "L1": 3, "L2": 0}
     sidecar = json.loads(store.masks.path(record).with_name("mask_v001.json").read_text())
     assert [x["lesion_id"] for x in sidecar["lesions"]] == ["L1", "L2"], "the file says what it said: label numbers"
 
@@ -97,7 +97,7 @@ def test_what_nobody_could_link_is_confirmed_by_nobody_and_on_no_curve(store: St
     accept(store)
     assert said(store, mask_id) == {1: (None, "unlinked", None), 2: ("L1", "stable", "ann")}
     assert [x["lesion_id"] for x in store.masks.by_id(mask_id).lesions] == ["unlinked-1", "L1"]
-    assert volumes(store) == {"L1": 3 * VOXEL_MM3}, "L2, which it may be, is not gone"
+    assert voxels(store) == {"L1": 3}, "L2, which it may be, is not gone"
 
 
 def test_masks_of_before_there_were_links_are_numbered_as_their_labels(store: Store) -> None:
@@ -174,7 +174,7 @@ def test_links_come_back_with_a_withdrawn_timepoint_and_go_with_a_deleted_patien
     assert store.db.query("SELECT 1 FROM lesion_links WHERE mask_id = ?", [mask_id]) == []
     store.corrections.restore(str(withdrawn.withdrawal_id), reason="it was right", person="demo")
     assert store.links.of("P1") == before
-    assert volumes(store) == {"L2": 7 * VOXEL_MM3, "L1": 3 * VOXEL_MM3}
+    assert voxels(store) == {"L2": 7, "L1": 3}
     assert store.verify() == []
     store.corrections.delete_patient("P1", confirm="P1", reason="asked for it", person="demo")
     assert store.db.query("SELECT * FROM lesion_links") == []
