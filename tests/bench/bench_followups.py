@@ -11,8 +11,6 @@ scans come first. These are one scan's tissue twice: easier than a real second v
 from __future__ import annotations
 
 import argparse
-import importlib
-import importlib.util
 import json
 import os
 import sys
@@ -28,7 +26,7 @@ import SimpleITK as sitk
 from core.errors import InputError
 from core.imaging.registration import RigidTransform, rigid
 from core.imaging.volumes import read_label_map, read_volume
-from core.lesions.matching import match_lesions
+from core.lesions.linking import KnownLesions, propose_links
 from core.remembered.links import LinkProposal
 from core.simulation.followups import SimulatedVisit, Visit, simulated_visit
 from core.simulation.situations import situations
@@ -44,12 +42,9 @@ VERDICTS = ("silently wrong", "wrong, but told", "not told apart, and said so", 
 def proposals(
     earlier: Sequence[SimulatedVisit], transforms: Sequence[RigidTransform], now: SimulatedVisit
 ) -> tuple[LinkProposal, ...]:
-    """The one place where identity is asked for: by assignment over all visits, else by the matching before it."""
-    if importlib.util.find_spec("core.lesions.linking") is None:
-        return _by_matching(earlier[-1], transforms[-1], now)
-    linking: Any = importlib.import_module("core.lesions.linking")
+    """The one place where identity is asked for: by assignment over all visits."""
     known = [
-        linking.KnownLesions(
+        KnownLesions(
             timepoint=day,
             mask_id=f"mask-{day}",
             labels=seen.drawn,
@@ -62,21 +57,8 @@ def proposals(
         )
         for i, (day, seen, found) in enumerate(zip(DAYS, earlier, transforms, strict=False))
     ]
-    found = linking.propose_links(now.drawn, known, DAYS[len(earlier)], max(_ever(earlier), default=0) + 1)
+    found = propose_links(now.drawn, known, DAYS[len(earlier)], max(_ever(earlier), default=0) + 1)
     return tuple(found)
-
-
-def _by_matching(before: SimulatedVisit, found: RigidTransform, now: SimulatedVisit) -> tuple[LinkProposal, ...]:
-    if not found.converged:
-        return tuple(LinkProposal(label, None, "unlinked") for label in now.drawn.labels)
-    matched = match_lesions(before.truth, now.drawn.array, now.drawn.grid, found.matrix)
-    out = []
-    for label, lesion in matched.numbers.items():
-        whole = matched.merges.get(lesion, ())
-        relation: Any = "new" if lesion in matched.new else "merged" if len(whole) > 1 else "stable"
-        relation = "split" if lesion in matched.splits else relation
-        out.append(LinkProposal(label, f"L{lesion}", relation, into=tuple(f"L{n}" for n in whole)))
-    return (*out, *(LinkProposal(None, f"L{lesion}", "gone") for lesion in matched.lost))
 
 
 def _shown(visit: SimulatedVisit) -> set[int]:

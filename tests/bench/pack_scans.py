@@ -24,8 +24,8 @@ def pack(source: Path, target: Path) -> None:
         folder = target / home.name
         folder.mkdir(parents=True, exist_ok=True)
         image = nib.load(home / "CT_image.nii.gz")
-        values = (np.rint(np.asarray(image.dataobj) / STEP_HU) * STEP_HU).astype(np.int16)
-        nib.save(nib.Nifti1Image(values, image.affine), folder / "CT_image.nii.gz")
+        values = (np.rint(np.asarray(image.dataobj) / STEP_HU) * STEP_HU).astype(np.int16)  # type: ignore[attr-defined]
+        nib.save(nib.Nifti1Image(values, image.affine), folder / "CT_image.nii.gz")  # type: ignore[attr-defined]
         shutil.copyfile(home / "CT_mask.nii.gz", folder / "CT_mask.nii.gz")
 
 
