@@ -15,6 +15,8 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 
+from core.imaging.volumes import read_volume
+
 STEP_HU = 4
 
 
@@ -23,9 +25,9 @@ def pack(source: Path, target: Path) -> None:
     for home in sorted(source.glob("STS_*"))[1::2]:
         folder = target / home.name
         folder.mkdir(parents=True, exist_ok=True)
-        image = nib.load(home / "CT_image.nii.gz")
-        values = (np.rint(np.asarray(image.dataobj) / STEP_HU) * STEP_HU).astype(np.int16)  # type: ignore[attr-defined]
-        nib.save(nib.Nifti1Image(values, image.affine), folder / "CT_image.nii.gz")  # type: ignore[attr-defined]
+        scan = read_volume(home / "CT_image.nii.gz", "CT")
+        values = (np.rint(scan.array / STEP_HU) * STEP_HU).astype(np.int16)
+        nib.save(nib.Nifti1Image(values, scan.grid.affine), folder / "CT_image.nii.gz")
         shutil.copyfile(home / "CT_mask.nii.gz", folder / "CT_mask.nii.gz")
 
 
