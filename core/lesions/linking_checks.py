@@ -22,6 +22,8 @@ DRIFT_MM = 4.0
 _RIVAL = 0.5
 #: A link by less overlap of the smaller is doubtful; so is one of which less lies in view.
 _LITTLE, WHOLE = 0.5, 0.9
+#: A label of so many times less or more than its lesion, and within so much of one that is gone, may be that one.
+_UNLIKE, _ALIKE = 8.0, 3.0
 NUMBER = re.compile(r"L([1-9]\d*)")
 
 
@@ -77,6 +79,18 @@ class LinkCase:
         return gaps
 
     @cached_property
+    def lookalikes(self) -> list[tuple[int, str]]:
+        """(label, gone lesion) where the label's size is that lesion's, and not of the one it was linked to: when a
+        large tumour goes, what lay beside it can come to lie in its place."""
+        found = []
+        for label, lesion in self.found.lesion_of.items():
+            size = self.here[label].volume_mm3
+            if len(self.found.labels_of(lesion)) > 1 or _times(size, self.places[lesion].volume_mm3) < _UNLIKE:
+                continue
+            found += [(label, name) for name in self.vanished if _times(size, self.lost[name].volume_mm3) <= _ALIKE]
+        return found
+
+    @cached_property
     def drifts(self) -> dict[str, float]:
         """Mask id -> drift, of those looks where it is `DRIFT_MM` or more."""
         lengths = {one.known.mask_id: drift_mm(one, self.here, self.found) for one in self.looks}
@@ -96,6 +110,12 @@ class LinkCase:
                 " the scans may not be aligned. Compare them by eye."
             )
         return doubts
+
+
+def _times(one: float, other: float) -> float:
+    """How many times as large the larger one is; without end where one is nothing."""
+    low, high = sorted((one, other))
+    return high / low if low > 0 else np.inf
 
 
 def drift_mm(one: Look, here: Mapping[int, Cloud], found: Assignment) -> float:
@@ -142,6 +162,12 @@ def doubts_of_link(case: LinkCase, label: int, relation: LabelRelation, apart_mm
         elif other in case.new and name == lesion and apart <= NEAR_MM:
             doubts.append(
                 f"{case.new[other]}, which is new, lies {apart:.0f} mm from its place: it may be a piece of it."
+            )
+    for other, name in case.lookalikes:
+        if other == label:
+            doubts.append(
+                f"It has {case.here[label].volume_mm3:.3g} mm3, {lesion} had {case.places[lesion].volume_mm3:.3g}, and "
+                f"{name}, which is gone, {case.lost[name].volume_mm3:.3g}: it may be that one."
             )
     return doubts
 
@@ -191,6 +217,9 @@ def doubts_of_gone(case: LinkCase, one: Look, lesion: str) -> tuple[list[str], f
         elif name == lesion and apart <= NEAR_MM and label not in large:
             into = case.found.lesion_of[label]
             doubts.append(f"{into} lies {apart:.0f} mm from its place: it may have merged into that.")
+    for label, name in case.lookalikes:
+        if name == lesion:
+            doubts.append(f"What was taken for {case.found.lesion_of[label]} has about its size: it may be that one.")
     if one.in_view[lesion] < WHOLE:
         doubts.append(f"Only {one.in_view[lesion]:.0%} of its place lies in this scan.")
     if one.known.timepoint == case.timepoint:

@@ -82,7 +82,8 @@ def judged(earlier: Sequence[SimulatedVisit], now: SimulatedVisit, found: Sequen
         out.append(_verdict(proposal, proposal is not None and _is_right(proposal, known, len(pieces) > 1, last)))
     for lesion in sorted(last - _shown(now)):
         expected = "not in view" if now.in_view.get(lesion) == 0 else "gone"
-        proposal = missing.get(f"L{lesion}")
+        # a label that was taken for it: what is said against that is said of it too
+        proposal = missing.get(f"L{lesion}") or next((p for p in told.values() if p.lesion_id == f"L{lesion}"), None)
         out.append(_verdict(proposal, proposal is not None and proposal.relation == expected))
     return out
 

@@ -357,3 +357,11 @@ def test_255_lesions_at_five_visits_are_all_told_in_seconds():
     known = [seen(f"2025-0{month}-01", visit(straight, 0)) for month in range(2, 7)]
     found = proposed(visit(straight[::-1], 1), *known, free=256)
     assert told(found) == {n: (f"L{256 - n}", "stable") for n in range(1, 256)}
+
+
+def test_a_small_label_in_a_large_lesions_place_is_doubted_where_one_of_its_size_is_gone_beside_it():
+    """A tumour 81 mm long goes, and what lay 20 mm beside it comes to lie where it was."""
+    found = proposed(row((1, 70, 74)), seen(MAY, row((1, 0, 80), (2, 101, 105))))
+    assert told(found) == {1: ("L1", "stable"), "L2": ("L2", "gone")}
+    assert any("L2, which is gone" in doubt for doubt in found[1].doubts)
+    assert any("has about its size" in doubt for doubt in found["L2"].doubts)
