@@ -1,9 +1,9 @@
 """One edit of a draft: as a browser sends it, and as it lies on disk.
 
 An edit is gzip of a uint32 (little-endian) with the length of a JSON header {"slices": [k …], "prompts": [...] or
-absent, "answers": [ids] or absent, "what": "..."}, the header, and each slice's labels as uint8, i fastest. What a
-header claims of models and methods is dropped as it is read; the server's own record says that
-(`core.review.model_answers`).
+absent, "answers": [ids] or absent, "lesions": [[label, lesion id or null] …] or absent, "what": "..."}, the header, and
+each slice's labels as uint8, i fastest. What a header claims of models and methods is dropped as it is read; the
+server's own record says that (`core.review.model_answers`).
 """
 
 from __future__ import annotations
@@ -19,8 +19,9 @@ from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
 from core.errors import InputError
+from core.lesions.matching import MAX_LESIONS
 from core.remembered.untyped import JsonDict, JsonObject
-from core.review.model_answers import CLAIMS, MAX_INDEX, MAX_PROMPTS, Answer, AnswerId, DrawnPrompt
+from core.review.model_answers import CLAIMS, MAX_INDEX, MAX_PROMPTS, Answer, AnswerId, DrawnPrompt, Lesion
 from core.strict import Strict, read_strictly
 
 #: Longest header of an edit, and longest list of answers beside one, bytes.
@@ -31,12 +32,17 @@ MAX_WORDS = 200
 Labels = NDArray[np.uint8]
 
 
+#: A label beside those of the version, and the lesion that its person drew; None: a new one.
+DrawnAs = tuple[Lesion, Annotated[str, Field(pattern="^L[1-9][0-9]{0,8}$")] | None]
+
+
 class Header(Strict):
     """What a browser says of an edit. A list that is absent (None) is as it was after the edit before."""
 
     slices: Annotated[list[Annotated[int, Field(ge=0, le=MAX_INDEX)]], Field(max_length=MAX_INDEX + 1)]
     prompts: Annotated[list[DrawnPrompt], Field(max_length=MAX_PROMPTS)] | None = None
     answers: Annotated[list[AnswerId], Field(max_length=MAX_ANSWERS)] | None = None
+    lesions: Annotated[list[DrawnAs], Field(max_length=MAX_LESIONS)] | None = None
     what: Annotated[str, Field(max_length=10_000)] = ""
 
     @model_validator(mode="before")
@@ -52,12 +58,14 @@ class AnswerList(Strict):
 
 
 class Edit(NamedTuple):
-    """One edit, read: its slices (k -> (I, J) labels), its prompts and cited answers or None, and what was done."""
+    """One edit, read: its slices (k -> (I, J) labels), its prompts and cited answers or None, what was done, and which
+    lesions were drawn under labels that the version has not (None: not said)."""
 
     slices: dict[int, Labels]
     prompts: list[JsonDict] | None
     answers: list[str] | None
     what: str
+    lesions: dict[int, str | None] | None = None
 
 
 def pack_edit(
@@ -65,6 +73,7 @@ def pack_edit(
     prompts: Sequence[JsonObject] | None,
     what: str,
     answers: Sequence[str] | None = None,
+    lesions: Mapping[int, str | None] | None = None,
 ) -> bytes:
     """An edit as the browser sends it."""
     values: JsonDict = {"slices": sorted(slices), "what": what}
@@ -72,6 +81,8 @@ def pack_edit(
         values["prompts"] = [dict(p) for p in prompts]
     if answers is not None:
         values["answers"] = list(answers)
+    if lesions is not None:
+        values["lesions"] = [[label, lesion] for label, lesion in lesions.items()]
     header = json.dumps(values).encode()
     pixels = b"".join(np.asarray(slices[k], np.uint8).tobytes(order="F") for k in sorted(slices))
     packer = zlib.compressobj(1, wbits=31)
@@ -105,7 +116,9 @@ def read_edit(packed: bytes, shape: tuple[int, int, int]) -> Edit:
         raise _no_edit(shape, "other slices")
     pixels = np.frombuffer(data, np.uint8, offset=4 + length).reshape((shape[0], shape[1], len(numbers)), order="F")
     prompts = None if header.prompts is None else [prompt.model_dump() for prompt in header.prompts]
-    return Edit({k: pixels[:, :, n] for n, k in enumerate(numbers)}, prompts, header.answers, header.what[:MAX_WORDS])
+    slices = {k: pixels[:, :, n] for n, k in enumerate(numbers)}
+    lesions = None if header.lesions is None else dict(header.lesions)
+    return Edit(slices, prompts, header.answers, header.what[:MAX_WORDS], lesions)
 
 
 def _no_edit(shape: tuple[int, int, int], got: str) -> InputError:

@@ -13,7 +13,7 @@ from core.imaging import registration
 from core.imaging.registration import RigidTransform, State
 from core.imaging.volumes import read_label_map
 from core.jobs.stages import segment
-from core.review.readers import next_visible_label
+from core.review.drawable import drawable_lesions
 from core.types import LabelMap, Volume, no_progress
 from store import Store
 from tests.core.jobs.scene import (
@@ -65,7 +65,7 @@ def test_a_rejected_version_does_not_hide_the_numbers_of_the_one_before(store: S
     propose(store, DAY1, as_the_network_finds((LEFT, 7.0), (RIGHT, 6.5)), tmp_path)
     assert label_at(store, DAY1, 3, LEFT) == 4
     assert label_at(store, DAY1, 3, RIGHT) == 10, "9 was used, though in a rejected version: never given again"
-    assert next_visible_label(store, "P1", "demo") == 11
+    assert drawable_lesions(store, "P1", "demo", None).new_label == 11
 
 
 def test_a_lesion_that_returns_after_a_complete_response_has_its_old_number(store: Store, tmp_path):
