@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from commands.parameters import Patient, PatientOrAll
+from commands.parameters import Date, Patient, PatientOrAll
 from commands.running import NO_STORE, READS, WRITES, Request, Session
 from commands.verbs import Group, group, verb
 
@@ -60,6 +60,14 @@ def learn(session: Session) -> object:
     return fit_local_population(session.store, session.person)
 
 
+@verb(app, "noise", WRITES)
+def noise(session: Session) -> object:
+    """Learns how far this installation's readers differ on one scan, and puts it in force."""
+    from core.twin.own_noise import learn_own_noise
+
+    return learn_own_noise(session.store, session.person)
+
+
 @verb(app, "backtest", NO_STORE, example="lesions.csv --quick")
 def backtest(
     request: Request,
@@ -70,3 +78,17 @@ def backtest(
     from core.growth.backtest import backtest_file
 
     return backtest_file(file, not quick, request.progress)
+
+
+@verb(app, "selfgrade", WRITES, example="P1 2025-01-20 --json", old="selfgrade")
+def selfgrade(session: Session, patient: Patient, date: Date) -> object:
+    """Grades the measuring of change on simulated follow-ups of this accepted mask: bias, spread, smallest change seen.
+
+    Minutes with nnU-Net. Changes and biases in percent of the volume, volumes in mm3, slices in mm, log_sd: no unit.
+    The job keeps the result; no curve and no gate knows of it.
+    """
+    from core.jobs.jobs import run_inline
+    from core.simulation.selfgrade_job import KIND
+
+    request = {"patient_id": patient, "timepoint": date}
+    return run_inline(session.store, KIND, request, session.person, session.request.progress)

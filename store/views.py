@@ -103,7 +103,8 @@ _DOUBTED_SCANS = """
 SELECT * FROM (
     SELECT *, row_number() OVER (PARTITION BY patient_id, timepoint ORDER BY seq DESC NULLS FIRST) AS newest
     FROM ood_scores)
-WHERE newest = 1 AND json_extract_string(result, '$.state') IN ('out of distribution', 'doubtful')
+WHERE newest = 1 AND (json_extract_string(result, '$.state') IN ('out of distribution', 'doubtful', 'cannot be judged')
+    OR json_extract(result, '$.seen') IS NOT NULL)
 """
 
 

@@ -15,8 +15,8 @@ from core.types import Grid, LabelMap, LesionMeasure, MaskRecord, Prompt, Scan, 
 from store import Store
 
 SHAPE = (12, 10, 8)
-#: One voxel is a lesion that a network may find: `core.lesions.sizes.MIN_LESION_MM3`.
-VOXEL_MM3 = 500.0
+#: Of one voxel: more than `core.lesions.sizes.MIN_LESION_MM3`, so that it is a lesion that a network may find.
+VOXEL_MM3 = 1024.0
 #: What a mask gate without a reference says.
 JUDGED: dict[str, Any] = {
     "verdict": "not enough reference masks",
@@ -29,8 +29,8 @@ DAY1, DAY2, DAY3 = "2020-01-01", "2020-03-01", "2020-05-30"
 
 
 def grid(shape: tuple[int, int, int] = SHAPE, origin: float = 0.0) -> Grid:
-    """10 x 10 x 5 mm."""
-    affine = np.diag([10.0, 10.0, 5.0, 1.0])
+    """8 x 8 x 16 mm: powers of two, so that volumes are exact."""
+    affine = np.diag([8.0, 8.0, 16.0, 1.0])
     affine[0, 3] = origin
     return Grid(shape, affine)
 

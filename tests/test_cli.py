@@ -315,6 +315,7 @@ GIVEN = {
     **dict.fromkeys(
         ("segment", "scan segment", "ood", "gate score-scan", "agreement", "mask agreement"), "x 2025-01-20"
     ),
+    **dict.fromkeys(("selfgrade", "growth selfgrade"), "x 2025-01-20"),
     **dict.fromkeys(("refine", "mask refine"), "x 2025-01-20 --scan CT"),
     **dict.fromkeys(("import-mask", "mask import"), "x 2025-01-20 m.nii.gz"),
     **dict.fromkeys(("accept", "reject", "withdraw", "mask accept", "mask reject"), "x 2025-01-20 1 --reason x"),

@@ -109,7 +109,7 @@ def _sum_at(
 
 
 def _at(series: Mapping[str, Sequence[VolumePoint]], day: float) -> dict[str, list[VolumePoint]]:
-    """Every lesion's points until `day`, if it has one then: a lesion that was rejected there is in no total of it."""
+    """Every lesion's points until `day`, if it has one then: a lesion that is no number there is in no total of it."""
     cut = {name: [p for p in points if p.days <= day] for name, points in series.items()}
     return {name: points for name, points in cut.items() if any(p.days == day for p in points)}
 
@@ -216,7 +216,7 @@ def _total_hindcasts(
 def _notes(left_out: Sequence[str], known: Mapping[str, LesionSeries], ends_days: float | None) -> tuple[str, ...]:
     notes = [ASSUMED, UNAWARE]
     if left_out:
-        notes.append(f"{', '.join(left_out)}: not in the last total (rejected there), and not in its forecast.")
+        notes.append(f"{', '.join(left_out)}: not in the last total by itself, and not in its forecast.")
     carried = [name for name, points in known.items() if why_no_forecast(points.volumes_mm3)]
     if carried:
         notes.append(f"{', '.join(carried)}: too few points, carried forward as last measured.")

@@ -151,8 +151,8 @@ class CohortRow:
         events: by date.
         mask_problems: mask id -> why its file is not read.
         acceptances: decisions that accepted the accepted masks, oldest first.
-        links: what is said of the masks' labels now. transforms: between the scans, oldest first.
-        mask_verdicts, scan_verdicts: the newest of each accepted mask and each timepoint, where they are a doubt.
+        mask_verdicts, scan_verdicts: the newest of each accepted mask and each timepoint, where they are a doubt or
+            may be one (a scan's that names the images it saw).
         links: of the accepted masks, as they stand now. transforms: between the patient's scans.
     """
 

@@ -10,6 +10,9 @@ MaskGateVerdict = Literal[
     "usual", "unusual", "not enough reference masks", "the mask gate is not fitted yet", "empty mask"
 ]
 MASK_GATE_VERDICTS: tuple[MaskGateVerdict, ...] = get_args(MaskGateVerdict)
+#: It cannot be judged: too few masks to compare with, or no gate yet.
+NOT_ENOUGH_MASKS: MaskGateVerdict = "not enough reference masks"
+NO_MASK_GATE: MaskGateVerdict = "the mask gate is not fitted yet"
 ScanGateState = Literal["in distribution", "out of distribution", "no anchor", "doubtful", "cannot be judged"]
 SCAN_GATE_STATES: tuple[ScanGateState, ...] = get_args(ScanGateState)
 OUT_OF_DISTRIBUTION: ScanGateState = "out of distribution"

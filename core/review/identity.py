@@ -1,7 +1,7 @@
 """Which lesion each label of a mask is: links laid over what was measured, and what a person may say of them.
 
 What is stored of a mask names each label's lesion "L<label>", as it was numbered in the file. The links say which
-lesion of the patient that is (docs/adr/0034). Pure values: the store applies them to every record that it gives out.
+lesion of the patient that is (docs/adr/0030). Pure values: the store applies them to every record that it gives out.
 """
 
 from __future__ import annotations

@@ -14,10 +14,12 @@ from core.imaging.volumes import write_nifti
 from core.jobs.jobs import run_inline
 from core.jobs.pipeline import KINDS
 from core.jobs.stages.common import StageStore, add_version
+from core.jobs.stages.linking import propose_for
 from core.jobs.stages.mask_gate import fit_if_outdated
+from core.jobs.stages.relinking import accept
 from core.remembered.sources import HasEvents, HasForecasts, HasJobs
 from core.remembered.vocabulary import MaskMethod
-from core.review.readers import newest_visible_version
+from core.review.readers import newest_visible_version, visible_masks
 from core.simulation.demo_stories import DEMO, REAL
 from core.simulation.demo_timepoints import demo_timepoint, demo_timepoints, real_timepoints
 from core.simulation.story import DemoTimepoint, Story
@@ -141,14 +143,20 @@ def _decide(store: DemoStore, timepoint: DemoTimepoint, request: dict[str, Any])
     right = timepoint.fate == "correct" and not _newest(store, patient, date).lesions
     if timepoint.mask is not None and not right:
         parent = newest_visible_version(store, patient, date, PERSON)
+        visible = {day: visible_masks(store, patient, day, PERSON) for day in store.patients.timepoints(patient)}
         add_version(
-            store, timepoint.mask, patient, date, method=MaskMethod.IMPORT, author=PERSON, parent_version=parent
+            store,
+            timepoint.mask,
+            patient,
+            date,
+            method=MaskMethod.IMPORT,
+            author=PERSON,
+            parent_version=parent,
+            links=propose_for(store, timepoint.mask, patient, date, visible, PERSON),
         )
     if timepoint.fate in DECIDED:
         newest = _newest(store, patient, date)
-        store.decisions.decide(
-            patient, date, newest.version, "accept", PERSON, "demo", "Decided by the demo, read by nobody."
-        )
+        accept(store, patient, date, newest.version, PERSON, "demo", "Decided by the demo, read by nobody.")
         try_store_forecast(store, patient, TOTAL_LESION_ID, FORECAST_WEEKS, PERSON)
 
 

@@ -9,7 +9,7 @@ from typing import Protocol
 from core.remembered.rows import MaskVerdict, ScanVerdict
 from core.remembered.sources import MeasuredMask, TimepointSource
 from core.remembered.untyped import JsonObject
-from core.remembered.vocabulary import DOUBTED_STATES, MaskMethod
+from core.remembered.vocabulary import DOUBTED_STATES, NO_MASK_GATE, NOT_ENOUGH_MASKS, MaskMethod
 from core.review.decisions import counted_lesions
 from core.twin.measured_end import MeasuredEnd
 from core.types import TOTAL_LESION_ID, Decision
@@ -105,6 +105,8 @@ class MeasuredVisit:
         accepted_by: who accepted it; None: not known.
         doubts: standing doubts of the gates on the scan and on the whole mask, in words.
         lesion_doubts: lesion id -> doubts on that lesion.
+        not_judged: which gate has not judged the scan or the mask, in words: nothing was found against it, and nothing
+            was vouched for. It widens nothing: it would widen every change of an installation that begins.
     """
 
     record: TracedMask
@@ -113,6 +115,7 @@ class MeasuredVisit:
     accepted_by: str | None = None
     doubts: tuple[str, ...] = ()
     lesion_doubts: Mapping[str, tuple[str, ...]] | None = None
+    not_judged: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -254,6 +257,7 @@ def measured_visits(store: MeasuredVisitStore, patient_id: str) -> dict[str, Mea
             people.get(record.mask_id),
             scan_doubts(of_scans.get(day), [scan.sha256 for scan in there]),
             lesion_doubts(of_masks.get(record.mask_id), record),
+            not_judged(of_scans.get(day), of_masks.get(record.mask_id)),
         )
     return visits
 
@@ -277,11 +281,21 @@ def scan_doubts(verdict: ScanVerdict | None, sha256s: Collection[str] = ()) -> t
     return (*found, *(["the scan's verdict is of other images"] if stale else []))
 
 
+def not_judged(of_scan: ScanVerdict | None, of_mask: MaskVerdict | None) -> tuple[str, ...]:
+    """Which gate has not judged, in words: it was not asked, or had nothing to compare a mask with."""
+    words = ["the scan gate has not judged the scan"] if of_scan is None else []
+    if of_mask is None:
+        words.append("the mask gate has not judged the mask")
+    elif of_mask.verdict in (NOT_ENOUGH_MASKS, NO_MASK_GATE):
+        words.append(of_mask.verdict)
+    return tuple(words)
+
+
 def lesion_doubts(verdict: MaskVerdict | None, record: MeasuredMask) -> dict[str, tuple[str, ...]]:
     """Lesion id -> what the mask gate's newest verdict says against it, for those that it finds unusual.
 
     The gate names lesions by their labels ("L2" is label 2 of the file); here they have the names that they are linked
-    to. "not enough reference masks" is no doubt: it would widen every change of an installation that begins.
+    to. What it could not judge is `not_judged`.
     """
     if verdict is None or not verdict.flagged:
         return {}

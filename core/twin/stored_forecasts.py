@@ -20,7 +20,7 @@ from core.remembered.rows import GrowthFit
 from core.remembered.sources import HasForecasts, HasReadings
 from core.remembered.untyped import JsonDict, JsonObject
 from core.twin.curve_points import volume_points
-from core.twin.measured_visits import measured_visits
+from core.twin.timeline import patient_timeline
 from core.twin.trajectory import (
     TrajectoryStore,
     forecast_lesion_or_total,
@@ -175,14 +175,15 @@ def make_and_store_forecast(store: ForecastStore, patient_id: str, lesion_id: st
     store.patients.require(patient_id)
     if not 1 <= weeks <= MAX_WEEKS:
         raise InputError(f"Expected 1 to {MAX_WEEKS} weeks ahead, got {weeks}.")
-    series = points_by_lesion(volume_points(store, patient_id))
+    timeline = patient_timeline(store, patient_id)
+    series = points_by_lesion(timeline.points)
     if lesion_id not in series:
         known = ", ".join(series) or "none yet, accept a mask first"
         raise InputError(
             f"Expected a lesion of {patient_id} with an accepted volume, got {lesion_id!r}. Known: {known}."
         )
     points = series[lesion_id]
-    noise = noise_by_mask(measured_visits(store, patient_id), lesion_id)
+    noise = noise_by_mask(timeline.visits, lesion_id)
     population = active_population(store.reference_sets.all(KIND))
     ahead = forecast_lesion_or_total(series, lesion_id, weekly_days(weeks), noise, population)
     return store_forecast(store, patient_id, lesion_id, forecast_record(ahead, points, population), person)

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import cast
 
 from core.remembered.links import LesionLink, LinkSource, StoredTransform, TransformSource, by_mask, is_unlinked
+from core.remembered.sources import ReadingSource
 from core.review.decisions import counted_lesions, counted_volume_mm3, rejected_lesion_ids, withdrawn_mask_ids
 from core.twin.measured_visits import MeasuredVisit, MeasuredVisitStore, TracedMask, measured_visits
 from core.twin.timeline_cells import Cell, Total, UnlinkedLabel
@@ -19,7 +20,7 @@ from core.twin.timeline_places import Fields, current_transforms
 from core.twin.timeline_states import VisitRows, cell_of
 from core.types import TOTAL_LESION_ID, Decision, VolumePoint, parse_date
 
-#: The parts of a store that a timeline comes from; `links` and `transforms` too, where it has them.
+#: The parts of a store that a timeline comes from; `links`, `transforms` and `readings` too, where it has them.
 TimelineStore = MeasuredVisitStore
 
 
@@ -143,8 +144,8 @@ class PatientTimeline:
         """Whether a lesion is first measured there, after a visit in which its place was in view and it was absent; a
         part of a lesion that was split is not new."""
         row = self.row(lesion_id)
-        first = next((n for n, cell in enumerate(row) if cell.state in ("measured", "too small to measure")), None)
-        if first is None or row[first].timepoint != timepoint or row[first].state != "measured":
+        first = next((n for n, cell in enumerate(row) if cell.state == "measured"), None)
+        if first is None or row[first].timepoint != timepoint:
             return False
         split = any(c.state == "split into" and lesion_id in c.into for c in self.column(timepoint))
         return not split and any(cell.state == "absent" for cell in row[:first])
@@ -195,9 +196,12 @@ def _why_open(
 ) -> dict[str, str]:
     decisions: Sequence[Decision] = store.decisions.of(patient_id)
     back, unproven = withdrawn_mask_ids(decisions), store.decisions.to_affirm()
+    readings = cast("ReadingSource | None", getattr(store, "readings", None))
     found = {}
     for day in timepoints:
         why = why_no_visit([v for v in versions if v.timepoint == day], problems, back, unproven)
+        if why and readings is not None and readings.is_blind(patient_id, day):
+            why += "; it is read blind, and what others drew there is not shown"
         if why:
             found[day] = why
     return found

@@ -31,10 +31,12 @@ class CellLink:
     Args:
         confidence: 0..1, the least of its labels; None where nothing was measured.
         confirmed_by: who confirmed all of it; None: proposed, and nobody has.
+        doubts: why it may be another lesion, in sentences; () once a person confirmed it.
     """
 
     confidence: float | None
     confirmed_by: str | None
+    doubts: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -49,7 +51,7 @@ class Cell:
         modality, slice_thickness_mm: of the scan; None where not known.
         mask_id, version, method, checkpoint_sha256, made_by, accepted_by: of the accepted mask and its contour; None
             where there is none, or it is not recorded.
-        doubts: standing doubts of the gates and of the link, in words.
+        doubts: of the gates and of the link, in words, and which gate has not judged it.
         link: None for a mask without links: its labels are the lesions.
         why: a sentence for people.
 

@@ -8,10 +8,11 @@ from dataclasses import dataclass, replace
 
 from core.errors import InputError
 from core.remembered.untyped import JsonDict
+from core.review.decisions import lesions_in_one_total_only
 from core.twin.change import Change, change_between, unknown_change
 from core.twin.measured_end import MeasuredEnd, RegistrationState
 from core.twin.measured_visits import measured_end
-from core.twin.timeline import PatientTimeline, rejected_at
+from core.twin.timeline import PatientTimeline
 from core.twin.timeline_places import transform_of_pair
 from core.types import TOTAL_LESION_ID
 
@@ -101,16 +102,20 @@ def change_since_first(timeline: PatientTimeline, lesion_id: str) -> IntervalCha
 
 
 def volume_end(timeline: PatientTimeline, lesion_id: str, timepoint: str) -> MeasuredEnd | None:
-    """How the lesion, or the total, was measured there; None where it is no number."""
+    """How the lesion, or the total, was measured there; None where it is no number. What speaks against the lesion's
+    link is a doubt at that end, as those of the gates are."""
+    linked: tuple[str, ...] = ()
     if lesion_id == TOTAL_LESION_ID:
         total = timeline.total(timepoint)
         volume = None if total is None else total.volume_mm3
     else:
         cell = timeline.cell(lesion_id, timepoint)
         volume = None if cell is None else cell.volume_mm3
+        linked = () if cell is None or cell.link is None else cell.link.doubts
     if volume is None:
         return None
-    return measured_end(timeline.visits[timepoint], lesion_id, volume, timeline.days(timepoint))
+    end = measured_end(timeline.visits[timepoint], lesion_id, volume, timeline.days(timepoint))
+    return replace(end, doubts=(*end.doubts, *linked))
 
 
 def registration_state(timeline: PatientTimeline, lesion_id: str, first: str, second: str) -> RegistrationState | None:
@@ -154,7 +159,7 @@ def _counted(timeline: PatientTimeline, timepoint: str) -> tuple[str, ...]:
 def _why_not_one_total(timeline: PatientTimeline, first: str, second: str) -> tuple[str, str] | None:
     rule = "totals of different lesions"
     before, after = set(_counted(timeline, first)), set(_counted(timeline, second))
-    rejected = sorted((before & set(rejected_at(timeline, second))) | (after & set(rejected_at(timeline, first))))
+    rejected = lesions_in_one_total_only(*(timeline.visits[timepoint].record for timepoint in (first, second)))
     if rejected:
         return rule, f"{', '.join(rejected)} counts in one of the two totals only: rejected in the other mask"
     new = [name for name in timeline.lesions if name in after - before - _became(timeline, before, first, second)]

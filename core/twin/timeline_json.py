@@ -69,7 +69,7 @@ def timeline_json(timeline: PatientTimeline, rule: str = DEFAULT_RULE) -> JsonDi
 
 def cell_json(cell: Cell) -> JsonDict:
     """A cell; "link" is None for a mask without links."""
-    link = None if cell.link is None else {"confidence": cell.link.confidence, "confirmed_by": cell.link.confirmed_by}
+    link = None if cell.link is None else {**vars(cell.link), "doubts": list(cell.link.doubts)}
     values = {name: getattr(cell, name) for name in cell.__dataclass_fields__}
     return values | {"into": list(cell.into), "doubts": list(cell.doubts), "link": link}
 

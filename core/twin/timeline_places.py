@@ -36,7 +36,7 @@ def transform_of_pair(transforms: Sequence[StoredTransform], first: str, second:
     """The newest transform between two timepoints, in either direction; None where there is none."""
     pair = {first, second}
     found = [one for one in transforms if {one.from_timepoint, one.to_timepoint} == pair]
-    return max(found, key=lambda one: one.created_at, default=None)
+    return max(reversed(found), key=lambda one: one.created_at, default=None)  # of one second's the last
 
 
 def matrix_from(transform: StoredTransform, timepoint: str) -> NDArray[np.float64]:

@@ -176,7 +176,10 @@ def _looked_for(
         if (labels := rows.labels_of(lesion_id))
         and (largest := max(labels, key=lambda lesion: float(lesion["volume_mm3"]))).get("centroid_mm")
     ]
-    if not seen:  # only in masks without places, or in one that cannot be read
+    if not any(rows.labels_of(lesion_id) for rows in visits.values()):
+        why = "It is only in a mask that cannot be read, so nobody can tell where to look for it."
+        return Cell(lesion_id, timepoint, "not assessed", why, **sources)
+    if not seen:  # masks without places
         return _absent(lesion_id, timepoint, "Not in the accepted mask.", sources)
     _, other, place = min(seen, key=lambda one: one[:2])
     in_view, how = fields.view(place, other, timepoint, transforms)
@@ -193,7 +196,8 @@ def _sources(rows: VisitRows, lesion_id: str, links: Sequence[LesionLink] = ()) 
     """The fields of a cell that say where it comes from. What a person confirmed is no doubt any more."""
     visit, record = rows.visit, rows.visit.record
     contour = contour_of(record, visit.versions)
-    of_links = tuple(doubt for link in links if link.confirmed_by is None for doubt in link.doubts)
+    linked = _cell_link(links)
+    doubts = (*standing_doubts(visit, lesion_id), *visit.not_judged, *(linked.doubts if linked is not None else ()))
     return {
         "modality": visit.scan.modality,
         "slice_thickness_mm": slice_thickness_mm(visit.scan),
@@ -203,7 +207,7 @@ def _sources(rows: VisitRows, lesion_id: str, links: Sequence[LesionLink] = ()) 
         "checkpoint_sha256": contour.base.checkpoint_sha256,
         "made_by": record.author,
         "accepted_by": visit.accepted_by,
-        "doubts": tuple(dict.fromkeys((*standing_doubts(visit, lesion_id), *of_links))),
+        "doubts": tuple(dict.fromkeys(doubts)),
     }
 
 
@@ -213,4 +217,5 @@ def _cell_link(links: Sequence[LesionLink]) -> CellLink | None:
     known = [link.confidence for link in links if link.confidence is not None]
     people = list(dict.fromkeys(link.confirmed_by for link in links if link.confirmed_by is not None))
     all_of_them = all(link.confirmed_by is not None for link in links)
-    return CellLink(min(known, default=None), ", ".join(people) if all_of_them else None)
+    doubts = dict.fromkeys(doubt for link in links if link.confirmed_by is None for doubt in link.doubts)
+    return CellLink(min(known, default=None), ", ".join(people) if all_of_them else None, tuple(doubts))

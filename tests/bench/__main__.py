@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import inspect
 import os
 import platform
 import sys
@@ -51,8 +52,9 @@ def available() -> list[str]:
     return sorted(path.stem.removeprefix("bench_") for path in Path(__file__).parent.glob("bench_*.py"))
 
 
-def main(names: Sequence[str]) -> int:
+def main(names: Sequence[str], data: str | None = None, workers: int | None = None) -> int:
     """Runs the named measurements (all when none is named) and prints them; returns the exit status."""
+    options = {name: value for name, value in {"data": data, "workers": workers}.items() if value is not None}
     unknown = set(names) - set(available())
     if unknown:
         print(f"Expected some of {', '.join(available())}, got {', '.join(sorted(unknown))}.", file=sys.stderr)
@@ -64,7 +66,8 @@ def main(names: Sequence[str]) -> int:
         try:
             module = importlib.import_module(f"tests.bench.bench_{name}")
             title = (module.__doc__ or name).strip().splitlines()[0].rstrip(".")
-            print(f"## {title}\n\n{table(module.run())}\n")
+            taken = {n: value for n, value in options.items() if n in inspect.signature(module.run).parameters}
+            print(f"## {title}\n\n{table(module.run(**taken))}\n")
         except Exception:
             failed += 1
             traceback.print_exc()
@@ -76,4 +79,7 @@ def main(names: Sequence[str]) -> int:
 if __name__ == "__main__":  # nnU-Net's processes load this file too
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description=main.__doc__)
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(available()) or 'none yet'}")
-    sys.exit(main(parser.parse_args().names))
+    parser.add_argument("--data", metavar="FOLDER", help="what is measured on, for the measurements that ask for it")
+    parser.add_argument("--workers", type=int, metavar="N", help="processes, for the same; as many as there are cores")
+    given = parser.parse_args()
+    sys.exit(main(given.names, given.data, given.workers))

@@ -82,7 +82,7 @@ def test_a_picture_that_is_dragged_and_turned_follows_is_undone_or_stored_and_ac
 
     page = visit("ANNA", "Registration")
     shows(page, "good")
-    shift, turn = (page.get_by_label(name) for name in ("Shift x, mm", "Turn z, °"))
+    shift, turn = (page.get_by_role("spinbutton", name=name) for name in ("Shift x, mm", "Turn z, °"))
     box = page.locator(".twin-viewer canvas").first.bounding_box()
     x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
     for key, field in (("Shift", shift), ("Alt", turn)):
@@ -92,6 +92,7 @@ def test_a_picture_that_is_dragged_and_turned_follows_is_undone_or_stored_and_ac
         page.mouse.move(x + 90, y + 30, steps=4)
         page.mouse.up()
         page.keyboard.up(key)
+        hands.settle(page)
         expect(field).not_to_have_value("0.0")
     assert float(shift.input_value()) > 0, "to the left of the screen is to the patient's right"
     press(page, "Undo")

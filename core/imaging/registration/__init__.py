@@ -1,11 +1,9 @@
-"""Two scans of one patient in one position: the rigid registration in force, a candidate for it, a person's correction.
-
-The candidate is `align`; `python -m tests.bench registration` measures it beside the one in force.
+"""Two scans of one patient in one position: rigid registration that says how far to trust it, a person's correction.
 
 Only points are mapped by it; masks are never resampled.
 """
 
-from core.imaging.registration.in_force import rigid
+from core.imaging.registration.align import rigid
 from core.imaging.registration.points import Landmarks, adjusted, from_landmarks
 from core.imaging.registration.transform import Figure, RigidTransform, State
 

@@ -1,10 +1,4 @@
-"""A candidate for the rigid registration: from several starts, and judged by what it did not optimise.
-
-It is not in force: where the tumour grew between two simulated visits of the demo it finds the place, once by 3.6 mm
-better than the one in force, and calls it doubtful (3 of 3 pairs looked at), since pieces of the tumour are not where
-they were. Its limits were chosen on second scans in which nothing grew. On patients that the limits were not chosen
-on it once said "good" 2.65 mm off (moved by 55 mm, turned by 18 degrees, bent); the bench was never run to its end.
-"""
+"""The rigid registration: from several starts, at last without what changed, and judged by what it did not optimise."""
 
 from __future__ import annotations
 
@@ -15,16 +9,16 @@ from itertools import zip_longest
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
 
 from core.errors import GeometryError
 from core.imaging.registration import figures
 from core.imaging.registration.judging import judge, named_figures
 from core.imaging.registration.parameters import (
     COARSER,
-    DEEP_MM,
     ENOUGH,
-    LEAST_DEEP,
+    FAR_BEHIND,
+    HOPELESS_AT_HOME,
+    HOPELESS_EDGES,
     ONE_OPTIMUM_MM,
     ONE_START_MM,
     OVERLAP_POWER,
@@ -33,10 +27,11 @@ from core.imaging.registration.parameters import (
     SEARCHED,
 )
 from core.imaging.registration.prepared import FEWEST_VOXELS, Prepared, prepare
-from core.imaging.registration.refine import COARSE, FINE, Refined, refine
+from core.imaging.registration.refine import COARSE, FINE, Refined, information_at, refine
+from core.imaging.registration.robust import settle
 from core.imaging.registration.search import LEAST_OVERLAP, Start, mean_distance_mm, points_of, search, usual_starts
 from core.imaging.registration.transform import RigidTransform, inverse, mapped
-from core.types import Volume
+from core.types import LabelMap, Volume
 
 Matrix = NDArray[np.float64]
 
@@ -46,19 +41,37 @@ class Found:
     """The best place, and what the other starts say of it.
 
     Args:
-        best: where it is.
+        matrix: where it is, 4x4, fixed RAS mm -> moving RAS mm.
+        information: mutual information there, nats.
+        stopped_early: whether it was still moving when its steps were used up.
         agreement: share of the starts that came there, 0..1.
         rival: how well the next best other place fits, as a share of how well this one does; 0 where all came here.
         usual: whether one of the usual starts came there that began near it: then a rival counts less.
+        hopeless: whether nothing speaks for any place: the last step was left out.
     """
 
-    best: Refined
+    matrix: Matrix
+    information: float
+    stopped_early: bool
     agreement: float
     rival: float
     usual: bool
+    hopeless: bool = False
 
 
-def rigid(fixed: Volume, moving: Volume) -> RigidTransform:
+@dataclass(frozen=True, eq=False)
+class End:
+    """Where a last step came to rest; `fit` is information, less where little of the fields is in common."""
+
+    matrix: Matrix
+    information: float
+    stopped_early: bool
+    fit: float
+
+
+def rigid(
+    fixed: Volume, moving: Volume, fixed_lesions: LabelMap | None = None, moving_lesions: LabelMap | None = None
+) -> RigidTransform:
     """Align two scans by rotation and translation, and say how far to trust it.
 
     Starts from the scanner's coordinates, from aligned middles, and from the best of an exhaustive coarse search over
@@ -67,6 +80,8 @@ def rigid(fixed: Volume, moving: Volume) -> RigidTransform:
     Args:
         fixed: the scan whose points are to be mapped, e.g. the current timepoint.
         moving: the scan that they are mapped to, e.g. the timepoint before. CT or MR; a PET goes with its CT.
+        fixed_lesions, moving_lesions: what is known of tumours in either, on any grid over the scan's mm. They have no
+            say in the judgement, with 10 mm around them, as they may have changed; the alignment itself is the same.
 
     Returns:
         A `RigidTransform` whose `state` is good, doubtful or failed, with the reasons; nothing is raised for that. Even
@@ -91,14 +106,13 @@ def rigid(fixed: Volume, moving: Volume) -> RigidTransform:
             "The scans could not be aligned: they do not overlap or show nothing. Check that they are of one region.",
             began,
         )
-    matrix = found.best.matrix
-    inverse_mm = there_and_back_mm(one, other, matrix)
-    pair = figures.aligned(one, other, matrix)
-    quality = named_figures(one, other, pair, found.best.information, inverse_mm, found.agreement, found.rival)
-    state, message = judge(quality, found.best.stopped_early, found.usual)
+    inverse_mm = None if found.hopeless else there_and_back_mm(one, other, found.matrix)
+    pair = figures.aligned(one, other, found.matrix, fixed_lesions, moving_lesions)
+    quality = named_figures(one, other, pair, found.information, inverse_mm, found.agreement, found.rival)
+    state, message = judge(quality, found.stopped_early, found.usual)
     return RigidTransform(
-        matrix,
-        found.best.information,
+        found.matrix,
+        found.information,
         state,
         time.perf_counter() - began,
         message,
@@ -124,28 +138,59 @@ def best_of(fixed: Prepared, moving: Prepared) -> Found | None:
     def apart_mm(one: Matrix, other: Matrix) -> float:
         return mean_distance_mm(places, one, other)
 
-    def fit(one: Refined) -> float:
-        return max(0.0, one.information) * field_overlap(fixed, moving, one.matrix) ** OVERLAP_POWER
+    def weighed(information: float, matrix: Matrix) -> float:
+        return max(0.0, information) * field_overlap(fixed, moving, matrix) ** OVERLAP_POWER
 
     usual = list(usual_starts(fixed, moving))
+    coarse = followed(fixed, moving, apart_starts(fixed, moving, usual, apart_mm), apart_mm)
+    reached = [one for one in coarse if field_overlap(fixed, moving, one.matrix) >= LEAST_OVERLAP] or coarse
+    reached.sort(key=lambda one: weighed(one.information, one.matrix), reverse=True)
+    if not reached:
+        return None
+    first = reached[0]
+    others = [one for one in reached if apart_mm(one.matrix, first.matrix) > ONE_OPTIMUM_MM][:1]
+    hopeless = all(nothing_speaks_for(fixed, moving, one.matrix) for one in (first, *others))
+    coarse_fits = [weighed(one.information, one.matrix) for one in (first, *others)]
+    near_rival = bool(others) and coarse_fits[1] > FAR_BEHIND * coarse_fits[0]
+    followed_on = [] if hopeless else [first, *others] if near_rival else [first]
+    ends = [end for one in followed_on if (end := last_step(fixed, moving, one.matrix, weighed))]
+    if not hopeless and not ends:
+        return None
+    ends.sort(key=lambda end: end.fit, reverse=True)
+    best = ends[0] if ends else End(first.matrix, first.information, False, coarse_fits[0])
+    rivals = [end.fit for end in ends[1:] if apart_mm(end.matrix, best.matrix) > ONE_OPTIMUM_MM]
+    if hopeless or (others and not near_rival):
+        rivals = [best.fit * fit / coarse_fits[0] for fit in coarse_fits[1:] if coarse_fits[0] > 0]
+    return Found(
+        best.matrix,
+        best.information,
+        best.stopped_early,
+        float(np.mean([apart_mm(one.matrix, best.matrix) <= ONE_OPTIMUM_MM for one in coarse])),
+        rivals[0] / best.fit if rivals and best.fit else 0.0,
+        any(apart_mm(start.matrix, best.matrix) <= ONE_OPTIMUM_MM for start in usual),
+        hopeless,
+    )
+
+
+def apart_starts(
+    fixed: Prepared, moving: Prepared, usual: Sequence[Start], apart_mm: Callable[[Matrix, Matrix], float]
+) -> list[Matrix]:
+    """The usual starts and the search's, those that are not one."""
     starts: list[Matrix] = []
     for start in in_turn(usual, search(fixed, moving, SEARCHED)):
         if all(apart_mm(start.matrix, other) > ONE_START_MM for other in starts):
             starts.append(start.matrix)
-    coarse = followed(fixed, moving, starts, apart_mm)
-    reached = [one for one in coarse if field_overlap(fixed, moving, one.matrix) >= LEAST_OVERLAP] or coarse
-    reached.sort(key=fit, reverse=True)
-    others = [one for one in reached if apart_mm(one.matrix, reached[0].matrix) > ONE_OPTIMUM_MM]
-    ends = [end for one in (*reached[:1], *others[:1]) if (end := fine(fixed, moving, one.matrix))]
-    if not ends:
-        return None
-    ends.sort(key=fit, reverse=True)
-    best = ends[0]
-    rivals = [fit(one) for one in ends[1:] if apart_mm(one.matrix, best.matrix) > ONE_OPTIMUM_MM]
-    agreement = float(np.mean([apart_mm(one.matrix, best.matrix) <= ONE_OPTIMUM_MM for one in coarse]))
-    near = any(apart_mm(start.matrix, best.matrix) <= ONE_OPTIMUM_MM for start in usual)
-    rival = rivals[0] / fit(best) if rivals and fit(best) else 0.0
-    return Found(deepened(fixed, moving, best), agreement, rival, near)
+    return starts
+
+
+def nothing_speaks_for(fixed: Prepared, moving: Prepared, matrix: Matrix) -> bool:
+    """Whether edges and pieces of the body both say that a place is wrong by far: a last step would not help it."""
+    pair = figures.aligned(fixed, moving, matrix)
+    edges = figures.edges(pair)
+    if edges is None or edges >= HOPELESS_EDGES:
+        return False
+    at_home = figures.blocks(pair).at_home
+    return at_home is None or at_home < HOPELESS_AT_HOME
 
 
 def in_turn(usual: Sequence[Start], searched: Sequence[Start]) -> list[Start]:
@@ -179,8 +224,27 @@ def field_overlap(fixed: Prepared, moving: Prepared, matrix: Matrix) -> float:
     return max(shares)
 
 
+def last_step(
+    fixed: Prepared, moving: Prepared, start: Matrix, weighed: Callable[[float, Matrix], float]
+) -> End | None:
+    """From a coarse place to the best near it: by grey values where both are of one kind, else by information."""
+    if fixed.modality == moving.modality:
+        settled = settle(fixed, moving, start)
+        if settled is None:
+            return None
+        information = information_at(fixed.image, moving.image, settled.matrix, FINE)
+        if information is None:
+            return None
+        fit = weighed(information, settled.matrix)
+        return End(settled.matrix, information, settled.stopped_early, fit)
+    found = fine(fixed, moving, start)
+    if found is None:
+        return None
+    return End(found.matrix, found.information, found.stopped_early, weighed(found.information, found.matrix))
+
+
 def fine(fixed: Prepared, moving: Prepared, start: Matrix) -> Refined | None:
-    """The last step, with the coarser of the two as the one whose voxels are looked up in the other.
+    """By information, with the coarser of the two as the one whose voxels are looked up in the other.
 
     Between thick slices a scan is made up by interpolation, which draws the answer towards whole slices: on simulated
     second scans of 7 mm slices the other way round came 2 to 3.5 mm off and this one 0.1 to 0.6.
@@ -192,22 +256,13 @@ def fine(fixed: Prepared, moving: Prepared, start: Matrix) -> Refined | None:
 
 
 def there_and_back_mm(fixed: Prepared, moving: Prepared, matrix: Matrix) -> float | None:
-    """How far apart the alignment and the one with the scans in exchange put the body, mean mm; None if ITK cannot."""
+    """How far apart the alignment and the one with the scans in exchange put the body, mean mm, or None."""
+    places = points_of(fixed)
+    if fixed.modality == moving.modality:
+        settled = settle(moving, fixed, inverse(matrix))
+        return None if settled is None else mean_distance_mm(places, settled.matrix @ matrix, np.eye(4))
     if moving.grid.voxel_volume_mm3 <= COARSER * fixed.grid.voxel_volume_mm3:
         back = refine(moving.image, fixed.image, inverse(matrix), FINE)
-        return None if back is None else mean_distance_mm(points_of(fixed), back.matrix @ matrix, np.eye(4))
+        return None if back is None else mean_distance_mm(places, back.matrix @ matrix, np.eye(4))
     forth = refine(fixed.image, moving.image, matrix, FINE)
-    return None if forth is None else mean_distance_mm(points_of(fixed), inverse(matrix) @ forth.matrix, np.eye(4))
-
-
-def deepened(fixed: Prepared, moving: Prepared, found: Refined) -> Refined:
-    """MR and MR once more, by what lies deep under the skin; what was found where there is too little of that."""
-    if fixed.modality != "MR" or moving.modality != "MR" or not fixed.has_outline:
-        return found
-    deep = ndimage.distance_transform_edt(fixed.body, sampling=fixed.grid.spacing_mm) > DEEP_MM
-    if deep.sum() < LEAST_DEEP * fixed.body.sum():
-        return found
-    again = refine(fixed.image, moving.image, found.matrix, FINE, deep)
-    if again is None or mean_distance_mm(points_of(fixed), again.matrix, found.matrix) > ONE_OPTIMUM_MM:
-        return found
-    return Refined(again.matrix, found.information, again.stopped_early)
+    return None if forth is None else mean_distance_mm(places, inverse(matrix) @ forth.matrix, np.eye(4))

@@ -2,8 +2,10 @@
 
 Blocks: small pieces of the fixed scan are looked for around the place where the alignment puts them. In a right
 alignment most are found there, in a wrong one hardly more than by chance (local correlation, squared, so that it holds
-between modalities as well). Edges: normalised gradient fields, Haber 2006, 10.1007/11866565_89. Block matching as a
-judge of registration: Ourselin 2001, 10.1016/S0262-8856(00)00052-4.
+between modalities as well). What most of them say together is a motion of its own, found by least trimmed squares: how
+far it would still move the body is a second opinion that a tumour which grew does not sway, as long as it is the
+smaller part of the picture. Edges: normalised gradient fields, Haber 2006, 10.1007/11866565_89. Block matching:
+Ourselin 2001, 10.1016/S0262-8856(00)00052-4; least trimmed squares: Rousseeuw 1984, 10.1080/01621459.1984.10477105.
 """
 
 from __future__ import annotations
@@ -17,7 +19,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from core.imaging.registration.points import least_squares
 from core.imaging.registration.prepared import FULL, Prepared
+from core.imaging.registration.transform import mapped
+from core.types import LabelMap
 
 #: Voxels of the common lattice, mm; and voxels of a block's edge.
 LATTICE_MM, BLOCK = 4.0, 6
@@ -29,6 +34,12 @@ LEAST_TEXTURE = 0.15
 LEAST_BODY, LEAST_REACHED = 0.3, 0.4
 #: Fewer blocks than this tell nothing.
 FEWEST_BLOCKS = 12
+#: The motion that most blocks agree on is fitted to this share of them, those that agree best, in so many rounds; a
+#: block agrees when it is found within so far of where that motion puts it.
+TRIMMED, ROUNDS, AGREE_MM = 0.5, 12, 4.0
+#: Known lesions are left out of blocks and edges with so much around them, mm, for what grows pushes. A block is left
+#: out when more than this share of it is.
+MARGIN_MM, MOST_LEFT_OUT = 10.0, 0.3
 #: Fewer surface voxels than this tell nothing.
 FEWEST_SURFACE = 150
 
@@ -43,6 +54,8 @@ class Aligned:
     Args:
         fixed, fixed_body, fixed_field: (I, J, K).
         moving, moving_body, moving_field: (I + 2 REACH, …).
+        left_out: (I, J, K), known lesions and what is around them: nothing is asked of it.
+        corner_mm: (3,) of the first voxel, RAS+ mm of the fixed scan; the lattice runs along its axes.
     """
 
     fixed: Floats
@@ -51,6 +64,8 @@ class Aligned:
     moving: Floats
     moving_body: Bool
     moving_field: Bool
+    left_out: Bool
+    corner_mm: NDArray[np.float64]
 
     @property
     def inner(self) -> tuple[slice, slice, slice]:
@@ -63,6 +78,11 @@ class Aligned:
         """Where both fields are."""
         return np.asarray(self.fixed_field & self.moving_field[self.inner])
 
+    @property
+    def asked(self) -> Bool:
+        """Of that, what is not left out."""
+        return np.asarray(self.common & ~self.left_out)
+
 
 @dataclass(frozen=True)
 class Blocks:
@@ -73,16 +93,26 @@ class Blocks:
         at_home: share of them found within `AT_HOME_MM` of their place, 0..1; None with fewer than `FEWEST_BLOCKS`.
         off_mm: median distance from their place of those; None likewise.
         drift_mm: length of the median displacement of all: what a better alignment would still move; None likewise.
+        motion: 4x4 over RAS mm of the fixed scan, what most blocks together would still move it; None likewise.
+        of_one_mind: share of the blocks that are found where that motion puts them, 0..1; None likewise.
     """
 
     count: int
-    at_home: float | None
-    off_mm: float | None
-    drift_mm: float | None
+    at_home: float | None = None
+    off_mm: float | None = None
+    drift_mm: float | None = None
+    motion: NDArray[np.float64] | None = None
+    of_one_mind: float | None = None
 
 
-def aligned(fixed: Prepared, moving: Prepared, matrix: NDArray[np.float64]) -> Aligned:
-    """Both scans on the lattice."""
+def aligned(
+    fixed: Prepared,
+    moving: Prepared,
+    matrix: NDArray[np.float64],
+    fixed_lesions: LabelMap | None = None,
+    moving_lesions: LabelMap | None = None,
+) -> Aligned:
+    """Both scans on the lattice; lesions that are known in either are left out, with `MARGIN_MM` around them."""
     corners = fixed.grid.to_mm(np.array(list(product(*((0, n - 1) for n in fixed.grid.shape))), dtype=float))
     low, high = corners.min(axis=0), corners.max(axis=0)
     shape = tuple(int(n) for n in np.floor((high - low) / LATTICE_MM) + 1)
@@ -92,7 +122,22 @@ def aligned(fixed: Prepared, moving: Prepared, matrix: NDArray[np.float64]) -> A
     wide = lattice.copy()
     wide[:3, 3] -= REACH * LATTICE_MM
     wide_shape = tuple(n + 2 * REACH for n in shape)
-    return Aligned(*sampled(fixed, lattice, shape), *sampled(moving, matrix @ wide, wide_shape))
+    left_out = np.zeros(shape, dtype=bool)
+    for lesions, there in ((fixed_lesions, lattice), (moving_lesions, matrix @ lattice)):
+        if lesions is not None:
+            left_out |= around(lesions, there, shape)
+    return Aligned(*sampled(fixed, lattice, shape), *sampled(moving, matrix @ wide, wide_shape), left_out, low)
+
+
+def around(lesions: LabelMap, lattice: NDArray[np.float64], shape: tuple[int, ...]) -> Bool:
+    """Lesions with `MARGIN_MM` around them, at the lattice's points (index -> mm of their scan)."""
+    to_index = np.linalg.inv(lesions.grid.affine) @ lattice
+    inside = ndimage.affine_transform(
+        (lesions.array > 0).astype(np.float32), to_index[:3, :3], to_index[:3, 3], shape, order=1, cval=0.0
+    )
+    if not (inside > 0).any():
+        return np.zeros(shape, dtype=bool)
+    return np.asarray(ndimage.distance_transform_edt(inside <= 0) * LATTICE_MM <= MARGIN_MM)
 
 
 def sampled(scan: Prepared, lattice: NDArray[np.float64], shape: tuple[int, ...]) -> tuple[Floats, Bool, Bool]:
@@ -120,10 +165,11 @@ def blocks(pair: Aligned) -> Blocks:
     """Looks for each textured block of the fixed scan around its place in the moving one, as far as that field goes."""
     shape = tuple(n // BLOCK for n in pair.fixed.shape)
     if min(shape) < 1:
-        return Blocks(0, None, None, None)
+        return Blocks(0)
     cut = tuple(slice(0, n * BLOCK) for n in shape)
     fixed = in_blocks(pair.fixed[cut], shape)
     seen = in_blocks(pair.common[cut], shape).all(axis=1)
+    seen &= in_blocks(pair.left_out[cut], shape).mean(axis=1) <= MOST_LEFT_OUT
     touched = in_blocks((pair.fixed_body | pair.moving_body[pair.inner])[cut], shape).mean(axis=1) > LEAST_BODY
     body = pair.fixed[pair.fixed_body & pair.common]
     chosen = seen & touched & (fixed.std(axis=1) > LEAST_TEXTURE * (float(body.std()) if body.size else np.inf))
@@ -131,11 +177,46 @@ def blocks(pair: Aligned) -> Blocks:
     enough = np.isfinite(score).mean(axis=0) >= LEAST_REACHED
     count = int(enough.sum())
     if count < FEWEST_BLOCKS:
-        return Blocks(count, None, None, None)
-    found = steps[np.argmax(score[:, enough], axis=0)] * LATTICE_MM
+        return Blocks(count)
+    found = peaks(score[:, enough], steps) * LATTICE_MM
     far = np.linalg.norm(found, axis=1)
     drift = float(np.linalg.norm(np.median(found, axis=0)))
-    return Blocks(count, float((far < AT_HOME_MM).mean()), float(np.median(far)), drift)
+    middles = (np.argwhere(np.ones(shape, dtype=bool)) * BLOCK + (BLOCK - 1) / 2) * LATTICE_MM + pair.corner_mm
+    motion, agrees = common_motion(middles[chosen][enough], found)
+    return Blocks(count, float((far < AT_HOME_MM).mean()), float(np.median(far)), drift, motion, float(agrees.mean()))
+
+
+def peaks(score: Floats, steps: NDArray[np.int64]) -> NDArray[np.float64]:
+    """The best step of each block (n, 3), between steps where its neighbours tell (a parabola along each axis)."""
+    side = 2 * REACH + 1
+    best = np.argmax(score, axis=0)
+    found = steps[best].astype(np.float64)
+    each = np.arange(score.shape[1])
+    top = score[best, each]
+    for axis, stride in enumerate((side**2, side, 1)):
+        within = np.abs(steps[best][:, axis]) < REACH
+        before = score[np.where(within, best - stride, best), each]
+        after = score[np.where(within, best + stride, best), each]
+        bend = before - 2 * top + after
+        use = within & np.isfinite(before) & np.isfinite(after) & (bend < 0)
+        found[use, axis] += 0.5 * (before[use] - after[use]) / bend[use]
+    return found
+
+
+def common_motion(places: NDArray[np.float64], moved: NDArray[np.float64]) -> tuple[NDArray[np.float64], Bool]:
+    """The rigid motion that most displacements agree on, 4x4, and which of them do.
+
+    Args:
+        places, moved: (n, 3) mm, n >= 3: where blocks are, and how far each was found to the side.
+    """
+    matrix = np.eye(4)
+    matrix[:3, 3] = np.median(moved, axis=0)
+    target, kept = places + moved, max(3, round(TRIMMED * len(places)))
+    for _ in range(ROUNDS):
+        left = np.linalg.norm(mapped(matrix, places) - target, axis=1)
+        best = np.argsort(left, kind="stable")[:kept]
+        matrix = least_squares(places[best], target[best])
+    return matrix, np.linalg.norm(mapped(matrix, places) - target, axis=1) <= AGREE_MM
 
 
 def likeness(pair: Aligned, fixed: Floats, chosen: Bool, shape: tuple[int, ...]) -> tuple[Floats, NDArray[np.int64]]:
@@ -163,7 +244,7 @@ def in_blocks(array: NDArray[Any], shape: tuple[int, ...]) -> NDArray[Any]:
 
 def edges(pair: Aligned) -> float | None:
     """How parallel the edges of both scans are, weighted by both: 1/3 by chance, 1 all; None where they do not meet."""
-    where = ndimage.binary_erosion(pair.common)
+    where = ndimage.binary_erosion(pair.common) & ~pair.left_out
     if int(where.sum()) < FEWEST_SURFACE:
         return None
     one = gradient(pair.fixed)[:, where]
@@ -181,7 +262,7 @@ def gradient(values: Floats) -> NDArray[Any]:
 
 def correlation(pair: Aligned) -> float | None:
     """Of the grey values where either body is, -1..1; None where there is nothing to correlate."""
-    where = pair.common & (pair.fixed_body | pair.moving_body[pair.inner])
+    where = pair.asked & (pair.fixed_body | pair.moving_body[pair.inner])
     one, other = pair.fixed[where], pair.moving[pair.inner][where]
     if one.size < FEWEST_SURFACE or one.std() == 0 or other.std() == 0:
         return None

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
 from core.errors import InputError
-from core.imaging.registration.transform import RigidTransform, about, inverse
+from core.imaging.registration.transform import RigidTransform, about, inverse, mapped
 
 #: Fewer pairs than this do not fix a rigid motion.
 FEWEST_PAIRS = 3
@@ -43,7 +43,7 @@ def from_landmarks(fixed_points: NDArray[Any], moving_points: NDArray[Any]) -> L
     Raises:
         InputError: other shapes, fewer than three pairs, not finite, or points on (nearly) one line.
 
-    Source: least squares by singular values, Arun 1987, 10.1109/TPAMI.1987.4767965; Umeyama 1991, 10.1109/34.88573.
+    Source: `least_squares`.
     """
     fixed, moving = (np.asarray(points, dtype=np.float64) for points in (fixed_points, moving_points))
     if fixed.ndim != 2 or fixed.shape != moving.shape or fixed.shape[1] != 3 or len(fixed) < FEWEST_PAIRS:
@@ -59,13 +59,20 @@ def from_landmarks(fixed_points: NDArray[Any], moving_points: NDArray[Any]) -> L
             f"Expected landmarks that reach {LEAST_SPREAD_MM:g} mm or more from one line, got {min(spreads):.1f} mm. "
             "Mark a place further to the side."
         )
+    matrix = least_squares(fixed, moving)
+    left = np.linalg.norm(mapped(matrix, fixed) - moving, axis=1)
+    return Landmarks(matrix, float(np.sqrt((left**2).mean())), float(left.max()))
+
+
+def least_squares(fixed: NDArray[np.float64], moving: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The rigid motion, 4x4, that takes points (n, 3) nearest to others.
+
+    Source: by singular values, Arun 1987, 10.1109/TPAMI.1987.4767965; Umeyama 1991, 10.1109/34.88573.
+    """
     centres = fixed.mean(axis=0), moving.mean(axis=0)
     u, _, vt = np.linalg.svd((fixed - centres[0]).T @ (moving - centres[1]))
     mirror = np.diag([1.0, 1.0, np.sign(np.linalg.det(vt.T @ u.T))])
-    rotation = vt.T @ mirror @ u.T
-    matrix = about(rotation, centres[0], centres[1] - centres[0])
-    left = np.linalg.norm(fixed @ rotation.T + matrix[:3, 3] - moving, axis=1)
-    return Landmarks(matrix, float(np.sqrt((left**2).mean())), float(left.max()))
+    return about(vt.T @ mirror @ u.T, centres[0], centres[1] - centres[0])
 
 
 def spread_mm(points: NDArray[np.float64]) -> float:

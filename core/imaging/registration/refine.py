@@ -39,7 +39,7 @@ class Level:
 
 
 COARSE = Level(shrink=2, sigma_mm=3.0, share=0.5, least_places=10_000, step_mm=4.0, least_mm=0.15, iterations=50)
-FINE = Level(shrink=1, sigma_mm=0.0, share=0.2, least_places=30_000, step_mm=1.0, least_mm=0.01, iterations=100)
+FINE = Level(shrink=1, sigma_mm=1.5, share=0.5, least_places=30_000, step_mm=1.0, least_mm=0.01, iterations=150)
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,23 +51,9 @@ class Refined:
     stopped_early: bool
 
 
-def refine(
-    fixed: sitk.Image,
-    moving: sitk.Image,
-    start: NDArray[np.float64],
-    level: Level,
-    within: NDArray[np.bool_] | None = None,
-) -> Refined | None:
-    """The best place near `start`; None where ITK cannot: the images do not meet, or show nothing to align by.
-
-    Args:
-        within: (I, J, K) of the fixed image, the only voxels that are looked at.
-    """
-    method = method_of(level, fixed.GetNumberOfPixels() if within is None else int(within.sum()))
-    if within is not None:
-        mask = sitk.GetImageFromArray(within.transpose(2, 1, 0).astype(np.uint8))
-        mask.CopyInformation(fixed)
-        method.SetMetricFixedMask(mask)
+def refine(fixed: sitk.Image, moving: sitk.Image, start: NDArray[np.float64], level: Level) -> Refined | None:
+    """The best place near `start`; None where ITK cannot: the images do not meet, or show nothing to align by."""
+    method = method_of(level, fixed.GetNumberOfPixels())
     transform = to_itk(start, fixed)
     try:
         method.SetInitialTransform(transform, inPlace=True)
@@ -79,6 +65,17 @@ def refine(
     if not np.isfinite(information) or not np.isfinite(matrix).all():
         return None
     return Refined(matrix, information, method.GetOptimizerIteration() >= level.iterations)
+
+
+def information_at(fixed: sitk.Image, moving: sitk.Image, matrix: NDArray[np.float64], level: Level) -> float | None:
+    """Mutual information there, nats, of the images as they are (not smoothed); None where they do not meet."""
+    method = method_of(level, fixed.GetNumberOfPixels())
+    method.SetInitialTransform(to_itk(matrix, fixed))
+    try:
+        information = -float(method.MetricEvaluate(fixed, moving))
+    except RuntimeError:  # samples outside the other image
+        return None
+    return information if np.isfinite(information) else None
 
 
 def method_of(level: Level, voxels: int) -> sitk.ImageRegistrationMethod:

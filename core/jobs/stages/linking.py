@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from core.imaging.volumes import read_label_map
 from core.jobs.stages.common import StageStore, describe, read_scan
@@ -32,9 +33,11 @@ from core.remembered.links import (
 from core.remembered.untyped import JsonDict, JsonObject
 from core.review.identity import lesion_number, next_lesion_number
 from core.review.readers import readable
-from core.types import LabelMap, MaskRecord, Progress, Volume, no_progress
+from core.types import LabelMap, MaskRecord, Progress, Volume, no_progress, parse_date
 
 Described = Mapping[str, str]
+#: So many registrations are put together at most: their errors add up.
+MOST_STEPS = 3
 
 
 @dataclass(frozen=True)
@@ -79,7 +82,9 @@ def prepare_links(
     if any(one["accepted"] for one in known):
         known = [one for one in known if one["accepted"]]
     lesions = [str(lesion["lesion_id"]) for records in visible.values() for r in records for lesion in r.lesions]
-    return {"timepoint": timepoint, "known": known, "next_number": next_lesion_number(lesions)}
+    known.sort(key=lambda one: abs((parse_date(one["timepoint"]) - parse_date(timepoint)).days))
+    among = [asdict(one) for one in store.transforms.of(patient_id)]
+    return {"timepoint": timepoint, "known": known, "among": among, "next_number": next_lesion_number(lesions)}
 
 
 def _known(
@@ -146,10 +151,12 @@ def known_here(here: Sequence[tuple[Volume, str]], params: JsonObject, progress:
     """
     known, transforms = [], []
     asked: list[JsonObject] = list(params["known"])
+    among: list[NewTransform] = [StoredTransform(**one) for one in params["among"]]
     for number, one in enumerate(asked):
         progress(number / len(asked), f"finding the lesions of {one['timepoint']} in this scan")
-        matrix, state, transform_id, computed = _place(here, one, str(params["timepoint"]))
+        matrix, state, transform_id, computed = _place(here, one, str(params["timepoint"]), among)
         transforms += computed
+        among += computed
         known.append(
             KnownLesions(
                 timepoint=one["timepoint"],
@@ -175,15 +182,45 @@ def propose(
     return Proposed(known.links(labels), known.transforms)
 
 
-def _place(here: Sequence[tuple[Volume, str]], one: JsonObject, timepoint: str) -> tuple[Any, Any, str | None, Any]:
-    """4x4 from this timepoint's mm to the known one's, its state and id, and the transform that was computed for it."""
+def _place(
+    here: Sequence[tuple[Volume, str]], one: JsonObject, timepoint: str, among: Sequence[NewTransform]
+) -> tuple[Any, Any, str | None, list[NewTransform]]:
+    """4x4 from this timepoint's mm to the known one's, its state and id, and the transform that was computed for it.
+
+    A visit that good registrations lead to by way of nearer ones is not registered with this one as well: each takes
+    seconds, and the visits of years would be as many.
+    """
     if one["timepoint"] == timepoint:
         return np.eye(4), None, None, []
     if one["transform"] is not None:
         stored = StoredTransform(**one["transform"])
         return np.asarray(stored.matrix), stored.registration_state, stored.transform_id, []
+    path = good_path(among, timepoint, one["timepoint"])
+    if path is not None:
+        return path[0], "good", path[1][0], []
     new = register(here, one["scans"], timepoint, one["timepoint"])
     return np.asarray(new.matrix), new.state, new.transform_id, [new]
+
+
+def good_path(
+    among: Sequence[NewTransform], start: str, goal: str
+) -> tuple[NDArray[np.float64], tuple[str, ...]] | None:
+    """4x4 from the mm of one timepoint to those of another by way of as few good or accepted transforms as lead there,
+    and their ids; None where none do, or more than `MOST_STEPS` would have to."""
+    steps: dict[str, list[tuple[str, NDArray[np.float64], str]]] = {}
+    for one in among:
+        state = one.registration_state if isinstance(one, StoredTransform) else one.state
+        if state in ("good", "accepted"):
+            matrix = np.asarray(one.matrix, dtype=np.float64)
+            steps.setdefault(one.from_timepoint, []).append((one.to_timepoint, matrix, one.transform_id))
+            back = np.linalg.inv(matrix).astype(np.float64)
+            steps.setdefault(one.to_timepoint, []).append((one.from_timepoint, back, one.transform_id))
+    reached: dict[str, tuple[NDArray[np.float64], tuple[str, ...]]] = {start: (np.eye(4), ())}
+    for _ in range(MOST_STEPS):
+        for day, (so_far, ids) in list(reached.items()):
+            for to, matrix, transform_id in steps.get(day, ()):
+                reached.setdefault(to, (matrix @ so_far, (*ids, transform_id)))
+    return reached.get(goal) if goal != start else None
 
 
 def register(

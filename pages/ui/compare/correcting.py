@@ -40,7 +40,9 @@ MARK_HELP = (
     f"Choose Mark beside the picture and click the same place in both scans, {FEWEST_PAIRS} times or more, not along "
     "one line. The n-th places of both sides are a pair."
 )
-RESIDUAL_HELP = "How far the pair is apart once the scans are laid over each other by all pairs."
+RESIDUAL_HELP = (
+    "How far the pair is apart under all pairs together. Three leave little over, right or wrong; a fourth tests them."
+)
 SAVE_HELP = "A new transform under your name; the one before is kept beside it."
 #: Less than this is no move: a number field rounds.
 _LEAST = 1e-6

@@ -9,11 +9,11 @@ import streamlit as st
 
 from core.errors import TwinReviewError
 from core.remembered.links import StoredTransform
-from core.remembered.untyped import JsonObject
+from core.remembered.untyped import JsonObject, TableRow
 from pages.ui.compare import correcting
 from pages.ui.frame import session, visible
 from pages.ui.guard import rights
-from pages.ui.shared.text import plain
+from pages.ui.shared.text import cells, plain
 from pages.ui.viewer import viewer
 from pages.ui.viewer.describe import Shown, linking, viewer_data
 from store import SeenStore
@@ -59,8 +59,10 @@ def registration_panel(
     correcting.take(correction, told)
     with panel:
         _state(found)
-        _judge(store, found, correction, person)
+        with st.container():  # there while it is empty too, so that the fields below keep their place and the focus
+            _judge(store, found, correction, person)
         correcting.correction_panel(store, correction, person)
+        _others(store, found)
 
 
 def _picture(
@@ -129,7 +131,7 @@ def _judge(store: SeenStore, found: StoredTransform, correction: correcting.Corr
     if found.verdict != "accepted":
         state = rights.button(store, person, "transform.judged", why or "You looked at it and stand for it.", bool(why))
         if next(places).button("Accept", type="primary", width="stretch", **state):
-            judge(store, found.transform_id, "accepted", person, "looked at")
+            _record(store, found, "accepted", person, "looked at")
     if found.verdict != "refused":
         state = rights.button(store, person, "transform.judged", why or "The scans then move by themselves.", bool(why))
         with next(places).popover("Refuse", width="stretch", **state):
@@ -140,15 +142,41 @@ def _judge(store: SeenStore, found: StoredTransform, correction: correcting.Corr
                 max_chars=500,
             ).strip()
             if st.button("Refuse it", disabled=not reason, help="Recorded with your name and this reason."):
-                judge(store, found.transform_id, "refused", person, reason)
+                _record(store, found, "refused", person, reason)
 
 
-def judge(store: SeenStore, transform_id: str, verdict: str, person: str, reason: str) -> None:
-    """Records it and runs the page again; says why where the store refuses."""
+def _record(store: SeenStore, found: StoredTransform, verdict: str, person: str, reason: str) -> None:
+    """Records it and runs the page again; says why where the store refuses, and what counts now if that is another."""
     try:
-        store.transforms.judge(transform_id, verdict, person, reason)
+        store.transforms.judge(found.transform_id, verdict, person, reason)
     except TwinReviewError as error:
         st.error(plain(error))
         return
-    st.toast(f"The registration is {verdict}.")
+    counts = store.transforms.between(found.patient_id, found.from_timepoint, found.to_timepoint)
+    other = counts is not None and counts.transform_id != found.transform_id
+    again = " The one that was accepted before it counts again." if other else ""
+    st.toast(f"The registration is {plain(verdict)}.{again}")
     st.rerun()
+
+
+def _others(store: SeenStore, found: StoredTransform) -> None:
+    """The pair's other transforms, the newest first; nothing where there is none."""
+    ends = {found.from_timepoint, found.to_timepoint}
+    pair = [one for one in store.transforms.of(found.patient_id) if {one.from_timepoint, one.to_timepoint} == ends]
+    others = [one for one in reversed(pair) if one.transform_id != found.transform_id]
+    if not others:
+        return
+    rows: list[TableRow] = [
+        {
+            "State": one.registration_state,
+            "How": METHODS[one.method],
+            "Judged by": one.judged_by or "nobody",
+            "Why": one.judged_reason,
+            "Made by": one.person,
+            "On (UTC)": one.created_at[:16].replace("T", " "),
+            "Id": one.transform_id[:8],
+        }
+        for one in others
+    ]
+    with st.expander(f"Others of this pair ({len(others)})"):
+        st.dataframe(cells(rows), hide_index=True)

@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 
 from core.imaging.volumes import write_nifti
-from core.jobs.stages import segment
+from core.jobs.stages import relinking, segment
 from core.jobs.stages.common import add_version
 from core.jobs.stages.linking import scans_here
+from core.remembered.links import NewTransform, StoredTransform, TransformState
 from core.review.readers import newest_visible_version
 from core.types import Grid, LabelMap, Volume
 from store import Store
@@ -93,6 +94,35 @@ def label_at(store: Store, day: str, version: int, centre: tuple[float, float, f
     """The lesion number at a point of the stored mask."""
     i, j, k = np.rint(CT.to_index(np.array([centre]))[0]).astype(int)
     return int(store.masks.load(store.masks.version("P1", day, version)).array[i, j, k])
+
+
+def lesion_at(store: Store, day: str, version: int, centre: tuple[float, float, float]) -> str:
+    """The lesion at a point of the stored mask, as its label is linked; "" for none."""
+    label = label_at(store, day, version, centre)
+    lesions = store.masks.version("P1", day, version).lesions
+    return next((str(lesion["lesion_id"]) for lesion in lesions if lesion["label"] == label), "")
+
+
+def accept(store: Store, day: str, version: int = 1, person: str = "ann") -> None:
+    """As Review and the command line accept: what was told before others were accepted is told anew."""
+    relinking.accept(store, "P1", day, version, person, "good")
+
+
+def said_of(store: Store, day: str, version: int = 1) -> dict[int | str, tuple[str | None, str]]:
+    """The links of a version: (lesion, relation) by label, or by lesion where it has none."""
+    links = store.links.of_mask(store.masks.version("P1", day, version).mask_id)
+    return {link.label or str(link.lesion_id): (link.lesion_id, link.relation) for link in links}
+
+
+def registered(
+    store: Store, first: str, second: str, state: TransformState = "good", shift_mm: float = 0.0
+) -> StoredTransform:
+    """The stored transform between two timepoints' reference scans, as if it had been computed: along x."""
+    ends = [store.scans.reference("P1", day).sha256 for day in (first, second)]
+    matrix = np.eye(4)
+    matrix[0, 3] = shift_mm
+    rows = tuple(tuple(float(x) for x in row) for row in matrix)
+    return store.transforms.add("P1", NewTransform(first, second, ends[0], ends[1], rows, state), "demo")
 
 
 def box_request(scan: str, grid: Grid, centre=(0.0, 0.0, 0.0), radius_mm=12.0, **more: Any) -> dict[str, Any]:

@@ -1,9 +1,10 @@
-"""Masks drawn elsewhere become versions: with their volume, their origin, and the patient's own lesion numbers."""
+"""Masks drawn elsewhere become versions: with their volume, their origin, and the lesions of the patient."""
 
 from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,27 +13,30 @@ import pytest
 
 import cli
 from core.errors import InputError
-from core.imaging import registration
-from core.imaging.registration import RigidTransform
 from core.imaging.volumes import read_volume, write_nifti
 from core.jobs.mask_import import import_mask, import_of
+from core.jobs.stages.draft import save_draft
 from core.remembered.identifiers import ScanIdentifiers, SliceIdentifiers
-from core.types import Grid, MaskRecord
+from core.types import Grid, LabelMap, MaskRecord
 from store import Store
 from tests.core.jobs.scene import (
     CT,
     DAY1,
     DAY2,
+    FAR,
     LEFT,
     PET,
     RIGHT,
+    accept,
     add_scans,
     add_version_of,
     ball_of,
     body_image,
     grid_of,
-    label_at,
     labels_of,
+    lesion_at,
+    registered,
+    said_of,
 )
 from tests.mask_phantom import SERIES, square, write_rtstruct
 
@@ -59,6 +63,11 @@ def _file(folder: Path, labels: np.ndarray, grid: Grid = CT, name: str = "m.nii.
     return folder / name
 
 
+def _of_scans(said: Mapping[str, Any]) -> list[str]:
+    """The doubts whether a mask is of these scans."""
+    return [doubt for doubt in said["doubts"] if "scans" in doubt]
+
+
 def _volumes(record: MaskRecord) -> dict[str, float]:
     return {lesion["lesion_id"]: round(lesion["volume_mm3"], 3) for lesion in record.lesions}
 
@@ -67,8 +76,10 @@ def test_labels_that_change_places_between_visits_are_matched_by_place(store: St
     folder = cases / "labels-swapped-between-visits"
     for number, day in enumerate((DAY1, DAY2), start=1):
         _scan(store, folder / f"ct{number}.nii.gz", day)
-    first, second = (_mask(store, folder / f"mask{n}.nii.gz", day) for n, day in ((1, DAY1), (2, DAY2)))
+    first = _mask(store, folder / "mask1.nii.gz", DAY1)
     assert _volumes(first) == {"L1": 2895, "L2": 477}
+    accept(store, DAY1)
+    second = _mask(store, folder / "mask2.nii.gz", DAY2)
     assert _volumes(second) == {"L1": 477, "L2": 2175}, "A shrank and B grew"
     said = import_of(second)
     assert any(f"by their place, as on {DAY1}" in word and "1 is L2, 2 is L1" in word for word in said["warnings"])
@@ -79,8 +90,9 @@ def test_255_at_one_visit_and_1_at_the_next_are_one_lesion(store: Store, cases: 
     folder = cases / "mask-0-255"
     for number, day in enumerate((DAY1, DAY2), start=1):
         _scan(store, folder / f"ct{number}.nii.gz", day)
-    records = [_mask(store, folder / f"mask{n}.nii.gz", day) for n, day in ((1, DAY1), (2, DAY2))]
-    assert [_volumes(record) for record in records] == [{"L1": 2175}, {"L1": 1383}]
+    assert _volumes(_mask(store, folder / "mask1.nii.gz", DAY1)) == {"L1": 2175}
+    accept(store, DAY1)
+    assert _volumes(_mask(store, folder / "mask2.nii.gz", DAY2)) == {"L1": 1383}
 
 
 def test_a_mask_drawn_on_the_mr_keeps_its_volume_on_the_ct_and_both_are_stored(store: Store, cases: Path) -> None:
@@ -95,7 +107,7 @@ def test_a_mask_drawn_on_the_mr_keeps_its_volume_on_the_ct_and_both_are_stored(s
         assert said["segments"][0]["change_percent"] == pytest.approx(
             100 * (record.volume_mm3 / drawn_mm3 - 1), abs=0.01
         )
-        assert said["doubts"] == [], "its grid is the MR's"
+        assert not _of_scans(said), "its grid is the MR's"
 
 
 def test_where_a_mask_comes_from_is_in_its_sidecar(store: Store, tmp_path: Path) -> None:
@@ -123,37 +135,41 @@ def test_one_of_several_segments_can_be_chosen(store: Store, tmp_path: Path) -> 
     assert any("1 of 2 segments" in word for word in import_of(record)["warnings"])
 
 
-def test_a_lesion_that_is_drawn_again_in_two_parts_keeps_its_number_for_the_larger(
-    store: Store, tmp_path: Path
-) -> None:
+def test_a_lesion_that_is_drawn_again_in_two_parts_is_one_lesion_with_two_labels(store: Store, tmp_path: Path) -> None:
     add_scans(store, DAY1, 1)
     add_version_of(store, labels_of(L4=ball_of(CT, LEFT, 7.0) | ball_of(CT, RIGHT, 8.0)))
     both = labels_of(L1=ball_of(CT, LEFT, 7.0), L2=ball_of(CT, RIGHT, 8.0))
     record = _mask(store, _file(tmp_path, np.array(both.array)))
-    assert (label_at(store, DAY1, 2, LEFT), label_at(store, DAY1, 2, RIGHT)) == (5, 4)
+    assert said_of(store, DAY1, 2) == {1: ("L4", "split"), 2: ("L4", "split")}
     assert record.parent_version == 1
-    assert any("1 is L5 (new), 2 is L4" in word for word in import_of(record)["warnings"])
+    assert any("1 is L4, 2 is L4" in word for word in import_of(record)["warnings"])
+    assert np.array_equal(store.masks.load(record).array, both.array), "labels are the file's numbers"
 
 
-def test_where_visits_cannot_be_aligned_the_files_numbers_stay_in_doubt(
-    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_where_visits_cannot_be_aligned_no_label_is_told_and_that_is_doubted(store: Store, tmp_path: Path) -> None:
     add_scans(store, DAY1, 1)
     add_scans(store, DAY2, 2)
     add_version_of(store, labels_of(L1=ball_of(CT, LEFT, 7.0), L2=ball_of(CT, RIGHT, 7.0)))
-    monkeypatch.setattr(registration, "rigid", lambda *_: RigidTransform(np.eye(4), 0.0, "failed", 0.0, "no"))
+    accept(store, DAY1)
+    registered(store, DAY2, DAY1, "failed")
     swapped = labels_of(L2=ball_of(CT, LEFT, 7.0), L1=ball_of(CT, RIGHT, 7.0))
     record = _mask(store, _file(tmp_path, np.array(swapped.array)), DAY2)
-    assert label_at(store, DAY2, 1, LEFT) == 2
-    assert any(f"could not be aligned with that of {DAY1}" in doubt for doubt in import_of(record)["doubts"])
+    assert (lesion_at(store, DAY2, 1, LEFT), lesion_at(store, DAY2, 1, RIGHT)) == ("unlinked-2", "unlinked-1")
+    doubts = import_of(record)["doubts"]
+    assert [f"Label {n} (linked to no lesion)" in doubt for n, doubt in enumerate(doubts, 1)] == [True, True]
+    assert all(f"({DAY1}: failed)" in doubt for doubt in doubts)
+    assert [s["lesion_id"] for s in import_of(record)["segments"]] == [None, None]
 
 
 def test_large_numbers_of_a_first_mask_leave_room_for_later_lesions(store: Store, tmp_path: Path) -> None:
     add_scans(store, DAY1, 1)
     both = labels_of(L128=ball_of(CT, LEFT, 7.0), L255=ball_of(CT, RIGHT, 8.0))
-    record = _mask(store, _file(tmp_path, np.array(both.array)))
-    assert sorted(_volumes(record)) == ["L1", "L2"]
-    assert any("numbered from 1" in word for word in import_of(record)["warnings"])
+    assert sorted(_volumes(_mask(store, _file(tmp_path, np.array(both.array))))) == ["L128", "L255"]
+    more = np.array(both.array)
+    more[ball_of(CT, FAR, 7.0)] = 1
+    save_draft(store, "P1", DAY1, parent_version=1, labels=LabelMap(more, CT), answers=[], person="demo")
+    assert lesion_at(store, DAY1, 2, FAR) == "L256"
+    assert lesion_at(store, DAY1, 2, RIGHT) == "L255"
 
 
 def test_a_mask_on_a_foreign_grid_is_doubted_and_one_that_fills_it_is_refused(store: Store, tmp_path: Path) -> None:
@@ -163,7 +179,7 @@ def test_a_mask_on_a_foreign_grid_is_doubted_and_one_that_fills_it_is_refused(st
     assert any("of none of the timepoint's scans" in doubt for doubt in import_of(record)["doubts"])
     part = Grid((12, 11, 9), CT.affine)
     record = _mask(store, _file(tmp_path, np.ones(part.shape, np.uint8), part))
-    assert import_of(record)["doubts"] == [], "a part of the scan's own grid"
+    assert not _of_scans(import_of(record)), "a part of the scan's own grid"
     with pytest.raises(InputError, match="fits none of the timepoint's scans"):
         _mask(store, _file(tmp_path, np.ones(foreign.shape, np.uint8), foreign))
 

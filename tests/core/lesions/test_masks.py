@@ -164,6 +164,20 @@ def test_a_ball_measures_its_diameter():
     assert found.volume_mm3 == pytest.approx(4 / 3 * np.pi * 20**3, rel=0.01)
 
 
+def test_pieces_that_lie_apart_add_up_and_specks_and_gaps_do_not():
+    """Two balls of 12 mm, 110 mm apart: 24 mm, where across them it is 122 mm."""
+    i, j, k = np.ogrid[:160, :30, :30]
+    ball = [(i - centre) ** 2 + (j - 15) ** 2 + (k - 15) ** 2 <= 5.5**2 for centre in (20, 130)]
+    array = (ball[0] | ball[1]).astype(np.uint8)
+    array[75, 15, 15] = 1  # a speck of 1 mm3
+    (found,) = measure(LabelMap(array, Grid(array.shape, np.eye(4))))
+    assert found.longest_diameter_mm == pytest.approx(24, abs=1.0)
+    specks = np.zeros((20, 20, 3), np.uint8)
+    specks[2:5, 2, 1] = specks[10:16, 2, 1] = 1
+    (small,) = measure(LabelMap(specks, Grid(specks.shape, np.eye(4))))
+    assert small.longest_diameter_mm == pytest.approx(6), "nothing but specks: the largest"
+
+
 def test_lesions_come_in_order_and_the_diameter_is_of_the_widest_slice():
     array = np.zeros(GRID.shape, dtype=np.uint8)
     array[1:3, 1, 1] = 5

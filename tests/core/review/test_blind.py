@@ -16,8 +16,8 @@ from core.jobs.jobs import run_inline
 from core.jobs.pipeline import KINDS, import_mask
 from core.jobs.stages import refine, segment
 from core.jobs.stages.draft import save_draft
+from core.jobs.stages.linking import scans_here
 from core.jobs.stages.readers import add_consensus, readers_of_timepoint
-from core.lesions.matching import components
 from core.review.drawable import drawable_lesions
 from core.review.readers import newest_visible_mask, visible_masks
 from core.types import LabelMap
@@ -121,10 +121,10 @@ def as_segment(
     found = np.zeros(SHAPE, bool)
     found[:4, 1:4, 1:4] = True
     found[6:10, 5:8, 4:7] = True
-    reference = store.scans.load(store.scans.reference("P1", day))
-    numbered, matching = segment._number(components(found, grid(), min_volume_mm3=1.0), reference, params)
-    write_nifti(folder / "mask.nii.gz", numbered, grid(), overwrite=True)
-    result = {"mask": "mask.nii.gz", "checkpoint_sha256": "0" * 64, "seconds": {}, "matching": matching}
+    here = scans_here(store, "P1", day)
+    labels, proposed = segment.linked(LabelMap(found.astype(np.uint8), grid()), here, params["linking"])
+    write_nifti(folder / "mask.nii.gz", labels.array, grid(), overwrite=True)
+    result = {"mask": "mask.nii.gz", "checkpoint_sha256": "0" * 64, "seconds": {}, "proposed": proposed.to_json()}
     return params, segment.record_segment(store, params, result, folder, person)
 
 
@@ -141,8 +141,8 @@ def test_a_blind_readers_first_mask_has_no_parent_and_compares_with_nothing(hidd
 def test_an_import_a_refinement_and_a_proposal_beside_a_hidden_first_mask_have_no_parent(hidden_first, tmp_path):
     store = hidden_first
     params, network = as_segment(store, tmp_path)
-    assert (params["priors"], params["next_label"]) == ([], 1)
-    assert network["matching"] == {"prior": None}
+    assert (params["linking"]["known"], params["linking"]["next_number"]) == ([], 1)
+    assert [(link["lesion_id"], link["relation"]) for link in network["links"]] == [("L1", "new"), ("L2", "new")]
     is_first(stored(store, network["version"]))
     is_first(network)
     store.decisions.decide("P1", DAY1, network["version"], "reject", "demo", "test")
@@ -240,18 +240,23 @@ def test_a_new_lesions_number_does_not_count_what_others_found(blind, tmp_path):
 
 
 def test_a_network_run_by_the_one_reader_shows_the_other_nothing_of_the_first_ones_mask(blind, tmp_path):
-    """Everybody sees an automatic version: neither its parent, nor its numbers, nor its notes may be of a reading."""
+    """Everybody sees an automatic version: neither its parent, nor its lesions, nor its notes may be of a reading."""
     params, record = as_segment(blind, tmp_path, "ann")
-    assert [prior["lesions"] for prior in params["priors"]] == [[1]]
-    assert (params["next_label"], record["parent_version"]) == (2, 1)
-    assert record["matching"] == {"prior": DAY1, "merged": {}, "new": [2], "vanished": []}
+    assert [one["lesion_of"] for one in params["linking"]["known"]] == [{"1": "L1"}]
+    assert (params["linking"]["next_number"], record["parent_version"]) == (2, 1)
+    assert [(link["label"], link["lesion_id"]) for link in record["links"]] == [(1, "L1"), (2, "L2")]
+    assert blind.masks.version("P1", DAY1, 2).mask_id not in json.dumps(record)
 
 
 def test_a_later_visit_is_numbered_by_what_its_reader_may_see_of_the_blind_one(blind, tmp_path):
-    for person, lesions, free in (("ben", [1], 2), ("ann", [1, 2], 3)):
-        params = segment.prepare_segment(blind, {"patient_id": "P1", "timepoint": DAY2}, person)
-        assert [(prior["timepoint"], prior["lesions"]) for prior in params["priors"]] == [(DAY1, lesions)]
-        assert params["next_label"] == free
+    def linking(person: str) -> Any:
+        return segment.prepare_segment(blind, {"patient_id": "P1", "timepoint": DAY2}, person)["linking"]
+
+    for person, free in (("ben", 2), ("ann", 3)):
+        assert (linking(person)["known"], linking(person)["next_number"]) == ([], free), "nothing is accepted"
+    blind.decisions.decide("P1", DAY1, 1, "accept", "demo", "good")
+    for person in ("ben", "ann"):
+        assert [one["lesion_of"] for one in linking(person)["known"]] == [{"1": "L1"}]
 
 
 # ---------------------------------------------------------------- what was recorded before

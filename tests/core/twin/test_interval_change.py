@@ -65,7 +65,7 @@ def _visit(record: MaskRecord, **scan: Any) -> MeasuredVisit:
 def _change(first: MeasuredVisit, second: MeasuredVisit, lesion: str = "L1") -> Change:
     """From day 7 to day 38."""
     visits = {
-        day: replace(visit, record=replace(visit.record, timepoint=day))
+        day: replace(visit, record=replace(visit.record, timepoint=day))  # type: ignore[type-var]
         for day, visit in zip((DAYS[0], DAYS[1]), (first, second), strict=True)
     }
     days = ("2023-12-25", *visits)

@@ -5,20 +5,19 @@ from __future__ import annotations
 import itertools
 from dataclasses import replace
 
-import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from core.errors import InputError
-from core.lesions.masks import measure
 from core.remembered.rows import MaskVerdict, ScanVerdict
 from core.twin import curve
 from core.twin.response import volumetric_response
-from core.twin.timeline_cells import CELL_STATES, NUMBER_STATES, Cell
+from core.twin.timeline import PatientTimeline
+from core.twin.timeline_cells import CELL_STATES, NUMBER_STATES, Cell, CellLink, Total
 from core.twin.timeline_changes import all_changes, interval_change, lesion_changes
 from core.twin.timeline_response import response_points
-from core.types import TOTAL_LESION_ID, Grid, LabelMap
+from core.types import TOTAL_LESION_ID, Grid
 from tests.core.twin.timeline_phantom import (
     DAYS,
     FIELD,
@@ -33,6 +32,23 @@ from tests.core.twin.timeline_phantom import (
 
 D1, D2, D3, D4 = DAYS
 LOW, HALF = (Grid((100, 100, slices), FIELD.affine) for slices in (45, 60))  # to z = 89 and 119 mm
+
+
+def at(found: PatientTimeline, name: str, day: str) -> Cell:
+    cell = found.cell(name, day)
+    assert cell is not None
+    return cell
+
+
+def total_at(found: PatientTimeline, day: str) -> Total:
+    total = found.total(day)
+    assert total is not None
+    return total
+
+
+def linked(cell: Cell) -> CellLink:
+    assert cell.link is not None
+    return cell.link
 
 
 def verdicts(found, name: str) -> list[tuple[str, str]]:
@@ -50,12 +66,11 @@ def test_a_lesion_outside_the_second_scan_is_not_in_view_and_nothing_is_said_of_
     far = lesion("L1", 40, centroid_mm=(100.0, 100.0, 150.0))
     found = timeline(mask(D1, far), mask(D2), fields={D2: LOW})
     assert states(found, "L1") == ["measured", "not in view"]
-    cell = found.cell("L1", D2)
-    assert cell is not None
+    cell = at(found, "L1", D2)
     assert (cell.volume_mm3, cell.mask_id) == (None, f"m-{D2}")
     assert cell.why == f"The scan does not reach where it was on {D1}, by the scanners' coordinates."
-    assert found.total(D2).volume_mm3 is None
-    assert found.total(D2).why == "No total: L1 not in view."
+    assert total_at(found, D2).volume_mm3 is None
+    assert total_at(found, D2).why == "No total: L1 not in view."
     assert all_changes(found) == []
     assert responses(found) == ["baseline", "NE"]
     assert [p.timepoint for p in found.points] == [D1, D1]
@@ -70,18 +85,18 @@ def test_a_lesion_that_another_one_swallowed_is_merged_and_neither_is_gone_nor_g
     for links in (said, said[:1]):  # the label's own link says it too
         found = timeline(before, after, mask(D3, lesion("L1", 66)), links=links)
         assert states(found, "L2") == ["measured", "merged into", "merged into"]
-        assert found.cell("L2", D2).into == found.cell("L2", D3).into == ("L1",)
-        assert found.cell("L2", D3).why == f"Merged into L1 on {D2}, and not seen since."
+        assert at(found, "L2", D2).into == at(found, "L2", D3).into == ("L1",)
+        assert at(found, "L2", D3).why == f"Merged into L1 on {D2}, and not seen since."
         assert verdicts(found, "L1") == [
             ("unknown", "no rule: lesions merged"),
             ("real", "QIBA CT tumour volume, 50–100 mm (assumed)"),
         ]
         assert verdicts(found, "L2") == []
-        assert found.total(D2).volume_mm3 == pytest.approx(ball_mm3(60))
+        assert total_at(found, D2).volume_mm3 == pytest.approx(ball_mm3(60))
         assert [v for v, _ in verdicts(found, TOTAL_LESION_ID)] == ["real", "real"], "one set of lesions"
         assert responses(found) == ["baseline", "PD", "PD"]
         assert volumetric_response(response_points(found))[1].new_lesions == ()
-    assert found.cell("L1", D2).link.confirmed_by == "ann"
+    assert linked(at(found, "L1", D2)).confirmed_by == "ann"
     apart = timeline(before, after, mask(D3, lesion("L1", 50), lesion("L2", 30)), links=said)
     assert states(apart, "L2") == ["measured", "merged into", "measured"]
     assert verdicts(apart, "L1")[1] == ("unknown", "no rule: lesions came apart")
@@ -93,7 +108,7 @@ def test_what_the_network_alone_draws_below_half_a_millilitre_is_kept_and_no_num
     assert small["volume_mm3"] < 500
     net = {"method": "nnunet", "checkpoint_sha256": "aaa"}
     found = timeline(mask(D1, lesion("L1", 40)), mask(D2, small, **net), mask(D3, lesion("L1", 20)))
-    cell = found.cell("L1", D2)
+    cell = at(found, "L1", D2)
     assert (cell.state, cell.volume_mm3, cell.longest_diameter_mm) == ("too small to measure", None, None)
     assert (cell.method, cell.checkpoint_sha256) == ("nnunet", "aaa")
     assert [(c.from_timepoint, c.to_timepoint) for c in lesion_changes(found, "L1")] == [(D1, D3)]
@@ -108,6 +123,8 @@ def test_what_the_network_alone_draws_below_half_a_millilitre_is_kept_and_no_num
         mask(D1, lesion("L1", 40)), mask(D2, lesion("L1", 40), {**small, "lesion_id": "L2", "label": 2}, **net)
     )
     assert (states(speck, "L2"), responses(speck)) == (["absent", "too small to measure"], ["baseline", "SD"])
+    grown = mask(D3, lesion("L1", 40), lesion("L2", 20))
+    assert timeline(mask(D1, lesion("L1", 40)), mask(D2, lesion("L1", 40), **net), grown).new_lesions == {"L2": D3}
 
 
 def test_a_new_lesion_is_told_as_new_and_the_total_is_not_judged_as_one_lesion() -> None:
@@ -123,27 +140,11 @@ def test_a_new_lesion_is_told_as_new_and_the_total_is_not_judged_as_one_lesion()
     assert responses(found) == ["baseline", "PD"]
 
 
-def test_two_pieces_of_a_lesion_add_up_and_the_gap_between_them_does_not() -> None:
-    def ball(k: int) -> np.ndarray:
-        i, j, z = np.meshgrid(*[np.arange(n) for n in (160, 30, 30)], indexing="ij")
-        return (i - k) ** 2 + (j - 15) ** 2 + (z - 15) ** 2 <= 5.5**2
-
-    array = (ball(20) | ball(130)).astype(np.uint8)
-    array[75, 15, 15] = 1  # a speck of 1 mm3
-    (one,) = measure(LabelMap(array, Grid(array.shape, np.eye(4))))
-    assert one.longest_diameter_mm == pytest.approx(24, abs=1.0)
+def test_two_labels_of_one_lesion_add_up_and_the_gap_between_them_does_not() -> None:
     half = lesion("L1", 12)
-    found = timeline(mask(D1, half, {**half, "label": 2}))  # the same as two labels
-    cell = found.cell("L1", D1)
+    cell = at(timeline(mask(D1, half, {**half, "label": 2, "centroid_mm": (100.0, 100.0, 190.0)})), "L1", D1)
     assert (cell.longest_diameter_mm, cell.volume_mm3) == (24, pytest.approx(2 * ball_mm3(12)))
     assert cell.short_axis_mm is None
-
-
-def test_pieces_that_are_all_specks_are_as_long_as_the_largest() -> None:
-    array = np.zeros((20, 20, 3), np.uint8)
-    array[2:5, 2, 1] = array[10:16, 2, 1] = 1
-    (one,) = measure(LabelMap(array, Grid(array.shape, np.eye(4))))
-    assert one.longest_diameter_mm == pytest.approx(6)
 
 
 # --- what else a cell can be
@@ -162,7 +163,7 @@ def test_absent_needs_a_scan_that_reaches_there_through_the_registration_where_t
     assert states(timeline(one, none, transforms=[stale]), "L1")[1] == "absent"
     unread = timeline(one, none, fields={D2: None})
     assert states(unread, "L1")[1] == "not assessed"
-    assert "cannot be read" in unread.cell("L1", D2).why
+    assert "cannot be read" in at(unread, "L1", D2).why
 
 
 def test_it_is_looked_for_where_it_was_at_the_nearest_visit() -> None:
@@ -187,11 +188,11 @@ def test_it_is_looked_for_where_it_was_at_the_nearest_visit() -> None:
 def test_a_link_without_a_label_says_what_became_of_a_lesion(relation: str, into: tuple[str, ...], state: str) -> None:
     both = mask(D1, lesion("L1", 40), lesion("L2", 20))
     said = link(D2, None, "L1", relation, into=into, confidence=0.5, evidence={"doubts": ["It may be L2."]})
-    cell = timeline(both, mask(D2, lesion("L2", 30)), links=[said]).cell("L1", D2)
-    assert (cell.state, cell.into, cell.link.confidence) == (state, into, 0.5)
+    cell = at(timeline(both, mask(D2, lesion("L2", 30)), links=[said]), "L1", D2)
+    assert (cell.state, cell.into, linked(cell).confidence) == (state, into, 0.5)
     assert cell.doubts == ("It may be L2.",)
-    sure = timeline(both, mask(D2, lesion("L2", 30)), links=[replace(said, confirmed_by="ann")]).cell("L1", D2)
-    assert (sure.doubts, sure.link.confirmed_by) == ((), "ann")
+    sure = at(timeline(both, mask(D2, lesion("L2", 30)), links=[replace(said, confirmed_by="ann")]), "L1", D2)
+    assert (sure.doubts, linked(sure).confirmed_by) == ((), "ann")
 
 
 def test_a_lesion_that_fell_apart_is_neither_gone_nor_are_its_parts_new() -> None:
@@ -209,9 +210,9 @@ def test_labels_that_nobody_could_link_are_in_no_curve_and_may_be_the_lesion_tha
     found = timeline(mask(D1, lesion("L1", 40), lesion("L2", 20)), after)
     assert found.lesions == ("L1", "L2")
     assert states(found, "L2") == ["measured", "not assessed"]
-    assert "unlinked-2 may be it" in found.cell("L2", D2).why
+    assert "unlinked-2 may be it" in at(found, "L2", D2).why
     assert [(one.lesion_id, one.label) for one in found.unlinked] == [("unlinked-2", 2)]
-    assert found.total(D2).volume_mm3 is None
+    assert total_at(found, D2).volume_mm3 is None
     assert {p.lesion_id for p in found.points} == {"L1", "L2", TOTAL_LESION_ID}
     assert "unlinked-2: nobody can tell which lesion it is" in curve.exclusions(found)[D2]
 
@@ -232,15 +233,24 @@ def test_a_timepoint_without_an_accepted_mask_that_can_be_read_is_not_assessed_a
     assert [p.volume_mm3 for p in response_points(found)][1:] == [pytest.approx(float("nan"), nan_ok=True)]
 
 
+def test_a_lesion_of_a_mask_that_cannot_be_read_is_not_0_elsewhere() -> None:
+    lost = mask(D2, lesion("L1", 40), lesion("L2", 20), mask_id="lost")
+    found = timeline(mask(D1, lesion("L1", 40)), lost, problems={"lost": "file lost"})
+    assert states(found, "L2") == ["not assessed"]
+    assert found.followed == ("L1",)
+    assert total_at(found, D1).volume_mm3 == pytest.approx(ball_mm3(40))
+    assert {p.lesion_id for p in response_points(found) if p.timepoint == D2} == {"L1", "L2"}
+
+
 def test_a_rejected_lesion_has_no_number_and_is_in_no_total() -> None:
     bad = lesion("L2", 20, rejected=True)
     found = timeline(mask(D1, lesion("L1", 40), lesion("L2", 20)), mask(D2, lesion("L1", 40), bad))
     assert states(found, "L2") == ["measured", "rejected"]
-    assert found.total(D2).lesions == ("L1",)
-    assert found.total(D2).volume_mm3 == pytest.approx(ball_mm3(40))
+    assert total_at(found, D2).lesions == ("L1",)
+    assert total_at(found, D2).volume_mm3 == pytest.approx(ball_mm3(40))
     assert verdicts(found, TOTAL_LESION_ID) == [("unknown", "totals of different lesions")]
     only = timeline(mask(D1, lesion("L1", 40), bad))
-    assert (only.followed, states(only, "L2"), only.total(D1).lesions) == (("L1",), ["rejected"], ("L1",))
+    assert (only.followed, states(only, "L2"), total_at(only, D1).lesions) == (("L1",), ["rejected"], ("L1",))
 
 
 # --- registration and doubts at both ends
@@ -271,7 +281,7 @@ def test_doubts_of_the_gates_are_those_of_the_lesion_whatever_its_label() -> Non
     said = MaskVerdict("a", f"m-{D1}", "P1", D1, 1, {**found, "lesions": odd}, "demo", "")
     one = mask(D1, lesion("L7", 30, label=1), lesion("L1", 30, label=2))
     seen = timeline(one, mask_verdicts=[said])
-    assert [seen.cell(name, D1).doubts for name in ("L7", "L1")] == [(), ("shape of L1 unusual",)]
+    assert [at(seen, name, D1).doubts for name in ("L7", "L1")] == [(), ("shape of L1 unusual",)]
 
 
 @pytest.mark.parametrize(
@@ -286,7 +296,30 @@ def test_doubts_of_the_gates_are_those_of_the_lesion_whatever_its_label() -> Non
 )
 def test_a_scan_s_verdict_that_is_stale_or_cannot_judge_is_a_doubt(result, doubts) -> None:
     said = ScanVerdict("a", "P1", D1, result, "demo", "")
-    assert timeline(mask(D1, lesion("L1", 30)), scan_verdicts=[said]).cell("L1", D1).doubts == doubts
+    assert at(timeline(mask(D1, lesion("L1", 30)), scan_verdicts=[said]), "L1", D1).doubts == doubts
+
+
+def test_what_no_gate_has_judged_is_told_and_widens_nothing() -> None:
+    short = {"verdict": "not enough reference masks", "p_value": None, "flagged": None}
+    few = MaskVerdict("a", f"m-{D1}", "P1", D1, 1, short, "demo", "")
+    masks = mask(D1, lesion("L1", 40)), mask(D2, lesion("L1", 49))
+    found = timeline(*masks, scan_verdicts=[], mask_verdicts=[few])
+    not_asked = "the scan gate has not judged the scan"
+    assert at(found, "L1", D1).doubts == (not_asked, "not enough reference masks")
+    assert at(found, "L1", D2).doubts == (not_asked, "the mask gate has not judged the mask")
+    (change,) = lesion_changes(found, "L1")
+    assert (change.change.verdict, change.change.widened_by) == ("real", ())
+
+
+def test_what_speaks_against_a_link_widens_the_change_until_a_person_confirms_it() -> None:
+    unsure = link(D2, 1, "L1", "stable", confidence=0.4, evidence={"doubts": ["Matched by distance alone."]})
+    masks = mask(D1, lesion("L1", 40)), mask(D2, lesion("L1", 44.5))
+    for said, verdict, doubts in (
+        (unsure, "within noise", ("doubt: Matched by distance alone. (after)",)),
+        (replace(unsure, confirmed_by="ann"), "real", ()),
+    ):
+        (change,) = lesion_changes(timeline(*masks, links=[said]), "L1")
+        assert (change.change.verdict, change.change.widened_by) == (verdict, doubts)
 
 
 # --- what holds for every timeline

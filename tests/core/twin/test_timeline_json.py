@@ -40,7 +40,7 @@ def test_every_key_of_the_contract_is_there_and_unknown_is_null() -> None:
     by_place = {(cell["lesion_id"], cell["timepoint"]): cell for cell in found["cells"]}
     merged = by_place["L2", DAYS[1]]
     assert (merged["state"], merged["into"], merged["volume_mm3"]) == ("merged into", ["L1"], None)
-    assert merged["link"] == {"confidence": 0.6, "confirmed_by": None}
+    assert merged["link"] == {"confidence": 0.6, "confirmed_by": None, "doubts": []}
     waiting = by_place["L1", DAYS[2]]
     assert (waiting["state"], waiting["mask_id"], waiting["why"]) == ("not assessed", None, "No mask yet.")
     assert by_place["L1", DAYS[0]]["link"] is None

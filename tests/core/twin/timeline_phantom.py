@@ -10,7 +10,7 @@ import numpy as np
 
 from core.errors import StoreError
 from core.remembered.links import LesionLink, StoredTransform
-from core.remembered.rows import ScanVerdict
+from core.remembered.rows import MaskVerdict, ScanVerdict
 from core.twin.timeline import PatientTimeline, patient_timeline
 from core.types import Decision, Grid
 
@@ -67,10 +67,18 @@ def rows(
     thickness_mm: float = 1.0,
     problems: Mapping[str, str] | None = None,
     days: Sequence[str] = DAYS,
-    scan_verdicts: Sequence[ScanVerdict] = (),
-    mask_verdicts: Sequence[Any] = (),
+    scan_verdicts: Sequence[ScanVerdict] | None = None,
+    mask_verdicts: Sequence[MaskVerdict] | None = None,
 ) -> Any:
-    """A store of one patient; `fields`: where scans lie that lie elsewhere than in `FIELD` (None: cannot be read)."""
+    """A store of one patient; `fields`: where scans lie that lie elsewhere than in `FIELD` (None: cannot be read).
+
+    Scans are in distribution and masks usual, unless other verdicts are given.
+    """
+    usual = {"verdict": "usual", "p_value": 0.5, "flagged": False}
+    of_masks = [MaskVerdict(m.mask_id, m.mask_id, "P1", m.timepoint, 1, usual, "demo", "") for m in masks]
+    of_scans = [ScanVerdict(day, "P1", day, {"state": "in distribution"}, "demo", "") for day in days]
+    of_masks = of_masks if mask_verdicts is None else list(mask_verdicts)
+    of_scans = of_scans if scan_verdicts is None else list(scan_verdicts)
     facts = {"sequence": "", "spacing_mm": (1.0, 1.0, 1.0), "metadata": {"slice_thickness_mm": thickness_mm}}
     scans = [
         SimpleNamespace(timepoint=day, sha256=f"s-{day}", modality=(modality or {}).get(day, "CT"), **facts)
@@ -93,7 +101,7 @@ def rows(
             reference_grid=grid_at,
         ),
         decisions=SimpleNamespace(of=lambda patient: decided, to_affirm=dict),
-        verdicts=SimpleNamespace(of_masks=lambda p: list(mask_verdicts), of_scans=lambda p: list(scan_verdicts)),
+        verdicts=SimpleNamespace(of_masks=lambda p: of_masks, of_scans=lambda p: of_scans),
         links=SimpleNamespace(of=lambda patient: list(links)),
         transforms=SimpleNamespace(of=lambda patient: list(transforms)),
     )

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from core.imaging.registration import RigidTransform
+from core.imaging.registration import RigidTransform, State
 from core.imaging.registration.to_remember import found_transform
 from core.imaging.registration.transform import about
 from core.remembered.links import StoredTransform
@@ -36,9 +36,13 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
             clinic.add_scan(store, "KIM", day, clinic.body(n, (n, 0, 0)))
             clinic.add_scan(store, "LEO", day, clinic.noise(5) if n else clinic.body(3))
             clinic.add_scan(store, "MIA", day, clinic.body(6 + n))
-        for patient, state, why in (("KIM", "good", "converged"), ("LEO", "failed", "The scans share nothing.")):
+        said: dict[str, tuple[State, str]] = {
+            "KIM": ("good", "converged"),
+            "LEO": ("failed", "The scans share nothing."),
+        }
+        for patient, (state, why) in said.items():
             scans = [store.scans.reference(patient, day) for day in DAYS]
-            found = RigidTransform(about(np.eye(3), np.zeros(3), [2, 0, 0]), 0.9, state, 1.0, why, 0.75)
+            found = RigidTransform(about(np.eye(3), np.zeros(3), np.array([2.0, 0, 0])), 0.9, state, 1.0, why, 0.75)
             store.transforms.add(patient, found_transform(found, scans[0], scans[1]), "demo")
     return root
 
@@ -175,6 +179,26 @@ def test_a_shift_in_numbers_is_stored_as_a_transform_of_its_own_and_can_be_undon
     assert np.asarray(new.matrix) @ [0, 0, 0, 1] == pytest.approx(before @ [-4, 0, 0, 1])
     assert field(app, "shift x").value == 0.0
     assert "Accepted by demo" in told(app)
+
+
+def test_with_a_correction_refused_the_one_that_was_accepted_before_counts_again_and_both_are_listed(opened):
+    app = opened()
+    button(app, "Accept").click().run()
+    field(app, "shift x").set_value(4.0).run()
+    button(app, "Save and accept").click().run()
+    first, second = stored()
+    app.text_input(key=session.REFUSED_BECAUSE.key("KIM", second.transform_id)).set_value("worse").run()
+    button(app, "Refuse it").click().run()
+    assert not app.exception
+    assert first.transform_id[:8] in told(app)
+    assert "The one that was accepted before it counts again." in app.toast[0].value
+    (row,) = app.dataframe[0].value.to_dict("records")
+    assert (row["State"], row["How"], row["Why"], row["Id"]) == (
+        "refused",
+        "moved by hand",
+        "worse",
+        second.transform_id[:8],
+    )
 
 
 def test_moves_are_kept_while_the_landmarks_are_looked_at(opened):

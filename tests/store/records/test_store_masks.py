@@ -35,7 +35,7 @@ from tests.store_phantom import (
 def test_a_scan_is_stored_with_its_sidecar_and_read_back_the_same(store: Store) -> None:
     scan = add_scan(store, metadata={"kvp": np.float32(120), "filters": ("a", "b")})
     assert scan.path == "raw/set/P1/2020-01-01/CT.nii.gz"
-    assert scan.spacing_mm == (1.0, 1.0, 2.0)
+    assert scan.spacing_mm == (8.0, 8.0, 16.0)
     assert scan.orientation == "RAS"
     assert scan.sha256 == file_sha256(store.root / scan.path)
     assert scan.metadata == {"kvp": 120.0, "filters": ["a", "b"]}
@@ -321,14 +321,14 @@ def test_only_accepted_masks_enter_the_curve_and_an_absent_lesion_counts_zero(st
     assert volume_points(store, "P1") == []
     store.decisions.decide("P1", DAY1, 1, "accept", "ann", "good")
     store.decisions.decide("P1", DAY3, 1, "accept", "ann", "good")
-    points = [(p.timepoint, p.days, p.lesion_id, p.volume_mm3) for p in volume_points(store, "P1")]
+    points = [(p.timepoint, p.days, p.lesion_id, p.volume_mm3 / VOXEL_MM3) for p in volume_points(store, "P1")]
     assert points == [
-        (DAY1, 0.0, "L1", 8.0),
-        (DAY3, 150.0, "L1", 6.0),
+        (DAY1, 0.0, "L1", 4.0),
+        (DAY3, 150.0, "L1", 3.0),
         (DAY1, 0.0, "L2", 0.0),
-        (DAY3, 150.0, "L2", 10.0),
-        (DAY1, 0.0, "total", 8.0),
-        (DAY3, 150.0, "total", 16.0),
+        (DAY3, 150.0, "L2", 5.0),
+        (DAY1, 0.0, "total", 4.0),
+        (DAY3, 150.0, "total", 8.0),
     ]
 
 

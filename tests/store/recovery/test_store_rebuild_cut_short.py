@@ -16,7 +16,7 @@ from store.ledger import journal, ledgers
 from store.ledger.writing import Ledger
 from tests.store.recovery.damage import P1, lose
 from tests.store.reopening import Killed
-from tests.store_phantom import DAY1, add_mask, add_scan
+from tests.store_phantom import DAY1, VOXEL_MM3, add_mask, add_scan
 
 pytestmark = pytest.mark.usefixtures("no_key")
 
@@ -76,7 +76,7 @@ def test_a_write_that_was_cut_short_counts_in_a_rebuild_only_if_all_its_files_ar
     with open_store(root) as store:
         versions = {record.version: record.status for record in store.masks.of("P1")}
         assert versions == {1: "accepted"} | ({2: "proposed"} if len(there) == 2 else {})
-        assert [p.volume_mm3 for p in volume_points(store, "P1") if p.lesion_id == "total"] == [12.0]
+        assert [p.volume_mm3 for p in volume_points(store, "P1") if p.lesion_id == "total"] == [6 * VOXEL_MM3]
         assert store.verify() == []
     assert (root / files["image"]).exists() == (len(there) == 2), "else it belongs to nothing and is out of the way"
 

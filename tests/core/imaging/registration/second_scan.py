@@ -1,4 +1,4 @@
-"""A second scan of a patient, made of the first: moved, bent a little, other voxels, another field, noise."""
+"""A second scan of a patient, made of the first: moved, bent, the tumour grown, other voxels, another field, noise."""
 
 from __future__ import annotations
 
@@ -9,7 +9,9 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from scipy.spatial.transform import Rotation
 
-from core.types import Grid, Volume
+from core.imaging.registration.transform import inverse, mapped
+from core.simulation.simulate import radial_warp
+from core.types import Grid, LabelMap, Volume
 
 
 @dataclass(frozen=True)
@@ -24,6 +26,7 @@ class Second:
         follows: the second field is moved with the patient as far as this (0 stays, 1 goes along).
         margin_mm: taken off the second field on either side in the plane.
         bend_mm: root mean square of a smooth displacement that no rigid motion explains.
+        growth: the tumour's volume is so many times what it was; needs its contour. What is around it is pushed.
         seed: of noise and bend.
     """
 
@@ -35,6 +38,7 @@ class Second:
     follows: float = 0.0
     margin_mm: float = 6.0
     bend_mm: float = 0.0
+    growth: float = 1.0
     seed: int = 0
 
 
@@ -47,7 +51,7 @@ def motion_of(grid: Grid, how: Second) -> NDArray[np.float64]:
     return matrix
 
 
-def second_scan(scan: Volume, how: Second) -> tuple[Volume, NDArray[np.float64]]:
+def second_scan(scan: Volume, how: Second, tumour: LabelMap | None = None) -> tuple[Volume, NDArray[np.float64]]:
     """The scan of the moved patient, and the motion (4x4, fixed RAS mm -> moving RAS mm) that is to be found.
 
     The field stands in the scanner (or follows); what lies outside the first scan's field is filled with its least
@@ -55,13 +59,7 @@ def second_scan(scan: Volume, how: Second) -> tuple[Volume, NDArray[np.float64]]
     """
     motion = motion_of(scan.grid, how)
     field = field_of(scan.grid, motion, how)
-    places = np.stack(np.meshgrid(*(np.arange(n) for n in field.shape), indexing="ij"), axis=-1).reshape(-1, 3)
-    back = np.linalg.inv(motion)
-    index = scan.grid.to_index(field.to_mm(places) @ back[:3, :3].T + back[:3, 3])
-    rng = np.random.default_rng(how.seed)
-    if how.bend_mm:
-        index += bend(scan.grid, index, how.bend_mm, rng) / np.array(scan.grid.spacing_mm)
-    outside = ((index < -0.5) | (index > np.array(scan.grid.shape) - 0.5)).any(axis=1)
+    index, outside, rng = sources(scan.grid, field, motion, how, tumour)
     # Thick slices average: the source is smoothed along k to the new thickness.
     thick = max(0.0, (how.spacing_mm[2] / scan.grid.spacing_mm[2]) ** 2 - 1) ** 0.5 / 2.355
     source = ndimage.gaussian_filter1d(scan.array, thick, axis=2) if thick > 0.1 else scan.array
@@ -69,6 +67,40 @@ def second_scan(scan: Volume, how: Second) -> tuple[Volume, NDArray[np.float64]]
     seen = seen + rng.normal(0, how.noise, seen.shape)
     seen[outside] = float(scan.array.min())
     return Volume(seen.reshape(field.shape).astype(np.float32), field, scan.modality, scan.sequence), motion
+
+
+def second_contour(tumour: LabelMap, how: Second) -> LabelMap:
+    """The tumour's contour in that second scan."""
+    motion = motion_of(tumour.grid, how)
+    field = field_of(tumour.grid, motion, how)
+    index, outside, _ = sources(tumour.grid, field, motion, how, tumour)
+    seen = ndimage.map_coordinates((tumour.array > 0).astype(np.float32), index.T, order=1, mode="nearest") > 0.5
+    return LabelMap((seen & ~outside).reshape(field.shape).astype(np.uint8), field)
+
+
+def sources(
+    grid: Grid, field: Grid, motion: NDArray[np.float64], how: Second, tumour: LabelMap | None
+) -> tuple[NDArray[np.float64], NDArray[np.bool_], np.random.Generator]:
+    """Where in the first scan (n, 3; index) the second's voxels come from, which lie outside, and what draws noise."""
+    places = np.stack(np.meshgrid(*(np.arange(n) for n in field.shape), indexing="ij"), axis=-1).reshape(-1, 3)
+    points = mapped(inverse(motion), field.to_mm(places))
+    index = grid.to_index(points)
+    outside = np.asarray(((index < -0.5) | (index > np.array(grid.shape) - 0.5)).any(axis=1))
+    if how.growth != 1:
+        assert tumour is not None, "a tumour grows where its contour is given"
+        index = grid.to_index(before_growth(points, tumour, how.growth))
+    rng = np.random.default_rng(how.seed)
+    if how.bend_mm:
+        index = index + bend(grid, index, how.bend_mm, rng) / np.array(grid.spacing_mm)
+    return index, outside, rng
+
+
+def before_growth(points: NDArray[np.float64], tumour: LabelMap, growth: float) -> NDArray[np.float64]:
+    """Where points (n, 3) mm were before the tumour grew, in pieces."""
+    inside = tumour.array > 0
+    warp = radial_warp(tumour.grid.to_mm(np.argwhere(inside & ~ndimage.binary_erosion(inside))), growth)
+    pieces = np.array_split(points.T, max(1, len(points) // 50_000), axis=1)
+    return np.concatenate([warp.source(piece) for piece in pieces], axis=1).T
 
 
 def field_of(grid: Grid, motion: NDArray[np.float64], how: Second) -> Grid:

@@ -10,8 +10,9 @@ from core.imaging.registration.judging import LIMITS, judge
 from core.imaging.registration.transform import Figure
 
 FINE = {
-    "information": 1.0, "overlap": 0.9, "edges": 0.97, "blocks_at_home": 0.9, "drift": 0.0, "outline": 0.98,
-    "outline_distance": 2.0, "inverse": 0.5, "agreement": 1.0, "rival": 0.0,
+    "information": 1.0, "overlap": 0.9, "edges": 0.97, "blocks_at_home": 0.9, "of_one_mind": 0.9,
+    "second_opinion": 0.2, "drift": 0.0, "outline": 0.98, "outline_distance": 2.0, "inverse": 0.5,
+    "agreement": 1.0, "rival": 0.0,
 }  # fmt: skip
 
 
@@ -35,8 +36,10 @@ def test_an_alignment_with_all_figures_fine_is_good():
         ({"edges": 0.85}, "doubtful", "edges do not run along each other (0.85"),
         ({"edges": 0.59}, "failed", "edges do not run along"),
         ({"edges": None}, "doubtful", "edges could not be measured"),
-        ({"blocks_at_home": 0.49}, "doubtful", "only 49% of small pieces"),
-        ({"blocks_at_home": 0.19}, "failed", "only 19% of small pieces"),
+        ({"blocks_at_home": 0.29}, "doubtful", "only 29% of small pieces are found where they should be"),
+        ({"blocks_at_home": 0.0}, "doubtful", "only 0% of small pieces"),
+        ({"of_one_mind": 0.29}, "doubtful", "only 29% of small pieces agree"),
+        ({"second_opinion": 2.1}, "doubtful", "small pieces together put it 2.1 mm elsewhere"),
         ({"drift": 4.0}, "doubtful", "4 mm to one side"),
         ({"outline": 0.84}, "doubtful", "outlines of the bodies differ (Dice 0.84"),
         ({"outline": None, "outline_distance": None}, "good", "converged"),
@@ -54,8 +57,10 @@ def test_each_figure_is_doubted_and_fails_beyond_its_limits(figures, state, said
 
 
 def test_a_field_too_small_for_pieces_needs_better_edges():
-    assert judge(quality(blocks_at_home=None, drift=None, edges=0.95))[0] == "good"
-    state, message = judge(quality(blocks_at_home=None, drift=None, edges=0.90))
+    assert (
+        judge(quality(blocks_at_home=None, of_one_mind=None, second_opinion=None, drift=None, edges=0.95))[0] == "good"
+    )
+    state, message = judge(quality(blocks_at_home=None, of_one_mind=None, second_opinion=None, drift=None, edges=0.90))
     assert state == "doubtful"
     assert "edges alone (0.90)" in message
 

@@ -61,7 +61,8 @@ def test_what_was_carried_is_undone_by_the_transform_that_is_stored(shift, turn,
 @given(vectors, vectors, vectors)
 def test_shift_and_turn_carry_the_picture_where_it_lies(shift, turn, centre):
     carried = carried_by(shift, turn, centre)
-    again = carried_by(*(tuple(part) for part in shift_and_turn(carried, centre)), centre)
+    again_mm, again_deg = shift_and_turn(carried, centre)
+    again = carried_by(again_mm.tolist(), again_deg.tolist(), centre)
     assert again == pytest.approx(carried, abs=1e-6)
 
 
