@@ -1,8 +1,8 @@
 """One edit of a draft: as a browser sends it, and as it lies on disk.
 
 An edit is gzip of a uint32 (little-endian) with the length of a JSON header {"slices": [k …], "prompts": [...] or
-absent, "answers": [ids] or absent, "lesions": [[label, lesion id or null] …] or absent, "what": "..."}, the header, and
-each slice's labels as uint8, i fastest. What a header claims of models and methods is dropped as it is read; the
+absent, "answers": [ids] or absent, "lesions": [{"label", "lesion_id" or null} …] or absent, "what": "..."}, the header,
+and each slice's labels as uint8, i fastest. What a header claims of models and methods is dropped as it is read; the
 server's own record says that (`core.review.model_answers`).
 """
 
@@ -32,8 +32,11 @@ MAX_WORDS = 200
 Labels = NDArray[np.uint8]
 
 
-#: A label beside those of the version, and the lesion that its person drew; None: a new one.
-DrawnAs = tuple[Lesion, Annotated[str, Field(pattern="^L[1-9][0-9]{0,8}$")] | None]
+class DrawnAs(Strict):
+    """A label beside those of the version, and the lesion that its person drew; None: a new one."""
+
+    label: Lesion
+    lesion_id: Annotated[str, Field(pattern="^L[1-9][0-9]{0,8}$")] | None
 
 
 class Header(Strict):
@@ -82,7 +85,7 @@ def pack_edit(
     if answers is not None:
         values["answers"] = list(answers)
     if lesions is not None:
-        values["lesions"] = [[label, lesion] for label, lesion in lesions.items()]
+        values["lesions"] = [{"label": label, "lesion_id": lesion} for label, lesion in lesions.items()]
     header = json.dumps(values).encode()
     pixels = b"".join(np.asarray(slices[k], np.uint8).tobytes(order="F") for k in sorted(slices))
     packer = zlib.compressobj(1, wbits=31)
@@ -117,7 +120,7 @@ def read_edit(packed: bytes, shape: tuple[int, int, int]) -> Edit:
     pixels = np.frombuffer(data, np.uint8, offset=4 + length).reshape((shape[0], shape[1], len(numbers)), order="F")
     prompts = None if header.prompts is None else [prompt.model_dump() for prompt in header.prompts]
     slices = {k: pixels[:, :, n] for n, k in enumerate(numbers)}
-    lesions = None if header.lesions is None else dict(header.lesions)
+    lesions = None if header.lesions is None else {one.label: one.lesion_id for one in header.lesions}
     return Edit(slices, prompts, header.answers, header.what[:MAX_WORDS], lesions)
 
 

@@ -80,7 +80,7 @@ def begin(asked: Asked) -> Response:
             "prompts": drawn.prompts,
             "answers": [answer.answer_id for answer in drawn.answers],
             "left_out": drawn.left_out,
-            "lesions": list((drawn.lesions or {}).items()),
+            "lesions": [{"label": label, "lesion_id": name} for label, name in (drawn.lesions or {}).items()],
         }
     return JSONResponse(
         {"draft_id": draft.draft_id, "revision": draft.revision, "parent_version": wanted.parent_version, **said},

@@ -52,7 +52,7 @@ export class Editing {
     viewer.events.on("labels", () => this.attach());
     viewer.events.on("data", () => {
       if (this.draft?.problem && !this.draft.gone) this.draft.flush(); // a new token has come
-      if (this.attached === (this.series.data.mask?.mask_id ?? null)) this.drewAs([...this.drawn]);
+      if (this.attached === (this.series.data.mask?.mask_id ?? null)) this.drewAs([]);
       this.attach();
     });
     viewer.events.on("lesion", () => this.bar.refresh());
@@ -109,7 +109,7 @@ export class Editing {
   source({ array, plane, shape }) {
     const { drawn } = this;
     return {
-      lesions: () => [...drawn],
+      lesions: () => [...drawn].map(([label, lesion_id]) => ({ label, lesion_id })),
       slice: (k) => array.slice(k * plane, (k + 1) * plane),
       prompts: () => this.prompting.all,
       answers: () => this.prompting.taken.map(({ id }) => id),
@@ -165,7 +165,7 @@ export class Editing {
    */
   drewAs(lesions) {
     const { series, drawn } = this;
-    for (const [label, id] of lesions) drawn.set(label, id);
+    for (const { label, lesion_id: id } of lesions) drawn.set(label, id);
     series.name({ ...series.data, offered: offeredBeside(series.data, drawn) });
   }
 

@@ -268,7 +268,10 @@ export interface OpenedDraft extends KnownDraft {
 }
 
 /** A label that was drawn beside those of the version, and the lesion that it is; null: a new one. */
-export type DrawnAs = [label: number, lesion_id: string | null];
+export interface DrawnAs {
+  label: number;
+  lesion_id: string | null;
+}
 
 export interface DraftLabels {
   array: Uint8Array;
