@@ -19,7 +19,6 @@ from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
 from core.errors import InputError
-from core.lesions.matching import MAX_LESIONS
 from core.remembered.untyped import JsonDict, JsonObject
 from core.review.model_answers import CLAIMS, MAX_INDEX, MAX_PROMPTS, Answer, AnswerId, DrawnPrompt, Lesion
 from core.strict import Strict, read_strictly
@@ -29,6 +28,8 @@ MAX_HEADER_BYTES, MAX_ANSWERS_BYTES = 2**20, 64 * 2**20
 #: Most answers that a draft cites.
 MAX_ANSWERS = 5000
 MAX_WORDS = 200
+#: As many as a mask of uint8 can hold.
+MAX_LABELS = 255
 Labels = NDArray[np.uint8]
 
 
@@ -45,7 +46,7 @@ class Header(Strict):
     slices: Annotated[list[Annotated[int, Field(ge=0, le=MAX_INDEX)]], Field(max_length=MAX_INDEX + 1)]
     prompts: Annotated[list[DrawnPrompt], Field(max_length=MAX_PROMPTS)] | None = None
     answers: Annotated[list[AnswerId], Field(max_length=MAX_ANSWERS)] | None = None
-    lesions: Annotated[list[DrawnAs], Field(max_length=MAX_LESIONS)] | None = None
+    lesions: Annotated[list[DrawnAs], Field(max_length=MAX_LABELS)] | None = None
     what: Annotated[str, Field(max_length=10_000)] = ""
 
     @model_validator(mode="before")

@@ -61,17 +61,18 @@ def test_the_same_lesion_drawn_at_two_dates_is_one_lesion_with_two_points(browse
     accept(page)
     assert draw(page, dashboard.url, SECOND) == [f"L1 (on {FIRST})", "new"]
     assert ask(page, "[p.series.colour(1), v.lesionKey]") == [colour, "L1"], "one colour at every timepoint"
-    expect(page.locator(".twin-viewer .legend")).to_contain_text("L1")
+    expect(page.locator(".twin-viewer").get_by_text("L1 ").first).to_be_attached()
     accept(page)
     sidecar = json.loads((root / f"processed/clinic/NORA/{SECOND}/mask_v001.json").read_text())
     assert [lesion["lesion_id"] for lesion in sidecar["lesions"]] == ["L1"]
     page.goto(f"{dashboard.url}/trajectory?patient_id=NORA")
     page.locator(".js-plotly-plot").first.wait_for()
     settle(page)
-    lines = page.locator(".js-plotly-plot").first.evaluate(
-        "(plot) => plot.data.map((line) => [line.name, line.x.length])"
+    assert page.get_by_role("radio").all_text_contents() == ["All lesions", "L1"]
+    page.get_by_role("radio", name="L1").click()
+    settle(page)
+    page.wait_for_function(
+        "document.querySelector('.js-plotly-plot')?.data?.some((line) => line.name === 'L1' && line.x.length === 2)"
     )
-    assert ["L1", 2] in lines
-    assert not [name for name, _ in lines if name == "L2"]
     expect(page.get_by_text("new", exact=True)).to_have_count(0)
     window.close()

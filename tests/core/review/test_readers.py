@@ -277,12 +277,12 @@ def test_a_new_lesions_number_follows_the_highest_that_its_reader_has_seen_at_an
         DAY2: [with_lesions(version(1, "ann", "nnunet"), 2), with_lesions(version(2, "ben"))],
     }
 
-    def new_label(store: Any) -> int | None:
-        return drawable_lesions(store, "P1", "ben", None).new_label
+    def new_label(*seen: Any) -> int | None:
+        return drawable_lesions(reading_store(*seen), "P1", "ben", None).new_label
 
-    assert new_label(reading_store(drawn)) == 8
-    assert new_label(reading_store(drawn, [DAY1], [DAY1])) == 5
-    assert new_label(reading_store({DAY1: []})) == 1
+    assert new_label(drawn) == 8
+    assert new_label(drawn, [DAY1], [DAY1]) == 5
+    assert new_label({DAY1: []}) == 1
 
 
 def test_a_version_whose_parent_is_hidden_is_seen_as_one_that_was_drawn_from_nothing():
