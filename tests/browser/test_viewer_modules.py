@@ -209,7 +209,7 @@ def test_slices_between_drawn_ones_are_interpolated_as_a_cone_narrows(edit):
     assert areas[1] > areas[2] >= areas[3] >= areas[4] >= areas[5] > 0
     assert after[6, 5, 3] == 4, "centres are joined by a straight line"
     assert (areas[[0, 6, 7]] == 0).all()
-    assert changes[-1] == ["interpolate L4", [2, 3, 4]]
+    assert changes[-1] == ["interpolate lesion 4", [2, 3, 4]]
     count, _, _ = edit("e.begin('p', 4); e.stroke([5, 5, 1], [5, 5, 1], 4, 2); e.commit(); return e.interpolate(4, 2);")
     assert count == 0
 
@@ -440,8 +440,8 @@ def test_a_draft_is_saved_only_when_every_edit_has_arrived(run):
     requests = run(
         "edit/draft.js",
         """(async () => {
-          const read = {slice: () => new Uint8Array(4), prompts: () => [], answers: () => [], depth: 2,
-            same: () => false};
+          const read = {slice: () => new Uint8Array(4), prompts: () => [], answers: () => [], lesions: () => [],
+            depth: 2, same: () => false};
           const draft = new m.Draft({api: '/api/', token: 't'}, {}, {draft_id: 'd', revision: 1}, read, () => {});
           const seen = []; let revision = 1, running = 0;
           window.fetch = async (url, {method, headers}) => {
