@@ -46,11 +46,13 @@ def refine(
     propagate: Annotated[bool, typer.Option("--propagate", help="carry the mask to the neighbouring slices")] = False,
     lesion: Annotated[
         int | None,
-        typer.Option(metavar="N", help="lesion number (default: the one under the prompt, else a new one)"),
+        typer.Option(metavar="N", help="N of the lesion L<N> (default: the one under the prompt, else a new one)"),
     ] = None,
     model: Annotated[str | None, typer.Option(metavar="ID", help="prompt model id")] = None,
 ) -> object:
     """Refines the newest version with MedSAM, by boxes and points: a new version, proposed."""
+    from core.review.identity import numbered_id
+
     boxes = [[int(word) for word in words.split(WORD_SEPARATOR)] for words in box or []]
     prompts: list[dict[str, object]] = [
         {"type": "box", "slice": k, "coords": corners, "positive": True} for k, *corners in boxes
@@ -63,7 +65,7 @@ def refine(
             "scan": scan,
             "prompts": [*prompts, *(_point(*words.split(WORD_SEPARATOR)) for words in point or [])],
             "propagate": propagate,
-            "lesion": lesion,
+            "lesion": None if lesion is None else numbered_id(lesion),
             "model_id": model,
         },
     )
@@ -116,8 +118,9 @@ def _decide(
 
     from core.jobs.stages import relinking
     from core.jobs.stages.mask_gate import fit_if_outdated
+    from core.review.identity import numbered_id
 
-    which, said = None if lesion is None else f"L{lesion}", (session.person, reason, comment)
+    which, said = None if lesion is None else numbered_id(lesion), (session.person, reason, comment)
     if decision == "accept" and lesion is None:
         recorded = relinking.accept(session.store, patient, date, version, *said)
     else:

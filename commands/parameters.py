@@ -90,7 +90,9 @@ Date = Annotated[str, typer.Argument(metavar="DATE", help="day of the timepoint,
 Version = Annotated[int, typer.Argument(metavar="VERSION", help="number of the mask version")]
 ReasonCode = Annotated[str, typer.Option(metavar="CODE", help="why, as a code")]
 Comment = Annotated[str, typer.Option(metavar="TEXT", help="what else is to be said")]
-OneLesion = Annotated[int | None, typer.Option(metavar="N", help="one lesion of the version (default: all of it)")]
+OneLesion = Annotated[
+    int | None, typer.Option(metavar="N", help="N of one lesion L<N> of the version (default: all of it)")
+]
 Modality = Annotated[
     str,
     typer.Option(metavar="MODALITY", help="CT, PET or MR", callback=_one_of(_modalities), autocompletion=_modalities),

@@ -5,7 +5,7 @@ import streamlit as st
 from core.gates.mask.verdicts import gate_for, similar_lesions
 from pages.ui.evidence import neighbours
 from pages.ui.frame import address, opening, session, shell
-from pages.ui.shared.text import plain
+from pages.ui.shared.text import lesion_words, plain
 
 st.title("Evidence")
 st.caption("The accepted lesions of other patients whose shape is most like this one, and what became of them.")
@@ -26,7 +26,7 @@ with shell.guarded():
             "Its newest mask version is compared.",
         )
     record = next(reversed(store.masks.of(patient, timepoint)), None)
-    lesions = [] if record is None else [str(lesion["lesion_id"]) for lesion in record.lesions]
+    lesions = [] if record is None else list(dict.fromkeys(str(lesion["lesion_id"]) for lesion in record.lesions))
     place = f"of {patient} on {timepoint}"
     if record is None or not lesions:
         address.asked("lesion", lesions, whose=place)
@@ -36,7 +36,13 @@ with shell.guarded():
         st.stop()
     key = session.EVIDENCE_LESION
     lesion = address.choose("lesion", lesions, key, record.mask_id, default=lesions[0], whose=place)
-    which.segmented_control("Lesion", lesions, required=True, key=key.key(record.mask_id), format_func=plain)
+    which.segmented_control(
+        "Lesion",
+        lesions,
+        required=True,
+        key=key.key(record.mask_id),
+        format_func=lambda name: plain(lesion_words(name)),
+    )
     neighbours.query_lesion(record, lesion)
     st.subheader("Most alike", divider="gray")
     gate = gate_for(store)

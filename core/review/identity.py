@@ -117,17 +117,20 @@ def standing_links(
     return [*(said.get(link.label, link) for link in implied), *(link for link in links if link.label is None)]
 
 
-def offered_labels(record: MaskRecord | None, lesion_ids: Collection[str]) -> dict[int, str]:
+def offered_labels(
+    record: MaskRecord | None, lesion_ids: Collection[str], reserved: Collection[int] = ()
+) -> dict[int, str]:
     """Labels under which a brush offers lesions of the patient that a version has not: label -> lesion.
 
     The lesion's own number where no other label of the version has it, else the highest that is free; the same lesions
     give the same labels, so that what a browser sends can be understood again.
 
     Args:
-        record: as linked; None for an empty mask. lesion_ids: lesions of the patient.
+        record: as linked; None for an empty mask. lesion_ids: lesions of the patient. reserved: labels that
+            are something else already.
     """
     mine = () if record is None else record.lesions
-    used = {int(lesion["label"]) for lesion in mine}
+    used = {int(lesion["label"]) for lesion in mine} | set(reserved)
     there = {str(lesion["lesion_id"]) for lesion in mine}
     wanted = sorted((lesion_number(name), name) for name in set(lesion_ids) - there if lesion_number(name))
     own = {number: name for number, name in wanted if number <= MAX_LESIONS and number not in used}

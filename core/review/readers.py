@@ -20,6 +20,7 @@ from core.lesions.metrics import bounding_box, confusion
 from core.remembered.sources import HasMasks, HasPatients, HasReadings
 from core.remembered.untyped import Span
 from core.remembered.vocabulary import MaskMethod
+from core.review.identity import numbered_id
 from core.types import MM3_PER_ML, TOTAL_LESION_ID, Grid, LabelMap, MaskRecord
 
 #: Methods that need no person's hand.
@@ -65,7 +66,7 @@ class Performance:
 
 @dataclass(frozen=True)
 class Consensus:
-    """The consensus and, by reader and lesion number, what it says of each reader."""
+    """The consensus and, by reader and label, what it says of each reader."""
 
     labels: LabelMap
     readers: Mapping[str, Mapping[int, Performance]]
@@ -148,16 +149,6 @@ def newest_visible_version(store: ReadingStore, patient_id: str, timepoint: str,
     return newest.version if newest else None
 
 
-def next_visible_label(store: ReadingStore, patient_id: str, person: str) -> int:
-    """A lesion number that no version which this person may see has had, at any timepoint of the patient.
-
-    Of hidden versions nothing is counted, for a number passed over would tell how many lesions others have found. So
-    two blind readers may give one number to two lesions; the adjudicator sees both.
-    """
-    seen = [r for t in store.patients.timepoints(patient_id) for r in visible_masks(store, patient_id, t, person)]
-    return max((int(lesion["label"]) for record in seen for lesion in record.lesions), default=0) + 1
-
-
 def masks_for_all_to_see(
     store: ReadingStore, patient_id: str, timepoint: str, person: str
 ) -> dict[str, list[MaskRecord]]:
@@ -179,10 +170,14 @@ def masks_for_all_to_see(
     return found
 
 
-def agreement(masks: Mapping[str, LabelMap]) -> list[Pair]:
+def agreement(masks: Mapping[str, LabelMap], lesion_of: Mapping[int, str] | None = None) -> list[Pair]:
     """Every two readers by name, for each lesion that anyone drew (ascending) and last for the whole.
 
     The order of the mapping changes nothing. Fewer than two readers: [].
+
+    Args:
+        masks: label maps by reader; a label means the same lesion for everyone (`core.review.common_labels`).
+        lesion_of: label -> lesion id; of a label that is not there, "L<label>".
 
     Raises:
         GeometryError: if the masks lie on different grids.
@@ -193,11 +188,12 @@ def agreement(masks: Mapping[str, LabelMap]) -> list[Pair]:
     grid = masks[readers[0]].grid
     _box, arrays = _cropped(masks, grid, margin=0)
     labels = sorted({label for array in arrays.values() for label in _labels(array)})
-    pairs = []
+    pairs, names = [], lesion_of or {}
     for first, second in combinations(readers, 2):
         for label in [*labels, None]:
             a, b = ((arrays[r] != 0) if label is None else (arrays[r] == label) for r in (first, second))
-            pairs.append(_pair(first, second, TOTAL_LESION_ID if label is None else f"L{label}", a, b, grid))
+            lesion = TOTAL_LESION_ID if label is None else names.get(label, numbered_id(label))
+            pairs.append(_pair(first, second, lesion, a, b, grid))
     return pairs
 
 
@@ -231,7 +227,8 @@ def staple(masks: Mapping[str, LabelMap], grid: Grid) -> Consensus:
     With two readers STAPLE cannot tell who errs: where they differ it leans on its prior and no more.
 
     Args:
-        masks: label maps by reader, all on `grid`; lesion numbers mean the same lesion for everyone.
+        masks: label maps by reader, all on `grid`; a label means the same lesion for everyone
+            (`core.review.common_labels`).
         grid: the reference scan's grid.
 
     Raises:

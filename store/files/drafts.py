@@ -74,6 +74,8 @@ class Drawn(NamedTuple):
         revision: the edit that it is of.
         prompts: its boxes and points.
         answers: the server's answers that it cites and that are on record, oldest first.
+        lesions: label that the version has not -> the lesion that its person drew, None: a new one; None as a whole
+            where no browser said so.
         left_out: numbers of the edits that could not be read: damaged, or of what no edit may hold.
     """
 
@@ -82,6 +84,7 @@ class Drawn(NamedTuple):
     prompts: list[JsonDict]
     answers: list[Answer]
     left_out: list[int]
+    lesions: dict[int, str | None] | None = None
 
 
 class Drafts:
@@ -247,6 +250,7 @@ class Drafts:
             parent = self._masks.version(draft.patient_id, draft.timepoint, draft.parent_version)
             labels = np.array(self._masks.load(parent).array, order="F")  # a copy
         newest, prompts, cited, left_out = _revision(folder), list[JsonDict](), list[str](), list[int]()
+        lesions: dict[int, str | None] | None = None
         for number, edit in _edits(folder, newest, draft.shape):
             if edit is None:
                 left_out.append(number)
@@ -255,9 +259,10 @@ class Drafts:
                 labels[:, :, k] = pixels
             prompts = prompts if edit.prompts is None else edit.prompts
             cited = cited if edit.answers is None else edit.answers
+            lesions = lesions if edit.lesions is None else edit.lesions
         known = self.answers(draft) if cited else {}
         answers = [known[answer_id] for answer_id in cited if answer_id in known]
-        return Drawn(LabelMap(labels, grid), newest, prompts, answers, left_out)
+        return Drawn(LabelMap(labels, grid), newest, prompts, answers, left_out, lesions)
 
     def discard(self, draft_id: str) -> None:
         """Close a draft. Its files go to `drafts/discarded/`, which an administrator may empty."""

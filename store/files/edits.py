@@ -1,9 +1,9 @@
 """One edit of a draft: as a browser sends it, and as it lies on disk.
 
 An edit is gzip of a uint32 (little-endian) with the length of a JSON header {"slices": [k …], "prompts": [...] or
-absent, "answers": [ids] or absent, "what": "..."}, the header, and each slice's labels as uint8, i fastest. What a
-header claims of models and methods is dropped as it is read; the server's own record says that
-(`core.review.model_answers`).
+absent, "answers": [ids] or absent, "lesions": [{"label", "lesion_id" or null} …] or absent, "what": "..."}, the header,
+and each slice's labels as uint8, i fastest. What a header claims of models and methods is dropped as it is read; the
+server's own record says that (`core.review.model_answers`).
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from pydantic import Field, model_validator
 
 from core.errors import InputError
 from core.remembered.untyped import JsonDict, JsonObject
-from core.review.model_answers import CLAIMS, MAX_INDEX, MAX_PROMPTS, Answer, AnswerId, DrawnPrompt
+from core.review.model_answers import CLAIMS, MAX_INDEX, MAX_PROMPTS, Answer, AnswerId, DrawnPrompt, Lesion
 from core.strict import Strict, read_strictly
 
 #: Longest header of an edit, and longest list of answers beside one, bytes.
@@ -28,7 +28,16 @@ MAX_HEADER_BYTES, MAX_ANSWERS_BYTES = 2**20, 64 * 2**20
 #: Most answers that a draft cites.
 MAX_ANSWERS = 5000
 MAX_WORDS = 200
+#: As many as a mask of uint8 can hold.
+MAX_LABELS = 255
 Labels = NDArray[np.uint8]
+
+
+class DrawnAs(Strict):
+    """A label beside those of the version, and the lesion that its person drew; None: a new one."""
+
+    label: Lesion
+    lesion_id: Annotated[str, Field(pattern="^L[1-9][0-9]{0,8}$")] | None
 
 
 class Header(Strict):
@@ -37,6 +46,7 @@ class Header(Strict):
     slices: Annotated[list[Annotated[int, Field(ge=0, le=MAX_INDEX)]], Field(max_length=MAX_INDEX + 1)]
     prompts: Annotated[list[DrawnPrompt], Field(max_length=MAX_PROMPTS)] | None = None
     answers: Annotated[list[AnswerId], Field(max_length=MAX_ANSWERS)] | None = None
+    lesions: Annotated[list[DrawnAs], Field(max_length=MAX_LABELS)] | None = None
     what: Annotated[str, Field(max_length=10_000)] = ""
 
     @model_validator(mode="before")
@@ -52,12 +62,14 @@ class AnswerList(Strict):
 
 
 class Edit(NamedTuple):
-    """One edit, read: its slices (k -> (I, J) labels), its prompts and cited answers or None, and what was done."""
+    """One edit, read: its slices (k -> (I, J) labels), its prompts and cited answers or None, what was done, and which
+    lesions were drawn under labels that the version has not (None: not said)."""
 
     slices: dict[int, Labels]
     prompts: list[JsonDict] | None
     answers: list[str] | None
     what: str
+    lesions: dict[int, str | None] | None = None
 
 
 def pack_edit(
@@ -65,6 +77,7 @@ def pack_edit(
     prompts: Sequence[JsonObject] | None,
     what: str,
     answers: Sequence[str] | None = None,
+    lesions: Mapping[int, str | None] | None = None,
 ) -> bytes:
     """An edit as the browser sends it."""
     values: JsonDict = {"slices": sorted(slices), "what": what}
@@ -72,6 +85,8 @@ def pack_edit(
         values["prompts"] = [dict(p) for p in prompts]
     if answers is not None:
         values["answers"] = list(answers)
+    if lesions is not None:
+        values["lesions"] = [{"label": label, "lesion_id": lesion} for label, lesion in lesions.items()]
     header = json.dumps(values).encode()
     pixels = b"".join(np.asarray(slices[k], np.uint8).tobytes(order="F") for k in sorted(slices))
     packer = zlib.compressobj(1, wbits=31)
@@ -105,7 +120,9 @@ def read_edit(packed: bytes, shape: tuple[int, int, int]) -> Edit:
         raise _no_edit(shape, "other slices")
     pixels = np.frombuffer(data, np.uint8, offset=4 + length).reshape((shape[0], shape[1], len(numbers)), order="F")
     prompts = None if header.prompts is None else [prompt.model_dump() for prompt in header.prompts]
-    return Edit({k: pixels[:, :, n] for n, k in enumerate(numbers)}, prompts, header.answers, header.what[:MAX_WORDS])
+    slices = {k: pixels[:, :, n] for n, k in enumerate(numbers)}
+    lesions = None if header.lesions is None else {one.label: one.lesion_id for one in header.lesions}
+    return Edit(slices, prompts, header.answers, header.what[:MAX_WORDS], lesions)
 
 
 def _no_edit(shape: tuple[int, int, int], got: str) -> InputError:

@@ -182,7 +182,7 @@ def test_holes_are_filled_and_what_is_open_is_not(edit):
     assert done
     assert after[3, 3, 3] == 1
     assert (after != LABELS).sum() == 1
-    assert changes == [["fill holes of L1", [3]]]
+    assert changes == [["fill holes of lesion 1", [3]]]
     opened = LABELS.copy()
     opened[3, 1:3, 3] = 0
     done, after, _ = edit("return e.fillHoles(1, 2);", opened)
@@ -209,7 +209,7 @@ def test_slices_between_drawn_ones_are_interpolated_as_a_cone_narrows(edit):
     assert areas[1] > areas[2] >= areas[3] >= areas[4] >= areas[5] > 0
     assert after[6, 5, 3] == 4, "centres are joined by a straight line"
     assert (areas[[0, 6, 7]] == 0).all()
-    assert changes[-1] == ["interpolate L4", [2, 3, 4]]
+    assert changes[-1] == ["interpolate lesion 4", [2, 3, 4]]
     count, _, _ = edit("e.begin('p', 4); e.stroke([5, 5, 1], [5, 5, 1], 4, 2); e.commit(); return e.interpolate(4, 2);")
     assert count == 0
 
@@ -440,8 +440,8 @@ def test_a_draft_is_saved_only_when_every_edit_has_arrived(run):
     requests = run(
         "edit/draft.js",
         """(async () => {
-          const read = {slice: () => new Uint8Array(4), prompts: () => [], answers: () => [], depth: 2,
-            same: () => false};
+          const read = {slice: () => new Uint8Array(4), prompts: () => [], answers: () => [], lesions: () => [],
+            depth: 2, same: () => false};
           const draft = new m.Draft({api: '/api/', token: 't'}, {}, {draft_id: 'd', revision: 1}, read, () => {});
           const seen = []; let revision = 1, running = 0;
           window.fetch = async (url, {method, headers}) => {
@@ -464,10 +464,11 @@ def test_a_timepoint_without_a_pet_is_shown_in_slices_beside_a_projection(run):
             shape: [4, 4, 4], affine: [1, 0, 0, 0, 0, 1, 0, 0, 0, 0, 1, 0, 0, 0, 0, 1], intercept: 0, slab: 4,
             window: [0, 9]});
           const pane = (timepoint, scans) => ({title: timepoint, timepoint, simulated: null, scans, mask: null,
-            reference: scans[0].sha256, shown: scans[0].sha256, against: null, lesions: []});
+            reference: scans[0].sha256, shown: scans[0].sha256, against: null, lesions: [], offered: [],
+            next_label: 1});
           const panes = [pane('a', [scan('CT1', 'CT'), scan('PT1', 'PET')]), pane('b', [scan('CT2', 'CT')])];
           const data = {api: '/api/', token: 't', mode: 'timepoints', edit: false, presets: {}, panes, link: null,
-            prompts: [], draft: null, next_label: 1, colours: ['#ffffff']};
+            prompts: [], draft: null, colours: ['#ffffff']};
           const root = document.createElement('div'), room = document.createElement('div');
           room.className = 'panes'; root.append(room); document.body.append(root);
           const viewer = new m.Viewer(root, data, () => {});
@@ -485,3 +486,49 @@ def test_a_picture_turned_within_its_plane_turns_about_the_place_that_stays(run)
     assert matrix @ [10, 20, 5, 1] == pytest.approx([10, 20, 5, 1])
     assert matrix @ [9, 20, 7, 1] == pytest.approx([10, 19, 7, 1])
     assert matrix[:3, :3] @ matrix[:3, :3].T == pytest.approx(np.eye(3))
+
+
+#: Label 1 is L2, in two pieces; nobody could tell what label 3 is; L1 may be drawn under 255.
+PANE = {
+    "timepoint": "2025-01-20",
+    "lesions": [
+        {"label": 1, "lesion_id": "L2", "colour": "#00f", "volume_mm3": 500, "rejected": False},
+        {"label": 3, "lesion_id": "unlinked-3", "colour": "#777", "volume_mm3": 100, "rejected": False},
+        {"label": 4, "lesion_id": "L2", "colour": "#00f", "volume_mm3": 700, "rejected": False},
+    ],
+    "offered": [{"label": 255, "lesion_id": "L1", "colour": "#f00", "timepoint": "2025-01-01"}],
+    "next_label": 5,
+}
+
+
+def test_labels_are_called_by_the_lesion_that_they_are(run):
+    names = run("lib/naming.js", "m.namedLabels(pane)", pane=PANE)
+    assert names == [[1, "L2"], [3, "not linked (label 3)"], [4, "L2 (piece 2)"]]
+    whole = run("lib/naming.js", "m.wholeLesions(pane).map((one) => [one.id, one.volume_mm3])", pane=PANE)
+    assert whole == [["L2", 1200], ["unlinked-3", 100]]
+    assert run("lib/naming.js", "['L2', 'L1', 'L9'].map((id) => m.labelOf(pane, id))", pane=PANE) == [4, 255, None]
+
+
+def test_a_label_that_nobody_could_link_is_not_that_of_another_timepoint(run):
+    keys = run(
+        "lib/naming.js",
+        "[pane, {...pane, timepoint: 'later'}].map((one) => [1, 3, 9].map((label) => m.lesionOf(one, label)))",
+        pane=PANE,
+    )
+    assert keys[0][0] == keys[1][0] == "L2"
+    assert len({*keys[0], *keys[1]}) == 5
+
+
+def test_what_a_label_was_drawn_as_it_stays_and_the_others_are_offered_beside_it(run):
+    pane = {**PANE, "lesions": [], "offered": [{"label": n, "lesion_id": f"L{n}", "timepoint": "a"} for n in (1, 2, 3)]}
+    expression = "m.offeredBeside(pane, new Map(drawn)).map((one) => [one.label, one.lesion_id])"
+    found = run("lib/naming.js", expression, pane=pane, drawn=[[2, None], [7, "L1"]])
+    assert found == [[7, "L1"], [4, "L2"], [3, "L3"]]
+
+
+def test_a_free_label_is_sought_from_the_first_on_and_there_may_be_none(run):
+    expression = (
+        "[m.freeLabel(new Set([5, 6]), 5), m.freeLabel(new Set(most), 5), m.freeLabel(new Set([...most, 4]), 5)]"
+    )
+    most = [n for n in range(1, 256) if n != 4]
+    assert run("lib/naming.js", expression, most=most) == [7, 4, None]

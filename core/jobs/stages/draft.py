@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import nibabel as nib
@@ -27,6 +27,7 @@ def save_draft(
     labels: LabelMap,
     answers: Sequence[Answer],
     person: str,
+    drawn: Mapping[int, str | None] | None = None,
 ) -> dict[str, Any]:
     """Store a draft as a version, the child of the one that it was drawn on, scored by the mask gate.
 
@@ -36,6 +37,8 @@ def save_draft(
     Args:
         labels: the draft on the reference scan's grid.
         answers: those of the server that the draft cites, as the server remembers them, oldest first.
+        drawn: label that the parent has not -> the lesion of the patient that the person drew, None: a new one; what it
+            does not say is understood by `core.review.drawable`.
 
     Returns:
         version, mask_id, dice, voxels_added, voxels_removed, volume_delta_mm3, hausdorff95_mm; what compares is None
@@ -70,7 +73,7 @@ def save_draft(
         checkpoint_sha256=last.checkpoint_sha256 if last else None,
         prompts=provenance.prompts(),
         parent_version=parent_version,
-        links=draft_links(store, labels, parent, patient_id, timepoint, person),
+        links=draft_links(store, labels, parent, patient_id, timepoint, person, drawn),
     )
     return {
         "version": record.version,

@@ -22,26 +22,28 @@ from core.jobs.stages.common import (
 from core.jobs.stages.relinking import draft_links
 from core.lesions.masks import replace_lesion
 from core.lesions.matching import MAX_LESIONS
-from core.remembered.links import LinkProposal
+from core.remembered.links import LinkProposal, is_unlinked
 from core.remembered.vocabulary import MaskMethod
 from core.review.blind_reading import seen_version
-from core.review.readers import newest_visible_mask, next_visible_label
+from core.review.drawable import DrawableLesions, drawable_lesions
+from core.review.identity import lesion_number
+from core.review.readers import newest_visible_mask
 from core.types import LabelMap, MaskRecord, Progress, Prompt, Scan
 
 
 def prepare_refine(store: StageStore, args: Mapping[str, Any], person: str) -> dict[str, Any]:
     """args: patient_id, timepoint, scan (channel name), prompts (list of Prompt.to_json()), propagate, and optionally
-    lesion (number or "new"; none = the lesion under the prompt, else a new one), parent_version (else the newest
-    version that this person may see), model_id."""
+    lesion ("L2" of the patient, "unlinked-3" of the version, a label, or "new"; none = the lesion under the prompt,
+    else a new one), parent_version (else the newest version that this person may see), model_id."""
     patient_id, timepoint, channel = str(args["patient_id"]), str(args["timepoint"]), str(args.get("scan"))
     scans = timepoint_scans(store, patient_id, timepoint)
     chosen = _scan_called(scans, channel)
     prompts = [replace(prompt_from_json(p), scan=channel) for p in args.get("prompts") or ()]
     if not any(p.type == "box" or p.positive for p in prompts):
         raise InputError("Expected at least one box or positive point, got none. Draw a box around the lesion.")
-    free = next_visible_label(store, patient_id, person)
-    lesion = None if args.get("lesion") is None else _lesion_number(args["lesion"], free)
     parent = _parent(store, patient_id, timepoint, args.get("parent_version"), person)
+    drawable = drawable_lesions(store, patient_id, person, parent)
+    lesion = None if args.get("lesion") is None else _label(args["lesion"], parent, drawable)
     volume = store.scans.load(chosen)
     from core.engines.prompt.prompting import check_prompts
 
@@ -56,7 +58,7 @@ def prepare_refine(store: StageStore, args: Mapping[str, Any], person: str) -> d
         "lesion": lesion,
         "parent_version": parent.version if parent else None,
         "parent_mask": str(store.masks.path(parent)) if parent else None,
-        "next_label": free,
+        "next_label": drawable.new_label,
         "model_id": args.get("model_id"),
     }
 
@@ -75,16 +77,30 @@ def _whole(value: Any, wanted: str) -> int:
         raise InputError(f"Expected {wanted} as a whole number, got {value!r}.") from None
 
 
-def _lesion_number(value: Any, free: int) -> int:
-    """The lesion that is asked for; "new" is the patient's first free number."""
-    number = free if value == "new" else _whole(value, "a lesion number")
-    if value == "new" and free > MAX_LESIONS:
-        raise InputError(
-            f"This patient has used all {MAX_LESIONS} lesion numbers. Refine a lesion that is there, by its number."
-        )
+def _label(value: Any, parent: MaskRecord | None, drawable: DrawableLesions) -> int:
+    """The label of the lesion that is asked for, by its name or as a label."""
+    if value == "new":
+        return _new_label(drawable.new_label)
+    if isinstance(value, str) and (lesion_number(value) or is_unlinked(value)):
+        mine = {} if parent is None else {int(one["label"]): str(one["lesion_id"]) for one in parent.lesions}
+        there = {name: label for label, name in reversed({**mine, **drawable.offered}.items())}
+        if value not in there:
+            known = ", ".join(sorted(there, key=lambda name: (len(name), name))) or "none"
+            raise InputError(f'Expected a lesion of this patient ({known}) or "new", got {value!r}.')
+        return there[value]
+    number = _whole(value, "a lesion number")
     if not 1 <= number <= MAX_LESIONS:
         raise InputError(f"Expected a lesion number from 1 to {MAX_LESIONS}, got {number}.")
     return number
+
+
+def _new_label(free: int | None) -> int:
+    if free is None:
+        raise InputError(
+            f"This mask and patient have used all {MAX_LESIONS} lesion numbers. Refine a lesion that is there, by its "
+            "number."
+        )
+    return free
 
 
 def _scan_called(scans: Sequence[Scan], channel: str) -> Scan:
@@ -141,7 +157,7 @@ def compute_refine(params: dict[str, Any], out_dir: Path, progress: Progress) ->
         if params["parent_mask"]
         else LabelMap(np.zeros(target.shape, dtype=np.uint8), target)
     )
-    lesion = params["lesion"] or lesion_under(refined, parent) or params["next_label"]
+    lesion = params["lesion"] or lesion_under(refined, parent) or _new_label(params["next_label"])
     combined = np.where(covered, refined, parent.array == lesion)
     labels = replace_lesion(parent, lesion, combined)
     path = out_dir / "mask.nii.gz"

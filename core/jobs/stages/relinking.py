@@ -18,7 +18,8 @@ from core.jobs.stages.linking import (
     store_transforms,
 )
 from core.remembered.links import LesionLink, LinkChange, LinkProposal, StoredTransform
-from core.review.identity import offered_labels, standing_links
+from core.review.drawable import drawable_of
+from core.review.identity import standing_links
 from core.review.readers import AUTOMATIC_METHODS, masks_for_all_to_see, visible_masks
 from core.types import Decision, LabelMap, MaskRecord, Progress, no_progress
 
@@ -82,18 +83,25 @@ def registered(
 
 
 def draft_links(
-    store: StageStore, labels: LabelMap, parent: MaskRecord | None, patient_id: str, timepoint: str, person: str
+    store: StageStore,
+    labels: LabelMap,
+    parent: MaskRecord | None,
+    patient_id: str,
+    timepoint: str,
+    person: str,
+    drawn: Mapping[int, str | None] | None = None,
 ) -> tuple[LinkProposal, ...]:
     """The lesions of a draft: those of the version that it was drawn on, those that its person chose to draw, and by
     their place what was drawn as new. Scans that were never registered are not now: saving does not wait for it.
+
+    Args:
+        drawn: label -> the lesion that the person saw it under when drawing, None: a new one. It stands before what
+            would be offered under that label now, when others may have found more.
     """
     visible = _others(store, patient_id, person, None)
     inherited = [] if parent is None else _inherited(store, parent, labels)
     known = {link.label for link in inherited}
-    elsewhere = {
-        str(lesion["lesion_id"]) for records in visible.values() for record in records for lesion in record.lesions
-    }
-    offered = offered_labels(parent, elsewhere)
+    offered = drawable_of(parent, [record for records in visible.values() for record in records], drawn or {}).offered
     chosen = [
         LinkProposal(label, offered[label], "stable", evidence={CHOSEN: True})
         for label in labels.labels

@@ -73,13 +73,14 @@ def begin(asked: Asked) -> Response:
         raise Denied("Expected a version that you may see, got another one. Reload the page.")
     store = asked.store
     draft = store.drafts.begin(wanted.patient_id, wanted.timepoint, wanted.parent_version, asked.person)
-    said: JsonDict = {"prompts": [], "answers": [], "left_out": []}
+    said: JsonDict = {"prompts": [], "answers": [], "left_out": [], "lesions": []}
     if draft.revision:
         drawn = store.drafts.labels(draft)
         said = {
             "prompts": drawn.prompts,
             "answers": [answer.answer_id for answer in drawn.answers],
             "left_out": drawn.left_out,
+            "lesions": [{"label": label, "lesion_id": name} for label, name in (drawn.lesions or {}).items()],
         }
     return JSONResponse(
         {"draft_id": draft.draft_id, "revision": draft.revision, "parent_version": wanted.parent_version, **said},
@@ -127,6 +128,7 @@ def save(asked: Asked) -> Response:
             parent_version=draft.parent_version,
             labels=drawn.labels,
             answers=drawn.answers,
+            drawn=drawn.lesions,
             person=asked.person,
         )
         closed = store.drafts.finish(draft.draft_id, drawn.revision)

@@ -11,7 +11,7 @@ from streamlit.delta_generator import DeltaGenerator
 
 from core.lesions.masks import MaskDiff, mask_diff
 from core.lesions.metrics import SurfaceDistances
-from core.remembered.links import StoredTransform
+from core.remembered.links import StoredTransform, is_unlinked
 from core.remembered.untyped import JsonDict, TableRow
 from core.twin.timeline import PatientTimeline
 from core.twin.timeline_cells import Cell
@@ -20,7 +20,7 @@ from core.types import MM3_PER_ML, MaskRecord
 from pages.ui.frame import address, opening, resources, session
 from pages.ui.review.review_panel import DICE_HELP, HD95_HELP
 from pages.ui.shared.lost_files import file_problem
-from pages.ui.shared.text import cells, plain
+from pages.ui.shared.text import cells, lesion_words, plain
 from pages.ui.trajectory.growth_panel import VERDICT_HELP
 from pages.ui.viewer import viewer
 from pages.ui.viewer.describe import Shown, linking, viewer_data
@@ -188,12 +188,19 @@ def lesion_rows(
         between: "timepoints" or "versions". Between versions there is no verdict: nothing grew. Between timepoints it
             needs two accepted masks.
     """
-    names = {str(lesion["lesion_id"]) for record in (first, second) for lesion in record.lesions}
+    # A label of which nobody can tell which lesion it is may be one in either mask: each has its own row.
+    names = {
+        (str(lesion["lesion_id"]), side if between == "timepoints" and is_unlinked(str(lesion["lesion_id"])) else None)
+        for side, record in enumerate((first, second))
+        for lesion in record.lesions
+    }
     rows: list[TableRow] = []
-    for lesion in sorted(names, key=lambda name: (len(name), name)):
+    for lesion, only in sorted(names, key=lambda one: (len(one[0]), one[0], one[1] or 0)):
         before, after = (
-            math.nan if record.mask_id in not_read else _volume_mm3(record, lesion, timeline)
-            for record in (first, second)
+            math.nan
+            if record.mask_id in not_read or only not in (None, side)
+            else _volume_mm3(record, lesion, timeline)
+            for side, record in enumerate((first, second))
         )
         figures = {
             "Left (mL)": before / MM3_PER_ML,
@@ -201,7 +208,7 @@ def lesion_rows(
             "Change (mL)": (after - before) / MM3_PER_ML,
             "Change (%)": 100 * (after / before - 1) if before else math.nan,
         }
-        row: JsonDict = {"Lesion": lesion}
+        row: JsonDict = {"Lesion": lesion_words(lesion)}
         row |= {name: value if math.isfinite(value) else None for name, value in figures.items()}
         if timeline is not None and between == "timepoints":
             unknown = {first.mask_id, second.mask_id} & set(not_read)

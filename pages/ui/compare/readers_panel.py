@@ -16,7 +16,7 @@ from pages.ui.compare import comparing
 from pages.ui.frame import address, opening, resources, session, shell
 from pages.ui.guard import rights
 from pages.ui.review.deciding import decision_form
-from pages.ui.shared.text import cells, plain
+from pages.ui.shared.text import cells, lesion_words, plain
 from store import SeenStore
 
 BLIND_HELP = (
@@ -102,7 +102,7 @@ def _agreement_table(pairs: Sequence[JsonObject]) -> None:
     rows = [
         {
             "Readers": f"{pair['first']} and {pair['second']}",
-            "Lesion": pair["lesion"],
+            "Lesion": lesion_words(pair["lesion"]),
             "Dice": pair["dice"],
             "First (mL)": pair["volume_first_mm3"] / MM3_PER_ML,
             "Second (mL)": pair["volume_second_mm3"] / MM3_PER_ML,
@@ -139,7 +139,7 @@ def _consensus(
         {
             "Reader": reader,
             "Version": readings[reader].version,
-            "Lesion": lesion,
+            "Lesion": lesion_words(lesion),
             "Sensitivity": estimate["sensitivity"],
             "Specificity": estimate["specificity"],
         }

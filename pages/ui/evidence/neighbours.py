@@ -30,17 +30,19 @@ def volume_mm3(record: MaskRecord, lesion_id: str) -> float:
 
 def lesion_picture(record: MaskRecord, lesion_id: str) -> str:
     """The lesion's largest slice on the reference scan, cropped around it, as a data URI; cached."""
-    return resources.thumbnail(f"{record.mask_id}-{lesion_id}", lambda: _draw(record, int(lesion_id[1:])))
+    labels = tuple(int(one["label"]) for one in record.lesions if str(one["lesion_id"]) == lesion_id)
+    named = f"{record.mask_id}-{lesion_id}-{'-'.join(map(str, labels))}"
+    return resources.thumbnail(named, lambda: _draw(record, lesion_id, labels))
 
 
-def _draw(record: MaskRecord, label: int) -> str:
+def _draw(record: MaskRecord, lesion_id: str, of_lesion: Sequence[int]) -> str:
     scan = shell.store().scans.reference(record.patient_id, record.timepoint)
-    volume, labels = resources.load_volume(scan), resources.load_mask(record).array
-    counts = np.count_nonzero(labels == label, axis=(0, 1))
+    volume, lesion = resources.load_volume(scan), np.isin(resources.load_mask(record).array, of_lesion)
+    counts = np.count_nonzero(lesion, axis=(0, 1))
     if not counts.any():
-        raise InputError(f"Expected lesion L{label} in version {record.version}, it is not there. Score it again.")
+        raise InputError(f"Expected lesion {lesion_id} in version {record.version}, it is not there. Score it again.")
     k = int(counts.argmax())
-    inside = [np.flatnonzero((labels[:, :, k] == label).any(axis=1 - axis)) for axis in (0, 1)]
+    inside = [np.flatnonzero(lesion[:, :, k].any(axis=1 - axis)) for axis in (0, 1)]
     spacing = volume.grid.spacing_mm
     half_mm = max((n[-1] - n[0] + 1) * mm / 2 for n, mm in zip(inside, spacing, strict=False)) + MARGIN_MM
     box = []
@@ -52,7 +54,8 @@ def _draw(record: MaskRecord, label: int) -> str:
         volume.array[crop],
         slices.view_of(volume.grid),
         slices.window_for(volume, None),
-        np.where(labels[crop] == label, labels[crop], 0).astype(np.uint8),
+        lesion[crop].astype(np.uint8),
+        lesion_of={1: lesion_id},
     )
 
 

@@ -209,11 +209,15 @@ def _distances(first_sha256: str, second_sha256: str, _first: MaskRecord, _secon
 
 def readers_of_timepoint(patient: str, timepoint: str, readings: Sequence[MaskRecord], person: str) -> JsonDict:
     """`core.jobs.stages.readers.readers_of_timepoint`, of these readings; the last 16 are kept."""
-    return _readers(patient, timepoint, tuple(record.mask_sha256 for record in readings), person)
+    made_of = tuple(
+        (record.mask_sha256, *((int(one["label"]), str(one["lesion_id"])) for one in record.lesions))
+        for record in readings
+    )
+    return _readers(patient, timepoint, made_of, person)
 
 
 @st.cache_resource(show_spinner="Comparing the readers", max_entries=16)
-def _readers(patient: str, timepoint: str, readings_sha256: tuple[str, ...], person: str) -> JsonDict:
+def _readers(patient: str, timepoint: str, made_of: tuple[tuple[object, ...], ...], person: str) -> JsonDict:
     from core.jobs.stages.readers import readers_of_timepoint as compare
 
     return compare(whole_store().seen_by(person), patient, timepoint, person)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import streamlit as st
 
@@ -14,7 +14,7 @@ from pages.ui.frame import address, resources, session
 from pages.ui.guard import rights
 from pages.ui.shared.charts import lesion_colour_name
 from pages.ui.shared.lost_files import file_problem
-from pages.ui.shared.text import plain
+from pages.ui.shared.text import lesion_words, plain
 from store import SeenStore
 
 OTHER = "other"
@@ -106,8 +106,12 @@ def decision_form(
 
 
 def _settled(record: MaskRecord) -> str:
-    out = sorted(rejected_lesion_ids(record)) if record.status == "accepted" else []
-    return SETTLED[record.status] + (f" {plain(', '.join(out))} is rejected and stays out." if out else "")
+    out = rejected_lesion_ids(record) if record.status == "accepted" else frozenset()
+    return SETTLED[record.status] + (f" {plain(_in_a_row(out))} is rejected and stays out." if out else "")
+
+
+def _in_a_row(lesion_ids: Collection[str]) -> str:
+    return ", ".join(lesion_words(name) for name in sorted(lesion_ids))
 
 
 def _ask(store: SeenStore, record: MaskRecord, person: str, verdict: str | None, decisions: Sequence[Decision]) -> None:
@@ -130,9 +134,9 @@ def _ask(store: SeenStore, record: MaskRecord, person: str, verdict: str | None,
         help="Recorded with your name in the audit log.",
     )
     comment = st.text_input("Comment", key=f"comment-{at}", placeholder="optional", max_chars=500).strip()
-    what = f"{lesion} of v{record.version}" if lesion else f"v{record.version}"
+    what = f"{lesion_words(lesion)} of v{record.version}" if lesion else f"v{record.version}"
     if lesion is None and chosen == "accept" and rejected_lesion_ids(record):
-        what += f" without {', '.join(sorted(rejected_lesion_ids(record)))}"
+        what += f" without {_in_a_row(rejected_lesion_ids(record))}"
     refused = _why_not(store, record, lesion) if chosen == "accept" else None
     state = rights.button(store, person, "mask.decided", refused, disabled=refused is not None)
     label = f"{plain(chosen.capitalize())} {plain(what)}"
@@ -162,16 +166,25 @@ def _why_not(store: SeenStore, record: MaskRecord, lesion: str | None) -> str | 
 
 
 def lesion_name(lesion: JsonObject) -> str:
-    """A lesion as people find it in the picture: "L2 · vermilion · 3.4 mL"."""
+    """A label's lesion as people find it in the picture: "L2 · vermilion · 3.4 mL"."""
     name = str(lesion["lesion_id"])
-    return f"{name} · {lesion_colour_name(name)} · {float(lesion['volume_mm3']) / MM3_PER_ML:.1f} mL"
+    return f"{lesion_words(name)} · {lesion_colour_name(name)} · {float(lesion['volume_mm3']) / MM3_PER_ML:.1f} mL"
+
+
+def _whole_lesions(record: MaskRecord) -> list[JsonObject]:
+    """The lesions of a mask, each once with the volume of all its labels."""
+    volume_mm3: dict[str, float] = {}
+    for lesion in record.lesions:
+        name = str(lesion["lesion_id"])
+        volume_mm3[name] = volume_mm3.get(name, 0.0) + float(lesion["volume_mm3"])
+    return [{"lesion_id": name, "volume_mm3": volume} for name, volume in volume_mm3.items()]
 
 
 def _choose_lesion(record: MaskRecord, at: str) -> str | None:
     """The lesion that the decision is about; None for the whole mask, the only choice where lesions cannot differ."""
-    if len(record.lesions) < 2 or record.status == "superseded":
+    if len(_whole_lesions(record)) < 2 or record.status == "superseded":
         return None
-    names = {str(lesion["lesion_id"]): lesion_name(lesion) for lesion in record.lesions}
+    names = {str(lesion["lesion_id"]): lesion_name(lesion) for lesion in _whole_lesions(record)}
     names |= {name: f"{names[name]} · rejected" for name in rejected_lesion_ids(record)}
     asked_for, key = session.LESION_ASKED_FOR.take(record.mask_id), session.LESION_TO_DECIDE
     if asked_for in names:
@@ -219,9 +232,9 @@ def _remind(store: SeenStore, record: MaskRecord, lesion: str | None) -> None:
         return
     parent = store.masks.version(record.patient_id, record.timepoint, record.parent_version)
     here = {str(one["lesion_id"]) for one in counted_lesions(record)}
-    again = sorted(rejected_lesion_ids(parent) & here)
+    again = rejected_lesion_ids(parent) & here
     if again:
-        st.warning(f"{plain(', '.join(again))} was rejected in v{parent.version}. Accepted here, it enters the curve.")
+        st.warning(f"{plain(_in_a_row(again))} was rejected in v{parent.version}. Accepted here, it enters the curve.")
 
 
 def decision_list(decisions: Sequence[Decision], versions: Mapping[str, int]) -> None:
@@ -241,7 +254,7 @@ def decision_list(decisions: Sequence[Decision], versions: Mapping[str, int]) ->
 
 def decision_line(decision: Decision, version: int) -> str:
     """One decision as Markdown: the verdict and its reason, then who and when, then the comment."""
-    what = f"{decision.lesion_id} of v{version}" if decision.lesion_id else f"v{version}"
+    what = f"{lesion_words(decision.lesion_id)} of v{version}" if decision.lesion_id else f"v{version}"
     reason = _IN_WORDS.get(decision.reason, decision.reason)
     when = decision.created_at[:16].replace("T", " ")
     lines = [

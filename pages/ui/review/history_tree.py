@@ -14,6 +14,7 @@ from core.types import MM3_PER_ML, MaskRecord
 from pages.ui.frame import session
 from pages.ui.guard.base_path import in_browser
 from pages.ui.guard.tokens import make_token
+from pages.ui.shared.text import lesion_words
 from pages.ui.shared.thumbnails import API
 
 #: From this many on, neighbours that were superseded share one line until it is pressed.
@@ -119,7 +120,7 @@ def describe(row: Row, shown: int | None) -> JsonDict:
     made += [str(entry["words"]) for entry in record.prompts if entry.get("type") == "coverage"]
     status: str = record.status
     if record.status == "accepted" and rejected_lesion_ids(record):
-        status += f" without {', '.join(sorted(rejected_lesion_ids(record)))}"
+        status += f" without {', '.join(lesion_words(name) for name in sorted(rejected_lesion_ids(record)))}"
     return {
         "id": record.mask_id,
         "version": record.version,

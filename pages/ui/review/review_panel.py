@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Literal
 
 import streamlit as st
@@ -12,12 +12,13 @@ from streamlit.elements.lib.mutable_tab_container import TabContainer
 from core.gates.mask.verdicts import score_mask
 from core.remembered.untyped import JsonDict
 from core.remembered.vocabulary import CANNOT_BE_JUDGED, DOUBTED_STATES
+from core.review.drawable import drawable_lesions
 from core.types import MM3_PER_ML, MaskRecord, Prompt
 from pages.ui.frame import address, resources, session, visible
 from pages.ui.guard import rights
 from pages.ui.review.deciding import keep_version
 from pages.ui.shared.lost_files import file_problem
-from pages.ui.shared.text import plain
+from pages.ui.shared.text import lesion_words, plain
 from pages.ui.viewer import viewer
 from pages.ui.viewer.describe import Shown, linking, viewer_data
 from store import SeenStore
@@ -198,20 +199,21 @@ def refine_form(
         return session.TYPED_BOX.key(patient, timepoint, field)
 
     with st.expander("Type a box"), st.form(key("form"), border=False):
-        names = ("X0", "Y0", "X1", "Y1", "Slice")
+        fields = ("X0", "Y0", "X1", "Y1", "Slice")
         limits = [scan.shape[0], scan.shape[1], scan.shape[0], scan.shape[1], scan.shape[2]]
         *coords, k = [
             st.number_input(
                 name, 0, limit - 1, step=1, key=key(name), help=f"Voxel index in the file of {plain(scan.channel)}."
             )
-            for name, limit in zip(names, limits, strict=True)
+            for name, limit in zip(fields, limits, strict=True)
         ]
-        numbers = [int(lesion["label"]) for lesion in record.lesions] if record else []
+        mine = list(dict.fromkeys(str(one["lesion_id"]) for one in record.lesions)) if record else []
+        others = drawable_lesions(store, patient, person, record).last_seen
         lesion = st.selectbox(
             "Lesion",
-            [None, *numbers, "new"],
+            [None, *mine, *others, "new"],
             key=key("lesion"),
-            format_func=lambda n: "the one under the box" if n is None else n if n == "new" else f"L{n}",
+            format_func=lambda name: _lesion_choice(name, others),
             help="Which lesion the answer replaces. Other lesions' voxels are never overwritten.",
         )
         propagate = st.toggle(
@@ -227,6 +229,12 @@ def refine_form(
     usable = record is not None and file_problem(store, record) is None
     parent = {"parent_version": record.version} if record is not None and usable else {}
     return {"scan": scan.scan_id, "prompts": [box], "propagate": propagate, "lesion": lesion, **parent}
+
+
+def _lesion_choice(name: str | None, last_seen: Mapping[str, str]) -> str:
+    if name is None:
+        return "the one under the box"
+    return f"{name} (on {last_seen[name]})" if name in last_seen else lesion_words(name)
 
 
 def history(store: SeenStore, patient: str, timepoint: str, record: MaskRecord | None, person: str) -> None:

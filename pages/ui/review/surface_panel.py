@@ -9,10 +9,11 @@ import streamlit as st
 
 from core.lesions.surface import Surface
 from core.review.decisions import rejected_lesion_ids
+from core.review.identity import numbered_id
 from core.types import MaskRecord
 from pages.ui.frame import resources
 from pages.ui.review.deciding import lesion_name
-from pages.ui.shared.slices import outline_rgb
+from pages.ui.shared.slices import NUMBERED, outline_rgb
 from pages.ui.shared.text import figure_text
 
 HEIGHT_PX = 340
@@ -31,11 +32,12 @@ def surface_panel(record: MaskRecord | None) -> None:
     with panel:
         surfaces = resources.lesion_surfaces(record)
         names = {int(lesion["label"]): lesion_name(lesion) for lesion in record.lesions}
+        lesion_of = {int(lesion["label"]): str(lesion["lesion_id"]) for lesion in record.lesions}
         out = {
             int(lesion["label"]) for lesion in record.lesions if str(lesion["lesion_id"]) in rejected_lesion_ids(record)
         }
         st.plotly_chart(
-            surface_figure(surfaces, names, out),
+            surface_figure(surfaces, names, out, lesion_of),
             theme=None,
             key=f"surface-figure-{record.mask_id}",
             config={"displayModeBar": False},
@@ -45,15 +47,29 @@ def surface_panel(record: MaskRecord | None) -> None:
 
 
 def surface_figure(
-    surfaces: Sequence[Surface], names: Mapping[int, str], out: set[int] | frozenset[int] = frozenset()
+    surfaces: Sequence[Surface],
+    names: Mapping[int, str],
+    out: set[int] | frozenset[int] = frozenset(),
+    lesion_of: Mapping[int, str] = NUMBERED,
 ) -> go.Figure:
     """Every lesion in its colour, on axes in RAS+ millimetres of one scale.
 
     Args:
         names: label -> what the legend says.
         out: labels of rejected lesions, drawn faintly.
+        lesion_of: label -> lesion id; of a label that is not there, "L<label>".
     """
-    figure = go.Figure([_mesh(surface, names.get(surface.label, ""), surface.label in out) for surface in surfaces])
+    figure = go.Figure(
+        [
+            _mesh(
+                surface,
+                names.get(surface.label, ""),
+                outline_rgb(lesion_of.get(surface.label, numbered_id(surface.label))),
+                surface.label in out,
+            )
+            for surface in surfaces
+        ]
+    )
     axis = {
         "showbackground": False,
         "gridcolor": "rgba(140,159,173,0.4)",
@@ -80,9 +96,9 @@ def surface_figure(
     return figure
 
 
-def _mesh(surface: Surface, name: str, faint: bool) -> go.Mesh3d:
+def _mesh(surface: Surface, name: str, rgb: tuple[int, ...], faint: bool) -> go.Mesh3d:
     (x, y, z), (i, j, k) = surface.vertices_mm.T, surface.triangles.T
-    red, green, blue = outline_rgb(surface.label)
+    red, green, blue = rgb
     return go.Mesh3d(
         x=x,
         y=y,

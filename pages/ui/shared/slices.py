@@ -6,6 +6,7 @@ import base64
 import io
 from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 
 import nibabel as nib
 import numpy as np
@@ -15,6 +16,7 @@ from scipy import ndimage
 
 from core.imaging.volumes import resample
 from core.remembered.untyped import Voxels
+from core.review.identity import numbered_id
 from core.types import Grid, LabelMap, Volume
 from pages.ui.shared.charts import lesion_colour
 
@@ -26,6 +28,8 @@ WINDOWS: Mapping[str, Mapping[str, tuple[float, float]]] = {
 ADDED, REMOVED = (199, 125, 255), (230, 159, 0)
 #: Pixels on the longer side of a picture; the page scales it to the room there is.
 LONG_SIDE = 720
+#: No label is another lesion than "L<label>".
+NUMBERED: Mapping[int, str] = MappingProxyType({})
 _OPPOSITE = dict(zip("LRAPSI", "RLPAIS", strict=True))
 
 
@@ -108,9 +112,11 @@ def picture(
     window: tuple[float, float],
     labels: NDArray[np.uint8] | None = None,
     parent: NDArray[np.uint8] | None = None,
+    lesion_of: Mapping[int, str] = NUMBERED,
 ) -> str:
     """One slice as a data URI; arguments as for `png`."""
-    return "data:image/png;base64," + base64.b64encode(png(plane, view, window, labels, parent)).decode()
+    made = png(plane, view, window, labels, parent, lesion_of=lesion_of)
+    return "data:image/png;base64," + base64.b64encode(made).decode()
 
 
 def png(
@@ -120,15 +126,17 @@ def png(
     labels: NDArray[np.uint8] | None = None,
     parent: NDArray[np.uint8] | None = None,
     long_side: int = LONG_SIDE,
+    lesion_of: Mapping[int, str] = NUMBERED,
 ) -> bytes:
     """One slice as a PNG file.
 
     Args:
         plane: (I, J) voxels of slice k.
         window: (centre, width).
-        labels: (I, J) lesion numbers, outlined in the lesions' colours.
+        labels: (I, J) labels, outlined in the colours of their lesions.
         parent: (I, J) the version before: voxels added since are filled violet, removed ones orange.
         long_side: pixels of the longer side.
+        lesion_of: label -> lesion id as records name it; of a label that is not there, "L<label>".
     """
     scale = long_side / max(plane.shape[0] * _ratio(view)[0], plane.shape[1] * _ratio(view)[1])
     rows, columns = view.to_screen(plane).shape
@@ -147,7 +155,9 @@ def png(
             _fill(canvas, (large == 0) & (before > 0), REMOVED)
         for label in np.unique(large[large > 0]):
             inside = large == label
-            canvas[inside & ~ndimage.binary_erosion(inside, iterations=2)] = outline_rgb(int(label))
+            canvas[inside & ~ndimage.binary_erosion(inside, iterations=2)] = outline_rgb(
+                lesion_of.get(int(label), numbered_id(int(label)))
+            )
     sink = io.BytesIO()
     Image.fromarray(canvas.astype(np.uint8)).save(sink, "PNG", compress_level=1)
     return sink.getvalue()
@@ -169,7 +179,7 @@ def _fill(canvas: NDArray[np.float64], where: NDArray[np.bool_], colour: tuple[i
     canvas[where] = 0.45 * canvas[where] + 0.55 * np.array(colour)
 
 
-def outline_rgb(label: int) -> tuple[int, ...]:
-    """The lesion's colour, a third of the way to white: the charts' own is too dark on a scan."""
-    colour = lesion_colour(f"L{label}")
+def outline_rgb(lesion_id: str) -> tuple[int, ...]:
+    """The lesion's colour, a third of the way to white: the charts' own is too dark on a scan. Grey for no lesion."""
+    colour = lesion_colour(lesion_id)
     return tuple(round(int(colour[n : n + 2], 16) * 2 / 3 + 85) for n in (1, 3, 5))

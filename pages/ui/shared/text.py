@@ -12,6 +12,7 @@ import re
 import unicodedata
 from collections.abc import Sequence
 
+from core.remembered.links import is_unlinked
 from core.remembered.untyped import TableRow
 from core.report.csv_text import harmless
 from core.types import MM3_PER_ML
@@ -69,3 +70,9 @@ def _printable(text: str) -> str:
     return "".join(
         "\ufffd" if (unicodedata.category(c) in ("Cc", "Cs") and not c.isspace()) or c in _TURNS else c for c in text
     )
+
+
+def lesion_words(lesion_id: str) -> str:
+    """A lesion as people are told of it: its id; "not linked (label 3)" for a label of which nobody can tell which
+    lesion it is."""
+    return f"not linked (label {lesion_id.rpartition('-')[2]})" if is_unlinked(lesion_id) else lesion_id

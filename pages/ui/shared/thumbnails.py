@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import threading
 import zlib
 from pathlib import Path
@@ -13,6 +14,7 @@ from starlette.responses import Response
 
 from core.errors import StoreError, TwinReviewError
 from core.remembered.untyped import Span
+from core.review.identity import numbered_id
 from core.types import Grid, MaskRecord, Volume
 from pages.ui.api.answers import NO_STORE, problem
 from pages.ui.api.slabs import read_blocks, write
@@ -37,13 +39,25 @@ def mask_thumbnail(store: SeenStore, record: MaskRecord, cache: Path) -> bytes:
     Raises:
         InputError, OSError: if the stored files cannot be read.
     """
-    kept = cache / f"{record.mask_sha256}-{record.scan_sha256[:16]}.png"
+    kept = cache / f"{record.mask_sha256}-{record.scan_sha256[:16]}{_links_named(record)}.png"
     if kept.exists():
         return kept.read_bytes()
     with _ONE:
         if not kept.exists():
             write(kept, _draw(store, record))
     return kept.read_bytes()
+
+
+def _lesion_of(record: MaskRecord) -> dict[int, str]:
+    """Label -> lesion, of the labels that are not the lesion of their number."""
+    named = {int(lesion["label"]): str(lesion["lesion_id"]) for lesion in record.lesions}
+    return {label: name for label, name in sorted(named.items()) if name != numbered_id(label)}
+
+
+def _links_named(record: MaskRecord) -> str:
+    """What tells pictures of one mask apart whose labels are linked otherwise: their colours differ."""
+    other = _lesion_of(record)
+    return f"-{hashlib.sha256(repr(other).encode()).hexdigest()[:16]}" if other else ""
 
 
 def _draw(store: SeenStore, record: MaskRecord) -> bytes:
@@ -54,7 +68,12 @@ def _draw(store: SeenStore, record: MaskRecord) -> bytes:
     thin = Grid((*scan.shape[:2], 1), grid.affine)
     volume, box = Volume(plane, thin, scan.modality, scan.sequence), _square(labels, grid.spacing_mm)
     return slices.png(
-        plane[..., 0][box], slices.view_of(thin), slices.window_for(volume, None), labels[box], long_side=SIDE_PX
+        plane[..., 0][box],
+        slices.view_of(thin),
+        slices.window_for(volume, None),
+        labels[box],
+        long_side=SIDE_PX,
+        lesion_of=_lesion_of(record),
     )
 
 

@@ -11,7 +11,8 @@ import numpy as np
 from core.remembered.links import StoredTransform
 from core.remembered.untyped import JsonDict, JsonObject
 from core.review.decisions import REJECTED
-from core.review.readers import next_visible_label
+from core.review.drawable import drawable_lesions
+from core.review.identity import numbered_id
 from core.types import UNITS, MaskRecord, Scan
 from pages.ui.api import slabs
 from pages.ui.api.scan_routes import API, CONVERSIONS, assets_url
@@ -64,6 +65,7 @@ def viewer_data(
     """
     panes = [_readable(store, shown) for shown in panes]
     described = [_pane(store, patient, shown) for shown in panes]
+    described[0] |= _drawable(store, patient, panes[0], person) if edit else {}
     scans = [scan["sha256"] for pane in described for scan in pane["scans"]]
     return {
         "assets": in_browser(assets_url()),
@@ -84,8 +86,7 @@ def viewer_data(
         "registration": registration,
         "prompts": _prompts(panes[0].mask),
         "draft": _draft(store, patient, panes[0], person) if edit else None,
-        "next_label": next_visible_label(store, patient, person),
-        "colours": [_colour(n + 1) for n in range(len(LESION_COLOURS))],
+        "colours": [_colour(numbered_id(n + 1)) for n in range(len(LESION_COLOURS))],
     }
 
 
@@ -125,7 +126,19 @@ def _pane(store: SeenStore, patient: str, shown: Shown) -> JsonDict:
         "mask": _version(shown.mask),
         "against": _version(shown.against),
         "lesions": [] if shown.mask is None else [_lesion(lesion) for lesion in shown.mask.lesions],
+        "offered": [],
+        "next_label": None,
     }
+
+
+def _drawable(store: SeenStore, patient: str, shown: Shown, person: str) -> JsonDict:
+    """The lesions of the patient that may be drawn beside those of the mask, and the label of a new one."""
+    drawable = drawable_lesions(store, patient, person, shown.mask)
+    offered = [
+        {"label": label, "lesion_id": name, "colour": _colour(name), "timepoint": drawable.last_seen[name]}
+        for label, name in drawable.offered.items()
+    ]
+    return {"offered": offered, "next_label": drawable.new_label}
 
 
 def _scan(store: SeenStore, scan: Scan) -> JsonDict:
@@ -178,8 +191,8 @@ def _draft(store: SeenStore, patient: str, shown: Shown, person: str) -> JsonDic
     return None
 
 
-def _colour(label: int) -> str:
-    red, green, blue = outline_rgb(label)
+def _colour(lesion_id: str) -> str:
+    red, green, blue = outline_rgb(lesion_id)
     return f"#{red:02x}{green:02x}{blue:02x}"
 
 
@@ -187,7 +200,7 @@ def _lesion(lesion: JsonObject) -> JsonDict:
     return {
         "label": int(lesion["label"]),
         "lesion_id": str(lesion["lesion_id"]),
-        "colour": _colour(int(lesion["label"])),
+        "colour": _colour(str(lesion["lesion_id"])),
         "volume_mm3": float(lesion["volume_mm3"]),
         "rejected": bool(lesion.get(REJECTED)),
         "centroid_mm": [float(v) for v in lesion["centroid_mm"]],

@@ -19,7 +19,8 @@ from core.jobs.stages.draft import save_draft
 from core.jobs.stages.linking import scans_here
 from core.jobs.stages.readers import add_consensus, readers_of_timepoint
 from core.jobs.stages.relinking import relink
-from core.review.readers import newest_visible_mask, next_visible_label, visible_masks
+from core.review.drawable import drawable_lesions
+from core.review.readers import newest_visible_mask, visible_masks
 from core.types import LabelMap
 from pages.ui.api import routes
 from pages.ui.frame import resources
@@ -229,11 +230,11 @@ def test_who_has_finished_sees_and_begins_with_the_others(blind, tmp_path):
 
 def test_a_new_lesions_number_does_not_count_what_others_found(blind, tmp_path):
     """ann's hidden mask has L1 and L2: a third number for ben would tell him so."""
-    assert next_visible_label(blind, "P1", "ben") == 2
-    assert next_visible_label(blind, "P1", "ann") == 3
+    assert drawable_lesions(blind, "P1", "ben", None).new_label == 2
+    assert drawable_lesions(blind, "P1", "ann", None).new_label == 3
     shown = Shown(DAY1, newest_visible_mask(blind, "P1", DAY1, "ben"))
     data = viewer_data(blind, "P1", [shown], "ben", edit=True)
-    assert data["next_label"] == 2
+    assert data["panes"][0]["next_label"] == 2
     assert as_refine(blind, tmp_path, lesion="new")[0]["lesion"] == 2
     hidden = blind.masks.version("P1", DAY1, 2)
     assert hidden.mask_id not in json.dumps(data)

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from core.errors import GeometryError, InputError
 from core.jobs.stages.readers import add_consensus, readers_of_timepoint
 from core.review import readers
+from core.review.drawable import drawable_lesions
 from core.review.readers import (
     MARGIN_VOXELS,
     Performance,
@@ -26,7 +27,6 @@ from core.review.readers import (
     masks_visible_to,
     newest_by_reader,
     newest_visible_version,
-    next_visible_label,
     staple,
 )
 from core.types import Grid, LabelMap, MaskRecord
@@ -270,15 +270,19 @@ def test_what_is_made_from_a_timepoint_begins_with_the_newest_version_that_can_b
 
 def test_a_new_lesions_number_follows_the_highest_that_its_reader_has_seen_at_any_timepoint():
     def with_lesions(record: MaskRecord, *numbers: int) -> MaskRecord:
-        return replace(record, lesions=tuple({"label": number} for number in numbers))
+        return replace(record, lesions=tuple({"label": n, "lesion_id": f"L{n}"} for n in numbers), timepoint=DAY1)
 
     drawn = {
         DAY1: [with_lesions(version(1, "ann", "nnunet"), 1, 4), with_lesions(version(2, "ann"), 7)],
         DAY2: [with_lesions(version(1, "ann", "nnunet"), 2), with_lesions(version(2, "ben"))],
     }
-    assert next_visible_label(reading_store(drawn), "P1", "ben") == 8
-    assert next_visible_label(reading_store(drawn, [DAY1], [DAY1]), "P1", "ben") == 5
-    assert next_visible_label(reading_store({DAY1: []}), "P1", "ben") == 1
+
+    def new_label(*seen: Any) -> int | None:
+        return drawable_lesions(reading_store(*seen), "P1", "ben", None).new_label
+
+    assert new_label(drawn) == 8
+    assert new_label(drawn, [DAY1], [DAY1]) == 5
+    assert new_label({DAY1: []}) == 1
 
 
 def test_a_version_whose_parent_is_hidden_is_seen_as_one_that_was_drawn_from_nothing():

@@ -142,10 +142,14 @@ def test_an_outline_lies_on_the_masks_edge_in_the_lesions_colour(codes):
     grey = (127, 127, 127)
     assert _pixel(shown, view, 3.5, 5, shape) == grey, "the inside stays visible"
     assert _pixel(shown, view, 6.5, 5, shape) == grey, "outside"
-    assert _pixel(shown, view, 1.52, 5, shape) == outline_rgb(1)
-    assert _pixel(shown, view, 3.5, 2.52, shape) == outline_rgb(1)
-    assert _pixel(shown, view, 7.52, 2, shape) == outline_rgb(2)
-    assert outline_rgb(1) != outline_rgb(2)
+    assert _pixel(shown, view, 1.52, 5, shape) == outline_rgb("L1")
+    assert _pixel(shown, view, 3.5, 2.52, shape) == outline_rgb("L1")
+    assert _pixel(shown, view, 7.52, 2, shape) == outline_rgb("L2")
+    assert outline_rgb("L1") != outline_rgb("L2")
+    linked = {1: "L2", 2: "unlinked-2"}
+    shown = _decoded(picture(np.full(shape[:2], 40, np.float32), view, (40, 400), labels, lesion_of=linked))
+    assert _pixel(shown, view, 1.52, 5, shape) == outline_rgb("L2")
+    assert len(set(_pixel(shown, view, 7.52, 2, shape))) == 1, "grey: nobody can tell which lesion it is"
 
 
 def test_added_voxels_are_blue_and_removed_ones_orange():

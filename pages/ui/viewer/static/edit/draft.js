@@ -143,6 +143,7 @@ export class Draft {
   packed(slices, what, prompts) {
     const header = {
       slices,
+      lesions: this.read.lesions(),
       what: what.length > 3 ? `${what.length} steps, last ${what.at(-1)}` : what.join(", "),
       ...(prompts ? { prompts: this.read.prompts(), answers: this.read.answers() } : {}),
     };
@@ -197,10 +198,10 @@ export class Draft {
 
   /** The draft as it was left; from then on changes go on top of it. @returns {Promise<FetchedDraft>} */
   async fetch() {
-    const { prompts, answers, left_out } = await this.opened(),
+    const { prompts, answers, left_out, lesions } = await this.opened(),
       { array, revision } = await this.load();
     this.revision = revision;
-    return { array, prompts, answers, left_out };
+    return { array, prompts, answers, left_out, lesions };
   }
 
   /** Its labels as they are on the server. @returns {Promise<DraftLabels>} */

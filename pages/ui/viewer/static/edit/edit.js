@@ -37,7 +37,7 @@ export class LabelEditor extends Steps {
    * @param {Allow} allow
    */
   polygon(points, axis, label, on = true, allow = null) {
-    this.begin(on ? `polygon L${label}` : `cut out of L${label}`, label);
+    this.begin(on ? `polygon ${this.nameOf(label)}` : `cut out of ${this.nameOf(label)}`, label);
     visitPolygon(this.grid, points, axis, (p) => {
       if (!allow || allow(p)) this.set(p, on);
     });
@@ -52,7 +52,7 @@ export class LabelEditor extends Steps {
    * @param {number | null} slice
    */
   fillHoles(label, axis, slice = null) {
-    this.begin(`fill holes of L${label}`, label);
+    this.begin(`fill holes of ${this.nameOf(label)}`, label);
     const slices = slice === null ? Array.from({ length: this.shape[axis] }, (_, n) => n) : [slice];
     for (const n of slices) {
       const picture = sliceMask(this.array, this.shape, label, axis, n);
@@ -70,7 +70,7 @@ export class LabelEditor extends Steps {
     const label = this.array[p];
     if (!label) return false;
     const seen = component(this.array, this.shape, p);
-    this.begin(`${keep ? "keep one piece" : "remove a piece"} of L${label}`, label);
+    this.begin(`${keep ? "keep one piece" : "remove a piece"} of ${this.nameOf(label)}`, label);
     for (let q = 0; q < this.array.length; q++) {
       if (this.array[q] === label && Boolean(seen[q]) !== keep) this.set(q, false);
     }
@@ -91,7 +91,7 @@ export class LabelEditor extends Steps {
       .map((slice) => ({ slice, picture: sliceMask(this.array, this.shape, label, axis, slice) }))
       .filter(({ picture }) => picture.mask.includes(1));
     let count = 0;
-    this.begin(`interpolate L${label}`, label);
+    this.begin(`interpolate ${this.nameOf(label)}`, label);
     for (const [n, high] of drawn.slice(1).entries()) {
       const low = drawn[n],
         gap = high.slice - low.slice;

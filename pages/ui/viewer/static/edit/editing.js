@@ -1,5 +1,6 @@
 // One timepoint's mask being changed: the editor, its draft on the server, and the tools' settings.
 import { spacing } from "../lib/geometry.js";
+import { freeLabel, inWords, lesionOf, namedLabels, offeredBeside } from "../lib/naming.js";
 import { messageOf } from "../lib/requests.js";
 import { promptTools } from "../prompt/prompt_tools.js";
 import { Prompting } from "../prompt/prompts.js";
@@ -9,7 +10,7 @@ import { EditBar } from "./edit_bar.js";
 import { editKeys } from "./edit_keys.js";
 import { penTools } from "./pens.js";
 
-/** @import { DraftSource } from "../lib/types.d.ts" */
+/** @import { DraftSource, DrawnAs } from "../lib/types.d.ts" */
 /** @import { Pane } from "../view/pane.js" */
 /** @import { Viewer } from "../view/viewer.js" */
 /** @import { ChangeNote } from "./steps.js" */
@@ -32,6 +33,8 @@ export class Editing {
   restored = "";
   /** the mask that is edited; null: an empty one, undefined: none yet @type {string | null | undefined} */
   attached;
+  /** what labels were drawn as that the version has not; null: as a new lesion @type {Map<number, string | null>} */
+  drawn = new Map();
   saving = false;
   /** @type {number | undefined} */
   counting;
@@ -49,6 +52,7 @@ export class Editing {
     viewer.events.on("labels", () => this.attach());
     viewer.events.on("data", () => {
       if (this.draft?.problem && !this.draft.gone) this.draft.flush(); // a new token has come
+      if (this.attached === (this.series.data.mask?.mask_id ?? null)) this.drewAs([]);
       this.attach();
     });
     viewer.events.on("lesion", () => this.bar.refresh());
@@ -68,12 +72,14 @@ export class Editing {
       maskId = data.mask?.mask_id ?? null;
     if (this.attached === maskId || (maskId && !labels.array) || labels.maskId !== maskId) return this.bar.refresh();
     this.attached = maskId;
+    this.drawn = new Map();
     const before = this.draft;
     before?.flush().then(() => before.close());
     const [I, J, K] = labels.shape,
       array = labels.array ?? new Uint8Array(I * J * K);
     labels.array = array;
     const editor = new LabelEditor(labels.shape, spacing(labels.affine), array, (change) => this.changed(change));
+    editor.nameOf = (label) => this.nameOf(label);
     const place = {
       patient_id: viewer.data.patient,
       timepoint: data.timepoint,
@@ -101,7 +107,9 @@ export class Editing {
    * @returns {DraftSource}
    */
   source({ array, plane, shape }) {
+    const { drawn } = this;
     return {
+      lesions: () => [...drawn].map(([label, lesion_id]) => ({ label, lesion_id })),
       slice: (k) => array.slice(k * plane, (k + 1) * plane),
       prompts: () => this.prompting.all,
       answers: () => this.prompting.taken.map(({ id }) => id),
@@ -115,7 +123,8 @@ export class Editing {
    * @param {LabelEditor} editor
    */
   async restore(draft, editor) {
-    const { array, prompts, answers, left_out: lost } = await draft.fetch();
+    const { array, prompts, answers, left_out: lost, lesions } = await draft.fetch();
+    this.drewAs(lesions);
     editor.load(array);
     this.prompting.begin(prompts, this.viewer.data.prompts, answers);
     this.viewer.labelsChanged(this.series);
@@ -139,10 +148,25 @@ export class Editing {
   /** @param {ChangeNote} change */
   changed({ what, slices, taken }) {
     if (taken) this.prompting.taken = taken;
+    const { lesions, offered } = this.series.data;
+    for (const [label, more] of this.editor?.voxels ?? []) {
+      if (more <= 0 || this.drawn.has(label) || lesions.some((one) => one.label === label)) continue;
+      this.drawn.set(label, offered.find((one) => one.label === label)?.lesion_id ?? null);
+    }
     this.draft?.changed({ what, slices, prompts: Boolean(taken) });
     this.viewer.labelsChanged(this.series);
     this.recount();
     this.bar.refresh();
+  }
+
+  /**
+   * What labels were drawn as; the other lesions of the patient are offered beside them.
+   * @param {DrawnAs[]} lesions
+   */
+  drewAs(lesions) {
+    const { series, drawn } = this;
+    for (const { label, lesion_id: id } of lesions) drawn.set(label, id);
+    series.name({ ...series.data, offered: offeredBeside(series.data, drawn) });
   }
 
   /** Counts voxels anew, after a while: the next lesion's largest slice is found by it. */
@@ -159,35 +183,64 @@ export class Editing {
   }
 
   // ---- the lesion that is worked on ---------------------------------------------------------------------------------
+  /** Of a timepoint without a mask the patient's first lesion; 0 where no label is left. */
   get label() {
-    return this.viewer.lesion ?? this.viewer.data.next_label;
+    const { offered, next_label: next } = this.series.data;
+    return this.viewer.lesion ?? offered[0]?.label ?? next ?? 0;
   }
 
   get lesionName() {
-    return `L${this.label}`;
+    return this.nameOf(this.label);
   }
 
-  /** The first number that no lesion of the patient has, in any version or in this draft. */
+  /**
+   * A label in words: the lesion that it is.
+   * @param {number} label
+   */
+  nameOf(label) {
+    const { lesions, offered } = this.series.data,
+      known = [...lesions, ...offered].find((one) => one.label === label);
+    if (known) return inWords(known.lesion_id);
+    const drawn = this.drawnNew.filter((other) => other !== label),
+      before = drawn.filter((other) => other < label).length;
+    return before ? `new lesion ${before + 1}` : "new lesion";
+  }
+
+  /** Labels that are drawn or asked for in this draft, and are no lesion of the patient's. */
+  get drawnNew() {
+    const { lesions, offered } = this.series.data,
+      known = new Set([...lesions, ...offered].map(({ label }) => label)),
+      drawn = [...(this.editor?.voxels ?? [])].filter(([, more]) => more > 0).map(([label]) => label),
+      asked = this.prompting.list.map((prompt) => prompt.lesion);
+    return [...new Set([...drawn, ...asked])].filter((label) => !known.has(label)).sort((a, b) => a - b);
+  }
+
+  /** The label of a lesion that the patient has not, nor this draft; null where all are in use. */
   get nextLabel() {
-    const used = [...(this.editor?.voxels.keys() ?? []), ...this.prompting.list.map((prompt) => prompt.lesion)];
-    return Math.max(this.viewer.data.next_label, ...used.map((label) => label + 1));
+    const { lesions, offered, next_label: first } = this.series.data;
+    return freeLabel(new Set([...[...lesions, ...offered].map(({ label }) => label), ...this.drawnNew]), first);
   }
 
-  /** [label, name] of those there are, and a new one. */
+  /** [label, name] of those that the mask has, of the patient's others, of new ones in this draft, and of one more. */
   get lesions() {
+    const { data } = this.series,
+      next = this.nextLabel;
     /** @type {[number, string][]} */
-    const known = this.series.data.lesions.map(({ label, lesion_id: id }) => [label, id]);
-    const next = this.nextLabel;
-    for (const label of [...(this.editor?.voxels.keys() ?? []), this.label]) {
-      if (label !== next && !known.some(([number]) => number === label)) known.push([label, `L${label}`]);
-    }
-    known.push([next, `L${next} (new)`]);
-    return known;
+    const choices = [
+      ...namedLabels(data),
+      .../** @type {[number, string][]} */ (
+        data.offered.map(({ label, lesion_id: id, timepoint }) => [label, `${inWords(id)} (on ${timepoint})`])
+      ),
+      .../** @type {[number, string][]} */ (this.drawnNew.map((label) => [label, this.nameOf(label)])),
+    ];
+    if (next !== null) choices.push([next, "new"]);
+    const { label } = this;
+    return choices.some(([known]) => known === label) ? choices : [...choices, [label, this.nameOf(label)]];
   }
 
   /** @param {number} label */
   choose(label) {
-    this.viewer.lesion = label;
+    this.viewer.choose(lesionOf(this.series.data, label), label);
     this.viewer.events.tell("lesion", label);
     this.viewer.draw();
   }
@@ -209,6 +262,7 @@ export class Editing {
     if (pane.series !== this.series) return "Changes go on the first timepoint.";
     if (pane.planeName === "mip") return "Changes go on slices, not on the projection.";
     if (this.draft?.conflict) return "Decide first whose draft is kept (below).";
+    if (!this.label) return "All 255 labels of this mask are in use: choose a lesion that is there.";
     if (!this.editor) return this.problem || "The mask is still being loaded.";
     return "";
   }

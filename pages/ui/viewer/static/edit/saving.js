@@ -88,7 +88,8 @@ export async function settle(session, mine) {
  * @param {LabelEditor} editor
  * @param {FetchedDraft} theirs
  */
-function takeTheirs(session, editor, { array, answers }) {
+function takeTheirs(session, editor, { array, answers, lesions }) {
+  session.drewAs(lesions);
   const after = session.prompting.asTaken(answers);
   editor.onChange = () => {}; // what comes from the server need not go back there
   editor.replace("taking the other side", array, { before: session.prompting.taken, after });

@@ -43,6 +43,8 @@ export class Steps {
   undone = [];
   /** the step that is being made @type {Step | null} */
   step = null;
+  /** a label in words, for what undo says */
+  nameOf = (/** @type {number} */ label) => `lesion ${label}`;
   /** label -> voxels more (or fewer) than at the beginning @type {Map<number, number>} */
   voxels = new Map();
   /** "axis label" -> slices drawn on, between which `interpolate` draws @type {Map<string, Set<number>>} */

@@ -42,10 +42,18 @@ export class Series {
    * @param {PaneData} data
    */
   take(data) {
-    this.data = data;
-    this.colours = new Map(data.lesions.map((lesion) => [lesion.label, lesion.colour]));
+    this.name(data);
     this.show("labels", data.mask);
     this.show("before", data.against);
+  }
+
+  /**
+   * What its labels are.
+   * @param {PaneData} data
+   */
+  name(data) {
+    this.data = data;
+    this.colours = new Map([...data.lesions, ...data.offered].map((lesion) => [lesion.label, lesion.colour]));
   }
 
   /**
@@ -94,7 +102,7 @@ export class Series {
    * @returns {string | null} null for 0, which is no lesion
    */
   colour(label) {
-    const { colours } = this.viewer.data; // those of lesions by number, for ones that the page does not know yet
+    const { colours } = this.viewer.data; // those of lesions by number: a new one will probably have its label's
     return label ? (this.colours.get(label) ?? colours[(label - 1) % colours.length]) : null;
   }
 

@@ -46,6 +46,16 @@ export interface Lesion {
   centroid_mm: Triple;
 }
 
+/** A lesion of the patient that the mask has not, under the label by which it may be drawn. */
+export interface Offered {
+  label: number;
+  lesion_id: string;
+  /** "#rrggbb" */
+  colour: string;
+  /** the last one that has it */
+  timepoint: string;
+}
+
 export interface Version {
   mask_id: string;
   version: number;
@@ -64,6 +74,10 @@ export interface PaneData {
   mask: Version | null;
   against: Version | null;
   lesions: Lesion[];
+  /** by lesion number; [] where nothing is drawn */
+  offered: Offered[];
+  /** the label of a lesion that the patient has not had; null where all are in use, or nothing is drawn */
+  next_label: number | null;
 }
 
 export interface Registration {
@@ -115,7 +129,6 @@ export interface ViewerData {
   registration: Correction | null;
   prompts: StoredPrompt[];
   draft: KnownDraft | null;
-  next_label: number;
   colours: string[];
   above_px: number;
 }
@@ -251,6 +264,13 @@ export interface OpenedDraft extends KnownDraft {
   prompts: StoredPrompt[];
   answers: string[];
   left_out: number[];
+  lesions: DrawnAs[];
+}
+
+/** A label that was drawn beside those of the version, and the lesion that it is; null: a new one. */
+export interface DrawnAs {
+  label: number;
+  lesion_id: string | null;
 }
 
 export interface DraftLabels {
@@ -258,7 +278,7 @@ export interface DraftLabels {
   revision: number;
 }
 
-export type FetchedDraft = Pick<OpenedDraft, "prompts" | "answers" | "left_out"> & { array: Uint8Array };
+export type FetchedDraft = Pick<OpenedDraft, "prompts" | "answers" | "left_out" | "lesions"> & { array: Uint8Array };
 
 /** What POST `draft/{id}/save` answers: the new version, and how it differs from its parent. */
 export interface SavedVersion {
@@ -286,6 +306,7 @@ export interface DraftSource {
   prompts(): StoredPrompt[];
   /** ids of the server's answers that the map has */
   answers(): string[];
+  lesions(): DrawnAs[];
   /** number of slices */
   depth: number;
   /** the labels on the server are those on the screen */

@@ -280,8 +280,9 @@ export class Prompting {
       others = this.taken.filter(({ key }) => !answers.some((answer) => answer.key === key)),
       now = answers.filter(({ id }) => id).map(({ key, id }) => ({ key, id })),
       taken = { before: this.taken, after: [...others, ...now] };
-    const changed = editor.keep(`MedSAM's answer for L${lesion} on ${where}`, lesion, voxels, this.sparing, taken);
-    if (!changed) this.viewer.say(`L${lesion} is just so already.`);
+    const name = this.session.nameOf(lesion),
+      changed = editor.keep(`MedSAM's answer for ${name} on ${where}`, lesion, voxels, this.sparing, taken);
+    if (!changed) this.viewer.say(`${name} is just so already.`);
   }
 
   /** Gives up the answers and the prompts that were not kept; false where there were none. */

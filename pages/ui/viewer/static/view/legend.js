@@ -1,6 +1,7 @@
 // What the colours mean, and what the registration said: the line below the panes.
 import { element } from "../lib/element.js";
 import { tintedGrey } from "../lib/levels.js";
+import { inWords, wholeLesions } from "../lib/naming.js";
 import { ADDED, REMOVED } from "./mask_layer.js";
 
 /** @import { Viewer } from "./viewer.js" */
@@ -19,12 +20,9 @@ function entry(colour, text) {
 /** @param {Viewer} viewer */
 export function legend(viewer) {
   const { data } = viewer.active.series,
-    entries = [],
-    seen = new Set();
-  for (const { lesion_id: id, colour, volume_mm3: volume, rejected } of data.lesions) {
-    if (seen.has(id)) continue;
-    seen.add(id);
-    entries.push(entry(colour, `${id} ${(volume / 1000).toFixed(1)} mL${rejected ? ", rejected" : ""}`));
+    entries = [];
+  for (const { id, colour, volume_mm3: volume, rejected } of wholeLesions(data)) {
+    entries.push(entry(colour, `${inWords(id)} ${(volume / 1000).toFixed(1)} mL${rejected ? ", rejected" : ""}`));
   }
   if (viewer.options.changes && data.against) {
     entries.push(entry(ADDED, `added since v${data.against.version}`), entry(REMOVED, "removed"));

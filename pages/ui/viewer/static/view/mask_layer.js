@@ -1,5 +1,6 @@
 // The masks on a pane: outlined or filled, and what changed since the version that this one is compared with.
 import { mapped } from "../lib/geometry.js";
+import { lesionOf } from "../lib/naming.js";
 import { OffScreen } from "../lib/off_screen.js";
 import { outlines, sampleLabels } from "../lib/sample.js";
 
@@ -75,7 +76,7 @@ export class MaskLayer {
       // Stroked without the transform, so that the line is equally wide on anisotropic voxels.
       const shape = new Path2D();
       shape.addPath(path, { a: at.sx, d: at.sy, e: at.x, f: at.y });
-      g.lineWidth = (label === viewer.lesion ? 2 : 1.4) * pane.ratio;
+      g.lineWidth = (lesionOf(series.data, label) === viewer.lesionKey ? 2 : 1.4) * pane.ratio;
       g.stroke(shape);
     }
     g.restore();

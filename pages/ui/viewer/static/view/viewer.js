@@ -7,16 +7,18 @@
 //     timepoint share them.
 //   viewer.addKey("b", "what it does", action), viewer.say(text), viewer.emit(name, value)
 //   viewer.events.on("data" | "lesion" | "labels" | "slice" | "close", f): told when the page gave new data, and so on
-//   viewer.lesion: the label that is worked on; viewer.data: what the page gave last; viewer.auth: {api, token}
+//   viewer.lesion: the label that is worked on, viewer.lesionKey: the lesion that it is
+//   viewer.data: what the page gave last; viewer.auth: {api, token}
 import { Editing } from "../edit/editing.js";
 import { Events } from "../lib/events.js";
 import { apply, PLANES } from "../lib/geometry.js";
 import { Levels } from "../lib/levels.js";
+import { labelOf } from "../lib/naming.js";
 import { Series } from "../lib/series.js";
 import { Registering } from "../register/registering.js";
 import { bindPointer } from "./input.js";
 import { bindKeys, frameKeys } from "./keys.js";
-import { jumpTo, jumpToLargest } from "./lesions.js";
+import { followLesion, jumpTo, jumpToLargest } from "./lesions.js";
 import { Pane } from "./pane.js";
 import { plainTools } from "./plain_tools.js";
 import { Space } from "./space.js";
@@ -48,8 +50,10 @@ export class Viewer extends Space {
   levels = new Levels(this);
   toolbar = new Toolbar(this);
   mipAngle = 0;
-  /** label of the lesion that is worked on @type {number | null} */
+  /** label, on the first timepoint, of the lesion that is worked on; null where it has none @type {number | null} */
   lesion = null;
+  /** which lesion that is on every pane (`lesionOf`) @type {string | null} */
+  lesionKey = null;
   /** the cursor goes to the lesion's largest slice once the mask has come */
   waitsForMask = false;
   /** @type {Pane[]} */
@@ -105,6 +109,16 @@ export class Viewer extends Space {
     this.watch.observe(this.room);
   }
 
+  /**
+   * The lesion that is worked on from now on.
+   * @param {string | null} key
+   * @param {number | null} label of the piece of it, on the first timepoint
+   */
+  choose(key, label = labelOf(this.series[0].data, key)) {
+    this.lesionKey = key;
+    this.lesion = label;
+  }
+
   // ---- what others add --------------------------------------------------------------------------------------------
   /** @param {Tool} tool */
   addTool(tool) {
@@ -140,7 +154,9 @@ export class Viewer extends Space {
     this.emit = emit;
     this.auth.token = data.token;
     for (const [n, one] of this.series.entries()) one.take(data.panes[n]);
-    if (this.lesion === null) jumpToLargest(this); // the first mask has come
+    if (this.lesionKey === null)
+      jumpToLargest(this); // the first mask has come
+    else followLesion(this);
     if (link) this.setLink(data.link);
     this.events.tell("data", data);
     this.toolbar.refresh();
@@ -254,9 +270,9 @@ export class Viewer extends Space {
 
   /** @param {Series} one */
   maskLoaded(one) {
-    if (this.waitsForMask && this.lesion !== null && one === this.series[0]) {
+    if (this.waitsForMask && this.lesionKey !== null && one === this.series[0]) {
       this.waitsForMask = false;
-      jumpTo(this, this.lesion, false);
+      jumpTo(this, this.lesionKey, false);
     }
     this.toolbar.refresh();
   }
