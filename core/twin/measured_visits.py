@@ -253,7 +253,7 @@ def measured_visits(store: MeasuredVisitStore, patient_id: str) -> dict[str, Mea
             own[0] if own else store.scans.reference(patient_id, day),
             people.get(record.mask_id),
             scan_doubts(of_scans.get(day), [scan.sha256 for scan in there]),
-            lesion_doubts(of_masks.get(record.mask_id), record),
+            lesion_doubts(of_masks.get(record.mask_id)),
         )
     return visits
 
@@ -277,18 +277,17 @@ def scan_doubts(verdict: ScanVerdict | None, sha256s: Collection[str] = ()) -> t
     return (*found, *(["the scan's verdict is of other images"] if stale else []))
 
 
-def lesion_doubts(verdict: MaskVerdict | None, record: MeasuredMask) -> dict[str, tuple[str, ...]]:
+def lesion_doubts(verdict: MaskVerdict | None) -> dict[str, tuple[str, ...]]:
     """Lesion id -> what the mask gate's newest verdict says against it, for those that it finds unusual.
 
-    The gate names lesions by their labels ("L2" is label 2 of the file); here they have the names that they are linked
-    to. "not enough reference masks" is no doubt: it would widen every change of an installation that begins.
+    The store gives out a verdict with the lesions that the labels are linked to. "not enough reference masks" is no
+    doubt: it would widen every change of an installation that begins.
     """
     if verdict is None or not verdict.flagged:
         return {}
-    of_label = {f"L{lesion['label']}": str(lesion["lesion_id"]) for lesion in record.lesions if "label" in lesion}
     found: dict[str, tuple[str, ...]] = {}
     for lesion in verdict.lesions:
         if lesion.get("verdict") == "unusual":
-            name = of_label.get(str(lesion["lesion_id"]), str(lesion["lesion_id"]))
+            name = str(lesion["lesion_id"])
             found[name] = (f"shape of {name} unusual",)
     return found
