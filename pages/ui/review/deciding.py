@@ -216,8 +216,7 @@ def _write(
     else:
         from core.jobs.stages import relinking
 
-        said = {"links": table.changes, "not_lesions": table.not_lesions}
-        relinking.accept(store, *place, person, *why, **said)
+        relinking.accept(store, *place, person, *why, links=table.changes, not_lesions=table.not_lesions)
     resources.reference_changed()
 
 

@@ -47,7 +47,7 @@ def links_to_accept(store: SeenStore, record: MaskRecord, person: str, at: str, 
     if store.links.why_outdated(record.mask_id):
         return None
     table = table_of(store, record)
-    rows = [*table.labels, *table.missing]
+    rows: list[LabelRow | MissingRow] = [*table.labels, *table.missing]
     if not rows:
         return table
     may = rights.why_not(store, person, "mask.decided") is None
