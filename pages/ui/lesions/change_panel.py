@@ -81,7 +81,7 @@ def _choices(store: SeenStore, record: MaskRecord, lesion: str) -> LinkTable:
 
     def table(rows: Sequence[LabelRow | MissingRow]) -> LinkTable:
         key = session.LABEL_IS
-        chosen = {row.key: key.get(record.mask_id, row.key) or "" for row in rows}
+        chosen = {row.key: key.get(record.mask_id, row.key, _stands(row)) or "" for row in rows}
         return link_table(record, records, links, chosen)
 
     plain_table = link_table(record, records, links, {})
@@ -102,19 +102,23 @@ def _choices(store: SeenStore, record: MaskRecord, lesion: str) -> LinkTable:
 
 
 def _choice(record: MaskRecord, table: LinkTable, row: LabelRow | MissingRow) -> None:
+    stands = _stands(row)
     if isinstance(row, LabelRow):
-        stands = row.link.lesion_id or CANNOT_TELL
         options = [*table.lesions, NEW, CANNOT_TELL]
         label, note = f"Label {row.label}", f"{millilitres(row.volume_mm3)} mL; it stands as {stands}."
     else:
-        stands = row.standing
         options = [*MISSING_WORDS, *(f"{MERGED_INTO}{name}" for name in table.here)]
         label, note = f"{row.lesion_id} has no label", f"It stands as: {stands}."
     options = list(dict.fromkeys([stands, *options]))
     key = session.LABEL_IS
-    if key.get(record.mask_id, row.key) not in options:
-        key.set(stands, record.mask_id, row.key)
-    st.selectbox(plain(label), options, key=key.key(record.mask_id, row.key), format_func=_in_words, help=plain(note))
+    place = (record.mask_id, row.key, stands)  # said otherwise meanwhile, it is another choice
+    if key.get(*place) not in options:
+        key.set(stands, *place)
+    st.selectbox(plain(label), options, key=key.key(*place), format_func=_in_words, help=plain(note))
+
+
+def _stands(row: LabelRow | MissingRow) -> str:
+    return (row.link.lesion_id or CANNOT_TELL) if isinstance(row, LabelRow) else row.standing
 
 
 def _in_words(word: str) -> str:
@@ -148,7 +152,7 @@ def _preview_and_change(store: SeenStore, record: MaskRecord, table: LinkTable, 
         st.error(plain(error))
         return
     for row in (*table.labels, *table.missing):
-        session.LABEL_IS.drop(record.mask_id, row.key)
+        session.LABEL_IS.drop(record.mask_id, row.key, _stands(row))
     session.LINK_REASON.drop(record.mask_id)
     session.LINKS_CHANGED.set(f"Changed: {len(found.moved)} numbers moved.", record.patient_id)
     st.rerun()
@@ -169,14 +173,12 @@ def moved_row(moved: MovedNumber) -> TableRow:
 
 
 def told_words(kind: str, told: Told | None) -> str:
-    """ "12.0 mL, measured", "+30.0 %, real"; "none" where there is nothing."""
+    """ "measured, 12.0 mL", "real, +30.0 %"; "none" where there is nothing. The state first: a sign is a formula."""
     if told is None:
         return "none"
-    if kind == "change":
-        number = "" if told.number is None else f"{told.number:+.1f} %, "
-    else:
-        number = "" if told.number is None else f"{millilitres(told.number)} mL, "
-    return f"{number}{told.state}"
+    if told.number is None:
+        return told.state
+    return f"{told.state}, {told.number:+.1f} %" if kind == "change" else f"{told.state}, {millilitres(told.number)} mL"
 
 
 def history_table(said: Sequence[LesionLink]) -> None:
