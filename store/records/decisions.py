@@ -74,7 +74,7 @@ class Decisions:
             rules.check_decision(record, verdict, lesion_id, own[-1] if own else None)
             if verdict == "accept":
                 self._masks.path(record)
-                if why := self.why_not_accept(record, comment, lesion_id):
+                if why := self.why_not_accept(record, reviewer, comment, lesion_id):
                     raise StoreError(why)
             if earlier and at <= earlier[-1].created_at:  # the audit orders them, so it counts; `remarks` tells of it
                 last = earlier[-1].created_at
@@ -109,7 +109,9 @@ class Decisions:
         after = identity.links_after(standing, changes, self._links.known_elsewhere(record))
         return link_rows(after, [int(lesion["label"]) for lesion in record.lesions], reviewer)
 
-    def why_not_accept(self, record: MaskRecord, comment: str = "", lesion_id: str | None = None) -> str:
+    def why_not_accept(
+        self, record: MaskRecord, reviewer: str, comment: str = "", lesion_id: str | None = None
+    ) -> str:
         """Why a version that may be decided on, or one lesion of it, is not accepted as things are; "" where it is.
 
         Nobody accepts while others read blind. Nothing is accepted that no gate has judged, whose lesions were told
@@ -117,11 +119,11 @@ class Decisions:
         """
         place, name = (record.patient_id, record.timepoint), in_words(record)
         name = f"{name[:1].upper()}{name[1:]}"
-        if blind_reading_is_open(self._ledger.whole.db, *place):
+        if blind_reading_is_open(self._ledger.whole.db, *place, reviewer):
             return (
                 f"{record.patient_id} on {record.timepoint} is read blind, and not every reader has said to have "
-                "finished, so nobody accepts a version there. Readers say so on Compare, Readers; an adjudicator can "
-                "end the blind reading there."
+                "finished, you among them if you read there, so nobody accepts a version there. Readers say so on "
+                "Compare, Readers; an adjudicator can end the blind reading there."
             )
         if lesion_id is not None:
             return ""

@@ -49,13 +49,14 @@ def _closed(
     return [(row["patient_id"], row["timepoint"]) for row in rows]
 
 
-def blind_reading_is_open(db: Connection, patient_id: str, timepoint: str) -> bool:
-    """Whether a timepoint is read blind, and nobody has finished or somebody who drew there has not.
+def blind_reading_is_open(db: Connection, patient_id: str, timepoint: str, person: str) -> bool:
+    """Whether a timepoint is read blind, and nobody has finished, somebody who drew there has not, or this person does
+    not see all of it yet: what they accept would replace what they do not see.
 
     Args:
         db: of the whole store: who has not finished may be hidden from whoever asks.
     """
-    return bool(db.query(_OPEN, [patient_id, timepoint, _NO_READING]))
+    return bool(db.query(_OPEN, [patient_id, timepoint, _NO_READING]) or _closed(db, person, patient_id, timepoint))
 
 
 class Readings:

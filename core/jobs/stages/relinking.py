@@ -82,7 +82,7 @@ def _reject_labels(
     not_lesions: Collection[int],
 ) -> None:
     """Reject the lesions of some labels of a version that is accepted next."""
-    if why := store.decisions.why_not_accept(record, comment):
+    if why := store.decisions.why_not_accept(record, reviewer, comment):
         raise StoreError(why)
     ids = {int(lesion["label"]): str(lesion["lesion_id"]) for lesion in counted_lesions(record)}
     kept = {label: name for label, name in ids.items() if label not in not_lesions}

@@ -241,7 +241,7 @@ def _why_not(store: SeenStore, record: MaskRecord, lesion: str | None, table: Li
         return "Its lesions could not be told. Tell them anew first."
     if table is not None and table.labels and len(table.not_lesions) == len(table.labels):
         return "No label is a lesion: reject the version instead."
-    return store.decisions.why_not_accept(record, "-" * LEAST_COMMENT, lesion) or None
+    return store.decisions.why_not_accept(record, store.person, "-" * LEAST_COMMENT, lesion) or None
 
 
 def lesion_name(lesion: JsonObject) -> str:

@@ -30,8 +30,8 @@ CONFIDENCE_HELP = (
     "overlaps once the scans are laid over each other, or how near it lies, less where the registration is doubtful."
 )
 #: More rows than this scroll in a box of their own.
-IN_SIGHT = 4
-ROWS_HEIGHT = 520
+IN_SIGHT = 3
+ROWS_HEIGHT = 560
 #: Lesions that keys 1 to 9 choose: those of that number.
 KEYS = 9
 _TELLING = "Looking for the lesions of v{version} in the other accepted masks, since {why}"
@@ -43,7 +43,8 @@ def links_to_accept(store: SeenStore, record: MaskRecord, person: str, at: str, 
     Args:
         at: of the widgets. keys: whether 1 to 9 choose, which only one table of a page may let them.
     """
-    record = told_anew(store, record, person) or record
+    if told_anew(store, record, person):
+        st.rerun()  # the viewer shows them by the names that they had before
     if store.links.why_outdated(record.mask_id):
         return None
     table = table_of(store, record)
@@ -71,21 +72,22 @@ def table_of(store: SeenStore, record: MaskRecord) -> LinkTable:
     return link_table(record, records, links, choices)
 
 
-def told_anew(store: SeenStore, record: MaskRecord, person: str) -> MaskRecord | None:
-    """The version with its lesions told anew, once, where they were told before there was more to tell them by; None
+def told_anew(store: SeenStore, record: MaskRecord, person: str) -> bool:
+    """Tells the lesions of a version anew, once, where they were told before there was more to tell them by; False
     where that was not needed, is not allowed, or failed."""
     why = store.links.why_outdated(record.mask_id)
     if not why:
-        return None
+        session.LINKS_TOLD.drop(record.mask_id)
+        return False
     if (refused := rights.why_not(store, person, "links.proposed")) is not None:
         st.caption(plain(refused))
-        return None
+        return False
     if session.LINKS_TOLD.get(record.mask_id) == why:
         st.warning(f"The lesions could not be told anew, though {plain(why)}.")
         st.button(
             "Tell them anew", key=f"tell-{record.mask_id}", on_click=session.LINKS_TOLD.drop, args=(record.mask_id,)
         )
-        return None
+        return False
     from core.jobs.stages.relinking import relink
 
     session.LINKS_TOLD.set(why, record.mask_id)
@@ -94,8 +96,8 @@ def told_anew(store: SeenStore, record: MaskRecord, person: str) -> MaskRecord |
             relink(store, record, person)
     except TwinReviewError as error:
         st.error(plain(error))
-        return None
-    return store.masks.version(record.patient_id, record.timepoint, record.version)
+        return False
+    return True
 
 
 def _row(
@@ -110,7 +112,8 @@ def _row(
 ) -> None:
     """One row: before, now, what it is in words, and the choices where it is the selected one."""
     with st.container(border=True, gap="small"):
-        before, now, words = st.columns([1, 1, 2.4], gap="small", vertical_alignment="center")
+        _words(row)
+        before, now = st.columns(2, gap="small", vertical_alignment="bottom")
         seen = table.before(row)
         with before:
             _picture(store, None if seen is None else seen.record, () if seen is None else seen.labels, row)
@@ -119,17 +122,15 @@ def _row(
             there = (row.label,) if isinstance(row, LabelRow) else _within(record, row)
             _picture(store, record, there, row)
             st.caption("now" if there else "now: none")
-        with words:
-            _words(row)
-            if may and not selected[0]:
-                st.button(
-                    "Change",
-                    key=f"change-{at}",
-                    type="tertiary",
-                    on_click=session.LINK_ROW.set,
-                    args=(row.key, record.mask_id),
-                    help=f"Say what {_name(row)} is.",
-                )
+        if may and not selected[0]:
+            st.button(
+                "Change",
+                key=f"change-{at}",
+                type="tertiary",
+                on_click=session.LINK_ROW.set,
+                args=(row.key, record.mask_id),
+                help=f"Say what {_name(row)} is.",
+            )
         if may and selected[0]:
             _choices(record, table, row, at, following, selected[1])
 
