@@ -132,7 +132,7 @@ def _preview_and_change(store: SeenStore, record: MaskRecord, table: LinkTable, 
     st.markdown(f"**Numbers on the curve that move** ({len(found.moved)})", help=MOVED_HELP)
     if found.moved:
         rows = [moved_row(one) for one in found.moved]
-        st.dataframe(cells(rows), hide_index=True, width="stretch", height=35 * (min(len(rows), 8) + 1) + 3)
+        st.dataframe(cells(rows), hide_index=True, width="stretch")
     else:
         why = "" if record.status == "accepted" else f" v{record.version} is {record.status}: it is not in the curve."
         st.info(f"None.{why}")
@@ -199,4 +199,4 @@ def history_table(said: Sequence[LesionLink]) -> None:
         }
         for link in reversed(said)
     ]
-    st.dataframe(cells(rows), hide_index=True, width="stretch", height=35 * (min(len(rows), 6) + 1) + 3)
+    st.dataframe(cells(rows), hide_index=True, width="stretch")

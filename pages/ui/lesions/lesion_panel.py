@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Literal
 
 import streamlit as st
 
@@ -22,8 +23,8 @@ from store import SeenStore
 IN_A_ROW = 6
 #: More lesions than these are chosen from a box.
 MOST_BUTTONS = 12
-#: Rows of the table in sight.
-ROWS_IN_SIGHT = 5
+#: Rows of the table in sight, and its height in pixels where there are more.
+ROWS_IN_SIGHT, TABLE_HEIGHT = 5, 200
 STATE_HELP = (
     "measured and absent (looked for, and gone: 0) are numbers; too small, not in view, merged, split, rejected and "
     "not assessed are none."
@@ -70,7 +71,7 @@ def lesion_table(timeline: PatientTimeline, listed: Sequence[ListedLesion]) -> N
             help="Labels of accepted masks of which nobody has said that they are this lesion."
         ),
     }
-    height = 35 * (min(len(rows), ROWS_IN_SIGHT) + 1) + 3
+    height: int | Literal["content"] = "content" if len(rows) <= ROWS_IN_SIGHT else TABLE_HEIGHT
     st.dataframe(cells(rows), hide_index=True, width="stretch", height=height, column_config=config)
 
 
@@ -125,7 +126,7 @@ def _visit(store: SeenStore, lesion: str, day: str, cell: Cell | None, record: M
     drawn = None if record is None else lesion_picture(store, record, labels_of(record, shown), lesion)
     if drawn is not None:
         st.image(drawn, width="stretch", alt=f"{lesion} on {day}")
-    number = "" if cell.volume_mm3 is None else f" · {millilitres(cell.volume_mm3)} mL"
+    number = "" if cell.volume_mm3 is None else f"  \n**{millilitres(cell.volume_mm3)} mL**"
     st.markdown(f"{plain(state_words(cell))}{number}", help=plain(cell.why))
     version = "" if cell.version is None else f"v{cell.version} · "
     st.caption(version + plain(link_words(cell)))
