@@ -68,6 +68,6 @@ with shell.guarded():
             if request is not None:
                 start("refine", "Refinement", request)
         with decide:
-            review_panel.decide_form(store, patient, timepoint, record, shell.person())
+            review_panel.decide_form(store, patient, timepoint, record, shell.person(), keys=not did["decide"])
         surface_panel(None if record is None or file_problem(store, record) else record)
         review_panel.history(store, patient, timepoint, record, shell.person())

@@ -2,8 +2,9 @@
 
 import streamlit as st
 
+from core.review.replaced import ended_acceptances
 from core.review.worklist import work_items
-from pages.ui.frame import opening, shell
+from pages.ui.frame import opening, session, shell
 from pages.ui.shared.text import cells, plain
 
 st.title("Worklist")
@@ -29,6 +30,11 @@ if not patients:
 with st.spinner("Looking through the patients", show_time=False):
     items = work_items(store)
 drafts = store.drafts.of(person=shell.person())
+ended = [
+    one
+    for one in ended_acceptances(store, shell.person())
+    if session.ENDED_SEEN.get(one.by.patient_id, one.by.timepoint) != one.by.created_at
+]
 
 
 *columns, last = st.columns(len(URGENCY) + 1)
@@ -36,7 +42,7 @@ for column, level in zip(columns, URGENCY, strict=True):
     column.metric(URGENCY[level][1], sum(item.urgency == level for item in items))
 last.metric("Drafts of yours", len(drafts), help="Drawn and kept, but not yet saved as a version.")
 
-if not items:
+if not items and not ended:
     st.success("Nothing waits. Every timepoint has an accepted mask.", icon=":material/check_circle:")
 for item in items:
     icon, _ = URGENCY[item.urgency]
@@ -52,6 +58,21 @@ for item in items:
             width="stretch",
             args=(item.patient_id, item.timepoint),
             type="primary" if item.urgency == 0 else "secondary",
+        )
+
+for one in ended:
+    place = (one.by.patient_id, one.by.timepoint)
+    with st.container(border=True):
+        mark, who, why, what = st.columns([0.4, 1.6, 7, 2], vertical_alignment="center")
+        mark.markdown(":material/swap_horiz:")
+        who.markdown(f"**{plain(place[0])}**  \n{plain(place[1])}", width="content")
+        why.markdown(f"{plain(one.words)}, {plain(one.by.created_at[:16].replace('T', ' '))} UTC")
+        what.button(
+            "Look at it",
+            key=f"ended-{one.was.mask_id}",
+            on_click=opening.open_in_review,
+            width="stretch",
+            args=(*place, one.by.version),
         )
 
 for draft in drafts:

@@ -20,7 +20,18 @@ MADE_FROM = "made-from.json"
 PAGE_OF = {
     **{
         name: name
-        for name in ("worklist", "intake", "review", "compare", "trajectory", "evidence", "cohort", "quality", "system")
+        for name in (
+            "worklist",
+            "intake",
+            "review",
+            "compare",
+            "lesions",
+            "trajectory",
+            "evidence",
+            "cohort",
+            "quality",
+            "system",
+        )
     },
     "editing": "review",
 }

@@ -29,7 +29,7 @@ COHORT = ROOT / "build" / "pictures"
 SIZES = {"": (1440, 900), "-1280": (1280, 720)}
 LARGE = {"-2560": (2560, 1440)}
 #: picture -> the demo patient that it is shown for.
-PATIENT = dict.fromkeys(("review", "compare", "trajectory", "evidence", "editing"), "DEMO-02")
+PATIENT = dict.fromkeys(("review", "compare", "lesions", "trajectory", "evidence", "editing"), "DEMO-02")
 ADDRESS = {"worklist": "", "editing": "review"}
 SLOW_MS = 300_000
 TRIES = 2

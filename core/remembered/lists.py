@@ -174,10 +174,24 @@ class CohortRow:
         return tuple(mask for mask in self.masks if mask.status == "accepted")
 
 
+@dataclass(frozen=True, slots=True)
+class VersionDecision:
+    """A decision on a whole version, with its place."""
+
+    patient_id: str
+    timepoint: str
+    version: int
+    mask_id: str
+    verdict: str
+    reviewer: str
+    created_at: str
+
+
 class ViewSource(Protocol):
     """The lists."""
 
     def worklist(self) -> list[WorklistRow]: ...
+    def decided_beside(self, person: str) -> list[VersionDecision]: ...
     def quality(self) -> list[QualityRow]: ...
     def closed_to(self, person: str) -> list[ClosedRow]: ...
     def cohort(self) -> list[CohortRow]: ...

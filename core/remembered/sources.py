@@ -154,6 +154,9 @@ class DecisionSource(Protocol):
 
     def of(self, patient_id: str, timepoint: str | None = None) -> list[Decision]: ...
     def to_affirm(self) -> dict[str, str]: ...
+    def why_not_accept(
+        self, record: MaskRecord, reviewer: str, comment: str = "", lesion_id: str | None = None
+    ) -> str: ...
     def decide(
         self,
         patient_id: str,

@@ -16,6 +16,8 @@ from core.types import Decision, MaskRecord, MaskStatus
 
 VERDICTS = ("accept", "reject", "withdraw")
 REJECTED = "rejected"
+#: Characters of the comment on a mask without a lesion, at least: where the tumour went.
+LEAST_COMMENT = 3
 
 
 def rejected_lesion_ids(record: MeasuredMask) -> frozenset[str]:
@@ -79,6 +81,26 @@ def check_decision(record: MaskRecord, verdict: str, lesion_id: str | None, earl
             f"Every lesion of {name[0].lower()}{name[1:]} is rejected, so nothing of it can be accepted. "
             "Reject the version, or make one without these lesions."
         )
+
+
+def why_a_word_is_needed(record: MeasuredMask, accepted: Iterable[MeasuredMask], comment: str) -> str:
+    """Why a version cannot be accepted without saying more: it has no lesion, and the patient had some.
+
+    Args:
+        accepted: the patient's accepted masks. comment: what is said of it so far.
+
+    Returns:
+        A sentence; "" where nothing more is needed.
+    """
+    if record.lesions or len(comment.strip()) >= LEAST_COMMENT:
+        return ""
+    had = sorted({mask.timepoint for mask in accepted if mask.mask_id != record.mask_id and counted_lesions(mask)})
+    if not had:
+        return ""
+    return (
+        f"Version {record.version} on {record.timepoint} has no lesion, and this patient's accepted mask of {had[-1]} "
+        "has. Say in the comment where the tumour went."
+    )
 
 
 def _check_lesion(record: MaskRecord, name: str, verdict: str, lesion_id: str, earlier: str | None) -> None:

@@ -6,7 +6,7 @@ lesion of the patient that is (docs/adr/0030). Pure values: the store applies th
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from core.errors import InputError
@@ -96,6 +96,20 @@ def links_after(
     there = {link.lesion_id for link in of_labels.values()}
     found = [LinkProposal(None, name, "not said") if name in there else link for name, link in missing.items()]
     return [*of_labels.values(), *found]
+
+
+def said_by(after: Sequence[LinkProposal], changes: Sequence[LinkChange]) -> list[LinkProposal]:
+    """Of the links of `links_after` those that the changes are about."""
+    labels = {change.label for change in changes} - {None}
+    missing = {change.lesion_id for change in changes if change.label is None}
+    return [x for x in after if (x.label in labels if x.label is not None else x.lesion_id in missing)]
+
+
+def lesions_elsewhere(records: Iterable[MaskRecord], timepoint: str) -> frozenset[str]:
+    """Lesions in a patient's masks (as linked) of other timepoints that were not rejected."""
+    others = [record for record in records if record.timepoint != timepoint and record.status != "rejected"]
+    names = {str(lesion["lesion_id"]) for record in others for lesion in record.lesions}
+    return frozenset(name for name in names if lesion_number(name))
 
 
 def _changed(link: LinkProposal, change: LinkChange, known_elsewhere: Collection[str]) -> LinkProposal:

@@ -256,7 +256,7 @@ def measured_visits(store: MeasuredVisitStore, patient_id: str) -> dict[str, Mea
             own[0] if own else store.scans.reference(patient_id, day),
             people.get(record.mask_id),
             scan_doubts(of_scans.get(day), [scan.sha256 for scan in there]),
-            lesion_doubts(of_masks.get(record.mask_id), record),
+            lesion_doubts(of_masks.get(record.mask_id)),
             not_judged(of_scans.get(day), of_masks.get(record.mask_id)),
         )
     return visits
@@ -291,18 +291,17 @@ def not_judged(of_scan: ScanVerdict | None, of_mask: MaskVerdict | None) -> tupl
     return tuple(words)
 
 
-def lesion_doubts(verdict: MaskVerdict | None, record: MeasuredMask) -> dict[str, tuple[str, ...]]:
+def lesion_doubts(verdict: MaskVerdict | None) -> dict[str, tuple[str, ...]]:
     """Lesion id -> what the mask gate's newest verdict says against it, for those that it finds unusual.
 
-    The gate names lesions by their labels ("L2" is label 2 of the file); here they have the names that they are linked
-    to. What it could not judge is `not_judged`.
+    The store gives out a verdict with the lesions that the labels are linked to. What it could not judge is
+    `not_judged`.
     """
     if verdict is None or not verdict.flagged:
         return {}
-    of_label = {f"L{lesion['label']}": str(lesion["lesion_id"]) for lesion in record.lesions if "label" in lesion}
     found: dict[str, tuple[str, ...]] = {}
     for lesion in verdict.lesions:
         if lesion.get("verdict") == "unusual":
-            name = of_label.get(str(lesion["lesion_id"]), str(lesion["lesion_id"]))
+            name = str(lesion["lesion_id"])
             found[name] = (f"shape of {name} unusual",)
     return found

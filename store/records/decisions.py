@@ -19,6 +19,7 @@ from store.ledger.linking import link_rows
 from store.ledger.writing import Change, LedgerBase, where
 from store.records.links import Links
 from store.records.masks import Masks, in_words
+from store.records.readings import blind_reading_is_open
 from store.values import check_person, check_reason, check_text
 
 logger = logging.getLogger("twinreview.store")
@@ -58,7 +59,7 @@ class Decisions:
         Raises:
             InputError: for another verdict, no person, or no reason code.
             StoreError: if there is no such version or lesion, its status does not allow the verdict, or nothing would
-                change; or if a version is accepted that the mask gate has not judged, or whose file is not as stored.
+                change; or if something is accepted whose file is not as stored, or for what `why_not_accept` says.
         """
         check_person(reviewer), check_reason(reason), check_text("comment", comment)
         if verdict == "accept":
@@ -72,7 +73,9 @@ class Decisions:
             own = [d.verdict for d in earlier if (d.mask_id, d.lesion_id) == (record.mask_id, lesion_id)]
             rules.check_decision(record, verdict, lesion_id, own[-1] if own else None)
             if verdict == "accept":
-                self._refuse_unready(record, whole=lesion_id is None)
+                self._masks.path(record)
+                if why := self.why_not_accept(record, reviewer, comment, lesion_id):
+                    raise StoreError(why)
             if earlier and at <= earlier[-1].created_at:  # the audit orders them, so it counts; `remarks` tells of it
                 last = earlier[-1].created_at
                 logger.warning("a decision was made at %s, after one of %s: the clock is, or was, wrong", at, last)
@@ -106,25 +109,37 @@ class Decisions:
         after = identity.links_after(standing, changes, self._links.known_elsewhere(record))
         return link_rows(after, [int(lesion["label"]) for lesion in record.lesions], reviewer)
 
-    def _refuse_unready(self, record: MaskRecord, whole: bool) -> None:
-        """Nothing is accepted of a file that is not as it was stored, nor a version that no gate has judged, nor one
-        whose lesions were told before there was more to tell them by."""
-        self._masks.path(record)
-        outdated = self._links.why_outdated(record.mask_id) if whole else ""
-        if outdated:
-            raise StoreError(
-                f"{in_words(record)[:1].upper()}{in_words(record)[1:]} cannot be accepted yet: {outdated}. Look at its "
-                "lesions on Review, or run "
+    def why_not_accept(self, record: MaskRecord, reviewer: str, comment: str = "", lesion_id: str | None = None) -> str:
+        """Why a version that may be decided on, or one lesion of it, is not accepted as things are; "" where it is.
+
+        Nobody accepts while others read blind. Nothing is accepted that no gate has judged, whose lesions were told
+        before there was more to tell them by, or that has no lesion after a tumour without a word.
+        """
+        place, name = (record.patient_id, record.timepoint), in_words(record)
+        name = f"{name[:1].upper()}{name[1:]}"
+        if blind_reading_is_open(self._ledger.whole.db, *place, reviewer):
+            return (
+                f"{record.patient_id} on {record.timepoint} is read blind, and not every reader has said to have "
+                "finished, you among them if you read there, so nobody accepts a version there. Readers say so on "
+                "Compare, Readers; an adjudicator can end the blind reading there."
+            )
+        if lesion_id is not None:
+            return ""
+        if outdated := self._links.why_outdated(record.mask_id):
+            return (
+                f"{name} cannot be accepted yet: {outdated}. Look at its lesions on Review, or run "
                 f"`python cli.py lesion propose {record.patient_id} {record.timepoint} {record.version}`."
             )
-        if whole and not self._ledger.db.query(
-            "SELECT 1 FROM mask_anomalies WHERE mask_id = ? LIMIT 1", [record.mask_id]
-        ):
-            raise StoreError(
+        if not self._ledger.db.query("SELECT 1 FROM mask_anomalies WHERE mask_id = ? LIMIT 1", [record.mask_id]):
+            return (
                 f"The mask gate has not judged {in_words(record)}, so it cannot be accepted. Press Score the mask on "
                 "Review, or run "
                 f"`python cli.py gate score-mask {record.patient_id} {record.timepoint} {record.version}`."
             )
+        if record.lesions:
+            return ""
+        accepted = [one for one in self._masks.of(record.patient_id) if one.status == "accepted"]
+        return rules.why_a_word_is_needed(record, accepted, comment)
 
     def of(self, patient_id: str, timepoint: str | None = None) -> list[Decision]:
         """Decisions about a patient's masks, in the order of the audit, oldest first."""

@@ -105,10 +105,8 @@ class Links:
             row = self._ledger.mask_row(mask_id)
             record, before = self.linked(row), self.standing(row)
             after = identity.links_after(before, changes, self.known_elsewhere(record))
-            touched = {change.label for change in changes} - {None}
-            missing = {change.lesion_id for change in changes if change.label is None}
-            said = [x for x in after if (x.label in touched if x.label is not None else x.lesion_id in missing)]
-            links = link_rows(said, [int(lesion["label"]) for lesion in record.lesions], person)
+            labels = [int(lesion["label"]) for lesion in record.lesions]
+            links = link_rows(identity.said_by(after, changes), labels, person)
             place = {"patient_id": record.patient_id, "timepoint": record.timepoint, "version": record.version}
             return Change({"mask_id": mask_id, **place, "reason": reason, "links": links})
 

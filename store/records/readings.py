@@ -25,6 +25,17 @@ WHERE r.blind
   AND (? IS NULL OR r.patient_id = ?) AND (? IS NULL OR r.timepoint = ?)
 ORDER BY r.patient_id, r.timepoint
 """
+#: Of who drew there, or of anybody where nobody drew, not everybody has finished.
+_OPEN = """
+SELECT 1 FROM reading_settings r
+WHERE r.blind AND r.patient_id = ? AND r.timepoint = ?
+  AND (NOT EXISTS (SELECT 1 FROM readings_finished f WHERE f.patient_id = r.patient_id AND f.timepoint = r.timepoint)
+       OR EXISTS (
+      SELECT 1 FROM masks m WHERE m.patient_id = r.patient_id AND m.timepoint = r.timepoint
+        AND m.status <> 'rejected' AND NOT list_contains(?::VARCHAR[], m.method)
+        AND NOT EXISTS (SELECT 1 FROM readings_finished f WHERE f.patient_id = r.patient_id
+                                                            AND f.timepoint = r.timepoint AND f.person = m.reviewer)))
+"""
 #: Methods of versions that are nobody's reading.
 _NO_READING = sorted(str(method) for method in (*AUTOMATIC_METHODS, CONSENSUS_METHOD))
 
@@ -36,6 +47,16 @@ def _closed(
     place = [patient_id, patient_id, timepoint, timepoint]
     rows = db.query(_CLOSED, [person, adjudicates, _NO_READING, *place])
     return [(row["patient_id"], row["timepoint"]) for row in rows]
+
+
+def blind_reading_is_open(db: Connection, patient_id: str, timepoint: str, person: str) -> bool:
+    """Whether a timepoint is read blind, and nobody has finished, somebody who drew there has not, or this person does
+    not see all of it yet: what they accept would replace what they do not see.
+
+    Args:
+        db: of the whole store: who has not finished may be hidden from whoever asks.
+    """
+    return bool(db.query(_OPEN, [patient_id, timepoint, _NO_READING]) or _closed(db, person, patient_id, timepoint))
 
 
 class Readings:

@@ -50,7 +50,10 @@ def root(tmp_path: Path) -> Path:
         made = clinic.add_child(store, labels, "ANNA", DAY, method="medsam", author="ann", prompts=[BOX])
         store.jobs.update(job, status="done", result={"version": 2, "volume_mm3": made.volume_mm3})
         _flag(store, made)
-        clinic.accept(store, clinic.add_mask(store, "ANNA", DAY, 1100))
+        last = clinic.add_mask(store, "ANNA", DAY, 1100)
+        store.readings.set_blind("ANNA", DAY, False, "demo")
+        clinic.accept(store, last)
+        store.readings.set_blind("ANNA", DAY, True, "demo")
     return tmp_path / "data"
 
 
@@ -183,6 +186,7 @@ def test_the_command_line_shows_what_its_reviewer_may_see(verb, root, capsys):
 def accepted(root: Path) -> Path:
     """ann's hidden version is the accepted one of its day; the next day, which is open, has an accepted one too."""
     with open_store(root) as store:
+        store.readings.finish("ANNA", DAY, "ann")
         clinic.accept(store, store.masks.version("ANNA", DAY, 2), "ann")
         clinic.add_scan(store, "ANNA", clinic.DAYS[1], clinic.body(1))
         clinic.accept(store, clinic.add_mask(store, "ANNA", clinic.DAYS[1], 700))
@@ -197,7 +201,9 @@ def everything(page: AppTest) -> str:
     return "\n".join([*told, *(str(element.proto) for element in page.get("plotly_chart"))])
 
 
-@pytest.mark.parametrize("name", ["worklist", "review", "compare", "trajectory", "cohort", "evidence", "quality"])
+@pytest.mark.parametrize(
+    "name", ["worklist", "review", "compare", "lesions", "trajectory", "cohort", "evidence", "quality"]
+)
 def test_no_page_tells_a_blind_reader_what_another_s_accepted_version_holds(name, accepted, opened):
     with open_store(accepted) as store:
         hidden = store.masks.version("ANNA", DAY, 2)
@@ -205,7 +211,7 @@ def test_no_page_tells_a_blind_reader_what_another_s_accepted_version_holds(name
     told = everything(opened(name, "ben"))
     for secret in (hidden.mask_id, f"{hidden.volume_mm3:.0f}", f"{hidden.volume_mm3 / 1000:.2f}"):
         assert secret not in told, secret
-    if name in ("review", "compare", "trajectory", "evidence"):
+    if name in ("review", "compare", "lesions", "trajectory", "evidence"):
         assert f"{DAY} is read blind" in told.replace("\\", "").replace("\u2060", "")
     resources.whole_store().readings.finish("ANNA", DAY, "ben")
     if name == "trajectory":

@@ -280,11 +280,11 @@ def blind(store: Store) -> Store:
         add_mask(store, 3, day=day)
     store.decisions.decide("P1", DAY1, 1, "accept", "demo", "good")
     store.people.add("ada", "adjudicator", by="demo")
-    store.readings.set_blind("P1", DAY2, True, "ada")
     ann = add_mask(store, 7, day=DAY2, method="manual", author="ann", parent_version=1)
     store.vectors.add(ann.mask_id, "L1", "P1", [1.0], ["a"], "ann")
     add_mask(store, 5, day=DAY2, method="manual", author="bob", parent_version=1)
     store.decisions.decide("P1", DAY2, 2, "accept", "ann", "good")
+    store.readings.set_blind("P1", DAY2, True, "ada")
     store.forecasts.add("P1", "L1", "gompertz", {"masks": [ann.mask_id], "volume_mm3": ann.volume_mm3}, "ann")
     store.jobs.create("refine", {"patient_id": "P1", "timepoint": DAY2}, "ann")
     return store
@@ -320,7 +320,11 @@ def test_a_version_number_is_free_also_where_others_are_hidden(blind: Store) -> 
         bob.decisions.decide("P1", DAY2, 2, "reject", "bob", "leak")
 
 
-def test_one_version_is_accepted_whoever_sees_the_other(blind: Store) -> None:
+def test_one_version_is_accepted_once_nobody_is_blind_to_the_other(blind: Store) -> None:
+    for person in ("ann", "bob"):
+        with pytest.raises(StoreError, match="is read blind"):
+            blind.seen_by("bob").decisions.decide("P1", DAY2, 3, "accept", "bob", "good")
+        blind.readings.finish("P1", DAY2, person)
     blind.seen_by("bob").decisions.decide("P1", DAY2, 3, "accept", "bob", "good")
     assert [(r.version, r.status) for r in blind.masks.of("P1", DAY2)] == [
         (1, "superseded"),
@@ -368,7 +372,7 @@ def test_few_places_ask_about_what_the_person_may_not_see() -> None:
         "store/files/drafts.py": 1,  # that somebody draws there: what is put right would leave their draft behind
         "store/files/file_checks.py": 7,  # whether a file is as it was stored is nobody's secret, and not told
         "store/records/corrections.py": 4,  # what goes along, and what would be mixed; both ends are theirs to see
-        "store/records/decisions.py": 0,
+        "store/records/decisions.py": 1,  # whether somebody still reads blind there; the sentence names nobody
         "store/records/jobs.py": 2,  # how far a job is, of the job itself
         "store/records/links.py": 1,  # which lesions the labels are of every version that a decision may supersede
         "store/records/masks.py": 1,  # which number is free, which version was accepted before

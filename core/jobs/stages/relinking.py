@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
 
-from core.errors import InputError
+from core.errors import InputError, StoreError
 from core.jobs.stages.common import StageStore, describe, timepoint_scans
 from core.jobs.stages.linking import (
     kept_numbers,
@@ -17,7 +17,8 @@ from core.jobs.stages.linking import (
     scans_here,
     store_transforms,
 )
-from core.remembered.links import LesionLink, LinkChange, LinkProposal, StoredTransform
+from core.remembered.links import LesionLink, LinkChange, LinkProposal, StoredTransform, is_unlinked, unlinked_id
+from core.review.decisions import counted_lesions, rejected_lesion_ids
 from core.review.drawable import drawable_of
 from core.review.identity import standing_links
 from core.review.readers import AUTOMATIC_METHODS, masks_for_all_to_see, visible_masks
@@ -51,13 +52,53 @@ def accept(
     comment: str = "",
     links: Sequence[LinkChange] = (),
     progress: Progress = no_progress,
+    not_lesions: Collection[int] = (),
 ) -> Decision:
-    """Accept a version with its lesions as they stand, or as the reviewer changes them (`links`); they are told anew
-    before, where they were told before others were accepted. Raises as `store.decisions.decide`."""
+    """Accept a version with its lesions as they stand, or as the reviewer changes them; they are told anew before,
+    where they were told before others were accepted.
+
+    Args:
+        links: what the reviewer changes. not_lesions: labels that are none: their lesions are rejected first, so that
+            they are in no curve for a moment. Another label of the same lesion stays.
+
+    Raises:
+        InputError, StoreError: as `store.decisions.decide`, before anything is rejected.
+    """
     record = store.masks.version(patient_id, timepoint, version)
     if store.links.why_outdated(record.mask_id):
         relink(store, record, reviewer, progress)
+        record = store.masks.version(patient_id, timepoint, version)
+    if not_lesions:
+        _reject_labels(store, record, reviewer, comment, links, not_lesions)
+        links = [change for change in links if change.label not in not_lesions]
     return store.decisions.decide(patient_id, timepoint, version, "accept", reviewer, reason, comment, links=links)
+
+
+def _reject_labels(
+    store: StageStore,
+    record: MaskRecord,
+    reviewer: str,
+    comment: str,
+    changes: Sequence[LinkChange],
+    not_lesions: Collection[int],
+) -> None:
+    """Reject the lesions of some labels of a version that is accepted next."""
+    if why := store.decisions.why_not_accept(record, reviewer, comment):
+        raise StoreError(why)
+    ids = {int(lesion["label"]): str(lesion["lesion_id"]) for lesion in counted_lesions(record)}
+    kept = {label: name for label, name in ids.items() if label not in not_lesions}
+    if not kept:
+        raise InputError("Expected a label that is a lesion, got none. Reject the version instead. Nothing was done.")
+    named = {*kept.values(), *(change.lesion_id for change in changes if change.label in kept)}
+    for label in sorted(set(not_lesions) & set(ids)):
+        name = ids[label]
+        if name in named and not is_unlinked(name):  # a part of a lesion of which another part stays
+            store.links.change(record.mask_id, [LinkChange(label, None)], reviewer, "not a lesion")
+            name = unlinked_id(label)
+        if name in rejected_lesion_ids(store.masks.version(record.patient_id, record.timepoint, record.version)):
+            continue  # two of these labels were one lesion
+        place = (record.patient_id, record.timepoint, record.version)
+        store.decisions.decide(*place, "reject", reviewer, "not-a-lesion", comment, lesion_id=name)
 
 
 def registered(

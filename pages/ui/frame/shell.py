@@ -27,7 +27,9 @@ from store.files.file_rights import keep_private
 
 logger = logging.getLogger("twinreview.pages")
 
-PageName = Literal["worklist", "intake", "review", "compare", "trajectory", "cohort", "evidence", "quality", "system"]
+PageName = Literal[
+    "worklist", "intake", "review", "compare", "lesions", "trajectory", "cohort", "evidence", "quality", "system"
+]
 
 FOLDER = Path(__file__).resolve().parents[2]
 #: A file: Streamlit would fetch its named icons for the browser's tab from elsewhere.
@@ -41,6 +43,7 @@ PAGES: dict[str, list[tuple[PageName, str, str]]] = {
     "Patient": [
         ("review", "Review", ":material/draw:"),
         ("compare", "Compare", ":material/compare:"),
+        ("lesions", "Lesions", ":material/bubble_chart:"),
         ("trajectory", "Trajectory", ":material/show_chart:"),
         ("cohort", "Cohort", ":material/groups:"),
         ("evidence", "Evidence", ":material/travel_explore:"),

@@ -8,10 +8,13 @@ import streamlit as st
 
 from core.errors import TwinReviewError
 from core.remembered.untyped import JsonObject
-from core.review.decisions import counted_lesions, rejected_lesion_ids
+from core.review.decisions import LEAST_COMMENT, counted_lesions, rejected_lesion_ids, why_a_word_is_needed
+from core.review.link_choices import LinkTable
+from core.review.replaced import ended_acceptances, standing_acceptance
 from core.types import MM3_PER_ML, Decision, MaskRecord
 from pages.ui.frame import address, resources, session
 from pages.ui.guard import rights
+from pages.ui.review.lesion_links import links_to_accept
 from pages.ui.shared.charts import lesion_colour_name
 from pages.ui.shared.lost_files import file_problem
 from pages.ui.shared.text import lesion_words, plain
@@ -85,13 +88,21 @@ def decision_dialog(
 
 
 def decision_form(
-    store: SeenStore, patient: str, timepoint: str, record: MaskRecord, person: str, verdict: str | None = None
+    store: SeenStore,
+    patient: str,
+    timepoint: str,
+    record: MaskRecord,
+    person: str,
+    verdict: str | None = None,
+    keys: bool = True,
 ) -> None:
     """Takes a decision where one is possible, and lists those of the timepoint.
 
     Args:
         verdict: "accept" or "reject" where it was chosen already; None lets the visitor choose.
+        keys: whether keys choose lesions, which only one form of a page may let them.
     """
+    _tell_of_ended(store, patient, timepoint, person)
     if record.status == "accepted" and file_problem(store, record):
         st.warning("This version is accepted, but its file cannot be read: it is not in the curve.")
     elif record.status != "proposed":
@@ -101,8 +112,28 @@ def decision_form(
     versions = {r.mask_id: r.version for r in store.masks.of(patient, timepoint)}
     said = [d for d in store.decisions.of(patient, timepoint) if d.mask_id in versions]
     if record.status != "rejected":
-        _ask(store, record, person, verdict, [d for d in said if d.mask_id == record.mask_id])
+        _ask(store, record, person, verdict, [d for d in said if d.mask_id == record.mask_id], keys)
     decision_list(said, versions)
+
+
+def _tell_of_ended(store: SeenStore, patient: str, timepoint: str, person: str) -> None:
+    """That another person ended this one's acceptance here; whoever opens the timepoint has been told."""
+    for ended in ended_acceptances(store, person):
+        if (ended.by.patient_id, ended.by.timepoint) == (patient, timepoint):
+            words = f"{ended.words[:1].upper()}{ended.words[1:]}"
+            st.warning(f"{plain(words)} on {plain(ended.by.created_at[:10])}.", icon=":material/swap_horiz:")
+            session.ENDED_SEEN.set(ended.by.created_at, patient, timepoint)
+
+
+def _tell_of_standing(store: SeenStore, record: MaskRecord, person: str) -> None:
+    """Before a version is accepted: whose acceptance it takes the place of."""
+    place = (record.patient_id, record.timepoint)
+    standing = standing_acceptance(store.masks.of(*place), store.decisions.of(*place))
+    if standing is None or standing[0].mask_id == record.mask_id or standing[1].reviewer == person:
+        return
+    before, decision = standing
+    who, day = plain(decision.reviewer), plain(decision.created_at[:10])
+    st.warning(f"v{before.version} was accepted by {who} on {day}; this takes its place, and {who} is told.")
 
 
 def _settled(record: MaskRecord) -> str:
@@ -114,7 +145,14 @@ def _in_a_row(lesion_ids: Collection[str]) -> str:
     return ", ".join(lesion_words(name) for name in sorted(lesion_ids))
 
 
-def _ask(store: SeenStore, record: MaskRecord, person: str, verdict: str | None, decisions: Sequence[Decision]) -> None:
+def _ask(
+    store: SeenStore,
+    record: MaskRecord,
+    person: str,
+    verdict: str | None,
+    decisions: Sequence[Decision],
+    keys: bool,
+) -> None:
     """The widgets of one decision; writes it when its button is pressed."""
     at = f"{record.mask_id}-{record.status}-{len(decisions)}-{verdict}"
     lesion = _choose_lesion(record, at)
@@ -126,6 +164,11 @@ def _ask(store: SeenStore, record: MaskRecord, person: str, verdict: str | None,
         return
     reasons = REASONS["reject lesion" if lesion and chosen == "reject" else chosen]
     at = f"{at}-{lesion}-{chosen}"
+    whole = lesion is None and chosen == "accept"
+    table = links_to_accept(store, record, person, at, keys) if whole else None
+    needed = _word_needed(store, record) if whole else ""
+    if whole:
+        _tell_of_standing(store, record, person)
     reason = st.selectbox(
         "Reason",
         list(reasons),
@@ -133,36 +176,77 @@ def _ask(store: SeenStore, record: MaskRecord, person: str, verdict: str | None,
         key=f"reason-{at}",
         help="Recorded with your name in the audit log.",
     )
-    comment = st.text_input("Comment", key=f"comment-{at}", placeholder="optional", max_chars=500).strip()
+    if needed:
+        st.info(plain(needed), icon=":material/help:")
+    hint = "where did the tumour go?" if needed else "optional"
+    comment = st.text_input("Comment", key=f"comment-{at}", placeholder=hint, max_chars=500).strip()
+    out = [lesion_words(name) for name in sorted(rejected_lesion_ids(record))] if whole else []
+    out += _left_out(table) if whole and table else []
     what = f"{lesion_words(lesion)} of v{record.version}" if lesion else f"v{record.version}"
-    if lesion is None and chosen == "accept" and rejected_lesion_ids(record):
-        what += f" without {_in_a_row(rejected_lesion_ids(record))}"
-    refused = _why_not(store, record, lesion) if chosen == "accept" else None
+    what += f" without {', '.join(out)}" if out else ""
+    refused = _why_not(store, record, lesion, table) if chosen == "accept" else None
     state = rights.button(store, person, "mask.decided", refused, disabled=refused is not None)
     label = f"{plain(chosen.capitalize())} {plain(what)}"
-    if st.button(label, type="primary", key=f"decide-{at}", **state):
-        if reason == OTHER and not comment:
-            st.warning("Say in the comment what the reason is.")
-            return
-        try:
-            place = (record.patient_id, record.timepoint, record.version)
-            store.decisions.decide(*place, chosen, person, reason, comment, lesion_id=lesion)
-            resources.reference_changed()
-        except TwinReviewError as error:
-            st.error(plain(error))
-            return
-        st.toast(f"{plain(what)} {DONE[chosen]}.")
-        session.DECIDED_VERSION.set(record.version, record.patient_id, record.timepoint)
-        st.rerun()
+    if not st.button(label, type="primary", key=f"decide-{at}", **state):
+        return
+    if reason == OTHER and not comment:
+        st.warning("Say in the comment what the reason is.")
+        return
+    if needed and len(comment) < LEAST_COMMENT:
+        st.warning("Say in the comment where the tumour went.")
+        return
+    try:
+        _write(store, record, chosen, person, (reason, comment), lesion, table)
+    except TwinReviewError as error:
+        st.error(plain(error))
+        return
+    st.toast(f"{plain(what)} {DONE[chosen]}.")
+    session.DECIDED_VERSION.set(record.version, record.patient_id, record.timepoint)
+    st.rerun()
 
 
-def _why_not(store: SeenStore, record: MaskRecord, lesion: str | None) -> str | None:
+def _write(
+    store: SeenStore,
+    record: MaskRecord,
+    chosen: str,
+    person: str,
+    why: tuple[str, str],
+    lesion: str | None,
+    table: LinkTable | None,
+) -> None:
+    """Records the decision: an acceptance with what was said of the lesions."""
+    place = (record.patient_id, record.timepoint, record.version)
+    if table is None:
+        store.decisions.decide(*place, chosen, person, *why, lesion_id=lesion)
+    else:
+        from core.jobs.stages import relinking
+
+        relinking.accept(store, *place, person, *why, links=table.changes, not_lesions=table.not_lesions)
+    resources.reference_changed()
+
+
+def _left_out(table: LinkTable) -> list[str]:
+    """Labels that were said to be no lesion, in words."""
+    return [f"label {label}" for label in table.not_lesions]
+
+
+def _word_needed(store: SeenStore, record: MaskRecord) -> str:
+    """Why accepting this version needs a comment; "" where it does not."""
+    accepted = [one for one in store.masks.of(record.patient_id) if one.status == "accepted"]
+    return why_a_word_is_needed(record, accepted, "")
+
+
+def _why_not(store: SeenStore, record: MaskRecord, lesion: str | None, table: LinkTable | None) -> str | None:
     """Why the store would refuse to accept this version; None where it would not."""
     if file_problem(store, record):
         return "Its file cannot be read, so nobody can accept it."
     if lesion is None and not store.verdicts.of_masks(record.patient_id, record.timepoint, record.mask_id):
         return "The mask gate has not judged it. Press Score the mask first."
-    return None
+    if lesion is None and table is None:
+        return "Its lesions could not be told. Tell them anew first."
+    if table is not None and table.labels and len(table.not_lesions) == len(table.labels):
+        return "No label is a lesion: reject the version instead."
+    return store.decisions.why_not_accept(record, store.person, "-" * LEAST_COMMENT, lesion) or None
 
 
 def lesion_name(lesion: JsonObject) -> str:

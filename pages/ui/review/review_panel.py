@@ -271,11 +271,13 @@ def history(store: SeenStore, patient: str, timepoint: str, record: MaskRecord |
         st.json(record.to_json(), expanded=False)
 
 
-def decide_form(store: SeenStore, patient: str, timepoint: str, record: MaskRecord | None, person: str) -> None:
-    """Accept or reject, with a reason; says so where it is settled."""
+def decide_form(
+    store: SeenStore, patient: str, timepoint: str, record: MaskRecord | None, person: str, keys: bool
+) -> None:
+    """Accept or reject, with a reason; says so where it is settled. `keys`: as `decision_form`."""
     from pages.ui.review.deciding import decision_form
 
     if record is None:
         st.info("Nothing to decide yet: run the network or refine first.")
         return
-    decision_form(store, patient, timepoint, record, person)
+    decision_form(store, patient, timepoint, record, person, keys=keys)

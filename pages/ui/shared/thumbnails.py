@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import threading
 import zlib
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +16,7 @@ from starlette.responses import Response
 
 from core.errors import StoreError, TwinReviewError
 from core.remembered.untyped import Span
-from core.review.identity import numbered_id
+from core.review.identity import lesion_number, numbered_id
 from core.types import Grid, MaskRecord, Volume
 from pages.ui.api.answers import NO_STORE, problem
 from pages.ui.api.slabs import read_blocks, write
@@ -60,10 +62,15 @@ def _links_named(record: MaskRecord) -> str:
     return f"-{hashlib.sha256(repr(other).encode()).hexdigest()[:16]}" if other else ""
 
 
-def _draw(store: SeenStore, record: MaskRecord) -> bytes:
+def _draw(store: SeenStore, record: MaskRecord, shown_as: Mapping[int, int] | None = None) -> bytes:
+    """The picture; with `shown_as` of these labels alone, each under the number that gives its colour."""
     scan = store.scans.reference(record.patient_id, record.timepoint)
     grid = store.scans.reference_grid(record.patient_id, record.timepoint)
-    k, labels = largest_slice(store.masks.path(record), scan.shape)
+    k, labels = largest_slice(store.masks.path(record), scan.shape, list(shown_as or ()))
+    if shown_as:
+        numbers = np.zeros(256, np.uint8)
+        numbers[list(shown_as)] = list(shown_as.values())
+        labels = numbers[labels]
     plane = np.asarray(next(read_blocks(store.scans.path(scan), 1, k)), np.float32)
     thin = Grid((*scan.shape[:2], 1), grid.affine)
     volume, box = Volume(plane, thin, scan.modality, scan.sequence), _square(labels, grid.spacing_mm)
@@ -77,12 +84,41 @@ def _draw(store: SeenStore, record: MaskRecord) -> bytes:
     )
 
 
-def largest_slice(path: Path, shape: tuple[int, int, int]) -> tuple[int, NDArray[np.uint8]]:
-    """The index k of the slice with most mask voxels and its labels (I, J); the middle slice of an empty mask."""
+def lesion_picture(store: SeenStore, record: MaskRecord, labels: Collection[int], lesion_id: str) -> str | None:
+    """Some labels of a version, in the colour of their lesion on their largest slice: a data URI; kept in memory.
+
+    Returns:
+        None where there is no such label, or the stored files cannot be read.
+    """
+    if not labels:
+        return None
+    shown = "-".join(map(str, sorted(labels)))
+    key = f"{record.mask_sha256}-{record.scan_sha256[:16]}-{shown}-{lesion_id}"
+    try:
+        return resources.thumbnail(key, lambda: _draw_lesion(store, record, labels, lesion_id))
+    except (OSError, EOFError, zlib.error, ImageFileError, TwinReviewError):
+        return None
+
+
+def _draw_lesion(store: SeenStore, record: MaskRecord, labels: Collection[int], lesion_id: str) -> str:
+    colour = min(lesion_number(lesion_id), 255) or min(labels)
+    with _ONE:
+        content = _draw(store, record, {int(label): colour for label in labels})
+    return "data:image/png;base64," + base64.b64encode(content).decode()
+
+
+def largest_slice(path: Path, shape: tuple[int, int, int], only: Collection[int] = ()) -> tuple[int, NDArray[np.uint8]]:
+    """The index k of the slice with most mask voxels and its labels (I, J); the middle slice of an empty mask.
+
+    Args:
+        only: labels that are looked at; all for none.
+    """
     best, most = shape[2] // 2, 0
     labels = np.zeros(shape[:2], np.uint8)
     first = 0
     for block in read_blocks(path):
+        if only:
+            block = np.where(np.isin(block, list(only)), block, 0)
         counts = np.count_nonzero(block, axis=(0, 1))
         n = int(counts.argmax())
         if counts[n] > most:

@@ -92,7 +92,7 @@ def test_a_lesion_is_refined_by_its_name_whatever_its_label_is(store: Store):
     store.links.set(record.mask_id, 3, "L1", "demo", "the first one")
 
     def asked(lesion: object) -> object:
-        return prepare_refine(store, box_request("CT", CT, lesion=lesion), "demo")["lesion"]
+        return refine.prepare_refine(store, box_request("CT", CT, lesion=lesion), "demo")["lesion"]
 
     assert (asked("L1"), asked(3), asked("new")) == (3, 3, 2)
     with pytest.raises(InputError, match=r"lesion of this patient \(L1\) or \"new\", got 'L2'"):

@@ -276,8 +276,9 @@ def test_the_registration_of_the_pair_is_asked_and_a_person_s_link_is_more_than_
 
 
 def test_doubts_of_the_gates_are_those_of_the_lesion_whatever_its_label() -> None:
+    """The store names the lesions of a verdict as their labels are linked."""
     found = {"verdict": "unusual", "p_value": 0.01, "flagged": True}
-    odd = [{"lesion_id": "L1", "verdict": "usual"}, {"lesion_id": "L2", "verdict": "unusual"}]
+    odd = [{"lesion_id": "L7", "verdict": "usual"}, {"lesion_id": "L1", "verdict": "unusual"}]
     said = MaskVerdict("a", f"m-{D1}", "P1", D1, 1, {**found, "lesions": odd}, "demo", "")
     one = mask(D1, lesion("L7", 30, label=1), lesion("L1", 30, label=2))
     seen = timeline(one, mask_verdicts=[said])

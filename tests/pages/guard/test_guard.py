@@ -70,6 +70,7 @@ PAGES = {
     "intake": "Intake",
     "review": "Review",
     "compare": "Compare",
+    "lesions": "Lesions",
     "trajectory": "Trajectory",
     "cohort": "Cohort",
     "evidence": "Evidence",
