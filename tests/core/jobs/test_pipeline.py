@@ -88,7 +88,7 @@ def test_a_prompt_refines_the_lesion_under_it_and_new_never_reuses_a_number(stor
 def test_a_lesion_is_refined_by_its_name_whatever_its_label_is(store: Store):
     """Label 3 of the version is L1; L2 is not in it, nor in any other mask."""
     add_scans(store, DAY1, 1)
-    record = add_version_of(store, labels_of(L3=ball_of(CT, (0, 0, 0), 12.0)))
+    record = add_version_of(store, labels_of(L3=as_the_network_finds(((0, 0, 0), 7.0))))
     store.links.set(record.mask_id, 3, "L1", "demo", "the first one")
 
     def asked(lesion: object) -> object:
