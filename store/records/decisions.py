@@ -109,9 +109,7 @@ class Decisions:
         after = identity.links_after(standing, changes, self._links.known_elsewhere(record))
         return link_rows(after, [int(lesion["label"]) for lesion in record.lesions], reviewer)
 
-    def why_not_accept(
-        self, record: MaskRecord, reviewer: str, comment: str = "", lesion_id: str | None = None
-    ) -> str:
+    def why_not_accept(self, record: MaskRecord, reviewer: str, comment: str = "", lesion_id: str | None = None) -> str:
         """Why a version that may be decided on, or one lesion of it, is not accepted as things are; "" where it is.
 
         Nobody accepts while others read blind. Nothing is accepted that no gate has judged, whose lesions were told
