@@ -151,7 +151,8 @@ def _preview_and_change(store: SeenStore, record: MaskRecord, table: LinkTable, 
     except TwinReviewError as error:
         st.error(plain(error))
         return
-    for row in (*table.labels, *table.missing):
+    rows_chosen: list[LabelRow | MissingRow] = [*table.labels, *table.missing]
+    for row in rows_chosen:
         session.LABEL_IS.drop(record.mask_id, row.key, _stands(row))
     session.LINK_REASON.drop(record.mask_id)
     session.LINKS_CHANGED.set(f"Changed: {len(found.moved)} numbers moved.", record.patient_id)

@@ -7,10 +7,11 @@ from collections.abc import Collection, Mapping, Sequence
 import streamlit as st
 
 from core.errors import TwinReviewError
+from core.remembered.lists import VersionDecision
 from core.remembered.untyped import JsonObject
 from core.review.decisions import LEAST_COMMENT, counted_lesions, rejected_lesion_ids, why_a_word_is_needed
 from core.review.link_choices import LinkTable
-from core.review.replaced import ended_acceptances, standing_acceptance
+from core.review.replaced import ended_at, standing_acceptance
 from core.types import MM3_PER_ML, Decision, MaskRecord
 from pages.ui.frame import address, resources, session
 from pages.ui.guard import rights
@@ -118,11 +119,17 @@ def decision_form(
 
 def _tell_of_ended(store: SeenStore, patient: str, timepoint: str, person: str) -> None:
     """That another person ended this one's acceptance here; whoever opens the timepoint has been told."""
-    for ended in ended_acceptances(store, person):
-        if (ended.by.patient_id, ended.by.timepoint) == (patient, timepoint):
-            words = f"{ended.words[:1].upper()}{ended.words[1:]}"
-            st.warning(f"{plain(words)} on {plain(ended.by.created_at[:10])}.", icon=":material/swap_horiz:")
-            session.ENDED_SEEN.set(ended.by.created_at, patient, timepoint)
+    versions = {record.mask_id: record.version for record in store.masks.of(patient, timepoint)}
+    decisions = [
+        VersionDecision(patient, timepoint, versions[d.mask_id], d.mask_id, d.verdict, d.reviewer, d.created_at)
+        for d in store.decisions.of(patient, timepoint)
+        if d.lesion_id is None and d.mask_id in versions
+    ]
+    ended = ended_at(decisions, person)
+    if ended is not None:
+        words = f"{ended.words[:1].upper()}{ended.words[1:]}"
+        st.warning(f"{plain(words)} on {plain(ended.by.created_at[:10])}.", icon=":material/swap_horiz:")
+        session.ENDED_SEEN.set(ended.by.created_at, patient, timepoint)
 
 
 def _tell_of_standing(store: SeenStore, record: MaskRecord, person: str) -> None:
