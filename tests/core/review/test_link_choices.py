@@ -10,6 +10,7 @@ from tests.store_phantom import DAY1, DAY2, DAY3, add_mask, add_scan
 
 def table(store: Store, **choices: str):
     record = store.masks.latest("P1", DAY2)
+    assert record is not None
     chosen = {name.removeprefix("label"): word for name, word in choices.items()}
     return link_table(record, store.masks.of("P1"), store.links.of_mask(record.mask_id), chosen)
 

@@ -24,6 +24,11 @@ def store_of(patients: int, *, blind: bool = False, finished: tuple[str, ...] = 
     days = ["2025-01-01", "2025-02-01"]
     readings = [record("ann", 1000.0, "a"), record("ben", 1000.0 * math.exp(0.2), "b")]
     added: list[Any] = []
+
+    def remember(kind: str, detail: Any, person: str) -> str:
+        added.append(SimpleNamespace(kind=kind, detail=detail))
+        return "set-1"
+
     return SimpleNamespace(
         patients=SimpleNamespace(
             all=lambda: [SimpleNamespace(patient_id=f"P{n}") for n in range(patients)], timepoints=lambda _: days
@@ -35,7 +40,7 @@ def store_of(patients: int, *, blind: bool = False, finished: tuple[str, ...] = 
             finished=lambda patient, day: [SimpleNamespace(person=name) for name in finished],
         ),
         reference_sets=SimpleNamespace(
-            add=lambda kind, detail, person: added.append(SimpleNamespace(kind=kind, detail=detail)) or "set-1",
+            add=remember,
             added=added,
         ),
     )

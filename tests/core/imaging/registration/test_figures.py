@@ -97,7 +97,9 @@ def test_the_body_is_the_largest_piece_without_its_holes():
 
 def test_most_of_the_pieces_say_where_it_is_though_a_third_went_elsewhere():
     places = np.random.default_rng(0).uniform(0, 100, (60, 3))
-    truth = about(Rotation.from_rotvec(np.radians([2.0, -3.0, 4.0])).as_matrix(), places.mean(axis=0), [2.0, 1.0, -1.0])
+    truth = about(
+        Rotation.from_rotvec(np.radians([2.0, -3.0, 4.0])).as_matrix(), places.mean(axis=0), np.array([2.0, 1.0, -1.0])
+    )
     moved = mapped(truth, places) - places
     moved[:20] += [8.0, 0.0, 0.0]
     motion, agrees = figures.common_motion(places, moved)
