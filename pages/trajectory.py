@@ -60,7 +60,7 @@ with shell.guarded():
 
     points = lesions[lesion]
     changes = lesion_changes(timeline, lesion)
-    noise = trajectory.noise_by_mask(timeline.visits, lesion)
+    noise = trajectory.noise_by_mask(timeline.visits, lesion, timeline.installation)
     ahead = resources.forecast(lesions, lesion, trajectory.weekly_days(weeks or 1), noise)
     summary_panel.summary(points, changes[-1] if changes else None, ahead)
     drawn = ahead if weeks and not ahead.refused else None

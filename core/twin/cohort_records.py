@@ -9,7 +9,8 @@ from core.errors import StoreError
 from core.imaging.reference_scan import reference_of
 from core.remembered.links import LesionLink, StoredTransform
 from core.remembered.lists import CohortMask, CohortRow, CohortScan
-from core.remembered.rows import Event, MaskVerdict, ScanVerdict
+from core.remembered.rows import Event, MaskVerdict, ReferenceSet, ScanVerdict
+from core.remembered.sources import ReferenceSetSource
 from core.types import Decision, Grid
 
 
@@ -23,9 +24,15 @@ class CohortRecords:
     Args:
         grids: reads where a scan lies, one header at a time, for the few lesions of which no link says what became of
             them; None: it is taken that every scan reaches everywhere.
+        reference_sets: has this installation's own noise; None: none was learned.
     """
 
-    def __init__(self, rows: Sequence[CohortRow], grids: GridSource | None = None) -> None:
+    def __init__(
+        self,
+        rows: Sequence[CohortRow],
+        grids: GridSource | None = None,
+        reference_sets: ReferenceSetSource | None = None,
+    ) -> None:
         by_patient = {row.patient_id: row for row in rows}
         self.patients = _Timepoints(by_patient)
         self.masks = _Masks(by_patient)
@@ -35,12 +42,25 @@ class CohortRecords:
         self.events = _Events(by_patient)
         self.decisions = _Acceptances(by_patient)
         self.verdicts = _Doubts(by_patient)
+        self.reference_sets = _AskedOnce(reference_sets)
 
 
 class GridSource(Protocol):
     """Where scans lie in space."""
 
     def reference_grid(self, patient_id: str, timepoint: str) -> Grid: ...
+
+
+class _AskedOnce:
+    """Reference sets, asked for once a kind and not once a patient."""
+
+    def __init__(self, sets: ReferenceSetSource | None) -> None:
+        self._sets, self._known = sets, dict[str | None, list[ReferenceSet]]()
+
+    def all(self, kind: str | None = None) -> list[ReferenceSet]:
+        if kind not in self._known:
+            self._known[kind] = [] if self._sets is None else self._sets.all(kind)
+        return self._known[kind]
 
 
 class _Part:

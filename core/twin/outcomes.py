@@ -14,7 +14,7 @@ from typing import Protocol
 from core.errors import InputError
 from core.remembered.lists import HasViews
 from core.remembered.rows import Event
-from core.remembered.sources import EventRecordSource, HasPatients, HasScans
+from core.remembered.sources import EventRecordSource, HasPatients, HasReferenceSets, HasScans
 from core.remembered.untyped import TableRow
 from core.twin.change import Change, change_between
 from core.twin.cohort_records import CohortRecords
@@ -43,7 +43,7 @@ class PatientResponseStore(MeasuredVisitStore, Protocol):
     def events(self) -> EventRecordSource: ...
 
 
-class CohortStore(HasPatients, HasScans, HasViews, Protocol):
+class CohortStore(HasPatients, HasScans, HasReferenceSets, HasViews, Protocol):
     """The parts of a store that the responses of all patients come from."""
 
 
@@ -159,7 +159,7 @@ def cohort(
         raise InputError(f"Unknown response rule {rule!r}. Known: {', '.join(RULES)}.")
     rows = [row for row in store.patients.all() if datasets is None or row.dataset in datasets]
     responses, left_out = [], {}
-    records = CohortRecords(store.views.cohort(), store.scans)
+    records = CohortRecords(store.views.cohort(), store.scans, store.reference_sets)
     for number, row in enumerate(rows):
         patient = str(row.patient_id)
         progress(number / len(rows), f"{patient} ({number + 1} of {len(rows)})")
@@ -267,7 +267,7 @@ def _verdict(timeline: PatientTimeline, baseline: Visit, best: Visit) -> Change:
         )
         for visit in (baseline, best)
     )
-    return change_between(before, after)
+    return change_between(before, after, timeline.installation)
 
 
 def waterfall_rows(responses: Sequence[PatientResponse]) -> list[TableRow]:

@@ -183,7 +183,7 @@ def make_and_store_forecast(store: ForecastStore, patient_id: str, lesion_id: st
             f"Expected a lesion of {patient_id} with an accepted volume, got {lesion_id!r}. Known: {known}."
         )
     points = series[lesion_id]
-    noise = noise_by_mask(timeline.visits, lesion_id)
+    noise = noise_by_mask(timeline.visits, lesion_id, timeline.installation)
     population = active_population(store.reference_sets.all(KIND))
     ahead = forecast_lesion_or_total(series, lesion_id, weekly_days(weeks), noise, population)
     return store_forecast(store, patient_id, lesion_id, forecast_record(ahead, points, population), person)

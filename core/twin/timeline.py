@@ -13,9 +13,12 @@ from functools import cached_property
 from typing import cast
 
 from core.remembered.links import LesionLink, LinkSource, StoredTransform, TransformSource, by_mask, is_unlinked
-from core.remembered.sources import ReadingSource
+from core.remembered.sources import ReadingSource, ReferenceSetSource
 from core.review.decisions import counted_lesions, counted_volume_mm3, rejected_lesion_ids, withdrawn_mask_ids
+from core.twin.installation_noise import NoiseEstimate
 from core.twin.measured_visits import MeasuredVisit, MeasuredVisitStore, TracedMask, measured_visits
+from core.twin.own_noise import KIND as OWN_NOISE
+from core.twin.own_noise import own_noise_in_force
 from core.twin.timeline_cells import Cell, Total, UnlinkedLabel
 from core.twin.timeline_places import Fields, current_transforms
 from core.twin.timeline_states import VisitRows, cell_of
@@ -35,6 +38,7 @@ class TimelineRows:
         why_open: timepoint without a visit -> why, in words.
         links: of the patient's masks. transforms: between scans that are there now.
         fields: where the scans lie in space.
+        installation: this installation's own noise, where it was learned.
     """
 
     patient_id: str
@@ -45,6 +49,7 @@ class TimelineRows:
     links: Sequence[LesionLink]
     transforms: Sequence[StoredTransform]
     fields: Fields
+    installation: tuple[NoiseEstimate, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -60,6 +65,7 @@ class PatientTimeline:
         visits: how each accepted mask was measured, by timepoint.
         not_read: accepted masks that cannot be read, and why_open why a timepoint has no visit; by timepoint.
         transforms: between scans that are there now.
+        installation: this installation's own noise, where it was learned.
     """
 
     patient_id: str
@@ -72,6 +78,7 @@ class PatientTimeline:
     not_read: Mapping[str, TracedMask]
     why_open: Mapping[str, str]
     transforms: tuple[StoredTransform, ...]
+    installation: tuple[NoiseEstimate, ...] = ()
 
     def row(self, lesion_id: str) -> tuple[Cell, ...]:
         """The cells of a lesion by time; () for one that it has not."""
@@ -175,6 +182,7 @@ def timeline_rows(store: TimelineStore, patient_id: str) -> TimelineRows:
         scans.setdefault(scan.timepoint, set()).add(scan.sha256)
     links = cast("LinkSource | None", getattr(store, "links", None))
     transforms = cast("TransformSource | None", getattr(store, "transforms", None))
+    own = cast("ReferenceSetSource | None", getattr(store, "reference_sets", None))
     grid_at = getattr(store.scans, "reference_grid", None)
     timepoints = tuple(sorted(store.patients.timepoints(patient_id)))
     return TimelineRows(
@@ -186,6 +194,7 @@ def timeline_rows(store: TimelineStore, patient_id: str) -> TimelineRows:
         [] if links is None else links.of(patient_id),
         current_transforms([] if transforms is None else transforms.of(patient_id), scans),
         Fields(None if grid_at is None else lambda day: grid_at(patient_id, day)),
+        () if own is None else own_noise_in_force(own.all(OWN_NOISE)),
     )
 
 
@@ -253,6 +262,7 @@ def build_timeline(rows: TimelineRows) -> PatientTimeline:
         rows.not_read,
         rows.why_open,
         tuple(rows.transforms),
+        rows.installation,
     )
     return replace(timeline, totals=tuple(_total(timeline, visit) for visit in visits.values()))
 

@@ -79,7 +79,10 @@ def interval_change(timeline: PatientTimeline, lesion_id: str, first: str, secon
     state = registration_state(timeline, lesion_id, first, second)
     before, after = (replace(end, registration_state=state) for end in ends if end is not None)
     apart = why_not_the_same(timeline, lesion_id, first, second) if before.volume_mm3 > 0 else None
-    change = change_between(before, after) if apart is None else unknown_change(before, after, *apart)
+    if apart is None:
+        change = change_between(before, after, timeline.installation)
+    else:
+        change = unknown_change(before, after, *apart)
     return IntervalChange(lesion_id, first, second, change)
 
 

@@ -120,7 +120,7 @@ def flips_within_noise(timeline: PatientTimeline, answer: Response, baseline: Re
         )
         for one in (baseline, answer)
     )
-    log_sd = change_between(before, after).log_sd
+    log_sd = change_between(before, after, timeline.installation).log_sd
     if log_sd is None:
         return None
     calls = {

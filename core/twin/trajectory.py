@@ -25,6 +25,7 @@ from core.remembered.sources import (
 )
 from core.remembered.untyped import Json, JsonDict
 from core.twin.curve_points import CurvePointStore
+from core.twin.installation_noise import NoiseEstimate
 from core.twin.measured_visits import MeasuredVisit, counted_volume_mm3, measured_end
 from core.twin.measured_visits import diameter_mm as diameter_mm
 from core.twin.noise import volume_log_sd
@@ -77,11 +78,13 @@ def not_read_points(timeline: PatientTimeline) -> list[VolumePoint]:
     ]
 
 
-def noise_by_mask(visits: Mapping[str, MeasuredVisit], lesion_id: str) -> dict[str, float]:
+def noise_by_mask(
+    visits: Mapping[str, MeasuredVisit], lesion_id: str, installation: Sequence[NoiseEstimate] = ()
+) -> dict[str, float]:
     """Mask id -> log-SD of that lesion's volume in it, by its own modality, slices, size and doubts
     (`core.twin.noise.volume_log_sd`)."""
     ends = [measured_end(v, lesion_id, counted_volume_mm3(v.record, lesion_id), 0.0) for v in visits.values()]
-    return {end.mask_id: volume_log_sd(end) for end in ends}
+    return {end.mask_id: volume_log_sd(end, installation) for end in ends}
 
 
 def points_by_lesion(points: Sequence[VolumePoint]) -> dict[str, list[VolumePoint]]:
@@ -204,7 +207,7 @@ def growth_report(store: TrajectoryStore, patient_id: str) -> JsonDict:
     series = points_by_lesion(timeline.points)
     population = active_population(store.reference_sets.all(KIND))
     for name, points in series.items():
-        noise = noise_by_mask(visits, name)
+        noise = noise_by_mask(visits, name, timeline.installation)
         since_first = change_since_first(timeline, name)
         ahead = _forecast_report(forecast_lesion_or_total(series, name, HORIZON_DAYS, noise, population))
         lesions[name] = {

@@ -9,6 +9,9 @@ from typing import Any
 import pytest
 
 from core.errors import InputError
+from core.twin.change import change_between
+from core.twin.installation_noise import NoiseEstimate
+from core.twin.measured_end import MeasuredEnd
 from core.twin.own_noise import KIND, learn_own_noise, own_noise_in_force, reader_pairs
 
 
@@ -71,3 +74,19 @@ def test_what_is_read_blind_counts_once_both_have_finished() -> None:
 
 def test_without_a_learned_set_there_is_no_own_noise() -> None:
     assert own_noise_in_force([]) == ()
+
+
+def test_two_readers_of_one_change_are_told_apart_by_the_noise_that_was_learned_here() -> None:
+    """Readers who differ little here widen a change less than the published figure does; who differ much, more."""
+    before, after = (
+        MeasuredEnd(
+            volume, 30.0, "CT", slice_thickness_mm=3.0, method="manual", reader=reader, edited_share=1.0, day=day
+        )
+        for volume, reader, day in ((1000.0, "ann", 0.0), (1900.0, "ben", 60.0))
+    )
+    published = change_between(before, after)
+    widths = []
+    for log_sd in (0.05, 0.5):
+        own = NoiseEstimate("readers", "CT", "", log_sd, log_sd, log_sd, 20, 10.0, 60.0)
+        widths.append(change_between(before, after, (own,)).log_sd or 0.0)
+    assert widths[0] < (published.log_sd or 0.0) < widths[1]
