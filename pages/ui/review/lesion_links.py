@@ -157,7 +157,7 @@ def _words(row: LabelRow | MissingRow) -> None:
     """What the row is, how sure the program is of it, and what speaks against it."""
     link = row.link
     if isinstance(row, LabelRow):
-        name, what = row.link.lesion_id or "not linked", row.link.relation if row.link.lesion_id else ""
+        name, what = row.link.lesion_id or "not linked", str(row.link.relation) if row.link.lesion_id else ""
         where = f"label {row.label} · {row.volume_mm3 / MM3_PER_ML:.1f} mL"
     else:
         name, what, where = row.lesion_id, row.standing, "no label here"
