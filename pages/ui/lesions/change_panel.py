@@ -134,8 +134,8 @@ def _preview_and_change(store: SeenStore, record: MaskRecord, table: LinkTable, 
         rows = [moved_row(one) for one in found.moved]
         st.dataframe(cells(rows), hide_index=True, width="stretch")
     else:
-        why = "" if record.status == "accepted" else f" v{record.version} is {record.status}: it is not in the curve."
-        st.info(f"None.{why}")
+        not_in = "" if record.status == "accepted" else f" v{record.version} is {record.status}: not in the curve."
+        st.info(plain(f"None.{not_in}"))
     key = session.LINK_REASON.key(record.mask_id)
     why_field, button = st.columns([5, 2], vertical_alignment="bottom")
     reason = why_field.text_input("Reason", key=key, max_chars=500, placeholder="why, in words; it stays on record")

@@ -129,7 +129,7 @@ def _row(
                 type="tertiary",
                 on_click=session.LINK_ROW.set,
                 args=(row.key, record.mask_id),
-                help=f"Say what {_name(row)} is.",
+                help=plain(f"Say what {_name(row)} is."),
             )
         if may and selected[0]:
             _choices(record, table, row, at, following, selected[1])
@@ -157,20 +157,21 @@ def _words(row: LabelRow | MissingRow) -> None:
     """What the row is, how sure the program is of it, and what speaks against it."""
     link = row.link
     if isinstance(row, LabelRow):
-        stands = row.link.lesion_id or "not linked"
-        head = f"**{plain(stands)}** {plain(row.link.relation if row.link.lesion_id else '')}"
-        foot = f"label {row.label} · {row.volume_mm3 / MM3_PER_ML:.1f} mL"
+        name, what = row.link.lesion_id or "not linked", str(row.link.relation) if row.link.lesion_id else ""
+        where = f"label {row.label} · {row.volume_mm3 / MM3_PER_ML:.1f} mL"
     else:
-        head, foot = f"**{plain(row.lesion_id)}** {plain(row.standing)}", "no label here"
-    if link is not None and link.confidence is not None:
-        head += f" · {link.confidence:.2f}"
-    lines = [head, f":small[:gray[{foot}]]"]
+        name, what, where = row.lesion_id, row.standing, "no label here"
+    sure = "" if link is None or link.confidence is None else f" · {link.confidence:.2f}"
     if row.choice:
         chosen = {CANNOT_TELL: "cannot be told", NEW: "a new lesion"}.get(row.choice, row.choice)
-        lines.append(f":blue[:material/edit:] **you: {plain(chosen)}**")
-    elif link is not None:
-        lines += [f":orange[:material/warning:] :small[{plain(doubt)}]" for doubt in link.doubts]
-    st.markdown("  \n".join(lines), help=CONFIDENCE_HELP if link is not None and link.confidence is not None else None)
+        said = f":blue[:material/edit:] **you: {plain(chosen)}**"
+    else:
+        doubts = () if link is None else link.doubts
+        said = "  \n".join(f":orange[:material/warning:] :small[{plain(doubt)}]" for doubt in doubts)
+    st.markdown(
+        f"**{plain(name)}** {plain(what)}{sure}  \n:small[:gray[{plain(where)}]]  \n{said}",
+        help=CONFIDENCE_HELP if sure else None,
+    )
 
 
 def _choices(
@@ -237,4 +238,4 @@ def _choice(
         session.LINK_ROW.set(following, record.mask_id)
 
     kind = "primary" if row.chosen == word else "secondary"
-    st.button(plain(word), key=key, type=kind, on_click=chosen, help=means, shortcut=shortcut)  # type: ignore[arg-type]
+    st.button(plain(word), key=key, type=kind, on_click=chosen, help=plain(means), shortcut=shortcut)  # type: ignore[arg-type]
