@@ -213,7 +213,7 @@ class Views:
 
 
 def _mask(row: Row, ids: ChangedIds) -> CohortMask:
-    return CohortMask(**{**row, "lesions": with_lesion_ids(row["lesions"], ids)})
+    return CohortMask(**(row if not ids else {**row, "lesions": list(with_lesion_ids(row["lesions"], ids))}))
 
 
 @lru_cache(maxsize=4096)

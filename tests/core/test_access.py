@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 import cli
 from core import access
 from core.errors import InputError, StoreError
+from core.remembered.links import LinkProposal, NewTransform
 from store import Store, open_store, rebuild
 from store.files.drafts import pack_edit
 from store.ledger import heads, replay
@@ -38,6 +39,8 @@ PUT_RIGHT = ("P5", "P6", "P7", "P8", "P10", "P11", "P12", "P13")
 def room(store: Store) -> Store:
     """P1 with three versions: the file of the second is gone, that of the third was marked lost and is back."""
     add_scan(store)
+    add_scan(store, day=DAY3, seed=60)
+    store.transforms.add("P1", _transform(store, "the room"), "demo")
     for first in (3, 4, 5):
         add_mask(store, first, parent_version=None)
     for version in (2, 3):
@@ -53,6 +56,13 @@ def room(store: Store) -> Store:
     store.people.add("eve", "reader", by="demo")
     store.people.disable("eve", by="demo")
     return store
+
+
+def _transform(store: Store, made_with: str) -> NewTransform:
+    """Between the two scans of P1, which lie in one place."""
+    first, second = (store.scans.reference("P1", day).sha256 for day in (DAY1, DAY3))
+    same = tuple(tuple(float(i == j) for j in range(4)) for i in range(4))
+    return NewTransform(DAY1, DAY3, first, second, same, "good", parameters={"by": made_with})
 
 
 def _mask_id(store: Store) -> str:
@@ -85,6 +95,10 @@ WRITES: dict[str, Callable[[Store, str], Any]] = {
     "mask.added": lambda s, who: add_mask(s, 6, parent_version=1, author=who),
     "study.added": lambda s, who: add_study(s, "P9", person=who),
     "mask.decided": lambda s, who: s.decisions.decide("P1", DAY1, 1, "accept", who, "good"),
+    "links.set": lambda s, who: s.links.set(_mask_id(s), 1, "L3", who, "the same place"),
+    "links.proposed": lambda s, who: s.links.propose(_mask_id(s), [LinkProposal(1, "L1", "new")], who),
+    "transform.added": lambda s, who: s.transforms.add("P1", _transform(s, who), who),
+    "transform.judged": lambda s, who: s.transforms.judge(s.transforms.of("P1")[0].transform_id, "accepted", who, ""),
     "mask.lost": lambda s, who: s.losses.mark_lost("P1", DAY1, 2, "a disk broke", who),
     "mask.found": lambda s, who: s.losses.mark_found("P1", DAY1, 3, who),
     "mask.scored": lambda s, who: s.verdicts.add_mask_verdict(_mask_id(s), {"verdict": "usual"}, who),

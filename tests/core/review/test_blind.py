@@ -264,6 +264,8 @@ def test_a_later_visit_is_numbered_by_what_its_reader_may_see_of_the_blind_one(b
 
     for person, free in (("ben", 2), ("ann", 3)):
         assert (linking(person)["known"], linking(person)["next_number"]) == ([], free), "nothing is accepted"
+    for person in ("ben", "ann", "demo"):
+        blind.readings.finish("P1", DAY1, person)
     blind.decisions.decide("P1", DAY1, 1, "accept", "demo", "good")
     for person in ("ben", "ann"):
         assert [one["lesion_of"] for one in linking(person)["known"]] == [{"1": "L1"}]
