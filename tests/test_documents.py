@@ -73,6 +73,8 @@ NOT_RUN: dict[str, str] = {
     "python cli.py data audit-check SEQ HASH": _NAMES,
     "make mutants": _LONG,
     "make mutants ARGS=core/lesions/matching.py": _LONG,
+    "python -m tests.bench registration": _LONG,
+    "python -m tests.bench.bench_followups --patients 12": _LONG,
     "make run CONSTRAINTS=": _INSTALLS,
     "make bench": _LONG,
     "EMBED_SCANS=20 make bench ARGS=embed": _LONG,
