@@ -72,8 +72,9 @@ def links_after(
 ) -> list[LinkProposal]:
     """The links of a version once a person has changed some of them; the others stay as they are.
 
-    A lesion that gets a label here is not gone any more. What a label was called before by itself ("merged" and so on)
-    does not stay with another lesion.
+    A lesion that gets a label here is not gone any more, and one of other timepoints that loses its last one is "not
+    assessed" until somebody says what became of it: that it was taken for another is no look at it. What a label was
+    called before by itself ("merged" and so on) does not stay with another lesion.
 
     Raises:
         InputError: for a label that the version has not.
@@ -94,15 +95,22 @@ def links_after(
             raise InputError(f"Expected one of this version's labels ({known}), got {change.label}. Nothing was done.")
         of_labels[change.label] = _changed(of_labels[change.label], change, known_elsewhere)
     there = {link.lesion_id for link in of_labels.values()}
+    had = {link.lesion_id for link in standing if link.label is not None and link.lesion_id is not None}
+    for name in sorted((had - there) & set(known_elsewhere)):
+        why = {"doubts": ["The label that it had here was said to be another lesion; nobody said what became of it."]}
+        missing.setdefault(name, LinkProposal(None, name, "not assessed", evidence=why))
     found = [LinkProposal(None, name, "not said") if name in there else link for name, link in missing.items()]
     return [*of_labels.values(), *found]
 
 
-def said_by(after: Sequence[LinkProposal], changes: Sequence[LinkChange]) -> list[LinkProposal]:
-    """Of the links of `links_after` those that the changes are about."""
+def said_by(
+    before: Sequence[LinkProposal], after: Sequence[LinkProposal], changes: Sequence[LinkChange]
+) -> list[LinkProposal]:
+    """Of the links of `links_after` those that the changes are about, and those that became others by them."""
     labels = {change.label for change in changes} - {None}
     missing = {change.lesion_id for change in changes if change.label is None}
-    return [x for x in after if (x.label in labels if x.label is not None else x.lesion_id in missing)]
+    asked = [x for x in after if (x.label in labels if x.label is not None else x.lesion_id in missing)]
+    return [*asked, *(x for x in after if x not in before and x not in asked)]
 
 
 def lesions_elsewhere(records: Iterable[MaskRecord], timepoint: str) -> frozenset[str]:

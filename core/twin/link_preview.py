@@ -178,7 +178,8 @@ class _Laid:
             raise InputError(f"Expected a mask of {patient_id}, got {mask_id[:40]!r}. Nothing was done.")
         elsewhere = lesions_elsewhere(records, record.timepoint)
         own = [link for link in links if link.mask_id == mask_id]
-        said = said_by(links_after(standing_links(record, own, elsewhere), changes, elsewhere), changes)
+        before = standing_links(record, own, elsewhere)
+        said = said_by(before, links_after(before, changes, elsewhere), changes)
         ids = {link.label: changed_id(link.label, link.lesion_id) for link in said if link.label is not None}
         laid = [linked_record(one, ids) if one.mask_id == mask_id else one for one in records]
         new = {(link.label, link.lesion_id if link.label is None else None): link for link in said}

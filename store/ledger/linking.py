@@ -30,6 +30,8 @@ from store.ledger.audit import Entry
 from store.ledger.statements import insert, update
 from store.values import check_id, check_text, plain
 
+#: Relations that say that nobody knows: there is nothing to confirm.
+NOBODYS_WORD = ("unlinked", "not assessed")
 TRANSFORM_VERDICTS = ("accepted", "refused")
 _STATES: tuple[TransformState, ...] = ("good", "doubtful", "failed")
 _METHODS: tuple[TransformMethod, ...] = ("rigid", "adjusted", "landmarks")
@@ -83,7 +85,7 @@ def _link_row(link: LinkProposal, confirmed_by: str | None) -> JsonDict:
         "confidence": None if link.confidence is None else float(link.confidence),
         "into_lesions": [check_lesion_id(name) for name in link.into],
         "evidence": plain(dict(link.evidence), "evidence"),
-        "confirmed_by": None if link.lesion_id is None else confirmed_by,
+        "confirmed_by": None if link.relation in NOBODYS_WORD else confirmed_by,
     }
 
 

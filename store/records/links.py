@@ -106,7 +106,7 @@ class Links:
             record, before = self.linked(row), self.standing(row)
             after = identity.links_after(before, changes, self.known_elsewhere(record))
             labels = [int(lesion["label"]) for lesion in record.lesions]
-            links = link_rows(identity.said_by(after, changes), labels, person)
+            links = link_rows(identity.said_by(before, after, changes), labels, person)
             place = {"patient_id": record.patient_id, "timepoint": record.timepoint, "version": record.version}
             return Change({"mask_id": mask_id, **place, "reason": reason, "links": links})
 

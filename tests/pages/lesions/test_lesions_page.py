@@ -59,8 +59,8 @@ def test_a_swap_tells_which_numbers_move_needs_a_reason_and_stays_on_record(open
     assert not [b for b in page.button if b.label.startswith("Change")]
     page = choose(choose(page, "Label 1", "L2"), "Label 2", "L1")
     moved = {(row["Lesion"], row["What"], row["When"]): (row["Before"], row["After"]) for row in table(page, "What")}
-    assert moved["L1", "volume", DAY2] == ("measured, 1.0 mL", "measured, 2.0 mL")
-    assert moved["L2", "volume", DAY2] == ("measured, 2.0 mL", "measured, 1.0 mL")
+    assert moved["L1", "volume", DAY2] == ("measured, 2.6 mL", "measured, 5.1 mL")
+    assert moved["L2", "volume", DAY2] == ("measured, 5.1 mL", "measured, 2.6 mL")
     assert moved["L1", "change", f"{DAY1} to {DAY2}"] == ("unknown, -50.0 %", "unknown, +0.0 %")
     assert clinic.links.history(clinic.masks.version("P1", DAY2, 1).mask_id)[-1].reason == "", "only looked at"
 

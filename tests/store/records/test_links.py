@@ -57,6 +57,7 @@ def test_a_link_is_proposed_then_confirmed_by_who_accepts_then_changed_and_all_o
         (1, "L2", "ann"),
         (2, "L1", "ann"),
         (1, "L3", "bob"),
+        (None, "L2", "bob"),
     ]
     entry = store.audit_log(1)[0]
     assert (entry["action"], entry["person"], entry["payload"]["reason"]) == ("links.set", "bob", "it lies elsewhere")
@@ -79,8 +80,8 @@ def test_record_vectors_verdict_curve_and_cohort_call_a_label_by_the_lesion_that
     assert [x["lesion_id"] for x in store.verdicts.of_masks(mask_id=mask_id)[-1].lesions] == ["L5", "L1"]
     (row,) = store.views.cohort()
     assert [x["lesion_id"] for x in row.masks[-1].lesions] == ["L5", "L1"]
-    assert [(x.label, x.lesion_id) for x in row.links if x.mask_id == mask_id] == [(1, "L5"), (2, "L1")]
-    assert voxels(store) == {"L5": 7, "L1": 3, "L2": 0}
+    assert [(x.label, x.lesion_id) for x in row.links if x.mask_id == mask_id and x.label] == [(1, "L5"), (2, "L1")]
+    assert voxels(store) == {"L5": 7, "L1": 3}
     sidecar = json.loads(store.masks.path(record).with_name("mask_v001.json").read_text())
     assert [x["lesion_id"] for x in sidecar["lesions"]] == ["L1", "L2"], "the file says what it said: label numbers"
 
@@ -154,7 +155,9 @@ def test_a_rebuild_gives_the_same_links(store: Store, lost: str) -> None:
     accept(store)
     store.links.set(mask_id, 2, None, "bob", "cannot be told")
     before, root = contents(store), store.root
-    assert len(before["lesion_links"]) == 2 + 2 + 2 + 1, "of DAY1's acceptance, proposed, confirmed, changed"
+    assert len(before["lesion_links"]) == 2 + 2 + 2 + 2, (
+        "of DAY1's acceptance, proposed, confirmed, changed and what lost its label"
+    )
     store.close()
     for name in ("twin.duckdb", *(["audit.jsonl"] if "audit" in lost else [])):
         (root / name).unlink()
@@ -214,3 +217,18 @@ def test_a_viewer_sets_no_links(store: Store) -> None:
         view.links.set(mask_id, 1, "L1", "vera", "the same")
     with pytest.raises(StoreError, match=r"links\.proposed"):
         view.links.propose(mask_id, list(SWAPPED), "vera")
+
+
+def test_a_lesion_whose_only_label_is_said_to_be_another_is_not_assessed_and_not_gone(store: Store) -> None:
+    """That label 2 is a piece of L1 is no look at L2: its volume there is unknown, and not 0."""
+    mask_id = linked(store).mask_id
+    accept(store)
+    store.links.set(mask_id, 2, "L1", **WHO)
+    cell = patient_timeline(store, "P1").cell("L2", DAY2)
+    assert cell is not None
+    assert (cell.state, cell.volume_mm3) == ("not assessed", None)
+    store.links.set(mask_id, 2, "L2", **WHO)
+    again = patient_timeline(store, "P1").cell("L2", DAY2)
+    assert again is not None
+    assert again.state == "measured"
+    assert [link.relation for link in store.links.of_mask(mask_id) if link.label is None] == []
