@@ -161,6 +161,19 @@ class StoredTransform(NewTransform):
         return self.registration_state not in ("failed", "refused")
 
 
+def transform_that_counts(transforms: Iterable[StoredTransform], first: str, second: str) -> StoredTransform | None:
+    """Of the transforms between two timepoints, in either direction, the one that counts: the newest that a person
+    accepted, else the newest. None where there is none.
+
+    Args:
+        transforms: of one patient, oldest first, as the store lists them.
+    """
+    pair = [one for one in transforms if {one.from_timepoint, one.to_timepoint} == {first, second}]
+    accepted = [one for one in pair if one.verdict == "accepted"]
+    chosen = accepted or pair
+    return chosen[-1] if chosen else None
+
+
 class LinkSource(Protocol):
     """Links of a patient's masks."""
 

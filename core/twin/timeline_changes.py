@@ -7,13 +7,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from core.errors import InputError
+from core.remembered.links import transform_that_counts
 from core.remembered.untyped import JsonDict
 from core.review.decisions import lesions_in_one_total_only
 from core.twin.change import Change, change_between, unknown_change
 from core.twin.measured_end import MeasuredEnd, RegistrationState
 from core.twin.measured_visits import measured_end
 from core.twin.timeline import PatientTimeline
-from core.twin.timeline_places import transform_of_pair
 from core.types import TOTAL_LESION_ID
 
 
@@ -134,7 +134,7 @@ def registration_state(timeline: PatientTimeline, lesion_id: str, first: str, se
     cells = [timeline.cell(name, later) for name in names]
     if cells and all(cell is not None and cell.confirmed for cell in cells):
         return "accepted"
-    found = transform_of_pair(timeline.transforms, first, second)
+    found = transform_that_counts(timeline.transforms, first, second)
     if found is None:
         return None
     return "failed" if found.registration_state == "refused" else found.registration_state

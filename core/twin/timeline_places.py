@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.errors import StoreError
-from core.remembered.links import StoredTransform
+from core.remembered.links import StoredTransform, transform_that_counts
 from core.types import Grid
 
 #: Half a voxel beyond the outermost middles, and what single precision may add.
@@ -30,13 +30,6 @@ def current_transforms(
         if one.from_scan_sha256 in scan_sha256s.get(one.from_timepoint, ())
         and one.to_scan_sha256 in scan_sha256s.get(one.to_timepoint, ())
     )
-
-
-def transform_of_pair(transforms: Sequence[StoredTransform], first: str, second: str) -> StoredTransform | None:
-    """The newest transform between two timepoints, in either direction; None where there is none."""
-    pair = {first, second}
-    found = [one for one in transforms if {one.from_timepoint, one.to_timepoint} == pair]
-    return max(reversed(found), key=lambda one: one.created_at, default=None)  # of one second's the last
 
 
 def matrix_from(transform: StoredTransform, timepoint: str) -> NDArray[np.float64]:
@@ -81,7 +74,7 @@ class Fields:
         if grid is None:
             return None, "the scan cannot be read"
         point, how = np.asarray(point_mm, dtype=float), "by the scanners' coordinates"
-        found = transform_of_pair(transforms, seen_at, timepoint)
+        found = transform_that_counts(transforms, seen_at, timepoint)
         if found is not None and found.numbers_lesions:
             matrix = matrix_from(found, seen_at)
             point, how = matrix[:3, :3] @ point + matrix[:3, 3], f"by the registration ({found.registration_state})"

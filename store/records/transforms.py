@@ -10,7 +10,7 @@ from dataclasses import replace
 import numpy as np
 
 from core.errors import StoreError
-from core.remembered.links import Matrix, NewTransform, StoredTransform
+from core.remembered.links import Matrix, NewTransform, StoredTransform, transform_that_counts
 from core.remembered.untyped import JsonDict
 from store.database.connection import Row
 from store.ledger.linking import TRANSFORM_VERDICTS, check_transform
@@ -55,12 +55,8 @@ class Transforms:
 
         The newest counts, but what a person made or accepted before what was computed again later.
         """
-        ends = {first, second}
-        pair = [one for one in self.of(patient_id) if {one.from_timepoint, one.to_timepoint} == ends]
-        if not pair or first == second:
-            return None
-        chosen = ([one for one in pair if one.verdict == "accepted"] or pair)[-1]
-        return chosen if chosen.from_timepoint == first else inverse_of(chosen)
+        chosen = transform_that_counts(self.of(patient_id), first, second)
+        return chosen if chosen is None or chosen.from_timepoint == first else inverse_of(chosen)
 
     def add(self, patient_id: str, transform: NewTransform, person: str) -> StoredTransform:
         """Remember where one scan lies in another. The same one again (scans, matrix, parameters) writes nothing.
