@@ -187,7 +187,7 @@ def test_a_report_asks_each_image_for_its_modality_and_goes_from_the_first_point
     assert lesion["forecast"]["probabilities"] != {}
     asked: list[list[str]] = []
 
-    def noise(visits: Mapping[str, MeasuredVisit], lesion_id: str) -> dict[str, float]:
+    def noise(visits: Mapping[str, MeasuredVisit], lesion_id: str, installation: Any = ()) -> dict[str, float]:
         asked.append([visit.scan.modality for visit in visits.values()])
         return noise_by_mask(visits, lesion_id)
 
