@@ -74,6 +74,8 @@ NOT_RUN: dict[str, str] = {
     "make mutants": _LONG,
     "make mutants ARGS=core/lesions/matching.py": _LONG,
     "python -m tests.bench registration": _LONG,
+    "python cli.py growth selfgrade PATIENT DATE": _NAMES,
+    "python cli.py growth noise": _NAMES,
     "python -m tests.bench.bench_followups --patients 12": _LONG,
     "make run CONSTRAINTS=": _INSTALLS,
     "make bench": _LONG,
