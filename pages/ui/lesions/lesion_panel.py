@@ -63,7 +63,7 @@ def lesion_table(timeline: PatientTimeline, listed: Sequence[ListedLesion]) -> N
         )
     config = {
         "At the last visit": st.column_config.TextColumn(
-            plain(f"At the last visit ({last or 'none'})"), help=STATE_HELP, width="medium"
+            help=f"At the last timepoint with an accepted mask. {STATE_HELP}", width="medium"
         ),
         "Volume (mL)": st.column_config.NumberColumn(format="%.2f"),
         "Labels": st.column_config.NumberColumn(help="Labels of masks that were not rejected which are this lesion."),
