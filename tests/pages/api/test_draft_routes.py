@@ -19,7 +19,7 @@ from pages.ui.frame import resources
 from pages.ui.guard.tokens import HEADER, make_token
 from store import Store
 from store.files.drafts import pack_edit
-from tests.store_phantom import DAY1, SHAPE, add_mask, add_scan
+from tests.store_phantom import DAY1, SHAPE, VOXEL_MM3, add_mask, add_scan
 
 URL = "/api/viewer/draft"
 BEGIN = {"patient_id": "P1", "timepoint": DAY1, "parent_version": 1}
@@ -85,9 +85,9 @@ def test_an_edit_is_read_back_and_saved_with_its_diff(client, store: Store):
     assert said["version"] == 2
     assert (said["voxels_added"], said["voxels_removed"], said["method"]) == (2, 0, "manual")
     assert said["dice"] == pytest.approx(2 * 3 / (3 + 5))
-    assert said["volume_delta_mm3"] == pytest.approx(2 * 2.0)
+    assert said["volume_delta_mm3"] == pytest.approx(2 * VOXEL_MM3)
     # The five border voxels' distances to the three are 0 0 0 1 2 mm; the three's are 0: the 95th percentile of five.
-    assert said["hausdorff95_mm"] == pytest.approx(np.percentile([0, 0, 0, 1, 2], 95))
+    assert said["hausdorff95_mm"] == pytest.approx(np.percentile([0, 0, 0, 8, 16], 95))
     assert (store.masks.load(store.masks.version("P1", DAY1, 2)).array == array).all()
     assert store.masks.version("P1", DAY1, 2).parent_version == 1
     assert store.drafts.of("P1") == []
