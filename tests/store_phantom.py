@@ -85,7 +85,7 @@ def add_mask(
     store: Store, first: int, second: int = 0, patient: str = "P1", day: str = DAY1, **changes: Any
 ) -> MaskRecord:
     """A version that the mask gate has judged, by default the child of the newest one."""
-    mask = labels(first, second)
+    mask = LabelMap(labels(first, second).array, store.scans.reference_grid(patient, day))
     newest = store.masks.latest(patient, day)
     values: dict[str, Any] = {
         "patient_id": patient,

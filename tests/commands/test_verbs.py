@@ -43,10 +43,10 @@ SHOWN = {words: command for words, command in ALL.items() if not command.hidden}
 
 
 def test_every_verb_has_its_place_in_a_group_and_the_old_ones_are_not_shown():
-    groups = {"scan", "timepoint", "patient", "mask", "gate", "growth", "people", "data"}
+    groups = {"scan", "timepoint", "patient", "mask", "lesion", "gate", "growth", "people", "data"}
     assert {words[0] for words in SHOWN} == groups
     assert all(len(words) == 1 for words in ALL.keys() - SHOWN.keys())
-    assert len(ALL) - len(SHOWN) == len(OLD_VERBS.registered_commands) == 24
+    assert len(ALL) - len(SHOWN) == len(OLD_VERBS.registered_commands) == 29
 
 
 def through_the_one_way(command: TyperCommand) -> bool:
@@ -99,12 +99,14 @@ def test_nothing_else_opens_a_store():
 
 def test_old_and_new_names_do_the_same_to_the_store():
     """What an old verb does was written down here when it got its new name; a verb that reads is one of these."""
-    reads = {"masks", "similar", "kept-forecasts", "agreement", "correction", "verify"}
+    reads = {"masks", "similar", "kept-forecasts", "agreement", "correction", "verify", "lesions", "timeline"}
     for one in OLD_VERBS.registered_commands:
         rule = getattr(one.callback, "access", None)
         if isinstance(rule, Access):
             assert (rule is READS) == (one.name in reads), one.name
     assert {one.words for part in cli.GROUPS for one in verbs_of(part.app) if one.access is READS} == {
+        "lesion list",
+        "patient timeline",
         "mask list",
         "mask similar",
         "mask agreement",

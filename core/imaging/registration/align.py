@@ -36,6 +36,10 @@ from core.types import LabelMap, Volume
 Matrix = NDArray[np.float64]
 
 
+#: Grids that differ by less are one field of view.
+ONE_FIELD_MM = 1.0
+
+
 @dataclass(frozen=True, eq=False)
 class Found:
     """The best place, and what the other starts say of it.
@@ -101,6 +105,8 @@ def rigid(
         return failure("A PET is not aligned by itself, it has too little to align by. Use the CT it came with.", began)
     one, other = prepare(fixed), prepare(moving)
     found = best_of(one, other)
+    if found is None and fixed.grid.matches(moving.grid, ONE_FIELD_MM):
+        return as_the_scanners_say(began)
     if found is None:
         return failure(
             "The scans could not be aligned: they do not overlap or show nothing. Check that they are of one region.",
@@ -128,6 +134,21 @@ def failure(message: str, began: float) -> RigidTransform:
     seconds = time.perf_counter() - began
     return RigidTransform(
         np.eye(4), 0.0, "failed", seconds, message, parameters=PARAMETERS, parameters_hash=PARAMETERS_HASH
+    )
+
+
+def as_the_scanners_say(began: float) -> RigidTransform:
+    """For scans of one field that show nothing to align by: where the scanners' coordinates put them, in doubt."""
+    return RigidTransform(
+        np.eye(4),
+        0.0,
+        "doubtful",
+        time.perf_counter() - began,
+        "The scans show too little to align them by. They cover one field, and are taken to lie as the scanners' "
+        "coordinates say. Compare them by eye, correct it, or refuse it.",
+        1.0,
+        parameters=PARAMETERS,
+        parameters_hash=PARAMETERS_HASH,
     )
 
 

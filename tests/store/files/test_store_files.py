@@ -340,8 +340,8 @@ def test_a_lost_file_no_longer_blocks_its_timepoint(room: Any):
     (said,) = room.verify()
     assert said == (f"processed/set/P1/{DAY1}/mask_v001.nii.gz is lost: a disk broke, no backup (said by ann).")
     add_scan(room, day=DAY1, seed=90, modality="PET")  # the model asks for both
-    priors = prepare_segment(room, {"patient_id": "P1", "timepoint": DAY1}, "ann")["priors"]
-    assert [prior["timepoint"] for prior in priors] == [DAY2]
+    known = prepare_segment(room, {"patient_id": "P1", "timepoint": DAY1}, "ann")["linking"]["known"]
+    assert [one["timepoint"] for one in known] == [DAY2]
     assert newest_visible_version(room, "P1", DAY1, "ann") is None
     record = add_mask(room, 7)
     assert (record.version, record.parent_version, record.dice_vs_previous_version) == (2, None, None)

@@ -214,6 +214,9 @@ def test_every_write_is_in_the_audit_once_with_its_person(store: Store) -> None:
         "mask.lost": 1,
         "mask.found": 1,
         "file.cleared": 1,
+        "links.set": 1,
+        "transform.added": 1,
+        "transform.judged": 1,
     }
     rejected = next(e for e in entries if e["action"] == "mask.decided")
     assert (rejected["person"], rejected["payload"]["decision"]["reason"]) == ("ann", "leak")

@@ -58,6 +58,7 @@ class Held:
 def _write_everything(store: Store) -> None:
     """Masks, decisions, a new patient, people, events, jobs: in another thread than verify's."""
     record = add_mask(store, 6, 1, patient="P1", day=DAY2)
+    store.readings.set_blind("P1", DAY2, False, "demo")
     store.decisions.decide("P1", DAY2, record.version, "accept", "ann", "good")
     add_scan(store, "P9", DAY1, seed=90)
     add_mask(store, 3, patient="P9")

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from core.twin.curve_points import volume_points
+from core.twin.timeline import patient_timeline
 from store import open_store, rebuild
 from tests.store_phantom import DAY1, add_mask
 
@@ -95,7 +95,7 @@ def test_the_older_rebuild_brings_back_what_was_recorded_since_and_the_newer_one
     with open_store(root) as store:
         assert store.verify() == []
         assert [m.status for m in store.masks.of("P1")] == ["accepted"]
-        assert len(volume_points(store, "P1")) == 2
+        assert [cell.state for cell in patient_timeline(store, "P1").cells] == ["too small to measure"]
 
 
 def test_the_copy_alone_is_no_way_back_and_an_entry_that_the_older_does_not_know_is_refused_in_words(
