@@ -101,7 +101,7 @@ class ReferenceSetsInMemory:
         self.sets = []
 
     def all(self, kind=None):
-        return self.sets
+        return [one for one in self.sets if kind in (None, one.kind)]
 
     def add(self, kind, detail, person):
         self.sets.append(ReferenceSet("set-1", kind, json.loads(json.dumps(detail)), person, "2026-01-01T00:00:00Z"))
