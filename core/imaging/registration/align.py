@@ -38,6 +38,8 @@ Matrix = NDArray[np.float64]
 
 #: Grids that differ by less are one field of view.
 ONE_FIELD_MM = 1.0
+#: Correlation of grey values from which scans of one field are taken to lie alike.
+ALIKE = 0.8
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,7 +107,7 @@ def rigid(
         return failure("A PET is not aligned by itself, it has too little to align by. Use the CT it came with.", began)
     one, other = prepare(fixed), prepare(moving)
     found = best_of(one, other)
-    if found is None and fixed.grid.matches(moving.grid, ONE_FIELD_MM):
+    if found is None and alike_as_they_lie(fixed, moving):
         return as_the_scanners_say(began)
     if found is None:
         return failure(
@@ -137,15 +139,25 @@ def failure(message: str, began: float) -> RigidTransform:
     )
 
 
+def alike_as_they_lie(fixed: Volume, moving: Volume) -> bool:
+    """Whether two scans cover one field and show about the same there, where the scanners' coordinates put them."""
+    if not fixed.grid.matches(moving.grid, ONE_FIELD_MM):
+        return False
+    one, other = (volume.array.ravel()[::7].astype(np.float64) for volume in (fixed, moving))
+    if one.std() == 0 or other.std() == 0:
+        return False
+    return float(np.corrcoef(one, other)[0, 1]) >= ALIKE
+
+
 def as_the_scanners_say(began: float) -> RigidTransform:
-    """For scans of one field that show nothing to align by: where the scanners' coordinates put them, in doubt."""
+    """For scans of one field that are too small to align: where the scanners' coordinates put them, in doubt."""
     return RigidTransform(
         np.eye(4),
         0.0,
         "doubtful",
         time.perf_counter() - began,
-        "The scans show too little to align them by. They cover one field, and are taken to lie as the scanners' "
-        "coordinates say. Compare them by eye, correct it, or refuse it.",
+        "The scans are too small to be aligned. They cover one field and look alike there, and are taken to lie as the "
+        "scanners' coordinates say. Compare them by eye, correct it, or refuse it.",
         1.0,
         parameters=PARAMETERS,
         parameters_hash=PARAMETERS_HASH,
