@@ -37,9 +37,16 @@ def relink(store: StageStore, record: MaskRecord, person: str, progress: Progres
     labels = store.masks.load(record)
     links = propose_for(store, labels, record.patient_id, record.timepoint, visible, person, progress)
     before = store.links.of_mask(record.mask_id)
-    chosen = {link.label for link in before if link.evidence.get(CHOSEN)}
-    fresh = [link for link in kept_numbers(links, before) if link.label is None or link.label not in chosen]
+    # said again, since what was said before others were accepted counts as outdated
+    chosen = {link.label: _as_proposed(link) for link in before if link.label is not None and link.evidence.get(CHOSEN)}
+    told = [chosen.get(link.label, link) if link.label is not None else link for link in kept_numbers(links, before)]
+    there = {link.lesion_id for link in told if link.label is not None}
+    fresh = [link for link in told if link.label is not None or link.lesion_id not in there]
     return store.links.propose(record.mask_id, fresh, person)
+
+
+def _as_proposed(link: LesionLink) -> LinkProposal:
+    return LinkProposal(link.label, link.lesion_id, link.relation, link.confidence, link.into, link.evidence)
 
 
 def accept(

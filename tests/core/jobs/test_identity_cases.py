@@ -9,9 +9,11 @@ import pytest
 
 from core.imaging.volumes import write_nifti
 from core.jobs.mask_import import import_mask
+from core.jobs.stages.common import add_version
 from core.jobs.stages.draft import save_draft
 from core.jobs.stages.relinking import relink
 from core.jobs.stages.segment import MIN_LESION_MM3
+from core.remembered.links import LinkProposal
 from core.review.identity import offered_labels
 from core.twin.timeline import PatientTimeline, patient_timeline
 from core.types import LabelMap, MaskRecord
@@ -163,3 +165,26 @@ def test_a_piece_of_9_8_mm_where_the_tumour_was_is_kept_and_too_small_to_measure
     found = patient_timeline(visits, "P1")
     assert curves(found) == {"L1": ["measured", "too small to measure"]}
     assert [point.timepoint for point in found.points if point.lesion_id == "L1"] == [DAY1], "and it is not 0 mm3"
+
+
+def test_a_lesion_chosen_when_it_was_drawn_can_be_accepted_after_another_visit_was(store: Store) -> None:
+    """What its person chose is said again when others have been accepted meanwhile, and not outdated for ever."""
+    for seed, day in enumerate((DAY1, DAY2)):
+        add_scans(store, day, seed)
+    first = add_version_of(store, labels_of(L1=as_the_network_finds((LEFT, 7.0))), DAY1)
+    chosen = LinkProposal(1, "L1", "stable", evidence={"chosen": True})
+    second = add_version(
+        store,
+        labels_of(L1=as_the_network_finds((RIGHT, 7.0))),
+        "P1",
+        DAY2,
+        method="manual",
+        author="demo",
+        parent_version=None,
+        links=(chosen,),
+    )
+    accept(store, DAY1, first.version)
+    assert store.links.why_outdated(second.mask_id)
+    accept(store, DAY2, second.version)
+    (link,) = [x for x in store.links.of_mask(second.mask_id) if x.label == 1]
+    assert (link.lesion_id, link.confirmed_by) == ("L1", "ann")
