@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import TypeVar, overload
+from urllib.parse import urlencode
 
 import streamlit as st
 from streamlit.elements.lib.mutable_tab_container import TabContainer
@@ -115,8 +116,12 @@ def write() -> None:
         session.ARRIVAL.drop()
         patient = session.PATIENT.get()
         shown = {**({PATIENT: patient} if patient else {}), **place.parameters}
-        if shown != st.query_params.to_dict():
+        said = urlencode(sorted(shown.items()))
+        # What the browser sent may be older than what it was told last: a click that follows at once begins a run with
+        # the address from before the one that the last run's end made.
+        if shown != st.query_params.to_dict() or said != session.ADDRESS_SAID.get():
             st.query_params.from_dict(shown)
+        session.ADDRESS_SAID.set(said)
     visit = session.VISIT.get()
     page = "" if visit is None else visit.page
     with st.sidebar:

@@ -155,6 +155,7 @@ VISIT = SessionKey("visit", Visit)
 ARRIVAL = SessionKey("arrival", Arrival)
 PLACE = SessionKey("place", Place)
 DEPARTURE = SessionKey("departure", Departure)
+ADDRESS_SAID = SessionKey("address-said", str)
 OPEN_INSTEAD: SessionKey[object] = SessionKey("open-instead", object, "parameter")
 
 # Review

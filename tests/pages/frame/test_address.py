@@ -161,3 +161,26 @@ def test_back_leads_to_the_place_of_that_address_and_what_it_leaves_out_is_not_c
     app.query_params = dict(before)
     assert app.run().title[0].value == "KIM L2 None"
     assert address_of(app) == before
+
+
+def test_a_click_that_comes_before_the_browser_has_the_new_address_leaves_none_of_an_older_place(monkeypatch):
+    from streamlit.runtime.state.query_params_proxy import QueryParamsProxy
+
+    told: list[dict[str, Any]] = []
+    tell = QueryParamsProxy.from_dict
+
+    def note(self: QueryParamsProxy, said: Any) -> None:
+        told.append(dict(said))
+        tell(self, said)
+
+    monkeypatch.setattr(QueryParamsProxy, "from_dict", note)
+    app = opened(patient_id="KIM", lesion="L2", tab="Steps")
+    before = address_of(app)
+    box(app, "Lesion").set_value("L3").run()
+    told.clear()
+    app.query_params = dict(before)  # the browser had not been told of L3 when it was clicked back to L2
+    box(app, "Lesion").set_value("L2").run()
+    assert told == [before]
+    told.clear()
+    app.run()
+    assert told == []
