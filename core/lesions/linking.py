@@ -11,17 +11,15 @@ from core.errors import InputError
 from core.lesions.linking_assignment import MOST, assign
 from core.lesions.linking_checks import (
     NEAR_GONE_MM,
-    NUMBER,
     LinkCase,
     doubts_of_gone,
     doubts_of_link,
     doubts_of_new,
     doubts_of_view,
-    natural,
 )
 from core.lesions.linking_evidence import KnownLesions, Look, clouds, look, surface_mm
 from core.lesions.linking_history import LastWord, in_order, last_word, look_at, weight
-from core.remembered.links import LabelRelation, LinkProposal, MissingRelation
+from core.remembered.links import LabelRelation, LinkProposal, MissingRelation, lesion_number, lesion_order
 from core.remembered.untyped import JsonDict
 from core.types import LabelMap, parse_date
 
@@ -92,12 +90,12 @@ def propose_links(
         _new(case, label, numbers[label]) if label in numbers else _linked(case, label) for label in current.labels
     ]
     without = left | set(found.swallowed)
-    missing = [_missing(case, name, words[name]) for name in sorted(without, key=natural)]
+    missing = [_missing(case, name, words[name]) for name in sorted(without, key=lesion_order)]
     return (*labelled, *(one for one in missing if one is not None))
 
 
 def _check_number(next_number: int, names: Iterable[str]) -> None:
-    used = [int(match[1]) for name in names if (match := NUMBER.fullmatch(name))]
+    used = [lesion_number(name) for name in names]
     if next_number < 1 or next_number <= max(used, default=0):
         raise InputError(
             f"Expected the next lesion number to be above {max(used, default=0)}, which the patient has used; got "
@@ -113,7 +111,7 @@ def _untold(current: LabelMap, known: Sequence[KnownLesions], names: Iterable[st
     evidence = {"doubts": [doubt + "which lesion it is."]}
     labels = [LinkProposal(label, None, "unlinked", evidence=evidence) for label in current.labels]
     there = {name for one in known for name in one.present} & set(names)
-    return (*labels, *(_not_assessed(name, doubt + "whether it is there.") for name in sorted(there, key=natural)))
+    return (*labels, *(_not_assessed(name, doubt + "whether it is there.") for name in sorted(there, key=lesion_order)))
 
 
 def _not_assessed(lesion: str, doubt: str) -> LinkProposal:
@@ -134,7 +132,7 @@ def _linked(case: LinkCase, label: int) -> LinkProposal:
         lesion,
         relation,
         _rounded(case, share * margin, one),
-        tuple(sorted([lesion, *merged], key=natural)) if merged else (),
+        tuple(sorted([lesion, *merged], key=lesion_order)) if merged else (),
         _evidence(case, one, overlap.of_smaller if overlap else 0.0, apart, doubts),
     )
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -12,7 +11,7 @@ import numpy as np
 from core.lesions.linking_assignment import Assignment, overlap_score
 from core.lesions.linking_evidence import MIN_OVERLAP, Cloud, KnownLesions, Look, Overlap, gap_mm, near
 from core.lesions.linking_history import LastWord, last_word, untold
-from core.remembered.links import LabelRelation, is_unlinked
+from core.remembered.links import LabelRelation, is_unlinked, lesion_order
 
 #: A new lesion so near to one that is gone may be that one; so near to another's place, a piece of it (assumed).
 NEAR_GONE_MM, NEAR_MM = 15.0, 5.0
@@ -24,7 +23,6 @@ _RIVAL = 0.5
 _LITTLE, WHOLE = 0.5, 0.9
 #: A label of so many times less or more than its lesion, and within so much of one that is gone, may be that one.
 _UNLIKE, _ALIKE = 8.0, 3.0
-NUMBER = re.compile(r"L([1-9]\d*)")
 
 
 @dataclass(frozen=True, eq=False)
@@ -197,7 +195,7 @@ def _touching(seen: Mapping[tuple[str, str], Overlap]) -> tuple[list[str], set[s
     for (day, name), overlap in seen.items():
         most[name] = max(most.get(name, (0.0, "")), (overlap.of_label, day))
     doubts = []
-    for name, (share, day) in sorted(most.items(), key=lambda item: natural(item[0])):
+    for name, (share, day) in sorted(most.items(), key=lambda item: lesion_order(item[0])):
         what = f"label {name.removeprefix('unlinked-')}, which is not linked," if is_unlinked(name) else name
         doubts.append(f"{share:.0%} of it lies where {what} was on {day}: it may be that, or a part of it.")
     return doubts, set(most)
@@ -232,9 +230,3 @@ def doubts_of_view(case: LinkCase, one: Look, lesion: str) -> list[str]:
     share = one.in_view[lesion]
     part = [f"{share:.0%} of its place lies in this scan, and nothing of it is there."] if share > 1 - WHOLE else []
     return part + case.of_all
-
-
-def natural(lesion: str) -> tuple[int, str]:
-    """L2 before L10."""
-    match = NUMBER.fullmatch(lesion)
-    return (int(match[1]) if match else 0), lesion

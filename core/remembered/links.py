@@ -102,6 +102,16 @@ def is_unlinked(lesion_id: str) -> bool:
     return lesion_id.startswith("unlinked-")
 
 
+def lesion_number(lesion_id: str) -> int:
+    """3 of "L3"; 0 of what is no lesion's id."""
+    return int(lesion_id[1:]) if lesion_id[:1] == "L" and lesion_id[1:].isdecimal() else 0
+
+
+def lesion_order(lesion_id: str) -> tuple[int, str]:
+    """What lesions are sorted by: L2 before L10, and what is no lesion's id after them all."""
+    return lesion_number(lesion_id) or 1 << 31, lesion_id
+
+
 @dataclass(frozen=True)
 class NewTransform:
     """Where the points of one scan lie in another of the same patient.

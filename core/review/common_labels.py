@@ -15,8 +15,7 @@ from scipy.ndimage import generate_binary_structure, label
 
 from core.errors import GeometryError, InputError
 from core.lesions.matching import MAX_LESIONS
-from core.remembered.links import is_unlinked, unlinked_id
-from core.review.identity import lesion_number
+from core.remembered.links import is_unlinked, lesion_number, unlinked_id
 from core.types import LabelMap
 
 LesionOf = Mapping[int, str]

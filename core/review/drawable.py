@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 from core.lesions.matching import MAX_LESIONS
-from core.review.identity import lesion_number, next_lesion_number, offered_labels
+from core.remembered.links import lesion_number
+from core.review.identity import next_lesion_number, offered_labels
 from core.review.readers import ReadingStore, visible_masks
 from core.types import MaskRecord
 

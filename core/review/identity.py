@@ -11,7 +11,7 @@ from dataclasses import replace
 
 from core.errors import InputError
 from core.lesions.matching import MAX_LESIONS
-from core.remembered.links import LesionLink, LinkChange, LinkProposal, is_unlinked, unlinked_id
+from core.remembered.links import LesionLink, LinkChange, LinkProposal, is_unlinked, lesion_number, unlinked_id
 from core.remembered.untyped import JsonDict, JsonObject
 from core.types import MaskRecord
 
@@ -22,11 +22,6 @@ ChangedIds = Mapping[int, str]
 def numbered_id(label: int) -> str:
     """The lesion that a label is where nobody has linked it."""
     return f"L{label}"
-
-
-def lesion_number(lesion_id: str) -> int:
-    """3 of "L3"; 0 of what is no lesion's id."""
-    return int(lesion_id[1:]) if lesion_id[:1] == "L" and lesion_id[1:].isdigit() else 0
 
 
 def changed_id(label: int, lesion_id: str | None) -> str:

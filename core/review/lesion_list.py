@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from core.remembered.links import LesionLink, by_mask
+from core.remembered.links import LesionLink, by_mask, lesion_number
 from core.remembered.untyped import JsonDict
-from core.review.identity import lesion_number
 from core.types import MaskRecord
 
 

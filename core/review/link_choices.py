@@ -10,9 +10,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from core.remembered.links import LesionLink, LinkChange, LinkProposal
+from core.remembered.links import LesionLink, LinkChange, LinkProposal, lesion_number
 from core.review.decisions import counted_lesions
-from core.review.identity import lesion_number, lesions_elsewhere, next_lesion_number, standing_links
+from core.review.identity import lesions_elsewhere, next_lesion_number, standing_links
 from core.types import MaskRecord, parse_date
 
 NEW, NOT_A_LESION, CANNOT_TELL = "new", "not a lesion", "cannot tell"

@@ -23,26 +23,27 @@ class CohortRecords:
 
     Args:
         grids: reads where a scan lies, one header at a time, for the few lesions of which no link says what became of
-            them; None: it is taken that every scan reaches everywhere.
-        reference_sets: has this installation's own noise; None: none was learned.
+            them.
+        reference_sets: has this installation's own noise.
     """
 
     def __init__(
         self,
         rows: Sequence[CohortRow],
-        grids: GridSource | None = None,
-        reference_sets: ReferenceSetSource | None = None,
+        grids: GridSource,
+        reference_sets: ReferenceSetSource,
     ) -> None:
         by_patient = {row.patient_id: row for row in rows}
         self.patients = _Timepoints(by_patient)
         self.masks = _Masks(by_patient)
-        self.scans = _Scans(by_patient) if grids is None else _ScansWithGrids(by_patient, grids)
+        self.scans = _Scans(by_patient, grids)
         self.links = _Links(by_patient)
         self.transforms = _Transforms(by_patient)
         self.events = _Events(by_patient)
         self.decisions = _Acceptances(by_patient)
         self.verdicts = _Doubts(by_patient)
         self.reference_sets = _AskedOnce(reference_sets)
+        self.readings = _NoneOpen()
 
 
 class GridSource(Protocol):
@@ -54,12 +55,12 @@ class GridSource(Protocol):
 class _AskedOnce:
     """Reference sets, asked for once a kind and not once a patient."""
 
-    def __init__(self, sets: ReferenceSetSource | None) -> None:
+    def __init__(self, sets: ReferenceSetSource) -> None:
         self._sets, self._known = sets, dict[str | None, list[ReferenceSet]]()
 
     def all(self, kind: str | None = None) -> list[ReferenceSet]:
         if kind not in self._known:
-            self._known[kind] = [] if self._sets is None else self._sets.all(kind)
+            self._known[kind] = self._sets.all(kind)
         return self._known[kind]
 
 
@@ -83,6 +84,10 @@ class _Masks(_Part):
 
 
 class _Scans(_Part):
+    def __init__(self, rows: Mapping[str, CohortRow], grids: GridSource) -> None:
+        super().__init__(rows)
+        self._grids = grids
+
     def of(self, patient_id: str, timepoint: str | None = None) -> list[CohortScan]:
         return [s for s in self._rows[patient_id].scans if timepoint in (None, s.timepoint)]
 
@@ -91,12 +96,6 @@ class _Scans(_Part):
         if not scans:
             raise StoreError(f"There is no scan of {patient_id!r} on {timepoint!r}. Import one first.")
         return reference_of(scans)
-
-
-class _ScansWithGrids(_Scans):
-    def __init__(self, rows: Mapping[str, CohortRow], grids: GridSource) -> None:
-        super().__init__(rows)
-        self._grids = grids
 
     def reference_grid(self, patient_id: str, timepoint: str) -> Grid:
         return self._grids.reference_grid(patient_id, timepoint)
@@ -110,11 +109,6 @@ class _Links(_Part):
 class _Transforms(_Part):
     def of(self, patient_id: str) -> list[StoredTransform]:
         return list(self._rows[patient_id].transforms)
-
-    def between(self, patient_id: str, first: str, second: str) -> StoredTransform | None:
-        ends = (first, second)
-        found = (one for one in self.of(patient_id) if (one.from_timepoint, one.to_timepoint) == ends)
-        return max(found, key=lambda one: one.created_at, default=None)
 
 
 class _Events(_Part):
@@ -136,3 +130,10 @@ class _Doubts(_Part):
 
     def of_scans(self, patient_id: str) -> list[ScanVerdict]:
         return list(self._rows[patient_id].scan_verdicts)
+
+
+class _NoneOpen:
+    """What is read blind has no accepted mask, and why a timepoint has none is not said here."""
+
+    def is_blind(self, patient_id: str, timepoint: str) -> bool:
+        return False

@@ -5,19 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from typing import Protocol
 
 from core.remembered.rows import Event
-from core.remembered.sources import HasDecisions, HasMasks, HasPatients, HasReferenceSets, HasScans, HasVerdicts
 from core.remembered.vocabulary import EventKind
 from core.twin.measured_visits import accepted_by as accepted_by
 from core.twin.timeline import PatientTimeline, patient_timeline, rejected_at
 from core.twin.timeline_changes import interval_change, number_timepoints, volume_end
+from core.twin.timeline_store import CurveStore
 from core.types import TOTAL_LESION_ID, MaskRecord, Verdict, parse_date
-
-
-class CurveStore(HasPatients, HasScans, HasMasks, HasDecisions, HasVerdicts, HasReferenceSets, Protocol):
-    """The parts of a store that a curve and its notes come from."""
 
 
 def exclusion_reasons(store: CurveStore, patient_id: str) -> dict[str, str]:

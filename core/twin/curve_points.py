@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from core.twin.timeline import TimelineStore, patient_timeline
+from core.twin.timeline import patient_timeline
+from core.twin.timeline_store import TimelineStore
 from core.types import VolumePoint
 
-#: The parts of a store that the points of a curve come from.
-CurvePointStore = TimelineStore
 
-
-def volume_points(store: CurvePointStore, patient_id: str) -> list[VolumePoint]:
+def volume_points(store: TimelineStore, patient_id: str) -> list[VolumePoint]:
     """The volumes that may enter a curve: the number cells of `patient_timeline`, lesion "total" last.
 
     Days count from the patient's first timepoint. A lesion that is absent (an accepted mask has it not, and its place

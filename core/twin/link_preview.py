@@ -3,44 +3,42 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal, Protocol
 
 from core.errors import InputError
-from core.remembered.links import HasLinks, LesionLink, LinkChange, LinkProposal, TransformSource
-from core.remembered.rows import MaskVerdict
-from core.remembered.sources import HasMasks
+from core.remembered.links import LesionLink, LinkChange, LinkProposal, lesion_order
+from core.remembered.rows import MaskVerdict, ScanVerdict
+from core.remembered.sources import MaskRecordSource, TimepointSource
 from core.review.identity import (
     changed_id,
-    lesion_number,
     lesions_elsewhere,
     linked_record,
     links_after,
     said_by,
     standing_links,
 )
-from core.twin.measured_visits import DecisionOfPatientSource, ScanFactsSource, VerdictOfPatientSource
+from core.twin.measured_visits import DecisionOfPatientSource, VerdictOfPatientSource
 from core.twin.timeline import PatientTimeline, patient_timeline
 from core.twin.timeline_changes import all_changes
+from core.twin.timeline_store import (
+    BlindSource,
+    ReferenceSetRowSource,
+    ScanFieldSource,
+    TimelineStore,
+    TransformRowSource,
+)
 from core.types import TOTAL_LESION_ID, MaskRecord
 
 Kind = Literal["volume", "total", "change"]
 
 
-class PreviewStore(HasMasks, HasLinks, Protocol):
-    """Store parts that a preview reads."""
+class PreviewStore(TimelineStore, Protocol):
+    """Store parts that a preview reads: those of a timeline, masks with what identity needs of them."""
 
     @property
-    def patients(self) -> object: ...
-    @property
-    def scans(self) -> ScanFactsSource: ...
-    @property
-    def verdicts(self) -> VerdictOfPatientSource: ...
-    @property
-    def decisions(self) -> DecisionOfPatientSource: ...
-    @property
-    def transforms(self) -> TransformSource: ...
+    def masks(self) -> MaskRecordSource: ...
 
 
 @dataclass(frozen=True)
@@ -92,8 +90,8 @@ def preview_links(
     Raises:
         InputError: for a mask that the patient has not, or a label that the mask has not.
     """
-    before = patient_timeline(store, patient_id)  # type: ignore[arg-type]  # its parts are those of the store
-    after = patient_timeline(_Laid.over(store, patient_id, mask_id, changes, person), patient_id)  # type: ignore[arg-type]
+    before = patient_timeline(store, patient_id)
+    after = patient_timeline(_Laid.over(store, patient_id, mask_id, changes, person), patient_id)
     return LinkPreview(before, after, tuple(moved_numbers(before, after)))
 
 
@@ -111,8 +109,7 @@ _KINDS: tuple[Kind, ...] = ("volume", "total", "change")
 
 def _order(key: _Key) -> tuple[int, int, str, str, str]:
     kind, lesion_id, first, second = key
-    number = lesion_number(lesion_id) or (1 << 31)  # totals, and what is linked to none, come last
-    return _KINDS.index(kind), number, lesion_id, second, first
+    return _KINDS.index(kind), *lesion_order(lesion_id), second, first  # totals, and what is linked to none, come last
 
 
 def _told(timeline: PatientTimeline) -> dict[_Key, Told]:
@@ -141,32 +138,56 @@ def _same(one: Told | None, other: Told | None) -> bool:
 
 
 @dataclass(frozen=True)
-class _Rows:
-    """Rows of one part of the store, changed ones among them."""
+class _LaidMasks:
+    """Mask versions, the changed one under the lesions that its labels would have."""
 
-    of: Callable[[str], Sequence[object]]
-    problems: Callable[[str], Mapping[str, str]] = lambda patient_id: {}
+    records: Sequence[MaskRecord]
+    stored: MaskRecordSource
+
+    def of(self, patient_id: str, timepoint: str | None = None) -> list[MaskRecord]:
+        return [one for one in self.records if timepoint in (None, one.timepoint)]
+
+    def problems(self, patient_id: str | None = None) -> dict[str, str]:
+        return self.stored.problems(patient_id)
 
 
 @dataclass(frozen=True)
-class _OfMasks:
-    """Verdicts, those on the changed mask under the ids that its labels would have."""
+class _LaidLinks:
+    """Links as they would stand."""
 
-    of_masks: Callable[[str], Sequence[MaskVerdict]]
-    of_scans: Callable[[str], Sequence[object]]
+    links: Sequence[LesionLink]
+
+    def of(self, patient_id: str, timepoint: str | None = None) -> list[LesionLink]:
+        return [one for one in self.links if timepoint in (None, one.timepoint)]
+
+
+@dataclass(frozen=True)
+class _LaidVerdicts:
+    """Verdicts, those on the changed mask under the lesions that its labels would have."""
+
+    verdicts: Sequence[MaskVerdict]
+    stored: VerdictOfPatientSource
+
+    def of_masks(self, patient_id: str) -> Sequence[MaskVerdict]:
+        return self.verdicts
+
+    def of_scans(self, patient_id: str) -> Sequence[ScanVerdict]:
+        return self.stored.of_scans(patient_id)
 
 
 @dataclass(frozen=True)
 class _Laid:
     """A store's parts with one mask's labels under other ids."""
 
-    patients: object
-    masks: _Rows
-    scans: object
-    verdicts: _OfMasks
-    decisions: object
-    links: _Rows
-    transforms: object
+    masks: _LaidMasks
+    verdicts: _LaidVerdicts
+    links: _LaidLinks
+    patients: TimepointSource
+    scans: ScanFieldSource
+    decisions: DecisionOfPatientSource
+    transforms: TransformRowSource
+    reference_sets: ReferenceSetRowSource
+    readings: BlindSource
 
     @classmethod
     def over(
@@ -189,13 +210,15 @@ class _Laid:
         added = [_said(link, record, person) for link in said if link.relation != "not said"]
         odd = [_renamed(one, record, ids) for one in store.verdicts.of_masks(patient_id)]
         return cls(
+            _LaidMasks(laid, store.masks),
+            _LaidVerdicts(odd, store.verdicts),
+            _LaidLinks([*kept, *added]),
             store.patients,
-            _Rows(lambda patient: laid, lambda patient: store.masks.problems(patient)),
             store.scans,
-            _OfMasks(lambda patient: odd, lambda patient: store.verdicts.of_scans(patient)),
             store.decisions,
-            _Rows(lambda patient: [*kept, *added]),
             store.transforms,
+            store.reference_sets,
+            store.readings,
         )
 
 

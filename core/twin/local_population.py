@@ -8,24 +8,19 @@ from __future__ import annotations
 
 import hashlib
 import json
-from typing import Protocol
 
 from core.growth.curves import prepare
 from core.growth.learn import MIN_POINTS, document
 from core.growth.population import KIND
 from core.growth.series import Lesion
-from core.remembered.sources import HasDecisions, HasMasks, HasPatients, HasReferenceSets, HasScans, HasVerdicts
 from core.remembered.untyped import JsonDict
 from core.twin.curve_points import volume_points
+from core.twin.timeline_store import CurveStore
 from core.twin.trajectory import points_by_lesion
 from core.types import TOTAL_LESION_ID
 
 
-class LocalPopulationStore(HasPatients, HasScans, HasMasks, HasDecisions, HasVerdicts, HasReferenceSets, Protocol):
-    """The parts of a store that a population is learned from and kept in."""
-
-
-def accepted_lesions(store: LocalPopulationStore) -> list[Lesion]:
+def accepted_lesions(store: CurveStore) -> list[Lesion]:
     """Every lesion with at least four accepted volumes; lesions of one patient share a fold."""
     out = []
     for row in store.patients.all():
@@ -37,7 +32,7 @@ def accepted_lesions(store: LocalPopulationStore) -> list[Lesion]:
     return out
 
 
-def fit_local_population(store: LocalPopulationStore, person: str) -> JsonDict:
+def fit_local_population(store: CurveStore, person: str) -> JsonDict:
     """Learn from the accepted masks of this installation, and put it in force.
 
     Raises:

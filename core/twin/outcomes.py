@@ -19,12 +19,13 @@ from core.remembered.untyped import TableRow
 from core.twin.change import Change, change_between
 from core.twin.cohort_records import CohortRecords
 from core.twin.curve import Treatment, events_on_axis, treatments
-from core.twin.measured_visits import MeasuredVisitStore, measured_end
+from core.twin.measured_visits import measured_end
 from core.twin.radiotherapy import cannot_tell
 from core.twin.response import DEFAULT_RULE, RULES, Category, Response, volumetric_response
 from core.twin.timeline import PatientTimeline, patient_timeline
 from core.twin.timeline_changes import registration_state
 from core.twin.timeline_response import response_points
+from core.twin.timeline_store import TimelineStore
 from core.twin.trajectory import not_read_of
 from core.types import MM3_PER_ML, TOTAL_LESION_ID, Progress, VolumePoint, no_progress
 
@@ -36,7 +37,7 @@ FOLLOW_UP_END_KINDS = frozenset(
 )
 
 
-class PatientResponseStore(MeasuredVisitStore, Protocol):
+class PatientResponseStore(TimelineStore, Protocol):
     """The parts of a store that one patient's response comes from."""
 
     @property

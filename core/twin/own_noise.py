@@ -12,11 +12,11 @@ from dataclasses import asdict
 from typing import Protocol
 
 from core.errors import InputError
+from core.remembered.links import lesion_number
 from core.remembered.rows import ReferenceSet
 from core.remembered.sources import HasMasks, HasPatients, HasReadings, HasReferenceSets, HasScans
 from core.remembered.untyped import JsonDict
 from core.review.decisions import counted_lesions
-from core.review.identity import lesion_number
 from core.review.readers import newest_by_reader
 from core.twin.installation_noise import ENOUGH_PAIRS, NoiseEstimate, RepeatedMeasurement, estimate_noise
 from core.types import MaskRecord

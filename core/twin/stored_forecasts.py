@@ -21,8 +21,8 @@ from core.remembered.sources import HasForecasts, HasReadings
 from core.remembered.untyped import JsonDict, JsonObject
 from core.twin.curve_points import volume_points
 from core.twin.timeline import patient_timeline
+from core.twin.timeline_store import CurveStore
 from core.twin.trajectory import (
-    TrajectoryStore,
     forecast_lesion_or_total,
     noise_by_mask,
     points_by_lesion,
@@ -38,7 +38,7 @@ class FitStore(HasForecasts, HasReadings, Protocol):
     """Store methods that read and write stored forecasts."""
 
 
-class ForecastStore(FitStore, TrajectoryStore, Protocol):
+class ForecastStore(FitStore, CurveStore, Protocol):
     """Store methods needed to make a forecast, store it and verify it."""
 
 

@@ -10,22 +10,24 @@ import itertools
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import cast
 
-from core.remembered.links import LesionLink, LinkSource, StoredTransform, TransformSource, by_mask, is_unlinked
-from core.remembered.sources import ReadingSource, ReferenceSetSource
+from core.remembered.links import (
+    LesionLink,
+    StoredTransform,
+    by_mask,
+    is_unlinked,
+    lesion_order,
+)
 from core.review.decisions import counted_lesions, counted_volume_mm3, rejected_lesion_ids, withdrawn_mask_ids
 from core.twin.installation_noise import NoiseEstimate
-from core.twin.measured_visits import MeasuredVisit, MeasuredVisitStore, TracedMask, measured_visits
+from core.twin.measured_visits import MeasuredVisit, TracedMask, measured_visits
 from core.twin.own_noise import KIND as OWN_NOISE
 from core.twin.own_noise import own_noise_in_force
 from core.twin.timeline_cells import Cell, Total, UnlinkedLabel
 from core.twin.timeline_places import Fields, current_transforms
 from core.twin.timeline_states import VisitRows, cell_of
+from core.twin.timeline_store import TimelineStore
 from core.types import TOTAL_LESION_ID, Decision, VolumePoint, parse_date
-
-#: The parts of a store that a timeline comes from; `links`, `transforms` and `readings` too, where it has them.
-TimelineStore = MeasuredVisitStore
 
 
 @dataclass(frozen=True)
@@ -173,17 +175,13 @@ def patient_timeline(store: TimelineStore, patient_id: str) -> PatientTimeline:
 def timeline_rows(store: TimelineStore, patient_id: str) -> TimelineRows:
     """What a timeline is built from. Only rows that the store gives out: of what somebody reads blind there is nothing.
 
-    A store from before there were links gives none; the labels of its masks are lesions of that number.
+    Masks from before there were links have none; their labels are lesions of that number.
     """
     versions, problems = store.masks.of(patient_id), store.masks.problems(patient_id)
     measured = measured_visits(store, patient_id)
     scans: dict[str, set[str]] = {}
     for scan in store.scans.of(patient_id):
         scans.setdefault(scan.timepoint, set()).add(scan.sha256)
-    links = cast("LinkSource | None", getattr(store, "links", None))
-    transforms = cast("TransformSource | None", getattr(store, "transforms", None))
-    own = cast("ReferenceSetSource | None", getattr(store, "reference_sets", None))
-    grid_at = getattr(store.scans, "reference_grid", None)
     timepoints = tuple(sorted(store.patients.timepoints(patient_id)))
     return TimelineRows(
         patient_id,
@@ -191,10 +189,10 @@ def timeline_rows(store: TimelineStore, patient_id: str) -> TimelineRows:
         {day: visit for day, visit in measured.items() if visit.record.mask_id not in problems},
         {day: visit.record for day, visit in measured.items() if visit.record.mask_id in problems},
         _why_open(store, patient_id, timepoints, versions, problems),
-        [] if links is None else links.of(patient_id),
-        current_transforms([] if transforms is None else transforms.of(patient_id), scans),
-        Fields(None if grid_at is None else lambda day: grid_at(patient_id, day)),
-        () if own is None else own_noise_in_force(own.all(OWN_NOISE)),
+        store.links.of(patient_id),
+        current_transforms(store.transforms.of(patient_id), scans),
+        Fields(lambda day: store.scans.reference_grid(patient_id, day)),
+        own_noise_in_force(store.reference_sets.all(OWN_NOISE)),
     )
 
 
@@ -207,11 +205,10 @@ def _why_open(
 ) -> dict[str, str]:
     decisions: Sequence[Decision] = store.decisions.of(patient_id)
     back, unproven = withdrawn_mask_ids(decisions), store.decisions.to_affirm()
-    readings = cast("ReadingSource | None", getattr(store, "readings", None))
     found = {}
     for day in timepoints:
         why = why_no_visit([v for v in versions if v.timepoint == day], problems, back, unproven)
-        if why and readings is not None and readings.is_blind(patient_id, day):
+        if why and store.readings.is_blind(patient_id, day):
             why += "; it is read blind, and what others drew there is not shown"
         if why:
             found[day] = why
@@ -246,7 +243,7 @@ def build_timeline(rows: TimelineRows) -> PatientTimeline:
     """The timeline of those rows."""
     accepted = [*(visit.record for visit in rows.visits.values()), *rows.not_read.values()]
     names = {str(lesion["lesion_id"]) for record in accepted for lesion in record.lesions}
-    lesions = tuple(sorted((name for name in names if not is_unlinked(name)), key=lesion_number))
+    lesions = tuple(sorted((name for name in names if not is_unlinked(name)), key=lesion_order))
     links, visits = by_mask(rows.links), {}
     for day, visit in rows.visits.items():
         visits[day] = VisitRows(visit, tuple(links.get(visit.record.mask_id, ())))
@@ -265,12 +262,6 @@ def build_timeline(rows: TimelineRows) -> PatientTimeline:
         rows.installation,
     )
     return replace(timeline, totals=tuple(_total(timeline, visit) for visit in visits.values()))
-
-
-def lesion_number(lesion_id: str) -> tuple[int, str]:
-    """What lesions are sorted by: L2 before L10, and names that are no number after them."""
-    number = lesion_id.removeprefix("L")
-    return (int(number), "") if number.isdecimal() else (1 << 31, lesion_id)
 
 
 def _row(rows: TimelineRows, visits: Mapping[str, VisitRows], lesion_id: str) -> list[Cell]:

@@ -12,10 +12,11 @@ from core.remembered.untyped import JsonDict
 from core.twin.change import change_between
 from core.twin.measured_visits import measured_end
 from core.twin.response import DEFAULT_RULE, RULES, Response, classify_volume, volumetric_response
-from core.twin.timeline import PatientTimeline, TimelineStore, patient_timeline
+from core.twin.timeline import PatientTimeline, patient_timeline
 from core.twin.timeline_cells import Cell
 from core.twin.timeline_changes import all_changes, registration_state
 from core.twin.timeline_response import response_points
+from core.twin.timeline_store import TimelineStore
 from core.types import TOTAL_LESION_ID
 
 

@@ -49,10 +49,10 @@ class Fields:
     """The grids of a patient's scans, each read at most once, and only where one is asked for.
 
     Args:
-        grid_at: timepoint -> the grid of its reference scan, or a StoreError; None where there is no way to read them.
+        grid_at: timepoint -> the grid of its reference scan, or a StoreError.
     """
 
-    grid_at: Callable[[str], Grid] | None = None
+    grid_at: Callable[[str], Grid]
     _known: dict[str, Grid | None] = field(default_factory=dict)
 
     def view(
@@ -61,10 +61,8 @@ class Fields:
         """Whether the scan of a timepoint reaches where a point of another one lies, and by what that is told.
 
         By the transform of the two where it may tell lesions, else as the scanners number space. None where the scan's
-        file cannot be read. Without a way to read grids it is taken that it reaches there: a reader accepted the mask.
+        file cannot be read.
         """
-        if self.grid_at is None:
-            return True, "as far as is known"
         if timepoint not in self._known:
             try:
                 self._known[timepoint] = self.grid_at(timepoint)

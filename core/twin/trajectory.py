@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Protocol
 
 import numpy as np
 
@@ -15,16 +14,7 @@ from core.growth.curves import GROWTH_LAWS
 from core.growth.fitting import fit
 from core.growth.forecast import Forecast, QuantileForecast, forecast
 from core.growth.population import KIND, Population, active_population
-from core.remembered.sources import (
-    HasDecisions,
-    HasMasks,
-    HasPatients,
-    HasReferenceSets,
-    HasScans,
-    HasVerdicts,
-)
 from core.remembered.untyped import Json, JsonDict
-from core.twin.curve_points import CurvePointStore
 from core.twin.installation_noise import NoiseEstimate
 from core.twin.measured_visits import MeasuredVisit, counted_volume_mm3, measured_end
 from core.twin.measured_visits import diameter_mm as diameter_mm
@@ -32,23 +22,20 @@ from core.twin.noise import volume_log_sd
 from core.twin.timeline import PatientTimeline, lesions_of_masks, patient_timeline
 from core.twin.timeline_changes import IntervalChange as IntervalChange
 from core.twin.timeline_changes import change_since_first, lesion_changes
+from core.twin.timeline_store import CurveStore, TimelineStore
 from core.types import TOTAL_LESION_ID, MaskRecord, VolumePoint
 
 #: Days ahead at which a forecast is printed; the chart draws every week up to the last.
 HORIZON_DAYS = (28.0, 56.0, 84.0)
 
 
-class TrajectoryStore(HasPatients, HasScans, HasMasks, HasDecisions, HasVerdicts, HasReferenceSets, Protocol):
-    """Store methods that a growth report reads."""
-
-
-def accepted_masks_by_timepoint(store: TrajectoryStore, patient_id: str) -> dict[str, MaskRecord]:
+def accepted_masks_by_timepoint(store: CurveStore, patient_id: str) -> dict[str, MaskRecord]:
     """The accepted mask of each timepoint that has one, by timepoint in order of time."""
     finals = {t: store.masks.accepted(patient_id, t) for t in sorted(store.patients.timepoints(patient_id))}
     return {t: record for t, record in finals.items() if record is not None}
 
 
-def unreadable_accepted_masks(store: CurvePointStore, patient_id: str) -> dict[str, str]:
+def unreadable_accepted_masks(store: TimelineStore, patient_id: str) -> dict[str, str]:
     """`not_read_of` the patient's timeline."""
     return not_read_of(patient_timeline(store, patient_id))
 
@@ -59,7 +46,7 @@ def not_read_of(timeline: PatientTimeline) -> dict[str, str]:
     return {day: timeline.why_open[day].partition(":")[0] for day in timeline.not_read}
 
 
-def unreadable_points(store: CurvePointStore, patient_id: str) -> list[VolumePoint]:
+def unreadable_points(store: TimelineStore, patient_id: str) -> list[VolumePoint]:
     """`not_read_points` of the patient's timeline."""
     return not_read_points(patient_timeline(store, patient_id))
 
@@ -189,7 +176,7 @@ def _forecast_report(ahead: Forecast) -> JsonDict:
     }
 
 
-def growth_report(store: TrajectoryStore, patient_id: str) -> JsonDict:
+def growth_report(store: CurveStore, patient_id: str) -> JsonDict:
     """Growth report of a patient, as the command line prints it: plain JSON values, no NaN.
 
     "not_in_the_curve" are timepoints without a point, "not_read" those of them whose accepted mask cannot be read, with

@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 
 from core.errors import InputError
-from core.remembered.links import LesionLink, LinkChange, LinkProposal
+from core.remembered.links import LesionLink, LinkChange, LinkProposal, lesion_number
 from core.review import identity
 from core.review.identity import ChangedIds
 from core.types import MaskRecord
@@ -174,7 +174,7 @@ class Links:
         for row in self._ledger.db.query(sql, [record.patient_id, record.timepoint]):
             lesions = identity.with_lesion_ids(json.loads(row["lesions"]), ids.get(row["mask_id"], {}))
             names |= {str(lesion["lesion_id"]) for lesion in lesions}
-        return frozenset(name for name in names if identity.lesion_number(name))
+        return frozenset(name for name in names if lesion_number(name))
 
     def _query(self, sql: str, **of: object) -> list[LesionLink]:
         clause, values = where(**of)

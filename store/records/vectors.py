@@ -6,9 +6,9 @@ import json
 from collections.abc import Sequence
 
 from core.errors import InputError
+from core.remembered.links import lesion_number
 from core.remembered.rows import ShapeVector
 from core.review.decisions import REJECTED
-from core.review.identity import lesion_number
 from store.database.connection import Row
 from store.ledger import putting_right
 from store.ledger.writing import Change, LedgerBase, value_of, where

@@ -5,10 +5,11 @@ from __future__ import annotations
 import uuid
 from dataclasses import replace
 
+from core.remembered.links import lesion_number
 from core.remembered.rows import MaskVerdict, ScanVerdict
 from core.remembered.untyped import JsonObject
 from core.remembered.vocabulary import MASK_GATE_VERDICTS, SCAN_GATE_STATES
-from core.review.identity import ChangedIds, lesion_number
+from core.review.identity import ChangedIds
 from store.ledger.writing import Change, LedgerBase, value_of, where
 from store.records.links import Links
 from store.records.scans import Scans

@@ -138,7 +138,7 @@ def test_a_cohort_with_files_that_cannot_be_read_is_told_the_same(tmp_path: Path
 
 
 def test_what_the_cohort_reads_of_a_patient_is_what_the_store_says(clinics: Store) -> None:
-    records = CohortRecords(clinics.views.cohort())
+    records = CohortRecords(clinics.views.cohort(), clinics.scans, clinics.reference_sets)
     for patient in (row.patient_id for row in clinics.patients.all()):
         assert records.patients.timepoints(patient) == clinics.patients.timepoints(patient)
         accepted = [record for record in clinics.masks.of(patient) if record.status == "accepted"]

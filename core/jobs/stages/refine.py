@@ -22,11 +22,10 @@ from core.jobs.stages.common import (
 from core.jobs.stages.relinking import draft_links
 from core.lesions.masks import replace_lesion
 from core.lesions.matching import MAX_LESIONS
-from core.remembered.links import LinkProposal, is_unlinked
+from core.remembered.links import LinkProposal, is_unlinked, lesion_number
 from core.remembered.vocabulary import MaskMethod
 from core.review.blind_reading import seen_version
 from core.review.drawable import DrawableLesions, drawable_lesions
-from core.review.identity import lesion_number
 from core.review.readers import newest_visible_mask
 from core.types import LabelMap, MaskRecord, Progress, Prompt, Scan
 

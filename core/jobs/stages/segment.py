@@ -24,8 +24,8 @@ from core.jobs.stages.common import (
 from core.jobs.stages.linking import KnownHere, Proposed, known_here, link_summary, prepare_links, store_transforms
 from core.lesions.matching import MAX_LESIONS, components
 from core.lesions.sizes import MIN_LESION_MM3 as MIN_LESION_MM3
+from core.remembered.links import lesion_number
 from core.remembered.vocabulary import MaskMethod
-from core.review.identity import lesion_number
 from core.review.readers import masks_for_all_to_see, readable
 from core.types import LabelMap, Progress, Volume, no_progress
 

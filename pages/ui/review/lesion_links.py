@@ -5,7 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from core.errors import TwinReviewError
-from core.review.identity import lesion_number
+from core.remembered.links import lesion_number
 from core.review.link_choices import (
     CANNOT_TELL,
     MERGED_INTO,

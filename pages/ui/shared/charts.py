@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 
 import plotly.graph_objects as go
 
+from core.remembered.links import lesion_number
 from pages.ui.shared.text import figure_text
 
 #: One colour a lesion, by label, shared with the viewer. Okabe & Ito's palette without yellow (unreadable on white) and
@@ -38,11 +39,6 @@ RESPONSE_COLOURS: Mapping[str, str] = {
     "NE": "#AAAAAA",
 }
 MM3_PER_UNIT = {"mL": 1000.0, "mm³": 1.0}
-
-
-def lesion_number(lesion_id: str) -> int:
-    """7 for "L7"; 0 for "total" and anything else that is not a lesion."""
-    return int(lesion_id[1:]) if lesion_id[:1] == "L" and lesion_id[1:].isdigit() else 0
 
 
 def lesion_colour(lesion_id: str) -> str:

@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 from starlette.responses import Response
 
 from core.errors import StoreError, TwinReviewError
+from core.remembered.links import lesion_number
 from core.remembered.untyped import Span
-from core.review.identity import lesion_number, numbered_id
+from core.review.identity import numbered_id
 from core.types import Grid, MaskRecord, Volume
 from pages.ui.api.answers import NO_STORE, problem
 from pages.ui.api.slabs import read_blocks, write

@@ -16,6 +16,7 @@ from plotly.subplots import make_subplots
 from core.growth.curves import FLOOR_MM3
 from core.growth.forecast import Forecast, QuantileForecast
 from core.growth.rates import READER_LOG_SD, Z95
+from core.remembered.links import lesion_number
 from core.twin.curve import MaskVolume, Treatment
 from core.twin.response import RULES, Response
 from core.types import VolumePoint
@@ -26,7 +27,6 @@ from pages.ui.shared.charts import (
     faded,
     layout,
     lesion_colour,
-    lesion_number,
     marker,
     say,
 )

@@ -36,6 +36,7 @@ from core.twin.trajectory import (
 from core.types import TOTAL_LESION_ID, MaskRecord, VolumePoint
 from store import Store
 from tests.core.twin.test_trajectory import DAYS, _cubes, _scan
+from tests.core.twin.timeline_phantom import FIELD
 
 
 @pytest.fixture
@@ -69,7 +70,7 @@ def _change(first: MeasuredVisit, second: MeasuredVisit, lesion: str = "L1") -> 
         for day, visit in zip((DAYS[0], DAYS[1]), (first, second), strict=True)
     }
     days = ("2023-12-25", *visits)
-    rows = TimelineRows("P1", days, visits, {}, {days[0]: "no mask yet"}, (), (), Fields())
+    rows = TimelineRows("P1", days, visits, {}, {days[0]: "no mask yet"}, (), (), Fields(lambda day: FIELD))
     (change,) = lesion_changes(build_timeline(rows), lesion)
     assert (change.from_timepoint, change.to_timepoint) == days[1:]
     return change.change

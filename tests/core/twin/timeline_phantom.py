@@ -104,6 +104,8 @@ def rows(
         verdicts=SimpleNamespace(of_masks=lambda p: of_masks, of_scans=lambda p: of_scans),
         links=SimpleNamespace(of=lambda patient: list(links)),
         transforms=SimpleNamespace(of=lambda patient: list(transforms)),
+        reference_sets=SimpleNamespace(all=lambda kind: []),
+        readings=SimpleNamespace(is_blind=lambda patient, day: False),
     )
 
 
