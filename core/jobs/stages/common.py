@@ -16,6 +16,10 @@ from core.remembered.sources import HasDecisions, HasPatients, HasReadings, HasS
 from core.types import LabelMap, MaskRecord, Scan, Volume, parse_date
 
 
+class ScanStore(HasPatients, HasScans, Protocol):
+    """Store parts that find the scans of a timepoint."""
+
+
 class StageStore(
     GateStore,
     HasPatients,
@@ -51,7 +55,7 @@ def read_scan(described: Mapping[str, str]) -> Volume:
     return read_volume(Path(described["path"]), described["modality"], described["sequence"])  # type: ignore[arg-type]
 
 
-def timepoint_scans(store: StageStore, patient_id: str, timepoint: str) -> list[Scan]:
+def timepoint_scans(store: ScanStore, patient_id: str, timepoint: str) -> list[Scan]:
     """All scans, the reference scan first. Raises InputError when there is none."""
     parse_date(timepoint)
     scans = store.scans.of(patient_id, timepoint)

@@ -29,9 +29,10 @@ from core.remembered.links import (
     NewTransform,
     StoredTransform,
     by_mask,
+    lesion_number,
 )
 from core.remembered.untyped import JsonDict, JsonObject
-from core.review.identity import lesion_number, next_lesion_number
+from core.review.identity import next_lesion_number
 from core.review.readers import readable
 from core.types import LabelMap, MaskRecord, Progress, Volume, no_progress, parse_date
 
@@ -236,7 +237,9 @@ def register(
     from core.imaging.registration import rigid
     from core.imaging.registration.to_remember import found_transform
 
-    (volume, sha256), described = _pair(here, there)
+    kinds = [(one["modality"], one["sequence"]) for one in there]
+    chosen, other_chosen = pair_to_register([(volume.modality, volume.sequence) for volume, _ in here], kinds)
+    (volume, sha256), described = here[chosen], there[other_chosen]
     found = rigid(volume, read_scan(described))
     new = found_transform(found, _Registered(timepoint, sha256), _Registered(other, described["sha256"]))
     return replace(new, transform_id=str(uuid.uuid4()))
@@ -247,14 +250,20 @@ class _Registered(NamedTuple):
     sha256: str
 
 
-def _pair(here: Sequence[tuple[Volume, str]], there: Sequence[Described]) -> tuple[tuple[Volume, str], Described]:
+def pair_to_register(here: Sequence[tuple[str, str]], there: Sequence[tuple[str, str]]) -> tuple[int, int]:
+    """Which scan of one timepoint is registered with which of another: the first two of one modality and sequence, else
+    of one modality, else the reference scans; a PET shows too little to align it by.
+
+    Args:
+        here, there: modality and sequence of each scan, the reference scan first.
+    """
     for same_sequence in (True, False):
-        for volume, sha256 in here:
-            for described in there:
-                alike = volume.modality == described["modality"] and volume.modality != "PET"
-                if alike and (not same_sequence or volume.sequence == described["sequence"]):
-                    return (volume, sha256), described
-    return here[0], there[0]
+        for i, (modality, sequence) in enumerate(here):
+            for j, (other, other_sequence) in enumerate(there):
+                alike = modality == other and modality != "PET"
+                if alike and (not same_sequence or sequence == other_sequence):
+                    return i, j
+    return 0, 0
 
 
 def _as_labelled(links: Sequence[LinkProposal], first: int) -> list[LinkProposal]:

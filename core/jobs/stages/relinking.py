@@ -2,28 +2,42 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+import threading
+from collections.abc import Callable, Collection, Mapping, Sequence
+from functools import partial
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from core.errors import InputError, StoreError
-from core.jobs.stages.common import StageStore, describe, timepoint_scans
+from core.jobs.stages.common import ScanStore, StageStore, timepoint_scans
 from core.jobs.stages.linking import (
     kept_numbers,
+    pair_to_register,
     prepare_links,
     propose,
     propose_for,
-    register,
-    scans_here,
     store_transforms,
 )
-from core.remembered.links import LesionLink, LinkChange, LinkProposal, StoredTransform, is_unlinked, unlinked_id
+from core.remembered.links import (
+    LesionLink,
+    LinkChange,
+    LinkProposal,
+    NewTransform,
+    StoredTransform,
+    is_unlinked,
+    unlinked_id,
+)
 from core.review.decisions import counted_lesions, rejected_lesion_ids
 from core.review.drawable import drawable_of
 from core.review.identity import standing_links
 from core.review.readers import AUTOMATIC_METHODS, masks_for_all_to_see, visible_masks
-from core.types import Decision, LabelMap, MaskRecord, Progress, no_progress
+from core.types import Decision, LabelMap, MaskRecord, Progress, Scan, no_progress
 
+if TYPE_CHECKING:
+    from core.imaging.registration.transform import RigidTransform
+
+Align = Callable[[Scan, Scan], "RigidTransform"]
 #: In a link's evidence: a person chose the lesion when drawing it; timepoints that it was not looked for on yet.
 CHOSEN, PENDING = "chosen", "pending"
 
@@ -109,12 +123,20 @@ def _reject_labels(
 
 
 def registered(
-    store: StageStore, patient_id: str, first: str, second: str, person: str, *, again: bool = False
+    store: StageStore,
+    patient_id: str,
+    first: str,
+    second: str,
+    person: str,
+    *,
+    again: bool = False,
+    align: Align | None = None,
 ) -> StoredTransform:
     """Where the scans of one timepoint lie in those of another: as it is stored, else computed (seconds) and stored.
 
     Args:
         again: compute it also where it is stored.
+        align: as `computed` takes it.
 
     Raises:
         InputError: for one timepoint twice. StoreError: if one has no scan, or its file is not as it was stored.
@@ -122,12 +144,37 @@ def registered(
     if first == second:
         raise InputError(f"Expected two timepoints to register, got {first} twice. Nothing was done.")
     stored = None if again else store.transforms.between(patient_id, first, second)
-    if stored is None:
-        there = [describe(store, scan) for scan in timepoint_scans(store, patient_id, second)]
-        new = register(scans_here(store, patient_id, first), there, first, second)
-        stored = store.transforms.add(patient_id, new, person)
-        stored = store.transforms.between(patient_id, first, second) or stored
-    return stored
+    if stored is not None:
+        return stored
+    new = computed(store, patient_id, first, second, align)
+    with _STORING:  # two who waited for one answer store it once
+        known = None if again else store.transforms.between(patient_id, first, second)
+        if known is not None:
+            return known
+        added = store.transforms.add(patient_id, new, person)
+        return store.transforms.between(patient_id, first, second) or added
+
+
+_STORING = threading.Lock()
+
+
+def computed(store: ScanStore, patient_id: str, first: str, second: str, align: Align | None = None) -> NewTransform:
+    """Where the scans of one timepoint lie in those of another, of the scans that `pair_to_register` chooses.
+
+    Args:
+        align: computes it of two scans; None: they are read, and `core.imaging.registration.rigid` does.
+    """
+    from core.imaging.registration.to_remember import found_transform
+
+    here, there = timepoint_scans(store, patient_id, first), timepoint_scans(store, patient_id, second)
+    i, j = pair_to_register([(x.modality, x.sequence) for x in here], [(x.modality, x.sequence) for x in there])
+    return found_transform((align or partial(_align, store))(here[i], there[j]), here[i], there[j])
+
+
+def _align(store: ScanStore, first: Scan, second: Scan) -> RigidTransform:
+    from core.imaging.registration import rigid
+
+    return rigid(store.scans.load(first), store.scans.load(second))
 
 
 def draft_links(

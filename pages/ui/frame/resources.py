@@ -156,34 +156,21 @@ def _mask(sha256: str, _record: MaskRecord) -> LabelMap:
 
 
 def aligned(store: SeenStore, patient: str, first: str, second: str) -> StoredTransform:
-    """Where the first timepoint's reference scan lies in the second's: the stored one of the pair, else it is computed.
+    """`core.jobs.stages.relinking.registered`: where the scans of the first timepoint lie in those of the second.
 
-    That takes seconds. What was computed is stored under the person's name, if their role allows it; otherwise it has
-    no id, and counts for this visit alone.
+    For a person whose role may not store it, what had to be computed has no id, and counts for this visit alone.
     """
-    from core.imaging.registration.to_remember import found_transform
+    from core.jobs.stages.relinking import computed, registered
     from core.remembered.links import StoredTransform
 
-    scans = store.scans.reference(patient, first), store.scans.reference(patient, second)
-    if (known := _stored_transform(store, patient, *scans)) is not None:
-        return known
-    found = found_transform(_alignment(scans[0].sha256, scans[1].sha256, *scans), *scans)
-    if not store.people.may(store.person, "transform.added"):
-        return StoredTransform(**vars(found), patient_id=patient)
-    with _STORING:  # two tabs that waited for one answer store it once
-        known = _stored_transform(store, patient, *scans)
-        return known or store.transforms.add(patient, found, store.person)
+    if store.people.may(store.person, "transform.added"):
+        return registered(store, patient, first, second, store.person, align=_align)
+    stored = store.transforms.between(patient, first, second)
+    return stored or StoredTransform(**vars(computed(store, patient, first, second, _align)), patient_id=patient)
 
 
-_STORING = threading.Lock()
-
-
-def _stored_transform(store: SeenStore, patient: str, first: Scan, second: Scan) -> StoredTransform | None:
-    """The pair's transform; None too where it was made of other files than are there now."""
-    known = store.transforms.between(patient, first.timepoint, second.timepoint)
-    if known is None or (known.from_scan_sha256, known.to_scan_sha256) != (first.sha256, second.sha256):
-        return None
-    return known
+def _align(first: Scan, second: Scan) -> RigidTransform:
+    return _alignment(first.sha256, second.sha256, first, second)
 
 
 @st.cache_resource(show_spinner="Aligning the two scans", show_time=True, max_entries=32)

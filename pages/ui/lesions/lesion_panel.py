@@ -25,6 +25,8 @@ IN_A_ROW = 6
 MOST_BUTTONS = 12
 #: Rows of the table in sight, and its height in pixels where there are more.
 ROWS_IN_SIGHT, TABLE_HEIGHT = 5, 200
+#: States of a lesion that a mask has a label of.
+OF_A_LABEL = frozenset({"measured", "too small to measure", "rejected"})
 STATE_HELP = (
     "measured and absent (looked for, and gone: 0) are numbers; too small, not in view, merged, split, rejected and "
     "not assessed are none."
@@ -138,6 +140,10 @@ def link_words(cell: Cell) -> str:
     """Who says that this is the lesion."""
     if cell.mask_id is None:
         return "no accepted mask"
+    if cell.link is None and cell.into:
+        return "as said of an earlier timepoint; nothing was said since"
+    if cell.link is None and cell.state not in OF_A_LABEL:
+        return "not in this mask; nothing was said of it"
     if cell.link is None:
         return "as numbered in the file; nothing else was said"
     sure = "" if cell.link.confidence is None else f" (confidence {cell.link.confidence:.2f})"
