@@ -46,6 +46,7 @@ ACTIONS: Mapping[str, frozenset[str]] = {
     "mask.scored": _READERS,
     "ood.scored": _READERS,
     "event.added": _READERS,
+    "protocol.set": _READERS,
     "growth.fitted": _READERS,
     "model.used": _READERS,
     "reference_set.added": _READERS_AND_STORE,

@@ -20,6 +20,7 @@ from store.records.masks import Masks
 from store.records.models import Models, ReferenceSets
 from store.records.patients import Patients
 from store.records.people import People
+from store.records.protocols import Protocols
 from store.records.readings import Readings
 from store.records.scans import Scans
 from store.records.studies import Studies
@@ -48,6 +49,7 @@ class Parts:
         self.verdicts = Verdicts(ledger, self.scans, self.links)
         self.vectors = Vectors(ledger, self.masks, self.links)
         self.events = Events(ledger)
+        self.protocols = Protocols(ledger)
         self.forecasts = Forecasts(ledger)
         self.models = Models(ledger)
         self.reference_sets = ReferenceSets(ledger)

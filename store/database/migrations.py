@@ -168,6 +168,22 @@ CREATE TABLE transforms (
 );
 """,
     ),
+    Migration(
+        "protocols of responses",
+        """
+CREATE TABLE protocols (
+    protocol_id VARCHAR PRIMARY KEY,
+    patient_id VARCHAR,
+    dataset VARCHAR,
+    protocol VARCHAR NOT NULL,
+    reason VARCHAR NOT NULL,
+    flips VARCHAR NOT NULL,
+    person VARCHAR NOT NULL,
+    created_at VARCHAR NOT NULL,
+    seq BIGINT NOT NULL
+);
+""",
+    ),
 )
 
 

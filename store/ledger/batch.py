@@ -28,6 +28,7 @@ TABLES: dict[str, str] = {
     "ood_scores": "score_id",
     "mask_anomalies": "anomaly_id",
     "events": "event_id",
+    "protocols": "protocol_id",
     "growth_fits": "fit_id",
     "models": "model_id, sha256",
     "reference_sets": "set_id",

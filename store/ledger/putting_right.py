@@ -51,6 +51,7 @@ _OF_PATIENT = (
     "lesions",
     "ood_scores",
     "events",
+    "protocols",
     "growth_fits",
     "mask_vectors",
     "reading_settings",
@@ -92,7 +93,8 @@ def _moved(db: Writer, entry: Entry, payload: JsonDict) -> None:
     for path in payload["file_states"]:
         delete(db, "file_states", {"path": path})
     if payload["gone"]:
-        update(db, "events", {"patient_id": to_patient_id}, {"patient_id": payload["patient_id"]})
+        for table in ("events", "protocols"):
+            update(db, table, {"patient_id": to_patient_id}, {"patient_id": payload["patient_id"]})
         delete(db, "patients", {"patient_id": payload["patient_id"]})
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from core.errors import StoreError
+from core.remembered.protocols import ResponseProtocol
 from core.remembered.untyped import JsonDict
 from core.types import MODALITIES, Decision, MaskRecord, Scan
 from store.database.connection import Row, Writer
@@ -18,7 +19,7 @@ from store.ledger import linking, putting_right
 from store.ledger.audit import Entry
 from store.ledger.compound import STUDY, parts_of
 from store.ledger.statements import insert
-from store.values import check_id, to_text
+from store.values import check_id, check_text, to_text
 
 Payload = JsonDict
 
@@ -224,6 +225,17 @@ def _mask_loss(lost: bool) -> Callable[[Writer, Entry, Payload], None]:
     return apply_loss
 
 
+_protocol_row = _row_of("protocols", ("protocol_id", "patient_id", "dataset", "protocol", "reason", "flips"))
+
+
+def _protocol_set(db: Writer, entry: Entry, payload: Payload) -> None:
+    ResponseProtocol.from_json(payload["protocol"])
+    check_text("reason", payload["reason"])
+    if [payload["patient_id"], payload["dataset"]].count(None) != 1 or not payload["reason"].strip():
+        raise StoreError("It sets a protocol that is neither a patient's nor a data set's, or without a reason.")
+    _protocol_row(db, entry, payload)
+
+
 def _nothing(db: Writer, entry: Entry, payload: Payload) -> None:
     """For entries that say what happened to files and change no table."""
 
@@ -243,6 +255,7 @@ ACTIONS: dict[str, Callable[[Writer, Entry, Payload], None]] = {
     "ood.scored": _row_of("ood_scores", ("score_id", "patient_id", "timepoint", "result")),
     "mask.scored": _row_of("mask_anomalies", ("anomaly_id", "mask_id", "result")),
     "event.added": _row_of("events", ("event_id", "patient_id", "date", "kind", "detail")),
+    "protocol.set": _protocol_set,
     "growth.fitted": _row_of("growth_fits", ("fit_id", "patient_id", "lesion_id", "model", "result")),
     "model.used": _row_of("models", ("model_id", "sha256", "detail"), "ON CONFLICT DO NOTHING", seq=False),
     "reference_set.added": _row_of("reference_sets", ("set_id", "kind", "detail")),

@@ -57,6 +57,13 @@ RULES: Mapping[str, str] = {
     **{name: _OF_MASK.format(name) for name in ("decisions", "mask_anomalies", "mask_vectors", "mask_losses")},
     "measurements": _OF_MASK.format("measurements"),
     "lesion_links": _OF_MASK.format("lesion_links"),
+    # What a change of protocol flipped tells of masks that are hidden.
+    "protocols": """
+        SELECT * REPLACE (
+            CASE WHEN patient_id IN (SELECT patient_id FROM closed) THEN '[]' ELSE flips END AS flips)
+        FROM main.protocols
+        WHERE CASE WHEN patient_id IS NULL THEN $everywhere OR dataset IN (SELECT dataset FROM datasets_seen)
+                   ELSE patient_id IN (SELECT patient_id FROM patients) END""",
     "transforms": """
         SELECT * FROM main.transforms
         WHERE from_scan_sha256 IN (SELECT sha256 FROM scans) AND to_scan_sha256 IN (SELECT sha256 FROM scans)""",

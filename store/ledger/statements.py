@@ -30,6 +30,8 @@ _JSON = frozenset(
         "matrix",
         "figures",
         "parameters",
+        "protocol",
+        "flips",
     }
 )
 _NAME = re.compile(r"[a-z][a-z0-9_]*")

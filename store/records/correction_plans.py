@@ -301,7 +301,7 @@ class Plans:
             sql = f"SELECT * FROM {table} WHERE mask_id = ? ORDER BY {TABLES[table]}"
             rows[table] = [row for mask in masks for row in self._db.query(sql, [mask["mask_id"]])]
         if gone:
-            for table in ("patients", "events"):
+            for table in ("patients", "events", "protocols"):
                 rows[table] = self._db.query(f"SELECT * FROM {table} WHERE patient_id = ?", [place.patient_id])
         return rows
 

@@ -16,6 +16,7 @@ import cli
 from core import access
 from core.errors import InputError, StoreError
 from core.remembered.links import LinkProposal, NewTransform
+from core.remembered.protocols import ResponseProtocol
 from store import Store, open_store, rebuild
 from store.files.drafts import pack_edit
 from store.ledger import heads, replay
@@ -106,6 +107,7 @@ WRITES: dict[str, Callable[[Store, str], Any]] = {
         "P1", DAY1, {"state": "in distribution", "score": 0.5}, who
     ),
     "event.added": lambda s, who: s.events.add("P1", DAY1, "steroids", "4 mg", who),
+    "protocol.set": lambda s, who: s.protocols.set("P1", ResponseProtocol("recist-1.1"), who, "the trial's"),
     "growth.fitted": lambda s, who: s.forecasts.add("P1", "L1", "gompertz", {"rate": 0.1}, who),
     "model.used": lambda s, who: s.models.add("lite", "ab" * 32, {}, who),
     "reference_set.added": lambda s, who: s.reference_sets.add("mask-gate", {}, who),

@@ -1,0 +1,96 @@
+"""By which rules the response of patients is told: one a patient, else that of the data set; append-only."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections.abc import Sequence
+
+from core.errors import InputError
+from core.remembered.protocols import Flip, ResponseProtocol, StoredProtocol
+from core.remembered.untyped import JsonDict
+from store.database.connection import Row
+from store.ledger.writing import Change, LedgerBase
+from store.values import check_id, check_person, check_text
+
+_OF_PATIENT = "SELECT * FROM protocols WHERE patient_id = ? ORDER BY seq"
+_OF_DATASET = "SELECT * FROM protocols WHERE patient_id IS NULL AND dataset = ? ORDER BY seq"
+
+
+class Protocols:
+    """Protocols of patients and of data sets; the newest counts, a patient's own before that of their data set."""
+
+    def __init__(self, ledger: LedgerBase) -> None:
+        self._ledger = ledger
+
+    def of(self, patient_id: str) -> StoredProtocol | None:
+        """The one in force for a patient; None where none was set. Raises StoreError: the patient is not known."""
+        found = self.history(patient_id)
+        if found:
+            return found[-1]
+        of_dataset = self.of_dataset(self._ledger.dataset_of(patient_id))
+        return of_dataset[-1] if of_dataset else None
+
+    def history(self, patient_id: str) -> list[StoredProtocol]:
+        """Those that were set for the patient, oldest first."""
+        return [_stored(row) for row in self._ledger.db.query(_OF_PATIENT, [patient_id])]
+
+    def of_dataset(self, dataset: str) -> list[StoredProtocol]:
+        """Those that were set for a data set, oldest first."""
+        return [_stored(row) for row in self._ledger.db.query(_OF_DATASET, [dataset])]
+
+    def set(
+        self, patient_id: str, protocol: ResponseProtocol, person: str, reason: str, flips: Sequence[Flip] = ()
+    ) -> StoredProtocol:
+        """Remember by what a patient's response is told from now on.
+
+        Args:
+            reason: in words. flips: calls that it changes, as the person was told and confirmed.
+
+        Raises:
+            InputError: without a reason. StoreError: the patient is not known.
+        """
+        self._ledger.dataset_of(patient_id)
+        return self._set({"patient_id": patient_id}, protocol, person, reason, flips)
+
+    def set_for_dataset(self, dataset: str, protocol: ResponseProtocol, person: str, reason: str) -> StoredProtocol:
+        """Remember by what the response of all patients of a data set is told who have no protocol of their own.
+
+        Raises:
+            InputError: without a reason. ValueError: with a baseline or targets, which are a patient's.
+        """
+        if protocol.baseline is not None or protocol.targets is not None:
+            raise ValueError("A data set has neither a baseline nor targets. Set them for each patient.")
+        return self._set({"dataset": check_id("dataset", dataset)}, protocol, person, reason, ())
+
+    def _set(
+        self, of: JsonDict, protocol: ResponseProtocol, person: str, reason: str, flips: Sequence[Flip]
+    ) -> StoredProtocol:
+        check_person(person), check_text("reason", reason)
+        if not reason.strip():
+            raise InputError("Expected a reason in words for the protocol, got none. Nothing was done.")
+        values = {
+            "protocol_id": str(uuid.uuid4()),
+            "patient_id": None,
+            "dataset": None,
+            **of,
+            "protocol": protocol.to_json(),
+            "reason": reason,
+            "flips": [vars(flip) for flip in flips],
+        }
+        self._ledger.write("protocol.set", person, lambda at: Change(values))
+        sql = "SELECT * FROM protocols WHERE protocol_id = ?"
+        return _stored(self._ledger.db.query(sql, [values["protocol_id"]])[0])
+
+
+def _stored(row: Row) -> StoredProtocol:
+    return StoredProtocol(
+        row["protocol_id"],
+        ResponseProtocol.from_json(json.loads(row["protocol"])),
+        row["patient_id"],
+        row["dataset"],
+        row["reason"],
+        row["person"],
+        row["created_at"],
+        tuple(Flip(**flip) for flip in json.loads(row["flips"])),
+    )
