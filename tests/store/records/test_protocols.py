@@ -9,13 +9,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from core.errors import InputError, StoreError
-from core.remembered.protocols import Flip, ResponseProtocol, TargetLesion
+from core.remembered.protocols import Flip, FollowedLesion, ResponseProtocol
 from store import Store, open_store, rebuild
 from tests.store.recovery.test_store_rebuild import contents
 from tests.store_phantom import DAY1, DAY2, add_mask, add_scan
 
 RECIST = ResponseProtocol("recist-1.1")
-TARGETS = (TargetLesion("L1", "liver"), TargetLesion("L2", "lymph node", is_node=True))
+TARGETS = (FollowedLesion("L1", "liver"), FollowedLesion("L2", "lymph node", is_node=True))
 
 
 @pytest.fixture
@@ -30,13 +30,13 @@ def test_a_patients_own_protocol_counts_before_that_of_the_data_set_and_the_newe
     assert clinic.protocols.of("P1") is None
     clinic.protocols.set_for_dataset("set", RECIST, "ann", "the trial's")
     assert [clinic.protocols.of(name) is not None for name in ("P1", "P2", "P3")] == [True, True, False]
-    own = ResponseProtocol("rano-bm-2.0", DAY1, TARGETS, 5.0)
+    own = ResponseProtocol("rano-bm", DAY1, TARGETS, (), 5.0)
     flips = [Flip(DAY2, "SD", "PD")]
     clinic.protocols.set("P1", RECIST, "ann", "as all")
     said = clinic.protocols.set("P1", own, "bob", "a brain metastasis", flips)
     assert clinic.protocols.of("P1") == said
     assert (said.protocol, said.person, said.reason, said.flips) == (own, "bob", "a brain metastasis", tuple(flips))
-    assert [one.protocol.criterion for one in clinic.protocols.history("P1")] == ["recist-1.1", "rano-bm-2.0"]
+    assert [one.protocol.criterion for one in clinic.protocols.history("P1")] == ["recist-1.1", "rano-bm"]
     clinic.protocols.set_for_dataset("set", ResponseProtocol("volumetric"), "ann", "volumes alone")
     found = clinic.protocols.of("P2")
     assert found is not None
@@ -45,7 +45,9 @@ def test_a_patients_own_protocol_counts_before_that_of_the_data_set_and_the_newe
 
 
 def test_it_is_the_same_after_a_rebuild_and_checked_by_verify(clinic: Store, tmp_path: Path) -> None:
-    clinic.protocols.set("P1", ResponseProtocol("recist-1.1", DAY1, TARGETS), "ann", "signed at the board")
+    clinic.protocols.set(
+        "P1", ResponseProtocol("recist-1.1", DAY1, TARGETS, (FollowedLesion("L3"),)), "ann", "signed at the board"
+    )
     clinic.protocols.set_for_dataset("set", RECIST, "ann", "the trial's")
     assert clinic.verify() == []
     before, root = contents(clinic), clinic.root
@@ -78,11 +80,12 @@ def test_it_needs_a_reason_a_patient_and_a_person(clinic: Store, reason: str) ->
         {"criterion": ""},
         {"baseline": "soon"},
         {"targets": ()},
-        {"targets": (TargetLesion("total"),)},
-        {"targets": (TargetLesion("L1"), TargetLesion("L1", "liver"))},
-        {"targets": (TargetLesion("L1", "li\nver"),)},
-        {"least_new_lesion_mm": -1.0},
-        {"least_new_lesion_mm": float("nan")},
+        {"targets": (), "nontargets": (FollowedLesion("L1", is_node=1),)},
+        {"targets": (FollowedLesion("total"),), "nontargets": ()},
+        {"targets": (FollowedLesion("L1"),), "nontargets": (FollowedLesion("L1", "liver"),)},
+        {"targets": (FollowedLesion("L1", "li\nver"),), "nontargets": ()},
+        {"least_new_mm": -1.0},
+        {"least_new_node_mm": float("nan")},
     ],
 )
 def test_what_is_no_protocol_is_refused(values: dict[str, object]) -> None:
@@ -96,8 +99,8 @@ def test_what_is_no_protocol_is_refused(values: dict[str, object]) -> None:
     st.floats(0, 100),
 )
 def test_a_protocol_comes_back_from_json_as_it_was(numbers: list[int] | None, is_node: bool, least: float) -> None:
-    targets = tuple(TargetLesion(f"L{n}", "liver", is_node) for n in numbers) if numbers else None
-    protocol = ResponseProtocol("recist-1.1", DAY1, targets, least)
+    targets = tuple(FollowedLesion(f"L{n}", "liver", is_node) for n in numbers) if numbers else None
+    protocol = ResponseProtocol("recist-1.1", DAY1, targets, None if targets is None else (), least)
     assert ResponseProtocol.from_json(protocol.to_json()) == protocol
 
 
