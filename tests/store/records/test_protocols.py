@@ -80,7 +80,7 @@ def test_it_needs_a_reason_a_patient_and_a_person(clinic: Store, reason: str) ->
         {"criterion": ""},
         {"baseline": "soon"},
         {"targets": ()},
-        {"targets": (), "nontargets": (FollowedLesion("L1", is_node=1),)},
+        {"targets": (), "nontargets": (FollowedLesion("L1", is_node="no"),)},  # type: ignore[arg-type]
         {"targets": (FollowedLesion("total"),), "nontargets": ()},
         {"targets": (FollowedLesion("L1"),), "nontargets": (FollowedLesion("L1", "liver"),)},
         {"targets": (FollowedLesion("L1", "li\nver"),), "nontargets": ()},
