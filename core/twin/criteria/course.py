@@ -83,13 +83,17 @@ def course(
     before, rest = visits_from_baseline(visits, protocol)
     calls = [call_before_baseline(visit, protocol) for visit in before]
     past = start(rest[0], protocol, limits)
-    calls.append(_baseline_call(past, protocol, limits))
+    calls.append(baseline_call(past, protocol, limits))
     for visit in rest[1:]:
         found = find(visit, past, protocol, limits)
         judged = judge(found, past, protocol, conditions, limits)
-        past = after(found, judged, past, protocol, limits)
-        calls.append(_call(found, judged, past, protocol, limits, conditions))
-        past = with_nadir(found, past)
+        now = after(found, judged, past, protocol, limits)
+
+        def call_of(other: Found, before: Past = past) -> str:
+            return judge(other, before, protocol, conditions, limits).call
+
+        calls.append(call_from(found, judged, now, protocol, limits, flips(found, judged, past, protocol, call_of)))
+        past = with_nadir(found, now)
     return tuple(calls)
 
 
@@ -209,9 +213,7 @@ def confirmed(visit: Visit, call: str, past: Past, protocol: Protocol, limits: L
     return visit.days - past.first_days[call] >= days
 
 
-def flips(
-    found: Found, judged: Judged, past: Past, protocol: Protocol, call_of: Callable[[Found], str]
-) -> bool | None:
+def flips(found: Found, judged: Judged, past: Past, protocol: Protocol, call_of: Callable[[Found], str]) -> bool | None:
     """Whether the call differs at either end of the 95 % band of the change.
 
     The change's log-SD is that of two sums of independent measurements: this one and the one that it is judged by, the
@@ -227,9 +229,10 @@ def flips(
     return any(call_of(replace(found, sums=found.sums.scaled(end))) != judged.call for end in ends)
 
 
-def _call(
-    found: Found, judged: Judged, past: Past, protocol: Protocol, limits: Limits, conditions: Conditions | None
+def call_from(
+    found: Found, judged: Judged, past: Past, protocol: Protocol, limits: Limits, flips_within_noise: bool | None
 ) -> Call:
+    """The call of a visit. Args: past: with what the visit's own call made of it, but not yet its sum."""
     visit, standing = found.visit, past.standing
     known = confirmed(visit, judged.call, past, protocol, limits)
     notes = [*found.sums.notes, *found.new.notes, *nontarget_notes(visit, past.baseline, protocol)]
@@ -237,7 +240,9 @@ def _call(
         days = limits.confirmation_days if protocol.confirmation_days is None else protocol.confirmation_days
         notes.append(f"{judged.call} is not confirmed: it must be seen again after {days} days.")
     if past.progressed_on is not None and past.progressed_on < visit.timepoint and found.new.counted:
-        notes.append(f"Progression dates from {past.progressed_on}, where the new lesion was first seen or it was called.")
+        notes.append(
+            f"Progression dates from {past.progressed_on}, where the new lesion was first seen or it was called."
+        )
     return Call(
         visit.timepoint,
         visit.days,
@@ -251,14 +256,15 @@ def _call(
         standing.nadir.total if standing.nadir and standing.nadir.amounts else None,
         tuple(sorted(found.sums.missing)),
         found.new.counted_ids,
-        flips(found, judged, past, protocol, lambda other: judge(other, past, protocol, conditions, limits).call),
+        flips_within_noise,
         known,
         past.progressed_on,
         tuple(notes),
     )
 
 
-def _baseline_call(past: Past, protocol: Protocol, limits: Limits) -> Call:
+def baseline_call(past: Past, protocol: Protocol, limits: Limits) -> Call:
+    """The call of the baseline visit."""
     sums = past.standing.baseline
     notes = list(sums.notes)
     if past.not_targets:

@@ -89,7 +89,10 @@ def _response(now: TargetSum, standing: Standing, limits: Limits) -> tuple[str, 
         return "PR", from_baseline
     nadir = standing.nadir.known if standing.nadir else math.nan
     if limits.keeps_pr and standing.responded:
-        return "PR", f"{from_baseline}, kept from before as {_against(now.known, nadir, 'nadir', limits)} is no progression"
+        return (
+            "PR",
+            f"{from_baseline}, kept from before as {_against(now.known, nadir, 'nadir', limits)} is no progression",
+        )
     return "SD", f"{from_baseline} and {_against(now.known, nadir, 'nadir', limits)}"
 
 
