@@ -240,9 +240,7 @@ def call_from(
         days = limits.confirmation_days if protocol.confirmation_days is None else protocol.confirmation_days
         notes.append(f"{judged.call} is not confirmed: it must be seen again after {days} days.")
     if past.progressed_on is not None and past.progressed_on < visit.timepoint and found.new.counted:
-        notes.append(
-            f"Progression dates from {past.progressed_on}, where the new lesion was first seen or it was called."
-        )
+        notes.append(f"Progression dates from {past.progressed_on}, where the new lesion was first seen.")
     return Call(
         visit.timepoint,
         visit.days,

@@ -93,6 +93,8 @@ def irecist(visits: Sequence[Visit], protocol: Protocol) -> tuple[Call, ...]:
 def step(found: Found, past: Past, state: State) -> tuple[Judged, State]:
     """One visit's call, and what is remembered after it."""
     by_measure, words = told_by_sum(found.sums, past.standing, LIMITS)
+    if past.nontarget_was_gone and found.nontarget == "non-CR/non-PD":
+        found = replace(found, nontarget="PD")  # back after a complete response
     known = state.known | set(found.new.counted_ids)
     if state.confirmed_on is not None:
         why = f"progression was confirmed on {state.confirmed_on}; {words}"
@@ -117,9 +119,8 @@ def step(found: Found, past: Past, state: State) -> tuple[Judged, State]:
         told = f"no further growth since {opened.found.visit.timepoint}, and no reset; {words}"
         return Judged("iUPD", by_measure, told), replace(state, known=known)
     judged = _response(found, past, by_measure, words)
-    return replace(
-        judged, why=f"{judged.why}; the progression of {opened.found.visit.timepoint} was not confirmed"
-    ), State(None, known)
+    told = f"{judged.why}; the progression of {opened.found.visit.timepoint} was not confirmed"
+    return replace(judged, why=told), State(None, known)
 
 
 def _without_open(
@@ -159,7 +160,7 @@ def further(found: Found, opened: Open, known: frozenset[str], by_measure: str) 
         return f"the new lesions grew by {growth:.3g} mm"
     if any(n.grew for n in found.new.counted):
         return "a new lesion grew, by a person's word"
-    if "non-target lesions" in opened.kinds and found.nontarget_grew:
+    if "non-target lesions" in opened.kinds and found.visit.nontarget_grew:
         return "the non-target lesions grew further"
     fresh = kinds_of_progression(found, by_measure, known) - opened.kinds
     return f"progression of {', '.join(sorted(fresh))} too" if fresh else ""

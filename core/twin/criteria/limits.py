@@ -64,8 +64,8 @@ def told_by_sum(now: TargetSum, standing: Standing, limits: Limits) -> tuple[str
     """What the targets alone say, and the numbers it rests on.
 
     Returns:
-        CR, PD, NE, PR or SD, asked in that order, and words; ("", "") without targets. All targets gone is CR before the
-        rise of nodes that are all of normal size is PD. PD needs no complete sum where the known part is enough.
+        CR, PD, NE, PR or SD, asked in that order, and words; ("", "") without targets. All targets gone is CR even
+        where nodes that are all of normal size have grown. PD needs no complete sum where the known part is enough.
     """
     if not standing.baseline.amounts and not standing.baseline.missing:
         return "", ""

@@ -1,8 +1,8 @@
 """What stands beside the targets: non-target lesions and new lesions.
 
 Source: RECIST 1.1, 10.1016/j.ejca.2008.10.026, sections 4.3.3 to 4.3.5: progression of non-target disease and a new
-lesion must be unequivocal, which is a person's word; a new lesion that is equivocal, for example as it is small, is seen
-again, and if it is confirmed progression dates from where it was first seen.
+lesion must be unequivocal, which is a person's word; a new lesion that is equivocal, for example as it is small, is
+seen again, and if it is confirmed progression dates from where it was first seen.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class NewLesions:
     def notes(self) -> tuple[str, ...]:
         """A sentence on each in doubt."""
         return tuple(
-            f"{n.lesion_id} {_size(n)} may be new: to be confirmed by a person or at the next visit; no progression yet."
+            f"{n.lesion_id} {_size(n)} may be new: to be confirmed by a person or later; no progression yet."
             for n in self.doubtful
         )
 
@@ -61,13 +61,14 @@ def _word(lesion: NewLesion, word: str) -> str:
 def new_lesions(visit: Visit, protocol: Protocol, not_targets: frozenset[str]) -> NewLesions:
     """The new lesions of a visit, sorted by whether they count.
 
-    A piece of a lesion that is split is not new (RECIST 1.1, 4.3.2). A target that was absent at baseline is new where it
-    is measured. One of a person's word counts by that; else one that is as large as the protocol asks.
+    A piece of a lesion that is split is not new (RECIST 1.1, 4.3.2). A target that was absent at baseline is new where
+    it is measured. One of a person's word counts by that; else one that is as large as the protocol asks.
     """
     pieces = {part for m in visit.measurements if m.state == "split into" for part in m.into}
     named = {n.lesion_id for n in visit.new_lesions}
     back = [_as_new(m, protocol) for m in visit.measurements if m.lesion_id in not_targets - named and _is_there(m)]
-    counted, doubtful = [], []
+    counted: list[NewLesion] = []
+    doubtful: list[NewLesion] = []
     for lesion in sorted([*visit.new_lesions, *back], key=lambda n: n.lesion_id):
         if lesion.lesion_id not in pieces:
             (counted if _counts(lesion, protocol) else doubtful).append(lesion)
@@ -93,8 +94,8 @@ def _counts(lesion: NewLesion, protocol: Protocol) -> bool:
 def nontarget_status(visit: Visit, protocol: Protocol) -> NontargetStatus | None:
     """The status of the non-target lesions: a person's word, else what their states say; None where there are none.
 
-    States alone say CR (all absent, nodes below 10 mm short axis), non-CR/non-PD (one is there) or NE (one is not known,
-    and none is known to be there). Progression is a person's word.
+    States alone say CR (all absent, nodes below 10 mm short axis), non-CR/non-PD (one is there) or NE (one is not
+    known, and none is known to be there). Progression is a person's word.
     """
     if visit.nontarget is not None or not protocol.nontargets:
         return visit.nontarget

@@ -1,9 +1,9 @@
 """PERCIST 1.0: SULpeak of the hottest lesion of each scan, not necessarily the same one, against baseline.
 
 CMR: every lesion below the liver's mean and, by a person's word, like its surroundings. PMR: at least 30 % and 0.8 SUL
-lower. PMD: more than 30 % and at least 0.8 SUL higher, TLG more than 75 % higher, or a new lesion. Else SMD. The baseline
-lesion must be hot enough: 1.5 times the liver's mean + 2 SD. The two livers must differ by no more than 20 % and
-0.3 SUL; else, or where a liver is not known, NE, unless a new lesion is there.
+lower. PMD: more than 30 % and at least 0.8 SUL higher, TLG more than 75 % higher, or a new lesion. Else SMD. The
+baseline lesion must be hot enough: 1.5 times the liver's mean + 2 SD. The two livers must differ by no more than 20 %
+and 0.3 SUL; else, or where a liver is not known, NE, unless a new lesion is there.
 
 Source: Wahl 2009, 10.2967/jnumed.108.057307, not re-read; its table was read in PMC2938069, table 3. Not re-read, so
 assumed: 1.5 x mean + 2 SD, the livers' 20 % and 0.3 SUL, baseline (not nadir) as what PMD is told against.
@@ -59,7 +59,7 @@ def percist(visits: Sequence[Visit], protocol: Protocol) -> tuple[Call, ...]:
 
 
 def hottest_sul(visit: Visit) -> tuple[float | None, tuple[str, ...]]:
-    """The highest SULpeak of a visit, 0 where all lesions are absent, and lesions without one; None where one is missing."""
+    """The highest SULpeak of a visit, 0 where all are absent, None where one is missing; and lesions without one."""
     missing = tuple(
         sorted(
             m.lesion_id
@@ -94,9 +94,7 @@ def _call(visit: Visit, baseline: Visit, protocol: Protocol) -> Call:
         None,
         missing,
         new.counted_ids,
-        None
-        if protocol.log_sd is None
-        else not new.counted and _flips(visit, baseline, now, by_measure, protocol.log_sd),
+        _flips(visit, baseline, None if new.counted else now, by_measure, protocol.log_sd),
         notes=new.notes,
     )
 
@@ -147,7 +145,9 @@ def _livers_differ(visit: Visit, baseline: Visit) -> str:
     return ""
 
 
-def _flips(visit: Visit, baseline: Visit, now: float | None, call: str, log_sd: float) -> bool:
+def _flips(visit: Visit, baseline: Visit, now: float | None, call: str, log_sd: float | None) -> bool | None:
+    if log_sd is None:
+        return None
     if not now:
         return False
     band = math.exp(Z95 * math.sqrt(2.0) * log_sd)

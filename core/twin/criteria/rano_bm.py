@@ -12,9 +12,9 @@ not say (its SD asks for a stable dose too): here it is SD, and the sentence say
 not known gives no CR and no PR: NE; SD stands on the measurements alone, and says so. CR on steroids that were not
 raised is PR. Doses are compared with baseline (assumed).
 
-Source: Lin 2015, 10.1016/S1470-2045(15)70057-4; its table was read in PMC6499019, table 4. Not re-read, so assumed: 5 mm
-in one lesion, four weeks' confirmation, -65 % and +40 % of volume (RANO 2.0: Wen 2023, 10.1200/JCO.23.01059, which is
-for gliomas), regrowth after CR as PD.
+Source: Lin 2015, 10.1016/S1470-2045(15)70057-4; its table was read in PMC6499019, table 4. Not re-read, so assumed:
+5 mm in one lesion, four weeks' confirmation, -65 % and +40 % of volume (RANO 2.0: Wen 2023, 10.1200/JCO.23.01059,
+which is for gliomas), regrowth after CR as PD.
 """
 
 from __future__ import annotations

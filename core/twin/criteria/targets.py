@@ -1,8 +1,8 @@
 """A proposal which lesions to follow as targets; a person chooses.
 
 Source: RECIST 1.1, 10.1016/j.ejca.2008.10.026, sections 3.1, 3.2 and 4.2 (not re-read): measurable from 10 mm longest
-diameter, nodes from 15 mm short axis; at most five, two an organ, the largest first. That all nodes are one organ: EORTC,
-"Two target lesions", read at https://www.eortc.be/Recist/questions_clarifications.html.
+diameter, nodes from 15 mm short axis; at most five, two an organ, the largest first. That all nodes are one organ:
+EORTC, "Two target lesions", read at https://www.eortc.be/Recist/questions_clarifications.html.
 """
 
 from __future__ import annotations

@@ -5,6 +5,7 @@ Values only. A criterion never asks a store: whoever has a timeline makes visits
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -136,8 +137,8 @@ class Protocol:
         criterion: a name of `table.CRITERIA`.
         baseline: its timepoint. An older scan that is accepted later changes nothing.
         targets, nontargets: lesions at baseline; () for none there.
-        least_new_mm, least_new_node_mm: the longest diameter (node: short axis) from which a new lesion counts without a
-            person's word. RECIST names no size, only "unequivocal" (4.3.5); that what it calls measurable is enough
+        least_new_mm, least_new_node_mm: the longest diameter (node: short axis) from which a new lesion counts without
+            a person's word. RECIST names no size, only "unequivocal" (4.3.5); that what it calls measurable is enough
             (10 mm, node 15 mm) is assumed.
         log_sd: of one measurement of the criterion's own kind (diameter, volume, SUL); None: not known.
         confirmation_days: after how many days a response must be seen again; None: as the criterion says.
@@ -233,7 +234,7 @@ def visits_from_baseline(visits: Sequence[Visit], protocol: Protocol) -> tuple[l
         InputError: the protocol's baseline is no visit, or visits are not in order of time.
     """
     days = [visit.days for visit in visits]
-    if any(later <= earlier for earlier, later in zip(days, days[1:], strict=False)):
+    if any(later <= earlier for earlier, later in itertools.pairwise(days)):
         raise InputError("Expected visits in order of time, each on its own day. Sort them by days.")
     start = next((n for n, visit in enumerate(visits) if visit.timepoint == protocol.baseline), None)
     if start is None:

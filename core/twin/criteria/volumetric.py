@@ -1,8 +1,8 @@
-"""Summed volumes by the rules of `core.twin.response.RULES`, with targets, new lesions and states as the other criteria.
+"""Summed volumes by the rules of `core.twin.response.RULES`; targets, new lesions and states as in RECIST.
 
--65.7 % and +72.8 % are the sphere's arithmetic (0.7³ - 1, 1.2³ - 1) on RECIST's -30 % and +20 %; no source sets them for
-volumes. By the same arithmetic "RECIST 1.1 as sphere volumes" also asks for RECIST's 5 mm, of the sum of the diameters of
-spheres of the same volumes (assumed), and keeps PR until PD. The other rules have neither.
+-65.7 % and +72.8 % are the sphere's arithmetic (0.7³ - 1, 1.2³ - 1) on RECIST's -30 % and +20 %; no source sets them
+for volumes. By the same arithmetic "RECIST 1.1 as sphere volumes" also asks for RECIST's 5 mm, of the sum of the
+diameters of spheres of the same volumes (assumed), and keeps PR until PD. The other rules have neither.
 
 Source: each rule's own, in `RULES`.
 """
