@@ -82,8 +82,9 @@ def from_timeline(
         InputError: a word on a timepoint that is no visit, or two on one.
     """
     days = [day for day in timeline.timepoints if day in timeline.visits or day in timeline.not_read]
-    said = {word.timepoint: word for word in (words := tuple(words))}
-    if len(said) != len(words) or not set(said) <= set(days):
+    spoken = tuple(words)
+    said = {word.timepoint: word for word in spoken}
+    if len(said) != len(spoken) or not set(said) <= set(days):
         raise InputError("Expected at most one word on each visit, and none on another day. Enter each once.")
     peaks, doses, status = sul_peaks or {}, sorted(steroids, key=lambda d: d.date), tuple(clinical)
     is_node = nodes | {t.lesion_id for t in (*protocol.targets, *protocol.nontargets) if t.is_node}
@@ -147,7 +148,7 @@ def _new_lesions(
 
 
 def is_new_since(timeline: PatientTimeline, lesion_id: str, timepoint: str, baseline: str) -> bool:
-    """Whether a lesion was absent or not in view at baseline, was never there up to it, and is no piece of a split one."""
+    """Whether a lesion was absent or not in view at baseline, was not there before, and is no piece of a split one."""
     row = timeline.row(lesion_id)
     at_baseline = timeline.cell(lesion_id, baseline)
     if at_baseline is None or at_baseline.state not in ("absent", "not in view"):

@@ -10,11 +10,12 @@
 A raised steroid dose alone is no progression. What a measured response with a raised dose is instead, the table does
 not say (its SD asks for a stable dose too): here it is SD, and the sentence says so (assumed). A dose or status that is
 not known gives no CR and no PR: NE; SD stands on the measurements alone, and says so. CR on steroids that were not
-raised is PR. Doses are compared with baseline (assumed).
+raised is PR.
 
-Source: Lin 2015, 10.1016/S1470-2045(15)70057-4; its table was read in PMC6499019, table 4. Not re-read, so assumed:
-5 mm in one lesion, four weeks' confirmation, -65 % and +40 % of volume (RANO 2.0: Wen 2023, 10.1200/JCO.23.01059,
-which is for gliomas), regrowth after CR as PD.
+Source: Lin 2015, 10.1016/S1470-2045(15)70057-4; its tables were read in PMC6499019, table 4, and PMC7251532, table 2
+(5 mm in one lesion, nadir with baseline, four weeks). Not re-read, so assumed: -65 % and +40 % of volume (RANO 2.0: Wen
+2023, 10.1200/JCO.23.01059, which is for gliomas), regrowth after CR as PD, doses compared with baseline. Under
+immunotherapy new lesions alone may be no progression: a person then calls them not unequivocal.
 """
 
 from __future__ import annotations
@@ -39,7 +40,6 @@ RANO_BM = Limits(
     keeps_pr=False,
     confirmation_days=28,
     source=_SOURCE,
-    assumed="5 mm in one lesion, confirmation after four weeks",
 )
 RANO_VOLUMETRIC = Limits(
     criterion="rano-2.0-volumetric",
