@@ -1,0 +1,172 @@
+"""A patient's timeline as the visits that the criteria judge, with what persons said beside it.
+
+The timeline stores no short axis yet: nodes are then not known, which the criteria say (NE).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from core.errors import InputError
+from core.twin.criteria.values import (
+    ClinicalStatus,
+    Measurement,
+    NewLesion,
+    NontargetStatus,
+    Protocol,
+    UptakeChange,
+    Visit,
+)
+from core.twin.timeline import PatientTimeline
+from core.twin.timeline_cells import Cell
+
+_THERE = ("measured", "too small to measure")
+
+
+@dataclass(frozen=True)
+class SteroidDose:
+    """A corticosteroid dose a day from a date on, as dexamethasone (mg); 0: none."""
+
+    date: str
+    dexamethasone_mg: float
+
+
+@dataclass(frozen=True)
+class ClinicalWord:
+    """A person's word on the clinical status on a date, against baseline."""
+
+    date: str
+    status: ClinicalStatus
+
+
+@dataclass(frozen=True)
+class VisitWord:
+    """What a person said of one visit; what nobody said is None.
+
+    Args:
+        new_lesions: lesion -> whether it is unequivocally new.
+        Others: as in `Visit`.
+    """
+
+    timepoint: str
+    nontarget: NontargetStatus | None = None
+    nontarget_grew: bool | None = None
+    new_lesions: Mapping[str, bool] = field(default_factory=dict)
+    deauville: int | None = None
+    uptake_change: UptakeChange | None = None
+    uptake_like_background: bool | None = None
+    liver_sul_mean: float | None = None
+    liver_sul_sd: float | None = None
+    tlg_ml: float | None = None
+
+
+def from_timeline(
+    timeline: PatientTimeline,
+    protocol: Protocol,
+    steroids: Iterable[SteroidDose] = (),
+    clinical: Iterable[ClinicalWord] = (),
+    words: Iterable[VisitWord] = (),
+    nodes: frozenset[str] = frozenset(),
+    sul_peaks: Mapping[tuple[str, str], float] | None = None,
+) -> tuple[Visit, ...]:
+    """One visit for every timepoint with an accepted mask, in order of time; () for none.
+
+    Args:
+        steroids: a dose goes on until the next; before the first it is not known.
+        clinical: a word counts at the first visit on or after its day, and at no later one.
+        nodes: lesions that are lymph nodes and that the protocol does not name.
+        sul_peaks: (lesion, timepoint) -> SULpeak.
+
+    Raises:
+        InputError: a word on a timepoint that is no visit, or two on one.
+    """
+    days = [day for day in timeline.timepoints if day in timeline.visits or day in timeline.not_read]
+    spoken = tuple(words)
+    said = {word.timepoint: word for word in spoken}
+    if len(said) != len(spoken) or not set(said) <= set(days):
+        raise InputError("Expected at most one word on each visit, and none on another day. Enter each once.")
+    peaks, doses, status = sul_peaks or {}, sorted(steroids, key=lambda d: d.date), tuple(clinical)
+    is_node = nodes | {t.lesion_id for t in (*protocol.targets, *protocol.nontargets) if t.is_node}
+    found = []
+    for before, day in zip(["", *days], days, strict=False):
+        word = said.get(day, VisitWord(day))
+        found.append(
+            Visit(
+                day,
+                timeline.days(day),
+                tuple(_measurement(cell, peaks.get((cell.lesion_id, day))) for cell in timeline.column(day)),
+                word.nontarget,
+                word.nontarget_grew,
+                _new_lesions(timeline, protocol, day, word.new_lesions, is_node),
+                _dose_on(doses, day),
+                _status_on(status, before, day),
+                word.deauville,
+                word.uptake_change,
+                word.uptake_like_background,
+                word.liver_sul_mean,
+                word.liver_sul_sd,
+                word.tlg_ml,
+            )
+        )
+    return tuple(found)
+
+
+def _measurement(cell: Cell, sul_peak: float | None) -> Measurement:
+    if cell.state != "measured":
+        return Measurement(cell.lesion_id, cell.state, into=cell.into)
+    return Measurement(
+        cell.lesion_id, cell.state, cell.longest_diameter_mm, cell.short_axis_mm, cell.volume_mm3, sul_peak, cell.into
+    )
+
+
+def _new_lesions(
+    timeline: PatientTimeline, protocol: Protocol, day: str, words: Mapping[str, bool], nodes: frozenset[str]
+) -> tuple[NewLesion, ...]:
+    """The lesions that are there and were not at baseline, and labels of which nobody can tell which lesion they are.
+
+    Those whose place was not in view at baseline, and such labels, count only by a person's word. That word stands at
+    the visit at which it was said, and a lesion's size at the others.
+    """
+    if day <= protocol.baseline:
+        return ()
+    named = {t.lesion_id for t in (*protocol.targets, *protocol.nontargets)}
+    found = []
+    for cell in timeline.column(day):
+        lesion = cell.lesion_id
+        if lesion in named or cell.state not in _THERE or not is_new_since(timeline, lesion, day, protocol.baseline):
+            continue
+        at_baseline = timeline.cell(lesion, protocol.baseline)
+        sure = at_baseline is not None and at_baseline.state == "absent"
+        size = cell.short_axis_mm if lesion in nodes else cell.longest_diameter_mm
+        found.append(NewLesion(lesion, size, lesion in nodes, words.get(lesion, None if sure else False)))
+    found += [
+        NewLesion(label.lesion_id, None, False, words.get(label.lesion_id, False))
+        for label in timeline.unlinked_at(day)
+    ]
+    return tuple(found)
+
+
+def is_new_since(timeline: PatientTimeline, lesion_id: str, timepoint: str, baseline: str) -> bool:
+    """Whether a lesion was absent or not in view at baseline, was not there before, and is no piece of a split one."""
+    row = timeline.row(lesion_id)
+    at_baseline = timeline.cell(lesion_id, baseline)
+    if at_baseline is None or at_baseline.state not in ("absent", "not in view"):
+        return False
+    if any(cell.state in _THERE for cell in row if cell.timepoint <= baseline):
+        return False
+    days = [cell.timepoint for cell in row if baseline < cell.timepoint <= timepoint]
+    return not any(
+        cell.state == "split into" and lesion_id in cell.into for day in days for cell in timeline.column(day)
+    )
+
+
+def _dose_on(doses: Sequence[SteroidDose], day: str) -> float | None:
+    """The dose that was entered last up to that day; None before the first."""
+    return next((dose.dexamethasone_mg for dose in reversed(doses) if dose.date <= day), None)
+
+
+def _status_on(words: Sequence[ClinicalWord], before: str, day: str) -> ClinicalStatus:
+    """The last word after the visit before and up to this one."""
+    fitting = [word for word in words if before < word.date <= day]
+    return max(fitting, key=lambda word: word.date).status if fitting else "unknown"

@@ -1,0 +1,139 @@
+"""A criterion's limits on a sum of the targets, and what the sum alone says under them."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+from core.twin.criteria.measures import Measure, TargetSum
+from core.twin.criteria.values import NORMAL_NODE_MM, Unit, percent
+
+#: A share of the reference, so that -30 % exactly is -30 % in floating point too.
+_ROUNDING = 1e-9
+
+
+@dataclass(frozen=True)
+class Limits:
+    """One row of the table of criteria that judge a sum.
+
+    Args:
+        criterion: as in the protocol; title: for people. measure: what is summed.
+        pr_percent: change from baseline at or below which it is PR; pd_percent: from nadir at or above which it is PD.
+        least_rise_mm: PD needs this besides, in mm of diameter; 0: nothing.
+        least_rise_of: of the sum; of one lesion; or of the sum of the diameters of spheres of the same volumes.
+        keeps_pr: PR stays until PD once it was called.
+        confirmation_days: a response must be seen again after so many days; None: it need not.
+        source: with DOI. assumed: what was not read again in the source; "" where all was.
+    """
+
+    criterion: str
+    title: str
+    measure: Measure
+    pr_percent: float
+    pd_percent: float
+    least_rise_mm: float
+    least_rise_of: Literal["sum", "one lesion", "spheres"]
+    keeps_pr: bool
+    confirmation_days: int | None
+    source: str
+    assumed: str = ""
+
+    @property
+    def unit(self) -> Unit:
+        """Of the sum."""
+        return "mm" if self.measure == "diameter" else "mm3"
+
+
+@dataclass(frozen=True)
+class Standing:
+    """What a visit's sum is compared with.
+
+    Args:
+        baseline, nadir: sums; the nadir is the least complete one from baseline on. None: not known.
+        responded: PR counts as called. was_complete: CR was called at a visit before.
+    """
+
+    baseline: TargetSum
+    nadir: TargetSum | None
+    responded: bool = False
+    was_complete: bool = False
+
+
+def told_by_sum(now: TargetSum, standing: Standing, limits: Limits) -> tuple[str, str]:
+    """What the targets alone say, and the numbers it rests on.
+
+    Returns:
+        CR, PD, NE, PR or SD, asked in that order, and words; ("", "") without targets. All targets gone is CR even
+        where nodes that are all of normal size have grown. PD needs no complete sum where the known part is enough.
+    """
+    if not standing.baseline.amounts and not standing.baseline.missing:
+        return "", ""
+    if standing.nadir is None or not standing.baseline.total:
+        return "NE", f"the baseline sum is not known: {_whys(standing.baseline) or 'it is 0'}"
+    if now.is_gone:
+        return "CR", f"all targets are gone or nodes below 10 mm ({_sum(now.known, limits)})"
+    if standing.was_complete and _is_back(now):
+        return "PD", f"disease is back after a complete response ({_sum(now.known, limits)})"
+    if rises(now, standing.nadir, limits):
+        part = f" in the measured targets alone ({_whys(now)})" if now.missing else ""
+        return "PD", _against(now.known, standing.nadir.known, "nadir", limits) + part
+    if now.missing:
+        return "NE", f"{_whys(now)}, and the rest ({_sum(now.known, limits)}) is no progression by itself"
+    return _response(now, standing, limits)
+
+
+def _response(now: TargetSum, standing: Standing, limits: Limits) -> tuple[str, str]:
+    from_baseline = _against(now.known, standing.baseline.known, "baseline", limits)
+    if now.known <= standing.baseline.known * (1 + limits.pr_percent / 100) * (1 + _ROUNDING):
+        return "PR", from_baseline
+    nadir = standing.nadir.known if standing.nadir else math.nan
+    if limits.keeps_pr and standing.responded:
+        return (
+            "PR",
+            f"{from_baseline}, kept from before as {_against(now.known, nadir, 'nadir', limits)} is no progression",
+        )
+    return "SD", f"{from_baseline} and {_against(now.known, nadir, 'nadir', limits)}"
+
+
+def rises(now: TargetSum, nadir: TargetSum, limits: Limits) -> bool:
+    """Whether the known part of a sum is above a complete one by the criterion's share and its least rise."""
+    if now.known <= nadir.known or now.known < nadir.known * (1 + limits.pd_percent / 100) * (1 - _ROUNDING):
+        return False
+    least = limits.least_rise_mm - 1e-9
+    if limits.least_rise_of == "one lesion":
+        return any(amount - nadir.amounts.get(lesion, 0.0) >= least for lesion, amount in now.amounts.items())
+    if limits.least_rise_of == "spheres":
+        return _spheres_mm(now) - _spheres_mm(nadir) >= least
+    return now.known - nadir.known >= least
+
+
+def _spheres_mm(volumes: TargetSum) -> float:
+    return math.fsum((6.0 * volume / math.pi) ** (1 / 3) for volume in volumes.amounts.values())
+
+
+def _is_back(now: TargetSum) -> bool:
+    limit = NORMAL_NODE_MM if now.measure == "diameter" else 0.0
+    return any(
+        amount >= limit if limit and lesion in now.nodes else amount > 0 for lesion, amount in now.amounts.items()
+    )
+
+
+def _whys(sums: TargetSum) -> str:
+    return ", ".join(sums.missing.values())
+
+
+def _sum(value: float, limits: Limits) -> str:
+    return f"sum {amount_words(value, limits)}"
+
+
+def amount_words(value: float, limits: Limits) -> str:
+    """A sum for people: "37 mm", "1.2 mL"."""
+    return f"{value:.4g} mm" if limits.measure == "diameter" else f"{value / 1000:.3g} mL"
+
+
+def _against(value: float, reference: float, name: str, limits: Limits) -> str:
+    change = percent(value, reference)
+    share = "" if change is None else f" is {change:+.1f} %"
+    rise = f" ({value - reference:+.3g} mm)" if limits.measure == "diameter" else ""
+    return f"{_sum(value, limits)}{share}{rise} from {name} {amount_words(reference, limits)}"

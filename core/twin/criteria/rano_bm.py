@@ -1,0 +1,102 @@
+"""RANO for brain metastases, by sums of diameters (RANO-BM) or of volumes (as in RANO 2.0), with steroids and status.
+
+| | CR | PR | SD | PD |
+|---|---|---|---|---|
+| targets | none | sum 30 % below baseline | neither | sum 20 % above nadir, 5 mm in one lesion |
+| corticosteroids | none | stable or lower | stable or lower | not asked |
+| clinical status | stable or better | stable or better | stable or better | worse |
+| asked for | all | all | all | any |
+
+A raised steroid dose alone is no progression. What a measured response with a raised dose is instead, the table does
+not say (its SD asks for a stable dose too): here it is SD, and the sentence says so (assumed). A dose or status that is
+not known gives no CR and no PR: NE; SD stands on the measurements alone, and says so. CR on steroids that were not
+raised is PR.
+
+Source: Lin 2015, 10.1016/S1470-2045(15)70057-4; its tables were read in PMC6499019, table 4, and PMC7251532, table 2
+(5 mm in one lesion, nadir with baseline, four weeks). Not re-read, so assumed: -65 % and +40 % of volume (RANO 2.0: Wen
+2023, 10.1200/JCO.23.01059, which is for gliomas), regrowth after CR as PD, doses compared with baseline. Under
+immunotherapy new lesions alone may be no progression: a person then calls them not unequivocal.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from core.twin.criteria.course import Judged, course
+from core.twin.criteria.limits import Limits
+from core.twin.criteria.values import Call, Protocol, Visit
+from core.twin.response import RULES
+
+_SOURCE = "RANO-BM, 10.1016/S1470-2045(15)70057-4"
+
+RANO_BM = Limits(
+    criterion="rano-bm",
+    title="RANO-BM",
+    measure="diameter",
+    pr_percent=-30.0,
+    pd_percent=20.0,
+    least_rise_mm=5.0,
+    least_rise_of="one lesion",
+    keeps_pr=False,
+    confirmation_days=28,
+    source=_SOURCE,
+)
+RANO_VOLUMETRIC = Limits(
+    criterion="rano-2.0-volumetric",
+    title="RANO 2.0, volumes",
+    measure="volume",
+    pr_percent=RULES["rano2_volumetric"].pr_percent,
+    pd_percent=RULES["rano2_volumetric"].pd_percent,
+    least_rise_mm=0.0,
+    least_rise_of="sum",
+    keeps_pr=False,
+    confirmation_days=28,
+    source="RANO 2.0, 10.1200/JCO.23.01059",
+    assumed="the limits, confirmation after four weeks",
+)
+RANO_LIMITS: Mapping[str, Limits] = {limits.criterion: limits for limits in (RANO_BM, RANO_VOLUMETRIC)}
+
+
+def rano(visits: Sequence[Visit], protocol: Protocol) -> tuple[Call, ...]:
+    """RANO-BM, or its volumes, at every visit; () for none. Raises InputError as `course`."""
+    return course(visits, protocol, RANO_LIMITS[protocol.criterion], steroids_and_status)
+
+
+def steroids_and_status(judged: Judged, visit: Visit, baseline: Visit) -> Judged:
+    """The call with what the table asks besides the measurements."""
+    call, why = judged.call, judged.why
+    if call == "PD":
+        return judged
+    if visit.clinical == "worse":
+        return Judged("PD", judged.by_measure, f"the clinical status is worse; {why}")
+    if call in ("SD", "non-CR/non-PD"):
+        return Judged(call, judged.by_measure, why + _not_known(visit, baseline))
+    if call not in ("CR", "PR"):
+        return judged
+    return _response(judged, visit, baseline)
+
+
+def _response(judged: Judged, visit: Visit, baseline: Visit) -> Judged:
+    dose, before = visit.dexamethasone_mg, baseline.dexamethasone_mg
+    call, why, by_measure = judged.call, judged.why, judged.by_measure
+    if dose is not None and before is not None and dose > before:
+        told = f"{call} by measure, but dexamethasone was raised from {before:g} to {dose:g} mg, so no response; {why}"
+        return Judged("SD", by_measure, told)
+    unknown = _not_known(visit, baseline)
+    if dose == 0 and before is None:
+        unknown = _not_known(visit, visit)  # no dose is never higher than another
+    if unknown:
+        return Judged("NE", by_measure, f"{call} by measure, not determinable: {why}{unknown}")
+    if call == "CR" and dose:
+        return Judged("PR", by_measure, f"{why}, but no complete response on dexamethasone ({dose:g} mg)")
+    return Judged(call, by_measure, f"{why}; dexamethasone {dose:g} mg, clinical status {visit.clinical}")
+
+
+def _not_known(visit: Visit, baseline: Visit) -> str:
+    """What is not known, as the end of a sentence; "" where all is."""
+    missing = [] if visit.clinical != "unknown" else ["clinical status"]
+    if visit.dexamethasone_mg is None:
+        missing.append("steroid dose")
+    elif baseline.dexamethasone_mg is None:
+        missing.append("steroid dose at baseline")
+    return f"; not known: {', '.join(missing)}" if missing else ""
