@@ -123,8 +123,9 @@ class SeenLedger(LedgerBase):
                 raise StoreError("Expected what was granted to you, at both ends. Nothing was recorded.")
             return
         patient_id = payload.get("patient_id") or payload.get("params", {}).get("patient_id")
-        if patient_id is not None:
-            self.dataset_of(patient_id)
+        named = [event["patient_id"] for event in payload.get("events", ())]
+        for one in dict.fromkeys([*named, *([] if patient_id is None else [patient_id])]):
+            self.dataset_of(one)
         mask_id = payload.get("mask_id") or payload.get("decision", {}).get("mask_id")
         if mask_id is not None and action != "mask.added":
             self.mask_row(mask_id)

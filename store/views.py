@@ -171,7 +171,9 @@ class Views:
             links[patient_id].append(link)
         transforms = self._transforms.by_patient()
         scans = self._by_patient(_SCANS, lambda row: _scan(**row))
-        events = self._values("SELECT * FROM events ORDER BY date, seq", Event, "detail")
+        events = self._values(
+            "SELECT * FROM events WHERE withdrawn_at IS NULL ORDER BY date, seq, place", Event, "detail"
+        )
         dates = self._by_patient(
             "SELECT patient_id, timepoint FROM timepoints ORDER BY timepoint", lambda row: str(row["timepoint"])
         )

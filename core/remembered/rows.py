@@ -227,6 +227,39 @@ class Event:
 
 
 @dataclass(frozen=True)
+class EventRecord(Event):
+    """An event with what became of it; what does not stand any more stays on record.
+
+    Args:
+        corrects: id of the event in whose place this one was entered, or None.
+        replaced_by: id of the one that stands in its place, or None.
+        withdrawn_by, withdrawn_at, withdrawn_reason: who withdrew or corrected it, when (RFC 3339, UTC) and why, in
+            words; None of one that stands.
+    """
+
+    corrects: str | None = None
+    replaced_by: str | None = None
+    withdrawn_by: str | None = None
+    withdrawn_at: str | None = None
+    withdrawn_reason: str | None = None
+
+    @property
+    def stands(self) -> bool:
+        """Whether it is told by `events.of`."""
+        return self.withdrawn_at is None
+
+
+@dataclass(frozen=True)
+class NewEvent:
+    """An event that is to be entered: as `core.review.events.checked_event` gives them."""
+
+    patient_id: str
+    date: str
+    kind: str
+    detail: Any
+
+
+@dataclass(frozen=True)
 class GrowthFit:
     """A fitted growth model or a stored forecast of a lesion; `result` names the masks that it was made of."""
 

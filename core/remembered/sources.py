@@ -15,11 +15,13 @@ from core.remembered.incoming import NewMask, NewScan, StoredStudy
 from core.remembered.links import LinkChange, LinkProposal
 from core.remembered.rows import (
     Event,
+    EventRecord,
     FinishedReading,
     GrowthFit,
     Job,
     LesionVector,
     MaskVerdict,
+    NewEvent,
     Patient,
     ReferenceSet,
     ScanVerdict,
@@ -214,6 +216,11 @@ class EventSource(EventRecordSource, Protocol):
     """Events of patients."""
 
     def add(self, patient_id: str, date: str, kind: str, detail: Any, person: str) -> str: ...
+    def add_all(self, events: Sequence[NewEvent], person: str) -> list[str]: ...
+    def correct(self, event_id: str, date: str, kind: str, detail: Any, person: str, reason: str) -> str: ...
+    def withdraw(self, event_id: str, person: str, reason: str) -> None: ...
+    def history(self, patient_id: str) -> list[EventRecord]: ...
+    def by_id(self, event_id: str) -> EventRecord: ...
 
 
 class ForecastSource(Protocol):

@@ -46,7 +46,25 @@ class MaskMethod(StrEnum):
 
 
 class EventKind(StrEnum):
-    """Kinds of event that something is computed from; a patient's history may hold any other kind as well."""
+    """Kinds of event that something is computed from; a patient's history may hold any other kind as well.
 
+    `core.review.events` says what each of them may hold. The last two are of before: their detail is free text, which
+    `core.review.event_words` reads.
+    """
+
+    SURGERY = "surgery"
+    RADIOTHERAPY = "radiotherapy"
+    DRUG_START = "drug-start"
+    DRUG_STOP = "drug-stop"
+    STEROID_DOSE = "steroid-dose"
+    CLINICAL_STATUS = "clinical-status"
+    RELAPSE = "relapse"
+    DEATH = "death"
+    LAST_CONTACT = "last-contact"
+    OTHER = "other"
     TREATMENT_START = "treatment-start"
     TREATMENT_STOP = "treatment-stop"
+
+
+#: Kinds that only older rows have: nothing new is entered as one of them.
+OLD_EVENT_KINDS = (EventKind.TREATMENT_START, EventKind.TREATMENT_STOP)

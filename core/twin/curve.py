@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from core.remembered.rows import Event
 from core.remembered.vocabulary import EventKind
+from core.review.events import detail_text, drug_text, event_text, is_checked, radiation_text
+from core.twin.follow_up import death_of
 from core.twin.measured_visits import accepted_by as accepted_by
 from core.twin.timeline import PatientTimeline, patient_timeline, rejected_at
 from core.twin.timeline_changes import interval_change, number_timepoints, volume_end
@@ -52,22 +55,61 @@ class Treatment:
 
 
 def treatments(events: Iterable[Event], first_timepoint: str) -> list[Treatment]:
-    """Treatments by start, from events "treatment-start" and "treatment-stop" as the store lists them.
+    """Treatments by start: drugs from their starts and stops, radiotherapy whose last day is known, and the older
+    events "treatment-start" and "treatment-stop"; all of them end with the patient's death.
 
-    A stop ends the treatment of that name, or else the one begun last that still goes on.
+    A stop of a drug ends that drug alone; a start of one that is being given ends what was given and begins the new
+    dose. An older stop ends the treatment of its name, or else the one begun last that still goes on.
     """
+    return _spans(events, first_timepoint)[0]
+
+
+def _spans(events: Iterable[Event], first_timepoint: str) -> tuple[list[Treatment], frozenset[str]]:
+    """`treatments`, and the ids of the events that they show."""
     zero = parse_date(first_timepoint)
-    begun: list[Treatment] = []
-    for event in sorted(events, key=lambda event: str(event.date)):
-        day, name = float((parse_date(str(event.date)) - zero).days), _detail_text(event.detail)
-        if event.kind == EventKind.TREATMENT_START:
-            begun.append(Treatment(name, day, None))
-        elif event.kind == EventKind.TREATMENT_STOP:
-            on = [n for n, treatment in enumerate(begun) if treatment.end_days is None]
-            named = [n for n in on if begun[n].name == name]
-            for n in (named or on)[-1:]:
-                begun[n] = replace(begun[n], end_days=day)
-    return begun
+    begun: list[tuple[str, Treatment]] = []  # with the drug, in small letters; "" of radiotherapy
+    shown: set[str] = set()
+    told = sorted(events, key=lambda event: str(event.date))
+    for event in told:
+        day = float((parse_date(str(event.date)) - zero).days)
+        on = [n for n, (_, treatment) in enumerate(begun) if treatment.end_days is None]
+        new, ended = _begun_by(event, day, zero), _ended_by(event, begun, on)
+        begun = [(drug, replace(one, end_days=day) if n in ended else one) for n, (drug, one) in enumerate(begun)]
+        begun += [] if new is None else [new]
+        # The stop of a drug that nobody said was begun stays an event, lest it be lost.
+        if new is not None or ended or event.kind == EventKind.TREATMENT_STOP:
+            shown.add(event.event_id)
+    dead = death_of(told)
+    last = math.inf if dead is None else float((parse_date(dead.date) - zero).days)
+    return [_until(treatment, last) for _, treatment in begun], frozenset(shown)
+
+
+def _begun_by(event: Event, day: float, zero: dt.date) -> tuple[str, Treatment] | None:
+    if event.kind == EventKind.TREATMENT_START:
+        name = detail_text(event.detail)
+        return name.strip().lower(), Treatment(name, day, None)
+    if event.kind == EventKind.DRUG_START and is_checked(event):
+        return event.detail["drug"].lower(), Treatment(drug_text(event.detail), day, None)
+    if event.kind == EventKind.RADIOTHERAPY and is_checked(event) and "end_date" in event.detail:
+        end = float((parse_date(event.detail["end_date"]) - zero).days)
+        return "", Treatment(f"radiotherapy: {radiation_text(event.detail)}", day, end)
+    return None
+
+
+def _ended_by(event: Event, begun: list[tuple[str, Treatment]], on: list[int]) -> list[int]:
+    """Which of those that go on (their numbers) the event ends."""
+    if event.kind == EventKind.TREATMENT_STOP:
+        named = [n for n in on if begun[n][1].name == detail_text(event.detail)]
+        return (named or on)[-1:]
+    if event.kind in (EventKind.DRUG_START, EventKind.DRUG_STOP) and is_checked(event):
+        return [n for n in on if begun[n][0] == event.detail["drug"].lower()]
+    return []
+
+
+def _until(treatment: Treatment, last: float) -> Treatment:
+    """The treatment, ended by that day at the latest."""
+    end = math.inf if treatment.end_days is None else treatment.end_days
+    return replace(treatment, end_days=last) if treatment.start_days <= last < end else treatment
 
 
 @dataclass(frozen=True)
@@ -104,18 +146,13 @@ def events_on_axis(events: Iterable[Event], first_timepoint: str) -> list[tuple[
 
     Treatments that start and stop are bars (`treatments`) and not among them.
     """
-    zero = parse_date(first_timepoint)
+    zero, told = parse_date(first_timepoint), list(events)
+    bars = _spans(told, first_timepoint)[1]
     return [
-        (float((parse_date(str(event.date)) - zero).days), f"{event.kind}: {_detail_text(event.detail)}")
-        for event in events
-        if event.kind not in (EventKind.TREATMENT_START, EventKind.TREATMENT_STOP)
+        (float((parse_date(str(event.date)) - zero).days), event_text(event))
+        for event in told
+        if event.event_id not in bars
     ]
-
-
-def _detail_text(detail: object) -> str:
-    if isinstance(detail, Mapping):
-        return ", ".join(f"{key} {value}" for key, value in detail.items())
-    return str(detail)
 
 
 @dataclass(frozen=True)

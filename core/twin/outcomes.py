@@ -19,6 +19,8 @@ from core.remembered.untyped import TableRow
 from core.twin.change import Change, change_between
 from core.twin.cohort_records import CohortRecords
 from core.twin.curve import Treatment, events_on_axis, treatments
+from core.twin.follow_up import FOLLOW_UP_END_KINDS as FOLLOW_UP_END_KINDS
+from core.twin.follow_up import follow_up_end, seen_after_death
 from core.twin.measured_visits import measured_end
 from core.twin.radiotherapy import cannot_tell
 from core.twin.response import DEFAULT_RULE, RULES, Category, Response, volumetric_response
@@ -31,10 +33,6 @@ from core.types import MM3_PER_ML, TOTAL_LESION_ID, Progress, VolumePoint, no_pr
 
 #: The best first; what cannot be evaluated comes after everything that can.
 BEST_FIRST: tuple[Category, ...] = ("CR", "PR", "SD", "PD", "NE")
-#: Kinds of event after which a patient is no longer followed.
-FOLLOW_UP_END_KINDS = frozenset(
-    {"death", "died", "lost-to-follow-up", "follow-up-end", "end-of-follow-up", "off-study"}
-)
 
 
 class PatientResponseStore(TimelineStore, Protocol):
@@ -86,11 +84,11 @@ class PatientResponse:
             no least duration.
         verdict: whether the best change is more than noise; None without one.
         treatments: in days since baseline; events: (days, text) of what else happened, but the end.
-        ended: (days, text) of the event of `FOLLOW_UP_END_KINDS`, or None.
+        ended: (days, text) of the event that ended follow-up (`core.twin.follow_up.follow_up_end`), or None.
         waiting: timepoints without an accepted mask.
         simulated: any of the scans is.
-        doubt: why the first progression may be none (`core.twin.radiotherapy.cannot_tell`), and which accepted masks
-            cannot be read, or "".
+        doubt: why the first progression may be none (`core.twin.radiotherapy.cannot_tell`), which accepted masks
+            cannot be read, and visits after the death on record, or "".
     """
 
     patient_id: str
@@ -195,8 +193,9 @@ def patient_response(
     known = [visit for visit in counted if visit.change_percent is not None]
     best = min(known, key=lambda visit: visit.change_percent or 0.0) if known else None
     events, baseline = store.events.of(patient_id), visits[0].timepoint
-    ends = [event for event in events if event.kind.lower().replace("_", "-") in FOLLOW_UP_END_KINDS]
-    others = [event for event in events if event not in ends]
+    days = store.patients.timepoints(patient_id)
+    end = follow_up_end(events, max(days))
+    others = [event for event in events if event != end]
     done = {visit.timepoint for visit in visits}
     return PatientResponse(
         patient_id,
@@ -208,18 +207,19 @@ def patient_response(
         None if best is None else _verdict(timeline, visits[0], best),
         tuple(treatments(events, baseline)),
         tuple(events_on_axis(others, baseline)),
-        events_on_axis(ends[:1], baseline)[0] if ends else None,
-        tuple(t for t in store.patients.timepoints(patient_id) if t not in done),
+        events_on_axis([end], baseline)[0] if end is not None else None,
+        tuple(t for t in days if t not in done),
         any(scan.metadata.get("simulated") for scan in store.scans.of(patient_id)),
-        _doubt(events, visits, not_read_of(timeline)),
+        _doubt(events, visits, not_read_of(timeline), seen_after_death(events, days)),
     )
 
 
-def _doubt(events: Sequence[Event], visits: Sequence[Visit], not_read: Mapping[str, str]) -> str:
+def _doubt(events: Sequence[Event], visits: Sequence[Visit], not_read: Mapping[str, str], dead: str) -> str:
     first = next((visit for visit in visits if visit.category == "PD"), None)
     parts = [f"accepted mask of {timepoint}: {why}" for timepoint, why in not_read.items()]
     if first is not None:
         parts.append(cannot_tell(events, first.timepoint, None) or "")
+    parts.append(dead)
     return "; ".join(part for part in parts if part)
 
 

@@ -168,6 +168,18 @@ CREATE TABLE transforms (
 );
 """,
     ),
+    # Empty of an event that stands. Place: among those that one entry brought.
+    Migration(
+        "events corrected and withdrawn",
+        """
+ALTER TABLE events ADD COLUMN place INTEGER;
+ALTER TABLE events ADD COLUMN corrects VARCHAR;
+ALTER TABLE events ADD COLUMN replaced_by VARCHAR;
+ALTER TABLE events ADD COLUMN withdrawn_by VARCHAR;
+ALTER TABLE events ADD COLUMN withdrawn_at VARCHAR;
+ALTER TABLE events ADD COLUMN withdrawn_reason VARCHAR;
+""",
+    ),
     Migration(
         "protocols of responses",
         """

@@ -259,7 +259,7 @@ def test_forty_timepoints_fit_on_the_page_that_serves_three(
         expect(chart).to_contain_text("forecast 80 %")
         assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
         expect(page.get_by_role("radio", name="Recent")).to_have_count(int(visits == 40))
-    alert(page, "necrosis or recurrence cannot be told apart (radiotherapy 2021-12-01)")
+    alert(page, "necrosis or recurrence cannot be told apart (radiotherapy 2021-12-01, site not given)")
     page.get_by_role("radio", name="Recent").click()
     chart = page.get_by_test_id("stPlotlyChart").first
     expect(chart).not_to_contain_text("doxorubicin")  # stopped long before

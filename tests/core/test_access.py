@@ -17,6 +17,7 @@ from core import access
 from core.errors import InputError, StoreError
 from core.remembered.links import LinkProposal, NewTransform
 from core.remembered.protocols import ResponseProtocol
+from core.remembered.rows import NewEvent
 from store import Store, open_store, rebuild
 from store.files.drafts import pack_edit
 from store.ledger import heads, replay
@@ -42,6 +43,7 @@ def room(store: Store) -> Store:
     add_scan(store)
     add_scan(store, day=DAY3, seed=60)
     store.transforms.add("P1", _transform(store, "the room"), "demo")
+    store.events.add("P1", DAY1, "steroids", "2 mg", "demo")
     for first in (3, 4, 5):
         add_mask(store, first, parent_version=None)
     for version in (2, 3):
@@ -108,6 +110,11 @@ WRITES: dict[str, Callable[[Store, str], Any]] = {
     ),
     "event.added": lambda s, who: s.events.add("P1", DAY1, "steroids", "4 mg", who),
     "protocol.set": lambda s, who: s.protocols.set("P1", ResponseProtocol("recist-1.1"), who, "the trial's"),
+    "events.imported": lambda s, who: s.events.add_all([NewEvent("P1", DAY1, "relapse", {})], who),
+    "event.corrected": lambda s, who: s.events.correct(
+        s.events.of("P1")[0].event_id, DAY1, "steroids", who, who, "a slip"
+    ),
+    "event.withdrawn": lambda s, who: s.events.withdraw(s.events.of("P1")[0].event_id, who, "a slip"),
     "growth.fitted": lambda s, who: s.forecasts.add("P1", "L1", "gompertz", {"rate": 0.1}, who),
     "model.used": lambda s, who: s.models.add("lite", "ab" * 32, {}, who),
     "reference_set.added": lambda s, who: s.reference_sets.add("mask-gate", {}, who),

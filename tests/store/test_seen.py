@@ -11,6 +11,7 @@ import pytest
 
 from core.access import ADMINISTRATOR, Scope
 from core.errors import StoreError
+from core.remembered.rows import NewEvent
 from core.review.blind_reading import Hidden
 from core.twin.curve_points import volume_points
 from core.twin.outcomes import cohort
@@ -79,6 +80,7 @@ OF_PATIENT: dict[str, Callable[[SeenStore | Store, str], Any]] = {
     "decisions.of": lambda s, p: s.decisions.of(p),
     "verdicts.of_masks": lambda s, p: s.verdicts.of_masks(p),
     "events.of": lambda s, p: s.events.of(p),
+    "events.history": lambda s, p: s.events.history(p),
     "forecasts.of": lambda s, p: s.forecasts.of(p),
     "readings.finished": lambda s, p: s.readings.finished(p, DAY1),
     "drafts.of": lambda s, p: s.drafts.of(p),
@@ -178,6 +180,7 @@ WRITES: dict[str, Callable[[SeenStore], Any]] = {
     "loss": lambda s: s.losses.mark_lost("P1", DAY1, 1, "gone", "bob"),
     "scan verdict": lambda s: s.verdicts.add_scan_verdict("P1", DAY1, {"state": "in distribution"}, "bob"),
     "event": lambda s: s.events.add("P1", DAY1, "steroids", "4 mg", "bob"),
+    "events of several": lambda s: s.events.add_all([NewEvent(p, DAY1, "relapse", {}) for p in ("X1", "P1")], "bob"),
     "fit": lambda s: s.forecasts.add("P1", "L1", "gompertz", {}, "bob"),
     "job": lambda s: s.jobs.create("segment", {"patient_id": "P1", "timepoint": DAY1}, "bob"),
     "reading": lambda s: s.readings.finish("P1", DAY1, "bob"),

@@ -139,7 +139,7 @@ def test_growth_after_radiotherapy_is_a_state_of_its_own():
         event("2023-01-01", "steroids", {"dexamethasone_mg": 4}),
     ]
     assert radiotherapy_dates(events) == ["2024-01-10"]
-    assert cannot_tell(events, "2024-06-01", 40.0) == f"{CANNOT_TELL} (radiotherapy 2024-01-10)"
+    assert cannot_tell(events, "2024-06-01", 40.0) == f"{CANNOT_TELL} (radiotherapy 2024-01-10, site not given)"
     assert cannot_tell(events, "2024-06-01", None) is not None  # a new lesion
     assert cannot_tell(events, "2024-06-01", -10.0) is None
     assert cannot_tell(events, "2024-01-01", 40.0) is None

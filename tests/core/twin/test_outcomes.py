@@ -231,7 +231,7 @@ def test_progression_soon_after_radiotherapy_is_in_doubt_and_counts_all_the_same
     assert one(store, "STABLE").doubt == ""
     irradiated, other = (one(store, patient) for patient in ("IRRADIATED", "NOT"))
     assert progressed(irradiated) == 31
-    assert irradiated.doubt == "necrosis or recurrence cannot be told apart (radiotherapy 2024-01-01)"
+    assert irradiated.doubt == "necrosis or recurrence cannot be told apart (radiotherapy 2024-01-01, site not given)"
     assert other.doubt == ""
 
 
