@@ -95,7 +95,7 @@ def from_timeline(
             Visit(
                 day,
                 timeline.days(day),
-                tuple(_measurement(cell, peaks.get((cell.lesion_id, day))) for cell in timeline.column(day)),
+                tuple(measurement_of(cell, peaks.get((cell.lesion_id, day))) for cell in timeline.column(day)),
                 word.nontarget,
                 word.nontarget_grew,
                 _new_lesions(timeline, protocol, day, word.new_lesions, is_node),
@@ -112,7 +112,8 @@ def from_timeline(
     return tuple(found)
 
 
-def _measurement(cell: Cell, sul_peak: float | None) -> Measurement:
+def measurement_of(cell: Cell, sul_peak: float | None = None) -> Measurement:
+    """A cell as criteria take it."""
     if cell.state != "measured":
         return Measurement(cell.lesion_id, cell.state, into=cell.into)
     return Measurement(

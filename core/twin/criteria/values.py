@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 from core.errors import InputError
+from core.remembered.protocols import LEAST_NEW_MM, LEAST_NEW_NODE_MM, FollowedLesion
 from core.twin.timeline_cells import CELL_STATES, CellState
 
 NontargetStatus = Literal["CR", "non-CR/non-PD", "PD", "NE"]
@@ -117,19 +118,6 @@ class Visit:
 
 
 @dataclass(frozen=True)
-class FollowedLesion:
-    """A lesion that the protocol names.
-
-    Args:
-        organ: in the person's words; "" where nobody said. is_node: a lymph node, measured by its short axis.
-    """
-
-    lesion_id: str
-    organ: str = ""
-    is_node: bool = False
-
-
-@dataclass(frozen=True)
 class Protocol:
     """By what a patient's response is told; a property of the patient or data set.
 
@@ -148,8 +136,8 @@ class Protocol:
     baseline: str
     targets: tuple[FollowedLesion, ...] = ()
     nontargets: tuple[FollowedLesion, ...] = ()
-    least_new_mm: float = 10.0
-    least_new_node_mm: float = 15.0
+    least_new_mm: float = LEAST_NEW_MM
+    least_new_node_mm: float = LEAST_NEW_NODE_MM
     log_sd: float | None = None
     confirmation_days: int | None = None
 

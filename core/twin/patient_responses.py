@@ -1,0 +1,189 @@
+"""A patient's response at every visit, by the protocol in force and by every other criterion beside it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Protocol as Parts
+
+from core.remembered.protocols import Flip, StoredProtocol
+from core.remembered.rows import Event
+from core.remembered.sources import EventRecordSource
+from core.remembered.protocols import ProtocolSource
+from core.remembered.untyped import JsonDict
+from core.remembered.vocabulary import EventKind
+from core.review.event_words import ReadEvent, read_events
+from core.review.steroids import dexamethasone_mg
+from core.twin.criteria.adapter import ClinicalWord, SteroidDose, from_timeline
+from core.twin.criteria.assessments import visit_words
+from core.twin.criteria.table import CRITERIA, calls_by_criterion, calls_of, disagreeing_timepoints
+from core.twin.criteria.values import Call, Visit
+from core.twin.protocol_in_force import ProtocolInForce, protocol_in_force, visit_days
+from core.twin.timeline import PatientTimeline, patient_timeline
+from core.twin.timeline_changes import interval_change
+from core.twin.timeline_store import TimelineStore
+
+#: A sphere's diameter is the third root of its volume, and so its logarithm's deviation a third.
+_OF_DIAMETER = 1.0 / 3.0
+_STATUS_WORDS = ("better", "stable", "worse")
+
+
+class ResponseStore(TimelineStore, Parts):
+    """The parts of a store that a patient's response comes from."""
+
+    @property
+    def events(self) -> EventRecordSource: ...
+    @property
+    def protocols(self) -> ProtocolSource: ...
+
+
+@dataclass(frozen=True)
+class PatientResponses:
+    """What a patient's visits are called.
+
+    Args:
+        in_force: by what. calls: one a visit. others: criterion -> its calls, under the same baseline and targets.
+        disagree: timepoints at which criteria that have an answer give different ones.
+    """
+
+    in_force: ProtocolInForce
+    calls: tuple[Call, ...]
+    others: Mapping[str, tuple[Call, ...]]
+    disagree: tuple[str, ...]
+
+
+def responses_of(store: ResponseStore, patient_id: str) -> PatientResponses | None:
+    """`patient_responses` of what is stored. Raises InputError: as `protocol_in_force`."""
+    timeline = patient_timeline(store, patient_id)
+    return patient_responses(timeline, store.protocols.of(patient_id), store.events.of(patient_id))
+
+
+def patient_responses(
+    timeline: PatientTimeline, stored: StoredProtocol | None = None, events: Sequence[Event] = ()
+) -> PatientResponses | None:
+    """The calls of every visit; None for a patient without one.
+
+    Raises:
+        InputError: as `protocol_in_force`.
+    """
+    read = read_events(events)
+    in_force = protocol_in_force(timeline, stored, read)
+    if in_force is None:
+        return None
+    visits = from_timeline(
+        timeline, in_force.protocol, steroid_doses(read), clinical_words(read), visit_words(read, visit_days(timeline))
+    )
+    calls = _with_noise(timeline, visits, in_force)
+    by_criterion = calls_by_criterion(visits, in_force.protocol)
+    by_criterion[in_force.protocol.criterion] = calls
+    others = {name: found for name, found in by_criterion.items() if name != in_force.protocol.criterion}
+    return PatientResponses(in_force, calls, others, disagreeing_timepoints(by_criterion))
+
+
+def _with_noise(
+    timeline: PatientTimeline, visits: Sequence[Visit], in_force: ProtocolInForce
+) -> tuple[Call, ...]:
+    """The calls, each asked whether it would be another one within the noise of its own visit."""
+    protocol, found = in_force.protocol, []
+    plain = calls_of(visits, protocol)
+    for n, call in enumerate(plain):
+        log_sd = measurement_log_sd(timeline, in_force, call.timepoint)
+        if log_sd is not None:
+            call = replace(call, flips_within_noise=calls_of(visits, replace(protocol, log_sd=log_sd))[n].flips_within_noise)
+        found.append(call)
+    return tuple(found)
+
+
+def measurement_log_sd(timeline: PatientTimeline, in_force: ProtocolInForce, timepoint: str) -> float | None:
+    """The log-normal deviation of one measurement of the criterion's kind at a visit, from `core.twin.change`.
+
+    The largest of the targets', each half the variance of its change from baseline. That of a diameter is a third of
+    the volume's, as of a sphere (assumed). None where it is not known for a target that is a number at both ends, where
+    there is none, and for criteria of uptake.
+    """
+    protocol = in_force.protocol
+    share = {"mm": _OF_DIAMETER, "mm3": 1.0}.get(unit_of(protocol.criterion))
+    deviations = []
+    for lesion in protocol.targets:
+        cells = [timeline.cell(lesion.lesion_id, day) for day in (protocol.baseline, timepoint)]
+        if timepoint == protocol.baseline or not all(cell is not None and cell.volume_mm3 for cell in cells):
+            continue
+        first, second = sorted((protocol.baseline, timepoint))
+        log_sd = interval_change(timeline, lesion.lesion_id, first, second).change.log_sd
+        if log_sd is None:
+            return None
+        deviations.append(log_sd)
+    if share is None or not deviations:
+        return None
+    return max(deviations) / math.sqrt(2.0) * share
+
+
+def unit_of(criterion: str) -> str:
+    """Of a criterion's sum: "mm", "mm3", or "" for one of uptake."""
+    if "volum" in criterion or criterion.startswith("volume"):
+        return "mm3"
+    return "" if criterion.startswith(("percist", "lugano")) else "mm"
+
+
+def steroid_doses(events: Sequence[ReadEvent]) -> list[SteroidDose]:
+    """Doses a day as dexamethasone, from events whose dose a day and drug are known."""
+    found = []
+    for read in events:
+        if read.kind is EventKind.STEROID_DOSE and {"drug", "mg_per_day"} <= read.detail.keys():
+            alike = dexamethasone_mg(str(read.detail["drug"]), float(read.detail["mg_per_day"]))
+            if alike is not None:
+                found.append(SteroidDose(read.event.date, alike))
+    return found
+
+
+def clinical_words(events: Sequence[ReadEvent]) -> list[ClinicalWord]:
+    """What was said of the clinical status against baseline."""
+    return [
+        ClinicalWord(read.event.date, read.detail["course"])
+        for read in events
+        if read.kind is EventKind.CLINICAL_STATUS and read.detail.get("course") in _STATUS_WORDS
+    ]
+
+
+def flips(before: PatientResponses | None, after: PatientResponses | None) -> tuple[Flip, ...]:
+    """The visits whose call is another one, by time; "" where there is none."""
+    calls = [{} if one is None else {call.timepoint: call.call for call in one.calls} for one in (before, after)]
+    days = sorted({*calls[0], *calls[1]})
+    pairs = [(day, calls[0].get(day, ""), calls[1].get(day, "")) for day in days]
+    return tuple(Flip(*one) for one in pairs if one[1] != one[2])
+
+
+def protocol_json(in_force: ProtocolInForce) -> JsonDict:
+    """By what a response is told, as plain JSON values."""
+    protocol, stored = in_force.protocol, in_force.stored
+    return {
+        "criterion": protocol.criterion,
+        "baseline": protocol.baseline,
+        "baseline_why": in_force.baseline_why,
+        "targets": [vars(lesion) for lesion in protocol.targets],
+        "nontargets": [vars(lesion) for lesion in protocol.nontargets],
+        "targets_why": in_force.targets_why,
+        "why_not": in_force.why_not,
+        "least_new_mm": protocol.least_new_mm,
+        "least_new_node_mm": protocol.least_new_node_mm,
+        "set_by": None if stored is None else stored.person,
+        "set_for": None if stored is None else "patient" if stored.patient_id else f"data set {stored.dataset}",
+        "reason": None if stored is None else stored.reason,
+    }
+
+
+def call_json(call: Call) -> JsonDict:
+    """A call as plain JSON values; what is not known is None."""
+    values = {name: getattr(call, name) for name in call.__dataclass_fields__}
+    percents = {
+        "change_from_baseline_percent": call.change_from_baseline_percent,
+        "change_from_nadir_percent": call.change_from_nadir_percent,
+    }
+    lists = {name: list(values[name]) for name in ("missing", "new_lesions", "notes")}
+    return values | percents | lists
+
+
+def criteria_names() -> tuple[str, ...]:
+    """Every criterion's name."""
+    return tuple(CRITERIA)
