@@ -19,6 +19,7 @@ from core.jobs.stages.mask_gate import fit_if_outdated
 from core.jobs.stages.relinking import accept
 from core.remembered.sources import HasEvents, HasForecasts, HasJobs
 from core.remembered.vocabulary import MaskMethod
+from core.review.events import checked_event
 from core.review.readers import newest_visible_version, visible_masks
 from core.simulation.demo_stories import DEMO, REAL
 from core.simulation.demo_timepoints import demo_timepoint, demo_timepoints, real_timepoints
@@ -129,7 +130,8 @@ def _add(store: DemoStore, timepoint: DemoTimepoint) -> None:
     request = {"patient_id": patient, "timepoint": date}
     if timepoint.fate != "arrived" and not store.masks.of(patient, date):
         for event in timepoint.events:
-            store.events.add(patient, event.date, event.kind.replace(" ", "-"), event.detail, PERSON)
+            checked = checked_event(event.kind, event.date, event.detail)
+            store.events.add(patient, checked.date, checked.kind, checked.detail, PERSON)
         _decide(store, timepoint, request)
     # Scored last, so that a score marks the timepoint as complete.
     run_inline(store, KINDS["score_ood"], request, PERSON)

@@ -6,10 +6,12 @@ reads `what`.
 
 from __future__ import annotations
 
+from core.remembered.vocabulary import EventKind
 from core.simulation.story import LesionScript, Story
 
-_CHEMO = "treatment start", "doxorubicin and ifosfamide"
-_CHEMO_ENDS = "treatment stop", "end of planned cycles"
+_DRUGS = "doxorubicin and ifosfamide"
+_CHEMO = EventKind.DRUG_START, {"drug": _DRUGS}
+_CHEMO_ENDS = EventKind.DRUG_STOP, {"drug": _DRUGS, "reason": "end of planned cycles"}
 
 DEMO: tuple[Story, ...] = (
     Story(
@@ -34,7 +36,7 @@ DEMO: tuple[Story, ...] = (
         leg_mm=(-22, 10),
         shape=(160, 160, 56),
         fates={5: "open"},
-        events=((1, *_CHEMO), (19, *_CHEMO_ENDS), (29, "treatment start", "pazopanib")),
+        events=((1, *_CHEMO), (19, *_CHEMO_ENDS), (29, EventKind.DRUG_START, {"drug": "pazopanib"})),
     ),
     Story(
         "DEMO-03",
@@ -60,7 +62,7 @@ DEMO: tuple[Story, ...] = (
         leg_mm=(24, 8),
         shape=(156, 156, 68),
         fates={4: "open"},
-        events=((17, "treatment start", "pazopanib"),),
+        events=((17, EventKind.DRUG_START, {"drug": "pazopanib"}),),
     ),
     Story(
         "DEMO-05",
@@ -87,7 +89,7 @@ DEMO: tuple[Story, ...] = (
         warped=True,
         fates={3: "ood"},
         fault="calibration",
-        events=((2, "treatment start", "trabectedin"),),
+        events=((2, EventKind.DRUG_START, {"drug": "trabectedin"}),),
     ),
     Story(
         "DEMO-07",

@@ -23,11 +23,11 @@ MaskFate = Literal["accept", "correct", "open", "arrived", "ood", "bad_mask"]
 
 @dataclass(frozen=True)
 class DemoEvent:
-    """Something in the patient's history: `date` YYYY-MM-DD, `kind` as "treatment start", `detail` in words."""
+    """Something in the patient's history: `date` YYYY-MM-DD, `kind` and `detail` as `core.review.events` has them."""
 
     date: str
     kind: str
-    detail: str
+    detail: Mapping[str, Any]
 
 
 @dataclass(frozen=True, eq=False)
@@ -114,7 +114,7 @@ class Story:
     warped: bool = False
     fates: Mapping[int, MaskFate] = field(default_factory=dict)
     fault: str = ""
-    events: tuple[tuple[int, str, str], ...] = ()
+    events: tuple[tuple[int, str, Mapping[str, Any]], ...] = ()
     source: str = ""
 
     def date(self, week: int) -> str:

@@ -86,7 +86,7 @@ def test_complete_response_leaves_an_empty_mask_for_the_reviewer():
     assert visits[3].mask is not None
     assert visits[3].mask.labels == ()
     assert visits[0].scan.volumes_mm3[1] == pytest.approx(112_000, rel=0.01)
-    assert [[e.kind for e in v.events] for v in visits] == [[], ["treatment start"], [], ["treatment stop"], []]
+    assert [[e.kind for e in v.events] for v in visits] == [[], ["drug-start"], [], ["drug-stop"], []]
     for before, visit in itertools.pairwise(visits):
         assert all(before.date < e.date <= visit.date for e in visit.events)
 

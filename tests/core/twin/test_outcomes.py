@@ -262,3 +262,23 @@ def test_rows_hold_what_the_figures_show_and_name_their_masks(store: Store):
         ("still followed", 31, None, ""),
     ]
     assert swimmer_rows([grows])[-1]["what"] == "follow-up ended"
+
+
+def test_of_the_dead_nobody_says_that_they_are_still_followed(store: Store):
+    for patient in ("DEAD", "SEEN"):
+        for day, side in zip(DAYS[:2], (20, 22), strict=True):
+            visit(store, patient, day, side)
+        store.events.add(patient, DAYS[0], "drug-start", {"drug": "pazopanib"}, "demo")
+    store.events.add("DEAD", DAYS[2], "last-contact", {}, "demo")
+    death = store.events.add("DEAD", "2024-05-01", "death", {"cause": "of disease"}, "demo")
+    store.events.add("SEEN", "2024-01-15", "last-contact", {}, "demo")
+    dead, seen = one(store, "DEAD"), one(store, "SEEN")
+    rows = [(row["what"], row["from_days"], row["to_days"], row["detail"]) for row in swimmer_rows([dead])]
+    assert rows[3:] == [
+        ("treatment", 0, 121, "pazopanib"),
+        ("event", 60, 60, "last-contact"),
+        ("follow-up ended", 121, 121, "death: of disease"),
+    ]
+    assert (seen.still_followed, seen.events) == (True, ((14, "last-contact"),))
+    store.events.correct(death, "2024-01-20", "death", {"cause": "of disease"}, "demo", "the day was wrong")
+    assert f"death on 2024-01-20 lies before the visit of {DAYS[1]}" in one(store, "DEAD").doubt
