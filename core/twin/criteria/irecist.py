@@ -8,6 +8,7 @@ Each visit is first judged as in RECIST 1.1. Then:
 | open iUPD | sum of targets, or of new lesions, 5 mm or more above that at the iUPD | iCPD |
 | open iUPD | another new lesion; any growth of non-targets after their iUPD; PD in another kind of disease | iCPD |
 | open iUPD | any of these, but less than four weeks after it | iUPD |
+| open iUPD | whether what made it is still there is not known | NE |
 | open iUPD | what made it is gone, or the targets are in a better category than at it | reset: iSD, iPR, iCR |
 | open iUPD | else | iUPD |
 
@@ -43,7 +44,13 @@ from core.twin.criteria.limits import told_by_sum
 from core.twin.criteria.recist import RECIST
 from core.twin.criteria.values import Call, Protocol, Visit, call_before_baseline, visits_from_baseline
 
-LIMITS = replace(RECIST, criterion="irecist", title="iRECIST", source="iRECIST, 10.1016/S1470-2045(17)30074-8")
+LIMITS = replace(
+    RECIST,
+    criterion="irecist",
+    title="iRECIST",
+    source="iRECIST, 10.1016/S1470-2045(17)30074-8",
+    assumed="which improvement resets while a new lesion stays",
+)
 FURTHER_MM = 5.0
 EARLIEST_DAYS, LATEST_DAYS = 28 - 2, 56
 _RANK = {"CR": 3, "PR": 2, "SD": 1}
@@ -105,8 +112,8 @@ def step(found: Found, past: Past, state: State) -> tuple[Judged, State]:
         found = replace(found, nontarget="PD")  # back after a complete response
     known = state.known | set(found.new.counted_ids)
     if state.confirmed_on is not None:
-        why = f"progression was confirmed on {state.confirmed_on}; {words}"
-        return Judged("iCPD", by_measure, why), state
+        why = f"progression was confirmed on {state.confirmed_on}"
+        return Judged("iCPD", by_measure, f"{why}; {words}" if words else why), state
     if state.opened is None:
         return _without_open(found, past, state, by_measure, words, known)
     visit, opened = found.visit, state.opened
@@ -118,13 +125,13 @@ def step(found: Found, past: Past, state: State) -> tuple[Judged, State]:
         return Judged("iCPD", by_measure, told), State(known=known, confirmed_on=visit.timepoint)
     if why:
         told = f"{why}, but {days:.0f} days after {opened.found.visit.timepoint}: four weeks are asked for"
-        return Judged("iUPD", by_measure, told), replace(state, known=known)
-    if by_measure == "NE":
-        return Judged(
-            "NE", by_measure, f"{words}; progression of {opened.found.visit.timepoint} stays unconfirmed"
-        ), state
+        return Judged("iUPD", by_measure, told), state  # an early scan is disregarded
+    unknown = _not_known(found, opened) or (words if by_measure == "NE" else "")
+    if unknown:
+        told = f"{unknown}; the progression of {opened.found.visit.timepoint} stays unconfirmed"
+        return Judged("NE", by_measure, told), state
     if stands(found, opened, by_measure):
-        told = f"no further growth since {opened.found.visit.timepoint}, and no reset; {words}"
+        told = f"no further growth since {opened.found.visit.timepoint}, and no reset{'; ' if words else ''}{words}"
         return Judged("iUPD", by_measure, told), replace(state, known=known)
     judged = _response(found, past, by_measure, words)
     told = f"{judged.why}; the progression of {opened.found.visit.timepoint} was not confirmed"
@@ -205,6 +212,17 @@ def stands(found: Found, opened: Open, by_measure: str) -> bool:
     if not ("new lesions" in opened.kinds and found.new.counted):
         return False
     return _RANK.get(by_measure, 0) <= _RANK.get(opened.by_measure, 0)
+
+
+def _not_known(found: Found, opened: Open) -> str:
+    """Whether it is not known if what made an open iUPD is still there, in words; "" where it is known."""
+    if "non-target lesions" in opened.kinds and found.nontarget in (None, "NE"):
+        return "the non-target lesions are not evaluated"
+    unseen = ("not in view", "rejected", "not assessed")
+    listed = {n.lesion_id for n in (*found.new.counted, *found.new.doubtful)}
+    states = {m.lesion_id: m.state for m in found.visit.measurements}
+    lost = [n for n in opened.found.new.counted_ids if n not in listed and states.get(n) in unseen]
+    return ", ".join(f"new lesion {n} is {states[n]}" for n in lost)
 
 
 def _response(found: Found, past: Past, by_measure: str, words: str) -> Judged:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from core.errors import InputError
-from core.twin.criteria.table import CRITERIA, calls_by_criterion, calls_of, disagreeing_timepoints
+from core.twin.criteria.table import ABOUT, CRITERIA, calls_by_criterion, calls_of, disagreeing_timepoints
 from core.twin.criteria.targets import Candidate, propose_targets
 from core.twin.criteria.values import FollowedLesion, Measurement, Protocol, Visit
 
@@ -65,7 +65,7 @@ PROTOCOL = Protocol("recist-1.1", "2025-01-01", (FollowedLesion("L1"),), log_sd=
 
 def test_all_criteria_are_shown_and_where_they_disagree():
     calls = calls_by_criterion([_visit(1, 100), _visit(29, 110)], PROTOCOL)
-    assert set(calls) == set(CRITERIA)
+    assert set(calls) == set(CRITERIA) == set(ABOUT)
     assert calls["recist-1.1"][1].call == "SD"
     assert calls["volume-beaumont"][1].call == "SD"
     assert calls["lugano"][1].call == "NE"
