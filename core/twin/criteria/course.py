@@ -14,9 +14,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from core.growth.rates import Z95
-from core.twin.criteria.limits import Limits, Standing, told_by_sum
+from core.twin.criteria.limits import Limits, Standing, amount_words, told_by_sum
 from core.twin.criteria.measures import TargetSum, absent_at_baseline, target_sum
 from core.twin.criteria.other_disease import NewLesions, new_lesions, nontarget_notes, nontarget_status
+from core.twin.criteria.targets import target_notes
 from core.twin.criteria.values import (
     BASELINE,
     Call,
@@ -121,7 +122,7 @@ def judge(found: Found, past: Past, protocol: Protocol, conditions: Conditions |
     if conditions is not None:
         judged = conditions(judged, found.visit, past.baseline)
     if past.progressed_on is not None:
-        why = f"progression was on {past.progressed_on}; by itself this visit were {judged.call}: {judged.why}"
+        why = f"progression was on {past.progressed_on}; by itself this visit would be {judged.call}: {judged.why}"
         return Judged("PD", by_measure, why)
     return judged
 
@@ -239,8 +240,8 @@ def call_from(
     if known is False:
         days = limits.confirmation_days if protocol.confirmation_days is None else protocol.confirmation_days
         notes.append(f"{judged.call} is not confirmed: it must be seen again after {days} days.")
-    if past.progressed_on is not None and past.progressed_on < visit.timepoint and found.new.counted:
-        notes.append(f"Progression dates from {past.progressed_on}, where the new lesion was first seen.")
+    if past.progressed_on is not None and past.progressed_on < visit.timepoint:
+        notes.append(f"Progression dates from {past.progressed_on}.")
     return Call(
         visit.timepoint,
         visit.days,
@@ -267,7 +268,9 @@ def baseline_call(past: Past, protocol: Protocol, limits: Limits) -> Call:
     notes = list(sums.notes)
     if past.not_targets:
         notes.append(f"Absent at baseline and so no target: {', '.join(sorted(past.not_targets))}.")
-    words = f"sum {sums.known:.4g} {limits.unit}" if sums.amounts and not sums.missing else "no complete sum of targets"
+    notes += target_notes(protocol, sums)
+    is_whole = sums.amounts and not sums.missing
+    words = f"sum {amount_words(sums.known, limits)}" if is_whole else "no complete sum of targets"
     if sums.missing:
         notes.append(f"Not known at baseline: {', '.join(sums.missing.values())}.")
     return Call(

@@ -72,28 +72,34 @@ def told_by_sum(now: TargetSum, standing: Standing, limits: Limits) -> tuple[str
     if standing.nadir is None or not standing.baseline.total:
         return "NE", f"the baseline sum is not known: {_whys(standing.baseline) or 'it is 0'}"
     if now.is_gone:
-        return "CR", f"all targets are gone or nodes below 10 mm ({_sum(now.known, limits)})"
+        nodes = ", nodes below 10 mm" if now.nodes and limits.measure == "diameter" else ""
+        return "CR", f"all targets are gone{nodes} ({_sum(now.known, limits)})"
     if standing.was_complete and _is_back(now):
         return "PD", f"disease is back after a complete response ({_sum(now.known, limits)})"
-    if rises(now, standing.nadir, limits):
-        part = f" in the measured targets alone ({_whys(now)})" if now.missing else ""
-        return "PD", _against(now.known, standing.nadir.known, "nadir", limits) + part
+    nadir = standing.nadir
+    if rises(now, nadir, limits):
+        part = f", in the measured targets alone ({_whys(now)})" if now.missing else ""
+        from_nadir = _against(now.known, nadir.known, "nadir", limits)
+        return "PD", f"{_sum(now.known, limits)}, {from_nadir}{part} (limit {_pd_limit(limits)})"
     if now.missing:
         return "NE", f"{_whys(now)}, and the rest ({_sum(now.known, limits)}) is no progression by itself"
-    return _response(now, standing, limits)
+    return _response(now, standing.baseline, nadir, standing.responded, limits)
 
 
-def _response(now: TargetSum, standing: Standing, limits: Limits) -> tuple[str, str]:
-    from_baseline = _against(now.known, standing.baseline.known, "baseline", limits)
-    if now.known <= standing.baseline.known * (1 + limits.pr_percent / 100) * (1 + _ROUNDING):
-        return "PR", from_baseline
-    nadir = standing.nadir.known if standing.nadir else math.nan
-    if limits.keeps_pr and standing.responded:
-        return (
-            "PR",
-            f"{from_baseline}, kept from before as {_against(now.known, nadir, 'nadir', limits)} is no progression",
-        )
-    return "SD", f"{from_baseline} and {_against(now.known, nadir, 'nadir', limits)}"
+def _response(
+    now: TargetSum, baseline: TargetSum, nadir: TargetSum, responded: bool, limits: Limits
+) -> tuple[str, str]:
+    from_baseline = f"{_sum(now.known, limits)}, {_against(now.known, baseline.known, 'baseline', limits)}"
+    if now.known <= baseline.known * (1 + limits.pr_percent / 100) * (1 + _ROUNDING):
+        return "PR", f"{from_baseline} (limit {limits.pr_percent:+g} %)"
+    if nadir.known < baseline.known:
+        words = f"{from_baseline} and {_against(now.known, nadir.known, 'nadir', limits)}"
+    else:
+        words = f"{from_baseline}, which is the nadir"
+    words += f" (limits {limits.pr_percent:+g} %; {_pd_limit(limits)})"
+    if limits.keeps_pr and responded:
+        return "PR", f"{words}; kept from before, as there is no progression"
+    return "SD", words
 
 
 def rises(now: TargetSum, nadir: TargetSum, limits: Limits) -> bool:
@@ -134,6 +140,15 @@ def amount_words(value: float, limits: Limits) -> str:
 
 def _against(value: float, reference: float, name: str, limits: Limits) -> str:
     change = percent(value, reference)
-    share = "" if change is None else f" is {change:+.1f} %"
-    rise = f" ({value - reference:+.3g} mm)" if limits.measure == "diameter" else ""
-    return f"{_sum(value, limits)}{share}{rise} from {name} {amount_words(reference, limits)}"
+    share = [] if change is None else [f"{change:+.1f} %"]
+    rise = [f"{value - reference:+.3g} mm"] if limits.measure == "diameter" else []
+    return f"{' and '.join(share + rise) or 'regrown'} from the {name} of {amount_words(reference, limits)}"
+
+
+def _pd_limit(limits: Limits) -> str:
+    rest = {
+        "sum": f" and {limits.least_rise_mm:g} mm",
+        "one lesion": f" and {limits.least_rise_mm:g} mm in one lesion",
+        "spheres": f" and {limits.least_rise_mm:g} mm of sphere diameters",
+    }[limits.least_rise_of]
+    return f"{limits.pd_percent:+g} %{rest if limits.least_rise_mm else ''}"

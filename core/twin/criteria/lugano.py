@@ -32,6 +32,8 @@ from core.twin.criteria.values import (
 )
 
 CRITERION = "lugano"
+TITLE = "Lugano (Deauville)"
+SOURCE = "Lugano, 10.1200/JCO.2013.54.8800"
 _BY_UPTAKE: Mapping[str | None, tuple[str, str]] = {
     "lower": ("PMR", "uptake lower than at baseline"),
     "same": ("NMR", "uptake as at baseline"),

@@ -27,6 +27,9 @@ from core.twin.criteria.values import (
 )
 
 CRITERION = "percist"
+TITLE = "PERCIST 1.0"
+SOURCE = "PERCIST, 10.2967/jnumed.108.057307"
+ASSUMED = "how hot the baseline must be, how alike the livers, baseline as the reference of PMD"
 CHANGE_PERCENT, LEAST_CHANGE_SUL, TLG_PERCENT = 30.0, 0.8, 75.0
 LIVER_FACTOR, LIVER_SDS, LIVER_PERCENT, LIVER_SUL = 1.5, 2.0, 20.0, 0.3
 
@@ -76,6 +79,11 @@ def _call(visit: Visit, baseline: Visit, protocol: Protocol) -> Call:
     now, missing = hottest_sul(visit)
     start, _ = hottest_sul(baseline)
     by_measure, why = told_by_uptake(visit, baseline, now)
+    if now is None and missing:  # what is known may be enough: the hottest can only be hotter
+        known = max((m.sul_peak for m in visit.measurements if m.sul_peak is not None), default=None)
+        part = told_by_uptake(visit, baseline, known)
+        if part[0] == "PMD":
+            by_measure, why = "PMD", f"{part[1]}, in the measured lesions alone"
     call = by_measure
     if new.counted:
         call, why = "PMD", f"new lesion {new.counted_words}; {why}"

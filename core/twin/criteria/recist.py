@@ -34,7 +34,8 @@ RECIST = Limits(
     least_rise_of="sum",
     keeps_pr=True,
     confirmation_days=None,
-    source="RECIST 1.1, 10.1016/j.ejca.2008.10.026",
+    source="RECIST 1.1, 10.1016/j.ejca.2008.10.026; EORTC's answers, recist.eortc.org",
+    assumed="the least size of a new lesion, that the nadir stops at progression",
 )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from core.errors import InputError
 from core.twin.criteria import irecist as irecist_room
@@ -26,6 +26,25 @@ CRITERIA: Mapping[str, Criterion] = {
     percist_room.CRITERION: percist,
     lugano_room.CRITERION: lugano,
     **dict.fromkeys(VOLUME_LIMITS, volumetric),
+}
+
+
+@dataclass(frozen=True)
+class About:
+    """What people are told of a criterion. Args: assumed: what was not read again in the source; "" where all was."""
+
+    title: str
+    source: str
+    assumed: str
+
+
+ABOUT: Mapping[str, About] = {
+    **{
+        limits.criterion: About(limits.title, limits.source, limits.assumed)
+        for limits in (RECIST, irecist_room.LIMITS, *RANO_LIMITS.values(), *VOLUME_LIMITS.values())
+    },
+    percist_room.CRITERION: About(percist_room.TITLE, percist_room.SOURCE, percist_room.ASSUMED),
+    lugano_room.CRITERION: About(lugano_room.TITLE, lugano_room.SOURCE, ""),
 }
 #: What the words of all criteria have in common, to see where they disagree.
 COMMON_WORD: Mapping[str, str] = {

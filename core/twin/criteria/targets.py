@@ -11,7 +11,8 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from core.twin.criteria.values import FollowedLesion, Measurement
+from core.twin.criteria.measures import TargetSum
+from core.twin.criteria.values import FollowedLesion, Measurement, Protocol
 
 MOST_TARGETS, MOST_AN_ORGAN = 5, 2
 LEAST_MM, LEAST_NODE_MM = 10.0, 15.0
@@ -84,3 +85,16 @@ def _why_not_measurable(candidate: Candidate) -> str:
     if size is None:
         return f"its {what} is not known"
     return "" if size >= least else f"{what} {size:.3g} mm, below {least:g} mm"
+
+
+def target_notes(protocol: Protocol, baseline: TargetSum) -> tuple[str, ...]:
+    """What is unusual of a protocol's targets at baseline, in sentences: too many, or too small to be targets."""
+    notes = []
+    if len(protocol.targets) > MOST_TARGETS:
+        notes.append(f"{len(protocol.targets)} targets; at most five are asked for.")
+    if baseline.measure == "diameter":
+        for lesion, amount in sorted(baseline.amounts.items()):
+            least = LEAST_NODE_MM if lesion in baseline.nodes else LEAST_MM
+            if amount < least:
+                notes.append(f"{lesion} has {amount:.3g} mm at baseline: below {least:g} mm, not measurable.")
+    return tuple(notes)

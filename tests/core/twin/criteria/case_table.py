@@ -3,15 +3,15 @@
 Columns; what is said by visit is parted by ">", the first visit first:
 
 - targets, nontargets, others (lesions that are followed as neither): "L1 60>30>37; node N1 20>9". A number is what the
-  criterion measures: mm (node: short axis), mL for volumes ("8mm": a sphere 8 mm across), SULpeak for PERCIST. "T1-T5":
-  five lesions. 0: absent; small: too small to measure; ?: not assessed; out: not in view; rejected; into M: merged into M;
-  split A+B; .: no word of it; measured?: measured, but its size is not known.
+  criterion measures: mm (node: short axis), mL for volumes ("8mm": a sphere 8 mm across), SULpeak for PERCIST.
+  "T1-T5": five lesions. 0: absent; small: too small to measure; ?: not assessed; out: not in view; rejected;
+  into M: merged into M; split A+B; .: no word of it; measured?: measured, but its size is not known.
 - word: of the non-target lesions; "+" behind it: they grew since the visit before; .: not asked.
-- new: "N1 10", "node N2 12", "N1 ?" (size not known), " sure" or " not sure" behind it: a person's word, " grew"; several
-  by "&"; .: none.
+- new: "N1 10", "node N2 12", "N1 ?" (size not known), " sure" or " not sure" behind it: a person's word, " grew";
+  several by "&"; .: none.
 - steroids: mg dexamethasone; ? unknown. status: better, stable, worse; .: unknown. days: 0>56>112 where empty.
-- other: "deauville", "uptake", "background", "liver", "liversd", "tlg" by visit; "confirm", "noise", "baseline" (number of
-  the visit), "least" (of a new lesion, mm) for all.
+- other: "deauville", "uptake", "background", "liver", "liversd", "tlg" by visit; "confirm", "noise", "baseline" (number
+  of the visit), "least" (of a new lesion, mm) for all.
 - right: the calls; " unconfirmed" or " confirmed" behind a response; "~": would flip within the noise.
 """
 
@@ -71,13 +71,13 @@ def _visit(n: int, days: float, row: dict[str, str], other: dict[str, str], cell
         f"visit {n + 1}",
         days,
         tuple(cell for lesion in cells if (cell := lesion[n] if n < len(lesion) else None) is not None),
-        None if word in (".", "+", ".+") else word.removesuffix("+"),
+        None if word in (".", "+", ".+") else word.removesuffix("+"),  # type: ignore[arg-type]
         word.endswith("+") or None,
         tuple(_new(text) for text in _at(row["new"], n).split("&") if text.strip() != "."),
         _number(_at(row["steroids"], n)),
-        {".": "unknown"}.get(status := _at(row["status"], n), status),
+        {".": "unknown"}.get(status := _at(row["status"], n), status),  # type: ignore[arg-type]
         None if (score := _number(_at(other.get("deauville", ""), n))) is None else int(score),
-        None if (uptake := _at(other.get("uptake", ""), n)) == "." else uptake,
+        None if (uptake := _at(other.get("uptake", ""), n)) == "." else uptake,  # type: ignore[arg-type]
         {"yes": True, "no": False}.get(_at(other.get("background", ""), n)),
         _number(_at(other.get("liver", ""), n)),
         _number(_at(other.get("liversd", ""), n)),

@@ -1,0 +1,115 @@
+"""Proposed targets, the table of criteria, and what a protocol or visit may not say."""
+
+from __future__ import annotations
+
+import pytest
+
+from core.errors import InputError
+from core.twin.criteria.table import ABOUT, CRITERIA, calls_by_criterion, calls_of, disagreeing_timepoints
+from core.twin.criteria.targets import Candidate, propose_targets
+from core.twin.criteria.values import FollowedLesion, Measurement, Protocol, Visit
+
+
+def candidate(name: str, mm: float | None, organ: str = "liver", is_node: bool = False, state="measured") -> Candidate:
+    longest, short = (None, mm) if is_node else (mm, None)
+    return Candidate(FollowedLesion(name, organ, is_node), Measurement(name, state, longest, short))
+
+
+def ids(lesions) -> list[str]:
+    return [lesion.lesion_id for lesion in lesions]
+
+
+def test_the_largest_two_of_an_organ_are_proposed_and_the_others_followed_with_a_reason():
+    found = propose_targets(
+        [candidate("L1", 12), candidate("L2", 30), candidate("L3", 20), candidate("L4", 40, "lung")]
+    )
+    assert ids(found.targets) == ["L4", "L2", "L3"]
+    assert ids(found.nontargets) == ["L1"]
+    assert "two lesions of liver" in found.why_not["L1"]
+
+
+def test_at_most_five_are_proposed():
+    found = propose_targets([candidate(f"L{n}", 50 - n, f"organ {n}") for n in range(1, 8)])
+    assert ids(found.targets) == ["L1", "L2", "L3", "L4", "L5"]
+    assert ids(found.nontargets) == ["L6", "L7"]
+
+
+def test_all_nodes_are_one_organ_and_measured_by_their_short_axis():
+    lesions = [candidate(f"N{n}", mm, f"chain {n}", True) for n, mm in enumerate((16, 15, 20, 14.9, 9), start=1)]
+    found = propose_targets(lesions)
+    assert ids(found.targets) == ["N3", "N1"]
+    assert ids(found.nontargets) == ["N2", "N4"], "N5 is a normal node: neither"
+    assert found.why_not["N4"] == "short axis 14.9 mm, below 15 mm"
+
+
+def test_what_is_small_or_not_measured_is_no_target():
+    lesions = [candidate("L1", 9.9), candidate("L2", None), candidate("L3", None, state="too small to measure")]
+    found = propose_targets([*lesions, candidate("L4", 10), candidate("L5", None, state="absent")])
+    assert ids(found.targets) == ["L4"]
+    assert ids(found.nontargets) == ["L1", "L2", "L3"]
+    assert found.why_not["L2"] == "its longest diameter is not known"
+
+
+def test_no_lesion_gives_no_target_and_lesions_of_no_named_organ_are_of_one():
+    assert propose_targets([]).targets == ()
+    assert ids(propose_targets([candidate(f"L{n}", 20 + n, "") for n in range(3)]).targets) == ["L2", "L1"]
+
+
+def _visit(day: int, mm: float) -> Visit:
+    cell = Measurement("L1", "measured", mm, mm, 1000.0 * mm**3, mm)
+    return Visit(f"2025-01-{day:02d}", day, (cell,), dexamethasone_mg=0, clinical="stable")
+
+
+PROTOCOL = Protocol("recist-1.1", "2025-01-01", (FollowedLesion("L1"),), log_sd=0.05)
+
+
+def test_all_criteria_are_shown_and_where_they_disagree():
+    calls = calls_by_criterion([_visit(1, 100), _visit(29, 110)], PROTOCOL)
+    assert set(calls) == set(CRITERIA) == set(ABOUT)
+    assert calls["recist-1.1"][1].call == "SD"
+    assert calls["volume-beaumont"][1].call == "SD"
+    assert calls["lugano"][1].call == "NE"
+    assert disagreeing_timepoints(calls) == ()
+    more = calls_by_criterion([_visit(1, 100), _visit(29, 116)], PROTOCOL)
+    assert (more["recist-1.1"][1].call, more["volume-beaumont"][1].call) == ("SD", "PD")
+    assert disagreeing_timepoints(more) == ("2025-01-29",)
+    assert more["recist-1.1"][1].flips_within_noise is True
+    assert more["volume-beaumont"][1].flips_within_noise is None, "the noise is of diameters"
+
+
+def test_the_nadir_stops_at_progression():
+    calls = calls_of([_visit(1, 100), _visit(2, 130), _visit(3, 50), _visit(4, 90)], PROTOCOL)
+    assert [call.nadir_mm for call in calls[1:]] == [100, 100, 100]
+    assert {call.progressed_on for call in calls[1:]} == {"2025-01-02"}
+
+
+def test_the_size_at_baseline_is_told_where_it_is_too_small_for_a_target():
+    (call,) = calls_of([_visit(1, 8)], PROTOCOL)
+    assert call.notes == ("L1 has 8 mm at baseline: below 10 mm, not measurable.",)
+
+
+def test_no_visits_have_no_calls():
+    for name in CRITERIA:
+        assert calls_of([], Protocol(name, "2025-01-01")) == ()
+
+
+@pytest.mark.parametrize(
+    ("visits", "protocol", "says"),
+    [
+        ([_visit(1, 10)], Protocol("recist", "2025-01-01"), "Expected a criterion of recist-1.1"),
+        ([_visit(1, 10)], Protocol("recist-1.1", "2024-01-01"), "Expected a visit at the baseline"),
+        ([_visit(2, 10), _visit(1, 10)], Protocol("recist-1.1", "2025-01-01"), "in order of time"),
+    ],
+)
+def test_a_protocol_that_does_not_fit_the_visits_is_refused(visits, protocol, says):
+    with pytest.raises(InputError, match=says):
+        calls_of(visits, protocol)
+
+
+def test_words_and_figures_that_are_none_are_refused():
+    with pytest.raises(InputError, match="at least 0"):
+        Measurement("L1", longest_mm=-1)
+    with pytest.raises(InputError, match="Deauville"):
+        Visit("2025-01-01", 0, deauville=6)
+    with pytest.raises(InputError, match="each lesion once"):
+        Protocol("recist-1.1", "2025-01-01", (FollowedLesion("L1"),), (FollowedLesion("L1"),))
