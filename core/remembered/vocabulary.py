@@ -61,6 +61,7 @@ class EventKind(StrEnum):
     RELAPSE = "relapse"
     DEATH = "death"
     LAST_CONTACT = "last-contact"
+    ASSESSMENT = "assessment"
     OTHER = "other"
     TREATMENT_START = "treatment-start"
     TREATMENT_STOP = "treatment-stop"

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from core.errors import InputError
+from core.remembered.links import lesion_number
 from core.remembered.rows import Event
 from core.remembered.untyped import Json, JsonDict
 from core.remembered.vocabulary import OLD_EVENT_KINDS, EventKind
@@ -24,8 +25,16 @@ from core.types import parse_date
 #: Kinds that a person enters, in the order in which they are offered.
 ENTERED_KINDS = tuple(kind for kind in EventKind if kind not in OLD_EVENT_KINDS)
 #: Kinds that nobody can know of before their day: a plan is none of them.
-_NEVER_AHEAD = (EventKind.CLINICAL_STATUS, EventKind.RELAPSE, EventKind.DEATH, EventKind.LAST_CONTACT)
+_NEVER_AHEAD = (
+    EventKind.CLINICAL_STATUS,
+    EventKind.RELAPSE,
+    EventKind.DEATH,
+    EventKind.LAST_CONTACT,
+    EventKind.ASSESSMENT,
+)
 COURSES = ("better", "stable", "worse")
+NONTARGET_WORDS = ("CR", "non-CR/non-PD", "PD", "NE")
+_YES_NO = ("yes", "no")
 RELAPSE_SHOWN_BY = ("imaging", "histology", "clinical", "laboratory")
 MAX_WORDS = 500
 _NUMBER = re.compile(r"[0-9]+(?:\.[0-9]+)?")
@@ -77,9 +86,17 @@ def _number(key: str, unit: str, low: float, high: float, whole: bool, value: ob
 
 def _one_of(key: str, known: Sequence[str], value: object) -> str:
     word = re.sub(r"[\s_]+", "-", value.strip().lower()) if isinstance(value, str) else ""
-    if word not in known:
+    found = next((one for one in known if one.lower() == word), None)
+    if found is None:
         raise InputError(f"Expected {key} as one of {', '.join(known)}, got {str(value)[:80]!r}. Choose one of them.")
-    return word
+    return found
+
+
+def _lesions(key: str, value: object) -> str:
+    names = [name.strip().upper() for name in str(value).split(",")]
+    if not all(lesion_number(name) for name in names) or len(set(names)) != len(names):
+        raise InputError(f"Expected {key} as lesions with commas between, as L3, L4; got {str(value)[:80]!r}.")
+    return ", ".join(names)
 
 
 def _date(key: str, value: object) -> str:
@@ -136,12 +153,25 @@ FIELDS: Mapping[EventKind, tuple[Field, ...]] = {
     EventKind.CLINICAL_STATUS: (
         _amount("ecog", "ECOG performance status", 0, 4, whole=True),
         _amount("kps", "Karnofsky performance status, %, in tens", 10, 100, whole=True),
-        _choice("course", "since the visit before", COURSES),
+        _choice("course", "against the baseline of the treatment", COURSES),
         _COMMENT,
     ),
     EventKind.RELAPSE: (_SITE, _choice("shown_by", "what shows it", RELAPSE_SHOWN_BY), _COMMENT),
     EventKind.DEATH: (_text("cause", "of what"), _COMMENT),
     EventKind.LAST_CONTACT: (_COMMENT,),
+    EventKind.ASSESSMENT: (
+        _choice("nontarget", "the lesions that are no targets, together", NONTARGET_WORDS),
+        _choice("nontarget_grew", "whether any of them grew since the visit before", _YES_NO),
+        Field("new", "lesions that are new beyond doubt: L3, L4", partial(_lesions, "new")),
+        Field("not_new", "lesions that are not new, or none: L3", partial(_lesions, "not_new")),
+        _amount("deauville", "Deauville score", 1, 5, whole=True),
+        _choice("uptake_change", "of the uptake since baseline", ("lower", "same", "higher")),
+        _choice("uptake_like_background", "whether no lesion stands out of its surroundings", _YES_NO),
+        _amount("liver_sul_mean", "mean SUL of the liver's reference region", 0, 50),
+        _amount("liver_sul_sd", "standard deviation of SUL there", 0, 50),
+        _amount("tlg_ml", "total lesion glycolysis, SUL x mL", 0, 1_000_000),
+        _COMMENT,
+    ),
     EventKind.OTHER: (_text("what", "what happened, in words", required=True), _COMMENT),
 }
 
@@ -207,6 +237,16 @@ def _check_together(kind: EventKind, day: dt.date, values: JsonDict) -> None:
             raise InputError("Expected of the event clinical-status ecog, kps or course, got none of them.")
         if values.get("kps", 10) % 10:
             raise InputError(f"Expected kps in tens, got {values['kps']}.")
+    if kind is EventKind.ASSESSMENT:
+        _check_assessment(values)
+
+
+def _check_assessment(values: JsonDict) -> None:
+    if not values.keys() - {"comment"}:
+        raise InputError("Expected of the event assessment what was seen, as nontarget or new, got none of its words.")
+    both = {*str(values.get("new")).split(", ")} & {*str(values.get("not_new")).split(", ")} - {"None"}
+    if both:
+        raise InputError(f"Expected a lesion to be new or not, got both of {', '.join(sorted(both))}.")
 
 
 def is_checked(event: Event) -> bool:

@@ -7,25 +7,27 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol as Parts
 
-from core.remembered.protocols import Flip, StoredProtocol
+from core.remembered.protocols import Flip, ProtocolSource, StoredProtocol
 from core.remembered.rows import Event
 from core.remembered.sources import EventRecordSource
-from core.remembered.protocols import ProtocolSource
 from core.remembered.untyped import JsonDict
 from core.remembered.vocabulary import EventKind
 from core.review.event_words import ReadEvent, read_events
 from core.review.steroids import dexamethasone_mg
 from core.twin.criteria.adapter import ClinicalWord, SteroidDose, from_timeline
 from core.twin.criteria.assessments import visit_words
-from core.twin.criteria.table import CRITERIA, calls_by_criterion, calls_of, disagreeing_timepoints
+from core.twin.criteria.table import COMMON_WORD, calls_by_criterion, calls_of, disagreeing_timepoints
 from core.twin.criteria.values import Call, Visit
 from core.twin.protocol_in_force import ProtocolInForce, protocol_in_force, visit_days
 from core.twin.timeline import PatientTimeline, patient_timeline
-from core.twin.timeline_changes import interval_change
+from core.twin.timeline_changes import interval_change, number_timepoints
 from core.twin.timeline_store import TimelineStore
+from core.types import TOTAL_LESION_ID
 
 #: A sphere's diameter is the third root of its volume, and so its logarithm's deviation a third.
 _OF_DIAMETER = 1.0 / 3.0
+#: Whose calls are held against those of others.
+VOLUMES = "volume-recist-sphere"
 _STATUS_WORDS = ("better", "stable", "worse")
 
 
@@ -74,23 +76,50 @@ def patient_responses(
     visits = from_timeline(
         timeline, in_force.protocol, steroid_doses(read), clinical_words(read), visit_words(read, visit_days(timeline))
     )
-    calls = _with_noise(timeline, visits, in_force)
     by_criterion = calls_by_criterion(visits, in_force.protocol)
+    calls = tuple(
+        replace(call, notes=(*call.notes, *_contradictions(timeline, call, volume)))
+        for call, volume in zip(_with_noise(timeline, visits, in_force), by_criterion[VOLUMES], strict=True)
+    )
     by_criterion[in_force.protocol.criterion] = calls
     others = {name: found for name, found in by_criterion.items() if name != in_force.protocol.criterion}
     return PatientResponses(in_force, calls, others, disagreeing_timepoints(by_criterion))
 
 
-def _with_noise(
-    timeline: PatientTimeline, visits: Sequence[Visit], in_force: ProtocolInForce
-) -> tuple[Call, ...]:
+def _contradictions(timeline: PatientTimeline, call: Call, volume: Call) -> list[str]:
+    """What the volumes say against a call, in sentences."""
+    said, by_volume = (COMMON_WORD.get(one.call, one.call) for one in (call, volume))
+    found = []
+    if {said, by_volume} in ({"PR", "PD"}, {"CR", "PD"}) and call.criterion != volume.criterion:
+        found.append(f"The volumes contradict it. {volume.sentence}")
+    reference = _reference_day(timeline, call)
+    if said in ("PR", "PD") and not call.new_lesions and reference is not None:
+        change = interval_change(timeline, TOTAL_LESION_ID, reference, call.timepoint).change
+        if change.verdict == "within noise":
+            found.append(f"The change of the total volume since {reference} is within noise ({change.rule}).")
+    return found
+
+
+def _reference_day(timeline: PatientTimeline, call: Call) -> str | None:
+    """The first visit, or for progression that of the least total before: whose total the call's is compared with."""
+    days = [day for day in number_timepoints(timeline, TOTAL_LESION_ID) if day <= call.timepoint]
+    if len(days) < 2 or days[-1] != call.timepoint:
+        return None
+    if COMMON_WORD.get(call.call, call.call) == "PR":
+        return days[0]
+    totals = {day: total.volume_mm3 for day in days[:-1] if (total := timeline.total(day)) is not None}
+    return min(totals, key=lambda day: totals[day] or 0.0)
+
+
+def _with_noise(timeline: PatientTimeline, visits: Sequence[Visit], in_force: ProtocolInForce) -> tuple[Call, ...]:
     """The calls, each asked whether it would be another one within the noise of its own visit."""
     protocol, found = in_force.protocol, []
     plain = calls_of(visits, protocol)
     for n, call in enumerate(plain):
         log_sd = measurement_log_sd(timeline, in_force, call.timepoint)
         if log_sd is not None:
-            call = replace(call, flips_within_noise=calls_of(visits, replace(protocol, log_sd=log_sd))[n].flips_within_noise)
+            noisy = calls_of(visits, replace(protocol, log_sd=log_sd))[n]
+            call = replace(call, flips_within_noise=noisy.flips_within_noise)
         found.append(call)
     return tuple(found)
 
@@ -182,8 +211,3 @@ def call_json(call: Call) -> JsonDict:
     }
     lists = {name: list(values[name]) for name in ("missing", "new_lesions", "notes")}
     return values | percents | lists
-
-
-def criteria_names() -> tuple[str, ...]:
-    """Every criterion's name."""
-    return tuple(CRITERIA)

@@ -55,16 +55,17 @@ def protocol_in_force(
         return None
     said = ResponseProtocol(DEFAULT_CRITERION) if stored is None else stored.protocol
     if said.criterion not in CRITERIA:
-        raise InputError(f"Expected a criterion of {', '.join(CRITERIA)}, got {said.criterion!r}. Set the protocol again.")
+        raise InputError(
+            f"Expected a criterion of {', '.join(CRITERIA)}, got {said.criterion!r}. Set the protocol again."
+        )
     baseline, baseline_why = _baseline(days, said, stored, events)
     proposed = proposed_targets(timeline, baseline)
     targets, nontargets, targets_why = proposed.targets, proposed.nontargets, "proposed by size; nobody has chosen them"
     if said.targets is not None and stored is not None:
         targets, nontargets, targets_why = said.targets, said.nontargets or (), f"chosen by {stored.person}"
-    protocol = Protocol(
-        said.criterion, baseline, targets, nontargets, said.least_new_mm, said.least_new_node_mm
-    )
-    return ProtocolInForce(protocol, stored, baseline_why, targets_why, proposed.why_not if said.targets is None else {})
+    protocol = Protocol(said.criterion, baseline, targets, nontargets, said.least_new_mm, said.least_new_node_mm)
+    why_not = proposed.why_not if said.targets is None else {}
+    return ProtocolInForce(protocol, stored, baseline_why, targets_why, why_not)
 
 
 def visit_days(timeline: PatientTimeline) -> list[str]:

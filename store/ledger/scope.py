@@ -12,7 +12,7 @@ from functools import lru_cache
 
 from core.access import ADMINISTRATOR, IDENTIFIERS_READ, JOBS_OF_ALL, Scope, may
 from core.errors import StoreError
-from core.remembered.vocabulary import MaskMethod
+from core.remembered.vocabulary import EventKind, MaskMethod
 from core.review.readers import AUTOMATIC_METHODS
 
 _OF_PATIENT = "SELECT * FROM main.{0} WHERE patient_id IN (SELECT patient_id FROM patients)"
@@ -28,8 +28,14 @@ RULES: Mapping[str, str] = {
     "datasets_seen": "SELECT unnest($datasets::VARCHAR[]) AS dataset",
     "closed": "SELECT unnest($closed_patients::VARCHAR[]) AS patient_id, unnest($closed_days::VARCHAR[]) AS timepoint",
     "patients": "SELECT * FROM main.patients WHERE $everywhere OR dataset IN (SELECT dataset FROM datasets_seen)",
-    **{name: _OF_PATIENT.format(name) for name in ("timepoints", "scans", "ood_scores", "events")},
+    **{name: _OF_PATIENT.format(name) for name in ("timepoints", "scans", "ood_scores")},
     **{name: _OF_PATIENT.format(name) for name in ("reading_settings", "readings_finished")},
+    # What another reader saw on a scan that this person reads blind.
+    "events": f"""
+        SELECT e.* FROM main.events e
+        LEFT JOIN closed c ON c.patient_id = e.patient_id AND c.timepoint = e.date
+        WHERE e.patient_id IN (SELECT patient_id FROM patients)
+          AND (c.patient_id IS NULL OR e.kind <> '{EventKind.ASSESSMENT.value}' OR e.person = $person)""",
     # A UID leads back to the archive, where it names a person: reading needs none.
     "scan_identifiers": """
         SELECT * FROM main.scan_identifiers

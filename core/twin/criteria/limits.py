@@ -110,11 +110,15 @@ def rises(now: TargetSum, nadir: TargetSum, limits: Limits) -> bool:
     if limits.least_rise_of == "one lesion":
         return any(amount - nadir.amounts.get(lesion, 0.0) >= least for lesion, amount in now.amounts.items())
     if limits.least_rise_of == "spheres":
-        return _spheres_mm(now) - _spheres_mm(nadir) >= least
+        # Lesions that merged are one sphere now: the sum of their diameters falls though nothing shrank.
+        pooled = [name for name, x in now.amounts.items() if x] != [name for name, x in nadir.amounts.items() if x]
+        return _spheres_mm(now, pooled) - _spheres_mm(nadir, pooled) >= least
     return now.known - nadir.known >= least
 
 
-def _spheres_mm(volumes: TargetSum) -> float:
+def _spheres_mm(volumes: TargetSum, pooled: bool) -> float:
+    if pooled:
+        return math.cbrt(6.0 * volumes.known / math.pi)
     return math.fsum((6.0 * volume / math.pi) ** (1 / 3) for volume in volumes.amounts.values())
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 from core.twin.timeline import patient_timeline
-from core.twin.timeline_json import timeline_json
+from core.twin.timeline_json import timeline_report
 from core.twin.trajectory import growth_report
 from store import Store
 from tests.store_phantom import DAY1, DAY2, add_mask, add_scan
@@ -24,7 +24,7 @@ def test_a_mask_that_one_reader_drew_and_had_accepted_is_nowhere_for_one_who_sti
         store.readings.finish("P1", DAY2, person)
     store.decisions.decide("P1", DAY2, 1, "accept", "ann", "good")
     seen = store.seen_by("ben")
-    told = json.dumps([timeline_json(patient_timeline(seen, "P1")), growth_report(seen, "P1")])
+    told = json.dumps([timeline_report(seen, "P1"), growth_report(seen, "P1")])
     assert mask.mask_id not in told
     assert '"L2"' not in told, "a second lesion is ann's finding"
     cell = patient_timeline(seen, "P1").cell("L1", DAY2)
