@@ -42,7 +42,7 @@ _NUMBER = r"((?<![\d.,])\d{1,5}(?:[.,]\d{1,4})?)"
 _WHOLE = r"((?<!\d)\d{1,3})"
 _DOSE = re.compile(rf"{_NUMBER}\s*{_GY}", re.IGNORECASE)
 _TIMES = re.compile(rf"{_WHOLE}\s*[x×*]\s*{_NUMBER}\s*{_GY}", re.IGNORECASE)
-_TIMES_AFTER = re.compile(rf"{_NUMBER}\s*{_GY}\s*[x×*]\s*(\d{1, 3})(?!\d)", re.IGNORECASE)
+_TIMES_AFTER = re.compile(rf"{_NUMBER}\s*{_GY}\s*[x×*]\s*{_WHOLE}(?!\d)", re.IGNORECASE)
 _FRACTIONS = re.compile(
     r"(?<=Gy)\s*(?:/|in)\s*(\d{1,3})(?!\d)(?:\s*(?:#|fx\b|fr\b|fractions?\b))?|(?<!\d)(\d{1,3})\s*(?:#|fx\b|fr\b|fractions?\b)",
     re.IGNORECASE,
