@@ -130,6 +130,8 @@ def test_two_places_are_apart_only_where_both_are_known(first, second, are_apart
     ("kind", "detail", "read_as", "recognised", "left"),
     [
         ("treatment-start", "doxorubicin", "drug-start", {"drug": "doxorubicin"}, ""),
+        ("treatment-start", "wide resection", "surgery", {"procedure": "wide resection"}, ""),
+        ("treatment-start", "imatinib after resection", "drug-start", {"drug": "imatinib after resection"}, ""),
         ("treatment-stop", "end of cycles", "drug-stop", {}, "end of cycles"),
         ("treatment-stop", "SBRT", "drug-stop", {}, "SBRT"),
         ("surgery", "biopsy", "surgery", {"procedure": "biopsy"}, ""),
