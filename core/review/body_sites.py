@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal
 
 #: site -> the words for it, as patterns. What is within another site stands in `WITHIN` as well.
@@ -98,6 +99,7 @@ class BodySite:
         return bool(self.names) and not self.unread
 
 
+@lru_cache(maxsize=4096)
 def read_site(text: str) -> BodySite:
     """A place as people write it: "left hip", "proximal right femur", "whole brain"."""
     rest, names = text, set()

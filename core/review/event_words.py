@@ -41,7 +41,12 @@ _WHOLE_TEXT: Mapping[EventKind, str] = {
     EventKind.DRUG_START: "drug",
 }
 _STEROID = re.compile(rf"\b({'|'.join(STEROIDS)}|dexa?)\b", re.IGNORECASE)
-_MG = re.compile(r"(\d+(?:\.\d+)?)\s*mg\b(\s*(?:/\s*d(?:ay)?\b|a day|per day|daily|od\b|qd\b))?", re.IGNORECASE)
+_MG = re.compile(
+    r"(?<!\d)(\d{1,5}(?:\.\d{1,3})?)\s*mg\b(\s*(?:/\s*d(?:ay)?\b|a day|per day|daily|od\b|qd\b))?", re.IGNORECASE
+)
+#: An operation that an older row has among the treatments; "after resection" is none.
+_OPERATION = re.compile(r"\b(?:surgery|operation|resection|excision|amputation|biopsy|craniotomy|\w{4,}ectomy)\b", re.I)
+_BESIDE = re.compile(r"\b(?:after|before|following|prior|post|pre|adjuvant|neo[\s-]?adjuvant)\b", re.IGNORECASE)
 _ECOG = re.compile(r"\b(?:ECOG|PS|WHO)\s*(?:PS)?\s*[:=]?\s*([0-4])\b", re.IGNORECASE)
 _KPS = re.compile(r"\b(?:KPS|Karnofsky)\s*[:=]?\s*(100|[1-9]0)\b", re.IGNORECASE)
 
@@ -99,6 +104,8 @@ def _of_kind(event: Event, kind: EventKind, text: str) -> ReadEvent:
         return _steroids(event, text)
     if kind is EventKind.CLINICAL_STATUS:
         return _status(event, text)
+    if kind is EventKind.DRUG_START and _OPERATION.search(text) and not _BESIDE.search(text):
+        return ReadEvent(event, EventKind.SURGERY, {"procedure": text})
     if kind is EventKind.DRUG_STOP:  # its text may name a drug or say why: which of them, it does not say
         return ReadEvent(event, kind, {}, text)
     return ReadEvent(event, kind, {_WHOLE_TEXT[kind]: text} if text else {})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 
 from core.review.body_sites import BodySite, read_site
 
@@ -36,14 +37,18 @@ _PATTERNS = {
 #: "RT" is also the right side: only in capitals, or beside a dose.
 _RT = re.compile(r"(?<![\w-])R\.?T\.?(?![\w-])")
 _GY = r"(c?)Gy(?:E|\s*\(RBE\))?(?![a-z])"
-_NUMBER = r"(\d+(?:[.,]\d+)?)"
+#: Numbers of few digits: of a text that is nothing but digits each could begin at every one of them.
+_NUMBER = r"((?<![\d.,])\d{1,5}(?:[.,]\d{1,4})?)"
+_WHOLE = r"((?<!\d)\d{1,3})"
 _DOSE = re.compile(rf"{_NUMBER}\s*{_GY}", re.IGNORECASE)
-_TIMES = re.compile(rf"(\d+)\s*[x×*]\s*{_NUMBER}\s*{_GY}", re.IGNORECASE)
-_TIMES_AFTER = re.compile(rf"{_NUMBER}\s*{_GY}\s*[x×*]\s*(\d+)", re.IGNORECASE)
+_TIMES = re.compile(rf"{_WHOLE}\s*[x×*]\s*{_NUMBER}\s*{_GY}", re.IGNORECASE)
+_TIMES_AFTER = re.compile(rf"{_NUMBER}\s*{_GY}\s*[x×*]\s*{_WHOLE}(?!\d)", re.IGNORECASE)
 _FRACTIONS = re.compile(
-    r"(?<=Gy)\s*(?:/|in)\s*(\d+)(?:\s*(?:#|fx\b|fr\b|fractions?\b))?|(\d+)\s*(?:#|fx\b|fr\b|fractions?\b)",
+    r"(?<=Gy)\s*(?:/|in)\s*(\d{1,3})(?!\d)(?:\s*(?:#|fx\b|fr\b|fractions?\b))?|(?<!\d)(\d{1,3})\s*(?:#|fx\b|fr\b|fractions?\b)",
     re.IGNORECASE,
 )
+#: What is in every text that names a course: most events are told by one look.
+_ANY = re.compile(rf"{'|'.join(_WAYS.values())}|R\.?T|Gy", re.IGNORECASE)
 _EACH = re.compile(
     r"^\s*(?:/\s*(?:d|day|fx|fr|fraction)\b|(?:daily|per\s+(?:day|fraction)|a\s+day|each)\b)", re.IGNORECASE
 )
@@ -59,6 +64,8 @@ _DENIED_AFTER = re.compile(
     r"^[^.;,]{0,20}\b(?:declined|refused|omitted|not (?:given|done|indicated)|cancell?ed|contraindicated)\b",
     re.IGNORECASE,
 )
+#: Characters beside a word in which a denial of it may stand.
+_REACH = 60
 _CUT = re.compile(r"\b(?:biops\w+|resect\w+|excis\w+|amputat\w+)\b", re.IGNORECASE)
 
 
@@ -86,12 +93,15 @@ def names_radiation(text: str, *, is_surgery: bool = False) -> bool:
     return found is not None and not found.denied
 
 
+@lru_cache(maxsize=4096)
 def read_radiation(text: str, *, is_surgery: bool = False) -> RadiationWords | None:
     """The course of radiotherapy that a text names; None where it names none.
 
     Args:
         is_surgery: it is said of an operation: "RT" alone is the right side there.
     """
+    if not _ANY.search(text):
+        return None
     plain = _NOT_A_COURSE.sub(lambda match: " " * len(match[0]), text)
     spans = [(name, match.span()) for name, pattern in _PATTERNS.items() for match in pattern.finditer(plain)]
     dosed = _DOSE.search(plain)
@@ -109,7 +119,8 @@ def read_radiation(text: str, *, is_surgery: bool = False) -> RadiationWords | N
 
 
 def _is_denied(text: str, start: int, end: int) -> bool:
-    return bool(_DENIED_BEFORE.search(text[:start]) or _DENIED_AFTER.search(text[end:]))
+    before, after = text[max(0, start - _REACH) : start], text[end : end + _REACH]
+    return bool(_DENIED_BEFORE.search(before) or _DENIED_AFTER.search(after))
 
 
 def _dose(text: str) -> tuple[float | None, int | None, list[tuple[int, int]]]:

@@ -130,6 +130,8 @@ def test_two_places_are_apart_only_where_both_are_known(first, second, are_apart
     ("kind", "detail", "read_as", "recognised", "left"),
     [
         ("treatment-start", "doxorubicin", "drug-start", {"drug": "doxorubicin"}, ""),
+        ("treatment-start", "wide resection", "surgery", {"procedure": "wide resection"}, ""),
+        ("treatment-start", "imatinib after resection", "drug-start", {"drug": "imatinib after resection"}, ""),
         ("treatment-stop", "end of cycles", "drug-stop", {}, "end of cycles"),
         ("treatment-stop", "SBRT", "drug-stop", {}, "SBRT"),
         ("surgery", "biopsy", "surgery", {"procedure": "biopsy"}, ""),
@@ -155,3 +157,10 @@ def test_two_places_are_apart_only_where_both_are_known(first, second, are_apart
 def test_an_older_row_says_what_was_recognised_and_what_was_not(kind, detail, read_as, recognised, left):
     read = read_event(event("2024-01-10", kind, detail))
     assert (read.kind, read.detail, read.not_recognised) == (read_as, recognised, left)
+
+
+@pytest.mark.parametrize("text", ["5" * 10_000, "RT " * 3000, "60 Gy x " * 1200, "no RT, " * 1400])
+def test_a_long_text_of_nothing_is_read_as_any_other(text):
+    """Some patterns took a minute on these, which pages would wait for."""
+    read = read_event(event("2024-01-10", "house", text))
+    assert read.kind in (None, EventKind.RADIOTHERAPY)
