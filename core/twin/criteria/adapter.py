@@ -1,5 +1,8 @@
 """A patient's timeline as the visits that the criteria judge, with what persons said beside it.
 
+RECIST 1.1 (4.3.5, not re-read) calls a lesion new, and PD, where its place was not scanned at baseline; here a person
+must say so, as the timeline cannot tell a new lesion there from an old one.
+
 The timeline stores no short axis yet: nodes are then not known, which the criteria say (NE).
 """
 

@@ -41,6 +41,7 @@ from core.twin.criteria.course import (
     with_nadir,
 )
 from core.twin.criteria.limits import told_by_sum
+from core.twin.criteria.other_disease import NewLesions
 from core.twin.criteria.recist import RECIST
 from core.twin.criteria.values import Call, Protocol, Visit, call_before_baseline, visits_from_baseline
 
@@ -110,6 +111,7 @@ def step(found: Found, past: Past, state: State) -> tuple[Judged, State]:
     by_measure, words = told_by_sum(found.sums, past.standing, LIMITS)
     if past.nontarget_was_gone and found.nontarget == "non-CR/non-PD":
         found = replace(found, nontarget="PD")  # back after a complete response
+    found = replace(found, new=_still_new(found, state.known))
     known = state.known | set(found.new.counted_ids)
     if state.confirmed_on is not None:
         why = f"progression was confirmed on {state.confirmed_on}"
@@ -136,6 +138,13 @@ def step(found: Found, past: Past, state: State) -> tuple[Judged, State]:
     judged = _response(found, past, by_measure, words)
     told = f"{judged.why}; the progression of {opened.found.visit.timepoint} was not confirmed"
     return replace(judged, why=told), State(None, known, _new_sum_mm(found))
+
+
+def _still_new(found: Found, known: frozenset[str]) -> NewLesions:
+    """New lesions that counted before count while they are there, however small they have become."""
+    back = tuple(n for n in found.new.doubtful if n.lesion_id in known)
+    rest = tuple(n for n in found.new.doubtful if n.lesion_id not in known)
+    return NewLesions((*found.new.counted, *back), rest)
 
 
 def _without_open(

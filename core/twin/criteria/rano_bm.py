@@ -70,7 +70,9 @@ def steroids_and_status(judged: Judged, visit: Visit, baseline: Visit) -> Judged
     if visit.clinical == "worse":
         return Judged("PD", judged.by_measure, f"the clinical status is worse; {why}")
     if call in ("SD", "non-CR/non-PD"):
-        return Judged(call, judged.by_measure, why + _not_known(visit, baseline))
+        raised = _raised(visit, baseline)
+        told = f"{why}; {raised}, which alone is no progression" if raised else why
+        return Judged(call, judged.by_measure, told + _not_known(visit, baseline))
     if call not in ("CR", "PR"):
         return judged
     return _response(judged, visit, baseline)
@@ -79,17 +81,27 @@ def steroids_and_status(judged: Judged, visit: Visit, baseline: Visit) -> Judged
 def _response(judged: Judged, visit: Visit, baseline: Visit) -> Judged:
     dose, before = visit.dexamethasone_mg, baseline.dexamethasone_mg
     call, why, by_measure = judged.call, judged.why, judged.by_measure
-    if dose is not None and before is not None and dose > before:
-        told = f"{call} by measure, but dexamethasone was raised from {before:g} to {dose:g} mg, so no response; {why}"
-        return Judged("SD", by_measure, told)
+    raised = _raised(visit, baseline)
+    if raised:
+        told = f"{call} by measure, but {raised}, so no response; {why}{_not_known(visit, baseline)}"
+        return Judged("SD" if by_measure else "non-CR/non-PD", by_measure, told)
     unknown = _not_known(visit, baseline)
     if dose == 0 and before is None:
         unknown = _not_known(visit, visit)  # no dose is never higher than another
     if unknown:
         return Judged("NE", by_measure, f"{call} by measure, not determinable: {why}{unknown}")
     if call == "CR" and dose:
-        return Judged("PR", by_measure, f"{why}, but no complete response on dexamethasone ({dose:g} mg)")
+        told = f"{why}, but no complete response on dexamethasone ({dose:g} mg)"
+        return Judged("PR" if by_measure else "non-CR/non-PD", by_measure, told)
     return Judged(call, by_measure, f"{why}; dexamethasone {dose:g} mg, clinical status {visit.clinical}")
+
+
+def _raised(visit: Visit, baseline: Visit) -> str:
+    """That the steroid dose is above that at baseline, in words; "" where it is not, or is not known."""
+    dose, before = visit.dexamethasone_mg, baseline.dexamethasone_mg
+    if dose is None or before is None or dose <= before:
+        return ""
+    return f"dexamethasone was raised from {before:g} to {dose:g} mg"
 
 
 def _not_known(visit: Visit, baseline: Visit) -> str:

@@ -59,6 +59,12 @@ def test_what_a_protocol_names_or_the_baseline_has_is_not_new():
     assert is_new_since(found, "L2", D2, D1)
 
 
+def test_a_lesion_that_was_there_before_the_baseline_is_not_new():
+    one, two = lesion("L1", 40), lesion("L2", 12)
+    found = timeline(mask(D1, one, two), mask(D2, one), mask(D3, one, two))
+    assert from_timeline(found, Protocol("recist-1.1", D2, (L1,)))[2].new_lesions == ()
+
+
 def test_a_lesion_whose_place_was_not_in_view_at_baseline_is_new_by_a_persons_word_alone():
     far = lesion("L2", 40, centroid_mm=(100.0, 100.0, 150.0))
     low = Grid((100, 100, 45), FIELD.affine)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from core.errors import InputError
@@ -81,6 +83,24 @@ def test_the_nadir_stops_at_progression():
     calls = calls_of([_visit(1, 100), _visit(2, 130), _visit(3, 50), _visit(4, 90)], PROTOCOL)
     assert [call.nadir_mm for call in calls[1:]] == [100, 100, 100]
     assert {call.progressed_on for call in calls[1:]} == {"2025-01-02"}
+
+
+def test_progression_that_is_confirmed_dates_from_where_it_was_first_called():
+    protocol = Protocol("irecist", "2025-01-01", (FollowedLesion("L1"),))
+    visits = [Visit(f"2025-0{n}-01", 30.0 * n, _visit(1, mm).measurements) for n, mm in ((1, 40), (2, 50), (3, 56))]
+    last = calls_of(visits, protocol)[-1]
+    assert (last.call, last.progressed_on) == ("iCPD", "2025-02-01")
+    assert "Progression dates from 2025-02-01." in last.notes
+
+
+def test_growth_of_non_target_lesions_asks_for_a_persons_word_until_there_is_one():
+    protocol = Protocol("recist-1.1", "2025-01-01", (), (FollowedLesion("L1"),))
+    visits = [_visit(1, 20), _visit(2, 25)]
+    asked = calls_of(visits, protocol)[1]
+    assert asked.call == "non-CR/non-PD"
+    assert "from 20 to 25 mm: a person must say" in asked.notes[0]
+    said = calls_of([visits[0], replace(visits[1], nontarget="non-CR/non-PD")], protocol)[1]
+    assert said.notes == ()
 
 
 def test_the_size_at_baseline_is_told_where_it_is_too_small_for_a_target():
