@@ -274,7 +274,13 @@ class Prompt:
 
 @dataclass(frozen=True)
 class LesionMeasure:
-    """One lesion in one mask. `lesion_id` is "L" + label: identity across the patient's timepoints."""
+    """One lesion in one mask. `lesion_id` is "L" + label: identity across the patient's timepoints.
+
+    Args:
+        short_axis_mm: the longest perpendicular to the longest diameter, in its slice. longest_diameter_3d_mm: in any
+            direction. slices: axial slices that it is on. All three None where nobody measured them, as of masks from
+            before they were measured; their sidecars have no such key, and stay as they are.
+    """
 
     label: int
     lesion_id: str
@@ -282,6 +288,14 @@ class LesionMeasure:
     voxels: int
     longest_diameter_mm: float
     centroid_mm: tuple[float, float, float]
+    short_axis_mm: float | None = None
+    longest_diameter_3d_mm: float | None = None
+    slices: int | None = None
+
+    @property
+    def perpendicular_mm(self) -> float | None:
+        """RANO's name for the short axis: the longest perpendicular to the longest diameter in its slice."""
+        return self.short_axis_mm
 
 
 #: Fields of `MaskRecord` whose key in the sidecar and the database is another.
