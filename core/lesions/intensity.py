@@ -30,8 +30,8 @@ BIN_WIDTHS: Mapping[Modality, float | None] = {"CT": 25.0, "PET": 0.25, "MR": No
 MR_BINS = 32
 #: More bins than these tell nobody anything: the width is doubled until there are no more.
 MOST_BINS = 256
-#: Each voxel is cut in so many cubed parts to tell which share of it lies in the sphere.
-_PARTS = 10
+#: A voxel is cut into parts no longer than this to tell which share of it lies in the sphere.
+_PART_MM = 0.1
 
 
 @dataclass(frozen=True)
@@ -184,9 +184,9 @@ def suv_peak(
 ) -> tuple[float, float] | None:
     """The highest mean of a 1 mL sphere centred on any voxel of the lesion, and the sphere's share that has values.
 
-    The sphere reaches beyond the lesion. A voxel that it cuts counts by the share of it inside (in parts of a tenth of
-    an edge). Where the sphere leaves the image or meets voxels without value, the mean is of the rest, and the share
-    says so. A lesion voxel without value is no centre.
+    The sphere reaches beyond the lesion. A voxel that it cuts counts by the share of it inside (told in parts of at
+    most 0.1 mm). Where the sphere leaves the image or meets voxels without value, the mean is of the rest, and the
+    share says so. A lesion voxel without value is no centre.
 
     Args:
         image: (I, J, K) in SUV; mask: (I, J, K) bool; spacing_mm: voxel size along (i, j, k).
@@ -225,10 +225,10 @@ def _sphere(spacing_mm: tuple[float, float, float], whole_voxels: bool) -> NDArr
     """Weights (odd, odd, odd) that add up to 1: each voxel's share of the sphere around the middle one."""
     spacing = checked_spacing(spacing_mm)
     radius = (3 * PEAK_SPHERE_MM3 / (4 * math.pi)) ** (1 / 3)
-    parts = 1 if whole_voxels else _PARTS
     axes = []
     for size in spacing.tolist():
         reach = math.ceil(radius / size + 0.5)
+        parts = 1 if whole_voxels else math.ceil(size / _PART_MM)
         voxels = np.arange(-reach, reach + 1)[:, None] + (np.arange(parts) + 0.5)[None] / parts - 0.5
         axes.append((voxels * size) ** 2)
     x, y, z = (axis.ravel() for axis in axes)

@@ -42,11 +42,13 @@ def test_the_peak_is_the_mean_of_one_millilitre_and_reaches_beyond_the_lesion() 
     array[9, 9, 9] = 10
     found = uptake(pet(array), lesion(), 3)
     assert found.suv_max == 10
-    assert found.suv_peak == pytest.approx(0.64, rel=0.01)
+    assert found.suv_peak == pytest.approx(0.64, rel=0.002)
     beside = np.zeros(GRID.shape)
     beside[9, 9, 7] = 10  # not of the lesion, 4 mm from its nearest voxel's centre
     outside = uptake(pet(beside), lesion(), 3)
-    assert (outside.suv_max, outside.suv_peak) == (0, pytest.approx(0.64, rel=0.01))
+    assert outside.suv_peak is not None
+    assert outside.suv_max == 0
+    assert 0.62 < outside.suv_peak < 0.64, "the sphere cuts its corners"
 
 
 def test_the_peak_finds_the_hottest_place_and_is_never_above_the_maximum() -> None:
@@ -62,7 +64,7 @@ def test_the_peak_finds_the_hottest_place_and_is_never_above_the_maximum() -> No
         where = (offsets - centre)[:, None] + parts[None]
         share = (((where * spacing) ** 2).sum(-1) <= (3000 / (4 * np.pi)) ** (2 / 3)).mean(1)
         means.append((share @ image.ravel()) / share.sum())
-    assert found[0] == pytest.approx(max(means), rel=1e-9)
+    assert found[0] == pytest.approx(max(means), rel=0.02), "parts ten times as coarse"
     assert found[0] < image.max()
 
 
@@ -77,7 +79,7 @@ def test_ibsis_global_intensity_peak_is_met_by_its_rule_of_whole_voxels(shared_d
 
 
 def test_ibsis_statistics_are_met(shared_data: Path) -> None:
-    """The reference manual's digital phantom, section 3.3: mean 2.15, variance 3.05, median 1, P90 4, least 1, most 6."""
+    """The reference manual's phantom, section 3.3: mean 2.15, variance 3.05, median 1, P90 4, least 1, most 6."""
     image = nib.nifti1.load(shared_data / "ibsi" / "digital_phantom_image.nii.gz").get_fdata()
     mask = nib.nifti1.load(shared_data / "ibsi" / "digital_phantom_mask.nii.gz").get_fdata() > 0
     found = statistics(image[mask], 1.0)

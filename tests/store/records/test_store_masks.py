@@ -259,7 +259,7 @@ def test_short_axis_3d_diameter_and_slices_are_kept_where_measured_and_no_key_of
     assert (second["longest_diameter_mm"], second["short_axis_mm"]) == pytest.approx((16.0, 8.0), abs=1e-3)
     rebuild(root)
     with open_store(root) as store:
-        assert [record.lesions for record in store.masks.versions("P1", DAY1)] == [old.lesions, new.lesions]
+        assert [record.lesions for record in store.masks.of("P1", DAY1)] == [old.lesions, new.lesions]
         assert store.verify() == []
 
 
