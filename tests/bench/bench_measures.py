@@ -108,8 +108,8 @@ def _ours(lesion: LabelMap, lengths: Diameters, values: IntensityMeasure, volume
     itk = {
         "volume mm3": volume_mm3,
         "3-D longest, centre to centre, mm": _centre_to_centre(lengths, lesion),
-        "3-D longest, edge to edge, mm": lengths.longest_3d_mm,
-        "longest in-plane, edge to edge, mm": lengths.longest_mm,
+        "3-D longest, mm (theirs centre to centre)": lengths.longest_3d_mm,
+        "longest in-plane, mm (theirs centre to centre)": lengths.longest_mm,
         "mean": values.mean,
         "sd (n - 1)": sample_sd,
         "median (theirs of a histogram of 128 bins)": values.median,
@@ -160,8 +160,8 @@ def _itk(image: sitk.Image, mask: sitk.Image, lesion: LabelMap) -> dict[str, Any
     return {
         "volume mm3": shape.GetPhysicalSize(1),
         "3-D longest, centre to centre, mm": shape.GetFeretDiameter(1),
-        "3-D longest, edge to edge, mm": shape.GetFeretDiameter(1),
-        "longest in-plane, edge to edge, mm": max(planes),
+        "3-D longest, mm (theirs centre to centre)": shape.GetFeretDiameter(1),
+        "longest in-plane, mm (theirs centre to centre)": max(planes),
         "mean": values.GetMean(1),
         "sd (n - 1)": plain.GetSigma(1),
         "median (theirs of a histogram of 128 bins)": values.GetMedian(1),
