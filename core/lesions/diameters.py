@@ -6,7 +6,8 @@ contour happened to take in, so that the longest diameter of a digitised ball is
 0.4 pixels at 5 pixels across, 0.6 at 10, 0.7 at 20 and 0.8 at 40 (mean of 12 places each); in slices thicker than the
 pixel by 0.1 to 0.4 less, because none lies at the equator. The perpendicular lies in one direction and is off by less
 than half a pixel on average, either way (by 0.6, too short, below 5 pixels across); the 3-D diameter is too long by 0.8
-to 1 voxel of equal edges, and by half a slice or more where slices are thick (`python -m tests.bench measures`). What is stored is not corrected: `longest_without_excess_mm` is.
+to 1 voxel of equal edges, and by half a slice or more where slices are thick (`python -m tests.bench measures`).
+What is stored is not corrected: `longest_without_excess_mm` is.
 
 In-plane is in the slices nearest to axial (`axial_axis`). The long axis is the widest span of the convex hull of the
 outline of all that the piece has in one slice; it may cross a notch. Its perpendicular is the longest unbroken chord in
