@@ -335,7 +335,7 @@ class MaskRecord:
 
     def to_json(self) -> dict[str, Any]:
         """The sidecar: plain JSON values in the order of the design; without what its format has not, as a scan's."""
-        out = {key: getattr(self, name) for key, name in zip(self.stored_keys(), self.__dataclass_fields__, strict=True)}
+        out = {_STORED_MASK_KEYS.get(name, name): getattr(self, name) for name in self.__dataclass_fields__}
         for name in ("prompts", "lesions", _MOVED):
             out[name] = [dict(item) for item in out[name]]
         out["software"] = dict(self.software)
