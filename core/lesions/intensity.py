@@ -190,7 +190,8 @@ def suv_peak(
 
     Args:
         image: (I, J, K) in SUV; mask: (I, J, K) bool; spacing_mm: voxel size along (i, j, k).
-        whole_voxels: IBSI's rule instead: a voxel counts wholly where its centre is inside, else not at all.
+        whole_voxels: IBSI's rule instead: a voxel counts wholly where its centre is inside, else not at all. On three
+            real tumours its peak was up to 6 % higher (`python -m tests.bench measures`).
 
     Returns:
         SUVpeak and its share, 0..1; None where the lesion has no voxel with a value.

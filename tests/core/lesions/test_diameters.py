@@ -16,7 +16,7 @@ from skimage.measure import find_contours, points_in_poly
 from core.errors import GeometryError, InputError
 from core.imaging.volumes import read_label_map, to_sitk
 from core.lesions.diameters import Diameters, axial_axis, diameters, longest_3d_mm, longest_without_excess_mm
-from core.lesions.shape import ibsi_morphology
+from core.lesions.shape import diameters_2d_mm, ibsi_morphology
 from core.types import Grid
 
 UNIT = Grid((40, 40, 6), np.eye(4))
@@ -204,3 +204,5 @@ def test_real_tumours_diameters_are_between_simpleitks_and_the_meshs(shared_data
     assert feret <= found.longest_3d_mm <= feret + diagonal
     mesh = ibsi_morphology(largest, labels.grid.spacing_mm)["maximum_3d_diameter"]
     assert found.longest_3d_mm == pytest.approx(mesh, rel=1e-5)
+    planar = diameters_2d_mm(largest, labels.grid.spacing_mm)
+    assert found.longest_mm == pytest.approx(planar[("row", "column", "slice")[found.axial_axis]], rel=1e-5)
