@@ -123,10 +123,14 @@ def diameters(mask: NDArray[np.bool_], grid: Grid, corner: tuple[int, int, int] 
     if not mask.any():
         return None
     axis = axial_axis(grid)
-    found = []
+    found: list[PieceDiameters] = []
+    shapes: dict[tuple[tuple[int, ...], bytes], _Shape] = {}
     for piece, start in _counted_pieces(mask, grid):
+        key = piece.shape, piece.tobytes()  # what a network strews about is a thousand times the same few voxels
+        if key not in shapes:
+            shapes[key] = _shape_of(piece, grid, axis)
         at = tuple(a + b for a, b in zip(start, corner, strict=True))
-        found.append(_piece(piece, grid, axis, (at[0], at[1], at[2])))
+        found.append(_placed(shapes[key], grid, axis, (at[0], at[1], at[2])))
     return Diameters(
         longest_mm=sum(piece.longest_mm for piece in found),
         perpendicular_mm=sum(piece.perpendicular_mm for piece in found),
@@ -202,11 +206,28 @@ def _counted_pieces(mask: NDArray[np.bool_], grid: Grid) -> list[tuple[NDArray[n
     return [(pieces[boxes[n]] == n + 1, tuple(side.start for side in boxes[n])) for n in counted.tolist()]
 
 
-def _piece(piece: NDArray[np.bool_], grid: Grid, axis: int, corner: tuple[int, int, int]) -> PieceDiameters:
+@dataclass(frozen=True, eq=False)
+class _Shape:
+    """`PieceDiameters` of a crop: the slice counted from its first, axes (2, 2) in mm from the slice's first pixel."""
+
+    slice_index: int
+    longest_mm: float
+    long_axis: NDArray[np.float64]
+    perpendicular_mm: float
+    perpendicular_axis: NDArray[np.float64]
+    longest_3d_mm: float
+    voxels: int
+
+
+def _shape_of(piece: NDArray[np.bool_], grid: Grid, axis: int) -> _Shape:
     planes, pixel_mm = np.moveaxis(piece, axis, 0), _pixel_mm(grid, axis)
     longest, slices = _longest_slices(planes, pixel_mm)
     best: tuple[float, int, NDArray[np.float64], NDArray[np.float64]] | None = None
+    seen = set()
     for number in slices:
+        if (pixels := planes[number].tobytes()) in seen:  # nothing longer in it, and a lower slice has it
+            continue
+        seen.add(pixels)
         outline = _hull_points(_outline(planes[number], pixel_mm))
         contours = _contours(planes[number], pixel_mm)
         spans = squareform(pdist(outline))
@@ -216,20 +237,26 @@ def _piece(piece: NDArray[np.bool_], grid: Grid, axis: int, corner: tuple[int, i
             if best is None or length > best[0] + _SAME_MM:
                 best = length, number, outline[[a, b]], chord
     assert best is not None, "a piece has a voxel, and so a slice"
+    length, number, axis_ends, chord = best
+    solid = longest_3d_mm(piece, grid.spacing_mm)
+    return _Shape(number, longest, axis_ends, length, chord, solid, int(np.count_nonzero(piece)))
 
+
+def _placed(shape: _Shape, grid: Grid, axis: int, corner: tuple[int, int, int]) -> PieceDiameters:
     def ends(points: NDArray[np.float64]) -> Ends:
-        index = np.insert(points / pixel_mm, axis, best[1], axis=1) + np.asarray(corner)
+        in_slice = points / _pixel_mm(grid, axis)
+        index = np.insert(in_slice, axis, shape.slice_index, axis=1) + np.asarray(corner)
         (x0, y0, z0), (x1, y1, z1) = grid.to_mm(index).tolist()
         return (x0, y0, z0), (x1, y1, z1)
 
     return PieceDiameters(
-        slice_index=best[1] + corner[axis],
-        longest_mm=longest,
-        long_axis_mm=ends(best[2]),
-        perpendicular_mm=best[0],
-        perpendicular_axis_mm=ends(best[3]),
-        longest_3d_mm=longest_3d_mm(piece, grid.spacing_mm),
-        voxels=int(np.count_nonzero(piece)),
+        slice_index=shape.slice_index + corner[axis],
+        longest_mm=shape.longest_mm,
+        long_axis_mm=ends(shape.long_axis),
+        perpendicular_mm=shape.perpendicular_mm,
+        perpendicular_axis_mm=ends(shape.perpendicular_axis),
+        longest_3d_mm=shape.longest_3d_mm,
+        voxels=shape.voxels,
     )
 
 
@@ -281,7 +308,16 @@ def _hull_points(points: NDArray[np.float64]) -> NDArray[np.float64]:
 def _contours(plane: NDArray[np.bool_], pixel_mm: NDArray[np.float64]) -> list[NDArray[np.float64]]:
     """The outer contours (n, 2) in mm, closed, halfway between inside and outside pixels; corners touch."""
     filled = np.pad(binary_fill_holes(plane), 1).astype(np.float64)
-    return [(line - 1) * pixel_mm for line in find_contours(filled, 0.5, fully_connected="high")]
+    lines = find_contours(filled, 0.5, fully_connected="high")
+    return [(_corners(line) - 1) * pixel_mm for line in lines]
+
+
+def _corners(line: NDArray[np.float64]) -> NDArray[np.float64]:
+    """A closed contour (n, 2) in pixels without the points at which it goes straight on: less to ask."""
+    steps = np.diff(line, axis=0)
+    before = np.roll(steps, 1, axis=0)
+    corners = line[:-1][steps[:, 0] * before[:, 1] != steps[:, 1] * before[:, 0]]
+    return np.concatenate([corners, corners[:1]])
 
 
 def _longest_chord(contours: Sequence[NDArray[np.float64]], along: NDArray[np.float64]) -> NDArray[np.float64]:
