@@ -31,7 +31,6 @@ MM3_PER_ML = 1000.0
 #: progress(fraction 0..1, message). May raise `JobCancelled`; engines call it often and hold nothing half-written.
 Progress = Callable[[float, str], None]
 
-
 _PIECE = 1 << 20
 
 
@@ -255,10 +254,8 @@ class Prompt:
             raise InputError(f"A {self.type} takes {expected} numbers, got {len(self.coords)}.")
         if not np.isfinite(self.coords).all():
             raise InputError(f"A {self.type} must have finite coordinates, got {self.coords}.")
-        if self.type == "box":
-            x0, y0, x1, y1 = self.coords
-            if x1 < x0 or y1 < y0:
-                raise InputError(f"A box is X0 Y0 X1 Y1 with X0 <= X1 and Y0 <= Y1, got {self.coords}.")
+        if self.type == "box" and not (self.coords[0] <= self.coords[2] and self.coords[1] <= self.coords[3]):
+            raise InputError(f"A box is X0 Y0 X1 Y1 with X0 <= X1 and Y0 <= Y1, got {self.coords}.")
 
     def to_json(self) -> dict[str, Any]:
         """The form in which sidecars hold it."""
@@ -274,7 +271,8 @@ class Prompt:
 
 @dataclass(frozen=True)
 class LesionMeasure:
-    """One lesion in one mask. `lesion_id` is "L" + label: identity across the patient's timepoints."""
+    """One lesion in one mask. `lesion_id` is "L" + label: identity across the patient's timepoints. The last three are
+    None where not measured, as of older masks, whose sidecars have no such keys; see `core.lesions.diameters`."""
 
     label: int
     lesion_id: str
@@ -282,6 +280,9 @@ class LesionMeasure:
     voxels: int
     longest_diameter_mm: float
     centroid_mm: tuple[float, float, float]
+    short_axis_mm: float | None = None
+    longest_diameter_3d_mm: float | None = None
+    slices: int | None = None
 
 
 #: Fields of `MaskRecord` whose key in the sidecar and the database is another.
@@ -334,8 +335,7 @@ class MaskRecord:
 
     def to_json(self) -> dict[str, Any]:
         """The sidecar: plain JSON values in the order of the design; without what its format has not, as a scan's."""
-        fields = self.__dataclass_fields__
-        out = {key: getattr(self, name) for key, name in zip(self.stored_keys(), fields, strict=True)}
+        out = {_STORED_MASK_KEYS.get(name, name): getattr(self, name) for name in self.__dataclass_fields__}
         for name in ("prompts", "lesions", _MOVED):
             out[name] = [dict(item) for item in out[name]]
         out["software"] = dict(self.software)

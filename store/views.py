@@ -91,7 +91,8 @@ _MASKS = """
 SELECT m.patient_id, m.mask_id, m.timepoint, m.version, m.parent_version, m.status, m.method, m.reviewer AS author,
        m.checkpoint_sha256, m.voxels_added, m.voxels_removed, m.scan_sha256, m.volume_mm3, json_transform(m.lesions,
     '[{"lesion_id": "VARCHAR", "label": "INTEGER", "voxels": "BIGINT", "volume_mm3": "DOUBLE",
-       "longest_diameter_mm": "DOUBLE", "centroid_mm": ["DOUBLE"], "rejected": "BOOLEAN"}]') AS lesions
+       "longest_diameter_mm": "DOUBLE", "centroid_mm": ["DOUBLE"], "rejected": "BOOLEAN",
+       "short_axis_mm": "DOUBLE", "longest_diameter_3d_mm": "DOUBLE", "slices": "INTEGER"}]') AS lesions
 FROM masks m
 LEFT JOIN masks f ON f.patient_id = m.patient_id AND f.timepoint = m.timepoint AND f.status = 'accepted'
        AND f.method IN ('manual', 'medsam-manual') AND f.parent_version IS NOT NULL AND m.version < f.version

@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-import contextlib
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import find_objects, generate_binary_structure
-from scipy.ndimage import label as label_pieces
-from scipy.spatial import ConvexHull, QhullError
-from scipy.spatial.distance import pdist
+from scipy.ndimage import find_objects
 
 from core.errors import GeometryError, InputError
+from core.lesions.diameters import diameters
 from core.lesions.metrics import bounding_box, label_confusion
-from core.lesions.sizes import MIN_PIECE_MM3
-from core.types import Grid, LabelMap, LesionMeasure
+from core.types import LabelMap, LesionMeasure
 
 
 @dataclass(frozen=True)
@@ -99,12 +94,10 @@ def replace_lesion(label_map: LabelMap, lesion: int, mask: NDArray[np.bool_]) ->
 
 
 def measure(label_map: LabelMap) -> tuple[LesionMeasure, ...]:
-    """Volume, longest axial diameter and centroid of every lesion, by ascending number; () for an empty mask.
+    """Volume, diameters, slices and centroid of every lesion, by ascending number; () for an empty mask.
 
-    Volume is voxels times voxel volume. The diameter is RECIST's longest in-plane diameter in the slices nearest to
-    axial, edge to edge: the widest span of the convex hull of the outline halfway between inside and outside pixels,
-    so that a single pixel measures its longer edge. Of a lesion in pieces that lie apart the diameters of the
-    pieces add up, and the gap does not; pieces below `MIN_PIECE_MM3` are specks and add nothing.
+    Volume is voxels times voxel volume. The diameters are `core.lesions.diameters.diameters`': in the slices nearest to
+    axial, edge to edge, added up over the pieces of a lesion in pieces that lie apart.
 
     Source: Eisenhauer 2009, 10.1016/j.ejca.2008.10.026 (RECIST 1.1).
     """
@@ -119,84 +112,21 @@ def measure(label_map: LabelMap) -> tuple[LesionMeasure, ...]:
             continue
         mask = inside[box] == label
         voxels = int(np.count_nonzero(mask))
-        centre = np.argwhere(mask).mean(axis=0) + [a.start + b.start for a, b in zip(around, box, strict=True)]
-        x, y, z = grid.to_mm(centre[None])[0]
+        corner = [a.start + b.start for a, b in zip(around, box, strict=True)]
+        x, y, z = grid.to_mm((np.argwhere(mask).mean(axis=0) + corner)[None])[0]
+        found = diameters(mask, grid, (corner[0], corner[1], corner[2]))
+        assert found is not None, "a label that is there has a voxel"
         measures.append(
             LesionMeasure(
                 label=label,
                 lesion_id=f"L{label}",
                 volume_mm3=voxels * grid.voxel_volume_mm3,
                 voxels=voxels,
-                longest_diameter_mm=added_diameters_mm(mask, grid),
+                longest_diameter_mm=found.longest_mm,
                 centroid_mm=(float(x), float(y), float(z)),
+                short_axis_mm=found.short_axis_mm,
+                longest_diameter_3d_mm=found.longest_3d_mm,
+                slices=found.slices,
             )
         )
     return tuple(measures)
-
-
-def axial_axis(grid: Grid) -> int:
-    """The array axis (0, 1 or 2) that runs nearest to feet-head: slices across it are the axial ones."""
-    return int(np.argmax(np.abs(grid.affine[2, :3]) / np.asarray(grid.spacing_mm)))
-
-
-def added_diameters_mm(mask: NDArray[np.bool_], grid: Grid) -> float:
-    """Longest in-plane diameters of a lesion's separate pieces added up, millimetres; 0 for an empty mask.
-
-    Pieces share no face, edge or corner. Those below `MIN_PIECE_MM3` add nothing; where all are, the largest counts.
-
-    Args: as `longest_axial_diameter_mm`. Source: Eisenhauer 2009, 10.1016/j.ejca.2008.10.026 (a lesion that fragments).
-    """
-    pieces, count = label_pieces(mask, structure=generate_binary_structure(3, 3))
-    if count <= 1:
-        return longest_axial_diameter_mm(mask, grid)
-    sizes_mm3 = np.bincount(pieces.ravel(), minlength=count + 1)[1:] * grid.voxel_volume_mm3
-    counted = np.flatnonzero(sizes_mm3 >= MIN_PIECE_MM3)
-    counted = counted if counted.size else np.array([int(np.argmax(sizes_mm3))])
-    boxes = find_objects(pieces)
-    return sum(longest_axial_diameter_mm(pieces[boxes[n]] == n + 1, grid) for n in counted.tolist())
-
-
-def longest_axial_diameter_mm(mask: NDArray[np.bool_], grid: Grid) -> float:
-    """Longest in-plane diameter over the axial slices of one lesion's mask, millimetres; 0 for an empty mask.
-
-    Args:
-        mask: (I, J, K) bool, cropped or not; only spacing and direction are taken from the grid.
-        grid: the label map's grid.
-    """
-    axis = axial_axis(grid)
-    pixel_mm = np.delete(np.asarray(grid.spacing_mm), axis)
-    slices = [plane for plane in np.moveaxis(mask, axis, 0) if plane.any()]
-    outlines = sorted((_outline(plane, pixel_mm) for plane in slices), key=_reach, reverse=True)
-    longest = 0.0
-    for outline in outlines:
-        if _reach(outline) <= longest:
-            break
-        longest = max(longest, widest_span(outline))
-    return longest
-
-
-def _outline(plane: NDArray[np.bool_], pixel_mm: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Points (n, 2) in mm half a pixel beyond each row's and column's outermost pixels: they hold the convex hull."""
-    points: list[NDArray[Any]] = []
-    for axis in (0, 1):
-        lines = plane if axis == 0 else plane.T
-        used = np.flatnonzero(lines.any(axis=1))
-        first = lines[used].argmax(axis=1) - 0.5
-        last = lines.shape[1] - 0.5 - lines[used][:, ::-1].argmax(axis=1)
-        for end in (first, last):
-            points.append(np.stack([used, end] if axis == 0 else [end, used], axis=1))
-    return np.concatenate(points) * pixel_mm
-
-
-def _reach(points: NDArray[np.float64]) -> float:
-    """An upper bound of the widest span: the diagonal of the points' box."""
-    return float(np.linalg.norm(np.ptp(points, axis=0)))
-
-
-def widest_span(points: NDArray[np.float64]) -> float:
-    """The largest distance between any two of (n, d) points; 0 for fewer than two."""
-    if len(points) < 2:
-        return 0.0
-    with contextlib.suppress(QhullError):  # all in one line or plane: no hull to thin them out
-        points = points[ConvexHull(points).vertices]
-    return float(pdist(points).max())

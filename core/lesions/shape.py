@@ -17,7 +17,7 @@ from scipy.spatial import ConvexHull
 from skimage.measure import marching_cubes
 
 from core.errors import GeometryError, InputError
-from core.lesions.masks import widest_span
+from core.lesions.diameters import widest_span
 from core.lesions.metrics import border, bounding_box, checked_spacing
 
 #: The names of `ibsi_morphology`, in the order of the IBSI-1 reference manual.

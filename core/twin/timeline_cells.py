@@ -47,7 +47,8 @@ class Cell:
         state: one of `CELL_STATES`; into: the lesions that it was merged or split into.
         volume_mm3: of all its labels, > 0 where "measured"; 0 where "absent"; None in every other state.
         longest_diameter_mm: in-plane, of its labels and their fragments added up; as the volume.
-        short_axis_mm: the largest perpendicular in the same slice; None where it was not stored with the mask.
+        short_axis_mm: the longest perpendicular in the same slice, added up likewise; None where it was not stored with
+            the mask of one of its labels.
         modality, slice_thickness_mm: of the scan; None where not known.
         mask_id, version, method, checkpoint_sha256, made_by, accepted_by: of the accepted mask and its contour; None
             where there is none, or it is not recorded.

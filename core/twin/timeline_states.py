@@ -114,7 +114,7 @@ def _seen(rows: VisitRows, lesion_id: str, labels: Sequence[JsonObject]) -> Cell
     if volume < MIN_LESION_MM3 and contour.is_automatic and share == 0:
         why = f"{volume:.0f} mm3 by the network alone, which is not relied on below {MIN_LESION_MM3:.0f} mm3."
         return Cell(lesion_id, record.timepoint, "too small to measure", why, link=_cell_link(links), **sources)
-    short = labels[0].get("short_axis_mm") if len(labels) == 1 else None
+    short = [float(lesion["short_axis_mm"]) for lesion in labels if lesion.get("short_axis_mm") is not None]
     pieces = "" if len(labels) == 1 else f", {len(labels)} labels together"
     return Cell(
         lesion_id,
@@ -123,7 +123,7 @@ def _seen(rows: VisitRows, lesion_id: str, labels: Sequence[JsonObject]) -> Cell
         f"Measured in version {record.version}{pieces}.",
         volume_mm3=volume,
         longest_diameter_mm=sum(float(lesion["longest_diameter_mm"]) for lesion in labels),
-        short_axis_mm=None if short is None else float(short),
+        short_axis_mm=sum(short) if len(short) == len(labels) else None,
         link=_cell_link(links),
         **sources,
     )

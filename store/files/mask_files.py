@@ -31,6 +31,10 @@ from core.types import Grid, LabelMap, LesionMeasure
 
 FINAL = "mask_final.nii.gz"
 
+#: What a lesion of a sidecar has since it is measured, after its older keys and only where it is known: sidecars and
+#: audit entries from before stay what they are, byte for byte, and read as None.
+LATER_MEASURES = ("short_axis_mm", "longest_diameter_3d_mm", "slices")
+
 #: A disk that is full, beyond a quota or a limit, read-only or failing: a sentence, and no bug.
 _REFUSALS = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO}
 
@@ -267,6 +271,7 @@ def lesion_values(labels: LabelMap, lesions: Sequence[LesionMeasure]) -> list[Js
                 f"The measurement of {lesion.lesion_id} is of another mask: it says {lesion.voxels} voxels and "
                 f"{lesion.volume_mm3:.3f} mm3, the mask has {voxels} and {volume_mm3:.3f}. Measure this mask."
             )
+        later = {name: getattr(lesion, name) for name in LATER_MEASURES}
         out.append(
             {
                 "label": int(lesion.label),
@@ -276,5 +281,6 @@ def lesion_values(labels: LabelMap, lesions: Sequence[LesionMeasure]) -> list[Js
                 "longest_diameter_mm": float(lesion.longest_diameter_mm),
                 "centroid_mm": [float(x) for x in lesion.centroid_mm],
             }
+            | {name: value for name, value in later.items() if value is not None}
         )
     return out

@@ -13,7 +13,8 @@ from scipy.spatial.distance import pdist
 
 from core.errors import GeometryError, InputError
 from core.imaging.volumes import read_label_map, to_sitk
-from core.lesions.masks import axial_axis, longest_axial_diameter_mm, mask_diff, measure, replace_lesion, widest_span
+from core.lesions.diameters import axial_axis, longest_axial_diameter_mm, widest_span
+from core.lesions.masks import mask_diff, measure, replace_lesion
 from core.types import Grid, LabelMap
 
 GRID = Grid((12, 10, 8), np.array([[1.0, 0, 0, -5], [0, 2.0, 0, 10], [0, 0, 3.0, 100], [0, 0, 0, 1]]))

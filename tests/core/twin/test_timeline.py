@@ -144,7 +144,14 @@ def test_two_labels_of_one_lesion_add_up_and_the_gap_between_them_does_not() -> 
     half = lesion("L1", 12)
     cell = at(timeline(mask(D1, half, {**half, "label": 2, "centroid_mm": (100.0, 100.0, 190.0)})), "L1", D1)
     assert (cell.longest_diameter_mm, cell.volume_mm3) == (24, pytest.approx(2 * ball_mm3(12)))
-    assert cell.short_axis_mm is None
+    assert cell.short_axis_mm is None, "masks from before it was measured have none"
+
+
+def test_short_axes_of_two_labels_add_up_and_one_that_was_not_measured_leaves_none() -> None:
+    one, two = lesion("L1", 12) | {"short_axis_mm": 9.0}, lesion("L1", 12) | {"label": 2, "short_axis_mm": 4.5}
+    assert at(timeline(mask(D1, one)), "L1", D1).short_axis_mm == 9.0
+    assert at(timeline(mask(D1, one, two)), "L1", D1).short_axis_mm == 13.5
+    assert at(timeline(mask(D1, one, two | {"short_axis_mm": None})), "L1", D1).short_axis_mm is None
 
 
 # --- what else a cell can be

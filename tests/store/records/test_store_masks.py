@@ -12,9 +12,10 @@ import pytest
 
 from core.errors import GeometryError, InputError, StoreError
 from core.imaging.volumes import file_sha256, read_label_map
+from core.lesions.masks import measure
 from core.twin.curve_points import volume_points
-from core.types import Grid, MaskRecord, Prompt, Volume
-from store import Store
+from core.types import Grid, LabelMap, MaskRecord, Prompt, Volume
+from store import Store, open_store, rebuild
 from store.files import mask_files
 from tests.store_phantom import (
     DAY1,
@@ -241,6 +242,31 @@ def test_measurements_of_another_mask_are_refused(store: Store) -> None:
             add_mask(store, 4, lesions=measures(other))
     assert store.masks.of("P1") == []
     assert store.verify() == []
+
+
+def test_short_axis_3d_diameter_and_slices_are_kept_where_measured_and_no_key_of_them_where_not(tmp_path: Any) -> None:
+    root = tmp_path / "data"
+    with open_store(root) as store:
+        add_scan(store)
+        old = add_mask(store, 3)  # as every mask from before they were measured
+        mask = LabelMap(labels(3, 2).array, store.scans.reference_grid("P1", DAY1))
+        new = add_mask(store, 3, 2, lesions=measure(mask))
+        assert store.verify() == []
+        store.decisions.decide("P1", DAY1, 2, "accept", "demo", "clinical-review")
+        (patient,) = store.views.cohort()
+    assert not set(mask_files.LATER_MEASURES) & set(old.lesions[0])
+    first, second = new.lesions
+    # 3 and 2 voxels in a row of 8 x 8 x 20 mm: the ends of the row are half a voxel beyond the outermost centres
+    assert [first[name] for name in mask_files.LATER_MEASURES] == pytest.approx([8.0, np.hypot(16, 20), 1], abs=1e-3)
+    assert (second["longest_diameter_mm"], second["short_axis_mm"]) == pytest.approx((16.0, 8.0), abs=1e-3)
+    in_cohort = patient.masks[-1].lesions
+    assert [[one[name] for name in mask_files.LATER_MEASURES] for one in in_cohort] == [
+        [one[name] for name in mask_files.LATER_MEASURES] for one in new.lesions
+    ]
+    rebuild(root)
+    with open_store(root) as store:
+        assert [record.lesions for record in store.masks.of("P1", DAY1)] == [old.lesions, new.lesions]
+        assert store.verify() == []
 
 
 def test_a_mask_needs_a_scan(store: Store) -> None:
