@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 from scipy.stats import norm
 
 from core.growth.forecast import (
-    MIN_POINTS,
     UNAWARE,
     Forecast,
     HindcastResult,
@@ -22,11 +21,11 @@ from core.growth.forecast import (
     QuantileForecast,
     clean_series,
     differs_from_locf,
+    doubts_of_last,
     forecast,
     histories_until,
     longest_days,
     skill,
-    why_no_forecast,
 )
 from core.growth.population import (
     LEVELS,
@@ -37,14 +36,18 @@ from core.growth.population import (
     default_population,
     fix_quantile_crossing,
     locf_quantiles,
+    noise_at_floor,
 )
 from core.growth.series import LOG_FLOOR
+from core.growth.support import MIN_POINTS, notes_of_reach, why_no_forecast
 from core.types import TOTAL_LESION_ID, VolumePoint
 
 Floats = NDArray[np.float64]
 
 #: Correlation of the normal scores of two lesions of one patient (assumed).
 CORRELATION = 0.5
+#: ln(volume / floor) up to which a lesion that was gone is drawn as gone: what noise alone gives it in its 50 % band.
+AS_GONE = float(noise_at_floor()[MEDIAN + 1]) + 1e-9
 DRAWS, SEED = 4000, 20260101
 ASSUMED = (
     "The total is simulated from the lesions together, assuming that lesions of one patient grow alike with a "
@@ -77,8 +80,12 @@ def sum_lesion_forecasts(quantiles: Sequence[Floats], last_mm3: Sequence[float],
                 steps[beyond] = limits[outer] + slope * (drawn[beyond, n] - at[outer])
             logs = np.maximum(steps + np.log(last), LOG_FLOOR)
             volumes = np.exp(np.minimum(logs, 600.0))
-            total[:, h] += np.where((logs <= LOG_FLOOR + 1e-9) & gone, 0.0, volumes)
+            total[:, h] += np.where((logs <= LOG_FLOOR + AS_GONE) & gone, 0.0, volumes)
     return np.quantile(total, LEVELS, axis=0).T
+
+
+def _why_carried(known: LesionSeries) -> str | None:
+    return why_no_forecast(known.volumes_mm3, known.days)
 
 
 def _sum_at(
@@ -90,9 +97,7 @@ def _sum_at(
         past = histories_until(points, points.days.size - 1)
         carried = locf_quantiles(learned, past, horizon[None, :])[0]
         theirs.append(carried)
-        ours.append(
-            carried if why_no_forecast(points.volumes_mm3) else combined_quantiles(learned, past, horizon[None, :])[0]
-        )
+        ours.append(carried if _why_carried(points) else combined_quantiles(learned, past, horizon[None, :])[0])
         last.append(float(points.volumes_mm3[-1]))
     gone = list(absent.values())
     nothing = np.zeros(len(horizon))
@@ -146,17 +151,20 @@ def total_forecast(
     learned = population.everyone
     known_total = clean_series(total)
     there = _at(lesions, float(known_total.days[-1])) if known_total.days.size else {}
-    refused = why_no_forecast(known_total.volumes_mm3)
+    refused = _why_carried(known_total)
     if refused is not None or not there:
         return Forecast(
-            TOTAL_LESION_ID, refused=refused or "No lesion counts in the last total.", learned_from=population.source
+            TOTAL_LESION_ID,
+            refused=refused or "No lesion counts in the last total.",
+            notes=_doubts(_known(there, noise_log_sd)),
+            learned_from=population.source,
         )
     if len(lesions) == 1:
         alone = forecast(next(iter(there.values())), horizon_days, population, noise_log_sd)
         return replace(alone, lesion_id=TOTAL_LESION_ID)
     horizon = np.asarray(horizon_days, dtype=float)
-    longest = longest_days(known_total, learned)
-    horizon = horizon[horizon <= longest]
+    reach = notes_of_reach(known_total.span_days, learned.max_days, horizon)
+    horizon = horizon[horizon <= longest_days(known_total, learned)]
     known = _known(there, noise_log_sd)
     summed, carried = _sum_at(known, _absent(there, known), learned, horizon)
     seen = _total_hindcasts(lesions, known_total, learned, noise_log_sd)
@@ -166,9 +174,9 @@ def total_forecast(
             combined_quantiles(learned, histories_until(points, points.days.size - 1), horizon[None, :])[0]
         )
         for points in known.values()
-        if why_no_forecast(points.volumes_mm3) is None
+        if _why_carried(points) is None
     )
-    notes = _notes(sorted(set(lesions) - set(there)), known, longest if len(horizon) < len(horizon_days) else None)
+    notes = _notes(sorted(set(lesions) - set(there)), known, reach)
     return Forecast(
         TOTAL_LESION_ID,
         QuantileForecast(axis, summed),
@@ -193,7 +201,7 @@ def _total_hindcasts(
     seen = []
     for n in range(MIN_POINTS, total.days.size):
         before = _at(lesions, float(total.days[n - 1]))
-        if why_no_forecast(total.volumes_mm3[:n]) or not before:
+        if why_no_forecast(total.volumes_mm3[:n], total.days[:n]) or not before:
             continue
         days = float(total.days[n] - total.days[n - 1])
         then = _known(before, noise)
@@ -213,14 +221,15 @@ def _total_hindcasts(
     return tuple(seen)
 
 
-def _notes(left_out: Sequence[str], known: Mapping[str, LesionSeries], ends_days: float | None) -> tuple[str, ...]:
-    notes = [ASSUMED, UNAWARE]
+def _doubts(known: Mapping[str, LesionSeries]) -> tuple[str, ...]:
+    return tuple(f"{name}: {doubt}" for name, points in known.items() for doubt in doubts_of_last(points))
+
+
+def _notes(left_out: Sequence[str], known: Mapping[str, LesionSeries], reach: Sequence[str]) -> tuple[str, ...]:
+    notes = [*_doubts(known), ASSUMED, UNAWARE]
     if left_out:
         notes.append(f"{', '.join(left_out)}: not in the last total by itself, and not in its forecast.")
-    carried = [name for name, points in known.items() if why_no_forecast(points.volumes_mm3)]
+    carried = [name for name, points in known.items() if _why_carried(points)]
     if carried:
-        notes.append(f"{', '.join(carried)}: too few points, carried forward as last measured.")
-    if ends_days is not None:
-        weeks = f"{ends_days / 7:.0f} weeks"
-        notes.append(f"It ends after {weeks}: twice the time observed, or where the data behind it end.")
-    return tuple(notes)
+        notes.append(f"{', '.join(carried)}: too few points, or too few days, carried forward as last measured.")
+    return (*notes, *reach)

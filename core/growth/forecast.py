@@ -27,16 +27,13 @@ from core.growth.population import (
     locf_quantiles,
 )
 from core.growth.series import LOG_FLOOR, MAX_HISTORY_SCANS, LesionHistories, lesion_histories, padded_history
+from core.growth.support import MIN_POINTS, end_days, notes_of_reach, why_doubt_last, why_no_forecast
 from core.types import VolumePoint
 
 Floats = NDArray[np.float64]
 
-#: Fewer measurable volumes than this and nothing is forecast.
-MIN_POINTS = 3
 #: Fewest hindcasts from which skill on the patient's own series is computed.
 MIN_CHECKS = 2
-#: A forecast reaches no further than this, or twice the time observed, whichever is more.
-SHORT_DAYS = 84.0
 UNAWARE = "It knows of no treatment to come."
 
 
@@ -131,6 +128,11 @@ class LesionSeries(NamedTuple):
     volumes_mm3: Floats
     noise_log_sd: Floats
 
+    @property
+    def span_days(self) -> float:
+        """From the first point to the last; 0 without points."""
+        return float(self.days[-1] - self.days[0]) if self.days.size else 0.0
+
 
 def clean_series(points: Sequence[VolumePoint], noise_log_sd: Mapping[str, float] | None = None) -> LesionSeries:
     """The points that are finite and >= 0; of two on one day the one given last.
@@ -169,7 +171,8 @@ def _fan(known: LesionSeries, quantiles: Floats, horizon: Floats) -> QuantileFor
 
 def hindcasts(known: LesionSeries, learned: PopulationParameters) -> tuple[HindcastResult, ...]:
     """Hindcasts: the forecast of each visit from the one before it, the first from three usable points."""
-    visits = [n for n in range(MIN_POINTS, known.days.size) if why_no_forecast(known.volumes_mm3[:n]) is None]
+    later = range(MIN_POINTS, known.days.size)
+    visits = [n for n in later if why_no_forecast(known.volumes_mm3[:n], known.days[:n]) is None]
     if not visits:
         return ()
     before = [n - 1 for n in visits]
@@ -212,21 +215,15 @@ def _log_error(forecast_mm3: float, observed_mm3: float) -> float:
     return abs(math.log(max(forecast_mm3, FLOOR_MM3) / max(observed_mm3, FLOOR_MM3)))
 
 
-def why_no_forecast(volumes_mm3: Floats) -> str | None:
-    """Why no forecast can be made from these volumes (n,), or None."""
-    measurable = int((volumes_mm3 > FLOOR_MM3).sum())
-    if measurable >= MIN_POINTS:
-        return None
-    return (
-        f"A forecast needs at least {MIN_POINTS} accepted masks at different dates in which the lesion is larger than "
-        f"5 mm across; there {'is' if measurable == 1 else 'are'} {measurable or 'none'}. Accept more timepoints."
-    )
-
-
 def longest_days(known: LesionSeries, learned: PopulationParameters) -> float:
-    """How far ahead this lesion is forecast, days: twice the time observed, at least twelve weeks, and no further than
-    other lesions were followed."""
-    return min(max(2.0 * float(known.days[-1] - known.days[0]), SHORT_DAYS), learned.max_days)
+    """How far ahead this lesion is forecast, days: see `core.growth.support.end_days`."""
+    return end_days(known.span_days, learned.max_days)
+
+
+def doubts_of_last(known: LesionSeries) -> tuple[str, ...]:
+    """The question whether the last volume is plausible, where it is asked."""
+    doubt = why_doubt_last(known.days, known.volumes_mm3, known.timepoints[-1] if known.timepoints else "")
+    return () if doubt is None else (doubt,)
 
 
 def forecast(
@@ -247,7 +244,8 @@ def forecast(
 
     Returns:
         The fan, LOCF with its own, the checks on the patient's own visits, and the probabilities that are calibrated.
-        `refused` with the reason when fewer than three usable points are there.
+        `refused` with the reason when fewer than three usable points are there, or they lie within too few days. Where
+        the last volume is hardly plausible, the first note asks whether it is, also beside a refusal.
 
     Raises:
         InputError: points of several lesions, or a horizon that is negative or not finite.
@@ -258,12 +256,12 @@ def forecast(
     known = clean_series(points, noise_log_sd)
     lesion = points[0].lesion_id if points else ""
     population = population or default_population()
-    refused = why_no_forecast(known.volumes_mm3)
+    refused, doubts = why_no_forecast(known.volumes_mm3, known.days), doubts_of_last(known)
     if refused is not None:
-        return Forecast(lesion, refused=refused, learned_from=population.source)
+        return Forecast(lesion, refused=refused, notes=doubts, learned_from=population.source)
     learned = population.everyone
-    asked, longest = horizon.size, longest_days(known, learned)
-    horizon = horizon[horizon <= longest]
+    reach = notes_of_reach(known.span_days, learned.max_days, horizon)
+    horizon = horizon[horizon <= longest_days(known, learned)]
     past = histories_until(known, known.days.size - 1)
     ahead = combined_quantiles(learned, past, horizon[None, :])
     carried = locf_quantiles(learned, past, horizon[None, :])
@@ -277,7 +275,7 @@ def forecast(
         skill_vs_locf=skill(checks),
         moved=moved,
         probabilities=_probabilities(known, ahead[0], population),
-        notes=_notes(known, moved, asked > horizon.size, longest),
+        notes=(*doubts, *_notes(known, moved, reach)),
         learned_from=population.source,
     )
 
@@ -293,7 +291,7 @@ def _probabilities(known: LesionSeries, quantiles: Floats, population: Populatio
     return out
 
 
-def _notes(known: LesionSeries, moved: bool, cut: bool, longest: float) -> tuple[str, ...]:
+def _notes(known: LesionSeries, moved: bool, reach: Sequence[str]) -> tuple[str, ...]:
     notes = []
     if moved:
         notes.append(
@@ -303,11 +301,9 @@ def _notes(known: LesionSeries, moved: bool, cut: bool, longest: float) -> tuple
         notes.append(
             "No method does better than the last value here, so that is the forecast; the band is what counts."
         )
-    notes.append(UNAWARE)
-    if cut:
-        notes.append(
-            f"It ends after {longest / 7:.0f} weeks: twice the time observed, or where the data behind it end."
-        )
+    notes += [UNAWARE, *reach]
     if (known.volumes_mm3 <= FLOOR_MM3).any():
         notes.append("Volumes below 5 mm diameter count as 5 mm diameter.")
+    if known.volumes_mm3[-1] <= FLOOR_MM3:
+        notes.append("Most lesions that were once this small stayed so; the upper limits are of those that came back.")
     return tuple(notes)
