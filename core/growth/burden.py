@@ -21,11 +21,11 @@ from core.growth.forecast import (
     QuantileForecast,
     clean_series,
     differs_from_locf,
-    doubts_of_last,
     forecast,
     histories_until,
     longest_days,
     skill,
+    warnings_of,
 )
 from core.growth.population import (
     LEVELS,
@@ -39,15 +39,13 @@ from core.growth.population import (
     noise_at_floor,
 )
 from core.growth.series import LOG_FLOOR
-from core.growth.support import MIN_POINTS, notes_of_reach, why_no_forecast
+from core.growth.support import MIN_POINTS, why_doubt_reach, why_it_ends, why_no_forecast
 from core.types import TOTAL_LESION_ID, VolumePoint
 
 Floats = NDArray[np.float64]
 
 #: Correlation of the normal scores of two lesions of one patient (assumed).
 CORRELATION = 0.5
-#: ln(volume / floor) up to which a lesion that was gone is drawn as gone: what noise alone gives it in its 50 % band.
-AS_GONE = float(noise_at_floor()[MEDIAN + 1]) + 1e-9
 DRAWS, SEED = 4000, 20260101
 ASSUMED = (
     "The total is simulated from the lesions together, assuming that lesions of one patient grow alike with a "
@@ -80,12 +78,17 @@ def sum_lesion_forecasts(quantiles: Sequence[Floats], last_mm3: Sequence[float],
                 steps[beyond] = limits[outer] + slope * (drawn[beyond, n] - at[outer])
             logs = np.maximum(steps + np.log(last), LOG_FLOOR)
             volumes = np.exp(np.minimum(logs, 600.0))
-            total[:, h] += np.where((logs <= LOG_FLOOR + AS_GONE) & gone, 0.0, volumes)
+            total[:, h] += np.where((logs <= LOG_FLOOR + 1e-9) & gone, 0.0, volumes)
     return np.quantile(total, LEVELS, axis=0).T
 
 
 def _why_carried(known: LesionSeries) -> str | None:
     return why_no_forecast(known.volumes_mm3, known.days)
+
+
+def _as_gone(table: Floats, gone: bool) -> Floats:
+    """A forecast (h, 7) as it is added: what was not there at all is not taken for 5 mm because of noise alone."""
+    return np.where(table <= noise_at_floor() + 1e-3, np.minimum(table, 0.0), table) if gone else table
 
 
 def _sum_at(
@@ -103,7 +106,7 @@ def _sum_at(
     nothing = np.zeros(len(horizon))
     sums = []
     for quantiles in (ours, theirs):
-        drawn = sum_lesion_forecasts(quantiles, last, gone)
+        drawn = sum_lesion_forecasts([_as_gone(*pair) for pair in zip(quantiles, gone, strict=True)], last, gone)
         # The median of the sum of draws lies above the sum of medians, by the skew of the bands. That would move the
         # forecast from the last value where no lesion's own has earned it (docs/adr/0009): the middle is the plain sum.
         drawn[:, MEDIAN] = sum(
@@ -151,21 +154,25 @@ def total_forecast(
     learned = population.everyone
     known_total = clean_series(total)
     there = _at(lesions, float(known_total.days[-1])) if known_total.days.size else {}
+    known = _known(there, noise_log_sd)
+    doubts = _doubts(known, learned)
     refused = _why_carried(known_total)
     if refused is not None or not there:
         return Forecast(
             TOTAL_LESION_ID,
             refused=refused or "No lesion counts in the last total.",
-            notes=_doubts(_known(there, noise_log_sd)),
+            notes=doubts,
+            warnings=doubts,
             learned_from=population.source,
         )
     if len(lesions) == 1:
         alone = forecast(next(iter(there.values())), horizon_days, population, noise_log_sd)
         return replace(alone, lesion_id=TOTAL_LESION_ID)
     horizon = np.asarray(horizon_days, dtype=float)
-    reach = notes_of_reach(known_total.span_days, learned.max_days, horizon)
+    far = why_doubt_reach(known_total.span_days, learned.max_days, horizon)
+    warnings = (*doubts, far) if far else doubts
+    end = why_it_ends(known_total.span_days, learned.max_days, horizon)
     horizon = horizon[horizon <= longest_days(known_total, learned)]
-    known = _known(there, noise_log_sd)
     summed, carried = _sum_at(known, _absent(there, known), learned, horizon)
     seen = _total_hindcasts(lesions, known_total, learned, noise_log_sd)
     axis = known_total.days[-1] + horizon
@@ -176,7 +183,7 @@ def total_forecast(
         for points in known.values()
         if _why_carried(points) is None
     )
-    notes = _notes(sorted(set(lesions) - set(there)), known, reach)
+    notes = (*warnings, *_notes(sorted(set(lesions) - set(there)), known, end))
     return Forecast(
         TOTAL_LESION_ID,
         QuantileForecast(axis, summed),
@@ -187,6 +194,7 @@ def total_forecast(
         {},
         None,
         notes,
+        warnings,
         population.source,
     )
 
@@ -221,15 +229,19 @@ def _total_hindcasts(
     return tuple(seen)
 
 
-def _doubts(known: Mapping[str, LesionSeries]) -> tuple[str, ...]:
-    return tuple(f"{name}: {doubt}" for name, points in known.items() for doubt in doubts_of_last(points))
+def _doubts(known: Mapping[str, LesionSeries], learned: PopulationParameters) -> tuple[str, ...]:
+    """Of each lesion, by its name, whether its last volume is plausible."""
+    nothing = np.empty(0)
+    return tuple(
+        f"{name}: {doubt}" for name, points in known.items() for doubt in warnings_of(points, learned, nothing)
+    )
 
 
-def _notes(left_out: Sequence[str], known: Mapping[str, LesionSeries], reach: Sequence[str]) -> tuple[str, ...]:
-    notes = [*_doubts(known), ASSUMED, UNAWARE]
+def _notes(left_out: Sequence[str], known: Mapping[str, LesionSeries], end: str | None) -> tuple[str, ...]:
+    notes = [ASSUMED, UNAWARE]
     if left_out:
         notes.append(f"{', '.join(left_out)}: not in the last total by itself, and not in its forecast.")
     carried = [name for name, points in known.items() if _why_carried(points)]
     if carried:
         notes.append(f"{', '.join(carried)}: too few points, or too few days, carried forward as last measured.")
-    return (*notes, *reach)
+    return (*notes, end) if end else tuple(notes)

@@ -27,7 +27,14 @@ from core.growth.population import (
     locf_quantiles,
 )
 from core.growth.series import LOG_FLOOR, MAX_HISTORY_SCANS, LesionHistories, lesion_histories, padded_history
-from core.growth.support import MIN_POINTS, end_days, notes_of_reach, why_doubt_last, why_no_forecast
+from core.growth.support import (
+    MIN_POINTS,
+    end_days,
+    why_doubt_last,
+    why_doubt_reach,
+    why_it_ends,
+    why_no_forecast,
+)
 from core.types import VolumePoint
 
 Floats = NDArray[np.float64]
@@ -104,7 +111,9 @@ class Forecast:
             the threshold at that day; an event that is not calibrated, or that the lesion is across already, is not
             there.
         refused: why there is no forecast, or None.
-        notes: what to say beside it.
+        notes: what to say beside it, the warnings first.
+        warnings: those of the notes that ask a person to look: a last value that is hardly plausible, a reach beyond
+            the time observed.
         learned_from: the data behind it.
     """
 
@@ -117,6 +126,7 @@ class Forecast:
     probabilities: Mapping[str, Floats] = field(default_factory=dict)
     refused: str | None = None
     notes: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
     learned_from: str = ""
 
 
@@ -220,10 +230,14 @@ def longest_days(known: LesionSeries, learned: PopulationParameters) -> float:
     return end_days(known.span_days, learned.max_days)
 
 
-def doubts_of_last(known: LesionSeries) -> tuple[str, ...]:
-    """The question whether the last volume is plausible, where it is asked."""
-    doubt = why_doubt_last(known.days, known.volumes_mm3, known.timepoints[-1] if known.timepoints else "")
-    return () if doubt is None else (doubt,)
+def warnings_of(known: LesionSeries, learned: PopulationParameters, asked_days: Floats) -> tuple[str, ...]:
+    """What to ask and to warn of: `Forecast.warnings`, of a lesion asked about at `asked_days` (h,) from its last."""
+    when = known.timepoints[-1] if known.timepoints else ""
+    doubts = (
+        why_doubt_last(known.days, known.volumes_mm3, when),
+        why_doubt_reach(known.span_days, learned.max_days, asked_days),
+    )
+    return tuple(doubt for doubt in doubts if doubt)
 
 
 def forecast(
@@ -256,11 +270,12 @@ def forecast(
     known = clean_series(points, noise_log_sd)
     lesion = points[0].lesion_id if points else ""
     population = population or default_population()
-    refused, doubts = why_no_forecast(known.volumes_mm3, known.days), doubts_of_last(known)
+    learned, refused = population.everyone, why_no_forecast(known.volumes_mm3, known.days)
     if refused is not None:
-        return Forecast(lesion, refused=refused, notes=doubts, learned_from=population.source)
-    learned = population.everyone
-    reach = notes_of_reach(known.span_days, learned.max_days, horizon)
+        asked = warnings_of(known, learned, np.empty(0))
+        return Forecast(lesion, refused=refused, notes=asked, warnings=asked, learned_from=population.source)
+    warnings = warnings_of(known, learned, horizon)
+    end = why_it_ends(known.span_days, learned.max_days, horizon)
     horizon = horizon[horizon <= longest_days(known, learned)]
     past = histories_until(known, known.days.size - 1)
     ahead = combined_quantiles(learned, past, horizon[None, :])
@@ -275,7 +290,8 @@ def forecast(
         skill_vs_locf=skill(checks),
         moved=moved,
         probabilities=_probabilities(known, ahead[0], population),
-        notes=(*doubts, *_notes(known, moved, reach)),
+        notes=(*warnings, *_notes(known, moved, end)),
+        warnings=warnings,
         learned_from=population.source,
     )
 
@@ -291,7 +307,7 @@ def _probabilities(known: LesionSeries, quantiles: Floats, population: Populatio
     return out
 
 
-def _notes(known: LesionSeries, moved: bool, reach: Sequence[str]) -> tuple[str, ...]:
+def _notes(known: LesionSeries, moved: bool, end: str | None) -> tuple[str, ...]:
     notes = []
     if moved:
         notes.append(
@@ -301,7 +317,7 @@ def _notes(known: LesionSeries, moved: bool, reach: Sequence[str]) -> tuple[str,
         notes.append(
             "No method does better than the last value here, so that is the forecast; the band is what counts."
         )
-    notes += [UNAWARE, *reach]
+    notes += [UNAWARE, *([end] if end else [])]
     if (known.volumes_mm3 <= FLOOR_MM3).any():
         notes.append("Volumes below 5 mm diameter count as 5 mm diameter.")
     if known.volumes_mm3[-1] <= FLOOR_MM3:

@@ -260,7 +260,7 @@ def combined_quantiles(learned: PopulationParameters, past: LesionHistories, hor
         )
         out[rows] = centre[rows, None] + _stretched(learned, state, limits, flat[rows])
     out[:, MEDIAN] = centre
-    return fix_quantile_crossing(out, _floor(past, h)).reshape(n, h, -1)
+    return fix_quantile_crossing(out, _floor(past, h)).reshape(n, h, len(LEVELS))
 
 
 def locf_quantiles(learned: PopulationParameters, past: LesionHistories, horizon: Floats) -> Floats:
@@ -272,7 +272,7 @@ def locf_quantiles(learned: PopulationParameters, past: LesionHistories, horizon
         days, table = learned.locf_days[state], learned.locf[state]
         out[rows] = np.stack([np.interp(horizon[rows], days, column) for column in table.T], axis=-1)
     out[:, :, MEDIAN] = 0.0
-    return fix_quantile_crossing(out.reshape(n * h, -1), _floor(past, h)).reshape(n, h, -1)
+    return fix_quantile_crossing(out.reshape(n * h, len(LEVELS)), _floor(past, h)).reshape(n, h, len(LEVELS))
 
 
 def prior_alone(learned: PopulationParameters, law: str, past: LesionHistories, horizon: Floats) -> Floats:
@@ -281,7 +281,7 @@ def prior_alone(learned: PopulationParameters, law: str, past: LesionHistories, 
     quantiles = mean[..., None] + sd[..., None] * learned.standardised[law]
     quantiles[..., MEDIAN] = mean
     n, h = horizon.shape
-    return fix_quantile_crossing(quantiles.reshape(n * h, -1), _floor(past, h)).reshape(n, h, -1)
+    return fix_quantile_crossing(quantiles.reshape(n * h, len(LEVELS)), _floor(past, h)).reshape(n, h, len(LEVELS))
 
 
 def probability_below(quantiles: Floats, value: Floats) -> Floats:

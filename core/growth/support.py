@@ -56,24 +56,23 @@ def end_days(span_days: float, max_days: float) -> float:
     return min(MOST_SPANS * span_days, max_days)
 
 
-def notes_of_reach(span_days: float, max_days: float, asked_days: Floats) -> list[str]:
-    """What to say of a forecast that was asked for at `asked_days` (h,) after the last scan: where it ends and why, and
-    from where on it looks further ahead than the lesion was observed."""
-    end, furthest = end_days(span_days, max_days), float(asked_days.max(initial=0.0))
-    notes = []
-    if furthest > end:
-        why = (
-            f"twice the {_days(span_days)} observed"
-            if MOST_SPANS * span_days <= max_days
-            else "no further were enough other lesions followed"
-        )
-        notes.append(f"It ends after {_weeks(end)}: {why}.")
-    if min(furthest, end) > WARNED_SPANS * span_days:
-        notes.append(
-            f"From {_weeks(span_days)} on it looks further ahead than the lesion was observed, and is less sure than "
-            "its band says."
-        )
-    return notes
+def why_it_ends(span_days: float, max_days: float, asked_days: Floats) -> str | None:
+    """Where a forecast that was asked for at `asked_days` (h,) after the last scan ends and why, if that is sooner."""
+    end = end_days(span_days, max_days)
+    if asked_days.max(initial=0.0) <= end:
+        return None
+    why = (
+        f"twice the {_days(span_days)} observed" if end < max_days else "no further were enough other lesions followed"
+    )
+    return f"It ends after {_weeks(end)}: {why}."
+
+
+def why_doubt_reach(span_days: float, max_days: float, asked_days: Floats) -> str | None:
+    """From where on it looks further ahead than the lesion was observed, if it does."""
+    furthest = min(float(asked_days.max(initial=0.0)), end_days(span_days, max_days))
+    if furthest <= WARNED_SPANS * span_days:
+        return None
+    return f"Beyond {_weeks(span_days)} it looks further ahead than the lesion was observed: believe that part less."
 
 
 def why_doubt_last(days: Floats, volumes_mm3: Floats, when: str = "") -> str | None:

@@ -70,7 +70,8 @@ def test_a_stretch_grows_between_the_horizons_it_was_learned_at_and_leaves_media
         module.combined_quantiles(replace(learned, widen=one), past, horizon)
         for one in (dict[str, np.ndarray](), widen)
     )
-    assert wide[0] == pytest.approx(plain[0] * np.array([1, 1.25, 1.5, 1.5])[:, None])
+    floor = np.log(FLOOR_MM3 / 5000)
+    assert wide[0] == pytest.approx(np.maximum(plain[0] * np.array([1, 1.25, 1.5, 1.5])[:, None], floor))
     assert wide[1] == pytest.approx(plain[1])
 
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from scipy.stats import norm
 
 from core.errors import InputError
-from core.growth.burden import _scores, sum_lesion_forecasts, total_forecast
+from core.growth.burden import _as_gone, _scores, sum_lesion_forecasts, total_forecast
 from core.growth.curves import FLOOR_MM3
 from core.growth.forecast import clean_series, forecast, histories_until, longest_days
 from core.growth.population import LEVELS, MEDIAN, combined_quantiles, default_population
@@ -228,8 +228,9 @@ def test_an_absent_lesion_adds_nothing_until_it_comes_back():
     learned = default_population().everyone
     gone = clean_series(points([0, 42, 84, 126], [900, 300, 100, 0]))
     table = combined_quantiles(learned, histories_until(gone, 3), np.array([[84.0]]))[0]
-    there, absent = (sum_lesion_forecasts([table], [FLOOR_MM3], [out])[0] for out in (False, True))
-    assert there[MEDIAN] == pytest.approx(FLOOR_MM3)
+    there, absent = (sum_lesion_forecasts([_as_gone(table, out)], [FLOOR_MM3], [out])[0] for out in (False, True))
+    # Half of the 4,000 draws of what may be measured above the floor are above it, and their median is not quite it.
+    assert there[MEDIAN] == pytest.approx(FLOOR_MM3, rel=0.01)
     assert absent[MEDIAN] == 0.0
     assert absent[-1] == pytest.approx(there[-1])
 

@@ -103,8 +103,9 @@ def test_the_total_ends_at_twice_the_time_observed_and_its_notes_say_what_is_in_
     answer = total_forecast(lesions, total, [252, 253])
     assert answer.fan.days.tolist() == [136 + 252]
     end = "It ends after 36 weeks: twice the 126 days observed."
-    assert answer.notes[:3] == (ASSUMED, UNAWARE, end)
-    assert answer.notes[3].startswith("From 18 weeks on it looks further ahead")
+    (far,) = answer.warnings
+    assert far.startswith("Beyond 18 weeks it looks further ahead")
+    assert answer.notes == (far, ASSUMED, UNAWARE, end)
     assert total_forecast(lesions, total, [126]).notes == (ASSUMED, UNAWARE)
     assert not total_forecast(lesions, total, [28, 168]).moved
 
