@@ -278,7 +278,7 @@ def forecast(
     end = why_it_ends(known.span_days, learned.max_days, horizon)
     horizon = horizon[horizon <= longest_days(known, learned)]
     past = histories_until(known, known.days.size - 1)
-    ahead = combined_quantiles(learned, past, horizon[None, :])
+    ahead, likely = (combined_quantiles(learned, past, horizon[None, :], stretched) for stretched in (True, False))
     carried = locf_quantiles(learned, past, horizon[None, :])
     checks = hindcasts(known, learned)
     moved = differs_from_locf(ahead[0])
@@ -289,7 +289,7 @@ def forecast(
         checks=checks,
         skill_vs_locf=skill(checks),
         moved=moved,
-        probabilities=_probabilities(known, ahead[0], population),
+        probabilities=_probabilities(known, likely[0], population),
         notes=(*warnings, *_notes(known, moved, end)),
         warnings=warnings,
         learned_from=population.source,

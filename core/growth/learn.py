@@ -218,6 +218,17 @@ def next_scan(o: BacktestCases, quantiles: Floats) -> dict[str, dict[str, float]
     }
 
 
+def _unseen(o: BacktestCases, folds: Sequence[dict[str, Any]], stretched: bool) -> Floats:
+    """Quantiles (m, 7) at each target, by what was learned without that patient's fold."""
+    horizon, column = o.grid()
+    quantiles = np.empty((len(o.target), len(LEVELS)))
+    for fold, values in enumerate(folds):
+        in_fold = o.folds[o.target] == fold
+        unseen = combined_quantiles(PopulationParameters.from_json(values), o.past, horizon, stretched)
+        quantiles[in_fold] = unseen[o.target, column][in_fold]
+    return quantiles
+
+
 def document(lesions: Sequence[Lesion], source: str, sha256: str, made_by: str) -> dict[str, Any]:
     """The file: everything learned from `lesions`, and how reliable the probabilities of crossing a threshold are.
 
@@ -231,12 +242,7 @@ def document(lesions: Sequence[Lesion], source: str, sha256: str, made_by: str) 
         )
     o = backtest_cases(lesions)
     folds = [learn(o.select(o.folds != fold)) for fold in range(FOLDS)]
-    horizon, column = o.grid()
-    quantiles = np.empty((len(o.target), len(LEVELS)))
-    for fold, values in enumerate(folds):
-        in_fold = o.folds[o.target] == fold
-        unseen = combined_quantiles(PopulationParameters.from_json(values), o.past, horizon)
-        quantiles[in_fold] = unseen[o.target, column][in_fold]
+    bands, chances = (_unseen(o, folds, stretched) for stretched in (True, False))
     return {
         "version": 2,
         "made_by": made_by,
@@ -245,8 +251,8 @@ def document(lesions: Sequence[Lesion], source: str, sha256: str, made_by: str) 
         "lesions": len(lesions),
         "floor_mm3": round(FLOOR_MM3, 4),
         "levels": list(LEVELS),
-        "reliability": response_probability.reliability(lesions, o, quantiles),
-        "next_scan": next_scan(o, quantiles),
+        "reliability": response_probability.reliability(lesions, o, chances),
+        "next_scan": next_scan(o, bands),
         "everyone": learn(o),
         "folds": folds,
     }

@@ -245,8 +245,15 @@ def _floor(past: LesionHistories, h: int) -> Floats:
     return np.repeat(LOG_FLOOR - past.last, h)
 
 
-def combined_quantiles(learned: PopulationParameters, past: LesionHistories, horizon: Floats) -> Floats:
-    """Quantiles (n, h, 7) of ln(later / last) at `LEVELS`, for horizons (n, h) in days: the forecast that is shown."""
+def combined_quantiles(
+    learned: PopulationParameters, past: LesionHistories, horizon: Floats, stretched: bool = True
+) -> Floats:
+    """Quantiles (n, h, 7) of ln(later / last) at `LEVELS`, for horizons (n, h) in days: the forecast that is shown.
+
+    Args:
+        stretched: as bands are; false for the chance of an event. Bands err on the side of width where few patients
+            were followed (`PopulationParameters.widen`, `back`); a chance that does is too high (docs/growth.md).
+    """
     n, h = horizon.shape
     moved = combined_change(learned, past, horizon)
     history = {name: np.repeat(value, h) for name, value in history_summary(past).items()}
@@ -258,7 +265,9 @@ def combined_quantiles(learned: PopulationParameters, past: LesionHistories, hor
         limits = (
             design_matrix(state, state_history, flat[rows], centre[rows]) @ learned.band[state].T + learned.shift[state]
         )
-        out[rows] = centre[rows, None] + _stretched(learned, state, limits, flat[rows])
+        if stretched:
+            limits = _stretched(learned, state, limits, flat[rows])
+        out[rows] = centre[rows, None] + limits
     out[:, MEDIAN] = centre
     return fix_quantile_crossing(out, _floor(past, h)).reshape(n, h, len(LEVELS))
 
