@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 from scipy.stats import norm
 
 from core.growth.forecast import (
-    MIN_POINTS,
     UNAWARE,
     Forecast,
     HindcastResult,
@@ -26,7 +25,7 @@ from core.growth.forecast import (
     histories_until,
     longest_days,
     skill,
-    why_no_forecast,
+    warnings_of,
 )
 from core.growth.population import (
     LEVELS,
@@ -37,8 +36,10 @@ from core.growth.population import (
     default_population,
     fix_quantile_crossing,
     locf_quantiles,
+    noise_at_floor,
 )
 from core.growth.series import LOG_FLOOR
+from core.growth.support import MIN_POINTS, why_doubt_reach, why_it_ends, why_no_forecast
 from core.types import TOTAL_LESION_ID, VolumePoint
 
 Floats = NDArray[np.float64]
@@ -81,6 +82,15 @@ def sum_lesion_forecasts(quantiles: Sequence[Floats], last_mm3: Sequence[float],
     return np.quantile(total, LEVELS, axis=0).T
 
 
+def _why_carried(known: LesionSeries) -> str | None:
+    return why_no_forecast(known.volumes_mm3, known.days)
+
+
+def _as_gone(table: Floats, gone: bool) -> Floats:
+    """A forecast (h, 7) as it is added: what was not there at all is not taken for 5 mm because of noise alone."""
+    return np.where(table <= noise_at_floor() + 1e-3, np.minimum(table, 0.0), table) if gone else table
+
+
 def _sum_at(
     known: Mapping[str, LesionSeries], absent: Mapping[str, bool], learned: PopulationParameters, horizon: Floats
 ) -> tuple[Floats, Floats]:
@@ -90,15 +100,13 @@ def _sum_at(
         past = histories_until(points, points.days.size - 1)
         carried = locf_quantiles(learned, past, horizon[None, :])[0]
         theirs.append(carried)
-        ours.append(
-            carried if why_no_forecast(points.volumes_mm3) else combined_quantiles(learned, past, horizon[None, :])[0]
-        )
+        ours.append(carried if _why_carried(points) else combined_quantiles(learned, past, horizon[None, :])[0])
         last.append(float(points.volumes_mm3[-1]))
     gone = list(absent.values())
     nothing = np.zeros(len(horizon))
     sums = []
     for quantiles in (ours, theirs):
-        drawn = sum_lesion_forecasts(quantiles, last, gone)
+        drawn = sum_lesion_forecasts([_as_gone(*pair) for pair in zip(quantiles, gone, strict=True)], last, gone)
         # The median of the sum of draws lies above the sum of medians, by the skew of the bands. That would move the
         # forecast from the last value where no lesion's own has earned it (docs/adr/0009): the middle is the plain sum.
         drawn[:, MEDIAN] = sum(
@@ -146,18 +154,25 @@ def total_forecast(
     learned = population.everyone
     known_total = clean_series(total)
     there = _at(lesions, float(known_total.days[-1])) if known_total.days.size else {}
-    refused = why_no_forecast(known_total.volumes_mm3)
+    known = _known(there, noise_log_sd)
+    doubts = _doubts(known, learned)
+    refused = _why_carried(known_total)
     if refused is not None or not there:
         return Forecast(
-            TOTAL_LESION_ID, refused=refused or "No lesion counts in the last total.", learned_from=population.source
+            TOTAL_LESION_ID,
+            refused=refused or "No lesion counts in the last total.",
+            notes=doubts,
+            warnings=doubts,
+            learned_from=population.source,
         )
     if len(lesions) == 1:
         alone = forecast(next(iter(there.values())), horizon_days, population, noise_log_sd)
         return replace(alone, lesion_id=TOTAL_LESION_ID)
     horizon = np.asarray(horizon_days, dtype=float)
-    longest = longest_days(known_total, learned)
-    horizon = horizon[horizon <= longest]
-    known = _known(there, noise_log_sd)
+    far = why_doubt_reach(known_total.span_days, learned.max_days, horizon)
+    warnings = (*doubts, far) if far else doubts
+    end = why_it_ends(known_total.span_days, learned.max_days, horizon)
+    horizon = horizon[horizon <= longest_days(known_total, learned)]
     summed, carried = _sum_at(known, _absent(there, known), learned, horizon)
     seen = _total_hindcasts(lesions, known_total, learned, noise_log_sd)
     axis = known_total.days[-1] + horizon
@@ -166,9 +181,9 @@ def total_forecast(
             combined_quantiles(learned, histories_until(points, points.days.size - 1), horizon[None, :])[0]
         )
         for points in known.values()
-        if why_no_forecast(points.volumes_mm3) is None
+        if _why_carried(points) is None
     )
-    notes = _notes(sorted(set(lesions) - set(there)), known, longest if len(horizon) < len(horizon_days) else None)
+    notes = (*warnings, *_notes(sorted(set(lesions) - set(there)), known, end))
     return Forecast(
         TOTAL_LESION_ID,
         QuantileForecast(axis, summed),
@@ -179,6 +194,7 @@ def total_forecast(
         {},
         None,
         notes,
+        warnings,
         population.source,
     )
 
@@ -193,7 +209,7 @@ def _total_hindcasts(
     seen = []
     for n in range(MIN_POINTS, total.days.size):
         before = _at(lesions, float(total.days[n - 1]))
-        if why_no_forecast(total.volumes_mm3[:n]) or not before:
+        if why_no_forecast(total.volumes_mm3[:n], total.days[:n]) or not before:
             continue
         days = float(total.days[n] - total.days[n - 1])
         then = _known(before, noise)
@@ -213,14 +229,19 @@ def _total_hindcasts(
     return tuple(seen)
 
 
-def _notes(left_out: Sequence[str], known: Mapping[str, LesionSeries], ends_days: float | None) -> tuple[str, ...]:
+def _doubts(known: Mapping[str, LesionSeries], learned: PopulationParameters) -> tuple[str, ...]:
+    """Of each lesion, by its name, whether its last volume is plausible."""
+    nothing = np.empty(0)
+    return tuple(
+        f"{name}: {doubt}" for name, points in known.items() for doubt in warnings_of(points, learned, nothing)
+    )
+
+
+def _notes(left_out: Sequence[str], known: Mapping[str, LesionSeries], end: str | None) -> tuple[str, ...]:
     notes = [ASSUMED, UNAWARE]
     if left_out:
         notes.append(f"{', '.join(left_out)}: not in the last total by itself, and not in its forecast.")
-    carried = [name for name, points in known.items() if why_no_forecast(points.volumes_mm3)]
+    carried = [name for name, points in known.items() if _why_carried(points)]
     if carried:
-        notes.append(f"{', '.join(carried)}: too few points, carried forward as last measured.")
-    if ends_days is not None:
-        weeks = f"{ends_days / 7:.0f} weeks"
-        notes.append(f"It ends after {weeks}: twice the time observed, or where the data behind it end.")
-    return tuple(notes)
+        notes.append(f"{', '.join(carried)}: too few points, or too few days, carried forward as last measured.")
+    return (*notes, end) if end else tuple(notes)

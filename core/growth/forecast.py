@@ -27,16 +27,20 @@ from core.growth.population import (
     locf_quantiles,
 )
 from core.growth.series import LOG_FLOOR, MAX_HISTORY_SCANS, LesionHistories, lesion_histories, padded_history
+from core.growth.support import (
+    MIN_POINTS,
+    end_days,
+    why_doubt_last,
+    why_doubt_reach,
+    why_it_ends,
+    why_no_forecast,
+)
 from core.types import VolumePoint
 
 Floats = NDArray[np.float64]
 
-#: Fewer measurable volumes than this and nothing is forecast.
-MIN_POINTS = 3
 #: Fewest hindcasts from which skill on the patient's own series is computed.
 MIN_CHECKS = 2
-#: A forecast reaches no further than this, or twice the time observed, whichever is more.
-SHORT_DAYS = 84.0
 UNAWARE = "It knows of no treatment to come."
 
 
@@ -107,7 +111,9 @@ class Forecast:
             the threshold at that day; an event that is not calibrated, or that the lesion is across already, is not
             there.
         refused: why there is no forecast, or None.
-        notes: what to say beside it.
+        notes: what to say beside it, the warnings first.
+        warnings: those of the notes that ask a person to look: a last value that is hardly plausible, a reach beyond
+            the time observed.
         learned_from: the data behind it.
     """
 
@@ -120,6 +126,7 @@ class Forecast:
     probabilities: Mapping[str, Floats] = field(default_factory=dict)
     refused: str | None = None
     notes: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
     learned_from: str = ""
 
 
@@ -130,6 +137,11 @@ class LesionSeries(NamedTuple):
     days: Floats
     volumes_mm3: Floats
     noise_log_sd: Floats
+
+    @property
+    def span_days(self) -> float:
+        """From the first point to the last; 0 without points."""
+        return float(self.days[-1] - self.days[0]) if self.days.size else 0.0
 
 
 def clean_series(points: Sequence[VolumePoint], noise_log_sd: Mapping[str, float] | None = None) -> LesionSeries:
@@ -169,7 +181,8 @@ def _fan(known: LesionSeries, quantiles: Floats, horizon: Floats) -> QuantileFor
 
 def hindcasts(known: LesionSeries, learned: PopulationParameters) -> tuple[HindcastResult, ...]:
     """Hindcasts: the forecast of each visit from the one before it, the first from three usable points."""
-    visits = [n for n in range(MIN_POINTS, known.days.size) if why_no_forecast(known.volumes_mm3[:n]) is None]
+    later = range(MIN_POINTS, known.days.size)
+    visits = [n for n in later if why_no_forecast(known.volumes_mm3[:n], known.days[:n]) is None]
     if not visits:
         return ()
     before = [n - 1 for n in visits]
@@ -212,21 +225,19 @@ def _log_error(forecast_mm3: float, observed_mm3: float) -> float:
     return abs(math.log(max(forecast_mm3, FLOOR_MM3) / max(observed_mm3, FLOOR_MM3)))
 
 
-def why_no_forecast(volumes_mm3: Floats) -> str | None:
-    """Why no forecast can be made from these volumes (n,), or None."""
-    measurable = int((volumes_mm3 > FLOOR_MM3).sum())
-    if measurable >= MIN_POINTS:
-        return None
-    return (
-        f"A forecast needs at least {MIN_POINTS} accepted masks at different dates in which the lesion is larger than "
-        f"5 mm across; there {'is' if measurable == 1 else 'are'} {measurable or 'none'}. Accept more timepoints."
-    )
-
-
 def longest_days(known: LesionSeries, learned: PopulationParameters) -> float:
-    """How far ahead this lesion is forecast, days: twice the time observed, at least twelve weeks, and no further than
-    other lesions were followed."""
-    return min(max(2.0 * float(known.days[-1] - known.days[0]), SHORT_DAYS), learned.max_days)
+    """How far ahead this lesion is forecast, days: see `core.growth.support.end_days`."""
+    return end_days(known.span_days, learned.max_days)
+
+
+def warnings_of(known: LesionSeries, learned: PopulationParameters, asked_days: Floats) -> tuple[str, ...]:
+    """What to ask and to warn of: `Forecast.warnings`, of a lesion asked about at `asked_days` (h,) from its last."""
+    when = known.timepoints[-1] if known.timepoints else ""
+    doubts = (
+        why_doubt_last(known.days, known.volumes_mm3, when),
+        why_doubt_reach(known.span_days, learned.max_days, asked_days),
+    )
+    return tuple(doubt for doubt in doubts if doubt)
 
 
 def forecast(
@@ -247,7 +258,8 @@ def forecast(
 
     Returns:
         The fan, LOCF with its own, the checks on the patient's own visits, and the probabilities that are calibrated.
-        `refused` with the reason when fewer than three usable points are there.
+        `refused` with the reason when fewer than three usable points are there, or they lie within too few days. Where
+        the last volume is hardly plausible, the first note asks whether it is, also beside a refusal.
 
     Raises:
         InputError: points of several lesions, or a horizon that is negative or not finite.
@@ -258,14 +270,15 @@ def forecast(
     known = clean_series(points, noise_log_sd)
     lesion = points[0].lesion_id if points else ""
     population = population or default_population()
-    refused = why_no_forecast(known.volumes_mm3)
+    learned, refused = population.everyone, why_no_forecast(known.volumes_mm3, known.days)
     if refused is not None:
-        return Forecast(lesion, refused=refused, learned_from=population.source)
-    learned = population.everyone
-    asked, longest = horizon.size, longest_days(known, learned)
-    horizon = horizon[horizon <= longest]
+        asked = warnings_of(known, learned, np.empty(0))
+        return Forecast(lesion, refused=refused, notes=asked, warnings=asked, learned_from=population.source)
+    warnings = warnings_of(known, learned, horizon)
+    end = why_it_ends(known.span_days, learned.max_days, horizon)
+    horizon = horizon[horizon <= longest_days(known, learned)]
     past = histories_until(known, known.days.size - 1)
-    ahead = combined_quantiles(learned, past, horizon[None, :])
+    ahead, likely = (combined_quantiles(learned, past, horizon[None, :], stretched) for stretched in (True, False))
     carried = locf_quantiles(learned, past, horizon[None, :])
     checks = hindcasts(known, learned)
     moved = differs_from_locf(ahead[0])
@@ -276,8 +289,9 @@ def forecast(
         checks=checks,
         skill_vs_locf=skill(checks),
         moved=moved,
-        probabilities=_probabilities(known, ahead[0], population),
-        notes=_notes(known, moved, asked > horizon.size, longest),
+        probabilities=_probabilities(known, likely[0], population),
+        notes=(*warnings, *_notes(known, moved, end)),
+        warnings=warnings,
         learned_from=population.source,
     )
 
@@ -293,7 +307,7 @@ def _probabilities(known: LesionSeries, quantiles: Floats, population: Populatio
     return out
 
 
-def _notes(known: LesionSeries, moved: bool, cut: bool, longest: float) -> tuple[str, ...]:
+def _notes(known: LesionSeries, moved: bool, end: str | None) -> tuple[str, ...]:
     notes = []
     if moved:
         notes.append(
@@ -303,11 +317,9 @@ def _notes(known: LesionSeries, moved: bool, cut: bool, longest: float) -> tuple
         notes.append(
             "No method does better than the last value here, so that is the forecast; the band is what counts."
         )
-    notes.append(UNAWARE)
-    if cut:
-        notes.append(
-            f"It ends after {longest / 7:.0f} weeks: twice the time observed, or where the data behind it end."
-        )
+    notes += [UNAWARE, *([end] if end else [])]
     if (known.volumes_mm3 <= FLOOR_MM3).any():
         notes.append("Volumes below 5 mm diameter count as 5 mm diameter.")
+    if known.volumes_mm3[-1] <= FLOOR_MM3:
+        notes.append("Most lesions that were once this small stayed so; the upper limits are of those that came back.")
     return tuple(notes)

@@ -21,10 +21,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize
-from sklearn.linear_model import QuantileRegressor
 
 from core.errors import InputError
 from core.growth import response_probability
+from core.growth.calibrate import came_back, fit_conformal_bands, floor_limits, learn_widening
 from core.growth.curves import FLOOR_MM3
 from core.growth.population import (
     LEVELS,
@@ -127,28 +127,6 @@ def learn_weights(o: BacktestCases, change: dict[str, Floats]) -> dict[str, list
     return {law: table.tolist() for law, table in weights.items()}
 
 
-def _regress(x: Floats, y: Floats, level: float) -> Floats:
-    fitted = QuantileRegressor(quantile=level, alpha=1e-4, fit_intercept=False, solver="highs").fit(x, y)
-    return np.asarray(fitted.coef_, dtype=float)
-
-
-def fit_conformal_bands(x: Floats, y: Floats, folds: NDArray[np.int64]) -> tuple[list[list[float]], list[float]]:
-    """Coefficients (7, features) of each level's quantile, and (7,) what to add so that it holds for unseen patients.
-
-    The addition is split-conformal: the level's quantile of y minus what a regression without that patient's fold says.
-    """
-    coefficients, shift = np.zeros((len(LEVELS), x.shape[1])), np.zeros(len(LEVELS))
-    for n, level in enumerate(LEVELS):
-        if n == MEDIAN:
-            continue
-        unseen = np.empty_like(y)
-        for fold in np.unique(folds):
-            in_fold = folds == fold
-            unseen[in_fold] = y[in_fold] - x[in_fold] @ _regress(x[~in_fold], y[~in_fold], level)
-        coefficients[n], shift[n] = _regress(x, y, level), np.quantile(unseen, level)
-    return np.round(coefficients, 5).tolist(), np.round(shift, 5).tolist()
-
-
 def locf_table(o: BacktestCases, at_floor: bool) -> tuple[list[float], list[list[float]]]:
     """Days (bins,) and quantiles (bins, 7) of ln(later / last), patients weighing the same; never narrower later."""
     days: list[float] = []
@@ -192,7 +170,12 @@ def learn(o: BacktestCases) -> dict[str, Any]:
             state, {name: value[rows] for name, value in history.items()}, o.horizon_days[rows], moved[rows]
         )
         y, folds = o.outcome[rows] - moved[rows], o.folds[o.target[rows]]
-        learned["band"][state], learned["shift"][state] = fit_conformal_bands(x, y, folds)
+        bands = fit_conformal_bands(x, y, folds)
+        learned["band"][state], learned["shift"][state] = bands.coefficients, bands.shift
+        if state == "measurable":
+            learned["widen"] = learn_widening(bands.unseen, y, o.horizon_days[rows], o.patients[o.target[rows]])
+        else:
+            learned["back"] = floor_limits(came_back(o))
         learned["locf_days"][state], learned["locf"][state] = locf_table(o, state == "at_floor")
     return learned
 
@@ -202,6 +185,10 @@ def _use_default(learned: dict[str, Any], state: State) -> None:
     lent = default_population().everyone
     for name, table in (("band", lent.band), ("shift", lent.shift), ("locf_days", lent.locf_days), ("locf", lent.locf)):
         learned[name][state] = table[state].tolist()
+    if state == "at_floor":
+        learned["back"] = lent.back.tolist()
+    else:
+        learned["widen"] = {name: table.tolist() for name, table in lent.widen.items()}
 
 
 def _longest(o: BacktestCases) -> float:
@@ -231,6 +218,17 @@ def next_scan(o: BacktestCases, quantiles: Floats) -> dict[str, dict[str, float]
     }
 
 
+def _unseen(o: BacktestCases, folds: Sequence[dict[str, Any]], stretched: bool) -> Floats:
+    """Quantiles (m, 7) at each target, by what was learned without that patient's fold."""
+    horizon, column = o.grid()
+    quantiles = np.empty((len(o.target), len(LEVELS)))
+    for fold, values in enumerate(folds):
+        in_fold = o.folds[o.target] == fold
+        unseen = combined_quantiles(PopulationParameters.from_json(values), o.past, horizon, stretched)
+        quantiles[in_fold] = unseen[o.target, column][in_fold]
+    return quantiles
+
+
 def document(lesions: Sequence[Lesion], source: str, sha256: str, made_by: str) -> dict[str, Any]:
     """The file: everything learned from `lesions`, and how reliable the probabilities of crossing a threshold are.
 
@@ -244,12 +242,7 @@ def document(lesions: Sequence[Lesion], source: str, sha256: str, made_by: str) 
         )
     o = backtest_cases(lesions)
     folds = [learn(o.select(o.folds != fold)) for fold in range(FOLDS)]
-    horizon, column = o.grid()
-    quantiles = np.empty((len(o.target), len(LEVELS)))
-    for fold, values in enumerate(folds):
-        in_fold = o.folds[o.target] == fold
-        unseen = combined_quantiles(PopulationParameters.from_json(values), o.past, horizon)
-        quantiles[in_fold] = unseen[o.target, column][in_fold]
+    bands, chances = (_unseen(o, folds, stretched) for stretched in (True, False))
     return {
         "version": 2,
         "made_by": made_by,
@@ -258,8 +251,8 @@ def document(lesions: Sequence[Lesion], source: str, sha256: str, made_by: str) 
         "lesions": len(lesions),
         "floor_mm3": round(FLOOR_MM3, 4),
         "levels": list(LEVELS),
-        "reliability": response_probability.reliability(lesions, o, quantiles),
-        "next_scan": next_scan(o, quantiles),
+        "reliability": response_probability.reliability(lesions, o, chances),
+        "next_scan": next_scan(o, bands),
         "everyone": learn(o),
         "folds": folds,
     }

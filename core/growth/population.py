@@ -11,7 +11,7 @@ from __future__ import annotations
 import functools
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -21,6 +21,7 @@ from scipy.special import ndtr, ndtri
 
 from core.errors import InputError
 from core.growth.prior import posterior
+from core.growth.rates import READER_LOG_SD
 from core.growth.series import FOLDS, LOG_FLOOR, MIN_HISTORY, LesionHistories
 from core.remembered.rows import ReferenceSet
 
@@ -38,6 +39,12 @@ State = Literal["measurable", "at_floor"]
 STATES: tuple[State, State] = ("measurable", "at_floor")
 
 
+def noise_at_floor() -> Floats:
+    """(7,) ln(later / floor) by which what is as large as the floor is measured above it, by the readers' noise alone:
+    the least that a lesion at the floor is given, for nobody knows that it will not be measured again."""
+    return np.maximum(ndtri(LEVELS) * READER_LOG_SD, 0.0)
+
+
 @dataclass(frozen=True, eq=False)
 class PopulationParameters:
     """Parameters of the population model, learned from one set of patients.
@@ -49,6 +56,9 @@ class PopulationParameters:
         shift: state -> (7,) what calibration adds to each quantile.
         locf_days, locf: state -> (bins,) days and (bins, 7) quantiles of ln(later / last).
         max_days: beyond it fewer than 50 lesions were followed: no forecast.
+        widen: "days" (k,) and "factors" (k, 7) by which the limits of a measurable lesion are stretched away from the
+            median; {}: not at all, as in what was learned before long horizons were calibrated by themselves.
+        back: (7,) ln(later / floor) that a lesion at the floor is given at least, whatever the horizon.
     """
 
     priors: Mapping[str, Mapping[str, float]]
@@ -59,6 +69,8 @@ class PopulationParameters:
     locf_days: Mapping[str, Floats]
     locf: Mapping[str, Floats]
     max_days: float
+    widen: Mapping[str, Floats] = field(default_factory=dict)
+    back: Floats = field(default_factory=noise_at_floor)
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> PopulationParameters:
@@ -67,6 +79,8 @@ class PopulationParameters:
         return cls(
             priors=values["priors"],
             max_days=float(values["max_days"]),
+            widen={k: np.array(v, dtype=float) for k, v in values.get("widen", {}).items()},
+            back=np.array(values.get("back", noise_at_floor()), dtype=float),
             **{name: {k: np.array(v, dtype=float) for k, v in values[name].items()} for name in arrays},
         )
 
@@ -216,12 +230,30 @@ def fix_quantile_crossing(quantiles: Floats, floor: Floats) -> Floats:
     return out
 
 
+def _stretched(learned: PopulationParameters, state: State, limits: Floats, horizon: Floats) -> Floats:
+    """Limits (m, 7) about the median as calibration left them: stretched at long horizons, and never of no width where
+    the lesion is at the floor."""
+    if state == "at_floor":
+        return np.maximum(limits, learned.back)
+    if not learned.widen:
+        return limits
+    days, factors = learned.widen["days"], learned.widen["factors"]
+    return limits * np.stack([np.interp(horizon, days, column) for column in factors.T], axis=-1)
+
+
 def _floor(past: LesionHistories, h: int) -> Floats:
     return np.repeat(LOG_FLOOR - past.last, h)
 
 
-def combined_quantiles(learned: PopulationParameters, past: LesionHistories, horizon: Floats) -> Floats:
-    """Quantiles (n, h, 7) of ln(later / last) at `LEVELS`, for horizons (n, h) in days: the forecast that is shown."""
+def combined_quantiles(
+    learned: PopulationParameters, past: LesionHistories, horizon: Floats, stretched: bool = True
+) -> Floats:
+    """Quantiles (n, h, 7) of ln(later / last) at `LEVELS`, for horizons (n, h) in days: the forecast that is shown.
+
+    Args:
+        stretched: as bands are; false for the chance of an event. Bands err on the side of width where few patients
+            were followed (`PopulationParameters.widen`, `back`); a chance that does is too high (docs/growth.md).
+    """
     n, h = horizon.shape
     moved = combined_change(learned, past, horizon)
     history = {name: np.repeat(value, h) for name, value in history_summary(past).items()}
@@ -233,9 +265,11 @@ def combined_quantiles(learned: PopulationParameters, past: LesionHistories, hor
         limits = (
             design_matrix(state, state_history, flat[rows], centre[rows]) @ learned.band[state].T + learned.shift[state]
         )
+        if stretched:
+            limits = _stretched(learned, state, limits, flat[rows])
         out[rows] = centre[rows, None] + limits
     out[:, MEDIAN] = centre
-    return fix_quantile_crossing(out, _floor(past, h)).reshape(n, h, -1)
+    return fix_quantile_crossing(out, _floor(past, h)).reshape(n, h, len(LEVELS))
 
 
 def locf_quantiles(learned: PopulationParameters, past: LesionHistories, horizon: Floats) -> Floats:
@@ -247,7 +281,7 @@ def locf_quantiles(learned: PopulationParameters, past: LesionHistories, horizon
         days, table = learned.locf_days[state], learned.locf[state]
         out[rows] = np.stack([np.interp(horizon[rows], days, column) for column in table.T], axis=-1)
     out[:, :, MEDIAN] = 0.0
-    return fix_quantile_crossing(out.reshape(n * h, -1), _floor(past, h)).reshape(n, h, -1)
+    return fix_quantile_crossing(out.reshape(n * h, len(LEVELS)), _floor(past, h)).reshape(n, h, len(LEVELS))
 
 
 def prior_alone(learned: PopulationParameters, law: str, past: LesionHistories, horizon: Floats) -> Floats:
@@ -256,7 +290,7 @@ def prior_alone(learned: PopulationParameters, law: str, past: LesionHistories, 
     quantiles = mean[..., None] + sd[..., None] * learned.standardised[law]
     quantiles[..., MEDIAN] = mean
     n, h = horizon.shape
-    return fix_quantile_crossing(quantiles.reshape(n * h, -1), _floor(past, h)).reshape(n, h, -1)
+    return fix_quantile_crossing(quantiles.reshape(n * h, len(LEVELS)), _floor(past, h)).reshape(n, h, len(LEVELS))
 
 
 def probability_below(quantiles: Floats, value: Floats) -> Floats:

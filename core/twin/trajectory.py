@@ -170,6 +170,7 @@ def _forecast_report(ahead: Forecast) -> JsonDict:
         "checks": [check.to_json() for check in ahead.checks],
         "probabilities": {event: values.tolist() for event, values in ahead.probabilities.items()},
         "notes": list(ahead.notes),
+        "warnings": list(ahead.warnings),
         "learned_from": ahead.learned_from,
         "bands": _quantile_report(ahead.fan),
         "locf": _quantile_report(ahead.locf),

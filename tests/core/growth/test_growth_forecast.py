@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from scipy.stats import norm
 
 from core.errors import InputError
-from core.growth.burden import _scores, sum_lesion_forecasts, total_forecast
+from core.growth.burden import _as_gone, _scores, sum_lesion_forecasts, total_forecast
 from core.growth.curves import FLOOR_MM3
 from core.growth.forecast import clean_series, forecast, histories_until, longest_days
 from core.growth.population import LEVELS, MEDIAN, combined_quantiles, default_population
@@ -97,14 +97,14 @@ def test_points_of_two_lesions_and_impossible_horizons_are_errors():
     with pytest.raises(InputError, match="L1, L2"):
         forecast(points([0], [1]) + points([0], [1], "L2"), [30])
     with pytest.raises(InputError, match="at least 0 days"):
-        forecast(points([0, 1, 2], [500] * 3), [-1])
+        forecast(points([0, 21, 42], [500] * 3), [-1])
 
 
 def test_the_horizon_is_cut_at_twice_the_time_observed_and_that_is_said():
     series = points([0, 50, 100], [500, 600, 700])
     answer = forecast(series, [90, 200, 201, 900])
     assert answer.fan.days.tolist() == [190, 300]
-    assert any("ends after 29 weeks" in note for note in answer.notes)
+    assert any("ends after 29 weeks: twice the 100 days observed" in note for note in answer.notes)
     long = clean_series(points(range(0, 4000, 100), [500] * 40))
     assert longest_days(long, default_population().everyone) == default_population().everyone.max_days
 
@@ -137,11 +137,6 @@ def test_no_chance_is_given_of_a_response_to_below_the_floor():
 def test_a_volume_at_the_floor_does_not_count_towards_the_three():
     assert forecast(points([0, 42, 84, 126], [500, 600, FLOOR_MM3, FLOOR_MM3]), [28]).refused
     assert forecast(points([0, 42, 84, 126], [500, 600, FLOOR_MM3 + 1, FLOOR_MM3]), [28]).refused is None
-
-
-def test_a_lesion_seen_for_a_short_time_is_forecast_for_twelve_weeks():
-    assert longest_days(clean_series(points([0, 10, 20], [500] * 3)), default_population().everyone) == 84
-    assert longest_days(clean_series(points([0, 20, 43], [500] * 3)), default_population().everyone) == 86
 
 
 def test_a_noisier_last_mask_counts_for_less():
@@ -233,8 +228,9 @@ def test_an_absent_lesion_adds_nothing_until_it_comes_back():
     learned = default_population().everyone
     gone = clean_series(points([0, 42, 84, 126], [900, 300, 100, 0]))
     table = combined_quantiles(learned, histories_until(gone, 3), np.array([[84.0]]))[0]
-    there, absent = (sum_lesion_forecasts([table], [FLOOR_MM3], [out])[0] for out in (False, True))
-    assert there[MEDIAN] == pytest.approx(FLOOR_MM3)
+    there, absent = (sum_lesion_forecasts([_as_gone(table, out)], [FLOOR_MM3], [out])[0] for out in (False, True))
+    # Half of the 4,000 draws of what may be measured above the floor are above it, and their median is not quite it.
+    assert there[MEDIAN] == pytest.approx(FLOOR_MM3, rel=0.01)
     assert absent[MEDIAN] == 0.0
     assert absent[-1] == pytest.approx(there[-1])
 

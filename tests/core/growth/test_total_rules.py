@@ -102,9 +102,11 @@ def test_the_total_ends_at_twice_the_time_observed_and_its_notes_say_what_is_in_
     total = points(DAYS, [1300, 1500, 1800, 1700], "total")
     answer = total_forecast(lesions, total, [252, 253])
     assert answer.fan.days.tolist() == [136 + 252]
-    end = "It ends after 36 weeks: twice the time observed, or where the data behind it end."
-    assert answer.notes == (ASSUMED, UNAWARE, end)
-    assert total_forecast(lesions, total, [252]).notes == (ASSUMED, UNAWARE)
+    end = "It ends after 36 weeks: twice the 126 days observed."
+    (far,) = answer.warnings
+    assert far.startswith("Beyond 18 weeks it looks further ahead")
+    assert answer.notes == (far, ASSUMED, UNAWARE, end)
+    assert total_forecast(lesions, total, [126]).notes == (ASSUMED, UNAWARE)
     assert not total_forecast(lesions, total, [28, 168]).moved
 
 

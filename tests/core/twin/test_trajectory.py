@@ -164,6 +164,17 @@ def test_the_forecast_is_refused_below_three_points_and_else_stands_beside_locf(
     assert (check["said_at"], check["about"], check["came_mm3"]) == (DAYS[2], DAYS[3], 23**3)
 
 
+def test_a_report_of_a_cube_that_grew_ten_thousandfold_asks_whether_it_is_plausible(store: Store):
+    for day, side in zip(DAYS[:4], (2, 2, 2, 28), strict=True):
+        _scan(store, day)
+        _cubes(store, day, side, method="manual")
+    ahead = growth_report(store, "P1")["lesions"]["L1"]["forecast"]
+    assert "at least 3" in ahead["refused"]
+    (question,) = ahead["warnings"]
+    assert question in ahead["notes"]
+    assert "22 mL on 2024-04-01 after at most 0.07 mL (5 mm across) 31 days before" in question
+
+
 def test_everything_is_json_without_nan_whatever_the_series(store: Store):
     for day, sides in zip(DAYS, ((20, 0), (0, 12), (0, 0), (1, 12), (20, 13)), strict=True):
         _scan(store, day)
