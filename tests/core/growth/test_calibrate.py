@@ -83,7 +83,9 @@ def test_a_lesion_that_came_back_from_the_floor_counts_once_and_as_large_as_it_w
         "never": [900] * 7,
         "last": [900] * 6 + [FLOOR_MM3],
     }
-    o = backtest_cases([Lesion(f"{name}-1", days, np.array(v, float)) for name, v in volumes.items()])
+    o = backtest_cases(
+        [Lesion(f"{name}-1", days, np.array([float(x) for x in v], dtype=np.float64)) for name, v in volumes.items()]
+    )
     assert came_back(o) == pytest.approx([np.log(3), 0])
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import pytest
 
@@ -12,7 +14,7 @@ from core.growth.support import why_doubt_last
 from core.types import VolumePoint
 
 
-def points(days: list[float], volumes: list[float], lesion: str = "L1") -> list[VolumePoint]:
+def points(days: Sequence[float], volumes: Sequence[float], lesion: str = "L1") -> list[VolumePoint]:
     return [
         VolumePoint(f"day {d:g}", float(d), float(v), lesion, f"mask {d}", 1)
         for d, v in zip(days, volumes, strict=True)
