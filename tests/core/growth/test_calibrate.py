@@ -77,15 +77,13 @@ def test_a_stretch_grows_between_the_horizons_it_was_learned_at_and_leaves_media
 
 def test_a_lesion_that_came_back_from_the_floor_counts_once_and_as_large_as_it_was_first():
     days = np.arange(7) * 42.0
-    volumes = {
+    volumes: dict[str, list[float]] = {
         "back": [900, 500, FLOOR_MM3, FLOOR_MM3, FLOOR_MM3 * 3, FLOOR_MM3 * 9, FLOOR_MM3],
         "stays": [900, 500, 300, FLOOR_MM3, FLOOR_MM3, FLOOR_MM3, FLOOR_MM3],
         "never": [900] * 7,
         "last": [900] * 6 + [FLOOR_MM3],
     }
-    o = backtest_cases(
-        [Lesion(f"{name}-1", days, np.array([float(x) for x in v], dtype=np.float64)) for name, v in volumes.items()]
-    )
+    o = backtest_cases([Lesion(f"{name}-1", days, np.array(v, dtype=np.float64)) for name, v in volumes.items()])
     assert came_back(o) == pytest.approx([np.log(3), 0])
 
 
