@@ -76,7 +76,7 @@ def test_a_stretch_grows_between_the_horizons_it_was_learned_at_and_leaves_media
 
 
 def test_a_lesion_that_came_back_from_the_floor_counts_once_and_as_large_as_it_was_first():
-    days = np.arange(7) * 42.0
+    days = np.array([42.0 * n for n in range(7)], dtype=np.float64)
     volumes: dict[str, list[float]] = {
         "back": [900, 500, FLOOR_MM3, FLOOR_MM3, FLOOR_MM3 * 3, FLOOR_MM3 * 9, FLOOR_MM3],
         "stays": [900, 500, 300, FLOOR_MM3, FLOOR_MM3, FLOOR_MM3, FLOOR_MM3],
