@@ -12,6 +12,7 @@ from pages.ui.trajectory import (
     fits_panel,
     forecast_panel,
     growth_panel,
+    response_panel,
     scenario_panel,
     stored_forecasts_panel,
     summary_panel,
@@ -35,6 +36,8 @@ with shell.guarded():
         growth_panel.left_out_list(patient, left_out)
         st.stop()
 
+    response = response_panel.responses(store, timeline)
+    response_panel.headline(response)
     records = trajectory.accepted_masks_by_timepoint(store, patient)
     names = [*TABS, f"Not in the curve ({len(left_out)})"]
     which, axis, future, more = st.columns([4, 2, 4, 2], vertical_alignment="bottom")
@@ -78,6 +81,8 @@ with shell.guarded():
     with step_tab:
         growth_panel.step_table(changes, points)
     with response_tab:
+        response_panel.table(response)
+        st.subheader("By the sum of volumes", divider="gray")
         growth_panel.response_table(response_points(timeline))
     with what_if_tab:
         scenario_panel.scenario_tab(patient, points, changes[-1] if changes else None)
