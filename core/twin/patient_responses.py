@@ -26,6 +26,8 @@ from core.types import TOTAL_LESION_ID
 
 #: A sphere's diameter is the third root of its volume, and so its logarithm's deviation a third.
 _OF_DIAMETER = 1.0 / 3.0
+#: How a note begins that tells of volumes that say the opposite.
+CONTRADICTED = "The volumes contradict it."
 #: Whose calls are held against those of others.
 VOLUMES = "volume-recist-sphere"
 _STATUS_WORDS = ("better", "stable", "worse")
@@ -91,7 +93,7 @@ def _contradictions(timeline: PatientTimeline, call: Call, volume: Call) -> list
     said, by_volume = (COMMON_WORD.get(one.call, one.call) for one in (call, volume))
     found = []
     if {said, by_volume} in ({"PR", "PD"}, {"CR", "PD"}) and call.criterion != volume.criterion:
-        found.append(f"The volumes contradict it. {volume.sentence}")
+        found.append(f"{CONTRADICTED} {volume.sentence}")
     reference = _reference_day(timeline, call)
     if said in ("PR", "PD") and not call.new_lesions and reference is not None:
         change = interval_change(timeline, TOTAL_LESION_ID, reference, call.timepoint).change

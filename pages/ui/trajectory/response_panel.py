@@ -8,7 +8,7 @@ from core.errors import InputError
 from core.remembered.untyped import TableRow
 from core.twin.criteria.table import ABOUT, COMMON_WORD
 from core.twin.criteria.values import Call
-from core.twin.patient_responses import PatientResponses, patient_responses
+from core.twin.patient_responses import CONTRADICTED, PatientResponses, patient_responses
 from core.twin.timeline import PatientTimeline
 from pages.ui.shared.text import cells, plain
 from store import SeenStore
@@ -35,7 +35,8 @@ def headline(found: PatientResponses | None) -> None:
     if found is None or len(found.calls) < 2:
         return
     call = found.calls[-1]
-    colour = _COLOURS.get(COMMON_WORD.get(call.call, call.call), "orange")
+    contradicted = any(note.startswith(CONTRADICTED) for note in call.notes)
+    colour = "orange" if contradicted else _COLOURS.get(COMMON_WORD.get(call.call, call.call), "orange")
     title = ABOUT[call.criterion].title
     told = call.sentence.removeprefix(f"{call.call}: ")
     st.markdown(
@@ -43,8 +44,8 @@ def headline(found: PatientResponses | None) -> None:
         help=f"{CALL_HELP} Baseline {plain(found.in_force.protocol.baseline)}: {plain(found.in_force.baseline_why)}. "
         f"Targets: {plain(found.in_force.targets_why)}.",
     )
-    for doubt in doubts_of(call, call.timepoint in found.disagree):
-        st.caption(f":orange[:material/warning:] {plain(doubt)}")
+    if doubts := doubts_of(call, call.timepoint in found.disagree):
+        st.caption(f":orange[:material/warning:] {plain(' '.join(doubts))}")
 
 
 def doubts_of(call: Call, disagree: bool) -> list[str]:
@@ -64,7 +65,7 @@ def table(found: PatientResponses | None) -> None:
         return
     in_force, name = found.in_force, found.in_force.protocol.criterion
     about = ABOUT[name]
-    assumed = f" {about.assumed}" if about.assumed else ""
+    assumed = f" Assumed: {about.assumed}." if about.assumed else ""
     said = "nobody has set a protocol" if in_force.stored is None else f"set by {in_force.stored.person}"
     targets = ", ".join(lesion.lesion_id for lesion in in_force.protocol.targets) or "none"
     baseline = in_force.protocol.baseline

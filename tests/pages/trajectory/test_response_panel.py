@@ -82,3 +82,21 @@ def test_what_speaks_against_a_call_stands_beside_it() -> None:
     row = response_panel.rows(found)[1]
     assert (row["Response"], row["Could flip"]) == ("PR", "–")
     assert "RECIST 1.1 as sphere volumes: PD" in str(row["Other criteria"])
+
+
+def _merged() -> None:
+    from core.twin.patient_responses import patient_responses
+    from pages.ui.trajectory import response_panel
+    from tests.core.twin.timeline_phantom import DAYS, lesion, link, mask, timeline
+
+    said = [link(DAYS[1], None, "L2", "merged into", into=("L1",), confidence=0.9)]
+    one = {**lesion("L1", 54), "volume_mm3": 130_000.0}
+    both = mask(DAYS[0], lesion("L1", 40), lesion("L2", 38))
+    response_panel.headline(patient_responses(timeline(both, mask(DAYS[1], one), links=said)))
+
+
+def test_a_response_that_the_volumes_contradict_is_not_shown_in_green() -> None:
+    page = AppTest.from_function(_merged, default_timeout=60).run()
+    assert not page.exception
+    assert ":orange-badge[**PR**]" in said(page)
+    assert "The volumes contradict it. PD: sum 130 mL" in said(page)
