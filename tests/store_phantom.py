@@ -12,6 +12,7 @@ from core.errors import StoreError
 from core.remembered.identifiers import ScanIdentifiers, SliceIdentifiers
 from core.remembered.incoming import NewMask, NewScan, StoredStudy
 from core.remembered.links import NewTransform
+from core.remembered.protocols import ResponseProtocol
 from core.types import Grid, LabelMap, LesionMeasure, MaskRecord, Prompt, Scan, Volume
 from store import Store
 
@@ -156,6 +157,7 @@ def busy_history(store: Store) -> None:
     )
     store.verdicts.add_mask_verdict(second.mask_id, {"verdict": "usual", "p_value": 0.5}, "demo")
     store.events.add("P1", DAY2, "steroids", {"dexamethasone_mg": 4}, "ann")
+    store.protocols.set("P1", ResponseProtocol("recist-1.1", DAY1), "ann", "signed at the board")
     store.events.add("P1", DAY1, "treatment", "started", "ann")
     store.forecasts.add("P1", "L1", "gompertz", {"masks": [second.mask_id], "rate": 0.01}, "demo")
     store.models.add("lite", "ab" * 32, {"licence": "Apache-2.0"}, "demo")

@@ -6,7 +6,7 @@ import json
 import uuid
 from collections.abc import Sequence
 
-from core.errors import InputError
+from core.errors import InputError, StoreError
 from core.remembered.protocols import Flip, ResponseProtocol, StoredProtocol
 from core.remembered.untyped import JsonDict
 from store.database.connection import Row
@@ -57,11 +57,15 @@ class Protocols:
         """Remember by what the response of all patients of a data set is told who have no protocol of their own.
 
         Raises:
-            InputError: without a reason. ValueError: with a baseline or targets, which are a patient's.
+            InputError: without a reason. StoreError: the person sees no patient of it.
+            ValueError: with a baseline or targets, which are a patient's.
         """
         if protocol.baseline is not None or protocol.targets is not None:
             raise ValueError("A data set has neither a baseline nor targets. Set them for each patient.")
-        return self._set({"dataset": check_id("dataset", dataset)}, protocol, person, reason, ())
+        sql = "SELECT 1 FROM patients WHERE dataset = ? LIMIT 1"  # of those that the person sees
+        if not self._ledger.db.query(sql, [check_id("dataset", dataset)]):
+            raise StoreError(f"There is no patient in a data set {dataset!r}. Nothing was recorded.")
+        return self._set({"dataset": dataset}, protocol, person, reason, ())
 
     def _set(
         self, of: JsonDict, protocol: ResponseProtocol, person: str, reason: str, flips: Sequence[Flip]

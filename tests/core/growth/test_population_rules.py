@@ -118,7 +118,10 @@ def test_each_lesion_has_the_band_of_its_own_state_about_the_combined_median():
     band = {"measurable": np.zeros((7, 12)), "at_floor": np.zeros((7, 4))}
     band["measurable"][:, 1], band["at_floor"][:, 2] = TABLE / 10, TABLE / 5  # by the root; by how short it was watched
     learned = parameters(
-        band=band, shift={"measurable": np.full(7, 0.01), "at_floor": np.array([0, 0, 0, 0, 0.5, 0.6, 0.7])}
+        widen={},
+        back=np.zeros(7),  # what a lesion at the floor is given at least has tests of its own
+        band=band,
+        shift={"measurable": np.full(7, 0.01), "at_floor": np.array([0, 0, 0, 0, 0.5, 0.6, 0.7])},
     )
     past = history(([0.0, 42.0, 84.0], [9.0, 9.5, 9.4]), ([0.0, 42.0, 100.0], [1.0, 0.5, 0.0]))
     found = module.combined_quantiles(learned, past, np.array([[60.0, 240.0], [60.0, 240.0]]))

@@ -136,7 +136,7 @@ def test_a_new_lesion_is_no_growth_of_the_total_and_a_lesion_that_is_gone_shrink
 
 
 def _series(lesion: str, volumes: Sequence[float]) -> list[VolumePoint]:
-    return [VolumePoint(f"2024-01-{1 + 9 * n:02d}", 9.0 * n, v, lesion, f"m{n}", 1) for n, v in enumerate(volumes)]
+    return [VolumePoint(f"2024-0{1 + n}-01", 30.0 * n, v, lesion, f"m{n}", 1) for n, v in enumerate(volumes)]
 
 
 def test_a_lesion_is_forecast_by_itself_and_the_total_from_its_lesions() -> None:

@@ -124,6 +124,9 @@ def test_who_may_not_see_a_data_set_sees_none_of_its_protocols(clinic: Store) ->
     assert seen.protocols.history("P1") == []
     assert seen.protocols.of_dataset("set") == []
     assert len(seen.protocols.of_dataset("other")) == 1
+    for dataset in ("set", "elsewhere"):
+        with pytest.raises(StoreError, match="no patient in a data set"):
+            seen.protocols.set_for_dataset(dataset, RECIST, "dan", "mine")
 
 
 def test_a_blind_reader_is_not_told_what_a_change_of_protocol_flipped(clinic: Store) -> None:
