@@ -202,6 +202,7 @@ def test_every_write_is_in_the_audit_once_with_its_person(store: Store) -> None:
         "ood.scored": 1,
         "mask.scored": 1,
         "event.added": 2,
+        "protocol.set": 1,
         "growth.fitted": 1,
         "model.used": 1,
         "reference_set.added": 1,
