@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from core.remembered.rows import EventRecord
     from core.remembered.untyped import JsonDict
+    from core.twin.patient_responses import PatientResponses
 
 app = group("event", "Events: surgery, radiotherapy, drugs, steroids, clinical status, relapse, death, last contact.")
 
@@ -32,12 +33,13 @@ EventId = Annotated[str, typer.Argument(metavar="ID", help="of the event; `event
 
 @verb(app, "add", WRITES, example='P1 2025-02-01 radiotherapy technique=vmat "site=left hip" dose_gy=50 fractions=25')
 def add(session: Session, patient: Patient, date: Day, kind: Kind, details: Details = None) -> object:
-    """Enters an event of a patient."""
+    """Enters an event of a patient; "flips" has the visits whose call is another one since."""
     from core.review.events import checked_event
 
     event = checked_event(kind, date, _detail_of(details), _today())
-    events = session.store.events
-    return shown(events.by_id(events.add(patient, event.date, str(event.kind), event.detail, session.person)))
+    events, before = session.store.events, _calls(session, patient)
+    new = events.add(patient, event.date, str(event.kind), event.detail, session.person)
+    return {**shown(events.by_id(new)), "flips": _flips(session, patient, before)}
 
 
 @verb(app, "list", READS, example="P1 --json")
@@ -73,17 +75,18 @@ def correct(
     detail = {**(old.detail if keeps else {}), **_detail_of(details, empty=True)}
     kept = {key: value for key, value in detail.items() if value != ""}
     event = checked_event(kind or old.kind, date or old.date, kept, _today())
-    events = session.store.events
+    events, before = session.store.events, _calls(session, patient)
     new = events.correct(event_id, event.date, str(event.kind), event.detail, session.person, reason)
-    return shown(events.by_id(new))
+    return {**shown(events.by_id(new)), "flips": _flips(session, patient, before)}
 
 
 @verb(app, "withdraw", WRITES, example='P1 6f1d1c1e-0000-4000-8000-000000000000 --reason "of another patient"')
 def withdraw(session: Session, patient: Patient, event_id: EventId, reason: Reason) -> object:
     """Takes an event back: no rule reads it any more; it stays on record."""
     _of_patient(session, patient, event_id)
+    before = _calls(session, patient)
     session.store.events.withdraw(event_id, session.person, reason)
-    return shown(session.store.events.by_id(event_id))
+    return {**shown(session.store.events.by_id(event_id)), "flips": _flips(session, patient, before)}
 
 
 @verb(app, "import", WRITES, example="events.csv")
@@ -106,6 +109,24 @@ def import_events(
             )
     ids = events.add_all(new, session.person)
     return {"imported": len(ids), "patients": sorted({one.patient_id for one in new}), "event_ids": ids}
+
+
+def _calls(session: Session, patient: str) -> PatientResponses | None:
+    """The patient's calls as they are told now; None where there are none, or the protocol cannot be followed."""
+    from core.twin.patient_responses import responses_of
+
+    session.store.patients.require(patient)
+    try:
+        return responses_of(session.store, patient)
+    except InputError:
+        return None
+
+
+def _flips(session: Session, patient: str, before: PatientResponses | None) -> list[dict[str, str]]:
+    """The visits whose call is another one now: a treatment may move the baseline that is proposed."""
+    from core.twin.patient_responses import flips
+
+    return [vars(flip) for flip in flips(before, _calls(session, patient))]
 
 
 def _today() -> dt.date:

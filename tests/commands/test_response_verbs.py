@@ -68,6 +68,14 @@ def test_a_call_that_becomes_another_needs_a_word_and_is_in_the_audit_with_it(ru
         assert store.verify() == []
 
 
+def test_a_treatment_that_moves_the_proposed_baseline_says_which_calls_it_flipped(run: Run) -> None:
+    told = run("event", "add", "P1", DAY2, "drug-start", "drug=doxorubicin")
+    assert {"timepoint": DAY2, "before": "PD", "after": "baseline"} in told["flips"]
+    back = run("event", "withdraw", "P1", told["event_id"], "--reason", "a slip")
+    assert {"timepoint": DAY2, "before": "baseline", "after": "PD"} in back["flips"]
+    assert run("event", "add", "P1", DAY2, "relapse")["flips"] == []
+
+
 def test_what_is_not_given_stays_and_can_be_proposed_again(run: Run) -> None:
     say = ("response", "protocol", "P1", "--confirm", "--reason", "board")
     run(*say, "--baseline", DAY1, "--target", "L1:liver")
