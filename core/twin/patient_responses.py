@@ -13,11 +13,11 @@ from core.remembered.sources import EventRecordSource
 from core.remembered.untyped import JsonDict
 from core.remembered.vocabulary import EventKind
 from core.review.event_words import ReadEvent, read_events
-from core.review.steroids import dexamethasone_mg
 from core.twin.criteria.adapter import ClinicalWord, SteroidDose, from_timeline
 from core.twin.criteria.assessments import visit_words
 from core.twin.criteria.table import COMMON_WORD, calls_by_criterion, calls_of, disagreeing_timepoints
 from core.twin.criteria.values import Call, Visit
+from core.twin.event_states import dexamethasone_mg_at
 from core.twin.protocol_in_force import ProtocolInForce, protocol_in_force, visit_days
 from core.twin.timeline import PatientTimeline, patient_timeline
 from core.twin.timeline_changes import interval_change, number_timepoints
@@ -75,9 +75,8 @@ def patient_responses(
     in_force = protocol_in_force(timeline, stored, read)
     if in_force is None:
         return None
-    visits = from_timeline(
-        timeline, in_force.protocol, steroid_doses(read), clinical_words(read), visit_words(read, visit_days(timeline))
-    )
+    words = visit_words(read, visit_days(timeline))
+    visits = from_timeline(timeline, in_force.protocol, steroid_doses(events), clinical_words(read), words)
     by_criterion = calls_by_criterion(visits, in_force.protocol)
     calls = tuple(
         replace(call, notes=(*call.notes, *_contradictions(timeline, call, volume)))
@@ -157,15 +156,11 @@ def unit_of(criterion: str) -> str:
     return "" if criterion.startswith(("percist", "lugano")) else "mm"
 
 
-def steroid_doses(events: Sequence[ReadEvent]) -> list[SteroidDose]:
-    """Doses a day as dexamethasone, from events whose dose a day and drug are known."""
-    found = []
-    for read in events:
-        if read.kind is EventKind.STEROID_DOSE and {"drug", "mg_per_day"} <= read.detail.keys():
-            alike = dexamethasone_mg(str(read.detail["drug"]), float(read.detail["mg_per_day"]))
-            if alike is not None:
-                found.append(SteroidDose(read.event.date, alike))
-    return found
+def steroid_doses(events: Sequence[Event]) -> list[SteroidDose]:
+    """The dose a day from each day on which one was entered, as dexamethasone; one that is not known is told as that,
+    so that the dose before it does not go on."""
+    days = sorted({read.event.date for read in read_events(events) if read.kind is EventKind.STEROID_DOSE})
+    return [SteroidDose(day, dexamethasone_mg_at(events, day)) for day in days]
 
 
 def clinical_words(events: Sequence[ReadEvent]) -> list[ClinicalWord]:

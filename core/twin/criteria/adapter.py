@@ -29,10 +29,10 @@ _THERE = ("measured", "too small to measure")
 
 @dataclass(frozen=True)
 class SteroidDose:
-    """A corticosteroid dose a day from a date on, as dexamethasone (mg); 0: none."""
+    """A corticosteroid dose a day from a date on, as dexamethasone (mg); 0: none; None: not known."""
 
     date: str
-    dexamethasone_mg: float
+    dexamethasone_mg: float | None
 
 
 @dataclass(frozen=True)
