@@ -37,14 +37,25 @@ def list_lesions(session: Session, patient: Patient) -> object:
 def link(
     session: Session, patient: Patient, date: Date, version: Version, label: Label, lesion: LesionId, reason: Why
 ) -> object:
-    """Says which lesion a label of a mask version is; curves and totals follow."""
+    """Says which lesion a label of a mask version is; curves and totals follow. "flips" has the visits whose call is
+    another one since."""
+    from core.jobs.stages.deciding import change_links
     from core.jobs.stages.linking import link_summary
+    from core.remembered.links import LinkChange
 
     record = session.store.masks.version(patient, date, version)
     wanted = None if lesion == "none" else lesion
-    said = session.store.links.set(record.mask_id, label, wanted, session.person, reason)
+    change = [LinkChange(label, wanted)]
+    links, flips = change_links(session.store, record, change, session.person, reason)
+    said = next(one for one in links if one.label == label)
     place = {"mask_id": record.mask_id, "patient_id": patient, "timepoint": date, "version": version}
-    return {**place, **link_summary(said), "confirmed_by": said.confirmed_by, "reason": said.reason}
+    return {
+        **place,
+        **link_summary(said),
+        "confirmed_by": said.confirmed_by,
+        "reason": said.reason,
+        "flips": [vars(flip) for flip in flips],
+    }
 
 
 @verb(app, "propose", WRITES, example="P1 2025-03-20 2")

@@ -116,17 +116,16 @@ def _decide(
 ) -> object:
     from dataclasses import asdict
 
-    from core.jobs.stages import relinking
+    from core.jobs.stages import deciding
     from core.jobs.stages.mask_gate import fit_if_outdated
+    from core.remembered.flips import NOT_SHOWN
     from core.review.identity import numbered_id
 
     which, said = None if lesion is None else numbered_id(lesion), (session.person, reason, comment)
-    if decision == "accept" and lesion is None:
-        recorded = relinking.accept(session.store, patient, date, version, *said)
-    else:
-        recorded = session.store.decisions.decide(patient, date, version, decision, *said, which)
+    made = deciding.decide(session.store, patient, date, version, decision, *said, which)
     fit_if_outdated(session.store)
-    return asdict(recorded)
+    flips = None if made.told == NOT_SHOWN else [vars(flip) for flip in made.flips]
+    return {**asdict(made.decision), "flips": flips}
 
 
 @verb(app, "accept", WRITES, example="P1 2025-01-20 2 --reason corrected", old="accept")
@@ -139,7 +138,7 @@ def accept(
     lesion: OneLesion = None,
     comment: Comment = "",
 ) -> object:
-    """Accepts a version, or one lesion of it."""
+    """Accepts a version, or one lesion of it; "flips" has the visits whose call is another one since."""
     return _decide(session, patient, date, version, "accept", reason, comment, lesion)
 
 
@@ -153,7 +152,7 @@ def reject(
     lesion: OneLesion = None,
     comment: Comment = "",
 ) -> object:
-    """Rejects a version, or one lesion of it."""
+    """Rejects a version, or one lesion of it; "flips" has the visits whose call is another one since."""
     return _decide(session, patient, date, version, "reject", reason, comment, lesion)
 
 
@@ -161,7 +160,7 @@ def reject(
 def withdraw(
     session: Session, patient: Patient, date: Date, version: Version, reason: ReasonCode, comment: Comment = ""
 ) -> object:
-    """Withdraws the decision on a version."""
+    """Withdraws the decision on a version; "flips" has the visits whose call is another one since."""
     return _decide(session, patient, date, version, "withdraw", reason, comment)
 
 

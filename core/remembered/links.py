@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, Protocol, get_args
 
+from core.remembered.flips import Flip
 from core.remembered.untyped import JsonObject
 
 #: What a link says of a label.
@@ -21,6 +22,8 @@ MissingRelation = Literal["gone", "merged into", "split into", "not in view", "n
 LinkRelation = LabelRelation | MissingRelation
 LABEL_RELATIONS: tuple[LabelRelation, ...] = get_args(LabelRelation)
 MISSING_RELATIONS: tuple[MissingRelation, ...] = get_args(MissingRelation)
+#: Relations that say that nobody knows: there is nothing to confirm.
+NOBODYS_WORD = ("unlinked", "not assessed")
 
 TransformState = Literal["good", "doubtful", "failed"]
 TransformMethod = Literal["rigid", "adjusted", "landmarks"]
@@ -195,7 +198,15 @@ class LinkWriter(LinkSource, Protocol):
 
     def of_mask(self, mask_id: str) -> list[LesionLink]: ...
     def propose(self, mask_id: str, links: Sequence[LinkProposal], person: str) -> list[LesionLink]: ...
-    def change(self, mask_id: str, changes: Sequence[LinkChange], person: str, reason: str) -> list[LesionLink]: ...
+    def change(
+        self,
+        mask_id: str,
+        changes: Sequence[LinkChange],
+        person: str,
+        reason: str,
+        flips: Sequence[Flip] = (),
+        flips_told: str = "",
+    ) -> list[LesionLink]: ...
     def why_outdated(self, mask_id: str) -> str: ...
     def history(self, mask_id: str) -> list[LesionLink]: ...
     def set(self, mask_id: str, label: int, lesion_id: str | None, person: str, reason: str) -> LesionLink: ...

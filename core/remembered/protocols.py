@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Protocol
 
 from core.errors import InputError
+from core.remembered.flips import Flip as Flip
 from core.remembered.links import lesion_number
 from core.remembered.untyped import JsonDict, JsonObject
 from core.types import parse_date
@@ -108,19 +109,6 @@ def _check_lesions(lesions: Sequence[FollowedLesion]) -> None:
             raise InputError(f"Expected to be told whether {target.lesion_id} is a lymph node, got {target.is_node!r}.")
     if len({target.lesion_id for target in lesions}) != len(lesions):
         raise InputError("Expected each lesion once, as a target or as another.")
-
-
-@dataclass(frozen=True)
-class Flip:
-    """A visit whose call is another one after a change that a person made.
-
-    Args:
-        before, after: the calls, "" where there was or is none.
-    """
-
-    timepoint: str
-    before: str
-    after: str
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from typing import Any, Protocol
 from core.remembered.identifiers import MaskOrigin, ScanIdentifiers
 from core.remembered.incoming import NewMask, NewScan, StoredStudy
 from core.remembered.links import LinkChange, LinkProposal
+from core.remembered.flips import Flip
 from core.remembered.rows import (
     Event,
     EventRecord,
@@ -170,6 +171,8 @@ class DecisionSource(Protocol):
         comment: str = "",
         lesion_id: str | None = None,
         links: Sequence[LinkChange] = (),
+        flips: Sequence[Flip] = (),
+        flips_told: str = "",
     ) -> Decision: ...
 
 

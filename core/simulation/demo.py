@@ -16,8 +16,8 @@ from core.jobs.pipeline import KINDS
 from core.jobs.stages.common import StageStore, add_version
 from core.jobs.stages.linking import propose_for
 from core.jobs.stages.mask_gate import fit_if_outdated
-from core.jobs.stages.relinking import accept
-from core.remembered.sources import HasEvents, HasForecasts, HasJobs
+from core.jobs.stages.deciding import EditStore, decide
+from core.remembered.sources import HasForecasts, HasJobs
 from core.remembered.vocabulary import MaskMethod
 from core.review.events import checked_event
 from core.review.readers import newest_visible_version, visible_masks
@@ -33,7 +33,7 @@ FORECAST_WEEKS = 12
 DECIDED = ("accept", "correct")
 
 
-class DemoStore(StageStore, HasEvents, HasForecasts, HasJobs, Protocol):
+class DemoStore(EditStore, HasForecasts, HasJobs, Protocol):
     """Store parts that the demo writes: nearly all of them."""
 
 
@@ -158,7 +158,7 @@ def _decide(store: DemoStore, timepoint: DemoTimepoint, request: dict[str, Any])
         )
     if timepoint.fate in DECIDED:
         newest = _newest(store, patient, date)
-        accept(store, patient, date, newest.version, PERSON, "demo", "Decided by the demo, read by nobody.")
+        decide(store, patient, date, newest.version, "accept", PERSON, "demo", "Decided by the demo, read by nobody.")
         try_store_forecast(store, patient, TOTAL_LESION_ID, FORECAST_WEEKS, PERSON)
 
 

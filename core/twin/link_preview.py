@@ -3,42 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Literal, Protocol
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
 
-from core.errors import InputError
-from core.remembered.links import LesionLink, LinkChange, LinkProposal, lesion_order
-from core.remembered.rows import MaskVerdict, ScanVerdict
-from core.remembered.sources import MaskRecordSource, TimepointSource
-from core.review.identity import (
-    changed_id,
-    lesions_elsewhere,
-    linked_record,
-    links_after,
-    said_by,
-    standing_links,
-)
-from core.twin.measured_visits import DecisionOfPatientSource, VerdictOfPatientSource
+from core.remembered.links import LinkChange, lesion_order
+from core.twin.laid_store import PreviewStore, with_links
 from core.twin.timeline import PatientTimeline, patient_timeline
 from core.twin.timeline_changes import all_changes
-from core.twin.timeline_store import (
-    BlindSource,
-    ReferenceSetRowSource,
-    ScanFieldSource,
-    TimelineStore,
-    TransformRowSource,
-)
-from core.types import TOTAL_LESION_ID, MaskRecord
+from core.types import TOTAL_LESION_ID
 
 Kind = Literal["volume", "total", "change"]
-
-
-class PreviewStore(TimelineStore, Protocol):
-    """Store parts that a preview reads: those of a timeline, masks with what identity needs of them."""
-
-    @property
-    def masks(self) -> MaskRecordSource: ...
 
 
 @dataclass(frozen=True)
@@ -47,10 +22,12 @@ class Told:
 
     Args:
         state: of a cell its state, of a change its verdict; number: mm3, of a change percent; None where it is none.
+        growth_percent_per_day: of a change; None where it has none.
     """
 
     state: str
     number: float | None
+    growth_percent_per_day: float | None = None
 
 
 @dataclass(frozen=True)
@@ -91,7 +68,7 @@ def preview_links(
         InputError: for a mask that the patient has not, or a label that the mask has not.
     """
     before = patient_timeline(store, patient_id)
-    after = patient_timeline(_Laid.over(store, patient_id, mask_id, changes, person), patient_id)
+    after = patient_timeline(with_links(store, patient_id, mask_id, changes, person), patient_id)
     return LinkPreview(before, after, tuple(moved_numbers(before, after)))
 
 
@@ -125,114 +102,18 @@ def _told(timeline: PatientTimeline) -> dict[_Key, Told]:
         found["total", TOTAL_LESION_ID, "", total.timepoint] = Told(state, total.volume_mm3)
     for one in all_changes(timeline):
         key: _Key = ("change", one.lesion_id, one.from_timepoint, one.to_timepoint)
-        found[key] = Told(one.change.verdict, one.change.percent)
+        found[key] = Told(one.change.verdict, one.change.percent, one.change.growth_percent_per_day)
     return found
 
 
 def _same(one: Told | None, other: Told | None) -> bool:
     if one is None or other is None:
         return one is other
-    if one.state != other.state or (one.number is None) != (other.number is None):
-        return False
-    return one.number is None or other.number is None or math.isclose(one.number, other.number, rel_tol=1e-9)
+    numbers = ((one.number, other.number), (one.growth_percent_per_day, other.growth_percent_per_day))
+    return one.state == other.state and all(_same_number(*pair) for pair in numbers)
 
 
-@dataclass(frozen=True)
-class _LaidMasks:
-    """Mask versions, the changed one under the lesions that its labels would have."""
-
-    records: Sequence[MaskRecord]
-    stored: MaskRecordSource
-
-    def of(self, patient_id: str, timepoint: str | None = None) -> list[MaskRecord]:
-        return [one for one in self.records if timepoint in (None, one.timepoint)]
-
-    def problems(self, patient_id: str | None = None) -> dict[str, str]:
-        return self.stored.problems(patient_id)
-
-
-@dataclass(frozen=True)
-class _LaidLinks:
-    """Links as they would stand."""
-
-    links: Sequence[LesionLink]
-
-    def of(self, patient_id: str, timepoint: str | None = None) -> list[LesionLink]:
-        return [one for one in self.links if timepoint in (None, one.timepoint)]
-
-
-@dataclass(frozen=True)
-class _LaidVerdicts:
-    """Verdicts, those on the changed mask under the lesions that its labels would have."""
-
-    verdicts: Sequence[MaskVerdict]
-    stored: VerdictOfPatientSource
-
-    def of_masks(self, patient_id: str) -> Sequence[MaskVerdict]:
-        return self.verdicts
-
-    def of_scans(self, patient_id: str) -> Sequence[ScanVerdict]:
-        return self.stored.of_scans(patient_id)
-
-
-@dataclass(frozen=True)
-class _Laid:
-    """A store's parts with one mask's labels under other ids."""
-
-    masks: _LaidMasks
-    verdicts: _LaidVerdicts
-    links: _LaidLinks
-    patients: TimepointSource
-    scans: ScanFieldSource
-    decisions: DecisionOfPatientSource
-    transforms: TransformRowSource
-    reference_sets: ReferenceSetRowSource
-    readings: BlindSource
-
-    @classmethod
-    def over(
-        cls, store: PreviewStore, patient_id: str, mask_id: str, changes: Sequence[LinkChange], person: str
-    ) -> _Laid:
-        records, links = store.masks.of(patient_id), list(store.links.of(patient_id))
-        record = next((one for one in records if one.mask_id == mask_id), None)
-        if record is None:
-            raise InputError(f"Expected a mask of {patient_id}, got {mask_id[:40]!r}. Nothing was done.")
-        elsewhere = lesions_elsewhere(records, record.timepoint)
-        own = [link for link in links if link.mask_id == mask_id]
-        before = standing_links(record, own, elsewhere)
-        said = said_by(before, links_after(before, changes, elsewhere), changes)
-        ids = {link.label: changed_id(link.label, link.lesion_id) for link in said if link.label is not None}
-        laid = [linked_record(one, ids) if one.mask_id == mask_id else one for one in records]
-        new = {(link.label, link.lesion_id if link.label is None else None): link for link in said}
-        kept = [
-            x for x in links if x.mask_id != mask_id or (x.label, x.lesion_id if x.label is None else None) not in new
-        ]
-        added = [_said(link, record, person) for link in said if link.relation != "not said"]
-        odd = [_renamed(one, record, ids) for one in store.verdicts.of_masks(patient_id)]
-        return cls(
-            _LaidMasks(laid, store.masks),
-            _LaidVerdicts(odd, store.verdicts),
-            _LaidLinks([*kept, *added]),
-            store.patients,
-            store.scans,
-            store.decisions,
-            store.transforms,
-            store.reference_sets,
-            store.readings,
-        )
-
-
-def _said(link: LinkProposal, record: MaskRecord, person: str) -> LesionLink:
-    """As it would stand once that person had said it."""
-    place = {"mask_id": record.mask_id, "timepoint": record.timepoint, "version": record.version}
-    confirmed_by = None if link.lesion_id is None else person
-    return LesionLink(**vars(link), **place, confirmed_by=confirmed_by, person=person)  # type: ignore[arg-type]
-
-
-def _renamed(verdict: MaskVerdict, record: MaskRecord, ids: Mapping[int, str]) -> MaskVerdict:
-    """A verdict on the mask with its lesions named as its labels would be linked."""
-    if verdict.mask_id != record.mask_id or not verdict.lesions:
-        return verdict
-    labels = {str(lesion["lesion_id"]): int(lesion["label"]) for lesion in record.lesions}
-    lesions = [{**x, "lesion_id": ids.get(labels.get(str(x["lesion_id"]), 0), x["lesion_id"])} for x in verdict.lesions]
-    return replace(verdict, result={**verdict.result, "lesions": lesions})
+def _same_number(one: float | None, other: float | None) -> bool:
+    if one is None or other is None:
+        return one is other
+    return math.isclose(one, other, rel_tol=1e-9)

@@ -20,6 +20,7 @@ from core.errors import InputError, StoreError
 from core.remembered.links import (
     LABEL_RELATIONS,
     MISSING_RELATIONS,
+    NOBODYS_WORD,
     LinkProposal,
     TransformMethod,
     TransformState,
@@ -30,8 +31,6 @@ from store.ledger.audit import Entry
 from store.ledger.statements import insert, update
 from store.values import check_id, check_text, plain
 
-#: Relations that say that nobody knows: there is nothing to confirm.
-NOBODYS_WORD = ("unlinked", "not assessed")
 TRANSFORM_VERDICTS = ("accepted", "refused")
 _STATES: tuple[TransformState, ...] = ("good", "doubtful", "failed")
 _METHODS: tuple[TransformMethod, ...] = ("rigid", "adjusted", "landmarks")

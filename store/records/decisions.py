@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 from core.errors import StoreError
 from core.remembered.links import LinkChange
+from core.remembered.flips import Flip, flips_said
 from core.remembered.untyped import JsonDict, JsonObject
 from core.review import decisions as rules
 from core.review import identity
@@ -42,6 +43,8 @@ class Decisions:
         comment: str = "",
         lesion_id: str | None = None,
         links: Sequence[LinkChange] = (),
+        flips: Sequence[Flip] = (),
+        flips_told: str = "",
     ) -> Decision:
         """Accept, reject or withdraw a version, or accept or reject one lesion of it (`core.review.decisions` has the
         rule).
@@ -55,6 +58,8 @@ class Decisions:
         Args:
             links: what the reviewer changes of that (`core.review.identity`); the rest is confirmed as it stands. What
                 nobody could link stays so.
+            flips: calls of visits that become others by it, for the audit; `core.jobs.stages.deciding` finds them.
+            flips_told: how the reviewer was told of them; "" where there is none.
 
         Raises:
             InputError: for another verdict, no person, or no reason code.
@@ -92,6 +97,7 @@ class Decisions:
             }
             place = {"patient_id": patient_id, "timepoint": timepoint, "version": record.version}
             payload = {"decision": decision, **place, "statuses": statuses, "final_version": final}
+            payload |= flips_said(flips, flips_told)
             row = self._ledger.mask_row(record.mask_id)
             if lesion_id is not None:
                 own_labels = {int(x["label"]) for x in record.lesions if str(x["lesion_id"]) == lesion_id}

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 
 from core.errors import InputError
 from core.remembered.links import LesionLink, LinkChange, LinkProposal, lesion_number
+from core.remembered.flips import Flip, flips_said
 from core.review import identity
 from core.review.identity import ChangedIds
 from core.types import MaskRecord
@@ -92,8 +93,20 @@ class Links:
         self.change(mask_id, [LinkChange(label, lesion_id)], person, reason)
         return next(link for link in self.of_mask(mask_id) if link.label == label)
 
-    def change(self, mask_id: str, changes: Sequence[LinkChange], person: str, reason: str) -> list[LesionLink]:
-        """A person says several things of one version's labels and missing lesions, in one entry; as `set`."""
+    def change(
+        self,
+        mask_id: str,
+        changes: Sequence[LinkChange],
+        person: str,
+        reason: str,
+        flips: Sequence[Flip] = (),
+        flips_told: str = "",
+    ) -> list[LesionLink]:
+        """A person says several things of one version's labels and missing lesions, in one entry; as `set`.
+
+        Args:
+            flips, flips_told: as `Decisions.decide` takes them.
+        """
         check_person(person), check_text("reason", reason)
         if not reason.strip():
             raise InputError("Expected a reason in words: why these are the same lesion, or are not.")
@@ -108,7 +121,8 @@ class Links:
             labels = [int(lesion["label"]) for lesion in record.lesions]
             links = link_rows(identity.said_by(before, after, changes), labels, person)
             place = {"patient_id": record.patient_id, "timepoint": record.timepoint, "version": record.version}
-            return Change({"mask_id": mask_id, **place, "reason": reason, "links": links})
+            said = flips_said(flips, flips_told)
+            return Change({"mask_id": mask_id, **place, "reason": reason, "links": links, **said})
 
         self._ledger.write("links.set", person, build)
         return self.of_mask(mask_id)

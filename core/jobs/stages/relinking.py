@@ -19,19 +19,20 @@ from core.jobs.stages.linking import (
     propose_for,
     store_transforms,
 )
+from core.remembered.flips import Flip
 from core.remembered.links import (
     LesionLink,
     LinkChange,
     LinkProposal,
     NewTransform,
     StoredTransform,
-    is_unlinked,
     unlinked_id,
 )
 from core.review.decisions import counted_lesions, rejected_lesion_ids
 from core.review.drawable import drawable_of
 from core.review.identity import standing_links
 from core.review.readers import AUTOMATIC_METHODS, masks_for_all_to_see, visible_masks
+from core.twin.laid_store import labels_left_out
 from core.types import Decision, LabelMap, MaskRecord, Progress, Scan, no_progress
 
 if TYPE_CHECKING:
@@ -63,6 +64,16 @@ def _as_proposed(link: LesionLink) -> LinkProposal:
     return LinkProposal(link.label, link.lesion_id, link.relation, link.confidence, link.into, link.evidence)
 
 
+def relink_if_outdated(
+    store: StageStore, record: MaskRecord, person: str, progress: Progress = no_progress
+) -> MaskRecord:
+    """The version with its lesions as they are told by all that is accepted now: `relink`, where that is needed."""
+    if not store.links.why_outdated(record.mask_id):
+        return record
+    relink(store, record, person, progress)
+    return store.masks.version(record.patient_id, record.timepoint, record.version)
+
+
 def accept(
     store: StageStore,
     patient_id: str,
@@ -74,25 +85,28 @@ def accept(
     links: Sequence[LinkChange] = (),
     progress: Progress = no_progress,
     not_lesions: Collection[int] = (),
+    flips: Sequence[Flip] = (),
+    flips_told: str = "",
 ) -> Decision:
     """Accept a version with its lesions as they stand, or as the reviewer changes them; they are told anew before,
-    where they were told before others were accepted.
+    where they were told before others were accepted. Pages and the command line do it by `core.jobs.stages.deciding`,
+    which finds the flips.
 
     Args:
         links: what the reviewer changes. not_lesions: labels that are none: their lesions are rejected first, so that
             they are in no curve for a moment. Another label of the same lesion stays.
+        flips, flips_told: as `store.decisions.decide` takes them.
 
     Raises:
         InputError, StoreError: as `store.decisions.decide`, before anything is rejected.
     """
-    record = store.masks.version(patient_id, timepoint, version)
-    if store.links.why_outdated(record.mask_id):
-        relink(store, record, reviewer, progress)
-        record = store.masks.version(patient_id, timepoint, version)
+    record = relink_if_outdated(store, store.masks.version(patient_id, timepoint, version), reviewer, progress)
     if not_lesions:
         _reject_labels(store, record, reviewer, comment, links, not_lesions)
         links = [change for change in links if change.label not in not_lesions]
-    return store.decisions.decide(patient_id, timepoint, version, "accept", reviewer, reason, comment, links=links)
+    said = (reviewer, reason, comment)
+    place = (patient_id, timepoint, version)
+    return store.decisions.decide(*place, "accept", *said, links=links, flips=flips, flips_told=flips_told)
 
 
 def _reject_labels(
@@ -107,13 +121,12 @@ def _reject_labels(
     if why := store.decisions.why_not_accept(record, reviewer, comment):
         raise StoreError(why)
     ids = {int(lesion["label"]): str(lesion["lesion_id"]) for lesion in counted_lesions(record)}
-    kept = {label: name for label, name in ids.items() if label not in not_lesions}
-    if not kept:
+    left_out = labels_left_out(record, changes, not_lesions)
+    if left_out.keys() >= ids.keys():
         raise InputError("Expected a label that is a lesion, got none. Reject the version instead. Nothing was done.")
-    named = {*kept.values(), *(change.lesion_id for change in changes if change.label in kept)}
-    for label in sorted(set(not_lesions) & set(ids)):
+    for label, is_a_part in left_out.items():
         name = ids[label]
-        if name in named and not is_unlinked(name):  # a part of a lesion of which another part stays
+        if is_a_part:
             store.links.change(record.mask_id, [LinkChange(label, None)], reviewer, "not a lesion")
             name = unlinked_id(label)
         if name in rejected_lesion_ids(store.masks.version(record.patient_id, record.timepoint, record.version)):

@@ -6,22 +6,21 @@ from collections.abc import Sequence
 
 import streamlit as st
 
-from core.remembered.protocols import Flip
+from core.remembered.flips import Flip, flip_words, needs_confirming
 from pages.ui.shared.text import plain
 
 
-def flip_words(flips: Sequence[Flip]) -> str:
-    """ "2025-06-23: SD becomes PD; 2025-08-04: none becomes SD"; "" for none. Not escaped."""
-    return "; ".join(f"{flip.timepoint}: {flip.before or 'none'} becomes {flip.after or 'none'}" for flip in flips)
-
-
 def confirmed(flips: Sequence[Flip], key: str) -> bool:
-    """Shows what flips and asks for a click; True where it was given, or nothing flips.
+    """Shows what flips and asks for a click; True where it was given, or nothing needs one (`needs_confirming`).
 
     Args:
         key: of the box, with all that the change is made of: what was confirmed for one change holds for no other.
     """
     if not flips:
+        return True
+    if not needs_confirming(flips):
+        first = "; ".join(f"{flip.timepoint} becomes {flip.after}" for flip in flips)
+        st.info(f"The first call of a visit: {plain(first)}.", icon=":material/published_with_changes:")
         return True
     st.warning(f"This changes the response. {plain(flip_words(flips))}.", icon=":material/published_with_changes:")
     return st.checkbox(
