@@ -120,9 +120,11 @@ def _decide(
     from core.jobs.stages.mask_gate import fit_if_outdated
     from core.remembered.flips import NOT_SHOWN
     from core.review.identity import numbered_id
+    from core.twin.edit_preview import Edit
 
     which, said = None if lesion is None else numbered_id(lesion), (session.person, reason, comment)
-    made = deciding.decide(session.store, patient, date, version, decision, *said, which)
+    record = session.store.masks.version(patient, date, version)
+    made = deciding.decide(session.store, record, Edit(decision, which), *said)
     fit_if_outdated(session.store)
     flips = None if made.told == NOT_SHOWN else [vars(flip) for flip in made.flips]
     return {**asdict(made.decision), "flips": flips}

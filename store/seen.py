@@ -34,6 +34,7 @@ from store.records.withdrawals import former_names, withdrawn_unread
 WITHHELD = "not shown: it is about what you do not see (a data set that was not granted, or a blind reading)"
 ACCOUNT_WITHHELD = "not shown: accounts are for administrators"
 CHECK_WITHHELD = "not shown: what a check of the whole store found is for administrators"
+FLIPS_WITHHELD = "not shown: you read this patient blind"
 #: Most jobs that are looked up to know what their entries are about.
 _MOST_JOBS = 10_000
 
@@ -174,6 +175,7 @@ class SeenStore(Parts):
         entries, hidden = self._whole.audit_log(limit), self._hidden()
         identifies = may_act(self._whole.ledger.db, "person.identified", self.person)
         checks = may_act(self._whole.ledger.db, "store.verified", self.person)
+        blind = {patient_id for patient_id, _ in hidden.places}
         asked = {job.job_id: job.params for job in self._whole.jobs.newest(limit=_MOST_JOBS)} if hidden else {}
         for entry in entries:
             if hidden and _is_hidden(entry["payload"], hidden, asked):
@@ -182,6 +184,8 @@ class SeenStore(Parts):
                 entry["payload"] = ACCOUNT_WITHHELD
             elif not checks and _tells_of_a_check(entry["payload"]):
                 entry["payload"] = CHECK_WITHHELD
+            elif entry["payload"].get("flips") and entry["payload"].get("patient_id") in blind:
+                entry["payload"] = {**entry["payload"], "flips": FLIPS_WITHHELD}  # calls come of hidden masks too
         return entries
 
     def _hidden(self) -> Hidden:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from core.errors import StoreError
 from core.remembered.untyped import JsonDict
 
 
@@ -24,6 +25,10 @@ class Flip:
 #: How a person was told what their change flips, as the audit has it.
 CONFIRMED, SHOWN, TOLD = "confirmed", "shown", "told afterwards"
 NOT_SHOWN = "not shown, as the person reads this patient blind"
+
+
+class FlipsMoved(StoreError):
+    """An edit flips other calls than its person confirmed."""
 
 
 def needs_confirming(flips: Sequence[Flip]) -> tuple[Flip, ...]:

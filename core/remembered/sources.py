@@ -10,10 +10,10 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, Protocol
 
+from core.remembered.flips import Flip
 from core.remembered.identifiers import MaskOrigin, ScanIdentifiers
 from core.remembered.incoming import NewMask, NewScan, StoredStudy
 from core.remembered.links import LinkChange, LinkProposal
-from core.remembered.flips import Flip
 from core.remembered.rows import (
     Event,
     EventRecord,

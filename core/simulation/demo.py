@@ -13,10 +13,10 @@ from core.gates.mask.verdicts import score_mask
 from core.imaging.volumes import write_nifti
 from core.jobs.jobs import run_inline
 from core.jobs.pipeline import KINDS
-from core.jobs.stages.common import StageStore, add_version
+from core.jobs.stages.common import add_version
+from core.jobs.stages.deciding import EditStore, decide
 from core.jobs.stages.linking import propose_for
 from core.jobs.stages.mask_gate import fit_if_outdated
-from core.jobs.stages.deciding import EditStore, decide
 from core.remembered.sources import HasForecasts, HasJobs
 from core.remembered.vocabulary import MaskMethod
 from core.review.events import checked_event
@@ -24,6 +24,7 @@ from core.review.readers import newest_visible_version, visible_masks
 from core.simulation.demo_stories import DEMO, REAL
 from core.simulation.demo_timepoints import demo_timepoint, demo_timepoints, real_timepoints
 from core.simulation.story import DemoTimepoint, Story
+from core.twin.edit_preview import Edit
 from core.twin.stored_forecasts import try_store_forecast
 from core.types import TOTAL_LESION_ID, MaskRecord, Progress, no_progress
 
@@ -158,7 +159,7 @@ def _decide(store: DemoStore, timepoint: DemoTimepoint, request: dict[str, Any])
         )
     if timepoint.fate in DECIDED:
         newest = _newest(store, patient, date)
-        decide(store, patient, date, newest.version, "accept", PERSON, "demo", "Decided by the demo, read by nobody.")
+        decide(store, newest, Edit("accept"), PERSON, "demo", "Decided by the demo, read by nobody.")
         try_store_forecast(store, patient, TOTAL_LESION_ID, FORECAST_WEEKS, PERSON)
 
 

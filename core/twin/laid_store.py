@@ -14,7 +14,6 @@ from core.remembered.links import (
     LinkChange,
     LinkProposal,
     is_unlinked,
-    unlinked_id,
 )
 from core.remembered.rows import MaskVerdict, ScanVerdict
 from core.remembered.sources import MaskRecordSource, TimepointSource
@@ -171,7 +170,8 @@ def _said(link: LinkProposal, record: MaskRecord, person: str) -> LesionLink:
     """As it would stand once that person had said it."""
     place = {"mask_id": record.mask_id, "timepoint": record.timepoint, "version": record.version}
     confirmed_by = None if link.relation in NOBODYS_WORD else person
-    return LesionLink(**vars(link), **place, confirmed_by=confirmed_by, person=person)  # type: ignore[arg-type]
+    said = (link.label, link.lesion_id, link.relation, link.confidence, link.into, link.evidence)
+    return LesionLink(*said, **place, confirmed_by=confirmed_by, person=person)  # type: ignore[arg-type]
 
 
 def _renamed(verdict: MaskVerdict, record: MaskRecord, ids: Mapping[int, str]) -> MaskVerdict:

@@ -8,8 +8,8 @@ import uuid
 from collections.abc import Sequence
 
 from core.errors import StoreError
-from core.remembered.links import LinkChange
 from core.remembered.flips import Flip, flips_said
+from core.remembered.links import LinkChange
 from core.remembered.untyped import JsonDict, JsonObject
 from core.review import decisions as rules
 from core.review import identity

@@ -7,8 +7,8 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 
 from core.errors import InputError
-from core.remembered.links import LesionLink, LinkChange, LinkProposal, lesion_number
 from core.remembered.flips import Flip, flips_said
+from core.remembered.links import LesionLink, LinkChange, LinkProposal, lesion_number
 from core.review import identity
 from core.review.identity import ChangedIds
 from core.types import MaskRecord

@@ -6,17 +6,17 @@ What it does to the calls of the patient's visits is found before it is written,
 from __future__ import annotations
 
 import threading
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from core.errors import StoreError
 from core.jobs.stages import relinking
 from core.jobs.stages.common import StageStore
-from core.remembered.flips import CONFIRMED, NOT_SHOWN, SHOWN, TOLD, Flip, flip_words, needs_confirming
+from core.remembered.flips import CONFIRMED, NOT_SHOWN, SHOWN, TOLD, Flip, FlipsMoved, flip_words, needs_confirming
 from core.remembered.links import LesionLink, LinkChange
 from core.remembered.protocols import HasProtocols
-from core.remembered.sources import HasEvents, HasReadings
+from core.remembered.sources import HasEvents
+from core.review.blind_reading import closed_timepoints
 from core.twin.edit_preview import Edit, preview_edit
 from core.types import Decision, MaskRecord, Progress, no_progress
 
@@ -28,10 +28,6 @@ class EditStore(StageStore, HasEvents, HasProtocols, Protocol):
     """Store parts that an edit needs: those of the pipeline, and what a response is told by."""
 
 
-class FlipsMoved(StoreError):
-    """An edit flips other calls than its person confirmed."""
-
-
 @dataclass(frozen=True)
 class Decided:
     """A decision with the calls that it made others; none where `told` says that they were not shown."""
@@ -41,31 +37,20 @@ class Decided:
     told: str
 
 
-def reads_blind(store: HasReadings, patient_id: str, person: str) -> bool:
-    """Whether something of a patient is closed to a person: to them a call would tell of masks that they may not see,
-    or be another than the one in force."""
-    return any(patient == patient_id for patient, _ in store.readings.closed_to(person))
-
-
 def decide(
     store: EditStore,
-    patient_id: str,
-    timepoint: str,
-    version: int,
-    verdict: str,
+    record: MaskRecord,
+    edit: Edit,
     reviewer: str,
     reason: str,
     comment: str = "",
-    lesion_id: str | None = None,
-    links: Sequence[LinkChange] = (),
-    not_lesions: Collection[int] = (),
     confirmed: Sequence[Flip] | None = None,
     progress: Progress = no_progress,
 ) -> Decided:
     """Accept, reject or withdraw a version, or accept or reject one lesion of it; its flips are in the audit with it.
 
     Args:
-        links, not_lesions: of an acceptance, as `core.jobs.stages.relinking.accept` takes them.
+        edit: links and labels that are no lesions are of an acceptance, as `relinking.accept` takes them.
         confirmed: the flips that need it (`needs_confirming`) and that the reviewer was shown and confirmed; None
             where nobody was asked (the command line), who are told afterwards.
 
@@ -73,19 +58,20 @@ def decide(
         InputError, StoreError: as `store.decisions.decide`. FlipsMoved: it flips other calls than were confirmed;
             nothing was decided.
     """
-    record = store.masks.version(patient_id, timepoint, version)
-    whole = verdict == "accept" and lesion_id is None
+    whole = edit.verdict == "accept" and edit.lesion_id is None
     if whole:
         record = relinking.relink_if_outdated(store, record, reviewer, progress)
-    edit = Edit(verdict, lesion_id, tuple(links), tuple(not_lesions))
-    place, said = (patient_id, timepoint, version), (reviewer, reason, comment)
+    place, said = (record.patient_id, record.timepoint, record.version), (reviewer, reason, comment)
     with _EDITING:
         flips, told = _flips(store, record, edit, reviewer, confirmed)
         if whole:
-            more = {"links": links, "not_lesions": not_lesions}
-            decision = relinking.accept(store, *place, *said, **more, flips=flips, flips_told=told)  # type: ignore[arg-type]
+            decision = relinking.accept(
+                store, *place, *said, edit.links, not_lesions=edit.not_lesions, flips=flips, flips_told=told
+            )
         else:
-            decision = store.decisions.decide(*place, verdict, *said, lesion_id, flips=flips, flips_told=told)
+            decision = store.decisions.decide(
+                *place, edit.verdict, *said, lesion_id=edit.lesion_id, flips=flips, flips_told=told
+            )
     return Decided(decision, flips, told)
 
 
@@ -114,8 +100,9 @@ def change_links(
 def _flips(
     store: EditStore, record: MaskRecord, edit: Edit, person: str, confirmed: Sequence[Flip] | None
 ) -> tuple[tuple[Flip, ...], str]:
-    """The flips of an edit, and how its person was told of them."""
-    if reads_blind(store, record.patient_id, person):
+    """The flips of an edit, and how its person was told of them. To who reads something of the patient blind they would
+    tell of masks that are hidden, or be others than those of the calls in force."""
+    if closed_timepoints(store, record.patient_id, person):
         return (), NOT_SHOWN
     flips = preview_edit(store, record, edit, person).flips
     asked = needs_confirming(flips)

@@ -33,6 +33,7 @@ if TYPE_CHECKING:  # what only some pages need is imported by those that come to
     from core.lesions.metrics import SurfaceDistances
     from core.lesions.surface import Surface
     from core.remembered.links import StoredTransform
+    from core.twin.edit_preview import Edit, EditPreview
     from store import SeenStore
 
 logger = logging.getLogger("twinreview.pages")
@@ -271,6 +272,20 @@ def _fits(points: tuple[VolumePoint, ...]) -> dict[str, LawFit]:
     from core.twin.trajectory import fit_all_growth_laws
 
     return fit_all_growth_laws(points)
+
+
+def edit_preview(store: SeenStore, record: MaskRecord, edit: Edit) -> EditPreview:
+    """`core.twin.edit_preview.preview_edit` for the person, as long as nothing is written; the last 32 are kept."""
+    return _edit_preview(whole_store().audit.last()[0], str(store.scope), record.mask_id, edit, store, record)
+
+
+@st.cache_resource(show_spinner="Looking what it changes", max_entries=32)
+def _edit_preview(
+    seq: int, scope: str, mask_id: str, edit: Edit, _store: SeenStore, _record: MaskRecord
+) -> EditPreview:
+    from core.twin.edit_preview import preview_edit
+
+    return preview_edit(_store, _record, edit, _store.person)
 
 
 def thumbnail(key: str, draw: Callable[[], str]) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import streamlit as st
 
 from core.errors import TwinReviewError
+from core.remembered.flips import FlipsMoved
 from core.remembered.links import LesionLink
 from core.remembered.untyped import TableRow
 from core.review.link_choices import (
@@ -19,10 +20,11 @@ from core.review.link_choices import (
     MissingRow,
     link_table,
 )
-from core.twin.link_preview import MovedNumber, Told, preview_links
-from core.types import TOTAL_LESION_ID, MaskRecord
-from pages.ui.frame import address, session
+from core.twin.edit_preview import Edit
+from core.types import MaskRecord
+from pages.ui.frame import address, resources, session
 from pages.ui.guard import rights
+from pages.ui.shared.edit_notice import confirmed_flips, look_again, moved_table
 from pages.ui.shared.text import cells, millilitres, plain
 from store import SeenStore
 
@@ -127,27 +129,31 @@ def _in_words(word: str) -> str:
 
 def _preview_and_change(store: SeenStore, record: MaskRecord, table: LinkTable, person: str) -> None:
     """What moves, the reason, and the button that does it."""
-    with st.spinner("Looking which numbers move", show_time=False):
-        found = preview_links(store, record.patient_id, record.mask_id, table.changes, person)
+    edit = Edit("", links=table.changes)
+    found = resources.edit_preview(store, record, edit)
     st.markdown(f"**Numbers on the curve that move** ({len(found.moved)})", help=MOVED_HELP)
     if found.moved:
-        rows = [moved_row(one) for one in found.moved]
-        st.dataframe(cells(rows), hide_index=True, width="stretch")
+        moved_table(found.moved)
     else:
         not_in = "" if record.status == "accepted" else f" v{record.version} is {record.status}: not in the curve."
         st.info(plain(f"None.{not_in}"))
+    told = confirmed_flips(store, record, edit, f"links-{record.mask_id}", with_numbers=False)
     key = session.LINK_REASON.key(record.mask_id)
     why_field, button = st.columns([5, 2], vertical_alignment="bottom")
     reason = why_field.text_input("Reason", key=key, max_chars=500, placeholder="why, in words; it stays on record")
-    state = rights.button(store, person, "links.set")
+    state = rights.button(store, person, "links.set", told.why_not, disabled=told.why_not is not None)
     label = f"Change {len(table.changes)} link{'s' if len(table.changes) != 1 else ''}"
     if not button.button(label, type="primary", width="stretch", **state):
         return
     if not reason.strip():
         st.warning("Say in words why these are the same lesion, or are not.")
         return
+    from core.jobs.stages.deciding import change_links
+
     try:
-        store.links.change(record.mask_id, table.changes, person, reason.strip())
+        change_links(store, record, table.changes, person, reason.strip(), told.flips)
+    except FlipsMoved as error:
+        look_again(error, record)
     except TwinReviewError as error:
         st.error(plain(error))
         return
@@ -157,29 +163,6 @@ def _preview_and_change(store: SeenStore, record: MaskRecord, table: LinkTable, 
     session.LINK_REASON.drop(record.mask_id)
     session.LINKS_CHANGED.set(f"Changed: {len(found.moved)} numbers moved.", record.patient_id)
     st.rerun()
-
-
-def moved_row(moved: MovedNumber) -> TableRow:
-    """One number that moves, as the table shows it."""
-    name = "All lesions" if moved.lesion_id == TOTAL_LESION_ID else moved.lesion_id
-    when = f"{moved.from_timepoint} to {moved.timepoint}" if moved.from_timepoint else moved.timepoint
-    what = "change" if moved.kind == "change" else "volume"
-    return {
-        "Lesion": name,
-        "What": what,
-        "When": when,
-        "Before": told_words(moved.kind, moved.before),
-        "After": told_words(moved.kind, moved.after),
-    }
-
-
-def told_words(kind: str, told: Told | None) -> str:
-    """ "measured, 12.0 mL", "real, +30.0 %"; "none" where there is nothing. The state first: a sign is a formula."""
-    if told is None:
-        return "none"
-    if told.number is None:
-        return told.state
-    return f"{told.state}, {told.number:+.1f} %" if kind == "change" else f"{told.state}, {millilitres(told.number)} mL"
 
 
 def history_table(said: Sequence[LesionLink]) -> None:

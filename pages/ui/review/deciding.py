@@ -7,16 +7,19 @@ from collections.abc import Collection, Mapping, Sequence
 import streamlit as st
 
 from core.errors import TwinReviewError
+from core.remembered.flips import FlipsMoved
 from core.remembered.lists import VersionDecision
 from core.remembered.untyped import JsonObject
 from core.review.decisions import LEAST_COMMENT, counted_lesions, rejected_lesion_ids, why_a_word_is_needed
 from core.review.link_choices import LinkTable
 from core.review.replaced import ended_at, standing_acceptance
+from core.twin.edit_preview import Edit
 from core.types import MM3_PER_ML, Decision, MaskRecord
 from pages.ui.frame import address, resources, session
 from pages.ui.guard import rights
 from pages.ui.review.lesion_links import links_to_accept
 from pages.ui.shared.charts import lesion_colour_name
+from pages.ui.shared.edit_notice import Confirmed, confirmed_flips, look_again
 from pages.ui.shared.lost_files import file_problem
 from pages.ui.shared.text import lesion_words, plain
 from store import SeenStore
@@ -192,6 +195,9 @@ def _ask(
     what = f"{lesion_words(lesion)} of v{record.version}" if lesion else f"v{record.version}"
     what += f" without {', '.join(out)}" if out else ""
     refused = _why_not(store, record, lesion, table) if chosen == "accept" else None
+    edit = Edit(chosen, lesion, *((table.changes, table.not_lesions) if table else ()))
+    told = Confirmed() if refused else confirmed_flips(store, record, edit, f"flips-{at}")
+    refused = refused or told.why_not
     state = rights.button(store, person, "mask.decided", refused, disabled=refused is not None)
     label = f"{plain(chosen.capitalize())} {plain(what)}"
     if not st.button(label, type="primary", key=f"decide-{at}", **state):
@@ -203,7 +209,9 @@ def _ask(
         st.warning("Say in the comment where the tumour went.")
         return
     try:
-        _write(store, record, chosen, person, (reason, comment), lesion, table)
+        _write(store, record, edit, person, (reason, comment), told)
+    except FlipsMoved as error:
+        look_again(error, record)
     except TwinReviewError as error:
         st.error(plain(error))
         return
@@ -213,22 +221,12 @@ def _ask(
 
 
 def _write(
-    store: SeenStore,
-    record: MaskRecord,
-    chosen: str,
-    person: str,
-    why: tuple[str, str],
-    lesion: str | None,
-    table: LinkTable | None,
+    store: SeenStore, record: MaskRecord, edit: Edit, person: str, why: tuple[str, str], told: Confirmed
 ) -> None:
     """Records the decision: an acceptance with what was said of the lesions."""
-    place = (record.patient_id, record.timepoint, record.version)
-    if table is None:
-        store.decisions.decide(*place, chosen, person, *why, lesion_id=lesion)
-    else:
-        from core.jobs.stages import relinking
+    from core.jobs.stages import deciding
 
-        relinking.accept(store, *place, person, *why, links=table.changes, not_lesions=table.not_lesions)
+    deciding.decide(store, record, edit, person, *why, confirmed=told.flips)
     resources.reference_changed()
 
 

@@ -23,7 +23,8 @@ def measured(label: int, voxels: int) -> LesionMeasure:
 
 
 def add(store: Store, day: str, *voxels: int) -> MaskRecord:
-    return add_mask(store, *voxels, day=day, lesions=[measured(n, v) for n, v in enumerate(voxels, start=1)])
+    lesions = [measured(n, v) for n, v in enumerate(voxels, start=1)]
+    return add_mask(store, *voxels, day=day, lesions=lesions)  # type: ignore[misc, arg-type]
 
 
 @pytest.fixture
@@ -68,10 +69,8 @@ def test_what_was_told_before_is_what_happens_and_nothing_was_written_by_telling
     assert len(visits.audit_log(1000)) == entries
     assert told.moved
     if edit.verdict:
-        done = deciding.decide(
-            visits, "P1", day, version, edit.verdict, "bob", "agrees", "a word", edit.lesion_id, edit.links,
-            edit.not_lesions, needs_confirming(told.flips),
-        ).flips  # fmt: skip
+        meant = needs_confirming(told.flips)
+        done = deciding.decide(visits, record, edit, "bob", "agrees", "a word", meant).flips
     else:
         _, done = deciding.change_links(visits, record, edit.links, "bob", "why", needs_confirming(told.flips))
     assert done == told.flips == flips(before, responses_of(visits, "P1"))

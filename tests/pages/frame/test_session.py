@@ -76,6 +76,7 @@ WRITTEN_IN_PLACE = (
     "'waiting-account'",
     "'waiting-role'",
     "sign-in-",  # of one provider
+    "{key}/{flip_words(flips)}",  # of one change
     "{key}-{",  # an uploader, emptied where the patient changes
     "name-confirmed-",  # of one question
     "paper-",  # a figure of the cohort on white
