@@ -143,7 +143,7 @@ def _preview_and_change(store: SeenStore, record: MaskRecord, table: LinkTable, 
     reason = why_field.text_input("Reason", key=key, max_chars=500, placeholder="why, in words; it stays on record")
     state = rights.button(store, person, "links.set", told.why_not, disabled=told.why_not is not None)
     label = f"Change {len(table.changes)} link{'s' if len(table.changes) != 1 else ''}"
-    if not button.button(label, type="primary", width="stretch", **state):
+    if not button.button(label, type="primary", width="stretch", **state) or not told.counts:
         return
     if not reason.strip():
         st.warning("Say in words why these are the same lesion, or are not.")

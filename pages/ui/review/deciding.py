@@ -200,7 +200,7 @@ def _ask(
     refused = refused or told.why_not
     state = rights.button(store, person, "mask.decided", refused, disabled=refused is not None)
     label = f"{plain(chosen.capitalize())} {plain(what)}"
-    if not st.button(label, type="primary", key=f"decide-{at}", **state):
+    if not st.button(label, type="primary", key=f"decide-{at}", **state) or not told.counts:
         return
     if reason == OTHER and not comment:
         st.warning("Say in the comment what the reason is.")

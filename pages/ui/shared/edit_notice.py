@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import streamlit as st
 
 from core.errors import TwinReviewError
-from core.remembered.flips import Flip, FlipsMoved, needs_confirming
+from core.remembered.flips import Flip, FlipsMoved, flip_words, needs_confirming
 from core.remembered.untyped import TableRow
 from core.review.blind_reading import closed_timepoints
 from core.twin.edit_preview import Edit, EditPreview
@@ -20,6 +20,7 @@ from pages.ui.shared.text import cells, millilitres, plain
 from store import SeenStore
 
 CONFIRM_FIRST = "Say above that you mean what changes in the response."
+MOVED = "What this changes in the response is another thing than was shown before. Look at it again."
 #: Lesions whose numbers are in sight; those of more are in the table.
 IN_SIGHT = 3
 
@@ -31,10 +32,12 @@ class Confirmed:
     Args:
         flips: those that needed their click, as `core.jobs.stages.deciding` takes them.
         why_not: why it cannot be done yet, for its button; None where it can.
+        counts: whether a click counts: not one from a page that showed other flips.
     """
 
     flips: tuple[Flip, ...] = ()
     why_not: str | None = None
+    counts: bool = True
 
 
 def confirmed_flips(
@@ -56,14 +59,19 @@ def confirmed_flips(
         return Confirmed(why_not=str(error))
     if with_numbers and found.moved:
         _numbers(found, record.timepoint)
-    asked = needs_confirming(found.flips)
-    meant = confirmed(found.flips, f"{key}-{edit.links}-{edit.not_lesions}")
-    return Confirmed(asked, None if meant else CONFIRM_FIRST)
+    asked, of_edit = needs_confirming(found.flips), f"{key}-{edit.links}-{edit.not_lesions}"
+    shown, now = session.FLIPS_SHOWN.get(record.mask_id, of_edit), flip_words(found.flips)
+    session.FLIPS_SHOWN.set(now, record.mask_id, of_edit)
+    as_shown = shown in (None, now)
+    if not as_shown:
+        st.error(MOVED)
+    meant = confirmed(found.flips, of_edit)
+    return Confirmed(asked, None if meant else CONFIRM_FIRST, as_shown)
 
 
-def look_again(error: FlipsMoved, record: MaskRecord) -> None:
+def look_again(why: FlipsMoved, record: MaskRecord) -> None:
     """Shows the page anew: what was confirmed is not what would happen by now."""
-    session.FLIPS_MOVED.set(str(error), record.mask_id)
+    session.FLIPS_MOVED.set(str(why), record.mask_id)
     st.rerun()
 
 
