@@ -47,3 +47,10 @@ def choose(box: Locator, option: str) -> None:
     settle(box.page)
     box.click()
     box.page.get_by_role("option", name=option).click()
+
+
+def mean_it(page: Page) -> None:
+    """Says that what an edit changes in the response is meant."""
+    settle(page)
+    page.get_by_text("I have seen what changes, and mean it").click()
+    settle(page)
