@@ -5,7 +5,6 @@ import streamlit as st
 from core.twin import curve, trajectory
 from core.twin.timeline import patient_timeline
 from core.twin.timeline_changes import lesion_changes
-from core.twin.timeline_response import response_points
 from pages.ui.frame import address, opening, resources, session, shell
 from pages.ui.shared.text import plain
 from pages.ui.trajectory import (
@@ -44,7 +43,6 @@ with shell.guarded():
     lesion = growth_panel.lesion_in_effect(patient, list(lesions))
     scale = address.choose("axis", AXES, session.VOLUME_AXIS, default=AXES[0], whose="on this page")
     weeks = forecast_panel.reach_in_effect()
-    growth_panel.rule_in_effect()
     address.choose_tab(names, session.TRAJECTORY_TAB)
     with which:
         growth_panel.choose_lesion(patient, list(lesions))
@@ -67,7 +65,7 @@ with shell.guarded():
     ahead = resources.forecast(lesions, lesion, trajectory.weekly_days(weeks or 1), noise)
     summary_panel.summary(points, changes[-1] if changes else None, ahead)
     drawn = ahead if weeks and not ahead.refused else None
-    growth_panel.chart(timeline, lesion, noise, drawn, scale == "Log", all_versions)
+    growth_panel.chart(timeline, lesion, noise, drawn, scale == "Log", all_versions, response)
     growth_panel.after_radiotherapy(patient, lesion, changes)
     if weeks:
         forecast_panel.forecast_notes(ahead, chances=not not_read)
@@ -82,8 +80,6 @@ with shell.guarded():
         growth_panel.step_table(changes, points)
     with response_tab:
         response_panel.table(response)
-        st.subheader("By the sum of volumes", divider="gray")
-        growth_panel.response_table(response_points(timeline))
     with what_if_tab:
         scenario_panel.scenario_tab(patient, points, changes[-1] if changes else None)
     with check_tab:

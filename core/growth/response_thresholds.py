@@ -1,8 +1,8 @@
 """RECIST 1.1's thresholds as changes of a sphere's volume: the one place of their numbers.
 
-A sphere whose diameter changes by -30 % / +20 % changes in volume by 0.7³ - 1 / 1.2³ - 1 (PMC2755245). The response
-rules (`core.twin.response`) and the probabilities of a response (`core.growth.response_probability`) take them from
-here.
+A sphere whose diameter changes by -30 % / +20 % changes in volume by 0.7³ - 1 / 1.2³ - 1: arithmetic, which no source
+sets as limits for volumes. The criteria (`core.twin.criteria.volumetric`) and the probabilities of a response
+(`core.growth.response_probability`) take them from here.
 """
 
 from __future__ import annotations

@@ -15,7 +15,7 @@ from core.remembered.vocabulary import EventKind
 from core.review.event_words import ReadEvent, read_events
 from core.twin.criteria.adapter import ClinicalWord, SteroidDose, from_timeline
 from core.twin.criteria.assessments import visit_words
-from core.twin.criteria.table import COMMON_WORD, calls_by_criterion, calls_of, disagreeing_timepoints
+from core.twin.criteria.table import ABOUT, COMMON_WORD, calls_by_criterion, calls_of, disagreeing_timepoints
 from core.twin.criteria.values import Call, Visit
 from core.twin.event_states import dexamethasone_mg_at
 from core.twin.protocol_in_force import ProtocolInForce, protocol_in_force, visit_days
@@ -133,7 +133,7 @@ def measurement_log_sd(timeline: PatientTimeline, in_force: ProtocolInForce, tim
     there is none, and for criteria of uptake.
     """
     protocol = in_force.protocol
-    share = {"mm": _OF_DIAMETER, "mm3": 1.0}.get(unit_of(protocol.criterion))
+    share = {"mm": _OF_DIAMETER, "mm3": 1.0}.get(ABOUT[protocol.criterion].unit)
     deviations = []
     for lesion in protocol.targets:
         cells = [timeline.cell(lesion.lesion_id, day) for day in (protocol.baseline, timepoint)]
@@ -147,13 +147,6 @@ def measurement_log_sd(timeline: PatientTimeline, in_force: ProtocolInForce, tim
     if share is None or not deviations:
         return None
     return max(deviations) / math.sqrt(2.0) * share
-
-
-def unit_of(criterion: str) -> str:
-    """Of a criterion's sum: "mm", "mm3", or "" for one of uptake."""
-    if "volum" in criterion or criterion.startswith("volume"):
-        return "mm3"
-    return "" if criterion.startswith(("percist", "lugano")) else "mm"
 
 
 def steroid_doses(events: Sequence[Event]) -> list[SteroidDose]:

@@ -25,7 +25,6 @@ from collections.abc import Mapping, Sequence
 from core.twin.criteria.course import Judged, course
 from core.twin.criteria.limits import Limits
 from core.twin.criteria.values import Call, Protocol, Visit
-from core.twin.response import RULES
 
 _SOURCE = "RANO-BM, 10.1016/S1470-2045(15)70057-4"
 
@@ -45,8 +44,8 @@ RANO_VOLUMETRIC = Limits(
     criterion="rano-2.0-volumetric",
     title="RANO 2.0, volumes",
     measure="volume",
-    pr_percent=RULES["rano2_volumetric"].pr_percent,
-    pd_percent=RULES["rano2_volumetric"].pd_percent,
+    pr_percent=-65.0,
+    pd_percent=40.0,
     least_rise_mm=0.0,
     least_rise_of="sum",
     keeps_pr=False,

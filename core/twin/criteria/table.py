@@ -10,11 +10,12 @@ from core.twin.criteria import irecist as irecist_room
 from core.twin.criteria import lugano as lugano_room
 from core.twin.criteria import percist as percist_room
 from core.twin.criteria.irecist import irecist
+from core.twin.criteria.limits import Limits
 from core.twin.criteria.lugano import lugano
 from core.twin.criteria.percist import percist
 from core.twin.criteria.rano_bm import RANO_LIMITS, rano
 from core.twin.criteria.recist import RECIST, recist
-from core.twin.criteria.values import Call, Protocol, Visit
+from core.twin.criteria.values import Call, Protocol, Unit, Visit
 from core.twin.criteria.volumetric import VOLUME_LIMITS, volumetric
 
 Criterion = Callable[[Sequence[Visit], Protocol], tuple[Call, ...]]
@@ -29,21 +30,50 @@ CRITERIA: Mapping[str, Criterion] = {
 }
 
 
+#: Of the criteria that judge a sum of the targets.
+LIMITS: Mapping[str, Limits] = {
+    limits.criterion: limits for limits in (RECIST, irecist_room.LIMITS, *RANO_LIMITS.values(), *VOLUME_LIMITS.values())
+}
+
+
 @dataclass(frozen=True)
 class About:
-    """What people are told of a criterion. Args: assumed: what was not read again in the source; "" where all was."""
+    """What people are told of a criterion.
+
+    Args:
+        assumed: what was not read again in the source; "" where all was.
+        unit: of what is measured, "" for a criterion that measures nothing.
+        pr_percent, pd_percent: the change from baseline that is PR, and that from nadir (PERCIST: from baseline) that
+            is PD; None where no percentage decides.
+    """
 
     title: str
     source: str
     assumed: str
+    unit: Unit = ""
+    pr_percent: float | None = None
+    pd_percent: float | None = None
+
+    @property
+    def measure(self) -> str:
+        """What is measured, in words: "sum of diameters"; "" for a criterion that measures nothing."""
+        return {"mm": "sum of diameters", "mm3": "sum of volumes", "SUL": "SULpeak", "": ""}[self.unit]
+
+
+def _about(limits: Limits) -> About:
+    return About(limits.title, limits.source, limits.assumed, limits.unit, limits.pr_percent, limits.pd_percent)
 
 
 ABOUT: Mapping[str, About] = {
-    **{
-        limits.criterion: About(limits.title, limits.source, limits.assumed)
-        for limits in (RECIST, irecist_room.LIMITS, *RANO_LIMITS.values(), *VOLUME_LIMITS.values())
-    },
-    percist_room.CRITERION: About(percist_room.TITLE, percist_room.SOURCE, percist_room.ASSUMED),
+    **{name: _about(limits) for name, limits in LIMITS.items()},
+    percist_room.CRITERION: About(
+        percist_room.TITLE,
+        percist_room.SOURCE,
+        percist_room.ASSUMED,
+        "SUL",
+        -percist_room.CHANGE_PERCENT,
+        percist_room.CHANGE_PERCENT,
+    ),
     lugano_room.CRITERION: About(lugano_room.TITLE, lugano_room.SOURCE, ""),
 }
 #: What the words of all criteria have in common, to see where they disagree.

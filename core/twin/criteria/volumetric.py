@@ -1,52 +1,64 @@
-"""Summed volumes by the rules of `core.twin.response.RULES`; targets, new lesions and states as in RECIST.
+"""Summed volumes by limits on them; targets, new lesions and states as in RECIST. The one place of these limits.
 
--65.7 % and +72.8 % are the sphere's arithmetic (0.7³ - 1, 1.2³ - 1) on RECIST's -30 % and +20 %; no source sets them
-for volumes. By the same arithmetic "RECIST 1.1 as sphere volumes" also asks for RECIST's 5 mm, of the sum of the
-diameters of spheres of the same volumes (assumed), and keeps PR until PD. The other rules have neither.
+| rule | PR | PD | from |
+|---|---|---|---|
+| RECIST 1.1 as sphere volumes | -65.7 % | +72.8 % | the sphere's arithmetic (0.7³ - 1, 1.2³ - 1) on -30 % and +20 % |
+| Macdonald as sphere volumes | -65 % | +40 % | the same of the product of two diameters (0.5^1.5 - 1, 1.25^1.5 - 1) |
+| noise band, lung CT | -35 % | +55 % | Beaumont 2015 |
 
-Source: each rule's own, in `RULES`.
+No source sets the first two for volumes. By the same arithmetic "RECIST 1.1 as sphere volumes" also asks for RECIST's 5
+mm, of the sum of the diameters of spheres of the same volumes (assumed), and keeps PR until PD. The others have
+neither. RANO 2.0's volumes are in `rano_bm`, as steroids and clinical status belong to them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from core.growth.response_thresholds import RECIST_SPHERE_PD_PERCENT, RECIST_SPHERE_PR_PERCENT
 from core.twin.criteria.course import course
 from core.twin.criteria.limits import Limits
 from core.twin.criteria.values import Call, Protocol, Visit
-from core.twin.response import RULES, ResponseRule
 
-#: The rule that stands for RECIST on volumes.
-_SPHERE = "recist_sphere"
-#: RANO 2.0 is judged with steroids and clinical status: `rano_bm`.
-_ELSEWHERE = "rano2_volumetric"
-
-
-def criterion_of_rule(rule: str) -> str:
-    """The criterion's name of a volume rule: "volume-recist-sphere" of "recist_sphere"."""
-    return f"volume-{rule.replace('_', '-')}"
-
-
-def limits_of_rule(rule: ResponseRule) -> Limits:
-    """A volume rule as limits on a sum."""
-    is_sphere = rule.name == _SPHERE
-    return Limits(
-        criterion=criterion_of_rule(rule.name),
-        title=rule.label,
-        measure="volume",
-        pr_percent=rule.pr_percent,
-        pd_percent=rule.pd_percent,
-        least_rise_mm=5.0 if is_sphere else 0.0,
-        least_rise_of="spheres" if is_sphere else "sum",
-        keeps_pr=is_sphere,
-        confirmation_days=None,
-        source=rule.source,
-        assumed="the limits" if rule.assumed else "5 mm of sphere diameters" if is_sphere else "",
-    )
-
-
+RECIST_SPHERE = Limits(
+    criterion="volume-recist-sphere",
+    title="RECIST 1.1 as sphere volumes",
+    measure="volume",
+    pr_percent=RECIST_SPHERE_PR_PERCENT,
+    pd_percent=RECIST_SPHERE_PD_PERCENT,
+    least_rise_mm=5.0,
+    least_rise_of="spheres",
+    keeps_pr=True,
+    confirmation_days=None,
+    source="the sphere's arithmetic on RECIST 1.1 (10.1016/j.ejca.2008.10.026); no source sets it for volumes",
+    assumed="5 mm of sphere diameters",
+)
+MACDONALD_SPHERE = Limits(
+    criterion="volume-macdonald-sphere",
+    title="Macdonald as sphere volumes",
+    measure="volume",
+    pr_percent=-65.0,
+    pd_percent=40.0,
+    least_rise_mm=0.0,
+    least_rise_of="sum",
+    keeps_pr=False,
+    confirmation_days=None,
+    source="the sphere's arithmetic on Macdonald 1990 (10.1200/JCO.1990.8.7.1277)",
+)
+BEAUMONT = Limits(
+    criterion="volume-beaumont",
+    title="Noise band, lung CT (Beaumont 2015)",
+    measure="volume",
+    pr_percent=-35.0,
+    pd_percent=55.0,
+    least_rise_mm=0.0,
+    least_rise_of="sum",
+    keeps_pr=False,
+    confirmation_days=None,
+    source="10.1186/s40644-015-0052-2",
+)
 VOLUME_LIMITS: Mapping[str, Limits] = {
-    criterion_of_rule(name): limits_of_rule(rule) for name, rule in RULES.items() if name != _ELSEWHERE
+    limits.criterion: limits for limits in (RECIST_SPHERE, MACDONALD_SPHERE, BEAUMONT)
 }
 
 

@@ -18,7 +18,8 @@ from core.types import Progress
 from pages.ui.frame import address, opening, session, shell
 from pages.ui.shared import plotting
 from pages.ui.shared.text import cells, plain
-from pages.ui.trajectory.growth_panel import CATEGORY_HELP, VERDICT_HELP
+from pages.ui.trajectory.growth_panel import VERDICT_HELP
+from pages.ui.trajectory.response_panel import CALL_HELP
 from store import SeenStore
 
 #: A progress bar that comes and goes in less is noise.
@@ -102,7 +103,7 @@ def summary(found: Cohort, places: Sequence[DeltaGenerator]) -> None:
     places[0].metric(
         "Responded",
         f"{counts['CR'] + counts['PR']:d} of {n:d}",
-        help=f"Best response CR or PR. All best responses: {of}. {CATEGORY_HELP}",
+        help=f"Best response CR or PR. All best responses: {of}. {CALL_HELP}",
     )
     progressed = sum(o.progression is not None for o in found.responses)
     places[1].metric(
@@ -182,7 +183,7 @@ def patient_table(found: Sequence[PatientResponse], with_dataset: bool) -> None:
         placeholder="",
         column_config={
             "Patient": text(pinned=True),
-            "Best response": text(help=CATEGORY_HELP),
+            "Best response": text(help=CALL_HELP),
             "Best change (%)": number(format="%+.0f", help=BEST_HELP),
             "On": text(help="The timepoint of the best change."),
             "Is it real": text(help=VERDICT_HELP),

@@ -18,7 +18,7 @@ from core.growth.forecast import Forecast, QuantileForecast
 from core.growth.rates import READER_LOG_SD, Z95
 from core.remembered.links import lesion_number
 from core.twin.curve import MaskVolume, Treatment
-from core.twin.response import RULES, Response
+from core.twin.volume_lines import VolumeLines
 from core.types import VolumePoint
 from pages.ui.shared.charts import (
     MM3_PER_UNIT,
@@ -45,7 +45,7 @@ def growth_figure(
     unit: str = "mL",
     noise_log_sd: Mapping[str, float] | float = READER_LOG_SD,
     reviewers: Mapping[str, str] | None = None,
-    responses: Sequence[Response] = (),
+    lines: VolumeLines | None = None,
     others: Sequence[MaskVolume] = (),
     others_drawn: bool = True,
     since_days: float | None = None,
@@ -61,8 +61,7 @@ def growth_figure(
         unit: "mL" or "mm³".
         noise_log_sd: log-SD of one measurement, for all or by mask id; bars span its 95 % interval.
         reviewers: mask id -> who accepted it, for the hover.
-        responses: of `core.twin.response.volumetric_response`: baseline, nadir and the rule's PR and PD volumes are
-            drawn.
+        lines: baseline, nadir, PR and PD of the sum of the targets' volumes are drawn.
         others: volumes of masks that do not count (proposed, rejected, superseded): named on hover, and grey crosses
             where `others_drawn`.
         since_days: where the time axis begins; None: with the first point.
@@ -84,8 +83,9 @@ def growth_figure(
         say(figure, f"No forecast. {forecast.refused}", y=1.0)
     elif forecast is not None:
         _draw_forecast(figure, forecast, scale, unit, FLOOR_MM3 if log else 0.0)
-    if responses:
-        _draw_response(figure, responses, scale, unit, log)
+    if lines is not None:
+        known = [p for series in points_by_lesion.values() for p in series if math.isfinite(p.volume_mm3)]
+        _draw_lines(figure, lines, sorted(known, key=lambda p: p.days), scale, unit, log)
     for days, text in events:
         figure.add_vline(
             x=days,
@@ -304,17 +304,13 @@ def draw_treatments(figure: go.Figure, treatments: Sequence[Treatment], since_da
     figure.update_layout(margin_t=34 + 24 * len(taken))
 
 
-def _draw_response(figure: go.Figure, responses: Sequence[Response], scale: float, unit: str, log: bool) -> None:
-    """Baseline and nadir marks and the rule's thresholds on the summed volume of the baseline lesions."""
-    known = [r for r in responses if math.isfinite(r.volume_mm3)]
-    if not known or not math.isfinite(responses[0].baseline_mm3):
-        return
-    rule = RULES[responses[0].rule]
-    baseline = responses[0].baseline_mm3
-    nadir = min(known, key=lambda r: r.volume_mm3)
-    marks = [("baseline", known[0].days, baseline), ("nadir", nadir.days, nadir.volume_mm3)]
-    if nadir.days == known[0].days:
-        marks = [("baseline, nadir", known[0].days, baseline)]
+def _draw_lines(
+    figure: go.Figure, lines: VolumeLines, known: Sequence[VolumePoint], scale: float, unit: str, log: bool
+) -> None:
+    """Baseline and nadir marks and the limits on the sum of the targets' volumes."""
+    marks = [("baseline", lines.days, lines.baseline_mm3), ("nadir", lines.nadir_days, lines.nadir_mm3)]
+    if lines.nadir_days == lines.days:
+        marks = [("baseline, nadir", lines.days, lines.baseline_mm3)]
     for text, days, volume in marks:
         height = max(volume, FLOOR_MM3 if log else 0.0) / scale
         place = "bottom center" if height > 0 else "top center"  # not upon the numbers of the axis
@@ -328,12 +324,12 @@ def _draw_response(figure: go.Figure, responses: Sequence[Response], scale: floa
                 showlegend=False,
                 marker={"symbol": "circle-open", "size": 18, "color": TOTAL_COLOUR},
                 cliponaxis=False,
-                hovertemplate=f"<b>{text}</b> {volume / scale:.4g} {unit}, lesions of baseline<extra></extra>",
+                hovertemplate=f"<b>{text}</b> {volume / scale:.4g} {unit}, targets<extra></extra>",
             )
         )
     for text, volume, category in (
-        (f"PR {rule.pr_percent:+g} % of baseline", baseline * (1 + rule.pr_percent / 100), "PR"),
-        (f"PD {rule.pd_percent:+g} % of nadir", nadir.volume_mm3 * (1 + rule.pd_percent / 100), "PD"),
+        (f"PR {lines.pr_percent:+g} % of baseline", lines.baseline_mm3 * (1 + lines.pr_percent / 100), "PR"),
+        (f"PD {lines.pd_percent:+g} % of nadir", lines.nadir_mm3 * (1 + lines.pd_percent / 100), "PD"),
     ):
         if volume > 0:
             colour = RESPONSE_COLOURS[category]
@@ -341,7 +337,7 @@ def _draw_response(figure: go.Figure, responses: Sequence[Response], scale: floa
             side = _free_side(known, volume)
             # plotly places annotations of a log axis by the exponent, lines by the value.
             figure.add_annotation(
-                text=f"{text}: {rule.title}",
+                text=f"{text}: {figure_text(lines.words)}",
                 x=float(side == "right"),
                 xref="paper",
                 xanchor=side,
@@ -352,11 +348,11 @@ def _draw_response(figure: go.Figure, responses: Sequence[Response], scale: floa
             )
 
 
-def _free_side(known: Sequence[Response], volume_mm3: float) -> str:
+def _free_side(known: Sequence[VolumePoint], volume_mm3: float) -> str:
     """At which end, "left" or "right", the measured volumes stay farther from a line at `volume_mm3`."""
     third = (known[-1].days - known[0].days) / 3
 
-    def nearest(some: Sequence[Response]) -> float:
+    def nearest(some: Sequence[VolumePoint]) -> float:
         return min(abs(math.log(max(r.volume_mm3, FLOOR_MM3) / volume_mm3)) for r in some)
 
     first = nearest([r for r in known if r.days <= known[0].days + third])

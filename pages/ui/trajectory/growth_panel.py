@@ -13,11 +13,11 @@ from core.growth.forecast import Forecast
 from core.remembered.untyped import TableRow
 from core.twin import curve, trajectory
 from core.twin.change import Change
+from core.twin.patient_responses import PatientResponses
 from core.twin.radiotherapy import cannot_tell
-from core.twin.response import DEFAULT_RULE, RULES, response_by_rule, volumetric_response
 from core.twin.timeline import PatientTimeline
-from core.twin.timeline_response import response_points
 from core.twin.trajectory import IntervalChange
+from core.twin.volume_lines import volume_lines
 from core.types import MM3_PER_ML, TOTAL_LESION_ID, MaskRecord, VolumePoint
 from pages.ui.frame import address, opening, session, shell
 from pages.ui.shared import plotting
@@ -34,7 +34,6 @@ SGR_HELP = (
     "an assumed one where there is no verdict. ≤: the lesion is gone and counted as 5 mm across: a bound."
 )
 DOUBLING_HELP = "ln 2 / growth rate, of real changes alone: within noise, growth cannot be told from no growth."
-CATEGORY_HELP = "CR, PR, SD, PD: complete or partial response, stable, progressive disease. NE: not evaluable."
 
 
 def _total_first(lesions: Sequence[str]) -> list[str]:
@@ -66,11 +65,13 @@ def chart(
     ahead: Forecast | None,
     log: bool,
     with_others: bool,
+    response: PatientResponses | None,
 ) -> None:
     """The growth figure of one lesion, and its data as a file; `noise`: mask id -> log-SD of its volume."""
     patient, store = timeline.patient_id, shell.store()
     points = [point for point in timeline.points if point.lesion_id == lesion]
-    measured = [point for point in response_points(timeline) if lesion in (TOTAL_LESION_ID, point.lesion_id)]
+    baseline = None if response is None else response.in_force.protocol.baseline
+    shown_mm3 = next((point.volume_mm3 for point in points if point.timepoint == baseline), None)
     events, first = store.events.of(patient), store.patients.timepoints(patient)[0]
     others = curve.other_versions(store.masks.of(patient), first, lesion)
     since = _shown_since(patient, points, ahead)
@@ -86,7 +87,7 @@ def chart(
         others_drawn=with_others,
         noise_log_sd=noise,
         reviewers=curve.accepted_by(store.decisions.of(patient)),
-        responses=volumetric_response(measured) if len(points) > 1 else (),
+        lines=volume_lines(response, shown_mm3) if len(points) > 1 else None,
     )
     low, high = volume_range([p for p in points if since is None or p.days >= since], ahead)
     if log:
@@ -238,57 +239,6 @@ def doubling(change: Change) -> str:
     kind = "doubling" if change.doubling_days > 0 else "halving"
     near, far = sorted(abs(end or math.nan) for end in (change.doubling_low_days, change.doubling_high_days))
     return f"{kind} in {abs(change.doubling_days):.0f} days ({near:.0f}–{far:.0f})"
-
-
-def rule_in_effect() -> str:
-    """A key of `RULES`. Ends the page where the address asks for another."""
-    return address.choose("rule", list(RULES), session.RESPONSE_RULE, default=DEFAULT_RULE, whose="on this page")
-
-
-def response_table(points: Sequence[VolumePoint]) -> None:
-    """Response at every timepoint by the chosen rule, and where other rules disagree."""
-    rule = rule_in_effect()
-    st.selectbox(
-        "Rule in force",
-        list(RULES),
-        format_func=lambda r: RULES[r].title,
-        key=session.RESPONSE_RULE.key(),
-        width=420,
-        help="Criteria are never pooled. PD is tested first, against the nadir.",
-    )
-    limits, answers = RULES[rule], response_by_rule(points)
-    st.caption(
-        f"All lesions together. PR at {limits.pr_percent:+g} % of baseline, PD at {limits.pd_percent:+g} % of nadir or "
-        f"a new lesion. Source: {limits.source}."
-    )
-    rows = [
-        {
-            "Timepoint": r.timepoint,
-            "Response": r.category,
-            "Volume (mL)": r.volume_mm3 / MM3_PER_ML,
-            "From baseline (%)": r.change_from_baseline_percent,
-            "From nadir (%)": r.change_from_nadir_percent,
-            "New lesions": ", ".join(r.new_lesions),
-            "Other rules say": "; ".join(
-                f"{RULES[name].label}: {other[n].category}"
-                for name, other in answers.items()
-                if other[n].category != r.category
-            ),
-            "Note": r.note,
-        }
-        for n, r in enumerate(answers[rule])
-    ]
-    number = st.column_config.NumberColumn
-    st.dataframe(
-        cells(rows),
-        hide_index=True,
-        column_config={
-            "Response": st.column_config.TextColumn(help=CATEGORY_HELP),
-            "Volume (mL)": number(format="%.2f", help="Of the lesions that were there at baseline."),
-            "From baseline (%)": number(format="%+.0f", help="Baseline: the first accepted timepoint."),
-            "From nadir (%)": number(format="%+.0f", help="Nadir: the least volume before, baseline included."),
-        },
-    )
 
 
 def point_rows(

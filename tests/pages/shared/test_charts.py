@@ -15,7 +15,7 @@ from core.growth.curves import FLOOR_MM3
 from core.growth.forecast import QuantileForecast, forecast
 from core.twin import trajectory
 from core.twin.curve import MaskVolume, Treatment
-from core.twin.response import volumetric_response
+from core.twin.volume_lines import VolumeLines
 from core.types import VolumePoint
 from pages.ui.shared import charts, plotting
 from pages.ui.trajectory import fit_charts, forecast_charts, growth_charts
@@ -106,7 +106,8 @@ def test_a_refused_forecast_draws_nothing_and_says_why():
 
 def test_response_marks_stand_at_baseline_nadir_and_thresholds():
     lesion = points([1000, 300, 400])
-    figure = growth_charts.growth_figure({"L1": lesion}, responses=volumetric_response(lesion))
+    lines = VolumeLines(0.0, 1000.0, 60.0, 300.0, -65.7, 72.8, "RECIST 1.1 as sphere volumes")
+    figure = growth_charts.growth_figure({"L1": lesion}, lines=lines)
     marks = {trace.text[0]: (trace.x[0], trace.y[0]) for trace in figure.data if trace.mode == "markers+text"}
     assert marks == {"baseline": (0.0, 1.0), "nadir": (60.0, 0.3)}
     assert sorted(shape.y0 for shape in figure.layout.shapes) == pytest.approx([0.343, 0.3 * 1.728])
@@ -204,7 +205,8 @@ def test_only_recent_time_is_shown_with_the_treatments_that_reach_into_it():
 def test_the_words_of_a_threshold_stand_where_the_curve_is_not(volumes, side):
     """PR of a baseline of 1000 is 343, of 400 is 137: the first comes down to it, the second rises from it."""
     lesion = points(volumes)
-    figure = growth_charts.growth_figure({"L1": lesion}, responses=volumetric_response(lesion))
+    lines = VolumeLines(0.0, volumes[0], 0.0, volumes[0], -65.7, 72.8, "RECIST 1.1 as sphere volumes")
+    figure = growth_charts.growth_figure({"L1": lesion}, lines=lines)
     (words,) = [a for a in figure.layout.annotations if a.text.startswith("PR")]
     assert (words.xanchor, words.x) == (side, float(side == "right"))
 

@@ -12,7 +12,7 @@ import pytest
 from core.growth.forecast import forecast
 from core.twin import trajectory
 from core.twin.curve import MaskVolume, Treatment
-from core.twin.response import volumetric_response
+from core.twin.volume_lines import VolumeLines
 from pages.ui.cohort import cohort_charts, swimmer_chart
 from pages.ui.review import surface_panel
 from pages.ui.shared import charts
@@ -60,7 +60,7 @@ def evil_growth() -> go.Figure:
         events=[(10.0, EVIL)],
         treatments=[Treatment(EVIL, 1.0, None)],
         reviewers={p.mask_id: EVIL for p in series},
-        responses=volumetric_response(series),
+        lines=VolumeLines(0.0, 1000.0, 0.0, 1000.0, -65.7, 72.8, EVIL),
         others=[MaskVolume(series[0].timepoint, 0.0, 900.0, 2, EVIL, EVIL)],
     )
 
