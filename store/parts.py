@@ -17,6 +17,7 @@ from store.records.jobs import Jobs
 from store.records.links import Links
 from store.records.mask_losses import Losses
 from store.records.masks import Masks
+from store.records.measurements import Measurements
 from store.records.models import Models, ReferenceSets
 from store.records.patients import Patients
 from store.records.people import People
@@ -50,6 +51,7 @@ class Parts:
         self.vectors = Vectors(ledger, self.masks, self.links)
         self.events = Events(ledger)
         self.protocols = Protocols(ledger)
+        self.measurements = Measurements(ledger)
         self.forecasts = Forecasts(ledger)
         self.models = Models(ledger)
         self.reference_sets = ReferenceSets(ledger)
