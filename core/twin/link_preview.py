@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Literal, Protocol
 
 from core.errors import InputError
+from core.remembered.hand_measurements import HandMeasurementSource
 from core.remembered.links import LesionLink, LinkChange, LinkProposal, lesion_order
 from core.remembered.rows import MaskVerdict, ScanVerdict
 from core.remembered.sources import MaskRecordSource, TimepointSource
@@ -188,6 +189,7 @@ class _Laid:
     transforms: TransformRowSource
     reference_sets: ReferenceSetRowSource
     readings: BlindSource
+    measurements: HandMeasurementSource
 
     @classmethod
     def over(
@@ -219,6 +221,7 @@ class _Laid:
             store.transforms,
             store.reference_sets,
             store.readings,
+            store.measurements,
         )
 
 

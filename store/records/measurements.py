@@ -83,12 +83,19 @@ class Measurements:
         rows = self._ledger.db.query(_ALL + "WHERE s.patient_id = ? ORDER BY h.seq", [patient_id])
         return [_measurement(row) for row in rows]
 
+    def of_all(self) -> dict[str, list[HandMeasurement]]:
+        """Those of all patients that stand, by patient, oldest first."""
+        found: dict[str, list[HandMeasurement]] = {}
+        for row in self._ledger.db.query(_ALL + "WHERE h.withdrawn_at IS NULL ORDER BY h.seq"):
+            found.setdefault(row["patient_id"], []).append(_measurement(row))
+        return found
+
     def by_id(self, measurement_id: str) -> HandMeasurement:
         """One, whether it stands or not. Raises StoreError if there is none of that id."""
         rows = self._ledger.db.query(_ALL + "WHERE h.measurement_id = ?", [measurement_id])
         if not rows:
             raise StoreError(
-                f"There is no measurement {str(measurement_id)[:80]!r}. `measurement list PATIENT` lists those there are."
+                f"There is no measurement {str(measurement_id)[:80]!r}. `measurement list PATIENT` lists them."
             )
         return _measurement(rows[0])
 
