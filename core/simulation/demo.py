@@ -17,6 +17,7 @@ from core.jobs.stages.common import StageStore, add_version
 from core.jobs.stages.linking import propose_for
 from core.jobs.stages.mask_gate import fit_if_outdated
 from core.jobs.stages.relinking import accept
+from core.remembered.hand_measurements import HasHandMeasurements
 from core.remembered.sources import HasEvents, HasForecasts, HasJobs
 from core.remembered.vocabulary import MaskMethod
 from core.review.events import checked_event
@@ -33,7 +34,7 @@ FORECAST_WEEKS = 12
 DECIDED = ("accept", "correct")
 
 
-class DemoStore(StageStore, HasEvents, HasForecasts, HasJobs, Protocol):
+class DemoStore(StageStore, HasEvents, HasForecasts, HasHandMeasurements, HasJobs, Protocol):
     """Store parts that the demo writes: nearly all of them."""
 
 

@@ -1,7 +1,8 @@
 """What measurements that persons drew are in an audit entry, and in the table.
 
-    measurement.added        the row (`MEASUREMENT_COLUMNS`), with the patient and the timepoint of the scan by then
-    measurement.withdrawn    measurement_id, reason, and again patient and timepoint
+    measurement.added        the row (`MEASUREMENT_COLUMNS`), with the patient and the timepoint of the scan by then, and
+                             what flips by it, as the person was told
+    measurement.withdrawn    measurement_id, reason, and again these
 
 One that was withdrawn keeps its row, with who, when and why.
 """

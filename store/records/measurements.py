@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import uuid
+from collections.abc import Sequence
 
 from core.errors import InputError, StoreError
 from core.remembered.hand_measurements import Drawn, HandMeasurement, Measured
+from core.remembered.protocols import Flip
 from core.remembered.untyped import JsonDict
 from store.database.connection import Row
 from store.ledger.writing import Change, LedgerBase
@@ -24,8 +26,11 @@ class Measurements:
     def __init__(self, ledger: LedgerBase) -> None:
         self._ledger = ledger
 
-    def add(self, drawn: Drawn, found: Measured, person: str) -> HandMeasurement:
+    def add(self, drawn: Drawn, found: Measured, person: str, flips: Sequence[Flip] = ()) -> HandMeasurement:
         """Keep what was drawn, with what it measures (`core.lesions.caliper.measured`, of the scan as it is stored).
+
+        Args:
+            flips: calls that it changes, as the person was told and confirmed; for the audit.
 
         Raises:
             StoreError: for a scan that is not there.
@@ -43,16 +48,17 @@ class Measurements:
 
         def build(at: str) -> Change:
             now = self._scan(drawn.scan_sha256)
-            return Change(values | {"patient_id": now["patient_id"], "timepoint": now["timepoint"]})
+            place = {"patient_id": now["patient_id"], "timepoint": now["timepoint"]}
+            return Change(values | place | {"flips": [vars(flip) for flip in flips]})
 
         self._ledger.write("measurement.added", person, build)
         return self.by_id(values["measurement_id"])
 
-    def withdraw(self, measurement_id: str, person: str, reason: str) -> None:
+    def withdraw(self, measurement_id: str, person: str, reason: str, flips: Sequence[Flip] = ()) -> None:
         """Take a measurement back; it stays on record, with who, when and why.
 
         Args:
-            reason: in words.
+            reason: in words. flips: as of `add`.
 
         Raises:
             InputError: without a reason.
@@ -70,7 +76,8 @@ class Measurements:
                     f"{found.withdrawn_reason}. Nothing was recorded."
                 )
             place = {"patient_id": found.patient_id, "timepoint": found.timepoint}
-            return Change({"measurement_id": measurement_id, "reason": reason, **place})
+            said = {"measurement_id": measurement_id, "reason": reason, "flips": [vars(flip) for flip in flips]}
+            return Change(said | place)
 
         self._ledger.write("measurement.withdrawn", person, build)
 
