@@ -50,6 +50,8 @@ ACTIONS: Mapping[str, frozenset[str]] = {
     "events.imported": _READERS,
     "event.corrected": _READERS,
     "event.withdrawn": _READERS,
+    "measurement.added": _READERS,
+    "measurement.withdrawn": _READERS,
     "growth.fitted": _READERS,
     "model.used": _READERS,
     "reference_set.added": _READERS_AND_STORE,

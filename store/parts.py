@@ -17,6 +17,7 @@ from store.records.jobs import Jobs
 from store.records.links import Links
 from store.records.mask_losses import Losses
 from store.records.masks import Masks
+from store.records.measurements import Measurements
 from store.records.models import Models, ReferenceSets
 from store.records.patients import Patients
 from store.records.people import People
@@ -50,13 +51,14 @@ class Parts:
         self.vectors = Vectors(ledger, self.masks, self.links)
         self.events = Events(ledger)
         self.protocols = Protocols(ledger)
+        self.measurements = Measurements(ledger)
         self.forecasts = Forecasts(ledger)
         self.models = Models(ledger)
         self.reference_sets = ReferenceSets(ledger)
         self.jobs = Jobs(ledger)
         self.drafts = Drafts(ledger, self.scans, self.masks)
         self.corrections = Corrections(ledger, self.drafts, self.readings)
-        self.views = Views(ledger, self.masks, self.readings, self.links, self.transforms)
+        self.views = Views(ledger, self.masks, self.readings, self.links, self.transforms, self.measurements)
 
     def scratch(self) -> AbstractContextManager[Path]:
         """A fresh folder of the store's own for files on their way in; gone afterwards, and swept after a kill."""

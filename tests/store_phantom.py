@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from core.errors import StoreError
+from core.remembered.hand_measurements import Drawn, HandMeasurement, Measured
 from core.remembered.identifiers import ScanIdentifiers, SliceIdentifiers
 from core.remembered.incoming import NewMask, NewScan, StoredStudy
 from core.remembered.links import NewTransform
@@ -123,6 +124,15 @@ def transform(store: Store, patient: str = "P1", first: str = DAY1, second: str 
     return NewTransform(first, second, ends[0], ends[1], same, "good", overlap=1.0)
 
 
+def add_length(
+    store: Store, person: str = "ann", patient: str = "P1", day: str = DAY1, mm: float = 16.0, **more: Any
+) -> HandMeasurement:
+    """A length along i on the reference scan, which lies as `grid`."""
+    scan = store.scans.reference(patient, day)
+    drawn = Drawn(scan.sha256, "length", "axial", ((8.0, 16.0, 40.0), (8.0 + mm, 16.0, 40.0)), **more)
+    return store.measurements.add(drawn, Measured(mm, "mm"), person)
+
+
 def busy_history(store: Store) -> None:
     """Two patients, three timepoints, every kind of write at least once."""
     store.people.add("ann", "administrator", by="demo")
@@ -159,6 +169,8 @@ def busy_history(store: Store) -> None:
     store.events.add("P1", DAY2, "steroids", {"dexamethasone_mg": 4}, "ann")
     store.protocols.set("P1", ResponseProtocol("recist-1.1", DAY1), "ann", "signed at the board")
     store.events.add("P1", DAY1, "treatment", "started", "ann")
+    add_length(store, lesion_id="L1", sets="longest diameter")
+    store.measurements.withdraw(add_length(store, day=DAY2).measurement_id, "demo", "on the wrong slice")
     store.forecasts.add("P1", "L1", "gompertz", {"masks": [second.mask_id], "rate": 0.01}, "demo")
     store.models.add("lite", "ab" * 32, {"licence": "Apache-2.0"}, "demo")
     store.reference_sets.add("mask-gate", {"members": [second.mask_id]}, "demo")

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from core.remembered.hand_measurements import HandMeasurement
 from core.remembered.links import LesionLink, StoredTransform
 from core.remembered.rows import Event, MaskVerdict, ScanVerdict
 from core.remembered.untyped import JsonObject
@@ -154,6 +155,7 @@ class CohortRow:
         mask_verdicts, scan_verdicts: the newest of each accepted mask and each timepoint, where they are a doubt or
             may be one (a scan's that names the images it saw).
         links: of the accepted masks, as they stand now. transforms: between the patient's scans.
+        by_hand: measurements that were kept and stand.
     """
 
     patient_id: str
@@ -167,6 +169,7 @@ class CohortRow:
     scan_verdicts: tuple[ScanVerdict, ...] = ()
     links: tuple[LesionLink, ...] = ()
     transforms: tuple[StoredTransform, ...] = ()
+    by_hand: tuple[HandMeasurement, ...] = ()
 
     @property
     def accepted(self) -> tuple[CohortMask, ...]:

@@ -7,6 +7,7 @@ from typing import Protocol
 
 from core.errors import StoreError
 from core.imaging.reference_scan import reference_of
+from core.remembered.hand_measurements import HandMeasurement
 from core.remembered.links import LesionLink, StoredTransform
 from core.remembered.lists import CohortMask, CohortRow, CohortScan
 from core.remembered.rows import Event, MaskVerdict, ReferenceSet, ScanVerdict
@@ -40,6 +41,7 @@ class CohortRecords:
         self.links = _Links(by_patient)
         self.transforms = _Transforms(by_patient)
         self.events = _Events(by_patient)
+        self.measurements = _ByHand(by_patient)
         self.decisions = _Acceptances(by_patient)
         self.verdicts = _Doubts(by_patient)
         self.reference_sets = _AskedOnce(reference_sets)
@@ -114,6 +116,11 @@ class _Transforms(_Part):
 class _Events(_Part):
     def of(self, patient_id: str) -> list[Event]:
         return list(self._rows[patient_id].events)
+
+
+class _ByHand(_Part):
+    def of(self, patient_id: str) -> list[HandMeasurement]:
+        return list(self._rows[patient_id].by_hand)
 
 
 class _Acceptances(_Part):

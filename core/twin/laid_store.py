@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Protocol
 
 from core.errors import InputError
+from core.remembered.hand_measurements import HandMeasurementSource
 from core.remembered.links import (
     NOBODYS_WORD,
     LesionLink,
@@ -109,6 +110,7 @@ class LaidStore:
     transforms: TransformRowSource
     reference_sets: ReferenceSetRowSource
     readings: BlindSource
+    measurements: HandMeasurementSource
 
 
 def with_links(
@@ -163,6 +165,7 @@ def _laid(
         store.transforms,
         store.reference_sets,
         store.readings,
+        store.measurements,
     )
 
 

@@ -18,6 +18,7 @@ from core.twin.criteria.assessments import visit_words
 from core.twin.criteria.table import ABOUT, COMMON_WORD, calls_by_criterion, calls_of, disagreeing_timepoints
 from core.twin.criteria.values import Call, Visit
 from core.twin.event_states import dexamethasone_mg_at
+from core.twin.hand_diameters import hand_notes
 from core.twin.protocol_in_force import ProtocolInForce, protocol_in_force, visit_days
 from core.twin.timeline import PatientTimeline, patient_timeline
 from core.twin.timeline_changes import interval_change, number_timepoints
@@ -83,8 +84,22 @@ def patient_responses(
         for call, volume in zip(_with_noise(timeline, visits, in_force), by_criterion[VOLUMES], strict=True)
     )
     by_criterion[in_force.protocol.criterion] = calls
+    by_criterion = {name: _with_hand_notes(timeline, found, in_force) for name, found in by_criterion.items()}
+    calls = by_criterion[in_force.protocol.criterion]
     others = {name: found for name, found in by_criterion.items() if name != in_force.protocol.criterion}
     return PatientResponses(in_force, calls, others, disagreeing_timepoints(by_criterion))
+
+
+def _with_hand_notes(timeline: PatientTimeline, calls: Sequence[Call], in_force: ProtocolInForce) -> tuple[Call, ...]:
+    """The calls, those by diameters with what was set by hand."""
+    lesions = (*in_force.protocol.targets, *in_force.protocol.nontargets)
+    nodes = frozenset(one.lesion_id for one in lesions if one.is_node)
+    return tuple(
+        replace(call, notes=(*call.notes, *hand_notes(timeline.column(call.timepoint), nodes)))
+        if ABOUT[call.criterion].unit == "mm"
+        else call
+        for call in calls
+    )
 
 
 def _contradictions(timeline: PatientTimeline, call: Call, volume: Call) -> list[str]:

@@ -11,6 +11,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
+from core.remembered.hand_measurements import HandMeasurement
 from core.remembered.links import (
     LesionLink,
     StoredTransform,
@@ -19,6 +20,7 @@ from core.remembered.links import (
     lesion_order,
 )
 from core.review.decisions import counted_lesions, counted_volume_mm3, rejected_lesion_ids, withdrawn_mask_ids
+from core.twin.hand_diameters import with_hand_diameters
 from core.twin.installation_noise import NoiseEstimate
 from core.twin.measured_visits import MeasuredVisit, TracedMask, measured_visits
 from core.twin.own_noise import KIND as OWN_NOISE
@@ -41,6 +43,7 @@ class TimelineRows:
         links: of the patient's masks. transforms: between scans that are there now.
         fields: where the scans lie in space.
         installation: this installation's own noise, where it was learned.
+        by_hand: measurements that were kept, oldest first.
     """
 
     patient_id: str
@@ -52,6 +55,7 @@ class TimelineRows:
     transforms: Sequence[StoredTransform]
     fields: Fields
     installation: tuple[NoiseEstimate, ...] = ()
+    by_hand: Sequence[HandMeasurement] = ()
 
 
 @dataclass(frozen=True)
@@ -193,6 +197,7 @@ def timeline_rows(store: TimelineStore, patient_id: str) -> TimelineRows:
         current_transforms(store.transforms.of(patient_id), scans),
         Fields(lambda day: store.scans.reference_grid(patient_id, day)),
         own_noise_in_force(store.reference_sets.all(OWN_NOISE)),
+        store.measurements.of(patient_id),
     )
 
 
@@ -247,12 +252,12 @@ def build_timeline(rows: TimelineRows) -> PatientTimeline:
     links, visits = by_mask(rows.links), {}
     for day, visit in rows.visits.items():
         visits[day] = VisitRows(visit, tuple(links.get(visit.record.mask_id, ())))
-    cells = tuple(itertools.chain.from_iterable(_row(rows, visits, lesion) for lesion in lesions))
+    cells = itertools.chain.from_iterable(_row(rows, visits, lesion) for lesion in lesions)
     timeline = PatientTimeline(
         rows.patient_id,
         rows.timepoints,
         lesions,
-        cells,
+        tuple(with_hand_diameters(cells, rows.by_hand)),
         (),
         tuple(unlinked for visit in visits.values() for unlinked in visit.unlinked),
         rows.visits,

@@ -49,6 +49,8 @@ class Cell:
         longest_diameter_mm: in-plane, of its labels and their fragments added up; as the volume.
         short_axis_mm: the longest perpendicular in the same slice, added up likewise; None where it was not stored with
             the mask of one of its labels.
+        hand_longest_diameter_mm, hand_short_axis_mm: as a person set them by hand at this timepoint, in whatever state,
+            with who (`_by`); None where nobody did. hand_others: older ones that stand, in words.
         modality, slice_thickness_mm: of the scan; None where not known.
         mask_id, version, method, checkpoint_sha256, made_by, accepted_by: of the accepted mask and its contour; None
             where there is none, or it is not recorded.
@@ -78,6 +80,11 @@ class Cell:
     accepted_by: str | None = None
     doubts: tuple[str, ...] = ()
     link: CellLink | None = None
+    hand_longest_diameter_mm: float | None = None
+    hand_longest_diameter_by: str | None = None
+    hand_short_axis_mm: float | None = None
+    hand_short_axis_by: str | None = None
+    hand_others: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.state not in CELL_STATES:
@@ -93,6 +100,17 @@ class Cell:
     def is_number(self) -> bool:
         """Whether it is a volume: measured, or looked for and gone."""
         return self.state in NUMBER_STATES
+
+    @property
+    def longest_in_force_mm(self) -> float | None:
+        """The longest diameter that responses are told by: the one that a person set, else the mask's."""
+        by_hand = self.hand_longest_diameter_mm
+        return self.longest_diameter_mm if by_hand is None else by_hand
+
+    @property
+    def short_axis_in_force_mm(self) -> float | None:
+        """The same of the short axis."""
+        return self.short_axis_mm if self.hand_short_axis_mm is None else self.hand_short_axis_mm
 
     @property
     def confirmed(self) -> bool:

@@ -71,7 +71,8 @@ def cell_json(cell: Cell) -> JsonDict:
     """A cell; "link" is None for a mask without links."""
     link = None if cell.link is None else {**vars(cell.link), "doubts": list(cell.link.doubts)}
     values = {name: getattr(cell, name) for name in cell.__dataclass_fields__}
-    return values | {"into": list(cell.into), "doubts": list(cell.doubts), "link": link}
+    lists = {name: list(values[name]) for name in ("into", "doubts", "hand_others")}
+    return values | lists | {"link": link}
 
 
 def _others(responses: PatientResponses) -> JsonDict:

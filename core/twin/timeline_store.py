@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
+from core.remembered.hand_measurements import HandMeasurementSource, HasHandMeasurements
 from core.remembered.links import HasLinks, HasTransforms, LinkSource, StoredTransform
 from core.remembered.rows import ReferenceSet
 from core.remembered.sources import (
@@ -57,6 +58,8 @@ class TimelineStore(MeasuredVisitStore, Protocol):
     def reference_sets(self) -> ReferenceSetRowSource: ...
     @property
     def readings(self) -> BlindSource: ...
+    @property
+    def measurements(self) -> HandMeasurementSource: ...
 
 
 class CurveStore(
@@ -69,6 +72,7 @@ class CurveStore(
     HasLinks,
     HasTransforms,
     HasReadings,
+    HasHandMeasurements,
     Protocol,
 ):
     """Those parts whole, for what reads more than a timeline: curves and their notes, growth reports, forecasts."""

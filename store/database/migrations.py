@@ -196,6 +196,31 @@ CREATE TABLE protocols (
 );
 """,
     ),
+    # By scan, as transforms: wherever it is moved to. `measurements` are those of masks.
+    Migration(
+        "measurements drawn by hand",
+        """
+CREATE TABLE hand_measurements (
+    measurement_id VARCHAR PRIMARY KEY,
+    of_patient VARCHAR NOT NULL,
+    scan_sha256 VARCHAR NOT NULL,
+    kind VARCHAR NOT NULL,
+    plane VARCHAR NOT NULL,
+    points_mm VARCHAR NOT NULL,
+    value DOUBLE,
+    unit VARCHAR NOT NULL,
+    statistics VARCHAR,
+    lesion_id VARCHAR,
+    sets VARCHAR,
+    person VARCHAR NOT NULL,
+    created_at VARCHAR NOT NULL,
+    seq BIGINT NOT NULL,
+    withdrawn_by VARCHAR,
+    withdrawn_at VARCHAR,
+    withdrawn_reason VARCHAR
+);
+""",
+    ),
 )
 
 

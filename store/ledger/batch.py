@@ -29,6 +29,7 @@ TABLES: dict[str, str] = {
     "mask_anomalies": "anomaly_id",
     "events": "event_id",
     "protocols": "protocol_id",
+    "hand_measurements": "measurement_id",
     "growth_fits": "fit_id",
     "models": "model_id, sha256",
     "reference_sets": "set_id",

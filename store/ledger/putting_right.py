@@ -186,6 +186,7 @@ def _deleted(db: Writer, entry: Entry, payload: JsonDict) -> None:
     for sha256 in payload["scan_sha256"]:
         for end in ("from_scan_sha256", "to_scan_sha256"):
             delete(db, "transforms", {end: sha256})
+        delete(db, "hand_measurements", {"scan_sha256": sha256})
     for job_id in payload["job_ids"]:
         delete(db, "jobs", {"job_id": job_id})
     for path in payload["file_states"]:

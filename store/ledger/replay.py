@@ -15,7 +15,7 @@ from core.types import MODALITIES, Decision, MaskRecord, Scan
 from store.database.connection import Row, Writer
 from store.files import identifier_files
 from store.files.paths import mask_place, scan_place
-from store.ledger import event_rows, linking, putting_right
+from store.ledger import event_rows, linking, measurement_rows, putting_right
 from store.ledger.audit import Entry
 from store.ledger.compound import STUDY, parts_of
 from store.ledger.statements import insert
@@ -256,6 +256,7 @@ ACTIONS: dict[str, Callable[[Writer, Entry, Payload], None]] = {
     "mask.scored": _row_of("mask_anomalies", ("anomaly_id", "mask_id", "result")),
     "protocol.set": _protocol_set,
     **event_rows.ACTIONS,
+    **measurement_rows.ACTIONS,
     "growth.fitted": _row_of("growth_fits", ("fit_id", "patient_id", "lesion_id", "model", "result")),
     "model.used": _row_of("models", ("model_id", "sha256", "detail"), "ON CONFLICT DO NOTHING", seq=False),
     "reference_set.added": _row_of("reference_sets", ("set_id", "kind", "detail")),

@@ -70,6 +70,11 @@ RULES: Mapping[str, str] = {
         FROM main.protocols
         WHERE CASE WHEN patient_id IS NULL THEN $everywhere OR dataset IN (SELECT dataset FROM datasets_seen)
                    ELSE patient_id IN (SELECT patient_id FROM patients) END""",
+    # What another reader drew on a scan that this person reads blind.
+    "hand_measurements": """
+        SELECT h.* FROM main.hand_measurements h JOIN scans s ON s.sha256 = h.scan_sha256
+        LEFT JOIN closed c ON c.patient_id = s.patient_id AND c.timepoint = s.timepoint
+        WHERE c.patient_id IS NULL OR h.person = $person""",
     "transforms": """
         SELECT * FROM main.transforms
         WHERE from_scan_sha256 IN (SELECT sha256 FROM scans) AND to_scan_sha256 IN (SELECT sha256 FROM scans)""",

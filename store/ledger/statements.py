@@ -32,6 +32,8 @@ _JSON = frozenset(
         "parameters",
         "protocol",
         "flips",
+        "points_mm",
+        "statistics",
     }
 )
 _NAME = re.compile(r"[a-z][a-z0-9_]*")

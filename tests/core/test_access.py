@@ -23,7 +23,7 @@ from store.files.drafts import pack_edit
 from store.ledger import heads, replay
 from store.ledger.actors import check_actor
 from store.values import check_person, check_text, check_texts
-from tests.store_phantom import DAY1, DAY2, DAY3, SHAPE, add_mask, add_scan, add_study, labels
+from tests.store_phantom import DAY1, DAY2, DAY3, SHAPE, add_length, add_mask, add_scan, add_study, labels
 
 BOB = access.Identity("https://id.example.org", "account-7", "bob@example.org")
 
@@ -44,6 +44,7 @@ def room(store: Store) -> Store:
     add_scan(store, day=DAY3, seed=60)
     store.transforms.add("P1", _transform(store, "the room"), "demo")
     store.events.add("P1", DAY1, "steroids", "2 mg", "demo")
+    add_length(store, "demo")
     for first in (3, 4, 5):
         add_mask(store, first, parent_version=None)
     for version in (2, 3):
@@ -115,6 +116,10 @@ WRITES: dict[str, Callable[[Store, str], Any]] = {
         s.events.of("P1")[0].event_id, DAY1, "steroids", who, who, "a slip"
     ),
     "event.withdrawn": lambda s, who: s.events.withdraw(s.events.of("P1")[0].event_id, who, "a slip"),
+    "measurement.added": lambda s, who: add_length(s, who),
+    "measurement.withdrawn": lambda s, who: s.measurements.withdraw(
+        s.measurements.of("P1")[0].measurement_id, who, "a slip"
+    ),
     "growth.fitted": lambda s, who: s.forecasts.add("P1", "L1", "gompertz", {"rate": 0.1}, who),
     "model.used": lambda s, who: s.models.add("lite", "ab" * 32, {}, who),
     "reference_set.added": lambda s, who: s.reference_sets.add("mask-gate", {}, who),

@@ -13,6 +13,7 @@ from typing import Protocol
 from core.jobs.stages import relinking
 from core.jobs.stages.common import StageStore
 from core.remembered.flips import CONFIRMED, NOT_SHOWN, SHOWN, TOLD, Flip, FlipsMoved, flip_words, needs_confirming
+from core.remembered.hand_measurements import HasHandMeasurements
 from core.remembered.links import LesionLink, LinkChange
 from core.remembered.protocols import HasProtocols
 from core.remembered.sources import HasEvents
@@ -24,7 +25,7 @@ from core.types import Decision, MaskRecord, Progress, no_progress
 _EDITING = threading.Lock()
 
 
-class EditStore(StageStore, HasEvents, HasProtocols, Protocol):
+class EditStore(StageStore, HasEvents, HasHandMeasurements, HasProtocols, Protocol):
     """Store parts that an edit needs: those of the pipeline, and what a response is told by."""
 
 

@@ -116,11 +116,17 @@ def from_timeline(
 
 
 def measurement_of(cell: Cell, sul_peak: float | None = None) -> Measurement:
-    """A cell as criteria take it."""
-    if cell.state != "measured":
+    """A cell as criteria take it: with the diameters that a person set by hand, where one did."""
+    if cell.state not in _THERE:
         return Measurement(cell.lesion_id, cell.state, into=cell.into)
     return Measurement(
-        cell.lesion_id, cell.state, cell.longest_diameter_mm, cell.short_axis_mm, cell.volume_mm3, sul_peak, cell.into
+        cell.lesion_id,
+        cell.state,
+        cell.longest_in_force_mm,
+        cell.short_axis_in_force_mm,
+        cell.volume_mm3,
+        sul_peak if cell.state == "measured" else None,
+        cell.into,
     )
 
 
@@ -142,7 +148,7 @@ def _new_lesions(
             continue
         at_baseline = timeline.cell(lesion, protocol.baseline)
         sure = at_baseline is not None and at_baseline.state == "absent"
-        size = cell.short_axis_mm if lesion in nodes else cell.longest_diameter_mm
+        size = cell.short_axis_in_force_mm if lesion in nodes else cell.longest_in_force_mm
         found.append(NewLesion(lesion, size, lesion in nodes, words.get(lesion, None if sure else False)))
     found += [
         NewLesion(label.lesion_id, None, False, words.get(label.lesion_id, False))

@@ -4,7 +4,7 @@
 |---|---|
 | measured | its longest diameter, of a node the short axis; a measured value below 5 mm is kept |
 | absent | 0 |
-| too small to measure | 5 mm |
+| too small to measure | 5 mm, unless a person measured it by hand: that |
 | merged into | nothing of its own: the mass counts once, with its longest diameter |
 | split into | the sum of its pieces |
 | not in view, rejected, not assessed | not known: the sum is not known |
@@ -117,6 +117,9 @@ def _amount(
     if cell.state == "absent":
         return 0.0, ""
     if cell.state == "too small to measure":
+        by_hand = _measured(target, cell, measure)[0] if measure == "diameter" else None
+        if by_hand is not None:
+            return by_hand, ""
         return (TOO_SMALL_MM if measure == "diameter" else TOO_SMALL_MM3), (
             f"{lesion} is too small to measure and counts 5 mm."
         )

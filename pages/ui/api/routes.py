@@ -7,6 +7,7 @@ from starlette.responses import JSONResponse
 
 from pages.ui.api.answers import NO_STORE
 from pages.ui.api.draft_routes import DRAFT_ROUTES
+from pages.ui.api.measure_routes import MEASURE_ROUTES
 from pages.ui.api.prompt_routes import PROMPT_ROUTES
 from pages.ui.api.scan_routes import SCAN_ROUTES
 from pages.ui.guard import guard
@@ -23,6 +24,7 @@ ROUTES = guard.only_guarded(
     [
         guard.open_to_all("/api/health", health, "it says that the process answers, and nothing else"),
         *DRAFT_ROUTES,
+        *MEASURE_ROUTES,
         *PROMPT_ROUTES,
         *SCAN_ROUTES,
         *THUMBNAIL_ROUTES,

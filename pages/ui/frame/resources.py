@@ -235,6 +235,18 @@ def _surfaces(sha256: str, _record: MaskRecord) -> list[Surface]:
     return make(load_mask(_record))
 
 
+def lesion_diameters(record: MaskRecord) -> list[JsonDict]:
+    """`core.lesions.diameter_axes.diameter_axes` of a version; the last 64 are kept."""
+    return _diameter_axes(record.mask_sha256, record)
+
+
+@st.cache_resource(show_spinner=False, max_entries=64)
+def _diameter_axes(sha256: str, _record: MaskRecord) -> list[JsonDict]:
+    from core.lesions.diameter_axes import diameter_axes
+
+    return diameter_axes(load_mask(_record))
+
+
 def forecast(
     series: Mapping[str, Sequence[VolumePoint]], lesion: str, horizon_days: Sequence[float], noise: Mapping[str, float]
 ) -> Forecast:

@@ -54,7 +54,7 @@ def viewer(
         on_change: called before the page runs again because of the viewer.
 
     Returns:
-        "decide", "saved", "moved" and "marked" (README.md): each None but in the run that it caused.
+        "decide", "saved", "moved", "marked" and "measured" (README.md): each None but in the run that it caused.
     """
     told = _render(
         key=key,
@@ -63,5 +63,6 @@ def viewer(
         on_saved_change=on_change,
         on_moved_change=on_change,
         on_marked_change=on_change,
+        on_measured_change=on_change,
     )
-    return {name: told.get(name) for name in ("decide", "saved", "moved", "marked")}
+    return {name: told.get(name) for name in ("decide", "saved", "moved", "marked", "measured")}

@@ -15,6 +15,7 @@ from core.review.drawable import drawable_lesions
 from core.review.identity import numbered_id
 from core.types import UNITS, MaskRecord, Scan
 from pages.ui.api import slabs
+from pages.ui.api.measure_routes import measurement_json
 from pages.ui.api.scan_routes import API, CONVERSIONS, assets_url
 from pages.ui.frame import resources
 from pages.ui.guard.base_path import in_browser
@@ -79,6 +80,7 @@ def viewer_data(
             modality: [[name, *window] for name, window in presets.items()]
             for modality, presets in {**WINDOWS, "MR": {}}.items()
         },
+        "keep": store.people.may(person, "measurement.added"),
         "panes": described,
         "link": None
         if link is None
@@ -111,14 +113,15 @@ def _readable(store: SeenStore, shown: Shown) -> Shown:
 
 
 def _pane(store: SeenStore, patient: str, shown: Shown) -> JsonDict:
-    reference = store.scans.reference(patient, shown.timepoint)
-    scans = [reference, *[s for s in store.scans.of(patient, shown.timepoint) if s.scan_id != reference.scan_id]]
+    day = shown.timepoint
+    reference = store.scans.reference(patient, day)
+    scans = [reference, *[s for s in store.scans.of(patient, day) if s.scan_id != reference.scan_id]]
     simulated = next((s for s in scans if s.metadata.get("simulated")), None)
     by_id = {scan.scan_id: scan.sha256 for scan in scans}
     _begin(store, reference, shown.mask)
     return {
-        "title": shown.title or shown.timepoint,
-        "timepoint": shown.timepoint,
+        "title": shown.title or day,
+        "timepoint": day,
         "simulated": None if simulated is None else str(simulated.metadata.get("method", "scan")),
         "scans": [_scan(store, scan) for scan in scans],
         "reference": reference.sha256,
@@ -128,6 +131,7 @@ def _pane(store: SeenStore, patient: str, shown: Shown) -> JsonDict:
         "lesions": [] if shown.mask is None else [_lesion(lesion) for lesion in shown.mask.lesions],
         "offered": [],
         "next_label": None,
+        "measurements": [measurement_json(one) for one in store.measurements.of(patient) if one.timepoint == day],
     }
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from core.errors import StoreError
+from core.remembered.hand_measurements import HandMeasurement
 from core.remembered.links import LesionLink, StoredTransform
 from core.remembered.rows import MaskVerdict, ScanVerdict
 from core.twin.timeline import PatientTimeline, patient_timeline
@@ -58,6 +59,17 @@ def transform(first: str, second: str, state: Any = "good", shift_mm: Sequence[f
     return StoredTransform(first, second, f"s-{first}", f"s-{second}", rows, state, **more)
 
 
+def by_hand(day: str, name: str, mm: float, person: str = "eva", **more: Any) -> HandMeasurement:
+    """A diameter that a person set, the longest unless it is another."""
+    values = {
+        "measurement_id": f"{name}-{day}-{person}", "patient_id": "P1", "timepoint": day, "scan_id": "CT",
+        "of_patient": "P1", "scan_sha256": f"s-{day}", "kind": "length", "plane": "axial",
+        "points_mm": ((0.0, 0.0, 0.0), (mm, 0.0, 0.0)), "value": mm, "unit": "mm", "statistics": None,
+        "lesion_id": name, "sets": "longest diameter", "person": person, "created_at": day,
+    }  # fmt: skip
+    return HandMeasurement(**{**values, **more})
+
+
 def rows(
     *masks: Any,
     links: Sequence[LesionLink] = (),
@@ -69,6 +81,7 @@ def rows(
     days: Sequence[str] = DAYS,
     scan_verdicts: Sequence[ScanVerdict] | None = None,
     mask_verdicts: Sequence[MaskVerdict] | None = None,
+    by_hand: Sequence[HandMeasurement] = (),
 ) -> Any:
     """A store of one patient; `fields`: where scans lie that lie elsewhere than in `FIELD` (None: cannot be read).
 
@@ -106,6 +119,7 @@ def rows(
         transforms=SimpleNamespace(of=lambda patient: list(transforms)),
         reference_sets=SimpleNamespace(all=lambda kind: []),
         readings=SimpleNamespace(is_blind=lambda patient, day: False),
+        measurements=SimpleNamespace(of=lambda patient: list(by_hand)),
     )
 
 

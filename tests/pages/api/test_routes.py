@@ -26,6 +26,8 @@ LINES: dict[str, tuple[str, ...]] = {
     "/api/viewer/static/{hash}/{room}/{name}": ("hash", "room", "name"),
     "/api/viewer/scan/{sha256}/slab/{n}": ("sha256", "n"),
     "/api/viewer/mask/{mask_id}": ("mask_id",),
+    "/api/viewer/mask/{mask_id}/diameters": ("mask_id",),
+    "/api/viewer/measurement": (),
     "/api/viewer/draft": (),
     "/api/viewer/draft/{draft_id}": ("draft_id",),
     "/api/viewer/draft/{draft_id}/labels": ("draft_id",),

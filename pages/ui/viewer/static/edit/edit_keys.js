@@ -23,5 +23,7 @@ export function editKeys(session) {
   viewer.addKey("Backspace", "drop the model's answer; a polygon's last corner", () => {
     if (!tool()?.back?.()) prompting.drop();
   });
-  viewer.addKey("Delete", "delete the box or point under the pointer", () => prompting.deleteChosen());
+  viewer.addKey("Delete", "delete the chosen measurement, or the box or point under the pointer", () => {
+    if (!viewer.measuring?.remove()) prompting.deleteChosen();
+  });
 }

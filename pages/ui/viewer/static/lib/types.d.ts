@@ -56,6 +56,28 @@ export interface Offered {
   timepoint: string;
 }
 
+export type MeasurementKind = "length" | "angle" | "roi";
+/** The diameter of a lesion that a kept length sets by hand. */
+export type MeasurementSets = "longest diameter" | "short axis";
+
+/** What was kept with a timepoint. */
+export interface KeptMeasurement {
+  measurement_id: string;
+  kind: MeasurementKind;
+  plane: PlaneName;
+  /** RAS+ mm: two ends; an end, the vertex, the other end; centre and the ends of two radii */
+  points_mm: Triple[];
+  /** mm, degrees, or a region's mean; null where no voxel has a value */
+  value: number | null;
+  unit: string;
+  statistics: RegionValues | null;
+  lesion_id: string | null;
+  sets: MeasurementSets | null;
+  person: string;
+  created_at: string;
+  words: string;
+}
+
 export interface Version {
   mask_id: string;
   version: number;
@@ -78,6 +100,8 @@ export interface PaneData {
   offered: Offered[];
   /** the label of a lesion that the patient has not had; null where all are in use, or nothing is drawn */
   next_label: number | null;
+  /** kept on its scans, oldest first */
+  measurements: KeptMeasurement[];
 }
 
 export interface Registration {
@@ -123,6 +147,8 @@ export interface ViewerData {
   patient: string;
   person: string;
   edit: boolean;
+  /** measurements may be kept */
+  keep: boolean;
   presets: Record<string, Preset[]>;
   panes: PaneData[];
   link: Registration | null;
@@ -134,7 +160,7 @@ export interface ViewerData {
 }
 
 /** Tells the page something: Streamlit's setTriggerValue. */
-export type Emit = (name: "saved" | "decide" | "moved" | "marked", value: object) => void;
+export type Emit = (name: "saved" | "decide" | "moved" | "marked" | "measured", value: object) => void;
 
 /** What Streamlit calls a component with. */
 export interface Component {
@@ -298,6 +324,8 @@ export interface Refusal {
   revision?: number;
   person?: string;
   saved_at?: string;
+  /** what a measurement would change, until it is confirmed */
+  flips?: { timepoint: string; before: string; after: string }[];
 }
 
 /** What a draft reads of the editor when it sends. */
@@ -311,6 +339,39 @@ export interface DraftSource {
   depth: number;
   /** the labels on the server are those on the screen */
   same(theirs: Uint8Array): boolean;
+}
+
+// ---- measuring -----------------------------------------------------------------------------------------------------
+
+/** A measurement on the screen: its places in mm of the timepoint's frame. */
+export interface Drawing {
+  kind: MeasurementKind;
+  plane: PlaneName;
+  points: Triple[];
+  /** sha256 of the scan that it is measured on; "" of one that was kept */
+  scan: string;
+  timepoint: string;
+  kept: KeptMeasurement | null;
+}
+
+/** The values within an ellipse. */
+export interface RegionValues {
+  mean: number | null;
+  sd: number | null;
+  least: number | null;
+  greatest: number | null;
+  voxels: number;
+  area_mm2: number;
+}
+
+/** What `mask/{mask_id}/diameters` answers of a label: of its longest piece, edge to edge. */
+export interface LabelAxes {
+  label: number;
+  longest_mm: number;
+  long_axis_mm: Triple[];
+  perpendicular_mm: number;
+  perpendicular_axis_mm: Triple[];
+  pieces: number;
 }
 
 // ---- pictures ------------------------------------------------------------------------------------------------------
@@ -422,7 +483,7 @@ export interface PointerPlace {
 
 export interface Tool {
   name: string;
-  kind: "Look" | "Prompt" | "Draw" | "Correct";
+  kind: "Look" | "Measure" | "Prompt" | "Draw" | "Correct";
   label: string;
   title: string;
   key: string;
@@ -444,6 +505,9 @@ export interface Tool {
   enter?(event: KeyboardEvent | PointerEvent): boolean;
   back?(): boolean;
 }
+
+/** Draws over every pane after its paint, whichever tool is chosen. */
+export type Painter = (context: CanvasRenderingContext2D, pane: Pane, place: Place) => void;
 
 export interface Key {
   /** KeyboardEvent.key, "ctrl+" before it where that is held */

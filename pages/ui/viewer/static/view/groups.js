@@ -150,11 +150,24 @@ export function maskGroup(bar) {
   bar.updates.push(() => {
     changes.hidden = !viewer.series.some((one) => one.data.against);
   });
+  const { measuring } = viewer,
+    axes = "Longest diameter and its perpendicular of the lesion's mask (/)";
+  const diameters = measuring
+    ? [
+        bar.button(
+          "Diameters",
+          axes,
+          () => measuring.diameters.toggle(),
+          () => measuring.diameters.shown,
+        ),
+      ]
+    : [];
   return bar.group(
     "Mask",
     bar.button("Mask", "Mask on or off (m)", toggleMask, () => options.mask),
     bar.button("Fill", "Filled or outlined (f)", toggleFill, () => options.style === "fill"),
     opacity,
+    ...diameters,
     changes,
   );
 }

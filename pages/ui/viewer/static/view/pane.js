@@ -198,6 +198,7 @@ export class Pane {
       this.masks.draw(g, at);
     }
     this.drawCross(g, at);
+    for (const paint of this.viewer.painters) paint(g, this, at);
     for (const tool of this.viewer.tools.values()) tool.draw?.(g, this, at);
     drawWords(this, g, at);
     this.viewer.drawn(performance.now() - began);

@@ -47,7 +47,7 @@ export class Toolbar extends Controls {
     this.rail.prepend(...toolGroups(this));
     if (viewer.registering) this.rail.append(viewer.registering.markGroup(this));
     this.footer.prepend(this.status);
-    const work = element("div", { className: "work" }, this.rail, viewer.room);
+    const work = element("div", { className: "work" }, this.rail, viewer.room, ...viewer.over);
     viewer.root.replaceChildren(this.bar, ...this.lines, work, this.help, this.footer);
     this.built = true;
   }

@@ -15,6 +15,7 @@ import { apply, PLANES } from "../lib/geometry.js";
 import { Levels } from "../lib/levels.js";
 import { labelOf } from "../lib/naming.js";
 import { Series } from "../lib/series.js";
+import { Measuring } from "../measure/measuring.js";
 import { Registering } from "../register/registering.js";
 import { bindPointer } from "./input.js";
 import { bindKeys, frameKeys } from "./keys.js";
@@ -24,7 +25,7 @@ import { plainTools } from "./plain_tools.js";
 import { Space } from "./space.js";
 import { Toolbar } from "./toolbar.js";
 
-/** @import { Access, Emit, Key, Layout, Tool, Triple, ViewerData } from "../lib/types.d.ts" */
+/** @import { Access, Emit, Key, Layout, Painter, Tool, Triple, ViewerData } from "../lib/types.d.ts" */
 /** @import { ViewOptions } from "../lib/types.d.ts" */
 /** @import { Volume } from "../lib/volume.js" */
 
@@ -46,6 +47,12 @@ export class Viewer extends Space {
   /** @type {Key[]} */
   keys = [];
   spaceHeld = false;
+  /** @type {Painter[]} */
+  painters = [];
+  /** what lies over the panes @type {HTMLElement[]} */
+  over = [];
+  /** measurements, but while a registration is corrected @type {Measuring | undefined} */
+  measuring;
   events = new Events();
   levels = new Levels(this);
   toolbar = new Toolbar(this);
@@ -100,6 +107,7 @@ export class Viewer extends Space {
     jumpToLargest(this);
     frameKeys(this);
     plainTools(this);
+    if (!data.registration) this.measuring = new Measuring(this);
     if (data.edit) this.editing = new Editing(this);
     if (data.registration) this.registering = new Registering(this);
     this.toolbar.build();
