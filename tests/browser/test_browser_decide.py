@@ -84,6 +84,7 @@ def test_one_lesion_is_rejected_the_rest_accepted_and_the_acceptance_withdrawn(d
     page.get_by_text("Withdraw the acceptance", exact=True).click()
     expect(page.get_by_role("button", name="Withdraw v2")).to_be_visible()
     _choose(page, "Reason", "To be looked at again")
+    hands.mean_it(page)
     page.get_by_role("button", name="Withdraw v2").click()
     expect(page.get_by_text("v2 withdrawn: To be looked at again")).to_be_visible()
     expect(page.get_by_role("combobox", name="Mask version")).to_have_value("v2 · medsam · proposed")

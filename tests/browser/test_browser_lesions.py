@@ -66,6 +66,7 @@ def test_a_link_is_changed_when_accepting_and_changed_back_on_lesions_where_the_
     hands.choose(page.get_by_role("combobox", name="Label 2"), "a new lesion")
     expect(page.get_by_text("Numbers on the curve that move")).to_be_visible()
     page.get_by_role("textbox", name="Reason").fill("another vessel beside it")
+    hands.mean_it(page)
     page.get_by_role("button", name="Change 1 link").click()
     expect(page.get_by_text("numbers moved.")).to_be_visible()
     expect(page.get_by_role("radio", name="L3")).to_be_visible()

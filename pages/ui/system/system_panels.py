@@ -8,8 +8,9 @@ import streamlit as st
 
 from core.jobs.runner import FINAL
 from core.jobs.stages import verify
+from core.remembered.flips import Flip, flip_words
 from core.remembered.rows import Job
-from core.remembered.untyped import JsonObject
+from core.remembered.untyped import JsonObject, TableRow
 from pages.ui.frame import resources, shell
 from pages.ui.guard import rights
 from pages.ui.shared import job_panel
@@ -112,14 +113,23 @@ def doubted_files(store: SeenStore) -> None:
 def audit(store: SeenStore) -> None:
     """The newest entries of the hash-chained log, as this person gets to see them."""
     count = st.slider("Entries", 20, 1000, 100, step=20)
-    rows = store.audit_log(limit=count)
-    for row in rows:
-        if not isinstance(row["payload"], str):
-            row["payload"] = json.dumps(row["payload"], default=str)[:300]
+    rows = [_shown_entry(entry) for entry in store.audit_log(limit=count)]
     st.dataframe(cells(rows), hide_index=True, width="stretch")
     st.caption(
         "Append-only; every entry holds the hash of the one before. audit.jsonl in the data folder is its mirror."
     )
+
+
+def _shown_entry(entry: JsonObject) -> TableRow:
+    """An entry as the table shows it: of a long payload the beginning, and the calls that it made others by themselves,
+    since they come at its end."""
+    payload = entry["payload"]
+    if isinstance(payload, str):
+        return {**entry, "flips": ""}
+    flips = payload.get("flips") or payload.get("flips_told") or ""
+    words = flip_words([Flip(**flip) for flip in flips]) if isinstance(flips, list) else str(flips)
+    first = {name: entry[name] for name in ("seq", "created_at", "person", "action")}
+    return {**first, "flips": words, **entry, "payload": json.dumps(payload, default=str)[:300]}
 
 
 def _newest_check(store: SeenStore) -> Job | None:
