@@ -12,7 +12,21 @@ from textwrap import shorten
 import typer
 from typer.main import get_command
 
-from commands import data, event, gate, growth, lesion, mask, old, patient, people, response, scan, timepoint
+from commands import (
+    data,
+    event,
+    gate,
+    growth,
+    lesion,
+    mask,
+    measurement,
+    old,
+    patient,
+    people,
+    response,
+    scan,
+    timepoint,
+)
 from commands.output import READER_GONE, fail, reader_is_gone
 from commands.verbs import group, verbs_of
 
@@ -30,7 +44,7 @@ Exit status:
 `--json` prints one JSON document on stdout, or {"error": "that line"} when a verb fails; progress goes to stderr.
 `VERB --help` has an example of each.
 """
-GROUPS = (scan, timepoint, patient, mask, lesion, event, response, gate, growth, people, data)
+GROUPS = (scan, timepoint, patient, mask, lesion, measurement, event, response, gate, growth, people, data)
 
 
 def _verbs() -> str:

@@ -339,6 +339,8 @@ GIVEN = {
     "event list": "x",
     **dict.fromkeys(("event correct", "event withdraw"), "x y --reason x"),
     "event import": "x.csv",
+    "measurement list": "x",
+    "measurement withdraw": "x y --reason x",
     "response show": "x",
     "response protocol": "x --reason x",
     "response protocol-of-dataset": "x --criterion recist-1.1 --reason x",

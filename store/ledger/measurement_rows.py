@@ -1,6 +1,6 @@
 """What measurements that persons drew are in an audit entry, and in the table.
 
-    measurement.added        the row (`MEASUREMENT_COLUMNS`), with the patient and the scan's timepoint by then, and
+    measurement.added        the row (`MEASUREMENT_COLUMNS`), with patient and timepoint of the scan by then, and
                              what flips by it, as the person was told
     measurement.withdrawn    measurement_id, reason, and again these
 

@@ -43,7 +43,8 @@ SHOWN = {words: command for words, command in ALL.items() if not command.hidden}
 
 
 def test_every_verb_has_its_place_in_a_group_and_the_old_ones_are_not_shown():
-    groups = {"scan", "timepoint", "patient", "mask", "lesion", "event", "response", "gate", "growth", "people", "data"}
+    groups = {"scan", "timepoint", "patient", "mask", "lesion", "measurement"}
+    groups |= {"event", "response", "gate", "growth", "people", "data"}
     assert {words[0] for words in SHOWN} == groups
     assert all(len(words) == 1 for words in ALL.keys() - SHOWN.keys())
     assert len(ALL) - len(SHOWN) == len(OLD_VERBS.registered_commands) == 29
@@ -107,6 +108,7 @@ def test_old_and_new_names_do_the_same_to_the_store():
     assert {one.words for part in cli.GROUPS for one in verbs_of(part.app) if one.access is READS} == {
         "lesion list",
         "event list",
+        "measurement list",
         "response show",
         "patient timeline",
         "mask list",

@@ -130,10 +130,27 @@ def _visit(store: SeenStore, lesion: str, day: str, cell: Cell | None, record: M
         st.image(drawn, width="stretch", alt=f"{lesion} on {day}")
     number = "" if cell.volume_mm3 is None else f"  \n**{millilitres(cell.volume_mm3)} mL**"
     st.markdown(f"{plain(state_words(cell))}{number}", help=plain(cell.why))
+    for words in diameter_words(cell):
+        st.caption(plain(words))
     version = "" if cell.version is None else f"v{cell.version} · "
     st.caption(version + plain(link_words(cell)))
     for doubt in cell.doubts:
         st.caption(f":orange[:material/warning:] {plain(doubt)}")
+
+
+def diameter_words(cell: Cell) -> list[str]:
+    """The mask's diameters, and what a person set by hand beside each: "longest 28.4 mm · by hand 31.0 mm (ann)"."""
+    found = []
+    for name, mask_mm, hand_mm, person in (
+        ("longest", cell.longest_diameter_mm, cell.hand_longest_diameter_mm, cell.hand_longest_diameter_by),
+        ("short axis", cell.short_axis_mm, cell.hand_short_axis_mm, cell.hand_short_axis_by),
+    ):
+        measured = cell.state == "measured" and mask_mm is not None
+        by_hand = "" if hand_mm is None else f"by hand {hand_mm:.1f} mm ({person})"
+        if measured or by_hand:
+            mask = f"{mask_mm:.1f} mm" if measured else "not measured on the mask"
+            found.append(" · ".join(part for part in (f"{name} {mask}", by_hand) if part))
+    return found
 
 
 def link_words(cell: Cell) -> str:

@@ -71,6 +71,7 @@ WRITTEN_IN_PLACE = (
     "'new-role'",
     "'access-of'",
     "'grants-of'",
+    "{kept.measurement_id}",  # a button, which keeps nothing
     "{whose}",  # of one person's grants
     "'account-of'",
     "'waiting-account'",

@@ -112,6 +112,7 @@ const figure = (value) => (value === null ? "–" : String(Number(value.toPrecis
  */
 export function measuredWords({ kind, points }, volume) {
   if (kind === "length") return [`${lengthMm(points[0], points[1]).toFixed(1)} mm`];
+  if (kind === "angle" && points.length < 3) return [];
   if (kind === "angle") return [`${angleDegrees(points).toFixed(1)}°`];
   const found = regionValues(volume, points);
   if (!found) return ["loading …"];

@@ -1,14 +1,19 @@
 // The mask's own longest diameter and its perpendicular, of the lesion that is worked on, on their slice.
-import { fetchFrom } from "../lib/requests.js";
+import { perAxis } from "../lib/geometry.js";
 import { lesionOf } from "../lib/naming.js";
+import { fetchFrom } from "../lib/requests.js";
 import { endsOn, isOn, stroke, writeWords } from "./measure_drawing.js";
 
-/** @import { LabelAxes, Place, PlaneName } from "../lib/types.d.ts" */
+/** @import { LabelAxes, Place, PlaneName, Triple } from "../lib/types.d.ts" */
+/** @import { Series } from "../lib/series.js" */
 /** @import { Pane } from "../view/pane.js" */
 /** @import { Viewer } from "../view/viewer.js" */
 
 /** @type {PlaneName} */
 const PLANE = "axial";
+
+/** @param {Triple[]} ends */
+const middle = ([a, b]) => perAxis((n) => (a[n] + b[n]) / 2);
 
 export class MaskDiameters {
   shown = false;
@@ -21,10 +26,28 @@ export class MaskDiameters {
     viewer.addKey("/", "diameters of the mask, on or off", () => this.toggle());
   }
 
-  toggle() {
+  async toggle() {
     this.shown = !this.shown;
+    if (this.shown) await this.goThere();
     this.viewer.toolbar.refresh();
     this.viewer.draw();
+  }
+
+  /** To the slice of the lesion's longest diameter, on the active pane. */
+  async goThere() {
+    const { viewer } = this,
+      { series, planeName } = viewer.active,
+      id = series.data.mask?.mask_id;
+    if (!id || planeName !== PLANE) return viewer.say("Diameters are of a mask, on axial slices.");
+    if (!this.known.get(id)) await this.fetch(id);
+    const [longest] = this.ofLesion(series).sort((a, b) => b.longest_mm - a.longest_mm);
+    if (longest) viewer.setCursor(series, middle(longest.long_axis_mm));
+  }
+
+  /** @param {Series} series */
+  ofLesion({ data }) {
+    const all = (data.mask && this.known.get(data.mask.mask_id)) ?? [];
+    return all.filter(({ label }) => lesionOf(data, label) === this.viewer.lesionKey);
   }
 
   /** @param {string} maskId */
@@ -48,8 +71,7 @@ export class MaskDiameters {
     const { mask, timepoint } = pane.series.data;
     if (!this.shown || !mask || pane.planeName !== PLANE) return;
     if (!this.known.has(mask.mask_id)) void this.fetch(mask.mask_id);
-    for (const one of this.known.get(mask.mask_id) ?? []) {
-      if (lesionOf(pane.series.data, one.label) !== this.viewer.lesionKey) continue;
+    for (const one of this.ofLesion(pane.series)) {
       const long = { timepoint, plane: PLANE, points: one.long_axis_mm };
       if (!isOn(pane, long)) continue;
       const colour = pane.series.colour(one.label) ?? "#fff",

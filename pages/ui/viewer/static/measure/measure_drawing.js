@@ -6,7 +6,7 @@ import { measuredWords } from "./geometry.js";
 /** @import { Pane } from "../view/pane.js" */
 /** @import { Measuring } from "./measuring.js" */
 
-const OWN = "#7fd4ff",
+const OWN = "#ff9ec7",
   KEPT = "#9be08a",
   CHOSEN = "#ffffff";
 const ON_SLICE = 0.5,
@@ -124,6 +124,7 @@ export function stroke(g, path, r, colour) {
  */
 export function writeWords(g, pane, lines, [x, y], colour) {
   const r = pane.ratio;
+  if (!lines.length) return;
   g.font = `600 ${12.5 * r}px system-ui, sans-serif`;
   g.textAlign = "left";
   g.textBaseline = "middle";

@@ -7,6 +7,8 @@ import { setMipAngle, setPlane, showScan } from "./showing.js";
 /** @import { Choice } from "./controls.js" */
 /** @import { Toolbar } from "./toolbar.js" */
 
+/** kind of the tools that stand above the panes */
+const MEASURE = "Measure";
 const PLANE_KEYS = { axial: "q", coronal: "w", sagittal: "e" };
 
 /** @param {Toolbar} bar */
@@ -115,20 +117,27 @@ function scanControls(bar, channels) {
 }
 
 /**
- * Tools by what they are for: looking, prompting, drawing.
+ * Tools beside the panes by what they are for: looking, prompting, drawing.
  * @param {Toolbar} bar
  */
 export function toolGroups(bar) {
   const { viewer } = bar;
   /** @type {Map<string, Tool[]>} */
   const kinds = new Map();
-  for (const tool of viewer.tools.values()) kinds.set(tool.kind, [...(kinds.get(tool.kind) ?? []), tool]);
-  return [...kinds].map(([kind, tools]) => {
-    const buttons = tools.map(({ name, label, title, key }) => {
-      const pressed = () => viewer.tool === name;
-      return bar.button(label, `${title} (${key})`, () => viewer.setTool(name), pressed);
-    });
-    return bar.group(kind, ...buttons);
+  for (const tool of viewer.tools.values())
+    if (tool.kind !== MEASURE) kinds.set(tool.kind, [...(kinds.get(tool.kind) ?? []), tool]);
+  return [...kinds].map(([kind, tools]) => bar.group(kind, ...toolButtons(bar, tools)));
+}
+
+/**
+ * @param {Toolbar} bar
+ * @param {Tool[]} tools
+ */
+function toolButtons(bar, tools) {
+  const { viewer } = bar;
+  return tools.map(({ name, label, title, key }) => {
+    const pressed = () => viewer.tool === name;
+    return bar.button(label, `${title} (${key})`, () => viewer.setTool(name), pressed);
   });
 }
 
@@ -150,26 +159,40 @@ export function maskGroup(bar) {
   bar.updates.push(() => {
     changes.hidden = !viewer.series.some((one) => one.data.against);
   });
-  const { measuring } = viewer,
-    axes = "Longest diameter and its perpendicular of the lesion's mask (/)";
-  const diameters = measuring
-    ? [
-        bar.button(
-          "Diameters",
-          axes,
-          () => measuring.diameters.toggle(),
-          () => measuring.diameters.shown,
-        ),
-      ]
-    : [];
   return bar.group(
     "Mask",
     bar.button("Mask", "Mask on or off (m)", toggleMask, () => options.mask),
     bar.button("Fill", "Filled or outlined (f)", toggleFill, () => options.style === "fill"),
     opacity,
-    ...diameters,
     changes,
   );
+}
+
+/**
+ * The tools that measure, which stand above the panes, and the mask's own diameters.
+ * @param {Toolbar} bar
+ */
+export function measureGroup(bar) {
+  const { viewer } = bar,
+    { measuring } = viewer,
+    group = bar.group("Measure"),
+    axes = "Longest diameter and its perpendicular of the lesion's mask (/)";
+  if (!measuring) return group;
+  group.append(
+    ...toolButtons(
+      bar,
+      [...viewer.tools.values()].filter(({ kind }) => kind === MEASURE),
+    ),
+  );
+  group.append(
+    bar.button(
+      "Diameters",
+      axes,
+      () => measuring.diameters.toggle(),
+      () => measuring.diameters.shown,
+    ),
+  );
+  return group;
 }
 
 /** @param {Toolbar} bar */

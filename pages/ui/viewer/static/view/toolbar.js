@@ -1,7 +1,16 @@
 // The controls above and beside the panes, and the line below them.
 import { element } from "../lib/element.js";
 import { Controls } from "./controls.js";
-import { imageGroup, layoutGroup, lesionGroup, linkGroup, maskGroup, planeGroup, toolGroups } from "./groups.js";
+import {
+  imageGroup,
+  layoutGroup,
+  lesionGroup,
+  linkGroup,
+  maskGroup,
+  measureGroup,
+  planeGroup,
+  toolGroups,
+} from "./groups.js";
 import { keyList } from "./keys.js";
 import { legend } from "./legend.js";
 
@@ -34,7 +43,14 @@ export class Toolbar extends Controls {
 
   build() {
     const { viewer } = this;
-    this.bar.replaceChildren(planeGroup(this), layoutGroup(this), imageGroup(this), maskGroup(this), lesionGroup(this));
+    this.bar.replaceChildren(
+      planeGroup(this),
+      layoutGroup(this),
+      imageGroup(this),
+      maskGroup(this),
+      lesionGroup(this),
+      measureGroup(this),
+    );
     if (viewer.link) this.bar.append(linkGroup(this));
     if (viewer.registering) this.bar.append(viewer.registering.group(this));
     this.bar.append(
