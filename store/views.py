@@ -32,6 +32,7 @@ from store.database.connection import Row
 from store.ledger.writing import LedgerBase, value_of
 from store.records.links import Links
 from store.records.masks import Masks
+from store.records.protocols import Protocols
 from store.records.readings import Readings
 from store.records.transforms import Transforms
 from store.records.verdicts import linked_verdict
@@ -133,10 +134,16 @@ class Views:
     """The lists."""
 
     def __init__(
-        self, ledger: LedgerBase, masks: Masks, readings: Readings, links: Links, transforms: Transforms
+        self,
+        ledger: LedgerBase,
+        masks: Masks,
+        readings: Readings,
+        links: Links,
+        transforms: Transforms,
+        protocols: Protocols,
     ) -> None:
         self._db, self._masks, self._readings = ledger.db, masks, readings
-        self._links, self._transforms = links, transforms
+        self._links, self._transforms, self._protocols = links, transforms, protocols
 
     def worklist(self) -> list[WorklistRow]:
         """Every timepoint with its versions, by patient and timepoint."""
@@ -170,7 +177,7 @@ class Views:
         links: dict[str, list[LesionLink]] = defaultdict(list)
         for patient_id, link in self._links.of_all():
             links[patient_id].append(link)
-        transforms = self._transforms.by_patient()
+        transforms, protocols = self._transforms.by_patient(), self._protocols.by_patient()
         scans = self._by_patient(_SCANS, lambda row: _scan(**row))
         events = self._values(
             "SELECT * FROM events WHERE withdrawn_at IS NULL ORDER BY date, seq, place", Event, "detail"
@@ -194,6 +201,7 @@ class Views:
                 tuple(of_scans[patient]),
                 tuple(links[patient]),
                 tuple(transforms.get(patient, ())),
+                protocols.get(patient),
             )
             for patient in (
                 r["patient_id"] for r in self._db.query("SELECT patient_id FROM patients ORDER BY patient_id")

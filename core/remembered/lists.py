@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from core.remembered.links import LesionLink, StoredTransform
+from core.remembered.protocols import StoredProtocol
 from core.remembered.rows import Event, MaskVerdict, ScanVerdict
 from core.remembered.untyped import JsonObject
 from core.types import Decision
@@ -154,6 +155,7 @@ class CohortRow:
         mask_verdicts, scan_verdicts: the newest of each accepted mask and each timepoint, where they are a doubt or
             may be one (a scan's that names the images it saw).
         links: of the accepted masks, as they stand now. transforms: between the patient's scans.
+        protocol: by what the response is told, the patient's own or the data set's; None: nobody set one.
     """
 
     patient_id: str
@@ -167,6 +169,7 @@ class CohortRow:
     scan_verdicts: tuple[ScanVerdict, ...] = ()
     links: tuple[LesionLink, ...] = ()
     transforms: tuple[StoredTransform, ...] = ()
+    protocol: StoredProtocol | None = None
 
     @property
     def accepted(self) -> tuple[CohortMask, ...]:
