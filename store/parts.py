@@ -58,7 +58,8 @@ class Parts:
         self.jobs = Jobs(ledger)
         self.drafts = Drafts(ledger, self.scans, self.masks)
         self.corrections = Corrections(ledger, self.drafts, self.readings)
-        self.views = Views(ledger, self.masks, self.readings, self.links, self.transforms, self.measurements)
+        records = (self.links, self.transforms, self.measurements, self.protocols)
+        self.views = Views(ledger, self.masks, self.readings, *records)
 
     def scratch(self) -> AbstractContextManager[Path]:
         """A fresh folder of the store's own for files on their way in; gone afterwards, and swept after a kill."""

@@ -33,6 +33,7 @@ from store.ledger.writing import LedgerBase, value_of
 from store.records.links import Links
 from store.records.masks import Masks
 from store.records.measurements import Measurements
+from store.records.protocols import Protocols
 from store.records.readings import Readings
 from store.records.transforms import Transforms
 from store.records.verdicts import linked_verdict
@@ -141,9 +142,11 @@ class Views:
         links: Links,
         transforms: Transforms,
         measurements: Measurements,
+        protocols: Protocols,
     ) -> None:
         self._db, self._masks, self._readings = ledger.db, masks, readings
-        self._links, self._transforms, self._measurements = links, transforms, measurements
+        self._links, self._transforms = links, transforms
+        self._measurements, self._protocols = measurements, protocols
 
     def worklist(self) -> list[WorklistRow]:
         """Every timepoint with its versions, by patient and timepoint."""
@@ -178,6 +181,7 @@ class Views:
         for patient_id, link in self._links.of_all():
             links[patient_id].append(link)
         transforms, by_hand = self._transforms.by_patient(), self._measurements.of_all()
+        protocols = self._protocols.by_patient()
         scans = self._by_patient(_SCANS, lambda row: _scan(**row))
         events = self._values(
             "SELECT * FROM events WHERE withdrawn_at IS NULL ORDER BY date, seq, place", Event, "detail"
@@ -202,6 +206,7 @@ class Views:
                 tuple(links[patient]),
                 tuple(transforms.get(patient, ())),
                 tuple(by_hand.get(patient, ())),
+                protocols.get(patient),
             )
             for patient in (
                 r["patient_id"] for r in self._db.query("SELECT patient_id FROM patients ORDER BY patient_id")

@@ -9,6 +9,7 @@ from typing import Protocol
 
 from core.remembered.hand_measurements import HandMeasurement
 from core.remembered.links import LesionLink, StoredTransform
+from core.remembered.protocols import StoredProtocol
 from core.remembered.rows import Event, MaskVerdict, ScanVerdict
 from core.remembered.untyped import JsonObject
 from core.types import Decision
@@ -156,6 +157,7 @@ class CohortRow:
             may be one (a scan's that names the images it saw).
         links: of the accepted masks, as they stand now. transforms: between the patient's scans.
         by_hand: measurements that were kept and stand.
+        protocol: by what the response is told, the patient's own or the data set's; None: nobody set one.
     """
 
     patient_id: str
@@ -170,6 +172,7 @@ class CohortRow:
     links: tuple[LesionLink, ...] = ()
     transforms: tuple[StoredTransform, ...] = ()
     by_hand: tuple[HandMeasurement, ...] = ()
+    protocol: StoredProtocol | None = None
 
     @property
     def accepted(self) -> tuple[CohortMask, ...]:

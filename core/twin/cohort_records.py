@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from hashlib import sha256
 from typing import Protocol
 
 from core.errors import StoreError
@@ -10,8 +11,10 @@ from core.imaging.reference_scan import reference_of
 from core.remembered.hand_measurements import HandMeasurement
 from core.remembered.links import LesionLink, StoredTransform
 from core.remembered.lists import CohortMask, CohortRow, CohortScan
+from core.remembered.protocols import StoredProtocol
 from core.remembered.rows import Event, MaskVerdict, ReferenceSet, ScanVerdict
 from core.remembered.sources import ReferenceSetSource
+from core.twin.own_noise import KIND as OWN_NOISE
 from core.types import Decision, Grid
 
 
@@ -46,6 +49,13 @@ class CohortRecords:
         self.verdicts = _Doubts(by_patient)
         self.reference_sets = _AskedOnce(reference_sets)
         self.readings = _NoneOpen()
+        self.protocols = _Protocols(by_patient)
+        self._rows = by_patient
+
+    def state_of(self, patient_id: str) -> str:
+        """What one patient's response is made of, as a key: another one as soon as any of it changes."""
+        told = repr((self._rows[patient_id], [one.set_id for one in self.reference_sets.all(OWN_NOISE)]))
+        return sha256(told.encode()).hexdigest()
 
 
 class GridSource(Protocol):
@@ -137,6 +147,11 @@ class _Doubts(_Part):
 
     def of_scans(self, patient_id: str) -> list[ScanVerdict]:
         return list(self._rows[patient_id].scan_verdicts)
+
+
+class _Protocols(_Part):
+    def of(self, patient_id: str) -> StoredProtocol | None:
+        return self._rows[patient_id].protocol
 
 
 class _NoneOpen:

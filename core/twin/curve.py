@@ -146,13 +146,18 @@ def events_on_axis(events: Iterable[Event], first_timepoint: str) -> list[tuple[
 
     Treatments that start and stop are bars (`treatments`) and not among them.
     """
-    zero, told = parse_date(first_timepoint), list(events)
-    bars = _spans(told, first_timepoint)[1]
+    zero = parse_date(first_timepoint)
     return [
         (float((parse_date(str(event.date)) - zero).days), event_text(event))
-        for event in told
-        if event.event_id not in bars
+        for event in events_without_bar(events, first_timepoint)
     ]
+
+
+def events_without_bar(events: Iterable[Event], first_timepoint: str) -> list[Event]:
+    """The events that are no part of a bar of `treatments`, in their order."""
+    told = list(events)
+    bars = _spans(told, first_timepoint)[1]
+    return [event for event in told if event.event_id not in bars]
 
 
 @dataclass(frozen=True)

@@ -1,38 +1,39 @@
-"""What became of several patients, from accepted masks alone: best change, the course since baseline, time in view.
+"""What became of several patients, from accepted masks alone: best response and change, time to progression, in view.
 
-Baseline is a patient's first accepted timepoint, day 0 of everything here. The target is the lesions that were there at
-baseline; a lesion first seen later is new and adds nothing to the target. Rules are those of `core.twin.response`.
+Each is told by the protocol in force for the patient (`core.twin.patient_responses`), or all by one criterion. These
+are never pooled: every response says by which it is. Day 0 of everything is the patient's baseline.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
 from core.errors import InputError
 from core.remembered.lists import HasViews
+from core.remembered.protocols import ProtocolSource
 from core.remembered.rows import Event
 from core.remembered.sources import EventRecordSource, HasPatients, HasReferenceSets, HasScans
-from core.remembered.untyped import TableRow
 from core.twin.change import Change, change_between
 from core.twin.cohort_records import CohortRecords
-from core.twin.curve import Treatment, events_on_axis, treatments
-from core.twin.follow_up import FOLLOW_UP_END_KINDS as FOLLOW_UP_END_KINDS
-from core.twin.follow_up import follow_up_end, seen_after_death
+from core.twin.criteria.table import COMMON_WORD, CRITERIA
+from core.twin.criteria.values import BASELINE, BEFORE_BASELINE, Call
+from core.twin.curve import Treatment, treatments
+from core.twin.follow_up import seen_after_death
+from core.twin.happenings import Happening, happenings, last_happening
+from core.twin.measured_end import MeasuredEnd
 from core.twin.measured_visits import measured_end
+from core.twin.patient_responses import CONTRADICTED, VOLUMES, PatientResponses, patient_responses
 from core.twin.radiotherapy import cannot_tell
-from core.twin.response import DEFAULT_RULE, RULES, Category, Response, volumetric_response
 from core.twin.timeline import PatientTimeline, patient_timeline
 from core.twin.timeline_changes import registration_state
-from core.twin.timeline_response import response_points
 from core.twin.timeline_store import TimelineStore
 from core.twin.trajectory import not_read_of
-from core.types import MM3_PER_ML, TOTAL_LESION_ID, Progress, VolumePoint, no_progress
+from core.types import TOTAL_LESION_ID, Progress, no_progress
 
-#: The best first; what cannot be evaluated comes after everything that can.
-BEST_FIRST: tuple[Category, ...] = ("CR", "PR", "SD", "PD", "NE")
+#: Words that the criteria have in common (`COMMON_WORD`), the best first; what cannot be evaluated comes last.
+BEST_FIRST = ("CR", "PR", "SD", "non-CR/non-PD", "PD", "NE")
 
 
 class PatientResponseStore(TimelineStore, Protocol):
@@ -40,6 +41,8 @@ class PatientResponseStore(TimelineStore, Protocol):
 
     @property
     def events(self) -> EventRecordSource: ...
+    @property
+    def protocols(self) -> ProtocolSource: ...
 
 
 class CohortStore(HasPatients, HasScans, HasReferenceSets, HasViews, Protocol):
@@ -48,62 +51,73 @@ class CohortStore(HasPatients, HasScans, HasReferenceSets, HasViews, Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Visit:
-    """One accepted timepoint of a patient under one rule.
+    """One accepted timepoint of a patient, from the baseline on.
 
     Args:
         days: since baseline.
-        volume_mm3: of the target; NaN where a lesion of it was not measured. new_volume_mm3: of new lesions.
-        change_percent: of the target from baseline, >= -100; None where it or the baseline is not known, or that is 0.
-        category: by the rule in force; "baseline" at day 0.
-        appeared: new lesions that are first seen here.
+        value: what the criterion measures, in its unit (mm, mm3, SUL); None where not known or nothing is measured.
+        change_percent: from baseline; nadir_percent: from the least before; None where either is not known, or is 0.
+        category: the call in the words that criteria have in common, "baseline" at day 0. call: the criterion's own.
+        appeared: new lesions that count, where they are first seen.
         mask_id, version: the accepted mask.
-        note: for people, or "".
+        sentence: the call and why. notes: what else a reader must know.
+        could_flip: within the noise of measuring it would be another call; None: no noise is known.
     """
 
     timepoint: str
     days: float
-    volume_mm3: float
-    new_volume_mm3: float
+    value: float | None
     change_percent: float | None
-    category: Category
+    nadir_percent: float | None
+    category: str
+    call: str
     appeared: tuple[str, ...]
     mask_id: str
     version: int
-    note: str
+    sentence: str
+    notes: tuple[str, ...] = ()
+    could_flip: bool | None = None
 
 
 @dataclass(frozen=True)
 class PatientResponse:
-    """One patient's response under one rule.
+    """One patient's response by one criterion.
 
     Args:
-        visits: in order of time, at least two; the first is the baseline.
-        best: the visit with the least `change_percent` from the first after baseline to the first progression, that
-            included; the earliest of equals; None where no change is known.
-        best_response: the best category among those same visits, `BEST_FIRST`; none has to be confirmed, and SD needs
-            no least duration.
-        verdict: whether the best change is more than noise; None without one.
-        treatments: in days since baseline; events: (days, text) of what else happened, but the end.
-        ended: (days, text) of the event that ended follow-up (`core.twin.follow_up.follow_up_end`), or None.
+        criterion: by which; protocol_criterion: that of the protocol in force.
+        visits: from the baseline on, by time; at least that. before: accepted timepoints before it.
+        best: the visit with the least `change_percent` from the first after baseline to the progression, that included;
+            the earliest of equals; None where no change is known.
+        best_response: the best category of those visits, `BEST_FIRST`, PD where it progressed; none has to be
+            confirmed, and SD needs no least duration. "NE" without a visit after baseline.
+        verdict: whether the targets' volumes changed by more than noise by then; None where they are not known.
+        treatments: in days since baseline; events: of what else happened, but the end.
+        ended: what ended follow-up, or None.
         waiting: timepoints without an accepted mask.
         simulated: any of the scans is.
-        doubt: why the first progression may be none (`core.twin.radiotherapy.cannot_tell`), which accepted masks
-            cannot be read, and visits after the death on record, or "".
+        progressed_on: the timepoint that progression dates from, or None.
+        doubt: why the progression may be none (`core.twin.radiotherapy.cannot_tell`, volumes that say the opposite),
+            which accepted masks cannot be read, and visits after the death on record, or "".
+        baseline_why: who set the baseline, or what it is proposed by.
     """
 
     patient_id: str
     dataset: str
-    rule: str
+    criterion: str
+    protocol_criterion: str
     visits: tuple[Visit, ...]
+    before: tuple[str, ...]
     best: Visit | None
-    best_response: Category
+    best_response: str
     verdict: Change | None
     treatments: tuple[Treatment, ...]
-    events: tuple[tuple[float, str], ...]
-    ended: tuple[float, str] | None
+    events: tuple[Happening, ...]
+    ended: Happening | None
     waiting: tuple[str, ...]
     simulated: bool
+    progressed_on: str | None = None
     doubt: str = ""
+    baseline_why: str = ""
 
     @property
     def days_observed(self) -> float:
@@ -111,249 +125,224 @@ class PatientResponse:
         return self.visits[-1].days
 
     @property
-    def progression(self) -> Visit | None:
-        """The first visit that is PD; None where none is."""
-        return next((visit for visit in self.visits if visit.category == "PD"), None)
+    def days_followed(self) -> float:
+        """From baseline to the last accepted timepoint, or to what ended follow-up where that came later."""
+        return max(self.days_observed, self.ended.days if self.ended else 0.0)
 
     @property
-    def still_followed(self) -> bool:
-        """No event says that the follow-up ended."""
-        return self.ended is None
+    def progression(self) -> Visit | None:
+        """The visit that progression dates from; None where there is none."""
+        return next((visit for visit in self.visits if visit.timepoint == self.progressed_on), None)
+
+    @property
+    def days_without_progression(self) -> float | None:
+        """To the last visit that could be evaluated, of a patient without progression; None of one who has it."""
+        if self.progression is not None:
+            return None
+        return max((visit.days for visit in self.visits if visit.category != "NE"), default=0.0)
+
+    @property
+    def is_by_protocol(self) -> bool:
+        """Whether it is told by the patient's own protocol."""
+        return self.criterion == self.protocol_criterion
 
     @property
     def why_no_best_change(self) -> str:
         """Why there is no best change; "" where there is one."""
         if self.best is not None:
             return ""
-        if self.visits[0].volume_mm3 == 0:
-            return "no lesion at baseline, so nothing to change from"
-        if math.isnan(self.visits[0].volume_mm3):
-            return "a lesion was not measured at baseline"
-        return "a baseline lesion was not measured at any timepoint that counts"
+        if len(self.visits) == 1:
+            return "no visit after baseline"
+        if not self.visits[0].value:
+            return "no sum of targets at baseline, so nothing to change from"
+        return "not every target was measured at any visit that counts"
 
 
 @dataclass(frozen=True)
 class Cohort:
-    """Several patients under one rule; `left_out`: patient -> why there is nothing to show."""
+    """Several patients, all by `criterion`, or where that is None each by their own; `left_out`: patient -> why."""
 
-    rule: str
+    criterion: str | None
     responses: tuple[PatientResponse, ...]
     left_out: Mapping[str, str]
 
 
+#: Gives one patient's response: records, patient, data set, criterion (None: the patient's own).
+Told = Callable[[CohortRecords, str, str, str | None], PatientResponse | None]
+
+
+def patient_response(
+    store: PatientResponseStore, patient_id: str, dataset: str, criterion: str | None = None
+) -> PatientResponse | None:
+    """One patient's response; None without an accepted mask that has a lesion or is not to be read.
+
+    Args:
+        criterion: by which; None: by the patient's protocol.
+
+    Raises:
+        InputError: unknown criterion, or a protocol that cannot be followed.
+
+    Source: best response until progression: RECIST 1.1 (10.1016/j.ejca.2008.10.026, 4.4), without its confirmation.
+    """
+    if criterion is not None and criterion not in CRITERIA:
+        raise InputError(f"Expected a criterion of {', '.join(CRITERIA)}, got {criterion!r}.")
+    timeline, events = patient_timeline(store, patient_id), store.events.of(patient_id)
+    found = patient_responses(timeline, store.protocols.of(patient_id), events)
+    if found is None or not (timeline.followed or timeline.unlinked or timeline.not_read):
+        return None
+    by_protocol = found.in_force.protocol.criterion
+    named = by_protocol if criterion is None else criterion
+    calls = found.calls if named == by_protocol else found.others[named]
+    visits, progressed_on = visits_of(calls, timeline), progression_date(calls)
+    counted = until_progression(visits, progressed_on)
+    known = [visit for visit in counted if visit.change_percent is not None]
+    best = min(known, key=lambda visit: visit.change_percent or 0.0) if known else None
+    baseline, days = visits[0].timepoint, store.patients.timepoints(patient_id)
+    end, ended = last_happening(events, baseline, max(days)) or (None, None)
+    accepted = {call.timepoint for call in calls}
+    return PatientResponse(
+        patient_id,
+        dataset,
+        named,
+        by_protocol,
+        visits,
+        tuple(call.timepoint for call in calls if call.call == BEFORE_BASELINE),
+        best,
+        best_category(counted, progressed_on),
+        None if best is None else _verdict(timeline, found, baseline, best.timepoint),
+        tuple(treatments(events, baseline)),
+        happenings([event for event in events if event != end], baseline),
+        ended,
+        tuple(day for day in days if day not in accepted),
+        any(scan.metadata.get("simulated") for scan in store.scans.of(patient_id)),
+        progressed_on,
+        _doubt(events, visits, progressed_on, not_read_of(timeline), seen_after_death(events, days)),
+        found.in_force.baseline_why,
+    )
+
+
 def cohort(
     store: CohortStore,
-    rule: str = DEFAULT_RULE,
+    criterion: str | None = None,
     datasets: Collection[str] | None = None,
     progress: Progress = no_progress,
+    told: Told = patient_response,
 ) -> Cohort:
     """The responses of all patients, or of those in the datasets named, by patient id.
 
-    A patient with fewer than two accepted timepoints, or without a lesion in any, is left out with the reason.
+    A patient without an accepted timepoint, without a lesion in any, or whose protocol cannot be followed is left out
+    with the reason; one without a visit after baseline is not evaluable, and is there.
+
+    Args:
+        criterion: for all; None: each by their protocol.
+        told: as `patient_response`, for who remembers what it gave for a state of the records.
 
     Raises:
-        InputError: unknown rule.
+        InputError: unknown criterion.
     """
-    if rule not in RULES:
-        raise InputError(f"Unknown response rule {rule!r}. Known: {', '.join(RULES)}.")
+    if criterion is not None and criterion not in CRITERIA:
+        raise InputError(f"Expected a criterion of {', '.join(CRITERIA)}, got {criterion!r}.")
     rows = [row for row in store.patients.all() if datasets is None or row.dataset in datasets]
     responses, left_out = [], {}
     records = CohortRecords(store.views.cohort(), store.scans, store.reference_sets)
     for number, row in enumerate(rows):
         patient = str(row.patient_id)
         progress(number / len(rows), f"{patient} ({number + 1} of {len(rows)})")
-        response = patient_response(records, patient, str(row.dataset), rule) if row.accepted > 1 else None
-        if response is not None:
-            responses.append(response)
-        elif row.accepted > 1:
+        if not row.accepted:
+            left_out[patient] = f"0 of {row.timepoints} timepoints accepted; one is needed"
+            continue
+        try:
+            response = told(records, patient, str(row.dataset), criterion)
+        except InputError as error:
+            left_out[patient] = f"The protocol cannot be followed. {error}"
+            continue
+        if response is None:
             left_out[patient] = "no lesion in any accepted mask"
         else:
-            left_out[patient] = f"{row.accepted} of {row.timepoints} timepoints accepted; two are needed"
+            responses.append(response)
     progress(1.0, "")
-    return Cohort(rule, tuple(responses), left_out)
+    return Cohort(criterion, tuple(responses), left_out)
 
 
-def patient_response(
-    store: PatientResponseStore, patient_id: str, dataset: str, rule: str = DEFAULT_RULE
-) -> PatientResponse | None:
-    """One patient's response; None with fewer than two accepted timepoints or without a lesion in any of them.
-
-    Raises:
-        InputError: unknown rule.
-
-    Source: best response until progression: RECIST (10.1093/jnci/92.3.205), without its confirmation.
-    """
-    timeline = patient_timeline(store, patient_id)
-    points = response_points(timeline)
-    answers = volumetric_response(points, rule)
-    if len(answers) < 2:
-        return None
-    visits = visits_of(answers, points)
-    counted = until_progression(visits)
-    known = [visit for visit in counted if visit.change_percent is not None]
-    best = min(known, key=lambda visit: visit.change_percent or 0.0) if known else None
-    events, baseline = store.events.of(patient_id), visits[0].timepoint
-    days = store.patients.timepoints(patient_id)
-    end = follow_up_end(events, max(days))
-    others = [event for event in events if event != end]
-    done = {visit.timepoint for visit in visits}
-    return PatientResponse(
-        patient_id,
-        dataset,
-        rule,
-        visits,
-        best,
-        min((visit.category for visit in counted), key=BEST_FIRST.index),
-        None if best is None else _verdict(timeline, visits[0], best),
-        tuple(treatments(events, baseline)),
-        tuple(events_on_axis(others, baseline)),
-        events_on_axis([end], baseline)[0] if end is not None else None,
-        tuple(t for t in days if t not in done),
-        any(scan.metadata.get("simulated") for scan in store.scans.of(patient_id)),
-        _doubt(events, visits, not_read_of(timeline), seen_after_death(events, days)),
-    )
-
-
-def _doubt(events: Sequence[Event], visits: Sequence[Visit], not_read: Mapping[str, str], dead: str) -> str:
-    first = next((visit for visit in visits if visit.category == "PD"), None)
-    parts = [f"accepted mask of {timepoint}: {why}" for timepoint, why in not_read.items()]
-    if first is not None:
-        parts.append(cannot_tell(events, first.timepoint, None) or "")
-    parts.append(dead)
-    return "; ".join(part for part in parts if part)
-
-
-def visits_of(answers: Sequence[Response], points: Sequence[VolumePoint]) -> tuple[Visit, ...]:
-    """The answers of one rule as visits counted from baseline, with the masks that the points name; () for none."""
-    masks = {point.timepoint: (point.mask_id, point.version) for point in points}
+def visits_of(calls: Sequence[Call], timeline: PatientTimeline) -> tuple[Visit, ...]:
+    """The calls from the baseline on, counted from it, with the masks that they are of; () for none."""
+    told = [call for call in calls if call.call != BEFORE_BASELINE]
     seen: set[str] = set()
     visits = []
-    for answer in answers:
-        appeared = tuple(name for name in answer.new_lesions if name not in seen)
+    for call in told:
+        appeared = tuple(name for name in call.new_lesions if name not in seen)
         seen |= set(appeared)
+        there = timeline.visits.get(call.timepoint)
+        record = timeline.not_read[call.timepoint] if there is None else there.record
         visits.append(
             Visit(
-                answer.timepoint,
-                answer.days - answers[0].days,
-                answer.volume_mm3,
-                answer.new_volume_mm3,
-                answer.change_from_baseline_percent,
-                answer.category,
+                call.timepoint,
+                call.days - told[0].days,
+                call.value,
+                0.0 if call.call == BASELINE and call.value else call.change_from_baseline_percent,
+                call.change_from_nadir_percent,
+                COMMON_WORD.get(call.call, call.call),
+                call.call,
                 appeared,
-                *masks[answer.timepoint],
-                answer.note,
+                record.mask_id,
+                record.version,
+                call.sentence,
+                call.notes,
+                call.flips_within_noise,
             )
         )
     return tuple(visits)
 
 
-def until_progression(visits: Sequence[Visit]) -> list[Visit]:
-    """The visits after baseline to the first that is PD, that included: those of which the best counts."""
-    counted = []
-    for visit in visits[1:]:
-        counted.append(visit)
-        if visit.category == "PD":
-            break
-    return counted
+def progression_date(calls: Sequence[Call]) -> str | None:
+    """The timepoint that progression dates from; None without one, and for an iUPD that is not confirmed."""
+    return next((call.progressed_on for call in calls if call.progressed_on is not None), None)
 
 
-def _verdict(timeline: PatientTimeline, baseline: Visit, best: Visit) -> Change:
-    """`change_between` the target's volumes at baseline and then; the diameters are those of the largest lesions."""
-    first, second = baseline.timepoint, best.timepoint
-    state = registration_state(timeline, TOTAL_LESION_ID, first, second)
-    before, after = (
-        replace(
-            measured_end(timeline.visits[visit.timepoint], TOTAL_LESION_ID, visit.volume_mm3, visit.days),
-            registration_state=state,
-        )
-        for visit in (baseline, best)
-    )
-    return change_between(before, after, timeline.installation)
+def until_progression(visits: Sequence[Visit], progressed_on: str | None) -> list[Visit]:
+    """The visits after baseline to that of the progression, that included: those of which the best counts."""
+    return [visit for visit in visits[1:] if progressed_on is None or visit.timepoint <= progressed_on]
 
 
-def waterfall_rows(responses: Sequence[PatientResponse]) -> list[TableRow]:
-    """Rows of the waterfall: a patient each, the worst best change first, unknown ones last."""
-    return [
-        {
-            "patient": o.patient_id,
-            "dataset": o.dataset,
-            "rule": o.rule,
-            "best_response": o.best_response,
-            "best_change_percent": None if o.best is None else round(o.best.change_percent or 0.0, 2),
-            "verdict": "" if o.verdict is None else o.verdict.verdict,
-            "verdict_rule": "" if o.verdict is None else o.verdict.rule,
-            "timepoint": "" if o.best is None else o.best.timepoint,
-            "days": None if o.best is None else o.best.days,
-            "response_there": "" if o.best is None else o.best.category,
-            "baseline_mL": _ml(o.visits[0].volume_mm3),
-            "volume_mL": None if o.best is None else _ml(o.best.volume_mm3),
-            "progression_days": None if o.progression is None else o.progression.days,
-            "doubt": o.doubt,
-            "note": o.why_no_best_change,
-            "baseline_mask_id": o.visits[0].mask_id,
-            "mask_id": "" if o.best is None else o.best.mask_id,
-            "simulated": o.simulated,
-        }
-        for o in worst_first(responses)
+def best_category(counted: Sequence[Visit], progressed_on: str | None) -> str:
+    """The best of the visits that count; that of the progression is PD, also where it was in doubt then."""
+    words = ["PD" if visit.timepoint == progressed_on else visit.category for visit in counted]
+    return min(words, key=BEST_FIRST.index, default="NE")
+
+
+def _doubt(
+    events: Sequence[Event],
+    visits: Sequence[Visit],
+    progressed_on: str | None,
+    not_read: Mapping[str, str],
+    dead: str,
+) -> str:
+    parts = [f"accepted mask of {timepoint}: {why}" for timepoint, why in not_read.items()]
+    if progressed_on is not None:
+        parts.append(cannot_tell(events, progressed_on, None) or "")
+    parts += [
+        f"{visit.timepoint}: {note.rstrip('.')}"
+        for visit in visits
+        for note in visit.notes
+        if note.startswith(CONTRADICTED)
     ]
+    parts.append(dead)
+    return "; ".join(part for part in parts if part)
 
 
-def worst_first(responses: Sequence[PatientResponse]) -> list[PatientResponse]:
-    """By best change, the greatest growth first, then by patient; those without a known change last."""
-    return sorted(
-        responses, key=lambda o: (math.inf if o.best is None else -(o.best.change_percent or 0.0), o.patient_id)
-    )
+def _verdict(timeline: PatientTimeline, found: PatientResponses, first: str, second: str) -> Change | None:
+    """`change_between` the volumes of the targets, whatever the criterion measures; the diameters are those of the
+    largest lesions."""
+    by_volume = found.calls if found.in_force.protocol.criterion == VOLUMES else found.others[VOLUMES]
+    volumes = {call.timepoint: call.value for call in by_volume}
+    ends = [_end(timeline, day, volumes.get(day), (first, second)) for day in (first, second)]
+    if ends[0] is None or ends[1] is None:
+        return None
+    return change_between(ends[0], ends[1], timeline.installation)
 
 
-def spider_rows(responses: Sequence[PatientResponse]) -> list[TableRow]:
-    """Rows of the spider: an accepted timepoint each."""
-    return [
-        {
-            "patient": o.patient_id,
-            "dataset": o.dataset,
-            "rule": o.rule,
-            "timepoint": v.timepoint,
-            "days_since_baseline": v.days,
-            "volume_mL": _ml(v.volume_mm3),
-            "new_lesions_mL": _ml(v.new_volume_mm3),
-            "change_percent": None if v.change_percent is None else round(v.change_percent, 2),
-            "response": v.category,
-            "note": v.note,
-            "mask_version": v.version,
-            "mask_id": v.mask_id,
-            "simulated": o.simulated,
-        }
-        for o in responses
-        for v in o.visits
-    ]
-
-
-def swimmer_rows(responses: Sequence[PatientResponse]) -> list[TableRow]:
-    """Rows of the swimmer: a period or event each, in days since baseline; `to_days` None: it goes on."""
-    rows: list[TableRow] = []
-    for o in responses:
-        periods: list[tuple[str, float, float | None, str]] = [("observed", 0.0, o.days_observed, "")]
-        periods += [("response", v.days, v.days, v.category) for v in o.visits]
-        periods += [("new lesion", v.days, v.days, ", ".join(v.appeared)) for v in o.visits if v.appeared]
-        periods += [("treatment", t.start_days, t.end_days, t.name) for t in o.treatments]
-        periods += [("event", days, days, text) for days, text in o.events]
-        end, why = o.ended or (o.days_observed, "")
-        periods.append(("follow-up ended", end, end, why) if o.ended else ("still followed", end, None, ""))
-        rows += [
-            {
-                "patient": o.patient_id,
-                "dataset": o.dataset,
-                "rule": o.rule,
-                "what": kind,
-                "from_days": start,
-                "to_days": stop,
-                "detail": detail,
-                "simulated": o.simulated,
-            }
-            for kind, start, stop, detail in periods
-        ]
-    return rows
-
-
-def _ml(volume_mm3: float) -> float | None:
-    return None if math.isnan(volume_mm3) else round(volume_mm3 / MM3_PER_ML, 4)
+def _end(timeline: PatientTimeline, day: str, volume_mm3: float | None, between: tuple[str, str]) -> MeasuredEnd | None:
+    if volume_mm3 is None or day not in timeline.visits:
+        return None
+    end = measured_end(timeline.visits[day], TOTAL_LESION_ID, volume_mm3, timeline.days(day))
+    return replace(end, registration_state=registration_state(timeline, TOTAL_LESION_ID, *between))

@@ -61,6 +61,8 @@ def protocol_in_force(
     baseline, baseline_why = _baseline(days, said, stored, events)
     proposed = proposed_targets(timeline, baseline)
     targets, nontargets, targets_why = proposed.targets, proposed.nontargets, "proposed by size; nobody has chosen them"
+    if baseline in timeline.not_read:
+        targets_why = "the mask at the baseline cannot be read, so that no lesion's size there is known"
     if said.targets is not None and stored is not None:
         targets, nontargets, targets_why = said.targets, said.nontargets or (), f"chosen by {stored.person}"
     protocol = Protocol(said.criterion, baseline, targets, nontargets, said.least_new_mm, said.least_new_node_mm)
@@ -102,10 +104,14 @@ def proposed_targets(
 ) -> ProposedTargets:
     """The targets that are proposed at a baseline.
 
+    Where its mask cannot be read, all lesions: their sum is then not known, and no response is evaluable.
+
     Args:
         organs: what is known of where lesions are; others are taken as of one organ.
     """
     known = {lesion.lesion_id: lesion for lesion in organs}
+    if baseline in timeline.not_read:
+        return ProposedTargets(tuple(known.get(name, FollowedLesion(name)) for name in timeline.lesions), (), {})
     return propose_targets(
         [
             Candidate(known.get(cell.lesion_id, FollowedLesion(cell.lesion_id)), measurement_of(cell))

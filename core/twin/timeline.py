@@ -19,7 +19,7 @@ from core.remembered.links import (
     is_unlinked,
     lesion_order,
 )
-from core.review.decisions import counted_lesions, counted_volume_mm3, rejected_lesion_ids, withdrawn_mask_ids
+from core.review.decisions import counted_volume_mm3, rejected_lesion_ids, withdrawn_mask_ids
 from core.twin.hand_diameters import with_hand_diameters
 from core.twin.installation_noise import NoiseEstimate
 from core.twin.measured_visits import MeasuredVisit, TracedMask, measured_visits
@@ -323,9 +323,3 @@ def rejected_at(timeline: PatientTimeline, timepoint: str) -> tuple[str, ...]:
     """Lesions of the accepted mask there that were rejected."""
     visit = timeline.visits.get(timepoint)
     return () if visit is None else tuple(sorted(rejected_lesion_ids(visit.record)))
-
-
-def lesions_of_masks(timeline: PatientTimeline) -> list[str]:
-    """Lesions that count in an accepted mask, those whose file cannot be read included."""
-    lost = {str(lesion["lesion_id"]) for record in timeline.not_read.values() for lesion in counted_lesions(record)}
-    return [lesion for lesion in timeline.lesions if lesion in lost or lesion in timeline.followed]

@@ -19,7 +19,7 @@ from core.twin.installation_noise import NoiseEstimate
 from core.twin.measured_visits import MeasuredVisit, counted_volume_mm3, measured_end
 from core.twin.measured_visits import diameter_mm as diameter_mm
 from core.twin.noise import volume_log_sd
-from core.twin.timeline import PatientTimeline, lesions_of_masks, patient_timeline
+from core.twin.timeline import PatientTimeline, patient_timeline
 from core.twin.timeline_changes import IntervalChange as IntervalChange
 from core.twin.timeline_changes import change_since_first, lesion_changes
 from core.twin.timeline_store import CurveStore, TimelineStore
@@ -44,25 +44,6 @@ def not_read_of(timeline: PatientTimeline) -> dict[str, str]:
     """Timepoint -> why the mask that was accepted there is not read ("file lost", "file altered", "file missing"), in
     order of time. Its volume is not known now, so it has no point in the curve; it was a visit all the same."""
     return {day: timeline.why_open[day].partition(":")[0] for day in timeline.not_read}
-
-
-def unreadable_points(store: TimelineStore, patient_id: str) -> list[VolumePoint]:
-    """`not_read_points` of the patient's timeline."""
-    return not_read_points(patient_timeline(store, patient_id))
-
-
-def not_read_points(timeline: PatientTimeline) -> list[VolumePoint]:
-    """Points of NaN mm3, one for every lesion at every timepoint of `not_read_of`.
-
-    Beside the timeline's points they keep a response from taking the first mask that can be read for the baseline.
-    Curves and forecasts are made without them.
-    """
-    names = lesions_of_masks(timeline)
-    return [
-        VolumePoint(day, timeline.days(day), math.nan, name, record.mask_id, record.version)
-        for day, record in timeline.not_read.items()
-        for name in sorted(names)
-    ]
 
 
 def noise_by_mask(

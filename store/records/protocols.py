@@ -39,6 +39,19 @@ class Protocols:
         """Those that were set for a data set, oldest first."""
         return [_stored(row) for row in self._ledger.db.query(_OF_DATASET, [dataset])]
 
+    def by_patient(self) -> dict[str, StoredProtocol]:
+        """`of` every patient, without those of whom none was set."""
+        own: dict[str | None, StoredProtocol] = {}
+        of_datasets: dict[str | None, StoredProtocol] = {}
+        for one in (_stored(row) for row in self._ledger.db.query("SELECT * FROM protocols ORDER BY seq")):
+            if one.patient_id is None:
+                of_datasets[one.dataset] = one
+            else:
+                own[one.patient_id] = one
+        rows = self._ledger.db.query("SELECT patient_id, dataset FROM patients")
+        found = {row["patient_id"]: own.get(row["patient_id"], of_datasets.get(row["dataset"])) for row in rows}
+        return {patient: one for patient, one in found.items() if one is not None}
+
     def set(
         self, patient_id: str, protocol: ResponseProtocol, person: str, reason: str, flips: Sequence[Flip] = ()
     ) -> StoredProtocol:

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import math
 import shutil
 
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from core.remembered.protocols import ResponseProtocol
 from core.twin import trajectory
 from core.twin.curve_points import volume_points
 from core.twin.outcomes import patient_response
-from core.twin.response import volumetric_response
+from core.twin.patient_responses import responses_of
 from core.twin.timeline import patient_timeline
 from pages.ui.compare import comparing
 from pages.ui.frame import resources
@@ -71,18 +71,17 @@ def test_with_the_first_mask_lost_there_is_no_baseline_and_no_other_takes_its_pl
     points = volume_points(store, "ANNA")
     assert {p.timepoint for p in points} == set(DAYS[1:4])
     assert trajectory.unreadable_accepted_masks(store, "ANNA") == {DAYS[0]: state}
-    lost = trajectory.unreadable_points(store, "ANNA")
-    assert [(p.timepoint, p.lesion_id, p.days) for p in lost] == [(DAYS[0], "L1", 0.0)]
-    assert math.isnan(lost[0].volume_mm3)
-    answers = volumetric_response([*points, *lost])
-    assert [a.category for a in answers] == ["baseline", "NE", "NE", "NE"]
-    assert all(a.change_from_baseline_percent is None for a in answers)
+    store.protocols.set("ANNA", ResponseProtocol("volume-recist-sphere", baseline=DAYS[0]), "demo", "the first")
+    found = responses_of(store, "ANNA")
+    assert found is not None
     # 1300 -> 2200 voxels would be SD of a baseline that was none.
-    assert [a.category for a in volumetric_response(points)] == ["baseline", "SD", "SD"]
+    assert [call.call for call in found.calls] == ["baseline", "NE", "NE", "NE"]
+    assert all(call.change_from_baseline_percent is None for call in found.calls)
 
 
 def test_a_cohort_gives_no_best_change_without_a_baseline_and_says_which_mask_is_gone(without, state):
     store = without(DAYS[0])
+    store.protocols.set("ANNA", ResponseProtocol("recist-1.1", baseline=DAYS[0]), "demo", "the first")
     found = patient_response(store, "ANNA", "clinic")
     assert found is not None
     assert (found.best, found.best_response) == (None, "NE")
@@ -91,7 +90,9 @@ def test_a_cohort_gives_no_best_change_without_a_baseline_and_says_which_mask_is
 
 
 def test_a_mask_lost_between_others_is_not_evaluable_there_and_doubted(without, state):
-    found = patient_response(without(DAYS[1]), "ANNA", "clinic")
+    store = without(DAYS[1])
+    store.protocols.set("ANNA", ResponseProtocol("recist-1.1", baseline=DAYS[0]), "demo", "the first")
+    found = patient_response(store, "ANNA", "clinic")
     assert found is not None
     assert [v.category for v in found.visits] == ["baseline", "NE", "SD", "PD"]
     assert f"accepted mask of {DAYS[1]}: {state}" in found.doubt

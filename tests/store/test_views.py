@@ -12,12 +12,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from core.remembered.lists import CohortMask, CohortScan
+from core.remembered.protocols import ResponseProtocol
 from core.review.blind_reading import Hidden, closed_timepoints, seen_of_all, seen_of_patient
 from core.review.decisions import withdrawn_mask_ids
 from core.review.worklist import work_items
 from core.twin.cohort_records import CohortRecords
+from core.twin.criteria.table import CRITERIA
 from core.twin.outcomes import cohort, patient_response
-from core.twin.response import RULES
 from store import Store, open_store
 from tests import clinic
 from tests.store_phantom import DAY1, DAY2, JUDGED, add_mask, add_scan, busy_history, with_people
@@ -116,12 +117,25 @@ def in_brief(kind: Any, record: Any) -> Any:
     return kind(**values)
 
 
-@pytest.mark.parametrize("rule", RULES)
-def test_the_responses_of_a_cohort_are_those_of_its_patients(clinics: Store, rule: str) -> None:
-    found = cohort(clinics, rule)
+@pytest.mark.parametrize("criterion", [None, *CRITERIA])
+def test_the_responses_of_a_cohort_are_those_of_its_patients(clinics: Store, criterion: str | None) -> None:
+    found = cohort(clinics, criterion)
     assert found.responses
     for one in found.responses:
-        assert repr(one) == repr(patient_response(clinics, one.patient_id, one.dataset, rule))
+        assert repr(one) == repr(patient_response(clinics, one.patient_id, one.dataset, criterion))
+
+
+def test_the_protocol_in_force_is_the_patients_own_else_that_of_the_data_set(store: Store) -> None:
+    for patient in ("P0", "P1", "P2"):
+        add_scan(store, patient, DAY1, seed=50 + int(patient[1]))
+    dataset = store.patients.all()[0].dataset
+    store.protocols.set("P0", ResponseProtocol("irecist"), "demo", "first")
+    store.protocols.set_for_dataset(dataset, ResponseProtocol("rano-bm"), "demo", "the trial's")
+    store.protocols.set("P1", ResponseProtocol("percist"), "demo", "PET")
+    rows = {row.patient_id: row.protocol for row in store.views.cohort()}
+    assert rows == {patient: store.protocols.of(patient) for patient in ("P0", "P1", "P2")}
+    assert rows["P2"] is not None
+    assert rows["P2"].protocol.criterion == "rano-bm"
 
 
 def test_a_cohort_with_files_that_cannot_be_read_is_told_the_same(tmp_path: Path) -> None:
@@ -232,6 +246,7 @@ def test_as_many_questions_for_many_patients_as_for_one(store: Store, monkeypatc
 
     add_scan(store, "P0", DAY1, seed=50)
     add_mask(store, 3, patient="P0", verdict=JUDGED)
+    store.decisions.decide("P0", DAY1, 1, "accept", "demo", "good")
     few = count()
     for number in range(1, 6):
         add_scan(store, f"P{number}", DAY1, seed=50 + number)

@@ -80,7 +80,7 @@ def told_by_sum(now: TargetSum, standing: Standing, limits: Limits) -> tuple[str
     if rises(now, nadir, limits):
         part = f", in the measured targets alone ({_whys(now)})" if now.missing else ""
         from_nadir = _against(now.known, nadir.known, "nadir", limits)
-        return "PD", f"{_sum(now.known, limits)}, {from_nadir}{part} (limit {_pd_limit(limits)})"
+        return "PD", f"{_sum(now.known, limits)}, {from_nadir}{part} (limit {pd_limit_words(limits)})"
     if now.missing:
         return "NE", f"{_whys(now)}, and the rest ({_sum(now.known, limits)}) is no progression by itself"
     return _response(now, standing.baseline, nadir, standing.responded, limits)
@@ -96,7 +96,7 @@ def _response(
         words = f"{from_baseline} and {_against(now.known, nadir.known, 'nadir', limits)}"
     else:
         words = f"{from_baseline}, which is the nadir"
-    words += f" (limits {limits.pr_percent:+g} %; {_pd_limit(limits)})"
+    words += f" (limits {limits.pr_percent:+g} %; {pd_limit_words(limits)})"
     if limits.keeps_pr and responded:
         return "PR", f"{words}; kept from before, as there is no progression"
     return "SD", words
@@ -149,7 +149,8 @@ def _against(value: float, reference: float, name: str, limits: Limits) -> str:
     return f"{' and '.join(share + rise) or 'regrown'} from the {name} of {amount_words(reference, limits)}"
 
 
-def _pd_limit(limits: Limits) -> str:
+def pd_limit_words(limits: Limits) -> str:
+    """What a rise from nadir must reach: "+20 % and 5 mm"."""
     rest = {
         "sum": f" and {limits.least_rise_mm:g} mm",
         "one lesion": f" and {limits.least_rise_mm:g} mm in one lesion",

@@ -43,7 +43,7 @@ _IN_WORDS = {
     "right_version": "right mask version",
     "left_reader": "left reader",
     "right_reader": "right reader",
-    "rule": "rule",
+    "criterion": "criterion",
     "weeks": "weeks of the forecast",
     "axis": "volume axis",
     "datasets": "datasets",

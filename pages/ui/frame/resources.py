@@ -33,7 +33,9 @@ if TYPE_CHECKING:  # what only some pages need is imported by those that come to
     from core.lesions.metrics import SurfaceDistances
     from core.lesions.surface import Surface
     from core.remembered.links import StoredTransform
+    from core.twin.cohort_records import CohortRecords
     from core.twin.edit_preview import Edit, EditPreview
+    from core.twin.outcomes import PatientResponse
     from store import SeenStore
 
 logger = logging.getLogger("twinreview.pages")
@@ -272,6 +274,22 @@ def _forecast(
     from core.twin.trajectory import forecast_lesion_or_total
 
     return forecast_lesion_or_total(dict(series), lesion, horizon_days, dict(noise), active_population(_own))
+
+
+def cohort_response(
+    records: CohortRecords, patient: str, dataset: str, criterion: str | None
+) -> PatientResponse | None:
+    """`core.twin.outcomes.patient_response`, made once for a state of the patient's records; the last 4000 are kept."""
+    return _cohort_response(patient, records.state_of(patient), dataset, criterion, records)
+
+
+@st.cache_resource(show_spinner=False, max_entries=4000)
+def _cohort_response(
+    patient: str, state: str, dataset: str, criterion: str | None, _records: CohortRecords
+) -> PatientResponse | None:
+    from core.twin.outcomes import patient_response
+
+    return patient_response(_records, patient, dataset, criterion)
 
 
 def curve_fits(points: Sequence[VolumePoint]) -> dict[str, LawFit]:

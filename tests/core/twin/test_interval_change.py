@@ -30,7 +30,6 @@ from core.twin.trajectory import (
     growth_report,
     noise_by_mask,
     unreadable_accepted_masks,
-    unreadable_points,
     weekly_days,
 )
 from core.types import TOTAL_LESION_ID, MaskRecord, VolumePoint
@@ -202,7 +201,6 @@ def test_an_accepted_mask_that_cannot_be_read_is_a_visit_without_a_volume(store:
         _scan(store, day)
         _cubes(store, day, *sides)
     assert unreadable_accepted_masks(store, "P1") == {}
-    assert unreadable_points(store, "P1") == []
     accepted = [store.masks.accepted("P1", day) for day in DAYS]
     proposed = _cubes(store, DAYS[2], 25, verdict=None)
     for record in (accepted[3], accepted[1], proposed):
@@ -211,11 +209,6 @@ def test_an_accepted_mask_that_cannot_be_read_is_a_visit_without_a_volume(store:
         with pytest.raises(StoreError, match="is missing"):
             store.masks.load(record)
     assert unreadable_accepted_masks(store, "P1") == {DAYS[1]: "file missing", DAYS[3]: "file missing"}
-    found = unreadable_points(store, "P1")
-    assert [(p.timepoint, p.days, p.lesion_id) for p in found] == [
-        (day, days, lesion) for day, days in ((DAYS[1], 31.0), (DAYS[3], 91.0)) for lesion in ("L1", "L2")
-    ]
-    assert all(math.isnan(p.volume_mm3) for p in found)
     report = growth_report(store, "P1")
     assert report["not_in_the_curve"] == list(report["not_read"]) == [DAYS[1], DAYS[3]]
     ahead = report["lesions"]["L1"]["forecast"]

@@ -2,28 +2,22 @@
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 import pytest
 
 from core.errors import InputError
 from core.lesions.masks import measure
-from core.twin.outcomes import (
-    PatientResponse,
-    Visit,
-    cohort,
-    patient_response,
-    spider_rows,
-    swimmer_rows,
-    waterfall_rows,
-)
-from core.twin.response import DEFAULT_RULE
+from core.remembered.protocols import FollowedLesion, ResponseProtocol
+from core.twin.happenings import Happening
+from core.twin.outcome_rows import by_criterion, spider_rows, swimmer_rows, waterfall_rows
+from core.twin.outcomes import PatientResponse, Visit, cohort, patient_response
 from core.types import Grid, LabelMap, Volume
 from store import Store
 from tests.store_phantom import JUDGED
 
 DAYS = ("2024-01-01", "2024-02-01", "2024-03-01", "2024-04-01")  # 0, 31, 60, 91
+#: Limits on volumes without an absolute one: -65 % and +40 %.
+VOLUMES = "volume-macdonald-sphere"
 GRID = Grid((48, 48, 28), np.eye(4))
 
 
@@ -62,9 +56,9 @@ def visit(
     return record
 
 
-def one(store: Store, patient: str = "P1", rule: str = DEFAULT_RULE) -> PatientResponse:
-    """The response of a patient who has one."""
-    found = patient_response(store, patient, "d", rule)
+def one(store: Store, patient: str = "P1", criterion: str | None = VOLUMES) -> PatientResponse:
+    """The response of a patient who has one; criterion None: by the protocol."""
+    found = patient_response(store, patient, "d", criterion)
     assert found is not None
     return found
 
@@ -101,16 +95,20 @@ def test_no_change_at_all_is_better_than_growth_and_worse_than_a_thousandth_less
     for patient, sides in (("GREW", (2, 3, 2)), ("SHRANK", (2, 2, 1))):
         for day, side in zip(DAYS[:3], sides, strict=True):
             visit(store, patient, day, 20, side, method="manual")
+        both = (FollowedLesion("L1"), FollowedLesion("L2"))
+        store.protocols.set(
+            patient, ResponseProtocol(VOLUMES, targets=both, nontargets=()), "demo", "the small one too"
+        )
     assert (best(one(store, "GREW")).timepoint, best(one(store, "GREW")).change_percent) == (DAYS[2], 0)
     assert best(one(store, "SHRANK")).timepoint == DAYS[2]
     assert best(one(store, "SHRANK")).change_percent == pytest.approx(-100 * 7 / 8008)
 
 
-def test_another_rule_gives_another_best_response(store: Store):
+def test_another_criterion_gives_another_best_response(store: Store):
     for day, side in zip(DAYS[:2], (20, 17), strict=True):  # 4913 of 8000: -38.6 %
         visit(store, "P1", day, side)
     assert one(store).best_response == "SD"
-    assert one(store, rule="beaumont").best_response == "PR"  # at -35 %
+    assert one(store, criterion="volume-beaumont").best_response == "PR"  # at -35 %
 
 
 def test_a_new_lesion_is_progression_and_adds_nothing_to_the_target(store: Store):
@@ -122,24 +120,26 @@ def test_a_new_lesion_is_progression_and_adds_nothing_to_the_target(store: Store
     assert best(found).change_percent == pytest.approx(-48.8)
     assert (best(found).category, found.best_response) == ("PD", "PD")
     assert [v.appeared for v in found.visits] == [(), ("L2",), ()]
-    assert found.visits[1].new_volume_mm3 == 1000
-    assert found.visits[1].volume_mm3 == 4096
+    assert found.visits[1].value == 4096
 
 
-def test_baseline_is_the_first_accepted_timepoint_and_day_zero_of_everything(store: Store):
-    visit(store, "P1", DAYS[0], 25, verdict=None)
+def test_the_baseline_is_the_protocols_and_day_zero_of_everything(store: Store):
+    """The last accepted visit before treatment: an older one and one that waits are named, and count for nothing."""
+    visit(store, "P1", DAYS[0], 25)
     visit(store, "P1", DAYS[1], 20)
     visit(store, "P1", DAYS[2], 21)
+    visit(store, "P1", DAYS[3], 25, verdict=None)
     store.events.add("P1", "2024-02-11", "treatment-start", "doxorubicin", "demo")
     store.events.add("P1", "2024-02-21", "treatment-stop", "end of cycles", "demo")
     store.events.add("P1", "2024-01-22", "surgery", "biopsy", "demo")
     found = one(store)
     assert [v.days for v in found.visits] == [0, 29]
+    assert (found.before, found.waiting) == ((DAYS[0],), (DAYS[3],))
+    assert found.baseline_why == "the last accepted visit before treatment began on 2024-02-11"
     assert best(found).change_percent == pytest.approx(100 * (9261 / 8000 - 1))
     assert verdict(found) == "within noise"  # 28 mm across: QIBA asks for 39 %
     assert [(t.name, t.start_days, t.end_days) for t in found.treatments] == [("doxorubicin", 10, 20)]
-    assert found.events == ((-10, "surgery: biopsy"),)
-    assert found.waiting == (DAYS[0],)
+    assert found.events == (Happening(-10, "surgery", "surgery: biopsy"),)
 
 
 def test_a_rejected_lesion_leaves_a_gap_and_the_others_count(store: Store):
@@ -150,11 +150,11 @@ def test_a_rejected_lesion_leaves_a_gap_and_the_others_count(store: Store):
     found = one(store)
     gap = found.visits[1]
     assert (gap.change_percent, gap.category) == (None, "NE")
-    assert math.isnan(gap.volume_mm3)
+    assert gap.value is None
     assert best(found).timepoint == DAYS[2]
     assert best(found).change_percent == pytest.approx(100 * ((5832 + 1000) / 9000 - 1))
     assert found.best_response == "SD"
-    assert spider_rows([found])[1]["volume_mL"] is None
+    assert spider_rows([found])[1]["value"] is None
 
 
 def test_without_a_lesion_at_baseline_there_is_no_best_change_and_it_is_said(store: Store):
@@ -162,7 +162,7 @@ def test_without_a_lesion_at_baseline_there_is_no_best_change_and_it_is_said(sto
     visit(store, "P1", DAYS[1], 10)
     found = one(store)
     assert (found.best, found.verdict, found.best_response) == (None, None, "PD")
-    assert "no lesion at baseline" in found.why_no_best_change
+    assert "no sum of targets at baseline" in found.why_no_best_change
     (row,) = waterfall_rows([found])
     assert (row["best_change_percent"], row["note"]) == (None, found.why_no_best_change)
 
@@ -184,24 +184,62 @@ def test_complete_response_is_minus_100_percent_and_real(store: Store):
     assert (best(found).change_percent, found.best_response, verdict(found)) == (-100, "CR", "real")
 
 
-def test_who_has_no_two_accepted_timepoints_is_left_out_with_the_reason(store: Store):
+def test_a_patient_without_a_visit_after_baseline_is_not_evaluable_and_there(store: Store):
     visit(store, "ONE", DAYS[0], 20)
     visit(store, "ONE", DAYS[1], 20, verdict=None)
     visit(store, "REJECTED", DAYS[0], 20, verdict="reject")
     for day in DAYS[:2]:
         visit(store, "EMPTY", day, 0)
         visit(store, "TWO", day, 20)
-    assert patient_response(store, "ONE", "d") is None
     found = cohort(store)
-    assert [o.patient_id for o in found.responses] == ["TWO"]
+    assert [(o.patient_id, o.best_response) for o in found.responses] == [("ONE", "NE"), ("TWO", "SD")]
+    alone = found.responses[0]
+    assert (alone.best, alone.why_no_best_change, alone.waiting) == (None, "no visit after baseline", (DAYS[1],))
+    assert (alone.days_observed, alone.days_without_progression) == (0, 0)
     assert found.left_out == {
-        "ONE": "1 of 2 timepoints accepted; two are needed",
-        "REJECTED": "0 of 1 timepoints accepted; two are needed",
+        "REJECTED": "0 of 1 timepoints accepted; one is needed",
         "EMPTY": "no lesion in any accepted mask",
     }
 
 
-def test_datasets_are_chosen_progress_is_told_and_an_unknown_rule_is_refused(store: Store):
+def test_each_is_told_by_their_protocol_or_all_by_one_criterion(store: Store):
+    """20 to 17 mm: -15 % of diameter, -38.6 % of volume, which Beaumont's -35 % calls PR."""
+    for patient in ("A", "B"):
+        for day, side in zip(DAYS[:2], (20, 17), strict=True):
+            visit(store, patient, day, side)
+    store.protocols.set("B", ResponseProtocol("volume-beaumont"), "demo", "as the trial has it")
+    a, b = cohort(store).responses
+    assert (a.criterion, a.best_response, a.is_by_protocol) == ("recist-1.1", "SD", True)
+    assert (b.criterion, b.best_response, b.is_by_protocol) == ("volume-beaumont", "PR", True)
+    assert best(a).change_percent == pytest.approx(-15, abs=1)
+    assert best(b).change_percent == pytest.approx(-38.6, abs=0.1)
+    assert (verdict(a), verdict(b)) == (verdict(b), verdict(a)), "of the same volumes"
+    a, b = cohort(store, "volume-beaumont").responses
+    assert (a.best_response, a.protocol_criterion, a.is_by_protocol) == ("PR", "recist-1.1", False)
+    assert (b.best_response, b.is_by_protocol) == ("PR", True)
+    assert list(by_criterion([b, a, b])) == ["volume-beaumont"]
+
+
+def test_who_cannot_be_told_by_the_protocol_is_left_out_in_words(store: Store):
+    for day in DAYS[:2]:
+        visit(store, "P1", day, 20)
+    store.protocols.set("P1", ResponseProtocol("recist-1.1", baseline=DAYS[3]), "demo", "a slip")
+    found = cohort(store)
+    assert found.responses == ()
+    assert found.left_out["P1"].startswith("The protocol cannot be followed. The baseline that demo set")
+
+
+def test_targets_of_a_protocol_alone_are_in_the_sum(store: Store):
+    visit(store, "P1", DAYS[0], 20, 16)
+    visit(store, "P1", DAYS[1], 20, 8)
+    both = one(store)
+    chosen = ResponseProtocol(VOLUMES, targets=(FollowedLesion("L2"),), nontargets=(FollowedLesion("L1"),))
+    store.protocols.set("P1", chosen, "demo", "as the board says")
+    assert best(both).change_percent == pytest.approx(100 * ((8000 + 512) / (8000 + 4096) - 1))
+    assert best(one(store)).change_percent == pytest.approx(-87.5)
+
+
+def test_datasets_are_chosen_progress_is_told_and_an_unknown_criterion_is_refused(store: Store):
     for patient, dataset in (("A", "one"), ("B", "two")):
         for day in DAYS[:2]:
             visit(store, patient, day, 20, dataset=dataset)
@@ -211,8 +249,10 @@ def test_datasets_are_chosen_progress_is_told_and_an_unknown_rule_is_refused(sto
     told: list[tuple[float, str]] = []
     cohort(store, progress=lambda fraction, text: told.append((fraction, text)))
     assert told == [(0.0, "A (1 of 2)"), (0.5, "B (2 of 2)"), (1.0, "")]
-    with pytest.raises(InputError, match="Unknown response rule 'WHO'"):
+    with pytest.raises(InputError, match="got 'WHO'"):
         cohort(store, "WHO")
+    with pytest.raises(InputError, match="got 'WHO'"):
+        patient_response(store, "A", "one", "WHO")
 
 
 def test_an_empty_store_has_an_empty_cohort(store: Store):
@@ -223,7 +263,7 @@ def test_an_empty_store_has_an_empty_cohort(store: Store):
 def test_progression_soon_after_radiotherapy_is_in_doubt_and_counts_all_the_same(store: Store):
     for patient in ("IRRADIATED", "NOT"):
         visit(store, patient, DAYS[0], 20)
-        visit(store, patient, DAYS[1], 25)
+        visit(store, patient, DAYS[1], 25)  # +95 %
     store.events.add("IRRADIATED", DAYS[0], "radiotherapy", "50 Gy", "demo")
     for day in DAYS[:2]:
         visit(store, "STABLE", day, 20)
@@ -241,44 +281,73 @@ def test_rows_hold_what_the_figures_show_and_name_their_masks(store: Store):
         visit(store, "SHRINKS", day, side)
     store.events.add("SHRINKS", DAYS[0], "treatment-start", "pazopanib", "demo")
     store.events.add("GROWS", DAYS[2], "death", "of disease", "demo")
-    outcomes = cohort(store).responses
+    outcomes = cohort(store, VOLUMES).responses
     first, second = waterfall_rows(outcomes)
     assert (first["patient"], first["best_change_percent"], first["best_response"]) == ("GROWS", 72.8, "PD")
-    assert (first["baseline_mL"], first["volume_mL"], first["simulated"]) == (8.0, 13.824, True)
+    assert (first["value_at_baseline"], first["value"], first["unit"], first["simulated"]) == (8000, 13824, "mm3", True)
     assert (first["baseline_mask_id"], first["mask_id"]) == (masks[0].mask_id, masks[1].mask_id)
+    assert (first["criterion"], first["criterion_of_protocol"]) == (VOLUMES, "recist-1.1")
+    assert (first["progression_days"], first["without_progression_until_days"], first["death_days"]) == (31, None, 60)
     assert (second["patient"], second["best_change_percent"]) == ("SHRINKS", -87.5)
+    assert (second["progression_days"], second["without_progression_until_days"]) == (None, 31)
     assert [row["change_percent"] for row in spider_rows(outcomes)] == [0.0, 72.8, 0.0, -87.5]
     grows, shrinks = outcomes
-    assert not grows.still_followed
-    assert grows.ended == (60, "death: of disease")
-    assert grows.events == ()
-    assert shrinks.still_followed
+    assert grows.ended == Happening(60, "death", "death: of disease")
+    assert (grows.events, grows.days_observed, grows.days_followed) == ((), 31, 60)
+    assert shrinks.ended is None
     whats = [(row["what"], row["from_days"], row["to_days"], row["detail"]) for row in swimmer_rows([shrinks])]
     assert whats == [
         ("observed", 0, 31, ""),
         ("response", 0, 0, "baseline"),
         ("response", 31, 31, "PR"),
         ("treatment", 0, None, "pazopanib"),
-        ("still followed", 31, None, ""),
+        ("no end on record", 31, None, ""),
     ]
-    assert swimmer_rows([grows])[-1]["what"] == "follow-up ended"
+    assert swimmer_rows([grows])[-1]["what"] == "death"
 
 
 def test_of_the_dead_nobody_says_that_they_are_still_followed(store: Store):
-    for patient in ("DEAD", "SEEN"):
+    for patient in ("DEAD", "SEEN", "HEARD"):
         for day, side in zip(DAYS[:2], (20, 22), strict=True):
             visit(store, patient, day, side)
         store.events.add(patient, DAYS[0], "drug-start", {"drug": "pazopanib"}, "demo")
     store.events.add("DEAD", DAYS[2], "last-contact", {}, "demo")
     death = store.events.add("DEAD", "2024-05-01", "death", {"cause": "of disease"}, "demo")
     store.events.add("SEEN", "2024-01-15", "last-contact", {}, "demo")
-    dead, seen = one(store, "DEAD"), one(store, "SEEN")
+    store.events.add("HEARD", DAYS[3], "last-contact", {}, "demo")
+    dead, seen, heard = one(store, "DEAD"), one(store, "SEEN"), one(store, "HEARD")
     rows = [(row["what"], row["from_days"], row["to_days"], row["detail"]) for row in swimmer_rows([dead])]
     assert rows[3:] == [
         ("treatment", 0, 121, "pazopanib"),
-        ("event", 60, 60, "last-contact"),
-        ("follow-up ended", 121, 121, "death: of disease"),
+        ("other event", 60, 60, "last-contact"),
+        ("death", 121, 121, "death: of disease"),
     ]
-    assert (seen.still_followed, seen.events) == (True, ((14, "last-contact"),))
+    assert (seen.ended, seen.events) == (None, (Happening(14, "other event", "last-contact"),))
+    assert (heard.ended, heard.days_followed) == (Happening(91, "last contact", "last-contact"), 91)
     store.events.correct(death, "2024-01-20", "death", {"cause": "of disease"}, "demo", "the day was wrong")
     assert f"death on 2024-01-20 lies before the visit of {DAYS[1]}" in one(store, "DEAD").doubt
+
+
+def test_events_are_told_apart_and_radiotherapy_with_a_last_day_is_a_bar(store: Store):
+    for day in DAYS[:2]:
+        visit(store, "P1", day, 20)
+    beam = {"technique": "vmat", "site": "left hip", "dose_gy": 50}
+    store.events.add("P1", DAYS[0], "radiotherapy", {**beam, "end_date": "2024-01-21"}, "demo")
+    store.events.add("P1", DAYS[1], "radiotherapy", beam, "demo")
+    store.events.add("P1", DAYS[1], "relapse", {"shown_by": "imaging"}, "demo")
+    store.events.add("P1", DAYS[1], "steroid-dose", {"drug": "dexamethasone", "mg_per_day": 4}, "demo")
+    store.events.add("P1", DAYS[1], "surgery", {"procedure": "resection"}, "demo")
+    found = one(store)
+    assert [(t.name.split(":")[0], t.start_days, t.end_days) for t in found.treatments] == [("radiotherapy", 0, 20)]
+    kinds = ["radiotherapy", "relapse", "said of the patient", "surgery"]
+    assert sorted(event.kind for event in found.events) == kinds
+
+
+def test_an_unconfirmed_progression_is_none_yet(store: Store):
+    """iRECIST: 20 to 25 mm is iUPD; 20 mm then is iSD, and progression has no date."""
+    for day, side in zip(DAYS[:3], (20, 25, 20), strict=True):
+        visit(store, "P1", day, side)
+    found = one(store, criterion="irecist")
+    assert [v.call for v in found.visits] == ["baseline", "iUPD", "iSD"]
+    assert (found.progression, found.best_response, found.days_without_progression) == (None, "SD", 60)
+    assert one(store, criterion="recist-1.1").progressed_on == DAYS[1]

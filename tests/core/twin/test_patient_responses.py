@@ -152,3 +152,10 @@ def test_what_a_reader_said_of_a_visit_counts_and_of_two_words_the_later() -> No
     progressed = event(DAYS[1], "assessment", nontarget="PD")
     assert calls(of(tiny, None, progressed)) == ["baseline", "PD"]
     assert calls(of(tiny, None, event("2025-02-02", "assessment", new="L2"))) == ["baseline", "SD"], "on no visit"
+
+
+def test_a_baseline_whose_mask_cannot_be_read_leaves_every_visit_not_evaluable() -> None:
+    masks = (mask(DAYS[0], lesion("L1", 40), mask_id="lost"), mask(DAYS[1], lesion("L1", 30)))
+    found = of(timeline(*masks, problems={"lost": "file lost"}))
+    assert calls(found) == ["baseline", "NE"]
+    assert "cannot be read" in found.in_force.targets_why

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
@@ -12,11 +13,11 @@ from hypothesis import strategies as st
 from core.errors import InputError
 from core.remembered.rows import MaskVerdict, ScanVerdict
 from core.twin import curve
-from core.twin.response import volumetric_response
+from core.twin.criteria.values import Call
+from core.twin.patient_responses import patient_responses
 from core.twin.timeline import PatientTimeline
 from core.twin.timeline_cells import CELL_STATES, NUMBER_STATES, Cell, CellLink, Total
 from core.twin.timeline_changes import all_changes, interval_change, lesion_changes
-from core.twin.timeline_response import response_points
 from core.types import TOTAL_LESION_ID, Grid
 from tests.core.twin.timeline_phantom import (
     DAYS,
@@ -55,8 +56,15 @@ def verdicts(found, name: str) -> list[tuple[str, str]]:
     return [(c.change.verdict, c.change.rule) for c in lesion_changes(found, name)]
 
 
-def responses(found) -> list[str]:
-    return [answer.category for answer in volumetric_response(response_points(found))]
+def volume_calls(found: PatientTimeline) -> Sequence[Call]:
+    """By the volumes of the proposed targets."""
+    made = patient_responses(found)
+    assert made is not None
+    return made.others["volume-recist-sphere"]
+
+
+def responses(found: PatientTimeline) -> list[str]:
+    return [call.call for call in volume_calls(found)]
 
 
 # --- the lines of kind "cell" of the cases
@@ -95,7 +103,7 @@ def test_a_lesion_that_another_one_swallowed_is_merged_and_neither_is_gone_nor_g
         assert total_at(found, D2).volume_mm3 == pytest.approx(ball_mm3(60))
         assert [v for v, _ in verdicts(found, TOTAL_LESION_ID)] == ["real", "real"], "one set of lesions"
         assert responses(found) == ["baseline", "PD", "PD"]
-        assert volumetric_response(response_points(found))[1].new_lesions == ()
+        assert volume_calls(found)[1].new_lesions == ()
     assert linked(at(found, "L1", D2)).confirmed_by == "ann"
     apart = timeline(before, after, mask(D3, lesion("L1", 50), lesion("L2", 30)), links=said)
     assert states(apart, "L2") == ["measured", "merged into", "measured"]
@@ -207,9 +215,9 @@ def test_a_lesion_that_fell_apart_is_neither_gone_nor_are_its_parts_new() -> Non
     found = timeline(mask(D1, lesion("L1", 40)), parts, links=[link(D2, None, "L1", "split into", into=("L2", "L3"))])
     assert (states(found, "L1"), found.new_lesions) == (["measured", "split into"], {})
     assert verdicts(found, TOTAL_LESION_ID) == [("real", "QIBA CT tumour volume, 10–35 mm (assumed)")]
-    answer = volumetric_response(response_points(found))[1]
-    assert (answer.category, answer.new_lesions) == ("SD", ())
-    assert answer.volume_mm3 == pytest.approx(2 * ball_mm3(25))
+    answer = volume_calls(found)[1]
+    assert (answer.call, answer.new_lesions) == ("SD", ())
+    assert answer.value == pytest.approx(2 * ball_mm3(25))
 
 
 def test_labels_that_nobody_could_link_are_in_no_curve_and_may_be_the_lesion_that_is_missing() -> None:
@@ -237,7 +245,7 @@ def test_a_timepoint_without_an_accepted_mask_that_can_be_read_is_not_assessed_a
         "File lost: accepted version 1, whose volume is unknown now.",
         "No mask yet.",
     ]
-    assert [p.volume_mm3 for p in response_points(found)][1:] == [pytest.approx(float("nan"), nan_ok=True)]
+    assert [(call.timepoint, call.call, call.value) for call in volume_calls(found)][1:] == [(D3, "NE", None)]
 
 
 def test_a_lesion_of_a_mask_that_cannot_be_read_is_not_0_elsewhere() -> None:
@@ -246,7 +254,7 @@ def test_a_lesion_of_a_mask_that_cannot_be_read_is_not_0_elsewhere() -> None:
     assert states(found, "L2") == ["not assessed"]
     assert found.followed == ("L1",)
     assert total_at(found, D1).volume_mm3 == pytest.approx(ball_mm3(40))
-    assert {p.lesion_id for p in response_points(found) if p.timepoint == D2} == {"L1", "L2"}
+    assert responses(found) == ["baseline", "NE"]
 
 
 def test_a_rejected_lesion_has_no_number_and_is_in_no_total() -> None:

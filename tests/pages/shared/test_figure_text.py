@@ -12,13 +12,14 @@ import pytest
 from core.growth.forecast import forecast
 from core.twin import trajectory
 from core.twin.curve import MaskVolume, Treatment
+from core.twin.happenings import Happening
 from core.twin.volume_lines import VolumeLines
 from pages.ui.cohort import cohort_charts, swimmer_chart
 from pages.ui.review import surface_panel
 from pages.ui.shared import charts
 from pages.ui.trajectory import forecast_charts, growth_charts
 from tests.core.lesions.test_surface import ball, surface_of
-from tests.pages.cohort.test_cohort_charts import RULE, patient
+from tests.pages.cohort.test_cohort_charts import patient
 from tests.pages.shared.test_charts import RISING, points
 
 #: Short, since some names are clipped in figures.
@@ -44,11 +45,13 @@ def evil_patient() -> Any:
         10,
         5,
         20,
-        new_ml=(0, 0, 3),
+        new=(False, False, True),
+        before=(EVIL,),
+        baseline_why=EVIL,
         doubt=EVIL,
         waiting=(EVIL,),
-        events=((5.0, EVIL),),
-        ended=(80.0, EVIL),
+        events=(Happening(5.0, "surgery", EVIL),),
+        ended=Happening(80.0, "death", EVIL),
         treatments=(Treatment(EVIL, 1.0, 20.0), Treatment(EVIL, 30.0, None)),
     )
 
@@ -75,9 +78,9 @@ FIGURES = {
     "forecast": lambda: evil_forecast(""),
     "refused forecast": lambda: evil_forecast(EVIL),
     "lesions": lambda: growth_charts.lesions_figure({EVIL: points([1000, 1400], EVIL)}),
-    "waterfall": lambda: cohort_charts.waterfall_figure([evil_patient()], RULE),
-    "spider": lambda: cohort_charts.spider_figure([evil_patient()], RULE),
-    "swimmer": lambda: swimmer_chart.swimmer_figure([evil_patient()], RULE),
+    "waterfall": lambda: cohort_charts.waterfall_figure([evil_patient()]),
+    "spider": lambda: cohort_charts.spider_figure([evil_patient()]),
+    "swimmer": lambda: swimmer_chart.swimmer_figure([evil_patient()]),
     "surfaces": lambda: surface_panel.surface_figure([surface_of(ball(4.0))], {1: EVIL}),
     "scan scores": lambda: charts.scan_gate_figure({EVIL: [0.1, 0.9]}, 0.5, 0.4),
     "chances": lambda: forecast_charts.reliability_figure(
