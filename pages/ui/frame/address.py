@@ -242,6 +242,31 @@ def _tab_name(label: str) -> str:
     return label.partition(" (")[0]
 
 
+def choose_open(names: Sequence[str], key: SessionKey[bool], former: Mapping[str, str]) -> list[str]:
+    """Which of the folded sections are open, before they are drawn, in their order; none to begin with. In the address
+    they are the tab, with commas between.
+
+    Args:
+        names: of the sections; key: about a section, whether it is open.
+        former: names that an older address may have -> the section's now.
+    """
+    arrival = session.ARRIVAL.get()
+    if arrival is not None and "tab" not in arrival.settled:
+        parts = [_tab_name(part) for part in arrival.parameters.get("tab", "").split(",")]
+        wanted = [former.get(part, part) for part in parts if part]
+        unknown = next((part for part in wanted if part not in names), None)
+        if unknown is not None:
+            _refuse("tab", unknown, names, None, (), "on this page")
+        if wanted or arrival.alone:
+            for name in names:
+                key.set(name in wanted, name)
+        arrival.settled.add("tab")
+    found = [name for name in names if key.get(name)]
+    if found:
+        note("tab", ",".join(found))
+    return found
+
+
 def choose_patient(known: Sequence[str]) -> None:
     """The patient, before the sidebar draws its choice; one that is not there leaves none chosen (`refuse_patient`)."""
     arrival, chosen = session.ARRIVAL.get(), session.PATIENT.get()

@@ -11,7 +11,7 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import TYPE_CHECKING, Generic, TypeVar, cast
 
 import streamlit as st
 
@@ -326,6 +326,26 @@ def thumbnail(key: str, draw: Callable[[], str]) -> str:
 @st.cache_resource(show_spinner=False, max_entries=200)
 def _thumbnail(key: str, _draw: Callable[[], str]) -> str:
     return _draw()
+
+
+def position(store: SeenStore) -> str:
+    """What that person sees of the store, as it is now: another one after every write, and for everybody else.
+
+    Every write ends in an entry of the audit, that a file was found altered too, and each entry's hash is over all
+    before it: what is the same at one position never has to be made again there.
+    """
+    number, newest = whole_store().audit.last()
+    return f"{number}/{newest}/{store.scope!r}"
+
+
+def kept(key: str, make: Callable[[], T]) -> T:
+    """What `make` gives, made once for that key, which holds the `position` that it was made at; the last 256."""
+    return cast(T, _kept(key, make))
+
+
+@st.cache_resource(show_spinner=False, max_entries=256)
+def _kept(key: str, _make: Callable[[], object]) -> object:
+    return _make()
 
 
 def scan_gate_reference(path: Path, sha256: str) -> Reference:

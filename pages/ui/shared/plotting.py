@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Literal
 
 import plotly.graph_objects as go
@@ -11,7 +12,7 @@ import streamlit as st
 
 from core.remembered.untyped import JsonDict, TableRow
 from core.report.csv_text import csv_text
-from pages.ui.frame import session
+from pages.ui.frame import resources, session
 from pages.ui.shared.charts import TOTAL_COLOUR
 
 #: What `charts` draws for white paper -> what is legible on dark and on light. The page cannot ask which of the two is
@@ -44,21 +45,63 @@ def for_paper(figure: go.Figure) -> go.Figure:
     )
 
 
-def draw(figure: go.Figure, key: str, height: int, alt: str, file_name: str = "", on_paper: bool = False) -> None:
+def draw(
+    figure: go.Figure | Callable[[], go.Figure],
+    key: str,
+    height: int,
+    alt: str,
+    file_name: str = "",
+    on_paper: bool = False,
+    made_from: str = "",
+    on_point: Callable[[list[str]], None] | None = None,
+) -> None:
     """The figure in the visitor's theme, or on white; a camera on it saves it, as it is seen, in the format chosen by
     `picture_format`.
 
     Args:
+        figure: or what makes it, where it is made once for `made_from`.
         height: pixels; alt: what it shows, for those who cannot see it.
         file_name: of the picture, without ending; the key where there is none.
+        made_from: all that the figure hangs on, with a `resources.position`; "": it is made in every run.
+        on_point: called with the customdata of a point that was clicked, before the next run; of points without any
+            nothing comes.
     """
-    room = max(16, (figure.layout.margin.t or 30) - 14)
-    shown = for_paper(figure) if on_paper else for_both_themes(figure)
+    if made_from:
+        shown = resources.kept(
+            f"figure/{made_from}/{key}/{height}/{on_paper}", lambda: _ready(figure, height, on_paper)
+        )
+    else:
+        shown = _ready(figure, height, on_paper)
+    theme: Literal["streamlit"] | None = None if on_paper else "streamlit"
+    config = controls(file_name or key)
+    if on_point is None:
+        st.plotly_chart(shown, theme=theme, key=key, alt=alt, config=config)
+        return
+    place = session.CHART_POINT.key(key)
+    clicked = partial(_clicked, key, on_point)
+    st.plotly_chart(shown, theme=theme, key=place, alt=alt, config=config, on_select=clicked, selection_mode="points")
+
+
+def _ready(figure: go.Figure | Callable[[], go.Figure], height: int, on_paper: bool) -> go.Figure:
+    made = figure if isinstance(figure, go.Figure) else figure()
+    room = max(16, (made.layout.margin.t or 30) - 14)
+    shown = for_paper(made) if on_paper else for_both_themes(made)
     shown.update_layout(height=height, font_size=13, margin={"t": room, "b": 50})
     shown.update_xaxes(title_font_size=13)
     shown.update_yaxes(title_font_size=13)
-    theme: Literal["streamlit"] | None = None if on_paper else "streamlit"
-    st.plotly_chart(shown, theme=theme, key=key, alt=alt, config=controls(file_name or key))
+    return shown
+
+
+def _clicked(key: str, on_point: Callable[[list[str]], None]) -> None:
+    """Tells of the first clicked point that says what it is."""
+    told = session.CHART_POINT.get(key)
+    selection = told.get("selection", {}) if isinstance(told, Mapping) else {}
+    for point in selection.get("points", ()):
+        said = point.get("customdata")
+        if said:
+            values = said.values() if isinstance(said, Mapping) else said
+            on_point([str(value) for value in values])
+            return
 
 
 def controls(file_name: str) -> JsonDict:

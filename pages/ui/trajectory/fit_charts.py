@@ -13,6 +13,7 @@ from core.twin.trajectory import LawFit
 from core.types import MM3_PER_ML, VolumePoint
 from pages.ui.shared.charts import LESION_COLOURS, layout, lesion_colour
 from pages.ui.trajectory.growth_charts import volume_axis
+from pages.ui.trajectory.time_axis import axis_of, in_dates
 
 _DASHES = ("solid", "dash", "dot")
 
@@ -26,6 +27,8 @@ def fits_figure(points: Sequence[VolumePoint], fits: Mapping[str, LawFit], log: 
     """
     figure = go.Figure()
     days = np.linspace(points[0].days, points[-1].days, 200)
+    axis = axis_of(points)
+    assert axis is not None  # the caller has points
     colour = lesion_colour(points[0].lesion_id)
     shown = sorted((fitted.aicc, name) for name, fitted in fits.items() if fitted.identifiable)
     for n, (aicc, name) in enumerate(shown):
@@ -34,26 +37,29 @@ def fits_figure(points: Sequence[VolumePoint], fits: Mapping[str, LawFit], log: 
         told = f", AICc {aicc:.1f}" if math.isfinite(aicc) else ""
         figure.add_trace(
             go.Scatter(
-                x=days,
+                x=axis.dates(days),
                 y=volumes / MM3_PER_ML,
                 mode="lines",
                 name=f"{law_title(name)}{told}",
                 line=style,
-                hovertemplate=f"{law_title(name)}, day %{{x:.0f}}: %{{y:.4g}} mL<extra></extra>",
+                text=axis.all_told(days),
+                hovertemplate=f"{law_title(name)}, %{{text}}<br>%{{y:.4g}} mL<extra></extra>",
             )
         )
     seen = np.array([max(p.volume_mm3, FLOOR_MM3 if log else 0.0) for p in points]) / MM3_PER_ML
     figure.add_trace(
         go.Scatter(
-            x=[p.days for p in points],
+            x=axis.dates(p.days for p in points),
             y=seen,
             mode="markers",
             name="observed",
             marker={"color": colour, "size": 9},
-            hovertemplate="observed, day %{x:.0f}: %{y:.4g} mL<extra></extra>",
+            text=axis.all_told(p.days for p in points),
+            hovertemplate="observed, %{text}<br>%{y:.4g} mL<extra></extra>",
         )
     )
-    layout(figure, "Days since the first timepoint", "Volume (mL)")
+    layout(figure, "", "Volume (mL)")
+    in_dates(figure)
     volume_axis(figure, log, 1.3 * float(seen.max()))
     return figure
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 
 import streamlit as st
 
@@ -27,7 +28,7 @@ COLUMN_HELP = {
 }
 
 
-def fits_tab(points: Sequence[VolumePoint], log: bool) -> None:
+def fits_tab(points: Sequence[VolumePoint], log: bool, made_from: str) -> None:
     """Each law's curve, how well it describes the points, and its parameters with intervals.
 
     Args:
@@ -40,10 +41,11 @@ def fits_tab(points: Sequence[VolumePoint], log: bool) -> None:
     fits = resources.curve_fits(points)
     if any(fitted.identifiable for fitted in fits.values()):
         plotting.draw(
-            fits_figure(points, fits, log),
+            partial(fits_figure, points, fits, log),
             f"fits-{points[0].lesion_id}-{log}",
             420,
             "Growth laws through the observed volumes, millilitres",
+            made_from=made_from,
         )
     else:
         st.info("These points determine no law: too few, or too scattered.", icon=":material/block:")

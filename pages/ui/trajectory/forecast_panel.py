@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 
 import streamlit as st
 
-from core.growth.forecast import Forecast
+from core.growth.forecast import MIN_CHECKS, Forecast
 from core.growth.population import KIND, active_population
 from core.growth.response_thresholds import RECIST_SPHERE_PD_PERCENT, RECIST_SPHERE_PR_PERCENT
 from core.types import MM3_PER_ML, TOTAL_LESION_ID, VolumePoint
@@ -21,6 +22,8 @@ SKILL_HELP = (
     "1 - error of this forecast / error of the last value carried forward (LOCF), over forecasts of visits that have "
     "come. Above 0 the forecast did better; 0 where it is the last value."
 )
+#: A skill nearer to 0 is none.
+CLOSE = 0.02
 EVENT_WORDS = {
     "progression": f"at least {RECIST_SPHERE_PD_PERCENT:g} % above the nadir (progression by volume)",
     "partial response": f"at least {-RECIST_SPHERE_PR_PERCENT:g} % below the baseline (partial response by volume)",
@@ -50,16 +53,9 @@ def forecast_notes(ahead: Forecast, chances: bool = True) -> None:
         chances: false where baseline and nadir are not known, so that nothing can be said of a response.
     """
     if ahead.refused:
-        st.info(plain(ahead.refused), icon=":material/block:")
+        st.info(plain(" ".join([ahead.refused, *ahead.warnings])), icon=":material/block:")
         return
-    if ahead.skill_vs_locf is None:
-        skill = "Skill against the last value carried forward on this patient: unknown, too few visits."
-    else:
-        inside = sum(check.inside80 for check in ahead.checks)
-        skill = (
-            f"On this patient: skill {ahead.skill_vs_locf:+.2f} against the last value carried forward, "
-            f"{inside} of {len(ahead.checks)} visits inside the 80 % band."
-        )
+    skill = _told_skill(ahead)
     learned = f"{SKILL_HELP} Learned from: {plain(ahead.learned_from)}."
     st.caption(f"{plain(' '.join(ahead.notes))} {skill}", help=learned)
     if not chances:
@@ -71,7 +67,22 @@ def forecast_notes(ahead: Forecast, chances: bool = True) -> None:
             st.markdown(f"**{likely[-1]:.0%}** chance to be {EVENT_WORDS[event]} in {weeks} weeks")
 
 
-def check_tab(ahead: Forecast) -> None:
+def _told_skill(ahead: Forecast) -> str:
+    """How good the forecast was on this patient, for a clinician; what skill is stands on hover."""
+    skill = ahead.skill_vs_locf
+    if skill is None:
+        return f"How good it is on this patient is not known: that needs {MIN_CHECKS} forecasts whose visits have come."
+    closer = (
+        "closer to what came than" if skill > CLOSE else "farther from it than" if skill < -CLOSE else "as close as"
+    )
+    inside = sum(check.inside80 for check in ahead.checks)
+    return (
+        f"On this patient's own visits it was {closer} the last value carried forward (skill {skill:+z.2f}); "
+        f"{inside} of {len(ahead.checks)} visits came inside the 80 % band."
+    )
+
+
+def check_tab(ahead: Forecast, made_from: str) -> None:
     """The hindcasts: forecasts from each visit for the next, with the observed volumes."""
     if not ahead.checks:
         st.caption("The first forecast that can be checked is of the fourth usable visit.")
@@ -80,7 +91,11 @@ def check_tab(ahead: Forecast) -> None:
         "The forecast of each visit for the next one, from what was known then, beside the volume that was observed."
     )
     plotting.draw(
-        forecast_charts.checks_figure(ahead.checks), f"checks-{ahead.lesion_id}", 320, "Forecasts of past visits"
+        partial(forecast_charts.checks_figure, ahead.checks),
+        f"checks-{ahead.lesion_id}",
+        320,
+        "Forecasts of past visits",
+        made_from=made_from,
     )
     number = st.column_config.NumberColumn
     st.dataframe(
@@ -109,7 +124,7 @@ def check_tab(ahead: Forecast) -> None:
     )
 
 
-def reliability_tab() -> None:
+def reliability_tab(made_from: str) -> None:
     """How often what was said came true, in patients from whom nothing was learned."""
     population = active_population(shell.store().reference_sets.all(KIND))
     st.caption(
@@ -125,10 +140,11 @@ def reliability_tab() -> None:
             off = f"off by {100 * facts['mean_error']:.1f} points on average, {state}"
             st.markdown(f"**{plain(event.capitalize())}**: {off}")
             plotting.draw(
-                forecast_charts.reliability_figure(facts["bins"], event),
+                partial(forecast_charts.reliability_figure, facts["bins"], event),
                 f"reliability-{event}",
                 300,
                 f"Reliability of the chance of {event}",
+                made_from=made_from,
             )
 
 
@@ -142,8 +158,13 @@ def _bands(next_scan: Mapping[str, Mapping[str, float]]) -> str:
     )
 
 
-def lesions_tab(series: Mapping[str, Sequence[VolumePoint]], log: bool) -> None:
+def lesions_tab(series: Mapping[str, Sequence[VolumePoint]], log: bool, made_from: str) -> None:
     """Every lesion alone, on one scale."""
     lesions = {name: points for name, points in series.items() if name != TOTAL_LESION_ID}
-    figure = growth_charts.lesions_figure(lesions, log)
-    plotting.draw(figure, f"lesions-{log}", int(figure.layout.height), "Volume of each lesion over time, millilitres")
+    plotting.draw(
+        partial(growth_charts.lesions_figure, lesions, log),
+        f"lesions-{log}",
+        growth_charts.lesions_height(len(lesions)),
+        "Volume of each lesion over time, millilitres",
+        made_from=made_from,
+    )

@@ -5,26 +5,31 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Mapping, Sequence
+from functools import partial
 
+import plotly.graph_objects as go
 import streamlit as st
 
 from core.growth.curves import FLOOR_MM3
 from core.growth.forecast import Forecast
+from core.remembered.rows import Event
 from core.remembered.untyped import TableRow
 from core.twin import curve, trajectory
 from core.twin.change import Change
-from core.twin.patient_responses import PatientResponses
 from core.twin.radiotherapy import cannot_tell
 from core.twin.timeline import PatientTimeline
 from core.twin.trajectory import IntervalChange
 from core.twin.volume_lines import volume_lines
 from core.types import MM3_PER_ML, TOTAL_LESION_ID, MaskRecord, VolumePoint
-from pages.ui.frame import address, opening, session, shell
+from pages.ui.frame import address, opening, session
 from pages.ui.shared import plotting
 from pages.ui.shared.text import cells, plain
 from pages.ui.trajectory import growth_charts
+from pages.ui.trajectory.patient_state import Shown
 
 TIMES = ["All", "Recent"]
+#: High enough to read, low enough to stand with what is above it on a screen of 900 pixels.
+CHART_PX = 400
 VERDICT_HELP = (
     "real: more than measuring the same lesion twice would give, by the rule named. within noise: not more. "
     "unknown: no rule holds for both ends."
@@ -58,43 +63,26 @@ def choose_lesion(patient: str, lesions: Sequence[str]) -> None:
     )
 
 
-def chart(
-    timeline: PatientTimeline,
-    lesion: str,
-    noise: Mapping[str, float],
-    ahead: Forecast | None,
-    log: bool,
-    with_others: bool,
-    response: PatientResponses | None,
-) -> None:
-    """The growth figure of one lesion, and its data as a file; `noise`: mask id -> log-SD of its volume."""
-    patient, store = timeline.patient_id, shell.store()
-    points = [point for point in timeline.points if point.lesion_id == lesion]
-    baseline = None if response is None else response.in_force.protocol.baseline
-    shown_mm3 = next((point.volume_mm3 for point in points if point.timepoint == baseline), None)
-    events, first = store.events.of(patient), store.patients.timepoints(patient)[0]
-    others = curve.other_versions(store.masks.of(patient), first, lesion)
+def chart(shown: Shown, with_others: bool) -> None:
+    """The growth figure of one lesion, and its data as a file; a click on a point opens its scan."""
+    state, lesion, points, ahead = shown.state, shown.lesion, shown.points, shown.drawn
+    patient = state.patient_id
     since = _shown_since(patient, points, ahead)
-    figure = growth_charts.growth_figure(
-        {lesion: points},
-        ahead,
-        log=log,
-        since_days=since,
-        unit="mL",
-        events=curve.events_on_axis(events, first),
-        treatments=curve.treatments(events, first),
-        others=others,
-        others_drawn=with_others,
-        noise_log_sd=noise,
-        reviewers=curve.accepted_by(store.decisions.of(patient)),
-        lines=volume_lines(response, shown_mm3) if len(points) > 1 else None,
-    )
     low, high = volume_range([p for p in points if since is None or p.days >= since], ahead)
-    if log:
-        figure.update_yaxes(range=[math.log10(low / MM3_PER_ML), math.log10(high / MM3_PER_ML)])
-    else:
-        figure.update_yaxes(range=[0, high / MM3_PER_ML])
-    plotting.draw(figure, f"growth-{lesion}-{log}", 420, f"Volume of {lesion} over time, millilitres")
+
+    def made() -> go.Figure:
+        figure = _figure(shown, with_others, since)
+        ends = [math.log10(low / MM3_PER_ML), math.log10(high / MM3_PER_ML)] if shown.log else [0, high / MM3_PER_ML]
+        return figure.update_layout(yaxis_range=ends)
+
+    plotting.draw(
+        made,
+        f"growth-{lesion}-{shown.log}",
+        CHART_PX,
+        f"Volume of {lesion} over time, millilitres",
+        made_from=f"{shown.made_from}/{with_others}/{since}",
+        on_point=partial(_open_scan, patient, lesion),
+    )
     with st.container(horizontal=True, vertical_alignment="bottom"):
         plotting.export(chart_rows(points, ahead), f"{patient}_{lesion}_growth")
         if _recent_days(points, ahead) is not None:
@@ -106,10 +94,58 @@ def chart(
                 key=session.TIME_SHOWN.key(patient),
                 help="Recent: three times as long as is looked ahead.",
             )
+        st.caption("A click on a point opens its scan in Review.")
     if ahead is not None and ahead.fan.days.size:
         bottom, top = ahead.fan.limits_mm3(95)
         if max(top) > high or min(bottom) < low:
             st.caption("The 95 % band runs beyond the chart.")
+
+
+def _figure(shown: Shown, with_others: bool, since: float | None) -> go.Figure:
+    state, lesion, points = shown.state, shown.lesion, shown.points
+    baseline_mm3 = next((point.volume_mm3 for point in points if point.timepoint == state.baseline), None)
+    days = {point.timepoint for point in points}
+    return growth_charts.growth_figure(
+        {lesion: points},
+        shown.drawn,
+        log=shown.log,
+        since_days=since,
+        unit="mL",
+        events=curve.events_on_axis(state.events, state.first),
+        treatments=curve.treatments(state.events, state.first),
+        others=curve.other_versions(state.masks, state.first, lesion),
+        others_drawn=with_others,
+        noise_log_sd=state.noise(lesion),
+        reviewers=state.reviewers,
+        lines=volume_lines(state.response, baseline_mm3) if len(points) > 1 else None,
+        baseline=state.baseline,
+        doubts=doubts_by_mask(state.timeline, lesion, shown.changes),
+        missing={day: why for day, why in state.left_out.items() if day not in days},
+    )
+
+
+def doubts_by_mask(
+    timeline: PatientTimeline, lesion: str, changes: Sequence[IntervalChange]
+) -> dict[str, tuple[str, ...]]:
+    """Mask id -> what is doubted of the lesion's volume in it, in sentences: by the gates and of its link, of the total
+    by those of any of its lesions; and whether the change that led there has no verdict."""
+    found: dict[str, tuple[str, ...]] = {}
+    for cell in timeline.cells:
+        if cell.mask_id and cell.doubts and lesion in (TOTAL_LESION_ID, cell.lesion_id):
+            who = f"{cell.lesion_id}: " if lesion == TOTAL_LESION_ID else ""
+            found[cell.mask_id] = (*found.get(cell.mask_id, ()), *(f"{who}{doubt}" for doubt in cell.doubts))
+    for step in changes:
+        if step.change.verdict == "unknown":
+            mask_id = step.change.mask_ids[1]
+            why = f"Whether the change since {step.from_timepoint} is real is not known: {step.change.rule}"
+            found[mask_id] = (*found.get(mask_id, ()), why)
+    return {mask_id: tuple(dict.fromkeys(doubts)) for mask_id, doubts in found.items()}
+
+
+def _open_scan(patient: str, lesion: str, point: list[str]) -> None:
+    """For a click on a point of the chart, by what it says of itself: timepoint and version."""
+    timepoint, version = point
+    opening.open_in_review(patient, timepoint, int(version), None if lesion == TOTAL_LESION_ID else lesion)
 
 
 def _recent_days(points: Sequence[VolumePoint], ahead: Forecast | None) -> float | None:
@@ -126,12 +162,12 @@ def _shown_since(patient: str, points: Sequence[VolumePoint], ahead: Forecast | 
     return points[-1].days - recent if asked and recent is not None else None
 
 
-def after_radiotherapy(patient: str, lesion: str, changes: Sequence[IntervalChange]) -> None:
+def after_radiotherapy(events: Sequence[Event], lesion: str, changes: Sequence[IntervalChange]) -> None:
     """Says so where the last change is growth after radiotherapy, and more than noise: it has no verdict."""
     if not changes or changes[-1].change.verdict == "within noise":
         return
     last = changes[-1]
-    state = cannot_tell(shell.store().events.of(patient), last.to_timepoint, last.change.percent)
+    state = cannot_tell(events, last.to_timepoint, last.change.percent)
     if state:
         name = "All lesions" if lesion == TOTAL_LESION_ID else plain(lesion)
         st.warning(f"{name}: {plain(state)}. The last change has no verdict of response.", icon=":material/help:")

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import streamlit as st
 
-from core.errors import InputError
 from core.remembered.untyped import TableRow
 from core.twin.criteria.table import ABOUT, COMMON_WORD
 from core.twin.criteria.values import Call
-from core.twin.patient_responses import CONTRADICTED, PatientResponses, patient_responses
-from core.twin.timeline import PatientTimeline
+from core.twin.patient_responses import CONTRADICTED, PatientResponses
 from pages.ui.shared.text import cells, plain
-from store import SeenStore
 
 CALL_HELP = (
     "CR, PR, SD, PD: complete or partial response, stable, progressive disease; NE: not evaluable. With an i before it "
@@ -20,18 +17,14 @@ CALL_HELP = (
 _COLOURS = {"CR": "green", "PR": "green", "SD": "blue", "PD": "red"}
 
 
-def responses(store: SeenStore, timeline: PatientTimeline) -> PatientResponses | None:
-    """The patient's calls; None without a visit, or where the protocol cannot be followed, which is said."""
-    patient = timeline.patient_id
-    try:
-        return patient_responses(timeline, store.protocols.of(patient), store.events.of(patient))
-    except InputError as error:
-        st.warning(f"The response cannot be told. {plain(error)}", icon=":material/warning:")
-        return None
+def headline(found: PatientResponses | None, problem: str = "") -> None:
+    """One sentence: what the newest visit is called, by what, with its numbers, and what speaks against it.
 
-
-def headline(found: PatientResponses | None) -> None:
-    """One sentence: what the newest visit is called, by what, with its numbers, and what speaks against it."""
+    Args:
+        problem: why the protocol cannot be followed.
+    """
+    if problem:
+        st.warning(f"The response cannot be told. {plain(problem)}", icon=":material/warning:")
     if found is None or len(found.calls) < 2:
         return
     call = found.calls[-1]
@@ -54,7 +47,7 @@ def doubts_of(call: Call, disagree: bool) -> list[str]:
     if call.flips_within_noise:
         found.append("Within the noise of measuring it could be another call.")
     if disagree:
-        found.append("Other criteria say otherwise: see Response below.")
+        found.append("Other criteria say otherwise: see Response by visit below.")
     return found
 
 

@@ -14,7 +14,9 @@ from core.twin.radiotherapy import CANNOT_TELL
 from core.types import MM3_PER_ML, VolumePoint
 from pages.ui.shared.charts import faded, layout, lesion_colour
 from pages.ui.shared.text import figure_text
-from pages.ui.trajectory.growth_charts import draw_treatments, volume_axis
+from pages.ui.trajectory.event_marks import draw_treatments
+from pages.ui.trajectory.growth_charts import volume_axis
+from pages.ui.trajectory.time_axis import axis_of, in_dates
 
 SIMULATED = "#9467BD"
 
@@ -26,27 +28,31 @@ def scenario_figure(
     untreated where there is a treatment."""
     figure = go.Figure()
     last = points[-1].days
+    axis = axis_of(points)
+    assert axis is not None  # a simulation starts from the last point
     colour = lesion_colour(points[-1].lesion_id)
     figure.add_trace(
         go.Scatter(
-            x=[p.days for p in points],
+            x=axis.dates(p.days for p in points),
             y=[max(p.volume_mm3, FLOOR_MM3) / MM3_PER_ML for p in points],
             mode="lines+markers",
             name="observed",
             line={"color": colour},
             marker={"color": colour, "size": 8},
-            hovertemplate="observed, day %{x:.0f}: %{y:.4g} mL<extra></extra>",
+            text=axis.all_told(p.days for p in points),
+            hovertemplate="observed, %{text}<br>%{y:.4g} mL<extra></extra>",
         )
     )
     days = last + treated.fan.days
+    dates, told = axis.dates(days), axis.all_told(days)
     plain = {"mode": "lines", "line": {"width": 0}, "hoverinfo": "skip"}
     for percent, alpha in ((80, 0.25), (50, 0.5)):
         low, high = treated.fan.limits_mm3(percent)
         name = f"simulated {percent} %"
-        figure.add_trace(go.Scatter(x=days, y=high / MM3_PER_ML, showlegend=False, legendgroup=name, **plain))
+        figure.add_trace(go.Scatter(x=dates, y=high / MM3_PER_ML, showlegend=False, legendgroup=name, **plain))
         figure.add_trace(
             go.Scatter(
-                x=days,
+                x=dates,
                 y=low / MM3_PER_ML,
                 fill="tonexty",
                 name=name,
@@ -59,28 +65,31 @@ def scenario_figure(
     for law, median in treated.medians_mm3.items():
         figure.add_trace(
             go.Scatter(
-                x=days,
+                x=dates,
                 y=median / MM3_PER_ML,
                 mode="lines",
                 name="each growth law",
                 legendgroup="laws",
                 showlegend=law == next(iter(treated.medians_mm3)),
                 line={"color": SIMULATED, "dash": "dot", "width": 1.5},
-                hovertemplate=f"simulated, {figure_text(law)}<br>day %{{x:.0f}}: %{{y:.4g}} mL<extra></extra>",
+                text=told,
+                hovertemplate=f"simulated, {figure_text(law)}<br>%{{text}}<br>%{{y:.4g}} mL<extra></extra>",
             )
         )
     if without is not None:
         figure.add_trace(
             go.Scatter(
-                x=days,
+                x=dates,
                 y=without.fan.median_mm3 / MM3_PER_ML,
                 mode="lines",
                 name="simulated, untreated",
                 line={"color": "#777777", "dash": "dot", "width": 1.5},
-                hovertemplate="simulated, untreated<br>day %{x:.0f}: %{y:.4g} mL<extra></extra>",
+                text=told,
+                hovertemplate="simulated, untreated<br>%{text}<br>%{y:.4g} mL<extra></extra>",
             )
         )
-    layout(figure, "Days since the first timepoint", "Volume (mL)")
+    layout(figure, "", "Volume (mL)")
+    in_dates(figure)
     since = _shown_since(points, float(treated.fan.days[-1]))
     draw_treatments(
         figure,
@@ -92,12 +101,13 @@ def scenario_figure(
             )
             for c in courses
         ],
+        axis,
         since,
     )
     if since is not None:
         figure.update_xaxes(
-            range=[since, float(days[-1])],
-            title_text=(f"Days since the first timepoint (before day {since:.0f} not shown)"),
+            range=[axis.date(since), dates[-1]],
+            title_text=f"Before {axis.date(since)} not shown",
         )
     style = {"size": 22, "color": faded(SIMULATED, 0.6)}
     figure.add_annotation(
@@ -113,8 +123,8 @@ def scenario_figure(
     )
     if treated.cannot_tell_from is not None:
         figure.add_vrect(
-            x0=last + treated.cannot_tell_from,
-            x1=float(days[-1]),
+            x0=axis.date(last + treated.cannot_tell_from),
+            x1=dates[-1],
             fillcolor=faded("#777777", 0.12),
             line_width=0,
             annotation_text=CANNOT_TELL,

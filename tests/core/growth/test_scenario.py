@@ -116,13 +116,13 @@ def test_what_is_called_docetaxel_shrinks_more_at_first_as_was_published_of_it()
     assert by_hand(0.0, 0.004).label == "set by hand"
 
 
-@pytest.mark.parametrize(("visits", "begins"), [(4, None), (40, 39 * 42 - 2 * 336)])
+@pytest.mark.parametrize(("visits", "begins"), [(4, None), (40, ("2026-08-24", "2029-05-28"))])
 def test_of_a_long_history_what_is_shown_leaves_room_for_what_is_simulated(visits, begins):
     seen = [VolumePoint("2024-01-01", 42.0 * n, 1000.0 + n, "L1", f"m{n}", 1) for n in range(visits)]
     made = simulate(seen[-1].volume_mm3, CERTAIN, [], [0, 336])
     axis = scenario_charts.scenario_figure(seen, made, None, []).layout.xaxis
-    assert axis.range == (None if begins is None else (begins, 39 * 42 + 336))
-    assert ("not shown" in axis.title.text) == (begins is not None)
+    assert axis.range == begins
+    assert ("not shown" in (axis.title.text or "")) == (begins is not None)
 
 
 def test_a_file_without_arms_is_named(tmp_path):
@@ -160,7 +160,7 @@ def test_simulated_never_looks_like_observed():
         assert trace.line.width == 0 or trace.line.dash == "dot"
     texts = {a.text for a in figure.layout.annotations}
     assert {"SIMULATION", CANNOT_TELL} <= texts
-    assert min(rest[0].x) == 42
+    assert min(rest[0].x) == "2024-02-12"
 
 
 @pytest.mark.parametrize(

@@ -27,10 +27,10 @@ def place() -> None:
             lesion = address.choose("lesion", options, key, patient, default="L1", whose=f"of {patient}")
             beside = address.choose("beside", options, session.BESIDE, patient, "day", whose=f"of {patient}")
             labels = ["Steps", f"Left out ({len(options)})"]
-            address.choose_tab(labels, session.TRAJECTORY_TAB)
+            address.choose_tab(labels, session.QUALITY_TAB)
             st.selectbox("Lesion", options, key=key.key(patient))
             st.selectbox("Beside", [None, *options], key=session.BESIDE.key(patient, "day"))
-            for tab in address.tabs(labels, session.TRAJECTORY_TAB):
+            for tab in address.tabs(labels, session.QUALITY_TAB):
                 tab.markdown("open" if tab.open else "closed")
             st.title(f"{patient} {lesion} {beside}")
         stopped = False

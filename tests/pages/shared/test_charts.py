@@ -76,7 +76,6 @@ def test_a_forecast_is_dashed_faded_and_named_and_stands_beside_locf():
     assert median.line.dash == "dash"
     assert median.line.color.startswith("rgba")
     assert list(median.y) == pytest.approx(ahead.fan.median_mm3 / 1000)
-    assert "skill against LOCF" in median.name
     (locf,) = named(figure, "last value carried forward")
     assert locf.line.dash == "longdash"
     assert list(locf.y) == pytest.approx([2.6, 2.6])
@@ -109,17 +108,42 @@ def test_response_marks_stand_at_baseline_nadir_and_thresholds():
     lines = VolumeLines(0.0, 1000.0, 60.0, 300.0, -65.7, 72.8, "RECIST 1.1 as sphere volumes")
     figure = growth_charts.growth_figure({"L1": lesion}, lines=lines)
     marks = {trace.text[0]: (trace.x[0], trace.y[0]) for trace in figure.data if trace.mode == "markers+text"}
-    assert marks == {"baseline": (0.0, 1.0), "nadir": (60.0, 0.3)}
+    assert marks == {"baseline": ("2024-01-01", 1.0), "nadir": ("2024-03-01", 0.3)}
     assert sorted(shape.y0 for shape in figure.layout.shapes) == pytest.approx([0.343, 0.3 * 1.728])
     texts = {a.text: a.y for a in figure.layout.annotations}
     # On a log axis plotly wants the exponent for annotations.
     assert texts["PR -65.7 % of baseline: RECIST 1.1 as sphere volumes"] == pytest.approx(math.log10(0.343))
 
 
-def test_events_are_lines_with_their_text():
-    figure = growth_charts.growth_figure({"L1": RISING}, events=[(30.0, "chemotherapy")])
-    assert figure.layout.shapes[0].x0 == 30
-    assert figure.layout.annotations[0].text == "chemotherapy"
+def test_events_are_marks_at_their_date_with_their_text_and_how_long_after_baseline_they_were():
+    told = [(30.0, "chemotherapy"), (33.0, "a fall")]
+    figure = growth_charts.growth_figure({"L1": RISING}, events=told, baseline="2024-01-11")
+    assert [shape.x0 for shape in figure.layout.shapes] == ["2024-01-31", "2024-02-03"]
+    (marks,) = named(figure, "events")
+    assert list(marks.x) == ["2024-01-31", "2024-02-03"]
+    assert marks.hovertext[0] == "<b>chemotherapy</b><br>2024-01-31, 20 days after baseline"
+    assert list(marks.text) == ["", "a fall"]  # beside the first there is no room
+    assert marks.yaxis == "y2"
+
+
+def test_the_time_axis_is_of_dates_and_a_point_tells_its_own():
+    figure = growth_charts.growth_figure({"L1": RISING}, baseline="2024-03-01")
+    assert figure.layout.xaxis.type == "date"
+    assert list(figure.data[0].x)[:2] == ["2024-01-01", "2024-03-01"]
+    assert "2024-01-01, 60 days before baseline" in figure.data[0].text[0]
+    assert "2024-03-01, at baseline" in figure.data[0].text[1]
+    assert figure.data[0].customdata[1] == ["2024-01-02", "2"]  # for the click that opens it
+
+
+def test_what_is_doubted_is_ringed_and_told_and_a_scan_without_a_point_has_a_cross():
+    doubts, missing = {"id-L1-2": ["The link is doubtful."]}, {"2024-02-01": "file lost"}
+    figure = growth_charts.growth_figure({"L1": RISING}, doubts=doubts, missing=missing)
+    (ring,), (cross,) = named(figure, "doubted"), named(figure, "without a point")
+    assert (list(ring.x), list(ring.y)) == (["2024-04-30"], [1.9])
+    assert "The link is doubtful." in figure.data[0].text[2]
+    assert "The link" not in figure.data[0].text[1]
+    assert list(cross.x) == ["2024-02-01"]
+    assert "file lost" in cross.hovertext[0]
 
 
 def test_an_empty_figure_says_what_it_waits_for():
@@ -189,7 +213,7 @@ def test_treatments_are_bars_in_as_few_rows_as_do_and_an_open_one_goes_on():
     bars = [Treatment("first", 0, 60), Treatment("with it", 30, 90), Treatment("then", 100, None)]
     figure = growth_charts.growth_figure({"L1": RISING}, treatments=bars)
     first, beside, then = figure.layout.shapes
-    assert (first.x0, first.x1, then.x0, then.x1) == (0, 60, 100, 240)
+    assert (first.x0, first.x1, then.x0, then.x1) == ("2024-01-01", "2024-03-01", "2024-04-10", "2024-08-28")
     assert first.y0 == then.y0 < beside.y0
     assert [a.text for a in figure.layout.annotations] == ["first", "with it", "then (ongoing)"]
 
@@ -197,8 +221,8 @@ def test_treatments_are_bars_in_as_few_rows_as_do_and_an_open_one_goes_on():
 def test_only_recent_time_is_shown_with_the_treatments_that_reach_into_it():
     bars = [Treatment("over", 0, 60), Treatment("still on", 30, 200), Treatment("new", 150, None)]
     figure = growth_charts.growth_figure({"L1": RISING}, treatments=bars, since_days=100)
-    assert figure.layout.xaxis.range == (100, 240)
-    assert {a.text: a.x for a in figure.layout.annotations} == {"still on": 100, "new (ongoing)": 150}
+    assert figure.layout.xaxis.range == ("2024-04-10", "2024-08-28")
+    assert {a.text: a.x for a in figure.layout.annotations} == {"still on": "2024-04-10", "new (ongoing)": "2024-05-30"}
 
 
 @pytest.mark.parametrize(("volumes", "side"), [([1000, 800, 600, 380, 350], "left"), ([400, 600, 800, 1000], "right")])
@@ -226,7 +250,7 @@ def test_only_laws_that_the_points_determine_are_drawn_and_no_further_than_they_
     assert list(observed.y) == pytest.approx([p.volume_mm3 / 1000 for p in grown])
     assert len(laws) == sum(fitted.identifiable for fitted in fits.values())
     (exponential,) = named(figure, "exponential")
-    assert (exponential.x[0], exponential.x[-1]) == (0, 420)
+    assert (exponential.x[0], exponential.x[-1]) == ("2024-01-01", "2025-02-24")
     assert exponential.y[-1] == pytest.approx(math.exp(0.004 * 420), rel=1e-6)
     assert not named(figure, "Claret")
     by_aicc = [float(trace.name.split("AICc ")[1]) for trace in laws]
@@ -237,7 +261,7 @@ def test_masks_that_do_not_count_are_grey_crosses_and_in_the_hover_of_their_day(
     rejected = MaskVolume("2024-01-02", 60.0, 5000.0, 1, "nnunet", "rejected")
     figure = growth_charts.growth_figure({"L1": RISING}, others=[rejected])
     (crosses,) = named(figure, "do not count")
-    assert (list(crosses.x), list(crosses.y), crosses.marker.color) == ([60.0], [5.0], growth_charts.UNCOUNTED)
+    assert (list(crosses.x), list(crosses.y), crosses.marker.color) == (["2024-03-01"], [5.0], growth_charts.UNCOUNTED)
     assert "version 1 (nnunet): 5 mL, rejected" in figure.data[0].text[1]
     assert "rejected" not in figure.data[0].text[0]
 

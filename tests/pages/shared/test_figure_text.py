@@ -65,6 +65,8 @@ def evil_growth() -> go.Figure:
         reviewers={p.mask_id: EVIL for p in series},
         lines=VolumeLines(0.0, 1000.0, 0.0, 1000.0, -65.7, 72.8, EVIL),
         others=[MaskVolume(series[0].timepoint, 0.0, 900.0, 2, EVIL, EVIL)],
+        doubts={p.mask_id: [EVIL] for p in series},
+        missing={"2024-02-01": EVIL},
     )
 
 

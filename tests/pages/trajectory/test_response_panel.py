@@ -10,7 +10,7 @@ from streamlit.testing.v1 import AppTest
 from core.remembered.protocols import ResponseProtocol
 from core.twin.patient_responses import patient_responses
 from core.types import LesionMeasure
-from pages.ui.frame import resources
+from pages.ui.frame import resources, session
 from pages.ui.trajectory import response_panel
 from store import Store
 from tests.core.twin.timeline_phantom import DAYS, lesion, link, mask, timeline
@@ -31,9 +31,11 @@ def clinic(store: Store, monkeypatch: pytest.MonkeyPatch) -> Store:
     return store
 
 
-def opened() -> AppTest:
+def opened(*sections: str) -> AppTest:
     page = AppTest.from_file(str(PAGE), default_timeout=200)
     page.session_state["who"], page.session_state["patient_id"] = "ann", "P1"
+    for section in sections:
+        page.session_state[session.TRAJECTORY_OPEN.key(section)] = True
     page.run()
     assert not page.exception
     return page
@@ -45,7 +47,7 @@ def said(page: AppTest) -> str:
 
 
 def test_the_head_of_the_page_says_what_the_newest_visit_is_called_and_why(clinic: Store) -> None:
-    page = opened()
+    page = opened("Response")
     assert f":red-badge[**PD**] **RECIST 1.1, {DAY3}**" in said(page)
     assert "progression was on" in said(page)
     table = next(one.value for one in page.dataframe if "Could flip" in one.value.columns)
@@ -54,7 +56,7 @@ def test_the_head_of_the_page_says_what_the_newest_visit_is_called_and_why(clini
 
 def test_a_protocol_that_a_person_set_is_followed_and_named(clinic: Store) -> None:
     clinic.protocols.set("P1", ResponseProtocol("recist-1.1", DAY2), "bob", "treatment began then")
-    page = opened()
+    page = opened("Response")
     assert f":green-badge[**PR**] **RECIST 1.1, {DAY3}**" in said(page)
     assert f"set by bob. Baseline {DAY2}: set by bob" in said(page)
 
@@ -78,7 +80,7 @@ def test_what_speaks_against_a_call_stands_beside_it() -> None:
     doubts = response_panel.doubts_of(found.calls[-1], DAYS[1] in found.disagree)
     assert "L2 is merged into L1." in doubts
     assert any(text.startswith("The volumes contradict it. PD") for text in doubts)
-    assert doubts[-1] == "Other criteria say otherwise: see Response below."
+    assert doubts[-1] == "Other criteria say otherwise: see Response by visit below."
     row = response_panel.rows(found)[1]
     assert (row["Response"], row["Could flip"]) == ("PR", "–")
     assert "RECIST 1.1 as sphere volumes: PD" in str(row["Other criteria"])
