@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 from core.errors import InputError
+from core.twin.cell_measures import CellMeasures
 
 CellState = Literal[
     "measured",
@@ -49,6 +50,7 @@ class Cell:
         longest_diameter_mm: in-plane, of its labels and their fragments added up; as the volume.
         short_axis_mm: the longest perpendicular in the same slice, added up likewise; None where it was not stored with
             the mask of one of its labels.
+        measures: uptake, density and compartments; None where it is not measured.
         modality, slice_thickness_mm: of the scan; None where not known.
         mask_id, version, method, checkpoint_sha256, made_by, accepted_by: of the accepted mask and its contour; None
             where there is none, or it is not recorded.
@@ -68,6 +70,7 @@ class Cell:
     volume_mm3: float | None = None
     longest_diameter_mm: float | None = None
     short_axis_mm: float | None = None
+    measures: CellMeasures | None = None
     modality: str | None = None
     slice_thickness_mm: float | None = None
     mask_id: str | None = None
