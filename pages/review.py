@@ -7,6 +7,7 @@ from pages.ui.frame import opening, resources, session, shell
 from pages.ui.guard import rights
 from pages.ui.review import review_panel
 from pages.ui.review.deciding import decision_dialog
+from pages.ui.review.measures_panel import measures_panel
 from pages.ui.review.surface_panel import surface_panel
 from pages.ui.shared import job_panel
 from pages.ui.shared.lost_files import file_panel, file_problem
@@ -69,5 +70,6 @@ with shell.guarded():
                 start("refine", "Refinement", request)
         with decide:
             review_panel.decide_form(store, patient, timepoint, record, shell.person(), keys=not did["decide"])
+        measures_panel(store, None if record is None or file_problem(store, record) else record)
         surface_panel(None if record is None or file_problem(store, record) else record)
         review_panel.history(store, patient, timepoint, record, shell.person())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from core.remembered.untyped import JsonObject, TableRow
+from core.remembered.untyped import JsonDict, JsonObject, TableRow
 from core.review.scan_measures import ScanMeasure, VersionMeasures
 from core.types import MM3_PER_ML, MaskRecord
 
@@ -16,8 +16,7 @@ _EDGES = (
 DEFINITIONS: Mapping[str, str] = {
     "Volume (mL)": "Voxels of the lesion times the volume of a voxel.",
     "Longest (mm)": f"Longest diameter in a slice nearest to axial, added up over pieces that lie apart. {_EDGES}",
-    "Short axis (mm)": "Longest unbroken chord at right angles to the longest diameter, in the same slice. Of a node it "
-    "is what RECIST measures.",
+    "Short axis (mm)": "Longest unbroken chord at right angles to the longest diameter; of nodes RECIST's measure.",
     "3-D (mm)": "Longest diameter in any direction; about a voxel too long, and more where slices are thick.",
     "Slices": "Slices nearest to axial that hold some of it.",
     "SUVmax": "The highest voxel, SUV by body weight (g/mL).",
@@ -43,7 +42,7 @@ def measure_rows(record: MaskRecord, measures: VersionMeasures) -> list[TableRow
     parts = {str(part["name"]): None for one in measures.lesions for part in one.compartments}
     rows: list[TableRow] = []
     for one in measures.lesions:
-        row: TableRow = {
+        row: JsonDict = {
             "Lesion": lesion_of.get(one.label, one.lesion_id),
             "Volume (mL)": one.volume_mm3 / MM3_PER_ML,
             "Longest (mm)": one.longest_diameter_mm,
@@ -58,7 +57,7 @@ def measure_rows(record: MaskRecord, measures: VersionMeasures) -> list[TableRow
     return rows
 
 
-def _on_scan(scan: ScanMeasure) -> TableRow:
+def _on_scan(scan: ScanMeasure) -> dict[str, float | None]:
     if scan.is_pet:
         found = scan.uptake
         return {

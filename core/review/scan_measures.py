@@ -15,14 +15,14 @@ What is not known is None, with a sentence in `why`, and never 0.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import find_objects
 
-from core.errors import InputError
+from core.errors import InputError, TwinReviewError
 from core.imaging.judging import MOST_PET_SUV
 from core.imaging.masks.drawn import DrawnMask, DrawnSegment, part_of
 from core.imaging.masks.onto_grid import onto_grid
@@ -57,6 +57,14 @@ class LookedAt:
     scan: Scan
     volume: Volume | None
     problem: str = ""
+
+
+def looked_at(scan: Scan, load: Callable[[Scan], Volume]) -> LookedAt:
+    """The scan as it is read; one that cannot be read says why."""
+    try:
+        return LookedAt(scan, load(scan))
+    except TwinReviewError as error:
+        return LookedAt(scan, None, str(error))
 
 
 @dataclass(frozen=True)
@@ -213,3 +221,22 @@ def _around(mask: NDArray[np.bool_], box: Box, volume: Volume) -> tuple[Volume, 
     array = np.zeros(grid.shape, np.uint8)
     array[tuple(slice(s.start - w.start, s.stop - w.start) for s, w in zip(box, wide, strict=True))] = mask
     return Volume(volume.array[wide], grid, volume.modality, volume.sequence), LabelMap(array, grid)
+
+
+@dataclass(frozen=True)
+class VersionMeasures:
+    """All that is measured of a mask version: its lesions, and each of them on each scan of its timepoint."""
+
+    lesions: tuple[LesionMeasure, ...]
+    scans: tuple[ScanMeasure, ...]
+
+    def on(self, label: int) -> tuple[ScanMeasure, ...]:
+        """One lesion on each scan, in the order of the scans."""
+        return tuple(one for one in self.scans if one.label == label)
+
+
+def measured_version(labels: LabelMap, scans: Iterable[LookedAt], compartments: Compartments | None) -> VersionMeasures:
+    """Everything anew, with histograms: also of a version that was stored before its scans were measured with it."""
+    return VersionMeasures(
+        measured_lesions(labels, (), compartments), tuple(one for scan in scans for one in on_scan(labels, scan))
+    )

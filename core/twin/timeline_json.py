@@ -69,7 +69,7 @@ def timeline_json(timeline: PatientTimeline, responses: PatientResponses | None)
 
 
 def cell_json(cell: Cell) -> JsonDict:
-    """A cell; "link" is None for a mask without links. Its measures stand beside its size, each None where not known."""
+    """A cell; "link" is None for a mask without links. Measures stand beside its size, None where not known."""
     link = None if cell.link is None else {**vars(cell.link), "doubts": list(cell.link.doubts)}
     values = {name: getattr(cell, name) for name in cell.__dataclass_fields__ if name != "measures"}
     values |= vars(cell.measures or CellMeasures(sul_why=""))

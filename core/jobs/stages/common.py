@@ -14,7 +14,7 @@ from core.remembered.compartments import Compartments, clipped
 from core.remembered.links import HasLinks, HasTransforms
 from core.remembered.sources import HasDecisions, HasPatients, HasReadings, HasScans, HasScratch, HasStudies
 from core.remembered.vocabulary import MaskMethod
-from core.review.scan_measures import LookedAt, measured_lesions
+from core.review.scan_measures import LookedAt, looked_at, measured_lesions
 from core.types import LabelMap, MaskRecord, Scan, Volume, parse_date
 
 #: Ways of making a mask that begin anew, whatever version was there before.
@@ -123,11 +123,7 @@ def compartments_of_parent(
 
 def scans_of_timepoint(store: StageStore, patient_id: str, timepoint: str) -> Iterator[LookedAt]:
     """A timepoint's scans to measure on, each read when it is asked for; one that cannot be read says why."""
-    for scan in store.scans.of(patient_id, timepoint):
-        try:
-            yield LookedAt(scan, store.scans.load(scan))
-        except TwinReviewError as error:
-            yield LookedAt(scan, None, str(error))
+    return (looked_at(scan, store.scans.load) for scan in store.scans.of(patient_id, timepoint))
 
 
 def summary(record: MaskRecord) -> dict[str, Any]:

@@ -42,11 +42,7 @@ def percist(visits: Sequence[Visit], protocol: Protocol) -> tuple[Call, ...]:
     calls = [call_before_baseline(visit, protocol) for visit in before]
     baseline = rest[0]
     hottest, missing = hottest_sul(baseline)
-    words = (
-        f"Baseline: no SULpeak of every lesion{_why_no_sul(baseline)}."
-        if hottest is None
-        else f"Baseline: SULpeak {hottest:.3g}."
-    )
+    words = f"Baseline: no SULpeak{_why_no_sul(baseline)}." if hottest is None else f"Baseline: SULpeak {hottest:.3g}."
     notes = tuple(filter(None, [_not_hot_enough(baseline, hottest)]))
     calls.append(
         Call(

@@ -12,8 +12,8 @@ not say (its SD asks for a stable dose too): here it is SD, and the sentence say
 not known gives no CR and no PR: NE; SD stands on the measurements alone, and says so. CR on steroids that were not
 raised is PR.
 
-Of a lesion of which a network told an enhancing part, that part alone is measured, and the call says so. A visit without
-it is then not known (NE): the whole and its enhancing part are not compared.
+Of a lesion of which a network told an enhancing part, that part alone is measured, and the call says so. A visit
+without it is then not known (NE): the whole and its enhancing part are not compared.
 
 Source: Lin 2015, 10.1016/S1470-2045(15)70057-4; its tables were read in PMC6499019, table 4, and PMC7251532, table 2
 (5 mm in one lesion, nadir with baseline, four weeks). Not re-read, so assumed: -65 % and +40 % of volume (RANO 2.0: Wen

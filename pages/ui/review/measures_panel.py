@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 
 import plotly.graph_objects as go
@@ -99,8 +100,8 @@ def histogram_figure(measure: ScanMeasure) -> go.Figure:
     assert measure.seen is not None
     assert measure.seen.histogram is not None
     edges, counts = measure.seen.histogram.edges, measure.seen.histogram.counts
-    middles = [(low + high) / 2 for low, high in zip(edges, edges[1:], strict=False)]
-    widths = [high - low for low, high in zip(edges, edges[1:], strict=False)]
+    middles = [(low + high) / 2 for low, high in itertools.pairwise(edges)]
+    widths = [high - low for low, high in itertools.pairwise(edges)]
     figure = go.Figure(go.Bar(x=middles, y=counts, width=widths, hovertemplate="%{x:.3g}: %{y} voxels<extra></extra>"))
     if measure.seen.mean is not None:
         figure.add_vline(x=measure.seen.mean, line_dash="dot", annotation_text=f"mean {measure.seen.mean:.3g}")
