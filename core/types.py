@@ -259,20 +259,15 @@ class Prompt:
 
     def to_json(self) -> dict[str, Any]:
         """The form in which sidecars hold it."""
-        return {
-            "type": self.type,
-            "slice": self.slice,
-            "coords": [float(c) for c in self.coords],
-            "positive": self.positive,
-            "scan": self.scan,
-            "lesion": self.lesion,
-        }
+        values = {"type": self.type, "slice": self.slice, "coords": [float(c) for c in self.coords]}
+        return {**values, "positive": self.positive, "scan": self.scan, "lesion": self.lesion}
 
 
 @dataclass(frozen=True)
 class LesionMeasure:
-    """One lesion in one mask. `lesion_id` is "L" + label: identity across the patient's timepoints. The last three are
-    None where not measured, as of older masks, whose sidecars have no such keys; see `core.lesions.diameters`."""
+    """One lesion in one mask. `lesion_id` is "L" + label: identity across the patient's timepoints. What comes after
+    the centroid is None or () where not measured, as of older masks, whose sidecars have no such keys: see
+    `core.lesions.diameters`, of the last two `core.review.scan_measures` and `core.lesions.compartments`."""
 
     label: int
     lesion_id: str
@@ -283,6 +278,8 @@ class LesionMeasure:
     short_axis_mm: float | None = None
     longest_diameter_3d_mm: float | None = None
     slices: int | None = None
+    intensities: tuple[Mapping[str, Any], ...] = ()
+    compartments: tuple[Mapping[str, Any], ...] = ()
 
 
 #: Fields of `MaskRecord` whose key in the sidecar and the database is another.

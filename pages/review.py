@@ -8,6 +8,7 @@ from pages.ui.guard import rights
 from pages.ui.review import review_panel
 from pages.ui.review.deciding import decision_dialog
 from pages.ui.review.measurement_panel import measurement_panel
+from pages.ui.review.measures_panel import measures_panel
 from pages.ui.review.surface_panel import surface_panel
 from pages.ui.shared import job_panel
 from pages.ui.shared.lost_files import file_panel, file_problem
@@ -71,5 +72,6 @@ with shell.guarded():
         with decide:
             review_panel.decide_form(store, patient, timepoint, record, shell.person(), keys=not did["decide"])
         measurement_panel(store, patient, timepoint, shell.person())
+        measures_panel(store, None if record is None or file_problem(store, record) else record)
         surface_panel(None if record is None or file_problem(store, record) else record)
         review_panel.history(store, patient, timepoint, record, shell.person())

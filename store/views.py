@@ -94,7 +94,12 @@ SELECT m.patient_id, m.mask_id, m.timepoint, m.version, m.parent_version, m.stat
        m.checkpoint_sha256, m.voxels_added, m.voxels_removed, m.scan_sha256, m.volume_mm3, json_transform(m.lesions,
     '[{"lesion_id": "VARCHAR", "label": "INTEGER", "voxels": "BIGINT", "volume_mm3": "DOUBLE",
        "longest_diameter_mm": "DOUBLE", "centroid_mm": ["DOUBLE"], "rejected": "BOOLEAN",
-       "short_axis_mm": "DOUBLE", "longest_diameter_3d_mm": "DOUBLE", "slices": "INTEGER"}]') AS lesions
+       "short_axis_mm": "DOUBLE", "longest_diameter_3d_mm": "DOUBLE", "slices": "INTEGER",
+       "intensities": [{"unit": "VARCHAR", "voxels": "BIGINT", "why": ["VARCHAR"], "mean": "DOUBLE",
+                        "suv_max": "DOUBLE", "suv_mean": "DOUBLE", "suv_peak": "DOUBLE", "mtv_ml": "DOUBLE",
+                        "tlg_g": "DOUBLE", "sul_peak": "DOUBLE"}],
+       "compartments": [{"name": "VARCHAR", "volume_mm3": "DOUBLE", "longest_diameter_mm": "DOUBLE",
+                         "short_axis_mm": "DOUBLE"}]}]') AS lesions
 FROM masks m
 LEFT JOIN masks f ON f.patient_id = m.patient_id AND f.timepoint = m.timepoint AND f.status = 'accepted'
        AND f.method IN ('manual', 'medsam-manual') AND f.parent_version IS NOT NULL AND m.version < f.version

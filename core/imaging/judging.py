@@ -31,7 +31,7 @@ _MOST_LABEL = 255
 #: Of a CT without air or fat: at least so much is soft tissue, less than so much bone, and less its lowest value.
 _MOSTLY, _BONE_HU, _MOST_BONE, _LEAST_BACKGROUND = 0.5, 300.0, 0.1, 0.05
 #: Of what is judged; and of what is called PET, beyond which the unit is another.
-_MOST_SUV, _MOST_PET_SUV = 100.0, 1000.0
+_MOST_SUV, MOST_PET_SUV = 100.0, 1000.0
 
 
 @dataclass(frozen=True)
@@ -104,7 +104,7 @@ def contradiction(volume: Volume) -> str | None:
         return (
             f"expected CT in HU, got {spread}: neither air nor fat. If it is MR, say so; else import the DICOM series."
         )
-    if volume.modality == "PET" and high > _MOST_PET_SUV:
+    if volume.modality == "PET" and high > MOST_PET_SUV:
         return f"expected PET in SUV, got {spread}, perhaps Bq/mL. Import the DICOM series, which is converted."
     return None
 
@@ -127,7 +127,7 @@ def doubts(volume: Volume) -> list[str]:
         return [
             f"No CT value is below 0 ({low:.4g} to {high:.4g}): neither air nor fat. Is the rescale intercept applied?"
         ]
-    if volume.modality == "PET" and high > _MOST_PET_SUV:
+    if volume.modality == "PET" and high > MOST_PET_SUV:
         return [f"PET reaches {high:.4g}: too high for SUV, perhaps Bq/mL. Import DICOM, which can be converted."]
     if volume.modality == "PET" and low < -1:
         return [f"PET goes down to {low:.3g} SUV; uptake is not negative. Check the reconstruction or the scale."]

@@ -142,7 +142,9 @@ def _describe(grid: Grid) -> str:
     return f"{shape} voxels of {spacing} mm {orientation(grid)} from ({origin})"
 
 
-def write_nifti(path: Path, array: NDArray[Any], grid: Grid, overwrite: bool = False) -> str:
+def write_nifti(
+    path: Path, array: NDArray[Any], grid: Grid, overwrite: bool = False, comment: bytes | None = None
+) -> str:
     """Write a NIfTI-1 file (.nii.gz, or .nii) whole or not at all: temporary name, fsync, rename, fsync of the folder.
 
     The same array and grid give the same bytes (no time stamp, no file name inside; gzip as this zlib makes it).
@@ -152,6 +154,7 @@ def write_nifti(path: Path, array: NDArray[Any], grid: Grid, overwrite: bool = F
         array: (I, J, K) float32, int16 or uint8, kept as such; finite.
         grid: where it lies; written as sform and qform, "scanner", millimetres (single precision).
         overwrite: replace a file that is there.
+        comment: goes into the header as an extension that other readers pass over (`core.lesions.compartments`).
 
     Returns:
         sha256 of the file, hexadecimal.
@@ -180,6 +183,8 @@ def write_nifti(path: Path, array: NDArray[Any], grid: Grid, overwrite: bool = F
     image.set_sform(grid.affine, code=1)
     image.set_qform(grid.affine, code=1)
     image.header.set_xyzt_units("mm")
+    if comment is not None:
+        image.header.extensions.append(nib.nifti1.Nifti1Extension("comment", comment))
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
     try:
         _write_synced(temporary, image, compress=path.name.lower().endswith(".gz"))

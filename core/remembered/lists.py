@@ -108,7 +108,8 @@ class CohortMask:
     Args:
         author: who made it. scan_sha256: the scan whose grid it is of.
         lesions: lesion_id, label, voxels, volume_mm3, longest_diameter_mm, centroid_mm, rejected (None where it is
-            not), short_axis_mm, longest_diameter_3d_mm and slices (None where not measured) of each.
+            not), short_axis_mm, longest_diameter_3d_mm, slices, intensities and compartments (None where not measured;
+            of the last two what a timeline reads) of each.
     """
 
     mask_id: str

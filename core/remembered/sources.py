@@ -10,6 +10,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, Protocol
 
+from core.remembered.compartments import Compartments
 from core.remembered.flips import Flip
 from core.remembered.identifiers import MaskOrigin, ScanIdentifiers
 from core.remembered.incoming import NewMask, NewScan, StoredStudy
@@ -132,6 +133,7 @@ class MaskSource(MaskRecordSource, Protocol):
     def accepted(self, patient_id: str, timepoint: str) -> MaskRecord | None: ...
     def path(self, record: MaskRecord) -> Path: ...
     def load(self, record: MaskRecord) -> LabelMap: ...
+    def compartments(self, record: MaskRecord) -> Compartments | None: ...
     def add(
         self,
         labels: LabelMap,
@@ -149,6 +151,7 @@ class MaskSource(MaskRecordSource, Protocol):
         vectors: Sequence[LesionVector] = (),
         verdict: Mapping[str, Any] | None = None,
         links: Sequence[LinkProposal] = (),
+        compartments: Compartments | None = None,
     ) -> MaskRecord: ...
 
 

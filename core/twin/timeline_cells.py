@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 from core.errors import InputError
+from core.twin.cell_measures import CellMeasures
 
 CellState = Literal[
     "measured",
@@ -51,6 +52,7 @@ class Cell:
             the mask of one of its labels.
         hand_longest_diameter_mm, hand_short_axis_mm: as a person set them by hand at this timepoint, in whatever state,
             with who (`_by`); None where nobody did. hand_others: older ones that stand, in words.
+        measures: uptake, density and compartments; None where it is not measured.
         modality, slice_thickness_mm: of the scan; None where not known.
         mask_id, version, method, checkpoint_sha256, made_by, accepted_by: of the accepted mask and its contour; None
             where there is none, or it is not recorded.
@@ -70,6 +72,7 @@ class Cell:
     volume_mm3: float | None = None
     longest_diameter_mm: float | None = None
     short_axis_mm: float | None = None
+    measures: CellMeasures | None = None
     modality: str | None = None
     slice_thickness_mm: float | None = None
     mask_id: str | None = None

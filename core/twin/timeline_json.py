@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from core.errors import StoreError
 from core.remembered.untyped import JsonDict
+from core.twin.cell_measures import CellMeasures
 from core.twin.patient_responses import (
     PatientResponses,
     ResponseStore,
@@ -68,9 +69,10 @@ def timeline_json(timeline: PatientTimeline, responses: PatientResponses | None)
 
 
 def cell_json(cell: Cell) -> JsonDict:
-    """A cell; "link" is None for a mask without links."""
+    """A cell; "link" is None for a mask without links. Measures stand beside its size, None where not known."""
     link = None if cell.link is None else {**vars(cell.link), "doubts": list(cell.link.doubts)}
-    values = {name: getattr(cell, name) for name in cell.__dataclass_fields__}
+    values = {name: getattr(cell, name) for name in cell.__dataclass_fields__ if name != "measures"}
+    values |= vars(cell.measures or CellMeasures(sul_why=""))
     lists = {name: list(values[name]) for name in ("into", "doubts", "hand_others")}
     return values | lists | {"link": link}
 

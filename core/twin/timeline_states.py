@@ -10,6 +10,7 @@ from core.lesions.sizes import MIN_LESION_MM3
 from core.remembered.links import LesionLink, StoredTransform, is_unlinked
 from core.remembered.untyped import JsonDict, JsonObject
 from core.review.decisions import REJECTED, counted_lesions
+from core.twin.cell_measures import cell_measures
 from core.twin.measured_visits import MeasuredVisit, contour_of, edited_share, slice_thickness_mm, standing_doubts
 from core.twin.timeline_cells import Cell, CellLink, UnlinkedLabel
 from core.twin.timeline_places import Fields
@@ -124,6 +125,7 @@ def _seen(rows: VisitRows, lesion_id: str, labels: Sequence[JsonObject]) -> Cell
         volume_mm3=volume,
         longest_diameter_mm=sum(float(lesion["longest_diameter_mm"]) for lesion in labels),
         short_axis_mm=sum(short) if len(short) == len(labels) else None,
+        measures=cell_measures(labels),
         link=_cell_link(links),
         **sources,
     )

@@ -26,14 +26,16 @@ import nibabel as nib
 import numpy as np
 
 from core.errors import InputError, StoreError
+from core.remembered.compartments import Compartments, from_comment
 from core.remembered.untyped import JsonDict, JsonObject
 from core.types import Grid, LabelMap, LesionMeasure
+from store.values import plain
 
 FINAL = "mask_final.nii.gz"
 
 #: What a lesion of a sidecar has since it is measured, after its older keys and only where it is known: sidecars and
 #: audit entries from before stay what they are, byte for byte, and read as None.
-LATER_MEASURES = ("short_axis_mm", "longest_diameter_3d_mm", "slices")
+LATER_MEASURES = ("short_axis_mm", "longest_diameter_3d_mm", "slices", "intensities", "compartments")
 
 #: A disk that is full, beyond a quota or a limit, read-only or failing: a sentence, and no bug.
 _REFUSALS = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO}
@@ -249,6 +251,15 @@ def read_stored_mask(path: Path) -> LabelMap | None:
         return None
 
 
+def read_compartments(path: Path, labels: LabelMap) -> Compartments | None:
+    """What a mask's file keeps of the parts of its lesions; None where it keeps nothing. Raises InputError: damaged."""
+    for extension in cast(nib.Nifti1Image, nib.load(path)).header.extensions:
+        found = from_comment(bytes(extension.get_content()), labels) if extension.get_code() == 6 else None
+        if found is not None:
+            return found
+    return None
+
+
 def lesion_values(labels: LabelMap, lesions: Sequence[LesionMeasure]) -> list[JsonDict]:
     """The sidecar's lesions, one per label ascending; volumes are voxels times the voxel volume of `labels.grid`.
 
@@ -272,6 +283,7 @@ def lesion_values(labels: LabelMap, lesions: Sequence[LesionMeasure]) -> list[Js
                 f"{lesion.volume_mm3:.3f} mm3, the mask has {voxels} and {volume_mm3:.3f}. Measure this mask."
             )
         later = {name: getattr(lesion, name) for name in LATER_MEASURES}
+        later |= {name: plain(list(later[name]), name) or None for name in ("intensities", "compartments")}
         out.append(
             {
                 "label": int(lesion.label),

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from core.errors import GeometryError, StoreError
 from core.imaging.volumes import read_label_map
+from core.remembered.compartments import Compartments, clipped
 from core.remembered.links import LinkProposal
 from core.remembered.rows import LesionVector, Loss
 from core.remembered.untyped import JsonObject
@@ -100,6 +101,10 @@ class Masks:
         path = self.path(record)
         return mask_files.read_stored_mask(path) or read_label_map(path)
 
+    def compartments(self, record: MaskRecord) -> Compartments | None:
+        """Which part of its lesion each voxel is; None where no network told. Raises StoreError as `path`."""
+        return mask_files.read_compartments(self.path(record), self.load(record))
+
     def file_of(self, record: MaskRecord) -> StoredFile:
         """The image file that a version's record names, whether it is there or not."""
         folder = self._ledger.masks_folder(record.patient_id, record.timepoint)
@@ -162,6 +167,7 @@ class Masks:
         vectors: Sequence[LesionVector] = (),
         verdict: JsonObject | None = None,
         links: Sequence[LinkProposal] = (),
+        compartments: Compartments | None = None,
     ) -> MaskRecord:
         """Store a new, proposed version in one write: the whole mask, its sidecar, its row, measurements, shape
         vectors, what the mask gate says of it, and which lesions its labels are.
@@ -176,6 +182,7 @@ class Masks:
             verdict: the mask gate's result. A version without one cannot be accepted until it is scored.
             links: as matching proposes, and what it says of lesions that are not there; of a label without one the
                 lesion is that of its number.
+            compartments: which part of its lesion each voxel is, as a network of several classes told.
 
         Raises:
             GeometryError: if the mask is on another grid.
@@ -201,9 +208,10 @@ class Masks:
             )
         labels = LabelMap(labels.array, grid)  # the same to 1e-2 mm; all versions' volumes by one and the same voxel
         parent = None if parent_version is None else self.version(patient_id, timepoint, parent_version)
+        parts = None if compartments is None else clipped(compartments, labels)
         with mask_files.staging(self._ledger.root) as folder:
             before = None if parent is None else self.load(parent)
-            staged = staged_mask(labels, made, before, lesions, vectors, verdict, folder, "mask", links)
+            staged = staged_mask(labels, made, before, lesions, vectors, verdict, folder, "mask", links, parts)
 
             def build(at: str) -> Change:
                 reference = self._scans.reference(patient_id, timepoint)

@@ -11,6 +11,7 @@ import numpy as np
 
 from core.errors import InputError
 from core.imaging.volumes import write_nifti
+from core.remembered.compartments import Compartments, to_comment
 from core.remembered.links import LinkProposal
 from core.remembered.rows import LesionVector
 from core.remembered.untyped import JsonDict, JsonObject
@@ -94,6 +95,7 @@ def staged_mask(
     folder: Path,
     name: str,
     links: Sequence[LinkProposal] = (),
+    compartments: Compartments | None = None,
 ) -> StagedMask:
     """A mask checked against its measurements and written into `folder`.
 
@@ -101,6 +103,7 @@ def staged_mask(
         labels: on the very grid of its timepoint's reference scan.
         before: the version that it was made from.
         links: which lesions its labels are, as matching proposes; () where nothing was matched.
+        compartments: which part of its lesion each voxel is; they go into the mask's own file.
 
     Raises:
         InputError: if a measurement, vector, verdict or link does not fit the mask.
@@ -111,7 +114,8 @@ def staged_mask(
         scored["links"] = link_rows(links, [int(lesion["label"]) for lesion in measured])
     difference: JsonDict = mask_files.version_diff(labels, before)
     image = folder / f"{name}.nii.gz"
-    sha256 = write_nifti(image, np.asarray(labels.array), labels.grid)
+    comment = None if compartments is None else to_comment(compartments, labels)
+    sha256 = write_nifti(image, np.asarray(labels.array), labels.grid, comment=comment)
     return StagedMask(made, labels.volume_mm3, sha256, tuple(measured), difference, scored, image)
 
 

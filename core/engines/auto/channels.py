@@ -101,12 +101,37 @@ def channel_names(dataset: Mapping[str, Mapping[str, object]]) -> tuple[str, ...
     return tuple(str(name) for _, name in channels)
 
 
+#: Names of what is a lesion, and of what is a part of one.
+_LESIONS = ("tumour", "tumor", "lesion", "cancer", "metast", "carcinoma", "nodule", "gtv")
+_PARTS = ("enhanc", "necro", "edema", "oedema", "cystic", "cavity")
+
+
 def lesion_classes(labels: Mapping[str, object]) -> tuple[int, ...]:
-    """The class values that mean lesion: those named so, else every class but the background.
+    """The class values that mean lesion: those named so or as a part of one, else every class but the background.
 
     A model that segments organs and tumours must not have its organs reviewed as lesions.
     """
-    words = ("tumour", "tumor", "lesion", "cancer", "metast", "carcinoma", "nodule", "gtv")
-    values = {name.lower(): value for name, value in labels.items() if isinstance(value, int) and value > 0}
-    named = tuple(v for name, v in values.items() if any(word in name for word in words))
-    return named or tuple(values.values())
+    values = class_names(labels)
+    named = tuple(v for v, name in values.items() if any(word in name.lower() for word in (*_LESIONS, *_PARTS)))
+    return named or tuple(values)
+
+
+def compartment_names(labels: Mapping[str, object]) -> dict[int, str]:
+    """Class value -> name, of a model that tells several classes of lesion apart; {} of one that does not."""
+    names, lesions = class_names(labels), lesion_classes(labels)
+    return {value: names[value] for value in lesions} if len(lesions) > 1 else {}
+
+
+def class_names(labels: Mapping[str, object]) -> dict[int, str]:
+    """Class value -> name, but for background and what was left out of training.
+
+    A model of regions that lie in each other ("whole tumor": [1, 2, 3]) answers with the number of each voxel's
+    innermost region: it has that one's name.
+    """
+    found: dict[int, tuple[int, str]] = {}
+    for name, value in labels.items():
+        members = [v for v in (value if isinstance(value, (list, tuple)) else [value]) if isinstance(v, int) and v > 0]
+        for member in members if name.lower() not in ("background", "ignore") else ():
+            if member not in found or len(members) < found[member][0]:
+                found[member] = (len(members), name if len(members) == 1 else f"{name}, the rest of it")
+    return {value: name for value, (_, name) in found.items()}

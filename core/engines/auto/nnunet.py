@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from core.engines.auto.channels import channel_names, lesion_classes, scans_for
+from core.engines.auto.channels import channel_names, compartment_names, lesion_classes, scans_for
 from core.engines.base import Segmentation
 from core.engines.device import pick_device
 from core.errors import ModelError
@@ -134,6 +134,7 @@ class NnUNetSegmenter:
             planned, described = json.loads(plans), json.loads(dataset)
             self.channel_names = channel_names(described)
             self._lesion_classes = lesion_classes(described["labels"])
+            self.compartment_names = compartment_names(described["labels"])
             check_plans(planned)
         except (ValueError, KeyError, AttributeError, TypeError) as error:
             raise self._unreadable(error) from None

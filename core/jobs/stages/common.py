@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
-from core.errors import InputError
+from core.errors import InputError, TwinReviewError
 from core.gates.mask.verdicts import GateStore, vectors_of, verdict_on
 from core.imaging.volumes import file_sha256, read_volume
-from core.lesions.masks import measure
+from core.remembered.compartments import Compartments, clipped
 from core.remembered.links import HasLinks, HasTransforms
 from core.remembered.sources import HasDecisions, HasPatients, HasReadings, HasScans, HasScratch, HasStudies
+from core.remembered.vocabulary import MaskMethod
+from core.review.scan_measures import LookedAt, looked_at, measured_lesions
 from core.types import LabelMap, MaskRecord, Scan, Volume, parse_date
+
+#: Ways of making a mask that begin anew, whatever version was there before.
+_OF_ITS_OWN = (MaskMethod.NNUNET, MaskMethod.IMPORT, MaskMethod.STAPLE)
 
 
 class ScanStore(HasPatients, HasScans, Protocol):
@@ -75,15 +80,18 @@ def add_version(
     method: str,
     author: str,
     parent_version: int | None,
+    compartments: Compartments | None = None,
     **more: Any,
 ) -> MaskRecord:
     """Stores a mask version with its measurements, its shape vectors and what the mask gate says of it, in one write.
 
     Args:
         parent_version: the version that its maker began with; None where there was none, or they could see none.
+        compartments: which part of its lesion each voxel is, as the network told. None: those of the parent.
         more: what else `store.masks.add` takes: model_checkpoint, checkpoint_sha256, model_files, prompts, links.
     """
     vectors = vectors_of(labels)
+    parts = compartments or compartments_of_parent(store, patient_id, timepoint, method, parent_version, labels)
     return store.masks.add(
         labels,
         patient_id=patient_id,
@@ -91,11 +99,31 @@ def add_version(
         method=method,
         author=author,
         parent_version=parent_version,
-        lesions=measure(labels),
+        lesions=measured_lesions(labels, scans_of_timepoint(store, patient_id, timepoint), parts),
         vectors=vectors,
         verdict=verdict_on(store, vectors, patient_id),
+        compartments=parts,
         **more,
     )
+
+
+def compartments_of_parent(
+    store: StageStore, patient_id: str, timepoint: str, method: str, parent_version: int | None, labels: LabelMap
+) -> Compartments | None:
+    """The compartments that a drawn or refined version keeps of the one that it was made from, within its own lesions;
+    None where that one has none, or its file is lost. A network's or an imported mask keeps none of another's."""
+    if parent_version is None or method in _OF_ITS_OWN:
+        return None
+    try:
+        found = store.masks.compartments(store.masks.version(patient_id, timepoint, parent_version))
+    except TwinReviewError:
+        return None  # `masks.add` says what is wrong with the parent
+    return None if found is None else clipped(found, labels)
+
+
+def scans_of_timepoint(store: StageStore, patient_id: str, timepoint: str) -> Iterator[LookedAt]:
+    """A timepoint's scans to measure on, each read when it is asked for; one that cannot be read says why."""
+    return (looked_at(scan, store.scans.load) for scan in store.scans.of(patient_id, timepoint))
 
 
 def summary(record: MaskRecord) -> dict[str, Any]:

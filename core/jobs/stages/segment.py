@@ -24,12 +24,14 @@ from core.jobs.stages.common import (
 from core.jobs.stages.linking import KnownHere, Proposed, known_here, link_summary, prepare_links, store_transforms
 from core.lesions.matching import MAX_LESIONS, components
 from core.lesions.sizes import MIN_LESION_MM3 as MIN_LESION_MM3
+from core.remembered.compartments import Compartments
 from core.remembered.links import lesion_number
 from core.remembered.vocabulary import MaskMethod
 from core.review.readers import masks_for_all_to_see, readable
 from core.types import LabelMap, Progress, Volume, no_progress
 
 DEFAULT_MODEL = "sts-ctpet-small"
+_COMPARTMENTS = "compartments.nii.gz"
 
 
 def prepare_segment(store: StageStore, args: Mapping[str, Any], person: str) -> dict[str, Any]:
@@ -69,9 +71,11 @@ def compute_segment(params: dict[str, Any], out_dir: Path, progress: Progress) -
     labels, proposed = linked(found, here, params["linking"], lambda f, m: progress(0.85 + 0.14 * f, m))
     path = out_dir / "mask.nii.gz"
     write_nifti(path, labels.array, grid)
+    parts = kept_compartments(answer.labels, labels, segmenter.compartment_names, out_dir)
     progress(1.0, "done")
     return {
         "mask": path.name,
+        "compartments": parts,
         "checkpoint_sha256": answer.checkpoint_sha256,
         "channels": list(answer.channels),
         "model_files": dict(answer.model_files),
@@ -83,6 +87,24 @@ def compute_segment(params: dict[str, Any], out_dir: Path, progress: Progress) -
         ],
         "proposed": proposed.to_json(),
     }
+
+
+def kept_compartments(
+    classes: LabelMap, labels: LabelMap, names: Mapping[int, str], out_dir: Path
+) -> dict[str, Any] | None:
+    """Writes which class each voxel of a lesion is, for `record_segment`; None for a model that tells none apart."""
+    if not names:
+        return None
+    inside = np.where(np.isin(classes.array, list(names)) & (labels.array > 0), classes.array, 0).astype(np.uint8)
+    write_nifti(out_dir / _COMPARTMENTS, inside, classes.grid)
+    return {"file": _COMPARTMENTS, "names": {str(value): name for value, name in names.items()}}
+
+
+def _read_compartments(said: Mapping[str, Any] | None, out_dir: Path) -> Compartments | None:
+    if said is None:
+        return None
+    classes = read_label_map(out_dir / said["file"])
+    return Compartments(classes.array, {int(value): str(name) for value, name in said["names"].items()})
 
 
 def linked(
@@ -170,6 +192,7 @@ def record_segment(
         model_files=result.get("model_files"),
         prompts=result.get("coverage", []),
         parent_version=seen[-1].version if seen else None,
+        compartments=_read_compartments(result.get("compartments"), out_dir),
         links=store_transforms(store, patient_id, Proposed.from_json(result["proposed"]), person),
     )
     notes = [str(one["words"]) for one in result.get("coverage", [])]

@@ -3,7 +3,8 @@
 RECIST 1.1 (4.3.5, not re-read) calls a lesion new, and PD, where its place was not scanned at baseline; here a person
 must say so, as the timeline cannot tell a new lesion there from an old one.
 
-The timeline stores no short axis yet: nodes are then not known, which the criteria say (NE).
+A mask from before short axes and PET were measured with it has none: nodes and SULpeak are then not known, which the
+criteria say (NE).
 """
 
 from __future__ import annotations
@@ -12,8 +13,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from core.errors import InputError
+from core.lesions.compartments import NOT_TOLD
+from core.twin.cell_measures import CellMeasures
 from core.twin.criteria.values import (
     ClinicalStatus,
+    Enhancing,
     Measurement,
     NewLesion,
     NontargetStatus,
@@ -79,7 +83,7 @@ def from_timeline(
         steroids: a dose goes on until the next; before the first it is not known.
         clinical: a word counts at the first visit on or after its day, and at no later one.
         nodes: lesions that are lymph nodes and that the protocol does not name.
-        sul_peaks: (lesion, timepoint) -> SULpeak.
+        sul_peaks: (lesion, timepoint) -> SULpeak, instead of what was stored with the masks.
 
     Raises:
         InputError: a word on a timepoint that is no visit, or two on one.
@@ -119,15 +123,32 @@ def measurement_of(cell: Cell, sul_peak: float | None = None) -> Measurement:
     """A cell as criteria take it: with the diameters that a person set by hand, where one did."""
     if cell.state not in _THERE:
         return Measurement(cell.lesion_id, cell.state, into=cell.into)
+    found = cell.measures or CellMeasures()
+    peak = found.sul_peak if sul_peak is None else sul_peak
     return Measurement(
         cell.lesion_id,
         cell.state,
         cell.longest_in_force_mm,
         cell.short_axis_in_force_mm,
         cell.volume_mm3,
-        sul_peak if cell.state == "measured" else None,
+        peak if cell.state == "measured" else None,
         cell.into,
+        found.sul_why if peak is None else "",
+        _enhancing(cell, found) if cell.state == "measured" else None,
     )
+
+
+def _enhancing(cell: Cell, found: CellMeasures) -> Enhancing | None:
+    """Of what enhances; a diameter that a person set by hand is what they mean, there too."""
+    by_hand = (cell.hand_longest_diameter_mm, cell.hand_short_axis_mm)
+    longest, short = (
+        one if hand is None else hand
+        for one, hand in zip((found.enhancing_mm, found.enhancing_short_axis_mm), by_hand, strict=True)
+    )
+    volume = found.enhancing_mm3
+    if longest is None or short is None or volume is None:
+        return None
+    return Enhancing(longest, short, volume, float((found.compartments_mm3 or {}).get(NOT_TOLD, 0.0)))
 
 
 def _new_lesions(

@@ -42,7 +42,7 @@ def percist(visits: Sequence[Visit], protocol: Protocol) -> tuple[Call, ...]:
     calls = [call_before_baseline(visit, protocol) for visit in before]
     baseline = rest[0]
     hottest, missing = hottest_sul(baseline)
-    words = "Baseline: no SULpeak." if hottest is None else f"Baseline: SULpeak {hottest:.3g}."
+    words = f"Baseline: no SULpeak{_why_no_sul(baseline)}." if hottest is None else f"Baseline: SULpeak {hottest:.3g}."
     notes = tuple(filter(None, [_not_hot_enough(baseline, hottest)]))
     calls.append(
         Call(
@@ -115,7 +115,8 @@ def told_by_uptake(visit: Visit, baseline: Visit, now: float | None) -> tuple[st
     """
     start, _ = hottest_sul(baseline)
     if now is None or start is None:
-        return "NE", f"no SULpeak of every lesion {'at this visit' if now is None else 'at baseline'}"
+        at, where = (visit, "at this visit") if now is None else (baseline, "at baseline")
+        return "NE", f"no SULpeak of every lesion {where}{_why_no_sul(at)}"
     why_not = _not_hot_enough(baseline, start) or _livers_differ(visit, baseline)
     if why_not:
         return "NE", why_not.rstrip(".")
@@ -133,6 +134,15 @@ def told_by_uptake(visit: Visit, baseline: Visit, now: float | None) -> tuple[st
     if change <= -CHANGE_PERCENT + 1e-9 and start - now >= LEAST_CHANGE_SUL - 1e-9:
         return "PMR", told
     return "SMD", told
+
+
+def _why_no_sul(visit: Visit) -> str:
+    """Which lesions lack it and why, as the end of a sentence; "" where nothing is said of it."""
+    of: dict[str, list[str]] = {}
+    for one in visit.measurements:
+        if one.sul_peak is None and one.no_sul:
+            of.setdefault(one.no_sul.rstrip("."), []).append(one.lesion_id)
+    return "".join(f"; {', '.join(lesions)}: {why}" for why, lesions in of.items())
 
 
 def _not_hot_enough(baseline: Visit, hottest: float | None) -> str:

@@ -12,6 +12,9 @@ not say (its SD asks for a stable dose too): here it is SD, and the sentence say
 not known gives no CR and no PR: NE; SD stands on the measurements alone, and says so. CR on steroids that were not
 raised is PR.
 
+Of a lesion of which a network told an enhancing part, that part alone is measured, and the call says so. A visit
+without it is then not known (NE): the whole and its enhancing part are not compared.
+
 Source: Lin 2015, 10.1016/S1470-2045(15)70057-4; its tables were read in PMC6499019, table 4, and PMC7251532, table 2
 (5 mm in one lesion, nadir with baseline, four weeks). Not re-read, so assumed: -65 % and +40 % of volume (RANO 2.0: Wen
 2023, 10.1200/JCO.23.01059, which is for gliomas), regrowth after CR as PD, doses compared with baseline. Under
@@ -21,10 +24,11 @@ immunotherapy new lesions alone may be no progression: a person then calls them 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from core.twin.criteria.course import Judged, course
 from core.twin.criteria.limits import Limits
-from core.twin.criteria.values import Call, Protocol, Visit
+from core.twin.criteria.values import BEFORE_BASELINE, Call, Measurement, Protocol, Visit
 
 _SOURCE = "RANO-BM, 10.1016/S1470-2045(15)70057-4"
 
@@ -58,7 +62,12 @@ RANO_LIMITS: Mapping[str, Limits] = {limits.criterion: limits for limits in (RAN
 
 def rano(visits: Sequence[Visit], protocol: Protocol) -> tuple[Call, ...]:
     """RANO-BM, or its volumes, at every visit; () for none. Raises InputError as `course`."""
-    return course(visits, protocol, RANO_LIMITS[protocol.criterion], steroids_and_status)
+    seen, notes = by_enhancing_part(visits, protocol)
+    calls = course(seen, protocol, RANO_LIMITS[protocol.criterion], steroids_and_status)
+    return tuple(
+        replace(call, notes=(*call.notes, *notes[call.timepoint])) if call.call != BEFORE_BASELINE else call
+        for call in calls
+    )
 
 
 def steroids_and_status(judged: Judged, visit: Visit, baseline: Visit) -> Judged:
@@ -111,3 +120,38 @@ def _not_known(visit: Visit, baseline: Visit) -> str:
     elif baseline.dexamethasone_mg is None:
         missing.append("steroid dose at baseline")
     return f"; not known: {', '.join(missing)}" if missing else ""
+
+
+def by_enhancing_part(visits: Sequence[Visit], protocol: Protocol) -> tuple[list[Visit], dict[str, list[str]]]:
+    """The visits with lesions measured by their enhancing part where one is told at the baseline or later; and by
+    timepoint what is to be said of that."""
+    parted = {
+        one.lesion_id
+        for visit in visits
+        if visit.timepoint >= protocol.baseline
+        for one in visit.measurements
+        if one.enhancing is not None
+    }
+    seen, notes = [], {}
+    for visit in visits:
+        measured = [one for one in visit.measurements if one.lesion_id in parted and one.state == "measured"]
+        notes[visit.timepoint] = [words for one in measured if (words := _of_part(one))]
+        parts = {one.lesion_id: _as_part(one) for one in measured}
+        seen.append(replace(visit, measurements=tuple(parts.get(one.lesion_id, one) for one in visit.measurements)))
+    return seen, notes
+
+
+def _as_part(one: Measurement) -> Measurement:
+    part = one.enhancing
+    if part is None:
+        return replace(one, longest_mm=None, short_axis_mm=None, volume_mm3=None)
+    return replace(one, longest_mm=part.longest_mm, short_axis_mm=part.short_axis_mm, volume_mm3=part.volume_mm3)
+
+
+def _of_part(one: Measurement) -> str:
+    part = one.enhancing
+    if part is None:
+        return f"The enhancing part of {one.lesion_id} is not known here, as it is at another visit: not measured."
+    whole = one.volume_mm3 or 0.0
+    rest = f" {part.not_told_mm3 / 1000:.2g} mL that a person drew are in no part." if part.not_told_mm3 else ""
+    return f"{one.lesion_id} by its enhancing part, {part.volume_mm3 / 1000:.3g} of {whole / 1000:.3g} mL.{rest}"

@@ -29,13 +29,24 @@ TOO_SMALL_MM = 5.0
 
 
 @dataclass(frozen=True)
+class Enhancing:
+    """The enhancing part of a lesion. Args: not_told_mm3: of the lesion that has no compartment, drawn by a person."""
+
+    longest_mm: float
+    short_axis_mm: float
+    volume_mm3: float
+    not_told_mm3: float = 0.0
+
+
+@dataclass(frozen=True)
 class Measurement:
     """One lesion at one visit.
 
     Args:
         state: one of `CELL_STATES`; into: of "merged into" and "split into", which lesions.
         longest_mm: longest in-plane diameter; short_axis_mm: of a node; volume_mm3: each None where not known.
-        sul_peak: lean-body-mass SUVpeak in 1 mL, of PET.
+        sul_peak: lean-body-mass SUVpeak in 1 mL, of PET; no_sul: why it is not known, a sentence.
+        enhancing: of a lesion with compartments, the same of its enhancing part; None where no network told.
 
     Raises:
         InputError: a state that is none, or a negative figure.
@@ -48,6 +59,8 @@ class Measurement:
     volume_mm3: float | None = None
     sul_peak: float | None = None
     into: tuple[str, ...] = ()
+    no_sul: str = ""
+    enhancing: Enhancing | None = None
 
     def __post_init__(self) -> None:
         if self.state not in CELL_STATES:

@@ -33,6 +33,7 @@ if TYPE_CHECKING:  # what only some pages need is imported by those that come to
     from core.lesions.metrics import SurfaceDistances
     from core.lesions.surface import Surface
     from core.remembered.links import StoredTransform
+    from core.review.scan_measures import VersionMeasures
     from core.twin.cohort_records import CohortRecords
     from core.twin.edit_preview import Edit, EditPreview
     from core.twin.outcomes import PatientResponse
@@ -247,6 +248,21 @@ def _diameter_axes(sha256: str, _record: MaskRecord) -> list[JsonDict]:
     from core.lesions.diameter_axes import diameter_axes
 
     return diameter_axes(load_mask(_record))
+
+
+def version_measures(record: MaskRecord, scans: Sequence[Scan]) -> VersionMeasures:
+    """`core.review.scan_measures.measured_version` of a version on these scans; the last 32 are kept."""
+    return _measures(record.mask_sha256, tuple(scan.sha256 for scan in scans), record, tuple(scans))
+
+
+@st.cache_resource(show_spinner="Measuring", max_entries=32)
+def _measures(
+    mask_sha256: str, scan_sha256: tuple[str, ...], _record: MaskRecord, _scans: tuple[Scan, ...]
+) -> VersionMeasures:
+    from core.review.scan_measures import looked_at, measured_version
+
+    looked = (looked_at(scan, load_volume) for scan in _scans)
+    return measured_version(load_mask(_record), looked, whole_store().masks.compartments(_record))
 
 
 def forecast(

@@ -169,6 +169,8 @@ def test_the_smallest_lesion_that_the_network_may_propose_is_half_a_millilitre(s
     found = _block(np.s_[5:7, 5:12, 5], np.s_[20:33, 20, 5])  # 14 voxels are 504 mm3, 13 are 468
 
     class Network:
+        compartment_names: dict[int, str] = {}  # noqa: RUF012
+
         def segment(self, volumes: Any, progress: Any) -> Any:
             labels = LabelMap(found.astype(np.uint8), CT)
             return SimpleNamespace(
