@@ -118,6 +118,8 @@ class StoredProtocol:
     Args:
         patient_id: None for that of a data set, which is then `dataset`.
         flips: what the person was told that it changes, and confirmed.
+        lesions_before: why its lesions may be others by now, as "visits of P2 came to the patient since"; "" where they
+            are those that were chosen.
     """
 
     protocol_id: str
@@ -128,6 +130,7 @@ class StoredProtocol:
     person: str
     created_at: str
     flips: tuple[Flip, ...] = field(default=())
+    lesions_before: str = ""
 
 
 class ProtocolSource(Protocol):

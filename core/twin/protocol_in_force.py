@@ -64,7 +64,12 @@ def protocol_in_force(
     if baseline in timeline.not_read:
         targets_why = "the mask at the baseline cannot be read, so that no lesion's size there is known"
     if said.targets is not None and stored is not None:
-        targets, nontargets, targets_why = said.targets, said.nontargets or (), f"chosen by {stored.person}"
+        if stored.lesions_before:
+            targets_why = (
+                f"proposed by size; those that {stored.person} chose count no more, as {stored.lesions_before}"
+            )
+        else:
+            targets, nontargets, targets_why = said.targets, said.nontargets or (), f"chosen by {stored.person}"
     protocol = Protocol(said.criterion, baseline, targets, nontargets, said.least_new_mm, said.least_new_node_mm)
     why_not = proposed.why_not if said.targets is None else {}
     return ProtocolInForce(protocol, stored, baseline_why, targets_why, why_not)

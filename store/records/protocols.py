@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import uuid
 from collections.abc import Sequence
+from dataclasses import replace
 
 from core.errors import InputError, StoreError
 from core.remembered.protocols import Flip, ResponseProtocol, StoredProtocol
 from core.remembered.untyped import JsonDict
 from store.database.connection import Row
+from store.ledger import putting_right
 from store.ledger.writing import Change, LedgerBase
 from store.values import check_id, check_person, check_text
 
@@ -25,11 +27,20 @@ class Protocols:
 
     def of(self, patient_id: str) -> StoredProtocol | None:
         """The one in force for a patient; None where none was set. Raises StoreError: the patient is not known."""
-        found = self.history(patient_id)
-        if found:
-            return found[-1]
+        rows = self._ledger.db.query(_OF_PATIENT, [patient_id])
+        if rows:
+            newest = rows[-1]
+            return replace(_stored(newest), lesions_before=self._came_since(patient_id, int(newest["seq"])))
         of_dataset = self.of_dataset(self._ledger.dataset_of(patient_id))
         return of_dataset[-1] if of_dataset else None
+
+    def _came_since(self, patient_id: str, seq: int) -> str:
+        """Whose visits came to the patient after that entry: what is numbered L1 there may be another lesion."""
+        marks = ", ".join("?" * len(putting_right.MOVED))
+        sql = f"SELECT payload FROM audit WHERE action IN ({marks}) AND seq > ? ORDER BY seq"
+        found = [json.loads(row["payload"]) for row in self._ledger.db.query(sql, [*putting_right.MOVED, seq])]
+        others = [one["patient_id"] for one in found if one["to_patient_id"] == patient_id != one["patient_id"]]
+        return f"visits of {', '.join(dict.fromkeys(others))} came to the patient since" if others else ""
 
     def history(self, patient_id: str) -> list[StoredProtocol]:
         """Those that were set for the patient, oldest first."""

@@ -79,7 +79,7 @@ def _numbers(found: EditPreview, timepoint: str) -> None:
     """What moves at the timepoint, a line a lesion, and everything in a table that opens."""
     lines = moved_lines(found.moved, timepoint)
     if lines:
-        st.caption("What moves: " + "  \n".join(plain(line) for line in lines[:IN_SIGHT]))
+        st.caption("What moves:  \n" + "  \n".join(plain(line) for line in lines[:IN_SIGHT]))
     with st.expander(f"All numbers that move ({len(found.moved)})"):
         moved_table(found.moved)
 
