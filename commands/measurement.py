@@ -42,9 +42,7 @@ def withdraw(
     store.patients.require(patient)
     kept = store.measurements.by_id(measurement_id)
     if kept.patient_id != patient:
-        raise InputError(
-            f"Expected a measurement of {patient}, got one of another. `measurement list {patient}` helps."
-        )
+        raise InputError(f"Expected a measurement of {patient}, got another's. `measurement list {patient}` helps.")
     flips = flips_without(store, kept)
     if flips and not confirm:
         moved = "; ".join(f"{one.timepoint} from {one.before or 'none'} to {one.after or 'none'}" for one in flips)

@@ -1,4 +1,4 @@
-"""A reader measures a lesion by hand, is told what that changes, and finds it again: drawn, listed, in the response."""
+"""A reader measures a lesion by hand, is told what that changes, and finds it: drawn, listed, in the response."""
 
 from __future__ import annotations
 

@@ -54,6 +54,11 @@ LINES: dict[tuple[str, str], Line] = {
     ("POST", "/api/who"): Line(open=True),
     ("GET", "/api/viewer/scan/{sha256}/slab/{n}"): Line(),
     ("GET", "/api/viewer/mask/{mask_id}"): Line(),
+    ("GET", "/api/viewer/mask/{mask_id}/diameters"): Line(),
+    # Kept from pages on which no mask is edited, too: the role is asked, and the store asks again.
+    ("POST", "/api/viewer/measurement"): Line(
+        {"scan": "SCAN", "kind": "length", "plane": "axial", "points_mm": [[8, 16, 40], [24, 16, 40]]}
+    ),
     ("GET", "/api/history/thumbnail/{mask_id}"): Line(),
     ("POST", "/api/viewer/draft"): Line({"patient_id": "P1", "timepoint": DAY1, "parent_version": 1}, edits=True),
     ("GET", "/api/viewer/draft/{draft_id}/labels"): Line(edits=True),

@@ -203,6 +203,8 @@ def test_every_write_is_in_the_audit_once_with_its_person(store: Store) -> None:
         "mask.scored": 1,
         "event.added": 2,
         "protocol.set": 1,
+        "measurement.added": 2,
+        "measurement.withdrawn": 1,
         "growth.fitted": 1,
         "model.used": 1,
         "reference_set.added": 1,
