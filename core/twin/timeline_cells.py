@@ -49,6 +49,7 @@ class Cell:
         longest_diameter_mm: in-plane, of its labels and their fragments added up; as the volume.
         short_axis_mm: the longest perpendicular in the same slice, added up likewise; None where it was not stored with
             the mask of one of its labels.
+        slices: axial slices of the label that lies in most; None where not known for each of its labels.
         modality, slice_thickness_mm: of the scan; None where not known.
         mask_id, version, method, checkpoint_sha256, made_by, accepted_by: of the accepted mask and its contour; None
             where there is none, or it is not recorded.
@@ -78,6 +79,7 @@ class Cell:
     accepted_by: str | None = None
     doubts: tuple[str, ...] = ()
     link: CellLink | None = None
+    slices: int | None = None
 
     def __post_init__(self) -> None:
         if self.state not in CELL_STATES:

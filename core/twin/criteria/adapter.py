@@ -120,7 +120,14 @@ def measurement_of(cell: Cell, sul_peak: float | None = None) -> Measurement:
     if cell.state != "measured":
         return Measurement(cell.lesion_id, cell.state, into=cell.into)
     return Measurement(
-        cell.lesion_id, cell.state, cell.longest_diameter_mm, cell.short_axis_mm, cell.volume_mm3, sul_peak, cell.into
+        cell.lesion_id,
+        cell.state,
+        cell.longest_diameter_mm,
+        cell.short_axis_mm,
+        cell.volume_mm3,
+        sul_peak,
+        cell.into,
+        cell.slices,
     )
 
 
