@@ -19,6 +19,7 @@ from core.twin.criteria.table import ABOUT, COMMON_WORD, calls_by_criterion, cal
 from core.twin.criteria.values import Call, Visit
 from core.twin.event_states import dexamethasone_mg_at
 from core.twin.hand_diameters import hand_notes
+from core.twin.immunotherapy import irecist_note
 from core.twin.protocol_in_force import ProtocolInForce, protocol_in_force, visit_days
 from core.twin.timeline import PatientTimeline, patient_timeline
 from core.twin.timeline_changes import interval_change, number_timepoints
@@ -80,7 +81,7 @@ def patient_responses(
     visits = from_timeline(timeline, in_force.protocol, steroid_doses(events), clinical_words(read), words)
     by_criterion = calls_by_criterion(visits, in_force.protocol)
     calls = tuple(
-        replace(call, notes=(*call.notes, *_contradictions(timeline, call, volume)))
+        replace(call, notes=(*call.notes, *_contradictions(timeline, call, volume), *_beside(events, call)))
         for call, volume in zip(_with_noise(timeline, visits, in_force), by_criterion[VOLUMES], strict=True)
     )
     by_criterion[in_force.protocol.criterion] = calls
@@ -100,6 +101,11 @@ def _with_hand_notes(timeline: PatientTimeline, calls: Sequence[Call], in_force:
         else call
         for call in calls
     )
+
+
+def _beside(events: Sequence[Event], call: Call) -> list[str]:
+    """That another criterion may be meant, where that is so, as a list of one sentence."""
+    return [note] if (note := irecist_note(events, call.criterion, call.progressed_on)) else []
 
 
 def _contradictions(timeline: PatientTimeline, call: Call, volume: Call) -> list[str]:

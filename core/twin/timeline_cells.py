@@ -53,6 +53,7 @@ class Cell:
         hand_longest_diameter_mm, hand_short_axis_mm: as a person set them by hand at this timepoint, in whatever state,
             with who (`_by`); None where nobody did. hand_others: older ones that stand, in words.
         measures: uptake, density and compartments; None where it is not measured.
+        slices: axial slices of the label that lies in most; None where not known for each of its labels.
         modality, slice_thickness_mm: of the scan; None where not known.
         mask_id, version, method, checkpoint_sha256, made_by, accepted_by: of the accepted mask and its contour; None
             where there is none, or it is not recorded.
@@ -88,6 +89,7 @@ class Cell:
     hand_short_axis_mm: float | None = None
     hand_short_axis_by: str | None = None
     hand_others: tuple[str, ...] = ()
+    slices: int | None = None
 
     def __post_init__(self) -> None:
         if self.state not in CELL_STATES:

@@ -116,6 +116,7 @@ def _seen(rows: VisitRows, lesion_id: str, labels: Sequence[JsonObject]) -> Cell
         why = f"{volume:.0f} mm3 by the network alone, which is not relied on below {MIN_LESION_MM3:.0f} mm3."
         return Cell(lesion_id, record.timepoint, "too small to measure", why, link=_cell_link(links), **sources)
     short = [float(lesion["short_axis_mm"]) for lesion in labels if lesion.get("short_axis_mm") is not None]
+    slices = [int(lesion["slices"]) for lesion in labels if lesion.get("slices") is not None]
     pieces = "" if len(labels) == 1 else f", {len(labels)} labels together"
     return Cell(
         lesion_id,
@@ -127,6 +128,7 @@ def _seen(rows: VisitRows, lesion_id: str, labels: Sequence[JsonObject]) -> Cell
         short_axis_mm=sum(short) if len(short) == len(labels) else None,
         measures=cell_measures(labels),
         link=_cell_link(links),
+        slices=max(slices) if len(slices) == len(labels) else None,
         **sources,
     )
 

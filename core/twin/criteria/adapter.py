@@ -135,6 +135,7 @@ def measurement_of(cell: Cell, sul_peak: float | None = None) -> Measurement:
         cell.into,
         found.sul_why if peak is None else "",
         _enhancing(cell, found) if cell.state == "measured" else None,
+        cell.slices,
     )
 
 

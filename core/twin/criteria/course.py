@@ -17,7 +17,7 @@ from core.growth.rates import Z95
 from core.twin.criteria.limits import Limits, Standing, amount_words, told_by_sum
 from core.twin.criteria.measures import TargetSum, absent_at_baseline, target_sum
 from core.twin.criteria.other_disease import NewLesions, new_lesions, nontarget_notes, nontarget_status
-from core.twin.criteria.targets import target_notes
+from core.twin.criteria.targets import target_notes, thickness_notes
 from core.twin.criteria.values import (
     BASELINE,
     Call,
@@ -230,6 +230,30 @@ def flips(found: Found, judged: Judged, past: Past, protocol: Protocol, call_of:
     return any(call_of(replace(found, sums=found.sums.scaled(end))) != judged.call for end in ends)
 
 
+def carried(calls: Sequence[Call], progression: str) -> tuple[Call, ...]:
+    """The calls with every one after the first progression as that, until a person sets another baseline: as of a sum.
+
+    Args:
+        progression: the criterion's word for it.
+    """
+    first = next((n for n, call in enumerate(calls) if call.call == progression), None)
+    if first is None:
+        return tuple(calls)
+    day = calls[first].timepoint
+    later = [
+        replace(
+            call,
+            call=progression,
+            sentence=f"{progression}: progression was on {day}; by itself this visit would be {call.sentence}",
+            flips_within_noise=None if call.flips_within_noise is None else False,
+            progressed_on=day,
+            notes=(*call.notes, f"Progression dates from {day}."),
+        )
+        for call in calls[first + 1 :]
+    ]
+    return (*calls[:first], replace(calls[first], progressed_on=day), *later)
+
+
 def call_from(
     found: Found, judged: Judged, past: Past, protocol: Protocol, limits: Limits, flips_within_noise: bool | None
 ) -> Call:
@@ -268,7 +292,7 @@ def baseline_call(past: Past, protocol: Protocol, limits: Limits) -> Call:
     notes = list(sums.notes)
     if past.not_targets:
         notes.append(f"Absent at baseline and so no target: {', '.join(sorted(past.not_targets))}.")
-    notes += target_notes(protocol, sums)
+    notes += [*target_notes(protocol, sums), *thickness_notes(past.baseline, protocol, limits)]
     is_whole = sums.amounts and not sums.missing
     words = f"sum {amount_words(sums.known, limits)}" if is_whole else "no complete sum of targets"
     if sums.missing:

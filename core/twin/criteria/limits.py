@@ -24,6 +24,7 @@ class Limits:
         least_rise_of: of the sum; of one lesion; or of the sum of the diameters of spheres of the same volumes.
         keeps_pr: PR stays until PD once it was called.
         confirmation_days: a response must be seen again after so many days; None: it need not.
+        least_slices, least_perpendicular_mm: what a target must have at baseline to be measurable; 0: not asked for.
         source: with DOI. assumed: what was not read again in the source; "" where all was.
     """
 
@@ -38,6 +39,8 @@ class Limits:
     confirmation_days: int | None
     source: str
     assumed: str = ""
+    least_slices: int = 0
+    least_perpendicular_mm: float = 0.0
 
     @property
     def unit(self) -> Unit:

@@ -11,8 +11,9 @@
 | not entered | any | NE |
 
 A score of 3 counts as complete in most patients; where a trial takes therapy away it may not (told). New uptake that is
-unlikely to be lymphoma (score X) is entered as a new lesion that a person called not unequivocal. Nothing is carried
-from visit to visit: each is compared with baseline.
+unlikely to be lymphoma (score X) is entered as a new lesion that a person called not unequivocal. Each visit is
+compared with baseline; what comes after progression is PMD until a person sets another one, as under RECIST (assumed).
+The arm by CT is not implemented: no source of it was read.
 
 Source: Cheson 2014, 10.1200/JCO.2013.54.8800, not re-read; its table was read in PMC5298348, table 4.
 """
@@ -21,6 +22,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from core.twin.criteria.course import carried
 from core.twin.criteria.other_disease import new_lesions
 from core.twin.criteria.values import (
     BASELINE,
@@ -34,6 +36,7 @@ from core.twin.criteria.values import (
 CRITERION = "lugano"
 TITLE = "Lugano (Deauville)"
 SOURCE = "Lugano, 10.1200/JCO.2013.54.8800"
+ASSUMED = "that progression stays until another baseline is set"
 _BY_UPTAKE: Mapping[str | None, tuple[str, str]] = {
     "lower": ("PMR", "uptake lower than at baseline"),
     "same": ("NMR", "uptake as at baseline"),
@@ -51,7 +54,7 @@ def lugano(visits: Sequence[Visit], protocol: Protocol) -> tuple[Call, ...]:
     score = rest[0].deauville
     words = f"Baseline: Deauville {score}." if score else "Baseline: no Deauville score entered."
     calls.append(Call(rest[0].timepoint, rest[0].days, protocol.criterion, BASELINE, words))
-    return (*calls, *(_call(visit, protocol) for visit in rest[1:]))
+    return carried((*calls, *(_call(visit, protocol) for visit in rest[1:])), "PMD")
 
 
 def _call(visit: Visit, protocol: Protocol) -> Call:

@@ -3,7 +3,8 @@
 CMR: every lesion below the liver's mean and, by a person's word, like its surroundings. PMR: at least 30 % and 0.8 SUL
 lower. PMD: more than 30 % and at least 0.8 SUL higher, TLG more than 75 % higher, or a new lesion. Else SMD. The
 baseline lesion must be hot enough: 1.5 times the liver's mean + 2 SD. The two livers must differ by no more than 20 %
-and 0.3 SUL; else, or where a liver is not known, NE, unless a new lesion is there.
+and 0.3 SUL; else, or where a liver is not known, NE, unless a new lesion is there. What comes after progression is PMD
+until a person sets another baseline, as under RECIST (assumed).
 
 Source: Wahl 2009, 10.2967/jnumed.108.057307, not re-read; its table was read in PMC2938069, table 3. Not re-read, so
 assumed: 1.5 x mean + 2 SD, the livers' 20 % and 0.3 SUL, baseline (not nadir) as what PMD is told against.
@@ -15,6 +16,7 @@ import math
 from collections.abc import Sequence
 
 from core.growth.rates import Z95
+from core.twin.criteria.course import carried
 from core.twin.criteria.other_disease import new_lesions
 from core.twin.criteria.values import (
     BASELINE,
@@ -29,7 +31,7 @@ from core.twin.criteria.values import (
 CRITERION = "percist"
 TITLE = "PERCIST 1.0"
 SOURCE = "PERCIST, 10.2967/jnumed.108.057307"
-ASSUMED = "how hot the baseline must be, how alike the livers, baseline as the reference of PMD"
+ASSUMED = "that progression stays, how hot the baseline must be, how alike the livers, baseline as the reference of PMD"
 CHANGE_PERCENT, LEAST_CHANGE_SUL, TLG_PERCENT = 30.0, 0.8, 75.0
 LIVER_FACTOR, LIVER_SDS, LIVER_PERCENT, LIVER_SUL = 1.5, 2.0, 20.0, 0.3
 
@@ -58,7 +60,7 @@ def percist(visits: Sequence[Visit], protocol: Protocol) -> tuple[Call, ...]:
             notes=notes,
         )
     )
-    return (*calls, *(_call(visit, baseline, protocol) for visit in rest[1:]))
+    return carried((*calls, *(_call(visit, baseline, protocol) for visit in rest[1:])), "PMD")
 
 
 def hottest_sul(visit: Visit) -> tuple[float | None, tuple[str, ...]]:

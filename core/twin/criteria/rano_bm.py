@@ -28,31 +28,27 @@ from dataclasses import replace
 
 from core.twin.criteria.course import Judged, course
 from core.twin.criteria.limits import Limits
+from core.twin.criteria.recist import RECIST
 from core.twin.criteria.values import BEFORE_BASELINE, Call, Measurement, Protocol, Visit
+from core.twin.criteria.volumetric import MACDONALD_SPHERE
 
-_SOURCE = "RANO-BM, 10.1016/S1470-2045(15)70057-4"
-
-RANO_BM = Limits(
+#: Measurable from two slices and 5 mm across on (PMC6499019).
+RANO_BM = replace(
+    RECIST,
     criterion="rano-bm",
     title="RANO-BM",
-    measure="diameter",
-    pr_percent=-30.0,
-    pd_percent=20.0,
-    least_rise_mm=5.0,
     least_rise_of="one lesion",
     keeps_pr=False,
     confirmation_days=28,
-    source=_SOURCE,
+    source="RANO-BM, 10.1016/S1470-2045(15)70057-4",
+    assumed="",
+    least_slices=2,
+    least_perpendicular_mm=5.0,
 )
-RANO_VOLUMETRIC = Limits(
+RANO_VOLUMETRIC = replace(
+    MACDONALD_SPHERE,
     criterion="rano-2.0-volumetric",
     title="RANO 2.0, volumes",
-    measure="volume",
-    pr_percent=-65.0,
-    pd_percent=40.0,
-    least_rise_mm=0.0,
-    least_rise_of="sum",
-    keeps_pr=False,
     confirmation_days=28,
     source="RANO 2.0, 10.1200/JCO.23.01059",
     assumed="the limits, confirmation after four weeks",

@@ -74,7 +74,7 @@ ABOUT: Mapping[str, About] = {
         -percist_room.CHANGE_PERCENT,
         percist_room.CHANGE_PERCENT,
     ),
-    lugano_room.CRITERION: About(lugano_room.TITLE, lugano_room.SOURCE, ""),
+    lugano_room.CRITERION: About(lugano_room.TITLE, lugano_room.SOURCE, lugano_room.ASSUMED),
 }
 #: What the words of all criteria have in common, to see where they disagree.
 COMMON_WORD: Mapping[str, str] = {

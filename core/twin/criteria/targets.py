@@ -11,8 +11,9 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from core.twin.criteria.limits import Limits
 from core.twin.criteria.measures import TargetSum
-from core.twin.criteria.values import FollowedLesion, Measurement, Protocol
+from core.twin.criteria.values import FollowedLesion, Measurement, Protocol, Visit
 
 MOST_TARGETS, MOST_AN_ORGAN = 5, 2
 LEAST_MM, LEAST_NODE_MM = 10.0, 15.0
@@ -85,6 +86,24 @@ def _why_not_measurable(candidate: Candidate) -> str:
     if size is None:
         return f"its {what} is not known"
     return "" if size >= least else f"{what} {size:.3g} mm, below {least:g} mm"
+
+
+def thickness_notes(baseline: Visit, protocol: Protocol, limits: Limits) -> tuple[str, ...]:
+    """Targets that lie in too few slices, or are too narrow, at baseline to be measurable, and those of which that is
+    not known; () for a criterion that does not ask, and for nodes."""
+    found = {m.lesion_id: m for m in baseline.measurements if m.state == "measured"}
+    targets = [found[t.lesion_id] for t in protocol.targets if t.lesion_id in found and not t.is_node]
+    asked = (
+        [(m.lesion_id, "axial slices", m.slices, limits.least_slices) for m in targets],
+        [(m.lesion_id, "mm across its diameter", m.short_axis_mm, limits.least_perpendicular_mm) for m in targets],
+    )
+    notes = []
+    for lesion, what, has, least in [one for kind in asked for one in kind if one[3]]:
+        if has is None:
+            notes.append(f"How many {what} {lesion} has is not known: measurable from {least:g}, so it may not be.")
+        elif has < least:
+            notes.append(f"{lesion} has {has:.3g} {what} at baseline: below {least:g}, not measurable.")
+    return tuple(notes)
 
 
 def target_notes(protocol: Protocol, baseline: TargetSum) -> tuple[str, ...]:

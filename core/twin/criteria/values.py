@@ -47,6 +47,7 @@ class Measurement:
         longest_mm: longest in-plane diameter; short_axis_mm: of a node; volume_mm3: each None where not known.
         sul_peak: lean-body-mass SUVpeak in 1 mL, of PET; no_sul: why it is not known, a sentence.
         enhancing: of a lesion with compartments, the same of its enhancing part; None where no network told.
+        slices: axial slices in which it lies; None: not known.
 
     Raises:
         InputError: a state that is none, or a negative figure.
@@ -61,11 +62,12 @@ class Measurement:
     into: tuple[str, ...] = ()
     no_sul: str = ""
     enhancing: Enhancing | None = None
+    slices: int | None = None
 
     def __post_init__(self) -> None:
         if self.state not in CELL_STATES:
             raise InputError(f"Expected a state of {', '.join(CELL_STATES)}, got {self.state!r}.")
-        for figure in (self.longest_mm, self.short_axis_mm, self.volume_mm3, self.sul_peak):
+        for figure in (self.longest_mm, self.short_axis_mm, self.volume_mm3, self.sul_peak, self.slices):
             _check_not_negative(figure, f"of lesion {self.lesion_id}")
 
 

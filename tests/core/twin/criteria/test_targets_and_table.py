@@ -133,3 +133,34 @@ def test_words_and_figures_that_are_none_are_refused():
         Visit("2025-01-01", 0, deauville=6)
     with pytest.raises(InputError, match="each lesion once"):
         Protocol("recist-1.1", "2025-01-01", (FollowedLesion("L1"),), (FollowedLesion("L1"),))
+
+
+def test_rano_bm_tells_of_targets_in_one_slice_or_narrow_ones_and_of_those_of_which_it_is_not_known():
+    visit = Visit(
+        "2025-01-01",
+        0,
+        (
+            Measurement("L1", longest_mm=20, short_axis_mm=8, slices=2),
+            Measurement("L2", longest_mm=20, short_axis_mm=4, slices=1),
+            Measurement("L3", longest_mm=20),
+        ),
+    )
+    protocol = Protocol("rano-bm", "2025-01-01", tuple(FollowedLesion(f"L{n}") for n in (1, 2, 3)))
+    (call,) = calls_of([visit], protocol)
+    assert call.notes == (
+        "L2 has 1 axial slices at baseline: below 2, not measurable.",
+        "How many axial slices L3 has is not known: measurable from 2, so it may not be.",
+        "L2 has 4 mm across its diameter at baseline: below 5, not measurable.",
+        "How many mm across its diameter L3 has is not known: measurable from 5, so it may not be.",
+    )
+    (recist,) = calls_of([visit], replace(protocol, criterion="recist-1.1"))
+    assert recist.notes == ()
+
+
+def test_what_comes_after_progression_under_a_criterion_of_uptake_says_what_it_would_be_by_itself():
+    visits = [Visit(f"2025-0{n}-01", 30.0 * n, deauville=d, uptake_change=u) for n, d, u in (
+        (1, 5, None), (2, 5, "higher"), (3, 2, None),
+    )]  # fmt: skip
+    calls = calls_of(visits, Protocol("lugano", "2025-01-01"))
+    assert [call.progressed_on for call in calls] == [None, "2025-02-01", "2025-02-01"]
+    assert "by itself this visit would be CMR: Deauville 2" in calls[2].sentence
