@@ -22,6 +22,13 @@ def reload(page: Page) -> None:
     page.reload()
 
 
+def unfold(page: Page, title: str) -> None:
+    """Opens a folded section by the beginning of its title, and waits until it is drawn."""
+    settle(page)
+    page.get_by_test_id("stExpander").locator("summary").filter(has_text=title).click()
+    settle(page)
+
+
 def upload(page: Page, files: Sequence[Path]) -> None:
     """Gives files to the page's first field for files, and waits until the page has them all.
 

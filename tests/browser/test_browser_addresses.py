@@ -137,7 +137,7 @@ def test_going_back_twice_at_once_leaves_no_place_that_nobody_was_at(dashboard, 
     at(page, "review", patient_id="KIM", timepoint=DAY, version="1")
     go_to(page, "Trajectory")
     at(page, "trajectory", patient_id="KIM", lesion="total")
-    page.get_by_role("tab", name="Response").click()
+    hands.unfold(page, "Response by visit and by criterion")
     at(page, "trajectory", patient_id="KIM", tab="Response")
     # 60 ms: the run of the first step has been asked for and has not begun. `go_back` would wait longer.
     page.evaluate("() => { history.back(); setTimeout(() => history.back(), 60); }")

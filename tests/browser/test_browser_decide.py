@@ -34,7 +34,7 @@ def _curve(page, url, lesion):
         }""",
         arg=name,
     )
-    found = re.findall(r"(\d{4}-\d\d-\d\d) .*?([\d.]+) mL", " | ".join(handle.json_value()))
+    found = re.findall(r"(\d{4}-\d\d-\d\d), .*?([\d.]+) mL", " | ".join(handle.json_value()))
     return [(day, float(volume)) for day, volume in found]
 
 
@@ -68,7 +68,7 @@ def test_one_lesion_is_rejected_the_rest_accepted_and_the_acceptance_withdrawn(d
     assert _curve(page, dashboard.url, "L1") == [*before, (THIRD, 20.4)]
     assert _curve(page, dashboard.url, "L2") == [(days[0], 2.4), (days[1], 3.6)]
     assert _curve(page, dashboard.url, "All lesions") == [(days[0], 14.4), (days[1], 19.2), (THIRD, 20.4)]
-    page.get_by_role("tab", name="Not in the curve (1)").click()
+    hands.unfold(page, "Not in the curve (1)")
     expect(page.get_by_text("L2 of version 2: rejected, and not in that total")).to_be_visible()
 
     page.goto(f"{dashboard.url}/review?patient_id=GWEN")

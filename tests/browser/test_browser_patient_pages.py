@@ -90,11 +90,11 @@ def test_the_trajectory_is_of_accepted_masks_and_gives_verdict_rate_and_forecast
     metric(page, f"Volume {clinic.DAYS[3]}", f"{2200 * clinic.VOXEL_ML:.1f} mL")
     metric(page, "Last change: real", "+29 %")  # 35.4 mm across: QIBA asks for 29 %, and it is 29.4
     metric(page, "Forecast in 12 weeks", f"last value {2200 * clinic.VOXEL_ML:.1f} mL")
-    shows(page, "Skill against the last value carried forward on this patient: unknown")
+    shows(page, "How good it is on this patient is not known")
     expect(page.get_by_test_id("stPlotlyChart").first).to_contain_text("doxorubicin (ongoing)")
     table(page, "within noise")
     with page.expect_download() as download:
-        page.get_by_role("tab", name="Points").click()
+        hands.unfold(page, "Points: where every number comes from")
         page.get_by_role("button", name="Download points (CSV)").click()
     download.value.save_as(tmp_path / "points.csv")
     rows = list(csv.DictReader((tmp_path / "points.csv").open()))
@@ -103,12 +103,25 @@ def test_the_trajectory_is_of_accepted_masks_and_gives_verdict_rate_and_forecast
     assert rows[1]["accepted_by"] == "second reader"
 
 
+def test_a_click_on_a_point_of_the_curve_opens_that_scan_in_review(visit: Callable[..., Any]):
+    page = visit("trajectory", "ANNA")
+    page.get_by_role("radio", name="L1").click()
+    hands.settle(page)
+    chart = page.get_by_test_id("stPlotlyChart").first
+    place = chart.locator(".scatterlayer .trace").first.locator(".point").nth(1).bounding_box()
+    page.mouse.move(place["x"] + place["width"] / 2, place["y"] + place["height"] / 2)
+    page.wait_for_timeout(300)  # plotly takes a click on what is hovered
+    page.mouse.click(place["x"] + place["width"] / 2, place["y"] + place["height"] / 2)
+    page.get_by_role("heading", name="Review", level=1).wait_for()
+    chosen(page, "Timepoint", clinic.DAYS[1])
+
+
 def test_masks_that_do_not_count_are_shown_when_asked_for_and_the_forecast_can_be_left_away(visit: Callable[..., Any]):
     from playwright.sync_api import expect
 
     page = visit("trajectory", "ANNA")
     chart = page.get_by_test_id("stPlotlyChart").first
-    expect(chart).to_contain_text("LOCF: last value carried forward")
+    expect(chart).to_contain_text("last value carried forward (LOCF)")
     expect(chart).not_to_contain_text("masks that do not count")
     page.get_by_text("All versions").click()
     expect(chart).to_contain_text("masks that do not count")
@@ -118,9 +131,8 @@ def test_masks_that_do_not_count_are_shown_when_asked_for_and_the_forecast_can_b
 
 def test_what_would_have_been_said_at_the_visit_before_is_on_the_page(visit: Callable[..., Any]):
     page = visit("trajectory", "ANNA")
-    page.get_by_role("tab", name="Forecast check").click()
+    hands.unfold(page, "Forecast: how far to trust it")
     table(page, clinic.DAYS[2])
-    page.get_by_role("tab", name="Reliability").click()
     shows(page, re.compile(r"Progression: off by \d\.\d points on average"))
     shows(page, re.compile(r"came inside the 80 % band in 84% of 2,765 forecasts.*20% above the band"))
 
@@ -129,14 +141,13 @@ def test_a_forecast_is_kept_by_name_and_stands_beside_one_that_was_judged(visit:
     from playwright.sync_api import expect
 
     page = visit("trajectory", "ANNA")
-    page.get_by_role("tab", name="Forecast check").click()
+    hands.unfold(page, "Forecast: how far to trust it")
     table(page, re.compile(rf"second reader.*{clinic.DAYS[2]}.*{clinic.DAYS[3]}.*inside 80 %", re.DOTALL))
     page.get_by_role("button", name="Keep this forecast").click()
     shows(page, "What is said now is kept.")
     expect(page.get_by_role("button", name="Keep this forecast")).to_have_count(0)
     table(page, "no visit yet")
-    page.reload()
-    page.get_by_role("tab", name="Forecast check").click()
+    hands.reload(page)  # what was open is open
     table(page, "no visit yet")
     page.get_by_role("radio", name="24").click()
     expect(page.get_by_role("button", name="Keep this forecast")).to_be_visible()
@@ -157,7 +168,7 @@ def test_the_laws_that_the_points_determine_are_drawn_and_their_parameters_saved
     from playwright.sync_api import expect
 
     page = visit("trajectory", "ANNA")
-    page.get_by_role("tab", name="Curve fits").click()
+    hands.unfold(page, "Curve fits: which growth law")
     expect(page.get_by_role("figure", name=re.compile("^Growth laws"))).to_contain_text("exponential")
     table(page, re.compile(r"exponential.*yes.*v0 12,0\d\d .*mm3", re.DOTALL))
     with page.expect_download() as download:
@@ -168,7 +179,7 @@ def test_the_laws_that_the_points_determine_are_drawn_and_their_parameters_saved
     assert float(rate["low95"]) < float(rate["value"]) < float(rate["high95"])
     assert float(rate["value"]) == pytest.approx(math.log(2.2) / 168, rel=0.02)
     visit("trajectory", "BEN")
-    page.get_by_role("tab", name="Curve fits").click()
+    hands.unfold(page, "Curve fits: which growth law")
     alert(page, "These points determine no law")
 
 
@@ -176,13 +187,13 @@ def test_what_if_is_called_a_simulation_and_follows_its_controls(visit: Callable
     from playwright.sync_api import expect
 
     page = visit("trajectory", "ANNA")
-    page.get_by_role("tab", name="What if").click()
+    hands.unfold(page, "What if: a treatment simulated")
     alert(page, "Simulation under stated assumptions, not a forecast and no advice.")
     figure = page.get_by_role("figure", name=re.compile("^Simulated volume"))
     expect(figure).to_contain_text("SIMULATION")
     bar = page.get_by_text("what if: atezolizumab (ongoing)")
     expect(bar).to_have_count(1)
-    page.get_by_role("tabpanel").get_by_text("Treat", exact=True).click()
+    page.get_by_test_id("stExpander").get_by_text("Treat", exact=True).click()
     expect(bar).to_have_count(0)
     expect(figure).to_contain_text("each growth law")
 
@@ -264,18 +275,18 @@ def test_forty_timepoints_fit_on_the_page_that_serves_three(
     chart = page.get_by_test_id("stPlotlyChart").first
     expect(chart).not_to_contain_text("doxorubicin")  # stopped long before
     expect(chart).to_contain_text("pazopanib (ongoing)")
-    page.get_by_role("tab", name="Lesions").click()
+    hands.unfold(page, "All lesions, each alone")
     expect(page.get_by_role("figure", name=re.compile("^Volume of each lesion"))).to_contain_text("L3")
-    page.get_by_role("tab", name="Forecast check").click()
+    hands.unfold(page, "Forecast: how far to trust it")
     expect(page.get_by_role("figure", name="Forecasts of past visits")).to_be_visible()
 
 
 def test_what_is_not_in_the_curve_is_listed_with_why_and_opens_in_review(visit: Callable[..., Any]):
     page = visit("trajectory", "ANNA")
-    page.get_by_role("tab", name="Not in the curve (2)").click()
+    hands.unfold(page, "Not in the curve (2)")
     shows(page, "every version was rejected")
     shows(page, "no mask yet")
-    page.get_by_role("tabpanel").get_by_role("button", name="Review").first.click()
+    page.get_by_test_id("stExpander").get_by_role("button", name="Review").first.click()
     page.get_by_role("heading", name="Review", level=1).wait_for()
     chosen(page, "Timepoint", clinic.DAYS[4])
 

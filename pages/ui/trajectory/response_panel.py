@@ -7,7 +7,7 @@ import streamlit as st
 from core.remembered.untyped import TableRow
 from core.twin.criteria.table import ABOUT, COMMON_WORD
 from core.twin.criteria.values import Call
-from core.twin.patient_responses import CONTRADICTED, PatientResponses
+from core.twin.patient_responses import CONTRADICTED, VOLUMES, PatientResponses
 from pages.ui.shared.text import cells, plain
 
 CALL_HELP = (
@@ -32,8 +32,10 @@ def headline(found: PatientResponses | None, problem: str = "") -> None:
     colour = "orange" if contradicted else _COLOURS.get(COMMON_WORD.get(call.call, call.call), "orange")
     title = ABOUT[call.criterion].title
     told = call.sentence.removeprefix(f"{call.call}: ")
+    by_volume = found.others.get(VOLUMES, found.calls)[-1]
+    against = f" :red-badge[**by volume {plain(by_volume.call)}**]" if contradicted else ""
     st.markdown(
-        f":{colour}-badge[**{plain(call.call)}**] **{plain(title)}, {plain(call.timepoint)}**: {plain(told)}",
+        f":{colour}-badge[**{plain(call.call)}**]{against} **{plain(title)}, {plain(call.timepoint)}**: {plain(told)}",
         help=f"{CALL_HELP} Baseline {plain(found.in_force.protocol.baseline)}: {plain(found.in_force.baseline_why)}. "
         f"Targets: {plain(found.in_force.targets_why)}.",
     )

@@ -83,14 +83,14 @@ def _last_change(place: DeltaGenerator, points: Sequence[VolumePoint], last: Int
     if points[-1].volume_mm3 > 0 or points[-2].volume_mm3 > 0:
         label, told = f"Last change: {plain(change.verdict)}", _percent(change.percent)
     else:  # from nothing to nothing is no change that noise could hide
-        label, told = "Last change", "still absent"
+        label, told = "Last change: none", "absent"
     place.metric(
         label,
         told,
-        delta=f"volume since {last.from_timepoint}",
+        delta=f"since {last.from_timepoint}",
         delta_color="off",
         delta_arrow="off",
-        help=f"{growth_panel.VERDICT_HELP} Rule: {plain(change.rule)}. {plain(change.why)}",
+        help=f"Of the volume. {growth_panel.VERDICT_HELP} Rule: {plain(change.rule)}. {plain(change.why)}",
     )
 
 

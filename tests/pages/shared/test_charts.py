@@ -42,7 +42,7 @@ def test_points_are_drawn_in_millilitres_with_bars_of_the_95_percent_interval():
     assert trace.error_y.array[1] == pytest.approx(2 * math.expm1(1.96 * 0.1), rel=1e-4)
     assert trace.error_y.arrayminus[1] == pytest.approx(2 * -math.expm1(-1.96 * 0.1), rel=1e-4)
     assert figure.layout.yaxis.title.text == "Volume (mL)"
-    assert figure.layout.xaxis.title.text == "Days since the first timepoint"
+    assert figure.layout.xaxis.type == "date"
     assert figure.layout.yaxis.type == "log"
 
 
