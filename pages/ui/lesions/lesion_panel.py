@@ -130,10 +130,30 @@ def _visit(store: SeenStore, lesion: str, day: str, cell: Cell | None, record: M
         st.image(drawn, width="stretch", alt=f"{lesion} on {day}")
     number = "" if cell.volume_mm3 is None else f"  \n**{millilitres(cell.volume_mm3)} mL**"
     st.markdown(f"{plain(state_words(cell))}{number}", help=plain(cell.why))
+    for line in measure_words(cell):
+        st.caption(line)
     version = "" if cell.version is None else f"v{cell.version} · "
     st.caption(version + plain(link_words(cell)))
     for doubt in cell.doubts:
         st.caption(f":orange[:material/warning:] {plain(doubt)}")
+
+
+def measure_words(cell: Cell) -> list[str]:
+    """What is measured besides the volume, a line each; nothing for what is not known."""
+    found, lines = cell.measures, []
+    if cell.volume_mm3 and cell.longest_diameter_mm is not None:
+        short = "" if cell.short_axis_mm is None else f" x {cell.short_axis_mm:.0f}"
+        lines.append(f"{cell.longest_diameter_mm:.0f}{short} mm")
+    if found is None:
+        return lines
+    if found.suv_max is not None:
+        peak = "" if found.suv_peak is None else f", peak {found.suv_peak:.1f}"
+        lines.append(f"SUVmax {found.suv_max:.1f}{peak}")
+    if found.hu_mean is not None:
+        lines.append(f"mean {found.hu_mean:.0f} HU")
+    parts = found.compartments_mm3 or {}
+    lines += [f"{plain(name)} {millilitres(float(volume))} mL" for name, volume in parts.items()]
+    return lines
 
 
 def link_words(cell: Cell) -> str:
