@@ -130,7 +130,7 @@ def _visit(store: SeenStore, lesion: str, day: str, cell: Cell | None, record: M
         st.image(drawn, width="stretch", alt=f"{lesion} on {day}")
     number = "" if cell.volume_mm3 is None else f"  \n**{millilitres(cell.volume_mm3)} mL**"
     st.markdown(f"{plain(state_words(cell))}{number}", help=plain(cell.why))
-    for words in diameter_words(cell):
+    for words in (*diameter_words(cell), *measure_words(cell)):
         st.caption(plain(words))
     version = "" if cell.version is None else f"v{cell.version} · "
     st.caption(version + plain(link_words(cell)))
@@ -151,6 +151,21 @@ def diameter_words(cell: Cell) -> list[str]:
             mask = f"{mask_mm:.1f} mm" if measured else "not measured on the mask"
             found.append(" · ".join(part for part in (f"{name} {mask}", by_hand) if part))
     return found
+
+
+def measure_words(cell: Cell) -> list[str]:
+    """Uptake, density and compartments, a line each; nothing for what is not known. Not escaped."""
+    found, lines = cell.measures, list[str]()
+    if found is None:
+        return []
+    if found.suv_max is not None:
+        peak = "" if found.suv_peak is None else f", peak {found.suv_peak:.1f}"
+        lines.append(f"SUVmax {found.suv_max:.1f}{peak}")
+    if found.hu_mean is not None:
+        lines.append(f"mean {found.hu_mean:.0f} HU")
+    parts = found.compartments_mm3 or {}
+    lines += [f"{name} {millilitres(float(volume))} mL" for name, volume in parts.items()]
+    return lines
 
 
 def link_words(cell: Cell) -> str:

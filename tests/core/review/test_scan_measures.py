@@ -57,6 +57,7 @@ def test_a_pet_on_another_grid_is_measured_on_its_own_voxels():
     assert (found.uptake.suv_max, found.seen.voxels, found.mtv_ml) == (12.0, 1000, pytest.approx(8.0))
     assert found.uptake.suv_mean == pytest.approx(4.008)
     assert found.tlg_g == pytest.approx(4.008 * 8)
+    assert found.suv_peak is not None
     assert found.suv_peak == pytest.approx(4 + 8 * 8 / 1000, abs=1e-3), "one voxel of 8 of the sphere's 1000 mm3"
     assert found.sul_peak == pytest.approx(0.75 * found.suv_peak)
     assert found.why == ()
