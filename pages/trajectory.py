@@ -9,9 +9,11 @@ from core.twin.timeline_response import response_points
 from pages.ui.frame import address, opening, resources, session, shell
 from pages.ui.shared.text import plain
 from pages.ui.trajectory import (
+    events_panel,
     fits_panel,
     forecast_panel,
     growth_panel,
+    protocol_panel,
     response_panel,
     scenario_panel,
     stored_forecasts_panel,
@@ -19,7 +21,18 @@ from pages.ui.trajectory import (
 )
 
 AXES = ("Log", "Linear")
-TABS = ("Steps", "Response", "What if", "Forecast check", "Reliability", "Lesions", "Curve fits", "Points")
+TABS = (
+    "Steps",
+    "Response",
+    "Protocol",
+    "Events",
+    "What if",
+    "Forecast check",
+    "Reliability",
+    "Lesions",
+    "Curve fits",
+    "Points",
+)
 
 st.title("Trajectory")
 st.caption("Growth, response and forecast, made from accepted masks alone; every change says whether it is real.")
@@ -34,6 +47,8 @@ with shell.guarded():
         if not not_read:  # those were accepted
             opening.nothing_accepted(patient)
         growth_panel.left_out_list(patient, left_out)
+        st.subheader("Events", divider="gray")
+        events_panel.show(store, timeline)
         st.stop()
 
     response = response_panel.responses(store, timeline)
@@ -75,15 +90,18 @@ with shell.guarded():
     if simulated:
         st.caption(f":orange-badge[simulated] Scans of {plain(', '.join(dict.fromkeys(simulated)))} are simulated.")
 
-    step_tab, response_tab, what_if_tab, check_tab, reliability_tab, lesion_tab, fit_tab, point_tab, missing_tab = (
-        address.tabs(names, session.TRAJECTORY_TAB)
-    )
+    step_tab, response_tab, protocol_tab, event_tab, what_if_tab, *further = address.tabs(names, session.TRAJECTORY_TAB)
+    check_tab, reliability_tab, lesion_tab, fit_tab, point_tab, missing_tab = further
     with step_tab:
         growth_panel.step_table(changes, points)
     with response_tab:
         response_panel.table(response)
         st.subheader("By the sum of volumes", divider="gray")
         growth_panel.response_table(response_points(timeline))
+    with protocol_tab:
+        protocol_panel.show(store, timeline)
+    with event_tab:
+        events_panel.show(store, timeline)
     with what_if_tab:
         scenario_panel.scenario_tab(patient, points, changes[-1] if changes else None)
     with check_tab:
