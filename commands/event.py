@@ -16,9 +16,9 @@ from core.errors import InputError
 if TYPE_CHECKING:
     import datetime as dt
 
-    from core.remembered.rows import EventRecord
+    from core.remembered.flips import Flip
+    from core.remembered.rows import Event, EventRecord
     from core.remembered.untyped import JsonDict
-    from core.twin.patient_responses import PatientResponses
 
 app = group("event", "Events: surgery, radiotherapy, drugs, steroids, clinical status, relapse, death, last contact.")
 
@@ -35,11 +35,14 @@ EventId = Annotated[str, typer.Argument(metavar="ID", help="of the event; `event
 def add(session: Session, patient: Patient, date: Day, kind: Kind, details: Details = None) -> object:
     """Enters an event of a patient; "flips" has the visits whose call is another one since."""
     from core.review.events import checked_event
+    from core.twin.response_change import events_with
 
     event = checked_event(kind, date, _detail_of(details), _today())
-    events, before = session.store.events, _calls(session, patient)
-    new = events.add(patient, event.date, str(event.kind), event.detail, session.person)
-    return {**shown(events.by_id(new)), "flips": _flips(session, patient, before)}
+    session.store.patients.require(patient)
+    events = session.store.events
+    moved, told = _flips(session, patient, events_with(events.of(patient), event, patient))
+    new = events.add(patient, event.date, str(event.kind), event.detail, session.person, moved, told)
+    return {**shown(events.by_id(new)), "flips": [vars(flip) for flip in moved]}
 
 
 @verb(app, "list", READS, example="P1 --json")
@@ -69,24 +72,30 @@ def correct(
     With another kind, or of an event in free text, nothing is kept of the old values.
     """
     from core.review.events import checked_event, is_checked
+    from core.twin.response_change import events_with
 
     old = _of_patient(session, patient, event_id)
     keeps = is_checked(old) and kind in (None, old.kind)
     detail = {**(old.detail if keeps else {}), **_detail_of(details, empty=True)}
     kept = {key: value for key, value in detail.items() if value != ""}
     event = checked_event(kind or old.kind, date or old.date, kept, _today())
-    events, before = session.store.events, _calls(session, patient)
-    new = events.correct(event_id, event.date, str(event.kind), event.detail, session.person, reason)
-    return {**shown(events.by_id(new)), "flips": _flips(session, patient, before)}
+    events = session.store.events
+    moved, told = _flips(session, patient, events_with(events.of(patient), event, patient, event_id))
+    said = (event.date, str(event.kind), event.detail, session.person, reason)
+    new = events.correct(event_id, *said, moved, told)
+    return {**shown(events.by_id(new)), "flips": [vars(flip) for flip in moved]}
 
 
 @verb(app, "withdraw", WRITES, example='P1 6f1d1c1e-0000-4000-8000-000000000000 --reason "of another patient"')
 def withdraw(session: Session, patient: Patient, event_id: EventId, reason: Reason) -> object:
     """Takes an event back: no rule reads it any more; it stays on record."""
+    from core.twin.response_change import events_without
+
     _of_patient(session, patient, event_id)
-    before = _calls(session, patient)
-    session.store.events.withdraw(event_id, session.person, reason)
-    return {**shown(session.store.events.by_id(event_id)), "flips": _flips(session, patient, before)}
+    events = session.store.events
+    moved, told = _flips(session, patient, events_without(events.of(patient), event_id))
+    events.withdraw(event_id, session.person, reason, moved, told)
+    return {**shown(events.by_id(event_id)), "flips": [vars(flip) for flip in moved]}
 
 
 @verb(app, "import", WRITES, example="events.csv")
@@ -95,38 +104,28 @@ def import_events(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="CSV: patient,date,kind and a column a key")],
 ) -> object:
     """Enters the events of a table: all of them, or none where a line is no event; every such line is named."""
-    from core.review.event_table import events_of_table
+    from core.remembered.flips import TOLD
+    from core.review.event_table import events_of_table, refuse_known
+    from core.twin.response_change import preview_new_events
 
-    known = [row.patient_id for row in session.store.patients.all()]
-    new, events = events_of_table(file, known, _today()), session.store.events
-    for patient in {one.patient_id for one in new}:
-        there = [(old.date, old.kind, old.detail) for old in events.of(patient)]
-        again = [one for one in new if one.patient_id == patient and (one.date, one.kind, one.detail) in there]
-        if again:
-            raise InputError(
-                f"The {again[0].kind} of {patient} on {again[0].date} is on record already, with {len(again)} such in "
-                f"{file.name}. Nothing was imported: take out what is there."
-            )
-    ids = events.add_all(new, session.person)
-    return {"imported": len(ids), "patients": sorted({one.patient_id for one in new}), "event_ids": ids}
+    store = session.store
+    new = events_of_table(file, [row.patient_id for row in store.patients.all()], _today())
+    refuse_known(store.events, new, file.name)
+    found = preview_new_events(store, new, session.person)
+    told = TOLD if found.flips else found.told
+    ids = store.events.add_all(new, session.person, found.flips, told)
+    flips = {patient: [vars(flip) for flip in moved] for patient, moved in found.flips.items()}
+    return {"imported": len(ids), "patients": sorted({one.patient_id for one in new}), "event_ids": ids, "flips": flips}
 
 
-def _calls(session: Session, patient: str) -> PatientResponses | None:
-    """The patient's calls as they are told now; None where there are none, or the protocol cannot be followed."""
-    from core.twin.patient_responses import responses_of
+def _flips(session: Session, patient: str, events: list[Event]) -> tuple[tuple[Flip, ...], str]:
+    """The visits whose call becomes another one with these events (a treatment may move the baseline that is proposed),
+    and how the person is told of them."""
+    from core.remembered.flips import TOLD
+    from core.twin.response_change import preview_events
 
-    session.store.patients.require(patient)
-    try:
-        return responses_of(session.store, patient)
-    except InputError:
-        return None
-
-
-def _flips(session: Session, patient: str, before: PatientResponses | None) -> list[dict[str, str]]:
-    """The visits whose call is another one now: a treatment may move the baseline that is proposed."""
-    from core.twin.patient_responses import flips
-
-    return [vars(flip) for flip in flips(before, _calls(session, patient))]
+    found = preview_events(session.store, patient, events, session.person)
+    return found.flips, TOLD if found.flips else found.told
 
 
 def _today() -> dt.date:

@@ -22,23 +22,27 @@ Least = Annotated[float | None, typer.Option(metavar="MM", help="of a new lesion
 LeastNode = Annotated[float | None, typer.Option(metavar="MM", help="the same of a node, its short axis")]
 Lesions = Annotated[list[str] | None, typer.Option(metavar="LESION[:ORGAN]", help="L1, L1:liver, or L2:node")]
 PROPOSED = "proposed"
+#: Patients whose calls are told in an error.
+_MOST_TOLD = 5
 
 
 @verb(app, "show", READS, example="P1 --json")
 def show(session: Session, patient: Patient) -> object:
     """Every visit's call by the patient's protocol, why, and where other criteria say otherwise."""
-    from core.twin.patient_responses import call_json, protocol_json, responses_of
+    from core.twin.patient_responses import call_json, protocol_json, responses_of, unheard_days
 
     session.store.patients.require(patient)
-    found = responses_of(session.store, patient)
+    found, unheard = responses_of(session.store, patient), unheard_days(session.store, patient)
     if found is None:
-        return {"patient_id": patient, "protocol": None, "responses": [], "other_criteria": {}, "criteria_disagree": []}
+        nothing = {"protocol": None, "responses": [], "other_criteria": {}, "criteria_disagree": []}
+        return {"patient_id": patient, **nothing, "assessments_without_a_visit": unheard}
     return {
         "patient_id": patient,
         "protocol": protocol_json(found.in_force),
         "responses": [call_json(call) for call in found.calls],
         "other_criteria": {name: [call_json(call) for call in calls] for name, calls in found.others.items()},
         "criteria_disagree": list(found.disagree),
+        "assessments_without_a_visit": unheard,
     }
 
 
@@ -63,26 +67,26 @@ def protocol(
 ) -> object:
     """Sets by what a patient's response is told; what is not given stays. A call that becomes another one needs
     --confirm, and is on record with it."""
-    from core.twin.patient_responses import flips, patient_responses, protocol_json
-    from core.twin.timeline import patient_timeline
+    from core.remembered.flips import needs_confirming
+    from core.twin.patient_responses import protocol_json, responses_of
+    from core.twin.response_change import preview_protocol
 
     if propose_targets and (target or nontarget):
         raise InputError("Expected --propose-targets or lesions, got both. Nothing was done.")
     store = session.store
     store.patients.require(patient)
-    stored, timeline, events = store.protocols.of(patient), patient_timeline(store, patient), store.events.of(patient)
     new = _changed(
-        stored, criterion, baseline, _lesions(target), _lesions(nontarget), propose_targets,
+        store.protocols.of(patient), criterion, baseline, _lesions(target), _lesions(nontarget), propose_targets,
         least_new_mm, least_new_node_mm,
     )  # fmt: skip
-    before = patient_responses(timeline, stored, events)
-    after = patient_responses(timeline, _as_set(new, patient, session.person), events)
-    moved = flips(before, after)
-    if moved and not confirm:
-        raise InputError(f"That changes {_words(moved)}. Add --confirm if it is meant. Nothing was done.")
-    said = store.protocols.set(patient, new, session.person, reason, moved)
+    found = preview_protocol(store, patient, new, session.person)
+    if (asked := needs_confirming(found.flips)) and not confirm:
+        raise InputError(f"That changes {_words(asked)}. Add --confirm if it is meant. Nothing was done.")
+    said = store.protocols.set(patient, new, session.person, reason, found.flips, found.told)
+    after = responses_of(store, patient)
     told = None if after is None else protocol_json(after.in_force)
-    return {"patient_id": patient, "protocol": told, "flips": [vars(flip) for flip in moved], "reason": said.reason}
+    flips = [vars(flip) for flip in found.flips]
+    return {"patient_id": patient, "protocol": told, "flips": flips, "reason": said.reason}
 
 
 @verb(app, "protocol-of-dataset", WRITES, example='demo --criterion recist-1.1 --reason "the trial\'s"')
@@ -93,16 +97,26 @@ def protocol_of_dataset(
     reason: Reason,
     least_new_mm: Least = None,
     least_new_node_mm: LeastNode = None,
+    confirm: Annotated[bool, typer.Option("--confirm", help="also where a call becomes another one")] = False,
 ) -> object:
-    """Sets by what the response of all patients of a data set is told who have no protocol of their own."""
+    """Sets by what the response of all patients of a data set is told who have no protocol of their own. Calls that
+    become others need --confirm, and are on record with it."""
     from core.remembered.protocols import LEAST_NEW_MM, LEAST_NEW_NODE_MM, ResponseProtocol
+    from core.twin.response_change import check_criterion, preview_dataset_protocol
 
-    _check_criterion(criterion)
+    check_criterion(criterion)
     least = (LEAST_NEW_MM if least_new_mm is None else least_new_mm,)
     node = LEAST_NEW_NODE_MM if least_new_node_mm is None else least_new_node_mm
     new = ResponseProtocol(criterion, None, None, None, *least, node)
-    said = session.store.protocols.set_for_dataset(dataset, new, session.person, reason)
-    return {"dataset": dataset, "protocol": new.to_json(), "reason": said.reason}
+    store = session.store
+    found = preview_dataset_protocol(store, dataset, new, session.person)
+    if found.asked and not confirm:
+        moved = "; ".join(f"{patient}: {_words(flips)}" for patient, flips in list(found.asked.items())[:_MOST_TOLD])
+        more = f" and {len(found.asked) - _MOST_TOLD} more patients" if len(found.asked) > _MOST_TOLD else ""
+        raise InputError(f"That changes {moved}{more}. Add --confirm if it is meant. Nothing was done.")
+    said = store.protocols.set_for_dataset(dataset, new, session.person, reason, found.flips, found.told)
+    flips_of = {patient: [vars(flip) for flip in flips] for patient, flips in found.flips.items()}
+    return {"dataset": dataset, "protocol": new.to_json(), "flips": flips_of, "reason": said.reason}
 
 
 def _changed(
@@ -120,10 +134,11 @@ def _changed(
 
     from core.remembered.protocols import ResponseProtocol
     from core.twin.protocol_in_force import DEFAULT_CRITERION
+    from core.twin.response_change import check_criterion
 
     new = ResponseProtocol(DEFAULT_CRITERION) if stored is None else stored.protocol
     if criterion is not None:
-        new = replace(new, criterion=_check_criterion(criterion))
+        new = replace(new, criterion=check_criterion(criterion))
     if baseline is not None:
         new = replace(new, baseline=None if baseline == PROPOSED else baseline)
     if proposed:
@@ -138,14 +153,6 @@ def _changed(
     return replace(new, **{name: value for name, value in least.items() if value is not None})  # type: ignore[arg-type]
 
 
-def _check_criterion(name: str) -> str:
-    from core.twin.criteria.table import CRITERIA
-
-    if name not in CRITERIA:
-        raise InputError(f"Expected a criterion of {', '.join(CRITERIA)}, got {name[:40]!r}. Nothing was done.")
-    return name
-
-
 def _lesions(words: list[str] | None) -> tuple[FollowedLesion, ...] | None:
     from core.remembered.protocols import FollowedLesion
 
@@ -155,13 +162,6 @@ def _lesions(words: list[str] | None) -> tuple[FollowedLesion, ...] | None:
     return tuple(
         FollowedLesion(name, "lymph node" if organ == "node" else organ, organ == "node") for name, _, organ in pairs
     )
-
-
-def _as_set(new: ResponseProtocol, patient: str, person: str) -> StoredProtocol:
-    """As it would stand once it is set."""
-    from core.remembered.protocols import StoredProtocol
-
-    return StoredProtocol("", new, patient, None, "", person, "")
 
 
 def _words(moved: tuple[Flip, ...]) -> str:

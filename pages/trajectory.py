@@ -4,7 +4,14 @@ import streamlit as st
 
 from pages.ui.frame import address, opening, session, shell
 from pages.ui.shared.text import plain
-from pages.ui.trajectory import forecast_panel, growth_panel, response_panel, sections, summary_panel
+from pages.ui.trajectory import (
+    events_panel,
+    forecast_panel,
+    growth_panel,
+    response_panel,
+    sections,
+    summary_panel,
+)
 from pages.ui.trajectory.patient_state import state_of
 
 AXES = ("Log", "Linear")
@@ -22,6 +29,8 @@ with shell.guarded():
         if not state.not_read:  # those were accepted
             opening.nothing_accepted(patient)
         growth_panel.left_out_list(patient, state.left_out)
+        st.subheader("Events", divider="gray")
+        events_panel.show(store, state.timeline)
         st.stop()
 
     lesion = growth_panel.lesion_in_effect(patient, list(state.series))

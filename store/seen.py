@@ -184,6 +184,9 @@ class SeenStore(Parts):
                 entry["payload"] = ACCOUNT_WITHHELD
             elif not checks and _tells_of_a_check(entry["payload"]):
                 entry["payload"] = CHECK_WITHHELD
+            elif blind & (told := entry["payload"].get("flips_of_patients") or {}).keys():
+                shown = {one: FLIPS_WITHHELD if one in blind else found for one, found in told.items()}
+                entry["payload"] = {**entry["payload"], "flips_of_patients": shown}
             elif entry["payload"].get("flips") and entry["payload"].get("patient_id") in blind:
                 entry["payload"] = {**entry["payload"], "flips": FLIPS_WITHHELD}  # calls come of hidden masks too
         return entries

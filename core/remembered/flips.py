@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from core.errors import StoreError
@@ -42,6 +42,16 @@ def flips_said(flips: Sequence[Flip], how: str) -> JsonDict:
     if not flips and not how:
         return {}
     return {"flips": [vars(flip) for flip in flips], "flips_told": how}
+
+
+def flips_of_patients_said(flips: Mapping[str, Sequence[Flip]], how: str) -> JsonDict:
+    """The same of a change that is about several patients, by patient."""
+    if not flips and not how:
+        return {}
+    return {
+        "flips_of_patients": {one: [vars(flip) for flip in found] for one, found in flips.items()},
+        "flips_told": how,
+    }
 
 
 def flip_words(flips: Sequence[Flip]) -> str:

@@ -11,19 +11,18 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from core.remembered.compartments import Compartments
+from core.remembered.event_sources import EventRecordSource as EventRecordSource
+from core.remembered.event_sources import EventSource as EventSource
 from core.remembered.flips import Flip
 from core.remembered.identifiers import MaskOrigin, ScanIdentifiers
 from core.remembered.incoming import NewMask, NewScan, StoredStudy
 from core.remembered.links import LinkChange, LinkProposal
 from core.remembered.rows import (
-    Event,
-    EventRecord,
     FinishedReading,
     GrowthFit,
     Job,
     LesionVector,
     MaskVerdict,
-    NewEvent,
     Patient,
     ReferenceSet,
     ScanVerdict,
@@ -210,23 +209,6 @@ class VectorSource(Protocol):
     def add(
         self, mask_id: str, lesion_id: str, patient_id: str, vector: Sequence[float], names: Sequence[str], person: str
     ) -> None: ...
-
-
-class EventRecordSource(Protocol):
-    """Events of patients, to be read."""
-
-    def of(self, patient_id: str) -> list[Event]: ...
-
-
-class EventSource(EventRecordSource, Protocol):
-    """Events of patients."""
-
-    def add(self, patient_id: str, date: str, kind: str, detail: Any, person: str) -> str: ...
-    def add_all(self, events: Sequence[NewEvent], person: str) -> list[str]: ...
-    def correct(self, event_id: str, date: str, kind: str, detail: Any, person: str, reason: str) -> str: ...
-    def withdraw(self, event_id: str, person: str, reason: str) -> None: ...
-    def history(self, patient_id: str) -> list[EventRecord]: ...
-    def by_id(self, event_id: str) -> EventRecord: ...
 
 
 class ForecastSource(Protocol):

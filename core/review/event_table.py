@@ -13,6 +13,7 @@ from pathlib import Path
 
 from core.errors import InputError
 from core.remembered.rows import NewEvent
+from core.remembered.sources import EventRecordSource
 from core.review.events import FIELDS, checked_event
 
 NEEDED = ("patient", "date", "kind")
@@ -56,6 +57,18 @@ def events_of_table(path: Path, patients: Sequence[str], today: dt.date) -> list
             f"{'; '.join(problems[:MOST_PROBLEMS])}{more}"
         )
     return events
+
+
+def refuse_known(stored: EventRecordSource, new: Sequence[NewEvent], name: str) -> None:
+    """Raises InputError where an event of a table of that name is on record already."""
+    for patient in dict.fromkeys(one.patient_id for one in new):
+        there = [(old.date, old.kind, old.detail) for old in stored.of(patient)]
+        again = [one for one in new if one.patient_id == patient and (one.date, one.kind, one.detail) in there]
+        if again:
+            raise InputError(
+                f"The {again[0].kind} of {patient} on {again[0].date} is on record already, with {len(again)} such in "
+                f"{name}. Nothing was imported: take out what is there."
+            )
 
 
 def _lines(path: Path) -> list[tuple[int, list[str]]]:

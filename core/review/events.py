@@ -12,12 +12,14 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import Literal
 
 from core.errors import InputError
 from core.remembered.links import lesion_number
 from core.remembered.rows import Event
 from core.remembered.untyped import Json, JsonDict
 from core.remembered.vocabulary import OLD_EVENT_KINDS, EventKind
+from core.review.body_sites import SITES
 from core.review.radiation_words import TECHNIQUES, names_radiation
 from core.review.steroids import STEROIDS, dexamethasone_mg
 from core.types import parse_date
@@ -49,12 +51,15 @@ class Field:
         means: for people, with unit and range.
         check: gives the value as it is stored; raises InputError for what cannot be.
         required: whether an event of that kind says nothing without it.
+        shape: how a form asks for it. choices: of a choice all; of words some that are usual.
     """
 
     key: str
     means: str
     check: Callable[[object], Json]
     required: bool = False
+    shape: Literal["words", "number", "whole number", "choice", "day"] = "words"
+    choices: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -106,20 +111,26 @@ def _date(key: str, value: object) -> str:
         raise InputError(f"{key}: {error}") from None
 
 
-def _text(key: str, means: str, required: bool = False) -> Field:
-    return Field(key, means, partial(_words, key), required)
+def _text(key: str, means: str, required: bool = False, usual: Sequence[str] = ()) -> Field:
+    return Field(key, means, partial(_words, key), required, choices=tuple(usual))
 
 
 def _amount(key: str, means: str, low: float, high: float, unit: str = "", whole: bool = False) -> Field:
-    return Field(key, f"{means}, {low:g} to {high:g}", partial(_number, key, unit, low, high, whole))
+    return Field(
+        key, f"{means}, {low:g} to {high:g}", partial(_number, key, unit, low, high, whole), shape=_shape(whole)
+    )
 
 
 def _choice(key: str, means: str, known: Sequence[str], required: bool = False) -> Field:
-    return Field(key, f"{means}: {', '.join(known)}", partial(_one_of, key, known), required)
+    return Field(key, f"{means}: {', '.join(known)}", partial(_one_of, key, known), required, "choice", tuple(known))
+
+
+def _shape(whole: bool) -> Literal["whole number", "number"]:
+    return "whole number" if whole else "number"
 
 
 _COMMENT = _text("comment", "what else is to be said")
-_SITE = _text("site", "where, in words: left hip")
+_SITE = _text("site", "where, in words: left hip", usual=tuple(SITES))
 _DRUG = _text("drug", "name of the drug, or of the drugs given together", required=True)
 #: kind -> what its detail may hold.
 FIELDS: Mapping[EventKind, tuple[Field, ...]] = {
@@ -129,14 +140,14 @@ FIELDS: Mapping[EventKind, tuple[Field, ...]] = {
         _SITE,
         _amount("dose_gy", "dose of the whole course, Gy", 0.1, 200, "Gy"),
         _amount("fractions", "fractions of the whole course", 1, 100, whole=True),
-        Field("end_date", "its last day, YYYY-MM-DD", partial(_date, "end_date")),
+        Field("end_date", "its last day, YYYY-MM-DD", partial(_date, "end_date"), shape="day"),
         _text("drug", "given together with it"),
         _COMMENT,
     ),
     EventKind.DRUG_START: (
         _DRUG,
         _amount("dose", "dose in `unit`", 0.001, 100_000),
-        _text("unit", "of the dose: mg, mg/m2, mg/day, AUC"),
+        _text("unit", "of the dose: mg, mg/m2, mg/day, AUC", usual=("mg", "mg/m2", "mg/day", "AUC")),
         _COMMENT,
     ),
     EventKind.DRUG_STOP: (_DRUG, _text("reason", "why it was stopped"), _COMMENT),
@@ -147,6 +158,7 @@ FIELDS: Mapping[EventKind, tuple[Field, ...]] = {
             "mg a day from that day on, 0 to 2000; 0 where it was stopped",
             partial(_number, "mg_per_day", "mg a day", 0, 2000, False),
             required=True,
+            shape="number",
         ),
         _COMMENT,
     ),

@@ -1,29 +1,13 @@
-"""What events say of a day: which dose of steroids was taken, how the patient was. Not known is None, never 0."""
+"""What events say of a day: which dose of steroids was taken. Not known is None, never 0."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 
 from core.remembered.rows import Event
 from core.remembered.vocabulary import EventKind
 from core.review.event_words import ReadEvent, read_events
 from core.review.steroids import dexamethasone_mg
-
-
-@dataclass(frozen=True)
-class ClinicalStatus:
-    """How a patient was, as it was said last.
-
-    Args:
-        date: when it was said. ecog: 0..4. kps: 10..100 %. course: "better", "stable" or "worse" since the visit
-            before. None of what was not said then.
-    """
-
-    date: str
-    ecog: int | None
-    kps: int | None
-    course: str | None
 
 
 def _until(events: Iterable[Event], kind: EventKind, day: str) -> list[ReadEvent]:
@@ -49,12 +33,3 @@ def dexamethasone_mg_at(events: Iterable[Event], day: str) -> float | None:
         doses[drug] = None if mg is None else dexamethasone_mg(drug, float(mg))
     known = [dose for dose in doses.values() if dose is not None]
     return sum(known) if known and len(known) == len(doses) else None
-
-
-def clinical_status_at(events: Iterable[Event], day: str) -> ClinicalStatus | None:
-    """What was said last of how the patient was, on that day or before; None where nothing was."""
-    told = [one for one in _until(events, EventKind.CLINICAL_STATUS, day) if one.detail]
-    if not told:
-        return None
-    last = told[-1]
-    return ClinicalStatus(last.event.date, last.detail.get("ecog"), last.detail.get("kps"), last.detail.get("course"))

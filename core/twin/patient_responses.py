@@ -14,7 +14,7 @@ from core.remembered.untyped import JsonDict
 from core.remembered.vocabulary import EventKind
 from core.review.event_words import ReadEvent, read_events
 from core.twin.criteria.adapter import ClinicalWord, SteroidDose, from_timeline
-from core.twin.criteria.assessments import visit_words
+from core.twin.criteria.assessments import unheard_assessments, visit_words
 from core.twin.criteria.table import ABOUT, COMMON_WORD, calls_by_criterion, calls_of, disagreeing_timepoints
 from core.twin.criteria.values import Call, Visit
 from core.twin.event_states import dexamethasone_mg_at
@@ -63,6 +63,13 @@ def responses_of(store: ResponseStore, patient_id: str) -> PatientResponses | No
     """`patient_responses` of what is stored. Raises InputError: as `protocol_in_force`."""
     timeline = patient_timeline(store, patient_id)
     return patient_responses(timeline, store.protocols.of(patient_id), store.events.of(patient_id))
+
+
+def unheard_days(store: ResponseStore, patient_id: str) -> list[str]:
+    """Days of a patient's assessments on which there is no accepted mask, so that they count nowhere."""
+    return unheard_assessments(
+        read_events(store.events.of(patient_id)), visit_days(patient_timeline(store, patient_id))
+    )
 
 
 def patient_responses(
@@ -138,7 +145,7 @@ def _with_noise(timeline: PatientTimeline, visits: Sequence[Visit], in_force: Pr
     protocol, found = in_force.protocol, []
     plain = calls_of(visits, protocol)
     for n, call in enumerate(plain):
-        log_sd = measurement_log_sd(timeline, in_force, call.timepoint)
+        log_sd = measurement_log_sd(timeline, in_force, call)
         if log_sd is not None:
             noisy = calls_of(visits, replace(protocol, log_sd=log_sd))[n]
             call = replace(call, flips_within_noise=noisy.flips_within_noise)
@@ -146,15 +153,15 @@ def _with_noise(timeline: PatientTimeline, visits: Sequence[Visit], in_force: Pr
     return tuple(found)
 
 
-def measurement_log_sd(timeline: PatientTimeline, in_force: ProtocolInForce, timepoint: str) -> float | None:
-    """The log-normal deviation of one measurement of the criterion's kind at a visit, from `core.twin.change`.
+def measurement_log_sd(timeline: PatientTimeline, in_force: ProtocolInForce, call: Call) -> float | None:
+    """The log-normal deviation of one measurement of the call's kind at its visit, from `core.twin.change`.
 
     The largest of the targets', each half the variance of its change from baseline. That of a diameter is a third of
     the volume's, as of a sphere (assumed). None where it is not known for a target that is a number at both ends, where
     there is none, and for criteria of uptake.
     """
-    protocol = in_force.protocol
-    share = {"mm": _OF_DIAMETER, "mm3": 1.0}.get(ABOUT[protocol.criterion].unit)
+    protocol, timepoint = in_force.protocol, call.timepoint
+    share = {"mm": _OF_DIAMETER, "mm3": 1.0}.get(call.unit)
     deviations = []
     for lesion in protocol.targets:
         cells = [timeline.cell(lesion.lesion_id, day) for day in (protocol.baseline, timepoint)]

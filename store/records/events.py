@@ -6,6 +6,7 @@ import uuid
 from collections.abc import Mapping, Sequence
 
 from core.errors import InputError, StoreError
+from core.remembered.flips import Flip, flips_of_patients_said, flips_said
 from core.remembered.rows import Event, EventRecord, NewEvent
 from core.remembered.untyped import Json, JsonDict
 from core.remembered.vocabulary import EventKind
@@ -23,12 +24,23 @@ class Events:
     def __init__(self, ledger: LedgerBase) -> None:
         self._ledger = ledger
 
-    def add(self, patient_id: str, date: str, kind: str, detail: Json, person: str) -> str:
+    def add(
+        self,
+        patient_id: str,
+        date: str,
+        kind: str,
+        detail: Json,
+        person: str,
+        flips: Sequence[Flip] = (),
+        flips_told: str = "",
+    ) -> str:
         """Remember an event. Returns its id.
 
         Args:
             detail: JSON values as `core.review.events.FIELDS` has them for its kind, which are checked; free text; of
                 any other kind, anything that JSON can hold.
+            flips: calls of visits that become others by it, for the audit (`core.twin.response_change`).
+            flips_told: how the person was told of them; "" where there is none.
 
         Raises:
             InputError: for what such an event cannot hold, and a second death.
@@ -39,13 +51,22 @@ class Events:
 
         def build(at: str) -> Change:
             self._refuse_second_deaths([event])
-            return Change(values)
+            return Change(values | flips_said(flips, flips_told))
 
         self._ledger.write("event.added", person, build)
         return str(values["event_id"])
 
-    def add_all(self, events: Sequence[NewEvent], person: str) -> list[str]:
+    def add_all(
+        self,
+        events: Sequence[NewEvent],
+        person: str,
+        flips: Mapping[str, Sequence[Flip]] | None = None,
+        flips_told: str = "",
+    ) -> list[str]:
         """Remember several events, of any patients, in one change: all of them or none. Returns their ids.
+
+        Args:
+            flips: by patient; these and `flips_told` as `add` has them.
 
         Raises:
             InputError, StoreError: as `add`.
@@ -58,16 +79,26 @@ class Events:
         def build(at: str) -> Change:
             self._refuse_second_deaths(events)
             one = {"patient_id": next(iter(patients))} if len(patients) == 1 else {}
-            return Change({**one, "events": rows})
+            return Change({**one, "events": rows, **flips_of_patients_said(flips or {}, flips_told)})
 
         self._ledger.write("events.imported", person, build)
         return [str(row["event_id"]) for row in rows]
 
-    def correct(self, event_id: str, date: str, kind: str, detail: Json, person: str, reason: str) -> str:
+    def correct(
+        self,
+        event_id: str,
+        date: str,
+        kind: str,
+        detail: Json,
+        person: str,
+        reason: str,
+        flips: Sequence[Flip] = (),
+        flips_told: str = "",
+    ) -> str:
         """Put another event in the place of one that was entered wrong, which stays on record. Returns the new id.
 
         Args:
-            reason: in words.
+            reason: in words. flips, flips_told: as `add` has them.
 
         Raises:
             InputError: as `add`, without a reason, or where nothing is changed.
@@ -83,16 +114,19 @@ class Events:
         def build(at: str) -> Change:
             self._standing(event_id)
             self._refuse_second_deaths([event], besides=event_id)
-            return Change({**values, "corrects": event_id, "reason": reason})
+            said = flips_said(flips, flips_told)
+            return Change({**values, "corrects": event_id, "reason": reason, **said})
 
         self._ledger.write("event.corrected", person, build)
         return str(values["event_id"])
 
-    def withdraw(self, event_id: str, person: str, reason: str) -> None:
+    def withdraw(
+        self, event_id: str, person: str, reason: str, flips: Sequence[Flip] = (), flips_told: str = ""
+    ) -> None:
         """Take an event back; it stays on record, with who, when and why.
 
         Args:
-            reason: in words.
+            reason: in words. flips, flips_told: as `add` has them.
 
         Raises:
             InputError: without a reason.
@@ -102,7 +136,8 @@ class Events:
 
         def build(at: str) -> Change:
             event = self._standing(event_id)
-            return Change({"event_id": event_id, "patient_id": event.patient_id, "reason": reason})
+            said = flips_said(flips, flips_told)
+            return Change({"event_id": event_id, "patient_id": event.patient_id, "reason": reason, **said})
 
         self._ledger.write("event.withdrawn", person, build)
 

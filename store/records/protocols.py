@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from core.errors import InputError, StoreError
-from core.remembered.protocols import Flip, ResponseProtocol, StoredProtocol
+from core.remembered.flips import Flip, flips_of_patients_said
+from core.remembered.protocols import ResponseProtocol, StoredProtocol
 from core.remembered.untyped import JsonDict
 from store.database.connection import Row
 from store.ledger import putting_right
@@ -64,21 +65,40 @@ class Protocols:
         return {patient: one for patient, one in found.items() if one is not None}
 
     def set(
-        self, patient_id: str, protocol: ResponseProtocol, person: str, reason: str, flips: Sequence[Flip] = ()
+        self,
+        patient_id: str,
+        protocol: ResponseProtocol,
+        person: str,
+        reason: str,
+        flips: Sequence[Flip] = (),
+        flips_told: str = "",
     ) -> StoredProtocol:
         """Remember by what a patient's response is told from now on.
 
         Args:
             reason: in words. flips: calls that it changes, as the person was told and confirmed.
+            flips_told: how they were told; "" where there is none.
 
         Raises:
             InputError: without a reason. StoreError: the patient is not known.
         """
         self._ledger.dataset_of(patient_id)
-        return self._set({"patient_id": patient_id}, protocol, person, reason, flips)
+        said = {"flips_told": flips_told} if flips_told else {}
+        return self._set({"patient_id": patient_id}, protocol, person, reason, flips, said)
 
-    def set_for_dataset(self, dataset: str, protocol: ResponseProtocol, person: str, reason: str) -> StoredProtocol:
+    def set_for_dataset(
+        self,
+        dataset: str,
+        protocol: ResponseProtocol,
+        person: str,
+        reason: str,
+        flips: Mapping[str, Sequence[Flip]] | None = None,
+        flips_told: str = "",
+    ) -> StoredProtocol:
         """Remember by what the response of all patients of a data set is told who have no protocol of their own.
+
+        Args:
+            flips: by patient, for the audit; these and `flips_told` as `set` has them.
 
         Raises:
             InputError: without a reason. StoreError: the person sees no patient of it.
@@ -89,10 +109,11 @@ class Protocols:
         sql = "SELECT 1 FROM patients WHERE dataset = ? LIMIT 1"  # of those that the person sees
         if not self._ledger.db.query(sql, [check_id("dataset", dataset)]):
             raise StoreError(f"There is no patient in a data set {dataset!r}. Nothing was recorded.")
-        return self._set({"dataset": dataset}, protocol, person, reason, ())
+        said = flips_of_patients_said(flips or {}, flips_told)
+        return self._set({"dataset": dataset}, protocol, person, reason, (), said)
 
     def _set(
-        self, of: JsonDict, protocol: ResponseProtocol, person: str, reason: str, flips: Sequence[Flip]
+        self, of: JsonDict, protocol: ResponseProtocol, person: str, reason: str, flips: Sequence[Flip], said: JsonDict
     ) -> StoredProtocol:
         check_person(person), check_text("reason", reason)
         if not reason.strip():
@@ -105,6 +126,7 @@ class Protocols:
             "protocol": protocol.to_json(),
             "reason": reason,
             "flips": [vars(flip) for flip in flips],
+            **said,
         }
         self._ledger.write("protocol.set", person, lambda at: Change(values))
         sql = "SELECT * FROM protocols WHERE protocol_id = ?"

@@ -105,7 +105,19 @@ def test_what_is_no_protocol_is_refused_and_nothing_is_done(run: Run, words: tup
 
 
 def test_a_data_sets_protocol_is_that_of_its_patients(run: Run) -> None:
-    run("response", "protocol-of-dataset", "set", "--criterion", "volume-recist-sphere", "--reason", "the trial's")
+    change = (
+        "response",
+        "protocol-of-dataset",
+        "set",
+        "--criterion",
+        "volume-recist-sphere",
+        "--reason",
+        "the trial's",
+    )
+    assert f"P1: {DAY2} from PD to SD" in run(*change, fails=True)
+    assert run("response", "show", "P1")["protocol"]["set_by"] is None, "nothing was done"
+    done = run(*change, "--confirm")
+    assert {"timepoint": DAY2, "before": "PD", "after": "SD"} in done["flips"]["P1"]
     protocol = run("response", "show", "P1")["protocol"]
     assert (protocol["criterion"], protocol["set_for"]) == ("volume-recist-sphere", "data set set")
     assert run("patient", "timeline", "P1")["protocol"] == "volume-recist-sphere"

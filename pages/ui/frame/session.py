@@ -250,5 +250,16 @@ MASK_TIMEPOINT = SessionKey("mask-timepoint", str, "patient")
 IMPORTED_MASK = SessionKey("mask-arrived", str, "patient")
 FILES_FOR_PATIENT = SessionKey("files-for-patient", str, "uploader")
 
+# Forms of Trajectory
+PROTOCOL_FIELD: SessionKey[object] = SessionKey("protocol-field", object, "patient", "turn", "field")
+PROTOCOL_TURN = SessionKey("protocol-turn", int, "patient")
+PROTOCOL_TOLD = SessionKey("protocol-told", str, "patient")
+DATASET_PROTOCOL: SessionKey[object] = SessionKey("dataset-protocol", object, "dataset", "turn", "field")
+EVENT_FORM = SessionKey("event-form", str, "patient")
+EVENT_CHOSEN = SessionKey("event-chosen", str, "patient", "form")
+EVENT_FIELD: SessionKey[object] = SessionKey("event-field", object, "patient", "turn", "form", "field")
+EVENT_TURN = SessionKey("event-turn", int, "patient")
+EVENT_TOLD = SessionKey("event-told", str, "patient")
+
 # Every page with figures
 PICTURE_FORMAT = SessionKey("picture-format", str)

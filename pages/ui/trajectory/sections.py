@@ -12,9 +12,11 @@ import streamlit as st
 
 from pages.ui.frame import address, session
 from pages.ui.trajectory import (
+    events_panel,
     fits_panel,
     forecast_panel,
     growth_panel,
+    protocol_panel,
     response_panel,
     scenario_panel,
     stored_forecasts_panel,
@@ -61,6 +63,17 @@ SECTIONS = (
         "Response",
         "Response by visit and by criterion",
         lambda shown: response_panel.table(shown.state.response),
+    ),
+    Section(
+        "Protocol",
+        "Protocol: criterion, baseline and targets",
+        lambda shown: protocol_panel.show(shown.store, shown.state.timeline),
+    ),
+    Section(
+        "Events",
+        "Events: treatments, status, what became of the patient",
+        lambda shown: events_panel.show(shown.store, shown.state.timeline),
+        lambda shown: len(shown.state.events),
     ),
     Section("Forecast check", "Forecast: how far to trust it", _forecast),
     Section(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from core.twin.event_states import ClinicalStatus, clinical_status_at, dexamethasone_mg_at
+from core.twin.event_states import dexamethasone_mg_at
 from tests.clinic import event
 
 
@@ -28,14 +28,3 @@ def dose(day, drug, mg):
 )
 def test_a_dose_holds_until_another_of_its_drug_and_is_told_as_dexamethasone(events, expected):
     assert dexamethasone_mg_at(events, "2024-01-20") == (None if expected is None else pytest.approx(expected))
-
-
-def test_the_status_said_last_counts_and_of_what_was_not_said_nothing_is_taken_from_before():
-    events = [
-        event("2024-01-01", "clinical-status", {"ecog": 1, "course": "stable"}),
-        event("2024-01-10", "clinical-status", {"kps": 70}),
-        event("2024-01-15", "clinical-status", "walks well"),
-    ]
-    assert clinical_status_at(events, "2023-12-31") is None
-    assert clinical_status_at(events, "2024-01-05") == ClinicalStatus("2024-01-01", 1, None, "stable")
-    assert clinical_status_at(events, "2024-01-20") == ClinicalStatus("2024-01-10", None, 70, None)

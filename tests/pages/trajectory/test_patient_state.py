@@ -1,4 +1,4 @@
-"""What the trajectory shows is computed once for a state of the store; an edit makes another, for nobody else's eyes."""
+"""What the trajectory shows is computed once for a state of the store; an edit makes another, for its own reader."""
 
 from __future__ import annotations
 
