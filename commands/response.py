@@ -14,6 +14,7 @@ from core.errors import InputError
 
 if TYPE_CHECKING:
     from core.remembered.protocols import Flip, FollowedLesion, ResponseProtocol, StoredProtocol
+    from core.remembered.untyped import JsonDict
 
 app = group("response", "Response: what each visit is called, and by which criterion, baseline and lesions.")
 
@@ -34,7 +35,7 @@ def show(session: Session, patient: Patient) -> object:
     session.store.patients.require(patient)
     found, unheard = responses_of(session.store, patient), unheard_days(session.store, patient)
     if found is None:
-        nothing = {"protocol": None, "responses": [], "other_criteria": {}, "criteria_disagree": []}
+        nothing: JsonDict = {"protocol": None, "responses": [], "other_criteria": {}, "criteria_disagree": []}
         return {"patient_id": patient, **nothing, "assessments_without_a_visit": unheard}
     return {
         "patient_id": patient,

@@ -5,7 +5,7 @@ import streamlit as st
 from core.twin.timeline import patient_timeline
 from pages.ui.compare import comparing, readers_panel, registration_panel
 from pages.ui.compare.comparing import READERS, REGISTRATION, TIMEPOINTS, VERSIONS
-from pages.ui.frame import address, opening, resources, session, shell, visible
+from pages.ui.frame import address, measured, opening, session, shell, visible
 from pages.ui.shared.text import plain
 from pages.ui.viewer import wide_page
 
@@ -28,7 +28,7 @@ with shell.guarded():
                 shell.go_to("intake")
             st.stop()
         days = comparing.choose_pair(store, patient, first_choice, second_choice)
-        found = resources.aligned(store, patient, *days)
+        found = measured.aligned(store, patient, *days)
     if what == REGISTRATION:
         registration_panel.registration_panel(store, patient, days, found, shell.person())
     elif what == TIMEPOINTS:

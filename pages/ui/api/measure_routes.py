@@ -19,7 +19,7 @@ from core.strict import Strict, read_strictly
 from core.types import Grid
 from pages.ui.api.answers import NO_STORE, problem
 from pages.ui.api.scan_routes import API
-from pages.ui.frame import resources
+from pages.ui.frame import measured
 from pages.ui.guard import rights
 from pages.ui.guard.guard import Asked, ByToken, Denied, guarded
 from pages.ui.shared.flip_notice import flip_words
@@ -85,7 +85,7 @@ def _check_lesion(store: SeenStore, patient_id: str, lesion_id: str | None) -> N
 def get_diameters(asked: Asked) -> Response:
     """GET -> the longest diameter and its perpendicular of each label, of its longest piece, with their ends."""
     record = asked.mask(asked.parameter("mask_id"))
-    return JSONResponse({"lesions": resources.lesion_diameters(record)}, headers=NO_STORE)
+    return JSONResponse({"lesions": measured.lesion_diameters(record)}, headers=NO_STORE)
 
 
 MEASURE_ROUTES = [

@@ -17,7 +17,7 @@ from core.twin.timeline import PatientTimeline
 from core.twin.timeline_cells import Cell
 from core.twin.timeline_changes import interval_change
 from core.types import MM3_PER_ML, MaskRecord
-from pages.ui.frame import address, opening, resources, session
+from pages.ui.frame import address, measured, opening, resources, session
 from pages.ui.review.review_panel import DICE_HELP, HD95_HELP
 from pages.ui.shared.lost_files import file_problem
 from pages.ui.shared.text import cells, lesion_words, plain
@@ -148,7 +148,7 @@ def motion(found: StoredTransform) -> tuple[float, float]:
 def show_mask_diff(first: MaskRecord, second: MaskRecord) -> None:
     """The second version against the first, in numbers."""
     changed: MaskDiff = mask_diff(resources.load_mask(first), resources.load_mask(second))
-    apart: SurfaceDistances = resources.surface_distances(first, second)
+    apart: SurfaceDistances = measured.surface_distances(first, second)
     st.subheader(f"v{second.version} against v{first.version}", divider="gray")
     dice, added, removed, volume, border = st.columns(5)
     dice.metric("Dice", f"{changed.dice:.3f}", help=DICE_HELP)

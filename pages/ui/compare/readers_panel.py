@@ -13,7 +13,7 @@ from core.remembered.untyped import JsonObject
 from core.review.readers import CONSENSUS_METHOD, newest_by_reader
 from core.types import MM3_PER_ML, MaskRecord
 from pages.ui.compare import comparing
-from pages.ui.frame import address, opening, resources, session, shell
+from pages.ui.frame import address, measured, opening, session, shell
 from pages.ui.guard import rights
 from pages.ui.review.deciding import decision_form
 from pages.ui.shared.text import cells, lesion_words, plain
@@ -50,7 +50,7 @@ def readers_panel(store: SeenStore, patient: str, timepoint: str, person: str) -
             shell.go_to("review")
         return
     _pictures(store, patient, list(readings.values()), person)
-    found = resources.readers_of_timepoint(patient, timepoint, list(readings.values()), person)
+    found = measured.readers_of_timepoint(patient, timepoint, list(readings.values()), person)
     _agreement_table(found["agreement"])
     _consensus(store, patient, timepoint, readings, found, person)
     _adjudicate(store, patient, timepoint, readings, person)

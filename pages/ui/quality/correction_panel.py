@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import streamlit as st
 
 from core.remembered.untyped import JsonDict, JsonObject, TableRow
-from pages.ui.frame import resources
+from pages.ui.frame import measured
 from pages.ui.shared.text import cells
 from store import SeenStore
 
@@ -25,7 +25,7 @@ def correction_panel(store: SeenStore) -> None:
     if not any(record.status == "accepted" for record in records):
         st.info("Nothing was accepted yet: there is nothing to compare with.")
         return
-    found = resources.correction(records)
+    found = measured.correction(records)
     st.dataframe(
         cells([_summary(row) for row in found["summary"]]),
         hide_index=True,

@@ -12,7 +12,7 @@ from core.report.csv_text import csv_text
 from core.review.measure_table import csv_rows, definition, measure_rows, not_known
 from core.review.scan_measures import ScanMeasure
 from core.types import MaskRecord
-from pages.ui.frame import resources
+from pages.ui.frame import measured
 from pages.ui.shared.text import cells, figure_text, plain
 from store import SeenStore
 
@@ -41,7 +41,7 @@ def measures_panel(store: SeenStore, record: MaskRecord | None) -> None:
 def measures_dialog(store: SeenStore, record: MaskRecord) -> None:
     """The table, why something in it is empty, and one lesion's histogram."""
     scans = store.scans.of(record.patient_id, record.timepoint)
-    found = resources.version_measures(record, scans)
+    found = measured.version_measures(record, scans)
     st.caption(f"{plain(record.patient_id)} on {plain(record.timepoint)}, version {record.version}")
     rows = measure_rows(record, found)
     shown = [name for name in rows[0] if not any(f" {word} (" in name for word in _IN_FILE_ALONE)]

@@ -14,7 +14,7 @@ from core.remembered.untyped import JsonDict
 from core.remembered.vocabulary import CANNOT_BE_JUDGED, DOUBTED_STATES
 from core.review.drawable import drawable_lesions
 from core.types import MM3_PER_ML, MaskRecord, Prompt
-from pages.ui.frame import address, resources, session, visible
+from pages.ui.frame import address, measured, session, visible
 from pages.ui.guard import rights
 from pages.ui.review.deciding import keep_version
 from pages.ui.shared.lost_files import file_problem
@@ -111,7 +111,7 @@ def show(
     panes, link = [Shown(timepoint, record, parent)], None
     if beside is not None:
         panes.append(Shown(beside, visible.best(store, patient, beside)))
-        link = linking(resources.aligned(store, patient, timepoint, beside))
+        link = linking(measured.aligned(store, patient, timepoint, beside))
     data = viewer_data(store, patient, panes, person, edit=may_draw(store, record, person), link=link)
     return viewer(data, key=f"viewer-{patient}-{timepoint}")
 
@@ -245,7 +245,7 @@ def history(store: SeenStore, patient: str, timepoint: str, record: MaskRecord |
 
     parent = visible.parent(store, record)
     if parent is not None and not (file_problem(store, parent) or file_problem(store, record)):
-        apart = resources.surface_distances(parent, record).hausdorff95_mm
+        apart = measured.surface_distances(parent, record).hausdorff95_mm
         st.subheader(f"v{record.version} against v{record.parent_version}", divider="gray")
         dice, delta, border = st.columns(3)  # not st.metric: its figures are too large for three in this panel
         dice.markdown(f":small[:gray[Dice]]  \n**{record.dice_vs_previous_version:.3f}**", help=DICE_HELP)

@@ -11,7 +11,7 @@ from core.lesions.surface import Surface
 from core.review.decisions import rejected_lesion_ids
 from core.review.identity import numbered_id
 from core.types import MaskRecord
-from pages.ui.frame import resources
+from pages.ui.frame import measured
 from pages.ui.review.deciding import lesion_name
 from pages.ui.shared.slices import NUMBERED, outline_rgb
 from pages.ui.shared.text import figure_text
@@ -30,7 +30,7 @@ def surface_panel(record: MaskRecord | None) -> None:
     if not panel.open:
         return
     with panel:
-        surfaces = resources.lesion_surfaces(record)
+        surfaces = measured.lesion_surfaces(record)
         names = {int(lesion["label"]): lesion_name(lesion) for lesion in record.lesions}
         lesion_of = {int(lesion["label"]): str(lesion["lesion_id"]) for lesion in record.lesions}
         out = {

@@ -24,14 +24,14 @@ def show(store: SeenStore, patient: str) -> None:
     set_before = store.protocols.of_dataset(dataset)
     newest = set_before[-1] if set_before else None
     turn = session.PROTOCOL_TURN.get(patient) or 0
-    with st.expander(f"Protocol of the data set {plain(dataset)}"):
-        st.caption(plain(of_dataset_words(dataset, newest)))
-        why_not = rights.why_not(store, store.person, "protocol.set")
-        if why_not is not None:
-            st.caption(plain(why_not))
-        # Its flips are those of every patient: nobody waits for them who does not ask.
-        elif st.toggle("Set it anew", key=session.DATASET_PROTOCOL.key(dataset, turn, "anew")):
-            _form(store, patient, dataset, newest, turn)
+    st.markdown(f"**Protocol of the data set {plain(dataset)}**")
+    st.caption(plain(of_dataset_words(dataset, newest)))
+    why_not = rights.why_not(store, store.person, "protocol.set")
+    if why_not is not None:
+        st.caption(plain(why_not))
+    # Its flips are those of every patient: nobody waits for them who does not ask.
+    elif st.toggle("Set it anew", key=session.DATASET_PROTOCOL.key(dataset, turn, "anew")):
+        _form(store, patient, dataset, newest, turn)
 
 
 def of_dataset_words(dataset: str, newest: StoredProtocol | None) -> str:

@@ -250,8 +250,8 @@ def _set_button(
 def _history(stored: Sequence[StoredProtocol]) -> None:
     if not stored:
         return
-    with st.expander(f"Set before ({len(stored)})"):
-        st.dataframe(cells([history_row(one) for one in reversed(stored)]), hide_index=True, width="stretch")
+    st.markdown(f"**Set before** ({len(stored)})")
+    st.dataframe(cells([history_row(one) for one in reversed(stored)]), hide_index=True, width="stretch")
 
 
 def history_row(one: StoredProtocol) -> TableRow:

@@ -10,7 +10,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from core.types import LabelMap, Volume
-from pages.ui.frame import resources
+from pages.ui.frame import measured, resources
 from pages.ui.review.measures_panel import histogram_figure
 from store import open_store
 from tests import clinic
@@ -72,7 +72,7 @@ def test_a_histogram_has_a_bar_a_bin(page: AppTest) -> None:
     del page
     store = resources.whole_store()
     (record,) = store.masks.of("KIM", DAY)
-    found = resources.version_measures(record, store.scans.of("KIM", DAY))
+    found = measured.version_measures(record, store.scans.of("KIM", DAY))
     (ct,) = [one for one in found.scans if one.channel == "CT"]
     assert ct.seen is not None
     assert ct.seen.histogram is not None

@@ -57,7 +57,7 @@ def said(page: AppTest) -> str:
 
 
 def told(store: Store) -> dict[str, Any]:
-    return {name: store.audit.entries()[-1][name] for name in ("action", "person", "payload")}  # type: ignore[literal-required]
+    return {name: store.audit.entries()[-1][name] for name in ("action", "person", "payload")}
 
 
 def test_a_treatment_that_flips_a_call_needs_the_click_and_is_in_the_audit_with_it(clinic: Store) -> None:

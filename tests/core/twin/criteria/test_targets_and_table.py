@@ -158,9 +158,11 @@ def test_rano_bm_tells_of_targets_in_one_slice_or_narrow_ones_and_of_those_of_wh
 
 
 def test_what_comes_after_progression_under_a_criterion_of_uptake_says_what_it_would_be_by_itself():
-    visits = [Visit(f"2025-0{n}-01", 30.0 * n, deauville=d, uptake_change=u) for n, d, u in (
-        (1, 5, None), (2, 5, "higher"), (3, 2, None),
-    )]  # fmt: skip
+    visits = [
+        Visit("2025-01-01", 0.0, deauville=5),
+        Visit("2025-02-01", 31.0, deauville=5, uptake_change="higher"),
+        Visit("2025-03-01", 59.0, deauville=2),
+    ]
     calls = calls_of(visits, Protocol("lugano", "2025-01-01"))
     assert [call.progressed_on for call in calls] == [None, "2025-02-01", "2025-02-01"]
     assert "by itself this visit would be CMR: Deauville 2" in calls[2].sentence
