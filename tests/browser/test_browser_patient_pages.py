@@ -92,9 +92,10 @@ def test_the_trajectory_is_of_accepted_masks_and_gives_verdict_rate_and_forecast
     metric(page, "Forecast in 12 weeks", f"last value {2200 * clinic.VOXEL_ML:.1f} mL")
     shows(page, "How good it is on this patient is not known")
     expect(page.get_by_test_id("stPlotlyChart").first).to_contain_text("doxorubicin (ongoing)")
+    hands.unfold(page, "Every step: what changed between visits")
     table(page, "within noise")
+    hands.unfold(page, "Points: where every number comes from")
     with page.expect_download() as download:
-        hands.unfold(page, "Points: where every number comes from")
         page.get_by_role("button", name="Download points (CSV)").click()
     download.value.save_as(tmp_path / "points.csv")
     rows = list(csv.DictReader((tmp_path / "points.csv").open()))

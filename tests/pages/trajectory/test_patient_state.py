@@ -1,4 +1,4 @@
-"""What the trajectory shows is computed once for a state of the store; an edit makes another, for its own reader."""
+"""What the trajectory shows is computed once for a state of the store and a person; every edit makes another."""
 
 from __future__ import annotations
 
