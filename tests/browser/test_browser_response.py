@@ -52,7 +52,7 @@ def test_a_treatment_and_a_protocol_are_set_and_what_flips_is_confirmed_and_stay
     expect(page.get_by_text("Entered.")).to_be_visible()
 
     page.goto(f"{dashboard.url}/trajectory?patient_id=KIM&tab=Protocol")
-    expect(page.get_by_text("Nobody has set a protocol")).to_be_visible()
+    expect(page.get_by_text("Nobody has set a protocol: RECIST 1.1")).to_be_visible()
     hands.choose(page.get_by_role("combobox", name="Criterion", exact=True), "iRECIST")
     hands.choose(page.get_by_role("combobox", name="Baseline"), DAYS[0])
     page.get_by_role("radio", name="chosen here").click()

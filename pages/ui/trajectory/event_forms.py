@@ -123,7 +123,7 @@ def _choose(patient: str, form: str, standing: Sequence[EventRecord], label: str
     chosen = st.selectbox(
         label,
         list(by_id),
-        format_func=lambda name: plain(f"{by_id[name].date} {event_text(by_id[name])}"),
+        format_func=lambda name: f"{by_id[name].date} {event_text(by_id[name])}",
         key=key,
     )
     return by_id[chosen]

@@ -59,7 +59,8 @@ def show(store: SeenStore, timeline: PatientTimeline) -> None:
     except InputError as error:
         st.warning(f"The protocol that was set cannot be followed. {plain(error)}", icon=":material/warning:")
         in_force = None
-    st.caption(plain(whose(stored)))
+    why = "" if in_force is None else f" Baseline {in_force.protocol.baseline}: {in_force.baseline_why}."
+    st.caption(plain(f"{whose(stored)}{why}"))
     new = _form(timeline, stored, in_force)
     _set_button(store, timeline, stored, new)
     _history(store.protocols.history(patient))
@@ -71,7 +72,7 @@ def whose(stored: StoredProtocol | None) -> str:
     if stored is None:
         return "Nobody has set a protocol: RECIST 1.1 with a proposed baseline and targets is assumed."
     whom = "this patient" if stored.patient_id else f"the data set {stored.dataset}"
-    return f"Set for {whom} by {stored.person} on {stored.created_at[:10]}: {stored.reason}"
+    return f"Set for {whom} by {stored.person} on {stored.created_at[:10]}: {stored.reason.rstrip('.')}."
 
 
 def _form(
@@ -91,12 +92,12 @@ def _form(
     )
     proposed = ""
     if in_force is not None and said.baseline is None:
-        proposed = f": {in_force.protocol.baseline}, {in_force.baseline_why}"
+        proposed = f": {in_force.protocol.baseline}"
     baseline = second.selectbox(
         "Baseline",
         days,
         index=days.index(said.baseline) if said.baseline in days else 0,
-        format_func=lambda day: f"proposed{plain(proposed)}" if day == PROPOSED else plain(day),
+        format_func=lambda day: f"{PROPOSED}{proposed}" if day == PROPOSED else day,
         key=form.key("baseline"),
         help="The visit that changes are told against. Proposed: the last accepted one before treatment began.",
     )
