@@ -118,7 +118,7 @@ PLACES: list[tuple[str, dict[str, str]]] = [
             "lesion": "L2",
             "axis": "Linear",
             "weeks": "48",
-            "tab": "Not in the curve",
+            "tab": "Steps,Not in the curve",
         },
     ),
     ("lesions", {"patient_id": "KIM", "lesion": "L2", "timepoint": DAY, "version": "3"}),
@@ -127,6 +127,13 @@ PLACES: list[tuple[str, dict[str, str]]] = [
     ("quality", {"tab": "Mask gate"}),
     ("system", {"tab": "Audit log"}),
 ]
+
+
+def test_a_link_from_before_the_sections_opens_the_one_that_has_it_now(opened):
+    place = {"patient_id": "KIM", "tab": "Reliability"}
+    assert opened("trajectory", **place).query_params["tab"] == "Forecast check"
+    gone = opened("trajectory", patient_id="KIM", tab="Not in the curve (1)")
+    assert gone.query_params["tab"] == "Not in the curve"
 
 
 @pytest.mark.parametrize(("name", "place"), PLACES)

@@ -28,7 +28,7 @@ def summary(
     points: Sequence[VolumePoint], last: IntervalChange | None, ahead: Forecast, response: PatientResponses | None
 ) -> None:
     """Five numbers: the change since baseline and since nadir, what the volume last did, where it is, what may come."""
-    baseline, nadir, change, volume, future = st.columns([2, 2, 2, 2, 3])
+    baseline, nadir, change, volume, future = st.columns([9, 9, 14, 10, 15])
     _since(baseline, nadir, response)
     _last_change(change, points, last)
     volume.metric(
