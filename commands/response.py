@@ -34,7 +34,7 @@ def show(session: Session, patient: Patient) -> object:
     session.store.patients.require(patient)
     found, unheard = responses_of(session.store, patient), unheard_days(session.store, patient)
     if found is None:
-        nothing = {"protocol": None, "responses": [], "other_criteria": {}, "criteria_disagree": []}
+        nothing: dict[str, object] = {"protocol": None, "responses": [], "other_criteria": {}, "criteria_disagree": []}
         return {"patient_id": patient, **nothing, "assessments_without_a_visit": unheard}
     return {
         "patient_id": patient,
