@@ -41,12 +41,12 @@ class _Place:
 
 @dataclass(frozen=True)
 class _Write:
-    """What a button writes. Args: action: as the audit calls it; write: with the flips and how they were told."""
+    """What a button writes. Args: action: as the audit calls it; record: writes it, with what was foreseen."""
 
     action: str
     label: str
     done: str
-    write: Callable[[Foreseen], object]
+    record: Callable[[Foreseen], object]
 
 
 def today() -> dt.date:
@@ -61,14 +61,14 @@ def enter(store: SeenStore, timeline: PatientTimeline) -> None:
     date, kind = _day_and_kind(place, None, EventKind.DRUG_START)
     found = _checked(kind, date, _fields(place, kind, {}))
 
-    def write(seen: Foreseen) -> None:
+    def record(seen: Foreseen) -> None:
         if isinstance(found, CheckedEvent):
             said = (found.date, str(found.kind), found.detail)
             store.events.add(patient, *said, store.person, seen.flips, seen.told)
 
     events = None if isinstance(found, InputError) else events_with(store.events.of(patient), found, patient)
     problem = found if isinstance(found, InputError) else None
-    _finish(store, timeline, place, events, problem, _Write("event.added", "Enter this event", "Entered.", write))
+    _finish(store, timeline, place, events, problem, _Write("event.added", "Enter this event", "Entered.", record))
 
 
 def correct(store: SeenStore, timeline: PatientTimeline, standing: Sequence[EventRecord]) -> None:
@@ -82,7 +82,7 @@ def correct(store: SeenStore, timeline: PatientTimeline, standing: Sequence[Even
     found = _checked(kind, date, _fields(place, kind, kept))
     reason = _reason(place)
 
-    def write(seen: Foreseen) -> None:
+    def record(seen: Foreseen) -> None:
         if isinstance(found, CheckedEvent):
             said = (found.date, str(found.kind), found.detail)
             store.events.correct(old.event_id, *said, store.person, reason, seen.flips, seen.told)
@@ -91,7 +91,7 @@ def correct(store: SeenStore, timeline: PatientTimeline, standing: Sequence[Even
     if isinstance(found, CheckedEvent):
         events = events_with(store.events.of(patient), found, patient, old.event_id)
     problem = found if isinstance(found, InputError) else None
-    what = _Write("event.corrected", "Correct this event", "Corrected; the old one stays on record.", write)
+    what = _Write("event.corrected", "Correct this event", "Corrected; the old one stays on record.", record)
     _finish(store, timeline, place, events, problem, what)
 
 
@@ -175,11 +175,11 @@ def _field(key: str, one: Field, kept: object) -> object:
         whole = one.shape == "whole number"
         number = None if not isinstance(kept, int | float) else int(kept) if whole else float(kept)
         return st.number_input(
-            label, value=number, step=1 if whole else 0.1, format="%d" if whole else "%g", key=key, help=about
+            plain(label), value=number, step=1 if whole else 0.1, format="%d" if whole else "%g", key=key, help=about
         )
     if one.shape == "day":
         day = st.date_input(
-            label,
+            plain(label),
             value=parse_date(str(kept)) if kept else None,
             min_value=_EARLIEST,
             format="YYYY-MM-DD",
@@ -188,10 +188,10 @@ def _field(key: str, one: Field, kept: object) -> object:
         )
         return day.isoformat() if isinstance(day, dt.date) else None
     if not one.choices:
-        return st.text_input(label, value=str(kept or ""), key=key, help=about).strip()
+        return st.text_input(plain(label), value=str(kept or ""), key=key, help=about).strip()
     options = [*one.choices, *([str(kept)] if kept and kept not in one.choices else [])]
     return st.selectbox(
-        label,
+        plain(label),
         options,
         index=options.index(str(kept)) if kept else None,
         key=key,
@@ -229,13 +229,13 @@ def _finish(
         made_of = [(one.date, one.kind, str(one.detail)) for one in events]
         meant = confirmed_change(found, place.key(f"mean {made_of}"))
     state = rights.button(store, store.person, what.action, CONFIRM_FIRST if not meant else None, not meant)
-    if not st.button(what.label, type="primary", key=place.key("write"), **state) or not meant:
+    if not st.button(plain(what.label), type="primary", key=place.key("write"), **state) or not meant:
         return
     if problem is not None:
         st.error(plain(problem))
         return
     try:
-        what.write(found)
+        what.record(found)
     except TwinReviewError as error:
         st.error(plain(error))
         return

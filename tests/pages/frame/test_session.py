@@ -78,6 +78,7 @@ WRITTEN_IN_PLACE = (
     "'waiting-role'",
     "sign-in-",  # of one provider
     "{key}/{flip_words(flips)}",  # of one change
+    "{'; '.join(told)}",  # of one change of several patients
     "{key}-{",  # an uploader, emptied where the patient changes
     "name-confirmed-",  # of one question
     "paper-",  # a figure of the cohort on white

@@ -43,7 +43,7 @@ def ran(page: AppTest) -> AppTest:
 
 
 def one(widgets: Any, label: str) -> Any:
-    return next(widget for widget in widgets if widget.label == label)
+    return next(widget for widget in widgets if widget.label.replace("\\", "") == label)
 
 
 def form(page: AppTest, patient: str, name: str) -> AppTest:
