@@ -86,14 +86,14 @@ def test_a_length_is_drawn_kept_as_the_longest_diameter_and_told_in_the_response
     page.get_by_role("button", name="Keep measurement").click()
     expect(page.get_by_text("This changes the response.")).to_be_visible()
     page.get_by_role("button", name="Keep all the same measurement").click()
-    expect(page.get_by_text("Measurements (1)")).to_be_visible()
+    expect(page.get_by_text("Measured by hand (1)")).to_be_visible()
 
     hands.reload(page)
     opened(page, page.url)
     (kept,) = ask(page, "m.kept.map(({kept, points}) => ({...kept, points}))")
     assert kept["value"] == pytest.approx(length)
     assert (kept["lesion_id"], kept["sets"], kept["person"]) == ("L1", "longest diameter", "demo")
-    page.get_by_text("Measurements (1)").click()
+    page.get_by_text("Measured by hand (1)").click()
     expect(page.get_by_text("Longest diameter of L1, set by hand")).to_be_visible()
     with open_to_look(root) as store:
         told = timeline_report(store, "KIM")
@@ -110,7 +110,7 @@ def test_a_length_is_drawn_kept_as_the_longest_diameter_and_told_in_the_response
     page.get_by_text("I have seen what changes, and mean it").click()
     hands.settle(page)
     page.get_by_role("button", name="Withdraw it").click()
-    expect(page.get_by_text("Measurements (0)")).to_be_visible()
+    expect(page.get_by_text("Measured by hand (0)")).to_be_visible()
     hands.settle(page)
     assert ask(page, "m.kept.length") == 0
 

@@ -6,8 +6,9 @@ baseline lesion must be hot enough: 1.5 times the liver's mean + 2 SD. The two l
 and 0.3 SUL; else, or where a liver is not known, NE, unless a new lesion is there. What comes after progression is PMD
 until a person sets another baseline, as under RECIST (assumed).
 
-Source: Wahl 2009, 10.2967/jnumed.108.057307, not re-read; its table was read in PMC2938069, table 3. Not re-read, so
-assumed: 1.5 x mean + 2 SD, the livers' 20 % and 0.3 SUL, baseline (not nadir) as what PMD is told against.
+Source: Wahl 2009, 10.2967/jnumed.108.057307, not re-read; its table was read in PMC2938069, table 3, 1.5 x mean + 2 SD
+in PMC6047783, table 12, and the livers' 20 % and 0.3 SUL in PMC4377159, table 2. Assumed: baseline (not nadir) as what
+PMD is told against.
 """
 
 from __future__ import annotations

@@ -20,7 +20,7 @@ _HOW = "Draw one with Length (7), Angle (8) or ROI (9) beside the picture, and k
 def measurement_panel(store: SeenStore, patient: str, timepoint: str, person: str) -> None:
     """An expander with those that stand, newest first."""
     kept = [one for one in reversed(store.measurements.of(patient)) if one.timepoint == timepoint]
-    label = f"Measurements ({len(kept)})"
+    label = f"Measured by hand ({len(kept)})"
     panel = st.expander(label, key=f"measurements-{patient}-{timepoint}", icon=":material/straighten:")
     with panel:
         if done := session.MEASUREMENT_WITHDRAWN.take(patient, timepoint):

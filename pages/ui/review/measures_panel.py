@@ -28,16 +28,17 @@ def measures_panel(store: SeenStore, record: MaskRecord | None) -> None:
     if record is None or not record.lesions:
         return
     pressed = st.button(
-        "Measures",
-        icon=":material/straighten:",
+        "Measures of the mask",
+        icon=":material/table_chart:",
         key=f"measures-{record.mask_id}",
         help="Volume, diameters, and what the scans show in each lesion: HU, SUV, compartments.",
+        width="stretch",
     )
     if pressed:
         measures_dialog(store, record)
 
 
-@st.dialog("Measures", width="large")
+@st.dialog("Measures of the mask", width="large")
 def measures_dialog(store: SeenStore, record: MaskRecord) -> None:
     """The table, why something in it is empty, and one lesion's histogram."""
     scans = store.scans.of(record.patient_id, record.timepoint)

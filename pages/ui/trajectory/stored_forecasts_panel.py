@@ -73,7 +73,7 @@ def stored_forecasts_of_lesion(
 def everybody(store: SeenStore) -> None:
     """How the kept forecasts of all patients did, and each of them."""
     st.caption(
-        "Forecasts that somebody kept on the Trajectory page before the visit came (Forecast check, Keep this "
+        "Forecasts that somebody kept on the Trajectory page before the visit came (Forecast, Keep this "
         "forecast). Of several kept at one timepoint the first counts."
     )
     found = verify_forecasts(store)

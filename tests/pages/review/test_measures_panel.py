@@ -49,7 +49,7 @@ def opened(page: AppTest, patient: str) -> AppTest:
 
 def test_an_old_mask_is_measured_when_the_window_is_opened(page: AppTest) -> None:
     opened(page, "KIM")
-    next(one for one in page.button if one.label == "Measures").click().run()
+    next(one for one in page.button if one.label == "Measures of the mask").click().run()
     assert not page.exception
     table = page.dataframe[0].value
     (row,) = table.to_dict("records")
@@ -65,7 +65,7 @@ def test_an_old_mask_is_measured_when_the_window_is_opened(page: AppTest) -> Non
 
 def test_without_a_mask_there_is_nothing_to_measure(page: AppTest) -> None:
     opened(page, "LEO")
-    assert "Measures" not in [one.label for one in page.button]
+    assert "Measures of the mask" not in [one.label for one in page.button]
 
 
 def test_a_histogram_has_a_bar_a_bin(page: AppTest) -> None:
