@@ -36,17 +36,18 @@ def withdraw(
     confirm: Annotated[bool, typer.Option("--confirm", help="also where a call becomes another one")] = False,
 ) -> object:
     """Takes a measurement back; it stays on record. A call that becomes another one needs --confirm."""
-    from core.twin.hand_preview import flips_without
+    from core.remembered.flips import needs_confirming
+    from core.twin.hand_preview import foreseen_without
 
     store = session.store
     store.patients.require(patient)
     kept = store.measurements.by_id(measurement_id)
     if kept.patient_id != patient:
         raise InputError(f"Expected a measurement of {patient}, got another's. `measurement list {patient}` helps.")
-    flips = flips_without(store, kept)
-    if flips and not confirm:
-        moved = "; ".join(f"{one.timepoint} from {one.before or 'none'} to {one.after or 'none'}" for one in flips)
+    seen = foreseen_without(store, kept, session.person)
+    if (asked := needs_confirming(seen.flips)) and not confirm:
+        moved = "; ".join(f"{one.timepoint} from {one.before} to {one.after or 'none'}" for one in asked)
         raise InputError(f"That changes {moved}. Add --confirm if it is meant. Nothing was done.")
-    store.measurements.withdraw(measurement_id, session.person, reason, flips)
+    store.measurements.withdraw(measurement_id, session.person, reason, seen.flips, seen.told)
     now = store.measurements.by_id(measurement_id)
-    return {**now.to_json(), "words": now.words, "flips": [vars(flip) for flip in flips]}
+    return {**now.to_json(), "words": now.words, "flips": [vars(flip) for flip in seen.flips]}

@@ -7,8 +7,8 @@ import uuid
 from collections.abc import Sequence
 
 from core.errors import InputError, StoreError
+from core.remembered.flips import Flip, flips_said
 from core.remembered.hand_measurements import Drawn, HandMeasurement, Measured
-from core.remembered.protocols import Flip
 from core.remembered.untyped import JsonDict
 from store.database.connection import Row
 from store.ledger.writing import Change, LedgerBase
@@ -26,11 +26,14 @@ class Measurements:
     def __init__(self, ledger: LedgerBase) -> None:
         self._ledger = ledger
 
-    def add(self, drawn: Drawn, found: Measured, person: str, flips: Sequence[Flip] = ()) -> HandMeasurement:
+    def add(
+        self, drawn: Drawn, found: Measured, person: str, flips: Sequence[Flip] = (), flips_told: str = ""
+    ) -> HandMeasurement:
         """Keep what was drawn, with what it measures (`core.lesions.caliper.measured`, of the scan as it is stored).
 
         Args:
-            flips: calls that it changes, as the person was told and confirmed; for the audit.
+            flips: calls that it changes, for the audit; `core.twin.hand_preview` finds them.
+            flips_told: how the person was told of them; "" where there is none.
 
         Raises:
             StoreError: for a scan that is not there.
@@ -49,16 +52,18 @@ class Measurements:
         def build(at: str) -> Change:
             now = self._scan(drawn.scan_sha256)
             place = {"patient_id": now["patient_id"], "timepoint": now["timepoint"]}
-            return Change(values | place | {"flips": [vars(flip) for flip in flips]})
+            return Change(values | place | flips_said(flips, flips_told))
 
         self._ledger.write("measurement.added", person, build)
         return self.by_id(values["measurement_id"])
 
-    def withdraw(self, measurement_id: str, person: str, reason: str, flips: Sequence[Flip] = ()) -> None:
+    def withdraw(
+        self, measurement_id: str, person: str, reason: str, flips: Sequence[Flip] = (), flips_told: str = ""
+    ) -> None:
         """Take a measurement back; it stays on record, with who, when and why.
 
         Args:
-            reason: in words. flips: as of `add`.
+            reason: in words. flips, flips_told: as of `add`.
 
         Raises:
             InputError: without a reason.
@@ -76,7 +81,7 @@ class Measurements:
                     f"{found.withdrawn_reason}. Nothing was recorded."
                 )
             place = {"patient_id": found.patient_id, "timepoint": found.timepoint}
-            said = {"measurement_id": measurement_id, "reason": reason, "flips": [vars(flip) for flip in flips]}
+            said = {"measurement_id": measurement_id, "reason": reason, **flips_said(flips, flips_told)}
             return Change(said | place)
 
         self._ledger.write("measurement.withdrawn", person, build)

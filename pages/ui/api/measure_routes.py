@@ -12,6 +12,7 @@ from pydantic import Field
 from starlette.responses import JSONResponse, Response
 
 from core.errors import InputError, StoreError
+from core.remembered.flips import Flip, flip_words, needs_confirming
 from core.remembered.hand_measurements import Drawn, HandMeasurement, Kind, PlaneName, Sets
 from core.remembered.untyped import JsonDict
 from core.review.model_answers import Sha256
@@ -22,11 +23,18 @@ from pages.ui.api.scan_routes import API
 from pages.ui.frame import measured
 from pages.ui.guard import rights
 from pages.ui.guard.guard import Asked, ByToken, Denied, guarded
-from pages.ui.shared.flip_notice import flip_words
 from store import SeenStore
 
-MAX_MEASUREMENT_BYTES = 4_000
+MAX_MEASUREMENT_BYTES = 40_000
 Place = Annotated[list[float], Field(min_length=3, max_length=3)]
+
+
+class FlipBody(Strict):
+    """A call that becomes another one, as it was told."""
+
+    timepoint: Annotated[str, Field(max_length=10)]
+    before: Annotated[str, Field(max_length=40)]
+    after: Annotated[str, Field(max_length=40)]
 
 
 class MeasurementBody(Strict):
@@ -38,7 +46,8 @@ class MeasurementBody(Strict):
     points_mm: Annotated[list[Place], Field(min_length=2, max_length=3)]
     lesion_id: Annotated[str, Field(max_length=12)] | None = None
     sets: Sets | None = None
-    confirmed: bool = False
+    #: The flips that the person was shown and confirmed.
+    confirmed: Annotated[list[FlipBody], Field(max_length=400)] = []
 
 
 def measurement_json(kept: HandMeasurement) -> JsonDict:
@@ -51,7 +60,7 @@ def measurement_json(kept: HandMeasurement) -> JsonDict:
 def keep(asked: Asked) -> Response:
     """POST what was drawn -> the measurement as it was kept; 409 with what flips, until it is confirmed."""
     from core.lesions.caliper import measured
-    from core.twin.hand_preview import flips_with
+    from core.twin.hand_preview import foreseen_with
 
     body = read_strictly(MeasurementBody, asked.body, MAX_MEASUREMENT_BYTES)
     if why := rights.why_not(asked.store, asked.person, "measurement.added"):
@@ -66,10 +75,12 @@ def keep(asked: Asked) -> Response:
     volume = asked.store.scans.load(scan) if body.kind == "roi" else None
     grid = Grid(scan.shape, nib.load(path).affine) if volume is None else volume.grid  # type: ignore[attr-defined]
     found = measured(drawn, grid, volume)
-    flips = flips_with(asked.store, asked.patient_id, scan.timepoint, drawn, found, asked.person)
-    if flips and not body.confirmed:
-        return problem(409, f"This changes the response. {flip_words(flips)}.", flips=[vars(flip) for flip in flips])
-    kept = asked.store.measurements.add(drawn, found, asked.person, flips)
+    seen = foreseen_with(asked.store, asked.patient_id, scan.timepoint, drawn, found, asked.person)
+    needed = needs_confirming(seen.flips)
+    if needed != tuple(Flip(one.timepoint, one.before, one.after) for one in body.confirmed):
+        words = flip_words(needed) or "none becomes another one"
+        return problem(409, f"This changes the response. {words}.", flips=[vars(flip) for flip in needed])
+    kept = asked.store.measurements.add(drawn, found, asked.person, seen.flips, seen.told)
     return JSONResponse(measurement_json(kept), headers=NO_STORE)
 
 

@@ -6,7 +6,7 @@ import streamlit as st
 
 from core.errors import TwinReviewError
 from core.remembered.hand_measurements import HandMeasurement
-from core.twin.hand_preview import flips_without
+from core.twin.hand_preview import foreseen_without
 from pages.ui.frame import session
 from pages.ui.guard import rights
 from pages.ui.shared.flip_notice import confirmed
@@ -57,12 +57,13 @@ def _withdraw(store: SeenStore, kept: HandMeasurement, person: str) -> None:
     reason = st.text_input(
         "Reason", key=session.MEASUREMENT_REASON.key(kept.measurement_id), max_chars=500, placeholder="why, in words"
     )
-    agreed = confirmed(flips_without(store, kept), f"flip-without-{kept.measurement_id}")
+    seen = foreseen_without(store, kept, person)
+    agreed = confirmed(seen.flips, f"flip-without-{kept.measurement_id}")
     wanted = rights.button(store, person, "measurement.withdrawn", disabled=not (agreed and reason.strip()))
     if not st.button("Withdraw it", key=f"withdraw-{kept.measurement_id}", type="primary", **wanted):
         return
     try:
-        store.measurements.withdraw(kept.measurement_id, person, reason.strip(), flips_without(store, kept))
+        store.measurements.withdraw(kept.measurement_id, person, reason.strip(), seen.flips, seen.told)
     except TwinReviewError as error:
         st.error(plain(error))
         return

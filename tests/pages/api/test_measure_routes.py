@@ -112,9 +112,22 @@ def test_what_flips_is_told_first_and_is_in_the_audit_once_it_was_confirmed(clin
     assert first.json()["flips"] == [flip]
     assert f"{DAY2}: SD becomes PD" in first.json()["error"]
     assert clinic.measurements.of("P1") == []
-    assert keep(clinic, **longer, confirmed=True).status_code == 200
+    other = keep(clinic, **longer, confirmed=[{**flip, "after": "PR"}])
+    assert (other.status_code, other.json()["flips"]) == (409, [flip]), "what was confirmed is not what happens"
+    assert keep(clinic, **longer, confirmed=[flip]).status_code == 200
     (entry,) = [e for e in clinic.audit_log(5) if e["action"] == "measurement.added"]
-    assert entry["payload"]["flips"] == [flip]
+    assert (entry["payload"]["flips"], entry["payload"]["flips_told"]) == ([flip], "confirmed")
+
+
+def test_who_reads_the_patient_blind_is_told_no_flip(clinic: Store) -> None:
+    clinic.readings.set_blind("P1", DAY1, True, "demo")
+    clinic.people.add("bea", "reader", by="demo")
+    longer = {"lesion_id": "L1", "sets": "longest diameter", "day": DAY2}
+    answer = keep(clinic, "bea", **longer)
+    assert answer.status_code == 200, answer.text
+    (entry,) = [e for e in clinic.audit_log(5) if e["action"] == "measurement.added"]
+    assert "flips" not in entry["payload"] or entry["payload"]["flips"] == []
+    assert entry["payload"]["flips_told"].startswith("not shown")
 
 
 def test_the_diameters_of_a_mask_come_with_their_ends(clinic: Store) -> None:

@@ -325,7 +325,14 @@ export interface Refusal {
   person?: string;
   saved_at?: string;
   /** what a measurement would change, until it is confirmed */
-  flips?: { timepoint: string; before: string; after: string }[];
+  flips?: Flip[];
+}
+
+/** A visit whose call becomes another one. */
+export interface Flip {
+  timepoint: string;
+  before: string;
+  after: string;
 }
 
 /** What a draft reads of the editor when it sends. */

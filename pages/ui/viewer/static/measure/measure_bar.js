@@ -59,7 +59,7 @@ export class MeasureBar {
 
   /** @param {Drawing} drawing */
   keptParts({ kept }) {
-    const said = `Kept by ${kept?.person} on ${kept?.created_at.slice(0, 10)}. It is withdrawn under Measurements.`;
+    const said = `Kept by ${kept?.person} on ${kept?.created_at.slice(0, 10)}. It is withdrawn in Review, under Measured by hand.`;
     return [
       element("span", {}, `${kept?.words}. ${said}`),
       this.button("Close", "Close", () => this.measuring.choose(null)),
@@ -71,7 +71,7 @@ export class MeasureBar {
       element("span", { className: "warn" }, this.measuring.flips),
       this.button("Keep all the same", "Keep it; that it changes the response is recorded", () => this.keep()),
       this.button("No", "Do not keep it", () => {
-        this.measuring.flips = "";
+        this.measuring.forget();
         this.show();
       }),
     ];

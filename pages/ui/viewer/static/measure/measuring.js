@@ -5,7 +5,7 @@ import { MeasureBar } from "./measure_bar.js";
 import { drawMeasurements, drawOne, isOn } from "./measure_drawing.js";
 import { measureTools } from "./measure_tools.js";
 
-/** @import { Drawing, KeptMeasurement, MeasurementSets } from "../lib/types.d.ts" */
+/** @import { Drawing, Flip, KeptMeasurement, MeasurementSets } from "../lib/types.d.ts" */
 /** @import { Series } from "../lib/series.js" */
 /** @import { Pane } from "../view/pane.js" */
 /** @import { Viewer } from "../view/viewer.js" */
@@ -21,6 +21,8 @@ export class Measuring {
   asking = false;
   /** what flips if it is kept, in words, until that is answered */
   flips = "";
+  /** @type {Flip[]} the same, as the server told them and wants them back */
+  shownFlips = [];
 
   /** @param {Viewer} viewer */
   constructor(viewer) {
@@ -58,15 +60,21 @@ export class Measuring {
 
   /** @param {Drawing | null} drawing */
   choose(drawing) {
-    if (this.chosen !== drawing) this.flips = "";
+    if (this.chosen !== drawing) this.forget();
     this.chosen = drawing;
     this.bar?.show();
     this.viewer.draw();
   }
 
+  /** Nothing is confirmed any more. */
+  forget() {
+    this.flips = "";
+    this.shownFlips = [];
+  }
+
   /** One end was moved: what flips is another thing now. */
   flipsChanged() {
-    this.flips = "";
+    this.forget();
     this.bar.show();
   }
 
@@ -103,7 +111,7 @@ export class Measuring {
     const { chosen, viewer } = this;
     if (!chosen || chosen.kept || this.asking) return;
     const { kind, plane, points, scan, timepoint } = chosen,
-      confirmed = this.flips !== "";
+      confirmed = this.shownFlips;
     const body = { scan, kind, plane, points_mm: points, lesion_id: lesion, sets, confirmed };
     this.asking = true;
     this.bar.show();
@@ -113,13 +121,15 @@ export class Measuring {
       const kept = await answer.json();
       this.own = this.own.filter((one) => one !== chosen);
       this.kept = [...this.kept, keptDrawing(kept, timepoint)];
-      this.flips = "";
+      this.forget();
       if (this.chosen === chosen) this.choose(null);
       viewer.say(`Kept: ${kept.words}.`);
       viewer.emit("measured", { measurement_id: kept.measurement_id });
     } catch (error) {
-      if (error instanceof ServerError && error.refusal.flips && this.chosen === chosen) this.flips = error.message;
-      else viewer.say(messageOf(error));
+      if (error instanceof ServerError && error.refusal.flips && this.chosen === chosen) {
+        this.flips = error.refusal.flips.length ? error.message : "";
+        this.shownFlips = error.refusal.flips;
+      } else viewer.say(messageOf(error));
     } finally {
       this.asking = false;
       this.bar.show();
