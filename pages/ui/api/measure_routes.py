@@ -47,7 +47,7 @@ class MeasurementBody(Strict):
     lesion_id: Annotated[str, Field(max_length=12)] | None = None
     sets: Sets | None = None
     #: The flips that the person was shown and confirmed.
-    confirmed: Annotated[list[FlipBody], Field(max_length=400)] = []
+    confirmed: Annotated[tuple[FlipBody, ...], Field(max_length=400)] = ()
 
 
 def measurement_json(kept: HandMeasurement) -> JsonDict:
