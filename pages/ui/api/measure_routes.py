@@ -47,7 +47,7 @@ class MeasurementBody(Strict):
     lesion_id: Annotated[str, Field(max_length=12)] | None = None
     sets: Sets | None = None
     #: The flips that the person was shown and confirmed.
-    confirmed: Annotated[tuple[FlipBody, ...], Field(max_length=400)] = ()
+    confirmed: Annotated[list[FlipBody], Field(max_length=400)] | None = None
 
 
 def measurement_json(kept: HandMeasurement) -> JsonDict:
@@ -77,7 +77,7 @@ def keep(asked: Asked) -> Response:
     found = measured(drawn, grid, volume)
     seen = foreseen_with(asked.store, asked.patient_id, scan.timepoint, drawn, found, asked.person)
     needed = needs_confirming(seen.flips)
-    if needed != tuple(Flip(one.timepoint, one.before, one.after) for one in body.confirmed):
+    if needed != tuple(Flip(one.timepoint, one.before, one.after) for one in body.confirmed or []):
         words = flip_words(needed) or "none becomes another one"
         return problem(409, f"This changes the response. {words}.", flips=[vars(flip) for flip in needed])
     kept = asked.store.measurements.add(drawn, found, asked.person, seen.flips, seen.told)
