@@ -115,7 +115,9 @@ def summary(responses: Sequence[PatientResponse], places: Sequence[DeltaGenerato
     places; of several criteria, which are not pooled, a line each below."""
     groups = by_criterion(responses)
     days = [o.days_observed for o in responses]
-    places[3].metric("Median days in view", f"{median(days):.0f}", help=f"From {min(days):.0f} to {max(days):.0f}.")
+    places[3].metric(
+        "Median days", f"{median(days):.0f}", help=f"In view, a patient; from {min(days):.0f} to {max(days):.0f}."
+    )
     if len(groups) > 1:
         told = [f"**{plain(ABOUT[name].title)}**: {plain(_counted(group))}" for name, group in groups.items()]
         st.markdown("  \n".join(told), help=CALL_HELP)

@@ -105,7 +105,9 @@ def histogram_figure(measure: ScanMeasure) -> go.Figure:
     widths = [high - low for low, high in itertools.pairwise(edges)]
     figure = go.Figure(go.Bar(x=middles, y=counts, width=widths, hovertemplate="%{x:.3g}: %{y} voxels<extra></extra>"))
     if measure.seen.mean is not None:
-        figure.add_vline(x=measure.seen.mean, line_dash="dot", annotation_text=f"mean {measure.seen.mean:.3g}")
+        figure.add_vline(
+            x=measure.seen.mean, line_dash="dot", line_color="gray", annotation_text=f"mean {measure.seen.mean:.3g}"
+        )
     figure.update_layout(
         height=HISTOGRAM_PX,
         margin={"l": 10, "r": 10, "t": 24, "b": 10},

@@ -59,7 +59,7 @@ def _since(baseline: DeltaGenerator, nadir: DeltaGenerator, response: PatientRes
         place.metric(
             f"Since {name}",
             "absent" if gone else "not known" if changed is None else f"{changed:+z.0f} %",
-            delta=f"{_in_unit(reference, call.unit)} → {_in_unit(call.value, call.unit)}",
+            delta=f"{_number(reference, call.unit)} → {_number(call.value, call.unit)} {_unit(call.unit)}".rstrip(),
             delta_color="off",
             delta_arrow="off",
             help=f"The targets by {plain(measured)}. Baseline: {plain(response.in_force.protocol.baseline)}. "
@@ -67,12 +67,14 @@ def _since(baseline: DeltaGenerator, nadir: DeltaGenerator, response: PatientRes
         )
 
 
-def _in_unit(value: float | None, unit: str) -> str:
+def _number(value: float | None, unit: str) -> str:
     if value is None:
         return "?"
-    if unit == "mm3":
-        return f"{millilitres(value)} mL"
-    return f"{value:.1f} {unit}".rstrip()
+    return millilitres(value) if unit == "mm3" else f"{value:.1f}"
+
+
+def _unit(unit: str) -> str:
+    return "mL" if unit == "mm3" else unit
 
 
 def _last_change(place: DeltaGenerator, points: Sequence[VolumePoint], last: IntervalChange | None) -> None:

@@ -68,7 +68,7 @@ def test_everybody_is_there_the_worst_first(opened, root):
         "Responded": "1 of 6",
         "Progressed": "1 of 6",
         "Not evaluable": "0 of 6",
-        "Median days in view": "56",
+        "Median days": "56",
     }
     table = page.dataframe[-1].value
     assert list(table["Patient"]) == ["DORA", "ELLA", "FAY", "ANNA", "BEN", "ZOE"]
@@ -103,7 +103,7 @@ def test_patients_of_different_protocols_are_counted_apart(opened, root, tmp_pat
     with open_store(own) as store:
         store.protocols.set("BEN", ResponseProtocol("volume-beaumont"), "demo", "as the trial has it")
     page = opened(own)
-    assert list(metrics(page)) == ["Median days in view"]
+    assert list(metrics(page)) == ["Median days"]
     told = next(shown(text.value) for text in page.markdown if "best responses" in text.value)
     assert "**RECIST 1.1**: 1 of 5 progressed" in told
     assert "0 of 1 progressed; best responses: 1 PR" in told
