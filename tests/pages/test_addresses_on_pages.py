@@ -270,7 +270,7 @@ def test_versions_and_readers_compared_for_one_patient_are_not_those_of_another_
 
 
 def test_a_lesion_and_a_what_if_of_one_patient_are_not_those_of_another(opened):
-    app = opened("trajectory", patient_id="KIM", lesion="L2")
+    app = opened("trajectory", patient_id="KIM", lesion="L2", tab="What if")
     box(app, "Start in (weeks)").set_value(9).run()
     switch_to(app, "LEO")
     assert app.query_params["lesion"] == "total"

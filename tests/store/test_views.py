@@ -110,7 +110,7 @@ def in_brief(kind: Any, record: Any) -> Any:
     values = {name: getattr(record, name) for name in kind.__dataclass_fields__}
     if "lesions" in values:
         asked = ["lesion_id", "label", "voxels", "volume_mm3", "longest_diameter_mm", "centroid_mm", "rejected"]
-        asked += ["short_axis_mm", "longest_diameter_3d_mm", "slices"]
+        asked += ["short_axis_mm", "longest_diameter_3d_mm", "slices", "intensities", "compartments"]
         values["lesions"] = [{name: lesion.get(name) for name in asked} for lesion in record.lesions]
     if "metadata" in values and not {"simulated", "slice_thickness_mm"} & set(values["metadata"]):
         values["metadata"] = {}

@@ -127,7 +127,7 @@ def summary(responses: Sequence[PatientResponse], places: Sequence[DeltaGenerato
     places[0].metric(
         "Responded",
         f"{counts['CR'] + counts['PR']:d} of {n:d}",
-        help=f"Best response CR or PR. All best responses: {of}. {CALL_HELP}",
+        help=f"Best response CR or PR. All best responses: {plain(of)}. {CALL_HELP}",
     )
     places[1].metric(
         "Progressed", f"{_progressed(responses):d} of {n:d}", help="PD at an accepted timepoint, whatever came before."

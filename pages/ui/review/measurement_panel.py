@@ -49,7 +49,7 @@ def _row(store: SeenStore, kept: HandMeasurement, person: str, replaced: bool) -
     where = f"{kept.scan_id}, {kept.plane}"
     st.caption(plain(", ".join(part for part in (more, where, f"by {kept.person}, {kept.created_at[:10]}") if part)))
     state = rights.button(store, person, "measurement.withdrawn", "Take it back; it stays on record")
-    with st.popover("Withdraw", disabled=state["disabled"], help=state["help"]):
+    with st.popover("Withdraw", **state):
         _withdraw(store, kept, person)
 
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import streamlit as st
 
 from pages.ui.frame import address, session
+from pages.ui.shared.text import plain
 from pages.ui.trajectory import (
     events_panel,
     fits_panel,
@@ -112,7 +113,8 @@ def draw(shown: Shown) -> None:
     """All of them; of a folded one its title alone."""
     for section in SECTIONS:
         count = "" if section.count is None else f" ({section.count(shown)})"
-        box = st.expander(f"{section.title}{count}", key=session.TRAJECTORY_OPEN.key(section.name), on_change="rerun")
+        title, key = f"{plain(section.title)}{plain(count)}", session.TRAJECTORY_OPEN.key(section.name)
+        box = st.expander(title, key=key, on_change="rerun")
         if box.open:
             with box:
                 section.show(shown)

@@ -51,15 +51,15 @@ def _since(baseline: DeltaGenerator, nadir: DeltaGenerator, response: PatientRes
         (nadir, "nadir", None if call is None else call.nadir),
     ):
         if call is None or response is None:
-            place.metric(f"Since {name}", "–", help="A response needs a visit after the baseline.")
+            place.metric(f"Since {plain(name)}", "–", help="A response needs a visit after the baseline.")
             continue
         measured = ABOUT[call.criterion].title
         changed = percent(call.value, reference)
         gone = call.value == 0 and reference == 0
         place.metric(
-            f"Since {name}",
+            f"Since {plain(name)}",
             "absent" if gone else "not known" if changed is None else f"{changed:+z.0f} %",
-            delta=f"{_number(reference, call.unit)} → {_number(call.value, call.unit)} {_unit(call.unit)}".rstrip(),
+            delta=plain(f"{_number(reference, call.unit)} → {_number(call.value, call.unit)} {_unit(call.unit)}"),
             delta_color="off",
             delta_arrow="off",
             help=f"The targets by {plain(measured)}. Baseline: {plain(response.in_force.protocol.baseline)}. "
@@ -89,7 +89,7 @@ def _last_change(place: DeltaGenerator, points: Sequence[VolumePoint], last: Int
     place.metric(
         label,
         told,
-        delta=f"since {last.from_timepoint}",
+        delta=f"since {plain(last.from_timepoint)}",
         delta_color="off",
         delta_arrow="off",
         help=f"Of the volume. {growth_panel.VERDICT_HELP} Rule: {plain(change.rule)}. {plain(change.why)}",

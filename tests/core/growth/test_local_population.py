@@ -77,7 +77,7 @@ class Remembered:
         self.decisions = SimpleNamespace(of=lambda patient: [], to_affirm=dict)
         self.verdicts = SimpleNamespace(of_masks=lambda patient: [], of_scans=lambda patient: [])
         self.reference_sets = ReferenceSetsInMemory()
-        self.links = self.transforms = SimpleNamespace(of=lambda patient: [])
+        self.links = self.transforms = self.measurements = SimpleNamespace(of=lambda patient: [])
         self.readings = SimpleNamespace(is_blind=lambda patient, day: False)
 
     def all(self):

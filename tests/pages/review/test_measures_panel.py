@@ -51,7 +51,7 @@ def test_an_old_mask_is_measured_when_the_window_is_opened(page: AppTest) -> Non
     opened(page, "KIM")
     next(one for one in page.button if one.label == "Measures of the mask").click().run()
     assert not page.exception
-    table = page.dataframe[0].value
+    table = next(one.value for one in page.dataframe if "PET SUVmax" in one.value)
     (row,) = table.to_dict("records")
     assert row["Lesion"] == "L1"
     assert row["Volume (mL)"] == pytest.approx(800 * clinic.VOXEL_ML)

@@ -33,6 +33,8 @@ def clinic(store: Store, monkeypatch: pytest.MonkeyPatch) -> Store:
 def opened(person: str = "ann", patient: str = "P1") -> AppTest:
     page = AppTest.from_file(str(PAGE), default_timeout=200)
     page.session_state["who"], page.session_state["patient_id"] = person, patient
+    for section in ("Protocol", "Events"):
+        page.session_state[session.TRAJECTORY_OPEN.key(section)] = True
     return ran(page)
 
 
