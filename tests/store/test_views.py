@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -105,13 +106,26 @@ def test_a_version_is_as_odd_as_its_oddest_lesion_by_the_newest_verdict(store: S
     assert (row.p_value, row.flagged, row.score, row.why) == (None, None, None, "")
 
 
+OF_INTENSITIES = ("unit", "voxels", "why", "mean", "suv_max", "suv_mean", "suv_peak", "mtv_ml", "tlg_g", "sul_peak")
+OF_COMPARTMENTS = ("name", "volume_mm3", "longest_diameter_mm", "short_axis_mm")
+
+
+def parts_in_brief(parts: Any, names: Sequence[str]) -> list[dict[str, Any]] | None:
+    return None if parts is None else [{name: part.get(name) for name in names} for part in parts]
+
+
 def in_brief(kind: Any, record: Any) -> Any:
     """What the cohort has of a record: what changes ask of lesions, and metadata that says one of two facts."""
     values = {name: getattr(record, name) for name in kind.__dataclass_fields__}
     if "lesions" in values:
         asked = ["lesion_id", "label", "voxels", "volume_mm3", "longest_diameter_mm", "centroid_mm", "rejected"]
-        asked += ["short_axis_mm", "longest_diameter_3d_mm", "slices", "intensities", "compartments"]
-        values["lesions"] = [{name: lesion.get(name) for name in asked} for lesion in record.lesions]
+        asked += ["short_axis_mm", "longest_diameter_3d_mm", "slices"]
+        values["lesions"] = [
+            {name: lesion.get(name) for name in asked}
+            | {"intensities": parts_in_brief(lesion.get("intensities"), OF_INTENSITIES)}
+            | {"compartments": parts_in_brief(lesion.get("compartments"), OF_COMPARTMENTS)}
+            for lesion in record.lesions
+        ]
     if "metadata" in values and not {"simulated", "slice_thickness_mm"} & set(values["metadata"]):
         values["metadata"] = {}
     return kind(**values)
