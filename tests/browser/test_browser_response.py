@@ -40,7 +40,7 @@ def test_a_treatment_and_a_protocol_are_set_and_what_flips_is_confirmed_and_stay
     page.keyboard.type(DAYS[1].replace("-", ""))  # each part goes on to the next
     page.keyboard.press("Escape")
     hands.settle(page)
-    drug = page.get_by_role("textbox", name="Drug *")
+    drug = page.get_by_role("textbox", name="Drug")
     drug.fill("doxorubicin")
     drug.press("Tab")
     hands.settle(page)

@@ -243,7 +243,7 @@ def test_a_stranger_is_refused_let_in_by_an_administrator_and_put_out_while_work
     eve.get_by_role("link", name="Worklist").click()
     heading(eve, "Your access was taken away")  # and of a page
     expect(eve.get_by_text("ANNA")).to_have_count(0)
-    eve.get_by_role("button", name="Sign out").click()
+    eve.get_by_test_id("stMainBlockContainer").get_by_role("button", name="Sign out").click()
     eve.get_by_role("button", name="End session").click(timeout=SLOW_MS)
     heading(eve, "Sign in")
 

@@ -465,7 +465,7 @@ def test_a_timepoint_without_a_pet_is_shown_in_slices_beside_a_projection(run):
             window: [0, 9]});
           const pane = (timepoint, scans) => ({title: timepoint, timepoint, simulated: null, scans, mask: null,
             reference: scans[0].sha256, shown: scans[0].sha256, against: null, lesions: [], offered: [],
-            next_label: 1});
+            next_label: 1, measurements: []});
           const panes = [pane('a', [scan('CT1', 'CT'), scan('PT1', 'PET')]), pane('b', [scan('CT2', 'CT')])];
           const data = {api: '/api/', token: 't', mode: 'timepoints', edit: false, presets: {}, panes, link: null,
             prompts: [], draft: null, colours: ['#ffffff']};
