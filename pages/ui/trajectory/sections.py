@@ -38,6 +38,7 @@ class Section:
     name: str
     title: str
     show: Callable[[Shown], None]
+    #: Not of what is changed in the section itself: under another title Streamlit folds it.
     count: Callable[[Shown], int] | None = None
 
 
@@ -74,7 +75,6 @@ SECTIONS = (
         "Events",
         "Events: treatments, status, what became of the patient",
         lambda shown: events_panel.show(shown.store, shown.state.timeline),
-        lambda shown: len(shown.state.events),
     ),
     Section("Forecast check", "Forecast: how far to trust it", _forecast),
     Section(
@@ -112,8 +112,8 @@ def settle() -> None:
 def draw(shown: Shown) -> None:
     """All of them; of a folded one its title alone."""
     for section in SECTIONS:
-        count = "" if section.count is None else f" ({section.count(shown)})"
-        title, key = f"{plain(section.title)}{plain(count)}", session.TRAJECTORY_OPEN.key(section.name)
+        count = "" if section.count is None else f" ({section.count(shown):d})"
+        title, key = f"{plain(section.title)}{count}", session.TRAJECTORY_OPEN.key(section.name)
         box = st.expander(title, key=key, on_change="rerun")
         if box.open:
             with box:
