@@ -33,6 +33,12 @@ SQL = re.compile(
     re.DOTALL,
 )
 CACHES = (Path("pages/ui/frame/resources.py"), Path("pages/ui/frame/measured.py"))
+#: Parts of the store whose writes may flip calls -> these writes. Decisions and links have one way of their own.
+EDITS = {
+    "events": {"add", "add_all", "correct", "withdraw"},
+    "protocols": {"set", "set_for_dataset"},
+    "measurements": {"add", "withdraw"},
+}
 
 
 # --- the contracts ---
@@ -180,6 +186,8 @@ def violations(path: Path, source: str) -> list[str]:
     for line, name in named_in_a_call(tree):
         if name.split(".")[0] in ours:
             found.append(f"{path}:{line} {name} is imported by a name in a call, which no contract sees")
+    if path.parts[0] in ("pages", "commands"):
+        found += [f"{path}:{line} an edit that does not hand on what it flips" for line in silent_edits(tree)]
     skip = docstrings(tree)
     for node in ast.walk(tree):
         if isinstance(node, ast.Attribute) and node.attr in ("cache_resource", "cache_data") and path not in CACHES:
@@ -189,6 +197,18 @@ def violations(path: Path, source: str) -> list[str]:
             if SQL.match(text) or (text[:1].islower() and SQL.match(text.upper())):
                 found.append(f"{path}:{node.lineno} SQL outside store: {text[:40]!r}")
     return found
+
+
+def silent_edits(tree: ast.AST) -> Iterator[int]:
+    """Lines that change what a response is told by, and do not say how their person was told what flips."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
+            part = node.func.value
+            name = part.attr if isinstance(part, ast.Attribute) else getattr(part, "id", "")
+            last = node.args[-1] if node.args else None
+            said = last.attr if isinstance(last, ast.Attribute) else getattr(last, "id", "")
+            if node.func.attr in EDITS.get(name, ()) and said != "told":
+                yield node.lineno
 
 
 def sources() -> list[Path]:
@@ -212,6 +232,8 @@ def test_every_file_keeps_the_rules_that_no_contract_says() -> None:
         ("pages/system.py", "store.db.execute('''\n  DELETE FROM jobs''')"),
         ("pages/review.py", "import streamlit as st\n@st.cache_data\ndef f(): ..."),
         ("pages/ui/shared/charts.py", "from streamlit import cache_resource"),
+        ("pages/ui/trajectory/event_forms.py", "store.events.withdraw(event_id, person, reason)"),
+        ("commands/response.py", "store.protocols.set(patient, new, person, reason, flips)"),
         ("cli.py", "import streamlit"),
         ("cli.py", "def f():\n    from pages.ui import resources"),
         ("cli.py", "from store import open_store"),
@@ -230,6 +252,7 @@ def test_a_planted_violation_is_caught(path: str, source: str) -> None:
         ("pages/worklist.py", "label = 'Select a patient from the list'"),
         ("pages/ui/frame/resources.py", "import streamlit as st\n@st.cache_resource\ndef f(): ..."),
         ("store/store.py", "q = 'SELECT 1 FROM t'"),
+        ("commands/event.py", "events.withdraw(event_id, person, reason, moved, told)"),
         ("cli.py", "from commands import running\nimport sys"),
     ],
 )

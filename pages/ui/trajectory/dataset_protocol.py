@@ -11,8 +11,9 @@ from core.twin.protocol_in_force import DEFAULT_CRITERION
 from core.twin.response_change import preview_dataset_protocol
 from pages.ui.frame import session
 from pages.ui.guard import rights
+from pages.ui.shared.edit_notice import CONFIRM_FIRST
 from pages.ui.shared.text import plain
-from pages.ui.trajectory.foreseen_notice import CONFIRM_FIRST, confirmed_of_many
+from pages.ui.trajectory.foreseen_notice import confirmed_of_many
 from store import SeenStore
 
 

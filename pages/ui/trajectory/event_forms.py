@@ -18,8 +18,9 @@ from core.twin.timeline import PatientTimeline
 from core.types import parse_date
 from pages.ui.frame import session
 from pages.ui.guard import rights
+from pages.ui.shared.edit_notice import CONFIRM_FIRST
 from pages.ui.shared.text import plain
-from pages.ui.trajectory.foreseen_notice import CONFIRM_FIRST, confirmed_change
+from pages.ui.trajectory.foreseen_notice import confirmed_change
 from store import SeenStore
 
 _COLUMNS = 3

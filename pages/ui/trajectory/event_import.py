@@ -15,9 +15,10 @@ from core.review.events import detail_text
 from core.twin.response_change import preview_new_events
 from pages.ui.frame import session
 from pages.ui.guard import rights, uploads
+from pages.ui.shared.edit_notice import CONFIRM_FIRST
 from pages.ui.shared.text import cells, plain
 from pages.ui.trajectory.event_forms import today
-from pages.ui.trajectory.foreseen_notice import CONFIRM_FIRST, confirmed_of_many
+from pages.ui.trajectory.foreseen_notice import confirmed_of_many
 from store import SeenStore
 
 #: Of the uploader: its name is about no patient, as a table may be of several.

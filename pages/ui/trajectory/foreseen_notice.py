@@ -10,7 +10,6 @@ from pages.ui.shared.flip_notice import confirmed
 from pages.ui.shared.text import plain
 
 BLIND = "You read some of this patient blind: what a change does to the response is not shown."
-CONFIRM_FIRST = "Say above that you mean what changes in the response."
 #: Patients whose calls are told one by one.
 _IN_SIGHT = 8
 

@@ -24,9 +24,10 @@ from core.twin.response_change import Foreseen, preview_protocol
 from core.twin.timeline import PatientTimeline
 from pages.ui.frame import session
 from pages.ui.guard import rights
+from pages.ui.shared.edit_notice import CONFIRM_FIRST
 from pages.ui.shared.text import cells, plain
 from pages.ui.trajectory import dataset_protocol
-from pages.ui.trajectory.foreseen_notice import CONFIRM_FIRST, confirmed_change
+from pages.ui.trajectory.foreseen_notice import confirmed_change
 from store import SeenStore
 
 PROPOSED = "proposed"
