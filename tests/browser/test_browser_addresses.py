@@ -162,6 +162,16 @@ def test_back_from_what_a_button_opened_is_the_page_of_the_button(dashboard, pag
     assert "leaving" not in place(page)
 
 
+def test_a_page_that_comes_with_the_old_ones_parameters_still_becomes_the_address(dashboard, page):
+    """Streamlit says so where the new page's own were taken back unsent: the next run had begun by then."""
+    page.goto(f"{dashboard.url}/cohort")
+    at(page, "cohort", tab="Best change")
+    expect(page.get_by_role("button", name="Open the trajectory")).to_be_visible(timeout=SLOW_MS)
+    hands.settle(page)
+    page.evaluate("() => history.pushState({}, '', '/trajectory' + location.search)")
+    assert page.evaluate("() => location.pathname + location.search") == "/trajectory"
+
+
 def test_an_unknown_place_says_so_and_its_offer_leads_on(dashboard, page):
     page.goto(f"{dashboard.url}/review?patient_id=KIM&timepoint={DAY}&version=8")
     sentence = f"There is no mask version “8” of KIM on {DAY}; there are 3, 2, 1."

@@ -59,15 +59,20 @@ _LEAVING = "leaving"
 # under the old page's name makes no entry.
 _SCRIPT = """
 function oneEntryAStep() {
-  const step = { onItsWay: true };
+  const step = { onItsWay: true, wentBack: false };
+  addEventListener("popstate", () => { step.wentBack = true; });
   const push = history.pushState.bind(history), replace = history.replaceState.bind(history);
   history.pushState = (state, title, url) => {
     const next = new URL(url ?? location.href, location.href), samePage = next.pathname === location.pathname;
     const leaving = next.searchParams.has("leaving");
     if (leaving && samePage) return;
     next.searchParams.delete("leaving");
-    // A run was under way when somebody went back: Streamlit puts its page before the parameters of theirs.
-    if (!samePage && location.search && next.search === location.search) return;
+    if (!samePage && location.search && next.search === location.search) {
+      // A run was under way when somebody went back: Streamlit puts its page before the parameters of theirs.
+      if (step.wentBack) return;
+      // The server took back what it said of the new page's place before it was sent: these are the old page's.
+      next.search = "";
+    }
     if (next.href === location.href) return replace(state, title, next);
     const said = [...new URLSearchParams(location.search)];
     const saysMore = said.every(([name, value]) => next.searchParams.get(name) === value);
@@ -82,7 +87,7 @@ export default function ({ data }) {
   // It is drawn anew with the last page's values, too, while the next one is on its way.
   const shown = new URLSearchParams(location.search), page = location.pathname.split("/").pop();
   if (page === data.page && Object.entries(data.place).every(([name, value]) => shown.get(name) === value))
-    window.twinAddress.onItsWay = false;
+    Object.assign(window.twinAddress, { onItsWay: false, wentBack: false });
 }
 """
 _render = st.components.v2.component("twin_address", html="<span></span>", js=_SCRIPT)
