@@ -76,6 +76,19 @@ def decision_line(decision: Decision, version: int) -> str:
         f"{_ICONS[decision.verdict]} **{plain(what)} {DONE[decision.verdict]}**: {plain(reason)}",
         f":small[:gray[{plain(decision.reviewer)} · {plain(when)} UTC]]",
     ]
+    if decision.answered:
+        lines.append(f":small[{plain(answered_words(decision))}]")
     if decision.comment:
         lines.append(f"*“{plain(decision.comment)}”*")
     return "  \n".join(lines)
+
+
+def answered_words(decision: Decision) -> str:
+    """Which doubts it answered: "overrules mask gate (doubtful: position)". Not escaped; "" for none."""
+    told = []
+    for doubt in decision.answered:
+        kinds = ", ".join(str(kind) for kind in doubt.get("kinds", ()))
+        stale = ", stale" if doubt.get("stale") else ""
+        told.append(f"{doubt['gate']} gate ({doubt['verdict']}{': ' + kinds if kinds else ''}{stale})")
+    verb = "overrules" if decision.verdict == "accept" else "upholds"
+    return f"{verb} {', '.join(told)}" if told else ""
