@@ -18,8 +18,6 @@ from store import SeenStore
 
 #: Of what was nearest so many are named.
 NAMED = 5
-_ICONS = {PASSES: ":green[:material/check_circle:]", DOUBTS: ":orange[:material/warning:]"}
-_NOT_KNOWN = ":orange[:material/help:]"
 _SCAN_HELP = "Does it look like those the network knows?"
 _MASK_HELP = "Compares it with masks that people accepted."
 
@@ -58,9 +56,13 @@ def verdict_panel(
 def verdict_words(verdict: GateVerdict) -> str:
     """A verdict as Markdown: what it is, since when it is stale, and why."""
     said = verdict.judgement
-    icon = _NOT_KNOWN if verdict.stale else _ICONS.get(said.verdict, _NOT_KNOWN)
+    icon = ":orange[:material/help:]"
+    if not verdict.stale and said.verdict == PASSES:
+        icon = ":green[:material/check_circle:]"
+    elif not verdict.stale and said.verdict == DOUBTS:
+        icon = ":orange[:material/warning:]"
     state = f"{said.verdict}, but stale" if verdict.stale else said.verdict
-    lines = [f"{icon} **{verdict.gate.capitalize()} gate: {state}**", f":small[{plain(said.reason)}]"]
+    lines = [f"{icon} **{plain(verdict.gate.capitalize())} gate: {plain(state)}**", f":small[{plain(said.reason)}]"]
     if verdict.stale:
         lines.append(":small[It was said of other files than those that are there now.]")
     return "  \n".join(lines)
