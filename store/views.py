@@ -14,6 +14,7 @@ from itertools import groupby
 from operator import itemgetter
 from typing import TypeVar
 
+from core.remembered.accepted import JudgedSince
 from core.remembered.links import LesionLink
 from core.remembered.lists import (
     ClosedRow,
@@ -28,6 +29,7 @@ from core.remembered.lists import (
 from core.remembered.rows import Event, MaskVerdict, ScanVerdict
 from core.review.identity import ChangedIds, with_lesion_ids
 from core.types import Decision
+from store import judged
 from store.database.connection import Row
 from store.ledger.writing import LedgerBase, value_of
 from store.records.links import Links
@@ -161,6 +163,10 @@ class Views:
             versions = tuple(_version(row) for row in (first, *others) if row["mask_id"] is not None)
             found.append(WorklistRow(patient, day, first["scan_result"], versions))
         return found
+
+    def judged_since(self, mask_id: str | None = None) -> list[JudgedSince]:
+        """Accepted versions about which a gate has spoken, or a scan was added, after they were accepted last."""
+        return judged.judged_since(self._db, mask_id)
 
     def decided_beside(self, person: str) -> list[VersionDecision]:
         """Decisions on whole versions of the timepoints of which this person accepted one, in order at each."""

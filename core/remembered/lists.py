@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from core.remembered.accepted import AcceptedSource
 from core.remembered.hand_measurements import HandMeasurement
 from core.remembered.links import LesionLink, StoredTransform
 from core.remembered.protocols import StoredProtocol
@@ -194,7 +195,7 @@ class VersionDecision:
     created_at: str
 
 
-class ViewSource(Protocol):
+class ViewSource(AcceptedSource, Protocol):
     """The lists."""
 
     def worklist(self) -> list[WorklistRow]: ...
