@@ -14,7 +14,7 @@ from itertools import groupby
 from operator import itemgetter
 from typing import TypeVar
 
-from core.remembered.accepted import JudgedSince
+from core.remembered.judged_versions import DoubtedVersion, JudgedSince
 from core.remembered.links import LesionLink
 from core.remembered.lists import (
     ClosedRow,
@@ -28,9 +28,9 @@ from core.remembered.lists import (
 )
 from core.remembered.rows import Event, MaskVerdict, ScanVerdict
 from core.review.identity import ChangedIds, with_lesion_ids
-from core.types import Decision
 from store import judged
 from store.database.connection import Row
+from store.ledger.stored_values import decision_of
 from store.ledger.writing import LedgerBase, value_of
 from store.records.links import Links
 from store.records.masks import Masks
@@ -168,6 +168,10 @@ class Views:
         """Accepted versions about which a gate has spoken, or a scan was added, after they were accepted last."""
         return judged.judged_since(self._db, mask_id)
 
+    def doubted(self) -> list[DoubtedVersion]:
+        """Versions whose doubts somebody answered, or that a gate may doubt now."""
+        return judged.doubted(self._db)
+
     def decided_beside(self, person: str) -> list[VersionDecision]:
         """Decisions on whole versions of the timepoints of which this person accepted one, in order at each."""
         return [VersionDecision(**row) for row in self._db.query(_DECIDED_BESIDE, [person])]
@@ -200,7 +204,7 @@ class Views:
         dates = self._by_patient(
             "SELECT patient_id, timepoint FROM timepoints ORDER BY timepoint", lambda row: str(row["timepoint"])
         )
-        acceptances = self._values(_ACCEPTANCES, Decision)
+        acceptances = self._by_patient(_ACCEPTANCES, decision_of)
         of_masks = self._values(_DOUBTED_MASKS, MaskVerdict, "result")
         of_scans = self._values(_DOUBTED_SCANS, ScanVerdict, "result")
         return [

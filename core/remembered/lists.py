@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from core.remembered.accepted import AcceptedSource
 from core.remembered.hand_measurements import HandMeasurement
+from core.remembered.judged_versions import JudgedSource
 from core.remembered.links import LesionLink, StoredTransform
 from core.remembered.protocols import StoredProtocol
 from core.remembered.rows import Event, MaskVerdict, ScanVerdict
@@ -195,7 +195,7 @@ class VersionDecision:
     created_at: str
 
 
-class ViewSource(AcceptedSource, Protocol):
+class ViewSource(JudgedSource, Protocol):
     """The lists."""
 
     def worklist(self) -> list[WorklistRow]: ...

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from core.remembered.accepted import JudgedSince
+from core.remembered.judged_versions import JudgedSince
 from core.remembered.judgements import UNJUDGED, GateVerdict
 from core.remembered.untyped import JsonObject
 from core.review.doubts import doubts_among, gate_verdicts

@@ -1,8 +1,8 @@
-"""What was accepted under an older mask gate is scored again when another comes into force: in the background, by the
-store itself. What the new gate says otherwise is stored, one entry a verdict; where that is a doubt, the worklist asks a
-person again (`core.review.doubted_since`).
+"""What was accepted under an older mask gate is scored again by the one in force, in the background.
 
-It can be stopped and taken up anywhere: a mask on which the gate says the same as the newest verdict is not written.
+The store does it by itself. What the new gate says otherwise is stored, one entry a verdict; where that is a doubt, the
+worklist asks a person again (`core.review.doubted_since`). It can be stopped and taken up anywhere: a mask on which the
+gate says the same as the newest verdict is not written.
 """
 
 from __future__ import annotations

@@ -39,6 +39,12 @@ def follow_reference(store: FittingStore) -> dict[str, Any]:
         return dict.fromkeys(("scored", "changed", "doubted", "not_scored"), 0) | {"gate": rescoring.in_force(store)}
     if store.vectors.accepted_count() <= fitting.SMALL:
         return rescoring.rescore(store, {})
+    return score_again(store)
+
+
+def score_again(store: FittingStore) -> dict[str, Any]:
+    """Score accepted masks by the gate of what is accepted by now, as a job with its row."""
+    fit_if_outdated(store)
     return run_inline(store, KIND, {"gate": rescoring.in_force(store)}, SYSTEM)
 
 

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from core.access import SYSTEM
-from core.errors import JobCancelled
+from core.errors import JobCancelled, StoreError
 from core.gates.mask import fitting, rescoring
 from core.jobs.jobs import run_inline
 from core.jobs.stages.mask_gate import fit_if_outdated
@@ -137,6 +137,23 @@ def test_a_mask_on_which_the_gate_fails_keeps_its_verdict_and_is_counted(
     assert found["not_scored"] == len([r for r in doubted.masks.of_all() if r.status == "accepted"])
     assert "were not scored again" in found["notes"][0]
     assert "odd" not in [record.getMessage() for record in caplog.records]
+
+
+def test_a_doubt_of_another_kind_is_affirmed_by_an_answer_which_supersedes_nothing(doubted: Store) -> None:
+    with pytest.raises(StoreError, match="accepted one already"):
+        doubted.decisions.decide("odd", DAY1, 1, "accept", "demo", *ANSWER)
+    rescoring.rescore(doubted, {})
+    proposed = add_mask(doubted, 5, patient="odd", day=DAY1)
+    with pytest.raises(StoreError, match="in your own words"):
+        doubted.decisions.decide("odd", DAY1, 1, "accept", "demo", "agrees")
+    affirmed = doubted.decisions.decide("odd", DAY1, 1, "accept", "demo", *ANSWER)
+    assert [one["gate"] for one in affirmed.answered] == ["scan", "mask"]
+    assert doubted.masks.version("odd", DAY1, proposed.version).status == "proposed"
+    assert doubted.masks.version("odd", DAY1, 1).status == "accepted"
+    assert "odd" not in [item.patient_id for item in work_items(doubted)]
+    with pytest.raises(StoreError, match="accepted one already"):
+        doubted.decisions.decide("odd", DAY1, 1, "accept", "demo", *ANSWER)
+    assert doubted.verify() == []
 
 
 def test_a_doubt_is_new_until_somebody_withdraws_the_version(doubted: Store) -> None:
