@@ -14,6 +14,7 @@ from itertools import groupby
 from operator import itemgetter
 from typing import TypeVar
 
+from core.remembered.judged_versions import DoubtedVersion, JudgedSince
 from core.remembered.links import LesionLink
 from core.remembered.lists import (
     ClosedRow,
@@ -27,6 +28,7 @@ from core.remembered.lists import (
 )
 from core.remembered.rows import Event, MaskVerdict, ScanVerdict
 from core.review.identity import ChangedIds, with_lesion_ids
+from store import judged
 from store.database.connection import Row
 from store.ledger.stored_values import decision_of
 from store.ledger.writing import LedgerBase, value_of
@@ -175,6 +177,14 @@ class Views:
             patient, day = place
             found.append(WorklistRow(patient, day, tuple(scans[place]), tuple(said[place]), versions))
         return found
+
+    def judged_since(self, mask_id: str | None = None) -> list[JudgedSince]:
+        """Accepted versions about which a gate has spoken, or a scan was added, after they were accepted last."""
+        return judged.judged_since(self._db, mask_id)
+
+    def doubted(self) -> list[DoubtedVersion]:
+        """Versions whose doubts somebody answered, or that a gate may doubt now."""
+        return judged.doubted(self._db)
 
     def decided_beside(self, person: str) -> list[VersionDecision]:
         """Decisions on whole versions of the timepoints of which this person accepted one, in order at each."""

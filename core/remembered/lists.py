@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from core.remembered.hand_measurements import HandMeasurement
+from core.remembered.judged_versions import JudgedSource
 from core.remembered.links import LesionLink, StoredTransform
 from core.remembered.protocols import StoredProtocol
 from core.remembered.rows import Event, MaskVerdict, ScanVerdict
@@ -204,7 +205,7 @@ class VersionDecision:
     created_at: str
 
 
-class ViewSource(Protocol):
+class ViewSource(JudgedSource, Protocol):
     """The lists."""
 
     def worklist(self) -> list[WorklistRow]: ...

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 from core.remembered.judgements import GateVerdict
 from core.remembered.lists import HasViews, WorklistRow, WorklistVersion
 from core.remembered.sources import HasDecisions, HasMasks, HasScans
+from core.review.doubted_since import new_doubts
 from core.review.doubts import gate_verdicts, scan_gate_verdict
 
 
@@ -40,13 +41,15 @@ def work_items(store: WorklistStore) -> list[WorkItem]:
     """Everything that waits for a person, the most urgent first, then by patient and date; [] when all is done.
 
     A timepoint whose mask is accepted is done, whatever a gate said: a named person has decided. Not so where the file
-    of that mask, or of a scan, is lost, altered or missing: the decision was about another file than is there now.
+    of that mask, or of a scan, is lost, altered or missing: the decision was about another file than is there now. Nor
+    where a gate has come to doubt it since: that doubt nobody has answered (`core.review.doubted_since`).
     """
     scan_files, files, to_affirm = store.scans.problems(), store.masks.problems(), store.decisions.to_affirm()
+    since = {version.mask_id: doubts for version in store.views.judged_since() if (doubts := new_doubts(version))}
     items = []
     for row in store.views.worklist():
         altered = [f"scan {what}" for what in scan_files.get((row.patient_id, row.timepoint), [])]
-        item = _file_item(row, altered, files)
+        item = _file_item(row, altered, files) or _doubted_item(row, since)
         if item is None:
             item = _item(row, [*altered, *_scan_doubts(row), *_unproven(row, to_affirm)], files)
         if item is not None:
@@ -81,6 +84,16 @@ def _item(row: WorklistRow, doubts: list[str], files: Mapping[str, str]) -> Work
     reason = "; ".join([*doubts, f"version {newest.version} ({newest.method}) is proposed{again}"])
     urgency = 0 if doubts else 1
     return WorkItem(urgency, row.patient_id, row.timepoint, newest.version, "Accept or reject", reason)
+
+
+def _doubted_item(row: WorklistRow, since: Mapping[str, Sequence[GateVerdict]]) -> WorkItem | None:
+    """A timepoint that was decided, and whose accepted version a gate has come to doubt; else None."""
+    accepted = next((record for record in row.versions if record.mask_id in since), None)
+    if accepted is None:
+        return None
+    said = " ".join(doubt.words for doubt in since[accepted.mask_id])
+    reason = f"version {accepted.version} is accepted, and doubted since: {said}"
+    return WorkItem(0, row.patient_id, row.timepoint, accepted.version, "Affirm or withdraw", reason)
 
 
 def _unproven(row: WorklistRow, to_affirm: Mapping[str, str]) -> list[str]:

@@ -112,10 +112,11 @@ def is_due(store: FittingStore, now: dt.datetime) -> bool:
     gate, newest = store.reference_sets.newest(fitted.KIND), store.vectors.last_change()[1]
     if gate is None or fitted.stored_gate(store) is None or store.vectors.accepted_count() <= SMALL:
         return True
-    return _seconds(now, newest) >= QUIET_S or _seconds(now, str(gate.created_at)) >= AT_MOST_S
+    return seconds_since(now, newest) >= QUIET_S or seconds_since(now, str(gate.created_at)) >= AT_MOST_S
 
 
-def _seconds(now: dt.datetime, then: str) -> float:
+def seconds_since(now: dt.datetime, then: str) -> float:
+    """Seconds from a stored time (RFC 3339) to `now`, in UTC."""
     return (now - dt.datetime.fromisoformat(then)).total_seconds()
 
 

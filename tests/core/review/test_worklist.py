@@ -105,7 +105,7 @@ def waiting(
 ) -> list[WorkItem]:
     """The worklist of a store that says this of its files, and of what a rebuild could not prove."""
     parts = SimpleNamespace(
-        views=SimpleNamespace(worklist=lambda: rows),
+        views=SimpleNamespace(worklist=lambda: rows, judged_since=list),
         scans=SimpleNamespace(problems=lambda: scan_files or {}),
         masks=SimpleNamespace(problems=lambda: mask_files or {}),
         decisions=SimpleNamespace(to_affirm=lambda: to_affirm or {}),
