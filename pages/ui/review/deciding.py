@@ -64,7 +64,8 @@ def decision_dialog(
 ) -> None:
     """Asks for the reason of a decision that was begun by a key in the viewer."""
     drawn = unsaved_draft(store, patient, timepoint, record.version, person)
-    if record.status == "accepted" and verdict == "accept" and drawn is None:
+    settled = record.status == "accepted" and not store.decisions.doubted_since(record)
+    if settled and verdict == "accept" and drawn is None:
         st.success(f"v{record.version} is accepted already. There is nothing to decide.")
         st.caption("To take it back, switch on “Withdraw the acceptance” in the Decide tab.")
         return
@@ -141,7 +142,8 @@ def _ask(
         address.note("lesion", lesion)
     remind(store, record, lesion)
     doubts = doubts_among(store.verdicts.standing(record)) if lesion is None else ()
-    chosen = choose_verdict(record, lesion, decisions, verdict, at, bool(doubts))
+    since = lesion is None and store.decisions.doubted_since(record)
+    chosen = choose_verdict(record, lesion, decisions, verdict, at, bool(doubts), since)
     if chosen is None:
         return
     at = f"{at}-{lesion}-{chosen}"
@@ -158,7 +160,7 @@ def _ask(
     told = Confirmed() if refused else confirmed_flips(store, record, edit, f"flips-{at}")
     refused = refused or _unanswered(reason, comment, answering) or told.why_not
     state = rights.button(store, person, "mask.decided", refused, disabled=refused is not None)
-    label = f"{plain(chosen.capitalize())} {plain(what)}"
+    label = f"{plain('Affirm' if since and whole else chosen.capitalize())} {plain(what)}"
     pressed = st.button(label, type="primary", key=f"decide-{at}", **state)
     if state["disabled"] and state["help"]:
         st.caption(plain(state["help"]))

@@ -87,10 +87,25 @@ def choose_lesion(record: MaskRecord, at: str) -> str | None:
 
 
 def choose_verdict(
-    record: MaskRecord, lesion: str | None, decisions: Sequence[Decision], verdict: str | None, at: str, doubted: bool
+    record: MaskRecord,
+    lesion: str | None,
+    decisions: Sequence[Decision],
+    verdict: str | None,
+    at: str,
+    doubted: bool,
+    since: bool,
 ) -> str | None:
     """accept, reject or withdraw, of those that are possible; None while there is nothing to decide, or nothing was
-    chosen yet of what a gate doubts."""
+    chosen yet of what a gate doubts.
+
+    Args:
+        doubted: whether a gate doubts what is decided on; since: and has come to, since the version was accepted.
+    """
+    if lesion is None and record.status == "accepted" and since:
+        st.warning("A gate has come to doubt this version since it was accepted, and nobody has answered that yet.")
+        words = {"accept": "Affirm the acceptance", "withdraw": "Withdraw it"}
+        chosen = st.radio("Decision", list(words), index=None, format_func=words.__getitem__, key=f"affirm-{at}")
+        return None if chosen is None else str(chosen)
     if lesion is None and record.status == "accepted":
         wanted = st.toggle(
             "Withdraw the acceptance",

@@ -10,8 +10,9 @@ from core.errors import StoreError, TwinReviewError
 from core.gates.mask.verdicts import score_mask
 from core.remembered.judgements import DOUBTS, PASSES, GateVerdict
 from core.review.doubts import scan_gate_verdict
+from core.review.gate_record import record_for, record_words
 from core.types import MaskRecord
-from pages.ui.frame import opening
+from pages.ui.frame import opening, resources
 from pages.ui.guard import rights
 from pages.ui.shared.text import lesion_words, plain
 from store import SeenStore
@@ -41,20 +42,25 @@ def verdict_panel(
         at: of the widgets, where the page has another panel; such a one has no button that starts a job.
     """
     wanted = False
-    with st.container(border=True, gap="small", key=f"verdicts-{at}-{patient}-{timepoint}"):
+    key = f"{resources.position(store)}/gate-record"
+    known = resources.kept(key, lambda: record_for(store, person))
+    with st.container(border=True, gap="xsmall", key=f"verdicts-{at}-{patient}-{timepoint}"):
         for verdict in standing_verdicts(store, patient, timepoint, record):
-            st.markdown(verdict_words(verdict))
-            with st.container(horizontal=True, gap="small"):
-                if verdict.gate == "scan":
-                    wanted |= not at and _scan_button(store, person, verdict)
-                elif record is not None:
-                    _mask_button(store, record, person, verdict, at)
+            with st.container(horizontal=True, gap="xsmall", vertical_alignment="center"):
+                why = None if verdict.is_doubt else plain(verdict.judgement.reason)
+                st.markdown(verdict_head(verdict), help=why, width="content")
                 _nearest(store, verdict, at)
+            if verdict.is_doubt:
+                st.markdown(doubt_reason(verdict, record_words(known, verdict.gate)))
+            if verdict.gate == "scan":
+                wanted |= not at and _scan_button(store, person, verdict)
+            elif record is not None:
+                _mask_button(store, record, person, verdict, at)
     return wanted
 
 
-def verdict_words(verdict: GateVerdict) -> str:
-    """A verdict as Markdown: what it is, since when it is stale, and why."""
+def verdict_head(verdict: GateVerdict) -> str:
+    """A verdict as Markdown: what it is, and whether it is stale."""
     said = verdict.judgement
     icon = ":orange[:material/help:]"
     if not verdict.stale and said.verdict == PASSES:
@@ -62,10 +68,15 @@ def verdict_words(verdict: GateVerdict) -> str:
     elif not verdict.stale and said.verdict == DOUBTS:
         icon = ":orange[:material/warning:]"
     state = f"{said.verdict}, but stale" if verdict.stale else said.verdict
-    lines = [f"{icon} **{plain(verdict.gate.capitalize())} gate: {plain(state)}**", f":small[{plain(said.reason)}]"]
+    return f"{icon} **{plain(verdict.gate.capitalize())} gate: {plain(state)}**"
+
+
+def doubt_reason(verdict: GateVerdict, known: str) -> str:
+    """Why it is a doubt, and how often such doubts were upheld here. Args: known: `record_words`."""
+    lines = [f":small[{plain(verdict.judgement.reason)}]"]
     if verdict.stale:
-        lines.append(":small[It was said of other files than those that are there now.]")
-    return "  \n".join(lines)
+        lines = [":small[It was said of other files than those that are there now.]"]
+    return "  \n".join([*lines, *([f":small[:gray[{plain(known)}]]"] if known else [])])
 
 
 def doubt_words(doubts: Sequence[GateVerdict]) -> str:
@@ -111,7 +122,7 @@ def _nearest(store: SeenStore, verdict: GateVerdict, at: str) -> None:
     if not named:
         return
     help_text = "Accepted lesions that were most like it when it was judged, the nearest first."
-    with st.popover(f"Nearest ({len(named)})", help=help_text):
+    with st.popover(f"Nearest ({len(named)})", type="tertiary", help=help_text):
         unseen = 0
         for one in named[:NAMED]:
             mask_id, _, lesion_id = one.partition("/")

@@ -1,4 +1,4 @@
-"""Deciding on Review: what the gates say stands beside it, and a doubt is answered in words before a mask is accepted."""
+"""Deciding on Review: what the gates say stands beside it, and a doubt is answered in words."""
 
 from __future__ import annotations
 
@@ -11,11 +11,12 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from core.remembered.judgements import JUDGEMENT, Judged, Judgement
-from core.types import MaskRecord
+from core.types import LabelMap, MaskRecord
 from pages.ui.frame import resources
 from store import Store
 from store.files.drafts import pack_edit
-from tests.store_phantom import DAY1, DAY2, SHAPE, add_mask, add_scan
+from tests.store_phantom import DAY1, DAY2, SHAPE, add_mask, add_scan, measures
+from tests.store_phantom import labels as pixels_of
 
 REVIEW = Path(__file__).resolve().parents[3] / "pages" / "review.py"
 ANSWER = "The edge is right; the bone beside it is not in it"
@@ -28,7 +29,7 @@ def judgement(verdict: Judged, seen: Sequence[str], reason: str = "", kind: str 
 
 
 def judge(store: Store, record: MaskRecord, scan: Judged | None = "passes", mask: Judged = "passes") -> None:
-    """What both gates say of a version and its scans; `scan` None: nothing."""
+    """What both gates say of a version and its scans; `scan` None: nothing new."""
     scans = [one.sha256 for one in store.scans.of(record.patient_id, record.timepoint)]
     if scan is not None:
         said = judgement(scan, scans, "The scanner is another one." if scan == "doubtful" else "", "appearance")
@@ -163,9 +164,11 @@ def test_a_doubted_mask_is_rejected_for_any_reason_which_upholds_the_doubt(
     assert "upholds scan gate (doubtful: appearance), mask gate (doubtful: position)" in said(page)
 
 
-def test_what_cannot_be_judged_and_what_nobody_judged_is_no_pass(
-    opened: Opened, store: Store, version: MaskRecord
-) -> None:
+def test_what_cannot_be_judged_and_what_nobody_judged_is_no_pass(opened: Opened, store: Store) -> None:
+    add_scan(store)
+    drawn = LabelMap(pixels_of(12).array, store.scans.reference_grid("P1", DAY1))
+    about = {"method": "nnunet", "author": "demo", "parent_version": None, "lesions": measures(drawn)}
+    version = store.masks.add(drawn, patient_id="P1", timepoint=DAY1, **about)
     judge(store, version, scan=None, mask="cannot be judged")
     page = opened()
     assert "Scan gate: cannot be judged" in said(page)
@@ -294,3 +297,26 @@ def test_boxes_alone_are_no_strokes(opened: Opened, store: Store, version: MaskR
     }
     store.drafts.edit(draft.draft_id, 0, pack_edit({}, [{**prompt, "kept": False}], "point", []))
     assert "Which mask" not in [one.label for one in opened().radio]
+
+
+def test_an_accepted_version_that_is_doubted_since_is_affirmed_with_an_answer_or_withdrawn(
+    opened: Opened, store: Store, version: MaskRecord
+) -> None:
+    judge(store, version)
+    store.decisions.decide("P1", DAY1, 1, "accept", "ann", "agrees")
+    assert "Decision" not in [one.label for one in opened().radio]
+    judge(store, version, mask="doubtful")
+    page = opened()
+    assert "has come to doubt this version since it was accepted" in said(page)
+    page = decision(page).set_value("accept").run()
+    assert button(page, "Affirm v1").disabled
+    page = box(page, "Reason").set_value("doubt-answered").run()
+    page = comment(page).set_value(ANSWER).run()
+    page = button(page, "Affirm v1").click().run()
+    assert not page.exception
+    made = store.decisions.of("P1")
+    assert [(one.verdict, one.reviewer, len(one.answered)) for one in made] == [
+        ("accept", "ann", 0),
+        ("accept", "bob", 1),
+    ]
+    assert "Decision" not in [one.label for one in page.radio], "it is settled again"
