@@ -46,16 +46,17 @@ def verdict_panel(
     known = resources.kept(key, lambda: record_for(store, person))
     with st.container(border=True, gap="xsmall", key=f"verdicts-{at}-{patient}-{timepoint}"):
         for verdict in standing_verdicts(store, patient, timepoint, record):
-            with st.container(horizontal=True, gap="xsmall", vertical_alignment="center"):
-                why = None if verdict.is_doubt else plain(verdict.judgement.reason)
-                st.markdown(verdict_head(verdict), help=why, width="content")
-                _nearest(store, verdict, at)
             if verdict.is_doubt:
+                st.markdown(verdict_head(verdict))
                 st.markdown(doubt_reason(verdict, record_words(known, verdict.gate)))
-            if verdict.gate == "scan":
-                wanted |= not at and _scan_button(store, person, verdict)
-            elif record is not None:
-                _mask_button(store, record, person, verdict, at)
+            with st.container(horizontal=True, gap="xsmall", vertical_alignment="center"):
+                if not verdict.is_doubt:
+                    st.markdown(verdict_head(verdict), help=plain(verdict.judgement.reason), width="content")
+                if verdict.gate == "scan":
+                    wanted |= not at and _scan_button(store, person, verdict)
+                elif record is not None:
+                    _mask_button(store, record, person, verdict, at)
+                _nearest(store, verdict, at)
     return wanted
 
 
