@@ -33,6 +33,8 @@ JUDGED: dict[str, Any] = {
 }
 #: The reason and comment of who accepts what a gate doubts.
 ANSWER = (DOUBT_ANSWERED, "the border follows the tumour")
+#: The same for a command line.
+ANSWERED = ("--reason", ANSWER[0], "--comment", ANSWER[1])
 DAY1, DAY2, DAY3 = "2020-01-01", "2020-03-01", "2020-05-30"
 
 

@@ -108,7 +108,7 @@ def test_the_gate_s_doubt_goes_with_the_label_and_is_of_the_lesion_that_it_is(tw
     two_visits.links.change(mask_id, SWAP, "ann", "swapped")
     for timeline in (after, patient_timeline(two_visits, "P1")):
         cells = [timeline.cell(name, DAY2) for name in ("L1", "L2")]
-        assert ["shape of L2 unusual" in cell.doubts for cell in cells if cell is not None] == [False, True]
+        assert ["mask gate: doubtful of L2" in cell.doubts for cell in cells if cell is not None] == [False, True]
 
 
 def test_an_unknown_mask_or_label_is_refused(two_visits: Store) -> None:

@@ -75,7 +75,7 @@ def test_a_version_that_no_gate_has_judged_is_a_doubt_and_cannot_be_accepted_unt
     assert item.urgency == 0
     assert "mask gate: cannot be judged" in item.reason
     with pytest.raises(
-        StoreError, match=r"has not judged version 1.*Score the mask.*cli\.py gate score-mask P1 2020-01-01 1"
+        StoreError, match=r"has not judged this mask.*Score the mask.*cli\.py gate score-mask P1 2020-01-01 1"
     ):
         store.decisions.decide("P1", DAY1, 1, "accept", "ann", "good")
     store.decisions.decide("P1", DAY1, 1, "reject", "ann", "not-a-lesion", lesion_id="L2")
