@@ -12,6 +12,7 @@ from core.jobs.stages.common import add_version
 from core.types import LabelMap
 from store import open_store
 from tests import clinic
+from tests.browser import hands
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(400)]
 PATIENCE_MS = 60_000

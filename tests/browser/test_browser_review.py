@@ -13,6 +13,7 @@ from core.simulation.demo import build
 from core.simulation.demo_stories import DEMO
 from core.simulation.demo_timepoints import demo_timepoints
 from store import open_store
+from tests.browser import hands
 
 pytestmark = pytest.mark.browser
 SLOW_MS = 400_000
