@@ -2,8 +2,8 @@
 
 A flag of the mask gate is about one version, one of the scan gate about the scans of a timepoint. The newest decision
 that answers it counts: a rejection upholds it, as does a corrected version that was accepted in its place; an
-acceptance overrules it. That is people's judgement, not the truth. What a gate could not judge, or judged of other files, is
-counted apart and is no flag.
+acceptance overrules it. That is people's judgement, not the truth. What a gate could not judge, or judged of other
+files, is counted apart and is no flag.
 """
 
 from __future__ import annotations
