@@ -40,16 +40,23 @@ def gate_verdicts(
         of_scans, of_masks: stored verdicts on its timepoint and on itself, oldest first; others are passed over.
     """
     place = (record.patient_id, record.timepoint)
+    masks = [one for one in of_masks if one.mask_id == record.mask_id]
+    return (
+        scan_gate_verdict(place, scan_sha256s, of_scans, record.mask_id),
+        _mask(masks[-1] if masks else None, record),
+    )
+
+
+def scan_gate_verdict(
+    place: tuple[str, str], scan_sha256s: Collection[str], of_scans: Iterable[ScanVerdict], mask_id: str | None = None
+) -> GateVerdict:
+    """The scan gate's verdict on a patient's timepoint, as far as it is of the scans alone or of that mask."""
     scans = [
         one
         for one in of_scans
-        if (one.patient_id, one.timepoint) == place and one.result.get(ANCHOR) in (None, record.mask_id)
+        if (one.patient_id, one.timepoint) == place and one.result.get(ANCHOR) in (None, mask_id)
     ]
-    masks = [one for one in of_masks if one.mask_id == record.mask_id]
-    return (
-        _scan(scans[-1] if scans else None, scan_sha256s),
-        _mask(masks[-1] if masks else None, record),
-    )
+    return _scan(scans[-1] if scans else None, scan_sha256s)
 
 
 def doubts_among(verdicts: Iterable[GateVerdict]) -> tuple[GateVerdict, ...]:

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from core.remembered.judgements import GateVerdict
-from core.remembered.lists import HasViews, WorklistRow
+from core.remembered.lists import HasViews, WorklistRow, WorklistVersion
 from core.remembered.sources import HasDecisions, HasMasks, HasScans
-from core.remembered.vocabulary import DOUBTED_STATES, OUT_OF_DISTRIBUTION
 from core.review.doubted_since import new_doubts
+from core.review.doubts import gate_verdicts, scan_gate_verdict
 
 
 class WorklistStore(HasViews, HasScans, HasMasks, HasDecisions, Protocol):
@@ -78,11 +78,8 @@ def _item(row: WorklistRow, doubts: list[str], files: Mapping[str, str]) -> Work
     readable = [record for record in open_versions if record.mask_id not in files]
     newest = (readable or open_versions)[-1]
     doubts = [*doubts, *(f"version {r.version}: {files[r.mask_id]}" for r in open_versions if r.mask_id in files)]
-    shape = newest.mask_verdict
-    if shape is None:
-        doubts.append("mask gate: cannot be judged, as it was not scored")
-    elif shape["flagged"]:
-        doubts.append(f"mask gate: unusual shape (p = {shape['p_value']:.3f})")
+    if (of_mask := _mask_verdict(row, newest)).is_doubt:
+        doubts.append(_said(of_mask))
     again = ": its acceptance was withdrawn" if newest.last_verdict == "withdraw" else ""
     reason = "; ".join([*doubts, f"version {newest.version} ({newest.method}) is proposed{again}"])
     urgency = 0 if doubts else 1
@@ -109,16 +106,23 @@ def _unproven(row: WorklistRow, to_affirm: Mapping[str, str]) -> list[str]:
 
 
 def _scan_doubts(row: WorklistRow) -> list[str]:
-    scan = row.scan_verdict
-    if scan is None or scan["state"] not in DOUBTED_STATES:
-        return []
-    said = []
-    if scan["state"] == OUT_OF_DISTRIBUTION:
-        said.append(f"out of distribution ({scan['score']:.2f}, threshold {scan['threshold']:.2f})")
-        said += scan.get("doubts") or []
-    else:
-        said.append(f"{scan['state']}: {' '.join(scan.get('doubts') or [scan.get('note') or 'no reason was stored'])}")
-    return [f"scan gate: {words.rstrip('.')}" for words in said]
+    """What the scan gate says against the scans as they are now; that it was not asked is none before there is a
+    mask."""
+    newest = next((record for record in reversed(row.versions) if record.status == "proposed"), None)
+    place = (row.patient_id, row.timepoint)
+    said = scan_gate_verdict(place, row.scan_sha256s, row.scan_verdicts, newest.mask_id if newest else None)
+    not_asked = newest is None and said.verdict_id is None
+    return [_said(said)] if said.is_doubt and not not_asked else []
+
+
+def _mask_verdict(row: WorklistRow, version: WorklistVersion) -> GateVerdict:
+    said = version.mask_verdict
+    return gate_verdicts(version, row.scan_sha256s, (), () if said is None else (said,))[1]
+
+
+def _said(verdict: GateVerdict) -> str:
+    """A doubt as the list tells it: "scan gate: doubtful. The scan …", without the last full stop."""
+    return f"{verdict.words[:1].lower()}{verdict.words[1:]}".rstrip(".")
 
 
 def _file_item(row: WorklistRow, altered_scans: list[str], files: Mapping[str, str]) -> WorkItem | None:
