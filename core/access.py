@@ -55,6 +55,7 @@ ACTIONS: Mapping[str, frozenset[str]] = {
     "growth.fitted": _READERS,
     "model.used": _READERS,
     "reference_set.added": _READERS_AND_STORE,
+    "gate_reference.set": _ADJUDICATORS,  # by what scans are judged from then on
     "vector.added": _READERS,
     "reading.set": _ADJUDICATORS,
     "reading.finished": _READERS,

@@ -69,11 +69,13 @@ ORDER BY m.patient_id, m.timepoint, d.seq
 #: The database itself reads from JSON what a list asks for: in Python ten thousand verdicts take .5 s.
 _QUALITY = """
 SELECT m.mask_id, m.patient_id, m.timepoint, m.version, m.status, a.found.p_value AS p_value,
-       a.found.flagged AS flagged, list_max([x.score for x in a.found.lesions]) AS score, a.result
+       a.found.flagged AS flagged, list_max([x.score for x in a.found.lesions]) AS score, a.result,
+       a.found.judgement.verdict AS verdict
 FROM masks m
 JOIN (SELECT mask_id, result, min(seq) OVER (PARTITION BY mask_id) AS first_seq,
              json_transform(result,
-                 '{"p_value": "DOUBLE", "flagged": "BOOLEAN", "lesions": [{"score": "DOUBLE"}]}') AS found,
+                 '{"p_value": "DOUBLE", "flagged": "BOOLEAN", "lesions": [{"score": "DOUBLE"}],
+                   "judgement": {"verdict": "VARCHAR"}}') AS found,
              row_number() OVER (PARTITION BY mask_id ORDER BY seq DESC NULLS FIRST) AS newest
       FROM mask_anomalies) a ON a.mask_id = m.mask_id AND a.newest = 1
 ORDER BY a.first_seq, m.mask_id

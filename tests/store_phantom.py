@@ -199,6 +199,7 @@ def busy_history(store: Store) -> None:
     store.forecasts.add("P1", "L1", "gompertz", {"masks": [second.mask_id], "rate": 0.01}, "demo")
     store.models.add("lite", "ab" * 32, {"licence": "Apache-2.0"}, "demo")
     store.reference_sets.add("mask-gate", {"members": [second.mask_id]}, "demo")
+    store.reference_sets.add("scan-gate-in-force", {"gate": "shipped"}, "ann")
     for lesion in ("L1", "L2"):
         store.vectors.add(second.mask_id, lesion, "P1", [1.0, -2.5, 1e-9], ["a", "b", "c"], "demo")
     store.readings.set_blind("P1", DAY1, True, "ann")

@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, cast
 
 from core.remembered.hand_measurements import HandMeasurement
 from core.remembered.judged_versions import JudgedSource
+from core.remembered.judgements import DOUBTS, JUDGEMENT, PASSES, UNJUDGED, Judged
 from core.remembered.links import LesionLink, StoredTransform
 from core.remembered.protocols import StoredProtocol
 from core.remembered.rows import Event, MaskVerdict, ScanVerdict
@@ -76,6 +77,7 @@ class QualityRow:
         flagged: whether the shape is unusual; None where that cannot be judged.
         score: distance of its oddest lesion, in spreads; None where none could be measured.
         result: the whole verdict as JSON.
+        verdict: of its judgement; None in rows from before there were judgements.
     """
 
     mask_id: str
@@ -87,6 +89,20 @@ class QualityRow:
     flagged: bool | None
     score: float | None
     result: str
+    verdict: str | None = None
+
+    @property
+    def judged(self) -> Judged:
+        """Whether it passes."""
+        if self.verdict is not None:
+            return cast(Judged, self.verdict)
+        return UNJUDGED if self.flagged is None else DOUBTS if self.flagged else PASSES
+
+    @property
+    def reason(self) -> str:
+        """In sentences; "" in rows from before there were judgements."""
+        judgement = json.loads(self.result).get(JUDGEMENT)
+        return str(judgement["reason"]) if judgement else ""
 
     @property
     def name(self) -> str:

@@ -2,8 +2,8 @@
 
 A flag of the mask gate is about one version, one of the scan gate about the scans of a timepoint. The newest decision
 that answers it counts: a rejection upholds it, as does a corrected version that was accepted in its place; an
-acceptance overrules it. That is people's judgement, not the truth. What a gate could not judge, or judged of other files, is
-counted apart and is no flag.
+acceptance overrules it. That is people's judgement, not the truth. What a gate could not judge, or judged of other
+files, is no flag: it is counted apart, once somebody has answered it.
 """
 
 from __future__ import annotations
@@ -113,13 +113,12 @@ def _mask_flags(version: DoubtedVersion) -> Iterator[_Flag]:
         yield _decided("mask", answer, answered)
     for doubt in _standing(version, "mask"):
         kinds = _kinds(doubt) - (_all_kinds(answered) if answer is not None else frozenset())
-        if not kinds:
+        if not kinds or not _is_flag(doubt.judgement.verdict, doubt.stale):
             continue
-        is_flag = _is_flag(doubt.judgement.verdict, doubt.stale)
         if version.status in ("proposed", "accepted"):
-            yield _Flag("mask", kinds, is_flag, "open")
+            yield _Flag("mask", kinds, True, "open")
         elif version.status == "superseded" and version.corrected and answer is None:
-            yield _Flag("mask", kinds, is_flag, "upheld")
+            yield _Flag("mask", kinds, True, "upheld")
 
 
 def _scan_flags(versions: Sequence[DoubtedVersion]) -> Iterator[_Flag]:
@@ -134,8 +133,9 @@ def _scan_flags(versions: Sequence[DoubtedVersion]) -> Iterator[_Flag]:
             yield _decided("scan", *newest)
             continue
         waiting = [doubt for one in own if one.status in ("proposed", "accepted") for doubt in _standing(one, "scan")]
-        if waiting:
-            yield _Flag("scan", _kinds(waiting[-1]), _is_flag(waiting[-1].judgement.verdict, waiting[-1].stale), "open")
+        flags = [doubt for doubt in waiting if _is_flag(doubt.judgement.verdict, doubt.stale)]
+        if flags:
+            yield _Flag("scan", _kinds(flags[-1]), True, "open")
 
 
 def _newest_answer(decisions: Sequence[Decision], gate: str) -> tuple[Decision | None, list[JsonDict]]:

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from core.gates.scan import reference_sets
 from core.jobs.stages.common import StageStore, describe, read_scan, timepoint_scans
 from core.remembered.judgements import DOUBTS, JUDGEMENT, PASSES, UNJUDGED, Judged, Judgement
 from core.remembered.untyped import JsonDict, JsonObject
@@ -26,14 +27,14 @@ def prepare_score_scan(store: StageStore, args: Mapping[str, Any], person: str) 
     """args: patient_id, timepoint."""
     patient_id, timepoint = str(args["patient_id"]), str(args["timepoint"])
     scans = timepoint_scans(store, patient_id, timepoint)
-    return {"patient_id": patient_id, "timepoint": timepoint, "scans": [describe(store, scan) for scan in scans]}
+    place = {"patient_id": patient_id, "timepoint": timepoint, "gate": reference_sets.described(store)}
+    return {**place, "scans": [describe(store, scan) for scan in scans]}
 
 
 def compute_score_scan(params: dict[str, Any], out_dir: Path, progress: Progress) -> dict[str, Any]:
     """RF-Deep's verdict on the timepoint's scans (`core.gates.scan.scan_gate`)."""
-    from core.gates.scan.scan_gate import score_scan
-
-    result = score_scan([read_scan(scan) for scan in params["scans"]], progress).to_json()
+    volumes = [read_scan(scan) for scan in params["scans"]]
+    result = reference_sets.load(params["gate"]).score_scan(volumes, progress).to_json()
     return {**result, "scan_sha256": [scan["sha256"] for scan in params["scans"]]}
 
 

@@ -208,6 +208,7 @@ def test_every_write_is_in_the_audit_once_with_its_person(store: Store) -> None:
         "growth.fitted": 1,
         "model.used": 1,
         "reference_set.added": 1,
+        "gate_reference.set": 1,
         "vector.added": 2,
         "job.created": 2,
         "job.updated": 2,
