@@ -12,6 +12,7 @@ import numpy as np
 from core.errors import InputError
 from core.imaging.volumes import write_nifti
 from core.remembered.compartments import Compartments, to_comment
+from core.remembered.judgements import JUDGEMENT
 from core.remembered.links import LinkProposal
 from core.remembered.rows import LesionVector
 from core.remembered.untyped import JsonDict, JsonObject
@@ -116,7 +117,15 @@ def staged_mask(
     image = folder / f"{name}.nii.gz"
     comment = None if compartments is None else to_comment(compartments, labels)
     sha256 = write_nifti(image, np.asarray(labels.array), labels.grid, comment=comment)
+    _name_the_mask(scored, sha256)
     return StagedMask(made, labels.volume_mm3, sha256, tuple(measured), difference, scored, image)
+
+
+def _name_the_mask(scored: JsonDict, sha256: str) -> None:
+    """The gate judged a mask that had no file yet: what it saw is this one."""
+    judgement = scored.get("verdict", {}).get("result", {}).get(JUDGEMENT)
+    if judgement is not None:
+        judgement["seen"] = list(dict.fromkeys([*judgement["seen"], sha256]))
 
 
 def scored_parts(lesion_ids: Sequence[str], vectors: Sequence[LesionVector], verdict: JsonObject | None) -> JsonDict:

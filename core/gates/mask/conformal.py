@@ -175,6 +175,20 @@ class MaskGate:
 
     def calibration_without(self, patient_id: str) -> NDArray[np.float64]:
         """The calibration scores of other patients' masks, as if this patient had none: (m,), finite."""
+        scores = self.scores_without(patient_id)
+        return scores[~np.isnan(scores)]
+
+    def odds_of(self, vector: NDArray[np.float64], patient_id: str) -> float | None:
+        """The mean distance to the k nearest lesions of other patients; None with fewer than k of them."""
+        away = self.distances(vector, patient_id)
+        if len(away) < self.k:
+            return None
+        least = np.partition(away, self.k - 1)[: self.k]
+        return float(np.sort(least).mean()) if np.isfinite(least).all() else None
+
+    def scores_without(self, patient_id: str) -> NDArray[np.float64]:
+        """(n,) the calibration score of each lesion as if this patient had none; NaN for those of that patient, and
+        where fewer than k neighbours are left."""
         of_patient = self._owners == patient_id
         usable = ~of_patient & ~np.isnan(self.calibration)
         scores = self.calibration.copy()
@@ -182,7 +196,7 @@ class MaskGate:
         for start in range(0, len(rests_on_own), ROWS_AT_ONCE):
             rows = rests_on_own[start : start + ROWS_AT_ONCE]
             scores[rows] = nearest_of(self.scaled, self._owners, rows, self.k, of_patient)[1]
-        return scores[usable & ~np.isnan(scores)]
+        return np.where(usable, scores, np.nan)
 
     def score(self, vector: NDArray[np.float64], patient_id: str) -> MaskGateResult:
         """Judge one lesion; reference masks of the same patient take no part, nor do scores that rest on them.

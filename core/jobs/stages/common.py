@@ -8,11 +8,10 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from core.errors import InputError, TwinReviewError
-from core.gates.mask.verdicts import GateStore, vectors_of, verdict_on
+from core.gates.mask.verdicts import GateStore, look_and_judge
 from core.imaging.volumes import file_sha256, read_volume
 from core.remembered.compartments import Compartments, clipped
-from core.remembered.links import HasLinks, HasTransforms
-from core.remembered.sources import HasDecisions, HasPatients, HasReadings, HasScans, HasScratch, HasStudies
+from core.remembered.sources import HasDecisions, HasPatients, HasScans, HasScratch, HasStudies
 from core.remembered.vocabulary import MaskMethod
 from core.review.scan_measures import LookedAt, looked_at, measured_lesions
 from core.types import LabelMap, MaskRecord, Scan, Volume, parse_date
@@ -25,18 +24,7 @@ class ScanStore(HasPatients, HasScans, Protocol):
     """Store parts that find the scans of a timepoint."""
 
 
-class StageStore(
-    GateStore,
-    HasPatients,
-    HasScans,
-    HasStudies,
-    HasDecisions,
-    HasReadings,
-    HasLinks,
-    HasTransforms,
-    HasScratch,
-    Protocol,
-):
+class StageStore(GateStore, HasStudies, HasDecisions, HasScratch, Protocol):
     """Store parts that the pipeline uses (see `store.Store`)."""
 
 
@@ -83,14 +71,16 @@ def add_version(
     compartments: Compartments | None = None,
     **more: Any,
 ) -> MaskRecord:
-    """Stores a mask version with its measurements, its shape vectors and what the mask gate says of it, in one write.
+    """Stores a mask version with its measurements, its vectors and what the mask gate says of it, in one write.
 
     Args:
         parent_version: the version that its maker began with; None where there was none, or they could see none.
         compartments: which part of its lesion each voxel is, as the network told. None: those of the parent.
         more: what else `store.masks.add` takes: model_checkpoint, checkpoint_sha256, model_files, prompts, links.
     """
-    vectors = vectors_of(labels)
+    scans = list(scans_of_timepoint(store, patient_id, timepoint))  # read once: they are measured and looked at
+    links = tuple(more.get("links", ()))
+    vectors, verdict = look_and_judge(store, labels, patient_id, timepoint, author, links, scans)
     parts = compartments or compartments_of_parent(store, patient_id, timepoint, method, parent_version, labels)
     return store.masks.add(
         labels,
@@ -99,9 +89,9 @@ def add_version(
         method=method,
         author=author,
         parent_version=parent_version,
-        lesions=measured_lesions(labels, scans_of_timepoint(store, patient_id, timepoint), parts),
+        lesions=measured_lesions(labels, scans, parts),
         vectors=vectors,
-        verdict=verdict_on(store, vectors, patient_id),
+        verdict=verdict,
         compartments=parts,
         **more,
     )
