@@ -14,6 +14,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from core.errors import InputError
 from core.gates.mask.conformal import MaskGate, robust_scale
 from core.remembered.rows import LesionVector
 
@@ -92,7 +93,10 @@ class WorseGate:
         return np.array(self.patient_ids, dtype=object)
 
     def odds_of(self, vector: NDArray[np.float64], patient_id: str) -> float | None:
-        """The score of a lesion."""
+        """The score of a lesion. Raises InputError if the vector has the wrong length, NaN or infinite values."""
+        values = np.asarray(vector, dtype=np.float64)
+        if values.shape != self.centre.shape or not np.isfinite(values).all():
+            raise InputError(f"Expected {len(self.centre)} finite features, got an array of {values.shape}.")
         return float(_excess(self.scale(vector)[None])[0]) if len(self.patient_ids) else None
 
     def scale(self, vector: NDArray[np.float64]) -> NDArray[np.float64]:

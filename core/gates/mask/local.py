@@ -21,7 +21,7 @@ Bool = NDArray[np.bool_]
 #: So far around a lesion is looked.
 MARGIN_MM = 20.0
 #: Edge of the cubes: as small as `_MOST_CUBES` of them allow.
-_LEAST_MM, _LARGEST_MM, _MOST_CUBES = 1.5, 6.0, 250_000
+_LEAST_MM, _LARGEST_MM, _MOST_CUBES = 1.5, 6.0, 150_000
 
 
 @dataclass(frozen=True, eq=False)
