@@ -7,7 +7,12 @@ from typing import Literal, get_args
 
 #: What the mask gate says of a mask, and the scan gate of a timepoint's scans.
 MaskGateVerdict = Literal[
-    "usual", "unusual", "not enough reference masks", "the mask gate is not fitted yet", "empty mask"
+    "usual",
+    "unusual",
+    "not enough reference masks",
+    "the mask gate is not fitted yet",
+    "empty mask",
+    "cannot be judged",
 ]
 MASK_GATE_VERDICTS: tuple[MaskGateVerdict, ...] = get_args(MaskGateVerdict)
 #: It cannot be judged: too few masks to compare with, or no gate yet.

@@ -88,7 +88,7 @@ def cannot_be_judged(why: str, seen: Iterable[str] = (), gate_model: str = "") -
     """The result of a gate that could not look: a doubt, never silence."""
     judgement = Judgement(UNJUDGED, why, gate_model, tuple(seen), (), ("not-judged",))
     none: JsonDict = {"p_value": None, "flagged": None, "n_reference": 0, "gate": gate_model or None, "lesions": []}
-    return {"verdict": NOT_FITTED, **none, "alpha": ALPHA, "k": K_NEAREST, JUDGEMENT: judgement.to_json()}
+    return {"verdict": UNJUDGED, **none, "alpha": ALPHA, "k": K_NEAREST, JUDGEMENT: judgement.to_json()}
 
 
 def _own_scores(reference: ReferenceSet, row: LesionVector, patient_id: str) -> dict[Names, float]:
