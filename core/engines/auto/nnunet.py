@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.engines.auto.channels import channel_names, compartment_names, lesion_classes, scans_for
+from core.engines.auto.probability import LesionProbability
 from core.engines.base import Segmentation
 from core.engines.device import pick_device
 from core.errors import ModelError
@@ -322,6 +323,14 @@ class NnUNetSegmenter:
             seconds=seconds,
             model_files=self.model_files,
             coverage=seen.coverage,
+            probability=LesionProbability.of_network(
+                np.asarray(seen.logits.float().numpy()),
+                self._lesion_classes,
+                seen.grid,
+                seen.properties,
+                self._predictor.plans_manager.transpose_forward,
+                bool(self._predictor.label_manager.has_regions),
+            ),
         )
 
     def _export(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -81,6 +82,7 @@ def add_version(
     author: str,
     parent_version: int | None,
     compartments: Compartments | None = None,
+    mean_probability: Mapping[int, float] | None = None,
     **more: Any,
 ) -> MaskRecord:
     """Stores a mask version with its measurements, its shape vectors and what the mask gate says of it, in one write.
@@ -88,9 +90,11 @@ def add_version(
     Args:
         parent_version: the version that its maker began with; None where there was none, or they could see none.
         compartments: which part of its lesion each voxel is, as the network told. None: those of the parent.
+        mean_probability: label -> how sure the network is of it, 0..1; of a version that a network did not make, none.
         more: what else `store.masks.add` takes: model_checkpoint, checkpoint_sha256, model_files, prompts, links.
     """
     vectors = vectors_of(labels)
+    sure = mean_probability or {}
     parts = compartments or compartments_of_parent(store, patient_id, timepoint, method, parent_version, labels)
     return store.masks.add(
         labels,
@@ -99,7 +103,10 @@ def add_version(
         method=method,
         author=author,
         parent_version=parent_version,
-        lesions=measured_lesions(labels, scans_of_timepoint(store, patient_id, timepoint), parts),
+        lesions=tuple(
+            replace(one, mean_probability=sure.get(one.label))
+            for one in measured_lesions(labels, scans_of_timepoint(store, patient_id, timepoint), parts)
+        ),
         vectors=vectors,
         verdict=verdict_on(store, vectors, patient_id),
         compartments=parts,
