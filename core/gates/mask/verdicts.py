@@ -16,6 +16,7 @@ from core.errors import InputError
 from core.gates.mask import fitted
 from core.gates.mask.conformal import scores_needed
 from core.gates.mask.fitted import ALPHA, K_NEAREST, FittedGate, ReferenceLesion
+from core.gates.mask.probability import doubting_unsure
 from core.imaging.orienting import canonical
 from core.lesions.shape import shape_vector
 from core.remembered.rows import LesionVector, ShapeVector
@@ -70,7 +71,7 @@ def score_mask(store: GateStore, patient_id: str, timepoint: str, version: int, 
         labels = store.masks.load(record)
         remember_vectors(store, record, labels, person)
         vectors = vectors_of(labels)
-    result = verdict_on(store, vectors, patient_id)
+    result = doubting_unsure(verdict_on(store, vectors, patient_id), record.lesions)
     store.verdicts.add_mask_verdict(record.mask_id, result, person)
     return result
 

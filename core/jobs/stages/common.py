@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, Protocol
 
 from core.errors import InputError, TwinReviewError
+from core.gates.mask.probability import doubting_unsure
 from core.gates.mask.verdicts import GateStore, vectors_of, verdict_on
 from core.imaging.volumes import file_sha256, read_volume
 from core.remembered.compartments import Compartments, clipped
@@ -96,6 +97,10 @@ def add_version(
     vectors = vectors_of(labels)
     sure = mean_probability or {}
     parts = compartments or compartments_of_parent(store, patient_id, timepoint, method, parent_version, labels)
+    lesions = tuple(
+        replace(one, mean_probability=sure.get(one.label))
+        for one in measured_lesions(labels, scans_of_timepoint(store, patient_id, timepoint), parts)
+    )
     return store.masks.add(
         labels,
         patient_id=patient_id,
@@ -103,12 +108,9 @@ def add_version(
         method=method,
         author=author,
         parent_version=parent_version,
-        lesions=tuple(
-            replace(one, mean_probability=sure.get(one.label))
-            for one in measured_lesions(labels, scans_of_timepoint(store, patient_id, timepoint), parts)
-        ),
+        lesions=lesions,
         vectors=vectors,
-        verdict=verdict_on(store, vectors, patient_id),
+        verdict=doubting_unsure(verdict_on(store, vectors, patient_id), [asdict(one) for one in lesions]),
         compartments=parts,
         **more,
     )

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -62,6 +62,8 @@ KINDS = {
         40,
     ),
 }
+#: About the network's spacing.
+SPACING_MM = 3.3
 #: How often each way of painting is used on a patient.
 TIMES = 2
 
@@ -166,3 +168,21 @@ def paint(
     low, high = (float(v) for v in np.percentile(around, (5, 95))) if around.size else (-20.0, 110.0)
     hole = distance <= rng.uniform(*CT_MARGIN)
     return fill(values, hole, tumour, way, rng, low=low, high=high)
+
+
+def paint_volume(scan: Volume, truth: LabelMap, way: str, rng: np.random.Generator) -> Volume:
+    """The scan with the tumour painted over on its own grid: at the network's spacing, and put back where it was."""
+    step = tuple(max(round(SPACING_MM / mm), 1) for mm in scan.grid.spacing_mm)
+    low = float(scan.array.min())
+    scale = (CT_HU[1] - CT_HU[0]) / max(float(scan.array.max()) - low, 1e-6) if scan.modality == "MR" else 1.0
+    values = (scan.array - low) * scale + CT_HU[0] if scan.modality == "MR" else scan.array
+    coarse = tuple(slice(None, None, n) for n in step)
+    tumour = np.asarray(ndimage.maximum_filter(truth.array, size=step) > 0)[coarse]
+    painted = paint(values[coarse].astype(np.float32), tumour, way, rng)
+    changed = np.asarray(ndimage.distance_transform_edt(~tumour) <= CT_MARGIN[1])
+    for axis, n in enumerate(step):
+        painted, changed = np.repeat(painted, n, axis), np.repeat(changed, n, axis)
+    inside = tuple(slice(0, n) for n in scan.grid.shape)
+    array = np.where(changed[inside], painted[inside], values)
+    array = (array - CT_HU[0]) / scale + low if scan.modality == "MR" else array
+    return replace(scan, array=array.astype(np.float32))
