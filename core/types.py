@@ -268,7 +268,7 @@ class LesionMeasure:
     """One lesion in one mask. `lesion_id` is "L" + label: identity across the patient's timepoints. What comes after
     the centroid is None or () where not measured, as of older masks, whose sidecars have no such keys: see
     `core.lesions.diameters`, `core.review.scan_measures` and `core.lesions.compartments`. `mean_probability` (0..1) is
-    how sure the network was that made it (`core.engines.auto.probability`); None of what no network made."""
+    how sure the network was that made it (`core.engines.probability`); None of what no network made."""
 
     label: int
     lesion_id: str

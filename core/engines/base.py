@@ -9,7 +9,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from core.engines.auto.probability import LesionProbability
+from core.engines.probability import LesionProbability
 from core.imaging.coverage import Coverage
 from core.types import Grid, LabelMap, Progress, Prompt, Volume, no_progress
 

@@ -19,9 +19,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.engines.auto.channels import channel_names, compartment_names, lesion_classes, scans_for
-from core.engines.auto.probability import LesionProbability
 from core.engines.base import Segmentation
 from core.engines.device import pick_device
+from core.engines.probability import LesionProbability
 from core.errors import ModelError
 from core.imaging.coverage import Coverage, check_coverage
 from core.imaging.orienting import ANATOMICAL_ORDER, axis_order, canonical

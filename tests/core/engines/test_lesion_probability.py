@@ -7,7 +7,7 @@ import pytest
 from scipy.special import logit
 
 from core.engines.auto.nnunet import load_segmenter
-from core.engines.auto.probability import LesionProbability
+from core.engines.probability import LesionProbability
 from core.lesions.matching import components
 from core.review.sureness import LEAST_MEAN_PROBABILITY, probability_doubt, probability_doubts
 from core.simulation.demo_timepoints import real_scan
