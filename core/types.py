@@ -267,7 +267,8 @@ class Prompt:
 class LesionMeasure:
     """One lesion in one mask. `lesion_id` is "L" + label: identity across the patient's timepoints. What comes after
     the centroid is None or () where not measured, as of older masks, whose sidecars have no such keys: see
-    `core.lesions.diameters`, of the last two `core.review.scan_measures` and `core.lesions.compartments`."""
+    `core.lesions.diameters`, `core.review.scan_measures` and `core.lesions.compartments`. `mean_probability` (0..1) is
+    how sure the network was that made it (`core.engines.probability`); None of what no network made."""
 
     label: int
     lesion_id: str
@@ -280,6 +281,7 @@ class LesionMeasure:
     slices: int | None = None
     intensities: tuple[Mapping[str, Any], ...] = ()
     compartments: tuple[Mapping[str, Any], ...] = ()
+    mean_probability: float | None = None
 
 
 #: Fields of `MaskRecord` whose key in the sidecar and the database is another.

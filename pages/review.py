@@ -61,7 +61,7 @@ with shell.guarded():
             start("score_ood", "Scan gate", {})
         segment, refine, decide = review_panel.tabs(record)
         with segment:
-            model_id = review_panel.choose_model()
+            model_id = review_panel.choose_model(store.scans.of(patient, timepoint))
             label = "Run nnU-Net again" if record else "Run nnU-Net"
             state = rights.button(store, shell.person(), "job.created", disabled=model_id is None)
             if st.button(label, type="secondary" if record else "primary", **state):

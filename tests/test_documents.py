@@ -117,6 +117,14 @@ NOT_RUN: dict[str, str] = {
     "python -m weights.recipes.sts_wide_view.train --cases cases.npz --to trained --seed 1": _LONG,
     "python -m weights.recipes.sts_wide_view.export --from trained --names seed0 seed1": _OWN,
     "python -m weights.recipes.sts_wide_view.evaluate --sts ../shared/data/sts": _LONG,
+    "python -m weights.recipes.sts_wide_view.evaluate": _OWN,
+    "python -m weights.recipes.sts_wide_view.sureness --sts ../shared/data/sts "
+    "--to weights/sts_ctpet_wide_view/sureness.json": _LONG,
+    "python -m weights.recipes.sts_one_scan.train --sts ../shared/data/sts --kind CT --to trained": _LONG,
+    "python -m weights.recipes.sts_one_scan.train": _OWN,
+    "python -m weights.recipes.sts_one_scan.export --kind CT --from trained --to weights/sts_ct": _OWN,
+    "python -m weights.recipes.sts_one_scan.evaluate --sts ../shared/data/sts --kind CT": _LONG,
+    "python -m weights.recipes.sts_one_scan.card --kind CT": "writes the card anew",
     "python -m weights.recipes.sts_wide_view.card --to weights/sts_ctpet_wide_view/README.md": "writes the card anew",
     "python -m weights.recipes.rfdeep.build --sts ../shared/data/sts --shared ../shared --model sts-ctpet-small": _OWN,
 }

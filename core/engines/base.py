@@ -9,6 +9,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from core.engines.probability import LesionProbability
 from core.imaging.coverage import Coverage
 from core.types import Grid, LabelMap, Progress, Prompt, Volume, no_progress
 
@@ -26,6 +27,7 @@ class Segmentation:
         seconds: by stage ("load", "preprocess", "predict", "export").
         model_files: SHA-256 of every file that was loaded, by name.
         coverage: how much of the first channel's scan each of the others covers.
+        probability: what tells how sure the network is of a lesion; None of a segmenter that cannot tell.
     """
 
     labels: LabelMap
@@ -36,6 +38,7 @@ class Segmentation:
     seconds: dict[str, float] = field(default_factory=dict)
     model_files: dict[str, str] = field(default_factory=dict)
     coverage: tuple[Coverage, ...] = ()
+    probability: LesionProbability | None = None
 
 
 class AutoSegmenter(Protocol):

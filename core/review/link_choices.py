@@ -37,12 +37,16 @@ class Seen:
 
 @dataclass(frozen=True)
 class LabelRow:
-    """A label of the version: what is said of it, and what a person chose; "" for nothing."""
+    """A label of the version: what is said of it, and what a person chose; "" for nothing.
+
+    `mean_probability` (0..1) is how sure the network was that drew it; None where none did.
+    """
 
     label: int
     volume_mm3: float
     link: LinkProposal
     choice: str = ""
+    mean_probability: float | None = None
 
     @property
     def key(self) -> str:
@@ -139,9 +143,10 @@ def link_table(
     """
     elsewhere = lesions_elsewhere(records, record.timepoint)
     volumes = {int(lesion["label"]): float(lesion["volume_mm3"]) for lesion in counted_lesions(record)}
+    sure = {int(lesion["label"]): lesion.get("mean_probability") for lesion in record.lesions}
     standing = standing_links(record, links, elsewhere)
     labels = tuple(
-        LabelRow(link.label, volumes[link.label], link, choices.get(str(link.label), ""))
+        LabelRow(link.label, volumes[link.label], link, choices.get(str(link.label), ""), sure.get(link.label))
         for link in standing
         if link.label is not None and link.label in volumes
     )

@@ -21,6 +21,7 @@ DEFINITIONS: Mapping[str, str] = {
     "Short axis (mm)": "Longest unbroken chord at right angles to the longest diameter; of nodes RECIST's measure.",
     "3-D (mm)": "Longest diameter in any direction; about a voxel too long, and more where slices are thick.",
     "Slices": "Slices nearest to axial that hold some of it.",
+    "Network": "How sure the network was that drew it: the mean of its probability over the lesion's voxels, 0 to 1.",
     "SUVmax": "The highest voxel, SUV by body weight (g/mL).",
     "SUVpeak": "The highest mean of a sphere of 1 mL around any voxel of the lesion (PERCIST); it may reach beyond it.",
     "SUVmean": "Mean of all voxels of the lesion; no threshold.",
@@ -41,6 +42,8 @@ _PART_HELP = "Volume of this compartment, as the network told it; “not told”
 def measure_rows(record: MaskRecord, measures: VersionMeasures) -> list[TableRow]:
     """One row a lesion, all with the same columns; None where something is not known."""
     lesion_of = {int(lesion["label"]): str(lesion["lesion_id"]) for lesion in record.lesions}
+    sure = {int(lesion["label"]): lesion.get("mean_probability") for lesion in record.lesions}
+    told = any(mean is not None for mean in sure.values())
     parts = {str(part["name"]): None for one in measures.lesions for part in one.compartments}
     rows: list[TableRow] = []
     for one in measures.lesions:
@@ -52,6 +55,7 @@ def measure_rows(record: MaskRecord, measures: VersionMeasures) -> list[TableRow
             "3-D (mm)": one.longest_diameter_3d_mm,
             "Slices": one.slices,
         }
+        row |= {"Network": sure.get(one.label)} if told else {}
         for scan in measures.on(one.label):
             row |= _on_scan(scan)
         row |= {f"{name} (mL)": _part_ml(one.compartments, name) for name in parts}

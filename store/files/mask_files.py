@@ -35,7 +35,14 @@ FINAL = "mask_final.nii.gz"
 
 #: What a lesion of a sidecar has since it is measured, after its older keys and only where it is known: sidecars and
 #: audit entries from before stay what they are, byte for byte, and read as None.
-LATER_MEASURES = ("short_axis_mm", "longest_diameter_3d_mm", "slices", "intensities", "compartments")
+LATER_MEASURES = (
+    "short_axis_mm",
+    "longest_diameter_3d_mm",
+    "slices",
+    "intensities",
+    "compartments",
+    "mean_probability",
+)
 
 #: A disk that is full, beyond a quota or a limit, read-only or failing: a sentence, and no bug.
 _REFUSALS = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO}

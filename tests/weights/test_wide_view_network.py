@@ -5,10 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
-import pytest
 
+from core.engines.auto.choice import IN_FORCE
 from core.engines.auto.nnunet import load_segmenter
-from core.errors import ModelError
 from core.imaging.volumes import resample
 from core.lesions.metrics import dice
 from core.simulation.demo_timepoints import real_scan
@@ -29,13 +28,9 @@ def test_both_folds_are_pinned_and_loaded():
     ]
 
 
-def test_a_candidate_is_offered_in_no_list_and_found_by_its_id():
-    assert MODEL not in {entry.id for entry in registry.models()}
-    assert MODEL in {entry.id for entry in registry.models(candidates=True)}
-    assert [entry.id for entry in registry.models() if entry.kind == "nnunet"] == ["sts-ctpet-small"]
-    with pytest.raises(ModelError) as refusal:
-        registry.find("no-such-model")
-    assert MODEL not in str(refusal.value)
+def test_it_is_in_force_and_the_one_before_it_is_still_offered():
+    assert {MODEL, "sts-ctpet-small"} <= {entry.id for entry in registry.models() if entry.kind == "nnunet"}
+    assert IN_FORCE[0] == MODEL
 
 
 def test_a_held_out_tumour_is_found_as_well_with_the_field_of_view_moved_by_42_mm(shared_data):

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from core.engines.auto.channels import channel_names, compartment_names, lesion_classes, scans_for
 from core.engines.base import Segmentation
 from core.engines.device import pick_device
+from core.engines.probability import LesionProbability
 from core.errors import ModelError
 from core.imaging.coverage import Coverage, check_coverage
 from core.imaging.orienting import ANATOMICAL_ORDER, axis_order, canonical
@@ -322,6 +323,14 @@ class NnUNetSegmenter:
             seconds=seconds,
             model_files=self.model_files,
             coverage=seen.coverage,
+            probability=LesionProbability.of_network(
+                np.asarray(seen.logits.float().numpy()),
+                self._lesion_classes,
+                seen.grid,
+                seen.properties,
+                self._predictor.plans_manager.transpose_forward,
+                bool(self._predictor.label_manager.has_regions),
+            ),
         )
 
     def _export(

@@ -22,6 +22,7 @@ from core.gates.mask.conformal import scores_needed
 from core.gates.mask.fitted import ALPHA, K_NEAREST, REAL, SIMULATED, FittedGate, ReferenceLesion
 from core.gates.mask.judging import NOT_ENOUGH, NOT_FITTED, cannot_be_judged, judged
 from core.gates.mask.looking import NOTHING, Surroundings, vectors_of
+from core.gates.mask.probability import doubting_unsure
 from core.gates.mask.surroundings import Link, LookStore, last_accepted, lost_lesions, surroundings
 from core.lesions.shape import VECTOR_NAMES
 from core.remembered.judgements import JUDGEMENT
@@ -88,7 +89,9 @@ def score_mask(store: GateStore, patient_id: str, timepoint: str, version: int, 
     links = store.links.of_mask(record.mask_id)
     try:
         vectors, seen = _measured(store, record, links, person)
-        result = verdict_on(store, vectors, patient_id, seen, _lost(store, record, links))
+        result = doubting_unsure(
+            verdict_on(store, vectors, patient_id, seen, _lost(store, record, links)), record.lesions
+        )
     except Exception as error:
         result = _crashed(error)
     said = result[JUDGEMENT]
@@ -190,8 +193,8 @@ def _crashed(error: Exception) -> JsonDict:
     name, at = type(error).__name__, traceback.extract_tb(error.__traceback__)[-1]
     logger.error("the mask gate failed over a mask: %s in %s, line %s", name, Path(at.filename).name, at.lineno)
     return cannot_be_judged(
-        f"The mask gate failed over this mask ({name}), so nobody knows whether it is usual. Score the mask again; if it "
-        "fails again, tell whoever runs TwinReview."
+        f"The mask gate failed over this mask ({name}), so nobody knows whether it is usual. Score the mask again; if "
+        "it fails again, tell whoever runs TwinReview."
     )
 
 

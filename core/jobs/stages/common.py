@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, Protocol
 
 from core.errors import InputError, TwinReviewError
+from core.gates.mask.probability import doubting_unsure
 from core.gates.mask.verdicts import GateStore, look_and_judge
 from core.imaging.volumes import file_sha256, read_volume
 from core.remembered.compartments import Compartments, clipped
-from core.remembered.links import HasLinks, HasTransforms
-from core.remembered.sources import HasDecisions, HasPatients, HasReadings, HasScans, HasScratch, HasStudies
+from core.remembered.sources import HasDecisions, HasPatients, HasScans, HasScratch, HasStudies
 from core.remembered.vocabulary import MaskMethod
 from core.review.scan_measures import LookedAt, looked_at, measured_lesions
 from core.types import LabelMap, MaskRecord, Scan, Volume, parse_date
@@ -70,6 +71,7 @@ def add_version(
     author: str,
     parent_version: int | None,
     compartments: Compartments | None = None,
+    mean_probability: Mapping[int, float] | None = None,
     **more: Any,
 ) -> MaskRecord:
     """Stores a mask version with its measurements, its vectors and what the mask gate says of it, in one write.
@@ -77,12 +79,18 @@ def add_version(
     Args:
         parent_version: the version that its maker began with; None where there was none, or they could see none.
         compartments: which part of its lesion each voxel is, as the network told. None: those of the parent.
+        mean_probability: label -> how sure the network is of it, 0..1; of a version that a network did not make, none.
         more: what else `store.masks.add` takes: model_checkpoint, checkpoint_sha256, model_files, prompts, links.
     """
     scans = list(scans_of_timepoint(store, patient_id, timepoint))  # read once: they are measured and looked at
     links = tuple(more.get("links", ()))
     vectors, verdict = look_and_judge(store, labels, patient_id, timepoint, author, links, scans)
+    sure = mean_probability or {}
     parts = compartments or compartments_of_parent(store, patient_id, timepoint, method, parent_version, labels)
+    lesions = tuple(
+        replace(one, mean_probability=sure.get(one.label))
+        for one in measured_lesions(labels, scans, parts)
+    )
     return store.masks.add(
         labels,
         patient_id=patient_id,
@@ -90,9 +98,9 @@ def add_version(
         method=method,
         author=author,
         parent_version=parent_version,
-        lesions=measured_lesions(labels, scans, parts),
+        lesions=lesions,
         vectors=vectors,
-        verdict=verdict,
+        verdict=doubting_unsure(verdict, [asdict(one) for one in lesions]),
         compartments=parts,
         **more,
     )

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from core.engines.auto.channels import channels_of, scans_for
+from core.engines.auto.choice import fitting_model
 from core.errors import InputError
 from core.imaging.coverage import partial_words
 from core.imaging.volumes import read_label_map, write_nifti
@@ -21,6 +22,7 @@ from core.jobs.stages.common import (
     summary,
     timepoint_scans,
 )
+from core.jobs.stages.left_out import left_out
 from core.jobs.stages.linking import KnownHere, Proposed, known_here, link_summary, prepare_links, store_transforms
 from core.lesions.matching import MAX_LESIONS, components
 from core.lesions.sizes import MIN_LESION_MM3 as MIN_LESION_MM3
@@ -30,12 +32,11 @@ from core.remembered.vocabulary import MaskMethod
 from core.review.readers import masks_for_all_to_see, readable
 from core.types import LabelMap, Progress, Volume, no_progress
 
-DEFAULT_MODEL = "sts-ctpet-small"
 _COMPARTMENTS = "compartments.nii.gz"
 
 
 def prepare_segment(store: StageStore, args: Mapping[str, Any], person: str) -> dict[str, Any]:
-    """args: patient_id, timepoint, model_id (optional).
+    """args: patient_id, timepoint, model_id (optional: else the network in force that reads the scans there).
 
     Its parent is the newest version that `person` may see; of a timepoint that is read blind the newest automatic one,
     since everybody sees what comes out.
@@ -45,7 +46,7 @@ def prepare_segment(store: StageStore, args: Mapping[str, Any], person: str) -> 
     """
     patient_id, timepoint = str(args["patient_id"]), str(args["timepoint"])
     scans = timepoint_scans(store, patient_id, timepoint)
-    model_id = str(args.get("model_id") or DEFAULT_MODEL)
+    model_id = str(args.get("model_id") or fitting_model(scans))
     scans_for(channels_of(model_id), scans)
     known = masks_for_all_to_see(store, patient_id, timepoint, person)
     return {
@@ -71,6 +72,8 @@ def compute_segment(params: dict[str, Any], out_dir: Path, progress: Progress) -
     labels, proposed = linked(found, here, params["linking"], lambda f, m: progress(0.85 + 0.14 * f, m))
     path = out_dir / "mask.nii.gz"
     write_nifti(path, labels.array, grid)
+    sure = {} if answer.probability is None else answer.probability.means(labels)
+    noise = left_out(found, labels)
     parts = kept_compartments(answer.labels, labels, segmenter.compartment_names, out_dir)
     progress(1.0, "done")
     return {
@@ -85,6 +88,8 @@ def compute_segment(params: dict[str, Any], out_dir: Path, progress: Progress) -
             for one in answer.coverage
             if not one.whole
         ],
+        "left_out": [] if noise is None else [noise],
+        "mean_probability": {str(label): round(mean, 4) for label, mean in sure.items()},
         "proposed": proposed.to_json(),
     }
 
@@ -173,28 +178,31 @@ def record_segment(
 ) -> dict[str, Any]:
     """The network's proposal becomes a mask version with the model's hash.
 
-    Where a scan covers only a part of the other, that is kept with the version, beside what else it was made from
-    (`prompts`, an entry of type "coverage"), and is told in the notes.
+    Where a scan covers only a part of the other, or pieces were left out as noise, that is kept with the version,
+    beside what else it was made from (`prompts`, entries of type "coverage" and `LEFT_OUT`), and is told in the notes.
+    How sure the network is of each lesion is kept with it ("mean_probability").
     """
     labels = read_label_map(out_dir / result["mask"])
     patient_id, timepoint = params["patient_id"], params["timepoint"]
     now = masks_for_all_to_see(store, patient_id, timepoint, person)[timepoint]  # not as it was when this was begun
     seen = readable(store, patient_id, now)
+    told = [*result.get("coverage", []), *result.get("left_out", [])]
     record = add_version(
         store,
         labels,
         patient_id,
         timepoint,
+        mean_probability={int(label): float(mean) for label, mean in result.get("mean_probability", {}).items()},
         method=MaskMethod.NNUNET,
         author=person,
         model_checkpoint=params["model_id"],
         checkpoint_sha256=result["checkpoint_sha256"],
         model_files=result.get("model_files"),
-        prompts=result.get("coverage", []),
+        prompts=told,
         parent_version=seen[-1].version if seen else None,
         compartments=_read_compartments(result.get("compartments"), out_dir),
         links=store_transforms(store, patient_id, Proposed.from_json(result["proposed"]), person),
     )
-    notes = [str(one["words"]) for one in result.get("coverage", [])]
+    notes = [str(one["words"]) for one in told]
     links = [link_summary(link) for link in store.links.of_mask(record.mask_id)]
     return {**summary(record), "seconds": result["seconds"], "links": links, "notes": notes}

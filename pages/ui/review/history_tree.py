@@ -8,6 +8,7 @@ from pathlib import Path
 
 import streamlit as st
 
+from core.jobs.stages.left_out import LEFT_OUT
 from core.remembered.untyped import JsonDict
 from core.review.decisions import rejected_lesion_ids
 from core.types import MM3_PER_ML, MaskRecord
@@ -114,10 +115,11 @@ def describe(row: Row, shown: int | None) -> JsonDict:
     else:
         changes += [f"{record.volume_mm3 / MM3_PER_ML:.1f} mL"]
     made = [record.author, record.created_at[:16].replace("T", " ")]
-    drawn = sum(prompt.get("type") != "import" for prompt in record.prompts)
+    told = [entry for entry in record.prompts if entry.get("type") in ("coverage", LEFT_OUT)]
+    drawn = sum(prompt.get("type") != "import" for prompt in record.prompts) - len(told)
     if drawn:
         made.append(f"{drawn} prompt" + ("s" if drawn > 1 else ""))
-    made += [str(entry["words"]) for entry in record.prompts if entry.get("type") == "coverage"]
+    made += [str(entry["words"]) for entry in told]
     status: str = record.status
     if record.status == "accepted" and rejected_lesion_ids(record):
         status += f" without {', '.join(lesion_words(name) for name in sorted(rejected_lesion_ids(record)))}"

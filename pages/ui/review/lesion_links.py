@@ -18,6 +18,7 @@ from core.review.link_choices import (
     labels_of,
     link_table,
 )
+from core.review.sureness import probability_doubt
 from core.types import MM3_PER_ML, MaskRecord
 from pages.ui.frame import session
 from pages.ui.guard import rights
@@ -159,6 +160,7 @@ def _words(row: LabelRow | MissingRow) -> None:
     if isinstance(row, LabelRow):
         name, what = row.link.lesion_id or "not linked", str(row.link.relation) if row.link.lesion_id else ""
         where = f"label {row.label} · {row.volume_mm3 / MM3_PER_ML:.1f} mL"
+        where += "" if row.mean_probability is None else f" · network {row.mean_probability:.2f} sure"
     else:
         name, what, where = row.lesion_id, row.standing, "no label here"
     sure = "" if link is None or link.confidence is None else f" · {link.confidence:.2f}"
@@ -166,7 +168,8 @@ def _words(row: LabelRow | MissingRow) -> None:
         chosen = {CANNOT_TELL: "cannot be told", NEW: "a new lesion"}.get(row.choice, row.choice)
         said = f":blue[:material/edit:] **you: {plain(chosen)}**"
     else:
-        doubts = () if link is None else link.doubts
+        unsure = probability_doubt(row.mean_probability) if isinstance(row, LabelRow) else None
+        doubts = (*(() if link is None else link.doubts), *([unsure] if unsure else []))
         said = "  \n".join(f":orange[:material/warning:] :small[{plain(doubt)}]" for doubt in doubts)
     st.markdown(
         f"**{plain(name)}** {plain(what)}{sure}  \n:small[:gray[{plain(where)}]]  \n{said}",

@@ -47,7 +47,9 @@ def measures_dialog(store: SeenStore, record: MaskRecord) -> None:
     rows = measure_rows(record, found)
     shown = [name for name in rows[0] if not any(f" {word} (" in name for word in _IN_FILE_ALONE)]
     config = {
-        name: st.column_config.NumberColumn(help=definition(name), format="%.2f" if "mL" in name else "%.1f")
+        name: st.column_config.NumberColumn(
+            help=definition(name), format="%.2f" if "mL" in name or name == "Network" else "%.1f"
+        )
         for name in shown
         if name not in ("Lesion", "Slices")
     }

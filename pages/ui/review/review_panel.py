@@ -9,9 +9,10 @@ from typing import Literal
 import streamlit as st
 from streamlit.elements.lib.mutable_tab_container import TabContainer
 
+from core.errors import InputError
 from core.remembered.untyped import JsonDict
 from core.review.drawable import drawable_lesions
-from core.types import MM3_PER_ML, MaskRecord, Prompt
+from core.types import MM3_PER_ML, MaskRecord, Prompt, Scan
 from pages.ui.frame import address, measured, session, visible
 from pages.ui.guard import rights
 from pages.ui.review.deciding import keep_version
@@ -128,8 +129,9 @@ def first_tab(record: MaskRecord | None) -> str:
     return "Segment" if record is None else "Decide"
 
 
-def choose_model() -> str | None:
-    """Which network; None where no model is ready."""
+def choose_model(scans: Sequence[Scan]) -> str | None:
+    """Which network, of those that read these scans the one in force first; None where none is ready or reads them."""
+    from core.engines.auto.choice import fitting_model, reads
     from weights import registry
 
     ready = [e for e in registry.models() if e.kind == "nnunet" and registry.status(e) == "ready"]
@@ -138,8 +140,20 @@ def choose_model() -> str | None:
             "No nnU-Net model is ready. Put a trained nnU-Net v2 folder into weights/; System shows what is there."
         )
         return None
+    fits = [entry for entry in ready if reads(entry.id, scans)]
+    try:
+        chosen: str | None = fitting_model(scans)
+    except InputError as refused:
+        chosen = None
+        if not fits:
+            st.warning(plain(f"No network here reads these scans. {refused}"))
+            return None
     entry = st.selectbox(
-        "Model", ready, format_func=lambda e: e.name, help="Networks in weights/ that passed their check."
+        "Model",
+        fits,
+        index=next((n for n, one in enumerate(fits) if one.id == chosen), 0),
+        format_func=lambda e: e.name,
+        help="Networks in weights/ that passed their check and read the scans of this timepoint.",
     )
     st.caption(f"Takes {plain(entry.input)}. Finds lesions by itself and numbers them as at the timepoint before.")
     return str(entry.id)

@@ -174,7 +174,13 @@ def test_the_smallest_lesion_that_the_network_may_propose_is_half_a_millilitre(s
         def segment(self, volumes: Any, progress: Any) -> Any:
             labels = LabelMap(found.astype(np.uint8), CT)
             return SimpleNamespace(
-                labels=labels, checkpoint_sha256="0" * 64, channels=(), model_files={}, seconds={}, coverage=()
+                labels=labels,
+                checkpoint_sha256="0" * 64,
+                channels=(),
+                model_files={},
+                seconds={},
+                coverage=(),
+                probability=None,
             )
 
         def lesion_mask(self, array: np.ndarray) -> np.ndarray:
@@ -185,6 +191,12 @@ def test_the_smallest_lesion_that_the_network_may_propose_is_half_a_millilitre(s
     params = segment.prepare_segment(store, {"patient_id": "P1", "timepoint": DAY1}, "demo")
     result = segment.compute_segment(params, tmp_path, no_progress)
     assert np.array_equal(read_label_map(tmp_path / result["mask"]).array, found & (np.arange(40) < 10)[:, None, None])
+    (told,) = result["left_out"]
+    assert (told["pieces"], round(told["volume_mm3"])) == (1, 468)
+    assert told["words"].startswith("1 piece of what the network found (0.47 mL in all")
+    notes = segment.record_segment(store, params, result, tmp_path, "demo")["notes"]
+    assert told["words"] in notes, "what is left out is never left out silently"
+    assert store.masks.version("P1", DAY1, 1).prompts[0]["type"] == "left-out"
 
 
 @pytest.mark.parametrize("aligns", [True, False])

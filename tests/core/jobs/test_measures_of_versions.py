@@ -36,7 +36,7 @@ class ThreeClasses:
             classes[ball_of(CT, MIDDLE, radius)] = number
         return SimpleNamespace(
             labels=LabelMap(classes, CT), checkpoint_sha256="0" * 64, channels=("CT", "PET"), model_files={},
-            seconds={}, coverage=(),
+            seconds={}, coverage=(), probability=None,
         )  # fmt: skip
 
     def lesion_mask(self, labels: np.ndarray) -> np.ndarray:

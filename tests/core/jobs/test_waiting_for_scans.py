@@ -88,7 +88,9 @@ def test_a_part_of_a_pet_is_told_and_kept_with_the_version_and_doubted_by_the_ga
     told = run_inline(store, KINDS["segment"], REQUEST, "demo")
     (note,) = told["notes"]
     assert note.startswith("The PET covers 75 % of the CT")
-    (kept,) = store.masks.version("P1", DAY, 1).prompts
+    record = store.masks.version("P1", DAY, 1)
+    assert all(0.5 < lesion["mean_probability"] <= 1 for lesion in record.lesions)
+    (kept,) = record.prompts
     assert (kept["type"], kept["other"], kept["field"], kept["words"]) == ("coverage", "PET", 0.75, note)
     said = run_inline(store, KINDS["score_ood"], REQUEST, "demo")
     assert said["state"] in ("doubtful", "out of distribution")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +13,10 @@ from streamlit.testing.v1 import AppTest
 
 from core.remembered.links import LinkProposal
 from core.review.replaced import ended_acceptances
-from core.types import MaskRecord
+from core.types import LabelMap, MaskRecord
 from pages.ui.frame import resources
 from store import Store
-from tests.store_phantom import DAY1, DAY2, add_mask, add_scan
+from tests.store_phantom import DAY1, DAY2, add_mask, add_scan, labels, measures
 
 ROOT = Path(__file__).resolve().parents[3]
 DOUBT = "Another lesion lies nearer."
@@ -83,6 +84,16 @@ def test_the_rows_say_what_is_proposed_how_surely_and_what_speaks_against_it(ope
     told = said(opened(proposed(clinic)))
     for words in ("**Lesions** (3)", "**L1** stable · 0.40", DOUBT, "**L3** new · 0.90", "**L2** gone · 0.80"):
         assert words in told
+
+
+def test_how_sure_the_network_was_is_said_and_a_doubt_below_its_limit(opened, clinic: Store) -> None:
+    clinic_labels = LabelMap(labels(3, 3).array, clinic.scans.reference_grid("P1", DAY2))
+    sure = [replace(one, mean_probability=p) for one, p in zip(measures(clinic_labels), (0.97, 0.62), strict=True)]
+    record = add_mask(clinic, 3, 3, day=DAY2, lesions=sure)
+    assert [lesion["mean_probability"] for lesion in record.lesions] == [0.97, 0.62]
+    told = said(opened(record))
+    assert "network 0.97 sure" in told
+    assert told.count("The network was not sure of it: mean probability 0.62") == 1
 
 
 def test_a_label_is_said_to_be_another_lesion_and_accepting_confirms_it_and_the_rest(opened, clinic: Store) -> None:

@@ -10,7 +10,9 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
+from core.review.sureness import LEAST_MEAN_PROBABILITY
 from weights.recipes.sts_wide_view.evaluate import Figures, Row, summary
+from weights.recipes.sts_wide_view.sureness import summary as sureness_summary
 from weights.registry import checkpoints, find, fingerprint
 
 FOLDER = Path("weights/sts_ctpet_wide_view")
@@ -55,6 +57,7 @@ def card() -> str:
     first = next(iter(trained.values()))
     entry = find(NEW)
     new = figures[NEW]
+    sure = [row for rows in json.loads((FOLDER / "sureness.json").read_text()).values() for row in rows]
     return TEMPLATE.read_text().format(
         size=sum(file.stat().st_size for file in checkpoints(entry)) / 1e6,
         sha256=fingerprint(entry),
@@ -71,6 +74,11 @@ def card() -> str:
         held_out=rows_table(new["held out"]),
         mirrored=rows_table(new["mirrored"]),
         training=rows_table(new["training"]),
+        sure="\n".join(
+            f"- {line}." for line in sureness_summary(sure, sorted({str(r["patient"]) for r in new["held out"]}))
+        ),
+        sure_rows=rows_table(sure),
+        limit=LEAST_MEAN_PROBABILITY,
     )
 
 

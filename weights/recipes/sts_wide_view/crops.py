@@ -76,9 +76,11 @@ class Drawer:
     Args:
         cases: to draw from; at least one real one.
         seed: of everything random.
+        patch: voxels along each side of what is cut.
     """
 
-    def __init__(self, cases: Sequence[Case], seed: int) -> None:
+    def __init__(self, cases: Sequence[Case], seed: int, patch: int = PATCH) -> None:
+        self.patch = patch
         self.places = [place_of(case) for case in cases]
         self.rng = np.random.default_rng([seed, 42])
         self._of: dict[str, dict[str, list[int]]] = {}
@@ -98,7 +100,7 @@ class Drawer:
         if box is None:
             box = cut(place.size, rng) if rng.random() < CUT else whole(place.size)
         matrix, exact = orientation(rng)
-        return Crop(number, matrix, centre(place, box, matrix, exact, rng), box)
+        return Crop(number, matrix, centre(place, box, matrix, exact, rng, self.patch), box)
 
 
 def whole(size: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -145,15 +147,20 @@ def orientation(rng: np.random.Generator) -> tuple[NDArray[np.float64], bool]:
 
 
 def centre(
-    place: Place, box: NDArray[np.int64], matrix: NDArray[np.float64], exact: bool, rng: np.random.Generator
+    place: Place,
+    box: NDArray[np.int64],
+    matrix: NDArray[np.float64],
+    exact: bool,
+    rng: np.random.Generator,
+    patch: int = PATCH,
 ) -> NDArray[np.float64]:
     """Where the patch's middle lies: `PLACES`. With `exact` between voxels, so that voxels fall on voxels."""
     where = str(rng.choice(list(PLACES), p=list(PLACES.values())))
     seen = place.tumour[((place.tumour >= box[0]) & (place.tumour <= box[1])).all(1)] if len(place.tumour) else []
     if where == "tumour" and len(seen):
         voxel = seen[rng.integers(len(seen))]
-        at = rng.uniform(3, PATCH - 4, 3)
-        out = voxel - matrix @ (at - (PATCH - 1) / 2)
+        at = rng.uniform(3, patch - 4, 3)
+        out = voxel - matrix @ (at - (patch - 1) / 2)
     elif where == "whole":
         out = box.mean(0)
     else:

@@ -16,11 +16,11 @@ FEATURES = (24, 48, 96, 192)
 SCALES = (4 / 7, 2 / 7, 1 / 7)
 
 
-def build(features: Sequence[int] = FEATURES) -> torch.nn.Module:
-    """A PlainConvUNet with two input channels, two classes and an output at each scale; weights by He."""
+def build(features: Sequence[int] = FEATURES, channels: int = 2) -> torch.nn.Module:
+    """A PlainConvUNet with so many input channels, two classes and an output at each scale; weights by He."""
     stages = len(features)
     network = PlainConvUNet(
-        2,
+        channels,
         stages,
         list(features),
         torch.nn.Conv3d,

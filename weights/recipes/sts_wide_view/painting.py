@@ -26,13 +26,13 @@ def paint(ct: Array, pet: Array, tumour: Mask, way: str, rng: np.random.Generato
     hole_ct = distance <= rng.uniform(*CT_MARGIN)
     hot = (distance <= NEAR_VOXELS) & (pet > HOT_SUV)
     hole_pet = (distance <= rng.uniform(*PET_MARGIN)) | ndimage.binary_dilation(hot, iterations=1)
-    out_ct = _fill(ct, hole_ct, tumour, way, rng, low=-20.0, high=110.0)
+    out_ct = fill(ct, hole_ct, tumour, way, rng, low=-20.0, high=110.0)
     pet_way = way if rng.random() < 0.6 else str(rng.choice(["level", "diffusion", "reflection"]))
-    out_pet = _fill(pet, hole_pet, tumour, pet_way, rng, low=0.0, high=HOT_SUV)
+    out_pet = fill(pet, hole_pet, tumour, pet_way, rng, low=0.0, high=HOT_SUV)
     return out_ct, np.maximum(out_pet, 0)
 
 
-def _fill(
+def fill(
     values: Array, hole: Mask, tumour: Mask, way: str, rng: np.random.Generator, *, low: float, high: float
 ) -> Array:
     """The hole filled; its edge blended over about a voxel. `low` to `high` are the values of soft tissue."""
