@@ -85,6 +85,29 @@ def _voxel_size(ct: Volume, pet: Volume, rng: np.random.Generator) -> Pair:
     return Volume(ct.array, next(grids), "CT"), Volume(pet.array, next(grids), "PET")
 
 
+def _truncated(ct: Volume, pet: Volume, rng: np.random.Generator) -> Pair:
+    """A reconstruction circle smaller than the body: nothing beyond it, on the CT alone."""
+    (i, j), spacing = np.ogrid[: ct.grid.shape[0], : ct.grid.shape[1]], ct.grid.spacing_mm
+    middle = (np.array(ct.grid.shape[:2]) - 1) / 2 + rng.uniform(-15, 15, 2) / spacing[0]
+    away = np.hypot((i - middle[0]) * spacing[0], (j - middle[1]) * spacing[1])
+    half = min(n * mm for n, mm in zip(ct.grid.shape[:2], spacing[:2], strict=True)) / 2
+    beyond = away > half * rng.uniform(0.5, 0.7)
+    return _with(ct, np.where(beyond[:, :, None], -1024, ct.array)), pet
+
+
+def _thick(ct: Volume, pet: Volume, rng: np.random.Generator) -> Pair:
+    """Slabs of 13 to 20 mm, told as the thinner slices that they replaced: one mean for every four to six slices."""
+    many = int(rng.integers(4, 7))
+
+    def slabs(volume: Volume) -> Volume:
+        out = volume.array.copy()
+        for start in range(0, out.shape[2], many):
+            out[:, :, start : start + many] = out[:, :, start : start + many].mean(axis=2, keepdims=True)
+        return _with(volume, out)
+
+    return slabs(ct), slabs(pet)
+
+
 #: What can be done to any CT + PET pair.
 CORRUPTIONS: Mapping[str, Shift] = {
     "CT intercept lost": _intercept_lost,
@@ -97,6 +120,8 @@ CORRUPTIONS: Mapping[str, Shift] = {
     "SUV scale wrong": _suv_scale,
     "PET misplaced": _pet_misplaced,
     "voxel size wrong": _voxel_size,
+    "CT truncated": _truncated,
+    "slices too thick": _thick,
 }
 MR_AS_CT = "MR as CT"
 OTHER_BODY_MR = "MR of head or breast as CT"
