@@ -361,7 +361,9 @@ class MaskRecord:
 class Decision:
     """A named person's verdict on one mask version, or on one lesion of it. Append-only; a change of mind is a new one.
 
-    `lesion_id` is None where it is about the whole version, which alone can be withdrawn.
+    `lesion_id` is None where it is about the whole version, which alone can be withdrawn. `answered` has the doubts of
+    the gates that an acceptance or rejection of the whole version answers, as they stood then: gate, verdict_id,
+    verdict, kinds, reason, stale of each; () where there was none, and in decisions from before they were stored.
     """
 
     decision_id: str
@@ -372,6 +374,7 @@ class Decision:
     comment: str
     created_at: str
     lesion_id: str | None = None
+    answered: tuple[Mapping[str, Any], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,8 +27,8 @@ from core.remembered.lists import (
 )
 from core.remembered.rows import Event, MaskVerdict, ScanVerdict
 from core.review.identity import ChangedIds, with_lesion_ids
-from core.types import Decision
 from store.database.connection import Row
+from store.ledger.stored_values import decision_of
 from store.ledger.writing import LedgerBase, value_of
 from store.records.links import Links
 from store.records.masks import Masks
@@ -194,7 +194,7 @@ class Views:
         dates = self._by_patient(
             "SELECT patient_id, timepoint FROM timepoints ORDER BY timepoint", lambda row: str(row["timepoint"])
         )
-        acceptances = self._values(_ACCEPTANCES, Decision)
+        acceptances = self._by_patient(_ACCEPTANCES, decision_of)
         of_masks = self._values(_DOUBTED_MASKS, MaskVerdict, "result")
         of_scans = self._values(_DOUBTED_SCANS, ScanVerdict, "result")
         return [

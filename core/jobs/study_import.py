@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from core.errors import InputError
-from core.gates.mask.verdicts import vectors_of, verdict_on
 from core.imaging.masks.drawn import MaskOnGrid
 from core.imaging.reading_apart import ReadScan, read_mask, read_scan
 from core.imaging.reference_scan import reference_of
@@ -26,7 +25,7 @@ from core.jobs.scan_import import (
     in_canonical_order,
     stored_facts,
 )
-from core.jobs.stages.common import StageStore
+from core.jobs.stages.common import StageStore, vectors_and_verdict
 from core.jobs.stages.linking import Proposed, prepare_links, propose
 from core.lesions.masks import measure
 from core.remembered.incoming import NewMask, NewScan, StoredStudy
@@ -221,8 +220,7 @@ def _incoming(
     here = [(reference, ""), *((scan, "") for scan in scans if scan is not reference)]
     proposed = propose(mask.labels, here, prepare_links(store, patient_id, day, visible))
     links = tuple(_without_transform(link, proposed) for link in proposed.links)
-    vectors = tuple(vectors_of(mask.labels))
-    verdict = verdict_on(store, vectors, patient_id)
+    vectors, verdict = vectors_and_verdict(store, mask.labels, patient_id)
     prompts = (import_prompt(mask, links),)
     return NewMask(mask.labels, tuple(measure(mask.labels)), vectors, verdict, prompts=prompts, links=links)
 

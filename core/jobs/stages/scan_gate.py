@@ -2,12 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from core.jobs.stages.common import StageStore, describe, read_scan, timepoint_scans
+from core.remembered.judgements import DOUBTS, JUDGEMENT, PASSES, UNJUDGED, Judged, Judgement
+from core.remembered.untyped import JsonDict, JsonObject
+from core.remembered.vocabulary import DOUBTFUL, OUT_OF_DISTRIBUTION
 from core.types import Progress
+
+#: What a state is as a verdict, and of which kind a doubt is; every other state cannot be judged.
+_OF_STATE: Mapping[str, tuple[Judged, str]] = {
+    "in distribution": (PASSES, ""),
+    OUT_OF_DISTRIBUTION: (DOUBTS, "appearance"),
+    DOUBTFUL: (DOUBTS, "coverage"),
+    "no anchor": (UNJUDGED, "empty"),
+}
 
 
 def prepare_score_scan(store: StageStore, args: Mapping[str, Any], person: str) -> dict[str, Any]:
@@ -29,5 +41,23 @@ def record_score_scan(
     store: StageStore, params: dict[str, Any], result: dict[str, Any], out_dir: Path, person: str
 ) -> dict[str, Any]:
     """Kept beside the timepoint; the page asks for a decision when it is out of distribution."""
+    result = with_judgement(result, [scan["sha256"] for scan in params["scans"]])
     store.verdicts.add_scan_verdict(params["patient_id"], params["timepoint"], result, person)
     return result
+
+
+def with_judgement(result: JsonObject, seen: Sequence[str]) -> JsonDict:
+    """The gate's result with what it says as a judgement, which names the scans' files that it was given.
+
+    Args:
+        result: of `core.gates.scan`, with a judgement of its own or with a state and a note alone.
+        seen: SHA-256 of those files.
+    """
+    if JUDGEMENT in result:
+        said = Judgement.from_json(result[JUDGEMENT])
+    else:
+        state = str(result["state"])
+        verdict, kind = _OF_STATE.get(state, (UNJUDGED, "not-judged"))
+        reason = str(result.get("note") or f"The scan gate said “{state}”.")
+        said = Judgement(verdict, reason, str(result.get("model_id") or ""), (), kinds=(kind,) if kind else ())
+    return {**result, JUDGEMENT: replace(said, seen=tuple(dict.fromkeys((*seen, *said.seen)))).to_json()}
