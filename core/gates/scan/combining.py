@@ -26,6 +26,8 @@ Fit = Callable[[Table, Labels, Groups], Score]
 INNER_FOLDS = 4
 #: ReAct cuts activations at this share of the in-distribution ones; ASH keeps this share of a crop's largest.
 REACT_SHARE, ASH_SHARE = 0.9, 0.35
+#: Share of in-distribution scans that a threshold is meant to let pass.
+PASS_SHARE = 0.95
 #: Levels of the network that are early: the first convolution, stage 1 and stage 2.
 EARLY_LEVELS = 3
 
@@ -114,7 +116,6 @@ def mahalanobis(name: str, keep: Callable[[Rows, Rows], Rows] | None = None) -> 
     return fit
 
 
-
 def react(values: Rows, inside: Rows) -> Rows:
     """Activations cut at the in-distribution ones' upper share. Sun 2021, arXiv 2111.12797."""
     return np.minimum(values, np.quantile(inside, REACT_SHARE))
@@ -174,3 +175,15 @@ def fold_of(groups: Groups, folds: int, seed: int = SEED) -> NDArray[np.int64]:
     names, inverse = np.unique(groups, return_inverse=True)
     deal = np.random.default_rng(seed).permutation(np.arange(len(names)) % folds)
     return np.asarray(deal[inverse], dtype=np.int64)
+
+
+def pass_threshold(scores: NDArray[np.floating[Any]], share: float = PASS_SHARE) -> float:
+    """The ceil((n + 1) * share)-th smallest score (the largest when that exceeds n).
+
+    A new scan exchangeable with the n exceeds it with a chance of at most 1 - share, if n >= share / (1 - share).
+    Vovk 2005, doi 10.1007/b106715 (split conformal). NaN for no scores.
+    """
+    if len(scores) == 0:
+        return float("nan")
+    rank = min(int(np.ceil((len(scores) + 1) * share - 1e-9)), len(scores))
+    return float(np.sort(scores)[rank - 1])

@@ -7,22 +7,27 @@ Euclidean distance is Hellinger's. A PET beside a CT adds how well the two fit (
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from core.gates.scan.one_body import OneBody, one_body
+from core.gates.scan.one_body import OneBody
 from core.imaging.orienting import canonical
 from core.types import Volume
 
 Rows = NDArray[np.float32]
 
-#: Grey values: HU from below air to beyond metal, finest in soft tissue; SUV; of MR, multiples of the median above 0.
+#: Raise it whenever the same scan would give other numbers.
+LOOKS_VERSION = 1
+FIT = "fit"
+
+#: Grey values: HU from below air to beyond metal, finest in soft tissue; SUV; of MR, medians.
 HU_VALUES = np.array(
-    [-np.inf, -1010, -950, -800, -500, -250, -160, -130, -110, -90, -70, -50, -30, -10, 10, 25, 40, 55, 70, 90, 120, 160,
-     220, 300, 450, 700, 1000, 1500, 2500, np.inf]
+    [-np.inf, -1010, -950, -800, -500, -250, -160, -130, -110, -90, -70, -50, -30, -10, 10, 25, 40, 55, 70, 90, 120,
+     160, 220, 300, 450, 700, 1000, 1500, 2500, np.inf]
 )  # fmt: skip
 SUV_VALUES = np.concatenate([[-np.inf, 0.0], np.geomspace(0.05, 40.0, 20), [100.0, np.inf]])
 MR_VALUES = np.concatenate([[-np.inf, 0.0], np.geomspace(0.05, 8.0, 16), [np.inf]])
@@ -39,26 +44,24 @@ _VALUES = {"CT": HU_VALUES, "PET": SUV_VALUES, "MR": MR_VALUES}
 _STEPS = {"CT": HU_STEPS, "PET": SUV_STEPS, "MR": MR_STEPS}
 
 
-def look(volumes: Sequence[Volume], fit: OneBody | None = None) -> Rows:
-    """(features,) float32 of the volumes in the order given; then, of a CT and a PET beside it, how well they fit.
+def parts_of(arrays: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+    """Columns of the looks "CT", "PET" and "MR" (scans, features) by part: "CT values", "CT steps", "CT sizes" …"""
+    found: dict[str, NDArray[Any]] = {}
+    for modality in BODY:
+        if modality in arrays:
+            ends = np.cumsum([len(_VALUES[modality]) - 1, 3 * (len(_STEPS[modality]) - 1), SIZES])
+            cut = np.split(arrays[modality], ends[:-1], axis=-1)
+            found |= dict(zip(parts(modality), cut, strict=True))
+    return found
 
-    Args:
-        fit: `one_body` of the two, where it was asked before.
-    """
-    parts = [_look(volume) for volume in volumes]
-    if [volume.modality for volume in volumes[:2]] == ["CT", "PET"]:
-        parts.append(fit_features(fit if fit is not None else one_body(volumes[0], volumes[1])))
-    return np.concatenate(parts).astype(np.float32)
+
+def parts(modality: str) -> tuple[str, str, str]:
+    """The names of what a look of that modality consists of."""
+    return f"{modality} values", f"{modality} steps", f"{modality} sizes"
 
 
-def widths(modalities: Sequence[str]) -> dict[str, int]:
-    """How many features each part of `look` has, in its order: "CT values", "CT steps", "CT sizes" …, "fit"."""
-    found: dict[str, int] = {}
-    for modality in modalities:
-        found[f"{modality} values"] = len(_VALUES[modality]) - 1
-        found[f"{modality} steps"] = 3 * (len(_STEPS[modality]) - 1)
-        found[f"{modality} sizes"] = SIZES
-    return found | ({"fit": 3} if list(modalities[:2]) == ["CT", "PET"] else {})
+#: What is compared of a CT and a PET.
+PAIR_PARTS = (*parts("CT"), *parts("PET"), FIT)
 
 
 def fit_features(fit: OneBody) -> Rows:
@@ -71,8 +74,10 @@ def fit_features(fit: OneBody) -> Rows:
     return np.array([fit.outline, 4 * fit.information, fit.information / best if best > 0 else 0.0], np.float32)
 
 
-def _look(volume: Volume) -> Rows:
-    """Roots of the shares: of grey values in the body, and of steps to the next voxel along each axis there; sizes."""
+def look_at(volume: Volume) -> Rows:
+    """(features,) float32: roots of the shares of grey values in the body, and of steps to the next voxel along each
+    axis there; then sizes.
+    """
     volume = canonical(volume)
     array = np.asarray(volume.array, dtype=np.float32)
     kind = volume.modality
@@ -80,14 +85,14 @@ def _look(volume: Volume) -> Rows:
         above = array[array > 0]
         array = array / max(float(np.median(above)) if above.size else 1.0, 1e-6)
     body = array > BODY[kind]
-    parts = [_shares(array[body], _VALUES[kind])]
+    shares = [_shares(array[body], _VALUES[kind])]
     for axis in range(3):
         ahead = tuple(slice(1, None) if n == axis else slice(None) for n in range(3))
         behind = tuple(slice(None, -1) if n == axis else slice(None) for n in range(3))
         inside = body[ahead] & body[behind]
-        parts.append(_shares(np.abs(array[ahead][inside] - array[behind][inside]), _STEPS[kind]))
+        shares.append(_shares(np.abs(array[ahead][inside] - array[behind][inside]), _STEPS[kind]))
     sizes = [_size(array > low, volume.grid.spacing_mm) for low in _PARTS_ABOVE[kind]]
-    return np.concatenate([np.sqrt(np.concatenate(parts)), np.array(sizes, np.float32)])
+    return np.concatenate([np.sqrt(np.concatenate(shares)), np.array(sizes)]).astype(np.float32)
 
 
 def _size(part: NDArray[np.bool_], spacing_mm: Sequence[float]) -> float:

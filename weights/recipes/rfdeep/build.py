@@ -1,9 +1,9 @@
 """Compute the reference features of the out-of-distribution gate, its threshold, and where they come from.
 
-`python -m weights.recipes.rfdeep.build --sts DIR --shared DIR --model sts-ctpet-wide-view` (or `--folder TRAINED_MODEL`).
-Writes reference.npz and provenance.json to weights/rfdeep_sts_ctpet and prints the manifest's lines. Takes about
-forty minutes on one core; with `--kept FOLDER` what was computed of each scan stays there, and a build that was stopped
-goes on. The network must be the final one: features of another are refused.
+`python -m weights.recipes.rfdeep.build --sts DIR --shared DIR --model sts-ctpet-wide-view` (or
+`--folder TRAINED_MODEL`). Writes reference.npz and provenance.json to weights/rfdeep_sts_ctpet and prints the
+manifest's lines. Takes about forty minutes on one core; with `--kept FOLDER` a build that was stopped goes on from what
+was computed of each scan. The network must be the final one: features of another are refused.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 
 from core.gates.scan.detectors import geometry, histogram
 from core.gates.scan.features import CROPS, FEATURES_VERSION, ScanFeatures, scan_features, scan_seed
-from core.gates.scan.scan_gate import IN_DISTRIBUTION, MODEL_ID, Reference, crossfit
+from core.gates.scan.rfdeep import IN_DISTRIBUTION, RFDEEP_ID, Reference, crossfit
 from core.imaging.volumes import read_volume
 from core.simulation.phantom import LesionSpec, PhantomSpec, phantom
 from core.simulation.simulate import follow_up
@@ -41,7 +41,7 @@ from weights.recipes.rfdeep.shifts import (
 
 SEED = 20261121
 #: Scans of each kind of corruption, made from real scans and from phantoms.
-PER_KIND = (8, 3)
+PER_KIND = (8, 6)
 #: The arrays of `ScanFeatures`.
 STORED = ("rows", "spread", "centre", "logits", "anchor_shape")
 
@@ -150,7 +150,7 @@ def cases(sts: Path, shared: Path, phantoms: int, per_kind: Sequence[int] = PER_
         for m in range(min(many, len(groups))):
             for n, (kind, shift) in enumerate(CORRUPTIONS.items()):
                 # In turn, so that every patient is corrupted about as often as every other.
-                group = groups[(n * PER_KIND[0] + m) % len(groups)]
+                group = groups[(n * many + m) % len(groups)]
                 volumes = shift(*ordinary[group], np.random.default_rng([SEED, n, m]))
                 yield Case(kind, domain, group, volumes, truth_of(sts, group, volumes[0]))
         if domain == "real":
@@ -236,7 +236,7 @@ def build(network: Any, found: Iterator[Case], command: str, folder: Path | None
         )
     with_anchor = Counter(row.case[0] for row in kept)
     provenance = {
-        "model_id": MODEL_ID,
+        "model_id": RFDEEP_ID,
         "network": network.model_id,
         "checkpoint_sha256": network.checkpoint_sha256,
         "features_version": FEATURES_VERSION,
@@ -321,7 +321,7 @@ def main() -> None:
     provenance = json.dumps(reference.provenance, indent=1).encode() + b"\n"
     (arguments.to / "provenance.json").write_bytes(provenance)
     print(json.dumps(reference.provenance["calibration"], indent=1))
-    print(f'\nweights/manifest.toml, id = "{MODEL_ID}":\nsha256 = "{hashlib.sha256(content).hexdigest()}"')
+    print(f'\nweights/manifest.toml, id = "{RFDEEP_ID}":\nsha256 = "{hashlib.sha256(content).hexdigest()}"')
     print(f'files = {{ "provenance.json" = "{hashlib.sha256(provenance).hexdigest()}" }}')
 
 

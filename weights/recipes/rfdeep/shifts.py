@@ -123,6 +123,44 @@ CORRUPTIONS: Mapping[str, Shift] = {
     "CT truncated": _truncated,
     "slices too thick": _thick,
 }
+
+
+def _mr_noise(mr: Volume, rng: np.random.Generator) -> Volume:
+    level = rng.uniform(0.25, 0.5) * float(np.median(mr.array[mr.array > 0]))
+    return _with(mr, np.abs(mr.array + level * rng.standard_normal(mr.array.shape, dtype=np.float32)))
+
+
+def _mr_blur(mr: Volume, rng: np.random.Generator) -> Volume:
+    return _with(mr, ndimage.gaussian_filter(mr.array, rng.uniform(4, 6) / np.array(mr.grid.spacing_mm)))
+
+
+def _mr_reversed(mr: Volume, rng: np.random.Generator) -> Volume:
+    return _with(mr, np.where(mr.array > 0, float(np.percentile(mr.array, 99)) - mr.array, 0).clip(0))
+
+
+def _mr_bias(mr: Volume, rng: np.random.Generator) -> Volume:
+    """A coil at one side: bright there, dark at the other."""
+    ramp = np.exp(rng.uniform(1.5, 2.5) * np.linspace(-1, 1, mr.grid.shape[0])).astype(np.float32)
+    return _with(mr, mr.array * ramp[:, None, None])
+
+
+def _mr_thick(mr: Volume, rng: np.random.Generator) -> Volume:
+    out, many = mr.array.copy(), int(rng.integers(3, 5))
+    for start in range(0, out.shape[2], many):
+        out[:, :, start : start + many] = out[:, :, start : start + many].mean(axis=2, keepdims=True)
+    return _with(mr, out)
+
+
+#: What can be done to any MR.
+MR_CORRUPTIONS: Mapping[str, Callable[[Volume, np.random.Generator], Volume]] = {
+    "MR: strong noise": _mr_noise,
+    "MR: strong blur": _mr_blur,
+    "MR: contrast reversed": _mr_reversed,
+    "MR: coil at one side": _mr_bias,
+    "MR: slices too thick": _mr_thick,
+}
+OTHER_BODY_AS_MR = "MR of head or breast"
+CT_AS_MR = "CT as MR"
 MR_AS_CT = "MR as CT"
 OTHER_BODY_MR = "MR of head or breast as CT"
 OTHER_BODY_CT = "CT of another body part"

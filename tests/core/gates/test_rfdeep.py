@@ -1,4 +1,4 @@
-"""The scan gate: crops and features on a small encoder, the forest's verdict, and the evaluation's arithmetic."""
+"""RF-Deep: crops and features on a small encoder, and what the forest says."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 
 from core.engines.auto.channels import WaitsForScan
 from core.errors import JobCancelled, ModelError
-from core.gates.scan import detectors, evaluate, features, scan_gate
-from core.gates.scan.scan_gate import IN_DISTRIBUTION, Reference, ScanGate
-from core.types import Grid, Volume
+from core.gates.scan import combining, detectors, evaluate, features, rfdeep
+from core.gates.scan.rfdeep import IN_DISTRIBUTION, Reference, RfDeep
+from core.types import Grid, LabelMap, Volume
 
 CHECKPOINT = "a" * 64
 TREES = 40
@@ -36,7 +36,7 @@ class ThresholdSegmenter:
     """Voxels whose channels sum to more than 4 are tumour; the encoder is a real one of torch, two stages."""
 
     model_id, checkpoint_sha256 = "threshold", CHECKPOINT
-    configuration = SimpleNamespace(patch_size=[8, 8, 8])
+    configuration = SimpleNamespace(patch_size=[8, 8, 8], spacing=[3.0, 2.0, 2.0])
 
     def __init__(self):
         import torch
@@ -63,6 +63,9 @@ class ThresholdSegmenter:
         if {"CT", "PET"} - by_modality.keys():
             raise WaitsForScan(sorted({"CT", "PET"} - by_modality.keys()), sorted(by_modality))
         return [by_modality["CT"], by_modality["PET"]]
+
+    def on_network_grid(self, mask, seen):
+        return mask.array.transpose(2, 1, 0) > 0
 
     def infer_cached(self, volumes, progress=lambda fraction, message: None):
         data = np.stack([v.array.transpose(2, 1, 0) for v in volumes])
@@ -98,7 +101,7 @@ def make_reference(apart=3.0, seed=0, scans=24, width=6):
         crossfit=np.full(len(kinds), np.nan, np.float32),
         provenance={"features_version": features.FEATURES_VERSION, "checkpoint_sha256": CHECKPOINT, "network": "net"},
     )
-    return replace(reference, crossfit=scan_gate.crossfit(reference, folds=4, trees=TREES))
+    return replace(reference, crossfit=rfdeep.crossfit(reference, folds=4, trees=TREES))
 
 
 @pytest.fixture(scope="module")
@@ -108,7 +111,7 @@ def reference():
 
 @pytest.fixture(scope="module")
 def gate(reference):
-    return ScanGate(reference, trees=120, jobs=1)
+    return RfDeep(reference, trees=120, jobs=1)
 
 
 # Crops
@@ -160,7 +163,7 @@ def test_features_are_the_averages_of_the_first_convolution_and_of_each_stage(se
         by_hand.append(second(first(torch.from_numpy(crop))).mean(dim=(2, 3, 4)))
     expected = torch.cat(by_hand, dim=1).numpy()
     assert expected.shape == (1, 3 + 3 + 5)
-    np.testing.assert_allclose(features.encode(segmenter.network, crop), expected, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(features.encode(segmenter.network, crop).rows, expected, rtol=1e-5, atol=1e-6)
 
 
 def test_the_same_scans_give_the_same_features_whatever_their_order(segmenter):
@@ -177,10 +180,11 @@ def test_a_scan_in_which_nothing_is_segmented_has_no_anchor_and_no_score(segment
     found = features.scan_features(segmenter, [volume("CT", hot=False), volume("PET", hot=False)])
     assert not found.anchored
     assert found.rows.shape == (0, 11)
-    assert np.isnan(found.logits).all()
+    assert np.isnan(found.logits[:4]).all()
+    assert np.isfinite(found.logits[4:]).all()
+    assert np.isnan(found.anchor_shape).all()
     result = gate.score_rows(np.empty((0, 6), np.float32))
-    assert (result.state, result.score, result.crop_scores) == ("no anchor", None, ())
-    assert "person decides" in result.note
+    assert (result.odd, result.score, result.crop_scores) == (None, None, ())
 
 
 def test_cancelling_stops_the_features(segmenter):
@@ -199,7 +203,7 @@ def test_a_network_without_encoder_or_of_two_dimensions_is_refused(segmenter):
         features.encode(torch.nn.Linear(1, 1), np.zeros((1, 1, 4, 4, 4), np.float32))
     flat = SimpleNamespace(model_id="flat", configuration=SimpleNamespace(patch_size=[8, 8]))
     with pytest.raises(ModelError, match="2-D"):
-        features.patch_of(flat)
+        features.crop_of(flat)
 
 
 def test_logit_scores_by_hand():
@@ -217,9 +221,8 @@ def test_a_planted_shift_is_separated_from_the_reference(gate):
     usual = np.random.default_rng(7).normal(size=(40, 8, 6)).astype(np.float32)
     odd = usual.copy()
     odd[:, :, 0] += 3
-    states = [gate.score_rows(rows).state for rows in usual]
-    assert states.count("in distribution") >= 34
-    assert [gate.score_rows(rows).state for rows in odd].count("out of distribution") >= 38
+    assert [gate.score_rows(rows).odd for rows in usual].count(False) >= 34
+    assert [gate.score_rows(rows).odd for rows in odd].count(True) >= 38
 
 
 def test_a_score_is_the_mean_of_its_crops_in_any_order_and_the_same_for_a_gate_fitted_again(gate, reference):
@@ -227,10 +230,8 @@ def test_a_score_is_the_mean_of_its_crops_in_any_order_and_the_same_for_a_gate_f
     result = gate.score_rows(rows)
     assert result.score == pytest.approx(np.mean(result.crop_scores))
     assert gate.score_rows(rows[::-1]).score == pytest.approx(result.score)
-    again = ScanGate(reference, trees=120, jobs=2).score_rows(rows)
-    assert again.to_json() == result.to_json()
-    assert result.to_json()["crop_scores"] == list(result.crop_scores)
-    assert result.n_reference == 24
+    again = RfDeep(reference, trees=120, jobs=2).score_rows(rows)
+    assert again == result
 
 
 def test_scoring_a_scan_says_which_network_and_refuses_another(segmenter):
@@ -240,46 +241,55 @@ def test_scoring_a_scan_says_which_network_and_refuses_another(segmenter):
     base = make_reference()
     rows[4:] += 2  # a planted shift in every feature
     small = Reference(
-        **{name: getattr(base, name)[:9] for name in scan_gate.ARRAYS if name not in ("rows", "kind", "crossfit")},
+        **{name: getattr(base, name)[:9] for name in rfdeep.ARRAYS if name not in ("rows", "kind", "crossfit")},
         rows=rows,
         kind=np.array([IN_DISTRIBUTION] * 4 + ["shift A"] * 5),
         crossfit=np.linspace(0, 0.4, 9, dtype="f4"),
         provenance=base.provenance,
     )
-    gate = ScanGate(small, trees=TREES, jobs=1)
-    result = gate.score_scan([volume("PET", seed=30), volume("CT", seed=30)], segmenter=segmenter)
+    gate = RfDeep(small, trees=TREES, jobs=1)
+    result = gate.score_scan([volume("PET", seed=30), volume("CT", seed=30)], segmenter)
     assert result.score is not None
     assert result.score < 0.5
-    assert result.checkpoint_sha256 == CHECKPOINT
     other = ThresholdSegmenter()
     other.checkpoint_sha256 = "b" * 64
     with pytest.raises(ModelError, match="bbbbbbbbbbbb"):
-        gate.score_scan([volume("CT"), volume("PET")], segmenter=other)
-    waiting = gate.score_scan([volume("CT")], segmenter=segmenter)
-    assert (waiting.state, waiting.score, waiting.waits_for) == ("cannot be judged", None, ("PET",))
-    assert waiting.note == "Waits for PET: import it for this date."
-    assert (waiting.threshold, waiting.n_reference) == (result.threshold, result.n_reference)
+        gate.score_scan([volume("CT"), volume("PET")], other)
+    with pytest.raises(WaitsForScan, match="Waits for PET"):
+        gate.score_scan([volume("CT")], segmenter)
+
+
+def test_a_mask_under_review_is_the_anchor_where_one_is_given(segmenter):
+    scans = [volume("CT"), volume("PET", seed=1)]
+    corner = np.zeros((20, 18, 16), np.uint8)
+    corner[0, 0, 0] = 3
+    mask = LabelMap(corner, scans[0].grid)
+    own, given = features.scan_features(segmenter, scans), features.scan_features(segmenter, scans, mask=mask)
+    assert given.tumour_voxels == own.tumour_voxels, "what the network found is still told"
+    assert not np.array_equal(given.rows, own.rows)
+    assert (given.rows == given.rows[0]).all(), "eight crops around one voxel are one crop"
+    assert features.scan_features(segmenter, scans, mask=LabelMap(corner * 0, scans[0].grid)).rows.shape == (0, 11)
 
 
 def test_features_of_another_version_or_without_threshold_are_refused(reference):
     old = replace(reference, provenance={**reference.provenance, "features_version": 0})
     with pytest.raises(ModelError, match="version 0"):
-        ScanGate(old, trees=TREES)
+        RfDeep(old, trees=TREES)
     with pytest.raises(ModelError):
-        ScanGate(replace(reference, crossfit=np.full(48, np.nan, np.float32)), trees=TREES)
+        RfDeep(replace(reference, crossfit=np.full(48, np.nan, np.float32)), trees=TREES)
 
 
 def test_the_threshold_is_the_conformal_rank_of_the_cross_fitted_scores():
-    assert scan_gate.pass_threshold(np.arange(1, 20) / 20) == pytest.approx(0.95)  # 19 of 19: the largest
-    assert scan_gate.pass_threshold(np.arange(1, 40) / 40) == pytest.approx(0.95)  # ceil(40 * .95) = 38th of 39
-    assert scan_gate.pass_threshold(np.array([0.3, 0.1])) == pytest.approx(0.3)
-    assert np.isnan(scan_gate.pass_threshold(np.array([])))
+    assert combining.pass_threshold(np.arange(1, 20) / 20) == pytest.approx(0.95)  # 19 of 19: the largest
+    assert combining.pass_threshold(np.arange(1, 40) / 40) == pytest.approx(0.95)  # ceil(40 * .95) = 38th of 39
+    assert combining.pass_threshold(np.array([0.3, 0.1])) == pytest.approx(0.3)
+    assert np.isnan(combining.pass_threshold(np.array([])))
 
 
 @given(st.integers(1, 40), st.integers(2, 8))
 def test_a_patient_is_never_in_two_folds(patients, folds):
     groups = np.array([f"P{n % patients}" for n in range(2 * patients + 3)])
-    fold = scan_gate.fold_of(groups, folds)
+    fold = combining.fold_of(groups, folds)
     assert all(len(set(fold[groups == g])) == 1 for g in groups)
     assert fold.max() < folds
 
@@ -294,7 +304,7 @@ def test_cross_fitting_sees_nothing_of_a_scans_own_patient():
         name: getattr(base, name)[:32] for name in ("centre", "logits", "histogram", "geometry", "crossfit", "domain")
     }
     copied = Reference(**twins, rows=rows, kind=kinds, group=groups, provenance=base.provenance)
-    scores = scan_gate.crossfit(copied, folds=6, trees=TREES)
+    scores = rfdeep.crossfit(copied, folds=6, trees=TREES)
     assert evaluate.auroc(scores, copied.ood) < 0.85
 
 
@@ -302,19 +312,19 @@ def test_reference_features_survive_the_file_and_a_damaged_or_pickled_one_is_ref
     path = tmp_path / "reference.npz"
     path.write_bytes(reference.to_bytes())
     assert path.read_bytes() == reference.to_bytes()
-    back = scan_gate.read_reference(path)
-    for name in scan_gate.ARRAYS:
+    back = rfdeep.read_features(path)
+    for name in rfdeep.ARRAYS:
         assert np.array_equal(getattr(back, name), getattr(reference, name)), name
     assert back.provenance == reference.provenance
     path.write_bytes(reference.to_bytes()[:500])
     with pytest.raises(ModelError, match=r"reference\.npz"):
-        scan_gate.read_reference(path)
-    arrays = {name: getattr(reference, name) for name in scan_gate.ARRAYS}
+        rfdeep.read_features(path)
+    arrays = {name: getattr(reference, name) for name in rfdeep.ARRAYS}
     np.savez(path, **{**arrays, "kind": reference.kind.astype(object)}, provenance="{}")
     with pytest.raises(ModelError):
-        scan_gate.read_reference(path)
+        rfdeep.read_features(path)
     with pytest.raises(ModelError):
-        scan_gate.read_reference(tmp_path / "absent.npz")
+        rfdeep.read_features(tmp_path / "absent.npz")
 
 
 def test_features_that_are_not_finite_or_of_one_class_are_refused(reference):
@@ -324,76 +334,6 @@ def test_features_that_are_not_finite_or_of_one_class_are_refused(reference):
         replace(reference, rows=rows)
     with pytest.raises(ModelError, match="classes"):
         replace(reference, kind=np.full(48, IN_DISTRIBUTION))
-
-
-# Figures
-
-
-def test_auroc_and_fpr_by_hand():
-    scores, ood = np.array([1.0, 2, 3, 2, 4, 5]), np.array([False, False, False, True, True, True])
-    # Pairs won: 2 beats 1, ties 2, loses to 3; 4 and 5 beat all three: (1.5 + 3 + 3) / 9.
-    assert evaluate.auroc(scores, ood) == pytest.approx(7.5 / 9)
-    # 95 % of three is all three: threshold 2 flags the scans at 2 and 3.
-    assert evaluate.fpr_at_tpr(scores, ood) == pytest.approx(2 / 3)
-    assert evaluate.fpr_at_tpr(scores, ood, 0.6) == 0.0
-    assert np.isnan(evaluate.auroc(scores, np.zeros(6, bool)))
-    assert np.isnan(evaluate.fpr_at_tpr(scores, np.ones(6, bool)))
-
-
-@given(st.lists(st.tuples(st.integers(0, 9), st.booleans()), min_size=2, max_size=60))
-def test_auroc_and_fpr_agree_with_scikit_learn(pairs):
-    from sklearn.metrics import roc_auc_score, roc_curve
-
-    scores, ood = np.array([p[0] for p in pairs], float), np.array([p[1] for p in pairs])
-    if ood.all() or not ood.any():
-        return
-    assert evaluate.auroc(scores, ood) == pytest.approx(roc_auc_score(ood, scores))
-    fpr, tpr, _ = roc_curve(ood, scores, drop_intermediate=False)
-    assert evaluate.fpr_at_tpr(scores, ood) == pytest.approx(fpr[np.flatnonzero(tpr >= 0.95 - 1e-12)[0]])
-
-
-@pytest.mark.parametrize("left_out", [None, "shift A"])
-def test_a_split_shares_no_patient_and_leaves_the_kind_out(reference, left_out):
-    for seed in range(20):
-        split = evaluate.draw_split(reference, seed, left_out, scans=10)
-        assert not set(reference.group[split.train]) & set(reference.group[split.test])
-        trained, tested = reference.kind[split.train], reference.kind[split.test]
-        assert (trained == IN_DISTRIBUTION).sum() <= 10
-        assert (trained != IN_DISTRIBUTION).sum() <= 10
-        if left_out:
-            assert left_out not in trained
-            assert set(tested) <= {IN_DISTRIBUTION, left_out}
-
-
-def test_every_detector_finds_a_planted_shift_and_shuffled_labels_find_nothing(reference):
-    figures = {f.method: f for f in evaluate.evaluate(reference, evaluate.methods(20), 5)}
-    for name in (
-        "RF-Deep (anchored crops)",
-        "nearest neighbours, anchored crops",
-        "Mahalanobis (Ledoit-Wolf), anchored crops",
-    ):
-        assert figures[name].auroc > 0.95, name
-    shuffled = figures["RF-Deep, labels shuffled (should be .5)"]
-    assert shuffled.auroc == pytest.approx(0.5, abs=0.3)
-    assert "| saw OOD labels | RF-Deep" in evaluate.unified_table(list(figures.values()))
-
-
-def test_shuffled_labels_average_to_a_half_over_many_resamplings():
-    control = evaluate.Method("control", evaluate.CONTROL, "rows", detectors.forest_detector(2, 8), shuffled=True)
-    figure = evaluate.evaluate(make_reference(), [control], 60)[0]
-    assert figure.auroc == pytest.approx(0.5, abs=0.08)
-
-
-def test_a_kind_left_out_along_an_axis_never_seen_is_found_by_distance_but_not_by_the_forest(reference):
-    """Shift B moves another feature than shift A: what the forest did not learn, it cannot see."""
-    chosen = [m for m in evaluate.methods(30) if m.looks_at == "rows" and not m.shuffled]
-    figures = evaluate.evaluate(reference, chosen, 5, kinds=["shift A", "shift B"])
-    by_name = {(f.method[:7], f.kind): f.auroc for f in figures}
-    assert by_name["nearest", "shift B"] > 0.9
-    assert by_name["RF-Deep", "shift B"] < 0.8
-    table = evaluate.left_out_table(figures)
-    assert table.splitlines()[-1].startswith("| mean of kinds |")
-    assert len(table.splitlines()) == 5
 
 
 def test_histograms_are_shares_by_modality_and_values_beyond_the_edges_fall_in_the_ends():
@@ -406,6 +346,6 @@ def test_histograms_are_shares_by_modality_and_values_beyond_the_edges_fall_in_t
 
 
 def test_importing_the_gate_does_not_import_torch_or_scikit_learn():
-    code = "import sys, core.gates.scan.scan_gate, core.gates.scan.evaluate;"
+    code = "import sys, core.gates.scan.scan_gate, core.gates.scan.evaluate, core.gates.scan.rfdeep;"
     code += "sys.exit('torch' in sys.modules or 'sklearn' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
