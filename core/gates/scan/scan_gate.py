@@ -10,6 +10,7 @@ themselves against what the reference has (`core.gates.scan.card`).
 from __future__ import annotations
 
 import functools
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -17,7 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from core.errors import ModelError, TwinReviewError
+from core.errors import JobCancelled, ModelError, TwinReviewError
 from core.gates.scan.anchoring import around, content_of
 from core.gates.scan.card import Card, metadata_doubts
 from core.gates.scan.combining import Fit, Score, Table, pass_threshold
@@ -26,8 +27,10 @@ from core.gates.scan.looks import FIT, LOOKS_VERSION, fit_features, look_at, par
 from core.gates.scan.one_body import ScansMatch, compare_pair, match_of
 from core.gates.scan.reference import MODALITIES, PHANTOM, REAL, Reference, read_reference
 from core.gates.scan.result import IN_DISTRIBUTION, NO_ANCHOR, ScanGateResult, unjudged
-from core.remembered.vocabulary import CANNOT_BE_JUDGED, DOUBTFUL, OUT_OF_DISTRIBUTION
+from core.remembered.vocabulary import DOUBTFUL, OUT_OF_DISTRIBUTION
 from core.types import LabelMap, Progress, Volume, no_progress
+
+log = logging.getLogger("twinreview.gates")
 
 MODEL_ID = "scan-gate-sts"
 DETECTOR = "nearest look, oddest part"
@@ -206,10 +209,7 @@ class ScanGate:
         )
         seen = ordered if mask is None else [around(volume, mask) for volume in ordered]
         progress(0.3, "looking at the scans")
-        try:
-            scored = self._score(seen, match if mask is None else None, PHANTOM if phantom else REAL, ordered)
-        except (ValueError, FloatingPointError, IndexError) as error:
-            scored = unjudged(f"The gate failed on these scans ({type(error).__name__}).", self.model_id, "not-judged")
+        scored = self._score(seen, match if mask is None else None, PHANTOM if phantom else REAL, ordered)
         progress(1.0, "done")
         return with_doubts(scored, match, doubts)
 
@@ -348,15 +348,15 @@ def score_scan(
     facts: Sequence[Mapping[str, Any]] = (),
 ) -> ScanGateResult:
     """`ScanGate.score_scan`; a gate that is not there or breaks "cannot be judged", and says why."""
+    gate_id = ""
     try:
         gate = load_scan_gate(model_id)
-    except ModelError as error:
-        return replace(unjudged(str(error), "", "not-judged"), state=CANNOT_BE_JUDGED)
-    try:
+        gate_id = gate.model_id
         return gate.score_scan(volumes, progress, mask, phantom, facts)
+    except JobCancelled:
+        raise
     except TwinReviewError as error:
-        from core.errors import JobCancelled
-
-        if isinstance(error, JobCancelled):
-            raise
-        return unjudged(f"The gate could not read these scans: {error}", gate.model_id, "not-judged")
+        return unjudged(f"The gate could not judge these scans: {error}", gate_id, "not-judged")
+    except Exception as error:  # of any kind: a gate that breaks must neither lose what it judges nor let it pass
+        log.warning("the scan gate failed: %s", type(error).__name__)
+        return unjudged(f"The gate failed on these scans ({type(error).__name__}).", gate_id, "not-judged")
