@@ -16,11 +16,13 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from core.errors import InputError, ModelError
-from core.gates.scan.scan_gate import MODEL_ID, ScanGate, load_scan_gate, read_reference
+from core.gates.scan.reference import read_reference
+from core.gates.scan.result import ScanGateResult
+from core.gates.scan.scan_gate import MODEL_ID, ScanGate, guarded, id_of, load_scan_gate
 from core.remembered.rows import ReferenceSet
 from core.remembered.sources import HasPatients, HasReferenceSets, HasRoot, HasScans
 from core.remembered.vocabulary import FITTED_SCAN_GATE, MARKED_SCANS, SCAN_GATE_IN_FORCE
-from core.types import Scan
+from core.types import Progress, Scan, Volume, no_progress
 
 #: The gate that comes with TwinReview.
 SHIPPED = "shipped"
@@ -212,19 +214,30 @@ def described(store: GatesStore) -> dict[str, str] | None:
 
 
 @functools.cache
-def shipped_facts() -> dict[str, Any]:
-    """Of the shipped gate: sha256 of its reference, and checkpoint_sha256 and features_version of its network's
-    features. Raises ModelError where it is missing or altered."""
+def shipped_id() -> str:
+    """The id of the shipped gate. Raises ModelError where it is in no manifest."""
     from weights import registry
 
     entry = registry.find(MODEL_ID)
-    provenance = read_reference(registry.verify(entry), entry.sha256).provenance
-    return {"sha256": entry.sha256, **{key: provenance[key] for key in ("checkpoint_sha256", "features_version")}}
+    return id_of(entry.id, entry.sha256)
+
+
+def id_in_force(store: HasReferenceSets) -> str:
+    """By which verdicts name the gate in force."""
+    gate = gate_in_force(store)
+    return shipped_id() if gate is None else gate.gate
 
 
 def load(found: Mapping[str, str] | None) -> ScanGate:
     """In the worker: the gate that was described, fitted; the last two are kept. Raises ModelError as `ScanGate`."""
     return load_scan_gate(MODEL_ID) if found is None else _load(found["path"], found["sha256"], found["gate"])
+
+
+def score_scan(
+    found: Mapping[str, str] | None, volumes: Sequence[Volume], progress: Progress = no_progress, **how: Any
+) -> ScanGateResult:
+    """`ScanGate.score_scan` by the gate that was described; one that is not there or breaks "cannot be judged"."""
+    return guarded(lambda: load(found), volumes, progress, **how)
 
 
 @functools.lru_cache(maxsize=2)

@@ -88,8 +88,7 @@ def add_version(
     sure = mean_probability or {}
     parts = compartments or compartments_of_parent(store, patient_id, timepoint, method, parent_version, labels)
     lesions = tuple(
-        replace(one, mean_probability=sure.get(one.label))
-        for one in measured_lesions(labels, scans, parts)
+        replace(one, mean_probability=sure.get(one.label)) for one in measured_lesions(labels, scans, parts)
     )
     return store.masks.add(
         labels,

@@ -9,7 +9,7 @@ from __future__ import annotations
 import datetime as dt
 import logging
 import threading
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
 from core.access import SYSTEM
@@ -17,12 +17,9 @@ from core.errors import TwinReviewError
 from core.gates.mask import fitting, rescoring
 from core.gates.mask.fitting import FittingStore
 from core.gates.scan import reference_sets
-from core.gates.scan.reference_sets import FittedSet, shipped_facts
-from core.gates.scan.scan_gate import MODEL_ID
 from core.jobs.jobs import AtStore, JobKind, run_inline
 from core.jobs.stages.mask_gate import fit_if_outdated
 from core.remembered.sources import HasMasks, HasVerdicts
-from core.remembered.untyped import JsonObject
 from core.review.doubts import scan_judgement
 
 logger = logging.getLogger("twinreview.gates")
@@ -68,38 +65,18 @@ def scan_to_rescore(store: RescoredStore) -> tuple[str, str] | None:
 
     None where there is none, each was tried with that gate, or one is under way.
     """
-    now = reference_sets.gate_in_force(store)
-    tried = [job for job in store.jobs.newest(10_000, kind=SCAN_JOB) if job.params.get(RESCORED_BY) == gate_id(now)]
+    now = reference_sets.id_in_force(store)
+    tried = [job for job in store.jobs.newest(10_000, kind=SCAN_JOB) if job.params.get(RESCORED_BY) == now]
     if any(job.status in ("queued", "running") for job in tried):
         return None
     done = {(job.params["patient_id"], job.params["timepoint"]) for job in tried}
     newest = {(row.patient_id, row.timepoint): row for row in store.verdicts.of_scans()}
-    fitted = reference_sets.fitted_sets(store)
     accepted = {(one.patient_id, one.timepoint) for one in store.masks.of_all() if one.status == "accepted"}
     for place, row in newest.items():
-        if place in accepted - done and is_of_another_gate(row.result, scan_judgement(row).gate_model, now, fitted):
+        # One that says nothing of its gate was made by none.
+        if place in accepted - done and scan_judgement(row).gate_model not in ("", now):
             return place
     return None
-
-
-def gate_id(gate: FittedSet | None) -> str:
-    """By which a job says which gate it scored with."""
-    return shipped_facts()["sha256"] if gate is None else gate.gate
-
-
-def is_of_another_gate(result: JsonObject, gate_model: str, now: FittedSet | None, fitted: Collection[str]) -> bool:
-    """Whether a scan verdict was made by another gate; not where it says nothing of its gate.
-
-    Args:
-        result: of the stored verdict. now: the gate in force; None: the shipped one. fitted: ids of all that were
-            fitted here.
-    """
-    if now is not None:
-        return gate_model not in ("", now.gate)
-    if gate_model in fitted:
-        return True
-    keys = ("checkpoint_sha256", "features_version")
-    return result.get("model_id") == MODEL_ID and any(result.get(key) != shipped_facts()[key] for key in keys)
 
 
 def keep_rescored(
@@ -124,7 +101,7 @@ def keep_rescored(
 
 def _submit_scan(store: RescoredStore, submit: Callable[[str, Mapping[str, Any], str], object], settled: str) -> str:
     """Submit the next timepoint's job. Returns the gate for which nothing is left: it need not be looked again."""
-    gate = gate_id(reference_sets.gate_in_force(store))
+    gate = reference_sets.id_in_force(store)
     if gate == settled:
         return settled
     place = scan_to_rescore(store)

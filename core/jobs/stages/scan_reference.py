@@ -1,6 +1,7 @@
 """A scan gate fitted to an installation's own scans, as a job.
 
-Their features, those of faults made from them, the gate, and how it compares with the one in force.
+Their looks, the gate, and how it compares with the one in force: on these scans, on faults made from them, and on scans
+that were marked as unlike what the networks were made for. The gate itself learns from scans in distribution alone.
 """
 
 from __future__ import annotations
@@ -8,33 +9,30 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from core.errors import InputError, TwinReviewError
 from core.gates.scan import reference_sets
-from core.gates.scan.detectors import geometry, histogram
-from core.gates.scan.features import ScanFeatures, scan_features
-from core.gates.scan.scan_gate import ARRAYS, IN_DISTRIBUTION, MODEL_ID, Reference, ScanGate, crossfit, load_scan_gate
+from core.gates.scan.card import Card
+from core.gates.scan.reference import IN_DISTRIBUTION, MODALITIES, PHANTOM, REAL, Reference
+from core.gates.scan.reference_rows import Row, joined, row_of, scores_of
+from core.gates.scan.scan_gate import LEAST_PATIENTS, MODEL_ID, ScanGate, load_scan_gate
 from core.jobs.jobs import JobKind
 from core.jobs.stages.common import StageStore, describe, read_scan
 from core.types import Progress, Volume
 
 JOB = "fit_scan_gate"
-#: A threshold that 95 % of scans pass needs so many (`scan_gate.pass_threshold`).
-ENOUGH = 19
 SEED = 20261128
 
 
 def exposures() -> tuple[str, ...]:
-    """The faults that can be made from a CT and PET."""
-    from weights.recipes.rfdeep.shifts import CORRUPTIONS
+    """The faults that can be made from a CT and PET, or from an MR."""
+    from weights.recipes.rfdeep.shifts import CORRUPTIONS, MR_CORRUPTIONS
 
-    return tuple(CORRUPTIONS)
+    return (*CORRUPTIONS, *MR_CORRUPTIONS)
 
 
 def prepare_fit(store: StageStore, args: Mapping[str, Any], person: str) -> dict[str, Any]:
@@ -49,8 +47,8 @@ def prepare_fit(store: StageStore, args: Mapping[str, Any], person: str) -> dict
         raise InputError(f"Expected faults of {', '.join(exposures())}; got {', '.join(unknown)}.")
     kinds = Counter(member.kind for member in marked.members)
     with_shipped = bool(args.get("with_shipped", True)) and not marked.members[0].simulated
-    if not with_shipped and (not kinds[IN_DISTRIBUTION] or (len(kinds) == 1 and not made)):
-        raise InputError("Expected scans in distribution and of another kind, or faults to make. Mark or choose some.")
+    if not with_shipped and not kinds[IN_DISTRIBUTION]:
+        raise InputError("Expected scans in distribution: a gate learns from these. Mark some.")
     members = list(_described(store, marked))
     return {
         "name": name,
@@ -60,6 +58,7 @@ def prepare_fit(store: StageStore, args: Mapping[str, Any], person: str) -> dict
         "not_there": len(marked.members) - len(members),
         "exposures": made,
         "with_shipped": with_shipped,
+        "domain": PHANTOM if marked.members[0].simulated else REAL,
         "in_force": reference_sets.described(store),
     }
 
@@ -79,24 +78,20 @@ def _described(store: StageStore, marked: reference_sets.MarkedSet) -> Iterator[
 
 
 def compute_fit(params: dict[str, Any], out_dir: Path, progress: Progress) -> dict[str, Any]:
-    """In the worker: features of every marked scan and of the faults made from it, the gate as a file, and figures."""
-    from core.engines.auto.nnunet import load_segmenter
-
-    now = reference_sets.load(params["in_force"])
-    network = load_segmenter(now.network_id)
-    now.check_network(network.checkpoint_sha256)
-    kept, notes = _features(network, params, progress)
-    if not kept:
-        raise InputError("Expected scans in which the network finds a tumour; in none of the marked it does.")
+    """In the worker: looks of every marked scan and of the faults made from it, the gate as a file, and figures."""
+    now, shipped = reference_sets.load(params["in_force"]), load_scan_gate(MODEL_ID).reference
+    rows, volumes, notes = _looks(params, progress)
+    if not rows:
+        raise InputError("Expected scans that can be read; none of the marked can be.")
     progress(0.9, "Fitting the gate")
-    own, arrays = _stacked(kept), _stacked(kept)
-    if params["with_shipped"]:
-        shipped = load_scan_gate(MODEL_ID).reference
-        arrays = {name: np.concatenate([getattr(shipped, name), own[name]]) for name in ARRAYS}
-    reference = Reference(**{name: arrays[name] for name in ARRAYS}, provenance=_provenance(now.reference, params))
-    reference = replace(reference, crossfit=crossfit(reference))
-    if int((~reference.ood).sum()) < ENOUGH:
-        notes.append(f"Only {int((~reference.ood).sum())} scans are in distribution; a threshold needs {ENOUGH}.")
+    alone = not params["with_shipped"]
+    reference = joined(shipped, rows, _provenance(shipped, params, volumes), alone)
+    gate = ScanGate(reference)
+    for names in gate.part_sets():
+        patients = len(np.unique(gate.known(names, params["domain"]).groups))
+        if 0 < patients < LEAST_PATIENTS:
+            what = " and ".join(dict.fromkeys(name.split()[0] for name in names if name.split()[0] in MODALITIES))
+            notes.append(f"Only {patients} patients with {what} are in distribution; verdicts need {LEAST_PATIENTS}.")
     content = reference.to_bytes()
     (out_dir / "reference.npz").write_bytes(content)
     sha256 = hashlib.sha256(content).hexdigest()
@@ -106,7 +101,7 @@ def compute_fit(params: dict[str, Any], out_dir: Path, progress: Progress) -> di
         "made_of": params["made_of"],
         "exposures": params["exposures"],
         "with_shipped": params["with_shipped"],
-        "figures": compared(now, reference, own),
+        "figures": compared(now, reference, len(rows)),
         "notes": notes,
     }
 
@@ -122,91 +117,76 @@ def record_fit(
 KIND = JobKind(JOB, prepare_fit, compute_fit, record_fit)
 
 
-Case = tuple[str, str, Sequence[Volume], ScanFeatures]
-
-
-def _features(network: Any, params: Mapping[str, Any], progress: Progress) -> tuple[list[Case], list[str]]:
-    """(kind, group, volumes, features) of each scan and fault with an anchor; and what was left out, in words."""
-    from weights.recipes.rfdeep.shifts import CORRUPTIONS
-
-    kept: list[Case] = []
-    unread, empty, members = 0, Counter[str](), params["members"]
+def _looks(params: Mapping[str, Any], progress: Progress) -> tuple[list[Row], list[Volume], list[str]]:
+    """The looks of each scan and fault, the volumes in distribution, and what was left out, in words."""
+    rows: list[Row] = []
+    usual: list[Volume] = []
+    unread, members = 0, params["members"]
     for number, member in enumerate(members):
         progress(0.9 * number / len(members), f"Looking at marked scan {number + 1} of {len(members)}")
         try:
-            chosen = network.select_channels([read_scan(scan) for scan in member["scans"]])
+            volumes = [read_scan(scan) for scan in member["scans"]]
         except TwinReviewError:
             unread += 1
             continue
-        made = [(member["kind"], chosen)]
-        if member["kind"] == IN_DISTRIBUTION:
-            for n, name in enumerate(params["exposures"]):
-                rng = np.random.default_rng([SEED, number, n])
-                made.append((name, list(CORRUPTIONS[name](chosen[0], chosen[1], rng))))
-        for kind, volumes in made:
-            features = scan_features(network, volumes)
-            if features.anchored:
-                kept.append((kind, member["group"], volumes, features))
-            else:
-                empty[kind] += 1
+        for n, group in enumerate(_pairs(volumes)):
+            made = [(member["kind"], group)]
+            if member["kind"] == IN_DISTRIBUTION:
+                usual += group
+                made += _faults(group, params["exposures"], (SEED, number, n))
+            rows += [row_of(kind, params["domain"], member["group"], one) for kind, one in made]
     notes = [f"{params['not_there']} marked timepoints are not there any more, or not yours to see."]
     notes = notes if params["not_there"] else []
-    notes += (
-        [f"{unread} marked timepoints lack a scan that the network needs, or a file was altered."] if unread else []
-    )
-    notes += [f"In {n} scans of the kind “{kind}” the network finds no tumour: left out." for kind, n in empty.items()]
-    return kept, notes
+    notes += [f"A file of {unread} marked timepoints was altered or cannot be read: left out."] if unread else []
+    return rows, usual, notes
 
 
-def _stacked(kept: Sequence[Case]) -> dict[str, NDArray[Any]]:
-    """The cases as the arrays of a reference; cross-fitted scores are still to come."""
-    texts = {"kind": [case[0] for case in kept], "group": [case[1] for case in kept], "domain": ["own"] * len(kept)}
-    arrays: dict[str, NDArray[Any]] = {name: np.array(values) for name, values in texts.items()}
-    arrays["crossfit"] = np.full(len(kept), np.nan, np.float32)
-    arrays["histogram"] = np.stack([histogram(case[2]) for case in kept])
-    arrays["geometry"] = np.stack([geometry(case[2]) for case in kept])
-    for name in ARRAYS:
-        if name not in arrays:
-            arrays[name] = np.stack([np.asarray(getattr(case[3], name)) for case in kept])
-    return arrays
+def _pairs(volumes: Sequence[Volume]) -> list[list[Volume]]:
+    """CT with PET where there is one of each, every other volume alone: as the gate looks at them."""
+    by = {kind: [volume for volume in volumes if volume.modality == kind] for kind in MODALITIES}
+    if len(by["CT"]) == 1 and len(by["PET"]) == 1:
+        return [[*by["CT"], *by["PET"]], *[[volume] for volume in by["MR"]]]
+    return [[volume] for kind in MODALITIES for volume in by[kind]]
 
 
-def _provenance(like: Reference, params: Mapping[str, Any]) -> dict[str, Any]:
-    keys = ("network", "checkpoint_sha256", "features_version", "crops")
-    facts = {key: like.provenance[key] for key in keys if key in like.provenance}
+def _faults(volumes: Sequence[Volume], names: Sequence[str], seed: tuple[int, ...]) -> list[tuple[str, list[Volume]]]:
+    """Those of the named faults that can be made from these."""
+    from weights.recipes.rfdeep.shifts import CORRUPTIONS, MR_CORRUPTIONS
+
+    made: list[tuple[str, list[Volume]]] = []
+    kinds = [volume.modality for volume in volumes]
+    for n, name in enumerate(names):
+        rng = np.random.default_rng([*seed, n])
+        if kinds == ["CT", "PET"] and name in CORRUPTIONS:
+            made.append((name, list(CORRUPTIONS[name](volumes[0], volumes[1], rng))))
+        elif kinds == ["MR"] and name in MR_CORRUPTIONS:
+            made.append((name, [MR_CORRUPTIONS[name](volumes[0], rng)]))
+    return made
+
+
+def _provenance(shipped: Reference, params: Mapping[str, Any], usual: Sequence[Volume]) -> dict[str, Any]:
+    """The shipped reference's facts, with a card of own scans where they are all there is."""
     own = {key: params[key] for key in ("name", "version", "made_of", "exposures", "with_shipped")}
-    return {**facts, "own": own, "seed": SEED}
+    card = shipped.provenance["card"] if params["with_shipped"] or not usual else Card.of(usual).to_json()
+    return {**shipped.provenance, "card": card, "own": own, "seed": SEED}
 
 
-def compared(now: ScanGate, candidate: Reference, own: Mapping[str, NDArray[Any]]) -> list[dict[str, Any]]:
-    """By kind of own scans, and of the shipped ones: how many either gate flags.
+def compared(now: ScanGate, candidate: Reference, own: int) -> list[dict[str, Any]]:
+    """By kind of own scans, and of the shipped ones: how many either gate flags, each scan's patient held out.
 
-    A scan that a gate was fitted to is judged by forests that saw no scan of its patient; the own ones are new to the
-    gate in force, unless it was fitted to them too.
+    Args:
+        own: how many of the candidate's scans, at its end, are of this installation.
     """
-    n = len(own["kind"])
-    by_candidate = candidate.crossfit > candidate.threshold
-    scores = np.array([_score(now, rows) for rows in own["rows"]])
-    rows = _flagged_by_kind("own", own["kind"], scores > now.threshold, by_candidate[-n:])
-    if len(candidate.kind) > n:
-        shipped = load_scan_gate(MODEL_ID).reference
-        by_shipped = shipped.crossfit > shipped.threshold
-        rows += _flagged_by_kind("shipped", shipped.kind, by_shipped, by_candidate[:-n])
+    scores = {"in_force": scores_of(now, candidate), "candidate": candidate.crossfit}
+    flagged = {name: values > candidate.threshold for name, values in scores.items()}
+    judged = np.isfinite(scores["in_force"]) | np.isfinite(scores["candidate"])
+    here = np.arange(len(candidate.kind)) >= len(candidate.kind) - own
+    rows = []
+    for origin, chosen in (("own", here), ("shipped", ~here)):
+        kinds = candidate.kind[chosen & judged].tolist()
+        for kind in dict.fromkeys([IN_DISTRIBUTION, *kinds]):
+            these = chosen & judged & (candidate.kind == kind)
+            if these.any():
+                counts = {name: int(values[these].sum()) for name, values in flagged.items()}
+                rows.append({"origin": origin, "kind": kind, "scans": int(these.sum()), **counts})
     return rows
-
-
-def _score(gate: ScanGate, rows: NDArray[Any]) -> float:
-    score = gate.score_rows(rows).score
-    return float("nan") if score is None else score
-
-
-def _flagged_by_kind(
-    origin: str, kinds: NDArray[np.str_], in_force: NDArray[np.bool_], candidate: NDArray[np.bool_]
-) -> list[dict[str, Any]]:
-    found = []
-    for kind in dict.fromkeys([IN_DISTRIBUTION, *kinds.tolist()]):
-        own = kinds == kind
-        if own.any():
-            counts = {"in_force": int(in_force[own].sum()), "candidate": int(candidate[own].sum())}
-            found.append({"origin": origin, "kind": kind, "scans": int(own.sum()), **counts})
-    return found
