@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from core.gates.mask.probability import doubting_unsure
 from core.remembered.judgements import DOUBTS, JUDGEMENT, PASSES, UNJUDGED, Judged, Judgement
 
-SURE = [{"lesion_id": "L1", "mean_probability": 0.97}, {"lesion_id": "L2"}]
-UNSURE = [*SURE, {"lesion_id": "L3", "mean_probability": 0.6}]
+SURE: list[dict[str, Any]] = [{"lesion_id": "L1", "mean_probability": 0.97}, {"lesion_id": "L2"}]
+UNSURE: list[dict[str, Any]] = [*SURE, {"lesion_id": "L3", "mean_probability": 0.6}]
 
 
 def result(verdict: Judged, *kinds: str) -> dict[str, object]:

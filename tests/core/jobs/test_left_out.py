@@ -22,5 +22,5 @@ def test_pieces_that_were_left_out_are_counted_with_their_volume():
 
 
 def test_nothing_is_said_where_nothing_was_left_out():
-    found = LabelMap((np.arange(20)[:, None, None] < 5) * np.ones(GRID.shape, np.uint8), GRID)
+    found = LabelMap(((np.arange(20)[:, None, None] < 5) * np.ones(GRID.shape)).astype(np.uint8), GRID)
     assert left_out(found, found) is None

@@ -47,20 +47,25 @@ def figures(kind: Kind, sts: Path, to: Path) -> dict[str, list[Row]]:
     kept: dict[str, list[Row]] = json.loads(to.read_text()) if to.exists() else {"held out": [], "painted out": []}
     segmenter = load_segmenter(kind.model_id)
     _, held_out = split(sts)
-    for number, patient in enumerate(held_out):
-        pair = read(sts, patient, kind)
-        if pair is None or any(row["patient"] == patient for row in kept["held out"]):
-            continue
-        kept["held out"].append({"patient": patient, **whole(segmenter, *pair)})
+    pairs = {patient: pair for patient in held_out if (pair := read(sts, patient, kind)) is not None}
+    for patient, pair in pairs.items():
+        if all(row["patient"] != patient for row in kept["held out"]):
+            _keep(kept, "held out", {"patient": patient, **whole(segmenter, *pair)}, to)
+    for patient, pair in pairs.items():
+        done = {str(row["way"]) for row in kept["painted out"] if row["patient"] == patient}
         for way_number, way in enumerate(WAYS):
-            rng = np.random.default_rng([number, way_number, 11])
-            found = segmenter.segment([paint_volume(*pair, way, rng)]).labels
-            kept["painted out"].append(
-                {"patient": patient, "way": way, "found_mL": round(found.volume_mm3 / 1000, 2)},
-            )
-        to.write_text(json.dumps(kept, indent=1))
-        print(kept["held out"][-1], flush=True)
+            if way not in done:
+                rng = np.random.default_rng([held_out.index(patient), way_number, 11])
+                found = segmenter.segment([paint_volume(*pair, way, rng)]).labels
+                row: Row = {"patient": patient, "way": way, "found_mL": round(found.volume_mm3 / 1000, 2)}
+                _keep(kept, "painted out", row, to)
     return kept
+
+
+def _keep(kept: dict[str, list[Row]], name: str, row: Row, to: Path) -> None:
+    kept[name].append(row)
+    to.write_text(json.dumps(kept, indent=1))
+    print(row, flush=True)
 
 
 def summary(found: dict[str, list[Row]]) -> list[str]:
