@@ -33,6 +33,8 @@ JUDGED: dict[str, Any] = {
 }
 #: The reason and comment of who accepts what a gate doubts.
 ANSWER = (DOUBT_ANSWERED, "the border follows the tumour")
+#: The same for a command line.
+ANSWERED = ("--reason", ANSWER[0], "--comment", ANSWER[1])
 DAY1, DAY2, DAY3 = "2020-01-01", "2020-03-01", "2020-05-30"
 
 
@@ -187,9 +189,7 @@ def busy_history(store: Store) -> None:
     store.losses.mark_lost("P2", DAY1, 1, "a disk broke", "ann")
     os.rename(store.root / "away", image)
     store.losses.mark_found("P2", DAY1, 1, "demo")
-    store.verdicts.add_scan_verdict(
-        "P1", DAY1, {"state": "in distribution", "score": 0.125, "crops": [0.1, 0.15]}, "demo"
-    )
+    store.verdicts.add_scan_verdict("P1", DAY1, scan_result(store), "demo")
     store.verdicts.add_mask_verdict(second.mask_id, {"verdict": "usual", "p_value": 0.5}, "demo")
     store.events.add("P1", DAY2, "steroids", {"dexamethasone_mg": 4}, "ann")
     store.protocols.set("P1", ResponseProtocol("recist-1.1", DAY1), "ann", "signed at the board")

@@ -11,7 +11,7 @@ import re
 from collections.abc import Collection, Iterable, Sequence
 
 from core.errors import InputError, StoreError
-from core.remembered.judgements import GateVerdict
+from core.remembered.judgements import UNJUDGED, GateVerdict
 from core.remembered.sources import MeasuredMask
 from core.remembered.untyped import JsonDict, JsonObject
 from core.review.doubts import doubts_among
@@ -142,12 +142,16 @@ def why_doubts_stand(record: MaskRecord, verdicts: Iterable[GateVerdict], reason
         way_out = f"Say in the comment, in your own words and in at least {LEAST_COMMENT} characters, why it is fine."
     else:
         way_out = (
-            f'Look at it: what is fine all the same is accepted with the reason "{DOUBT_ANSWERED}" and a comment that '
-            "says why, in your own words."
+            f'Or look at it: what is fine all the same is accepted with the reason "{DOUBT_ANSWERED}" and a comment '
+            "that says why, in your own words."
         )
     said = " ".join(doubt.words for doubt in doubts)
+    place = f"{record.patient_id} {record.timepoint}"
+    scoring = {"scan": f"gate score-scan {place}", "mask": f"gate score-mask {place} {record.version}"}
+    again = [d.gate for d in doubts if d.stale or d.judgement.verdict == UNJUDGED]
+    score = f"Score it: {' and '.join(f'`python cli.py {scoring[gate]}`' for gate in again)}. " if again else ""
     name = f"Version {record.version} of {record.patient_id} on {record.timepoint}"
-    return f"{name} cannot be accepted while a gate's doubt stands. {said} {way_out}"
+    return f"{name} cannot be accepted while a gate's doubt stands. {said} {score}{way_out}"
 
 
 def is_own_comment(comment: str, doubts: Iterable[GateVerdict]) -> bool:

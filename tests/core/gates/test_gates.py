@@ -14,7 +14,7 @@ from core.jobs.stages.mask_gate import fit_if_outdated
 from core.lesions.shape import VECTOR_NAMES
 from core.types import LabelMap
 from store import Store, open_store
-from tests.store_phantom import DAY1, DAY2, SHAPE, add_mask, add_scan, grid, labels
+from tests.store_phantom import ANSWER, DAY1, DAY2, SHAPE, add_mask, add_scan, grid, labels
 
 #: 24 other patients with one lesion each, of the values 0, 1 ... 23: median 11.5, MAD 6.
 N = 24
@@ -33,7 +33,7 @@ def _lesions(store: Store, patient: str, day: str, *values: float):
 
 def _accepted(store: Store, patient: str, day: str, *values: float) -> None:
     record = _lesions(store, patient, day, *values)
-    store.decisions.decide(patient, day, record.version, "accept", "demo", "good")
+    store.decisions.decide(patient, day, record.version, "accept", "demo", *ANSWER)
 
 
 def score_mask(store: Store, *place):
@@ -99,7 +99,7 @@ def test_only_accepted_masks_of_other_patients_are_the_reference(store: Store):
     assert result["n_reference"] == 18
     assert result["lesions"][0]["n_needed"] == 19
     assert result["lesions"][0]["score"] is not None, "the distance is told all the same"
-    store.decisions.decide("proposed", DAY1, 1, "accept", "demo", "good")
+    store.decisions.decide("proposed", DAY1, 1, "accept", "demo", *ANSWER)
     assert score_mask(store, "P1", DAY2, record.version, "demo")["verdict"] == "usual"
 
 
