@@ -135,13 +135,13 @@ def test_a_patients_own_lesions_are_no_neighbours_of_a_stored_gate_and_carry_no_
     fit_if_outdated(large)
     result = _judged(large, "own", 11.2)
     (lesion,) = result["lesions"]
-    assert {owner for _, owner, _ in lesion["nearest"]} == {"R09", "R10", "R11", "R12", "R13"}
-    assert (result["n_reference"], lesion["n_calibration"]) == (N, N)
+    assert {owner for _, _, owner, _ in lesion["nearest"]} == {"R09", "R10", "R11", "R12", "R13"}
+    assert (result["n_reference"], result["patients"]) == (N, N)
     gate = fitted.stored_gate(large)
     assert gate is not None
-    scores = gate.parts[("size",)].gate.calibration_without("own")
+    scores = gate.sets["real"].parts[("size",)].gate.calibration_without("own")
     alone = conformal.MaskGate.fit(np.arange(24.0)[:, None], [f"R{n:02d}" for n in range(N)], k=5)
-    scale = alone.spread[0] / gate.parts[("size",)].gate.spread[0]
+    scale = alone.spread[0] / gate.sets["real"].parts[("size",)].gate.spread[0]
     assert sorted(scores) == pytest.approx(sorted(alone.calibration * scale))
     assert all(row["patient_id"] != "own" for row in similar_lesions(large, "own", DAY2, 1))
 
@@ -224,7 +224,7 @@ def test_vectors_of_other_features_are_compared_among_themselves(large: Store) -
     run_inline(large, KIND, {}, "demo")
     gate = fitted.stored_gate(large)
     assert gate is not None
-    assert {names: len(part.lesions) for names, part in gate.parts.items()} == {
+    assert {names: len(part.lesions) for names, part in gate.sets["real"].parts.items()} == {
         ("size",): N - 1,
         ("size", "roundness"): 1,
     }
