@@ -56,7 +56,7 @@ ACTIONS: Mapping[str, frozenset[str]] = {
     "model.used": _READERS,
     "reference_set.added": _READERS_AND_STORE,
     "gate_reference.set": _ADJUDICATORS,  # by what scans are judged from then on
-    "vector.added": _READERS,
+    "vector.added": _READERS_AND_STORE,
     "reading.set": _ADJUDICATORS,
     "reading.finished": _READERS,
     "job.created": _READERS_AND_STORE,

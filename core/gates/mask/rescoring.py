@@ -9,18 +9,16 @@ from __future__ import annotations
 
 import datetime as dt
 import logging
-from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from core.access import SYSTEM
-from core.errors import JobCancelled, TwinReviewError
+from core.errors import JobCancelled
 from core.gates.mask import fitted, fitting
 from core.gates.mask.fitting import FittingStore
-from core.gates.mask.verdicts import GateStore, vectors_of, verdict_on
+from core.gates.mask.verdicts import GateStore, verdict_again
 from core.remembered.judgements import DOUBTS, Judgement
-from core.remembered.rows import LesionVector, MaskVerdict
-from core.review.decisions import counted_lesions
+from core.remembered.rows import MaskVerdict
 from core.review.doubts import mask_judgement
 from core.types import MaskRecord, Progress, no_progress
 
@@ -36,7 +34,8 @@ def prepare_rescore(store: GateStore, args: Mapping[str, Any], person: str) -> d
 
 
 def rescore(store: GateStore, params: Mapping[str, Any], progress: Progress = no_progress) -> dict[str, Any]:
-    """At the store: every accepted mask by the gate in force; reads images only of masks without stored vectors.
+    """At the store: every accepted mask by the gate in force; reads images only of masks without stored vectors. On a
+    mask over which the gate fails the verdict from before stands, and it is counted.
 
     Returns:
         gate; scored, changed, doubted (of the changed ones), not_scored (numbers of masks); notes for people.
@@ -45,19 +44,20 @@ def rescore(store: GateStore, params: Mapping[str, Any], progress: Progress = no
     if gate is None:
         return {"gate": "", "scored": 0, "changed": 0, "doubted": 0, "not_scored": 0, "notes": []}
     accepted = [record for record in store.masks.of_all() if record.status == "accepted"]
-    vectors, newest = _vectors(store), {row.mask_id: row for row in store.verdicts.of_masks()}
+    newest = {row.mask_id: row for row in store.verdicts.of_masks()}
     lost, found = store.masks.problems(), {"scored": 0, "changed": 0, "doubted": 0, "not_scored": 0}
     for number, record in enumerate(accepted):
         try:
             progress(number / len(accepted), f"Scoring accepted mask {number + 1} of {len(accepted)} again")
         except JobCancelled:
             raise JobCancelled(STOPPED.format(n=number, all=len(accepted))) from None
-        said = None if record.mask_id in lost else _scored(store, record, vectors.get(record.mask_id, ()))
-        if said is None:
+        said = None if record.mask_id in lost else verdict_again(store, record, SYSTEM)
+        judgement = None if said is None else _judgement(record, said)
+        if said is None or judgement is None or not judgement.gate_model:  # what no gate judged takes nothing's place
             found["not_scored"] += 1
             continue
         found["scored"] += 1
-        judgement, before = _judgement(record, said), newest.get(record.mask_id)
+        before = newest.get(record.mask_id)
         if before is None or is_another(mask_judgement(before, record.mask_sha256), judgement, record.mask_sha256):
             store.verdicts.add_mask_verdict(record.mask_id, said, SYSTEM)
             found["changed"] += 1
@@ -95,26 +95,6 @@ def in_force(store: GateStore) -> str:
     """Id of the mask gate in force; "" where none is."""
     gate = fitted.stored_gate(store)
     return "" if gate is None else gate.model_id
-
-
-def _vectors(store: GateStore) -> Mapping[str, Sequence[LesionVector]]:
-    found: defaultdict[str, list[LesionVector]] = defaultdict(list)
-    for row in store.vectors.all("accepted"):
-        found[row.mask_id].append(row)
-    return found
-
-
-def _scored(store: GateStore, record: MaskRecord, vectors: Sequence[LesionVector]) -> dict[str, Any] | None:
-    """What the gate says; None where it could not be asked, which is logged."""
-    try:
-        if len(vectors) < len(counted_lesions(record)):  # stored without its vectors
-            vectors = vectors_of(store.masks.load(record))
-        return verdict_on(store, vectors, record.patient_id)
-    except TwinReviewError as error:
-        logger.warning("an accepted mask was not scored again: %s", type(error).__name__)
-    except Exception as error:
-        logger.exception("an accepted mask was not scored again (%s)", type(error).__name__)
-    return None
 
 
 def _judgement(record: MaskRecord, result: Mapping[str, Any]) -> Judgement:

@@ -86,18 +86,23 @@ def score_mask(store: GateStore, patient_id: str, timepoint: str, version: int, 
     It reads no image, but for a version that has no vectors, or shape alone: then they are measured and stored.
     """
     record = store.masks.version(patient_id, timepoint, version)
+    result = verdict_again(store, record, person)
+    store.verdicts.add_mask_verdict(record.mask_id, result, person)
+    return result
+
+
+def verdict_again(store: GateStore, record: MaskRecord, person: str) -> JsonDict:
+    """The gate's verdict on a stored version as things are now. Not recorded; vectors that it lacked are."""
     links = store.links.of_mask(record.mask_id)
     try:
         vectors, seen = _measured(store, record, links, person)
         result = doubting_unsure(
-            verdict_on(store, vectors, patient_id, seen, _lost(store, record, links)), record.lesions
+            verdict_on(store, vectors, record.patient_id, seen, _lost(store, record, links)), record.lesions
         )
     except Exception as error:
         result = _crashed(error)
     said = result[JUDGEMENT]
-    result = {**result, JUDGEMENT: {**said, "seen": list(dict.fromkeys([*said["seen"], record.mask_sha256]))}}
-    store.verdicts.add_mask_verdict(record.mask_id, result, person)
-    return result
+    return {**result, JUDGEMENT: {**said, "seen": list(dict.fromkeys([*said["seen"], record.mask_sha256]))}}
 
 
 def _measured(
@@ -189,7 +194,7 @@ def _judged_with(
 
 
 def _crashed(error: Exception) -> JsonDict:
-    """What is stored in the verdict's place. The error's message may name a patient or a path: it is not in the log."""
+    """What is stored in the verdict's place. An error's message may name a patient or a path, so it is nowhere."""
     name, at = type(error).__name__, traceback.extract_tb(error.__traceback__)[-1]
     logger.error("the mask gate failed over a mask: %s in %s, line %s", name, Path(at.filename).name, at.lineno)
     return cannot_be_judged(

@@ -23,6 +23,8 @@ from core.remembered.sources import HasMasks, HasVerdicts
 from core.review.doubts import scan_judgement
 
 logger = logging.getLogger("twinreview.gates")
+#: Accepted lesions that are scored again in a second or two.
+FEW = 200
 #: The job of one timepoint, and what its row says where a change of the gate asked for it.
 SCAN_JOB, RESCORED_BY = "score_ood", "rescored_by"
 
@@ -41,17 +43,16 @@ KIND = JobKind(rescoring.JOB, rescoring.prepare_rescore, AtStore(rescoring.resco
 
 
 def follow_reference(store: FittingStore) -> dict[str, Any]:
-    """What a change of what is accepted asks for, at once: the gate is fitted anew, and accepted masks are scored again
-    by it. For a command line, which works alone on the store.
+    """What a change of what is accepted asks for, at once: the gate is fitted anew, and a few accepted masks are scored
+    again by it. For a command line, which works alone on the store; of more than `FEW` lesions the server does it in
+    its own time, or `score_again`.
 
     Returns:
-        As `rescoring.rescore`; the same numbers at 0 where the gate is the one that scored them last.
+        As `rescoring.rescore`; 0 of each where nothing was to be scored now.
     """
-    if not fit_if_outdated(store):
-        return dict.fromkeys(("scored", "changed", "doubted", "not_scored"), 0) | {"gate": rescoring.in_force(store)}
-    if store.vectors.accepted_count() <= fitting.SMALL:
+    if fit_if_outdated(store) and store.vectors.accepted_count() <= FEW:
         return rescoring.rescore(store, {})
-    return score_again(store)
+    return dict.fromkeys(("scored", "changed", "doubted", "not_scored"), 0) | {"gate": rescoring.in_force(store)}
 
 
 def score_again(store: FittingStore) -> dict[str, Any]:

@@ -85,6 +85,7 @@ def test_scans_are_marked_by_an_adjudicator_and_a_reader_is_told_who_may(opened)
     reference_sets.mark(resources.whole_store(), "clinic", "P2", DAY2, "metal streaks", "demo")
     page.run()
     chosen = {box.label: box for box in page.selectbox}
+    chosen["Set"].set_value("clinic")
     chosen["Scans of"].set_value(("P1", DAY1))
     chosen["Are"].set_value(IN_DISTRIBUTION)
     button(page, "Mark").click().run()
