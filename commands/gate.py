@@ -60,7 +60,7 @@ def score_scan(
 @verb(scan, "evaluate", NO_STORE, example="--json")
 def evaluate(
     request: Request,
-    trees: Annotated[int, typer.Option(metavar="N", help="trees of each forest")] = 200,
+    trees: Annotated[int, typer.Option(metavar="N", help="trees of each forest")] = 100,
     draws: Annotated[int, typer.Option(metavar="N", help="resamplings of patients behind each interval")] = 300,
 ) -> object:
     """Measures the scan gate beside RF-Deep and other detectors on the shipped reference, by kind of shift."""

@@ -7,7 +7,7 @@ file does not tell is not doubted here; a number that it tells and that lies out
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -35,10 +35,11 @@ class Range:
 
 @dataclass(frozen=True)
 class Card:
-    """Of each modality, what there was to learn from; and kernels, where any file told one."""
+    """Of each modality, what there was to learn from; kernels, where any file told one; sequences of a modality."""
 
     ranges: Mapping[str, Range]
     kernels: tuple[str, ...] = ()
+    sequences: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     @classmethod
     def of(cls, volumes: Sequence[Volume]) -> Card:
@@ -48,7 +49,9 @@ class Card:
             grid = axis_order(volume.grid).grid
             spacing = np.array(grid.spacing_mm)
             found.setdefault(volume.modality, []).append((spacing, spacing * grid.shape))
-        return cls({kind: _range(pairs) for kind, pairs in found.items()})
+        named = {v.modality: tuple(sorted({o.sequence for o in volumes if o.modality == v.modality})) for v in volumes}
+        sequences = {kind: names for kind, names in named.items() if "" not in names}
+        return cls({kind: _range(pairs) for kind, pairs in found.items()}, sequences=sequences)
 
     def to_json(self) -> dict[str, Any]:
         """Plain JSON values."""
@@ -56,7 +59,8 @@ class Card:
             kind: {"spacing_mm": [list(side) for side in one.spacing_mm], "extent_mm": [list(s) for s in one.extent_mm]}
             for kind, one in self.ranges.items()
         }
-        return {"ranges": ranges, "kernels": list(self.kernels)}
+        sequences = {kind: list(names) for kind, names in self.sequences.items()}
+        return {"ranges": ranges, "kernels": list(self.kernels), "sequences": sequences}
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Card:
@@ -66,7 +70,8 @@ class Card:
             return tuple(tuple(float(n) for n in side) for side in sides)
 
         ranges = {kind: Range(pair(r["spacing_mm"]), pair(r["extent_mm"])) for kind, r in values["ranges"].items()}
-        return cls(ranges, tuple(values.get("kernels", ())))
+        sequences = {kind: tuple(names) for kind, names in values.get("sequences", {}).items()}
+        return cls(ranges, tuple(values.get("kernels", ())), sequences)
 
 
 def _range(pairs: Sequence[tuple[Any, Any]]) -> Range:
@@ -92,6 +97,10 @@ def metadata_doubts(
         if range_ is None:
             doubts.append(f"Metadata: {volume.channel}; trained on {' and '.join(card.ranges)} alone.")
             continue
+        known = card.sequences.get(volume.modality)
+        if known and volume.sequence not in known:
+            told = volume.sequence or "not told"
+            doubts.append(f"Metadata: the {volume.modality}'s sequence is {told}; trained on {' and '.join(known)}.")
         doubts += _of_grid(volume, range_, anchored)
         doubts += _of_facts(volume, range_, (facts or {}).get(id(volume), {}), card)
     return tuple(doubts)

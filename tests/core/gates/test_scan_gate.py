@@ -123,6 +123,10 @@ def test_the_card_s_doubts_are_in_words():
     found = metadata_doubts([one], card, {id(one): {"slice_thickness_mm": 5.0}})
     assert found == ("Metadata: the CT's slice thickness is 5 mm; trained on 3 mm.",)
     assert metadata_doubts([limb(0, "MR")], card) == ("Metadata: MR; trained on CT alone.",)
+    t1 = Card.of([replace(limb(0, "MR"), sequence="T1")])
+    assert metadata_doubts([replace(limb(1, "MR"), sequence="T1")], t1) == ()
+    flair = metadata_doubts([replace(limb(1, "MR"), sequence="FLAIR")], t1)
+    assert flair == ("Metadata: the MR's sequence is FLAIR; trained on T1.",)
     short = limb(1, shape=(30, 28, 7))
     (field,) = metadata_doubts([short], card)
     assert field == "Metadata: the CT reaches 21 mm from head to foot; trained on 48 mm."

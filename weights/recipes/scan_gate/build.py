@@ -55,7 +55,8 @@ def card_of(sts: Path) -> Card:
     """What the sarcoma scans' grids are like."""
     names = (("CT_image.nii.gz", "CT"), ("PET_image.nii.gz", "PET"), ("MR_T1_image.nii.gz", "MR"))
     found = [(f / name, kind) for f in sorted(sts.glob("STS_*")) for name, kind in names if (f / name).is_file()]
-    return Card.of([read_volume(path, kind) for path, kind in found])  # type: ignore[arg-type]
+    named = {"MR": "T1"}
+    return Card.of([read_volume(path, kind, named.get(kind, "")) for path, kind in found])  # type: ignore[arg-type]
 
 
 def deep_features(path: Path | None, rows: Sequence[Row]) -> dict[str, NDArray[Any]]:
