@@ -2,51 +2,39 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 
-from core.engines.auto import nnunet
 from core.errors import InputError, ModelError, StoreError
-from core.gates.scan import detectors, reference_sets
+from core.gates.scan import reference_sets
+from core.gates.scan.reference import IN_DISTRIBUTION
 from core.gates.scan.reference_sets import SHIPPED, fitted_sets, gate_in_force, go_back, mark, marked_sets, use
-from core.gates.scan.scan_gate import IN_DISTRIBUTION, ScanGate
+from core.gates.scan.scan_gate import ScanGate
 from core.jobs.jobs import run_inline
-from core.jobs.stages import rescoring, scan_gate, scan_reference
-from core.jobs.stages.rescoring import is_of_another_gate, scan_to_rescore
+from core.jobs.stages import scan_gate, scan_reference
+from core.jobs.stages.rescoring import scan_to_rescore
 from store import Store
-from tests.core.gates.test_scan_gate import ThresholdSegmenter, make_reference, volume
+from tests.core.gates.test_scan_gate import limb, small_reference
 from tests.store_phantom import DAY1, DAY2, add_scan, with_people
 
 SET = "clinic"
 
 
-def _patient(store: Store, name: str, seed: int, **more: Any) -> None:
-    for modality in ("CT", "PET"):
-        scan = volume(modality, seed=seed + 50 * (modality == "PET"))
-        store.scans.add(scan, dataset="d", patient_id=name, timepoint=DAY1, person="demo", **more)
+@pytest.fixture(scope="module")
+def shipped() -> ScanGate:
+    return ScanGate(small_reference(), reference_sets.shipped_id())
 
 
 @pytest.fixture
-def gated(store: Store, monkeypatch: pytest.MonkeyPatch) -> Store:
-    """Four patients with a CT and a PET each; a small network, and a shipped gate of its features."""
-    segmenter = ThresholdSegmenter()
-    pair = [volume("CT"), volume("PET")]
-    reference = make_reference(width=scan_reference.scan_features(segmenter, pair).rows.shape[1])
-    widths = {"histogram": len(detectors.histogram(pair)), "geometry": len(detectors.geometry(pair))}
-    blank = {name: np.zeros((len(reference.kind), width), np.float32) for name, width in widths.items()}
-    shipped = ScanGate(replace(reference, **blank), trees=40, jobs=1)
-    monkeypatch.setattr(nnunet, "load_segmenter", lambda *_: segmenter)
+def gated(store: Store, shipped: ScanGate, monkeypatch: pytest.MonkeyPatch) -> Store:
+    """Four patients with an MR each, and a small gate in the shipped one's place."""
     for module in (reference_sets, scan_reference):
         monkeypatch.setattr(module, "load_scan_gate", lambda *_: shipped)
-    monkeypatch.setattr(scan_reference, "crossfit", partial(scan_reference.crossfit, folds=2, trees=20))
-    monkeypatch.setattr(reference_sets, "ScanGate", partial(ScanGate, trees=20, jobs=1))
     for number in range(4):
-        _patient(store, f"P{number}", number)
+        scan = limb(60 + number, "MR")
+        store.scans.add(scan, dataset="d", patient_id=f"P{number}", timepoint=DAY1, person="demo")
     return store
 
 
@@ -82,14 +70,17 @@ def test_simulated_scans_are_never_marked_beside_real_ones_and_readers_mark_none
 def test_a_gate_is_fitted_to_marked_scans_and_their_faults_compared_put_in_force_and_taken_back(gated: Store) -> None:
     for number, kind in enumerate((IN_DISTRIBUTION, IN_DISTRIBUTION, "metal of the ward")):
         mark(gated, SET, f"P{number}", DAY1, kind, "demo")
-    args = {"name": SET, "exposures": ["CT contrast reversed"]}
+    args = {"name": SET, "exposures": ["MR: contrast reversed", "metal streaks"]}
     with pytest.raises(InputError, match="Expected faults of"):
         run_inline(gated, scan_reference.KIND, {**args, "exposures": ["x"]}, "demo")
     made = run_inline(gated, scan_reference.KIND, args, "demo")
     figures = {(row["origin"], row["kind"]): row["scans"] for row in made["figures"]}
     own = {kind: n for (origin, kind), n in figures.items() if origin == "own"}
-    assert own == {IN_DISTRIBUTION: 2, "CT contrast reversed": 2, "metal of the ward": 1}
-    assert figures[("shipped", IN_DISTRIBUTION)] == 24
+    assert own == {IN_DISTRIBUTION: 2, "MR: contrast reversed": 2, "metal of the ward": 1}
+    assert figures[("shipped", IN_DISTRIBUTION)] == 4, "of the shipped ones those with an MR"
+    flagged = {row["kind"]: row["candidate"] for row in made["figures"] if row["origin"] == "own"}
+    assert flagged["MR: contrast reversed"] == 2
+    assert any("Only 6 patients with MR" in note for note in made["notes"])
     assert gate_in_force(gated) is None, "fitting alone changes nothing"
     (gate,) = fitted_sets(gated)
     assert gate == made["gate"]
@@ -128,8 +119,9 @@ def test_what_cannot_make_a_gate_is_refused_before_it_is_a_job(gated: Store) -> 
     with pytest.raises(InputError, match="Expected a set with marked scans"):
         run_inline(gated, scan_reference.KIND, {"name": SET}, "demo")
     mark(gated, SET, "P0", DAY1, IN_DISTRIBUTION, "demo")
-    with pytest.raises(InputError, match="and of another kind, or faults"):
-        run_inline(gated, scan_reference.KIND, {"name": SET, "with_shipped": False}, "demo")
+    mark(gated, "odd ones", "P1", DAY1, "metal of the ward", "demo")
+    with pytest.raises(InputError, match="Expected scans in distribution"):
+        run_inline(gated, scan_reference.KIND, {"name": "odd ones", "with_shipped": False}, "demo")
     with pytest.raises(InputError, match="nothing to go back to"):
         go_back(gated, "demo")
     assert not gated.jobs.newest(10)
@@ -138,19 +130,17 @@ def test_what_cannot_make_a_gate_is_refused_before_it_is_a_job(gated: Store) -> 
 def test_a_scan_verdict_of_another_gate_is_scored_again_once_where_a_mask_is_accepted(
     gated: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    facts = {"sha256": "s", "checkpoint_sha256": "new", "features_version": 1}
-    monkeypatch.setattr(rescoring, "shipped_facts", lambda: facts)
-    old = {"model_id": "rfdeep-sts-ctpet", "checkpoint_sha256": "old", "features_version": 1}
-    assert is_of_another_gate(old, "rfdeep-sts-ctpet", None, ())
-    assert not is_of_another_gate({**old, "checkpoint_sha256": "new"}, "rfdeep-sts-ctpet", None, ())
-    assert not is_of_another_gate({"state": "in distribution"}, "", None, ()), "it does not say"
-    assert is_of_another_gate({}, "clinic v1 abc", None, ("clinic v1 abc",)), "one gone back from"
-    verdict = {"state": "in distribution", "score": 0.1, "threshold": 0.5, **old}
-    gated.verdicts.add_scan_verdict("P0", DAY1, verdict, "demo")
+    now = reference_sets.id_in_force(gated)
+    assert now == reference_sets.shipped_id()
+    monkeypatch.setattr(type(gated.masks), "of_all", lambda *_: [Accepted()])
+    verdict = {"state": "in distribution", "score": 0.1, "threshold": 0.5}
+    for model_id, asked_again in ((now, False), ("rfdeep-sts-ctpet", True), ("", False), ("clinic v1 abc", True)):
+        gated.verdicts.add_scan_verdict("P0", DAY1, {**verdict, "model_id": model_id}, "demo")
+        assert (scan_to_rescore(gated) == ("P0", DAY1)) == asked_again, model_id
+    monkeypatch.setattr(type(gated.masks), "of_all", lambda *_: [])
     assert scan_to_rescore(gated) is None, "nothing is accepted there"
     monkeypatch.setattr(type(gated.masks), "of_all", lambda *_: [Accepted()])
-    assert scan_to_rescore(gated) == ("P0", DAY1)
-    job = gated.jobs.create("score_ood", {"patient_id": "P0", "timepoint": DAY1, "rescored_by": "s"}, "system")
+    job = gated.jobs.create("score_ood", {"patient_id": "P0", "timepoint": DAY1, "rescored_by": now}, "system")
     assert scan_to_rescore(gated) is None
     gated.jobs.update(job, status="failed", message="x")
     assert scan_to_rescore(gated) is None, "what failed is not tried for ever"

@@ -13,11 +13,12 @@ from core.gates.scan.anchoring import around
 from core.gates.scan.card import Card, metadata_doubts
 from core.gates.scan.looks import LOOKS_VERSION, PAIR_PARTS, look_at, parts_of
 from core.gates.scan.reference import IN_DISTRIBUTION, PHANTOM, REAL, read_reference
+from core.gates.scan.reference_rows import assemble, row_of
 from core.gates.scan.scan_gate import ScanGate, squashed
 from core.imaging.volumes import read_volume
 from core.types import Grid, LabelMap, Volume
 from weights.recipes.rfdeep.shifts import CORRUPTIONS
-from weights.recipes.scan_gate.build import assemble, deep_features, row_of
+from weights.recipes.scan_gate.build import deep_features
 
 SHAPE, SPACING = (30, 28, 16), (2.0, 2.0, 3.0)
 
@@ -34,8 +35,8 @@ def limb(seed=0, modality="CT", noise=1.0, shape=SHAPE, spacing=SPACING):
     return Volume(array, Grid(shape, np.diag([-spacing[0], -spacing[1], spacing[2], 1.0])), modality)
 
 
-@pytest.fixture(scope="module")
-def reference():
+def small_reference():
+    """14 patients' CT, 4 patients' MR, 14 phantoms' CT, and what is not usual."""
     rows = [row_of(IN_DISTRIBUTION, REAL, f"P{n:02d}", [limb(n)]) for n in range(14)]
     rows += [row_of(IN_DISTRIBUTION, REAL, f"P{n:02d}", [limb(n, "MR")]) for n in range(4)]
     rows += [row_of(IN_DISTRIBUTION, PHANTOM, f"phantom-{n:02d}", [limb(n, noise=6)]) for n in range(14)]
@@ -43,6 +44,11 @@ def reference():
     pair = row_of("nothing usual", REAL, "P01", [limb(1), replace(limb(1, "MR"), modality="PET")])
     facts = {"looks_version": LOOKS_VERSION, "card": Card.of([limb(0), limb(0, "MR")]).to_json()}
     return assemble([*rows, pair], deep_features(None, [*rows, pair]), (1,), facts)
+
+
+@pytest.fixture(scope="module")
+def reference():
+    return small_reference()
 
 
 @pytest.fixture(scope="module")
