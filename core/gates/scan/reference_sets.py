@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from core.errors import InputError, ModelError
-from core.gates.scan.scan_gate import MODEL_ID, ScanGate, load_scan_gate, read_reference
+from core.gates.scan.reference import read_reference
+from core.gates.scan.scan_gate import MODEL_ID, ScanGate, load_scan_gate
 from core.remembered.rows import ReferenceSet
 from core.remembered.sources import HasPatients, HasReferenceSets, HasRoot, HasScans
 from core.remembered.vocabulary import FITTED_SCAN_GATE, MARKED_SCANS, SCAN_GATE_IN_FORCE
@@ -43,7 +44,7 @@ class Member:
 
     Args:
         scan_sha256s: of all its scans, sorted.
-        kind: `scan_gate.IN_DISTRIBUTION`, or of what kind they are out of distribution ("metal streaks").
+        kind: `reference.IN_DISTRIBUTION`, or of what kind they are out of distribution ("metal streaks").
         simulated: whether they were made by a simulation.
     """
 
@@ -211,15 +212,11 @@ def described(store: GatesStore) -> dict[str, str] | None:
     return {"gate": gate.gate, "sha256": gate.sha256, "path": str(file_of(store, gate).resolve())}
 
 
-@functools.cache
-def shipped_facts() -> dict[str, Any]:
-    """Of the shipped gate: sha256 of its reference, and checkpoint_sha256 and features_version of its network's
-    features. Raises ModelError where it is missing or altered."""
+def shipped_id() -> str:
+    """The id of the gate that comes with TwinReview, as verdicts name it. Raises ModelError where there is none."""
     from weights import registry
 
-    entry = registry.find(MODEL_ID)
-    provenance = read_reference(registry.verify(entry), entry.sha256).provenance
-    return {"sha256": entry.sha256, **{key: provenance[key] for key in ("checkpoint_sha256", "features_version")}}
+    return f"{MODEL_ID}@{registry.find(MODEL_ID).sha256[:SHORT]}"
 
 
 def load(found: Mapping[str, str] | None) -> ScanGate:

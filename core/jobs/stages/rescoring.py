@@ -17,12 +17,11 @@ from core.errors import TwinReviewError
 from core.gates.mask import fitting, rescoring
 from core.gates.mask.fitting import FittingStore
 from core.gates.scan import reference_sets
-from core.gates.scan.reference_sets import FittedSet, shipped_facts
+from core.gates.scan.reference_sets import FittedSet, shipped_id
 from core.gates.scan.scan_gate import MODEL_ID
 from core.jobs.jobs import AtStore, JobKind, run_inline
 from core.jobs.stages.mask_gate import fit_if_outdated
 from core.remembered.sources import HasMasks, HasVerdicts
-from core.remembered.untyped import JsonObject
 from core.review.doubts import scan_judgement
 
 logger = logging.getLogger("twinreview.gates")
@@ -30,6 +29,8 @@ logger = logging.getLogger("twinreview.gates")
 FEW = 200
 #: The job of one timepoint, and what its row says where a change of the gate asked for it.
 SCAN_JOB, RESCORED_BY = "score_ood", "rescored_by"
+#: Gates that came with TwinReview, this one and the one before it.
+OUR_GATES = (MODEL_ID, "rfdeep-sts-ctpet")
 
 
 class RescoredStore(FittingStore, HasMasks, HasVerdicts, Protocol):
@@ -69,8 +70,8 @@ def scan_to_rescore(store: RescoredStore) -> tuple[str, str] | None:
 
     None where there is none, each was tried with that gate, or one is under way.
     """
-    now = reference_sets.gate_in_force(store)
-    tried = [job for job in store.jobs.newest(10_000, kind=SCAN_JOB) if job.params.get(RESCORED_BY) == gate_id(now)]
+    now = gate_id(reference_sets.gate_in_force(store))
+    tried = [job for job in store.jobs.newest(10_000, kind=SCAN_JOB) if job.params.get(RESCORED_BY) == now]
     if any(job.status in ("queued", "running") for job in tried):
         return None
     done = {(job.params["patient_id"], job.params["timepoint"]) for job in tried}
@@ -78,29 +79,24 @@ def scan_to_rescore(store: RescoredStore) -> tuple[str, str] | None:
     fitted = reference_sets.fitted_sets(store)
     accepted = {(one.patient_id, one.timepoint) for one in store.masks.of_all() if one.status == "accepted"}
     for place, row in newest.items():
-        if place in accepted - done and is_of_another_gate(row.result, scan_judgement(row).gate_model, now, fitted):
+        if place in accepted - done and is_of_another_gate(scan_judgement(row).gate_model, now, fitted):
             return place
     return None
 
 
 def gate_id(gate: FittedSet | None) -> str:
-    """By which a job says which gate it scored with."""
-    return shipped_facts()["sha256"] if gate is None else gate.gate
+    """By which verdicts name the gate in force; None: the shipped one."""
+    return shipped_id() if gate is None else gate.gate
 
 
-def is_of_another_gate(result: JsonObject, gate_model: str, now: FittedSet | None, fitted: Collection[str]) -> bool:
-    """Whether a scan verdict was made by another gate; not where it says nothing of its gate.
+def is_of_another_gate(gate_model: str, now: str, fitted: Collection[str]) -> bool:
+    """Whether a scan verdict was made by another gate of this software; not where it names none.
 
     Args:
-        result: of the stored verdict. now: the gate in force; None: the shipped one. fitted: ids of all that were
-            fitted here.
+        gate_model: of its judgement. now: id of the gate in force. fitted: ids of all that were fitted here.
     """
-    if now is not None:
-        return gate_model not in ("", now.gate)
-    if gate_model in fitted:
-        return True
-    keys = ("checkpoint_sha256", "features_version")
-    return result.get("model_id") == MODEL_ID and any(result.get(key) != shipped_facts()[key] for key in keys)
+    ours = gate_model in fitted or gate_model.partition("@")[0] in OUR_GATES
+    return ours and gate_model != now
 
 
 def keep_rescored(
@@ -112,7 +108,7 @@ def keep_rescored(
         submit: `JobRunner.submit`; ended: whether the store was closed.
     """
     pause, settled = threading.Event(), ""
-    while not ended():
+    while not pause.wait(fitting.LOOK_S) and not ended():
         try:
             if rescoring.is_due(store, dt.datetime.now(dt.UTC)):
                 submit(rescoring.JOB, {"gate": rescoring.in_force(store)}, SYSTEM)
@@ -120,7 +116,6 @@ def keep_rescored(
         except TwinReviewError as error:
             if not ended():
                 logger.warning("not everything that was accepted was scored again: %s", error)
-        pause.wait(fitting.LOOK_S)
 
 
 def _submit_scan(store: RescoredStore, submit: Callable[[str, Mapping[str, Any], str], object], settled: str) -> str:

@@ -1,4 +1,4 @@
-"""RF-Deep's stage: does this scan look like those the network knows?"""
+"""The scan gate's stage: does this scan look like those that the networks were made for?"""
 
 from __future__ import annotations
 
@@ -7,12 +7,20 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from core.errors import InputError
 from core.gates.scan import reference_sets
+from core.imaging.volumes import file_sha256, read_label_map
 from core.jobs.stages.common import StageStore, describe, read_scan, timepoint_scans
 from core.remembered.judgements import DOUBTS, JUDGEMENT, PASSES, UNJUDGED, Judged, Judgement
 from core.remembered.untyped import JsonDict, JsonObject
 from core.remembered.vocabulary import DOUBTFUL, OUT_OF_DISTRIBUTION
-from core.types import Progress
+from core.review.doubts import ANCHOR
+from core.types import LabelMap, Progress
+
+#: What a scan's file may tell of itself that the models' card is compared with.
+TOLD = ("slice_thickness_mm", "kernel", "warnings")
+#: How scans of phantoms are made: those are compared with phantoms, and never judge a patient's.
+PHANTOMS = ("phantom", "follow-up")
 
 #: What a state is as a verdict, and of which kind a doubt is; every other state cannot be judged.
 _OF_STATE: Mapping[str, tuple[Judged, str]] = {
@@ -24,25 +32,57 @@ _OF_STATE: Mapping[str, tuple[Judged, str]] = {
 
 
 def prepare_score_scan(store: StageStore, args: Mapping[str, Any], person: str) -> dict[str, Any]:
-    """args: patient_id, timepoint."""
+    """args: patient_id, timepoint, version (optional: of the mask that the scans are to be looked at around)."""
     patient_id, timepoint = str(args["patient_id"]), str(args["timepoint"])
     scans = timepoint_scans(store, patient_id, timepoint)
-    place = {"patient_id": patient_id, "timepoint": timepoint, "gate": reference_sets.described(store)}
-    return {**place, "scans": [describe(store, scan) for scan in scans]}
+    params = {
+        "patient_id": patient_id,
+        "timepoint": timepoint,
+        "gate": reference_sets.described(store),
+        "scans": [describe(store, scan) for scan in scans],
+        "facts": [{key: scan.metadata[key] for key in TOLD if key in scan.metadata} for scan in scans],
+        "phantom": any(scan.metadata.get("method") in PHANTOMS for scan in scans if scan.metadata.get("simulated")),
+    }
+    if args.get("version") is None:
+        return params
+    record = store.masks.version(patient_id, timepoint, int(args["version"]))
+    anchor = {"path": str(store.masks.path(record).resolve()), "sha256": record.mask_sha256}
+    return {**params, "anchor": anchor, ANCHOR: record.mask_id}
 
 
 def compute_score_scan(params: dict[str, Any], out_dir: Path, progress: Progress) -> dict[str, Any]:
-    """RF-Deep's verdict on the timepoint's scans (`core.gates.scan.scan_gate`)."""
+    """The verdict on the timepoint's scans (`core.gates.scan.scan_gate`), around the anchor where there is one."""
+    from core.gates.scan.scan_gate import score_scan
+
     volumes = [read_scan(scan) for scan in params["scans"]]
-    result = reference_sets.load(params["gate"]).score_scan(volumes, progress).to_json()
-    return {**result, "scan_sha256": [scan["sha256"] for scan in params["scans"]]}
+    anchor = params.get("anchor")
+    mask = None if anchor is None else _read_mask(anchor)
+    result = score_scan(
+        volumes,
+        progress,
+        mask=mask,
+        phantom=bool(params.get("phantom")),
+        facts=params.get("facts", ()),
+        load=lambda: reference_sets.load(params["gate"]),
+    ).to_json()
+    anchored = {} if anchor is None else {ANCHOR: params[ANCHOR], "anchor_sha256": anchor["sha256"]}
+    return {**result, **anchored, "scan_sha256": [scan["sha256"] for scan in params["scans"]]}
+
+
+def _read_mask(anchor: Mapping[str, str]) -> LabelMap:
+    path = Path(anchor["path"])
+    if not path.is_file() or file_sha256(path) != anchor["sha256"]:
+        raise InputError("The mask's file was altered or is gone since the job was begun. Run `verify`.")
+    return read_label_map(path)
 
 
 def record_score_scan(
     store: StageStore, params: dict[str, Any], result: dict[str, Any], out_dir: Path, person: str
 ) -> dict[str, Any]:
     """Kept beside the timepoint; the page asks for a decision when it is out of distribution."""
-    result = with_judgement(result, [scan["sha256"] for scan in params["scans"]])
+    anchor = params.get("anchor")
+    seen = [*(scan["sha256"] for scan in params["scans"]), *([] if anchor is None else [anchor["sha256"]])]
+    result = with_judgement(result, seen)
     store.verdicts.add_scan_verdict(params["patient_id"], params["timepoint"], result, person)
     return result
 

@@ -27,7 +27,7 @@ from store.files.file_checks import check_in_background
 
 if TYPE_CHECKING:  # what only some pages need is imported by those that come to need it
     from core.engines.service.interactive import PromptService
-    from core.gates.scan.scan_gate import Reference
+    from core.gates.scan.reference import Reference
     from core.growth.forecast import Forecast
     from core.twin.cohort_records import CohortRecords
     from core.twin.edit_preview import Edit, EditPreview
@@ -268,7 +268,7 @@ def scan_gate_reference(path: Path, sha256: str) -> Reference:
 
 @st.cache_resource(show_spinner="Reading the reference scans' features", max_entries=2)
 def _reference(sha256: str, _path: Path) -> Reference:
-    from core.gates.scan.scan_gate import read_reference
+    from core.gates.scan.reference import read_reference
 
     return read_reference(_path, sha256)
 

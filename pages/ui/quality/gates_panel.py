@@ -12,7 +12,8 @@ from core.gates.mask import verdicts
 from core.gates.mask.conformal import scores_needed
 from core.gates.mask.fitted import FittedGate
 from core.gates.scan.measuring import RESAMPLINGS, TREES
-from core.gates.scan.scan_gate import MODEL_ID, Reference
+from core.gates.scan.reference import Reference
+from core.gates.scan.scan_gate import MODEL_ID
 from core.remembered.judgements import DOUBTS, JUDGED, PASSES, UNJUDGED
 from core.remembered.lists import QualityRow
 from core.remembered.rows import ScanVerdict
@@ -49,7 +50,7 @@ def scan_reference() -> tuple[Reference, str] | None:
         why = "was altered and is not used" if state == "altered" else "is not in the weights folder yet"
         st.info(
             f"The scan gate's reference {why}. Until it is there no scan can be scored and nothing can be measured; "
-            "weights/recipes/rfdeep/README.md says how it is built."
+            "weights/recipes/scan_gate/README.md says how it is built."
         )
         return None
     return resources.scan_gate_reference(registry.verify(entry), entry.sha256), entry.sha256
@@ -74,8 +75,9 @@ def score_figure(reference: Reference | None, scores: Sequence[ScanVerdict]) -> 
     own = [row.score for row in scores if row.score is not None]
     groups: dict[str, Sequence[float]] = {}
     if reference is not None:
-        groups["reference, in distribution"] = reference.crossfit[~reference.ood].tolist()
-        groups["reference, shifted"] = reference.crossfit[reference.ood].tolist()
+        scored = np.isfinite(reference.crossfit)
+        groups["reference, in distribution"] = reference.crossfit[~reference.ood & scored].tolist()
+        groups["reference, shifted"] = reference.crossfit[reference.ood & scored].tolist()
     if own:
         groups["this installation"] = own
     threshold = reference.threshold if reference is not None else scores[-1].threshold if scores else None
