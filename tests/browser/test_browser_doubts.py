@@ -81,11 +81,8 @@ def test_a_doubted_mask_is_accepted_by_no_click_alone_but_after_an_answer(dashbo
 
 def test_what_is_drawn_is_saved_and_accepted_or_named_as_left_out(dashboard, page):
     expect = opened(page, dashboard, "MAX")
-    hands.say_why(page, "The mask agrees with the scan")
     stored = page.get_by_role("button", name="Accept v1", exact=True)
-    expect(stored).to_be_enabled()
-    page.locator(".twin-viewer canvas").first.scroll_into_view_if_needed()
-    page.locator(".twin-viewer").first.focus()
+    expect(stored).to_have_count(1)
     brush(page, (32, 28), (44, 28))
     saved(page)
     expect(page.get_by_text("they are not part of v1")).to_be_visible()  # without any click on the page

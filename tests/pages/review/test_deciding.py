@@ -167,7 +167,7 @@ def test_a_doubted_mask_is_rejected_for_any_reason_which_upholds_the_doubt(
 def test_what_cannot_be_judged_and_what_nobody_judged_is_no_pass(opened: Opened, store: Store) -> None:
     add_scan(store)
     drawn = LabelMap(pixels_of(12).array, store.scans.reference_grid("P1", DAY1))
-    about = {"method": "nnunet", "author": "demo", "parent_version": None, "lesions": measures(drawn)}
+    about: dict[str, Any] = {"method": "nnunet", "author": "demo", "parent_version": None, "lesions": measures(drawn)}
     version = store.masks.add(drawn, patient_id="P1", timepoint=DAY1, **about)
     judge(store, version, scan=None, mask="cannot be judged")
     page = opened()
@@ -201,7 +201,7 @@ def test_without_a_mask_the_scan_gate_alone_speaks(opened: Opened, store: Store)
 
 def test_what_was_nearest_is_a_way_to_it_for_who_may_see_it(opened: Opened, store: Store, version: MaskRecord) -> None:
     add_scan(store, "P2", DAY2, 5)
-    other = add_mask(store, 8, patient="P2", day=DAY2)
+    other = add_mask(store, 8, patient="P2", day=DAY2, author="ann", method="manual")
     stored = judgement("passes", [version.mask_sha256])
     stored[JUDGEMENT]["nearest"] = [f"{other.mask_id}/L1", "00000000-0000-4000-8000-000000000000/L1"]
     result = {"verdict": "usual", "flagged": False, "p_value": 0.5, "n_reference": 30, "lesions": [], **stored}
@@ -209,6 +209,10 @@ def test_what_was_nearest_is_a_way_to_it_for_who_may_see_it(opened: Opened, stor
     page = opened()
     assert f"P2 · {DAY2} · L1 of v1" in labels(page)
     assert "1 of them you may not see." in said(page)
+    store.readings.set_blind("P2", DAY2, True, "demo")
+    page = page.run()
+    assert not [label for label in labels(page) if "P2" in label], "nor is anything of what is read blind"
+    assert "2 of them you may not see." in said(page)
 
 
 def test_while_strokes_are_on_the_picture_the_form_asks_which_mask_and_saves_them(
