@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -12,10 +12,6 @@ from scipy import ndimage
 from core.types import LabelMap
 
 Bool = NDArray[np.bool_]
-KINDS = (
-    "leak", "eroded", "missing slices", "fragment", "half cut off", "wrong organ", "mirrored", "shifted", "slab", "box",
-    "grown by 10 mm", "core only", "whole scan", "specks", "single slice",
-)  # fmt: skip
 
 
 class Wrong(NamedTuple):
@@ -94,8 +90,8 @@ def _leak(truth: Bool, body: Bool, mm: NDArray[np.float64], share: float, rng: n
     """A ball of body beside the lesion, joined to it, of so much of its volume."""
     edge = np.argwhere(truth & ~ndimage.binary_erosion(truth))
     centre = edge[rng.integers(len(edge))]
-    away = np.sqrt(sum(((np.arange(n) - c) * m).reshape([-1 if a == b else 1 for b in range(3)]) ** 2
-                       for a, (n, c, m) in enumerate(zip(truth.shape, centre, mm, strict=True))))  # fmt: skip
+    axes = [(np.arange(n) - c) * m for n, c, m in zip(truth.shape, centre, mm, strict=True)]
+    away = np.sqrt(sum(axis**2 for axis in np.ix_(*axes)))
     free = body & ~truth
     order = np.sort(away[free])
     return free & (away <= order[min(len(order) - 1, int(share * np.count_nonzero(truth)))])
@@ -114,7 +110,3 @@ def _elsewhere(truth: Bool, body: Bool, outer: NDArray[np.float64], rng: np.rand
             most, best = score, np.zeros_like(truth)
             best[tuple(to.T)] = True
     return best
-
-
-def dice_lost(wrong: Mapping[str, float]) -> float:
-    return 1 - wrong["dice"]

@@ -24,9 +24,9 @@ def directions(count: int = _DIRECTIONS) -> NDArray[np.float64]:
 
 
 def cut_of(seen: Around) -> dict[str, float]:
-    """ "flat_end": the logarithm of how many times more of the lesion lies in the outermost twentieth of its extent along
-    any direction than of an ellipsoid; "gaps": the share of planes across each axis between its ends without any of it,
-    the most."""
+    """ "flat_end": the logarithm of how many times more of the lesion lies in the outermost twentieth of its extent
+    along any direction than of an ellipsoid; "gaps": the share of planes across an axis, between its ends, without any
+    of it."""
     at = np.argwhere(seen.inside).astype(np.float64)
     rng = np.random.default_rng(0)
     if len(at) > _MOST_POINTS:

@@ -91,7 +91,7 @@ def _moved() -> np.ndarray:
 
 @pytest.mark.parametrize("way", [(1, 0, 0), (0, 0, 1), (1, 1, 0), (1, -1, 1)])
 def test_a_half_ends_flat_whatever_plane_it_is_cut_by_and_a_ball_does_not(way):
-    """Half a ball has about 10 times as much in its flat end as a whole one, and less in as thin an end as two cubes."""
+    """Half a ball has up to 10 times as much in its flat end as a whole one, and less in an end of two cubes."""
     ball, half = (_cut(_ball(16)), _cut(_ball(16) & ((AT - MIDDLE) @ np.array(way) < 0)))
     assert math.exp(ball["flat_end"]) < 1.8
     assert math.exp(half["flat_end"]) > 1.5 * math.exp(ball["flat_end"])

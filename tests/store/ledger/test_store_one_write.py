@@ -19,7 +19,7 @@ from core.errors import InputError, StoreError
 from core.gates.mask.verdicts import score_mask, vectors_of, verdict_on
 from core.jobs.stages.common import add_version
 from core.lesions.shape import VECTOR_NAMES
-from core.remembered.judgements import DOUBTS
+from core.remembered.judgements import DOUBTS, JUDGEMENT, Judgement
 from core.review.decisions import withdrawn_mask_ids
 from core.review.worklist import work_items
 from core.twin.curve import accepted_by
@@ -53,11 +53,14 @@ def test_a_version_with_its_vectors_and_verdict_is_one_entry(store: Store):
     assert (entry["action"], entry["person"]) == ("mask.added", "demo")
     rows = store.vectors.all()
     assert [(row.mask_id, row.lesion_id) for row in rows] == [(record.mask_id, "L1"), (record.mask_id, "L2")]
-    assert tuple(rows[0].names) == VECTOR_NAMES
-    assert [tuple(row.vector) for row in rows] == [row.vector for row in vectors_of(labels(4, 2))]
+    count = len(VECTOR_NAMES)
+    assert tuple(rows[0].names)[:count] == VECTOR_NAMES
+    assert [tuple(row.vector)[:count] for row in rows] == [row.vector for row in vectors_of(labels(4, 2))]
     (said,) = store.verdicts.of_masks(mask_id=record.mask_id)
     assert (said.person, said.created_at) == ("demo", record.created_at)
-    assert said.result == verdict_on(store, vectors_of(labels(4, 2)), "P1")
+    judgement = Judgement.from_json(said.result[JUDGEMENT])
+    assert set(judgement.seen) == {record.scan_sha256, record.mask_sha256}
+    assert {**said.result, JUDGEMENT: {}} == {**verdict_on(store, rows, "P1"), JUDGEMENT: {}}
     assert score_mask(store, "P1", DAY1, 1, "demo") == said.result
     assert "verdict" not in json.loads((folder(store) / "mask_v001.json").read_text()), "the sidecar is the record's"
     assert store.verify() == []
