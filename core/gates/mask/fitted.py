@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 
 from core.gates.mask.components import BOUNDS, SHAPE, ComponentGate, WorseGate, component_of, fit_component, split
 from core.gates.mask.conformal import MaskGate
+from core.gates.mask.rules import no_reference
 from core.remembered.rows import LesionVector, ShapeVector
 from core.remembered.sources import HasReferenceSets, HasRoot
 
@@ -230,7 +231,7 @@ class FittedGate:
 
 
 def fit(rows: Iterable[ShapeVector], seq: int, simulated: Collection[str] = ()) -> FittedGate:
-    """The gate over these lesions.
+    """The gate over these lesions; those that no tumour can be (`core.gates.mask.rules`) are left out.
 
     Args:
         seq: the newest audit entry that changed what was accepted, when they were read.
@@ -239,6 +240,8 @@ def fit(rows: Iterable[ShapeVector], seq: int, simulated: Collection[str] = ()) 
     by_set: dict[str, list[ShapeVector]] = {}
     digest = hashlib.sha256(f"mask gate {_FORMAT} {K_NEAREST} {ALPHA}".encode("ascii"))
     for row in rows:
+        if no_reference(row):
+            continue
         name = SIMULATED if row.patient_id in simulated else REAL
         by_set.setdefault(name, []).append(row)
         own = [name, row.mask_id, row.lesion_id, list(row.names), list(row.vector)]

@@ -45,7 +45,13 @@ def prepare_fit(store: GateStore, args: Mapping[str, Any], person: str) -> dict[
     """The vectors of all accepted lesions, and the newest audit entry that changed them."""
     seq, _ = store.vectors.last_change()  # before the rows: what is decided meanwhile asks for another fit
     rows = reference(store)
-    simulated = [patient for patient in sorted({row.patient_id for row in rows}) if is_simulated(store, patient)]
+    gate = fitted.stored_gate(store)  # a patient that it knows is what it was: none is asked of again at every fit
+    known = {who: name for name, one in (gate.sets if gate else {}).items() for who in one.patients}
+    simulated = [
+        who
+        for who in sorted({row.patient_id for row in rows})
+        if (known[who] == fitted.SIMULATED if who in known else is_simulated(store, who))
+    ]
     return {"seq": seq, "rows": [asdict(row) for row in rows], "simulated": simulated}
 
 

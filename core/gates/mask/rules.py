@@ -55,6 +55,12 @@ def broken_rules(
     return found
 
 
+def no_reference(row: LesionVector) -> bool:
+    """Whether a lesion breaks a rule of what a tumour can take: it is no reference, whoever accepted it."""
+    own = part_of(row, BOUNDS)
+    return bool(own) and bool(_too_much([own]) or _misplaced(row.lesion_id, own))
+
+
 def _gone(lesion: str, when: str) -> str:
     return f"{lesion} was there on {when} and is not in this mask"
 

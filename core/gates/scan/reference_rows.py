@@ -1,4 +1,4 @@
-"""Scans as rows of the scan gate's reference, and what a gate says of the rows of one."""
+"""Scans as rows of the scan gate's reference, and the scores of these with their patient held out."""
 
 from __future__ import annotations
 
@@ -11,14 +11,11 @@ from numpy.typing import NDArray
 
 from core.gates.scan.anchoring import content_of
 from core.gates.scan.detectors import geometry, histogram
-from core.gates.scan.looks import FIT, fit_features, look_at, parts_of
+from core.gates.scan.looks import FIT, fit_features, look_at
 from core.gates.scan.one_body import one_body
 from core.gates.scan.reference import IN_DISTRIBUTION, MODALITIES, PHANTOM, REAL, Reference
 from core.gates.scan.scan_gate import ScanGate, squashed
 from core.types import Volume
-
-#: What baselines see, which a row need not have.
-_DEEP = ("rows", "centre", "logits", "dice")
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,47 +59,22 @@ def assemble(
     arrays |= {"kind": kind, "domain": domain, "group": group, "content": np.array([row.content for row in rows])}
     arrays |= {"levels": np.array(levels, np.int64), "crossfit": empty(rows, ())}
     arrays.setdefault("dice", empty(rows, ()))
-    return with_crossfit(Reference(arrays, facts))
+    reference = Reference(arrays, facts)
+    return Reference({**arrays, "crossfit": crossfit(reference)}, facts)
 
 
-def joined(shipped: Reference, rows: Sequence[Row], facts: Mapping[str, Any], alone: bool = False) -> Reference:
-    """A reference of the shipped one's scans and own ones; of own ones `alone` where it says so. Deep features, which
-    the gate does not ask for, own scans have none."""
-    arrays: dict[str, NDArray[Any]] = {"levels": shipped.arrays["levels"]}
-    texts = {"kind": 0, "domain": 1, "group": 2}
-    for name, known in shipped.arrays.items():
-        if name == "levels":
-            continue
-        if name in texts or name == "content":
-            own = np.array([row.content if name == "content" else row.case[texts[name]] for row in rows])
-        else:
-            blank = np.full(known.shape[1:], np.nan, np.float32)
-            own = np.stack([row.arrays.get(name, blank) for row in rows])
-        arrays[name] = own if alone else np.concatenate([known, own])
-    return with_crossfit(Reference(arrays, facts))
-
-
-def with_crossfit(reference: Reference) -> Reference:
-    """With the gate's score of every scan, its patient held out."""
-    gate = ScanGate(reference)
-    return Reference({**reference.arrays, "crossfit": scores_of(gate, reference)}, reference.provenance)
-
-
-def scores_of(gate: ScanGate, reference: Reference) -> NDArray[np.float32]:
-    """(scans,) a gate's score, 0..1, of every scan of a reference by CT with PET or by MR, its own patient held out of
-    the gate; NaN for what it does not judge."""
-    asked = {**parts_of(reference.arrays), FIT: reference.arrays[FIT]}
-    out = np.full(len(reference.kind), np.nan, np.float32)
-    for names in gate.part_sets():
-        there = np.all([np.isfinite(asked[name]).all(axis=1) for name in names], axis=0)
+def crossfit(reference: Reference) -> NDArray[np.float32]:
+    """(scans,) the gate's score of each scan with its patient held out; NaN where it cannot judge it."""
+    gate, out = ScanGate(reference), np.full(len(reference.kind), np.nan, np.float32)
+    pair, mr = gate.part_sets()
+    both = gate.has(parts("CT")) & gate.has(parts("PET"))
+    for names, which in ((pair, both), (mr, gate.has(mr)), (parts("CT"), ~both), (parts("PET"), ~both)):
         for domain in (REAL, PHANTOM):
             known = gate.known(names, domain)
-            if not len(known.groups):
+            if len(np.unique(known.groups)) < LEAST_PATIENTS:
                 continue
             threshold = gate.threshold(names, domain)
-            for n in np.flatnonzero(there & (reference.domain == domain)):
-                used = known.without(known.groups == reference.group[n])
-                if len(used.groups):
-                    found = used.parts({name: asked[name][n : n + 1] for name in names})
-                    out[n] = squashed(max(float(values[0]) for values in found.values()), threshold)
+            for n in np.flatnonzero(which & (reference.domain == domain) & gate.has(names)):
+                found = known.without(known.groups == reference.group[n]).parts(gate.rows_of(int(n), names))
+                out[n] = squashed(max(float(values[0]) for values in found.values()), threshold)
     return out

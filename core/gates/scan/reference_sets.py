@@ -17,12 +17,11 @@ from typing import Any, Protocol
 
 from core.errors import InputError, ModelError
 from core.gates.scan.reference import read_reference
-from core.gates.scan.result import ScanGateResult
-from core.gates.scan.scan_gate import MODEL_ID, ScanGate, guarded, id_of, load_scan_gate
+from core.gates.scan.scan_gate import MODEL_ID, ScanGate, load_scan_gate
 from core.remembered.rows import ReferenceSet
 from core.remembered.sources import HasPatients, HasReferenceSets, HasRoot, HasScans
 from core.remembered.vocabulary import FITTED_SCAN_GATE, MARKED_SCANS, SCAN_GATE_IN_FORCE
-from core.types import Progress, Scan, Volume, no_progress
+from core.types import Scan
 
 #: The gate that comes with TwinReview.
 SHIPPED = "shipped"
@@ -45,7 +44,7 @@ class Member:
 
     Args:
         scan_sha256s: of all its scans, sorted.
-        kind: `scan_gate.IN_DISTRIBUTION`, or of what kind they are out of distribution ("metal streaks").
+        kind: `reference.IN_DISTRIBUTION`, or of what kind they are out of distribution ("metal streaks").
         simulated: whether they were made by a simulation.
     """
 
@@ -213,31 +212,16 @@ def described(store: GatesStore) -> dict[str, str] | None:
     return {"gate": gate.gate, "sha256": gate.sha256, "path": str(file_of(store, gate).resolve())}
 
 
-@functools.cache
 def shipped_id() -> str:
-    """The id of the shipped gate. Raises ModelError where it is in no manifest."""
+    """The id of the gate that comes with TwinReview, as verdicts name it. Raises ModelError where there is none."""
     from weights import registry
 
-    entry = registry.find(MODEL_ID)
-    return id_of(entry.id, entry.sha256)
-
-
-def id_in_force(store: HasReferenceSets) -> str:
-    """By which verdicts name the gate in force."""
-    gate = gate_in_force(store)
-    return shipped_id() if gate is None else gate.gate
+    return f"{MODEL_ID}@{registry.find(MODEL_ID).sha256[:SHORT]}"
 
 
 def load(found: Mapping[str, str] | None) -> ScanGate:
     """In the worker: the gate that was described, fitted; the last two are kept. Raises ModelError as `ScanGate`."""
     return load_scan_gate(MODEL_ID) if found is None else _load(found["path"], found["sha256"], found["gate"])
-
-
-def score_scan(
-    found: Mapping[str, str] | None, volumes: Sequence[Volume], progress: Progress = no_progress, **how: Any
-) -> ScanGateResult:
-    """`ScanGate.score_scan` by the gate that was described; one that is not there or breaks "cannot be judged"."""
-    return guarded(lambda: load(found), volumes, progress, **how)
 
 
 @functools.lru_cache(maxsize=2)

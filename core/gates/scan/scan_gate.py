@@ -336,36 +336,32 @@ def load_scan_gate(model_id: str = MODEL_ID) -> ScanGate:
     entry = registry.find(model_id)
     if entry.kind != "scan-gate":
         raise ModelError(f"Model {model_id!r} is of kind {entry.kind!r}; expected a scan gate's reference (scan-gate).")
-    return ScanGate(read_reference(registry.verify(entry), entry.sha256), id_of(entry.id, entry.sha256))
-
-
-def id_of(model_id: str, sha256: str) -> str:
-    """By which verdicts name a gate: the manifest's name and the beginning of its reference's hash."""
-    return f"{model_id}@{sha256[:12]}"
+    return ScanGate(read_reference(registry.verify(entry), entry.sha256), f"{entry.id}@{entry.sha256[:12]}")
 
 
 def score_scan(
-    volumes: Sequence[Volume], progress: Progress = no_progress, model_id: str = MODEL_ID, **how: Any
+    volumes: Sequence[Volume],
+    progress: Progress = no_progress,
+    model_id: str = MODEL_ID,
+    mask: LabelMap | None = None,
+    phantom: bool = False,
+    facts: Sequence[Mapping[str, Any]] = (),
+    load: Callable[[], ScanGate] | None = None,
 ) -> ScanGateResult:
-    """`ScanGate.score_scan` by a registered gate; one that is not there or breaks "cannot be judged", and says why."""
-    return guarded(lambda: load_scan_gate(model_id), volumes, progress, **how)
-
-
-def guarded(load: Callable[[], ScanGate], volumes: Sequence[Volume], progress: Progress, **how: Any) -> ScanGateResult:
-    """A gate's verdict, or that it could not judge and why: neither loses what it judges nor lets it pass.
+    """`ScanGate.score_scan`; a gate that is not there or breaks "cannot be judged", and says why.
 
     Args:
-        how: as `ScanGate.score_scan` takes it.
+        load: gives the gate; by default the registered one of `model_id`.
     """
     gate_id = ""
     try:
-        gate = load()
+        gate = load_scan_gate(model_id) if load is None else load()
         gate_id = gate.model_id
-        return gate.score_scan(volumes, progress, **how)
+        return gate.score_scan(volumes, progress, mask, phantom, facts)
     except JobCancelled:
         raise
     except TwinReviewError as error:
         return unjudged(f"The gate could not judge these scans: {error}", gate_id, "not-judged")
-    except Exception as error:  # of any kind
+    except Exception as error:  # of any kind: a gate that breaks must neither lose what it judges nor let it pass
         log.warning("the scan gate failed: %s", type(error).__name__)
         return unjudged(f"The gate failed on these scans ({type(error).__name__}).", gate_id, "not-judged")

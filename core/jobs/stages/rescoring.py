@@ -9,7 +9,7 @@ from __future__ import annotations
 import datetime as dt
 import logging
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any, Protocol
 
 from core.access import SYSTEM
@@ -17,6 +17,8 @@ from core.errors import TwinReviewError
 from core.gates.mask import fitting, rescoring
 from core.gates.mask.fitting import FittingStore
 from core.gates.scan import reference_sets
+from core.gates.scan.reference_sets import FittedSet, shipped_id
+from core.gates.scan.scan_gate import MODEL_ID
 from core.jobs.jobs import AtStore, JobKind, run_inline
 from core.jobs.stages.mask_gate import fit_if_outdated
 from core.remembered.sources import HasMasks, HasVerdicts
@@ -27,6 +29,8 @@ logger = logging.getLogger("twinreview.gates")
 FEW = 200
 #: The job of one timepoint, and what its row says where a change of the gate asked for it.
 SCAN_JOB, RESCORED_BY = "score_ood", "rescored_by"
+#: Gates that came with TwinReview, this one and the one before it.
+OUR_GATES = (MODEL_ID, "rfdeep-sts-ctpet")
 
 
 class RescoredStore(FittingStore, HasMasks, HasVerdicts, Protocol):
@@ -66,18 +70,33 @@ def scan_to_rescore(store: RescoredStore) -> tuple[str, str] | None:
 
     None where there is none, each was tried with that gate, or one is under way.
     """
-    now = reference_sets.id_in_force(store)
+    now = gate_id(reference_sets.gate_in_force(store))
     tried = [job for job in store.jobs.newest(10_000, kind=SCAN_JOB) if job.params.get(RESCORED_BY) == now]
     if any(job.status in ("queued", "running") for job in tried):
         return None
     done = {(job.params["patient_id"], job.params["timepoint"]) for job in tried}
     newest = {(row.patient_id, row.timepoint): row for row in store.verdicts.of_scans()}
+    fitted = reference_sets.fitted_sets(store)
     accepted = {(one.patient_id, one.timepoint) for one in store.masks.of_all() if one.status == "accepted"}
     for place, row in newest.items():
-        # One that says nothing of its gate was made by none.
-        if place in accepted - done and scan_judgement(row).gate_model not in ("", now):
+        if place in accepted - done and is_of_another_gate(scan_judgement(row).gate_model, now, fitted):
             return place
     return None
+
+
+def gate_id(gate: FittedSet | None) -> str:
+    """By which verdicts name the gate in force; None: the shipped one."""
+    return shipped_id() if gate is None else gate.gate
+
+
+def is_of_another_gate(gate_model: str, now: str, fitted: Collection[str]) -> bool:
+    """Whether a scan verdict was made by another gate of this software; not where it names none.
+
+    Args:
+        gate_model: of its judgement. now: id of the gate in force. fitted: ids of all that were fitted here.
+    """
+    ours = gate_model in fitted or gate_model.partition("@")[0] in OUR_GATES
+    return ours and gate_model != now
 
 
 def keep_rescored(
@@ -89,7 +108,7 @@ def keep_rescored(
         submit: `JobRunner.submit`; ended: whether the store was closed.
     """
     pause, settled = threading.Event(), ""
-    while not ended():
+    while not pause.wait(fitting.LOOK_S) and not ended():
         try:
             if rescoring.is_due(store, dt.datetime.now(dt.UTC)):
                 submit(rescoring.JOB, {"gate": rescoring.in_force(store)}, SYSTEM)
@@ -97,12 +116,11 @@ def keep_rescored(
         except TwinReviewError as error:
             if not ended():
                 logger.warning("not everything that was accepted was scored again: %s", error)
-        pause.wait(fitting.LOOK_S)
 
 
 def _submit_scan(store: RescoredStore, submit: Callable[[str, Mapping[str, Any], str], object], settled: str) -> str:
     """Submit the next timepoint's job. Returns the gate for which nothing is left: it need not be looked again."""
-    gate = reference_sets.id_in_force(store)
+    gate = gate_id(reference_sets.gate_in_force(store))
     if gate == settled:
         return settled
     place = scan_to_rescore(store)

@@ -53,11 +53,19 @@ def prepare_score_scan(store: StageStore, args: Mapping[str, Any], person: str) 
 
 def compute_score_scan(params: dict[str, Any], out_dir: Path, progress: Progress) -> dict[str, Any]:
     """The verdict on the timepoint's scans (`core.gates.scan.scan_gate`), around the anchor where there is one."""
+    from core.gates.scan.scan_gate import score_scan
+
     volumes = [read_scan(scan) for scan in params["scans"]]
     anchor = params.get("anchor")
     mask = None if anchor is None else _read_mask(anchor)
-    how = {"mask": mask, "phantom": bool(params.get("phantom")), "facts": params.get("facts", ())}
-    result = reference_sets.score_scan(params["gate"], volumes, progress, **how).to_json()
+    result = score_scan(
+        volumes,
+        progress,
+        mask=mask,
+        phantom=bool(params.get("phantom")),
+        facts=params.get("facts", ()),
+        load=lambda: reference_sets.load(params["gate"]),
+    ).to_json()
     anchored = {} if anchor is None else {ANCHOR: params[ANCHOR], "anchor_sha256": anchor["sha256"]}
     return {**result, **anchored, "scan_sha256": [scan["sha256"] for scan in params["scans"]]}
 

@@ -24,8 +24,8 @@ SET_HELP = "A name; a new one begins a new set. Every mark makes the set's next 
 KIND_HELP = (
     "In distribution: the network is made for such scans. Anything else: of what kind they are not; type your own."
 )
-FAULT_HELP = "Made from each scan in distribution, so that the gate has seen such faults."
-SHIPPED_HELP = "With the scans that TwinReview comes with. Without, at least 19 scans in distribution are needed."
+FAULT_HELP = "Made from each scan in distribution, to measure whether the gate sees them; it learns nothing of them."
+SHIPPED_HELP = "With the scans that TwinReview comes with. Without, at least 12 patients in distribution are needed."
 
 
 def reference_panel(store: SeenStore, person: str) -> None:
@@ -135,8 +135,8 @@ def _gate(store: SeenStore, person: str, gate: FittedSet, *, is_in_force: bool) 
         )
         st.dataframe(cells([_figure(row) for row in gate.figures]), hide_index=True, height="content")
         st.caption(
-            "How many of each kind are flagged. In distribution: fewer is better; every other kind: more is better. A "
-            "scan is judged by forests that saw none of its patient; few scans make rough figures."
+            "How many of each kind are flagged. In distribution: fewer is better; every other kind: more is better. "
+            "Every scan is compared with other patients' alone; few scans make rough figures."
         )
         for note in gate.notes:
             st.warning(plain(note))
@@ -159,7 +159,9 @@ def _figure(row: JsonObject) -> dict[str, object]:
         "Kind": row["kind"],
         "n": row["scans"],
         "Flagged by the gate in force then": row["in_force"],
+        "Not judged then": row["not_judged"],
         "Flagged by this one": row["candidate"],
+        "Not judged by it": row["not_judged_by_candidate"],
     }
 
 

@@ -78,3 +78,10 @@ def test_by_hand() -> None:
     assert (found.p_value, found.odd, found.patients) == (pytest.approx(1 / 20), (one,), 19)
     assert joint({one: 20.0}, {one: nineteen[1:]}, 0.05) is None
     assert joint({}, {}, 0.05) is None
+
+
+def test_what_no_tumour_can_be_is_no_reference_whoever_accepted_it() -> None:
+    names = ("size", "bounds/of_scan", "bounds/of_body")
+    whole = ShapeVector("L1", (9.0, 1.0, 1.0), names, "m", "P1", "d", 1, "accepted")
+    tumour = ShapeVector("L1", (2.0, 0.1, 0.2), names, "n", "P2", "d", 1, "accepted")
+    assert [lesion.patient_id for lesion in fit([whole, tumour], 0).lesions] == ["P2"]

@@ -9,32 +9,42 @@ import pytest
 
 from core.errors import InputError, ModelError, StoreError
 from core.gates.scan import reference_sets
-from core.gates.scan.reference import IN_DISTRIBUTION
+from core.gates.scan.card import Card
+from core.gates.scan.looks import LOOKS_VERSION
+from core.gates.scan.reference import IN_DISTRIBUTION, REAL
 from core.gates.scan.reference_sets import SHIPPED, fitted_sets, gate_in_force, go_back, mark, marked_sets, use
 from core.gates.scan.scan_gate import ScanGate
 from core.jobs.jobs import run_inline
-from core.jobs.stages import scan_gate, scan_reference
-from core.jobs.stages.rescoring import scan_to_rescore
+from core.jobs.pipeline import KINDS
+from core.jobs.stages import rescoring, scan_reference
+from core.jobs.stages.rescoring import is_of_another_gate, scan_to_rescore
 from store import Store
-from tests.core.gates.test_scan_gate import limb, small_reference
+from tests.core.gates.test_scan_gate import limb
 from tests.store_phantom import DAY1, DAY2, add_scan, with_people
+from weights.recipes.scan_gate.build import assemble, deep_features, row_of
 
-SET = "clinic"
+SET, SHIPPED_ID = "clinic", "scan-gate-sts@abc"
 
 
 @pytest.fixture(scope="module")
 def shipped() -> ScanGate:
-    return ScanGate(small_reference(), reference_sets.shipped_id())
+    """A gate of fourteen MR: CT it cannot judge."""
+    rows = [row_of(IN_DISTRIBUTION, REAL, f"S{n:02d}", [limb(n, "MR")]) for n in range(14)]
+    rows.append(row_of("strong noise", REAL, "S00", [limb(0, "MR", noise=6)]))
+    pair = row_of("nothing usual", REAL, "S01", [limb(1), limb(1, "PET")])
+    facts = {"looks_version": LOOKS_VERSION, "card": Card.of([limb(0, "MR")]).to_json()}
+    return ScanGate(assemble([*rows, pair], deep_features(None, [*rows, pair]), (1,), facts), SHIPPED_ID)
 
 
 @pytest.fixture
 def gated(store: Store, shipped: ScanGate, monkeypatch: pytest.MonkeyPatch) -> Store:
-    """Four patients with an MR each, and a small gate in the shipped one's place."""
+    """Fourteen patients with an MR each, rougher than the shipped gate's."""
     for module in (reference_sets, scan_reference):
         monkeypatch.setattr(module, "load_scan_gate", lambda *_: shipped)
-    for number in range(4):
-        scan = limb(60 + number, "MR")
-        store.scans.add(scan, dataset="d", patient_id=f"P{number}", timepoint=DAY1, person="demo")
+    monkeypatch.setattr(rescoring, "shipped_id", lambda: SHIPPED_ID)
+    for n in range(14):
+        scan = limb(200 + n, "MR", noise=3)
+        store.scans.add(scan, dataset="d", patient_id=f"P{n:02d}", timepoint=DAY1, person="demo")
     return store
 
 
@@ -67,26 +77,30 @@ def test_simulated_scans_are_never_marked_beside_real_ones_and_readers_mark_none
         mark(store, SET, "P1", DAY1, "metal streaks", "ann")
 
 
-def test_a_gate_is_fitted_to_marked_scans_and_their_faults_compared_put_in_force_and_taken_back(gated: Store) -> None:
-    for number, kind in enumerate((IN_DISTRIBUTION, IN_DISTRIBUTION, "metal of the ward")):
-        mark(gated, SET, f"P{number}", DAY1, kind, "demo")
-    args = {"name": SET, "exposures": ["MR: contrast reversed", "metal streaks"]}
+def test_a_gate_is_fitted_to_marked_scans_compared_put_in_force_and_taken_back(gated: Store) -> None:
+    for n in range(13):
+        mark(gated, SET, f"P{n:02d}", DAY1, IN_DISTRIBUTION, "demo")
+    mark(gated, SET, "P13", DAY1, "another ward", "demo")
+    args = {"name": SET, "exposures": ["MR: strong blur"]}
     with pytest.raises(InputError, match="Expected faults of"):
         run_inline(gated, scan_reference.KIND, {**args, "exposures": ["x"]}, "demo")
     made = run_inline(gated, scan_reference.KIND, args, "demo")
-    figures = {(row["origin"], row["kind"]): row["scans"] for row in made["figures"]}
-    own = {kind: n for (origin, kind), n in figures.items() if origin == "own"}
-    assert own == {IN_DISTRIBUTION: 2, "MR: contrast reversed": 2, "metal of the ward": 1}
-    assert figures[("shipped", IN_DISTRIBUTION)] == 4, "of the shipped ones those with an MR"
-    flagged = {row["kind"]: row["candidate"] for row in made["figures"] if row["origin"] == "own"}
-    assert flagged["MR: contrast reversed"] == 2
-    assert any("Only 6 patients with MR" in note for note in made["notes"])
+    own = {row["kind"]: row for row in made["figures"] if row["origin"] == "own"}
+    assert {kind: row["scans"] for kind, row in own.items()} == {
+        IN_DISTRIBUTION: 13,
+        "another ward": 1,
+        "MR: strong blur": 13,
+    }
+    assert own[IN_DISTRIBUTION]["in_force"] == 13, "they are rougher than what the shipped gate knows"
+    assert own[IN_DISTRIBUTION]["candidate"] <= 1
+    assert own["MR: strong blur"]["candidate"] == 13
+    assert next(row["scans"] for row in made["figures"] if row["origin"] == "shipped") == 14
     assert gate_in_force(gated) is None, "fitting alone changes nothing"
     (gate,) = fitted_sets(gated)
-    assert gate == made["gate"]
+    assert scored(gated)["judgement"]["gate_model"] == SHIPPED_ID
     use(gated, gate, "demo")
-    scored = run_inline(gated, scan_gate_kind(), {"patient_id": "P3", "timepoint": DAY1}, "demo")
-    assert scored["model_id"] == gate
+    after = scored(gated)
+    assert (after["judgement"]["gate_model"], after["state"]) == (gate, "in distribution")
     with pytest.raises(InputError, match="in force already"):
         use(gated, gate, "demo")
     assert go_back(gated, "demo") == SHIPPED
@@ -94,20 +108,20 @@ def test_a_gate_is_fitted_to_marked_scans_and_their_faults_compared_put_in_force
     assert gated.verify() == []
 
 
-def scan_gate_kind() -> Any:
-    from core.jobs.pipeline import KINDS
-
-    return KINDS["score_ood"]
+def scored(store: Store) -> Any:
+    return run_inline(store, KINDS["score_ood"], {"patient_id": "P13", "timepoint": DAY1}, "demo")
 
 
 def test_a_gate_whose_file_is_gone_is_neither_put_in_force_nor_scored_with(gated: Store) -> None:
-    mark(gated, SET, "P0", DAY1, IN_DISTRIBUTION, "demo")
-    made = run_inline(gated, scan_reference.KIND, {"name": SET, "exposures": []}, "demo")
+    mark(gated, SET, "P00", DAY1, IN_DISTRIBUTION, "demo")
+    made = run_inline(gated, scan_reference.KIND, {"name": SET, "with_shipped": False}, "demo")
+    assert made["notes"] == ["1 patients are in distribution; without 12 it cannot judge."]
     use(gated, made["gate"], "demo")
+    assert scored(gated)["judgement"]["verdict"] == "cannot be judged"
     (path,) = Path(gated.root / "cache" / "scan-gates").iterdir()
     path.unlink()
     with pytest.raises(ModelError, match=r"not there\. Fit it again"):
-        scan_gate.prepare_score_scan(gated, {"patient_id": "P0", "timepoint": DAY1}, "demo")
+        scored(gated)
     use(gated, SHIPPED, "demo")
     with pytest.raises(ModelError, match=r"not there\. Fit it again"):
         use(gated, made["gate"], "demo")
@@ -116,12 +130,11 @@ def test_a_gate_whose_file_is_gone_is_neither_put_in_force_nor_scored_with(gated
 
 
 def test_what_cannot_make_a_gate_is_refused_before_it_is_a_job(gated: Store) -> None:
-    with pytest.raises(InputError, match="Expected a set with marked scans"):
-        run_inline(gated, scan_reference.KIND, {"name": SET}, "demo")
-    mark(gated, SET, "P0", DAY1, IN_DISTRIBUTION, "demo")
-    mark(gated, "odd ones", "P1", DAY1, "metal of the ward", "demo")
-    with pytest.raises(InputError, match="Expected scans in distribution"):
-        run_inline(gated, scan_reference.KIND, {"name": "odd ones", "with_shipped": False}, "demo")
+    for _ in range(2):
+        with pytest.raises(InputError, match="Expected a set with scans marked as in distribution"):
+            run_inline(gated, scan_reference.KIND, {"name": SET}, "demo")
+        if not marked_sets(gated):
+            mark(gated, SET, "P00", DAY1, "metal streaks", "demo")
     with pytest.raises(InputError, match="nothing to go back to"):
         go_back(gated, "demo")
     assert not gated.jobs.newest(10)
@@ -130,23 +143,23 @@ def test_what_cannot_make_a_gate_is_refused_before_it_is_a_job(gated: Store) -> 
 def test_a_scan_verdict_of_another_gate_is_scored_again_once_where_a_mask_is_accepted(
     gated: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    now = reference_sets.id_in_force(gated)
-    assert now == reference_sets.shipped_id()
-    monkeypatch.setattr(type(gated.masks), "of_all", lambda *_: [Accepted()])
-    verdict = {"state": "in distribution", "score": 0.1, "threshold": 0.5}
-    for model_id, asked_again in ((now, False), ("rfdeep-sts-ctpet", True), ("", False), ("clinic v1 abc", True)):
-        gated.verdicts.add_scan_verdict("P0", DAY1, {**verdict, "model_id": model_id}, "demo")
-        assert (scan_to_rescore(gated) == ("P0", DAY1)) == asked_again, model_id
-    monkeypatch.setattr(type(gated.masks), "of_all", lambda *_: [])
+    assert is_of_another_gate("rfdeep-sts-ctpet", SHIPPED_ID, ())
+    assert not is_of_another_gate(SHIPPED_ID, SHIPPED_ID, ())
+    assert not is_of_another_gate("", SHIPPED_ID, ()), "it does not say"
+    assert is_of_another_gate("clinic v1 abc", SHIPPED_ID, ("clinic v1 abc",)), "one gone back from"
+    old = {"state": "in distribution", "score": 0.1, "threshold": 0.5, "model_id": "rfdeep-sts-ctpet"}
+    gated.verdicts.add_scan_verdict("P00", DAY1, old, "demo")
     assert scan_to_rescore(gated) is None, "nothing is accepted there"
     monkeypatch.setattr(type(gated.masks), "of_all", lambda *_: [Accepted()])
-    job = gated.jobs.create("score_ood", {"patient_id": "P0", "timepoint": DAY1, "rescored_by": now}, "system")
+    assert scan_to_rescore(gated) == ("P00", DAY1)
+    request = {"patient_id": "P00", "timepoint": DAY1, "rescored_by": SHIPPED_ID}
+    job = gated.jobs.create("score_ood", request, "system")
     assert scan_to_rescore(gated) is None
     gated.jobs.update(job, status="failed", message="x")
     assert scan_to_rescore(gated) is None, "what failed is not tried for ever"
 
 
 class Accepted:
-    """An accepted mask of P0."""
+    """An accepted mask of P00."""
 
-    patient_id, timepoint, status = "P0", DAY1, "accepted"
+    patient_id, timepoint, status = "P00", DAY1, "accepted"

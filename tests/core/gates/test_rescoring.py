@@ -149,7 +149,7 @@ def test_a_doubt_of_another_kind_is_affirmed_by_an_answer_which_supersedes_nothi
     with pytest.raises(StoreError, match="in your own words"):
         doubted.decisions.decide("odd", DAY1, 1, "accept", "demo", "agrees")
     affirmed = doubted.decisions.decide("odd", DAY1, 1, "accept", "demo", *ANSWER)
-    assert [one["gate"] for one in affirmed.answered] == ["scan", "mask"]
+    assert [one["gate"] for one in affirmed.answered] == ["mask"]
     assert doubted.masks.version("odd", DAY1, proposed.version).status == "proposed"
     assert doubted.masks.version("odd", DAY1, 1).status == "accepted"
     assert "odd" not in [item.patient_id for item in work_items(doubted)]

@@ -106,7 +106,15 @@ def test_a_fitted_gate_shows_its_figures_is_put_in_force_and_one_goes_back(opene
     path.mkdir(parents=True)
     sha256 = hashlib.sha256(content).hexdigest()
     (path / f"{sha256}.npz").write_bytes(content)
-    figure = {"origin": "own", "kind": "metal streaks", "scans": 4, "in_force": 1, "candidate": 3}
+    figure = {
+        "origin": "own",
+        "kind": "metal streaks",
+        "scans": 4,
+        "in_force": 1,
+        "candidate": 3,
+        "not_judged": 0,
+        "not_judged_by_candidate": 0,
+    }
     facts = {"gate": "clinic v1 abc", "sha256": sha256, "made_of": "s", "exposures": [], "with_shipped": True}
     store.reference_sets.add(FITTED_SCAN_GATE, {**facts, "figures": [figure], "notes": ["Only 3 scans."]}, "ada")
     page.run()
