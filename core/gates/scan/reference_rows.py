@@ -14,7 +14,7 @@ from core.gates.scan.detectors import geometry, histogram
 from core.gates.scan.looks import FIT, fit_features, look_at
 from core.gates.scan.one_body import one_body
 from core.gates.scan.reference import IN_DISTRIBUTION, MODALITIES, PHANTOM, REAL, Reference
-from core.gates.scan.scan_gate import ScanGate, squashed
+from core.gates.scan.scan_gate import LEAST_PATIENTS, ScanGate, squashed
 from core.types import Volume
 
 
@@ -29,7 +29,7 @@ class Row:
 
 def row_of(kind: str, domain: str, group: str, volumes: Sequence[Volume]) -> Row:
     """The looks of a scan, or of a CT with its PET."""
-    arrays = {volume.modality: look_at(volume) for volume in volumes}
+    arrays: dict[str, NDArray[np.float32]] = {volume.modality: look_at(volume) for volume in volumes}
     if [volume.modality for volume in volumes] == ["CT", "PET"]:
         arrays[FIT] = fit_features(one_body(volumes[0], volumes[1]))
         arrays["histogram"] = histogram(volumes)
