@@ -99,14 +99,25 @@ def nobody_works() -> Iterator[None]:
         working.SESSIONS.note("test session id", None)
 
 
+@pytest.fixture(scope="session")
+def empty_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The files of a store that nothing was put into, to be copied: making its tables takes longer than most tests."""
+    from store import open_store
+
+    root = tmp_path_factory.mktemp("empty") / "data"
+    with open_store(root) as opened:
+        for name in ("ann", "bob"):
+            opened.people.add(name, "reader", by="demo")
+    return root
+
+
 @pytest.fixture
-def store(tmp_path: Path) -> Iterator[Any]:
+def store(tmp_path: Path, empty_root: Path) -> Iterator[Any]:
     """An empty store of its own, in which "ann" and "bob" may review as well as "demo"."""
     from store import open_store
 
+    shutil.copytree(empty_root, tmp_path / "data")
     with open_store(tmp_path / "data") as opened:
-        for name in ("ann", "bob"):
-            opened.people.add(name, "reader", by="demo")
         yield opened
 
 

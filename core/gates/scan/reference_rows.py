@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from core.gates.scan.anchoring import content_of
 from core.gates.scan.detectors import geometry, histogram
-from core.gates.scan.looks import FIT, fit_features, look_at
+from core.gates.scan.looks import FIT, fit_features, look_at, parts
 from core.gates.scan.one_body import one_body
 from core.gates.scan.reference import IN_DISTRIBUTION, MODALITIES, PHANTOM, REAL, Reference
 from core.gates.scan.scan_gate import LEAST_PATIENTS, ScanGate, squashed
