@@ -21,7 +21,8 @@ from core.gates.mask.components import HISTORY, POSITION, SHAPE, component_of
 from core.gates.mask.fitted import REAL, FittedGate, fit
 from core.gates.mask.judging import judged
 from core.gates.mask.looking import Surroundings, vectors_of
-from core.gates.mask.past import PastLesion
+from core.gates.mask.past import PastLesion, history_of
+from core.growth.series import read_lesions
 from core.imaging.orienting import canonical
 from core.imaging.volumes import read_label_map, read_volume
 from core.remembered.rows import LesionVector, ShapeVector
@@ -141,7 +142,20 @@ def run(most: int = 24) -> list[dict[str, Any]]:
     names = [kind for kind in dict.fromkeys(case.kind for case in cases) if kind != "true"]
     kinds = [_line(kind, cases, found, [n for n in back if cases[n].kind == kind]) for kind in names]
     kinds.sort(key=lambda row: (row["no past"] is not None, row["no past"]))
-    return [*rows, *kinds, *timing()]
+    return [*rows, *kinds, *jumps(), *timing()]
+
+
+def jumps() -> list[dict[str, Any]]:
+    """Share of changes between successive scans of treated lesions that "history" calls a jump where too few patients
+    have a past for statistics; 1 % is meant. The limits were learned from this very file."""
+    found = []
+    for lesion in read_lesions(shared_data() / "growth" / "laleh2022_dev.csv", 2):
+        pairs = zip(pairwise(lesion.days), pairwise(lesion.volumes_mm3), strict=True)
+        for (before, after), (then, now) in pairs:
+            told = history_of(float(now), PastLesion("before", float(after - before), float(then)))
+            found += [told["jump"] > 1] if told else []
+    what = "changes of treated lesions taken for jumps (Laleh 2022)"
+    return [{"what": what, "masks": len(found), "with past": float(np.mean(found))}]
 
 
 def _line(what: str, cases: Sequence[Case], found: dict[str, list[bool]], at: Sequence[int]) -> dict[str, Any]:
