@@ -116,3 +116,11 @@ def test_a_lesion_is_held_against_its_last_place_where_the_scans_were_registered
     said = _said(store, _added(store, LabelMap(elsewhere, grid()), day=DAY2))
     assert said.kinds[0] == "position"
     assert "from its last place" in said.reason
+
+
+def test_a_scan_that_comes_later_is_looked_at_when_the_mask_is_scored_again(store: Store):
+    add_scan(store)
+    record = _added(store, labels(4))
+    later = add_scan(store, seed=5, modality="PET")
+    assert verdicts.score_mask(store, "P1", DAY1, record.version, "demo")["judgement"]["seen"].count(later.sha256) == 1
+    assert any(name.startswith("contrast/PET") for name in store.vectors.of(record.mask_id)[0].names)
