@@ -157,7 +157,7 @@ def false_alarms(references: int = 80, masks: int = 25) -> list[dict[str, Any]]:
 
     def drawn(visits: int) -> list[list[float]]:
         table = rng.standard_t(4, size=len(names)) + 0.3 * rng.standard_t(4, size=(visits, len(names)))
-        return table.tolist()  # type: ignore[no-any-return]
+        return table.tolist()
 
     out = []
     for patients, visits in REFERENCES:
