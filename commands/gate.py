@@ -85,3 +85,19 @@ def score_mask(session: Session, patient: Patient, date: Date, version: Version)
     seen_version(session.store, patient, date, version, session.person)
     fit_if_outdated(session.store)  # whatever changed it, and where its file was left out of a backup
     return run(session.store, patient, date, version, session.person)
+
+
+@verb(app, "record", READS)
+def record(session: Session) -> object:
+    """Tells how much of what each gate flagged people upheld or overruled here, by kind and by whom."""
+    from core.review.gate_record import record_for
+
+    return [row.to_json() for row in record_for(session.store, session.person)]
+
+
+@verb(app, "rescore", WRITES)
+def rescore(session: Session) -> object:
+    """Scores every accepted mask again by the mask gate in force; what is doubted since comes to the worklist."""
+    from core.jobs.stages.rescoring import score_again
+
+    return score_again(session.store)

@@ -76,3 +76,8 @@ class EventKind(StrEnum):
 
 #: Kinds that only older rows have: nothing new is entered as one of them.
 OLD_EVENT_KINDS = (EventKind.TREATMENT_START, EventKind.TREATMENT_STOP)
+
+
+#: Kinds of reference set by which the scan gate judges: what was marked, what was fitted to it, and which is in force.
+MARKED_SCANS, FITTED_SCAN_GATE, SCAN_GATE_IN_FORCE = "scan-gate-reference", "scan-gate", "scan-gate-in-force"
+SCAN_GATE_SETS = frozenset({MARKED_SCANS, FITTED_SCAN_GATE, SCAN_GATE_IN_FORCE})

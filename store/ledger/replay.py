@@ -260,7 +260,9 @@ ACTIONS: dict[str, Callable[[Writer, Entry, Payload], None]] = {
     **measurement_rows.ACTIONS,
     "growth.fitted": _row_of("growth_fits", ("fit_id", "patient_id", "lesion_id", "model", "result")),
     "model.used": _row_of("models", ("model_id", "sha256", "detail"), "ON CONFLICT DO NOTHING", seq=False),
-    "reference_set.added": _row_of("reference_sets", ("set_id", "kind", "detail")),
+    **dict.fromkeys(
+        ("reference_set.added", "gate_reference.set"), _row_of("reference_sets", ("set_id", "kind", "detail"))
+    ),
     "vector.added": _vector_added,
     "reading.set": _row_of(
         "reading_settings",

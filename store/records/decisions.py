@@ -13,7 +13,9 @@ from core.remembered.links import LinkChange
 from core.remembered.untyped import JsonDict
 from core.review import decisions as rules
 from core.review import identity
+from core.review.doubted_since import new_doubts
 from core.types import Decision, MaskRecord
+from store import judged
 from store.database.connection import Row
 from store.ledger import putting_right
 from store.ledger.linking import link_rows
@@ -81,7 +83,7 @@ class Decisions:
             record = self._masks.version(patient_id, timepoint, version)
             earlier = self.of(patient_id, timepoint)
             own = [d.verdict for d in earlier if (d.mask_id, d.lesion_id) == (record.mask_id, lesion_id)]
-            rules.check_decision(record, verdict, lesion_id, own[-1] if own else None)
+            rules.check_decision(record, verdict, lesion_id, own[-1] if own else None, self.doubted_since(record))
             if verdict == "accept":
                 self._masks.path(record)
                 if why := self.why_not_accept(record, reviewer, comment, lesion_id, reason):
@@ -114,6 +116,13 @@ class Decisions:
 
         made = self._ledger.write("mask.decided", reviewer, build)["payload"]["decision"]
         return Decision(**{**made, "answered": tuple(made["answered"])})
+
+    def doubted_since(self, record: MaskRecord) -> bool:
+        """Whether a gate has come to doubt an accepted version in a way that nobody has answered: it is affirmed by
+        accepting it again."""
+        if record.status != "accepted":
+            return False
+        return any(new_doubts(version) for version in judged.judged_since(self._ledger.db, record.mask_id))
 
     def _answered(self, record: MaskRecord, verdict: str, lesion_id: str | None) -> list[JsonDict]:
         """The doubts that a decision answers; one on a lesion, or that withdraws another one, answers none."""

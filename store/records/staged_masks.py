@@ -117,9 +117,19 @@ def staged_mask(
     image = folder / f"{name}.nii.gz"
     comment = None if compartments is None else to_comment(compartments, labels)
     sha256 = write_nifti(image, np.asarray(labels.array), labels.grid, comment=comment)
-    if JUDGEMENT in (judged := scored.get("verdict", {}).get("result", {})):  # the gate saw it before it was a file
-        judged[JUDGEMENT]["seen"] = list(dict.fromkeys([sha256, *judged[JUDGEMENT].get("seen", ())]))
+    if "verdict" in scored:  # the gate saw it before it was a file
+        scored["verdict"] = with_mask_seen(scored["verdict"], sha256)
     return StagedMask(made, labels.volume_mm3, sha256, tuple(measured), difference, scored, image)
+
+
+def with_mask_seen(verdict: JsonDict, mask_sha256: str) -> JsonDict:
+    """A verdict ("result": what the gate says) whose judgement, where it has one, names the mask's file as seen."""
+    result = verdict["result"]
+    if JUDGEMENT not in result:
+        return verdict
+    said = result[JUDGEMENT]
+    seen = list(dict.fromkeys([mask_sha256, *said.get("seen", ())]))
+    return {**verdict, "result": {**result, JUDGEMENT: {**said, "seen": seen}}}
 
 
 def scored_parts(lesion_ids: Sequence[str], vectors: Sequence[LesionVector], verdict: JsonObject | None) -> JsonDict:

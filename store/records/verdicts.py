@@ -16,6 +16,7 @@ from core.types import MaskRecord
 from store.ledger.writing import Change, LedgerBase, value_of, where
 from store.records.links import Links
 from store.records.scans import Scans
+from store.records.staged_masks import with_mask_seen
 from store.values import check_judgement, check_one_of, plain
 
 
@@ -53,13 +54,15 @@ class Verdicts:
         return [value_of(ScanVerdict, row, decoded=["result"]) for row in rows]
 
     def add_mask_verdict(self, mask_id: str, result: JsonObject, person: str) -> str:
-        """Remember what the mask gate said of a mask; returns the anomaly's id. Numbers in it must be finite."""
-        self._ledger.mask_row(mask_id)
+        """Remember what the mask gate said of a mask; returns the anomaly's id. Numbers in it must be finite. Its
+        judgement gets the mask's file among those that were seen: a version's file never becomes another."""
+        row = self._ledger.mask_row(mask_id)
         check_one_of("verdict of the mask gate", result.get("verdict"), MASK_GATE_VERDICTS)
         check_judgement(result)
-        values = {"anomaly_id": str(uuid.uuid4()), "mask_id": mask_id, "result": plain(dict(result), "result")}
+        said = {"anomaly_id": str(uuid.uuid4()), "result": plain(dict(result), "result")}
+        values = {**with_mask_seen(said, row["mask_sha256"]), "mask_id": mask_id}
         self._ledger.write("mask.scored", person, lambda at: Change(values))
-        return values["anomaly_id"]
+        return str(values["anomaly_id"])
 
     def of_masks(
         self, patient_id: str | None = None, timepoint: str | None = None, mask_id: str | None = None

@@ -4,21 +4,16 @@ from __future__ import annotations
 
 import json
 import logging
-import traceback
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
 from core.errors import InputError, TwinReviewError
-from core.gates.mask.verdicts import GateStore, vectors_of, verdict_on
+from core.gates.mask.verdicts import GateStore, look_and_judge
 from core.imaging.volumes import file_sha256, read_volume
 from core.remembered.compartments import Compartments, clipped
-from core.remembered.judgements import JUDGEMENT, UNJUDGED, Judgement
-from core.remembered.links import HasLinks, HasTransforms
-from core.remembered.rows import LesionVector
-from core.remembered.sources import HasDecisions, HasPatients, HasReadings, HasScans, HasScratch, HasStudies
-from core.remembered.untyped import JsonDict
-from core.remembered.vocabulary import MASK_NOT_JUDGED, MaskMethod
+from core.remembered.sources import HasDecisions, HasPatients, HasScans, HasScratch, HasStudies
+from core.remembered.vocabulary import MaskMethod
 from core.review.scan_measures import LookedAt, looked_at, measured_lesions
 from core.types import LabelMap, MaskRecord, Scan, Volume, parse_date
 
@@ -31,18 +26,7 @@ class ScanStore(HasPatients, HasScans, Protocol):
     """Store parts that find the scans of a timepoint."""
 
 
-class StageStore(
-    GateStore,
-    HasPatients,
-    HasScans,
-    HasStudies,
-    HasDecisions,
-    HasReadings,
-    HasLinks,
-    HasTransforms,
-    HasScratch,
-    Protocol,
-):
+class StageStore(GateStore, HasStudies, HasDecisions, HasScratch, Protocol):
     """Store parts that the pipeline uses (see `store.Store`)."""
 
 
@@ -89,14 +73,16 @@ def add_version(
     compartments: Compartments | None = None,
     **more: Any,
 ) -> MaskRecord:
-    """Stores a mask version with its measurements, its shape vectors and what the mask gate says of it, in one write.
+    """Stores a mask version with its measurements, its vectors and what the mask gate says of it, in one write.
 
     Args:
         parent_version: the version that its maker began with; None where there was none, or they could see none.
         compartments: which part of its lesion each voxel is, as the network told. None: those of the parent.
         more: what else `store.masks.add` takes: model_checkpoint, checkpoint_sha256, model_files, prompts, links.
     """
-    vectors, verdict = vectors_and_verdict(store, labels, patient_id)
+    scans = list(scans_of_timepoint(store, patient_id, timepoint))  # read once: they are measured and looked at
+    links = tuple(more.get("links", ()))
+    vectors, verdict = look_and_judge(store, labels, patient_id, timepoint, author, links, scans)
     parts = compartments or compartments_of_parent(store, patient_id, timepoint, method, parent_version, labels)
     return store.masks.add(
         labels,
@@ -105,38 +91,12 @@ def add_version(
         method=method,
         author=author,
         parent_version=parent_version,
-        lesions=measured_lesions(labels, scans_of_timepoint(store, patient_id, timepoint), parts),
+        lesions=measured_lesions(labels, scans, parts),
         vectors=vectors,
         verdict=verdict,
         compartments=parts,
         **more,
     )
-
-
-def vectors_and_verdict(
-    store: GateStore, labels: LabelMap, patient_id: str
-) -> tuple[tuple[LesionVector, ...], JsonDict]:
-    """What the mask gate measures of a mask that is about to be stored, and says of it. A gate that fails loses no
-    mask and lets none pass: it is stored as one that cannot be judged."""
-    vectors: tuple[LesionVector, ...] = ()
-    try:
-        vectors = tuple(vectors_of(labels))
-        return vectors, verdict_on(store, vectors, patient_id)
-    except Exception as error:  # whatever it is; its message may name a patient or a path, so it is not in the log
-        name, at = type(error).__name__, traceback.extract_tb(error.__traceback__)[-1]
-        logger.error("the mask gate failed over a mask: %s in %s, line %s", name, Path(at.filename).name, at.lineno)
-        return vectors, failed_verdict(name)
-
-
-def failed_verdict(error: str) -> JsonDict:
-    """What is stored in the mask gate's place when it failed, with an error of that name."""
-    reason = (
-        f"The mask gate failed over this mask ({error}), so nobody knows whether it is usual. Score the mask again; if "
-        "it fails again, tell whoever runs TwinReview."
-    )
-    judgement = Judgement(UNJUDGED, reason, "", (), kinds=("not-judged",))
-    unknown: JsonDict = {"p_value": None, "flagged": None, "n_reference": 0, "gate": None, "lesions": []}
-    return {"verdict": MASK_NOT_JUDGED, **unknown, JUDGEMENT: judgement.to_json()}
 
 
 def compartments_of_parent(
