@@ -8,8 +8,8 @@ from collections.abc import Mapping
 import streamlit as st
 
 from core.gates.scan import reference_sets
+from core.gates.scan.reference import IN_DISTRIBUTION
 from core.gates.scan.reference_sets import SHIPPED, FittedSet, MarkedSet
-from core.gates.scan.scan_gate import IN_DISTRIBUTION
 from core.jobs.stages.scan_reference import JOB, exposures
 from core.remembered.untyped import JsonObject
 from pages.ui.frame import resources, session, shell

@@ -10,6 +10,7 @@ import pytest
 from core.errors import JobCancelled, ModelError
 from core.gates.scan import scan_gate
 from core.gates.scan.anchoring import around
+from core.gates.scan.building import assemble, no_deep, row_of
 from core.gates.scan.card import Card, metadata_doubts
 from core.gates.scan.looks import LOOKS_VERSION, PAIR_PARTS, look_at, parts_of
 from core.gates.scan.reference import IN_DISTRIBUTION, PHANTOM, REAL, read_reference
@@ -17,7 +18,6 @@ from core.gates.scan.scan_gate import ScanGate, squashed
 from core.imaging.volumes import read_volume
 from core.types import Grid, LabelMap, Volume
 from weights.recipes.rfdeep.shifts import CORRUPTIONS
-from weights.recipes.scan_gate.build import assemble, deep_features, row_of
 
 SHAPE, SPACING = (30, 28, 16), (2.0, 2.0, 3.0)
 
@@ -42,7 +42,7 @@ def reference():
     rows += [row_of("strong noise", REAL, "P00", [limb(0, noise=6)])]
     pair = row_of("nothing usual", REAL, "P01", [limb(1), replace(limb(1, "MR"), modality="PET")])
     facts = {"looks_version": LOOKS_VERSION, "card": Card.of([limb(0), limb(0, "MR")]).to_json()}
-    return assemble([*rows, pair], deep_features(None, [*rows, pair]), (1,), facts)
+    return assemble([*rows, pair], no_deep([*rows, pair]), (1,), facts)
 
 
 @pytest.fixture(scope="module")

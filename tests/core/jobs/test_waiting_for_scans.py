@@ -73,12 +73,6 @@ def test_a_pet_alone_is_judged_alone(store: Store, visit):
     assert (said["state"], set(said["parts"])) == ("in distribution", {"PET values", "PET steps", "PET sizes"})
 
 
-def test_a_phantom_that_is_not_called_one_is_no_patient_s_scan(store: Store, visit):
-    store.scans.add(visit.ct, dataset="d", patient_id="P1", timepoint=DAY, person="demo", metadata={})
-    said = run_inline(store, KINDS["score_ood"], REQUEST, "demo")
-    assert said["judgement"]["verdict"] == "doubtful"
-
-
 @pytest.mark.parametrize("bad", ["none", "a third"])
 def test_too_little_of_a_pet_is_refused_by_the_network_and_not_judged_by_the_gate(store: Store, visit, bad):
     add(store, visit.ct, moved(visit.pet, 0, 0, 600) if bad == "none" else part(visit.pet, 20))

@@ -12,21 +12,18 @@ import hashlib
 import json
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from core.gates.scan.anchoring import content_of
+from core.gates.scan.building import Row, assemble, empty, no_deep, row_of
 from core.gates.scan.card import Card
-from core.gates.scan.detectors import geometry, histogram
-from core.gates.scan.looks import FIT, LOOKS_VERSION, fit_features, look_at
-from core.gates.scan.one_body import one_body
-from core.gates.scan.reference import IN_DISTRIBUTION, MODALITIES, PHANTOM, REAL, Reference
+from core.gates.scan.looks import LOOKS_VERSION
+from core.gates.scan.reference import IN_DISTRIBUTION, PHANTOM, REAL
 from core.gates.scan.rfdeep import read_features
-from core.gates.scan.scan_gate import MODEL_ID, ScanGate, squashed
+from core.gates.scan.scan_gate import MODEL_ID
 from core.imaging.volumes import read_volume
 from core.types import Volume
 from weights.recipes.rfdeep.build import PER_KIND, SOURCES, cases
@@ -35,26 +32,6 @@ from weights.recipes.rfdeep.shifts import CT_AS_MR, MR_CORRUPTIONS, OTHER_BODY_A
 SEED = 20261128
 CT_AS_MR_SCANS = 8
 DEEP_FACTS = ("network", "checkpoint_sha256", "features_version")
-
-
-@dataclass(frozen=True, eq=False)
-class Row:
-    """One scan of the reference: (kind, domain, patient), the content of its scans if it is nobody's making, arrays."""
-
-    case: tuple[str, str, str]
-    content: str
-    arrays: dict[str, NDArray[np.float32]]
-
-
-def row_of(kind: str, domain: str, group: str, volumes: Sequence[Volume]) -> Row:
-    """The looks of a scan, or of a CT with its PET."""
-    arrays = {volume.modality: look_at(volume) for volume in volumes}
-    if [volume.modality for volume in volumes] == ["CT", "PET"]:
-        arrays[FIT] = fit_features(one_body(volumes[0], volumes[1]))
-        arrays["histogram"] = histogram(volumes)
-        arrays["geometry"] = np.concatenate([geometry(volumes[:1]), geometry(volumes[1:])])
-    content = " ".join(map(content_of, volumes)) if kind == IN_DISTRIBUTION else ""
-    return Row((kind, REAL if domain == "other" else domain, group), content, arrays)
 
 
 def mr_rows(sts: Path, shared: Path) -> Iterator[Row]:
@@ -85,15 +62,15 @@ def card_of(sts: Path) -> Card:
 def deep_features(path: Path | None, rows: Sequence[Row]) -> dict[str, NDArray[Any]]:
     """RF-Deep's features of the same scans, by kind, patient and order; NaN for those that have none."""
     if path is None:
-        return {"rows": _empty(rows, (1, 1)), "centre": _empty(rows, (1,)), "logits": _empty(rows, (8,))}
+        return no_deep(rows)
     found = read_features(path)
     places: dict[tuple[str, str], list[int]] = defaultdict(list)
     for n, key in enumerate(zip(found.kind.tolist(), found.group.tolist(), strict=True)):
         places[key].append(n)
     out = {
-        "rows": _empty(rows, found.rows.shape[1:]),
-        "centre": _empty(rows, found.centre.shape[1:]),
-        "logits": _empty(rows, (8,)),
+        "rows": empty(rows, found.rows.shape[1:]),
+        "centre": empty(rows, found.centre.shape[1:]),
+        "logits": empty(rows, (8,)),
     }
     for n, row in enumerate(rows):
         mine = places.get((row.case[0], row.case[2]))
@@ -101,43 +78,6 @@ def deep_features(path: Path | None, rows: Sequence[Row]) -> dict[str, NDArray[A
             at = mine.pop(0)
             out["rows"][n], out["centre"][n] = found.rows[at], found.centre[at]
             out["logits"][n, : found.logits.shape[1]] = found.logits[at]
-    return out
-
-
-def _empty(rows: Sequence[Row], shape: Sequence[int]) -> NDArray[np.float32]:
-    return np.full((len(rows), *shape), np.nan, np.float32)
-
-
-def assemble(
-    rows: Sequence[Row], deep: dict[str, NDArray[Any]], levels: Sequence[int], facts: dict[str, Any]
-) -> Reference:
-    """The rows stacked, and the gate's own cross-fitted scores of CT with PET and of MR."""
-    arrays: dict[str, NDArray[Any]] = dict(deep)
-    for name in (*MODALITIES, FIT, "histogram", "geometry"):
-        wide = next(row.arrays[name] for row in rows if name in row.arrays).shape
-        arrays[name] = np.stack([row.arrays.get(name, np.full(wide, np.nan, np.float32)) for row in rows])
-    kind, domain, group = (np.array(column) for column in zip(*(row.case for row in rows), strict=True))
-    arrays |= {"kind": kind, "domain": domain, "group": group, "content": np.array([row.content for row in rows])}
-    arrays |= {"levels": np.array(levels, np.int64), "crossfit": _empty(rows, ())}
-    arrays.setdefault("dice", _empty(rows, ()))
-    reference = Reference(arrays, facts)
-    return Reference({**arrays, "crossfit": crossfit(reference)}, facts)
-
-
-def crossfit(reference: Reference) -> NDArray[np.float32]:
-    """(scans,) the gate's score of every scan, its patient held out, of CT with PET or of MR."""
-    gate, out = ScanGate(reference), np.full(len(reference.kind), np.nan, np.float32)
-    for names in gate.part_sets():
-        for domain in (REAL, PHANTOM):
-            chosen = np.flatnonzero((reference.domain == domain) & gate.has(names))
-            known = gate.known(names, domain)
-            if not len(known.groups):
-                continue
-            threshold = gate.threshold(names, domain)
-            for n in chosen:
-                used = known.without(known.groups == reference.group[n])
-                found = used.parts(gate.rows_of(int(n), names))
-                out[n] = squashed(max(float(values[0]) for values in found.values()), threshold)
     return out
 
 
