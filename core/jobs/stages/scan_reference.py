@@ -21,6 +21,7 @@ from core.gates.scan.card import Card
 from core.gates.scan.looks import LOOKS_VERSION
 from core.gates.scan.reference import ARRAYS, IN_DISTRIBUTION, PHANTOM, REAL, Reference
 from core.gates.scan.scan_gate import MODEL_ID, ScanGate, combinations, load_scan_gate
+from core.gates.scan.shifts import CORRUPTIONS
 from core.jobs.jobs import JobKind
 from core.jobs.stages.common import StageStore, describe, read_scan
 from core.types import Progress, Volume
@@ -33,8 +34,6 @@ SEED = 20261128
 
 def exposures() -> tuple[str, ...]:
     """The faults that can be made from a CT and PET."""
-    from weights.recipes.rfdeep.shifts import CORRUPTIONS
-
     return tuple(CORRUPTIONS)
 
 
@@ -133,8 +132,6 @@ KIND = JobKind(JOB, prepare_fit, compute_fit, record_fit)
 
 def _looks(params: Mapping[str, Any], progress: Progress) -> tuple[list[Row], list[Volume], list[str]]:
     """The row of each scan and fault; the usual scans themselves, for the card; and what was left out, in words."""
-    from weights.recipes.rfdeep.shifts import CORRUPTIONS
-
     rows: list[Row] = []
     usual: list[Volume] = []
     unread, alone, members = 0, 0, params["members"]
