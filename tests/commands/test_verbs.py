@@ -115,6 +115,7 @@ def test_old_and_new_names_do_the_same_to_the_store():
         "mask similar",
         "mask agreement",
         "mask correction",
+        "gate verdicts",
         "growth show",
         "growth forecasts list",
         "timepoint withdrawn",

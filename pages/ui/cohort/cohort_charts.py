@@ -16,8 +16,6 @@ from core.twin.outcome_rows import by_criterion, worst_first
 from core.twin.outcomes import BEST_FIRST, PatientResponse, Visit
 from pages.ui.cohort.cohort_words import (
     COLOURS,
-    DOUBT_COLOUR,
-    DOUBTED,
     EMPTY,
     NO_CHANGE,
     clipped,
@@ -29,6 +27,7 @@ from pages.ui.cohort.cohort_words import (
     visit_hover,
     wrapped,
 )
+from pages.ui.cohort.doubt_marks import ring_bars, ring_points
 from pages.ui.shared.charts import RESPONSE_COLOURS, TOTAL_COLOUR, layout, say
 from pages.ui.shared.text import figure_text
 
@@ -116,7 +115,7 @@ def waterfall_figure(outcomes: Sequence[PatientResponse]) -> go.Figure:
     few, changes = len(placed) <= 20, [_change(o.best) for _, o in shown]
     _draw_bars(figure, shown, few)
     _draw_unknown(figure, [(x, o) for x, o in placed if o.best is None])
-    _draw_doubted(figure, shown)
+    ring_bars(figure, [(x, _best_hover(o)) for x, o in shown if o.best and (o.best.doubts or o.visits[0].doubts)])
     if not shown:
         say(figure, NO_CHANGE, y=1.0)
     everybody = [o for _, o in placed]
@@ -198,23 +197,6 @@ def _draw_unknown(figure: go.Figure, unknown: Sequence[tuple[float, PatientRespo
                     "<br>".join([head_line(o), f"best response {o.best_response}: {o.why_no_best_change}"])
                     for _, o in unknown
                 ],
-                hovertemplate="%{hovertext}<extra></extra>",
-            )
-        )
-
-
-def _draw_doubted(figure: go.Figure, shown: Sequence[tuple[float, PatientResponse]]) -> None:
-    """A mark at the foot of each bar whose baseline or best visit is doubted; its hover is the bar's."""
-    doubted = [(x, o) for x, o in shown if o.best is not None and (o.best.doubts or o.visits[0].doubts)]
-    if doubted:
-        figure.add_trace(
-            go.Scatter(
-                x=[x for x, _ in doubted],
-                y=[0.0] * len(doubted),
-                mode="markers",
-                name=DOUBTED,
-                marker={"symbol": "circle-open", "size": 12, "color": DOUBT_COLOUR, "line": {"width": 2}},
-                hovertext=[_best_hover(o) for _, o in doubted],
                 hovertemplate="%{hovertext}<extra></extra>",
             )
         )
@@ -316,7 +298,7 @@ def spider_figure(outcomes: Sequence[PatientResponse]) -> go.Figure:
         if any(_spider_symbol(o, v) == symbol for o in shown for v in o.visits):
             marker = {"symbol": symbol, "size": 12, "color": RESPONSE_COLOURS["PD"]}
             figure.add_trace(go.Scatter(x=[None], y=[None], mode="markers", name=name, marker=marker))
-    _ring_doubted(figure, shown)
+    ring_points(figure, shown)
     for name in list(groups)[1:]:
         line = {"color": QUIET, "dash": dashes[name]}
         figure.add_trace(go.Scatter(x=[None], y=[None], mode="lines", name=ABOUT[name].title, line=line))
@@ -336,22 +318,6 @@ def spider_figure(outcomes: Sequence[PatientResponse]) -> go.Figure:
     if named:
         _end_names(figure, shown, (last, bottom, top), (0.0, *limits))
     return figure
-
-
-def _ring_doubted(figure: go.Figure, shown: Sequence[PatientResponse]) -> None:
-    """A ring about each doubted point; the point's own hover says why."""
-    doubted = [v for o in shown for v in o.doubted if v.change_percent is not None]
-    if doubted:
-        figure.add_trace(
-            go.Scatter(
-                x=[v.days for v in doubted],
-                y=[v.change_percent for v in doubted],
-                mode="markers",
-                name=DOUBTED,
-                marker={"symbol": "circle-open", "size": 17, "color": DOUBT_COLOUR, "line": {"width": 2}},
-                hoverinfo="skip",
-            )
-        )
 
 
 def _line(o: PatientResponse, category: str, first: bool, few: bool, dash: str) -> go.Scatter:

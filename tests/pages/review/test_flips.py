@@ -66,12 +66,16 @@ def button(page: AppTest, label: str) -> object:
     return next(one for one in page.button if one.label.replace("\\", "") == label)
 
 
+def reasoned(page: AppTest) -> AppTest:
+    return next(one for one in page.selectbox if one.label == "Reason").set_value("agrees").run()
+
+
 def newest(store: Store, action: str) -> dict[str, object]:
     return next(entry["payload"] for entry in store.audit_log(20) if entry["action"] == action)
 
 
 def test_a_flip_is_shown_and_the_button_waits_for_its_click_and_the_audit_has_it(opened: Opened, visits: Store) -> None:
-    page = opened(add(visits, DAY3, 4))
+    page = reasoned(opened(add(visits, DAY3, 4)))
     assert FLIP in said(page)
     assert f"L1 {DAY3}: measured, 7.7 mL becomes measured, 5.1 mL; change" in said(page)
     assert button(page, "Accept v2").disabled  # type: ignore[attr-defined]
@@ -83,7 +87,7 @@ def test_a_flip_is_shown_and_the_button_waits_for_its_click_and_the_audit_has_it
 
 
 def test_what_was_confirmed_for_one_edit_does_not_hold_for_another(opened: Opened, visits: Store) -> None:
-    page = opened(add(visits, DAY3, 4))
+    page = reasoned(opened(add(visits, DAY3, 4)))
     page = page.checkbox[0].check().run()
     assert not button(page, "Accept v2").disabled  # type: ignore[attr-defined]
     page = page.radio[0].set_value("reject").run()
@@ -96,7 +100,7 @@ def test_what_was_confirmed_for_one_edit_does_not_hold_for_another(opened: Opene
 def test_a_click_that_was_meant_for_other_flips_does_nothing_and_shows_those_of_now(
     opened: Opened, visits: Store, still: bool
 ) -> None:
-    page = opened(add(visits, DAY3, 4))
+    page = reasoned(opened(add(visits, DAY3, 4)))
     page = page.checkbox[0].check().run()
     if still:
         visits.protocols.set("P1", ResponseProtocol("irecist"), "ann", "the trial's")
@@ -112,7 +116,7 @@ def test_a_click_that_was_meant_for_other_flips_does_nothing_and_shows_those_of_
 
 def test_the_first_call_of_a_visit_is_told_and_needs_no_click(opened: Opened, visits: Store) -> None:
     visits.decisions.decide("P1", DAY3, 1, "withdraw", "ann", "a-slip")
-    page = opened(visits.masks.version("P1", DAY3, 1))
+    page = reasoned(opened(visits.masks.version("P1", DAY3, 1)))
     assert f"The first call of a visit: {DAY3} becomes PD" in said(page)
     assert not page.checkbox
     assert not button(page, "Accept v1").disabled  # type: ignore[attr-defined]

@@ -160,10 +160,7 @@ export interface ViewerData {
 }
 
 /** Tells the page something: Streamlit's setTriggerValue. */
-export type Emit = (
-  name: "saved" | "decide" | "drafted" | "moved" | "marked" | "measured",
-  value: object,
-) => void;
+export type Emit = (name: "saved" | "decide" | "drafted" | "moved" | "marked" | "measured", value: object) => void;
 
 /** What Streamlit calls a component with. */
 export interface Component {
