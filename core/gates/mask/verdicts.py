@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import traceback
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
@@ -18,6 +18,7 @@ import numpy as np
 
 from core.errors import InputError
 from core.gates.mask import fitted
+from core.gates.mask.components import BOUNDS, component_of
 from core.gates.mask.conformal import scores_needed
 from core.gates.mask.fitted import ALPHA, K_NEAREST, REAL, SIMULATED, FittedGate, ReferenceLesion
 from core.gates.mask.judging import NOT_ENOUGH, NOT_FITTED, cannot_be_judged, judged
@@ -82,7 +83,8 @@ def gate_for(store: GateStore) -> FittedGate | None:
 def score_mask(store: GateStore, patient_id: str, timepoint: str, version: int, person: str) -> dict[str, Any]:
     """The gate's verdict on one stored mask version (`verdict_on`), recorded.
 
-    It reads no image, but for a version that has no vectors, or shape alone: then they are measured and stored.
+    It reads no image, but for a version that has no vectors, or shape alone, or to which a scan has come since: then
+    they are measured and stored.
     """
     record = store.masks.version(patient_id, timepoint, version)
     result = verdict_again(store, record, person)
@@ -106,17 +108,26 @@ def _measured(
     store: GateStore, record: MaskRecord, links: Sequence[Link], person: str
 ) -> tuple[Sequence[LesionVector], Surroundings]:
     vectors: Sequence[LesionVector] = store.vectors.of(record.mask_id)
-    if len(vectors) >= len(record.lesions) and not any(tuple(row.names) == VECTOR_NAMES for row in vectors):
-        newest = store.verdicts.of_masks(mask_id=record.mask_id)
-        before = newest[-1].result.get(JUDGEMENT, {}) if newest else {}
+    scans = store.scans.of(record.patient_id, record.timepoint)
+    newest = store.verdicts.of_masks(mask_id=record.mask_id)
+    before = newest[-1].result.get(JUDGEMENT, {}) if newest else {}
+    hashes = tuple(str(one) for one in before.get("seen", ()))
+    if len(vectors) >= len(record.lesions) and not _to_be_measured(vectors, {scan.sha256 for scan in scans}, hashes):
         past = last_accepted(store, record.patient_id, record.timepoint, record.author)
-        hashes = tuple(str(one) for one in before.get("seen", ()))
         return vectors, Surroundings(hashes=hashes, timepoint_before="" if past is None else past.timepoint)
     labels = store.masks.load(record)
     of_record = [_Labelled(int(one["label"]), str(one["lesion_id"])) for one in record.lesions]
-    scans = [looked_at(scan, store.scans.load) for scan in store.scans.of(record.patient_id, record.timepoint)]
-    seen = surroundings(store, record.patient_id, record.timepoint, record.author, of_record, scans)
+    read = [looked_at(scan, store.scans.load) for scan in scans]
+    seen = surroundings(store, record.patient_id, record.timepoint, record.author, of_record, read)
     return remember_vectors(store, record, labels, person, seen), seen
+
+
+def _to_be_measured(vectors: Sequence[LesionVector], scans: Collection[str], seen: Collection[str]) -> bool:
+    """Whether vectors are of an older TwinReview, or a scan has come since they were measured."""
+    if any(tuple(row.names) == VECTOR_NAMES for row in vectors):
+        return True
+    looked = any(component_of(name) == BOUNDS for row in vectors for name in row.names)
+    return looked and not set(scans) <= set(seen)
 
 
 class _Labelled:

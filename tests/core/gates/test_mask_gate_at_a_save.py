@@ -13,7 +13,7 @@ from core.remembered.judgements import Judgement
 from core.review.doubts import gate_verdicts
 from core.types import LabelMap, MaskRecord
 from store import Store
-from tests.store_phantom import DAY1, DAY2, SHAPE, add_mask, add_scan, grid, labels
+from tests.store_phantom import DAY1, DAY2, SHAPE, add_mask, add_scan, grid, labels, transform
 
 
 def _added(store: Store, mask: LabelMap, patient: str = "P1", day: str = DAY1) -> MaskRecord:
@@ -101,3 +101,26 @@ def test_simulated_patients_are_judged_by_simulated_ones_alone(store: Store):
     newest = store.reference_sets.newest("fitted-mask-gate")
     assert newest is not None
     assert newest.detail["sets"]["simulated"]["name"] == "accepted masks of simulated patients"
+
+
+def test_a_lesion_is_held_against_its_last_place_where_the_scans_were_registered(store: Store):
+    add_scan(store)
+    add_scan(store, day=DAY2, seed=2)
+    store.decisions.decide("P1", DAY1, add_mask(store, 4).version, "accept", "demo", "good")
+    unregistered = _said(store, _added(store, labels(4), day=DAY2))
+    assert f"Where these scans lie in those of {DAY1} is not known." in unregistered.reason
+    store.transforms.add("P1", transform(store), "demo")
+    there, elsewhere = labels(4), np.zeros(SHAPE, np.uint8)
+    elsewhere[:4, 8, 6] = 1
+    assert _said(store, _added(store, there, day=DAY2)).kinds == ("not-judged",)
+    said = _said(store, _added(store, LabelMap(elsewhere, grid()), day=DAY2))
+    assert said.kinds[0] == "position"
+    assert "from its last place" in said.reason
+
+
+def test_a_scan_that_comes_later_is_looked_at_when_the_mask_is_scored_again(store: Store):
+    add_scan(store)
+    record = _added(store, labels(4))
+    later = add_scan(store, seed=5, modality="PET")
+    assert verdicts.score_mask(store, "P1", DAY1, record.version, "demo")["judgement"]["seen"].count(later.sha256) == 1
+    assert any(name.startswith("contrast/PET") for name in store.vectors.of(record.mask_id)[0].names)
