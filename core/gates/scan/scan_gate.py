@@ -44,7 +44,7 @@ _PART_WORDS = {"values": "grey values", "steps": "roughness and sharpness", "siz
 
 @dataclass(frozen=True, eq=False)
 class NearestLooks:
-    """Reference looks of some parts; distances are counted in spreads of those among the references themselves.
+    """Reference looks of some parts; distances are counted in the mean of those among the references themselves.
 
     Args:
         rows: part -> (references, features).
@@ -54,33 +54,31 @@ class NearestLooks:
     rows: Mapping[str, Array]
     groups: NDArray[np.str_]
 
-    def among_themselves(self, part: str) -> tuple[float, float]:
-        """Mean and spread of how far each reference lies from those of other patients."""
+    def among_themselves(self, part: str) -> float:
+        """Mean of how far each reference lies from those of other patients."""
         rows = self.rows[part]
         own = self.groups[:, None] == self.groups[None]
         if _whitened(part):
             near = np.array([_away(rows[n : n + 1], rows[~own[n]])[0] for n in range(len(rows))])
         else:
             near = np.where(own, np.inf, _distances(rows, rows)).min(axis=1)
-        return float(near.mean()), max(float(near.std()), 1e-6)
+        return max(float(near.mean()), 1e-6)
 
     def without(self, scans: NDArray[np.bool_]) -> NearestLooks:
         return NearestLooks({name: rows[~scans] for name, rows in self.rows.items()}, self.groups[~scans])
 
     def parts(self, asked: Mapping[str, Array]) -> dict[str, Array]:
-        """Part -> (asked,) how far from the references, in spreads from the mean of what they are among themselves."""
+        """Part -> (asked,) how far from the references, in the mean distance of these from each other."""
         found = {}
         for part, rows in self.rows.items():
-            mean, spread = self.among_themselves(part)
             away = _away(asked[part], rows) if _whitened(part) else _distances(asked[part], rows).min(axis=1)
-            found[part] = (away - mean) / spread
+            found[part] = away / self.among_themselves(part)
         return found
 
     def nearest(self, asked: Mapping[str, Array]) -> str:
         """The patient nearest to the first asked scan, each part counted by its mean distance among references."""
         total = sum(
-            _distances(asked[part][:1], rows)[0] / max(self.among_themselves(part)[0], 1e-6)
-            for part, rows in self.rows.items()
+            _distances(asked[part][:1], rows)[0] / self.among_themselves(part) for part, rows in self.rows.items()
         )
         return str(self.groups[int(np.argmin(total))])
 
@@ -123,7 +121,7 @@ def nearest_looks(names: Sequence[str]) -> Fit:
 
 
 def squashed(odd: float, threshold: float) -> float:
-    """A distance in spreads as a score, 0..1: .5 at the threshold, 0 for what is no odder than the references' mean."""
+    """A distance as a score, 0..1: .5 at the threshold, 0 for a scan that is a reference's twin."""
     above = max(odd, 0.0)
     return above / (above + threshold) if above > 0 else 0.0
 
@@ -179,7 +177,7 @@ class ScanGate:
 
     @functools.lru_cache(maxsize=32)  # noqa: B019
     def threshold(self, names: tuple[str, ...], domain: str) -> float:
-        """In spreads: what 95 % of in-distribution scans of patients held out do not exceed."""
+        """In distances among references: what 95 % of in-distribution scans of patients held out do not exceed."""
         return max(pass_threshold(self.known(names, domain).held_out()), 1e-6)
 
     def own_group(self, volumes: Sequence[Volume]) -> str | None:
