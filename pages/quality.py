@@ -8,7 +8,7 @@ from pages.ui.frame import address, session, shell
 from pages.ui.quality import correction_panel, gates_panel, record_panel, reference_panel
 from pages.ui.trajectory import stored_forecasts_panel
 
-TABS = ("Scan gate (RF-Deep)", "Mask gate", "Human correction", "Kept forecasts")
+TABS = ("Scan gate", "Mask gate", "Human correction", "Kept forecasts")
 
 st.title("Quality")
 st.caption(

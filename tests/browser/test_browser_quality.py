@@ -73,7 +73,7 @@ def test_a_flagged_mask_is_listed_and_opens_in_review(quality: Callable[..., Any
 
 
 def test_the_scan_gate_shows_its_reference_and_what_was_measured(quality: Callable[..., Any], tmp_path: Path):
-    from core.gates.scan.scan_gate import read_reference
+    from core.gates.scan.reference import read_reference
     from core.jobs.pipeline import KINDS
     from store import open_store
     from weights import registry

@@ -25,7 +25,7 @@ def scored(flagged: bool | None = None, p_value: float | None = None) -> Quality
 def test_masks_that_could_not_be_judged_are_not_told_as_unflagged() -> None:
     app = AppTest.from_function(flagged, args=([scored(), scored(flagged=False, p_value=0.4)],)).run()
     assert [one.value for one in app.caption] == [
-        plain("Of 2 scored masks 1 pass, 0 are doubtful, 1 cannot be judged. What cannot be judged is no pass.")
+        plain("2 scored masks: 1 passing, 0 doubtful, 1 not to be judged. What cannot be judged is no pass.")
     ]
 
 

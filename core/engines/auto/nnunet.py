@@ -277,7 +277,7 @@ class NnUNetSegmenter:
         return cached[1] if cached and cached[0] == self._key(volumes) else self._infer(volumes, progress)
 
     def on_network_grid(self, mask: LabelMap, seen: NetworkOutput) -> NDArray[np.bool_]:
-        """A mask (best on the first channel's grid) on the grid of `seen.data`. No tumour there is too small to be kept."""
+        """A mask (best on the first channel's grid) on the grid of `seen.data`; no tumour is too small to be kept."""
         stored = axis_order(mask.grid, self._order)
         labels = stored.turn(mask.array)
         if not stored.grid.matches(seen.grid):

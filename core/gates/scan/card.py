@@ -53,6 +53,20 @@ class Card:
         sequences = {kind: names for kind, names in named.items() if "" not in names}
         return cls({kind: _range(pairs) for kind, pairs in found.items()}, sequences=sequences)
 
+    def with_more(self, other: Card) -> Card:
+        """What lies within either card."""
+        ranges = dict(self.ranges)
+        for kind, more in other.ranges.items():
+            known = ranges.get(kind, more)
+            ranges[kind] = Range(_union(known.spacing_mm, more.spacing_mm), _union(known.extent_mm, more.extent_mm))
+        names = {**other.sequences, **self.sequences}
+        both = {
+            kind: tuple(sorted({*self.sequences.get(kind, ()), *other.sequences.get(kind, ())}))
+            for kind in names
+            if all(kind in card.sequences or kind not in card.ranges for card in (self, other))
+        }
+        return Card(ranges, tuple(sorted({*self.kernels, *other.kernels})), both)
+
     def to_json(self) -> dict[str, Any]:
         """Plain JSON values."""
         ranges = {
@@ -72,6 +86,14 @@ class Card:
         ranges = {kind: Range(pair(r["spacing_mm"]), pair(r["extent_mm"])) for kind, r in values["ranges"].items()}
         sequences = {kind: tuple(names) for kind, names in values.get("sequences", {}).items()}
         return cls(ranges, tuple(values.get("kernels", ())), sequences)
+
+
+Sides = tuple[tuple[float, float, float], tuple[float, float, float]]
+
+
+def _union(one: Sides, other: Sides) -> Any:
+    low = tuple(min(pair) for pair in zip(one[0], other[0], strict=True))
+    return low, tuple(max(pair) for pair in zip(one[1], other[1], strict=True))
 
 
 def _range(pairs: Sequence[tuple[Any, Any]]) -> Range:

@@ -134,7 +134,7 @@ def table_of(reference: Reference, domain: str, looks_at: Sequence[str]) -> tupl
 
 
 def scores(method: Method, data: tuple[Table, NDArray[np.str_], Labels, Any], learn: Labels, folds: int) -> Array:
-    """(scans,) cross-fitted by patient; `learn`: what may be learned from."""
+    """(scans,) cross-fitted by patient; `learn`: what may be learned from. NaN where there was no shift to learn."""
     table, _, ood, groups = data
     labels = ood
     if method.shuffled:
@@ -142,7 +142,8 @@ def scores(method: Method, data: tuple[Table, NDArray[np.str_], Labels, Any], le
     fold, out = fold_of(groups, folds), np.full(len(ood), np.nan)
     for n in range(folds):
         test, train = fold == n, (fold != n) & learn
-        if test.any():
+        # Of a kind that one patient alone has, nothing is left to learn from: no score, not a bad one.
+        if test.any() and (method.group == ID_ONLY or labels[train].any()):
             fitted = method.fit(part_of(table, train), labels[train], groups[train])
             out[test] = fitted(part_of(table, test))
     return out
@@ -163,7 +164,7 @@ def by_kind(
     if protocol == LEAVE_OUT:
         return {one: scores(method, data, kind != one, folds) for one in kinds}
     separate = {one: scores(method, data, ~ood | (kind == one), folds) for one in kinds}
-    return dict.fromkeys(kinds, np.mean(list(separate.values()), axis=0)) if protocol == ENSEMBLE else separate
+    return dict.fromkeys(kinds, np.nanmean(list(separate.values()), axis=0)) if protocol == ENSEMBLE else separate
 
 
 @dataclass(frozen=True)
@@ -213,13 +214,13 @@ class _Scored:
 
     def auroc(self, kind: str, counts: Mapping[str, int] | None = None) -> float:
         _, kinds, ood, groups = self.data
-        used = ~ood | (kinds == kind)
+        used = (~ood | (kinds == kind)) & np.isfinite(self.found[kind])
         weights = None if counts is None else np.array([counts.get(str(g), 0) for g in groups[used]], float)
         return auroc(self.found[kind][used], ood[used], weights)
 
     def fpr(self, kind: str) -> float:
         _, kinds, ood, _ = self.data
-        used = ~ood | (kinds == kind)
+        used = (~ood | (kinds == kind)) & np.isfinite(self.found[kind])
         return fpr_at_tpr(self.found[kind][used], ood[used])
 
 
@@ -264,8 +265,8 @@ def _mean(
     near = [figure.auroc for figure in mine if figure.kind in NEAR]
     return Mean(
         one.method.name, one.method.group, protocol, domain, len(mine),
-        float(np.mean([figure.auroc for figure in mine])), _interval(means),
-        float(np.mean([figure.fpr95 for figure in mine])), float(np.mean(near)) if near else float("nan"), over,
+        float(np.nanmean([figure.auroc for figure in mine])), _interval(means),
+        float(np.nanmean([figure.fpr95 for figure in mine])), float(np.mean(near)) if near else float("nan"), over,
     )  # fmt: skip
 
 

@@ -60,6 +60,12 @@ def parts(modality: str) -> tuple[str, str, str]:
     return f"{modality} values", f"{modality} steps", f"{modality} sizes"
 
 
+def widths() -> dict[str, int]:
+    """How many features each modality's look has, and the fit."""
+    one = {kind: len(_VALUES[kind]) - 1 + 3 * (len(_STEPS[kind]) - 1) + SIZES for kind in BODY}
+    return {**one, FIT: 3}
+
+
 #: What is compared of a CT and a PET.
 PAIR_PARTS = (*parts("CT"), *parts("PET"), FIT)
 

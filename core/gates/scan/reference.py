@@ -52,8 +52,6 @@ class Reference:
         many = len(self.arrays["kind"]) if not missing else 0
         if missing or any(len(self.arrays[name]) != many for name in ARRAYS if name != "levels"):
             raise ModelError("The scan gate's reference lacks arrays, or they do not fit each other. Build it again.")
-        if self.ood.all():
-            raise ModelError("The scan gate's reference holds no scan that is in distribution. Build it again.")
 
     @property
     def kind(self) -> NDArray[np.str_]:

@@ -212,11 +212,14 @@ def described(store: GatesStore) -> dict[str, str] | None:
     return {"gate": gate.gate, "sha256": gate.sha256, "path": str(file_of(store, gate).resolve())}
 
 
-def shipped_id() -> str:
-    """The id of the gate that comes with TwinReview, as verdicts name it. Raises ModelError where there is none."""
-    from weights import registry
+@functools.cache
+def shipped_facts() -> dict[str, str]:
+    """Of the shipped gate: sha256 of its reference, and the id by which its verdicts name it ("gate").
 
-    return f"{MODEL_ID}@{registry.find(MODEL_ID).sha256[:SHORT]}"
+    Raises:
+        ModelError: it is missing or altered.
+    """
+    return {"sha256": load_scan_gate(MODEL_ID).sha256, "gate": load_scan_gate(MODEL_ID).model_id}
 
 
 def load(found: Mapping[str, str] | None) -> ScanGate:

@@ -25,8 +25,8 @@ class ScanGateResult:
         score: 0..1, .5 is the threshold: how far the oddest part lies from the nearest reference scan; None where
             there is no score.
         threshold: above it, the scan is out of distribution.
-        parts: of each part of the look ("CT values" …) its distance in spreads from what reference scans have among
-            each other; {} without a score.
+        parts: of each part of the look ("CT values" …) how many times as far it lies from the reference as reference
+            scans lie from each other; {} without a score.
         n_reference: reference patients behind the verdict.
         nearest: the reference patient whose scan is nearest, on average over the parts; "" without a score.
         held_out: whether the scan is one of the reference's own: it was then compared with other patients' alone.

@@ -23,7 +23,7 @@ from core.gates.scan.anchoring import around, content_of
 from core.gates.scan.card import Card, metadata_doubts
 from core.gates.scan.combining import Fit, Score, Table, pass_threshold
 from core.gates.scan.detectors import Array, Labels
-from core.gates.scan.looks import FIT, LOOKS_VERSION, fit_features, look_at, parts, parts_of
+from core.gates.scan.looks import FIT, LOOKS_VERSION, fit_features, look_at, parts_of
 from core.gates.scan.one_body import ScansMatch, compare_pair, match_of
 from core.gates.scan.reference import MODALITIES, PHANTOM, REAL, Reference, read_reference
 from core.gates.scan.result import IN_DISTRIBUTION, NO_ANCHOR, ScanGateResult, unjudged
@@ -33,6 +33,8 @@ from core.types import LabelMap, Progress, Volume, no_progress
 log = logging.getLogger("twinreview.gates")
 
 MODEL_ID = "scan-gate-sts"
+#: Ids of what has ever been shipped as the gate; RF-Deep was, before this one.
+SHIPPED_GATES = (MODEL_ID, "rfdeep-sts-ctpet")
 DETECTOR = "nearest look, oddest part"
 #: Fewer reference patients than this cannot give a threshold that passes 95 %: n / (n + 1) of them at most would.
 LEAST_PATIENTS = 12
@@ -42,7 +44,7 @@ _PART_WORDS = {"values": "grey values", "steps": "roughness and sharpness", "siz
 
 @dataclass(frozen=True, eq=False)
 class NearestLooks:
-    """Reference looks of some parts; distances are counted in spreads of those among the references themselves.
+    """Reference looks of some parts; distances are counted in the mean of those among the references themselves.
 
     Args:
         rows: part -> (references, features).
@@ -52,33 +54,31 @@ class NearestLooks:
     rows: Mapping[str, Array]
     groups: NDArray[np.str_]
 
-    def among_themselves(self, part: str) -> tuple[float, float]:
-        """Mean and spread of how far each reference lies from those of other patients."""
+    def among_themselves(self, part: str) -> float:
+        """Mean of how far each reference lies from those of other patients."""
         rows = self.rows[part]
         own = self.groups[:, None] == self.groups[None]
         if _whitened(part):
             near = np.array([_away(rows[n : n + 1], rows[~own[n]])[0] for n in range(len(rows))])
         else:
             near = np.where(own, np.inf, _distances(rows, rows)).min(axis=1)
-        return float(near.mean()), max(float(near.std()), 1e-6)
+        return max(float(near.mean()), 1e-6)
 
     def without(self, scans: NDArray[np.bool_]) -> NearestLooks:
         return NearestLooks({name: rows[~scans] for name, rows in self.rows.items()}, self.groups[~scans])
 
     def parts(self, asked: Mapping[str, Array]) -> dict[str, Array]:
-        """Part -> (asked,) how far from the references, in spreads from the mean of what they are among themselves."""
+        """Part -> (asked,) how far from the references, in the mean distance of these from each other."""
         found = {}
         for part, rows in self.rows.items():
-            mean, spread = self.among_themselves(part)
             away = _away(asked[part], rows) if _whitened(part) else _distances(asked[part], rows).min(axis=1)
-            found[part] = (away - mean) / spread
+            found[part] = away / self.among_themselves(part)
         return found
 
     def nearest(self, asked: Mapping[str, Array]) -> str:
         """The patient nearest to the first asked scan, each part counted by its mean distance among references."""
         total = sum(
-            _distances(asked[part][:1], rows)[0] / max(self.among_themselves(part)[0], 1e-6)
-            for part, rows in self.rows.items()
+            _distances(asked[part][:1], rows)[0] / self.among_themselves(part) for part, rows in self.rows.items()
         )
         return str(self.groups[int(np.argmin(total))])
 
@@ -121,7 +121,7 @@ def nearest_looks(names: Sequence[str]) -> Fit:
 
 
 def squashed(odd: float, threshold: float) -> float:
-    """A distance in spreads as a score, 0..1: .5 at the threshold, 0 for what is no odder than the references' mean."""
+    """A distance as a score, 0..1: .5 at the threshold, 0 for a scan that is a reference's twin."""
     above = max(odd, 0.0)
     return above / (above + threshold) if above > 0 else 0.0
 
@@ -131,33 +131,43 @@ class ScanGate:
 
     Args:
         model_id: the id of what judges, as verdicts name it.
+        sha256: of the reference's file; "" where it is none.
 
     Raises:
         ModelError: looks of another version of this software.
     """
 
-    def __init__(self, reference: Reference, model_id: str = MODEL_ID) -> None:
+    def __init__(self, reference: Reference, model_id: str = MODEL_ID, sha256: str = "") -> None:
         version = reference.provenance.get("looks_version")
         if version != LOOKS_VERSION:
             raise ModelError(
                 f"The scan gate's reference is of version {version}, this software makes version {LOOKS_VERSION}. "
                 "Build it again: weights/recipes/scan_gate/README.md says how."
             )
-        self.reference, self.model_id = reference, model_id
+        self.reference, self.model_id, self.sha256 = reference, model_id, sha256
         self.card = Card.from_json(reference.provenance["card"])
         self._parts = {**parts_of(reference.arrays), FIT: reference.arrays[FIT]}
-
-    def part_sets(self) -> tuple[tuple[str, ...], ...]:
-        """The parts of CT with PET, and of MR: what the reference's own scans are scored by."""
-        return (*parts("CT"), *parts("PET"), FIT), parts("MR")
 
     def has(self, names: Sequence[str]) -> NDArray[np.bool_]:
         """(scans,) which have all of these parts."""
         return np.all([np.isfinite(self._parts[name]).all(axis=1) for name in names], axis=0)
 
-    def rows_of(self, scan: int, names: Sequence[str]) -> dict[str, Array]:
-        """The parts (1, features) of one of the reference's scans."""
-        return {name: self._parts[name][scan : scan + 1] for name in names}
+    def held_out(self, other: Reference) -> NDArray[np.float32]:
+        """(scans,) this gate's score of each scan of a reference, compared with other patients' alone; NaN where it
+        cannot judge.
+        """
+        looks = {**parts_of(other.arrays), FIT: other.arrays[FIT]}
+        out = np.full(len(other.kind), np.nan, np.float32)
+        for n in range(len(out)):
+            names = tuple(name for name in looks if np.isfinite(looks[name][n]).all())
+            domain = str(other.domain[n])
+            known = self.known(names, domain)
+            used = known.without(known.groups == other.group[n])
+            if len(np.unique(used.groups)) < LEAST_PATIENTS - 1:
+                continue
+            found = used.parts({name: looks[name][n : n + 1] for name in names})
+            out[n] = squashed(max(float(v[0]) for v in found.values()), self.threshold(names, domain))
+        return out
 
     @functools.lru_cache(maxsize=32)  # noqa: B019 - a gate lives as long as the process
     def known(self, names: tuple[str, ...], domain: str) -> NearestLooks:
@@ -167,7 +177,7 @@ class ScanGate:
 
     @functools.lru_cache(maxsize=32)  # noqa: B019
     def threshold(self, names: tuple[str, ...], domain: str) -> float:
-        """In spreads: what 95 % of in-distribution scans of patients held out do not exceed."""
+        """In distances among references: what 95 % of in-distribution scans of patients held out do not exceed."""
         return max(pass_threshold(self.known(names, domain).held_out()), 1e-6)
 
     def own_group(self, volumes: Sequence[Volume]) -> str | None:
@@ -217,7 +227,7 @@ class ScanGate:
         self, seen: Sequence[Volume], match: ScansMatch | None, domain: str, whole: Sequence[Volume]
     ) -> ScanGateResult:
         best: ScanGateResult | None = None
-        for chosen in _combinations(seen):
+        for chosen in combinations(seen):
             one = self._score_one(chosen, match, domain, whole)
             if best is None or _badness(one) > _badness(best):
                 best = one
@@ -264,7 +274,7 @@ class ScanGate:
         )
 
 
-def _combinations(seen: Sequence[Volume]) -> list[list[Volume]]:
+def combinations(seen: Sequence[Volume]) -> list[list[Volume]]:
     """CT with PET where there is one of each, then every other volume alone."""
     by = {kind: [volume for volume in seen if volume.modality == kind] for kind in MODALITIES}
     if len(by["CT"]) == 1 and len(by["PET"]) == 1:
@@ -336,7 +346,32 @@ def load_scan_gate(model_id: str = MODEL_ID) -> ScanGate:
     entry = registry.find(model_id)
     if entry.kind != "scan-gate":
         raise ModelError(f"Model {model_id!r} is of kind {entry.kind!r}; expected a scan gate's reference (scan-gate).")
-    return ScanGate(read_reference(registry.verify(entry), entry.sha256), f"{entry.id}@{entry.sha256[:12]}")
+    return ScanGate(
+        read_reference(registry.verify(entry), entry.sha256), f"{entry.id}@{entry.sha256[:12]}", entry.sha256
+    )
+
+
+def score_by(
+    gate: Callable[[], ScanGate],
+    volumes: Sequence[Volume],
+    progress: Progress = no_progress,
+    mask: LabelMap | None = None,
+    phantom: bool = False,
+    facts: Sequence[Mapping[str, Any]] = (),
+) -> ScanGateResult:
+    """`ScanGate.score_scan`; a gate that is not there or breaks "cannot be judged", and says why."""
+    gate_id = ""
+    try:
+        found = gate()
+        gate_id = found.model_id
+        return found.score_scan(volumes, progress, mask, phantom, facts)
+    except JobCancelled:
+        raise
+    except TwinReviewError as error:
+        return unjudged(f"The gate could not judge these scans: {error}", gate_id, "not-judged")
+    except Exception as error:  # of any kind: a gate that breaks must neither lose what it judges nor let it pass
+        log.warning("the scan gate failed: %s", type(error).__name__)
+        return unjudged(f"The gate failed on these scans ({type(error).__name__}).", gate_id, "not-judged")
 
 
 def score_scan(
@@ -346,22 +381,6 @@ def score_scan(
     mask: LabelMap | None = None,
     phantom: bool = False,
     facts: Sequence[Mapping[str, Any]] = (),
-    load: Callable[[], ScanGate] | None = None,
 ) -> ScanGateResult:
-    """`ScanGate.score_scan`; a gate that is not there or breaks "cannot be judged", and says why.
-
-    Args:
-        load: gives the gate; by default the registered one of `model_id`.
-    """
-    gate_id = ""
-    try:
-        gate = load_scan_gate(model_id) if load is None else load()
-        gate_id = gate.model_id
-        return gate.score_scan(volumes, progress, mask, phantom, facts)
-    except JobCancelled:
-        raise
-    except TwinReviewError as error:
-        return unjudged(f"The gate could not judge these scans: {error}", gate_id, "not-judged")
-    except Exception as error:  # of any kind: a gate that breaks must neither lose what it judges nor let it pass
-        log.warning("the scan gate failed: %s", type(error).__name__)
-        return unjudged(f"The gate failed on these scans ({type(error).__name__}).", gate_id, "not-judged")
+    """`score_by` a registered gate."""
+    return score_by(lambda: load_scan_gate(model_id), volumes, progress, mask, phantom, facts)

@@ -17,20 +17,19 @@ from core.errors import TwinReviewError
 from core.gates.mask import fitting, rescoring
 from core.gates.mask.fitting import FittingStore
 from core.gates.scan import reference_sets
-from core.gates.scan.reference_sets import FittedSet, shipped_id
-from core.gates.scan.scan_gate import MODEL_ID
+from core.gates.scan.reference_sets import FittedSet, shipped_facts
+from core.gates.scan.scan_gate import SHIPPED_GATES
 from core.jobs.jobs import AtStore, JobKind, run_inline
 from core.jobs.stages.mask_gate import fit_if_outdated
 from core.remembered.sources import HasMasks, HasVerdicts
-from core.review.doubts import scan_judgement
+from core.remembered.untyped import JsonDict, JsonObject
+from core.review.doubts import ANCHOR, scan_judgement
 
 logger = logging.getLogger("twinreview.gates")
 #: Accepted lesions that are scored again in a second or two.
 FEW = 200
 #: The job of one timepoint, and what its row says where a change of the gate asked for it.
 SCAN_JOB, RESCORED_BY = "score_ood", "rescored_by"
-#: Gates that came with TwinReview, this one and the one before it.
-OUR_GATES = (MODEL_ID, "rfdeep-sts-ctpet")
 
 
 class RescoredStore(FittingStore, HasMasks, HasVerdicts, Protocol):
@@ -65,38 +64,45 @@ def score_again(store: FittingStore) -> dict[str, Any]:
     return run_inline(store, KIND, {"gate": rescoring.in_force(store)}, SYSTEM)
 
 
-def scan_to_rescore(store: RescoredStore) -> tuple[str, str] | None:
-    """A timepoint with an accepted mask whose newest scan verdict is of another gate than the one in force.
+def scan_to_rescore(store: RescoredStore) -> JsonDict | None:
+    """A timepoint with an accepted mask whose newest scan verdict is of another gate than the one in force, as the job
+    is asked for it: around the mask that it was looked at around then.
 
     None where there is none, each was tried with that gate, or one is under way.
     """
-    now = gate_id(reference_sets.gate_in_force(store))
-    tried = [job for job in store.jobs.newest(10_000, kind=SCAN_JOB) if job.params.get(RESCORED_BY) == now]
+    now = reference_sets.gate_in_force(store)
+    tried = [job for job in store.jobs.newest(10_000, kind=SCAN_JOB) if job.params.get(RESCORED_BY) == gate_id(now)]
     if any(job.status in ("queued", "running") for job in tried):
         return None
     done = {(job.params["patient_id"], job.params["timepoint"]) for job in tried}
     newest = {(row.patient_id, row.timepoint): row for row in store.verdicts.of_scans()}
     fitted = reference_sets.fitted_sets(store)
-    accepted = {(one.patient_id, one.timepoint) for one in store.masks.of_all() if one.status == "accepted"}
+    records = store.masks.of_all()
+    accepted = {(one.patient_id, one.timepoint) for one in records if one.status == "accepted"} - done
     for place, row in newest.items():
-        if place in accepted - done and is_of_another_gate(scan_judgement(row).gate_model, now, fitted):
-            return place
+        if place in accepted and is_of_another_gate(row.result, scan_judgement(row).gate_model, now, fitted):
+            anchor = [one.version for one in records if one.mask_id == row.result.get(ANCHOR)]
+            return {"patient_id": place[0], "timepoint": place[1], **({"version": anchor[0]} if anchor else {})}
     return None
 
 
 def gate_id(gate: FittedSet | None) -> str:
-    """By which verdicts name the gate in force; None: the shipped one."""
-    return shipped_id() if gate is None else gate.gate
+    """By which a job says which gate it scored with."""
+    return shipped_facts()["sha256"] if gate is None else gate.gate
 
 
-def is_of_another_gate(gate_model: str, now: str, fitted: Collection[str]) -> bool:
-    """Whether a scan verdict was made by another gate of this software; not where it names none.
+def is_of_another_gate(result: JsonObject, gate_model: str, now: FittedSet | None, fitted: Collection[str]) -> bool:
+    """Whether a scan verdict was made by another gate; not where it says nothing of its gate.
 
     Args:
-        gate_model: of its judgement. now: id of the gate in force. fitted: ids of all that were fitted here.
+        result: of the stored verdict. now: the gate in force; None: the shipped one. fitted: ids of all that were
+            fitted here.
     """
-    ours = gate_model in fitted or gate_model.partition("@")[0] in OUR_GATES
-    return ours and gate_model != now
+    if now is not None:
+        return gate_model not in ("", now.gate)
+    if gate_model in fitted:
+        return True
+    return gate_model.partition("@")[0] in SHIPPED_GATES and gate_model != shipped_facts()["gate"]
 
 
 def keep_rescored(
@@ -125,6 +131,6 @@ def _submit_scan(store: RescoredStore, submit: Callable[[str, Mapping[str, Any],
         return settled
     place = scan_to_rescore(store)
     if place is not None:
-        submit(SCAN_JOB, {"patient_id": place[0], "timepoint": place[1], RESCORED_BY: gate}, SYSTEM)
+        submit(SCAN_JOB, {**place, RESCORED_BY: gate}, SYSTEM)
     under_way = any(store.jobs.newest(1, status, SCAN_JOB) for status in ("queued", "running"))
     return "" if place is not None or under_way else gate

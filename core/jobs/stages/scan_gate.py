@@ -9,6 +9,7 @@ from typing import Any
 
 from core.errors import InputError
 from core.gates.scan import reference_sets
+from core.gates.scan.scan_gate import score_by
 from core.imaging.volumes import file_sha256, read_label_map
 from core.jobs.stages.common import StageStore, describe, read_scan, timepoint_scans
 from core.remembered.judgements import DOUBTS, JUDGEMENT, PASSES, UNJUDGED, Judged, Judgement
@@ -53,19 +54,12 @@ def prepare_score_scan(store: StageStore, args: Mapping[str, Any], person: str) 
 
 def compute_score_scan(params: dict[str, Any], out_dir: Path, progress: Progress) -> dict[str, Any]:
     """The verdict on the timepoint's scans (`core.gates.scan.scan_gate`), around the anchor where there is one."""
-    from core.gates.scan.scan_gate import score_scan
-
     volumes = [read_scan(scan) for scan in params["scans"]]
     anchor = params.get("anchor")
     mask = None if anchor is None else _read_mask(anchor)
-    result = score_scan(
-        volumes,
-        progress,
-        mask=mask,
-        phantom=bool(params.get("phantom")),
-        facts=params.get("facts", ()),
-        load=lambda: reference_sets.load(params["gate"]),
-    ).to_json()
+    phantom, facts = bool(params.get("phantom")), params.get("facts", ())
+    found = score_by(lambda: reference_sets.load(params.get("gate")), volumes, progress, mask, phantom, facts)
+    result = found.to_json()
     anchored = {} if anchor is None else {ANCHOR: params[ANCHOR], "anchor_sha256": anchor["sha256"]}
     return {**result, **anchored, "scan_sha256": [scan["sha256"] for scan in params["scans"]]}
 

@@ -1,14 +1,13 @@
 """A scan gate fitted to an installation's own scans, as a job.
 
-The looks of its marked scans become reference, those of scans marked otherwise and of faults made from the first are
-what it is measured on, beside the gate in force. It is put in force by a person.
+How they look, and faults made from them, the gate, and how it compares with the one in force.
 """
 
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,103 +16,107 @@ from numpy.typing import NDArray
 
 from core.errors import InputError, TwinReviewError
 from core.gates.scan import reference_sets
-from core.gates.scan.anchoring import around
-from core.gates.scan.card import Card, Range
+from core.gates.scan.building import Row, assemble, crossfitted, no_deep, row_of
+from core.gates.scan.card import Card
 from core.gates.scan.looks import LOOKS_VERSION
-from core.gates.scan.reference import ARRAYS, IN_DISTRIBUTION, MODALITIES, PHANTOM, REAL, Reference
-from core.gates.scan.reference_rows import Row, crossfit, row_of
-from core.gates.scan.scan_gate import LEAST_PATIENTS, MODEL_ID, ScanGate, load_scan_gate
-from core.imaging.volumes import read_label_map
+from core.gates.scan.reference import ARRAYS, IN_DISTRIBUTION, PHANTOM, REAL, Reference
+from core.gates.scan.scan_gate import MODEL_ID, ScanGate, combinations, load_scan_gate
+from core.gates.scan.shifts import CORRUPTIONS
 from core.jobs.jobs import JobKind
 from core.jobs.stages.common import StageStore, describe, read_scan
-from core.remembered.vocabulary import OUT_OF_DISTRIBUTION
-from core.types import Progress, Scan, Volume
+from core.types import Progress, Volume
 
 JOB = "fit_scan_gate"
+#: A threshold that 95 % of scans pass needs so many patients (`combining.pass_threshold`).
+ENOUGH = 19
 SEED = 20261128
 
 
 def exposures() -> tuple[str, ...]:
-    """The faults that can be made: from a CT and PET, or from an MR."""
-    from core.gates.scan.shifts import CORRUPTIONS, MR_CORRUPTIONS
-
-    return (*CORRUPTIONS, *MR_CORRUPTIONS)
+    """The faults that can be made from a CT and PET."""
+    return tuple(CORRUPTIONS)
 
 
 def prepare_fit(store: StageStore, args: Mapping[str, Any], person: str) -> dict[str, Any]:
     """args: name (of the marked set), exposures (names), with_shipped (True)."""
     name, made = str(args["name"]), [str(one) for one in args.get("exposures", ())]
     marked = reference_sets.marked_sets(store).get(name)
-    if marked is None or not any(member.kind == IN_DISTRIBUTION for member in marked.members):
+    if marked is None or not marked.members:
         raise InputError(
-            f"Expected a set with scans marked as {IN_DISTRIBUTION}, got {name!r}. Mark some on Quality, or by "
-            "`gate reference mark`."
+            f"Expected a set with marked scans, got {name!r}. Mark some on Quality, or by the command line."
         )
     if unknown := sorted(set(made) - set(exposures())):
         raise InputError(f"Expected faults of {', '.join(exposures())}; got {', '.join(unknown)}.")
+    kinds = Counter(member.kind for member in marked.members)
+    with_shipped = bool(args.get("with_shipped", True)) and not marked.members[0].simulated
+    if not with_shipped and (not kinds[IN_DISTRIBUTION] or (len(kinds) == 1 and not made)):
+        raise InputError("Expected scans in distribution and of another kind, or faults to make. Mark or choose some.")
     members = list(_described(store, marked))
     return {
         "name": name,
         "version": marked.version,
         "made_of": marked.set_id,
+        "phantom": marked.members[0].simulated,
         "members": members,
         "not_there": len(marked.members) - len(members),
         "exposures": made,
-        "with_shipped": bool(args.get("with_shipped", True)),
-        "phantom": marked.members[0].simulated,
+        "with_shipped": with_shipped,
         "in_force": reference_sets.described(store),
     }
 
 
 def _described(store: StageStore, marked: reference_sets.MarkedSet) -> Iterator[dict[str, Any]]:
-    """The members whose scans are there and seen, with their patients as a hash, and the accepted mask as anchor."""
+    """The members whose scans are there and seen, with their patients as a hash."""
     kinds = {member.scan_sha256s: member.kind for member in marked.members}
     for patient in store.patients.all():
-        days: dict[str, list[Scan]] = {}
+        days: dict[str, list[Any]] = {}
         for scan in store.scans.of(patient.patient_id):
             days.setdefault(scan.timepoint, []).append(scan)
-        for day, scans in days.items():
+        for scans in days.values():
             kind = kinds.get(tuple(sorted(scan.sha256 for scan in scans)))
-            if kind is None:
-                continue
-            mask = store.masks.accepted(patient.patient_id, day)
-            anchor = str(store.masks.path(mask).resolve()) if mask is not None and mask.lesions else None
-            group = "own-" + hashlib.sha256(patient.patient_id.encode()).hexdigest()[:12]
-            yield {"kind": kind, "group": group, "anchor": anchor, "scans": [describe(store, one) for one in scans]}
+            if kind is not None:
+                group = "own-" + hashlib.sha256(patient.patient_id.encode()).hexdigest()[:12]
+                yield {"kind": kind, "group": group, "scans": [describe(store, scan) for scan in scans]}
 
 
 def compute_fit(params: dict[str, Any], out_dir: Path, progress: Progress) -> dict[str, Any]:
-    """In the worker: the looks of every marked scan and of the faults made from it, the gate as a file, and figures."""
+    """In the worker: looks of every marked scan and of the faults made from it, the gate as a file, and figures."""
     now = reference_sets.load(params["in_force"])
-    rows, by_now, card, notes = _looked_at(now, params, progress)
-    if not any(row.case[0] == IN_DISTRIBUTION for row in rows):
-        raise InputError("Expected scans in distribution that can be read; of the marked ones there is none.")
+    rows, usual, notes = _looks(params, progress)
+    if not rows:
+        raise InputError("Expected scans that can be read; of the marked ones none can.")
     progress(0.9, "Fitting the gate")
-    like = load_scan_gate(MODEL_ID).reference
-    shipped = like if params["with_shipped"] else None
-    cards = [card] if shipped is None else [card, Card.from_json(shipped.provenance["card"])]
-    facts = _provenance(params, _joined_cards(cards))
-    arrays = _arrays(rows, like.arrays)
-    if shipped is not None:
-        joined = {name: np.concatenate([shipped.arrays[name], arrays[name]]) for name in ARRAYS if name != "levels"}
-        arrays |= joined
-    reference = Reference(arrays, facts)
-    reference = replace(reference, arrays={**arrays, "crossfit": crossfit(reference)})
+    shipped = load_scan_gate(MODEL_ID).reference
+    facts = _provenance(usual or [], shipped, params)
+    own = assemble(rows, no_deep(rows, shipped), shipped.arrays["levels"].tolist(), facts, crossfit=False)
+    reference = crossfitted(_joined(shipped, own, facts) if params["with_shipped"] else own)
+    patients = len(np.unique(reference.group[~reference.ood & (reference.domain == _domain(params))]))
+    if patients < ENOUGH:
+        notes.append(f"Only {patients} patients are in distribution; a threshold needs {ENOUGH}.")
     content = reference.to_bytes()
     (out_dir / "reference.npz").write_bytes(content)
     sha256 = hashlib.sha256(content).hexdigest()
-    patients = len({row.case[2] for row in rows if row.case[0] == IN_DISTRIBUTION})
-    if shipped is None and patients < LEAST_PATIENTS:
-        notes.append(f"{patients} patients are in distribution; without {LEAST_PATIENTS} it cannot judge.")
     return {
         "gate": f"{params['name']} v{params['version']} {sha256[: reference_sets.SHORT]}",
         "sha256": sha256,
         "made_of": params["made_of"],
         "exposures": params["exposures"],
         "with_shipped": params["with_shipped"],
-        "figures": compared(rows, by_now, shipped, reference),
+        "figures": compared(now, reference, own),
         "notes": notes,
     }
+
+
+def _joined(shipped: Reference, own: Reference, facts: Mapping[str, Any]) -> Reference:
+    arrays = {
+        name: shipped.arrays[name] if name == "levels" else np.concatenate([shipped.arrays[name], own.arrays[name]])
+        for name in ARRAYS
+    }
+    return Reference(arrays, facts)
+
+
+def _domain(params: Mapping[str, Any]) -> str:
+    return PHANTOM if params.get("phantom") else REAL
 
 
 def record_fit(
@@ -127,139 +130,68 @@ def record_fit(
 KIND = JobKind(JOB, prepare_fit, compute_fit, record_fit)
 
 
-def _looked_at(
-    now: ScanGate, params: Mapping[str, Any], progress: Progress
-) -> tuple[list[Row], list[bool | None], Card, list[str]]:
-    """The looks of every scan and fault, whether the gate in force flags each (None: it cannot judge), the card of
-    those in distribution, and what was left out, in words."""
+def _looks(params: Mapping[str, Any], progress: Progress) -> tuple[list[Row], list[Volume], list[str]]:
+    """The row of each scan and fault; the usual scans themselves, for the card; and what was left out, in words."""
     rows: list[Row] = []
-    by_now: list[bool | None] = []
-    cards: list[Card] = []
-    unread, members = 0, params["members"]
-    domain = PHANTOM if params["phantom"] else REAL
+    usual: list[Volume] = []
+    unread, alone, members = 0, 0, params["members"]
     for number, member in enumerate(members):
         progress(0.9 * number / len(members), f"Looking at marked scan {number + 1} of {len(members)}")
         try:
-            volumes = _volumes(member)
+            sets = combinations([read_scan(scan) for scan in member["scans"]])
         except TwinReviewError:
             unread += 1
             continue
-        made = [(member["kind"], chosen) for chosen in _scanned_together(volumes)]
-        if member["kind"] == IN_DISTRIBUTION:
-            cards += [Card.of([volume]) for volume in volumes]
-            made += [one for _, chosen in made for one in _faults(chosen, params["exposures"], number)]
-        for kind, chosen in made:
-            rows.append(row_of(kind, domain, member["group"], chosen))
-            found = now.score_scan(chosen, phantom=bool(params["phantom"]))
-            by_now.append(None if found.score is None else found.state == OUT_OF_DISTRIBUTION)
-    notes = []
-    if params["not_there"]:
-        notes.append(f"{params['not_there']} marked timepoints are not there any more, or not yours to see.")
-    if unread:
-        notes.append(f"{unread} marked timepoints could not be read.")
-    return rows, by_now, _joined_cards(cards), notes
+        for chosen in sets:
+            rows.append(row_of(member["kind"], _domain(params), member["group"], chosen))
+            if member["kind"] != IN_DISTRIBUTION:
+                continue
+            usual += chosen
+            alone += len(chosen) != 2 and bool(params["exposures"])
+            for n, name in enumerate(params["exposures"] if len(chosen) == 2 else ()):
+                made = list(CORRUPTIONS[name](chosen[0], chosen[1], np.random.default_rng([SEED, number, n])))
+                rows.append(row_of(name, _domain(params), member["group"], made))
+    notes = [f"{params['not_there']} marked timepoints are not there any more, or not yours to see."]
+    notes = notes if params["not_there"] else []
+    notes += [f"{unread} marked timepoints cannot be read, or a file was altered."] if unread else []
+    notes += [f"Of {alone} scans without CT and PET no faults were made."] if alone else []
+    return rows, usual, notes
 
 
-def _volumes(member: Mapping[str, Any]) -> list[Volume]:
-    """A member's scans in the order of `MODALITIES`, as far around the accepted mask as the gate looks."""
-    volumes = sorted(map(read_scan, member["scans"]), key=lambda volume: MODALITIES.index(volume.modality))
-    if member["anchor"] is None:
-        return volumes
-    mask = read_label_map(Path(member["anchor"]))
-    return [around(volume, mask) for volume in volumes]
-
-
-def _scanned_together(volumes: Sequence[Volume]) -> list[list[Volume]]:
-    """CT with PET where there is one of each, and every other scan alone."""
-    kinds = [volume.modality for volume in volumes]
-    if kinds.count("CT") == kinds.count("PET") == 1:
-        pair = [volume for volume in volumes if volume.modality in ("CT", "PET")]
-        return [pair, *([volume] for volume in volumes if volume.modality == "MR")]
-    return [[volume] for volume in volumes]
-
-
-def _faults(chosen: Sequence[Volume], names: Sequence[str], number: int) -> list[tuple[str, list[Volume]]]:
-    """The faults of these names that can be made from these scans."""
-    from core.gates.scan.shifts import CORRUPTIONS, MR_CORRUPTIONS
-
-    found: list[tuple[str, list[Volume]]] = []
-    for n, name in enumerate(names):
-        rng = np.random.default_rng([SEED, number, n])
-        if len(chosen) == 2 and name in CORRUPTIONS:
-            found.append((name, list(CORRUPTIONS[name](chosen[0], chosen[1], rng))))
-        elif chosen[0].modality == "MR" and name in MR_CORRUPTIONS:
-            found.append((name, [MR_CORRUPTIONS[name](chosen[0], rng)]))
-    return found
-
-
-def _arrays(rows: Sequence[Row], like: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
-    """The rows as the arrays of a reference, as wide as another one's; NaN for what they have not."""
-    kind, domain, group = (np.array(column) for column in zip(*(row.case for row in rows), strict=True))
-    arrays = {"kind": kind, "domain": domain, "group": group, "content": np.array([row.content for row in rows])}
-    arrays["levels"] = like["levels"]
-    for name in ARRAYS:
-        if name not in arrays:
-            none = np.full(like[name].shape[1:], np.nan, np.float32)
-            arrays[name] = np.stack([row.arrays.get(name, none) for row in rows])
-    return arrays
-
-
-def _joined_cards(cards: Sequence[Card]) -> Card:
-    """The widest ranges of several cards."""
-    ranges: dict[str, Range] = {}
-    for card in cards:
-        for kind, one in card.ranges.items():
-            known = ranges.get(kind, one)
-            ranges[kind] = Range(_widest(known.spacing_mm, one.spacing_mm), _widest(known.extent_mm, one.extent_mm))
-    kernels = sorted({kernel for card in cards for kernel in card.kernels})
-    return Card(ranges, tuple(kernels))
-
-
-Sides = tuple[tuple[float, float, float], tuple[float, float, float]]
-
-
-def _widest(first: Sides, second: Sides) -> Sides:
-    low, high = np.minimum(first[0], second[0]).tolist(), np.maximum(first[1], second[1]).tolist()
-    return (low[0], low[1], low[2]), (high[0], high[1], high[2])
-
-
-def _provenance(params: Mapping[str, Any], card: Card) -> dict[str, Any]:
+def _provenance(usual: Sequence[Volume], shipped: Reference, params: Mapping[str, Any]) -> dict[str, Any]:
     own = {key: params[key] for key in ("name", "version", "made_of", "exposures", "with_shipped")}
+    card = Card.of(usual)
+    if params["with_shipped"] or not usual:
+        card = Card.from_json(shipped.provenance["card"]).with_more(card)
     return {"looks_version": LOOKS_VERSION, "card": card.to_json(), "own": own, "seed": SEED}
 
 
-def compared(
-    rows: Sequence[Row], by_now: Sequence[bool | None], shipped: Reference | None, candidate: Reference
-) -> list[dict[str, Any]]:
+def compared(now: ScanGate, candidate: Reference, own: Reference) -> list[dict[str, Any]]:
     """By kind of own scans, and of the shipped ones: how many either gate flags.
 
-    The candidate judges every scan with its patient held out. The own ones are new to the gate in force, or judged by
-    other patients' alone where it knows them.
+    No scan is compared with one of its own patient; the own ones are new to the gate in force, unless it was fitted to
+    them too. What a gate cannot judge is counted apart.
     """
-    kinds = np.array([row.case[0] for row in rows])
-    unjudged = np.array([one is None for one in by_now])
-    in_force, scores = np.array([bool(one) for one in by_now]), candidate.crossfit[-len(rows) :]
-    found = _by_kind("own", kinds, in_force, unjudged, scores)
-    if shipped is not None:
-        before = shipped.crossfit
-        known = np.isfinite(before)
-        after = candidate.crossfit[: len(before)][known]
-        found += _by_kind("shipped", shipped.kind[known], before[known] > 0.5, np.zeros(known.sum(), bool), after)
-    return found
+    n = len(own.kind)
+    rows = _flagged_by_kind("own", own.kind, now.held_out(own), candidate.crossfit[-n:])
+    if len(candidate.kind) > n:
+        shipped = load_scan_gate(MODEL_ID).reference
+        rows += _flagged_by_kind("shipped", shipped.kind, shipped.crossfit, candidate.crossfit[:-n])
+    return rows
 
 
-def _by_kind(
-    origin: str,
-    kinds: NDArray[np.str_],
-    in_force: NDArray[np.bool_],
-    unjudged: NDArray[np.bool_],
-    scores: NDArray[np.float32],
+def _flagged_by_kind(
+    origin: str, kinds: NDArray[np.str_], in_force: NDArray[np.float32], candidate: NDArray[np.float32]
 ) -> list[dict[str, Any]]:
+    """Args: in_force, candidate: (scans,) their scores, above .5 flagged; NaN where they cannot judge."""
     found = []
     for kind in dict.fromkeys([IN_DISTRIBUTION, *kinds.tolist()]):
         own = kinds == kind
         if own.any():
-            flagged = {"in_force": int(in_force[own].sum()), "candidate": int((scores[own] > 0.5).sum())}
-            none = {"not_judged": int(unjudged[own].sum()), "not_judged_by_candidate": int(np.isnan(scores[own]).sum())}
-            found.append({"origin": origin, "kind": kind, "scans": int(own.sum()), **flagged, **none})
+            flagged = {"in_force": int((in_force[own] > 0.5).sum()), "candidate": int((candidate[own] > 0.5).sum())}
+            unknown = {
+                "not_judged": int(np.isnan(in_force[own]).sum()),
+                "not_judged_by_candidate": int(np.isnan(candidate[own]).sum()),
+            }
+            found.append({"origin": origin, "kind": kind, "scans": int(own.sum()), **flagged, **unknown})
     return found

@@ -28,7 +28,7 @@ from weights import registry
 
 JOB = "evaluate_ood"
 #: A verdict, of several.
-WORDS = {PASSES: "pass", DOUBTS: "are doubtful", UNJUDGED: "cannot be judged"}
+WORDS = {PASSES: "passing", DOUBTS: "doubtful", UNJUDGED: "not to be judged"}
 AUROC_HELP = (
     "Chance that an out-of-distribution scan scores above an in-distribution one: 1 tells them apart, 0.5 is a coin. "
     "± standard deviation over resamplings."
@@ -211,7 +211,7 @@ def doubtful_list(masks: Sequence[QualityRow]) -> None:
     st.subheader(f"Doubtful masks ({counts[DOUBTS]:d})", divider="gray")
     if masks:
         said = ", ".join(f"{counts[verdict]} {WORDS[verdict]}" for verdict in JUDGED)
-        st.caption(plain(f"Of {len(masks)} scored masks {said}. What cannot be judged is no pass."))
+        st.caption(plain(f"{len(masks)} scored masks: {said}. What cannot be judged is no pass."))
     else:
         st.caption("No mask was scored yet.")
     for mask in masks:

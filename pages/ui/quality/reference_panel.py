@@ -8,8 +8,8 @@ from collections.abc import Mapping
 import streamlit as st
 
 from core.gates.scan import reference_sets
+from core.gates.scan.reference import IN_DISTRIBUTION
 from core.gates.scan.reference_sets import SHIPPED, FittedSet, MarkedSet
-from core.gates.scan.scan_gate import IN_DISTRIBUTION
 from core.jobs.stages.scan_reference import JOB, exposures
 from core.remembered.untyped import JsonObject
 from pages.ui.frame import resources, session, shell
@@ -35,6 +35,10 @@ def reference_panel(store: SeenStore, person: str) -> None:
     marked = reference_sets.marked_sets(store)
     name = "the one that comes with TwinReview" if now is None else f"“{now.gate}”"
     st.markdown(f"In force: **{plain(name)}**.")
+    st.caption(
+        "Mark scans that are usual here, and some that are not, to measure with. A gate fitted to them is compared with "
+        "the one in force before it takes its place."
+    )
     if told := session.REFERENCE_TOLD.take():
         st.success(plain(told), icon=":material/check_circle:")
     if reason := rights.why_not(store, person, ACTION):
@@ -77,7 +81,13 @@ def _marking(store: SeenStore, person: str, marked: Mapping[str, MarkedSet]) -> 
         )
         kinds = [IN_DISTRIBUTION, *exposures(), NOT_MARKED]
         kind = what.selectbox(
-            "Are", kinds, index=None, accept_new_options=True, help=KIND_HELP, key=session.MARK_KIND.key()
+            "Are",
+            kinds,
+            index=None,
+            accept_new_options=True,
+            help=KIND_HELP,
+            placeholder="Choose, or type a kind",
+            key=session.MARK_KIND.key(),
         )
         pressed = st.form_submit_button("Mark", **rights.button(store, person, ACTION))
     if not pressed:

@@ -125,7 +125,9 @@ def scan_gate_figure(scores: Mapping[str, Sequence[float]], threshold: float, sc
     _mark(figure, threshold, f"threshold {threshold:.2f}", RESPONSE_COLOURS["PD"], "dash")
     if score is not None:
         _mark(figure, score, f"this scan {score:.2f}", TOTAL_COLOUR, "solid")
-    layout(figure, "Scan score: mean P(out of distribution) over its crops", "Share of the group's scans")
+    layout(
+        figure, "Scan score: how far its oddest part lies from the nearest reference scan", "Share of the group's scans"
+    )
     figure.update_xaxes(range=[0, 1.02])
     figure.update_yaxes(tickformat=".0%")
     return figure

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,42 +10,45 @@ import pytest
 
 from core.errors import InputError, ModelError, StoreError
 from core.gates.scan import reference_sets
+from core.gates.scan.building import assemble, no_deep, row_of
 from core.gates.scan.card import Card
 from core.gates.scan.looks import LOOKS_VERSION
 from core.gates.scan.reference import IN_DISTRIBUTION, REAL
 from core.gates.scan.reference_sets import SHIPPED, fitted_sets, gate_in_force, go_back, mark, marked_sets, use
 from core.gates.scan.scan_gate import ScanGate
 from core.jobs.jobs import run_inline
-from core.jobs.pipeline import KINDS
-from core.jobs.stages import rescoring, scan_reference
+from core.jobs.stages import rescoring, scan_gate, scan_reference
 from core.jobs.stages.rescoring import is_of_another_gate, scan_to_rescore
+from core.types import Volume
 from store import Store
 from tests.core.gates.test_scan_gate import limb
 from tests.store_phantom import DAY1, DAY2, add_scan, with_people
-from weights.recipes.scan_gate.build import assemble, deep_features, row_of
 
-SET, SHIPPED_ID = "clinic", "scan-gate-sts@abc"
+SET = "clinic"
 
 
-@pytest.fixture(scope="module")
-def shipped() -> ScanGate:
-    """A gate of fourteen MR: CT it cannot judge."""
-    rows = [row_of(IN_DISTRIBUTION, REAL, f"S{n:02d}", [limb(n, "MR")]) for n in range(14)]
-    rows.append(row_of("strong noise", REAL, "S00", [limb(0, "MR", noise=6)]))
-    pair = row_of("nothing usual", REAL, "S01", [limb(1), limb(1, "PET")])
-    facts = {"looks_version": LOOKS_VERSION, "card": Card.of([limb(0, "MR")]).to_json()}
-    return ScanGate(assemble([*rows, pair], deep_features(None, [*rows, pair]), (1,), facts), SHIPPED_ID)
+def pair(seed: int, noise: float = 1.0) -> list[Volume]:
+    """A CT, and a PET that follows it."""
+    return [limb(seed, noise=noise), replace(limb(seed, "MR", noise), modality="PET")]
+
+
+def _patient(store: Store, name: str, seed: int, **more: Any) -> None:
+    for modality in ("CT", "PET"):
+        scan = pair(seed)[modality == "PET"]
+        store.scans.add(scan, dataset="d", patient_id=name, timepoint=DAY1, person="demo", **more)
 
 
 @pytest.fixture
-def gated(store: Store, shipped: ScanGate, monkeypatch: pytest.MonkeyPatch) -> Store:
-    """Fourteen patients with an MR each, rougher than the shipped gate's."""
+def gated(store: Store, monkeypatch: pytest.MonkeyPatch) -> Store:
+    """Four patients with a CT and a PET each, and a shipped gate of such scans."""
+    rows = [row_of(IN_DISTRIBUTION, REAL, f"S{n:02d}", pair(100 + n)) for n in range(24)]
+    rows.append(row_of("strong noise", REAL, "S00", pair(100, noise=6)))
+    facts = {"looks_version": LOOKS_VERSION, "card": Card.of(pair(100)).to_json()}
+    shipped = ScanGate(assemble(rows, no_deep(rows), (1,), facts), "scan-gate-sts@shipped", "s")
     for module in (reference_sets, scan_reference):
         monkeypatch.setattr(module, "load_scan_gate", lambda *_: shipped)
-    monkeypatch.setattr(rescoring, "shipped_id", lambda: SHIPPED_ID)
-    for n in range(14):
-        scan = limb(200 + n, "MR", noise=3)
-        store.scans.add(scan, dataset="d", patient_id=f"P{n:02d}", timepoint=DAY1, person="demo")
+    for number in range(4):
+        _patient(store, f"P{number}", number)
     return store
 
 
@@ -77,30 +81,23 @@ def test_simulated_scans_are_never_marked_beside_real_ones_and_readers_mark_none
         mark(store, SET, "P1", DAY1, "metal streaks", "ann")
 
 
-def test_a_gate_is_fitted_to_marked_scans_compared_put_in_force_and_taken_back(gated: Store) -> None:
-    for n in range(13):
-        mark(gated, SET, f"P{n:02d}", DAY1, IN_DISTRIBUTION, "demo")
-    mark(gated, SET, "P13", DAY1, "another ward", "demo")
-    args = {"name": SET, "exposures": ["MR: strong blur"]}
+def test_a_gate_is_fitted_to_marked_scans_and_their_faults_compared_put_in_force_and_taken_back(gated: Store) -> None:
+    for number, kind in enumerate((IN_DISTRIBUTION, IN_DISTRIBUTION, "metal of the ward")):
+        mark(gated, SET, f"P{number}", DAY1, kind, "demo")
+    args = {"name": SET, "exposures": ["CT contrast reversed"]}
     with pytest.raises(InputError, match="Expected faults of"):
         run_inline(gated, scan_reference.KIND, {**args, "exposures": ["x"]}, "demo")
     made = run_inline(gated, scan_reference.KIND, args, "demo")
-    own = {row["kind"]: row for row in made["figures"] if row["origin"] == "own"}
-    assert {kind: row["scans"] for kind, row in own.items()} == {
-        IN_DISTRIBUTION: 13,
-        "another ward": 1,
-        "MR: strong blur": 13,
-    }
-    assert own[IN_DISTRIBUTION]["in_force"] == 13, "they are rougher than what the shipped gate knows"
-    assert own[IN_DISTRIBUTION]["candidate"] <= 1
-    assert own["MR: strong blur"]["candidate"] == 13
-    assert next(row["scans"] for row in made["figures"] if row["origin"] == "shipped") == 14
+    figures = {(row["origin"], row["kind"]): row["scans"] for row in made["figures"]}
+    own = {kind: n for (origin, kind), n in figures.items() if origin == "own"}
+    assert own == {IN_DISTRIBUTION: 2, "CT contrast reversed": 2, "metal of the ward": 1}
+    assert figures[("shipped", IN_DISTRIBUTION)] == 24
     assert gate_in_force(gated) is None, "fitting alone changes nothing"
     (gate,) = fitted_sets(gated)
-    assert scored(gated)["judgement"]["gate_model"] == SHIPPED_ID
+    assert gate == made["gate"]
     use(gated, gate, "demo")
-    after = scored(gated)
-    assert (after["judgement"]["gate_model"], after["state"]) == (gate, "in distribution")
+    scored = run_inline(gated, scan_gate_kind(), {"patient_id": "P3", "timepoint": DAY1}, "demo")
+    assert scored["model_id"] == gate
     with pytest.raises(InputError, match="in force already"):
         use(gated, gate, "demo")
     assert go_back(gated, "demo") == SHIPPED
@@ -108,20 +105,20 @@ def test_a_gate_is_fitted_to_marked_scans_compared_put_in_force_and_taken_back(g
     assert gated.verify() == []
 
 
-def scored(store: Store) -> Any:
-    return run_inline(store, KINDS["score_ood"], {"patient_id": "P13", "timepoint": DAY1}, "demo")
+def scan_gate_kind() -> Any:
+    from core.jobs.pipeline import KINDS
+
+    return KINDS["score_ood"]
 
 
 def test_a_gate_whose_file_is_gone_is_neither_put_in_force_nor_scored_with(gated: Store) -> None:
-    mark(gated, SET, "P00", DAY1, IN_DISTRIBUTION, "demo")
-    made = run_inline(gated, scan_reference.KIND, {"name": SET, "with_shipped": False}, "demo")
-    assert made["notes"] == ["1 patients are in distribution; without 12 it cannot judge."]
+    mark(gated, SET, "P0", DAY1, IN_DISTRIBUTION, "demo")
+    made = run_inline(gated, scan_reference.KIND, {"name": SET, "exposures": []}, "demo")
     use(gated, made["gate"], "demo")
-    assert scored(gated)["judgement"]["verdict"] == "cannot be judged"
     (path,) = Path(gated.root / "cache" / "scan-gates").iterdir()
     path.unlink()
     with pytest.raises(ModelError, match=r"not there\. Fit it again"):
-        scored(gated)
+        scan_gate.prepare_score_scan(gated, {"patient_id": "P0", "timepoint": DAY1}, "demo")
     use(gated, SHIPPED, "demo")
     with pytest.raises(ModelError, match=r"not there\. Fit it again"):
         use(gated, made["gate"], "demo")
@@ -130,11 +127,11 @@ def test_a_gate_whose_file_is_gone_is_neither_put_in_force_nor_scored_with(gated
 
 
 def test_what_cannot_make_a_gate_is_refused_before_it_is_a_job(gated: Store) -> None:
-    for _ in range(2):
-        with pytest.raises(InputError, match="Expected a set with scans marked as in distribution"):
-            run_inline(gated, scan_reference.KIND, {"name": SET}, "demo")
-        if not marked_sets(gated):
-            mark(gated, SET, "P00", DAY1, "metal streaks", "demo")
+    with pytest.raises(InputError, match="Expected a set with marked scans"):
+        run_inline(gated, scan_reference.KIND, {"name": SET}, "demo")
+    mark(gated, SET, "P0", DAY1, IN_DISTRIBUTION, "demo")
+    with pytest.raises(InputError, match="and of another kind, or faults"):
+        run_inline(gated, scan_reference.KIND, {"name": SET, "with_shipped": False}, "demo")
     with pytest.raises(InputError, match="nothing to go back to"):
         go_back(gated, "demo")
     assert not gated.jobs.newest(10)
@@ -143,23 +140,25 @@ def test_what_cannot_make_a_gate_is_refused_before_it_is_a_job(gated: Store) -> 
 def test_a_scan_verdict_of_another_gate_is_scored_again_once_where_a_mask_is_accepted(
     gated: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert is_of_another_gate("rfdeep-sts-ctpet", SHIPPED_ID, ())
-    assert not is_of_another_gate(SHIPPED_ID, SHIPPED_ID, ())
-    assert not is_of_another_gate("", SHIPPED_ID, ()), "it does not say"
-    assert is_of_another_gate("clinic v1 abc", SHIPPED_ID, ("clinic v1 abc",)), "one gone back from"
-    old = {"state": "in distribution", "score": 0.1, "threshold": 0.5, "model_id": "rfdeep-sts-ctpet"}
-    gated.verdicts.add_scan_verdict("P00", DAY1, old, "demo")
+    monkeypatch.setattr(rescoring, "shipped_facts", lambda: {"sha256": "s", "gate": "scan-gate-sts@new"})
+    old = {"model_id": "rfdeep-sts-ctpet"}
+    assert is_of_another_gate(old, "rfdeep-sts-ctpet", None, ())
+    assert is_of_another_gate(old, "scan-gate-sts@old", None, ())
+    assert not is_of_another_gate(old, "scan-gate-sts@new", None, ())
+    assert not is_of_another_gate({"state": "in distribution"}, "", None, ()), "it does not say"
+    assert is_of_another_gate({}, "clinic v1 abc", None, ("clinic v1 abc",)), "one gone back from"
+    verdict = {"state": "in distribution", "score": 0.1, "threshold": 0.5, **old}
+    gated.verdicts.add_scan_verdict("P0", DAY1, verdict, "demo")
     assert scan_to_rescore(gated) is None, "nothing is accepted there"
     monkeypatch.setattr(type(gated.masks), "of_all", lambda *_: [Accepted()])
-    assert scan_to_rescore(gated) == ("P00", DAY1)
-    request = {"patient_id": "P00", "timepoint": DAY1, "rescored_by": SHIPPED_ID}
-    job = gated.jobs.create("score_ood", request, "system")
+    assert scan_to_rescore(gated) == {"patient_id": "P0", "timepoint": DAY1}
+    job = gated.jobs.create("score_ood", {"patient_id": "P0", "timepoint": DAY1, "rescored_by": "s"}, "system")
     assert scan_to_rescore(gated) is None
     gated.jobs.update(job, status="failed", message="x")
     assert scan_to_rescore(gated) is None, "what failed is not tried for ever"
 
 
 class Accepted:
-    """An accepted mask of P00."""
+    """An accepted mask of P0."""
 
-    patient_id, timepoint, status = "P00", DAY1, "accepted"
+    patient_id, timepoint, status, mask_id, version = "P0", DAY1, "accepted", "m", 1

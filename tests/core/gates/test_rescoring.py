@@ -29,7 +29,13 @@ from tests.clinic import add_scan as add_volume
 from tests.store_phantom import DAY1, add_mask, add_scan
 
 ANSWER = ("doubt-answered", "Looked at it on the scan: it is what is there.")
-TOO_FEW = {"verdict": NOT_ENOUGH_MASKS, "p_value": None, "flagged": None, "n_reference": 0, "lesions": []}
+TOO_FEW: dict[str, Any] = {
+    "verdict": NOT_ENOUGH_MASKS,
+    "p_value": None,
+    "flagged": None,
+    "n_reference": 0,
+    "lesions": [],
+}
 LATER = dt.datetime.now(dt.UTC) + dt.timedelta(days=1)
 
 

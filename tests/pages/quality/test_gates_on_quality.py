@@ -11,7 +11,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from core.gates.scan import reference_sets
-from core.gates.scan.scan_gate import IN_DISTRIBUTION
+from core.gates.scan.reference import IN_DISTRIBUTION
 from core.remembered.judgements import DOUBTS, JUDGEMENT, Judgement
 from core.remembered.vocabulary import FITTED_SCAN_GATE
 from pages.ui.frame import resources

@@ -18,16 +18,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from core.gates.scan.building import Row, assemble, empty, no_deep, row_of
 from core.gates.scan.card import Card
 from core.gates.scan.looks import LOOKS_VERSION
 from core.gates.scan.reference import IN_DISTRIBUTION, PHANTOM, REAL
-from core.gates.scan.reference_rows import Row, assemble, empty, row_of
 from core.gates.scan.rfdeep import read_features
 from core.gates.scan.scan_gate import MODEL_ID
-from core.gates.scan.shifts import CT_AS_MR, MR_CORRUPTIONS, OTHER_BODY_AS_MR
 from core.imaging.volumes import read_volume
 from core.types import Volume
 from weights.recipes.rfdeep.build import PER_KIND, SOURCES, cases
+from core.gates.scan.shifts import CT_AS_MR, MR_CORRUPTIONS, OTHER_BODY_AS_MR
 
 SEED = 20261128
 CT_AS_MR_SCANS = 8
@@ -62,7 +62,7 @@ def card_of(sts: Path) -> Card:
 def deep_features(path: Path | None, rows: Sequence[Row]) -> dict[str, NDArray[Any]]:
     """RF-Deep's features of the same scans, by kind, patient and order; NaN for those that have none."""
     if path is None:
-        return {"rows": empty(rows, (1, 1)), "centre": empty(rows, (1,)), "logits": empty(rows, (8,))}
+        return no_deep(rows)
     found = read_features(path)
     places: dict[tuple[str, str], list[int]] = defaultdict(list)
     for n, key in enumerate(zip(found.kind.tolist(), found.group.tolist(), strict=True)):
@@ -94,7 +94,7 @@ def main() -> None:
     rows = list(mr_rows(arguments.sts, shared))
     print(len(rows), "MR", flush=True)
     for case in cases(arguments.sts, arguments.shared, arguments.phantoms, arguments.per_kind):
-        rows.append(row_of(case.kind, REAL if case.domain == "other" else case.domain, case.group, case.volumes))
+        rows.append(row_of(case.kind, case.domain, case.group, case.volumes))
         print(f"{len(rows):4d} {case.kind:28s} {case.group}", flush=True)
     counts = Counter((row.case[1], row.case[0]) for row in rows)
     deep = None if arguments.deep is None else read_features(arguments.deep).provenance
