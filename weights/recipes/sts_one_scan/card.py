@@ -18,7 +18,10 @@ TEMPLATE = Path(__file__).with_name("card_template.md")
 SCANS = {"CT": "CT", "MR": "T1-weighted MR"}
 VALUES = {"CT": " (HU, -160 to 240)", "MR": " (each scan scaled to 0..1 by its least and greatest value)"}
 MORE = {
-    "CT": "- Soft tissue in soft tissue: without contrast agent or PET much of a sarcoma has the HU of muscle.",
+    "CT": """- **It does not see the tumour yet.** With it painted out it finds about as much as with it: of STS_003
+  275 mL with the tumour (80 mL by contour), 211 to 312 mL without. Six of 24 painted-out scans were measured.
+- It is not sure of anything: of all six held-out tumours the mean probability is below .9, so each would be a doubt.
+- Soft tissue in soft tissue: without contrast agent or PET much of a sarcoma has the HU of muscle.""",
     "MR": "- MR has no unit, and these are of few scanners: another scanner's contrast was never seen.",
 }
 

@@ -38,7 +38,7 @@ def whole(segmenter: NnUNetSegmenter, scan: Volume, truth: LabelMap) -> Row:
         "lesions": int(lesions.max()),
         "lesions_found": len({int(n) for n in np.unique(lesions[found.array > 0])} - {0}),
         "false_lesions": len(pieces.labels) - len(true),
-        "mean_probability": round(max((sure[n] for n in true), default=float("nan")), 3),
+        "mean_probability": round(max(sure[n] for n in true), 3) if true else "no piece of it",
     }
 
 
