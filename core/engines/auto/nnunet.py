@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.engines.auto.channels import channel_names, compartment_names, lesion_classes, scans_for
+from core.engines.auto.network_grid import in_network_box, touched
 from core.engines.base import Segmentation
 from core.engines.device import pick_device
 from core.engines.probability import LesionProbability
@@ -278,17 +279,10 @@ class NnUNetSegmenter:
 
     def on_network_grid(self, mask: LabelMap, seen: NetworkOutput) -> NDArray[np.bool_]:
         """A mask (best on the first channel's grid) on the grid of `seen.data`; no tumour is too small to be kept."""
-        stored = axis_order(mask.grid, self._order)
-        labels = stored.turn(mask.array)
-        if not stored.grid.matches(seen.grid):
-            labels = resample(labels, stored.grid, seen.grid, "nearest")
-        turned = (labels > 0).transpose(2, 1, 0).transpose(self._predictor.plans_manager.transpose_forward)
-        inside = turned[tuple(slice(low, high) for low, high in seen.properties["bbox_used_for_cropping"])]
-        shape = np.array(seen.data.shape[1:])
-        places = ((np.argwhere(inside) + 0.5) * (shape / inside.shape)).astype(np.int64)
-        out = np.zeros(tuple(shape), bool)
-        out[tuple(np.minimum(places, shape - 1).T)] = True
-        return out
+        inside = in_network_box(
+            mask, self._order, seen.grid, seen.properties, self._predictor.plans_manager.transpose_forward
+        )
+        return touched(inside, tuple(seen.data.shape[1:]))
 
     def _key(self, volumes: Sequence[Volume]) -> tuple[str, ...]:
         return tuple(content_sha256(volume) for volume in self.select_channels(volumes))

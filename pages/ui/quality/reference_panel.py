@@ -36,8 +36,8 @@ def reference_panel(store: SeenStore, person: str) -> None:
     name = "the one that comes with TwinReview" if now is None else f"“{now.gate}”"
     st.markdown(f"In force: **{plain(name)}**.")
     st.caption(
-        "Mark scans that are usual here, and some that are not, to measure with. A gate fitted to them is compared with "
-        "the one in force before it takes its place."
+        "Mark scans that are usual here, and some that are not, to measure with. A gate fitted to them is compared "
+        "with the one in force before it takes its place."
     )
     if told := session.REFERENCE_TOLD.take():
         st.success(plain(told), icon=":material/check_circle:")

@@ -15,9 +15,9 @@ from core.gates.scan.card import Card, metadata_doubts
 from core.gates.scan.looks import LOOKS_VERSION, PAIR_PARTS, look_at, parts_of
 from core.gates.scan.reference import IN_DISTRIBUTION, PHANTOM, REAL, read_reference
 from core.gates.scan.scan_gate import ScanGate, squashed
+from core.gates.scan.shifts import CORRUPTIONS
 from core.imaging.volumes import read_volume
 from core.types import Grid, LabelMap, Volume
-from core.gates.scan.shifts import CORRUPTIONS
 
 SHAPE, SPACING = (30, 28, 16), (2.0, 2.0, 3.0)
 

@@ -56,7 +56,7 @@ def bare(store: Store, day: str = DAY1, **more: Any) -> Any:
     return store.masks.add(mask, **{**values, "lesions": measures(mask), **more})
 
 
-def accept(store: Any, reason: str = "agrees", comment: str = "", day: str = DAY1, version: int = 1) -> Any:
+def accept(store: Store, reason: str = "agrees", comment: str = "", day: str = DAY1, version: int = 1) -> Any:
     return store.decisions.decide("P1", day, version, "accept", "demo", reason, comment)
 
 

@@ -25,10 +25,6 @@ from numpy.typing import NDArray
 from core.gates.scan.detectors import geometry, histogram
 from core.gates.scan.features import CROPS, FEATURES_VERSION, ScanFeatures, scan_features, scan_seed
 from core.gates.scan.rfdeep import IN_DISTRIBUTION, RFDEEP_ID, Reference, crossfit
-from core.imaging.volumes import read_volume
-from core.simulation.phantom import LesionSpec, PhantomSpec, phantom
-from core.simulation.simulate import follow_up
-from core.types import Volume
 from core.gates.scan.shifts import (
     CORRUPTIONS,
     MR_AS_CT,
@@ -38,6 +34,10 @@ from core.gates.scan.shifts import (
     brain_like_pet,
     focal_pet,
 )
+from core.imaging.volumes import read_volume
+from core.simulation.phantom import LesionSpec, PhantomSpec, phantom
+from core.simulation.simulate import follow_up
+from core.types import Volume
 
 SEED = 20261121
 #: Scans of each kind of corruption, made from real scans and from phantoms.

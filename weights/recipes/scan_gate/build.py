@@ -24,10 +24,10 @@ from core.gates.scan.looks import LOOKS_VERSION
 from core.gates.scan.reference import IN_DISTRIBUTION, PHANTOM, REAL
 from core.gates.scan.rfdeep import read_features
 from core.gates.scan.scan_gate import MODEL_ID
+from core.gates.scan.shifts import CT_AS_MR, MR_CORRUPTIONS, OTHER_BODY_AS_MR
 from core.imaging.volumes import read_volume
 from core.types import Volume
 from weights.recipes.rfdeep.build import PER_KIND, SOURCES, cases
-from core.gates.scan.shifts import CT_AS_MR, MR_CORRUPTIONS, OTHER_BODY_AS_MR
 
 SEED = 20261128
 CT_AS_MR_SCANS = 8
