@@ -64,14 +64,10 @@ def evaluate(
     draws: Annotated[int, typer.Option(metavar="N", help="resamplings of patients behind each interval")] = 300,
 ) -> object:
     """Measures the scan gate beside RF-Deep and other detectors on the shipped reference, by kind of shift."""
-    from core.gates.scan.reference import read_reference
     from core.gates.scan.reporting import as_markdown, report
-    from core.gates.scan.scan_gate import MODEL_ID
-    from weights import registry
+    from core.gates.scan.scan_gate import load_scan_gate
 
-    entry = registry.find(MODEL_ID)
-    reference = read_reference(registry.verify(entry), entry.sha256)
-    found = report(reference, trees, draws, request.progress)
+    found = report(load_scan_gate().reference, trees, draws, request.progress)
     return found if request.json else as_markdown(found)
 
 

@@ -240,12 +240,18 @@ def evaluate(
             scored.append(_Scored(method, data, by_kind(method, data, protocol, folds)))
     figures = [
         Figure(
-            one.method.name, one.method.group, protocol, domain, kind, int((one.data[1] == kind).sum()),
-            one.auroc(kind), one.fpr(kind),
+            one.method.name,
+            one.method.group,
+            protocol,
+            domain,
+            kind,
+            int((one.data[1] == kind).sum()),
+            one.auroc(kind),
+            one.fpr(kind),
         )
         for one in scored
         for kind in one.found
-    ]  # fmt: skip
+    ]
     return figures, [_mean(one, scored, figures, protocol, domain, bootstraps) for one in scored]
 
 
@@ -264,10 +270,17 @@ def _mean(
     means = np.nanmean(list(drawn.values()), axis=0)
     near = [figure.auroc for figure in mine if figure.kind in NEAR]
     return Mean(
-        one.method.name, one.method.group, protocol, domain, len(mine),
-        float(np.nanmean([figure.auroc for figure in mine])), _interval(means),
-        float(np.nanmean([figure.fpr95 for figure in mine])), float(np.mean(near)) if near else float("nan"), over,
-    )  # fmt: skip
+        one.method.name,
+        one.method.group,
+        protocol,
+        domain,
+        len(mine),
+        float(np.nanmean([figure.auroc for figure in mine])),
+        _interval(means),
+        float(np.nanmean([figure.fpr95 for figure in mine])),
+        float(np.mean(near)) if near else float("nan"),
+        over,
+    )
 
 
 def _drawn(one: _Scored, bootstraps: int) -> dict[str, Array]:

@@ -26,9 +26,39 @@ FIT = "fit"
 
 #: Grey values: HU from below air to beyond metal, finest in soft tissue; SUV; of MR, medians.
 HU_VALUES = np.array(
-    [-np.inf, -1010, -950, -800, -500, -250, -160, -130, -110, -90, -70, -50, -30, -10, 10, 25, 40, 55, 70, 90, 120,
-     160, 220, 300, 450, 700, 1000, 1500, 2500, np.inf]
-)  # fmt: skip
+    [
+        -np.inf,
+        -1010,
+        -950,
+        -800,
+        -500,
+        -250,
+        -160,
+        -130,
+        -110,
+        -90,
+        -70,
+        -50,
+        -30,
+        -10,
+        10,
+        25,
+        40,
+        55,
+        70,
+        90,
+        120,
+        160,
+        220,
+        300,
+        450,
+        700,
+        1000,
+        1500,
+        2500,
+        np.inf,
+    ]
+)
 SUV_VALUES = np.concatenate([[-np.inf, 0.0], np.geomspace(0.05, 40.0, 20), [100.0, np.inf]])
 MR_VALUES = np.concatenate([[-np.inf, 0.0], np.geomspace(0.05, 8.0, 16), [np.inf]])
 #: Steps between neighbours, in the same units.

@@ -85,8 +85,11 @@ def as_markdown(found: Mapping[str, Any]) -> str:
     """Tables for people: means, worst first, by domain and protocol; then the oddest and the tamest kinds."""
     lines: list[str] = []
     for domain, protocol in dict.fromkeys((m["domain"], m["protocol"]) for m in found["means"]):
-        lines += [f"\n{domain}, {protocol}\n", "| shown | detector | kinds | AUROC (95 %) | near kinds | FPR95 | "
-                  "over IHF | over Mahalanobis |", "| --- | --- | --- | --- | --- | --- | --- | --- |"]  # fmt: skip
+        lines += [
+            f"\n{domain}, {protocol}\n",
+            "| shown | detector | kinds | AUROC (95 %) | near kinds | FPR95 | over IHF | over Mahalanobis |",
+            "| --- | --- | --- | --- | --- | --- | --- | --- |",
+        ]
         for m in found["means"]:
             if (m["domain"], m["protocol"]) == (domain, protocol):
                 low, high = m["auroc_95"]
