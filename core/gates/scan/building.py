@@ -31,7 +31,7 @@ class Row:
 
 def row_of(kind: str, domain: str, group: str, volumes: Sequence[Volume]) -> Row:
     """The looks of a scan, or of a CT with its PET."""
-    arrays = {volume.modality: look_at(volume) for volume in volumes}
+    arrays: dict[str, NDArray[np.float32]] = {volume.modality: look_at(volume) for volume in volumes}
     if [volume.modality for volume in volumes] == ["CT", "PET"]:
         arrays[FIT] = fit_features(one_body(volumes[0], volumes[1]))
         arrays["histogram"] = histogram(volumes)

@@ -49,8 +49,10 @@ class Card:
             grid = axis_order(volume.grid).grid
             spacing = np.array(grid.spacing_mm)
             found.setdefault(volume.modality, []).append((spacing, spacing * grid.shape))
-        named = {v.modality: tuple(sorted({o.sequence for o in volumes if o.modality == v.modality})) for v in volumes}
-        sequences: dict[str, tuple[str, ...]] = {kind: names for kind, names in named.items() if "" not in names}
+        named: dict[str, tuple[str, ...]] = {
+            v.modality: tuple(sorted({o.sequence for o in volumes if o.modality == v.modality})) for v in volumes
+        }
+        sequences = {kind: names for kind, names in named.items() if "" not in names}
         return cls({kind: _range(pairs) for kind, pairs in found.items()}, sequences=sequences)
 
     def with_more(self, other: Card) -> Card:

@@ -164,7 +164,10 @@ def by_kind(
     if protocol == LEAVE_OUT:
         return {one: scores(method, data, kind != one, folds) for one in kinds}
     separate = {one: scores(method, data, ~ood | (kind == one), folds) for one in kinds}
-    return dict.fromkeys(kinds, np.nanmean(list(separate.values()), axis=0)) if protocol == ENSEMBLE else separate
+    if protocol != ENSEMBLE:
+        return separate
+    together: Array = np.nanmean(list(separate.values()), axis=0)
+    return {one: together for one in kinds}
 
 
 @dataclass(frozen=True)

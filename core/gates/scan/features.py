@@ -151,7 +151,8 @@ def encode(network: Any, crops: NDArray[np.float32]) -> Encoded:
             spreads.append(output.float().std(dim=axes))
 
     first = next(m for m in encoder.modules() if isinstance(m, torch.nn.Conv2d | torch.nn.Conv3d))
-    rows, spread = [], []
+    rows: list[NDArray[np.float32]] = []
+    spread: list[NDArray[np.float32]] = []
     widths: tuple[int, ...] = ()
     hooks = [module.register_forward_hook(keep) for module in (first, *encoder.stages)]
     try:

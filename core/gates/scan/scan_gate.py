@@ -67,7 +67,7 @@ class NearestLooks:
     def without(self, scans: NDArray[np.bool_]) -> NearestLooks:
         return NearestLooks({name: rows[~scans] for name, rows in self.rows.items()}, self.groups[~scans])
 
-    def parts(self, asked: Mapping[str, Array]) -> dict[str, Array]:
+    def parts(self, asked: Mapping[str, NDArray[Any]]) -> dict[str, Array]:
         """Part -> (asked,) how far from the references, in the mean distance of these from each other."""
         found = {}
         for part, rows in self.rows.items():
@@ -75,7 +75,7 @@ class NearestLooks:
             found[part] = away / self.among_themselves(part)
         return found
 
-    def nearest(self, asked: Mapping[str, Array]) -> str:
+    def nearest(self, asked: Mapping[str, NDArray[Any]]) -> str:
         """The patient nearest to the first asked scan, each part counted by its mean distance among references."""
         total = sum(
             _distances(asked[part][:1], rows)[0] / self.among_themselves(part) for part, rows in self.rows.items()
@@ -237,7 +237,7 @@ class ScanGate:
     def _score_one(
         self, chosen: Sequence[Volume], match: ScansMatch | None, domain: str, whole: Sequence[Volume]
     ) -> ScanGateResult:
-        asked = {}
+        asked: dict[str, NDArray[Any]] = {}
         for volume in chosen:
             asked |= parts_of({volume.modality: look_at(volume)[None]})
         kinds = [volume.modality for volume in chosen]
