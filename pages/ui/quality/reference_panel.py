@@ -36,8 +36,8 @@ def reference_panel(store: SeenStore, person: str) -> None:
     name = "the one that comes with TwinReview" if now is None else f"“{now.gate}”"
     st.markdown(f"In force: **{plain(name)}**.")
     st.caption(
-        "Mark scans that are usual here, and some that are not, to measure with. A gate fitted to them is compared with "
-        "the one in force before it takes its place."
+        "Mark scans that are usual here, and some that are not, to measure with. A gate fitted to them is compared "
+        "with the one in force before it takes its place."
     )
     if told := session.REFERENCE_TOLD.take():
         st.success(plain(told), icon=":material/check_circle:")
@@ -70,6 +70,7 @@ def _marking(store: SeenStore, person: str, marked: Mapping[str, MarkedSet]) -> 
             index=0 if marked else None,
             accept_new_options=True,
             help=SET_HELP,
+            placeholder="A name",
             key=session.MARK_SET.key(),
         )
         place = where.selectbox(
@@ -77,6 +78,7 @@ def _marking(store: SeenStore, person: str, marked: Mapping[str, MarkedSet]) -> 
             places,
             index=None,
             format_func=lambda one: " · ".join(map(plain, one)),
+            placeholder="Choose a timepoint",
             key=session.MARK_PLACE.key(),
         )
         kinds = [IN_DISTRIBUTION, *exposures(), NOT_MARKED]
