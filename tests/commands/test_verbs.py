@@ -116,6 +116,8 @@ def test_old_and_new_names_do_the_same_to_the_store():
         "mask agreement",
         "mask correction",
         "gate verdicts",
+        "gate record",
+        "gate reference list",
         "growth show",
         "growth forecasts list",
         "timepoint withdrawn",

@@ -70,6 +70,7 @@ def _marking(store: SeenStore, person: str, marked: Mapping[str, MarkedSet]) -> 
             index=0 if marked else None,
             accept_new_options=True,
             help=SET_HELP,
+            placeholder="A name",
             key=session.MARK_SET.key(),
         )
         place = where.selectbox(
@@ -77,6 +78,7 @@ def _marking(store: SeenStore, person: str, marked: Mapping[str, MarkedSet]) -> 
             places,
             index=None,
             format_func=lambda one: " · ".join(map(plain, one)),
+            placeholder="Choose a timepoint",
             key=session.MARK_PLACE.key(),
         )
         kinds = [IN_DISTRIBUTION, *exposures(), NOT_MARKED]
