@@ -16,6 +16,7 @@ from commands import (
     data,
     event,
     gate,
+    gate_reference,
     growth,
     lesion,
     mask,
@@ -54,6 +55,10 @@ def _verbs() -> str:
         for part in GROUPS
     ]
     return "\n\n".join("\n".join(["\b", *lines]) for lines in verbs)
+
+
+#: Modules whose verbs lie within the group of another.
+WITHIN = (gate_reference,)
 
 
 def make_app() -> typer.Typer:

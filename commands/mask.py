@@ -117,7 +117,7 @@ def _decide(
     from dataclasses import asdict
 
     from core.jobs.stages import deciding
-    from core.jobs.stages.mask_gate import fit_if_outdated
+    from core.jobs.stages.rescoring import follow_reference
     from core.remembered.flips import NOT_SHOWN
     from core.review.identity import numbered_id
     from core.twin.edit_preview import Edit
@@ -125,7 +125,7 @@ def _decide(
     which, said = None if lesion is None else numbered_id(lesion), (session.person, reason, comment)
     record = session.store.masks.version(patient, date, version)
     made = deciding.decide(session.store, record, Edit(decision, which), *said)
-    fit_if_outdated(session.store)
+    follow_reference(session.store)
     flips = None if made.told == NOT_SHOWN else [vars(flip) for flip in made.flips]
     return {**asdict(made.decision), "flips": flips}
 
@@ -209,18 +209,18 @@ def mark_lost(
     reason: Annotated[str, typer.Option(metavar="TEXT", help="what became of the file")],
 ) -> object:
     """Marks the file of a mask version as lost."""
-    from core.jobs.stages.mask_gate import fit_if_outdated
+    from core.jobs.stages.rescoring import follow_reference
 
     session.store.losses.mark_lost(patient, date, version, reason, session.person)
-    fit_if_outdated(session.store)
+    follow_reference(session.store)
     return {"version": version, "lost": True}
 
 
 @verb(app, "mark-found", WRITES, example="P1 2025-01-20 2")
 def mark_found(session: Session, patient: Patient, date: Date, version: Version) -> object:
     """Marks the file of a mask version as found again, as it was stored."""
-    from core.jobs.stages.mask_gate import fit_if_outdated
+    from core.jobs.stages.rescoring import follow_reference
 
     session.store.losses.mark_found(patient, date, version, session.person)
-    fit_if_outdated(session.store)
+    follow_reference(session.store)
     return {"version": version, "lost": False}

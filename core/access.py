@@ -23,7 +23,7 @@ _READERS = frozenset({READER, ADJUDICATOR, ADMINISTRATOR})
 _ADJUDICATORS = frozenset({ADJUDICATOR, ADMINISTRATOR})
 _ADMINISTRATORS = frozenset({ADMINISTRATOR})
 _STORE_ALONE = frozenset({SYSTEM})
-_READERS_AND_STORE = _READERS | _STORE_ALONE  # the mask gate is fitted anew without being asked
+_READERS_AND_STORE = _READERS | _STORE_ALONE  # gates are fitted, and score again, without being asked
 
 #: action -> roles that may do it. An action without a line is refused to everybody.
 ACTIONS: Mapping[str, frozenset[str]] = {
@@ -43,8 +43,8 @@ ACTIONS: Mapping[str, frozenset[str]] = {
     "transform.judged": _READERS,
     "mask.lost": _READERS,
     "mask.found": _READERS,
-    "mask.scored": _READERS,
-    "ood.scored": _READERS,
+    "mask.scored": _READERS_AND_STORE,
+    "ood.scored": _READERS_AND_STORE,
     "event.added": _READERS,
     "protocol.set": _READERS,
     "events.imported": _READERS,
@@ -55,7 +55,8 @@ ACTIONS: Mapping[str, frozenset[str]] = {
     "growth.fitted": _READERS,
     "model.used": _READERS,
     "reference_set.added": _READERS_AND_STORE,
-    "vector.added": _READERS,
+    "gate_reference.set": _ADJUDICATORS,  # by what scans are judged from then on
+    "vector.added": _READERS_AND_STORE,
     "reading.set": _ADJUDICATORS,
     "reading.finished": _READERS,
     "job.created": _READERS_AND_STORE,
@@ -87,7 +88,7 @@ ACTIONS: Mapping[str, frozenset[str]] = {
 
 #: Jobs about the installation that everybody sees the end of; others without a patient are their starter's and the
 #: administrators'.
-JOBS_OF_ALL = frozenset({"evaluate_ood", "fit_mask_gate"})
+JOBS_OF_ALL = frozenset({"evaluate_ood", "fit_mask_gate", "rescore"})
 
 
 @dataclass(frozen=True)

@@ -265,10 +265,9 @@ class Prompt:
 
 @dataclass(frozen=True)
 class LesionMeasure:
-    """One lesion in one mask. `lesion_id` is "L" + label: identity across the patient's timepoints. What comes after
-    the centroid is None or () where not measured, as of older masks, whose sidecars have no such keys: see
-    `core.lesions.diameters`, `core.review.scan_measures` and `core.lesions.compartments`. `mean_probability` (0..1) is
-    how sure the network was that made it (`core.engines.probability`); None of what no network made."""
+    """One lesion in one mask. `lesion_id` is "L" + label: identity across the patient's timepoints. Fields after the
+    centroid are None or () where not measured, as of older masks, whose sidecars lack them: `core.lesions.diameters`,
+    `core.review.scan_measures`, `core.lesions.compartments`, `core.engines.probability`."""
 
     label: int
     lesion_id: str
@@ -363,7 +362,9 @@ class MaskRecord:
 class Decision:
     """A named person's verdict on one mask version, or on one lesion of it. Append-only; a change of mind is a new one.
 
-    `lesion_id` is None where it is about the whole version, which alone can be withdrawn.
+    `lesion_id` is None where it is about the whole version, which alone can be withdrawn. `answered` has the doubts of
+    the gates that an acceptance or rejection of the whole version answers, as they stood then: gate, verdict_id,
+    verdict, kinds, reason, stale of each; () where there was none, and in decisions from before they were stored.
     """
 
     decision_id: str
@@ -374,6 +375,7 @@ class Decision:
     comment: str
     created_at: str
     lesion_id: str | None = None
+    answered: tuple[Mapping[str, Any], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ from pages.ui.review.deciding import decision_dialog
 from pages.ui.review.measurement_panel import measurement_panel
 from pages.ui.review.measures_panel import measures_panel
 from pages.ui.review.surface_panel import surface_panel
+from pages.ui.review.verdict_panel import verdict_panel
 from pages.ui.shared import job_panel
 from pages.ui.shared.lost_files import file_panel, file_problem
 from pages.ui.shared.text import plain
@@ -56,7 +57,7 @@ with shell.guarded():
                 review_panel.show_newest_version(patient, timepoint)
                 st.rerun()
         file_panel(store, record, shell.person())
-        if review_panel.gates(store, patient, timepoint, record, shell.person()):
+        if verdict_panel(store, patient, timepoint, record, shell.person()):
             start("score_ood", "Scan gate", {})
         segment, refine, decide = review_panel.tabs(record)
         with segment:

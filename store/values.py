@@ -15,7 +15,8 @@ from collections.abc import Iterable, Mapping, Sequence
 import numpy as np
 
 from core.errors import InputError
-from core.remembered.untyped import Json, JsonDict
+from core.remembered.judgements import JUDGED, JUDGEMENT, Judgement
+from core.remembered.untyped import Json, JsonDict, JsonObject
 from core.types import Prompt
 
 _ID = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,63}")
@@ -52,6 +53,19 @@ def check_one_of(what: str, value: object, known: Iterable[str]) -> str:
     if not isinstance(value, str) or str(value) not in known:
         raise InputError(f"Expected a {what} of {', '.join(known)}, got {str(value)[:80]!r}. Choose one of them.")
     return str(value)
+
+
+def check_judgement(result: JsonObject) -> None:
+    """Refuse a gate's result whose judgement nobody could read; one of before has none. Raises InputError."""
+    if JUDGEMENT not in result:
+        return
+    try:
+        said = Judgement.from_json(result[JUDGEMENT])
+    except (KeyError, TypeError, AttributeError):
+        raise InputError("Expected a judgement with verdict, reason, gate_model and seen. Score it again.") from None
+    check_one_of("judgement of a gate", said.verdict, JUDGED)
+    if not said.reason.strip():
+        raise InputError("Expected a reason for what a gate says, got none. Score it again.")
 
 
 def check_person(value: object) -> str:

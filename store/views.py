@@ -14,6 +14,7 @@ from itertools import groupby
 from operator import itemgetter
 from typing import TypeVar
 
+from core.remembered.judged_versions import DoubtedVersion, JudgedSince
 from core.remembered.links import LesionLink
 from core.remembered.lists import (
     ClosedRow,
@@ -27,8 +28,9 @@ from core.remembered.lists import (
 )
 from core.remembered.rows import Event, MaskVerdict, ScanVerdict
 from core.review.identity import ChangedIds, with_lesion_ids
-from core.types import Decision
+from store import judged
 from store.database.connection import Row
+from store.ledger.stored_values import decision_of
 from store.ledger.writing import LedgerBase, value_of
 from store.records.links import Links
 from store.records.masks import Masks
@@ -39,17 +41,15 @@ from store.records.transforms import Transforms
 from store.records.verdicts import linked_verdict
 
 _WORKLIST = """
-SELECT t.patient_id, t.timepoint, s.result AS scan_result, m.mask_id, m.version, m.method, m.status,
-       d.verdict AS last_verdict, a.result AS mask_result
+SELECT t.patient_id, t.timepoint, m.mask_id, m.mask_sha256, m.version, m.method, m.status,
+       d.verdict AS last_verdict, a.anomaly_id, a.person AS judged_by, a.created_at AS judged_at,
+       a.result AS mask_result
 FROM timepoints t
 LEFT JOIN masks m ON m.patient_id = t.patient_id AND m.timepoint = t.timepoint
-LEFT JOIN (SELECT patient_id, timepoint, result, row_number() OVER (PARTITION BY patient_id, timepoint
-           ORDER BY seq DESC NULLS FIRST) AS newest FROM ood_scores) s
-       ON s.patient_id = t.patient_id AND s.timepoint = t.timepoint AND s.newest = 1
 LEFT JOIN (SELECT mask_id, verdict, row_number() OVER (PARTITION BY mask_id
            ORDER BY seq DESC NULLS FIRST) AS newest FROM decisions WHERE lesion_id IS NULL) d
        ON d.mask_id = m.mask_id AND d.newest = 1
-LEFT JOIN (SELECT mask_id, result, row_number() OVER (PARTITION BY mask_id
+LEFT JOIN (SELECT *, row_number() OVER (PARTITION BY mask_id
            ORDER BY seq DESC NULLS FIRST) AS newest FROM mask_anomalies) a
        ON a.mask_id = m.mask_id AND a.newest = 1
 ORDER BY t.patient_id, t.timepoint, m.version
@@ -69,11 +69,13 @@ ORDER BY m.patient_id, m.timepoint, d.seq
 #: The database itself reads from JSON what a list asks for: in Python ten thousand verdicts take .5 s.
 _QUALITY = """
 SELECT m.mask_id, m.patient_id, m.timepoint, m.version, m.status, a.found.p_value AS p_value,
-       a.found.flagged AS flagged, list_max([x.score for x in a.found.lesions]) AS score, a.result
+       a.found.flagged AS flagged, list_max([x.score for x in a.found.lesions]) AS score, a.result,
+       a.found.judgement.verdict AS verdict
 FROM masks m
 JOIN (SELECT mask_id, result, min(seq) OVER (PARTITION BY mask_id) AS first_seq,
              json_transform(result,
-                 '{"p_value": "DOUBLE", "flagged": "BOOLEAN", "lesions": [{"score": "DOUBLE"}]}') AS found,
+                 '{"p_value": "DOUBLE", "flagged": "BOOLEAN", "lesions": [{"score": "DOUBLE"}],
+                   "judgement": {"verdict": "VARCHAR"}}') AS found,
              row_number() OVER (PARTITION BY mask_id ORDER BY seq DESC NULLS FIRST) AS newest
       FROM mask_anomalies) a ON a.mask_id = m.mask_id AND a.newest = 1
 ORDER BY a.first_seq, m.mask_id
@@ -90,8 +92,9 @@ T = TypeVar("T")
 
 #: Accepted masks, and of those that a person changed the versions that they may be drawn from.
 _MASKS = """
-SELECT m.patient_id, m.mask_id, m.timepoint, m.version, m.parent_version, m.status, m.method, m.reviewer AS author,
-       m.checkpoint_sha256, m.voxels_added, m.voxels_removed, m.scan_sha256, m.volume_mm3, json_transform(m.lesions,
+SELECT m.patient_id, m.mask_id, m.mask_sha256, m.timepoint, m.version, m.parent_version, m.status, m.method,
+       m.reviewer AS author, m.checkpoint_sha256, m.voxels_added, m.voxels_removed, m.scan_sha256, m.volume_mm3,
+       json_transform(m.lesions,
     '[{"lesion_id": "VARCHAR", "label": "INTEGER", "voxels": "BIGINT", "volume_mm3": "DOUBLE",
        "longest_diameter_mm": "DOUBLE", "centroid_mm": ["DOUBLE"], "rejected": "BOOLEAN",
        "short_axis_mm": "DOUBLE", "longest_diameter_3d_mm": "DOUBLE", "slices": "INTEGER",
@@ -119,20 +122,29 @@ SELECT m.patient_id, d.* FROM decisions d JOIN masks m ON m.mask_id = d.mask_id
 WHERE m.status = 'accepted' AND d.verdict = 'accept' AND d.lesion_id IS NULL ORDER BY d.seq
 """
 
-_DOUBTED_MASKS = """
-SELECT * FROM (
+#: Of a verdict that passes what `core.review.doubts` reads of it: in Python ten thousand whole ones take .5 s.
+_BRIEFLY = """
+CASE WHEN json_extract_string(result, '$.judgement.verdict') = 'passes'
+     THEN CAST(json_object('judgement', json_extract(result, '$.judgement'),
+                           'anchor_mask_id', json_extract(result, '$.anchor_mask_id')) AS VARCHAR)
+     ELSE result END AS result
+"""
+
+_MASK_VERDICTS = f"""
+SELECT anomaly_id, mask_id, patient_id, timepoint, version, person, created_at, {_BRIEFLY} FROM (
     SELECT a.*, m.patient_id, m.timepoint, m.version,
            row_number() OVER (PARTITION BY a.mask_id ORDER BY a.seq DESC NULLS FIRST) AS newest
     FROM mask_anomalies a JOIN masks m ON m.mask_id = a.mask_id AND m.status = 'accepted')
-WHERE newest = 1 AND json_extract_string(result, '$.flagged') = 'true'
+WHERE newest = 1 ORDER BY timepoint
 """
 
-_DOUBTED_SCANS = """
-SELECT * FROM (
-    SELECT *, row_number() OVER (PARTITION BY patient_id, timepoint ORDER BY seq DESC NULLS FIRST) AS newest
+#: Of a timepoint's scans, and of those with a mask as their anchor the newest of each.
+_SCAN_VERDICTS = f"""
+SELECT score_id, patient_id, timepoint, person, created_at, {_BRIEFLY} FROM (
+    SELECT *, row_number() OVER (PARTITION BY patient_id, timepoint, json_extract_string(result, '$.anchor_mask_id')
+                                 ORDER BY seq DESC NULLS FIRST) AS newest
     FROM ood_scores)
-WHERE newest = 1 AND (json_extract_string(result, '$.state') IN ('out of distribution', 'doubtful', 'cannot be judged')
-    OR json_extract(result, '$.seen') IS NOT NULL)
+WHERE newest = 1 ORDER BY seq NULLS FIRST
 """
 
 
@@ -155,12 +167,26 @@ class Views:
 
     def worklist(self) -> list[WorklistRow]:
         """Every timepoint with its versions, by patient and timepoint."""
+        scans: dict[tuple[str, str], list[str]] = defaultdict(list)
+        for row in self._db.query("SELECT patient_id, timepoint, sha256 FROM scans ORDER BY seq, scan_id"):
+            scans[row["patient_id"], row["timepoint"]].append(row["sha256"])
+        said: dict[tuple[str, str], list[ScanVerdict]] = defaultdict(list)
+        for row in self._db.query(_SCAN_VERDICTS):
+            said[row["patient_id"], row["timepoint"]].append(value_of(ScanVerdict, row, decoded=["result"]))
         found = []
-        for (patient, day), rows in groupby(self._db.query(_WORKLIST), key=itemgetter("patient_id", "timepoint")):
-            first, *others = rows
-            versions = tuple(_version(row) for row in (first, *others) if row["mask_id"] is not None)
-            found.append(WorklistRow(patient, day, first["scan_result"], versions))
+        for place, rows in groupby(self._db.query(_WORKLIST), key=itemgetter("patient_id", "timepoint")):
+            versions = tuple(_version(row) for row in rows if row["mask_id"] is not None)
+            patient, day = place
+            found.append(WorklistRow(patient, day, tuple(scans[place]), tuple(said[place]), versions))
         return found
+
+    def judged_since(self, mask_id: str | None = None) -> list[JudgedSince]:
+        """Accepted versions about which a gate has spoken, or a scan was added, after they were accepted last."""
+        return judged.judged_since(self._db, mask_id)
+
+    def doubted(self) -> list[DoubtedVersion]:
+        """Versions whose doubts somebody answered, or that a gate may doubt now."""
+        return judged.doubted(self._db)
 
     def decided_beside(self, person: str) -> list[VersionDecision]:
         """Decisions on whole versions of the timepoints of which this person accepted one, in order at each."""
@@ -187,16 +213,16 @@ class Views:
             links[patient_id].append(link)
         transforms, by_hand = self._transforms.by_patient(), self._measurements.of_all()
         protocols = self._protocols.by_patient()
-        scans = self._by_patient(_SCANS, lambda row: _scan(**row))
+        scans = self._by_patient(_SCANS, _scan_of)
         events = self._values(
             "SELECT * FROM events WHERE withdrawn_at IS NULL ORDER BY date, seq, place", Event, "detail"
         )
         dates = self._by_patient(
             "SELECT patient_id, timepoint FROM timepoints ORDER BY timepoint", lambda row: str(row["timepoint"])
         )
-        acceptances = self._values(_ACCEPTANCES, Decision)
-        of_masks = self._values(_DOUBTED_MASKS, MaskVerdict, "result")
-        of_scans = self._values(_DOUBTED_SCANS, ScanVerdict, "result")
+        acceptances = self._by_patient(_ACCEPTANCES, decision_of)
+        of_masks = self._values(_MASK_VERDICTS, MaskVerdict, "result")
+        of_scans = self._values(_SCAN_VERDICTS, ScanVerdict, "result")
         return [
             CohortRow(
                 patient,
@@ -219,10 +245,10 @@ class Views:
         ]
 
     def _by_patient(self, sql: str, made: Callable[[Row], T]) -> dict[str, list[T]]:
-        """What is made of the rows without their patient_id, by that."""
+        """What is made of the rows, by their patient_id."""
         found: dict[str, list[T]] = defaultdict(list)
         for row in self._db.query(sql):
-            found[row.pop("patient_id")].append(made(row))
+            found[row["patient_id"]].append(made(row))
         return found
 
     def _values(self, sql: str, kind: type[T], *decoded: str) -> dict[str, list[T]]:
@@ -235,6 +261,10 @@ class Views:
 
 def _mask(row: Row, ids: ChangedIds) -> CohortMask:
     return CohortMask(**(row if not ids else {**row, "lesions": list(with_lesion_ids(row["lesions"], ids))}))
+
+
+def _scan_of(row: Row) -> CohortScan:
+    return _scan(*(row[name] for name in ("timepoint", "modality", "sequence", "spacing_mm", "sha256", "metadata")))
 
 
 @lru_cache(maxsize=4096)

@@ -17,6 +17,7 @@ from core.review.readers import newest_visible_version
 from core.twin.stored_forecasts import make_and_store_forecast
 from core.types import Grid, LabelMap, MaskRecord, Volume
 from store import Store, open_store
+from tests.store_phantom import ANSWER
 
 SHAPE = (64, 56, 24)
 SPACING = (2.0, 2.0, 3.0)
@@ -79,8 +80,9 @@ def add_child(store: Store, labels: LabelMap, patient: str, day: str, **more: An
 
 
 def accept(store: Store, record: MaskRecord, reviewer: str = "demo") -> None:
-    """As the Review page and the command line do: a decision, and the mask gate is fitted to it."""
-    store.decisions.decide(record.patient_id, record.timepoint, record.version, "accept", reviewer, "good-boundary")
+    """As the Review page and the command line do: a decision, which answers what the gates doubt or have not judged,
+    and the mask gate is fitted to it."""
+    store.decisions.decide(record.patient_id, record.timepoint, record.version, "accept", reviewer, *ANSWER)
     fit_if_outdated(store)
 
 

@@ -12,22 +12,29 @@ from core.errors import StoreError
 from core.remembered.hand_measurements import Drawn, HandMeasurement, Measured
 from core.remembered.identifiers import ScanIdentifiers, SliceIdentifiers
 from core.remembered.incoming import NewMask, NewScan, StoredStudy
+from core.remembered.judgements import DOUBTS, JUDGEMENT, PASSES, UNJUDGED, Judged, Judgement
 from core.remembered.links import NewTransform
 from core.remembered.protocols import ResponseProtocol
+from core.review.decisions import DOUBT_ANSWERED
 from core.types import Grid, LabelMap, LesionMeasure, MaskRecord, Prompt, Scan, Volume
 from store import Store
 
 SHAPE = (12, 10, 8)
 #: More than `core.lesions.sizes.MIN_LESION_MM3`: one voxel is a lesion that a network may find.
 VOXEL_MM3 = 1280.0
-#: What a mask gate without a reference says.
+#: What a mask gate says that has nothing against a mask; the store adds which file it saw.
 JUDGED: dict[str, Any] = {
-    "verdict": "not enough reference masks",
-    "p_value": None,
-    "flagged": None,
-    "n_reference": 0,
+    "verdict": "usual",
+    "p_value": 0.5,
+    "flagged": False,
+    "n_reference": 40,
     "lesions": [],
+    JUDGEMENT: Judgement(PASSES, "It is like the reference.", "mask-1", ()).to_json(),
 }
+#: The reason and comment of who accepts what a gate doubts.
+ANSWER = (DOUBT_ANSWERED, "the border follows the tumour")
+#: The same for a command line.
+ANSWERED = ("--reason", ANSWER[0], "--comment", ANSWER[1])
 DAY1, DAY2, DAY3 = "2020-01-01", "2020-03-01", "2020-05-30"
 
 
@@ -86,7 +93,7 @@ def measures(mask: LabelMap) -> list[LesionMeasure]:
 def add_mask(
     store: Store, first: int, second: int = 0, patient: str = "P1", day: str = DAY1, **changes: Any
 ) -> MaskRecord:
-    """A version that the mask gate has judged, by default the child of the newest one."""
+    """A version that both gates pass, by default the child of the newest one."""
     mask = LabelMap(labels(first, second).array, store.scans.reference_grid(patient, day))
     newest = store.masks.latest(patient, day)
     values: dict[str, Any] = {
@@ -99,7 +106,27 @@ def add_mask(
         "verdict": JUDGED,
         **changes,
     }
-    return store.masks.add(mask, **values)
+    record = store.masks.add(mask, **values)
+    pass_scans(store, patient, day)
+    return record
+
+
+def scan_result(store: Store, patient: str = "P1", day: str = DAY1, verdict: Judged = PASSES) -> dict[str, Any]:
+    """What a scan gate says that looked at every scan that is there."""
+    seen = tuple(scan.sha256 for scan in store.scans.of(patient, day))
+    state = {PASSES: "in distribution", DOUBTS: "out of distribution", UNJUDGED: "cannot be judged"}[verdict]
+    said = Judgement(
+        verdict, f"The scan gate says: {verdict}.", "scan-1", seen, kinds=() if verdict == PASSES else ("appearance",)
+    )
+    return {"state": state, "score": 0.125, "threshold": 0.5, "crops": [0.1, 0.15], JUDGEMENT: said.to_json()}
+
+
+def pass_scans(store: Store, patient: str = "P1", day: str = DAY1) -> None:
+    """The scan gate passes the scans that are there now, where it has not."""
+    newest = [row.result for row in store.verdicts.of_scans(patient, day)][-1:]
+    result = scan_result(store, patient, day)
+    if newest != [result]:
+        store.verdicts.add_scan_verdict(patient, day, result, "demo")
 
 
 def add_study(store: Store, patient: str = "P1", day: str = DAY1, seed: int = 40, **changes: Any) -> StoredStudy:
@@ -162,9 +189,7 @@ def busy_history(store: Store) -> None:
     store.losses.mark_lost("P2", DAY1, 1, "a disk broke", "ann")
     os.rename(store.root / "away", image)
     store.losses.mark_found("P2", DAY1, 1, "demo")
-    store.verdicts.add_scan_verdict(
-        "P1", DAY1, {"state": "in distribution", "score": 0.125, "crops": [0.1, 0.15]}, "demo"
-    )
+    store.verdicts.add_scan_verdict("P1", DAY1, scan_result(store), "demo")
     store.verdicts.add_mask_verdict(second.mask_id, {"verdict": "usual", "p_value": 0.5}, "demo")
     store.events.add("P1", DAY2, "steroids", {"dexamethasone_mg": 4}, "ann")
     store.protocols.set("P1", ResponseProtocol("recist-1.1", DAY1), "ann", "signed at the board")
@@ -174,6 +199,7 @@ def busy_history(store: Store) -> None:
     store.forecasts.add("P1", "L1", "gompertz", {"masks": [second.mask_id], "rate": 0.01}, "demo")
     store.models.add("lite", "ab" * 32, {"licence": "Apache-2.0"}, "demo")
     store.reference_sets.add("mask-gate", {"members": [second.mask_id]}, "demo")
+    store.reference_sets.add("scan-gate-in-force", {"gate": "shipped"}, "ann")
     for lesion in ("L1", "L2"):
         store.vectors.add(second.mask_id, lesion, "P1", [1.0, -2.5, 1e-9], ["a", "b", "c"], "demo")
     store.readings.set_blind("P1", DAY1, True, "ann")

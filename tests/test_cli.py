@@ -22,7 +22,7 @@ from core.remembered.rows import Person
 from core.types import LabelMap
 from store import open_store
 from tests import clinic
-from tests.store_phantom import with_people
+from tests.store_phantom import ANSWER, ANSWERED, with_people
 
 PATIENT, OTHER = "STS_003", "STS_008"
 DATE = "2025-03-01"
@@ -66,7 +66,7 @@ def test_the_whole_job_on_a_real_patient_beside_another_whose_mask_was_drawn_els
     monkeypatch.setenv("TWIN_PERSON", "demo")
     _import_scans(root, capsys, shared_data, OTHER)
     _run(root, capsys, "import-mask", OTHER, DATE, shared_data / "sts" / OTHER / "CT_mask.nii.gz")
-    _run(root, capsys, "accept", OTHER, DATE, 1, "--reason", "agrees")
+    _run(root, capsys, "accept", OTHER, DATE, 1, *ANSWERED)
 
     _import_scans(root, capsys, shared_data, PATIENT)
     proposal = _run(root, capsys, "segment", PATIENT, DATE)
@@ -80,7 +80,7 @@ def test_the_whole_job_on_a_real_patient_beside_another_whose_mask_was_drawn_els
     assert dice(stored == refined["lesion"], truth) > 0.5
 
     _run(root, capsys, "person", "add", "reader-1", "--role", "reader")  # from the second person on no name is assumed
-    decision = _run(root, capsys, "accept", PATIENT, DATE, 2, "--reviewer", "reader-1", "--reason", "corrected")
+    decision = _run(root, capsys, "accept", PATIENT, DATE, 2, "--reviewer", "reader-1", *ANSWERED)
     assert decision["reviewer"] == "reader-1"
     versions = _run(root, capsys, "masks", PATIENT)
     assert [v["status"] for v in versions] == ["superseded", "accepted"]
@@ -135,7 +135,7 @@ def test_readers_and_the_value_of_correction_are_asked_for_by_a_verb(tmp_path, c
             add_version(
                 store, labels, "KIM", clinic.DAYS[0], method="medsam", author=person, parent_version=network.version
             )
-        store.decisions.decide("KIM", clinic.DAYS[0], 2, "accept", "ann", "agrees")
+        store.decisions.decide("KIM", clinic.DAYS[0], 2, "accept", "ann", *ANSWER)
     found = _run(tmp_path, capsys, "agreement", "KIM", clinic.DAYS[0])
     assert found["readers"] == {"ann": 2, "ben": 3}
     assert found["agreement"][-1]["dice"] == pytest.approx(2000 / 2250)
@@ -160,7 +160,7 @@ def test_a_forecast_is_kept_and_judged_by_a_verb(tmp_path, capsys, monkeypatch):
                 clinic.accept(store, record)
     kept = _run(tmp_path, capsys, "keep-forecast", "KIM", "--lesion", "L1", "--weeks", 10, "--reviewer", "ann")
     assert _run(tmp_path, capsys, "keep-forecast", "KIM", "--lesion", "L1", "--weeks", 10) == kept, "not twice"
-    _run(tmp_path, capsys, "accept", "KIM", clinic.DAYS[3], 1, "--reason", "agrees")
+    _run(tmp_path, capsys, "accept", "KIM", clinic.DAYS[3], 1, *ANSWERED)
     for whose in (["KIM"], []):
         found = _run(tmp_path, capsys, "kept-forecasts", *whose)
         (forecast,) = found["forecasts"]
@@ -320,6 +320,7 @@ GIVEN = {
     **dict.fromkeys(("import-mask", "mask import"), "x 2025-01-20 m.nii.gz"),
     **dict.fromkeys(("accept", "reject", "withdraw", "mask accept", "mask reject"), "x 2025-01-20 1 --reason x"),
     **dict.fromkeys(("mask withdraw", "lost", "mask mark-lost"), "x 2025-01-20 1 --reason x"),
+    "gate verdicts": "x 2025-01-20",
     **dict.fromkeys(("anomaly", "similar", "gate score-mask", "mask similar", "mask mark-found"), "x 2025-01-20 1"),
     **dict.fromkeys(("masks", "growth", "keep-forecast", "mask list", "growth show", "growth forecasts keep"), "x"),
     **dict.fromkeys(("timeline", "patient timeline"), "x"),
@@ -335,6 +336,9 @@ GIVEN = {
     **dict.fromkeys(("lesions", "lesion list"), "x"),
     **dict.fromkeys(("link", "lesion link"), "x 2025-01-20 1 1 L1 --reason x"),
     "lesion propose": "x 2025-01-20 1",
+    "gate reference mark": "x 2025-01-20 --set x --as x",
+    "gate reference fit": "--set x",
+    "gate reference use": "x",
     "event add": "x 2025-01-20 relapse",
     "event list": "x",
     **dict.fromkeys(("event correct", "event withdraw"), "x y --reason x"),

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
-KINDS = ("nnunet", "litemedsam", "sam_vit_b", "sam2", "rfdeep")
+KINDS = ("nnunet", "litemedsam", "sam_vit_b", "sam2", "rfdeep", "scan-gate")
 CHECKPOINT = "checkpoint_final.pth"
 #: What an nnU-Net is loaded from beside its checkpoints.
 PLANS, DATASET = "plans.json", "dataset.json"

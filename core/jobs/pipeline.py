@@ -10,7 +10,7 @@ from core.gates.scan import measuring
 from core.jobs.jobs import JobKind
 from core.jobs.mask_import import import_mask
 from core.jobs.scan_import import ScanDetails, import_scan
-from core.jobs.stages import mask_gate, refine, scan_gate, segment, verify
+from core.jobs.stages import mask_gate, refine, rescoring, scan_gate, scan_reference, segment, verify
 
 __all__ = ["KINDS", "ScanDetails", "import_mask", "import_scan"]
 
@@ -22,6 +22,8 @@ KINDS: dict[str, JobKind] = {
         "score_ood", scan_gate.prepare_score_scan, scan_gate.compute_score_scan, scan_gate.record_score_scan
     ),
     mask_gate.KIND.name: mask_gate.KIND,
+    rescoring.KIND.name: rescoring.KIND,
+    scan_reference.KIND.name: scan_reference.KIND,
     "evaluate_ood": JobKind(
         "evaluate_ood",
         measuring.prepare_evaluate_scan_gate,

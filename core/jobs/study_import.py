@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from core.errors import InputError
-from core.gates.mask.verdicts import vectors_of, verdict_on
+from core.gates.mask.verdicts import look_and_judge_unstored
 from core.imaging.masks.drawn import MaskOnGrid
 from core.imaging.reading_apart import ReadScan, read_mask, read_scan
 from core.imaging.reference_scan import reference_of
@@ -221,10 +221,9 @@ def _incoming(
     here = [(reference, ""), *((scan, "") for scan in scans if scan is not reference)]
     proposed = propose(mask.labels, here, prepare_links(store, patient_id, day, visible))
     links = tuple(_without_transform(link, proposed) for link in proposed.links)
-    vectors = tuple(vectors_of(mask.labels))
-    verdict = verdict_on(store, vectors, patient_id)
+    vectors, verdict = look_and_judge_unstored(store, mask.labels, patient_id, day, person, links, scans)
     prompts = (import_prompt(mask, links),)
-    return NewMask(mask.labels, tuple(measure(mask.labels)), vectors, verdict, prompts=prompts, links=links)
+    return NewMask(mask.labels, tuple(measure(mask.labels)), tuple(vectors), verdict, prompts=prompts, links=links)
 
 
 def _without_transform(link: LinkProposal, proposed: Proposed) -> LinkProposal:

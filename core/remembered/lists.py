@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, cast
 
 from core.remembered.hand_measurements import HandMeasurement
+from core.remembered.judged_versions import JudgedSource
+from core.remembered.judgements import DOUBTS, JUDGEMENT, PASSES, UNJUDGED, Judged
 from core.remembered.links import LesionLink, StoredTransform
 from core.remembered.protocols import StoredProtocol
 from core.remembered.rows import Event, MaskVerdict, ScanVerdict
@@ -21,20 +23,31 @@ class WorklistVersion:
 
     Args:
         last_verdict: the newest decision on the whole version: accept, reject or withdraw; None without any.
-        mask_result: the mask gate's newest verdict as JSON; None where it was not scored.
+        anomaly_id, judged_by, judged_at, mask_result: the mask gate's newest verdict, the last as JSON; None where it
+            was not scored.
     """
 
+    patient_id: str
+    timepoint: str
     mask_id: str
+    mask_sha256: str
     version: int
     method: str
     status: str
     last_verdict: str | None
-    mask_result: str | None
+    anomaly_id: str | None = None
+    judged_by: str | None = None
+    judged_at: str | None = None
+    mask_result: str | None = None
 
     @property
-    def mask_verdict(self) -> JsonObject | None:
-        """The mask gate's verdict: flagged, p_value and more."""
-        return None if self.mask_result is None else json.loads(self.mask_result)
+    def mask_verdict(self) -> MaskVerdict | None:
+        """The mask gate's verdict; None where it was not scored."""
+        if self.anomaly_id is None or self.mask_result is None:
+            return None
+        place = (self.patient_id, self.timepoint, self.version)
+        said = (json.loads(self.mask_result), self.judged_by or "", self.judged_at or "")
+        return MaskVerdict(self.anomaly_id, self.mask_id, *place, *said)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,19 +55,16 @@ class WorklistRow:
     """One timepoint.
 
     Args:
-        scan_result: the scan gate's newest verdict as JSON; None where it was not scored.
+        scan_sha256s: of its scans' files. scan_verdicts: the scan gate's newest one, and of those with a mask as their
+            anchor the newest of each mask, oldest first; () where it was not scored.
         versions: its mask versions, ascending.
     """
 
     patient_id: str
     timepoint: str
-    scan_result: str | None
+    scan_sha256s: tuple[str, ...]
+    scan_verdicts: tuple[ScanVerdict, ...]
     versions: tuple[WorklistVersion, ...]
-
-    @property
-    def scan_verdict(self) -> JsonObject | None:
-        """The scan gate's verdict: state, score, threshold and more."""
-        return None if self.scan_result is None else json.loads(self.scan_result)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +77,7 @@ class QualityRow:
         flagged: whether the shape is unusual; None where that cannot be judged.
         score: distance of its oddest lesion, in spreads; None where none could be measured.
         result: the whole verdict as JSON.
+        verdict: of its judgement; None in rows from before there were judgements.
     """
 
     mask_id: str
@@ -78,6 +89,20 @@ class QualityRow:
     flagged: bool | None
     score: float | None
     result: str
+    verdict: str | None = None
+
+    @property
+    def judged(self) -> Judged:
+        """Whether it passes."""
+        if self.verdict is not None:
+            return cast(Judged, self.verdict)
+        return UNJUDGED if self.flagged is None else DOUBTS if self.flagged else PASSES
+
+    @property
+    def reason(self) -> str:
+        """In sentences; "" in rows from before there were judgements."""
+        judgement = json.loads(self.result).get(JUDGEMENT)
+        return str(judgement["reason"]) if judgement else ""
 
     @property
     def name(self) -> str:
@@ -106,13 +131,15 @@ class CohortMask:
     """A mask version, as far as a curve and its changes need it: a `core.twin.measured_visits.TracedMask`.
 
     Args:
-        author: who made it. scan_sha256: the scan whose grid it is of.
+        author: who made it. scan_sha256: the scan whose grid it is of. mask_sha256: of its file.
         lesions: lesion_id, label, voxels, volume_mm3, longest_diameter_mm, centroid_mm, rejected (None where it is
             not), short_axis_mm, longest_diameter_3d_mm, slices, intensities and compartments (None where not measured;
             of the last two what a timeline reads) of each.
     """
 
+    patient_id: str
     mask_id: str
+    mask_sha256: str
     timepoint: str
     version: int
     parent_version: int | None
@@ -154,8 +181,8 @@ class CohortRow:
         events: by date.
         mask_problems: mask id -> why its file is not read.
         acceptances: decisions that accepted the accepted masks, oldest first.
-        mask_verdicts, scan_verdicts: the newest of each accepted mask and each timepoint, where they are a doubt or
-            may be one (a scan's that names the images it saw).
+        mask_verdicts, scan_verdicts: the newest of each accepted mask and each timepoint (of those with a mask as their
+            anchor the newest of each mask), oldest first; of one that passes what `core.review.doubts` reads alone.
         links: of the accepted masks, as they stand now. transforms: between the patient's scans.
         by_hand: measurements that were kept and stand.
         protocol: by what the response is told, the patient's own or the data set's; None: nobody set one.
@@ -194,7 +221,7 @@ class VersionDecision:
     created_at: str
 
 
-class ViewSource(Protocol):
+class ViewSource(JudgedSource, Protocol):
     """The lists."""
 
     def worklist(self) -> list[WorklistRow]: ...

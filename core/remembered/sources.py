@@ -16,6 +16,7 @@ from core.remembered.event_sources import EventSource as EventSource
 from core.remembered.flips import Flip
 from core.remembered.identifiers import MaskOrigin, ScanIdentifiers
 from core.remembered.incoming import NewMask, NewScan, StoredStudy
+from core.remembered.judgements import GateVerdict
 from core.remembered.links import LinkChange, LinkProposal
 from core.remembered.rows import (
     FinishedReading,
@@ -160,7 +161,7 @@ class DecisionSource(Protocol):
     def of(self, patient_id: str, timepoint: str | None = None) -> list[Decision]: ...
     def to_affirm(self) -> dict[str, str]: ...
     def why_not_accept(
-        self, record: MaskRecord, reviewer: str, comment: str = "", lesion_id: str | None = None
+        self, record: MaskRecord, reviewer: str, comment: str = "", lesion_id: str | None = None, reason: str = ""
     ) -> str: ...
     def decide(
         self,
@@ -196,6 +197,7 @@ class VerdictSource(Protocol):
     ) -> list[MaskVerdict]: ...
     def add_scan_verdict(self, patient_id: str, timepoint: str, result: Mapping[str, Any], person: str) -> str: ...
     def add_mask_verdict(self, mask_id: str, result: Mapping[str, Any], person: str) -> str: ...
+    def standing(self, record: MaskRecord) -> tuple[GateVerdict, GateVerdict]: ...
 
 
 class VectorSource(Protocol):

@@ -7,7 +7,12 @@ from typing import Literal, get_args
 
 #: What the mask gate says of a mask, and the scan gate of a timepoint's scans.
 MaskGateVerdict = Literal[
-    "usual", "unusual", "not enough reference masks", "the mask gate is not fitted yet", "empty mask"
+    "usual",
+    "unusual",
+    "not enough reference masks",
+    "the mask gate is not fitted yet",
+    "empty mask",
+    "cannot be judged",
 ]
 MASK_GATE_VERDICTS: tuple[MaskGateVerdict, ...] = get_args(MaskGateVerdict)
 #: It cannot be judged: too few masks to compare with, or no gate yet.
@@ -20,6 +25,8 @@ OUT_OF_DISTRIBUTION: ScanGateState = "out of distribution"
 #: little of the other.
 DOUBTFUL: ScanGateState = "doubtful"
 CANNOT_BE_JUDGED: ScanGateState = "cannot be judged"
+#: The mask gate failed over a mask.
+MASK_NOT_JUDGED: MaskGateVerdict = "cannot be judged"
 #: The states that are a doubt.
 DOUBTED_STATES: tuple[ScanGateState, ...] = (OUT_OF_DISTRIBUTION, DOUBTFUL, CANNOT_BE_JUDGED)
 
@@ -69,3 +76,8 @@ class EventKind(StrEnum):
 
 #: Kinds that only older rows have: nothing new is entered as one of them.
 OLD_EVENT_KINDS = (EventKind.TREATMENT_START, EventKind.TREATMENT_STOP)
+
+
+#: Kinds of reference set by which the scan gate judges: what was marked, what was fitted to it, and which is in force.
+MARKED_SCANS, FITTED_SCAN_GATE, SCAN_GATE_IN_FORCE = "scan-gate-reference", "scan-gate", "scan-gate-in-force"
+SCAN_GATE_SETS = frozenset({MARKED_SCANS, FITTED_SCAN_GATE, SCAN_GATE_IN_FORCE})

@@ -7,17 +7,22 @@ sidecar alone tells what may enter a curve. Voxels never change. Pure values: th
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterable, Sequence
 
 from core.errors import InputError, StoreError
+from core.remembered.judgements import UNJUDGED, GateVerdict
 from core.remembered.sources import MeasuredMask
 from core.remembered.untyped import JsonDict, JsonObject
+from core.review.doubts import doubts_among
 from core.types import Decision, MaskRecord, MaskStatus
 
 VERDICTS = ("accept", "reject", "withdraw")
 REJECTED = "rejected"
-#: Characters of the comment on a mask without a lesion, at least: where the tumour went.
+#: Characters of the comment on a mask without a lesion, and of one that answers doubts, at least.
 LEAST_COMMENT = 3
+#: The one reason for which a version is accepted while a gate doubts it, and what it says.
+DOUBT_ANSWERED, DOUBT_ANSWERED_WORDS = "doubt-answered", "Looked at, fine because …"
 
 
 def rejected_lesion_ids(record: MeasuredMask) -> frozenset[str]:
@@ -52,7 +57,9 @@ def withdrawn_mask_ids(decisions: Iterable[Decision]) -> frozenset[str]:
     return frozenset(mask_id for mask_id, verdict in newest.items() if verdict == "withdraw")
 
 
-def check_decision(record: MaskRecord, verdict: str, lesion_id: str | None, earlier: str | None = None) -> None:
+def check_decision(
+    record: MaskRecord, verdict: str, lesion_id: str | None, earlier: str | None = None, doubted_since: bool = False
+) -> None:
     """Refuses a decision that makes no sense; nothing is returned where it is allowed.
 
     Args:
@@ -60,6 +67,8 @@ def check_decision(record: MaskRecord, verdict: str, lesion_id: str | None, earl
         verdict: "accept", "reject" or "withdraw".
         lesion_id: the lesion that it is about; None for the whole version.
         earlier: the newest verdict on that lesion of that version; None where there is none.
+        doubted_since: whether a gate doubts an accepted version in a way that nobody has answered
+            (`core.review.doubted_since`): then it is affirmed by accepting it again.
 
     Raises:
         InputError: for another verdict, or one that a lesion cannot have.
@@ -74,7 +83,7 @@ def check_decision(record: MaskRecord, verdict: str, lesion_id: str | None, earl
         _check_lesion(record, name, verdict, lesion_id, earlier)
     elif verdict == "withdraw" and record.status != "accepted":
         raise StoreError(f"{name} is {record.status}, not accepted: there is nothing to withdraw.")
-    elif verdict == "accept" and record.status == "accepted":
+    elif verdict == "accept" and record.status == "accepted" and not doubted_since:
         raise StoreError(f"{name} is the accepted one already. Nothing was changed.")
     elif verdict == "accept" and record.lesions and not counted_lesions(record):
         raise StoreError(
@@ -101,6 +110,67 @@ def why_a_word_is_needed(record: MeasuredMask, accepted: Iterable[MeasuredMask],
         f"Version {record.version} on {record.timepoint} has no lesion, and this patient's accepted mask of {had[-1]} "
         "has. Say in the comment where the tumour went."
     )
+
+
+def doubts_answered(verdicts: Iterable[GateVerdict]) -> list[JsonDict]:
+    """The doubts that a decision on a whole version answers, as they are stored with it (`Decision.answered`)."""
+    return [
+        {
+            "gate": doubt.gate,
+            "verdict_id": doubt.verdict_id,
+            "verdict": doubt.judgement.verdict,
+            "kinds": list(doubt.judgement.kinds),
+            "reason": doubt.judgement.reason,
+            "stale": doubt.stale,
+        }
+        for doubt in doubts_among(verdicts)
+    ]
+
+
+def why_doubts_stand(record: MaskRecord, verdicts: Iterable[GateVerdict], reason: str, comment: str) -> str:
+    """Why a version cannot be accepted as the gates see it: their doubts, and the ways out; "" where it can.
+
+    Args:
+        verdicts: the gates' verdicts on it as things are now. reason, comment: with which it would be accepted.
+    """
+    doubts = doubts_among(verdicts)
+    if not doubts:
+        return ""
+    if reason == DOUBT_ANSWERED:
+        if is_own_comment(comment, doubts):
+            return ""
+        way_out = f"Say in the comment, in your own words and in at least {LEAST_COMMENT} characters, why it is fine."
+    else:
+        way_out = (
+            f'Or look at it: what is fine all the same is accepted with the reason "{DOUBT_ANSWERED}" and a comment '
+            "that says why, in your own words."
+        )
+    said = " ".join(doubt.words for doubt in doubts)
+    place = f"{record.patient_id} {record.timepoint}"
+    scoring = {"scan": f"gate score-scan {place}", "mask": f"gate score-mask {place} {record.version}"}
+    again = [d.gate for d in doubts if d.stale or d.judgement.verdict == UNJUDGED]
+    score = f"Score it: {' and '.join(f'`python cli.py {scoring[gate]}`' for gate in again)}. " if again else ""
+    name = f"Version {record.version} of {record.patient_id} on {record.timepoint}"
+    return f"{name} cannot be accepted while a gate's doubt stands. {said} {score}{way_out}"
+
+
+def is_own_comment(comment: str, doubts: Iterable[GateVerdict]) -> bool:
+    """Whether a comment says something that neither the gates nor the reason said: at least `LEAST_COMMENT`
+    characters besides blanks, and a sentence that is none of theirs."""
+    if len("".join(comment.split())) < LEAST_COMMENT:
+        return False
+    given = {DOUBT_ANSWERED, DOUBT_ANSWERED_WORDS, *(text for doubt in doubts for text in (doubt.words, doubt.gate))}
+    theirs = {part for text in given for part in (_plain_words(text), *_sentences(text))}
+    return _plain_words(comment) not in theirs and not set(_sentences(comment)) <= theirs
+
+
+def _sentences(text: str) -> list[str]:
+    return [words for part in re.split(r"[.:;!?…\n]+", text) if (words := _plain_words(part))]
+
+
+def _plain_words(text: str) -> str:
+    """Its letters and digits in small letters, one blank between words: what is compared."""
+    return " ".join(re.findall(r"\w+", text.casefold()))
 
 
 def _check_lesion(record: MaskRecord, name: str, verdict: str, lesion_id: str, earlier: str | None) -> None:
@@ -139,8 +209,9 @@ def statuses_after(
 ) -> tuple[dict[str, MaskStatus], int | None]:
     """What the versions of a timepoint are once an allowed decision is made.
 
-    Accept: this one is accepted; the accepted one before it and all proposed ones are superseded. Reject: it is
-    rejected. Withdraw: it is proposed again; what its acceptance superseded stays so. On a lesion: no status changes.
+    Accept: this one is accepted; the accepted one before it and all proposed ones are superseded; of one that is
+    accepted already, and affirmed, nothing is. Reject: it is rejected. Withdraw: it is proposed again; what its
+    acceptance superseded stays so. On a lesion: no status changes.
 
     Args:
         record: the version that is decided on.
@@ -152,6 +223,8 @@ def statuses_after(
     """
     if lesion_id is not None:
         statuses: dict[str, MaskStatus] = {record.mask_id: record.status}
+    elif verdict == "accept" and record.status == "accepted":
+        statuses = {record.mask_id: "accepted"}
     elif verdict == "accept":
         others = [v for v in versions if v.mask_id != record.mask_id and v.status in ("proposed", "accepted")]
         statuses = {record.mask_id: "accepted", **{v.mask_id: "superseded" for v in others}}

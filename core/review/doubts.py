@@ -5,11 +5,11 @@ lists and exports share.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
+from typing import Protocol
 
 from core.remembered.judgements import DOUBTS, JUDGEMENT, PASSES, UNJUDGED, GateVerdict, Judged, Judgement
 from core.remembered.rows import MaskVerdict, ScanVerdict
 from core.remembered.vocabulary import DOUBTFUL, OUT_OF_DISTRIBUTION
-from core.types import MaskRecord
 
 #: Where the scan gate's result says whose mask was its anchor; a verdict without is of the timepoint's scans.
 ANCHOR = "anchor_mask_id"
@@ -17,8 +17,21 @@ _NO_SCAN_VERDICT = "It has not judged these scans. Press Score the scans on Revi
 _NO_MASK_VERDICT = "It has not judged this mask. Press Score the mask on Review, or run `gate score-mask`."
 
 
+class JudgedMask(Protocol):
+    """A mask version, as far as it matters which verdicts are about it."""
+
+    @property
+    def patient_id(self) -> str: ...
+    @property
+    def timepoint(self) -> str: ...
+    @property
+    def mask_id(self) -> str: ...
+    @property
+    def mask_sha256(self) -> str: ...
+
+
 def gate_verdicts(
-    record: MaskRecord, scan_sha256s: Collection[str], of_scans: Iterable[ScanVerdict], of_masks: Iterable[MaskVerdict]
+    record: JudgedMask, scan_sha256s: Collection[str], of_scans: Iterable[ScanVerdict], of_masks: Iterable[MaskVerdict]
 ) -> tuple[GateVerdict, GateVerdict]:
     """The scan gate's and the mask gate's verdict on a version.
 
@@ -27,16 +40,23 @@ def gate_verdicts(
         of_scans, of_masks: stored verdicts on its timepoint and on itself, oldest first; others are passed over.
     """
     place = (record.patient_id, record.timepoint)
+    masks = [one for one in of_masks if one.mask_id == record.mask_id]
+    return (
+        scan_gate_verdict(place, scan_sha256s, of_scans, record.mask_id),
+        _mask(masks[-1] if masks else None, record),
+    )
+
+
+def scan_gate_verdict(
+    place: tuple[str, str], scan_sha256s: Collection[str], of_scans: Iterable[ScanVerdict], mask_id: str | None = None
+) -> GateVerdict:
+    """The scan gate's verdict on a patient's timepoint, as far as it is of the scans alone or of that mask."""
     scans = [
         one
         for one in of_scans
-        if (one.patient_id, one.timepoint) == place and one.result.get(ANCHOR) in (None, record.mask_id)
+        if (one.patient_id, one.timepoint) == place and one.result.get(ANCHOR) in (None, mask_id)
     ]
-    masks = [one for one in of_masks if one.mask_id == record.mask_id]
-    return (
-        _scan(scans[-1] if scans else None, scan_sha256s),
-        _mask(masks[-1] if masks else None, record),
-    )
+    return _scan(scans[-1] if scans else None, scan_sha256s)
 
 
 def doubts_among(verdicts: Iterable[GateVerdict]) -> tuple[GateVerdict, ...]:
@@ -52,7 +72,7 @@ def _scan(newest: ScanVerdict | None, scan_sha256s: Collection[str]) -> GateVerd
     return GateVerdict("scan", judgement, stale, newest.score_id, newest.created_at)
 
 
-def _mask(newest: MaskVerdict | None, record: MaskRecord) -> GateVerdict:
+def _mask(newest: MaskVerdict | None, record: JudgedMask) -> GateVerdict:
     if newest is None:
         return GateVerdict("mask", Judgement(UNJUDGED, _NO_MASK_VERDICT, "", ()))
     judgement = mask_judgement(newest, record.mask_sha256)

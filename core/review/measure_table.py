@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
+from core.remembered.judgements import GateVerdict
 from core.remembered.untyped import JsonDict, JsonObject, TableRow
+from core.review.doubts import doubts_among
 from core.review.scan_measures import ScanMeasure, VersionMeasures
 from core.types import MM3_PER_ML, MaskRecord
 
@@ -109,8 +111,8 @@ def not_known(record: MaskRecord, measures: VersionMeasures) -> list[str]:
     ]
 
 
-def csv_rows(record: MaskRecord, measures: VersionMeasures) -> list[TableRow]:
-    """The table with what it is of, as a file has to say it."""
+def csv_rows(record: MaskRecord, measures: VersionMeasures, verdicts: Sequence[GateVerdict] = ()) -> list[TableRow]:
+    """The table with what it is of and what the gates say of it, as a file has to say it."""
     about: TableRow = {
         "Patient": record.patient_id,
         "Timepoint": record.timepoint,
@@ -119,4 +121,5 @@ def csv_rows(record: MaskRecord, measures: VersionMeasures) -> list[TableRow]:
         "Mask SHA-256": record.mask_sha256,
     }
     said = " ".join(not_known(record, measures))
-    return [{**about, **row, "Not known": said} for row in measure_rows(record, measures)]
+    doubts = " ".join(verdict.words for verdict in doubts_among(verdicts))
+    return [{**about, **row, "Doubts": doubts, "Not known": said} for row in measure_rows(record, measures)]

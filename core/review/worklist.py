@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from core.remembered.lists import HasViews, WorklistRow
+from core.remembered.judgements import GateVerdict
+from core.remembered.lists import HasViews, WorklistRow, WorklistVersion
 from core.remembered.sources import HasDecisions, HasMasks, HasScans
-from core.remembered.vocabulary import DOUBTED_STATES, OUT_OF_DISTRIBUTION
+from core.review.doubted_since import new_doubts
+from core.review.doubts import gate_verdicts, scan_gate_verdict
 
 
 class WorklistStore(HasViews, HasScans, HasMasks, HasDecisions, Protocol):
@@ -39,13 +41,15 @@ def work_items(store: WorklistStore) -> list[WorkItem]:
     """Everything that waits for a person, the most urgent first, then by patient and date; [] when all is done.
 
     A timepoint whose mask is accepted is done, whatever a gate said: a named person has decided. Not so where the file
-    of that mask, or of a scan, is lost, altered or missing: the decision was about another file than is there now.
+    of that mask, or of a scan, is lost, altered or missing: the decision was about another file than is there now. Nor
+    where a gate has come to doubt it since: that doubt nobody has answered (`core.review.doubted_since`).
     """
     scan_files, files, to_affirm = store.scans.problems(), store.masks.problems(), store.decisions.to_affirm()
+    since = {version.mask_id: doubts for version in store.views.judged_since() if (doubts := new_doubts(version))}
     items = []
     for row in store.views.worklist():
         altered = [f"scan {what}" for what in scan_files.get((row.patient_id, row.timepoint), [])]
-        item = _file_item(row, altered, files)
+        item = _file_item(row, altered, files) or _doubted_item(row, since)
         if item is None:
             item = _item(row, [*altered, *_scan_doubts(row), *_unproven(row, to_affirm)], files)
         if item is not None:
@@ -74,15 +78,22 @@ def _item(row: WorklistRow, doubts: list[str], files: Mapping[str, str]) -> Work
     readable = [record for record in open_versions if record.mask_id not in files]
     newest = (readable or open_versions)[-1]
     doubts = [*doubts, *(f"version {r.version}: {files[r.mask_id]}" for r in open_versions if r.mask_id in files)]
-    shape = newest.mask_verdict
-    if shape is None:
-        doubts.append("mask gate: cannot be judged, as it was not scored")
-    elif shape["flagged"]:
-        doubts.append(f"mask gate: unusual shape (p = {shape['p_value']:.3f})")
+    if (of_mask := _mask_verdict(row, newest)).is_doubt:
+        doubts.append(_said(of_mask))
     again = ": its acceptance was withdrawn" if newest.last_verdict == "withdraw" else ""
     reason = "; ".join([*doubts, f"version {newest.version} ({newest.method}) is proposed{again}"])
     urgency = 0 if doubts else 1
     return WorkItem(urgency, row.patient_id, row.timepoint, newest.version, "Accept or reject", reason)
+
+
+def _doubted_item(row: WorklistRow, since: Mapping[str, Sequence[GateVerdict]]) -> WorkItem | None:
+    """A timepoint that was decided, and whose accepted version a gate has come to doubt; else None."""
+    accepted = next((record for record in row.versions if record.mask_id in since), None)
+    if accepted is None:
+        return None
+    said = " ".join(doubt.words for doubt in since[accepted.mask_id])
+    reason = f"version {accepted.version} is accepted, and doubted since: {said}"
+    return WorkItem(0, row.patient_id, row.timepoint, accepted.version, "Affirm or withdraw", reason)
 
 
 def _unproven(row: WorklistRow, to_affirm: Mapping[str, str]) -> list[str]:
@@ -95,16 +106,23 @@ def _unproven(row: WorklistRow, to_affirm: Mapping[str, str]) -> list[str]:
 
 
 def _scan_doubts(row: WorklistRow) -> list[str]:
-    scan = row.scan_verdict
-    if scan is None or scan["state"] not in DOUBTED_STATES:
-        return []
-    said = []
-    if scan["state"] == OUT_OF_DISTRIBUTION:
-        said.append(f"out of distribution ({scan['score']:.2f}, threshold {scan['threshold']:.2f})")
-        said += scan.get("doubts") or []
-    else:
-        said.append(f"{scan['state']}: {' '.join(scan.get('doubts') or [scan.get('note') or 'no reason was stored'])}")
-    return [f"scan gate: {words.rstrip('.')}" for words in said]
+    """What the scan gate says against the scans as they are now; that it was not asked is none before there is a
+    mask."""
+    newest = next((record for record in reversed(row.versions) if record.status == "proposed"), None)
+    place = (row.patient_id, row.timepoint)
+    said = scan_gate_verdict(place, row.scan_sha256s, row.scan_verdicts, newest.mask_id if newest else None)
+    not_asked = newest is None and said.verdict_id is None
+    return [_said(said)] if said.is_doubt and not not_asked else []
+
+
+def _mask_verdict(row: WorklistRow, version: WorklistVersion) -> GateVerdict:
+    said = version.mask_verdict
+    return gate_verdicts(version, row.scan_sha256s, (), () if said is None else (said,))[1]
+
+
+def _said(verdict: GateVerdict) -> str:
+    """A doubt as the list tells it: "scan gate: doubtful. The scan …", without the last full stop."""
+    return f"{verdict.words[:1].lower()}{verdict.words[1:]}".rstrip(".")
 
 
 def _file_item(row: WorklistRow, altered_scans: list[str], files: Mapping[str, str]) -> WorkItem | None:

@@ -19,6 +19,8 @@ from core.jobs.stages.linking import propose_for
 from core.jobs.stages.mask_gate import fit_if_outdated
 from core.remembered.sources import HasForecasts, HasJobs
 from core.remembered.vocabulary import MaskMethod
+from core.review.decisions import DOUBT_ANSWERED
+from core.review.doubts import doubts_among
 from core.review.events import checked_event
 from core.review.readers import newest_visible_version, visible_masks
 from core.simulation.demo_stories import DEMO, REAL
@@ -113,7 +115,8 @@ def write_phantom(folder: Path) -> dict[str, Any]:
 
 
 def _add(store: DemoStore, timepoint: DemoTimepoint) -> None:
-    """One timepoint: scans, the gate's verdict on them, the network's proposal, and what the demo reviewer did."""
+    """One timepoint: scans, the network's proposal, the gate's verdict on them, and what the demo reviewer did; what of
+    it is there already is left."""
     patient, date = timepoint.patient_id, timepoint.date
     scans = store.scans.of(patient, date) if date in store.patients.timepoints(patient) else []
     for volume in (timepoint.scan.ct, timepoint.scan.pet):
@@ -126,21 +129,20 @@ def _add(store: DemoStore, timepoint: DemoTimepoint) -> None:
                 person=PERSON,
                 metadata=timepoint.metadata,
             )
-    if store.verdicts.of_scans(patient, date):
-        return
     request = {"patient_id": patient, "timepoint": date}
     if timepoint.fate != "arrived" and not store.masks.of(patient, date):
         for event in timepoint.events:
             checked = checked_event(event.kind, event.date, event.detail)
             store.events.add(patient, checked.date, checked.kind, checked.detail, PERSON)
-        _decide(store, timepoint, request)
-    # Scored last, so that a score marks the timepoint as complete.
-    run_inline(store, KINDS["score_ood"], request, PERSON)
+        _propose(store, timepoint, request)
+    if not store.verdicts.of_scans(patient, date):
+        run_inline(store, KINDS["score_ood"], request, PERSON)
+    if timepoint.fate in DECIDED and not store.decisions.of(patient, date):
+        _accept(store, patient, date)
 
 
-def _decide(store: DemoStore, timepoint: DemoTimepoint, request: dict[str, Any]) -> None:
-    """The network's proposal, the mask that was handed in where there is one, the demo reviewer's decision, and the
-    forecast that is then kept to be judged at the next visit."""
+def _propose(store: DemoStore, timepoint: DemoTimepoint, request: dict[str, Any]) -> None:
+    """The network's proposal, and the mask that was handed in where there is one."""
     patient, date = timepoint.patient_id, timepoint.date
     run_inline(store, KINDS["segment"], request, PERSON)
     right = timepoint.fate == "correct" and not _newest(store, patient, date).lesions
@@ -157,10 +159,16 @@ def _decide(store: DemoStore, timepoint: DemoTimepoint, request: dict[str, Any])
             parent_version=parent,
             links=propose_for(store, timepoint.mask, patient, date, visible, PERSON),
         )
-    if timepoint.fate in DECIDED:
-        newest = _newest(store, patient, date)
-        decide(store, newest, Edit("accept"), PERSON, "demo", "Decided by the demo, read by nobody.")
-        try_store_forecast(store, patient, TOTAL_LESION_ID, FORECAST_WEEKS, PERSON)
+
+
+def _accept(store: DemoStore, patient: str, date: str) -> None:
+    """The demo reviewer's decision, which answers what the gates doubt, and the forecast that is then kept to be judged
+    at the next visit."""
+    newest = _newest(store, patient, date)
+    doubts = doubts_among(store.verdicts.standing(newest))
+    reason = DOUBT_ANSWERED if doubts else "demo"
+    decide(store, newest, Edit("accept"), PERSON, reason, "Decided by the demo, read by nobody.")
+    try_store_forecast(store, patient, TOTAL_LESION_ID, FORECAST_WEEKS, PERSON)
 
 
 def _newest(store: DemoStore, patient_id: str, timepoint: str) -> MaskRecord:

@@ -21,9 +21,8 @@ from core.types import Decision, Grid
 class CohortRecords:
     """What the store would answer about each patient, from rows that are there already.
 
-    Of masks it knows the accepted ones and what they were drawn from, of verdicts those that are a doubt, and of
-    decisions those that accepted; so a timeline made of it does not say why a timepoint has no accepted mask,
-    nor which gate has not judged one.
+    Of masks it knows the accepted ones and what they were drawn from, of verdicts the newest, and of decisions those
+    that accepted; so a timeline made of it does not say why a timepoint has no accepted mask.
 
     Args:
         grids: reads where a scan lies, one header at a time, for the few lesions of which no link says what became of

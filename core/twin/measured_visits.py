@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from core.remembered.rows import MaskVerdict, ScanVerdict
 from core.remembered.sources import MeasuredMask, TimepointSource
 from core.remembered.untyped import JsonObject
-from core.remembered.vocabulary import DOUBTED_STATES, NO_MASK_GATE, NOT_ENOUGH_MASKS, MaskMethod
+from core.remembered.vocabulary import MaskMethod
 from core.review.decisions import counted_lesions
+from core.review.doubt_words import SaidOfMask, said_of_mask
+from core.review.doubts import gate_verdicts
 from core.twin.measured_end import MeasuredEnd
 from core.types import TOTAL_LESION_ID, Decision
 
@@ -21,6 +23,10 @@ _EDITS = (MaskMethod.MANUAL, MaskMethod.MEDSAM_MANUAL)
 class TracedMask(MeasuredMask, Protocol):
     """A mask version with what it was made from; `MaskRecord` has it and more."""
 
+    @property
+    def patient_id(self) -> str: ...
+    @property
+    def mask_sha256(self) -> str: ...
     @property
     def parent_version(self) -> int | None: ...
     @property
@@ -103,19 +109,16 @@ class MeasuredVisit:
         record: the mask; versions: of its timepoint, itself among them.
         scan: on whose grid it lies.
         accepted_by: who accepted it; None: not known.
-        doubts: standing doubts of the gates on the scan and on the whole mask, in words.
-        lesion_doubts: lesion id -> doubts on that lesion.
-        not_judged: which gate has not judged the scan or the mask, in words: nothing was found against it, and nothing
-            was vouched for. It widens nothing: it would widen every change of an installation that begins.
+        said: what the gates say against the scan and the mask, and who answered it. What no gate could judge widens
+            nothing: it would widen every change of an installation that begins. What is doubtful or was said of other
+            files does, answered or not.
     """
 
     record: TracedMask
     versions: Sequence[TracedMask]
     scan: ScanFacts
     accepted_by: str | None = None
-    doubts: tuple[str, ...] = ()
-    lesion_doubts: Mapping[str, tuple[str, ...]] | None = None
-    not_judged: tuple[str, ...] = ()
+    said: SaidOfMask = field(default_factory=SaidOfMask)
 
 
 @dataclass(frozen=True)
@@ -227,9 +230,17 @@ def measured_end(visit: MeasuredVisit, lesion_id: str, volume_mm3: float, day: f
 
 def standing_doubts(visit: MeasuredVisit, lesion_id: str) -> tuple[str, ...]:
     """What stands against a lesion there, or against any of them for "total", each once."""
-    of_lesions = visit.lesion_doubts or {}
+    of_lesions = visit.said.of_lesions or {}
     names = of_lesions if lesion_id == TOTAL_LESION_ID else [lesion_id]
-    return tuple(dict.fromkeys((*visit.doubts, *(doubt for name in names for doubt in of_lesions.get(name, ())))))
+    named = (doubt for name in names for doubt in of_lesions.get(name, ()))
+    return tuple(dict.fromkeys((*visit.said.doubts, *named)))
+
+
+def told_doubts(visit: MeasuredVisit, lesion_id: str) -> tuple[str, ...]:
+    """The same with what no gate could judge, what was doubted when it was accepted, and who answered it."""
+    answers = visit.said.answers or {}
+    standing = (*standing_doubts(visit, lesion_id), *visit.said.not_judged)
+    return (*(f"{doubt}; {answers[doubt]}" if doubt in answers else doubt for doubt in standing), *visit.said.once)
 
 
 def slice_thickness_mm(scan: ScanFacts) -> float | None:
@@ -242,66 +253,32 @@ def measured_visits(store: MeasuredVisitStore, patient_id: str) -> dict[str, Mea
     """The accepted mask of each timepoint that has one, with how it was measured; by timepoint in order of time."""
     versions, scans = store.masks.of(patient_id), store.scans.of(patient_id)
     finals = sorted((v for v in versions if v.status == "accepted"), key=lambda version: version.timepoint)
-    people = accepted_by(store.decisions.of(patient_id))
-    of_masks = {verdict.mask_id: verdict for verdict in store.verdicts.of_masks(patient_id)}  # the newest stays
-    of_scans = {verdict.timepoint: verdict for verdict in store.verdicts.of_scans(patient_id)}
+    acceptances = standing_acceptances(store.decisions.of(patient_id))
+    of_masks, of_scans = store.verdicts.of_masks(patient_id), store.verdicts.of_scans(patient_id)
+    newest = {verdict.mask_id: verdict for verdict in of_masks}
     visits = {}
     for record in finals:
         day = record.timepoint
         there = [scan for scan in scans if scan.timepoint == day]
         own = [scan for scan in there if scan.sha256 == record.scan_sha256]
+        acceptance = acceptances.get(record.mask_id)
+        verdicts = gate_verdicts(record, [scan.sha256 for scan in there], of_scans, of_masks)
         visits[day] = MeasuredVisit(
             record,
             [version for version in versions if version.timepoint == day],
             own[0] if own else store.scans.reference(patient_id, day),
-            people.get(record.mask_id),
-            scan_doubts(of_scans.get(day), [scan.sha256 for scan in there]),
-            lesion_doubts(of_masks.get(record.mask_id)),
-            not_judged(of_scans.get(day), of_masks.get(record.mask_id)),
+            None if acceptance is None else acceptance.reviewer,
+            said_of_mask(verdicts, newest.get(record.mask_id), acceptance),
         )
     return visits
 
 
+def standing_acceptances(decisions: Iterable[Decision]) -> dict[str, Decision]:
+    """Mask id -> the decision that accepted it (the whole version) last; decisions oldest first, as the store lists
+    them."""
+    return {d.mask_id: d for d in decisions if d.lesion_id is None and d.verdict == "accept"}
+
+
 def accepted_by(decisions: Iterable[Decision]) -> dict[str, str]:
-    """Mask id -> who accepted it (the whole version) last; decisions oldest first, as the store lists them."""
-    return {d.mask_id: d.reviewer for d in decisions if d.lesion_id is None and d.verdict == "accept"}
-
-
-def scan_doubts(verdict: ScanVerdict | None, sha256s: Collection[str] = ()) -> tuple[str, ...]:
-    """What the scan gate's newest verdict says against the scans, whose files are `sha256s`.
-
-    "cannot be judged" is a doubt, and so is a verdict on other images than those that are there ("seen" in it says
-    which they were; one that does not say it cannot be told to be stale).
-    """
-    if verdict is None:
-        return ()
-    seen = verdict.result.get("seen")
-    stale = seen is not None and not set(sha256s) <= {str(sha256) for sha256 in seen}
-    found = [f"scan {verdict.state}"] if verdict.state in DOUBTED_STATES else []
-    return (*found, *(["the scan's verdict is of other images"] if stale else []))
-
-
-def not_judged(of_scan: ScanVerdict | None, of_mask: MaskVerdict | None) -> tuple[str, ...]:
-    """Which gate has not judged, in words: it was not asked, or had nothing to compare a mask with."""
-    words = ["the scan gate has not judged the scan"] if of_scan is None else []
-    if of_mask is None:
-        words.append("the mask gate has not judged the mask")
-    elif of_mask.verdict in (NOT_ENOUGH_MASKS, NO_MASK_GATE):
-        words.append(of_mask.verdict)
-    return tuple(words)
-
-
-def lesion_doubts(verdict: MaskVerdict | None) -> dict[str, tuple[str, ...]]:
-    """Lesion id -> what the mask gate's newest verdict says against it, for those that it finds unusual.
-
-    The store gives out a verdict with the lesions that the labels are linked to. What it could not judge is
-    `not_judged`.
-    """
-    if verdict is None or not verdict.flagged:
-        return {}
-    found: dict[str, tuple[str, ...]] = {}
-    for lesion in verdict.lesions:
-        if lesion.get("verdict") == "unusual":
-            name = str(lesion["lesion_id"])
-            found[name] = (f"shape of {name} unusual",)
-    return found
+    """Mask id -> who accepted it last."""
+    return {mask_id: decision.reviewer for mask_id, decision in standing_acceptances(decisions).items()}

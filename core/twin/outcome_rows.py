@@ -50,6 +50,8 @@ def waterfall_rows(responses: Sequence[PatientResponse]) -> list[TableRow]:
             "without_progression_until_days": o.days_without_progression,
             "death_days": o.ended.days if o.ended is not None and o.ended.kind == "death" else None,
             "doubt": o.doubt,
+            "doubts_at_baseline": " ".join(o.visits[0].doubts),
+            "doubts_there": "" if o.best is None else " ".join(o.best.doubts),
             "note": o.why_no_best_change,
             "baseline_mask_id": o.visits[0].mask_id,
             "mask_id": "" if o.best is None else o.best.mask_id,
@@ -76,6 +78,7 @@ def spider_rows(responses: Sequence[PatientResponse]) -> list[TableRow]:
             "could_flip_within_noise": {True: "yes", False: "no", None: ""}[v.could_flip],
             "new_lesions": ", ".join(v.appeared),
             "why": " ".join([v.sentence, *v.notes]),
+            "doubts": " ".join(v.doubts),
             "mask_version": v.version,
             "mask_id": v.mask_id,
             "simulated": o.simulated,
@@ -90,6 +93,7 @@ def swimmer_rows(responses: Sequence[PatientResponse]) -> list[TableRow]:
     rows: list[TableRow] = []
     for o in responses:
         periods: list[tuple[str, float, float | None, str]] = [("observed", 0.0, o.days_observed, "")]
+        periods += [("doubted", v.days, v.days, " ".join(v.doubts)) for v in o.doubted]
         periods += [("response", v.days, v.days, v.call) for v in o.visits]
         periods += [("new lesion", v.days, v.days, ", ".join(v.appeared)) for v in o.visits if v.appeared]
         periods += [("progression", v.days, v.days, v.timepoint) for v in [o.progression] if v is not None]

@@ -30,6 +30,7 @@ from core.twin.timeline import PatientTimeline, patient_timeline
 from core.twin.timeline_changes import registration_state
 from core.twin.timeline_store import TimelineStore
 from core.twin.trajectory import not_read_of
+from core.twin.visit_doubts import doubts_at
 from core.types import TOTAL_LESION_ID, Progress, no_progress
 
 #: Words that the criteria have in common (`COMMON_WORD`), the best first; what cannot be evaluated comes last.
@@ -62,6 +63,7 @@ class Visit:
         mask_id, version: the accepted mask.
         sentence: the call and why. notes: what else a reader must know.
         could_flip: within the noise of measuring it would be another call; None: no noise is known.
+        doubts: what is doubted of the mask or its scans, or was and was answered, in sentences (`visit_doubts`).
     """
 
     timepoint: str
@@ -77,6 +79,7 @@ class Visit:
     sentence: str
     notes: tuple[str, ...] = ()
     could_flip: bool | None = None
+    doubts: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -133,6 +136,11 @@ class PatientResponse:
     def progression(self) -> Visit | None:
         """The visit that progression dates from; None where there is none."""
         return next((visit for visit in self.visits if visit.timepoint == self.progressed_on), None)
+
+    @property
+    def doubted(self) -> tuple[Visit, ...]:
+        """Its visits whose mask or scans are doubted, or were."""
+        return tuple(visit for visit in self.visits if visit.doubts)
 
     @property
     def days_without_progression(self) -> float | None:
@@ -289,6 +297,7 @@ def visits_of(calls: Sequence[Call], timeline: PatientTimeline) -> tuple[Visit, 
                 call.sentence,
                 call.notes,
                 call.flips_within_noise,
+                doubts_at(timeline, call.timepoint),
             )
         )
     return tuple(visits)

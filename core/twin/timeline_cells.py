@@ -57,7 +57,8 @@ class Cell:
         modality, slice_thickness_mm: of the scan; None where not known.
         mask_id, version, method, checkpoint_sha256, made_by, accepted_by: of the accepted mask and its contour; None
             where there is none, or it is not recorded.
-        doubts: of the gates and of the link, in words, and which gate has not judged it.
+        doubts: of the gates and of the link, in words, and which gate has not judged it; those that who
+            accepted the mask answered with "answered by" and the comment.
         link: None for a mask without links: its labels are the lesions.
         why: a sentence for people.
 

@@ -15,6 +15,7 @@ from core.twin.patient_responses import (
 from core.twin.timeline import PatientTimeline, patient_timeline
 from core.twin.timeline_cells import Cell
 from core.twin.timeline_changes import all_changes
+from core.twin.visit_doubts import doubts_at
 
 
 def timeline_report(store: ResponseStore, patient_id: str) -> JsonDict:
@@ -47,6 +48,7 @@ def timeline_json(timeline: PatientTimeline, responses: PatientResponses | None)
                 "mask_id": total.mask_id,
                 "version": total.version,
                 "why": total.why or None,
+                "doubts": list(doubts_at(timeline, total.timepoint)),
             }
             for total in timeline.totals
         ],

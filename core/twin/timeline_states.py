@@ -11,7 +11,7 @@ from core.remembered.links import LesionLink, StoredTransform, is_unlinked
 from core.remembered.untyped import JsonDict, JsonObject
 from core.review.decisions import REJECTED, counted_lesions
 from core.twin.cell_measures import cell_measures
-from core.twin.measured_visits import MeasuredVisit, contour_of, edited_share, slice_thickness_mm, standing_doubts
+from core.twin.measured_visits import MeasuredVisit, contour_of, edited_share, slice_thickness_mm, told_doubts
 from core.twin.timeline_cells import Cell, CellLink, UnlinkedLabel
 from core.twin.timeline_places import Fields
 from core.types import parse_date
@@ -201,7 +201,7 @@ def _sources(rows: VisitRows, lesion_id: str, links: Sequence[LesionLink] = ()) 
     visit, record = rows.visit, rows.visit.record
     contour = contour_of(record, visit.versions)
     linked = _cell_link(links)
-    doubts = (*standing_doubts(visit, lesion_id), *visit.not_judged, *(linked.doubts if linked is not None else ()))
+    doubts = (*told_doubts(visit, lesion_id), *(linked.doubts if linked is not None else ()))
     return {
         "modality": visit.scan.modality,
         "slice_thickness_mm": slice_thickness_mm(visit.scan),

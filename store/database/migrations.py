@@ -221,6 +221,7 @@ CREATE TABLE hand_measurements (
 );
 """,
     ),
+    Migration("doubts that decisions answer", "ALTER TABLE decisions ADD COLUMN answered VARCHAR DEFAULT '[]';\n"),
 )
 
 

@@ -153,6 +153,8 @@ def _withdrawn(db: Writer, entry: Entry, payload: JsonDict) -> None:
 def _restored(db: Writer, entry: Entry, payload: JsonDict) -> None:
     check_places(payload)
     for table, row in _rows(payload):
+        if table == "decisions":
+            row = {"answered": "[]", **row}  # rows of before have none, and are replayed as the table then has them
         if table not in _SHARED:  # still there where the entry that withdrew it is lost
             delete(db, table, {name: row[name] for name in KEYS[table]})
         insert_stored(db, table, row, _NOTHING if table in _SHARED else "")

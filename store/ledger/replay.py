@@ -135,6 +135,7 @@ def _mask_decided(db: Writer, entry: Entry, payload: Payload) -> None:
     check_id("mask id", payload["decision"]["mask_id"]), check_id("patient id", payload["patient_id"])
     # by name: an entry may be anybody's, and a column is part of a statement
     decision = {name: payload["decision"][name] for name in _DECISION_COLUMNS if name in payload["decision"]}
+    decision["answered"] = [dict(doubt) for doubt in decision.get("answered", ())]  # entries of before have none
     insert(db, "decisions", {**decision, "seq": entry["seq"]})
     for mask_id, status in payload["statuses"].items():
         db.execute("UPDATE masks SET status = ? WHERE mask_id = ?", [status, mask_id])
@@ -259,7 +260,9 @@ ACTIONS: dict[str, Callable[[Writer, Entry, Payload], None]] = {
     **measurement_rows.ACTIONS,
     "growth.fitted": _row_of("growth_fits", ("fit_id", "patient_id", "lesion_id", "model", "result")),
     "model.used": _row_of("models", ("model_id", "sha256", "detail"), "ON CONFLICT DO NOTHING", seq=False),
-    "reference_set.added": _row_of("reference_sets", ("set_id", "kind", "detail")),
+    **dict.fromkeys(
+        ("reference_set.added", "gate_reference.set"), _row_of("reference_sets", ("set_id", "kind", "detail"))
+    ),
     "vector.added": _vector_added,
     "reading.set": _row_of(
         "reading_settings",

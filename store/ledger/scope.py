@@ -28,7 +28,7 @@ RULES: Mapping[str, str] = {
     "datasets_seen": "SELECT unnest($datasets::VARCHAR[]) AS dataset",
     "closed": "SELECT unnest($closed_patients::VARCHAR[]) AS patient_id, unnest($closed_days::VARCHAR[]) AS timepoint",
     "patients": "SELECT * FROM main.patients WHERE $everywhere OR dataset IN (SELECT dataset FROM datasets_seen)",
-    **{name: _OF_PATIENT.format(name) for name in ("timepoints", "scans", "ood_scores")},
+    **{name: _OF_PATIENT.format(name) for name in ("timepoints", "scans")},
     **{name: _OF_PATIENT.format(name) for name in ("reading_settings", "readings_finished")},
     # What another reader saw on a scan that this person reads blind.
     "events": f"""
@@ -60,6 +60,11 @@ RULES: Mapping[str, str] = {
                          SELECT 1 FROM masks_seen p WHERE p.patient_id = s.patient_id AND p.timepoint = s.timepoint
                                                       AND p.version = s.parent_version) AS orphan
               FROM masks_seen s) m""",
+    # What the scan gate said around a mask that is hidden tells where that is.
+    "ood_scores": """
+        SELECT * FROM main.ood_scores WHERE patient_id IN (SELECT patient_id FROM patients)
+          AND (json_extract_string(result, '$.anchor_mask_id') IS NULL
+               OR json_extract_string(result, '$.anchor_mask_id') IN (SELECT mask_id FROM masks))""",
     **{name: _OF_MASK.format(name) for name in ("decisions", "mask_anomalies", "mask_vectors", "mask_losses")},
     "measurements": _OF_MASK.format("measurements"),
     "lesion_links": _OF_MASK.format("lesion_links"),
@@ -97,7 +102,7 @@ RULES: Mapping[str, str] = {
         WHERE $everywhere OR split_part(path, '/', 2) IN (SELECT dataset FROM datasets_seen)""",
 }
 #: The same for who reads nothing blind: `masks` need not look for hidden parents.
-_NOTHING_CLOSED = {**RULES, "masks": _OF_PATIENT.format("masks")}
+_NOTHING_CLOSED = {**RULES, **{name: _OF_PATIENT.format(name) for name in ("masks", "ood_scores")}}
 #: The same for who sees every data set: only UIDs, and work on the installation, may not be theirs.
 _EVERY_PATIENT = {
     "scan_identifiers": "SELECT * FROM main.scan_identifiers WHERE $identified",

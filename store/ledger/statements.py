@@ -34,6 +34,7 @@ _JSON = frozenset(
         "flips",
         "points_mm",
         "statistics",
+        "answered",
     }
 )
 _NAME = re.compile(r"[a-z][a-z0-9_]*")

@@ -6,7 +6,7 @@ import json
 from functools import lru_cache
 
 from core.remembered.untyped import JsonDict
-from core.types import MaskRecord, Scan
+from core.types import Decision, MaskRecord, Scan
 from store.database.connection import Row
 from store.ledger.replay import MASK_COLUMNS, SCAN_COLUMNS
 
@@ -57,6 +57,12 @@ def _repeated_json(text: str) -> JsonDict:
 def repeated_json(text: str) -> JsonDict:
     """An object that many rows have in the same words, such as the versions of software; a copy, for the caller."""
     return dict(_repeated_json(text))
+
+
+def decision_of(row: Row) -> Decision:
+    """A row of `decisions` as a value."""
+    values = {name: row[name] for name in Decision.__dataclass_fields__}
+    return Decision(**{**values, "answered": tuple(json.loads(row["answered"] or "[]"))})
 
 
 def mask_values(row: Row) -> JsonDict:

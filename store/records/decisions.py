@@ -10,17 +10,21 @@ from collections.abc import Sequence
 from core.errors import StoreError
 from core.remembered.flips import Flip, flips_said
 from core.remembered.links import LinkChange
-from core.remembered.untyped import JsonDict, JsonObject
+from core.remembered.untyped import JsonDict
 from core.review import decisions as rules
 from core.review import identity
+from core.review.doubted_since import new_doubts
 from core.types import Decision, MaskRecord
+from store import judged
 from store.database.connection import Row
 from store.ledger import putting_right
 from store.ledger.linking import link_rows
+from store.ledger.stored_values import decision_of
 from store.ledger.writing import Change, LedgerBase, where
 from store.records.links import Links
 from store.records.masks import Masks, in_words
 from store.records.readings import blind_reading_is_open
+from store.records.verdicts import Verdicts
 from store.values import check_person, check_reason, check_text
 
 logger = logging.getLogger("twinreview.store")
@@ -29,8 +33,8 @@ logger = logging.getLogger("twinreview.store")
 class Decisions:
     """Decisions of named people; append-only."""
 
-    def __init__(self, ledger: LedgerBase, masks: Masks, links: Links) -> None:
-        self._ledger, self._masks, self._links = ledger, masks, links
+    def __init__(self, ledger: LedgerBase, masks: Masks, links: Links, verdicts: Verdicts) -> None:
+        self._ledger, self._masks, self._links, self._verdicts = ledger, masks, links, verdicts
 
     def decide(
         self,
@@ -53,7 +57,10 @@ class Decisions:
         computer's clock said. mask_final points at the accepted version, if
         there is one. A rejected lesion does not enter a curve; the mask's voxels stay as they are.
 
-        Who accepts a version confirms which lesions its labels are, and which of the patient's lesions are gone.
+        Who accepts a version confirms which lesions its labels are, and which of the patient's lesions are gone. While
+        a gate doubts it, only the reason `DOUBT_ANSWERED` with a comment of the reviewer's own is taken
+        (`core.review.decisions.why_doubts_stand`). What of the gates' doubts stood is kept with the acceptance or
+        rejection of a whole version.
 
         Args:
             links: what the reviewer changes of that (`core.review.identity`); the rest is confirmed as it stands. What
@@ -76,10 +83,10 @@ class Decisions:
             record = self._masks.version(patient_id, timepoint, version)
             earlier = self.of(patient_id, timepoint)
             own = [d.verdict for d in earlier if (d.mask_id, d.lesion_id) == (record.mask_id, lesion_id)]
-            rules.check_decision(record, verdict, lesion_id, own[-1] if own else None)
+            rules.check_decision(record, verdict, lesion_id, own[-1] if own else None, self.doubted_since(record))
             if verdict == "accept":
                 self._masks.path(record)
-                if why := self.why_not_accept(record, reviewer, comment, lesion_id):
+                if why := self.why_not_accept(record, reviewer, comment, lesion_id, reason):
                     raise StoreError(why)
             if earlier and at <= earlier[-1].created_at:  # the audit orders them, so it counts; `remarks` tells of it
                 last = earlier[-1].created_at
@@ -94,6 +101,7 @@ class Decisions:
                 "reason": reason,
                 "comment": comment,
                 "created_at": at,
+                "answered": self._answered(record, verdict, lesion_id),
             }
             place = {"patient_id": patient_id, "timepoint": timepoint, "version": record.version}
             payload = {"decision": decision, **place, "statuses": statuses, "final_version": final}
@@ -106,7 +114,21 @@ class Decisions:
                 payload["links"] = self._confirmed(row, links, reviewer)
             return Change(payload)
 
-        return _decision(self._ledger.write("mask.decided", reviewer, build)["payload"]["decision"])
+        made = self._ledger.write("mask.decided", reviewer, build)["payload"]["decision"]
+        return Decision(**{**made, "answered": tuple(made["answered"])})
+
+    def doubted_since(self, record: MaskRecord) -> bool:
+        """Whether a gate has come to doubt an accepted version in a way that nobody has answered: it is affirmed by
+        accepting it again."""
+        if record.status != "accepted":
+            return False
+        return any(new_doubts(version) for version in judged.judged_since(self._ledger.db, record.mask_id))
+
+    def _answered(self, record: MaskRecord, verdict: str, lesion_id: str | None) -> list[JsonDict]:
+        """The doubts that a decision answers; one on a lesion, or that withdraws another one, answers none."""
+        if lesion_id is not None or verdict == "withdraw":
+            return []
+        return rules.doubts_answered(self._verdicts.standing(record))
 
     def _confirmed(self, row: Row, changes: Sequence[LinkChange], reviewer: str) -> list[JsonDict]:
         """The links of a version as its reviewer confirms them, for the entry."""
@@ -115,11 +137,17 @@ class Decisions:
         after = identity.links_after(standing, changes, self._links.known_elsewhere(record))
         return link_rows(after, [int(lesion["label"]) for lesion in record.lesions], reviewer)
 
-    def why_not_accept(self, record: MaskRecord, reviewer: str, comment: str = "", lesion_id: str | None = None) -> str:
+    def why_not_accept(
+        self, record: MaskRecord, reviewer: str, comment: str = "", lesion_id: str | None = None, reason: str = ""
+    ) -> str:
         """Why a version that may be decided on, or one lesion of it, is not accepted as things are; "" where it is.
 
-        Nobody accepts while others read blind. Nothing is accepted that no gate has judged, whose lesions were told
-        before there was more to tell them by, or that has no lesion after a tumour without a word.
+        Nobody accepts while others read blind. Nothing is accepted whose lesions were told before there was more to
+        tell them by, that a gate doubts or has not judged without an answer, or that has no lesion after a tumour
+        without a word.
+
+        Args:
+            comment, reason: with which it would be accepted.
         """
         place, name = (record.patient_id, record.timepoint), in_words(record)
         name = f"{name[:1].upper()}{name[1:]}"
@@ -136,12 +164,8 @@ class Decisions:
                 f"{name} cannot be accepted yet: {outdated}. Look at its lesions on Review, or run "
                 f"`python cli.py lesion propose {record.patient_id} {record.timepoint} {record.version}`."
             )
-        if not self._ledger.db.query("SELECT 1 FROM mask_anomalies WHERE mask_id = ? LIMIT 1", [record.mask_id]):
-            return (
-                f"The mask gate has not judged {in_words(record)}, so it cannot be accepted. Press Score the mask on "
-                "Review, or run "
-                f"`python cli.py gate score-mask {record.patient_id} {record.timepoint} {record.version}`."
-            )
+        if why := rules.why_doubts_stand(record, self._verdicts.standing(record), reason, comment):
+            return why
         if record.lesions:
             return ""
         accepted = [one for one in self._masks.of(record.patient_id) if one.status == "accepted"]
@@ -151,7 +175,7 @@ class Decisions:
         """Decisions about a patient's masks, in the order of the audit, oldest first."""
         clause, values = where(m__patient_id=patient_id, m__timepoint=timepoint)
         sql = f"SELECT d.* FROM decisions d JOIN masks m ON m.mask_id = d.mask_id{clause} ORDER BY d.seq"
-        return [_decision(row) for row in self._ledger.db.query(sql, values)]
+        return [decision_of(row) for row in self._ledger.db.query(sql, values)]
 
     def to_affirm(self) -> dict[str, str]:
         """Masks that a rebuild could not prove to be accepted, and about which nobody has decided since: mask id -> why
@@ -178,7 +202,3 @@ class Decisions:
             for mask_id, (seq, why) in waiting.items()
             if mask_id in known and (newest.get(mask_id) or 0) < seq
         }
-
-
-def _decision(values: JsonObject) -> Decision:
-    return Decision(**{name: values[name] for name in Decision.__dataclass_fields__})

@@ -6,6 +6,7 @@ import uuid
 
 from core.remembered.rows import ReferenceSet, UsedModel
 from core.remembered.untyped import JsonObject
+from core.remembered.vocabulary import SCAN_GATE_SETS
 from store.ledger.writing import Change, LedgerBase, value_of, where
 from store.values import check_id, plain
 
@@ -38,13 +39,15 @@ class ReferenceSets:
         self._ledger = ledger
 
     def add(self, kind: str, detail: JsonObject, person: str) -> str:
-        """Remember what a gate was calibrated on (members, split, figures); returns the set's id."""
+        """Remember what a gate was calibrated on (members, split, figures); returns the set's id. By what scans are
+        judged is for adjudicators and administrators."""
         values = {
             "set_id": str(uuid.uuid4()),
             "kind": check_id("kind", kind),
             "detail": plain(dict(detail), "detail"),
         }
-        self._ledger.write("reference_set.added", person, lambda at: Change(values))
+        action = "gate_reference.set" if kind in SCAN_GATE_SETS else "reference_set.added"
+        self._ledger.write(action, person, lambda at: Change(values))
         return str(values["set_id"])
 
     def newest(self, kind: str) -> ReferenceSet | None:

@@ -12,6 +12,7 @@ import numpy as np
 from core.errors import InputError
 from core.imaging.volumes import write_nifti
 from core.remembered.compartments import Compartments, to_comment
+from core.remembered.judgements import JUDGEMENT
 from core.remembered.links import LinkProposal
 from core.remembered.rows import LesionVector
 from core.remembered.untyped import JsonDict, JsonObject
@@ -20,7 +21,7 @@ from core.types import FORMAT_VERSION, LabelMap, LesionMeasure, MaskRecord, Scan
 from core.version import software
 from store.files import mask_files
 from store.ledger.linking import link_rows
-from store.values import check_one_of, plain, vector_values
+from store.values import check_judgement, check_one_of, plain, vector_values
 
 
 class Making(NamedTuple):
@@ -116,7 +117,19 @@ def staged_mask(
     image = folder / f"{name}.nii.gz"
     comment = None if compartments is None else to_comment(compartments, labels)
     sha256 = write_nifti(image, np.asarray(labels.array), labels.grid, comment=comment)
+    if "verdict" in scored:  # the gate saw it before it was a file
+        scored["verdict"] = with_mask_seen(scored["verdict"], sha256)
     return StagedMask(made, labels.volume_mm3, sha256, tuple(measured), difference, scored, image)
+
+
+def with_mask_seen(verdict: JsonDict, mask_sha256: str) -> JsonDict:
+    """A verdict ("result": what the gate says) whose judgement, where it has one, names the mask's file as seen."""
+    result = verdict["result"]
+    if JUDGEMENT not in result:
+        return verdict
+    said = result[JUDGEMENT]
+    seen = list(dict.fromkeys([mask_sha256, *said.get("seen", ())]))
+    return {**verdict, "result": {**result, JUDGEMENT: {**said, "seen": seen}}}
 
 
 def scored_parts(lesion_ids: Sequence[str], vectors: Sequence[LesionVector], verdict: JsonObject | None) -> JsonDict:
@@ -127,5 +140,6 @@ def scored_parts(lesion_ids: Sequence[str], vectors: Sequence[LesionVector], ver
     out: JsonDict = {"vectors": rows} if rows else {}
     if verdict is not None:
         check_one_of("verdict of the mask gate", verdict.get("verdict"), MASK_GATE_VERDICTS)
+        check_judgement(verdict)
         out["verdict"] = {"anomaly_id": str(uuid.uuid4()), "result": plain(dict(verdict), "verdict")}
     return out

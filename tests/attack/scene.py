@@ -12,6 +12,7 @@ import nibabel as nib
 import numpy as np
 
 from tests.attack.door import Ran, cli
+from tests.store_phantom import ANSWERED
 
 PATIENT, FIRST, SECOND = "P1", "2024-01-10", "2024-03-06"
 SHAPE = (40, 36, 20)
@@ -47,7 +48,7 @@ def _scene() -> Path:
         done = import_scan(root, image(folder / f"ct{number}.nii.gz", number), day=day)
         assert done.status == 0, done.text
         cli(root, "import-mask", PATIENT, day, str(ball(folder / f"mask{number}.nii.gz", 6 + number)), status=0)
-        cli(root, "accept", PATIENT, day, "1", "--reason", "agrees", status=0)
+        cli(root, "accept", PATIENT, day, "1", *ANSWERED, status=0)
     return root
 
 

@@ -19,11 +19,12 @@ from typing import Any
 
 import numpy as np
 
-from core.gates.mask.conformal import MaskGate
-from core.gates.mask.verdicts import ALPHA, K_NEAREST, vectors_of
+from core.gates.mask.fitted import REAL, FittedGate, fit
+from core.gates.mask.judging import judged
+from core.gates.mask.verdicts import vectors_of
 from core.imaging.volumes import write_nifti
 from core.lesions.masks import measure
-from core.remembered.rows import LesionVector
+from core.remembered.rows import LesionVector, ShapeVector
 from core.types import FORMAT_VERSION, Grid, LabelMap, MaskRecord, Scan
 from core.version import software
 from store import open_store
@@ -72,8 +73,8 @@ class Grown:
         self.clock = dt.datetime(2024, 1, 1, tzinfo=dt.UTC)
         self.entries: list[Entry] = []
         self.software = software()
-        self.gate: MaskGate | None = None
-        self.first: list[tuple[str, LesionVector]] = []
+        self.gate: FittedGate | None = None
+        self.first: list[ShapeVector] = []
         steps = [np.arange(n) for n in SHAPE]
         self.places = np.meshgrid(*steps, indexing="ij")
 
@@ -203,25 +204,12 @@ class Grown:
 
     def _verdict(self, record: MaskRecord, vectors: Sequence[LesionVector]) -> dict[str, Any]:
         """As `core.gates.mask.verdicts.verdict_on` has it."""
-        none: dict[str, Any] = {"verdict": "not enough reference masks", "p_value": None, "flagged": None}
         if self.gate is None:
-            self.first += [(record.patient_id, row) for row in vectors]
+            place = (record.mask_id, record.patient_id, record.timepoint, record.version, "accepted")
+            self.first += [ShapeVector(row.lesion_id, row.vector, row.names, *place) for row in vectors]
             if len(self.first) >= FIRST_REFERENCE:
-                table = np.array([row.vector for _, row in self.first])
-                self.gate = MaskGate.fit(table, [who for who, _ in self.first], k=K_NEAREST, alpha=ALPHA)
-            return {"alpha": ALPHA, "k": K_NEAREST, **none, "n_reference": 0, "lesions": []}
-        found = [self.gate.score(np.array(row.vector), record.patient_id) for row in vectors]
-        p_value = min(1.0, min(one.p_value or 1.0 for one in found) * len(found))
-        flagged = p_value <= ALPHA
-        return {
-            "alpha": ALPHA,
-            "k": K_NEAREST,
-            "verdict": "unusual" if flagged else "usual",
-            "p_value": p_value,
-            "flagged": flagged,
-            "n_reference": found[0].n_reference,
-            "lesions": [{"lesion_id": row.lesion_id, **one.to_json()} for row, one in zip(vectors, found, strict=True)],
-        }
+                self.gate = fit(self.first, 0)
+        return judged(self.gate, REAL, vectors, record.patient_id, too_few=self.gate is None)
 
     def _decide(self, records: list[MaskRecord], last: bool) -> None:
         """Eight in ten timepoints are accepted, some rejected or withdrawn, the rest wait."""

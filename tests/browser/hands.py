@@ -61,3 +61,21 @@ def mean_it(page: Page) -> None:
     settle(page)
     page.get_by_text("I have seen what changes, and mean it").click()
     settle(page)
+
+
+def say_why(page: Page, reason: str, comment: str = "") -> None:
+    """Chooses the reason of a decision, and writes a comment."""
+    choose(page.get_by_role("combobox", name="Reason"), reason)
+    settle(page)
+    if comment:
+        box = page.get_by_role("textbox", name="Comment")
+        box.fill(comment)
+        box.press("Enter")
+        settle(page)
+
+
+def answer_doubts(page: Page, comment: str = "the border follows the tumour") -> None:
+    """Chooses to accept what a gate doubts, and says why it is fine."""
+    settle(page)
+    page.get_by_test_id("stRadio").get_by_text("Accept", exact=True).click()
+    say_why(page, "Looked at, fine because", comment)

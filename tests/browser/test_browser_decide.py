@@ -62,6 +62,7 @@ def test_one_lesion_is_rejected_the_rest_accepted_and_the_acceptance_withdrawn(d
     page.get_by_role("button", name="Reject L2 of v2").click()
     expect(page.get_by_text("L2 of v2 rejected: other")).to_be_visible()
     expect(page.get_by_text("“a *vessel*”")).to_be_visible()
+    hands.answer_doubts(page)
     page.get_by_role("button", name="Accept v2 without L2").click()
     expect(page.get_by_text("This version is accepted and in the curve. L2 is rejected and stays out.")).to_be_visible()
 

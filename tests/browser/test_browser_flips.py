@@ -32,6 +32,7 @@ def test_a_flip_is_seen_before_needs_a_click_of_its_own_and_is_in_the_audit(dash
     page.set_default_timeout(60_000)
     page.goto(f"{dashboard.url}/review?patient_id=KIM&timepoint={SECOND}&version=2")
     page.locator(".twin-viewer canvas").first.wait_for()
+    hands.answer_doubts(page)
     expect(page.get_by_text(f"This changes the response. {SECOND}: PD becomes SD.")).to_be_visible()
     expect(page.get_by_text(f"L1 {SECOND}: measured, 24.0 mL becomes measured, 6.2 mL")).to_be_visible()
     button = page.get_by_role("button", name="Accept v2")
@@ -44,6 +45,7 @@ def test_a_flip_is_seen_before_needs_a_click_of_its_own_and_is_in_the_audit(dash
 
     page.get_by_text("Withdraw the acceptance", exact=True).click()
     expect(page.get_by_text(f"{SECOND}: SD becomes none.")).to_be_visible()
+    hands.say_why(page, "Accepted in error")
     expect(page.get_by_role("button", name="Withdraw v2")).to_be_disabled()
 
     dashboard.stop()

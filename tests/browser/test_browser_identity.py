@@ -10,7 +10,7 @@ from playwright.sync_api import Page, expect
 
 from store import open_store
 from tests import clinic
-from tests.browser.hands import settle
+from tests.browser.hands import answer_doubts, settle
 from tests.browser.test_browser_editing import ask, brush, saved, until
 from tests.conftest import works_as
 
@@ -45,7 +45,7 @@ def draw(page: Page, url: str, day: str) -> list[str]:
 
 
 def accept(page: Page) -> None:
-    settle(page)
+    answer_doubts(page)
     page.get_by_role("button", name="Accept v1").click()
     expect(page.get_by_text("This version is accepted and in the curve.")).to_be_visible(timeout=PATIENCE_MS)
     settle(page)

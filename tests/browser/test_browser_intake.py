@@ -17,6 +17,7 @@ from core.twin.curve_points import volume_points
 from core.types import Grid
 from store import open_store
 from tests.browser import hands
+from tests.store_phantom import ANSWER
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(900)]
 SLOW_MS = 90_000
@@ -162,7 +163,7 @@ def test_a_study_comes_in_its_date_is_corrected_and_the_curve_follows(start_serv
     expect(page.get_by_role("heading", name="Review")).to_be_visible()
     dashboard.stop()
     with open_store(tmp_path / "data") as store:
-        store.decisions.decide("STS_008", "2001-10-02", 1, "accept", "demo", "agrees")
+        store.decisions.decide("STS_008", "2001-10-02", 1, "accept", "demo", *ANSWER)
 
     # It was wrong: the date is put right, and the curve has it there.
     dashboard = start_server(tmp_path / "data")

@@ -45,6 +45,8 @@ def test_a_link_is_changed_when_accepting_and_changed_back_on_lesions_where_the_
     page.set_viewport_size({"width": 1280, "height": 720})
     page.goto(f"{dashboard.url}/review?patient_id=KIM&timepoint={SECOND}")
     page.locator(".twin-viewer canvas").first.wait_for()
+    hands.settle(page)
+    page.get_by_test_id("stRadio").get_by_text("Accept", exact=True).click()
     expect(page.get_by_text(DOUBT)).to_be_visible()
     for picture in (f"L1 on {FIRST}", f"L1 on {SECOND}", f"L3 on {SECOND}", f"L2 on {FIRST}"):
         expect(page.get_by_alt_text(picture)).to_be_visible()
@@ -55,6 +57,7 @@ def test_a_link_is_changed_when_accepting_and_changed_back_on_lesions_where_the_
     hands.settle(page)
     expect(page.get_by_text("you: L2")).to_be_visible()
     expect(page.get_by_text("Lesions (2)")).to_be_visible()
+    hands.say_why(page, "Looked at, fine because", "the border follows the tumour")
     page.get_by_role("button", name="Accept v1").click()
     expect(page.get_by_text("This version is accepted and in the curve.")).to_be_visible()
 

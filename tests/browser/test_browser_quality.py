@@ -65,7 +65,7 @@ def test_a_flagged_mask_is_listed_and_opens_in_review(quality: Callable[..., Any
     metric(page, "Reference lesions", "25")
     metric(page, "Smallest possible p", "0.038")  # 1 / 26
     # The largest of the 25 may be flagged as well: one in twenty usual masks is.
-    shows(page, re.compile(r"Flagged masks \([12]\)"))
+    shows(page, re.compile(r"Doubtful masks \([12]\)"))
     shows(page, "ODD")
     page.get_by_role("tabpanel").get_by_role("button", name="Review").first.click()
     page.get_by_role("heading", name="Review", level=1).wait_for()
@@ -73,7 +73,7 @@ def test_a_flagged_mask_is_listed_and_opens_in_review(quality: Callable[..., Any
 
 
 def test_the_scan_gate_shows_its_reference_and_what_was_measured(quality: Callable[..., Any], tmp_path: Path):
-    from core.gates.scan.scan_gate import read_reference
+    from core.gates.scan.reference import read_reference
     from core.jobs.pipeline import KINDS
     from store import open_store
     from weights import registry

@@ -12,6 +12,7 @@ from core.jobs.stages.common import add_version
 from core.types import LabelMap
 from store import open_store
 from tests import clinic
+from tests.browser import hands
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(400)]
 PATIENCE_MS = 60_000
@@ -66,6 +67,7 @@ def test_readers_are_blind_then_agree_and_one_version_becomes_final(page, dashbo
     expect(page.get_by_text("v4 is the consensus of these versions.")).to_be_visible()
     expect(page.get_by_role("button", name="Make the STAPLE consensus")).to_be_disabled()
     page.get_by_role("radiogroup", name="Which version").get_by_text("v4 · consensus").click()
+    hands.answer_doubts(page)
     page.get_by_role("button", name="Accept v4").click()
     expect(page.get_by_text("This version is accepted and in the curve.")).to_be_visible()
 

@@ -13,6 +13,7 @@ from core.simulation.demo import build
 from core.simulation.demo_stories import DEMO
 from core.simulation.demo_timepoints import demo_timepoints
 from store import open_store
+from tests.browser import hands
 
 pytestmark = pytest.mark.browser
 SLOW_MS = 400_000
@@ -111,6 +112,7 @@ def test_worklist_segment_refine_accept_and_the_curve_grows(dashboard, visits, p
     expect(page.get_by_text("Voxels added / removed")).to_be_visible()
 
     page.get_by_role("tab", name="Decide").click()
+    hands.answer_doubts(page)
     page.get_by_role("button", name="Accept v2").click()
     expect(page.get_by_text("This version is accepted and in the curve.")).to_be_visible()
     assert _points_in_curve(page, dashboard.url) == 3

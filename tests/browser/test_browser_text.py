@@ -18,6 +18,7 @@ from tests import clinic
 from tests.browser import hands
 from tests.conftest import Server
 from tests.dicom_phantom import write_series
+from tests.store_phantom import ANSWER
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(900)]
 SLOW_MS = 90_000
@@ -150,7 +151,7 @@ def build(root: Path, evil: str) -> None:
             for m, day in enumerate(clinic.DAYS[:2]):
                 clinic.add_scan(store, patient, day, clinic.body(60 + 2 * n + m))
                 record = clinic.add_mask(store, patient, day, 900 + 300 * m, flat=1.2 + 0.2 * n)
-                store.decisions.decide(patient, day, record.version, "accept", "demo", "agrees", evil)
+                store.decisions.decide(patient, day, record.version, "accept", "demo", ANSWER[0], evil)
             for kind, day in (("treatment-start", clinic.DAYS[0]), ("surgery", clinic.DAYS[1])):
                 store.events.add(patient, day, kind, evil, "demo")
         job = store.jobs.create("segment", {"patient_id": "EVA"}, "demo")

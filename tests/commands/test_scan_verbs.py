@@ -10,6 +10,7 @@ import pytest
 
 import cli
 from store import open_store
+from tests.store_phantom import ANSWERED
 
 
 @pytest.fixture(scope="module")
@@ -158,7 +159,7 @@ def test_two_visits_of_one_lesion_keep_its_number(say: Any, cases: Path):
         status, record = say("import-mask", "P1", day, folder / f"mask{number}.nii.gz")
         assert status == 0
         assert [lesion["lesion_id"] for lesion in record["lesions"]] == ["L1"]
-        assert say("accept", "P1", day, "1", "--reason", "good")[0] == 0, "lesions are told by what was accepted"
+        assert say("accept", "P1", day, "1", *ANSWERED)[0] == 0, "lesions are told by what was accepted"
         assert record["volume_mm3"] == pytest.approx({1: 2175, 2: 1383}[number])
 
 
@@ -170,7 +171,7 @@ def test_lesions_that_changed_their_numbers_are_told_by_place(say: Any, cases: P
         status, record = say("import-mask", "P1", day, folder / f"mask{number}.nii.gz")
         assert status == 0
         volumes[number] = {lesion["lesion_id"]: lesion["volume_mm3"] for lesion in record["lesions"]}
-        assert say("accept", "P1", day, "1", "--reason", "good")[0] == 0
+        assert say("accept", "P1", day, "1", *ANSWERED)[0] == 0
     assert volumes[1] == pytest.approx({"L1": 2895, "L2": 477})
     assert volumes[2] == pytest.approx({"L1": 477, "L2": 2175})
 

@@ -123,6 +123,7 @@ WRITES: dict[str, Callable[[Store, str], Any]] = {
     "growth.fitted": lambda s, who: s.forecasts.add("P1", "L1", "gompertz", {"rate": 0.1}, who),
     "model.used": lambda s, who: s.models.add("lite", "ab" * 32, {}, who),
     "reference_set.added": lambda s, who: s.reference_sets.add("mask-gate", {}, who),
+    "gate_reference.set": lambda s, who: s.reference_sets.add("scan-gate-in-force", {}, who),
     "vector.added": lambda s, who: s.vectors.add(_mask_id(s), "L1", "P1", [1.0], ["a"], who),
     "reading.set": lambda s, who: s.readings.set_blind("P1", DAY1, True, who),
     "reading.finished": lambda s, who: s.readings.finish("P1", DAY1, who),

@@ -104,15 +104,17 @@ def test_quality_measures_no_correction_by_a_version_that_is_hidden(opened):
 def gated(page: AppTest) -> tuple[list[str], list[str]]:
     """ANNA's masks as the mask gate's tab offers them, and the headings that count what is flagged."""
     (box,) = [box for box in page.selectbox if box.label == "Show a mask among them"]
-    return [o for o in box.options if o.startswith("ANNA")], [h.value for h in page.subheader if "Flagged" in h.value]
+    return [o for o in box.options if o.startswith("ANNA")], [
+        h.value for h in page.subheader if "Doubtful masks" in h.value
+    ]
 
 
 def test_quality_shows_no_gate_s_verdict_on_a_version_that_is_hidden(opened):
     offered, flagged = gated(opened("quality", "ben"))
-    assert (f"ANNA {DAY} v2" in offered, flagged) == (False, ["Flagged masks (0)"])
+    assert (f"ANNA {DAY} v2" in offered, flagged) == (False, ["Doubtful masks (0)"])
     assert f"ANNA {DAY} v3" in offered
     offered, flagged = gated(opened("quality", "ann"))
-    assert (f"ANNA {DAY} v2" in offered, flagged) == (True, ["Flagged masks (1)"])
+    assert (f"ANNA {DAY} v2" in offered, flagged) == (True, ["Doubtful masks (1)"])
 
 
 def test_the_audit_log_on_system_withholds_what_was_written_of_a_timepoint_that_is_read_blind(opened):

@@ -8,13 +8,14 @@ from streamlit.testing.v1 import AppTest
 
 from core.remembered.lists import QualityRow
 from pages.ui.review.history_tree import Row, describe
+from pages.ui.shared.text import plain
 from tests.pages.review.test_history import version
 
 
 def flagged(masks: list) -> None:
-    from pages.ui.quality.gates_panel import flagged_list
+    from pages.ui.quality.gates_panel import doubtful_list
 
-    flagged_list(masks)
+    doubtful_list(masks)
 
 
 def scored(flagged: bool | None = None, p_value: float | None = None) -> QualityRow:
@@ -24,7 +25,7 @@ def scored(flagged: bool | None = None, p_value: float | None = None) -> Quality
 def test_masks_that_could_not_be_judged_are_not_told_as_unflagged() -> None:
     app = AppTest.from_function(flagged, args=([scored(), scored(flagged=False, p_value=0.4)],)).run()
     assert [one.value for one in app.caption] == [
-        "None of 2 scored masks is flagged; 1 of them could not be judged, which is no pass."
+        plain("Of 2 scored masks 1 pass, 0 are doubtful, 1 cannot be judged. What cannot be judged is no pass.")
     ]
 
 

@@ -22,7 +22,7 @@ from core.twin.criteria.table import CRITERIA
 from core.twin.outcomes import cohort, patient_response
 from store import Store, open_store
 from tests import clinic
-from tests.store_phantom import DAY1, DAY2, JUDGED, add_mask, add_scan, busy_history, with_people
+from tests.store_phantom import DAY1, DAY2, JUDGED, add_mask, add_scan, busy_history, pass_scans, with_people
 
 PEOPLE = ("demo", "ann", "ben")
 
@@ -39,8 +39,8 @@ def clinics(tmp_path_factory: pytest.TempPathFactory) -> Any:
 
 def of_each_patient(store: Store) -> list[tuple[Any, ...]]:
     """What the worklist rests on, one question a patient: the newest verdicts, and what was withdrawn."""
-    scans = {(row.patient_id, row.timepoint): row.result for row in store.verdicts.of_scans()}
-    masks = {row.mask_id: row.result for row in store.verdicts.of_masks()}
+    scans = {(row.patient_id, row.timepoint): row.score_id for row in store.verdicts.of_scans()}
+    masks = {row.mask_id: row for row in store.verdicts.of_masks()}
     rows: list[tuple[Any, ...]] = []
     for patient in (row.patient_id for row in store.patients.all()):
         back = withdrawn_mask_ids(store.decisions.of(patient))
@@ -49,7 +49,8 @@ def of_each_patient(store: Store) -> list[tuple[Any, ...]]:
                 (r.mask_id, r.version, r.method, r.status, r.mask_id in back, masks.get(r.mask_id))
                 for r in store.masks.of(patient, day)
             ]
-            rows.append((patient, day, scans.get((patient, day)), versions))
+            files = tuple(scan.sha256 for scan in store.scans.of(patient, day))
+            rows.append((patient, day, files, scans.get((patient, day)), versions))
     return rows
 
 
@@ -58,7 +59,8 @@ def of_the_view(store: Store) -> list[tuple[Any, ...]]:
         (
             row.patient_id,
             row.timepoint,
-            row.scan_verdict,
+            row.scan_sha256s,
+            row.scan_verdicts[-1].score_id if row.scan_verdicts else None,
             [
                 (v.mask_id, v.version, v.method, v.status, v.last_verdict == "withdraw", v.mask_verdict)
                 for v in row.versions
@@ -197,7 +199,11 @@ def test_the_cohort_knows_what_an_accepted_mask_was_drawn_from_and_what_doubts_i
     store.verdicts.add_mask_verdict(drawn.mask_id, {**odd, "verdict": "usual", "flagged": False}, "demo")
     store.verdicts.add_scan_verdict("P1", DAY1, {"state": "in distribution", "score": 0.1, "threshold": 0.5}, "demo")
     (row,) = store.views.cohort()
-    assert (row.mask_verdicts, row.scan_verdicts) == ((), ())
+    assert row.mask_verdicts == tuple(store.verdicts.of_masks(mask_id=drawn.mask_id)[-1:])
+    assert row.scan_verdicts == tuple(store.verdicts.of_scans("P1")[-1:])
+    pass_scans(store)
+    (row,) = store.views.cohort()
+    assert row.scan_verdicts[0].result.keys() == {"judgement", "anchor_mask_id"}, "of what passes no more than is read"
 
 
 def test_the_cohort_knows_what_was_simulated(store: Store) -> None:

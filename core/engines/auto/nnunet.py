@@ -276,6 +276,20 @@ class NnUNetSegmenter:
         cached = self._cached_output
         return cached[1] if cached and cached[0] == self._key(volumes) else self._infer(volumes, progress)
 
+    def on_network_grid(self, mask: LabelMap, seen: NetworkOutput) -> NDArray[np.bool_]:
+        """A mask (best on the first channel's grid) on the grid of `seen.data`; no tumour is too small to be kept."""
+        stored = axis_order(mask.grid, self._order)
+        labels = stored.turn(mask.array)
+        if not stored.grid.matches(seen.grid):
+            labels = resample(labels, stored.grid, seen.grid, "nearest")
+        turned = (labels > 0).transpose(2, 1, 0).transpose(self._predictor.plans_manager.transpose_forward)
+        inside = turned[tuple(slice(low, high) for low, high in seen.properties["bbox_used_for_cropping"])]
+        shape = np.array(seen.data.shape[1:])
+        places = ((np.argwhere(inside) + 0.5) * (shape / inside.shape)).astype(np.int64)
+        out = np.zeros(tuple(shape), bool)
+        out[tuple(np.minimum(places, shape - 1).T)] = True
+        return out
+
     def _key(self, volumes: Sequence[Volume]) -> tuple[str, ...]:
         return tuple(content_sha256(volume) for volume in self.select_channels(volumes))
 
@@ -324,12 +338,7 @@ class NnUNetSegmenter:
             model_files=self.model_files,
             coverage=seen.coverage,
             probability=LesionProbability.of_network(
-                np.asarray(seen.logits.float().numpy()),
-                self._lesion_classes,
-                seen.grid,
-                seen.properties,
-                self._predictor.plans_manager.transpose_forward,
-                bool(self._predictor.label_manager.has_regions),
+                seen.logits.float().numpy(), self._lesion_classes, seen.grid, seen.properties, self._predictor
             ),
         )
 

@@ -1,18 +1,15 @@
-"""The mask gate, one lesion: is its shape like those of lesions that people accepted for other patients?
+"""One component of the mask gate: how far is a lesion from those that people accepted for other patients?
 
-A lesion's score is its mean distance to the k nearest reference masks, none of the same patient, over shape features
-scaled by the reference's median and MAD. The score's rank among the reference's own scores gives a conformal p-value.
-With too few of them there is no verdict, only the distance. A whole mask's p-value is made of its lesions'
-(`core.gates.mask.verdicts.verdict_on`).
+A lesion's score is its mean distance to the k nearest reference lesions, none of the same patient, over features scaled
+by the reference's median and MAD. Scores become a p-value in `core.gates.mask.joint`, which counts patients.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import cached_property
 from math import ceil
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,56 +17,12 @@ from numpy.typing import NDArray
 from core.errors import InputError
 from core.gates.mask.neighbours import ROWS_AT_ONCE, nearest_of, nearest_of_all
 from core.lesions.shape import VECTOR_NAMES
-from core.remembered.vocabulary import MaskGateVerdict
-
-#: (index in the reference, its patient, distance in MAD units)
-Neighbour = tuple[int, str, float]
 
 #: Features are logarithms and ratios: a spread below 5 % is not believed, or masks that all have one component would
 #: make a second one infinitely odd.
 SCALE_FLOOR = 0.05
 _MAD_TO_SD = 1.4826
 _MEAN_TO_SD = 1.2533
-
-
-@dataclass(frozen=True)
-class MaskGateResult:
-    """What the gate says about one lesion.
-
-    Args:
-        score: mean distance to the k nearest reference masks of other patients, in MAD units; None without any.
-        p_value: conformal p in [p_min, 1]; None when there are not enough reference masks.
-        flagged: p_value <= alpha; None when there are not enough reference masks.
-        verdict: "usual", "unusual" or "not enough reference masks".
-        k: neighbours asked for.
-        alpha: the level of the flag.
-        n_reference: reference masks of other patients.
-        n_calibration: calibration scores of other patients.
-        n_needed: calibration scores below which nothing can reach alpha.
-        p_min: the smallest p that this many calibration scores can give, 1 / (n + 1).
-        nearest: up to k neighbours: (index in the reference, patient, distance), nearest first.
-        top_features: the three features farthest from the reference's median: (name, signed MAD units).
-    """
-
-    score: float | None
-    p_value: float | None
-    flagged: bool | None
-    verdict: MaskGateVerdict
-    k: int
-    alpha: float
-    n_reference: int
-    n_calibration: int
-    n_needed: int
-    p_min: float
-    nearest: tuple[Neighbour, ...]
-    top_features: tuple[tuple[str, float], ...]
-
-    def to_json(self) -> dict[str, Any]:
-        """Plain JSON values, for the store."""
-        values = asdict(self)
-        values["nearest"] = [list(neighbour) for neighbour in self.nearest]
-        values["top_features"] = [list(feature) for feature in self.top_features]
-        return values
 
 
 def conformal_p(calibration: NDArray[np.float64], score: float) -> float:
@@ -95,7 +48,7 @@ def scores_needed(alpha: float) -> int:
 
 @dataclass(frozen=True, eq=False)
 class MaskGate:
-    """A fitted gate. Make it by `MaskGate.fit`; then `score` any mask's vector.
+    """A fitted component. Make it by `MaskGate.fit`; `odds_of` any lesion.
 
     Args:
         names: (d,) of the features; centre, spread: (d,) median and spread of each.
@@ -126,11 +79,10 @@ class MaskGate:
     ) -> MaskGate:
         """Learn what usual masks look like.
 
-        Every reference mask gets its own score against the masks of all *other* patients (leave one patient out); these
-        are the calibration scores. What that assumes: a new patient's mask is exchangeable with the reference masks.
-        Several masks of one patient resemble each other, so n such scores say less than n patients would; a new mask
-        may choose among slightly more neighbours than a calibration mask could, which makes p slightly larger; and
-        median and MAD were learned without it, which makes p slightly smaller. The test suite simulates the whole.
+        Every reference lesion gets its own score against the lesions of all *other* patients (leave one patient out).
+        A new lesion may choose among slightly more neighbours than a reference lesion could, which makes p slightly
+        larger; median and MAD were learned without it, which makes p slightly smaller. The test suite simulates the
+        whole.
 
         Args:
             vectors: (n, d) shape vectors, unscaled, finite; n may be 0.
@@ -175,6 +127,27 @@ class MaskGate:
 
     def calibration_without(self, patient_id: str) -> NDArray[np.float64]:
         """The calibration scores of other patients' masks, as if this patient had none: (m,), finite."""
+        scores = self.scores_without(patient_id)
+        return scores[~np.isnan(scores)]
+
+    def odds_of(self, vector: NDArray[np.float64], patient_id: str) -> float | None:
+        """The mean distance to the k nearest lesions of other patients; None with fewer than k of them.
+
+        Raises:
+            InputError: if the vector has the wrong length, NaN or infinite values.
+        """
+        values = np.asarray(vector, dtype=np.float64)
+        if values.shape != self.centre.shape or not np.isfinite(values).all():
+            raise InputError(f"Expected {len(self.centre)} finite features, got an array of {values.shape}.")
+        away = self.distances(values, patient_id)
+        if len(away) < self.k:
+            return None
+        least = np.partition(away, self.k - 1)[: self.k]
+        return float(np.sort(least).mean()) if np.isfinite(least).all() else None
+
+    def scores_without(self, patient_id: str) -> NDArray[np.float64]:
+        """(n,) the calibration score of each lesion as if this patient had none; NaN for those of that patient, and
+        where fewer than k neighbours are left."""
         of_patient = self._owners == patient_id
         usable = ~of_patient & ~np.isnan(self.calibration)
         scores = self.calibration.copy()
@@ -182,50 +155,7 @@ class MaskGate:
         for start in range(0, len(rests_on_own), ROWS_AT_ONCE):
             rows = rests_on_own[start : start + ROWS_AT_ONCE]
             scores[rows] = nearest_of(self.scaled, self._owners, rows, self.k, of_patient)[1]
-        return scores[usable & ~np.isnan(scores)]
-
-    def score(self, vector: NDArray[np.float64], patient_id: str) -> MaskGateResult:
-        """Judge one lesion; reference masks of the same patient take no part, nor do scores that rest on them.
-
-        Raises:
-            InputError: if the vector has the wrong length, NaN or infinite values.
-        """
-        values = np.asarray(vector, dtype=np.float64)
-        if values.shape != self.centre.shape or not np.isfinite(values).all():
-            raise InputError(f"Expected {len(self.centre)} finite shape features, got an array of {values.shape}.")
-        scaled = self.scale(values)
-        away = self.distances(values, patient_id)
-        order = [int(n) for n in np.argsort(away, kind="stable")[: self.k] if np.isfinite(away[n])]
-        nearest = tuple((n, self.patient_ids[n], float(away[n])) for n in order)
-        calibration = self.calibration_without(patient_id)
-        needed = scores_needed(self.alpha)
-        score = float(np.mean([distance for _, _, distance in nearest])) if nearest else None
-        comparable = _mean_distance(nearest, self.k)
-        p_value: float | None = None
-        flagged: bool | None = None
-        verdict: MaskGateVerdict = "not enough reference masks"
-        if comparable is not None and len(calibration) >= needed:
-            p_value = conformal_p(calibration, comparable)
-            flagged = p_value <= self.alpha
-            verdict = "unusual" if flagged else "usual"
-        return MaskGateResult(
-            score=score,
-            p_value=p_value,
-            flagged=flagged,
-            verdict=verdict,
-            k=self.k,
-            alpha=self.alpha,
-            n_reference=int(np.isfinite(away).sum()),
-            n_calibration=len(calibration),
-            n_needed=needed,
-            p_min=1 / (len(calibration) + 1),
-            nearest=nearest,
-            top_features=self._top_features(scaled) if len(self.patient_ids) else (),
-        )
-
-    def _top_features(self, scaled: NDArray[np.float64]) -> tuple[tuple[str, float], ...]:
-        order = np.argsort(-np.abs(scaled), kind="stable")[:3]
-        return tuple((self.names[i], float(scaled[i])) for i in order)
+        return np.where(usable, scores, np.nan)
 
 
 def robust_scale(vectors: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -241,13 +171,6 @@ def robust_scale(vectors: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDA
     spread = _MAD_TO_SD * np.median(deviations, axis=0)
     spread = np.where(spread < SCALE_FLOOR, _MEAN_TO_SD * deviations.mean(axis=0), spread)
     return centre, np.maximum(spread, SCALE_FLOOR)
-
-
-def _mean_distance(neighbours: Sequence[Neighbour], k: int) -> float | None:
-    """The score, or None with fewer than k neighbours: a mean over fewer is not comparable."""
-    if len(neighbours) < k:
-        return None
-    return float(np.mean([distance for _, _, distance in neighbours]))
 
 
 def _names(names: Sequence[str] | None, count: int) -> tuple[str, ...]:

@@ -19,7 +19,7 @@ from core.access import SYSTEM
 from core.errors import TwinReviewError
 from core.gates.mask import fitted
 from core.gates.mask.fitted import FittedStore
-from core.gates.mask.verdicts import GateStore, reference
+from core.gates.mask.verdicts import GateStore, is_simulated, reference
 from core.remembered.rows import ShapeVector
 from core.remembered.sources import HasJobs
 from core.types import Progress, no_progress
@@ -44,13 +44,15 @@ class FittingStore(GateStore, HasJobs, Protocol):
 def prepare_fit(store: GateStore, args: Mapping[str, Any], person: str) -> dict[str, Any]:
     """The vectors of all accepted lesions, and the newest audit entry that changed them."""
     seq, _ = store.vectors.last_change()  # before the rows: what is decided meanwhile asks for another fit
-    return {"seq": seq, "rows": [asdict(row) for row in reference(store)]}
+    rows = reference(store)
+    simulated = [patient for patient in sorted({row.patient_id for row in rows}) if is_simulated(store, patient)]
+    return {"seq": seq, "rows": [asdict(row) for row in rows], "simulated": simulated}
 
 
 def compute_fit(params: dict[str, Any], out_dir: Path, progress: Progress) -> dict[str, Any]:
     """In the worker: the gate as a file."""
     progress(0.1, f"Fitting the mask gate to {len(params['rows'])} lesions")
-    gate = fitted.fit([ShapeVector(**row) for row in params["rows"]], params["seq"])
+    gate = fitted.fit([ShapeVector(**row) for row in params["rows"]], params["seq"], params["simulated"])
     data = gate.to_bytes()
     (out_dir / "gate.npz").write_bytes(data)
     lesions = gate.lesions
@@ -60,6 +62,10 @@ def compute_fit(params: dict[str, Any], out_dir: Path, progress: Progress) -> di
         "seq": gate.seq,
         "lesions": len(lesions),
         "patients": len({lesion.patient_id for lesion in lesions}),
+        "sets": {
+            name: {"name": one.name, "version": gate.seq, "lesions": len(one.lesions), "patients": len(one.patients)}
+            for name, one in gate.sets.items()
+        },
     }
 
 
@@ -112,10 +118,11 @@ def is_due(store: FittingStore, now: dt.datetime) -> bool:
     gate, newest = store.reference_sets.newest(fitted.KIND), store.vectors.last_change()[1]
     if gate is None or fitted.stored_gate(store) is None or store.vectors.accepted_count() <= SMALL:
         return True
-    return _seconds(now, newest) >= QUIET_S or _seconds(now, str(gate.created_at)) >= AT_MOST_S
+    return seconds_since(now, newest) >= QUIET_S or seconds_since(now, str(gate.created_at)) >= AT_MOST_S
 
 
-def _seconds(now: dt.datetime, then: str) -> float:
+def seconds_since(now: dt.datetime, then: str) -> float:
+    """Seconds from a stored time (RFC 3339) to `now`, in UTC."""
     return (now - dt.datetime.fromisoformat(then)).total_seconds()
 
 

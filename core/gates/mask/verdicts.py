@@ -1,13 +1,17 @@
-"""The mask gate over the store: shape vectors of lesions, their distance to accepted ones, and similar lesions.
+"""The mask gate over the store: the verdict on a mask, and similar lesions.
 
-The reference is every lesion that stands in an *accepted* mask of *other* patients (`core.gates.mask.conformal` has the
-arithmetic). The gate is fitted after what is accepted has changed (`core.gates.mask.fitting`) and stored
-(`core.gates.mask.fitted`); what judges a mask only reads it.
+The reference is every lesion that stands in an *accepted* mask of *other* patients (`core.gates.mask.judging` has the
+form, `core.gates.mask.joint` the arithmetic). The gate is fitted after what is accepted has changed
+(`core.gates.mask.fitting`) and stored (`core.gates.mask.fitted`); what judges a mask only reads it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import logging
+import traceback
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
@@ -15,41 +19,38 @@ import numpy as np
 from core.errors import InputError
 from core.gates.mask import fitted
 from core.gates.mask.conformal import scores_needed
-from core.gates.mask.fitted import ALPHA, K_NEAREST, FittedGate, ReferenceLesion
+from core.gates.mask.fitted import ALPHA, K_NEAREST, REAL, SIMULATED, FittedGate, ReferenceLesion
+from core.gates.mask.judging import NOT_ENOUGH, NOT_FITTED, cannot_be_judged, judged
+from core.gates.mask.looking import NOTHING, Surroundings, vectors_of
 from core.gates.mask.probability import doubting_unsure
-from core.imaging.orienting import canonical
-from core.lesions.shape import shape_vector
+from core.gates.mask.surroundings import Link, LookStore, last_accepted, lost_lesions, surroundings
+from core.lesions.shape import VECTOR_NAMES
+from core.remembered.judgements import JUDGEMENT
 from core.remembered.rows import LesionVector, ShapeVector
-from core.remembered.sources import HasMasks, HasReferenceSets, HasRoot, HasVectors, HasVerdicts
-from core.types import LabelMap, MaskRecord
+from core.remembered.sources import HasReferenceSets, HasRoot, HasVectors, HasVerdicts
+from core.remembered.untyped import JsonDict
+from core.review.scan_measures import LookedAt, looked_at
+from core.types import LabelMap, MaskRecord, Volume
 
-__all__ = ["ALPHA", "K_NEAREST"]
+__all__ = ["ALPHA", "K_NEAREST", "NOT_ENOUGH", "NOT_FITTED", "vectors_of"]
+logger = logging.getLogger("twinreview.gates")
 #: What brings a gate about.
 FIT_IT = "The server fits it within a minute; on a command line `gate score-mask` does."
-NOT_ENOUGH, NOT_FITTED = "not enough reference masks", "the mask gate is not fitted yet"
 
 
-class GateStore(HasRoot, HasMasks, HasVectors, HasVerdicts, HasReferenceSets, Protocol):
+class GateStore(LookStore, HasRoot, HasVectors, HasVerdicts, HasReferenceSets, Protocol):
     """Store parts that the gate reads."""
 
 
-def vectors_of(labels: LabelMap) -> list[LesionVector]:
-    """The shape vectors of a mask's lesions, stored or not; [] for an empty mask.
-
-    They are the same however the mask's axes are stored.
-    """
-    out = []
-    labels = canonical(labels)
-    for label in labels.labels:
-        names, vector = shape_vector(labels.array == label, labels.grid.spacing_mm)
-        out.append(LesionVector(f"L{label}", tuple(float(v) for v in vector), tuple(names)))
-    return out
-
-
-def remember_vectors(store: GateStore, record: MaskRecord, labels: LabelMap, person: str) -> None:
-    """Stores the shape vectors of a version that was stored without them, so that scoring it again reads no images."""
-    for row in vectors_of(labels):
+def remember_vectors(
+    store: GateStore, record: MaskRecord, labels: LabelMap, person: str, seen: Surroundings = NOTHING
+) -> Sequence[LesionVector]:
+    """Stores the vectors of a version that was stored without them, or with older ones, so that scoring it again reads
+    no images; gives them."""
+    vectors = vectors_of(labels, seen)
+    for row in vectors:
         store.vectors.add(record.mask_id, row.lesion_id, record.patient_id, row.vector, row.names, person)
+    return vectors
 
 
 def _own_vectors(store: GateStore, record: MaskRecord) -> Sequence[LesionVector]:
@@ -63,17 +64,9 @@ def reference(store: GateStore) -> list[ShapeVector]:
     return store.vectors.all("accepted")
 
 
-def score_mask(store: GateStore, patient_id: str, timepoint: str, version: int, person: str) -> dict[str, Any]:
-    """The gate's verdict on one stored mask version (`verdict_on`), recorded, its vectors too where it had none."""
-    record = store.masks.version(patient_id, timepoint, version)
-    vectors: Sequence[LesionVector] = store.vectors.of(record.mask_id)
-    if len(vectors) < len(record.lesions):  # stored by an older TwinReview, or without its vectors
-        labels = store.masks.load(record)
-        remember_vectors(store, record, labels, person)
-        vectors = vectors_of(labels)
-    result = doubting_unsure(verdict_on(store, vectors, patient_id), record.lesions)
-    store.verdicts.add_mask_verdict(record.mask_id, result, person)
-    return result
+def is_simulated(store: LookStore, patient_id: str) -> bool:
+    """Whether a program made any of a patient's scans: such patients judge no real one, nor real ones them."""
+    return any(bool(scan.metadata.get("simulated")) for scan in store.scans.of(patient_id))
 
 
 def gate_for(store: GateStore) -> FittedGate | None:
@@ -87,48 +80,164 @@ def gate_for(store: GateStore) -> FittedGate | None:
     return fitted.fit([], 0) if gate is None and store.vectors.accepted_count() == 0 else gate
 
 
-def verdict_on(store: GateStore, vectors: Sequence[LesionVector], patient_id: str) -> dict[str, Any]:
-    """The gate's verdict on a mask, whether it is stored or not; records nothing.
+def score_mask(store: GateStore, patient_id: str, timepoint: str, version: int, person: str) -> dict[str, Any]:
+    """The gate's verdict on one stored mask version (`verdict_on`), recorded.
 
-    A mask with several lesions is as odd as its oddest one; its p-value is the smallest times their number
-    (Bonferroni), at most 1.
+    It reads no image, but for a version that has no vectors, or shape alone: then they are measured and stored.
+    """
+    record = store.masks.version(patient_id, timepoint, version)
+    result = verdict_again(store, record, person)
+    store.verdicts.add_mask_verdict(record.mask_id, result, person)
+    return result
+
+
+def verdict_again(store: GateStore, record: MaskRecord, person: str) -> JsonDict:
+    """The gate's verdict on a stored version as things are now. Not recorded; vectors that it lacked are."""
+    links = store.links.of_mask(record.mask_id)
+    try:
+        vectors, seen = _measured(store, record, links, person)
+        result = verdict_on(store, vectors, record.patient_id, seen, _lost(store, record, links))
+    except Exception as error:
+        result = _crashed(error)
+    result = doubting_unsure(result, record.lesions)
+    said = result[JUDGEMENT]
+    return {**result, JUDGEMENT: {**said, "seen": list(dict.fromkeys([*said["seen"], record.mask_sha256]))}}
+
+
+def _measured(
+    store: GateStore, record: MaskRecord, links: Sequence[Link], person: str
+) -> tuple[Sequence[LesionVector], Surroundings]:
+    vectors: Sequence[LesionVector] = store.vectors.of(record.mask_id)
+    if len(vectors) >= len(record.lesions) and not any(tuple(row.names) == VECTOR_NAMES for row in vectors):
+        newest = store.verdicts.of_masks(mask_id=record.mask_id)
+        before = newest[-1].result.get(JUDGEMENT, {}) if newest else {}
+        past = last_accepted(store, record.patient_id, record.timepoint, record.author)
+        hashes = tuple(str(one) for one in before.get("seen", ()))
+        return vectors, Surroundings(hashes=hashes, timepoint_before="" if past is None else past.timepoint)
+    labels = store.masks.load(record)
+    of_record = [_Labelled(int(one["label"]), str(one["lesion_id"])) for one in record.lesions]
+    scans = [looked_at(scan, store.scans.load) for scan in store.scans.of(record.patient_id, record.timepoint)]
+    seen = surroundings(store, record.patient_id, record.timepoint, record.author, of_record, scans)
+    return remember_vectors(store, record, labels, person, seen), seen
+
+
+class _Labelled:
+    """A label that is a lesion, as `surroundings` asks for it."""
+
+    relation = "stable"
+
+    def __init__(self, label: int, lesion_id: str) -> None:
+        self.label: int | None = label
+        self.lesion_id: str | None = lesion_id
+
+
+def _lost(store: GateStore, record: MaskRecord, links: Sequence[Link]) -> list[tuple[str, str]]:
+    before = last_accepted(store, record.patient_id, record.timepoint, record.author)
+    return lost_lesions(links, before, [str(one["lesion_id"]) for one in record.lesions])
+
+
+def look_and_judge(
+    store: GateStore,
+    labels: LabelMap,
+    patient_id: str,
+    timepoint: str,
+    person: str,
+    links: Sequence[Link] = (),
+    scans: Iterable[LookedAt] = (),
+) -> tuple[list[LesionVector], JsonDict]:
+    """The vectors of a mask that is not stored yet, and the verdict on it. A gate that fails is a doubt, never the loss
+    of the mask.
+
+    Args:
+        person: who made it. links: as matching proposes. scans: of its timepoint, as `core.review.scan_measures` reads
+            them; each is read when it is asked for.
+    """
+    try:
+        seen = surroundings(store, patient_id, timepoint, person, links, scans)
+        return _judged_with(store, labels, patient_id, timepoint, person, links, seen)
+    except Exception as error:
+        return [], _crashed(error)
+
+
+def look_and_judge_unstored(
+    store: GateStore,
+    labels: LabelMap,
+    patient_id: str,
+    timepoint: str,
+    person: str,
+    links: Sequence[Link],
+    volumes: Sequence[Volume],
+) -> tuple[list[LesionVector], JsonDict]:
+    """`look_and_judge` of a mask that comes with scans which are not stored yet: no hash of them is known, and where
+    they lie in those of other timepoints neither."""
+    try:
+        past = surroundings(store, patient_id, timepoint, person, links, ())
+        return _judged_with(store, labels, patient_id, timepoint, person, links, replace(past, scans=tuple(volumes)))
+    except Exception as error:
+        return [], _crashed(error)
+
+
+def _judged_with(
+    store: GateStore,
+    labels: LabelMap,
+    patient_id: str,
+    timepoint: str,
+    person: str,
+    links: Sequence[Link],
+    seen: Surroundings,
+) -> tuple[list[LesionVector], JsonDict]:
+    vectors = vectors_of(labels, seen)
+    before = last_accepted(store, patient_id, timepoint, person)
+    lost = lost_lesions(links, before, [seen.lesion(label) for label in labels.labels])
+    return vectors, verdict_on(store, vectors, patient_id, seen, lost)
+
+
+def _crashed(error: Exception) -> JsonDict:
+    """What is stored in the verdict's place. An error's message may name a patient or a path, so it is nowhere."""
+    name, at = type(error).__name__, traceback.extract_tb(error.__traceback__)[-1]
+    logger.error("the mask gate failed over a mask: %s in %s, line %s", name, Path(at.filename).name, at.lineno)
+    return cannot_be_judged(
+        f"The mask gate failed over this mask ({name}), so nobody knows whether it is usual. Score the mask again; if "
+        "it fails again, tell whoever runs TwinReview."
+    )
+
+
+def verdict_on(
+    store: GateStore,
+    vectors: Sequence[LesionVector],
+    patient_id: str,
+    seen: Surroundings = NOTHING,
+    lost: Sequence[tuple[str, str]] = (),
+) -> dict[str, Any]:
+    """The gate's verdict on a mask, whether it is stored or not; records nothing and reads no image.
+
+    Rules come first; then a mask is as odd as its oddest lesion in its oddest component, among other patients of its
+    kind, real or simulated, each of whom counts once (`core.gates.mask.joint`).
 
     Args:
         vectors: of each of its lesions, as `vectors_of` gives them; none for an empty mask.
         patient_id: whose mask it is; lesions of the same patient are no reference.
+        seen: what it was looked at with; its hashes and its problems go into the judgement.
+        lost: lesions of the last accepted mask that it has not, as `lost_lesions` gives them.
 
     Returns:
-        verdict ("usual" | "unusual" | "empty mask", and where it cannot be judged `NOT_ENOUGH` | `NOT_FITTED`),
-        p_value or None, flagged (bool or None), n_reference, gate (the `FittedGate.model_id` that judged, or None),
-        alpha, k, and `lesions`: one result each.
+        `judgement` (`core.remembered.judgements.Judgement`), and for figures: verdict ("usual" | "unusual" | "empty
+        mask", and where it cannot be judged `NOT_ENOUGH` | `NOT_FITTED`), p_value or None, flagged (bool or None),
+        n_reference, patients, set, gate (the `FittedGate.model_id` that judged, or None), alpha, k, components, and
+        `lesions`: one result each.
     """
     gate = gate_for(store)
-    found = {"alpha": ALPHA, "k": K_NEAREST, "gate": None if gate is None else gate.model_id}
-    none: dict[str, Any] = {"p_value": None, "flagged": None}
-    if not vectors:
-        known = [] if gate is None else [lesion for lesion in gate.lesions if lesion.patient_id != patient_id]
-        return found | {"verdict": "empty mask", **none, "n_reference": len(known), "lesions": []}
-    names = tuple(vectors[0].names)  # vectors of other features cannot be compared with these
-    part = None if gate is None else gate.parts.get(names)
-    if part is None:
-        too_few = gate is not None or store.vectors.accepted_count() < scores_needed(ALPHA)
-        verdict = NOT_ENOUGH if too_few else NOT_FITTED
-        unknown = [{"lesion_id": row.lesion_id, "score": None, "p_value": None, "verdict": verdict} for row in vectors]
-        return found | {"verdict": verdict, **none, "n_reference": 0, "lesions": unknown}
-    results = [part.gate.score(np.array(row.vector), patient_id) for row in vectors]
-    lesions = [{"lesion_id": row.lesion_id, **one.to_json()} for row, one in zip(vectors, results, strict=True)]
-    p_values = [one.p_value for one in results if one.p_value is not None]
-    p_value = min(1.0, min(p_values) * len(p_values)) if p_values else None
-    flagged = None if p_value is None else p_value <= ALPHA
-    verdict = NOT_ENOUGH if flagged is None else ("unusual" if flagged else "usual")
-    n_reference = results[0].n_reference
-    return found | {
-        "verdict": verdict,
-        "p_value": p_value,
-        "flagged": flagged,
-        "n_reference": n_reference,
-        "lesions": lesions,
-    }
+    return judged(
+        gate,
+        SIMULATED if is_simulated(store, patient_id) else REAL,
+        vectors,
+        patient_id,
+        seen=seen.hashes,
+        lost=lost,
+        had_past=bool(seen.timepoint_before),
+        too_few=gate is None and store.vectors.accepted_count() < scores_needed(ALPHA),
+        problems=seen.problems,
+    )
 
 
 def similar_lesions(
@@ -153,16 +262,18 @@ def similar_lesions(
             f"Expected a fitted mask gate, but {NOT_FITTED}: which lesions are alike is not known. {FIT_IT}"
         )
     out: list[dict[str, Any]] = []
+    set_name = SIMULATED if is_simulated(store, patient_id) else REAL
     for row in vectors:
-        part = gate.parts.get(tuple(row.names))
+        part = gate.set(set_name).shape_of(row)
         if part is None:
             continue
-        away = part.gate.distances(np.array(row.vector), patient_id)
+        shapes, lesions, vector = part
+        away = shapes.distances(vector, patient_id)
         closest: dict[tuple[str, str], tuple[ReferenceLesion, float]] = {}
         for index in np.argsort(away, kind="stable"):
             if len(closest) == k or not np.isfinite(away[index]):
                 break
-            lesion = part.lesions[index]
+            lesion = lesions[index]
             if lesion.mask_id not in shown:  # the gate knows more than whoever asks may see
                 continue
             closest.setdefault((lesion.patient_id, lesion.lesion_id), (lesion, float(away[index])))

@@ -86,7 +86,7 @@ def forest_detector(training_crops: int | None = None, trees: int = TREES, seed:
     return detect
 
 
-def _scale(rows: Rows, labels: Labels) -> tuple[Array, Array, Array]:
+def scale(rows: Rows, labels: Labels) -> tuple[Array, Array, Array]:
     """In-distribution rows (n, features) of unit spread, and the mean and spread to bring others there."""
     flat = rows[~labels].reshape(-1, rows.shape[-1]).astype(np.float64)
     mean, spread = flat.mean(axis=0), flat.std(axis=0)
@@ -98,7 +98,7 @@ def nearest_neighbours(rows: Rows, labels: Labels, test: Rows) -> Array:
     """Mean distance of a crop to its 5 nearest in-distribution crops, standardised. Sun 2022, arXiv 2204.06507."""
     from sklearn.neighbors import NearestNeighbors
 
-    flat, mean, spread = _scale(rows, labels)
+    flat, mean, spread = scale(rows, labels)
     index = NearestNeighbors(n_neighbors=min(NEIGHBOURS, len(flat))).fit(flat)
     distance, _ = index.kneighbors((test.reshape(-1, test.shape[-1]) - mean) / spread)
     return np.asarray(distance.mean(axis=1).reshape(test.shape[:2]).mean(axis=1))
@@ -110,7 +110,7 @@ def mahalanobis(rows: Rows, labels: Labels, test: Rows) -> Array:
     """
     from sklearn.covariance import LedoitWolf
 
-    flat, mean, spread = _scale(rows, labels)
+    flat, mean, spread = scale(rows, labels)
     model = LedoitWolf(assume_centered=False).fit(flat)
     squared = model.mahalanobis((test.reshape(-1, test.shape[-1]) - mean) / spread)
     return np.asarray(np.sqrt(np.maximum(squared, 0)).reshape(test.shape[:2]).mean(axis=1))

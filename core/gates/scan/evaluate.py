@@ -1,44 +1,63 @@
-"""How well RF-Deep and its baselines tell the reference's kinds of shift apart: `python -m core.gates.scan.evaluate`.
+"""How well the scan gate and its baselines tell the reference's kinds of shift apart: `gate scan evaluate`.
 
-Reads shipped features only, so anyone can run it, without data or network. Every resampling splits patients (and
-phantom anatomies) in half: what was learned from and what is tested never share one. Protocols: "unified" trains on all
-kinds of shift; "leave one kind out" tests only the kind that was not trained on. Detectors that saw OOD scans are
-listed apart from those that saw in-distribution scans alone. The scans are few and most shifts are made by us: the
-figures compare detectors with each other, they are not what a clinic should expect.
+Reads shipped features only, so anyone can run it, without data or network. Every score is cross-fitted by patient: what
+was learned from and what is tested never share one. Protocols (arXiv 2512.08216): "separate" learns one kind and tests
+it, "unified" learns all, "leave one kind out" tests only the kind that was not learned, "ensemble" is the mean of the
+separate detectors. Detectors that saw OOD scans are listed apart from those that saw in-distribution scans alone, and
+phantoms apart from real scans. The scans are few and most shifts are made by us: the figures compare detectors.
 """
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from core.gates.scan import detectors
-from core.gates.scan.detectors import TREES, Detector, Labels, Rows
+from core.gates.scan.combining import (
+    Fit,
+    Table,
+    ash,
+    fold_of,
+    forest,
+    largest,
+    mahalanobis,
+    part_of,
+    react,
+    simple,
+)
+from core.gates.scan.detectors import TREES, Array, Labels
 from core.gates.scan.features import LOGIT_SCORES, TRAINING_CROPS
-from core.gates.scan.scan_gate import MODEL_ID, Reference, read_reference
+from core.gates.scan.looks import PAIR_PARTS, parts_of
+from core.gates.scan.reference import IN_DISTRIBUTION, REAL, Reference
+from core.gates.scan.scan_gate import DETECTOR, nearest_looks
 
-RESAMPLINGS = 100
-#: As in RF-Deep's outlier exposure: this many scans of each class are learned from.
-TRAINING_SCANS = 20
-UNIFIED, LEAVE_OUT = "unified", "leave one kind out"
+FOLDS = 4
+BOOTSTRAPS = 1000
+SEPARATE, UNIFIED, LEAVE_OUT, ENSEMBLE = "separate", "unified", "leave one kind out", "ensemble"
+PROTOCOLS = (SEPARATE, UNIFIED, LEAVE_OUT, ENSEMBLE)
 SAW_OOD, ID_ONLY, CONTROL = "saw OOD labels", "in-distribution only", "control"
+IHF, MAHALANOBIS, RFDEEP = "intensity histogram distance (IHF)", "Mahalanobis (Ledoit-Wolf)", "RF-Deep as published"
+IN_FORCE = f"{DETECTOR} (in force)"
+#: Kinds that lie near the reference: they leave most grey values as they are.
+NEAR = ("strong noise", "strong blur", "metal streaks", "SUV scale wrong", "PET misplaced", "voxel size wrong")
 
 
-def auroc(scores: NDArray[np.floating], ood: Labels) -> float:
+def auroc(scores: NDArray[np.floating], ood: Labels, weights: NDArray[np.floating] | None = None) -> float:
     """Chance that an OOD scan scores above an in-distribution one, ties counting half, 0..1; NaN for one class only.
 
-    Hanley & McNeil 1982, doi 10.1148/radiology.143.1.7063747.
+    Hanley & McNeil 1982, doi 10.1148/radiology.143.1.7063747. `weights`: how often each scan counts.
     """
     inside, outside = np.asarray(scores)[~ood], np.asarray(scores)[ood]
-    if len(inside) == 0 or len(outside) == 0:
+    weight = np.ones(len(scores)) if weights is None else np.asarray(weights, dtype=np.float64)
+    pairs = weight[ood][:, None] * weight[~ood][None]
+    if pairs.sum() == 0:
         return float("nan")
-    above = (outside[:, None] > inside[None]).mean()
-    return float(above + 0.5 * (outside[:, None] == inside[None]).mean())
+    won = (outside[:, None] > inside[None]) + 0.5 * (outside[:, None] == inside[None])
+    return float((won * pairs).sum() / pairs.sum())
 
 
 def fpr_at_tpr(scores: NDArray[np.floating], ood: Labels, tpr: float = 0.95) -> float:
@@ -56,185 +75,265 @@ def fpr_at_tpr(scores: NDArray[np.floating], ood: Labels, tpr: float = 0.95) -> 
 
 @dataclass(frozen=True)
 class Method:
-    """One line of the table: a detector, what it looks at (an array of `Reference`), and what it was shown."""
+    """One line of the table: a detector, the arrays of the reference that it looks at, and what it was shown."""
 
     name: str
     group: str
-    looks_at: str
-    detect: Detector
+    looks_at: tuple[str, ...]
+    fit: Fit
     shuffled: bool = False
 
 
 def methods(trees: int = TREES) -> tuple[Method, ...]:
-    """RF-Deep, its baselines and its controls."""
-    anchored = detectors.forest_detector(TRAINING_CROPS, trees)
-    plain = detectors.forest_detector(None, trees)
-    logit = tuple(
-        Method(f"nnU-Net logits: {name}", ID_ONLY, "logits", detectors.column(n)) for n, name in enumerate(LOGIT_SCORES)
+    """The detector in force, RF-Deep, their baselines and their controls."""
+    deep = mahalanobis("rows")
+    ihf = simple(detectors.histogram_distance, "histogram")
+    odd = forest("rows+histogram", TRAINING_CROPS, trees, odd=True)
+    both = ("rows", "histogram")
+    logits = tuple(
+        Method(f"{name}, {where}", ID_ONLY, ("logits",), simple(detectors.column(n + 4 * m), "logits"))
+        for m, where in enumerate(("tumour", "whole scan"))
+        for n, name in enumerate(LOGIT_SCORES)
     )
     return (
-        Method("RF-Deep (anchored crops)", SAW_OOD, "rows", anchored),
-        Method("forest on the centre crop", SAW_OOD, "centre", plain),
-        Method("forest on intensity histograms", SAW_OOD, "histogram", plain),
-        Method("nearest neighbours, anchored crops", ID_ONLY, "rows", detectors.nearest_neighbours),
-        Method("Mahalanobis (Ledoit-Wolf), anchored crops", ID_ONLY, "rows", detectors.mahalanobis),
-        Method("intensity histogram distance", ID_ONLY, "histogram", detectors.histogram_distance),
-        *logit,
-        Method("RF-Deep, labels shuffled (should be .5)", CONTROL, "rows", anchored, shuffled=True),
-        Method("forest on voxel size and extent (no voxel seen)", CONTROL, "geometry", plain),
+        Method(RFDEEP, SAW_OOD, ("rows",), forest("rows", TRAINING_CROPS, trees)),
+        Method("forest on the centre crop", SAW_OOD, ("centre",), forest("centre", None, trees)),
+        Method("forest on intensity histograms", SAW_OOD, ("histogram",), forest("histogram", None, trees)),
+        Method("forest on |z| of [deep, histogram]", SAW_OOD, both, odd),
+        Method("largest z of (that forest, Mahalanobis)", SAW_OOD, both, largest(odd, deep)),
+        Method(IN_FORCE, ID_ONLY, PAIR_PARTS, nearest_looks(PAIR_PARTS)),
+        Method("Mahalanobis on the whole look", ID_ONLY, PAIR_PARTS, mahalanobis("+".join(PAIR_PARTS))),
+        Method("largest z of (Mahalanobis, IHF)", ID_ONLY, both, largest(deep, ihf)),
+        Method("Mahalanobis on [deep, root of histogram]", ID_ONLY, both, mahalanobis("rows+histogram")),
+        Method("Mahalanobis, early stages", ID_ONLY, ("rows",), mahalanobis("early")),
+        Method(MAHALANOBIS, ID_ONLY, ("rows",), deep),
+        Method("Mahalanobis + ReAct", ID_ONLY, ("rows",), mahalanobis("rows", react)),
+        Method("Mahalanobis + ASH", ID_ONLY, ("rows",), mahalanobis("rows", ash)),
+        Method("nearest neighbours (kNN)", ID_ONLY, ("rows",), simple(detectors.nearest_neighbours, "rows")),
+        Method(IHF, ID_ONLY, ("histogram",), ihf),
+        *logits,
+        Method(
+            "RF-Deep, labels shuffled (should be .5)", CONTROL, ("rows",), forest("rows", TRAINING_CROPS, trees), True
+        ),
+        Method(
+            "forest on voxel size and extent (no voxel seen)", CONTROL, ("geometry",), forest("geometry", None, trees)
+        ),
     )
 
 
-@dataclass(frozen=True, eq=False)
-class Split:
-    """Indices of scans; the groups of `train` and `test` are disjoint."""
-
-    train: NDArray[np.int64]
-    test: NDArray[np.int64]
-
-
-def draw_split(reference: Reference, seed: int, left_out: str | None = None, scans: int = TRAINING_SCANS) -> Split:
-    """Half of the groups of each domain to learn from (at most `scans` of each class), the others to test.
-
-    OOD scans to learn from are taken in turn from each kind, so that no kind swamps the others. With `left_out`, that
-    kind is not learned from, and the only one tested.
-    """
-    rng = np.random.default_rng([detectors.SEED, seed])
-    learn: set[str] = set()
-    for domain in np.unique(reference.domain):
-        groups = rng.permutation(np.unique(reference.group[reference.domain == domain]))
-        # Of an odd number, chance decides which side gets one more.
-        learn.update(groups[: (len(groups) + int(rng.integers(2))) // 2].tolist())
-    in_training_groups = np.isin(reference.group, list(learn))
-    inside = rng.permutation(np.flatnonzero(in_training_groups & ~reference.ood))[:scans]
-    pools = [
-        rng.permutation(np.flatnonzero(in_training_groups & (reference.kind == kind))).tolist()
-        for kind in rng.permutation(np.unique(reference.kind[reference.ood]))
-        if kind != left_out
-    ]
-    outside: list[int] = []
-    while len(outside) < scans and any(pools):
-        for pool in pools:
-            if pool and len(outside) < scans:
-                outside.append(pool.pop())
-    tested = ~in_training_groups & (~reference.ood | (reference.kind == left_out) | (left_out is None))
-    return Split(np.concatenate([inside, np.array(outside, dtype=np.int64)]), np.flatnonzero(tested))
+def table_of(reference: Reference, domain: str, looks_at: Sequence[str]) -> tuple[Table, NDArray[np.str_], Labels, Any]:
+    """The scans of one domain that have all of these arrays: (table, kinds, OOD labels, patients)."""
+    arrays = {**reference.arrays, **parts_of(reference.arrays)}
+    wide = [np.asarray(arrays[name]) for name in looks_at]
+    chosen = reference.domain == domain
+    for array in wide:
+        chosen &= np.isfinite(array.reshape(len(array), -1)).all(axis=1)
+    table = {name: array[chosen] for name, array in zip(looks_at, wide, strict=True)}
+    table["levels"] = reference.arrays["levels"]
+    return table, reference.kind[chosen], reference.ood[chosen], reference.group[chosen]
 
 
-def score_split(reference: Reference, split: Split, method: Method, seed: int) -> NDArray[np.float64]:
-    """The method's score of every tested scan."""
-    rows: Rows = getattr(reference, method.looks_at)
-    rows = rows if rows.ndim == 3 else rows[:, None]
-    labels = reference.ood[split.train]
+def scores(method: Method, data: tuple[Table, NDArray[np.str_], Labels, Any], learn: Labels, folds: int) -> Array:
+    """(scans,) cross-fitted by patient; `learn`: what may be learned from. NaN where there was no shift to learn."""
+    table, _, ood, groups = data
+    labels = ood
     if method.shuffled:
-        labels = np.random.default_rng([detectors.SEED, seed, 1]).permutation(labels)
-    return method.detect(rows[split.train], labels, rows[split.test])
+        labels = np.random.default_rng(detectors.SEED).permutation(ood)
+    fold, out = fold_of(groups, folds), np.full(len(ood), np.nan)
+    for n in range(folds):
+        test, train = fold == n, (fold != n) & learn
+        # Of a kind that one patient alone has, nothing is left to learn from: no score, not a bad one.
+        if test.any() and (method.group == ID_ONLY or labels[train].any()):
+            fitted = method.fit(part_of(table, train), labels[train], groups[train])
+            out[test] = fitted(part_of(table, test))
+    return out
+
+
+def by_kind(
+    method: Method, data: tuple[Table, NDArray[np.str_], Labels, Any], protocol: str, folds: int = FOLDS
+) -> dict[str, Array]:
+    """Of each kind: the scores of all scans; those of in-distribution scans and of the kind are what counts."""
+    _, kind, ood, _ = data
+    kinds = [str(one) for one in dict.fromkeys(kind.tolist()) if one != IN_DISTRIBUTION]
+    everything = np.ones(len(kind), bool)
+    if method.group == ID_ONLY:  # it learns the same whatever kinds there are
+        same = scores(method, data, ~ood, folds)
+        return dict.fromkeys(kinds, same)
+    if protocol == UNIFIED:
+        return dict.fromkeys(kinds, scores(method, data, everything, folds))
+    if protocol == LEAVE_OUT:
+        return {one: scores(method, data, kind != one, folds) for one in kinds}
+    separate = {one: scores(method, data, ~ood | (kind == one), folds) for one in kinds}
+    return dict.fromkeys(kinds, np.nanmean(list(separate.values()), axis=0)) if protocol == ENSEMBLE else separate
 
 
 @dataclass(frozen=True)
 class Figure:
-    """A method under a protocol: mean and standard deviation over resamplings, shares of 1."""
+    """A method under a protocol, of one kind: shares of 1.
+
+    Args:
+        scans: OOD scans of the kind.
+    """
 
     method: str
     group: str
     protocol: str
+    domain: str
     kind: str
-    resamplings: int
+    scans: int
     auroc: float
-    auroc_sd: float
     fpr95: float
-    fpr95_sd: float
+
+
+@dataclass(frozen=True)
+class Mean:
+    """A method under a protocol, mean over kinds; intervals by resampling patients, 95 %.
+
+    Args:
+        kinds: how many kinds it could be given; `near` of `NEAR` among them.
+        over: method -> (low, high) of this method's AUROC minus that one's, on the kinds that both have.
+    """
+
+    method: str
+    group: str
+    protocol: str
+    domain: str
+    kinds: int
+    auroc: float
+    auroc_95: tuple[float, float]
+    fpr95: float
+    near_auroc: float
+    over: Mapping[str, tuple[float, float]]
+
+
+@dataclass(frozen=True, eq=False)
+class _Scored:
+    method: Method
+    data: tuple[Table, NDArray[np.str_], Labels, Any]
+    found: Mapping[str, Array]
+
+    def auroc(self, kind: str, counts: Mapping[str, int] | None = None) -> float:
+        _, kinds, ood, groups = self.data
+        used = (~ood | (kinds == kind)) & np.isfinite(self.found[kind])
+        weights = None if counts is None else np.array([counts.get(str(g), 0) for g in groups[used]], float)
+        return auroc(self.found[kind][used], ood[used], weights)
+
+    def fpr(self, kind: str) -> float:
+        _, kinds, ood, _ = self.data
+        used = (~ood | (kinds == kind)) & np.isfinite(self.found[kind])
+        return fpr_at_tpr(self.found[kind][used], ood[used])
 
 
 def evaluate(
-    reference: Reference, chosen: Sequence[Method], resamplings: int = RESAMPLINGS, kinds: Sequence[str] = ()
-) -> list[Figure]:
-    """Figures of every method: unified (kind ""), or for each of `kinds` when it was left out.
+    reference: Reference,
+    chosen: Sequence[Method],
+    protocol: str = LEAVE_OUT,
+    domain: str = REAL,
+    bootstraps: int = BOOTSTRAPS,
+    folds: int = FOLDS,
+) -> tuple[list[Figure], list[Mean]]:
+    """Every method of each kind, and their means with intervals; a method without its arrays is left out."""
+    scored = []
+    for method in chosen:
+        data = table_of(reference, domain, method.looks_at)
+        if len(np.unique(data[3][~data[2]])) >= 2 * folds and data[2].any():
+            scored.append(_Scored(method, data, by_kind(method, data, protocol, folds)))
+    figures = [
+        Figure(
+            one.method.name, one.method.group, protocol, domain, kind, int((one.data[1] == kind).sum()),
+            one.auroc(kind), one.fpr(kind),
+        )
+        for one in scored
+        for kind in one.found
+    ]  # fmt: skip
+    return figures, [_mean(one, scored, figures, protocol, domain, bootstraps) for one in scored]
 
-    A resampling whose test half holds none of the kind is not counted.
+
+def _mean(
+    one: _Scored, scored: Sequence[_Scored], figures: Sequence[Figure], protocol: str, domain: str, bootstraps: int
+) -> Mean:
+    mine = [figure for figure in figures if figure.method == one.method.name]
+    drawn = _drawn(one, bootstraps)
+    over = {}
+    for other in scored:
+        if other.method.name in (IHF, MAHALANOBIS, RFDEEP) and other is not one:
+            kinds = [kind for kind in one.found if kind in other.found]
+            theirs = _drawn(other, bootstraps)
+            gains = np.nanmean([drawn[kind] - theirs[kind] for kind in kinds], axis=0)
+            over[other.method.name] = _interval(gains)
+    means = np.nanmean(list(drawn.values()), axis=0)
+    near = [figure.auroc for figure in mine if figure.kind in NEAR]
+    return Mean(
+        one.method.name, one.method.group, protocol, domain, len(mine),
+        float(np.nanmean([figure.auroc for figure in mine])), _interval(means),
+        float(np.nanmean([figure.fpr95 for figure in mine])), float(np.mean(near)) if near else float("nan"), over,
+    )  # fmt: skip
+
+
+def _drawn(one: _Scored, bootstraps: int) -> dict[str, Array]:
+    """Kind -> AUROC of each resampling of patients; the same patients for every method."""
+    groups = np.unique(one.data[3])
+    inside = np.unique(one.data[3][~one.data[2]])
+    out: dict[str, list[float]] = {kind: [] for kind in one.found}
+    for n in range(bootstraps):
+        rng = np.random.default_rng([detectors.SEED, n])
+        names, counts = np.unique(rng.choice(inside, len(inside)), return_counts=True)
+        weight = dict(zip(names.tolist(), counts.tolist(), strict=True))
+        others = [str(group) for group in groups if group not in set(inside.tolist())]
+        if others:
+            names, counts = np.unique(rng.choice(others, len(others)), return_counts=True)
+            weight |= dict(zip(names.tolist(), counts.tolist(), strict=True))
+        for kind in out:
+            out[kind].append(one.auroc(kind, weight))
+    return {kind: np.array(values) for kind, values in out.items()}
+
+
+def _interval(values: Array) -> tuple[float, float]:
+    return tuple(float(v) for v in np.nanpercentile(values, (2.5, 97.5))) if len(values) else (float("nan"),) * 2  # type: ignore[return-value]
+
+
+def itself(method: Method, reference: Reference, domain: str = REAL, draws: int = 200, folds: int = FOLDS) -> float:
+    """The control "in distribution against itself": mean AUROC of random halves of in-distribution patients; .5."""
+    data = table_of(reference, domain, method.looks_at)
+    found = scores(method, data, ~data[2] if method.group == ID_ONLY else np.ones(len(data[2]), bool), folds)[~data[2]]
+    rng, values = np.random.default_rng(detectors.SEED), []
+    for _ in range(draws):
+        half = rng.permutation(len(found)) < len(found) // 2
+        values.append(auroc(found, half))
+    return float(np.mean(values))
+
+
+def metadata_holdout(reference: Reference, method: Method, domain: str = REAL) -> dict[str, Any] | None:
+    """Learned from in-distribution scans of the commonest PET voxel alone: how odd are those of the others?
+
+    AUROC of "another voxel" (.5: it makes no difference) and the share of them above every held-out scan of the
+    commonest one. None where there is only one voxel size.
     """
-    figures = []
-    protocol = LEAVE_OUT if kinds else UNIFIED
-    for kind in kinds or [""]:
-        pairs: dict[str, list[tuple[float, float]]] = {method.name: [] for method in chosen}
-        for seed in range(resamplings):
-            split = draw_split(reference, seed, kind or None)
-            truth = reference.ood[split.test]
-            if not truth.any():
-                continue
-            for method in chosen:
-                scores = score_split(reference, split, method, seed)
-                pairs[method.name].append((auroc(scores, truth), fpr_at_tpr(scores, truth)))
-        figures += [summarise(method, protocol, kind, pairs[method.name]) for method in chosen]
-    return figures
-
-
-def summarise(method: Method, protocol: str, kind: str, pairs: Sequence[tuple[float, float]]) -> Figure:
-    """Mean and deviation over resamplings; NaN where none counted."""
-    values = np.array(pairs) if pairs else np.full((1, 2), np.nan)
-    (a, f), (a_sd, f_sd) = values.mean(axis=0).tolist(), values.std(axis=0).tolist()
-    return Figure(method.name, method.group, protocol, kind, len(pairs), a, a_sd, f, f_sd)
-
-
-def unified_table(figures: Sequence[Figure]) -> str:
-    """Markdown: one line a method, grouped by what it was shown; mean ± standard deviation over resamplings."""
-    lines = ["| shown | detector | AUROC | FPR at 95 % TPR |", "| --- | --- | --- | --- |"]
-    lines += [
-        f"| {f.group} | {f.method} | {f.auroc:.3f} ± {f.auroc_sd:.3f} | {f.fpr95:.3f} ± {f.fpr95_sd:.3f} |"
-        for f in figures
-    ]
-    return "\n".join(lines)
-
-
-def left_out_table(figures: Sequence[Figure]) -> str:
-    """Markdown: one line a kind that was left out, "AUROC / FPR at 95 % TPR" of each method, and their means."""
-    names = list(dict.fromkeys(f.method for f in figures))
-    by_kind: Mapping[str, dict[str, Figure]] = {
-        kind: {f.method: f for f in figures if f.kind == kind} for kind in dict.fromkeys(f.kind for f in figures)
+    table, _, ood, groups = table_of(reference, domain, (*method.looks_at, "geometry"))
+    size = np.round(np.asarray(table["geometry"])[:, -6], 2)
+    sizes, counts = np.unique(size[~ood], return_counts=True)
+    if len(sizes) < 2:
+        return None
+    common = size == sizes[counts.argmax()]
+    learn, asked = ~ood & common, ~ood & ~common
+    inner = scores(method, (part_of(table, learn), np.array([]), ood[learn], groups[learn]), ood[learn] == 0, FOLDS)
+    outer = method.fit(part_of(table, learn), ood[learn], groups[learn])(part_of(table, asked))
+    both = np.concatenate([inner, outer])
+    return {
+        "method": method.name,
+        "learned from": int(learn.sum()),
+        "of other PET voxels": int(asked.sum()),
+        "auroc": auroc(both, np.arange(len(both)) >= len(inner)),
+        "above all learned from": float((outer > inner.max()).mean()),
     }
-    lines = ["| left out | " + " | ".join(names) + " |", "| --- |" + " --- |" * len(names)]
-    for kind, row in by_kind.items():
-        lines.append(f"| {kind} | " + " | ".join(f"{row[n].auroc:.3f} / {row[n].fpr95:.3f}" for n in names) + " |")
-    means = []
-    for name in names:
-        pairs = np.array([(row[name].auroc, row[name].fpr95) for row in by_kind.values()])
-        means.append("{:.3f} / {:.3f}".format(*np.nanmean(pairs, axis=0)))
-    return "\n".join([*lines, "| mean of kinds | " + " | ".join(means) + " |"])
 
 
-def describe(reference: Reference) -> str:
-    """How many scans of what; the first lines of the report."""
-    inside = {d: int((~reference.ood & (reference.domain == d)).sum()) for d in np.unique(reference.domain)}
-    counts = ", ".join(f"{n} {domain}" for domain, n in inside.items() if n)
-    return (
-        f"{int((~reference.ood).sum())} in-distribution scans ({counts}), {int(reference.ood.sum())} OOD scans of "
-        f"{len(np.unique(reference.kind[reference.ood]))} kinds, all with an anchor; network "
-        f"{str(reference.provenance['checkpoint_sha256'])[:12]}."
-    )
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--reference", type=Path, help="a reference.npz; by default the shipped one")
-    parser.add_argument("--resamplings", type=int, default=RESAMPLINGS)
-    parser.add_argument("--trees", type=int, default=TREES)
-    arguments = parser.parse_args()
-    if arguments.reference is None:
-        from weights import registry
-
-        arguments.reference = registry.verify(registry.find(MODEL_ID))
-    reference = read_reference(arguments.reference)
-    every = methods(arguments.trees)
-    print(
-        f"{describe(reference)} {arguments.resamplings} resamplings, {arguments.trees} trees.\n\n{UNIFIED}\n",
-        flush=True,
-    )
-    print(unified_table(evaluate(reference, every, arguments.resamplings)), flush=True)
-    kinds = np.unique(reference.kind[reference.ood]).tolist()
-    compared = [m for m in every if m.group != CONTROL and m.looks_at != "logits"]
-    print(f"\n{LEAVE_OUT} (AUROC / FPR at 95 % TPR)\n", flush=True)
-    print(left_out_table(evaluate(reference, compared, arguments.resamplings, kinds)))
-
-
-if __name__ == "__main__":
-    main()
+def risk_coverage(reference: Reference, method: Method, domain: str = REAL) -> list[dict[str, float]]:
+    """The network's mean Dice among the scans that look least odd; [] where no Dice is known."""
+    data = table_of(reference, domain, (*method.looks_at, "dice"))
+    dice = np.asarray(data[0]["dice"])
+    if len(dice) < 8:
+        return []
+    order = np.argsort(scores(method, data, ~data[2], FOLDS))
+    shares = (1.0, 0.8, 0.6, 0.4, 0.2)
+    return [{"coverage": s, "dice": float(dice[order[: max(1, round(s * len(order)))]].mean())} for s in shares]

@@ -95,6 +95,9 @@ class OneBody:
         return {name: getattr(self, name) for name in self.__dataclass_fields__}
 
 
+NOTHING_SHARED = OneBody(0, None, None)
+
+
 @dataclass(frozen=True)
 class ScansMatch:
     """How the scans of one timepoint fit each other.
@@ -109,6 +112,11 @@ class ScansMatch:
     too_little: str | None = None
     coverage: tuple[JsonDict, ...] = ()
     one_body: JsonDict | None = None
+
+
+def compare_pair(match: ScansMatch) -> OneBody:
+    """What was found of the CT and PET of a match; `NOTHING_SHARED` where they were not compared."""
+    return NOTHING_SHARED if match.one_body is None else OneBody(**match.one_body)
 
 
 def match_of(volumes: Sequence[Volume]) -> ScansMatch:

@@ -1,327 +1,342 @@
-"""The scan gate, by RF-Deep: is this scan like those the network knows? A forest over features of crops at the tumour.
+"""The scan gate: does this scan look like those that the networks were made for?
 
-Rangnekar & Veeraraghavan 2025, arXiv 2512.08216. What is shipped is not a forest but the reference scans' features
-(`weights/rfdeep_sts_ctpet/reference.npz`, plain arrays); the forest is fitted from them when first asked for.
+The detector in force compares plain looks (`core.gates.scan.looks`) part by part with the nearest reference scan of
+another patient, and takes the part that is oddest. It saw no shifted scan, needs no network, and serves CT with PET, or
+either or MR alone. It was chosen under "leave one kind out" (`gate scan evaluate`), where it is better than RF-Deep
+(`core.gates.scan.rfdeep`). Beside the score stand direct checks: how CT and PET fit, and what the scans say of
+themselves against what the reference has (`core.gates.scan.card`).
 """
 
 from __future__ import annotations
 
 import functools
-import hashlib
-import io
-import json
-import zipfile
-from collections.abc import Mapping, Sequence
+import logging
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from core.engines.auto.channels import WaitsForScan
-from core.errors import ModelError
-from core.gates.scan.detectors import SEED, TREES, fit_forest, forest_scores
-from core.gates.scan.features import FEATURES_VERSION, TRAINING_CROPS, Encoder, scan_features
-from core.gates.scan.one_body import ScansMatch, match_of
-from core.remembered.untyped import JsonDict
-from core.remembered.vocabulary import CANNOT_BE_JUDGED, DOUBTFUL, OUT_OF_DISTRIBUTION, ScanGateState
-from core.types import Progress, Volume, no_progress
+from core.errors import JobCancelled, ModelError, TwinReviewError
+from core.gates.scan.anchoring import around, content_of
+from core.gates.scan.card import Card, metadata_doubts
+from core.gates.scan.combining import Fit, Score, Table, pass_threshold
+from core.gates.scan.detectors import Array, Labels
+from core.gates.scan.looks import FIT, LOOKS_VERSION, fit_features, look_at, parts_of
+from core.gates.scan.one_body import ScansMatch, compare_pair, match_of
+from core.gates.scan.reference import MODALITIES, PHANTOM, REAL, Reference, read_reference
+from core.gates.scan.result import IN_DISTRIBUTION, NO_ANCHOR, ScanGateResult, unjudged
+from core.remembered.vocabulary import DOUBTFUL, OUT_OF_DISTRIBUTION
+from core.types import LabelMap, Progress, Volume, no_progress
 
-MODEL_ID = "rfdeep-sts-ctpet"
-IN_DISTRIBUTION = "in distribution"
-FOLDS = 8
-#: Share of in-distribution scans that the threshold is meant to let pass.
-PASS_SHARE = 0.95
+log = logging.getLogger("twinreview.gates")
 
-
-@dataclass(frozen=True)
-class ScanGateResult:
-    """The gate's verdict on one timepoint's scans.
-
-    Args:
-        state: "no anchor" when the network segmented nothing: then there is no score, and nothing is vouched for.
-            "doubtful" when `doubts` names something and the score alone would not; "cannot be judged" when a scan is
-            missing or covers too little of the other.
-        score: mean over the crops of P(OOD), 0..1; None without an anchor, and where it cannot be judged.
-        threshold: above it, the scan is out of distribution.
-        crop_scores: P(OOD) of each crop.
-        n_reference: in-distribution scans behind the verdict.
-        model_id, checkpoint_sha256: the gate, and the network whose features these are.
-        features_version: `core.gates.scan.features.FEATURES_VERSION`.
-        note: what a person should know, a few sentences.
-        doubts: why the scans may not fit each other, a sentence each.
-        waits_for: channels whose scan is not there yet.
-        coverage: `core.imaging.coverage.Coverage` of each further channel, as JSON.
-        one_body: `core.gates.scan.one_body.OneBody` as JSON; None where there is no CT and PET to compare.
-    """
-
-    state: ScanGateState
-    score: float | None
-    threshold: float
-    crop_scores: tuple[float, ...]
-    n_reference: int
-    model_id: str
-    checkpoint_sha256: str
-    features_version: int
-    note: str
-    doubts: tuple[str, ...] = ()
-    waits_for: tuple[str, ...] = ()
-    coverage: tuple[JsonDict, ...] = ()
-    one_body: JsonDict | None = None
-
-    def to_json(self) -> JsonDict:
-        """Plain JSON values."""
-        values = {name: getattr(self, name) for name in self.__dataclass_fields__}
-        return {name: [*value] if isinstance(value, tuple) else value for name, value in values.items()}
+MODEL_ID = "scan-gate-sts"
+#: Ids of what has ever been shipped as the gate; RF-Deep was, before this one.
+SHIPPED_GATES = (MODEL_ID, "rfdeep-sts-ctpet")
+DETECTOR = "nearest look, oddest part"
+#: Fewer reference patients than this cannot give a threshold that passes 95 %: n / (n + 1) of them at most would.
+LEAST_PATIENTS = 12
+_SEEN_WORDS = " These very scans are in the reference, so they were compared with other patients' alone."
+_PART_WORDS = {"values": "grey values", "steps": "roughness and sharpness", "sizes": "size of the body and its parts"}
 
 
 @dataclass(frozen=True, eq=False)
-class Reference:
-    """The reference scans' features; axis 0 is the scan. Scans in which nothing was segmented are not in it.
+class NearestLooks:
+    """Reference looks of some parts; distances are counted in the mean of those among the references themselves.
 
     Args:
-        rows: (scans, crops, features) float32, anchored crops.
-        centre: (scans, features) float32; logits: (scans, 4); histogram: (scans, bins); geometry: (scans, 6).
-        kind: (scans,) "in distribution", or the name of the shift.
-        domain: (scans,) "real", "phantom" or "other".
-        group: (scans,) the patient (or phantom anatomy): nothing of one group is ever on both sides of a split.
-        crossfit: (scans,) RF-Deep's score when the scan's group was not learned from; NaN before `with_crossfit`.
-        provenance: what, how many, by which command, "network", "checkpoint_sha256", "features_version".
+        rows: part -> (references, features).
+        groups: (references,) their patients.
     """
 
-    rows: NDArray[np.float32]
-    centre: NDArray[np.float32]
-    logits: NDArray[np.float32]
-    histogram: NDArray[np.float32]
-    geometry: NDArray[np.float32]
-    kind: NDArray[np.str_]
-    domain: NDArray[np.str_]
-    group: NDArray[np.str_]
-    crossfit: NDArray[np.float32]
-    provenance: Mapping[str, Any]
+    rows: Mapping[str, Array]
+    groups: NDArray[np.str_]
 
-    def __post_init__(self) -> None:
-        for name in ARRAYS:
-            array = getattr(self, name)
-            if len(array) != len(self.rows) or (array.dtype.kind == "f" and name != "crossfit" and not _finite(array)):
-                raise ModelError(
-                    f"The reference features' {name!r} do not fit the others or are not finite. Build again."
-                )
-        if self.rows.ndim != 3 or self.ood.all() or not self.ood.any():
-            raise ModelError("The reference features hold no crops, or only one of the two classes. Build them again.")
+    def among_themselves(self, part: str) -> float:
+        """Mean of how far each reference lies from those of other patients."""
+        rows = self.rows[part]
+        own = self.groups[:, None] == self.groups[None]
+        if _whitened(part):
+            near = np.array([_away(rows[n : n + 1], rows[~own[n]])[0] for n in range(len(rows))])
+        else:
+            near = np.where(own, np.inf, _distances(rows, rows)).min(axis=1)
+        return max(float(near.mean()), 1e-6)
 
-    @property
-    def ood(self) -> NDArray[np.bool_]:
-        """(scans,) True where the scan is out of distribution."""
-        return np.asarray(self.kind != IN_DISTRIBUTION)
+    def without(self, scans: NDArray[np.bool_]) -> NearestLooks:
+        return NearestLooks({name: rows[~scans] for name, rows in self.rows.items()}, self.groups[~scans])
 
-    @property
-    def threshold(self) -> float:
-        """The cross-fitted score that 95 % of in-distribution scans do not exceed (see `pass_threshold`)."""
-        return pass_threshold(self.crossfit[~self.ood])
+    def parts(self, asked: Mapping[str, Array]) -> dict[str, Array]:
+        """Part -> (asked,) how far from the references, in the mean distance of these from each other."""
+        found = {}
+        for part, rows in self.rows.items():
+            away = _away(asked[part], rows) if _whitened(part) else _distances(asked[part], rows).min(axis=1)
+            found[part] = away / self.among_themselves(part)
+        return found
 
-    def to_bytes(self) -> bytes:
-        """An .npz of plain arrays, the same bytes for the same content."""
-        arrays = {name: getattr(self, name) for name in ARRAYS}
-        arrays["provenance"] = np.array(json.dumps(dict(self.provenance)))
-        sink = io.BytesIO()
-        with zipfile.ZipFile(sink, "w", zipfile.ZIP_DEFLATED) as archive:
-            for name, array in arrays.items():
-                part = io.BytesIO()
-                np.lib.format.write_array(part, array, allow_pickle=False)
-                archive.writestr(zipfile.ZipInfo(f"{name}.npy", (1980, 1, 1, 0, 0, 0)), part.getvalue())
-        return sink.getvalue()
+    def nearest(self, asked: Mapping[str, Array]) -> str:
+        """The patient nearest to the first asked scan, each part counted by its mean distance among references."""
+        total = sum(
+            _distances(asked[part][:1], rows)[0] / self.among_themselves(part) for part, rows in self.rows.items()
+        )
+        return str(self.groups[int(np.argmin(total))])
+
+    def held_out(self) -> Array:
+        """(references,) the largest over the parts, of each with its patient left out."""
+        out = np.full(len(self.groups), np.nan)
+        for n, group in enumerate(self.groups):
+            others = self.without(self.groups == group)
+            found = others.parts({part: rows[n : n + 1] for part, rows in self.rows.items()})
+            out[n] = max(float(values[0]) for values in found.values())
+        return out
 
 
-ARRAYS = ("rows", "centre", "logits", "histogram", "geometry", "kind", "domain", "group", "crossfit")
+def _whitened(part: str) -> bool:
+    """Sizes are few, hang together and vary between people: Mahalanobis. Shares are compared with the nearest."""
+    return part.endswith("sizes")
 
 
-def _finite(array: NDArray[Any]) -> bool:
-    return bool(np.isfinite(array).all())
+def _distances(asked: Array, rows: Array) -> Array:
+    """(asked, references) Euclidean."""
+    return np.asarray(np.sqrt(((asked[:, None].astype(np.float64) - rows[None]) ** 2).sum(axis=-1)))
 
 
-def read_reference(path: Path, sha256: str | None = None) -> Reference:
-    """The arrays of an .npz that `Reference.to_bytes` made; nothing in it is ever unpickled.
-
-    Args:
-        sha256: of the very bytes that may be read; None: any.
-
-    Raises:
-        ModelError: missing, damaged, another file than was asked for, or not such a file.
-    """
-    try:
-        content = path.read_bytes()
-        if sha256 is not None and hashlib.sha256(content).hexdigest() != sha256:
-            raise ModelError(
-                f"{path.name}: expected the reference features with SHA-256 {sha256[:12]}…, got others. Restore the "
-                "shipped file, and load the page or start the job again."
-            )
-        with np.load(io.BytesIO(content), allow_pickle=False) as archive:
-            arrays = {name: archive[name] for name in ARRAYS}
-            provenance = json.loads(str(archive["provenance"]))
-        return Reference(**arrays, provenance=provenance)
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-        raise ModelError(
-            f"{path.name}: expected the reference features of the out-of-distribution gate, got a file that cannot be "
-            f"read as such ({type(error).__name__}). Run weights/recipes/rfdeep, or restore the shipped file."
-        ) from None
+def _away(asked: Array, rows: Array) -> Array:
+    """(asked,) Mahalanobis distance from the mean of the rows; a thousandth of the variance keeps it from nothing."""
+    mean, covariance = rows.mean(axis=0), np.atleast_2d(np.cov(rows, rowvar=False))
+    covariance = covariance + 1e-3 * np.trace(covariance) / len(covariance) * np.eye(len(covariance)) + 1e-9
+    centred = asked.astype(np.float64) - mean
+    return np.asarray(np.sqrt(np.maximum(np.einsum("ij,jk,ik->i", centred, np.linalg.inv(covariance), centred), 0)))
 
 
-def pass_threshold(scores: NDArray[np.floating[Any]], share: float = PASS_SHARE) -> float:
-    """The ceil((n + 1) * share)-th smallest score (the largest when that exceeds n).
+def nearest_looks(names: Sequence[str]) -> Fit:
+    """The detector in force, as `core.gates.scan.evaluate` compares it."""
 
-    A new scan exchangeable with the n exceeds it with a chance of at most 1 - share, if n >= share / (1 - share).
-    Vovk 2005, doi 10.1007/b106715 (split conformal). NaN for no scores.
-    """
-    if len(scores) == 0:
-        return float("nan")
-    rank = min(int(np.ceil((len(scores) + 1) * share - 1e-9)), len(scores))
-    return float(np.sort(scores)[rank - 1])
+    def fit(table: Table, ood: Labels, groups: NDArray[np.str_]) -> Score:
+        known = NearestLooks({name: np.asarray(table[name])[~ood] for name in names}, groups[~ood])
+        return lambda other: np.max(list(known.parts({name: np.asarray(other[name]) for name in names}).values()), 0)
+
+    return fit
 
 
-def fold_of(groups: NDArray[np.str_], folds: int = FOLDS, seed: int = SEED) -> NDArray[np.int64]:
-    """(scans,) the fold of each scan: all scans of one group in one fold, groups dealt out at random."""
-    names, inverse = np.unique(groups, return_inverse=True)
-    deal = np.random.default_rng(seed).permutation(np.arange(len(names)) % folds)
-    return np.asarray(deal[inverse], dtype=np.int64)
-
-
-def crossfit(reference: Reference, folds: int = FOLDS, trees: int = TREES, jobs: int = 1) -> NDArray[np.float32]:
-    """(scans,) RF-Deep's score of every scan by a forest that saw no scan of its group."""
-    fold, scores = fold_of(reference.group, folds), np.empty(len(reference.rows), np.float32)
-    for n in range(folds):
-        test = fold == n
-        if test.any():
-            forest = _forest(reference.rows[~test], reference.ood[~test], trees, jobs)
-            scores[test] = forest_scores(forest, reference.rows[test]).mean(axis=1)
-    return scores
-
-
-def _forest(rows: NDArray[np.float32], ood: NDArray[np.bool_], trees: int, jobs: int) -> Any:
-    used = rows[:, :TRAINING_CROPS]
-    return fit_forest(used.reshape(-1, used.shape[-1]), np.repeat(ood, used.shape[1]), SEED, trees, jobs)
+def squashed(odd: float, threshold: float) -> float:
+    """A distance as a score, 0..1: .5 at the threshold, 0 for a scan that is a reference's twin."""
+    above = max(odd, 0.0)
+    return above / (above + threshold) if above > 0 else 0.0
 
 
 class ScanGate:
-    """The scan gate, fitted: RF-Deep's forest and its threshold.
+    """The gate over its reference.
 
     Args:
-        reference: with cross-fitted scores.
-        model_id: the manifest's name.
-        trees: of the forest.
+        model_id: the id of what judges, as verdicts name it.
+        sha256: of the reference's file; "" where it is none.
 
     Raises:
-        ModelError: features of another version of this software, or without cross-fitted scores.
+        ModelError: looks of another version of this software.
     """
 
-    def __init__(self, reference: Reference, model_id: str = MODEL_ID, trees: int = TREES, jobs: int = 2) -> None:
-        version = reference.provenance.get("features_version")
-        if version != FEATURES_VERSION or not _finite(reference.crossfit):
+    def __init__(self, reference: Reference, model_id: str = MODEL_ID, sha256: str = "") -> None:
+        version = reference.provenance.get("looks_version")
+        if version != LOOKS_VERSION:
             raise ModelError(
-                f"The reference features of {model_id!r} are of version {version}, this software makes version "
-                f"{FEATURES_VERSION}. Build them again: weights/recipes/rfdeep/README.md says how."
+                f"The scan gate's reference is of version {version}, this software makes version {LOOKS_VERSION}. "
+                "Build it again: weights/recipes/scan_gate/README.md says how."
             )
-        self.reference, self.model_id = reference, model_id
-        self.threshold = reference.threshold
-        self.checkpoint_sha256 = str(reference.provenance["checkpoint_sha256"])
-        self.network_id = str(reference.provenance["network"])
-        self._forest = _forest(reference.rows, reference.ood, trees, jobs)
+        self.reference, self.model_id, self.sha256 = reference, model_id, sha256
+        self.card = Card.from_json(reference.provenance["card"])
+        self._parts = {**parts_of(reference.arrays), FIT: reference.arrays[FIT]}
 
-    def check_network(self, checkpoint_sha256: str) -> None:
-        """Raises ModelError unless the reference features were made by this very network."""
-        if checkpoint_sha256 != self.checkpoint_sha256:
-            raise ModelError(
-                f"The gate {self.model_id!r} was built on the network with SHA-256 {self.checkpoint_sha256[:12]}…, but "
-                f"{checkpoint_sha256[:12] or 'an unknown one'}… is loaded; its scores would mean nothing. Restore the "
-                "shipped network, or build the gate again: weights/recipes/rfdeep/README.md says how."
-            )
+    def has(self, names: Sequence[str]) -> NDArray[np.bool_]:
+        """(scans,) which have all of these parts."""
+        return np.all([np.isfinite(self._parts[name]).all(axis=1) for name in names], axis=0)
 
-    @property
-    def _facts(self) -> tuple[int, str, str, int]:
-        """What every result ends with: n_reference, model_id, checkpoint_sha256, features_version."""
-        n_reference = int(np.count_nonzero(~self.reference.ood))
-        return n_reference, self.model_id, self.checkpoint_sha256, FEATURES_VERSION
+    def held_out(self, other: Reference) -> NDArray[np.float32]:
+        """(scans,) this gate's score of each scan of a reference, compared with other patients' alone; NaN where it
+        cannot judge.
+        """
+        looks = {**parts_of(other.arrays), FIT: other.arrays[FIT]}
+        out = np.full(len(other.kind), np.nan, np.float32)
+        for n in range(len(out)):
+            names = tuple(name for name in looks if np.isfinite(looks[name][n]).all())
+            domain = str(other.domain[n])
+            known = self.known(names, domain)
+            used = known.without(known.groups == other.group[n])
+            if len(np.unique(used.groups)) < LEAST_PATIENTS - 1:
+                continue
+            found = used.parts({name: looks[name][n : n + 1] for name in names})
+            out[n] = squashed(max(float(v[0]) for v in found.values()), self.threshold(names, domain))
+        return out
 
-    def score_rows(self, rows: NDArray[np.float32]) -> ScanGateResult:
-        """(crops, features) of one scan -> the verdict; (0, features) -> "no anchor"."""
-        facts = self._facts
-        n_reference = facts[0]
-        if len(rows) == 0:
-            return ScanGateResult("no anchor", None, self.threshold, (), *facts, note=NO_ANCHOR_NOTE)
-        crops = forest_scores(self._forest, rows[None])[0]
-        score = float(crops.mean())
-        state: ScanGateState = OUT_OF_DISTRIBUTION if score > self.threshold else "in distribution"
-        note = (ODD_NOTE if score > self.threshold else USUAL_NOTE).format(n=n_reference)
-        return ScanGateResult(state, score, self.threshold, tuple(float(c) for c in crops), *facts, note=note)
+    @functools.lru_cache(maxsize=32)  # noqa: B019 - a gate lives as long as the process
+    def known(self, names: tuple[str, ...], domain: str) -> NearestLooks:
+        """The in-distribution scans of a domain that have these parts."""
+        chosen = ~self.reference.ood & (self.reference.domain == domain) & self.has(names)
+        return NearestLooks({name: self._parts[name][chosen] for name in names}, self.reference.group[chosen])
+
+    @functools.lru_cache(maxsize=32)  # noqa: B019
+    def threshold(self, names: tuple[str, ...], domain: str) -> float:
+        """In distances among references: what 95 % of in-distribution scans of patients held out do not exceed."""
+        return max(pass_threshold(self.known(names, domain).held_out()), 1e-6)
+
+    def own_group(self, volumes: Sequence[Volume]) -> str | None:
+        """The reference patient whose scan one of these is, voxel by voxel; None if there is none."""
+        known = dict(zip(self.reference.arrays["content"].tolist(), self.reference.group.tolist(), strict=True))
+        contents = {content for text in known for content in str(text).split()}
+        for volume in volumes:
+            content = content_of(volume)
+            if content in contents:
+                return next(str(group) for text, group in known.items() if content in str(text).split())
+        return None
 
     def score_scan(
-        self, volumes: Sequence[Volume], progress: Progress = no_progress, segmenter: Encoder | None = None
+        self,
+        volumes: Sequence[Volume],
+        progress: Progress = no_progress,
+        mask: LabelMap | None = None,
+        phantom: bool = False,
+        facts: Sequence[Mapping[str, Any]] = (),
     ) -> ScanGateResult:
-        """The verdict on a timepoint's scans, in any order; "cannot be judged" while one is missing that it needs.
+        """The verdict on a timepoint's scans, in any order; "cannot be judged" where there is no reference for them.
 
         Args:
-            segmenter: the warm network; by default the registered one that the gate was built on.
-
-        Raises:
-            ModelError: another network than the gate's. InputError: there is no scan, or several fit a channel.
+            mask: the anchor: the scans are looked at around it, as the reference scans were cut; None: as they are.
+            phantom: compare with phantoms, which judge nothing else.
+            facts: what each scan's file tells of itself ("slice_thickness_mm", "kernel" …), in the volumes' order.
         """
-        if segmenter is None:
-            from core.engines.auto.nnunet import load_segmenter
-
-            segmenter = load_segmenter(self.network_id)
-        self.check_network(segmenter.checkpoint_sha256)
-        try:
-            chosen = segmenter.select_channels(volumes)
-        except WaitsForScan as waiting:
-            return self._unjudged(waiting.brief, waits_for=waiting.missing)
-        match = match_of(chosen)
+        if not volumes:
+            return unjudged("There is no scan of this date. Import one.", self.model_id, "coverage")
+        ordered = sorted(volumes, key=lambda volume: MODALITIES.index(volume.modality))
+        if mask is not None and not (mask.array > 0).any():
+            return unjudged(NO_ANCHOR_NOTE, self.model_id, "empty", NO_ANCHOR)
+        match = match_of(ordered)
         if match.too_little is not None:
-            return self._unjudged(match.too_little, coverage=match.coverage)
-        scored = self.score_rows(scan_features(segmenter, volumes, progress=progress).rows)
-        return with_doubts(scored, match)
+            found = unjudged(match.too_little, self.model_id, "coverage")
+            return replace(found, coverage=match.coverage)
+        doubts = metadata_doubts(
+            ordered, self.card, dict(zip(map(id, volumes), facts, strict=False)), anchored=bool(mask)
+        )
+        seen = ordered if mask is None else [around(volume, mask) for volume in ordered]
+        progress(0.3, "looking at the scans")
+        scored = self._score(seen, match if mask is None else None, PHANTOM if phantom else REAL, ordered)
+        progress(1.0, "done")
+        return with_doubts(scored, match, doubts)
 
-    def _unjudged(
-        self, note: str, waits_for: tuple[str, ...] = (), coverage: tuple[JsonDict, ...] = ()
+    def _score(
+        self, seen: Sequence[Volume], match: ScansMatch | None, domain: str, whole: Sequence[Volume]
     ) -> ScanGateResult:
+        best: ScanGateResult | None = None
+        for chosen in combinations(seen):
+            one = self._score_one(chosen, match, domain, whole)
+            if best is None or _badness(one) > _badness(best):
+                best = one
+        assert best is not None
+        return best
+
+    def _score_one(
+        self, chosen: Sequence[Volume], match: ScansMatch | None, domain: str, whole: Sequence[Volume]
+    ) -> ScanGateResult:
+        asked = {}
+        for volume in chosen:
+            asked |= parts_of({volume.modality: look_at(volume)[None]})
+        kinds = [volume.modality for volume in chosen]
+        if kinds == ["CT", "PET"]:
+            fit = compare_pair(match) if match is not None else compare_pair(match_of(chosen))
+            asked[FIT] = fit_features(fit)[None]
+        names = tuple(asked)
+        known = self.known(names, domain)
+        patients = len(np.unique(known.groups))
+        what = " and ".join(kinds)
+        if patients < LEAST_PATIENTS:
+            return unjudged(
+                f"There are {patients} reference patients with {what}, {LEAST_PATIENTS} are needed. Mark more scans as "
+                "usual, or let a person decide.",
+                self.model_id,
+                "not-judged",
+            )
+        own, threshold = self.own_group(whole), self.threshold(names, domain)
+        used = known if own is None else known.without(known.groups == own)
+        found = {name: float(values[0]) for name, values in used.parts(asked).items()}
+        odd = max(found.values())
+        state = OUT_OF_DISTRIBUTION if odd > threshold else IN_DISTRIBUTION
         return ScanGateResult(
-            CANNOT_BE_JUDGED, None, self.threshold, (), *self._facts, note, waits_for=waits_for, coverage=coverage
+            state,
+            squashed(odd, threshold),
+            _words(found, threshold, patients, what, domain, own is not None),
+            patients,
+            self.model_id,
+            LOOKS_VERSION,
+            parts={name: round(value, 3) for name, value in found.items()},
+            nearest=used.nearest(asked),
+            held_out=own is not None,
+            kinds=("appearance",) if odd > threshold else (),
         )
 
 
-def with_doubts(result: ScanGateResult, match: ScansMatch) -> ScanGateResult:
-    """The score's verdict, and what is doubtful of how the scans fit each other.
+def combinations(seen: Sequence[Volume]) -> list[list[Volume]]:
+    """CT with PET where there is one of each, then every other volume alone."""
+    by = {kind: [volume for volume in seen if volume.modality == kind] for kind in MODALITIES}
+    if len(by["CT"]) == 1 and len(by["PET"]) == 1:
+        return [[by["CT"][0], by["PET"][0]], *[[volume] for volume in by["MR"]]]
+    return [[volume] for volume in seen]
 
-    What the score doubts stays out of distribution; what it does not is doubtful where there is a doubt.
+
+def _badness(result: ScanGateResult) -> float:
+    """What is odd comes before what cannot be judged, and that before what is usual."""
+    if result.score is None:
+        return 0.5
+    return 1 + result.score if result.state == OUT_OF_DISTRIBUTION else result.score / 2
+
+
+def _words(found: Mapping[str, float], threshold: float, patients: int, what: str, domain: str, held_out: bool) -> str:
+    whose = f"{patients} reference {'phantoms' if domain == PHANTOM else 'patients'} with {what}"
+    seen = _SEEN_WORDS if held_out else ""
+    odd = [name for name, value in sorted(found.items(), key=lambda item: -item[1]) if value > threshold]
+    if not odd:
+        return f"It looks like the scans of {whose}. This is no statement about the mask.{seen}"
+    listed = ", ".join(_part_words(name) for name in odd[:3])
+    return (
+        f"Appearance: unlike the scans of {whose} in {listed}. Check modality, units, artefacts and body part before "
+        f"relying on the mask.{seen}"
+    )
+
+
+def _part_words(name: str) -> str:
+    if name == FIT:
+        return "how CT and PET fit each other"
+    modality, part = name.split()
+    return f"the {modality}'s {_PART_WORDS[part]}"
+
+
+def with_doubts(result: ScanGateResult, match: ScansMatch, metadata: Sequence[str] = ()) -> ScanGateResult:
+    """The score's verdict, and what is doubtful of how the scans fit each other and the card.
+
+    What the score doubts stays out of distribution; what it passes is doubtful where there is a doubt.
     """
-    doubtful = bool(match.doubts) and result.state != OUT_OF_DISTRIBUTION
+    doubts = (*match.doubts, *metadata)
+    doubtful = bool(doubts) and result.state == IN_DISTRIBUTION
+    kinds = (*(("coverage",) if match.doubts else ()), *(("metadata",) if metadata else ()))
     return replace(
         result,
         state=DOUBTFUL if doubtful else result.state,
-        note=" ".join([*match.doubts, result.note]),
-        doubts=match.doubts,
+        note=" ".join([*doubts, result.note]),
+        doubts=doubts,
+        kinds=(*result.kinds, *kinds),
         coverage=match.coverage,
         one_body=match.one_body,
     )
 
 
 NO_ANCHOR_NOTE = (
-    "The network segmented nothing, so there is no place to look at and no score. A scan without tumour looks like "
-    "this, and so does one that the network cannot read: a person decides."
-)
-ODD_NOTE = (
-    "Around what the network took for tumour, the scan looks unlike the {n} reference scans. Check modality, units and "
-    "body part before relying on the mask."
-)
-USUAL_NOTE = (
-    "Around what the network took for tumour, the scan looks like the {n} reference scans. This is no statement about "
-    "the mask."
+    "The mask is empty, so there is no place to look at and no score. A scan without tumour looks like this, and so "
+    "does one that the network cannot read: a person decides."
 )
 
 
 @functools.lru_cache(maxsize=2)
 def load_scan_gate(model_id: str = MODEL_ID) -> ScanGate:
-    """The fitted gate of a registered model, verified by SHA-256; seconds the first time, nothing the second.
+    """The gate of a registered reference, verified by SHA-256.
 
     Raises:
         ModelError: not registered, missing, altered, or of another version.
@@ -329,13 +344,43 @@ def load_scan_gate(model_id: str = MODEL_ID) -> ScanGate:
     from weights import registry
 
     entry = registry.find(model_id)
-    if entry.kind != "rfdeep":
-        raise ModelError(
-            f"Model {model_id!r} is of kind {entry.kind!r}; expected an out-of-distribution gate (rfdeep)."
-        )
-    return ScanGate(read_reference(registry.verify(entry), entry.sha256), entry.id)
+    if entry.kind != "scan-gate":
+        raise ModelError(f"Model {model_id!r} is of kind {entry.kind!r}; expected a scan gate's reference (scan-gate).")
+    return ScanGate(
+        read_reference(registry.verify(entry), entry.sha256), f"{entry.id}@{entry.sha256[:12]}", entry.sha256
+    )
 
 
-def score_scan(volumes: Sequence[Volume], progress: Progress = no_progress, model_id: str = MODEL_ID) -> ScanGateResult:
-    """`load_scan_gate(model_id).score_scan(volumes, progress)`."""
-    return load_scan_gate(model_id).score_scan(volumes, progress)
+def score_by(
+    gate: Callable[[], ScanGate],
+    volumes: Sequence[Volume],
+    progress: Progress = no_progress,
+    mask: LabelMap | None = None,
+    phantom: bool = False,
+    facts: Sequence[Mapping[str, Any]] = (),
+) -> ScanGateResult:
+    """`ScanGate.score_scan`; a gate that is not there or breaks "cannot be judged", and says why."""
+    gate_id = ""
+    try:
+        found = gate()
+        gate_id = found.model_id
+        return found.score_scan(volumes, progress, mask, phantom, facts)
+    except JobCancelled:
+        raise
+    except TwinReviewError as error:
+        return unjudged(f"The gate could not judge these scans: {error}", gate_id, "not-judged")
+    except Exception as error:  # of any kind: a gate that breaks must neither lose what it judges nor let it pass
+        log.warning("the scan gate failed: %s", type(error).__name__)
+        return unjudged(f"The gate failed on these scans ({type(error).__name__}).", gate_id, "not-judged")
+
+
+def score_scan(
+    volumes: Sequence[Volume],
+    progress: Progress = no_progress,
+    model_id: str = MODEL_ID,
+    mask: LabelMap | None = None,
+    phantom: bool = False,
+    facts: Sequence[Mapping[str, Any]] = (),
+) -> ScanGateResult:
+    """`score_by` a registered gate."""
+    return score_by(lambda: load_scan_gate(model_id), volumes, progress, mask, phantom, facts)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -10,15 +11,15 @@ from typing import Any, Protocol
 
 from core.errors import InputError, TwinReviewError
 from core.gates.mask.probability import doubting_unsure
-from core.gates.mask.verdicts import GateStore, vectors_of, verdict_on
+from core.gates.mask.verdicts import GateStore, look_and_judge
 from core.imaging.volumes import file_sha256, read_volume
 from core.remembered.compartments import Compartments, clipped
-from core.remembered.links import HasLinks, HasTransforms
-from core.remembered.sources import HasDecisions, HasPatients, HasReadings, HasScans, HasScratch, HasStudies
+from core.remembered.sources import HasDecisions, HasPatients, HasScans, HasScratch, HasStudies
 from core.remembered.vocabulary import MaskMethod
 from core.review.scan_measures import LookedAt, looked_at, measured_lesions
 from core.types import LabelMap, MaskRecord, Scan, Volume, parse_date
 
+logger = logging.getLogger("twinreview.jobs")
 #: Ways of making a mask that begin anew, whatever version was there before.
 _OF_ITS_OWN = (MaskMethod.NNUNET, MaskMethod.IMPORT, MaskMethod.STAPLE)
 
@@ -27,18 +28,7 @@ class ScanStore(HasPatients, HasScans, Protocol):
     """Store parts that find the scans of a timepoint."""
 
 
-class StageStore(
-    GateStore,
-    HasPatients,
-    HasScans,
-    HasStudies,
-    HasDecisions,
-    HasReadings,
-    HasLinks,
-    HasTransforms,
-    HasScratch,
-    Protocol,
-):
+class StageStore(GateStore, HasStudies, HasDecisions, HasScratch, Protocol):
     """Store parts that the pipeline uses (see `store.Store`)."""
 
 
@@ -86,7 +76,7 @@ def add_version(
     mean_probability: Mapping[int, float] | None = None,
     **more: Any,
 ) -> MaskRecord:
-    """Stores a mask version with its measurements, its shape vectors and what the mask gate says of it, in one write.
+    """Stores a mask version with its measurements, its vectors and what the mask gate says of it, in one write.
 
     Args:
         parent_version: the version that its maker began with; None where there was none, or they could see none.
@@ -94,13 +84,13 @@ def add_version(
         mean_probability: label -> how sure the network is of it, 0..1; of a version that a network did not make, none.
         more: what else `store.masks.add` takes: model_checkpoint, checkpoint_sha256, model_files, prompts, links.
     """
-    vectors = vectors_of(labels)
+    scans = list(scans_of_timepoint(store, patient_id, timepoint))  # read once: they are measured and looked at
+    links = tuple(more.get("links", ()))
+    vectors, verdict = look_and_judge(store, labels, patient_id, timepoint, author, links, scans)
     sure = mean_probability or {}
     parts = compartments or compartments_of_parent(store, patient_id, timepoint, method, parent_version, labels)
-    lesions = tuple(
-        replace(one, mean_probability=sure.get(one.label))
-        for one in measured_lesions(labels, scans_of_timepoint(store, patient_id, timepoint), parts)
-    )
+    measured = measured_lesions(labels, scans, parts)
+    lesions = tuple(replace(one, mean_probability=sure.get(one.label)) for one in measured)
     return store.masks.add(
         labels,
         patient_id=patient_id,
@@ -110,7 +100,7 @@ def add_version(
         parent_version=parent_version,
         lesions=lesions,
         vectors=vectors,
-        verdict=doubting_unsure(verdict_on(store, vectors, patient_id), [asdict(one) for one in lesions]),
+        verdict=doubting_unsure(verdict, [asdict(one) for one in lesions]),
         compartments=parts,
         **more,
     )

@@ -102,7 +102,7 @@ def accept(
     """
     record = relink_if_outdated(store, store.masks.version(patient_id, timepoint, version), reviewer, progress)
     if not_lesions:
-        _reject_labels(store, record, reviewer, comment, links, not_lesions)
+        _reject_labels(store, record, (reviewer, reason, comment), links, not_lesions)
         links = [change for change in links if change.label not in not_lesions]
     said = (reviewer, reason, comment)
     place = (patient_id, timepoint, version)
@@ -112,13 +112,13 @@ def accept(
 def _reject_labels(
     store: StageStore,
     record: MaskRecord,
-    reviewer: str,
-    comment: str,
+    said: tuple[str, str, str],
     changes: Sequence[LinkChange],
     not_lesions: Collection[int],
 ) -> None:
-    """Reject the lesions of some labels of a version that is accepted next."""
-    if why := store.decisions.why_not_accept(record, reviewer, comment):
+    """Reject the lesions of some labels of a version that is accepted next, by whom, with which reason and comment."""
+    reviewer, reason, comment = said
+    if why := store.decisions.why_not_accept(record, reviewer, comment, reason=reason):
         raise StoreError(why)
     ids = {int(lesion["label"]): str(lesion["lesion_id"]) for lesion in counted_lesions(record)}
     left_out = labels_left_out(record, changes, not_lesions)

@@ -51,12 +51,12 @@ def _seen(asked: Asked, timepoint: str) -> set[int | None]:
     }
 
 
-def _closing(asked: Asked) -> threading.Lock:
-    """The lock of the request's draft, by the id as the store spells it; the draft must be read anew once it is held.
+def _closing(draft: Draft) -> threading.Lock:
+    """The lock of a draft, by the id as the store spells it; the draft must be read anew once it is held.
 
     A lock is shared by several drafts, so that none must be kept for drafts that are gone.
     """
-    return _CLOSING[hash(_draft_of_person(asked).draft_id) % len(_CLOSING)]
+    return _CLOSING[hash(draft.draft_id) % len(_CLOSING)]
 
 
 def _revision(asked: Asked) -> int:
@@ -114,13 +114,21 @@ def edit(asked: Asked) -> Response:
 
 def save(asked: Asked) -> Response:
     """POST: the draft becomes a version -> the version and how it differs from its parent."""
+    return JSONResponse(save_as_version(asked.store, _draft(asked), _revision(asked)), headers=NO_STORE)
+
+
+def save_as_version(store: SeenStore, draft: Draft, revision: int) -> JsonDict:
+    """The person's draft becomes a version and is closed, for this route and for the page.
+
+    Raises:
+        StaleDraft: `revision` is not the newest. InputError, StoreError: as `core.jobs.stages.draft.save_draft`.
+    """
     from core.jobs.stages.draft import save_draft
 
-    store = asked.store
-    with _closing(asked):
-        draft, wanted = _draft(asked), _revision(asked)
+    with _closing(draft):
+        draft = store.drafts.get(draft.draft_id)
         drawn = store.drafts.labels(draft)
-        store.drafts.refuse_stale(draft.draft_id, wanted)  # after it was read: what was read is no newer one
+        store.drafts.refuse_stale(draft.draft_id, revision)  # after it was read: what was read is no newer one
         said = save_draft(
             store,
             draft.patient_id,
@@ -129,12 +137,12 @@ def save(asked: Asked) -> Response:
             labels=drawn.labels,
             answers=drawn.answers,
             drawn=drawn.lesions,
-            person=asked.person,
+            person=store.person,
         )
         closed = store.drafts.finish(draft.draft_id, drawn.revision)
     if closed:
-        _forget_answers(asked.store, draft)
-    return JSONResponse({**said, "left_out": drawn.left_out, "closed": closed}, headers=NO_STORE)
+        _forget_answers(store, draft)
+    return {**said, "left_out": drawn.left_out, "closed": closed}
 
 
 def _forget_answers(store: SeenStore, draft: Draft) -> None:
@@ -145,7 +153,7 @@ def _forget_answers(store: SeenStore, draft: Draft) -> None:
 
 def discard(asked: Asked) -> Response:
     """DELETE: the draft is closed, and nothing becomes of it."""
-    with _closing(asked):
+    with _closing(_draft_of_person(asked)):
         draft = _draft_of_person(asked)
         asked.store.drafts.discard(draft.draft_id)
     _forget_answers(asked.store, draft)

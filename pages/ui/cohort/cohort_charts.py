@@ -16,10 +16,13 @@ from core.twin.outcome_rows import by_criterion, worst_first
 from core.twin.outcomes import BEST_FIRST, PatientResponse, Visit
 from pages.ui.cohort.cohort_words import (
     COLOURS,
+    DOUBT_COLOUR,
+    DOUBTED,
     EMPTY,
     NO_CHANGE,
     clipped,
     count_words,
+    doubt_lines,
     head_line,
     name_of,
     value_words,
@@ -113,6 +116,7 @@ def waterfall_figure(outcomes: Sequence[PatientResponse]) -> go.Figure:
     few, changes = len(placed) <= 20, [_change(o.best) for _, o in shown]
     _draw_bars(figure, shown, few)
     _draw_unknown(figure, [(x, o) for x, o in placed if o.best is None])
+    _draw_doubted(figure, shown)
     if not shown:
         say(figure, NO_CHANGE, y=1.0)
     everybody = [o for _, o in placed]
@@ -199,6 +203,23 @@ def _draw_unknown(figure: go.Figure, unknown: Sequence[tuple[float, PatientRespo
         )
 
 
+def _draw_doubted(figure: go.Figure, shown: Sequence[tuple[float, PatientResponse]]) -> None:
+    """A mark at the foot of each bar whose baseline or best visit is doubted; its hover is the bar's."""
+    doubted = [(x, o) for x, o in shown if o.best is not None and (o.best.doubts or o.visits[0].doubts)]
+    if doubted:
+        figure.add_trace(
+            go.Scatter(
+                x=[x for x, _ in doubted],
+                y=[0.0] * len(doubted),
+                mode="markers",
+                name=DOUBTED,
+                marker={"symbol": "circle-open", "size": 12, "color": DOUBT_COLOUR, "line": {"width": 2}},
+                hovertext=[_best_hover(o) for _, o in doubted],
+                hovertemplate="%{hovertext}<extra></extra>",
+            )
+        )
+
+
 def _name_group(figure: go.Figure, criterion: str, across: tuple[float, float]) -> None:
     figure.add_annotation(
         text=f"<b>{figure_text(clipped(ABOUT[criterion].title, 30))}</b>",
@@ -267,6 +288,8 @@ def _best_hover(outcome: PatientResponse) -> str:
     if outcome.progression is not None:
         lines.append(f"progression on day {outcome.progression.days:.0f}; nothing later counts as best")
         lines += wrapped(outcome.progression.sentence)
+    lines += doubt_lines(best)
+    lines += [f"baseline: {line}" for line in doubt_lines(outcome.visits[0])]
     return "<br>".join([*lines, *wrapped(outcome.doubt)])
 
 
@@ -293,6 +316,7 @@ def spider_figure(outcomes: Sequence[PatientResponse]) -> go.Figure:
         if any(_spider_symbol(o, v) == symbol for o in shown for v in o.visits):
             marker = {"symbol": symbol, "size": 12, "color": RESPONSE_COLOURS["PD"]}
             figure.add_trace(go.Scatter(x=[None], y=[None], mode="markers", name=name, marker=marker))
+    _ring_doubted(figure, shown)
     for name in list(groups)[1:]:
         line = {"color": QUIET, "dash": dashes[name]}
         figure.add_trace(go.Scatter(x=[None], y=[None], mode="lines", name=ABOUT[name].title, line=line))
@@ -312,6 +336,22 @@ def spider_figure(outcomes: Sequence[PatientResponse]) -> go.Figure:
     if named:
         _end_names(figure, shown, (last, bottom, top), (0.0, *limits))
     return figure
+
+
+def _ring_doubted(figure: go.Figure, shown: Sequence[PatientResponse]) -> None:
+    """A ring about each doubted point; the point's own hover says why."""
+    doubted = [v for o in shown for v in o.doubted if v.change_percent is not None]
+    if doubted:
+        figure.add_trace(
+            go.Scatter(
+                x=[v.days for v in doubted],
+                y=[v.change_percent for v in doubted],
+                mode="markers",
+                name=DOUBTED,
+                marker={"symbol": "circle-open", "size": 17, "color": DOUBT_COLOUR, "line": {"width": 2}},
+                hoverinfo="skip",
+            )
+        )
 
 
 def _line(o: PatientResponse, category: str, first: bool, few: bool, dash: str) -> go.Scatter:

@@ -47,6 +47,10 @@ DOUBT_HELP = (
     "Growth within two years of radiotherapy may be necrosis, and counts as PD all the same. Also volumes that say the "
     "opposite of the call, masks that cannot be read, and visits after a death on record."
 )
+DOUBTED_HELP = (
+    "What a gate doubts or has not judged of an accepted mask or its scans, which lesion of it is in doubt, and who "
+    "accepted it all the same and why. Ringed in the figures."
+)
 TIME_HELP = (
     "From the baseline to the last accepted timepoint; paler from there to death or the last contact. A mark stands "
     "where the response is another than before. Bars below: drugs from start to stop, radiotherapy with its last day; "
@@ -191,6 +195,7 @@ def table_rows(found: Sequence[PatientResponse], with_dataset: bool) -> list[Tab
             "New lesions": ", ".join(name for v in o.visits for name in v.appeared),
             "Treatments": "; ".join(t.name for t in o.treatments),
             "Doubt": o.doubt,
+            "Doubted masks and scans": "; ".join(f"{v.timepoint}: {' '.join(v.doubts)}" for v in o.doubted),
             "Follow-up": "no end on record" if o.ended is None else f"{o.ended.text} (day {o.ended.days:.0f})",
             "Baseline": f"{o.visits[0].timepoint}: {o.baseline_why}",
             "Simulated": o.simulated,
@@ -225,6 +230,7 @@ def patient_table(found: Sequence[PatientResponse], with_dataset: bool) -> None:
             "Last response": text(help="Response at the last accepted timepoint."),
             "Last change (%)": number(format="%+.0f", help="From baseline to the last accepted timepoint."),
             "Doubt": text(help=DOUBT_HELP),
+            "Doubted masks and scans": text(help=DOUBTED_HELP),
             "Progression (day)": number(
                 format="%d", help="Time to progression: days from baseline to where it dates from."
             ),

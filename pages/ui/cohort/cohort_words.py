@@ -16,6 +16,8 @@ EMPTY = "No patient with an accepted timepoint."
 NO_CHANGE = "No patient's change from baseline is known."
 #: Behind the name of a patient who is told by another criterion than their protocol's.
 MARK = " *"
+#: Of the mark about what is doubted, and its name in the legend.
+DOUBT_COLOUR, DOUBTED = "#E69F00", "doubted: why is on hover"
 COLOURS: Mapping[str, str] = {**RESPONSE_COLOURS, "non-CR/non-PD": RESPONSE_COLOURS["SD"]}
 
 
@@ -40,7 +42,7 @@ def name_of(outcome: PatientResponse, letters: int, by: Mapping[str, str] | None
 
 
 def count_words(outcomes: Sequence[PatientResponse]) -> str:
-    """By what, how many patients, how many of them simulated, and how many without a known change."""
+    """By what, how many patients, how many of them simulated, doubted somewhere, and without a known change."""
     by = letters_of(outcomes)
     told = [
         f"({by[name]}) {ABOUT[name].title}: {len(group)}" if by else ABOUT[name].title
@@ -50,6 +52,8 @@ def count_words(outcomes: Sequence[PatientResponse]) -> str:
     parts = [f"{', '.join(told)} · {patients}"]
     if simulated := sum(o.simulated for o in outcomes):
         parts.append(f"{simulated} simulated")
+    if doubted := sum(bool(o.doubted) for o in outcomes):
+        parts.append(f"{doubted} with a doubted mask or scan")
     if unknown := sum(o.best is None for o in outcomes):
         parts.append(f"{unknown} without a known change")
     if any(not o.is_by_protocol for o in outcomes):
@@ -105,8 +109,14 @@ def visit_hover(outcome: PatientResponse, visit: Visit) -> str:
             *(["within the noise of measuring it could be another call"] if visit.could_flip else []),
             *([f"new: {figure_text(', '.join(visit.appeared))}"] if visit.appeared else []),
             f"mask version {visit.version}",
+            *doubt_lines(visit),
         ]
     )
+
+
+def doubt_lines(visit: Visit) -> list[str]:
+    """What is doubted of a visit, in lines of a hover."""
+    return [line for doubt in visit.doubts for line in wrapped(f"⚠ {doubt}")]
 
 
 def wrapped(text: str) -> list[str]:

@@ -11,6 +11,8 @@ from core.twin.outcomes import BEST_FIRST, PatientResponse, Visit
 from pages.ui.cohort.cohort_charts import DAYS_AXIS, frame
 from pages.ui.cohort.cohort_words import (
     COLOURS,
+    DOUBT_COLOUR,
+    DOUBTED,
     EMPTY,
     clipped,
     count_words,
@@ -206,6 +208,8 @@ def _draw_responses(figure: go.Figure, shown: Sequence[PatientResponse]) -> None
         _visits(figure, f"{category} from here", found, SYMBOLS[category], COLOURS[category], 12)
     alone = [(n, o, o.visits[0]) for n, o in enumerate(shown) if len(o.visits) == 1]
     _visits(figure, "no visit after baseline (NE)", alone, "x-open", RESPONSE_COLOURS["NE"], 12)
+    doubted = [(n, o, v) for n, o in enumerate(shown) for v in o.doubted]
+    _visits(figure, DOUBTED, doubted, "circle-open", DOUBT_COLOUR, 17)
     dated = [(n, o, o.progression) for n, o in enumerate(shown) if o.progression and o.progression.category != "PD"]
     _visits(figure, "progression dates from here", dated, "triangle-up-open", RESPONSE_COLOURS["PD"], 14)
 

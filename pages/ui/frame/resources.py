@@ -27,7 +27,7 @@ from store.files.file_checks import check_in_background
 
 if TYPE_CHECKING:  # what only some pages need is imported by those that come to need it
     from core.engines.service.interactive import PromptService
-    from core.gates.scan.scan_gate import Reference
+    from core.gates.scan.reference import Reference
     from core.growth.forecast import Forecast
     from core.twin.cohort_records import CohortRecords
     from core.twin.edit_preview import Edit, EditPreview
@@ -80,7 +80,8 @@ _ENDING = threading.Event()
 def _open_store() -> Store:
     store = open_store(data_root())
     check_in_background(store.files)
-    threading.Thread(target=_keep_gate_fitted, args=(store,), name="fit-mask-gate", daemon=True).start()
+    for name, keep in (("fit-mask-gate", _keep_gate_fitted), ("rescore-masks", _keep_rescored)):
+        threading.Thread(target=keep, args=(store,), name=name, daemon=True).start()
     if any(store.jobs.newest(limit=1, status=status) for status in ("queued", "running")):
         # In a thread, as the page that opened the store need not wait for the pipeline to be imported.
         threading.Thread(target=_take_up, name="take-up", daemon=True).start()
@@ -99,6 +100,13 @@ def _keep_gate_fitted(store: Store) -> None:
 
     with suppress(store.db.Error):  # the store was closed meanwhile
         keep_fitted(store, lambda *job: get_runner().submit(*job), lambda: store.db.closed)
+
+
+def _keep_rescored(store: Store) -> None:
+    from core.jobs.stages.rescoring import keep_rescored
+
+    with suppress(store.db.Error):  # the store was closed meanwhile
+        keep_rescored(store, lambda *job: get_runner().submit(*job), lambda: store.db.closed)
 
 
 def reference_changed() -> None:
@@ -260,7 +268,7 @@ def scan_gate_reference(path: Path, sha256: str) -> Reference:
 
 @st.cache_resource(show_spinner="Reading the reference scans' features", max_entries=2)
 def _reference(sha256: str, _path: Path) -> Reference:
-    from core.gates.scan.scan_gate import read_reference
+    from core.gates.scan.reference import read_reference
 
     return read_reference(_path, sha256)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 
 import numpy as np
@@ -11,11 +12,13 @@ from core.gates.mask import verdicts
 from core.gates.mask.conformal import scores_needed
 from core.gates.mask.fitted import FittedGate
 from core.gates.scan.measuring import RESAMPLINGS, TREES
-from core.gates.scan.scan_gate import MODEL_ID, Reference
+from core.gates.scan.reference import Reference
+from core.gates.scan.scan_gate import MODEL_ID
+from core.remembered.judgements import DOUBTS, JUDGED, PASSES, UNJUDGED
 from core.remembered.lists import QualityRow
 from core.remembered.rows import ScanVerdict
 from core.remembered.untyped import JsonObject, Voxels
-from core.remembered.vocabulary import SCAN_GATE_STATES
+from core.review.doubts import scan_judgement
 from pages.ui.frame import address, opening, resources, session, shell
 from pages.ui.guard import rights
 from pages.ui.shared import charts, job_panel, plotting
@@ -24,6 +27,8 @@ from store import SeenStore
 from weights import registry
 
 JOB = "evaluate_ood"
+#: A verdict, of several.
+WORDS = {PASSES: "pass", DOUBTS: "are doubtful", UNJUDGED: "cannot be judged"}
 AUROC_HELP = (
     "Chance that an out-of-distribution scan scores above an in-distribution one: 1 tells them apart, 0.5 is a coin. "
     "± standard deviation over resamplings."
@@ -45,7 +50,7 @@ def scan_reference() -> tuple[Reference, str] | None:
         why = "was altered and is not used" if state == "altered" else "is not in the weights folder yet"
         st.info(
             f"The scan gate's reference {why}. Until it is there no scan can be scored and nothing can be measured; "
-            "weights/recipes/rfdeep/README.md says how it is built."
+            "weights/recipes/scan_gate/README.md says how it is built."
         )
         return None
     return resources.scan_gate_reference(registry.verify(entry), entry.sha256), entry.sha256
@@ -70,16 +75,18 @@ def score_figure(reference: Reference | None, scores: Sequence[ScanVerdict]) -> 
     own = [row.score for row in scores if row.score is not None]
     groups: dict[str, Sequence[float]] = {}
     if reference is not None:
-        groups["reference, in distribution"] = reference.crossfit[~reference.ood].tolist()
-        groups["reference, shifted"] = reference.crossfit[reference.ood].tolist()
+        scored = np.isfinite(reference.crossfit)
+        groups["reference, in distribution"] = reference.crossfit[~reference.ood & scored].tolist()
+        groups["reference, shifted"] = reference.crossfit[reference.ood & scored].tolist()
     if own:
         groups["this installation"] = own
     threshold = reference.threshold if reference is not None else scores[-1].threshold if scores else None
     if groups and threshold is not None:
         plotting.draw(charts.scan_gate_figure(groups, float(threshold)), "ood", 330, "Scan scores and the threshold")
-    counts = {state: sum(row.state == state for row in scores) for state in SCAN_GATE_STATES}
+    counts = Counter(scan_judgement(row).verdict for row in scores)
     if scores:
-        st.caption(plain("This installation: " + ", ".join(f"{n} {state}" for state, n in counts.items()) + "."))
+        said = ", ".join(f"{counts[verdict]} {WORDS[verdict]}" for verdict in JUDGED)
+        st.caption(plain(f"The newest verdict of each timepoint here: {said}. What cannot be judged is a doubt, too."))
     else:
         st.caption("No scan of this installation has been scored yet.")
 
@@ -162,12 +169,12 @@ def mask_facts(gate: FittedGate) -> None:
 
 
 def scored_masks(store: SeenStore) -> list[QualityRow]:
-    """The newest verdict on each scored mask that this person may see; flagged ones first, then by p-value."""
+    """The newest verdict on each scored mask that this person may see; doubtful ones first, then by p-value."""
     return sorted(store.views.quality(), key=_oddest_first)
 
 
 def _oddest_first(mask: QualityRow) -> tuple[bool, float]:
-    return not mask.flagged, 2.0 if mask.p_value is None else mask.p_value
+    return mask.judged != DOUBTS, 2.0 if mask.p_value is None else mask.p_value
 
 
 def _with_score(masks: Sequence[QualityRow]) -> dict[str, QualityRow]:
@@ -198,24 +205,24 @@ def mask_figure(known: Voxels, masks: Sequence[QualityRow]) -> None:
         plotting.draw(figure, "anomaly", 320, "Distances of reference masks to their neighbours")
 
 
-def flagged_list(masks: Sequence[QualityRow]) -> None:
-    """Masks that the gate flagged, each with a way to look at it."""
-    flagged = [mask for mask in masks if mask.flagged]
-    st.subheader(f"Flagged masks ({len(flagged)})", divider="gray")
-    if not flagged:
-        unjudged = sum(mask.flagged is None for mask in masks)
-        st.caption(
-            f"None of {len(masks)} scored masks is flagged"
-            + (f"; {unjudged} of them could not be judged, which is no pass." if unjudged else ".")
-        )
-    for mask in flagged:
+def doubtful_list(masks: Sequence[QualityRow]) -> None:
+    """Masks that the gate doubts, each with a way to look at it."""
+    counts = Counter(mask.judged for mask in masks)
+    st.subheader(f"Doubtful masks ({counts[DOUBTS]:d})", divider="gray")
+    if masks:
+        said = ", ".join(f"{counts[verdict]} {WORDS[verdict]}" for verdict in JUDGED)
+        st.caption(plain(f"Of {len(masks)} scored masks {said}. What cannot be judged is no pass."))
+    else:
+        st.caption("No mask was scored yet.")
+    for mask in masks:
+        if mask.judged != DOUBTS:
+            continue
         who, why, button = st.columns([3, 6, 2], vertical_alignment="center")
         version = f"{plain(mask.timepoint)} v{mask.version} · {plain(mask.status)}"
         who.markdown(f"**{plain(mask.patient_id)}**  \n{version}")
         p_value = "p unknown" if mask.p_value is None else f"p = {mask.p_value:.3f}"
-        why.markdown(
-            f"{p_value}. Farthest features: {plain(mask.why or 'unknown')}", help=f"{P_HELP} Features in spreads."
-        )
+        reason = mask.reason or f"{p_value}. Farthest features: {mask.why or 'unknown'}"
+        why.markdown(plain(reason), help=f"{p_value}. {P_HELP} Features in spreads.")
         button.button(
             "Review",
             key=f"review/{mask.mask_id}",

@@ -68,7 +68,7 @@ def measures_dialog(store: SeenStore, record: MaskRecord) -> None:
     _histogram(record, found.scans)
     st.download_button(
         "CSV",
-        csv_text(csv_rows(record, found)),
+        csv_text(csv_rows(record, found, store.verdicts.standing(record))),
         f"measures-{record.patient_id}-{record.timepoint}-v{record.version}.csv",
         "text/csv",
         icon=":material/download:",

@@ -10,9 +10,7 @@ import streamlit as st
 from streamlit.elements.lib.mutable_tab_container import TabContainer
 
 from core.errors import InputError
-from core.gates.mask.verdicts import score_mask
 from core.remembered.untyped import JsonDict
-from core.remembered.vocabulary import CANNOT_BE_JUDGED, DOUBTED_STATES
 from core.review.drawable import drawable_lesions
 from core.types import MM3_PER_ML, MaskRecord, Prompt, Scan
 from pages.ui.frame import address, measured, session, visible
@@ -124,40 +122,6 @@ def may_draw(store: SeenStore, record: MaskRecord | None, person: str) -> bool:
     if record is None or record.mask_id in store.masks.losses(record.patient_id):
         return bool(allowed)
     return bool(allowed) and file_problem(store, record) is None
-
-
-def gates(store: SeenStore, patient: str, timepoint: str, record: MaskRecord | None, person: str) -> bool:
-    """What the two gates say, in one line each; True when the scan is to be scored."""
-    pressed = False
-    scores = store.verdicts.of_scans(patient, timepoint)
-    if scores:
-        row = scores[-1]
-        value = "" if row.score is None else f" ({row.score:.2f}, threshold {row.threshold:.2f})"
-        kind = st.success if row.state == "in distribution" else st.warning if row.state in DOUBTED_STATES else st.info
-        reasons = row.result.get("doubts") or ([row.result.get("note")] if row.state == CANNOT_BE_JUDGED else [])
-        kind(f"Scan gate: {plain(row.state)}{value}" + "".join(f". {plain(str(reason))}" for reason in reasons))
-    else:
-        with st.container(horizontal=True, vertical_alignment="center"):
-            st.info("Scan gate: not scored yet.")
-            state = rights.button(store, person, "ood.scored", "Does it look like those the network knows?")
-            pressed = st.button("Score the scan", **state)
-    if record is None:
-        return pressed
-    anomalies = store.verdicts.of_masks(patient, timepoint, record.mask_id)
-    if anomalies:
-        judged = anomalies[-1]
-        p_value = "" if judged.p_value is None else f" (p = {judged.p_value:.3f}, {judged.n_reference:d} references)"
-        kind = st.warning if judged.flagged else st.info if judged.flagged is None else st.success
-        kind(f"Mask gate: {plain(judged.verdict)}{p_value}")
-    else:
-        with st.container(horizontal=True, vertical_alignment="center"):
-            st.warning("Mask gate: cannot be judged; this version was not scored.")
-            state = rights.button(store, person, "mask.scored", "Compares its shape with masks that people accepted.")
-            pressed_for_mask = st.button("Score the mask", **state)
-        if pressed_for_mask:
-            score_mask(store, patient, timepoint, record.version, person)
-            st.rerun()
-    return pressed
 
 
 def first_tab(record: MaskRecord | None) -> str:
@@ -290,8 +254,13 @@ def decide_form(
 ) -> None:
     """Accept or reject, with a reason; says so where it is settled. `keys`: as `decision_form`."""
     from pages.ui.review.deciding import decision_form
+    from pages.ui.review.unsaved import next_words, save_form, unsaved_draft
 
-    if record is None:
+    drawn = unsaved_draft(store, patient, timepoint, None if record is None else record.version, person)
+    if record is not None:
+        decision_form(store, patient, timepoint, record, person, keys=keys, drawn=drawn, verdicts="")
+    elif drawn is None:
         st.info("Nothing to decide yet: run the network or refine first.")
-        return
-    decision_form(store, patient, timepoint, record, person, keys=keys)
+    else:
+        st.info(f"What is drawn is not saved. It can become {next_words(store, patient, timepoint)} and be accepted.")
+        save_form(store, drawn, person, drawn.draft_id)

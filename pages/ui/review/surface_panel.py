@@ -12,7 +12,7 @@ from core.review.decisions import rejected_lesion_ids
 from core.review.identity import numbered_id
 from core.types import MaskRecord
 from pages.ui.frame import measured
-from pages.ui.review.deciding import lesion_name
+from pages.ui.review.decision_choices import lesion_name
 from pages.ui.shared.slices import NUMBERED, outline_rgb
 from pages.ui.shared.text import figure_text
 

@@ -138,19 +138,20 @@ def draw_missing(figure: go.Figure, missing: Mapping[str, str], axis: TimeAxis, 
     )
 
 
-def ring(figure: go.Figure, places: Sequence[tuple[float, float, Sequence[str]]], axis: TimeAxis) -> None:
-    """A ring about each doubted point: (days, height in the figure's unit, doubts in sentences)."""
+def ring(figure: go.Figure, places: Sequence[tuple[float, float]], axis: TimeAxis, **place: int) -> None:
+    """A ring about each doubted point: (days, height in the figure's unit). Args: place: row and col of a subplot."""
     if not places:
         return
     figure.add_trace(
         go.Scatter(
-            x=[axis.date(days) for days, _, _ in places],
-            y=[height for _, height, _ in places],
+            x=[axis.date(days) for days, _ in places],
+            y=[height for _, height in places],
             mode="markers",
             name="doubted: why is on hover",
             marker={"symbol": "circle-open", "size": 17, "color": DOUBT_COLOUR, "line": {"width": 2}},
             hoverinfo="skip",
-        )
+        ),
+        **place,
     )
 
 

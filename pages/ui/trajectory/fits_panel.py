@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 
@@ -28,11 +28,12 @@ COLUMN_HELP = {
 }
 
 
-def fits_tab(points: Sequence[VolumePoint], log: bool, made_from: str) -> None:
+def fits_tab(points: Sequence[VolumePoint], log: bool, made_from: str, doubts: Mapping[str, Sequence[str]]) -> None:
     """Each law's curve, how well it describes the points, and its parameters with intervals.
 
     Args:
         points: one lesion's, or the total's, by date; log: logarithmic volume axis.
+        doubts: mask id -> what is doubted of a point.
     """
     st.caption(
         "How well each law describes what was observed. None of them forecasts better than the last value carried "
@@ -63,7 +64,8 @@ def fits_tab(points: Sequence[VolumePoint], log: bool, made_from: str) -> None:
             PARAMETERS: text(help=COLUMN_HELP[PARAMETERS], width=470),
         },
     )
-    rows = [asdict(row) for name in order for row in _parameter_rows(name, fits[name])]
+    doubted = "; ".join(f"{p.timepoint}: {' '.join(doubts[p.mask_id])}" for p in points if doubts.get(p.mask_id))
+    rows = [{**asdict(row), "doubted_points": doubted} for name in order for row in _parameter_rows(name, fits[name])]
     plotting.csv_button(rows, f"{points[0].lesion_id}_fits", "Parameters (CSV)")
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from functools import partial
 
 import streamlit as st
@@ -10,11 +10,12 @@ import streamlit as st
 from core.growth.forecast import MIN_CHECKS, Forecast
 from core.growth.population import KIND, active_population
 from core.growth.response_thresholds import RECIST_SPHERE_PD_PERCENT, RECIST_SPHERE_PR_PERCENT
-from core.types import MM3_PER_ML, TOTAL_LESION_ID, VolumePoint
+from core.types import MM3_PER_ML, TOTAL_LESION_ID
 from pages.ui.frame import address, session, shell
 from pages.ui.shared import plotting
 from pages.ui.shared.text import cells, plain
 from pages.ui.trajectory import forecast_charts, growth_charts
+from pages.ui.trajectory.patient_state import PatientState
 
 #: What can be chosen -> weeks.
 REACH = {"None": 0, "12": 12, "24": 24, "48": 48}
@@ -158,11 +159,12 @@ def _bands(next_scan: Mapping[str, Mapping[str, float]]) -> str:
     )
 
 
-def lesions_tab(series: Mapping[str, Sequence[VolumePoint]], log: bool, made_from: str) -> None:
+def lesions_tab(state: PatientState, log: bool, made_from: str) -> None:
     """Every lesion alone, on one scale."""
-    lesions = {name: points for name, points in series.items() if name != TOTAL_LESION_ID}
+    lesions = {name: points for name, points in state.series.items() if name != TOTAL_LESION_ID}
+    doubts = {name: state.doubts(name) for name in lesions}
     plotting.draw(
-        partial(growth_charts.lesions_figure, lesions, log),
+        partial(growth_charts.lesions_figure, lesions, log, doubts),
         f"lesions-{log}",
         growth_charts.lesions_height(len(lesions)),
         "Volume of each lesion over time, millilitres",

@@ -97,12 +97,7 @@ def growth_figure(
                 )
             )
     if doubts:
-        floor = FLOOR_MM3 if log else 0.0
-        ring(
-            figure,
-            [(p.days, max(p.volume_mm3, floor) / scale, doubts[p.mask_id]) for p in every if doubts.get(p.mask_id)],
-            axis,
-        )
+        ring(figure, _doubted(every, doubts, scale, log), axis)
     if others and others_drawn:
         figure.add_trace(_uncounted(others, scale, unit, log, axis))
     if forecast is not None and forecast.refused:
@@ -118,6 +113,14 @@ def growth_figure(
     draw_events(figure, events, axis, since_days)
     draw_missing(figure, missing or {}, axis, since_days)
     return figure
+
+
+def _doubted(
+    points: Sequence[VolumePoint], doubts: Mapping[str, Sequence[str]], scale: float, log: bool
+) -> list[tuple[float, float]]:
+    """Day and height of the points that are doubted."""
+    floor = FLOOR_MM3 if log else 0.0
+    return [(p.days, max(p.volume_mm3, floor) / scale) for p in points if doubts.get(p.mask_id)]
 
 
 def volume_axis(figure: go.Figure, log: bool, top: float) -> None:
@@ -225,8 +228,16 @@ def lesions_height(lesions: int) -> int:
     return 80 + 200 * _rows_of(lesions)
 
 
-def lesions_figure(points_by_lesion: Mapping[str, Sequence[VolumePoint]], log: bool = True) -> go.Figure:
-    """Small multiples: every lesion alone, all on one scale of days and one of mL, three in a row."""
+def lesions_figure(
+    points_by_lesion: Mapping[str, Sequence[VolumePoint]],
+    log: bool = True,
+    doubts: Mapping[str, Mapping[str, Sequence[str]]] | None = None,
+) -> go.Figure:
+    """Small multiples: every lesion alone, all on one scale of days and one of mL, three in a row.
+
+    Args:
+        doubts: lesion -> mask id -> what is doubted of its volume in it, ringed and told on hover.
+    """
     names = list(points_by_lesion)
     rows = _rows_of(len(names))
     figure = make_subplots(
@@ -241,8 +252,10 @@ def lesions_figure(points_by_lesion: Mapping[str, Sequence[VolumePoint]], log: b
     for n, name in enumerate(names):
         known = sorted((p for p in points_by_lesion[name] if math.isfinite(p.volume_mm3)), key=lambda p: p.days)
         if (axis := axis_of(known)) is not None:
-            trace = _observed(name, known, 1000.0, "mL", log, READER_LOG_SD, {}, (), axis, {})
-            figure.add_trace(trace, row=n // 3 + 1, col=n % 3 + 1)
+            of, place = (doubts or {}).get(name, {}), {"row": n // 3 + 1, "col": n % 3 + 1}
+            trace = _observed(name, known, 1000.0, "mL", log, READER_LOG_SD, {}, (), axis, of)
+            figure.add_trace(trace, **place)
+            ring(figure, _doubted(known, of, 1000.0, log), axis, **place)
     layout(figure, "", "")
     figure.update_layout(showlegend=False, height=lesions_height(len(names)), margin_t=44)
     figure.update_xaxes(type="date", tickformat="%b %Y", nticks=5)

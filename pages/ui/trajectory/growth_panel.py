@@ -17,7 +17,6 @@ from core.remembered.untyped import TableRow
 from core.twin import curve, trajectory
 from core.twin.change import Change
 from core.twin.radiotherapy import cannot_tell
-from core.twin.timeline import PatientTimeline
 from core.twin.trajectory import IntervalChange
 from core.twin.volume_lines import volume_lines
 from core.types import MM3_PER_ML, TOTAL_LESION_ID, MaskRecord, VolumePoint
@@ -84,7 +83,7 @@ def chart(shown: Shown, with_others: bool) -> None:
         on_point=partial(_open_scan, patient, lesion),
     )
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        plotting.export(chart_rows(points, ahead), f"{patient}_{lesion}_growth")
+        plotting.export(chart_rows(points, ahead, state.doubts(lesion)), f"{patient}_{lesion}_growth")
         if _recent_days(points, ahead) is not None:
             st.segmented_control(
                 "Time shown",
@@ -119,27 +118,9 @@ def _figure(shown: Shown, with_others: bool, since: float | None) -> go.Figure:
         reviewers=state.reviewers,
         lines=volume_lines(state.response, baseline_mm3) if len(points) > 1 else None,
         baseline=state.baseline,
-        doubts=doubts_by_mask(state.timeline, lesion, shown.changes),
+        doubts=state.doubts(lesion),
         missing={day: why for day, why in state.left_out.items() if day not in days},
     )
-
-
-def doubts_by_mask(
-    timeline: PatientTimeline, lesion: str, changes: Sequence[IntervalChange]
-) -> dict[str, tuple[str, ...]]:
-    """Mask id -> what is doubted of the lesion's volume in it, in sentences: by the gates and of its link, of the total
-    by those of any of its lesions; and whether the change that led there has no verdict."""
-    found: dict[str, tuple[str, ...]] = {}
-    for cell in timeline.cells:
-        if cell.mask_id and cell.doubts and lesion in (TOTAL_LESION_ID, cell.lesion_id):
-            who = f"{cell.lesion_id}: " if lesion == TOTAL_LESION_ID else ""
-            found[cell.mask_id] = (*found.get(cell.mask_id, ()), *(f"{who}{doubt}" for doubt in cell.doubts))
-    for step in changes:
-        if step.change.verdict == "unknown":
-            mask_id = step.change.mask_ids[1]
-            why = f"Whether the change since {step.from_timepoint} is real is not known: {step.change.rule}"
-            found[mask_id] = (*found.get(mask_id, ()), why)
-    return {mask_id: tuple(dict.fromkeys(doubts)) for mask_id, doubts in found.items()}
 
 
 def _open_scan(patient: str, lesion: str, point: list[str]) -> None:
@@ -173,8 +154,11 @@ def after_radiotherapy(events: Sequence[Event], lesion: str, changes: Sequence[I
         st.warning(f"{name}: {plain(state)}. The last change has no verdict of response.", icon=":material/help:")
 
 
-def chart_rows(points: Sequence[VolumePoint], ahead: Forecast | None) -> list[TableRow]:
-    """The chart's rows: observed volumes, forecast and last value carried forward, with their limits, mL."""
+def chart_rows(
+    points: Sequence[VolumePoint], ahead: Forecast | None, doubts: Mapping[str, Sequence[str]]
+) -> list[TableRow]:
+    """The chart's rows: observed volumes with what is doubted of them, forecast and last value carried forward, with
+    their limits, mL. Args: doubts: mask id -> sentences."""
     limits = [f"{end}{percent}_mL" for percent in (50, 80, 95) for end in ("low", "high")]
     rows: list[TableRow] = [
         {
@@ -184,6 +168,7 @@ def chart_rows(points: Sequence[VolumePoint], ahead: Forecast | None) -> list[Ta
             "volume_mL": p.volume_mm3 / MM3_PER_ML,
             **dict.fromkeys(limits, ""),
             "mask_id": p.mask_id,
+            "doubts": " ".join(doubts.get(p.mask_id, ())),
         }
         for p in points
     ]
@@ -202,6 +187,7 @@ def chart_rows(points: Sequence[VolumePoint], ahead: Forecast | None) -> list[Ta
                 "volume_mL": float(fan.median_mm3[n] / MM3_PER_ML),
                 **{name: float(band[n]) for name, band in bands.items()},
                 "mask_id": "",
+                "doubts": "",
             }
             for n, day in enumerate(fan.days)
         ]
@@ -278,9 +264,12 @@ def doubling(change: Change) -> str:
 
 
 def point_rows(
-    points: Sequence[VolumePoint], records: Mapping[str, MaskRecord], reviewers: Mapping[str, str]
+    points: Sequence[VolumePoint],
+    records: Mapping[str, MaskRecord],
+    reviewers: Mapping[str, str],
+    doubts: Mapping[str, Sequence[str]],
 ) -> list[TableRow]:
-    """The points with where they come from, for the table and the CSV."""
+    """The points with where they come from and what is doubted of them, for the table and the CSV."""
     return [
         {
             "timepoint": p.timepoint,
@@ -291,6 +280,7 @@ def point_rows(
             "mask_version": p.version,
             "method": records[p.timepoint].method,
             "accepted_by": reviewers.get(p.mask_id, "unknown"),
+            "doubts": " ".join(doubts.get(p.mask_id, ())),
             "mask_id": p.mask_id,
         }
         for p in points

@@ -15,6 +15,7 @@ from core.twin.patient_responses import PatientResponses, patient_responses
 from core.twin.timeline import PatientTimeline, patient_timeline
 from core.twin.timeline_changes import lesion_changes
 from core.twin.trajectory import IntervalChange
+from core.twin.visit_doubts import doubts_at
 from core.types import MaskRecord, VolumePoint
 from pages.ui.frame import resources
 from store import SeenStore
@@ -92,6 +93,23 @@ class PatientState:
             self._kept[key] = lesion_changes(self.timeline, lesion)
         found = self._kept[key]
         assert isinstance(found, list)
+        return found
+
+    def doubts(self, lesion: str) -> dict[str, tuple[str, ...]]:
+        """Mask id -> what is doubted of the lesion's volume in it, or was, in sentences (`core.twin.visit_doubts`); and
+        whether the change that led there has no verdict."""
+        key = ("doubts", lesion)
+        if key not in self._kept:
+            visits = self.timeline.visits.items()
+            told = {visit.record.mask_id: doubts_at(self.timeline, day, lesion) for day, visit in visits}
+            for step in self.changes(lesion):
+                if step.change.verdict == "unknown":
+                    mask_id = step.change.mask_ids[1]
+                    why = f"Whether the change since {step.from_timepoint} is real is not known: {step.change.rule}"
+                    told[mask_id] = (*told.get(mask_id, ()), why)
+            self._kept[key] = {mask_id: doubts for mask_id, doubts in told.items() if doubts}
+        found = self._kept[key]
+        assert isinstance(found, dict)
         return found
 
     def noise(self, lesion: str) -> dict[str, float]:

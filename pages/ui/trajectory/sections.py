@@ -52,7 +52,9 @@ def _forecast(shown: Shown) -> None:
 
 def _points(shown: Shown) -> None:
     state = shown.state
-    growth_panel.point_table(state.patient_id, growth_panel.point_rows(shown.points, state.accepted, state.reviewers))
+    doubts = state.doubts(shown.lesion)
+    rows = growth_panel.point_rows(shown.points, state.accepted, state.reviewers, doubts)
+    growth_panel.point_table(state.patient_id, rows)
 
 
 SECTIONS = (
@@ -85,12 +87,12 @@ SECTIONS = (
     Section(
         "Lesions",
         "All lesions, each alone",
-        lambda shown: forecast_panel.lesions_tab(shown.state.series, shown.log, shown.made_from),
+        lambda shown: forecast_panel.lesions_tab(shown.state, shown.log, shown.made_from),
     ),
     Section(
         "Curve fits",
         "Curve fits: which growth law describes it",
-        lambda shown: fits_panel.fits_tab(shown.points, shown.log, shown.made_from),
+        lambda shown: fits_panel.fits_tab(shown.points, shown.log, shown.made_from, shown.state.doubts(shown.lesion)),
     ),
     Section("Points", "Points: where every number comes from", _points),
     Section(

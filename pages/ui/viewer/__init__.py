@@ -54,15 +54,17 @@ def viewer(
         on_change: called before the page runs again because of the viewer.
 
     Returns:
-        "decide", "saved", "moved", "marked" and "measured" (README.md): each None but in the run that it caused.
+        "decide", "saved", "drafted", "moved", "marked" and "measured" (README.md): each None but in the run
+        that it caused.
     """
     told = _render(
         key=key,
         data={**data, "above_px": above_px + (0 if signin.configured() else DEMO_MARK_PX)},
         on_decide_change=on_change,
         on_saved_change=on_change,
+        on_drafted_change=on_change,
         on_moved_change=on_change,
         on_marked_change=on_change,
         on_measured_change=on_change,
     )
-    return {name: told.get(name) for name in ("decide", "saved", "moved", "marked", "measured")}
+    return {name: told.get(name) for name in ("decide", "saved", "drafted", "moved", "marked", "measured")}

@@ -18,7 +18,7 @@ from core.gates.mask.verdicts import NOT_ENOUGH, NOT_FITTED, score_mask, similar
 from core.jobs.jobs import run_inline
 from core.jobs.stages.mask_gate import KIND, fit_if_outdated
 from store import Store, open_store
-from tests.store_phantom import DAY1, DAY2, add_mask, add_scan
+from tests.store_phantom import ANSWER, DAY1, DAY2, add_mask, add_scan
 
 N = 24
 
@@ -33,7 +33,7 @@ def _lesion(store: Store, patient: str, day: str, value: float) -> Any:
 
 def _accepted(store: Store, patient: str, day: str, value: float) -> None:
     record = _lesion(store, patient, day, value)
-    store.decisions.decide(patient, day, record.version, "accept", "demo", "good")
+    store.decisions.decide(patient, day, record.version, "accept", "demo", *ANSWER)
 
 
 @pytest.fixture(scope="module")
@@ -71,7 +71,7 @@ def test_until_the_gate_of_a_large_reference_is_fitted_no_mask_is_judged(large: 
     assert (result["verdict"], result["flagged"], result["gate"]) == (NOT_FITTED, None, None)
     with pytest.raises(InputError, match="which lesions are alike is not known"):
         similar_lesions(large, "new", DAY2, 1)
-    large.decisions.decide("new", DAY2, 1, "accept", "demo", "good")  # a person decides, as for any mask not judged
+    large.decisions.decide("new", DAY2, 1, "accept", "demo", *ANSWER)  # a person decides, as for any mask not judged
 
 
 def test_a_small_reference_without_a_gate_is_unknown_too_and_too_few_lesions_are_too_few(store: Store) -> None:
@@ -96,7 +96,7 @@ def test_a_small_and_a_large_reference_say_the_same(small: Store, monkeypatch: p
     assert len(similar) == 5
     monkeypatch.setattr(fitting, "SMALL", 10)
     small.decisions.decide("R00", DAY1, 1, "withdraw", "demo", "second-look")
-    small.decisions.decide("R00", DAY1, 1, "accept", "demo", "good")
+    small.decisions.decide("R00", DAY1, 1, "accept", "demo", *ANSWER)
     assert not fitting.fit_small(small), "a large one is for the job"
     assert fit_if_outdated(small)
     assert [job.kind for job in small.jobs.newest(10)] == [fitting.JOB]
@@ -135,13 +135,13 @@ def test_a_patients_own_lesions_are_no_neighbours_of_a_stored_gate_and_carry_no_
     fit_if_outdated(large)
     result = _judged(large, "own", 11.2)
     (lesion,) = result["lesions"]
-    assert {owner for _, owner, _ in lesion["nearest"]} == {"R09", "R10", "R11", "R12", "R13"}
-    assert (result["n_reference"], lesion["n_calibration"]) == (N, N)
+    assert {owner for _, _, owner, _ in lesion["nearest"]} == {"R09", "R10", "R11", "R12", "R13"}
+    assert (result["n_reference"], result["patients"]) == (N, N)
     gate = fitted.stored_gate(large)
     assert gate is not None
-    scores = gate.parts[("size",)].gate.calibration_without("own")
+    scores = gate.sets["real"].parts[("size",)].gate.calibration_without("own")
     alone = conformal.MaskGate.fit(np.arange(24.0)[:, None], [f"R{n:02d}" for n in range(N)], k=5)
-    scale = alone.spread[0] / gate.parts[("size",)].gate.spread[0]
+    scale = alone.spread[0] / gate.sets["real"].parts[("size",)].gate.spread[0]
     assert sorted(scores) == pytest.approx(sorted(alone.calibration * scale))
     assert all(row["patient_id"] != "own" for row in similar_lesions(large, "own", DAY2, 1))
 
@@ -220,11 +220,11 @@ def test_the_thread_fits_a_small_reference_itself(small: Store, monkeypatch: pyt
 def test_vectors_of_other_features_are_compared_among_themselves(large: Store) -> None:
     record = add_mask(large, 4, 0, "R00", DAY1)
     large.vectors.add(record.mask_id, "L1", "R00", [1.0, 2.0], ["size", "roundness"], "demo")
-    large.decisions.decide("R00", DAY1, record.version, "accept", "demo", "good")
+    large.decisions.decide("R00", DAY1, record.version, "accept", "demo", *ANSWER)
     run_inline(large, KIND, {}, "demo")
     gate = fitted.stored_gate(large)
     assert gate is not None
-    assert {names: len(part.lesions) for names, part in gate.parts.items()} == {
+    assert {names: len(part.lesions) for names, part in gate.sets["real"].parts.items()} == {
         ("size",): N - 1,
         ("size", "roundness"): 1,
     }

@@ -12,9 +12,10 @@ from core.gates.mask import verdicts
 from core.jobs.stages.common import add_version
 from core.jobs.stages.mask_gate import fit_if_outdated
 from core.lesions.shape import VECTOR_NAMES
+from core.remembered.judgements import Judgement
 from core.types import LabelMap
 from store import Store, open_store
-from tests.store_phantom import DAY1, DAY2, SHAPE, add_mask, add_scan, grid, labels
+from tests.store_phantom import ANSWER, DAY1, DAY2, SHAPE, add_mask, add_scan, grid, labels
 
 #: 24 other patients with one lesion each, of the values 0, 1 ... 23: median 11.5, MAD 6.
 N = 24
@@ -33,7 +34,7 @@ def _lesions(store: Store, patient: str, day: str, *values: float):
 
 def _accepted(store: Store, patient: str, day: str, *values: float) -> None:
     record = _lesions(store, patient, day, *values)
-    store.decisions.decide(patient, day, record.version, "accept", "demo", "good")
+    store.decisions.decide(patient, day, record.version, "accept", "demo", *ANSWER)
 
 
 def score_mask(store: Store, *place):
@@ -74,15 +75,25 @@ def test_a_lesion_unlike_all_others_is_flagged_at_the_smallest_p(cohort):
     assert (result["verdict"], result["flagged"]) == ("unusual", True)
 
 
-def test_with_two_lesions_the_smallest_p_counts_twice(cohort):
-    """Bonferroni: 1/25 of the odd one becomes 2/25, which is above 0.05; and never more than 1."""
+def test_a_mask_is_as_odd_as_its_oddest_lesion(cohort):
+    """Bonferroni made 1/25 of the odd one 2/25, which is above 0.05: two slabs were usual, and one was not."""
     odd = _lesions(cohort, "two", DAY1, 500.0, 11.2)
     result = score_mask(cohort, "two", DAY1, odd.version, "demo")
     assert [lesion["p_value"] for lesion in result["lesions"]] == [pytest.approx(1 / 25), 1.0]
-    assert result["p_value"] == pytest.approx(2 / 25)
-    assert (result["verdict"], result["flagged"]) == ("usual", False)
+    assert result["p_value"] == pytest.approx(1 / 25)
+    assert (result["verdict"], result["flagged"]) == ("unusual", True)
     usual = _lesions(cohort, "two", DAY1, 11.2, 12.2)
     assert score_mask(cohort, "two", DAY1, usual.version, "demo")["p_value"] == 1.0
+
+
+def test_a_judgement_says_what_was_seen_and_which_reference_lesions_were_nearest(cohort):
+    record = _lesions(cohort, "said", DAY1, 500.0)
+    said = Judgement.from_json(score_mask(cohort, "said", DAY1, record.version, "demo")["judgement"])
+    assert (said.verdict, said.kinds) == ("doubtful", ("shape",))
+    assert said.reason.startswith("shape: its shape is unlike those of other patients")
+    assert record.mask_sha256 in said.seen
+    (nearest,) = cohort.masks.of("R23", DAY1)
+    assert said.nearest[0] == f"{nearest.mask_id}/L1"
 
 
 def test_only_accepted_masks_of_other_patients_are_the_reference(store: Store):
@@ -97,9 +108,9 @@ def test_only_accepted_masks_of_other_patients_are_the_reference(store: Store):
     result = score_mask(store, "P1", DAY2, record.version, "demo")
     assert (result["verdict"], result["p_value"], result["flagged"]) == ("not enough reference masks", None, None)
     assert result["n_reference"] == 18
-    assert result["lesions"][0]["n_needed"] == 19
+    assert "18 other patients have masks to compare with, 19 are needed" in result["judgement"]["reason"]
     assert result["lesions"][0]["score"] is not None, "the distance is told all the same"
-    store.decisions.decide("proposed", DAY1, 1, "accept", "demo", "good")
+    store.decisions.decide("proposed", DAY1, 1, "accept", "demo", *ANSWER)
     assert score_mask(store, "P1", DAY2, record.version, "demo")["verdict"] == "usual"
 
 
@@ -133,7 +144,7 @@ def test_a_mask_whose_vectors_were_lost_to_a_crash_is_measured_and_not_called_em
     assert result["verdict"] == "not enough reference masks"
     measured = store.vectors.all()
     assert [row.lesion_id for row in measured] == ["L1", "L2"]
-    assert tuple(measured[0].names) == VECTOR_NAMES
+    assert tuple(measured[0].names)[: len(VECTOR_NAMES)] == VECTOR_NAMES
     add_scan(store, "P2", seed=2)
     whole = add_version(store, labels(5, 3), "P2", DAY1, method="import", author="demo", parent_version=None)
     assert [row.vector for row in store.vectors.all() if row.mask_id == whole.mask_id] == [

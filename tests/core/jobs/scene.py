@@ -15,6 +15,7 @@ from core.remembered.links import NewTransform, StoredTransform, TransformState
 from core.review.readers import newest_visible_version
 from core.types import Grid, LabelMap, Volume
 from store import Store
+from tests.store_phantom import ANSWER
 
 DAY1, DAY2, DAY3 = "2024-01-01", "2024-02-01", "2024-03-01"
 LEFT, RIGHT, FAR = (-9.0, 0.0, 0.0), (9.0, 0.0, 0.0), (0.0, 24.0, 0.0)
@@ -105,7 +106,7 @@ def lesion_at(store: Store, day: str, version: int, centre: tuple[float, float, 
 
 def accept(store: Store, day: str, version: int = 1, person: str = "ann") -> None:
     """As Review and the command line accept: what was told before others were accepted is told anew."""
-    relinking.accept(store, "P1", day, version, person, "good", "as the test has it")
+    relinking.accept(store, "P1", day, version, person, *ANSWER)
 
 
 def said_of(store: Store, day: str, version: int = 1) -> dict[int | str, tuple[str | None, str]]:

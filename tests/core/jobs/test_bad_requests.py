@@ -31,6 +31,7 @@ from tests.core.jobs.scene import (
     body_image,
     labels_of,
 )
+from tests.store_phantom import ANSWER
 
 Bad = Callable[[Any, Path], Any]
 BAD: dict[str, tuple[Bad, type[TwinReviewError], str]] = {}
@@ -198,10 +199,10 @@ bad("no reason", InputError, "reason code of 1 to 64.*got ''")(
     lambda s, f: s.decisions.decide("P1", DAY1, 1, "reject", "demo", "")
 )
 bad("accepting twice", StoreError, "is the accepted one already. Nothing was changed")(
-    lambda s, f: s.decisions.decide("P1", DAY1, 1, "accept", "demo", "ok")
+    lambda s, f: s.decisions.decide("P1", DAY1, 1, "accept", "demo", *ANSWER)
 )
 bad("accepting what was rejected", StoreError, "was rejected, which is final. Make a new version")(
-    lambda s, f: s.decisions.decide("P1", DAY1, 2, "accept", "demo", "ok")
+    lambda s, f: s.decisions.decide("P1", DAY1, 2, "accept", "demo", *ANSWER)
 )
 bad("no similar lesions at all", InputError, "k of at least 1, got 0")(
     lambda s, f: similar_lesions(s, "P1", DAY1, 1, k=0)
@@ -241,7 +242,7 @@ def test_after_every_kind_of_bad_request_nothing_is_stored_and_verify_is_clean(s
     add_version_of(store, labels_of(L1=as_the_network_finds(((0, 0, 0), 9.0))))
     add_version_of(store, labels_of(L1=as_the_network_finds(((0, 0, 0), 11.0))))
     store.decisions.decide("P1", DAY1, 2, "reject", "demo", "leak")
-    store.decisions.decide("P1", DAY1, 1, "accept", "demo", "good")
+    store.decisions.decide("P1", DAY1, 1, "accept", "demo", *ANSWER)
     store.scans.add(body_image(PET, "PET", 9), dataset="d", patient_id="P1", timepoint=DAY3, person="demo")
     lesion = LabelMap(ball_of(PET, (0, 0, 0), 12.0).astype(np.uint8), PET)
     add_version_of(store, lesion, DAY3)

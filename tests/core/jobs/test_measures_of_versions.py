@@ -19,7 +19,7 @@ from core.twin.timeline_json import timeline_report
 from core.types import LabelMap, MaskRecord
 from store import Store, open_store, rebuild
 from tests.core.jobs.scene import CT, DAY1, PET, add_scans, as_the_network_finds, ball_of, body_image
-from tests.store_phantom import JUDGED, measures
+from tests.store_phantom import ANSWER, JUDGED, measures
 
 NAMES = {1: "oedema", 2: "enhancing tumour", 3: "necrosis"}
 MIDDLE = (0.0, 0.0, 0.0)
@@ -83,7 +83,7 @@ def test_a_model_s_classes_stay_beside_the_lesion_through_the_stage_an_edit_and_
     assert sum(parts_of(edited).values()) == pytest.approx(edited.volume_mm3)
     assert parts_of(edited)["necrosis"] == pytest.approx(np.count_nonzero(ball_of(CT, MIDDLE, 6.0)[20:]) * voxel)
 
-    store.decisions.decide("P1", DAY1, 2, "accept", "demo", "good-boundary")
+    store.decisions.decide("P1", DAY1, 2, "accept", "demo", *ANSWER)
     (cell,) = timeline_report(store, "P1")["cells"]
     assert cell["compartments_mm3"] == pytest.approx(parts_of(edited))
     assert 0 < cell["enhancing_mm"] < cell["longest_diameter_mm"]
@@ -107,7 +107,7 @@ def test_uptake_and_density_are_stored_with_a_new_mask_and_read_in_the_timeline(
     assert 8.0 <= pet["suv_max"] < 9.0
     assert pet["mtv_ml"] == pytest.approx(record.volume_mm3 / 1000, rel=0.02)
     assert pet["sul_peak"] is None
-    store.decisions.decide("P1", DAY1, 1, "accept", "demo", "good-boundary")
+    store.decisions.decide("P1", DAY1, 1, "accept", "demo", *ANSWER)
     (cell,) = timeline_report(store, "P1")["cells"]
     assert (cell["suv_max"], cell["suv_peak"], cell["tlg_g"]) == (pet["suv_max"], pet["suv_peak"], pet["tlg_g"])
     assert cell["hu_mean"] == pytest.approx(ct["mean"])
@@ -122,7 +122,7 @@ def test_a_mask_from_before_has_none_of_it_and_the_timeline_says_null(store: Sto
     old = store.masks.add(labels, patient_id="P1", timepoint=DAY1, lesions=measures(labels), verdict=JUDGED, **made)
     assert "intensities" not in old.lesions[0]
     assert store.masks.compartments(old) is None
-    store.decisions.decide("P1", DAY1, 1, "accept", "demo", "good-boundary")
+    store.decisions.decide("P1", DAY1, 1, "accept", "demo", *ANSWER)
     (cell,) = timeline_report(store, "P1")["cells"]
     assert [cell[name] for name in ("suv_max", "mtv_ml", "hu_mean", "compartments_mm3", "enhancing_mm3")] == [None] * 5
     assert cell["sul_why"] == "No PET was measured with this mask."

@@ -20,6 +20,8 @@ from store import Store
 
 DAY = "2025-01-20"
 REQUEST = {"patient_id": "P1", "timepoint": DAY}
+#: What the demo stores with a phantom's scans: the scan gate compares them with phantoms.
+PHANTOM = {"simulated": True, "method": "phantom"}
 
 
 @pytest.fixture(scope="module")
@@ -29,7 +31,7 @@ def visit():
 
 def add(store: Store, *volumes: Volume) -> None:
     for volume in volumes:
-        store.scans.add(volume, dataset="d", patient_id="P1", timepoint=DAY, person="demo", metadata={})
+        store.scans.add(volume, dataset="d", patient_id="P1", timepoint=DAY, person="demo", metadata=PHANTOM)
 
 
 def part(pet: Volume, slices: int) -> Volume:
@@ -42,18 +44,18 @@ def moved(pet: Volume, *by_mm: float) -> Volume:
     return replace(pet, grid=Grid(pet.grid.shape, affine))
 
 
-def test_the_scan_gate_waits_for_the_pet_and_judges_once_it_is_there(store: Store, visit):
+def test_a_ct_alone_is_judged_alone_and_again_once_the_pet_is_there(store: Store, visit):
     add(store, visit.ct)
     said = run_inline(store, KINDS["score_ood"], REQUEST, "demo")
-    assert (said["state"], said["score"], said["waits_for"]) == ("cannot be judged", None, ["PET"])
-    assert said["note"] == "Waits for PET: import it for this date."
-    assert "scan gate: cannot be judged: Waits for PET: import it for this date" in work_items(store)[0].reason
-    assert store.jobs.newest(1)[0].status == "done"
+    assert (said["state"], said["judgement"]["verdict"]) == ("in distribution", "passes")
+    assert "with CT." in said["note"]
     add(store, visit.pet)
     said = run_inline(store, KINDS["score_ood"], REQUEST, "demo")
-    assert (said["state"], said["doubts"], said["waits_for"]) == ("in distribution", [], [])
+    assert (said["state"], said["doubts"]) == ("in distribution", [])
+    assert "with CT and PET." in said["note"]
     assert said["coverage"][0]["field"] == 1.0
     assert said["one_body"]["outline"] > 0.9
+    assert set(said["judgement"]["seen"]) == {scan.sha256 for scan in store.scans.of("P1", DAY)}
     assert store.verdicts.of_scans("P1", DAY)[-1].state == "in distribution"
     assert "scan gate" not in work_items(store)[0].reason
 
@@ -65,10 +67,10 @@ def test_the_network_waits_in_the_same_words(store: Store, visit):
     assert store.masks.of("P1") == []
 
 
-def test_a_pet_without_a_ct_waits_for_it(store: Store, visit):
+def test_a_pet_alone_is_judged_alone(store: Store, visit):
     add(store, visit.pet)
     said = run_inline(store, KINDS["score_ood"], REQUEST, "demo")
-    assert (said["state"], said["waits_for"]) == ("cannot be judged", ["CT"])
+    assert (said["state"], set(said["parts"])) == ("in distribution", {"PET values", "PET steps", "PET sizes"})
 
 
 @pytest.mark.parametrize("bad", ["none", "a third"])

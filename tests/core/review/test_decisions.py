@@ -31,7 +31,7 @@ from core.twin.timeline import patient_timeline
 from core.twin.timeline_changes import lesion_changes
 from core.types import MaskRecord
 from store import Store, open_store, rebuild
-from tests.store_phantom import DAY1, DAY2, JUDGED, VOXEL_MM3, add_mask, add_scan, folder, with_people
+from tests.store_phantom import ANSWER, DAY1, DAY2, JUDGED, VOXEL_MM3, add_mask, add_scan, folder, with_people
 
 
 def version(number: int, status: str = "proposed", lesions: dict[str, float] | None = None) -> MaskRecord:
@@ -276,7 +276,7 @@ def test_a_rebuilt_store_has_the_same_curve(decided_root: Path, audit: str) -> N
         if audit == "lost with all ledgers":  # nobody is known to have accepted it until a person does so again
             assert points(store) == []
             store.verdicts.add_mask_verdict(masks[0].mask_id, JUDGED, "demo")
-            with_people(store, "ann").decisions.decide("P1", DAY1, 1, "accept", "ann", "affirmed")
+            with_people(store, "ann").decisions.decide("P1", DAY1, 1, "accept", "ann", *ANSWER)
         assert (points(store), store.masks.of("P1")) == (before, masks)
 
 

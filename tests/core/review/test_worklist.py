@@ -4,17 +4,33 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from types import SimpleNamespace
-from typing import cast
+from typing import Any, cast
 
+from core.remembered.judgements import DOUBTS
 from core.remembered.lists import WorklistRow, WorklistVersion
+from core.remembered.rows import ScanVerdict
 from core.review.worklist import WorkItem, WorklistStore, work_items
 from store import Store
-from tests.store_phantom import DAY1, DAY2, DAY3, add_mask, add_scan
+from tests.store_phantom import (
+    ANSWER,
+    DAY1,
+    DAY2,
+    DAY3,
+    add_mask,
+    add_scan,
+    labels,
+    measures,
+    pass_scans,
+    scan_result,
+)
 
-OUT = {"state": "out of distribution", "score": 0.81, "threshold": 0.5}
-IN = {"state": "in distribution", "score": 0.2, "threshold": 0.5}
 ODD = {"verdict": "unusual", "flagged": True, "p_value": 0.0123}
 USUAL = {"verdict": "usual", "flagged": False, "p_value": 0.4}
+MADE: Any = {"method": "nnunet", "author": "demo", "parent_version": None}
+
+
+def doubt_scans(store: Store, patient: str = "P1") -> None:
+    store.verdicts.add_scan_verdict(patient, DAY1, scan_result(store, patient, verdict=DOUBTS), "demo")
 
 
 def test_without_patients_nothing_waits(store: Store):
@@ -28,12 +44,24 @@ def test_doubts_come_first_then_proposals_then_what_nobody_segmented(store: Stor
     add_mask(store, 3, patient="P1", day=DAY2)
     odd = add_mask(store, 4, patient="P2", day=DAY1)
     store.verdicts.add_mask_verdict(odd.mask_id, ODD, "demo")
-    store.verdicts.add_scan_verdict("P3", DAY1, OUT, "demo")
+    doubt_scans(store, "P3")
     assert work_items(store) == [
         WorkItem(
-            0, "P2", DAY1, 1, "Accept or reject", "mask gate: unusual shape (p = 0.012); version 1 (nnunet) is proposed"
+            0,
+            "P2",
+            DAY1,
+            1,
+            "Accept or reject",
+            "mask gate: doubtful. The mask gate said “unusual” (p = 0.012); version 1 (nnunet) is proposed",
         ),
-        WorkItem(0, "P3", DAY1, None, "Segment", "scan gate: out of distribution (0.81, threshold 0.50); no mask yet"),
+        WorkItem(
+            0,
+            "P3",
+            DAY1,
+            None,
+            "Segment",
+            "scan gate: doubtful. The scan gate says: doubtful; no mask yet",
+        ),
         WorkItem(1, "P1", DAY2, 1, "Accept or reject", "version 1 (nnunet) is proposed"),
         WorkItem(2, "P1", DAY1, None, "Segment", "no mask yet"),
         WorkItem(2, "P2", DAY2, None, "Segment", "no mask yet"),
@@ -44,9 +72,9 @@ def test_an_accepted_timepoint_is_settled_whatever_the_gates_said(store: Store):
     add_scan(store)
     record = add_mask(store, 3)
     store.verdicts.add_mask_verdict(record.mask_id, ODD, "demo")
-    store.verdicts.add_scan_verdict("P1", DAY1, OUT, "demo")
+    doubt_scans(store)
     assert [item.urgency for item in work_items(store)] == [0]
-    store.decisions.decide("P1", DAY1, 1, "accept", "demo", "checked")
+    store.decisions.decide("P1", DAY1, 1, "accept", "demo", *ANSWER)
     assert work_items(store) == []
 
 
@@ -54,9 +82,9 @@ def test_the_last_word_of_a_gate_counts_and_the_newest_proposal_is_the_one_in_qu
     add_scan(store)
     first = add_mask(store, 3)
     store.verdicts.add_mask_verdict(first.mask_id, ODD, "demo")
-    store.verdicts.add_scan_verdict("P1", DAY1, OUT, "demo")
+    doubt_scans(store)
     store.verdicts.add_mask_verdict(first.mask_id, USUAL, "demo")
-    store.verdicts.add_scan_verdict("P1", DAY1, IN, "demo")
+    pass_scans(store)
     assert [(item.urgency, item.version) for item in work_items(store)] == [(1, 1)]
     add_mask(store, 4, method="medsam")
     store.verdicts.add_mask_verdict(first.mask_id, ODD, "demo")
@@ -64,13 +92,25 @@ def test_the_last_word_of_a_gate_counts_and_the_newest_proposal_is_the_one_in_qu
     assert (item.urgency, item.version, item.reason) == (1, 2, "version 2 (medsam) is proposed")
 
 
-def test_no_anchor_and_too_few_references_are_no_doubts(store: Store):
+def test_what_no_gate_has_judged_could_judge_or_saw_as_it_is_now_is_a_doubt(store: Store):
     add_scan(store)
     record = add_mask(store, 3)
-    store.verdicts.add_scan_verdict("P1", DAY1, {"state": "no anchor", "score": None, "threshold": 0.5}, "demo")
+    assert [item.urgency for item in work_items(store)] == [1]
     none = {"verdict": "not enough reference masks", "flagged": None, "p_value": None}
     store.verdicts.add_mask_verdict(record.mask_id, none, "demo")
-    assert [item.urgency for item in work_items(store)] == [1]
+    (item,) = work_items(store)
+    assert (item.urgency, item.reason.partition(";")[0]) == (
+        0,
+        "mask gate: cannot be judged. The mask gate said “not enough reference masks”",
+    )
+    store.verdicts.add_mask_verdict(record.mask_id, USUAL, "demo")
+    add_scan(store, seed=7, modality="PET")
+    assert "It was said of other files" in work_items(store)[0].reason
+    store.verdicts.add_scan_verdict("P1", DAY1, {"state": "no anchor", "score": None, "threshold": 0.5}, "demo")
+    assert "scan gate: cannot be judged" in work_items(store)[0].reason
+    add_scan(store, "P9", seed=8)
+    store.masks.add(labels(2), patient_id="P9", timepoint=DAY1, lesions=measures(labels(2)), **MADE)
+    assert [item.reason.count("has not judged") for item in work_items(store) if item.patient_id == "P9"] == [2]
 
 
 def test_a_rejected_or_withdrawn_timepoint_waits_again_and_says_why(store: Store):
@@ -91,10 +131,14 @@ def test_a_rejected_or_withdrawn_timepoint_waits_again_and_says_why(store: Store
 
 
 def row(*statuses: str, day: str = DAY1) -> WorklistRow:
-    """A timepoint of P1 with one version of each status, "m1" the first; none was judged by a gate."""
-    usual = '{"flagged": false, "p_value": 0.4}'
-    versions = [WorklistVersion(f"m{n}", n, "nnunet", status, None, usual) for n, status in enumerate(statuses, 1)]
-    return WorklistRow("P1", day, None, tuple(versions))
+    """A timepoint of P1 with one version of each status, "m1" the first; both gates pass each."""
+    said = ("a", "demo", "", '{"verdict": "usual", "p_value": 0.4}')
+    versions = [
+        WorklistVersion("P1", day, f"m{n}", f"f{n}", n, "nnunet", status, None, *said)
+        for n, status in enumerate(statuses, 1)
+    ]
+    passed = ScanVerdict("s", "P1", day, {"state": "in distribution", "seen": ["scan"]}, "demo", "")
+    return WorklistRow("P1", day, ("scan",), (passed,), tuple(versions))
 
 
 def waiting(
@@ -105,7 +149,7 @@ def waiting(
 ) -> list[WorkItem]:
     """The worklist of a store that says this of its files, and of what a rebuild could not prove."""
     parts = SimpleNamespace(
-        views=SimpleNamespace(worklist=lambda: rows),
+        views=SimpleNamespace(worklist=lambda: rows, judged_since=list),
         scans=SimpleNamespace(problems=lambda: scan_files or {}),
         masks=SimpleNamespace(problems=lambda: mask_files or {}),
         decisions=SimpleNamespace(to_affirm=lambda: to_affirm or {}),

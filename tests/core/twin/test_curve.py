@@ -146,9 +146,14 @@ def test_on_the_page_nothing_is_drawn_in_near_black_and_the_data_stay(opened):
 
 def test_points_for_the_csv_carry_volume_version_and_reviewer(opened):
     points = trajectory.points_by_lesion(volume_points(opened, "ANNA"))["L1"]
+    doubted = {points[1].mask_id: ("mask gate: doubtful (position)",)}
     rows = growth_panel.point_rows(
-        points, trajectory.accepted_masks_by_timepoint(opened, "ANNA"), curve.accepted_by(opened.decisions.of("ANNA"))
+        points,
+        trajectory.accepted_masks_by_timepoint(opened, "ANNA"),
+        curve.accepted_by(opened.decisions.of("ANNA")),
+        doubted,
     )
+    assert [row["doubts"] for row in rows] == ["", "mask gate: doubtful (position)", "", ""]
     assert [row["volume_mL"] for row in rows] == pytest.approx([n * clinic.VOXEL_ML for n in (1000, 1300, 1700, 2200)])
     assert [row["accepted_by"] for row in rows] == ["demo", "second reader", "demo", "demo"]
 

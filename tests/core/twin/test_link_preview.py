@@ -11,7 +11,7 @@ from core.remembered.links import LinkChange, LinkProposal
 from core.twin.link_preview import MovedNumber, Told, moved_numbers, preview_links
 from core.twin.timeline import patient_timeline
 from store import Store
-from tests.store_phantom import DAY1, DAY2, JUDGED, VOXEL_MM3, add_mask, add_scan
+from tests.store_phantom import DAY1, DAY2, VOXEL_MM3, add_mask, add_scan
 
 SWAP = [LinkChange(1, "L2"), LinkChange(2, "L1")]
 
@@ -101,14 +101,14 @@ def test_nothing_moves_by_a_version_that_is_not_accepted(two_visits: Store) -> N
 
 def test_the_gate_s_doubt_goes_with_the_label_and_is_of_the_lesion_that_it_is(two_visits: Store) -> None:
     odd = [{"lesion_id": "L1", "verdict": "unusual"}, {"lesion_id": "L2", "verdict": "usual"}]
-    verdict = {**JUDGED, "verdict": "unusual", "p_value": 0.01, "flagged": True, "lesions": odd}
+    verdict = {"verdict": "unusual", "p_value": 0.01, "flagged": True, "n_reference": 40, "lesions": odd}
     mask_id = second(two_visits)
     two_visits.verdicts.add_mask_verdict(mask_id, verdict, "ann")
     after = preview_links(two_visits, "P1", mask_id, SWAP, "ann").after
     two_visits.links.change(mask_id, SWAP, "ann", "swapped")
     for timeline in (after, patient_timeline(two_visits, "P1")):
         cells = [timeline.cell(name, DAY2) for name in ("L1", "L2")]
-        assert ["shape of L2 unusual" in cell.doubts for cell in cells if cell is not None] == [False, True]
+        assert ["mask gate: doubtful of L2" in cell.doubts for cell in cells if cell is not None] == [False, True]
 
 
 def test_an_unknown_mask_or_label_is_refused(two_visits: Store) -> None:

@@ -10,12 +10,13 @@ import numpy as np
 import pytest
 
 from core.lesions.masks import measure
+from core.remembered.judgements import DOUBTS
 from core.twin.change import change_between
 from core.twin.measured_visits import MeasuredVisit, edited_share, measured_end, measured_visits
 from core.types import TOTAL_LESION_ID, LabelMap, MaskRecord
 from store import Store
 from tests.core.twin.test_trajectory import DAYS, GRID, _scan
-from tests.store_phantom import JUDGED
+from tests.store_phantom import JUDGED, pass_scans, scan_result
 
 
 def add(store: Store, array: np.ndarray, day: str = DAYS[0], accepted: bool = False, **more: Any) -> MaskRecord:
@@ -26,6 +27,7 @@ def add(store: Store, array: np.ndarray, day: str = DAYS[0], accepted: bool = Fa
         labels, patient_id="P1", timepoint=day, lesions=measure(labels), verdict=JUDGED, **given
     )
     if accepted:
+        pass_scans(store, "P1", day)
         store.decisions.decide("P1", day, made.version, "accept", "bob", "test")
     return made
 
@@ -125,11 +127,10 @@ def test_doubts_of_the_gates_stand_at_the_lesions_that_they_are_about(store: Sto
     def doubts(lesion: str) -> tuple[str, ...]:
         return measured_end(measured_visits(store, "P1")[DAYS[0]], lesion, 1.0, 0.0).doubts
 
-    assert [doubts(name) for name in ("L1", "L2", TOTAL_LESION_ID)] == [(), *[("shape of L2 unusual",)] * 2]
-    scan = {"state": "out of distribution", "score": 0.99, "threshold": 0.5}
-    store.verdicts.add_scan_verdict("P1", DAYS[0], scan, "demo")
-    assert doubts("L1") == ("scan out of distribution",)
-    store.verdicts.add_scan_verdict("P1", DAYS[0], {**scan, "state": "in distribution"}, "demo")
+    assert [doubts(name) for name in ("L1", "L2", TOTAL_LESION_ID)] == [(), *[("mask gate: doubtful of L2",)] * 2]
+    store.verdicts.add_scan_verdict("P1", DAYS[0], scan_result(store, "P1", DAYS[0], DOUBTS), "demo")
+    assert doubts("L1") == ("scan gate: doubtful (appearance)",)
+    pass_scans(store, "P1", DAYS[0])
     store.verdicts.add_mask_verdict(record.mask_id, {**result, "verdict": "usual", "flagged": False}, "demo")
     assert doubts("L2") == ()
 

@@ -13,7 +13,7 @@ from core.twin.outcome_rows import by_criterion, spider_rows, swimmer_rows, wate
 from core.twin.outcomes import PatientResponse, Visit, cohort, patient_response
 from core.types import Grid, LabelMap, Volume
 from store import Store
-from tests.store_phantom import JUDGED
+from tests.store_phantom import JUDGED, pass_scans
 
 DAYS = ("2024-01-01", "2024-02-01", "2024-03-01", "2024-04-01")  # 0, 31, 60, 91
 #: Limits on volumes without an absolute one: -65 % and +40 %.
@@ -52,6 +52,7 @@ def visit(
         verdict=JUDGED,
     )
     if verdict:
+        pass_scans(store, patient, day)
         store.decisions.decide(patient, day, record.version, verdict, "demo", "test", "as the test has it")
     return record
 

@@ -22,7 +22,20 @@ from tests.core.twin.timeline_phantom import DAYS, lesion, mask, timeline
 
 BASELINE = Visit("2024-01-11", 0.0, 80.0, 0.0, None, "baseline", "baseline", (), "mask-1", 3, "Baseline: sum 80 mm.")
 BEST = Visit(
-    "2024-02-10", 30.0, 40.0, -50.046, -50.046, "PR", "PR", (), "mask-2", 2, "PR: sum 40 mm.", ("A note.",), True
+    "2024-02-10",
+    30.0,
+    40.0,
+    -50.046,
+    -50.046,
+    "PR",
+    "PR",
+    (),
+    "mask-2",
+    2,
+    "PR: sum 40 mm.",
+    ("A note.",),
+    True,
+    ("L1: mask gate: doubtful.",),
 )
 WORSE = Visit("2024-03-11", 60.0, 80.0, 0.0, 100.0, "PD", "PD", ("L2", "L3"), "mask-3", 1, "PD: new lesion L2.")
 VERDICT = Change(-50.046, "real", "QIBA")
@@ -84,6 +97,8 @@ def test_a_row_of_the_waterfall_is_the_best_change_and_where_it_comes_from():
             "without_progression_until_days": None,
             "death_days": 75.0,
             "doubt": "a doubt",
+            "doubts_at_baseline": "",
+            "doubts_there": "L1: mask gate: doubtful.",
             "note": "",
             "baseline_mask_id": "mask-1",
             "mask_id": "mask-2",
@@ -154,6 +169,7 @@ def test_rows_of_the_spider_are_the_visits_of_one_patient_after_the_other():
         "could_flip_within_noise": "",
         "new_lesions": "L2, L3",
         "why": "PD: new lesion L2.",
+        "doubts": "",
         "mask_version": 1,
         "mask_id": "mask-3",
         "simulated": True,
@@ -169,6 +185,7 @@ def test_rows_of_the_swimmer_are_periods_and_events_of_a_patient_who_ended():
     rows = swimmer_rows([PATIENT])
     assert [(row["what"], row["from_days"], row["to_days"], row["detail"]) for row in rows] == [
         ("observed", 0.0, 60.0, ""),
+        ("doubted", 30.0, 30.0, "L1: mask gate: doubtful."),
         ("response", 0.0, 0.0, "baseline"),
         ("response", 30.0, 30.0, "PR"),
         ("response", 60.0, 60.0, "PD"),

@@ -297,17 +297,17 @@ def test_doubts_of_the_gates_are_those_of_the_lesion_whatever_its_label() -> Non
     said = MaskVerdict("a", f"m-{D1}", "P1", D1, 1, {**found, "lesions": odd}, "demo", "")
     one = mask(D1, lesion("L7", 30, label=1), lesion("L1", 30, label=2))
     seen = timeline(one, mask_verdicts=[said])
-    assert [at(seen, name, D1).doubts for name in ("L7", "L1")] == [(), ("shape of L1 unusual",)]
+    assert [at(seen, name, D1).doubts for name in ("L7", "L1")] == [(), ("mask gate: doubtful of L1",)]
 
 
 @pytest.mark.parametrize(
     ("result", "doubts"),
     [
-        ({"state": "in distribution"}, ()),
+        ({"state": "in distribution"}, ("the scan's verdict is of other files",)),
         ({"state": "in distribution", "seen": [f"s-{D1}"]}, ()),
-        ({"state": "in distribution", "seen": ["another image"]}, ("the scan's verdict is of other images",)),
-        ({"state": "cannot be judged"}, ("scan cannot be judged",)),
-        ({"state": "out of distribution"}, ("scan out of distribution",)),
+        ({"state": "in distribution", "seen": ["another image"]}, ("the scan's verdict is of other files",)),
+        ({"state": "cannot be judged", "seen": [f"s-{D1}"]}, ("scan gate: cannot be judged",)),
+        ({"state": "out of distribution", "seen": [f"s-{D1}"]}, ("scan gate: doubtful",)),
     ],
 )
 def test_a_scan_s_verdict_that_is_stale_or_cannot_judge_is_a_doubt(result, doubts) -> None:
@@ -321,7 +321,7 @@ def test_what_no_gate_has_judged_is_told_and_widens_nothing() -> None:
     masks = mask(D1, lesion("L1", 40)), mask(D2, lesion("L1", 49))
     found = timeline(*masks, scan_verdicts=[], mask_verdicts=[few])
     not_asked = "the scan gate has not judged the scan"
-    assert at(found, "L1", D1).doubts == (not_asked, "not enough reference masks")
+    assert at(found, "L1", D1).doubts == (not_asked, "mask gate: cannot be judged")
     assert at(found, "L1", D2).doubts == (not_asked, "the mask gate has not judged the mask")
     (change,) = lesion_changes(found, "L1")
     assert (change.change.verdict, change.change.widened_by) == ("real", ())

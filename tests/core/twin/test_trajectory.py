@@ -22,7 +22,7 @@ from core.twin.trajectory import (
 )
 from core.types import TOTAL_LESION_ID, Grid, LabelMap, Volume, VolumePoint
 from store import Store
-from tests.store_phantom import JUDGED
+from tests.store_phantom import JUDGED, pass_scans
 
 DAYS = ("2024-01-01", "2024-02-01", "2024-03-01", "2024-04-01", "2024-05-01")  # 0, 31, 60, 91, 121
 GRID = Grid((48, 48, 28), np.eye(4))
@@ -55,6 +55,7 @@ def _cubes(store: Store, day: str, *sides: int, method: str = "nnunet", verdict:
         verdict=JUDGED,
     )
     if verdict:
+        pass_scans(store, "P1", day)
         store.decisions.decide("P1", day, record.version, verdict, "demo", "test", "as the test has it")
     return record
 

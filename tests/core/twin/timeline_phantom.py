@@ -41,7 +41,8 @@ def lesion(name: str, diameter_mm: float, label: int | None = None, **more: Any)
 def mask(day: str, *lesions: Mapping[str, Any], **more: Any) -> SimpleNamespace:
     """The accepted version of a timepoint, drawn by hand unless it is another."""
     values = {
-        "mask_id": f"m-{day}", "timepoint": day, "version": 1, "parent_version": None, "status": "accepted",
+        "patient_id": "P1", "mask_id": f"m-{day}", "mask_sha256": f"f-{day}", "timepoint": day,
+        "version": 1, "parent_version": None, "status": "accepted",
         "method": "manual", "author": "ann", "checkpoint_sha256": None, "voxels_added": 0, "voxels_removed": 0,
         "scan_sha256": f"s-{day}", "volume_mm3": sum(one["volume_mm3"] for one in lesions), "lesions": lesions,
     }  # fmt: skip
@@ -89,7 +90,9 @@ def rows(
     """
     usual = {"verdict": "usual", "p_value": 0.5, "flagged": False}
     of_masks = [MaskVerdict(m.mask_id, m.mask_id, "P1", m.timepoint, 1, usual, "demo", "") for m in masks]
-    of_scans = [ScanVerdict(day, "P1", day, {"state": "in distribution"}, "demo", "") for day in days]
+    of_scans = [
+        ScanVerdict(day, "P1", day, {"state": "in distribution", "seen": [f"s-{day}"]}, "demo", "") for day in days
+    ]
     of_masks = of_masks if mask_verdicts is None else list(mask_verdicts)
     of_scans = of_scans if scan_verdicts is None else list(scan_verdicts)
     facts = {"sequence": "", "spacing_mm": (1.0, 1.0, 1.0), "metadata": {"slice_thickness_mm": thickness_mm}}

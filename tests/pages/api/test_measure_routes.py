@@ -17,7 +17,7 @@ from pages.ui.frame import resources
 from pages.ui.guard.tokens import HEADER, make_token
 from pages.ui.viewer.describe import Shown, viewer_data
 from store import Store
-from tests.store_phantom import DAY1, DAY2, JUDGED
+from tests.store_phantom import DAY1, DAY2, JUDGED, pass_scans
 
 GRID = Grid((30, 20, 10), np.diag([2.0, 2.0, 4.0, 1.0]))
 
@@ -46,6 +46,7 @@ def clinic(store: Store, monkeypatch: pytest.MonkeyPatch) -> Store:
             parent_version=None,
             verdict=JUDGED,
         )
+        pass_scans(store, "P1", day)
         store.decisions.decide("P1", day, 1, "accept", "demo", "agrees")
     return store
 

@@ -127,6 +127,25 @@ def test_the_waterfall_goes_from_worst_to_best_in_the_colours_of_the_best_respon
     assert named(figure, "hatched: volumes within noise")
 
 
+def test_a_doubted_visit_is_marked_in_every_figure_and_its_doubt_is_on_hover():
+    whole = patient("DOUBTED", 10, 5, 3)
+    visits = tuple(
+        replace(v, doubts=("L1: mask gate: doubtful. <b>",) if n else ()) for n, v in enumerate(whole.visits)
+    )
+    doubted = replace(whole, visits=visits, best=visits[2])
+    for draw, at, trace_of_hover in (
+        (cohort_charts.waterfall_figure, [(1, 0)], cohort_words.DOUBTED),
+        (cohort_charts.spider_figure, [(30, -50), (60, -70)], "best PR"),
+        (swimmer_chart.swimmer_figure, [(30, 0), (60, 0)], cohort_words.DOUBTED),
+    ):
+        figure = draw([doubted, GROWS])
+        marks, told = named(figure, cohort_words.DOUBTED), named(figure, trace_of_hover)
+        assert [(round(x), round(y)) for x, y in zip(marks.x, marks.y, strict=True)] == at
+        assert "⚠ L1: mask gate: doubtful. &lt;b&gt;" in " ".join(told.hovertext or told.text)
+        assert "1 with a doubted mask or scan" in figure.layout.xaxis.title.text
+        assert cohort_words.DOUBTED not in [trace.name for trace in draw(SOME).data]
+
+
 def test_thresholds_are_drawn_at_the_criterions_percentages_and_named():
     for draw in (cohort_charts.waterfall_figure, cohort_charts.spider_figure):
         figure = draw([patient("P1", 10, 20, criterion="volume-beaumont")])

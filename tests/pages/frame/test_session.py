@@ -85,6 +85,7 @@ WRITTEN_IN_PLACE = (
     "job_id",
     "draft_id",
     "mask_id",
+    "{gate.set_id}",  # a button, of one fitted gate
     "{at}",  # of one decision on one mask
     "patient",
 )

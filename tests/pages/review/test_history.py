@@ -15,7 +15,7 @@ from core.types import Decision, MaskRecord
 from pages.ui.api import routes
 from pages.ui.frame import resources
 from pages.ui.guard.tokens import HEADER, make_token
-from pages.ui.review.deciding import decision_line
+from pages.ui.review.decision_words import decision_line
 from pages.ui.review.history_tree import FOLD_FROM, describe, tree_rows
 from pages.ui.review.surface_panel import surface_figure
 from pages.ui.shared.thumbnails import SIDE_PX, largest_slice

@@ -19,6 +19,7 @@ from core.errors import InputError, StoreError
 from core.gates.mask.verdicts import score_mask, vectors_of, verdict_on
 from core.jobs.stages.common import add_version
 from core.lesions.shape import VECTOR_NAMES
+from core.remembered.judgements import DOUBTS
 from core.review.decisions import withdrawn_mask_ids
 from core.review.worklist import work_items
 from core.twin.curve import accepted_by
@@ -26,7 +27,18 @@ from core.twin.curve_points import volume_points
 from store import Store, open_store, rebuild
 from store.database import migrations
 from store.database.connection import Connection
-from tests.store_phantom import DAY1, DAY2, JUDGED, add_mask, add_scan, busy_history, folder, labels
+from tests.store_phantom import (
+    ANSWER,
+    DAY1,
+    DAY2,
+    JUDGED,
+    add_mask,
+    add_scan,
+    busy_history,
+    folder,
+    labels,
+    scan_result,
+)
 
 
 def _save(store: Store, first: int, second: int = 2, parent: int | None = None) -> Any:
@@ -68,21 +80,21 @@ def test_vectors_of_another_mask_are_refused_with_the_version(store: Store):
     assert store.verify() == []
 
 
-def test_a_version_that_no_gate_has_judged_is_a_doubt_and_cannot_be_accepted_until_it_is_scored(store: Store):
+def test_a_version_that_no_gate_has_judged_is_a_doubt_and_is_not_accepted_as_good(store: Store):
     add_scan(store)
     add_mask(store, 4, 2, verdict=None)
     (item,) = work_items(store)
     assert item.urgency == 0
     assert "mask gate: cannot be judged" in item.reason
     with pytest.raises(
-        StoreError, match=r"has not judged version 1.*Score the mask.*cli\.py gate score-mask P1 2020-01-01 1"
+        StoreError, match=r"has not judged this mask.*Score the mask.*cli\.py gate score-mask P1 2020-01-01 1"
     ):
         store.decisions.decide("P1", DAY1, 1, "accept", "ann", "good")
     store.decisions.decide("P1", DAY1, 1, "reject", "ann", "not-a-lesion", lesion_id="L2")
     score_mask(store, "P1", DAY1, 1, "ann")
     assert {e["person"] for e in store.audit_log(3)} == {"ann"}
-    assert work_items(store)[0].urgency == 1
-    store.decisions.decide("P1", DAY1, 1, "accept", "ann", "good")
+    assert "mask gate: cannot be judged" in work_items(store)[0].reason, "it has no reference"
+    store.decisions.decide("P1", DAY1, 1, "accept", "ann", *ANSWER)
     assert store.verify() == []
 
 
@@ -140,15 +152,13 @@ def test_the_newest_is_what_was_written_last_whatever_the_clock_said(store: Stor
     clock("2031-01-01")
     add_scan(store)
     record = add_mask(store, 4)
-    store.verdicts.add_scan_verdict(
-        "P1", DAY1, {"state": "out of distribution", "score": 0.9, "threshold": 0.5}, "demo"
-    )
+    store.verdicts.add_scan_verdict("P1", DAY1, {**scan_result(store, verdict=DOUBTS), "score": 0.9}, "demo")
     store.verdicts.add_mask_verdict(record.mask_id, {**JUDGED, "flagged": True, "p_value": 0.01}, "demo")
     store.reference_sets.add("growth", {"n": 1}, "demo")
     store.forecasts.add("P1", "L1", "kept", {"n": 1}, "demo")
     store.events.add("P1", DAY1, "steroids", "4 mg", "demo")
     clock("2030-01-01")
-    store.verdicts.add_scan_verdict("P1", DAY1, {"state": "in distribution", "score": 0.1, "threshold": 0.5}, "demo")
+    store.verdicts.add_scan_verdict("P1", DAY1, {**scan_result(store), "score": 0.1}, "demo")
     store.verdicts.add_mask_verdict(record.mask_id, {**JUDGED, "flagged": False, "p_value": 0.9}, "demo")
     store.reference_sets.add("growth", {"n": 2}, "demo")
     store.forecasts.add("P1", "L1", "kept", {"n": 2}, "demo")

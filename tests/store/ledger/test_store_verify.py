@@ -15,7 +15,7 @@ from core.errors import InputError, StoreError
 from core.imaging.volumes import write_nifti
 from store import Store, open_store
 from store.ledger.audit import GENESIS, check_chain, entry_hash, read_file
-from tests.store_phantom import DAY1, DAY2, add_mask, add_scan, busy_history, grid, labels
+from tests.store_phantom import DAY1, DAY2, add_mask, add_scan, busy_history, grid, labels, scan_result
 
 MASKS = Path("processed/set/P1") / DAY1
 LEDGER = "processed/set/P1/ledger.jsonl"
@@ -208,6 +208,7 @@ def test_every_write_is_in_the_audit_once_with_its_person(store: Store) -> None:
         "growth.fitted": 1,
         "model.used": 1,
         "reference_set.added": 1,
+        "gate_reference.set": 1,
         "vector.added": 2,
         "job.created": 2,
         "job.updated": 2,
@@ -261,14 +262,14 @@ def test_a_refused_write_leaves_no_trace(store: Store) -> None:
 
 
 def test_what_was_said_is_remembered(busy: Store) -> None:
-    (score,) = busy.verdicts.of_scans("P1", DAY1)
-    assert score.result == {"state": "in distribution", "score": 0.125, "crops": [0.1, 0.15]}
+    score = busy.verdicts.of_scans("P1", DAY1)[-1]
+    assert score.result == scan_result(busy)
     assert (score.score, score.person, score.patient_id) == (0.125, "demo", "P1")
-    assert busy.verdicts.of_scans("P2") == []
+    assert [row.timepoint for row in busy.verdicts.of_scans("P2")] == [DAY1]
     anomaly = busy.verdicts.of_masks("P1")[-1]
     assert (anomaly.version, anomaly.p_value) == (2, 0.5)
     assert [row.verdict for row in busy.verdicts.of_masks(mask_id=anomaly.mask_id)] == [
-        "not enough reference masks",
+        "usual",
         "usual",
     ]
     assert [(e.date, e.detail) for e in busy.events.of("P1")] == [

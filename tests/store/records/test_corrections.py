@@ -15,7 +15,7 @@ from core.twin.stored_forecasts import stored_forecasts
 from store import Store, open_store, rebuild
 from store.files.drafts import pack_edit
 from store.ledger.batch import TABLES
-from tests.store_phantom import DAY1, DAY2, DAY3, VOXEL_MM3, add_mask, add_scan, folder, grid, labels, uids
+from tests.store_phantom import ANSWER, DAY1, DAY2, DAY3, VOXEL_MM3, add_mask, add_scan, folder, grid, labels, uids
 
 UIDS = uids(1)
 WHY: dict[str, Any] = {"reason": "the date was typed wrong", "person": "demo"}
@@ -82,7 +82,7 @@ def test_the_curve_follows_a_timepoint_to_its_true_date(two: Store) -> None:
     assert moved is not None
     assert (moved.mask_id, moved.status) == (mask.mask_id, "accepted")
     assert [d.verdict for d in two.decisions.of("P1", TRUE_DAY)] == ["accept"]
-    assert [v.timepoint for v in two.verdicts.of_scans("P1")] == [TRUE_DAY]
+    assert {v.timepoint for v in two.verdicts.of_scans("P1")} == {TRUE_DAY, DAY3}
     assert [f.person for f in two.readings.finished("P1", TRUE_DAY)] == ["demo"]
     assert two.masks.load(moved).array.any()
     assert not (two.root / f"raw/set/P1/{DAY1}").exists()
@@ -119,7 +119,7 @@ def test_accepted_masks_that_come_to_a_patient_with_masks_wait_for_a_person(two:
     assert list(two.decisions.to_affirm()) == [record.mask_id]
     assert [p.timepoint for p in volume_points(two, "P2") if p.lesion_id == "L1"] == [DAY2]
     assert not (folder(two, "P2", DAY1) / "mask_final.nii.gz").is_symlink()
-    two.decisions.decide("P2", DAY1, 1, "accept", "demo", "affirmed")
+    two.decisions.decide("P2", DAY1, 1, "accept", "demo", *ANSWER)
     assert two.decisions.to_affirm() == {}
     assert [p.timepoint for p in volume_points(two, "P2") if p.lesion_id == "L1"] == [DAY1, DAY2]
     is_whole(two)
@@ -286,7 +286,7 @@ def test_scans_of_one_name_meet_under_two(two: Store) -> None:
     two.verdicts.add_scan_verdict("P1", TRUE_DAY, {"state": "in distribution", "score": 0.1}, "demo")
     two.corrections.move_timepoint("P1", TRUE_DAY, to_timepoint=DAY1, **WHY)
     assert [(s.scan_id, len(s.moved)) for s in two.scans.of("P1", DAY1)] == [("CT", 0), ("PET", 0), ("CT-2", 1)]
-    assert two.verdicts.of_scans("P1") == [], "it was said of other scans than lie together now"
+    assert two.verdicts.of_scans("P1", DAY1) == [], "it was said of other scans than lie together now"
     assert two.scans.reference("P1", DAY1).scan_id == "CT"
     is_whole(two)
 
@@ -296,7 +296,7 @@ def test_one_scan_moves_and_what_the_gate_said_of_them_together_counts_no_longer
     made = two.corrections.move_scan("P1", DAY1, "PET", to_timepoint=TRUE_DAY, **WHY)
     assert (made.scan_id, made.scans, made.masks) == ("PET", 1, 0)
     assert two.patients.timepoints("P1") == [DAY1, TRUE_DAY, DAY3]
-    assert two.verdicts.of_scans("P1") == []
+    assert two.verdicts.of_scans("P1", DAY1) == []
     assert two.masks.accepted("P1", DAY1) is not None
     is_whole(two)
 
@@ -356,7 +356,7 @@ def test_what_comes_back_beside_masks_that_came_meanwhile_waits_for_a_person(two
     assert two.corrections.restore(str(made.withdrawal_id), **WHY).to_affirm == 1
     (record,) = two.masks.of("P1", DAY1)
     assert (record.status, list(two.decisions.to_affirm())) == ("proposed", [record.mask_id])
-    two.decisions.decide("P1", DAY1, 1, "accept", "demo", "affirmed")
+    two.decisions.decide("P1", DAY1, 1, "accept", "demo", *ANSWER)
     assert two.decisions.to_affirm() == {}
     is_whole(two)
 

@@ -151,6 +151,7 @@ def test_a_store_of_before_keeps_its_events_and_they_stand(store: Store) -> None
         store.db.execute(f"ALTER TABLE events DROP COLUMN {column}")
     for later in ("protocols", "hand_measurements"):
         store.db.execute(f"DROP TABLE {later}")
+    store.db.execute("ALTER TABLE decisions DROP COLUMN answered")
     store.db.execute("DELETE FROM schema_version WHERE version >= ?", [number])
     migrate(store.db)
     assert [one.event_id for one in store.events.of("P1")] == [event]

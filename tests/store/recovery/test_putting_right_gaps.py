@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from store import open_store, rebuild
-from tests.store_phantom import DAY1, DAY2, DAY3, add_mask, add_scan
+from tests.store_phantom import ANSWER, DAY1, DAY2, DAY3, add_mask, add_scan
 
 WHY: dict[str, Any] = {"reason": "a slip", "person": "demo"}
 
@@ -22,7 +22,7 @@ def _history(root: Path) -> int:
         put = store.corrections
         put.move_timepoint("P1", DAY1, to_timepoint="2019-01-01", **WHY)
         put.move_timepoint("P1", DAY2, to_patient_id="P2", **WHY)
-        store.decisions.decide("P2", DAY2, 1, "accept", "demo", "affirmed")
+        store.decisions.decide("P2", DAY2, 1, "accept", "demo", *ANSWER)
         put.restore(str(put.withdraw_timepoint("P2", DAY3, **WHY).withdrawal_id), **WHY)
         put.withdraw_timepoint("P1", "2019-01-01", **WHY)
         return store.audit.last()[0]

@@ -14,7 +14,7 @@ from core.review.worklist import work_items
 from core.twin.curve_points import volume_points
 from store import Store, open_store, rebuild
 from store.ledger.batch import TABLES
-from tests.store_phantom import DAY1, JUDGED, add_mask, busy_history
+from tests.store_phantom import ANSWER, DAY1, JUDGED, add_mask, busy_history
 
 
 def contents(store: Store) -> dict[str, Any]:
@@ -134,7 +134,7 @@ def test_where_an_entry_is_lost_everywhere_accepted_masks_wait_to_be_affirmed(
         assert [m.status for m in store.masks.of("P1", DAY1)].count("accepted") == 0
         assert store.events.of("P1")
         assert any("are lost" in str(e["payload"]) for e in store.audit_log(50) if e["action"] == "store.recovered")
-        store.decisions.decide("P1", DAY1, 2, "accept", "demo", "affirmed")
+        store.decisions.decide("P1", DAY1, 2, "accept", "demo", *ANSWER)
         assert volume_points(store, "P1")
         assert store.verify() == []
 
@@ -255,7 +255,7 @@ def test_a_sidecar_edited_to_accepted_is_adopted_as_proposed_and_says_what_it_cl
         assert json.loads(sidecar.read_text())["status"] == "proposed"
         assert store.verify() == []
         store.verdicts.add_mask_verdict(values["mask_id"], JUDGED, "demo")
-        store.decisions.decide("P2", DAY1, 1, "accept", "demo", "affirmed")
+        store.decisions.decide("P2", DAY1, 1, "accept", "demo", *ANSWER)
         assert values["mask_id"] not in store.decisions.to_affirm()
         assert len(volume_points(store, "P2")) == 2
         assert store.verify() == []

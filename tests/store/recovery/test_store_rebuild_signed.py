@@ -11,7 +11,7 @@ import pytest
 from core.twin.curve_points import volume_points
 from store import open_store, rebuild
 from tests.store.recovery.damage import KEY, P1, acceptance, append, end_of, lose, waiting
-from tests.store_phantom import DAY1, add_mask, add_scan
+from tests.store_phantom import ANSWER, DAY1, add_mask, add_scan
 
 pytestmark = pytest.mark.usefixtures("no_key")
 
@@ -39,7 +39,7 @@ def test_an_unsigned_acceptance_behind_the_signed_end_waits_for_a_person(signed:
         assert volume_points(store, "P1") == []
         assert store.verify() == ["Entry 7 is not signed, though signing began with entry 2."]
         assert list(store.decisions.to_affirm().values()) == ["it was accepted, but its acceptance is not signed"]
-        store.decisions.decide("P1", DAY1, 1, "accept", "demo", "affirmed")
+        store.decisions.decide("P1", DAY1, 1, "accept", "demo", *ANSWER)
     assert rebuild(signed)["to_affirm"] == 0
     with open_store(signed) as store:
         assert volume_points(store, "P1")

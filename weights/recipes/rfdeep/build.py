@@ -1,8 +1,9 @@
 """Compute the reference features of the out-of-distribution gate, its threshold, and where they come from.
 
-`python -m weights.recipes.rfdeep.build --sts DIR --shared DIR --model sts-ctpet-small` (or `--folder TRAINED_MODEL`).
-Writes reference.npz and provenance.json to weights/rfdeep_sts_ctpet and prints the manifest's lines. Takes about
-fifteen minutes on one core. The network must be the final one: features of another are refused.
+`python -m weights.recipes.rfdeep.build --sts DIR --shared DIR --model sts-ctpet-wide-view` (or
+`--folder TRAINED_MODEL`). Writes reference.npz and provenance.json to weights/rfdeep_sts_ctpet and prints the
+manifest's lines. Takes about forty minutes on one core; with `--kept FOLDER` a build that was stopped goes on from what
+was computed of each scan. The network must be the final one: features of another are refused.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import io
 import json
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -22,8 +23,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.gates.scan.detectors import geometry, histogram
-from core.gates.scan.features import CROPS, FEATURES_VERSION, ScanFeatures, scan_features
-from core.gates.scan.scan_gate import IN_DISTRIBUTION, MODEL_ID, Reference, crossfit
+from core.gates.scan.features import CROPS, FEATURES_VERSION, ScanFeatures, scan_features, scan_seed
+from core.gates.scan.rfdeep import IN_DISTRIBUTION, RFDEEP_ID, Reference, crossfit
 from core.imaging.volumes import read_volume
 from core.simulation.phantom import LesionSpec, PhantomSpec, phantom
 from core.simulation.simulate import follow_up
@@ -41,24 +42,34 @@ from weights.recipes.rfdeep.shifts import (
 SEED = 20261121
 #: Scans of each kind of corruption, made from real scans and from phantoms.
 PER_KIND = (8, 6)
+#: The arrays of `ScanFeatures`.
+STORED = ("rows", "spread", "centre", "logits", "anchor_shape")
 
 
 @dataclass(frozen=True, eq=False)
 class Case:
-    """One scan of the reference: what it is, where it is from, and who it is of."""
+    """One scan of the reference: what it is, where it is from, who it is of, and where the tumour is, if that is known.
+
+    Args:
+        truth: on the first volume's grid.
+    """
 
     kind: str
     domain: str
     group: str
     volumes: Pair
+    truth: NDArray[np.bool_] | None = None
 
 
 @dataclass(frozen=True, eq=False)
 class Kept:
-    """What remains of a case once its voxels are gone: (kind, domain, group) and the features."""
+    """What remains of a case once its voxels are gone: (kind, domain, group) and the features; `dice` of the network's
+    mask with the truth, NaN where that is not known.
+    """
 
     case: tuple[str, str, str]
     features: ScanFeatures
+    dice: float
     histogram: NDArray[np.float32]
     geometry: NDArray[np.float32]
 
@@ -107,36 +118,51 @@ def draw_phantom(number: int) -> Pair:
     return scan.ct, scan.pet
 
 
-def pairs(sts: Path, phantoms: int) -> dict[str, Pair]:
-    """In-distribution CT + PET by group: the sarcoma patients, then the phantoms."""
-    found = {
-        f.name: (read_volume(f / "CT_image.nii.gz", "CT"), read_volume(f / "PET_image.nii.gz", "PET"))
-        for f in sorted(sts.glob("STS_*"))
-    }
-    for number in range(phantoms):
-        found[f"phantom-{number:02d}"] = draw_phantom(number)
-    return found
+def pairs(sts: Path, phantoms: int) -> Iterator[tuple[str, dict[str, Pair]]]:
+    """In-distribution CT + PET by group, of each domain: the sarcoma patients, then the phantoms."""
+    yield (
+        "real",
+        {
+            f.name: (read_volume(f / "CT_image.nii.gz", "CT"), read_volume(f / "PET_image.nii.gz", "PET"))
+            for f in sorted(sts.glob("STS_*"))
+        },
+    )
+    yield "phantom", {f"phantom-{number:02d}": draw_phantom(number) for number in range(phantoms)}
 
 
-def domain_of(group: str) -> str:
-    return "phantom" if group.startswith("phantom") else "real"
+def truth_of(sts: Path, group: str, first: Volume) -> NDArray[np.bool_] | None:
+    """The drawn tumour of a sarcoma patient, on whichever of its scans has the first volume's shape."""
+    for name in ("CT", "PET", "MR_T1"):
+        path = sts / group / f"{name}_mask.nii.gz"
+        if path.is_file():
+            mask = read_volume(path, "MR")
+            if mask.grid.shape == first.grid.shape:
+                return np.asarray(mask.array > 0.5)
+    return None
 
 
 def cases(sts: Path, shared: Path, phantoms: int, per_kind: Sequence[int] = PER_KIND) -> Iterator[Case]:
-    """Every scan of the reference, one after the other."""
-    ordinary = pairs(sts, phantoms)
-    for group, pair in ordinary.items():
-        yield Case(IN_DISTRIBUTION, domain_of(group), group, pair)
-    by_domain = {d: [g for g in ordinary if domain_of(g) == d] for d in ("real", "phantom")}
-    for n, (kind, shift) in enumerate(CORRUPTIONS.items()):
-        for domain, many in zip(("real", "phantom"), per_kind, strict=True):
-            groups = by_domain[domain]
-            for m in range(min(many, len(groups))):
+    """Every scan of the reference, one after the other: real ones first, then phantoms."""
+    for (domain, ordinary), many in zip(pairs(sts, phantoms), per_kind, strict=True):
+        groups = list(ordinary)
+        for group in groups:
+            yield Case(IN_DISTRIBUTION, domain, group, ordinary[group], truth_of(sts, group, ordinary[group][0]))
+        for m in range(min(many, len(groups))):
+            for n, (kind, shift) in enumerate(CORRUPTIONS.items()):
                 # In turn, so that every patient is corrupted about as often as every other.
                 group = groups[(n * many + m) % len(groups)]
-                yield Case(kind, domain, group, shift(*ordinary[group], np.random.default_rng([SEED, n, m])))
+                volumes = shift(*ordinary[group], np.random.default_rng([SEED, n, m]))
+                yield Case(kind, domain, group, volumes, truth_of(sts, group, volumes[0]))
+        if domain == "real":
+            yield from other_scans(sts, shared, ordinary)
+
+
+def other_scans(sts: Path, shared: Path, ordinary: Mapping[str, Pair]) -> Iterator[Case]:
+    """The patients' own T1 MR in place of the CT, and other bodies."""
     for path in sorted(sts.glob("STS_*/MR_T1_image.nii.gz")):
-        yield Case(MR_AS_CT, "real", path.parent.name, (read_volume(path, "CT"), ordinary[path.parent.name][1]))
+        image = read_volume(path, "CT")
+        group = path.parent.name
+        yield Case(MR_AS_CT, "real", group, (image, ordinary[group][1]), truth_of(sts, group, image))
     yield from other_bodies(shared / "data" if (shared / "data").is_dir() else shared)
 
 
@@ -170,26 +196,47 @@ def load_network(model: str, folder: Path | None) -> Any:
     return NnUNetSegmenter(plans, dataset, [checkpoint], model_id=model, checkpoint_sha256=digest)
 
 
-def build(network: Any, found: Iterator[Case], command: str) -> Reference:
+def network_part(network: Any, case: Case, kept: Path | None) -> tuple[ScanFeatures, float]:
+    """The case's features and Dice; from the folder `kept`, where they were computed before."""
+    name = f"{network.checkpoint_sha256[:16]}-{FEATURES_VERSION}-{scan_seed(case.volumes):016x}.npz"
+    place = None if kept is None else kept / name
+    if place is not None and place.is_file():
+        with np.load(place, allow_pickle=False) as found:
+            arrays = {field: found[field] for field in STORED}
+            return (
+                ScanFeatures(**arrays, tumour_voxels=int(found["tumour_voxels"]), levels=tuple(found["levels"])),
+                float(found["dice"]),
+            )
+    dice = float("nan")
+    if case.truth is not None:
+        mask = network.segment(case.volumes).labels.array > 0
+        dice = 2 * float((mask & case.truth).sum()) / float(mask.sum() + case.truth.sum())
+    features = scan_features(network, case.volumes)
+    if place is not None:
+        facts = {field: getattr(features, field) for field in (*STORED, "tumour_voxels", "levels")}
+        np.savez(place, **facts, dice=dice)
+    return features, dice
+
+
+def build(network: Any, found: Iterator[Case], command: str, folder: Path | None = None) -> Reference:
     """Features of every case; those without an anchor are counted and left out; then the cross-fitted scores."""
     kept: list[Kept] = []
     seen: Counter[str] = Counter()
     for n, case in enumerate(found):
         started = time.perf_counter()
-        features = scan_features(network, case.volumes)
+        features, dice = network_part(network, case, folder)
         seen[case.kind] += 1
         if features.anchored:
-            kept.append(
-                Kept((case.kind, case.domain, case.group), features, histogram(case.volumes), geometry(case.volumes))
-            )
+            facts = (case.kind, case.domain, case.group)
+            kept.append(Kept(facts, features, dice, histogram(case.volumes), geometry(case.volumes)))
         print(
-            f"{n:4d} {case.kind:28s} {case.group:12s} {features.tumour_voxels:7d} voxels "
+            f"{n:4d} {case.kind:28s} {case.group:12s} {features.tumour_voxels:7d} voxels, Dice {dice:.2f} "
             f"{time.perf_counter() - started:5.1f} s",
             flush=True,
         )
     with_anchor = Counter(row.case[0] for row in kept)
     provenance = {
-        "model_id": MODEL_ID,
+        "model_id": RFDEEP_ID,
         "network": network.model_id,
         "checkpoint_sha256": network.checkpoint_sha256,
         "features_version": FEATURES_VERSION,
@@ -253,10 +300,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--sts", type=Path, required=True)
     parser.add_argument("--shared", type=Path, required=True)
-    parser.add_argument("--model", default="sts-ctpet-small")
+    parser.add_argument("--model", default="sts-ctpet-wide-view")
     parser.add_argument("--folder", type=Path, help="a trained-model folder, instead of the registered model's")
     parser.add_argument("--phantoms", type=int, default=24)
     parser.add_argument("--per-kind", type=int, nargs=2, default=PER_KIND, metavar=("REAL", "PHANTOMS"))
+    parser.add_argument("--kept", type=Path, help="a folder for what the network made of each scan: go on from there")
     parser.add_argument("--to", type=Path, default=Path("weights/rfdeep_sts_ctpet"))
     arguments = parser.parse_args()
     command = (
@@ -264,14 +312,16 @@ def main() -> None:
         f"--per-kind {' '.join(map(str, arguments.per_kind))}"
     )
     found = cases(arguments.sts, arguments.shared, arguments.phantoms, arguments.per_kind)
-    reference = build(load_network(arguments.model, arguments.folder), found, command)
+    if arguments.kept is not None:
+        arguments.kept.mkdir(parents=True, exist_ok=True)
+    reference = build(load_network(arguments.model, arguments.folder), found, command, arguments.kept)
     content = reference.to_bytes()
     arguments.to.mkdir(parents=True, exist_ok=True)
     (arguments.to / "reference.npz").write_bytes(content)
     provenance = json.dumps(reference.provenance, indent=1).encode() + b"\n"
     (arguments.to / "provenance.json").write_bytes(provenance)
     print(json.dumps(reference.provenance["calibration"], indent=1))
-    print(f'\nweights/manifest.toml, id = "{MODEL_ID}":\nsha256 = "{hashlib.sha256(content).hexdigest()}"')
+    print(f'\nweights/manifest.toml, id = "{RFDEEP_ID}":\nsha256 = "{hashlib.sha256(content).hexdigest()}"')
     print(f'files = {{ "provenance.json" = "{hashlib.sha256(provenance).hexdigest()}" }}')
 
 

@@ -85,6 +85,29 @@ def _voxel_size(ct: Volume, pet: Volume, rng: np.random.Generator) -> Pair:
     return Volume(ct.array, next(grids), "CT"), Volume(pet.array, next(grids), "PET")
 
 
+def _truncated(ct: Volume, pet: Volume, rng: np.random.Generator) -> Pair:
+    """A reconstruction circle smaller than the body: nothing beyond it, on the CT alone."""
+    (i, j), spacing = np.ogrid[: ct.grid.shape[0], : ct.grid.shape[1]], ct.grid.spacing_mm
+    middle = (np.array(ct.grid.shape[:2]) - 1) / 2 + rng.uniform(-15, 15, 2) / spacing[0]
+    away = np.hypot((i - middle[0]) * spacing[0], (j - middle[1]) * spacing[1])
+    half = min(n * mm for n, mm in zip(ct.grid.shape[:2], spacing[:2], strict=True)) / 2
+    beyond = away > half * rng.uniform(0.5, 0.7)
+    return _with(ct, np.where(beyond[:, :, None], -1024, ct.array)), pet
+
+
+def _thick(ct: Volume, pet: Volume, rng: np.random.Generator) -> Pair:
+    """Slabs of 13 to 20 mm, told as the thinner slices that they replaced: one mean for every four to six slices."""
+    many = int(rng.integers(4, 7))
+
+    def slabs(volume: Volume) -> Volume:
+        out = volume.array.copy()
+        for start in range(0, out.shape[2], many):
+            out[:, :, start : start + many] = out[:, :, start : start + many].mean(axis=2, keepdims=True)
+        return _with(volume, out)
+
+    return slabs(ct), slabs(pet)
+
+
 #: What can be done to any CT + PET pair.
 CORRUPTIONS: Mapping[str, Shift] = {
     "CT intercept lost": _intercept_lost,
@@ -97,7 +120,47 @@ CORRUPTIONS: Mapping[str, Shift] = {
     "SUV scale wrong": _suv_scale,
     "PET misplaced": _pet_misplaced,
     "voxel size wrong": _voxel_size,
+    "CT truncated": _truncated,
+    "slices too thick": _thick,
 }
+
+
+def _mr_noise(mr: Volume, rng: np.random.Generator) -> Volume:
+    level = rng.uniform(0.25, 0.5) * float(np.median(mr.array[mr.array > 0]))
+    return _with(mr, np.abs(mr.array + level * rng.standard_normal(mr.array.shape, dtype=np.float32)))
+
+
+def _mr_blur(mr: Volume, rng: np.random.Generator) -> Volume:
+    return _with(mr, ndimage.gaussian_filter(mr.array, rng.uniform(4, 6) / np.array(mr.grid.spacing_mm)))
+
+
+def _mr_reversed(mr: Volume, rng: np.random.Generator) -> Volume:
+    return _with(mr, np.where(mr.array > 0, float(np.percentile(mr.array, 99)) - mr.array, 0).clip(0))
+
+
+def _mr_bias(mr: Volume, rng: np.random.Generator) -> Volume:
+    """A coil at one side: bright there, dark at the other."""
+    ramp = np.exp(rng.uniform(1.5, 2.5) * np.linspace(-1, 1, mr.grid.shape[0])).astype(np.float32)
+    return _with(mr, mr.array * ramp[:, None, None])
+
+
+def _mr_thick(mr: Volume, rng: np.random.Generator) -> Volume:
+    out, many = mr.array.copy(), int(rng.integers(3, 5))
+    for start in range(0, out.shape[2], many):
+        out[:, :, start : start + many] = out[:, :, start : start + many].mean(axis=2, keepdims=True)
+    return _with(mr, out)
+
+
+#: What can be done to any MR.
+MR_CORRUPTIONS: Mapping[str, Callable[[Volume, np.random.Generator], Volume]] = {
+    "MR: strong noise": _mr_noise,
+    "MR: strong blur": _mr_blur,
+    "MR: contrast reversed": _mr_reversed,
+    "MR: coil at one side": _mr_bias,
+    "MR: slices too thick": _mr_thick,
+}
+OTHER_BODY_AS_MR = "MR of head or breast"
+CT_AS_MR = "CT as MR"
 MR_AS_CT = "MR as CT"
 OTHER_BODY_MR = "MR of head or breast as CT"
 OTHER_BODY_CT = "CT of another body part"

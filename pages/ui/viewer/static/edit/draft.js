@@ -29,6 +29,8 @@ export class Draft {
   gone = false;
   /** what its person must know once */
   notice = "";
+  /** changes of the mask, and not prompts alone, have reached the server since this page began it */
+  drawn = false;
   /** @type {Date | null} */
   savedAt = null;
   /** milliseconds that the last saving took @type {number | undefined} */
@@ -118,6 +120,7 @@ export class Draft {
       /** @type {{revision: number, unproven?: string[]}} */
       const { revision, unproven = [] } = await answer.json();
       this.revision = revision;
+      this.drawn ||= slices.length > 0;
       this.failures = 0;
       this.problem = "";
       this.savedAt = new Date();

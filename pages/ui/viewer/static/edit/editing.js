@@ -9,6 +9,7 @@ import { LabelEditor } from "./edit.js";
 import { EditBar } from "./edit_bar.js";
 import { editKeys } from "./edit_keys.js";
 import { penTools } from "./pens.js";
+import { decide } from "./saving.js";
 
 /** @import { DraftSource, DrawnAs } from "../lib/types.d.ts" */
 /** @import { Pane } from "../view/pane.js" */
@@ -36,6 +37,8 @@ export class Editing {
   /** what labels were drawn as that the version has not; null: as a new lesion @type {Map<number, string | null>} */
   drawn = new Map();
   saving = false;
+  /** the page was told that there is a draft, whose mask is another than the version's */
+  announced = false;
   /** @type {number | undefined} */
   counting;
   /** @type {PenOptions} */
@@ -58,6 +61,10 @@ export class Editing {
     viewer.events.on("lesion", () => this.bar.refresh());
     viewer.events.on("slice", () => this.prompting.ahead.moved());
     viewer.events.on("close", () => this.close());
+    this.left = () => {
+      if (this.draft?.dirty) this.draft.flush(); // what is pressed outside is pressed with what was drawn
+    };
+    viewer.root.addEventListener("pointerleave", this.left);
     this.attach();
   }
 
@@ -89,6 +96,7 @@ export class Editing {
     this.draft = draft;
     this.editor = null;
     this.problem = this.restored = "";
+    this.announced = false;
     this.prompting.begin([], viewer.data.prompts);
     try {
       if (draft.id !== null) await this.restore(draft, editor);
@@ -140,9 +148,28 @@ export class Editing {
    */
   told(draft) {
     this.bar.refresh();
+    if (draft.drawn && draft === this.draft) this.announce(true);
     if (!draft.notice) return;
     this.viewer.say(draft.notice);
     draft.notice = "";
+  }
+
+  /**
+   * Tells the page, once, that what is on the screen is another mask than the version's, or is it again.
+   * @param {boolean} there
+   */
+  announce(there) {
+    if (this.announced === there) return;
+    this.announced = there;
+    this.viewer.emit("drafted", { there, nonce: Date.now() });
+  }
+
+  /**
+   * Begins a decision, with all that was drawn on the server: the page then asks which of the two masks is meant.
+   * @param {"accept" | "reject"} verdict
+   */
+  decide(verdict) {
+    return decide(this, verdict);
   }
 
   /** @param {ChangeNote} change */
@@ -322,6 +349,7 @@ export class Editing {
 
   close() {
     clearTimeout(this.counting);
+    this.viewer.root.removeEventListener("pointerleave", this.left);
     this.prompting.close();
     const { draft } = this;
     draft?.flush().then(() => draft.close());

@@ -64,6 +64,22 @@ export async function discard(session) {
   await session.series.show("labels", session.series.data.mask);
   if (!session.series.data.mask) session.attach();
   session.viewer.say("The draft was given up; the version is as it was.");
+  session.viewer.emit("drafted", { there: false, nonce: Date.now() });
+}
+
+/**
+ * Asks the page for a decision, once the server has all that was drawn.
+ * @param {Editing} session
+ * @param {"accept" | "reject"} verdict
+ */
+export async function decide(session, verdict) {
+  const { editor, draft, viewer } = session;
+  editor?.commit();
+  if (session.prompting.preview) return viewer.say("Keep or drop the model's answer first (Enter or Backspace).");
+  await draft?.flush();
+  if (draft?.dirty)
+    return viewer.say("Not all that you drew has reached the server, so nothing can be decided yet. See below.");
+  viewer.emit("decide", { verdict, nonce: Date.now() });
 }
 
 /**

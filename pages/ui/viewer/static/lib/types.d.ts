@@ -160,7 +160,10 @@ export interface ViewerData {
 }
 
 /** Tells the page something: Streamlit's setTriggerValue. */
-export type Emit = (name: "saved" | "decide" | "moved" | "marked" | "measured", value: object) => void;
+export type Emit = (
+  name: "saved" | "decide" | "drafted" | "moved" | "marked" | "measured",
+  value: object,
+) => void;
 
 /** What Streamlit calls a component with. */
 export interface Component {

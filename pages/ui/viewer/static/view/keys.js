@@ -54,8 +54,8 @@ export function frameKeys(viewer) {
     else viewer.setTool("cross");
   });
   if (viewer.data.edit) {
-    key("a", "accept this version (asks first)", () => viewer.emit("decide", { verdict: "accept" }));
-    key("x", "reject this version (asks first)", () => viewer.emit("decide", { verdict: "reject" }));
+    key("a", "accept this version (asks first)", () => viewer.editing?.decide("accept"));
+    key("x", "reject this version (asks first)", () => viewer.editing?.decide("reject"));
   }
   key("?", "this list", () => viewer.toolbar.showHelp(!viewer.toolbar.helpShown));
 }
