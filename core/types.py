@@ -265,9 +265,8 @@ class Prompt:
 
 @dataclass(frozen=True)
 class LesionMeasure:
-    """One lesion in one mask. `lesion_id` is "L" + label: identity across the patient's timepoints. Fields after the
-    centroid are None or () where not measured, as of older masks, whose sidecars lack them: `core.lesions.diameters`,
-    `core.review.scan_measures`, `core.lesions.compartments`, `core.engines.probability`."""
+    """One lesion in one mask; `lesion_id` is "L" + label: identity across timepoints. Fields after the centroid are None or
+    () where not measured, as in older sidecars: `core.lesions.diameters`, `.compartments`, `core.review.scan_measures`."""
 
     label: int
     lesion_id: str
@@ -280,7 +279,7 @@ class LesionMeasure:
     slices: int | None = None
     intensities: tuple[Mapping[str, Any], ...] = ()
     compartments: tuple[Mapping[str, Any], ...] = ()
-    mean_probability: float | None = None
+    mean_probability: float | None = None  # 0..1, `core.engines.probability`; None of what no network made
 
 
 #: Fields of `MaskRecord` whose key in the sidecar and the database is another.
