@@ -50,13 +50,16 @@ class LesionProbability:
         lesion_classes: Sequence[int],
         grid: Grid,
         properties: Mapping[str, Any],
-        transpose_forward: Sequence[int],
-        regions: bool = False,
+        predictor: Any,
     ) -> LesionProbability:
-        """From what nnU-Net's preprocessing says: its images are (k, j, i), then transposed, then cropped."""
+        """From what nnU-Net's preprocessing says: its images are (k, j, i), then transposed, then cropped.
+
+        Args:
+            predictor: nnunetv2's `nnUNetPredictor`, for how its plans turn the axes and what its heads are.
+        """
         low = [int(begin) for begin, _ in properties["bbox_used_for_cropping"]]
         size = [int(n) for n in properties["shape_after_cropping_and_before_resampling"]]
-        axes = [2 - int(axis) for axis in transpose_forward]
+        axes = [2 - int(axis) for axis in predictor.plans_manager.transpose_forward]
         return cls(
             logits,
             tuple(lesion_classes),
@@ -64,7 +67,7 @@ class LesionProbability:
             (axes[0], axes[1], axes[2]),
             (low[0], low[1], low[2]),
             (size[0], size[1], size[2]),
-            regions,
+            bool(predictor.label_manager.has_regions),
         )
 
     def means(self, labels: LabelMap) -> dict[int, float]:

@@ -332,12 +332,7 @@ class NnUNetSegmenter:
             model_files=self.model_files,
             coverage=seen.coverage,
             probability=LesionProbability.of_network(
-                np.asarray(seen.logits.float().numpy()),
-                self._lesion_classes,
-                seen.grid,
-                seen.properties,
-                self._predictor.plans_manager.transpose_forward,
-                bool(self._predictor.label_manager.has_regions),
+                seen.logits.float().numpy(), self._lesion_classes, seen.grid, seen.properties, self._predictor
             ),
         )
 

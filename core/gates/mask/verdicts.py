@@ -103,6 +103,7 @@ def verdict_again(store: GateStore, record: MaskRecord, person: str) -> JsonDict
         )
     except Exception as error:
         result = _crashed(error)
+    result = doubting_unsure(result, record.lesions)
     said = result[JUDGEMENT]
     return {**result, JUDGEMENT: {**said, "seen": list(dict.fromkeys([*said["seen"], record.mask_sha256]))}}
 

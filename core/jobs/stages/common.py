@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -18,6 +19,7 @@ from core.remembered.vocabulary import MaskMethod
 from core.review.scan_measures import LookedAt, looked_at, measured_lesions
 from core.types import LabelMap, MaskRecord, Scan, Volume, parse_date
 
+logger = logging.getLogger("twinreview.jobs")
 #: Ways of making a mask that begin anew, whatever version was there before.
 _OF_ITS_OWN = (MaskMethod.NNUNET, MaskMethod.IMPORT, MaskMethod.STAPLE)
 
@@ -87,9 +89,8 @@ def add_version(
     vectors, verdict = look_and_judge(store, labels, patient_id, timepoint, author, links, scans)
     sure = mean_probability or {}
     parts = compartments or compartments_of_parent(store, patient_id, timepoint, method, parent_version, labels)
-    lesions = tuple(
-        replace(one, mean_probability=sure.get(one.label)) for one in measured_lesions(labels, scans, parts)
-    )
+    measured = measured_lesions(labels, scans, parts)
+    lesions = tuple(replace(one, mean_probability=sure.get(one.label)) for one in measured)
     return store.masks.add(
         labels,
         patient_id=patient_id,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from scipy.special import logit
@@ -49,7 +51,10 @@ def test_nnunets_crop_and_order_of_axes_are_undone():
         "bbox_used_for_cropping": [[0, 2], [0, 4], [1, 6]],
         "shape_after_cropping_and_before_resampling": (2, 4, 5),
     }
-    found = LesionProbability.of_network(logits_of(probability), (1,), GRID, properties, (0, 1, 2))
+    predictor = SimpleNamespace(
+        plans_manager=SimpleNamespace(transpose_forward=(0, 1, 2)), label_manager=SimpleNamespace(has_regions=False)
+    )
+    found = LesionProbability.of_network(logits_of(probability), (1,), GRID, properties, predictor)
     labels = np.zeros(GRID.shape, np.uint8)
     labels[2] = 1
     assert found.means(LabelMap(labels, GRID)) == pytest.approx({1: 0.98}, abs=1e-5)
