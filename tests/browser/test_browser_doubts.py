@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from core.remembered.judgements import JUDGEMENT, Judgement
@@ -28,8 +30,9 @@ def dashboard(start_server, tmp_path_factory):
             scan = Judgement("passes", "It is like the reference.", "scan-1", seen)
             of_scan = {"state": "in distribution", "score": 0.1, "threshold": 0.5, JUDGEMENT: scan.to_json()}
             store.verdicts.add_scan_verdict(patient, DAY, of_scan, "demo")
-            doubted = ("doubtful", WHY, ("position",)) if patient == "LIZ" else ("passes", "It is like others.", ())
-            mask = Judgement(doubted[0], doubted[1], "mask-1", (record.mask_sha256,), (), doubted[2])
+            mask = Judgement("passes", "It is like others.", "mask-1", (record.mask_sha256,))
+            if patient == "LIZ":
+                mask = replace(mask, verdict="doubtful", reason=WHY, kinds=("position",))
             of_mask = {"verdict": "usual", "flagged": False, "p_value": 0.5, "n_reference": 40, "lesions": []}
             store.verdicts.add_mask_verdict(record.mask_id, {**of_mask, JUDGEMENT: mask.to_json()}, "demo")
     return start_server(root)

@@ -30,7 +30,7 @@ def in_network_box(
 
 
 def touched(inside: NDArray[np.bool_], shape: tuple[int, ...]) -> NDArray[np.bool_]:
-    """(shape) True in each voxel that the centre of a True voxel of `inside` lies in: nothing is too small to be kept."""
+    """(shape) True where the centre of a True voxel of `inside` lies: nothing is too small to be kept."""
     out = np.zeros(shape, bool)
     ends = np.array(shape) - 1
     places = ((np.argwhere(inside) + 0.5) * (np.array(shape) / inside.shape)).astype(np.int64)

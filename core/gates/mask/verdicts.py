@@ -98,9 +98,7 @@ def verdict_again(store: GateStore, record: MaskRecord, person: str) -> JsonDict
     links = store.links.of_mask(record.mask_id)
     try:
         vectors, seen = _measured(store, record, links, person)
-        result = doubting_unsure(
-            verdict_on(store, vectors, record.patient_id, seen, _lost(store, record, links)), record.lesions
-        )
+        result = verdict_on(store, vectors, record.patient_id, seen, _lost(store, record, links))
     except Exception as error:
         result = _crashed(error)
     result = doubting_unsure(result, record.lesions)
@@ -200,9 +198,12 @@ def _judged_with(
     seen: Surroundings,
 ) -> tuple[list[LesionVector], JsonDict]:
     vectors = vectors_of(labels, seen)
-    before = last_accepted(store, patient_id, timepoint, person)
-    lost = lost_lesions(links, before, [seen.lesion(label) for label in labels.labels])
-    return vectors, verdict_on(store, vectors, patient_id, seen, lost)
+    try:
+        before = last_accepted(store, patient_id, timepoint, person)
+        lost = lost_lesions(links, before, [seen.lesion(label) for label in labels.labels])
+        return vectors, verdict_on(store, vectors, patient_id, seen, lost)
+    except Exception as error:  # what was measured is kept
+        return vectors, _crashed(error)
 
 
 def _crashed(error: Exception) -> JsonDict:

@@ -73,7 +73,7 @@ def test_auroc_and_fpr_agree_with_scikit_learn(pairs):
 def test_nothing_is_learned_of_a_patient_or_of_a_kind_that_is_tested(protocol):
     """A detector that only remembers: what it was given, by the number that each scan bears."""
     reference = reference_of()
-    reference.arrays["rows"][..., 0] = np.arange(len(reference.kind))[:, None]  # type: ignore[index]
+    reference.arrays["rows"][..., 0] = np.arange(len(reference.kind))[:, None]
     seen: list[tuple[str, set[str], set[str]]] = []
 
     def remember(table, ood, groups):

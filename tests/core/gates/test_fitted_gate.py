@@ -139,7 +139,9 @@ def test_a_patients_own_lesions_are_no_neighbours_of_a_stored_gate_and_carry_no_
     assert (result["n_reference"], result["patients"]) == (N, N)
     gate = fitted.stored_gate(large)
     assert gate is not None
-    scores = gate.sets["real"].parts[("size",)].gate.calibration_without("own")
+    fitted_to = gate.sets["real"].parts[("size",)].gate
+    assert isinstance(fitted_to, conformal.MaskGate)
+    scores = fitted_to.calibration_without("own")
     alone = conformal.MaskGate.fit(np.arange(24.0)[:, None], [f"R{n:02d}" for n in range(N)], k=5)
     scale = alone.spread[0] / gate.sets["real"].parts[("size",)].gate.spread[0]
     assert sorted(scores) == pytest.approx(sorted(alone.calibration * scale))
