@@ -265,8 +265,8 @@ class Prompt:
 
 @dataclass(frozen=True)
 class LesionMeasure:
-    """One lesion in one mask; `lesion_id` is "L" + label: identity across timepoints. Fields after the centroid are None or
-    () where not measured, as in older sidecars: `core.lesions.diameters`, `.compartments`, `core.review.scan_measures`."""
+    """One lesion in one mask; `lesion_id` is "L" + label, the same at all timepoints. What follows the centroid is None
+    or () where not measured: `core.lesions.diameters`, `.compartments`, `core.review.scan_measures`."""
 
     label: int
     lesion_id: str
