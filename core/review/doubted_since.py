@@ -22,17 +22,18 @@ def new_doubts(version: JudgedSince) -> tuple[GateVerdict, ...]:
     """The gates' doubts on an accepted version that are newer than its acceptance, and of a kind that no acceptance of
     it has answered.
 
-    To whom a gate's doubt was fine, it is fine that the same gate cannot judge the version any more.
+    A gate that cannot judge it any more has found nothing against it: the curve says so, and nobody is asked again. A
+    scan that came since, which the scan gate has not seen, is one.
     """
     standing = gate_verdicts(version, version.scan_sha256s, version.scan_verdicts, version.mask_verdicts)
     found = []
     for doubt in doubts_among(standing):
         outdated = doubt.gate == "scan" and doubt.stale and version.scan_added
-        if doubt.verdict_id not in version.newer and not outdated:
+        if not outdated and (doubt.verdict_id not in version.newer or doubt.judgement.verdict == UNJUDGED):
             continue
         answered = _answered_kinds(version.decisions, doubt.gate)
         kinds = doubt_kinds(doubt.judgement.verdict, doubt.judgement.kinds, doubt.stale)
-        if kinds - answered - ({NOT_JUDGED} if answered else set()):
+        if kinds - answered - {NOT_JUDGED}:
             found.append(doubt)
     return tuple(found)
 

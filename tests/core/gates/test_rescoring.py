@@ -175,3 +175,10 @@ def test_a_doubt_is_new_until_somebody_withdraws_the_version(doubted: Store) -> 
     assert doubted.views.judged_since(odd.mask_id) == []
     (item,) = [item for item in work_items(doubted) if item.patient_id == "odd"]
     assert item.task == "Accept or reject"
+
+
+def test_a_gate_that_cannot_judge_any_more_asks_nobody_again(doubted: Store) -> None:
+    record = doubted.masks.version("R00", DAY1, 1)
+    doubted.verdicts.add_mask_verdict(record.mask_id, TOO_FEW, "demo")
+    (since,) = doubted.views.judged_since(record.mask_id)
+    assert new_doubts(since) == ()
