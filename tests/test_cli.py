@@ -308,7 +308,7 @@ def test_a_command_line_that_cannot_be_read_says_where_help_is(capsys):
 #: Every verb, by the words that ask for it: as they are called now, and as they were before there were groups.
 NEW = [one.words for part in cli.GROUPS for one in verbs_of(part.app)]
 VERBS = sorted([*NEW, *(str(one.name) for one in OLD_VERBS.registered_commands), "growth"])
-WITHOUT_A_STORE = ("backtest", "growth backtest", "phantom", "data phantom", "scan preview")
+WITHOUT_A_STORE = ("backtest", "growth backtest", "phantom", "data phantom", "scan preview", "gate scan evaluate")
 #: A command line for each verb that needs more than its name.
 GIVEN = {
     **dict.fromkeys(("import", "scan import"), "x --dataset d --patient x --date 2025-01-20 --modality CT"),
