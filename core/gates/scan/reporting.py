@@ -93,9 +93,10 @@ def as_markdown(found: Mapping[str, Any]) -> str:
         for m in found["means"]:
             if (m["domain"], m["protocol"]) == (domain, protocol):
                 low, high = m["auroc_95"]
+                sure = "" if np.isnan(low) else f" ({low:.3f} to {high:.3f})"
                 over = [_gain(m["over"].get(name)) for name in (IHF, MAHALANOBIS)]
                 lines.append(
-                    f"| {m['group']} | {m['method']} | {m['kinds']} | {m['auroc']:.3f} ({low:.3f} to {high:.3f}) | "
+                    f"| {m['group']} | {m['method']} | {m['kinds']} | {m['auroc']:.3f}{sure} | "
                     f"{m['near_auroc']:.3f} | {m['fpr95']:.3f} | {' | '.join(over)} |"
                 )
     lines += ["\nCaught by the gate in force, patients held out\n", "| scans | kind | caught |", "| --- | --- | --- |"]
@@ -104,4 +105,4 @@ def as_markdown(found: Mapping[str, Any]) -> str:
 
 
 def _gain(interval: tuple[float, float] | None) -> str:
-    return "–" if interval is None else f"{interval[0]:+.3f} to {interval[1]:+.3f}"
+    return "–" if interval is None or np.isnan(interval[0]) else f"{interval[0]:+.3f} to {interval[1]:+.3f}"
