@@ -199,7 +199,7 @@ def test_every_write_is_in_the_audit_once_with_its_person(store: Store) -> None:
         "scan.added": 6,
         "mask.added": 5,
         "mask.decided": 4,
-        "ood.scored": 1,
+        "ood.scored": 4,
         "mask.scored": 1,
         "event.added": 2,
         "protocol.set": 1,
