@@ -40,7 +40,7 @@ def test_an_empty_installation_says_what_each_gate_waits_for(quality: Callable[.
     page.get_by_role("tab", name="Mask gate").click()
     metric(page, "Reference lesions", "0")
     metric(page, "Verdicts", "not yet")
-    alert(page, "Not enough reference masks: 0 usable scores, 19 needed.")
+    alert(page, "Not enough reference masks: those of 0 real patients, 19 are needed.")
     page.get_by_role("tab", name="Kept forecasts").click()
     alert(page, "No forecast was kept yet.")
     page.get_by_role("tab", name="Mask gate").click()

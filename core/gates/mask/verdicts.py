@@ -33,7 +33,7 @@ from core.remembered.untyped import JsonDict
 from core.review.scan_measures import LookedAt, looked_at
 from core.types import LabelMap, MaskRecord, Volume
 
-__all__ = ["ALPHA", "K_NEAREST", "NOT_ENOUGH", "NOT_FITTED", "vectors_of"]
+__all__ = ["ALPHA", "K_NEAREST", "NOT_ENOUGH", "NOT_FITTED", "REAL", "SIMULATED", "vectors_of"]
 logger = logging.getLogger("twinreview.gates")
 #: What brings a gate about.
 FIT_IT = "The server fits it within a minute; on a command line `gate score-mask` does."

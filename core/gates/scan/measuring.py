@@ -51,7 +51,6 @@ def compute_evaluate_scan_gate(params: dict[str, Any], out_dir: Path, progress: 
                 "auroc": mean.auroc,
                 "auroc_sd": (mean.auroc_95[1] - mean.auroc_95[0]) / 3.92,
                 "fpr95": mean.fpr95,
-                "fpr95_sd": 0.0,
                 "kinds": mean.kinds,
                 "near_auroc": mean.near_auroc,
             }

@@ -31,7 +31,7 @@ JOB = "evaluate_ood"
 WORDS = {PASSES: "passing", DOUBTS: "doubtful", UNJUDGED: "not to be judged"}
 AUROC_HELP = (
     "Chance that an out-of-distribution scan scores above an in-distribution one: 1 tells them apart, 0.5 is a coin. "
-    "± standard deviation over resamplings."
+    "± standard error over resampled patients."
 )
 FPR95_HELP = "Share of in-distribution scans flagged by the threshold that catches 95 % of the others; 0 is best."
 SHOWN_HELP = (
@@ -39,7 +39,7 @@ SHOWN_HELP = (
     "tell nothing, or shows what voxel size alone gives away."
 )
 THRESHOLD_HELP = "Scores above it are out of distribution: 95 % of the in-distribution reference scans lie below."
-P_HELP = "Conformal p-value: the share of reference masks that are at least as odd. Flagged at 0.05 or less."
+P_HELP = "Conformal p-value: the share of reference patients that are at least as odd. Doubted at 0.05 or less."
 
 
 def scan_reference() -> tuple[Reference, str] | None:
@@ -123,7 +123,7 @@ def _figures(result: JsonObject) -> None:
             "Detector": f["method"],
             "Shown": f["group"],
             "AUROC": _spread(f["auroc"], f["auroc_sd"]),
-            "FPR at 95 % TPR": _spread(f["fpr95"], f["fpr95_sd"]),
+            "FPR at 95 % TPR": _spread(f["fpr95"], f.get("fpr95_sd")),
         }
         for f in result["figures"]
     ]
@@ -144,27 +144,34 @@ def _figures(result: JsonObject) -> None:
 
 
 def _spread(mean: float | None, deviation: float | None) -> str:
-    return "–" if mean is None else f"{mean:.3f} ± {deviation:.3f}"
+    if mean is None:
+        return "–"
+    return f"{mean:.3f}" if deviation is None else f"{mean:.3f} ± {deviation:.3f}"
 
 
 def mask_facts(gate: FittedGate) -> None:
-    """How many reference masks there are and what they can show."""
-    known, needed = gate.calibration, scores_needed(verdicts.ALPHA)
-    lesions, patients, smallest, state = st.columns(4)
+    """How many patients' masks there are to compare with, and what they can show."""
+    needed = scores_needed(verdicts.ALPHA)
+    real, simulated = len(gate.set(verdicts.REAL).patients), len(gate.set(verdicts.SIMULATED).patients)
+    lesions, patients, phantoms, smallest, state = st.columns(5)
     lesions.metric("Reference lesions", len(gate.lesions), help="Every lesion of every accepted mask.")
-    owners = {lesion.patient_id for lesion in gate.lesions}
-    patients.metric("Patients", len(owners), help="A patient's own masks never judge it.")
+    patients.metric("Real patients", real, help="A patient's own masks never judge it; each patient counts once.")
+    phantoms.metric("Simulated patients", simulated, help="They judge each other, never a real patient.")
     smallest.metric(
         "Smallest possible p",
-        f"{1 / (len(known) + 1):.3f}",
-        help=f"1 / (n + 1) with n calibration scores. A verdict at {verdicts.ALPHA} needs {needed} of other patients.",
+        f"{1 / (real + 1):.3f}",
+        help=f"1 / (n + 1) with n other real patients. A verdict at {verdicts.ALPHA} needs {needed} of them.",
     )
-    enough = len(known) >= needed
-    state.metric("Verdicts", "possible" if enough else "not yet", help=f"{len(known)} of {needed} scores needed.")
-    if not enough:
+    enough = {"real": real >= needed, "simulated": simulated >= needed}
+    of = [name for name, there in enough.items() if there]
+    state.metric(
+        "Verdicts", " and ".join(of) if of else "not yet", help=f"Of patients for whom {needed} others are there."
+    )
+    if not enough["real"]:
         st.info(
-            f"Not enough reference masks: {len(known)} usable scores, {needed} needed. Until then every mask gets a "
-            "distance but no verdict. Accept more masks of more patients."
+            f"Not enough reference masks: those of {real} real patients, {needed} are needed. Until then a mask is "
+            "held against rules alone and otherwise cannot be judged, which is a doubt that asks for an answer. Accept "
+            "masks of more patients."
         )
 
 
