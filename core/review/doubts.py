@@ -12,7 +12,7 @@ from core.remembered.rows import MaskVerdict, ScanVerdict
 from core.remembered.vocabulary import DOUBTFUL, OUT_OF_DISTRIBUTION
 
 #: Where the scan gate's result says whose mask was its anchor; a verdict without is of the timepoint's scans.
-ANCHOR = "anchor_mask_id"
+ANCHOR, ANCHOR_SHA256 = "anchor_mask_id", "anchor_sha256"
 _NO_SCAN_VERDICT = "It has not judged these scans. Press Score the scans on Review, or run `gate score-scan`."
 _NO_MASK_VERDICT = "It has not judged this mask. Press Score the mask on Review, or run `gate score-mask`."
 
@@ -68,7 +68,8 @@ def _scan(newest: ScanVerdict | None, scan_sha256s: Collection[str]) -> GateVerd
     if newest is None:
         return GateVerdict("scan", Judgement(UNJUDGED, _NO_SCAN_VERDICT, "", ()))
     judgement = scan_judgement(newest)
-    stale = not set(scan_sha256s) <= set(judgement.seen)
+    # One that has gone since counts as well as one that came: it was part of what was judged.
+    stale = set(scan_sha256s) != set(judgement.seen) - {newest.result.get(ANCHOR_SHA256)}
     return GateVerdict("scan", judgement, stale, newest.score_id, newest.created_at)
 
 

@@ -16,7 +16,7 @@ from core.remembered.judgements import DOUBTS, JUDGEMENT, PASSES, UNJUDGED, Judg
 from core.remembered.untyped import JsonDict, JsonObject
 from core.remembered.vocabulary import DOUBTFUL, OUT_OF_DISTRIBUTION
 from core.review.blind_reading import seen_version
-from core.review.doubts import ANCHOR
+from core.review.doubts import ANCHOR, ANCHOR_SHA256
 from core.types import LabelMap, Progress
 
 #: What a scan's file may tell of itself that the models' card is compared with.
@@ -60,7 +60,7 @@ def compute_score_scan(params: dict[str, Any], out_dir: Path, progress: Progress
     phantom, facts = bool(params.get("phantom")), params.get("facts", ())
     found = score_by(lambda: reference_sets.load(params.get("gate")), volumes, progress, mask, phantom, facts)
     result = found.to_json()
-    anchored = {} if anchor is None else {ANCHOR: params[ANCHOR], "anchor_sha256": anchor["sha256"]}
+    anchored = {} if anchor is None else {ANCHOR: params[ANCHOR], ANCHOR_SHA256: anchor["sha256"]}
     return {**result, **anchored, "scan_sha256": [scan["sha256"] for scan in params["scans"]]}
 
 
