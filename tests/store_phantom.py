@@ -91,9 +91,19 @@ def measures(mask: LabelMap) -> list[LesionMeasure]:
 
 
 def add_mask(
-    store: Store, first: int, second: int = 0, patient: str = "P1", day: str = DAY1, **changes: Any
+    store: Store,
+    first: int,
+    second: int = 0,
+    patient: str = "P1",
+    day: str = DAY1,
+    scans_pass: bool = True,
+    **changes: Any,
 ) -> MaskRecord:
-    """A version that both gates pass, by default the child of the newest one."""
+    """A version that both gates pass, by default the child of the newest one.
+
+    Args:
+        scans_pass: writes the scan gate's pass where there is none; an entry of its own.
+    """
     mask = LabelMap(labels(first, second).array, store.scans.reference_grid(patient, day))
     newest = store.masks.latest(patient, day)
     values: dict[str, Any] = {
@@ -107,7 +117,8 @@ def add_mask(
         **changes,
     }
     record = store.masks.add(mask, **values)
-    pass_scans(store, patient, day)
+    if scans_pass:
+        pass_scans(store, patient, day)
     return record
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 import cli
+from core.remembered.judgements import DOUBTS, JUDGEMENT, Judgement
 from core.review.blind_reading import Hidden, seen_of_all
 from core.review.correction import correction
 from core.types import LabelMap
@@ -27,7 +29,9 @@ BOX = {"type": "box", "slice": 12, "coords": [20, 18, 41, 37], "positive": True}
 
 def _flag(store: Store, record: Any) -> None:
     said = next(row for row in store.verdicts.of_masks("ANNA") if row.version == record.version).result
-    store.verdicts.add_mask_verdict(record.mask_id, {**said, "flagged": True, "p_value": 0.01}, "demo")
+    odd = replace(Judgement.from_json(said[JUDGEMENT]), verdict=DOUBTS)
+    odd_result = {**said, "flagged": True, "p_value": 0.01, JUDGEMENT: odd.to_json()}
+    store.verdicts.add_mask_verdict(record.mask_id, odd_result, "demo")
 
 
 @pytest.fixture

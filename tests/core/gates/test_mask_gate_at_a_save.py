@@ -45,7 +45,7 @@ def test_a_gate_that_fails_is_a_doubt_and_the_version_is_stored(store: Store, mo
     record = _added(store, labels(4, 2))
     said = _said(store, record)
     assert (record.version, said.verdict, said.kinds) == (1, "cannot be judged", ("not-judged",))
-    assert "The mask gate failed (ZeroDivisionError" in said.reason
+    assert "The mask gate failed over this mask (ZeroDivisionError)" in said.reason
     monkeypatch.undo()
     verdicts.score_mask(store, "P1", DAY1, 1, "demo")
     assert [row.lesion_id for row in store.vectors.of(record.mask_id)] == ["L1", "L2"], (

@@ -134,7 +134,9 @@ def test_a_scan_gates_verdict_is_kept_with_the_scans_it_was_about(store: Store, 
     assert [scan["modality"] for scan in params["scans"]] == ["CT", "PET"], "the reference scan first"
     hashes = [scan["sha256"] for scan in params["scans"]]
     result = {"state": "no anchor", "score": None, "threshold": 0.5, "scan_sha256": hashes}
-    assert kind.record(store, params, result, tmp_path, "ann") == result
+    said = kind.record(store, params, result, tmp_path, "ann")
+    assert {key: said[key] for key in result} == result
+    assert said["judgement"]["verdict"] == "cannot be judged"
     (kept,) = store.verdicts.of_scans("P1")
     assert (kept.timepoint, kept.state, kept.score, kept.person) == (DAY1, "no anchor", None, "ann")
     assert kept.result["scan_sha256"] == [scan.sha256 for scan in store.scans.of("P1", DAY1)]

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from core.gates.mask import verdicts as mask_gate
 from core.remembered.judgements import JUDGEMENT, Judged, Judgement
 from core.types import LabelMap, MaskRecord
 from pages.ui.frame import resources
@@ -257,12 +258,10 @@ def test_the_stored_mask_is_accepted_beside_strokes_only_by_a_choice_that_names_
 def test_saved_strokes_that_no_gate_doubts_are_accepted_at_once(
     opened: Opened, store: Store, version: MaskRecord, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from core.jobs.stages import common
-
     judge(store, version)
     draw(store, version)
     passing = {"verdict": "usual", "flagged": False, "p_value": 0.5, "n_reference": 30, "lesions": []}
-    monkeypatch.setattr(common, "verdict_on", lambda *a, **k: passing)
+    monkeypatch.setattr(mask_gate, "verdict_on", lambda *a, **k: passing)
     page = next(one for one in opened(REVIEW).radio if one.label == "Which mask").set_value("drawn").run()
     page = box(page, "Reason").set_value("corrected").run()
     page = button(page, "Save as v2 and accept that").click().run()

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from store import open_store
-from tests.store_phantom import DAY1, add_mask, add_scan
+from tests.store_phantom import ANSWER, DAY1, add_mask, add_scan
 
 
 @pytest.fixture
@@ -21,8 +21,8 @@ def root(tmp_path: Path) -> Path:
     folder = tmp_path / "data"
     with open_store(folder) as store:
         add_scan(store)
-        add_mask(store, 4)
-        store.decisions.decide("P1", DAY1, 1, "accept", "demo", "good")
+        add_mask(store, 4, scans_pass=False)
+        store.decisions.decide("P1", DAY1, 1, "accept", "demo", *ANSWER)
     (tmp_path / "old").mkdir()
     for name in ("twin.duckdb", "audit.jsonl"):
         shutil.copy(folder / name, tmp_path / "old" / name)

@@ -28,11 +28,11 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.delenv("TWIN_AUDIT_ANCHOR", raising=False)
     with open_store(tmp_path / "data") as store:
         add_scan(store)
-        add_mask(store, 3)
+        add_mask(store, 3, scans_pass=False)
     monkeypatch.setenv("TWIN_AUDIT_KEY", KEY)
     with open_store(tmp_path / "data") as store:
         store.ledger.begin_signing("demo")
-        add_mask(store, 4)
+        add_mask(store, 4, scans_pass=False)
         store.decisions.decide("P1", DAY1, 2, "reject", "demo", "leak")
         store.events.add("P1", DAY1, "steroids", "4 mg", "demo")
     return tmp_path / "data"
@@ -305,7 +305,7 @@ def test_the_command_line_prints_a_head_checks_one_and_begins_signing(
 
 def test_leftovers_are_remarks_and_damaged_drafts_are_problems(store: Store) -> None:
     add_scan(store)
-    add_mask(store, 3)
+    add_mask(store, 3, scans_pass=False)
     draft = store.drafts.begin("P1", DAY1, 1, "demo")
     job = store.jobs.create("segment", {}, "demo")
     (store.root / "jobs" / job).mkdir(parents=True)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from store import open_store
-from tests.store_phantom import DAY1, add_mask, add_scan
+from tests.store_phantom import ANSWER, DAY1, add_mask, add_scan
 
 
 @pytest.fixture
@@ -21,6 +21,6 @@ def root(tmp_path: Path) -> Path:
     """One patient whose mask was accepted."""
     with open_store(tmp_path / "data") as store:
         add_scan(store)
-        add_mask(store, 4, 2)
-        store.decisions.decide("P1", DAY1, 1, "accept", "demo", "good")
+        add_mask(store, 4, 2, scans_pass=False)
+        store.decisions.decide("P1", DAY1, 1, "accept", "demo", *ANSWER)
     return tmp_path / "data"

@@ -12,7 +12,7 @@ import pytest
 
 from core.twin.timeline import patient_timeline
 from store import open_store, rebuild
-from tests.store_phantom import DAY1, add_mask
+from tests.store_phantom import ANSWER, DAY1, add_mask
 
 ROOT = Path(__file__).resolve().parents[3]
 #: The last one of schema 2, before there were ledgers.
@@ -82,8 +82,8 @@ def test_the_older_rebuild_brings_back_what_was_recorded_since_and_the_newer_one
     by_the_older(older, root, "make")
     with open_store(root) as store:
         assert len(list(root.glob("twin.duckdb.v2-before-migration-*"))) == 1
-        add_mask(store, 3)
-        store.decisions.decide("P1", DAY1, 1, "accept", "demo", "good")
+        add_mask(store, 3, scans_pass=False)
+        store.decisions.decide("P1", DAY1, 1, "accept", "demo", *ANSWER)
     (root / "twin.duckdb").rename(tmp_path / "away")
     assert by_the_older(older, root, "rebuild")["decisions"] == 1
     problems, statuses, events = by_the_older(older, root, "event")
@@ -105,7 +105,7 @@ def test_the_copy_alone_is_no_way_back_and_an_entry_that_the_older_does_not_know
     root = tmp_path / "data"
     by_the_older(older, root, "make")
     with open_store(root) as store:
-        record = add_mask(store, 3)
+        record = add_mask(store, 3, scans_pass=False)
     (kept,) = root.glob("twin.duckdb.v2-before-migration-*")
     (root / "twin.duckdb").rename(tmp_path / "away")
     kept.rename(root / "twin.duckdb")

@@ -49,7 +49,7 @@ def adopting(root: Path, place: str, change: Callable[[dict[str, Any]], Any]) ->
 @pytest.mark.parametrize("odd", ODD)
 def test_one_odd_sidecar_of_a_mask_is_left_out_and_all_others_are_adopted(root: Path, odd: str) -> None:
     with open_store(root) as store:
-        add_mask(store, 5)
+        add_mask(store, 5, scans_pass=False)
     counts = adopting(root, f"processed/set/P1/{DAY1}/mask_v002.json", ODD[odd])
     assert (counts["adopted"], counts["left_out"]) == (2, 1)
     with open_store(root) as store:

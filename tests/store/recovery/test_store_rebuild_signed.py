@@ -23,8 +23,8 @@ def signed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     with open_store(tmp_path / "data") as store:
         store.ledger.begin_signing("demo")
         add_scan(store)
-        add_mask(store, 4)
-        store.decisions.decide("P1", DAY1, 1, "accept", "demo", "good")
+        add_mask(store, 4, scans_pass=False)
+        store.decisions.decide("P1", DAY1, 1, "accept", "demo", *ANSWER)
         store.decisions.decide("P1", DAY1, 1, "withdraw", "demo", "second-look")
     return tmp_path / "data"
 

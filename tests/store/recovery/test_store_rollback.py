@@ -12,7 +12,7 @@ from core.twin.curve_points import volume_points
 from store import open_store, rebuild
 from store.database.connection import StoreDamaged
 from store.ledger import ledgers, lines
-from tests.store_phantom import DAY1, add_mask, add_scan
+from tests.store_phantom import ANSWER, DAY1, add_mask, add_scan
 
 KEY = "a key of a test, not of a clinic"
 PATIENT = "processed/set/P1/ledger.jsonl"
@@ -27,8 +27,8 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     with open_store(root) as store:
         store.ledger.begin_signing("demo")
         add_scan(store)
-        add_mask(store, 4)
-        store.decisions.decide("P1", DAY1, 1, "accept", "demo", "good")
+        add_mask(store, 4, scans_pass=False)
+        store.decisions.decide("P1", DAY1, 1, "accept", "demo", *ANSWER)
     shutil.copytree(root, tmp_path / "old", symlinks=True)
     with open_store(root) as store:
         store.decisions.decide("P1", DAY1, 1, "withdraw", "demo", "second-look")
