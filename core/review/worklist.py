@@ -121,8 +121,12 @@ def _mask_verdict(row: WorklistRow, version: WorklistVersion) -> GateVerdict:
 
 
 def _said(verdict: GateVerdict) -> str:
-    """A doubt as the list tells it: "scan gate: doubtful. The scan …", without the last full stop."""
-    return f"{verdict.words[:1].lower()}{verdict.words[1:]}".rstrip(".")
+    """A doubt as the list tells it: "scan gate: doubtful. The scan …", of its reason the first sentence alone, without
+    the last full stop. Review has the rest."""
+    said = verdict.judgement
+    first = said.reason.split(". ")[0].rstrip(".")
+    stale = ", of other files than those that are there" if verdict.stale else ""
+    return f"{verdict.gate} gate: {said.verdict}{stale}. {first}"
 
 
 def _file_item(row: WorklistRow, altered_scans: list[str], files: Mapping[str, str]) -> WorkItem | None:

@@ -166,7 +166,8 @@ def _reason(
             "empty mask": "There is no lesion to compare." if not doubts else "",
             NOT_FITTED: "The mask gate is not fitted yet: no reference masks were compared.",
         }.get(verdict, f"{count} other patients have masks to compare with, {scores_needed(ALPHA)} are needed.")
-        basis = f"{reference.name}: {basis}" if basis and reference.name and verdict == NOT_ENOUGH else basis
+        if basis and reference.name and verdict == NOT_ENOUGH:
+            basis = f"{reference.name[:1].upper()}{reference.name[1:]}: {basis}"
     else:
         names = ", ".join(component_words(one) for one in sorted(set(components)))
         basis = f"Compared with {said.patients} other patients ({reference.name}) in {names}; p = {said.p_value:.3f}."

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import streamlit as st
 
+from core.review.decisions import DOUBT_ANSWERED, DOUBT_ANSWERED_WORDS
 from core.types import Decision
 from pages.ui.shared.text import lesion_words, plain
 
@@ -36,7 +37,10 @@ REASONS: Mapping[str, Mapping[str, str]] = {
         OTHER: "Other (see comment)",
     },
 }
-_IN_WORDS = {code: words for reasons in REASONS.values() for code, words in reasons.items()} | {OTHER: "other"}
+_IN_WORDS = {code: words for reasons in REASONS.values() for code, words in reasons.items()} | {
+    OTHER: "other",
+    DOUBT_ANSWERED: DOUBT_ANSWERED_WORDS,
+}
 SETTLED = {
     "accepted": "This version is accepted and in the curve.",
     "rejected": "This version is rejected. Make a new one by refining or segmenting again.",

@@ -105,7 +105,7 @@ def test_what_no_gate_has_judged_could_judge_or_saw_as_it_is_now_is_a_doubt(stor
     )
     store.verdicts.add_mask_verdict(record.mask_id, USUAL, "demo")
     add_scan(store, seed=7, modality="PET")
-    assert "It was said of other files" in work_items(store)[0].reason
+    assert "of other files than those that are there" in work_items(store)[0].reason
     store.verdicts.add_scan_verdict("P1", DAY1, {"state": "no anchor", "score": None, "threshold": 0.5}, "demo")
     assert "scan gate: cannot be judged" in work_items(store)[0].reason
     add_scan(store, "P9", seed=8)
