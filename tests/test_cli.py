@@ -59,6 +59,7 @@ def _import_scans(root, capsys, shared_data, patient):
         assert _run(root, capsys, "import", image, *day, "--modality", modality)["scan_id"] == modality
 
 
+@pytest.mark.soak
 @pytest.mark.timeout(600)
 def test_the_whole_job_on_a_real_patient_beside_another_whose_mask_was_drawn_elsewhere(
     root, shared_data, capsys, monkeypatch

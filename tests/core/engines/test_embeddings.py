@@ -153,6 +153,7 @@ def test_a_kept_embedding_gives_the_very_same_mask_and_is_not_encoded_again(tmp_
     assert second.encoded == 0
 
 
+@pytest.mark.soak
 def test_a_job_leaves_its_embeddings_for_prompts_and_takes_theirs(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -233,6 +234,7 @@ def test_pytorch_takes_over_where_openvino_is_missing_or_not_wanted(monkeypatch:
     medsam._warm.cache_clear()
 
 
+@pytest.mark.soak
 def test_a_converted_encoder_that_was_altered_is_not_used_but_made_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

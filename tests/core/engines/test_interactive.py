@@ -132,6 +132,7 @@ def test_the_web_process_never_loads_the_network(phantom: ScanFile) -> None:
     assert answer.stdout.strip() == "set()"
 
 
+@pytest.mark.soak
 def test_slices_around_the_cursor_are_embedded_ahead_and_a_newer_cursor_counts(
     service: PromptService, phantom: ScanFile
 ) -> None:
@@ -214,6 +215,7 @@ def test_a_closed_propagation_stops(service: PromptService, phantom: ScanFile) -
 # --- the process ---
 
 
+@pytest.mark.soak
 def test_a_process_that_died_is_started_again_and_the_prompt_answered(phantom: ScanFile) -> None:
     service = PromptService()
     before = service.predict(phantom, 2, 7, [box_on(2)])
@@ -228,6 +230,7 @@ def test_a_process_that_died_is_started_again_and_the_prompt_answered(phantom: S
     assert died(pid)
 
 
+@pytest.mark.soak
 def test_a_propagation_goes_on_where_the_process_died_and_repeats_nothing(phantom: ScanFile) -> None:
     service = PromptService()
     expected = [s.slice for s in service.propagate(phantom, [box_on(2)])]
@@ -250,6 +253,7 @@ def test_when_it_dies_twice_it_says_so_and_what_to_do(phantom: ScanFile, monkeyp
     service.close()
 
 
+@pytest.mark.soak
 def test_a_process_that_nobody_asks_ends_and_the_next_prompt_starts_another(
     phantom: ScanFile, monkeypatch: pytest.MonkeyPatch
 ) -> None:

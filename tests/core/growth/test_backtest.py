@@ -21,6 +21,7 @@ ROOT = Path(__file__).parents[3]
 LALEH = "growth/laleh2022_dev.csv"
 
 
+@pytest.mark.soak
 def test_the_backtest_names_every_method_and_figure_and_locf_has_no_skill_against_itself():
     answer = backtest(simulated(6, scans=9))
     assert set(answer["holdout"]) == {"1", "2", "3"}

@@ -133,6 +133,7 @@ def _learned_on(processor: str) -> np.ndarray:
     return np.array(json.loads(done.stdout))
 
 
+@pytest.mark.soak
 def test_learning_gives_one_forecast_on_every_processor():
     kept, other = _learned_on("Haswell"), _learned_on("Prescott")
     assert kept.shape[-1] == len(LEVELS)

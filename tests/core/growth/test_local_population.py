@@ -130,6 +130,7 @@ def test_a_lesion_with_four_accepted_volumes_is_learned_from_and_no_total_is():
     assert [lesion.patient_id for lesion in accepted_lesions(remembered)] == ["A-L1"]
 
 
+@pytest.mark.soak
 def test_a_cohorts_own_history_is_learned_put_in_force_and_borrows_what_it_lacks(tmp_path):
     remembered: Any = Remembered(simulated(60, seed=4, scans=7))
     assert len(accepted_lesions(remembered)) == 60

@@ -202,6 +202,7 @@ def crash(tmp_path, act):
     return result.stdout.strip()
 
 
+@pytest.mark.soak
 def test_a_job_survives_one_restart_and_is_given_up_after_two(tmp_path):
     job_id = crash(tmp_path, "submit")
     once, twice = tmp_path / "once", tmp_path / "data"

@@ -31,6 +31,7 @@ def test_the_scan_gate_catches_the_odd_scan_and_passes_the_one_before():
     assert _verdict(2) == "in distribution"
 
 
+@pytest.mark.soak
 @pytest.mark.timeout(300)
 def test_a_complete_response_ends_in_an_accepted_empty_mask(store: Store):
     story = STORIES["DEMO-03"]

@@ -204,6 +204,7 @@ def test_ahead_tells_what_is_embedded_and_how_much_is_queued(desk: Desk) -> None
 # --- the server as it runs ---
 
 
+@pytest.mark.soak
 def test_prompts_work_beside_the_pages_and_leaving_stops_a_propagation(start_server: Any, tmp_path: Any) -> None:
     from store import open_store
     from tests.wire import Tab

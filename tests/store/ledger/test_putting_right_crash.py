@@ -107,7 +107,7 @@ def _dies(store: Store, act: Callable[[Store], Any], stop: int) -> bool:
 
 
 #: What moves the most files, and what takes files away; the others in `make soak`.
-SOON = ("patients.merged", "patient.deleted")
+SOON = ("patient.deleted",)
 
 
 @pytest.mark.parametrize(

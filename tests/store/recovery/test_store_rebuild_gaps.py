@@ -139,6 +139,7 @@ def gap_in_database(root: Path) -> None:
     lose(root, "audit.jsonl", P1, P2, ledgers.COMMON)
 
 
+@pytest.mark.soak
 @pytest.mark.parametrize(
     ("key", "gap", "stride"),
     [
