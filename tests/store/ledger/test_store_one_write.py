@@ -245,7 +245,9 @@ def test_rows_of_an_older_store_get_the_number_of_their_entry(tmp_path: Path):
                 values = [row[name] for name in known]
                 db.execute(f"INSERT INTO {table} ({', '.join(known)}) VALUES ({', '.join('?' * len(known))})", values)
         migrations.migrate(db)
+        later = {row["seq"] for row in entries if row["action"] == "gate_reference.set"}  # no older store has such
         for table, rows in new.items():
+            rows = [r for r in rows if r["seq"] not in later]
             of_entry = [r["seq"] for r in rows if not (table == "mask_anomalies" and _came_with_its_mask(entries, r))]
             found = [r["seq"] for r in db.query(f"SELECT seq FROM {table} WHERE seq IS NOT NULL ORDER BY seq")]
             assert found == of_entry, table
