@@ -77,4 +77,4 @@ def test_what_people_changed_is_on_the_quality_page(page, dashboard):
     page.goto(f"{dashboard.url}/quality")
     page.get_by_role("tab", name="Human correction").click()
     page.get_by_text("It measures people's work, not accuracy").wait_for()
-    page.get_by_test_id("stDataFrame").first.wait_for()
+    page.get_by_test_id("stDataFrame").filter(visible=True).first.wait_for()
