@@ -5,10 +5,6 @@ Plain arrays in an .npz, nothing pickled. Axis 0 is the scan; what a scan does n
 
 from __future__ import annotations
 
-import hashlib
-import io
-import json
-import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +15,7 @@ from numpy.typing import NDArray
 
 from core.errors import ModelError
 from core.gates.scan.looks import FIT
+from core.gates.scan.plain_arrays import packed, unpacked
 
 IN_DISTRIBUTION = "in distribution"
 #: Whose scans these are. Phantoms judge phantoms alone, and are measured apart.
@@ -87,15 +84,7 @@ class Reference:
 
     def to_bytes(self) -> bytes:
         """An .npz of plain arrays, the same bytes for the same content."""
-        arrays = {name: self.arrays[name] for name in ARRAYS}
-        arrays["provenance"] = np.array(json.dumps(dict(self.provenance)))
-        sink = io.BytesIO()
-        with zipfile.ZipFile(sink, "w", zipfile.ZIP_DEFLATED) as archive:
-            for name, array in arrays.items():
-                part = io.BytesIO()
-                np.lib.format.write_array(part, array, allow_pickle=False)
-                archive.writestr(zipfile.ZipInfo(f"{name}.npy", (1980, 1, 1, 0, 0, 0)), part.getvalue())
-        return sink.getvalue()
+        return packed({name: self.arrays[name] for name in ARRAYS}, self.provenance)
 
 
 def read_reference(path: Path, sha256: str | None = None) -> Reference:
@@ -107,18 +96,4 @@ def read_reference(path: Path, sha256: str | None = None) -> Reference:
     Raises:
         ModelError: missing, damaged, another file than was asked for, or not such a file.
     """
-    try:
-        content = path.read_bytes()
-        if sha256 is not None and hashlib.sha256(content).hexdigest() != sha256:
-            raise ModelError(
-                f"{path.name}: expected the scan gate's reference with SHA-256 {sha256[:12]}…, got another. Restore "
-                "the shipped file, and load the page or start the job again."
-            )
-        with np.load(io.BytesIO(content), allow_pickle=False) as archive:
-            arrays = {name: archive[name] for name in ARRAYS}
-            return Reference(arrays, json.loads(str(archive["provenance"])))
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-        raise ModelError(
-            f"{path.name}: expected the scan gate's reference, got a file that cannot be read as such "
-            f"({type(error).__name__}). Run weights/recipes/scan_gate, or restore the shipped file."
-        ) from None
+    return Reference(*unpacked(path, ARRAYS, sha256, "the scan gate's reference", "weights/recipes/scan_gate"))

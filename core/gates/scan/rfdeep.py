@@ -8,10 +8,6 @@ the detector in force (`core.gates.scan.scan_gate`), which is better under "leav
 from __future__ import annotations
 
 import functools
-import hashlib
-import io
-import json
-import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +20,7 @@ from core.errors import ModelError
 from core.gates.scan.combining import fold_of, pass_threshold
 from core.gates.scan.detectors import SEED, TREES, fit_forest, forest_scores
 from core.gates.scan.features import FEATURES_VERSION, TRAINING_CROPS, Encoder, scan_features
+from core.gates.scan.plain_arrays import packed, unpacked
 from core.types import LabelMap, Progress, Volume, no_progress
 
 RFDEEP_ID = "rfdeep-sts-ctpet"
@@ -98,15 +95,7 @@ class Reference:
 
     def to_bytes(self) -> bytes:
         """An .npz of plain arrays, the same bytes for the same content."""
-        arrays = {name: getattr(self, name) for name in ARRAYS}
-        arrays["provenance"] = np.array(json.dumps(dict(self.provenance)))
-        sink = io.BytesIO()
-        with zipfile.ZipFile(sink, "w", zipfile.ZIP_DEFLATED) as archive:
-            for name, array in arrays.items():
-                part = io.BytesIO()
-                np.lib.format.write_array(part, array, allow_pickle=False)
-                archive.writestr(zipfile.ZipInfo(f"{name}.npy", (1980, 1, 1, 0, 0, 0)), part.getvalue())
-        return sink.getvalue()
+        return packed({name: getattr(self, name) for name in ARRAYS}, self.provenance)
 
 
 ARRAYS = ("rows", "centre", "logits", "histogram", "geometry", "kind", "domain", "group", "crossfit")
@@ -125,22 +114,8 @@ def read_features(path: Path, sha256: str | None = None) -> Reference:
     Raises:
         ModelError: missing, damaged, another file than was asked for, or not such a file.
     """
-    try:
-        content = path.read_bytes()
-        if sha256 is not None and hashlib.sha256(content).hexdigest() != sha256:
-            raise ModelError(
-                f"{path.name}: expected the reference features with SHA-256 {sha256[:12]}…, got others. Restore the "
-                "shipped file, and load the page or start the job again."
-            )
-        with np.load(io.BytesIO(content), allow_pickle=False) as archive:
-            arrays = {name: archive[name] for name in ARRAYS}
-            provenance = json.loads(str(archive["provenance"]))
-        return Reference(**arrays, provenance=provenance)
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-        raise ModelError(
-            f"{path.name}: expected the reference features of the out-of-distribution gate, got a file that cannot be "
-            f"read as such ({type(error).__name__}). Run weights/recipes/rfdeep, or restore the shipped file."
-        ) from None
+    arrays, provenance = unpacked(path, ARRAYS, sha256, "RF-Deep's reference features", "weights/recipes/rfdeep")
+    return Reference(**arrays, provenance=provenance)
 
 
 def crossfit(reference: Reference, folds: int = FOLDS, trees: int = TREES, jobs: int = 1) -> NDArray[np.float32]:
