@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from core.errors import InputError
-from core.gates.mask.verdicts import look_and_judge_unstored
+from core.gates.mask.verdicts import look_and_judge
 from core.imaging.masks.drawn import MaskOnGrid
 from core.imaging.reading_apart import ReadScan, read_mask, read_scan
 from core.imaging.reference_scan import reference_of
@@ -221,7 +221,7 @@ def _incoming(
     here = [(reference, ""), *((scan, "") for scan in scans if scan is not reference)]
     proposed = propose(mask.labels, here, prepare_links(store, patient_id, day, visible))
     links = tuple(_without_transform(link, proposed) for link in proposed.links)
-    vectors, verdict = look_and_judge_unstored(store, mask.labels, patient_id, day, person, links, scans)
+    vectors, verdict = look_and_judge(store, mask.labels, patient_id, day, person, links, unstored=scans)
     prompts = (import_prompt(mask, links),)
     return NewMask(mask.labels, tuple(measure(mask.labels)), tuple(vectors), verdict, prompts=prompts, links=links)
 

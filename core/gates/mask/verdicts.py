@@ -155,35 +155,20 @@ def look_and_judge(
     person: str,
     links: Sequence[Link] = (),
     scans: Iterable[LookedAt] = (),
+    unstored: Sequence[Volume] = (),
 ) -> tuple[list[LesionVector], JsonDict]:
     """The vectors of a mask that is not stored yet, and the verdict on it. A gate that fails is a doubt, never the loss
     of the mask.
 
     Args:
         person: who made it. links: as matching proposes. scans: of its timepoint, as `core.review.scan_measures` reads
-            them; each is read when it is asked for.
+            them; each is read when it is asked for. unstored: scans that come with the mask, in the place of those: no
+            hash of them is known, nor where they lie in those of other timepoints.
     """
     try:
         seen = surroundings(store, patient_id, timepoint, person, links, scans)
+        seen = replace(seen, scans=tuple(unstored)) if unstored else seen
         return _judged_with(store, labels, patient_id, timepoint, person, links, seen)
-    except Exception as error:
-        return [], _crashed(error)
-
-
-def look_and_judge_unstored(
-    store: GateStore,
-    labels: LabelMap,
-    patient_id: str,
-    timepoint: str,
-    person: str,
-    links: Sequence[Link],
-    volumes: Sequence[Volume],
-) -> tuple[list[LesionVector], JsonDict]:
-    """`look_and_judge` of a mask that comes with scans which are not stored yet: no hash of them is known, and where
-    they lie in those of other timepoints neither."""
-    try:
-        past = surroundings(store, patient_id, timepoint, person, links, ())
-        return _judged_with(store, labels, patient_id, timepoint, person, links, replace(past, scans=tuple(volumes)))
     except Exception as error:
         return [], _crashed(error)
 
