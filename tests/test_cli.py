@@ -116,6 +116,7 @@ def test_the_whole_job_on_a_real_patient_beside_another_whose_mask_was_drawn_els
     assert _run(root, capsys, "verify") == {"clean": True, "problems": [], "remarks": []}
 
 
+@pytest.mark.soak  # of what the job before it made
 @pytest.mark.timeout(300)
 def test_rebuild_makes_the_same_database_from_the_files(root, shared_data, capsys):
     before = _run(root, capsys, "masks", PATIENT)

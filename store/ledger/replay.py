@@ -135,7 +135,7 @@ def _mask_decided(db: Writer, entry: Entry, payload: Payload) -> None:
     check_id("mask id", payload["decision"]["mask_id"]), check_id("patient id", payload["patient_id"])
     # by name: an entry may be anybody's, and a column is part of a statement
     decision = {name: payload["decision"][name] for name in _DECISION_COLUMNS if name in payload["decision"]}
-    decision["answered"] = [dict(doubt) for doubt in decision.get("answered", ())]  # entries of before have none
+    decision["answered"] = [dict(doubt) for doubt in payload.get("answered", ())]  # entries of before have none
     insert(db, "decisions", {**decision, "seq": entry["seq"]})
     for mask_id, status in payload["statuses"].items():
         db.execute("UPDATE masks SET status = ? WHERE mask_id = ?", [status, mask_id])

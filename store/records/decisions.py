@@ -101,11 +101,12 @@ class Decisions:
                 "reason": reason,
                 "comment": comment,
                 "created_at": at,
-                "answered": self._answered(record, verdict, lesion_id),
             }
             place = {"patient_id": patient_id, "timepoint": timepoint, "version": record.version}
             payload = {"decision": decision, **place, "statuses": statuses, "final_version": final}
             payload |= flips_said(flips, flips_told)
+            # beside the decision, not of it: an older TwinReview writes each field of one to a column
+            payload["answered"] = self._answered(record, verdict, lesion_id)
             row = self._ledger.mask_row(record.mask_id)
             if lesion_id is not None:
                 own_labels = {int(x["label"]) for x in record.lesions if str(x["lesion_id"]) == lesion_id}
@@ -114,8 +115,8 @@ class Decisions:
                 payload["links"] = self._confirmed(row, links, reviewer)
             return Change(payload)
 
-        made = self._ledger.write("mask.decided", reviewer, build)["payload"]["decision"]
-        return Decision(**{**made, "answered": tuple(made["answered"])})
+        made = self._ledger.write("mask.decided", reviewer, build)["payload"]
+        return Decision(**made["decision"], answered=tuple(made["answered"]))
 
     def doubted_since(self, record: MaskRecord) -> bool:
         """Whether a gate has come to doubt an accepted version in a way that nobody has answered: it is affirmed by

@@ -39,7 +39,7 @@ def run() -> list[dict[str, Any]]:
 
 def _row(count: int) -> dict[str, Any]:
     scaled, queries = vectors(count, 2), vectors(QUERIES, 3)
-    owners = np.array([f"P{n // OWN}" for n in range(count)], dtype=object)
+    owners = np.arange(count) // OWN
     index = hnswlib.Index(space="l2", dim=scaled.shape[1])
     index.init_index(max_elements=count, M=16, ef_construction=200, random_seed=7)
     built = _seconds(lambda: index.add_items(scaled.astype(np.float32), num_threads=1))
@@ -68,7 +68,7 @@ def _exactly(scaled: NDArray[np.float64], query: NDArray[np.float64]) -> NDArray
     return np.argpartition(np.linalg.norm(scaled - query, axis=1), K + OWN)[: K + OWN]
 
 
-def _all_exactly(scaled: NDArray[np.float64], owners: NDArray[np.object_]) -> None:
+def _all_exactly(scaled: NDArray[np.float64], owners: NDArray[np.intp]) -> None:
     for start in range(0, len(scaled), neighbours.ROWS_AT_ONCE):
         neighbours.nearest_of(scaled, owners, slice(start, start + neighbours.ROWS_AT_ONCE), K)
 

@@ -73,6 +73,7 @@ def test_a_flagged_mask_is_listed_and_opens_in_review(quality: Callable[..., Any
 
 
 def test_the_scan_gate_shows_its_reference_and_what_was_measured(quality: Callable[..., Any], tmp_path: Path):
+    from core.gates.scan.evaluate import IN_FORCE, RFDEEP
     from core.gates.scan.reference import read_reference
     from core.jobs.pipeline import KINDS
     from store import open_store
@@ -81,7 +82,8 @@ def test_the_scan_gate_shows_its_reference_and_what_was_measured(quality: Callab
     shipped = read_reference(registry.verify(registry.find(MODEL_ID)))
     root = tmp_path / "data"
     with open_store(root) as store:
-        result = run_inline(store, KINDS["evaluate_ood"], {"resamplings": 2, "trees": 5}, "demo")
+        asked = {"resamplings": 2, "trees": 5, "detectors": [RFDEEP, IN_FORCE]}
+        result = run_inline(store, KINDS["evaluate_ood"], asked, "demo")
         ours = next(figure for figure in result["figures"] if figure["method"].startswith("RF-Deep"))
         assert 0.6 < ours["auroc"] < 1
     page = quality(root)

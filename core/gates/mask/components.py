@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.errors import InputError
-from core.gates.mask.conformal import MaskGate, robust_scale
+from core.gates.mask.conformal import MaskGate, owners_of, robust_scale
 from core.remembered.rows import LesionVector
 
 SHAPE, OUTLINE, CONTRAST, POSITION, HISTORY, APPEARANCE = (
@@ -86,11 +86,12 @@ class WorseGate:
 
     def scores_without(self, patient_id: str) -> NDArray[np.float64]:
         """(n,) the score of each reference lesion; NaN for those of that patient."""
-        return np.where(self._owners == patient_id, np.nan, self._scores)
+        places, owners = self._owners
+        return np.where(owners == places.get(patient_id, -1), np.nan, self._scores)
 
     @cached_property
-    def _owners(self) -> NDArray[np.object_]:
-        return np.array(self.patient_ids, dtype=object)
+    def _owners(self) -> tuple[dict[str, int], NDArray[np.intp]]:
+        return owners_of(self.patient_ids)
 
     def odds_of(self, vector: NDArray[np.float64], patient_id: str) -> float | None:
         """The score of a lesion. Raises InputError if the vector has the wrong length, NaN or infinite values."""

@@ -108,8 +108,7 @@ class MaskGate:
         labels = _names(names, table.shape[1])
         centre, spread = robust_scale(table)
         scaled = (table - centre) / spread
-        owners = np.array(patients, dtype=object)
-        neighbours, calibration = nearest_of_all(scaled, owners, k)
+        neighbours, calibration = nearest_of_all(scaled, owners_of(patients)[1], k)
         return cls(labels, centre, spread, tuple(patients), scaled, calibration, neighbours, k, alpha)
 
     def scale(self, vector: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -119,11 +118,16 @@ class MaskGate:
     def distances(self, vector: NDArray[np.float64], patient_id: str) -> NDArray[np.float64]:
         """(n,) distances of a shape vector (d,) to the reference, MAD units; infinite to masks of that patient."""
         away = np.linalg.norm(self.scaled - self.scale(vector), axis=1)
-        return np.where(self._owners == patient_id, np.inf, away)
+        return np.where(self._of(patient_id), np.inf, away)
 
     @cached_property
-    def _owners(self) -> NDArray[np.object_]:
-        return np.array(self.patient_ids, dtype=object)
+    def _owners(self) -> tuple[dict[str, int], NDArray[np.intp]]:
+        return owners_of(self.patient_ids)
+
+    def _of(self, patient_id: str) -> NDArray[np.bool_]:
+        """(n,) which are that patient's."""
+        places, owners = self._owners
+        return np.asarray(owners == places.get(patient_id, -1))
 
     def calibration_without(self, patient_id: str) -> NDArray[np.float64]:
         """The calibration scores of other patients' masks, as if this patient had none: (m,), finite."""
@@ -148,14 +152,21 @@ class MaskGate:
     def scores_without(self, patient_id: str) -> NDArray[np.float64]:
         """(n,) the calibration score of each lesion as if this patient had none; NaN for those of that patient, and
         where fewer than k neighbours are left."""
-        of_patient = self._owners == patient_id
+        of_patient = self._of(patient_id)
         usable = ~of_patient & ~np.isnan(self.calibration)
         scores = self.calibration.copy()
         rests_on_own = np.flatnonzero(usable & (of_patient[self.neighbours] & (self.neighbours >= 0)).any(axis=1))
         for start in range(0, len(rests_on_own), ROWS_AT_ONCE):
             rows = rests_on_own[start : start + ROWS_AT_ONCE]
-            scores[rows] = nearest_of(self.scaled, self._owners, rows, self.k, of_patient)[1]
+            scores[rows] = nearest_of(self.scaled, self._owners[1], rows, self.k, of_patient)[1]
         return np.where(usable, scores, np.nan)
+
+
+def owners_of(patient_ids: Sequence[str]) -> tuple[dict[str, int], NDArray[np.intp]]:
+    """Patient -> a number, and (n,) the number of each entry's: numbers are compared ten times as fast as names."""
+    places: dict[str, int] = {}
+    owners = [places.setdefault(patient, len(places)) for patient in patient_ids]
+    return places, np.array(owners, np.intp)
 
 
 def robust_scale(vectors: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

@@ -108,12 +108,19 @@ class ReferenceSet:
     ) -> dict[tuple[str, ...], NDArray[np.float64]]:
         """Of each component the largest score of each of `patients` over lesions and visits, as if that patient had
         none; NaN where there is none."""
+        return {names: self._scores_of(names, patient_id) for names in components}
+
+    def _scores_of(self, names: tuple[str, ...], patient_id: str) -> NDArray[np.float64]:
+        """`patient_scores` of one component."""
+        if patient_id in self._lesions_of and isinstance(self.parts[names].gate, MaskGate):
+            return self._most(names, patient_id)  # others may have been compared with this patient's lesions
+        if names not in self._of_all:
+            self._of_all[names] = self._most(names, "")
         if patient_id not in self._lesions_of:
-            for names in components:
-                if names not in self._of_all:
-                    self._of_all[names] = self._most(names, patient_id)
-            return {names: self._of_all[names] for names in components}
-        return {names: self._most(names, patient_id) for names in components}
+            return self._of_all[names]
+        scores = self._of_all[names].copy()
+        scores[self.patients.index(patient_id)] = np.nan
+        return scores
 
     @cached_property
     def _of_all(self) -> dict[tuple[str, ...], NDArray[np.float64]]:

@@ -32,7 +32,7 @@ _LARGEST = 1e15
 Neighbours = tuple[NDArray[np.int32], NDArray[np.float64]]
 
 
-def nearest_of_all(scaled: NDArray[np.float64], owners: NDArray[np.object_], k: int) -> Neighbours:
+def nearest_of_all(scaled: NDArray[np.float64], owners: NDArray[np.intp], k: int) -> Neighbours:
     """For each row of (n, d) vectors its k nearest of other owners (n,); by an index where that is faster and finds
     at least `LEAST_RECALL` of them. Distances are exact either way."""
     if len(scaled) >= INDEX_FROM and np.abs(scaled).max() < _LARGEST:
@@ -44,7 +44,7 @@ def nearest_of_all(scaled: NDArray[np.float64], owners: NDArray[np.object_], k: 
     return _joined([nearest_of(scaled, owners, rows, k) for rows in _chunks(len(scaled))], k)
 
 
-def recall_of(found: NDArray[np.int32], scaled: NDArray[np.float64], owners: NDArray[np.object_], k: int) -> float:
+def recall_of(found: NDArray[np.int32], scaled: NDArray[np.float64], owners: NDArray[np.intp], k: int) -> float:
     """The share of true neighbours among those found, over `SAMPLE` rows spread over all; 1 where there are none."""
     rows = np.unique(np.linspace(0, len(scaled) - 1, SAMPLE).astype(np.intp))
     right, _ = nearest_of(scaled, owners, rows, k)
@@ -54,7 +54,7 @@ def recall_of(found: NDArray[np.int32], scaled: NDArray[np.float64], owners: NDA
 
 def nearest_of(
     scaled: NDArray[np.float64],
-    owners: NDArray[np.object_],
+    owners: NDArray[np.intp],
     rows: slice | NDArray[np.intp],
     k: int,
     left_out: NDArray[np.bool_] | None = None,
@@ -85,7 +85,7 @@ def _least(away: NDArray[np.float64], labels: NDArray[np.int32], k: int) -> Neig
     return found, means
 
 
-def _by_index(scaled: NDArray[np.float64], owners: NDArray[np.object_], k: int) -> Neighbours | None:
+def _by_index(scaled: NDArray[np.float64], owners: NDArray[np.intp], k: int) -> Neighbours | None:
     """As `nearest_of` for all rows, but for neighbours that the index misses; None where it finds too few of them.
 
     An owner's own lesions are passed over by asking for as many more as the owner has.
@@ -95,7 +95,7 @@ def _by_index(scaled: NDArray[np.float64], owners: NDArray[np.object_], k: int) 
     index = hnswlib.Index(space="l2", dim=scaled.shape[1])
     index.init_index(max_elements=len(scaled), M=_M, ef_construction=_EF_CONSTRUCTION, random_seed=_SEED)
     index.add_items(scaled.astype(np.float32), num_threads=1)  # one: the same index every time
-    _, which, counts = np.unique(owners.astype(str), return_inverse=True, return_counts=True)
+    _, which, counts = np.unique(owners, return_inverse=True, return_counts=True)
     found = []
     for rows in _chunks(len(scaled)):
         ask = min(len(scaled), k + int(counts[which[rows]].max()))

@@ -59,7 +59,6 @@ def assemble(
     kind, domain, group = (np.array(column) for column in zip(*(row.case for row in rows), strict=True))
     arrays |= {"kind": kind, "domain": domain, "group": group, "content": np.array([row.content for row in rows])}
     arrays |= {"levels": np.array(levels, np.int64), "crossfit": empty(rows, ())}
-    arrays.setdefault("dice", empty(rows, ()))
     return crossfitted(Reference(arrays, facts)) if crossfit else Reference(arrays, facts)
 
 
@@ -71,7 +70,14 @@ def crossfitted(reference: Reference) -> Reference:
 
 def no_deep(rows: Sequence[Row], like: Reference | None = None) -> dict[str, NDArray[Any]]:
     """Arrays of deep features that say that there are none; as wide as another reference's."""
-    shapes = {"rows": (1, 1), "centre": (1,), "logits": (8,)}
+    shapes: dict[str, tuple[int, ...]] = {
+        "rows": (1, 1),
+        "centre": (1,),
+        "logits": (8,),
+        "anchor_shape": (1,),
+        "dice": (),
+        "slices": (1, 1),
+    }
     if like is not None:
         shapes = {name: like.arrays[name].shape[1:] for name in shapes}
     return {name: empty(rows, shape) for name, shape in shapes.items()}

@@ -26,6 +26,8 @@ Fit = Callable[[Table, Labels, Groups], Score]
 INNER_FOLDS = 4
 #: ReAct cuts activations at this share of the in-distribution ones; ASH keeps this share of a crop's largest.
 REACT_SHARE, ASH_SHARE = 0.9, 0.35
+#: The trees are the same however many threads grow them.
+FITTING_THREADS = 2
 #: Share of in-distribution scans that a threshold is meant to let pass.
 PASS_SHARE = 0.95
 #: Levels of the network that are early: the first convolution, stage 1 and stage 2.
@@ -79,7 +81,8 @@ def forest(name: str, crops: int | None = None, trees: int = TREES, odd: bool = 
             return np.abs((values - mean) / spread).astype(np.float32) if odd else values
 
         used = change(rows)
-        fitted = detectors.fit_forest(used.reshape(-1, used.shape[-1]), np.repeat(ood, used.shape[1]), SEED, trees)
+        labels = np.repeat(ood, used.shape[1])
+        fitted = detectors.fit_forest(used.reshape(-1, used.shape[-1]), labels, SEED, trees, FITTING_THREADS)
         return lambda other: np.asarray(
             detectors.forest_scores(fitted, change(seen_as(other, name))).mean(axis=1), dtype=np.float64
         )

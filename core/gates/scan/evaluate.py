@@ -32,6 +32,7 @@ from core.gates.scan.combining import (
 from core.gates.scan.detectors import TREES, Array, Labels
 from core.gates.scan.features import LOGIT_SCORES, TRAINING_CROPS
 from core.gates.scan.looks import PAIR_PARTS, parts_of
+from core.gates.scan.rates import Draws, auroc, aurocs, fpr_at_tpr, interval
 from core.gates.scan.reference import IN_DISTRIBUTION, REAL, Reference
 from core.gates.scan.scan_gate import DETECTOR, nearest_looks
 
@@ -44,33 +45,6 @@ IHF, MAHALANOBIS, RFDEEP = "intensity histogram distance (IHF)", "Mahalanobis (L
 IN_FORCE = f"{DETECTOR} (in force)"
 #: Kinds that lie near the reference: they leave most grey values as they are.
 NEAR = ("strong noise", "strong blur", "metal streaks", "SUV scale wrong", "PET misplaced", "voxel size wrong")
-
-
-def auroc(scores: NDArray[np.floating], ood: Labels, weights: NDArray[np.floating] | None = None) -> float:
-    """Chance that an OOD scan scores above an in-distribution one, ties counting half, 0..1; NaN for one class only.
-
-    Hanley & McNeil 1982, doi 10.1148/radiology.143.1.7063747. `weights`: how often each scan counts.
-    """
-    inside, outside = np.asarray(scores)[~ood], np.asarray(scores)[ood]
-    weight = np.ones(len(scores)) if weights is None else np.asarray(weights, dtype=np.float64)
-    pairs = weight[ood][:, None] * weight[~ood][None]
-    if pairs.sum() == 0:
-        return float("nan")
-    won = (outside[:, None] > inside[None]) + 0.5 * (outside[:, None] == inside[None])
-    return float((won * pairs).sum() / pairs.sum())
-
-
-def fpr_at_tpr(scores: NDArray[np.floating], ood: Labels, tpr: float = 0.95) -> float:
-    """Share of in-distribution scans flagged by the threshold that flags at least `tpr` of the OOD scans, 0..1.
-
-    A scan is flagged at or above the threshold. NaN when either class is missing.
-    """
-    inside, outside = np.asarray(scores)[~ood], np.asarray(scores)[ood]
-    if len(inside) == 0 or len(outside) == 0:
-        return float("nan")
-    needed = int(np.ceil(tpr * len(outside) - 1e-9))
-    threshold = np.sort(outside)[::-1][needed - 1]
-    return float((inside >= threshold).mean())
 
 
 @dataclass(frozen=True)
@@ -90,6 +64,7 @@ def methods(trees: int = TREES) -> tuple[Method, ...]:
     ihf = simple(detectors.histogram_distance, "histogram")
     odd = forest("rows+histogram", TRAINING_CROPS, trees, odd=True)
     both = ("rows", "histogram")
+    shape = forest("anchor_shape", None, trees)
     logits = tuple(
         Method(f"{name}, {where}", ID_ONLY, ("logits",), simple(detectors.column(n + 4 * m), "logits"))
         for m, where in enumerate(("tumour", "whole scan"))
@@ -99,6 +74,7 @@ def methods(trees: int = TREES) -> tuple[Method, ...]:
         Method(RFDEEP, SAW_OOD, ("rows",), forest("rows", TRAINING_CROPS, trees)),
         Method("forest on the centre crop", SAW_OOD, ("centre",), forest("centre", None, trees)),
         Method("forest on intensity histograms", SAW_OOD, ("histogram",), forest("histogram", None, trees)),
+        Method("forest on radiomics of the network's mask", SAW_OOD, ("anchor_shape",), shape),
         Method("forest on |z| of [deep, histogram]", SAW_OOD, both, odd),
         Method("largest z of (that forest, Mahalanobis)", SAW_OOD, both, largest(odd, deep)),
         Method(IN_FORCE, ID_ONLY, PAIR_PARTS, nearest_looks(PAIR_PARTS)),
@@ -109,6 +85,7 @@ def methods(trees: int = TREES) -> tuple[Method, ...]:
         Method(MAHALANOBIS, ID_ONLY, ("rows",), deep),
         Method("Mahalanobis + ReAct", ID_ONLY, ("rows",), mahalanobis("rows", react)),
         Method("Mahalanobis + ASH", ID_ONLY, ("rows",), mahalanobis("rows", ash)),
+        Method("Mahalanobis, LiteMedSAM's encoder", ID_ONLY, ("slices",), mahalanobis("slices")),
         Method("nearest neighbours (kNN)", ID_ONLY, ("rows",), simple(detectors.nearest_neighbours, "rows")),
         Method(IHF, ID_ONLY, ("histogram",), ihf),
         *logits,
@@ -215,16 +192,28 @@ class _Scored:
     data: tuple[Table, NDArray[np.str_], Labels, Any]
     found: Mapping[str, Array]
 
-    def auroc(self, kind: str, counts: Mapping[str, int] | None = None) -> float:
-        _, kinds, ood, groups = self.data
-        used = (~ood | (kinds == kind)) & np.isfinite(self.found[kind])
-        weights = None if counts is None else np.array([counts.get(str(g), 0) for g in groups[used]], float)
-        return auroc(self.found[kind][used], ood[used], weights)
+    def _used(self, kind: str) -> Labels:
+        _, kinds, ood, _ = self.data
+        return np.asarray((~ood | (kinds == kind)) & np.isfinite(self.found[kind]))
+
+    def auroc(self, kind: str) -> float:
+        used = self._used(kind)
+        return auroc(self.found[kind][used], self.data[2][used])
 
     def fpr(self, kind: str) -> float:
-        _, kinds, ood, _ = self.data
-        used = (~ood | (kinds == kind)) & np.isfinite(self.found[kind])
-        return fpr_at_tpr(self.found[kind][used], ood[used])
+        used = self._used(kind)
+        return fpr_at_tpr(self.found[kind][used], self.data[2][used])
+
+    def drawn(self, draws: int) -> dict[str, Array]:
+        """Kind -> AUROC of each drawing of patients; the same patients for every method on the same scans."""
+        _, _, ood, groups = self.data
+        inside = set(groups[~ood].tolist())
+        weights = Draws.of(list(inside), [g for g in groups.tolist() if g not in inside], draws).weights(groups)
+        out = {}
+        for kind, scores in self.found.items():
+            used = self._used(kind)
+            out[kind] = aurocs(scores[used], ood[used], weights[:, used])
+        return out
 
 
 def evaluate(
@@ -255,57 +244,37 @@ def evaluate(
         for one in scored
         for kind in one.found
     ]
-    return figures, [_mean(one, scored, figures, protocol, domain, bootstraps) for one in scored]
+    drawn = {one.method.name: one.drawn(bootstraps) for one in scored}
+    return figures, [_mean(one.method, drawn, figures, protocol, domain) for one in scored]
 
 
 def _mean(
-    one: _Scored, scored: Sequence[_Scored], figures: Sequence[Figure], protocol: str, domain: str, bootstraps: int
+    method: Method, every: Mapping[str, Mapping[str, Array]], figures: Sequence[Figure], protocol: str, domain: str
 ) -> Mean:
-    mine = [figure for figure in figures if figure.method == one.method.name]
-    drawn = _drawn(one, bootstraps)
-    over = {}
-    for other in scored:
-        if other.method.name in (IHF, MAHALANOBIS, RFDEEP) and other is not one:
-            kinds = [kind for kind in one.found if kind in other.found]
-            theirs = _drawn(other, bootstraps)
-            gains = np.nanmean([drawn[kind] - theirs[kind] for kind in kinds], axis=0)
-            over[other.method.name] = _interval(gains)
-    means = np.nanmean(list(drawn.values()), axis=0)
+    mine = [figure for figure in figures if figure.method == method.name]
+    drawn, over = every[method.name], {}
+    for name in (IHF, MAHALANOBIS, RFDEEP):
+        if name in every and name != method.name:
+            gains = [drawn[kind] - theirs for kind, theirs in every[name].items() if kind in drawn]
+            over[name] = interval(_mean_over(gains))
     near = [figure.auroc for figure in mine if figure.kind in NEAR]
     return Mean(
-        one.method.name,
-        one.method.group,
+        method.name,
+        method.group,
         protocol,
         domain,
         len(mine),
         float(np.nanmean([figure.auroc for figure in mine])),
-        _interval(means),
+        interval(_mean_over(list(drawn.values()))),
         float(np.nanmean([figure.fpr95 for figure in mine])),
         float(np.mean(near)) if near else float("nan"),
         over,
     )
 
 
-def _drawn(one: _Scored, bootstraps: int) -> dict[str, Array]:
-    """Kind -> AUROC of each resampling of patients; the same patients for every method."""
-    groups = np.unique(one.data[3])
-    inside = np.unique(one.data[3][~one.data[2]])
-    out: dict[str, list[float]] = {kind: [] for kind in one.found}
-    for n in range(bootstraps):
-        rng = np.random.default_rng([detectors.SEED, n])
-        names, counts = np.unique(rng.choice(inside, len(inside)), return_counts=True)
-        weight = dict(zip(names.tolist(), counts.tolist(), strict=True))
-        others = [str(group) for group in groups if group not in set(inside.tolist())]
-        if others:
-            names, counts = np.unique(rng.choice(others, len(others)), return_counts=True)
-            weight |= dict(zip(names.tolist(), counts.tolist(), strict=True))
-        for kind in out:
-            out[kind].append(one.auroc(kind, weight))
-    return {kind: np.array(values) for kind, values in out.items()}
-
-
-def _interval(values: Array) -> tuple[float, float]:
-    return tuple(float(v) for v in np.nanpercentile(values, (2.5, 97.5))) if len(values) else (float("nan"),) * 2  # type: ignore[return-value]
+def _mean_over(values: Sequence[Array]) -> Array:
+    """(draws,) the mean over kinds; nothing of no draws."""
+    return np.asarray(np.nanmean(values, axis=0)) if len(values) and len(values[0]) else np.zeros(0)
 
 
 def itself(method: Method, reference: Reference, domain: str = REAL, draws: int = 200, folds: int = FOLDS) -> float:

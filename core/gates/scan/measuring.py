@@ -17,7 +17,13 @@ RESAMPLINGS = 200
 
 
 def prepare_evaluate_scan_gate(_store: object, args: Mapping[str, Any], person: str) -> dict[str, Any]:
-    """args: resamplings (200), trees (100). Raises ModelError when the reference is not there or was altered."""
+    """args: resamplings (200), trees (100), detectors (all; by name).
+
+    Raises:
+        InputError: for a number or a detector that is none.
+        ModelError: when the reference is not there or was altered.
+    """
+    from core.gates.scan.evaluate import methods
     from core.gates.scan.scan_gate import MODEL_ID
     from weights import registry
 
@@ -25,11 +31,16 @@ def prepare_evaluate_scan_gate(_store: object, args: Mapping[str, Any], person: 
     resamplings, trees = int(args.get("resamplings", RESAMPLINGS)), int(args.get("trees", TREES))
     if resamplings < 1 or trees < 1:
         raise InputError(f"Expected at least 1 resampling and 1 tree, got {resamplings} and {trees}.")
+    known = [method.name for method in methods(trees)]
+    detectors = list(args.get("detectors") or known)
+    if strange := [name for name in detectors if name not in known]:
+        raise InputError(f"Expected detectors among {', '.join(known)}; got {str(strange[0])[:40]!r}.")
     return {
         "reference": str(registry.verify(entry)),
         "sha256": registry.fingerprint(entry),
         "resamplings": resamplings,
         "trees": trees,
+        "detectors": detectors,
     }
 
 
@@ -39,7 +50,8 @@ def compute_evaluate_scan_gate(params: dict[str, Any], out_dir: Path, progress: 
     from core.gates.scan.reference import read_reference
 
     reference = read_reference(Path(params["reference"]), params["sha256"])
-    chosen = [method for method in methods(params["trees"]) if method.group != CONTROL]
+    every = [method for method in methods(params["trees"]) if method.group != CONTROL]
+    chosen = [method for method in every if method.name in params.get("detectors", [method.name])]
     figures = []
     for n, method in enumerate(chosen):
         progress(n / len(chosen), f"Measuring {method.name}")

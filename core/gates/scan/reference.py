@@ -22,7 +22,9 @@ IN_DISTRIBUTION = "in distribution"
 REAL, PHANTOM = "real", "phantom"
 #: What a look is of.
 MODALITIES = ("CT", "PET", "MR")
-_FLOATS = ("CT", "PET", "MR", FIT, "histogram", "geometry", "rows", "logits", "centre", "dice", "crossfit")
+#: What a network made of a scan; nothing of it is needed to judge.
+DEEP = ("rows", "logits", "centre", "anchor_shape", "dice", "slices")
+_FLOATS = ("CT", "PET", "MR", FIT, "histogram", "geometry", *DEEP, "crossfit")
 _TEXTS = ("kind", "domain", "group")
 ARRAYS = (*_FLOATS, *_TEXTS, "content", "levels")
 
@@ -33,8 +35,9 @@ class Reference:
 
     Args:
         arrays: by the names of `ARRAYS`. "CT", "PET", "MR": (scans, features) float32 of `looks.look_at`; "fit":
-            (scans, 3); "histogram", "geometry", "rows" (with crops), "logits", "centre": what the baselines see, NaN
-            where it was not computed; "dice" of the network's mask with the truth; "crossfit": the gate's score when
+            (scans, 3); "histogram", "geometry", "rows" (with crops), "logits", "centre", "anchor_shape": what the
+            baselines see, NaN where it was not computed; "slices": (scans, slices, features) of LiteMedSAM's encoder,
+            CT beside PET; "dice" of the network's mask with the truth; "crossfit": the gate's score when
             the patient was held out, NaN for what it does not judge. "kind": "in distribution" or the shift's name;
             "domain": "real" or "phantom"; "group": the patient; "content": of the scan's voxels, hex digits, one text.
             "levels": (levels,) how many features each level of "rows" has.

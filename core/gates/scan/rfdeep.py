@@ -54,7 +54,10 @@ class Reference:
 
     Args:
         rows: (scans, crops, features) float32, anchored crops.
-        centre: (scans, features) float32; logits: (scans, 4); histogram: (scans, bins); geometry: (scans, 6).
+        centre: (scans, features) float32; logits: (scans, 8), of the tumour and of the whole scan; histogram:
+            (scans, bins); geometry: (scans, 6).
+        anchor_shape: (scans, 18) size, shape and values of the network's mask; dice: (scans,) of that mask with the
+            truth, NaN where nobody drew it.
         kind: (scans,) "in distribution", or the name of the shift.
         domain: (scans,) "real", "phantom" or "other".
         group: (scans,) the patient (or phantom anatomy): nothing of one group is ever on both sides of a split.
@@ -67,6 +70,8 @@ class Reference:
     logits: NDArray[np.float32]
     histogram: NDArray[np.float32]
     geometry: NDArray[np.float32]
+    anchor_shape: NDArray[np.float32]
+    dice: NDArray[np.float32]
     kind: NDArray[np.str_]
     domain: NDArray[np.str_]
     group: NDArray[np.str_]
@@ -76,7 +81,9 @@ class Reference:
     def __post_init__(self) -> None:
         for name in ARRAYS:
             array = getattr(self, name)
-            if len(array) != len(self.rows) or (array.dtype.kind == "f" and name != "crossfit" and not _finite(array)):
+            if len(array) != len(self.rows) or (
+                array.dtype.kind == "f" and name not in _MAY_LACK and not _finite(array)
+            ):
                 raise ModelError(
                     f"The reference features' {name!r} do not fit the others or are not finite. Build again."
                 )
@@ -98,7 +105,10 @@ class Reference:
         return packed({name: getattr(self, name) for name in ARRAYS}, self.provenance)
 
 
-ARRAYS = ("rows", "centre", "logits", "histogram", "geometry", "kind", "domain", "group", "crossfit")
+_FLOATS = ("rows", "centre", "logits", "histogram", "geometry", "anchor_shape", "dice", "crossfit")
+ARRAYS = (*_FLOATS, "kind", "domain", "group")
+#: NaN in these says that something is not known; in the others that they were made wrongly.
+_MAY_LACK = ("crossfit", "dice")
 
 
 def _finite(array: NDArray[Any]) -> bool:

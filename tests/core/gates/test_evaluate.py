@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core.gates.scan import combining, detectors, evaluate, reporting
+from core.gates.scan import combining, detectors, evaluate, rates, reporting
 from core.gates.scan.evaluate import CONTROL, ENSEMBLE, ID_ONLY, LEAVE_OUT, SAW_OOD, SEPARATE, UNIFIED, Method
 from core.gates.scan.reference import IN_DISTRIBUTION, Reference
 
@@ -23,9 +23,8 @@ def reference_of(apart=3.0, patients=16, width=6, seed=0):
         if kind != IN_DISTRIBUTION:
             rows[n, :, 0 if kind.endswith("A") else 1] += apart
     nothing = np.full((len(kinds), 1), np.nan, np.float32)
-    arrays = dict.fromkeys(("CT", "PET", "MR", "fit", "logits", "geometry"), nothing)
     arrays = {name: np.full((len(kinds), 200), np.nan, np.float32) for name in ("CT", "PET", "MR")} | {
-        **{name: nothing for name in ("fit", "logits", "geometry")},
+        **{name: nothing for name in ("fit", "logits", "geometry", "anchor_shape", "slices")},
         "rows": rows,
         "centre": rows[:, 0],
         "histogram": np.abs(rows[:, 0]),
@@ -47,14 +46,14 @@ def method(name, group=ID_ONLY, fit=None, shuffled=False):
 def test_auroc_and_fpr_by_hand():
     scores, ood = np.array([1.0, 2, 3, 2, 4, 5]), np.array([False, False, False, True, True, True])
     # Pairs won: 2 beats 1, ties 2, loses to 3; 4 and 5 beat all three: (1.5 + 3 + 3) / 9.
-    assert evaluate.auroc(scores, ood) == pytest.approx(7.5 / 9)
+    assert rates.auroc(scores, ood) == pytest.approx(7.5 / 9)
     # The 3 counted twice: (1.5 + 4 + 4) / 12.
-    assert evaluate.auroc(scores, ood, np.array([1, 1, 2, 1, 1, 1])) == pytest.approx(9.5 / 12)
+    assert rates.auroc(scores, ood, np.array([1, 1, 2, 1, 1, 1])) == pytest.approx(9.5 / 12)
     # 95 % of three is all three: threshold 2 flags the scans at 2 and 3.
-    assert evaluate.fpr_at_tpr(scores, ood) == pytest.approx(2 / 3)
-    assert evaluate.fpr_at_tpr(scores, ood, 0.6) == 0.0
-    assert np.isnan(evaluate.auroc(scores, np.zeros(6, bool)))
-    assert np.isnan(evaluate.fpr_at_tpr(scores, np.ones(6, bool)))
+    assert rates.fpr_at_tpr(scores, ood) == pytest.approx(2 / 3)
+    assert rates.fpr_at_tpr(scores, ood, 0.6) == 0.0
+    assert np.isnan(rates.auroc(scores, np.zeros(6, bool)))
+    assert np.isnan(rates.fpr_at_tpr(scores, np.ones(6, bool)))
 
 
 @given(st.lists(st.tuples(st.integers(0, 9), st.booleans()), min_size=2, max_size=60))
@@ -64,9 +63,9 @@ def test_auroc_and_fpr_agree_with_scikit_learn(pairs):
     scores, ood = np.array([p[0] for p in pairs], float), np.array([p[1] for p in pairs])
     if ood.all() or not ood.any():
         return
-    assert evaluate.auroc(scores, ood) == pytest.approx(roc_auc_score(ood, scores))
+    assert rates.auroc(scores, ood) == pytest.approx(roc_auc_score(ood, scores))
     fpr, tpr, _ = roc_curve(ood, scores, drop_intermediate=False)
-    assert evaluate.fpr_at_tpr(scores, ood) == pytest.approx(fpr[np.flatnonzero(tpr >= 0.95 - 1e-12)[0]])
+    assert rates.fpr_at_tpr(scores, ood) == pytest.approx(fpr[np.flatnonzero(tpr >= 0.95 - 1e-12)[0]])
 
 
 @pytest.mark.parametrize("protocol", [SEPARATE, UNIFIED, LEAVE_OUT, ENSEMBLE])
@@ -124,7 +123,8 @@ def test_an_interval_over_another_method_is_of_the_same_patients_and_kinds():
 
 
 def test_a_method_without_its_arrays_is_left_out():
-    figures, means = evaluate.evaluate(reference_of(), evaluate.methods(4)[5:6], LEAVE_OUT, bootstraps=0)
+    (in_force,) = [one for one in evaluate.methods(4) if one.name == evaluate.IN_FORCE]
+    figures, means = evaluate.evaluate(reference_of(), [in_force], LEAVE_OUT, bootstraps=0)
     assert (figures, means) == ([], [])
 
 

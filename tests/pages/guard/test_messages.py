@@ -9,6 +9,7 @@ import pytest
 from streamlit.proto.BackMsg_pb2 import BackendOperationRequest, BackMsg
 
 from core.errors import StoreError
+from core.gates.scan.evaluate import RFDEEP
 from pages.ui.frame import resources
 from pages.ui.guard import messages
 from pages.ui.system.caches_panel import is_administrator
@@ -112,10 +113,11 @@ def test_only_an_administrator_may_clear_caches(store: Store):
 
 @pytest.fixture
 def queued(tmp_path):
-    """A data root with a patient and a job that waits: some seconds of work, the measuring of the scan gate."""
+    """A data root with a patient and a job that waits: some seconds of work, the measuring of one detector of scans."""
     with open_store(tmp_path / "data") as store:
         clinic.add_scan(store, "ANNA", clinic.DAYS[0], clinic.body(0))
-        job = store.jobs.create("evaluate_ood", {"resamplings": 1, "trees": 80}, "demo")
+        asked = {"resamplings": 1, "trees": 40, "detectors": [RFDEEP]}
+        job = store.jobs.create("evaluate_ood", asked, "demo")
     return tmp_path / "data", job
 
 

@@ -125,7 +125,7 @@ def test_only_an_answer_gets_a_version_past_a_doubt(store: Store, of_scan: str) 
         (v.gate, v.judgement.verdict, v.verdict_id, v.stale, v.judgement.reason) for v in standing if v.is_doubt
     ]
     assert store.decisions.of("P1") == [made]
-    assert store.audit.entries()[-1]["payload"]["decision"]["answered"] == list(made.answered)
+    assert store.audit.entries()[-1]["payload"]["answered"] == list(made.answered)
 
 
 def test_gate_line_1_out_of_distribution_and_an_odd_mask_are_not_accepted_by_saying_that_it_agrees(

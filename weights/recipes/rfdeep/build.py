@@ -270,6 +270,8 @@ def assemble(kept: Sequence[Kept], provenance: dict[str, Any]) -> Reference:
         logits=np.stack([k.features.logits for k in kept]),
         histogram=np.stack([k.histogram for k in kept]),
         geometry=np.stack([k.geometry for k in kept]),
+        anchor_shape=np.stack([k.features.anchor_shape for k in kept]),
+        dice=np.array([k.dice for k in kept], np.float32),
         kind=kind,
         domain=domain,
         group=group,

@@ -1,8 +1,9 @@
 """Compute the reference of the scan gate: looks of the sarcoma patients' scans, of phantoms, and of shifted ones.
 
 `python -m weights.recipes.scan_gate.build --sts DIR --shared DIR`. Needs no network: about ten minutes of one core.
-`--deep FILE` takes RF-Deep's features of the same scans in, for the table that compares the detectors. Writes
-reference.npz to weights/scan_gate_sts and prints the manifest's lines.
+`--deep FILE` takes RF-Deep's features of the same scans in, and `--slices FOLDER` makes LiteMedSAM's (twenty minutes
+more; kept in the folder), for the table that compares the detectors. Writes reference.npz to weights/scan_gate_sts and
+prints the manifest's lines.
 """
 
 from __future__ import annotations
@@ -18,8 +19,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from core.engines.prompt.medsam import load_prompt_segmenter
+from core.gates.scan.backbones import SliceBackbone
 from core.gates.scan.building import Row, assemble, empty, no_deep, row_of
 from core.gates.scan.card import Card
+from core.gates.scan.features import scan_seed
 from core.gates.scan.looks import LOOKS_VERSION
 from core.gates.scan.reference import IN_DISTRIBUTION, PHANTOM, REAL
 from core.gates.scan.rfdeep import read_features
@@ -30,6 +34,8 @@ from core.types import Volume
 from weights.recipes.rfdeep.build import PER_KIND, SOURCES, cases
 
 SEED = 20261128
+#: Of each scan that LiteMedSAM's encoder looks at, evenly spread.
+SLICES = 4
 CT_AS_MR_SCANS = 8
 DEEP_FACTS = ("network", "checkpoint_sha256", "features_version")
 
@@ -61,24 +67,40 @@ def card_of(sts: Path) -> Card:
 
 def deep_features(path: Path | None, rows: Sequence[Row]) -> dict[str, NDArray[Any]]:
     """RF-Deep's features of the same scans, by kind, patient and order; NaN for those that have none."""
+    out = no_deep(rows)
     if path is None:
-        return no_deep(rows)
+        return out
     found = read_features(path)
     places: dict[tuple[str, str], list[int]] = defaultdict(list)
     for n, key in enumerate(zip(found.kind.tolist(), found.group.tolist(), strict=True)):
         places[key].append(n)
-    out = {
-        "rows": empty(rows, found.rows.shape[1:]),
-        "centre": empty(rows, found.centre.shape[1:]),
-        "logits": empty(rows, (8,)),
-    }
+    taken = ("rows", "centre", "logits", "anchor_shape", "dice")
+    out |= {name: empty(rows, getattr(found, name).shape[1:]) for name in taken}
     for n, row in enumerate(rows):
         mine = places.get((row.case[0], row.case[2]))
         if mine and "histogram" in row.arrays:
             at = mine.pop(0)
-            out["rows"][n], out["centre"][n] = found.rows[at], found.centre[at]
-            out["logits"][n, : found.logits.shape[1]] = found.logits[at]
+            for name in taken:
+                out[name][n] = getattr(found, name)[at]
     return out
+
+
+def slices_of(backbone: SliceBackbone, volumes: Sequence[Volume], kept: Path) -> NDArray[np.float32]:
+    """(slices, features) of LiteMedSAM's encoder, CT beside PET; from the folder where they were computed before."""
+    place = kept / f"{backbone.name}-{scan_seed(volumes):016x}.npy".replace("@", "-")
+    if place.is_file():
+        return np.asarray(np.load(place, allow_pickle=False))
+    found = np.concatenate([backbone.rows([volume], crops=SLICES) for volume in volumes], axis=1)
+    np.save(place, found)
+    return found
+
+
+def add_slices(deep: dict[str, NDArray[Any]], rows: Sequence[Row], found: dict[int, NDArray[np.float32]]) -> None:
+    """LiteMedSAM's features into the arrays, by the place of the scan; NaN for the others."""
+    if found:
+        deep["slices"] = empty(rows, next(iter(found.values())).shape)
+        for n, features in found.items():
+            deep["slices"][n] = features
 
 
 def main() -> None:
@@ -88,12 +110,19 @@ def main() -> None:
     parser.add_argument("--phantoms", type=int, default=24)
     parser.add_argument("--per-kind", type=int, nargs=2, default=PER_KIND, metavar=("REAL", "PHANTOMS"))
     parser.add_argument("--deep", type=Path, help="RF-Deep's features of the same scans (reference.npz)")
+    parser.add_argument("--slices", type=Path, help="a folder to keep LiteMedSAM's features in")
     parser.add_argument("--to", type=Path, default=Path("weights/scan_gate_sts"))
     arguments = parser.parse_args()
     shared = arguments.shared / "data" if (arguments.shared / "data").is_dir() else arguments.shared
     rows = list(mr_rows(arguments.sts, shared))
     print(len(rows), "MR", flush=True)
+    backbone, slices = None, {}
+    if arguments.slices is not None:
+        arguments.slices.mkdir(parents=True, exist_ok=True)
+        backbone = SliceBackbone(load_prompt_segmenter())
     for case in cases(arguments.sts, arguments.shared, arguments.phantoms, arguments.per_kind):
+        if backbone is not None and case.domain != PHANTOM:
+            slices[len(rows)] = slices_of(backbone, case.volumes, arguments.slices)
         rows.append(row_of(case.kind, case.domain, case.group, case.volumes))
         print(f"{len(rows):4d} {case.kind:28s} {case.group}", flush=True)
     counts = Counter((row.case[1], row.case[0]) for row in rows)
@@ -105,13 +134,16 @@ def main() -> None:
         "deep": None
         if deep is None
         else {key: deep[key] for key in ("network", "checkpoint_sha256", "features_version")},
+        "slices": None if backbone is None else backbone.name,
         "scans": {domain: {k: n for (d, k), n in counts.items() if d == domain} for domain in (REAL, PHANTOM)},
         "command": f"python -m weights.recipes.scan_gate.build --phantoms {arguments.phantoms} "
         f"--per-kind {' '.join(map(str, arguments.per_kind))}",
         "sources": SOURCES,
     }
     levels = (16, 16, 32, 64, 128) if deep is None or deep["network"] == "sts-ctpet-small" else (24, 24, 48, 96, 192)
-    reference = assemble(rows, deep_features(arguments.deep, rows), levels, facts)
+    features = deep_features(arguments.deep, rows)
+    add_slices(features, rows, slices)
+    reference = assemble(rows, features, levels, facts)
     content = reference.to_bytes()
     arguments.to.mkdir(parents=True, exist_ok=True)
     (arguments.to / "reference.npz").write_bytes(content)
