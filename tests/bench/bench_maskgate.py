@@ -86,13 +86,14 @@ def only(vector: LesionVector, keep: Callable[[str], bool]) -> LesionVector:
     return LesionVector(vector.lesion_id, tuple(v for _, v in pairs), tuple(n for n, _ in pairs))
 
 
+OF_PET = ("contrast/PET/beyond", "contrast/PET/within")
 #: What a verdict rests on.
 WAYS: dict[str, Callable[[str], bool]] = {
     "shape alone": lambda component: component == SHAPE,
     "no past": lambda component: component not in (HISTORY, POSITION),
-    "no past, CT alone": lambda component: component not in (HISTORY, POSITION, "contrast/PET"),
+    "no past, CT alone": lambda component: component not in (HISTORY, POSITION, *OF_PET),
     "with past": lambda component: True,
-    "with past, CT alone": lambda component: component != "contrast/PET",
+    "with past, CT alone": lambda component: component not in OF_PET,
 }
 
 
@@ -227,9 +228,8 @@ def _names() -> tuple[str, ...]:
     from core.lesions.shape import VECTOR_NAMES
 
     more: Iterable[str] = (
-        *(f"outline/{n}" for n in ("flat_end", "gaps")),
         *(f"contrast/CT/{n}" for n in ("fat_inside", "fat_in_rim", "bone_inside")),
-        *(f"contrast/PET/{n}" for n in ("no_step", "worst_side", "left_out", "taken_in", "edge_outside")),
+        *(f"contrast/PET/{n}" for n in ("beyond/left_out", "beyond/open_border", "within/taken_in")),
         "history/jump",
         *(f"position/{n}" for n in ("gap", "moved", "apart", "unlike")),
     )

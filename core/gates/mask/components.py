@@ -1,6 +1,6 @@
 """The components of the mask gate: which number of a stored vector belongs to which, and how odd a lesion is in each.
 
-A vector's names without a stroke are its shape; others say before their last stroke what they are of ("contrast/PET",
+A vector's names without a stroke are its shape; others say before their last stroke what they are of ("contrast/CT",
 "history"). `BOUNDS` are for rules alone and are compared with nobody's. Components that were measured by other names
 (without a PET, or by an older TwinReview) are compared among themselves.
 """
@@ -18,30 +18,22 @@ from core.errors import InputError
 from core.gates.mask.conformal import MaskGate, owners_of, robust_scale
 from core.remembered.rows import LesionVector
 
-SHAPE, OUTLINE, CONTRAST, POSITION, HISTORY, APPEARANCE = (
-    "shape",
-    "outline",
-    "contrast",
-    "position",
-    "history",
-    "appearance",
-)
+SHAPE, CONTRAST, POSITION, HISTORY, APPEARANCE = "shape", "contrast", "position", "history", "appearance"
 BOUNDS = "bounds"
-#: The word by which a doubt of a component is kept.
-KIND_OF = {OUTLINE: SHAPE}
+#: Of the contrast on a PET: what the mask leaves out, and what it takes in. Each is a component of its own.
+BEYOND, WITHIN = "beyond", "within"
 #: Components that are as odd as they are far from what is usual, either way; of others more is worse.
 _BOTH_WAYS = (SHAPE, APPEARANCE)
 
 
 def component_of(name: str) -> str:
-    """ "contrast/PET" of "contrast/PET/no_step"; "shape" of a name without a stroke."""
+    """ "contrast/CT" of "contrast/CT/fat_inside"; "shape" of a name without a stroke."""
     return name.rpartition("/")[0] or SHAPE
 
 
 def kind_of(component: str) -> str:
-    """The single word of a component: "contrast" of "contrast/PET", "shape" of "outline"."""
-    family = component.split("/")[0]
-    return KIND_OF.get(family, family)
+    """The single word of a component, by which a doubt of it is kept: "contrast" of "contrast/PET/beyond"."""
+    return component.split("/")[0]
 
 
 def split(names: Sequence[str]) -> dict[tuple[str, ...], list[int]]:

@@ -169,7 +169,7 @@ def _reason(
         if basis and reference.name and verdict == NOT_ENOUGH:
             basis = f"{reference.name[:1].upper()}{reference.name[1:]}: {basis}"
     else:
-        names = ", ".join(component_words(one) for one in sorted(set(components)))
+        names = ", ".join(sorted({component_words(one) for one in components}))
         basis = f"Compared with {said.patients} other patients ({reference.name}) in {names}; p = {said.p_value:.3f}."
     words = "; ".join(f"{doubt.kind}: {doubt.words}" for doubt in doubts)
     return " ".join(

@@ -8,10 +8,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from core.gates.mask.bounds import body_of, bounds_of
-from core.gates.mask.components import BOUNDS, CONTRAST, HISTORY, OUTLINE, POSITION
+from core.gates.mask.components import BOUNDS, CONTRAST, HISTORY, POSITION
 from core.gates.mask.contrast import contrast_of
 from core.gates.mask.local import around
-from core.gates.mask.outline import cut_of
 from core.gates.mask.past import PastLesion, history_of, position_of
 from core.imaging.orienting import canonical
 from core.lesions.shape import shape_vector
@@ -70,7 +69,6 @@ def _looked_at(labels: LabelMap, label: int, scans: Sequence[Volume], seen: Surr
     found: dict[str, float] = {}
     local = around(labels, label, scans)
     if local is not None:
-        found |= _named(OUTLINE, cut_of(local))
         for channel in local.channels:
             found |= _named(f"{CONTRAST}/{channel}", contrast_of(local, channel))
     past = seen.past.get(seen.lesion(label))

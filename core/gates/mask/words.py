@@ -6,43 +6,44 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from core.gates.mask.components import (
     APPEARANCE,
+    BEYOND,
     CONTRAST,
     HISTORY,
-    OUTLINE,
     POSITION,
     SHAPE,
+    WITHIN,
     component_of,
     kind_of,
 )
 
 #: Last part of a name -> what more of it means.
 _MEANS: Mapping[str, str] = {
-    "no_step": "the uptake does not fall at its border",
-    "worst_side": "the uptake does not fall at its border on one side",
     "left_out": "uptake goes on beyond its border",
     "taken_in": "its rim has no uptake",
-    "edge_outside": "the uptake falls further out than its border",
+    "open_border": "the uptake does not fall at a part of its border",
     "fat_inside": "fat or air lies in it",
     "fat_in_rim": "fat or air lies in its rim",
     "bone_inside": "bone lies in it",
     "blunt": "the image does not change at its border",
     "alike_outside": "what lies outside of its border looks like it",
-    "flat_end": "it ends flat, as if it were cut off",
-    "gaps": "slices are missing in it",
     "gap": "it lies away from its last place",
     "moved": "its middle moved",
     "apart": "it lies beside its last place",
     "unlike": "its outline is another one than in the last accepted mask",
     "jump": "its volume jumped since the last accepted mask",
 }
-_OF = {SHAPE: "its shape", OUTLINE: "its outline", APPEARANCE: "its appearance", POSITION: "its place"}
+_OF = {SHAPE: "its shape", APPEARANCE: "its appearance", POSITION: "its place"}
 
 
 def component_words(component: str) -> str:
     """A component in words: "contrast on the PET"."""
-    family, _, channel = component.partition("/")
-    word = kind_of(component) if family != OUTLINE else OUTLINE
-    return f"{word} on the {channel}" if channel else word
+    return f"{kind_of(component)}{_where(component)}"
+
+
+def _where(component: str) -> str:
+    """ " on the PET" of "contrast/PET/beyond"."""
+    channel = component.partition("/")[2].removesuffix(f"/{BEYOND}").removesuffix(f"/{WITHIN}")
+    return f" on the {channel}" if channel else ""
 
 
 def oddity_words(component: str, features: Sequence[tuple[str, float]], on: str = "") -> str:
@@ -51,8 +52,7 @@ def oddity_words(component: str, features: Sequence[tuple[str, float]], on: str 
     Args:
         features: (name, signed distance from the median in MAD units), the farthest first.
     """
-    channel = component.partition("/")[2]
-    where = f" on the {channel}" if channel else ""
+    where = _where(component)
     told = [_MEANS[last] for name, away in features if away > 0 and (last := name.rpartition("/")[2]) in _MEANS]
     if told:
         return f"{on}{' and '.join(told[:2])}{where}"

@@ -10,7 +10,13 @@ from core.gates.mask.joint import joint
 from core.gates.mask.judging import judged
 from core.remembered.rows import LesionVector, ShapeVector
 
-NAMES = ("size", "roundness", "contrast/PET/no_step", "contrast/PET/left_out", "outline/flat_end")
+NAMES = (
+    "size",
+    "roundness",
+    "contrast/PET/beyond/left_out",
+    "contrast/PET/beyond/open_border",
+    "contrast/CT/fat_inside",
+)
 
 
 def _patient(rng: np.random.Generator, lesions: int) -> np.ndarray:
@@ -66,7 +72,10 @@ def test_a_component_that_too_few_patients_have_is_left_out_and_said_so() -> Non
     said = judged(gate, REAL, [LesionVector("L1", (0.0, 0.0, 9.0, 9.0, 0.0), NAMES)], "new")
     assert said["judgement"]["verdict"] == "passes"
     assert "Not judged by statistics: contrast" in said["judgement"]["reason"]
-    assert {one["component"] for one in said["components"] if one["excess"] is None} == {"contrast/PET", "outline"}
+    assert {one["component"] for one in said["components"] if one["excess"] is None} == {
+        "contrast/PET/beyond",
+        "contrast/CT",
+    }
 
 
 def test_by_hand() -> None:

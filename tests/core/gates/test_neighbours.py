@@ -15,7 +15,7 @@ COUNT, K = 1_500, 5
 MANY = -1
 
 
-def reference(seed: int = 3, own: int = 40) -> tuple[NDArray[np.float64], NDArray[np.object_]]:
+def reference(seed: int = 3, own: int = 40) -> tuple[NDArray[np.float64], NDArray[np.intp]]:
     """Vectors of 12 features that hang on four hidden ones; one patient has `own` of them, others five each."""
     random = np.random.default_rng(seed)
     scaled = random.normal(size=(COUNT, 4)) @ random.normal(size=(4, 12)) + 0.3 * random.normal(size=(COUNT, 12))

@@ -315,7 +315,7 @@ def test_reference_features_survive_the_file_and_a_damaged_or_pickled_one_is_ref
     assert path.read_bytes() == reference.to_bytes()
     back = rfdeep.read_features(path)
     for name in rfdeep.ARRAYS:
-        assert np.array_equal(getattr(back, name), getattr(reference, name)), name
+        np.testing.assert_array_equal(getattr(back, name), getattr(reference, name), name)
     assert back.provenance == reference.provenance
     path.write_bytes(reference.to_bytes()[:500])
     with pytest.raises(ModelError, match=r"reference\.npz"):

@@ -119,11 +119,8 @@ def summary(found: dict[str, list[Row]]) -> list[str]:
     for network, rows in found.items():
         for past in dict.fromkeys(str(row["past"]) for row in rows):
             own = [row for row in rows if row["past"] == past]
-            mean = float(np.mean([float(row["dice"]) for row in own]))
-            least, volume = (
-                min(float(row["dice"]) for row in own),
-                float(np.mean([float(row["volume"]) for row in own])),
-            )
+            scores, volumes = ([float(row[name]) for row in own] for name in ("dice", "volume"))
+            mean, least, volume = float(np.mean(scores)), min(scores), float(np.mean(volumes))
             lines.append((mean, f"| {network} | {past} | {mean:.3f} | {least:.3f} | {volume:.2f} |"))
     return ["| network | shown | mean Dice | least | volume by true volume |", "| --- | --- | --- | --- | --- |"] + [
         line for _, line in sorted(lines)

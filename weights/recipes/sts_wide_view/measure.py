@@ -51,7 +51,8 @@ def probability(network: torch.nn.Module, image: NDArray[np.float32], mirror: bo
         window = data[(slice(None), slice(None), *box)]
         margin = torch.zeros((PATCH,) * 3, device=where)
         for axes in flips:
-            with torch.autocast(where.type, torch.bfloat16):
+            # most CPUs emulate bfloat16: a window would take minutes
+            with torch.autocast(where.type, torch.bfloat16, enabled=where.type == "cuda"):
                 logits = network(window.flip(axes))[0].float().flip(axes)
             margin += (logits[0, 1] - logits[0, 0]) / len(flips)
         total[box] += margin * bump
