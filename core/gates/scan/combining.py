@@ -7,6 +7,7 @@ small. A combination takes the largest, so that whatever is odd to one of them i
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -98,16 +99,14 @@ def mahalanobis(name: str, keep: Callable[[Rows, Rows], Rows] | None = None) -> 
     """
 
     def fit(table: Table, ood: Labels, groups: Groups) -> Score:
-        from sklearn.covariance import LedoitWolf
-
         rows = seen_as(table, name)
         inside = rows[~ood].reshape(-1, rows.shape[-1])
 
         def change(values: Rows) -> Rows:
             return values if keep is None else keep(values, inside)
 
-        _, mean, spread = detectors.scale(change(rows), ood)
-        model = LedoitWolf().fit(((change(inside) - mean) / spread).astype(np.float64))
+        learned = np.ascontiguousarray(change(inside), dtype=np.float64)
+        model, mean, spread = _ledoit_wolf(learned.tobytes(), learned.shape[1])
 
         def score(other: Table) -> Array:
             asked = (change(seen_as(other, name)) - mean) / spread
@@ -117,6 +116,17 @@ def mahalanobis(name: str, keep: Callable[[Rows, Rows], Rows] | None = None) -> 
         return score
 
     return fit
+
+
+@functools.lru_cache(maxsize=32)
+def _ledoit_wolf(learned: bytes, width: int) -> tuple[Any, Array, Array]:
+    """The covariance of rows of that width, their mean and their spread; of the same rows once, whichever kind of shift
+    is left out."""
+    from sklearn.covariance import LedoitWolf
+
+    rows = np.frombuffer(learned).reshape(-1, width)
+    flat, mean, spread = detectors.scale(rows[:, None].astype(np.float32), np.zeros(len(rows), bool))
+    return LedoitWolf().fit(flat), mean, spread
 
 
 def react(values: Rows, inside: Rows) -> Rows:

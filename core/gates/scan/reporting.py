@@ -101,7 +101,34 @@ def as_markdown(found: Mapping[str, Any]) -> str:
                 )
     lines += ["\nCaught by the gate in force, patients held out\n", "| scans | kind | caught |", "| --- | --- | --- |"]
     lines += [f"| {domain} | {kind} | {n} |" for domain, kinds in found["caught"].items() for kind, n in kinds.items()]
-    return "\n".join(lines)
+    return "\n".join([*lines, *_kinds(found), *_controls(found)])
+
+
+def _kinds(found: Mapping[str, Any]) -> list[str]:
+    """AUROC by kind of the detector in force and of those it is seen beside, the hardest kind first."""
+    shown = (IN_FORCE, MAHALANOBIS, IHF, RFDEEP)
+    by_kind: dict[str, dict[str, float]] = {}
+    for figure in found["kinds"]:
+        if figure["domain"] == REAL and figure["method"] in shown:
+            by_kind.setdefault(figure["kind"], {})[figure["method"]] = figure["auroc"]
+    lines = ["\nAUROC by kind, real scans\n", f"| kind | {' | '.join(shown)} |", "| --- |" + " --- |" * len(shown)]
+    for kind, own in sorted(by_kind.items(), key=lambda pair: pair[1].get(IN_FORCE, 0.0)):
+        values = " | ".join("–" if name not in own else f"{own[name]:.3f}" for name in shown)
+        lines.append(f"| {kind} | {values} |")
+    return lines
+
+
+def _controls(found: Mapping[str, Any]) -> list[str]:
+    """Halves of the same, another scanner, and the network's Dice among what looks least odd."""
+    lines = ["\nControls\n", "| what | figure |", "| --- | --- |"]
+    for name, value in found["in distribution against itself"].items():
+        lines.append(f"| in distribution against itself (should be .5), {name} | {value:.3f} |")
+    for one in found["metadata holdout"]:
+        share = f"{one['above all learned from']:.3f} of {one['of other PET voxels']}"
+        what = f"other PET voxels, above all {one['learned from']} learned from, {one['method']}"
+        lines.append(f"| {what} | {share} |")
+    lines += ["\nThe network's mean Dice among the least odd scans\n", "| share of scans | Dice |", "| --- | --- |"]
+    return lines + [f"| {one['coverage']:.0%} | {one['dice']:.3f} |" for one in found["risk and coverage"]]
 
 
 def _gain(interval: tuple[float, float] | None) -> str:

@@ -1,7 +1,7 @@
 """Compute the reference of the scan gate: looks of the sarcoma patients' scans, of phantoms, and of shifted ones.
 
 `python -m weights.recipes.scan_gate.build --sts DIR --shared DIR`. Needs no network: about ten minutes of one core.
-`--deep FILE` takes RF-Deep's features of the same scans in, and `--slices FOLDER` makes LiteMedSAM's (twenty minutes
+`--deep FILE` takes RF-Deep's features of the same scans in, and `--slices FOLDER` makes LiteMedSAM's (ten minutes
 more; kept in the folder), for the table that compares the detectors. Writes reference.npz to weights/scan_gate_sts and
 prints the manifest's lines.
 """
@@ -35,7 +35,7 @@ from weights.recipes.rfdeep.build import PER_KIND, SOURCES, cases
 
 SEED = 20261128
 #: Of each scan that LiteMedSAM's encoder looks at, evenly spread.
-SLICES = 4
+SLICES = 2
 CT_AS_MR_SCANS = 8
 DEEP_FACTS = ("network", "checkpoint_sha256", "features_version")
 
