@@ -107,7 +107,6 @@ NOT_RUN: dict[str, str] = {
     "python -m core.growth.learn FILE.csv": _OWN,
     "python -m core.growth.effects FILE.csv": _OWN,
     "python -m tests.bench maskgate": _LONG,
-    "python cli.py gate scan evaluate --trees 40 --draws 300": _LONG,
     "python cli.py gate scan evaluate": _LONG,
     "python -m tests.bench.fit_expectation": _LONG,
     "python -m weights.recipes.sts_ctpet.train": _OWN,
@@ -128,7 +127,9 @@ NOT_RUN: dict[str, str] = {
     "python -m weights.recipes.sts_one_scan.evaluate --sts ../shared/data/sts --kind CT": _LONG,
     "python -m weights.recipes.sts_one_scan.card --kind CT": "writes the card anew",
     "python -m weights.recipes.sts_wide_view.card --to weights/sts_ctpet_wide_view/README.md": "writes the card anew",
-    "python -m weights.recipes.rfdeep.build --sts ../shared/data/sts --shared ../shared --kept kept": _LONG,
+    "python -m weights.recipes.rfdeep.build --sts ../shared/data/sts --shared ../shared "
+    "--phantoms 0 --per-kind 8 0 --kept kept": _LONG,
+    "python -m weights.recipes.sts_last_visit.train": _OWN,
     "python -m weights.recipes.scan_gate.build --sts ../shared/data/sts --shared ../shared": _LONG,
 }
 #: What is run after README's example, on the data that it made: document -> commands.
