@@ -119,6 +119,7 @@ NOT_RUN: dict[str, str] = {
     "python -m weights.recipes.sts_wide_view.evaluate": _OWN,
     "python -m weights.recipes.sts_wide_view.sureness": _OWN,
     "python -m weights.recipes.sts_one_scan.evaluate --kind CT": _OWN,
+    "python -m weights.recipes.sts_one_scan.evaluate --kind MR": _OWN,
     "python -m weights.recipes.sts_wide_view.sureness --sts ../shared/data/sts "
     "--to weights/sts_ctpet_wide_view/sureness.json": _LONG,
     "python -m weights.recipes.sts_one_scan.train --sts ../shared/data/sts --kind CT --to trained": _LONG,

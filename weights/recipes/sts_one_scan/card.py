@@ -22,7 +22,10 @@ MORE = {
   275 mL with the tumour (80 mL by contour), 211 to 312 mL without. Six of 24 painted-out scans were measured.
 - It is not sure of anything: of all six held-out tumours the mean probability is below .9, so each would be a doubt.
 - Soft tissue in soft tissue: without contrast agent or PET much of a sarcoma has the HU of muscle.""",
-    "MR": "- MR has no unit, and these are of few scanners: another scanner's contrast was never seen.",
+    "MR": """- **It does not see the tumour yet**: with it painted out it finds one in every scan.
+- It is not sure of anything: of all four held-out tumours the mean probability is below .9, so each would be a doubt.
+- The training was stopped before its learning rate had fallen.
+- MR has no unit, and these are of few scanners: another scanner's contrast was never seen.""",
 }
 
 
