@@ -26,7 +26,7 @@ from core.growth.series import read_lesions
 from core.imaging.orienting import canonical
 from core.imaging.volumes import read_label_map, read_volume
 from core.remembered.rows import LesionVector, ShapeVector
-from core.types import LabelMap
+from core.types import LabelMap, Volume
 from tests.bench import shared_data
 from tests.bench.mask_errors import Wrong, errors_of
 
@@ -44,7 +44,11 @@ class Case(NamedTuple):
     vector: LesionVector
 
 
-def measured(most: int = 24) -> list[Case]:
+#: Further numbers of a mask on its scans, by name.
+More = Callable[[LabelMap, Sequence[Volume]], dict[str, float]]
+
+
+def measured(most: int = 24, more: More = lambda labels, scans: {}) -> list[Case]:
     """The true mask of every patient, and every error of those kept back, through the very code that a save runs."""
     cases = []
     folders = sorted(path for path in (shared_data() / "sts").iterdir() if path.is_dir())[:most]
@@ -57,6 +61,10 @@ def measured(most: int = 24) -> list[Case]:
         wrongs = errors_of(truth, scans[0].array, number) if half == "kept back" else ()
         for wrong in [Wrong("true", "", truth, 1.0), *wrongs]:
             (vector,) = vectors_of(wrong.labels, seen)
+            added = more(wrong.labels, scans)
+            if added:
+                names, values = (*vector.names, *added), (*vector.vector, *added.values())
+                vector = LesionVector(vector.lesion_id, values, names)
             cases.append(Case(folder.name, half, f"{wrong.kind} {wrong.grade}".strip(), 1 - wrong.dice, vector))
     return cases
 
