@@ -31,6 +31,8 @@ from core.gates.scan.evaluate import (
 from core.gates.scan.reference import PHANTOM, REAL, Reference
 from core.types import Progress, no_progress
 
+#: A stroke in a cell of a Markdown table.
+BAR = "\\|"
 #: The other published protocols are of these: an in-distribution detector learns the same under each.
 PUBLISHED = (RFDEEP, "forest on the centre crop", "forest on intensity histograms")
 
@@ -96,7 +98,7 @@ def as_markdown(found: Mapping[str, Any]) -> str:
                 sure = "" if np.isnan(low) else f" ({low:.3f} to {high:.3f})"
                 over = [_gain(m["over"].get(name)) for name in (IHF, MAHALANOBIS)]
                 lines.append(
-                    f"| {m['group']} | {m['method']} | {m['kinds']} | {m['auroc']:.3f}{sure} | "
+                    f"| {m['group']} | {m['method'].replace('|', BAR)} | {m['kinds']} | {m['auroc']:.3f}{sure} | "
                     f"{m['near_auroc']:.3f} | {m['fpr95']:.3f} | {' | '.join(over)} |"
                 )
     lines += ["\nCaught by the gate in force, patients held out\n", "| scans | kind | caught |", "| --- | --- | --- |"]
