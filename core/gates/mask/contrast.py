@@ -28,18 +28,27 @@ def contrast_of(seen: Around, channel: str) -> dict[str, float]:
     values = seen.channels[channel]
     known = seen.free & np.isfinite(values)
     inside, ring = known & seen.inside, known & (seen.depth_mm > RING_MM[0]) & (seen.depth_mm <= RING_MM[1])
-    if np.count_nonzero(inside) < _FEW or np.count_nonzero(ring) < _FEW:
+    inner = inside & (seen.depth_mm > -_wide(seen, RIM_MM))
+    outer = known & (seen.depth_mm > 0) & (seen.depth_mm <= _wide(seen, OUTER_RIM_MM))
+    if min(np.count_nonzero(part) for part in (inside, ring, inner, outer)) < _FEW:
         return {}
     if channel.startswith("PET"):
-        return _pet(seen, values, known, inside, ring)
+        return _pet(seen, values, known, inside, ring, inner, outer)
     if not channel.startswith("CT"):
         return _mr(seen, values, known, inside)
     fat, bone = values < FAT_HU, values > BONE_HU
-    rim = inside & (seen.depth_mm > -RIM_MM)
-    return {"fat_inside": _share(fat, inside), "fat_in_rim": _share(fat, rim), "bone_inside": _share(bone, inside)}
+    return {"fat_inside": _share(fat, inside), "fat_in_rim": _share(fat, inner), "bone_inside": _share(bone, inside)}
 
 
-def _pet(seen: Around, values: Floats, known: Bool, inside: Bool, ring: Bool) -> dict[str, float]:
+def _wide(seen: Around, mm: float) -> float:
+    """A rim's width, at least a cube's: those of a large lesion are wider than a rim, which would then be empty, and
+    nothing found in it would be taken for nothing there."""
+    return max(mm, 1.1 * seen.step_mm)
+
+
+def _pet(
+    seen: Around, values: Floats, known: Bool, inside: Bool, ring: Bool, inner: Bool, outer: Bool
+) -> dict[str, float]:
     """What is left out and what is taken in are told apart, for no mask does both: a sum of the two hides either.
 
     left_out: logarithm of the hot beyond the border by the lesion; open_border: share of the outer rim that the largest
@@ -50,13 +59,12 @@ def _pet(seen: Around, values: Floats, known: Bool, inside: Bool, ring: Bool) ->
     far = float(np.percentile(values[ring], 25))
     span = max(high - far, 0.1 * max(high, far), 0.05)
     hot = known & (seen.depth_mm > 2.0) & (values > far + HOT * span)
-    rim = known & (seen.depth_mm > 0) & (seen.depth_mm <= OUTER_RIM_MM)
-    pieces, _ = label(rim & (values > far + BRIGHT * span))
+    pieces, _ = label(outer & (values > far + BRIGHT * span))
     largest = int(np.bincount(pieces.ravel())[1:].max(initial=0))
     return {
         "beyond/left_out": float(np.log1p(np.count_nonzero(hot) / np.count_nonzero(inside))),
-        "beyond/open_border": largest / max(int(np.count_nonzero(rim)), 1),
-        "within/taken_in": _share(values < far + COLD * span, inside & (seen.depth_mm > -RIM_MM)),
+        "beyond/open_border": largest / int(np.count_nonzero(outer)),
+        "within/taken_in": _share(values < far + COLD * span, inner),
     }
 
 
@@ -66,7 +74,7 @@ def _mr(seen: Around, values: Floats, known: Bool, inside: Bool) -> dict[str, fl
     filled = np.where(np.isfinite(values), values, np.median(values[known]))
     clipped = np.clip(filled, *np.percentile(filled[known], (2, 98)))
     slope = np.sqrt(sum(part**2 for part in np.gradient(clipped)))
-    at = known & (np.abs(seen.depth_mm) <= 2.5)
+    at = known & (np.abs(seen.depth_mm) <= _wide(seen, 2.5))
     about = known & (np.abs(seen.depth_mm) > 4.0) & (np.abs(seen.depth_mm) <= 12.0)
     low, high = np.percentile(values[inside], (10, 90))
     outer = known & (seen.depth_mm > 0) & (seen.depth_mm <= RIM_MM)

@@ -67,6 +67,17 @@ def test_core_only_grown_and_half_are_told_by_uptake(wrong: np.ndarray, name: st
     assert _contrast(wrong, "PET")[name] > max(least, _contrast(_ball(12), "PET")[name] + 0.1)
 
 
+def test_a_hole_in_the_border_of_a_lesion_so_large_that_cubes_are_wider_than_the_rim_is_still_seen():
+    grid = Grid((60, 60, 60), np.diag([5.0, 5.0, 5.0, 1.0]))
+    at = np.stack(np.meshgrid(*(np.arange(60) * 5.0,) * 3, indexing="ij"), axis=-1)
+    ball = np.linalg.norm(at - 150, axis=-1) <= 120
+    half = LabelMap((ball & (at[..., 0] < 150)).astype(np.uint8), grid)
+    seen = around(half, 1, [Volume(np.where(ball, 8.0, 1.0).astype(np.float32), grid, "PET")])
+    assert seen is not None
+    assert seen.step_mm > 4
+    assert contrast_of(seen, "PET")["beyond/open_border"] > 0.15
+
+
 def test_fat_in_a_mask_is_told_by_ct():
     found = _contrast(_ball(20), "CT")
     assert found["fat_inside"] == pytest.approx(1 - (12 / 20) ** 3, abs=0.08)
