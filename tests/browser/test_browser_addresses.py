@@ -159,7 +159,7 @@ def test_back_from_what_a_button_opened_is_the_page_of_the_button(dashboard, pag
     expect(page).to_have_url(re.compile(r"/cohort\?"), timeout=SLOW_MS)
     page.go_forward()
     at(page, "trajectory", patient_id="KIM", lesion="total")
-    assert "leaving" not in place(page)
+    assert "of_page" not in place(page)
 
 
 def test_a_page_that_comes_with_the_old_ones_parameters_still_becomes_the_address(dashboard, page):
@@ -170,6 +170,21 @@ def test_a_page_that_comes_with_the_old_ones_parameters_still_becomes_the_addres
     hands.settle(page)
     page.evaluate("() => history.pushState({}, '', '/trajectory' + location.search)")
     assert page.evaluate("() => location.pathname + location.search") == "/trajectory"
+
+
+@pytest.mark.parametrize("late", ["", "?tab=Best+change", "?patient_id=KIM&lesion=total&of_page=trajectory"])
+def test_a_place_that_comes_before_the_name_of_its_page_waits_for_it(dashboard, page, late):
+    """Streamlit puts the page's name when it has drawn, the place when it is told: either may be first."""
+    page.goto(f"{dashboard.url}/cohort")
+    at(page, "cohort", tab="Best change")
+    expect(page.get_by_role("button", name="Open the trajectory")).to_be_visible(timeout=SLOW_MS)
+    hands.settle(page)
+    before = page.evaluate("() => [location.href, history.length]")
+    page.evaluate("() => history.pushState({}, '', '/cohort?patient_id=KIM&lesion=total&of_page=trajectory')")
+    assert page.evaluate("() => [location.href, history.length]") == before
+    page.evaluate("late => history.pushState({}, '', '/trajectory' + late)", late)
+    there = page.evaluate("() => [location.pathname + location.search, history.length]")
+    assert there == ["/trajectory?patient_id=KIM&lesion=total", before[1] + 1]
 
 
 def test_an_unknown_place_says_so_and_its_offer_leads_on(dashboard, page):

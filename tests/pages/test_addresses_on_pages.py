@@ -284,10 +284,10 @@ def test_a_lesion_and_a_what_if_of_one_patient_are_not_those_of_another(opened):
 def test_links_inside_the_product_are_addresses(opened):
     app = opened("worklist")
     next(button for button in app.button if button.key == f"open-MIA/{DAY}").click().run()
-    assert app.session_state["left for"] == ("review", {"patient_id": "MIA", "timepoint": DAY, "leaving": "yes"})
+    assert app.session_state["left for"] == ("review", {"patient_id": "MIA", "timepoint": DAY, "of_page": "leaving"})
     app = opened("cohort")
     box(app, "Look closer at").set_value("KIM")
     next(button for button in app.button if button.label == "Open the trajectory").click().run()
-    assert app.session_state["left for"] == ("trajectory", {"patient_id": "KIM", "leaving": "yes"})
+    assert app.session_state["left for"] == ("trajectory", {"patient_id": "KIM", "of_page": "leaving"})
     app = opened("evidence", "bob", patient_id="MIA", timepoint=DAY)
     assert app.query_params["timepoint"] == DAY

@@ -50,29 +50,37 @@ _IN_WORDS = {
     "mask": "mask",
 }
 
-#: In an address that a click is about to leave for.
+#: Whose place the other parameters are, in what the server says; the script takes it out of the address again.
+_OF_PAGE = "of_page"
+_HOME = "worklist"
+#: No page's name: in an address that a click is about to leave for.
 _LEAVING = "leaving"
 
 # Streamlit makes two entries of the browser's history for one step of a person: the page's bare address, then the place
-# in it; and before a page that a button opens, its place under the name of the old page. Each would have to be gone
-# back through. So, while a page is on its way, an address that only says more replaces the one before, and the place
-# under the old page's name makes no entry.
+# in it. Each would have to be gone back through. So, while a page is on its way, an address that only says more
+# replaces the one before. And the page's name and its place come apart, in either order, the place under the name of
+# the old page: it waits for its own.
 _SCRIPT = """
+const nameOf = (url) => url.pathname.split("/").pop() || "worklist";
 function oneEntryAStep() {
-  const step = { onItsWay: true, wentBack: false };
-  addEventListener("popstate", () => { step.wentBack = true; });
+  const step = { onItsWay: true, wentBack: false, coming: null };
+  addEventListener("popstate", () => Object.assign(step, { wentBack: true, coming: null }));
   const push = history.pushState.bind(history), replace = history.replaceState.bind(history);
   history.pushState = (state, title, url) => {
     const next = new URL(url ?? location.href, location.href), samePage = next.pathname === location.pathname;
-    const leaving = next.searchParams.has("leaving");
-    if (leaving && samePage) return;
-    next.searchParams.delete("leaving");
-    if (!samePage && location.search && next.search === location.search) {
+    const ofPage = next.searchParams.get("of_page");
+    next.searchParams.delete("of_page");
+    if (samePage && ofPage !== null && ofPage !== nameOf(next)) {
+      if (!step.wentBack) step.coming = { page: ofPage, search: next.search };
+      return;
+    }
+    if (!samePage && step.coming?.page === nameOf(next)) next.search = step.coming.search;
+    else if (!samePage && location.search && next.search === location.search) {
       // A run was under way when somebody went back: Streamlit puts its page before the parameters of theirs.
       if (step.wentBack) return;
-      // The server took back what it said of the new page's place before it was sent: these are the old page's.
-      next.search = "";
+      next.search = "";  // these are the old page's
     }
+    if (!samePage) step.coming = null;
     if (next.href === location.href) return replace(state, title, next);
     const said = [...new URLSearchParams(location.search)];
     const saysMore = said.every(([name, value]) => next.searchParams.get(name) === value);
@@ -84,9 +92,14 @@ function oneEntryAStep() {
 }
 export default function ({ data }) {
   window.twinAddress ??= oneEntryAStep();
+  const here = new URL(location.href);
+  if (here.searchParams.has("of_page")) {  // it was said before this script was there
+    here.searchParams.delete("of_page");
+    history.replaceState(history.state, "", here);
+  }
   // It is drawn anew with the last page's values, too, while the next one is on its way.
-  const shown = new URLSearchParams(location.search), page = location.pathname.split("/").pop();
-  if (page === data.page && Object.entries(data.place).every(([name, value]) => shown.get(name) === value))
+  const shown = Object.entries(data.place).every(([name, value]) => here.searchParams.get(name) === value);
+  if (nameOf(here) === data.page && shown)
     Object.assign(window.twinAddress, { onItsWay: false, wentBack: false });
 }
 """
@@ -100,7 +113,7 @@ def begin(person: str, page: str) -> None:
     person takes over, for whom the place may not be there.
     """
     visit, before = Visit(person, page), session.VISIT.get()
-    parameters = st.query_params.to_dict()
+    parameters = _in_the_address()
     alone = before is None or before.person != person or _went_back()
     if alone or visit != before:
         session.ARRIVAL.set(Arrival(parameters, alone or bool(parameters)))
@@ -117,6 +130,8 @@ def _went_back() -> bool:
 def write() -> None:
     """After a page has run: what it shows becomes the address, unless that names what is not there."""
     place = _place()
+    visit = session.VISIT.get()
+    page = _HOME if visit is None else visit.page or _HOME
     if not place.refused:
         session.ARRIVAL.drop()
         patient = session.PATIENT.get()
@@ -124,13 +139,18 @@ def write() -> None:
         said = urlencode(sorted(shown.items()))
         # What the browser sent may be older than what it was told last: a click that follows at once begins a run with
         # the address from before the one that the last run's end made.
-        if shown != st.query_params.to_dict() or said != session.ADDRESS_SAID.get():
-            st.query_params.from_dict(shown)
+        before = session.ADDRESS_SAID.get()
+        if shown != _in_the_address() or said != before:
+            # The first run's is said before the script is there that takes the page out of it.
+            st.query_params.from_dict(shown if before is None else {**shown, _OF_PAGE: page})
         session.ADDRESS_SAID.set(said)
-    visit = session.VISIT.get()
-    page = "" if visit is None else visit.page
     with st.sidebar:
         _render(key="twin-address", data={"page": page, "place": place.parameters})
+
+
+def _in_the_address() -> dict[str, str]:
+    """The parameters that the browser sent, or was told in this run."""
+    return {name: value for name, value in st.query_params.to_dict().items() if name != _OF_PAGE}
 
 
 @overload
@@ -295,7 +315,7 @@ def forget() -> None:
 def leave_for(page: str, place: Mapping[str, str | int | None]) -> None:
     """For the `on_click` of a button: another page opens at that address. Parameters that are None are left out."""
     parameters = {name: str(value) for name, value in place.items() if value is not None}
-    session.DEPARTURE.set(Departure(page, {**parameters, _LEAVING: "yes"}))
+    session.DEPARTURE.set(Departure(page, {**parameters, _OF_PAGE: _LEAVING}))
 
 
 def departure() -> Departure | None:

@@ -51,7 +51,12 @@ def opened(**parameters: str) -> AppTest:
 
 
 def address_of(app: AppTest) -> dict[str, Any]:
-    return dict(app.query_params)
+    return without_page(dict(app.query_params))
+
+
+def without_page(said: dict[str, Any]) -> dict[str, Any]:
+    """As the browser's script shows it."""
+    return {name: value for name, value in said.items() if name != "of_page"}
 
 
 def said(app: AppTest) -> str:
@@ -170,7 +175,7 @@ def test_a_click_that_comes_before_the_browser_has_the_new_address_leaves_none_o
     tell = QueryParamsProxy.from_dict
 
     def note(self: QueryParamsProxy, said: Any) -> None:
-        told.append(dict(said))
+        told.append(without_page(dict(said)))
         tell(self, said)
 
     monkeypatch.setattr(QueryParamsProxy, "from_dict", note)
