@@ -37,6 +37,7 @@ def read_manifest(folder: Path, places: Sequence[Path]) -> list[ModelEntry]:
         pins = {name: str(digest) for name, digest in dict(values.get("files", {})).items()}
         wrong += sorted(name for name, digest in pins.items() if not _is_pin(name, digest))
         wrong += [] if isinstance(values.get("candidate", False), bool) else ["candidate"]
+        wrong += [name for name in values.get("parts", ()) if not _is_inside(name)]
         if wrong or values["kind"] not in KINDS or not re.fullmatch(r"[0-9a-f]{64}|", values["sha256"]):
             raise ModelError(
                 f"The manifest's entry {values.get('id', '?')!r} is not right ({', '.join(wrong) or 'kind or hash'}). "
@@ -48,6 +49,7 @@ def read_manifest(folder: Path, places: Sequence[Path]) -> list[ModelEntry]:
             "input": "",
             **values,
             "modality": tuple(values.get("modality", ())),
+            "parts": tuple(values.get("parts", ())),
         }
         values["files"] = tuple(sorted(pins.items()))
         needed = {PLANS, DATASET} if values["kind"] == "nnunet" else set()
@@ -61,8 +63,11 @@ def read_manifest(folder: Path, places: Sequence[Path]) -> list[ModelEntry]:
 
 def _is_pin(name: str, digest: str) -> bool:
     """A file within the model's folder, and a SHA-256."""
-    inside = not PurePosixPath(name).is_absolute() and ".." not in PurePosixPath(name).parts
-    return inside and re.fullmatch(r"[0-9a-f]{64}", digest) is not None
+    return _is_inside(name) and re.fullmatch(r"[0-9a-f]{64}", digest) is not None
+
+
+def _is_inside(name: str) -> bool:
+    return not PurePosixPath(name).is_absolute() and ".." not in PurePosixPath(name).parts
 
 
 def _home(path: str, folder: Path, places: Sequence[Path]) -> Path:

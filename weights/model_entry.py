@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
-KINDS = ("nnunet", "litemedsam", "sam_vit_b", "sam2", "rfdeep", "scan-gate")
+KINDS = ("nnunet", "litemedsam", "sam_vit_b", "sam2", "rfdeep", "scan-gate", "crop-encoder")
 CHECKPOINT = "checkpoint_final.pth"
 #: What an nnU-Net is loaded from beside its checkpoints.
 PLANS, DATASET = "plans.json", "dataset.json"
@@ -25,6 +25,8 @@ class ModelEntry:
         preprocess: how a slice is prepared, see `core.engines.prompt.preparing.PREPROCESS`.
         files: further files of the model and their SHA-256, by their place beside the checkpoint or in the folder.
         expected: the manifest's `sha256`; "" where nobody has pinned it.
+        parts: the pieces of one checkpoint that was cut up to be shipped, in order, by their places in folder `path`.
+        requirements: the file whose packages have it, where it lies in one.
         candidate: measured, and offered nowhere yet: it is in no list, and is found by its id alone.
     """
 
@@ -42,4 +44,11 @@ class ModelEntry:
     preprocess: str = ""
     files: tuple[tuple[str, str], ...] = field(default=())
     expected: str = ""
+    parts: tuple[str, ...] = ()
+    requirements: str = "requirements.txt"
     candidate: bool = False
+
+    @property
+    def in_folder(self) -> bool:
+        """Whether `path` is a folder with several files in it."""
+        return self.kind == "nnunet" or bool(self.parts)

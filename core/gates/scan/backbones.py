@@ -1,8 +1,8 @@
 """What RF-Deep can look through: any network that makes features of crops, behind one small interface.
 
-Two are here: the encoder of the nnU-Net that made the mask (CT and PET), and LiteMedSAM's (one scan, by slice).
-A detector of `core.gates.scan.combining` takes the rows of either. Others (a 3-D CT encoder, SwinUNETR with weights of
-one's own) fit as soon as something has these two members; none is shipped.
+Three are here: the encoder of the nnU-Net that made the mask (CT and PET), LiteMedSAM's (one scan, by slice), and
+3-D encoders of CT (`core.engines.encoders`: ASTRA's, and a SwinUNETR's with weights of one's own; both optional). A
+detector of `core.gates.scan.combining` takes the rows of any.
 """
 
 from __future__ import annotations
@@ -16,9 +16,12 @@ from numpy.typing import NDArray
 from core.errors import InputError
 from core.gates.scan.features import CROPS, Encoder, draw_anchors, scan_features, scan_seed
 from core.imaging.orienting import canonical
-from core.types import LabelMap, Volume
+from core.imaging.volumes import resample
+from core.types import Grid, LabelMap, Volume
 
 Rows = NDArray[np.float32]
+
+AIR_HU = -1000.0
 
 
 class Backbone(Protocol):
@@ -32,6 +35,18 @@ class Backbone(Protocol):
     def rows(self, volumes: Sequence[Volume], mask: LabelMap | None = None, crops: int = CROPS) -> Rows:
         """(crops, features) float32; (0, features) without an anchor."""
         ...
+
+
+class Pooling(Protocol):
+    """An encoder of cubes of 1 mm voxels (`core.engines.encoders.levels.CropEncoder` is one)."""
+
+    @property
+    def model_id(self) -> str: ...
+    @property
+    def checkpoint_sha256(self) -> str: ...
+    @property
+    def side(self) -> int: ...
+    def pooled(self, crop_hu: NDArray[np.floating[Any]]) -> Rows: ...
 
 
 class NnUNetBackbone:
@@ -74,13 +89,7 @@ class SliceBackbone:
         ]
 
     def _slices(self, volume: Volume, mask: LabelMap | None, crops: int) -> list[int]:
-        """Slices of random voxels of the mask; of the whole scan, evenly spread, without one."""
-        if mask is None:
-            return np.linspace(0, volume.grid.shape[2] - 1, crops + 2)[1:-1].round().astype(int).tolist()
-        points = mask.grid.to_mm(draw_anchors(mask.array > 0, crops, scan_seed([volume])).astype(float))
-        if not len(points):
-            return []
-        place = np.rint(volume.grid.to_index(points)[:, 2]).astype(int)
+        place = np.rint(_places(volume, mask, crops)[:, 2]).astype(int)
         return np.clip(place, 0, volume.grid.shape[2] - 1).tolist()
 
     def _features(self, image: NDArray[np.uint8]) -> Rows:
@@ -89,3 +98,48 @@ class SliceBackbone:
 
     def _none(self) -> Rows:
         return self._features(np.zeros((8, 8), np.uint8))
+
+
+class CropBackbone:
+    """A 3-D encoder of CT on cubes of 1 mm voxels around the anchor; of a timepoint's scans the CT is looked at."""
+
+    def __init__(self, encoder: Pooling) -> None:
+        self.encoder = encoder
+
+    @property
+    def name(self) -> str:
+        return f"{self.encoder.model_id}@{self.encoder.checkpoint_sha256[:12]}"
+
+    def rows(self, volumes: Sequence[Volume], mask: LabelMap | None = None, crops: int = CROPS) -> Rows:
+        scans = [volume for volume in volumes if volume.modality == "CT"]
+        if len(scans) != 1:
+            raise InputError(f"Expected one CT for a CT encoder, got {len(scans)}. Give the CT of one timepoint.")
+        volume = canonical(scans[0], "RAS")
+        found = [self.encoder.pooled(self._cube(volume, place)) for place in _places(volume, mask, crops)]
+        return np.stack(found) if found else np.zeros((0, self._width()), np.float32)
+
+    def _cube(self, volume: Volume, place: NDArray[np.float64]) -> Rows:
+        """The cube centred there, shifted to stay inside the scan; air where the scan is smaller."""
+        half = (self.encoder.side - 1) / 2
+        spacing, last = np.array(volume.grid.spacing_mm), np.array(volume.grid.shape) - 1.0
+        low = np.minimum(half / spacing, last / 2)
+        start = np.clip(place, low, last - low) - half / spacing
+        affine = volume.grid.affine.copy()
+        affine[:3, 3] = volume.grid.to_mm(start[None])[0]
+        affine[:3, :3] /= spacing
+        cube = Grid((self.encoder.side,) * 3, affine)
+        return np.asarray(resample(volume.array, volume.grid, cube, fill=AIR_HU), dtype=np.float32)
+
+    def _width(self) -> int:
+        return len(self.encoder.pooled(np.full((32,) * 3, AIR_HU, np.float32)))
+
+
+def _places(volume: Volume, mask: LabelMap | None, crops: int) -> NDArray[np.float64]:
+    """(crops, 3) random voxels of the mask in the volume's own; (0, 3) of an empty one; without one, places evenly
+    spread up the middle of the scan."""
+    if mask is None:
+        last = np.array(volume.grid.shape) - 1.0
+        up = np.linspace(0, last[2], crops + 2)[1:-1]
+        return np.column_stack([np.full(crops, last[0] / 2), np.full(crops, last[1] / 2), up])
+    anchors = draw_anchors(mask.array > 0, crops, scan_seed([volume])).astype(float)
+    return np.asarray(volume.grid.to_index(mask.grid.to_mm(anchors)))

@@ -77,6 +77,7 @@ def no_deep(rows: Sequence[Row], like: Reference | None = None) -> dict[str, NDA
         "anchor_shape": (1,),
         "dice": (),
         "slices": (1, 1),
+        "cubes": (1, 1),
     }
     if like is not None:
         shapes = {name: like.arrays[name].shape[1:] for name in shapes}

@@ -31,7 +31,7 @@ from core.gates.scan.combining import (
 )
 from core.gates.scan.detectors import TREES, Array, Labels
 from core.gates.scan.features import LOGIT_SCORES, TRAINING_CROPS
-from core.gates.scan.looks import PAIR_PARTS, parts_of
+from core.gates.scan.looks import PAIR_PARTS, parts, parts_of
 from core.gates.scan.rates import Draws, auroc, aurocs, fpr_at_tpr, interval
 from core.gates.scan.reference import IN_DISTRIBUTION, REAL, Reference
 from core.gates.scan.scan_gate import DETECTOR, nearest_looks
@@ -72,6 +72,7 @@ def methods(trees: int = TREES) -> tuple[Method, ...]:
     )
     return (
         Method(RFDEEP, SAW_OOD, ("rows",), forest("rows", TRAINING_CROPS, trees)),
+        Method("forest on ASTRA's encoder of the CT", SAW_OOD, ("cubes",), forest("cubes", None, trees)),
         Method("forest on the centre crop", SAW_OOD, ("centre",), forest("centre", None, trees)),
         Method("forest on intensity histograms", SAW_OOD, ("histogram",), forest("histogram", None, trees)),
         Method("forest on radiomics of the network's mask", SAW_OOD, ("anchor_shape",), shape),
@@ -86,6 +87,8 @@ def methods(trees: int = TREES) -> tuple[Method, ...]:
         Method("Mahalanobis + ReAct", ID_ONLY, ("rows",), mahalanobis("rows", react)),
         Method("Mahalanobis + ASH", ID_ONLY, ("rows",), mahalanobis("rows", ash)),
         Method("Mahalanobis, LiteMedSAM's encoder", ID_ONLY, ("slices",), mahalanobis("slices")),
+        Method("Mahalanobis, ASTRA's encoder of the CT", ID_ONLY, ("cubes",), mahalanobis("cubes")),
+        Method("nearest looks of the CT alone", ID_ONLY, parts("CT"), nearest_looks(parts("CT"))),
         Method("nearest neighbours (kNN)", ID_ONLY, ("rows",), simple(detectors.nearest_neighbours, "rows")),
         Method(IHF, ID_ONLY, ("histogram",), ihf),
         *logits,

@@ -45,7 +45,9 @@ def prepare_evaluate_scan_gate(_store: object, args: Mapping[str, Any], person: 
 
 
 def compute_evaluate_scan_gate(params: dict[str, Any], out_dir: Path, progress: Progress) -> dict[str, Any]:
-    """`core.gates.scan.evaluate` under the protocol "leave one kind out" on real scans, one method after the other."""
+    """`core.gates.scan.evaluate` under the protocol "leave one kind out" on real scans, one method after the other;
+    "left_out": those that nobody asked for.
+    """
     from core.gates.scan.evaluate import CONTROL, evaluate, methods
     from core.gates.scan.reference import read_reference
 
@@ -69,7 +71,8 @@ def compute_evaluate_scan_gate(params: dict[str, Any], out_dir: Path, progress: 
             for mean in means
         ]
     keep = ("sha256", "resamplings", "trees")
-    return {**{key: params[key] for key in keep}, "figures": nan_to_null(figures)}
+    left_out = [method.name for method in every if method not in chosen]
+    return {**{key: params[key] for key in keep}, "figures": nan_to_null(figures), "left_out": left_out}
 
 
 def record_evaluate_scan_gate(

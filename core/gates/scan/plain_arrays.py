@@ -28,12 +28,13 @@ def packed(arrays: Mapping[str, NDArray[Any]], provenance: Mapping[str, Any]) ->
 
 
 def unpacked(
-    path: Path, names: Sequence[str], sha256: str | None, what: str, recipe: str
+    path: Path, names: Sequence[str], sha256: str | None, what: str, recipe: str, may_lack: Sequence[str] = ()
 ) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
     """The arrays of these names and the provenance of what `packed` made.
 
     Args:
         sha256: of the very bytes that may be read; None: any. what, recipe: for the sentence about another file.
+        may_lack: those of the names that an older file may not have; they are then left out.
 
     Raises:
         ModelError: missing, damaged, another file than was asked for, or not such a file.
@@ -46,7 +47,8 @@ def unpacked(
                 "file, and load the page or start the job again."
             )
         with np.load(io.BytesIO(content), allow_pickle=False) as archive:
-            return {name: archive[name] for name in names}, json.loads(str(archive["provenance"]))
+            there = [name for name in names if name in archive or name not in may_lack]
+            return {name: archive[name] for name in there}, json.loads(str(archive["provenance"]))
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
         raise ModelError(
             f"{path.name}: expected {what}, got a file that cannot be read as such ({type(error).__name__}). Run "

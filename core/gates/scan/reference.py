@@ -23,7 +23,7 @@ REAL, PHANTOM = "real", "phantom"
 #: What a look is of.
 MODALITIES = ("CT", "PET", "MR")
 #: What a network made of a scan; nothing of it is needed to judge.
-DEEP = ("rows", "logits", "centre", "anchor_shape", "dice", "slices")
+DEEP = ("rows", "logits", "centre", "anchor_shape", "dice", "slices", "cubes")
 _FLOATS = ("CT", "PET", "MR", FIT, "histogram", "geometry", *DEEP, "crossfit")
 _TEXTS = ("kind", "domain", "group")
 ARRAYS = (*_FLOATS, *_TEXTS, "content", "levels")
@@ -37,8 +37,9 @@ class Reference:
         arrays: by the names of `ARRAYS`. "CT", "PET", "MR": (scans, features) float32 of `looks.look_at`; "fit":
             (scans, 3); "histogram", "geometry", "rows" (with crops), "logits", "centre", "anchor_shape": what the
             baselines see, NaN where it was not computed; "slices": (scans, slices, features) of LiteMedSAM's encoder,
-            CT beside PET; "dice" of the network's mask with the truth; "crossfit": the gate's score when
-            the patient was held out, NaN for what it does not judge. "kind": "in distribution" or the shift's name;
+            CT beside PET; "cubes": (scans, cubes, features) of ASTRA's encoder around the tumour on the CT; "dice" of
+            the network's mask with the truth; "crossfit": the gate's score when the patient was held out, NaN for what
+            it does not judge. "kind": "in distribution" or the shift's name;
             "domain": "real" or "phantom"; "group": the patient; "content": of the scan's voxels, hex digits, one text.
             "levels": (levels,) how many features each level of "rows" has.
         provenance: what, how many, by which command.
@@ -99,4 +100,6 @@ def read_reference(path: Path, sha256: str | None = None) -> Reference:
     Raises:
         ModelError: missing, damaged, another file than was asked for, or not such a file.
     """
-    return Reference(*unpacked(path, ARRAYS, sha256, "the scan gate's reference", "weights/recipes/scan_gate"))
+    arrays, facts = unpacked(path, ARRAYS, sha256, "the scan gate's reference", "weights/recipes/scan_gate", DEEP)
+    blank = np.full((len(arrays["kind"]), 1, 1), np.nan, np.float32)
+    return Reference({**dict.fromkeys(DEEP, blank), **arrays}, facts)

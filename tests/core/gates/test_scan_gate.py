@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 
 import numpy as np
@@ -185,6 +186,18 @@ def test_the_reference_survives_its_file_and_a_pickled_one_is_refused(reference,
     old = replace(reference, provenance={**reference.provenance, "looks_version": 0})
     with pytest.raises(ModelError, match="version 0"):
         ScanGate(old)
+
+
+def test_a_reference_fitted_before_an_encoder_was_there_is_read_and_lacks_only_its_features(reference, tmp_path):
+    older = {name: array for name, array in reference.arrays.items() if name not in ("cubes", "slices")}
+    np.savez(tmp_path / "older.npz", **older, provenance=json.dumps(dict(reference.provenance)))
+    back = read_reference(tmp_path / "older.npz")
+    assert not back.has("cubes").any()
+    assert np.array_equal(ScanGate(back).held_out(back), reference.crossfit, equal_nan=True)
+    del older["CT"]
+    np.savez(tmp_path / "older.npz", **older, provenance="{}")
+    with pytest.raises(ModelError, match="cannot be read"):
+        read_reference(tmp_path / "older.npz")
 
 
 def test_a_look_falls_into_its_parts():

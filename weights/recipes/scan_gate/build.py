@@ -2,7 +2,8 @@
 
 `python -m weights.recipes.scan_gate.build --sts DIR --shared DIR`. Needs no network: about ten minutes of one core.
 `--deep FILE` takes RF-Deep's features of the same scans in, and `--slices FOLDER` makes LiteMedSAM's (ten minutes
-more; kept in the folder), for the table that compares the detectors. Writes reference.npz to weights/scan_gate_sts and
+more; kept in the folder), and `--cubes FOLDER` ASTRA's of the CT (half an hour more; likewise), for the table that
+compares the detectors. Writes reference.npz to weights/scan_gate_sts and
 prints the manifest's lines.
 """
 
@@ -13,14 +14,16 @@ import hashlib
 import json
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from core.engines.encoders.astra import load_astra
 from core.engines.prompt.medsam import load_prompt_segmenter
-from core.gates.scan.backbones import SliceBackbone
+from core.gates.scan.backbones import Backbone, CropBackbone, SliceBackbone
 from core.gates.scan.building import Row, assemble, empty, no_deep, row_of
 from core.gates.scan.card import Card
 from core.gates.scan.features import scan_seed
@@ -30,12 +33,14 @@ from core.gates.scan.rfdeep import read_features
 from core.gates.scan.scan_gate import MODEL_ID
 from core.gates.scan.shifts import CT_AS_MR, MR_CORRUPTIONS, OTHER_BODY_AS_MR
 from core.imaging.volumes import read_volume
-from core.types import Volume
-from weights.recipes.rfdeep.build import PER_KIND, SOURCES, cases
+from core.types import LabelMap, Volume
+from weights.recipes.rfdeep.build import PER_KIND, SOURCES, Case, cases
 
 SEED = 20261128
 #: Of each scan that LiteMedSAM's encoder looks at, evenly spread.
 SLICES = 2
+#: Of each CT that ASTRA's encoder looks at: around the tumour that somebody drew, up the middle where nobody did.
+CUBES = 2
 CT_AS_MR_SCANS = 8
 DEEP_FACTS = ("network", "checkpoint_sha256", "features_version")
 
@@ -85,22 +90,55 @@ def deep_features(path: Path | None, rows: Sequence[Row]) -> dict[str, NDArray[A
     return out
 
 
-def slices_of(backbone: SliceBackbone, volumes: Sequence[Volume], kept: Path) -> NDArray[np.float32]:
-    """(slices, features) of LiteMedSAM's encoder, CT beside PET; from the folder where they were computed before."""
-    place = kept / f"{backbone.name}-{scan_seed(volumes):016x}.npy".replace("@", "-")
-    if place.is_file():
-        return np.asarray(np.load(place, allow_pickle=False))
-    found = np.concatenate([backbone.rows([volume], crops=SLICES) for volume in volumes], axis=1)
-    np.save(place, found)
+@dataclass(frozen=True)
+class Looker:
+    """An encoder whose features of the scans are asked for, and kept in a folder for the next time.
+
+    Args:
+        array: its name in the reference.
+        apart: one scan after the other, their features beside each other.
+        anchored: around the tumour that somebody drew.
+    """
+
+    array: str
+    backbone: Backbone
+    kept: Path
+    crops: int
+    apart: bool = False
+    anchored: bool = False
+
+    def look(self, case: Case) -> NDArray[np.float32]:
+        """(crops, features); from the folder where they were computed before."""
+        place = self.kept / f"{self.backbone.name}-{scan_seed(case.volumes):016x}.npy".replace("@", "-")
+        if place.is_file():
+            return np.asarray(np.load(place, allow_pickle=False))
+        mask = None
+        if self.anchored and case.truth is not None:
+            mask = LabelMap(case.truth.astype(np.uint8), case.volumes[0].grid)
+        asked = [[volume] for volume in case.volumes] if self.apart else [list(case.volumes)]
+        found = np.concatenate([self.backbone.rows(one, mask, self.crops) for one in asked], axis=1)
+        np.save(place, found)
+        return found
+
+
+def lookers(slices: Path | None, cubes: Path | None) -> list[Looker]:
+    """The encoders that were asked for."""
+    found = []
+    if slices is not None:
+        found.append(Looker("slices", SliceBackbone(load_prompt_segmenter()), slices, SLICES, apart=True))
+    if cubes is not None:
+        found.append(Looker("cubes", CropBackbone(load_astra()), cubes, CUBES, anchored=True))
+    for one in found:
+        one.kept.mkdir(parents=True, exist_ok=True)
     return found
 
 
-def add_slices(deep: dict[str, NDArray[Any]], rows: Sequence[Row], found: dict[int, NDArray[np.float32]]) -> None:
-    """LiteMedSAM's features into the arrays, by the place of the scan; NaN for the others."""
+def put_in(arrays: dict[str, NDArray[Any]], rows: Sequence[Row], name: str, found: dict[int, NDArray[Any]]) -> None:
+    """An encoder's features into the arrays, by the place of the scan; NaN for the others."""
     if found:
-        deep["slices"] = empty(rows, next(iter(found.values())).shape)
+        arrays[name] = empty(rows, next(iter(found.values())).shape)
         for n, features in found.items():
-            deep["slices"][n] = features
+            arrays[name][n] = features
 
 
 def main() -> None:
@@ -111,18 +149,17 @@ def main() -> None:
     parser.add_argument("--per-kind", type=int, nargs=2, default=PER_KIND, metavar=("REAL", "PHANTOMS"))
     parser.add_argument("--deep", type=Path, help="RF-Deep's features of the same scans (reference.npz)")
     parser.add_argument("--slices", type=Path, help="a folder to keep LiteMedSAM's features in")
+    parser.add_argument("--cubes", type=Path, help="a folder to keep ASTRA's features in")
     parser.add_argument("--to", type=Path, default=Path("weights/scan_gate_sts"))
     arguments = parser.parse_args()
     shared = arguments.shared / "data" if (arguments.shared / "data").is_dir() else arguments.shared
     rows = list(mr_rows(arguments.sts, shared))
     print(len(rows), "MR", flush=True)
-    backbone, slices = None, {}
-    if arguments.slices is not None:
-        arguments.slices.mkdir(parents=True, exist_ok=True)
-        backbone = SliceBackbone(load_prompt_segmenter())
+    asked = lookers(arguments.slices, arguments.cubes)
+    seen: dict[str, dict[int, NDArray[Any]]] = {one.array: {} for one in asked}
     for case in cases(arguments.sts, arguments.shared, arguments.phantoms, arguments.per_kind):
-        if backbone is not None and case.domain != PHANTOM:
-            slices[len(rows)] = slices_of(backbone, case.volumes, arguments.slices)
+        for one in asked if case.domain != PHANTOM else []:
+            seen[one.array][len(rows)] = one.look(case)
         rows.append(row_of(case.kind, case.domain, case.group, case.volumes))
         print(f"{len(rows):4d} {case.kind:28s} {case.group}", flush=True)
     counts = Counter((row.case[1], row.case[0]) for row in rows)
@@ -134,7 +171,8 @@ def main() -> None:
         "deep": None
         if deep is None
         else {key: deep[key] for key in ("network", "checkpoint_sha256", "features_version")},
-        "slices": None if backbone is None else backbone.name,
+        **{name: None for name in ("slices", "cubes")},
+        **{one.array: one.backbone.name for one in asked},
         "scans": {domain: {k: n for (d, k), n in counts.items() if d == domain} for domain in (REAL, PHANTOM)},
         "command": f"python -m weights.recipes.scan_gate.build --phantoms {arguments.phantoms} "
         f"--per-kind {' '.join(map(str, arguments.per_kind))}",
@@ -142,7 +180,8 @@ def main() -> None:
     }
     levels = (16, 16, 32, 64, 128) if deep is None or deep["network"] == "sts-ctpet-small" else (24, 24, 48, 96, 192)
     features = deep_features(arguments.deep, rows)
-    add_slices(features, rows, slices)
+    for name, found in seen.items():
+        put_in(features, rows, name, found)
     reference = assemble(rows, features, levels, facts)
     content = reference.to_bytes()
     arguments.to.mkdir(parents=True, exist_ok=True)
