@@ -43,9 +43,8 @@ def test_the_levels_of_an_inflated_resnet_halve_the_places_and_double_the_channe
         levels = network(torch.rand(1, 1, 64, 64, 32))
     assert [level.shape[1] for level in levels] == [64, 256, 512, 1024, 2048]
     # (z, x, y): the first convolution leaves the slices and halves the plane.
-    assert [tuple(level.shape[2:]) for level in levels] == [
-        (32, 32, 32), (16, 16, 16), (8, 8, 8), (4, 4, 4), (2, 2, 2)
-    ]  # fmt: skip
+    places = [tuple(level.shape[2:]) for level in levels]
+    assert places == [(side, side, side) for side in (32, 16, 8, 4, 2)]
     assert sum(BLOCKS) == 50
 
 
