@@ -13,8 +13,9 @@ from core.gates.scan.anchoring import content_of
 from core.gates.scan.detectors import HU_EDGES, SUV_EDGES, geometry, histogram
 from core.gates.scan.looks import FIT, fit_features, look_at, widths
 from core.gates.scan.one_body import one_body
-from core.gates.scan.reference import IN_DISTRIBUTION, REAL, Reference
+from core.gates.scan.reference import IN_DISTRIBUTION, REAL, SEEN, Reference
 from core.gates.scan.scan_gate import ScanGate
+from core.gates.scan.seeing import FEATURES, SLICES, slices_of
 from core.types import Volume
 
 HISTOGRAM = len(HU_EDGES) + len(SUV_EDGES) - 2
@@ -36,6 +37,8 @@ def row_of(kind: str, domain: str, group: str, volumes: Sequence[Volume]) -> Row
         arrays[FIT] = fit_features(one_body(volumes[0], volumes[1]))
         arrays["histogram"] = histogram(volumes)
         arrays["geometry"] = np.concatenate([geometry(volumes[:1]), geometry(volumes[1:])])
+    if [volume.modality for volume in volumes] == ["MR"] and domain == REAL:
+        arrays[SEEN] = slices_of(volumes[0])
     content = " ".join(map(content_of, volumes)) if kind == IN_DISTRIBUTION else ""
     return Row((kind, REAL if domain == "other" else domain, group), content, arrays)
 
@@ -53,8 +56,9 @@ def assemble(
 ) -> Reference:
     """The rows stacked, and with `crossfit` the gate's own scores, patients held out."""
     arrays: dict[str, NDArray[Any]] = dict(deep)
-    for name, width in {**widths(), "histogram": HISTOGRAM, "geometry": 12}.items():
-        blank = np.full(width, np.nan, np.float32)
+    shapes = {name: (width,) for name, width in {**widths(), "histogram": HISTOGRAM, "geometry": 12}.items()}
+    for name, shape in {**shapes, SEEN: (SLICES, FEATURES)}.items():
+        blank = np.full(shape, np.nan, np.float32)
         arrays[name] = np.stack([row.arrays.get(name, blank) for row in rows])
     kind, domain, group = (np.array(column) for column in zip(*(row.case for row in rows), strict=True))
     arrays |= {"kind": kind, "domain": domain, "group": group, "content": np.array([row.content for row in rows])}

@@ -32,9 +32,10 @@ from core.gates.scan.combining import (
 from core.gates.scan.detectors import TREES, Array, Labels
 from core.gates.scan.features import LOGIT_SCORES, TRAINING_CROPS
 from core.gates.scan.looks import PAIR_PARTS, parts, parts_of
+from core.gates.scan.nearest import nearest_looks
 from core.gates.scan.rates import Draws, auroc, aurocs, fpr_at_tpr, interval
 from core.gates.scan.reference import IN_DISTRIBUTION, REAL, Reference
-from core.gates.scan.scan_gate import DETECTOR, nearest_looks
+from core.gates.scan.scan_gate import DETECTOR
 
 FOLDS = 4
 BOOTSTRAPS = 1000

@@ -24,7 +24,11 @@ REAL, PHANTOM = "real", "phantom"
 MODALITIES = ("CT", "PET", "MR")
 #: What a network made of a scan; nothing of it is needed to judge.
 DEEP = ("rows", "logits", "centre", "anchor_shape", "dice", "slices", "cubes")
-_FLOATS = ("CT", "PET", "MR", FIT, "histogram", "geometry", *DEEP, "crossfit")
+#: What LiteMedSAM's encoder sees of an MR; a reference that was fitted before it was asked has none.
+SEEN = "MR seen"
+_FLOATS = ("CT", "PET", "MR", FIT, SEEN, "histogram", "geometry", *DEEP, "crossfit")
+#: A reference that was fitted before these were thought of lacks them, and judges without them.
+LATER = (*DEEP, SEEN)
 _TEXTS = ("kind", "domain", "group")
 ARRAYS = (*_FLOATS, *_TEXTS, "content", "levels")
 
@@ -34,14 +38,14 @@ class Reference:
     """Reference scans.
 
     Args:
-        arrays: by the names of `ARRAYS`. "CT", "PET", "MR": (scans, features) float32 of `looks.look_at`; "fit":
-            (scans, 3); "histogram", "geometry", "rows" (with crops), "logits", "centre", "anchor_shape": what the
-            baselines see, NaN where it was not computed; "slices": (scans, slices, features) of LiteMedSAM's encoder,
-            CT beside PET; "cubes": (scans, cubes, features) of ASTRA's encoder around the tumour on the CT; "dice" of
-            the network's mask with the truth; "crossfit": the gate's score when the patient was held out, NaN for what
-            it does not judge. "kind": "in distribution" or the shift's name;
-            "domain": "real" or "phantom"; "group": the patient; "content": of the scan's voxels, hex digits, one text.
-            "levels": (levels,) how many features each level of "rows" has.
+        arrays: by the names of `ARRAYS`. "CT", "PET", "MR": (scans, features) float32 of `looks.look_at`; "MR seen":
+            (scans, slices, features) of `seeing.slices_of`; "fit": (scans, 3); "histogram", "geometry", "rows" (with
+            crops), "logits", "centre", "anchor_shape": what the baselines see, NaN where it was not computed;
+            "slices": (scans, slices, features) of LiteMedSAM's encoder, CT beside PET; "cubes": (scans, cubes,
+            features) of ASTRA's encoder around the tumour on the CT; "dice" of the network's mask with the truth;
+            "crossfit": the gate's score when the patient was held out, NaN for what it does not judge. "kind": "in
+            distribution" or the shift's name; "domain": "real" or "phantom"; "group": the patient; "content": of the
+            scan's voxels, hex digits, one text. "levels": (levels,) how many features each level of "rows" has.
         provenance: what, how many, by which command.
     """
 
@@ -100,6 +104,6 @@ def read_reference(path: Path, sha256: str | None = None) -> Reference:
     Raises:
         ModelError: missing, damaged, another file than was asked for, or not such a file.
     """
-    arrays, facts = unpacked(path, ARRAYS, sha256, "the scan gate's reference", "weights/recipes/scan_gate", DEEP)
+    arrays, facts = unpacked(path, ARRAYS, sha256, "the scan gate's reference", "weights/recipes/scan_gate", LATER)
     blank = np.full((len(arrays["kind"]), 1, 1), np.nan, np.float32)
-    return Reference({**dict.fromkeys(DEEP, blank), **arrays}, facts)
+    return Reference({**dict.fromkeys(LATER, blank), **arrays}, facts)

@@ -2,9 +2,10 @@
 
 The detector in force compares plain looks (`core.gates.scan.looks`) part by part with the nearest reference scan of
 another patient, and takes the part that is oddest. It saw no shifted scan, needs no network, and serves CT with PET, or
-either or MR alone. It was chosen under "leave one kind out" (`gate scan evaluate`), where it is better than RF-Deep
-(`core.gates.scan.rfdeep`). Beside the score stand direct checks: how CT and PET fit, and what the scans say of
-themselves against what the reference has (`core.gates.scan.card`).
+either or MR alone; of MR, of which looks tell least, LiteMedSAM's encoder is asked too (`core.gates.scan.seeing`). It
+was chosen under "leave one kind out" (`gate scan evaluate`), where it is better than RF-Deep. Beside the score stand
+direct checks: how CT and PET fit, and what the scans say of themselves against the reference's card
+(`core.gates.scan.card`).
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from __future__ import annotations
 import functools
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -21,12 +22,13 @@ from numpy.typing import NDArray
 from core.errors import JobCancelled, ModelError, TwinReviewError
 from core.gates.scan.anchoring import around, content_of
 from core.gates.scan.card import Card, metadata_doubts
-from core.gates.scan.combining import Fit, Score, Table, pass_threshold
-from core.gates.scan.detectors import Array, Labels
+from core.gates.scan.combining import pass_threshold
 from core.gates.scan.looks import FIT, LOOKS_VERSION, fit_features, look_at, parts_of
+from core.gates.scan.nearest import NearestLooks
 from core.gates.scan.one_body import ScansMatch, compare_pair, match_of
-from core.gates.scan.reference import MODALITIES, PHANTOM, REAL, Reference, read_reference
+from core.gates.scan.reference import MODALITIES, PHANTOM, REAL, SEEN, Reference, read_reference
 from core.gates.scan.result import IN_DISTRIBUTION, NO_ANCHOR, ScanGateResult, unjudged
+from core.gates.scan.seeing import KnownSlices, encoder_name, slices_of
 from core.remembered.vocabulary import DOUBTFUL, OUT_OF_DISTRIBUTION
 from core.types import LabelMap, Progress, Volume, no_progress
 
@@ -40,84 +42,6 @@ DETECTOR = "nearest look, oddest part"
 LEAST_PATIENTS = 12
 _SEEN_WORDS = " These very scans are in the reference, so they were compared with other patients' alone."
 _PART_WORDS = {"values": "grey values", "steps": "roughness and sharpness", "sizes": "size of the body and its parts"}
-
-
-@dataclass(frozen=True, eq=False)
-class NearestLooks:
-    """Reference looks of some parts; distances are counted in the mean of those among the references themselves.
-
-    Args:
-        rows: part -> (references, features).
-        groups: (references,) their patients.
-    """
-
-    rows: Mapping[str, Array]
-    groups: NDArray[np.str_]
-
-    def among_themselves(self, part: str) -> float:
-        """Mean of how far each reference lies from those of other patients."""
-        rows = self.rows[part]
-        own = self.groups[:, None] == self.groups[None]
-        if _whitened(part):
-            near = np.array([_away(rows[n : n + 1], rows[~own[n]])[0] for n in range(len(rows))])
-        else:
-            near = np.where(own, np.inf, _distances(rows, rows)).min(axis=1)
-        return max(float(near.mean()), 1e-6)
-
-    def without(self, scans: NDArray[np.bool_]) -> NearestLooks:
-        return NearestLooks({name: rows[~scans] for name, rows in self.rows.items()}, self.groups[~scans])
-
-    def parts(self, asked: Mapping[str, NDArray[Any]]) -> dict[str, Array]:
-        """Part -> (asked,) how far from the references, in the mean distance of these from each other."""
-        found = {}
-        for part, rows in self.rows.items():
-            away = _away(asked[part], rows) if _whitened(part) else _distances(asked[part], rows).min(axis=1)
-            found[part] = away / self.among_themselves(part)
-        return found
-
-    def nearest(self, asked: Mapping[str, NDArray[Any]]) -> str:
-        """The patient nearest to the first asked scan, each part counted by its mean distance among references."""
-        total = sum(
-            _distances(asked[part][:1], rows)[0] / self.among_themselves(part) for part, rows in self.rows.items()
-        )
-        return str(self.groups[int(np.argmin(total))])
-
-    def held_out(self) -> Array:
-        """(references,) the largest over the parts, of each with its patient left out."""
-        out = np.full(len(self.groups), np.nan)
-        for n, group in enumerate(self.groups):
-            others = self.without(self.groups == group)
-            found = others.parts({part: rows[n : n + 1] for part, rows in self.rows.items()})
-            out[n] = max(float(values[0]) for values in found.values())
-        return out
-
-
-def _whitened(part: str) -> bool:
-    """Sizes are few, hang together and vary between people: Mahalanobis. Shares are compared with the nearest."""
-    return part.endswith("sizes")
-
-
-def _distances(asked: Array, rows: Array) -> Array:
-    """(asked, references) Euclidean."""
-    return np.asarray(np.sqrt(((asked[:, None].astype(np.float64) - rows[None]) ** 2).sum(axis=-1)))
-
-
-def _away(asked: Array, rows: Array) -> Array:
-    """(asked,) Mahalanobis distance from the mean of the rows; a thousandth of the variance keeps it from nothing."""
-    mean, covariance = rows.mean(axis=0), np.atleast_2d(np.cov(rows, rowvar=False))
-    covariance = covariance + 1e-3 * np.trace(covariance) / len(covariance) * np.eye(len(covariance)) + 1e-9
-    centred = asked.astype(np.float64) - mean
-    return np.asarray(np.sqrt(np.maximum(np.einsum("ij,jk,ik->i", centred, np.linalg.inv(covariance), centred), 0)))
-
-
-def nearest_looks(names: Sequence[str]) -> Fit:
-    """The detector in force, as `core.gates.scan.evaluate` compares it."""
-
-    def fit(table: Table, ood: Labels, groups: NDArray[np.str_]) -> Score:
-        known = NearestLooks({name: np.asarray(table[name])[~ood] for name in names}, groups[~ood])
-        return lambda other: np.max(list(known.parts({name: np.asarray(other[name]) for name in names}).values()), 0)
-
-    return fit
 
 
 def squashed(odd: float, threshold: float) -> float:
@@ -167,7 +91,26 @@ class ScanGate:
                 continue
             found = used.parts({name: looks[name][n : n + 1] for name in names})
             out[n] = squashed(max(float(v[0]) for v in found.values()), self.threshold(names, domain))
+            asked = other.arrays[SEEN][n]
+            if self.sees(domain) and np.isfinite(asked).all():
+                out[n] = max(out[n], self._seen(asked, domain, str(other.group[n]))[0])
         return out
+
+    @functools.lru_cache(maxsize=4)  # noqa: B019
+    def known_slices(self, domain: str) -> KnownSlices:
+        """What the encoder sees of the in-distribution MR of a domain."""
+        chosen = ~self.reference.ood & (self.reference.domain == domain) & self.reference.has(SEEN)
+        return KnownSlices(self.reference.arrays[SEEN][chosen], self.reference.group[chosen])
+
+    def sees(self, domain: str) -> bool:
+        """Whether the encoder has seen enough reference patients to say anything."""
+        return len(np.unique(self.known_slices(domain).groups)) >= LEAST_PATIENTS
+
+    def _seen(self, asked: NDArray[np.float32], domain: str, own: str | None) -> tuple[float, KnownSlices]:
+        """The score of an MR's slices, and the reference scans it was compared with."""
+        known = self.known_slices(domain)
+        used = known if own is None else known.without(known.groups == own)
+        return squashed(float(used.away(asked[None])[0]), pass_threshold(known.held_out())), used
 
     @functools.lru_cache(maxsize=32)  # noqa: B019 - a gate lives as long as the process
     def known(self, names: tuple[str, ...], domain: str) -> NearestLooks:
@@ -226,13 +169,38 @@ class ScanGate:
     def _score(
         self, seen: Sequence[Volume], match: ScansMatch | None, domain: str, whole: Sequence[Volume]
     ) -> ScanGateResult:
-        best: ScanGateResult | None = None
-        for chosen in combinations(seen):
-            one = self._score_one(chosen, match, domain, whole)
-            if best is None or _badness(one) > _badness(best):
-                best = one
-        assert best is not None
-        return best
+        sets = combinations(seen)
+        found = [self._score_one(chosen, match, domain, whole) for chosen in sets]
+        alone = [chosen[0] for chosen in sets if [volume.modality for volume in chosen] == ["MR"]]
+        found += [self._score_seen(volume, domain, whole) for volume in alone if self.sees(domain)]
+        return max(found, key=_badness)
+
+    def _score_seen(self, volume: Volume, domain: str, whole: Sequence[Volume]) -> ScanGateResult:
+        """What LiteMedSAM's encoder says of an MR."""
+        made_by = self.reference.provenance.get("seen_by")
+        try:
+            name, asked = encoder_name(), slices_of(volume)
+        except ModelError as error:
+            return unjudged(f"The MR was not looked at by an image encoder: {error}", self.model_id, "not-judged")
+        if made_by != name:
+            words = f"The reference MR were seen by the encoder {made_by}; here is {name}. Fit the reference again."
+            return unjudged(words, self.model_id, "not-judged")
+        own = self.own_group(whole)
+        score, used = self._seen(asked, domain, own)
+        state = OUT_OF_DISTRIBUTION if score > self.reference.threshold else IN_DISTRIBUTION
+        patients = len(np.unique(self.known_slices(domain).groups))
+        return ScanGateResult(
+            state,
+            score,
+            _words({SEEN: score}, self.reference.threshold, patients, "MR", domain, own is not None),
+            patients,
+            self.model_id,
+            LOOKS_VERSION,
+            parts={SEEN: round(score / max(1 - score, 1e-6), 3)},
+            nearest=used.nearest(asked),
+            held_out=own is not None,
+            kinds=("appearance",) if state == OUT_OF_DISTRIBUTION else (),
+        )
 
     def _score_one(
         self, chosen: Sequence[Volume], match: ScansMatch | None, domain: str, whole: Sequence[Volume]
@@ -305,6 +273,8 @@ def _words(found: Mapping[str, float], threshold: float, patients: int, what: st
 def _part_words(name: str) -> str:
     if name == FIT:
         return "how CT and PET fit each other"
+    if name == SEEN:
+        return "what an image encoder sees of the MR"
     modality, part = name.split()
     return f"the {modality}'s {_PART_WORDS[part]}"
 

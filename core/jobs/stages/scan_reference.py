@@ -21,6 +21,7 @@ from core.gates.scan.card import Card
 from core.gates.scan.looks import LOOKS_VERSION
 from core.gates.scan.reference import ARRAYS, IN_DISTRIBUTION, PHANTOM, REAL, Reference
 from core.gates.scan.scan_gate import MODEL_ID, ScanGate, combinations, load_scan_gate
+from core.gates.scan.seeing import encoder_name
 from core.gates.scan.shifts import CORRUPTIONS
 from core.jobs.jobs import JobKind
 from core.jobs.stages.common import StageStore, describe, read_scan
@@ -163,7 +164,7 @@ def _provenance(usual: Sequence[Volume], shipped: Reference, params: Mapping[str
     card = Card.of(usual)
     if params["with_shipped"] or not usual:
         card = Card.from_json(shipped.provenance["card"]).with_more(card)
-    return {"looks_version": LOOKS_VERSION, "card": card.to_json(), "own": own, "seed": SEED}
+    return {"looks_version": LOOKS_VERSION, "seen_by": encoder_name(), "card": card.to_json(), "own": own, "seed": SEED}
 
 
 def compared(now: ScanGate, candidate: Reference, own: Reference) -> list[dict[str, Any]]:

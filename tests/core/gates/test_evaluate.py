@@ -24,7 +24,7 @@ def reference_of(apart=3.0, patients=16, width=6, seed=0):
             rows[n, :, 0 if kind.endswith("A") else 1] += apart
     nothing = np.full((len(kinds), 1), np.nan, np.float32)
     arrays = {name: np.full((len(kinds), 200), np.nan, np.float32) for name in ("CT", "PET", "MR")} | {
-        **{name: nothing for name in ("fit", "logits", "geometry", "anchor_shape", "slices", "cubes")},
+        **{name: nothing for name in ("fit", "logits", "geometry", "anchor_shape", "slices", "cubes", "MR seen")},
         "rows": rows,
         "centre": rows[:, 0],
         "histogram": np.abs(rows[:, 0]),

@@ -31,6 +31,7 @@ from core.gates.scan.looks import LOOKS_VERSION
 from core.gates.scan.reference import IN_DISTRIBUTION, PHANTOM, REAL
 from core.gates.scan.rfdeep import read_features
 from core.gates.scan.scan_gate import MODEL_ID
+from core.gates.scan.seeing import encoder_name
 from core.gates.scan.shifts import CT_AS_MR, MR_CORRUPTIONS, OTHER_BODY_AS_MR
 from core.imaging.volumes import read_volume
 from core.types import LabelMap, Volume
@@ -167,6 +168,7 @@ def main() -> None:
     facts = {
         "model_id": MODEL_ID,
         "looks_version": LOOKS_VERSION,
+        "seen_by": encoder_name(),
         "card": card_of(arguments.sts).to_json(),
         "deep": None
         if deep is None
