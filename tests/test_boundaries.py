@@ -22,7 +22,11 @@ ROOT = Path(__file__).resolve().parents[1]
 ROOMS = ("commands", "core", "pages", "store", "weights")
 
 #: Networks are classes of torch, so their modules need it as they are imported; engines import them late.
-TORCH_AT_IMPORT = {"core.engines.prompt.litemedsam_net"}
+TORCH_AT_IMPORT = {
+    "core.engines.encoders.astra",
+    "core.engines.encoders.swin_unetr",
+    "core.engines.prompt.litemedsam_net",
+}
 
 #: The two doors are files and no packages, which import-linter does not read: what each may import of ours, and may not
 #: import of others.

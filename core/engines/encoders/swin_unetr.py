@@ -2,6 +2,8 @@
 
 What is read is a checkpoint of MONAI's `SwinUNETR`, as its published ones of CT are: the decoder is left aside.
 Tang 2022, arXiv 2111.14791.
+
+This module imports torch; import it late.
 """
 
 from __future__ import annotations
