@@ -137,7 +137,10 @@ def lookers(slices: Path | None, cubes: Path | None) -> list[Looker]:
 def put_in(arrays: dict[str, NDArray[Any]], rows: Sequence[Row], name: str, found: dict[int, NDArray[Any]]) -> None:
     """An encoder's features into the arrays, by the place of the scan; NaN for the others."""
     if found:
-        arrays[name] = empty(rows, next(iter(found.values())).shape)
+        # Half precision: they are many, and nothing that judges rests on them.
+        arrays[name] = empty(rows, next(iter(found.values())).shape).astype(
+            np.float16 if name == "cubes" else np.float32
+        )
         for n, features in found.items():
             arrays[name][n] = features
 
