@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from core.gates.scan.building import crossfitted
 from core.gates.scan.evaluate import (
     BOOTSTRAPS,
     CONTROL,
@@ -28,7 +29,7 @@ from core.gates.scan.evaluate import (
     methods,
     risk_coverage,
 )
-from core.gates.scan.reference import PHANTOM, REAL, Reference
+from core.gates.scan.reference import IN_DISTRIBUTION, PHANTOM, REAL, SEEN, Reference
 from core.types import Progress, no_progress
 
 #: A stroke in a cell of a Markdown table.
@@ -61,6 +62,7 @@ def report(
         "means": [asdict(mean) for mean in sorted(means, key=lambda mean: mean.auroc)],
         "kinds": [asdict(figure) for figure in figures if figure.protocol == LEAVE_OUT],
         "caught": caught(reference),
+        "caught by looks alone": caught(without_encoder(reference)),
         "in distribution against itself": {IN_FORCE: itself(force, reference)},
         "metadata holdout": [
             found
@@ -83,6 +85,14 @@ def caught(reference: Reference) -> dict[str, dict[str, str]]:
     return out
 
 
+def without_encoder(reference: Reference) -> Reference:
+    """Its MR as if no image encoder had seen them, with the gate's scores by their looks alone; nothing but MR."""
+    mr = reference.has(SEEN)
+    blank = np.full((int(mr.sum()), 1, 1), np.nan, np.float32)
+    arrays = {name: array if name == "levels" else array[mr] for name, array in reference.arrays.items()}
+    return crossfitted(Reference({**arrays, SEEN: blank}, reference.provenance))
+
+
 def as_markdown(found: Mapping[str, Any]) -> str:
     """Tables for people: means, worst first, by domain and protocol; then the oddest and the tamest kinds."""
     lines: list[str] = []
@@ -101,8 +111,15 @@ def as_markdown(found: Mapping[str, Any]) -> str:
                     f"| {m['group']} | {m['method'].replace('|', BAR)} | {m['kinds']} | {m['auroc']:.3f}{sure} | "
                     f"{m['near_auroc']:.3f} | {m['fpr95']:.3f} | {' | '.join(over)} |"
                 )
-    lines += ["\nCaught by the gate in force, patients held out\n", "| scans | kind | caught |", "| --- | --- | --- |"]
-    lines += [f"| {domain} | {kind} | {n} |" for domain, kinds in found["caught"].items() for kind, n in kinds.items()]
+    head = "| scans | kind | caught | by plain looks alone, where an encoder looks too |"
+    lines += ["\nCaught by the gate in force, patients held out\n", head, "| --- | --- | --- | --- |"]
+    alone = found["caught by looks alone"]
+    lines += [
+        f"| {domain} | {kind} | {n} | {alone.get(domain, {}).get(kind, '')} |"
+        for domain, kinds in found["caught"].items()
+        for kind, n in kinds.items()
+        if kind != IN_DISTRIBUTION
+    ]
     return "\n".join([*lines, *_kinds(found), *_controls(found)])
 
 

@@ -14,6 +14,7 @@ from core.gates.scan.building import assemble, no_deep, row_of
 from core.gates.scan.card import Card
 from core.gates.scan.looks import LOOKS_VERSION
 from core.gates.scan.reference import IN_DISTRIBUTION, REAL, SEEN, Reference
+from core.gates.scan.reporting import caught, without_encoder
 from core.gates.scan.scan_gate import ScanGate
 from core.gates.scan.seeing import FEATURES, SLICES, KnownSlices, slices_of
 from tests.core.gates.test_scan_gate import limb
@@ -111,6 +112,11 @@ def test_a_reference_of_before_judges_by_looks_alone(reference):
     older = Reference({**reference.arrays, SEEN: np.full((15, 1, 1), np.nan, np.float32)}, reference.provenance)
     assert not ScanGate(older).sees(REAL)
     assert ScanGate(older).score_scan([marked(limb(50, "MR"))]).state == "in distribution"
+
+
+def test_the_report_tells_what_looks_alone_would_have_caught(reference):
+    assert caught(reference)["real"] == {"in distribution": "0 of 14", "marked": "1 of 1"}
+    assert caught(without_encoder(reference))["real"] == {"in distribution": "0 of 14", "marked": "0 of 1"}
 
 
 def test_litemedsam_sees_two_slices_of_any_mr_as_so_many_features():
