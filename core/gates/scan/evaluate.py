@@ -73,7 +73,7 @@ def methods(trees: int = TREES) -> tuple[Method, ...]:
     )
     return (
         Method(RFDEEP, SAW_OOD, ("rows",), forest("rows", TRAINING_CROPS, trees)),
-        Method("forest on ASTRA's encoder of the CT", SAW_OOD, ("cubes",), forest("cubes", None, trees)),
+        Method("forest on a 3-D encoder of the CT", SAW_OOD, ("cubes",), forest("cubes", None, trees)),
         Method("forest on the centre crop", SAW_OOD, ("centre",), forest("centre", None, trees)),
         Method("forest on intensity histograms", SAW_OOD, ("histogram",), forest("histogram", None, trees)),
         Method("forest on radiomics of the network's mask", SAW_OOD, ("anchor_shape",), shape),
@@ -88,7 +88,7 @@ def methods(trees: int = TREES) -> tuple[Method, ...]:
         Method("Mahalanobis + ReAct", ID_ONLY, ("rows",), mahalanobis("rows", react)),
         Method("Mahalanobis + ASH", ID_ONLY, ("rows",), mahalanobis("rows", ash)),
         Method("Mahalanobis, LiteMedSAM's encoder", ID_ONLY, ("slices",), mahalanobis("slices")),
-        Method("Mahalanobis, ASTRA's encoder of the CT", ID_ONLY, ("cubes",), mahalanobis("cubes")),
+        Method("Mahalanobis, 3-D encoder of the CT", ID_ONLY, ("cubes",), mahalanobis("cubes")),
         Method("nearest looks of the CT alone", ID_ONLY, parts("CT"), nearest_looks(parts("CT"))),
         Method("nearest neighbours (kNN)", ID_ONLY, ("rows",), simple(detectors.nearest_neighbours, "rows")),
         Method(IHF, ID_ONLY, ("histogram",), ihf),

@@ -56,6 +56,7 @@ def report(
     return {
         "scans": reference.provenance.get("scans"),
         "network of the deep features": (reference.provenance.get("deep") or {}).get("network"),
+        "3-D encoder of the CT": reference.provenance.get("cubes"),
         "trees": trees,
         "folds": FOLDS,
         "bootstraps": bootstraps,

@@ -1,10 +1,9 @@
 """Compute the reference of the scan gate: looks of the sarcoma patients' scans, of phantoms, and of shifted ones.
 
-`python -m weights.recipes.scan_gate.build --sts DIR --shared DIR`. Needs no network: about ten minutes of one core.
-`--deep FILE` takes RF-Deep's features of the same scans in, and `--slices FOLDER` makes LiteMedSAM's (ten minutes
-more; kept in the folder), and `--cubes FOLDER` ASTRA's of the CT (half an hour more; likewise), for the table that
-compares the detectors. Writes reference.npz to weights/scan_gate_sts and
-prints the manifest's lines.
+`python -m weights.recipes.scan_gate.build --sts DIR --shared DIR`: about ten minutes of one core. For the table that
+compares the detectors, `--deep FILE` takes RF-Deep's features of the same scans in, `--slices FOLDER` makes
+LiteMedSAM's (ten minutes more; kept in the folder), and `--cubes FOLDER` ASTRA's of the CT, or a SwinUNETR's (half an
+hour more; likewise). Writes reference.npz to weights/scan_gate_sts and prints the manifest's lines.
 """
 
 from __future__ import annotations
@@ -22,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.engines.encoders.astra import load_astra
+from core.engines.encoders.swin_unetr import load_swin_unetr
 from core.engines.prompt.medsam import load_prompt_segmenter
 from core.gates.scan.backbones import Backbone, CropBackbone, SliceBackbone
 from core.gates.scan.building import Row, assemble, empty, no_deep, row_of
@@ -42,6 +42,7 @@ SEED = 20261128
 SLICES = 2
 #: Of each CT that ASTRA's encoder looks at: around the tumour that somebody drew, up the middle where nobody did.
 CUBES = 2
+ENCODERS = {"astra": load_astra, "swin-unetr": load_swin_unetr}
 CT_AS_MR_SCANS = 8
 DEEP_FACTS = ("network", "checkpoint_sha256", "features_version")
 
@@ -122,13 +123,13 @@ class Looker:
         return found
 
 
-def lookers(slices: Path | None, cubes: Path | None) -> list[Looker]:
-    """The encoders that were asked for."""
+def lookers(slices: Path | None, cubes: Path | None, encoder: str) -> list[Looker]:
+    """The encoders that were asked for; `encoder`: one of `ENCODERS`, for the cubes."""
     found = []
     if slices is not None:
         found.append(Looker("slices", SliceBackbone(load_prompt_segmenter()), slices, SLICES, apart=True))
     if cubes is not None:
-        found.append(Looker("cubes", CropBackbone(load_astra()), cubes, CUBES, anchored=True))
+        found.append(Looker("cubes", CropBackbone(ENCODERS[encoder]()), cubes, CUBES, anchored=True))
     for one in found:
         one.kept.mkdir(parents=True, exist_ok=True)
     return found
@@ -153,13 +154,14 @@ def main() -> None:
     parser.add_argument("--per-kind", type=int, nargs=2, default=PER_KIND, metavar=("REAL", "PHANTOMS"))
     parser.add_argument("--deep", type=Path, help="RF-Deep's features of the same scans (reference.npz)")
     parser.add_argument("--slices", type=Path, help="a folder to keep LiteMedSAM's features in")
-    parser.add_argument("--cubes", type=Path, help="a folder to keep ASTRA's features in")
+    parser.add_argument("--cubes", type=Path, help="a folder to keep a 3-D encoder's features in")
+    parser.add_argument("--encoder", choices=[*ENCODERS], default="astra", help="of the cubes")
     parser.add_argument("--to", type=Path, default=Path("weights/scan_gate_sts"))
     arguments = parser.parse_args()
     shared = arguments.shared / "data" if (arguments.shared / "data").is_dir() else arguments.shared
     rows = list(mr_rows(arguments.sts, shared))
     print(len(rows), "MR", flush=True)
-    asked = lookers(arguments.slices, arguments.cubes)
+    asked = lookers(arguments.slices, arguments.cubes, arguments.encoder)
     seen: dict[str, dict[int, NDArray[Any]]] = {one.array: {} for one in asked}
     for case in cases(arguments.sts, arguments.shared, arguments.phantoms, arguments.per_kind):
         for one in asked if case.domain != PHANTOM else []:
