@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -106,27 +107,59 @@ def mahalanobis(name: str, keep: Callable[[Rows, Rows], Rows] | None = None) -> 
             return values if keep is None else keep(values, inside)
 
         learned = np.ascontiguousarray(change(inside), dtype=np.float64)
-        model, mean, spread = _ledoit_wolf(learned.tobytes(), learned.shape[1])
+        model = _ledoit_wolf(learned.tobytes(), learned.shape[1])
 
         def score(other: Table) -> Array:
-            asked = (change(seen_as(other, name)) - mean) / spread
-            squared = model.mahalanobis(asked.reshape(-1, asked.shape[-1]).astype(np.float64))
-            return np.asarray(np.sqrt(np.maximum(squared, 0)).reshape(asked.shape[:2]).mean(axis=1))
+            asked = change(seen_as(other, name))
+            return model.away(asked.reshape(-1, asked.shape[-1])).reshape(asked.shape[:2]).mean(axis=1)
 
         return score
 
     return fit
 
 
-@functools.lru_cache(maxsize=32)
-def _ledoit_wolf(learned: bytes, width: int) -> tuple[Any, Array, Array]:
-    """The covariance of rows of that width, their mean and their spread; of the same rows once, whichever kind of shift
-    is left out."""
-    from sklearn.covariance import LedoitWolf
+@dataclass(frozen=True, eq=False)
+class ShrunkCovariance:
+    """The Ledoit-Wolf covariance of standardised rows, as its few directions and one variance for all others: with many
+    more features than rows the matrix itself would take minutes to invert.
 
-    rows = np.frombuffer(learned).reshape(-1, width)
-    flat, mean, spread = detectors.scale(rows[:, None].astype(np.float32), np.zeros(len(rows), bool))
-    return LedoitWolf().fit(flat), mean, spread
+    Args:
+        mean, spread: (features,) of the rows.
+        directions: (directions, features), of unit length; variances: (directions,) along them, and `other` elsewhere.
+    """
+
+    mean: Array
+    spread: Array
+    directions: Array
+    variances: Array
+    other: float
+
+    @classmethod
+    def of(cls, rows: Array) -> ShrunkCovariance:
+        """Of (n, features). Ledoit & Wolf 2004, doi 10.1016/S0047-259X(03)00096-4."""
+        from sklearn.covariance import ledoit_wolf_shrinkage
+
+        flat, mean, spread = detectors.scale(rows[:, None].astype(np.float32), np.zeros(len(rows), bool))
+        flat = flat - flat.mean(axis=0)
+        share = float(ledoit_wolf_shrinkage(flat, assume_centered=True))
+        _, singular, directions = np.linalg.svd(flat, full_matrices=False)
+        variances = singular**2 / len(flat)
+        common = share * variances.sum() / flat.shape[1]
+        return cls(mean, spread, directions, (1 - share) * variances + common, max(float(common), 1e-12))
+
+    def away(self, asked: NDArray[np.floating[Any]]) -> Array:
+        """(n,) Mahalanobis distance of (n, features)."""
+        centred = (asked - self.mean) / self.spread
+        along = centred @ self.directions.T
+        every = len(self.directions) == centred.shape[1]  # then nothing lies beside them but rounding
+        beside = 0.0 if every else np.maximum((centred**2).sum(axis=1) - (along**2).sum(axis=1), 0)
+        return np.asarray(np.sqrt((along**2 / np.maximum(self.variances, 1e-12)).sum(axis=1) + beside / self.other))
+
+
+@functools.lru_cache(maxsize=32)
+def _ledoit_wolf(learned: bytes, width: int) -> ShrunkCovariance:
+    """Of rows of that width; of the same rows once, whichever kind of shift is left out."""
+    return ShrunkCovariance.of(np.frombuffer(learned).reshape(-1, width))
 
 
 def react(values: Rows, inside: Rows) -> Rows:
