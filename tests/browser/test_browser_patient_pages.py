@@ -255,6 +255,7 @@ def test_from_the_cohort_a_patients_trajectory_is_opened(visit: Callable[..., An
     chosen(page, "Patient", "BEN")
 
 
+@pytest.mark.soak  # three minutes, most of them to make the forty
 def test_forty_timepoints_fit_on_the_page_that_serves_three(
     page: Any, start_server: Callable[..., Any], tmp_path_factory: pytest.TempPathFactory
 ):

@@ -46,7 +46,7 @@ def test_a_tumour_that_changed_does_not_sway_the_alignment(shared_data: Path, gr
     assert found.state != "failed", found.message
 
 
-@pytest.mark.parametrize("patient", ["patient03", "patient12"])
+@pytest.mark.parametrize("patient", ["patient03", pytest.param("patient12", marks=pytest.mark.soak)])
 def test_two_real_visits_are_aligned_as_their_authors_did(shared_data: Path, patient: str):
     """The published transforms map common space to each visit; ours, between visits, differs by under 1 mm there."""
     folder = shared_data / "ms_longitudinal" / patient
