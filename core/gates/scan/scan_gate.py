@@ -179,12 +179,13 @@ class ScanGate:
         """What LiteMedSAM's encoder says of an MR."""
         made_by = self.reference.provenance.get("seen_by")
         try:
-            name, asked = encoder_name(), slices_of(volume)
+            name = encoder_name()
+            if made_by != name:  # SAM2 in its stead, too
+                words = f"The reference MR were seen by the encoder {made_by}; here is {name}. Fit the reference again."
+                return unjudged(words, self.model_id, "not-judged")
+            asked = slices_of(volume)
         except ModelError as error:
             return unjudged(f"The MR was not looked at by an image encoder: {error}", self.model_id, "not-judged")
-        if made_by != name:
-            words = f"The reference MR were seen by the encoder {made_by}; here is {name}. Fit the reference again."
-            return unjudged(words, self.model_id, "not-judged")
         own = self.own_group(whole)
         score, used = self._seen(asked, domain, own)
         state = OUT_OF_DISTRIBUTION if score > self.reference.threshold else IN_DISTRIBUTION

@@ -101,6 +101,7 @@ def test_where_the_encoder_cannot_be_asked_nothing_passes_and_what_is_odd_stays_
         monkeypatch.setattr(scan_gate, "encoder_name", gone)
     else:
         monkeypatch.setattr(scan_gate, "encoder_name", lambda: "encoder@2")
+        monkeypatch.setattr(scan_gate, "slices_of", lambda volume: 1 / 0)  # SAM2's features are of another kind
     gate = ScanGate(reference, "gate-1")
     found = gate.score_scan([limb(50, "MR")])
     assert (found.state, found.score) == ("cannot be judged", None)
