@@ -93,7 +93,9 @@ def forest(name: str, crops: int | None = None, trees: int = TREES, odd: bool = 
 
 
 def mahalanobis(name: str, keep: Callable[[Rows, Rows], Rows] | None = None) -> Fit:
-    """Mahalanobis distance with the Ledoit-Wolf covariance, as `detectors.mahalanobis`, but fitted once.
+    """Mahalanobis distance with the Ledoit-Wolf covariance of in-distribution crops, mean over a scan's crops.
+
+    Lee 2018, arXiv 1807.03888; Ledoit & Wolf 2004, doi 10.1016/S0047-259X(03)00096-4.
 
     Args:
         keep: changes rows first, given the in-distribution ones (ReAct, ASH).

@@ -104,18 +104,6 @@ def nearest_neighbours(rows: Rows, labels: Labels, test: Rows) -> Array:
     return np.asarray(distance.mean(axis=1).reshape(test.shape[:2]).mean(axis=1))
 
 
-def mahalanobis(rows: Rows, labels: Labels, test: Rows) -> Array:
-    """Mahalanobis distance with the Ledoit-Wolf covariance of in-distribution crops. Lee 2018, arXiv 1807.03888;
-    Ledoit & Wolf 2004, doi 10.1016/S0047-259X(03)00096-4.
-    """
-    from sklearn.covariance import LedoitWolf
-
-    flat, mean, spread = scale(rows, labels)
-    model = LedoitWolf(assume_centered=False).fit(flat)
-    squared = model.mahalanobis((test.reshape(-1, test.shape[-1]) - mean) / spread)
-    return np.asarray(np.sqrt(np.maximum(squared, 0)).reshape(test.shape[:2]).mean(axis=1))
-
-
 def histogram_distance(rows: Rows, labels: Labels, test: Rows) -> Array:
     """Earth mover's distance (bins as units) of a scan's histogram to the nearest in-distribution scan's; no labels."""
     reference = np.cumsum(rows[~labels].reshape(-1, rows.shape[-1]), axis=1)

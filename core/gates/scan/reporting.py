@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from core.gates.scan.building import crossfitted
 from core.gates.scan.evaluate import (
@@ -29,6 +30,7 @@ from core.gates.scan.evaluate import (
     methods,
     risk_coverage,
 )
+from core.gates.scan.looks import FIT
 from core.gates.scan.reference import IN_DISTRIBUTION, PHANTOM, REAL, SEEN, Reference
 from core.types import Progress, no_progress
 
@@ -64,6 +66,7 @@ def report(
         "kinds": [asdict(figure) for figure in figures if figure.protocol == LEAVE_OUT],
         "caught": caught(reference),
         "caught by looks alone": caught(without_encoder(reference)),
+        "caught by the CT alone": caught(ct_alone(reference)),
         "in distribution against itself": {IN_FORCE: itself(force, reference)},
         "metadata holdout": [
             found
@@ -88,10 +91,18 @@ def caught(reference: Reference) -> dict[str, dict[str, str]]:
 
 def without_encoder(reference: Reference) -> Reference:
     """Its MR as if no image encoder had seen them, with the gate's scores by their looks alone; nothing but MR."""
-    mr = reference.has(SEEN)
-    blank = np.full((int(mr.sum()), 1, 1), np.nan, np.float32)
-    arrays = {name: array if name == "levels" else array[mr] for name, array in reference.arrays.items()}
-    return crossfitted(Reference({**arrays, SEEN: blank}, reference.provenance))
+    return _as_if(reference, reference.has(SEEN), (SEEN,))
+
+
+def ct_alone(reference: Reference) -> Reference:
+    """Its scans with a CT as if that were all there is, with the gate's scores."""
+    return _as_if(reference, reference.has("CT"), ("PET", FIT))
+
+
+def _as_if(reference: Reference, scans: NDArray[np.bool_], lacking: Sequence[str]) -> Reference:
+    arrays = {name: array if name == "levels" else array[scans] for name, array in reference.arrays.items()}
+    arrays |= {name: np.full_like(arrays[name], np.nan) for name in lacking}
+    return crossfitted(Reference(arrays, reference.provenance))
 
 
 def as_markdown(found: Mapping[str, Any]) -> str:
@@ -112,11 +123,11 @@ def as_markdown(found: Mapping[str, Any]) -> str:
                     f"| {m['group']} | {m['method'].replace('|', BAR)} | {m['kinds']} | {m['auroc']:.3f}{sure} | "
                     f"{m['near_auroc']:.3f} | {m['fpr95']:.3f} | {' | '.join(over)} |"
                 )
-    head = "| scans | kind | caught | by plain looks alone, where an encoder looks too |"
-    lines += ["\nCaught by the gate in force, patients held out\n", head, "| --- | --- | --- | --- |"]
-    alone = found["caught by looks alone"]
+    head = "| scans | kind | caught | MR by plain looks alone | by the CT alone |"
+    lines += ["\nCaught by the gate in force, patients held out\n", head, "| --- | --- | --- | --- | --- |"]
+    alone, ct = found["caught by looks alone"], found["caught by the CT alone"]
     lines += [
-        f"| {domain} | {kind} | {n} | {alone.get(domain, {}).get(kind, '')} |"
+        f"| {domain} | {kind} | {n} | {alone.get(domain, {}).get(kind, '')} | {ct.get(domain, {}).get(kind, '')} |"
         for domain, kinds in found["caught"].items()
         for kind, n in kinds.items()
         if kind != IN_DISTRIBUTION

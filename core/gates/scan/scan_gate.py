@@ -41,6 +41,7 @@ DETECTOR = "nearest look, oddest part"
 #: Fewer reference patients than this cannot give a threshold that passes 95 %: n / (n + 1) of them at most would.
 LEAST_PATIENTS = 12
 _SEEN_WORDS = " These very scans are in the reference, so they were compared with other patients' alone."
+_UNSEEN_WORDS = " No image encoder has seen the reference's MR, so plain looks alone judge: fit the reference again."
 _PART_WORDS = {"values": "grey values", "steps": "roughness and sharpness", "sizes": "size of the body and its parts"}
 
 
@@ -180,7 +181,7 @@ class ScanGate:
         made_by = self.reference.provenance.get("seen_by")
         try:
             name = encoder_name()
-            if made_by != name:  # SAM2 in its stead, too
+            if made_by != name:
                 words = f"The reference MR were seen by the encoder {made_by}; here is {name}. Fit the reference again."
                 return unjudged(words, self.model_id, "not-judged")
             asked = slices_of(volume)
@@ -232,7 +233,8 @@ class ScanGate:
         return ScanGateResult(
             state,
             squashed(odd, threshold),
-            _words(found, threshold, patients, what, domain, own is not None),
+            _words(found, threshold, patients, what, domain, own is not None)
+            + ("" if kinds != ["MR"] or self.sees(domain) else _UNSEEN_WORDS),
             patients,
             self.model_id,
             LOOKS_VERSION,

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.engines.prompt.medsam import DEFAULT_MODEL, load_prompt_segmenter
+from core.errors import ModelError
 from core.gates.scan.backbones import SliceBackbone
 from core.gates.scan.combining import mahalanobis
 from core.gates.scan.detectors import Array
@@ -26,7 +27,10 @@ Rows = NDArray[np.float32]
 
 
 def _backbone() -> SliceBackbone:
-    return SliceBackbone(load_prompt_segmenter(DEFAULT_MODEL))
+    segmenter = load_prompt_segmenter(DEFAULT_MODEL)
+    if segmenter.model_id != DEFAULT_MODEL:  # the fallback draws masks as well, and its features are of another kind
+        raise ModelError(f"Expected the encoder of {DEFAULT_MODEL}, got {segmenter.model_id}. Restore its weights.")
+    return SliceBackbone(segmenter)
 
 
 def encoder_name() -> str:

@@ -19,7 +19,7 @@ from core.gates.scan import reference_sets
 from core.gates.scan.building import Row, assemble, crossfitted, no_deep, row_of
 from core.gates.scan.card import Card
 from core.gates.scan.looks import LOOKS_VERSION
-from core.gates.scan.reference import ARRAYS, IN_DISTRIBUTION, PHANTOM, REAL, Reference
+from core.gates.scan.reference import ARRAYS, IN_DISTRIBUTION, PHANTOM, REAL, SEEN, Reference
 from core.gates.scan.scan_gate import MODEL_ID, ScanGate, combinations, load_scan_gate
 from core.gates.scan.seeing import encoder_name
 from core.gates.scan.shifts import CORRUPTIONS
@@ -88,7 +88,7 @@ def compute_fit(params: dict[str, Any], out_dir: Path, progress: Progress) -> di
         raise InputError("Expected scans that can be read; of the marked ones none can.")
     progress(0.9, "Fitting the gate")
     shipped = load_scan_gate(MODEL_ID).reference
-    facts = _provenance(usual or [], shipped, params)
+    facts = {**_provenance(usual or [], shipped, params), "seen_by": _seen_by(rows, shipped, params)}
     own = assemble(rows, no_deep(rows, shipped), shipped.arrays["levels"].tolist(), facts, crossfit=False)
     reference = crossfitted(_joined(shipped, own, facts) if params["with_shipped"] else own)
     patients = len(np.unique(reference.group[~reference.ood & (reference.domain == _domain(params))]))
@@ -108,10 +108,19 @@ def compute_fit(params: dict[str, Any], out_dir: Path, progress: Progress) -> di
     }
 
 
+def _seen_by(rows: Sequence[Row], shipped: Reference, params: Mapping[str, Any]) -> str | None:
+    """Which encoder saw the MR; None where there is none among them."""
+    if any(SEEN in row.arrays for row in rows):
+        return encoder_name()
+    return shipped.provenance.get("seen_by") if params["with_shipped"] else None
+
+
 def _joined(shipped: Reference, own: Reference, facts: Mapping[str, Any]) -> Reference:
+    theirs = dict(shipped.arrays)
+    if facts["seen_by"] != shipped.provenance.get("seen_by"):  # features of two encoders are not compared
+        theirs[SEEN] = np.full_like(theirs[SEEN], np.nan)
     arrays = {
-        name: shipped.arrays[name] if name == "levels" else np.concatenate([shipped.arrays[name], own.arrays[name]])
-        for name in ARRAYS
+        name: theirs[name] if name == "levels" else np.concatenate([theirs[name], own.arrays[name]]) for name in ARRAYS
     }
     return Reference(arrays, facts)
 
@@ -164,7 +173,7 @@ def _provenance(usual: Sequence[Volume], shipped: Reference, params: Mapping[str
     card = Card.of(usual)
     if params["with_shipped"] or not usual:
         card = Card.from_json(shipped.provenance["card"]).with_more(card)
-    return {"looks_version": LOOKS_VERSION, "seen_by": encoder_name(), "card": card.to_json(), "own": own, "seed": SEED}
+    return {"looks_version": LOOKS_VERSION, "card": card.to_json(), "own": own, "seed": SEED}
 
 
 def compared(now: ScanGate, candidate: Reference, own: Reference) -> list[dict[str, Any]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -14,9 +15,10 @@ from core.gates.scan.building import assemble, no_deep, row_of
 from core.gates.scan.card import Card
 from core.gates.scan.looks import LOOKS_VERSION
 from core.gates.scan.reference import IN_DISTRIBUTION, REAL, SEEN, Reference
-from core.gates.scan.reporting import caught, without_encoder
+from core.gates.scan.reporting import caught, ct_alone, without_encoder
 from core.gates.scan.scan_gate import ScanGate
 from core.gates.scan.seeing import FEATURES, SLICES, KnownSlices, slices_of
+from core.jobs.stages import scan_reference
 from tests.core.gates.test_scan_gate import limb
 
 ENCODER = "encoder@1"
@@ -112,12 +114,37 @@ def test_where_the_encoder_cannot_be_asked_nothing_passes_and_what_is_odd_stays_
 def test_a_reference_of_before_judges_by_looks_alone(reference):
     older = Reference({**reference.arrays, SEEN: np.full((15, 1, 1), np.nan, np.float32)}, reference.provenance)
     assert not ScanGate(older).sees(REAL)
-    assert ScanGate(older).score_scan([marked(limb(50, "MR"))]).state == "in distribution"
+    found = ScanGate(older).score_scan([marked(limb(50, "MR"))])
+    assert found.state == "in distribution"
+    assert "plain looks alone judge" in found.note, "what was not asked is said"
 
 
 def test_the_report_tells_what_looks_alone_would_have_caught(reference):
     assert caught(reference)["real"] == {"in distribution": "0 of 14", "marked": "1 of 1"}
     assert caught(without_encoder(reference))["real"] == {"in distribution": "0 of 14", "marked": "0 of 1"}
+
+
+def test_of_faults_of_the_pet_the_ct_alone_would_have_caught_none():
+    found = caught(ct_alone(scan_gate.load_scan_gate().reference))["real"]
+    assert (found["PET misplaced"], found["SUV scale wrong"], found["metal streaks"]) == ("0 of 8", "0 of 8", "8 of 8")
+
+
+def test_a_fallback_for_litemedsam_is_no_encoder(monkeypatch):
+    monkeypatch.setattr(seeing, "load_prompt_segmenter", lambda name: SimpleNamespace(model_id="sam2.1-tiny"))
+    with pytest.raises(ModelError, match="Expected the encoder of litemedsam, got sam2"):
+        slices_of(limb(3, "MR"))
+
+
+@pytest.mark.parametrize(("encoder_now", "kept"), [(ENCODER, True), ("encoder@2", False)])
+def test_features_of_two_encoders_are_never_in_one_reference(reference, monkeypatch, encoder_now, kept):
+    monkeypatch.setattr(scan_reference, "encoder_name", lambda: encoder_now)
+    rows = [row_of(IN_DISTRIBUTION, REAL, "own", [limb(60, "MR")])]
+    seen_by = scan_reference._seen_by(rows, reference, {"with_shipped": True})
+    own = assemble(rows, no_deep(rows, reference), (1,), dict(reference.provenance), crossfit=False)
+    both = scan_reference._joined(reference, own, {**reference.provenance, "seen_by": seen_by})
+    assert seen_by == encoder_now
+    assert both.has(SEEN).tolist() == [kept] * 15 + [True]
+    assert scan_reference._seen_by([], reference, {"with_shipped": False}) is None
 
 
 def test_litemedsam_sees_two_slices_of_any_mr_as_so_many_features():
