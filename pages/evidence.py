@@ -1,31 +1,37 @@
-"""Lesions of other patients that look like this one, and what became of them."""
+"""Lesions of other patients that are like this one, what became of them, and what to take along."""
 
 import streamlit as st
 
-from core.gates.mask.verdicts import gate_for, similar_lesions
-from pages.ui.evidence import neighbours
+from core.evidence import asking
+from core.evidence.base import evidence_at_once
+from core.evidence.cases import SPACES
+from pages.ui.evidence import alike, cards, filters_panel, graph_panel, learned_panel, take_along
 from pages.ui.frame import address, opening, session, shell
 from pages.ui.shared.text import lesion_words, plain
 
+TABS = ("Most alike", "Ask the graph", "What was learned")
+
 st.title("Evidence")
-st.caption("The accepted lesions of other patients whose shape is most like this one, and what became of them.")
+st.caption(
+    "Accepted lesions of other patients that are like this one, and what became of them. A starting point for a look, "
+    "not a prediction."
+)
 
 store, patient = shell.store(), opening.needed_patient()
 with shell.guarded():
     timepoints = store.patients.timepoints(patient)
-    with_mask = [t for t in timepoints if store.masks.of(patient, t)]
-    when, which = st.columns([1, 3], vertical_alignment="bottom")
+    when, which, by = st.columns([1, 2, 1], vertical_alignment="bottom")
     with when:
-        default = with_mask[-1] if with_mask else timepoints[-1]
+        with_mask = [day for day in timepoints if store.masks.latest(patient, day) is not None]
         timepoint = opening.choose_timepoint(
             "Timepoint",
             timepoints,
             session.EVIDENCE_TIMEPOINT,
             [patient],
-            default,
-            "Its newest mask version is compared.",
+            with_mask[-1] if with_mask else timepoints[-1],
+            "Its accepted mask version is compared, or else its newest.",
         )
-    record = next(reversed(store.masks.of(patient, timepoint)), None)
+    record = store.masks.accepted(patient, timepoint) or store.masks.latest(patient, timepoint)
     lesions = [] if record is None else list(dict.fromkeys(str(lesion["lesion_id"]) for lesion in record.lesions))
     place = f"of {patient} on {timepoint}"
     if record is None or not lesions:
@@ -43,18 +49,34 @@ with shell.guarded():
         key=key.key(record.mask_id),
         format_func=lambda name: plain(lesion_words(name)),
     )
-    neighbours.query_lesion(record, lesion)
-    st.subheader("Most alike", divider="gray")
-    gate = gate_for(store)
-    if gate is None:
-        st.info("The mask gate, which knows the accepted lesions, is being fitted. Come back in a minute.")
+    with st.spinner("Gathering the accepted lesions", show_time=True):
+        base, behind = evidence_at_once(store)
+        question = asking.question_of(store, base, record, lesion)
+    with by:
+        spaces = [space for space in SPACES if not question.why_not_in(space)]
+        space = alike.choose_space(question, spaces)
+    if space is None:
+        st.info(plain(question.why_not_in("shape")))
         st.stop()
-    if all(known.patient_id == patient for known in gate.lesions):
-        st.info("No other patient has an accepted mask yet. Accept some: they become the evidence for this one.")
-        if st.button("Go to the worklist", type="primary"):
-            shell.go_to("worklist")
-        st.stop()
-    with st.spinner("Looking for similar lesions", show_time=False):
-        found = [row for row in similar_lesions(store, patient, timepoint, record.version) if row["of"] == lesion]
-        st.caption(neighbours.tally(found))
-        neighbours.similar_cards(found)
+    own = base.case_of(question.key)
+    address.choose_tab(TABS, session.EVIDENCE_TAB)
+    nearest, graph, learned = address.tabs(TABS, session.EVIDENCE_TAB)
+    with nearest:
+        wanted = filters_panel.choose_filter(question, own)
+        marks = asking.marks_on(store, question, shell.person())
+        found = asking.asked(store, base, question, shell.person(), space, wanted=wanted, marks=marks)
+        shown = cards.shown_cases(store, found)
+        side = cards.side_of(record, question, shown)
+        cards.question_card(store, record, question, own, side)
+        alike.tally(base, found, behind, wanted)
+        if found.found:
+            cards.similar_cards(store, found, shown, side, marks)
+            alike.courses(base, found, own)
+            alike.marks_line(store, marks)
+            take_along.take_along(store, found, own)
+        else:
+            alike.nothing_found(base, question, wanted)
+    with graph:
+        graph_panel.graph_panel(store, base, question, own, wanted)
+    with learned:
+        learned_panel.learned_panel(store, space)

@@ -122,6 +122,11 @@ SELECT m.patient_id, d.* FROM decisions d JOIN masks m ON m.mask_id = d.mask_id
 WHERE m.status = 'accepted' AND d.verdict = 'accept' AND d.lesion_id IS NULL ORDER BY d.seq
 """
 
+_EVIDENCE_POSITION = """
+SELECT max(seq) AS seq FROM audit
+WHERE action NOT IN ('job.created', 'job.updated', 'job.cancelled', 'mark.added', 'mark.withdrawn', 'evidence.asked')
+"""
+
 #: Of a verdict that passes what `core.review.doubts` reads of it: in Python ten thousand whole ones take .5 s.
 _BRIEFLY = """
 CASE WHEN json_extract_string(result, '$.judgement.verdict') = 'passes'
@@ -243,6 +248,14 @@ class Views:
                 r["patient_id"] for r in self._db.query("SELECT patient_id FROM patients ORDER BY patient_id")
             )
         ]
+
+    def evidence_position(self) -> int:
+        """The newest audit entry after which `cohort`, vectors or looks may be others; 0 where there is none.
+
+        Jobs, and what was asked of evidence or marked in it, change none of them.
+        """
+        row = self._db.query(_EVIDENCE_POSITION)[0]
+        return int(row["seq"] or 0)
 
     def _by_patient(self, sql: str, made: Callable[[Row], T]) -> dict[str, list[T]]:
         """What is made of the rows, by their patient_id."""

@@ -9,23 +9,9 @@ import re
 from collections.abc import Iterable
 
 from core.remembered.rows import Event
+from core.review.drugs import CHECKPOINT_INHIBITORS
 from core.twin.curve import treatments
 
-CHECKPOINT_INHIBITORS = (
-    "atezolizumab",
-    "avelumab",
-    "cemiplimab",
-    "dostarlimab",
-    "durvalumab",
-    "ipilimumab",
-    "nivolumab",
-    "pembrolizumab",
-    "relatlimab",
-    "retifanlimab",
-    "tislelizumab",
-    "toripalimab",
-    "tremelimumab",
-)
 _NAMED = re.compile("|".join(CHECKPOINT_INHIBITORS), re.IGNORECASE)
 
 

@@ -26,6 +26,8 @@ WINDOWS: Mapping[str, Mapping[str, tuple[float, float]]] = {
     "PET": {"SUV 0-10": (5, 10), "SUV 0-5": (2.5, 5), "SUV 0-20": (10, 20)},
 }
 ADDED, REMOVED = (199, 125, 255), (230, 159, 0)
+#: Of outlines that one looks for in a small picture: no scan has it.
+BRIGHT = (255, 214, 10)
 #: Pixels on the longer side of a picture; the page scales it to the room there is.
 LONG_SIDE = 720
 #: No label is another lesion than "L<label>".
@@ -127,6 +129,7 @@ def png(
     parent: NDArray[np.uint8] | None = None,
     long_side: int = LONG_SIDE,
     lesion_of: Mapping[int, str] = NUMBERED,
+    bright: bool = False,
 ) -> bytes:
     """One slice as a PNG file.
 
@@ -137,6 +140,7 @@ def png(
         parent: (I, J) the version before: voxels added since are filled violet, removed ones orange.
         long_side: pixels of the longer side.
         lesion_of: label -> lesion id as records name it; of a label that is not there, "L<label>".
+        bright: outlines in one colour within a dark rim, which are seen on any grey, also in a small picture.
     """
     scale = long_side / max(plane.shape[0] * _ratio(view)[0], plane.shape[1] * _ratio(view)[1])
     rows, columns = view.to_screen(plane).shape
@@ -155,6 +159,9 @@ def png(
             _fill(canvas, (large == 0) & (before > 0), REMOVED)
         for label in np.unique(large[large > 0]):
             inside = large == label
+            if bright:
+                _rim(canvas, inside, max(2, long_side // 120))
+                continue
             canvas[inside & ~ndimage.binary_erosion(inside, iterations=2)] = outline_rgb(
                 lesion_of.get(int(label), numbered_id(int(label)))
             )
@@ -173,6 +180,11 @@ def _ratio(view: View) -> tuple[float, float]:
 def _enlarged(plane: NDArray[np.uint8], view: View, size: tuple[int, int]) -> NDArray[np.uint8]:
     shown = np.ascontiguousarray(view.to_screen(plane))
     return np.asarray(Image.fromarray(shown).resize(size, Image.Resampling.NEAREST))
+
+
+def _rim(canvas: NDArray[np.float64], inside: NDArray[np.bool_], pixels: int) -> None:
+    canvas[ndimage.binary_dilation(inside, iterations=pixels) & ~inside] = 0
+    canvas[inside & ~ndimage.binary_erosion(inside, iterations=pixels)] = BRIGHT
 
 
 def _fill(canvas: NDArray[np.float64], where: NDArray[np.bool_], colour: tuple[int, int, int]) -> None:

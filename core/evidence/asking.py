@@ -1,0 +1,106 @@
+"""What a page or a command asks of evidence about one lesion: its question, the marks on it, the metric in force."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Protocol
+
+import numpy as np
+
+from core.errors import InputError
+from core.evidence.base import EvidenceBase, EvidenceStore, shape_of
+from core.evidence.cases import CaseKey, SimilarLesions, SpaceName
+from core.evidence.filters import EVERYTHING, LesionFilter
+from core.evidence.retrieval import MarkedLesion, Question, similar_lesions
+from core.evidence.versions import metric_in_force
+from core.gates.mask.looking import vectors_of
+from core.imaging.reference_scan import reference_of
+from core.remembered.evidence_sources import HasMarks
+from core.remembered.marks import EvidenceMark
+from core.remembered.sources import HasMasks
+from core.types import MaskRecord
+
+
+class AskingStore(EvidenceStore, HasMasks, HasMarks, Protocol):
+    """The parts of a store that a question needs."""
+
+
+def question_of(store: AskingStore, base: EvidenceBase, record: MaskRecord, lesion_id: str) -> Question:
+    """The question about a lesion of any mask version.
+
+    Raises:
+        InputError: for a lesion that the version has not.
+    """
+    volume_mm3 = sum(float(one["volume_mm3"]) for one in record.lesions if one["lesion_id"] == lesion_id)
+    if volume_mm3 <= 0:
+        raise InputError(f"Expected a lesion of version {record.version}, got {lesion_id!r}, which it has not.")
+    scans = store.scans.of(record.patient_id)
+    modality = reference_of([scan for scan in scans if scan.timepoint == record.timepoint]).modality
+    return Question(
+        CaseKey(record.mask_id, lesion_id),
+        record.patient_id,
+        record.timepoint,
+        volume_mm3,
+        modality,
+        any(bool(scan.metadata.get("simulated")) for scan in scans),
+        _shape(store, record, lesion_id),
+        _look(store, base, record, lesion_id, modality),
+    )
+
+
+def _shape(store: AskingStore, record: MaskRecord, lesion_id: str) -> np.ndarray | None:
+    stored = store.vectors.of(record.mask_id)
+    rows = stored if len(stored) >= len(record.lesions) else vectors_of(store.masks.load(record))
+    found = next((shape_of(row) for row in rows if row.lesion_id == lesion_id), ())
+    return np.asarray(found, np.float32) if len(found) else None
+
+
+def _look(
+    store: AskingStore, base: EvidenceBase, record: MaskRecord, lesion_id: str, modality: str
+) -> np.ndarray | None:
+    """As the encoder sees it whose looks the base has."""
+    for look in store.looks.of(record.mask_id):
+        if (look.lesion_id, look.encoder, look.modality) == (lesion_id, base.encoder, modality) and look.is_told:
+            return look.vector if look.vector.size == base.looks.shape[1] else None
+    return None
+
+
+def default_space(question: Question) -> SpaceName:
+    """Shape and appearance together where both are known, else the one that is."""
+    if question.look is None:
+        return "shape"
+    return "appearance" if question.shape is None else "both"
+
+
+def marks_on(store: HasMarks, question: Question, person: str) -> dict[MarkedLesion, EvidenceMark]:
+    """What somebody marked for this lesion at this visit, in any version of its mask, by the lesion that was marked."""
+    return {
+        (mark.other_patient_id, mark.other_lesion_id): mark
+        for mark in store.marks.standing(lesion_id=question.key.lesion_id)
+        if mark.person == person and (mark.patient_id, mark.timepoint) == (question.patient_id, question.timepoint)
+    }
+
+
+def asked(
+    store: AskingStore,
+    base: EvidenceBase,
+    question: Question,
+    person: str,
+    space: SpaceName,
+    k: int = 5,
+    wanted: LesionFilter = EVERYTHING,
+    own_patient: bool = False,
+    marks: Mapping[MarkedLesion, EvidenceMark] | None = None,
+) -> SimilarLesions:
+    """`similar_lesions` with the marks of whoever asks, and the metric in force for that space."""
+    said = marks_on(store, question, person) if marks is None else marks
+    return similar_lesions(
+        base,
+        question,
+        space,
+        k,
+        wanted=wanted,
+        marks={lesion: mark.relevant for lesion, mark in said.items()},
+        metric=metric_in_force(store, space),
+        own_patient=own_patient,
+    )

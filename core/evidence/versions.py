@@ -1,0 +1,127 @@
+"""Metrics that were learned from marks: each kept, the newest of a space in force, and a way back to the one before.
+
+A metric lives with the space whose numbers it weighs, as that was when it was learned: numbers that were made anew of
+other lesions would be other numbers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+from core.errors import InputError, ModelError
+from core.evidence.cases import SPACES, SpaceName
+from core.evidence.learned_metric import LearnedMetric, none
+from core.evidence.spaces import Space
+from core.remembered.rows import ReferenceSet
+from core.remembered.sources import HasReferenceSets
+
+KIND = "evidence-metric"
+LEARNED, GONE_BACK = "learned", "gone back"
+
+
+class MetricStore(HasReferenceSets, Protocol):
+    """The part of a store that keeps metrics."""
+
+
+@dataclass(frozen=True, eq=False)
+class KeptMetric:
+    """A metric as it was put in force.
+
+    Args:
+        metric: kind "none" where nothing is, and its words say why. space: whose numbers it weighs; None with "none".
+        marks_until: the newest mark that it was learned from, by its audit entry.
+        how: `LEARNED` or `GONE_BACK`. person, created_at: who and when.
+    """
+
+    set_id: str
+    metric: LearnedMetric
+    space: Space | None
+    marks_until: int
+    how: str
+    person: str
+    created_at: str
+
+
+def no_metric(space: SpaceName) -> LearnedMetric:
+    """Distances as they are."""
+    return none(space, "", 0, 0, (), "")
+
+
+def kept_metrics(store: MetricStore, space: SpaceName | None = None) -> list[KeptMetric]:
+    """All that were put in force, oldest first; one whose text was altered is left out, and so never in force."""
+    found = []
+    for row in store.reference_sets.all(KIND):
+        kept = _read(row)
+        if kept is not None and space in (None, kept.metric.space):
+            found.append(kept)
+    return found
+
+
+def _read(row: ReferenceSet) -> KeptMetric | None:
+    detail: Mapping[str, object] = row.detail
+    try:
+        metric = LearnedMetric.from_json(str(detail["metric"]))
+        text = detail.get("space")
+        space = None if text is None else Space.from_json(str(text))
+        until = int(str(detail["marks_until"]))
+    except (KeyError, ValueError, ModelError, InputError):
+        return None
+    return KeptMetric(row.set_id, metric, space, until, str(detail.get("how", "")), row.person, row.created_at)
+
+
+def metric_in_force(store: MetricStore, space: SpaceName) -> KeptMetric | None:
+    """The newest of that space; None where none was learned, or what stands last says that none is."""
+    kept = kept_metrics(store, space)
+    return kept[-1] if kept and kept[-1].metric.kind != "none" else None
+
+
+def keep_metric(
+    store: MetricStore, metric: LearnedMetric, space: Space | None, marks_until: int, how: str, person: str
+) -> str:
+    """Put a metric in force, or on record that none is; returns its id."""
+    detail = {
+        "metric": metric.to_json(),
+        "space": None if space is None or metric.kind == "none" else space.to_json(),
+        "marks_until": marks_until,
+        "how": how,
+    }
+    return store.reference_sets.add(KIND, detail, person)
+
+
+def go_back(store: MetricStore, space: SpaceName, person: str) -> KeptMetric | None:
+    """Undo the metric in force: the one that was in force before it stands again, or none. What was undone stays on
+    record, and counts as undone.
+
+    Returns:
+        What is in force now; None for none.
+
+    Raises:
+        InputError: none is in force, or an unknown space.
+    """
+    if space not in SPACES:
+        raise InputError(f"Expected a space of {', '.join(SPACES)}, got {space!r}.")
+    now = metric_in_force(store, space)
+    if now is None:
+        raise InputError(f"Expected a learned metric of {space} in force, there is none. Nothing was undone.")
+    before = _before(kept_metrics(store, space))
+    until = max(one.marks_until for one in kept_metrics(store, space))  # the marks that were undone teach no more
+    if before is None:
+        keep_metric(store, no_metric(space), None, until, GONE_BACK, person)
+    else:
+        keep_metric(store, before.metric, before.space, until, GONE_BACK, person)
+    return metric_in_force(store, space)
+
+
+def _before(kept: list[KeptMetric]) -> KeptMetric | None:
+    """What was in force before the last one was learned; None where nothing was."""
+    stack: list[KeptMetric] = []
+    for one in kept:
+        if one.how == GONE_BACK:
+            stack = stack[:-1]
+        elif one.metric.kind != "none":
+            stack.append(one)
+        else:
+            stack = []
+    return stack[-2] if len(stack) > 1 else None

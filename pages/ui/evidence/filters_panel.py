@@ -1,0 +1,81 @@
+"""Which lesions are searched: choices in a row, each of them in the address, and the same as a query in Cypher."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple, get_args
+
+import streamlit as st
+
+from core.evidence.cases import LesionCase, Therapy
+from core.evidence.filters import LesionFilter
+from core.evidence.retrieval import Question
+from pages.ui.frame import address, session
+from pages.ui.shared.text import plain
+
+ANY = "any"
+SIZES: Mapping[str, float | None] = {ANY: None, "within 1.5×": 1.5, "within 2×": 2.0, "within 4×": 4.0}
+SAME_ORGAN = "the same"
+THERAPIES = (ANY, *get_args(Therapy), "none on record")
+RESPONSES = (ANY, "CR or PR", "SD", "PD")
+#: What came next -> as the filter has it.
+EVENTS = (ANY, "radiotherapy", "surgery", "chemotherapy", "targeted therapy", "immunotherapy", "hormone therapy")
+WITHIN_DAYS = 90
+LATER = (ANY, "with a later visit")
+
+
+class Choice(NamedTuple):
+    """One choice: its parameter in the address, label, options and what it means."""
+
+    name: str
+    label: str
+    options: tuple[str, ...]
+    means: str
+
+
+CHOICES = (
+    Choice("size", "Size", tuple(SIZES), "Volume against this lesion's, either way."),
+    Choice(
+        "organ", "Organ", (ANY, SAME_ORGAN), "As a person named it in the protocol; where nobody did, it is not known."
+    ),
+    Choice("given", "Treatment then", THERAPIES, "What was being given on the day of that visit, by the events."),
+    Choice(
+        "response", "Response after", RESPONSES, "The patient's best call after that visit, by the patient's protocol."
+    ),
+    Choice(
+        "next", "What came next", EVENTS, f"Begun within {WITHIN_DAYS} days after that visit, by the patient's events."
+    ),
+    Choice("later", "Followed", LATER, "Whether a later accepted visit tells its volume."),
+)
+
+
+def choose_filter(question: Question, own: LesionCase | None) -> LesionFilter:
+    """The choices, drawn in one row; those that cannot be are grey and say why.
+
+    Args:
+        own: the case of the lesion that is asked about; None where it is not accepted.
+    """
+    organ = "" if own is None else own.organ
+    chosen: dict[str, str] = {}
+    for column, one in zip(st.columns(len(CHOICES)), CHOICES, strict=True):
+        key = session.EVIDENCE_FILTER
+        chosen[one.name] = address.choose(one.name, one.options, key, one.name, default=ANY, whose=f"of {one.label}")
+        unknown = one.name == "organ" and not organ
+        why = "Nobody named this lesion's organ: set it with the targets on Trajectory." if unknown else one.means
+        column.selectbox(one.label, one.options, key=key.key(one.name), help=plain(why), disabled=unknown)
+    return LesionFilter(
+        organ=organ if chosen["organ"] == SAME_ORGAN else "",
+        volume_factor=SIZES[chosen["size"]],
+        therapy="" if chosen["given"] == ANY else chosen["given"],
+        response="" if chosen["response"] == ANY else chosen["response"],
+        event_after="" if chosen["next"] == ANY else chosen["next"],
+        within_days=None if chosen["next"] == ANY else WITHIN_DAYS,
+        with_later=chosen["later"] != ANY,
+    )
+
+
+def reset_filter() -> None:
+    """For the `on_click` of a button: nothing is filtered."""
+    for one in CHOICES:
+        session.EVIDENCE_FILTER.set(ANY, one.name)
+    address.forget()

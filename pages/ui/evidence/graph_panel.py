@@ -1,0 +1,76 @@
+"""The same evidence as a graph, asked in Cypher: patients, lesions, observations, visits, events and links."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import streamlit as st
+
+from core.errors import InputError
+from core.evidence.base import EvidenceBase
+from core.evidence.cases import LesionCase
+from core.evidence.filters import LesionFilter
+from core.evidence.graph import SCHEMA_WORDS, EvidenceGraph
+from core.evidence.retrieval import Question
+from core.remembered.untyped import TableRow
+from pages.ui.frame import resources, session
+from pages.ui.shared.plotting import csv_button
+from pages.ui.shared.text import cells, plain
+from store import SeenStore
+
+#: What is asked most -> the question.
+EXAMPLES: Mapping[str, str] = {
+    "How many lesions responded, by treatment": (
+        "MATCH (o:Observation)\nUNWIND o.on_treatment AS treatment\n"
+        "RETURN treatment, o.response_after AS response, count(*) AS lesions ORDER BY lesions DESC"
+    ),
+    "What followed radiotherapy begun within 60 days": (
+        "MATCH (o:Observation)-[b:BEFORE]->(e:Event), (o)-[f:FOLLOWED_BY]->(:Observation)\n"
+        "WHERE e.therapy = 'radiotherapy' AND b.days <= 60\n"
+        "RETURN f.verdict AS verdict, count(*) AS lesions, avg(f.percent) AS mean_percent ORDER BY lesions DESC"
+    ),
+    "Lesions that were merged": (
+        "MATCH (p:Patient)-[:HAS]->(a:Lesion)-[m:MERGED_INTO]->(b:Lesion)\n"
+        "RETURN p.patient_id AS patient, a.lesion_id AS lesion, b.lesion_id AS into_lesion, m.timepoint AS timepoint"
+    ),
+}
+_AS_FILTERED = "As the filter has it"
+_HELP = "Reading alone: MATCH, WHERE, WITH, UNWIND, RETURN, ORDER BY, LIMIT. Nothing can be changed, no file is read."
+
+
+def graph_panel(
+    store: SeenStore, base: EvidenceBase, question: Question, own: LesionCase | None, wanted: LesionFilter
+) -> None:
+    """Choose a question or write one, and its answer."""
+    filtered, parameters = wanted.cypher(question.volume_mm3)
+    offered = {_AS_FILTERED: filtered, **EXAMPLES}
+    st.selectbox("Question", list(offered), key=session.EVIDENCE_EXAMPLE.key(), on_change=_take, args=(offered,))
+    if session.EVIDENCE_QUERY.get() is None:
+        session.EVIDENCE_QUERY.set(filtered)
+    text = st.text_area("In Cypher", key=session.EVIDENCE_QUERY.key(), height=150, help=_HELP)
+    with st.popover("What the graph holds"):
+        st.markdown(SCHEMA_WORDS)
+    if not st.button("Ask", type="primary", disabled=not text.strip()):
+        return
+    with st.spinner("Asking", show_time=True):
+        try:
+            graph = resources.kept(
+                f"evidence-graph/{base.as_of}/{len(base.cases)}/{store.scope!r}",
+                lambda: EvidenceGraph.of(list(base.patients.values())),
+            )
+            answer = graph.ask(text, parameters if text.strip() == filtered.strip() else None)
+        except InputError as error:
+            st.error(plain(error))
+            return
+    rows: list[TableRow] = [dict(zip(answer.columns, row, strict=True)) for row in answer.rows]
+    if not rows:
+        st.info("Nothing in the graph answers this.")
+        return
+    st.dataframe(cells(rows), hide_index=True, width="stretch")
+    more = " The answer was cut there." if answer.cut else ""
+    st.caption(f"{len(rows):,} rows.{more}")
+    csv_button(rows, "evidence-graph", "This answer (CSV)")
+
+
+def _take(offered: Mapping[str, str]) -> None:
+    session.EVIDENCE_QUERY.set(offered.get(session.EVIDENCE_EXAMPLE.get() or "", ""))
