@@ -19,7 +19,15 @@ from torch.nn.functional import softplus
 
 from core.errors import InputError
 from core.evidence.learned_metric import Layer
-from core.evidence.learning import PLAIN_SHARE, TYPICAL, Click, Comparisons, check_clicks, checked_vectors, comparisons_of
+from core.evidence.learning import (
+    PLAIN_SHARE,
+    TYPICAL,
+    Click,
+    Comparisons,
+    check_clicks,
+    checked_vectors,
+    comparisons_of,
+)
 
 Floats = NDArray[np.float64]
 
@@ -150,7 +158,10 @@ def _fitted(
     for _ in range(STEPS):
         adam.zero_grad()
         held = sum(
-            (OUTER_RIDGE * (parts[at + 2] ** 2).sum() + INNER_RIDGE * (parts[at] ** 2).sum() for at in range(0, len(parts), 3)),
+            (
+                OUTER_RIDGE * (parts[at + 2] ** 2).sum() + INNER_RIDGE * (parts[at] ** 2).sum()
+                for at in range(0, len(parts), 3)
+            ),
             start=torch.zeros((), dtype=torch.float64),
         )
         (_loss(forward(vectors, graph, parts), learned) + held).backward()

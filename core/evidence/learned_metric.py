@@ -1,8 +1,8 @@
 """A metric that was learned from marks, as it is kept: numbers, what they were learned from, and what they gained.
 
-It turns vectors into vectors whose Euclidean distance is the learned one, so any search can use it. NumPy alone; fitting
-is in `core.evidence.learning` (weights) and `core.evidence.graph_network` (torch). Its version is the SHA-256 of what it
-holds: the same marks give the same version, and an altered text is refused.
+It turns vectors into vectors whose Euclidean distance is the learned one, so any search can use it. NumPy alone;
+fitting is in `core.evidence.learning` (weights) and `core.evidence.graph_network` (torch). Its version is the SHA-256
+of what it holds: the same marks give the same version, and an altered text is refused.
 """
 
 from __future__ import annotations
@@ -38,8 +38,7 @@ class Gain:
         metric, over: what is compared, "no learning" for distances as they are.
         accuracy, accuracy_over: share of pairs (relevant, not relevant) of one query in the right order, ties half,
             0..1. difference: between them, with its 95 % limits low and high.
-        auroc, auroc_over: chance that a relevant lesion is nearer than one that is not, over all queries, 0..1; None
-            without both kinds.
+        auroc, auroc_over: chance that a relevant lesion is nearer than one that is not, over all queries, 0..1.
         pairs, groups: how many the accuracy was counted over.
     """
 
@@ -50,8 +49,8 @@ class Gain:
     difference: float
     low: float
     high: float
-    auroc: float | None
-    auroc_over: float | None
+    auroc: float
+    auroc_over: float
     pairs: int
     groups: int
 
@@ -138,7 +137,9 @@ class LearnedMetric:
         return _read(text)
 
 
-def none(space: SpaceName, space_id: str, clicks: int, groups: int, gains: tuple[Gain, ...], words: str) -> LearnedMetric:
+def none(
+    space: SpaceName, space_id: str, clicks: int, groups: int, gains: tuple[Gain, ...], words: str
+) -> LearnedMetric:
     """A metric that changes nothing; `words` say why nothing was put in force."""
     empty = np.zeros(0, dtype=np.float32)
     return LearnedMetric("none", space, space_id, empty, (), 0, clicks, groups, gains, 0, words)
@@ -153,8 +154,14 @@ def neighbour_mean(vectors: Floats, neighbours: NDArray[np.integer]) -> Floats:
     Raises:
         InputError: neighbours of other rows.
     """
-    if neighbours.ndim != 2 or len(neighbours) != len(vectors) or (neighbours.size and neighbours.max() >= len(vectors)):
-        raise InputError(f"Expected neighbours of {len(vectors)} lesions, got {neighbours.shape}. Search for them again.")
+    if (
+        neighbours.ndim != 2
+        or len(neighbours) != len(vectors)
+        or (neighbours.size and neighbours.max() >= len(vectors))
+    ):
+        raise InputError(
+            f"Expected neighbours of {len(vectors)} lesions, got {neighbours.shape}. Search for them again."
+        )
     sums, counts = np.zeros_like(vectors), np.zeros((len(vectors), 1))
     for column in neighbours.T:
         there = (column >= 0)[:, None]
@@ -197,7 +204,9 @@ def _canonical(metric: LearnedMetric) -> str:
         "space_id": metric.space_id,
         "weights": _packed(metric.weights),
         "hidden": len(metric.layers[0].bias) if metric.layers else 0,
-        "layers": [{name: _packed(getattr(layer, name)) for name in ("inner", "bias", "outer")} for layer in metric.layers],
+        "layers": [
+            {name: _packed(getattr(layer, name)) for name in ("inner", "bias", "outer")} for layer in metric.layers
+        ],
         "neighbours": metric.neighbours,
         "clicks": metric.clicks,
         "groups": metric.groups,
@@ -233,7 +242,11 @@ def _read(text: str) -> LearnedMetric:
 
 def _made(told: _MetricText, weights: Singles, layers: tuple[Layer, ...]) -> LearnedMetric:
     """What a text tells, its numbers unpacked."""
-    if (weights <= 0).any() or (told.kind == "graph network") != bool(layers) or (told.kind == "none") == bool(len(weights)):
+    if (
+        (weights <= 0).any()
+        or (told.kind == "graph network") != bool(layers)
+        or (told.kind == "none") == bool(len(weights))
+    ):
         raise ValueError("its parts do not belong together")
     head = (told.kind, told.space, told.space_id, weights, layers, told.neighbours, told.clicks, told.groups)
     return LearnedMetric(*head, tuple(told.gains), told.seed, told.words)

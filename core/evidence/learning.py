@@ -75,8 +75,8 @@ def comparisons_of(clicks: Iterable[Click]) -> Comparisons:
         near, far = relevant or [TYPICAL], others or [TYPICAL]
         weight = (len(relevant) + len(others)) / (len(near) * len(far))
         rows += [(query, a, b, weight) for a in near for b in far]
-    query, near, far = (np.array([row[at] for row in rows], dtype=np.intp) for at in range(3))
-    return Comparisons(query, near, far, np.array([row[3] for row in rows], dtype=np.float64))
+    asked, nearer, farther = (np.array([row[at] for row in rows], dtype=np.intp) for at in range(3))
+    return Comparisons(asked, nearer, farther, np.array([row[3] for row in rows], dtype=np.float64))
 
 
 def typical_squares(vectors: Floats, queries: NDArray[np.intp]) -> Floats:
@@ -161,6 +161,8 @@ def check_clicks(clicks: Sequence[Click], rows: int) -> None:
         if not (0 <= click.query < rows and 0 <= click.other < rows):
             raise InputError(f"Expected marks on rows 0 to {rows - 1}, got {click.query} and {click.other}.")
         if click.query == click.other:
-            raise InputError(f"Expected a mark on another lesion, got row {click.query} marked for itself. Leave it out.")
+            raise InputError(
+                f"Expected a mark on another lesion, got row {click.query} marked for itself. Leave it out."
+            )
         if groups.setdefault(click.query, click.group) != click.group:
             raise InputError(f"Expected one patient of the lesion in row {click.query}, got two. Give its own patient.")

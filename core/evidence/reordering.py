@@ -85,5 +85,7 @@ def _checked(
             "Search again."
         )
     if any(not 0 <= row < len(found) for row in marks):
-        raise InputError(f"Expected marks on the {len(found)} lesions that were found, got one on another. Search again.")
+        raise InputError(
+            f"Expected marks on the {len(found)} lesions that were found, got one on another. Search again."
+        )
     return found, asked, away**2
