@@ -15,6 +15,7 @@ from typer.main import get_command
 from commands import (
     data,
     event,
+    evidence,
     gate,
     gate_reference,
     growth,
@@ -45,7 +46,7 @@ Exit status:
 `--json` prints one JSON document on stdout, or {"error": "that line"} when a verb fails; progress goes to stderr.
 `VERB --help` has an example of each.
 """
-GROUPS = (scan, timepoint, patient, mask, lesion, measurement, event, response, gate, growth, people, data)
+GROUPS = (scan, timepoint, patient, mask, lesion, measurement, event, response, evidence, gate, growth, people, data)
 
 
 def _verbs() -> str:

@@ -12,7 +12,7 @@ import typer
 WORD_SEPARATOR = "\0"
 
 
-def _one_of(choices: Callable[[], Sequence[str]]) -> Callable[[str], str]:
+def one_of(choices: Callable[[], Sequence[str]]) -> Callable[[str], str]:
     """A check that a value is one of some words, which are asked for when it is needed.
 
     Raises:
@@ -69,7 +69,7 @@ def _role_now(word: str) -> str:
     return role_now(word)
 
 
-def _if_given(check: Callable[[str], str]) -> Callable[[str | None], str | None]:
+def if_given(check: Callable[[str], str]) -> Callable[[str | None], str | None]:
     """The check, for an option that need not be given."""
     return lambda value: None if value is None else check(value)
 
@@ -95,7 +95,7 @@ OneLesion = Annotated[
 ]
 Modality = Annotated[
     str,
-    typer.Option(metavar="MODALITY", help="CT, PET or MR", callback=_one_of(_modalities), autocompletion=_modalities),
+    typer.Option(metavar="MODALITY", help="CT, PET or MR", callback=one_of(_modalities), autocompletion=_modalities),
 ]
 GivenModality = Annotated[
     str | None,
@@ -103,7 +103,7 @@ GivenModality = Annotated[
         "--modality",
         metavar="MODALITY",
         help="CT, PET or MR (default: what DICOM says)",
-        callback=_if_given(_one_of(_modalities)),
+        callback=if_given(one_of(_modalities)),
         autocompletion=_modalities,
     ),
 ]
@@ -119,7 +119,7 @@ IsPseudonym = Annotated[bool, typer.Option("--id-is-a-pseudonym", help="an id th
 Role = Annotated[
     str,
     typer.Option(
-        metavar="ROLE", help="what they may do", parser=_role_now, callback=_one_of(_roles), autocompletion=_roles
+        metavar="ROLE", help="what they may do", parser=_role_now, callback=one_of(_roles), autocompletion=_roles
     ),
 ]
 Boxes = Annotated[

@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Protocol
+from dataclasses import replace
+from typing import Protocol, cast
 
 import numpy as np
 
 from core.errors import InputError
-from core.evidence.base import EvidenceBase, EvidenceStore, shape_of
-from core.evidence.cases import CaseKey, SimilarLesions, SpaceName
+from core.evidence.base import EvidenceBase, EvidenceStore, evidence_base, shape_of
+from core.evidence.cases import CaseKey, LesionCase, SimilarLesions, SpaceName
 from core.evidence.filters import EVERYTHING, LesionFilter
 from core.evidence.retrieval import MarkedLesion, Question, similar_lesions
 from core.evidence.versions import metric_in_force
 from core.gates.mask.looking import vectors_of
 from core.imaging.reference_scan import reference_of
 from core.remembered.evidence_sources import HasMarks
-from core.remembered.marks import EvidenceMark
+from core.remembered.marks import EvidenceMark, NewMark
 from core.remembered.sources import HasMasks
 from core.types import MaskRecord
+
+
+#: So far a lesion that is marked may be.
+MOST_RANKED = 1_000
 
 
 class AskingStore(EvidenceStore, HasMasks, HasMarks, Protocol):
@@ -103,4 +108,66 @@ def asked(
         marks={lesion: mark.relevant for lesion, mark in said.items()},
         metric=metric_in_force(store, space),
         own_patient=own_patient,
+    )
+
+
+def ask_about(
+    store: AskingStore,
+    lesion: tuple[str, str, str],
+    person: str,
+    by: str | None = None,
+    k: int = 5,
+    wanted: LesionFilter = EVERYTHING,
+    same_organ: bool = False,
+) -> tuple[SimilarLesions, LesionCase | None]:
+    """The answer about one lesion of a timepoint's accepted mask, or else its newest, and the lesion's own case.
+
+    Args:
+        lesion: patient, timepoint, lesion. by: a space; None: by what is known of it. same_organ: of its organ alone.
+
+    Raises:
+        InputError: a timepoint without a mask, a lesion that it has not, an organ that nobody named.
+        StoreError: no such timepoint.
+    """
+    patient_id, timepoint, lesion_id = lesion
+    record = compared_version(store, patient_id, timepoint)
+    base = evidence_base(store)
+    question = question_of(store, base, record, lesion_id)
+    own = base.case_of(question.key)
+    if same_organ:
+        if own is None or not own.organ:
+            raise InputError(f"Expected an organ that somebody named for {lesion_id}. Name it with the protocol.")
+        wanted = replace(wanted, organ=own.organ)
+    space = cast(SpaceName, by) if by else default_space(question)
+    return asked(store, base, question, person, space, k, wanted), own
+
+
+def compared_version(store: AskingStore, patient_id: str, timepoint: str) -> MaskRecord:
+    """The accepted version of a timepoint, or else its newest. Raises InputError where there is none."""
+    record = store.masks.accepted(patient_id, timepoint) or store.masks.latest(patient_id, timepoint)
+    if record is None:
+        raise InputError(f"Expected a mask of {patient_id} on {timepoint}, there is none. Segment it first.")
+    return record
+
+
+def mark_pair(
+    store: AskingStore, lesion: tuple[str, str, str], other: tuple[str, str, str], relevant: bool, by: str | None, person: str
+) -> EvidenceMark:
+    """A mark on a lesion of another patient, which is found again to say how near it was.
+
+    Args:
+        lesion, other: patient, timepoint, lesion. by: the space; None: by what is known of it.
+
+    Raises:
+        InputError: for lesions that cannot be compared so.
+    """
+    found, _ = ask_about(store, lesion, person, by, k=MOST_RANKED)
+    for one in found.found:
+        if (one.case.patient_id, one.case.lesion_id) == (other[0], other[2]):
+            record = compared_version(store, other[0], other[1])
+            pair = (found.of.mask_id, found.of.lesion_id, record.mask_id, other[2])
+            return store.marks.add(NewMark(*pair, relevant, found.space, one.rank, one.distance, found.metric), person)
+    raise InputError(
+        f"Expected a lesion that is among those compared with {lesion[2]} of {lesion[0]}, got {other[2]} of {other[0]}. "
+        "Ask for `similar` to see which are."
     )

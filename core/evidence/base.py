@@ -25,7 +25,8 @@ from core.evidence.gathering import patient_evidence
 from core.gates.mask.components import SHAPE, component_of
 from core.lesions.shape import VECTOR_NAMES
 from core.remembered.lists import HasViews
-from core.remembered.looks import HasLooks, StoredLook
+from core.remembered.evidence_sources import HasLooks
+from core.remembered.looks import StoredLook
 from core.remembered.rows import LesionVector
 from core.remembered.sources import HasPatients, HasReferenceSets, HasRoot, HasScans, HasVectors
 from core.twin.cohort_records import CohortRecords
@@ -36,6 +37,8 @@ Rows = NDArray[np.float32]
 _KEPT = 8
 #: A page that waits longer has been noticed to wait.
 NOTICED_S = 0.15
+#: Accepted lesions that are gathered in a blink.
+FEW = 200
 logger = logging.getLogger("twinreview.evidence")
 
 
@@ -127,13 +130,26 @@ def evidence_at_once(store: EvidenceStore, progress: Progress = no_progress) -> 
     base, position = memory.base, store.views.evidence_position()
     if base is None or base.as_of == position or memory.took_s < NOTICED_S:
         return evidence_base(store, progress), False
-    if memory.at_work is None or not memory.at_work.is_alive():
-        memory.at_work = threading.Thread(target=_take_up, args=(store,), name="evidence", daemon=True)
-        memory.at_work.start()
+    _in_background(store, memory)
     accepted = store.vectors.accepted_mask_ids()
     if memory.narrowed is None or memory.narrowed[:2] != (base, accepted):  # what is made of a base is kept with it
         memory.narrowed = (base, accepted, _still_accepted(base, accepted))
     return memory.narrowed[2], True
+
+
+def evidence_if_there(store: EvidenceStore) -> EvidenceBase | None:
+    """For a page that shows evidence beside its own matter: the base, or None while a thread makes it."""
+    memory = _memory(store)
+    if memory.base is not None or store.vectors.accepted_count() <= FEW:
+        return evidence_at_once(store)[0]
+    _in_background(store, memory)
+    return None
+
+
+def _in_background(store: EvidenceStore, memory: _Memory) -> None:
+    if memory.at_work is None or not memory.at_work.is_alive():
+        memory.at_work = threading.Thread(target=_take_up, args=(store,), name="evidence", daemon=True)
+        memory.at_work.start()
 
 
 def _take_up(store: EvidenceStore) -> None:

@@ -16,6 +16,7 @@ from core.evidence.learned_metric import LearnedMetric, none
 from core.evidence.spaces import Space
 from core.remembered.rows import ReferenceSet
 from core.remembered.sources import HasReferenceSets
+from core.remembered.untyped import TableRow
 
 KIND = "evidence-metric"
 LEARNED, GONE_BACK = "learned", "gone back"
@@ -125,3 +126,26 @@ def _before(kept: list[KeptMetric]) -> KeptMetric | None:
         else:
             stack = []
     return stack[-2] if len(stack) > 1 else None
+
+
+def version_rows(store: MetricStore) -> list[TableRow]:
+    """Every version with what it gained, oldest first."""
+    now = {space: metric_in_force(store, space) for space in SPACES}
+    rows: list[TableRow] = []
+    for one in kept_metrics(store):
+        standing = now[one.metric.space]
+        rows.append(
+            {
+                "by": one.metric.space,
+                "version": one.metric.version,
+                "kind": one.metric.kind,
+                "words": one.metric.words,
+                "marks": one.metric.clicks,
+                "patients": one.metric.groups,
+                "how": one.how,
+                "person": one.person,
+                "created_at": one.created_at,
+                "in_force": standing is not None and standing.set_id == one.set_id,
+            }
+        )
+    return rows

@@ -53,6 +53,11 @@ def open_in_trajectory(patient: str, lesion: str | None = None) -> None:
     address.leave_for("trajectory", {address.PATIENT: patient, "lesion": lesion})
 
 
+def open_in_evidence(patient: str, timepoint: str, lesion: str | None = None) -> None:
+    """For the `on_click` of a button: the next run opens what is like a lesion of that timepoint."""
+    address.leave_for("evidence", {address.PATIENT: patient, "timepoint": timepoint, "lesion": lesion})
+
+
 def open_chosen_in_trajectory() -> None:
     """The same, of the patient who is chosen in the cohort's list as it is clicked."""
     chosen = session.COHORT_PATIENT.get()
