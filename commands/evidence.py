@@ -23,14 +23,23 @@ LesionName = Annotated[str, typer.Argument(metavar="LESION", help="L1, L2 …")]
 By = Annotated[
     str | None,
     typer.Option(
-        "--by", metavar="SPACE", help="both, shape or appearance (default: what is known of it)",
-        callback=if_given(one_of(_spaces)), autocompletion=_spaces,
+        "--by",
+        metavar="SPACE",
+        help="both, shape or appearance (default: what is known of it)",
+        callback=if_given(one_of(_spaces)),
+        autocompletion=_spaces,
     ),
-]  # fmt: skip
+]
 Space = Annotated[
     str,
-    typer.Option("--by", metavar="SPACE", help="both, shape or appearance", callback=one_of(_spaces), autocompletion=_spaces),
-]  # fmt: skip
+    typer.Option(
+        "--by",
+        metavar="SPACE",
+        help="both, shape or appearance",
+        callback=one_of(_spaces),
+        autocompletion=_spaces,
+    ),
+]
 Count = Annotated[int, typer.Option("-k", metavar="N", help="how many lesions")]
 Organ = Annotated[bool, typer.Option("--same-organ", help="of the same organ, as people named it")]
 Factor = Annotated[float | None, typer.Option("--within", metavar="FACTOR", help="volume within FACTOR, either way")]
@@ -58,8 +67,9 @@ def similar(
     """Accepted lesions of other patients that are like this one, and what became of them."""
     import json
 
-    from core.evidence.asking import ask_about
     from core.evidence.filters import LesionFilter
+
+    from core.evidence.asking import ask_about
     from core.evidence.formats import to_json
     from core.evidence.pseudonyms import panel_of
 
@@ -87,11 +97,12 @@ def panel(
     k: Count = 5,
 ) -> object:
     """The evidence on one lesion as a text to take along; without names unless they are asked for."""
+    from core.evidence.fhir import to_fhir
+    from core.evidence.prompt import to_prompt
+
     from core.errors import InputError
     from core.evidence.asking import ask_about
-    from core.evidence.fhir import to_fhir
     from core.evidence.formats import to_json, to_markdown
-    from core.evidence.prompt import to_prompt
     from core.evidence.pseudonyms import panel_of
 
     found, own = ask_about(session.store, (patient, date, lesion), session.person, by, k)
@@ -181,8 +192,9 @@ def ask(
     session: Session, question: Annotated[str, typer.Argument(metavar="CYPHER", help="a question that reads")]
 ) -> object:
     """Asks the graph of patients, lesions, visits, events and links, in Cypher."""
-    from core.evidence.base import evidence_base
     from core.evidence.graph import EvidenceGraph
+
+    from core.evidence.base import evidence_base
 
     answer = EvidenceGraph.of(list(evidence_base(session.store).patients.values())).ask(question)
     return {

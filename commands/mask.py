@@ -174,12 +174,12 @@ def similar(
     version: Version,
     k: Annotated[int, typer.Option("-k", metavar="N", help="how many of each lesion")] = 5,
 ) -> object:
-    """Finds lesions alike."""
-    from core.gates.mask.verdicts import similar_lesions
+    """Finds lesions alike in shape; `evidence similar` filters, compares by sight and says what became of them."""
+    from core.evidence.asking import similar_rows
     from core.review.blind_reading import seen_version
 
-    seen_version(session.store, patient, date, version, session.person)
-    return similar_lesions(session.store, patient, date, version, k)
+    record = seen_version(session.store, patient, date, version, session.person)
+    return similar_rows(session.store, record, k, session.person)
 
 
 @verb(app, "agreement", READS, example="P1 2025-01-20", old="agreement")

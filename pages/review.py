@@ -6,6 +6,7 @@ from core.errors import TwinReviewError
 from pages.ui.frame import opening, resources, session, shell
 from pages.ui.guard import rights
 from pages.ui.review import review_panel
+from pages.ui.review.alike_strip import alike_strip
 from pages.ui.review.deciding import decision_dialog
 from pages.ui.review.measurement_panel import measurement_panel
 from pages.ui.review.measures_panel import measures_panel
@@ -59,6 +60,7 @@ with shell.guarded():
         file_panel(store, record, shell.person())
         if verdict_panel(store, patient, timepoint, record, shell.person()):
             start("score_ood", "Scan gate", {})
+        alike_strip(store, record, shell.person())
         segment, refine, decide = review_panel.tabs(record)
         with segment:
             model_id = review_panel.choose_model(store.scans.of(patient, timepoint))

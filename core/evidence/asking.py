@@ -19,8 +19,8 @@ from core.imaging.reference_scan import reference_of
 from core.remembered.evidence_sources import HasMarks
 from core.remembered.marks import EvidenceMark, NewMark
 from core.remembered.sources import HasMasks
+from core.remembered.untyped import TableRow
 from core.types import MaskRecord
-
 
 #: So far a lesion that is marked may be.
 MOST_RANKED = 1_000
@@ -151,7 +151,12 @@ def compared_version(store: AskingStore, patient_id: str, timepoint: str) -> Mas
 
 
 def mark_pair(
-    store: AskingStore, lesion: tuple[str, str, str], other: tuple[str, str, str], relevant: bool, by: str | None, person: str
+    store: AskingStore,
+    lesion: tuple[str, str, str],
+    other: tuple[str, str, str],
+    relevant: bool,
+    by: str | None,
+    person: str,
 ) -> EvidenceMark:
     """A mark on a lesion of another patient, which is found again to say how near it was.
 
@@ -171,3 +176,32 @@ def mark_pair(
         f"Expected a lesion that is among those compared with {lesion[2]} of {lesion[0]}, got {other[2]} of {other[0]}. "
         "Ask for `similar` to see which are."
     )
+
+
+def similar_rows(store: AskingStore, record: MaskRecord, k: int, person: str) -> list[TableRow]:
+    """Of each lesion of a version the k most alike of other patients, nearest first, by shape.
+
+    Raises:
+        InputError: k below 1.
+    """
+    if k < 1:
+        raise InputError(f"Expected k of at least 1, got {k}.")
+    base = evidence_base(store)
+    rows: list[TableRow] = []
+    for lesion_id in dict.fromkeys(str(one["lesion_id"]) for one in record.lesions):
+        found = asked(store, base, question_of(store, base, record, lesion_id), person, "shape", k)
+        rows += [
+            {
+                "of": lesion_id,
+                "rank": one.rank,
+                "mask_id": one.case.mask_id,
+                "lesion_id": one.case.lesion_id,
+                "patient_id": one.case.patient_id,
+                "timepoint": one.case.timepoint,
+                "version": one.case.version,
+                "distance": one.distance,
+                "percentile": one.percentile,
+            }
+            for one in found.found
+        ]
+    return rows

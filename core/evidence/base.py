@@ -24,8 +24,8 @@ from core.evidence.cases import CaseKey, LesionCase, PatientEvidence
 from core.evidence.gathering import patient_evidence
 from core.gates.mask.components import SHAPE, component_of
 from core.lesions.shape import VECTOR_NAMES
-from core.remembered.lists import HasViews
 from core.remembered.evidence_sources import HasLooks
+from core.remembered.lists import HasViews
 from core.remembered.looks import StoredLook
 from core.remembered.rows import LesionVector
 from core.remembered.sources import HasPatients, HasReferenceSets, HasRoot, HasScans, HasVectors

@@ -1,4 +1,4 @@
-"""The mask gate over the store: the verdict on a mask, and similar lesions.
+"""The mask gate over the store: the verdict on a mask.
 
 The reference is every lesion that stands in an *accepted* mask of *other* patients (`core.gates.mask.judging` has the
 form, `core.gates.mask.joint` the arithmetic). The gate is fitted after what is accepted has changed
@@ -14,13 +14,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
 
-import numpy as np
-
-from core.errors import InputError
 from core.gates.mask import fitted
 from core.gates.mask.components import BOUNDS, component_of
 from core.gates.mask.conformal import scores_needed
-from core.gates.mask.fitted import ALPHA, K_NEAREST, REAL, SIMULATED, FittedGate, ReferenceLesion
+from core.gates.mask.fitted import ALPHA, K_NEAREST, REAL, SIMULATED, FittedGate
 from core.gates.mask.judging import NOT_ENOUGH, NOT_FITTED, cannot_be_judged, judged
 from core.gates.mask.looking import NOTHING, Surroundings, vectors_of
 from core.gates.mask.probability import doubting_unsure
@@ -35,8 +32,6 @@ from core.types import LabelMap, MaskRecord, Volume
 
 __all__ = ["ALPHA", "K_NEAREST", "NOT_ENOUGH", "NOT_FITTED", "REAL", "SIMULATED", "vectors_of"]
 logger = logging.getLogger("twinreview.gates")
-#: What brings a gate about.
-FIT_IT = "The server fits it within a minute; on a command line `gate score-mask` does."
 
 
 class GateStore(LookStore, HasRoot, HasVectors, HasVerdicts, HasReferenceSets, Protocol):
@@ -52,12 +47,6 @@ def remember_vectors(
     for row in vectors:
         store.vectors.add(record.mask_id, row.lesion_id, record.patient_id, row.vector, row.names, person)
     return vectors
-
-
-def _own_vectors(store: GateStore, record: MaskRecord) -> Sequence[LesionVector]:
-    """The version's vectors, one a lesion: those that were stored with it, else measured now and not stored."""
-    vectors = store.vectors.of(record.mask_id)
-    return vectors if len(vectors) >= len(record.lesions) else vectors_of(store.masks.load(record))
 
 
 def reference(store: GateStore) -> list[ShapeVector]:
@@ -237,48 +226,3 @@ def verdict_on(
         too_few=gate is None and store.vectors.accepted_count() < scores_needed(ALPHA),
         problems=seen.problems,
     )
-
-
-def similar_lesions(
-    store: GateStore, patient_id: str, timepoint: str, version: int, k: int = 5
-) -> list[dict[str, Any]]:
-    """For each lesion of the version, the k most alike lesions of other patients' accepted masks, nearest first.
-
-    A lesion that was accepted at several timepoints counts once, as it was when it was most alike.
-    Distance is Euclidean over shape features scaled by the reference's median and MAD; its unit is "typical spreads".
-    They are of those that the stored gate knows, that are still accepted, and that `store` shows.
-
-    Raises:
-        InputError: for k below 1, or while the gate is not fitted: which are alike is not known, which is not that
-            none are.
-    """
-    if k < 1:
-        raise InputError(f"Expected k of at least 1, got {k}.")
-    vectors = _own_vectors(store, store.masks.version(patient_id, timepoint, version))
-    gate, shown = gate_for(store), store.vectors.accepted_mask_ids()
-    if gate is None:
-        raise InputError(
-            f"Expected a fitted mask gate, but {NOT_FITTED}: which lesions are alike is not known. {FIT_IT}"
-        )
-    out: list[dict[str, Any]] = []
-    set_name = SIMULATED if is_simulated(store, patient_id) else REAL
-    for row in vectors:
-        part = gate.set(set_name).shape_of(row)
-        if part is None:
-            continue
-        shapes, lesions, vector = part
-        away = shapes.distances(vector, patient_id)
-        closest: dict[tuple[str, str], tuple[ReferenceLesion, float]] = {}
-        for index in np.argsort(away, kind="stable"):
-            if len(closest) == k or not np.isfinite(away[index]):
-                break
-            lesion = lesions[index]
-            if lesion.mask_id not in shown:  # the gate knows more than whoever asks may see
-                continue
-            closest.setdefault((lesion.patient_id, lesion.lesion_id), (lesion, float(away[index])))
-        out += [_similar(row, *found, rank) for rank, found in enumerate(closest.values(), 1)]
-    return out
-
-
-def _similar(own: LesionVector, other: ReferenceLesion, distance: float, rank: int) -> dict[str, Any]:
-    return {"of": own.lesion_id, "rank": rank, **other._asdict(), "distance": distance}

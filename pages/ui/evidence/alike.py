@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 import streamlit as st
+from core.evidence.filters import EVERYTHING, LesionFilter
 
 from core.evidence.base import EvidenceBase
 from core.evidence.cases import LesionCase, Similar, SimilarLesions, SpaceName
-from core.evidence.filters import EVERYTHING, LesionFilter
 from core.evidence.outcome import outcome_of, tally_of
 from core.evidence.retrieval import MarkedLesion, Question
 from core.remembered.marks import EvidenceMark
@@ -32,7 +32,7 @@ def choose_space(question: Question, spaces: Sequence[SpaceName]) -> SpaceName |
     """By what lesions are compared; None where nothing is known of this one."""
     if not spaces:
         return None
-    space = address.choose("by", spaces, session.EVIDENCE_SPACE, default=spaces[0], whose="for this lesion")
+    space = address.choose("by", list(spaces), session.EVIDENCE_SPACE, default=spaces[0], whose="for this lesion")
     missing = question.why_not_in("both")
     st.segmented_control(
         "Alike in",
@@ -42,7 +42,7 @@ def choose_space(question: Question, spaces: Sequence[SpaceName]) -> SpaceName |
         format_func=lambda name: SPACE_WORDS[name],
         help=f"{_SPACE_HELP} {missing}".strip(),
     )
-    return space
+    return next(one for one in spaces if one == space)
 
 
 def tally(base: EvidenceBase, found: SimilarLesions, behind: bool, wanted: LesionFilter) -> None:
@@ -74,7 +74,9 @@ def nothing_found(base: EvidenceBase, question: Question, wanted: LesionFilter) 
     others = {case.patient_id for case in base.cases if case.simulated == question.simulated} - {question.patient_id}
     if not others:
         kind = "simulated" if question.simulated else "real"
-        st.info(f"No other {kind} patient has an accepted mask yet. Accept some: they become the evidence for this one.")
+        st.info(
+            f"No other {kind} patient has an accepted mask yet. Accept some: they become the evidence for this one."
+        )
         if st.button("Go to the worklist", type="primary"):
             shell.go_to("worklist")
     elif wanted != EVERYTHING:

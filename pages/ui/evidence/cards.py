@@ -22,7 +22,9 @@ ALIKE_HELP = (
     "Of the pairs of lesions of two patients here, so many are farther apart than these two: 99 % is very alike, 50 % "
     "is as alike as any two. Behind it the distance itself, 0 for equal numbers."
 )
-GIVEN_HELP = "What was being given on the day of that visit, by the events on record; none on record is no proof of none."
+GIVEN_HELP = (
+    "What was being given on the day of that visit, by the events on record; none on record is no proof of none."
+)
 PICTURE_LOST = "The picture cannot be made: a stored file cannot be read."
 
 
@@ -106,7 +108,10 @@ def _mark_buttons(store: SeenStore, found: SimilarLesions, one: Similar, mark: E
     person = shell.person()
     key = f"{found.of.mask_id}-{found.of.lesion_id}-{one.case.mask_id}-{one.case.lesion_id}"
     with st.container(horizontal=True, gap="xsmall"):
-        for relevant, icon, what in ((True, ":material/thumb_up:", "Relevant"), (False, ":material/thumb_down:", "Not")):
+        for relevant, icon, what in (
+            (True, ":material/thumb_up:", "Relevant"),
+            (False, ":material/thumb_down:", "Not"),
+        ):
             said = mark is not None and mark.relevant is relevant
             means = "Take this mark back." if said else f"{what} for this lesion: the order here changes at once."
             st.button(
@@ -127,9 +132,7 @@ def _mark_buttons(store: SeenStore, found: SimilarLesions, one: Similar, mark: E
         )
 
 
-def _toggle(
-    store: SeenStore, found: SimilarLesions, one: Similar, relevant: bool, mark: EvidenceMark | None
-) -> None:
+def _toggle(store: SeenStore, found: SimilarLesions, one: Similar, relevant: bool, mark: EvidenceMark | None) -> None:
     """A mark, or where the same one stands, that it is taken back."""
     with shell.guarded():
         if mark is not None and mark.relevant is relevant:
@@ -137,6 +140,4 @@ def _toggle(
             return
         case = one.case
         place = (found.of.mask_id, found.of.lesion_id, case.mask_id, case.lesion_id)
-        store.marks.add(
-            NewMark(*place, relevant, found.space, one.rank, one.distance, found.metric), shell.person()
-        )
+        store.marks.add(NewMark(*place, relevant, found.space, one.rank, one.distance, found.metric), shell.person())

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from typing import NamedTuple, get_args
 
 import streamlit as st
+from core.evidence.filters import LesionFilter
 
 from core.evidence.cases import LesionCase, Therapy
-from core.evidence.filters import LesionFilter
 from core.evidence.retrieval import Question
 from pages.ui.frame import address, session
 from pages.ui.shared.text import plain

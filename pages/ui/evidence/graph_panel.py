@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import streamlit as st
+from core.evidence.filters import LesionFilter
+from core.evidence.graph import SCHEMA_WORDS, EvidenceGraph
 
 from core.errors import InputError
 from core.evidence.base import EvidenceBase
 from core.evidence.cases import LesionCase
-from core.evidence.filters import LesionFilter
-from core.evidence.graph import SCHEMA_WORDS, EvidenceGraph
 from core.evidence.retrieval import Question
 from core.remembered.untyped import TableRow
 from pages.ui.frame import resources, session

@@ -109,5 +109,3 @@ def _versions(kept: list[KeptMetric]) -> None:
         for one in reversed(kept)
     ]
     st.dataframe(cells(rows), hide_index=True, width="stretch")
-
-

@@ -5,14 +5,14 @@ from __future__ import annotations
 import datetime as dt
 
 import streamlit as st
+from core.evidence.fhir import to_fhir
+from core.evidence.language_model import Answer, ask, is_set_up
+from core.evidence.prompt import Prompt, to_prompt
 
 from core.errors import TwinReviewError
 from core.evidence.cases import LesionCase, SimilarLesions
-from core.evidence.fhir import to_fhir
 from core.evidence.formats import to_json, to_markdown
-from core.evidence.language_model import Answer, ask, is_set_up
 from core.evidence.panel import EvidencePanel
-from core.evidence.prompt import Prompt, to_prompt
 from core.evidence.pseudonyms import panel_of
 from core.remembered.marks import EvidenceQuestion
 from core.settings import settings

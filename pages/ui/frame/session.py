@@ -12,8 +12,6 @@ from typing import Generic, TypeVar
 
 import streamlit as st
 
-from core.evidence.cases import SpaceName
-from core.evidence.language_model import Answer
 from core.imaging.study.found import Preview
 
 T = TypeVar("T")
@@ -218,13 +216,13 @@ FLIPS_MOVED = SessionKey("flips-moved", str, "mask id")
 LINKS_CHANGED = SessionKey("links-changed", str, "patient")
 EVIDENCE_TIMEPOINT = SessionKey("evidence-timepoint", str, "patient")
 EVIDENCE_LESION = SessionKey("evidence-lesion", str, "mask id")
-EVIDENCE_SPACE: SessionKey[SpaceName] = SessionKey("evidence-by", str)  # type: ignore[arg-type]  # a word of SpaceName
+EVIDENCE_SPACE = SessionKey("evidence-by", str)
 EVIDENCE_FILTER = SessionKey("evidence-filter", str, "choice")
 EVIDENCE_TAB = SessionKey("evidence-tab", str)
 EVIDENCE_EXAMPLE = SessionKey("evidence-example", str)
 EVIDENCE_QUERY = SessionKey("evidence-query", str)
 EVIDENCE_NAMES = SessionKey("evidence-names", str)
-EVIDENCE_ANSWER = SessionKey("evidence-answer", Answer)
+EVIDENCE_ANSWER: SessionKey[object] = SessionKey("evidence-answer", object)
 LEARNING_JOB = SessionKey("learning-job", str)
 COHORT_DATASETS: SessionKey[list[str]] = SessionKey("cohort-datasets", list)
 COHORT_CRITERION = SessionKey("cohort-criterion", str)

@@ -1,4 +1,4 @@
-"""Beside the mask gate's verdict: the three accepted lesions most like one of the mask, small, and the way to Evidence."""
+"""Beside the mask gate's verdict: the three accepted lesions most like the mask's largest, and the way to Evidence."""
 
 from __future__ import annotations
 
@@ -17,16 +17,11 @@ from store import SeenStore
 SHOWN = 3
 
 
-def alike_strip(store: SeenStore, record: MaskRecord | None, lesion: str | None, person: str) -> None:
-    """Nothing where there is no lesion, or no other patient has an accepted one.
-
-    Args:
-        lesion: the lesion that is looked at; None: the largest of the mask.
-    """
+def alike_strip(store: SeenStore, record: MaskRecord | None, person: str) -> None:
+    """Nothing where there is no lesion, or no other patient has an accepted one."""
     if record is None or not record.lesions:
         return
-    names = [str(one["lesion_id"]) for one in sorted(record.lesions, key=lambda one: -float(one["volume_mm3"]))]
-    chosen = lesion if lesion in names else names[0]
+    chosen = str(max(record.lesions, key=lambda one: float(one["volume_mm3"]))["lesion_id"])
     base = evidence_if_there(store)
     if base is None:
         st.caption("Lesions alike: the accepted lesions are being gathered.")
