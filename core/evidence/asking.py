@@ -173,8 +173,8 @@ def mark_pair(
             pair = (found.of.mask_id, found.of.lesion_id, record.mask_id, other[2])
             return store.marks.add(NewMark(*pair, relevant, found.space, one.rank, one.distance, found.metric), person)
     raise InputError(
-        f"Expected a lesion that is among those compared with {lesion[2]} of {lesion[0]}, got {other[2]} of {other[0]}. "
-        "Ask for `similar` to see which are."
+        f"Expected a lesion that is compared with {lesion[2]} of {lesion[0]}, got {other[2]} of {other[0]}. Ask for "
+        "`similar` to see which are."
     )
 
 

@@ -25,6 +25,7 @@ ALIKE_HELP = (
 GIVEN_HELP = (
     "What was being given on the day of that visit, by the events on record; none on record is no proof of none."
 )
+_SAID = ((True, ":material/thumb_up:", "Relevant"), (False, ":material/thumb_down:", "Not relevant"))
 PICTURE_LOST = "The picture cannot be made: a stored file cannot be read."
 
 

@@ -30,9 +30,13 @@ def take_along(store: SeenStore, found: SimilarLesions, own: LesionCase | None) 
     st.subheader("Take it along", divider="gray")
     with st.container(horizontal=True, vertical_alignment="bottom"):
         chosen = st.segmented_control(
-            "Names", list(NAMES), default="without names", required=True, key=session.EVIDENCE_NAMES.key(),
+            "Names",
+            list(NAMES),
+            default="without names",
+            required=True,
+            key=session.EVIDENCE_NAMES.key(),
             help=_NAMES_HELP,
-        )  # fmt: skip
+        )
         panel = panel_of(found, own, NAMES[str(chosen)], dt.datetime.now(dt.UTC).isoformat(timespec="seconds"))
         for label, made, ending, kind in (
             ("Markdown", to_markdown, "md", "text/markdown"),
@@ -40,9 +44,14 @@ def take_along(store: SeenStore, found: SimilarLesions, own: LesionCase | None) 
             ("FHIR-like bundle", to_fhir, "fhir.json", "application/fhir+json"),
         ):
             st.download_button(
-                label, lambda made=made: made(panel), f"evidence.{ending}", kind, icon=":material/download:",
-                on_click="ignore", key=f"evidence-{ending}",
-            )  # fmt: skip
+                label,
+                lambda made=made: made(panel),
+                f"evidence.{ending}",
+                kind,
+                icon=":material/download:",
+                on_click="ignore",
+                key=f"evidence-{ending}",
+            )
     if is_set_up(settings()):
         _model(store, found, panel_of(found, own, "own"))
 

@@ -20,20 +20,19 @@ class Lesion:
 
     patient: str
     shape: float
-    look: float | None = None
     day: str = "2024-01-01"
     lesion: str = "L1"
     later: int = 1
+    look: float | None = None
     more: Any = None
 
 
 def case_of(one: Lesion) -> LesionCase:
     """Its case."""
     number = f"{one.patient}-{one.day}-{one.lesion}"
-    known = LesionCase(
-        one.patient, "set", one.day, one.lesion, f"mask-{number}", 1, "a" * 64, "b" * 64, "nnunet", None, "ann", "ben",
-        False, "CT", 1000.0, later=one.later,
-    )  # fmt: skip
+    made = ("a" * 64, "b" * 64, "nnunet", None, "ann", "ben")
+    place = (one.patient, "set", one.day, one.lesion, f"mask-{number}", 1)
+    known = LesionCase(*place, *made, False, "CT", 1000.0, later=one.later)
     return replace(known, **(one.more or {}))
 
 

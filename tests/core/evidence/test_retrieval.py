@@ -10,6 +10,8 @@ from core.evidence.cases import SimilarLesions
 from core.evidence.retrieval import similar_lesions
 from tests.core.evidence.evidence_phantom import Lesion, base_of, question
 
+#: Whose, where on the line, and whether it has a later visit.
+LESIONS = st.tuples(st.integers(0, 6), st.integers(-50, 50), st.integers(0, 1))
 LINE = [Lesion(f"R{number:02d}", float(number)) for number in range(24)]
 
 
