@@ -152,6 +152,12 @@ class Settings(BaseSettings):
         validation_alias="TWIN_ENCODER",
         description="`torch` keeps MedSAM's encoder in PyTorch, else OpenVINO is used on a CPU",
     )
+    neighbours: Annotated[Literal["auto", "exact", "hnsw", "ruvector"], Spec("auto, exact, hnsw or ruvector")] = Field(
+        default="auto",
+        validation_alias="TWIN_NEIGHBOURS",
+        description="what looks for lesions like one: `exact` compares all, `hnsw` asks hnswlib's index, `ruvector` "
+        "that of RuVector, an optional package; `auto` is exact below 100,000 lesions and hnswlib from there on",
+    )
     max_import_gb: Annotated[_Amount, Spec(_ABOVE_0, unit="GiB")] = Field(
         default=4.0,
         validation_alias="TWIN_MAX_IMPORT_GB",
