@@ -64,7 +64,8 @@ def days_text(days: float | None) -> str:
     """A day relative to the compared visit: "day +60", "day -14", "day 0"; "on a day not known" where it is not."""
     if known(days) is None:
         return "on a day not known"
-    return f"day {round(days or 0.0):+,}" if round(days or 0.0) else "day 0"
+    text = number_text(round(days or 0.0))
+    return f"day {text if (days or 0.0) < 0.5 else f'+{text}'}"
 
 
 def printable(text: str) -> str:
