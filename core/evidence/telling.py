@@ -35,7 +35,7 @@ def number_text(value: float) -> str:
     if 0 < size < 0.0005:
         return "<0.001" if value > 0 else ">-0.001"
     decimals = 3 if size < 0.1 else 2 if size < 9.995 else 1 if size < 99.95 else 0
-    text = f"{value:,z.{decimals}f}"
+    text = f"{value:z,.{decimals}f}"
     return text.rstrip("0").rstrip(".") if "." in text else text
 
 
