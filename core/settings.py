@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Literal
+from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
@@ -23,6 +24,10 @@ from core.errors import InputError
 
 #: Fewest characters of a secret: fewer can be guessed.
 SHORTEST_SECRET = 16
+#: Where a language model may be asked without TLS.
+ENDPOINT = "an address, https://… (or http://localhost…), without a name, key or question in it"
+ON_THIS_MACHINE = frozenset({"localhost", "127.0.0.1", "::1"})
+_IN_A_HEADER = re.compile(r"[\x21-\x7e]+")
 #: Nothing for the group, nothing for everybody.
 PRIVATE = 0o077
 #: Variables with our prefix that no room reads.
@@ -116,6 +121,30 @@ def check_key(key: bytes) -> None:
         )
 
 
+def _endpoint(text: str | None) -> str | None:
+    """An address over TLS; without it on this machine alone, as for Dask: what is sent is nobody else's to read."""
+    if text is None:
+        return None
+    if set("@?#") & set(text):  # where a key may stand, so that it is not quoted
+        raise InputError(
+            f"Expected TWIN_LLM_URL as {ENDPOINT}, got one with '@', '?' or '#'. Give the key as TWIN_LLM_KEY."
+        )
+    parts = urlsplit(text)
+    plain = parts.scheme == "http" and parts.hostname in ON_THIS_MACHINE
+    if not parts.hostname or not (parts.scheme == "https" or plain) or parts.port == 0:  # port: ValueError if none
+        raise ValueError
+    if not _IN_A_HEADER.fullmatch(text):
+        raise ValueError
+    return text.rstrip("/")
+
+
+def _in_a_header(key: SecretStr | None) -> SecretStr | None:
+    """A key that a header of HTTP can hold: refused here, where it is not quoted."""
+    if key is not None and not _IN_A_HEADER.fullmatch(key.get_secret_value()):
+        raise ValueError
+    return key
+
+
 _ABOVE_0 = "a number above 0 and below 1,000,000"
 _Amount = Annotated[float, Field(gt=0, lt=1e6)]
 _Unset = BeforeValidator(_blank_is_unset)
@@ -151,6 +180,12 @@ class Settings(BaseSettings):
         default="openvino",
         validation_alias="TWIN_ENCODER",
         description="`torch` keeps MedSAM's encoder in PyTorch, else OpenVINO is used on a CPU",
+    )
+    neighbours: Annotated[Literal["auto", "exact", "hnsw", "ruvector"], Spec("auto, exact, hnsw or ruvector")] = Field(
+        default="auto",
+        validation_alias="TWIN_NEIGHBOURS",
+        description="what looks for lesions like one: `exact` compares all, `hnsw` asks hnswlib's index, `ruvector` "
+        "that of RuVector, an optional package; `auto` is exact below 100,000 lesions and hnswlib from there on",
     )
     max_import_gb: Annotated[_Amount, Spec(_ABOVE_0, unit="GiB")] = Field(
         default=4.0,
@@ -246,6 +281,31 @@ class Settings(BaseSettings):
         default=None,
         validation_alias="TWIN_PERSON",
         description="who the command line writes as, and what it shows of what is read blind",
+    )
+    llm_url: Annotated[
+        str | None,
+        BeforeValidator(_stripped_or_unset),
+        AfterValidator(_endpoint),
+        Spec(ENDPOINT, unset="none"),
+    ] = Field(
+        default=None,
+        validation_alias="TWIN_LLM_URL",
+        description="where a language model may be asked about evidence, as OpenAI's interface has it, up to `/v1`; "
+        "without it none is asked. Text without names is sent, after a person has read it",
+    )
+    llm_model: Annotated[str | None, BeforeValidator(_stripped_or_unset), Spec("a name", unset="none")] = Field(
+        default=None, validation_alias="TWIN_LLM_MODEL", description="the model's name at that address"
+    )
+    llm_key: Annotated[
+        SecretStr | None,
+        BeforeValidator(_stripped_or_unset),
+        AfterValidator(_in_a_header),
+        Spec("letters, digits and signs of ASCII without spaces", unset="none"),
+    ] = Field(default=None, validation_alias="TWIN_LLM_KEY", description="key that the address asks for, as a bearer's")
+    llm_timeout_s: Annotated[_Amount, Spec(_ABOVE_0, unit="s")] = Field(
+        default=60.0,
+        validation_alias="TWIN_LLM_TIMEOUT_S",
+        description="longest that a language model's answer may take",
     )
     omp_num_threads: Annotated[
         str | None,

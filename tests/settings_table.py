@@ -21,7 +21,8 @@ one upload are in `.streamlit/config.toml`.
 FOOT = """
 `TWIN_SECRET` and `TWIN_AUDIT_KEY` are secrets of 16 characters or more, best made at random (as `openssl rand -hex 32`
 does). Give them to the service alone, in a file that only its account reads (systemd: `EnvironmentFile`), never on a
-command line. No message quotes their values.
+command line. So with `TWIN_LLM_KEY`, which is as long as the language model's server made it. No message quotes their
+values.
 
 Processes that TwinReview starts (workers, the one for prompts) inherit the environment, and with it the settings. The
 one that reads files from outside gets `TWIN_MAX_IMPORT_GB` and `TWIN_DATES` alone. `PYTHONPATH` is handed on behind

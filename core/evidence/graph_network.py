@@ -33,7 +33,7 @@ Floats = NDArray[np.float64]
 
 MOST_NUMBERS = 40
 HIDDEN = 32
-LAYERS = 1
+LAYERS = 2
 #: Share of the patients that the fit does not learn from, but asks when to stop.
 KEPT_ASIDE = 0.25
 STEPS, PATIENCE, RATE = 300, 40, 0.01
@@ -103,11 +103,19 @@ def groups_aside(clicks: Sequence[Click], seed: int) -> frozenset[str]:
 
 
 def _start(width: int, layers: int, seed: int) -> list[torch.Tensor]:
-    """Inner, bias and outer of each layer: outer zero, so that nothing changes."""
+    """Inner, bias and outer of each layer: outer zero, so that nothing changes.
+
+    Hidden units look at the neighbours' mean along orthogonal ways, two at each, forward and back, so that a share of
+    that mean is one step away; those left over look anywhere.
+    """
     random = torch.Generator().manual_seed(seed)
+    ways = min(width, HIDDEN // 2)
     parts: list[torch.Tensor] = []
     for _ in range(layers):
+        along, _ = torch.linalg.qr(torch.randn(width, ways, generator=random, dtype=torch.float64))
         inner = torch.randn(2 * width, HIDDEN, generator=random, dtype=torch.float64) / (2 * width) ** 0.5
+        inner[:width, : 2 * ways] = 0.0
+        inner[width:, : 2 * ways] = torch.cat([along, -along], dim=1)
         parts += [inner, torch.zeros(HIDDEN, dtype=torch.float64), torch.zeros(HIDDEN, width, dtype=torch.float64)]
     return [part.requires_grad_() for part in parts]
 
@@ -120,7 +128,7 @@ def _graph_of(neighbours: NDArray[np.integer], count: int) -> torch.Tensor:
     rows, others = np.concatenate([rows, alone]), np.concatenate([others, alone])
     share = 1.0 / np.bincount(rows, minlength=count)[rows]
     places = torch.from_numpy(np.stack([rows, others]).astype(np.int64))
-    return torch.sparse_coo_tensor(places, torch.from_numpy(share), (count, count)).coalesce()
+    return torch.sparse_coo_tensor(places, torch.from_numpy(share), (count, count), check_invariants=True).coalesce()
 
 
 def forward(vectors: torch.Tensor, graph: torch.Tensor, parts: Sequence[torch.Tensor]) -> torch.Tensor:
@@ -134,15 +142,12 @@ def forward(vectors: torch.Tensor, graph: torch.Tensor, parts: Sequence[torch.Te
 
 def _loss(out: torch.Tensor, asked: _Asked) -> torch.Tensor:
     """The mean loss of `core.evidence.learning`, of vectors (n, d)."""
+    queries, no_near, no_far = out[asked.query], asked.near == TYPICAL, asked.far == TYPICAL
+    near, far = (((queries - out[others]) ** 2).sum(dim=1) for others in (asked.near, asked.far))
+    typical = torch.cat([near[~no_near], far[~no_far]]).mean()
     spread = out.var(dim=0, correction=0).sum()
-    queries = out[asked.query]
-    typical = spread + ((queries - out.mean(dim=0)) ** 2).sum(dim=1)
-
-    def squares(others: torch.Tensor) -> torch.Tensor:
-        direct = ((queries - out[others]) ** 2).sum(dim=1)
-        return torch.where(others == TYPICAL, typical, direct)
-
-    plain = (squares(asked.far) - squares(asked.near)) / (2.0 * spread).clamp_min(1e-12) / PLAIN_SHARE
+    apart = torch.where(no_far, typical, far) - torch.where(no_near, typical, near)
+    plain = apart / (2.0 * spread).clamp_min(1e-12) / PLAIN_SHARE
     return (asked.weight * softplus(-plain)).sum() / asked.weight.sum()
 
 
@@ -157,13 +162,9 @@ def _fitted(
     since = 0
     for _ in range(STEPS):
         adam.zero_grad()
-        held = sum(
-            (
-                OUTER_RIDGE * (parts[at + 2] ** 2).sum() + INNER_RIDGE * (parts[at] ** 2).sum()
-                for at in range(0, len(parts), 3)
-            ),
-            start=torch.zeros((), dtype=torch.float64),
-        )
+        held = torch.zeros((), dtype=torch.float64)
+        for inner, outer in zip(parts[::3], parts[2::3], strict=True):
+            held = held + OUTER_RIDGE * (outer**2).sum() + INNER_RIDGE * (inner**2).sum()
         (_loss(forward(vectors, graph, parts), learned) + held).backward()
         adam.step()
         with torch.no_grad():

@@ -26,7 +26,8 @@ STRENGTH = 1.0
 PLAIN_SHARE = 0.1
 #: Weights lie within 1/20 and 20.
 MOST_LOG_WEIGHT = float(np.log(20.0))
-#: In `Comparisons`: no marked lesion, but how far a lesion typically is from the one asked about.
+#: In `Comparisons`: no marked lesion, but how far those that were marked are on average. How far all lesions are would
+#: not do: what is shown to be marked is near in every number, so those that count for the order would seem to count.
 TYPICAL = -1
 
 
@@ -50,7 +51,7 @@ class Comparisons:
     """What marks ask of a distance: seen from `query`, `near` is to be nearer than `far`; all (p,).
 
     Args:
-        near, far: rows, or `TYPICAL` for a lesion of typical distance.
+        near, far: rows, or `TYPICAL` for the mean distance of those marked.
         weight: how much each counts. The comparisons of a query count together as much as it has marks, so that ten
             marks on one lesion do not outweigh ten on ten by their 25 pairs.
     """
@@ -66,7 +67,7 @@ class Comparisons:
 
 def comparisons_of(clicks: Iterable[Click]) -> Comparisons:
     """Every relevant lesion of a query against every one that is not; where a query has only one kind of mark, each of
-    them against a lesion of typical distance. Their order does not depend on that of the clicks."""
+    them against the mean distance of those marked. Their order does not depend on that of the clicks."""
     marked: defaultdict[int, tuple[list[int], list[int]]] = defaultdict(lambda: ([], []))
     for click in sorted(clicks):
         marked[click.query][0 if click.relevant else 1].append(click.other)
@@ -79,21 +80,13 @@ def comparisons_of(clicks: Iterable[Click]) -> Comparisons:
     return Comparisons(asked, nearer, farther, np.array([row[3] for row in rows], dtype=np.float64))
 
 
-def typical_squares(vectors: Floats, queries: NDArray[np.intp]) -> Floats:
-    """(p, d) squared difference of each query from all rows of (n, d) vectors, its mean, number by number."""
-    squares = vectors.var(axis=0) + (vectors[queries] - vectors.mean(axis=0)) ** 2
-    return np.asarray(squares, dtype=np.float64)
-
-
 def margins(vectors: Floats, comparisons: Comparisons) -> Floats:
     """(p, d) by how much `far` is farther than `near` in each number, squared; negative where it is nearer."""
-
-    def squares(others: NDArray[np.intp]) -> Floats:
-        direct = (vectors[comparisons.query] - vectors[others]) ** 2
-        typical = typical_squares(vectors, comparisons.query)
-        return np.where((others == TYPICAL)[:, None], typical, direct)
-
-    return squares(comparisons.far) - squares(comparisons.near)
+    seen = vectors[comparisons.query]
+    near, far = ((seen - vectors[others]) ** 2 for others in (comparisons.near, comparisons.far))
+    no_near, no_far = comparisons.near == TYPICAL, comparisons.far == TYPICAL
+    typical = np.concatenate([near[~no_near], far[~no_far]]).mean(axis=0)
+    return np.asarray(np.where(no_far[:, None], typical, far) - np.where(no_near[:, None], typical, near))
 
 
 def fit_weights(vectors: Floats, clicks: Sequence[Click], strength: float = STRENGTH) -> Floats:

@@ -35,7 +35,7 @@ def number_text(value: float) -> str:
     if 0 < size < 0.0005:
         return "<0.001" if value > 0 else ">-0.001"
     decimals = 3 if size < 0.1 else 2 if size < 9.995 else 1 if size < 99.95 else 0
-    text = f"{value:,z.{decimals}f}"
+    text = f"{value:z,.{decimals}f}"
     return text.rstrip("0").rstrip(".") if "." in text else text
 
 
@@ -64,7 +64,8 @@ def days_text(days: float | None) -> str:
     """A day relative to the compared visit: "day +60", "day -14", "day 0"; "on a day not known" where it is not."""
     if known(days) is None:
         return "on a day not known"
-    return f"day {round(days or 0.0):+,}" if round(days or 0.0) else "day 0"
+    text = number_text(round(days or 0.0))
+    return f"day {text if (days or 0.0) < 0.5 else f'+{text}'}"
 
 
 def printable(text: str) -> str:

@@ -26,8 +26,6 @@ Floats = NDArray[np.float64]
 
 #: Marks on one lesion, among so many that are shown.
 MARKS, SHOWN = 5, 10
-#: Of all pairs, the share that a reader calls alike.
-ALIKE = 0.3
 SIZE = ("log_volume", "log_area", "log_major_axis", "log_minor_axis", "log_least_axis")
 
 
@@ -77,20 +75,21 @@ TASTES: dict[str, Taste] = {
 def marks_of(
     lesions: Lesions, apart: Floats, queries: NDArray[np.intp], count: int, wrong: float, random: np.random.Generator
 ) -> list[Click]:
-    """What a reader marks of the nearest ten of other patients, five a lesion, until there are `count`.
+    """What a reader marks of the nearest ten of other patients, five a lesion, until there are `count`: relevant is what
+    is less unlike than what is shown is on average.
 
     Args:
         apart: (n, n) how unlike lesions are to this reader. queries: lesions asked about, in this order.
         wrong: share of marks that are the other way round.
     """
-    limit = float(np.quantile(apart, ALIKE))
+    away = _apart(lesions.vectors)
+    away[lesions.patients[:, None] == lesions.patients[None]] = np.inf
+    shown = np.argsort(away, axis=1, kind="stable")[:, :SHOWN]
+    limit = float(np.take_along_axis(apart, shown, axis=1).mean())
     out: list[Click] = []
     for query in queries[: -(-count // MARKS)].tolist():
-        away = ((lesions.vectors - lesions.vectors[query]) ** 2).sum(axis=1)
-        away[lesions.patients == lesions.patients[query]] = np.inf
-        shown = np.argsort(away, kind="stable")[:SHOWN]
-        for other in random.choice(shown, MARKS, replace=False).tolist():
-            said = bool(apart[query, other] <= limit) ^ bool(random.random() < wrong)
+        for other in random.choice(shown[query], MARKS, replace=False).tolist():
+            said = bool(apart[query, other] < limit) ^ bool(random.random() < wrong)
             out.append(Click(query, other, said, f"P{lesions.patients[query]}"))
     return out[:count]
 
@@ -101,7 +100,7 @@ def made_lesions(seed: int, patients: int = 120, each: int = 5, width: int = 12,
     random = np.random.default_rng(seed)
     owners = np.repeat(np.arange(patients), each)
     hidden = random.integers(0, clusters, patients * each)
-    centres = random.normal(size=(clusters, width)) * 0.7
+    centres = random.normal(size=(clusters, width))
     vectors = centres[hidden] + random.normal(size=(patients * each, width))
     return Lesions(_in_spreads(vectors), owners, hidden, VECTOR_NAMES[:width])
 
@@ -151,8 +150,8 @@ def _warped(
 
 
 def _in_spreads(table: Floats) -> Floats:
-    """Each number minus its median, by 1.4826 times its median absolute deviation, or its spread where that is 0; within
-    ten of them."""
+    """Each number minus its median, by 1.4826 times its median absolute deviation, or its spread where that is 0;
+    within ten of them."""
     centred = table - np.median(table, axis=0)
     spread = 1.4826 * np.median(np.abs(centred), axis=0)
     spread = np.where(spread > 0, spread, table.std(axis=0))

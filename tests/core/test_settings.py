@@ -30,6 +30,7 @@ WRONG = {
     "TWIN_EMBEDDING_CACHE_GB": ["much", "-1", "nan", "inf", ""],
     "TWIN_PROMPT_IDLE_MINUTES": ["soon", "0", "-3", "inf", ""],
     "TWIN_ENCODER": ["onnx", "OpenVINO", ""],
+    "TWIN_NEIGHBOURS": ["Exact", "hnswlib", ""],
     "TWIN_MAX_IMPORT_GB": ["0", "-1", "nan", "1e6", "a lot", ""],
     "TWIN_IMPORT_SECONDS": ["0", "1e9", ""],
     "TWIN_MAX_UPLOAD_GB": ["0", "x"],
@@ -40,6 +41,21 @@ WRONG = {
     "TWIN_DASK_WITHOUT_TLS": ["true", "1", "yes please"],
     "TWIN_SECRET": ["zq", " " * 40, "fifteen letters"],
     "TWIN_AUDIT_KEY": ["short"],
+    "TWIN_LLM_URL": [
+        "http://10.0.0.5/v1",  # another machine, without TLS
+        "http://models.example/v1",
+        "http://localhost.example/v1",
+        "localhost:8000/v1",
+        "ftp://localhost/v1",
+        "file:///etc/passwd",
+        "https:///v1",
+        "https://a:b/v1",
+        "https://a:0/v1",
+        "https://a b/v1",
+        "https://a/v 1",
+    ],
+    "TWIN_LLM_KEY": ["two words", "a\nHost: b", "schlüssel"],
+    "TWIN_LLM_TIMEOUT_S": ["0", "-1", "soon", "inf"],
     "OMP_NUM_THREADS": ["0", "all", "2;3"],
 }
 RIGHT: dict[str, list[tuple[str, object]]] = {
@@ -48,6 +64,7 @@ RIGHT: dict[str, list[tuple[str, object]]] = {
     "TWIN_EMBEDDING_CACHE_GB": [("0", 0.0), ("0.5", 0.5)],
     "TWIN_PROMPT_IDLE_MINUTES": [("0.05", 0.05)],
     "TWIN_ENCODER": [("torch", "torch")],
+    "TWIN_NEIGHBOURS": [("hnsw", "hnsw"), ("ruvector", "ruvector")],
     "TWIN_MAX_IMPORT_GB": [("1e-3", 0.001), (" 4 ", 4.0)],
     "TWIN_MAX_UPLOAD_FILES": [("7", 7)],
     "TWIN_DATES": [("shift", "shift")],
@@ -61,6 +78,16 @@ RIGHT: dict[str, list[tuple[str, object]]] = {
     "TWIN_AUDIT_KEY": [("", None), ("/k", SecretStr("/k"))],
     "TWIN_AUDIT_ANCHOR": [("", None), ("/a", Path("/a"))],
     "TWIN_PERSON": [("", None), ("ann", "ann")],
+    "TWIN_LLM_URL": [
+        ("", None),
+        ("https://models.example:8443/v1/", "https://models.example:8443/v1"),
+        ("http://localhost:8000/v1", "http://localhost:8000/v1"),
+        ("http://127.0.0.1:8000", "http://127.0.0.1:8000"),
+        ("http://[::1]:8000/v1", "http://[::1]:8000/v1"),
+    ],
+    "TWIN_LLM_MODEL": [(" ", None), ("medgemma-4b-it", "medgemma-4b-it")],
+    "TWIN_LLM_KEY": [("", None), ("sk-1", SecretStr("sk-1"))],
+    "TWIN_LLM_TIMEOUT_S": [("2.5", 2.5)],
     "OMP_NUM_THREADS": [("", None), (" 2 ", "2"), ("4,2", "4,2")],
 }
 
@@ -96,13 +123,23 @@ def test_a_wrong_value_is_one_sentence_that_names_the_variable(monkeypatch, name
 
 @pytest.mark.parametrize("name", [name for name in FIELDS if module.is_secret(name)])
 def test_a_secret_is_neither_printed_nor_quoted(monkeypatch, name):
-    assert name in ("TWIN_SECRET", "TWIN_AUDIT_KEY")
-    monkeypatch.setenv(name, "known to nobody at all")
+    assert name in ("TWIN_SECRET", "TWIN_AUDIT_KEY", "TWIN_LLM_KEY")
+    monkeypatch.setenv(name, "known-to-nobody-at-all")
     assert "known" not in repr(settings()) + str(settings()) + settings().model_dump_json()
     monkeypatch.setenv(name, "known\udcff to nobody at all")  # as Python has a byte that is not UTF-8
     with pytest.raises(InputError, match=name) as refused:
         settings()
     assert "known" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    "address", ["https://me:hush@a/v1", "https://hush@a/v1", "https://a/v1?key=hush", "https://a#hush"]
+)
+def test_a_key_in_the_address_of_a_language_model_is_refused_and_not_quoted(monkeypatch, address):
+    monkeypatch.setenv("TWIN_LLM_URL", address)
+    with pytest.raises(InputError, match="TWIN_LLM_KEY") as refused:
+        settings()
+    assert "hush" not in str(refused.value)
 
 
 def test_without_any_the_defaults_hold():

@@ -10,10 +10,14 @@ Source: Malkov and Yashunin 2018, 10.1109/TPAMI.2018.2889473.
 from __future__ import annotations
 
 import logging
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial.distance import cdist
+
+if TYPE_CHECKING:
+    import hnswlib
 
 logger = logging.getLogger("twinreview.gates")
 
@@ -24,9 +28,10 @@ LEAST_RECALL = 0.99
 SAMPLE = 200
 #: Lesions whose distances to all others are looked at together: 36 MB for 9,000 of them.
 ROWS_AT_ONCE = 512
-_M, _EF_CONSTRUCTION, _EF, _SEED = 16, 200, 200, 7
-#: Squares of larger numbers are none in single precision, in which hnswlib searches.
-_LARGEST = 1e15
+#: The index's links a lesion, how many it looks at while it is made and, at least, while it is searched.
+M, EF_CONSTRUCTION, EF, SEED = 16, 200, 200, 7
+#: Squares of larger numbers are none in single precision, in which an index searches.
+LARGEST = 1e15
 
 #: (rows, k) indices, nearest first, -1 where there are fewer; (rows,) mean distances, NaN where there are fewer.
 Neighbours = tuple[NDArray[np.int32], NDArray[np.float64]]
@@ -35,7 +40,7 @@ Neighbours = tuple[NDArray[np.int32], NDArray[np.float64]]
 def nearest_of_all(scaled: NDArray[np.float64], owners: NDArray[np.intp], k: int) -> Neighbours:
     """For each row of (n, d) vectors its k nearest of other owners (n,); by an index where that is faster and finds
     at least `LEAST_RECALL` of them. Distances are exact either way."""
-    if len(scaled) >= INDEX_FROM and np.abs(scaled).max() < _LARGEST:
+    if len(scaled) >= INDEX_FROM and np.abs(scaled).max() < LARGEST:
         found = _by_index(scaled, owners, k)
         recall = 0.0 if found is None else recall_of(found[0], scaled, owners, k)
         if found is not None and recall >= LEAST_RECALL:
@@ -90,16 +95,12 @@ def _by_index(scaled: NDArray[np.float64], owners: NDArray[np.intp], k: int) -> 
 
     An owner's own lesions are passed over by asking for as many more as the owner has.
     """
-    import hnswlib  # here: what reads a stored gate does without it
-
-    index = hnswlib.Index(space="l2", dim=scaled.shape[1])
-    index.init_index(max_elements=len(scaled), M=_M, ef_construction=_EF_CONSTRUCTION, random_seed=_SEED)
-    index.add_items(scaled.astype(np.float32), num_threads=1)  # one: the same index every time
+    index = index_of(scaled.astype(np.float32))
     _, which, counts = np.unique(owners, return_inverse=True, return_counts=True)
     found = []
     for rows in _chunks(len(scaled)):
         ask = min(len(scaled), k + int(counts[which[rows]].max()))
-        index.set_ef(max(_EF, 2 * ask))  # hnswlib forgets it with the index, and a low one misses neighbours
+        index.set_ef(max(EF, 2 * ask))  # hnswlib forgets it with the index, and a low one misses neighbours
         try:
             labels = index.knn_query(scaled[rows].astype(np.float32), k=ask, num_threads=1)[0].astype(np.int32)
         except RuntimeError:
@@ -108,6 +109,17 @@ def _by_index(scaled: NDArray[np.float64], owners: NDArray[np.intp], k: int) -> 
         away[which[labels] == which[rows][:, None]] = np.inf
         found.append(_least(away, labels, k))
     return _joined(found, k)
+
+
+def index_of(vectors: NDArray[np.float32]) -> hnswlib.Index:
+    """An index of (n, d) vectors by their Euclidean distance, squared; the same one every time."""
+    import hnswlib  # here: what reads a stored gate does without it
+
+    index = hnswlib.Index(space="l2", dim=vectors.shape[1])
+    index.init_index(max_elements=max(1, len(vectors)), M=M, ef_construction=EF_CONSTRUCTION, random_seed=SEED)
+    if len(vectors):
+        index.add_items(vectors, num_threads=1)  # several threads link it anew every time
+    return index
 
 
 def _chunks(count: int) -> list[slice]:
