@@ -174,7 +174,8 @@ class Similar:
 
     Args:
         rank: from 1. distance: in the space that was searched, 0 for equal vectors.
-        percentile: how many of the pairs of lesions of two patients are farther apart, in percent, 0..100.
+        percentile: how many of the pairs of lesions of two patients are farther apart, in percent, 0..100; NaN where
+            there are no such pairs to compare with.
         marked: whether somebody marked it relevant (True) or not (False) for this lesion; None where nobody did.
     """
 

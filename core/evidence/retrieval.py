@@ -6,6 +6,7 @@ compared, since what became of it is what is asked. Real patients are compared w
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -19,7 +20,8 @@ from core.evidence.base import EvidenceBase, Rows
 from core.evidence.cases import CaseKey, LesionCase, Similar, SimilarLesions, SpaceName
 from core.evidence.filters import EVERYTHING, LesionFilter
 from core.evidence.learned_metric import LearnedMetric
-from core.evidence.nearest import NearestIndex, make_index
+from core.evidence.nearest.base import NearestIndex
+from core.evidence.nearest.choosing import index_in_force
 from core.evidence.reordering import reordered
 from core.evidence.spaces import Space, fit_space, pair_distances, percentile_of
 from core.evidence.versions import KeptMetric, no_metric
@@ -67,7 +69,7 @@ class Searchable:
 
     Args:
         rows: (m,) which of the base's cases. vectors: (m, k) in the space, as the metric leaves them.
-        sample: distances of pairs of two patients, ascending.
+        sample: distances of pairs of two patients, ascending; none where there is one patient alone.
     """
 
     rows: NDArray[np.intp]
@@ -211,8 +213,9 @@ def _made(
     plain = own.project(shape, looks)
     metric = no_metric(space) if kept is None else kept.metric
     vectors = _learned(metric, plain)
-    sample = np.sort(pair_distances(vectors, base.owners[rows], PAIRS, SEED))
-    return Searchable(rows, vectors, plain, own, make_index(vectors), sample, metric)
+    owners = [base.cases[row].patient_id for row in rows]
+    sample = pair_distances(vectors, owners, PAIRS, SEED) if len(set(owners)) > 1 else np.zeros(0)
+    return Searchable(rows, vectors, plain, own, index_in_force(vectors), sample, metric)
 
 
 def _learned(metric: LearnedMetric, plain: Rows) -> Rows:
@@ -224,7 +227,7 @@ def _learned(metric: LearnedMetric, plain: Rows) -> Rows:
 
 def neighbours_of(vectors: Rows, k: int) -> NDArray[np.intp]:
     """(n, k) rows of the nearest of each among the others, -1 where there are fewer."""
-    index = make_index(vectors)
+    index = index_in_force(vectors)
     out = np.full((len(vectors), k), -1, np.intp)
     for row, vector in enumerate(vectors):
         found = [other for other in index.search(vector, k + 1, None)[0] if other != row][:k]
@@ -242,6 +245,8 @@ def _nearest(
 ) -> list[Similar]:
     query = _query_vector(there, question)
     count = int(allowed.sum())
+    if not count:
+        return []
     ask = min(count, max(_VISITS * k, REORDERED if marks else 0))
     while True:
         at, away = there.index.search(query, ask, allowed)
@@ -253,7 +258,7 @@ def _nearest(
     found = []
     for rank, (place, distance) in enumerate(first[:k], 1):
         case = base.cases[there.rows[place]]
-        share = percentile_of(distance, there.sample)
+        share = percentile_of(distance, there.sample) if len(there.sample) else math.nan
         marked = marks.get((case.patient_id, case.lesion_id))
         found.append(Similar(case, base.patients[case.patient_id], rank, distance, share, marked))
     return found
@@ -297,7 +302,7 @@ def _query_vector(there: Searchable, question: Question) -> Rows:
     if metric.kind != "graph network":
         return plain[0] if metric.kind == "none" else np.asarray(metric.apply(plain.astype(np.float64))[0], np.float32)
     near = np.full((1 + len(there.plain), metric.neighbours), -1, np.intp)
-    found = make_index(there.plain).search(plain[0], metric.neighbours, None)[0]
+    found = index_in_force(there.plain).search(plain[0], metric.neighbours, None)[0]
     near[0, : len(found)] = np.asarray(found) + 1
     both = np.concatenate([plain, there.plain]).astype(np.float64)
     return np.asarray(metric.apply(both, near)[0], np.float32)

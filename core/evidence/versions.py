@@ -13,6 +13,7 @@ from typing import Protocol
 from core.errors import InputError, ModelError
 from core.evidence.cases import SPACES, SpaceName
 from core.evidence.learned_metric import LearnedMetric, none
+from core.evidence.space_text import space_of, space_text
 from core.evidence.spaces import Space
 from core.remembered.rows import ReferenceSet
 from core.remembered.sources import HasReferenceSets
@@ -65,7 +66,7 @@ def _read(row: ReferenceSet) -> KeptMetric | None:
     try:
         metric = LearnedMetric.from_json(str(detail["metric"]))
         text = detail.get("space")
-        space = None if text is None else Space.from_json(str(text))
+        space = None if text is None else space_of(str(text))
         until = int(str(detail["marks_until"]))
     except (KeyError, ValueError, ModelError, InputError):
         return None
@@ -84,7 +85,7 @@ def keep_metric(
     """Put a metric in force, or on record that none is; returns its id."""
     detail = {
         "metric": metric.to_json(),
-        "space": None if space is None or metric.kind == "none" else space.to_json(),
+        "space": None if space is None or metric.kind == "none" else space_text(space),
         "marks_until": marks_until,
         "how": how,
     }

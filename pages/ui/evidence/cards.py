@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 
 import streamlit as st
@@ -91,13 +92,18 @@ def _card(
         st.image(picture, width="stretch", alt=f"{case.patient_id} {case.lesion_id} of {case.timepoint}")
     badge = " :orange-badge[simulated]" if case.simulated else ""
     st.markdown(f"**{plain(case.patient_id)}** {plain(case.lesion_id)}{badge}  \n{plain(case.timepoint)}")
-    st.markdown(f"**{one.percentile:.0f} %** alike :small[({one.distance:.2f})]", help=ALIKE_HELP)
+    st.markdown(f"**{alike_words(one)}** :small[({one.distance:.2f})]", help=ALIKE_HELP)
     st.markdown(f"{millilitres(case.volume_mm3)} mL  \n" + "  \n".join(_facts(case)), help=GIVEN_HELP)
     st.markdown(
         f"{plain(fate_words(outcome))}  \n:small[{plain(response_sentence(outcome))}]",
         help=plain(fate_sentence(outcome)),
     )
     _mark_buttons(store, found, one, mark)
+
+
+def alike_words(one: Similar) -> str:
+    """How alike: "98 % alike"; of a percentile that cannot be told, that."""
+    return "not known how alike" if math.isnan(one.percentile) else f"{one.percentile:.0f} % alike"
 
 
 def fate_words(outcome: LesionOutcome) -> str:

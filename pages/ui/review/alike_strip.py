@@ -8,7 +8,7 @@ from core.evidence import asking
 from core.evidence.base import evidence_if_there
 from core.evidence.outcome import outcome_of
 from core.types import MaskRecord
-from pages.ui.evidence.cards import SPACE_WORDS, fate_words, side_of
+from pages.ui.evidence.cards import SPACE_WORDS, alike_words, fate_words, side_of
 from pages.ui.evidence.pictures import lesion_picture, shown_of
 from pages.ui.frame import opening
 from pages.ui.shared.text import lesion_words, plain
@@ -49,7 +49,7 @@ def alike_strip(store: SeenStore, record: MaskRecord | None, person: str) -> Non
                 if picture is not None:
                     st.image(picture, width="stretch", alt=f"{one.case.patient_id} {one.case.lesion_id}")
                 st.markdown(
-                    f":small[{plain(one.case.patient_id)}  \n{one.percentile:.0f} % alike  \n"
+                    f":small[{plain(one.case.patient_id)}  \n{alike_words(one)}  \n"
                     f"{plain(fate_words(outcome_of(one)))}]"
                 )
         st.button(

@@ -1,22 +1,32 @@
 from __future__ import annotations
 
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
 import pytest
 
+from core.evidence import base as of_base
 from core.evidence.base import evidence_at_once, evidence_base, shape_of
 from core.evidence.cases import CaseKey
 from core.evidence.gathering import therapies_on
 from core.lesions.shape import VECTOR_NAMES
 from core.remembered.rows import LesionVector
-from store import Store
+from store import Store, open_store
 from tests import clinic
 
 
-@pytest.fixture
-def opened(tmp_path):
-    from store import open_store
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The clinic, to be copied."""
+    root = tmp_path_factory.mktemp("clinic") / "data"
+    clinic.build(root)
+    return root
 
-    clinic.build(tmp_path / "data")
-    with open_store(tmp_path / "data") as store:
+
+@pytest.fixture
+def opened(built: Path, tmp_path: Path) -> Iterator[Store]:
+    with open_store(shutil.copytree(built, tmp_path / "data", symlinks=True)) as store:
         yield store
 
 
@@ -45,8 +55,6 @@ def test_only_accepted_lesions_are_evidence_and_a_withdrawn_one_leaves_at_once(o
 
 
 def test_a_page_that_need_not_wait_gets_the_base_of_before_without_what_was_withdrawn(opened: Store, monkeypatch):
-    from core.evidence import base as of_base
-
     monkeypatch.setattr(of_base, "NOTICED_S", -1.0)
     monkeypatch.setattr(of_base, "_in_background", lambda store, memory: None)
     whole = evidence_base(opened)
