@@ -25,6 +25,9 @@ _ADMINISTRATORS = frozenset({ADMINISTRATOR})
 _STORE_ALONE = frozenset({SYSTEM})
 _READERS_AND_STORE = _READERS | _STORE_ALONE  # gates are fitted, and score again, without being asked
 
+#: Who may withdraw what somebody else marked.
+MARKS_OF_OTHERS = _ADJUDICATORS
+
 #: action -> roles that may do it. An action without a line is refused to everybody.
 ACTIONS: Mapping[str, frozenset[str]] = {
     "person.added": _ADMINISTRATORS,
@@ -57,6 +60,10 @@ ACTIONS: Mapping[str, frozenset[str]] = {
     "reference_set.added": _READERS_AND_STORE,
     "gate_reference.set": _ADJUDICATORS,  # by what scans are judged from then on
     "vector.added": _READERS_AND_STORE,
+    "look.added": _READERS_AND_STORE,
+    "mark.added": _READERS,
+    "mark.withdrawn": _READERS,  # their own; others' an adjudicator (`MARKS_OF_OTHERS`)
+    "evidence.asked": _READERS,
     "reading.set": _ADJUDICATORS,
     "reading.finished": _READERS,
     "job.created": _READERS_AND_STORE,

@@ -15,6 +15,8 @@ from store.records.events import Events
 from store.records.forecasts import Forecasts
 from store.records.jobs import Jobs
 from store.records.links import Links
+from store.records.looks import Looks
+from store.records.marks import EvidenceQuestions, Marks
 from store.records.mask_losses import Losses
 from store.records.masks import Masks
 from store.records.measurements import Measurements
@@ -49,6 +51,9 @@ class Parts:
         self.decisions = Decisions(ledger, self.masks, self.links, self.verdicts)
         self.readings = Readings(ledger, self.scans)
         self.vectors = Vectors(ledger, self.masks, self.links)
+        self.looks = Looks(ledger, self.masks, self.links)
+        self.marks = Marks(ledger, self.links)
+        self.evidence_questions = EvidenceQuestions(ledger, self.links)
         self.events = Events(ledger)
         self.protocols = Protocols(ledger)
         self.measurements = Measurements(ledger)

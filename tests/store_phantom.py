@@ -14,6 +14,8 @@ from core.remembered.identifiers import ScanIdentifiers, SliceIdentifiers
 from core.remembered.incoming import NewMask, NewScan, StoredStudy
 from core.remembered.judgements import DOUBTS, JUDGEMENT, PASSES, UNJUDGED, Judged, Judgement
 from core.remembered.links import NewTransform
+from core.remembered.looks import LesionLook, no_look
+from core.remembered.marks import EvidenceMark, EvidenceQuestion, NewMark
 from core.remembered.protocols import ResponseProtocol
 from core.review.decisions import DOUBT_ANSWERED
 from core.types import Grid, LabelMap, LesionMeasure, MaskRecord, Prompt, Scan, Volume
@@ -171,6 +173,34 @@ def add_length(
     return store.measurements.add(drawn, Measured(mm, "mm"), person)
 
 
+def looks_of(store: Store, record: MaskRecord, encoder: str = "tiny", **vectors: list[float]) -> list[LesionLook]:
+    """Looks at the reference scan of every lesion of a mask, as its file numbers them: `L1=[…]`, else [1, its label].
+    An empty one is a lesion that cannot be looked at."""
+    scan = store.scans.reference(record.patient_id, record.timepoint)
+    found = []
+    for label in (int(lesion["label"]) for lesion in record.lesions):
+        numbers = vectors.get(f"L{label}", [1.0, float(label)])
+        if numbers:
+            vector = np.array(numbers, np.float32)
+            found.append(LesionLook(f"L{label}", encoder, scan.modality, scan.sha256, vector))
+        else:
+            found.append(no_look(f"L{label}", encoder, "too small to be looked at"))
+    return found
+
+
+def add_mark(
+    store: Store,
+    mask: MaskRecord,
+    other: MaskRecord,
+    person: str = "ann",
+    relevant: bool = True,
+    lesions: tuple[str, str] = ("L1", "L1"),
+) -> EvidenceMark:
+    """A mark of a lesion that was found first, by shape."""
+    said = NewMark(mask.mask_id, lesions[0], other.mask_id, lesions[1], relevant, "shape", 1, 0.25)
+    return store.marks.add(said, person)
+
+
 def busy_history(store: Store) -> None:
     """Two patients, three timepoints, every kind of write at least once."""
     store.people.add("ann", "administrator", by="demo")
@@ -213,6 +243,11 @@ def busy_history(store: Store) -> None:
     store.reference_sets.add("scan-gate-in-force", {"gate": "shipped"}, "ann")
     for lesion in ("L1", "L2"):
         store.vectors.add(second.mask_id, lesion, "P1", [1.0, -2.5, 1e-9], ["a", "b", "c"], "demo")
+    store.looks.add(second.mask_id, looks_of(store, second, L2=[]), "system")
+    add_mark(store, second, gone, relevant=False)
+    store.marks.withdraw(add_mark(store, second, gone).mark_id, "demo")
+    add_mark(store, gone, second, "demo", lesions=("L1", "L2"))
+    store.evidence_questions.record(EvidenceQuestion(second.mask_id, "L1", "ab" * 32, "localhost:8000", "small"), "ann")
     store.readings.set_blind("P1", DAY1, True, "ann")
     store.readings.set_blind("P1", DAY2, True, "ann")
     store.readings.set_blind("P1", DAY1, False, "demo")

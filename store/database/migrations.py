@@ -222,6 +222,42 @@ CREATE TABLE hand_measurements (
 """,
     ),
     Migration("doubts that decisions answer", "ALTER TABLE decisions ADD COLUMN answered VARCHAR DEFAULT '[]';\n"),
+    # By mask: wherever it is moved to. Lesions by their labels' numbers, as in `mask_vectors`. A vector is base64 of
+    # float16.
+    Migration(
+        "looks of lesions, marks of what was found for them",
+        """
+CREATE TABLE lesion_looks (
+    mask_id VARCHAR NOT NULL,
+    lesion_id VARCHAR NOT NULL,
+    encoder VARCHAR NOT NULL,
+    modality VARCHAR NOT NULL,
+    scan_sha256 VARCHAR NOT NULL,
+    vector VARCHAR NOT NULL,
+    why VARCHAR NOT NULL,
+    person VARCHAR NOT NULL,
+    created_at VARCHAR NOT NULL,
+    PRIMARY KEY (mask_id, lesion_id, encoder, modality)
+);
+CREATE TABLE evidence_marks (
+    mark_id VARCHAR PRIMARY KEY,
+    mask_id VARCHAR NOT NULL,
+    lesion_id VARCHAR NOT NULL,
+    other_mask_id VARCHAR NOT NULL,
+    other_lesion_id VARCHAR NOT NULL,
+    relevant BOOLEAN NOT NULL,
+    space VARCHAR NOT NULL,
+    rank INTEGER NOT NULL,
+    distance DOUBLE PRECISION NOT NULL,
+    metric VARCHAR NOT NULL,
+    person VARCHAR NOT NULL,
+    created_at VARCHAR NOT NULL,
+    seq BIGINT NOT NULL,
+    withdrawn_by VARCHAR,
+    withdrawn_at VARCHAR
+);
+""",
+    ),
 )
 
 

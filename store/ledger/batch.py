@@ -34,6 +34,8 @@ TABLES: dict[str, str] = {
     "models": "model_id, sha256",
     "reference_sets": "set_id",
     "mask_vectors": "mask_id, lesion_id",
+    "lesion_looks": "mask_id, lesion_id, encoder, modality",
+    "evidence_marks": "mark_id",
     "mask_losses": "mask_id",
     "file_states": "path",
     "reading_settings": "patient_id, timepoint",

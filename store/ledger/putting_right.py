@@ -18,7 +18,8 @@ in the entry, so that whoever reads a table, by whatever path, finds nothing of 
         patient_id, dataset, timepoint, withdrawal_id, reason; files at their places, those of them that were
         not_as_stored; rows by table; lesions, gone; to_affirm: of masks that come back, those that are accepted no more
     patient.deleted
-        patient_id, dataset, reason; mask_ids, job_ids, drafts, file_states; identifiers (image -> file of its UIDs);
+        patient_id, dataset, reason; mask_ids, job_ids, drafts, file_states; mark_ids of marks that have one of the
+        masks at either end, also a withdrawn one; identifiers (image -> file of its UIDs);
         scan_sha256, mask_sha256 for the caches
 """
 
@@ -58,7 +59,15 @@ _OF_PATIENT = (
     "readings_finished",
 )
 #: The same by mask_id.
-_OF_MASK = ("measurements", "decisions", "mask_anomalies", "mask_vectors", "mask_losses", "lesion_links")
+_OF_MASK = (
+    "measurements",
+    "decisions",
+    "mask_anomalies",
+    "mask_vectors",
+    "mask_losses",
+    "lesion_links",
+    "lesion_looks",
+)
 _SHA256, _FOLDER = re.compile("[0-9a-f]{64}"), re.compile("(discarded/)?[0-9a-f-]{32,36}")
 #: Of what comes back, rows of which the patient may have one already.
 _SHARED = ("patients", "lesions", "file_states")
@@ -181,6 +190,8 @@ def _deleted(db: Writer, entry: Entry, payload: JsonDict) -> None:
     for mask_id in payload["mask_ids"]:
         for table in _OF_MASK:
             delete(db, table, {"mask_id": mask_id})
+    for mark_id in payload.get("mark_ids", ()):  # entries of before there were marks have none
+        delete(db, "evidence_marks", {"mark_id": check_id("mark id", mark_id)})
     for table in _OF_PATIENT:
         delete(db, table, {"patient_id": payload["patient_id"]})
     for content in payload["identifiers"]:

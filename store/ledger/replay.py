@@ -15,7 +15,7 @@ from core.types import MODALITIES, Decision, MaskRecord, Scan
 from store.database.connection import Row, Writer
 from store.files import identifier_files
 from store.files.paths import mask_place, scan_place
-from store.ledger import event_rows, linking, measurement_rows, putting_right
+from store.ledger import event_rows, evidence_rows, linking, measurement_rows, putting_right
 from store.ledger.audit import Entry
 from store.ledger.compound import STUDY, parts_of
 from store.ledger.statements import insert
@@ -264,6 +264,7 @@ ACTIONS: dict[str, Callable[[Writer, Entry, Payload], None]] = {
         ("reference_set.added", "gate_reference.set"), _row_of("reference_sets", ("set_id", "kind", "detail"))
     ),
     "vector.added": _vector_added,
+    **evidence_rows.ACTIONS,
     "reading.set": _row_of(
         "reading_settings",
         ("patient_id", "timepoint", "blind"),

@@ -68,6 +68,11 @@ RULES: Mapping[str, str] = {
     **{name: _OF_MASK.format(name) for name in ("decisions", "mask_anomalies", "mask_vectors", "mask_losses")},
     "measurements": _OF_MASK.format("measurements"),
     "lesion_links": _OF_MASK.format("lesion_links"),
+    "lesion_looks": _OF_MASK.format("lesion_looks"),
+    # Of two lesions: who does not see both is not told that one was found for the other.
+    "evidence_marks": """
+        SELECT * FROM main.evidence_marks
+        WHERE mask_id IN (SELECT mask_id FROM masks) AND other_mask_id IN (SELECT mask_id FROM masks)""",
     # What a change of protocol flipped tells of masks that are hidden.
     "protocols": """
         SELECT * REPLACE (

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 
 from core.errors import InputError
-from core.remembered.links import lesion_number
 from core.remembered.rows import ShapeVector
-from core.review.decisions import REJECTED
 from store.database.connection import Row
 from store.ledger import putting_right
 from store.ledger.writing import Change, LedgerBase, value_of, where
+from store.records.lesion_rows import of_readable_lesions, with_linked_lesions
 from store.records.links import Links
 from store.records.masks import Masks
 from store.values import vector_values
@@ -97,21 +95,9 @@ class Vectors:
             f"JOIN masks m ON m.mask_id = v.mask_id{clause} ORDER BY v.mask_id, v.lesion_id",
             values,
         )
-        if status == "accepted":
-            unreadable = self._masks.problems()
-            rows = [row for row in rows if row["mask_id"] not in unreadable and not _rejected(row)]
-        return self._linked(rows)
+        return self._linked(of_readable_lesions(rows, self._masks) if status == "accepted" else rows)
 
     def _linked(self, rows: Sequence[Row], mask_id: str | None = None) -> list[ShapeVector]:
         """The vectors under the lesions that their labels are linked to; they are stored under the label's number."""
-        ids, vectors = self._links.changed_ids(mask_id=mask_id), []
-        for row in rows:
-            changed = ids.get(row["mask_id"], {})
-            lesion_id = changed.get(lesion_number(row["lesion_id"]), row["lesion_id"])
-            vectors.append(value_of(ShapeVector, {**row, "lesion_id": lesion_id}, decoded=["vector", "names"]))
-        return vectors
-
-
-def _rejected(row: Row) -> bool:
-    lesions = json.loads(row["lesions"])
-    return any(lesion["lesion_id"] == row["lesion_id"] and lesion.get(REJECTED) for lesion in lesions)
+        linked = with_linked_lesions(rows, self._links.changed_ids(mask_id=mask_id))
+        return [value_of(ShapeVector, row, decoded=["vector", "names"]) for row in linked]

@@ -16,6 +16,7 @@ import cli
 from core import access
 from core.errors import InputError, StoreError
 from core.remembered.links import LinkProposal, NewTransform
+from core.remembered.marks import EvidenceQuestion
 from core.remembered.protocols import ResponseProtocol
 from core.remembered.rows import NewEvent
 from store import Store, open_store, rebuild
@@ -23,7 +24,19 @@ from store.files.drafts import pack_edit
 from store.ledger import heads, replay
 from store.ledger.actors import check_actor
 from store.values import check_person, check_text, check_texts
-from tests.store_phantom import DAY1, DAY2, DAY3, SHAPE, add_length, add_mask, add_scan, add_study, labels
+from tests.store_phantom import (
+    DAY1,
+    DAY2,
+    DAY3,
+    SHAPE,
+    add_length,
+    add_mark,
+    add_mask,
+    add_scan,
+    add_study,
+    labels,
+    looks_of,
+)
 
 BOB = access.Identity("https://id.example.org", "account-7", "bob@example.org")
 
@@ -56,6 +69,8 @@ def room(store: Store) -> Store:
     add_scan(store, "P11", DAY2, seed=40, modality="PET")
     store.corrections.withdraw_timepoint("P10", DAY2, reason="nobody's", person="demo")
     store.corrections.withdraw_scan("P11", DAY2, "PET", reason="nobody's", person="demo")
+    add_scan(store, "P14", DAY1, seed=50)
+    add_mark(store, store.masks.version("P1", DAY1, 3), add_mask(store, 4, patient="P14"), "bob")
     store.people.add("vic", "viewer", by="demo")
     store.people.add("eve", "reader", by="demo")
     store.people.disable("eve", by="demo")
@@ -125,6 +140,14 @@ WRITES: dict[str, Callable[[Store, str], Any]] = {
     "reference_set.added": lambda s, who: s.reference_sets.add("mask-gate", {}, who),
     "gate_reference.set": lambda s, who: s.reference_sets.add("scan-gate-in-force", {}, who),
     "vector.added": lambda s, who: s.vectors.add(_mask_id(s), "L1", "P1", [1.0], ["a"], who),
+    "look.added": lambda s, who: s.looks.add(_mask_id(s), looks_of(s, s.masks.version("P1", DAY1, 1)), who),
+    "mark.added": lambda s, who: add_mark(s, s.masks.version("P1", DAY1, 3), s.masks.of("P14")[0], who),
+    "mark.withdrawn": lambda s, who: s.marks.withdraw(
+        min(s.marks.standing(), key=lambda mark: mark.person != who).mark_id, who
+    ),
+    "evidence.asked": lambda s, who: s.evidence_questions.record(
+        EvidenceQuestion(s.masks.version("P1", DAY1, 3).mask_id, "L1", "ab" * 32, "localhost:8000", "small"), who
+    ),
     "reading.set": lambda s, who: s.readings.set_blind("P1", DAY1, True, who),
     "reading.finished": lambda s, who: s.readings.finish("P1", DAY1, who),
     "job.created": lambda s, who: s.jobs.create("segment", {}, who),

@@ -149,7 +149,7 @@ def test_a_store_of_before_keeps_its_events_and_they_stand(store: Store) -> None
     number = next(n for n, one in enumerate(MIGRATIONS) if "events corrected" in one.name) + 1
     for column in ("place", "corrects", "replaced_by", "withdrawn_by", "withdrawn_at", "withdrawn_reason"):
         store.db.execute(f"ALTER TABLE events DROP COLUMN {column}")
-    for later in ("protocols", "hand_measurements"):
+    for later in ("protocols", "hand_measurements", "lesion_looks", "evidence_marks"):
         store.db.execute(f"DROP TABLE {later}")
     store.db.execute("ALTER TABLE decisions DROP COLUMN answered")
     store.db.execute("DELETE FROM schema_version WHERE version >= ?", [number])
