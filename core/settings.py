@@ -152,6 +152,14 @@ class Settings(BaseSettings):
         validation_alias="TWIN_ENCODER",
         description="`torch` keeps MedSAM's encoder in PyTorch, else OpenVINO is used on a CPU",
     )
+    lesion_encoder: Annotated[
+        Literal["litemedsam", "astra-ct-encoder", "medsiglip"], Spec("litemedsam, astra-ct-encoder or medsiglip")
+    ] = Field(
+        default="litemedsam",
+        validation_alias="TWIN_LESION_ENCODER",
+        description="encoder by whose features lesions are compared on Evidence; the second and third are optional and "
+        "look anew at every lesion",
+    )
     max_import_gb: Annotated[_Amount, Spec(_ABOVE_0, unit="GiB")] = Field(
         default=4.0,
         validation_alias="TWIN_MAX_IMPORT_GB",

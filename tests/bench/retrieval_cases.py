@@ -1,8 +1,8 @@
 """Lesions whose like is known: the same patient's on another scan, later, or the other half of it.
 
-Patients with soft-tissue sarcoma (STS, 10.7937/K9/TCIA.2015.7GO2GSKS, CC BY 3.0), one lesion each on CT and PET. The later
-visits are simulated (`core.simulation.followups`): the tissue is that of the one scan, which makes them easier than real
-ones.
+Patients with soft-tissue sarcoma (STS, 10.7937/K9/TCIA.2015.7GO2GSKS, CC BY 3.0), one lesion each on CT and PET. The
+later visits are simulated (`core.simulation.followups`): the tissue is that of the one scan, which makes them easier
+than real ones.
 """
 
 from __future__ import annotations

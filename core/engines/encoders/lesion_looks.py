@@ -1,7 +1,7 @@
 """How a lesion looks on a scan, as a vector: what is shown of it to an encoder, and what is averaged of its answer.
 
-An encoder of images gives features by cell of a coarse map; those of the cells that the lesion covers are averaged, each
-by how much of it is covered ("masked pooling"). Which encoders there are says `core.engines.encoders.choice`.
+An encoder of images gives features by cell of a coarse map; those of the cells that the lesion covers are averaged,
+each by how much of it is covered ("masked pooling"). Which encoders there are says `core.engines.encoders.choice`.
 """
 
 from __future__ import annotations
@@ -53,8 +53,8 @@ class SliceView:
 
     Args:
         slices: 1: the axial slice in which the lesion is largest; 3: also those halfway to its upper and lower end.
-        window: side of the square that is cut out around the lesion, in longest sides of its box on that slice; None: the
-            whole slice.
+        window: side of the square that is cut out around the lesion, in longest sides of its box on that slice; None:
+            the whole slice.
         ring_mm: width of the surroundings that are averaged apart and put behind the lesion's own features; 0: none.
     """
 
@@ -81,7 +81,8 @@ def check_lesion(volume: Volume, lesion: Mask, name: str, modalities: frozenset[
     """Raises InputError where an encoder cannot look at that lesion: see `LesionEncoder.look`."""
     if modalities is not None and volume.modality not in modalities:
         raise InputError(
-            f"{name} reads {' and '.join(sorted(modalities))}, and the scan is {volume.modality}. Choose another encoder."
+            f"{name} reads {' and '.join(sorted(modalities))}, and the scan is {volume.modality}. "
+            "Choose another encoder."
         )
     if lesion.shape != volume.grid.shape or lesion.dtype != np.bool_:
         raise InputError(

@@ -1,5 +1,5 @@
-"""What a 3-D network's levels make of one cube of CT: averaged over all places, as scan gates compare scans, or over those
-of a lesion, as evidence compares lesions.
+"""What a 3-D network's levels make of one cube of CT: averaged over all places, as scan gates compare scans, or over
+those of a lesion, as evidence compares lesions.
 """
 
 from __future__ import annotations
@@ -95,7 +95,8 @@ class CropLooks:
 
 
 def cube_at(grid: Grid, place: NDArray[np.float64], side: int) -> Grid:
-    """The cube of 1 mm voxels centred at a place (3,) in voxel indices, shifted to stay inside the scan where it fits."""
+    """The cube of 1 mm voxels centred at a place (3,) in voxel indices, shifted to stay inside the scan; in its middle
+    where the scan is smaller."""
     half = (side - 1) / 2
     spacing, last = np.array(grid.spacing_mm), np.array(grid.shape) - 1.0
     low = np.minimum(half / spacing, last / 2)

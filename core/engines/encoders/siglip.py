@@ -1,8 +1,8 @@
 """MedSigLIP, or any SigLIP, by weights that somebody put into weights/local; needs the optional package transformers.
 
 What is read is a folder as Hugging Face's transformers writes it: `config.json` and `model.safetensors`, of the whole
-model or of its image part alone; the text part is left aside. The grey values are those that LiteMedSAM is shown, from -1
-to 1 as SigLIP was trained. Nothing is fetched, and no code of the folder is run.
+model or of its image part alone; the text part is left aside. The grey values are those that LiteMedSAM is shown, from
+-1 to 1 as SigLIP was trained. Nothing is fetched, and no code of the folder is run.
 
 Source: SigLIP (Zhai 2023, 10.1109/ICCV51070.2023.01100); MedSigLIP (Sellergren 2025, arXiv 2507.05201).
 """
