@@ -187,6 +187,14 @@ class Settings(BaseSettings):
         description="what looks for lesions like one: `exact` compares all, `hnsw` asks hnswlib's index, `ruvector` "
         "that of RuVector, an optional package; `auto` is exact below 100,000 lesions and hnswlib from there on",
     )
+    lesion_encoder: Annotated[
+        Literal["litemedsam", "astra-ct-encoder", "medsiglip"], Spec("litemedsam, astra-ct-encoder or medsiglip")
+    ] = Field(
+        default="litemedsam",
+        validation_alias="TWIN_LESION_ENCODER",
+        description="encoder by whose features lesions are compared on Evidence; the second and third are optional and "
+        "look anew at every lesion",
+    )
     max_import_gb: Annotated[_Amount, Spec(_ABOVE_0, unit="GiB")] = Field(
         default=4.0,
         validation_alias="TWIN_MAX_IMPORT_GB",

@@ -6,10 +6,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
-KINDS = ("nnunet", "litemedsam", "sam_vit_b", "sam2", "rfdeep", "scan-gate", "crop-encoder")
+KINDS = ("nnunet", "litemedsam", "sam_vit_b", "sam2", "rfdeep", "scan-gate", "crop-encoder", "siglip")
 CHECKPOINT = "checkpoint_final.pth"
 #: What an nnU-Net is loaded from beside its checkpoints.
 PLANS, DATASET = "plans.json", "dataset.json"
+#: What a network of transformers is built by, beside its weights.
+CONFIG = "config.json"
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ from typing import Any, Literal
 from core.errors import ModelError
 from core.settings import settings
 from weights.manifest import dropped_in, read_manifest
-from weights.model_entry import CHECKPOINT, DATASET, HERE, PLANS, ModelEntry
+from weights.model_entry import CHECKPOINT, CONFIG, DATASET, HERE, PLANS, ModelEntry
 
 Status = Literal["ready", "missing", "altered"]
 
@@ -157,14 +157,16 @@ def files_sha256(entry: ModelEntry) -> dict[str, str]:
 def model_files(entry: ModelEntry) -> dict[str, Path]:
     """Every file of the model by its place in the folder (of a single file: by its name), checkpoints first.
 
-    These are the checkpoints, of an nnU-Net plans.json and dataset.json, and what the manifest names besides.
+    These are the checkpoints, of an nnU-Net plans.json and dataset.json, of a SigLIP config.json, and what the manifest
+    names besides.
 
     Raises:
         ModelError: one is missing.
     """
     home = locate(entry) if entry.in_folder else locate(entry).parent
     files = {file.relative_to(home).as_posix(): file for file in checkpoints(entry)}
-    named = ((PLANS, DATASET) if entry.kind == "nnunet" else ()) + tuple(name for name, _ in entry.files)
+    beside = {"nnunet": (PLANS, DATASET), "siglip": (CONFIG,)}.get(entry.kind, ())
+    named = beside + tuple(name for name, _ in entry.files)
     for name in named:
         if not (home / name).is_file():
             raise ModelError(f"The model {entry.name} lacks its file {name}. Get it again from {entry.source}.")

@@ -21,7 +21,7 @@ from core.types import MODALITIES
 #: No encoder that is known gives more numbers.
 MAX_NUMBERS = 4096
 _LARGEST = float(np.finfo(np.float16).max)
-_ENCODER = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,63}")
+_ENCODER = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._@-]{0,63}")
 _SHA256 = re.compile("[0-9a-f]{64}")
 
 
@@ -84,7 +84,7 @@ class LesionLook:
     Args:
         lesion_id: to be stored: by the label's number in the file, as "L2" of label 2; as the store gives it out: the
             lesion that this label is linked to.
-        encoder: what looked: 1 to 64 letters, digits, ".", "_" or "-". Other weights are another encoder.
+        encoder: what looked: 1 to 64 letters, digits, ".", "_", "-" or "@". Other weights are another encoder.
         modality: of the scan; "" where no scan could be looked at.
         scan_sha256: of the scan's file; "" where no scan could be looked at.
         vector: 1..4096 numbers of one dimension; once stored they are rounded to float16. Of length 0 where there is
@@ -105,7 +105,7 @@ class LesionLook:
     def __post_init__(self) -> None:
         if not isinstance(self.encoder, str) or not _ENCODER.fullmatch(self.encoder):
             raise InputError(
-                "Expected the name of an encoder of 1 to 64 letters, digits, '.', '_' or '-', got "
+                "Expected the name of an encoder of 1 to 64 letters, digits, '.', '_', '-' or '@', got "
                 f"{str(self.encoder)[:80]!r}."
             )
         if self.vector.ndim != 1:

@@ -23,6 +23,8 @@ ASTRA_ID = "astra-ct-encoder"
 #: As Merlin was shown CT: bone counts as well as soft tissue. ASTRA's own window for the chest ends at 200 HU.
 WINDOW_HU = (-1000.0, 1000.0)
 SIDE = 128
+#: Of its levels, (z, x, y), as axes of a crop.
+AXES = (2, 0, 1)
 BLOCKS = (3, 8, 36, 3)
 EXPANSION = 4
 
@@ -86,4 +88,4 @@ def load_astra(model_id: str = ASTRA_ID) -> CropEncoder:
     loaded = registry.load_model(registry.find(model_id))
     network = InflatedResNet152()
     fill_network(network, loaded.states()[0], model_id)
-    return CropEncoder(network.eval().to(pick_device()), model_id, loaded.checkpoint_sha256, WINDOW_HU, SIDE)
+    return CropEncoder(network.eval().to(pick_device()), model_id, loaded.checkpoint_sha256, WINDOW_HU, SIDE, AXES)

@@ -13,15 +13,14 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from core.engines.encoders.levels import AIR_HU, cube_at
 from core.errors import InputError
 from core.gates.scan.features import CROPS, Encoder, draw_anchors, scan_features, scan_seed
 from core.imaging.orienting import canonical
 from core.imaging.volumes import resample
-from core.types import Grid, LabelMap, Volume
+from core.types import LabelMap, Volume
 
 Rows = NDArray[np.float32]
-
-AIR_HU = -1000.0
 
 
 class Backbone(Protocol):
@@ -119,15 +118,7 @@ class CropBackbone:
         return np.stack(found) if found else np.zeros((0, self._width()), np.float32)
 
     def _cube(self, volume: Volume, place: NDArray[np.float64]) -> Rows:
-        """The cube centred there, shifted to stay inside the scan; air where the scan is smaller."""
-        half = (self.encoder.side - 1) / 2
-        spacing, last = np.array(volume.grid.spacing_mm), np.array(volume.grid.shape) - 1.0
-        low = np.minimum(half / spacing, last / 2)
-        start = np.clip(place, low, last - low) - half / spacing
-        affine = volume.grid.affine.copy()
-        affine[:3, 3] = volume.grid.to_mm(start[None])[0]
-        affine[:3, :3] /= spacing
-        cube = Grid((self.encoder.side,) * 3, affine)
+        cube = cube_at(volume.grid, place, self.encoder.side)
         return np.asarray(resample(volume.array, volume.grid, cube, fill=AIR_HU), dtype=np.float32)
 
     def _width(self) -> int:

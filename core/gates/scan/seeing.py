@@ -13,8 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from core.engines.prompt.medsam import DEFAULT_MODEL, load_prompt_segmenter
-from core.errors import ModelError
+from core.engines.encoders.litemedsam import load_litemedsam
 from core.gates.scan.backbones import SliceBackbone
 from core.gates.scan.combining import mahalanobis
 from core.gates.scan.detectors import Array
@@ -27,10 +26,7 @@ Rows = NDArray[np.float32]
 
 
 def _backbone() -> SliceBackbone:
-    segmenter = load_prompt_segmenter(DEFAULT_MODEL)
-    if segmenter.model_id != DEFAULT_MODEL:  # the fallback draws masks as well, and its features are of another kind
-        raise ModelError(f"Expected the encoder of {DEFAULT_MODEL}, got {segmenter.model_id}. Restore its weights.")
-    return SliceBackbone(segmenter)
+    return SliceBackbone(load_litemedsam())
 
 
 def encoder_name() -> str:

@@ -80,7 +80,8 @@ _ENDING = threading.Event()
 def _open_store() -> Store:
     store = open_store(data_root())
     check_in_background(store.files)
-    for name, keep in (("fit-mask-gate", _keep_gate_fitted), ("rescore-masks", _keep_rescored)):
+    keepers = {"fit-mask-gate": _keep_gate_fitted, "rescore-masks": _keep_rescored, "look-at-lesions": _keep_looks}
+    for name, keep in keepers.items():
         threading.Thread(target=keep, args=(store,), name=name, daemon=True).start()
     if any(store.jobs.newest(limit=1, status=status) for status in ("queued", "running")):
         # In a thread, as the page that opened the store need not wait for the pipeline to be imported.
@@ -107,6 +108,13 @@ def _keep_rescored(store: Store) -> None:
 
     with suppress(store.db.Error):  # the store was closed meanwhile
         keep_rescored(store, lambda *job: get_runner().submit(*job), lambda: store.db.closed)
+
+
+def _keep_looks(store: Store) -> None:
+    from core.jobs.stages.lesion_looks import keep_looks
+
+    with suppress(store.db.Error):  # the store was closed meanwhile
+        keep_looks(store, lambda *job: get_runner().submit(*job), lambda: store.db.closed)
 
 
 def reference_changed() -> None:

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from sklearn.covariance import LedoitWolf
 
+from core.engines.encoders import litemedsam
 from core.errors import ModelError
 from core.gates.scan import building, scan_gate, seeing
 from core.gates.scan.building import assemble, no_deep, row_of
@@ -130,7 +131,7 @@ def test_of_faults_of_the_pet_the_ct_alone_would_have_caught_none():
 
 
 def test_a_fallback_for_litemedsam_is_no_encoder(monkeypatch):
-    monkeypatch.setattr(seeing, "load_prompt_segmenter", lambda name: SimpleNamespace(model_id="sam2.1-tiny"))
+    monkeypatch.setattr(litemedsam, "load_prompt_segmenter", lambda name: SimpleNamespace(model_id="sam2.1-tiny"))
     with pytest.raises(ModelError, match="Expected the encoder of litemedsam, got sam2"):
         slices_of(limb(3, "MR"))
 
