@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -53,17 +54,18 @@ def test_a_mark_comes_back_as_it_was_said_with_both_ends(clinic: Store) -> None:
 def test_what_is_no_mark_is_refused_and_nothing_is_recorded(clinic: Store) -> None:
     first, second = of(clinic, "P1").mask_id, of(clinic, "P2").mask_id
     before = clinic.audit.last()
-    good = (first, "L1", second, "L1", True, "shape", 1, 0.5)
-    for place, value, said in (
-        (4, 1, "relevant or not"),
-        (5, "colour", "space of shape, appearance, both"),
-        (6, 0, "rank"),
-        (6, True, "rank"),
-        (7, -0.1, "distance"),
-        (7, float("nan"), "distance"),
-    ):
+    good = NewMark(first, "L1", second, "L1", True, "shape", 1, 0.5)
+    changes: list[tuple[dict[str, Any], str]] = [
+        ({"relevant": 1}, "relevant or not"),
+        ({"space": "colour"}, "space of shape, appearance, both"),
+        ({"rank": 0}, "rank"),
+        ({"rank": True}, "rank"),
+        ({"distance": -0.1}, "distance"),
+        ({"distance": float("nan")}, "distance"),
+    ]
+    for change, said in changes:
         with pytest.raises(InputError, match=said):
-            NewMark(*good[:place], value, *good[place + 1 :])  # type: ignore[arg-type]
+            replace(good, **change)
     for values, kind, said in (
         ((first, "L3", second, "L1"), StoreError, r"no lesion 'L3' in version 1 of P1 on 2020-01-01; there is L1, L2"),
         ((first, "L1", second, "L9"), StoreError, "no lesion 'L9' in version 1 of P2"),
@@ -281,8 +283,14 @@ def test_a_question_is_about_a_lesion_that_is_seen(clinic: Store) -> None:
         clinic.seen_by("bob").evidence_questions.record(EvidenceQuestion(hidden, "L1", "ab" * 32, "host", "m"), "bob")
     with pytest.raises(StoreError, match="no lesion 'L3'"):
         clinic.evidence_questions.record(EvidenceQuestion(mask, "L3", "ab" * 32, "host", "m"), "bob")
-    for values in (("ab", "host", "m"), ("ab" * 32, "https://host/path?key=1", "m"), ("ab" * 32, "host", ""),
-                   ("ab" * 32, "user:secret@host", "m"), ("ab" * 32, "host", "a\nb")):  # fmt: skip
+    good = EvidenceQuestion(mask, "L1", "ab" * 32, "host", "m")
+    for changes in (
+        {"prompt_sha256": "ab"},
+        {"endpoint_host": "https://host/path?key=1"},
+        {"endpoint_host": "user:secret@host"},
+        {"model": ""},
+        {"model": "a\nb"},
+    ):
         with pytest.raises(InputError):
-            EvidenceQuestion(mask, "L1", *values)
+            replace(good, **changes)
     assert clinic.audit.last() == before
