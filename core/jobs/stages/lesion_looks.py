@@ -22,7 +22,6 @@ from core.imaging.volumes import file_sha256, read_label_map
 from core.jobs.jobs import JobKind
 from core.jobs.stages.common import StageStore, describe, read_scan
 from core.remembered.evidence_sources import HasLooks
-from core.remembered.links import lesion_number
 from core.remembered.looks import LesionLook, no_look
 from core.remembered.sources import HasJobs
 from core.remembered.untyped import JsonDict, JsonObject
@@ -64,7 +63,7 @@ def prepare_looks(store: LooksStore, args: Mapping[str, Any], person: str) -> di
 
 def _described(store: LooksStore, record: MaskRecord) -> JsonDict:
     """A mask as a worker gets it: its file and its scan's, or in words why it has none that can be looked at."""
-    told: JsonDict = {"mask_id": record.mask_id, "lesions": [str(one["lesion_id"]) for one in record.lesions]}
+    told: JsonDict = {"mask_id": record.mask_id, "labels": [int(one["label"]) for one in record.lesions]}
     try:
         scan = store.scans.reference(record.patient_id, record.timepoint)
         told["scan"] = describe(store, scan)
@@ -93,23 +92,23 @@ def compute_looks(params: dict[str, Any], out_dir: Path, progress: Progress) -> 
 
 
 def _looks_of(encoder: LesionEncoder, mask: JsonObject) -> list[JsonDict]:
-    """One a lesion of the mask, in their order."""
-    lesions = [str(one) for one in mask["lesions"]]
+    """One a lesion of the mask, in their order; named by their labels' numbers, as the store keeps looks."""
+    labelled = [int(one) for one in mask["labels"]]
     if "why" in mask:
-        return [{"lesion_id": one, "modality": "", "scan_sha256": "", "why": mask["why"]} for one in lesions]
+        return [{"label": one, "modality": "", "scan_sha256": "", "why": mask["why"]} for one in labelled]
     place = {"modality": mask["scan"]["modality"], "scan_sha256": mask["scan"]["sha256"]}
     try:
         volume, labels = read_scan(mask["scan"]), _read_mask(mask["mask"])
     except TwinReviewError as error:
-        return [{"lesion_id": one, **place, "why": str(error)} for one in lesions]
-    return [{"lesion_id": one, **place, **_look(encoder, volume, labels, one)} for one in lesions]
+        return [{"label": one, **place, "why": str(error)} for one in labelled]
+    return [{"label": one, **place, **_look(encoder, volume, labels, one)} for one in labelled]
 
 
-def _look(encoder: LesionEncoder, volume: Volume, labels: LabelMap, lesion_id: str) -> JsonDict:
+def _look(encoder: LesionEncoder, volume: Volume, labels: LabelMap, label: int) -> JsonDict:
     if not labels.grid.matches(volume.grid):
         return {"why": "The mask does not lie on the grid of its timepoint's reference scan any more."}
     try:
-        vector = encoder.look(volume, labels.array == lesion_number(lesion_id))
+        vector = encoder.look(volume, labels.array == label)
     except InputError as error:
         return {"why": str(error)}
     if not np.isfinite(vector).all():
@@ -143,7 +142,7 @@ def record_looks(
 
 
 def _stored_form(look: JsonObject, encoder: str) -> LesionLook:
-    lesion_id, modality, scan = str(look["lesion_id"]), str(look["modality"]), str(look["scan_sha256"])
+    lesion_id, modality, scan = f"L{look['label']}", str(look["modality"]), str(look["scan_sha256"])
     if "why" in look:
         return no_look(lesion_id, encoder, str(look["why"]), modality, scan)
     return LesionLook(lesion_id, encoder, modality, scan, np.array(look["vector"], np.float32))
