@@ -75,8 +75,8 @@ TASTES: dict[str, Taste] = {
 def marks_of(
     lesions: Lesions, apart: Floats, queries: NDArray[np.intp], count: int, wrong: float, random: np.random.Generator
 ) -> list[Click]:
-    """What a reader marks of the nearest ten of other patients, five a lesion, until there are `count`: relevant is what
-    is less unlike than what is shown is on average.
+    """What a reader marks of the nearest ten of other patients, five a lesion, until there are `count`: relevant is
+    what is less unlike than what is shown is on average.
 
     Args:
         apart: (n, n) how unlike lesions are to this reader. queries: lesions asked about, in this order.
@@ -120,7 +120,7 @@ def sarcomas(folder: Path, most: int = 24) -> Lesions:
 def _variants(
     truth: NDArray[np.bool_], spacing_mm: tuple[float, float, float], random: np.random.Generator
 ) -> Iterator[tuple[NDArray[np.bool_], tuple[float, float, float]]]:
-    """The mask with its halves by each axis, and warped by 2 mm and grown by up to e^±0.5 in length, with its voxels."""
+    """Masks and their voxels: the whole, its halves by each axis, and warped by 2 mm and grown by e^±0.5 in length."""
     box = ndimage.find_objects(truth.astype(np.uint8))[0]
     crop = np.pad(truth[box], 8)
     yield crop, spacing_mm
