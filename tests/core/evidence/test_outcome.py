@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -14,7 +15,7 @@ from core.evidence.outcome_words import end_sentence, fate_sentence, outcome_lin
 from core.evidence.telling import days_text, escaped, number_text, percent_text, percentile_text, volume_text
 from tests.core.evidence.panel_phantom import COURSE, NO_LATER, case, five, similar
 
-GONE = {"volume_at_last_mm3": 0.0, "percent_to_last": -100.0}
+GONE: dict[str, Any] = {"volume_at_last_mm3": 0.0, "percent_to_last": -100.0}
 
 
 def test_days_count_from_the_compared_visit_and_what_came_before_is_left_out():
