@@ -21,7 +21,7 @@ from dataclasses import dataclass, field
 from core.evidence.formats import panel_json
 from core.evidence.outcome import FATE_WORDS, LesionOutcome
 from core.evidence.outcome_words import fate_sentence
-from core.evidence.panel import EvidencePanel, LesionFacts, Neighbour, Sources
+from core.evidence.panel import ALIKE, EvidencePanel, LesionFacts, Neighbour, Sources
 from core.evidence.telling import printable
 from core.remembered.untyped import JsonDict
 from core.types import MM3_PER_ML
@@ -220,7 +220,7 @@ def _provenance(sources: Sources, target: JsonDict, panel: EvidencePanel) -> Jso
 
 def _list(panel: EvidencePanel, patient: JsonDict, structures: Sequence[JsonDict]) -> JsonDict:
     searched = (
-        f"Compared by {panel.space}, {panel.metric or 'no learned metric'}; {panel.searched} lesions of "
+        f"Compared by {ALIKE[panel.space]}, {panel.metric or 'no learned metric'}; {panel.searched} lesions of "
         f"{panel.patients} patients searched, {panel.not_compared} not compared; as of audit entry {panel.as_of}."
     )
     notes = [*panel.limits, panel.tally.words, searched, *(f"Filter: {words}" for words in panel.filters)]

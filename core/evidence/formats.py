@@ -8,7 +8,7 @@ from dataclasses import asdict
 
 from core.evidence.outcome import LesionOutcome
 from core.evidence.outcome_words import fate_sentence, outcome_lines
-from core.evidence.panel import EvidencePanel, LesionFacts, Neighbour, Sources
+from core.evidence.panel import ALIKE, EvidencePanel, LesionFacts, Neighbour, Sources
 from core.evidence.telling import NOT_KNOWN, days_text, escaped, number_text, percentile_text, volume_text
 from core.remembered.untyped import JsonDict
 
@@ -106,7 +106,7 @@ def _course(outcome: LesionOutcome) -> str:
 
 def _searched(panel: EvidencePanel) -> str:
     rows = [
-        ("Compared by", panel.space),
+        ("Compared by", ALIKE[panel.space]),
         ("Learned metric", panel.metric or "none in force"),
         ("Searched", f"{panel.searched:,} lesions of {panel.patients:,} patients"),
         ("Not compared", f"{panel.not_compared:,} lesions that have no vector"),

@@ -151,7 +151,9 @@ def _read(answer: bytes) -> _Choice:
 
 
 def _post(url: str, body: bytes, key: str, timeout_s: float) -> tuple[int, bytes]:
-    """Status and body of one POST, within a time for all of it (but for asking for the host's address).
+    """Status and body of one POST, within a time for all of it: what comes drop by drop is late, too.
+
+    Finding the host and shaking hands with it have that time each.
 
     Raises:
         ModelError: not reached, not in time, or an answer that is too long.
@@ -170,6 +172,9 @@ def _post(url: str, body: bytes, key: str, timeout_s: float) -> tuple[int, bytes
     alarm.start()
     headers = {"Content-Type": "application/json", "Accept": "application/json", "User-Agent": "TwinReview"}
     try:
+        connection.connect()
+        if late.is_set():
+            raise TimeoutError
         connection.request(
             "POST",
             f"{urlsplit(url).path}/chat/completions",
@@ -213,6 +218,8 @@ def _read_at_most(response: http.client.HTTPResponse) -> bytes:
                 f"Expected an answer of at most {MOST_BYTES:,} bytes from the language model, got more. "
                 "Ask another model."
             )
+    if response.length:  # the rest that was promised
+        raise http.client.IncompleteRead(b"", response.length)
     return b"".join(pieces)
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -19,7 +19,8 @@ from core.version import twinreview_version
 
 #: Whether a panel names patients as they are, or nobody.
 Names = Literal["own", "pseudonyms"]
-_ALIKE: dict[SpaceName, str] = {"shape": "shape", "appearance": "appearance", "both": "shape and appearance"}
+#: By what lesions are compared, in words.
+ALIKE: Mapping[SpaceName, str] = {"shape": "shape", "appearance": "appearance", "both": "shape and appearance"}
 _START = ord("A")
 _LETTERS = 26
 
@@ -226,7 +227,7 @@ def _asked(similar: SimilarLesions) -> LesionFacts:
 def _limits(similar: SimilarLesions, neighbours: Sequence[Neighbour]) -> tuple[str, ...]:
     made = [one.row for one in neighbours if one.lesion.simulated]
     limits = [
-        f"Alike in {_ALIKE[similar.space]}, not in treatment or histology: a starting point for a look, not a "
+        f"Alike in {ALIKE[similar.space]}, not in treatment or histology: a starting point for a look, not a "
         "prediction.",
         "The neighbours were chosen by likeness and are few: their counts are no rates.",
         "Only lesions of accepted masks were searched. What is not on record is not known, and is no proof of none.",

@@ -14,9 +14,9 @@ from dataclasses import InitVar, dataclass, field
 
 from core.errors import InputError
 from core.evidence import outcome, pseudonyms
-from core.evidence.cases import SPACES, CoursePoint
+from core.evidence.cases import CoursePoint
 from core.evidence.outcome import FATE_WORDS, OutcomeTally
-from core.evidence.panel import EvidencePanel, LesionFacts, Neighbour
+from core.evidence.panel import ALIKE, EvidencePanel, LesionFacts, Neighbour
 from core.evidence.telling import NOT_KNOWN, days_text, number_text, percent_text, percentile_text, volume_text
 from core.review.body_sites import SITES
 from core.twin.criteria.table import CRITERIA
@@ -52,7 +52,7 @@ _PHRASES = """\
 Lesion asked about: scan organ therapy on that day volume simulated real patient compared by with a learned metric
 Searched lesions of patients not compared filters Found none more rows not shown here for want of space
 Row volume likeness distance outcome change by to rule later visits telling its of shown course state since
-best response after it by criterion progression no on record unknown no follow-up ended died death begun after
+Patient's best response after it by criterion progression no on record unknown no follow-up ended died death begun after
 mask made doubts marked relevant not relevant and before this visit no longer seen
 patient patients lesion lesions Of those those within noise or unknown by lesion day on a day not known
 closer than more than of pairs beyond a thousand million below minus other none on record"""
@@ -70,7 +70,7 @@ WORDS = frozenset(
         *(pseudonyms.WITHHELD, pseudonyms.ASKED, pseudonyms.DEATH, pseudonyms.END, pseudonyms.LEARNED),
         *(pseudonyms.ASSUMED_RULE, pseudonyms.NAMED_RULE, *pseudonyms.BEGUN, *pseudonyms.VERDICTS),
         *(*pseudonyms.METHODS, *FATE_WORDS.values(), *SITES, *CRITERIA, *BEST_FIRST, *CELL_STATES, *MODALITIES),
-        *SPACES,
+        *ALIKE.values(),
     )
     for token in _tokens(text)
 )
@@ -133,8 +133,6 @@ def _is_number(token: str) -> bool:
 
 
 def _names_of(panel: EvidencePanel) -> Iterator[str]:
-    if panel.names == "pseudonyms":
-        return
     yield from (panel.metric, *panel.filters)
     for lesion in (panel.question, *(one.lesion for one in panel.neighbours)):
         yield from (lesion.patient, lesion.dataset, lesion.timepoint, lesion.lesion_id, lesion.organ, *lesion.drugs)
@@ -176,7 +174,7 @@ def _question(panel: EvidencePanel) -> str:
     return (
         f"Lesion asked about: scan {asked.modality or NOT_KNOWN}; volume {volume_text(asked.volume_mm3)}; organ "
         f"{asked.organ or NOT_KNOWN}; therapy on that day {_therapies(asked)}; patient {kind}.\n"
-        f"Compared by {panel.space}{metric}. Searched: {number_text(panel.searched)} lesions of "
+        f"Compared by {ALIKE[panel.space]}{metric}. Searched: {number_text(panel.searched)} lesions of "
         f"{number_text(panel.patients)} patients; not compared: {number_text(panel.not_compared)}; filters: "
         f"{number_text(len(panel.filters))}{', withheld' if panel.filters else ''}."
     )

@@ -13,7 +13,7 @@ from typing import get_args
 
 from core.evidence.cases import CoursePoint, LesionCase, SimilarLesions, Therapy
 from core.evidence.outcome import Begun, LesionOutcome, TherapyBegun
-from core.evidence.panel import EvidencePanel, LesionFacts, Names, Neighbour, Sources, letters_of, own_panel
+from core.evidence.panel import EvidencePanel, LesionFacts, Names, Neighbour, Sources, letters_of, own_panel, row_names
 from core.remembered.vocabulary import MaskMethod
 from core.review.body_sites import SITES, read_site
 from core.twin.criteria.table import CRITERIA
@@ -53,26 +53,30 @@ def panel_of(
 
 
 def with_pseudonyms(panel: EvidencePanel) -> EvidencePanel:
-    """The panel without names, dates, data sets, people, ids, hashes and free text; unchanged if it has none already.
+    """The panel without names, dates, data sets, people, ids, hashes and free text.
 
     Patients become "patient A", "patient B", …, the one asked about "patient asked about"; dates are left out, and days
     relative to the compared visit stay. Of an organ stays what `core.review.body_sites` reads in full; of drugs their
-    class; of filters how many there are; of doubts how many.
+    class; of filters how many there are; of doubts how many. A panel that says it has no names is not taken at its
+    word: all is done again, and changes nothing where it was done.
     """
-    if panel.names == "pseudonyms":
-        return panel
     asked = panel.question.patient
-    others = dict.fromkeys(one.lesion.patient for one in panel.neighbours)
-    names = {patient: f"patient {letters_of(at)}" for at, patient in enumerate(others)} | {asked: ASKED}
+    patients = [one.lesion.patient for one in panel.neighbours]
+    names = {patient: f"patient {letters_of(at)}" for at, patient in enumerate(dict.fromkeys(patients))}
+    names |= {asked: ASKED}
+    told = panel.limits if panel.names == "pseudonyms" else (*panel.limits, PSEUDONYM_LIMIT)
     return replace(
         panel,
         names="pseudonyms",
-        question=_nameless(panel.question, names[asked]),
-        neighbours=tuple(_neighbour(one, names[one.lesion.patient]) for one in panel.neighbours),
+        question=_nameless(panel.question, ASKED),
+        neighbours=tuple(
+            _neighbour(row, one, names[one.lesion.patient])
+            for row, one in zip(row_names(patients), panel.neighbours, strict=True)
+        ),
         tally=replace(panel.tally, responses=tuple((_of(BEST_FIRST, name), n) for name, n in panel.tally.responses)),
         metric=LEARNED if panel.metric else "",
         filters=(WITHHELD,) * len(panel.filters),
-        limits=(*panel.limits, PSEUDONYM_LIMIT),
+        limits=told,
     )
 
 
@@ -126,13 +130,15 @@ def _sourceless(sources: Sources) -> Sources:
     )
 
 
-def _neighbour(one: Neighbour, patient: str) -> Neighbour:
-    return replace(one, lesion=_nameless(one.lesion, patient), outcome=_outcome(one.outcome))
+def _neighbour(row: str, one: Neighbour, patient: str) -> Neighbour:
+    return replace(one, row=row, lesion=_nameless(one.lesion, patient), outcome=_outcome(one.outcome))
 
 
 def _outcome(outcome: LesionOutcome) -> LesionOutcome:
     ended = outcome.ended and (DEATH if outcome.died else END)
-    rule = outcome.rule and (ASSUMED_RULE if "assumed" in outcome.rule else NAMED_RULE)
+    rule = outcome.rule
+    if rule not in ("", ASSUMED_RULE):
+        rule = ASSUMED_RULE if "assumed" in rule else NAMED_RULE
     return replace(
         outcome,
         course=tuple(CoursePoint("", one.days, _of(CELL_STATES, one.state), one.volume_mm3) for one in outcome.course),

@@ -17,8 +17,11 @@ NOT_KNOWN = "not known"
 _LARGEST = 1e9
 #: Marks that turn the direction of what follows them, beyond the text itself.
 _TURNS = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
-_PUNCTUATION = re.compile(r"([!-/:-@\[-`{-~])")
-_ADDRESS = re.compile(r"(://|www(?=\.)|@)", re.IGNORECASE)
+_MARKS = re.compile(r"([\\`*_{}\[\]<>#|!~&$^])")
+#: What begins a list or a line under a heading.
+_BEGINS = re.compile(r"^(\d{0,9})([-+=.)])(?=[\s=-]|$)")
+#: What is read as an address, an icon or a colour: `http://…`, `www.…`, `a@b.c`, `:name:`.
+_READ_TOGETHER = re.compile(r"(:(?=[^\s\d])|www(?=\.)|@)", re.IGNORECASE)
 _WORD_JOINER = "\u2060"
 
 
@@ -79,5 +82,5 @@ def printable(text: str) -> str:
 def escaped(value: object) -> str:
     """Markdown that shows `str(value)` as it is, on one line: no mark of Markdown, HTML or a table, and no address, is
     read as one."""
-    joined = _ADDRESS.sub(rf"\g<0>{_WORD_JOINER}", printable(str(value)))
-    return _PUNCTUATION.sub(r"\\\1", joined)
+    marked = _MARKS.sub(r"\\\1", printable(str(value)))
+    return _BEGINS.sub(r"\1\\\2", _READ_TOGETHER.sub(rf"\g<0>{_WORD_JOINER}", marked))

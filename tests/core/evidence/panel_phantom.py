@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 from core.evidence.cases import (
     CaseKey,
@@ -19,9 +20,9 @@ SHA = {name: f"{at:x}" * 64 for at, name in enumerate(("mask", "scan", "weights"
 MADE_AT = "2031-05-06T07:08:09Z"
 
 
-def case(patient_id: str = "STS-004", **more: object) -> LesionCase:
+def case(patient_id: str = "STS-004", **more: Any) -> LesionCase:
     """L1 of 10 mL at 2024-03-01, seen once more after 90 days at 6 mL, really."""
-    values: dict[str, object] = {
+    values: dict[str, Any] = {
         "dataset": "sarcoma-site-7",
         "timepoint": "2024-03-01",
         "lesion_id": "L1",
@@ -47,10 +48,10 @@ def case(patient_id: str = "STS-004", **more: object) -> LesionCase:
         "verdict_to_last": "real",
         "rule_to_last": "QIBA CT volume",
     }
-    return LesionCase(patient_id=patient_id, **{**values, **more})  # type: ignore[arg-type]
+    return LesionCase(patient_id=patient_id, **{**values, **more})
 
 
-NO_LATER: dict[str, object] = {
+NO_LATER: dict[str, Any] = {
     "later": 0,
     "last_timepoint": "",
     "days_to_last": None,
@@ -81,9 +82,9 @@ CALLS = (
 )
 
 
-def similar(one: LesionCase, rank: int = 1, **of_patient: object) -> Similar:
+def similar(one: LesionCase, rank: int = 1, **of_patient: Any) -> Similar:
     """A similar lesion, of a patient with that one case."""
-    values: dict[str, object] = {
+    values: dict[str, Any] = {
         "courses": {one.lesion_id: COURSE},
         "events": EVENTS,
         "calls": CALLS,
@@ -98,14 +99,14 @@ def similar(one: LesionCase, rank: int = 1, **of_patient: object) -> Similar:
         dataset=one.dataset,
         simulated=one.simulated,
         cases=(one,),
-        **{**values, **of_patient},  # type: ignore[arg-type]
+        **{**values, **of_patient},
     )
     return Similar(one, patient, rank, 0.25 * rank, 99.97 - rank)
 
 
-def answer(*found: Similar, **more: object) -> SimilarLesions:
+def answer(*found: Similar, **more: Any) -> SimilarLesions:
     """What a search for a lesion of HN-017 found."""
-    values: dict[str, object] = {
+    values: dict[str, Any] = {
         "space": "both",
         "metric": "",
         "searched": 1234,
@@ -121,7 +122,7 @@ def answer(*found: Similar, **more: object) -> SimilarLesions:
         volume_mm3=9_000.0,
         modality="CT",
         found=found,
-        **{**values, **more},  # type: ignore[arg-type]
+        **{**values, **more},
     )
 
 
