@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 from core.errors import InputError
 from core.evidence.cases import CaseKey, PatientEvidence
 from core.evidence.graph_schema import NODES, RELATIONS, Value, described, rows_of, statements
-from core.evidence.reading_query import reading_query
+from core.evidence.reading_query import parameters_of, reading_query
 
 if TYPE_CHECKING:
     import ladybug
@@ -80,7 +80,7 @@ class EvidenceGraph:
         """The rows that a reading query gives.
 
         Args:
-            cypher: as `reading_query` lets through. parameters: what stands for $name in it.
+            cypher: as `reading_query` lets through. parameters: what stands for $name in it; others are not used.
             limit: most rows, 1 to 10,000.
 
         Raises:
@@ -119,17 +119,20 @@ class EvidenceGraph:
     def _answered(self, cypher: str, parameters: Mapping[str, Parameter]) -> Iterator[ladybug.QueryResult]:
         """The database's own answer to a query that reads."""
         text = reading_query(cypher)
-        for name, value in parameters.items():
-            if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name, re.ASCII) or not _is_plain(value):
+        used = parameters_of(text)
+        if missing := sorted(used - set(parameters)):
+            raise InputError(f"Expected a value for ${missing[0]} in the query, got none. Hand it over as a parameter.")
+        for name in used:
+            if not _is_plain(parameters[name]):
                 raise InputError(
-                    "Expected parameters that are texts, numbers, truth values or lists of these, with names of "
-                    f"letters, got {name[:40]!a}: {type(value).__name__}. Hand over plain values."
+                    f"Expected ${name} as a text, a number, a truth value or a list of these, got "
+                    f"{type(parameters[name]).__name__}. Hand over plain values."
                 )
         with _connection(self._database) as connection:
             connection.set_query_timeout(int(SECONDS * 1000))
             try:
                 connection.execute("BEGIN TRANSACTION READ ONLY")
-                result = connection.execute(text, dict(parameters))
+                result = connection.execute(text, {name: parameters[name] for name in used})
                 if isinstance(result, list):
                     raise InputError(f"Expected one query, got {len(result)}. Ask one after the other.")
                 with result:

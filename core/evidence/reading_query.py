@@ -59,7 +59,7 @@ _PARTS = re.compile(
     | (?P<parameter>\$[A-Za-z_][A-Za-z0-9_]*)
     | (?P<number>(?:[0-9]+(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?)(?![A-Za-z0-9_]))
     | (?P<word>[A-Za-z_][A-Za-z0-9_]*)
-    | (?P<sign><>|<=|>=|=~|->|\.\.|[-+*/%^=<>().,:|\[\]{};!&])
+    | (?P<sign><>|<=|>=|=~|->|\.\.|/(?!\*)|[-+*%^=<>().,:|\[\]{};!&])
     """,
     re.VERBOSE,
 )
@@ -71,8 +71,11 @@ _ALLOWED = (
 
 @dataclass(frozen=True, slots=True)
 class _Part:
+    """`apart`: blanks or a comment stood before it."""
+
     kind: Kind
     text: str
+    apart: bool
 
     @property
     def name(self) -> str:
@@ -81,7 +84,7 @@ class _Part:
 
 
 def reading_query(text: str) -> str:
-    """The query that may be run: the same parts with one blank between and without comments or an end mark.
+    """The query that may be run: the same parts, one blank for blanks and comments, and no mark at its end.
 
     Args:
         text: Cypher, at most 4,000 characters, 12 brackets deep, with 6 relations and 48 round brackets.
@@ -102,12 +105,18 @@ def reading_query(text: str) -> str:
     _check_size(parts)
     for at, part in enumerate(parts):
         _check_part(part, parts[at - 1] if at else None, parts[at + 1] if at + 1 < len(parts) else None)
-    return " ".join(part.text for part in parts)
+    # the database's own grammar allows no blank before some commas
+    return "".join(f" {part.text}" if part.apart and part.text != "," else part.text for part in parts).strip()
+
+
+def parameters_of(text: str) -> frozenset[str]:
+    """The names of the parameters that a query has, without their sign."""
+    return frozenset(part.text[1:] for part in _parts(text) if part.kind == "parameter")
 
 
 def _parts(text: str) -> Iterator[_Part]:
     """The parts of a query, without blanks and comments."""
-    at = 0
+    at, apart = 0, False
     while at < len(text):
         found = _PARTS.match(text, at)
         if found is None:
@@ -122,7 +131,8 @@ def _parts(text: str) -> Iterator[_Part]:
             raise InputError(f"Expected no to_json in a query, not in a string either, got it. {_ALLOWED}")
         for known in ("word", "quoted", "string", "number", "parameter", "sign"):
             if kind == known:
-                yield _Part(known, found.group())
+                yield _Part(known, found.group(), apart)
+        apart = kind == "space"
 
 
 def _check_part(part: _Part, before: _Part | None, after: _Part | None) -> None:
