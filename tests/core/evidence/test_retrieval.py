@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from core.errors import InputError
 from core.evidence.cases import SimilarLesions
 from core.evidence.retrieval import similar_lesions
-from tests.core.evidence.evidence_phantom import Lesion, base_of, question
+from tests.core.evidence.lesions_on_a_line import Lesion, base_of, question
 
 #: Whose, where on the line, and whether it has a later visit.
 LESIONS = st.tuples(st.integers(0, 6), st.integers(-50, 50), st.integers(0, 1))
