@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, cast
 
 import typer
 
@@ -44,7 +44,7 @@ Count = Annotated[int, typer.Option("-k", metavar="N", help="how many lesions")]
 Organ = Annotated[bool, typer.Option("--same-organ", help="of the same organ, as people named it")]
 Factor = Annotated[float | None, typer.Option("--within", metavar="FACTOR", help="volume within FACTOR, either way")]
 Given = Annotated[str, typer.Option("--given", metavar="THERAPY", help="what was being given then")]
-Response = Annotated[str, typer.Option("--response", metavar="CALL", help='"CR or PR", SD or PD after it')]
+Response = Annotated[str, typer.Option("--response", metavar="CALL", help="after it: responded, CR, PR, SD or PD")]
 Next = Annotated[str, typer.Option("--next", metavar="EVENT", help="what came within 90 days: radiotherapy, surgery …")]
 Later = Annotated[bool, typer.Option("--with-later", help="with a later visit that tells its volume")]
 
@@ -67,16 +67,16 @@ def similar(
     """Accepted lesions of other patients that are like this one, and what became of them."""
     import json
 
-    from core.evidence.filters import LesionFilter
-
     from core.evidence.asking import ask_about
+    from core.evidence.filters import LesionFilter
+    from core.evidence.filters import Response as CallWanted
     from core.evidence.formats import to_json
     from core.evidence.pseudonyms import panel_of
 
     wanted = LesionFilter(
         volume_factor=within,
         therapy=given,
-        response=response,
+        response=cast(CallWanted, response),
         event_after=following,
         within_days=90 if following else None,
         with_later=with_later,
@@ -97,12 +97,11 @@ def panel(
     k: Count = 5,
 ) -> object:
     """The evidence on one lesion as a text to take along; without names unless they are asked for."""
-    from core.evidence.fhir import to_fhir
-    from core.evidence.prompt import to_prompt
-
     from core.errors import InputError
     from core.evidence.asking import ask_about
+    from core.evidence.fhir import to_fhir
     from core.evidence.formats import to_json, to_markdown
+    from core.evidence.prompt import to_prompt
     from core.evidence.pseudonyms import panel_of
 
     found, own = ask_about(session.store, (patient, date, lesion), session.person, by, k)
@@ -173,9 +172,10 @@ def learn(session: Session) -> object:
 @verb(app, "undo", WRITES, example="--by shape")
 def undo(session: Session, by: Space) -> object:
     """Goes back to the metric before the one in force, or to none."""
+    from core.evidence.cases import SPACES
     from core.evidence.versions import go_back
 
-    now = go_back(session.store, by, session.person)
+    now = go_back(session.store, next(one for one in SPACES if one == by), session.person)
     return {"by": by, "in_force": None if now is None else now.metric.version}
 
 
@@ -192,9 +192,8 @@ def ask(
     session: Session, question: Annotated[str, typer.Argument(metavar="CYPHER", help="a question that reads")]
 ) -> object:
     """Asks the graph of patients, lesions, visits, events and links, in Cypher."""
-    from core.evidence.graph import EvidenceGraph
-
     from core.evidence.base import evidence_base
+    from core.evidence.graph import EvidenceGraph
 
     answer = EvidenceGraph.of(list(evidence_base(session.store).patients.values())).ask(question)
     return {

@@ -11,8 +11,8 @@ import numpy as np
 from core.errors import InputError
 from core.evidence.base import EvidenceBase, EvidenceStore, evidence_base, shape_of
 from core.evidence.cases import CaseKey, LesionCase, SimilarLesions, SpaceName
-from core.evidence.filters import EVERYTHING, LesionFilter
-from core.evidence.retrieval import MarkedLesion, Question, similar_lesions
+from core.evidence.filters import LesionFilter
+from core.evidence.retrieval import EVERYTHING, MarkedLesion, Question, similar_lesions
 from core.evidence.versions import metric_in_force
 from core.gates.mask.looking import vectors_of
 from core.imaging.reference_scan import reference_of

@@ -85,6 +85,11 @@ def is_set_up(settings: Settings | None = None) -> bool:
     return bool(now.llm_url and now.llm_model)
 
 
+def endpoint_host(settings: Settings | None = None) -> str:
+    """Who is asked: the host of the endpoint, without path and key; "" where none is set."""
+    return urlsplit((settings or settings_in_force()).llm_url or "").hostname or ""
+
+
 def ask(prompt: Prompt, settings: Settings | None = None) -> Answer:
     """Sends a prompt to the endpoint of the settings, and waits.
 
@@ -118,8 +123,7 @@ def ask(prompt: Prompt, settings: Settings | None = None) -> Answer:
     text = _UNSEEN.sub("", choice.message.content).strip()
     if not text:
         raise ModelError("The language model answered with no text. Ask again, or ask another model (TWIN_LLM_MODEL).")
-    host = urlsplit(now.llm_url).hostname or ""
-    return Answer(text, now.llm_model, host, prompt.sha256, asked_at, choice.finish_reason == "length")
+    return Answer(text, now.llm_model, endpoint_host(now), prompt.sha256, asked_at, choice.finish_reason == "length")
 
 
 def _refusal(status: int) -> str:

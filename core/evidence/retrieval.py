@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from core.errors import InputError
 from core.evidence.base import EvidenceBase, Rows
 from core.evidence.cases import CaseKey, LesionCase, Similar, SimilarLesions, SpaceName
-from core.evidence.filters import EVERYTHING, LesionFilter
+from core.evidence.filters import LesionFilter, selected
 from core.evidence.learned_metric import LearnedMetric
 from core.evidence.nearest.base import NearestIndex
 from core.evidence.nearest.choosing import index_in_force
@@ -28,6 +28,7 @@ from core.evidence.versions import KeptMetric, no_metric
 
 #: Pairs of lesions of two patients that say how far apart lesions usually are.
 PAIRS, SEED = 20_000, 20261128
+EVERYTHING = LesionFilter()
 #: Patient and lesion, at whatever visit it is found.
 MarkedLesion = tuple[str, str]
 #: Of the nearest lesions so many are put in order anew after marks.
@@ -146,12 +147,12 @@ def _passing(
         passing[row] = False
     unknown: list[str] = []
     if wanted != EVERYTHING:
-        candidates = [base.cases[row] for row in np.flatnonzero(passing)]
-        chosen = wanted.select(candidates, base.patients, question.volume_mm3)
+        kind = [one for one in base.patients.values() if one.simulated == question.simulated]
+        chosen = selected(wanted, kind, question.volume_mm3, but="" if own_patient else question.patient_id)
         keep = np.zeros(len(base.cases), bool)
-        keep[[keys[key] for key in chosen.keys]] = True
+        keep[[keys[key] for key in chosen.keys if key in keys]] = True
         passing &= keep
-        unknown = [f"{count} left out: {why}" for why, count in chosen.unknown.items() if count]
+        unknown = [f"{count:,} left out: {why}" for why, count in chosen.unknown.items() if count]
     return _with_a_future(base, passing), unknown
 
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 import streamlit as st
-from core.evidence.filters import EVERYTHING, LesionFilter
 
 from core.evidence.base import EvidenceBase
 from core.evidence.cases import LesionCase, Similar, SimilarLesions, SpaceName
+from core.evidence.filters import LesionFilter
 from core.evidence.outcome import outcome_of, tally_of
-from core.evidence.retrieval import MarkedLesion, Question
+from core.evidence.retrieval import EVERYTHING, MarkedLesion, Question
 from core.remembered.marks import EvidenceMark
 from core.remembered.untyped import TableRow
 from pages.ui.evidence.cards import SPACE_WORDS

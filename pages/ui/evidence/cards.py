@@ -8,7 +8,8 @@ from collections.abc import Mapping, Sequence
 import streamlit as st
 
 from core.evidence.cases import LesionCase, Similar, SimilarLesions
-from core.evidence.outcome import LesionOutcome, fate_sentence, outcome_of, response_sentence
+from core.evidence.outcome import LesionOutcome, outcome_of
+from core.evidence.outcome_words import fate_sentence, response_sentence
 from core.evidence.retrieval import MarkedLesion, Question
 from core.remembered.marks import EvidenceMark, NewMark
 from core.types import MaskRecord

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from typing import NamedTuple, get_args
 
 import streamlit as st
-from core.evidence.filters import LesionFilter
 
 from core.evidence.cases import LesionCase, Therapy
+from core.evidence.filters import LesionFilter, Response
 from core.evidence.retrieval import Question
 from pages.ui.frame import address, session
 from pages.ui.shared.text import plain
@@ -16,8 +16,8 @@ from pages.ui.shared.text import plain
 ANY = "any"
 SIZES: Mapping[str, float | None] = {ANY: None, "within 1.5×": 1.5, "within 2×": 2.0, "within 4×": 4.0}
 SAME_ORGAN = "the same"
-THERAPIES = (ANY, *get_args(Therapy), "none on record")
-RESPONSES = (ANY, "CR or PR", "SD", "PD")
+THERAPIES = (ANY, *get_args(Therapy))
+RESPONSES: Mapping[str, Response] = {ANY: "", "CR or PR": "responded", "SD": "SD", "PD": "PD"}
 #: What came next -> as the filter has it.
 EVENTS = (ANY, "radiotherapy", "surgery", "chemotherapy", "targeted therapy", "immunotherapy", "hormone therapy")
 WITHIN_DAYS = 90
@@ -40,7 +40,10 @@ CHOICES = (
     ),
     Choice("given", "Treatment then", THERAPIES, "What was being given on the day of that visit, by the events."),
     Choice(
-        "response", "Response after", RESPONSES, "The patient's best call after that visit, by the patient's protocol."
+        "response",
+        "Response after",
+        tuple(RESPONSES),
+        "The patient's best call after that visit, by the patient's protocol.",
     ),
     Choice(
         "next", "What came next", EVENTS, f"Begun within {WITHIN_DAYS} days after that visit, by the patient's events."
@@ -67,7 +70,7 @@ def choose_filter(question: Question, own: LesionCase | None) -> LesionFilter:
         organ=organ if chosen["organ"] == SAME_ORGAN else "",
         volume_factor=SIZES[chosen["size"]],
         therapy="" if chosen["given"] == ANY else chosen["given"],
-        response="" if chosen["response"] == ANY else chosen["response"],
+        response=RESPONSES[chosen["response"]],
         event_after="" if chosen["next"] == ANY else chosen["next"],
         within_days=None if chosen["next"] == ANY else WITHIN_DAYS,
         with_later=chosen["later"] != ANY,

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import streamlit as st
-from core.evidence.filters import LesionFilter
-from core.evidence.graph import SCHEMA_WORDS, EvidenceGraph
 
 from core.errors import InputError
 from core.evidence.base import EvidenceBase
 from core.evidence.cases import LesionCase
+from core.evidence.filters import LesionFilter
+from core.evidence.graph import EvidenceGraph
+from core.evidence.graph_schema import NODES, RELATIONS
 from core.evidence.retrieval import Question
 from core.remembered.untyped import TableRow
 from pages.ui.frame import resources, session
@@ -49,7 +50,7 @@ def graph_panel(
         session.EVIDENCE_QUERY.set(filtered)
     text = st.text_area("In Cypher", key=session.EVIDENCE_QUERY.key(), height=150, help=_HELP)
     with st.popover("What the graph holds"):
-        st.markdown(SCHEMA_WORDS)
+        st.markdown(_schema())
     if not st.button("Ask", type="primary", disabled=not text.strip()):
         return
     with st.spinner("Asking", show_time=True):
@@ -70,6 +71,16 @@ def graph_panel(
     more = " The answer was cut there." if answer.cut else ""
     st.caption(f"{len(rows):,} rows.{more}")
     csv_button(rows, "evidence-graph", "This answer (CSV)")
+
+
+def _schema() -> str:
+    """Labels with their properties, and what leads from one to the other, as Markdown."""
+    nodes = [f"- **{plain(label)}**: {plain(', '.join(properties))}" for label, properties in NODES.items()]
+    links = [
+        f"- {plain(start)} **{plain(kind)}** {plain(end)} {plain(', '.join(properties))}".rstrip()
+        for kind, (start, end, properties) in RELATIONS.items()
+    ]
+    return "\n".join([*nodes, "", *links])
 
 
 def _take(offered: Mapping[str, str]) -> None:

@@ -27,9 +27,9 @@ def learned_panel(store: SeenStore, space: SpaceName) -> None:
     now, kept = metric_in_force(store, space), kept_metrics(store, space)
     marks = store.marks.standing()
     st.markdown(
-        f"Marks (relevant, not relevant) weigh the numbers by which lesions are compared. {len(marks):,} stand. "
-        f"Learning needs {LEAST_CLICKS} on lesions of {LEAST_GROUPS} patients, and is put in force only where it gains on marks "
-        "that it did not see. No gate reads any of it."
+        f"Marks (relevant, not relevant) weigh the numbers by which lesions are compared; {len(marks):,} stand. "
+        f"Learning needs {LEAST_CLICKS}, on lesions of {LEAST_GROUPS} patients, and is put in force only where it gains "
+        "on marks that it did not see. No gate reads any of it."
     )
     if now is None:
         why = f" {kept[-1].metric.words.capitalize()}." if kept else ""

@@ -6,9 +6,11 @@ import base64
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 from nibabel.filebasedimages import ImageFileError
+from numpy.typing import NDArray
 
 from core.errors import TwinReviewError
 from core.remembered.untyped import Span
@@ -19,6 +21,7 @@ from pages.ui.shared import slices
 from pages.ui.shared.thumbnails import largest_slice
 from store import SeenStore
 
+V = TypeVar("V", np.uint8, np.float32)
 #: Around the largest lesion of a row of pictures, mm.
 MARGIN_MM = 20.0
 SIDE_PX = 320
@@ -84,7 +87,7 @@ def _draw(store: SeenStore, record: MaskRecord, labels: Sequence[int], side: int
     return "data:image/png;base64," + base64.b64encode(made).decode()
 
 
-def _window(labels: np.ndarray, spacing_mm: tuple[float, float, float], side: int) -> tuple[Span, Span]:
+def _window(labels: NDArray[np.uint8], spacing_mm: tuple[float, float, float], side: int) -> tuple[Span, Span]:
     """`side` mm around the lesion's middle, beyond the slice's edge where it lies near one."""
     parts = []
     for axis in (0, 1):
@@ -95,7 +98,7 @@ def _window(labels: np.ndarray, spacing_mm: tuple[float, float, float], side: in
     return parts[0], parts[1]
 
 
-def _padded(plane: np.ndarray, cut: tuple[Span, Span], fill: float) -> np.ndarray:
+def _padded(plane: NDArray[V], cut: tuple[Span, Span], fill: float) -> NDArray[V]:
     """The part of a slice, with `fill` where it reaches beyond."""
     wanted = [span.stop - span.start for span in cut]
     out = np.full(wanted, fill, plane.dtype)

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import datetime as dt
+from functools import partial
 
 import streamlit as st
-from core.evidence.fhir import to_fhir
-from core.evidence.language_model import Answer, ask, is_set_up
-from core.evidence.prompt import Prompt, to_prompt
 
 from core.errors import TwinReviewError
 from core.evidence.cases import LesionCase, SimilarLesions
+from core.evidence.fhir import to_fhir
 from core.evidence.formats import to_json, to_markdown
-from core.evidence.panel import EvidencePanel
+from core.evidence.language_model import MACHINE, Answer, ask, endpoint_host, is_set_up
+from core.evidence.panel import EvidencePanel, Names
+from core.evidence.prompt import Prompt, to_prompt
 from core.evidence.pseudonyms import panel_of
 from core.remembered.marks import EvidenceQuestion
 from core.settings import settings
@@ -21,7 +22,7 @@ from pages.ui.guard import rights
 from pages.ui.shared.text import plain
 from store import SeenStore
 
-NAMES = {"without names": "pseudonyms", "with names": "own"}
+NAMES: dict[str, Names] = {"without names": "pseudonyms", "with names": "own"}
 _NAMES_HELP = "Without names: patients are letters, dates are days, and no id, hash or free text is in the file."
 
 
@@ -45,7 +46,7 @@ def take_along(store: SeenStore, found: SimilarLesions, own: LesionCase | None) 
         ):
             st.download_button(
                 label,
-                lambda made=made: made(panel),
+                partial(made, panel),
                 f"evidence.{ending}",
                 kind,
                 icon=":material/download:",
@@ -58,7 +59,7 @@ def take_along(store: SeenStore, found: SimilarLesions, own: LesionCase | None) 
 
 def _model(store: SeenStore, found: SimilarLesions, panel: EvidencePanel) -> None:
     """The prompt, shown before anything is sent; then the answer, as a machine's."""
-    host = settings().llm_host
+    host = endpoint_host()
     with st.expander(f"Ask a language model ({plain(settings().llm_model)} at {plain(host)})"):
         try:
             prompt = to_prompt(panel)
@@ -71,7 +72,9 @@ def _model(store: SeenStore, found: SimilarLesions, panel: EvidencePanel) -> Non
             _send(store, found, prompt)
         answer = session.EVIDENCE_ANSWER.get()
         if isinstance(answer, Answer) and answer.prompt_sha256 == prompt.sha256:
-            st.warning(plain(answer.notice), icon=":material/smart_toy:")
+            st.warning(
+                f"{MACHINE}{' It was cut off at its longest.' if answer.cut else ''}", icon=":material/smart_toy:"
+            )
             st.text(answer.text)
 
 
@@ -81,8 +84,8 @@ def _send(store: SeenStore, found: SimilarLesions, prompt: Prompt) -> None:
     try:
         with st.spinner("Waiting for the model", show_time=True):
             key = found.of
-            question = EvidenceQuestion(key.mask_id, key.lesion_id, prompt.sha256, now.llm_host, now.llm_model)
-            store.evidence_questions.record(question, shell.person())
+            asked = EvidenceQuestion(key.mask_id, key.lesion_id, prompt.sha256, endpoint_host(), str(now.llm_model))
+            store.evidence_questions.record(asked, shell.person())
             session.EVIDENCE_ANSWER.set(ask(prompt, now))
     except TwinReviewError as error:
         st.error(plain(error))

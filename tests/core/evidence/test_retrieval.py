@@ -1,12 +1,12 @@
 from __future__ import annotations
 
 import pytest
-from core.evidence.filters import LesionFilter
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from core.errors import InputError
 from core.evidence.cases import SimilarLesions
+from core.evidence.filters import LesionFilter
 from core.evidence.retrieval import similar_lesions
 from tests.core.evidence.lesions_on_a_line import Lesion, base_of, question
 
