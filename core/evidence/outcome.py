@@ -171,6 +171,7 @@ class OutcomeTally:
         gone_not_real: of those within noise or unknown, how many are no longer seen.
         responses: patients' calls after the visit, the most frequent first, a lesion each; "" for none.
         died: patients whose death is on record.
+        simulated: how many of the lesions are of simulated patients.
     """
 
     lesions: int
@@ -179,6 +180,7 @@ class OutcomeTally:
     gone_not_real: int
     responses: tuple[tuple[str, int], ...]
     died: int
+    simulated: int = 0
 
     def count(self, fate: Fate) -> int:
         """How many lesions have this fate."""
@@ -191,7 +193,8 @@ class OutcomeTally:
             return "No similar lesion was found."
         told = ", ".join(f"{n} {FATE_WORDS[fate]}" for fate, n in zip(FATES, self.fates, strict=True) if n)
         gone = f"; {self.gone_not_real} of those within noise or unknown no longer seen" if self.gone_not_real else ""
-        return f"Of {_several(self.lesions, 'lesion')} of {_several(self.patients, 'patient')}: {told}{gone}."
+        made = f"; {self.simulated} of them simulated" if self.simulated else ""
+        return f"Of {_several(self.lesions, 'lesion')} of {_several(self.patients, 'patient')}: {told}{gone}{made}."
 
     @property
     def response_words(self) -> str:
@@ -207,11 +210,11 @@ def _several(number: int, name: str) -> str:
     return f"{number} {name}" if number == 1 else f"{number} {name}s"
 
 
-def tally_of(outcomes: Sequence[LesionOutcome], patients: Sequence[str]) -> OutcomeTally:
+def tally_of(outcomes: Sequence[LesionOutcome], patients: Sequence[str], simulated: int = 0) -> OutcomeTally:
     """Counts over outcomes; none is dropped.
 
     Args:
-        patients: whose each of them is, one for one.
+        patients: whose each of them is, one for one. simulated: how many are of simulated patients.
     """
     fates = Counter(one.fate for one in outcomes)
     responses = Counter(one.response for one in outcomes)
@@ -222,4 +225,5 @@ def tally_of(outcomes: Sequence[LesionOutcome], patients: Sequence[str]) -> Outc
         gone_not_real=sum(one.gone and one.fate != "gone" for one in outcomes),
         responses=tuple(sorted(responses.items(), key=lambda pair: (-pair[1], pair[0] == "", pair[0]))),
         died=len({patient for one, patient in zip(outcomes, patients, strict=True) if one.died}),
+        simulated=simulated,
     )

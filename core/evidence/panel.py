@@ -137,7 +137,11 @@ def own_panel(similar: SimilarLesions, query: LesionCase | None, made_at: str = 
         names="own",
         question=_asked(similar) if query is None else _facts(query),
         neighbours=neighbours,
-        tally=tally_of([one.outcome for one in neighbours], [one.lesion.patient for one in neighbours]),
+        tally=tally_of(
+            [one.outcome for one in neighbours],
+            [one.lesion.patient for one in neighbours],
+            sum(bool(one.lesion.simulated) for one in neighbours),
+        ),
         space=similar.space,
         metric=similar.metric,
         searched=similar.searched,
@@ -226,6 +230,7 @@ def _asked(similar: SimilarLesions) -> LesionFacts:
 
 def _limits(similar: SimilarLesions, neighbours: Sequence[Neighbour]) -> tuple[str, ...]:
     made = [one.row for one in neighbours if one.lesion.simulated]
+    operated = [one.row for one in neighbours if any(each.therapy == "surgery" for each in one.outcome.begun)]
     limits = [
         f"Alike in {ALIKE[similar.space]}, not in treatment or histology: a starting point for a look, not a "
         "prediction.",
@@ -234,6 +239,8 @@ def _limits(similar: SimilarLesions, neighbours: Sequence[Neighbour]) -> tuple[s
     ]
     if similar.not_compared:
         limits.append(f"Passed the filter and could not be compared, for want of a vector: {similar.not_compared:,}.")
+    if operated:
+        limits.append(f"Operated on after the visit, so that a lesion may be gone by that: rows {', '.join(operated)}.")
     if made:
         limits.append(f"Of simulated patients, whose scans a program made: rows {', '.join(made)}.")
     elif neighbours:

@@ -54,7 +54,7 @@ Searched lesions of patients not compared filters Found none more rows not shown
 Row volume likeness distance outcome change by to rule later visits telling its of shown course state since
 Patient's best response after it by criterion progression no on record unknown no follow-up ended died death begun after
 mask made doubts marked relevant not relevant and before this visit no longer seen
-patient patients lesion lesions Of those those within noise or unknown by lesion day on a day not known
+patient patients lesion lesions Of those of them simulated within noise or unknown by lesion day on a day not known
 closer than more than of pairs beyond a thousand million below minus other none on record"""
 
 

@@ -33,8 +33,8 @@ DEATH, END = "death", "end of follow-up"
 ASSUMED_RULE, NAMED_RULE = "a rule that rests on an assumption", "a rule of the record"
 LEARNED = "a learned metric"
 PSEUDONYM_LIMIT = (
-    "Names, dates, data sets, hashes and free text are left out; days and volumes are exact, and whoever holds the "
-    "record can find the patients again by them."
+    "Names, patients' dates, data sets, hashes and free text are left out; days and volumes are exact, and whoever "
+    "holds the record can find the patients again by them."
 )
 
 

@@ -111,8 +111,13 @@ def prompt() -> Prompt:
     return to_prompt(panel_of(five(), None))
 
 
-def to(url: str, **more: object) -> Settings:
-    values = {"TWIN_LLM_URL": url, "TWIN_LLM_MODEL": "medgemma-4b-it", "TWIN_LLM_KEY": KEY, "TWIN_LLM_TIMEOUT_S": 20}
+def to(url: str, **more: Any) -> Settings:
+    values: dict[str, Any] = {
+        "TWIN_LLM_URL": url,
+        "TWIN_LLM_MODEL": "medgemma-4b-it",
+        "TWIN_LLM_KEY": KEY,
+        "TWIN_LLM_TIMEOUT_S": 20,
+    }
     return Settings(**{**values, **more})
 
 
@@ -135,7 +140,7 @@ def test_without_an_address_none_is_asked(prompt):
     with pytest.raises(InputError, match="TWIN_LLM_URL and TWIN_LLM_MODEL"):
         ask(prompt)
     with pytest.raises(InputError, match="TWIN_LLM_MODEL"):
-        ask(prompt, Settings(TWIN_LLM_URL="http://localhost:9"))  # type: ignore[call-arg]
+        ask(prompt, Settings(TWIN_LLM_URL="http://localhost:9"))
 
 
 def test_a_good_answer_is_a_machines_words_with_where_they_come_from(prompt):

@@ -69,7 +69,10 @@ def test_limits_say_what_likeness_is_of_what_was_not_compared_and_what_is_simula
         "Alike in shape and appearance, not in treatment or histology: a starting point for a look, not a prediction."
     )
     assert "Passed the filter and could not be compared, for want of a vector: 5." in limits
-    assert limits[-1] == "Of simulated patients, whose scans a program made: rows B."
+    assert limits[-2:] == (
+        "Operated on after the visit, so that a lesion may be gone by that: rows A1, B, A2, C, D.",
+        "Of simulated patients, whose scans a program made: rows B.",
+    )
     real = panel_of(answer(similar(case()), space="shape", not_compared=0), None).limits
     assert real[0].startswith("Alike in shape, not")
     assert real[-1] == "No row is of a simulated patient."
@@ -354,8 +357,8 @@ def test_the_prompt_tells_the_facts_the_limits_and_what_is_asked():
     prompt = to_prompt(panel_of(five(), QUERY, made_at=MADE_AT))
     assert prompt.shown == 5
     assert (
-        "Of 5 lesions of 4 patients: 2 shrank really, 1 within noise, 1 unknown, 1 without a later visit."
-        in prompt.text
+        "Of 5 lesions of 4 patients: 2 shrank really, 1 within noise, 1 unknown, 1 without a later visit; "
+        "1 of them simulated." in prompt.text
     )
     assert "Row B (simulated): CT; volume 10 mL; organ lung, left; therapy on that day chemotherapy;" in prompt.text
     assert "Outcome: shrank really, -40 % to 6 mL by day +90, by a rule of the record." in prompt.text
