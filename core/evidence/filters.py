@@ -86,14 +86,16 @@ class LesionFilter:
 
     def passes(self, case: LesionCase, patient: PatientEvidence, of_volume_mm3: float) -> Passing:
         """Whether a case passes. Args: of_volume_mm3: volume of the lesion that is asked about, > 0."""
-        told = list(self._told(case, patient, of_volume_mm3))
-        if any(one is False for one in told):
-            return Passing(False)
-        unknown = tuple(one for one in told if isinstance(one, str))
-        return Passing(None if unknown else True, unknown)
+        unknown: list[str] = []
+        for told in self._told(case, patient, of_volume_mm3):
+            if told is False:
+                return Passing(False)
+            if isinstance(told, str):
+                unknown.append(told)
+        return Passing(None if unknown else True, tuple(unknown))
 
     def _told(self, case: LesionCase, patient: PatientEvidence, of_volume_mm3: float) -> Iterator[_Told]:
-        """The answer to each thing that is asked for."""
+        """The answer to each thing that is asked for, what is told fastest first."""
         if self.dataset:
             yield patient.dataset == self.dataset
         if self.modality:

@@ -27,8 +27,6 @@ if TYPE_CHECKING:
 SECONDS, MEMORY_MB, MOST_ROWS = 5.0, 512, 10_000
 #: Most that the database may map; it would else reserve 8 TB of addresses.
 _MOST_BYTES = 1 << 32
-#: Rows that are handed over together.
-_BATCH = 5_000
 _QUOTED = 300
 #: What the database numbers its rows by, among a node's or a relation's properties.
 _NUMBERS = ("_id", "_src", "_dst")
@@ -143,7 +141,8 @@ class EvidenceGraph:
 
 @contextmanager
 def _connection(database: ladybug.Database) -> Iterator[ladybug.Connection]:
-    """One of its own for each query: threads do not wait for one another."""
+    """One of its own for each query: threads do not wait for one another, and no prepared query is used again (`_fill`
+    says why)."""
     import ladybug
 
     connection = ladybug.Connection(database, num_threads=1)
@@ -157,18 +156,20 @@ def _connection(database: ladybug.Database) -> Iterator[ladybug.Connection]:
 def _fill(
     connection: ladybug.Connection, table: str, columns: Mapping[str, str], rows: Sequence[Mapping[str, Value]]
 ) -> None:
-    """Rows into a table, a batch at a time, each column as one list: row by row takes seconds. Args: columns: types."""
-    for start in range(0, len(rows), _BATCH):
-        batch = rows[start : start + _BATCH]
-        values: dict[str, list[Value] | int] = {"count": len(batch)}
-        picked = []
-        for name, kind in columns.items():
-            column = [row[name] for row in batch]
-            if any(value not in (None, []) for value in column):
-                values[f"{name}_"] = column
-                picked.append(f"CAST(${name}_[i] AS {kind})")
-            else:  # a list of nothing has no type that the database could tell
-                picked.append(f"CAST({'[]' if column[0] == [] else 'NULL'} AS {kind})")
+    """All rows into an empty table, each column as one list: row by row takes seconds. Args: columns: their types.
+
+    Once a table: where ladybug 0.22.0 runs the same text with other values again on a connection, the process dies.
+    """
+    values: dict[str, list[Value] | int] = {"count": len(rows)}
+    picked = []
+    for name, kind in columns.items():
+        column = [row[name] for row in rows]
+        if any(value not in (None, []) for value in column):
+            values[f"{name}_"] = column
+            picked.append(f"CAST(${name}_[i] AS {kind})")
+        else:  # a list of nothing has no type that the database could tell
+            picked.append(f"CAST({'[]' if [] in column else 'NULL'} AS {kind})")
+    if rows:
         connection.execute(f"COPY {table} FROM (UNWIND range(1, $count) AS i RETURN {', '.join(picked)})", values)
 
 

@@ -1,4 +1,4 @@
-"""Lesions like one: what looks for them, at 1,000, 10,000 and 100,000 lesions, and the graph that is asked in Cypher.
+"""Lesions like one: what looks for them at 1,000, 10,000 and 100,000 lesions.
 
 Each library in a process of its own, one thread. usearch and ruvector are in no requirements file that a test brings:
 `pip install -r requirements-extra.txt usearch`, or a folder that has them in PYTHONPATH, else their rows say so.

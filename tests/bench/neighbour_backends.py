@@ -1,4 +1,4 @@
-"""One search backend at one size, measured in a process of its own: `python -m tests.bench.neighbour_backends NAME N D`.
+"""One backend of searching, measured in a process of its own: `python -m tests.bench.neighbour_backends NAME N D`.
 
 Prints one row as JSON. A library that is not installed is a row that says so.
 """

@@ -12,6 +12,7 @@ from core.errors import InputError
 from core.evidence import graph as graph_module
 from core.evidence.cases import CaseKey, PatientEvidence
 from core.evidence.graph import Answer, EvidenceGraph
+from tests.bench.bench_graph import made_patients
 from tests.core.evidence.evidence_phantom import patients, three_patients
 
 
@@ -157,6 +158,17 @@ def test_threads_are_answered_at_once(graph: EvidenceGraph) -> None:
     with ThreadPoolExecutor(4) as pool:
         asked = [pool.submit(graph.ask, "MATCH (o:Observation) RETURN sum(o.volume_mm3)") for _ in range(40)]
     assert {one.result().rows for one in asked} == {((13400.0,),)}
+
+
+def test_thousands_of_observations_go_in_and_none_is_lost() -> None:
+    """Handing them over in parts ended the process."""
+    made = made_patients(6_000)
+    graph = EvidenceGraph.of(made)
+    assert len(graph.observation_keys("MATCH (o:Observation) RETURN o.mask_id, o.lesion_id")) == 6_000
+    assert graph.ask("MATCH ()-[b:BEFORE]->() RETURN count(*)").rows == ((12_000,),)
+    for _ in range(3):
+        assert graph.ask("UNWIND $x AS x RETURN sum(x)", {"x": [1.0, 2.0]}).rows == ((3.0,),)
+        assert graph.ask("UNWIND $x AS x RETURN sum(x)", {"x": [3.0] * 2_000}).rows == ((6_000.0,),)
 
 
 @settings(max_examples=15, deadline=None)
