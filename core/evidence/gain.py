@@ -84,7 +84,7 @@ def held_out(vectors: Floats, neighbours: NDArray[np.integer], clicks: Sequence[
         weights = learned(found, neighbours, learn_from, Space("both", ""), WEIGHTS, seed)
         network = learned(found, neighbours, learn_from, Space("both", ""), NETWORK, seed)
         for name, metric in ((NO_LEARNING, plain), (WEIGHTS, weights), (NETWORK, network)):
-            squares[name][rows] = _squares(metric.apply(found, neighbours), [ordered[at] for at in rows])
+            squares[name][rows] = squares_of(metric.apply(found, neighbours), [ordered[at] for at in rows])
     return HeldOut(ordered, squares)
 
 
@@ -123,7 +123,7 @@ def learned(
     return replace(made, kind=NETWORK, layers=layers, neighbours=neighbours.shape[1]) if layers else made
 
 
-def _squares(vectors: Floats, clicks: Sequence[Click]) -> Floats:
+def squares_of(vectors: Floats, clicks: Sequence[Click]) -> Floats:
     """(clicks,) squared distances as shares of the typical one."""
     pairs = np.array([(click.query, click.other) for click in clicks], dtype=np.intp).reshape(-1, 2)
     typical = 2.0 * float(vectors.var(axis=0).sum())

@@ -156,24 +156,23 @@ def _fitted(
 ) -> tuple[Layer, ...]:
     """Adam on all comparisons at once; the layers of the step that was best on those kept aside."""
     adam = torch.optim.Adam(parts, lr=RATE)
-    with torch.no_grad():
-        least = float(_loss(vectors, aside))
+    least, since = float("inf"), 0
     best: list[torch.Tensor] = []
-    since = 0
-    for _ in range(STEPS):
+    for step in range(STEPS):
+        out = forward(vectors, graph, parts)
+        now = float(_loss(out.detach(), aside))
+        since += 1
+        if now < least - 1e-6:
+            least, since = now, 0
+            best = [part.detach().clone() for part in parts] if step else []
+        elif since >= PATIENCE:
+            break
         adam.zero_grad()
         held = torch.zeros((), dtype=torch.float64)
         for inner, outer in zip(parts[::3], parts[2::3], strict=True):
             held = held + OUTER_RIDGE * (outer**2).sum() + INNER_RIDGE * (inner**2).sum()
-        (_loss(forward(vectors, graph, parts), learned) + held).backward()
+        (_loss(out, learned) + held).backward()
         adam.step()
-        with torch.no_grad():
-            now = float(_loss(forward(vectors, graph, parts), aside))
-        since += 1
-        if now < least - 1e-6:
-            least, best, since = now, [part.detach().clone() for part in parts], 0
-        elif since >= PATIENCE:
-            break
     single = [part.numpy().astype(np.float32) for part in best]
     return tuple(Layer(*single[at : at + 3]) for at in range(0, len(single), 3))
 

@@ -72,6 +72,18 @@ TASTES: dict[str, Taste] = {
 }
 
 
+def shown_of(lesions: Lesions, most: int = SHOWN) -> NDArray[np.intp]:
+    """(n, most) rows of the nearest lesions of other patients."""
+    away = _apart(lesions.vectors)
+    away[lesions.patients[:, None] == lesions.patients[None]] = np.inf
+    return np.argsort(away, axis=1, kind="stable")[:, :most]
+
+
+def limit_of(lesions: Lesions, apart: Floats) -> float:
+    """Below it a lesion is relevant to a reader: how unlike what is shown is on average."""
+    return float(np.take_along_axis(apart, shown_of(lesions), axis=1).mean())
+
+
 def marks_of(
     lesions: Lesions, apart: Floats, queries: NDArray[np.intp], count: int, wrong: float, random: np.random.Generator
 ) -> list[Click]:
@@ -82,16 +94,24 @@ def marks_of(
         apart: (n, n) how unlike lesions are to this reader. queries: lesions asked about, in this order.
         wrong: share of marks that are the other way round.
     """
-    away = _apart(lesions.vectors)
-    away[lesions.patients[:, None] == lesions.patients[None]] = np.inf
-    shown = np.argsort(away, axis=1, kind="stable")[:, :SHOWN]
-    limit = float(np.take_along_axis(apart, shown, axis=1).mean())
+    limit, shown = limit_of(lesions, apart), shown_of(lesions)
     out: list[Click] = []
     for query in queries[: -(-count // MARKS)].tolist():
         for other in random.choice(shown[query], MARKS, replace=False).tolist():
             said = bool(apart[query, other] < limit) ^ bool(random.random() < wrong)
             out.append(Click(query, other, said, f"P{lesions.patients[query]}"))
     return out[:count]
+
+
+def one_a_patient_first(lesions: Lesions, rows: NDArray[np.intp], random: np.random.Generator) -> NDArray[np.intp]:
+    """Rows in the order in which a reader comes to them: a lesion of each patient, then a second one, and so on."""
+    drawn = random.permutation(rows)
+    seen: dict[int, int] = {}
+    turn = []
+    for patient in lesions.patients[drawn].tolist():
+        turn.append(seen.get(patient, 0))
+        seen[patient] = turn[-1] + 1
+    return drawn[np.argsort(turn, kind="stable")]
 
 
 def made_lesions(seed: int, patients: int = 120, each: int = 5, width: int = 12, clusters: int = 8) -> Lesions:
