@@ -10,7 +10,17 @@ from core.gates.scan import measuring
 from core.jobs.jobs import JobKind
 from core.jobs.mask_import import import_mask
 from core.jobs.scan_import import ScanDetails, import_scan
-from core.jobs.stages import lesion_looks, mask_gate, refine, rescoring, scan_gate, scan_reference, segment, verify
+from core.jobs.stages import (
+    learn_evidence,
+    lesion_looks,
+    mask_gate,
+    refine,
+    rescoring,
+    scan_gate,
+    scan_reference,
+    segment,
+    verify,
+)
 
 __all__ = ["KINDS", "ScanDetails", "import_mask", "import_scan"]
 
@@ -25,6 +35,7 @@ KINDS: dict[str, JobKind] = {
     rescoring.KIND.name: rescoring.KIND,
     scan_reference.KIND.name: scan_reference.KIND,
     lesion_looks.KIND.name: lesion_looks.KIND,
+    learn_evidence.KIND.name: learn_evidence.KIND,
     "evaluate_ood": JobKind(
         "evaluate_ood",
         measuring.prepare_evaluate_scan_gate,

@@ -19,13 +19,13 @@ from core.engines.encoders.choice import lesion_encoder_name, load_lesion_encode
 from core.engines.encoders.lesion_looks import LesionEncoder
 from core.errors import InputError, ModelError, TwinReviewError
 from core.imaging.volumes import file_sha256, read_label_map
-from core.jobs.jobs import JobKind
+from core.jobs.jobs import JobKind, run_inline
 from core.jobs.stages.common import StageStore, describe, read_scan
 from core.remembered.evidence_sources import HasLooks
 from core.remembered.looks import LesionLook, no_look
 from core.remembered.sources import HasJobs
 from core.remembered.untyped import JsonDict, JsonObject
-from core.types import LabelMap, MaskRecord, Progress, Volume
+from core.types import LabelMap, MaskRecord, Progress, Volume, no_progress
 
 logger = logging.getLogger("twinreview.jobs")
 JOB = "look_at_lesions"
@@ -170,6 +170,22 @@ def masks_to_look_at(store: LooklessStore, encoder: str) -> list[str]:
     suspect = {mask_id for mask_ids in failed for mask_id in mask_ids}
     left = [one for one in store.looks.without(encoder, AT_ONCE + len(suspect | given_up)) if one not in given_up]
     return [one for one in left if one not in suspect][:AT_ONCE] or left[:1]
+
+
+def look_at_all(store: LooksStore, person: str, progress: Progress = no_progress) -> JsonDict:
+    """Look at every mask that the encoder has not seen, here and now, job after job; for a command line.
+
+    Returns:
+        encoder, and how many lesions were looked at and how many could not be.
+
+    Raises:
+        ModelError: the encoder cannot be loaded.
+    """
+    encoder, lesions, without = lesion_encoder_name(), 0, 0
+    while mask_ids := masks_to_look_at(store, encoder):
+        done = run_inline(store, KIND, {"mask_ids": mask_ids, "for": encoder}, person, progress)
+        lesions, without = lesions + done["lesions"], without + done["without"]
+    return {"encoder": encoder, "lesions": lesions, "without": without}
 
 
 def keep_looks(

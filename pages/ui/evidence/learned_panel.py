@@ -28,7 +28,7 @@ def learned_panel(store: SeenStore, space: SpaceName) -> None:
     marks = store.marks.standing()
     st.markdown(
         f"Marks (relevant, not relevant) weigh the numbers by which lesions are compared; {len(marks):,} stand. "
-        f"Learning needs {LEAST_CLICKS}, on lesions of {LEAST_GROUPS} patients, and is put in force only where it gains "
+        f"Learning needs {LEAST_CLICKS}, on lesions of {LEAST_GROUPS} patients, and is in force only where it gains "
         "on marks that it did not see. No gate reads any of it."
     )
     if now is None:

@@ -80,7 +80,12 @@ _ENDING = threading.Event()
 def _open_store() -> Store:
     store = open_store(data_root())
     check_in_background(store.files)
-    keepers = {"fit-mask-gate": _keep_gate_fitted, "rescore-masks": _keep_rescored, "look-at-lesions": _keep_looks}
+    keepers = {
+        "fit-mask-gate": _keep_gate_fitted,
+        "rescore-masks": _keep_rescored,
+        "look-at-lesions": _keep_looks,
+        "learn-evidence": _keep_learned,
+    }
     for name, keep in keepers.items():
         threading.Thread(target=keep, args=(store,), name=name, daemon=True).start()
     if any(store.jobs.newest(limit=1, status=status) for status in ("queued", "running")):
@@ -115,6 +120,13 @@ def _keep_looks(store: Store) -> None:
 
     with suppress(store.db.Error):  # the store was closed meanwhile
         keep_looks(store, lambda *job: get_runner().submit(*job), lambda: store.db.closed)
+
+
+def _keep_learned(store: Store) -> None:
+    from core.jobs.stages.learn_evidence import keep_learned
+
+    with suppress(store.db.Error):  # the store was closed meanwhile
+        keep_learned(store, lambda *job: get_runner().submit(*job), lambda: store.db.closed)
 
 
 def reference_changed() -> None:
