@@ -25,11 +25,13 @@ from core.review.drugs import drug_classes
 from core.review.event_words import ReadEvent, read_events
 from core.review.events import event_text
 from core.twin.cohort_records import CohortRecords
+from core.twin.criteria.values import Call
 from core.twin.curve import Treatment, treatments
 from core.twin.follow_up import follow_up_end
 from core.twin.measured_visits import MeasuredVisit
 from core.twin.outcomes import best_category, progression_date, until_progression, visits_of
-from core.twin.patient_responses import PatientResponses, patient_responses
+from core.twin.patient_responses import calls_in_force
+from core.twin.protocol_in_force import ProtocolInForce
 from core.twin.timeline import PatientTimeline, patient_timeline
 from core.twin.timeline_cells import Cell
 from core.twin.timeline_changes import interval_change, lesion_changes, number_timepoints
@@ -46,7 +48,7 @@ def patient_evidence(records: CohortRecords, patient_id: str, dataset: str) -> P
     timeline, events = patient_timeline(records, patient_id), records.events.of(patient_id)
     simulated = any(bool(scan.metadata.get("simulated")) for scan in records.scans.of(patient_id))
     try:
-        told = patient_responses(timeline, records.protocols.of(patient_id), events)
+        told = calls_in_force(timeline, records.protocols.of(patient_id), events)
     except InputError:
         told = None
     of = _Patient(patient_id, dataset, simulated, timeline, events, _organs(records.protocols.of(patient_id)))
@@ -206,12 +208,13 @@ def _relations(timeline: PatientTimeline) -> list[Relation]:
 
 
 def _response(
-    timeline: PatientTimeline, told: PatientResponses | None
+    timeline: PatientTimeline, told: tuple[ProtocolInForce, tuple[Call, ...]] | None
 ) -> tuple[tuple[VisitCall, ...], str, str, str | None]:
     """Calls, criterion, best response and the day of progression; (), "", "" and None where they cannot be told."""
     if told is None:
         return (), "", "", None
-    visits, progressed_on = visits_of(told.calls, timeline), progression_date(told.calls)
+    in_force, made = told
+    visits, progressed_on = visits_of(made, timeline), progression_date(made)
     best = best_category(until_progression(visits, progressed_on), progressed_on)
     calls = tuple(VisitCall(visit.timepoint, visit.category, visit.call) for visit in visits)
-    return calls, told.in_force.protocol.criterion, best, progressed_on
+    return calls, in_force.protocol.criterion, best, progressed_on

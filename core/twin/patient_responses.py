@@ -80,12 +80,10 @@ def patient_responses(
     Raises:
         InputError: as `protocol_in_force`.
     """
-    read = read_events(events)
-    in_force = protocol_in_force(timeline, stored, read)
-    if in_force is None:
+    told = _visits_in_force(timeline, stored, events)
+    if told is None:
         return None
-    words = visit_words(read, visit_days(timeline))
-    visits = from_timeline(timeline, in_force.protocol, steroid_doses(events), clinical_words(read), words)
+    in_force, visits = told
     by_criterion = calls_by_criterion(visits, in_force.protocol)
     calls = tuple(
         replace(call, notes=(*call.notes, *_contradictions(timeline, call, volume), *_beside(events, call)))
@@ -96,6 +94,31 @@ def patient_responses(
     calls = by_criterion[in_force.protocol.criterion]
     others = {name: found for name, found in by_criterion.items() if name != in_force.protocol.criterion}
     return PatientResponses(in_force, calls, others, disagreeing_timepoints(by_criterion))
+
+
+def calls_in_force(
+    timeline: PatientTimeline, stored: StoredProtocol | None = None, events: Sequence[Event] = ()
+) -> tuple[ProtocolInForce, tuple[Call, ...]] | None:
+    """The calls by the protocol in force alone, as `patient_responses` has them, but without notes and without what
+    they would be within noise: for many patients at once, who need neither.
+
+    Raises:
+        InputError: as `protocol_in_force`.
+    """
+    told = _visits_in_force(timeline, stored, events)
+    return None if told is None else (told[0], tuple(calls_of(told[1], told[0].protocol)))
+
+
+def _visits_in_force(
+    timeline: PatientTimeline, stored: StoredProtocol | None, events: Sequence[Event]
+) -> tuple[ProtocolInForce, Sequence[Visit]] | None:
+    """The protocol in force, and the visits as criteria read them; None for a patient without one."""
+    read = read_events(events)
+    in_force = protocol_in_force(timeline, stored, read)
+    if in_force is None:
+        return None
+    words = visit_words(read, visit_days(timeline))
+    return in_force, from_timeline(timeline, in_force.protocol, steroid_doses(events), clinical_words(read), words)
 
 
 def _with_hand_notes(timeline: PatientTimeline, calls: Sequence[Call], in_force: ProtocolInForce) -> tuple[Call, ...]:

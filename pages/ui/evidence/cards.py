@@ -46,7 +46,15 @@ def question_card(store: SeenStore, record: MaskRecord, question: Question, own:
         ]
         lines += [] if own is None else _facts(own)
         lines.append(f":small[All pictures here are {side} mm wide, in one window.]")
-        st.markdown("  \n".join(lines))
+        with st.container():
+            st.markdown("  \n".join(lines))
+            st.button(
+                "Open in Review",
+                icon=":material/open_in_new:",
+                type="tertiary",
+                on_click=opening.open_in_review,
+                args=(record.patient_id, record.timepoint, record.version, question.key.lesion_id),
+            )
 
 
 def _facts(case: LesionCase) -> list[str]:
