@@ -5,6 +5,8 @@ Source: MedSAM (Ma et al., 10.1038/s41467-024-44824-z).
 
 from __future__ import annotations
 
+from typing import Protocol
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -22,7 +24,7 @@ from core.engines.encoders.lesion_looks import (
 )
 from core.engines.prompt.medsam import DEFAULT_MODEL, load_prompt_segmenter
 from core.engines.prompt.preparing import to_uint8
-from core.engines.prompt.sam_segmenter import SamSegmenter
+from core.engines.prompt.sam_segmenter import Embedding, SamSegmenter
 from core.errors import ModelError
 from core.types import Volume
 
@@ -43,6 +45,15 @@ def load_litemedsam() -> SamSegmenter:
     return segmenter
 
 
+class SliceEmbedder(Protocol):
+    """What gives features of a slice; `SamSegmenter` is one."""
+
+    model_id: str
+    checkpoint_sha256: str
+
+    def embed(self, image: NDArray[np.uint8]) -> Embedding: ...
+
+
 class LiteMedSamLooks:
     """A `LesionEncoder` by LiteMedSAM: 256 features a lesion, for CT, PET and MR; a third of a second to a second.
 
@@ -52,7 +63,7 @@ class LiteMedSamLooks:
 
     modalities: frozenset[str] | None = None
 
-    def __init__(self, segmenter: SamSegmenter, view: SliceView = LITEMEDSAM_VIEW) -> None:
+    def __init__(self, segmenter: SliceEmbedder, view: SliceView = LITEMEDSAM_VIEW) -> None:
         self._segmenter, self._view = segmenter, view
         self.name = encoder_name(segmenter.model_id, segmenter.checkpoint_sha256)
 

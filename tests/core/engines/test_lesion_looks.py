@@ -144,7 +144,7 @@ def test_levels_of_a_cube_are_averaged_over_the_lesion_along_their_own_axes():
 
 
 def test_a_cube_lies_around_the_lesion_and_holds_it_alone():
-    seen = {}
+    seen: dict[str, np.ndarray] = {}
 
     class Cube(CropEncoder):
         def pooled_within(self, crop_hu, inside):

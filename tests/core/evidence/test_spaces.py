@@ -117,7 +117,7 @@ def test_a_sample_of_pairs_draws_each_pair_across_patients_alike():
     expected = sorted({abs(float(points[i, 0] - points[j, 0])) for i, j in ((0, 1), (1, 2), (1, 3))})
     expected += sorted(abs(32 - float(p)) for p in points[:4, 0])
     found, counts = np.unique(
-        pair_distances(np.repeat(points, 300, 0), np.repeat(owners, 300), 70_000, 3), return_counts=True
+        pair_distances(np.repeat(points, 300, 0), np.repeat(owners, 300).tolist(), 70_000, 3), return_counts=True
     )
     assert sorted(found.tolist()) == sorted(expected)
     assert counts.min() > 0.95 * counts.max(), "all seven pairs of places are as many pairs of lesions"

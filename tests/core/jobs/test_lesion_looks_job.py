@@ -14,8 +14,8 @@ from core.errors import InputError, ModelError
 from core.jobs.jobs import run_inline
 from core.jobs.pipeline import KINDS
 from core.jobs.stages import lesion_looks
-from core.jobs.stages.lesion_looks import AT_ONCE, JOB, KIND, keep_looks, masks_to_look_at
-from core.types import LabelMap
+from core.jobs.stages.lesion_looks import AT_ONCE, JOB, KIND, compute_looks, keep_looks, masks_to_look_at
+from core.types import LabelMap, no_progress
 from tests.core.jobs import scene
 from tests.core.jobs.scene import CT, DAY1, LEFT, RIGHT, add_scans, as_the_network_finds, labels_of
 
@@ -85,7 +85,7 @@ def test_a_scan_or_mask_that_cannot_be_read_is_the_reason_of_each_of_its_lesions
     params = KIND.prepare(store, {"mask_ids": [record.mask_id]}, "demo")
     reference = store.scans.path(store.scans.reference("P1", DAY1))
     reference.write_bytes(reference.read_bytes() + b"altered")
-    result = KIND.compute(params, store.root, lambda fraction, message: None)
+    result = compute_looks(params, store.root, no_progress)
     assert {look["why"] for look in result["masks"][0]["looks"]} == {
         "A scan's file was altered or is gone since the job was begun. Run `verify`. Nothing was stored."
     }
@@ -98,7 +98,7 @@ def test_another_encoder_than_was_asked_for_looks_at_nothing(store, counting, mo
     params = KIND.prepare(store, {"mask_ids": [record.mask_id]}, "demo")
     monkeypatch.setattr(Counting, "name", "other@ffffffffffff")
     with pytest.raises(ModelError, match=r"Expected the encoder other@0123456789ab, got other@ffffffffffff"):
-        KIND.compute(params, store.root, lambda fraction, message: None)
+        compute_looks(params, store.root, no_progress)
 
 
 def test_what_is_no_mask_or_too_many_is_refused(store, counting):
@@ -115,7 +115,7 @@ def test_what_is_no_mask_or_too_many_is_refused(store, counting):
 def test_looks_of_a_mask_that_went_meanwhile_are_left_out_and_said(store, counting):
     record = two_lesions(store)
     params = KIND.prepare(store, {"mask_ids": [record.mask_id]}, "demo")
-    result = KIND.compute(params, store.root, lambda fraction, message: None)
+    result = compute_looks(params, store.root, no_progress)
     result["masks"].append({**result["masks"][0], "mask_id": "0" * 8})
     kept = KIND.record(store, params, result, store.root, "demo")
     assert (kept["lesions"], [one["mask_id"] for one in kept["not_stored"]]) == (2, ["00000000"])
