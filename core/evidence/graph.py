@@ -1,56 +1,52 @@
-"""The property graph of what evidence knows, in memory, asked in Cypher: it answers, and nothing can change it.
+"""The property graph of what evidence knows, asked in Cypher: it answers, and nothing can change it.
 
-Three things keep it so: `reading_query` lets through what reads alone; each query runs in a transaction that is read
-only; and the graph is a copy in memory that nothing is read back from. Time, memory and rows are bounded.
+Four things keep it so. `reading_query` lets through what reads alone. Each query runs in a transaction that only reads,
+on a copy in memory that nothing is read back from. The copy is in a process of its own, which can open no file
+(`graph_process`); where a query ends that process, that query is refused and the next one finds the graph made again.
+Time, memory and rows are bounded.
 
 The database is LadybugDB (docs/adr/0002-dependencies.md says why).
 """
 
 from __future__ import annotations
 
-import decimal
-import re
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+import json
+import subprocess
+import sys
+import threading
+import weakref
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
 
-from core.errors import InputError
+from core.errors import InputError, ModelError
 from core.evidence.cases import CaseKey, PatientEvidence
-from core.evidence.graph_schema import NODES, RELATIONS, Value, described, rows_of, statements
+from core.evidence.graph_database import SECONDS, Answer, Parameter
+from core.evidence.graph_schema import rows_of
 from core.evidence.reading_query import parameters_of, reading_query
+from core.remembered.untyped import JsonObject
+from core.settings import for_child
 
-if TYPE_CHECKING:
-    import ladybug
+__all__ = ["Answer", "EvidenceGraph", "Parameter"]
 
-#: Longest that a query may run, most memory of the graph and its answers, most rows of an answer.
-SECONDS, MEMORY_MB, MOST_ROWS = 5.0, 512, 10_000
-#: Most that the database may map; it would else reserve 8 TB of addresses.
-_MOST_BYTES = 1 << 32
-_QUOTED = 300
-#: What the database numbers its rows by, among a node's or a relation's properties.
-_NUMBERS = ("_id", "_src", "_dst")
-
-#: What an answer's cell holds; a node, a relation or a path is a dict of its properties.
-Cell = str | int | float | bool | None | list["Cell"] | dict[str, "Cell"]
-Parameter = str | int | float | bool | list[str] | list[float]
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """The answer to one query; `cut` where there are more rows than were asked for."""
-
-    columns: tuple[str, ...]
-    rows: tuple[tuple[Cell, ...], ...]
-    cut: bool
+_HOME = Path(__file__).resolve().parents[2]
+_WORKER = "core.evidence.graph_process"
+#: Of this process's settings the graph's process gets these alone.
+_ENVIRONMENT = ("PATH", "HOME", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "TMPDIR", "VIRTUAL_ENV")
+#: Added to a query's own time limit, which does not hold while it is planned; and longest that the making takes.
+_GRACE_S, _MAKING_S = 5.0, 120.0
 
 
 class EvidenceGraph:
-    """Patients, lesions, observations, visits, events and how they hang together; `graph_schema` says which."""
+    """Patients, lesions, observations, visits, events and how they hang together; `graph_schema` says which.
 
-    def __init__(self, database: ladybug.Database, observations: int) -> None:
-        """Use `of`. Args: observations: of how many cases it is."""
-        self._database, self._observations = database, observations
+    Threads may share it: who asks while another is answered waits.
+    """
+
+    def __init__(self, rows: bytes) -> None:
+        """Use `of`. Args: rows: a line of JSON."""
+        self._rows, self._turn = rows, threading.Lock()
+        self._process: subprocess.Popen[bytes] | None = None
 
     @classmethod
     def of(cls, patients: Sequence[PatientEvidence]) -> EvidenceGraph:
@@ -58,21 +54,12 @@ class EvidenceGraph:
 
         Raises:
             InputError: a patient, or a lesion at a visit, that is there twice.
+            ModelError: the graph's process does not start.
         """
-        import ladybug  # here: what asks no graph does without its 29 MB
-
-        rows = rows_of(patients)
-        database = ladybug.Database(
-            ":memory:", buffer_pool_size=MEMORY_MB << 20, max_num_threads=1, max_db_size=_MOST_BYTES
-        )
-        with _connection(database) as connection:
-            for statement in statements():
-                connection.execute(statement)
-            for label, properties in NODES.items():
-                _fill(connection, label, properties, rows[label])
-            for kind, (_, _, properties) in RELATIONS.items():
-                _fill(connection, kind, {"start": "STRING", "end": "STRING", **properties}, rows[kind])
-        return cls(database, sum(len(patient.cases) for patient in patients))
+        graph = cls(json.dumps(rows_of(patients)).encode() + b"\n")
+        with graph._turn:
+            graph._running()
+        return graph
 
     def ask(self, cypher: str, parameters: Mapping[str, Parameter] | None = None, limit: int = 200) -> Answer:
         """The rows that a reading query gives.
@@ -84,13 +71,8 @@ class EvidenceGraph:
         Raises:
             InputError: the query is none, does more than read, takes longer than 5 s or more memory than there is.
         """
-        if not 1 <= limit <= MOST_ROWS:
-            raise InputError(f"Expected 1 to {MOST_ROWS:,} rows, got {limit}. Ask for that many.")
-        with self._answered(cypher, parameters or {}) as result:
-            rows: list[tuple[Cell, ...]] = []
-            while len(rows) < limit and result.has_next():
-                rows.append(tuple(_cell(value) for value in result.get_next()))
-            return Answer(tuple(result.get_column_names()), tuple(rows), bool(result.has_next()))
+        found = self._answer("ask", cypher, parameters or {}, limit)
+        return Answer(tuple(found["columns"]), tuple(tuple(row) for row in found["rows"]), bool(found["cut"]))
 
     def observation_keys(self, cypher: str, parameters: Mapping[str, Parameter] | None = None) -> set[CaseKey]:
         """The cases that a reading query gives, all of them: what a search is narrowed to before it looks.
@@ -101,125 +83,97 @@ class EvidenceGraph:
         Raises:
             InputError: as `ask`; other columns; or far more rows than there are observations.
         """
-        keys: set[CaseKey] = set()
-        with self._answered(cypher, parameters or {}) as result:
-            names = [name.rpartition(".")[2].lower() for name in result.get_column_names()]
-            most = 4 * self._observations + MOST_ROWS
-            while result.has_next():
-                if (most := most - 1) < 0:
-                    raise InputError(
-                        "Expected each observation about once, got many times as many rows. Write RETURN DISTINCT."
-                    )
-                keys.update(_keys_of(names, list(result.get_next())))
-        return keys
+        found = self._answer("keys", cypher, parameters or {}, 1)
+        return {CaseKey(mask_id, lesion_id) for mask_id, lesion_id in found["keys"]}
 
-    @contextmanager
-    def _answered(self, cypher: str, parameters: Mapping[str, Parameter]) -> Iterator[ladybug.QueryResult]:
-        """The database's own answer to a query that reads."""
-        text = reading_query(cypher)
-        used = parameters_of(text)
-        if missing := sorted(used - set(parameters)):
-            raise InputError(f"Expected a value for ${missing[0]} in the query, got none. Hand it over as a parameter.")
-        for name in used:
-            if not _is_plain(parameters[name]):
+    def close(self) -> None:
+        """Ends its process; the next question starts it again."""
+        with self._turn:
+            self._end()
+
+    def _answer(self, do: str, cypher: str, parameters: Mapping[str, Parameter], limit: int) -> JsonObject:
+        """What the process answers. Refused here is what need not go there."""
+        reading_query(cypher)
+        question = {"do": do, "cypher": cypher, "parameters": _used(cypher, parameters), "limit": limit}
+        with self._turn:
+            answer = _asked(self._running(), json.dumps(question).encode() + b"\n", SECONDS + _GRACE_S)
+            if answer is None:
+                self._end()
                 raise InputError(
-                    f"Expected ${name} as a text, a number, a truth value or a list of these, got "
-                    f"{type(parameters[name]).__name__}. Hand over plain values."
+                    "Expected a query that the graph's database can answer, got one that it gave up on: it takes too "
+                    "long or too much memory, or the database has a fault there. Ask for less, or in several steps."
                 )
-        with _connection(self._database) as connection:
-            connection.set_query_timeout(int(SECONDS * 1000))
-            try:
-                connection.execute("BEGIN TRANSACTION READ ONLY")
-                result = connection.execute(text, {name: parameters[name] for name in used})
-                if isinstance(result, list):
-                    raise InputError(f"Expected one query, got {len(result)}. Ask one after the other.")
-                with result:
-                    yield result
-            except (RuntimeError, ValueError, OverflowError, UnicodeError) as error:
-                raise InputError(_told(str(error))) from None
+        if "refused" in answer:
+            raise InputError(str(answer["refused"]))
+        return answer
+
+    def _running(self) -> subprocess.Popen[bytes]:
+        """The process, with the graph made."""
+        if self._process is None or self._process.poll() is not None:
+            self._end()
+            self._process = subprocess.Popen(
+                [sys.executable, "-P", "-m", _WORKER],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                env=for_child({"OMP_NUM_THREADS": "1"}, only=_ENVIRONMENT, home=_HOME),
+            )
+            weakref.finalize(self, _ended, self._process)
+            if _asked(self._process, self._rows, _MAKING_S) is None:
+                self._end()
+                raise ModelError(
+                    "Expected the graph of the evidence, and its process did not start. Is ladybug installed "
+                    "(pip install -r requirements.txt)?"
+                )
+        return self._process
+
+    def _end(self) -> None:
+        if self._process is not None:
+            _ended(self._process)
+            self._process = None
 
 
-@contextmanager
-def _connection(database: ladybug.Database) -> Iterator[ladybug.Connection]:
-    """One of its own for each query: threads do not wait for one another, and no prepared query is used again (`_fill`
-    says why)."""
-    import ladybug
-
-    connection = ladybug.Connection(database, num_threads=1)
-    try:
-        yield connection
-    finally:
-        with suppress(RuntimeError):
-            connection.close()
-
-
-def _fill(
-    connection: ladybug.Connection, table: str, columns: Mapping[str, str], rows: Sequence[Mapping[str, Value]]
-) -> None:
-    """All rows into an empty table, each column as one list: row by row takes seconds. Args: columns: their types.
-
-    Once a table: where ladybug 0.22.0 runs the same text with other values again on a connection, the process dies.
-    """
-    values: dict[str, list[Value] | int] = {"count": len(rows)}
-    picked = []
-    for name, kind in columns.items():
-        column = [row[name] for row in rows]
-        if any(value not in (None, []) for value in column):
-            values[f"{name}_"] = column
-            picked.append(f"CAST(${name}_[i] AS {kind})")
-        else:  # a list of nothing has no type that the database could tell
-            picked.append(f"CAST({'[]' if [] in column else 'NULL'} AS {kind})")
-    if rows:
-        connection.execute(f"COPY {table} FROM (UNWIND range(1, $count) AS i RETURN {', '.join(picked)})", values)
+def _asked(process: subprocess.Popen[bytes], line: bytes, seconds: float) -> JsonObject | None:
+    """Its answer; None where it ended without one, or was ended after so long."""
+    assert process.stdin is not None
+    assert process.stdout is not None
+    watch = threading.Timer(seconds, process.kill)
+    watch.daemon = True
+    watch.start()
+    answer = b""
+    with suppress(OSError):
+        process.stdin.write(line)
+        process.stdin.flush()
+        answer = process.stdout.readline()
+    watch.cancel()
+    if not answer.endswith(b"\n"):
+        return None
+    found: JsonObject = json.loads(answer)
+    return found
 
 
-def _is_plain(value: Parameter) -> bool:
+def _ended(process: subprocess.Popen[bytes]) -> None:
+    """Ends a process, if it has not ended."""
+    process.kill()
+    process.wait()
+    for stream in (process.stdin, process.stdout):
+        with suppress(OSError):
+            if stream is not None:
+                stream.close()
+
+
+def _used(cypher: str, parameters: Mapping[str, Parameter]) -> dict[str, Parameter]:
+    """The parameters that a query has; refuses what has no value, or one that is no plain one."""
+    used = sorted(parameters_of(cypher))
     one = (str, int, float, bool)
-    return isinstance(value, one) or (isinstance(value, list) and all(isinstance(part, one) for part in value))
-
-
-def _keys_of(names: Sequence[str], row: Sequence[object]) -> Iterator[CaseKey]:
-    """Of observations among a row's cells, else of its columns mask_id and lesion_id; none of one without a mask."""
-    found = [cell for cell in map(_cell, row) if isinstance(cell, dict) and cell.get("label") == "Observation"]
-    if not found and {"mask_id", "lesion_id"} <= set(names):
-        found = [dict(zip(names, map(_cell, row), strict=True))]
-    elif not found and None not in row:
-        raise InputError(
-            f"Expected observations, or their mask_id and lesion_id, got {', '.join(names)}. Write RETURN DISTINCT o."
-        )
-    for cell in found:
-        if cell["mask_id"] and cell["lesion_id"]:
-            yield CaseKey(str(cell["mask_id"]), str(cell["lesion_id"]))
-
-
-def _cell(value: object) -> Cell:
-    """A value in plain types; what the database numbers its rows by is left out."""
-    if value is None or isinstance(value, bool | int | float | str):
-        return value
-    if isinstance(value, decimal.Decimal):
-        return int(value) if value == value.to_integral_value() else float(value)
-    if isinstance(value, Mapping):
-        # its own names begin with "_", in capitals or not by version
-        named = {str(name).lower() if str(name).startswith("_") else str(name): part for name, part in value.items()}
-        only = NODES.get(str(named.get("_label")))  # nodes of a path bear the properties of all labels
-        kept = {name: part for name, part in named.items() if name not in _NUMBERS}
-        return {
-            name.removeprefix("_"): _cell(part)
-            for name, part in kept.items()
-            if only is None or name in only or name == "_label"
-        }
-    if isinstance(value, Sequence):
-        return [_cell(part) for part in value]
-    return str(value)
-
-
-def _told(message: str) -> str:
-    """The database's message in a sentence for people, without a path."""
-    if message.startswith("Interrupted"):
-        return (
-            f"Expected a query that is answered within {SECONDS:g} s, got one that takes longer. Narrow it with WHERE."
-        )
-    if "uffer manager" in message or "buffer pool" in message:
-        return f"Expected an answer of at most {MEMORY_MB} MB, got a larger one. Narrow the query with WHERE."
-    told = re.sub(r"(?:[A-Za-z]:)?(?:[/\\][\w.@~+-]+){2,}", "…", " ".join(message.split()))[:_QUOTED].rstrip(". ")
-    return f"Expected a query that the graph can answer, got: {told}. {described()}"
+    for name in used:
+        if name not in parameters:
+            raise InputError(f"Expected a value for ${name} in the query, got none. Hand it over as a parameter.")
+        value = parameters[name]
+        if not isinstance(value, one) and not (
+            isinstance(value, list) and all(isinstance(part, one) for part in value)
+        ):
+            raise InputError(
+                f"Expected ${name} as a text, a number, a truth value or a list of these, got {type(value).__name__}. "
+                "Hand over plain values."
+            )
+    return {name: parameters[name] for name in used}

@@ -101,9 +101,9 @@ def measured(
     return answer if after else {**answer, "ms by the clock": 1e3 * statistics.median(clock)}
 
 
-def resident_mb() -> float:
-    """What this process holds of memory."""
-    lines = Path("/proc/self/status").read_text().splitlines()
+def resident_mb(process: int | str = "self") -> float:
+    """What a process holds of memory; this one, or that of a number."""
+    lines = Path(f"/proc/{process}/status").read_text().splitlines()
     return next(int(line.split()[1]) for line in lines if line.startswith("VmRSS")) / 1024
 
 

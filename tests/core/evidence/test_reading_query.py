@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -10,7 +13,8 @@ from hypothesis import strategies as st
 
 from core.errors import InputError
 from core.evidence.graph import EvidenceGraph
-from core.evidence.graph_schema import NODES, RELATIONS
+from core.evidence.graph_database import GraphDatabase
+from core.evidence.graph_schema import NODES, RELATIONS, rows_of
 from core.evidence.reading_query import FUNCTIONS, OTHER_CLAUSES, READING_WORDS, reading_query
 from tests.core.evidence.evidence_phantom import three_patients
 
@@ -166,16 +170,50 @@ def test_no_attack_writes_reads_or_leaves_a_file(
     assert [path.name for path in tmp_path.iterdir()] == ["secret.csv"]
 
 
-def test_a_write_that_came_through_would_be_refused_by_the_transaction(
-    graph: EvidenceGraph, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    before = everything(graph)
-    monkeypatch.setattr("core.evidence.graph.reading_query", lambda text: text)
+def test_a_write_that_came_through_would_be_refused_by_the_transaction(monkeypatch: pytest.MonkeyPatch) -> None:
+    database = GraphDatabase(rows_of(three_patients()))
+    monkeypatch.setattr("core.evidence.graph_database.reading_query", lambda text: text)
     for text in ("CREATE (:Patient {patient_id: 'x'})", "MATCH (p:Patient) DETACH DELETE p", "DROP TABLE HAS"):
         with pytest.raises(InputError, match="read-only"):
-            graph.ask(text)
-    monkeypatch.undo()
-    assert everything(graph) == before
+            database.ask(text, {}, 1)
+    assert database.ask("MATCH (p:Patient)-[:HAS]->() RETURN count(*)", {}, 1).rows == ((6,),)
+
+
+SHUT_IN = """
+import json, sys
+from core.errors import InputError
+from core.evidence import graph_database, graph_process
+database = graph_database.GraphDatabase(json.loads(sys.stdin.readline()))
+graph_database.reading_query = lambda text: text
+load = f"LOAD FROM '{sys.argv[1]}' (header=false) RETURN *"
+print(len(database.ask(load, {}, 1).rows))
+graph_process.shut_in()
+for text in (load, f"COPY (MATCH (p:Patient) RETURN p.patient_id) TO '{sys.argv[2]}'", "INSTALL httpfs"):
+    try:
+        print(database.ask(text, {}, 1).rows)
+    except InputError:
+        print("refused")
+try:
+    open(sys.argv[1])
+except OSError as error:
+    print(error.strerror)
+"""
+
+
+def test_a_file_that_would_be_read_cannot_be_opened_where_the_graph_is_kept(tmp_path: Path) -> None:
+    """Were `reading_query` not there: the file is read before the process is shut in, and not after."""
+    secret, out = tmp_path / "secret.csv", tmp_path / "out.csv"
+    secret.write_text(SECRET + "\n")
+    done = subprocess.run(
+        [sys.executable, "-c", SHUT_IN, str(secret), str(out)],
+        input=json.dumps(rows_of(three_patients())) + "\n",
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=True,
+    )
+    assert done.stdout.splitlines() == ["1", "refused", "refused", "refused", "Too many open files"]
+    assert not out.exists()
 
 
 def test_the_librarys_own_rewriting_of_parameters_is_never_reached(graph: EvidenceGraph) -> None:
