@@ -46,6 +46,9 @@ Factor = Annotated[float | None, typer.Option("--within", metavar="FACTOR", help
 Given = Annotated[str, typer.Option("--given", metavar="THERAPY", help="what was being given then")]
 Response = Annotated[str, typer.Option("--response", metavar="CALL", help="after it: responded, CR, PR, SD or PD")]
 Next = Annotated[str, typer.Option("--next", metavar="EVENT", help="what came within 90 days: radiotherapy, surgery …")]
+Among = Annotated[
+    str, typer.Option("--among", metavar="CYPHER", help="only observations that a query of the graph gives")
+]
 Later = Annotated[bool, typer.Option("--with-later", help="with a later visit that tells its volume")]
 
 
@@ -63,6 +66,7 @@ def similar(
     response: Response = "",
     following: Next = "",
     with_later: Later = False,
+    among: Among = "",
 ) -> object:
     """Accepted lesions of other patients that are like this one, and what became of them."""
     import json
@@ -81,7 +85,7 @@ def similar(
         within_days=90 if following else None,
         with_later=with_later,
     )
-    found, own = ask_about(session.store, (patient, date, lesion), session.person, by, k, wanted, same_organ)
+    found, own = ask_about(session.store, (patient, date, lesion), session.person, by, k, wanted, same_organ, among)
     return json.loads(to_json(panel_of(found, own, "own")))
 
 
@@ -193,9 +197,9 @@ def ask(
 ) -> object:
     """Asks the graph of patients, lesions, visits, events and links, in Cypher."""
     from core.evidence.base import evidence_base
-    from core.evidence.graph import EvidenceGraph
+    from core.evidence.graphs import graph_of
 
-    answer = EvidenceGraph.of(list(evidence_base(session.store).patients.values())).ask(question)
+    answer = graph_of(evidence_base(session.store)).ask(question)
     return {
         "rows": [dict(zip(answer.columns, row, strict=True)) for row in answer.rows],
         "cut": answer.cut,

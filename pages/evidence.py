@@ -20,7 +20,7 @@ st.caption(
 store, patient = shell.store(), opening.needed_patient()
 with shell.guarded():
     timepoints = store.patients.timepoints(patient)
-    when, which, by = st.columns([1, 2, 1], vertical_alignment="bottom")
+    when, which, by = st.columns([2, 3, 3], vertical_alignment="bottom")
     with when:
         with_mask = [day for day in timepoints if store.masks.latest(patient, day) is not None]
         timepoint = opening.choose_timepoint(
@@ -63,8 +63,9 @@ with shell.guarded():
     nearest, graph, learned = address.tabs(TABS, session.EVIDENCE_TAB)
     with nearest:
         wanted = filters_panel.choose_filter(question, own)
+        among = graph_panel.narrowed(base, question, wanted)
         marks = asking.marks_on(store, question, shell.person())
-        found = asking.asked(store, base, question, shell.person(), space, wanted=wanted, marks=marks)
+        found = asking.asked(store, base, question, shell.person(), space, wanted=wanted, marks=marks, among=among)
         shown = cards.shown_cases(store, found)
         side = cards.side_of(record, question, shown)
         cards.question_card(store, record, question, own, side)

@@ -12,7 +12,8 @@ from core.errors import InputError
 from core.evidence.base import EvidenceBase, EvidenceStore, evidence_base, shape_of
 from core.evidence.cases import CaseKey, LesionCase, SimilarLesions, SpaceName
 from core.evidence.filters import LesionFilter
-from core.evidence.retrieval import EVERYTHING, MarkedLesion, Question, similar_lesions
+from core.evidence.graph_database import Parameter
+from core.evidence.retrieval import EVERYTHING, Among, MarkedLesion, Question, similar_lesions
 from core.evidence.versions import metric_in_force
 from core.gates.mask.looking import vectors_of
 from core.imaging.reference_scan import reference_of
@@ -24,6 +25,8 @@ from core.types import MaskRecord
 
 #: So far a lesion that is marked may be.
 MOST_RANKED = 1_000
+#: Letters of a query that are told.
+MOST_WORDS = 120
 
 
 class AskingStore(EvidenceStore, HasMasks, HasMarks, Protocol):
@@ -96,6 +99,7 @@ def asked(
     wanted: LesionFilter = EVERYTHING,
     own_patient: bool = False,
     marks: Mapping[MarkedLesion, EvidenceMark] | None = None,
+    among: Among | None = None,
 ) -> SimilarLesions:
     """`similar_lesions` with the marks of whoever asks, and the metric in force for that space."""
     said = marks_on(store, question, person) if marks is None else marks
@@ -108,6 +112,7 @@ def asked(
         marks={lesion: mark.relevant for lesion, mark in said.items()},
         metric=metric_in_force(store, space),
         own_patient=own_patient,
+        among=among,
     )
 
 
@@ -119,11 +124,13 @@ def ask_about(
     k: int = 5,
     wanted: LesionFilter = EVERYTHING,
     same_organ: bool = False,
+    cypher: str = "",
 ) -> tuple[SimilarLesions, LesionCase | None]:
     """The answer about one lesion of a timepoint's accepted mask, or else its newest, and the lesion's own case.
 
     Args:
         lesion: patient, timepoint, lesion. by: a space; None: by what is known of it. same_organ: of its organ alone.
+        cypher: a query of the graph; only the observations that it gives are searched.
 
     Raises:
         InputError: a timepoint without a mask, a lesion that it has not, an organ that nobody named.
@@ -139,7 +146,17 @@ def ask_about(
             raise InputError(f"Expected an organ that somebody named for {lesion_id}. Name it with the protocol.")
         wanted = replace(wanted, organ=own.organ)
     space = cast(SpaceName, by) if by else default_space(question)
-    return asked(store, base, question, person, space, k, wanted), own
+    among = among_of(base, cypher) if cypher.strip() else None
+    return asked(store, base, question, person, space, k, wanted, among=among), own
+
+
+def among_of(base: EvidenceBase, cypher: str, parameters: Mapping[str, Parameter] | None = None) -> Among:
+    """What a query of the graph narrows a search to. Raises InputError as `EvidenceGraph.observation_keys`."""
+    from core.evidence.graphs import graph_of
+
+    words = " ".join(cypher.split())
+    shown = words if len(words) <= MOST_WORDS else f"{words[: MOST_WORDS - 1]}…"
+    return Among(frozenset(graph_of(base).observation_keys(cypher, parameters)), shown)
 
 
 def compared_version(store: AskingStore, patient_id: str, timepoint: str) -> MaskRecord:

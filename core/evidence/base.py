@@ -165,7 +165,11 @@ def _still_accepted(base: EvidenceBase, accepted: Collection[str]) -> EvidenceBa
     if len(kept) == len(base.cases):
         return base
     cases = tuple(base.cases[row] for row in kept)
-    return replace(base, cases=cases, shape=base.shape[kept], looks=base.looks[kept])
+    patients = {
+        name: replace(one, cases=tuple(case for case in one.cases if case.mask_id in accepted))
+        for name, one in base.patients.items()
+    }
+    return replace(base, patients=patients, cases=cases, shape=base.shape[kept], looks=base.looks[kept])
 
 
 def _memory(store: EvidenceStore) -> _Memory:

@@ -64,6 +64,14 @@ class Question:
         return ""
 
 
+@dataclass(frozen=True)
+class Among:
+    """Observations that a query of the graph gave; `words`: the query, for people."""
+
+    keys: frozenset[CaseKey]
+    words: str
+
+
 @dataclass(frozen=True, eq=False)
 class Searchable:
     """The lesions of one kind in one space.
@@ -96,6 +104,7 @@ def similar_lesions(
     marks: Mapping[MarkedLesion, bool] | None = None,
     metric: KeptMetric | None = None,
     own_patient: bool = False,
+    among: Among | None = None,
 ) -> SimilarLesions:
     """The k most alike lesions that pass the filter, nearest first; fewer where there are fewer.
 
@@ -103,6 +112,7 @@ def similar_lesions(
         marks: what whoever asks marked relevant or not for this lesion; it changes the order at once.
         metric: learned from all marks; None, or one of another kind of lesion or encoder: distances as they are.
         own_patient: also the patient's own lesions, at other visits.
+        among: what a query of the graph gave: nothing else is searched.
 
     Raises:
         InputError: k below 1; a question that has no vector in that space.
@@ -111,7 +121,7 @@ def similar_lesions(
         raise InputError(f"Expected k of at least 1, got {k}.")
     if why := question.why_not_in(space):
         raise InputError(f"{why} Compare by shape, or wait until it was looked at.")
-    passing, unknown = _passing(base, question, wanted, own_patient)
+    passing, words = _passing(base, question, wanted, own_patient, among)
     there = searchable(base, question.simulated, question.modality, space, metric)
     found, searched = [], np.zeros(0, np.intp)
     if there is not None:
@@ -130,30 +140,36 @@ def similar_lesions(
         len({(base.cases[row].patient_id, base.cases[row].lesion_id) for row in searched}),
         len({base.cases[row].patient_id for row in searched}),
         int(passing.sum()) - len(searched),
-        (*wanted.words(), *unknown),
+        (*wanted.words(), *words),
         base.as_of,
     )
 
 
 def _passing(
-    base: EvidenceBase, question: Question, wanted: LesionFilter, own_patient: bool
+    base: EvidenceBase, question: Question, wanted: LesionFilter, own_patient: bool, among: Among | None = None
 ) -> tuple[NDArray[np.bool_], list[str]]:
-    """(n,) which cases may be found, and in words how many were left out as it is not known whether they pass."""
+    """(n,) which cases may be found, and in words how many were left out as it is not known whether they pass, and what
+    they were narrowed to."""
     passing = base.simulated == question.simulated
     keys = base.rows
     own = np.array([case.patient_id == question.patient_id for case in base.cases], bool)
     passing &= ~own if not own_patient else np.ones(len(own), bool)
     if (row := keys.get(question.key)) is not None:
         passing[row] = False
-    unknown: list[str] = []
+    words: list[str] = []
     if wanted != EVERYTHING:
         kind = [one for one in base.patients.values() if one.simulated == question.simulated]
         chosen = selected(wanted, kind, question.volume_mm3, but="" if own_patient else question.patient_id)
         keep = np.zeros(len(base.cases), bool)
         keep[[keys[key] for key in chosen.keys if key in keys]] = True
         passing &= keep
-        unknown = [f"{count:,} left out: {why}" for why, count in chosen.unknown.items() if count]
-    return _with_a_future(base, passing), unknown
+        words += [f"{count:,} left out: {why}" for why, count in chosen.unknown.items() if count]
+    if among is not None:
+        keep = np.zeros(len(base.cases), bool)
+        keep[[keys[key] for key in among.keys if key in keys]] = True
+        passing &= keep
+        words.append(f"among the {int(keep.sum()):,} observations that the graph gave for {among.words}")
+    return _with_a_future(base, passing), words
 
 
 def _with_a_future(base: EvidenceBase, passing: NDArray[np.bool_]) -> NDArray[np.bool_]:

@@ -39,7 +39,7 @@ def choose_space(question: Question, spaces: Sequence[SpaceName]) -> SpaceName |
         spaces,
         required=True,
         key=session.EVIDENCE_SPACE.key(),
-        format_func=lambda name: SPACE_WORDS[name],
+        format_func=str.capitalize,
         help=f"{_SPACE_HELP} {missing}".strip(),
     )
     return next(one for one in spaces if one == space)
