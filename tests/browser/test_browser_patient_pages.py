@@ -1,4 +1,4 @@
-"""Trajectory, compare and evidence in a real browser, on a clinic whose every volume is known."""
+"""Trajectory and compare in a real browser, on a clinic whose every volume is known."""
 
 from __future__ import annotations
 
@@ -335,37 +335,3 @@ def test_two_versions_are_compared_by_dice_voxels_volume_and_distance(visit: Cal
     assert changes.get_attribute("aria-pressed") == "true"
     page.locator(".twin-viewer canvas").nth(1).click()
     page.locator(".twin-viewer").get_by_text("added since v1").wait_for()
-
-
-def test_evidence_shows_other_patients_lesions_and_what_became_of_them(visit: Callable[..., Any]):
-    page = visit("evidence", "BEN")
-    # ANNA has simulated scans: such are not compared with real ones.
-    shows(page, "3 lesions of 3 other patients, 3 with a later accepted timepoint")
-    main = page.get_by_test_id("stMain")
-    assert main.get_by_text(re.compile("^BEN L1")).count() == 0
-    shows(page, re.compile(r"in 56 days"))
-    shows(page, re.compile(r"distance \d+\.\d\d"))
-
-
-def test_evidence_without_a_mask_points_to_review(visit: Callable[..., Any]):
-    page = visit("evidence", "CARA")
-    alert(page, f"{clinic.DAYS[0]} has no mask yet.")
-    page.get_by_role("button", name="Go to Review").click()
-    page.get_by_role("heading", name="Review", level=1).wait_for()
-
-
-def test_evidence_without_other_patients_masks_says_so(
-    start_server: Callable[..., Any], tmp_path_factory: pytest.TempPathFactory, page: Any
-):
-    from store import open_store
-
-    root = tmp_path_factory.mktemp("alone")
-    with open_store(root) as store:
-        clinic.add_scan(store, "HAL", clinic.DAYS[0], clinic.body(1))
-        clinic.accept(store, clinic.add_mask(store, "HAL", clinic.DAYS[0], 900))
-    from playwright.sync_api import expect
-
-    expect.set_options(timeout=PATIENCE_MS)
-    page.set_default_timeout(PATIENCE_MS)
-    page.goto(f"{start_server(root).url}/evidence?patient_id=HAL")
-    alert(page, "No other patient has an accepted mask yet.")

@@ -62,7 +62,7 @@ def choose_filter(question: Question, own: LesionCase | None) -> LesionFilter:
     chosen: dict[str, str] = {}
     for column, one in zip(st.columns(len(CHOICES)), CHOICES, strict=True):
         key = session.EVIDENCE_FILTER
-        chosen[one.name] = address.choose(one.name, one.options, key, one.name, default=ANY, whose=f"of {one.label}")
+        chosen[one.name] = _chosen(one)
         unknown = one.name == "organ" and not organ
         why = "Nobody named this lesion's organ: set it with the targets on Trajectory." if unknown else one.means
         column.selectbox(one.label, one.options, key=key.key(one.name), help=plain(why), disabled=unknown)
@@ -75,6 +75,19 @@ def choose_filter(question: Question, own: LesionCase | None) -> LesionFilter:
         within_days=None if chosen["next"] == ANY else WITHIN_DAYS,
         with_later=chosen["later"] != ANY,
     )
+
+
+def _chosen(one: Choice) -> str:
+    """What is chosen; in the address where it narrows anything."""
+    key = session.EVIDENCE_FILTER
+    wanted = address.asked(one.name, one.options, key, one.name, whose=f"under {one.label}")
+    value = wanted or key.get(one.name) or ANY
+    value = value if value in one.options else ANY
+    if key.get(one.name) != value:
+        key.set(value, one.name)
+    if value != ANY:
+        address.note(one.name, value)
+    return value
 
 
 def reset_filter() -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime as dt
-from functools import partial
 
 import streamlit as st
 
@@ -46,7 +45,7 @@ def take_along(store: SeenStore, found: SimilarLesions, own: LesionCase | None) 
         ):
             st.download_button(
                 label,
-                partial(made, panel),
+                made(panel),
                 f"evidence.{ending}",
                 kind,
                 icon=":material/download:",
