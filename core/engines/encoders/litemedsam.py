@@ -30,7 +30,9 @@ from core.types import Volume
 
 #: Pixels of a slice, as the encoder sees it, by cell of its features.
 PIXELS = 4
-LITEMEDSAM_VIEW = SliceView()
+#: Best of eight on the half that is tuned on, by little (`python -m tests.bench retrieval`). A square about the lesion
+#: also looks the same in a scan of another field; a change of this view needs another name of the encoder.
+LITEMEDSAM_VIEW = SliceView(window=2.0)
 
 
 def load_litemedsam() -> SamSegmenter:
