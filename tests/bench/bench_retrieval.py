@@ -39,8 +39,8 @@ VIEWS: Mapping[str, SliceView] = {
     for slices in (1, 3)
     for ring in (0.0, 10.0)
 }
-TUNINGS = [Tuning(k, w, TUNING.appearance_weight) for k in (4, 8, 16, 32) for w in (0.0, 0.5, 1.0)]
-WEIGHTS = (0.1, 0.25, 0.5, 0.75, 0.9)
+TUNINGS = [Tuning(k, w) for k in (4, 8, 12, 16, 32) for w in (0.0, 0.5, 1.0)]
+WEIGHTS = (0.05, 0.1, 0.2, 0.3, 0.5, 0.7)
 
 #: A vector of each case, NaN where there is none.
 Vectors = NDArray[np.float64]
@@ -88,10 +88,15 @@ def _views(cases: Sequence[Case]) -> dict[str, Vectors]:
 
 
 def vectors_by(encoder: LesionEncoder, cases: Sequence[Case]) -> Vectors:
-    """(cases, d); NaN of a modality that the encoder does not read."""
+    """(cases, d); NaN of what is not asked about on the half kept back, and of a modality that the encoder does not
+    read."""
+    wanted = [case.half == KEPT or case.kind in (PET, *TASKS.values()) for case in cases]
     reads = [encoder.modalities is None or case.volume.modality in encoder.modalities for case in cases]
     return _filled(
-        [encoder.look(case.volume, case.lesion) if read else None for case, read in zip(cases, reads, strict=True)]
+        [
+            encoder.look(case.volume, case.lesion) if is_wanted and is_read else None
+            for case, is_wanted, is_read in zip(cases, wanted, reads, strict=True)
+        ]
     )
 
 

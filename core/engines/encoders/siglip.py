@@ -44,7 +44,7 @@ INSTALL = "pip install -r requirements-extra.txt"
 IMAGE_PART = "vision_model."
 #: A table of numbers 0, 1, 2, … that older files hold beside the weights.
 _NO_WEIGHT = "embeddings.position_ids"
-SIGLIP_VIEW = SliceView()
+SIGLIP_VIEW = SliceView(window=2.0)
 
 
 class SiglipLooks:

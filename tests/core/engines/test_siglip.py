@@ -49,12 +49,14 @@ def test_the_patches_that_a_lesion_covers_are_averaged(folder):
     network = tiny()
     network.save_pretrained(folder)
     encoder = load_lesion_encoder("medsiglip")
-    volume, lesion = square(slice(8, 16), slice(16, 28))  # column 1, all of row 2 and half of row 3
+    volume, lesion = square(
+        slice(8, 16), slice(8, 28)
+    )  # column 1, rows 1 and 2 and half of row 3; the window is the slice
     grey = np.round((volume.array[:, :, 1].T + 160) * 255 / 400)
     with torch.inference_mode():
         pixels = torch.from_numpy(grey.astype(np.float32) / 127.5 - 1).expand(1, 3, -1, -1)
         patches = network(pixel_values=pixels).last_hidden_state[0].numpy()
-    expected = (2 * patches[2 * 4 + 1] + patches[3 * 4 + 1]) / 3
+    expected = (2 * patches[1 * 4 + 1] + 2 * patches[2 * 4 + 1] + patches[3 * 4 + 1]) / 5
     np.testing.assert_allclose(encoder.look(volume, lesion), expected, rtol=1e-4, atol=1e-5)
 
 

@@ -69,11 +69,11 @@ def test_two_lesions_are_a_space_and_one_is_none(name):
 def test_a_modality_is_centred_by_itself_once_there_are_enough_of_it():
     offset = np.zeros(40)
     offset[3] = 100.0
-    many, few = FEWEST_OF_MODALITY, FEWEST_OF_MODALITY - 1
+    tuning, many, few = Tuning(30, 0.0), FEWEST_OF_MODALITY, FEWEST_OF_MODALITY - 1
     for count, near in ((many, True), (few, False)):
         looks = np.concatenate([LOOKS[:20], LOOKS[:count] + offset])
         kinds = ["CT"] * 20 + ["PET"] * count
-        points = fit_space("appearance", None, looks, kinds).project(None, looks, kinds)
+        points = fit_space("appearance", None, looks, kinds, tuning).project(None, looks, kinds)
         same = np.linalg.norm(points[0] - points[20])
         others = np.linalg.norm(points[0] - points[1:20], axis=1)
         assert (same < np.median(others)) == near
