@@ -180,5 +180,9 @@ def _told(message: str) -> str:
         )
     if "uffer manager" in message or "buffer pool" in message:
         return f"Expected an answer of at most {MEMORY_MB} MB, got a larger one. Narrow the query with WHERE."
+    if message.startswith("Assertion failed"):
+        return (
+            "Expected a query that the graph's database can answer, got one where it has a fault. Ask it another way."
+        )
     told = re.sub(r"(?:[A-Za-z]:)?(?:[/\\][\w.@~+-]+){2,}", "…", " ".join(message.split()))[:_QUOTED].rstrip(". ")
     return f"Expected a query that the graph can answer, got: {told}. {described()}"

@@ -51,12 +51,28 @@ def _patient(name: str, random: np.random.Generator) -> PatientEvidence:
     chemotherapy = bool(random.random() < 0.5)
     cases = tuple(
         LesionCase(
-            name, "made", day, lesion, f"{name}-{day}", 1, "a" * 64, "b" * 64, "manual", None, "ann", "ben", False,
-            "CT", float(volumes[n, v]), str(organs[n]), ("chemotherapy",) if chemotherapy else (), later=VISITS - 1 - v,
+            name,
+            "made",
+            day,
+            lesion,
+            f"{name}-{day}",
+            1,
+            "a" * 64,
+            "b" * 64,
+            "manual",
+            None,
+            "ann",
+            "ben",
+            False,
+            "CT",
+            float(volumes[n, v]),
+            str(organs[n]),
+            ("chemotherapy",) if chemotherapy else (),
+            later=VISITS - 1 - v,
         )
         for n, lesion in enumerate(lesions)
         for v, day in enumerate(DAYS)
-    )  # fmt: skip
+    )
     steps = tuple(
         Step(lesion, DAYS[v], DAYS[v + 1], 60.0, float(100 * volumes[n, v + 1] / volumes[n, v] - 100), "real")
         for n, lesion in enumerate(lesions)
