@@ -37,7 +37,7 @@ class Gain:
     Args:
         metric, over: what is compared, "no learning" for distances as they are.
         accuracy, accuracy_over: share of pairs (relevant, not relevant) of one query in the right order, ties half,
-            0..1. difference: between them, with its 95 % limits low and high.
+            0..1. difference: between them, with its 95 % limits low and high; low_99: the lower one at 99 %.
         auroc, auroc_over: chance that a relevant lesion is nearer than one that is not, over all queries, 0..1.
         pairs, groups: how many the accuracy was counted over.
     """
@@ -49,6 +49,7 @@ class Gain:
     difference: float
     low: float
     high: float
+    low_99: float
     auroc: float
     auroc_over: float
     pairs: int

@@ -68,7 +68,7 @@ def test_a_gain_by_hand():
     assert (found.accuracy, found.accuracy_over) == (1.0, pytest.approx(0.5 / 3))
     assert found.difference == pytest.approx(2.5 / 3)
     # Two patients are drawn: A twice gives 1.5 of 2 pairs, B twice 1 of 1, both 2.5 of 3.
-    assert (found.low, found.high) == (pytest.approx(0.75), pytest.approx(1.0))
+    assert (found.low, found.high, found.low_99) == tuple(map(pytest.approx, (0.75, 1.0, 0.75)))
     assert (found.pairs, found.groups) == (3, 2)
     relevant = [one.relevant for one in BY_HAND]
     assert found.auroc == pytest.approx(roc_auc_score(relevant, -HAND_HELD.squares[WEIGHTS]))
@@ -113,7 +113,7 @@ def test_a_taste_is_learned_as_weights_and_told(lesions):
     assert found.kind == WEIGHTS
     assert found.weights[:2].min() > 1 > found.weights[2:].max()
     assert (found.space, found.space_id, found.clicks, found.groups) == ("shape", "the gate's numbers", 144, 24)
-    assert found.gains[0].low > 0
+    assert found.gains[0].low_99 > 0
     assert found.words == f"gains on held-out marks: {gain.in_words(found.gains[0])}"
     again = choose(vectors, neighbours, clicks[::-1], SHAPE)
     assert again.version == found.version
@@ -131,12 +131,24 @@ def test_marks_at_random_put_nothing_in_force(lesions):
     assert np.array_equal(found.apply(vectors), vectors)
 
 
+def test_a_gain_that_is_sure_to_95_percent_alone_is_not_enough(lesions, monkeypatch):
+    vectors, neighbours = lesions
+    clicks = marks(np.array([1.0, 1, 0, 0, 0, 0]), vectors)
+    sure = gain_of(held_out(vectors, neighbours, clicks), WEIGHTS, NO_LEARNING)
+    assert sure is not None
+    unsure = replace(sure, low=0.01, low_99=-0.01)
+    monkeypatch.setattr(gain, "gain_of", lambda held, metric, over, seed: replace(unsure, metric=metric, over=over))
+    found = choose(vectors, neighbours, clicks, SHAPE)
+    assert found.kind == "none"
+    assert found.words.startswith("no gain on held-out marks that is sure to 99 %: +")
+
+
 def test_a_network_is_chosen_where_neighbours_tell_what_numbers_do_not():
     vectors, neighbours, clicks = kinds_that_neighbours_reveal()
     found = choose(vectors, neighbours, clicks, SHAPE)
     assert found.kind == NETWORK
     assert found.neighbours == neighbours.shape[1]
-    assert all(one.low > 0 for one in found.gains if one.metric == NETWORK)
+    assert all(one.low_99 > 0 for one in found.gains if one.metric == NETWORK)
 
 
 def test_vectors_too_long_for_the_network_get_weights():

@@ -37,7 +37,7 @@ def kinds_that_neighbours_reveal(patients: int = 60) -> tuple[np.ndarray, np.nda
 
 
 def metric(layers: tuple[Layer, ...], weights: np.ndarray) -> LearnedMetric:
-    gains = (Gain("graph network", "weights", 0.8, 0.7, 0.1, 0.05, 0.15, 0.75, 0.7, 40, 12),)
+    gains = (Gain("graph network", "weights", 0.8, 0.7, 0.1, 0.05, 0.15, 0.03, 0.75, 0.7, 40, 12),)
     single = weights.astype(np.float32)
     return LearnedMetric("graph network", "shape", "gate 1", single, layers, 5, 60, 12, gains, 7, "gains")
 
