@@ -8,12 +8,16 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
+from core.evidence import asking
+from core.evidence.base import evidence_at_once, evidence_base, forget_bases
+from core.evidence.filters import LesionFilter
+from core.evidence.outcome import outcome_of, tally_of
 from core.gates.mask import verdicts
 from core.jobs.stages.mask_gate import fit_if_outdated
 from core.review.blind_reading import Hidden, seen_of_all
 from core.review.worklist import work_items
 from core.twin.outcomes import cohort
-from store import Store, open_store
+from store import SeenStore, Store, open_store
 from tests.bench.grown_store import grown
 
 RUNS = 5
@@ -92,11 +96,28 @@ def narrow(store: Store) -> None:
 def _of_one_mask(store: Store) -> list[dict[str, Any]]:
     record = next(record for record in store.masks.of("P0500") if record.status == "accepted")
     vectors = store.vectors.of(record.mask_id)
-    place = (record.patient_id, record.timepoint, record.version)
+    seen = store.seen_by("demo")
+    lesion = str(record.lesions[0]["lesion_id"])
+    by_treatment = LesionFilter(volume_factor=2.0, therapy="chemotherapy", with_later=True)
+
+    def alike(wanted: LesionFilter) -> None:
+        base, _ = evidence_at_once(seen)
+        question = asking.question_of(seen, base, record, lesion)
+        found = asking.asked(seen, base, question, "demo", "shape", wanted=wanted)
+        tally_of([outcome_of(one) for one in found.found], [one.case.patient_id for one in found.found])
+
+    gathered = _measured("evidence of all lesions, gathered anew", lambda: _gathered(seen), 1)
     return [
-        _measured("similar lesions of one lesion", lambda: verdicts.similar_lesions(store, *place)),
+        gathered,
+        _measured("similar lesions of one lesion", partial(alike, LesionFilter())),
+        _measured("the same by size, treatment and follow-up", partial(alike, by_treatment)),
         _measured("mask gate at a save", lambda: verdicts.verdict_on(store, vectors, record.patient_id)),
     ]
+
+
+def _gathered(seen: SeenStore) -> None:
+    forget_bases()
+    evidence_base(seen)
 
 
 def _verified(what: str, store: Store, full: bool) -> dict[str, Any]:

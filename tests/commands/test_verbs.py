@@ -44,7 +44,7 @@ SHOWN = {words: command for words, command in ALL.items() if not command.hidden}
 
 def test_every_verb_has_its_place_in_a_group_and_the_old_ones_are_not_shown():
     groups = {"scan", "timepoint", "patient", "mask", "lesion", "measurement"}
-    groups |= {"event", "response", "gate", "growth", "people", "data"}
+    groups |= {"event", "response", "evidence", "gate", "growth", "people", "data"}
     assert {words[0] for words in SHOWN} == groups
     assert all(len(words) == 1 for words in ALL.keys() - SHOWN.keys())
     assert len(ALL) - len(SHOWN) == len(OLD_VERBS.registered_commands) == 29
@@ -115,6 +115,11 @@ def test_old_and_new_names_do_the_same_to_the_store():
         "mask similar",
         "mask agreement",
         "mask correction",
+        "evidence similar",
+        "evidence panel",
+        "evidence marks",
+        "evidence versions",
+        "evidence ask",
         "gate verdicts",
         "gate record",
         "gate reference list",

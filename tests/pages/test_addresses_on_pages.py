@@ -123,7 +123,18 @@ PLACES: list[tuple[str, dict[str, str]]] = [
     ),
     ("lesions", {"patient_id": "KIM", "lesion": "L2", "timepoint": DAY, "version": "3"}),
     ("cohort", {"criterion": "volume-beaumont", "tab": "Left out"}),
-    ("evidence", {"patient_id": "KIM", "timepoint": DAY, "lesion": "L2"}),
+    (
+        "evidence",
+        {
+            "patient_id": "KIM",
+            "timepoint": DAY,
+            "lesion": "L2",
+            "by": "shape",
+            "tab": "Most alike",
+            "size": "within 2×",
+            "next": "radiotherapy",
+        },
+    ),
     ("quality", {"tab": "Mask gate"}),
     ("system", {"tab": "Audit log"}),
 ]

@@ -12,9 +12,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from core.errors import InputError
 from core.gates.mask import conformal, fitted, fitting
-from core.gates.mask.verdicts import NOT_ENOUGH, NOT_FITTED, score_mask, similar_lesions
+from core.gates.mask.verdicts import NOT_ENOUGH, NOT_FITTED, score_mask
 from core.jobs.jobs import run_inline
 from core.jobs.stages.mask_gate import KIND, fit_if_outdated
 from store import Store, open_store
@@ -69,8 +68,6 @@ def _judged(store: Store, patient: str, value: float) -> dict[str, Any]:
 def test_until_the_gate_of_a_large_reference_is_fitted_no_mask_is_judged(large: Store) -> None:
     result = _judged(large, "new", 11.2)
     assert (result["verdict"], result["flagged"], result["gate"]) == (NOT_FITTED, None, None)
-    with pytest.raises(InputError, match="which lesions are alike is not known"):
-        similar_lesions(large, "new", DAY2, 1)
     large.decisions.decide("new", DAY2, 1, "accept", "demo", *ANSWER)  # a person decides, as for any mask not judged
 
 
@@ -78,8 +75,6 @@ def test_a_small_reference_without_a_gate_is_unknown_too_and_too_few_lesions_are
     for number in range(18):
         _accepted(store, f"R{number:02d}", DAY1, float(number))
     assert _judged(store, "new", 11.2)["verdict"] == NOT_ENOUGH, "whatever the gate says of 18, there are 19 to come"
-    with pytest.raises(InputError, match="which lesions are alike is not known"):
-        similar_lesions(store, "new", DAY2, 1)
     _accepted(store, "R18", DAY1, 18.0)
     assert _judged(store, "new", 11.2)["verdict"] == NOT_FITTED
     assert fitting.fit_small(store)
@@ -92,8 +87,6 @@ def test_a_small_and_a_large_reference_say_the_same(small: Store, monkeypatch: p
     assert not small.jobs.newest(10), "some milliseconds need no row in the list of jobs"
     by_small = [_judged(small, "new", 11.2), _judged(small, "odd", 500.0)]
     assert [row["verdict"] for row in by_small] == ["usual", "unusual"]
-    similar = similar_lesions(small, "new", DAY2, 1)
-    assert len(similar) == 5
     monkeypatch.setattr(fitting, "SMALL", 10)
     small.decisions.decide("R00", DAY1, 1, "withdraw", "demo", "second-look")
     small.decisions.decide("R00", DAY1, 1, "accept", "demo", *ANSWER)
@@ -101,7 +94,6 @@ def test_a_small_and_a_large_reference_say_the_same(small: Store, monkeypatch: p
     assert fit_if_outdated(small)
     assert [job.kind for job in small.jobs.newest(10)] == [fitting.JOB]
     assert [_judged(small, "new", 11.2), _judged(small, "odd", 500.0)] == by_small
-    assert similar_lesions(small, "new", DAY2, 1) == similar
 
 
 def test_a_small_reference_is_fitted_as_soon_as_it_changes_and_only_then(small: Store) -> None:
@@ -112,15 +104,6 @@ def test_a_small_reference_is_fitted_as_soon_as_it_changes_and_only_then(small: 
     assert fitting.is_due(small, dt.datetime.now(dt.UTC)), "nobody waits until people pause"
     assert fitting.fit_small(small)
     assert _judged(small, "new", 11.2)["n_reference"] == N + 1
-
-
-def test_similar_lesions_are_those_that_a_person_may_see_and_that_are_still_accepted(large: Store) -> None:
-    fit_if_outdated(large)
-    _judged(large, "new", 11.2)
-    nearest = [row["patient_id"] for row in similar_lesions(large, "new", DAY2, 1)]
-    assert nearest == ["R11", "R12", "R10", "R13", "R09"]
-    large.decisions.decide("R12", DAY1, 1, "withdraw", "demo", "second-look")
-    assert [row["patient_id"] for row in similar_lesions(large, "new", DAY2, 1)] == ["R11", "R10", "R13", "R09", "R14"]
 
 
 def test_a_save_fits_nothing(large: Store, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -145,7 +128,6 @@ def test_a_patients_own_lesions_are_no_neighbours_of_a_stored_gate_and_carry_no_
     alone = conformal.MaskGate.fit(np.arange(24.0)[:, None], [f"R{n:02d}" for n in range(N)], k=5)
     scale = alone.spread[0] / gate.sets["real"].parts[("size",)].gate.spread[0]
     assert sorted(scores) == pytest.approx(sorted(alone.calibration * scale))
-    assert all(row["patient_id"] != "own" for row in similar_lesions(large, "own", DAY2, 1))
 
 
 def test_a_verdict_names_the_gate_that_made_it_and_a_new_gate_has_another_name(large: Store) -> None:

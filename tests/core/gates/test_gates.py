@@ -7,7 +7,6 @@ import zlib
 import numpy as np
 import pytest
 
-from core.errors import InputError, StoreError
 from core.gates.mask import verdicts
 from core.jobs.stages.common import add_version
 from core.jobs.stages.mask_gate import fit_if_outdated
@@ -41,11 +40,6 @@ def score_mask(store: Store, *place):
     """As the command line scores: by the gate of what is accepted by now."""
     fit_if_outdated(store)
     return verdicts.score_mask(store, *place)
-
-
-def similar_lesions(store: Store, patient: str, day: str, version: int, k: int = 5):
-    fit_if_outdated(store)
-    return verdicts.similar_lesions(store, patient, day, version, k)
 
 
 @pytest.fixture(scope="module")
@@ -119,7 +113,6 @@ def test_without_any_reference_nothing_is_claimed(store: Store):
     result = score_mask(store, "P1", DAY1, record.version, "demo")
     assert (result["verdict"], result["p_value"], result["flagged"]) == ("not enough reference masks", None, None)
     assert [lesion["lesion_id"] for lesion in result["lesions"]] == ["L1", "L2"]
-    assert similar_lesions(store, "P1", DAY1, record.version) == []
 
 
 def test_an_empty_mask_is_called_so_and_has_no_p(store: Store):
@@ -133,7 +126,6 @@ def test_an_empty_mask_is_called_so_and_has_no_p(store: Store):
         None,
         [],
     )
-    assert similar_lesions(store, "P1", DAY1, 1) == []
 
 
 def test_a_mask_whose_vectors_were_lost_to_a_crash_is_measured_and_not_called_empty(store: Store):
@@ -151,47 +143,3 @@ def test_a_mask_whose_vectors_were_lost_to_a_crash_is_measured_and_not_called_em
         row.vector for row in measured
     ]
     assert store.verify() == []
-
-
-def test_similar_lesions_come_nearest_first_and_never_from_the_same_patient(cohort):
-    _accepted(cohort, "twice", DAY1, 11.2)  # the very same value, at another timepoint of the patient
-    record = _lesions(cohort, "twice", DAY2, 11.2, 0.4)
-    found = similar_lesions(cohort, "twice", DAY2, record.version, k=3)
-    cohort.decisions.decide("twice", DAY1, 1, "reject", "demo", "cleanup")
-    assert [(row["of"], row["rank"], row["patient_id"]) for row in found] == [
-        ("L1", 1, "R11"),
-        ("L1", 2, "R12"),
-        ("L1", 3, "R10"),
-        ("L2", 1, "R00"),
-        ("L2", 2, "R01"),
-        ("L2", 3, "R02"),
-    ]
-    # the patient's own lesion is in the scale, though no neighbour: median 11.2, MAD 5.8
-    distances = np.array([row["distance"] for row in found]) * 1.4826 * 5.8
-    assert distances == pytest.approx([0.2, 0.8, 1.2, 0.4, 0.6, 1.6], abs=1e-4)
-    assert found[0]["timepoint"] == DAY1
-    assert found[0]["lesion_id"] == "L1"
-
-
-def test_a_lesion_seen_at_many_timepoints_is_one_similar_lesion_as_it_was_when_most_alike(store: Store):
-    for number, value in enumerate((1.0, 1.5, 1.8, 2.4)):
-        _accepted(store, "R0", f"2024-0{number + 1}-01", value)
-    _accepted(store, "R1", DAY1, 9.0)
-    record = _lesions(store, "P1", DAY1, 1.9)
-    found = similar_lesions(store, "P1", DAY1, record.version, k=2)
-    assert [(row["patient_id"], row["timepoint"], row["rank"]) for row in found] == [
-        ("R0", "2024-03-01", 1),
-        ("R1", DAY1, 2),
-    ]
-
-
-def test_more_neighbours_than_there_are_gives_all_and_none_is_refused(store: Store):
-    for number, value in enumerate((1.0, 2.0)):
-        _accepted(store, f"R{number}", DAY1, value)
-    record = _lesions(store, "P1", DAY1, 1.9)
-    found = similar_lesions(store, "P1", DAY1, record.version, k=50)
-    assert [row["patient_id"] for row in found] == ["R1", "R0"]
-    with pytest.raises(InputError, match="k of at least 1, got -1"):
-        similar_lesions(store, "P1", DAY1, record.version, k=-1)
-    with pytest.raises(StoreError, match="no mask version 9"):
-        similar_lesions(store, "P1", DAY1, 9)

@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 from core.errors import InputError, ModelError, StoreError, TwinReviewError
-from core.gates.mask.verdicts import score_mask, similar_lesions
+from core.evidence.asking import similar_rows
+from core.gates.mask.verdicts import score_mask
 from core.imaging.volumes import write_nifti
 from core.jobs.jobs import run_inline
 from core.jobs.pipeline import KINDS, import_mask, import_scan
@@ -205,7 +206,7 @@ bad("accepting what was rejected", StoreError, "was rejected, which is final. Ma
     lambda s, f: s.decisions.decide("P1", DAY1, 2, "accept", "demo", *ANSWER)
 )
 bad("no similar lesions at all", InputError, "k of at least 1, got 0")(
-    lambda s, f: similar_lesions(s, "P1", DAY1, 1, k=0)
+    lambda s, f: similar_rows(s, s.masks.version("P1", DAY1, 1), 0, "demo")
 )
 bad("a gate over no version", StoreError, "no mask version 7")(lambda s, f: score_mask(s, "P1", DAY1, 7, "demo"))
 bad("an event on no day", InputError, "YYYY-MM-DD")(

@@ -86,6 +86,8 @@ WRITTEN_IN_PLACE = (
     "draft_id",
     "mask_id",
     "{gate.set_id}",  # a button, of one fitted gate
+    "{key}'",  # a button, of one lesion and one that is like it
+    "evidence-{",  # a button, of one kind of file
     "{at}",  # of one decision on one mask
     "patient",
 )
