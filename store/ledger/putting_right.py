@@ -58,8 +58,8 @@ _OF_PATIENT = (
     "reading_settings",
     "readings_finished",
 )
-#: The same by mask_id.
-_OF_MASK = (
+#: The same by mask_id: what goes and comes back with a mask.
+OF_MASK = (
     "measurements",
     "decisions",
     "mask_anomalies",
@@ -188,7 +188,7 @@ def check_deleted(payload: JsonObject) -> None:
 def _deleted(db: Writer, entry: Entry, payload: JsonDict) -> None:
     check_deleted(payload)
     for mask_id in payload["mask_ids"]:
-        for table in _OF_MASK:
+        for table in OF_MASK:
             delete(db, table, {"mask_id": mask_id})
     for mark_id in payload.get("mark_ids", ()):  # entries of before there were marks have none
         delete(db, "evidence_marks", {"mark_id": check_id("mark id", mark_id)})

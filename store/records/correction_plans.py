@@ -19,7 +19,9 @@ from store.database.connection import Reader, Row
 from store.files import mask_files
 from store.files.file_checks import file_hash
 from store.ledger.batch import TABLES
+from store.ledger.putting_right import OF_MASK
 from store.ledger.stored_values import mask_of, scan_of
+from store.records.withdrawals import marks_at
 
 #: Statuses of jobs that may still write something.
 UNDER_WAY = ("queued", "running")
@@ -297,9 +299,10 @@ class Plans:
         rows["timepoints"] = self.rows("timepoints", place, "timepoint")
         for table in ("reading_settings", "readings_finished"):
             rows[table] = self.rows(table, place, "created_at")
-        for table in ("measurements", "decisions", "mask_anomalies", "mask_vectors", "mask_losses", "lesion_links"):
+        for table in OF_MASK:
             sql = f"SELECT * FROM {table} WHERE mask_id = ? ORDER BY {TABLES[table]}"
             rows[table] = [row for mask in masks for row in self._db.query(sql, [mask["mask_id"]])]
+        rows["evidence_marks"] = marks_at(self._db, [mask["mask_id"] for mask in masks])
         if gone:
             for table in ("patients", "events", "protocols"):
                 rows[table] = self._db.query(f"SELECT * FROM {table} WHERE patient_id = ?", [place.patient_id])

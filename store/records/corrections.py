@@ -22,7 +22,7 @@ from store.ledger.audit import Entry
 from store.ledger.writing import Change, LedgerBase
 from store.records.correction_plans import Place, Plans
 from store.records.readings import Readings
-from store.records.withdrawals import entries_of, former_dataset, of_patient, open_withdrawals
+from store.records.withdrawals import entries_of, former_dataset, marks_to_return, of_patient, open_withdrawals
 from store.values import check_id, check_person, check_text
 
 MAX_REASON = 500
@@ -202,7 +202,9 @@ class Corrections:
                 {**row, "status": "proposed"} if row["mask_id"] in doubted else row
                 for row in payload["rows"].get("masks", ())
             ]
-            rows = {**payload["rows"], **({"masks": masks} if masks else {})}
+            marks = marks_to_return(self._ledger.whole.db, payload["rows"])
+            rows = {**payload["rows"], "masks": masks, "evidence_marks": marks}
+            rows = {table: own for table, own in rows.items() if own}
             kept = ("withdrawal_id", "files", "not_as_stored", *(("scan",) if "scan" in payload else ()))
             said = {"reason": reason, **{name: payload[name] for name in kept}, "rows": rows, "to_affirm": doubted}
             return Change({**place._asdict(), **said})

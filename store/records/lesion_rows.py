@@ -55,10 +55,14 @@ def of_readable_lesions(rows: Sequence[Row], masks: Masks) -> list[Row]:
     Args:
         rows: with mask_id, the stored lesion_id, and the mask's column `lesions`.
     """
-    unreadable = masks.problems()
-    return [row for row in rows if row["mask_id"] not in unreadable and not _rejected(row)]
+    unreadable, rejected = masks.problems(), dict[str, frozenset[str]]()
+    for row in rows:
+        if row["mask_id"] not in rejected:
+            rejected[row["mask_id"]] = _rejected(row)
+    return [
+        row for row in rows if row["mask_id"] not in unreadable and row["lesion_id"] not in rejected[row["mask_id"]]
+    ]
 
 
-def _rejected(row: Row) -> bool:
-    lesions = json.loads(row["lesions"])
-    return any(lesion["lesion_id"] == row["lesion_id"] and lesion.get(REJECTED) for lesion in lesions)
+def _rejected(row: Row) -> frozenset[str]:
+    return frozenset(str(lesion["lesion_id"]) for lesion in json.loads(row["lesions"]) if lesion.get(REJECTED))

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 
 from core.errors import StoreError
-from core.remembered.untyped import JsonDict
-from store.database.connection import Reader
+from core.remembered.untyped import JsonDict, JsonObject
+from store.database.connection import Reader, Row
 from store.files import drafts
 from store.ledger import putting_right
 from store.ledger.audit import Entry
@@ -68,6 +68,21 @@ def withdrawn_unread(db: Reader, person: str) -> list[str]:
     return found
 
 
+def marks_at(db: Reader, mask_ids: Collection[str]) -> list[Row]:
+    """The rows of marks that have one of these masks at either end, oldest first."""
+    rows = db.query("SELECT * FROM evidence_marks ORDER BY seq")
+    return [row for row in rows if not {row["mask_id"], row["other_mask_id"]}.isdisjoint(mask_ids)]
+
+
+def marks_to_return(db: Reader, rows: JsonObject) -> list[Row]:
+    """Of the marks among withdrawn rows those that come back with them: all but what has a mask at its other end of a
+    patient who was deleted meanwhile. One whose other end is withdrawn itself is there again, and seen with it."""
+    known = {row["mask_id"] for row in [*db.query("SELECT mask_id FROM masks"), *rows.get("masks", ())]}
+    for entry in open_withdrawals(entries_of(db)):
+        known |= {row["mask_id"] for row in putting_right.mask_rows(entry["payload"])}
+    return [row for row in rows.get("evidence_marks", ()) if {row["mask_id"], row["other_mask_id"]} <= known]
+
+
 def of_patient(db: Reader, root: Path, patient_id: str, dataset: str) -> JsonDict:
     """What is erased with a patient beside the rows that name them: masks, jobs, drafts, and what caches are of."""
     gone = [e["payload"]["rows"] for e in entries_of(db) if e["payload"]["patient_id"] == patient_id and _has_rows(e)]
@@ -77,10 +92,13 @@ def of_patient(db: Reader, root: Path, patient_id: str, dataset: str) -> JsonDic
     images -= {row["content_sha256"] for row in db.query("SELECT * FROM scans WHERE patient_id <> ?", [patient_id])}
     uids = [row for row in db.query("SELECT * FROM scan_identifiers") if row["content_sha256"] in images]
     masks = db.query("SELECT mask_id, mask_sha256 FROM masks WHERE patient_id = ? ORDER BY mask_id", [patient_id])
+    away = [e["payload"] for e in open_withdrawals(entries_of(db)) if e["payload"]["patient_id"] == patient_id]
+    ends = {row["mask_id"] for row in [*masks, *(row for one in away for row in putting_right.mask_rows(one))]}
     jobs = db.query("SELECT job_id, params FROM jobs ORDER BY job_id")
     states = db.query("SELECT path FROM file_states ORDER BY path")
     return {
         "mask_ids": [row["mask_id"] for row in masks],
+        "mark_ids": [row["mark_id"] for row in marks_at(db, ends)],
         "job_ids": [row["job_id"] for row in jobs if json.loads(row["params"]).get("patient_id") == patient_id],
         "drafts": _drafts_of(root / "drafts", patient_id),
         "file_states": [row["path"] for row in states if row["path"].split("/")[1:3] == [dataset, patient_id]],

@@ -59,6 +59,11 @@ LISTS: dict[str, Callable[[SeenStore | Store], Any]] = {
     "scans.files": lambda s: s.scans.files(),
     "vectors.all": lambda s: s.vectors.all(),
     "vectors.accepted": lambda s: s.vectors.all("accepted"),
+    "looks.all": lambda s: s.looks.all(),
+    "looks.accepted": lambda s: s.looks.all("accepted"),
+    "looks.without": lambda s: [(s.masks.by_id(one).patient_id, one) for one in s.looks.without("other", 99)],
+    "marks.all": lambda s: s.marks.all(),
+    "marks.standing": lambda s: s.marks.standing(),
     "verdicts.of_scans": lambda s: s.verdicts.of_scans(),
     "verdicts.of_masks": lambda s: s.verdicts.of_masks(),
     "views.worklist": lambda s: s.views.worklist(),
@@ -374,7 +379,7 @@ def test_few_places_ask_about_what_the_person_may_not_see() -> None:
     asked = {
         "store/files/drafts.py": 1,  # that somebody draws there: what is put right would leave their draft behind
         "store/files/file_checks.py": 7,  # whether a file is as it was stored is nobody's secret, and not told
-        "store/records/corrections.py": 4,  # what goes along, and what would be mixed; both ends are theirs to see
+        "store/records/corrections.py": 5,  # what goes along, and what would be mixed; both ends are theirs to see
         "store/records/decisions.py": 1,  # whether somebody still reads blind there; the sentence names nobody
         "store/records/jobs.py": 2,  # how far a job is, of the job itself
         "store/records/links.py": 1,  # which lesions the labels are of every version that a decision may supersede

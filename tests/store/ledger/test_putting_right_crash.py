@@ -17,7 +17,7 @@ from store.ledger.audit import Audit
 from store.ledger.batch import TABLES
 from store.ledger.writing import Ledger
 from tests.store.reopening import Killed
-from tests.store_phantom import DAY1, DAY2, DAY3, add_mask, add_scan, grid
+from tests.store_phantom import DAY1, DAY2, DAY3, add_mark, add_mask, add_scan, grid, looks_of
 
 WHY: dict[str, Any] = {"reason": "a slip", "person": "demo"}
 
@@ -39,7 +39,8 @@ ACTIONS: dict[str, Callable[[Store], Any]] = {
 
 @pytest.fixture(scope="module")
 def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """P1 with two timepoints, one with two versions, CT and PET; P2 with an accepted mask; P3 is withdrawn."""
+    """P1 with two timepoints, one with two versions, CT and PET; P2 with an accepted mask; P3 is withdrawn.
+    P1's lesion was looked at, and marks lie between all three."""
     root = tmp_path_factory.mktemp("base") / "data"
     with open_store(root) as store:
         for patient, day, seed in (("P1", DAY1, 1), ("P1", DAY2, 2), ("P2", DAY3, 3), ("P3", DAY1, 4)):
@@ -48,6 +49,10 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
         for patient, day in (("P1", DAY1), ("P1", DAY1), ("P2", DAY3), ("P3", DAY1)):
             version = add_mask(store, 4, patient=patient, day=day).version
             store.decisions.decide(patient, day, version, "accept", "demo", "good")
+        first, second, third = (store.masks.of(patient)[-1] for patient in ("P1", "P2", "P3"))
+        store.looks.add(first.mask_id, looks_of(store, first), "demo")
+        for ends in ((first, second), (second, first), (second, third)):
+            add_mark(store, *ends, person="demo")
         store.corrections.withdraw_timepoint("P3", DAY1, **WHY)
     return root
 

@@ -177,7 +177,8 @@ def test_one_lost_ledger_costs_its_patient_alone(busy_root: tuple[Path, dict[str
         assert store.verify() == []
         after = contents(store)
         lost = {row["mask_id"] for row in before["masks"] if row["patient_id"] == "P2"}
-        for table in ("masks", "decisions", "mask_anomalies", "events", "growth_fits", "mask_vectors"):
+        kept = ("masks", "decisions", "mask_anomalies", "events", "growth_fits", "mask_vectors", "lesion_looks")
+        for table in (*kept, "evidence_marks"):
             others = [row for row in before[table] if row.get("mask_id") not in lost or table == "masks"]
             assert unnumbered(after[table]) == unnumbered(others), table
         assert volume_points(store, "P1")

@@ -114,6 +114,8 @@ def facts(root: Path) -> dict[str, Any]:
             "scans": "patient_id, timepoint, scan_id, sha256",
             "mask_anomalies": "anomaly_id",
             "mask_vectors": "mask_id, lesion_id",
+            "lesion_looks": "mask_id, lesion_id, encoder, modality, vector",
+            "evidence_marks": "mark_id, relevant, withdrawn_by",
             "people": "name, role",
             "growth_fits": "fit_id",
         }
