@@ -43,8 +43,8 @@ class Tuning:
     appearance_weight: float = 0.05
 
 
-#: By `python -m tests.bench retrieval`, on the half that is tuned on: more appearance in "both" finds less there, and no
-#: whitening or fewer components find less by appearance; more than eight find no more that can be told from chance.
+#: By `python -m tests.bench retrieval`, on the half that is tuned on: more appearance in "both" finds less there, and
+#: no whitening or fewer components find less by appearance; more than eight make no difference that could be told.
 TUNING = Tuning()
 
 

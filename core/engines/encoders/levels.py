@@ -56,9 +56,8 @@ class CropEncoder:
         mask = torch.from_numpy(inside.transpose(self.axes).astype(np.float32))[None, None]
         found = []
         for level in self._levels(crop_hu):
-            weight = torch.nn.functional.adaptive_avg_pool3d(
-                mask.to(level.device), (level.shape[2], level.shape[3], level.shape[4])
-            )
+            x, y, z = level.shape[2:]
+            weight = torch.nn.functional.adaptive_avg_pool3d(mask.to(level.device), (x, y, z))
             found.append((level.float() * weight).sum(dim=(2, 3, 4)) / weight.sum())
         return _joined(found)
 
