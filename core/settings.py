@@ -9,27 +9,18 @@ from __future__ import annotations
 
 import difflib
 import os
-import re
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Literal
-from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from core import setting_values as values
 from core.errors import InputError
 
-#: Fewest characters of a secret: fewer can be guessed.
-SHORTEST_SECRET = 16
-#: Where a language model may be asked without TLS.
-ENDPOINT = "an address, https://… (or http://localhost…), without a name, key or question in it"
-ON_THIS_MACHINE = frozenset({"localhost", "127.0.0.1", "::1"})
-_IN_A_HEADER = re.compile(r"[\x21-\x7e]+")
-#: Nothing for the group, nothing for everybody.
-PRIVATE = 0o077
 #: Variables with our prefix that no room reads.
 OF_TESTS = {"TWIN_SHARED": "folder of the real scans with which tests and benchmarks work, else `../shared/data`"}
 _QUOTED = 40
@@ -50,104 +41,9 @@ class Spec:
     unset: str = ""
 
 
-def _blank_is_unset(text: str) -> str | None:
-    return text or None
-
-
-def _stripped_or_unset(text: str) -> str | None:
-    return text.strip() or None
-
-
-def _whole(text: str) -> int:
-    if not (text.isascii() and text.isdecimal()):
-        raise ValueError
-    return int(text)
-
-
-def _octal(text: str) -> int:
-    """Rights of `os.umask`: three octal digits that leave the owner all and let nobody else but a group write."""
-    mask = int(text, 8) if re.fullmatch(r"0?[0-7]{3}", text, re.ASCII) else -1
-    if mask < 0 or mask & 0o700 or not mask & 0o002:
-        raise ValueError
-    return mask
-
-
-def _names(text: str) -> frozenset[str]:
-    return frozenset({name.strip().lower().rstrip(".") for name in text.split(",")} - {""})
-
-
-def _threads(text: str) -> str | None:
-    if text.strip() and not re.fullmatch(r"[1-9][0-9]*( *, *[1-9][0-9]*)*", text.strip(), re.ASCII):
-        raise ValueError
-    return text.strip() or None
-
-
-def _one_word(word: str) -> BeforeValidator:
-    """Only that word is True; nothing and "no" are False."""
-
-    def read(text: str) -> bool:
-        if text.strip() not in (word, "no", ""):
-            raise ValueError
-        return text.strip() == word
-
-    return BeforeValidator(read)
-
-
-def _hard_to_guess(secret: SecretStr | None) -> SecretStr | None:
-    if secret is None:
-        return None
-    secret.get_secret_value().encode()  # ValueError: it cannot sign anything
-    if (length := len(secret.get_secret_value().strip())) < SHORTEST_SECRET:
-        raise InputError(
-            f"Expected at least {SHORTEST_SECRET} characters in TWIN_SECRET, got {length}: names could be forged. "
-            "Set a longer one, or none: then one is made."
-        )
-    return secret
-
-
-def _key_or_path(key: SecretStr | None) -> SecretStr | None:
-    """A path (it has a "/") is looked into when the store is opened (`store.ledger.heads.key_of`)."""
-    if key is not None and "/" not in key.get_secret_value():
-        check_key(key.get_secret_value().strip().encode())
-    return key
-
-
-def check_key(key: bytes) -> None:
-    """Raises InputError for a TWIN_AUDIT_KEY, or the content of the file it names, that could be guessed."""
-    if len(key) < SHORTEST_SECRET:
-        raise InputError(
-            f"Expected a key of at least {SHORTEST_SECRET} characters in TWIN_AUDIT_KEY, got {len(key)}. "
-            "Set a longer one, or none: then nothing is signed."
-        )
-
-
-def _endpoint(text: str | None) -> str | None:
-    """An address over TLS; without it on this machine alone, as for Dask: what is sent is nobody else's to read."""
-    if text is None:
-        return None
-    if set("@?#") & set(text):  # where a key may stand, so that it is not quoted
-        raise InputError(
-            f"Expected TWIN_LLM_URL as {ENDPOINT}, got one with '@', '?' or '#'. Give the key as TWIN_LLM_KEY."
-        )
-    parts = urlsplit(text)
-    plain = parts.scheme == "http" and parts.hostname in ON_THIS_MACHINE
-    if not parts.hostname or not (parts.scheme == "https" or plain) or parts.port == 0:  # port: ValueError if none
-        raise ValueError
-    if not _IN_A_HEADER.fullmatch(text):
-        raise ValueError
-    return text.rstrip("/")
-
-
-def _in_a_header(key: SecretStr | None) -> SecretStr | None:
-    """A key that a header of HTTP can hold: refused here, where it is not quoted."""
-    if key is not None and not _IN_A_HEADER.fullmatch(key.get_secret_value()):
-        raise ValueError
-    return key
-
-
 _ABOVE_0 = "a number above 0 and below 1,000,000"
 _Amount = Annotated[float, Field(gt=0, lt=1e6)]
-_Unset = BeforeValidator(_blank_is_unset)
+_Unset = BeforeValidator(values.blank_is_unset)
 
 
 class Settings(BaseSettings):
@@ -188,12 +84,13 @@ class Settings(BaseSettings):
         "that of RuVector, an optional package; `auto` is exact below 100,000 lesions and hnswlib from there on",
     )
     lesion_encoder: Annotated[
-        Literal["litemedsam", "astra-ct-encoder", "medsiglip"], Spec("litemedsam, astra-ct-encoder or medsiglip")
+        Literal["litemedsam", "astra-ct-encoder", "medsiglip", "none"],
+        Spec("litemedsam, astra-ct-encoder, medsiglip or none"),
     ] = Field(
         default="litemedsam",
         validation_alias="TWIN_LESION_ENCODER",
         description="encoder by whose features lesions are compared on Evidence; the second and third are optional and "
-        "look anew at every lesion",
+        "look anew at every lesion; with `none` nothing looks, and lesions are compared by shape",
     )
     max_import_gb: Annotated[_Amount, Spec(_ABOVE_0, unit="GiB")] = Field(
         default=4.0,
@@ -221,18 +118,18 @@ class Settings(BaseSettings):
     )
     umask: Annotated[
         int,
-        BeforeValidator(_octal),
+        BeforeValidator(values.octal),
         Spec("077 (only this account), 007 (a group writes, too) or 027 (a group reads)", unset="`077`"),
     ] = Field(
-        default=PRIVATE,
+        default=values.PRIVATE,
         validation_alias="TWIN_UMASK",
         description="rights that files and folders of TwinReview do not get: `077` leaves them to its account alone, "
         "`007` shares them with the group of the data root, `027` lets that group read",
     )
-    weights: Annotated[Path | None, BeforeValidator(_stripped_or_unset), Spec("a folder", unset="none")] = Field(
+    weights: Annotated[Path | None, BeforeValidator(values.stripped_or_unset), Spec("a folder", unset="none")] = Field(
         default=None, validation_alias="TWIN_WEIGHTS", description="a further folder of models"
     )
-    workers: Annotated[int, BeforeValidator(_whole), Field(ge=1), Spec("a whole number from 1 on")] = Field(
+    workers: Annotated[int, BeforeValidator(values.whole), Field(ge=1), Spec("a whole number from 1 on")] = Field(
         default=1, validation_alias="TWIN_WORKERS", description="worker processes for jobs"
     )
     dask: Annotated[str | None, _Unset, Spec("an address, `tls://…`", unset="none")] = Field(
@@ -240,7 +137,7 @@ class Settings(BaseSettings):
         validation_alias="TWIN_DASK",
         description="address of a Dask cluster instead; it must see the data root under the same path",
     )
-    dask_without_tls: Annotated[bool, _one_word("yes"), Spec("yes or no", unset="`no`")] = Field(
+    dask_without_tls: Annotated[bool, values.one_word("yes"), Spec("yes or no", unset="`no`")] = Field(
         default=False,
         validation_alias="TWIN_DASK_WITHOUT_TLS",
         description="`yes` allows a `tcp://` address in `TWIN_DASK`, on this machine only: everybody with an account "
@@ -249,7 +146,7 @@ class Settings(BaseSettings):
     hosts: Annotated[
         frozenset[str],
         NoDecode,
-        BeforeValidator(_names),
+        BeforeValidator(values.names),
         Spec("names and addresses, with commas between", unset="localhost and loopback addresses alone"),
     ] = Field(
         default=frozenset(),
@@ -259,8 +156,8 @@ class Settings(BaseSettings):
     secret: Annotated[
         SecretStr | None,
         _Unset,
-        AfterValidator(_hard_to_guess),
-        Spec(f"{SHORTEST_SECRET} characters or more", unset="the file `secret` in the data root"),
+        AfterValidator(values.hard_to_guess),
+        Spec(f"{values.SHORTEST_SECRET} characters or more", unset="the file `secret` in the data root"),
     ] = Field(
         default=None,
         validation_alias="TWIN_SECRET",
@@ -270,8 +167,8 @@ class Settings(BaseSettings):
     audit_key: Annotated[
         SecretStr | None,
         _Unset,
-        AfterValidator(_key_or_path),
-        Spec(f"a path with a `/`, or {SHORTEST_SECRET} characters or more", unset="none"),
+        AfterValidator(values.key_or_path),
+        Spec(f"a path with a `/`, or {values.SHORTEST_SECRET} characters or more", unset="none"),
     ] = Field(
         default=None,
         validation_alias="TWIN_AUDIT_KEY",
@@ -292,22 +189,22 @@ class Settings(BaseSettings):
     )
     llm_url: Annotated[
         str | None,
-        BeforeValidator(_stripped_or_unset),
-        AfterValidator(_endpoint),
-        Spec(ENDPOINT, unset="none"),
+        BeforeValidator(values.stripped_or_unset),
+        AfterValidator(values.endpoint),
+        Spec(values.ENDPOINT, unset="none"),
     ] = Field(
         default=None,
         validation_alias="TWIN_LLM_URL",
         description="where a language model may be asked about evidence, as OpenAI's interface has it, up to `/v1`; "
         "without it none is asked. Text without names is sent, after a person has read it",
     )
-    llm_model: Annotated[str | None, BeforeValidator(_stripped_or_unset), Spec("a name", unset="none")] = Field(
+    llm_model: Annotated[str | None, BeforeValidator(values.stripped_or_unset), Spec("a name", unset="none")] = Field(
         default=None, validation_alias="TWIN_LLM_MODEL", description="the model's name at that address"
     )
     llm_key: Annotated[
         SecretStr | None,
-        BeforeValidator(_stripped_or_unset),
-        AfterValidator(_in_a_header),
+        BeforeValidator(values.stripped_or_unset),
+        AfterValidator(values.in_a_header),
         Spec("letters, digits and signs of ASCII without spaces", unset="none"),
     ] = Field(default=None, validation_alias="TWIN_LLM_KEY", description="key that the address asks for, as a bearer's")
     llm_timeout_s: Annotated[_Amount, Spec(_ABOVE_0, unit="s")] = Field(
@@ -317,7 +214,7 @@ class Settings(BaseSettings):
     )
     omp_num_threads: Annotated[
         str | None,
-        BeforeValidator(_threads),
+        BeforeValidator(values.threads),
         Spec("a whole number from 1 on, or several with commas between", unset="the cores, shared out to the workers"),
     ] = Field(default=None, validation_alias="OMP_NUM_THREADS", description="threads of each worker process for jobs")
 

@@ -31,6 +31,8 @@ if "TWIN_CACHE" not in os.environ:
     atexit.register(shutil.rmtree, os.environ["TWIN_CACHE"], ignore_errors=True)
 # One secret for the servers that tests start, so that a browser can be given a name before it opens a page.
 os.environ["TWIN_SECRET"] = "of the tests alone"
+# A network that looks at lesions in the background takes the processor from whatever is tested.
+os.environ.setdefault("TWIN_LESION_ENCODER", "none")
 
 ROOT = Path(__file__).resolve().parents[1]
 CHROMIUM_ARGS = (

@@ -8,7 +8,8 @@ import stat
 from pathlib import Path
 
 from core.errors import InputError
-from core.settings import PRIVATE, settings
+from core.setting_values import PRIVATE
+from core.settings import settings
 
 logger = logging.getLogger("twinreview.store")
 

@@ -66,7 +66,7 @@ RIGHT: dict[str, list[tuple[str, object]]] = {
     "TWIN_PROMPT_IDLE_MINUTES": [("0.05", 0.05)],
     "TWIN_ENCODER": [("torch", "torch")],
     "TWIN_NEIGHBOURS": [("hnsw", "hnsw"), ("ruvector", "ruvector")],
-    "TWIN_LESION_ENCODER": [("medsiglip", "medsiglip")],
+    "TWIN_LESION_ENCODER": [("medsiglip", "medsiglip"), ("none", "none")],
     "TWIN_MAX_IMPORT_GB": [("1e-3", 0.001), (" 4 ", 4.0)],
     "TWIN_MAX_UPLOAD_FILES": [("7", 7)],
     "TWIN_DATES": [("shift", "shift")],

@@ -52,7 +52,10 @@ def lesion_encoder_name(model_id: str = "") -> str:
     Raises:
         ModelError: its file is missing or altered, or the package that it needs.
     """
-    entry = registry.find(model_id or settings().lesion_encoder)
+    wanted = model_id or settings().lesion_encoder
+    if wanted == "none":
+        raise ModelError("No encoder is to look at lesions (TWIN_LESION_ENCODER is none). Set one to compare by sight.")
+    entry = registry.find(wanted)
     package = _NEEDS.get(entry.id)
     if package is not None and importlib.util.find_spec(package) is None:
         raise ModelError(

@@ -25,6 +25,7 @@ from core.remembered.evidence_sources import HasLooks
 from core.remembered.looks import LesionLook, no_look
 from core.remembered.sources import HasJobs
 from core.remembered.untyped import JsonDict, JsonObject
+from core.settings import settings
 from core.types import LabelMap, MaskRecord, Progress, Volume, no_progress
 
 logger = logging.getLogger("twinreview.jobs")
@@ -192,11 +193,13 @@ def keep_looks(
     store: LooklessStore, submit: Callable[[str, Mapping[str, Any], str], object], ended: Callable[[], bool]
 ) -> None:
     """Submit a job whenever masks are there that nobody has looked at, until the store has ended; for a thread of its
-    own. Without an encoder nothing is asked for, and that is logged once.
+    own. Without an encoder nothing is asked for, and that is logged once; where none is wanted, not at all.
 
     Args:
         submit: `JobRunner.submit`; ended: whether the store was closed.
     """
+    if settings().lesion_encoder == "none":
+        return
     pause, said = threading.Event(), ""
     while not pause.wait(LOOK_S) and not ended():
         try:

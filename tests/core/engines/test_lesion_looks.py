@@ -16,6 +16,13 @@ from core.errors import InputError, ModelError
 from core.imaging.orienting import axis_order
 from core.types import Grid, Volume
 
+
+@pytest.fixture(autouse=True)
+def the_usual_encoder(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As an installation has it where nothing is set; other tests go without."""
+    monkeypatch.delenv("TWIN_LESION_ENCODER", raising=False)
+
+
 SHAPE, SPACING = (24, 20, 9), (2.0, 2.0, 5.0)
 
 

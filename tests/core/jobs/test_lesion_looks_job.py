@@ -19,6 +19,13 @@ from core.types import LabelMap, no_progress
 from tests.core.jobs import scene
 from tests.core.jobs.scene import CT, DAY1, LEFT, RIGHT, add_scans, as_the_network_finds, labels_of
 
+
+@pytest.fixture(autouse=True)
+def the_usual_encoder(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As an installation has it where nothing is set; other tests go without."""
+    monkeypatch.delenv("TWIN_LESION_ENCODER", raising=False)
+
+
 OTHER = "other@0123456789ab"
 
 
