@@ -135,12 +135,12 @@ def test_the_files_to_take_along_name_nobody_unless_they_are_asked_to(visit: Cal
 def test_review_shows_the_three_most_alike_and_leads_to_evidence_and_back(visit: Callable[..., Any], clinic_url: str):
     page = visit("BEN")
     page.goto(f"{clinic_url}/review?patient_id=BEN&timepoint={clinic.DAYS[1]}")
-    page.get_by_role("button", name="See the evidence").click()
+    page.get_by_role("button", name=re.compile("Evidence$")).click()
     page.get_by_role("heading", name="Evidence", level=1).wait_for()
     hands.settle(page)
     assert len(names(page)) == 3
     page.get_by_role("button", name="Open in Review").click()
-    page.get_by_role("button", name="See the evidence").wait_for()
+    page.get_by_role("button", name=re.compile("Evidence$")).wait_for()
     assert f"timepoint={clinic.DAYS[1]}" in page.url
 
 

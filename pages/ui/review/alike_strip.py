@@ -6,10 +6,11 @@ import streamlit as st
 
 from core.evidence import asking
 from core.evidence.base import evidence_if_there
-from core.evidence.outcome import outcome_of
+from core.evidence.outcome import FATE_WORDS, outcome_of
+from core.evidence.outcome_words import fate_sentence
 from core.types import MaskRecord
-from pages.ui.evidence.cards import SPACE_WORDS, alike_words, fate_words, side_of
-from pages.ui.evidence.pictures import lesion_picture, shown_of
+from pages.ui.evidence.cards import SPACE_WORDS, alike_words, shown_cases, side_of
+from pages.ui.evidence.pictures import lesion_picture
 from pages.ui.frame import opening
 from pages.ui.shared.text import lesion_words, plain
 from store import SeenStore
@@ -34,29 +35,27 @@ def alike_strip(store: SeenStore, record: MaskRecord | None, person: str) -> Non
     if not found.found:
         return
     with st.container(border=True, gap="xsmall", key=f"alike-{record.mask_id}"):
-        st.markdown(
-            f"**Most alike to {plain(lesion_words(chosen))}**",
-            help=f"Accepted lesions of other patients, by {SPACE_WORDS[space]}; how alike, and what became of them.",
-        )
-        shown = [
-            shown_of(store.masks.version(one.case.patient_id, one.case.timepoint, one.case.version), one.case.lesion_id)
-            for one in found.found
-        ]
+        with st.container(horizontal=True, vertical_alignment="center"):
+            st.markdown(
+                f":small[**Most alike to {plain(lesion_words(chosen))}**]",
+                help=f"Accepted lesions of other patients, by {SPACE_WORDS[space]}, and what became of them.",
+            )
+            st.button(
+                "Evidence",
+                icon=":material/open_in_new:",
+                key=f"to-evidence-{record.mask_id}",
+                type="tertiary",
+                help="All of it: courses, filters, what was learned.",
+                on_click=opening.open_in_evidence,
+                args=(record.patient_id, record.timepoint, chosen),
+            )
+        shown = shown_cases(store, found)
         side = side_of(record, question, shown)
         for column, one, there in zip(st.columns(SHOWN), found.found, shown, strict=False):
             picture = lesion_picture(store, there, side)
+            outcome = outcome_of(one)
             with column:
                 if picture is not None:
                     st.image(picture, width="stretch", alt=f"{one.case.patient_id} {one.case.lesion_id}")
-                st.markdown(
-                    f":small[{plain(one.case.patient_id)}  \n{alike_words(one)}  \n"
-                    f"{plain(fate_words(outcome_of(one)))}]"
-                )
-        st.button(
-            "See the evidence",
-            icon=":material/hub:",
-            key=f"to-evidence-{record.mask_id}",
-            type="tertiary",
-            on_click=opening.open_in_evidence,
-            args=(record.patient_id, record.timepoint, chosen),
-        )
+                about = f"{one.case.patient_id} {one.case.lesion_id} of {one.case.timepoint}: {fate_sentence(outcome)}"
+                st.caption(f"{alike_words(one)}  \n{plain(FATE_WORDS[outcome.fate])}", help=plain(about))
