@@ -18,7 +18,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from core import setting_values as values
+from core import strict as values
 from core.errors import InputError
 
 #: Variables with our prefix that no room reads.

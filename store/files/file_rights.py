@@ -8,8 +8,8 @@ import stat
 from pathlib import Path
 
 from core.errors import InputError
-from core.setting_values import PRIVATE
 from core.settings import settings
+from core.strict import PRIVATE
 
 logger = logging.getLogger("twinreview.store")
 

@@ -19,8 +19,8 @@ from typing import NamedTuple
 
 from core.errors import InputError, StoreError
 from core.remembered.untyped import JsonDict, JsonObject
-from core.setting_values import check_key
 from core.settings import settings
+from core.strict import check_key
 from store.ledger import lines
 from store.ledger.audit import Entry
 from store.ledger.histories import SIGNING
