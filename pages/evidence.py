@@ -22,7 +22,10 @@ with shell.guarded():
     timepoints = store.patients.timepoints(patient)
     when, which, by = st.columns([2, 3, 3], vertical_alignment="bottom")
     with when:
-        with_mask = [day for day in timepoints if store.masks.latest(patient, day) is not None]
+        known = store.masks.of(patient)
+        versions = {one.timepoint: one for one in known}  # the newest of each
+        versions |= {one.timepoint: one for one in known if one.status == "accepted"}
+        with_mask = [day for day in timepoints if day in versions]
         timepoint = opening.choose_timepoint(
             "Timepoint",
             timepoints,
@@ -31,7 +34,7 @@ with shell.guarded():
             with_mask[-1] if with_mask else timepoints[-1],
             "Its accepted mask version is compared, or else its newest.",
         )
-    record = store.masks.accepted(patient, timepoint) or store.masks.latest(patient, timepoint)
+    record = versions.get(timepoint)
     lesions = [] if record is None else list(dict.fromkeys(str(lesion["lesion_id"]) for lesion in record.lesions))
     place = f"of {patient} on {timepoint}"
     if record is None or not lesions:

@@ -10,8 +10,8 @@ import numpy as np
 
 from core.evidence.base import EvidenceBase, EvidenceStore, evidence_base
 from core.evidence.cases import CaseKey, SpaceName
+from core.evidence.gain import NEIGHBOURS, choose
 from core.evidence.gain import Space as MarkedSpace
-from core.evidence.gain import choose
 from core.evidence.learned_metric import LearnedMetric, none
 from core.evidence.learning import Click
 from core.evidence.retrieval import Searchable, neighbours_of, searchable, space_id
@@ -19,7 +19,7 @@ from core.evidence.spaces import Space
 from core.remembered.evidence_sources import HasMarks
 from core.remembered.marks import EvidenceMark
 
-NEIGHBOURS, SEED = 8, 20261128
+SEED = 20261128
 NO_MARKS = "no marks on lesions that can be compared"
 
 

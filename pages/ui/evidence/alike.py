@@ -85,6 +85,12 @@ def nothing_found(base: EvidenceBase, question: Question, wanted: LesionFilter) 
         st.info("No lesion of another patient can be compared so yet. Compare by shape, or come back in a while.")
 
 
+def shown_key(found: SimilarLesions) -> str:
+    """What is made of an answer hangs on this alone: the base, the lesion, and what was found how."""
+    lesions = [(one.case.mask_id, one.case.lesion_id, one.distance, one.marked) for one in found.found]
+    return f"evidence/{found.as_of}/{found.of}/{found.space}/{found.metric}/{found.filters}/{found.searched}/{lesions}"
+
+
 def courses(base: EvidenceBase, found: SimilarLesions, own: LesionCase | None) -> None:
     """One chart of what followed, beside this lesion's own course."""
     told = [
@@ -100,6 +106,7 @@ def courses(base: EvidenceBase, found: SimilarLesions, own: LesionCase | None) -
         "evidence-courses",
         380,
         "Volumes of this lesion and of those like it since the visit at which they are alike",
+        made_from=shown_key(found),
     )
     plotting.export(_rows(told), "evidence-courses")
 

@@ -84,15 +84,14 @@ def similar_cards(
     least: int = 5,
 ) -> None:
     """One card a lesion, nearest first."""
-    columns = st.columns(max(len(found.found), least))
+    columns, refused = st.columns(max(len(found.found), least)), rights.why_not(store, shell.person(), "mark.added")
     for column, one, there in zip(columns, found.found, shown, strict=False):
         with column.container(border=True, height="stretch"):
-            _card(store, found, one, there, side, marks.get((one.case.patient_id, one.case.lesion_id)))
+            _card(store, found, one, there, side)
+            _mark_buttons(store, found, one, marks.get((one.case.patient_id, one.case.lesion_id)), refused)
 
 
-def _card(
-    store: SeenStore, found: SimilarLesions, one: Similar, there: Shown, side: int, mark: EvidenceMark | None
-) -> None:
+def _card(store: SeenStore, found: SimilarLesions, one: Similar, there: Shown, side: int) -> None:
     case, outcome = one.case, outcome_of(one)
     picture = lesion_picture(store, there, side)
     if picture is None:
@@ -107,7 +106,6 @@ def _card(
         f"{plain(fate_words(outcome))}  \n:small[{plain(response_sentence(outcome))}]",
         help=plain(fate_sentence(outcome)),
     )
-    _mark_buttons(store, found, one, mark)
 
 
 def alike_words(one: Similar) -> str:
@@ -120,8 +118,10 @@ def fate_words(outcome: LesionOutcome) -> str:
     return fate_sentence(outcome).partition(" (rule")[0].partition(" (no rule")[0].rstrip(".")
 
 
-def _mark_buttons(store: SeenStore, found: SimilarLesions, one: Similar, mark: EvidenceMark | None) -> None:
-    person = shell.person()
+def _mark_buttons(
+    store: SeenStore, found: SimilarLesions, one: Similar, mark: EvidenceMark | None, refused: str | None
+) -> None:
+    """Args: refused: why this person may not mark; None where they may."""
     key = f"{found.of.mask_id}-{found.of.lesion_id}-{one.case.mask_id}-{one.case.lesion_id}"
     with st.container(horizontal=True, gap="xsmall"):
         for relevant, icon, what in (
@@ -136,7 +136,8 @@ def _mark_buttons(store: SeenStore, found: SimilarLesions, one: Similar, mark: E
                 type="primary" if said else "tertiary",
                 on_click=_toggle,
                 args=(store, found, one, relevant, mark),
-                **rights.button(store, person, "mark.added", means),
+                disabled=refused is not None,
+                help=plain(refused or means),
             )
         st.button(
             ":material/open_in_new:",

@@ -16,12 +16,19 @@ from core.evidence.prompt import Prompt, to_prompt
 from core.evidence.pseudonyms import panel_of
 from core.remembered.marks import EvidenceQuestion
 from core.settings import settings
-from pages.ui.frame import session, shell
+from pages.ui.evidence.alike import shown_key
+from pages.ui.frame import resources, session, shell
 from pages.ui.guard import rights
 from pages.ui.shared.text import plain
 from store import SeenStore
 
 NAMES: dict[str, Names] = {"without names": "pseudonyms", "with names": "own"}
+#: Label, ending and media type.
+FORMS = (
+    ("Markdown", "md", "text/markdown"),
+    ("JSON", "json", "application/json"),
+    ("FHIR-like bundle", "fhir.json", "application/fhir+json"),
+)
 _NAMES_HELP = "Without names: patients are letters, dates are days, and no id, hash or free text is in the file."
 
 
@@ -37,15 +44,12 @@ def take_along(store: SeenStore, found: SimilarLesions, own: LesionCase | None) 
             key=session.EVIDENCE_NAMES.key(),
             help=_NAMES_HELP,
         )
-        panel = panel_of(found, own, NAMES[str(chosen)], dt.datetime.now(dt.UTC).isoformat(timespec="seconds"))
-        for label, made, ending, kind in (
-            ("Markdown", to_markdown, "md", "text/markdown"),
-            ("JSON", to_json, "json", "application/json"),
-            ("FHIR-like bundle", to_fhir, "fhir.json", "application/fhir+json"),
-        ):
+        names = NAMES[str(chosen)]
+        files = resources.kept(f"files/{names}/{own}/{shown_key(found)}", lambda: _files(found, own, names))
+        for label, ending, kind in FORMS:
             st.download_button(
                 label,
-                made(panel),
+                files[ending],
                 f"evidence.{ending}",
                 kind,
                 icon=":material/download:",
@@ -54,6 +58,12 @@ def take_along(store: SeenStore, found: SimilarLesions, own: LesionCase | None) 
             )
     if is_set_up(settings()):
         _model(store, found, panel_of(found, own, "own"))
+
+
+def _files(found: SimilarLesions, own: LesionCase | None, names: Names) -> dict[str, str]:
+    """Ending -> text."""
+    panel = panel_of(found, own, names, dt.datetime.now(dt.UTC).isoformat(timespec="seconds"))
+    return {"md": to_markdown(panel), "json": to_json(panel), "fhir.json": to_fhir(panel)}
 
 
 def _model(store: SeenStore, found: SimilarLesions, panel: EvidencePanel) -> None:

@@ -12,9 +12,10 @@ from core.evidence import asking
 from core.evidence.base import evidence_base
 from core.evidence.versions import LEARNED, go_back, keep_metric, kept_metrics, metric_in_force, version_rows
 from core.jobs.jobs import run_inline
-from core.jobs.stages.learn_evidence import KIND
+from core.jobs.stages.learn_evidence import KIND, is_due
 from core.lesions.shape import VECTOR_NAMES
 from core.remembered.looks import LesionLook
+from core.remembered.marks import NewMark
 from core.types import MaskRecord
 from store import Store, open_store
 from tests.store_phantom import ANSWER, DAY1, DAY2, add_mask, add_scan
@@ -111,6 +112,40 @@ def test_too_few_marks_put_nothing_in_force_and_that_is_on_record(line: Store):
     assert [row["in_force"] for row in version_rows(line) if row["by"] == "shape"] == [False]
     with pytest.raises(InputError, match="Nothing was undone"):
         go_back(line, "shape", "demo")
+
+
+def test_many_marks_that_agree_put_a_metric_in_force_which_orders_by_what_they_mean(tmp_path: Path):
+    """Twenty readers' lesions, each with three relevant and three irrelevant marks: what counts is the second number,
+    while the first, which says nothing, is as large."""
+    random = np.random.default_rng(3)
+    numbers = np.zeros((40, len(VECTOR_NAMES)))
+    numbers[:, :2] = random.normal(size=(40, 2)) * 3
+    with open_store(tmp_path / "data") as store:
+        records = []
+        for row, vector in enumerate(numbers):
+            add_scan(store, f"R{row:02d}", DAY1, seed=row + 1)
+            record = add_mask(store, 4, 0, f"R{row:02d}", DAY1)
+            store.vectors.add(record.mask_id, "L1", f"R{row:02d}", vector.tolist(), VECTOR_NAMES, "demo")
+            store.decisions.decide(f"R{row:02d}", DAY1, 1, "accept", "demo", *ANSWER)
+            records.append(record.mask_id)
+        for query in range(20):
+            others = random.choice(np.setdiff1d(np.arange(40), query), 6, replace=False)
+            away = np.abs(numbers[others, 1] - numbers[query, 1])
+            for other, near in zip(others, away < np.median(away), strict=True):
+                pair = (records[query], "L1", records[int(other)], "L1")
+                store.marks.add(NewMark(*pair, bool(near), "shape", 1, 1.0), "demo")
+        assert is_due(store)
+        told = run_inline(store, KIND, {}, "demo")
+        assert "gains on held-out marks" in told["shape"]
+        kept = metric_in_force(store, "shape")
+        assert kept is not None
+        assert kept.metric.weights[1] > 2 * kept.metric.weights[0]
+        assert not is_due(store), "nothing new since"
+        found, _ = asking.ask_about(store, ("R30", DAY1, "L1"), "demo", k=39)
+        by_meaning = np.abs(numbers[[int(one.case.patient_id[1:]) for one in found.found], 1] - numbers[30, 1])
+        assert np.mean(by_meaning[:8]) < np.mean(by_meaning[-8:])
+        assert go_back(store, "shape", "demo") is None
+        assert store.verify() == []
 
 
 def test_a_metric_in_force_changes_the_answer_and_going_back_restores_it(line: Store):
