@@ -7,7 +7,8 @@ made vectors (600). A third of the patients is the fresh test: all marks on thei
 pairs (relevant, not relevant) of one lesion in the right order; all but "no learning" are what is gained over it.
 
 First the readers at random: whatever is put in force for them is wrong. Then the readers with a taste, least gain
-first; then marks on one lesion alone, at once. An hour of one processor; `--most 2` for two seeds.
+first; then marks on one lesion alone, at once. A quarter of an hour of one processor; `--most 2` for
+two seeds.
 """
 
 from __future__ import annotations
