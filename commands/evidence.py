@@ -167,10 +167,24 @@ def look(session: Session) -> object:
 
 @verb(app, "learn", WRITES)
 def learn(session: Session) -> object:
-    """Learns from all marks by what lesions are to be compared; in force only where it gains on marks kept aside."""
+    """Learns from all marks by what lesions are to be compared; offered only where it gains on marks kept aside."""
     from core.jobs.stages.learn_evidence import JOB
 
     return session.job(JOB, {})
+
+
+@verb(app, "use", WRITES, example="0a1b2c3d4e5f --by shape")
+def use(
+    session: Session,
+    version: Annotated[str, typer.Argument(metavar="VERSION", help="a learned one, or its first letters")],
+    by: Space,
+) -> object:
+    """Puts a learned metric in force."""
+    from core.evidence.cases import SPACES
+    from core.evidence.versions import put_in_force
+
+    made = put_in_force(session.store, next(one for one in SPACES if one == by), version, session.person)
+    return {"by": by, "in_force": made.metric.version}
 
 
 @verb(app, "undo", WRITES, example="--by shape")

@@ -107,6 +107,10 @@ NOT_RUN: dict[str, str] = {
     "python -m core.growth.learn FILE.csv": _OWN,
     "python -m core.growth.effects FILE.csv": _OWN,
     "python -m tests.bench maskgate": _LONG,
+    **{
+        f"python -m tests.bench {name}": _LONG
+        for name in ("backends", "clicks", "evidence_page", "graph", "grown", "retrieval")
+    },
     "python -m tests.bench appearance": _LONG,
     "python cli.py gate scan evaluate": _LONG,
     "python -m tests.bench.fit_expectation": _LONG,

@@ -1,4 +1,6 @@
-"""Metrics that were learned from marks: each kept, the newest of a space in force, and a way back to the one before.
+"""Metrics that were learned from marks: each kept, put in force by a person alone, and a way back to the one before.
+
+Of many looks at many marks some find a gain by chance (docs/evidence.md), so learning offers and a person decides.
 
 A metric lives with the space whose numbers it weighs, as that was when it was learned: numbers that were made anew of
 other lesions would be other numbers.
@@ -20,7 +22,8 @@ from core.remembered.sources import HasReferenceSets
 from core.remembered.untyped import TableRow
 
 KIND = "evidence-metric"
-LEARNED, GONE_BACK = "learned", "gone back"
+#: What a row of the record says: learned and offered; put in force; back to the one before, or to none.
+LEARNED, IN_FORCE, GONE_BACK = "learned", "put in force", "gone back"
 
 
 class MetricStore(HasReferenceSets, Protocol):
@@ -29,12 +32,13 @@ class MetricStore(HasReferenceSets, Protocol):
 
 @dataclass(frozen=True, eq=False)
 class KeptMetric:
-    """A metric as it was put in force.
+    """A metric as it was learned, put in force or gone back to.
 
     Args:
-        metric: kind "none" where nothing is, and its words say why. space: whose numbers it weighs; None with "none".
+        metric: kind "none" where nothing was learned, or nothing is in force; its words say why.
+        space: whose numbers it weighs; None with "none".
         marks_until: the newest mark that it was learned from, by its audit entry.
-        how: `LEARNED` or `GONE_BACK`. person, created_at: who and when.
+        how: `LEARNED`, `IN_FORCE` or `GONE_BACK`. person, created_at: who and when.
     """
 
     set_id: str
@@ -52,7 +56,7 @@ def no_metric(space: SpaceName) -> LearnedMetric:
 
 
 def kept_metrics(store: MetricStore, space: SpaceName | None = None) -> list[KeptMetric]:
-    """All that were put in force, oldest first; one whose text was altered is left out, and so never in force."""
+    """The whole record, oldest first; one whose text was altered is left out, and so never in force."""
     found = []
     for row in store.reference_sets.all(KIND):
         kept = _read(row)
@@ -74,15 +78,41 @@ def _read(row: ReferenceSet) -> KeptMetric | None:
 
 
 def metric_in_force(store: MetricStore, space: SpaceName) -> KeptMetric | None:
-    """The newest of that space; None where none was learned, or what stands last says that none is."""
+    """What a person put in force last, or went back to; None where that is none."""
+    decided = [one for one in kept_metrics(store, space) if one.how != LEARNED]
+    return decided[-1] if decided and decided[-1].metric.kind != "none" else None
+
+
+def offered_metric(store: MetricStore, space: SpaceName) -> KeptMetric | None:
+    """What was learned last, where it gains and nobody has put it in force or gone back since; else None."""
     kept = kept_metrics(store, space)
-    return kept[-1] if kept and kept[-1].metric.kind != "none" else None
+    newest = kept[-1] if kept else None
+    return newest if newest is not None and newest.how == LEARNED and newest.metric.kind != "none" else None
+
+
+def put_in_force(store: MetricStore, space: SpaceName, version: str, person: str) -> KeptMetric:
+    """Put a learned metric in force.
+
+    Args:
+        version: of it, or its first letters, 8 at least.
+
+    Raises:
+        InputError: none of that version was learned for that space.
+    """
+    for one in reversed(kept_metrics(store, space)):
+        known = one.how == LEARNED and one.metric.kind != "none" and len(version) >= 8
+        if known and one.metric.version.startswith(version):
+            keep_metric(store, one.metric, one.space, one.marks_until, IN_FORCE, person)
+            return one
+    raise InputError(
+        f"Expected a version that was learned by {space} and gains, got {version[:64]!r}. `evidence versions` has them."
+    )
 
 
 def keep_metric(
     store: MetricStore, metric: LearnedMetric, space: Space | None, marks_until: int, how: str, person: str
 ) -> str:
-    """Put a metric in force, or on record that none is; returns its id."""
+    """A row of the record; returns its id."""
     detail = {
         "metric": metric.to_json(),
         "space": None if space is None or metric.kind == "none" else space_text(space),
@@ -108,7 +138,7 @@ def go_back(store: MetricStore, space: SpaceName, person: str) -> KeptMetric | N
     if now is None:
         raise InputError(f"Expected a learned metric of {space} in force, there is none. Nothing was undone.")
     before = _before(kept_metrics(store, space))
-    until = max(one.marks_until for one in kept_metrics(store, space))  # the marks that were undone teach no more
+    until = max(one.marks_until for one in kept_metrics(store, space))
     if before is None:
         keep_metric(store, no_metric(space), None, until, GONE_BACK, person)
     else:
@@ -117,15 +147,13 @@ def go_back(store: MetricStore, space: SpaceName, person: str) -> KeptMetric | N
 
 
 def _before(kept: list[KeptMetric]) -> KeptMetric | None:
-    """What was in force before the last one was learned; None where nothing was."""
+    """What was in force before the last one was put there; None where nothing was."""
     stack: list[KeptMetric] = []
     for one in kept:
         if one.how == GONE_BACK:
             stack = stack[:-1]
-        elif one.metric.kind != "none":
+        elif one.how == IN_FORCE:
             stack.append(one)
-        else:
-            stack = []
     return stack[-2] if len(stack) > 1 else None
 
 

@@ -1,4 +1,4 @@
-"""Learning from marks, as a job: a metric a space, put in force only where it gains on marks that it did not see."""
+"""Learning from marks, as a job: a metric a space, offered where it gains on marks that it did not see."""
 
 from __future__ import annotations
 
@@ -20,9 +20,10 @@ from core.types import Progress
 
 logger = logging.getLogger("twinreview.evidence")
 JOB = "learn_evidence"
-#: How often it is looked whether there is something new to learn from, and how many new marks are.
+#: How often it is looked whether there is something new to learn from.
 LOOK_S = 60.0
-NEW_MARKS = 10
+#: It is learned again when there are so many times the marks: each look may find a gain by chance.
+TIMES = 2
 
 
 class LearnStore(LearningStore, HasJobs, Protocol):
@@ -45,7 +46,7 @@ def learn(store: LearnStore, params: dict[str, Any], progress: Progress) -> Json
 
 def _learn_one(store: LearnStore, space: SpaceName, person: str) -> str:
     metric, own_space, until = learn_space(store, space)
-    kept = kept_metrics(store, space)
+    kept = [one for one in kept_metrics(store, space) if one.how == LEARNED]
     if not kept and not metric.clicks:
         return metric.words
     if kept and kept[-1].metric.version == metric.version:
@@ -65,12 +66,9 @@ KIND = JobKind(JOB, prepare_learn, AtStore(learn), record_learned)
 
 
 def is_due(store: LearnStore) -> bool:
-    """Whether there are enough marks, and enough new ones since it was learned last."""
-    seqs = sorted(mark.seq for mark in store.marks.standing())
-    if len(seqs) < LEAST_CLICKS:
-        return False
-    until = max((one.marks_until for one in kept_metrics(store)), default=0)
-    return sum(seq > until for seq in seqs) >= NEW_MARKS
+    """Whether there are enough marks, and twice as many as it was learned from last."""
+    learned_from = max((one.metric.clicks for one in kept_metrics(store) if one.how == LEARNED), default=0)
+    return len(store.marks.standing()) >= max(LEAST_CLICKS, TIMES * learned_from)
 
 
 def keep_learned(

@@ -7,7 +7,14 @@ import streamlit as st
 from core.errors import TwinReviewError
 from core.evidence.cases import SpaceName
 from core.evidence.gain import LEAST_CLICKS, LEAST_GROUPS, in_words
-from core.evidence.versions import KeptMetric, go_back, kept_metrics, metric_in_force
+from core.evidence.versions import (
+    KeptMetric,
+    go_back,
+    kept_metrics,
+    metric_in_force,
+    offered_metric,
+    put_in_force,
+)
 from core.jobs.stages.learn_evidence import JOB
 from pages.ui.evidence.cards import SPACE_WORDS
 from pages.ui.frame import resources, session, shell
@@ -28,8 +35,8 @@ def learned_panel(store: SeenStore, space: SpaceName) -> None:
     marks = store.marks.standing()
     st.markdown(
         f"Marks (relevant, not relevant) weigh the numbers by which lesions are compared; {len(marks):,} stand. "
-        f"Learning needs {LEAST_CLICKS}, on lesions of {LEAST_GROUPS} patients, and is in force only where it gains "
-        "on marks that it did not see. No gate reads any of it."
+        f"Learning needs {LEAST_CLICKS}, on lesions of {LEAST_GROUPS} patients, and is offered only where it gains "
+        "on marks that it did not see: a person puts it in force. No gate reads any of it."
     )
     if now is None:
         why = f" {kept[-1].metric.words.capitalize()}." if kept else ""
@@ -39,8 +46,19 @@ def learned_panel(store: SeenStore, space: SpaceName) -> None:
             f"In force for {SPACE_WORDS[space]}: {plain(now.metric.kind)}, version {now.metric.version[:8]}, "
             f"{plain(now.metric.words)}."
         )
+    offered = offered_metric(store, space)
+    if offered is not None:
+        st.info(f"Learned and offered: {plain(offered.metric.kind)}, {plain(offered.metric.words)}.")
     with st.container(horizontal=True):
         _learn_button(store)
+        if offered is not None:
+            st.button(
+                "Put in force",
+                type="primary",
+                on_click=_put_in_force,
+                args=(store, space, offered.metric.version),
+                **rights.button(store, shell.person(), "gate_reference.set"),
+            )
         if now is not None:
             st.button(
                 "Undo: back to the one before",
@@ -52,7 +70,7 @@ def learned_panel(store: SeenStore, space: SpaceName) -> None:
     job = session.LEARNING_JOB.get()
     if job is not None:
         job_panel.job_panel(job, "Learning from marks")
-    _gains(now)
+    _gains(offered or now)
     _versions(kept)
 
 
@@ -66,6 +84,11 @@ def _learn_button(store: SeenStore) -> None:
         st.error(plain(error))
         return
     st.rerun()
+
+
+def _put_in_force(store: SeenStore, space: SpaceName, version: str) -> None:
+    with shell.guarded():
+        put_in_force(store, space, version, shell.person())
 
 
 def _go_back(store: SeenStore, space: SpaceName) -> None:

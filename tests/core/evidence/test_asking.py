@@ -10,7 +10,16 @@ import pytest
 from core.errors import InputError
 from core.evidence import asking
 from core.evidence.base import evidence_base
-from core.evidence.versions import LEARNED, go_back, keep_metric, kept_metrics, metric_in_force, version_rows
+from core.evidence.versions import (
+    LEARNED,
+    go_back,
+    keep_metric,
+    kept_metrics,
+    metric_in_force,
+    offered_metric,
+    put_in_force,
+    version_rows,
+)
 from core.jobs.jobs import run_inline
 from core.jobs.stages.learn_evidence import KIND, is_due
 from core.lesions.shape import VECTOR_NAMES
@@ -137,10 +146,14 @@ def test_many_marks_that_agree_put_a_metric_in_force_which_orders_by_what_they_m
         assert is_due(store)
         told = run_inline(store, KIND, {}, "demo")
         assert "gains on held-out marks" in told["shape"]
-        kept = metric_in_force(store, "shape")
-        assert kept is not None
+        assert metric_in_force(store, "shape") is None, "a person decides"
+        offered = offered_metric(store, "shape")
+        assert offered is not None
+        kept = put_in_force(store, "shape", offered.metric.version[:8], "demo")
+        assert metric_in_force(store, "shape") is not None
+        assert offered_metric(store, "shape") is None
         assert kept.metric.weights[1] > 2 * kept.metric.weights[0]
-        assert not is_due(store), "nothing new since"
+        assert not is_due(store), "not before there are twice as many"
         found, _ = asking.ask_about(store, ("R30", DAY1, "L1"), "demo", k=39)
         by_meaning = np.abs(numbers[[int(one.case.patient_id[1:]) for one in found.found], 1] - numbers[30, 1])
         assert np.mean(by_meaning[:8]) < np.mean(by_meaning[-8:])
@@ -162,6 +175,7 @@ def test_a_metric_in_force_changes_the_answer_and_going_back_restores_it(line: S
     for factor in (1.0, 2.0):
         metric = LearnedMetric("weights", "shape", name, weights * factor, (), 0, 40, 12, (), 1, "made by hand")
         keep_metric(line, metric, there.space, 7, LEARNED, "demo")
+        put_in_force(line, "shape", metric.version, "demo")
     after, _ = asking.ask_about(line, ("new", DAY2, "L1"), "demo", k=12)
     assert after.metric == kept_metrics(line, "shape")[-1].metric.version
     assert [one.distance for one in after.found] == pytest.approx(
@@ -170,11 +184,14 @@ def test_a_metric_in_force_changes_the_answer_and_going_back_restores_it(line: S
     first = go_back(line, "shape", "demo")
     assert first is not None
     assert first.metric.version == kept_metrics(line, "shape")[0].metric.version
+    assert first.metric.weights[0] == 4.0
     assert go_back(line, "shape", "demo") is None
     again, _ = asking.ask_about(line, ("new", DAY2, "L1"), "demo", k=12)
     assert again.metric == ""
     assert [one.distance for one in again.found] == [one.distance for one in before.found]
-    assert len(kept_metrics(line, "shape")) == 4, "what was undone stays on record"
+    assert len(kept_metrics(line, "shape")) == 6, "what was undone stays on record"
+    with pytest.raises(InputError, match="evidence versions"):
+        put_in_force(line, "shape", "f" * 64, "demo")
 
 
 def test_similar_rows_are_by_lesion_and_refuse_none(line: Store):
