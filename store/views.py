@@ -123,8 +123,9 @@ WHERE m.status = 'accepted' AND d.verdict = 'accept' AND d.lesion_id IS NULL ORD
 """
 
 _EVIDENCE_POSITION = """
-SELECT max(seq) AS seq FROM audit
+SELECT seq, hash FROM audit
 WHERE action NOT IN ('job.created', 'job.updated', 'job.cancelled', 'mark.added', 'mark.withdrawn', 'evidence.asked')
+ORDER BY seq DESC LIMIT 1
 """
 
 #: Of a verdict that passes what `core.review.doubts` reads of it: in Python ten thousand whole ones take .5 s.
@@ -249,13 +250,14 @@ class Views:
             )
         ]
 
-    def evidence_position(self) -> int:
-        """The newest audit entry after which `cohort`, vectors or looks may be others; 0 where there is none.
+    def evidence_position(self) -> tuple[int, str]:
+        """The newest audit entry after which `cohort`, vectors or looks may be others, and its hash, which is another
+        one in another store; 0 and "" where there is none.
 
         Jobs, and what was asked of evidence or marked in it, change none of them.
         """
-        row = self._db.query(_EVIDENCE_POSITION)[0]
-        return int(row["seq"] or 0)
+        rows = self._db.query(_EVIDENCE_POSITION)
+        return (int(rows[0]["seq"]), str(rows[0]["hash"])) if rows else (0, "")
 
     def _by_patient(self, sql: str, made: Callable[[Row], T]) -> dict[str, list[T]]:
         """What is made of the rows, by their patient_id."""

@@ -95,6 +95,7 @@ class _Memory:
         self.lock = threading.Lock()
         self.told: dict[str, tuple[str, PatientEvidence]] = {}
         self.base: EvidenceBase | None = None
+        self.position: tuple[int, str] | None = None
         self.took_s = 0.0
         self.at_work: threading.Thread | None = None
         self.narrowed: tuple[EvidenceBase, frozenset[str], EvidenceBase] | None = None
@@ -113,9 +114,9 @@ def evidence_base(store: EvidenceStore, progress: Progress = no_progress) -> Evi
     memory = _memory(store)
     with memory.lock:
         position = store.views.evidence_position()
-        if memory.base is None or memory.base.as_of != position:
+        if memory.base is None or memory.position != position:
             began = time.monotonic()
-            memory.base = _made(store, memory, position, progress)
+            memory.base, memory.position = _made(store, memory, position[0], progress), position
             memory.took_s = time.monotonic() - began
         return memory.base
 
@@ -128,7 +129,7 @@ def evidence_at_once(store: EvidenceStore, progress: Progress = no_progress) -> 
     """
     memory = _memory(store)
     base, position = memory.base, store.views.evidence_position()
-    if base is None or base.as_of == position or memory.took_s < NOTICED_S:
+    if base is None or memory.position == position or memory.took_s < NOTICED_S:
         return evidence_base(store, progress), False
     _in_background(store, memory)
     accepted = store.vectors.accepted_mask_ids()

@@ -24,7 +24,7 @@ from store import SeenStore
 
 _SPACE_HELP = (
     "By what lesions are compared: the form and size of the mask, how the lesion looks to an image encoder on the "
-    "reference scan, or both together."
+    "reference scan, or both together. How it looks depends on how the scan was taken (docs/evidence.md)."
 )
 
 
