@@ -103,7 +103,7 @@ def test_the_graph_answers_and_narrows_the_search(visit: Callable[..., Any]):
     hands.settle(page)
     page.get_by_role("button", name="Most alike among these").click()
     hands.settle(page)
-    shows(page, re.compile("Searched 1 lesions of 1 other"))
+    shows(page, re.compile("Searched 1 lesion of 1 other patient,"))
     assert names(page) == ["ELLA"]
     page.get_by_role("button", name="Search all again").click()
     hands.settle(page)

@@ -49,9 +49,7 @@ def tally(base: EvidenceBase, found: SimilarLesions, behind: bool, wanted: Lesio
     """How much evidence this is, and what is not known."""
     outcomes = [outcome_of(one) for one in found.found]
     whose = [one.case.patient_id for one in found.found]
-    searched = (
-        f"Searched {found.searched:,} lesions of {found.patients:,} other patients, by {SPACE_WORDS[found.space]}"
-    )
+    searched = f"Searched {_several(found.searched, 'lesion')} of {_several(found.patients, 'other patient')}, by {SPACE_WORDS[found.space]}"
     if found.metric:
         searched += f", as marks have weighed it (metric {found.metric[:8]})"
     lines = [f"{searched}."]
@@ -67,6 +65,10 @@ def tally(base: EvidenceBase, found: SimilarLesions, behind: bool, wanted: Lesio
     st.markdown("  \n".join(f":small[{line}]" for line in lines))
     if wanted != EVERYTHING:
         st.button("Without a filter", on_click=reset_filter, type="tertiary", icon=":material/filter_alt_off:")
+
+
+def _several(number: int, name: str) -> str:
+    return f"{number:,} {name}{'' if number == 1 else 's'}"
 
 
 def nothing_found(base: EvidenceBase, question: Question, wanted: LesionFilter) -> None:
@@ -131,6 +133,18 @@ def marks_line(store: SeenStore, marks: Mapping[MarkedLesion, EvidenceMark]) -> 
         return
     with st.container(horizontal=True, vertical_alignment="center"):
         st.caption(f"This order follows {len(marks)} of your marks on this lesion.")
+        with st.popover("Your marks", type="tertiary"):
+            for (patient, lesion), mark in marks.items():
+                said = "relevant" if mark.relevant else "not relevant"
+                st.button(
+                    f"{plain(patient)} {plain(lesion)}: {said}",
+                    key=f"unmark-{mark.mark_id}",
+                    icon=":material/undo:",
+                    type="tertiary",
+                    help="Take this mark back.",
+                    on_click=_withdraw,
+                    args=(store, [mark.mark_id]),
+                )
         st.button(
             "Take them back",
             icon=":material/undo:",

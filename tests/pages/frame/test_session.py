@@ -88,6 +88,7 @@ WRITTEN_IN_PLACE = (
     "{gate.set_id}",  # a button, of one fitted gate
     "{key}'",  # a button, of one lesion and one that is like it
     "evidence-{",  # a button, of one kind of file
+    "{mark.mark_id}",  # a button, of one mark
     "{at}",  # of one decision on one mask
     "patient",
 )
