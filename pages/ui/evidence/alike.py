@@ -40,7 +40,7 @@ def choose_space(question: Question, spaces: Sequence[SpaceName]) -> SpaceName |
         required=True,
         key=session.EVIDENCE_SPACE.key(),
         format_func=str.capitalize,
-        help=f"{_SPACE_HELP} {missing}".strip(),
+        help=plain(f"{_SPACE_HELP} {missing}"),
     )
     return next(one for one in spaces if one == space)
 
@@ -49,9 +49,10 @@ def tally(base: EvidenceBase, found: SimilarLesions, behind: bool, wanted: Lesio
     """How much evidence this is, and what is not known."""
     outcomes = [outcome_of(one) for one in found.found]
     whose = [one.case.patient_id for one in found.found]
-    searched = f"Searched {_several(found.searched, 'lesion')} of {_several(found.patients, 'other patient')}, by {SPACE_WORDS[found.space]}"
+    lesions, others = _several(found.searched, "lesion"), _several(found.patients, "other patient")
+    searched = f"Searched {lesions} of {others}, by {SPACE_WORDS[found.space]}"
     if found.metric:
-        searched += f", as marks have weighed it (metric {found.metric[:8]})"
+        searched += f", as marks have weighed it (metric {plain(found.metric[:8])})"
     lines = [f"{searched}."]
     if found.not_compared:
         lines.append(f"{found.not_compared:,} more cannot be compared so: nothing is stored of how they look or lie.")

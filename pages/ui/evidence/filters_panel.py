@@ -65,7 +65,7 @@ def choose_filter(question: Question, own: LesionCase | None) -> LesionFilter:
         chosen[one.name] = _chosen(one)
         unknown = one.name == "organ" and not organ
         why = "Nobody named this lesion's organ: set it with the targets on Trajectory." if unknown else one.means
-        column.selectbox(one.label, one.options, key=key.key(one.name), help=plain(why), disabled=unknown)
+        column.selectbox(plain(one.label), one.options, key=key.key(one.name), help=plain(why), disabled=unknown)
     return LesionFilter(
         organ=organ if chosen["organ"] == SAME_ORGAN else "",
         volume_factor=SIZES[chosen["size"]],

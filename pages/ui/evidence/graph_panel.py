@@ -58,7 +58,10 @@ def graph_panel(
         session.EVIDENCE_QUERY.set(filtered)
     text = st.text_area("In Cypher", key=session.EVIDENCE_QUERY.key(), height=150, help=_HELP)
     with st.popover("What the graph holds"):
-        st.markdown(_schema())
+        for label, properties in NODES.items():
+            st.markdown(f"**{plain(label)}**: {plain(', '.join(properties))}")
+        for kind, (start, end, properties) in RELATIONS.items():
+            st.markdown(f"{plain(start)} **{plain(kind)}** {plain(end)} {plain(', '.join(properties))}")
     with st.container(horizontal=True):
         wanted_now = st.button("Ask", type="primary", disabled=not text.strip())
         st.button(
@@ -106,16 +109,6 @@ def narrowed(base: EvidenceBase, question: Question, wanted: LesionFilter) -> Am
     except TwinReviewError as error:
         st.error(plain(f"{error} The search is not narrowed."))
         return None
-
-
-def _schema() -> str:
-    """Labels with their properties, and what leads from one to the other, as Markdown."""
-    nodes = [f"- **{plain(label)}**: {plain(', '.join(properties))}" for label, properties in NODES.items()]
-    links = [
-        f"- {plain(start)} **{plain(kind)}** {plain(end)} {plain(', '.join(properties))}".rstrip()
-        for kind, (start, end, properties) in RELATIONS.items()
-    ]
-    return "\n".join([*nodes, "", *links])
 
 
 def _take(offered: Mapping[str, str]) -> None:

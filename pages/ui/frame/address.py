@@ -350,7 +350,7 @@ def _refuse(
     more = f" and {len(options) - MOST_NAMED} more" if len(options) > MOST_NAMED else ""
     there = f"there {'is' if len(options) == 1 else 'are'} {named}{more}" if named else "there are none"
     where = f"“{given}” {whose}".strip()
-    st.warning(f"There is no {what} {plain(where)}; {plain(there)}.", icon=":material/wrong_location:")
+    st.warning(f"There is no {plain(what)} {plain(where)}; {plain(there)}.", icon=":material/wrong_location:")
     if not options:
         st.button("Open the page without it", type="primary", on_click=forget)
     else:
