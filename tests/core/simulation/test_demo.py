@@ -47,7 +47,7 @@ def test_a_complete_response_ends_in_an_accepted_empty_mask(store: Store):
     assert [p.volume_mm3 for p in volume_points(store, "DEMO-03") if p.lesion_id == "L1"][-1] == 0
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.soak
 def test_a_patient_is_segmented_well_decided_and_not_made_twice(store: Store):
     story = replace(STORIES["DEMO-08"], weeks=STORIES["DEMO-08"].weeks[:2], fates={1: "open"})
     made = build(store, stories=[story])
