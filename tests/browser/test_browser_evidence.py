@@ -75,6 +75,7 @@ def test_a_filter_a_mark_and_its_undoing_change_what_is_shown_and_a_reload_keeps
     assert sorted(names(page)) == ["DORA", "ELLA"]
     shows(page, re.compile("2 left out: no treatment on record"))
     hands.reload(page)
+    shows(page, re.compile("2 left out: no treatment on record"))
     hands.settle(page)
     assert sorted(names(page)) == ["DORA", "ELLA"], "the filter is in the address"
     page.get_by_role("button", name="Without a filter").click()
@@ -83,9 +84,10 @@ def test_a_filter_a_mark_and_its_undoing_change_what_is_shown_and_a_reload_keeps
     mark(page, 2, relevant=True)
     assert names(page)[0] == before[2]
     shows(page, "This order follows 1 of your marks on this lesion.")
-    mark(page, 1, relevant=False)
+    mark(page, 1, relevant=False)  # the one that was first
     assert names(page) == [before[2], before[1], before[0]]
     hands.reload(page)
+    shows(page, "This order follows 2 of your marks on this lesion.")
     hands.settle(page)
     assert names(page) == [before[2], before[1], before[0]], "marks are remembered"
     page.get_by_role("button", name="Take them back").click()
