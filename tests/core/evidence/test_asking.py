@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import shutil
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
@@ -41,12 +42,19 @@ def lesion(store: Store, patient: str, value: float, day: str = DAY1, accept: bo
     return record
 
 
-@pytest.fixture
-def line(tmp_path: Path) -> Iterator[Store]:
-    """Twelve patients with one accepted lesion each, of the values 0 to 11."""
-    with open_store(tmp_path / "data") as store:
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Twelve patients with one accepted lesion each, of the values 0 to 11; to be copied."""
+    root = tmp_path_factory.mktemp("line") / "data"
+    with open_store(root) as store:
         for number in range(12):
             lesion(store, f"R{number:02d}", float(number))
+    return root
+
+
+@pytest.fixture
+def line(built: Path, tmp_path: Path) -> Iterator[Store]:
+    with open_store(shutil.copytree(built, tmp_path / "data", symlinks=True)) as store:
         yield store
 
 
@@ -124,11 +132,11 @@ def test_too_few_marks_put_nothing_in_force_and_that_is_on_record(line: Store):
 
 
 def test_many_marks_that_agree_put_a_metric_in_force_which_orders_by_what_they_mean(tmp_path: Path):
-    """Twenty readers' lesions, each with three relevant and three irrelevant marks: what counts is the second number,
-    while the first, which says nothing, is as large."""
+    """Lesions of fourteen patients, each with three relevant and three irrelevant marks: what counts is the second
+    number, while the first, which says nothing, is as large."""
     random = np.random.default_rng(3)
-    numbers = np.zeros((40, len(VECTOR_NAMES)))
-    numbers[:, :2] = random.normal(size=(40, 2)) * 3
+    numbers = np.zeros((26, len(VECTOR_NAMES)))
+    numbers[:, :2] = random.normal(size=(26, 2)) * 3
     with open_store(tmp_path / "data") as store:
         records = []
         for row, vector in enumerate(numbers):
@@ -137,8 +145,8 @@ def test_many_marks_that_agree_put_a_metric_in_force_which_orders_by_what_they_m
             store.vectors.add(record.mask_id, "L1", f"R{row:02d}", vector.tolist(), VECTOR_NAMES, "demo")
             store.decisions.decide(f"R{row:02d}", DAY1, 1, "accept", "demo", *ANSWER)
             records.append(record.mask_id)
-        for query in range(20):
-            others = random.choice(np.setdiff1d(np.arange(40), query), 6, replace=False)
+        for query in range(14):
+            others = random.choice(np.setdiff1d(np.arange(26), query), 6, replace=False)
             away = np.abs(numbers[others, 1] - numbers[query, 1])
             for other, near in zip(others, away < np.median(away), strict=True):
                 pair = (records[query], "L1", records[int(other)], "L1")
@@ -154,8 +162,8 @@ def test_many_marks_that_agree_put_a_metric_in_force_which_orders_by_what_they_m
         assert offered_metric(store, "shape") is None
         assert kept.metric.weights[1] > 2 * kept.metric.weights[0]
         assert not is_due(store), "not before there are twice as many"
-        found, _ = asking.ask_about(store, ("R30", DAY1, "L1"), "demo", k=39)
-        by_meaning = np.abs(numbers[[int(one.case.patient_id[1:]) for one in found.found], 1] - numbers[30, 1])
+        found, _ = asking.ask_about(store, ("R20", DAY1, "L1"), "demo", k=25)
+        by_meaning = np.abs(numbers[[int(one.case.patient_id[1:]) for one in found.found], 1] - numbers[20, 1])
         assert np.mean(by_meaning[:8]) < np.mean(by_meaning[-8:])
         assert go_back(store, "shape", "demo") is None
         assert store.verify() == []
