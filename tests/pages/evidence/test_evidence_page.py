@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from streamlit.testing.v1 import AppTest
+from streamlit.testing.v1.element_tree import Button
 
 from pages.ui.frame import resources
 from store import open_store
@@ -51,7 +52,7 @@ def words(app: AppTest) -> str:
     return " ".join(one.value for one in told).replace("\\", "").replace("\u2060", "")
 
 
-def button(app: AppTest, key: str) -> object:
+def button(app: AppTest, key: str) -> Button:
     return next(one for one in app.button if one.key is not None and one.key.startswith(key))
 
 
