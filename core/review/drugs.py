@@ -40,8 +40,8 @@ _WORDS: Mapping[str, str] = {
     r"fluorouracil|gemcitabine|idarubicin|ifosfamide|irinotecan|ixabepilone|lomustine|melphalan|mercaptopurine|"
     r"methotrexate|mitomycin|mitoxantrone|(?:nab-?)?paclitaxel|oxaliplatin|pemetrexed|procarbazine|temozolomide|"
     r"topotecan|trabectedin|trifluridine|vinblastine|vincristine|vinorelbine|"
-    r"folfox|folfiri|folfirinox|r?-?chop|abvd|aim|vac|vdc|mapi?|pcv|tac|fec",
-    TARGETED: r"\w+(?:tinib|rafenib|metinib|ciclib|parib|lisib)|bevacizumab|cetuximab|everolimus|olaratumab|"
+    r"folfox|folfiri|folfirinox|r-chop|(?-i:CHOP|ABVD|AIM|VAC|VDC|MAPI?|PCV|TAC|FEC)",  # in small letters: words
+    TARGETED: r"\w+(?:tinib|rafenib|metinib|ciclib|parib|lisib)|bevacizumab|cetuximab|everolimus|olaratumab|pazopanib|"
     r"panitumumab|pertuzumab|ramucirumab|rituximab|temsirolimus|trastuzumab(?: \w+)?|tazemetostat|bortezomib",
     IMMUNOTHERAPY: "|".join(CHECKPOINT_INHIBITORS) + r"|immunotherapy|interleukin\w*|interferon\w*|aldesleukin",
     HORMONES: r"abiraterone|anastrozole|apalutamide|bicalutamide|darolutamide|degarelix|enzalutamide|exemestane|"

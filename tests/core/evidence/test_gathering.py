@@ -12,6 +12,8 @@ from core.evidence.cases import CaseKey
 from core.evidence.gathering import therapies_on
 from core.lesions.shape import VECTOR_NAMES
 from core.remembered.rows import LesionVector
+from core.twin.patient_responses import calls_in_force, patient_responses
+from core.twin.timeline import patient_timeline
 from store import Store, open_store
 from tests import clinic
 
@@ -71,6 +73,19 @@ def test_who_sees_a_part_has_evidence_of_that_part_alone(opened: Store):
     opened.people.grant("guest", ["other"], by="demo")
     assert evidence_base(opened.seen_by("guest")).cases == ()
     assert len(evidence_base(opened.seen_by("demo")).cases) == len(evidence_base(opened).cases)
+
+
+def test_the_calls_that_evidence_reads_are_those_of_the_patients_response(opened: Store):
+    for patient in evidence_base(opened).patients:
+        timeline, stored = patient_timeline(opened, patient), opened.protocols.of(patient)
+        events = opened.events.of(patient)
+        whole, quick = patient_responses(timeline, stored, events), calls_in_force(timeline, stored, events)
+        assert whole is not None
+        assert quick is not None
+        assert quick[0] == whole.in_force
+        assert [(one.timepoint, one.call, one.value) for one in quick[1]] == [
+            (one.timepoint, one.call, one.value) for one in whole.calls
+        ]
 
 
 def test_what_was_given_on_a_day_is_told_by_class_and_an_unknown_name_is_no_nothing():
