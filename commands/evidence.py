@@ -46,6 +46,7 @@ Factor = Annotated[float | None, typer.Option("--within", metavar="FACTOR", help
 Given = Annotated[str, typer.Option("--given", metavar="THERAPY", help="what was being given then")]
 Response = Annotated[str, typer.Option("--response", metavar="CALL", help="after it: responded, CR, PR, SD or PD")]
 Next = Annotated[str, typer.Option("--next", metavar="EVENT", help="what came within 90 days: radiotherapy, surgery …")]
+OwnPatient = Annotated[bool, typer.Option("--own-patient", help="also the patient's own lesions, at other visits")]
 Among = Annotated[
     str, typer.Option("--among", metavar="CYPHER", help="only observations that a query of the graph gives")
 ]
@@ -67,6 +68,7 @@ def similar(
     following: Next = "",
     with_later: Later = False,
     among: Among = "",
+    own_patient: OwnPatient = False,
 ) -> object:
     """Accepted lesions of other patients that are like this one, and what became of them."""
     import json
@@ -85,7 +87,9 @@ def similar(
         within_days=90 if following else None,
         with_later=with_later,
     )
-    found, own = ask_about(session.store, (patient, date, lesion), session.person, by, k, wanted, same_organ, among)
+    found, own = ask_about(
+        session.store, (patient, date, lesion), session.person, by, k, wanted, same_organ, among, own_patient
+    )
     return json.loads(to_json(panel_of(found, own, "own")))
 
 

@@ -66,9 +66,12 @@ with shell.guarded():
     nearest, graph, learned = address.tabs(TABS, session.EVIDENCE_TAB)
     with nearest:
         wanted = filters_panel.choose_filter(question, own)
+        own_too = filters_panel.own_patient_too()
         among = graph_panel.narrowed(base, question, wanted)
         marks = asking.marks_on(store, question, shell.person())
-        found = asking.asked(store, base, question, shell.person(), space, wanted=wanted, marks=marks, among=among)
+        found = asking.asked(
+            store, base, question, shell.person(), space, wanted=wanted, own_patient=own_too, marks=marks, among=among
+        )
         shown = cards.shown_cases(store, found)
         side = cards.side_of(record, question, shown)
         cards.question_card(store, record, question, own, side)

@@ -125,12 +125,14 @@ def ask_about(
     wanted: LesionFilter = EVERYTHING,
     same_organ: bool = False,
     cypher: str = "",
+    own_patient: bool = False,
 ) -> tuple[SimilarLesions, LesionCase | None]:
     """The answer about one lesion of a timepoint's accepted mask, or else its newest, and the lesion's own case.
 
     Args:
         lesion: patient, timepoint, lesion. by: a space; None: by what is known of it. same_organ: of its organ alone.
         cypher: a query of the graph; only the observations that it gives are searched.
+        own_patient: also the patient's own lesions.
 
     Raises:
         InputError: a timepoint without a mask, a lesion that it has not, an organ that nobody named.
@@ -147,7 +149,7 @@ def ask_about(
         wanted = replace(wanted, organ=own.organ)
     space = cast(SpaceName, by) if by else default_space(question)
     among = among_of(base, cypher) if cypher.strip() else None
-    return asked(store, base, question, person, space, k, wanted, among=among), own
+    return asked(store, base, question, person, space, k, wanted, own_patient, among=among), own
 
 
 def among_of(base: EvidenceBase, cypher: str, parameters: Mapping[str, Parameter] | None = None) -> Among:

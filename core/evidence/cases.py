@@ -9,12 +9,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+from core.remembered.marks import MarkSpace
+
 #: What may be given on a day; "drug of no known class" of a name that no table has.
 Therapy = Literal[
     "chemotherapy", "targeted therapy", "immunotherapy", "hormone therapy", "radiotherapy", "drug of no known class"
 ]
 #: By what two lesions are compared.
-SpaceName = Literal["shape", "appearance", "both"]
+SpaceName = MarkSpace
 SPACES: tuple[SpaceName, ...] = ("both", "shape", "appearance")
 
 
@@ -93,8 +95,11 @@ class CoursePoint:
 
 @dataclass(frozen=True, slots=True)
 class EventFact:
-    """An event of the patient: `kind` as `core.remembered.vocabulary.EventKind`, `therapy` where it gives one, `words`
-    for people."""
+    """An event of the patient, once for each therapy that it begins.
+
+    Args:
+        kind: as `core.remembered.vocabulary.EventKind`. therapy: None where it begins none. words: for people.
+    """
 
     event_id: str
     date: str
@@ -196,7 +201,7 @@ class SimilarLesions:
         space: by what they were compared. metric: id of the learned metric in force, "" where none is.
         found: nearest first.
         searched: how many lesions passed the filter and could be compared; patients: of how many patients.
-        not_compared: how many passed the filter, but have no vector in this space.
+        not_compared: how many lesions passed the filter, but have no vector in this space.
         filters: what was filtered by, in words.
         as_of: audit entry up to which the evidence knows the store.
     """

@@ -61,7 +61,7 @@ def patient_evidence(records: CohortRecords, patient_id: str, dataset: str) -> P
         {lesion: _course(timeline, lesion) for lesion in timeline.followed},
         tuple(_steps(timeline)),
         tuple(_relations(timeline)),
-        tuple(event_fact(one) for one in read_events(events)),
+        tuple(fact for one in read_events(events) for fact in event_facts(one)),
         *_response(timeline, told),
         "" if end is None else end.kind.lower().replace("_", "-"),
         None if end is None else end.date,
@@ -161,15 +161,21 @@ def _therapies_named(name: str) -> tuple[Therapy, ...]:
     return cast(tuple[Therapy, ...], drug_classes(name)) or (NO_CLASS,)
 
 
-def event_fact(read: ReadEvent) -> EventFact:
-    """An event in the terms of evidence: of a drug that begins, its class; of radiotherapy, that."""
+def event_facts(read: ReadEvent) -> list[EventFact]:
+    """An event in the terms of evidence: once for each class of the drugs that begin with it, so that none of several
+    is lost; radiotherapy by that, and by the drugs that are given with it."""
     kind = read.event.kind.lower().replace("_", "-") if read.kind is None else read.kind.value
-    therapy: Therapy | None = None
+    drug = str(read.detail.get("drug", ""))
+    therapies: tuple[Therapy | None, ...] = (None,)
     if read.kind is EventKind.RADIOTHERAPY:
-        therapy = RADIOTHERAPY
+        therapies = (RADIOTHERAPY, *(_therapies_named(drug) if drug else ()))
     elif read.kind is EventKind.DRUG_START:
-        therapy = _therapies_named(str(read.detail.get("drug", "")))[0]
-    return EventFact(read.event.event_id, str(read.event.date), kind, therapy, event_text(read.event))
+        therapies = _therapies_named(drug)
+    date, words = str(read.event.date), event_text(read.event)
+    return [
+        EventFact(f"{read.event.event_id}{f'/{n}' if n else ''}", date, kind, therapy, words)
+        for n, therapy in enumerate(dict.fromkeys(therapies))
+    ]
 
 
 def _course(timeline: PatientTimeline, lesion_id: str) -> tuple[CoursePoint, ...]:

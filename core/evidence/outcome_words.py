@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from core.evidence.outcome import FATE_WORDS, NO_LATER_CALL, LesionOutcome
 from core.evidence.telling import days_text, percent_text, volume_text
-from core.remembered.untyped import TableRow
-from core.types import MM3_PER_ML
 
 
 def fate_sentence(outcome: LesionOutcome) -> str:
@@ -60,22 +58,3 @@ def outcome_lines(outcome: LesionOutcome) -> tuple[str, ...]:
         end_sentence(outcome),
         begun_sentence(outcome),
     )
-
-
-def outcome_row(outcome: LesionOutcome) -> TableRow:
-    """Values for a table; None for what is not known."""
-    return {
-        "Outcome": FATE_WORDS[outcome.fate],
-        "Change (%)": outcome.percent,
-        "Days to last volume": outcome.days,
-        "Last volume (mL)": None if outcome.volume_mm3 is None else outcome.volume_mm3 / MM3_PER_ML,
-        "Verdict": outcome.verdict or None,
-        "Rule": outcome.rule or None,
-        "State since": outcome.state_since or None,
-        "Response after": outcome.response or None,
-        "Criterion": outcome.criterion or None,
-        "Days to progression": outcome.progressed_days,
-        "Follow-up ended by": outcome.ended or None,
-        "Days to end": outcome.ended_days,
-        "Begun after": "; ".join(one.therapy for one in outcome.begun) or None,
-    }

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from core.errors import InputError
 from core.evidence.base import EvidenceBase, Rows
-from core.evidence.cases import CaseKey, LesionCase, Similar, SimilarLesions, SpaceName
+from core.evidence.cases import CaseKey, Similar, SimilarLesions, SpaceName
 from core.evidence.filters import LesionFilter, selected
 from core.evidence.learned_metric import LearnedMetric
 from core.evidence.nearest.base import NearestIndex
@@ -125,9 +125,13 @@ def similar_lesions(
     there = searchable(base, question.simulated, question.modality, space, metric)
     found, searched = [], np.zeros(0, np.intp)
     if there is not None:
-        allowed = passing[there.rows]
+        comparable = np.zeros(len(base.cases), bool)
+        comparable[there.rows] = True
+        # Of what can be compared: a lesion whose only look is of its last visit is not lost to its other visits.
+        allowed = _with_a_future(base, passing & comparable)[there.rows]
         searched = there.rows[allowed]
         found = _nearest(base, there, question, allowed, k, marks or {})
+    lesions = _lesions_of(base, searched)
     return SimilarLesions(
         question.key,
         question.patient_id,
@@ -137,9 +141,9 @@ def similar_lesions(
         space,
         "" if there is None or there.metric.kind == "none" else there.metric.version,
         tuple(found),
-        len({(base.cases[row].patient_id, base.cases[row].lesion_id) for row in searched}),
-        len({base.cases[row].patient_id for row in searched}),
-        int(passing.sum()) - len(searched),
+        len(lesions),
+        len({patient for patient, _ in lesions}),
+        len(_lesions_of(base, np.flatnonzero(passing)) - lesions),
         (*wanted.words(), *words),
         base.as_of,
     )
@@ -169,7 +173,11 @@ def _passing(
         keep[[keys[key] for key in among.keys if key in keys]] = True
         passing &= keep
         words.append(f"among the {int(keep.sum()):,} observations that the graph gave for {among.words}")
-    return _with_a_future(base, passing), words
+    return passing, words
+
+
+def _lesions_of(base: EvidenceBase, rows: NDArray[np.intp]) -> set[MarkedLesion]:
+    return {(base.cases[row].patient_id, base.cases[row].lesion_id) for row in rows}
 
 
 def _with_a_future(base: EvidenceBase, passing: NDArray[np.bool_]) -> NDArray[np.bool_]:
@@ -323,9 +331,3 @@ def _query_vector(there: Searchable, question: Question) -> Rows:
     near[0, : len(found)] = np.asarray(found) + 1
     both = np.concatenate([plain, there.plain]).astype(np.float64)
     return np.asarray(metric.apply(both, near)[0], np.float32)
-
-
-def comparable_cases(base: EvidenceBase, question: Question) -> list[LesionCase]:
-    """All lesions that may be found without a filter."""
-    passing, _ = _passing(base, question, EVERYTHING, False)
-    return [base.cases[row] for row in np.flatnonzero(passing)]

@@ -13,9 +13,8 @@ from core.review.events import detail_text, drug_text, event_text, is_checked, r
 from core.twin.follow_up import death_of
 from core.twin.measured_visits import accepted_by as accepted_by
 from core.twin.timeline import PatientTimeline, patient_timeline, rejected_at
-from core.twin.timeline_changes import interval_change, number_timepoints, volume_end
 from core.twin.timeline_store import CurveStore
-from core.types import TOTAL_LESION_ID, MaskRecord, Verdict, parse_date
+from core.types import TOTAL_LESION_ID, MaskRecord, parse_date
 
 
 def exclusion_reasons(store: CurveStore, patient_id: str) -> dict[str, str]:
@@ -158,43 +157,3 @@ def events_without_bar(events: Iterable[Event], first_timepoint: str) -> list[Ev
     told = list(events)
     bars = _spans(told, first_timepoint)[1]
     return [event for event in told if event.event_id not in bars]
-
-
-@dataclass(frozen=True)
-class NextChange:
-    """What became of a lesion by the next accepted timepoint.
-
-    Args:
-        timepoint, days: the next one, and the days until then.
-        volume_mm3: there; 0 when the lesion is gone.
-        percent_change: None when it had no volume before.
-        verdict, rule: whether the change is real, by which rule.
-    """
-
-    timepoint: str
-    days: float
-    volume_mm3: float
-    percent_change: float | None
-    verdict: Verdict
-    rule: str
-
-
-def next_change(store: CurveStore, patient_id: str, timepoint: str, lesion_id: str) -> NextChange | None:
-    """The lesion's change from an accepted timepoint to the next at which it is a number; None where there is none."""
-    timeline = patient_timeline(store, patient_id)
-    days = number_timepoints(timeline, lesion_id)
-    if timepoint not in days or timepoint == days[-1]:
-        return None
-    later = days[days.index(timepoint) + 1]
-    after, change = (
-        volume_end(timeline, lesion_id, later),
-        interval_change(timeline, lesion_id, timepoint, later).change,
-    )
-    return NextChange(
-        later,
-        timeline.days(later) - timeline.days(timepoint),
-        math.nan if after is None else after.volume_mm3,
-        change.percent,
-        change.verdict,
-        change.rule,
-    )

@@ -15,7 +15,7 @@ from core.remembered.marks import EvidenceMark
 from core.remembered.untyped import TableRow
 from pages.ui.evidence.cards import SPACE_WORDS
 from pages.ui.evidence.course_chart import Course, course_figure
-from pages.ui.evidence.filters_panel import reset_filter
+from pages.ui.evidence.filters_panel import own_patient_too, reset_filter
 from pages.ui.frame import address, session, shell
 from pages.ui.guard import rights
 from pages.ui.shared import plotting
@@ -49,7 +49,8 @@ def tally(base: EvidenceBase, found: SimilarLesions, behind: bool, wanted: Lesio
     """How much evidence this is, and what is not known."""
     outcomes = [outcome_of(one) for one in found.found]
     whose = [one.case.patient_id for one in found.found]
-    lesions, others = _several(found.searched, "lesion"), _several(found.patients, "other patient")
+    of_whom = "patient" if own_patient_too() else "other patient"
+    lesions, others = _several(found.searched, "lesion"), _several(found.patients, of_whom)
     searched = f"Searched {lesions} of {others}, by {SPACE_WORDS[found.space]}"
     if found.metric:
         searched += f", as marks have weighed it (metric {plain(found.metric[:8])})"
@@ -64,7 +65,7 @@ def tally(base: EvidenceBase, found: SimilarLesions, behind: bool, wanted: Lesio
         counted = tally_of(outcomes, whose)
         lines.append(f"**{plain(counted.words)}** {plain(counted.response_words)}")
     st.markdown("  \n".join(f":small[{line}]" for line in lines))
-    if wanted != EVERYTHING:
+    if wanted != EVERYTHING or own_patient_too():
         st.button("Without a filter", on_click=reset_filter, type="tertiary", icon=":material/filter_alt_off:")
 
 

@@ -88,7 +88,9 @@ def similar_cards(
     for column, one, there in zip(columns, found.found, shown, strict=False):
         with column.container(border=True, height="stretch"):
             _card(store, found, one, there, side)
-            _mark_buttons(store, found, one, marks.get((one.case.patient_id, one.case.lesion_id)), refused)
+            same = one.case.patient_id == found.patient_id
+            why = "Marks are of lesions of two patients." if same else refused
+            _mark_buttons(store, found, one, marks.get((one.case.patient_id, one.case.lesion_id)), why)
 
 
 def _card(store: SeenStore, found: SimilarLesions, one: Similar, there: Shown, side: int) -> None:

@@ -22,6 +22,7 @@ RESPONSES: Mapping[str, Response] = {ANY: "", "CR or PR": "responded", "SD": "SD
 EVENTS = (ANY, "radiotherapy", "surgery", "chemotherapy", "targeted therapy", "immunotherapy", "hormone therapy")
 WITHIN_DAYS = 90
 LATER = (ANY, "with a later visit")
+OTHERS, OWN_TOO = "others", "this one too"
 
 
 class Choice(NamedTuple):
@@ -49,6 +50,7 @@ CHOICES = (
         "next", "What came next", EVENTS, f"Begun within {WITHIN_DAYS} days after that visit, by the patient's events."
     ),
     Choice("later", "Followed", LATER, "Whether a later accepted visit tells its volume."),
+    Choice("whose", "Patients", (OTHERS, OWN_TOO), "Whether the patient's own lesions at other visits count too."),
 )
 
 
@@ -81,17 +83,23 @@ def _chosen(one: Choice) -> str:
     """What is chosen; in the address where it narrows anything."""
     key = session.EVIDENCE_FILTER
     wanted = address.asked(one.name, one.options, key, one.name, whose=f"under {one.label}")
-    value = wanted or key.get(one.name) or ANY
-    value = value if value in one.options else ANY
+    usual = one.options[0]
+    value = wanted or key.get(one.name) or usual
+    value = value if value in one.options else usual
     if key.get(one.name) != value:
         key.set(value, one.name)
-    if value != ANY:
+    if value != usual:
         address.note(one.name, value)
     return value
+
+
+def own_patient_too() -> bool:
+    """Whether the patient's own lesions are searched; after `choose_filter`."""
+    return session.EVIDENCE_FILTER.get("whose") == OWN_TOO
 
 
 def reset_filter() -> None:
     """For the `on_click` of a button: nothing is filtered."""
     for one in CHOICES:
-        session.EVIDENCE_FILTER.set(ANY, one.name)
+        session.EVIDENCE_FILTER.set(one.options[0], one.name)
     address.forget()

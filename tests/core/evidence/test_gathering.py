@@ -9,9 +9,11 @@ import pytest
 from core.evidence import base as of_base
 from core.evidence.base import evidence_at_once, evidence_base, shape_of
 from core.evidence.cases import CaseKey
-from core.evidence.gathering import therapies_on
+from core.evidence.gathering import event_facts, therapies_on
 from core.lesions.shape import VECTOR_NAMES
 from core.remembered.rows import LesionVector
+from core.review.event_words import read_event
+from core.review.radiation_words import TECHNIQUES
 from core.twin.patient_responses import calls_in_force, patient_responses
 from core.twin.timeline import patient_timeline
 from store import Store, open_store
@@ -100,6 +102,17 @@ def test_what_was_given_on_a_day_is_told_by_class_and_an_unknown_name_is_no_noth
     assert therapies_on(events, "2024-02-15")[0] == ()
     assert therapies_on(events, "2024-02-25")[0] == ("drug of no known class",)
     assert set(therapies_on(events, "2024-03-05")[0]) == {"drug of no known class", "immunotherapy"}
+
+
+def test_drugs_of_several_classes_that_begin_together_are_all_told():
+    begun = clinic.event("2024-01-10", "drug-start", {"drug": "carboplatin and pembrolizumab"})
+    facts = event_facts(read_event(begun))
+    assert [fact.therapy for fact in facts] == ["chemotherapy", "immunotherapy"]
+    assert len({fact.event_id for fact in facts}) == 2
+    with_drug = {"technique": TECHNIQUES[0], "dose_gy": 60, "drug": "temozolomide"}
+    told = event_facts(read_event(clinic.event("2024-01-10", "radiotherapy", with_drug)))
+    assert [fact.therapy for fact in told] == ["radiotherapy", "chemotherapy"]
+    assert [fact.therapy for fact in event_facts(read_event(clinic.event("2024-01-10", "relapse", {})))] == [None]
 
 
 def test_the_shape_of_a_stored_vector_is_found_by_its_names():

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from core.evidence.cases import CoursePoint, EventFact, VisitCall
 from core.evidence.outcome import FATES, outcome_of, tally_of
-from core.evidence.outcome_words import end_sentence, fate_sentence, outcome_lines, outcome_row, progression_sentence
+from core.evidence.outcome_words import end_sentence, fate_sentence, outcome_lines, progression_sentence
 from core.evidence.telling import days_text, escaped, number_text, percent_text, percentile_text, volume_text
 from tests.core.evidence.panel_phantom import COURSE, NO_LATER, case, five, similar
 
@@ -124,13 +124,6 @@ def test_progression_before_the_visit_says_so_and_none_without_a_criterion_is_un
 def test_a_death_is_one_in_the_words_of_before_too(kind):
     assert outcome_of(similar(case(), ended=kind)).died
     assert not outcome_of(similar(case(), ended="last-contact")).died
-
-
-def test_values_for_a_table_are_none_where_nothing_is_known():
-    row = outcome_row(outcome_of(similar(case(**NO_LATER), courses={}, calls=(), progressed_on=None, events=())))
-    assert row["Change (%)"] is row["Last volume (mL)"] is row["Response after"] is row["Begun after"] is None
-    row = outcome_row(outcome_of(similar(case())))
-    assert (row["Last volume (mL)"], row["Days to progression"]) == (6.0, 182.0)
 
 
 def test_five_lesions_are_counted_and_none_is_dropped():

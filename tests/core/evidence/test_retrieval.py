@@ -70,6 +70,14 @@ def test_what_an_encoder_has_not_seen_is_counted_and_compared_by_shape_alone():
         similar_lesions(base, question(None, look=1.0), "both")
 
 
+def test_a_lesion_that_was_looked_at_on_its_last_visit_alone_is_not_lost_to_its_other_visits():
+    followed = [Lesion("R0", 1.0), Lesion("R0", 2.0, "2024-02-01", later=0, look=7.0)]
+    base = base_of([*followed, *(Lesion(f"L{n:02d}", 0.0, look=float(n)) for n in range(6))])
+    found = similar_lesions(base, question(0.0, look=7.1), "appearance", 1)
+    assert [(one.case.patient_id, one.case.timepoint) for one in found.found] == [("R0", "2024-02-01")]
+    assert (found.searched, found.not_compared) == (7, 0), "lesions are counted, not visits"
+
+
 def test_looks_on_another_modality_are_not_compared():
     base = base_of([Lesion(f"L{n:02d}", 0.0, look=float(n), more={"modality": "PET"}) for n in range(12)])
     found = similar_lesions(base, question(0.0, look=7.1), "appearance")

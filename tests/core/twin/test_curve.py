@@ -75,21 +75,6 @@ def test_each_timepoint_says_its_own_reason_whatever_those_before_it_say(
     }
 
 
-def test_what_became_of_a_lesion_is_its_change_to_the_next_accepted_timepoint(opened):
-    outcome = curve.next_change(opened, "ANNA", clinic.DAYS[0], "L1")
-    assert outcome is not None
-    assert (outcome.timepoint, outcome.days) == (clinic.DAYS[1], 56)
-    assert outcome.percent_change == pytest.approx(30)
-    assert outcome.verdict == "within noise"  # 1000 voxels of 12 mm3 are 28 mm across: QIBA asks for 39 %
-    for here, there in ((1, 2), (2, 3)):
-        outcome = curve.next_change(opened, "ANNA", clinic.DAYS[here], "L1")
-        assert outcome is not None
-        assert (outcome.timepoint, outcome.days) == (clinic.DAYS[there], 56)
-        assert outcome.volume_mm3 == pytest.approx(12 * (1000, 1300, 1700, 2200)[there])
-    assert curve.next_change(opened, "ANNA", clinic.DAYS[3], "L1") is None
-    assert curve.next_change(opened, "ANNA", clinic.DAYS[0], "L9") is None
-
-
 def test_the_last_acceptance_names_the_reviewer_and_rejections_do_not():
     def decision(n: int, mask: str, verdict: Any, who: str) -> Decision:
         return Decision(str(n), mask, verdict, who, "r", "", f"2024-01-0{n}T00:00:00Z")

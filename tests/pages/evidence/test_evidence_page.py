@@ -74,6 +74,12 @@ def test_a_mark_is_listed_and_each_can_be_taken_back(opened):
     assert resources.whole_store().marks.standing() == []
 
 
+def test_the_patients_own_lesions_are_searched_where_that_is_asked_for(opened):
+    app = opened(whose="this one too")
+    assert "of 4 patients" in words(app)
+    assert app.query_params["whose"] == "this one too"
+
+
 def test_nothing_is_asked_of_a_model_where_none_is_set_up(opened):
     assert not any(one.label == "Send this" for one in opened().button)
 
